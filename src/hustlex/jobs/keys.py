@@ -1,0 +1,101 @@
+"""Asynq's key names, exactly. A queue's keys share the tag ``{<queue>}``; nothing here takes a prefix."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+from hustlex.errors import Misuse
+
+QUEUES = "asynq:queues"
+"""Set of the names of all queues that ever got a task."""
+SERVERS = "asynq:servers"
+WORKERS = "asynq:workers"
+SCHEDULERS = "asynq:schedulers"
+CANCEL = "asynq:cancel"
+"""Pub/sub channel; a message is a bare task id."""
+
+
+class QueueKeys:
+    """The keys of one queue, each built once. Make it with ``queue_keys``, which keeps the instances.
+
+    prefix: ``asynq:{<queue>}:``, what every key starts with. task_prefix, group_prefix: what an id or a group's name
+    is appended to.
+    """
+
+    __slots__ = ("active", "aggregation_sets", "archived", "completed", "failed", "group_prefix", "groups", "lease",
+                 "name", "paused", "pending", "prefix", "processed", "retry", "scheduled", "task_prefix")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.prefix = prefix = f"asynq:{{{name}}}:"
+        self.task_prefix = prefix + "t:"
+        self.group_prefix = prefix + "g:"
+        self.pending = prefix + "pending"
+        self.active = prefix + "active"
+        self.lease = prefix + "lease"
+        self.scheduled = prefix + "scheduled"
+        self.retry = prefix + "retry"
+        self.archived = prefix + "archived"
+        self.completed = prefix + "completed"
+        self.paused = prefix + "paused"
+        self.processed = prefix + "processed"
+        self.failed = prefix + "failed"
+        self.groups = prefix + "groups"
+        self.aggregation_sets = prefix + "aggregation_sets"
+
+    def task(self, task_id: str) -> str:
+        """The hash of one task."""
+        return self.task_prefix + task_id
+
+    def group(self, group: str) -> str:
+        """The sorted set of tasks that wait in a group."""
+        return self.group_prefix + group
+
+    def aggregation_set(self, group: str, set_id: str) -> str:
+        """The sorted set of tasks being aggregated together. set_id: UUIDv4 text."""
+        return f"{self.group_prefix}{group}:{set_id}"
+
+    def processed_on(self, day: str) -> str:
+        """Counter of one UTC day, written ``YYYY-MM-DD``."""
+        return f"{self.processed}:{day}"
+
+    def failed_on(self, day: str) -> str:
+        """Counter of one UTC day, written ``YYYY-MM-DD``."""
+        return f"{self.failed}:{day}"
+
+    def unique(self, type: str, payload: bytes | None) -> str:
+        """The uniqueness lock of a type and payload. None and b"" give different keys, as nil and []byte{} do in Go."""
+        digest = "" if payload is None else hashlib.md5(payload, usedforsecurity=False).hexdigest()
+        return f"{self.prefix}unique:{type}:{digest}"
+
+    def __repr__(self) -> str:
+        return f"QueueKeys({self.name!r})"
+
+
+@lru_cache(maxsize=4096)
+def queue_keys(name: str) -> QueueKeys:
+    """The keys of a queue. Names are case-sensitive and not trimmed; a blank one raises Misuse."""
+    if not name.strip():
+        raise Misuse("a queue name is blank", hint="pass a name with at least one visible character")
+    return QueueKeys(name)
+
+
+def server(host: str, pid: int, server_id: str) -> str:
+    """ServerInfo of one worker process."""
+    return f"{SERVERS}:{{{host}:{pid}:{server_id}}}"
+
+
+def workers(host: str, pid: int, server_id: str) -> str:
+    """Hash of the tasks that one worker process is running."""
+    return f"{WORKERS}:{{{host}:{pid}:{server_id}}}"
+
+
+def scheduler(scheduler_id: str) -> str:
+    """Entries of one scheduler. scheduler_id: ``<host>:<pid>:<uuid4>``."""
+    return f"{SCHEDULERS}:{{{scheduler_id}}}"
+
+
+def scheduler_history(entry_id: str) -> str:
+    """Firings of one periodic entry."""
+    return f"asynq:scheduler_history:{entry_id}"

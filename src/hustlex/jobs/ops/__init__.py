@@ -1,0 +1,1 @@
+"""Operations on the queues, as values: one file per subject, all pure."""

@@ -1,0 +1,284 @@
+"""Asynq's protobuf messages: structs in, bytes out. The only module that knows protobuf; no I/O.
+
+The schema is built at import from the table below (no generated file), in a pool of its own, so that a program that
+also carries Asynq's generated classes does not collide with it. Source: asynq v0.26, package ``asynq``, proto3.
+Times of tasks are whole Unix seconds (0 = never); times of servers and schedulers are Unix nanoseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+
+from hustlex.errors import Error
+
+NEVER_NS = -62_135_596_800 * 1_000_000_000
+"""Go's zero time (year 1) in nanoseconds: what "never" must look like in a Timestamp."""
+
+_GIGA = 1_000_000_000
+
+
+class WireError(Error, ValueError):
+    """Bytes that are no valid message of the expected kind (broken protobuf, or text that is not UTF-8)."""
+
+
+class TaskMessage(msgspec.Struct, frozen=True, gc=False):
+    """One task as stored in the ``msg`` field of its hash.
+
+    payload: None is Go's nil; on the wire an empty payload and None are the same, so decoding gives None for both.
+    retry: the maximum number of retries; retried: how many were used. timeout, retention: seconds, 0 = none.
+    deadline, last_failed_at, completed_at: Unix seconds, 0 = none. unique_key: full lock key, "" = none.
+    """
+
+    type: str
+    payload: bytes | None = None
+    id: str = ""
+    queue: str = "default"
+    retry: int = 0
+    retried: int = 0
+    error_msg: str = ""
+    timeout: int = 0
+    deadline: int = 0
+    unique_key: str = ""
+    last_failed_at: int = 0
+    retention: int = 0
+    completed_at: int = 0
+    group_key: str = ""
+    headers: dict[str, str] = {}
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """A worker process, as its heartbeat writes it. queues: weight by name, as configured.
+
+    status: new, active, stopped or closed.
+    """
+
+    host: str
+    pid: int
+    server_id: str
+    concurrency: int
+    queues: dict[str, int]
+    strict_priority: bool
+    status: str
+    start_time_ns: int
+    active_worker_count: int = 0
+
+
+class WorkerInfo(msgspec.Struct, frozen=True):
+    """One task in the hands of a server: since when, and until when its handler may run."""
+
+    host: str
+    pid: int
+    server_id: str
+    task_id: str
+    task_type: str
+    task_payload: bytes | None
+    queue: str
+    start_time_ns: int
+    deadline_ns: int
+
+
+class SchedulerEntry(msgspec.Struct, frozen=True):
+    """A periodic entry, for display. enqueue_options: texts like ``Queue("low")`` (anything else breaks Go's tools)."""
+
+    id: str
+    spec: str
+    task_type: str
+    task_payload: bytes | None
+    enqueue_options: tuple[str, ...]
+    next_enqueue_time_ns: int
+    prev_enqueue_time_ns: int = NEVER_NS
+
+
+class SchedulerEnqueueEvent(msgspec.Struct, frozen=True):
+    """One firing of a periodic entry: the id of the task it made, and when."""
+
+    task_id: str
+    enqueue_time_ns: int
+
+
+_TEXT, _BYTES, _INT32, _INT64, _BOOL, _MESSAGE = 9, 12, 5, 3, 8, 11
+_SCHEMA: dict[str, list[tuple[int, str, int | str]]] = {
+    "Timestamp": [(1, "seconds", _INT64), (2, "nanos", _INT32)],
+    "TaskMessage": [
+        (1, "type", _TEXT), (2, "payload", _BYTES), (3, "id", _TEXT), (4, "queue", _TEXT), (5, "retry", _INT32),
+        (6, "retried", _INT32), (7, "error_msg", _TEXT), (8, "timeout", _INT64), (9, "deadline", _INT64),
+        (10, "unique_key", _TEXT), (11, "last_failed_at", _INT64), (12, "retention", _INT64),
+        (13, "completed_at", _INT64), (14, "group_key", _TEXT), (15, "headers", "map:text"),
+    ],
+    "ServerInfo": [
+        (1, "host", _TEXT), (2, "pid", _INT32), (3, "server_id", _TEXT), (4, "concurrency", _INT32),
+        (5, "queues", "map:int32"), (6, "strict_priority", _BOOL), (7, "status", _TEXT),
+        (8, "start_time", "Timestamp"), (9, "active_worker_count", _INT32),
+    ],
+    "WorkerInfo": [
+        (1, "host", _TEXT), (2, "pid", _INT32), (3, "server_id", _TEXT), (4, "task_id", _TEXT),
+        (5, "task_type", _TEXT), (6, "task_payload", _BYTES), (7, "queue", _TEXT), (8, "start_time", "Timestamp"),
+        (9, "deadline", "Timestamp"),
+    ],
+    "SchedulerEntry": [
+        (1, "id", _TEXT), (2, "spec", _TEXT), (3, "task_type", _TEXT), (4, "task_payload", _BYTES),
+        (5, "enqueue_options", "list:text"), (6, "next_enqueue_time", "Timestamp"),
+        (7, "prev_enqueue_time", "Timestamp"),
+    ],
+    "SchedulerEnqueueEvent": [(1, "task_id", _TEXT), (2, "enqueue_time", "Timestamp")],
+}
+
+
+def _describe(owner: descriptor_pb2.DescriptorProto, number: int, name: str, kind: int | str) -> None:
+    field = owner.field.add(name=name, number=number, label=1)
+    if isinstance(kind, int):
+        field.type = kind  # type: ignore[assignment]
+    elif kind == "list:text":
+        field.type, field.label = _TEXT, 3  # type: ignore[assignment]
+    elif kind.startswith("map:"):
+        entry = owner.nested_type.add(name=name.capitalize() + "Entry")
+        entry.options.map_entry = True
+        _describe(entry, 1, "key", _TEXT)
+        _describe(entry, 2, "value", _INT32 if kind == "map:int32" else _TEXT)
+        field.type, field.label = _MESSAGE, 3  # type: ignore[assignment]
+        field.type_name = f".asynq.{owner.name}.{entry.name}"
+    else:
+        field.type, field.type_name = _MESSAGE, f".asynq.{kind}"  # type: ignore[assignment]
+
+
+def _build() -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(name="hustlex/asynq.proto", package="asynq", syntax="proto3")
+    for name, fields in _SCHEMA.items():
+        owner = file.message_type.add(name=name)
+        for number, field, kind in fields:
+            _describe(owner, number, field, kind)
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    find = pool.FindMessageTypeByName
+    return {name: message_factory.GetMessageClass(find(f"asynq.{name}")) for name in _SCHEMA}
+
+
+_CLASSES = _build()
+_Task, _Server, _Worker = _CLASSES["TaskMessage"], _CLASSES["ServerInfo"], _CLASSES["WorkerInfo"]
+_Entry, _Event, _Timestamp = _CLASSES["SchedulerEntry"], _CLASSES["SchedulerEnqueueEvent"], _CLASSES["Timestamp"]
+_parse_task = _Task.FromString
+
+
+def clean(text: str) -> str:
+    """Text that Go accepts: lone surrogates become ``?`` (one undecodable message would stop Go's crash recovery)."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def encode_task(task: TaskMessage) -> bytes:
+    """The bytes Go would write for this task. Text is cleaned; numbers outside their field's range raise WireError."""
+    try:
+        return _pack_task(task)
+    except UnicodeEncodeError:
+        return _pack_task(_clean_task(task))
+    except (ValueError, TypeError) as fault:
+        raise WireError(f"a task message cannot be written: {fault}") from None
+
+
+def _pack_task(task: TaskMessage) -> bytes:
+    packed = _Task(
+        type=task.type, payload=task.payload, id=task.id, queue=task.queue, retry=task.retry, retried=task.retried,
+        error_msg=task.error_msg, timeout=task.timeout, deadline=task.deadline, unique_key=task.unique_key,
+        last_failed_at=task.last_failed_at, retention=task.retention, completed_at=task.completed_at,
+        group_key=task.group_key, headers=task.headers or None)
+    data: bytes = packed.SerializeToString(deterministic=True)
+    return data
+
+
+def _clean_task(task: TaskMessage) -> TaskMessage:
+    texts = {name: clean(getattr(task, name)) for name in ("type", "id", "queue", "error_msg", "unique_key",
+                                                           "group_key")}
+    headers = {clean(key): clean(value) for key, value in task.headers.items()}
+    return msgspec.structs.replace(task, headers=headers, **texts)
+
+
+def decode_task(data: bytes) -> TaskMessage:
+    """Read a stored task. Raises WireError for anything Go could not read either."""
+    try:
+        m = _parse_task(data)
+    except message.DecodeError:
+        raise WireError("not a task message") from None
+    headers = m.headers
+    return TaskMessage(
+        m.type, m.payload or None, m.id, m.queue, m.retry, m.retried, m.error_msg, m.timeout, m.deadline,
+        m.unique_key, m.last_failed_at, m.retention, m.completed_at, m.group_key, dict(headers) if headers else {})
+
+
+def encode_server(info: ServerInfo) -> bytes:
+    """ServerInfo for ``asynq:servers:{...}``."""
+    return _dump(_Server(
+        host=clean(info.host), pid=info.pid, server_id=info.server_id, concurrency=info.concurrency,
+        queues={clean(name): weight for name, weight in info.queues.items()}, strict_priority=info.strict_priority,
+        status=info.status, start_time=_stamp(info.start_time_ns), active_worker_count=info.active_worker_count))
+
+
+def decode_server(data: bytes) -> ServerInfo:
+    """Raises WireError."""
+    m = _parse(_Server, data)
+    return ServerInfo(m.host, m.pid, m.server_id, m.concurrency, dict(m.queues), m.strict_priority, m.status,
+                      _nanoseconds(m.start_time), m.active_worker_count)
+
+
+def encode_worker(info: WorkerInfo) -> bytes:
+    """WorkerInfo for one field of ``asynq:workers:{...}``."""
+    return _dump(_Worker(
+        host=clean(info.host), pid=info.pid, server_id=info.server_id, task_id=clean(info.task_id),
+        task_type=clean(info.task_type), task_payload=info.task_payload, queue=clean(info.queue),
+        start_time=_stamp(info.start_time_ns), deadline=_stamp(info.deadline_ns)))
+
+
+def decode_worker(data: bytes) -> WorkerInfo:
+    """Raises WireError."""
+    m = _parse(_Worker, data)
+    return WorkerInfo(m.host, m.pid, m.server_id, m.task_id, m.task_type, m.task_payload or None, m.queue,
+                      _nanoseconds(m.start_time), _nanoseconds(m.deadline))
+
+
+def encode_entry(entry: SchedulerEntry) -> bytes:
+    """SchedulerEntry for the list ``asynq:schedulers:{...}``."""
+    return _dump(_Entry(
+        id=entry.id, spec=clean(entry.spec), task_type=clean(entry.task_type), task_payload=entry.task_payload,
+        enqueue_options=[clean(option) for option in entry.enqueue_options],
+        next_enqueue_time=_stamp(entry.next_enqueue_time_ns), prev_enqueue_time=_stamp(entry.prev_enqueue_time_ns)))
+
+
+def decode_entry(data: bytes) -> SchedulerEntry:
+    """Raises WireError."""
+    m = _parse(_Entry, data)
+    return SchedulerEntry(m.id, m.spec, m.task_type, m.task_payload or None, tuple(m.enqueue_options),
+                          _nanoseconds(m.next_enqueue_time), _nanoseconds(m.prev_enqueue_time))
+
+
+def encode_event(event: SchedulerEnqueueEvent) -> bytes:
+    """SchedulerEnqueueEvent for ``asynq:scheduler_history:<entry>``."""
+    return _dump(_Event(task_id=clean(event.task_id), enqueue_time=_stamp(event.enqueue_time_ns)))
+
+
+def decode_event(data: bytes) -> SchedulerEnqueueEvent:
+    """Raises WireError."""
+    m = _parse(_Event, data)
+    return SchedulerEnqueueEvent(m.task_id, _nanoseconds(m.enqueue_time))
+
+
+def _dump(packed: Any) -> bytes:
+    data: bytes = packed.SerializeToString(deterministic=True)
+    return data
+
+
+def _parse(kind: Any, data: bytes) -> Any:
+    try:
+        return kind.FromString(data)
+    except message.DecodeError:
+        raise WireError(f"not a {kind.DESCRIPTOR.name} message") from None
+
+
+def _stamp(nanoseconds: int) -> Any:
+    seconds, rest = divmod(nanoseconds, _GIGA)
+    return _Timestamp(seconds=seconds, nanos=rest)
+
+
+def _nanoseconds(stamp: Any) -> int:
+    whole: int = stamp.seconds * _GIGA + stamp.nanos
+    return whole
