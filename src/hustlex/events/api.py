@@ -1,0 +1,57 @@
+"""Publishing. Subscriptions are async-only and live in ``hustlex.events.subscription``."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar, overload
+
+from hustlex.core.op import AsyncDriver
+from hustlex.core.time import Clock, server_clock
+from hustlex.events import ops
+from hustlex.events.names import Template
+from hustlex.events.types import Parameter
+from hustlex.events.wire import MAX_PAYLOAD, Codec
+
+T = TypeVar("T")
+
+
+class Channel(Generic[T]):
+    """A family of live channels with one event type. Made by ``Events.channel``."""
+
+    def __init__(self, driver: AsyncDriver, template: Template, codec: Codec[T], clock: Clock) -> None:
+        self._driver = driver
+        self._template = template
+        self._codec = codec
+        self._clock = clock
+
+    async def publish(self, event: T, /, **parameters: Parameter) -> int:
+        """Send an event to whoever listens now (one round trip); nobody listening is no error.
+
+        parameters: one value per placeholder of the name, as ``order_id=42``.
+        Returns how many server connections took it: a hint, since one process listens once for all its subscribers.
+        Raises Misuse (wrong parameters, event too large) before anything is sent, OutcomeUnknown when the reply is
+        lost: the event may have been sent. Source: lua/publish.lua.
+        """
+        key = self._template.key(self._template.name(parameters))
+        return await self._driver.run(ops.publish(key, self._codec.encode(event), self._clock()))
+
+
+class Events:
+    """Typed messages between processes, delivered at most once; a break is shown to subscribers as a Gap."""
+
+    def __init__(self, driver: AsyncDriver, *, prefix: str = "", clock: Clock = server_clock) -> None:
+        self._driver = driver
+        self._prefix = prefix
+        self._clock = clock
+
+    @overload
+    def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...
+    @overload
+    def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]: ...
+    def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]:
+        """Declare a channel, once, where the application starts.
+
+        name: ``namespace:rest`` with placeholders, as ``orders:{order_id}``. event_type: a type msgspec can decode
+        from JSON; best a union of tagged frozen Structs. max_payload: bytes of JSON, 1 to 1,048,576.
+        Raises Misuse for a malformed name.
+        """
+        return Channel(self._driver, Template(name, self._prefix), Codec(event_type, max_payload), self._clock)

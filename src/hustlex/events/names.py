@@ -1,0 +1,52 @@
+"""Channel names: ``namespace:rest`` with ``{placeholders}`` that take the user's values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from hustlex.errors import Misuse
+from hustlex.events.types import Parameter
+
+_PIECE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z0-9._~/@+=#$:-]+)")
+_NAMESPACE = re.compile(r"[-a-zA-Z0-9_]{2,32}:.")
+_SAFE = "._~/@+=$-"
+_LONGEST = 255
+
+
+class Template:
+    """A name's pattern, checked once.
+
+    The namespace takes 2 to 32 of ``[-a-zA-Z0-9_]``, the rest ``[A-Za-z0-9._~/@+=#$:-]`` and placeholders.
+    In a value, everything outside ``[A-Za-z0-9._~/@+=$-]`` is percent-encoded, the separators ``:`` and ``#`` included,
+    so that no value can reach a neighbour's channel.
+    """
+
+    def __init__(self, text: str, prefix: str = "") -> None:
+        pieces = list(_PIECE.finditer(text))
+        if not _NAMESPACE.match(text) or "".join(piece[0] for piece in pieces) != text:
+            raise Misuse(f"{text!r} is not a channel name", hint="write namespace:rest, as orders:{order_id}")
+        self._pieces = [(piece[1], piece[2]) for piece in pieces]
+        self._parameters = frozenset(field for field, _ in self._pieces if field)
+        self._prefix = f"{prefix}ev:"
+
+    def name(self, values: Mapping[str, Parameter]) -> str:
+        """The channel's name, at most 255 bytes. Raises Misuse for a missing, unknown or empty value."""
+        if values.keys() != self._parameters:
+            raise Misuse(f"this channel takes the parameters {sorted(self._parameters)}, not {sorted(values)}")
+        name = "".join(_encoded(field, values[field]) if field else text for field, text in self._pieces)
+        if len(name) > _LONGEST:
+            raise Misuse(f"the channel's name has {len(name)} bytes", hint=f"at most {_LONGEST} are allowed")
+        return name
+
+    def key(self, name: str) -> str:
+        """The pub/sub channel of a name. The prefix is part of it because pub/sub ignores database numbers."""
+        return self._prefix + name
+
+
+def _encoded(field: str, value: Parameter) -> str:
+    encoded = quote(str(value), safe=_SAFE, errors="surrogatepass")
+    if not encoded:
+        raise Misuse(f"the channel's parameter {field} is empty")
+    return encoded

@@ -1,0 +1,49 @@
+"""Payloads: typed JSON out and in, and the head line ``1 <epoch> <offset> <ts_ms>`` before each."""
+
+from __future__ import annotations
+
+import re
+from typing import Generic, TypeVar
+
+import msgspec
+
+from hustlex.errors import Misuse
+from hustlex.events.types import Message, Unknown
+
+T = TypeVar("T")
+
+MAX_PAYLOAD = 64 * 1024
+_HARD_LIMIT = 1024 * 1024
+_HEAD = re.compile(rb"1 \S{1,64} \d{1,16} (\d{1,16})\n")
+
+
+class Codec(Generic[T]):
+    """Encodes and decodes one channel's type. max_payload: bytes of JSON, at most 1 MiB."""
+
+    def __init__(self, event_type: type[T], max_payload: int) -> None:
+        if not 1 <= max_payload <= _HARD_LIMIT:
+            raise Misuse(f"max_payload must be 1 to {_HARD_LIMIT} bytes, not {max_payload}",
+                         hint="one huge message disconnects every subscriber of the server")
+        self._decoder = msgspec.json.Decoder(event_type)
+        self._max_payload = max_payload
+
+    def encode(self, event: T) -> bytes:
+        """The payload. Raises Misuse when the event is no JSON or too large."""
+        try:
+            payload = msgspec.json.encode(event)
+        except (TypeError, ValueError) as error:
+            raise Misuse(f"a {type(event).__name__} cannot be written as JSON") from error
+        if len(payload) > self._max_payload:
+            raise Misuse(f"the event has {len(payload)} bytes", hint=f"this channel allows {self._max_payload}")
+        return payload
+
+    def decode(self, channel: str, wire: bytes) -> Message[T]:
+        """A message from the wire. Never raises: what cannot be read is delivered as Unknown."""
+        head = _HEAD.match(wire)
+        if not head:
+            return Message(Unknown(wire), channel, 0)
+        payload = wire[head.end():]
+        try:
+            return Message(self._decoder.decode(payload), channel, int(head[1]))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return Message(Unknown(payload), channel, int(head[1]))
