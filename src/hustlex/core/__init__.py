@@ -1,0 +1,1 @@
+"""Ground: pure building blocks. No socket, no clock, no randomness."""

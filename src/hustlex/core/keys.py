@@ -1,0 +1,51 @@
+"""Key grammar: what may stand between the colons, and the one ``{tag}`` that keeps a script's keys in one slot."""
+
+from __future__ import annotations
+
+import hashlib
+from urllib.parse import quote
+
+from hustlex.errors import Misuse
+
+_SAFE = "._~/@+=-"
+_LONGEST = 96
+
+
+def component(text: str) -> str:
+    """One key component: percent-encoded outside ``[A-Za-z0-9._~/@+=-]``, at most 105 bytes.
+
+    Braces, colons, blanks and control characters are always encoded, so user text can neither move a key to another
+    slot nor collide with another key. Over 96 bytes the rest is replaced by ``~`` and 8 hex digits of its SHA-256.
+    """
+    if not text:
+        raise Misuse("a key component is empty", hint="pass a non-empty id")
+    encoded = quote(text, safe=_SAFE, errors="surrogatepass")
+    if len(encoded) <= _LONGEST:
+        return encoded
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{encoded[:_LONGEST]}~{digest}"
+
+
+def tag(text: str) -> str:
+    """A component in braces: the hash tag that puts all keys of one script in one slot."""
+    return "{" + component(text) + "}"
+
+
+def slot(key: str) -> int:
+    """Redis Cluster's slot of a key: CRC16-XMODEM of its tag, or of the whole key, modulo 16384."""
+    raw = key.encode("utf-8", "surrogateescape")
+    start = raw.find(b"{")
+    if start >= 0:
+        end = raw.find(b"}", start + 1)
+        if end > start + 1:
+            raw = raw[start + 1 : end]
+    return _crc16(raw) % 16384
+
+
+def _crc16(data: bytes) -> int:
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = ((crc << 1) ^ 0x1021) & 0xFFFF if crc & 0x8000 else (crc << 1) & 0xFFFF
+    return crc

@@ -1,0 +1,157 @@
+"""An operation is a value.
+
+``Op[T]`` says what to send and how to read the answer. Rooms build it in pure functions (``ops.py``), a driver
+sends it, nothing else touches the network. The few stories with several steps are generators (``Flow[T]``) that
+yield steps and are followed by either driver, so their logic exists once and can be tested by feeding replies by hand.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from hustlex.errors import Error
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+Arg = str | bytes | int | float
+Reply = Any
+
+
+class Effect(enum.Enum):
+    """What happens when a call is sent twice; decides what a driver may repeat after a broken link."""
+
+    READ = "read"
+    """Changes nothing. Repeated freely."""
+    IDEMPOTENT = "idempotent"
+    """Twice is the same as once (by construction, or because it carries an id). Repeated freely."""
+    ONCE = "once"
+    """A second run would change the result. Never repeated once it may have been executed."""
+
+
+class Script(msgspec.Struct, frozen=True, eq=False):
+    """A Lua script and its contract, as read from one file by ``core.lua``.
+
+    keys, args: declared names in order. A last name that ends in ``...`` stands for any number of values.
+    """
+
+    name: str
+    text: str
+    sha1: str
+    effect: Effect
+    keys: tuple[str, ...]
+    args: tuple[str, ...]
+
+    def op(
+        self, keys: tuple[str, ...], args: tuple[Arg, ...], decode: Callable[[Reply], T], *, timeout_ms: int = 0
+    ) -> Op[T]:
+        """One call of this script. keys and args follow the order of the contract."""
+        return Op(self.name, self.effect, keys, args, decode, self, timeout_ms)
+
+
+class Op(msgspec.Struct, Generic[T], frozen=True, eq=False, gc=False):
+    """One round trip: a script call, or a plain command.
+
+    name: ``room.verb``, for errors and telemetry. keys: every key touched, all in one hash slot.
+    args: the script's ARGV, or the whole command when ``script`` is None.
+    timeout_ms: 0 means the driver's default.
+    """
+
+    name: str
+    effect: Effect
+    keys: tuple[str, ...]
+    args: tuple[Arg, ...]
+    decode: Callable[[Reply], T]
+    script: Script | None = None
+    timeout_ms: int = 0
+
+
+def command(
+    name: str, effect: Effect, *args: Arg, decode: Callable[[Reply], T], keys: tuple[str, ...] = (), timeout_ms: int = 0
+) -> Op[T]:
+    """A plain command as an operation: ``command("cache.get", Effect.READ, "GET", key, keys=(key,), decode=...)``."""
+    return Op(name, effect, keys, args, decode, None, timeout_ms)
+
+
+class Sleep(msgspec.Struct, frozen=True):
+    """A flow's step: wait this long."""
+
+    seconds: float
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A flow's step: several operations in one write. The answer is a list; a failed one holds its Error."""
+
+    ops: tuple[Op[Any], ...]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A flow's step: run the user's function (plain, or async under the async driver) and answer its result."""
+
+    function: Callable[[], Any]
+
+
+Step = Op[Any] | Batch | Sleep | Call
+Flow = Generator[Step, Any, T]
+
+
+def do(op: Op[T]) -> Generator[Step, Any, T]:
+    """``value = yield from do(op)`` inside a flow: runs one operation and keeps its type."""
+    result: T = yield op
+    return result
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What arrives on a subscription. With gap=True: the link broke, or the queue overflowed; messages may be missing."""
+
+    channel: str
+    data: bytes
+    gap: bool = False
+
+
+class AsyncDriver(Protocol):
+    """What a room needs from the async street; implemented in ``drivers.aio``."""
+
+    async def run(self, op: Op[T]) -> T:
+        """Send one operation and decode its answer. Raises the package's errors."""
+        ...
+
+    async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
+        """Send all in one write; answers in order. A failed one is its Error, not raised."""
+        ...
+
+    async def follow(self, flow: Flow[T]) -> T:
+        """Carry a flow to its end."""
+        ...
+
+    async def block(self, op: Op[T], seconds: float) -> T:
+        """Run a blocking command (it waits up to ``seconds`` on the server) on a connection of its own."""
+        ...
+
+    def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
+        """Messages of these pub/sub channels from the moment the block is entered."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is in flight (bounded) and close every connection. Idempotent."""
+        ...
+
+
+class BlockingDriver(Protocol):
+    """The same words without await; implemented in ``drivers.blocking``."""
+
+    def run(self, op: Op[T]) -> T: ...
+
+    def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]: ...
+
+    def follow(self, flow: Flow[T]) -> T: ...
+
+    def close(self) -> None: ...
+
+
+AsyncFunction = Callable[..., Awaitable[T_co]]

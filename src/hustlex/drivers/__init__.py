@@ -1,0 +1,1 @@
+"""The street: the only code that owns sockets."""

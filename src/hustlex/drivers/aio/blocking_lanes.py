@@ -1,0 +1,64 @@
+"""Connections for blocking commands, one caller each, because a blocked connection answers nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from hustlex.drivers.aio.lane import Lane
+from hustlex.drivers.aio.options import Options
+from hustlex.drivers.url import Endpoint
+from hustlex.errors import Overloaded
+
+_MARGIN = 1.0
+
+
+class BlockingLanes:
+    """A small pool that grows to ``Options.blocking`` connections."""
+
+    def __init__(self, endpoint: Endpoint, options: Options) -> None:
+        self._endpoint = endpoint
+        self._options = options
+        self._idle: list[Lane] = []
+        self._busy: set[Lane] = set()
+
+    async def run(self, packed: bytes, seconds: float) -> Any:
+        """The raw reply. The command waits up to ``seconds`` on the server; one second more is granted."""
+        lane = self._take()
+        finished = False
+        try:
+            deadline = asyncio.get_running_loop().time() + seconds + _MARGIN
+            reply = await lane.exchange(packed, deadline)
+            finished = True
+            return reply
+        finally:
+            self._busy.discard(lane)
+            if finished:
+                self._idle.append(lane)
+            else:
+                await self._drop(lane)
+
+    async def _drop(self, lane: Lane) -> None:
+        """The server may still be waiting on this connection: it cannot be used again."""
+        lane.abort("a blocking command was abandoned")
+        await lane.close()
+
+    def _take(self) -> Lane:
+        if self._idle:
+            lane = self._idle.pop()
+        elif len(self._busy) < self._options.blocking:
+            lane = Lane(self._endpoint, self._options, watch_stalls=False)
+        else:
+            raise Overloaded(
+                f"{self._options.blocking} blocking commands are running already", hint="raise Options.blocking"
+            )
+        self._busy.add(lane)
+        return lane
+
+    async def close(self) -> None:
+        """Abandon what is blocked, close what is idle."""
+        for lane in [*self._busy]:
+            lane.abort("the driver was closed")
+        for lane in [*self._busy, *self._idle]:
+            await lane.close()
+        self._idle.clear()

@@ -1,0 +1,194 @@
+"""One socket: everything sent in one turn of the event loop is one write, replies come back in order.
+
+Lesson of the profile (64 callers, GET): a future per call, one deque, no task, no timer and no lock per call. What is
+left is hiredis' packing and parsing, and the caller's own coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+
+import hiredis
+
+from hustlex.drivers.faults import Late, Lost, NotSent
+
+_GRACE = 0.002
+"""Between noticing a deadline and failing the call, let the loop read once: after a blocked loop the reply is
+usually already in the socket."""
+
+Slot = tuple["asyncio.Future[Any]", float]
+
+ReplyError = hiredis.ReplyError
+_NOTHING = object()
+
+
+class Connection(asyncio.Protocol):
+    """A multiplexed connection.
+
+    on_lost: called once when the link is gone. on_push: called with each RESP3 push, from the read callback.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_lost: Callable[[Connection], None],
+        on_push: Callable[[list[Any]], None] | None = None,
+    ) -> None:
+        self._loop = loop
+        self._on_lost = on_lost
+        self._on_push = on_push
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self._transport: asyncio.Transport | None = None
+        self._buffer: list[bytes] = []
+        self._flush_planned = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self.waiting: deque[Slot] = deque()
+        self.writable = True
+        self.closed = False
+        self.on_room: Callable[[], None] | None = None
+        self.stray: Any = None
+        self.last_received = 0.0
+        self.busy_since = 0.0
+
+    # -- sending
+
+    def send(self, packed: bytes, deadline: float) -> asyncio.Future[Any]:
+        """Queue one packed command; the future gets its reply (a ReplyError is a result, not an exception)."""
+        future = self._loop.create_future()
+        if self.closed:
+            future.set_exception(NotSent("the connection was closed"))
+            return future
+        if not self.waiting:
+            self.busy_since = self._loop.time()
+        self.waiting.append((future, deadline))
+        self.write(packed)
+        if self._timer is None or deadline < self._timer_at:
+            self._arm(deadline)
+        return future
+
+    def write(self, packed: bytes) -> None:
+        """Queue bytes that get no reply of their own (SUBSCRIBE answers with pushes)."""
+        self._buffer.append(packed)
+        if not self._flush_planned:
+            self._flush_planned = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_planned = False
+        if self._transport is not None and self._buffer:
+            data = b"".join(self._buffer) if len(self._buffer) > 1 else self._buffer[0]
+            self._buffer.clear()
+            self._transport.write(data)
+
+    # -- receiving (called by the event loop)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not registered as one
+        self._transport.set_write_buffer_limits(high=1 << 20)
+        self.last_received = self._loop.time()
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        self.last_received = self._loop.time()
+        try:
+            self._reader.feed(data)
+            self._hand_out()
+        except hiredis.ProtocolError as error:
+            self.abort(f"the server does not speak the Redis protocol ({type(error).__name__})")
+        if self.on_room is not None:
+            self.on_room()
+
+    def _hand_out(self) -> None:
+        gets = self._reader.gets
+        popleft = self.waiting.popleft
+        reply = gets()
+        while reply is not _NOTHING:
+            if type(reply) is hiredis.PushNotification:
+                if self._on_push is not None:
+                    self._on_push(reply)
+            elif self.waiting:
+                future = popleft()[0]
+                if not future.done():
+                    future.set_result(reply)
+            else:
+                self.stray = reply
+                self.abort("the server sent a reply that nobody asked for")
+                return
+            reply = gets()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self.on_room is not None:
+            self.on_room()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._finish(f"the connection was closed ({error})" if error else "the server closed the connection")
+
+    # -- deadlines: one timer for all calls, set to the earliest deadline seen
+
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._deadline_near)
+
+    def _deadline_near(self) -> None:
+        self._timer = self._loop.call_later(_GRACE, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        earliest = 0.0
+        for future, deadline in self.waiting:
+            if future.done():
+                continue
+            if deadline <= now:
+                future.set_exception(Late())
+            elif not earliest or deadline < earliest:
+                earliest = deadline
+        if earliest and not self.closed:
+            self._arm(earliest)
+
+    # -- ending
+
+    def abort(self, reason: str) -> None:
+        """Drop the link at once; every call in flight fails."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._finish(reason)
+
+    async def close(self, seconds: float) -> None:
+        """Wait until everything in flight is answered, at most this long, then close."""
+        pending = [future for future, _ in self.waiting if not future.done()]
+        if pending and not self.closed:
+            await asyncio.wait(pending, timeout=seconds)
+        if self._transport is not None:
+            self._flush()
+            self._transport.close()
+        self._finish("the driver was closed")
+
+    def _finish(self, reason: str) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        unsent = len(self._buffer)
+        self._buffer.clear()
+        sent = len(self.waiting) - unsent
+        for position, (future, _) in enumerate(self.waiting):
+            if not future.done():
+                future.set_exception(Lost(reason) if position < sent else NotSent(reason))
+                future.exception()  # a caller that was cancelled never looks: no warning for it
+        self.waiting.clear()
+        self._on_lost(self)
+        if self.on_room is not None:
+            self.on_room()

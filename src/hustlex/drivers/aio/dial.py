@@ -1,0 +1,88 @@
+"""Opening a connection: socket, TLS and RESP3 handshake, as one bounded step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from hustlex.drivers.aio.connection import Connection, ReplyError
+from hustlex.drivers.aio.options import Options
+from hustlex.drivers.faults import refusal
+from hustlex.drivers.pack import join
+from hustlex.drivers.url import Endpoint
+from hustlex.errors import ConfigurationError, Refused, Unavailable
+
+_LIBRARY = "hustlex"
+_PASSING = ("LOADING", "ERR")
+"""Refusals at connect that pass by themselves: still loading, too many clients."""
+
+
+async def dial(
+    endpoint: Endpoint,
+    options: Options,
+    on_lost: Callable[[Connection], None],
+    on_push: Callable[[list[Any]], None] | None = None,
+) -> Connection:
+    """A ready connection. Raises Unavailable (try again), or Denied, Refused, ConfigurationError (do not)."""
+    try:
+        async with asyncio.timeout(options.connect):
+            connection = await _open(endpoint, on_lost, on_push)
+            try:
+                await _greet(connection, endpoint, options)
+            except BaseException:
+                connection.abort("the handshake failed")
+                raise
+            return connection
+    except TimeoutError:
+        raise Unavailable(f"no answer from {endpoint.where} within {options.connect:g} s") from None
+    except OSError as error:
+        raise Unavailable(_reason(error)) from None
+
+
+async def _open(
+    endpoint: Endpoint, on_lost: Callable[[Connection], None], on_push: Callable[[list[Any]], None] | None
+) -> Connection:
+    loop = asyncio.get_running_loop()
+
+    def make() -> Connection:
+        return Connection(loop, on_lost, on_push)
+
+    if endpoint.path:
+        _, connection = await loop.create_unix_connection(make, endpoint.path)
+    else:
+        context = endpoint.ssl_context()
+        _, connection = await loop.create_connection(make, endpoint.host, endpoint.port, ssl=context)
+    return connection
+
+
+async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -> None:
+    """HELLO, names and SELECT in one write. Only HELLO and SELECT must succeed."""
+    hello: list[str | int] = ["HELLO", 3]
+    if endpoint.password:
+        hello += ["AUTH", endpoint.username or "default", endpoint.password]
+    commands: list[list[str | int]] = [[*hello, "SETNAME", options.name], ["CLIENT", "SETINFO", "LIB-NAME", _LIBRARY]]
+    if endpoint.database:
+        commands.append(["SELECT", endpoint.database])
+    deadline = asyncio.get_running_loop().time() + options.connect
+    replies = await asyncio.gather(*[connection.send(join(tuple(command)), deadline) for command in commands])
+    _check_hello(replies[0])
+    if endpoint.database and isinstance(replies[2], ReplyError):
+        raise refusal(str(replies[2]))
+
+
+def _check_hello(reply: Any) -> None:
+    if isinstance(reply, ReplyError):
+        refused = refusal(str(reply))
+        if refused.code == "NOPROTO" or "unknown command" in str(reply):
+            raise ConfigurationError("the server does not speak RESP3", hint="Redis 7 or Valkey 7.2 and newer do")
+        raise Unavailable(refused.message) if refused.code in _PASSING else refused
+    if reply.get(b"role") == b"replica":
+        raise Refused("this server is a replica", code="READONLY", hint="use the primary's URL")
+
+
+def _reason(error: OSError) -> str:
+    """An OS error in words, without the addresses that some carry."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return error.strerror or type(error).__name__

@@ -1,0 +1,212 @@
+"""The async driver's public face: run, run_many, follow, block, subscribe."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Self, TypeVar
+
+from hustlex.core.op import Batch, Call, Flow, Message, Op, Sleep, Step
+from hustlex.core.telemetry import CallEvent, Hook
+from hustlex.drivers.aio.blocking_lanes import BlockingLanes
+from hustlex.drivers.aio.connection import ReplyError
+from hustlex.drivers.aio.options import Options
+from hustlex.drivers.aio.pubsub import PubSub
+from hustlex.drivers.aio.topology import Single, Topology
+from hustlex.drivers.faults import Failure, Late, Lost, NotSent, backoff, bad_reply, exhausted, refusal, verdict
+from hustlex.drivers.pack import pack
+from hustlex.drivers.url import parse_url
+from hustlex.errors import Error, Refused
+
+T = TypeVar("T")
+
+
+class Driver:
+    """Opens lazily at the first call. One per process and event loop; share it between all tasks.
+
+    url: redis://, rediss://, valkey:// or unix://. Raises ConfigurationError for a bad one.
+    """
+
+    def __init__(self, url: str, options: Options | None = None) -> None:
+        self._options = options or Options()
+        endpoint = parse_url(url)
+        self._topology: Topology = Single(endpoint, self._options)
+        self._lanes = BlockingLanes(endpoint, self._options)
+        self._pubsub = PubSub(endpoint, self._options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # -- one operation
+
+    async def run(self, op: Op[T]) -> T:
+        """Send one operation; see ``core.op.AsyncDriver``."""
+        if self._options.hook is not None:
+            return await self._observed(op, self._options.hook)
+        return await self._run(op)
+
+    async def _run(self, op: Op[T]) -> T:
+        deadline = self._deadline(op)
+        future = self._topology.lane(op).submit(pack(op), deadline)
+        if future is None:
+            return self._decode(op, await self._insist(op, deadline))
+        return self._decode(op, await self._reply(op, future, deadline))
+
+    async def _reply(self, op: Op[Any], future: asyncio.Future[Any], deadline: float) -> Any:
+        try:
+            reply = await future
+        except (NotSent, Lost, Late) as failure:
+            return await self._insist(op, deadline, failure)
+        if type(reply) is ReplyError:
+            return await self._insist(op, deadline, refusal(str(reply)))
+        return reply
+
+    async def _insist(self, op: Op[Any], deadline: float, failure: Failure | None = None) -> Any:
+        """The slow path: wait for the lane, repeat what may be repeated, until the deadline."""
+        lane = self._topology.lane(op)
+        attempt = 0
+        while True:
+            if failure is not None:
+                attempt += 1
+                error = verdict(failure, op.effect)
+                if error is not None:
+                    raise error.during(op.name) from None
+                if not _scriptless(failure):
+                    await self._pause(op, attempt, deadline, failure)
+            packed = pack(op, whole_script=failure is not None and _scriptless(failure))
+            try:
+                reply = await lane.exchange(packed, deadline)
+            except (NotSent, Lost, Late) as lost:
+                failure = lost
+                continue
+            except Error as error:
+                raise error.during(op.name) from None
+            if type(reply) is not ReplyError:
+                return reply
+            failure = refusal(str(reply))
+
+    async def _pause(self, op: Op[Any], attempt: int, deadline: float, failure: Failure) -> None:
+        """Back off before a repeat; raises when the deadline leaves no room for one."""
+        delay = backoff(attempt)
+        if asyncio.get_running_loop().time() + delay >= deadline:
+            raise exhausted(failure, self._topology.lane(op).endpoint.where).during(op.name) from None
+        await asyncio.sleep(delay)
+
+    def _deadline(self, op: Op[Any]) -> float:
+        seconds = op.timeout_ms / 1000 if op.timeout_ms else self._options.command
+        return asyncio.get_running_loop().time() + seconds
+
+    @staticmethod
+    def _decode(op: Op[T], reply: Any) -> T:
+        try:
+            return op.decode(reply)
+        except Error as error:
+            raise error.during(op.name) from None
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise bad_reply(op.name, error) from error
+
+    async def _observed(self, op: Op[T], hook: Hook) -> T:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        outcome = "cancelled"
+        try:
+            result = await self._run(op)
+            outcome = "ok"
+            return result
+        except Error as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            hook(CallEvent(op.name, outcome, loop.time() - start))
+
+    # -- many operations
+
+    async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
+        """All in one write; answers in order, a failed one as its Error."""
+        packed = [pack(op) for op in ops]
+        sent: list[tuple[Op[T], asyncio.Future[Any] | None, float]] = []
+        for op, command in zip(ops, packed, strict=True):
+            deadline = self._deadline(op)
+            sent.append((op, self._topology.lane(op).submit(command, deadline), deadline))
+        answers: list[T | Error] = []
+        try:
+            for op, future, deadline in sent:
+                answers.append(await self._outcome(op, future, deadline))
+        finally:
+            for _, future, _ in sent[len(answers) :]:
+                if future is not None:
+                    future.cancel()
+        return answers
+
+    async def _outcome(self, op: Op[Any], future: asyncio.Future[Any] | None, deadline: float) -> Any:
+        try:
+            if future is None:
+                return await self._run(op)
+            return self._decode(op, await self._reply(op, future, deadline))
+        except Error as error:
+            return error
+
+    # -- flows
+
+    async def follow(self, flow: Flow[T]) -> T:
+        """Carry a flow to its end; every exception, cancellation included, is thrown into it so it can clean up."""
+        try:
+            step = flow.send(None)
+            while True:
+                try:
+                    answer = await self._step(step)
+                except BaseException as error:  # noqa: BLE001 - the flow decides
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            flow.close()
+
+    async def _step(self, step: Step) -> Any:
+        if isinstance(step, Op):
+            return await self.run(step)
+        if isinstance(step, Batch):
+            return await self.run_many(step.ops)
+        if isinstance(step, Sleep):
+            return await asyncio.sleep(step.seconds)
+        assert isinstance(step, Call)
+        result = step.function()
+        return await result if inspect.isawaitable(result) else result
+
+    # -- lanes of their own
+
+    async def block(self, op: Op[T], seconds: float) -> T:
+        """Run a command that waits on the server up to ``seconds``; a cancelled one drops its connection."""
+        try:
+            reply = await self._lanes.run(pack(op), seconds)
+        except (NotSent, Lost, Late) as failure:
+            error = verdict(failure, op.effect) or exhausted(failure, self._topology.primary().where)
+            raise error.during(op.name) from None
+        except Error as error:
+            raise error.during(op.name) from None
+        if isinstance(reply, ReplyError):
+            raise refusal(str(reply)).during(op.name)
+        return self._decode(op, reply)
+
+    def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
+        """Messages of these channels; a Message with ``gap=True`` after every reconnect or overflow."""
+        return self._pubsub.subscribe(channels)
+
+    async def close(self) -> None:
+        """Answer what is in flight (bounded by ``Options.drain``), then close all connections."""
+        await self._pubsub.close()
+        await self._lanes.close()
+        await self._topology.close()
+
+
+def _scriptless(failure: Failure) -> bool:
+    """Whether the server only lacks the script's text."""
+    return isinstance(failure, Refused) and failure.code == "NOSCRIPT"

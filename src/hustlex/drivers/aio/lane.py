@@ -1,0 +1,181 @@
+"""A lane keeps one connection to one server: opens it when needed, reopens it, makes callers wait when it is full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from random import random
+from typing import Any
+
+from hustlex.drivers.aio.connection import Connection
+from hustlex.drivers.aio.dial import dial
+from hustlex.drivers.aio.options import Options
+from hustlex.drivers.faults import NotSent
+from hustlex.drivers.pack import join
+from hustlex.drivers.url import Endpoint
+from hustlex.errors import Overloaded, Unavailable
+
+_TEND_EVERY = 1.0
+_SLOWEST_RETRY = 2.0
+_PING = join(("PING",))
+
+
+class Lane:
+    """``submit`` is the fast path; when it answers None, ``exchange`` waits until it can."""
+
+    def __init__(self, endpoint: Endpoint, options: Options, *, watch_stalls: bool = True) -> None:
+        self.endpoint = endpoint
+        self._options = options
+        self._watch_stalls = watch_stalls
+        self._connection: Connection | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._tending: asyncio.TimerHandle | None = None
+        self._room: deque[asyncio.Future[None]] = deque()
+        self._callers = 0
+        self._failure = ""
+        self._closed = False
+
+    # -- the hot path
+
+    def submit(self, packed: bytes, deadline: float) -> asyncio.Future[Any] | None:
+        """Send, or None when the lane is closed, opening or full."""
+        connection = self._connection
+        if connection is None or not connection.writable or len(connection.waiting) >= self._options.in_flight:
+            return None
+        return connection.send(packed, deadline)
+
+    async def exchange(self, packed: bytes, deadline: float) -> Any:
+        """Send as soon as possible and await the reply. Raises NotSent, Lost, Late, or Error when it is hopeless."""
+        future = self.submit(packed, deadline)
+        while future is None:
+            await self.wait(deadline)
+            future = self.submit(packed, deadline)
+        return await future
+
+    async def wait(self, deadline: float) -> None:
+        """Until a ``submit`` may succeed. Raises NotSent when the deadline passes first, Error when it is hopeless."""
+        if self._closed:
+            raise Unavailable("the driver is closed", hint="use it inside its 'async with' block")
+        seconds = max(0.0, deadline - asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(seconds):
+                if self._connection is None:
+                    await self._opened()
+                else:
+                    await self._has_room()
+        except TimeoutError:
+            if self._connection is not None:
+                raise Overloaded("too many calls are waiting for the server", hint="call less often") from None
+            raise NotSent(self._failure or "no answer yet") from None
+
+    # -- opening
+
+    async def _opened(self) -> None:
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.get_running_loop().create_task(self._open(), name=f"open {self.endpoint.where}")
+            self._opening.add_done_callback(_look)
+        self._callers += 1
+        try:
+            await asyncio.shield(self._opening)
+        finally:
+            self._callers -= 1
+
+    async def _open(self) -> None:
+        """Dial until it works; ends early on an answer that no repetition will change, or when nobody waits."""
+        attempt = 0
+        while self._callers and not self._closed:
+            try:
+                connection = await dial(self.endpoint, self._options, self._lost)
+            except Unavailable as error:
+                self._failure = error.message
+            else:
+                self._welcome(connection)
+                return
+            await asyncio.sleep(random() * min(_SLOWEST_RETRY, 0.05 * 2 ** min(attempt, 8)))
+            attempt += 1
+
+    def _welcome(self, connection: Connection) -> None:
+        if connection.closed or self._closed:
+            connection.abort("the driver was closed")
+            return
+        self._connection = connection
+        self._failure = ""
+        connection.on_room = self._make_room
+        if self._watch_stalls:
+            self._tend()
+
+    def _lost(self, connection: Connection) -> None:
+        if self._connection is connection:
+            self._connection = None
+            if self._tending is not None:
+                self._tending.cancel()
+
+    # -- back-pressure: callers queue up, first come first served
+
+    async def _has_room(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._room.append(waiter)
+        self._make_room()
+        try:
+            await waiter
+        finally:
+            if waiter in self._room:
+                self._room.remove(waiter)
+
+    def _make_room(self) -> None:
+        if not self._room:
+            return
+        connection = self._connection
+        free = len(self._room)
+        if connection is not None:
+            free = self._options.in_flight - len(connection.waiting) if connection.writable else 0
+        while free > 0 and self._room:
+            waiter = self._room.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                free -= 1
+
+    # -- liveness
+
+    def _tend(self) -> None:
+        """Once a second: a silent link with calls in flight is dead; an idle one is asked for a sign of life."""
+        connection = self._connection
+        if connection is None:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if connection.waiting:
+            if now - max(connection.last_received, connection.busy_since) > self._options.stall:
+                connection.abort(f"the server was silent for {self._options.stall:g} s")
+                return
+        elif now - connection.last_received > self._options.idle:
+            connection.send(_PING, now + self._options.stall + 1).add_done_callback(_look)
+        self._tending = loop.call_later(_TEND_EVERY, self._tend)
+
+    # -- ending
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection; the next call opens a new one."""
+        if self._connection is not None:
+            self._connection.abort(reason)
+
+    async def close(self) -> None:
+        """Answer what is in flight (bounded), then close for good. Idempotent."""
+        self._closed = True
+        if self._tending is not None:
+            self._tending.cancel()
+        if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
+        if self._connection is not None:
+            await self._connection.close(self._options.drain)
+
+    @property
+    def open(self) -> bool:
+        """Whether a connection stands right now."""
+        return self._connection is not None
+
+
+def _look(future: asyncio.Future[Any]) -> None:
+    """Take the exception, so that one nobody waits for is not reported as forgotten."""
+    if not future.cancelled():
+        future.exception()

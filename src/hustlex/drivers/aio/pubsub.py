@@ -1,0 +1,210 @@
+"""One pub/sub connection for all channels of a process.
+
+The read callback only appends to mailboxes; it never waits for a subscriber. After every reconnect each mailbox gets a
+``Message(gap=True)``: a break is never silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from random import random
+from typing import Any
+
+from hustlex.core.op import Message
+from hustlex.drivers.aio.connection import Connection, ReplyError
+from hustlex.drivers.aio.dial import dial
+from hustlex.drivers.aio.options import Options
+from hustlex.drivers.faults import Late, Lost, NotSent, refusal
+from hustlex.drivers.pack import join
+from hustlex.drivers.url import Endpoint
+from hustlex.errors import Error, Unavailable
+
+_PROBE_EVERY = 5.0
+_PING = join(("PING",))
+GAP = Message("", b"", True)
+
+
+class Mailbox:
+    """One subscriber's bounded queue: on overflow the oldest go, and one gap marks the place."""
+
+    def __init__(self, limit: int) -> None:
+        self._queue: deque[Message] = deque()
+        self._limit = limit
+        self._arrival: asyncio.Future[None] | None = None
+        self._failure: Error | None = None
+
+    def put(self, message: Message) -> None:
+        if len(self._queue) >= self._limit:
+            self._queue.popleft()
+            if not self._queue[0].gap:
+                self._queue[0] = GAP
+        self._queue.append(message)
+        self._wake()
+
+    def fail(self, error: Error) -> None:
+        self._failure = error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._queue:
+            if self._failure is not None:
+                raise self._failure
+            self._arrival = asyncio.get_running_loop().create_future()
+            await self._arrival
+        return self._queue.popleft()
+
+
+class PubSub:
+    """Channel -> mailboxes, and the task that keeps them connected."""
+
+    def __init__(self, endpoint: Endpoint, options: Options) -> None:
+        self._endpoint = endpoint
+        self._options = options
+        self._mailboxes: dict[bytes, set[Mailbox]] = {}
+        self._confirmed: dict[bytes, asyncio.Future[None]] = {}
+        self._connection: Connection | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def subscribe(self, channels: Sequence[str]) -> AsyncIterator[AsyncIterator[Message]]:
+        """Entered once the server has confirmed every channel."""
+        names = [channel.encode() for channel in channels]
+        mailbox = Mailbox(self._options.queue)
+        try:
+            async with asyncio.timeout(self._options.connect + self._options.command):
+                await self._join(names, mailbox)
+            yield mailbox
+        except TimeoutError:
+            raise Unavailable(
+                f"cannot subscribe at {self._endpoint.where}: no answer",
+                op="subscribe",
+                hint="is the server running, and is the URL right?",
+            ) from None
+        finally:
+            self._leave(names, mailbox)
+
+    async def _join(self, names: list[bytes], mailbox: Mailbox) -> None:
+        fresh = [name for name in names if name not in self._mailboxes]
+        loop = asyncio.get_running_loop()
+        for name in names:
+            self._mailboxes.setdefault(name, set()).add(mailbox)
+        for name in fresh:
+            self._confirmed[name] = loop.create_future()
+        if fresh and self._connection is not None:
+            self._send(b"SUBSCRIBE", fresh)
+        if self._keeper is None or self._keeper.done():
+            self._keeper = loop.create_task(self._keep(), name="hustlex pub/sub")
+        for name in names:
+            await asyncio.shield(self._confirmed[name])
+
+    def _leave(self, names: list[bytes], mailbox: Mailbox) -> None:
+        gone = []
+        for name in names:
+            boxes = self._mailboxes.get(name)
+            if boxes is None:
+                continue
+            boxes.discard(mailbox)
+            if not boxes:
+                self._mailboxes.pop(name, None)
+                self._confirmed.pop(name).cancel()
+                gone.append(name)
+        if gone and self._connection is not None:
+            self._send(b"UNSUBSCRIBE", gone)
+
+    # -- keeping the connection
+
+    async def _keep(self) -> None:
+        """Until closed: connect, subscribe everything, wait for the end, say so, start over."""
+        attempt = 0
+        while self._mailboxes:
+            try:
+                await self._live()
+                attempt = 0
+            except Unavailable:
+                attempt += 1
+            except Error as error:
+                self._give_up(error)
+                return
+            await asyncio.sleep(random() * min(2.0, 0.05 * 2 ** min(attempt, 8)))
+
+    async def _live(self) -> None:
+        """One connection's life. Returns when it broke."""
+        broken = asyncio.Event()
+        connection = await dial(self._endpoint, self._options, lambda _: broken.set(), self._push)
+        self._connection = connection
+        try:
+            if self._mailboxes:
+                self._send(b"SUBSCRIBE", list(self._mailboxes))
+            while not broken.is_set() and self._mailboxes:
+                await self._probe(connection, broken)
+            if isinstance(connection.stray, ReplyError):
+                raise refusal(str(connection.stray))
+        finally:
+            self._connection = None
+            connection.abort("the subscription ended")
+            self._expect_gaps()
+
+    def _expect_gaps(self) -> None:
+        """Every channel that was live gets a gap as soon as it is confirmed again."""
+        for name in self._mailboxes:
+            if self._confirmed[name].done():
+                self._confirmed[name] = asyncio.get_running_loop().create_future()
+                self._confirmed[name].add_done_callback(partial(self._mark_gap, name))
+
+    async def _probe(self, connection: Connection, broken: asyncio.Event) -> None:
+        """Wait for the end of the link; every few seconds ask for a sign of life."""
+        try:
+            async with asyncio.timeout(_PROBE_EVERY):
+                await broken.wait()
+        except TimeoutError:
+            loop = asyncio.get_running_loop()
+            try:
+                await connection.send(_PING, loop.time() + self._options.stall)
+            except (Late, Lost, NotSent):
+                connection.abort("no sign of life on the subscription")
+
+    def _mark_gap(self, name: bytes, confirmed: asyncio.Future[None]) -> None:
+        if not confirmed.cancelled() and confirmed.exception() is None:
+            for mailbox in self._mailboxes.get(name, ()):
+                mailbox.put(GAP)
+
+    def _give_up(self, error: Error) -> None:
+        for boxes in self._mailboxes.values():
+            for mailbox in boxes:
+                mailbox.fail(error)
+        for future in self._confirmed.values():
+            if not future.done():
+                future.set_exception(error)
+
+    def _send(self, verb: bytes, names: list[bytes]) -> None:
+        assert self._connection is not None
+        self._connection.write(join((verb, *names)))
+
+    def _push(self, push: list[Any]) -> None:
+        kind, name = push[0], push[1]
+        if kind == b"message":
+            message = Message(name.decode(), push[2])
+            for mailbox in self._mailboxes.get(name, ()):
+                mailbox.put(message)
+        elif kind == b"subscribe":
+            future = self._confirmed.get(name)
+            if future is not None and not future.done():
+                future.set_result(None)
+
+    async def close(self) -> None:
+        """Stop the keeper; every open subscription ends with an error."""
+        if self._keeper is not None and not self._keeper.done():
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        self._give_up(Unavailable("the driver was closed"))

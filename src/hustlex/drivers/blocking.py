@@ -1,0 +1,250 @@
+"""The blocking driver, on redis-py: the same operations, the same repeat rule, for threads and scripts.
+
+redis-py's own retries are off (it would repeat any command, also one that must run once) and so is its reply
+shaping: replies arrive as the server sent them, exactly as on the async driver.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import redis
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step
+from hustlex.core.telemetry import CallEvent, Hook
+from hustlex.drivers.faults import Failure, Late, Lost, NotSent, backoff, bad_reply, exhausted, refusal, verdict
+from hustlex.drivers.pack import pack
+from hustlex.drivers.url import Endpoint, parse_url
+from hustlex.errors import Error, Refused
+
+T = TypeVar("T")
+
+_CONNECT_S = 2.0
+_COMMAND_S = 1.0
+_POOL = 100
+
+
+class Driver:
+    """A connection per concurrent caller, from a pool. Safe to share between threads.
+
+    url: redis://, rediss://, valkey:// or unix://. Raises ConfigurationError for a bad one.
+    """
+
+    def __init__(self, url: str, *, hook: Hook | None = None) -> None:
+        self._endpoint = parse_url(url)
+        self._hook = hook
+        self._pool: Any = _pool(self._endpoint)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, op: Op[T]) -> T:
+        """Send one operation; see ``core.op.AsyncDriver``."""
+        if self._hook is None:
+            return _decode(op, self._insist(op))
+        return self._observed(op, self._hook)
+
+    def _insist(self, op: Op[Any]) -> Any:
+        """Repeat what may be repeated, until the deadline."""
+        deadline = time.monotonic() + (op.timeout_ms / 1000 if op.timeout_ms else _COMMAND_S)
+        whole_script = False
+        attempt = 0
+        while True:
+            try:
+                return self._exchange([op], deadline, whole_script)[0]
+            except (NotSent, Lost, Late, Refused) as failure:
+                attempt += 1
+                whole_script = self._again(op, failure, attempt, deadline)
+
+    def _again(self, op: Op[Any], failure: Failure, attempt: int, deadline: float) -> bool:
+        """Return when the call may be made again (True: with the script's text); else raise."""
+        error = verdict(failure, op.effect)
+        if error is not None:
+            raise error.during(op.name) from None
+        if isinstance(failure, Refused) and failure.code == "NOSCRIPT":
+            return True
+        delay = backoff(attempt)
+        if time.monotonic() + delay >= deadline:
+            raise exhausted(failure, self._endpoint.where).during(op.name) from None
+        time.sleep(delay)
+        return False
+
+    def _exchange(self, ops: Sequence[Op[Any]], deadline: float, whole_script: bool = False) -> list[Any]:
+        """Write all, read all, on one connection. A single refused op raises; among several it is in the list."""
+        packed = [pack(op, whole_script=whole_script) for op in ops]
+        connection = self._connect()
+        try:
+            connection.send_packed_command([b"".join(packed)])
+            replies = [self._read(connection, deadline) for _ in ops]
+        except exceptions.TimeoutError:
+            connection.disconnect()
+            raise Late from None
+        except (exceptions.ConnectionError, OSError) as error:
+            connection.disconnect()
+            raise Lost(type(error).__name__) from None
+        except BaseException:
+            connection.disconnect()  # interrupted between write and read: the replies would go to the next caller
+            raise
+        finally:
+            self._pool.release(connection)
+        if len(ops) == 1 and isinstance(replies[0], Refused):
+            raise replies[0]
+        return replies
+
+    @staticmethod
+    def _read(connection: Any, deadline: float) -> Any:
+        seconds = max(0.001, deadline - time.monotonic())
+        try:
+            return connection.read_response(disable_decoding=True, timeout=seconds, disconnect_on_error=False)
+        except exceptions.ResponseError as error:
+            return refusal(_first_words(error))
+
+    def _connect(self) -> Any:
+        try:
+            return self._pool.get_connection()
+        except exceptions.AuthenticationError as error:
+            raise refusal(_first_words(error)) from None
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            raise NotSent(_reason(error)) from None
+        except exceptions.RedisError as error:
+            raise refusal(_first_words(error)) from None
+
+    def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
+        """All in one write; answers in order, a failed one as its Error."""
+        if not ops:
+            return []
+        deadline = time.monotonic() + max((op.timeout_ms / 1000 or _COMMAND_S) for op in ops)
+        try:
+            replies = self._exchange(ops, deadline) if len(ops) > 1 else [NotSent()]
+        except (NotSent, Lost, Late) as failure:
+            replies = [failure] * len(ops)
+        answers: list[T | Error] = []
+        for op, reply in zip(ops, replies, strict=True):
+            answers.append(self._outcome(op, reply))
+        return answers
+
+    def _outcome(self, op: Op[Any], reply: Any) -> Any:
+        try:
+            if isinstance(reply, (NotSent, Lost, Late, Refused)):
+                error = verdict(reply, op.effect)
+                return error.during(op.name) if error is not None else self.run(op)
+            return _decode(op, reply)
+        except Error as error:
+            return error
+
+    def follow(self, flow: Flow[T]) -> T:
+        """Carry a flow to its end; every exception is thrown into it so that it can clean up."""
+        try:
+            step = flow.send(None)
+            while True:
+                try:
+                    answer = self._step(step)
+                except BaseException as error:  # noqa: BLE001 - the flow decides
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            flow.close()
+
+    def _step(self, step: Step) -> Any:
+        if isinstance(step, Op):
+            return self.run(step)
+        if isinstance(step, Batch):
+            return self.run_many(step.ops)
+        if isinstance(step, Sleep):
+            return time.sleep(step.seconds)
+        assert isinstance(step, Call)
+        return step.function()
+
+    def _observed(self, op: Op[T], hook: Hook) -> T:
+        start = time.monotonic()
+        outcome = "ok"
+        try:
+            return _decode(op, self._insist(op))
+        except Error as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            hook(CallEvent(op.name, outcome, time.monotonic() - start))
+
+    def close(self) -> None:
+        """Close every connection. Idempotent."""
+        self._pool.disconnect()
+
+
+def _pool(endpoint: Endpoint) -> Any:
+    """redis-py's pool with its retries, shaping and default address off; ours are set above."""
+    kind: Any = redis.UnixDomainSocketConnection if endpoint.path else redis.Connection
+    place: dict[str, Any] = {"path": endpoint.path} if endpoint.path else {"host": endpoint.host, "port": endpoint.port}
+    if endpoint.tls:
+        kind = redis.SSLConnection
+        insecure = endpoint.options.get("insecure", "").lower() in ("1", "true", "yes")
+        place |= {
+            "ssl_ca_certs": endpoint.options.get("ssl_ca_certs"),
+            "ssl_check_hostname": not insecure,
+            "ssl_certfile": endpoint.options.get("ssl_certfile"),
+            "ssl_keyfile": endpoint.options.get("ssl_keyfile"),
+            "ssl_cert_reqs": "none" if insecure else "required",
+        }
+    pool: Any = redis.BlockingConnectionPool
+    return pool(
+        connection_class=kind,
+        max_connections=_POOL,
+        timeout=_CONNECT_S,
+        db=endpoint.database,
+        username=endpoint.username or None,
+        password=endpoint.password or None,
+        protocol=3,
+        client_name="hustlex",
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=_CONNECT_S,
+        socket_timeout=_COMMAND_S,
+        **place,
+    )
+
+
+def _decode(op: Op[T], reply: Any) -> T:
+    try:
+        return op.decode(reply)
+    except Error as error:
+        raise error.during(op.name) from None
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise bad_reply(op.name, error) from error
+
+
+def _first_words(error: Exception) -> str:
+    """redis-py strips the code from errors it has a class for; put it back."""
+    codes = {
+        "NoScriptError": "NOSCRIPT",
+        "BusyLoadingError": "LOADING",
+        "ReadOnlyError": "READONLY",
+        "OutOfMemoryError": "OOM",
+        "NoPermissionError": "NOPERM",
+        "AuthenticationError": "WRONGPASS",
+        "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
+        "TryAgainError": "TRYAGAIN",
+        "ClusterDownError": "CLUSTERDOWN",
+        "MasterDownError": "MASTERDOWN",
+        "ExecAbortError": "EXECABORT",
+    }
+    text = str(error)
+    code = codes.get(type(error).__name__) or ("" if text.split(" ", 1)[0].isupper() else "ERR")
+    return f"{code} {text}".lstrip()
+
+
+def _reason(error: Exception) -> str:
+    return "connection refused" if "refused" in str(error).lower() else type(error).__name__

@@ -1,0 +1,102 @@
+"""The one place where broken links and server refusals become this package's errors, and where a repeat is decided.
+
+Both drivers ask ``verdict``; the table is:
+
+    never sent, or refused without executing      repeat (all effects)
+    sent, link lost before the reply              READ, IDEMPOTENT: repeat; ONCE: OutcomeUnknown
+    sent, deadline passed                         READ, IDEMPOTENT: Timeout; ONCE: OutcomeUnknown
+    any other refusal                             raise
+"""
+
+from __future__ import annotations
+
+import re
+from random import random
+
+from hustlex.core.op import Effect
+from hustlex.errors import BadReply, Denied, Error, Full, OutcomeUnknown, Refused, Timeout, Unavailable
+
+NOT_EXECUTED = frozenset(
+    {"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "NOREPLICAS", "BUSY", "NOSCRIPT"}
+)
+"""First words of refusals that left nothing behind and may pass by themselves."""
+
+_DENIED = {
+    "NOAUTH": "the server wants a password; put it in the URL: redis://user:password@host:port",
+    "WRONGPASS": "the user name or password in the URL is wrong",
+    "NOPERM": "the ACL user may not run this; grant the rights that the documentation lists",
+}
+_FULL = "raise maxmemory, or free memory; the state server wants maxmemory-policy noeviction"
+_HINTS = {
+    "MISCONF": "the server cannot save to disk; look at its log",
+    "NOREPLICAS": "too few replicas are connected for min-replicas-to-write",
+    "WRONGTYPE": "a key of this name holds another type; do two applications share a prefix?",
+    "READONLY": "this server is a replica; use the primary's URL",
+    "LOADING": "the server is still reading its data from disk",
+    "BUSY": "a script has been running too long on the server",
+}
+
+
+class NotSent(Exception):
+    """The call never left this process."""
+
+
+class Lost(Exception):
+    """The call was sent and the link broke before its reply."""
+
+
+class Late(Exception):
+    """The call was sent and its deadline passed before its reply."""
+
+
+Failure = NotSent | Lost | Late | Refused
+
+
+def verdict(failure: Failure, effect: Effect) -> Error | None:
+    """What to raise, or None: repeat the call."""
+    if isinstance(failure, NotSent):
+        return None
+    if isinstance(failure, Refused):
+        return None if failure.code in NOT_EXECUTED else failure
+    if effect is Effect.ONCE:
+        return OutcomeUnknown(
+            "the reply was lost, the call may have been executed", hint="check the state before repeating it"
+        )
+    return None if isinstance(failure, Lost) else Timeout("no reply before the deadline", hint="try again")
+
+
+def exhausted(failure: Failure, where: str) -> Error:
+    """The error once the deadline forbids another try."""
+    if isinstance(failure, Refused):
+        return failure
+    reason = str(failure) or "no reply"
+    return Unavailable(f"cannot reach the server at {where}: {reason}", hint="is it running, and is the URL right?")
+
+
+def refusal(text: str) -> Refused:
+    """A server's error line as an exception. Only its first word is trusted to be free of user data."""
+    code = text.split(" ", 1)[0]
+    if code in _DENIED:
+        return Denied(f"the server refused ({code})", code=code, hint=_DENIED[code])
+    if code == "OOM":
+        return Full("the server's memory is full (OOM)", code=code, hint=_FULL)
+    return Refused(f"the server refused: {_harmless(text)}", code=code, hint=_HINTS.get(code, ""))
+
+
+def bad_reply(op: str, reason: Exception) -> BadReply:
+    """A decoder that failed on a reply: our contract and the server disagree."""
+    return BadReply(
+        f"the reply has an unexpected shape ({type(reason).__name__})",
+        op=op,
+        hint="this is a fault in hustlex; please report it",
+    )
+
+
+def backoff(attempt: int) -> float:
+    """Seconds before the attempt after number ``attempt`` (from 1): full jitter up to 10 ms * 2^n, at most 1 s."""
+    return random() * min(1.0, 0.01 * (1 << min(attempt, 10)))
+
+
+def _harmless(text: str) -> str:
+    """Up to the first quoted, listed or bracketed part: arguments and keys only ever come after it."""
+    return re.split(r"['\",`\[]", text, maxsplit=1)[0][:100].strip()

@@ -1,0 +1,93 @@
+"""Every exception this package raises, in one tree.
+
+Expected outcomes (a wrong code, a full limit, a duplicate job) are return values of the rooms.
+An exception means that the call could not be answered: bad input, a broken link, a server that refused.
+No message ever carries a payload, a secret, a code or a key's user data.
+"""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Base of the tree.
+
+    op: the operation's name, as ``otp.verify`` ("" when none was running).
+    hint: what to do about it, one sentence.
+    maybe_executed: True when the server may have carried the call out although no reply arrived.
+    """
+
+    maybe_executed = False
+
+    def __init__(self, message: str, *, op: str = "", hint: str = "") -> None:
+        self.message = message
+        self.op = op
+        self.hint = hint
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        head = f"{self.op}: {self.message}" if self.op else self.message
+        return f"{head} ({self.hint})" if self.hint else head
+
+    def during(self, op: str) -> Error:
+        """Name the operation that was running, unless one is named already; returns self."""
+        self.op = self.op or op
+        return self
+
+
+class Misuse(Error, ValueError):
+    """The arguments can never work; nothing was sent."""
+
+
+class ConfigurationError(Error):
+    """The settings, the URL or the server's set-up do not fit; nothing was sent."""
+
+
+class Unavailable(Error):
+    """The server could not be reached in time; the call was not executed, or had no effect that matters."""
+
+
+class Timeout(Unavailable):
+    """The deadline passed without a reply. A read or a repeatable call may simply be made again."""
+
+    maybe_executed = True
+
+
+class OutcomeUnknown(Error):
+    """A call that must not run twice was sent and its reply was lost: it may or may not have been executed.
+
+    Look at the state before repeating it.
+    """
+
+    maybe_executed = True
+
+
+class Overloaded(Unavailable):
+    """Too many calls were waiting for the connection; this one was never sent."""
+
+
+class Refused(Error):
+    """The server answered with an error; the call was not executed. ``code`` is the first word of its answer."""
+
+    def __init__(self, message: str, *, code: str, op: str = "", hint: str = "") -> None:
+        super().__init__(message, op=op, hint=hint)
+        self.code = code
+
+
+class Full(Refused):
+    """The server's memory limit is reached: it refuses writes until memory is freed."""
+
+
+class Denied(Refused):
+    """Wrong password, or the ACL user may not run this command."""
+
+
+class BadReply(Error):
+    """The reply does not have the shape that the operation's contract promises; a fault of this package."""
+
+
+class NotFound(Error):
+    """The named thing (a queue, a task, a session) does not exist."""
+
+
+class Conflict(Error):
+    """The named thing is in a state that forbids the operation."""
