@@ -1,0 +1,96 @@
+"""One real server per test process, emptied before each test; the front in both styles from one body.
+
+``--server valkey9|valkey8|redis8|redis7`` (or HUSTLEX_TEST_SERVER) chooses the server.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.core.time import FixedClock
+from hustlex.drivers.embedded import EmbeddedServer
+from tests.support import servers
+from tests.support.blocking import Blocking
+from tests.support.proxy import Proxy
+
+SECRET = b"a test secret of thirty-two bytes or more"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    chosen = os.environ.get("HUSTLEX_TEST_SERVER", "valkey9")
+    parser.addoption("--server", choices=sorted(servers.KINDS), default=chosen, help="the real server to run on")
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
+    """A running server, shared by the tests of this process. Stop or kill only servers of your own."""
+    binary = servers.binary(request.config.getoption("--server"))
+    with EmbeddedServer(binary=binary, extra_args=("--enable-debug-command", "local")) as running:
+        yield running
+
+
+@pytest.fixture
+def raw(server: EmbeddedServer) -> Iterator[redis.Redis]:
+    """redis-py on the emptied server, replies as bytes: the oracle."""
+    with redis.Redis.from_url(server.url, decode_responses=False) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def url(server: EmbeddedServer, raw: redis.Redis) -> str:
+    """The URL of the emptied server."""
+    return server.url
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """The clock of ``hx``: stands still until the test moves it."""
+    return FixedClock()
+
+
+@pytest.fixture
+async def driver(url: str) -> AsyncIterator[Any]:
+    """The async driver."""
+    from hustlex.drivers.aio import Driver
+
+    driver = Driver(url)
+    yield driver
+    await driver.close()
+
+
+@pytest.fixture
+def blocking_driver(url: str) -> Iterator[Any]:
+    """The blocking driver."""
+    from hustlex.drivers.blocking import Driver
+
+    driver = Driver(url)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture(params=["aio", "blocking"])
+async def hx(request: pytest.FixtureRequest, url: str, clock: FixedClock) -> AsyncIterator[Any]:
+    """The front, async and blocking: ``await hx.otp.verify(...)`` works for both (``tests/support/blocking.py``)."""
+    if request.param == "aio":
+        from hustlex.app import HustleX
+
+        async with HustleX(url, secret=SECRET, clock=clock) as front:
+            yield front
+    else:
+        from hustlex.sync import HustleX as BlockingHustleX
+
+        with BlockingHustleX(url, secret=SECRET, clock=clock) as blocking_front:
+            yield Blocking(blocking_front)
+
+
+@pytest.fixture
+def faulty(url: str) -> Iterator[Proxy]:
+    """A TCP proxy in front of the server that cuts, delays and loses things on demand."""
+    with Proxy(url) as proxy:
+        yield proxy
