@@ -14,7 +14,8 @@ import psutil
 import pytest
 import redis
 
-from hustlex.drivers.embedded import EmbeddedServer, bundled_binary, find_binary, server_version
+from hustlex.drivers.binary import bundled_binary, find_binary, server_version
+from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import ConfigurationError, Misuse
 from tests.support import servers
 
@@ -148,7 +149,7 @@ def test_an_old_binary_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_no_binary_names_the_three_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr("hustlex.drivers.embedded.bundled_binary", lambda package: None)
+    monkeypatch.setattr("hustlex.drivers.binary.bundled_binary", lambda package: None)
     with pytest.raises(ConfigurationError) as caught:
         find_binary()
     for way in ("hustlex[server]", "PATH", "HUSTLEX_SERVER_BINARY"):

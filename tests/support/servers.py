@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from hustlex.drivers.embedded import bundled_binary, server_version
+from hustlex.drivers.binary import bundled_binary, server_version
 from tests.support.needs import needs
 
 KINDS = {

