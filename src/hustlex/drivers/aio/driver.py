@@ -29,8 +29,9 @@ class Driver:
     url: redis://, rediss://, valkey:// or unix://. Raises ConfigurationError for a bad one.
     """
 
-    def __init__(self, url: str, options: Options | None = None) -> None:
+    def __init__(self, url: str, options: Options | None = None, *, hook: Hook | None = None) -> None:
         self._options = options or Options()
+        self._hook = hook
         endpoint = parse_url(url)
         self._topology: Topology = Single(endpoint, self._options)
         self._lanes = BlockingLanes(endpoint, self._options)
@@ -46,8 +47,8 @@ class Driver:
 
     async def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
-        if self._options.hook is not None:
-            return await self._observed(op, self._options.hook)
+        if self._hook is not None:
+            return await self._observed(op, self._hook)
         return await self._run(op)
 
     async def _run(self, op: Op[T]) -> T:

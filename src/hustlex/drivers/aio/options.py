@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from hustlex.core.telemetry import Hook
-
 
 class Options(msgspec.Struct, frozen=True):
     """Times in seconds.
@@ -14,7 +12,7 @@ class Options(msgspec.Struct, frozen=True):
     stall: no byte for this long while calls are in flight means the link is dead. idle: a PING after this silence.
     drain: how long ``close`` waits for calls in flight. in_flight: calls sent and unanswered; more wait.
     blocking: connections for blocking commands at once. queue: messages kept per slow subscriber.
-    name: the connection's name on the server. hook: told of every finished call.
+    name: the connection's name on the server.
     """
 
     connect: float = 2.0
@@ -26,4 +24,3 @@ class Options(msgspec.Struct, frozen=True):
     blocking: int = 64
     queue: int = 1_000
     name: str = "hustlex"
-    hook: Hook | None = None
