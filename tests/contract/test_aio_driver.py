@@ -1,0 +1,196 @@
+"""What only the multiplexed connection can get wrong: order under cancellation, back-pressure, its own lanes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.core.op import Call, Effect, Flow, Op, command
+from hustlex.drivers.aio import Driver, Options
+from hustlex.errors import OutcomeUnknown, Overloaded, Unavailable
+from tests.support.proxy import Proxy
+
+
+def echo(value: str, timeout_ms: int = 0) -> Op[bytes]:
+    return command("test.echo", Effect.READ, "ECHO", value, decode=bytes, timeout_ms=timeout_ms)
+
+
+async def test_cancelled_calls_never_shift_replies(driver: Driver) -> None:
+    rng = random.Random(7)
+
+    async def caller(name: int) -> None:
+        for turn in range(100):
+            task = asyncio.create_task(driver.run(echo(f"{name}:{turn}")))
+            if rng.random() < 0.5:
+                for _ in range(rng.randrange(4)):
+                    await asyncio.sleep(0)
+                task.cancel()
+            done = await asyncio.gather(task, return_exceptions=True)
+            assert isinstance(done[0], asyncio.CancelledError) or done == [f"{name}:{turn}".encode()]
+
+    await asyncio.gather(*[caller(name) for name in range(50)])
+
+
+async def test_killed_connections_give_no_wrong_answer(driver: Driver, raw: redis.Redis) -> None:
+    """Repeatable calls ride out a server that keeps cutting the line; every answer is the caller's own."""
+    stop = False
+
+    async def caller(name: int) -> int:
+        turn = 0
+        while not stop:
+            assert await driver.run(echo(f"{name}:{turn}")) == f"{name}:{turn}".encode()
+            turn += 1
+        return turn
+
+    callers = [asyncio.create_task(caller(name)) for name in range(20)]
+    for _ in range(15):
+        await asyncio.to_thread(raw.execute_command, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await driver.run(echo("back"))
+    stop = True
+    assert all(await asyncio.gather(*callers))
+
+
+async def test_once_calls_are_counted_exactly_or_declared_unknown(driver: Driver, raw: redis.Redis) -> None:
+    counted = unknown = 0
+
+    async def caller() -> None:
+        nonlocal counted, unknown
+        for _ in range(100):
+            try:
+                await driver.run(command("test.incr", Effect.ONCE, "INCR", "n", decode=int))
+                counted += 1
+            except OutcomeUnknown:
+                unknown += 1
+
+    callers = [asyncio.create_task(caller()) for _ in range(20)]
+    for _ in range(5):
+        await asyncio.to_thread(raw.execute_command, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await driver.run(echo("back"))
+    await asyncio.gather(*callers)
+    executed = int(raw.get("n") or 0)
+    assert counted <= executed <= counted + unknown
+    assert counted + unknown == 2000
+
+
+async def test_callers_wait_when_the_line_is_full_and_all_are_served(url: str) -> None:
+    async with Driver(url, Options(in_flight=8)) as driver:
+        names = [str(n) for n in range(500)]
+        assert await asyncio.gather(*[driver.run(echo(name)) for name in names]) == [name.encode() for name in names]
+
+
+async def test_a_full_line_that_does_not_move_is_overloaded(faulty: Proxy) -> None:
+    async with Driver(faulty.url, Options(in_flight=2, drain=0.1)) as driver:
+        await driver.run(echo("warm"))
+        faulty.black_hole = True
+        results = await asyncio.gather(*[driver.run(echo("x", 150)) for _ in range(6)], return_exceptions=True)
+        assert [type(result) for result in results].count(Overloaded) == 4
+        assert all(isinstance(result, Unavailable) for result in results)
+
+
+async def test_a_silent_link_is_given_up_and_replaced(faulty: Proxy) -> None:
+    async with Driver(faulty.url, Options(stall=0.5, command=6.0)) as driver:
+        await driver.run(echo("warm"))
+        faulty.black_hole = True
+        call = asyncio.create_task(driver.run(echo("patient")))
+        while faulty.connections < 2:
+            await asyncio.sleep(0.02)
+        faulty.black_hole = False
+        faulty.cut()
+        assert await call == b"patient"
+
+
+async def test_blocking_commands_do_not_hold_up_others(driver: Driver, raw: redis.Redis) -> None:
+    pop: Op[Any] = command("test.pop", Effect.ONCE, "BLPOP", "list", 5, decode=lambda reply: reply)
+    waiting = [asyncio.create_task(driver.block(pop, 5)) for _ in range(3)]
+    assert await driver.run(echo("free")) == b"free"
+    while int(raw.info("clients")["blocked_clients"]) < 3:
+        await asyncio.sleep(0.005)
+    raw.rpush("list", "a", "b", "c")
+    assert sorted([(await task)[1] for task in waiting]) == [b"a", b"b", b"c"]
+
+
+async def test_an_abandoned_blocking_command_takes_nothing(driver: Driver, raw: redis.Redis) -> None:
+    pop: Op[Any] = command("test.pop", Effect.ONCE, "BLPOP", "list", 5, decode=lambda reply: reply)
+    task = asyncio.create_task(driver.block(pop, 5))
+    while int(raw.info("clients")["blocked_clients"]) < 1:
+        await asyncio.sleep(0.005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    while int(raw.info("clients")["blocked_clients"]) > 0:
+        await asyncio.sleep(0.005)
+    raw.rpush("list", "kept")
+    assert raw.llen("list") == 1
+
+
+async def test_a_cancelled_flow_cleans_up(driver: Driver, raw: redis.Redis) -> None:
+    started = asyncio.Event()
+
+    async def forever() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    def story() -> Flow[None]:
+        try:
+            yield Call(forever)
+        finally:
+            yield command("test.set", Effect.IDEMPOTENT, "SET", "cleaned", 1, decode=lambda reply: reply)
+
+    task = asyncio.create_task(driver.follow(story()))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert raw.get("cleaned") == b"1"
+
+
+async def test_subscribers_see_their_messages_and_every_break(driver: Driver, raw: redis.Redis) -> None:
+    async with driver.subscribe("a", "b") as messages, driver.subscribe("b") as others:
+        raw.publish("a", "1")
+        raw.publish("b", "2")
+        assert [(m.channel, m.data) for m in (await anext(messages), await anext(messages))] == [
+            ("a", b"1"),
+            ("b", b"2"),
+        ]
+        assert (await anext(others)).data == b"2"
+        raw.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        assert (await anext(others)).gap
+        raw.publish("b", "3")
+        assert (await anext(others)).data == b"3"
+    while raw.pubsub_channels():
+        await asyncio.sleep(0.005)
+
+
+async def test_a_slow_subscriber_loses_the_oldest_and_is_told(url: str, raw: redis.Redis) -> None:
+    async with Driver(url, Options(queue=3)) as driver, driver.subscribe("a") as slow, driver.subscribe("b") as other:
+        for number in range(10):
+            raw.publish("a", number)
+        raw.publish("b", "last")
+        await anext(other)
+        seen = [await anext(slow) for _ in range(3)]
+        assert seen[0].gap
+        assert [message.data for message in seen[1:]] == [b"8", b"9"]
+
+
+async def test_subscribing_where_no_server_is_fails_clearly() -> None:
+    async with Driver("redis://127.0.0.1:1/0", Options(connect=0.2, command=0.1)) as driver:
+        with pytest.raises(Unavailable, match="cannot subscribe at"):
+            async with driver.subscribe("a"):
+                pytest.fail("subscribed to nothing")
+
+
+async def test_close_answers_what_is_in_flight_and_is_idempotent(url: str) -> None:
+    driver = Driver(url)
+    calls = [asyncio.create_task(driver.run(echo(str(n)))) for n in range(10)]
+    while not all(task.done() for task in calls):
+        await asyncio.sleep(0)
+        if calls[0].done():
+            break
+    await driver.close()
+    await driver.close()
+    assert len(await asyncio.gather(*calls)) == 10
+    with pytest.raises(Unavailable, match="closed"):
+        await driver.run(echo("late"))

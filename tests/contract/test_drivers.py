@@ -1,0 +1,240 @@
+"""One conformance suite for both drivers: what a room may rely on, whichever street it stands in."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import inspect
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.core.op import Batch, Call, Effect, Flow, Op, Script, Sleep, command, do
+from hustlex.core.telemetry import CallEvent
+from hustlex.drivers import aio, blocking
+from hustlex.errors import BadReply, Denied, Full, Misuse, OutcomeUnknown, Refused, Unavailable
+from tests.support.proxy import Proxy
+
+Run = Callable[..., Any]
+
+
+def same(reply: Any) -> Any:
+    return reply
+
+
+def get(key: str) -> Op[Any]:
+    return command("test.get", Effect.READ, "GET", key, keys=(key,), decode=same)
+
+
+def put(key: str, value: Any) -> Op[Any]:
+    return command("test.set", Effect.IDEMPOTENT, "SET", key, value, keys=(key,), decode=same)
+
+
+def increment(key: str, effect: Effect = Effect.ONCE) -> Op[int]:
+    return command("test.increment", effect, "INCR", key, keys=(key,), decode=int)
+
+
+def script(text: str, effect: Effect = Effect.ONCE) -> Script:
+    return Script("test.script", text, hashlib.sha1(text.encode()).hexdigest(), effect, (), ())
+
+
+class Street:
+    """Either driver, awaited the same way."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    async def call(self, verb: str, *args: Any) -> Any:
+        method = getattr(self.driver, verb)
+        if inspect.iscoroutinefunction(method):
+            return await method(*args)
+        return await asyncio.to_thread(method, *args)
+
+    async def run(self, op: Op[Any]) -> Any:
+        return await self.call("run", op)
+
+
+KINDS: dict[str, Callable[..., Any]] = {"aio": aio.Driver, "blocking": blocking.Driver}
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    return KINDS[request.param]
+
+
+@pytest.fixture
+async def street(kind: Callable[..., Any], url: str) -> AsyncIterator[Street]:
+    street = Street(kind(url))
+    yield street
+    await street.call("close")
+
+
+@pytest.fixture
+async def faulty_street(kind: Callable[..., Any], faulty: Proxy) -> AsyncIterator[Street]:
+    street = Street(kind(faulty.url))
+    yield street
+    await street.call("close")
+
+
+async def test_replies_arrive_as_the_server_sent_them(street: Street) -> None:
+    assert await street.run(put("k", b"\x00\xff")) == b"OK"
+    assert await street.run(get("k")) == b"\x00\xff"
+    assert await street.run(get("nothing")) is None
+    assert await street.run(increment("n")) == 1
+
+
+async def test_many_answers_keep_their_order_and_their_own_errors(street: Street, raw: redis.Redis) -> None:
+    raw.set("text", "x")
+    answers = await street.call("run_many", [put("a", 1), increment("text"), get("a"), increment("n")])
+    assert answers[0] == b"OK"
+    assert isinstance(answers[1], Refused)
+    assert answers[2:] == [b"1", 1]
+    assert await street.call("run_many", []) == []
+
+
+async def test_a_batch_larger_than_the_bound_is_answered_whole(street: Street) -> None:
+    answers = await street.call("run_many", [increment("n") for _ in range(12_000)])
+    assert sorted(answers) == list(range(1, 12_001))
+
+
+async def test_a_script_unknown_to_the_server_is_loaded_and_run_once(street: Street, raw: redis.Redis) -> None:
+    bump = script("return redis.call('INCR', KEYS[1])")
+    for expected in (1, 2, 3):
+        raw.script_flush()
+        assert await street.run(bump.op(("n",), (), int)) == expected
+    raw.script_flush()
+    assert await street.call("run_many", [bump.op(("n",), (), int) for _ in range(5)]) == [4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("op", "expected"),
+    [
+        (command("t.x", Effect.ONCE, "NOSUCH", "a-secret", decode=same), Refused),
+        (command("t.x", Effect.ONCE, "INCR", "text", decode=same), Refused),
+        (command("t.x", Effect.READ, "GET", "text", decode=int), BadReply),
+    ],
+)
+async def test_refusals_are_ours_and_show_no_argument(
+    street: Street, raw: redis.Redis, op: Op[Any], expected: type[Exception]
+) -> None:
+    raw.set("text", "payload")
+    with pytest.raises(expected) as caught:
+        await street.run(op)
+    assert "secret" not in str(caught.value)
+    assert "payload" not in str(caught.value)
+    assert str(caught.value).startswith("t.x: ")
+
+
+async def test_an_argument_that_cannot_be_sent_is_misuse(street: Street) -> None:
+    for bad in (object(), "\ud800", None):
+        with pytest.raises(Misuse):
+            await street.run(put("k", bad))
+
+
+async def test_a_full_server_refuses_writes_by_name(street: Street, raw: redis.Redis) -> None:
+    raw.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(Full):
+            await street.run(put("k", "v"))
+    finally:
+        raw.config_set("maxmemory", "0")
+    assert await street.run(put("k", "v")) == b"OK"
+
+
+async def test_a_missing_server_is_one_clear_sentence(kind: Callable[..., Any]) -> None:
+    street = Street(kind("redis://127.0.0.1:1/0"))
+    with pytest.raises(Unavailable, match=r"cannot reach the server at 127\.0\.0\.1:1: connection refused"):
+        await street.run(get("k"))
+    await street.call("close")
+
+
+async def test_a_wrong_password_is_told_at_once(kind: Callable[..., Any], url: str) -> None:
+    street = Street(kind(url.replace(url.split("@", maxsplit=1)[0], "redis://:wrong")))
+    with pytest.raises(Denied, match="WRONGPASS") as caught:
+        await street.run(get("k"))
+    assert "wrong@" not in str(caught.value)
+    await street.call("close")
+
+
+# -- a link that breaks
+
+
+async def test_a_lost_reply_never_runs_a_once_call_twice(
+    faulty_street: Street, faulty: Proxy, raw: redis.Redis
+) -> None:
+    await faulty_street.run(get("warm"))
+    faulty.lose_reply(containing=b"INCR")
+    with pytest.raises(OutcomeUnknown) as caught:
+        await faulty_street.run(increment("n"))
+    assert caught.value.maybe_executed
+    assert raw.get("n") == b"1"
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_repeatable_calls_survive_lost_replies(
+    faulty_street: Street, faulty: Proxy, raw: redis.Redis, times: int
+) -> None:
+    await faulty_street.run(get("warm"))
+    faulty.lose_reply(containing=b"SET", times=times)
+    assert await faulty_street.run(put("k", "v")) == b"OK"
+    assert raw.get("k") == b"v"
+
+
+async def test_a_call_that_was_never_executed_is_not_lost(faulty_street: Street, faulty: Proxy) -> None:
+    await faulty_street.run(get("warm"))
+    faulty.cut()
+    assert await faulty_street.run(put("k", "v")) == b"OK"
+
+
+async def test_a_silent_server_ends_at_the_deadline(faulty_street: Street, faulty: Proxy) -> None:
+    await faulty_street.run(get("warm"))
+    faulty.black_hole = True
+    slow = Op("t.slow", Effect.READ, ("k",), ("GET", "k"), same, None, 80)
+    with pytest.raises(Unavailable):
+        await faulty_street.run(slow)
+
+
+async def test_replies_in_single_bytes_are_put_together(faulty_street: Street, faulty: Proxy) -> None:
+    faulty.trickle = True
+    await faulty_street.run(put("k", "x" * 300))
+    assert await faulty_street.run(get("k")) == b"x" * 300
+
+
+# -- flows
+
+
+async def test_a_flow_runs_every_kind_of_step(street: Street) -> None:
+    def story() -> Flow[tuple[Any, ...]]:
+        yield from do(put("k", 5))
+        batch = yield Batch((get("k"), increment("k")))
+        yield Sleep(0)
+        called = yield Call(lambda: "called")
+        return batch, called
+
+    assert await street.call("follow", story()) == ([b"5", 6], "called")
+
+
+async def test_a_flow_sees_errors_and_can_clean_up(street: Street, raw: redis.Redis) -> None:
+    def story() -> Flow[str]:
+        try:
+            yield Call(lambda: 1 / 0)
+        except ZeroDivisionError:
+            yield from do(put("cleaned", 1))
+            return "cleaned"
+        return "never"
+
+    assert await street.call("follow", story()) == "cleaned"
+    assert raw.get("cleaned") == b"1"
+
+
+async def test_the_hook_sees_names_and_outcomes(kind: Callable[..., Any], url: str, raw: redis.Redis) -> None:
+    raw.set("text", "x")
+    seen: list[CallEvent] = []
+    street = Street(kind(url, hook=seen.append))
+    await street.run(get("k"))
+    with pytest.raises(Refused):
+        await street.run(increment("text"))
+    assert [(event.op, event.outcome) for event in seen] == [("test.get", "ok"), ("test.increment", "Refused")]
+    await street.call("close")
