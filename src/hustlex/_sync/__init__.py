@@ -1,0 +1,1 @@
+"""Generated blocking twins of each room's api.py; no logic of its own."""
