@@ -189,7 +189,7 @@ async def test_a_break_is_shown(driver: HandDriver, orders: Any) -> None:
         assert await anext(messages) == Gap("reconnected")
 
 
-async def test_the_drivers_error_reaches_every_subscriber_after_what_came_before(driver: HandDriver, orders: Any) -> None:
+async def test_the_drivers_error_reaches_every_subscriber_last(driver: HandDriver, orders: Any) -> None:
     async with orders.subscribe(order_id=1) as first, orders.subscribe(order_id=1) as second:
         driver.push("app:ev:orders:1", wire(b'{"type":"paid","amount":5}'))
         driver.queues["app:ev:orders:1"].put_nowait(Unavailable("closed"))

@@ -1,0 +1,139 @@
+"""Server-sent events: one subscription to one browser, with heartbeats, visible gaps and an end.
+
+Over HTTP/1.1 a browser opens at most 6 connections per host, event streams included: serve HTTP/2 in front.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from hustlex.core.time import positive_ms
+from hustlex.errors import Error
+from hustlex.events import Gap, Message, Unknown
+
+Item = Message[Any] | Gap
+Authorize = Callable[[Request], Awaitable[bool]]
+
+HEARTBEAT = timedelta(seconds=15)
+LIFETIME = timedelta(minutes=45)
+WRITE_TIMEOUT = timedelta(seconds=10)
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_COMMENT = b":\n\n"
+
+
+async def sse_response(request: Request, subscription: AbstractAsyncContextManager[AsyncIterator[Item]], *,
+                       authorize: Authorize | None, heartbeat: timedelta = HEARTBEAT, lifetime: timedelta = LIFETIME,
+                       write_timeout: timedelta = WRITE_TIMEOUT) -> Response:
+    """Answer with a stream: ``return await sse_response(request, orders.subscribe(order_id=42), authorize=None)``.
+
+    subscription: entered when the answer starts, left when it ends, however it ends. When it cannot be entered, its
+    error is raised before a header is sent.
+    authorize: may this request listen? False answers 204, which stops a browser from trying again. None says that the
+    route has decided already.
+    heartbeat: a comment after this much silence. lifetime: a clean end after this long, give or take 20 %, so that
+    rights are checked again; the browser reconnects by itself. write_timeout: a client that takes nothing for this
+    long is cut off.
+    """
+    if authorize is not None and not await authorize(request):
+        return Response(status_code=204)
+    return EventStream(subscription, positive_ms("heartbeat", heartbeat) / 1000,
+                       positive_ms("lifetime", lifetime) / 1000 * random.uniform(0.8, 1.2),
+                       positive_ms("write_timeout", write_timeout) / 1000)
+
+
+class EventStream(Response):
+    """The answer that ``sse_response`` builds. Times in seconds."""
+
+    def __init__(self, subscription: AbstractAsyncContextManager[AsyncIterator[Item]], heartbeat: float,
+                 lifetime: float, write_timeout: float) -> None:
+        super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
+        self._subscription = subscription
+        self._heartbeat = heartbeat
+        self._lifetime = lifetime
+        self._write_timeout = write_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """Stream until the client leaves, the subscription ends or the lifetime is over."""
+        async with self._subscription as items:
+            writer = asyncio.create_task(self._write(items, send))
+            departure = asyncio.create_task(_departure(receive))
+            try:
+                await asyncio.wait({writer, departure}, timeout=self._lifetime, return_when=asyncio.FIRST_COMPLETED)
+                gone = departure.done()
+            finally:
+                writer.cancel()
+                departure.cancel()
+                await asyncio.wait({writer, departure})
+        polite = writer.cancelled() or writer.result()
+        if polite and not gone:
+            with contextlib.suppress(OSError, TimeoutError):
+                await self._send(send, b"", more=False)
+        if self.background is not None:
+            await self.background()
+
+    async def _write(self, items: AsyncIterator[Item], send: Send) -> bool:
+        """Write events and heartbeats. True: the stream may be ended politely; False: the client takes nothing."""
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await self._send(send, b"retry: %d\n" % random.randint(2_000, 4_000) + _COMMENT)
+            while chunk := await self._next(items):
+                await self._send(send, chunk)
+        except (OSError, TimeoutError):
+            return False
+        return True
+
+    async def _next(self, items: AsyncIterator[Item]) -> bytes:
+        """The next event, a comment after silence, or nothing at the end."""
+        try:
+            async with asyncio.timeout(self._heartbeat):
+                return render(await anext(items))
+        except TimeoutError:
+            return _COMMENT
+        except (StopAsyncIteration, Error):
+            return b""
+
+    async def _send(self, send: Send, chunk: bytes, *, more: bool = True) -> None:
+        async with asyncio.timeout(self._write_timeout):
+            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
+def render(item: Item) -> bytes:
+    """One item as an event, named after the tag of its type (no name without one).
+
+    A gap is ``event: gap``. What this process could not read is ``event: unknown`` with ``null``: nothing has checked
+    its content, so it is not passed on.
+    """
+    if isinstance(item, Gap):
+        gap = {"reason": item.reason, "recovered": False, "position": None}
+        return frame(msgspec.json.encode(gap).decode(), "gap")
+    if isinstance(item.data, Unknown):
+        return frame("null", "unknown")
+    tag = item.data.__struct_config__.tag if isinstance(item.data, msgspec.Struct) else None
+    return frame(msgspec.json.encode(item.data).decode(), "" if tag is None else str(tag))
+
+
+def frame(data: str, event: str = "") -> bytes:
+    """One event as the HTML standard frames it: a ``data:`` line for each line of text, however it ends."""
+    lines = [f"event: {_LINE_END.sub(' ', event)}"] if event else []
+    lines += [f"data: {line}" for line in _LINE_END.split(data)]
+    return ("\n".join(lines) + "\n\n").encode("utf-8", "replace")
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,377 @@
+"""Server-sent events: the framing, the stream's life, and that a browser's departure frees everything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+import redis
+import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hustlex.drivers.aio import Driver
+from hustlex.errors import Misuse, Unavailable
+from hustlex.events import Events, Gap, Message, Unknown
+from hustlex.web.sse import frame, render, sse_response
+
+
+class Paid(msgspec.Struct, frozen=True, tag="paid"):
+    amount: int
+    note: str = ""
+
+
+class Plain(msgspec.Struct, frozen=True):
+    amount: int
+
+
+def parse(stream: bytes) -> list[tuple[str, str]]:
+    """The HTML standard's reader (section 9.2.6), written from its text: (event, data) of each dispatched event."""
+    text = stream.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    events, name, data = [], "", ""
+    for line in text.split("\n")[:-1]:
+        field, _, value = line.partition(":")
+        if line == "":
+            if data:
+                events.append((name or "message", data.removesuffix("\n")))
+            name, data = "", ""
+        elif field == "event":
+            name = value.removeprefix(" ")
+        elif field == "data":
+            data += value.removeprefix(" ") + "\n"
+    return events
+
+
+def normal(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+hostile = st.text(st.sampled_from("\r\n:\0 a\u2028\x85\x0b\ufeff🚚") | st.characters(exclude_categories=["Cs"]))
+
+
+@given(hostile, hostile)
+def test_any_text_comes_through_whole_and_as_one_event(data: str, event: str) -> None:
+    wanted = event.replace("\r\n", " ").replace("\r", " ").replace("\n", " ") or "message"
+    assert parse(frame("before") + frame(data, event) + frame("after")) == [
+        ("message", "before"), (wanted, normal(data)), ("message", "after")]
+
+
+@pytest.mark.parametrize(("data", "lines"), [
+    ("", b"data: \n\n"), ("a", b"data: a\n\n"), ("a\nb", b"data: a\ndata: b\n\n"), ("a\rb", b"data: a\ndata: b\n\n"),
+    ("a\r\nb", b"data: a\ndata: b\n\n"), ("a\n\rb", b"data: a\ndata: \ndata: b\n\n"), ("a\n", b"data: a\ndata: \n\n"),
+    (":a", b"data: :a\n\n"), (" a", b"data:  a\n\n"), ("🚚", "data: 🚚\n\n".encode()), ("\ud800", b"data: ?\n\n"),
+])
+def test_framing_by_hand(data: str, lines: bytes) -> None:
+    assert frame(data) == lines
+
+
+def test_a_mebibyte_is_one_event() -> None:
+    assert parse(frame("x" * 1024 * 1024, "big")) == [("big", "x" * 1024 * 1024)]
+
+
+@pytest.mark.parametrize(("item", "event"), [
+    (Message(Paid(5, "a\r\nb"), "c", 1), ("paid", '{"type":"paid","amount":5,"note":"a\\r\\nb"}')),
+    (Message(Plain(5), "c", 1), ("message", '{"amount":5}')),
+    (Message({"a": 1}, "c", 1), ("message", '{"a":1}')),
+    (Message(Unknown(b"\xffsecret"), "c", 1), ("unknown", "null")),
+    (Gap("dropped", 3), ("gap", '{"reason":"dropped","recovered":false,"position":null}')),
+])
+def test_items_become_events(item: Message[Any] | Gap, event: tuple[str, str]) -> None:
+    assert parse(render(item)) == [event]
+
+
+class Client:
+    """An ASGI server's side, driven by hand: collects what is sent, leaves when told."""
+
+    def __init__(self) -> None:
+        self.start: dict[str, Any] = {}
+        self.body = b""
+        self.ended = False
+        self.left = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
+        self.broken = False
+        self.arrived = asyncio.Condition()
+
+    async def receive(self) -> dict[str, Any]:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        await self.room.wait()
+        if self.broken:
+            raise OSError("the socket is closed")
+        if message["type"] == "http.response.start":
+            self.start = message
+            return
+        self.body += message["body"]
+        self.ended = not message["more_body"]
+        async with self.arrived:
+            self.arrived.notify_all()
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(10), self.arrived:
+            await self.arrived.wait_for(condition)
+
+
+class Source:
+    """A subscription that yields what the test puts in: an exception is raised, None is the end."""
+
+    def __init__(self) -> None:
+        self.items: asyncio.Queue[Any] = asyncio.Queue()
+        self.entered = 0
+        self.left = 0
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[AsyncIterator[Any]]:
+        self.entered += 1
+        try:
+            yield self._items()
+        finally:
+            self.left += 1
+
+    def _items(self) -> AsyncIterator[Any]:
+        return self
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        item = await self.items.get()
+        if isinstance(item, Exception):
+            raise item
+        if item is None:
+            raise StopAsyncIteration
+        return item
+
+
+SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+async def streaming(source: Source, client: Client, **options: Any) -> asyncio.Task[None]:
+    response = await sse_response(Request(SCOPE), source.subscribe(), authorize=None, **options)
+    return asyncio.ensure_future(response(SCOPE, client.receive, client.send))
+
+
+async def test_the_head_and_the_first_bytes_come_at_once(source: Source, client: Client) -> None:
+    stream = await streaming(source, client)
+    await client.until(lambda: client.body)
+    assert client.start["status"] == 200
+    assert dict(client.start["headers"]) == {b"content-type": b"text/event-stream; charset=utf-8",
+                                             b"cache-control": b"no-store", b"x-accel-buffering": b"no"}
+    retry, comment = client.body.split(b"\n", 1)
+    assert 2_000 <= int(retry.removeprefix(b"retry: ")) <= 4_000
+    assert comment == b":\n\n"
+    client.left.set()
+    await stream
+
+
+async def test_events_and_gaps_are_written_in_order_and_the_end_is_clean(source: Source, client: Client) -> None:
+    stream = await streaming(source, client)
+    for item in (Message(Paid(1), "c", 1), Gap("reconnected"), Message(Paid(2), "c", 1), None):
+        source.items.put_nowait(item)
+    await stream
+    assert [name for name, _ in parse(client.body)] == ["paid", "gap", "paid"]
+    assert client.ended
+    assert (source.entered, source.left) == (1, 1)
+
+
+async def test_silence_is_filled_with_comments(source: Source, client: Client) -> None:
+    stream = await streaming(source, client, heartbeat=timedelta(milliseconds=5))
+    await client.until(lambda: client.body.count(b":\n\n") >= 4)
+    source.items.put_nowait(Message(Paid(1), "c", 1))
+    await client.until(lambda: len(parse(client.body)) == 1)
+    client.left.set()
+    await stream
+
+
+async def test_departure_frees_the_subscription(source: Source, client: Client) -> None:
+    stream = await streaming(source, client)
+    await client.until(lambda: client.body)
+    client.left.set()
+    await stream
+    assert source.left == 1
+    assert not client.ended, "nothing is written to who has left"
+
+
+async def test_a_failing_write_frees_the_subscription(source: Source, client: Client) -> None:
+    stream = await streaming(source, client)
+    await client.until(lambda: client.body)
+    client.broken = True
+    source.items.put_nowait(Message(Paid(1), "c", 1))
+    await stream
+    assert source.left == 1
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(source: Source, client: Client) -> None:
+    stream = await streaming(source, client, write_timeout=timedelta(milliseconds=20))
+    await client.until(lambda: client.body)
+    client.room.clear()
+    source.items.put_nowait(Message(Paid(1), "c", 1))
+    await asyncio.wait_for(stream, 10)
+    assert source.left == 1
+    assert not client.ended
+
+
+async def test_a_stream_ends_by_itself_after_its_lifetime(source: Source, client: Client) -> None:
+    stream = await streaming(source, client, lifetime=timedelta(milliseconds=50))
+    await asyncio.wait_for(stream, 10)
+    assert client.ended
+    assert source.left == 1
+
+
+async def test_cancelling_frees_the_subscription(source: Source, client: Client) -> None:
+    stream = await streaming(source, client)
+    await client.until(lambda: client.body)
+    before = asyncio.all_tasks()
+    stream.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stream
+    assert source.left == 1
+    assert len(asyncio.all_tasks()) == len(before) - 3, "the stream, its writer and its watcher"
+
+
+async def test_a_lost_server_ends_the_stream_so_that_the_browser_comes_back(source: Source, client: Client) -> None:
+    stream = await streaming(source, client)
+    source.items.put_nowait(Unavailable("closed"))
+    await stream
+    assert client.ended
+
+
+async def test_a_fault_of_the_program_is_not_hidden(source: Source, client: Client) -> None:
+    stream = await streaming(source, client)
+    source.items.put_nowait(Message(object(), "c", 1))
+    with pytest.raises(TypeError):
+        await stream
+    assert source.left == 1
+
+
+async def test_a_subscription_that_cannot_be_entered_fails_before_the_head(client: Client) -> None:
+    @asynccontextmanager
+    async def refused() -> AsyncIterator[AsyncIterator[Any]]:
+        raise Unavailable("no server")
+        yield
+
+    response = await sse_response(Request(SCOPE), refused(), authorize=None)
+    with pytest.raises(Unavailable):
+        await response(SCOPE, client.receive, client.send)
+    assert client.start == {}
+
+
+async def test_a_forbidden_client_is_told_to_stop_trying(source: Source, client: Client) -> None:
+    asked = []
+
+    async def authorize(request: Request) -> bool:
+        asked.append(request)
+        return False
+
+    request = Request(SCOPE)
+    response = await sse_response(request, source.subscribe(), authorize=authorize)
+    await response(SCOPE, client.receive, lambda message: _keep(client, message))
+    assert asked == [request]
+    assert client.start["status"] == 204
+    assert source.entered == 0
+
+
+async def _keep(client: Client, message: Any) -> None:
+    if message["type"] == "http.response.start":
+        client.start = message
+
+
+@pytest.mark.parametrize("option", ["heartbeat", "lifetime", "write_timeout"])
+async def test_times_must_be_positive(source: Source, option: str) -> None:
+    with pytest.raises(Misuse):
+        await sse_response(Request(SCOPE), source.subscribe(), authorize=None, **{option: timedelta(0)})
+
+
+# -- through a real HTTP server, on a real Redis
+
+
+@asynccontextmanager
+async def serving(endpoint: Callable[[Request], Awaitable[Response]]) -> AsyncIterator[int]:
+    """A uvicorn on a free port of 127.0.0.1; yields the port."""
+    app = Starlette(routes=[Route("/events", endpoint)])
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        task = asyncio.ensure_future(server.serve([listening]))
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await task
+
+
+async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a stream and read its head and its first comment."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    await reader.readuntil(b":\n\n")
+    return reader, writer
+
+
+async def settled(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_published_event_arrives_at_the_browser(driver: Driver) -> None:
+    orders = Events(driver).channel("orders:{order_id}", Paid)
+
+    async def endpoint(request: Request) -> Response:
+        return await sse_response(request, orders.subscribe(order_id=42), authorize=None)
+
+    async with serving(endpoint) as port:
+        reader, writer = await connect(port)
+        assert await orders.publish(Paid(5), order_id=42) == 1
+        received = await reader.readuntil(b"}\n\n")
+        assert b"event: paid\n" in received
+        assert json.loads(received[received.index(b"data: ") + 6:]) == {"type": "paid", "amount": 5, "note": ""}
+        writer.close()
+
+
+async def test_hundreds_of_browsers_come_and_go_and_nothing_stays(driver: Driver, raw: redis.Redis) -> None:
+    orders = Events(driver).channel("orders:{order_id}", Paid)
+
+    async def endpoint(request: Request) -> Response:
+        return await sse_response(request, orders.subscribe(order_id=42), authorize=None)
+
+    async with serving(endpoint) as port:
+        _, writer = await connect(port)
+        writer.close()
+        await settled(lambda: not raw.pubsub_channels())
+        tasks, files = len(asyncio.all_tasks()), psutil.Process().num_fds()
+        for wave in range(15):
+            links = await asyncio.gather(*(connect(port) for _ in range(20)))
+            assert await orders.publish(Paid(wave), order_id=42) == 1
+            for reader, writer in links:
+                await reader.readuntil(b"}\n\n")
+                if wave % 2:
+                    writer.transport.abort()
+                else:
+                    writer.close()
+        await settled(lambda: not raw.pubsub_channels())
+        await settled(lambda: len(asyncio.all_tasks()) <= tasks and psutil.Process().num_fds() <= files)
