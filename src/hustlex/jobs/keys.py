@@ -64,10 +64,10 @@ class QueueKeys:
         """Counter of one UTC day, written ``YYYY-MM-DD``."""
         return f"{self.failed}:{day}"
 
-    def unique(self, type: str, payload: bytes | None) -> str:
+    def unique(self, task_type: str, payload: bytes | None) -> str:
         """The uniqueness lock of a type and payload. None and b"" give different keys, as nil and []byte{} do in Go."""
         digest = "" if payload is None else hashlib.md5(payload, usedforsecurity=False).hexdigest()
-        return f"{self.prefix}unique:{type}:{digest}"
+        return f"{self.prefix}unique:{task_type}:{digest}"
 
     def __repr__(self) -> str:
         return f"QueueKeys({self.name!r})"

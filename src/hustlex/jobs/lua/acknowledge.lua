@@ -1,0 +1,19 @@
+-- Finish the tasks in rows (id, holder, lock) that succeeded and are not kept: one letter per row, 1 done, 0 not held.
+local function acknowledge(rows, first, now_s)
+  local codes, ids, keys = {}, {}, {}
+  for i = first, #rows, 3 do
+    local id, lock = rows[i], rows[i + 2]
+    local held = redis.call('HGET', tasks .. id, 'owner') == rows[i + 1] and redis.call('LREM', active, -1, id) > 0
+    codes[#codes + 1] = held and '1' or '0'
+    if held then
+      ids[#ids + 1], keys[#keys + 1] = id, tasks .. id
+      if lock ~= '' and redis.call('GET', lock) == id then keys[#keys + 1] = lock end
+    end
+  end
+  if #ids > 0 then
+    redis.call('ZREM', lease, unpack(ids))
+    redis.call('DEL', unpack(keys))
+    count(processed, processed_today, #ids, now_s)
+  end
+  return table.concat(codes)
+end

@@ -1,0 +1,16 @@
+-- jobs.done: acknowledge tasks that succeeded and are not kept; a repeat finds them gone and changes nothing.
+-- EFFECT idempotent
+-- KEYS active           list
+-- KEYS lease            zset
+-- KEYS processed        int
+-- KEYS processed_today  int
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks, and the uniqueness locks named in rows
+-- ARGV now_ms   int     0: the server's clock
+-- ARGV tasks    text    asynq:{<queue>}:t:
+-- ARGV rows...  triples id, holder, lock ("" = none)
+-- REPLY <text>  a letter per row: 1 done, 0 not held
+-- ALLOW-OOM it frees memory
+-- @include clock
+-- @include count
+-- @include acknowledge
+return acknowledge(ARGV, 3, math.floor(clock(now_ms) / 1000))

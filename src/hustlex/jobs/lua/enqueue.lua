@@ -1,0 +1,60 @@
+-- jobs.enqueue: put new tasks into one queue, each with an answer of its own.
+-- EFFECT idempotent      the token's answers are kept for 10 to 20 s: a repeat gets them and changes nothing,
+--                        even when the tasks are finished and gone by then
+-- KEYS pending    list   asynq:{<queue>}:pending
+-- KEYS scheduled  zset   asynq:{<queue>}:scheduled
+-- KEYS groups     set    asynq:{<queue>}:groups
+-- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:x:sent:<n>  and each task's lock
+-- ARGV now_ms     int    0: the server's clock
+-- ARGV prefix     text   asynq:{<queue>}:
+-- ARGV token      text   names this call
+-- ARGV items...   six per task: id, message, due ("" now, "+<ms>" later, "<ms>" at), lock key, lock ttl in s, group
+-- REPLY {1, answers}     per task: 1 pending, 2 scheduled, 3 aggregating, 0 id taken, or the id that holds the lock
+-- @include clock
+local now = clock(now_ms)
+local bucket = math.floor(now / 10000)
+local sent = string.format('%sx:sent:%.0f', prefix, bucket)
+local answered = redis.call('HGET', sent, token)
+  or redis.call('HGET', string.format('%sx:sent:%.0f', prefix, bucket - 1), token)
+if answered then return cmsgpack.unpack(answered) end
+
+local function due_at(due)
+  if due == '' then return now end
+  if due:sub(1, 1) == '+' then return now + tonumber(due:sub(2)) end
+  return tonumber(due)
+end
+
+local function take_lock(lock, id, task, ttl_s, wait_ms)
+  redis.call('SET', lock, id, 'EX', string.format('%.0f', ttl_s + math.floor(wait_ms / 1000)))
+  redis.call('HSET', task, 'unique_key', lock)
+end
+
+local function place(id, msg, due, lock, ttl_s, group)
+  local holder = lock ~= '' and redis.call('GET', lock)
+  if holder then return holder end
+  local task = prefix .. 't:' .. id
+  if redis.call('EXISTS', task) == 1 then return 0 end
+  local due_ms = due_at(due)
+  if lock ~= '' then take_lock(lock, id, task, tonumber(ttl_s), math.max(due_ms - now, 0)) end
+  if due_ms > now then
+    redis.call('HSET', task, 'msg', msg, 'state', 'scheduled')
+    redis.call('ZADD', scheduled, string.format('%.0f', math.ceil(due_ms / 1000)), id)
+    return 2
+  elseif group ~= '' then
+    redis.call('HSET', task, 'msg', msg, 'state', 'aggregating', 'group', group)
+    redis.call('ZADD', prefix .. 'g:' .. group, string.format('%.0f', math.floor(now / 1000)), id)
+    redis.call('SADD', groups, group)
+    return 3
+  end
+  redis.call('HSET', task, 'msg', msg, 'state', 'pending', 'pending_since', string.format('%.0f000000', now))
+  redis.call('LPUSH', pending, id)
+  return 1
+end
+
+local reply = {1}
+for n = 4, #ARGV, 6 do
+  reply[#reply + 1] = place(ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4], ARGV[n + 5])
+end
+redis.call('HSET', sent, token, cmsgpack.pack(reply))
+redis.call('EXPIRE', sent, 30)
+return reply

@@ -1,0 +1,35 @@
+-- jobs.retry: put tasks that failed into the retry set. An outcome that is no failure is not counted.
+-- EFFECT idempotent
+-- KEYS active           list
+-- KEYS lease            zset
+-- KEYS retry            zset    task id by Unix second of its next attempt
+-- KEYS processed        int
+-- KEYS processed_today  int
+-- KEYS failed           int
+-- KEYS failed_today     int
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks
+-- ARGV now_ms   int     0: the server's clock
+-- ARGV tasks    text    asynq:{<queue>}:t:
+-- ARGV rows...  fives   id, holder, delay in whole seconds, message, failure (1 or 0)
+-- REPLY <text>  a letter per row: 1 moved, 0 not held
+-- @include clock
+-- @include count
+-- @include release
+local now_s = math.floor(clock(now_ms) / 1000)
+local codes, failures = {}, 0
+for i = 3, #ARGV, 5 do
+  local id = ARGV[i]
+  local held = release(id, ARGV[i + 1])
+  codes[#codes + 1] = held and '1' or '0'
+  if held then
+    redis.call('ZADD', retry, now_s + ARGV[i + 2], id)
+    redis.call('HSET', tasks .. id, 'msg', ARGV[i + 3], 'state', 'retry')
+    redis.call('HDEL', tasks .. id, 'owner')
+    failures = failures + ARGV[i + 4]
+  end
+end
+if failures > 0 then
+  count(processed, processed_today, failures, now_s)
+  count(failed, failed_today, failures, now_s)
+end
+return table.concat(codes)

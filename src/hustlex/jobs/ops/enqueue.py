@@ -1,0 +1,54 @@
+"""New tasks into a queue: now, later, into a group, unique or not, one or many; one script for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from hustlex.core.lua import load
+from hustlex.core.op import Arg, Effect, Op, Reply, command
+from hustlex.jobs.keys import QUEUES, queue_keys
+from hustlex.jobs.options import Draft
+from hustlex.jobs.types import Duplicate, Enqueued, IdTaken, Outcome, State
+
+_ENQUEUE = load("hustlex.jobs", "enqueue")
+_PATIENCE_MS = 5_000
+"""How long a driver may repeat an enqueue; well below the 10 seconds for which the server remembers the token."""
+_STATES = {1: State.PENDING, 2: State.SCHEDULED, 3: State.AGGREGATING}
+
+MOST_AT_ONCE = 500
+"""Tasks per script call; other clients of the server wait while it runs (about 1 ms)."""
+
+
+def enqueue(drafts: Sequence[Draft], token: str, now_ms: int) -> Op[list[Outcome]]:
+    """At most 500 tasks of one queue. token: unique per call; a repeat of the same call changes nothing.
+
+    All are decided in one atomic step, in order, each with its own outcome.
+    """
+    names = queue_keys(drafts[0].queue)
+    args: list[Arg] = [now_ms, names.prefix, token]
+    for draft in drafts:
+        args += (draft.id, draft.message, draft.due, draft.lock, draft.lock_ttl_s, draft.group)
+    return _ENQUEUE.op((names.pending, names.scheduled, names.groups), tuple(args), partial(_outcomes, drafts),
+                       timeout_ms=_PATIENCE_MS)
+
+
+def register(queue: str) -> Op[None]:
+    """Make the queue known to inspectors and tools."""
+    return command("jobs.register", Effect.IDEMPOTENT, "SADD", QUEUES, queue, keys=(QUEUES,), decode=_nothing)
+
+
+def _outcomes(drafts: Sequence[Draft], reply: Reply) -> list[Outcome]:
+    return [_outcome(draft, answer) for draft, answer in zip(drafts, reply[1:], strict=True)]
+
+
+def _outcome(draft: Draft, answer: int | bytes) -> Outcome:
+    if isinstance(answer, bytes):
+        return Duplicate(answer.decode(), draft.queue)
+    if answer == 0:
+        return IdTaken(draft.id, draft.queue)
+    return Enqueued(draft.id, draft.queue, _STATES[answer])
+
+
+def _nothing(_: Reply) -> None:
+    return None

@@ -1,0 +1,181 @@
+"""What the jobs room answers. Asynq's words; times are aware datetimes in UTC, durations are timedelta."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime, timedelta
+
+import msgspec
+
+from hustlex.errors import Error, Misuse
+
+
+class State(enum.StrEnum):
+    """Where a task is. The value is the text stored on the wire."""
+
+    ACTIVE = "active"
+    PENDING = "pending"
+    SCHEDULED = "scheduled"
+    RETRY = "retry"
+    ARCHIVED = "archived"
+    COMPLETED = "completed"
+    AGGREGATING = "aggregating"
+
+
+class PayloadError(Misuse):
+    """A payload does not fit the parameters of its task; a retry of the same bytes cannot help."""
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """The task was accepted. state: PENDING, SCHEDULED or AGGREGATING."""
+
+    id: str
+    queue: str
+    state: State
+
+
+class Duplicate(msgspec.Struct, frozen=True):
+    """Nothing was enqueued: another task holds the uniqueness lock. of: its id."""
+
+    of: str
+    queue: str
+
+
+class IdTaken(msgspec.Struct, frozen=True):
+    """Nothing was enqueued: the queue knows a task of this id, in whatever state (also archived and completed)."""
+
+    id: str
+    queue: str
+
+
+Outcome = Enqueued | Duplicate | IdTaken
+
+
+class PartlyEnqueued(Error):
+    """Some of many tasks could not be enqueued. results: one outcome or error per task, in the order given."""
+
+    def __init__(self, results: list[Outcome | Error], *, op: str = "") -> None:
+        failed = [result for result in results if isinstance(result, Error)]
+        super().__init__(f"{len(failed)} of {len(results)} tasks were not enqueued: {failed[0].message}", op=op,
+                         hint="look at results before repeating any")
+        self.results = results
+        self.maybe_executed = any(error.maybe_executed for error in failed)
+
+
+class TaskInfo(msgspec.Struct, frozen=True):
+    """A stored task. None in a time means never, or none set.
+
+    payload, result: None when empty or absent. timeout, retention: zero when none.
+    next_process_at: for scheduled and retry tasks; now for pending ones.
+    orphaned: an active task whose lease is over (its worker died or hangs; it will be recovered).
+    """
+
+    id: str
+    queue: str
+    type: str
+    payload: bytes | None
+    state: State
+    max_retry: int
+    retried: int
+    last_error: str
+    last_failed_at: datetime | None
+    timeout: timedelta
+    deadline: datetime | None
+    group: str
+    next_process_at: datetime | None
+    retention: timedelta
+    completed_at: datetime | None
+    result: bytes | None
+    headers: dict[str, str]
+    orphaned: bool = False
+
+
+class QueueInfo(msgspec.Struct, frozen=True):
+    """A queue at one instant. processed and failed count attempts that ended; failed ones are in both.
+
+    latency: how long the next pending task has waited. memory_bytes: an estimate from at most 20 tasks per state.
+    groups: how many groups have tasks waiting; aggregating: how many tasks wait in them.
+    """
+
+    name: str
+    pending: int
+    active: int
+    scheduled: int
+    retry: int
+    archived: int
+    completed: int
+    aggregating: int
+    groups: int
+    processed_today: int
+    failed_today: int
+    processed: int
+    failed: int
+    paused: bool
+    latency: timedelta
+    memory_bytes: int
+
+    @property
+    def size(self) -> int:
+        """All tasks of the queue, in every state."""
+        return (self.pending + self.active + self.scheduled + self.retry + self.archived + self.completed
+                + self.aggregating)
+
+
+class DayStats(msgspec.Struct, frozen=True):
+    """Attempts that ended on one UTC day, written ``YYYY-MM-DD``."""
+
+    day: str
+    processed: int
+    failed: int
+
+
+class GroupInfo(msgspec.Struct, frozen=True):
+    """A group and how many tasks wait in it."""
+
+    name: str
+    size: int
+
+
+class RunningTask(msgspec.Struct, frozen=True):
+    """A task in the hands of a worker process, as of its last heartbeat (up to 5 seconds ago)."""
+
+    id: str
+    type: str
+    queue: str
+    payload: bytes | None
+    started_at: datetime
+    deadline: datetime | None
+
+
+class Server(msgspec.Struct, frozen=True):
+    """A worker process that sent a heartbeat in the last 10 seconds. status: new, active, stopped or closed."""
+
+    id: str
+    host: str
+    pid: int
+    concurrency: int
+    queues: dict[str, int]
+    strict_priority: bool
+    status: str
+    started_at: datetime
+    active_worker_count: int
+    running: tuple[RunningTask, ...]
+
+
+class PeriodicInfo(msgspec.Struct, frozen=True):
+    """A periodic entry of a live scheduler. options: Asynq's texts, as ``Queue("low")``. previous_at: None = never."""
+
+    id: str
+    spec: str
+    type: str
+    payload: bytes | None
+    options: tuple[str, ...]
+    next_at: datetime | None
+    previous_at: datetime | None
+
+
+class EnqueueEvent(msgspec.Struct, frozen=True):
+    """One firing of a periodic entry."""
+
+    task_id: str
+    at: datetime
