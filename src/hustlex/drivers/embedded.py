@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,6 +24,7 @@ from types import TracebackType
 from typing import IO, Literal, Self
 
 from hustlex.drivers.binary import checked_binary, find_binary
+from hustlex.drivers.launch import tied
 from hustlex.errors import ConfigurationError, Misuse
 
 _LONGEST_SOCKET_PATH = 100
@@ -33,21 +33,6 @@ _STOP_SECONDS = 5.0
 _LOCK_SECONDS = 6.0
 _PORT_ATTEMPTS = 8
 _POLL_SECONDS = 0.005
-
-# The kernel ends the server when the thread that started it dies (Linux). Set from a small launcher and not from a
-# preexec_fn, which may deadlock in a program with threads.
-_LAUNCHER = """
-import os, signal, sys
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit("the program that started the server is gone")
-try:
-    os.execv(sys.argv[2], sys.argv[2:])
-except OSError as error:
-    sys.exit(f"cannot run {sys.argv[2]}: {error.strerror}")
-"""
 
 
 class EmbeddedServer:
@@ -217,7 +202,7 @@ class EmbeddedServer:
     def _launch(self, binary: Path, lock: int) -> None:
         configuration = self.directory / "server.conf"
         _write_private(configuration, self._configuration())
-        command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(binary), str(configuration)]
+        command = tied([str(binary), str(configuration)])
         log = self.directory / "server.log"
         with contextlib.suppress(FileNotFoundError):
             log.replace(log.with_suffix(".log.1"))

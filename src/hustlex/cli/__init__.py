@@ -1,0 +1,1 @@
+"""The shell's door: one file per noun, each parses, calls, prints."""

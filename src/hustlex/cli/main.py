@@ -1,0 +1,45 @@
+"""``hustlex``: the command line.
+
+Exit codes: 0 done; 1 the work failed; 2 bad input or set-up (settings, URL, module, port); 3 the server is unreachable.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from hustlex.cli import api, scheduler, up, worker
+from hustlex.errors import ConfigurationError, Error, Misuse, Unavailable
+
+cli = typer.Typer(
+    name="hustlex",
+    help="The Redis layer of an application backend: jobs, tokens, codes, limits, cache and events.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cli.command("up")(up.up)
+cli.command("api")(api.api)
+cli.command("worker")(worker.worker)
+cli.command("scheduler")(scheduler.scheduler)
+
+
+def app() -> None:
+    """Run the command line; an error of ours is one sentence and an exit code, never a traceback."""
+    try:
+        cli()
+    except Error as error:
+        print(f"hustlex: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: Error) -> int:
+    """The documented exit code of an error."""
+    if isinstance(error, ConfigurationError | Misuse):
+        return 2
+    return 3 if isinstance(error, Unavailable) else 1
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,43 @@
+"""What a process is told from outside: environment variables that start with ``HUSTLEX_``, or a ``.env`` file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hustlex.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """Read once at the door by ``load_settings``; handed on as plain arguments."""
+
+    model_config = SettingsConfigDict(env_prefix="HUSTLEX_", env_file=".env", extra="ignore", frozen=True)
+
+    url: str = Field("redis://127.0.0.1:6379/0", description="The state server: redis://, rediss:// or unix://.")
+    cache_url: str | None = Field(None, description="A second server for the cache; unset: the state server.")
+    secret: SecretStr | None = Field(
+        None, min_length=32, description="Root of every derived key, at least 32 bytes; needed for codes and tokens."
+    )
+    prefix: str = Field("", description="Put before every key but those of the jobs.")
+    env: Literal["development", "test", "production"] = Field(
+        "development", description="production refuses the embedded server."
+    )
+    queues: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(
+        {"critical": 6, "default": 3, "low": 1}, description="Queue names and weights, as JSON."
+    )
+    concurrency: int = Field(100, ge=1, le=10_000, description="Jobs running at once in one worker process.")
+    shutdown_timeout_s: float = Field(
+        8.0, ge=0, le=600, description="Seconds that running jobs get to finish when a worker stops."
+    )
+
+
+def load_settings(**given: object) -> Settings:
+    """The settings, with ``given`` values (those not None) above the environment. Raises ConfigurationError."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "HUSTLEX_" + "_".join(str(part) for part in first["loc"][:1]).upper()
+        raise ConfigurationError(f"{name}: {first['msg']}", hint="see docs/reference/settings.md") from None
