@@ -88,7 +88,8 @@ def tidy(source: str) -> str:
 
 def twins() -> dict[Path, str]:
     """Every generated file and what it must hold."""
-    sources = {PACKAGE / "_sync" / f"{api.parent.name}.py": api for api in sorted(PACKAGE.glob("*/api.py"))}
+    rooms = [api for api in sorted(PACKAGE.glob("*/api.py")) if (api.parent / "lua").is_dir()]
+    sources = {PACKAGE / "_sync" / f"{api.parent.name}.py": api for api in rooms}
     if (PACKAGE / "app.py").exists():
         sources[PACKAGE / "_sync" / "app.py"] = PACKAGE / "app.py"
     made = {}
@@ -107,7 +108,7 @@ def main(arguments: list[str]) -> int:
     orphans = [path for path in (PACKAGE / "_sync").glob("*.py") if path not in made]
     if "--check" in arguments:
         for path in stale + orphans:
-            print(f"{path.relative_to(PACKAGE.parent.parent)} is not current: run tools/unasync.py")
+            print(f"{path.relative_to(PACKAGE.parent.parent)} is not current: run `make fix`")
         return 1 if stale or orphans else 0
     for path in stale:
         path.parent.mkdir(exist_ok=True)

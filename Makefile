@@ -1,0 +1,70 @@
+# Needs python3 (3.11 or newer) and make, nothing else: .venv is made when it is missing or out of date.
+# Options: PYTHON=python3.12  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|valkey8|redis8|redis7 (test)
+PYTHON ?= python3
+SERVER ?= valkey9
+BIN := .venv/bin
+RUN := .venv/.ready-run
+DEV := .venv/.ready-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help up tour test servers check fix bench bench-redis bench-jobs docs clean
+
+up: $(RUN) ## start the HustleX backend: server, API, dashboard, worker, scheduler (Ctrl-C stops)
+	$(BIN)/hustlex up examples.gigs
+
+tour: $(RUN) ## walk a user through the running backend, step by step (needs `make up` in another terminal)
+	$(BIN)/python -m examples.gigs.tour
+
+test: $(DEV) ## run every test on a real server
+	$(BIN)/pytest -n logical --server $(SERVER) $(ARGS)
+
+servers: $(DEV) ## run the contract tests on the other servers: Valkey 8.1, Redis 8.2, Redis 7
+	$(BIN)/pytest -n logical -q tests/contract --server valkey8
+	$(BIN)/pytest -n logical -q tests/contract --server redis8
+	$(BIN)/pytest -n logical -q tests/contract --server redis7
+
+check: $(DEV) ## lint, types, floor plan, Lua contracts, generated files, shape
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy --strict src
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tools.check_lua
+	$(BIN)/python -m tools.unasync --check
+	$(BIN)/python -m tools.gen_docs --check
+	$(BIN)/python -m tools.check_shape
+
+fix: $(DEV) ## repair what can be repaired: lint, format, generated files
+	$(BIN)/ruff check --fix --quiet || true
+	$(BIN)/ruff format --quiet
+	$(BIN)/python -m tools.unasync
+	$(BIN)/python -m tools.gen_docs
+
+bench: bench-redis bench-jobs ## measure everything, peers beside us (QUICK=1: under a minute each)
+
+bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
+	QUICK=$(QUICK) $(BIN)/python -m bench.redis
+
+bench-jobs: $(DEV) ## drain and enqueue jobs: ours against repid and dramatiq
+	QUICK=$(QUICK) $(BIN)/python -m bench.jobs
+
+docs: $(DEV) ## write docs/reference from the code
+	$(BIN)/python -m tools.gen_docs
+
+clean: ## remove .venv and caches (not your data)
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+$(RUN): $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[example]'
+	@touch $@
+
+$(DEV): $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $(RUN) $@

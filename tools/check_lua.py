@@ -1,0 +1,85 @@
+"""Check every Lua file: its contract, its length, that it is used, and that its keys share one ``{tag}``."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from hustlex.core.lua import ContractError, load, parse
+
+SOURCE = Path(__file__).parent.parent / "src"
+LONGEST = 60
+_KEY_LINE = re.compile(r"^-- (KEYS|TOUCHES) +(.+)$", re.MULTILINE)
+_TAG = re.compile(r"\{[^}]*\}")
+_INCLUDE = re.compile(r"^-- @include ([a-z_]+)$", re.MULTILINE)
+
+
+def problems(path: Path, used: set[tuple[str, str]], included: set[str]) -> Iterator[str]:
+    """One line for each rule that a file breaks."""
+    where = path.relative_to(SOURCE).as_posix()
+    source = path.read_text("utf-8")
+    if len(source.splitlines()) > LONGEST:
+        yield f"{where}: {len(source.splitlines())} lines, at most {LONGEST}"
+    if not is_script(source):
+        if path.stem not in included:
+            yield f"{where}: a fragment that no script includes"
+        return
+    package = ".".join(path.relative_to(SOURCE).parts[:-2])
+    if (package, path.stem) not in used:
+        yield f'{where}: no module says load("{package}", "{path.stem}")'
+    try:
+        contract, _ = parse(source, where)
+        load(package, path.stem)
+    except ContractError as error:
+        yield str(error)
+        return
+    if contract.name.partition(".")[2] != path.stem:
+        yield f"{where}: its title says {contract.name}, its file {path.stem}"
+    yield from tag_problems(source, where)
+
+
+def is_script(source: str) -> bool:
+    """True for a file with a contract; others are fragments for ``@include``."""
+    return re.search(r"^-- (EFFECT|REPLY) ", source, re.MULTILINE) is not None
+
+
+def tag_problems(source: str, where: str) -> Iterator[str]:
+    """All key patterns of a script hold the same ``{tag}``; a single key without one sits in one slot anyway.
+
+    ``KEYS record  hash  as in otp.issue`` borrows the pattern of another script, which is checked by itself.
+    """
+    patterns = [line[2] for line in _KEY_LINE.finditer(source) if " as in " not in line[2]]
+    tags = [found[0] if (found := _TAG.search(pattern)) else None for pattern in patterns]
+    variadic = any(pattern.split()[0].endswith("...") for pattern in patterns)
+    if len(set(tags)) > 1 or (None in tags and (len(tags) > 1 or variadic)):
+        yield f"{where}: its keys do not share one {{tag}}: {', '.join(str(tag) for tag in tags)}"
+
+
+def loads() -> set[tuple[str, str]]:
+    """Every ``load("package", "verb")`` in the source, as (package, verb)."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load":
+                words = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+                if len(words) == 2:
+                    found.add((str(words[0]), str(words[1])))
+    return found
+
+
+def main() -> int:
+    files = sorted(SOURCE.rglob("lua/*.lua"))
+    included = {name for path in files for name in _INCLUDE.findall(path.read_text("utf-8"))}
+    used = loads()
+    found = [line for path in files for line in problems(path, used, included)]
+    known = {(".".join(path.relative_to(SOURCE).parts[:-2]), path.stem) for path in files}
+    found += [f'load("{package}", "{verb}") names no file' for package, verb in sorted(used - known)]
+    print("\n".join(found) or f"lua: {len(files)} files hold their contracts")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
