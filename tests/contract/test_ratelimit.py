@@ -1,0 +1,234 @@
+"""Rate limits on a real server, through the public door, async and blocking."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import subprocess
+import sys
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.core.time import FixedClock
+from hustlex.drivers.aio import Driver
+from hustlex.errors import Unavailable
+from hustlex.ratelimit import Algorithm, Outcome, Policy, RateLimit, ops
+
+MINUTE = timedelta(minutes=1)
+ALGORITHMS: tuple[Algorithm, ...] = ("counter", "log")
+EVERY = pytest.mark.parametrize("algorithm", ALGORITHMS)
+
+
+async def spend(hx: Any, policy: Policy, times: int, identity: str = "u1", endpoint: str = "/pay") -> int:
+    """How many of these concurrent calls pass."""
+    calls = (hx.ratelimit.check(policy, identity, endpoint=endpoint) for _ in range(times))
+    return sum(decision.allowed for decision in await asyncio.gather(*calls))
+
+
+@EVERY
+async def test_exactly_the_limit_of_concurrent_calls_pass(hx: Any, algorithm: Algorithm) -> None:
+    policy = Policy("p", 100, MINUTE, algorithm)
+    assert await spend(hx, policy, 2_000 if hx_is_async(hx) else 400) == 100
+    assert not await hx.ratelimit.check(policy, "u1", endpoint="/pay")
+
+
+def hx_is_async(hx: Any) -> bool:
+    return getattr(hx, "style", "aio") == "aio"
+
+
+_CALLER = """
+import asyncio, sys
+from datetime import timedelta
+from hustlex.drivers.aio import Driver
+from hustlex.ratelimit import Policy, RateLimit
+
+async def main():
+    driver = Driver(sys.argv[1])
+    limits = RateLimit(driver)
+    for kind in ("counter", "log"):
+        policy = Policy(kind, 100, timedelta(hours=1), kind)
+        answers = await asyncio.gather(*(limits.check(policy, "u1", endpoint=kind) for _ in range(500)))
+        print(sum(answer.allowed for answer in answers))
+    await driver.close()
+
+asyncio.run(main())
+"""
+
+
+def test_exactly_the_limit_passes_over_four_processes(url: str) -> None:
+    callers = [subprocess.Popen([sys.executable, "-c", _CALLER, url], stdout=subprocess.PIPE, text=True)
+               for _ in range(4)]
+    admitted = [list(map(int, caller.communicate(timeout=15)[0].split())) for caller in callers]
+    assert [sum(column) for column in zip(*admitted, strict=True)] == [100, 100]
+
+
+async def test_several_policies_are_charged_together_or_not_at_all(hx: Any, raw: redis.Redis) -> None:
+    policies = [Policy("wide", 50, timedelta(hours=1)), Policy("narrow", 30, MINUTE),
+                Policy("exact", 20, MINUTE, "log")]
+    calls = (hx.ratelimit.check(policies, "u1", endpoint="/pay") for _ in range(200))
+    decisions = await asyncio.gather(*calls)
+    assert sum(decision.allowed for decision in decisions) == 20
+    assert {decision.violated for decision in decisions} == {(), ("exact",)}
+    counted = {key.rsplit(b".", 1)[-1]: int(raw.get(key)) for key in raw.scan_iter("*:*.*")}
+    assert counted == {b"wide": 20, b"narrow": 20}
+    assert raw.zcard("ratelimit:{u1}:/pay:z") == 20
+
+
+async def test_a_counter_is_stored_as_the_seed_says(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
+    clock.now_ms = 1_795_425_470_000
+    await hx.ratelimit.check(Policy("p", 10, MINUTE, cost=2), "u123", endpoint="/transfers", cost=3)
+    assert raw.keys() == [b"ratelimit:{u123}:/transfers:1795425420"]
+    assert raw.get("ratelimit:{u123}:/transfers:1795425420") == b"6"
+
+
+@EVERY
+async def test_every_key_expires_by_its_documented_bound(hx: Any, raw: redis.Redis, clock: FixedClock,
+                                                         algorithm: Algorithm) -> None:
+    policy = Policy("p", 3, MINUTE, algorithm)
+    longest = 121_000 if algorithm == "counter" else 61_000
+    for step in (0, 59, 59, 1, -10, 0, 120):
+        clock.advance(timedelta(seconds=step))
+        await hx.ratelimit.peek(policy, "u1", endpoint="/pay")
+        await hx.ratelimit.check(policy, "u1", endpoint="/pay")
+        await hx.ratelimit.check(policy, "u2", endpoint="/pay", cost=2)
+        assert all(0 < raw.pttl(key) <= longest for key in raw.scan_iter())
+
+
+@EVERY
+async def test_a_denied_call_is_charged_nothing(hx: Any, raw: redis.Redis, clock: FixedClock,
+                                                algorithm: Algorithm) -> None:
+    policy = Policy("p", 5, MINUTE, algorithm)
+    assert await spend(hx, policy, 3) == 3
+    before = {key: raw.dump(key) for key in raw.scan_iter()}
+    for cost in (3, 5, 6, 1_000_000):
+        denied = await hx.ratelimit.check(policy, "u1", endpoint="/pay", cost=cost)
+        assert (denied.allowed, denied.remaining, denied.limit, denied.cost) == (False, 2, 5, cost)
+        assert denied.outcome is (Outcome.DENIED if cost <= 5 else Outcome.COST_TOO_LARGE)
+        assert (denied.retry_after == timedelta(milliseconds=-1)) is (cost > 5)
+    assert {key: raw.dump(key) for key in raw.scan_iter()} == before
+    last = await hx.ratelimit.check(policy, "u1", endpoint="/pay", cost=2)
+    assert (last.allowed, last.remaining, last.outcome) == (True, 0, Outcome.ALLOWED)
+
+
+@EVERY
+async def test_peek_answers_as_check_would_and_writes_nothing(hx: Any, raw: redis.Redis, clock: FixedClock,
+                                                              algorithm: Algorithm) -> None:
+    policy = Policy("p", 3, MINUTE, algorithm)
+    fresh = await hx.ratelimit.peek(policy, "u1", endpoint="/pay")
+    assert (fresh.allowed, fresh.remaining, fresh.reset_after) == (True, 3, timedelta(0))
+    assert raw.dbsize() == 0
+    await spend(hx, policy, 3)
+    clock.advance(timedelta(seconds=20))
+    before = {key: raw.dump(key) for key in raw.scan_iter()}
+    seen = await hx.ratelimit.peek(policy, "u1", endpoint="/pay")
+    assert {key: raw.dump(key) for key in raw.scan_iter()} == before
+    assert seen == await hx.ratelimit.check(policy, "u1", endpoint="/pay")
+    assert not seen
+
+
+@EVERY
+async def test_reset_forgets_one_callers_use_and_no_others(hx: Any, raw: redis.Redis, clock: FixedClock,
+                                                           algorithm: Algorithm) -> None:
+    policy = Policy("p", 2, MINUTE, algorithm)
+    await spend(hx, policy, 2)
+    await spend(hx, policy, 2, identity="u2")
+    clock.advance(timedelta(seconds=59))
+    assert await hx.ratelimit.reset(policy, "u1", endpoint="/pay") is True
+    assert await hx.ratelimit.reset(policy, "u1", endpoint="/pay") is False
+    assert await spend(hx, policy, 3) == 2
+    assert not await hx.ratelimit.check(policy, "u2", endpoint="/pay")
+
+
+@EVERY
+async def test_callers_and_endpoints_are_apart_whatever_they_are_called(hx: Any, raw: redis.Redis,
+                                                                        algorithm: Algorithm) -> None:
+    policy = Policy("p", 1, MINUTE, algorithm)
+    hostile = ["a", "a}", "{a}", "a:b", "a b", "a\0", "a\r\n", "x" * 10_000, "x" * 10_001, "é", "%7B", "{"]
+    for identity in hostile:
+        assert await spend(hx, policy, 2, identity=identity) == 1, identity
+        assert await spend(hx, policy, 2, endpoint=identity) == 1, identity
+    assert raw.dbsize() == 2 * len(hostile)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("wrong_by", [timedelta(0), timedelta(hours=1), -timedelta(hours=1), MINUTE, -MINUTE,
+                                      timedelta(milliseconds=1), -timedelta(days=18_000)])
+async def test_a_wrong_client_clock_changes_no_decision(url: str, clock: FixedClock, algorithm: Algorithm,
+                                                        wrong_by: timedelta) -> None:
+    sent: list[str] = []
+    driver = Driver(url, hook=lambda event: sent.append(event.op))
+    limits = RateLimit(driver, clock=clock,
+                       local_clock=lambda: clock() + wrong_by // timedelta(milliseconds=1))
+    policy = Policy("p", 2, MINUTE, algorithm)
+    answers = []
+    for seconds in (0, 30, 29, 30, 31, 14, 1):
+        clock.advance(timedelta(seconds=seconds))
+        answers.append((await limits.check(policy, "u1", endpoint="/pay")).allowed)
+    await driver.close()
+    expected = {"counter": [True, True, False, False, True, True, False],
+                "log": [True, True, False, True, True, False, False]}
+    assert answers == expected[algorithm]
+    assert len(sent) <= len(answers) + 1
+
+
+@EVERY
+async def test_a_server_clock_set_back_blocks_nobody_for_long(hx: Any, clock: FixedClock, algorithm: Algorithm) -> None:
+    policy = Policy("p", 5, MINUTE, algorithm)
+    clock.advance(timedelta(seconds=2))
+    assert await spend(hx, policy, 5) == 5
+    clock.advance(timedelta(seconds=-10))
+    peeked = await hx.ratelimit.peek(policy, "u1", endpoint="/pay")
+    denied = await hx.ratelimit.check(policy, "u1", endpoint="/pay")
+    assert denied == peeked
+    assert timedelta(0) < denied.retry_after <= MINUTE
+    clock.advance(denied.retry_after - timedelta(milliseconds=1))
+    assert not await hx.ratelimit.check(policy, "u1", endpoint="/pay")
+    clock.advance(timedelta(milliseconds=1))
+    assert await hx.ratelimit.check(policy, "u1", endpoint="/pay")
+
+
+@EVERY
+async def test_the_servers_clock_decides_in_production(driver: Driver, algorithm: Algorithm) -> None:
+    limits = RateLimit(driver)
+    policy = Policy("p", 3, timedelta(hours=1), algorithm)
+    decisions = [await limits.check(policy, "u1", endpoint="/pay") for _ in range(4)]
+    assert [decision.remaining for decision in decisions] == [2, 1, 0, 0]
+    assert [decision.allowed for decision in decisions] == [True, True, True, False]
+    assert timedelta(0) < decisions[3].retry_after <= timedelta(hours=2)
+
+
+async def test_a_repeated_request_is_charged_once_even_when_full(driver: Driver, raw: redis.Redis) -> None:
+    at = ops.target("", Policy("p", 3, MINUTE, "log"), "u1", "/pay")
+    request = secrets.token_urlsafe(8)
+    for _ in range(3):
+        assert await driver.run(ops.check(at, 3, request, 0, 0))
+    assert raw.zcard("ratelimit:{u1}:/pay:z") == 3
+    assert not await driver.run(ops.check(at, 1, "another", 0, 0))
+
+
+async def test_a_log_holds_no_more_entries_than_its_limit(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
+    policy = Policy("p", 3, timedelta(seconds=1), "log")
+    for _ in range(20):
+        assert await hx.ratelimit.check(policy, "u1", endpoint="/pay")
+        assert raw.zcard("ratelimit:{u1}:/pay:z") <= 3
+        clock.advance(timedelta(milliseconds=500))
+
+
+async def test_the_counters_worst_window_is_one_below_twice_the_limit(hx: Any, clock: FixedClock) -> None:
+    policy = Policy("p", 10, timedelta(seconds=1))
+    clock.advance(timedelta(milliseconds=999))
+    admitted = await spend(hx, policy, 11)
+    for _ in range(999):
+        clock.advance(timedelta(milliseconds=1))
+        admitted += bool(await hx.ratelimit.check(policy, "u1", endpoint="/pay"))
+    assert admitted == 19
+
+
+async def test_a_server_that_is_gone_is_unavailable() -> None:
+    driver = Driver("redis://127.0.0.1:1")
+    with pytest.raises(Unavailable):
+        await RateLimit(driver).check(Policy("p", 1, MINUTE), "u1", endpoint="/pay")
+    await driver.close()
