@@ -96,7 +96,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_load_binds_names_and_resolves_includes(package: Path) -> None:
     (package / "spend.lua").write_text(GOOD)
     script = load("shop", "spend")
-    assert script.text.startswith("local stock, now_ms = KEYS[1], ARGV[1]\nlocal function clock(")
+    assert script.text.startswith("local stock, now_ms = KEYS[1], ARGV[1]\n-- The time in ")
+    assert "local function clock(" in script.text
     assert "@include" not in script.text
     assert script.sha1 == hashlib.sha1(script.text.encode()).hexdigest()
     assert (script.keys, script.args, script.effect) == (("stock",), ("now_ms",), Effect.ONCE)
