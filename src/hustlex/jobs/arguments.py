@@ -1,0 +1,95 @@
+"""A function's parameters as one JSON object: written by the producer, read and checked before the handler runs."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from hustlex.errors import Misuse
+from hustlex.jobs.types import PayloadError
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_LEFT_OUT: Any = object()
+
+
+class Arguments:
+    """Encodes calls of one function and decodes them again. Types: what msgspec knows, and pydantic models.
+
+    Raises Misuse for a function with positional-only or star parameters: their names could not be written.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self._function = function
+        self._name = name
+        self._signature = inspect.signature(function)
+        parameters = self._signature.parameters.values()
+        odd = [parameter.name for parameter in parameters if parameter.kind not in _NAMED]
+        if odd:
+            raise Misuse(f"the handler of {name!r} takes {', '.join(odd)}", hint="give it plain named parameters")
+        self._names = tuple(parameter.name for parameter in parameters)
+
+    def encode(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
+        """A call as compact single-line JSON. Raises PayloadError when the worker could not read it back."""
+        try:
+            given = self._signature.bind(*args, **kwargs).arguments if args else kwargs
+            payload = _ENCODER.encode(given)
+        except (TypeError, ValueError, RecursionError) as fault:
+            raise self._refusal(fault) from None
+        if not kwargs.keys() <= set(self._names):
+            raise PayloadError(f"{self._name!r} has no parameter {', '.join(sorted(kwargs.keys() - set(self._names)))}")
+        self.decode(payload)
+        return payload
+
+    def decode(self, payload: bytes | None) -> dict[str, Any]:
+        """Keyword arguments for the function; unknown names are ignored, left-out ones keep the function's default.
+
+        A function without parameters takes any payload. Raises PayloadError, never showing a value.
+        """
+        if not self._names:
+            return {}
+        try:
+            values = self._decoder.decode(payload or b"{}")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+            raise self._refusal(fault) from None
+        found = ((name, getattr(values, name)) for name in self._names)
+        return {name: value for name, value in found if value is not _LEFT_OUT}
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[Any]:
+        """Built at first use, when every name an annotation mentions is defined."""
+        hints = typing.get_type_hints(self._function, include_extras=True)
+        fields: list[Any] = []
+        for parameter in self._signature.parameters.values():
+            kind = hints.get(parameter.name, Any)
+            required = parameter.default is inspect.Parameter.empty
+            fields.append((parameter.name, kind) if required else (parameter.name, kind, _LEFT_OUT))
+        shape = msgspec.defstruct("Arguments", fields, kw_only=True)
+        return msgspec.json.Decoder(shape, dec_hook=_from_json)
+
+    def _refusal(self, fault: Exception) -> PayloadError:
+        reason = str(fault) if isinstance(fault, (msgspec.ValidationError, TypeError)) else "it is not JSON"
+        return PayloadError(f"the payload of {self._name!r} does not fit: {reason}")
+
+
+def _to_json(value: Any) -> Any:
+    """Pydantic models, without importing pydantic."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+def _from_json(kind: Any, value: Any) -> Any:
+    if not hasattr(kind, "model_validate"):
+        raise TypeError(f"a {getattr(kind, '__name__', kind)} cannot be read from JSON")
+    try:
+        return kind.model_validate(value)
+    except ValueError:  # its text shows the value
+        raise ValueError(f"not a valid {kind.__name__}") from None
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_to_json)

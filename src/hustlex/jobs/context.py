@@ -1,0 +1,116 @@
+"""What a handler can know about the job it is running, and leave on it. Async only: the worker sets it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from hustlex.errors import Misuse
+from hustlex.jobs.types import PayloadError
+from hustlex.jobs.wire import TaskMessage
+
+Send = Callable[[bytes], Awaitable[bool]]
+"""Writes the running task's result; answers False when the task is not active any more."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ResultWriter:
+    """Leaves a result on the running task; readable while it runs, and afterwards for the task's ``retention``."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def write(self, result: Any) -> bool:
+        """Keep bytes as they are, anything else as compact JSON; the last one wins (one round trip).
+
+        False when the task is not active any more (its lease was lost); then nothing was written.
+        Raises PayloadError for a value that JSON cannot carry.
+        """
+        if isinstance(result, bytes):
+            return await self._send(result)
+        try:
+            encoded = msgspec.json.encode(result)
+        except (TypeError, ValueError, RecursionError) as fault:
+            raise PayloadError(f"the result cannot be written as JSON ({type(fault).__name__})") from None
+        return await self._send(encoded)
+
+
+class CurrentJob:
+    """The job a handler is running.
+
+    message: as stored. deadline_ms: Unix milliseconds at which this attempt is cut off. state: what the worker's
+    lifespan made, shared by all handlers.
+    """
+
+    __slots__ = ("_send", "deadline_ms", "message", "state")
+
+    def __init__(self, message: TaskMessage, deadline_ms: int, state: Any, send: Send) -> None:
+        self.message = message
+        self.deadline_ms = deadline_ms
+        self.state = state
+        self._send = send
+
+    @property
+    def id(self) -> str:
+        """The task id."""
+        return self.message.id
+
+    @property
+    def queue(self) -> str:
+        """The queue it came from."""
+        return self.message.queue
+
+    @property
+    def type(self) -> str:
+        """The task type as enqueued; may be longer than the type the handler is registered for."""
+        return self.message.type
+
+    @property
+    def payload(self) -> bytes | None:
+        """The payload as it came; None when empty."""
+        return self.message.payload
+
+    @property
+    def retried(self) -> int:
+        """Retries used so far; 0 at the first attempt."""
+        return self.message.retried
+
+    @property
+    def max_retry(self) -> int:
+        """Retries allowed."""
+        return self.message.retry
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Text by name, from the producer."""
+        return self.message.headers
+
+    @property
+    def deadline(self) -> datetime:
+        """When this attempt is cut off."""
+        return _EPOCH + timedelta(milliseconds=self.deadline_ms)
+
+    @property
+    def result(self) -> ResultWriter:
+        """``await current_job().result.write(...)``."""
+        return ResultWriter(self._send)
+
+    def __repr__(self) -> str:
+        return f"CurrentJob({self.type!r}, {self.id!r})"
+
+
+CURRENT: ContextVar[CurrentJob] = ContextVar("hustlex_current_job")
+"""Set by the worker around each handler, in tasks and threads alike."""
+
+
+def current_job() -> CurrentJob:
+    """The job that is being handled here. Raises Misuse outside a handler."""
+    job = CURRENT.get(None)
+    if job is None:
+        raise Misuse("no job is running here", hint="call current_job() inside a task's handler")
+    return job

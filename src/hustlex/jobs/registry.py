@@ -1,0 +1,142 @@
+"""Tasks by type: what a producer enqueues and a worker runs, and the periodic entries of an application."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack
+
+import msgspec
+
+from hustlex.errors import Misuse
+from hustlex.jobs import cron
+from hustlex.jobs.arguments import Arguments
+from hustlex.jobs.options import Job, Options, draft, merge
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+_MOST_REMEMBERED = 10_000
+
+
+class Task(Generic[P, R_co]):
+    """A function with a task type. Calling it calls the function; ``job`` makes the call a job.
+
+    type: the name on the wire. options: what its jobs carry. is_async: whether the function is ``async def``.
+    """
+
+    def __init__(self, task_type: str, function: Callable[P, R_co], options: Options) -> None:
+        self.type = task_type
+        self.function = function
+        self.options = options
+        self.is_async = inspect.iscoroutinefunction(function)
+        self._arguments = Arguments(function, task_type)
+        draft(Job(task_type, None, options), {}, "checked at definition")
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run the function here and now."""
+        return self.function(*args, **kwargs)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+        """This call as a job, its arguments as one JSON object by name. Raises PayloadError when they do not fit."""
+        return Job(self.type, self._arguments.encode(args, kwargs), self.options)
+
+    def arguments(self, payload: bytes | None) -> dict[str, Any]:
+        """The typed keyword arguments in a payload, for the worker. Raises PayloadError."""
+        return self._arguments.decode(payload)
+
+    def __repr__(self) -> str:
+        return f"Task({self.type!r})"
+
+
+class Periodic(msgspec.Struct, frozen=True):
+    """A job that is enqueued again and again. name: identifies the entry among all schedulers.
+
+    spec: as shown to people, with its time zone; schedule: tells the next firing.
+    """
+
+    name: str
+    spec: str
+    schedule: cron.Schedule
+    job: Job
+
+
+class Tasks:
+    """A set of tasks and periodic entries, as one application or one module defines them.
+
+    defaults: options for every task defined here; a task's own win.
+    """
+
+    def __init__(self, **defaults: Unpack[Options]) -> None:
+        self._defaults = defaults
+        self._tasks: dict[str, Task[..., Any]] = {}
+        self._periodic: dict[str, Periodic] = {}
+        self._found: dict[str, Task[..., Any] | None] = {}
+
+    def task(self, task_type: str, **options: Unpack[Options]) -> Callable[[Callable[P, R_co]], Task[P, R_co]]:
+        """Define a task: ``@tasks.task("gig:escrow_release", queue="critical", max_retry=5)``.
+
+        For async and plain functions with named parameters. Raises Misuse for a type defined before, or bad options.
+        """
+
+        def define(function: Callable[P, R_co]) -> Task[P, R_co]:
+            task = Task(task_type, function, merge(self._defaults, options))
+            self._add(task)
+            return task
+
+        return define
+
+    def cron(self, name: str, spec: str, job: Job, *, timezone: str = "UTC") -> Periodic:
+        """Enqueue a job by the clock: ``tasks.cron("weekly", "0 9 * * 1", remind.job(), timezone="Africa/Lagos")``.
+
+        spec: see ``hustlex.jobs.cron``. Raises CronError for a bad spec or zone, Misuse for a name used before.
+        """
+        schedule = cron.parse(spec, timezone)
+        shown = spec if timezone == "UTC" or spec.startswith(("TZ=", "CRON_TZ=")) else f"CRON_TZ={timezone} {spec}"
+        entry = Periodic(name, shown, schedule, job)
+        self._schedule(entry)
+        return entry
+
+    def include(self, other: Tasks) -> None:
+        """Take over all that another set defines now. Raises Misuse for a type or name that both define."""
+        for task in other:
+            self._add(task)
+        for entry in other.periodic:
+            self._schedule(entry)
+
+    def find(self, task_type: str) -> Task[..., Any] | None:
+        """The task of this type, else the one with the longest type that this one starts with, as Asynq routes."""
+        try:
+            return self._found[task_type]
+        except KeyError:
+            return self._search(task_type)
+
+    def _search(self, task_type: str) -> Task[..., Any] | None:
+        fitting = [known for known in self._tasks if task_type.startswith(known)]
+        found = self._tasks[max(fitting, key=len)] if fitting else None
+        if len(self._found) >= _MOST_REMEMBERED:
+            self._found.clear()
+        self._found[task_type] = found
+        return found
+
+    @property
+    def periodic(self) -> tuple[Periodic, ...]:
+        """The periodic entries, in the order of definition."""
+        return tuple(self._periodic.values())
+
+    def __iter__(self) -> Iterator[Task[..., Any]]:
+        return iter(list(self._tasks.values()))
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def _add(self, task: Task[..., Any]) -> None:
+        if self._tasks.setdefault(task.type, task) is not task:
+            raise Misuse(f"the task type {task.type!r} is defined twice")
+        self._found.clear()
+
+    def _schedule(self, entry: Periodic) -> None:
+        if self._periodic.setdefault(entry.name, entry) is not entry:
+            raise Misuse(f"the periodic entry {entry.name!r} is defined twice")
