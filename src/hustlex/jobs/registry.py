@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
 import msgspec
@@ -13,6 +14,8 @@ from hustlex.errors import Misuse
 from hustlex.jobs import cron
 from hustlex.jobs.arguments import Arguments
 from hustlex.jobs.options import Job, Options, draft, merge
+
+Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -66,10 +69,13 @@ class Periodic(msgspec.Struct, frozen=True):
 class Tasks:
     """A set of tasks and periodic entries, as one application or one module defines them.
 
-    defaults: options for every task defined here; a task's own win.
+    lifespan: makes what handlers share, once per worker process, and takes it down: an async context manager's
+    function, as FastAPI's; its value is ``current_job().state``. defaults: options for every task defined here; a
+    task's own win.
     """
 
-    def __init__(self, **defaults: Unpack[Options]) -> None:
+    def __init__(self, *, lifespan: Lifespan | None = None, **defaults: Unpack[Options]) -> None:
+        self.lifespan: Lifespan = lifespan or nullcontext
         self._defaults = defaults
         self._tasks: dict[str, Task[..., Any]] = {}
         self._periodic: dict[str, Periodic] = {}
