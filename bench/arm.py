@@ -1,0 +1,66 @@
+"""One arm in a process of its own: ``python -m bench.arm <module> <action> ...`` prints one JSON object."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from bench.harness import CALLERS, per_second
+from bench.ledger import Ledger
+
+
+def main(module: str, action: str, *arguments: str) -> None:
+    """Run an action of this file on a peer's module."""
+    actions: dict[str, Callable[..., dict[str, float] | None]] = {"get": get, "enqueue": enqueue, "work": work}
+    result = actions[action](import_module(module), *arguments)
+    if result is not None:
+        print(json.dumps(result))
+
+
+def get(peer: Any, url: str, loop: str, seconds: str) -> dict[str, float]:
+    """GETs per second and client CPU per GET, from 1 and from 64 callers."""
+    import uvloop
+
+    runner = uvloop.run if loop == "uvloop" else asyncio.run
+    result: dict[str, float] = runner(_get(peer, url, float(seconds)))
+    return result
+
+
+async def _get(peer: Any, url: str, seconds: float) -> dict[str, float]:
+    read, close = peer.connect(url)
+    result: dict[str, float] = {}
+
+    async def call(_: int) -> None:
+        if await read("bench:key") is None:
+            raise SystemExit("the key is missing")
+
+    for callers in (1, CALLERS):
+        warm = await per_second(callers, range(callers * 20), call)
+        warm = await per_second(callers, range(max(callers * 10, int(warm * seconds / 5))), call)
+        calls, cpu = range(int(warm * seconds)), time.process_time()
+        result[f"get{callers}"] = await per_second(callers, calls, call)
+        result[f"get{callers}_cpu"] = (time.process_time() - cpu) / len(calls) * 1e6
+    await close()
+    return result
+
+
+def enqueue(peer: Any, url: str, load: str) -> dict[str, float]:
+    """Jobs enqueued per second: one by one, from 64 callers, in batches."""
+    result: dict[str, float] = peer.enqueue(url, json.loads(load))
+    return result
+
+
+def work(peer: Any, url: str, path: str) -> None:
+    """A worker until SIGTERM; each job marks the ledger."""
+    with Ledger(Path(path)) as ledger:
+        peer.work(url, ledger)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""This package, behind the same functions as the peers."""
