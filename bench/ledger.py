@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Ledger:
-    """A file of counters, mapped by the worker (which marks) and by the bench (which watches). At most 255 runs a job."""
+    """A file of counters, mapped by the worker (which marks) and by the bench (which watches). At most 255 per job."""
 
     def __init__(self, path: Path, jobs: int = 0) -> None:
         if jobs:
