@@ -1,0 +1,45 @@
+"""Every supported server takes every script and answers both drivers. ``make servers`` runs all contracts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from hustlex.core.lua import load
+from hustlex.core.op import Effect, command
+from hustlex.drivers import aio, blocking
+from hustlex.drivers.binary import server_version
+from hustlex.drivers.embedded import EmbeddedServer
+from tests.support import servers
+from tools.check_lua import SOURCE, is_script
+
+SCRIPTS = [path for path in sorted(SOURCE.rglob("lua/*.lua")) if is_script(path.read_text("utf-8"))]
+
+
+@pytest.fixture(scope="module", params=sorted(servers.KINDS))
+def any_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
+    binary = servers.binary(request.param)
+    assert server_version(binary)[0] == int(request.param[-1])
+    with EmbeddedServer(binary=binary) as running:
+        yield running
+
+
+def test_takes_every_script(any_server: EmbeddedServer) -> None:
+    with redis.Redis.from_url(any_server.url, decode_responses=True) as client:
+        for path in SCRIPTS:
+            script = load(".".join(path.relative_to(SOURCE).parts[:-2]), path.stem)
+            assert client.script_load(script.text) == script.sha1
+
+
+async def test_answers_both_drivers(any_server: EmbeddedServer) -> None:
+    write = command("test.set", Effect.IDEMPOTENT, "SET", "k", b"\x00v", keys=("k",), decode=bytes)
+    read = command("test.get", Effect.READ, "GET", "k", keys=("k",), decode=bytes)
+    for url in (any_server.url, any_server.socket_url):
+        driver = aio.Driver(url)
+        assert await driver.run(write) == b"OK"
+        assert await driver.run(read) == b"\x00v"
+        await driver.close()
+        with blocking.Driver(url) as plain:
+            assert plain.run(read) == b"\x00v"
