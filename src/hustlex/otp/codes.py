@@ -1,0 +1,125 @@
+"""The room's cryptography: codes derived from a seed, MACs, sealed phones, grant secrets. Pure.
+
+A code has only a million values, so nothing stored may allow trying them: Redis sees a random seed, which is worth
+nothing without the derivation key, and keyed MACs, which are worth nothing without the MAC key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import unicodedata
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from hustlex.core.keyring import Keyring
+from hustlex.errors import BadReply, Misuse
+
+Context = Mapping[str, str | int]
+"""What a code approves, as {"amount_minor": 500000, "currency": "NGN"}; no floats, so that its JSON is fixed."""
+
+MAC_LENGTH = 32
+_NONCE_BYTES = 12
+_LONGEST_INPUT = 64
+_DROPPED = frozenset({"Zs", "Pd", "Cf", "Cc"})
+_REF_LETTERS = "CDFGHJKMNPRTWXY"
+
+
+class Codes:
+    """Everything that needs the keyring, with the keys derived once."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self.reference = keyring.reference
+        self._derive_key = keyring.key("otp-derive")
+        self._mac_key = keyring.key("otp-mac")
+        self._seal = AESGCM(keyring.key("pii-seal"))
+
+    def code(self, seed: bytes, generation: int, digits: int) -> str:
+        """The code of one generation, uniform: words of the keyed stream above the last full multiple are skipped."""
+        limit = 2**64 // 10**digits * 10**digits
+        head = b"otp-code\0" + seed + generation.to_bytes(4, "big")
+        for counter in itertools.count():
+            block = hmac.digest(self._derive_key, head + counter.to_bytes(4, "big"), hashlib.sha256)
+            for at in range(0, 32, 8):
+                word = int.from_bytes(block[at : at + 8], "big")
+                if word < limit:
+                    return str(word % 10**digits).zfill(digits)
+        raise AssertionError("unreachable")
+
+    def mac(self, bound_to: str, purpose: str, context: str, code: str) -> str:
+        """What Redis compares: 32 hex digits over the code and all it is bound to."""
+        return self._keyed("otp-mac", bound_to, purpose, context, code)[:16].hex()
+
+    def nonce_mark(self, nonce: str, mac: str) -> str:
+        """Recognises a repeated call by its nonce, together with the code it carried; "" without a nonce."""
+        return self._keyed("otp-nonce", nonce, mac)[:16].hex() if nonce else ""
+
+    def grant_secret(self, bound_to: str, purpose: str, salt: str) -> str:
+        """A grant's secret, 22 characters. The same salt gives the same one: answered twice, kept never."""
+        return text_of(self._keyed("otp-grant", bound_to, purpose, salt)[:16])
+
+    def seal(self, phone: str, ref: str, nonce: bytes) -> str:
+        """The phone, encrypted for the records of this ref alone. nonce: 12 random bytes, never twice."""
+        return text_of(nonce + self._seal.encrypt(nonce, phone.encode(), b"otp-to\0" + ref.encode()))
+
+    def unseal(self, sealed: str, ref: str) -> str:
+        """Raises BadReply when it was sealed for another ref, with another secret, or changed since."""
+        try:
+            raw = bytes_of(sealed)
+            plain = self._seal.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], b"otp-to\0" + ref.encode())
+        except (InvalidTag, ValueError):
+            raise BadReply("the stored phone cannot be opened", hint="is the secret the one of its issue?") from None
+        return plain.decode()
+
+    def _keyed(self, label: str, *parts: str) -> bytes:
+        message = "\0".join((label, *parts)).encode("utf-8", "surrogatepass")
+        return hmac.digest(self._mac_key, message, hashlib.sha256)
+
+    def __repr__(self) -> str:
+        return "Codes(...)"
+
+
+def typed_digits(text: str, digits: int) -> str | None:
+    """The ASCII digits of a code as typed: blanks, dashes and invisible characters dropped, digits of any script read.
+
+    None when that does not leave exactly ``digits`` digits.
+    """
+    if len(text) > _LONGEST_INPUT:
+        return None
+    kept = [c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in _DROPPED]
+    values = [unicodedata.decimal(c, None) for c in kept]
+    if len(values) != digits or None in values:
+        return None
+    return "".join(str(value) for value in values)
+
+
+def context_digest(context: Context | None) -> str:
+    """SHA-256, hex, of the context's JSON with sorted names; "" for none. Raises Misuse for what has no fixed JSON."""
+    if context is None:
+        return ""
+    items: dict[Any, Any] = dict(context)
+    if not items or not all(isinstance(k, str) and isinstance(v, str | int) for k, v in items.items()):
+        raise Misuse("ctx must be a non-empty mapping of names to str or int", hint="give amounts in minor units")
+    return hashlib.sha256(msgspec.json.encode(items, order="sorted")).hexdigest()
+
+
+def short_ref(cid: str) -> str:
+    """Three letters by which a person tells codes apart: no vowels, none that look like another sign."""
+    number = int.from_bytes(hashlib.sha256(cid.encode()).digest()[:8], "big")
+    return "".join(_REF_LETTERS[number // 15**place % 15] for place in range(3))
+
+
+def text_of(raw: bytes) -> str:
+    """base64url without padding."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def bytes_of(text: str) -> bytes:
+    """The inverse of text_of. Raises ValueError."""
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,20 @@
+-- The phone's wrong codes of 24 hours, and the end of a challenge.
+local DAY = 86400000
+
+local function count_wrong(fail, member, now)
+  redis.call('ZREMRANGEBYSCORE', fail, '-inf', now - DAY)
+  redis.call('ZADD', fail, now, member)
+  redis.call('PEXPIRE', fail, DAY)
+  return redis.call('ZCARD', fail)
+end
+
+-- A right code takes back the typing errors of its own generation; those of other challenges stay.
+local function forgive(fail, id, gen, att)
+  for n = 1, att do redis.call('ZREM', fail, string.format('%s#%s.%.0f', id, gen, n)) end
+end
+
+local function close(record, act, id, state)
+  redis.call('HSET', record, 'st', state)
+  redis.call('HDEL', record, 'mac', 'seed', 'to')
+  redis.call('ZREM', act, id)
+end

@@ -1,0 +1,21 @@
+-- otp.cancel: void an open challenge; when it was never sent, give the send and the pause back.
+-- EFFECT idempotent
+-- ALLOW-OOM it takes a right away
+-- KEYS record   hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
+-- KEYS act      zset    otp:{<ref>}:act:<purpose>   cid -> end of life in ms; what is not in it is void
+-- KEYS sends    zset    otp:{<ref>}:sends           <cid>#<number> -> ms
+-- KEYS cool     string  otp:{<ref>}:cool            <cid>:<end of the pause in ms>
+-- ARGV cid      text    the challenge
+-- ARGV unsent   int     1: its last send did not happen
+-- REPLY {0}             there was nothing to void
+-- REPLY {1}             void now
+-- @include attempts
+local st, id, sent = unpack(redis.call('HMGET', record, 'st', 'cid', 'sends'))
+if id ~= cid or (st ~= 'active' and st ~= 'void') then return {0} end
+if st == 'void' then return {1} end
+close(record, act, cid, 'void')
+if unsent == '1' then
+  redis.call('ZREM', sends, cid .. '#' .. sent)
+  if string.match(redis.call('GET', cool) or '', '^(.*):%d+$') == cid then redis.call('DEL', cool) end
+end
+return {1}

@@ -1,0 +1,26 @@
+-- Shared by issue and resend: the phone's rolling day of sends, its pause, and the note of one more.
+-- Nothing is removed before the first write that needs memory: a full server only refuses a script at its first write.
+local DAY, TOMBSTONE = 86400000, 60000
+
+local function day_rest(sends, most, now)
+  if redis.call('ZCOUNT', sends, string.format('(%.0f', now - DAY), '+inf') < tonumber(most) then return 0 end
+  return redis.call('ZRANGE', sends, -most, -most, 'WITHSCORES')[2] + DAY - now
+end
+
+local function cool_rest(cool, now)
+  return (tonumber(string.match(redis.call('GET', cool) or '', ':(%d+)$')) or 0) - now
+end
+
+local function note_send(sends, cool, cid, number, pause, now)
+  redis.call('ZADD', sends, now, string.format('%s#%.0f', cid, number))
+  redis.call('ZREMRANGEBYSCORE', sends, '-inf', now - DAY)
+  redis.call('PEXPIRE', sends, DAY)
+  local rest = math.max(pause, cool_rest(cool, now))
+  redis.call('SET', cool, string.format('%s:%.0f', cid, now + rest), 'PX', rest)
+end
+
+local function open_until(record, act, cid, ends, lifetime)
+  redis.call('ZADD', act, ends, cid)
+  redis.call('PEXPIRE', act, lifetime + TOMBSTONE)
+  redis.call('PEXPIRE', record, lifetime + TOMBSTONE)
+end

@@ -1,0 +1,57 @@
+-- otp.verify: check a code's MAC and count the attempt, or spend the code and write its grant; in one step.
+-- EFFECT once
+-- ALLOW-OOM it spends codes and locks phones, which must work on a full server
+-- KEYS record     hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
+-- KEYS act        zset    otp:{<ref>}:act:<purpose>   cid -> end of life in ms; what is not in it is void
+-- KEYS fail       zset    otp:{<ref>}:fail:<lane>     <cid>#<generation>.<attempt> -> ms
+-- KEYS lock       hash    otp:{<ref>}:lock:<lane>     until (ms), level
+-- KEYS grant      hash    otp:{<ref>}:grant:<gid>
+-- ARGV now_ms     int     0: the server's clock
+-- ARGV cid        text    the challenge; empty: the one the subject has
+-- ARGV mac        hex     of the code as typed
+-- ARGV ctx        hex     digest of what is approved, or empty
+-- ARGV nonce      hex     mark of the caller's nonce, or empty
+-- ARGV purpose    text    goes into the grant
+-- ARGV grant_ms   int     life of the grant
+-- ARGV most_wrong int     wrong codes of the phone in 24 hours until it is locked
+-- ARGV locks_ms... int    length of the 1st, 2nd, ... lock; the last repeats
+-- REPLY {0}               unknown or void
+-- REPLY {1, replayed}     right, and spent; 1: by an earlier call with this nonce
+-- REPLY {2}               already used
+-- REPLY {3}               expired
+-- REPLY {4, left, changed}  wrong; attempts left; 1: the context differs
+-- REPLY {5}               the challenge is locked
+-- REPLY {6, rest}         the phone is locked, ms
+-- @include clock
+-- @include lock
+-- @include attempts
+local now = clock(now_ms)
+local rest = lock_rest(lock, now)
+if rest > 0 then return {6, rest} end
+local st, id, gen, att, max, ends, macs, approved, to, used, mark =
+  unpack(redis.call('HMGET', record, 'st', 'cid', 'gen', 'att', 'max', 'exp', 'mac', 'ctx', 'to', 'used_at', 'n'))
+if not st or (cid ~= '' and cid ~= id) then return {0} end
+if st == 'used' then
+  if nonce ~= '' and nonce == mark and now - used < 60000 then return {1, 1} end
+  return {2}
+end
+if tonumber(ends) <= now then redis.call('HDEL', record, 'mac', 'seed', 'to') return {3} end
+if st == 'locked' then return {5} end
+if not redis.call('ZSCORE', act, id) then return {0} end
+
+if ctx == approved and mac == string.sub(macs, 32 * gen - 31, 32 * gen) then
+  close(record, act, id, 'used')
+  redis.call('HSET', record, 'used_at', now, 'n', nonce)
+  forgive(fail, id, gen, tonumber(att))
+  redis.call('DEL', grant)
+  redis.call('HSET', grant, 'purpose', purpose, 'ctx', ctx, 'to', to, 'exp', now + grant_ms)
+  redis.call('PEXPIRE', grant, grant_ms)
+  return {1, 0}
+end
+local left = max - redis.call('HINCRBY', record, 'att', 1)
+if left <= 0 then close(record, act, id, 'locked') end
+if count_wrong(fail, string.format('%s#%s.%.0f', id, gen, max - left), now) >= tonumber(most_wrong) then
+  return {6, raise_lock(lock, now, ARGV, 8)}
+end
+if left <= 0 then return {5} end
+return {4, left, ctx == approved and 0 or 1}

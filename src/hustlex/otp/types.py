@@ -1,0 +1,161 @@
+"""What the otp room answers. Every expected outcome is a value; none has a truth value, so none can be misread."""
+
+from __future__ import annotations
+
+import enum
+from datetime import timedelta
+from typing import Any, ClassVar, NoReturn
+
+import msgspec
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """Base of all results. ``if result:`` raises TypeError: compare the type, as ``isinstance(result, Verified)``."""
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} has no truth value; compare its type")
+
+
+class Secretive(Outcome, frozen=True, eq=False):
+    """Base of results that carry a secret or a phone: hidden in repr, not picklable, equal only to themselves."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, "..." if name in self.hidden else getattr(self, name)) for name in self.__struct_fields__]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} holds a secret and cannot be pickled")
+
+
+class Reason(enum.StrEnum):
+    """Why something is gone. Tell the client one text for all three; the difference is for logs."""
+
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+    USED = "used"
+
+
+class Issued(Secretive, frozen=True, eq=False):
+    """A challenge stands; queue its delivery.
+
+    challenge: opaque, for the client and the delivery job. ref: three letters, shown on the screen and in the message.
+    expires_in: life of the code. resend_in: earliest resend. sends_left: resends that remain for this challenge.
+    """
+
+    challenge: str
+    ref: str
+    expires_in: timedelta
+    resend_in: timedelta
+    sends_left: int
+    hidden: ClassVar[frozenset[str]] = frozenset({"challenge"})
+
+
+class Resent(Issued, frozen=True, eq=False):
+    """Queue the delivery once more. new_code: False when the code sent before stays good, its life and attempts too."""
+
+    new_code: bool
+
+
+class Cooldown(Outcome, frozen=True):
+    """Too soon after the last send; nothing was sent."""
+
+    retry_after: timedelta
+
+
+class SendsExhausted(Outcome, frozen=True):
+    """This challenge was sent as often as it may be; start a new one. retry_after: until it expires."""
+
+    retry_after: timedelta
+
+
+class DailyCap(Outcome, frozen=True):
+    """This phone had its sends of the rolling 24 hours. retry_after: until the oldest leaves."""
+
+    retry_after: timedelta
+
+
+class SubjectLocked(Outcome, frozen=True):
+    """Too many wrong codes for this phone over all its challenges. retry_after: rest of the lock."""
+
+    retry_after: timedelta
+
+
+class InvalidPhone(Outcome, frozen=True):
+    """Not a phone number that can exist, or one with an extension."""
+
+
+class DestinationBlocked(Outcome, frozen=True):
+    """A real number in a country that is not allowed, or of a kind that gets no text messages (premium, VoIP, ...)."""
+
+
+class Verified(Secretive, frozen=True, eq=False):
+    """The code was right and is spent.
+
+    grant: single-use, 10 minutes; the next step hands it to ``consume_grant``. subject: keyed stand-in for the phone.
+    replayed: this answer repeats an earlier one whose reply was lost (same nonce); the grant is the same.
+    """
+
+    grant: str
+    subject: str
+    purpose: str
+    replayed: bool
+    hidden: ClassVar[frozenset[str]] = frozenset({"grant"})
+
+
+class Wrong(Outcome, frozen=True):
+    """Not the code. left: attempts that remain, 1 or more; None under subject binding, where it would tell a stranger
+    that a challenge exists. context_changed: what is being approved is not what the code was issued for.
+    """
+
+    left: int | None
+    context_changed: bool = False
+
+
+class Locked(Outcome, frozen=True):
+    """All attempts of this challenge are used up; a new code is needed."""
+
+
+class Gone(Outcome, frozen=True):
+    """The challenge or grant cannot be used. Cancelled, replaced and forged ones are UNKNOWN."""
+
+    reason: Reason
+
+
+class Malformed(Outcome, frozen=True):
+    """Not as many digits as a code has, so it cannot be right; no attempt was counted."""
+
+
+class Delivery(Secretive, frozen=True, eq=False):
+    """What a message must say, derived at the moment of sending and stored nowhere. phone: E.164."""
+
+    phone: str
+    code: str
+    ref: str
+    purpose: str
+    expires_in: timedelta
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "code"})
+
+
+class Granted(Secretive, frozen=True, eq=False):
+    """The grant was good and is spent: this phone (E.164) passed this purpose. subject: keyed stand-in for it."""
+
+    phone: str
+    subject: str
+    purpose: str
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone"})
+
+
+class Mismatch(Outcome, frozen=True):
+    """The grant is for another purpose or another context; it was not spent."""
+
+
+IssueResult = Issued | Cooldown | DailyCap | SubjectLocked | InvalidPhone | DestinationBlocked
+ResendResult = Resent | Cooldown | SendsExhausted | DailyCap | SubjectLocked | Gone
+VerifyResult = Verified | Wrong | Locked | SubjectLocked | Gone | Malformed
+OpenResult = Delivery | Gone
+GrantResult = Granted | Gone | Mismatch
