@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -139,7 +141,11 @@ class _Link:
         self._drop_next_reply = False
 
     def cut(self) -> None:
+        """Close with a reset, not with a polite end of stream."""
         for writer in self._writers:
+            with contextlib.suppress(OSError):
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
     async def requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
