@@ -1,0 +1,107 @@
+"""Values to entries and back: JSON through msgspec, typed and strict, with the type's fingerprint in every frame."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from hustlex.cache import frame
+from hustlex.cache.frame import NEGATIVE_BODY, Rejected
+from hustlex.cache.policy import Policy
+from hustlex.errors import Misuse
+
+V = TypeVar("V")
+
+_CODEC = "json"
+
+
+class Reading(msgspec.Struct, Generic[V], frozen=True):
+    """A decoded entry. created_ms, fresh_ms: 0 in format "plain", where only the server knows."""
+
+    value: V | None
+    body: bytes
+    created_ms: int
+    fresh_ms: int
+
+
+class Codec(Generic[V]):
+    """For one type. A changed type, or schema_version, has another fingerprint: old entries are misses.
+
+    Raises Misuse for a type that has no JSON schema.
+    """
+
+    def __init__(self, value_type: Any, policy: Policy) -> None:
+        self._plain = policy.form == "plain"
+        self.fingerprint = _fingerprint(value_type, policy.schema_version)
+        self._compress_over = policy.compress_over
+        self._decoder: msgspec.json.Decoder[V] = msgspec.json.Decoder(value_type)
+        self._encoder = msgspec.json.Encoder()
+
+    def encode(self, value: V | None) -> bytes:
+        """The body. Raises Misuse when the value cannot be JSON; the message never shows it."""
+        try:
+            return self._encoder.encode(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise Misuse(
+                f"a {type(value).__name__} cannot be cached ({type(error).__name__})",
+                hint="cache msgspec Structs, dataclasses or plain JSON values",
+            ) from None
+
+    def decode(self, body: bytes) -> V | None:
+        """Raises ValueError for a body that is not of this type; None is of every type."""
+        return None if body == NEGATIVE_BODY else self._decoder.decode(body)
+
+    def copy(self, body: bytes) -> V | None:
+        """The value as every later hit will give it. Raises Misuse when what was computed is not of the type."""
+        try:
+            return self.decode(body)
+        except (ValueError, RecursionError):
+            raise Misuse("the value is not of the cache's type", hint="return the declared type, or None") from None
+
+    def pack(self, body: bytes, fresh_ms: int, delta_ms: int) -> bytes:
+        """What to store."""
+        if self._plain:
+            return body
+        return frame.pack(
+            body, fingerprint=self.fingerprint, fresh_ms=fresh_ms, delta_ms=delta_ms, compress_over=self._compress_over
+        )
+
+    def read(self, raw: bytes, now_ms: int) -> Reading[V] | Rejected:
+        """now_ms: 0 leaves the judgement of freshness to the server's own expiry."""
+        if self._plain:
+            return self._reading(raw, 0, 0)
+        found = frame.unpack(raw, self.fingerprint)
+        if isinstance(found, Rejected):
+            return found
+        if found.fresh_ms == 0 or (now_ms and now_ms >= found.created_ms + found.fresh_ms):
+            return Rejected("expired")
+        return self._reading(found.body, found.created_ms, found.fresh_ms)
+
+    def _reading(self, body: bytes, created_ms: int, fresh_ms: int) -> Reading[V] | Rejected:
+        try:
+            return Reading(self.decode(body), body, created_ms, fresh_ms)
+        except Exception:  # noqa: BLE001 - the type's own hooks run in here; an unreadable entry is a miss
+            return Rejected("body")
+
+
+def _fingerprint(value_type: Any, schema_version: int) -> int:
+    try:
+        schema = msgspec.json.schema(value_type)
+    except (TypeError, ValueError) as error:
+        raise Misuse(f"this type cannot be cached: {error}", hint="use types that msgspec can decode") from None
+    canonical = json.dumps(_without_prose(schema), sort_keys=True, default=str)
+    return zlib.crc32(f"{_CODEC}\n{canonical}\n{schema_version}".encode())
+
+
+def _without_prose(node: Any) -> Any:
+    """A schema without its docstrings: rewording one must not empty a cache."""
+    if isinstance(node, dict):
+        return {
+            key: _without_prose(value)
+            for key, value in node.items()
+            if not (key == "description" and isinstance(value, str))
+        }
+    return [_without_prose(item) for item in node] if isinstance(node, list) else node

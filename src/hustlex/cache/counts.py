@@ -1,0 +1,57 @@
+"""What a cache counts, and the one line it logs when the server goes away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+
+from hustlex.cache.types import Stats
+from hustlex.errors import Error
+
+_LOG = logging.getLogger("hustlex.cache")
+
+
+class Counts:
+    """Counts of one named cache; safe between threads."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._tallies: dict[str, Counter[str]] = {
+            kind: Counter() for kind in ("requests", "origin", "fill", "wait", "reject", "calls")
+        }
+        self._reachable = True
+        self._warned_of_size = False
+
+    def add(self, kind: str, what: str, times: int = 1) -> None:
+        """One more of ``kind`` (a field of Stats, or calls)."""
+        with self._lock:
+            self._tallies[kind][what] += times
+
+    def failed(self, error: Error) -> None:
+        """The server did not answer, and the call was passed over. Logs once per outage, never a key."""
+        self.add("calls", "failed")
+        if self._reachable:
+            self._reachable = False
+            _LOG.warning("cache %s: going on without the server: %s", self._name, error)
+
+    def answered(self) -> None:
+        """The server answered."""
+        self._reachable = True
+
+    def too_big(self, size: int, most: int) -> None:
+        """A value over ``max_value`` was not stored. Logs once per cache."""
+        self.add("fill", "too_big")
+        if not self._warned_of_size:
+            self._warned_of_size = True
+            _LOG.warning(
+                "cache %s: a value of %d bytes is over max_value (%d) and is not stored", self._name, size, most
+            )
+
+    def snapshot(self) -> Stats:
+        """All counts at one moment."""
+        with self._lock:
+            tallies = {kind: dict(tally) for kind, tally in self._tallies.items()}
+        calls = tallies.pop("calls")
+        return Stats(**tallies, failures=calls.get("failed", 0), invalidations=calls.get("invalidated", 0))

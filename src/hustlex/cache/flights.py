@@ -1,0 +1,72 @@
+"""Flights: the computations under way in this process, one per entry; as tasks in ``aio``, as threads in ``blocking``.
+
+Who may share a result is decided here and proven in ``flows``: a passenger that came on board before the flight's last
+``advance`` asked before the result began to exist, so it may have it; a later one only if the flight proves that no
+invalidation came between. A sealed flight takes nobody on board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from hustlex.core.op import Flow, Op
+
+Compute = Callable[[], Any]
+"""The caller's function; awaitable for tasks."""
+
+ITSELF = "computing this key asks for the same key"
+
+
+class Landed(msgspec.Struct, frozen=True):
+    """A flight's result. value: for the caller that started it. body: for the others to decode. proven: for all."""
+
+    value: Any
+    body: bytes
+    proven: bool
+
+
+class Flight(Protocol):
+    """What a flow sees of its own flight."""
+
+    def advance(self) -> None:
+        """Whoever boards from now on may have asked after what is about to be read or computed."""
+
+    def seal(self) -> None:
+        """Take nobody on board any more. Must precede the step that proves the result."""
+
+
+class Seat(Protocol):
+    """One caller's place on a flight."""
+
+    leading: bool
+
+    def wait(self) -> Any:
+        """The Landed result, or None: start over. Raises what the computation raised. Awaitable for tasks."""
+
+    def leave(self) -> None:
+        """Must be called once. A flight that its last passenger left in the air is cancelled."""
+
+
+Course = Callable[[Flight], Flow[Landed]]
+
+
+class Flights(Protocol):
+    """The table."""
+
+    def find(self, entry: str) -> Seat | None:
+        """A seat on the flight for this entry, if there is one."""
+
+    def board(self, entry: str, course: Course) -> Seat:
+        """A seat on the flight for this entry, starting it if there is none. Raises Misuse inside that flight."""
+
+    def detach(self, entry: str) -> None:
+        """Let the flight for this entry go on for those on board, and nobody else."""
+
+    def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
+        """The computation with its lease renewed at this interval while it runs."""
+
+    def gate(self, places: int) -> Callable[[Compute], Compute]:
+        """Wraps computations so that at most this many run at once."""

@@ -1,0 +1,88 @@
+"""The entry's frame: 30 bytes of header, then the body. One that says anything unknown is a miss, never an error."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import msgspec
+
+MAGIC = 0x01
+"""A JSON text cannot start with it, so bare JSON written by others is recognised."""
+CREATED_AT = 6
+"""Where the creation time stands; the script that stores the entry writes the server's clock there."""
+
+_HEADER = struct.Struct("<BBIQIIQ")
+_JSON = 0
+_CODEC_BITS = 0b0000_0011
+_ZLIB = 0b0000_0100
+_COMPRESSION_BITS = 0b0000_1100
+_NEGATIVE = 0b0001_0000
+_KNOWN_BITS = _CODEC_BITS | _COMPRESSION_BITS | _NEGATIVE
+_LARGEST_U32 = 0xFFFF_FFFF
+_FASTEST_LEVEL = 1
+_WORTH_IT = 0.9
+_MOST_RATIO = 32
+_MOST_BYTES = 64 << 20
+
+NEGATIVE_BODY = b"null"
+"""The body of a cached None."""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """A readable entry. created_ms: server's clock. fresh_ms: 0 means no longer fresh. body: JSON, unpacked."""
+
+    created_ms: int
+    fresh_ms: int
+    body: bytes
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """An unreadable entry. reason: magic, short, flags, fingerprint, body, bomb or expired."""
+
+    reason: str
+
+
+def pack(body: bytes, *, fingerprint: int, fresh_ms: int, delta_ms: int, compress_over: int) -> bytes:
+    """A frame with creation time 0. delta_ms: how long the computation took."""
+    flags, stored = _JSON, body
+    if body == NEGATIVE_BODY:
+        flags, stored = flags | _NEGATIVE, b""
+    elif len(body) > compress_over:
+        packed = zlib.compress(body, _FASTEST_LEVEL)
+        # A better ratio than readers accept would be refused by every one of them.
+        if len(body) / _MOST_RATIO <= len(packed) <= len(body) * _WORTH_IT:
+            flags, stored = flags | _ZLIB, packed
+    delta = min(max(1, delta_ms), _LARGEST_U32)
+    return _HEADER.pack(MAGIC, flags, fingerprint, 0, min(fresh_ms, _LARGEST_U32), delta, 0) + stored
+
+
+def unpack(raw: bytes, fingerprint: int) -> Frame | Rejected:
+    """Read a frame written for this type."""
+    if not raw or raw[0] != MAGIC:
+        return Rejected("magic")
+    if len(raw) < _HEADER.size:
+        return Rejected("short")
+    _, flags, written_for, created_ms, fresh_ms, _, _ = _HEADER.unpack_from(raw)
+    if flags & ~_KNOWN_BITS or flags & _CODEC_BITS != _JSON or flags & _COMPRESSION_BITS not in (0, _ZLIB):
+        return Rejected("flags")
+    if written_for != fingerprint:
+        return Rejected("fingerprint")
+    body = raw[_HEADER.size :]
+    if flags & _NEGATIVE:
+        return Rejected("body") if body else Frame(created_ms, fresh_ms, NEGATIVE_BODY)
+    if flags & _COMPRESSION_BITS:
+        return _inflated(body, created_ms, fresh_ms)
+    return Frame(created_ms, fresh_ms, body)
+
+
+def _inflated(packed: bytes, created_ms: int, fresh_ms: int) -> Frame | Rejected:
+    """Never more than 32 times its size or 64 MiB, whatever the entry claims."""
+    machine = zlib.decompressobj()
+    try:
+        body = machine.decompress(packed, min(len(packed) * _MOST_RATIO, _MOST_BYTES) + 1)
+    except zlib.error:
+        return Rejected("body")
+    if len(body) > min(len(packed) * _MOST_RATIO, _MOST_BYTES):
+        return Rejected("bomb")
+    return Frame(created_ms, fresh_ms, body) if machine.eof else Rejected("body")

@@ -1,0 +1,76 @@
+"""Key names: the entry reads as the application wrote it, the lease lives in the entry's slot."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from urllib.parse import quote
+from uuid import UUID
+
+from hustlex.cache.types import EntryKey, Key
+from hustlex.errors import Misuse
+
+_SAFE = "._~/@+=-"
+_LITERAL = re.compile(r"[A-Za-z0-9._~/@+=-]+(:[A-Za-z0-9._~/@+=-]+)*")
+_LONGEST_PREFIX = 64
+_LONGEST_PART = 96
+_LONGEST_KEY = 250
+_DIGEST_BYTES = 8
+
+
+def check_prefix(prefix: str) -> str:
+    """A prefix that leaves room for the key and cannot move its lease to another slot. Raises Misuse."""
+    if not prefix.isascii() or "{" in prefix or "}" in prefix or len(prefix) > _LONGEST_PREFIX:
+        raise Misuse(
+            f"{prefix!r} cannot stand before cache keys",
+            hint=f"use ASCII without braces, at most {_LONGEST_PREFIX} characters",
+        )
+    return prefix
+
+
+def check_name(name: str) -> str:
+    """A cache's name: one or more parts with ``:`` between, as ``user`` or ``gigs:category``. Raises Misuse."""
+    if not _LITERAL.fullmatch(name):
+        raise Misuse(f"{name!r} is not a cache name", hint="use A-Z a-z 0-9 . _ ~ / @ + = - with ':' between parts")
+    return name
+
+
+def text(part: object) -> str:
+    """A part as text. Raises Misuse for anything but text, a whole number or a UUID: their text could change."""
+    if not isinstance(part, str | int | UUID):
+        raise Misuse(f"a {type(part).__name__} cannot be part of a cache key", hint="pass str, int or UUID")
+    return str(part)
+
+
+def component(value: str) -> str:
+    """One part, percent-encoded; over 96 bytes its end is replaced by ``~`` and 16 hex of its BLAKE2b."""
+    if not value:
+        raise Misuse("a part of the cache key is empty", hint="pass a non-empty id")
+    encoded = quote(value, safe=_SAFE, errors="surrogatepass")
+    return encoded if len(encoded) <= _LONGEST_PART else f"{encoded[:_LONGEST_PART]}~{_digest(value)}"
+
+
+def entry(prefix: str, logical: str) -> EntryKey:
+    """``<prefix>cache:<logical>``, at most 250 bytes: a longer one ends in ``~`` and a digest of the whole."""
+    whole = f"{prefix}cache:{logical}"
+    if len(whole) < _LONGEST_KEY:
+        return EntryKey(whole)
+    ending = f"~{_digest(whole)}"
+    return EntryKey(whole[: _LONGEST_KEY - len(ending)] + ending)
+
+
+def lease(prefix: str, entry_key: str) -> str:
+    """``<prefix>cl:{<entry>}``. Its tag is the whole entry key, so that both live in one slot."""
+    return f"{prefix}cl:{{{entry_key}}}"
+
+
+def logical(name: str, key: Key) -> str:
+    """The name and the encoded parts, with ``:`` between."""
+    parts = key if isinstance(key, tuple) else (key,)
+    if not parts:
+        raise Misuse("the cache key is empty", hint="pass an id")
+    return ":".join((name, *(component(text(part)) for part in parts)))
+
+
+def _digest(value: str) -> str:
+    return hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).hexdigest()

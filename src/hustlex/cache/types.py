@@ -1,0 +1,72 @@
+"""What callers of the cache are given, and what they may hand in."""
+
+from __future__ import annotations
+
+import enum
+from datetime import timedelta
+from typing import Final, Generic, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+
+V = TypeVar("V")
+
+Part = str | int | UUID
+"""One piece of a key. 42 and "42" are the same piece."""
+
+Format = Literal["frame", "plain"]
+"""frame: 30 bytes of header before the JSON. plain: bare JSON, for readers that are not this package."""
+
+
+class EntryKey(str):
+    """A whole Redis key, prefix included, as ``key()`` of a cached function gives it; taken as it is."""
+
+    __slots__ = ()
+
+
+Key = Part | tuple[Part, ...] | EntryKey
+"""What follows the cache's name: ``users.get(42)`` is ``cache:user:42``, ``gigs.get(("category", "design"))`` is
+``cache:gigs:category:design``."""
+
+
+class Missing(enum.Enum):
+    """The type of MISSING, so that ``value is MISSING`` narrows."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+"""Nothing is cached; distinct from a cached None: ``await users.get(42, default=MISSING)``."""
+
+
+class Hit(msgspec.Struct, Generic[V], frozen=True):
+    """A cached value. fresh_for: how long it still counts. age: since it was stored; None in format "plain"."""
+
+    value: V | None
+    fresh_for: timedelta
+    age: timedelta | None
+
+    def __repr__(self) -> str:
+        return f"Hit(<{type(self.value).__name__}>, fresh_for={self.fresh_for!r}, age={self.age!r})"
+
+
+class Miss(msgspec.Struct, frozen=True):
+    """No usable value: absent, expired, unreadable, or the server could not be asked."""
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Counts since this process declared the cache.
+
+    requests: fresh, negative (a cached None), miss, bypass (the server failed or refused the lease).
+    origin: computations, ok or error. fill: stored, refused (invalidated meanwhile), too_big, failed.
+    wait: for another process, polled or timeout. reject: unreadable entries by reason. failures: calls that the
+    server did not answer and that were passed over. invalidations: keys deleted.
+    """
+
+    requests: dict[str, int]
+    origin: dict[str, int]
+    fill: dict[str, int]
+    wait: dict[str, int]
+    reject: dict[str, int]
+    failures: int
+    invalidations: int
