@@ -1,9 +1,8 @@
--- Add c attempts to a day's counter (gone after 90 days) and to the total, which starts anew at the largest int64.
-local function count(total, today, c, now_s)
-  if redis.call('INCRBY', today, c) == c then redis.call('EXPIREAT', today, now_s + 7776000) end
-  if tonumber(redis.call('GET', total) or 0) + c >= 2 ^ 63 then
-    redis.call('SET', total, c)
-  else
-    redis.call('INCRBY', total, c)
+-- Add c to each day's counter (gone 90 days after its first) and to each total; all start anew when the first is full.
+local function count(totals, days, c, now_s)
+  local full = tonumber(redis.call('GET', totals[1]) or 0) + c >= 2 ^ 63
+  for i, total in ipairs(totals) do
+    if redis.call('INCRBY', days[i], c) == c then redis.call('EXPIREAT', days[i], now_s + 7776000) end
+    if full then redis.call('SET', total, c) else redis.call('INCRBY', total, c) end
   end
 end

@@ -1,25 +1,47 @@
--- jobs.cycle: acknowledge finished tasks of one queue and lease new ones, in one step.
+-- jobs.cycle: acknowledge tasks of one queue that succeeded and are not kept, and lease new ones, in one step.
 -- EFFECT once
 -- KEYS pending          list    asynq:{<queue>}:pending
--- KEYS paused           string  exists while the queue is paused
--- KEYS active           list
--- KEYS lease            zset    task id by Unix second of expiry
--- KEYS owners           zset    server id by the Unix second after which it counts as dead (ours; lives a day)
--- KEYS processed        int
--- KEYS processed_today  int
--- TOUCHES asynq:{<queue>}:t:<id> of the tasks, and the uniqueness locks named in rows
+-- KEYS paused           string  asynq:{<queue>}:paused           exists while the queue is paused
+-- KEYS active           list    asynq:{<queue>}:active
+-- KEYS lease            zset    asynq:{<queue>}:lease            task id by Unix second of expiry
+-- KEYS owners           zset    asynq:{<queue>}:x:owners         server id by the second it is dead after
+-- KEYS processed        int     asynq:{<queue>}:processed
+-- KEYS processed_today  int     asynq:{<queue>}:processed:<day>
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks, and the locks named in rows
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
--- ARGV holder   text    <server id>:<number of this call>; what the leased tasks' owner field will hold
+-- ARGV holder   text    <server id>:<number of this call>: what the leased tasks' owner field will hold
 -- ARGV want     int     0 to 1000 tasks to lease
--- ARGV rows...  triples id, holder, lock ("" = none) of tasks that succeeded and are not kept
+-- ARGV rows...  triples id, holder, lock ("" = none)
 -- REPLY {0, codes, leased}  codes: a letter per row, 1 done, 0 not held; leased: id, message, id, message, ...
 -- REPLY {1, codes}          paused: nothing leased
 -- @include clock
 -- @include count
 -- @include acknowledge
--- @include take
 local now_s = math.floor(clock(now_ms) / 1000)
-local codes = acknowledge(ARGV, 5, now_s)
+local codes, c = acknowledge(active, lease, tasks, ARGV, 5)
+if c > 0 then count({processed}, {processed_today}, c, now_s) end
 if redis.call('EXISTS', paused) == 1 then return {1, codes} end
-return {0, codes, take(tonumber(want), holder, now_s)}
+
+-- Ids without a task, and ids that somebody is running already, are dropped: they would break readers of the queue.
+local leased, ids, expiries, taken = {}, {}, {}, {}
+for _, id in ipairs(tonumber(want) > 0 and redis.call('RPOP', pending, want) or {}) do
+  local task = redis.call('HMGET', tasks .. id, 'msg', 'state')
+  if not task[1] then
+    redis.call('DEL', tasks .. id)
+  elseif task[2] ~= 'active' or not (taken[id] or redis.call('ZSCORE', lease, id)) then
+    taken[id] = true
+    redis.call('HSET', tasks .. id, 'state', 'active', 'owner', holder)
+    redis.call('HDEL', tasks .. id, 'pending_since')
+    leased[#leased + 1], leased[#leased + 2] = id, task[1]
+    ids[#ids + 1] = id
+    expiries[#expiries + 1], expiries[#expiries + 2] = now_s + 30, id
+  end
+end
+if #ids > 0 then
+  redis.call('LPUSH', active, unpack(ids))
+  redis.call('ZADD', lease, unpack(expiries))
+  redis.call('ZADD', owners, now_s + 10, holder:match('^[^:]+'))
+  redis.call('EXPIRE', owners, 86400)
+end
+return {0, codes, leased}

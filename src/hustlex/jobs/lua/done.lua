@@ -1,10 +1,10 @@
 -- jobs.done: acknowledge tasks that succeeded and are not kept; a repeat finds them gone and changes nothing.
 -- EFFECT idempotent
--- KEYS active           list
--- KEYS lease            zset
--- KEYS processed        int
--- KEYS processed_today  int
--- TOUCHES asynq:{<queue>}:t:<id> of the tasks, and the uniqueness locks named in rows
+-- KEYS active           list    asynq:{<queue>}:active
+-- KEYS lease            zset    asynq:{<queue>}:lease            task id by Unix second of expiry
+-- KEYS processed        int     asynq:{<queue>}:processed
+-- KEYS processed_today  int     asynq:{<queue>}:processed:<day>
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks, and the locks named in rows
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV rows...  triples id, holder, lock ("" = none)
@@ -13,4 +13,6 @@
 -- @include clock
 -- @include count
 -- @include acknowledge
-return acknowledge(ARGV, 3, math.floor(clock(now_ms) / 1000))
+local codes, c = acknowledge(active, lease, tasks, ARGV, 3)
+if c > 0 then count({processed}, {processed_today}, c, math.floor(clock(now_ms) / 1000)) end
+return codes

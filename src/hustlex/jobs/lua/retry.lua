@@ -1,12 +1,12 @@
 -- jobs.retry: put tasks that failed into the retry set. An outcome that is no failure is not counted.
 -- EFFECT idempotent
--- KEYS active           list
--- KEYS lease            zset
--- KEYS retry            zset    task id by Unix second of its next attempt
--- KEYS processed        int
--- KEYS processed_today  int
--- KEYS failed           int
--- KEYS failed_today     int
+-- KEYS active           list    asynq:{<queue>}:active
+-- KEYS lease            zset    asynq:{<queue>}:lease            task id by Unix second of expiry
+-- KEYS retry            zset    asynq:{<queue>}:retry            task id by Unix second
+-- KEYS processed        int     asynq:{<queue>}:processed
+-- KEYS processed_today  int     asynq:{<queue>}:processed:<day>
+-- KEYS failed           int     asynq:{<queue>}:failed
+-- KEYS failed_today     int     asynq:{<queue>}:failed:<day>
 -- TOUCHES asynq:{<queue>}:t:<id> of the tasks
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
@@ -19,7 +19,7 @@ local now_s = math.floor(clock(now_ms) / 1000)
 local codes, failures = {}, 0
 for i = 3, #ARGV, 5 do
   local id = ARGV[i]
-  local held = release(id, ARGV[i + 1])
+  local held = release(active, lease, tasks, id, ARGV[i + 1])
   codes[#codes + 1] = held and '1' or '0'
   if held then
     redis.call('ZADD', retry, now_s + ARGV[i + 2], id)
@@ -28,8 +28,5 @@ for i = 3, #ARGV, 5 do
     failures = failures + ARGV[i + 4]
   end
 end
-if failures > 0 then
-  count(processed, processed_today, failures, now_s)
-  count(failed, failed_today, failures, now_s)
-end
+if failures > 0 then count({processed, failed}, {processed_today, failed_today}, failures, now_s) end
 return table.concat(codes)

@@ -1,0 +1,19 @@
+-- jobs.adopt: what a server holds in one queue; finds the tasks of a lease whose reply was lost. Extends their leases.
+-- EFFECT idempotent
+-- KEYS lease  zset    asynq:{<queue>}:lease  task id by Unix second of expiry
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks
+-- ARGV now_ms   int     0: the server's clock
+-- ARGV tasks    text    asynq:{<queue>}:t:
+-- ARGV server   text    server id
+-- REPLY <list of id, holder, message, ...>  the newest 2000 leases are looked at
+-- @include clock
+local until_s = math.floor(clock(now_ms) / 1000) + 30
+local mine = {}
+for _, id in ipairs(redis.call('ZREVRANGE', lease, 0, 1999)) do
+  local task = redis.call('HMGET', tasks .. id, 'owner', 'msg')
+  if task[1] and task[2] and task[1]:match('^[^:]+') == server then
+    redis.call('ZADD', lease, 'XX', until_s, id)
+    mine[#mine + 1], mine[#mine + 2], mine[#mine + 3] = id, task[1], task[2]
+  end
+end
+return mine

@@ -1,0 +1,14 @@
+-- jobs.beat: say that a worker process lives and what it is running.
+-- EFFECT idempotent
+-- KEYS info        string  asynq:servers:{<host>:<pid>:<server id>}
+-- KEYS workers     hash    asynq:workers:{<host>:<pid>:<server id>}
+-- ARGV life_s      int     seconds until both are gone
+-- ARGV server      bytes   ServerInfo
+-- ARGV running...  pairs   task id, WorkerInfo
+-- REPLY int        the server's clock in milliseconds
+-- @include clock
+redis.call('SETEX', info, life_s, server)
+redis.call('DEL', workers)
+for i = 3, #ARGV, 2 do redis.call('HSET', workers, ARGV[i], ARGV[i + 1]) end
+redis.call('EXPIRE', workers, life_s)
+return clock(0)

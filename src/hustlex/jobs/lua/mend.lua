@@ -1,0 +1,23 @@
+-- jobs.mend: give a lease that has ended to tasks in active that have none, so that recovery finds them.
+-- EFFECT idempotent
+-- KEYS active  list    asynq:{<queue>}:active
+-- KEYS lease   zset    asynq:{<queue>}:lease   task id by Unix second of expiry
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks
+-- ARGV now_ms   int     0: the server's clock
+-- ARGV tasks    text    asynq:{<queue>}:t:
+-- REPLY int     how many were mended; ids without a task are dropped; looks at the 1000 oldest
+-- @include clock
+local now_s = math.floor(clock(now_ms) / 1000)
+local mended = 0
+for _, id in ipairs(redis.call('LRANGE', active, -1000, -1)) do
+  if not redis.call('ZSCORE', lease, id) then
+    mended = mended + 1
+    if redis.call('HEXISTS', tasks .. id, 'msg') == 1 then
+      redis.call('ZADD', lease, now_s, id)
+    else
+      redis.call('LREM', active, 0, id)
+      redis.call('DEL', tasks .. id)
+    end
+  end
+end
+return mended

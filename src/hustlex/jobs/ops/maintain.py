@@ -1,0 +1,100 @@
+"""Keeping queues in order: moving what is due, giving back what died, deleting what is over."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hustlex.core.lua import load
+from hustlex.core.op import Op, Reply
+from hustlex.jobs.keys import QueueKeys
+from hustlex.jobs.ops.lease import owners
+
+_PEEK = load("hustlex.jobs", "peek")
+_FORWARD = load("hustlex.jobs", "forward")
+_SWEEP = load("hustlex.jobs", "sweep")
+_RECOVER = load("hustlex.jobs", "recover")
+_CLAIM = load("hustlex.jobs", "claim")
+_MEND = load("hustlex.jobs", "mend")
+_RECLAIM = load("hustlex.jobs", "reclaim")
+
+
+class Outlook(msgspec.Struct, frozen=True, gc=False):
+    """What a queue will need next. Unix seconds; -1 = nothing waits.
+
+    scheduled, retry, completed, lease, aggregation_set: lowest score of that set. owner: when the first of our servers
+    that hold tasks here counts as dead. pending: tasks. unleased: tasks in active that have no lease.
+    """
+
+    now_ms: int
+    scheduled: int
+    retry: int
+    completed: int
+    owner: int
+    lease: int
+    aggregation_set: int
+    pending: int
+    unleased: int
+
+    @property
+    def due(self) -> int:
+        """When the next scheduled or retried task is due, Unix seconds, -1 = none."""
+        return min((at for at in (self.scheduled, self.retry) if at >= 0), default=-1)
+
+
+class Forwarded(msgspec.Struct, frozen=True, gc=False):
+    """moved: 0 to 200. due: Unix second of the next task, -1 = none; not after now: call again."""
+
+    moved: int
+    due: int
+    now_ms: int
+
+
+def peek(queue: QueueKeys, now_ms: int) -> Op[Outlook]:
+    """Look at a queue."""
+    keys = (
+        queue.scheduled,
+        queue.retry,
+        queue.completed,
+        owners(queue),
+        queue.lease,
+        queue.aggregation_sets,
+        queue.pending,
+        queue.active,
+    )
+    return _PEEK.op(keys, (now_ms,), lambda reply: Outlook(*reply[1:]))
+
+
+def forward(queue: QueueKeys, now_ms: int) -> Op[Forwarded]:
+    """Make scheduled and retried tasks that are due pending, 100 of each."""
+    keys = (queue.scheduled, queue.retry, queue.pending, queue.groups)
+    return _FORWARD.op(keys, (now_ms, queue.prefix), lambda reply: Forwarded(reply[1], reply[2], reply[3]))
+
+
+def sweep(queue: QueueKeys, now_ms: int) -> Op[int]:
+    """Delete up to 100 completed tasks whose retention is over; answers how many."""
+    return _SWEEP.op((queue.completed,), (now_ms, queue.task_prefix), int)
+
+
+def recover(queue: QueueKeys, now_ms: int) -> Op[list[bytes]]:
+    """Give back the tasks of servers of ours that died; answers their ids. No retry is counted."""
+    keys = (queue.active, queue.lease, queue.pending, owners(queue))
+    return _RECOVER.op(keys, (now_ms, queue.task_prefix), list)
+
+
+def claim(queue: QueueKeys, holder: str, now_ms: int) -> Op[list[tuple[bytes, bytes]]]:
+    """Take over up to 100 tasks whose lease ended 30 s ago: pairs of id and message, leased to this holder for 30 s."""
+    return _CLAIM.op((queue.active, queue.lease), (now_ms, queue.task_prefix, holder), _pairs)
+
+
+def _pairs(reply: Reply) -> list[tuple[bytes, bytes]]:
+    return list(zip(reply[::2], reply[1::2], strict=True))
+
+
+def mend(queue: QueueKeys, now_ms: int) -> Op[int]:
+    """Give tasks in active that have no lease one that has ended; answers how many."""
+    return _MEND.op((queue.active, queue.lease), (now_ms, queue.task_prefix), int)
+
+
+def reclaim(queue: QueueKeys, now_ms: int) -> Op[int]:
+    """Put the tasks of stale aggregation sets back into their groups; answers how many sets, 100 at most."""
+    return _RECLAIM.op((queue.aggregation_sets, queue.groups), (now_ms, queue.group_prefix), int)

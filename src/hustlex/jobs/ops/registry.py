@@ -1,0 +1,94 @@
+"""Who is there: the entries of worker processes and schedulers that tools list, and the firings of periodic tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from hustlex.core.lua import load
+from hustlex.core.op import Arg, Effect, Op, Reply, command
+from hustlex.jobs import keys
+from hustlex.jobs.keys import QueueKeys
+
+_BEAT = load("hustlex.jobs", "beat")
+_ENTRIES = load("hustlex.jobs", "entries")
+_RECORD = load("hustlex.jobs", "record")
+_FIRE = load("hustlex.jobs", "fire")
+
+
+class ServerName(msgspec.Struct, frozen=True):
+    """A worker process: what its two registry keys are named after."""
+
+    host: str
+    pid: int
+    id: str
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """Its ServerInfo and its workers."""
+        return keys.server(self.host, self.pid, self.id), keys.workers(self.host, self.pid, self.id)
+
+
+def beat(server: ServerName, life_s: int, now_s: int, info: bytes, running: Sequence[Arg]) -> list[Op[int]]:
+    """Say that a process lives; the first answer is the server's clock in ms. running: task id, WorkerInfo, ...
+
+    life_s: seconds until it counts as gone. now_s: Unix second. Several calls: their keys live in different slots.
+    """
+    info_key, workers_key = server.keys
+    calls = [
+        _BEAT.op((info_key, workers_key), (life_s, info, *running), int),
+        _list(keys.SERVERS, info_key, now_s + life_s),
+    ]
+    return [*calls, _list(keys.WORKERS, workers_key, now_s + life_s)] if running else calls
+
+
+def _list(listing: str, member: str, expiry_s: int) -> Op[int]:
+    return command("jobs.list", Effect.IDEMPOTENT, "ZADD", listing, expiry_s, member, keys=(listing,), decode=int)
+
+
+def leave(server: ServerName) -> list[Op[int]]:
+    """Take a process off the registry."""
+    info_key, workers_key = server.keys
+    return [
+        _unlist(keys.SERVERS, info_key),
+        _unlist(keys.WORKERS, workers_key),
+        command("jobs.leave", Effect.IDEMPOTENT, "DEL", info_key, workers_key, keys=server.keys, decode=int),
+    ]
+
+
+def _unlist(listing: str, member: str) -> Op[int]:
+    return command("jobs.unlist", Effect.IDEMPOTENT, "ZREM", listing, member, keys=(listing,), decode=int)
+
+
+def write_entries(scheduler_id: str, entries: Sequence[bytes], expiry_s: int) -> list[Op[int]]:
+    """List a scheduler's entries for 20 s. expiry_s: Unix second, now + 20."""
+    key = keys.scheduler(scheduler_id)
+    return [_list(keys.SCHEDULERS, key, expiry_s), _ENTRIES.op((key,), tuple(entries), int)]
+
+
+def clear_entries(scheduler_id: str) -> list[Op[int]]:
+    """Take a scheduler off the registry."""
+    key = keys.scheduler(scheduler_id)
+    return [
+        _unlist(keys.SCHEDULERS, key),
+        command("jobs.clear_entries", Effect.IDEMPOTENT, "DEL", key, keys=(key,), decode=int),
+    ]
+
+
+def record(entry_id: str, at_s: int, event: bytes) -> Op[None]:
+    """Note a firing; the newest 1000 stay, for 30 days."""
+    return _RECORD.op((keys.scheduler_history(entry_id),), (at_s, event), lambda _: None)
+
+
+def fire(queue: QueueKeys, entry_id: str, instant_ms: int, task_id: str, message: bytes, now_ms: int) -> Op[bool]:
+    """Enqueue an entry's task unless this instant was fired before. True: enqueued by this call.
+
+    task_id: the same in every scheduler. instant_ms: when the entry was due, Unix milliseconds.
+    """
+    fired = f"{queue.prefix}x:cron:{entry_id}"
+    return _FIRE.op((queue.pending, fired, queue.task(task_id)), (now_ms, instant_ms, task_id, message), _fired)
+
+
+def _fired(reply: Reply) -> bool:
+    return bool(reply[0] == 1)

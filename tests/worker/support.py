@@ -1,0 +1,47 @@
+"""What the worker's tests share: the whole keyspace as plain values, and tasks put there without a producer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.wire import TaskMessage, encode_task
+
+NOW_MS = 1_795_425_653_433
+NOW_S = NOW_MS // 1000
+DAY = "2026-11-23"
+DEFAULT = queue_keys("default")
+
+
+def dump(raw: redis.Redis, match: str = "asynq:{default}:*") -> dict[str, Any]:
+    """Every key that matches, without the common part of the pattern: text, list, set, dict (hash, sorted set)."""
+    read = {
+        b"string": lambda key: raw.get(key),
+        b"list": lambda key: raw.lrange(key, 0, -1),
+        b"set": lambda key: set(raw.smembers(key)),
+        b"zset": lambda key: {member: int(score) for member, score in raw.zrange(key, 0, -1, withscores=True)},
+        b"hash": lambda key: raw.hgetall(key),
+    }
+    start = len(match.rstrip("*"))
+    return {key.decode()[start:]: read[raw.type(key)](key) for key in raw.scan_iter(match, count=10_000)}
+
+
+def message(task_id: str, **fields: Any) -> TaskMessage:
+    """A task message with Asynq's defaults."""
+    defaults: dict[str, Any] = {"type": "a:1", "payload": b"x", "queue": "default", "retry": 25, "timeout": 1800}
+    return TaskMessage(**(defaults | fields | {"id": task_id}))
+
+
+def put(raw: redis.Redis, *tasks: TaskMessage) -> None:
+    """Pending tasks, as Go's client would leave them."""
+    for task in tasks:
+        keys = queue_keys(task.queue)
+        raw.sadd("asynq:queues", task.queue)
+        fields = {"msg": encode_task(task), "state": "pending", "pending_since": NOW_MS * 1_000_000}
+        if task.unique_key:
+            raw.set(task.unique_key, task.id, ex=90)
+            fields["unique_key"] = task.unique_key
+        raw.hset(keys.task(task.id), mapping=fields)
+        raw.lpush(keys.pending, task.id)
