@@ -7,7 +7,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test servers check fix bench bench-redis bench-jobs docs clean
+.PHONY: help up tour test servers check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, dashboard, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -23,14 +23,26 @@ servers: $(DEV) ## run the contract tests on the other servers: Valkey 8.1, Redi
 	$(BIN)/pytest -n logical -q tests/contract --server redis8
 	$(BIN)/pytest -n logical -q tests/contract --server redis7
 
-check: $(DEV) ## lint, types, floor plan, Lua contracts, generated files, shape
+check: check-lint check-types check-floor-plan check-lua check-generated check-shape ## all static checks (`make -k check`: see every complaint)
+
+check-lint: $(DEV)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check --quiet
+
+check-types: $(DEV)
 	$(BIN)/mypy --strict src
-	$(BIN)/lint-imports --no-cache
+
+check-floor-plan: $(DEV)
+	$(BIN)/lint-imports --no-cache --no-logo
+
+check-lua: $(DEV)
 	$(BIN)/python -m tools.check_lua
+
+check-generated: $(DEV)
 	$(BIN)/python -m tools.unasync --check
 	$(BIN)/python -m tools.gen_docs --check
+
+check-shape: $(DEV)
 	$(BIN)/python -m tools.check_shape
 
 fix: $(DEV) ## repair what can be repaired: lint, format, generated files
