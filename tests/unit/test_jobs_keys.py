@@ -9,20 +9,35 @@ from hustlex.jobs import keys
 from hustlex.jobs.keys import queue_keys
 
 
-@pytest.mark.parametrize(("task_type", "payload", "ending"), [
-    ("reindex", None, "reindex:"),
-    ("reindex", b"", "reindex:d41d8cd98f00b204e9800998ecf8427e"),
-    ("email:send", b'{"a":123}', "email:send:2222ed84a70c9ad4f666381f12eaca89"),
-    ("u:1", b"x", "u:1:9dd4e461268c8034f5c8564e155c67a6"),
-])
+@pytest.mark.parametrize(
+    ("task_type", "payload", "ending"),
+    [
+        ("reindex", None, "reindex:"),
+        ("reindex", b"", "reindex:d41d8cd98f00b204e9800998ecf8427e"),
+        ("email:send", b'{"a":123}', "email:send:2222ed84a70c9ad4f666381f12eaca89"),
+        ("u:1", b"x", "u:1:9dd4e461268c8034f5c8564e155c67a6"),
+    ],
+)
 def test_unique_keys_are_those_of_go(task_type: str, payload: bytes | None, ending: str) -> None:
     assert queue_keys("default").unique(task_type, payload) == "asynq:{default}:unique:" + ending
 
 
 def test_every_key_of_a_queue() -> None:
     q = queue_keys("low")
-    plain = {"pending", "active", "lease", "scheduled", "retry", "archived", "completed", "paused", "processed",
-             "failed", "groups", "aggregation_sets"}
+    plain = {
+        "pending",
+        "active",
+        "lease",
+        "scheduled",
+        "retry",
+        "archived",
+        "completed",
+        "paused",
+        "processed",
+        "failed",
+        "groups",
+        "aggregation_sets",
+    }
     assert {name: getattr(q, name) for name in plain} == {name: f"asynq:{{low}}:{name}" for name in plain}
     assert q.task("x") == "asynq:{low}:t:x"
     assert q.group("G") == "asynq:{low}:g:G"

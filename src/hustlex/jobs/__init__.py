@@ -1,6 +1,6 @@
 """Background jobs on Asynq's wire: Go and Python producers, workers and tools share the queues."""
 
-from hustlex.jobs.api import Jobs
+from hustlex.jobs.api import Inspector, Jobs
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.context import CurrentJob, current_job
 from hustlex.jobs.cron import CronError
@@ -25,7 +25,30 @@ from hustlex.jobs.types import (
 )
 
 __all__ = [
-    "CronError", "CurrentJob", "DayStats", "Duplicate", "EnqueueEvent", "Enqueued", "GroupInfo", "IdTaken",
-    "Job", "Jobs", "Options", "Outcome", "PartlyEnqueued", "PayloadError", "Periodic", "PeriodicInfo",
-    "QueueInfo", "RunningTask", "Server", "State", "Task", "TaskInfo", "Tasks", "current_job", "default_delay",
+    "CronError",
+    "CurrentJob",
+    "DayStats",
+    "Duplicate",
+    "EnqueueEvent",
+    "Enqueued",
+    "GroupInfo",
+    "IdTaken",
+    "Inspector",
+    "Job",
+    "Jobs",
+    "Options",
+    "Outcome",
+    "PartlyEnqueued",
+    "PayloadError",
+    "Periodic",
+    "PeriodicInfo",
+    "QueueInfo",
+    "RunningTask",
+    "Server",
+    "State",
+    "Task",
+    "TaskInfo",
+    "Tasks",
+    "current_job",
+    "default_delay",
 ]

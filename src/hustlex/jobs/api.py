@@ -1,4 +1,4 @@
-"""Enqueueing. Workers live in ``hustlex.worker``; looking and acting on queues in ``hustlex.jobs.inspector``."""
+"""The producer's side (``Jobs``) and the operator's (``Inspector``). Workers live in ``hustlex.worker``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from typing import Any, Unpack
 
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import flows
+from hustlex.jobs import flows, inspection
 from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.known import KnownQueues
+from hustlex.jobs.ops import act, inspect
 from hustlex.jobs.options import Job, Options, as_job, draft
-from hustlex.jobs.types import Outcome
+from hustlex.jobs.types import (
+    DayStats,
+    EnqueueEvent,
+    GroupInfo,
+    Outcome,
+    PeriodicInfo,
+    QueueInfo,
+    Server,
+    State,
+    TaskInfo,
+)
 
 
 class Jobs:
@@ -21,6 +32,7 @@ class Jobs:
         self._driver = driver
         self._clock = clock
         self._known = KnownQueues()
+        self.inspector = Inspector(driver, clock=clock)
 
     async def enqueue(self, job: Job | str, payload: Any = None, **options: Unpack[Options]) -> Outcome:
         """Hand a task to the workers, now or later (one round trip).
@@ -42,3 +54,104 @@ class Jobs:
         """
         drafts = [draft(job, {}, new_id()) for job in jobs]
         return await self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
+
+    async def cancel(self, task_id: str) -> int:
+        """Ask whoever is running this task to cut it off; it is then retried as after any failure (Asynq's rule).
+
+        Returns how many workers heard it, 0 when none is up; whether one of them ran the task is not known.
+        """
+        return await self._driver.run(act.cancel(task_id))
+
+
+class Inspector:
+    """Looks at queues and acts on them, as Asynq's own tools do. What it does counts as neither processed nor failed.
+
+    Raises NotFound for a queue or task that does not exist, Conflict for a task whose state forbids the action.
+    An action whose reply is lost raises OutcomeUnknown: look before repeating it.
+    """
+
+    def __init__(self, driver: AsyncDriver, *, clock: Clock = server_clock) -> None:
+        self._driver = driver
+        self._clock = clock
+
+    async def queues(self) -> list[str]:
+        """The names of all queues that ever got a task, in order."""
+        return await self._driver.run(inspect.queues())
+
+    async def queue(self, name: str) -> QueueInfo:
+        """Counts, latency and memory of a queue. Cost: up to 145 tasks are sampled, all groups are counted."""
+        return await self._driver.follow(inspection.of_queue(name, inspect.queue(name, self._clock())))
+
+    async def history(self, queue: str, days: int = 10) -> list[DayStats]:
+        """Attempts that ended per UTC day, today first. days: 1 to 90."""
+        return await self._driver.follow(inspection.of_queue(queue, inspect.history(queue, days, self._clock())))
+
+    async def groups(self, queue: str) -> list[GroupInfo]:
+        """The groups with tasks waiting for aggregation, by name."""
+        return await self._driver.follow(inspection.of_queue(queue, inspect.groups(queue)))
+
+    async def tasks(
+        self, queue: str, state: State, *, page: int = 1, size: int = 30, group: str = ""
+    ) -> list[TaskInfo]:
+        """One page of a queue's tasks. page: from 1. size: 1 to 1000. group: for AGGREGATING, and only then.
+
+        Pending: next to run first; active: longest running first; the others: by time, earliest first.
+        """
+        return await self._driver.follow(
+            inspection.of_queue(queue, inspect.tasks(queue, state, page, size, group, self._clock()))
+        )
+
+    async def task(self, queue: str, task_id: str) -> TaskInfo:
+        """One task, in whatever state. Raises NotFound."""
+        return await self._driver.run(inspect.task(queue, task_id, self._clock()))
+
+    async def run(self, queue: str, task_id: str) -> None:
+        """Run a scheduled, retry, archived, completed or aggregating task now, behind what is pending."""
+        await self._driver.run(act.run(queue, task_id, self._clock()))
+
+    async def run_all(self, queue: str, state: State, *, group: str = "") -> int:
+        """Run all SCHEDULED, RETRY, ARCHIVED or (of one group) AGGREGATING tasks now; answers how many.
+
+        In steps of 500, until as many as there were at the start are done.
+        """
+        return await self._driver.follow(inspection.every(queue, act.run_all(queue, state, group, self._clock())))
+
+    async def archive(self, queue: str, task_id: str) -> None:
+        """Put a task that is not active into the archive, which keeps the newest 9,999 for up to 90 days."""
+        await self._driver.run(act.archive(queue, task_id, self._clock()))
+
+    async def archive_all(self, queue: str, state: State, *, group: str = "") -> int:
+        """Archive all PENDING, SCHEDULED, RETRY or (of one group) AGGREGATING tasks; answers how many."""
+        return await self._driver.follow(inspection.every(queue, act.archive_all(queue, state, group, self._clock())))
+
+    async def delete(self, queue: str, task_id: str) -> None:
+        """Delete a task that is not active, and give its uniqueness lock back."""
+        await self._driver.run(act.delete(queue, task_id))
+
+    async def delete_all(self, queue: str, state: State, *, group: str = "") -> int:
+        """Delete all tasks of one state but ACTIVE, and their uniqueness locks; answers how many."""
+        return await self._driver.follow(inspection.every(queue, act.delete_all(queue, state, group)))
+
+    async def pause(self, queue: str) -> bool:
+        """Stop workers from taking tasks; enqueueing goes on. False when the queue was paused already."""
+        return await self._driver.run(act.pause(queue, self._clock()))
+
+    async def unpause(self, queue: str) -> bool:
+        """Let workers take tasks again. False when the queue was not paused."""
+        return await self._driver.run(act.unpause(queue))
+
+    async def cancel(self, task_id: str) -> int:
+        """See ``Jobs.cancel``."""
+        return await self._driver.run(act.cancel(task_id))
+
+    async def servers(self) -> list[Server]:
+        """Worker processes, Python and Go, that sent a heartbeat in the last 10 seconds, and what they run."""
+        return await self._driver.follow(inspection.servers(self._clock()))
+
+    async def scheduler_entries(self) -> list[PeriodicInfo]:
+        """Periodic entries of the schedulers that sent a heartbeat in the last 20 seconds, by spec."""
+        return await self._driver.follow(inspection.scheduler_entries(self._clock()))
+
+    async def enqueue_events(self, entry_id: str, *, page: int = 1, size: int = 30) -> list[EnqueueEvent]:
+        """When a periodic entry fired and which task it made, newest first; at most 1000 are kept."""
+        return await self._driver.follow(inspection.enqueue_events(entry_id, page, size))

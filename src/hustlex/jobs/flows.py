@@ -37,8 +37,9 @@ def enqueue_many(drafts: Sequence[Draft], token: str, now_ms: int, known: KnownQ
     calls = list(_calls(drafts))
     for start in range(0, len(calls), _MOST_CALLS):
         window = calls[start : start + _MOST_CALLS]
-        batch = [ops.enqueue([drafts[n] for n in call], f"{token}{start + at}", now_ms)
-                 for at, call in enumerate(window)]
+        batch = [
+            ops.enqueue([drafts[n] for n in call], f"{token}{start + at}", now_ms) for at, call in enumerate(window)
+        ]
         fresh = {drafts[call[0]].queue for call in window if known.missing(drafts[call[0]].queue)}
         answers = yield from _registered(known, fresh, batch)
         for call, answer in zip(window, answers, strict=True):

@@ -23,8 +23,24 @@ class QueueKeys:
     is appended to.
     """
 
-    __slots__ = ("active", "aggregation_sets", "archived", "completed", "failed", "group_prefix", "groups", "lease",
-                 "name", "paused", "pending", "prefix", "processed", "retry", "scheduled", "task_prefix")
+    __slots__ = (
+        "active",
+        "aggregation_sets",
+        "archived",
+        "completed",
+        "failed",
+        "group_prefix",
+        "groups",
+        "lease",
+        "name",
+        "paused",
+        "pending",
+        "prefix",
+        "processed",
+        "retry",
+        "scheduled",
+        "task_prefix",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -137,9 +137,18 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
     group = _group(chosen, due)
     timeout, deadline = _limits(chosen)
     message = TaskMessage(
-        task_type, job.payload, task_id, queue, _max_retry(chosen), timeout=timeout, deadline=deadline,
-        unique_key=lock, retention=_seconds("retention", chosen.get("retention", _NOTHING_MS)), group_key=group,
-        headers=dict(chosen.get("headers", ())))
+        task_type,
+        job.payload,
+        task_id,
+        queue,
+        _max_retry(chosen),
+        timeout=timeout,
+        deadline=deadline,
+        unique_key=lock,
+        retention=_seconds("retention", chosen.get("retention", _NOTHING_MS)),
+        group_key=group,
+        headers=dict(chosen.get("headers", ())),
+    )
     return Draft(task_id, queue, encode_task(message), due, lock, lock_ttl_s, group)
 
 
@@ -204,15 +213,18 @@ def _group(options: Options, due: str) -> str:
     if "group" not in options:
         return ""
     if due:
-        raise Misuse("a group cannot be combined with process_in or process_at",
-                     hint="Asynq's workers lose the group of a scheduled task")
+        raise Misuse(
+            "a group cannot be combined with process_in or process_at",
+            hint="Asynq's workers lose the group of a scheduled task",
+        )
     return _visible("group", options["group"])
 
 
 def option_texts(options: Options) -> tuple[str, ...]:
     """The options as Asynq's tools list them, ``Queue("low")`` first to last, for a periodic entry's display."""
     return tuple(_TEXTS[name](value) for name, value in options.items() if name in _TEXTS) + tuple(
-        f"Header({gotext.format_header(key, value)})" for key, value in options.get("headers", {}).items())
+        f"Header({gotext.format_header(key, value)})" for key, value in options.get("headers", {}).items()
+    )
 
 
 _TEXTS: dict[str, Any] = {

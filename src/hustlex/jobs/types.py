@@ -56,8 +56,11 @@ class PartlyEnqueued(Error):
 
     def __init__(self, results: list[Outcome | Error], *, op: str = "") -> None:
         failed = [result for result in results if isinstance(result, Error)]
-        super().__init__(f"{len(failed)} of {len(results)} tasks were not enqueued: {failed[0].message}", op=op,
-                         hint="look at results before repeating any")
+        super().__init__(
+            f"{len(failed)} of {len(results)} tasks were not enqueued: {failed[0].message}",
+            op=op,
+            hint="look at results before repeating any",
+        )
         self.results = results
         self.maybe_executed = any(error.maybe_executed for error in failed)
 
@@ -89,6 +92,10 @@ class TaskInfo(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     orphaned: bool = False
 
+    def __repr__(self) -> str:
+        """Without payload, result, headers and error: they may hold personal data."""
+        return f"TaskInfo({self.type!r}, id={self.id!r}, queue={self.queue!r}, state={self.state.value!r})"
+
 
 class QueueInfo(msgspec.Struct, frozen=True):
     """A queue at one instant. processed and failed count attempts that ended; failed ones are in both.
@@ -117,8 +124,9 @@ class QueueInfo(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """All tasks of the queue, in every state."""
-        return (self.pending + self.active + self.scheduled + self.retry + self.archived + self.completed
-                + self.aggregating)
+        return (
+            self.pending + self.active + self.scheduled + self.retry + self.archived + self.completed + self.aggregating
+        )
 
 
 class DayStats(msgspec.Struct, frozen=True):

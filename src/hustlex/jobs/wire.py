@@ -48,6 +48,10 @@ class TaskMessage(msgspec.Struct, frozen=True, gc=False):
     group_key: str = ""
     headers: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        """Without payload, headers and error: they may hold personal data."""
+        return f"TaskMessage({self.type!r}, id={self.id!r}, queue={self.queue!r})"
+
 
 class ServerInfo(msgspec.Struct, frozen=True):
     """A worker process, as its heartbeat writes it. queues: weight by name, as configured.
@@ -99,57 +103,43 @@ class SchedulerEnqueueEvent(msgspec.Struct, frozen=True):
     enqueue_time_ns: int
 
 
-_TEXT, _BYTES, _INT32, _INT64, _BOOL, _MESSAGE = 9, 12, 5, 3, 8, 11
-_SCHEMA: dict[str, list[tuple[int, str, int | str]]] = {
-    "Timestamp": [(1, "seconds", _INT64), (2, "nanos", _INT32)],
-    "TaskMessage": [
-        (1, "type", _TEXT), (2, "payload", _BYTES), (3, "id", _TEXT), (4, "queue", _TEXT), (5, "retry", _INT32),
-        (6, "retried", _INT32), (7, "error_msg", _TEXT), (8, "timeout", _INT64), (9, "deadline", _INT64),
-        (10, "unique_key", _TEXT), (11, "last_failed_at", _INT64), (12, "retention", _INT64),
-        (13, "completed_at", _INT64), (14, "group_key", _TEXT), (15, "headers", "map:text"),
-    ],
-    "ServerInfo": [
-        (1, "host", _TEXT), (2, "pid", _INT32), (3, "server_id", _TEXT), (4, "concurrency", _INT32),
-        (5, "queues", "map:int32"), (6, "strict_priority", _BOOL), (7, "status", _TEXT),
-        (8, "start_time", "Timestamp"), (9, "active_worker_count", _INT32),
-    ],
-    "WorkerInfo": [
-        (1, "host", _TEXT), (2, "pid", _INT32), (3, "server_id", _TEXT), (4, "task_id", _TEXT),
-        (5, "task_type", _TEXT), (6, "task_payload", _BYTES), (7, "queue", _TEXT), (8, "start_time", "Timestamp"),
-        (9, "deadline", "Timestamp"),
-    ],
-    "SchedulerEntry": [
-        (1, "id", _TEXT), (2, "spec", _TEXT), (3, "task_type", _TEXT), (4, "task_payload", _BYTES),
-        (5, "enqueue_options", "list:text"), (6, "next_enqueue_time", "Timestamp"),
-        (7, "prev_enqueue_time", "Timestamp"),
-    ],
-    "SchedulerEnqueueEvent": [(1, "task_id", _TEXT), (2, "enqueue_time", "Timestamp")],
+_TYPES = {"text": 9, "bytes": 12, "int32": 5, "int64": 3, "bool": 8}
+_MESSAGE, _OPTIONAL, _REPEATED = 11, 1, 3
+_SCHEMA = {  # fields in the order of their numbers, from 1 without a gap
+    "Timestamp": "seconds:int64 nanos:int32",
+    "TaskMessage": "type:text payload:bytes id:text queue:text retry:int32 retried:int32 error_msg:text timeout:int64 "
+    "deadline:int64 unique_key:text last_failed_at:int64 retention:int64 completed_at:int64 group_key:text "
+    "headers:map-text",
+    "ServerInfo": "host:text pid:int32 server_id:text concurrency:int32 queues:map-int32 strict_priority:bool "
+    "status:text start_time:Timestamp active_worker_count:int32",
+    "WorkerInfo": "host:text pid:int32 server_id:text task_id:text task_type:text task_payload:bytes queue:text "
+    "start_time:Timestamp deadline:Timestamp",
+    "SchedulerEntry": "id:text spec:text task_type:text task_payload:bytes enqueue_options:list-text "
+    "next_enqueue_time:Timestamp prev_enqueue_time:Timestamp",
+    "SchedulerEnqueueEvent": "task_id:text enqueue_time:Timestamp",
 }
 
 
-def _describe(owner: descriptor_pb2.DescriptorProto, number: int, name: str, kind: int | str) -> None:
-    field = owner.field.add(name=name, number=number, label=1)
-    if isinstance(kind, int):
-        field.type = kind  # type: ignore[assignment]
-    elif kind == "list:text":
-        field.type, field.label = _TEXT, 3  # type: ignore[assignment]
-    elif kind.startswith("map:"):
-        entry = owner.nested_type.add(name=name.capitalize() + "Entry")
-        entry.options.map_entry = True
-        _describe(entry, 1, "key", _TEXT)
-        _describe(entry, 2, "value", _INT32 if kind == "map:int32" else _TEXT)
-        field.type, field.label = _MESSAGE, 3  # type: ignore[assignment]
-        field.type_name = f".asynq.{owner.name}.{entry.name}"
-    else:
-        field.type, field.type_name = _MESSAGE, f".asynq.{kind}"  # type: ignore[assignment]
+def _describe(owner: descriptor_pb2.DescriptorProto, fields: str) -> None:
+    for number, field in enumerate(fields.split(), 1):
+        name, kind = field.split(":")
+        shape, _, element = kind.rpartition("-")
+        described: Any = owner.field.add(name=name, number=number, label=_REPEATED if shape else _OPTIONAL)
+        if shape == "map":
+            entry = owner.nested_type.add(name=name.capitalize() + "Entry")
+            entry.options.map_entry = True
+            _describe(entry, f"key:text value:{element}")
+            described.type, described.type_name = _MESSAGE, f".asynq.{owner.name}.{entry.name}"
+        elif element in _TYPES:
+            described.type = _TYPES[element]
+        else:
+            described.type, described.type_name = _MESSAGE, f".asynq.{element}"
 
 
 def _build() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(name="hustlex/asynq.proto", package="asynq", syntax="proto3")
     for name, fields in _SCHEMA.items():
-        owner = file.message_type.add(name=name)
-        for number, field, kind in fields:
-            _describe(owner, number, field, kind)
+        _describe(file.message_type.add(name=name), fields)
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     find = pool.FindMessageTypeByName
@@ -179,17 +169,30 @@ def encode_task(task: TaskMessage) -> bytes:
 
 def _pack_task(task: TaskMessage) -> bytes:
     packed = _Task(
-        type=task.type, payload=task.payload, id=task.id, queue=task.queue, retry=task.retry, retried=task.retried,
-        error_msg=task.error_msg, timeout=task.timeout, deadline=task.deadline, unique_key=task.unique_key,
-        last_failed_at=task.last_failed_at, retention=task.retention, completed_at=task.completed_at,
-        group_key=task.group_key, headers=task.headers or None)
+        type=task.type,
+        payload=task.payload,
+        id=task.id,
+        queue=task.queue,
+        retry=task.retry,
+        retried=task.retried,
+        error_msg=task.error_msg,
+        timeout=task.timeout,
+        deadline=task.deadline,
+        unique_key=task.unique_key,
+        last_failed_at=task.last_failed_at,
+        retention=task.retention,
+        completed_at=task.completed_at,
+        group_key=task.group_key,
+        headers=task.headers or None,
+    )
     data: bytes = packed.SerializeToString(deterministic=True)
     return data
 
 
 def _clean_task(task: TaskMessage) -> TaskMessage:
-    texts = {name: clean(getattr(task, name)) for name in ("type", "id", "queue", "error_msg", "unique_key",
-                                                           "group_key")}
+    texts = {
+        name: clean(getattr(task, name)) for name in ("type", "id", "queue", "error_msg", "unique_key", "group_key")
+    }
     headers = {clean(key): clean(value) for key, value in task.headers.items()}
     return msgspec.structs.replace(task, headers=headers, **texts)
 
@@ -202,53 +205,117 @@ def decode_task(data: bytes) -> TaskMessage:
         raise WireError("not a task message") from None
     headers = m.headers
     return TaskMessage(
-        m.type, m.payload or None, m.id, m.queue, m.retry, m.retried, m.error_msg, m.timeout, m.deadline,
-        m.unique_key, m.last_failed_at, m.retention, m.completed_at, m.group_key, dict(headers) if headers else {})
+        m.type,
+        m.payload or None,
+        m.id,
+        m.queue,
+        m.retry,
+        m.retried,
+        m.error_msg,
+        m.timeout,
+        m.deadline,
+        m.unique_key,
+        m.last_failed_at,
+        m.retention,
+        m.completed_at,
+        m.group_key,
+        dict(headers) if headers else {},
+    )
 
 
 def encode_server(info: ServerInfo) -> bytes:
     """ServerInfo for ``asynq:servers:{...}``."""
-    return _dump(_Server(
-        host=clean(info.host), pid=info.pid, server_id=info.server_id, concurrency=info.concurrency,
-        queues={clean(name): weight for name, weight in info.queues.items()}, strict_priority=info.strict_priority,
-        status=info.status, start_time=_stamp(info.start_time_ns), active_worker_count=info.active_worker_count))
+    return _dump(
+        _Server(
+            host=clean(info.host),
+            pid=info.pid,
+            server_id=info.server_id,
+            concurrency=info.concurrency,
+            queues={clean(name): weight for name, weight in info.queues.items()},
+            strict_priority=info.strict_priority,
+            status=info.status,
+            start_time=_stamp(info.start_time_ns),
+            active_worker_count=info.active_worker_count,
+        )
+    )
 
 
 def decode_server(data: bytes) -> ServerInfo:
     """Raises WireError."""
     m = _parse(_Server, data)
-    return ServerInfo(m.host, m.pid, m.server_id, m.concurrency, dict(m.queues), m.strict_priority, m.status,
-                      _nanoseconds(m.start_time), m.active_worker_count)
+    return ServerInfo(
+        m.host,
+        m.pid,
+        m.server_id,
+        m.concurrency,
+        dict(m.queues),
+        m.strict_priority,
+        m.status,
+        _nanoseconds(m.start_time),
+        m.active_worker_count,
+    )
 
 
 def encode_worker(info: WorkerInfo) -> bytes:
     """WorkerInfo for one field of ``asynq:workers:{...}``."""
-    return _dump(_Worker(
-        host=clean(info.host), pid=info.pid, server_id=info.server_id, task_id=clean(info.task_id),
-        task_type=clean(info.task_type), task_payload=info.task_payload, queue=clean(info.queue),
-        start_time=_stamp(info.start_time_ns), deadline=_stamp(info.deadline_ns)))
+    return _dump(
+        _Worker(
+            host=clean(info.host),
+            pid=info.pid,
+            server_id=info.server_id,
+            task_id=clean(info.task_id),
+            task_type=clean(info.task_type),
+            task_payload=info.task_payload,
+            queue=clean(info.queue),
+            start_time=_stamp(info.start_time_ns),
+            deadline=_stamp(info.deadline_ns),
+        )
+    )
 
 
 def decode_worker(data: bytes) -> WorkerInfo:
     """Raises WireError."""
     m = _parse(_Worker, data)
-    return WorkerInfo(m.host, m.pid, m.server_id, m.task_id, m.task_type, m.task_payload or None, m.queue,
-                      _nanoseconds(m.start_time), _nanoseconds(m.deadline))
+    return WorkerInfo(
+        m.host,
+        m.pid,
+        m.server_id,
+        m.task_id,
+        m.task_type,
+        m.task_payload or None,
+        m.queue,
+        _nanoseconds(m.start_time),
+        _nanoseconds(m.deadline),
+    )
 
 
 def encode_entry(entry: SchedulerEntry) -> bytes:
     """SchedulerEntry for the list ``asynq:schedulers:{...}``."""
-    return _dump(_Entry(
-        id=entry.id, spec=clean(entry.spec), task_type=clean(entry.task_type), task_payload=entry.task_payload,
-        enqueue_options=[clean(option) for option in entry.enqueue_options],
-        next_enqueue_time=_stamp(entry.next_enqueue_time_ns), prev_enqueue_time=_stamp(entry.prev_enqueue_time_ns)))
+    return _dump(
+        _Entry(
+            id=entry.id,
+            spec=clean(entry.spec),
+            task_type=clean(entry.task_type),
+            task_payload=entry.task_payload,
+            enqueue_options=[clean(option) for option in entry.enqueue_options],
+            next_enqueue_time=_stamp(entry.next_enqueue_time_ns),
+            prev_enqueue_time=_stamp(entry.prev_enqueue_time_ns),
+        )
+    )
 
 
 def decode_entry(data: bytes) -> SchedulerEntry:
     """Raises WireError."""
     m = _parse(_Entry, data)
-    return SchedulerEntry(m.id, m.spec, m.task_type, m.task_payload or None, tuple(m.enqueue_options),
-                          _nanoseconds(m.next_enqueue_time), _nanoseconds(m.prev_enqueue_time))
+    return SchedulerEntry(
+        m.id,
+        m.spec,
+        m.task_type,
+        m.task_payload or None,
+        tuple(m.enqueue_options),
+        _nanoseconds(m.next_enqueue_time),
+        _nanoseconds(m.prev_enqueue_time),
+    )
 
 
 def encode_event(event: SchedulerEnqueueEvent) -> bytes:

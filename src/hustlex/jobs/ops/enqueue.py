@@ -29,8 +29,9 @@ def enqueue(drafts: Sequence[Draft], token: str, now_ms: int) -> Op[list[Outcome
     args: list[Arg] = [now_ms, names.prefix, token]
     for draft in drafts:
         args += (draft.id, draft.message, draft.due, draft.lock, draft.lock_ttl_s, draft.group)
-    return _ENQUEUE.op((names.pending, names.scheduled, names.groups), tuple(args), partial(_outcomes, drafts),
-                       timeout_ms=_PATIENCE_MS)
+    return _ENQUEUE.op(
+        (names.pending, names.scheduled, names.groups), tuple(args), partial(_outcomes, drafts), timeout_ms=_PATIENCE_MS
+    )
 
 
 def register(queue: str) -> Op[None]:

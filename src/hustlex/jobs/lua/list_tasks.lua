@@ -1,0 +1,33 @@
+-- jobs.list_tasks: one page of a list (next to run, or longest active, first) or of a sorted set (lowest score first).
+-- EFFECT read
+-- KEYS source   any    asynq:{<queue>}:<state>, or of a group: list or zset of task ids
+-- KEYS lease    zset   asynq:{<queue>}:lease
+-- TOUCHES asynq:{<queue>}:t:<id> of the page
+-- ARGV now_ms   int    0: the server's clock
+-- ARGV tasks    text   asynq:{<queue>}:t:
+-- ARGV kind     text   list or zset
+-- ARGV first    int    position of the page's first task, from 0
+-- ARGV last     int
+-- REPLY {1, now_ms, rows}  per task: message, result ("" none), score (0 in a list), 1 if its lease is over
+-- @include clock
+local now = clock(now_ms)
+local reply = {1, now}
+
+local function add(id, score)
+  local task = redis.call('HMGET', tasks .. id, 'msg', 'result')
+  if not task[1] then return end
+  local expiry = tonumber(redis.call('ZSCORE', lease, id) or '')
+  reply[#reply + 1] = task[1]
+  reply[#reply + 1] = task[2] or ''
+  reply[#reply + 1] = score
+  reply[#reply + 1] = expiry and expiry * 1000 <= now and 1 or 0
+end
+
+if kind == 'list' then
+  local ids = redis.call('LRANGE', source, -last - 1, -first - 1)
+  for n = #ids, 1, -1 do add(ids[n], '0') end
+else
+  local pairs_ = redis.call('ZRANGE', source, first, last, 'WITHSCORES')
+  for n = 1, #pairs_, 2 do add(pairs_[n], pairs_[n + 1]) end
+end
+return reply
