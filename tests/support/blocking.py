@@ -41,6 +41,9 @@ class Blocking:
             return lambda *args, **options: _stream(value(*args, **options))
         return functools.partial(_call_here, value)
 
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.__getattr__("__call__")(*args, **options)
+
 
 class _Context:
     def __init__(self, target: Any) -> None:
@@ -116,6 +119,7 @@ def _uncoloured(arg: Any) -> Any:
 
     # inspect.iscoroutinefunction must see a plain function
     del call.__wrapped__
+    call.__signature__ = inspect.signature(arg)  # type: ignore[attr-defined]
     return call
 
 
