@@ -1,0 +1,117 @@
+"""Access tokens as JWTs (RFC 9068): writing and reading. Pure; the time is compared elsewhere.
+
+Everything a token says about how to verify it is checked against what is known here before its signature is looked at.
+PyJWT does the signatures; its checks of times are not used, because they read the process's clock.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import urlsafe_b64decode
+from typing import Any
+
+import msgspec
+from jwt import PyJWS
+from jwt.exceptions import InvalidTokenError
+
+from hustlex.tokens.keyset import Key, KeySet
+from hustlex.tokens.types import Rejection
+
+_TYPE = "at+jwt"
+_LONGEST = 8192
+_EXTRA_LIFE_S = 60
+_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
+_KID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_HEADERS = frozenset({"alg", "kid", "typ"})
+_JWS = PyJWS(algorithms=["ES256", "EdDSA", "RS256"])
+
+
+class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The claims of an access token. exp, iat, auth_time: seconds since 1970. ims: when issued, in ms.
+
+    sid: the session. jti: ``{<uref>}.<random>``. amr: authentication methods (RFC 8176).
+    """
+
+    iss: str
+    sub: str
+    aud: str | list[str]
+    exp: int
+    iat: int
+    jti: str
+    client_id: str
+    sid: str
+    ims: int
+    auth_time: int = 0
+    amr: tuple[str, ...] = ()
+
+
+def write(claims: Claims, key: Key) -> str:
+    """Sign. The key must have its private part."""
+    assert key.private is not None
+    headers = {"typ": _TYPE, "kid": key.kid}
+    return _JWS.encode(msgspec.json.encode(claims), key.private, algorithm=key.alg, headers=headers)
+
+
+def read(token: str, keys: KeySet, *, issuer: str, audience: str, longest_life_s: int) -> Claims | Rejection:
+    """The claims of a token that one of our keys signed for us, or what is wrong with it. Times are not compared."""
+    if len(token) > _LONGEST or not _FORM.fullmatch(token):
+        return Rejection.MALFORMED
+    key = _key(token, keys)
+    if isinstance(key, Rejection):
+        return key
+    try:
+        payload: bytes = _JWS.decode(token, key.public, algorithms=[key.alg])
+    except InvalidTokenError:
+        return Rejection.BAD_SIGNATURE
+    try:
+        claims = msgspec.convert(_object(payload), Claims)
+    except (ValueError, RecursionError):
+        return Rejection.MALFORMED
+    return _misfit(claims, issuer, audience, longest_life_s) or claims
+
+
+def _key(token: str, keys: KeySet) -> Key | Rejection:
+    """The key a token must have been signed with. Only its name is taken from the token, never the algorithm."""
+    try:
+        header = _object(_bytes(token.partition(".")[0]))
+    except (ValueError, RecursionError):
+        return Rejection.MALFORMED
+    kid, alg = header.get("kid"), header.get("alg")
+    # No crit, jku, jwk, x5u, x5c: nothing that brings a key or an unknown rule along.
+    if not _HEADERS.issuperset(header) or not isinstance(kid, str) or not _KID.fullmatch(kid):
+        return Rejection.MALFORMED
+    key = keys.find(kid)
+    if key is None:
+        return Rejection.UNKNOWN_KID
+    if alg != key.alg:
+        return Rejection.BAD_SIGNATURE
+    return key if header.get("typ") == _TYPE else Rejection.BAD_TYPE
+
+
+def _misfit(claims: Claims, issuer: str, audience: str, longest_life_s: int) -> Rejection | None:
+    if claims.iss != issuer:
+        return Rejection.BAD_ISSUER
+    if audience not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
+        return Rejection.BAD_AUDIENCE
+    lives = claims.exp - claims.iat
+    return None if claims.iat >= 0 and 0 <= lives <= longest_life_s + _EXTRA_LIFE_S else Rejection.MALFORMED
+
+
+def _bytes(segment: str) -> bytes:
+    return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    """A JSON object without repeated names: parsers disagree on which of two counts."""
+    value = json.loads(raw.decode(), object_pairs_hook=_distinct)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - callers catch one kind
+    return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise ValueError("a name is repeated")
+    return names

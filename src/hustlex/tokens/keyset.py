@@ -1,0 +1,122 @@
+"""Keys that sign access tokens. Each has one algorithm, decided here and never by a token."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable
+from typing import Any, Self
+
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from hustlex.core.keyring import Keyring
+from hustlex.errors import ConfigurationError
+
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+Jwk = dict[str, str]
+
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+_SHORTEST_RSA = 2048
+
+
+class Key(msgspec.Struct, frozen=True, eq=False):
+    """kid: 16 characters of the RFC 7638 thumbprint. alg: ES256, EdDSA or RS256. private: None for verify-only."""
+
+    kid: str
+    alg: str
+    public: PublicKey
+    private: PrivateKey | None
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("kid", self.kid), ("alg", self.alg)]
+
+    def __repr__(self) -> str:
+        return f"Key(kid={self.kid!r}, alg={self.alg!r})"
+
+
+class KeySet:
+    """One key that signs, and any number that only verify (keys that signed before, or will sign next)."""
+
+    def __init__(self, signing: Key, verify_only: Iterable[Key] = ()) -> None:
+        if signing.private is None:
+            raise ConfigurationError("the signing key has no private part", hint="hand in a PEM private key")
+        self.signing = signing
+        self._keys = {key.kid: key for key in (*verify_only, signing)}
+
+    @classmethod
+    def derived(cls, keyring: Keyring) -> Self:
+        """The default: one ES256 key that every process with the same secret derives alike."""
+        # 384 bits reduced to 256: no bias worth speaking of (FIPS 186-5, A.2.1).
+        number = int.from_bytes(keyring.key("jwt-es256", 48), "big") % (_P256_ORDER - 1) + 1
+        return cls(_key(ec.derive_private_key(number, ec.SECP256R1())))
+
+    @classmethod
+    def from_pem(cls, signing: bytes | str, verify_only: Iterable[bytes | str] = ()) -> Self:
+        """Keys of your own: P-256, Ed25519, or RSA from 2048 bits. verify_only: PEM keys, public or private.
+
+        Raises ConfigurationError for anything else. Private keys must not be encrypted.
+        """
+        return cls(_key(_load(signing)), [_public_only(_key(_load(pem))) for pem in verify_only])
+
+    def find(self, kid: str) -> Key | None:
+        """The key of that name, if it is one of ours."""
+        return self._keys.get(kid)
+
+    def jwks(self) -> dict[str, list[Jwk]]:
+        """The public keys as a JWK Set (RFC 7517), to be served to other verifiers."""
+        own = {"use": "sig"}
+        return {"keys": [{**_jwk(key.public), **own, "alg": key.alg, "kid": key.kid} for key in self._keys.values()]}
+
+
+def _key(key: PrivateKey | PublicKey) -> Key:
+    private = key if isinstance(key, PrivateKey) else None
+    public = key.public_key() if isinstance(key, PrivateKey) else key
+    return Key(_kid(public), _algorithm(public), public, private)
+
+
+def _public_only(key: Key) -> Key:
+    return Key(key.kid, key.alg, key.public, None)
+
+
+def _algorithm(public: PublicKey) -> str:
+    if isinstance(public, ed25519.Ed25519PublicKey):
+        return "EdDSA"
+    if isinstance(public, rsa.RSAPublicKey):
+        if public.key_size < _SHORTEST_RSA:
+            raise ConfigurationError(f"an RSA key needs at least {_SHORTEST_RSA} bits, not {public.key_size}")
+        return "RS256"
+    if not isinstance(public.curve, ec.SECP256R1):
+        raise ConfigurationError(f"the curve must be P-256, not {public.curve.name}")
+    return "ES256"
+
+
+def _load(pem: bytes | str) -> PrivateKey | PublicKey:
+    raw = pem.encode() if isinstance(pem, str) else pem
+    try:
+        key: Any = load_pem_private_key(raw, None) if b"PRIVATE KEY-----" in raw else load_pem_public_key(raw)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ConfigurationError("a key could not be read", hint="hand in unencrypted PEM") from None
+    if not isinstance(key, PrivateKey | PublicKey):
+        raise ConfigurationError("a key is of no supported kind", hint="use P-256, Ed25519 or RSA")
+    return key
+
+
+def _jwk(public: PublicKey) -> Jwk:
+    """The members that RFC 7638 requires of this kind of key, and no others."""
+    if isinstance(public, rsa.RSAPublicKey):
+        full = RSAAlgorithm.to_jwk(public, as_dict=True)
+    elif isinstance(public, ec.EllipticCurvePublicKey):
+        full = ECAlgorithm.to_jwk(public, as_dict=True)
+    else:
+        full = OKPAlgorithm.to_jwk(public, as_dict=True)
+    return {name: str(full[name]) for name in ("crv", "e", "kty", "n", "x", "y") if name in full}
+
+
+def _kid(public: PublicKey) -> str:
+    digest = hashlib.sha256(msgspec.json.encode(_jwk(public), order="sorted")).digest()
+    return urlsafe_b64encode(digest)[:16].decode()
