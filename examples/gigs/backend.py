@@ -1,0 +1,84 @@
+"""What the API and the worker share: Redis, the SQL database, and the names both know things by."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Literal, TypeVar
+
+from sqlalchemy import select
+
+from examples.gigs.database import Database
+from examples.gigs.models import Gig, User
+from examples.gigs.senders import make_sender
+from examples.gigs.settings import GigsSettings
+from examples.gigs.views import GigView, Notice, Profile, gig_view
+from hustlex import HustleX
+from hustlex.cache import Cache, Hit, Key
+from hustlex.settings import load_settings
+
+V = TypeVar("V")
+Source = Literal["hit", "miss"]
+
+
+class Backend:
+    """One per process.
+
+    profiles: ``cache:user:{id}``, 15 minutes. gig_lists: ``cache:gigs:category:{category}``, 5 minutes.
+    notices: each user's live channel.
+    """
+
+    def __init__(self, hx: HustleX, settings: GigsSettings) -> None:
+        self.hx = hx
+        self.settings = settings
+        self.database = Database(settings.database)
+        self.sender = make_sender(settings)
+        self.profiles = hx.cache("user", Profile, ttl=timedelta(minutes=15))
+        self.gig_lists = hx.cache("gigs", list[GigView], ttl=timedelta(minutes=5))
+        self.notices = hx.events.channel("notices:{user_id}", Notice)
+
+    async def profile(self, user_id: int) -> tuple[Profile | None, Source]:
+        """A user, from the cache or the database."""
+        return await read_through(self.profiles, user_id, lambda: self._find_profile(user_id))
+
+    async def gigs(self, category: str) -> tuple[list[GigView] | None, Source]:
+        """The 50 newest open gigs of a category, from the cache or the database."""
+        return await read_through(self.gig_lists, ("category", category), lambda: self._find_gigs(category))
+
+    async def _find_profile(self, user_id: int) -> Profile | None:
+        async with self.database.transaction() as session:
+            user = await session.get(User, user_id)
+        return Profile(user.id, user.phone, user.balance_kobo) if user else None
+
+    async def _find_gigs(self, category: str) -> list[GigView]:
+        query = select(Gig).where(Gig.category == category, Gig.status == "open").order_by(Gig.id.desc()).limit(50)
+        async with self.database.transaction() as session:
+            return [gig_view(gig) for gig in (await session.scalars(query)).all()]
+
+    async def close(self) -> None:
+        """Close the SQL connections."""
+        await self.database.close()
+
+
+async def read_through(cache: Cache[V], key: Key, load: Callable[[], Awaitable[V | None]]) -> tuple[V | None, Source]:
+    """A value and where it came from; on a miss one caller loads, the others wait for it."""
+    found = await cache.lookup(key)
+    if isinstance(found, Hit):
+        return found.value, "hit"
+    return await cache.get_or_compute(key, load), "miss"
+
+
+@asynccontextmanager
+async def open_backend() -> AsyncIterator[Backend]:
+    """From the environment, tables made; closed at the end."""
+    settings, own = load_settings(), GigsSettings()
+    own.data.mkdir(parents=True, exist_ok=True)
+    secret = settings.secret.get_secret_value() if settings.secret else None
+    async with HustleX(settings.url, cache_url=settings.cache_url, secret=secret, prefix=settings.prefix) as hx:
+        backend = Backend(hx, own)
+        try:
+            await backend.database.create_tables()
+            yield backend
+        finally:
+            await backend.close()

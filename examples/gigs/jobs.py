@@ -1,0 +1,80 @@
+"""Background work: money first, then messages, then what runs by the clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from examples.gigs import money
+from examples.gigs.backend import Backend, open_backend
+from examples.gigs.views import Notice
+from hustlex import Tasks
+from hustlex.jobs import current_job
+from hustlex.otp import Delivery
+
+tasks = Tasks(lifespan=open_backend)
+
+
+def backend() -> Backend:
+    """The worker process' connections."""
+    shared: Backend = current_job().state
+    return shared
+
+
+@tasks.task("gig:escrow_release", queue="critical", max_retry=5, timeout=timedelta(seconds=30))
+async def escrow_release(gig_id: int) -> None:
+    """Pay the worker of a completed gig: once, however often this runs, because the ledger's key is unique.
+
+    What follows is repeated as well when a crash cuts it off: the message's task id, kept a day, makes it one message.
+    """
+    async with backend().database.transaction() as session:
+        gig = await money.release_escrow(session, gig_id)
+    if gig is None or gig.worker_id is None:
+        return
+    text = f"NGN {gig.price_kobo / 100:,.2f} for '{gig.title}' is in your wallet"
+    await backend().profiles.delete(gig.worker_id)
+    message = push.job(user_id=gig.worker_id, title="You were paid", text=text)
+    await backend().hx.jobs.enqueue(message, task_id=f"push:escrow:{gig_id}", retention=timedelta(days=1))
+    await backend().notices.publish(Notice("escrow_released", text), user_id=gig.worker_id)
+
+
+@tasks.task("notification:sms", queue="low", max_retry=5, timeout=timedelta(seconds=20))
+async def sms(phone: str, text: str) -> None:
+    """Send one text message."""
+    await backend().sender.sms(phone, text, current_job().id)
+
+
+@tasks.task("notification:push", queue="low", max_retry=5, timeout=timedelta(seconds=20))
+async def push(user_id: int, title: str, text: str) -> None:
+    """Send one push message."""
+    await backend().sender.push(user_id, title, text, current_job().id)
+
+
+@tasks.task("notification:code", queue="critical", max_retry=2, timeout=timedelta(seconds=20))
+async def send_code(challenge: str) -> None:
+    """Send a login code. The job holds only the challenge: the code is derived here and exists nowhere else."""
+    opened = await backend().hx.otp.open(challenge)
+    if isinstance(opened, Delivery):
+        text = f"Your HustleX code is {opened.code} (ref {opened.ref}). We never ask for it."
+        await backend().sender.sms(opened.phone, text, current_job().id)
+
+
+@tasks.task("gig:sweep_unpaid", queue="default")
+async def sweep_unpaid() -> None:
+    """Enqueue the release of gigs that were completed in the database while Redis could not be told."""
+    async with backend().database.transaction() as session:
+        gigs = await money.unpaid_gigs(session)
+    for gig_id in gigs:
+        await backend().hx.jobs.enqueue(escrow_release.job(gig_id=gig_id), task_id=f"escrow:{gig_id}")
+
+
+@tasks.task("savings:remind", queue="default")
+async def remind_savers() -> None:
+    """The weekly reminder to everybody with money in the wallet."""
+    async with backend().database.transaction() as session:
+        savers = await money.savers(session)
+    text = "Put a part of this week's earnings aside"
+    await backend().hx.jobs.enqueue_many([push.job(user_id=user, title="Savings", text=text) for user in savers])
+
+
+tasks.cron("hourly sweep", "7 * * * *", sweep_unpaid.job())
+tasks.cron("weekly reminder", "0 9 * * 1", remind_savers.job(), timezone="Africa/Lagos")
