@@ -1,0 +1,25 @@
+"""The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
+
+from hustlex.web.auth import auth_router
+from hustlex.web.depends import CurrentUser, Front, current_user, get_hustlex
+from hustlex.web.lifespan import install, lifespan
+from hustlex.web.limits import by_ip, by_user, limit
+from hustlex.web.problem import Problem, install_problems, problem_of
+from hustlex.web.sse import sse_response
+
+__all__ = [
+    "CurrentUser",
+    "Front",
+    "Problem",
+    "auth_router",
+    "by_ip",
+    "by_user",
+    "current_user",
+    "get_hustlex",
+    "install",
+    "install_problems",
+    "lifespan",
+    "limit",
+    "problem_of",
+    "sse_response",
+]

@@ -1,0 +1,137 @@
+"""Every error as an RFC 9457 problem: ``application/problem+json``, no secrets, nothing echoed back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from hustlex.errors import (
+    BadReply,
+    ConfigurationError,
+    Conflict,
+    Error,
+    Misuse,
+    NotFound,
+    OutcomeUnknown,
+    Refused,
+    Unavailable,
+)
+
+MEDIA_TYPE = "application/problem+json"
+_IANA = "https://iana.org/assignments/http-problem-types#"
+QUOTA_EXCEEDED = f"{_IANA}quota-exceeded"
+REDUCED_CAPACITY = f"{_IANA}temporary-reduced-capacity"
+RETRY_SECONDS = 5
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_FIELDS = {"type": "string", "title": "string", "status": "integer", "detail": "string"}
+_SCHEMA = {"type": "object", "properties": {name: {"type": kind} for name, kind in _FIELDS.items()}}
+_CONTENT = {MEDIA_TYPE: {"schema": _SCHEMA}}
+_DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    422: {"description": "The request is not valid.", "content": _CONTENT},
+    "default": {"description": "A problem (RFC 9457).", "content": _CONTENT},
+}
+_log = logging.getLogger("hustlex.web")
+
+
+class Problem(HTTPException):
+    """Raise it anywhere in a request: ``raise Problem(409, detail="This gig is taken.")``.
+
+    kind: the body's ``type``, a URI; "about:blank" means no more than the status. title: default the status's own
+    phrase. detail: for the person who reads it. members: further fields of the body, JSON values.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        *,
+        kind: str = "about:blank",
+        title: str = "",
+        detail: str = "",
+        headers: Mapping[str, str] | None = None,
+        members: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(status, detail, headers)
+        self.kind = kind
+        self.title = title or _PHRASES.get(status, "Error")
+        self.members = members or {}
+
+    def body(self) -> dict[str, Any]:
+        """The problem as JSON values."""
+        head = {"type": self.kind, "title": self.title, "status": self.status_code}
+        detail = {"detail": self.detail} if self.detail and self.detail != self.title else {}
+        return head | detail | {name: value for name, value in self.members.items() if name not in _FIELDS}
+
+    def response(self) -> Response:
+        """The answer. Statuses without a body have none."""
+        if self.status_code in (204, 304):
+            return Response(status_code=self.status_code, headers=self.headers)
+        return JSONResponse(self.body(), self.status_code, self.headers, MEDIA_TYPE)
+
+
+def unavailable(detail: str = "The service is busy. Try again shortly.", seconds: int = RETRY_SECONDS) -> Problem:
+    """503 with Retry-After."""
+    return Problem(503, kind=REDUCED_CAPACITY, detail=detail, headers={"Retry-After": str(seconds)})
+
+
+def problem_of(error: Error) -> Problem:
+    """What a client is told about one of this package's errors. Faults of the server say nothing about it."""
+    if isinstance(error, OutcomeUnknown):
+        return unavailable("It is not known whether the request was carried out. Look before repeating it.")
+    if isinstance(error, Unavailable | Refused):
+        return unavailable()
+    for kind, status in ((Misuse, 422), (NotFound, 404), (Conflict, 409)):
+        if isinstance(error, kind):
+            return Problem(status, detail=error.message)
+    return Problem(500)
+
+
+def install_problems(app: FastAPI) -> None:
+    """Answer every exception of this app with a problem, and say so in its OpenAPI document."""
+    app.router.responses |= _DOCUMENTED
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Error, _ours)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if isinstance(error, Problem):
+        return error.response()
+    # FastAPI lets the detail be any JSON value.
+    detail: Any = error.detail
+    members = detail if isinstance(detail, dict) else {}
+    text = detail if isinstance(detail, str) else ""
+    return Problem(error.status_code, detail=text, headers=error.headers, members=members).response()
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Where and why, never the value: it may be a code, a token or a phone.
+    faults = [
+        {"in": str(fault["loc"][0]), "name": ".".join(map(str, fault["loc"][1:])), "detail": fault["msg"]}
+        for fault in error.errors()
+    ]
+    return Problem(422, detail="The request is not valid.", members={"errors": faults}).response()
+
+
+async def _ours(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Error)
+    if isinstance(error, BadReply | ConfigurationError):
+        _log.error("%s", error, exc_info=error)
+    elif not isinstance(error, Misuse | NotFound | Conflict):
+        _log.warning("answered 503: %s: %s", type(error).__name__, error)
+    return problem_of(error).response()
+
+
+async def _unexpected(_: Request, __: Exception) -> Response:
+    return Problem(500).response()

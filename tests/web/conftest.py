@@ -1,0 +1,53 @@
+"""An app on a real server, and a client that speaks to it without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from hustlex.app import HustleX
+from hustlex.core.time import FixedClock
+from hustlex.web import install, lifespan
+
+Serve = Callable[[FastAPI], AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+def new_app(url: str, clock: FixedClock) -> FastAPI:
+    """An installed app whose front stands on this server and this clock."""
+    secret = b"a test secret of thirty-two bytes or more"
+    app = FastAPI(lifespan=lifespan(lambda: HustleX(url, secret=secret, clock=clock)))
+    install(app)
+    return app
+
+
+@asynccontextmanager
+async def serving(app: FastAPI, address: str = "203.0.113.7") -> AsyncIterator[httpx.AsyncClient]:
+    """Start the app and give a client whose requests come from this address."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 4711))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://hustlex.test") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def app(url: str, clock: FixedClock) -> FastAPI:
+    """An empty installed app on the emptied server."""
+    return new_app(url, clock)
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """``async with serve(app) as client``: after the test has given the app its routes."""
+    return serving
+
+
+@pytest.fixture
+def app_on() -> Callable[[str, FixedClock], FastAPI]:
+    """``app_on(url, clock)``: an app on a server of the test's choice."""
+    return new_app

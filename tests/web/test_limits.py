@@ -1,0 +1,199 @@
+"""Limits as dependencies: whom they count, what they answer, and the headers."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Annotated, Any
+
+import pytest
+import redis
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from hustlex.core.time import FixedClock
+from hustlex.errors import Misuse
+from hustlex.ratelimit import Decision, Policy
+from hustlex.web import Problem, by_ip, install, limit
+
+MINUTE = timedelta(minutes=1)
+THREE = Policy("three", 3, MINUTE)
+THREE_PER_ADDRESS = limit(THREE, key=by_ip)
+QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+
+def peer(host: str | None) -> Request:
+    return Request({"type": "http", "client": (host, 1) if host else None, "headers": [], "method": "GET"})
+
+
+async def nothing() -> None:
+    return None
+
+
+def limited(app: Any, path: str, *policies: Policy, methods: tuple[str, ...] = ("GET",), **options: Any) -> None:
+    guard = limit(policies[0] if len(policies) == 1 else policies, **({"key": by_ip} | options))
+    app.add_api_route(path, nothing, methods=list(methods), dependencies=[Depends(guard)])
+
+
+async def test_over_the_limit_is_a_problem_that_says_when_to_return(
+    app: FastAPI, serve: Any, clock: FixedClock
+) -> None:
+    limited(app, "/gigs/{id}", THREE)
+    async with serve(app) as client:
+        answers = [await client.get(f"/gigs/{number}") for number in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        refused = answers[3]
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert refused.json() == {
+            "type": QUOTA,
+            "title": "Too Many Requests",
+            "status": 429,
+            "detail": "Too many requests. Try again later.",
+            "violated-policies": ["three"],
+        }
+        # A full window at its first millisecond: a third of the limit is free again 80 s later.
+        assert 80 <= int(refused.headers["retry-after"]) <= 88
+        clock.advance(timedelta(seconds=80))
+        assert (await client.get("/gigs/9")).status_code == 200
+
+
+async def test_a_hundred_at_once_are_counted_exactly(app: FastAPI, serve: Any) -> None:
+    limited(app, "/", Policy("twenty", 20, MINUTE, "log"))
+    async with serve(app) as client:
+        answers = await asyncio.gather(*(client.get("/") for _ in range(100)))
+    assert sum(answer.status_code == 200 for answer in answers) == 20
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
+
+
+async def test_the_headers_follow_the_draft(app: FastAPI, serve: Any, clock: FixedClock) -> None:
+    clock.advance(timedelta(seconds=30))
+    limited(app, "/", Policy("burst", 2, timedelta(milliseconds=1500), "log"), Policy("hour", 100, timedelta(hours=1)))
+    async with serve(app) as client:
+        first, _, third = [await client.get("/") for _ in range(3)]
+    assert first.headers["ratelimit-policy"] == '"burst";q=2, "hour";q=100;w=3600'
+    assert first.headers["ratelimit"] == '"burst";r=1;t=2, "hour";r=99;t=7170'
+    assert third.status_code == 429
+    assert third.headers["ratelimit-policy"] == first.headers["ratelimit-policy"]
+    assert third.headers["ratelimit"] == '"burst";r=0;t=2, "hour";r=98;t=5370'
+    assert int(third.headers["retry-after"]) >= 2
+    assert third.json()["violated-policies"] == ["burst"]
+
+
+async def test_headers_stand_on_every_answer_but_redirects(app: FastAPI, serve: Any) -> None:
+    async def answer(kind: str, decision: Annotated[Decision, Depends(THREE_PER_ADDRESS)]) -> Response:
+        if kind == "problem":
+            raise Problem(404)
+        if kind == "redirect":
+            return RedirectResponse("/elsewhere")
+        return Response(str(decision.remaining))
+
+    app.add_api_route("/{kind}", answer)
+    async with serve(app) as client:
+        plain, problem, redirect = [await client.get(f"/{kind}") for kind in ("plain", "problem", "redirect")]
+        unlimited = await client.get("/not/limited")
+    assert plain.text == "2"
+    assert plain.headers["ratelimit"].startswith('"three";r=2;t=')
+    assert (problem.status_code, problem.headers["ratelimit"][:12]) == (404, '"three";r=1;')
+    assert redirect.status_code == 307
+    assert "ratelimit" not in redirect.headers
+    assert "ratelimit" not in unlimited.headers
+
+
+async def test_a_hidden_limit_shows_nothing_but_still_refuses(app: FastAPI, serve: Any) -> None:
+    limited(app, "/", Policy("one", 1, MINUTE), show=False)
+    async with serve(app) as client:
+        allowed, refused = await client.get("/"), await client.get("/")
+    assert (allowed.status_code, refused.status_code) == (200, 429)
+    assert not {"ratelimit", "ratelimit-policy"} & {*allowed.headers, *refused.headers}
+    assert "retry-after" in refused.headers
+
+
+async def test_the_label_is_the_template_with_its_routers_prefixes(app: FastAPI, serve: Any, raw: redis.Redis) -> None:
+    inner, outer = APIRouter(prefix="/{tenant}"), APIRouter(prefix="/api")
+    limited(inner, "/gigs/{id}", THREE)
+    outer.include_router(inner, prefix="/v1")
+    app.include_router(outer)
+    limited(app, "/files/{path:path}", Policy("files", 5, MINUTE, "log"))
+    async with serve(app) as client:
+        for number in range(3):
+            await client.get(f"/api/v1/acme/gigs/{number}")
+            await client.get(f"/files/a/b/{number}")
+        for number in range(30):
+            assert (await client.get(f"/random/{number}")).status_code == 404
+    assert sorted(raw.keys()) == [
+        b"ratelimit:{ip%3A203.0.113.7}:/api/v1/%7Btenant%7D/gigs/%7Bid%7D:1767225600",
+        b"ratelimit:{ip%3A203.0.113.7}:/files/%7Bpath%3Apath%7D:z",
+    ]
+
+
+async def test_two_policies_that_would_charge_each_other_are_refused(app: FastAPI, serve: Any) -> None:
+    limited(app, "/gigs", THREE)
+    limited(app, "/gigs", Policy("strict", 1, MINUTE), methods=("POST",))
+    limited(app, "/gigs", Policy("strict", 1, MINUTE), methods=("PUT",), endpoint="PUT /gigs")
+    async with serve(app) as client:
+        assert (await client.get("/gigs")).status_code == 200
+        assert (await client.post("/gigs")).status_code == 500
+        assert [(await client.put("/gigs")).status_code for _ in range(2)] == [200, 429]
+
+
+async def test_several_limits_of_different_callers_add_up(app: FastAPI, serve: Any) -> None:
+    by_name = Depends(limit(Policy("name", 1, MINUTE), key=lambda name: f"n{name}"))
+    by_address = Depends(limit(Policy("address", 2, MINUTE), key=by_ip))
+    app.add_api_route("/hello", nothing, dependencies=[by_name, by_address])
+    async with serve(app) as client:
+        answers = [await client.get("/hello", params={"name": name}) for name in ("a", "a", "b", "c")]
+    assert [answer.status_code for answer in answers] == [200, 429, 200, 429]
+    assert answers[0].headers["ratelimit-policy"] == '"name";q=1;w=60, "address";q=2;w=60'
+    assert answers[1].json()["violated-policies"] == ["name"]
+    assert answers[3].json()["violated-policies"] == ["address"]
+
+
+def test_a_call_that_can_never_pass_is_refused_when_the_route_is_made() -> None:
+    with pytest.raises(Misuse):
+        limit(THREE, cost=4)
+
+
+@pytest.mark.parametrize(
+    ("host", "identity"),
+    [
+        ("203.0.113.7", "ip:203.0.113.7"),
+        ("::ffff:203.0.113.7", "ip:203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "ip:2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "ip:2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "ip:fe80::/64"),
+        ("testclient", "ip:testclient"),
+        (None, "ip:local"),
+    ],
+)
+def test_an_address_is_counted_as_its_owner(host: str | None, identity: str) -> None:
+    assert by_ip(peer(host)) == identity
+
+
+async def test_a_forwarded_header_is_not_believed(app: FastAPI, serve: Any) -> None:
+    limited(app, "/", Policy("one", 1, MINUTE))
+    async with serve(app) as client:
+        statuses = [
+            (await client.get("/", headers={"X-Forwarded-For": f"10.0.0.{number}"})).status_code for number in range(2)
+        ]
+    assert statuses == [200, 429]
+
+
+async def test_nothing_is_let_through_when_the_server_cannot_be_asked(app_on: Any, serve: Any) -> None:
+    app = app_on("redis://127.0.0.1:1", FixedClock())
+    limited(app, "/", THREE)
+    async with serve(app) as client:
+        got = await client.get("/")
+    assert (got.status_code, got.headers["retry-after"]) == (503, "5")
+    assert got.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_mounted_app_reports_through_its_parent(app: FastAPI, serve: Any) -> None:
+    inner = FastAPI()
+    install(inner)
+    limited(inner, "/hello", THREE)
+    app.mount("/inner", inner)
+    async with serve(app) as client:
+        inner.state.hustlex = app.state.hustlex
+        got = await client.get("/inner/hello")
+    assert (got.status_code, got.headers["ratelimit"][:12]) == (200, '"three";r=2;')
