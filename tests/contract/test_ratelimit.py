@@ -59,15 +59,19 @@ asyncio.run(main())
 
 
 def test_exactly_the_limit_passes_over_four_processes(url: str) -> None:
-    callers = [subprocess.Popen([sys.executable, "-c", _CALLER, url], stdout=subprocess.PIPE, text=True)
-               for _ in range(4)]
+    callers = [
+        subprocess.Popen([sys.executable, "-c", _CALLER, url], stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
     admitted = [list(map(int, caller.communicate(timeout=15)[0].split())) for caller in callers]
     assert [sum(column) for column in zip(*admitted, strict=True)] == [100, 100]
 
 
 async def test_several_policies_are_charged_together_or_not_at_all(hx: Any, raw: redis.Redis) -> None:
-    policies = [Policy("wide", 50, timedelta(hours=1)), Policy("narrow", 30, MINUTE),
-                Policy("exact", 20, MINUTE, "log")]
+    policies = [
+        Policy("wide", 50, timedelta(hours=1)),
+        Policy("narrow", 30, MINUTE),
+        Policy("exact", 20, MINUTE, "log"),
+    ]
     calls = (hx.ratelimit.check(policies, "u1", endpoint="/pay") for _ in range(200))
     decisions = await asyncio.gather(*calls)
     assert sum(decision.allowed for decision in decisions) == 20
@@ -85,8 +89,9 @@ async def test_a_counter_is_stored_as_the_seed_says(hx: Any, raw: redis.Redis, c
 
 
 @EVERY
-async def test_every_key_expires_by_its_documented_bound(hx: Any, raw: redis.Redis, clock: FixedClock,
-                                                         algorithm: Algorithm) -> None:
+async def test_every_key_expires_by_its_documented_bound(
+    hx: Any, raw: redis.Redis, clock: FixedClock, algorithm: Algorithm
+) -> None:
     policy = Policy("p", 3, MINUTE, algorithm)
     longest = 121_000 if algorithm == "counter" else 61_000
     for step in (0, 59, 59, 1, -10, 0, 120):
@@ -98,8 +103,9 @@ async def test_every_key_expires_by_its_documented_bound(hx: Any, raw: redis.Red
 
 
 @EVERY
-async def test_a_denied_call_is_charged_nothing(hx: Any, raw: redis.Redis, clock: FixedClock,
-                                                algorithm: Algorithm) -> None:
+async def test_a_denied_call_is_charged_nothing(
+    hx: Any, raw: redis.Redis, clock: FixedClock, algorithm: Algorithm
+) -> None:
     policy = Policy("p", 5, MINUTE, algorithm)
     assert await spend(hx, policy, 3) == 3
     before = {key: raw.dump(key) for key in raw.scan_iter()}
@@ -114,8 +120,9 @@ async def test_a_denied_call_is_charged_nothing(hx: Any, raw: redis.Redis, clock
 
 
 @EVERY
-async def test_peek_answers_as_check_would_and_writes_nothing(hx: Any, raw: redis.Redis, clock: FixedClock,
-                                                              algorithm: Algorithm) -> None:
+async def test_peek_answers_as_check_would_and_writes_nothing(
+    hx: Any, raw: redis.Redis, clock: FixedClock, algorithm: Algorithm
+) -> None:
     policy = Policy("p", 3, MINUTE, algorithm)
     fresh = await hx.ratelimit.peek(policy, "u1", endpoint="/pay")
     assert (fresh.allowed, fresh.remaining, fresh.reset_after) == (True, 3, timedelta(0))
@@ -130,8 +137,9 @@ async def test_peek_answers_as_check_would_and_writes_nothing(hx: Any, raw: redi
 
 
 @EVERY
-async def test_reset_forgets_one_callers_use_and_no_others(hx: Any, raw: redis.Redis, clock: FixedClock,
-                                                           algorithm: Algorithm) -> None:
+async def test_reset_forgets_one_callers_use_and_no_others(
+    hx: Any, raw: redis.Redis, clock: FixedClock, algorithm: Algorithm
+) -> None:
     policy = Policy("p", 2, MINUTE, algorithm)
     await spend(hx, policy, 2)
     await spend(hx, policy, 2, identity="u2")
@@ -143,8 +151,9 @@ async def test_reset_forgets_one_callers_use_and_no_others(hx: Any, raw: redis.R
 
 
 @EVERY
-async def test_callers_and_endpoints_are_apart_whatever_they_are_called(hx: Any, raw: redis.Redis,
-                                                                        algorithm: Algorithm) -> None:
+async def test_callers_and_endpoints_are_apart_whatever_they_are_called(
+    hx: Any, raw: redis.Redis, algorithm: Algorithm
+) -> None:
     policy = Policy("p", 1, MINUTE, algorithm)
     hostile = ["a", "a}", "{a}", "a:b", "a b", "a\0", "a\r\n", "x" * 10_000, "x" * 10_001, "é", "%7B", "{"]
     for identity in hostile:
@@ -154,22 +163,34 @@ async def test_callers_and_endpoints_are_apart_whatever_they_are_called(hx: Any,
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("wrong_by", [timedelta(0), timedelta(hours=1), -timedelta(hours=1), MINUTE, -MINUTE,
-                                      timedelta(milliseconds=1), -timedelta(days=18_000)])
-async def test_a_wrong_client_clock_changes_no_decision(url: str, clock: FixedClock, algorithm: Algorithm,
-                                                        wrong_by: timedelta) -> None:
+@pytest.mark.parametrize(
+    "wrong_by",
+    [
+        timedelta(0),
+        timedelta(hours=1),
+        -timedelta(hours=1),
+        MINUTE,
+        -MINUTE,
+        timedelta(milliseconds=1),
+        -timedelta(days=18_000),
+    ],
+)
+async def test_a_wrong_client_clock_changes_no_decision(
+    url: str, clock: FixedClock, algorithm: Algorithm, wrong_by: timedelta
+) -> None:
     sent: list[str] = []
     driver = Driver(url, hook=lambda event: sent.append(event.op))
-    limits = RateLimit(driver, clock=clock,
-                       local_clock=lambda: clock() + wrong_by // timedelta(milliseconds=1))
+    limits = RateLimit(driver, clock=clock, local_clock=lambda: clock() + wrong_by // timedelta(milliseconds=1))
     policy = Policy("p", 2, MINUTE, algorithm)
     answers = []
     for seconds in (0, 30, 29, 30, 31, 14, 1):
         clock.advance(timedelta(seconds=seconds))
         answers.append((await limits.check(policy, "u1", endpoint="/pay")).allowed)
     await driver.close()
-    expected = {"counter": [True, True, False, False, True, True, False],
-                "log": [True, True, False, True, True, False, False]}
+    expected = {
+        "counter": [True, True, False, False, True, True, False],
+        "log": [True, True, False, True, True, False, False],
+    }
     assert answers == expected[algorithm]
     assert len(sent) <= len(answers) + 1
 

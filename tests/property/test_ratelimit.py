@@ -19,8 +19,11 @@ START_MS = 1_767_225_600_000
 fresh = itertools.count()
 unhurried = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 algorithms = st.sampled_from(["counter", "log"])
-steps = st.lists(st.tuples(st.one_of(st.just(0), st.integers(1, 40), st.integers(1, 1500)), st.integers(1, 4)),
-                 min_size=1, max_size=40)
+steps = st.lists(
+    st.tuples(st.one_of(st.just(0), st.integers(1, 40), st.integers(1, 1500)), st.integers(1, 4)),
+    min_size=1,
+    max_size=40,
+)
 
 
 class Model:
@@ -60,8 +63,9 @@ def seen(decision: Decision) -> tuple[bool, int, float, float, float]:
 
 @unhurried
 @given(algorithms, st.integers(1, 7), st.integers(0, WINDOW_MS), steps)
-def test_every_answer_is_the_models(blocking_driver: Any, algorithm: Algorithm, limit: int, offset: int,
-                                    history: list[tuple[int, int]]) -> None:
+def test_every_answer_is_the_models(
+    blocking_driver: Any, algorithm: Algorithm, limit: int, offset: int, history: list[tuple[int, int]]
+) -> None:
     clock = FixedClock(START_MS + offset)
     limits = RateLimit(blocking_driver, clock=clock)
     policy, identity = Policy("p", limit, timedelta(milliseconds=WINDOW_MS), algorithm), f"u{next(fresh)}"
@@ -77,8 +81,9 @@ def test_every_answer_is_the_models(blocking_driver: Any, algorithm: Algorithm, 
 
 @unhurried
 @given(algorithms, st.integers(1, 7), st.integers(0, WINDOW_MS), steps)
-def test_no_interval_admits_more_than_promised(blocking_driver: Any, algorithm: Algorithm, limit: int, offset: int,
-                                               history: list[tuple[int, int]]) -> None:
+def test_no_interval_admits_more_than_promised(
+    blocking_driver: Any, algorithm: Algorithm, limit: int, offset: int, history: list[tuple[int, int]]
+) -> None:
     clock = FixedClock(START_MS + offset)
     limits = RateLimit(blocking_driver, clock=clock)
     policy, identity = Policy("p", limit, timedelta(milliseconds=WINDOW_MS), algorithm), f"u{next(fresh)}"
@@ -96,13 +101,17 @@ def test_no_interval_admits_more_than_promised(blocking_driver: Any, algorithm: 
 
 @unhurried
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5), st.integers(0, WINDOW_MS), steps)
-def test_several_policies_admit_what_each_alone_would(blocking_driver: Any, wide: int, narrow: int, exact: int,
-                                                      offset: int, history: list[tuple[int, int]]) -> None:
+def test_several_policies_admit_what_each_alone_would(
+    blocking_driver: Any, wide: int, narrow: int, exact: int, offset: int, history: list[tuple[int, int]]
+) -> None:
     clock = FixedClock(START_MS + offset)
     limits = RateLimit(blocking_driver, clock=clock)
     window, identity = timedelta(milliseconds=WINDOW_MS), f"u{next(fresh)}"
-    policies = [Policy("wide", wide, window, cost=2), Policy("narrow", narrow, window),
-                Policy("exact", exact, window, "log")]
+    policies = [
+        Policy("wide", wide, window, cost=2),
+        Policy("narrow", narrow, window),
+        Policy("exact", exact, window, "log"),
+    ]
     models = [Model(wide, "counter"), Model(narrow, "counter"), Model(exact, "log")]
     for pause, cost in history:
         clock.now_ms += pause

@@ -25,14 +25,19 @@ def names(*policies: Policy, identity: str = "u123", endpoint: str = "/transfers
 
 
 def test_a_counters_keys_are_the_seeds() -> None:
-    assert names(CALLS) == ("ratelimit:{u123}:/transfers:1795425360", "ratelimit:{u123}:/transfers:1795425420",
-                            "ratelimit:{u123}:/transfers:1795425480")
+    assert names(CALLS) == (
+        "ratelimit:{u123}:/transfers:1795425360",
+        "ratelimit:{u123}:/transfers:1795425420",
+        "ratelimit:{u123}:/transfers:1795425480",
+    )
 
 
 def test_a_log_is_one_key_and_several_of_a_kind_carry_their_names() -> None:
     assert names(STRICT, CALLS)[0] == "ratelimit:{u123}:/transfers:z"
     assert names(STRICT, Policy("other", 1, MINUTE, "log")) == (
-        "ratelimit:{u123}:/transfers:z.strict", "ratelimit:{u123}:/transfers:z.other")
+        "ratelimit:{u123}:/transfers:z.strict",
+        "ratelimit:{u123}:/transfers:z.other",
+    )
     hour = names(CALLS, Policy("hour", 100, timedelta(hours=1)))
     assert len(set(hour)) == 6
     assert hour[1] == "ratelimit:{u123}:/transfers:1795425420.calls"
@@ -63,27 +68,30 @@ def test_no_two_callers_share_a_key_and_one_caller_stays_in_one_slot(one: str, a
     assert (one, at) == (other, place) or not set(first) & set(second)
 
 
-@pytest.mark.parametrize("bad", [
-    lambda: Policy("", 1, MINUTE),
-    lambda: Policy('a"b', 1, MINUTE),
-    lambda: Policy("x" * 65, 1, MINUTE),
-    lambda: Policy("a", 0, MINUTE),
-    lambda: Policy("a", 1, MINUTE, cost=0),
-    lambda: Policy("a", 1, MINUTE, "gcra"),  # type: ignore[arg-type]
-    lambda: Policy("a", 1, timedelta(milliseconds=999)),
-    lambda: Policy("a", 1, timedelta(seconds=1, microseconds=1)),
-    lambda: Policy("a", 1, timedelta(0), "log"),
-    lambda: Policy("a", 1, timedelta(days=367)),
-    lambda: Policy("a", 10_001, MINUTE, "log"),
-    lambda: Policy("a", 10**9, timedelta(days=365)),
-    lambda: ops.target("", [], "u", "e"),
-    lambda: ops.target("", [CALLS, CALLS], "u", "e"),
-    lambda: ops.target("", [Policy(f"p{n}", 1, MINUTE) for n in range(9)], "u", "e"),
-    lambda: ops.target("", CALLS, "", "e"),
-    lambda: ops.target("", CALLS, "u", ""),
-    lambda: ops.check(ops.target("", CALLS, "u", "e"), 0, "id", 0, NOW),
-    lambda: ops.peek(ops.target("", CALLS, "u", "e"), -1, 0, NOW),
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        lambda: Policy("", 1, MINUTE),
+        lambda: Policy('a"b', 1, MINUTE),
+        lambda: Policy("x" * 65, 1, MINUTE),
+        lambda: Policy("a", 0, MINUTE),
+        lambda: Policy("a", 1, MINUTE, cost=0),
+        lambda: Policy("a", 1, MINUTE, "gcra"),  # type: ignore[arg-type]
+        lambda: Policy("a", 1, timedelta(milliseconds=999)),
+        lambda: Policy("a", 1, timedelta(seconds=1, microseconds=1)),
+        lambda: Policy("a", 1, timedelta(0), "log"),
+        lambda: Policy("a", 1, timedelta(days=367)),
+        lambda: Policy("a", 10_001, MINUTE, "log"),
+        lambda: Policy("a", 10**9, timedelta(days=365)),
+        lambda: ops.target("", [], "u", "e"),
+        lambda: ops.target("", [CALLS, CALLS], "u", "e"),
+        lambda: ops.target("", [Policy(f"p{n}", 1, MINUTE) for n in range(9)], "u", "e"),
+        lambda: ops.target("", CALLS, "", "e"),
+        lambda: ops.target("", CALLS, "u", ""),
+        lambda: ops.check(ops.target("", CALLS, "u", "e"), 0, "id", 0, NOW),
+        lambda: ops.peek(ops.target("", CALLS, "u", "e"), -1, 0, NOW),
+    ],
+)
 def test_what_can_never_work_is_refused_before_anything_is_sent(bad: object) -> None:
     with pytest.raises(Misuse):
         bad()  # type: ignore[operator]

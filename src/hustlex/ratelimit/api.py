@@ -19,15 +19,22 @@ class RateLimit:
     costs one more round trip, once, and never changes a decision.
     """
 
-    def __init__(self, driver: AsyncDriver, *, prefix: str = "", clock: Clock = server_clock,
-                 local_clock: Clock = flows.system_clock) -> None:
+    def __init__(
+        self,
+        driver: AsyncDriver,
+        *,
+        prefix: str = "",
+        clock: Clock = server_clock,
+        local_clock: Clock = flows.system_clock,
+    ) -> None:
         self._driver = driver
         self._prefix = prefix
         self._clock = clock
         self._time = flows.ServerTime(local_clock)
 
-    async def check(self, policy: Policy | Sequence[Policy], identity: str, *, endpoint: str,
-                    cost: int = 1) -> Decision:
+    async def check(
+        self, policy: Policy | Sequence[Policy], identity: str, *, endpoint: str, cost: int = 1
+    ) -> Decision:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip).
 
         policy: one, or up to 8, judged together. identity: the caller, as a user id, ``ip:203.0.113.7`` or ``global``;
@@ -42,8 +49,7 @@ class RateLimit:
         make = partial(ops.check, at, cost, secrets.token_urlsafe(8), self._clock())
         return await self._driver.follow(flows.aligned(make, self._time))
 
-    async def peek(self, policy: Policy | Sequence[Policy], identity: str, *, endpoint: str,
-                   cost: int = 1) -> Decision:
+    async def peek(self, policy: Policy | Sequence[Policy], identity: str, *, endpoint: str, cost: int = 1) -> Decision:
         """What ``check`` would answer now; charges nothing (one round trip). Raises Misuse, Unavailable."""
         at = ops.target(self._prefix, policy, identity, endpoint)
         make = partial(ops.peek, at, cost, self._clock())

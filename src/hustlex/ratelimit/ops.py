@@ -104,14 +104,31 @@ def _decision(policies: tuple[Policy, ...], cost: int, reply: Reply) -> Decision
         outcome, decisive = Outcome.DENIED, max(violated, key=lambda state: state.retry_after)
     else:
         outcome, decisive = Outcome.ALLOWED, min(states, key=lambda state: state.remaining)
-    return Decision(reply[0] == 1, outcome, decisive.limit, decisive.remaining, decisive.retry_after,
-                    decisive.reset_after, decisive.policy, cost, states)
+    return Decision(
+        reply[0] == 1,
+        outcome,
+        decisive.limit,
+        decisive.remaining,
+        decisive.retry_after,
+        decisive.reset_after,
+        decisive.policy,
+        cost,
+        states,
+    )
 
 
 def _state(policy: Policy, used: int, retry_us: int, more_us: int, reset_us: int) -> PolicyState:
     retry = timedelta(milliseconds=-1) if retry_us == _NEVER else timedelta(microseconds=retry_us)
-    return PolicyState(policy.name, policy.limit, policy.window, retry_us == 0, max(0, policy.limit - used), retry,
-                       timedelta(microseconds=more_us), timedelta(microseconds=reset_us))
+    return PolicyState(
+        policy.name,
+        policy.limit,
+        policy.window,
+        retry_us == 0,
+        max(0, policy.limit - used),
+        retry,
+        timedelta(microseconds=more_us),
+        timedelta(microseconds=reset_us),
+    )
 
 
 def _removed(reply: Reply) -> bool | Elsewhere:

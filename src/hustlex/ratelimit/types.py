@@ -51,13 +51,16 @@ class Policy(msgspec.Struct, frozen=True):
             raise Misuse(f"policy {self.name}: limit and cost must be at least 1")
         shortest = _SHORTEST_COUNTER_WINDOW if self.algorithm == "counter" else _SHORTEST_LOG_WINDOW
         if not shortest <= self.window <= _LONGEST_WINDOW or self.window % timedelta(milliseconds=1):
-            raise Misuse(f"policy {self.name}: the window of a {self.algorithm} is whole milliseconds from {shortest} "
-                         f"to {_LONGEST_WINDOW}, not {self.window}")
+            raise Misuse(
+                f"policy {self.name}: the window of a {self.algorithm} is whole milliseconds from {shortest} "
+                f"to {_LONGEST_WINDOW}, not {self.window}"
+            )
         if self.algorithm == "log" and self.limit > _LARGEST_LOG:
             raise Misuse(f"policy {self.name}: a log holds at most {_LARGEST_LOG} entries", hint="use a counter")
         if self.algorithm == "counter" and self.limit * self.window_ms >= _EXACT:
-            raise Misuse(f"policy {self.name}: limit times window is too large to count exactly",
-                         hint="use a shorter window")
+            raise Misuse(
+                f"policy {self.name}: limit times window is too large to count exactly", hint="use a shorter window"
+            )
 
     @property
     def window_ms(self) -> int:
