@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
 
 from hustlex.core.keys import slot
-from hustlex.core.op import Arg, Op
+from hustlex.core.op import Op
 from hustlex.errors import Misuse
 
 
-def words(op: Op[Any], *, whole_script: bool = False) -> tuple[Arg, ...]:
-    """The command and its arguments. whole_script: EVAL with the text, after a NOSCRIPT."""
+def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
+    """RESP bytes. whole_script: EVAL with the text, after a NOSCRIPT. Raises Misuse for what cannot be sent."""
     script = op.script
     if script is None:
-        return op.args
-    if whole_script:
-        return ("EVAL", script.text, len(op.keys), *op.keys, *op.args)
-    return ("EVALSHA", script.sha1, len(op.keys), *op.keys, *op.args)
-
-
-def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
-    """RESP bytes. Raises Misuse when an argument cannot be sent."""
+        command = op.args
+    elif whole_script:
+        command = ("EVAL", script.text, len(op.keys), *op.keys, *op.args)
+    else:
+        command = ("EVALSHA", script.sha1, len(op.keys), *op.keys, *op.args)
     try:
-        return join(words(op, whole_script=whole_script))
+        return join(command)
     except (TypeError, UnicodeError, hiredis.HiredisError) as error:
-        raise Misuse(
-            "an argument is not text, bytes or a number", op=op.name, hint="pass str, bytes, int or float"
-        ) from error
+        hint = "pass str, bytes, int or float"
+        raise Misuse("an argument is not text, bytes or a number", op=op.name, hint=hint) from error
 
 
-def join(command: tuple[Any, ...]) -> bytes:
-    """One command's words as RESP bytes."""
-    packed: bytes = hiredis.pack_command(command)  # its stub says: a tuple of one element
-    return packed
+join: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
+"""One command's words as RESP bytes."""
 
 
 def one_slot(op: Op[Any]) -> None:

@@ -47,25 +47,25 @@ class Driver:
 
     async def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
-        if self._hook is not None:
-            return await self._observed(op, self._hook)
-        return await self._run(op)
-
-    async def _run(self, op: Op[T]) -> T:
         deadline = self._deadline(op)
-        future = self._topology.lane(op).submit(pack(op), deadline)
-        if future is None:
-            return self._decode(op, await self._insist(op, deadline))
-        return self._decode(op, await self._reply(op, future, deadline))
+        return await self._settle(op, self._topology.lane(op).submit(pack(op), deadline), deadline)
 
-    async def _reply(self, op: Op[Any], future: asyncio.Future[Any], deadline: float) -> Any:
+    async def _settle(self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float) -> T:
+        """The decoded answer of a call that was sent (future) or that found no open line (None)."""
         try:
-            reply = await future
-        except (NotSent, Lost, Late) as failure:
-            return await self._insist(op, deadline, failure)
-        if type(reply) is ReplyError:
-            return await self._insist(op, deadline, refusal(str(reply)))
-        return reply
+            try:
+                reply = await future if future is not None else await self._insist(op, deadline)
+            except (NotSent, Lost, Late) as failure:
+                reply = await self._insist(op, deadline, failure)
+            if type(reply) is ReplyError:
+                reply = await self._insist(op, deadline, refusal(str(reply)))
+            result = self._decode(op, reply)
+        except (Error, asyncio.CancelledError) as error:
+            self._tell(op, type(error).__name__, deadline)
+            raise
+        if self._hook is not None:
+            self._tell(op, "ok", deadline)
+        return result
 
     async def _insist(self, op: Op[Any], deadline: float, failure: Failure | None = None) -> Any:
         """The slow path: wait for the lane, repeat what may be repeated, until the deadline."""
@@ -111,19 +111,10 @@ class Driver:
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise bad_reply(op.name, error) from error
 
-    async def _observed(self, op: Op[T], hook: Hook) -> T:
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        outcome = "cancelled"
-        try:
-            result = await self._run(op)
-            outcome = "ok"
-            return result
-        except Error as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            hook(CallEvent(op.name, outcome, loop.time() - start))
+    def _tell(self, op: Op[Any], outcome: str, deadline: float) -> None:
+        """Report a finished call to the hook."""
+        if self._hook is not None:
+            self._hook(CallEvent(op.name, outcome, self._deadline(op) - deadline))
 
     # -- many operations
 
@@ -146,9 +137,7 @@ class Driver:
 
     async def _outcome(self, op: Op[Any], future: asyncio.Future[Any] | None, deadline: float) -> Any:
         try:
-            if future is None:
-                return await self._run(op)
-            return self._decode(op, await self._reply(op, future, deadline))
+            return await self._settle(op, future, deadline)
         except Error as error:
             return error
 
