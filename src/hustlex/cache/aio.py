@@ -21,14 +21,16 @@ class Flights:
 
     def find(self, entry: str) -> _TaskSeat | None:
         flight = self._flights.get(entry)
-        if flight is not None and flight.task is asyncio.current_task():
+        if flight is None:
+            return None
+        if flight.task is asyncio.current_task():
             raise Misuse(ITSELF)
-        return _TaskSeat(flight, leading=False) if flight is not None else None
+        return _TaskSeat(flight, leading=False)
 
     def board(self, entry: str, course: Course) -> _TaskSeat:
-        seat = self.find(entry)
-        if seat is not None:
-            return seat
+        there = self._flights.get(entry)
+        if there is not None:
+            return _TaskSeat(there, leading=False)
         flight = self._flights[entry] = _TaskFlight(self._flights, entry)
         flight.task = asyncio.get_running_loop().create_task(self._driver.follow(course(flight)))
         flight.task.add_done_callback(flight.end)

@@ -1,0 +1,374 @@
+"""Get-or-compute without a server, a clock or a thread: replies are fed by hand, one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hustlex.cache import flows
+from hustlex.cache.codec import Codec
+from hustlex.cache.flights import Compute, Course, Landed
+from hustlex.cache.ops import Busy, Found, Ours
+from hustlex.cache.plan import Dice, Plan
+from hustlex.cache.policy import Options, policy
+from hustlex.core.op import Batch, Call, Flow, Op, Sleep
+from hustlex.core.time import server_clock
+from hustlex.errors import ConfigurationError, Full, Misuse, Timeout, Unavailable
+
+ENTRY = "cache:n:1"
+
+
+class HandFlight:
+    """Records what the flow does to its flight, between the steps it sends."""
+
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    def advance(self) -> None:
+        self._log.append("advance")
+
+    def seal(self) -> None:
+        self._log.append("seal")
+
+
+class HandSeat:
+    leading = True
+
+    def __init__(self, course: Flow[Landed] | None = None) -> None:
+        self.course = course
+        self.left = False
+
+    def wait(self) -> Any:
+        raise AssertionError("the test answers instead")
+
+    def leave(self) -> None:
+        self.left = True
+
+
+class HandFlights:
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.there: HandSeat | None = None
+
+    def find(self, entry: str) -> HandSeat | None:
+        return self.there
+
+    def board(self, entry: str, course: Course) -> HandSeat:
+        return HandSeat(course(HandFlight(self.log)))
+
+    def detach(self, entry: str) -> None:
+        self.log.append(f"detach {entry}")
+
+    def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
+        self.log.append(f"keep every {every_s:g} s")
+        return compute
+
+    def gate(self, places: int) -> Callable[[Compute], Compute]:
+        def guarded(compute: Compute) -> Compute:
+            def behind() -> Any:
+                return compute()
+
+            return behind
+
+        return guarded
+
+
+class Hand:
+    """A cache of ints whose flows are driven by hand. now: what the monotonic clock says."""
+
+    def __init__(self, **options: Any) -> None:
+        known: Options = options  # type: ignore[assignment]
+        limits = policy(ttl=timedelta(minutes=1), **known)
+        self.now = 100.0
+        self.flights = HandFlights()
+        dice = Dice(token=lambda: "ab" * 8, draw=lambda: 0.5, monotonic=lambda: self.now)
+        codec: Codec[int] = Codec(int, limits)
+        self.plan = Plan("n", codec, limits, self.flights, prefix="", clock=server_clock, dice=dice)
+
+    @property
+    def log(self) -> list[str]:
+        return self.flights.log
+
+    def lead(self, compute: Compute = lambda: 1) -> Flow[Landed]:
+        return flows.lead(self.plan, ENTRY, compute, 60_000, HandFlight(self.log))
+
+    def stored(self, value: int) -> bytes:
+        codec = self.plan.codec
+        return codec.pack(codec.encode(value), 60_000, 1)
+
+
+def name(step: object) -> str:
+    return step.name if isinstance(step, Op) else type(step).__name__
+
+
+def end(flow: Flow[Any], answer: object) -> Any:
+    with pytest.raises(StopIteration) as stop:
+        flow.send(answer)
+    return stop.value.value
+
+
+def test_order_on_a_miss_is_claim_compute_seal_fill() -> None:
+    hand = Hand()
+    flow = hand.lead()
+    claim = next(flow)
+    assert isinstance(claim, Op)
+    assert claim.name == "cache.getl"
+    assert claim.keys == (ENTRY, "cl:{cache:n:1}")
+    assert claim.args == ("t:" + "ab" * 8, 10_000)
+    assert claim.timeout_ms == 50
+    compute = flow.send(Ours())
+    assert isinstance(compute, Call)
+    assert hand.log == ["advance", "advance", "keep every 3.33333 s"]
+    hand.now += 0.25
+    fill = flow.send(compute.function())
+    assert hand.log[-1] == "seal"
+    assert isinstance(fill, Op)
+    assert fill.name == "cache.fill"
+    token, now_ms, frame, px_ms = fill.args
+    assert (token, now_ms, px_ms) == ("t:" + "ab" * 8, 0, 57_000)  # 5 % jitter drawn
+    assert int.from_bytes(frame[18:22], "little") == 250  # type: ignore[index,arg-type]
+    assert end(flow, True) == Landed(1, b"1", proven=True)
+    assert hand.plan.counts.snapshot().fill == {"stored": 1}
+
+
+def test_a_refused_fill_is_not_proven() -> None:
+    hand = Hand()
+    flow = hand.lead()
+    next(flow)
+    flow.send(Ours())
+    assert name(flow.send(1)) == "cache.fill"
+    assert end(flow, False) == Landed(1, b"1", proven=False)
+    assert hand.plan.counts.snapshot().fill == {"refused": 1}
+
+
+@pytest.mark.parametrize("error", [Timeout("late"), Full("full", code="OOM")])
+def test_a_failed_fill_is_swallowed_and_the_lease_given_back(error: Exception) -> None:
+    hand = Hand()
+    flow = hand.lead()
+    next(flow)
+    flow.send(Ours())
+    assert name(flow.send(1)) == "cache.fill"
+    assert name(flow.throw(error)) == "cache.release"
+    assert end(flow, True) == Landed(1, b"1", proven=False)
+    assert hand.plan.counts.snapshot().failures == 1
+
+
+def test_a_value_found_while_claiming_ends_the_flight_unproven() -> None:
+    hand = Hand()
+    flow = hand.lead()
+    next(flow)
+    found = Found(hand.stored(7))
+    with pytest.raises(StopIteration) as stop:
+        flow.send(found)
+    assert stop.value.value == Landed(7, b"7", proven=False)
+    assert hand.log == ["advance"]
+
+
+def test_an_unusable_entry_is_taken_over_and_checked_again() -> None:
+    hand = Hand()
+    flow = hand.lead()
+    next(flow)
+    take = flow.send(Found(b"\x01not for us"))
+    assert isinstance(take, Batch)
+    assert take.ops[0].args[:1] == ("SET",)
+    release = flow.send([Ours(), hand.stored(7)])
+    assert name(release) == "cache.release"
+    assert end(flow, True) == Landed(7, b"7", proven=False)
+
+    flow = hand.lead()
+    next(flow)
+    flow.send(Found(b"\x01not for us"))
+    assert name(flow.send([Ours(), b"\x01not for us"])) == "Call"
+
+
+def test_waiting_polls_ever_more_slowly_then_computes_behind_the_bulkhead_without_storing() -> None:
+    hand = Hand(wait=timedelta(seconds=2))
+    flow = hand.lead()
+    next(flow)
+    pauses = []
+    step: object = flow.send(Busy("t", 9_000))
+    while isinstance(step, Sleep):
+        pauses.append(step.seconds)
+        hand.now += step.seconds
+        assert name(flow.send(None)) == "cache.getl"
+        step = flow.send(Busy("t", 9_000))
+    assert pauses[:3] == pytest.approx([0.010, 0.016, 0.0256])
+    assert max(pauses) == 0.25
+    assert 2.0 <= sum(pauses) < 2.3
+    assert hand.log[-2:] == ["advance", "seal"]
+    assert isinstance(step, Call)
+    assert "behind" in step.function.__qualname__
+    assert end(flow, 5) == Landed(5, b"5", proven=False)
+    assert hand.plan.counts.snapshot().wait["timeout"] == 1
+
+
+def test_a_poll_comes_when_the_lease_runs_out() -> None:
+    hand = Hand()
+    flow = hand.lead()
+    next(flow)
+    assert flow.send(Busy("t", 3)) == Sleep(0.004)
+
+
+@pytest.mark.parametrize("kind", ["h", "c"])
+def test_hold_and_cooldown_compute_at_once_without_storing(kind: str) -> None:
+    hand = Hand()
+    flow = hand.lead()
+    next(flow)
+    step = flow.send(Busy(kind, 9_000))
+    assert isinstance(step, Call)
+    assert "behind" in step.function.__qualname__
+    assert end(flow, 5) == Landed(5, b"5", proven=False)
+
+
+def test_a_lost_claim_computes_and_then_gives_back_what_it_may_hold() -> None:
+    hand = Hand()
+    flow = hand.lead()
+    next(flow)
+    assert name(flow.throw(Timeout("late"))) == "Call"
+    assert name(flow.send(5)) == "cache.release"
+    assert end(flow, False) == Landed(5, b"5", proven=False)
+
+    flow = hand.lead()
+    next(flow)
+    assert name(flow.throw(Unavailable("refused"))) == "Call"
+    assert end(flow, 5) == Landed(5, b"5", proven=False)
+
+
+@pytest.mark.parametrize("where", ["claim", "compute"])
+def test_whatever_ends_a_flight_early_gives_the_lease_back(where: str) -> None:
+    hand = Hand()
+    flow = hand.lead()
+    next(flow)
+    if where == "compute":
+        flow.send(Ours())
+    assert name(flow.throw(KeyboardInterrupt())) == "cache.release"
+    with pytest.raises(KeyboardInterrupt):
+        flow.send(True)
+
+
+def test_an_abandoned_flight_asks_for_nothing_more() -> None:
+    flow = Hand().lead()
+    next(flow)
+    flow.send(Ours())
+    flow.close()
+
+
+def test_a_result_of_another_type_is_an_error_for_all_and_not_stored() -> None:
+    hand = Hand()
+    flow = hand.lead()
+    next(flow)
+    flow.send(Ours())
+    assert name(flow.send("text")) == "cache.release"
+    with pytest.raises(Misuse, match="not of the cache's type"):
+        flow.send(True)
+
+
+def test_too_big_is_shared_when_the_release_proves_it_but_never_stored() -> None:
+    hand = Hand(max_value=32)
+    flow = hand.lead()
+    next(flow)
+    flow.send(Ours())
+    assert name(flow.send(123_456)) == "cache.release"
+    assert end(flow, True) == Landed(123_456, b"123456", proven=True)
+    assert hand.plan.counts.snapshot().fill == {"too_big": 1}
+
+
+# -- the caller's side
+
+
+def obtain(hand: Hand) -> Flow[Any]:
+    return flows.obtain(hand.plan, ENTRY, lambda: 1, 60_000)
+
+
+def test_a_hit_is_one_read() -> None:
+    hand = Hand()
+    flow = obtain(hand)
+    assert name(next(flow)) == "cache.get"
+    assert end(flow, hand.stored(3)) == 3
+    assert hand.plan.counts.snapshot().requests == {"fresh": 1}
+
+
+def test_a_failed_read_computes_once_behind_the_bulkhead() -> None:
+    hand = Hand()
+    flow = obtain(hand)
+    next(flow)
+    step = flow.throw(Unavailable("down"))
+    assert isinstance(step, Call)
+    assert "behind" in step.function.__qualname__
+    assert end(flow, 1) == 1
+    assert hand.plan.counts.snapshot().requests == {"bypass": 1}
+
+
+def test_errors_that_would_never_end_are_not_passed_over() -> None:
+    flow = obtain(Hand())
+    next(flow)
+    with pytest.raises(ConfigurationError):
+        flow.throw(ConfigurationError("bad URL"))
+
+
+def test_turned_away_passengers_start_over_and_in_the_end_compute_for_themselves() -> None:
+    hand = Hand()
+    hand.flights.there = seat = HandSeat()
+    seat.leading = False
+    flow = obtain(hand)
+    assert isinstance(next(flow), Call)
+    for _ in range(2):
+        assert isinstance(flow.send(None), Call)
+    step = flow.send(None)
+    assert isinstance(step, Call)
+    assert "behind" in step.function.__qualname__
+    assert end(flow, 9) == 9
+
+
+def test_passengers_get_an_object_of_their_own_and_always_leave() -> None:
+    hand = Hand()
+    hand.flights.there = seat = HandSeat()
+    seat.leading = False
+    flow = obtain(hand)
+    next(flow)
+    assert end(flow, Landed("the leader's object", b"4", proven=True)) == 4
+    assert seat.left
+
+    hand.flights.there = seat = HandSeat()
+    flow = obtain(hand)
+    next(flow)
+    with pytest.raises(KeyboardInterrupt):
+        flow.throw(KeyboardInterrupt())
+    assert seat.left
+
+
+def test_an_invalidation_detaches_before_and_after_and_raises_after_all_were_tried() -> None:
+    hand = Hand()
+    flow = flows.invalidate(hand.plan, [ENTRY, "cache:n:2"])
+    step = next(flow)
+    assert isinstance(step, Batch)
+    assert [op.args for op in step.ops] == [
+        ("UNLINK", ENTRY, "cl:{cache:n:1}"),
+        ("UNLINK", "cache:n:2", "cl:{cache:n:2}"),
+    ]
+    assert len(hand.log) == 2
+    with pytest.raises(Unavailable):
+        flow.send([Unavailable("down"), 1])
+    assert len(hand.log) == 4
+
+
+def test_jitter_only_shortens_and_none_lives_its_own_time() -> None:
+    """T-C14."""
+    hand = Hand(jitter=0.2, negative_ttl=timedelta(seconds=30))
+    for draw, expected in ((0.0, 60_000), (0.5, 54_000), (1.0, 48_000)):
+        plan = Plan(
+            "n",
+            hand.plan.codec,
+            hand.plan.policy,
+            hand.flights,
+            prefix="",
+            clock=server_clock,
+            dice=Dice(draw=lambda draw=draw: draw),
+        )  # type: ignore[misc]
+        assert plan.life_ms(b"1", 60_000) == expected
+        assert plan.life_ms(b"null", 60_000) == expected // 2
+        assert plan.life_ms(b"null", 10_000) == expected // 6
+        assert plan.life_ms(b"1", 1) == 1
