@@ -60,9 +60,9 @@ class Codes:
         """Recognises a repeated call by its nonce, together with the code it carried; "" without a nonce."""
         return self._keyed("otp-nonce", nonce, mac)[:16].hex() if nonce else ""
 
-    def grant_secret(self, bound_to: str, purpose: str, salt: str) -> str:
-        """A grant's secret, 22 characters. The same salt gives the same one: answered twice, kept never."""
-        return text_of(self._keyed("otp-grant", bound_to, purpose, salt)[:16])
+    def grant_secret(self, mac: str, salt: str) -> str:
+        """The secret of the grant that a right code earns, 22 characters. The same salt: the same one, kept nowhere."""
+        return text_of(self._keyed("otp-grant", mac, salt)[:16])
 
     def seal(self, phone: str, ref: str, nonce: bytes) -> str:
         """The phone, encrypted for the records of this ref alone. nonce: 12 random bytes, never twice."""

@@ -126,9 +126,8 @@ def verify(
     nonce: the caller's, or "". salt: random text, makes the grant when there is no nonce.
     """
     ref, purpose, policy = challenge.ref, challenge.purpose, room.policies[challenge.purpose]
-    bound_to, keys = _bound_to(policy, challenge), Keys(room.prefix, ref)
-    mac = room.codes.mac(bound_to, purpose, context, code)
-    grant = Grant(ref, room.codes.grant_secret(bound_to, purpose, nonce or salt))
+    keys, mac = Keys(room.prefix, ref), room.codes.mac(_bound_to(policy, challenge), purpose, context, code)
+    grant = Grant(ref, room.codes.grant_secret(mac, nonce or salt))
     hidden = policy.binding == "subject"
     return _VERIFY.op(
         (_record(keys, policy, challenge), keys.active(purpose), keys.fail, keys.lock, keys.grant(grant.secret)),

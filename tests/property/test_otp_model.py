@@ -1,0 +1,361 @@
+"""Random histories of one phone, played against the scripts and against a plain Python model at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from hustlex._sync.otp import Otp
+from hustlex.core.keyring import Keyring
+from hustlex.core.time import FixedClock
+from hustlex.otp import (
+    Cooldown,
+    DailyCap,
+    Delivery,
+    Gone,
+    Granted,
+    Issued,
+    Limits,
+    Locked,
+    Mismatch,
+    Policy,
+    Reason,
+    Resent,
+    SendsExhausted,
+    SubjectLocked,
+    Verified,
+    Wrong,
+)
+
+PHONE = "+2348031234567"
+DAY = 86_400_000
+MINUTE = 60_000
+COOLDOWNS = (60_000, 60_000, 120_000)
+LOCKS = (900_000, 3_600_000, DAY)
+PURPOSES = {
+    "login": Policy(attempts=3, active=2),
+    "transaction": Policy(attempts=2, sends=2, resend="new", lifetime=timedelta(minutes=2)),
+    "default": Policy(attempts=3, binding="subject"),
+}
+LIMITS = Limits(sends=9, wrong=4)
+
+
+@dataclass
+class Code:
+    """One challenge in the model. generation starts at 1; times are ms."""
+
+    purpose: str
+    challenge: str
+    ends: int
+    earliest: int
+    code: str
+    old: list[str] = field(default_factory=list)
+    state: str = "active"
+    generation: int = 1
+    attempts: int = 0
+    sends: int = 1
+    used_at: int = 0
+    nonce: str = ""
+    grant: str = ""
+
+    @property
+    def policy(self) -> Policy:
+        return PURPOSES[self.purpose]
+
+    def life(self) -> int:
+        return self.policy.lifetime // timedelta(milliseconds=1)
+
+
+@dataclass
+class Phone:
+    """What the specification says, without Redis."""
+
+    codes: list[Code] = field(default_factory=list)
+    fails: list[tuple[int, str, int]] = field(default_factory=list)  # when, challenge, generation
+    sends: list[tuple[int, str, int]] = field(default_factory=list)  # when, challenge, number
+    cool: tuple[int, str] = (0, "")
+    lock_until: int = 0
+    lock_level: int = 0
+    spent: set[str] = field(default_factory=set)
+
+    def refusal(self, now: int) -> SubjectLocked | None:
+        return SubjectLocked(ms(self.lock_until - now)) if self.lock_until > now else None
+
+    def day_full(self, now: int) -> DailyCap | None:
+        live = sorted(when for when, *_ in self.sends if when > now - DAY)
+        return DailyCap(ms(live[-LIMITS.sends] + DAY - now)) if len(live) >= LIMITS.sends else None
+
+    def note_send(self, code: Code, now: int) -> int:
+        pause = COOLDOWNS[min(code.sends, 3) - 1]
+        self.sends.append((now, code.challenge, code.sends))
+        self.cool = (max(now + pause, self.cool[0]), code.challenge)
+        code.earliest = now + pause
+        return pause
+
+    def make_room(self, purpose: str, now: int) -> None:
+        policy = PURPOSES[purpose]
+        most = 1 if policy.binding == "subject" else policy.active
+        live = [c for c in self.codes if c.purpose == purpose and c.state == "active" and c.ends > now]
+        for code in sorted(live, key=lambda c: c.ends)[: max(0, len(live) - most + 1)]:
+            code.state = "pushed out"
+
+    def count_wrong(self, code: Code, now: int) -> SubjectLocked | None:
+        self.fails = [fail for fail in self.fails if fail[0] > now - DAY] + [(now, code.challenge, code.generation)]
+        if len(self.fails) < LIMITS.wrong:
+            return None
+        if self.lock_until + DAY <= now:
+            self.lock_level = 0
+        self.lock_level = min(self.lock_level + 1, 3)
+        self.lock_until = now + LOCKS[self.lock_level - 1]
+        return SubjectLocked(ms(self.lock_until - now))
+
+
+def ms(count: int) -> timedelta:
+    return timedelta(milliseconds=count)
+
+
+def gone(reason: Reason) -> Gone:
+    return Gone(reason)
+
+
+class Histories(RuleBasedStateMachine):
+    """raw and driver come from the test below. No key vanishes here: the clock is ours, their ends the server's."""
+
+    raw: redis.Redis
+    driver: Any
+    codes = Bundle("codes")
+    grants = Bundle("grants")
+
+    @initialize()
+    def begin(self) -> None:
+        self.raw.flushall()
+        self.clock = FixedClock()
+        self.phone = Phone()
+        self.otp = Otp(self.driver, Keyring(b"x" * 32), clock=self.clock, policies=PURPOSES, limits=LIMITS)
+
+    @property
+    def now(self) -> int:
+        return self.clock.now_ms
+
+    @rule(by=st.sampled_from([1, 1_000, 59_999, 60_000, 100_000, 120_000, 180_001, 300_000, 900_000, 3_600_000, DAY]))
+    def wait(self, by: int) -> None:
+        self.clock.advance(ms(by))
+
+    def wait_until(self, patient: bool, when: int) -> None:
+        """Come back exactly when it is allowed."""
+        if patient and when > self.now:
+            self.clock.now_ms = when
+
+    @rule(target=codes, purpose=st.sampled_from(sorted(PURPOSES)), patient=st.sampled_from([True, True, False]))
+    def issue(self, purpose: str, patient: bool) -> Any:
+        self.wait_until(patient, max(self.phone.cool[0], self.phone.lock_until))
+        phone, now = self.phone, self.now
+        expected = self.expect_issue()
+        result = self.otp.issue("0803 123 4567", purpose)
+        if expected is not None:
+            assert result == expected
+            return multiple()
+        assert isinstance(result, Issued)
+        phone.make_room(purpose, now)
+        code = Code(purpose, result.challenge, 0, 0, "")
+        code.ends = now + code.life()
+        phone.note_send(code, now)
+        phone.codes.append(code)
+        code.code = self.delivered(code)
+        assert (result.expires_in, result.sends_left) == (code.policy.lifetime, code.policy.sends - 1)
+        return code
+
+    def expect_issue(self) -> Any:
+        """None: it is sent."""
+        phone, now = self.phone, self.now
+        if (refusal := phone.refusal(now)) is not None:
+            return refusal
+        return Cooldown(ms(phone.cool[0] - now)) if phone.cool[0] > now else phone.day_full(now)
+
+    def expect_resend(self, code: Code) -> Any:
+        """None: it is sent."""
+        phone, now = self.phone, self.now
+        if (refusal := phone.refusal(now)) is not None:
+            return refusal
+        if not self.current(code) or code.state != "active" or code.ends <= now:
+            return gone(Reason.UNKNOWN)
+        if code.sends >= code.policy.sends:
+            return SendsExhausted(ms(code.ends - now))
+        return Cooldown(ms(code.earliest - now)) if code.earliest > now else phone.day_full(now)
+
+    def delivered(self, code: Code) -> str:
+        delivery = self.otp.open(code.challenge)
+        assert isinstance(delivery, Delivery)
+        assert (delivery.phone, delivery.expires_in) == (PHONE, ms(code.ends - self.now))
+        return delivery.code
+
+    def current(self, code: Code) -> bool:
+        """Under subject binding only the newest challenge is there at all."""
+        if code.policy.binding == "challenge":
+            return True
+        return [c for c in self.phone.codes if c.purpose == code.purpose][-1] is code
+
+    @rule(code=codes, patient=st.sampled_from([True, True, False]))
+    def resend(self, code: Code, patient: bool) -> None:
+        self.wait_until(patient, code.earliest)
+        phone, now = self.phone, self.now
+        expected = self.expect_resend(code)
+        result = self.otp.resend(code.challenge)
+        if expected is not None:
+            assert result == expected
+            return
+        assert isinstance(result, Resent)
+        renewed = code.policy.resend == "new" or code.ends - now < 120_000
+        if renewed:
+            code.generation, code.attempts, code.ends = code.generation + 1, 0, now + code.life()
+            code.old.append(code.code)
+        code.sends += 1
+        pause = phone.note_send(code, now)
+        assert (result.new_code, result.expires_in) == (renewed, ms(code.ends - now))
+        assert (result.resend_in, result.sends_left) == (ms(pause), code.policy.sends - code.sends)
+        if code.ends - now >= 20_000:
+            sent = self.delivered(code)
+            assert (sent == code.code) is not renewed
+            code.code = sent
+
+    @rule(
+        target=grants,
+        code=codes,
+        right=st.booleans(),
+        nonce=st.sampled_from(["", "", "n", "m"]),
+        by_phone=st.booleans(),
+    )
+    def verify(self, code: Code, right: bool, nonce: str, by_phone: bool) -> Any:
+        guess = code.code if right else str((int(code.code) + 1) % 10**6).zfill(6)
+        if by_phone and code.policy.binding == "subject":
+            code = [c for c in self.phone.codes if c.purpose == code.purpose][-1]
+            result: Any = self.otp.verify_phone("+2348031234567", guess, code.purpose, nonce=nonce)
+        else:
+            result = self.otp.verify(code.challenge, guess, nonce=nonce)
+        expected = self.expect_verify(code, guess, nonce)
+        if isinstance(expected, str):
+            assert isinstance(result, Verified)
+            assert result.replayed is (expected == "replayed")
+            if expected == "replayed":
+                assert result.grant == code.grant
+            code.grant = result.grant
+            return code
+        assert result == expected
+        return multiple()
+
+    @rule(code=codes, times=st.integers(1, 4))
+    def guess(self, code: Code, times: int) -> None:
+        for _ in range(times):
+            self.verify(code, False, "", False)
+
+    @rule(code=codes)
+    def verify_with_an_old_code(self, code: Code) -> None:
+        for old in code.old[:1]:
+            assert self.otp.verify(code.challenge, old) == self.expect_verify(code, old, "")
+
+    def expect_verify(self, code: Code, guess: str, nonce: str) -> Any:
+        phone, now = self.phone, self.now
+        if (refusal := phone.refusal(now)) is not None:
+            return refusal
+        if not self.current(code):
+            return gone(Reason.UNKNOWN)
+        if code.state == "used":
+            again = nonce and nonce == code.nonce and guess == code.code and now - code.used_at < MINUTE
+            return "replayed" if again else gone(Reason.USED)
+        if code.ends <= now:
+            return gone(Reason.EXPIRED)
+        if code.state != "active":
+            return Locked() if code.state == "locked" else gone(Reason.UNKNOWN)
+        if guess == code.code:
+            code.state, code.used_at, code.nonce = "used", now, nonce
+            mine = (code.challenge, code.generation)
+            phone.fails = [fail for fail in phone.fails if fail[1:] != mine]
+            return "verified"
+        code.attempts += 1
+        left = code.policy.attempts - code.attempts
+        if left == 0:
+            code.state = "locked"
+        locked = phone.count_wrong(code, now)
+        if locked is not None:
+            return locked
+        return Wrong(None if code.policy.binding == "subject" else left) if left else Locked()
+
+    @rule(code=grants, other=st.sampled_from(["", "", *sorted(PURPOSES)]))
+    def spend(self, code: Code, other: str) -> None:
+        purpose = other or code.purpose
+        result = self.otp.consume_grant(code.grant, purpose)
+        if code.grant in self.phone.spent:
+            assert result == gone(Reason.USED)
+        elif self.now >= code.used_at + 600_000:
+            assert result == gone(Reason.EXPIRED)
+        elif purpose != code.purpose:
+            assert result == Mismatch()
+        else:
+            assert isinstance(result, Granted)
+            assert result.phone == PHONE
+            self.phone.spent.add(code.grant)
+
+    @rule(code=codes, unsent=st.booleans(), rarely=st.integers(0, 5))
+    def cancel(self, code: Code, unsent: bool, rarely: int) -> None:
+        if rarely:
+            return
+        here = self.current(code) and code.state in ("active", "pushed out")
+        void = self.current(code) and code.state == "void"
+        assert self.otp.cancel(code.challenge, unsent=unsent) is bool(here or void)
+        if not here:
+            return
+        code.state = "void"
+        if unsent:
+            last = (code.challenge, code.sends)
+            self.phone.sends = [send for send in self.phone.sends if send[1:] != last]
+            if self.phone.cool[1] == code.challenge:
+                self.phone.cool = (0, "")
+
+    @rule(code=codes)
+    def open(self, code: Code) -> None:
+        result = self.otp.open(code.challenge)
+        if not self.current(code):
+            assert result == gone(Reason.UNKNOWN)
+        elif code.state == "used":
+            assert result == gone(Reason.USED)
+        elif code.ends - self.now < 20_000:
+            assert result == gone(Reason.EXPIRED)
+        elif code.state != "active":
+            assert result == gone(Reason.UNKNOWN)
+        else:
+            assert isinstance(result, Delivery)
+            assert result.code == code.code
+
+    @invariant()
+    def every_key_ends(self) -> None:
+        for key in self.raw.scan_iter():
+            assert self.raw.pttl(key) > 0, key
+
+
+@pytest.mark.timeout(120)
+def test_scripts_and_model_agree(raw: redis.Redis, blocking_driver: Any) -> None:
+    machine = type("Histories", (Histories,), {"raw": raw, "driver": blocking_driver})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=150,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
