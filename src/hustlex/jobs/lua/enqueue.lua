@@ -1,22 +1,21 @@
 -- jobs.enqueue: put new tasks into one queue, each with an answer of its own.
--- EFFECT idempotent      the token's answers are kept for 10 to 20 s: a repeat gets them and changes nothing,
+-- EFFECT idempotent      the token's answers are kept for 10 s: a repeat gets them and changes nothing,
 --                        even when the tasks are finished and gone by then
 -- KEYS pending    list   asynq:{<queue>}:pending
 -- KEYS scheduled  zset   asynq:{<queue>}:scheduled
 -- KEYS groups     set    asynq:{<queue>}:groups
--- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:x:sent:<n>  and each task's lock
+-- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:x:sent:<token>  and each task's lock
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV prefix     text   asynq:{<queue>}:
 -- ARGV token      text   names this call
 -- ARGV items...   six per task: id, message, due ("" now, "+<ms>" later, "<ms>" at), lock key, lock ttl in s, group
 -- REPLY {1, answers}     per task: 1 pending, 2 scheduled, 3 aggregating, 0 id taken, or the id that holds the lock
 -- @include clock
+-- @include recall
 local now = clock(now_ms)
-local bucket = math.floor(now / 10000)
-local sent = string.format('%sx:sent:%.0f', prefix, bucket)
-local answered = redis.call('HGET', sent, token)
-  or redis.call('HGET', string.format('%sx:sent:%.0f', prefix, bucket - 1), token)
-if answered then return cmsgpack.unpack(answered) end
+local receipt = prefix .. 'x:sent:' .. token
+local answered = recall(receipt, (#ARGV - 3) / 6)
+if answered then return answered end
 
 local function due_at(due)
   if due == '' then return now end
@@ -51,10 +50,11 @@ local function place(id, msg, due, lock, ttl_s, group)
   return 1
 end
 
-local reply = {1}
+local reply, usual = {1}, true
 for n = 4, #ARGV, 6 do
-  reply[#reply + 1] = place(ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4], ARGV[n + 5])
+  local answer = place(ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4], ARGV[n + 5])
+  reply[#reply + 1] = answer
+  usual = usual and answer == 1
 end
-redis.call('HSET', sent, token, cmsgpack.pack(reply))
-redis.call('EXPIRE', sent, 30)
+if not usual then redis.call('SET', receipt, cmsgpack.pack(reply), 'EX', 10) end
 return reply

@@ -1,0 +1,91 @@
+"""What a user's type checker sees of the jobs room. Checked by mypy (tests/typing/test_typing.py), never run.
+
+A ``type: ignore`` here is an assertion: mypy must complain at that place, or the file fails.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import assert_never, assert_type
+
+from hustlex.app import HustleX
+from hustlex.jobs import (
+    Duplicate,
+    Enqueued,
+    IdTaken,
+    Inspector,
+    Job,
+    QueueInfo,
+    Server,
+    State,
+    Task,
+    TaskInfo,
+    Tasks,
+    current_job,
+)
+from hustlex.sync import HustleX as BlockingHustleX
+
+tasks = Tasks(queue="low", max_retry=3)
+
+
+@tasks.task("gig:escrow_release", queue="critical", max_retry=5, timeout=timedelta(seconds=30))
+async def release(gig_id: int, note: str = "") -> bool:
+    assert_type(current_job().retried, int)
+    return await current_job().result.write({"gig": gig_id})
+
+
+@tasks.task("report", unique_for=timedelta(hours=1))
+def report(day: str) -> int:
+    return len(day)
+
+
+assert_type(report("x"), int)
+assert_type(release.job(1, note="x"), Job)
+assert_type(release.job(gig_id=1).with_options(process_in=timedelta(hours=1)), Job)
+
+release.job("1")  # type: ignore[arg-type]
+release.job()  # type: ignore[call-arg]
+release.job(1, nobody=2)  # type: ignore[call-arg]
+report(day=1)  # type: ignore[arg-type]
+release.job(1).with_options(queues="typo")  # type: ignore[call-arg]
+tasks.task("t", timeout=30)  # type: ignore[arg-type]
+tasks.cron("weekly", "0 9 * * 1", release.job(1), timezone="Africa/Lagos")
+tasks.cron("weekly", "0 9 * * 1", release)  # type: ignore[arg-type]
+
+
+def show(task: Task[[str], int]) -> None: ...
+
+
+show(report)
+show(release)  # type: ignore[arg-type]
+
+
+async def produce(hx: HustleX) -> str:
+    assert_type(await release(1), bool)
+    outcome = await hx.jobs.enqueue(release.job(1), process_in=timedelta(minutes=5), headers={"a": "b"})
+    assert_type(outcome, Enqueued | Duplicate | IdTaken)
+    assert_type(await hx.jobs.enqueue_many([release.job(n) for n in range(3)]), list[Enqueued | Duplicate | IdTaken])
+    await hx.jobs.enqueue("raw", {"any": "payload"})
+    await hx.jobs.enqueue(release.job(1), max_retries=1)  # type: ignore[call-arg]
+    await hx.jobs.enqueue(release.job(1), timeout=30)  # type: ignore[arg-type]
+    if isinstance(outcome, Enqueued):
+        return outcome.id
+    if isinstance(outcome, Duplicate):
+        return outcome.of
+    if isinstance(outcome, IdTaken):
+        return outcome.id
+    assert_never(outcome)
+
+
+async def inspect(hx: HustleX) -> None:
+    assert_type(hx.jobs.inspector, Inspector)
+    assert_type(await hx.jobs.inspector.queue("low"), QueueInfo)
+    assert_type(await hx.jobs.inspector.tasks("low", State.RETRY, page=2), list[TaskInfo])
+    assert_type(await hx.jobs.inspector.servers(), list[Server])
+    assert_type(await hx.jobs.inspector.run_all("low", State.RETRY), int)
+    await hx.jobs.inspector.tasks("low", "retry")  # type: ignore[arg-type]
+
+
+def blocking(hx: BlockingHustleX) -> None:
+    assert_type(hx.jobs.enqueue(report.job("x")), Enqueued | Duplicate | IdTaken)
+    assert_type(hx.jobs.inspector.queues(), list[str])

@@ -1,0 +1,150 @@
+"""The stories of several steps, told without a server: replies are fed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hustlex.core.op import Batch, Flow, Op
+from hustlex.errors import Full, Timeout
+from hustlex.jobs import Enqueued, Job, PartlyEnqueued, State, flows
+from hustlex.jobs.context import CURRENT, CurrentJob, current_job
+from hustlex.jobs.known import KnownQueues
+from hustlex.jobs.options import Draft, draft
+from hustlex.jobs.wire import TaskMessage
+
+
+class Time:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def drafts(count: int, queue: str = "q") -> list[Draft]:
+    return [draft(Job("t"), {"queue": queue}, f"{queue}{n}") for n in range(count)]
+
+
+def play(flow: Flow[Any], answer: Callable[[Op[Any]], Any]) -> tuple[Any, list[list[Op[Any]]]]:
+    """Follow a flow; answer each operation; also what was sent, step by step."""
+    sent: list[list[Op[Any]]] = []
+    try:
+        step = flow.send(None)
+        while True:
+            ops = list(step.ops) if isinstance(step, Batch) else [step]
+            sent.append(ops)
+            answers = [answer(op) for op in ops]
+            step = flow.send(answers if isinstance(step, Batch) else answers[0])
+    except StopIteration as stop:
+        return stop.value, sent
+
+
+def accept(op: Op[Any]) -> Any:
+    if op.name == "jobs.register":
+        return None
+    return op.decode([1] + [1] * ((len(op.args) - 3) // 6))
+
+
+def names(sent: list[list[Op[Any]]]) -> list[list[str]]:
+    return [[op.name for op in step] for step in sent]
+
+
+def test_a_queue_is_registered_at_first_and_again_after_a_minute() -> None:
+    time = Time()
+    known = KnownQueues(time)
+    first = play(flows.enqueue(drafts(1)[0], "token", 0, known), accept)
+    again = play(flows.enqueue(drafts(1)[0], "token", 0, known), accept)
+    time.now += 60
+    later = play(flows.enqueue(drafts(1)[0], "token", 0, known), accept)
+    assert first[0] == again[0] == Enqueued("q0", "q", State.PENDING)
+    assert [names(sent) for _, sent in (first, again, later)] == [
+        [["jobs.register", "jobs.enqueue"]],
+        [["jobs.enqueue"]],
+        [["jobs.register", "jobs.enqueue"]],
+    ]
+
+
+def test_a_failed_registration_is_repeated_and_does_not_hide_the_outcome() -> None:
+    known = KnownQueues()
+
+    def refuse(op: Op[Any]) -> Any:
+        return Full("no room", code="OOM") if op.name == "jobs.register" else accept(op)
+
+    outcome, _ = play(flows.enqueue(drafts(1)[0], "token", 0, known), refuse)
+    assert isinstance(outcome, Enqueued) and known.missing("q")
+
+
+def test_a_failed_enqueue_is_raised_also_beside_a_registration() -> None:
+    flow = flows.enqueue(drafts(1)[0], "token", 0, KnownQueues())
+    with pytest.raises(Timeout):
+        play(flow, lambda op: Timeout("late"))
+
+
+def test_many_are_split_by_queue_and_into_chunks_and_answered_in_order() -> None:
+    mixed = [task for pair in zip(drafts(501, "a"), drafts(501, "b"), strict=True) for task in pair]
+    outcomes, sent = play(flows.enqueue_many(mixed, "token", 0, KnownQueues()), accept)
+    assert [outcome.id for outcome in outcomes] == [task.id for task in mixed]
+    calls = [op for op in sent[0] if op.name == "jobs.enqueue"]
+    assert [(op.keys[0], (len(op.args) - 3) // 6) for op in calls] == [
+        ("asynq:{a}:pending", 500),
+        ("asynq:{a}:pending", 1),
+        ("asynq:{b}:pending", 500),
+        ("asynq:{b}:pending", 1),
+    ]
+    assert len({op.args[2] for op in calls}) == 4  # each call has a token of its own
+
+
+def test_a_great_many_go_in_bounded_steps() -> None:
+    outcomes, sent = play(flows.enqueue_many(drafts(9_000), "token", 0, KnownQueues()), accept)
+    assert len(outcomes) == 9_000
+    assert [sum(op.name == "jobs.enqueue" for op in step) for step in sent] == [16, 2]
+    assert len({op.args[2] for step in sent for op in step if op.name == "jobs.enqueue"}) == 18
+
+
+def test_nothing_is_sent_for_no_tasks() -> None:
+    assert play(flows.enqueue_many([], "token", 0, KnownQueues()), accept) == ([], [])
+
+
+def test_a_partial_failure_tells_each_outcome() -> None:
+    def answer(op: Op[Any]) -> Any:
+        return Timeout("late") if op.keys[:1] == ("asynq:{b}:pending",) else accept(op)
+
+    flow = flows.enqueue_many(drafts(2, "a") + drafts(1, "b"), "token", 0, KnownQueues())
+    with pytest.raises(PartlyEnqueued) as failure:
+        play(flow, answer)
+    assert [type(result) for result in failure.value.results] == [Enqueued, Enqueued, Timeout]
+    assert failure.value.maybe_executed
+
+
+def test_a_complete_failure_is_raised_as_it_is() -> None:
+    def refuse(op: Op[Any]) -> Any:
+        return Full("no room", code="OOM")
+
+    with pytest.raises(Full):
+        play(flows.enqueue_many(drafts(2), "token", 0, KnownQueues()), refuse)
+
+
+async def test_a_handler_sees_its_job() -> None:
+    written: list[bytes] = []
+
+    async def send(data: bytes) -> bool:
+        written.append(data)
+        return True
+
+    message = TaskMessage("t", b"secret", "i", "q", 5, 2, headers={"a": "b"})
+    token = CURRENT.set(CurrentJob(message, 1_767_225_600_000, "state", send))
+    try:
+        job = current_job()
+        seen = (job.type, job.payload, job.id, job.queue, job.max_retry, job.retried, job.headers, job.state)
+        assert seen == ("t", b"secret", "i", "q", 5, 2, {"a": "b"}, "state")
+        assert job.deadline.isoformat() == "2026-01-01T00:00:00+00:00"
+        assert await job.result.write({"a": 1}) and await job.result.write(b"\xff")
+        assert written == [b'{"a":1}', b"\xff"] and "secret" not in repr(job)
+        with pytest.raises(ValueError):
+            await job.result.write(object())
+    finally:
+        CURRENT.reset(token)
+    with pytest.raises(ValueError):
+        current_job()

@@ -1,0 +1,204 @@
+"""Asynq's rules for options: defaults, limits, roundings, which one wins."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from hustlex.errors import Misuse
+from hustlex.jobs.options import Draft, Job, Options, as_job, draft, merge, option_texts
+from hustlex.jobs.types import PayloadError
+from hustlex.jobs.wire import TaskMessage, decode_task
+
+ID = "11111111-2222-3333-4444-555555555555"
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+LAGOS = timezone(timedelta(hours=1))
+
+
+def drafted(**options: Any) -> Draft:
+    return draft(Job("t", b"{}"), Options(**options), ID)
+
+
+def message(**options: Any) -> TaskMessage:
+    return decode_task(drafted(**options).message)
+
+
+def test_the_defaults_are_those_of_asynq() -> None:
+    assert message() == TaskMessage("t", b"{}", ID, "default", 25, timeout=1800)
+    assert drafted() == Draft(ID, "default", drafted().message, "", "", 0, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "stored"),
+    [
+        ({"max_retry": 3}, "retry", 3),
+        ({"max_retry": 0}, "retry", 0),
+        ({"max_retry": -4}, "retry", 0),
+        ({"max_retry": 2**31 - 1}, "retry", 2**31 - 1),
+        ({"queue": " Low "}, "queue", " Low "),
+        ({"queue": "a{b} \u00e9"}, "queue", "a{b} \u00e9"),
+        ({"queue": "a\ud800"}, "queue", "a?"),
+        ({"task_id": "order-7"}, "id", "order-7"),
+        ({"timeout": timedelta(seconds=30)}, "timeout", 30),
+        ({"timeout": timedelta(seconds=90.9)}, "timeout", 90),
+        ({"timeout": timedelta(0)}, "timeout", 1800),
+        ({"deadline": datetime(2027, 1, 15, 8, 0, 0, 999_999, tzinfo=UTC)}, "deadline", 1_800_000_000),
+        ({"deadline": datetime(2027, 1, 15, 9, tzinfo=LAGOS)}, "deadline", 1_800_000_000),
+        ({"deadline": datetime(2027, 1, 15, 8, tzinfo=UTC)}, "timeout", 0),
+        ({"deadline": datetime(1970, 1, 1, tzinfo=UTC)}, "timeout", 1800),
+        ({"deadline": datetime(1, 1, 1, tzinfo=UTC)}, "deadline", 0),
+        ({"deadline": datetime(1, 1, 1, tzinfo=UTC)}, "timeout", 1800),
+        ({"retention": timedelta(0)}, "retention", 0),
+        ({"retention": timedelta(hours=1, milliseconds=900)}, "retention", 3600),
+        ({"group": "g"}, "group_key", "g"),
+        ({"headers": {"trace": "abc", "empty": ""}}, "headers", {"trace": "abc", "empty": ""}),
+        (
+            {"unique_for": timedelta(seconds=90.5)},
+            "unique_key",
+            "asynq:{default}:unique:t:99914b932bd37a50b983c5e7c90ae93b",
+        ),
+    ],
+)
+def test_an_option_is_stored_as_go_stores_it(options: dict[str, Any], field: str, stored: Any) -> None:
+    assert getattr(message(**options), field) == stored
+
+
+def test_timeout_and_deadline_together_keep_both() -> None:
+    both = message(timeout=MINUTE, deadline=datetime(2027, 1, 15, 8, tzinfo=UTC))
+    assert (both.timeout, both.deadline) == (60, 1_800_000_000)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"queue": ""},
+        {"queue": " \t"},
+        {"task_id": ""},
+        {"task_id": "  "},
+        {"max_retry": 2**31},
+        {"timeout": timedelta(milliseconds=500)},
+        {"timeout": -SECOND},
+        {"retention": timedelta(milliseconds=900)},
+        {"unique_for": timedelta(milliseconds=999)},
+        {"unique_for": timedelta(0)},
+        {"deadline": datetime(2027, 1, 1)},  # noqa: DTZ001
+        {"process_at": datetime(2027, 1, 1)},  # noqa: DTZ001
+        {"process_in": SECOND, "process_at": datetime(2027, 1, 1, tzinfo=UTC)},
+        {"group": " "},
+        {"group": "g", "process_in": SECOND},
+        {"queues": "typo"},
+    ],
+)
+def test_what_can_never_work_is_refused_before_anything_is_sent(options: dict[str, Any]) -> None:
+    with pytest.raises(Misuse):
+        drafted(**options)
+
+
+def test_a_blank_type_is_refused() -> None:
+    with pytest.raises(Misuse):
+        draft(Job(" "), {}, ID)
+
+
+@pytest.mark.parametrize(
+    ("options", "due"),
+    [
+        ({}, ""),
+        ({"process_in": timedelta(0)}, ""),
+        ({"process_in": -HOUR}, ""),
+        ({"process_in": timedelta(seconds=90)}, "+90000"),
+        ({"process_in": timedelta(microseconds=1)}, "+1"),
+        ({"process_at": datetime(2027, 1, 15, 8, tzinfo=UTC)}, "1800000000000"),
+        ({"process_at": datetime(2027, 1, 15, 8, 0, 0, 1, tzinfo=UTC)}, "1800000000001"),
+        ({"process_at": datetime(1960, 1, 1, tzinfo=UTC)}, "1"),
+    ],
+)
+def test_a_start_is_never_rounded_down(options: dict[str, Any], due: str) -> None:
+    assert drafted(**options).due == due
+
+
+def test_the_lock_follows_queue_type_and_payload_only() -> None:
+    same = [drafted(unique_for=MINUTE).lock, drafted(unique_for=HOUR, task_id="x", headers={"a": "b"}).lock]
+    assert len(set(same)) == 1
+    others = {drafted(unique_for=MINUTE, queue="low").lock, draft(Job("t"), {"unique_for": MINUTE}, ID).lock}
+    assert len(others | set(same)) == 3
+    assert draft(Job("t"), {"unique_for": MINUTE}, ID).lock == "asynq:{default}:unique:t:"
+
+
+def test_text_with_a_lone_surrogate_locks_the_key_that_the_message_names() -> None:
+    made = draft(Job("t\ud800", b"x"), {"unique_for": MINUTE, "queue": "q\udcff"}, ID)
+    assert made.lock == decode_task(made.message).unique_key
+    assert made.queue == decode_task(made.message).queue == "q?"
+
+
+def test_options_of_the_call_win_and_headers_merge() -> None:
+    job = Job("t", b"{}", {"queue": "low", "max_retry": 1, "headers": {"a": "1", "b": "1"}})
+    sent = decode_task(draft(job, {"queue": "high", "headers": {"b": "2", "c": "2"}}, ID).message)
+    assert (sent.queue, sent.retry, sent.headers) == ("high", 1, {"a": "1", "b": "2", "c": "2"})
+    assert job.options["queue"] == "low"
+
+
+def test_the_later_start_replaces_the_earlier() -> None:
+    at = datetime(2027, 1, 15, 8, tzinfo=UTC)
+    assert merge({"process_at": at}, {"process_in": HOUR}) == {"process_in": HOUR}
+    assert merge({"process_in": HOUR}, {"process_at": at}) == {"process_at": at}
+    assert Job("t").with_options(process_in=HOUR).with_options(process_at=at).options == {"process_at": at}
+
+
+@pytest.mark.parametrize(
+    ("payload", "sent"),
+    [
+        (None, None),
+        (b"", b""),
+        (b"\xff", b"\xff"),
+        ({"a": 1, "b": [None]}, b'{"a":1,"b":[null]}'),
+        ("x\ny", b'"x\\ny"'),
+    ],
+)
+def test_a_payload_is_bytes_or_becomes_one_line_of_json(payload: Any, sent: bytes | None) -> None:
+    assert as_job("t", payload) == Job("t", sent)
+
+
+@pytest.mark.parametrize("payload", [object(), {"a": object()}, "\ud800"])
+def test_a_payload_that_json_cannot_carry_is_refused(payload: Any) -> None:
+    with pytest.raises(PayloadError):
+        as_job("t", payload)
+
+
+def test_a_job_brings_its_own_payload() -> None:
+    job = Job("t", b"x")
+    assert as_job(job) is job
+    with pytest.raises(Misuse):
+        as_job(job, b"y")
+
+
+def test_no_repr_shows_a_payload() -> None:
+    job = Job("t", b"secret", {"headers": {"h": "secret"}})
+    sent = draft(job, {}, ID)
+    assert "secret" not in f"{job!r} {sent!r} {decode_task(sent.message)!r}"
+
+
+def test_options_are_shown_in_the_words_of_asynqs_tools() -> None:
+    shown = option_texts(
+        Options(
+            queue='e"\u00e9',
+            max_retry=-1,
+            timeout=timedelta(seconds=90),
+            unique_for=timedelta(hours=24),
+            process_in=timedelta(seconds=90.5),
+            retention=HOUR,
+            deadline=datetime(2026, 3, 4, 15, 6, 7, tzinfo=UTC),
+            headers={"k": "<v>"},
+        )
+    )
+    assert shown == (
+        'Queue("e\\"\u00e9")',
+        "MaxRetry(0)",
+        "Timeout(1m30s)",
+        "Unique(24h0m0s)",
+        "ProcessIn(1m30.5s)",
+        "Retention(1h0m0s)",
+        "Deadline(Wed Mar  4 15:06:07 UTC 2026)",
+        'Header(["k","\\u003cv\\u003e"])',
+    )
