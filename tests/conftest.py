@@ -19,11 +19,18 @@ from tests.support.blocking import Blocking
 from tests.support.proxy import Proxy
 
 SECRET = b"a test secret of thirty-two bytes or more"
+_KEPT = ("HUSTLEX_TEST_SERVER", "HUSTLEX_SERVER_BINARY")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     chosen = os.environ.get("HUSTLEX_TEST_SERVER", "valkey9")
     parser.addoption("--server", choices=sorted(servers.KINDS), default=chosen, help="the real server to run on")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The desk's own settings must not decide what a test sees."""
+    for name in [name for name in os.environ if name.startswith("HUSTLEX_") and name not in _KEPT]:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")
