@@ -167,12 +167,14 @@ def test_version_of_the_binary_under_test(binary: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
-def test_dies_with_the_program_that_started_it(binary: Path) -> None:
+def test_dies_with_the_program_that_started_it(binary: Path, tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from hustlex.drivers.embedded import EmbeddedServer;"
-        "print(EmbeddedServer(binary=Path(sys.argv[1])).start().pid, flush=True); time.sleep(30)"
+        "print(EmbeddedServer(Path(sys.argv[2]), binary=Path(sys.argv[1])).start().pid, flush=True); time.sleep(30)"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(binary)], stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(binary), str(tmp_path)], stdout=subprocess.PIPE
+    ) as parent:
         server = psutil.Process(int(parent.stdout.readline()))
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
