@@ -15,11 +15,11 @@ class GigsSettings(BaseSettings):
 
     database_url: str = Field(default="", description="SQLAlchemy URL; empty: an SQLite file in the data directory.")
     data: Path = Field(
-        default=Path(".hustlex"), validation_alias="HUSTLEX_DATA", description="Database file and outbox."
+        default=Path(".hustlex"), validation_alias="HUSTLEX_DATA", description="Where files go."
     )
     sms_gateway: str = Field(default="", description="POST messages here; empty: the console sender.")
     welcome_kobo: int = Field(
-        default=5_000_000, ge=0, description="A new wallet starts with this much, so there is money."
+        default=5_000_000, ge=0, description="What a new wallet holds."
     )
 
     @property

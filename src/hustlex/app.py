@@ -14,7 +14,7 @@ from hustlex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hustlex.cache.api import Caches
-    from hustlex.events.api import Events
+    from hustlex.events.subscription import Events
     from hustlex.jobs.api import Jobs
     from hustlex.otp.api import Otp
     from hustlex.ratelimit.api import RateLimit
@@ -98,7 +98,7 @@ class HustleX:
     @cached_property
     def events(self) -> Events:
         """Live events over pub/sub."""
-        from hustlex.events.api import Events
+        from hustlex.events.subscription import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
 
