@@ -17,7 +17,7 @@ from typing import Any
 
 from hustlex.drivers.embedded import EmbeddedServer
 
-QUICK = bool(os.environ.get("QUICK"))
+QUICK = os.environ.get("QUICK", "") not in ("", "0")
 CALLERS = 64
 _ARM_SECONDS = 60
 
@@ -50,8 +50,13 @@ def serving() -> Iterator[EmbeddedServer]:
 
 def run_arm(module: str, *arguments: str) -> dict[str, float]:
     """Run ``python -m bench.arm module arguments`` and read the JSON object that it prints."""
-    done = subprocess.run([sys.executable, "-m", "bench.arm", module, *arguments], capture_output=True, text=True,
-                          timeout=_ARM_SECONDS, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.arm", module, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_ARM_SECONDS,
+        check=False,
+    )
     if done.returncode:
         raise SystemExit(f"bench arm {module} failed:\n{done.stderr[-2_000:]}")
     result: dict[str, float] = json.loads(done.stdout)
@@ -60,7 +65,7 @@ def run_arm(module: str, *arguments: str) -> dict[str, float]:
 
 def turned(arms: list[str], number: int) -> list[str]:
     """The arms of a round: another one goes first each time, so that none always profits from a quiet moment."""
-    return arms[number % len(arms):] + arms[: number % len(arms)]
+    return arms[number % len(arms) :] + arms[: number % len(arms)]
 
 
 async def per_second(callers: int, jobs: Sequence[int], call: Callable[[int], Awaitable[Any]]) -> float:
@@ -108,8 +113,11 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     print(f"\n{title}")
     for row in (head, ["-" * width for width in widths], *rows):
-        print("  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:],
-                                                                                         strict=True))]).rstrip())
+        print(
+            "  ".join(
+                [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+            ).rstrip()
+        )
 
 
 def print_summary(summary: dict[str, float]) -> None:

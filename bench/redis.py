@@ -10,8 +10,12 @@ _ARMS = {
     "redis-py, asyncio": ("bench.peers.redis_py", "asyncio"),
     "redis-py, uvloop": ("bench.peers.redis_py", "uvloop"),
 }
-_FIGURES = (("1 caller /s", "get1", 0), ("CPU us", "get1_cpu", 1), ("64 callers /s", "get64", 0),
-            ("CPU us", "get64_cpu", 1))
+_FIGURES = (
+    ("1 caller /s", "get1", 0),
+    ("CPU us", "get1_cpu", 1),
+    ("64 callers /s", "get64", 0),
+    ("CPU us", "get64_cpu", 1),
+)
 
 
 def main() -> None:
@@ -34,16 +38,21 @@ def _fill(url: str) -> None:
 
 
 def _report(figures: Figures) -> None:
-    print_table(f"GET of 100 bytes, one process ({versions('redis', 'hiredis', 'uvloop')}): median (min-max)",
-                ["", *(head for head, _, _ in _FIGURES)],
-                [[arm, *(figures.cell(arm, name, digits) for _, name, digits in _FIGURES)] for arm in _ARMS])
+    print_table(
+        f"GET of 100 bytes, one process ({versions('redis', 'hiredis', 'uvloop')}): median (min-max)",
+        ["", *(head for head, _, _ in _FIGURES)],
+        [[arm, *(figures.cell(arm, name, digits) for _, name, digits in _FIGURES)] for arm in _ARMS],
+    )
     ours, *theirs = _ARMS
     summary: dict[str, float] = {}
     for name in ("get1", "get64"):
-        summary |= {f"{name}_vs_redis_py": figures.median(ours, name) / figures.best(theirs, name),
-                    f"{name}_per_s": figures.median(ours, name), f"{name}_cpu_us": figures.median(ours, f"{name}_cpu"),
-                    f"{name}_redis_py_asyncio_per_s": figures.median("redis-py, asyncio", name),
-                    f"{name}_redis_py_uvloop_per_s": figures.median("redis-py, uvloop", name)}
+        summary |= {
+            f"{name}_vs_redis_py": figures.median(ours, name) / figures.best(theirs, name),
+            f"{name}_per_s": figures.median(ours, name),
+            f"{name}_cpu_us": figures.median(ours, f"{name}_cpu"),
+            f"{name}_redis_py_asyncio_per_s": figures.median("redis-py, asyncio", name),
+            f"{name}_redis_py_uvloop_per_s": figures.median("redis-py, uvloop", name),
+        }
     print_summary(summary)
 
 

@@ -66,5 +66,3 @@ def _app(url: str) -> tuple[Repid, Any]:
     server = RedisServer(url, batch_size=_BATCH)
     app.servers.register_server("redis", server, is_default=True)
     return app, server
-
-

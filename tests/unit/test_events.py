@@ -76,8 +76,26 @@ def orders(driver: HandDriver) -> Any:
     return Events(driver, prefix="app:").channel("orders:{order_id}", Paid | Shipped)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("text", ["", "orders", "orders:", ":x", "o:x", "a b:x", "orders:{", "orders:{}", "orders:{a",
-                                  "orders:a b", "orders:\n", "orders:{1a}", "orders:x\n", "x" * 33 + ":y", "orders:é"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "orders",
+        "orders:",
+        ":x",
+        "o:x",
+        "a b:x",
+        "orders:{",
+        "orders:{}",
+        "orders:{a",
+        "orders:a b",
+        "orders:\n",
+        "orders:{1a}",
+        "orders:x\n",
+        "x" * 33 + ":y",
+        "orders:é",
+    ],
+)
 def test_a_malformed_name_is_refused(text: str) -> None:
     with pytest.raises(Misuse):
         Template(text)
@@ -91,15 +109,27 @@ def test_values_fill_the_name() -> None:
     assert template.key(name) == f"app:ev:chat:7/{member}#x"
 
 
-@pytest.mark.parametrize("values", [{}, {"room": 1}, {"room": 1, "member": 2, "other": 3}, {"room": "", "member": 1},
-                                    {"room": "x" * 250, "member": 1}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"room": 1},
+        {"room": 1, "member": 2, "other": 3},
+        {"room": "", "member": 1},
+        {"room": "x" * 250, "member": 1},
+    ],
+)
 def test_wrong_values_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(Misuse):
         Template("chat:{room}/{member}").name(values)
 
 
-@given(st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8),
-       st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8))
+@given(
+    st.text(min_size=1, max_size=8),
+    st.text(min_size=1, max_size=8),
+    st.text(min_size=1, max_size=8),
+    st.text(min_size=1, max_size=8),
+)
 def test_different_values_never_share_a_channel(a: str, b: str, c: str, d: str) -> None:
     template = Template("pair:{left}:{right}#{left}")
     one, two = template.name({"left": a, "right": b}), template.name({"left": c, "right": d})
@@ -114,7 +144,8 @@ def test_values_cannot_place_a_separator() -> None:
 def test_an_event_survives_the_wire() -> None:
     codec: Codec[Any] = Codec(Paid | Shipped, 100)  # type: ignore[arg-type]
     assert codec.decode("orders:1", wire(codec.encode(Paid(5)), 1_767_225_600_000)) == Message(
-        Paid(5), "orders:1", 1_767_225_600_000)
+        Paid(5), "orders:1", 1_767_225_600_000
+    )
 
 
 def test_a_newer_type_arrives_as_unknown() -> None:

@@ -65,14 +65,28 @@ hostile = st.text(st.sampled_from("\r\n:\0 a\u2028\x85\x0b\ufeff🚚") | st.char
 def test_any_text_comes_through_whole_and_as_one_event(data: str, event: str) -> None:
     wanted = event.replace("\r\n", " ").replace("\r", " ").replace("\n", " ") or "message"
     assert parse(frame("before") + frame(data, event) + frame("after")) == [
-        ("message", "before"), (wanted, normal(data)), ("message", "after")]
+        ("message", "before"),
+        (wanted, normal(data)),
+        ("message", "after"),
+    ]
 
 
-@pytest.mark.parametrize(("data", "lines"), [
-    ("", b"data: \n\n"), ("a", b"data: a\n\n"), ("a\nb", b"data: a\ndata: b\n\n"), ("a\rb", b"data: a\ndata: b\n\n"),
-    ("a\r\nb", b"data: a\ndata: b\n\n"), ("a\n\rb", b"data: a\ndata: \ndata: b\n\n"), ("a\n", b"data: a\ndata: \n\n"),
-    (":a", b"data: :a\n\n"), (" a", b"data:  a\n\n"), ("🚚", "data: 🚚\n\n".encode()), ("\ud800", b"data: ?\n\n"),
-])
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        ("", b"data: \n\n"),
+        ("a", b"data: a\n\n"),
+        ("a\nb", b"data: a\ndata: b\n\n"),
+        ("a\rb", b"data: a\ndata: b\n\n"),
+        ("a\r\nb", b"data: a\ndata: b\n\n"),
+        ("a\n\rb", b"data: a\ndata: \ndata: b\n\n"),
+        ("a\n", b"data: a\ndata: \n\n"),
+        (":a", b"data: :a\n\n"),
+        (" a", b"data:  a\n\n"),
+        ("🚚", "data: 🚚\n\n".encode()),
+        ("\ud800", b"data: ?\n\n"),
+    ],
+)
 def test_framing_by_hand(data: str, lines: bytes) -> None:
     assert frame(data) == lines
 
@@ -81,13 +95,16 @@ def test_a_mebibyte_is_one_event() -> None:
     assert parse(frame("x" * 1024 * 1024, "big")) == [("big", "x" * 1024 * 1024)]
 
 
-@pytest.mark.parametrize(("item", "event"), [
-    (Message(Paid(5, "a\r\nb"), "c", 1), ("paid", '{"type":"paid","amount":5,"note":"a\\r\\nb"}')),
-    (Message(Plain(5), "c", 1), ("message", '{"amount":5}')),
-    (Message({"a": 1}, "c", 1), ("message", '{"a":1}')),
-    (Message(Unknown(b"\xffsecret"), "c", 1), ("unknown", "null")),
-    (Gap("dropped", 3), ("gap", '{"reason":"dropped","recovered":false,"position":null}')),
-])
+@pytest.mark.parametrize(
+    ("item", "event"),
+    [
+        (Message(Paid(5, "a\r\nb"), "c", 1), ("paid", '{"type":"paid","amount":5,"note":"a\\r\\nb"}')),
+        (Message(Plain(5), "c", 1), ("message", '{"amount":5}')),
+        (Message({"a": 1}, "c", 1), ("message", '{"a":1}')),
+        (Message(Unknown(b"\xffsecret"), "c", 1), ("unknown", "null")),
+        (Gap("dropped", 3), ("gap", '{"reason":"dropped","recovered":false,"position":null}')),
+    ],
+)
 def test_items_become_events(item: Message[Any] | Gap, event: tuple[str, str]) -> None:
     assert parse(render(item)) == [event]
 
@@ -179,8 +196,11 @@ async def test_the_head_and_the_first_bytes_come_at_once(source: Source, client:
     stream = await streaming(source, client)
     await client.until(lambda: client.body)
     assert client.start["status"] == 200
-    assert dict(client.start["headers"]) == {b"content-type": b"text/event-stream; charset=utf-8",
-                                             b"cache-control": b"no-store", b"x-accel-buffering": b"no"}
+    assert dict(client.start["headers"]) == {
+        b"content-type": b"text/event-stream; charset=utf-8",
+        b"cache-control": b"no-store",
+        b"x-accel-buffering": b"no",
+    }
     retry, comment = client.body.split(b"\n", 1)
     assert 2_000 <= int(retry.removeprefix(b"retry: ")) <= 4_000
     assert comment == b":\n\n"
@@ -349,7 +369,7 @@ async def test_a_published_event_arrives_at_the_browser(driver: Driver) -> None:
         assert await orders.publish(Paid(5), order_id=42) == 1
         received = await reader.readuntil(b"}\n\n")
         assert b"event: paid\n" in received
-        assert json.loads(received[received.index(b"data: ") + 6:]) == {"type": "paid", "amount": 5, "note": ""}
+        assert json.loads(received[received.index(b"data: ") + 6 :]) == {"type": "paid", "amount": 5, "note": ""}
         writer.close()
 
 

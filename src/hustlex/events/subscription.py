@@ -37,8 +37,9 @@ class Subscription(Generic[T]):
         await self._hub.join(self._name, self._mailbox)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._mailbox:
             await self._hub.leave(self._name, self._mailbox)
             self._mailbox.close(None)

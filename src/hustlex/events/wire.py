@@ -22,8 +22,10 @@ class Codec(Generic[T]):
 
     def __init__(self, event_type: type[T], max_payload: int) -> None:
         if not 1 <= max_payload <= _HARD_LIMIT:
-            raise Misuse(f"max_payload must be 1 to {_HARD_LIMIT} bytes, not {max_payload}",
-                         hint="one huge message disconnects every subscriber of the server")
+            raise Misuse(
+                f"max_payload must be 1 to {_HARD_LIMIT} bytes, not {max_payload}",
+                hint="one huge message disconnects every subscriber of the server",
+            )
         self._decoder = msgspec.json.Decoder(event_type)
         self._max_payload = max_payload
 
@@ -42,7 +44,7 @@ class Codec(Generic[T]):
         head = _HEAD.match(wire)
         if not head:
             return Message(Unknown(wire), channel, 0)
-        payload = wire[head.end():]
+        payload = wire[head.end() :]
         try:
             return Message(self._decoder.decode(payload), channel, int(head[1]))
         except (msgspec.MsgspecError, ValueError, RecursionError):

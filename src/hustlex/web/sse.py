@@ -35,9 +35,15 @@ _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control":
 _COMMENT = b":\n\n"
 
 
-async def sse_response(request: Request, subscription: AbstractAsyncContextManager[AsyncIterator[Item]], *,
-                       authorize: Authorize | None, heartbeat: timedelta = HEARTBEAT, lifetime: timedelta = LIFETIME,
-                       write_timeout: timedelta = WRITE_TIMEOUT) -> Response:
+async def sse_response(
+    request: Request,
+    subscription: AbstractAsyncContextManager[AsyncIterator[Item]],
+    *,
+    authorize: Authorize | None,
+    heartbeat: timedelta = HEARTBEAT,
+    lifetime: timedelta = LIFETIME,
+    write_timeout: timedelta = WRITE_TIMEOUT,
+) -> Response:
     """Answer with a stream: ``return await sse_response(request, orders.subscribe(order_id=42), authorize=None)``.
 
     subscription: entered when the answer starts, left when it ends, however it ends. When it cannot be entered, its
@@ -50,16 +56,24 @@ async def sse_response(request: Request, subscription: AbstractAsyncContextManag
     """
     if authorize is not None and not await authorize(request):
         return Response(status_code=204)
-    return EventStream(subscription, positive_ms("heartbeat", heartbeat) / 1000,
-                       positive_ms("lifetime", lifetime) / 1000 * random.uniform(0.8, 1.2),
-                       positive_ms("write_timeout", write_timeout) / 1000)
+    return EventStream(
+        subscription,
+        positive_ms("heartbeat", heartbeat) / 1000,
+        positive_ms("lifetime", lifetime) / 1000 * random.uniform(0.8, 1.2),
+        positive_ms("write_timeout", write_timeout) / 1000,
+    )
 
 
 class EventStream(Response):
     """The answer that ``sse_response`` builds. Times in seconds."""
 
-    def __init__(self, subscription: AbstractAsyncContextManager[AsyncIterator[Item]], heartbeat: float,
-                 lifetime: float, write_timeout: float) -> None:
+    def __init__(
+        self,
+        subscription: AbstractAsyncContextManager[AsyncIterator[Item]],
+        heartbeat: float,
+        lifetime: float,
+        write_timeout: float,
+    ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._subscription = subscription
