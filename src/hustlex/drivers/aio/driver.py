@@ -22,6 +22,9 @@ from hustlex.errors import Error, Refused
 
 T = TypeVar("T")
 
+_CHUNK = 4_096
+"""Operations of one ``run_many`` in flight at once: well under the bound, so that other callers find room."""
+
 
 class Driver:
     """Opens lazily at the first call. One per process and event loop; share it between all tasks.
@@ -119,8 +122,15 @@ class Driver:
     # -- many operations
 
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        """All in one write; answers in order, a failed one as its Error."""
+        """All in one write (of up to 4,096 each); answers in order, a failed one as its Error."""
         packed = [pack(op) for op in ops]
+        answers: list[T | Error] = []
+        for start in range(0, len(ops), _CHUNK):
+            end = start + _CHUNK
+            answers += await self._chunk(ops[start:end], packed[start:end])
+        return answers
+
+    async def _chunk(self, ops: Sequence[Op[T]], packed: Sequence[bytes]) -> list[T | Error]:
         sent: list[tuple[Op[T], asyncio.Future[Any] | None, float]] = []
         for op, command in zip(ops, packed, strict=True):
             deadline = self._deadline(op)
