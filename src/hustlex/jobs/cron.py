@@ -134,13 +134,15 @@ class Fields(msgspec.Struct, frozen=True):
         return matches and bool(self.months >> day.month & 1)
 
     def _day_after(self, local: datetime) -> datetime:
-        """A quarter at or shortly before the start of the next local day (or month, when this one does not match)."""
+        """The start of the next local day, or of the next month when this one does not match.
+
+        A midnight that a clock change skips becomes the moment of the change.
+        """
         if self.months >> local.month & 1:
             midnight = local.replace(hour=0, minute=0) + timedelta(days=1)
         else:
             midnight = (local.replace(day=1, hour=0, minute=0) + timedelta(days=32)).replace(day=1)
-        early = midnight.astimezone(UTC) - timedelta(hours=3)
-        return early.replace(minute=early.minute // 15 * 15)
+        return midnight.astimezone(UTC)
 
     def _within(self, block: datetime, local: datetime, start: datetime) -> datetime | None:
         for minute in range(15):
