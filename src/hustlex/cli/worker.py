@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -34,7 +35,7 @@ def worker(
         tasks,
         queues=settings.queues,
         concurrency=settings.concurrency,
-        shutdown_timeout=settings.shutdown_timeout_s,
+        shutdown_timeout=timedelta(seconds=settings.shutdown_timeout_s),
     )
     run_until_signal(engine.run, engine.stop, driver)
 

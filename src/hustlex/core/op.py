@@ -107,7 +107,7 @@ def do(op: Op[T]) -> Generator[Step, Any, T]:
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What arrives on a subscription. With gap=True: the link broke, or the queue overflowed; messages may be missing."""
+    """What arrives on a subscription. gap=True: the link broke or the queue overflowed; messages may be missing."""
 
     channel: str
     data: bytes

@@ -130,12 +130,12 @@ class Driver:
             answers += await self._chunk(ops[start:end], packed[start:end])
         return answers
 
-    async def _chunk(self, ops: Sequence[Op[T]], packed: Sequence[bytes]) -> list[T | Error]:
-        sent: list[tuple[Op[T], asyncio.Future[Any] | None, float]] = []
+    async def _chunk(self, ops: Sequence[Op[Any]], packed: Sequence[bytes]) -> list[Any]:
+        sent: list[tuple[Op[Any], asyncio.Future[Any] | None, float]] = []
         for op, command in zip(ops, packed, strict=True):
             deadline = self._deadline(op)
             sent.append((op, self._topology.lane(op).submit(command, deadline), deadline))
-        answers: list[T | Error] = []
+        answers: list[Any] = []
         try:
             for op, future, deadline in sent:
                 answers.append(await self._outcome(op, future, deadline))

@@ -1,0 +1,105 @@
+"""``hustlex up examples.gigs`` in a process of its own, in a directory of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_PATIENCE_SECONDS = 40.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Up:
+    """Started on entry, stopped with Ctrl-C on exit. Lines holds what it printed."""
+
+    def __init__(self, data: Path, *extra: str) -> None:
+        self.data = data
+        self.port = free_port()
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._extra = extra
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "hustlex.cli.main", "up", "examples.gigs"]
+        self._process = subprocess.Popen(
+            [*command, "--port", str(self.port), "--data", str(self.data), *self._extra],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "HUSTLEX_SHUTDOWN_TIMEOUT_S": "2"},
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._news:
+                self.lines.append(line.rstrip())
+                self._news.notify_all()
+
+    def wait_for_line(self, pattern: str, *, after: int = 0) -> str:
+        """The first line from number ``after`` on that matches."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        with self._news:
+            while True:
+                for line in self.lines[after:]:
+                    if re.search(pattern, line):
+                        return line
+                if not self._news.wait(end - time.monotonic()):
+                    raise AssertionError(f"no line matches {pattern!r}:\n" + "\n".join(self.lines))
+
+    def child(self, name: str) -> int:
+        """The process id of a child, as it announced itself."""
+        command = f"hustlex.cli.main {name} "
+        for status in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = status.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                parent = int((status.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except (OSError, IndexError):
+                continue
+            if command in words and parent == self._process.pid:
+                return int(status.parent.name)
+        raise AssertionError(f"no child {name}")
+
+    def kill(self, name: str) -> None:
+        """kill -9 a child, and wait until another one has been started in its place."""
+        seen = len(self.lines)
+        os.kill(self.child(name), signal.SIGKILL)
+        self.wait_for_line(rf"^{name} +\| ended", after=seen)
+
+    def stop(self) -> int:
+        """Ctrl-C; the exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        return self._process.wait(_PATIENCE_SECONDS)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def ledger(self) -> dict[str, int]:
+        """Every movement of money, by key."""
+        with sqlite3.connect(self.data / "gigs.db") as connection:
+            return dict(connection.execute("select key, amount_kobo from ledger"))

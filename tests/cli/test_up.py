@@ -1,0 +1,116 @@
+"""The whole backend, as a newcomer runs it: up, the tour, deaths, and the next start."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from examples.gigs import tour
+from tests.cli.backend import Up, free_port
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hustlex.cli.main", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=30, env={**os.environ, **environment}, check=False
+    )
+
+
+def signed_in(up: Up) -> tour.Person:
+    person = tour.Person(up.url, up.data / "outbox.jsonl")
+    challenge = person.request_code()
+    person.sign_in(challenge, person.read_code())
+    return person
+
+
+def test_the_tour_holds_and_ctrl_c_stops_cleanly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Up(tmp_path / "data") as up:
+        up.wait_for_line("^ready$")
+        tour.walk(up.url, up.data / "outbox.jsonl")
+        assert up.stop() == 0
+    assert "blacklisted token refused: 401" in capsys.readouterr().out
+    assert up.lines[-1].startswith("stopped")
+    assert not any("Traceback" in line for line in up.lines)
+
+
+def test_deaths_lose_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    """Kill worker, API and scheduler while gigs are being paid: each worker's money moves exactly once."""
+    with Up(tmp_path / "data") as up:
+        up.wait_for_line("^ready$")
+        owner, worker = signed_in(up), signed_in(up)
+        gigs = []
+        for number in range(20):
+            new = {"title": f"Gig number {number}", "category": "repairs", "price_kobo": 1000}
+            gigs.append(owner.call("POST", "/gigs", expect=201, json=new).json()["id"])
+            worker.call("POST", f"/gigs/{gigs[-1]}/take", expect=200)
+        before = worker.profile()["balance_kobo"]
+        with ThreadPoolExecutor(4) as pool:
+            done = [pool.submit(owner.call, "POST", f"/gigs/{gig}/complete", expect=202) for gig in gigs]
+            up.kill("worker")
+            [each.result() for each in done]
+        up.kill("scheduler")
+        tour.wait_for(lambda: len([key for key in up.ledger() if key.endswith(":release")]) == 20)
+        up.kill("api")
+        tour.wait_for(lambda: answers(owner))
+        assert tour.wait_for(lambda: tour.balance(worker, before + 20 * 1000)) == before + 20_000
+        assert up.stop() == 0
+    with Up(tmp_path / "data") as again:
+        again.wait_for_line("^ready$")
+        owner.client.base_url = again.url
+        assert owner.profile()["phone"] == owner.phone
+        assert len([key for key in again.ledger() if key.endswith(":release")]) == 20
+
+
+def answers(person: tour.Person) -> bool:
+    try:
+        return person.client.get("/users/me").status_code == 200
+    except tour.httpx.TransportError:
+        return False
+
+
+def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for option in ("--port", "--redis-port"):
+            arguments = ["--port", str(free_port()), "--data", str(tmp_path / "data"), option, port]
+            ended = run("up", "examples.gigs", *arguments)
+            assert ended.returncode == 2, ended.stderr
+            assert "port" in ended.stderr
+            assert len(ended.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "words"),
+    [
+        (["worker", "no.such.module"], {}, 2, "cannot import no.such.module"),
+        (["worker", "tests.cli.broken"], {}, 2, "cannot import tests.cli.broken: ZeroDivisionError"),
+        (["worker", "hustlex.errors"], {}, 2, "has no 'tasks'"),
+        (["up", "no.such.module"], {}, 2, "cannot import no.such.module"),
+        (["worker", "examples.gigs", "--url", "redis://127.0.0.1:1/0"], {}, 3, "cannot reach the server"),
+        (["scheduler", "examples.gigs", "--url", "redis://127.0.0.1:1/0"], {}, 3, "cannot reach the server"),
+        (["worker", "examples.gigs", "--url", "http://127.0.0.1"], {}, 2, "use redis://"),
+        (["worker", "examples.gigs", "--url", "redis://127.0.0.1:x/0"], {}, 2, "port"),
+        (["worker", "examples.gigs"], {"HUSTLEX_CONCURRENCY": "none"}, 2, "HUSTLEX_CONCURRENCY"),
+        (["up", "examples.gigs"], {"HUSTLEX_SERVER_BINARY": "/no/such/binary"}, 2, "/no/such/binary"),
+        (["up", "examples.gigs"], {"HUSTLEX_ENV": "production"}, 2, "production"),
+    ],
+)
+def test_what_cannot_work_is_one_clear_sentence(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], code: int, words: str
+) -> None:
+    if arguments[0] == "up":
+        arguments = [*arguments, "--port", str(free_port()), "--data", str(tmp_path / "data")]
+    ended = run(*arguments, **environment)
+    assert ended.returncode == code, ended.stderr
+    assert words in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
