@@ -95,8 +95,8 @@ def start(call: Awaitable[Any]) -> asyncio.Future[Any]:
 
 
 async def test_entries_have_the_seeds_names_and_lives(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
-    users = hx.cache("user", User, ttl=QUARTER)
-    gigs = hx.cache("gigs", list[str], ttl=timedelta(minutes=5))
+    users = hx.cache("user", User, ttl=QUARTER, timeout=PATIENT)
+    gigs = hx.cache("gigs", list[str], ttl=timedelta(minutes=5), timeout=PATIENT)
     await users.set(42, User(42, "Ada"))
     await gigs.set(("category", "design"), ["logo"])
     assert sorted(raw.keys()) == [b"cache:gigs:category:design", b"cache:user:42"]
@@ -110,7 +110,7 @@ async def test_entries_have_the_seeds_names_and_lives(hx: Any, raw: redis.Redis,
 
 async def test_production_frames_carry_the_servers_clock(url: str, raw: redis.Redis) -> None:
     async with HustleX(url) as front:
-        users = front.cache("user", int, ttl=QUARTER)
+        users = front.cache("user", int, ttl=QUARTER, timeout=PATIENT)
         await users.set(1, 1)
         await users.get_or_compute(2, Origin().load)
         found = await users.lookup(1)
@@ -123,7 +123,7 @@ async def test_production_frames_carry_the_servers_clock(url: str, raw: redis.Re
 
 
 async def test_set_get_delete(hx: Any, raw: redis.Redis) -> None:
-    users = hx.cache("user", User, ttl=QUARTER)
+    users = hx.cache("user", User, ttl=QUARTER, timeout=PATIENT)
     assert await users.get(1) is None
     assert await users.get(1, default=MISSING) is MISSING
     assert await users.lookup(1) == Miss()
@@ -141,7 +141,7 @@ async def test_set_get_delete(hx: Any, raw: redis.Redis) -> None:
 
 
 async def test_entries_end_by_the_clock(hx: Any, clock: FixedClock) -> None:
-    users = hx.cache("user", User, ttl=QUARTER, jitter=0)
+    users = hx.cache("user", User, ttl=QUARTER, jitter=0, timeout=PATIENT)
     origin = Origin(User(1, "Ada"))
     await users.get_or_compute(1, origin.load)
     clock.advance(timedelta(minutes=14, seconds=59))
@@ -157,7 +157,7 @@ async def test_entries_end_by_the_clock(hx: Any, clock: FixedClock) -> None:
 
 async def test_none_is_cached_for_its_own_time(hx: Any, raw: redis.Redis) -> None:
     """T-C27."""
-    users = hx.cache("user", User, ttl=QUARTER, negative_ttl=timedelta(seconds=30))
+    users = hx.cache("user", User, ttl=QUARTER, negative_ttl=timedelta(seconds=30), timeout=PATIENT)
     origin = Origin(None)
     for _ in range(5):
         assert await users.get_or_compute(1, origin.load) is None
@@ -171,8 +171,8 @@ async def test_none_is_cached_for_its_own_time(hx: Any, raw: redis.Redis) -> Non
 
 async def test_a_changed_type_is_a_miss_and_is_replaced(hx: Any, raw: redis.Redis) -> None:
     """T-C20."""
-    await hx.cache("user", User, ttl=QUARTER).set(1, User(1, "Ada"))
-    after = hx.cache("user", dict[str, int], ttl=QUARTER)
+    await hx.cache("user", User, ttl=QUARTER, timeout=PATIENT).set(1, User(1, "Ada"))
+    after = hx.cache("user", dict[str, int], ttl=QUARTER, timeout=PATIENT)
     assert await after.get(1, default=MISSING) is MISSING
     assert after.stats().reject == {"fingerprint": 1}
     origin = Origin({"id": 1})
@@ -183,7 +183,7 @@ async def test_a_changed_type_is_a_miss_and_is_replaced(hx: Any, raw: redis.Redi
 
 
 async def test_garbage_is_a_miss(hx: Any, raw: redis.Redis) -> None:
-    users = hx.cache("user", User, ttl=QUARTER)
+    users = hx.cache("user", User, ttl=QUARTER, timeout=PATIENT)
     for garbage in (b"", b"\x01", b"\x01" * 40, b'{"id":1,"name":"Ada"}', b"\xff" * 30):
         raw.set("cache:user:1", garbage, px=60_000)
         assert await users.lookup(1) == Miss()
@@ -198,7 +198,7 @@ async def test_garbage_is_a_miss(hx: Any, raw: redis.Redis) -> None:
 
 
 async def test_plain_entries_are_bare_json_both_ways(hx: Any, raw: redis.Redis) -> None:
-    users = hx.cache("user", User, ttl=QUARTER, format="plain")
+    users = hx.cache("user", User, ttl=QUARTER, format="plain", timeout=PATIENT)
     await users.set(1, User(1, "Ada"))
     assert raw.get("cache:user:1") == b'{"id":1,"name":"Ada"}'
     raw.set("cache:user:2", '{"id": 2, "name": "Bo", "more": true}', ex=60)
@@ -210,12 +210,12 @@ async def test_plain_entries_are_bare_json_both_ways(hx: Any, raw: redis.Redis) 
     assert await users.get_or_compute(3, origin.load) is None
     assert raw.get("cache:user:3") == b"null"
     assert await users.get(3, default=MISSING) is None
-    assert await hx.cache("user", User, ttl=QUARTER).get(1, default=MISSING) is MISSING
+    assert await hx.cache("user", User, ttl=QUARTER, timeout=PATIENT).get(1, default=MISSING) is MISSING
 
 
 async def test_large_values_are_compressed_and_too_large_ones_served_but_not_stored(hx: Any, raw: redis.Redis) -> None:
     """T-C32."""
-    texts = hx.cache("text", str, ttl=QUARTER)
+    texts = hx.cache("text", str, ttl=QUARTER, timeout=PATIENT)
     words = " ".join(f"gig {n * 7919 % 10_000}" for n in range(2000))
     await texts.set("words", words)
     assert raw.strlen("cache:text:words") < 0.6 * len(words)
@@ -372,7 +372,7 @@ async def test_somebody_elses_computation_is_waited_for(hx: Any, raw: redis.Redi
     raw.set("cl:{cache:user:1}", "t:another", px=60_000)
     call = start(users.get_or_compute(1, origin.load))
     await until(lambda: users.stats().wait.get("polled", 0) > 2)
-    stored = hx.cache("user", int, ttl=QUARTER)
+    stored = hx.cache("user", int, ttl=QUARTER, timeout=PATIENT)
     await stored.set(1, 9)
     assert await call == 9
     assert origin.calls == 0
@@ -460,11 +460,11 @@ async def test_decorated_functions(hx: Any, raw: redis.Redis) -> None:
     with pytest.raises(TypeError):
         await load()
     with pytest.raises(Misuse):
-        await hx.cache("users", User, ttl=QUARTER).get(load.key(1))
+        await hx.cache("users", User, ttl=QUARTER, timeout=PATIENT).get(load.key(1))
 
 
 async def test_templates_are_checked_while_decorating(hx: Any) -> None:
-    users = hx.cache("user", User, ttl=QUARTER)
+    users = hx.cache("user", User, ttl=QUARTER, timeout=PATIENT)
     with pytest.raises(Misuse, match="no parameter"):
 
         @users.cached("user:{id}")
@@ -474,7 +474,7 @@ async def test_templates_are_checked_while_decorating(hx: Any) -> None:
 async def test_methods_leave_self_out_of_the_key(driver: Any, raw: redis.Redis) -> None:
     from hustlex.cache import Caches
 
-    users = Caches(driver, prefix="app.")("user", User, ttl=QUARTER)
+    users = Caches(driver, prefix="app.")("user", User, ttl=QUARTER, timeout=PATIENT)
 
     class Repository:
         def __init__(self, name: str) -> None:

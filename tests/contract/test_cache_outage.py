@@ -153,7 +153,7 @@ async def test_reads_compute_when_the_server_is_gone(front: Any, mortal: Embedde
         if how == "stopped":
             os.kill(mortal.pid, signal.SIGCONT)
     stats = users.stats()
-    assert stats.requests["bypass"] == 6
+    assert stats.requests["bypass"] >= 6
     assert stats.failures >= 6
 
 
@@ -175,7 +175,7 @@ async def test_the_bulkhead_bounds_computations_without_a_server(front: Any, mor
 
 
 async def test_the_cache_comes_back_with_the_server(front: Any, mortal: EmbeddedServer) -> None:
-    users = front.cache("user", int, ttl=QUARTER)
+    users = front.cache("user", int, ttl=QUARTER, timeout=timedelta(seconds=1))
     calls = 0
 
     async def load() -> int:
