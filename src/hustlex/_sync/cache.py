@@ -20,6 +20,7 @@ from hustlex.core.time import Clock, server_clock
 
 V = TypeVar("V")
 D = TypeVar("D")
+K = TypeVar("K", bound=Key)
 R = TypeVar("R")
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -84,7 +85,7 @@ class Cache(Generic[V]):
         """The value with its age and remaining life. One round trip."""
         return self._driver.follow(flows.lookup(self._plan, self._plan.entry(key)))
 
-    def get_many(self, keys: Iterable[Key]) -> dict[Key, V | None]:
+    def get_many(self, keys: Iterable[K]) -> dict[K, V | None]:
         """What is cached of these, in their order; absent ones are left out. One write for up to 1,000 keys."""
         return self._driver.follow(flows.get_many(self._plan, {key: self._plan.entry(key) for key in keys}))
 
@@ -96,7 +97,7 @@ class Cache(Generic[V]):
         """
         self.set_many({key: value}, ttl=ttl)
 
-    def set_many(self, values: Mapping[Key, V | None], *, ttl: timedelta | None = None) -> None:
+    def set_many(self, values: Mapping[K, V | None], *, ttl: timedelta | None = None) -> None:
         """Store each, not together: a failure is raised after all were tried. Raises as ``set``."""
         entries = {self._plan.entry(key): value for key, value in values.items()}
         self._driver.follow(flows.put(self._plan, entries, self._plan.ttl_ms(ttl)))

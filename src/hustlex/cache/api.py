@@ -19,6 +19,7 @@ from hustlex.core.time import Clock, server_clock
 
 V = TypeVar("V")
 D = TypeVar("D")
+K = TypeVar("K", bound=Key)
 R = TypeVar("R")
 S = TypeVar("S")
 P = ParamSpec("P")
@@ -83,7 +84,7 @@ class Cache(Generic[V]):
         """The value with its age and remaining life. One round trip."""
         return await self._driver.follow(flows.lookup(self._plan, self._plan.entry(key)))
 
-    async def get_many(self, keys: Iterable[Key]) -> dict[Key, V | None]:
+    async def get_many(self, keys: Iterable[K]) -> dict[K, V | None]:
         """What is cached of these, in their order; absent ones are left out. One write for up to 1,000 keys."""
         return await self._driver.follow(flows.get_many(self._plan, {key: self._plan.entry(key) for key in keys}))
 
@@ -95,7 +96,7 @@ class Cache(Generic[V]):
         """
         await self.set_many({key: value}, ttl=ttl)
 
-    async def set_many(self, values: Mapping[Key, V | None], *, ttl: timedelta | None = None) -> None:
+    async def set_many(self, values: Mapping[K, V | None], *, ttl: timedelta | None = None) -> None:
         """Store each, not together: a failure is raised after all were tried. Raises as ``set``."""
         entries = {self._plan.entry(key): value for key, value in values.items()}
         await self._driver.follow(flows.put(self._plan, entries, self._plan.ttl_ms(ttl)))

@@ -19,13 +19,14 @@ from hustlex.cache.flights import Compute, Flight, Landed, Seat
 from hustlex.cache.frame import NEGATIVE_BODY, Rejected
 from hustlex.cache.ops import Busy, Found, Ours
 from hustlex.cache.plan import Plan
-from hustlex.cache.types import EntryKey, Hit, Key, Miss
+from hustlex.cache.types import EntryKey, Hit, Miss
 from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step, do
 from hustlex.errors import BadReply, Error, Misuse, OutcomeUnknown, Refused, Unavailable
 
 V = TypeVar("V")
 D = TypeVar("D")
 T = TypeVar("T")
+K = TypeVar("K")
 
 SERVER_FAILURES = (Unavailable, Refused, OutcomeUnknown, BadReply)
 """Passed over by reads, which compute instead. Misuse and ConfigurationError are not: they would never end."""
@@ -64,7 +65,7 @@ def get(plan: Plan[V], entry: str, default: D) -> Flow[V | D | None]:
     return found.value if isinstance(found, Reading) else default
 
 
-def get_many(plan: Plan[V], entries: Mapping[Key, str]) -> Flow[dict[Key, V | None]]:
+def get_many(plan: Plan[V], entries: Mapping[K, str]) -> Flow[dict[K, V | None]]:
     """What is there, in the order asked; each entry fetched once."""
     raws: dict[str, Any] = {}
     wanted = list(dict.fromkeys(entries.values()))
@@ -72,7 +73,7 @@ def get_many(plan: Plan[V], entries: Mapping[Key, str]) -> Flow[dict[Key, V | No
         part = wanted[start : start + _LARGEST_BATCH]
         answers = yield Batch(tuple(ops.get(entry, plan.policy.timeout_ms) for entry in part))
         raws.update(zip(part, answers, strict=True))
-    found: dict[Key, V | None] = {}
+    found: dict[K, V | None] = {}
     for key, entry in entries.items():
         reading = _counted(plan, _judged(plan, raws[entry]))
         if isinstance(reading, Reading):
