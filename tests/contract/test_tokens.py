@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from hustlex.core.keyring import Keyring
+from hustlex.core.op import Effect
 from hustlex.core.time import FixedClock
 from hustlex.errors import Full, Misuse
 from hustlex.tokens import (
@@ -31,7 +32,10 @@ from hustlex.tokens import (
     TokenPair,
     Tokens,
     TooManySessions,
+    ops,
 )
+from hustlex.tokens.mint import Mint
+from hustlex.tokens.policy import policy
 from hustlex.tokens.refresh_token import Chain, RefreshToken
 from tests.conftest import SECRET
 
@@ -41,6 +45,10 @@ MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 ACCESS, LEEWAY, GRACE, IDLE, ABSOLUTE = 15 * MINUTE, 30 * SECOND, 30 * SECOND, 3 * DAY, 7 * DAY
 KEEP = ACCESS + LEEWAY
+POLICY: dict[str, Any] = {
+    "issuer": "hustlex", "audience": "hustlex", "access_ttl": ACCESS, "refresh_ttl": ABSOLUTE, "idle": IDLE,
+    "leeway": LEEWAY, "grace": GRACE, "sessions_per_user": 10, "evict_oldest": True,
+}  # fmt: skip
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -266,6 +274,36 @@ async def test_the_cap_may_refuse_instead(driver: Any, clock: FixedClock) -> Non
     assert isinstance(await tokens.login("u1"), TokenPair)
 
 
+async def test_sessions_past_their_end_take_no_place(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
+    for _ in range(10):
+        await login(hx)
+    clock.advance(ABSOLUTE)
+    pairs = []
+    for _ in range(10):
+        clock.advance(MS)
+        pairs.append(await login(hx))
+        assert raw.zcard("sessions:{u1}") == len(pairs)
+    assert all([await good(hx, pair.access) for pair in pairs])
+
+
+async def test_a_login_repeated_after_a_lost_reply_opens_one_session_and_ends_no_other(hx: Any, driver: Any) -> None:
+    mint = Mint(Keyring(SECRET), policy(**POLICY), None, "")
+    pairs = [await login(hx) for _ in range(9)]
+    first = RefreshToken("1", "u1", "s" * 22, 1, bytes(32))
+    op = ops.login(mint, ops.newcomer("u1", "app", "", ()), first, FixedClock().now_ms)
+    assert op.effect is Effect.IDEMPOTENT
+    assert await driver.run(op) == await driver.run(op)
+    assert all([await good(hx, pair.access) for pair in pairs])
+
+
+async def test_a_record_lives_no_longer_than_it_may_matter(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
+    pair = await login(hx)
+    for _ in range(3):
+        clock.advance(2 * DAY)
+        pair = await refreshed(hx, pair.refresh)
+    assert 0 <= (DAY + KEEP) / MS - raw.pttl(f"session:{{u1}}:{pair.session_id}") < 5000
+
+
 async def test_sessions_tells_what_a_user_may_see(hx: Any, clock: FixedClock) -> None:
     await login(hx, "u2")
     pair = await login(hx, "u1", client_id="web", device="Firefox")
@@ -438,6 +476,17 @@ async def test_a_generation_lost_in_a_failover_is_no_alarm(hx: Any, raw: redis.R
     assert await good(hx, pair.access)
 
 
+async def test_a_fork_left_by_a_failover_is_an_alarm(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
+    pair = await login(hx)
+    key = f"session:{{u1}}:{pair.session_id}"
+    snapshot = raw.dump(key)
+    lost = await refreshed(hx, pair.refresh)
+    raw.restore(key, 60_000, snapshot, replace=True)
+    kept = await refreshed(hx, pair.refresh)
+    assert kept.refresh != lost.refresh
+    assert await hx.tokens.refresh(lost.refresh) == RefreshRefused(Refusal.REUSE_DETECTED)
+
+
 async def test_one_predecessor_is_answered_a_bounded_number_of_times(hx: Any, raw: redis.Redis) -> None:
     pair = await login(hx)
     await refreshed(hx, pair.refresh)
@@ -516,6 +565,32 @@ async def test_revoke_session_ends_one_of_ones_own(hx: Any) -> None:
     assert await hx.tokens.check(one.access) == Rejected(Rejection.SESSION_REVOKED, "revoked")
     assert await hx.tokens.refresh(one.refresh) == RefreshRefused(Refusal.REVOKED, "revoked")
     assert await good(hx, two.access) and await good(hx, foreign.access)
+
+
+async def test_the_first_reason_stays(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
+    pair = await login(hx)
+    await refreshed(hx, pair.refresh)
+    clock.advance(MINUTE)
+    await hx.tokens.refresh(pair.refresh)
+    assert not await hx.tokens.revoke_session("u1", pair.session_id)
+    assert await hx.tokens.logout(pair.access) == LoggedOut(pair.session_id, False)
+    assert await hx.tokens.refresh(pair.refresh) == RefreshRefused(Refusal.REVOKED, "reuse")
+
+
+async def test_ending_what_is_gone_leaves_no_trace(hx: Any, raw: redis.Redis) -> None:
+    pair = await login(hx)
+    raw.delete(f"session:{{u1}}:{pair.session_id}")
+    assert await hx.tokens.revoke_all("u1", except_session=pair.session_id) == RevokedAll(1, False)
+    assert not await hx.tokens.revoke_session("u1", pair.session_id)
+    assert not await hx.tokens.revoke_session("u1", "s" * 22)
+    assert await hx.tokens.logout("", pair.refresh) == LoggedOut(pair.session_id, False)
+    assert keys(raw) == [b"jwt:revoked_before:{u1}"]
+
+
+async def test_revoke_all_counts_only_what_had_not_ended(hx: Any, clock: FixedClock) -> None:
+    old = await login(hx)
+    clock.advance(ABSOLUTE)
+    assert await hx.tokens.revoke_all("u1", except_session=old.session_id) == RevokedAll(0, False)
 
 
 async def test_revoke_all_in_one_millisecond_splits_before_from_after(hx: Any) -> None:

@@ -32,7 +32,7 @@ local why, line, session = standing(record, index, marker, sid, now)
 if why == 'absolute' or why == 'idle' then bury(record, index, data, sid, 'x', why, keep_ms) end
 if why ~= '' then return {3, why} end
 local f = redis.call('HMGET', record, 'cid', 'gen', 'cur', 'prev', 'rot', 'reuse')
-local age, behind = now - (f[5] or 0), f[2] - gen
+local age, behind = now - (f[5] or 0), f[2] - gen  -- never rotated: older than any limit
 if f[1] ~= client then
   bury(record, index, data, sid, 'r', 'client', keep_ms)
   return {5}
@@ -42,7 +42,7 @@ local function answer()
   return math.max(now, line + 1), unpack(redis.call('HMGET', record, 'gen', 'kv', 'slt', 'cur', 'uid', 'auth', 'amr', 'abs'))
 end
 if behind == 0 and shown == f[3] then
-  if f[2] ~= '1' and age < tonumber(coalesce_ms) then return {2, answer()} end
+  if age < tonumber(coalesce_ms) then return {2, answer()} end
   redis.call('HSET', record, 'prev', shown, 'cur', successor, 'slt', salt, 'kv', version, 'gen', gen + 1,
     'rot', now, 'last', now, 'reuse', 0)
   extend(record, data, session[4], session[6], now, keep_ms)

@@ -8,8 +8,8 @@ local function standing(record, index, marker, sid, now, born)
   if born <= line and tonumber(f[7] or 0) < line then return 'revoke_all', line, f end
   if not f[1] then return 'gone', line, f end
   if f[1] ~= 'a' then return f[2], line, f end
-  if not redis.call('ZSCORE', index, sid) then return 'evicted', line, f end
   if tonumber(f[4]) <= now then return 'absolute', line, f end
   if f[5] + f[6] <= now then return 'idle', line, f end
+  if not redis.call('ZSCORE', index, sid) then return 'evicted', line, f end
   return '', line, f
 end
