@@ -14,13 +14,9 @@ class GigsSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GIGS_", frozen=True)
 
     database_url: str = Field(default="", description="SQLAlchemy URL; empty: an SQLite file in the data directory.")
-    data: Path = Field(
-        default=Path(".hustlex"), validation_alias="HUSTLEX_DATA", description="Where files go."
-    )
+    data: Path = Field(default=Path(".hustlex"), validation_alias="HUSTLEX_DATA", description="Where files go.")
     sms_gateway: str = Field(default="", description="POST messages here; empty: the console sender.")
-    welcome_kobo: int = Field(
-        default=5_000_000, ge=0, description="What a new wallet holds."
-    )
+    welcome_kobo: int = Field(default=5_000_000, ge=0, description="What a new wallet holds.")
 
     @property
     def database(self) -> str:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ class Listener(threading.Thread):
 
     def run(self) -> None:
         with (
+            suppress(httpx.TransportError),  # the backend may be stopped while this still listens
             httpx.Client(base_url=self._person.client.base_url, headers=self._person.client.headers) as client,
             client.stream("GET", "/events", timeout=_PATIENCE_SECONDS * 2) as stream,
         ):

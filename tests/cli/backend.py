@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,7 +45,8 @@ class Up:
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "HUSTLEX_SHUTDOWN_TIMEOUT_S": "2"},
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         return self
 
     def __exit__(
@@ -93,7 +95,11 @@ class Up:
         """Ctrl-C; the exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-        return self._process.wait(_PATIENCE_SECONDS)
+        code = self._process.wait(_PATIENCE_SECONDS)
+        self._reader.join(_PATIENCE_SECONDS)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return code
 
     @property
     def url(self) -> str:
@@ -101,5 +107,5 @@ class Up:
 
     def ledger(self) -> dict[str, int]:
         """Every movement of money, by key."""
-        with sqlite3.connect(self.data / "gigs.db") as connection:
+        with closing(sqlite3.connect(self.data / "gigs.db")) as connection:
             return dict(connection.execute("select key, amount_kobo from ledger"))

@@ -38,7 +38,7 @@ def test_the_tour_holds_and_ctrl_c_stops_cleanly(tmp_path: Path, capsys: pytest.
         assert up.stop() == 0
     assert "blacklisted token refused: 401" in capsys.readouterr().out
     assert up.lines[-1].startswith("stopped")
-    assert not any("Traceback" in line for line in up.lines)
+    assert not any("Traceback" in line for line in up.lines), "\n".join(up.lines)
 
 
 def test_deaths_lose_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:

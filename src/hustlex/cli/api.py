@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -21,6 +23,15 @@ def api(
     """
     import uvicorn
 
+    from hustlex.web.sse import end_streams
+
     check_free(host, port)
     application = load_attribute(module, "app")
-    uvicorn.run(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            asyncio.get_running_loop().call_soon(end_streams, application)
+            super().handle_exit(sig, frame)
+
+    Server(config).run()

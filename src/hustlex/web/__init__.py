@@ -5,7 +5,7 @@ from hustlex.web.depends import CurrentUser, Front, current_user, get_hustlex
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limits import by_ip, by_user, limit
 from hustlex.web.problem import Problem, install_problems, problem_of
-from hustlex.web.sse import sse_response
+from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
     "CurrentUser",
@@ -15,6 +15,7 @@ __all__ = [
     "by_ip",
     "by_user",
     "current_user",
+    "end_streams",
     "get_hustlex",
     "install",
     "install_problems",

@@ -64,6 +64,24 @@ async def sse_response(
     )
 
 
+def end_streams(app: Any) -> None:
+    """End every open stream of this app politely; browsers come back by themselves. Call it when the server stops:
+    an ASGI server waits for its connections before it tells the app, and an event stream never ends by itself.
+    """
+    for writer in list(_streams(app)):
+        writer.cancel()
+
+
+def _streams(app: Any) -> set[asyncio.Task[bool]]:
+    """The writers of an app's open streams; without an app there is nobody to end them."""
+    if app is None:
+        return set()
+    if not hasattr(app.state, "hustlex_streams"):
+        app.state.hustlex_streams = set()
+    streams: set[asyncio.Task[bool]] = app.state.hustlex_streams
+    return streams
+
+
 class EventStream(Response):
     """The answer that ``sse_response`` builds. Times in seconds."""
 
@@ -81,15 +99,18 @@ class EventStream(Response):
         self._lifetime = lifetime
         self._write_timeout = write_timeout
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the client leaves, the subscription ends or the lifetime is over."""
         async with self._subscription as items:
             writer = asyncio.create_task(self._write(items, send))
             departure = asyncio.create_task(_departure(receive))
+            streams = _streams(scope.get("app"))
+            streams.add(writer)
             try:
                 await asyncio.wait({writer, departure}, timeout=self._lifetime, return_when=asyncio.FIRST_COMPLETED)
                 gone = departure.done()
             finally:
+                streams.discard(writer)
                 writer.cancel()
                 departure.cancel()
                 await asyncio.wait({writer, departure})
