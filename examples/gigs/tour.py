@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -32,6 +32,12 @@ class Person:
         self.client = httpx.Client(base_url=url, timeout=10)
         self._outbox = outbox
         self.refresh_token = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
 
     def call(self, method: str, path: str, *, expect: int, **options: Any) -> httpx.Response:
         """One request. Raises TourFailed for any other status."""
@@ -114,17 +120,17 @@ def step(text: str) -> Iterator[list[str]]:
 
 def walk(url: str, outbox: Path) -> None:
     """The whole tour. Raises TourFailed."""
-    owner, worker = Person(url, outbox), Person(url, outbox)
-    sign_in(owner, "owner")
-    sign_in(worker, "worker")
-    read_from_cache(owner)
-    listener = Listener(worker)
-    listener.start()
-    if not listener.connected.wait(_PATIENCE_SECONDS):
-        raise TourFailed("the event stream did not open")
-    pay_through_escrow(owner, worker, listener)
-    hit_the_limit(owner, worker)
-    refresh_and_leave(owner)
+    with Person(url, outbox) as owner, Person(url, outbox) as worker:
+        sign_in(owner, "owner")
+        sign_in(worker, "worker")
+        read_from_cache(owner)
+        listener = Listener(worker)
+        listener.start()
+        if not listener.connected.wait(_PATIENCE_SECONDS):
+            raise TourFailed("the event stream did not open")
+        pay_through_escrow(owner, worker, listener)
+        hit_the_limit(owner, worker)
+        refresh_and_leave(owner)
 
 
 def sign_in(person: Person, role: str) -> None:

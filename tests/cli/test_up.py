@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,8 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def signed_in(up: Up) -> tour.Person:
-    person = tour.Person(up.url, up.data / "outbox.jsonl")
+def signed_in(up: Up, closing: ExitStack) -> tour.Person:
+    person = closing.enter_context(tour.Person(up.url, up.data / "outbox.jsonl"))
     challenge = person.request_code()
     person.sign_in(challenge, person.read_code())
     return person
@@ -42,31 +43,42 @@ def test_the_tour_holds_and_ctrl_c_stops_cleanly(tmp_path: Path, capsys: pytest.
 
 
 def test_deaths_lose_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:
-    """Kill worker, API and scheduler while gigs are being paid: each worker's money moves exactly once."""
-    with Up(tmp_path / "data") as up:
-        up.wait_for_line("^ready$")
-        owner, worker = signed_in(up), signed_in(up)
-        gigs = []
-        for number in range(20):
-            new = {"title": f"Gig number {number}", "category": "repairs", "price_kobo": 1000}
-            gigs.append(owner.call("POST", "/gigs", expect=201, json=new).json()["id"])
-            worker.call("POST", f"/gigs/{gigs[-1]}/take", expect=200)
-        before = worker.profile()["balance_kobo"]
-        with ThreadPoolExecutor(4) as pool:
-            done = [pool.submit(owner.call, "POST", f"/gigs/{gig}/complete", expect=202) for gig in gigs]
-            up.kill("worker")
-            [each.result() for each in done]
-        up.kill("scheduler")
-        tour.wait_for(lambda: len([key for key in up.ledger() if key.endswith(":release")]) == 20)
-        up.kill("api")
-        tour.wait_for(lambda: answers(owner))
-        assert tour.wait_for(lambda: tour.balance(worker, before + 20 * 1000)) == before + 20_000
-        assert up.stop() == 0
-    with Up(tmp_path / "data") as again:
-        again.wait_for_line("^ready$")
-        owner.client.base_url = again.url
-        assert owner.profile()["phone"] == owner.phone
-        assert len([key for key in again.ledger() if key.endswith(":release")]) == 20
+    """Kill worker, API and scheduler while gigs are being paid: the money of each gig moves exactly once."""
+    with ExitStack() as closing:
+        with Up(tmp_path / "data") as up:
+            up.wait_for_line("^ready$")
+            owner, worker = signed_in(up, closing), signed_in(up, closing)
+            before = worker.profile()["balance_kobo"]
+            pay_while_the_worker_dies(up, owner, worker)
+            up.kill("scheduler")
+            tour.wait_for(lambda: released(up) == 20)
+            up.kill("api")
+            tour.wait_for(lambda: answers(owner))
+            assert tour.wait_for(lambda: tour.balance(worker, before + 20_000)) == before + 20_000
+            assert up.stop() == 0
+        with Up(tmp_path / "data") as again:
+            again.wait_for_line("^ready$")
+            owner.client.base_url = again.url
+            assert owner.profile()["phone"] == owner.phone
+            assert released(again) == 20
+
+
+def pay_while_the_worker_dies(up: Up, owner: tour.Person, worker: tour.Person) -> None:
+    """Twenty gigs of 1,000 kobo."""
+    gigs = []
+    for number in range(20):
+        new = {"title": f"Gig number {number}", "category": "repairs", "price_kobo": 1000}
+        gigs.append(owner.call("POST", "/gigs", expect=201, json=new).json()["id"])
+        worker.call("POST", f"/gigs/{gigs[-1]}/take", expect=200)
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(owner.call, "POST", f"/gigs/{gig}/complete", expect=202) for gig in gigs]
+        up.kill("worker")
+        for each in done:
+            each.result()
+
+
+def released(up: Up) -> int:
+    return len([key for key in up.ledger() if key.endswith(":release")])
 
 
 def answers(person: tour.Person) -> bool:

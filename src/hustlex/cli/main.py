@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hustlex.cli import api, scheduler, up, worker
+from hustlex.cli import http, scheduler, up, worker
 from hustlex.errors import ConfigurationError, Error, Misuse, Unavailable
 
 cli = typer.Typer(
@@ -20,7 +20,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 cli.command("up")(up.up)
-cli.command("api")(api.api)
+cli.command("api")(http.api)
 cli.command("worker")(worker.worker)
 cli.command("scheduler")(scheduler.scheduler)
 
