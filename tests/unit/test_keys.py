@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hustlex.core.keys import component, slot, tag
 from hustlex.errors import Misuse
 
-SAFE = re.compile(r"[A-Za-z0-9._~/@+=%-]{1,113}")
+SAFE = re.compile(r"[A-Za-z0-9._~/@+=%-]{1,105}")
 ANY_TEXT = st.text(st.characters(), min_size=1)
 
 

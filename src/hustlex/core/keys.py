@@ -9,13 +9,14 @@ from hustlex.errors import Misuse
 
 _SAFE = "._~/@+=-"
 _LONGEST = 96
+_KEPT = 88
 
 
 def component(text: str) -> str:
-    """One key component: percent-encoded outside ``[A-Za-z0-9._~/@+=-]``, at most 113 bytes.
+    """One key component: percent-encoded outside ``[A-Za-z0-9._~/@+=-]``, at most 105 bytes.
 
     Braces, colons, blanks and control characters are always encoded, so user text can neither move a key to another
-    slot nor collide with another key. Over 96 bytes the rest is replaced by ``~`` and 16 hex digits of its SHA-256:
+    slot nor collide with another key. Over 96 bytes all after the 88th is replaced by ``~`` and 16 hex digits of its SHA-256:
     with 8, whoever may choose long ids could find one that meets another's key.
     """
     if not text:
@@ -24,7 +25,7 @@ def component(text: str) -> str:
     if len(encoded) <= _LONGEST:
         return encoded
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{encoded[:_LONGEST]}~{digest}"
+    return f"{encoded[:_KEPT]}~{digest}"
 
 
 def tag(text: str) -> str:
