@@ -16,8 +16,8 @@ def component(text: str) -> str:
     """One key component: percent-encoded outside ``[A-Za-z0-9._~/@+=-]``, at most 105 bytes.
 
     Braces, colons, blanks and control characters are always encoded, so user text can neither move a key to another
-    slot nor collide with another key. Over 96 bytes all after the 88th is replaced by ``~`` and 16 hex digits of its SHA-256:
-    with 8, whoever may choose long ids could find one that meets another's key.
+    slot nor collide with another key. Over 96 bytes all after the 88th is replaced by ``~`` and 16 hex digits of its
+    SHA-256: with 8, whoever may choose long ids could find one that meets another's key.
     """
     if not text:
         raise Misuse("a key component is empty", hint="pass a non-empty id")
