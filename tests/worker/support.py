@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import redis
 
+from hustlex.drivers.aio import Driver
+from hustlex.jobs import Tasks
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.wire import TaskMessage, encode_task
+from hustlex.worker import Worker
 
 NOW_MS = 1_795_425_653_433
 NOW_S = NOW_MS // 1000
@@ -45,3 +51,34 @@ def put(raw: redis.Redis, *tasks: TaskMessage) -> None:
             fields["unique_key"] = task.unique_key
         raw.hset(keys.task(task.id), mapping=fields)
         raw.lpush(keys.pending, task.id)
+
+
+class Running:
+    """A worker and the task that runs it."""
+
+    def __init__(self, worker: Worker, task: asyncio.Task[None]) -> None:
+        self.worker = worker
+        self.task = task
+
+    async def stop(self) -> None:
+        """Ask it to end and wait for the end."""
+        self.worker.stop()
+        await self.task
+
+
+@asynccontextmanager
+async def running(driver: Driver, tasks: Tasks, **options: Any) -> AsyncIterator[Running]:
+    """A worker on the queue ``default``, stopped at the end."""
+    worker = Worker(driver, tasks, **({"queues": {"default": 1}, "concurrency": 10} | options))
+    run = Running(worker, asyncio.create_task(worker.run()))
+    try:
+        yield run
+    finally:
+        await run.stop()
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
+    """Wait until a condition holds; fails loudly when it does not."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.002)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 
+from hustlex.core.op import Op
 from hustlex.drivers.aio import Driver
+from hustlex.jobs import Job
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.ops import finish, lease, maintain, registry
+from hustlex.jobs.options import draft
 from hustlex.jobs.wire import decode_task, encode_task
 from tests.worker.support import DAY, DEFAULT, NOW_MS, NOW_S, dump, message, put
 
@@ -371,11 +375,22 @@ async def test_scheduler_entries_and_history(driver: Driver, raw: redis.Redis) -
 
 async def test_an_instant_is_fired_once(driver: Driver, raw: redis.Redis) -> None:
     low = queue_keys("low")
-    body = encode_task(message("weekly:1", queue="low"))
-    calls = [driver.run(registry.fire(low, "weekly", NOW_MS, "weekly:1", body, NOW_MS)) for _ in range(20)]
+
+    def fire(number: int, minute: int = 0, unique: bool = False) -> Op[bool]:
+        options: Any = {"queue": "low", "task_id": f"weekly:{number}"} | (
+            {"unique_for": timedelta(minutes=5)} if unique else {}
+        )
+        return registry.fire("weekly", NOW_MS + minute * 60_000, draft(Job("w", b"x"), options, ""), NOW_MS)
+
+    calls = [driver.run(fire(1)) for _ in range(20)]
     assert sorted(await asyncio.gather(*calls)) == [False] * 19 + [True]
-    assert not await driver.run(registry.fire(low, "weekly", NOW_MS - 60_000, "weekly:0", body, NOW_MS))
-    assert await driver.run(registry.fire(low, "weekly", NOW_MS + 60_000, "weekly:2", body, NOW_MS))
-    assert not await driver.run(registry.fire(low, "weekly", NOW_MS + 120_000, "weekly:1", body, NOW_MS))  # id known
+    assert not await driver.run(fire(0, -1))
+    assert await driver.run(fire(2, 1, unique=True))
+    assert not await driver.run(fire(1, 2))  # the id is known
+    assert not await driver.run(fire(3, 3, unique=True))  # the lock is held
     assert raw.lrange(low.pending, 0, -1) == [b"weekly:2", b"weekly:1"]
     assert raw.hget(low.task("weekly:1"), "pending_since") == b"%d000000" % NOW_MS
+    lock = low.unique("w", b"x")
+    assert (raw.get(lock), raw.hget(low.task("weekly:2"), "unique_key")) == (b"weekly:2", lock.encode())
+    assert 0 < raw.ttl(lock) <= 300
+    assert not raw.exists(low.task("weekly:3"))

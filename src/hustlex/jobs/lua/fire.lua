@@ -3,17 +3,24 @@
 -- KEYS pending  list    asynq:{<queue>}:pending
 -- KEYS fired    string  asynq:{<queue>}:x:cron:<entry>  the last instant fired, in ms; lives for 60 days
 -- KEYS task     hash    asynq:{<queue>}:t:<id>
--- ARGV now_ms     int    0: the server's clock
--- ARGV instant_ms int    when the entry was due
--- ARGV id         text   the same for every scheduler: made from entry and instant
--- ARGV message    bytes
--- REPLY {1}       enqueued
--- REPLY {0}       this instant, or a later one, was fired before
--- REPLY {2}       the queue knows a task of this id
+-- TOUCHES the task's lock, asynq:{<queue>}:unique:<type>:<digest>
+-- ARGV now_ms      int    0: the server's clock
+-- ARGV instant_ms  int    when the entry was due
+-- ARGV id          text   the same for every scheduler: made from entry and instant
+-- ARGV message     bytes
+-- ARGV lock        text   uniqueness lock, "" = none
+-- ARGV lock_ttl_s  int
+-- REPLY {1}        enqueued
+-- REPLY {0}        this instant, or a later one, was fired before
+-- REPLY {2}        the queue knows a task of this id, or another task holds the lock
 -- @include clock
 if tonumber(redis.call('GET', fired) or 0) >= tonumber(instant_ms) then return {0} end
 redis.call('SET', fired, instant_ms, 'EX', 5184000)
 if redis.call('EXISTS', task) == 1 then return {2} end
+if lock ~= '' then
+  if not redis.call('SET', lock, id, 'NX', 'EX', lock_ttl_s) then return {2} end
+  redis.call('HSET', task, 'unique_key', lock)
+end
 redis.call('HSET', task, 'msg', message, 'state', 'pending', 'pending_since', string.format('%.0f000000', clock(now_ms)))
 redis.call('LPUSH', pending, id)
 return {1}

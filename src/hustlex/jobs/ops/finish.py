@@ -1,4 +1,4 @@
-"""Ending an attempt: what becomes of tasks that a worker holds. Each call may be repeated; it answers one byte per task.
+"""Ending an attempt: what becomes of tasks that a worker holds. Calls may be repeated; they answer a byte per task.
 
 A byte is ``1``: done, or ``0``: this holder has the task no more (acknowledged before, or recovered by somebody).
 Then nothing was touched. Rows are flat; at most 1000 tasks in one call. day: today in UTC, ``YYYY-MM-DD``.

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hustlex.core.lua import load
-from hustlex.core.op import Arg, Effect, Op, command
-from hustlex.core.op import Reply
+from hustlex.core.op import Arg, Effect, Op, Reply, command
 from hustlex.jobs.keys import QueueKeys
 
 _CYCLE = load("hustlex.jobs", "cycle")

@@ -9,7 +9,7 @@ import msgspec
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
 from hustlex.jobs import keys
-from hustlex.jobs.keys import QueueKeys
+from hustlex.jobs.options import Draft
 
 _BEAT = load("hustlex.jobs", "beat")
 _ENTRIES = load("hustlex.jobs", "entries")
@@ -81,13 +81,15 @@ def record(entry_id: str, at_s: int, event: bytes) -> Op[None]:
     return _RECORD.op((keys.scheduler_history(entry_id),), (at_s, event), lambda _: None)
 
 
-def fire(queue: QueueKeys, entry_id: str, instant_ms: int, task_id: str, message: bytes, now_ms: int) -> Op[bool]:
+def fire(entry_id: str, instant_ms: int, draft: Draft, now_ms: int) -> Op[bool]:
     """Enqueue an entry's task unless this instant was fired before. True: enqueued by this call.
 
-    task_id: the same in every scheduler. instant_ms: when the entry was due, Unix milliseconds.
+    draft: its id is the same in every scheduler. instant_ms: when the entry was due, Unix milliseconds.
     """
+    queue = keys.queue_keys(draft.queue)
     fired = f"{queue.prefix}x:cron:{entry_id}"
-    return _FIRE.op((queue.pending, fired, queue.task(task_id)), (now_ms, instant_ms, task_id, message), _fired)
+    args = (now_ms, instant_ms, draft.id, draft.message, draft.lock, draft.lock_ttl_s)
+    return _FIRE.op((queue.pending, fired, queue.task(draft.id)), args, _fired)
 
 
 def _fired(reply: Reply) -> bool:

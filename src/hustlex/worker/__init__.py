@@ -1,0 +1,17 @@
+"""The engine: runs tasks from Asynq's queues and enqueues periodic ones. Async only; plain functions run in threads."""
+
+from hustlex.worker.fates import Canceled, DeadlineExceeded, HandlerNotFound, LeaseExpired
+from hustlex.worker.handlers import Middleware
+from hustlex.worker.scheduler import Scheduler
+from hustlex.worker.server import Health, Worker
+
+__all__ = [
+    "Canceled",
+    "DeadlineExceeded",
+    "HandlerNotFound",
+    "Health",
+    "LeaseExpired",
+    "Middleware",
+    "Scheduler",
+    "Worker",
+]

@@ -1,0 +1,105 @@
+"""From a stored task to a running call: the function by type, typed arguments, context, middleware, thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any
+
+from hustlex.core.op import AsyncDriver
+from hustlex.jobs.context import CURRENT, CurrentJob
+from hustlex.jobs.ops.result import write_result
+from hustlex.jobs.registry import Task, Tasks
+from hustlex.jobs.wire import TaskMessage
+from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
+from hustlex.worker.job import Job
+from hustlex.worker.threads import Threads
+
+Next = Callable[[], Awaitable[Any]]
+Middleware = Callable[[CurrentJob, Next], Awaitable[Any]]
+"""``async def log(job, handle): ...; return await handle()``. The first in the list is the outermost."""
+
+_UNBOUNDED_MS = 1_800_000
+_PATIENCE_MS = 5_000
+"""How long an async handler that was told to stop may take to end."""
+
+
+class Handlers:
+    """state: what the tasks' lifespan made, for ``current_job().state``; set before the first job."""
+
+    def __init__(
+        self, tasks: Tasks, driver: AsyncDriver, clock: WorkerClock, threads: Threads, middleware: Sequence[Middleware]
+    ) -> None:
+        self.state: Any = None
+        self._tasks = tasks
+        self._driver = driver
+        self._clock = clock
+        self._threads = threads
+        self._middleware = tuple(reversed(middleware))
+
+    def begin(self, job: Job) -> tuple[Coroutine[Any, Any, Any], Context]:
+        """The call, not yet started, and the context to run it in.
+
+        Raises what the attempt fails with: its fate, DeadlineExceeded, HandlerNotFound, PayloadError.
+        """
+        if job.fate is not None:
+            raise job.fate
+        message = job.message
+        job.started_ms = now_ms = self._clock.now_ms()
+        job.deadline_ms = deadline_ms = _deadline_ms(message, now_ms)
+        if deadline_ms <= now_ms:
+            raise DeadlineExceeded
+        current = CurrentJob(message, deadline_ms, self.state, partial(self._write, job))
+        context = copy_context()
+        context.run(CURRENT.set, current)
+        task = self._tasks.find(message.type)
+        job.patience_ms = _PATIENCE_MS
+        if task is not None and task.is_async and not self._middleware:
+            return task.function(**task.arguments(message.payload)), context
+        return self._wrapped(job, task, current), context
+
+    def _wrapped(self, job: Job, task: Task[..., Any] | None, current: CurrentJob) -> Coroutine[Any, Any, Any]:
+        if task is None:
+            call: Next = partial(_not_found, current.type)
+        elif task.is_async:
+            call = partial(task.function, **task.arguments(current.payload))
+        else:
+            job.patience_ms = 0
+            call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))
+        for middleware in self._middleware:
+            call = partial(middleware, current, call)
+        return _awaited(call)
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        """A thread cannot be stopped: when told to, wait for its end all the same, because it holds the slot."""
+        future = self._threads.submit(function)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
+
+    async def _write(self, job: Job, data: bytes) -> bool:
+        """Refused once the attempt is over or the lease has ended."""
+        if job.settled or job.fate is not None or job.lease_until < monotonic():
+            return False
+        return await self._driver.run(write_result(job.source.name, job.message.id, data))
+
+
+async def _awaited(call: Next) -> Any:
+    return await call()
+
+
+async def _not_found(task_type: str) -> None:
+    raise HandlerNotFound(f'handler not found for task "{task_type}"')
+
+
+def _deadline_ms(message: TaskMessage, now_ms: int) -> int:
+    """The earlier of timeout and deadline; half an hour when the task has neither."""
+    timeout_ms, deadline_ms = message.timeout * 1000, message.deadline * 1000
+    if not deadline_ms:
+        return now_ms + (timeout_ms or _UNBOUNDED_MS)
+    return min(now_ms + timeout_ms, deadline_ms) if timeout_ms else deadline_ms

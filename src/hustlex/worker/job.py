@@ -1,0 +1,60 @@
+"""One task in a worker's hands."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from hustlex.jobs.wire import TaskMessage
+
+if TYPE_CHECKING:
+    from hustlex.worker.source import Source
+
+
+class Job:
+    """From its lease until its outcome is acknowledged.
+
+    id: as Redis has it. holder: what the task's owner field holds, the fence of every write. lease_until: on the
+    monotonic clock; past it nothing may be written. started_ms, deadline_ms: Unix ms, 0 before the start.
+    fate: why the handler was told to stop. patience_ms: how long its end is waited for then (0 in a thread, which
+    cannot be told); give_up_ms: until when, 0 = not told to stop. settled: its outcome is decided, whatever the
+    handler does from now on. runner: the task that runs it, while it waits for something.
+    """
+
+    __slots__ = (
+        "deadline_ms",
+        "fate",
+        "give_up_ms",
+        "holder",
+        "id",
+        "lease_until",
+        "message",
+        "patience_ms",
+        "runner",
+        "settled",
+        "source",
+        "started_ms",
+    )
+
+    def __init__(self, source: Source, task_id: bytes, holder: str, message: TaskMessage, lease_until: float) -> None:
+        self.source = source
+        self.id = task_id
+        self.holder = holder
+        self.message = message
+        self.lease_until = lease_until
+        self.started_ms = 0
+        self.deadline_ms = 0
+        self.fate: Exception | None = None
+        self.patience_ms = 0
+        self.give_up_ms = 0
+        self.settled = False
+        self.runner: asyncio.Task[None] | None = None
+
+    def stop(self, fate: Exception, now_ms: int) -> None:
+        """Cancel the handler, or keep it from starting. The first fate wins."""
+        if self.fate is not None or self.settled:
+            return
+        self.fate = fate
+        self.give_up_ms = now_ms + self.patience_ms
+        if self.runner is not None:
+            self.runner.cancel()

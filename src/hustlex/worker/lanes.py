@@ -1,0 +1,158 @@
+"""The traffic between a worker and its queues: leases and acknowledgements, batched, one script per queue and turn.
+
+Two exchanges run at a time: while one is on its way, the tasks that the other brought are run. Under load the batches
+grow by themselves, because outcomes gather while both are away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from hustlex.core.op import AsyncDriver
+from hustlex.errors import Error
+from hustlex.jobs.wire import WireError, decode_task
+from hustlex.worker.clock import WorkerClock
+from hustlex.worker.job import Job
+from hustlex.worker.orders import MOST, AdoptOrder, CycleOrder, Leased, Order, acknowledgements
+from hustlex.worker.runners import Runners
+from hustlex.worker.service import FOREVER, Service
+from hustlex.worker.source import Source
+
+_log = logging.getLogger("hustlex.worker")
+_COUNT = 2
+_AHEAD_S = 0.005
+
+Draw = Callable[[Sequence[Source], int], dict[Source, int]]
+"""Splits free slots among queues that may have tasks."""
+
+
+class Lanes:
+    """What the exchanges share.
+
+    asked: tasks wanted by calls in flight. ahead: whether to hold more tasks than slots when they are short ones.
+    on_empty: told of each queue that fell asleep. leasing: set False to lease nothing more.
+    """
+
+    def __init__(
+        self,
+        driver: AsyncDriver,
+        sources: Sequence[Source],
+        runners: Runners,
+        clock: WorkerClock,
+        server_id: str,
+        draw: Draw,
+        *,
+        ahead: bool,
+    ) -> None:
+        self.sources = sources
+        self.asked = 0
+        self.leasing = True
+        self.on_empty: Callable[[Source], None] = lambda _: None
+        self.services = [Lane(driver, self, number) for number in range(_COUNT)]
+        self._runners = runners
+        self._clock = clock
+        self._server_id = server_id
+        self._draw = draw
+        self._ahead = ahead
+        self._calls = 0
+        self._landing: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Something can be sent: an outcome, a free slot, a queue that woke up."""
+        for lane in self.services:
+            if lane.resting:
+                lane.wake()
+                return
+
+    async def landed(self, seconds: float) -> None:
+        """Wait until no call that leases is in flight, at most this long."""
+        if self.asked:
+            self._landing = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._landing], timeout=seconds)
+
+    def settle(self, order: Order) -> None:
+        """A call came back."""
+        self.asked -= order.want
+        if self._landing is not None and not self.asked and not self._landing.done():
+            self._landing.set_result(None)
+
+    def plan(self) -> list[Order]:
+        """The calls to make now."""
+        shares = self._shares()
+        orders: list[Order] = []
+        for source in self.sources:
+            if source.adopt and not source.leasing and not source.adopting:
+                orders.append(AdoptOrder(source, self._server_id, self._clock, self._receive))
+            want = shares.get(source, 0)
+            while source.done or want:
+                self._calls += 1
+                holder = f"{self._server_id}:{self._calls}"
+                orders.append(CycleOrder(source, want, holder, self._clock, self._receive))
+                self.asked += want
+                want = 0
+            if source.acks or source.poison:
+                orders += acknowledgements(source, self._clock)
+        return orders
+
+    def _shares(self) -> dict[Source, int]:
+        if not self.leasing:
+            return {}
+        free = min(self._runners.limit + self._surplus() - self._runners.busy - self.asked, MOST)
+        awake = [source for source in self.sources if source.awake and not source.adopt and not source.adopting]
+        return self._draw(awake, free) if awake and free > 0 else {}
+
+    def _surplus(self) -> int:
+        """Tasks to hold beyond the slots: about 5 ms of work, at most as many as there are slots."""
+        runners = self._runners
+        if not self._ahead or runners.pace < 0:
+            return 0
+        return min(runners.limit, int(runners.limit * _AHEAD_S / max(runners.pace, 1e-6)))
+
+    def _receive(self, source: Source, leased: list[Leased], lease_until: float) -> None:
+        jobs = []
+        for task_id, holder, data in leased:
+            try:
+                message = decode_task(data)
+            except WireError:
+                _log.error("queue %s: a message cannot be decoded, it is set aside", source.name)
+                source.poison.append((task_id, holder))
+                continue
+            job = source.held[task_id] = Job(source, task_id, holder, message, lease_until)
+            jobs.append(job)
+        self._runners.feed(jobs)
+
+
+class Lane(Service):
+    """One exchange after another."""
+
+    def __init__(self, driver: AsyncDriver, lanes: Lanes, number: int) -> None:
+        super().__init__()
+        self.name = f"lane {number}"
+        self._driver = driver
+        self._lanes = lanes
+
+    async def tick(self) -> float:
+        """Send what can be sent, and take the answers in."""
+        orders = self._lanes.plan()
+        if not orders:
+            return FOREVER
+        try:
+            answers = await self._driver.run_many([order.op for order in orders])
+        except Error as error:
+            answers = [error] * len(orders)
+        failure = None
+        for order, answer in zip(orders, answers, strict=True):
+            if isinstance(answer, Error):
+                failure = answer
+                order.fail()
+            else:
+                order.absorb(answer)
+            self._lanes.settle(order)
+        for source in self._lanes.sources:
+            if not source.awake:
+                self._lanes.on_empty(source)
+        if failure is not None:
+            raise failure
+        return 0

@@ -1,0 +1,163 @@
+"""Calls of one exchange with a queue: built from what the source holds, and put back there when they fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from hustlex.core.op import Arg, Op
+from hustlex.jobs.ops import finish, lease
+from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.job import Job
+from hustlex.worker.source import Ack, Finish, Source
+
+MOST = lease.MOST
+LEASE_S = 29.0
+"""How long a lease is trusted: the 30 s of Redis, whose clock is read in whole seconds, from before the call went."""
+
+Leased = tuple[bytes, str, bytes]
+"""Id, holder, message."""
+Receive = Callable[[Source, list[Leased], float], None]
+"""Takes tasks that were leased, and until when (monotonic)."""
+
+
+class Order(Protocol):
+    """One call. want: how many tasks it may lease."""
+
+    op: Op[Any]
+    want: int
+
+    def absorb(self, answer: Any) -> None:
+        """Take the answer in."""
+        ...
+
+    def fail(self) -> None:
+        """Put everything back; whether the call was executed is not known."""
+        ...
+
+
+class CycleOrder:
+    """Acknowledge what succeeded, and lease."""
+
+    op: Op[Any]
+
+    def __init__(self, source: Source, want: int, holder: str, clock: WorkerClock, receive: Receive) -> None:
+        self.want = want
+        self._source = source
+        self._holder = holder
+        self._receive = receive
+        self._sent = monotonic()
+        self._done = [job for job in source.done[:MOST] if job.lease_until > self._sent]
+        source.done = source.done[MOST:]
+        rows = [field for job in self._done for field in (job.id, job.holder, job.message.unique_key)]
+        day, now_ms = clock.day(), clock.for_script()
+        if want:
+            source.leasing += 1
+            self.op = lease.cycle(source.keys, day, holder, want, rows, now_ms)
+        else:
+            self.op = finish.done(source.keys, day, rows, now_ms)
+
+    def absorb(self, answer: lease.Cycle | bytes) -> None:
+        source = self._source
+        for job in self._done:
+            source.forget(job)
+        if isinstance(answer, bytes):
+            return
+        source.leasing -= 1
+        source.paused = answer.paused
+        flat, holder = answer.leased, self._holder
+        if len(flat) < 2 * self.want:
+            source.awake = False
+        if flat:
+            tasks = [(task_id, holder, message) for task_id, message in zip(flat[::2], flat[1::2], strict=True)]
+            self._receive(source, tasks, self._sent + LEASE_S)
+
+    def fail(self) -> None:
+        self._source.done[:0] = self._done
+        if self.want:
+            self._source.leasing -= 1
+            self._source.adopt = True
+
+
+class AckOrder:
+    """Tell of outcomes of one kind, other than the plain success."""
+
+    want = 0
+
+    def __init__(self, source: Source, kind: Finish, acks: Sequence[Ack], clock: WorkerClock) -> None:
+        now = monotonic()
+        self._source = source
+        self._retry = kind is finish.retry
+        self._clock = clock
+        self._acks = [ack for ack in acks if ack.job.lease_until > now]
+        rows = [field for ack in self._acks for field in ack.row]
+        self.op: Op[Any] = kind(source.keys, clock.day(), rows, clock.for_script())
+
+    def absorb(self, _: bytes) -> None:
+        for ack in self._acks:
+            self._source.forget(ack.job)
+        if self._retry:
+            soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
+            self._source.on_due(self._clock.now_ms() // 1000 + soonest)
+
+    def fail(self) -> None:
+        self._source.acks[:0] = self._acks
+
+
+class AdoptOrder:
+    """Look for tasks of a lease whose reply was lost. Nothing is leased from the queue meanwhile."""
+
+    want = 0
+
+    def __init__(self, source: Source, server_id: str, clock: WorkerClock, receive: Receive) -> None:
+        self._source = source
+        self._receive = receive
+        self._sent = monotonic()
+        source.adopt = False
+        source.adopting = True
+        self.op: Op[Any] = lease.adopt(source.keys, server_id, clock.for_script())
+
+    def absorb(self, answer: list[lease.Held]) -> None:
+        source = self._source
+        source.adopting = False
+        strays = [(task.id, task.holder.decode(), task.message) for task in answer if task.id not in source.held]
+        if strays:
+            self._receive(source, strays, self._sent + LEASE_S)
+
+    def fail(self) -> None:
+        self._source.adopting = False
+        self._source.adopt = True
+
+
+class ParkOrder:
+    """Set an undecodable message aside."""
+
+    want = 0
+
+    def __init__(self, source: Source, task_id: bytes, holder: str) -> None:
+        self._source = source
+        self._poison = (task_id, holder)
+        self.op: Op[Any] = lease.park(source.keys, task_id, holder)
+
+    def absorb(self, _: bool) -> None: ...
+
+    def fail(self) -> None:
+        self._source.poison.append(self._poison)
+
+
+def acknowledgements(source: Source, clock: WorkerClock) -> list[Order]:
+    """Everything else that a source has to tell, by kind."""
+    orders: list[Order] = [ParkOrder(source, *poison) for poison in source.poison]
+    source.poison = []
+    kinds: dict[Finish, list[Ack]] = {}
+    for ack in source.acks:
+        kinds.setdefault(ack.finish, []).append(ack)
+    source.acks = []
+    for kind, acks in kinds.items():
+        orders += [AckOrder(source, kind, acks[i : i + MOST], clock) for i in range(0, len(acks), MOST)]
+    return orders
+
+
+def rows(jobs: Sequence[Job]) -> list[Arg]:
+    """Id and holder of each job, as ``extend`` and ``requeue`` want them."""
+    return [field for job in jobs for field in (job.id, job.holder)]

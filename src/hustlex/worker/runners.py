@@ -1,0 +1,235 @@
+"""Running handlers with little overhead: a pool of asyncio tasks takes jobs from one backlog.
+
+A handler is driven to its first wait directly; one that never waits costs no task, no timer and no turn of the loop.
+One that waits keeps the asyncio task that started it (so ``asyncio.timeout`` and ``current_task`` work as anywhere),
+and another takes the next job. Each handler has its own copy of the context variables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextvars import Context
+from functools import partial
+from types import coroutine
+from typing import Any
+
+from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
+from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.fates import Canceled
+from hustlex.worker.handlers import Handlers
+from hustlex.worker.job import Job
+from hustlex.worker.verdict import Policy
+
+_log = logging.getLogger("hustlex.worker")
+
+_SLICE_S = 0.005
+"""After this long without a wait, let the loop do other things."""
+_BLEND = 0.05
+
+Rest = Awaitable[None]
+
+
+class Runners:
+    """At most ``limit`` handlers at once.
+
+    backlog: leased and not started. waiting: jobs whose handlers wait for something. pace: seconds that an attempt
+    takes, on a moving average, -1 before the first. on_done: called after each attempt. on_wait: called when a handler
+    waits for the first time.
+    """
+
+    def __init__(self, limit: int, handlers: Handlers, policy: Policy, clock: WorkerClock) -> None:
+        self.limit = limit
+        self.backlog: deque[Job] = deque()
+        self.waiting: set[Job] = set()
+        self.pace = -1.0
+        self.on_done: Callable[[], None] = _nothing
+        self.on_wait: Callable[[Job], None] = _ignore
+        self._handlers = handlers
+        self._policy = policy
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beds: list[asyncio.Future[None]] = []
+        self._closed = False
+        self._withdrawn = False
+        self._drained: asyncio.Future[None] | None = None
+        self._fed_at = monotonic()
+
+    @property
+    def busy(self) -> int:
+        """Jobs started or waiting to be started."""
+        return len(self.waiting) + len(self.backlog)
+
+    def feed(self, jobs: Sequence[Job]) -> None:
+        """Take jobs; they start in this order."""
+        self._fed_at = monotonic()
+        self.backlog.extend(jobs)
+        self._rouse()
+
+    def quiet_s(self) -> float:
+        """Seconds since the last job came, or the start; 0 while any is here."""
+        return 0.0 if self.busy else monotonic() - self._fed_at
+
+    def withdraw(self) -> list[Job]:
+        """Start nothing more: the jobs that wait for their start."""
+        self._withdrawn = True
+        jobs = list(self.backlog)
+        self.backlog.clear()
+        return jobs
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until no handler runs, at most this long."""
+        if not self.waiting:
+            return
+        self._drained = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._drained], timeout=seconds)
+
+    def _rouse(self) -> None:
+        """One more runner, when there is work for it."""
+        if not self.backlog or self._closed or self._withdrawn:
+            return
+        while self._beds:
+            bed = self._beds.pop()
+            if not bed.done():
+                bed.set_result(None)
+                return
+        if len(self._tasks) < self.limit:
+            task = asyncio.get_running_loop().create_task(self._run(), name="hustlex runner")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A runner ends only when its handler cancelled it and did not wait; another takes its place."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            _log.error("a runner broke", exc_info=fault)
+        self._rouse()
+
+    async def _run(self) -> None:
+        me = asyncio.current_task()
+        assert me is not None
+        backlog = self.backlog
+        began = awake = monotonic()
+        while not self._closed and not me.cancelling():
+            if not backlog:
+                await self._rest()
+                began = awake = monotonic()
+                continue
+            job = backlog.popleft()
+            waited, error = self._begin(job)
+            if waited is not None:
+                error = await self._outlast(job, me, waited)
+                awake = monotonic()
+            self._settle(job, error)
+            ended = monotonic()
+            self.pace += (ended - began - self.pace) * _BLEND if self.pace >= 0 else ended - began + 1
+            began = ended
+            if ended - awake > _SLICE_S:
+                await asyncio.sleep(0)
+                began = awake = monotonic()
+
+    async def _rest(self) -> None:
+        bed = asyncio.get_running_loop().create_future()
+        self._beds.append(bed)
+        await bed
+
+    def _begin(self, job: Job) -> tuple[Rest | None, Exception | None]:
+        """Drive a handler to its first wait. What is left of it, or None and how it ended."""
+        try:
+            call, context = self._handlers.begin(job)
+            wanted = context.run(call.send, None)
+        except StopIteration:
+            return None, None
+        except BaseException as fault:  # noqa: BLE001 - a failed attempt
+            return None, _as_exception(fault)
+        return _resume(call, context, wanted), None
+
+    async def _outlast(self, job: Job, me: asyncio.Task[None], rest: Rest) -> Exception | None:
+        """Wait for a handler's end, while another runner takes the next job."""
+        job.runner = me
+        self.waiting.add(job)
+        self._rouse()
+        self.on_wait(job)
+        try:
+            await rest
+            return None
+        except BaseException as fault:  # noqa: BLE001 - a failed attempt
+            return _as_exception(fault)
+        finally:
+            self.waiting.discard(job)
+            job.runner = None
+            if self._drained is not None and not self.waiting and not self._drained.done():
+                self._drained.set_result(None)
+            while me.cancelling():
+                me.uncancel()
+
+    def _settle(self, job: Job, error: Exception | None) -> None:
+        """Decide the outcome, once."""
+        if job.settled:
+            return
+        job.settled = True
+        if job.fate is not None and not (error is not None and _is_own_word(error)):
+            error = job.fate
+        try:
+            if error is None:
+                self._policy.succeeded(job, self._clock)
+            else:
+                self._policy.failed(job, error, self._clock)
+        except Exception:  # noqa: BLE001 - one job must not stop a runner
+            _log.exception("the outcome of a job could not be written down; its lease will expire")
+            job.source.forget(job)
+        self.on_done()
+
+    def give_up(self, job: Job) -> None:
+        """Settle a job that was told to stop; its handler runs on and keeps its place, and its word counts no more."""
+        self._settle(job, job.fate)
+
+    async def close(self, seconds: float) -> None:
+        """Cancel every handler that still runs, and wait so long for their ends."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+
+@coroutine
+def _resume(call: Coroutine[Any, Any, Any], context: Context, wanted: Any) -> Generator[Any, Any, None]:
+    """Carry a coroutine on from its first wait, each step in its own context."""
+    step: Callable[[], Any]
+    while True:
+        try:
+            yield wanted
+        except GeneratorExit:
+            call.close()
+            raise
+        except BaseException as fault:  # noqa: BLE001 - thrown into the handler
+            step = partial(call.throw, fault)
+        else:
+            step = partial(call.send, None)
+        try:
+            wanted = context.run(step)
+        except StopIteration:
+            return
+
+
+def _as_exception(fault: BaseException) -> Exception:
+    """What a handler raised, as a failure. A handler cannot end the worker."""
+    if isinstance(fault, KeyboardInterrupt | GeneratorExit):
+        raise fault
+    if isinstance(fault, asyncio.CancelledError):
+        return Canceled()
+    return fault if isinstance(fault, Exception) else RuntimeError(f"the handler raised {type(fault).__name__}")
+
+
+def _is_own_word(error: Exception) -> bool:
+    """What a handler may still say when it was told to stop."""
+    return is_or_follows(error, SkipRetry) or is_or_follows(error, RevokeTask)
+
+
+def _nothing() -> None: ...
+
+
+def _ignore(_: Job) -> None: ...

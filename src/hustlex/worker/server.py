@@ -1,0 +1,203 @@
+"""A worker: all its parts, their start, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+
+from hustlex.core.op import AsyncDriver, Op
+from hustlex.core.time import Clock, server_clock
+from hustlex.errors import Error, Misuse
+from hustlex.jobs.backoff import default_delay
+from hustlex.jobs.ops import finish
+from hustlex.jobs.registry import Tasks
+from hustlex.worker import draw
+from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.deadlines import Deadlines
+from hustlex.worker.forwarder import Forwarder
+from hustlex.worker.handlers import Handlers, Middleware
+from hustlex.worker.heartbeat import Heartbeat, this_process
+from hustlex.worker.janitor import Janitor
+from hustlex.worker.job import Job
+from hustlex.worker.lanes import Lanes
+from hustlex.worker.orders import rows
+from hustlex.worker.recoverer import Recoverer
+from hustlex.worker.runners import Runners
+from hustlex.worker.service import Service
+from hustlex.worker.source import Source
+from hustlex.worker.subscriber import Subscriber
+from hustlex.worker.threads import Threads
+from hustlex.worker.verdict import ErrorHandler, IsFailure, Policy, RetryDelay, every_error, ignore
+from hustlex.worker.waiter import Waiter
+from hustlex.worker.watcher import Watcher
+
+_log = logging.getLogger("hustlex.worker")
+
+QUEUES: Mapping[str, int] = {"critical": 6, "default": 3, "low": 1}
+_FLUSH_S = 2.0
+
+
+class Health(msgspec.Struct, frozen=True):
+    """trouble: what keeps each part that does not work from working, by its name; empty when all is well."""
+
+    trouble: dict[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every part works."""
+        return not self.trouble
+
+
+class Worker:
+    """Runs tasks from Asynq's queues, beside Go workers or alone. One per process and event loop.
+
+    queues: name -> weight, 1 or more: the share of free slots while all have tasks; strict: the highest weight first,
+    always. concurrency: handlers at once. shutdown_timeout: what running ones get to finish when the worker stops.
+    retry_delay: retries used so far -> wait. is_failure: False for errors that must not count as a retry.
+    error_handler: told of each failed attempt, must not block. middleware: around every handler, outermost first.
+    recover_crashed: "requeue" gives tasks of a dead worker of ours back within about 10 s, uncounted; "retry" waits
+    and counts as Go does.
+    """
+
+    def __init__(
+        self,
+        driver: AsyncDriver,
+        tasks: Tasks,
+        *,
+        queues: Mapping[str, int] = QUEUES,
+        concurrency: int = 100,
+        strict: bool = False,
+        shutdown_timeout: timedelta = timedelta(seconds=8),
+        clock: Clock = server_clock,
+        retry_delay: RetryDelay = default_delay,
+        is_failure: IsFailure = every_error,
+        error_handler: ErrorHandler = ignore,
+        middleware: Sequence[Middleware] = (),
+        recover_crashed: Literal["requeue", "retry"] = "requeue",
+    ) -> None:
+        if concurrency < 1 or not queues or min(queues.values()) < 1:
+            raise Misuse("a worker needs concurrency and weights of at least 1, and a queue")
+        self.id = uuid.uuid4().hex
+        self.sources = sources = [Source(name, weight) for name, weight in queues.items()]
+        self.clock = now = WorkerClock(clock)
+        self._tasks = tasks
+        self._driver = driver
+        self._grace_s = shutdown_timeout.total_seconds()
+        self._quit = asyncio.Event()
+        self._threads = Threads(concurrency)
+        self._handlers = Handlers(tasks, driver, now, self._threads, middleware)
+        policy = Policy(retry_delay, is_failure, error_handler)
+        self.runners = runners = Runners(concurrency, self._handlers, policy, now)
+        split = draw.strict if strict else draw.weighted
+        self.lanes = lanes = Lanes(driver, sources, runners, now, self.id, split, ahead=not strict)
+        self.heartbeat = Heartbeat(driver, sources, runners, now, this_process(self.id), strict=strict)
+        self.deadlines = Deadlines(runners, now)
+        self.forwarder = Forwarder(driver, sources, now, lanes.ring)
+        requeue = recover_crashed == "requeue"
+        self.recoverer = Recoverer(driver, sources, now, self.id, policy, self.heartbeat, lanes.ring, requeue=requeue)
+        self.janitor = Janitor(driver, sources, now)
+        self.watcher = Watcher(
+            driver, sources, runners, now, (self.forwarder, self.recoverer, self.janitor), lanes.ring
+        )
+        self.subscriber = Subscriber(driver, sources, now, self.deadlines.wake)
+        self.waiters = {source: Waiter(driver, source, lanes.ring) for source in sources}
+        for source in sources:
+            source.on_due = partial(self.forwarder.plan, source)
+        lanes.on_empty = lambda source: self.waiters[source].wake()
+        runners.on_done = lanes.ring
+        runners.on_wait = self.deadlines.watch
+
+    @property
+    def health(self) -> Health:
+        """What works and what does not, right now."""
+        return Health({part.name: part.trouble for part in self._parts() if part.trouble})
+
+    def stop(self) -> None:
+        """Ask ``run`` to end: at once for what has not started, after the grace for what runs. Safe in a signal."""
+        self._quit.set()
+
+    async def run(self) -> None:
+        """Work until ``stop``. Raises what the tasks' lifespan raises; a server that is away is waited for."""
+        async with self._tasks.lifespan() as state:
+            self._handlers.state = state
+            self.heartbeat.status = "active"
+            for part in self._parts():
+                part.start()
+            _log.info("worker %s started: %s", self.id, ", ".join(source.name for source in self.sources))
+            try:
+                await self._quit.wait()
+            finally:
+                await self._shut_down()
+                _log.info("worker %s stopped", self.id)
+
+    def _parts(self) -> list[Service]:
+        """In the order in which they stop."""
+        return [*self._feeders(), *self.lanes.services, self.subscriber, self.deadlines, self.recoverer, self.heartbeat]
+
+    def _feeders(self) -> list[Service]:
+        """What brings new work, or keeps house."""
+        return [*self.waiters.values(), self.watcher, self.forwarder, self.janitor]
+
+    async def _shut_down(self) -> None:
+        """Lease nothing more, give back what has not started, wait for the rest, give that back too, say goodbye."""
+        self.lanes.leasing = False
+        self.heartbeat.status = "closed"
+        self.heartbeat.wake()
+        for part in self._feeders():
+            await part.stop()
+        waiting = self.runners.withdraw()
+        await self.lanes.landed(self._grace_s)
+        await self._give_back([*waiting, *self.runners.withdraw()])
+        await self.runners.drained(self._grace_s)
+        await self._give_back([job for job in self.runners.waiting if not job.settled])
+        await self.runners.close(1.0)
+        for part in self._parts():
+            if part is not self.heartbeat:
+                await part.stop()
+        await self._flush()
+        await self.heartbeat.stop()
+        await self._leave()
+        self._threads.close()
+
+    async def _give_back(self, jobs: Sequence[Job]) -> None:
+        """Requeue, the one leased first to run first; what fails is recovered by others."""
+        given = set(jobs)
+        calls: list[Op[Any]] = []
+        for job in given:
+            job.settled = True
+        for source in self.sources:
+            ours = [job for job in reversed(source.held.values()) if job in given]
+            if ours:
+                calls.append(finish.requeue(source.keys, rows(ours)))
+        for answer in await self._driver.run_many(calls):
+            if isinstance(answer, Error):
+                _log.error("tasks could not be given back: %s", answer)
+        for job in given:
+            job.source.forget(job)
+
+    async def _flush(self) -> None:
+        """Send the last acknowledgements."""
+        lane = self.lanes.services[0]
+        until = monotonic() + _FLUSH_S
+        while True:
+            try:
+                if await lane.tick():
+                    return
+            except Error as error:
+                if monotonic() > until:
+                    _log.error("outcomes could not be acknowledged, their tasks will run again: %s", error)
+                    return
+                await asyncio.sleep(0.05)
+
+    async def _leave(self) -> None:
+        try:
+            await self.heartbeat.leave()
+        except Error as error:
+            _log.warning("could not leave the registry: %s", error)

@@ -1,0 +1,107 @@
+"""A background part of a worker: one pass, and the loop around it. Start, stop and loop are written here, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from random import random
+
+from hustlex.errors import Error
+
+_log = logging.getLogger("hustlex.worker")
+
+FOREVER = float("inf")
+"""What a pass answers to rest until ``wake``."""
+
+
+class Service:
+    """Subclass it and write ``tick``.
+
+    name: for logs and health. interruptible: ``stop`` cancels a running pass instead of waiting for its end.
+    slowest_retry_s: the longest wait after failures.
+    trouble: what keeps it from working right now, "" = nothing. resting: between two passes.
+    """
+
+    name = "service"
+    interruptible = False
+    slowest_retry_s = 5.0
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self.resting = False
+        self._bell = asyncio.Event()
+        self._stopping = False
+        self._failures = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def tick(self) -> float:
+        """One pass; answers how many seconds until the next. Tests call it directly."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin the loop."""
+        self._task = asyncio.get_running_loop().create_task(self._loop(), name=f"hustlex {self.name}")
+
+    def wake(self) -> None:
+        """Make the next pass now, whatever the last one answered."""
+        self._bell.set()
+
+    async def stop(self) -> None:
+        """End the loop and wait for its end. Idempotent."""
+        self._stopping = True
+        self._bell.set()
+        if self._task is None:
+            return
+        if self.interruptible:
+            self._task.cancel()
+        await asyncio.wait([self._task])
+        self._task = None
+
+    async def _loop(self) -> None:
+        while not self._stopping:
+            self._bell.clear()
+            pause = await self._pass()
+            if pause > 0 and not self._stopping:
+                await self._rest(pause)
+
+    async def _rest(self, pause: float) -> None:
+        self.resting = True
+        try:
+            async with asyncio.timeout(None if pause >= FOREVER else pause):
+                await self._bell.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.resting = False
+
+    async def _pass(self) -> float:
+        try:
+            pause = await self.tick()
+        except Error as error:
+            return self._stumble(str(error), None)
+        except Exception as error:  # noqa: BLE001 - logged; the loop goes on
+            return self._stumble(f"{type(error).__name__}: {error}", error)
+        self.recovered()
+        return pause
+
+    def _stumble(self, reason: str, fault: Exception | None) -> float:
+        self.stumbled(reason, fault)
+        return self.backoff()
+
+    def backoff(self) -> float:
+        """Seconds to wait after a failure: doubling from 0.1 s, with jitter, so that nobody hammers a server."""
+        return min(self.slowest_retry_s, 0.1 * 2.0 ** min(self._failures - 1, 8)) * (0.5 + random() / 2)
+
+    def stumbled(self, reason: str, fault: Exception | None = None) -> None:
+        """Note a failure; the first of a row is logged."""
+        self._failures += 1
+        if not self.trouble:
+            _log.warning("%s: %s", self.name, reason, exc_info=fault)
+        self.trouble = reason
+
+    def recovered(self) -> None:
+        """Note a success; the first after failures is logged."""
+        if self.trouble:
+            _log.info("%s: works again after %d failures", self.name, self._failures)
+        self.trouble = ""
+        self._failures = 0

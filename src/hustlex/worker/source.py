@@ -1,0 +1,56 @@
+"""A queue as one worker sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from hustlex.core.op import Arg, Op
+from hustlex.jobs.keys import QueueKeys, queue_keys
+from hustlex.worker.job import Job
+
+Finish = Callable[[QueueKeys, str, Sequence[Arg], int], Op[bytes]]
+"""``finish.complete``, ``finish.retry`` or ``finish.archive``."""
+
+
+class Ack(msgspec.Struct, frozen=True, gc=False):
+    """A decided outcome that Redis must still hear of. row: what its script wants for this task."""
+
+    job: Job
+    finish: Finish
+    row: tuple[Arg, ...]
+
+
+class Source:
+    """One queue: what it is worth, whether it may have tasks, what is held of it and what is to be acknowledged.
+
+    weight: 1 or more. awake: it may have pending tasks; asleep, a waiter watches for the first. paused: at the last
+    look. held: tasks by id, until their outcome is acknowledged. done: succeeded and not kept; acks: all other
+    outcomes. poison: id and holder of messages that cannot be decoded. adopt: the reply of a lease was lost, look for
+    its tasks; adopting: looking. leasing: calls in flight that lease. on_due: told of the Unix second at which a task
+    of ours is to be retried.
+    """
+
+    def __init__(self, name: str, weight: int) -> None:
+        self.name = name
+        self.weight = weight
+        self.keys = queue_keys(name)
+        self.awake = True
+        self.paused = False
+        self.held: dict[bytes, Job] = {}
+        self.done: list[Job] = []
+        self.acks: list[Ack] = []
+        self.poison: list[tuple[bytes, str]] = []
+        self.adopt = False
+        self.adopting = False
+        self.leasing = 0
+        self.on_due: Callable[[int], None] = lambda _: None
+
+    def forget(self, job: Job) -> None:
+        """The task is ours no more: acknowledged, or somebody else has it."""
+        if self.held.get(job.id) is job:
+            del self.held[job.id]
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r}, held={len(self.held)})"

@@ -1,0 +1,78 @@
+"""Looks at each queue now and then, so that nothing others leave there is missed, and tells the part concerned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hustlex.core.op import AsyncDriver
+from hustlex.errors import Error
+from hustlex.jobs.ops import maintain
+from hustlex.worker.clock import WorkerClock
+from hustlex.worker.forwarder import Forwarder
+from hustlex.worker.janitor import Janitor
+from hustlex.worker.recoverer import Recoverer
+from hustlex.worker.runners import Runners
+from hustlex.worker.service import Service
+from hustlex.worker.source import Source
+
+_BUSY_S = 1.0
+_IDLE_S = 2.0
+_QUIET_S = 10.0
+_GRACE_S = 30
+
+
+class Watcher(Service):
+    """A look at every queue each second while tasks run or are scheduled anywhere; else at one every 2 s, in turn."""
+
+    name = "watcher"
+
+    def __init__(
+        self,
+        driver: AsyncDriver,
+        sources: Sequence[Source],
+        runners: Runners,
+        clock: WorkerClock,
+        parts: tuple[Forwarder, Recoverer, Janitor],
+        woken: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._driver = driver
+        self._sources = sources
+        self._runners = runners
+        self._clock = clock
+        self._forwarder, self._recoverer, self._janitor = parts
+        self._woken = woken
+        self._turn = 0
+        self._lively: set[Source] = set()
+
+    async def tick(self) -> float:
+        """Look at every queue, or, when idle, at the next one."""
+        idle = not self._lively and self._runners.quiet_s() > _QUIET_S
+        chosen = [self._next()] if idle else self._sources
+        now_ms = self._clock.for_script()
+        answers = await self._driver.run_many([maintain.peek(source.keys, now_ms) for source in chosen])
+        for source, answer in zip(chosen, answers, strict=True):
+            if isinstance(answer, Error):
+                raise answer
+            self._hand_on(source, answer)
+        return _IDLE_S if idle else _BUSY_S
+
+    def _next(self) -> Source:
+        self._turn = (self._turn + 1) % len(self._sources)
+        return self._sources[self._turn]
+
+    def _hand_on(self, source: Source, seen: maintain.Outlook) -> None:
+        now_s = seen.now_ms // 1000
+        self._forwarder.plan(source, seen.due)
+        if _passed(seen.completed, now_s) or _passed(seen.aggregation_set, now_s):
+            self._janitor.plan(source)
+        if _passed(seen.owner, now_s - 1) or _passed(seen.lease, now_s - _GRACE_S) or seen.unleased:
+            self._recoverer.plan(source)
+        if seen.pending and not source.awake and not source.paused:
+            source.awake = True
+            self._woken()
+        (self._lively.add if max(seen.owner, seen.due) >= 0 else self._lively.discard)(source)
+
+
+def _passed(at_s: int, now_s: int) -> bool:
+    return 0 <= at_s <= now_s
