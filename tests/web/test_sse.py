@@ -25,7 +25,7 @@ from starlette.routing import Route
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse, Unavailable
 from hustlex.events import Events, Gap, Message, Unknown
-from hustlex.web.sse import frame, render, sse_response
+from hustlex.web.sse import end_streams, frame, render, sse_response
 
 
 class Paid(msgspec.Struct, frozen=True, tag="paid"):
@@ -260,6 +260,22 @@ async def test_a_stream_ends_by_itself_after_its_lifetime(source: Source, client
     await asyncio.wait_for(stream, 10)
     assert client.ended
     assert source.left == 1
+
+
+async def test_a_stopping_server_ends_the_streams_of_its_app_and_no_others(source: Source) -> None:
+    ours, other = Starlette(), Starlette()
+    clients, streams = [Client(), Client(), Client()], []
+    for client, app in zip(clients, (ours, ours, other), strict=True):
+        response = await sse_response(Request(SCOPE), source.subscribe(), authorize=None)
+        streams.append(asyncio.ensure_future(response({**SCOPE, "app": app}, client.receive, client.send)))
+        await client.until(lambda: client.body)  # noqa: B023 - awaited within this turn
+    end_streams(ours)
+    await asyncio.wait_for(asyncio.gather(*streams[:2]), 10)
+    assert [client.ended for client in clients] == [True, True, False]
+    assert source.left == 2
+    end_streams(other)
+    await asyncio.wait_for(streams[2], 10)
+    end_streams(Starlette())
 
 
 async def test_cancelling_frees_the_subscription(source: Source, client: Client) -> None:
