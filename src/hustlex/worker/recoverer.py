@@ -44,7 +44,7 @@ class Recoverer(Service):
         super().__init__()
         self._driver = driver
         self._clock = clock
-        self._holder = f"{server_id}:recoverer"
+        self._holder = f"recoverer-{server_id}:1"
         self._policy = policy
         self._heartbeat = heartbeat
         self._woken = woken
