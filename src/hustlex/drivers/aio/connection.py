@@ -1,4 +1,4 @@
-"""One socket: everything sent in one turn of the event loop is one write, replies come back in order.
+"""One socket: what is sent in one turn of the event loop is one write (or a few), replies come back in order.
 
 Lesson of the profile (64 callers, GET): a future per call, one deque, no task, no timer and no lock per call. What is
 left is hiredis' packing and parsing, and the caller's own coroutine.
@@ -18,6 +18,10 @@ from hustlex.drivers.faults import Late, Lost, NotSent
 _GRACE = 0.002
 """Between noticing a deadline and failing the call, let the loop read once: after a blocked loop the reply is
 usually already in the socket."""
+
+_EARLY = 32
+"""This many commands are written without waiting for the end of the turn, so that the server works while we do
+(measured with 64 callers: a sixth more calls a second than one write per turn; 8 and 16 cost more than they bring)."""
 
 Slot = tuple["asyncio.Future[Any]", float]
 
@@ -73,7 +77,9 @@ class Connection(asyncio.Protocol):
     def write(self, packed: bytes) -> None:
         """Queue bytes that get no reply of their own (SUBSCRIBE answers with pushes)."""
         self._buffer.append(packed)
-        if not self._flush_planned:
+        if len(self._buffer) >= _EARLY:
+            self._flush()
+        elif not self._flush_planned:
             self._flush_planned = True
             self._loop.call_soon(self._flush)
 
