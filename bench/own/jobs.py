@@ -42,13 +42,13 @@ async def _enqueue(url: str, load: dict[str, int]) -> dict[str, float]:
         async def send(job: int) -> None:
             await hx.jobs.enqueue(mark.job(job))
 
-        one = await per_second(1, range(load["one"]), send)
         done = load["one"] + load["many"]
         many = await per_second(CALLERS, range(load["one"], done), send)
         begun = time.perf_counter()
         for start in range(done, done + load["batch"], _BATCH):
             await hx.jobs.enqueue_many(mark.job(job) for job in range(start, min(start + _BATCH, done + load["batch"])))
         batch = load["batch"] / (time.perf_counter() - begun)
+        one = await per_second(1, range(load["one"]), send)
     return {"enqueue1": one, "enqueue64": many, "enqueue_batch": batch}
 
 

@@ -31,8 +31,8 @@ async def _enqueue(url: str, load: dict[str, int]) -> dict[str, float]:
         await app.send_message_json(channel="bench", payload={"job": job}, headers=_TOPIC)
 
     async with server.connection():
-        one = await per_second(1, range(load["one"]), send)
         many = await per_second(CALLERS, range(load["one"], load["one"] + load["many"]), send)
+        one = await per_second(1, range(load["one"]), send)
     return {"enqueue1": one, "enqueue64": many}
 
 
