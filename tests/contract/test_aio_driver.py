@@ -82,6 +82,17 @@ async def test_callers_wait_when_the_line_is_full_and_all_are_served(url: str) -
         assert await asyncio.gather(*[driver.run(echo(name)) for name in names]) == [name.encode() for name in names]
 
 
+async def test_callers_that_give_up_in_line_do_not_hold_up_the_others(url: str) -> None:
+    async with Driver(url, Options(in_flight=4)) as driver:
+        await driver.run(echo("warm"))
+        calls = [asyncio.create_task(driver.run(echo(str(n)))) for n in range(400)]
+        await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert answers[1::2] == [str(n).encode() for n in range(1, 400, 2)]
+
+
 async def test_a_full_line_that_does_not_move_is_overloaded(faulty: Proxy) -> None:
     async with Driver(faulty.url, Options(in_flight=2, drain=0.1)) as driver:
         await driver.run(echo("warm"))
@@ -173,6 +184,12 @@ async def test_a_slow_subscriber_loses_the_oldest_and_is_told(url: str, raw: red
         seen = [await anext(slow) for _ in range(3)]
         assert seen[0].gap
         assert [message.data for message in seen[1:]] == [b"8", b"9"]
+
+
+async def test_an_error_of_the_subscriber_stays_his_own(driver: Driver) -> None:
+    with pytest.raises(TimeoutError):
+        async with driver.subscribe("a"):
+            raise TimeoutError
 
 
 async def test_subscribing_where_no_server_is_fails_clearly() -> None:

@@ -7,6 +7,8 @@ from collections import deque
 from random import random
 from typing import Any
 
+import msgspec
+
 from hustlex.drivers.aio.connection import Connection
 from hustlex.drivers.aio.dial import dial
 from hustlex.drivers.aio.options import Options
@@ -20,6 +22,14 @@ _SLOWEST_RETRY = 2.0
 _PING = join(("PING",))
 
 
+class Turn(msgspec.Struct):
+    """A caller in line. sent: resolves to the future of the reply once the call is sent."""
+
+    packed: bytes
+    deadline: float
+    sent: asyncio.Future[asyncio.Future[Any]]
+
+
 class Lane:
     """``submit`` is the fast path; when it answers None, ``exchange`` waits until it can."""
 
@@ -30,7 +40,7 @@ class Lane:
         self._connection: Connection | None = None
         self._opening: asyncio.Task[None] | None = None
         self._tending: asyncio.TimerHandle | None = None
-        self._room: deque[asyncio.Future[None]] = deque()
+        self._line: deque[Turn] = deque()
         self._callers = 0
         self._failure = ""
         self._closed = False
@@ -38,39 +48,38 @@ class Lane:
     # -- the hot path
 
     def submit(self, packed: bytes, deadline: float) -> asyncio.Future[Any] | None:
-        """Send, or None when the lane is closed, opening or full."""
+        """Send, or None when the lane is closed, opening or full, or others stand in line."""
         connection = self._connection
-        if connection is None or not connection.writable or len(connection.waiting) >= self._options.in_flight:
+        if connection is None or self._line or not self._free(connection):
             return None
         return connection.send(packed, deadline)
 
+    def _free(self, connection: Connection) -> int:
+        return self._options.in_flight - len(connection.waiting) if connection.writable else 0
+
     async def exchange(self, packed: bytes, deadline: float) -> Any:
         """Send as soon as possible and await the reply. Raises NotSent, Lost, Late, or Error when it is hopeless."""
-        future = self.submit(packed, deadline)
-        while future is None:
-            await self.wait(deadline)
+        while True:
             future = self.submit(packed, deadline)
-        return await future
-
-    async def wait(self, deadline: float) -> None:
-        """Until a ``submit`` may succeed. Raises NotSent when the deadline passes first, Error when it is hopeless."""
-        if self._closed:
-            raise Unavailable("the driver is closed", hint="use it inside its 'async with' block")
-        seconds = max(0.0, deadline - asyncio.get_running_loop().time())
-        try:
-            async with asyncio.timeout(seconds):
-                if self._connection is None:
-                    await self._opened()
-                else:
-                    await self._has_room()
-        except TimeoutError:
+            if future is not None:
+                return await future
+            if self._closed:
+                raise Unavailable("the driver is closed", hint="use it inside its 'async with' block")
             if self._connection is not None:
-                raise Overloaded("too many calls are waiting for the server", hint="call less often") from None
-            raise NotSent(self._failure or "no answer yet") from None
+                return await self._stand_in_line(packed, deadline)
+            await self._opened(deadline)
 
     # -- opening
 
-    async def _opened(self) -> None:
+    async def _opened(self, deadline: float) -> None:
+        """Until there is a connection. Raises NotSent when the deadline passes first."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._dialled()
+        except TimeoutError:
+            raise NotSent(self._failure or "no answer yet") from None
+
+    async def _dialled(self) -> None:
         if self._opening is None or self._opening.done():
             self._opening = asyncio.get_running_loop().create_task(self._open(), name=f"open {self.endpoint.where}")
             self._opening.add_done_callback(_look)
@@ -100,40 +109,44 @@ class Lane:
             return
         self._connection = connection
         self._failure = ""
-        connection.on_room = self._make_room
+        connection.on_room = self._advance
         if self._watch_stalls:
             self._tend()
 
     def _lost(self, connection: Connection) -> None:
         if self._connection is connection:
             self._connection = None
+            self._send_away("the connection was lost")
             if self._tending is not None:
                 self._tending.cancel()
 
-    # -- back-pressure: callers queue up, first come first served
+    # -- back-pressure: callers stand in line, first come first served
 
-    async def _has_room(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._room.append(waiter)
-        self._make_room()
+    async def _stand_in_line(self, packed: bytes, deadline: float) -> Any:
+        """The reply of a call that is sent when its turn comes. Raises Overloaded when the deadline passes before."""
+        turn = Turn(packed, deadline, asyncio.get_running_loop().create_future())
+        self._line.append(turn)
         try:
-            await waiter
-        finally:
-            if waiter in self._room:
-                self._room.remove(waiter)
+            async with asyncio.timeout_at(deadline):
+                reply = await turn.sent
+        except TimeoutError:
+            raise Overloaded("too many calls are waiting for the server", hint="call less often") from None
+        return await reply
 
-    def _make_room(self) -> None:
-        if not self._room:
-            return
+    def _advance(self) -> None:
+        """Send for those in line, as many as there is room for. Who gave up is skipped."""
         connection = self._connection
-        free = len(self._room)
-        if connection is not None:
-            free = self._options.in_flight - len(connection.waiting) if connection.writable else 0
-        while free > 0 and self._room:
-            waiter = self._room.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                free -= 1
+        while self._line and connection is not None and self._free(connection) > 0:
+            turn = self._line.popleft()
+            if not turn.sent.done():
+                turn.sent.set_result(connection.send(turn.packed, turn.deadline))
+
+    def _send_away(self, reason: str) -> None:
+        """The connection is gone: those in line were never sent."""
+        for turn in self._line:
+            if not turn.sent.done():
+                turn.sent.set_exception(NotSent(reason))
+        self._line.clear()
 
     # -- liveness
 

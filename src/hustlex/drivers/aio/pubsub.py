@@ -82,17 +82,21 @@ class PubSub:
         names = [channel.encode() for channel in channels]
         mailbox = Mailbox(self._options.queue)
         try:
+            await self._join_in_time(names, mailbox)
+            yield mailbox
+        finally:
+            self._leave(names, mailbox)
+
+    async def _join_in_time(self, names: list[bytes], mailbox: Mailbox) -> None:
+        try:
             async with asyncio.timeout(self._options.connect + self._options.command):
                 await self._join(names, mailbox)
-            yield mailbox
         except TimeoutError:
             raise Unavailable(
                 f"cannot subscribe at {self._endpoint.where}: no answer",
                 op="subscribe",
                 hint="is the server running, and is the URL right?",
             ) from None
-        finally:
-            self._leave(names, mailbox)
 
     async def _join(self, names: list[bytes], mailbox: Mailbox) -> None:
         fresh = [name for name in names if name not in self._mailboxes]
