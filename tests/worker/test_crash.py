@@ -44,13 +44,13 @@ async def test_tasks_of_a_killed_worker_run_again_within_seconds(
     driver: Driver, raw: redis.Redis, launch: Launch
 ) -> None:
     count, slots = 600, 50
-    await Jobs(driver).enqueue_many([nap.job(n) for n in range(count)])
+    await Jobs(driver).enqueue_many([nap.job(n).with_options(task_id=str(n)) for n in range(count)])
     first = launch(slots)
     await until(lambda: raw.llen("test:ended") >= 150)
     first.kill()
     first.wait()
-    running = Counter(raw.lrange("test:began", 0, -1)) - Counter(raw.lrange("test:ended", 0, -1))
-    assert 0 < running.total() <= slots
+    in_flight = set(raw.lrange(DEFAULT.active, 0, -1))
+    assert 0 < len(in_flight) <= slots * 1.1  # a little is fetched ahead of short tasks
     restarted = time.monotonic()
     launch(slots)
     await until(lambda: raw.get(DEFAULT.processed) == b"%d" % count, 30)
@@ -58,7 +58,7 @@ async def test_tasks_of_a_killed_worker_run_again_within_seconds(
     ended = Counter(raw.lrange("test:ended", 0, -1))
     assert set(ended) == {b"%d" % n for n in range(count)}
     repeated = {n for n, times in Counter(raw.lrange("test:began", 0, -1)).items() if times > 1}
-    assert repeated <= set(running)
+    assert repeated <= in_flight
     assert not raw.exists(DEFAULT.failed, DEFAULT.retry, DEFAULT.archived, DEFAULT.active, DEFAULT.lease)
 
 

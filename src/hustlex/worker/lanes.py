@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
@@ -83,7 +85,7 @@ class Lanes:
         shares = self._shares()
         orders: list[Order] = []
         for source in self.sources:
-            if source.adopt and not source.leasing and not source.adopting:
+            if source.adopt and not source.leasing and source.adopting is None:
                 orders.append(AdoptOrder(source, self._server_id, self._clock, self._receive))
             want = shares.get(source, 0)
             while source.done or want:
@@ -100,7 +102,7 @@ class Lanes:
         if not self.leasing:
             return {}
         free = min(self._runners.limit + self._surplus() - self._runners.busy - self.asked, MOST)
-        awake = [source for source in self.sources if source.awake and not source.adopt and not source.adopting]
+        awake = [source for source in self.sources if source.awake and not source.adopt and source.adopting is None]
         return self._draw(awake, free) if awake and free > 0 else {}
 
     def _surplus(self) -> int:
@@ -138,21 +140,27 @@ class Lane(Service):
         orders = self._lanes.plan()
         if not orders:
             return FOREVER
+        answers: list[Any] = []
         try:
             answers = await self._driver.run_many([order.op for order in orders])
-        except Error as error:
-            answers = [error] * len(orders)
-        failure = None
-        for order, answer in zip(orders, answers, strict=True):
-            if isinstance(answer, Error):
-                failure = answer
-                order.fail()
-            else:
-                order.absorb(answer)
-            self._lanes.settle(order)
+        finally:
+            failure = self._take_in(orders, answers)
         for source in self._lanes.sources:
             if not source.awake:
                 self._lanes.on_empty(source)
         if failure is not None:
             raise failure
         return 0
+
+    def _take_in(self, orders: list[Order], answers: list[Any]) -> Error | None:
+        """Give each order its answer, or its failure when there is none. The last failure."""
+        failure = None
+        for order, answer in zip_longest(orders, answers, fillvalue=None):
+            assert order is not None
+            if answer is None or isinstance(answer, Error):
+                failure = answer
+                order.fail()
+            else:
+                order.absorb(answer)
+            self._lanes.settle(order)
+        return failure

@@ -114,18 +114,19 @@ class AdoptOrder:
         self._receive = receive
         self._sent = monotonic()
         source.adopt = False
-        source.adopting = True
+        source.adopting = set()
         self.op: Op[Any] = lease.adopt(source.keys, server_id, clock.for_script())
 
     def absorb(self, answer: list[lease.Held]) -> None:
         source = self._source
-        source.adopting = False
-        strays = [(task.id, task.holder.decode(), task.message) for task in answer if task.id not in source.held]
+        known = source.held.keys() | (source.adopting or set())
+        source.adopting = None
+        strays = [(task.id, task.holder.decode(), task.message) for task in answer if task.id not in known]
         if strays:
             self._receive(source, strays, self._sent + LEASE_S)
 
     def fail(self) -> None:
-        self._source.adopting = False
+        self._source.adopting = None
         self._source.adopt = True
 
 

@@ -27,9 +27,9 @@ class Source:
 
     weight: 1 or more. awake: it may have pending tasks; asleep, a waiter watches for the first. paused: at the last
     look. held: tasks by id, until their outcome is acknowledged. done: succeeded and not kept; acks: all other
-    outcomes. poison: id and holder of messages that cannot be decoded. adopt: the reply of a lease was lost, look for
-    its tasks; adopting: looking. leasing: calls in flight that lease. on_due: told of the Unix second at which a task
-    of ours is to be retried.
+    outcomes. poison: id and holder of messages that cannot be decoded. leasing: calls in flight that lease.
+    adopt: the reply of one was lost, look for its tasks; adopting: looking, and which ids were let go meanwhile.
+    on_due: told of the Unix second at which a task of ours is to be retried.
     """
 
     def __init__(self, name: str, weight: int) -> None:
@@ -43,7 +43,7 @@ class Source:
         self.acks: list[Ack] = []
         self.poison: list[tuple[bytes, str]] = []
         self.adopt = False
-        self.adopting = False
+        self.adopting: set[bytes] | None = None
         self.leasing = 0
         self.on_due: Callable[[int], None] = lambda _: None
 
@@ -51,6 +51,8 @@ class Source:
         """The task is ours no more: acknowledged, or somebody else has it."""
         if self.held.get(job.id) is job:
             del self.held[job.id]
+        if self.adopting is not None:
+            self.adopting.add(job.id)
 
     def __repr__(self) -> str:
         return f"Source({self.name!r}, held={len(self.held)})"
