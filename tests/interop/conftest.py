@@ -1,0 +1,119 @@
+"""The Go programs of ``go/``, built once per run and started per test. Without Go these tests are skipped."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hustlex.drivers.aio import Driver
+from hustlex.jobs import Inspector, Jobs
+from tests.interop.support import GoClient, Launch, Peer
+from tests.support.needs import missing, needs
+
+_SOURCE = Path(__file__).parent / "go"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: waits for the library's own intervals; runs only with -m slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Building is not timed. Slow tests must be asked for."""
+    for item in items:
+        if not item.path.is_relative_to(_SOURCE.parent):
+            continue
+        item.add_marker(pytest.mark.timeout(240 if item.get_closest_marker("slow") else 60, func_only=True))
+        if item.get_closest_marker("slow") and "slow" not in config.getoption("-m"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run it with -m slow"))
+
+
+@pytest.fixture(scope="session")
+def peer_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled programs. The processes of one run share them: the first builds, the others wait."""
+    go = needs(shutil.which("go"), "the Go toolchain, 1.24 or newer")
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    binary = folder / "interop-peer"
+    with (folder / "interop-peer.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not binary.exists():
+            _build(go, binary)
+    return binary
+
+
+def _build(go: str, binary: Path) -> None:
+    fetched = subprocess.run([go, "mod", "download"], cwd=_SOURCE, capture_output=True, text=True, timeout=300)
+    if fetched.returncode:
+        missing(f"the Go modules of tests/interop/go: {fetched.stderr.strip()}")
+    built = subprocess.run([go, "build", "-o", str(binary), "."], cwd=_SOURCE, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+
+
+@pytest.fixture(scope="session")
+def codec(peer_binary: Path) -> Iterator[GoClient]:
+    """The library's codec, cron and text forms; no server behind it."""
+    client = GoClient(peer_binary, "redis://127.0.0.1:1/0")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def go(peer_binary: Path, url: str) -> Iterator[GoClient]:
+    """The library's client and inspector. New for each test: the client remembers which queues it registered."""
+    client = GoClient(peer_binary, url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def jobs(driver: Driver) -> Jobs:
+    """Our producer."""
+    return Jobs(driver)
+
+
+@pytest.fixture
+def inspector(jobs: Jobs) -> Inspector:
+    """Our inspector."""
+    return jobs.inspector
+
+
+@pytest.fixture
+def launch(peer_binary: Path, url: str) -> Iterator[Launch]:
+    """See ``Launch``. settings: go/serve.go."""
+    started: list[Peer] = []
+
+    def begin(language: str, at: str = url, environment: dict[str, str] | None = None, **settings: Any) -> Peer:
+        chosen = {"queues": {"default": 1}, "concurrency": 10, "strict": False, "shutdown_ms": 2000} | settings
+        programs = {"go": [str(peer_binary), "serve"], "py": [sys.executable, "-m", "tests.interop.worker"]}
+        command = [*programs[language], at, json.dumps(chosen)]
+        started.append(Peer(command, env=os.environ | (environment or {})))
+        return started[-1]
+
+    yield begin
+    for peer in started:
+        with suppress(ProcessLookupError):
+            peer.kill()
+
+
+@pytest.fixture
+def schedule(peer_binary: Path, url: str) -> Iterator[Any]:
+    """``schedule([(spec, job), ...])``: the library's scheduler as a process, killed at the end."""
+    started: list[Peer] = []
+
+    def begin(entries: list[dict[str, Any]]) -> Peer:
+        started.append(Peer([str(peer_binary), "schedule", url, json.dumps({"entries": entries})]))
+        return started[-1]
+
+    yield begin
+    for peer in started:
+        peer.kill()
