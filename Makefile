@@ -9,7 +9,7 @@ DEV := .venv/.ready-dev
 .DEFAULT_GOAL := help
 .PHONY: help up tour test servers check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs docs clean
 
-up: $(RUN) ## start the HustleX backend: server, API, dashboard, worker, scheduler (Ctrl-C stops)
+up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
 
 tour: $(RUN) ## walk a user through the running backend, step by step (needs `make up` in another terminal)

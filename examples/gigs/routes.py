@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -32,6 +32,7 @@ def backend(request: Request) -> Backend:
 
 
 Shared = Annotated[Backend, Depends(backend)]
+GigId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
 class NewGig(BaseModel):
@@ -84,7 +85,7 @@ async def post_gig(new: NewGig, user: CurrentUser, shared: Shared) -> Response:
 
 
 @router.post("/gigs/{gig_id}/take")
-async def take_gig(gig_id: int, user: CurrentUser, shared: Shared) -> Response:
+async def take_gig(gig_id: GigId, user: CurrentUser, shared: Shared) -> Response:
     """Become the worker of an open gig."""
     async with shared.database.transaction() as session:
         gig = await _gig(session, gig_id)
@@ -97,7 +98,7 @@ async def take_gig(gig_id: int, user: CurrentUser, shared: Shared) -> Response:
 
 
 @router.post("/gigs/{gig_id}/complete", status_code=202)
-async def complete_gig(gig_id: int, user: CurrentUser, shared: Shared) -> Response:
+async def complete_gig(gig_id: GigId, user: CurrentUser, shared: Shared) -> Response:
     """Accept the work. The money moves in a critical job; asking again is harmless.
 
     The job is enqueued after the commit under the gig's own id; should the process die between the two, the hourly
