@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar
 
 import msgspec
 
-
-class Outcome(msgspec.Struct, frozen=True):
-    """Base of all results. ``if result:`` raises TypeError: compare the type, as ``isinstance(result, Access)``."""
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} has no truth value; compare its type")
+from hustlex.core.outcome import Outcome, Secretive
 
 
-class TokenPair(Outcome, frozen=True, eq=False):
+class TokenPair(Secretive, frozen=True, eq=False):
     """What a client is given. access: a JWT, for each request. refresh: good for one exchange, secret, opaque.
 
     expires_in: life of the access token. Both tokens are hidden in repr, and a pair cannot be pickled.
@@ -27,15 +22,6 @@ class TokenPair(Outcome, frozen=True, eq=False):
     expires_in: timedelta
     session_id: str
     hidden: ClassVar[frozenset[str]] = frozenset({"access", "refresh"})
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [(name, "..." if name in self.hidden else getattr(self, name)) for name in self.__struct_fields__]
-
-    def __repr__(self) -> str:
-        return f"TokenPair({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("TokenPair holds secrets and cannot be pickled or copied")
 
 
 class TooManySessions(Outcome, frozen=True):

@@ -1,0 +1,30 @@
+"""Results as values: what every room's outcomes have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NoReturn
+
+import msgspec
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """Base of results. ``if result:`` raises TypeError: compare the type, as ``isinstance(result, Verified)``."""
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} has no truth value; compare its type")
+
+
+class Secretive(Outcome, frozen=True, eq=False):
+    """Base of results that carry a secret or a phone: hidden in repr, not picklable, equal only to themselves."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, "..." if name in self.hidden else getattr(self, name)) for name in self.__struct_fields__]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} holds a secret and cannot be pickled or copied")
