@@ -1,5 +1,6 @@
 """One-time passwords by phone."""
 
+from hustlex.core.outcome import Outcome
 from hustlex.otp.api import Otp
 from hustlex.otp.codes import Context
 from hustlex.otp.rules import POLICIES, Limits, Numbers, Policy
@@ -18,7 +19,6 @@ from hustlex.otp.types import (
     Malformed,
     Mismatch,
     OpenResult,
-    Outcome,
     Reason,
     ResendResult,
     Resent,
