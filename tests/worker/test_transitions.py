@@ -304,12 +304,12 @@ async def test_mend_gives_active_tasks_without_a_lease_one(driver: Driver, raw: 
     await take(driver, 2)
     raw.zrem(DEFAULT.lease, "t1")
     raw.rpush(DEFAULT.active, "ghost")
-    assert (await driver.run(maintain.peek(DEFAULT, NOW_MS))).unleased == 2
+    assert (await driver.run(maintain.peek([DEFAULT], NOW_MS)))[0].unleased == 2
     assert await driver.run(maintain.mend(DEFAULT, NOW_MS)) == 2
     state = dump(raw)
     assert state["active"] == [b"t2", b"t1"]
     assert state["lease"] == {b"t1": NOW_S, b"t2": NOW_S + 30}
-    assert (await driver.run(maintain.peek(DEFAULT, NOW_MS))).unleased == 0
+    assert (await driver.run(maintain.peek([DEFAULT], NOW_MS)))[0].unleased == 0
 
 
 async def test_reclaim_puts_stale_sets_back_where_aggregators_see_them(driver: Driver, raw: redis.Redis) -> None:
@@ -322,13 +322,14 @@ async def test_reclaim_puts_stale_sets_back_where_aggregators_see_them(driver: D
 
 
 async def test_peek_sees_the_first_of_everything(driver: Driver, raw: redis.Redis) -> None:
-    empty = await driver.run(maintain.peek(DEFAULT, NOW_MS))
+    (empty,) = await driver.run(maintain.peek([DEFAULT], NOW_MS))
     assert empty == maintain.Outlook(NOW_MS, -1, -1, -1, -1, -1, -1, 0, 0)
     assert empty.due == -1
     for score, name in enumerate(("scheduled", "retry", "completed", "x:owners", "lease", "aggregation_sets"), 10):
         raw.zadd(DEFAULT.prefix + name, {"first": score, "second": score + 50})
     raw.rpush(DEFAULT.pending, "a", "b")
-    seen = await driver.run(maintain.peek(DEFAULT, NOW_MS))
+    empty, seen = await driver.run(maintain.peek([queue_keys("low"), DEFAULT], NOW_MS))
+    assert empty.due == -1
     assert seen == maintain.Outlook(NOW_MS, 10, 11, 12, 13, 14, 15, 2, 0)
     assert seen.due == 10
 

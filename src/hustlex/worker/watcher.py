@@ -16,13 +16,16 @@ from hustlex.worker.service import Service
 from hustlex.worker.source import Source
 
 _BUSY_S = 1.0
-_IDLE_S = 2.0
+_IDLE_S = 2.5
 _QUIET_S = 10.0
 _GRACE_S = 30
 
 
 class Watcher(Service):
-    """A look at every queue each second while tasks run or are scheduled anywhere; else at one every 2 s, in turn."""
+    """One look each second while tasks run or are scheduled anywhere, else one every 2.5 s.
+
+    A look is one call for all queues; in a cluster one per queue, and when idle one queue at a time.
+    """
 
     name = "watcher"
 
@@ -42,24 +45,30 @@ class Watcher(Service):
         self._clock = clock
         self._forwarder, self._recoverer, self._janitor = parts
         self._woken = woken
+        self._groups: list[Sequence[Source]] = []
         self._turn = 0
         self._lively: set[Source] = set()
 
     async def tick(self) -> float:
-        """Look at every queue, or, when idle, at the next one."""
+        """Look at every queue; in an idle cluster at the next one."""
+        if not self._groups:
+            apart = await self._driver.run(maintain.clustered())
+            self._groups = [[source] for source in self._sources] if apart else [self._sources]
         idle = not self._lively and self._runners.quiet_s() > _QUIET_S
-        chosen = [self._next()] if idle else self._sources
+        chosen = [self._next()] if idle else self._groups
         now_ms = self._clock.for_script()
-        answers = await self._driver.run_many([maintain.peek(source.keys, now_ms) for source in chosen])
-        for source, answer in zip(chosen, answers, strict=True):
-            if isinstance(answer, Error):
-                raise answer
-            self._hand_on(source, answer)
+        looks = [maintain.peek([source.keys for source in group], now_ms) for group in chosen]
+        answers = await self._driver.run_many(looks)
+        for group, outlooks in zip(chosen, answers, strict=True):
+            if isinstance(outlooks, Error):
+                raise outlooks
+            for source, outlook in zip(group, outlooks, strict=True):
+                self._hand_on(source, outlook)
         return _IDLE_S if idle else _BUSY_S
 
-    def _next(self) -> Source:
-        self._turn = (self._turn + 1) % len(self._sources)
-        return self._sources[self._turn]
+    def _next(self) -> Sequence[Source]:
+        self._turn = (self._turn + 1) % len(self._groups)
+        return self._groups[self._turn]
 
     def _hand_on(self, source: Source, seen: maintain.Outlook) -> None:
         now_s = seen.now_ms // 1000

@@ -1,23 +1,18 @@
--- jobs.peek: what is due first in a queue, and whether anything is out of place there.
+-- jobs.peek: what is due first in queues, and whether anything is out of place there. In a cluster: in one queue.
 -- EFFECT read
--- KEYS scheduled         zset    asynq:{<queue>}:scheduled
--- KEYS retry             zset    asynq:{<queue>}:retry
--- KEYS completed         zset    asynq:{<queue>}:completed
--- KEYS owners            zset    asynq:{<queue>}:x:owners
--- KEYS lease             zset    asynq:{<queue>}:lease
--- KEYS aggregation_sets  zset    asynq:{<queue>}:aggregation_sets
--- KEYS pending           list    asynq:{<queue>}:pending
--- KEYS active            list    asynq:{<queue>}:active
--- ARGV now_ms            int     0: the server's clock
--- REPLY {0, now_ms, scheduled, retry, completed, owners, lease, aggregation_sets, pending, unleased}
---                        the lowest score of each set (-1: empty), how many tasks are pending, and how many are in
---                        active without a lease
+-- KEYS keys...  asynq:{<queue>}: and, for each queue, scheduled, retry, completed, x:owners, lease,
+--               aggregation_sets, pending, active
+-- ARGV now_ms   int     0: the server's clock
+-- REPLY {0, now_ms, ...}  eight numbers per queue: the lowest score of each of the first six (-1: empty), how many
+--                         tasks are pending, and how many are in active without a lease
 -- @include clock
-local function first(key)
-  local found = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  return found[2] and math.floor(found[2]) or -1
+local reply = {0, clock(now_ms)}
+for i = 1, #KEYS, 8 do
+  for k = i, i + 5 do
+    local first = redis.call('ZRANGE', KEYS[k], 0, 0, 'WITHSCORES')
+    reply[#reply + 1] = first[2] and math.floor(first[2]) or -1
+  end
+  reply[#reply + 1] = redis.call('LLEN', KEYS[i + 6])
+  reply[#reply + 1] = math.max(redis.call('LLEN', KEYS[i + 7]) - redis.call('ZCARD', KEYS[i + 4]), 0)
 end
-
-local unleased = math.max(redis.call('LLEN', active) - redis.call('ZCARD', lease), 0)
-return {0, clock(now_ms), first(scheduled), first(retry), first(completed), first(owners), first(lease),
-  first(aggregation_sets), redis.call('LLEN', pending), unleased}
+return reply

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from hustlex.core.lua import load
-from hustlex.core.op import Op, Reply
+from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.jobs.keys import QueueKeys
 from hustlex.jobs.ops.lease import owners
 
@@ -49,19 +51,32 @@ class Forwarded(msgspec.Struct, frozen=True, gc=False):
     now_ms: int
 
 
-def peek(queue: QueueKeys, now_ms: int) -> Op[Outlook]:
-    """Look at a queue."""
-    keys = (
-        queue.scheduled,
-        queue.retry,
-        queue.completed,
-        owners(queue),
-        queue.lease,
-        queue.aggregation_sets,
-        queue.pending,
-        queue.active,
-    )
-    return _PEEK.op(keys, (now_ms,), lambda reply: Outlook(*reply[1:]))
+def peek(queues: Sequence[QueueKeys], now_ms: int) -> Op[list[Outlook]]:
+    """Look at some queues; in a cluster at one, because each lives in a slot of its own."""
+    keys = [
+        key
+        for queue in queues
+        for key in (
+            queue.scheduled,
+            queue.retry,
+            queue.completed,
+            owners(queue),
+            queue.lease,
+            queue.aggregation_sets,
+            queue.pending,
+            queue.active,
+        )
+    ]
+    return _PEEK.op(tuple(keys), (now_ms,), _outlooks)
+
+
+def _outlooks(reply: Reply) -> list[Outlook]:
+    return [Outlook(reply[1], *reply[i : i + 8]) for i in range(2, len(reply), 8)]
+
+
+def clustered() -> Op[bool]:
+    """Whether the server is part of a cluster."""
+    return command("jobs.clustered", Effect.READ, "INFO", "cluster", decode=lambda reply: b"cluster_enabled:1" in reply)
 
 
 def forward(queue: QueueKeys, now_ms: int) -> Op[Forwarded]:
