@@ -18,7 +18,18 @@ from redis.retry import Retry
 
 from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step
 from hustlex.core.telemetry import CallEvent, Hook
-from hustlex.drivers.faults import Failure, Late, Lost, NotSent, backoff, bad_reply, exhausted, refusal, verdict
+from hustlex.drivers.faults import (
+    Failure,
+    Late,
+    Lost,
+    NotSent,
+    backoff,
+    bad_reply,
+    exhausted,
+    link_failure,
+    refusal,
+    verdict,
+)
 from hustlex.drivers.pack import pack
 from hustlex.drivers.url import Endpoint, parse_url
 from hustlex.errors import Error, Refused
@@ -116,7 +127,7 @@ class Driver:
         except exceptions.AuthenticationError as error:
             raise refusal(_first_words(error)) from None
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-            raise NotSent(_reason(error)) from None
+            raise NotSent(link_failure(error)) from None
         except exceptions.RedisError as error:
             raise refusal(_first_words(error)) from None
 
@@ -244,7 +255,3 @@ def _first_words(error: Exception) -> str:
     text = str(error)
     code = codes.get(type(error).__name__) or ("" if text.split(" ", 1)[0].isupper() else "ERR")
     return f"{code} {text}".lstrip()
-
-
-def _reason(error: Exception) -> str:
-    return "connection refused" if "refused" in str(error).lower() else type(error).__name__

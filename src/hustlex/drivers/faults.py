@@ -11,6 +11,7 @@ Both drivers ask ``verdict``; the table is:
 from __future__ import annotations
 
 import re
+import ssl
 from random import random
 
 from hustlex.core.op import Effect
@@ -95,6 +96,17 @@ def bad_reply(op: str, reason: Exception) -> BadReply:
 def backoff(attempt: int) -> float:
     """Seconds before the attempt after number ``attempt`` (from 1): full jitter up to 10 ms * 2^n, at most 1 s."""
     return random() * min(1.0, 0.01 * (1 << min(attempt, 10)))
+
+
+def link_failure(error: Exception) -> str:
+    """Why a connection could not be opened, without the addresses and users that some errors carry."""
+    if isinstance(error.__context__, OSError):  # redis-py wraps it in its own, with the address in the text
+        error = error.__context__
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate cannot be verified; name its authority with ?ssl_ca_certs="
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
 def _harmless(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import refusal
+from hustlex.drivers.faults import link_failure, refusal
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import ConfigurationError, Refused, Unavailable
@@ -37,7 +37,7 @@ async def dial(
     except TimeoutError:
         raise Unavailable(f"no answer from {endpoint.where} within {options.connect:g} s") from None
     except OSError as error:
-        raise Unavailable(_reason(error)) from None
+        raise Unavailable(link_failure(error)) from None
 
 
 async def _open(
@@ -79,10 +79,3 @@ def _check_hello(reply: Any) -> None:
         raise Unavailable(refused.message) if refused.code in _PASSING else refused
     if reply.get(b"role") == b"replica":
         raise Refused("this server is a replica", code="READONLY", hint="use the primary's URL")
-
-
-def _reason(error: OSError) -> str:
-    """An OS error in words, without the addresses that some carry."""
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    return error.strerror or type(error).__name__
