@@ -1,4 +1,4 @@
-"""Due times, idleness, the scheduler, and the draw between queues."""
+"""Due times, idleness, and the draw between queues."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, Tasks
-from hustlex.jobs.wire import NEVER_NS, decode_entry, decode_event, decode_task, encode_task
-from hustlex.worker import Scheduler, Worker, draw
-from hustlex.worker.scheduler import Entry
+from hustlex.jobs.wire import encode_task
+from hustlex.worker import Worker, draw
 from hustlex.worker.source import Source
 from tests.worker.support import DEFAULT, message, running, until
 
@@ -121,76 +120,6 @@ async def test_strict_priority_empties_the_highest_queue_first(driver: Driver, t
     async with running(driver, tasks, queues=queues, strict=True, concurrency=5):
         await until(lambda: len(ran) == 150)
     assert ran == ["high"] * 50 + ["middle"] * 50 + ["low"] * 50
-
-
-async def test_three_schedulers_fire_each_instant_once(driver: Driver, tasks: Tasks, raw: redis.Redis) -> None:
-    @tasks.task("report", queue="low", max_retry=3)
-    async def report() -> None: ...
-
-    tasks.cron("hourly", "0 * * * *", report.job(), timezone="Africa/Lagos")
-    tasks.cron("often", "@every 90s", report.job())
-    clock = FixedClock(1_767_225_600_000 + 1000)  # 2026-01-01 00:00:01
-    schedulers = [Scheduler(driver, tasks, clock=clock) for _ in range(3)]
-    await asyncio.gather(*(scheduler.timetable.tick() for scheduler in schedulers))
-    assert raw.keys("asynq:{low}:*") == []
-    (first, *_) = raw.zrange("asynq:schedulers", 0, -1)
-    assert raw.zcard("asynq:schedulers") == 3 and 18 <= raw.ttl(first) <= 20
-    _, hourly = [decode_entry(entry) for entry in raw.lrange(first, 0, -1)]
-    assert (hourly.spec, hourly.task_type) == ("CRON_TZ=Africa/Lagos 0 * * * *", "report")
-    assert hourly.enqueue_options == ('Queue("low")', "MaxRetry(3)")
-    assert (hourly.next_enqueue_time_ns, hourly.prev_enqueue_time_ns) == (1_767_229_200 * 10**9, NEVER_NS)
-    for _ in range(41):
-        clock.advance(timedelta(seconds=90))
-        await asyncio.gather(*(scheduler.timetable.tick() for scheduler in schedulers))
-    ids = [
-        decode_task(raw.hget("asynq:{low}:t:" + i.decode(), "msg")).id for i in raw.lrange("asynq:{low}:pending", 0, -1)
-    ]
-    assert Counter(task_id.partition("@")[0] for task_id in ids) == {"often": 41, "hourly": 1}
-    assert "hourly@20260101T010000Z" in ids
-    assert raw.smembers("asynq:queues") == {b"low"}
-    events = raw.zrange(f"asynq:scheduler_history:{hourly.id}", 0, -1)
-    assert [decode_event(event).task_id for event in events] == ["hourly@20260101T010000Z"]
-    assert raw.ttl("asynq:{low}:x:cron:" + hourly.id) > 86400
-
-
-async def test_an_instant_noticed_late_is_fired_once_and_missed_ones_are_not_made_up(
-    driver: Driver, tasks: Tasks, raw: redis.Redis
-) -> None:
-    @tasks.task("report")
-    async def report() -> None: ...
-
-    tasks.cron("quarterly", "*/15 * * * *", report.job())
-    clock = FixedClock(1_767_225_600_000 + 1000)
-    scheduler = Scheduler(driver, tasks, clock=clock)
-    clock.advance(timedelta(hours=2))
-    await scheduler.timetable.tick()
-    await scheduler.timetable.tick()
-    assert raw.lrange(DEFAULT.pending, 0, -1) == [b"quarterly@20260101T001500Z"]
-    clock.advance(timedelta(minutes=15))
-    await scheduler.timetable.tick()
-    assert raw.lrange(DEFAULT.pending, 0, 0) == [b"quarterly@20260101T021500Z"]
-
-
-async def test_a_scheduler_runs_and_leaves(driver: Driver, tasks: Tasks, raw: redis.Redis) -> None:
-    @tasks.task("tick")
-    async def tick() -> None: ...
-
-    tasks.cron("second", "@every 1s", tick.job())
-    scheduler = Scheduler(driver, tasks)
-    task = asyncio.create_task(scheduler.run())
-    await until(lambda: raw.llen(DEFAULT.pending) >= 2)
-    scheduler.stop()
-    await task
-    assert raw.keys("asynq:schedulers*") == []
-
-
-def test_a_periodic_entry_must_not_be_delayed(tasks: Tasks) -> None:
-    @tasks.task("report")
-    async def report() -> None: ...
-
-    entry = tasks.cron("bad", "@daily", report.job().with_options(process_in=timedelta(seconds=5)))
-    with pytest.raises(Misuse, match="bad"):
-        Entry(entry, 0)
 
 
 async def test_due_services_follow_an_injected_clock(driver: Driver, tasks: Tasks, raw: redis.Redis) -> None:

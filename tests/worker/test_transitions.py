@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.jobs import Job
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.ops import finish, lease, maintain, registry
+from hustlex.jobs.ops.registry import Fired
 from hustlex.jobs.options import draft
 from hustlex.jobs.wire import decode_task, encode_task
 from tests.worker.support import DAY, DEFAULT, NOW_MS, NOW_S, dump, message, put
@@ -377,18 +379,19 @@ async def test_scheduler_entries_and_history(driver: Driver, raw: redis.Redis) -
 async def test_an_instant_is_fired_once(driver: Driver, raw: redis.Redis) -> None:
     low = queue_keys("low")
 
-    def fire(number: int, minute: int = 0, unique: bool = False) -> Op[bool]:
+    def fire(number: int, minute: int = 0, unique: bool = False) -> Op[Fired]:
         options: Any = {"queue": "low", "task_id": f"weekly:{number}"} | (
             {"unique_for": timedelta(minutes=5)} if unique else {}
         )
-        return registry.fire("weekly", NOW_MS + minute * 60_000, draft(Job("w", b"x"), options, ""), NOW_MS)
+        made = draft(Job("w", b"x"), options, "")
+        return registry.fire("weekly", NOW_MS + minute * 60_000, 86_400, made, NOW_MS)
 
     calls = [driver.run(fire(1)) for _ in range(20)]
-    assert sorted(await asyncio.gather(*calls)) == [False] * 19 + [True]
-    assert not await driver.run(fire(0, -1))
-    assert await driver.run(fire(2, 1, unique=True))
-    assert not await driver.run(fire(1, 2))  # the id is known
-    assert not await driver.run(fire(3, 3, unique=True))  # the lock is held
+    assert Counter(await asyncio.gather(*calls)) == {Fired.BEFORE: 19, Fired.NOW: 1}
+    assert await driver.run(fire(0, -1)) is Fired.BEFORE
+    assert await driver.run(fire(2, 1, unique=True)) is Fired.NOW
+    assert await driver.run(fire(1, 2)) is Fired.NOT  # the id is known
+    assert await driver.run(fire(3, 3, unique=True)) is Fired.NOT  # the lock is held
     assert raw.lrange(low.pending, 0, -1) == [b"weekly:2", b"weekly:1"]
     assert raw.hget(low.task("weekly:1"), "pending_since") == b"%d000000" % NOW_MS
     lock = low.unique("w", b"x")

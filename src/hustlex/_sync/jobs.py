@@ -8,11 +8,15 @@ from typing import Any, Unpack
 
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import flows, inspection
+from hustlex.jobs import flows, inspection, schedules
+from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import act, inspect
+from hustlex.jobs.ops import schedules as entries
 from hustlex.jobs.options import Job, Options, as_job, draft
+from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
+from hustlex.jobs.schedules import Changes
 from hustlex.jobs.types import (
     DayStats,
     EnqueueEvent,
@@ -34,6 +38,7 @@ class Jobs:
         self._clock = clock
         self._known = KnownQueues()
         self.inspector = Inspector(driver, clock=clock)
+        self.schedules = Schedules(driver, clock=clock)
 
     def enqueue(self, job: Job | str, payload: Any = None, **options: Unpack[Options]) -> Outcome:
         """Hand a task to the workers, now or later (one round trip).
@@ -154,3 +159,70 @@ class Inspector:
     def enqueue_events(self, entry_id: str, *, page: int = 1, size: int = 30) -> list[EnqueueEvent]:
         """When a periodic entry fired and which task it made, newest first; at most 1000 are kept."""
         return self._driver.follow(inspection.enqueue_events(entry_id, page, size))
+
+
+class Schedules:
+    """Periodic entries that are stored in Redis, beside those in the code of the schedulers (``Tasks.cron``).
+
+    All running schedulers follow a change within 2 seconds, and obey it at every instant after that. Entries in code
+    can be listed, paused and run here, not changed. At most 10,000 entries of 64 KiB each are stored; they outlive
+    every scheduler, and Go's know nothing of them.
+    """
+
+    def __init__(self, driver: BlockingDriver, *, clock: Clock = server_clock) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._known = KnownQueues()
+
+    def add(
+        self,
+        name: str,
+        spec: str,
+        job: Job,
+        *,
+        timezone: str = "UTC",
+        dst: Dst = "asynq",
+        missed: Missed = "skip",
+        most_missed: int = MOST_MISSED,
+    ) -> None:
+        """Store an entry; its instants count from now on. Adding the very same entry again changes nothing.
+
+        Arguments as for ``Tasks.cron``. Raises Conflict when another entry has the name, or 10,000 are stored;
+        CronError and Misuse for what can never work.
+        """
+        entry = define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
+        self._driver.follow(schedules.add(entry, self._clock()))
+
+    def change(self, name: str, **changes: Unpack[Changes]) -> None:
+        """Change parts of a stored entry; what is left out stays, and so does a pause. Its instants count from now on.
+
+        Raises NotFound, Conflict for an entry in code, CronError, Misuse.
+        """
+        self._driver.follow(schedules.change(name, changes, self._clock()))
+
+    def remove(self, name: str) -> bool:
+        """Forget a stored entry; what it enqueued stays. False when there is none. Raises Conflict for one in code."""
+        return self._driver.run(entries.remove(name, self._clock()))
+
+    def pause(self, name: str) -> bool:
+        """Stop firing an entry, stored or in code, until ``resume``. False when it was paused. Raises NotFound."""
+        return self._driver.run(entries.hold(name, True, self._clock()))
+
+    def resume(self, name: str) -> bool:
+        """Fire it again from now on; the pause is not made up for. False when it was not paused. Raises NotFound."""
+        return self._driver.run(entries.hold(name, False, self._clock()))
+
+    def run(self, name: str) -> Outcome:
+        """Enqueue an entry's job now, also while it is paused; its next instant stays as it is. Raises NotFound.
+
+        Returns Enqueued, or Duplicate when its uniqueness lock is held.
+        """
+        return self._driver.follow(schedules.run(name, new_token(), self._clock(), self._known))
+
+    def get(self, name: str) -> ScheduleInfo:
+        """One entry, stored or in code. Raises NotFound."""
+        return self._driver.follow(schedules.one(name, self._clock()))
+
+    def all(self) -> list[ScheduleInfo]:
+        """All entries, by name: the stored ones, and those that schedulers of the last day have in their code."""
+        return self._driver.run(entries.listed(self._clock()))

@@ -1,11 +1,13 @@
 """Background jobs on Asynq's wire: Go and Python producers, workers and tools share the queues."""
 
-from hustlex.jobs.api import Inspector, Jobs
+from hustlex.jobs.api import Inspector, Jobs, Schedules
 from hustlex.jobs.backoff import default_delay
+from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.context import CurrentJob, current_job
 from hustlex.jobs.cron import CronError
 from hustlex.jobs.options import Job, Options
-from hustlex.jobs.registry import Periodic, Task, Tasks
+from hustlex.jobs.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
+from hustlex.jobs.registry import Task, Tasks
 from hustlex.jobs.types import (
     DayStats,
     Duplicate,
@@ -23,11 +25,13 @@ from hustlex.jobs.types import (
     State,
     TaskInfo,
 )
+from hustlex.jobs.verdicts import RevokeTask, SkipRetry
 
 __all__ = [
     "CronError",
     "CurrentJob",
     "DayStats",
+    "Dst",
     "Duplicate",
     "EnqueueEvent",
     "Enqueued",
@@ -36,15 +40,21 @@ __all__ = [
     "Inspector",
     "Job",
     "Jobs",
+    "Missed",
     "Options",
     "Outcome",
     "PartlyEnqueued",
     "PayloadError",
     "Periodic",
+    "PeriodicConfig",
     "PeriodicInfo",
     "QueueInfo",
+    "RevokeTask",
     "RunningTask",
+    "ScheduleInfo",
+    "Schedules",
     "Server",
+    "SkipRetry",
     "State",
     "Task",
     "TaskInfo",

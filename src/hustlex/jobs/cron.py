@@ -3,7 +3,8 @@
 Five fields: minute, hour, day of month, month, day of week (0 to 6, Sunday first), with ``*`` ``?`` ``,`` ``-`` ``/``
 and three-letter names; or ``@yearly`` ``@monthly`` ``@weekly`` ``@daily`` ``@hourly`` ``@every 90s``; before either,
 ``TZ=Africa/Lagos`` or ``CRON_TZ=...`` and a space. When neither day field is a star, either one suffices.
-A local time that a clock change skips does not fire that day; one that occurs twice fires twice.
+A local time that a clock change skips does not fire that day; one that occurs twice fires twice: see
+``hustlex.jobs.clock_changes`` for other policies.
 """
 
 from __future__ import annotations
@@ -126,6 +127,11 @@ class Fields(msgspec.Struct, frozen=True):
                 return found
             block += _BLOCK
         return None
+
+    def matches(self, local: datetime) -> bool:
+        """Whether a local time is one of this spec's; it need not exist in the zone."""
+        at_this_time = self.hours >> local.hour & 1 and self.minutes >> local.minute & 1
+        return bool(at_this_time) and self._on(local.date())
 
     def _on(self, day: date) -> bool:
         by_month_day = bool(self.days >> day.day & 1)

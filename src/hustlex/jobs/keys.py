@@ -112,6 +112,11 @@ def scheduler(scheduler_id: str) -> str:
     return f"{SCHEDULERS}:{{{scheduler_id}}}"
 
 
+def fired(queue: QueueKeys, entry_id: str) -> str:
+    """Our own: the last instant of a periodic entry that was taken care of."""
+    return f"{queue.prefix}x:cron:{entry_id}"
+
+
 def scheduler_history(entry_id: str) -> str:
     """Firings of one periodic entry."""
     return f"asynq:scheduler_history:{entry_id}"

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
-import msgspec
-
 from hustlex.errors import Misuse
-from hustlex.jobs import cron
+from hustlex.jobs import periodic
 from hustlex.jobs.arguments import Arguments
+from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.options import Job, Options, draft, merge
+from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -54,18 +54,6 @@ class Task(Generic[P, R_co]):
         return f"Task({self.type!r})"
 
 
-class Periodic(msgspec.Struct, frozen=True):
-    """A job that is enqueued again and again. name: identifies the entry among all schedulers.
-
-    spec: as shown to people, with its time zone; schedule: tells the next firing.
-    """
-
-    name: str
-    spec: str
-    schedule: cron.Schedule
-    job: Job
-
-
 class Tasks:
     """A set of tasks and periodic entries, as one application or one module defines them.
 
@@ -94,14 +82,24 @@ class Tasks:
 
         return define
 
-    def cron(self, name: str, spec: str, job: Job, *, timezone: str = "UTC") -> Periodic:
+    def cron(
+        self,
+        name: str,
+        spec: str,
+        job: Job,
+        *,
+        timezone: str = "UTC",
+        dst: Dst = "asynq",
+        missed: Missed = "skip",
+        most_missed: int = MOST_MISSED,
+    ) -> Periodic:
         """Enqueue a job by the clock: ``tasks.cron("weekly", "0 9 * * 1", remind.job(), timezone="Africa/Lagos")``.
 
-        spec: see ``hustlex.jobs.cron``. Raises CronError for a bad spec or zone, Misuse for a name used before.
+        spec: see ``hustlex.jobs.cron``. dst: when the clocks change, see ``Dst``. missed: after a time without any
+        scheduler, see ``Missed``; most_missed: 1 to 1000. Raises CronError for a bad spec or zone, Misuse for a name
+        used before or a job with a delay, a group or a task id.
         """
-        schedule = cron.parse(spec, timezone)
-        shown = spec if timezone == "UTC" or spec.startswith(("TZ=", "CRON_TZ=")) else f"CRON_TZ={timezone} {spec}"
-        entry = Periodic(name, shown, schedule, job)
+        entry = periodic.define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
         self._schedule(entry)
         return entry
 

@@ -1,11 +1,12 @@
 -- jobs.fire: enqueue the task of a periodic entry, once per instant however many schedulers ask.
 -- EFFECT idempotent
 -- KEYS pending  list    asynq:{<queue>}:pending
--- KEYS fired    string  asynq:{<queue>}:x:cron:<entry>  the last instant fired, in ms; lives for 60 days
+-- KEYS fired    string  asynq:{<queue>}:x:cron:<entry>  the last instant, in ms; lives for life_s
 -- KEYS task     hash    asynq:{<queue>}:t:<id>
 -- TOUCHES the task's lock, asynq:{<queue>}:unique:<type>:<digest>
 -- ARGV now_ms      int    0: the server's clock
 -- ARGV instant_ms  int    when the entry was due
+-- ARGV life_s      int    how long the instant is remembered: until 60 days after the next one
 -- ARGV id          text   the same for every scheduler: made from entry and instant
 -- ARGV message     bytes
 -- ARGV lock        text   uniqueness lock, "" = none
@@ -15,7 +16,7 @@
 -- REPLY {2}        the queue knows a task of this id, or another task holds the lock
 -- @include clock
 if tonumber(redis.call('GET', fired) or 0) >= tonumber(instant_ms) then return {0} end
-redis.call('SET', fired, instant_ms, 'EX', 5184000)
+redis.call('SET', fired, instant_ms, 'EX', life_s)
 if redis.call('EXISTS', task) == 1 then return {2} end
 if lock ~= '' then
   if not redis.call('SET', lock, id, 'NX', 'EX', lock_ttl_s) then return {2} end

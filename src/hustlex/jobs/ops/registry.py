@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 
 import msgspec
@@ -9,12 +10,22 @@ import msgspec
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
 from hustlex.jobs import keys
+from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.options import Draft
 
 _BEAT = load("hustlex.jobs", "beat")
 _ENTRIES = load("hustlex.jobs", "entries")
 _RECORD = load("hustlex.jobs", "record")
 _FIRE = load("hustlex.jobs", "fire")
+_ANCHOR = load("hustlex.jobs", "anchor")
+
+
+class Fired(enum.Enum):
+    """What became of an instant. BEFORE: it was taken care of. NOT: the task's id or its lock is taken."""
+
+    BEFORE = 0
+    NOW = 1
+    NOT = 2
 
 
 class ServerName(msgspec.Struct, frozen=True):
@@ -81,16 +92,25 @@ def record(entry_id: str, at_s: int, event: bytes) -> Op[None]:
     return _RECORD.op((keys.scheduler_history(entry_id),), (at_s, event), lambda _: None)
 
 
-def fire(entry_id: str, instant_ms: int, draft: Draft, now_ms: int) -> Op[bool]:
-    """Enqueue an entry's task unless this instant was fired before. True: enqueued by this call.
+def anchor(entry_id: str, queue: str, since_ms: int, life_s: int, now_ms: int) -> Op[int]:
+    """Up to which instant (Unix ms) schedulers took care of an entry; a new one starts at ``since_ms``.
 
-    draft: its id is the same in every scheduler. instant_ms: when the entry was due, Unix milliseconds.
+    since_ms: 0 = now. life_s: see ``fire``.
     """
-    queue = keys.queue_keys(draft.queue)
-    fired = f"{queue.prefix}x:cron:{entry_id}"
-    args = (now_ms, instant_ms, draft.id, draft.message, draft.lock, draft.lock_ttl_s)
-    return _FIRE.op((queue.pending, fired, queue.task(draft.id)), args, _fired)
+    fired = keys.fired(queue_keys(queue), entry_id)
+    return _ANCHOR.op((fired,), (now_ms, since_ms, life_s), lambda reply: int(reply[1]))
 
 
-def _fired(reply: Reply) -> bool:
-    return bool(reply[0] == 1)
+def fire(entry_id: str, instant_ms: int, life_s: int, draft: Draft, now_ms: int) -> Op[Fired]:
+    """Enqueue an entry's task unless this instant, or a later one, was taken care of before.
+
+    draft: its id is the same in every scheduler. instant_ms: when the entry was due, Unix milliseconds. life_s: how
+    long the instant is remembered.
+    """
+    queue = queue_keys(draft.queue)
+    args = (now_ms, instant_ms, life_s, draft.id, draft.message, draft.lock, draft.lock_ttl_s)
+    return _FIRE.op((queue.pending, keys.fired(queue, entry_id), queue.task(draft.id)), args, _fired)
+
+
+def _fired(reply: Reply) -> Fired:
+    return Fired(reply[0])

@@ -1,0 +1,12 @@
+-- jobs.anchor: up to which instant a periodic entry was taken care of; a new one starts here and now.
+-- EFFECT idempotent
+-- KEYS fired     string  asynq:{<queue>}:x:cron:<entry>  the last instant, in ms; lives as long as fire says
+-- ARGV now_ms    int     0: the server's clock
+-- ARGV since_ms  int     from when on a new entry's instants count; 0, or over 60 days ago (its key may have been
+--                        and gone): now
+-- ARGV life_s    int
+-- REPLY {1, last_ms}
+-- @include clock
+local now, since = clock(now_ms), tonumber(since_ms)
+redis.call('SET', fired, string.format('%.0f', now - since > 5184000000 and now or since), 'NX', 'EX', life_s)
+return {1, tonumber(redis.call('GET', fired))}

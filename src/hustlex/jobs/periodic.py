@@ -1,0 +1,220 @@
+"""Periodic entries: what is enqueued by the clock, when, and what becomes of instants that nobody was there for."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
+
+import msgspec
+
+from hustlex.errors import BadReply, Misuse
+from hustlex.jobs import cron
+from hustlex.jobs.clock_changes import Dst, obey
+from hustlex.jobs.options import Job, Options, draft, option_texts
+from hustlex.jobs.wire import clean
+
+Missed = Literal["skip", "once", "all"]
+"""Instants that were due while no scheduler ran: dropped (unless the last one is under a minute old), only the last
+one made up for, or all of them (the newest ``most_missed``)."""
+
+MOST_MISSED = 100
+"""The usual bound on what ``missed="all"`` makes up for."""
+
+_MOST_EVER = 1000
+_LARGEST = 64 * 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_HOUR_MS = 3_600_000
+_NAMES = uuid.UUID("7c1d3b7e-9e1f-5d6b-8a52-5b0f3c2a7f11")
+_FORBIDDEN = ("process_in", "process_at", "group", "task_id")
+
+
+class Periodic(msgspec.Struct, frozen=True):
+    """A job that is enqueued again and again. name: identifies the entry among all schedulers.
+
+    spec: as shown to people, with its time zone; schedule: tells the next firing, clock changes considered.
+    dst, missed: see there. most_missed: 1 to 1000, for ``missed="all"``.
+    """
+
+    name: str
+    spec: str
+    schedule: cron.Schedule
+    job: Job
+    dst: Dst = "asynq"
+    missed: Missed = "skip"
+    most_missed: int = MOST_MISSED
+
+    @property
+    def id(self) -> str:
+        """The entry's id in Asynq's registry: the same in every scheduler and after every restart."""
+        return entry_id(self.name)
+
+    def next_ms(self, after_ms: int) -> int:
+        """The first instant after a moment, Unix ms; -1 = none. ``@every`` counts from 1970: all agree on it."""
+        if isinstance(self.schedule, cron.Every):
+            period_ms = self.schedule.period // _MILLISECOND
+            return after_ms // period_ms * period_ms + period_ms
+        found = self.schedule.next_after(_EPOCH + after_ms * _MILLISECOND)
+        return -1 if found is None else (found - _EPOCH) // _MILLISECOND
+
+    def passed(self, after_ms: int, until_ms: int, most: int) -> list[int]:
+        """The newest instants after one moment and up to another, in order.
+
+        Looks at the last hour, then at four times as much: what is dropped is never walked through.
+        """
+        window_ms = _HOUR_MS
+        while True:
+            start_ms = max(after_ms, until_ms - window_ms)
+            found = self._between(start_ms, until_ms, most)
+            if len(found) == most or start_ms == after_ms:
+                return found
+            window_ms *= 4
+
+    def _between(self, after_ms: int, until_ms: int, most: int) -> list[int]:
+        found: deque[int] = deque(maxlen=most)
+        at_ms = self.next_ms(after_ms)
+        while 0 <= at_ms <= until_ms:
+            found.append(at_ms)
+            at_ms = self.next_ms(at_ms)
+        return list(found)
+
+    def task_id(self, instant_ms: int) -> str:
+        """The id of an instant's task: the same whoever enqueues it."""
+        return f"{clean(self.name)}@{_EPOCH + instant_ms * _MILLISECOND:%Y%m%dT%H%M%SZ}"
+
+
+def entry_id(name: str) -> str:
+    """See ``Periodic.id``."""
+    return str(uuid.uuid5(_NAMES, clean(name)))
+
+
+def define(
+    name: str,
+    spec: str,
+    job: Job,
+    *,
+    timezone: str = "UTC",
+    dst: Dst = "asynq",
+    missed: Missed = "skip",
+    most_missed: int = MOST_MISSED,
+) -> Periodic:
+    """Check and put together an entry. timezone: IANA name, unless the spec brings its own.
+
+    Raises CronError for a bad spec or zone, Misuse for anything else that can never work.
+    """
+    if not name.strip():
+        raise Misuse("the name of a periodic entry is blank", hint="it needs at least one visible character")
+    if dst not in get_args(Dst) or missed not in get_args(Missed):
+        raise Misuse(f"dst must be one of {get_args(Dst)}, missed one of {get_args(Missed)}")
+    if not 1 <= most_missed <= _MOST_EVER:
+        raise Misuse(f"most_missed must be 1 to {_MOST_EVER}")
+    if any(option in job.options for option in _FORBIDDEN):
+        raise Misuse(f"the periodic entry {name!r} must not carry a delay, a group or a task id")
+    draft(job, {}, "checked at definition")
+    own_zone = timezone == "UTC" or spec.startswith(("TZ=", "CRON_TZ="))
+    shown = clean(spec if own_zone else f"CRON_TZ={timezone} {spec}")
+    return Periodic(clean(name), shown, obey(cron.parse(spec, timezone), dst), job, dst, missed, most_missed)
+
+
+class _Definition(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An entry as JSON."""
+
+    spec: str
+    type: str
+    payload: bytes | None = None
+    options: Options = msgspec.field(default_factory=Options)
+    dst: Dst = "asynq"
+    missed: Missed = "skip"
+    most_missed: int = MOST_MISSED
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition)
+
+
+def to_json(entry: Periodic) -> bytes:
+    """The entry without its name. Raises Misuse above 64 KiB."""
+    job = entry.job
+    described = _Definition(entry.spec, job.type, job.payload, job.options, entry.dst, entry.missed, entry.most_missed)
+    try:
+        written = msgspec.json.encode(described)
+    except UnicodeEncodeError:
+        raise Misuse(f"the periodic entry {entry.name!r} holds text that is not valid Unicode") from None
+    if len(written) > _LARGEST:
+        raise Misuse(f"the periodic entry {entry.name!r} is larger than 64 KiB", hint="let its payload name the data")
+    return written
+
+
+def from_json(name: str, data: bytes) -> Periodic:
+    """Read it back. Raises BadReply or Misuse for anything that is no entry."""
+    try:
+        read = _DEFINITION.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadReply(f"the stored definition of the periodic entry {name!r} cannot be read") from None
+    return define(
+        name,
+        read.spec,
+        Job(read.type, read.payload, read.options),
+        dst=read.dst,
+        missed=read.missed,
+        most_missed=read.most_missed,
+    )
+
+
+class ScheduleInfo(msgspec.Struct, frozen=True):
+    """A periodic entry as ``hx.jobs.schedules`` answers it. id: its id in Asynq's registry and history.
+
+    in_code: a scheduler that ran in the last day has it in its code; else it is stored. next_at: None when paused, or
+    when it never fires again.
+    """
+
+    name: str
+    id: str
+    spec: str
+    job: Job
+    dst: Dst
+    missed: Missed
+    most_missed: int
+    paused: bool
+    in_code: bool
+    next_at: datetime | None
+
+
+def described(name: str, definition: bytes, in_code: bool, paused: bool, now_ms: int) -> ScheduleInfo:
+    """An entry for people. Raises BadReply or Misuse for anything that is no definition."""
+    entry = from_json(name, definition)
+    next_ms = -1 if paused else entry.next_ms(now_ms)
+    return ScheduleInfo(
+        name,
+        entry.id,
+        entry.spec,
+        entry.job,
+        entry.dst,
+        entry.missed,
+        entry.most_missed,
+        paused,
+        in_code,
+        None if next_ms < 0 else _EPOCH + next_ms * _MILLISECOND,
+    )
+
+
+class PeriodicConfig(msgspec.Struct, frozen=True):
+    """What a provider of periodic tasks names: a spec (with ``CRON_TZ=<zone> `` for a zone) and a job."""
+
+    spec: str
+    job: Job
+
+    @property
+    def identity(self) -> str:
+        """As Asynq's PeriodicTaskManager tells configurations apart: lower-case hex SHA-256.
+
+        Of spec, type, payload and the job's options as texts, sorted; equal to Go's when the options are given there
+        as options of the configuration.
+        """
+        digest = hashlib.sha256(clean(self.spec).encode())
+        digest.update(clean(self.job.type).encode())
+        digest.update(self.job.payload or b"")
+        digest.update("".join(sorted(clean(text) for text in option_texts(self.job.options))).encode())
+        return digest.hexdigest()
