@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 import redis
@@ -13,9 +14,10 @@ import redis
 from hustlex.core.lua import load
 from hustlex.drivers.aio import Driver
 from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.errors import Full
 from hustlex.jobs import Jobs, Tasks
 from hustlex.jobs.ops import lease
-from hustlex.jobs.wire import decode_task
+from hustlex.jobs.wire import decode_task, encode_task
 from hustlex.worker import Worker
 from hustlex.worker.clock import monotonic
 from tests.support import servers
@@ -216,3 +218,29 @@ async def test_nobody_is_called_dead_right_after_an_outage(driver: Driver, tasks
         await worker.recoverer.tick()
     assert raw.lrange(DEFAULT.pending, 0, -1) == [b"t1"]
     assert raw.hget(DEFAULT.task("t1"), "crashes") == b"1"
+
+
+async def test_a_full_server_is_drained(driver: Driver, jobs: Jobs, tasks: Tasks, raw: redis.Redis) -> None:
+    """Nothing new fits; what is there is leased, extended, forwarded, finished, retried."""
+    ran = count(tasks)
+    (note,) = tasks
+
+    @tasks.task("fails", max_retry=1)
+    async def fails() -> None:
+        raise ValueError
+
+    await jobs.enqueue_many([note.job(n) for n in range(200)] + [fails.job()] * 3)
+    scheduled = message("s1", type="count", payload=b'{"n":200}')
+    raw.hset(DEFAULT.task("s1"), mapping={"msg": encode_task(scheduled), "state": "scheduled"})
+    raw.zadd(DEFAULT.scheduled, {"s1": 1})
+    raw.config_set("maxmemory", "1mb")
+    try:
+        with pytest.raises(Full):
+            await jobs.enqueue(note.job(1))
+        async with running(driver, tasks, retry_delay=lambda _: timedelta(0)) as run:
+            await until(lambda: len(ran) == 201 and raw.zcard(DEFAULT.archived) == 3)
+            with pytest.raises(Full):
+                await run.worker.heartbeat.tick()  # the registry's lists do not fit; leases are extended all the same
+    finally:
+        raw.config_set("maxmemory", 0)
+    assert not raw.exists(DEFAULT.active, DEFAULT.lease)

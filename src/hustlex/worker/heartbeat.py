@@ -74,12 +74,15 @@ class Heartbeat(Service):
         extends = [self._extend(source, jobs) for source, jobs in chunks]
         freed = self._owned - {source for source, _ in chunks}
         leaving = [lease.let_go(source.keys, self._server.id) for source in freed]
-        calls: list[Op[Any]] = [*beats, *extends, *leaving]
-        answers = self._unfailing(await self._driver.run_many(calls))
-        self._owned = {source for source, _ in chunks}
-        for (_, jobs), codes in zip(chunks, answers[len(beats) :], strict=False):
-            self._extended(jobs, codes, sent)
-        self._note(answers[0], sent, pause)
+        calls: list[Op[Any]] = [*extends, *beats, *leaving]
+        answers: list[Any] = await self._driver.run_many(calls)
+        for (_, jobs), codes in zip(chunks, answers, strict=False):
+            if not isinstance(codes, Error):
+                self._extended(jobs, codes, sent)
+        self._owned |= {source for source, _ in chunks}
+        _raise_first(answers)
+        self._owned -= freed
+        self._note(answers[len(extends)], sent, pause)
         return pause
 
     def _living(self, source: Source, now: float) -> list[Job]:
@@ -105,13 +108,6 @@ class Heartbeat(Service):
                 job.lease_until = sent + LEASE_S
             elif job.source.held.get(job.id) is job:
                 self._lose(job)
-
-    @staticmethod
-    def _unfailing(answers: list[Any]) -> list[Any]:
-        for answer in answers:
-            if isinstance(answer, Error):
-                raise answer
-        return answers
 
     def _note(self, server_ms: int, sent: float, pause: float) -> None:
         """A beat got through; after a gap, steadiness begins anew."""
@@ -170,7 +166,13 @@ class Heartbeat(Service):
         )
 
     async def leave(self) -> None:
-        """Take this worker off the registry, at its end."""
-        leaving = [lease.let_go(source.keys, self._server.id) for source in self._sources]
+        """Take this worker off the registry, at its end. Where it still holds tasks it counts as dead in seconds."""
+        leaving = [lease.let_go(source.keys, self._server.id) for source in self._sources if not source.held]
         calls: list[Op[Any]] = [*registry.leave(self._server), *leaving]
-        self._unfailing(await self._driver.run_many(calls))
+        _raise_first(await self._driver.run_many(calls))
+
+
+def _raise_first(answers: list[Any]) -> None:
+    for answer in answers:
+        if isinstance(answer, Error):
+            raise answer

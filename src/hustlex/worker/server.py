@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from hustlex.core.op import AsyncDriver, Op
+from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
 from hustlex.jobs.backoff import default_delay
@@ -167,20 +167,19 @@ class Worker:
         self._threads.close()
 
     async def _give_back(self, jobs: Sequence[Job]) -> None:
-        """Requeue, the one leased first to run first; what fails is recovered by others."""
+        """Requeue, the one leased first to run first. What fails stays held, and is recovered by others."""
         given = set(jobs)
-        calls: list[Op[Any]] = []
         for job in given:
             job.settled = True
-        for source in self.sources:
-            ours = [job for job in reversed(source.held.values()) if job in given]
-            if ours:
-                calls.append(finish.requeue(source.keys, rows(ours)))
-        for answer in await self._driver.run_many(calls):
+        batches = [[job for job in reversed(source.held.values()) if job in given] for source in self.sources]
+        batches = [batch for batch in batches if batch]
+        answers = await self._driver.run_many([finish.requeue(batch[0].source.keys, rows(batch)) for batch in batches])
+        for batch, answer in zip(batches, answers, strict=True):
             if isinstance(answer, Error):
-                _log.error("tasks could not be given back: %s", answer)
-        for job in given:
-            job.source.forget(job)
+                _log.error("%d tasks could not be given back: %s", len(batch), answer)
+                continue
+            for job in batch:
+                job.source.forget(job)
 
     async def _flush(self) -> None:
         """Send the last acknowledgements."""

@@ -6,6 +6,7 @@
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV server   text    server id
 -- REPLY <list of id, holder, message, ...>  the newest 2000 leases are looked at
+-- ALLOW-OOM a lease that lapses makes a task run twice
 -- @include clock
 local until_s = math.floor(clock(now_ms) / 1000) + 30
 local mine = {}

@@ -12,6 +12,7 @@
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV rows...  triples id, holder, message
 -- REPLY <text>  a letter per row: 1 archived, 0 not held
+-- ALLOW-OOM it moves tasks that exist
 -- @include clock
 -- @include count
 -- @include release

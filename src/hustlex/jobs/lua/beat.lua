@@ -6,6 +6,7 @@
 -- ARGV server      bytes   ServerInfo
 -- ARGV running...  pairs   task id, WorkerInfo
 -- REPLY int        the server's clock in milliseconds
+-- ALLOW-OOM a live server must not look dead
 -- @include clock
 redis.call('SETEX', info, life_s, server)
 redis.call('DEL', workers)

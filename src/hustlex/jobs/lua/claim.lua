@@ -7,6 +7,7 @@
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV holder   text    what their owner field will hold
 -- REPLY <list of id, message, ...>  100 tasks at most, leased to the holder for 30 s; ids without a task are dropped
+-- ALLOW-OOM it moves tasks that exist
 -- @include clock
 local now_s = math.floor(clock(now_ms) / 1000)
 local claimed = {}

@@ -10,6 +10,7 @@
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV rows...  fives   id, holder, retention in seconds, message, lock ("" = none)
 -- REPLY <text>  a letter per row: 1 kept, 0 not held
+-- ALLOW-OOM it moves tasks that exist
 -- @include clock
 -- @include count
 -- @include release

@@ -8,6 +8,7 @@
 -- ARGV server   text    server id
 -- ARGV rows...  pairs   id, holder
 -- REPLY <text>  a letter per row: 1 extended, 0 not held any more
+-- ALLOW-OOM a lease that lapses makes a task run twice
 -- @include clock
 local now_s = math.floor(clock(now_ms) / 1000)
 local codes = {}

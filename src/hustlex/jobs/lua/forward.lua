@@ -8,6 +8,7 @@
 -- ARGV now_ms   int      0: the server's clock
 -- ARGV prefix   text     asynq:{<queue>}:
 -- REPLY {0, moved, next, now_ms}  next: Unix second of the next task due, -1 when none waits
+-- ALLOW-OOM it moves tasks that exist
 -- @include clock
 local now = clock(now_ms)
 local now_s = math.floor(now / 1000)

@@ -6,6 +6,7 @@
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- REPLY int     how many were mended; ids without a task are dropped; looks at the 1000 oldest
+-- ALLOW-OOM it moves tasks that exist
 -- @include clock
 local now_s = math.floor(clock(now_ms) / 1000)
 local mended = 0

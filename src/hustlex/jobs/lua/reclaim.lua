@@ -6,6 +6,7 @@
 -- ARGV now_ms   int      0: the server's clock
 -- ARGV prefix   text     asynq:{<queue>}:g:
 -- REPLY int     how many sets were put back, 100 at most
+-- ALLOW-OOM it moves tasks that exist
 -- @include clock
 local now_s = math.floor(clock(now_ms) / 1000)
 local stale = redis.call('ZRANGEBYSCORE', aggregation_sets, '-inf', now_s, 'LIMIT', 0, 100)

@@ -8,6 +8,7 @@
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- REPLY <list of ids>   the tasks given back, 1000 at most per dead server
+-- ALLOW-OOM it moves tasks that exist
 -- @include clock
 -- @include release
 -- A server's leases end at most 20 s after its entry in owners (30 s against 10 s). One that ends later is not its own:

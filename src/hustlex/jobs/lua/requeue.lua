@@ -7,6 +7,7 @@
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV rows...  pairs   id, holder
 -- REPLY <text>  a letter per row: 1 given back, 0 not held
+-- ALLOW-OOM it moves tasks that exist
 -- @include release
 local codes = {}
 for i = 2, #ARGV, 2 do

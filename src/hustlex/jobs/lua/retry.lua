@@ -12,6 +12,7 @@
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV rows...  fives   id, holder, delay in whole seconds, message, failure (1 or 0)
 -- REPLY <text>  a letter per row: 1 moved, 0 not held
+-- ALLOW-OOM it moves tasks that exist
 -- @include clock
 -- @include count
 -- @include release
