@@ -1,0 +1,7 @@
+"""Jobs that belong to a database transaction: enqueued if and when it commits. Needs ``hustlex[outbox]``."""
+
+from hustlex.outbox.relay import OutboxRelay
+from hustlex.outbox.table import Outbox
+from hustlex.outbox.types import Relayed
+
+__all__ = ["Outbox", "OutboxRelay", "Relayed"]

@@ -1,0 +1,32 @@
+"""What the relay answers."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Relayed(msgspec.Struct, frozen=True):
+    """What became of rows that were claimed.
+
+    enqueued: accepted by their queue. duplicates: the queue knew the id, or another task held the uniqueness lock;
+    as with a plain enqueue, nothing is left to do. parked: set aside with the reason. left: refused, or not sent
+    because the server is away; they stay and are tried again.
+    """
+
+    enqueued: int = 0
+    duplicates: int = 0
+    parked: int = 0
+    left: int = 0
+
+    @property
+    def claimed(self) -> int:
+        """All rows that were looked at."""
+        return self.enqueued + self.duplicates + self.parked + self.left
+
+    def __add__(self, other: Relayed) -> Relayed:
+        return Relayed(
+            self.enqueued + other.enqueued,
+            self.duplicates + other.duplicates,
+            self.parked + other.parked,
+            self.left + other.left,
+        )

@@ -1,0 +1,215 @@
+"""Jobs that run the moment they are enqueued, here, without a server: for the tests of what enqueues them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
+
+import msgspec
+
+from hustlex.core.time import Clock, server_clock
+from hustlex.errors import Misuse
+from hustlex.jobs.api import Jobs
+from hustlex.jobs.context import CURRENT, CurrentJob
+from hustlex.jobs.ids import new_id
+from hustlex.jobs.options import Draft, Job, Options, as_job, draft
+from hustlex.jobs.registry import Tasks
+from hustlex.jobs.types import Enqueued, Outcome, State
+from hustlex.jobs.verdicts import RevokeTask, is_or_follows
+from hustlex.jobs.wire import TaskMessage, decode_task
+from hustlex.worker.clock import WorkerClock
+from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
+
+if TYPE_CHECKING:
+    from hustlex.app import HustleX
+
+_MOST = 1_000
+_UNBOUNDED_S = 1_800
+_FROM_LIFESPAN: Any = object()
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """A job that was run, once. arguments: what the handler got. returned: its value, which a real worker drops.
+
+    result: what it wrote with ``current_job().result``, as bytes; None = nothing. error: what it failed with.
+    """
+
+    id: str
+    queue: str
+    type: str
+    arguments: dict[str, Any]
+    returned: Any
+    result: bytes | None
+    error: Exception | None
+
+
+@asynccontextmanager
+async def eager(
+    tasks: Tasks,
+    *,
+    hx: HustleX | None = None,
+    state: Any = _FROM_LIFESPAN,
+    propagate: bool = True,
+    clock: Clock = server_clock,
+) -> AsyncIterator[EagerJobs]:
+    """``async with eager(tasks, hx=hx) as jobs:`` every enqueue inside runs its handler before it returns.
+
+    hx: its ``jobs`` are replaced while the block runs. state: ``current_job().state``; left out, the tasks' lifespan
+    makes it. propagate: raise a handler's error from the enqueue that set it off; False: only keep it in ``jobs.ran``.
+
+    Arguments go through the same encoding, checks and decoding as through a server. Delays are not waited for, nothing
+    is retried, no task id or lock is kept: for those, use ``drain``.
+    """
+    async with tasks.lifespan() if state is _FROM_LIFESPAN else nullcontext(state) as shared:
+        jobs = EagerJobs(tasks, shared, propagate=propagate, clock=clock)
+        with nullcontext() if hx is None else _in_place(hx, jobs):
+            yield jobs
+
+
+@contextmanager
+def _in_place(hx: HustleX, jobs: EagerJobs) -> Iterator[None]:
+    """``hx.jobs`` is a cached property: what lies in the instance wins."""
+    rooms = vars(hx)
+    before = {"jobs": rooms["jobs"]} if "jobs" in rooms else {}
+    rooms["jobs"] = jobs
+    try:
+        yield
+    finally:
+        del rooms["jobs"]
+        rooms.update(before)
+
+
+class EagerJobs(Jobs):
+    """Takes the place of ``hx.jobs``. ran: every job that ended, in this order."""
+
+    def __init__(self, tasks: Tasks, state: Any, *, propagate: bool, clock: Clock) -> None:
+        super().__init__(_NoServer(), clock=clock)
+        self.ran: list[Ran] = []
+        self._tasks = tasks
+        self._state = state
+        self._propagate = propagate
+        self._now = WorkerClock(clock)
+
+    async def enqueue(self, job: Job | str, payload: Any = None, **options: Unpack[Options]) -> Outcome:
+        """Run the job and what its handler enqueues; then answer Enqueued, or raise what the handler raised.
+
+        Raises Misuse as ``Jobs.enqueue`` does, and for a group, which is for a server to collect.
+        """
+        return (await self._take([draft(as_job(job, payload), options, new_id())]))[0]
+
+    async def enqueue_many(self, jobs: Iterable[Job]) -> list[Outcome]:
+        """Run the jobs one after the other. Several errors are raised as one ExceptionGroup."""
+        return await self._take([draft(job, {}, new_id()) for job in jobs])
+
+    async def _take(self, drafts: Sequence[Draft]) -> list[Outcome]:
+        if any(placed.group for placed in drafts):
+            raise Misuse("eager jobs cannot be aggregated", hint="use hustlex.testing.drain")
+        outcomes: list[Outcome] = [Enqueued(placed.id, placed.queue, self._place(placed)) for placed in drafts]
+        line = _LINE.get(None)
+        if line is not None and line.open:
+            line.waiting.extend(drafts)  # inside a handler: its turn comes when the handler has ended, as with a worker
+        else:
+            await self._work_off(_Line(drafts))
+        return outcomes
+
+    def _place(self, placed: Draft) -> State:
+        later = placed.due.startswith("+") or int(placed.due or 0) > self._now.now_ms()
+        return State.SCHEDULED if later else State.PENDING
+
+    async def _work_off(self, line: _Line) -> None:
+        errors: list[Exception] = []
+        try:
+            for count, placed in enumerate(line.turns()):
+                if count >= _MOST:
+                    raise Misuse(f"more than {_MOST:,} jobs came of one enqueue", hint="does a task enqueue itself?")
+                error = await self._run(decode_task(placed.message), line)
+                if error is not None and not is_or_follows(error, RevokeTask):
+                    errors.append(error)
+        finally:
+            line.open = False
+        if errors and self._propagate:
+            raise errors[0] if len(errors) == 1 else ExceptionGroup(f"{len(errors)} jobs failed", errors)
+
+    async def _run(self, message: TaskMessage, line: _Line) -> Exception | None:
+        """One attempt, in a context of its own."""
+        written: list[bytes] = []
+
+        async def write(data: bytes) -> bool:
+            written.append(data)
+            return True
+
+        timeout_s = _seconds(message, self._now.now_ms())
+        context = contextvars.copy_context()
+        context.run(_LINE.set, line)
+        context.run(CURRENT.set, CurrentJob(message, self._now.now_ms() + int(timeout_s * 1000), self._state, write))
+        arguments: dict[str, Any] = {}
+        returned, error = None, None
+        try:
+            call = self._attempt(message, arguments, timeout_s)
+            returned = await asyncio.get_running_loop().create_task(call, context=context)
+        except Exception as fault:  # noqa: BLE001 - kept, and raised by the enqueue
+            error = fault
+        result = written[-1] if written else None
+        self.ran.append(Ran(message.id, message.queue, message.type, arguments, returned, result, error))
+        return error
+
+    async def _attempt(self, message: TaskMessage, arguments: dict[str, Any], timeout_s: float) -> Any:
+        task = self._tasks.find(message.type)
+        if task is None:
+            raise HandlerNotFound(f'handler not found for task "{message.type}"')
+        arguments.update(task.arguments(message.payload))
+        if timeout_s <= 0:
+            raise DeadlineExceeded
+        if not task.is_async:
+            return await asyncio.to_thread(task.function, **arguments)
+        limit = asyncio.timeout(timeout_s)
+        try:
+            async with limit:
+                return await task.function(**arguments)
+        except TimeoutError:
+            if limit.expired():
+                raise DeadlineExceeded from None
+            raise
+
+
+class _Line:
+    """Jobs that came of one enqueue outside of any handler, in the order of their turns."""
+
+    def __init__(self, drafts: Sequence[Draft]) -> None:
+        self.waiting = deque(drafts)
+        self.open = True
+
+    def turns(self) -> Iterator[Draft]:
+        while self.waiting:
+            yield self.waiting.popleft()
+
+
+_LINE: ContextVar[_Line] = ContextVar("hustlex_eager_line")
+
+
+class _NoServer:
+    """The driver behind eager jobs: whatever needs a server says so."""
+
+    async def run(self, *_: Any) -> NoReturn:
+        raise Misuse("eager jobs are kept on no server", hint="look at jobs.ran, or use hustlex.testing.drain")
+
+    run_many = follow = block = run
+
+    def subscribe(self, *_: str) -> NoReturn:
+        raise Misuse("eager jobs have no server to listen to")
+
+    async def close(self) -> None: ...
+
+
+def _seconds(message: TaskMessage, now_ms: int) -> float:
+    """What an attempt may take."""
+    timeout_s: float = message.timeout or (0 if message.deadline else _UNBOUNDED_S)
+    if message.deadline:
+        left_s = message.deadline - now_ms / 1000
+        timeout_s = min(timeout_s or left_s, left_s)
+    return timeout_s

@@ -1,0 +1,87 @@
+"""Fixtures on a real server: ``hustlex_server``, ``hustlex_url``, ``hustlex_clock``, ``hustlex``.
+
+Loaded by every run of pytest where the package is installed (``-p no:hustlex`` leaves it out), so it imports nothing
+until a fixture is used. Async tests need pytest-asyncio or anyio's plugin.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from hustlex.app import HustleX
+    from hustlex.core.time import FixedClock
+    from hustlex.drivers.embedded import EmbeddedServer
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+SECRET = b"the secret of a test, no secret at all"
+"""What ``hustlex`` derives its keys from."""
+
+
+def _asyncio_fixture(function: Function) -> Function:
+    """One that pytest-asyncio runs in both of its modes; it takes a plain one only in the mode "auto"."""
+    try:
+        from pytest_asyncio import fixture
+    except ImportError:
+        return function
+    return cast("Function", fixture(function))
+
+
+@pytest.fixture(scope="session")
+def hustlex_server() -> Iterator[EmbeddedServer]:
+    """A server of this test process alone, started once, on a free port of 127.0.0.1. Override it for another one."""
+    from hustlex.drivers.embedded import EmbeddedServer
+
+    with EmbeddedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def hustlex_url(hustlex_server: EmbeddedServer) -> str:
+    """The URL of the emptied server."""
+    from hustlex.core.op import Effect, command
+    from hustlex.drivers.blocking import Driver
+
+    driver = Driver(hustlex_server.url)
+    driver.run(command("testing.flush", Effect.IDEMPOTENT, "FLUSHALL", decode=bool))
+    driver.close()
+    return hustlex_server.url
+
+
+@pytest.fixture
+def hustlex_clock() -> FixedClock:
+    """The clock of ``hustlex``: stands still, at the start of the second the test began in, until the test moves it."""
+    from hustlex.core.time import FixedClock
+
+    return FixedClock(int(time.time()) * 1000)
+
+
+@pytest.fixture
+def hustlex(request: pytest.FixtureRequest) -> HustleX:
+    """A ``HustleX`` on the emptied server, with ``hustlex_clock``."""
+    anyio = "anyio_backend" in request.fixturenames
+    front: HustleX = request.getfixturevalue("_hustlex_of_anyio" if anyio else "_hustlex_of_asyncio")
+    return front
+
+
+@_asyncio_fixture
+async def _hustlex_of_asyncio(hustlex_url: str, hustlex_clock: FixedClock) -> AsyncIterator[HustleX]:
+    async with _front(hustlex_url, hustlex_clock) as front:
+        yield front
+
+
+@pytest.fixture
+async def _hustlex_of_anyio(hustlex_url: str, hustlex_clock: FixedClock) -> AsyncIterator[HustleX]:
+    async with _front(hustlex_url, hustlex_clock) as front:
+        yield front
+
+
+def _front(url: str, clock: FixedClock) -> HustleX:
+    from hustlex.app import HustleX
+
+    return HustleX(url, secret=SECRET, clock=clock)

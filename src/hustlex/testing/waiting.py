@@ -1,0 +1,141 @@
+"""What was enqueued and waits: to look at, and to insist on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from inspect import Parameter, signature
+from typing import Any, Protocol
+
+import msgspec
+
+from hustlex.jobs.api import Inspector, Jobs
+from hustlex.jobs.registry import Task
+from hustlex.jobs.types import PayloadError, State, TaskInfo
+
+WAITING = (State.PENDING, State.SCHEDULED, State.AGGREGATING)
+"""Accepted and not begun."""
+_PAGE = 1_000
+_SECOND = timedelta(seconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class HasJobs(Protocol):
+    """A ``HustleX``, or anything else with a producer."""
+
+    @property
+    def jobs(self) -> Jobs: ...
+
+
+async def enqueued(
+    hx: HasJobs,
+    task: Task[..., Any] | str | None = None,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    queue: str | None = None,
+    states: Sequence[State] = WAITING,
+) -> list[TaskInfo]:
+    """What waits in the queues, by queue and state, next to run first.
+
+    task: only of this type. arguments: only with these values; others of the task do not matter, and one that was left
+    out counts with its default. queue: only there. states: pending, scheduled and aggregating.
+    """
+    inspector = hx.jobs.inspector
+    known = await inspector.queues()
+    names = known if queue is None else [name for name in known if name == queue]
+    found = [info for name in names for state in states for info in await _all(inspector, name, state)]
+    task_type = task.type if isinstance(task, Task) else task
+    return [
+        info
+        for info in found
+        if task_type in (None, info.type) and (arguments is None or _carries(arguments, info, task))
+    ]
+
+
+async def assert_enqueued(
+    hx: HasJobs,
+    task: Task[..., Any] | str | None = None,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    queue: str | None = None,
+    process_in: timedelta | None = None,
+    process_at: datetime | None = None,
+    tolerance: timedelta | None = None,
+    count: int | None = None,
+    states: Sequence[State] = WAITING,
+) -> list[TaskInfo]:
+    """Fail with AssertionError, which lists what waits, unless such jobs do; returns them.
+
+    count: exactly so many, 0 = none; default at least one. process_in, process_at: only those that are due then, in
+    whole seconds as the wire has it. tolerance: how much earlier or later; default none for ``process_at`` and with a
+    fixed clock, else 5 seconds. The rest as for ``enqueued``.
+    """
+    found = await enqueued(hx, task, arguments=arguments, queue=queue, states=states)
+    now_ms = hx.jobs._clock()
+    if process_in is not None:
+        slack = tolerance if tolerance is not None else timedelta(0) if now_ms else timedelta(seconds=5)
+        found = [info for info in found if _is_due(info, _moment(now_ms) + process_in, slack)]
+    if process_at is not None:
+        found = [info for info in found if _is_due(info, process_at, tolerance or timedelta(0))]
+    if len(found) == count or (found and count is None):
+        return found
+    wanted = f"{'at least one' if count is None else count} of {_described(task, arguments, queue)}"
+    waiting = await enqueued(hx, states=states)
+    shown = "".join(f"\n  {_line(info)}" for info in waiting[:20]) or " nothing"
+    raise AssertionError(f"{len(found)} found, wanted {wanted}. In the queues:{shown}")
+
+
+async def _all(inspector: Inspector, queue: str, state: State) -> list[TaskInfo]:
+    """Every page of a state, and of every group."""
+    groups = [group.name for group in await inspector.groups(queue)] if state is State.AGGREGATING else [""]
+    found: list[TaskInfo] = []
+    for group in groups:
+        page = 1
+        while some := await inspector.tasks(queue, state, page=page, size=_PAGE, group=group):
+            found += some
+            page += 1
+    return found
+
+
+def _carries(wanted: Mapping[str, Any], info: TaskInfo, task: Task[..., Any] | str | None) -> bool:
+    given = _arguments(info, task)
+    return all(name in given and given[name] == value for name, value in wanted.items())
+
+
+def _arguments(info: TaskInfo, task: Task[..., Any] | str | None) -> dict[str, Any]:
+    """As the handler would get them, when the task is known; else as JSON has them."""
+    try:
+        if isinstance(task, Task):
+            return {**dict(_defaults(task)), **task.arguments(info.payload)}
+        found = msgspec.json.decode(info.payload or b"{}")
+    except (PayloadError, msgspec.DecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _defaults(task: Task[..., Any]) -> Iterator[tuple[str, Any]]:
+    for parameter in signature(task.function).parameters.values():
+        if parameter.default is not Parameter.empty:
+            yield parameter.name, parameter.default
+
+
+def _is_due(info: TaskInfo, at: datetime, slack: timedelta) -> bool:
+    """Redis keeps the next whole second."""
+    due = info.next_process_at
+    return due is not None and at - slack <= due < at + slack + _SECOND
+
+
+def _moment(now_ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=now_ms) if now_ms else datetime.now(UTC)
+
+
+def _described(task: Task[..., Any] | str | None, arguments: Mapping[str, Any] | None, queue: str | None) -> str:
+    kind = task.type if isinstance(task, Task) else task
+    parts = [kind or "any task", f"with {dict(arguments)}" if arguments else "", f"in {queue!r}" if queue else ""]
+    return " ".join(part for part in parts if part)
+
+
+def _line(info: TaskInfo) -> str:
+    due = f", due {info.next_process_at:%Y-%m-%dT%H:%M:%SZ}" if info.state is State.SCHEDULED else ""
+    payload = (info.payload or b"").decode("utf-8", "replace")
+    return f"{info.type} {payload[:200]} in {info.queue!r}, {info.state.value}{due}"
