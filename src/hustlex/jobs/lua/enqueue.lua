@@ -19,35 +19,35 @@ if answered then return answered end
 
 local function due_at(due)
   if due == '' then return now end
-  if due:sub(1, 1) == '+' then return now + tonumber(due:sub(2)) end
-  return tonumber(due)
+  return due:sub(1, 1) == '+' and now + tonumber(due:sub(2)) or tonumber(due)
 end
 
-local function take_lock(lock, id, task, ttl_s, wait_ms)
-  redis.call('SET', lock, id, 'EX', string.format('%.0f', ttl_s + math.floor(wait_ms / 1000)))
-  redis.call('HSET', task, 'unique_key', lock)
-end
-
+-- The queue's key before the task's: if it holds another type, the script ends there and nothing is half done.
 local function place(id, msg, due, lock, ttl_s, group)
   local holder = lock ~= '' and redis.call('GET', lock)
   if holder then return holder end
   local task = prefix .. 't:' .. id
   if redis.call('EXISTS', task) == 1 then return 0 end
-  local due_ms = due_at(due)
-  if lock ~= '' then take_lock(lock, id, task, tonumber(ttl_s), math.max(due_ms - now, 0)) end
+  local due_ms, answer = due_at(due), 1
   if due_ms > now then
-    redis.call('HSET', task, 'msg', msg, 'state', 'scheduled')
     redis.call('ZADD', scheduled, string.format('%.0f', math.ceil(due_ms / 1000)), id)
-    return 2
+    redis.call('HSET', task, 'msg', msg, 'state', 'scheduled')
+    answer = 2
   elseif group ~= '' then
-    redis.call('HSET', task, 'msg', msg, 'state', 'aggregating', 'group', group)
     redis.call('ZADD', prefix .. 'g:' .. group, string.format('%.0f', math.floor(now / 1000)), id)
     redis.call('SADD', groups, group)
-    return 3
+    redis.call('HSET', task, 'msg', msg, 'state', 'aggregating', 'group', group)
+    answer = 3
+  else
+    redis.call('LPUSH', pending, id)
+    redis.call('HSET', task, 'msg', msg, 'state', 'pending', 'pending_since', string.format('%.0f000000', now))
   end
-  redis.call('HSET', task, 'msg', msg, 'state', 'pending', 'pending_since', string.format('%.0f000000', now))
-  redis.call('LPUSH', pending, id)
-  return 1
+  if lock ~= '' then
+    local life_s = tonumber(ttl_s) + math.floor(math.max(due_ms - now, 0) / 1000)
+    redis.call('SET', lock, id, 'EX', string.format('%.0f', life_s))
+    redis.call('HSET', task, 'unique_key', lock)
+  end
+  return answer
 end
 
 local reply, usual = {1}, true
