@@ -12,6 +12,7 @@ from hustlex.errors import Misuse
 from hustlex.jobs import periodic
 from hustlex.jobs.arguments import Arguments
 from hustlex.jobs.clock_changes import Dst
+from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
 from hustlex.jobs.options import Job, Options, draft, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
 
@@ -27,13 +28,25 @@ class Task(Generic[P, R_co]):
     """A function with a task type. Calling it calls the function; ``job`` makes the call a job.
 
     type: the name on the wire. options: what its jobs carry. is_async: whether the function is ``async def``.
+    limits: what its handler may not exceed. cpu: whether it runs in a process of its own.
     """
 
-    def __init__(self, task_type: str, function: Callable[P, R_co], options: Options) -> None:
+    def __init__(
+        self,
+        task_type: str,
+        function: Callable[P, R_co],
+        options: Options,
+        *,
+        limits: Limits = NO_LIMITS,
+        cpu: bool = False,
+    ) -> None:
         self.type = task_type
         self.function = function
         self.options = options
+        self.limits = limits
+        self.cpu = cpu
         self.is_async = inspect.iscoroutinefunction(function)
+        _check(function, limits, cpu)
         self._arguments = Arguments(function, task_type)
         draft(Job(task_type, None, options), {}, "checked at definition")
         functools.update_wrapper(self, function)
@@ -69,14 +82,27 @@ class Tasks:
         self._periodic: dict[str, Periodic] = {}
         self._found: dict[str, Task[..., Any] | None] = {}
 
-    def task(self, task_type: str, **options: Unpack[Options]) -> Callable[[Callable[P, R_co]], Task[P, R_co]]:
+    def task(
+        self,
+        task_type: str,
+        *,
+        max_concurrency: int = 0,
+        max_per_worker: int = 0,
+        rate: Rate | None = None,
+        key: Key | None = None,
+        cpu: bool = False,
+        **options: Unpack[Options],
+    ) -> Callable[[Callable[P, R_co]], Task[P, R_co]]:
         """Define a task: ``@tasks.task("gig:escrow_release", queue="critical", max_retry=5)``.
 
-        For async and plain functions with named parameters. Raises Misuse for a type defined before, or bad options.
+        For async and plain functions with named parameters. max_concurrency, max_per_worker, rate, key: see ``Limits``.
+        cpu: a plain function of a module runs in a process, which is killed when its time is over.
+        Raises Misuse for a type defined before, or bad options.
         """
+        limits = Limits(max_concurrency, max_per_worker, rate, key)
 
         def define(function: Callable[P, R_co]) -> Task[P, R_co]:
-            task = Task(task_type, function, merge(self._defaults, options))
+            task = Task(task_type, function, merge(self._defaults, options), limits=limits, cpu=cpu)
             self._add(task)
             return task
 
@@ -144,3 +170,12 @@ class Tasks:
     def _schedule(self, entry: Periodic) -> None:
         if self._periodic.setdefault(entry.name, entry) is not entry:
             raise Misuse(f"the periodic entry {entry.name!r} is defined twice")
+
+
+def _check(function: Callable[..., Any], limits: Limits, cpu: bool) -> None:
+    if isinstance(limits.key, str) and limits.key not in inspect.signature(function).parameters:
+        raise Misuse(f"key={limits.key!r} is no parameter of {function.__qualname__}")
+    if cpu and (inspect.iscoroutinefunction(function) or "<" in function.__qualname__):
+        raise Misuse(
+            f"{function.__qualname__} cannot run in a process", hint="cpu=True is for plain functions of a module"
+        )

@@ -18,30 +18,9 @@
 -- @include clock
 -- @include count
 -- @include acknowledge
+-- @include lease_tasks
 local now_s = math.floor(clock(now_ms) / 1000)
 local codes, c = acknowledge(active, lease, tasks, ARGV, 5)
 if c > 0 then count({processed}, {processed_today}, c, now_s) end
 if redis.call('EXISTS', paused) == 1 then return {1, codes} end
-
--- Ids without a task, and ids that somebody is running already, are dropped: they would break readers of the queue.
-local leased, ids, expiries, taken = {}, {}, {}, {}
-for _, id in ipairs(tonumber(want) > 0 and redis.call('RPOP', pending, want) or {}) do
-  local task = redis.call('HMGET', tasks .. id, 'msg', 'state')
-  if not task[1] then
-    redis.call('DEL', tasks .. id)
-  elseif task[2] ~= 'active' or not (taken[id] or redis.call('ZSCORE', lease, id)) then
-    taken[id] = true
-    redis.call('HSET', tasks .. id, 'state', 'active', 'owner', holder)
-    redis.call('HDEL', tasks .. id, 'pending_since')
-    leased[#leased + 1], leased[#leased + 2] = id, task[1]
-    ids[#ids + 1] = id
-    expiries[#expiries + 1], expiries[#expiries + 2] = now_s + 30, id
-  end
-end
-if #ids > 0 then
-  redis.call('LPUSH', active, unpack(ids))
-  redis.call('ZADD', lease, unpack(expiries))
-  redis.call('ZADD', owners, now_s + 10, holder:match('^[^:]+'))
-  redis.call('EXPIRE', owners, 86400)
-end
-return {0, codes, leased}
+return {0, codes, lease_tasks(pending, active, lease, owners, tasks, holder, tonumber(want), now_s)}

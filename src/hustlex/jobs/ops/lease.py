@@ -25,11 +25,13 @@ class Cycle(msgspec.Struct, frozen=True, gc=False):
     """The answer of ``cycle``. codes: one byte per row, ``1`` done, ``0`` not held.
 
     leased: id, message, id, message, ... as bytes. paused: the queue is, so nothing was leased.
+    wait_ms: its limits forbid more for so long; see ``limit``; 0 = they do not.
     """
 
     paused: bool
     codes: bytes
     leased: list[bytes]
+    wait_ms: int = 0
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,27 @@
+-- jobs.defer: put tasks that may not run now into the scheduled set, unchanged; nothing is counted.
+-- EFFECT idempotent
+-- KEYS active     list    asynq:{<queue>}:active
+-- KEYS lease      zset    asynq:{<queue>}:lease      task id by Unix second of expiry
+-- KEYS scheduled  zset    asynq:{<queue>}:scheduled  task id by Unix second
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks
+-- ARGV now_ms   int      0: the server's clock
+-- ARGV tasks    text     asynq:{<queue>}:t:
+-- ARGV rows...  triples  id, holder, delay in whole seconds, counted from the next second
+-- REPLY <text>  a letter per row: 1 moved, 0 not held
+-- ALLOW-OOM it moves tasks that exist
+-- @include clock
+-- @include release
+-- A task that was taken out of its group to run alone must not go back there, so the field that names it goes.
+local next_s = math.ceil(clock(now_ms) / 1000)
+local codes = {}
+for i = 3, #ARGV, 3 do
+  local id = ARGV[i]
+  local held = release(active, lease, tasks, id, ARGV[i + 1])
+  codes[#codes + 1] = held and '1' or '0'
+  if held then
+    redis.call('ZADD', scheduled, next_s + ARGV[i + 2], id)
+    redis.call('HSET', tasks .. id, 'state', 'scheduled')
+    redis.call('HDEL', tasks .. id, 'owner', 'group')
+  end
+end
+return table.concat(codes)

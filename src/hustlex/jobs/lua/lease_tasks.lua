@@ -1,0 +1,25 @@
+-- Lease up to `want` pending tasks to a holder for 30 s; answers id, message, id, message, ...
+-- Ids without a task, and ids that somebody is running already, are dropped: they would break readers of the queue.
+local function lease_tasks(pending, active, lease, owners, tasks, holder, want, now_s)
+  local leased, ids, expiries, taken = {}, {}, {}, {}
+  for _, id in ipairs(want > 0 and redis.call('RPOP', pending, want) or {}) do
+    local task = redis.call('HMGET', tasks .. id, 'msg', 'state')
+    if not task[1] then
+      redis.call('DEL', tasks .. id)
+    elseif task[2] ~= 'active' or not (taken[id] or redis.call('ZSCORE', lease, id)) then
+      taken[id] = true
+      redis.call('HSET', tasks .. id, 'state', 'active', 'owner', holder)
+      redis.call('HDEL', tasks .. id, 'pending_since')
+      leased[#leased + 1], leased[#leased + 2] = id, task[1]
+      ids[#ids + 1] = id
+      expiries[#expiries + 1], expiries[#expiries + 2] = now_s + 30, id
+    end
+  end
+  if #ids > 0 then
+    redis.call('LPUSH', active, unpack(ids))
+    redis.call('ZADD', lease, unpack(expiries))
+    redis.call('ZADD', owners, now_s + 10, holder:match('^[^:]+'))
+    redis.call('EXPIRE', owners, 86400)
+  end
+  return leased
+end

@@ -1,0 +1,90 @@
+"""Leasing and starting within limits, and giving back what may not run yet. ``limits`` says what is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from hustlex.core.lua import load
+from hustlex.core.op import Arg, Op, Reply
+from hustlex.jobs.keys import QueueKeys
+from hustlex.jobs.limits import Limits, Rate
+from hustlex.jobs.ops.lease import Cycle, owners
+
+_CYCLE = load("hustlex.jobs", "cycle_limited")
+_PERMIT = load("hustlex.jobs", "permit")
+_DEFER = load("hustlex.jobs", "defer")
+
+WHEN_ONE_ENDS = -1
+"""A wait that ends with a running task, not at a known time."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One gate's wish. ids: want to start, in this order. ended: had a permit. life_s: how long one of ids may run."""
+
+    gate: str
+    limits: Limits
+    ids: Sequence[bytes]
+    ended: Sequence[bytes]
+    life_s: int
+
+
+class Permit(msgspec.Struct, frozen=True):
+    """granted: so many of the first ids may start. wait_ms: when not all may, how long to wait, or WHEN_ONE_ENDS."""
+
+    granted: int
+    wait_ms: int
+
+
+def cycle(
+    queue: QueueKeys,
+    day: str,
+    holder: str,
+    want: int,
+    rows: Sequence[Arg],
+    now_ms: int,
+    most: int,
+    rate: Rate | None,
+) -> Op[Cycle]:
+    """``lease.cycle`` for a queue with limits. most: tasks in active, held by anybody; 0 = any number."""
+    keys = (
+        queue.pending,
+        queue.paused,
+        queue.active,
+        queue.lease,
+        owners(queue),
+        queue.processed,
+        queue.processed_on(day),
+        queue.prefix + "x:starts",
+    )
+    limit, per_ms = (rate.count, rate.per_ms) if rate else (0, 0)
+    return _CYCLE.op(keys, (now_ms, queue.task_prefix, holder, want, most, limit, per_ms, *rows), _cycle)
+
+
+def _cycle(reply: Reply) -> Cycle:
+    if reply[0] == 1:
+        return Cycle(True, reply[1], [])
+    return Cycle(False, reply[1], reply[2], reply[3] if reply[0] == 2 else 0)
+
+
+def permit(queue: QueueKeys, asks: Sequence[Ask], now_ms: int) -> Op[list[Permit]]:
+    """Ask for all gates of one queue in one step. A call whose reply is lost may have used up starts of a rate."""
+    args: list[Arg] = [now_ms, queue.prefix + "x:"]
+    for ask in asks:
+        most, rate = ask.limits.max_concurrency, ask.limits.rate
+        args += (ask.gate, most, rate.count if rate else 0, rate.per_ms if rate else 0, ask.life_s, len(ask.ids))
+        args += (len(ask.ended), *ask.ids, *ask.ended) if most else (0,)
+    return _PERMIT.op((queue.lease,), tuple(args), _permits)
+
+
+def _permits(reply: Reply) -> list[Permit]:
+    return [Permit(*reply[i : i + 2]) for i in range(0, len(reply), 2)]
+
+
+def defer(queue: QueueKeys, _: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
+    """Give tasks back, to run later; nothing is counted, no retry is used. rows: id, holder, delay in whole seconds.
+
+    Answers a byte per row, as ``finish`` does.
+    """
+    return _DEFER.op((queue.active, queue.lease, queue.scheduled), (now_ms, queue.task_prefix, *rows), bytes)
