@@ -16,6 +16,7 @@ from hustlex.jobs import (
     Inspector,
     Job,
     QueueInfo,
+    ScheduleInfo,
     Server,
     State,
     Task,
@@ -50,7 +51,9 @@ report(day=1)  # type: ignore[arg-type]
 release.job(1).with_options(queues="typo")  # type: ignore[call-arg]
 tasks.task("t", timeout=30)  # type: ignore[arg-type]
 tasks.cron("weekly", "0 9 * * 1", release.job(1), timezone="Africa/Lagos")
+tasks.cron("monthly", "0 9 1 * *", release.job(1), dst="once", missed="all", most_missed=3)
 tasks.cron("weekly", "0 9 * * 1", release)  # type: ignore[arg-type]
+tasks.cron("weekly", "0 9 * * 1", release.job(1), missed="some")  # type: ignore[arg-type]
 
 
 def show(task: Task[[str], int]) -> None: ...
@@ -86,6 +89,15 @@ async def inspect(hx: HustleX) -> None:
     await hx.jobs.inspector.tasks("low", "retry")  # type: ignore[arg-type]
 
 
+async def schedule(hx: HustleX) -> None:
+    await hx.jobs.schedules.add("n", "@daily", release.job(1), dst="skip")
+    await hx.jobs.schedules.change("n", spec="@hourly", timezone="Africa/Lagos")
+    await hx.jobs.schedules.change("n", sepc="@hourly")  # type: ignore[call-arg]
+    assert_type(await hx.jobs.schedules.all(), list[ScheduleInfo])
+    assert_type(await hx.jobs.schedules.run("n"), Enqueued | Duplicate | IdTaken)
+
+
 def blocking(hx: BlockingHustleX) -> None:
+    assert_type(hx.jobs.schedules.pause("n"), bool)
     assert_type(hx.jobs.enqueue(report.job("x")), Enqueued | Duplicate | IdTaken)
     assert_type(hx.jobs.inspector.queues(), list[str])

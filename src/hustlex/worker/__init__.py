@@ -2,6 +2,7 @@
 
 from hustlex.worker.fates import Canceled, DeadlineExceeded, HandlerNotFound, LeaseExpired
 from hustlex.worker.handlers import Middleware
+from hustlex.worker.provider import Provider
 from hustlex.worker.scheduler import Scheduler
 from hustlex.worker.server import Health, Worker
 
@@ -12,6 +13,7 @@ __all__ = [
     "Health",
     "LeaseExpired",
     "Middleware",
+    "Provider",
     "Scheduler",
     "Worker",
 ]
