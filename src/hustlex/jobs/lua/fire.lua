@@ -16,12 +16,13 @@
 -- REPLY {2}        the queue knows a task of this id, or another task holds the lock
 -- @include clock
 if tonumber(redis.call('GET', fired) or 0) >= tonumber(instant_ms) then return {0} end
+local taken = redis.call('EXISTS', task) == 1 or lock ~= '' and redis.call('EXISTS', lock) == 1
+if not taken then redis.call('LPUSH', pending, id) end
 redis.call('SET', fired, instant_ms, 'EX', life_s)
-if redis.call('EXISTS', task) == 1 then return {2} end
+if taken then return {2} end
+redis.call('HSET', task, 'msg', message, 'state', 'pending', 'pending_since', string.format('%.0f000000', clock(now_ms)))
 if lock ~= '' then
-  if not redis.call('SET', lock, id, 'NX', 'EX', lock_ttl_s) then return {2} end
+  redis.call('SET', lock, id, 'EX', lock_ttl_s)
   redis.call('HSET', task, 'unique_key', lock)
 end
-redis.call('HSET', task, 'msg', message, 'state', 'pending', 'pending_since', string.format('%.0f000000', clock(now_ms)))
-redis.call('LPUSH', pending, id)
 return {1}
