@@ -150,6 +150,18 @@ async def test_a_missing_server_is_one_clear_sentence(kind: Callable[..., Any]) 
     await street.call("close")
 
 
+async def test_a_server_that_hangs_up_on_the_handshake_was_sent_nothing(kind: Callable[..., Any]) -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"))
+        with pytest.raises(Unavailable, match="cannot reach"):
+            await street.run(increment("n"))
+        await street.call("close")
+
+
 async def test_a_wrong_password_is_told_at_once(kind: Callable[..., Any], url: str) -> None:
     street = Street(kind(url.replace(url.split("@", maxsplit=1)[0], "redis://:wrong")))
     with pytest.raises(Denied, match="WRONGPASS") as caught:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import link_failure, refusal
+from hustlex.drivers.faults import Late, Lost, NotSent, link_failure, refusal
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import ConfigurationError, Refused, Unavailable
@@ -34,6 +34,8 @@ async def dial(
                 connection.abort("the handshake failed")
                 raise
             return connection
+    except (Late, Lost, NotSent) as failure:
+        raise Unavailable(str(failure) or "no answer to the handshake") from None
     except TimeoutError:
         raise Unavailable(f"no answer from {endpoint.where} within {options.connect:g} s") from None
     except OSError as error:
