@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 import redis
 
-from hustlex.jobs import Job
+from hustlex.jobs import Inspector, Job
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.options import Options
 from hustlex.jobs.wire import TaskMessage, decode_task
@@ -144,6 +145,14 @@ def state(raw: redis.Redis, task_id: str, queue: str = "default") -> str:
 def is_uuid4(text: str) -> bool:
     """Whether an id is one as Go makes them."""
     return _UUID4.fullmatch(text) is not None
+
+
+async def enlist(inspector: Inspector, peers: list[Peer]) -> None:
+    """Wait until all these workers are up."""
+    pids = {peer.pid for peer in peers}
+    async with asyncio.timeout(15):
+        while not pids <= {server.pid for server in await inspector.servers()}:
+            await asyncio.sleep(0.02)
 
 
 def snapshot(raw: redis.Redis) -> dict[str, Any]:
