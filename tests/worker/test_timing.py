@@ -79,6 +79,7 @@ def _calls(raw: redis.Redis) -> dict[str, int]:
     inside = {
         "cmdstat_zrange",
         "cmdstat_llen",
+        "cmdstat_scard",
         "cmdstat_zcard",
         "cmdstat_exists",
         "cmdstat_time",

@@ -325,14 +325,15 @@ async def test_reclaim_puts_stale_sets_back_where_aggregators_see_them(driver: D
 
 async def test_peek_sees_the_first_of_everything(driver: Driver, raw: redis.Redis) -> None:
     (empty,) = await driver.run(maintain.peek([DEFAULT], NOW_MS))
-    assert empty == maintain.Outlook(NOW_MS, -1, -1, -1, -1, -1, -1, 0, 0)
+    assert empty == maintain.Outlook(NOW_MS, -1, -1, -1, -1, -1, -1, 0, 0, 0)
     assert empty.due == -1
     for score, name in enumerate(("scheduled", "retry", "completed", "x:owners", "lease", "aggregation_sets"), 10):
         raw.zadd(DEFAULT.prefix + name, {"first": score, "second": score + 50})
     raw.rpush(DEFAULT.pending, "a", "b")
+    raw.sadd(DEFAULT.groups, "g")
     empty, seen = await driver.run(maintain.peek([queue_keys("low"), DEFAULT], NOW_MS))
     assert empty.due == -1
-    assert seen == maintain.Outlook(NOW_MS, 10, 11, 12, 13, 14, 15, 2, 0)
+    assert seen == maintain.Outlook(NOW_MS, 10, 11, 12, 13, 14, 15, 2, 0, 1)
     assert seen.due == 10
 
 

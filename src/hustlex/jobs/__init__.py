@@ -1,5 +1,6 @@
 """Background jobs on Asynq's wire: Go and Python producers, workers and tools share the queues."""
 
+from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask
 from hustlex.jobs.api import Inspector, Jobs, Schedules
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.clock_changes import Dst
@@ -29,6 +30,8 @@ from hustlex.jobs.types import (
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry
 
 __all__ = [
+    "Aggregate",
+    "AggregateFunction",
     "CronError",
     "CurrentJob",
     "DayStats",
@@ -37,6 +40,7 @@ __all__ = [
     "EnqueueEvent",
     "Enqueued",
     "GroupInfo",
+    "GroupedTask",
     "IdTaken",
     "Inspector",
     "Job",

@@ -6,10 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
 from hustlex.errors import Misuse
 from hustlex.jobs import periodic
+from hustlex.jobs.aggregates import GRACE, UNLIMITED, Aggregate, AggregateFunction
 from hustlex.jobs.arguments import Arguments
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
@@ -20,6 +22,7 @@ Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
+AggregateFunctionT = TypeVar("AggregateFunctionT", bound=AggregateFunction)
 
 _MOST_REMEMBERED = 10_000
 
@@ -81,6 +84,7 @@ class Tasks:
         self._tasks: dict[str, Task[..., Any]] = {}
         self._periodic: dict[str, Periodic] = {}
         self._found: dict[str, Task[..., Any] | None] = {}
+        self._aggregates: dict[str, Aggregate] = {}
 
     def task(
         self,
@@ -129,12 +133,35 @@ class Tasks:
         self._schedule(entry)
         return entry
 
+    def aggregate(
+        self, group: str = "", *, grace: timedelta = GRACE, max_delay: timedelta = UNLIMITED, max_size: int = 0
+    ) -> Callable[[AggregateFunctionT], AggregateFunctionT]:
+        """Define how grouped tasks become one job: ``@tasks.aggregate("mail:", max_size=100)``.
+
+        group: what the groups' names start with; the longest that fits counts, "" is every group. The rest: see
+        ``Aggregate``. For functions ``(group, tasks) -> Job``, see ``AggregateFunction``; the job goes into the same
+        queue. Raises Misuse for a group defined before, or rules that can never work.
+        """
+
+        def define(function: AggregateFunctionT) -> AggregateFunctionT:
+            self._gather(Aggregate(group, function, grace, max_delay, max_size))
+            return function
+
+        return define
+
+    @property
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """How groups are aggregated, in the order of definition."""
+        return tuple(self._aggregates.values())
+
     def include(self, other: Tasks) -> None:
         """Take over all that another set defines now. Raises Misuse for a type or name that both define."""
         for task in other:
             self._add(task)
         for entry in other.periodic:
             self._schedule(entry)
+        for rules in other.aggregates:
+            self._gather(rules)
 
     def find(self, task_type: str) -> Task[..., Any] | None:
         """The task of this type, else the one with the longest type that this one starts with, as Asynq routes."""
@@ -166,6 +193,10 @@ class Tasks:
         if self._tasks.setdefault(task.type, task) is not task:
             raise Misuse(f"the task type {task.type!r} is defined twice")
         self._found.clear()
+
+    def _gather(self, rules: Aggregate) -> None:
+        if self._aggregates.setdefault(rules.pattern, rules) is not rules:
+            raise Misuse(f"the aggregation of {rules.pattern!r} is defined twice")
 
     def _schedule(self, entry: Periodic) -> None:
         if self._periodic.setdefault(entry.name, entry) is not entry:

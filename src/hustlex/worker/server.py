@@ -15,10 +15,13 @@ import msgspec
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
+from hustlex.jobs.aggregates import Aggregate, AggregateFunction
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
 from hustlex.worker import draw
+from hustlex.worker.aftermath import Aftermath
+from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.deadlines import Deadlines
 from hustlex.worker.forwarder import Forwarder
@@ -62,6 +65,8 @@ class Worker:
     always. concurrency: handlers at once. shutdown_timeout: what running ones get to finish when the worker stops.
     retry_delay: retries used so far -> wait. is_failure: False for errors that must not count as a retry.
     error_handler: told of each failed attempt, must not block. middleware: around every handler, outermost first.
+    aggregator: makes jobs of grouped tasks, with Asynq's rules or those of an ``Aggregate``; for the groups that the
+    tasks' own ``aggregate`` functions leave.
     recover_crashed: "requeue" gives tasks of a dead worker of ours back within about 10 s, uncounted; "retry" waits
     and counts as Go does.
     """
@@ -80,6 +85,7 @@ class Worker:
         is_failure: IsFailure = every_error,
         error_handler: ErrorHandler = ignore,
         middleware: Sequence[Middleware] = (),
+        aggregator: AggregateFunction | Aggregate | None = None,
         recover_crashed: Literal["requeue", "retry"] = "requeue",
     ) -> None:
         if concurrency < 1 or not queues or min(queues.values()) < 1:
@@ -106,10 +112,14 @@ class Worker:
         self.watcher = Watcher(
             driver, sources, runners, now, (self.forwarder, self.recoverer, self.janitor), lanes.ring
         )
+        self.aggregator = Aggregator(driver, now, rules_of(tasks, aggregator))
+        self.watcher.on_groups = self.aggregator.plan
         self.subscriber = Subscriber(driver, sources, now, self.deadlines.wake)
+        self.aftermath = Aftermath(driver, now)
         self.waiters = {source: Waiter(driver, source, lanes.ring) for source in sources}
         for source in sources:
             source.on_due = partial(self.forwarder.plan, source)
+            source.on_end = self.aftermath.ended
         lanes.on_empty = lambda source: self.waiters[source].wake()
         runners.on_done = lanes.ring
         runners.on_wait = self.deadlines.watch
@@ -139,11 +149,11 @@ class Worker:
 
     def _parts(self) -> list[Service]:
         """In the order in which they stop."""
-        return [*self._feeders(), *self.lanes.services, self.subscriber, self.deadlines, self.recoverer, self.heartbeat]
+        return [*self._feeders(), *self.lanes.services, *self.aftermath.services, self.subscriber, self.deadlines, self.recoverer, self.heartbeat]
 
     def _feeders(self) -> list[Service]:
         """What brings new work, or keeps house."""
-        return [*self.waiters.values(), self.watcher, self.forwarder, self.janitor]
+        return [*self.waiters.values(), self.watcher, self.forwarder, self.janitor, self.aggregator]
 
     async def _shut_down(self) -> None:
         """Lease nothing more, give back what has not started, wait for the rest, give that back too, say goodbye."""
@@ -162,6 +172,7 @@ class Worker:
             if part is not self.heartbeat:
                 await part.stop()
         await self._flush()
+        await self.aftermath.finish()
         await self.heartbeat.stop()
         await self._leave()
         self._threads.close()

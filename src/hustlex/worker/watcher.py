@@ -24,7 +24,8 @@ _GRACE_S = 30
 class Watcher(Service):
     """One look each second while tasks run or are scheduled anywhere, else one every 2.5 s.
 
-    A look is one call for all queues; in a cluster one per queue, and when idle one queue at a time.
+    A look is one call for all queues; in a cluster one per queue, and when idle one queue at a time. on_groups: told of
+    queues that have groups.
     """
 
     name = "watcher"
@@ -45,6 +46,7 @@ class Watcher(Service):
         self._clock = clock
         self._forwarder, self._recoverer, self._janitor = parts
         self._woken = woken
+        self.on_groups: Callable[[Source], None] = lambda _: None
         self._groups: list[Sequence[Source]] = []
         self._turn = 0
         self._lively: set[Source] = set()
@@ -77,6 +79,8 @@ class Watcher(Service):
             self._janitor.plan(source)
         if _passed(seen.owner, now_s - 1) or _passed(seen.lease, now_s - _GRACE_S) or seen.unleased:
             self._recoverer.plan(source)
+        if seen.groups:
+            self.on_groups(source)
         if seen.pending and not source.awake and not source.paused:
             source.awake = True
             self._woken()

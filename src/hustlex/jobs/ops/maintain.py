@@ -24,7 +24,8 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
     """What a queue will need next. Unix seconds; -1 = nothing waits.
 
     scheduled, retry, completed, lease, aggregation_set: lowest score of that set. owner: when the first of our servers
-    that hold tasks here counts as dead. pending: tasks. unleased: tasks in active that have no lease.
+    that hold tasks here counts as dead. pending: tasks. unleased: tasks in active that have no lease. groups: those
+    with tasks that wait for aggregation.
     """
 
     now_ms: int
@@ -36,6 +37,7 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
     aggregation_set: int
     pending: int
     unleased: int
+    groups: int
 
     @property
     def due(self) -> int:
@@ -65,13 +67,14 @@ def peek(queues: Sequence[QueueKeys], now_ms: int) -> Op[list[Outlook]]:
             queue.aggregation_sets,
             queue.pending,
             queue.active,
+            queue.groups,
         )
     ]
     return _PEEK.op(tuple(keys), (now_ms,), _outlooks)
 
 
 def _outlooks(reply: Reply) -> list[Outlook]:
-    return [Outlook(reply[1], *reply[i : i + 8]) for i in range(2, len(reply), 8)]
+    return [Outlook(reply[1], *reply[i : i + 9]) for i in range(2, len(reply), 9)]
 
 
 def clustered() -> Op[bool]:

@@ -1,0 +1,64 @@
+"""Aggregation: many tasks of a group become one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+
+import msgspec
+
+from hustlex.errors import Misuse
+from hustlex.jobs.options import Job
+
+GRACE = timedelta(seconds=60)
+"""Asynq's default: a group is aggregated once nothing was added for this long."""
+UNLIMITED = timedelta(0)
+
+_SECOND = timedelta(seconds=1)
+
+
+class GroupedTask(msgspec.Struct, frozen=True):
+    """One task of a batch. payload: None when empty; ``task.arguments(payload)`` gives its typed arguments."""
+
+    id: str
+    type: str
+    payload: bytes | None
+    headers: dict[str, str]
+
+    def __repr__(self) -> str:
+        """Without payload and headers: they may hold personal data."""
+        return f"GroupedTask({self.type!r}, id={self.id!r})"
+
+
+AggregateFunction = Callable[[str, list[GroupedTask]], Job | Awaitable[Job]]
+"""Makes one job of a group's tasks, in the order in which they were added; async, or plain and run in a thread. It may
+be called again with the same tasks: when it raises, takes longer than two minutes, or its worker dies."""
+
+
+class Aggregate(msgspec.Struct, frozen=True):
+    """How the groups whose names start with ``pattern`` are aggregated.
+
+    A batch is made when nothing was added for ``grace`` (at least 1 second), when the oldest task has waited for
+    ``max_delay`` (0 = no limit), or when ``max_size`` tasks wait (0 = no limit; a batch then holds all that wait).
+    Durations are cut to whole seconds.
+    """
+
+    pattern: str
+    function: AggregateFunction
+    grace: timedelta = GRACE
+    max_delay: timedelta = UNLIMITED
+    max_size: int = 0
+
+    def __post_init__(self) -> None:
+        if self.grace < _SECOND:
+            raise Misuse(f"the grace of a group must be at least 1 second, not {self.grace!r}")
+        if self.max_delay and self.max_delay < _SECOND:
+            raise Misuse(f"the max_delay of a group must be 0 or at least 1 second, not {self.max_delay!r}")
+        if self.max_size < 0:
+            raise Misuse("the max_size of a group must not be negative")
+
+
+def longest(aggregates: Iterable[Aggregate], group: str) -> Aggregate | None:
+    """The one whose pattern is the longest that the group's name starts with."""
+    fitting = (aggregate for aggregate in aggregates if group.startswith(aggregate.pattern))
+    return max(fitting, key=lambda aggregate: len(aggregate.pattern), default=None)
