@@ -20,7 +20,6 @@ from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
 from hustlex.worker import draw
-from hustlex.worker.aftermath import Aftermath
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.deadlines import Deadlines
@@ -115,11 +114,9 @@ class Worker:
         self.aggregator = Aggregator(driver, now, rules_of(tasks, aggregator))
         self.watcher.on_groups = self.aggregator.plan
         self.subscriber = Subscriber(driver, sources, now, self.deadlines.wake)
-        self.aftermath = Aftermath(driver, now)
         self.waiters = {source: Waiter(driver, source, lanes.ring) for source in sources}
         for source in sources:
             source.on_due = partial(self.forwarder.plan, source)
-            source.on_end = self.aftermath.ended
         lanes.on_empty = lambda source: self.waiters[source].wake()
         runners.on_done = lanes.ring
         runners.on_wait = self.deadlines.watch
@@ -149,7 +146,7 @@ class Worker:
 
     def _parts(self) -> list[Service]:
         """In the order in which they stop."""
-        return [*self._feeders(), *self.lanes.services, *self.aftermath.services, self.subscriber, self.deadlines, self.recoverer, self.heartbeat]
+        return [*self._feeders(), *self.lanes.services, self.subscriber, self.deadlines, self.recoverer, self.heartbeat]
 
     def _feeders(self) -> list[Service]:
         """What brings new work, or keeps house."""
@@ -172,7 +169,6 @@ class Worker:
             if part is not self.heartbeat:
                 await part.stop()
         await self._flush()
-        await self.aftermath.finish()
         await self.heartbeat.stop()
         await self._leave()
         self._threads.close()
