@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +20,7 @@ from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.ops import inspect
 from hustlex.jobs.registry import Tasks
-from hustlex.jobs.types import State, TaskInfo
+from hustlex.jobs.types import QueueInfo, State, TaskInfo
 from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import Middleware, Worker
@@ -93,21 +92,23 @@ async def drain(
         "error_handler": log.failed,
         "middleware": (log.watch, *middleware),
     }
-    try:
-        async with asyncio.timeout(within.total_seconds()):
-            await _drain(driver, chosen, names, log, options)
-    except TimeoutError:
-        raise TimeoutError(f"the queues are not empty after {within}; {log}") from None
+    look = _Look(Inspector(driver, clock=now), names, now)
+    until = time.monotonic() + within.total_seconds()
+    while busy := await look.busy():
+        before = len(log.attempts)
+        worker = Worker(driver, chosen, queues=dict.fromkeys(busy, 1), strict=True, shutdown_timeout=_GRACE, **options)
+        await _work(worker, set(busy), look, log, until)
+        if len(log.attempts) == before:
+            break  # what is left nobody can run
     return await _summary(driver, log.attempts, now())
 
 
 class _Log:
-    """attempts: those that ended. running: types of those that did not, by task id. trouble: the worker's."""
+    """attempts: those that ended. running: types of the others, by task id."""
 
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
         self.running: dict[str, str] = {}
-        self.trouble: dict[str, str] = {}
 
     async def watch(self, job: CurrentJob, handle: Next) -> Any:
         """The outermost middleware."""
@@ -123,9 +124,11 @@ class _Log:
         """Told by the worker; some attempts fail before any middleware sees them."""
         self.attempts.append(Attempt(message.id, message.queue, message.type, error))
 
-    def __str__(self) -> str:
-        running = f"running: {', '.join(sorted(self.running.values())) or 'nothing'}"
-        return f"{running}; {len(self.attempts)} attempts ended; the worker's trouble: {self.trouble or 'none'}"
+    def describe(self, worker: Worker) -> str:
+        """What is going on, for whoever waited too long."""
+        running = ", ".join(sorted(self.running.values())) or "nothing"
+        trouble = worker.health.trouble or "none"
+        return f"running: {running}; {len(self.attempts)} attempts ended; the worker's trouble: {trouble}"
 
 
 def _parts(hx: HustleX | AsyncDriver, clock: Clock | None) -> tuple[AsyncDriver, Clock]:
@@ -141,42 +144,48 @@ def _with_state(tasks: Tasks, state: Any) -> Tasks:
     return same
 
 
-async def _drain(
-    driver: AsyncDriver, tasks: Tasks, queues: Sequence[str] | None, log: _Log, options: dict[str, Any]
-) -> None:
-    """One worker after the other, until there is nothing to do, or nothing that can be done."""
-    look = partial(_busy, Inspector(driver, clock=options["clock"]), queues, options["clock"])
-    while busy := await look():
-        before = len(log.attempts)
-        worker = Worker(driver, tasks, queues=dict.fromkeys(busy, 1), strict=True, shutdown_timeout=_GRACE, **options)
-        run = asyncio.create_task(worker.run())
-        try:
-            while not run.done() and (log.running or await look()):
-                await asyncio.wait([run], timeout=_POLL_S)
-        finally:
-            log.trouble = worker.health.trouble
-            worker.stop()
-            await run
-        if len(log.attempts) == before:
-            return
+async def _work(worker: Worker, queues: set[str], look: _Look, log: _Log, until: float) -> None:
+    """Run a worker until its queues are empty. Raises TimeoutError, and what ended the worker."""
+    run = asyncio.create_task(worker.run())
+    try:
+        while not run.done() and queues.intersection(await look.busy()):
+            await asyncio.wait([run], timeout=_POLL_S)
+            if time.monotonic() > until:
+                raise TimeoutError(f"the queues are not empty; {log.describe(worker)}")
+    finally:
+        worker.stop()
+        await run
 
 
-async def _busy(inspector: Inspector, queues: Sequence[str] | None, clock: Clock) -> list[str]:
-    """The queues, but for paused ones, that have pending tasks, or scheduled ones and retries that are due."""
-    known = await inspector.queues()
-    now_ms = clock() or int(time.time() * 1000)
-    found = []
-    for name in known if queues is None else [name for name in queues if name in known]:
-        info = await inspector.queue(name)
-        later = [await inspector.tasks(name, state, size=1) for state in (State.SCHEDULED, State.RETRY)]
-        due = [task for first in later for task in first if _is_due(task, now_ms)]
-        if not info.paused and (info.pending or due):
-            found.append(name)
-    return found
+class _Look:
+    """What there is to do. Tasks that somebody else held at the first look are nobody's business here."""
 
+    def __init__(self, inspector: Inspector, queues: Sequence[str] | None, clock: Clock) -> None:
+        self._inspector = inspector
+        self._queues = queues
+        self._clock = clock
+        self._strangers: dict[str, int] | None = None
 
-def _is_due(task: TaskInfo, now_ms: int) -> bool:
-    return task.next_process_at is not None and task.next_process_at.timestamp() * 1000 <= now_ms
+    async def busy(self) -> list[str]:
+        """The queues, but for paused ones, with tasks that are pending, due, or in our hands."""
+        known = await self._inspector.queues()
+        names = known if self._queues is None else [name for name in self._queues if name in known]
+        infos = [await self._inspector.queue(name) for name in names]
+        if self._strangers is None:
+            self._strangers = {info.name: info.active for info in infos}
+        return [info.name for info in infos if await self._has_work(info, self._strangers.get(info.name, 0))]
+
+    async def _has_work(self, info: QueueInfo, strangers: int) -> bool:
+        if info.active > strangers:
+            return True
+        if info.paused:
+            return False
+        return info.pending > 0 or await self._is_due(info, State.SCHEDULED) or await self._is_due(info, State.RETRY)
+
+    async def _is_due(self, info: QueueInfo, state: State) -> bool:
+        now_ms = self._clock() or int(time.time() * 1000)
+        first = await self._inspector.tasks(info.name, state, size=1)
+        return any(task.next_process_at and task.next_process_at.timestamp() * 1000 <= now_ms for task in first)
 
 
 async def _summary(driver: AsyncDriver, attempts: Sequence[Attempt], now_ms: int) -> Drained:
