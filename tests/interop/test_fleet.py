@@ -89,7 +89,7 @@ async def test_nothing_is_lost_when_workers_of_both_languages_are_killed(
     jobs: Jobs, inspector: Inspector, go: GoClient, launch: Launch, raw: redis.Redis
 ) -> None:
     """Two of each, one of each killed in mid-work. Ours comes back in seconds and uncounted, the library's counted."""
-    count = 2000
+    count = 3000
     fleet = [launch(language, concurrency=20, retry_delay_ms=0) for language in ("go", "py", "go", "py")]
     await enlist(inspector, fleet)
     await jobs.enqueue_many([Job("slow:x", b"20", {"task_id": f"t{n}"}) for n in range(count)])
@@ -239,8 +239,8 @@ async def test_a_pause_stops_both_kinds_within_a_moment(
     jobs: Jobs, inspector: Inspector, go: GoClient, launch: Launch, raw: redis.Redis, by: str
 ) -> None:
     """C11."""
-    count = 3000
-    await jobs.enqueue_many([Job("slow:x", b"5", {"task_id": f"t{n}"}) for n in range(count)])
+    count = 2000
+    await jobs.enqueue_many([Job("slow:x", b"20", {"task_id": f"t{n}"}) for n in range(count)])
     fleet = [launch("go"), launch("py")]
     await until(lambda: {run["by"] for run in runs(raw)} == {"go", "py"})
     await inspector.pause("default") if by == "py" else go("pause", queue="default")

@@ -25,6 +25,7 @@ from tests.interop.support import (
     Launch,
     assert_alike,
     decoded,
+    enlist,
     runs,
     snapshot,
     spec,
@@ -389,11 +390,13 @@ async def test_an_empty_queue_is_deleted_without_force(jobs: Jobs, inspector: In
 async def test_servers_of_both_languages_are_listed_alike(
     inspector: Inspector, go: GoClient, launch: Launch, raw: redis.Redis
 ) -> None:
+    """With what they run, at most 5 seconds late."""
     theirs = launch("go", queues={"g": 3, "h": 1}, concurrency=7, strict=True)
     ours = launch("py", queues={"p": 5}, concurrency=20)
+    await enlist(inspector, [theirs, ours])
     go.enqueue("slow:x", b"60000", task_id="go's", queue="g")
     go.enqueue("slow:x", b"60000", task_id="py's", queue="p")
-    await until(lambda: sum(len(server["Workers"]) for server in go("servers")) == 2, 20)
+    await until(lambda: sum(len(server["Workers"]) for server in go("servers")) == 2, 7)
     listed = {server["PID"]: server for server in go("servers")}
     assert {server.pid for server in await inspector.servers()} == set(listed) == {ours.pid, theirs.pid}
     for server in await inspector.servers():

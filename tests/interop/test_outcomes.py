@@ -102,15 +102,16 @@ async def test_a_failed_attempt_is_repeated_by_the_other(
 async def test_a_mixed_fleet_uses_up_the_retries_and_archives(
     inspector: Inspector, go: GoClient, launch: Launch, raw: redis.Redis
 ) -> None:
-    """C3: 40 tasks of two retries each, three attempts each, by both languages."""
-    await enlist(inspector, [launch("go", retry_delay_ms=0), launch("py", retry_delay_ms=0)])
-    go.enqueue_many([Job("fail:x", b"%d" % n, {"task_id": f"t{n}", "max_retry": 2}) for n in range(40)])
-    await until(lambda: raw.zcard(P + "archived") == 40, 20)
-    assert counted(raw) == {f"t{n}": 3 for n in range(40)}
-    assert Counter(run["retried"] for run in runs(raw)) == {0: 40, 1: 40, 2: 40}
+    """C3: tasks of two retries each, three attempts each, by both languages."""
+    count = 300
+    await enlist(inspector, [launch("go", retry_delay_ms=0), launch("py", retry_delay_ms=0, concurrency=1)])
+    go.enqueue_many([Job("fail:x", b"%d" % n, {"task_id": f"t{n}", "max_retry": 2}) for n in range(count)])
+    await until(lambda: raw.zcard(P + "archived") == count, 20)
+    assert counted(raw) == {f"t{n}": 3 for n in range(count)}
+    assert Counter(run["retried"] for run in runs(raw)) == {0: count, 1: count, 2: count}
     assert {run["by"] for run in runs(raw)} == {"go", "py"}
-    assert [raw.get(P + "processed"), raw.get(P + "failed")] == [b"120", b"120"]
-    assert {stored(raw, f"t{n}").retried for n in range(40)} == {2}
+    assert [int(raw.get(P + "processed")), int(raw.get(P + "failed"))] == [3 * count, 3 * count]
+    assert {stored(raw, f"t{n}").retried for n in range(count)} == {2}
 
 
 @pytest.mark.parametrize(("canceller", "worker"), [("go", "py"), ("py", "go"), ("py", "py")])

@@ -41,6 +41,7 @@ class Heartbeat(Service):
 
     name = "heartbeat"
     slowest_retry_s = 1.0
+    longest_pass_s = 30.0
 
     def __init__(
         self,
@@ -84,6 +85,12 @@ class Heartbeat(Service):
         self._owned -= freed
         self._note(answers[len(extends)], sent, pause)
         return pause
+
+    async def _rest(self, pause: float) -> None:
+        """Idle, look half-way whether tasks were leased since: nobody may wait 10 s for a sign of their worker."""
+        await super()._rest(min(pause, BEAT_S))
+        if pause > BEAT_S and not self._bell.is_set() and not any(source.held for source in self._sources):
+            await super()._rest(pause - BEAT_S)
 
     def _living(self, source: Source, now: float) -> list[Job]:
         """What may still be extended; the rest is given up."""
