@@ -4,9 +4,53 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
+import msgspec
+
+from hustlex.errors import Misuse
+from hustlex.jobs.limits import Limits
+from hustlex.worker.job import Job
+from hustlex.worker.runners import Runners
 from hustlex.worker.source import Source
+
+Draw = Callable[[Sequence[Source], int], dict[Source, int]]
+"""Splits free slots among queues that may have tasks."""
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """Slots of a worker that only this queue's tasks may use, also while it has none. Raises Misuse.
+
+    slots: 1 or more. weight: its share of the slots that nobody reserved; 0 = as many as it reserved.
+    """
+
+    slots: int
+    weight: int = 0
+
+    def __post_init__(self) -> None:
+        if self.slots < 1 or self.weight < 0:
+            raise Misuse("a reservation is for at least 1 slot, and has no negative weight")
+
+
+def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits]) -> list[Source]:
+    """The queues of a worker. Raises Misuse for weights below 1, and for limits that fit no queue."""
+    if not queues or not limits.keys() <= queues.keys():
+        raise Misuse("a worker needs a queue, and limits only for its own queues")
+    if any(limit.key is not None for limit in limits.values()):
+        raise Misuse("the limits of a queue have no key", hint="keys belong to tasks: @tasks.task(..., key=...)")
+    return [_source(name, share, limits.get(name)) for name, share in queues.items()]
+
+
+def _source(name: str, share: int | Reserved, limits: Limits | None) -> Source:
+    kept = share if isinstance(share, Reserved) else None
+    weight = share if isinstance(share, int) else share.weight or share.slots
+    if weight < 1:
+        raise Misuse(f"the weight of queue {name!r} must be at least 1")
+    source = Source(name, weight)
+    source.reserved = kept.slots if kept else 0
+    source.limits = limits
+    return source
 
 
 def weighted(sources: Sequence[Source], slots: int) -> dict[Source, int]:
@@ -22,3 +66,71 @@ def weighted(sources: Sequence[Source], slots: int) -> dict[Source, int]:
 def strict(sources: Sequence[Source], slots: int) -> dict[Source, int]:
     """Everything to the queue of the highest weight."""
     return {max(sources, key=lambda source: source.weight): slots}
+
+
+class Slots:
+    """The slots of a worker of which some are reserved, or whose queues may not use all.
+
+    starting: jobs that hold a slot though the runners do not have them yet.
+    """
+
+    def __init__(self, sources: Sequence[Source], runners: Runners) -> None:
+        if sum(source.reserved for source in sources) > runners.limit:
+            raise Misuse("more slots are reserved than the worker has", hint="raise concurrency")
+        self._sources = sources
+        self._runners = runners
+        self.starting: set[Job] = set()
+
+    @property
+    def plain(self) -> bool:
+        """Whether any queue may use any slot."""
+        return not any(source.reserved or source.most for source in self._sources)
+
+    def ledger(self, ahead: int = 0) -> Ledger:
+        """Who uses what right now; tasks that were asked for use a slot already. ahead: slots beyond the worker's."""
+        runners = self._runners
+        used = Counter(job.source for job in chain(runners.waiting, runners.backlog, self.starting))
+        for source in self._sources:
+            used[source] += source.asked
+        return Ledger(self._sources, runners.limit + ahead, used)
+
+    def draw(self, *, by_rank: bool) -> Draw:
+        """Each queue's own slots first, then the rest by weight or strictly, nobody above its limit."""
+        split = strict if by_rank else weighted
+        if self.plain:
+            return split
+
+        def draw(awake: Sequence[Source], slots: int) -> dict[Source, int]:
+            ledger = self.ledger()
+            owed = {source: ledger.owed(source) for source in self._sources}
+            eager = [source for source in awake if ledger.room(source) > 0]
+            rest = slots - sum(owed.values())
+            shares = split(eager, rest) if eager and rest > 0 else {}
+            wanted = {source: shares.get(source, 0) + min(owed[source], slots) for source in eager}
+            return {source: min(want, ledger.room(source)) for source, want in wanted.items() if want}
+
+        return draw
+
+
+class Ledger:
+    """A count of used slots that can be drawn from. free: slots that nobody uses."""
+
+    def __init__(self, sources: Sequence[Source], limit: int, used: Counter[Source]) -> None:
+        self.free = limit - used.total()
+        self._used = used
+        self._owed = sum(self.owed(source) for source in sources)
+
+    def owed(self, source: Source) -> int:
+        """Reserved slots that the queue does not use."""
+        return max(0, source.reserved - self._used[source])
+
+    def room(self, source: Source) -> int:
+        """How many more tasks of this queue may start."""
+        room = self.free - self._owed + self.owed(source)
+        return min(room, source.most - self._used[source]) if source.most else room
+
+    def take(self, source: Source) -> None:
+        """One starts."""
+        self._owed -= 1 if self.owed(source) else 0
+        self._used[source] += 1
+        self.free -= 1

@@ -30,3 +30,10 @@ class HandlerNotFound(Exception):
 
 class Aborted(Exception):
     """The worker stops and gives the task back."""
+
+
+class ProcessDied(Exception):
+    """The process that ran the handler ended before it did: it crashed, or was killed from outside."""
+
+    def __str__(self) -> str:
+        return f"the process that ran the handler {self.args[0]}"

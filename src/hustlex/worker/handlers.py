@@ -28,13 +28,17 @@ _PATIENCE_MS = 5_000
 
 
 class Handlers:
-    """state: what the tasks' lifespan made, for ``current_job().state``; set before the first job."""
+    """state: what the tasks' lifespan made, for ``current_job().state``; set before the first job.
+
+    in_process: runs a task with ``cpu=True``; set when there is one.
+    """
 
     def __init__(
         self, tasks: Tasks, driver: AsyncDriver, clock: WorkerClock, threads: Threads, middleware: Sequence[Middleware]
     ) -> None:
         self.state: Any = None
         self._tasks = tasks
+        self.in_process: Callable[[Task[..., Any], CurrentJob], Awaitable[Any]]
         self._driver = driver
         self._clock = clock
         self._threads = threads
@@ -49,7 +53,7 @@ class Handlers:
             raise job.fate
         message = job.message
         job.started_ms = now_ms = self._clock.now_ms()
-        job.deadline_ms = deadline_ms = _deadline_ms(message, now_ms)
+        job.deadline_ms = deadline_ms = attempt_ends_ms(message, now_ms)
         if deadline_ms <= now_ms:
             raise DeadlineExceeded
         current = CurrentJob(message, deadline_ms, self.state, partial(self._write, job))
@@ -67,6 +71,9 @@ class Handlers:
         elif task.is_async:
             call = partial(task.function, **task.arguments(current.payload))
         else:
+        elif task.cpu:
+            task.arguments(current.payload)
+            call = partial(self.in_process, task, current)
             job.patience_ms = 0
             call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))
         for middleware in self._middleware:
@@ -97,8 +104,8 @@ async def _not_found(task_type: str) -> None:
     raise HandlerNotFound(f'handler not found for task "{task_type}"')
 
 
-def _deadline_ms(message: TaskMessage, now_ms: int) -> int:
-    """The earlier of timeout and deadline; half an hour when the task has neither."""
+def attempt_ends_ms(message: TaskMessage, now_ms: int) -> int:
+    """Unix ms: the earlier of timeout and deadline; half an hour when the task has neither."""
     timeout_ms, deadline_ms = message.timeout * 1000, message.deadline * 1000
     if not deadline_ms:
         return now_ms + (timeout_ms or _UNBOUNDED_MS)

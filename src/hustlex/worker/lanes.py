@@ -15,7 +15,8 @@ from typing import Any
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.wire import WireError, decode_task
-from hustlex.worker.clock import WorkerClock
+from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.draw import Draw
 from hustlex.worker.job import Job
 from hustlex.worker.orders import MOST, AdoptOrder, CycleOrder, Leased, Order, acknowledgements
 from hustlex.worker.runners import Runners
@@ -26,15 +27,13 @@ _log = logging.getLogger("hustlex.worker")
 _COUNT = 2
 _AHEAD_S = 0.005
 
-Draw = Callable[[Sequence[Source], int], dict[Source, int]]
-"""Splits free slots among queues that may have tasks."""
-
 
 class Lanes:
     """What the exchanges share.
 
-    asked: tasks wanted by calls in flight. ahead: whether to hold more tasks than slots when they are short ones.
-    on_empty: told of each queue that fell asleep. leasing: set False to lease nothing more.
+    asked: tasks wanted by calls in flight; asked_at: when the last such call was made, monotonic. ahead: whether to
+    hold more tasks than slots when they are short ones. on_empty: told of each queue that fell asleep. leasing: set
+    False to lease nothing more. surplus: how many tasks to hold beyond the slots. feed: takes what was leased.
     """
 
     def __init__(
@@ -50,8 +49,11 @@ class Lanes:
     ) -> None:
         self.sources = sources
         self.asked = 0
+        self.asked_at = monotonic()
         self.leasing = True
         self.on_empty: Callable[[Source], None] = lambda _: None
+        self.surplus: Callable[[], int] = self.look_ahead
+        self.feed: Callable[[Sequence[Job]], None] = runners.feed
         self.services = [Lane(driver, self, number) for number in range(_COUNT)]
         self._runners = runners
         self._clock = clock
@@ -61,7 +63,7 @@ class Lanes:
         self._calls = 0
         self._landing: asyncio.Future[None] | None = None
 
-    def ring(self) -> None:
+    def ring(self, _: object = None) -> None:
         """Something can be sent: an outcome, a free slot, a queue that woke up."""
         for lane in self.services:
             if lane.resting:
@@ -80,9 +82,15 @@ class Lanes:
         if self._landing is not None and not self.asked and not self._landing.done():
             self._landing.set_result(None)
 
+    def wants(self) -> bool:
+        """Whether there are free slots and queues that may have tasks."""
+        return bool(self._shares())
+
     def plan(self) -> list[Order]:
         """The calls to make now."""
         shares = self._shares()
+        if shares:
+            self.asked_at = monotonic()
         orders: list[Order] = []
         for source in self.sources:
             if source.adopt and not source.leasing and source.adopting is None:
@@ -101,11 +109,11 @@ class Lanes:
     def _shares(self) -> dict[Source, int]:
         if not self.leasing:
             return {}
-        free = min(self._runners.limit + self._surplus() - self._runners.busy - self.asked, MOST)
+        free = min(self._runners.limit + self.surplus() - self._runners.busy - self.asked, MOST)
         awake = [source for source in self.sources if source.awake and not source.adopt and source.adopting is None]
         return self._draw(awake, free) if awake and free > 0 else {}
 
-    def _surplus(self) -> int:
+    def look_ahead(self) -> int:
         """Tasks to hold beyond the slots: about 5 ms of work, at most as many as there are slots."""
         runners = self._runners
         if not self._ahead or runners.pace < 0:
@@ -123,11 +131,13 @@ class Lanes:
                 continue
             job = source.held[task_id] = Job(source, task_id, holder, message, lease_until)
             jobs.append(job)
-        self._runners.feed(jobs)
+        self.feed(jobs)
 
 
 class Lane(Service):
     """One exchange after another."""
+
+    longest_pass_s = 30.0
 
     def __init__(self, driver: AsyncDriver, lanes: Lanes, number: int) -> None:
         super().__init__()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import random
 from typing import Any, Protocol
 
 from hustlex.core.op import Arg, Op
-from hustlex.jobs.ops import finish, lease
+from hustlex.jobs.ops import finish, lease, limit
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.job import Job
 from hustlex.worker.source import Ack, Finish, Source
@@ -14,6 +15,8 @@ from hustlex.worker.source import Ack, Finish, Source
 MOST = lease.MOST
 LEASE_S = 29.0
 """How long a lease is trusted: the 30 s of Redis, whose clock is read in whole seconds, from before the call went."""
+_FULL_S = 0.25
+"""A queue that is full is looked at this often: its tasks may end elsewhere."""
 
 Leased = tuple[bytes, str, bytes]
 """Id, holder, message."""
@@ -53,7 +56,11 @@ class CycleOrder:
         day, now_ms = clock.day(), clock.for_script()
         if want:
             source.leasing += 1
-            self.op = lease.cycle(source.keys, day, holder, want, rows, now_ms)
+            source.asked += want
+            if source.limits is None:
+                self.op = lease.cycle(source.keys, day, holder, want, rows, now_ms)
+            else:
+                self.op = limit.cycle(source.keys, day, holder, want, rows, now_ms, source.limits)
         else:
             self.op = finish.done(source.keys, day, rows, now_ms)
 
@@ -61,10 +68,15 @@ class CycleOrder:
         source = self._source
         for job in self._done:
             source.forget(job)
+        if source.full and self._done:
+            source.awake = True
         if isinstance(answer, bytes):
             return
         source.leasing -= 1
+        source.asked -= self.want
         source.paused = answer.paused
+        if source.limits is not None:
+            _hold_back(source, answer.wait_ms)
         flat, holder = answer.leased, self._holder
         if len(flat) < 2 * self.want:
             source.awake = False
@@ -76,7 +88,14 @@ class CycleOrder:
         self._source.done[:0] = self._done
         if self.want:
             self._source.leasing -= 1
+            self._source.asked -= self.want
             self._source.adopt = True
+
+
+def _hold_back(source: Source, wait_ms: int) -> None:
+    """How long a queue is left alone that has more tasks than its limits let us lease."""
+    source.full = wait_ms == limit.WHEN_ONE_ENDS
+    source.rest_s = _FULL_S * (0.5 + random()) if source.full else wait_ms / 1000
 
 
 class AckOrder:
@@ -87,7 +106,7 @@ class AckOrder:
     def __init__(self, source: Source, kind: Finish, acks: Sequence[Ack], clock: WorkerClock) -> None:
         now = monotonic()
         self._source = source
-        self._retry = kind is finish.retry
+        self._later = kind is finish.retry or kind is limit.defer
         self._clock = clock
         self._acks = [ack for ack in acks if ack.job.lease_until > now]
         rows = [field for ack in self._acks for field in ack.row]
@@ -96,7 +115,9 @@ class AckOrder:
     def absorb(self, _: bytes) -> None:
         for ack in self._acks:
             self._source.forget(ack.job)
-        if self._retry:
+        if self._source.full:
+            self._source.awake = True
+        if self._later:
             soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
             self._source.on_due(self._clock.now_ms() // 1000 + soonest)
 

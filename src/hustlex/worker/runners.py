@@ -17,6 +17,7 @@ from types import coroutine
 from typing import Any
 
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
+from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import Canceled
 from hustlex.worker.handlers import Handlers
@@ -28,6 +29,8 @@ _log = logging.getLogger("hustlex.worker")
 _SLICE_S = 0.005
 """After this long without a wait, let the loop do other things."""
 _BLEND = 0.05
+BLOCK_S = 0.1
+"""A handler that keeps the loop for longer holds up everything else, heartbeats included."""
 
 Rest = Awaitable[None]
 
@@ -37,7 +40,7 @@ class Runners:
 
     backlog: leased and not started. waiting: jobs whose handlers wait for something. pace: seconds that an attempt
     takes, on a moving average, -1 before the first. on_done: called after each attempt. on_wait: called when a handler
-    waits for the first time.
+    waits for the first time. on_block: told of each job whose handler kept the loop for more than 100 ms, in seconds.
     """
 
     def __init__(self, limit: int, handlers: Handlers, policy: Policy, clock: WorkerClock) -> None:
@@ -45,8 +48,9 @@ class Runners:
         self.backlog: deque[Job] = deque()
         self.waiting: set[Job] = set()
         self.pace = -1.0
-        self.on_done: Callable[[], None] = _nothing
+        self.on_done: Callable[[Job], None] = _ignore
         self.on_wait: Callable[[Job], None] = _ignore
+        self.on_block: Callable[[TaskMessage, float], None] = _ignore
         self._handlers = handlers
         self._policy = policy
         self._clock = clock
@@ -120,15 +124,19 @@ class Runners:
             job = backlog.popleft()
             waited, error = self._begin(job)
             if waited is not None:
+                if monotonic() - began > BLOCK_S:
+                    self.on_block(job.message, monotonic() - began)
                 error = await self._outlast(job, me, waited)
                 awake = monotonic()
             self._settle(job, error)
             ended = monotonic()
             self.pace += (ended - began - self.pace) * _BLEND if self.pace >= 0 else ended - began + 1
-            began = ended
             if ended - awake > _SLICE_S:
+                if waited is None and ended - began > BLOCK_S:
+                    self.on_block(job.message, ended - began)
                 await asyncio.sleep(0)
-                began = awake = monotonic()
+                ended = awake = monotonic()
+            began = ended
 
     async def _rest(self) -> None:
         bed = asyncio.get_running_loop().create_future()
@@ -144,7 +152,32 @@ class Runners:
             return None, None
         except BaseException as fault:  # noqa: BLE001 - a failed attempt
             return None, _as_exception(fault)
-        return _resume(call, context, wanted), None
+        return self._resume(job, call, context, wanted), None
+
+    @coroutine
+    def _resume(
+        self, job: Job, call: Coroutine[Any, Any, Any], context: Context, wanted: Any
+    ) -> Generator[Any, Any, None]:
+        """Carry a coroutine on from its first wait, each step in its own context."""
+        step: Callable[[], Any]
+        while True:
+            try:
+                yield wanted
+            except GeneratorExit:
+                call.close()
+                raise
+            except BaseException as fault:  # noqa: BLE001 - thrown into the handler
+                step = partial(call.throw, fault)
+            else:
+                step = partial(call.send, None)
+            began = monotonic()
+            try:
+                wanted = context.run(step)
+            except StopIteration:
+                return
+            finally:
+                if monotonic() - began > BLOCK_S:
+                    self.on_block(job.message, monotonic() - began)
 
     async def _outlast(self, job: Job, me: asyncio.Task[None], rest: Rest) -> Exception | None:
         """Wait for a handler's end, while another runner takes the next job."""
@@ -180,7 +213,7 @@ class Runners:
         except Exception:  # noqa: BLE001 - one job must not stop a runner
             _log.exception("the outcome of a job could not be written down; its lease will expire")
             job.source.forget(job)
-        self.on_done()
+        self.on_done(job)
 
     def give_up(self, job: Job) -> None:
         """Settle a job that was told to stop; its handler runs on and keeps its place, and its word counts no more."""
@@ -193,26 +226,6 @@ class Runners:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
-
-
-@coroutine
-def _resume(call: Coroutine[Any, Any, Any], context: Context, wanted: Any) -> Generator[Any, Any, None]:
-    """Carry a coroutine on from its first wait, each step in its own context."""
-    step: Callable[[], Any]
-    while True:
-        try:
-            yield wanted
-        except GeneratorExit:
-            call.close()
-            raise
-        except BaseException as fault:  # noqa: BLE001 - thrown into the handler
-            step = partial(call.throw, fault)
-        else:
-            step = partial(call.send, None)
-        try:
-            wanted = context.run(step)
-        except StopIteration:
-            return
 
 
 def _as_exception(fault: BaseException) -> Exception:
@@ -229,7 +242,4 @@ def _is_own_word(error: Exception) -> bool:
     return is_or_follows(error, SkipRetry) or is_or_follows(error, RevokeTask)
 
 
-def _nothing() -> None: ...
-
-
-def _ignore(_: Job) -> None: ...
+def _ignore(*_: object) -> None: ...

@@ -17,6 +17,7 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction
 from hustlex.jobs.backoff import default_delay
+from hustlex.jobs.limits import Limits
 from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
 from hustlex.worker import draw
@@ -24,7 +25,9 @@ from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.deadlines import Deadlines
 from hustlex.worker.forwarder import Forwarder
+from hustlex.worker.draw import Reserved
 from hustlex.worker.handlers import Handlers, Middleware
+from hustlex.worker.guards import Guards, troubles
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
@@ -33,12 +36,12 @@ from hustlex.worker.orders import rows
 from hustlex.worker.recoverer import Recoverer
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
-from hustlex.worker.source import Source
 from hustlex.worker.subscriber import Subscriber
 from hustlex.worker.threads import Threads
 from hustlex.worker.verdict import ErrorHandler, IsFailure, Policy, RetryDelay, every_error, ignore
 from hustlex.worker.waiter import Waiter
 from hustlex.worker.watcher import Watcher
+from hustlex.worker.watchdog import HealthCheck
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -47,10 +50,16 @@ _FLUSH_S = 2.0
 
 
 class Health(msgspec.Struct, frozen=True):
-    """trouble: what keeps each part that does not work from working, by its name; empty when all is well."""
+    """trouble: what keeps each part that does not work from working, by its name; empty when all is well.
+
+    blocking: the longest time, in seconds, for which a task type kept the loop to itself in the last ten minutes, when
+    that was more than 0.1. waiting: tasks held here until their limits let them start, by type.
+    """
 
     trouble: dict[str, str]
 
+    blocking: dict[str, float] = {}
+    waiting: dict[str, int] = {}
     @property
     def ok(self) -> bool:
         """Whether every part works."""
@@ -60,10 +69,14 @@ class Health(msgspec.Struct, frozen=True):
 class Worker:
     """Runs tasks from Asynq's queues, beside Go workers or alone. One per process and event loop.
 
-    queues: name -> weight, 1 or more: the share of free slots while all have tasks; strict: the highest weight first,
-    always. concurrency: handlers at once. shutdown_timeout: what running ones get to finish when the worker stops.
+    queues: name -> weight, 1 or more: the share of free slots while all have tasks, or ``Reserved``; strict: the
+    highest weight first, always. limits: queue -> what may be taken from it (``max_concurrency`` counts its tasks
+    wherever they run, on Go workers too; ``rate`` counts what Python workers take). concurrency: handlers at once.
+    shutdown_timeout: what running ones get to finish when the worker stops.
     retry_delay: retries used so far -> wait. is_failure: False for errors that must not count as a retry.
-    error_handler: told of each failed attempt, must not block. middleware: around every handler, outermost first.
+    cpu_processes: how many tasks with ``cpu=True`` run at once, each in a process; 0 = as many as there are CPUs.
+    error_handler: told of each failed attempt, must not block. health_check: called each ``health_check_interval`` with
+    what keeps the worker from working, or None. middleware: around every handler, outermost first.
     aggregator: makes jobs of grouped tasks, with Asynq's rules or those of an ``Aggregate``; for the groups that the
     tasks' own ``aggregate`` functions leave.
     recover_crashed: "requeue" gives tasks of a dead worker of ours back within about 10 s, uncounted; "retry" waits
@@ -75,9 +88,11 @@ class Worker:
         driver: AsyncDriver,
         tasks: Tasks,
         *,
-        queues: Mapping[str, int] = QUEUES,
+        queues: Mapping[str, int | Reserved] = QUEUES,
+        limits: Mapping[str, Limits] | None = None,
         concurrency: int = 100,
         strict: bool = False,
+        cpu_processes: int = 0,
         shutdown_timeout: timedelta = timedelta(seconds=8),
         clock: Clock = server_clock,
         retry_delay: RetryDelay = default_delay,
@@ -86,11 +101,13 @@ class Worker:
         middleware: Sequence[Middleware] = (),
         aggregator: AggregateFunction | Aggregate | None = None,
         recover_crashed: Literal["requeue", "retry"] = "requeue",
+        health_check: HealthCheck | None = None,
+        health_check_interval: timedelta = timedelta(seconds=15),
     ) -> None:
-        if concurrency < 1 or not queues or min(queues.values()) < 1:
-            raise Misuse("a worker needs concurrency and weights of at least 1, and a queue")
+        if concurrency < 1:
+            raise Misuse("a worker needs a concurrency of at least 1")
         self.id = uuid.uuid4().hex
-        self.sources = sources = [Source(name, weight) for name, weight in queues.items()]
+        self.sources = sources = draw.sources_of(queues, limits or {})
         self.clock = now = WorkerClock(clock)
         self._tasks = tasks
         self._driver = driver
@@ -100,8 +117,9 @@ class Worker:
         self._handlers = Handlers(tasks, driver, now, self._threads, middleware)
         policy = Policy(retry_delay, is_failure, error_handler)
         self.runners = runners = Runners(concurrency, self._handlers, policy, now)
-        split = draw.strict if strict else draw.weighted
-        self.lanes = lanes = Lanes(driver, sources, runners, now, self.id, split, ahead=not strict)
+        slots = draw.Slots(sources, runners)
+        split, ahead = slots.draw(by_rank=strict), slots.plain and not strict
+        self.lanes = lanes = Lanes(driver, sources, runners, now, self.id, split, ahead=ahead)
         self.heartbeat = Heartbeat(driver, sources, runners, now, this_process(self.id), strict=strict)
         self.deadlines = Deadlines(runners, now)
         self.forwarder = Forwarder(driver, sources, now, lanes.ring)
@@ -118,13 +136,18 @@ class Worker:
         for source in sources:
             source.on_due = partial(self.forwarder.plan, source)
         lanes.on_empty = lambda source: self.waiters[source].wake()
-        runners.on_done = lanes.ring
         runners.on_wait = self.deadlines.watch
 
     @property
     def health(self) -> Health:
+        self.guards = guards = Guards(
+            driver, tasks, lanes, runners, slots, now, self._threads, cpu_processes, fair=ahead
+        )
+        self._handlers.in_process = guards.run_in_process
+        guards.watch(driver, self._parts, lanes, health_check, health_check_interval.total_seconds())
         """What works and what does not, right now."""
-        return Health({part.name: part.trouble for part in self._parts() if part.trouble})
+        gates = self.guards.gates
+        return Health(troubles(self._parts()), self.guards.blocks.worst, dict(gates.waiting) if gates else {})
 
     def stop(self) -> None:
         """Ask ``run`` to end: at once for what has not started, after the grace for what runs. Safe in a signal."""
@@ -140,6 +163,7 @@ class Worker:
             _log.info("worker %s started: %s", self.id, ", ".join(source.name for source in self.sources))
             try:
                 await self._quit.wait()
+            self.guards.start()
             finally:
                 await self._shut_down()
                 _log.info("worker %s stopped", self.id)
@@ -150,7 +174,8 @@ class Worker:
 
     def _feeders(self) -> list[Service]:
         """What brings new work, or keeps house."""
-        return [*self.waiters.values(), self.watcher, self.forwarder, self.janitor, self.aggregator]
+        keepers = (self.watcher, self.forwarder, self.janitor, self.aggregator)
+        return [*self.guards.services, *self.waiters.values(), *keepers]
 
     async def _shut_down(self) -> None:
         """Lease nothing more, give back what has not started, wait for the rest, give that back too, say goodbye."""
@@ -159,9 +184,9 @@ class Worker:
         self.heartbeat.wake()
         for part in self._feeders():
             await part.stop()
-        waiting = self.runners.withdraw()
+        waiting = [*self.runners.withdraw(), *self.guards.withdraw()]
         await self.lanes.landed(self._grace_s)
-        await self._give_back([*waiting, *self.runners.withdraw()])
+        await self._give_back([*waiting, *self.runners.withdraw(), *self.guards.withdraw()])
         await self.runners.drained(self._grace_s)
         await self._give_back([job for job in self.runners.waiting if not job.settled])
         await self.runners.close(1.0)
@@ -176,6 +201,7 @@ class Worker:
     async def _give_back(self, jobs: Sequence[Job]) -> None:
         """Requeue, the one leased first to run first. What fails stays held, and is recovered by others."""
         given = set(jobs)
+        await self.guards.stop()
         for job in given:
             job.settled = True
         batches = [[job for job in reversed(source.held.values()) if job in given] for source in self.sources]

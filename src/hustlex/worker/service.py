@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from random import random
+from time import monotonic
 
 from hustlex.errors import Error
 
@@ -18,13 +19,14 @@ class Service:
     """Subclass it and write ``tick``.
 
     name: for logs and health. interruptible: ``stop`` cancels a running pass instead of waiting for its end.
-    slowest_retry_s: the longest wait after failures.
+    slowest_retry_s: the longest wait after failures. longest_pass_s: a pass that takes longer hangs.
     trouble: what keeps it from working right now, "" = nothing. resting: between two passes.
     """
 
     name = "service"
     interruptible = False
     slowest_retry_s = 5.0
+    longest_pass_s = FOREVER
 
     def __init__(self) -> None:
         self.trouble = ""
@@ -32,6 +34,7 @@ class Service:
         self._bell = asyncio.Event()
         self._stopping = False
         self._failures = 0
+        self._pass_began = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def tick(self) -> float:
@@ -57,10 +60,35 @@ class Service:
         await asyncio.wait([self._task])
         self._task = None
 
+    def fault(self) -> str:
+        """What is wrong with the loop itself, "" = nothing: it ended, or hangs in a pass."""
+        if self._task is None or self._stopping:
+            return ""
+        if self._task.done():
+            return "its loop ended"
+        hangs = self._pass_began and monotonic() - self._pass_began > self.longest_pass_s
+        return f"a pass took more than {self.longest_pass_s:.0f} s" if hangs else ""
+
+    async def restart(self) -> None:
+        """Cut the loop off and begin it anew; one that cannot be cut off within a second is left alone."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task], timeout=1)
+        if not self._task.done():
+            return
+        if not self._task.cancelled() and (fault := self._task.exception()) is not None:
+            _log.error("%s: its loop broke", self.name, exc_info=fault)
+        self._pass_began = 0.0
+        if not self._stopping:
+            self.start()
+
     async def _loop(self) -> None:
         while not self._stopping:
             self._bell.clear()
+            self._pass_began = monotonic()
             pause = await self._pass()
+            self._pass_began = 0.0
             if pause > 0 and not self._stopping:
                 await self._rest(pause)
 

@@ -8,6 +8,7 @@ import msgspec
 
 from hustlex.core.op import Arg, Op
 from hustlex.jobs.keys import QueueKeys, queue_keys
+from hustlex.jobs.limits import Limits
 from hustlex.worker.job import Job
 
 Finish = Callable[[QueueKeys, str, Sequence[Arg], int], Op[bytes]]
@@ -30,6 +31,8 @@ class Source:
     outcomes. poison: id and holder of messages that cannot be decoded. leasing: calls in flight that lease.
     adopt: the reply of one was lost, look for its tasks; adopting: looking, and which ids were let go meanwhile.
     on_due: told of the Unix second at which a task of ours is to be retried.
+    reserved: slots that no other queue may use. limits: of the whole queue. asked: tasks wanted by calls in flight.
+    rest_s: after falling asleep, how long its limits forbid to lease more, 0 = not; full: until a task ends, at most.
     """
 
     def __init__(self, name: str, weight: int) -> None:
@@ -45,7 +48,17 @@ class Source:
         self.adopt = False
         self.adopting: set[bytes] | None = None
         self.leasing = 0
+        self.asked = 0
+        self.reserved = 0
+        self.limits: Limits | None = None
+        self.rest_s = 0.0
+        self.full = False
         self.on_due: Callable[[int], None] = lambda _: None
+
+    @property
+    def most(self) -> int:
+        """Tasks that this worker may run at once, 0 = as many as it has slots."""
+        return self.limits.max_per_worker if self.limits else 0
 
     def forget(self, job: Job) -> None:
         """The task is ours no more: acknowledged, or somebody else has it."""

@@ -18,7 +18,8 @@ _PAUSED_S = 1.0
 class Waiter(Service):
     """Sleeps while the source is awake; when it falls asleep, waits for its next task and wakes it.
 
-    A paused queue is looked at every second instead, because its tasks would end every wait at once.
+    A paused queue is looked at every second instead, and one that its limits close when they may let a task through,
+    because its tasks would end every wait at once.
     """
 
     interruptible = True
@@ -37,6 +38,8 @@ class Waiter(Service):
         try:
             if self._source.paused:
                 await asyncio.sleep(_PAUSED_S)
+            elif self._source.rest_s:
+                await asyncio.sleep(self._source.rest_s)
             elif not await self._driver.block(wait_pending(self._source.keys, _BLOCK_S), _BLOCK_S):
                 return 0
         except Error:

@@ -29,6 +29,7 @@ class Watcher(Service):
     """
 
     name = "watcher"
+    longest_pass_s = 30.0
 
     def __init__(
         self,

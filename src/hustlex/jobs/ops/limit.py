@@ -9,7 +9,7 @@ import msgspec
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op, Reply
 from hustlex.jobs.keys import QueueKeys
-from hustlex.jobs.limits import Limits, Rate
+from hustlex.jobs.limits import Limits
 from hustlex.jobs.ops.lease import Cycle, owners
 
 _CYCLE = load("hustlex.jobs", "cycle_limited")
@@ -21,17 +21,20 @@ WHEN_ONE_ENDS = -1
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """One gate's wish. ids: want to start, in this order. ended: had a permit. life_s: how long one of ids may run."""
+    """One gate's wish. starting, ended: id and holder of tasks that want to start, in this order, and that had a permit.
+
+    life_s: how long any that want to start may run.
+    """
 
     gate: str
     limits: Limits
-    ids: Sequence[bytes]
-    ended: Sequence[bytes]
+    starting: Sequence[tuple[bytes, str]]
+    ended: Sequence[tuple[bytes, str]]
     life_s: int
 
 
 class Permit(msgspec.Struct, frozen=True):
-    """granted: so many of the first ids may start. wait_ms: when not all may, how long to wait, or WHEN_ONE_ENDS."""
+    """granted: so many of the first may start. wait_ms: when not all may, how long to wait, or WHEN_ONE_ENDS."""
 
     granted: int
     wait_ms: int
@@ -44,10 +47,9 @@ def cycle(
     want: int,
     rows: Sequence[Arg],
     now_ms: int,
-    most: int,
-    rate: Rate | None,
+    limits: Limits,
 ) -> Op[Cycle]:
-    """``lease.cycle`` for a queue with limits. most: tasks in active, held by anybody; 0 = any number."""
+    """``lease.cycle`` for a queue with limits; ``max_concurrency`` counts tasks in active, whoever holds them."""
     keys = (
         queue.pending,
         queue.paused,
@@ -58,8 +60,13 @@ def cycle(
         queue.processed_on(day),
         queue.prefix + "x:starts",
     )
-    limit, per_ms = (rate.count, rate.per_ms) if rate else (0, 0)
-    return _CYCLE.op(keys, (now_ms, queue.task_prefix, holder, want, most, limit, per_ms, *rows), _cycle)
+    limit, per_ms = _window(limits)
+    args = (now_ms, queue.task_prefix, holder, want, limits.max_concurrency, limit, per_ms, *rows)
+    return _CYCLE.op(keys, args, _cycle)
+
+
+def _window(limits: Limits) -> tuple[int, int]:
+    return (limits.rate.count, limits.rate.per_ms) if limits.rate else (0, 0)
 
 
 def _cycle(reply: Reply) -> Cycle:
@@ -72,9 +79,11 @@ def permit(queue: QueueKeys, asks: Sequence[Ask], now_ms: int) -> Op[list[Permit
     """Ask for all gates of one queue in one step. A call whose reply is lost may have used up starts of a rate."""
     args: list[Arg] = [now_ms, queue.prefix + "x:"]
     for ask in asks:
-        most, rate = ask.limits.max_concurrency, ask.limits.rate
-        args += (ask.gate, most, rate.count if rate else 0, rate.per_ms if rate else 0, ask.life_s, len(ask.ids))
-        args += (len(ask.ended), *ask.ids, *ask.ended) if most else (0,)
+        most = ask.limits.max_concurrency
+        ended = ask.ended if most else ()
+        args += (ask.gate, most, *_window(ask.limits), ask.life_s)
+        args += (len(ask.starting), len(ended))
+        args += (field for task in (*ask.starting, *ended) for field in task) if most else ()
     return _PERMIT.op((queue.lease,), tuple(args), _permits)
 
 

@@ -1,0 +1,116 @@
+"""What runs in a process of its own: one call after another, each a task's plain function. Imported by that process."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import traceback
+from contextvars import copy_context
+from functools import lru_cache
+from importlib import import_module
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import parent_process
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from hustlex.errors import Misuse
+from hustlex.jobs.context import CURRENT, CurrentJob
+from hustlex.jobs.registry import Task
+from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
+from hustlex.jobs.wire import decode_task
+
+VERDICTS: dict[str, type[Exception]] = {"skip": SkipRetry, "revoke": RevokeTask}
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One attempt. module, name: where the function is. task_type: its task's. message: as stored."""
+
+    module: str
+    name: str
+    task_type: str
+    message: bytes
+    deadline_ms: int
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """How it ended. value: the pickled result, or the pickled exception when ``failed``; empty when that is impossible.
+
+    reason: its type and text. trace: where it was raised. verdict: "skip", "revoke" or "".
+    """
+
+    failed: bool
+    value: bytes
+    reason: str = ""
+    trace: str = ""
+    verdict: str = ""
+
+
+def serve(pipe: Connection) -> None:
+    """Answer calls until the pipe ends. Only the parent decides about stopping, and ends this process with itself."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    while True:
+        try:
+            request = pipe.recv_bytes()
+        except EOFError:
+            return
+        pipe.send_bytes(msgspec.msgpack.encode(_answer(msgspec.msgpack.decode(request, type=Call))))
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+
+def _answer(call: Call) -> Answer:
+    try:
+        result = copy_context().run(_run, call)
+    except BaseException as fault:  # noqa: BLE001 - sent to the parent
+        return _failure(fault)
+    try:
+        return Answer(False, pickle.dumps(result))
+    except Exception as fault:  # noqa: BLE001 - whatever a user's type raises
+        reason = f"the result is a {type(result).__name__}, which cannot be pickled: {fault}"
+        return Answer(True, b"", reason, verdict="skip")
+
+
+def _run(call: Call) -> Any:
+    message = decode_task(call.message)
+    task = _find(call.module, call.name, call.task_type)
+    CURRENT.set(CurrentJob(message, call.deadline_ms, None, _no_result))
+    return task.function(**task.arguments(message.payload))
+
+
+async def _no_result(_: bytes) -> bool:
+    raise Misuse("a task with cpu=True cannot write results", hint="return the value to a middleware")
+
+
+@lru_cache(maxsize=1024)
+def _find(module: str, name: str, task_type: str) -> Task[..., Any]:
+    found = attrgetter(name)(import_module(module))
+    return found if isinstance(found, Task) else Task(task_type, found, {})
+
+
+def _failure(fault: BaseException) -> Answer:
+    verdict = next((name for name, kind in VERDICTS.items() if is_or_follows(fault, kind)), "")
+    trace = "".join(traceback.format_exception(fault))
+    return Answer(True, _pickled(fault), f"{type(fault).__name__}: {fault}".removesuffix(": "), trace, verdict)
+
+
+def _pickled(fault: BaseException) -> bytes:
+    if not isinstance(fault, Exception):
+        return b""
+    try:
+        value = pickle.dumps(fault)
+        pickle.loads(value)  # noqa: S301 - just written
+    except Exception:  # noqa: BLE001 - many exceptions cannot be pickled, or not read back
+        return b""
+    return value

@@ -1,0 +1,115 @@
+"""What keeps a worker within its limits, and honest about how it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hustlex.core.op import AsyncDriver
+from hustlex.jobs.context import CurrentJob
+from hustlex.jobs.registry import Task, Tasks
+from hustlex.worker.blocks import Blocks, StallWatch
+from hustlex.worker.clock import WorkerClock
+from hustlex.worker.draw import Slots
+from hustlex.worker.gates import Gates, limited
+from hustlex.worker.job import Job
+from hustlex.worker.lanes import Lanes
+from hustlex.worker.runners import Runners
+from hustlex.worker.service import Service
+from hustlex.worker.threads import Threads
+from hustlex.worker.watchdog import Checker, HealthCheck, Watchdog
+
+if TYPE_CHECKING:
+    from hustlex.worker.processes import Processes
+
+
+class Guards:
+    """gates: only when a task has limits or computes. blocks: who kept the loop.
+
+    processes: how many tasks with ``cpu=True`` run at once, 0 = as many as there are CPUs.
+    """
+
+    def __init__(
+        self,
+        driver: AsyncDriver,
+        tasks: Tasks,
+        lanes: Lanes,
+        runners: Runners,
+        slots: Slots,
+        clock: WorkerClock,
+        threads: Threads,
+        processes: int,
+        *,
+        fair: bool,
+    ) -> None:
+        self.gates: Gates | None = None
+        self.blocks = Blocks()
+        runners.on_done = lanes.ring
+        runners.on_block = self.blocks.note
+        self._stall_watch = StallWatch(self.blocks)
+        self._services: list[Service] = []
+        self._processes: Processes | None = None
+        if any(task.cpu for task in tasks):
+            from hustlex.worker.processes import Processes
+
+            self._processes = Processes(threads)
+        if limited(tasks):
+            count = processes or os.cpu_count() or 1
+            self.gates = Gates(driver, tasks, runners, slots, clock, count, lanes.look_ahead, fair=fair and slots.plain)
+            self._services.append(self.gates)
+            self._put_in_the_way(self.gates, lanes, runners)
+
+    @staticmethod
+    def _put_in_the_way(gates: Gates, lanes: Lanes, runners: Runners) -> None:
+        """Between what is leased and what runs."""
+
+        def done(job: Job) -> None:
+            gates.done(job)
+            lanes.ring()
+
+        runners.on_done = done
+        lanes.surplus, lanes.feed = gates.surplus, gates.feed
+        gates.on_defer = lanes.ring
+
+    def watch(
+        self,
+        driver: AsyncDriver,
+        parts: Callable[[], Sequence[Service]],
+        lanes: Lanes,
+        check: HealthCheck | None,
+        interval_s: float,
+    ) -> None:
+        """Hold the worker's parts to their work."""
+        self._services.append(Watchdog(parts, lanes))
+        if check is not None:
+            self._services.append(Checker(driver, check, interval_s, lambda: troubles(parts())))
+
+    @property
+    def services(self) -> list[Service]:
+        """In the order in which they stop."""
+        return self._services
+
+    def start(self) -> None:
+        """Watch this loop."""
+        self._stall_watch.start()
+
+    def withdraw(self) -> list[Job]:
+        """Start nothing more: the jobs that wait for their turn."""
+        return self.gates.withdraw() if self.gates else []
+
+    async def run_in_process(self, task: Task[..., Any], current: CurrentJob) -> Any:
+        """A task with ``cpu=True``."""
+        assert self._processes is not None
+        return await self._processes.run(task, current)
+
+    async def stop(self) -> None:
+        """The last thing a worker does with them."""
+        self._stall_watch.stop()
+        if self._processes is not None:
+            await self._processes.close()
+
+
+def troubles(parts: Sequence[Service]) -> dict[str, str]:
+    """What keeps each part that does not work from working, by its name."""
+    return {part.name: part.trouble for part in parts if part.trouble}

@@ -1,0 +1,125 @@
+"""Tasks of one queue that are counted together: those that wait here for their turn, and those that run."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from random import random
+
+from hustlex.jobs.limits import Limits
+from hustlex.jobs.ops.limit import WHEN_ONE_ENDS, Permit
+from hustlex.worker.job import Job
+from hustlex.worker.source import Source
+
+_SOONEST_S = 0.02
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+_STUCK_S = 5.0
+_AHEAD_S = 2.0
+_LATEST_S = 300.0
+_LATEST_HERE_S = 30.0
+_BLEND = 0.2
+
+
+class Line:
+    """Times are monotonic seconds.
+
+    gate: what is counted together. cpu: its tasks run in processes. jobs: waiting, the next one first. running:
+    started, or asking Redis. ended: gave a permit back, Redis hears of it at the next ask. closed_until: refused till
+    then.
+    """
+
+    def __init__(self, source: Source, gate: str, limits: Limits, *, cpu: bool, processes: int) -> None:
+        self.source = source
+        self.gate = gate
+        self.limits = limits
+        self.cpu = cpu
+        self.jobs: deque[Job] = deque()
+        self.running: set[Job] = set()
+        self.ended: list[tuple[bytes, str]] = []
+        self.closed_until = 0.0
+        self._rate_opens = 0.0
+        self._moved_at = 0.0
+        self._pause_s = _FIRST_PAUSE_S
+        self._pace_s = 0.05
+        self._booked_until = 0.0
+        caps = [cap for cap in (limits.max_concurrency, limits.max_per_worker, cpu and processes) if cap]
+        self._cap = min(caps, default=0)
+
+    @property
+    def capped(self) -> bool:
+        """Whether its tasks may have to wait for more than a free slot."""
+        return self._cap > 0 or self.limits.rate is not None
+
+    def join(self, job: Job, now: float) -> None:
+        """One more waits."""
+        if not self.jobs:
+            self._moved_at = max(self._moved_at, now)
+        self.jobs.append(job)
+
+    def room(self, now: float) -> int:
+        """How many of those that wait may start, as far as this worker knows."""
+        if self.closed_until > now:
+            return 0
+        return min(len(self.jobs), self._cap - len(self.running)) if self._cap else len(self.jobs)
+
+    def begin(self) -> Job:
+        """The next one is to start."""
+        job = self.jobs.popleft()
+        self.running.add(job)
+        return job
+
+    def end(self, job: Job, now_ms: int) -> None:
+        """One ran; its slot is free."""
+        self.running.discard(job)
+        if job.started_ms:
+            self._pace_s += (max(0, now_ms - job.started_ms) / 1000 - self._pace_s) * _BLEND
+        self._pause_s, self.closed_until = _FIRST_PAUSE_S, min(self.closed_until, self._rate_opens)
+        if self.limits.max_concurrency:
+            self.ended = [*self.ended[-self.limits.max_concurrency :], (job.id, job.holder)]
+
+    def refuse(self, jobs: list[Job]) -> None:
+        """These may not start; they keep their places."""
+        self.running.difference_update(jobs)
+        self.jobs.extendleft(reversed(jobs))
+
+    def answered(self, permit: Permit, asked: int, now: float) -> None:
+        """Redis has decided: when to ask again."""
+        if permit.granted:
+            self._moved_at, self._pause_s = now, _FIRST_PAUSE_S
+        if permit.granted == asked:
+            return
+        if permit.wait_ms == WHEN_ONE_ENDS:
+            self._rate_opens = 0.0
+            self.closed_until = now + self._pause_s * (0.5 + random() / 2)
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        else:
+            self._rate_opens = self.closed_until = now + max(permit.wait_ms / 1000, _SOONEST_S)
+
+    def quota(self, now: float) -> int:
+        """How many may wait here: about two seconds of work; none while nothing moves for long."""
+        stuck = not self.running and self.closed_until > now and now - self._moved_at > _STUCK_S
+        if stuck or self.closed_until - now > _STUCK_S:
+            return 0
+        return max(self._cap, 1, math.ceil(self._speed * _AHEAD_S))
+
+    @property
+    def _speed(self) -> float:
+        """Starts per second that the limits allow."""
+        rate = self.limits.rate.per_second if self.limits.rate else math.inf
+        return min(rate, self._cap / max(self._pace_s, 0.001)) if self._cap else rate
+
+    def later_s(self, now: float) -> int:
+        """Whole seconds until one that is given back may have its turn, each a little after the one before."""
+        longest = _LATEST_S if self.limits.shared else _LATEST_HERE_S
+        soonest = now + max(self.closed_until - now, len(self.jobs) / self._speed)
+        self._booked_until = min(max(self._booked_until, soonest), now + longest) + 1 / self._speed
+        wait = self._booked_until - now
+        if wait > longest:
+            wait = longest * (0.5 + random() / 2)
+        return int(max(wait, self.closed_until - now))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing would be lost with it."""
+        return not self.jobs and not self.running

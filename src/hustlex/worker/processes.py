@@ -1,0 +1,167 @@
+"""Processes for functions that compute: one call at a time in each, killed when its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import multiprocessing.util  # noqa: F401 - its exit function waits for children, so ours must be registered later
+import os
+import pickle
+import signal
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import msgspec
+
+from hustlex.jobs.context import CurrentJob
+from hustlex.jobs.registry import Task
+from hustlex.jobs.wire import encode_task
+from hustlex.worker.child import VERDICTS, Answer, Call, serve
+from hustlex.worker.fates import ProcessDied
+from hustlex.worker.threads import Threads
+
+_SPAWN = get_context("spawn")
+_FAREWELL_S = 1.0
+
+
+class Processes:
+    """Started when they are needed, and kept. How many there are is not decided here: one for each call that runs."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._idle: list[Child] = []
+
+    async def run(self, task: Task[..., Any], current: CurrentJob) -> Any:
+        """The function's result. Cancelling kills the process.
+
+        Raises what the function raises, as far as it can be pickled (else RuntimeError with its type and text), and
+        ProcessDied. The child's traceback is a note on the error.
+        """
+        function = task.function
+        call = Call(
+            function.__module__, function.__qualname__, task.type, encode_task(current.message), current.deadline_ms
+        )
+        child = self._idle.pop() if self._idle else Child()
+        asked = self._threads.submit(partial(child.ask, msgspec.msgpack.encode(call)))
+        try:
+            answer = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            child.kill()
+            await asyncio.wait([asked])
+            asked.exception()
+            raise
+        self._idle.append(child)
+        return _result(msgspec.msgpack.decode(answer, type=Answer))
+
+    async def close(self) -> None:
+        """End the processes that have nothing to do."""
+        idle, self._idle = self._idle, []
+        if idle:
+            await asyncio.wait([self._threads.submit(child.close) for child in idle])
+
+
+class Child:
+    """One process, not started before its first call."""
+
+    def __init__(self) -> None:
+        self._process: SpawnProcess | None = None
+        self._pipe: Connection | None = None
+        self._killed = False
+
+    def ask(self, request: bytes) -> bytes:
+        """Send a call and wait for its answer, in a thread. Raises ProcessDied."""
+        pipe = self._pipe or self._start()
+        if self._killed:
+            self.kill()
+        try:
+            pipe.send_bytes(request)
+            return pipe.recv_bytes()
+        except (EOFError, OSError):
+            raise ProcessDied(self._end()) from None
+
+    def _start(self) -> Connection:
+        ours, theirs = _SPAWN.Pipe()
+        process = _SPAWN.Process(target=serve, args=(theirs,), daemon=True, name="hustlex handler")
+        process.start()
+        theirs.close()
+        self._process, self._pipe = process, ours
+        _living.add(self)
+        return ours
+
+    def kill(self) -> None:
+        """End it now, with all that it has started. Safe from any thread, also while it starts."""
+        self._killed = True
+        process = self._process
+        if process is None or process.pid is None or process.exitcode is not None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == process.pid:
+                os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+
+    def close(self) -> None:
+        """Let it end, in a thread."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            self._process.join(_FAREWELL_S)
+        self._end()
+
+    def _end(self) -> str:
+        """How it ended; one that has only closed its pipe is killed."""
+        process = self._process
+        if process is None:
+            return "was never started"
+        process.join(_FAREWELL_S)
+        if process.exitcode is None:
+            self.kill()
+            process.join()
+        code = process.exitcode or 0
+        process.close()
+        self._process = None
+        _living.discard(self)
+        return f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _result(answer: Answer) -> Any:
+    if not answer.failed:
+        return pickle.loads(answer.value)  # noqa: S301 - from our own child
+    error = _load(answer) or RuntimeError(answer.reason)
+    if answer.trace:
+        error.add_note(f"in a process of its own:\n{answer.trace}")
+    kind = VERDICTS.get(answer.verdict)
+    if kind is not None and not isinstance(error, kind):
+        error.__cause__ = kind()
+    raise error
+
+
+def _load(answer: Answer) -> Exception | None:
+    load: Callable[[bytes], Any] = pickle.loads
+    with suppress(Exception):  # the child could load it; this process may have other modules
+        error = load(answer.value)
+        if isinstance(error, Exception):
+            return error
+    return None
+
+
+_living: weakref.WeakSet[Child] = weakref.WeakSet()
+
+
+@atexit.register
+def _kill_all() -> None:
+    """For a worker that ends without ``close``: multiprocessing would wait for its children for ever."""
+    for child in list(_living):
+        child.kill()
