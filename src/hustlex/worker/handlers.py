@@ -37,8 +37,8 @@ class Handlers:
         self, tasks: Tasks, driver: AsyncDriver, clock: WorkerClock, threads: Threads, middleware: Sequence[Middleware]
     ) -> None:
         self.state: Any = None
-        self._tasks = tasks
         self.in_process: Callable[[Task[..., Any], CurrentJob], Awaitable[Any]]
+        self._tasks = tasks
         self._driver = driver
         self._clock = clock
         self._threads = threads
@@ -70,10 +70,10 @@ class Handlers:
             call: Next = partial(_not_found, current.type)
         elif task.is_async:
             call = partial(task.function, **task.arguments(current.payload))
-        else:
         elif task.cpu:
             task.arguments(current.payload)
             call = partial(self.in_process, task, current)
+        else:
             job.patience_ms = 0
             call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))
         for middleware in self._middleware:
