@@ -24,10 +24,10 @@ from hustlex.worker import draw
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.deadlines import Deadlines
-from hustlex.worker.forwarder import Forwarder
 from hustlex.worker.draw import Reserved
-from hustlex.worker.handlers import Handlers, Middleware
+from hustlex.worker.forwarder import Forwarder
 from hustlex.worker.guards import Guards, troubles
+from hustlex.worker.handlers import Handlers, Middleware
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
@@ -40,8 +40,8 @@ from hustlex.worker.subscriber import Subscriber
 from hustlex.worker.threads import Threads
 from hustlex.worker.verdict import ErrorHandler, IsFailure, Policy, RetryDelay, every_error, ignore
 from hustlex.worker.waiter import Waiter
-from hustlex.worker.watcher import Watcher
 from hustlex.worker.watchdog import HealthCheck
+from hustlex.worker.watcher import Watcher
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -57,9 +57,9 @@ class Health(msgspec.Struct, frozen=True):
     """
 
     trouble: dict[str, str]
-
     blocking: dict[str, float] = {}
     waiting: dict[str, int] = {}
+
     @property
     def ok(self) -> bool:
         """Whether every part works."""
@@ -91,8 +91,8 @@ class Worker:
         queues: Mapping[str, int | Reserved] = QUEUES,
         limits: Mapping[str, Limits] | None = None,
         concurrency: int = 100,
-        strict: bool = False,
         cpu_processes: int = 0,
+        strict: bool = False,
         shutdown_timeout: timedelta = timedelta(seconds=8),
         clock: Clock = server_clock,
         retry_delay: RetryDelay = default_delay,
@@ -100,9 +100,9 @@ class Worker:
         error_handler: ErrorHandler = ignore,
         middleware: Sequence[Middleware] = (),
         aggregator: AggregateFunction | Aggregate | None = None,
-        recover_crashed: Literal["requeue", "retry"] = "requeue",
         health_check: HealthCheck | None = None,
         health_check_interval: timedelta = timedelta(seconds=15),
+        recover_crashed: Literal["requeue", "retry"] = "requeue",
     ) -> None:
         if concurrency < 1:
             raise Misuse("a worker needs a concurrency of at least 1")
@@ -137,14 +137,14 @@ class Worker:
             source.on_due = partial(self.forwarder.plan, source)
         lanes.on_empty = lambda source: self.waiters[source].wake()
         runners.on_wait = self.deadlines.watch
-
-    @property
-    def health(self) -> Health:
         self.guards = guards = Guards(
             driver, tasks, lanes, runners, slots, now, self._threads, cpu_processes, fair=ahead
         )
         self._handlers.in_process = guards.run_in_process
         guards.watch(driver, self._parts, lanes, health_check, health_check_interval.total_seconds())
+
+    @property
+    def health(self) -> Health:
         """What works and what does not, right now."""
         gates = self.guards.gates
         return Health(troubles(self._parts()), self.guards.blocks.worst, dict(gates.waiting) if gates else {})
@@ -160,10 +160,10 @@ class Worker:
             self.heartbeat.status = "active"
             for part in self._parts():
                 part.start()
+            self.guards.start()
             _log.info("worker %s started: %s", self.id, ", ".join(source.name for source in self.sources))
             try:
                 await self._quit.wait()
-            self.guards.start()
             finally:
                 await self._shut_down()
                 _log.info("worker %s stopped", self.id)
@@ -196,12 +196,12 @@ class Worker:
         await self._flush()
         await self.heartbeat.stop()
         await self._leave()
+        await self.guards.stop()
         self._threads.close()
 
     async def _give_back(self, jobs: Sequence[Job]) -> None:
         """Requeue, the one leased first to run first. What fails stays held, and is recovered by others."""
         given = set(jobs)
-        await self.guards.stop()
         for job in given:
             job.settled = True
         batches = [[job for job in reversed(source.held.values()) if job in given] for source in self.sources]
