@@ -13,6 +13,7 @@ from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import act, inspect
+from hustlex.jobs.ops import enqueue as ops
 from hustlex.jobs.ops import schedules as entries
 from hustlex.jobs.options import Job, Options, as_job, draft
 from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
@@ -50,8 +51,11 @@ class Jobs:
         Raises Misuse for options that can never work, Timeout when the outcome stayed unknown for 5 seconds: repeat
         it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue.lua.
         """
-        placed = draft(as_job(job, payload), options, new_id())
-        return self._driver.follow(flows.enqueue(placed, new_token(), self._clock(), self._known))
+        token = new_id()  # names the call, and the task when the caller does not
+        placed = draft(as_job(job, payload), options, token)
+        if self._known.missing(placed.queue):
+            return self._driver.follow(flows.enqueue(placed, token, self._clock(), self._known))
+        return self._driver.run(ops.enqueue_one(placed, token, self._clock()))
 
     def enqueue_many(self, jobs: Iterable[Job]) -> list[Outcome]:
         """Hand over many tasks: one round trip and one atomic step per 500 of a queue; outcomes in the order given.

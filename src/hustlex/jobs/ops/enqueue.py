@@ -34,6 +34,18 @@ def enqueue(drafts: Sequence[Draft], token: str, now_ms: int) -> Op[list[Outcome
     )
 
 
+def enqueue_one(draft: Draft, token: str, now_ms: int) -> Op[Outcome]:
+    """One task, as above."""
+    names = queue_keys(draft.queue)
+    row = (draft.id, draft.message, draft.due, draft.lock, draft.lock_ttl_s, draft.group)
+    return _ENQUEUE.op(
+        (names.pending, names.scheduled, names.groups),
+        (now_ms, names.prefix, token, *row),
+        lambda reply: _outcome(draft, reply[1]),
+        timeout_ms=_PATIENCE_MS,
+    )
+
+
 def register(queue: str) -> Op[None]:
     """Make the queue known to inspectors and tools."""
     return command("jobs.register", Effect.IDEMPOTENT, "SADD", QUEUES, queue, keys=(QUEUES,), decode=_nothing)
