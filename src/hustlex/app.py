@@ -15,7 +15,7 @@ from hustlex.errors import ConfigurationError
 if TYPE_CHECKING:
     from hustlex.cache.api import Caches
     from hustlex.events.subscription import Events
-    from hustlex.jobs.api import Jobs
+    from hustlex.jobs.subscription import Jobs
     from hustlex.otp.api import Otp
     from hustlex.ratelimit.api import RateLimit
     from hustlex.tokens.api import Tokens
@@ -91,7 +91,7 @@ class HustleX:
     @cached_property
     def jobs(self) -> Jobs:
         """Background jobs on Asynq's wire."""
-        from hustlex.jobs.api import Jobs
+        from hustlex.jobs.subscription import Jobs
 
         return Jobs(self.driver, clock=self._clock)
 

@@ -1,7 +1,7 @@
 """Background jobs on Asynq's wire: Go and Python producers, workers and tools share the queues."""
 
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask
-from hustlex.jobs.api import Inspector, Jobs, Schedules
+from hustlex.jobs.api import Inspector, Schedules
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.context import CurrentJob, current_job
@@ -9,7 +9,10 @@ from hustlex.jobs.cron import CronError
 from hustlex.jobs.limits import Rate
 from hustlex.jobs.options import Job, Options
 from hustlex.jobs.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
+from hustlex.jobs.placeholders import RESULT, RESULTS
 from hustlex.jobs.registry import Task, Tasks
+from hustlex.jobs.stream import Ending, Failed, Gone, Item, Log, NotYet, Progress, Result, StateChange, Succeeded
+from hustlex.jobs.subscription import Jobs
 from hustlex.jobs.types import (
     DayStats,
     Duplicate,
@@ -28,8 +31,11 @@ from hustlex.jobs.types import (
     TaskInfo,
 )
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry
+from hustlex.jobs.workflow import OpenStep, Started, Step, StepName, Workflow, gather
 
 __all__ = [
+    "RESULT",
+    "RESULTS",
     "Aggregate",
     "AggregateFunction",
     "CronError",
@@ -37,15 +43,22 @@ __all__ = [
     "DayStats",
     "Dst",
     "Duplicate",
+    "Ending",
     "EnqueueEvent",
     "Enqueued",
+    "Failed",
+    "Gone",
     "GroupInfo",
     "GroupedTask",
     "IdTaken",
     "Inspector",
+    "Item",
     "Job",
     "Jobs",
+    "Log",
     "Missed",
+    "NotYet",
+    "OpenStep",
     "Options",
     "Outcome",
     "PartlyEnqueued",
@@ -53,18 +66,27 @@ __all__ = [
     "Periodic",
     "PeriodicConfig",
     "PeriodicInfo",
+    "Progress",
     "QueueInfo",
     "Rate",
+    "Result",
     "RevokeTask",
     "RunningTask",
     "ScheduleInfo",
     "Schedules",
     "Server",
     "SkipRetry",
+    "Started",
     "State",
+    "StateChange",
+    "Step",
+    "StepName",
+    "Succeeded",
     "Task",
     "TaskInfo",
     "Tasks",
+    "Workflow",
     "current_job",
     "default_delay",
+    "gather",
 ]

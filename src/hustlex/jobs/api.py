@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, Unpack
 
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import flows, inspection, schedules
+from hustlex.jobs import flows, inspection, schedules, steps, stream
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import act, inspect
 from hustlex.jobs.ops import enqueue as ops
 from hustlex.jobs.ops import schedules as entries
-from hustlex.jobs.options import Job, Options, as_job, draft
+from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, as_job, draft
 from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
 from hustlex.jobs.schedules import Changes
+from hustlex.jobs.stream import Ending
 from hustlex.jobs.types import (
     DayStats,
     EnqueueEvent,
@@ -28,6 +30,7 @@ from hustlex.jobs.types import (
     State,
     TaskInfo,
 )
+from hustlex.jobs.workflow import OpenStep, Started, Workflow
 
 
 class Jobs:
@@ -63,6 +66,28 @@ class Jobs:
         """
         drafts = [draft(job, {}, new_id()) for job in jobs]
         return await self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
+
+    async def start(self, workflow: Workflow, *, workflow_id: str | None = None) -> Started:
+        """Start a workflow: ``one.then(two)``, ``gather(one, two, then=three)``, or both combined.
+
+        Each step is enqueued once, when all steps before it have succeeded; what they wrote as results can be among
+        its arguments (RESULT, RESULTS). A step that is archived stops what comes behind it, until somebody runs it
+        again with success; ``explain`` and ``Inspector.open_steps`` show who waits for whom. Go workers may run any
+        step, in queues of their own too, as long as a Python worker runs anywhere. A step waits at most 90 days.
+        workflow_id: a random UUID; starting the same id again has no effect while it runs, and for a day after its
+        first steps. Task ids are ``<workflow id>:<position>``. Raises Misuse for a step with ``task_id``, ``group``,
+        uniqueness or a placeholder that cannot be filled, Conflict when another task has such an id, Timeout or
+        Unavailable when it may have been started in part: repeat it then with the same id. Source: lua/plant.lua.
+        """
+        return await self._driver.follow(steps.start(workflow, workflow_id or new_id(), self._clock(), self._known))
+
+    async def result(self, task_id: str, *, timeout: timedelta, queue: str = DEFAULT_QUEUE) -> Ending:
+        """Wait until a job has ended, looking soon at first and then twice a second.
+
+        Returns Succeeded (result), Failed (error) when it is archived, NotYet when the time is up, or Gone. A job that
+        is not kept (``retention``) leaves a trace only if its handler reported progress or wrote a log.
+        """
+        return await self._driver.follow(stream.wait(queue, task_id, timeout.total_seconds()))
 
     async def cancel(self, task_id: str) -> int:
         """Ask whoever is running this task to cut it off; it is then retried as after any failure (Asynq's rule).
@@ -160,6 +185,10 @@ class Inspector:
     async def scheduler_entries(self) -> list[PeriodicInfo]:
         """Periodic entries of the schedulers that sent a heartbeat in the last 20 seconds, by spec."""
         return await self._driver.follow(inspection.scheduler_entries(self._clock()))
+
+    async def open_steps(self, *, page: int = 1, size: int = 30) -> list[OpenStep]:
+        """Steps of workflows that others wait for, of all queues, in the order in which they will be looked at."""
+        return await self._driver.follow(steps.open_steps(page, size))
 
     async def enqueue_events(self, entry_id: str, *, page: int = 1, size: int = 30) -> list[EnqueueEvent]:
         """When a periodic entry fired and which task it made, newest first; at most 1000 are kept."""

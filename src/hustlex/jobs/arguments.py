@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from hustlex.errors import Misuse
+from hustlex.jobs.placeholders import Slots, is_placeholder
 from hustlex.jobs.types import PayloadError
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -32,27 +33,28 @@ class Arguments:
         if odd:
             raise Misuse(f"the handler of {name!r} takes {', '.join(odd)}", hint="give it plain named parameters")
         self._names = tuple(parameter.name for parameter in parameters)
-        kinds = [(parameter.name, parameter.kind) for parameter in parameters]
-        self._positional = tuple(name for name, kind in kinds if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        self._known = frozenset(self._names)
 
     def encode(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
         """A call as compact single-line JSON. Raises PayloadError when the worker could not read it back."""
         try:
-            payload = _ENCODER.encode(self._by_name(args, kwargs) if args else kwargs)
+            given = self._signature.bind(*args, **kwargs).arguments if args else kwargs
+            payload = _ENCODER.encode(given)
         except (TypeError, ValueError, RecursionError) as fault:
             raise self._refusal(fault) from None
-        if not kwargs.keys() <= self._known:
-            raise PayloadError(f"{self._name!r} has no parameter {', '.join(sorted(kwargs.keys() - self._known))}")
-        self._read(payload)
+        if not kwargs.keys() <= set(self._names):
+            raise PayloadError(f"{self._name!r} has no parameter {', '.join(sorted(kwargs.keys() - set(self._names)))}")
+        self.decode(payload)
         return payload
 
-    def _by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments by name. ``Signature.bind`` costs more than the rest of an encode: it only words the refusal."""
-        given = dict(zip(self._positional, args, strict=False))
-        if len(given) < len(args) or given.keys() & kwargs.keys():
-            self._signature.bind(*args, **kwargs)
-        return {**given, **kwargs}
+    def template(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[bytes, Slots]:
+        """A call with placeholders: the arguments that are there, and which ones are to come. Raises PayloadError."""
+        try:
+            given = self._signature.bind(*args, **kwargs).arguments
+            payload = _ENCODER.encode({name: value for name, value in given.items() if not is_placeholder(value)})
+            self._partial_decoder.decode(payload)
+        except (TypeError, ValueError, RecursionError) as fault:
+            raise self._refusal(fault) from None
+        return payload, tuple((name, value.every) for name, value in given.items() if is_placeholder(value))
 
     def decode(self, payload: bytes | None) -> dict[str, Any]:
         """Keyword arguments for the function; unknown names are ignored, left-out ones keep the function's default.
@@ -74,11 +76,19 @@ class Arguments:
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[Any]:
         """Built at first use, when every name an annotation mentions is defined."""
+        return self._make_decoder(partial=False)
+
+    @cached_property
+    def _partial_decoder(self) -> msgspec.json.Decoder[Any]:
+        return self._make_decoder(partial=True)
+
+    def _make_decoder(self, *, partial: bool) -> msgspec.json.Decoder[Any]:
+        """partial: any argument may be missing."""
         hints = typing.get_type_hints(self._function, include_extras=True)
         fields: list[Any] = []
         for parameter in self._signature.parameters.values():
             kind = hints.get(parameter.name, Any)
-            required = parameter.default is inspect.Parameter.empty
+            required = parameter.default is inspect.Parameter.empty and not partial
             fields.append((parameter.name, kind) if required else (parameter.name, kind, _LEFT_OUT))
         shape = msgspec.defstruct("Arguments", fields, kw_only=True)
         return msgspec.json.Decoder(shape, dec_hook=_from_json)

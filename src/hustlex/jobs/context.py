@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from hustlex.core.op import Arg
 from hustlex.errors import Misuse
+from hustlex.jobs.stream import log_fields, progress_fields
 from hustlex.jobs.types import PayloadError
 from hustlex.jobs.wire import TaskMessage
 
 Send = Callable[[bytes], Awaitable[bool]]
 """Writes the running task's result; answers False when the task is not active any more."""
+Tell = Callable[[Sequence[Arg]], Awaitable[bool]]
+"""Appends to the running task's stream; answers False when that was not possible."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,13 +51,16 @@ class CurrentJob:
     lifespan made, shared by all handlers.
     """
 
-    __slots__ = ("_send", "deadline_ms", "message", "state")
+    __slots__ = ("_send", "_tell", "deadline_ms", "message", "state")
 
-    def __init__(self, message: TaskMessage, deadline_ms: int, state: Any, send: Send) -> None:
+    def __init__(
+        self, message: TaskMessage, deadline_ms: int, state: Any, send: Send, tell: Tell | None = None
+    ) -> None:
         self.message = message
         self.deadline_ms = deadline_ms
         self.state = state
         self._send = send
+        self._tell = tell or _unheard
 
     @property
     def id(self) -> str:
@@ -100,8 +107,24 @@ class CurrentJob:
         """``await current_job().result.write(...)``."""
         return ResultWriter(self._send)
 
+    async def progress(self, fraction: float, text: str = "") -> bool:
+        """Say how far the job is, to whoever follows it (``Jobs.follow``). fraction: 0 to 1, else Misuse is raised.
+
+        One round trip, at most once: False when it could not be written, which is no reason to fail. The newest 1,000
+        items of a job are kept, for a day.
+        """
+        return await self._tell(progress_fields(fraction, text))
+
+    async def log(self, text: str) -> bool:
+        """Write a line for whoever follows the job; the first 8,000 characters of it. As ``progress`` otherwise."""
+        return await self._tell(log_fields(text))
+
     def __repr__(self) -> str:
         return f"CurrentJob({self.type!r}, {self.id!r})"
+
+
+async def _unheard(_: Sequence[Arg]) -> bool:
+    return False
 
 
 CURRENT: ContextVar[CurrentJob] = ContextVar("hustlex_current_job")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 import msgspec
 
 from hustlex.errors import Misuse
 from hustlex.jobs import gotext
 from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.placeholders import Placeholder, Slots
 from hustlex.jobs.types import PayloadError
 from hustlex.jobs.wire import TaskMessage, clean, encode_task
+
+if TYPE_CHECKING:
+    from hustlex.jobs.workflow import Workflow
 
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_RETRY = 25
@@ -58,15 +62,34 @@ _NONE = Options()
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A task to be enqueued: type, payload bytes (None is Go's nil) and options. Its repr hides the payload."""
+    """A task to be enqueued: type, payload bytes (None is Go's nil) and options. Its repr hides the payload.
+
+    slots: arguments that a workflow fills in with results of the steps before.
+    """
 
     type: str
     payload: bytes | None = None
     options: Options = _NONE
+    slots: Slots = ()
 
     def with_options(self, **options: Unpack[Options]) -> Job:
         """The same job with these options on top of its own."""
-        return Job(self.type, self.payload, merge(self.options, options))
+        return Job(self.type, self.payload, merge(self.options, options), self.slots)
+
+    def then(self, following: Job | Workflow) -> Workflow:
+        """A workflow: this job, and when it has succeeded, the other. Hand it to ``Jobs.start``."""
+        from hustlex.jobs.workflow import chain
+
+        return chain(self, following)
+
+    def taking(self, result: Placeholder) -> Job:
+        """The same job with RESULT or RESULTS as its whole payload: for a step whose arguments only a Go worker knows.
+
+        Raises Misuse for anything else.
+        """
+        if not isinstance(result, Placeholder):
+            raise Misuse("a job takes RESULT or RESULTS")
+        return Job(self.type, None, self.options, (("", result.every),))
 
     def __repr__(self) -> str:
         return f"Job({self.type!r}, {len(self.payload or b'')} bytes)"
@@ -126,6 +149,8 @@ def merge(first: Options, second: Options) -> Options:
 
 def draft(job: Job, options: Options, new_id: str) -> Draft:
     """Fill in, check and encode. new_id: used when no task_id is given. Raises Misuse for what can never work."""
+    if job.slots:
+        raise Misuse(f"a job of {job.type!r} waits for a result", hint="only a later step of a workflow can have one")
     chosen = merge(job.options, options) if options else job.options
     queue = clean(chosen.get("queue", DEFAULT_QUEUE))
     names = queue_keys(queue)

@@ -17,6 +17,8 @@ from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
 from hustlex.jobs.options import Job, Options, draft, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
+from hustlex.jobs.placeholders import is_placeholder
+from hustlex.jobs.types import PayloadError
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -59,8 +61,17 @@ class Task(Generic[P, R_co]):
         return self.function(*args, **kwargs)
 
     def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:
-        """This call as a job, its arguments as one JSON object by name. Raises PayloadError when they do not fit."""
-        return Job(self.type, self._arguments.encode(args, kwargs), self.options)
+        """This call as a job, its arguments as one JSON object by name. Raises PayloadError when they do not fit.
+
+        In a workflow, RESULT or RESULTS may stand for an argument: what the step before, or all of them, will write.
+        """
+        try:
+            return Job(self.type, self._arguments.encode(args, kwargs), self.options)
+        except PayloadError:
+            if not any(is_placeholder(value) for value in (*args, *kwargs.values())):
+                raise
+        payload, slots = self._arguments.template(args, kwargs)
+        return Job(self.type, payload, self.options, slots)
 
     def arguments(self, payload: bytes | None) -> dict[str, Any]:
         """The typed keyword arguments in a payload, for the worker. Raises PayloadError."""

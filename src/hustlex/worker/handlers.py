@@ -8,9 +8,10 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
-from hustlex.core.op import AsyncDriver
+from hustlex.core.op import Arg, AsyncDriver
+from hustlex.errors import Error
 from hustlex.jobs.context import CURRENT, CurrentJob
-from hustlex.jobs.ops.result import write_result
+from hustlex.jobs.ops.result import tell, write_result
 from hustlex.jobs.registry import Task, Tasks
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
@@ -56,7 +57,7 @@ class Handlers:
         job.deadline_ms = deadline_ms = attempt_ends_ms(message, now_ms)
         if deadline_ms <= now_ms:
             raise DeadlineExceeded
-        current = CurrentJob(message, deadline_ms, self.state, partial(self._write, job))
+        current = CurrentJob(message, deadline_ms, self.state, partial(self._write, job), partial(self._tell, job))
         context = copy_context()
         context.run(CURRENT.set, current)
         task = self._tasks.find(message.type)
@@ -91,9 +92,25 @@ class Handlers:
 
     async def _write(self, job: Job, data: bytes) -> bool:
         """Refused once the attempt is over or the lease has ended."""
-        if job.settled or job.fate is not None or job.lease_until < monotonic():
+        if not _is_ours(job):
             return False
         return await self._driver.run(write_result(job.source.name, job.message.id, data))
+
+    async def _tell(self, job: Job, fields: Sequence[Arg]) -> bool:
+        """Never raises for a server that is away: no job fails because nobody could hear of it."""
+        if not _is_ours(job):
+            return False
+        try:
+            heard = await self._driver.run(tell(job.source.name, job.message.id, fields))
+        except Error:
+            return False
+        if heard and not job.settled:
+            job.source.told.add(job.id)
+        return heard
+
+
+def _is_ours(job: Job) -> bool:
+    return not job.settled and job.fate is None and job.lease_until >= monotonic()
 
 
 async def _awaited(call: Next) -> Any:

@@ -66,6 +66,8 @@ class CycleOrder:
 
     def absorb(self, answer: lease.Cycle | bytes) -> None:
         source = self._source
+        if source.told:
+            source.on_end(self._done, finish.done)
         for job in self._done:
             source.forget(job)
         if source.full and self._done:
@@ -113,6 +115,8 @@ class AckOrder:
         self.op: Op[Any] = kind(source.keys, clock.day(), rows, clock.for_script())
 
     def absorb(self, _: bytes) -> None:
+        if self._acks:
+            self._source.on_end([ack.job for ack in self._acks], self._acks[0].finish)
         for ack in self._acks:
             self._source.forget(ack.job)
         if self._source.full:

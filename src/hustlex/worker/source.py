@@ -30,7 +30,8 @@ class Source:
     look. held: tasks by id, until their outcome is acknowledged. done: succeeded and not kept; acks: all other
     outcomes. poison: id and holder of messages that cannot be decoded. leasing: calls in flight that lease.
     adopt: the reply of one was lost, look for its tasks; adopting: looking, and which ids were let go meanwhile.
-    on_due: told of the Unix second at which a task of ours is to be retried.
+    on_due: told of the Unix second at which a task of ours is to be retried. told: ids of tasks with a stream that
+    somebody may follow. on_end: told of tasks and how they ended, when Redis has heard of it.
     reserved: slots that no other queue may use. limits: of the whole queue. asked: tasks wanted by calls in flight.
     rest_s: after falling asleep, how long its limits forbid to lease more, 0 = not; full: until a task ends, at most.
     """
@@ -54,6 +55,8 @@ class Source:
         self.rest_s = 0.0
         self.full = False
         self.on_due: Callable[[int], None] = lambda _: None
+        self.told: set[bytes] = set()
+        self.on_end: Callable[[Sequence[Job], Finish], None] = lambda *_: None
 
     @property
     def most(self) -> int:
@@ -64,6 +67,8 @@ class Source:
         """The task is ours no more: acknowledged, or somebody else has it."""
         if self.held.get(job.id) is job:
             del self.held[job.id]
+        if self.told:
+            self.told.discard(job.id)
         if self.adopting is not None:
             self.adopting.add(job.id)
 

@@ -1,0 +1,22 @@
+-- jobs.glance: what a job told since a position, and where its task is now.
+-- EFFECT read
+-- KEYS task      hash    asynq:{<queue>}:t:<id>
+-- KEYS stream    stream  asynq:{<queue>}:x:stream:<id>  as in jobs.tell
+-- KEYS step      hash    asynq:{<queue>}:x:step:<id>    as in jobs.plant
+-- ARGV position  text    of the last item seen; "-" = from the first, "+" = only the last ones
+-- REPLY {1, state, message, result, phase, why, items}  state: "" no such task; message and result only when it ended
+--                        or failed; phase, why: of a workflow's step, "" none; items: 100 at most, as XRANGE has them
+local reply = {1, '', '', '', '', ''}
+local found = redis.call('HMGET', task, 'state', 'msg', 'result')
+reply[2] = found[1] or ''
+if reply[2] == 'completed' or reply[2] == 'archived' or reply[2] == 'retry' then
+  reply[3], reply[4] = found[2] or '', found[3] or ''
+end
+local waits = redis.call('HMGET', step, 'phase', 'why')
+reply[5], reply[6] = waits[1] or '', waits[2] or ''
+if position == '+' then
+  reply[7] = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 100)
+else
+  reply[7] = redis.call('XRANGE', stream, position == '-' and '-' or '(' .. position, '+', 'COUNT', 100)
+end
+return reply

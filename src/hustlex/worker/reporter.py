@@ -1,0 +1,52 @@
+"""Tells those who follow a job how its attempt ended, once that is acknowledged. Only for jobs that told something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hustlex.core.op import AsyncDriver, Op
+from hustlex.errors import Error
+from hustlex.jobs.ops import finish
+from hustlex.jobs.ops.result import end_attempt
+from hustlex.jobs.types import State
+from hustlex.worker.job import Job
+from hustlex.worker.service import FOREVER, Service
+
+_STATES: dict[Callable[..., Any], State] = {
+    finish.done: State.COMPLETED,
+    finish.complete: State.COMPLETED,
+    finish.retry: State.RETRY,
+    finish.archive: State.ARCHIVED,
+}
+_MOST = 1_000
+
+
+class Reporter(Service):
+    """Best effort: whoever follows looks at the task itself as well, so what is lost here is only late.
+
+    A task that its handler revoked counts as completed, as in Asynq.
+    """
+
+    name = "reporter"
+
+    def __init__(self, driver: AsyncDriver) -> None:
+        super().__init__()
+        self._driver = driver
+        self._news: list[Op[bool]] = []
+
+    def ended(self, jobs: Sequence[Job], kind: Callable[..., Any]) -> None:
+        """These outcomes, of one kind of ``jobs.ops.finish``, were acknowledged."""
+        state = _STATES.get(kind)
+        told = [job for job in jobs if job.id in job.source.told]
+        if state is not None and told:
+            self._news += [end_attempt(job.source.name, job.message.id, state) for job in told]
+            self.wake()
+
+    async def tick(self) -> float:
+        """Tell."""
+        news, self._news = self._news[:_MOST], self._news[_MOST:]
+        for answer in await self._driver.run_many(news):
+            if isinstance(answer, Error):
+                raise answer
+        return 0 if self._news else FOREVER
