@@ -21,6 +21,7 @@ from hustlex.jobs.limits import Limits
 from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
 from hustlex.worker import draw
+from hustlex.worker.aftermath import Aftermath
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.deadlines import Deadlines
@@ -132,9 +133,11 @@ class Worker:
         self.aggregator = Aggregator(driver, now, rules_of(tasks, aggregator))
         self.watcher.on_groups = self.aggregator.plan
         self.subscriber = Subscriber(driver, sources, now, self.deadlines.wake)
+        self.aftermath = Aftermath(driver, now)
         self.waiters = {source: Waiter(driver, source, lanes.ring) for source in sources}
         for source in sources:
             source.on_due = partial(self.forwarder.plan, source)
+            source.on_end = self.aftermath.ended
         lanes.on_empty = lambda source: self.waiters[source].wake()
         runners.on_wait = self.deadlines.watch
         self.guards = guards = Guards(
@@ -170,7 +173,8 @@ class Worker:
 
     def _parts(self) -> list[Service]:
         """In the order in which they stop."""
-        return [*self._feeders(), *self.lanes.services, self.subscriber, self.deadlines, self.recoverer, self.heartbeat]
+        last = (self.subscriber, self.deadlines, self.recoverer, self.heartbeat)
+        return [*self._feeders(), *self.lanes.services, *self.aftermath.services, *last]
 
     def _feeders(self) -> list[Service]:
         """What brings new work, or keeps house."""
@@ -194,6 +198,7 @@ class Worker:
             if part is not self.heartbeat:
                 await part.stop()
         await self._flush()
+        await self.aftermath.finish()
         await self.heartbeat.stop()
         await self._leave()
         await self.guards.stop()
