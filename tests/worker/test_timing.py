@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,13 +15,17 @@ import redis
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
-from hustlex.jobs import Jobs, Tasks
+from hustlex.jobs import Job, Jobs, Tasks
+from hustlex.jobs.ops import maintain
+from hustlex.jobs.ops.enqueue import enqueue
+from hustlex.jobs.options import draft
 from hustlex.jobs.wire import encode_task
 from hustlex.worker import Worker, draw
 from hustlex.worker.source import Source
-from tests.worker.support import DEFAULT, message, running, until
+from tests.worker.support import DEFAULT, NOW_MS, NOW_S, message, running, until
 
 Start = Any
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def test_scheduled_tasks_run_when_they_are_due(start: Start, tasks: Tasks, raw: redis.Redis) -> None:
@@ -56,6 +62,117 @@ async def test_our_own_retries_are_forwarded_on_time(jobs: Jobs, start: Start, t
     await start(retry_delay=lambda _: timedelta(seconds=1))
     await until(lambda: len(attempts) == 2)
     assert 0 < attempts[1] - attempts[0] < 1.3
+
+
+async def test_a_due_time_is_kept_to_the_millisecond(jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis) -> None:
+    late_ms: list[float] = []
+
+    @tasks.task("exact")
+    async def exact(due_ms: int) -> None:
+        seconds, micros = raw.time()
+        late_ms.append(seconds * 1000 + micros / 1000 - due_ms)
+
+    await start()
+    seconds, micros = raw.time()
+    now_ms = seconds * 1000 + micros // 1000
+    for due_ms in range(now_ms + 300, now_ms + 1500, 37):
+        await jobs.enqueue(exact.job(due_ms=due_ms), process_at=_EPOCH + timedelta(milliseconds=due_ms))
+    await until(lambda: len(late_ms) == 33)
+    assert min(late_ms) >= 0
+    assert sorted(late_ms)[16] < 20
+    assert raw.keys("*:x:due") == []
+
+
+async def test_a_retry_waits_as_long_as_it_was_told(jobs: Jobs, start: Start, tasks: Tasks) -> None:
+    attempts: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    @tasks.task("often")
+    async def often() -> None:
+        attempts.append(loop.time())
+        if len(attempts) < 6:
+            raise ValueError
+
+    await jobs.enqueue(often.job())
+    await start(retry_delay=lambda _: timedelta(milliseconds=120))
+    await until(lambda: len(attempts) == 6)
+    waits = sorted(later - earlier for earlier, later in itertools.pairwise(attempts))
+    assert waits[0] >= 0.119
+    assert waits[2] < 0.16
+
+
+async def test_a_sleeping_forwarder_is_woken_by_what_is_due_earlier(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = asyncio.Event()
+    monkeypatch.setattr("hustlex.worker.watcher._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.watcher._BUSY_S", 60)
+
+    @tasks.task("soon")
+    async def soon() -> None:
+        ran.set()
+
+    await jobs.enqueue(soon.job(), process_in=timedelta(hours=1))
+    await start()
+    await until(lambda: raw.pubsub_numsub("asynq:{default}:x:due")[0][1] == 1)
+    await jobs.enqueue(soon.job(), process_in=timedelta(minutes=1))
+    await jobs.enqueue(soon.job(), process_in=timedelta(milliseconds=50))
+    async with asyncio.timeout(1):
+        await ran.wait()
+    assert raw.zcard(DEFAULT.scheduled) == 2
+
+
+def test_only_a_new_first_task_is_announced(url: str, blocking_driver: Any, raw: redis.Redis) -> None:
+    told = raw.pubsub(ignore_subscribe_messages=True)
+    told.subscribe("asynq:{default}:x:due")
+    told.get_message(timeout=1)
+    for number, wait_ms in enumerate([5000, 5000, 4999, 6000, 10]):
+        draft_ = draft(Job("t"), {"process_in": timedelta(milliseconds=wait_ms)}, f"t{number}")
+        blocking_driver.run(enqueue([draft_], f"token{number}", NOW_MS))
+    heard = [told.get_message(timeout=1) for _ in range(3)]
+    assert [int(message["data"]) - NOW_MS for message in heard if message] == [5000, 4999, 10]
+    assert told.get_message(timeout=0) is None
+    assert 60 < raw.ttl("asynq:{default}:x:due") <= 66
+    told.close()
+
+
+async def test_forwarding_obeys_the_sets_that_asynq_knows(driver: Driver, jobs: Jobs, raw: redis.Redis) -> None:
+    """What Go, or an inspector, moved, deleted or scheduled anew is not forwarded by an entry of ours left behind."""
+    clock = FixedClock(NOW_MS)
+    jobs = Jobs(driver, clock=clock)
+    for number, name in enumerate(("deleted", "moved", "again", "ours")):
+        await jobs.enqueue("a:1", task_id=name, process_in=timedelta(milliseconds=200 + number))
+    raw.zrem(DEFAULT.scheduled, "deleted", "moved")
+    raw.delete(DEFAULT.task("deleted"))
+    raw.zadd(DEFAULT.scheduled, {"again": NOW_S + 5})
+    early = await driver.run(maintain.forward(DEFAULT, NOW_MS + 199))
+    assert (early.moved, early.due_ms) == (0, NOW_MS + 200)
+    ripe = await driver.run(maintain.forward(DEFAULT, NOW_MS + 203))
+    assert (ripe.moved, ripe.due_ms) == (1, (NOW_S + 5) * 1000)
+    assert raw.lrange(DEFAULT.pending, 0, -1) == [b"ours"]
+    assert raw.zrange(DEFAULT.scheduled, 0, -1) == [b"again"]
+
+
+async def test_tasks_of_one_second_are_forwarded_in_order_a_hundred_at_a_time(driver: Driver, raw: redis.Redis) -> None:
+    order = list(range(250))
+    random.Random(5).shuffle(order)
+    jobs = Jobs(driver, clock=FixedClock(NOW_S * 1000))
+    await jobs.enqueue_many(
+        [Job("a:1", None, {"task_id": f"{n}", "process_in": timedelta(milliseconds=300 + n)}) for n in order]
+    )
+    moved = [(await driver.run(maintain.forward(DEFAULT, NOW_S * 1000 + 519))).moved for _ in range(4)]
+    assert moved == [100, 100, 20, 0]
+    assert raw.lrange(DEFAULT.pending, 0, -1)[::-1] == [b"%d" % n for n in range(220)]
+
+
+async def test_entries_of_a_queue_without_our_workers_do_not_pile_up(driver: Driver, raw: redis.Redis) -> None:
+    clock = FixedClock(NOW_MS)
+    jobs = Jobs(driver, clock=clock)
+    for _ in range(30):
+        await jobs.enqueue("a:1", process_in=timedelta(milliseconds=100))
+        clock.advance(timedelta(milliseconds=500))
+    assert raw.zcard(DEFAULT.scheduled) == 30
+    assert raw.zcard("asynq:{default}:x:due") <= 4
 
 
 async def test_an_idle_worker_sends_at_most_a_command_a_second(

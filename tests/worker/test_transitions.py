@@ -107,7 +107,7 @@ async def test_a_repeated_or_foreign_acknowledgement_touches_nothing(driver: Dri
         finish.done(DEFAULT, DAY, (b"t1", "other:1", ""), NOW_MS),
         finish.done(DEFAULT, DAY, (b"t1", "me:2", ""), NOW_MS),
         finish.complete(DEFAULT, DAY, (b"t1", "me:2", 60, message_bytes, ""), NOW_MS),
-        finish.retry(DEFAULT, DAY, (b"t1", "me:2", 60, message_bytes, 1), NOW_MS),
+        finish.retry(DEFAULT, DAY, (b"t1", "me:2", 60_000, message_bytes, 1), NOW_MS),
         finish.archive(DEFAULT, DAY, (b"t1", "me:2", message_bytes), NOW_MS),
         finish.requeue(DEFAULT, (b"t1", "me:2")),
     ):
@@ -140,9 +140,10 @@ async def test_retry_counts_failures_only(driver: Driver, raw: redis.Redis, fail
     put(raw, message("r1"))
     await take(driver)
     failed = encode_task(message("r1", retried=failure, error_msg="err1", last_failed_at=NOW_S))
-    assert await driver.run(finish.retry(DEFAULT, DAY, (b"r1", "me:1", 30, failed, failure), NOW_MS)) == b"1"
+    assert await driver.run(finish.retry(DEFAULT, DAY, (b"r1", "me:1", 30_000, failed, failure), NOW_MS)) == b"1"
     assert dump(raw) == (counters(1, 1) if failure else {}) | {
-        "retry": {b"r1": NOW_S + 30},
+        "retry": {b"r1": NOW_S + 31},
+        "x:due": {b"r1": NOW_MS + 30_000},
         "t:r1": {b"msg": failed, b"state": b"retry"},
         "x:owners": {b"me": NOW_S + 10},
     }
@@ -239,8 +240,10 @@ async def test_forward_moves_what_is_due_and_says_what_comes_next(driver: Driver
         raw.zadd(DEFAULT.prefix + where, {task_id: NOW_S + number})
     raw.hset(DEFAULT.task("g1"), mapping={"msg": b"m", "state": "scheduled", "group": "G"})
     raw.zadd(DEFAULT.scheduled, {"g1": NOW_S, "ghost": NOW_S - 1})
-    assert await driver.run(maintain.forward(DEFAULT, NOW_MS - 434)) == maintain.Forwarded(0, NOW_S, NOW_MS - 434)
-    assert await driver.run(maintain.forward(DEFAULT, NOW_MS + 1000)) == maintain.Forwarded(3, NOW_S + 2, NOW_MS + 1000)
+    sooner = maintain.Forwarded(0, NOW_S * 1000, NOW_MS - 434)
+    assert await driver.run(maintain.forward(DEFAULT, NOW_MS - 434)) == sooner
+    later = maintain.Forwarded(3, (NOW_S + 2) * 1000, NOW_MS + 1000)
+    assert await driver.run(maintain.forward(DEFAULT, NOW_MS + 1000)) == later
     state = dump(raw)
     assert state["pending"] == [b"r1", b"s1"]
     assert state["t:s1"][b"state"] == b"pending"
@@ -325,16 +328,17 @@ async def test_reclaim_puts_stale_sets_back_where_aggregators_see_them(driver: D
 
 async def test_peek_sees_the_first_of_everything(driver: Driver, raw: redis.Redis) -> None:
     (empty,) = await driver.run(maintain.peek([DEFAULT], NOW_MS))
-    assert empty == maintain.Outlook(NOW_MS, -1, -1, -1, -1, -1, -1, 0, 0, 0)
-    assert empty.due == -1
-    for score, name in enumerate(("scheduled", "retry", "completed", "x:owners", "lease", "aggregation_sets"), 10):
+    assert empty == maintain.Outlook(NOW_MS, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0)
+    assert empty.due_ms == -1
+    names = ("scheduled", "retry", "x:due", "completed", "x:owners", "lease", "aggregation_sets")
+    for score, name in enumerate(names, 10):
         raw.zadd(DEFAULT.prefix + name, {"first": score, "second": score + 50})
     raw.rpush(DEFAULT.pending, "a", "b")
     raw.sadd(DEFAULT.groups, "g")
     empty, seen = await driver.run(maintain.peek([queue_keys("low"), DEFAULT], NOW_MS))
-    assert empty.due == -1
-    assert seen == maintain.Outlook(NOW_MS, 10, 11, 12, 13, 14, 15, 2, 0, 1)
-    assert seen.due == 10
+    assert empty.due_ms == -1
+    assert seen == maintain.Outlook(NOW_MS, 10, 11, 12, 13, 14, 15, 16, 2, 0, 1)
+    assert seen.due_ms == 12
 
 
 async def test_waiting_for_a_task_changes_nothing(driver: Driver, raw: redis.Redis) -> None:

@@ -170,5 +170,5 @@ def _fragment(line: str, folder: Traversable) -> str:
     for place in (folder, resources.files("hustlex.core") / "lua"):
         candidate = place / f"{found[1]}.lua"
         if candidate.is_file():
-            return candidate.read_text("utf-8").rstrip("\n")
+            return _include(candidate.read_text("utf-8"), folder).rstrip("\n")
     raise ContractError(f"include {found[1]!r} not found")

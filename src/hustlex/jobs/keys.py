@@ -117,6 +117,11 @@ def fired(queue: QueueKeys, entry_id: str) -> str:
     return f"{queue.prefix}x:cron:{entry_id}"
 
 
+def due(queue: QueueKeys) -> str:
+    """Our own: task id by Unix ms, of those that hustlex scheduled; also the channel that tells of a new first one."""
+    return f"{queue.prefix}x:due"
+
+
 def scheduler_history(entry_id: str) -> str:
     """Firings of one periodic entry."""
     return f"asynq:scheduler_history:{entry_id}"

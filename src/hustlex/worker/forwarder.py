@@ -11,7 +11,9 @@ from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.source import Source
 
 _MARGIN_S = 0.001
-"""Wake a little after the due second: the server's clock, not ours, decides whether it has begun."""
+"""Wake a little after the due time: the server's clock, not ours, decides whether it has come."""
+_PACE_S = 0.004
+"""Between two passes, so that tasks which are due one soon after the other are moved together."""
 
 
 class Forwarder(Service):
@@ -28,26 +30,34 @@ class Forwarder(Service):
         self._woken = woken
         self._due: dict[Source, int] = dict.fromkeys(sources, 0)
 
-    def plan(self, source: Source, due_s: int) -> None:
-        """The next task of this queue is due at this Unix second; -1 = none."""
-        if due_s >= 0 and not 0 <= self._due[source] <= due_s:
-            self._due[source] = due_s
+    def plan(self, source: Source, due_ms: int) -> None:
+        """The next task of this queue is due at this Unix millisecond; 0 = perhaps now; -1 = none."""
+        if due_ms >= 0 and not 0 <= self._due[source] <= due_ms:
+            self._due[source] = due_ms
             self.wake()
 
     async def tick(self) -> float:
         """Forward what is due."""
-        for source, due_s in self._due.items():
-            while 0 <= due_s * 1000 <= self._clock.now_ms():
-                due_s = await self._forward(source)
+        for source in self._due:
+            due_ms = self._due[source]
+            while 0 <= due_ms <= self._clock.now_ms():
+                due_ms = await self._forward(source)
         now_ms = self._clock.now_ms()
-        waits = [due_s - now_ms / 1000 for due_s in self._due.values() if due_s >= 0]
-        return max(0.0, min(waits)) + _MARGIN_S if waits else FOREVER
+        waits = [due_ms - now_ms for due_ms in self._due.values() if due_ms >= 0]
+        return max(_PACE_S, min(waits) / 1000 + _MARGIN_S) if waits else FOREVER
 
     async def _forward(self, source: Source) -> int:
-        answer = await self._driver.run(maintain.forward(source.keys, self._clock.for_script()))
-        self._due[source] = answer.due
+        """One call; answers when the next task is due if it was due already, else -1."""
+        planned = self._due[source]
+        self._due[source] = -1  # whatever is planned during the call may be later than its answer
+        try:
+            answer = await self._driver.run(maintain.forward(source.keys, self._clock.for_script()))
+        except BaseException:
+            self._due[source] = planned
+            raise
+        told = self._due[source]
+        self._due[source] = min((at for at in (answer.due_ms, told) if at >= 0), default=-1)
         if answer.moved:
             source.awake = True
             self._woken()
-        early = answer.due * 1000 > answer.now_ms
-        return -1 if early else answer.due
+        return answer.due_ms if answer.due_ms <= answer.now_ms else -1

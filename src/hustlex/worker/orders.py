@@ -108,7 +108,7 @@ class AckOrder:
     def __init__(self, source: Source, kind: Finish, acks: Sequence[Ack], clock: WorkerClock) -> None:
         now = monotonic()
         self._source = source
-        self._later = kind is finish.retry or kind is limit.defer
+        self._delay_unit_ms = 1 if kind is finish.retry else 1000 if kind is limit.defer else 0
         self._clock = clock
         self._acks = [ack for ack in acks if ack.job.lease_until > now]
         rows = [field for ack in self._acks for field in ack.row]
@@ -121,9 +121,9 @@ class AckOrder:
             self._source.forget(ack.job)
         if self._source.full:
             self._source.awake = True
-        if self._later:
+        if self._delay_unit_ms:
             soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
-            self._source.on_due(self._clock.now_ms() // 1000 + soonest)
+            self._source.on_due(self._clock.now_ms() + soonest * self._delay_unit_ms)
 
     def fail(self) -> None:
         self._source.acks[:0] = self._acks

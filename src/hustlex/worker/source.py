@@ -30,7 +30,7 @@ class Source:
     look. held: tasks by id, until their outcome is acknowledged. done: succeeded and not kept; acks: all other
     outcomes. poison: id and holder of messages that cannot be decoded. leasing: calls in flight that lease.
     adopt: the reply of one was lost, look for its tasks; adopting: looking, and which ids were let go meanwhile.
-    on_due: told of the Unix second at which a task of ours is to be retried. told: ids of tasks with a stream that
+    on_due: told of the Unix millisecond at which a task will be due. told: ids of tasks with a stream that
     somebody may follow. on_end: told of tasks and how they ended, when Redis has heard of it.
     reserved: slots that no other queue may use. limits: of the whole queue. asked: tasks wanted by calls in flight.
     rest_s: after falling asleep, how long its limits forbid to lease more, 0 = not; full: until a task ends, at most.

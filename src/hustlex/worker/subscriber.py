@@ -1,11 +1,11 @@
-"""Listens for cancellations: a bare task id on Asynq's channel."""
+"""Listens for cancellations, a bare task id on Asynq's channel, and for tasks that were scheduled to run first."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from hustlex.core.op import AsyncDriver
-from hustlex.jobs.keys import CANCEL
+from hustlex.jobs.keys import CANCEL, due
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Canceled
 from hustlex.worker.service import Service
@@ -13,7 +13,8 @@ from hustlex.worker.source import Source
 
 
 class Subscriber(Service):
-    """Best effort, as in Asynq: what is published while the link is broken is missed."""
+    """Best effort, as in Asynq: what is published while the link is broken is missed. For due times the queues are
+    looked at then."""
 
     name = "subscriber"
     interruptible = True
@@ -24,17 +25,28 @@ class Subscriber(Service):
         super().__init__()
         self._driver = driver
         self._sources = sources
+        self._named = {due(source.keys): source for source in sources}
         self._clock = clock
         self._stopped = stopped
 
     async def tick(self) -> float:
         """Listen until the subscription ends."""
-        async with self._driver.subscribe(CANCEL) as messages:
+        async with self._driver.subscribe(CANCEL, *self._named) as messages:
             self.recovered()
+            self._look()
             async for message in messages:
-                if not message.gap:
+                if message.gap:
+                    self._look()
+                elif message.channel == CANCEL:
                     self.cancel(message.data)
+                else:
+                    self._named[message.channel].on_due(int(message.data))
         return 0
+
+    def _look(self) -> None:
+        """Something may have been missed."""
+        for source in self._sources:
+            source.on_due(0)
 
     def cancel(self, task_id: bytes) -> None:
         """Cancel this task in every queue where it is held, also when it has not started yet."""

@@ -74,7 +74,7 @@ class Policy(msgspec.Struct, frozen=True):
         counts = self._counts(error)
         if counts:
             changed = msgspec.structs.replace(changed, retried=message.retried + 1)
-        row = (job.id, job.holder, self._delay_s(message.retried), encode_task(changed), int(counts))
+        row = (job.id, job.holder, self._delay_ms(message.retried), encode_task(changed), int(counts))
         return Ack(job, finish.retry, row)
 
     def _counts(self, error: Exception) -> bool:
@@ -84,12 +84,12 @@ class Policy(msgspec.Struct, frozen=True):
             _log.exception("is_failure raised; the attempt counts")
             return True
 
-    def _delay_s(self, retried: int) -> int:
+    def _delay_ms(self, retried: int) -> int:
         try:
-            return max(0, -(-self.retry_delay(retried) // timedelta(seconds=1)))
+            return max(0, -(-self.retry_delay(retried) // timedelta(milliseconds=1)))
         except Exception:  # noqa: BLE001 - the user's function
             _log.exception("retry_delay raised; the task waits for a minute")
-            return 60
+            return 60_000
 
 
 def _hopeless(error: Exception) -> bool:

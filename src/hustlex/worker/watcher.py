@@ -75,7 +75,7 @@ class Watcher(Service):
 
     def _hand_on(self, source: Source, seen: maintain.Outlook) -> None:
         now_s = seen.now_ms // 1000
-        self._forwarder.plan(source, seen.due)
+        self._forwarder.plan(source, seen.due_ms)
         if _passed(seen.completed, now_s) or _passed(seen.aggregation_set, now_s):
             self._janitor.plan(source)
         if _passed(seen.owner, now_s - 1) or _passed(seen.lease, now_s - _GRACE_S) or seen.unleased:
@@ -85,7 +85,7 @@ class Watcher(Service):
         if seen.pending and not source.awake and not source.paused:
             source.awake = True
             self._woken()
-        (self._lively.add if max(seen.owner, seen.due) >= 0 else self._lively.discard)(source)
+        (self._lively.add if max(seen.owner, seen.due_ms) >= 0 else self._lively.discard)(source)
 
 
 def _passed(at_s: int, now_s: int) -> bool:

@@ -4,7 +4,8 @@
 -- KEYS pending    list   asynq:{<queue>}:pending
 -- KEYS scheduled  zset   asynq:{<queue>}:scheduled
 -- KEYS groups     set    asynq:{<queue>}:groups
--- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:x:sent:<token>  and each task's lock
+-- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:x:sent:<token>  asynq:{<queue>}:x:due
+--         and each task's lock
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV prefix     text   asynq:{<queue>}:
 -- ARGV token      text   names this call

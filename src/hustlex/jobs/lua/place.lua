@@ -1,3 +1,4 @@
+-- @include note_due
 -- Put a new task where it belongs: 1 pending, 2 scheduled, 3 aggregating, 0 its id is taken, or who holds its lock.
 -- queue: its prefix and keys, and the time. due: "" now, "+<ms>" later, "<ms>" at.
 -- queue.fresh: when there, gathers ids for the caller to push at once. With queue.since, formatted once, this takes a
@@ -12,6 +13,7 @@ local function place(queue, id, msg, due, lock, ttl_s, group)
   local due_ms, answer = tonumber(due) or now, 1
   if due:sub(1, 1) == '+' then due_ms = now + due_ms end
   if due_ms > now then
+    note_due(queue.prefix, id, due_ms, now)
     redis.call('ZADD', queue.scheduled, string.format('%.0f', math.ceil(due_ms / 1000)), id)
     redis.call('HSET', task, 'msg', msg, 'state', 'scheduled')
     answer = 2

@@ -7,23 +7,27 @@
 -- KEYS processed_today  int     asynq:{<queue>}:processed:<day>
 -- KEYS failed           int     asynq:{<queue>}:failed
 -- KEYS failed_today     int     asynq:{<queue>}:failed:<day>
--- TOUCHES asynq:{<queue>}:t:<id> of the tasks
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks  asynq:{<queue>}:x:due
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
--- ARGV rows...  fives   id, holder, delay in whole seconds, message, failure (1 or 0)
+-- ARGV rows...  fives   id, holder, delay in ms, message, failure (1 or 0)
 -- REPLY <text>  a letter per row: 1 moved, 0 not held
 -- ALLOW-OOM it moves tasks that exist
 -- @include clock
 -- @include count
+-- @include note_due
 -- @include release
-local now_s = math.floor(clock(now_ms) / 1000)
+local now = clock(now_ms)
+local now_s, prefix = math.floor(now / 1000), tasks:sub(1, -#'t:' - 1)
 local codes, failures = {}, 0
 for i = 3, #ARGV, 5 do
   local id = ARGV[i]
   local held = release(active, lease, tasks, id, ARGV[i + 1])
   codes[#codes + 1] = held and '1' or '0'
   if held then
-    redis.call('ZADD', retry, now_s + ARGV[i + 2], id)
+    local due_ms = now + ARGV[i + 2]
+    note_due(prefix, id, due_ms, now)
+    redis.call('ZADD', retry, string.format('%.0f', math.ceil(due_ms / 1000)), id)
     redis.call('HSET', tasks .. id, 'msg', ARGV[i + 3], 'state', 'retry')
     redis.call('HDEL', tasks .. id, 'owner')
     failures = failures + ARGV[i + 4]

@@ -8,7 +8,7 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
-from hustlex.jobs.keys import QueueKeys
+from hustlex.jobs.keys import QueueKeys, due
 from hustlex.jobs.ops.lease import owners
 
 _PEEK = load("hustlex.jobs", "peek")
@@ -23,14 +23,16 @@ _RECLAIM = load("hustlex.jobs", "reclaim")
 class Outlook(msgspec.Struct, frozen=True, gc=False):
     """What a queue will need next. Unix seconds; -1 = nothing waits.
 
-    scheduled, retry, completed, lease, aggregation_set: lowest score of that set. owner: when the first of our servers
-    that hold tasks here counts as dead. pending: tasks. unleased: tasks in active that have no lease. groups: those
-    with tasks that wait for aggregation.
+    scheduled, retry, completed, lease, aggregation_set: lowest score of that set. exact_ms: when the first task that
+    hustlex scheduled is due, Unix milliseconds. owner: when the first of our servers that hold tasks here counts as
+    dead. pending: tasks. unleased: tasks in active that have no lease. groups: those with tasks that wait for
+    aggregation.
     """
 
     now_ms: int
     scheduled: int
     retry: int
+    exact_ms: int
     completed: int
     owner: int
     lease: int
@@ -40,16 +42,16 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
     groups: int
 
     @property
-    def due(self) -> int:
-        """When the next scheduled or retried task is due, Unix seconds, -1 = none."""
-        return min((at for at in (self.scheduled, self.retry) if at >= 0), default=-1)
+    def due_ms(self) -> int:
+        """When the next scheduled or retried task is due, Unix milliseconds, -1 = none."""
+        return min((at for at in (self.scheduled * 1000, self.retry * 1000, self.exact_ms) if at >= 0), default=-1)
 
 
 class Forwarded(msgspec.Struct, frozen=True, gc=False):
-    """moved: 0 to 200. due: Unix second of the next task, -1 = none; not after now: call again."""
+    """moved: 0 to 300. due_ms: when the next task is due, Unix milliseconds, -1 = none; not after now: call again."""
 
     moved: int
-    due: int
+    due_ms: int
     now_ms: int
 
 
@@ -61,6 +63,7 @@ def peek(queues: Sequence[QueueKeys], now_ms: int) -> Op[list[Outlook]]:
         for key in (
             queue.scheduled,
             queue.retry,
+            due(queue),
             queue.completed,
             owners(queue),
             queue.lease,
@@ -74,7 +77,7 @@ def peek(queues: Sequence[QueueKeys], now_ms: int) -> Op[list[Outlook]]:
 
 
 def _outlooks(reply: Reply) -> list[Outlook]:
-    return [Outlook(reply[1], *reply[i : i + 9]) for i in range(2, len(reply), 9)]
+    return [Outlook(reply[1], *reply[i : i + 10]) for i in range(2, len(reply), 10)]
 
 
 def clustered() -> Op[bool]:
@@ -84,7 +87,7 @@ def clustered() -> Op[bool]:
 
 def forward(queue: QueueKeys, now_ms: int) -> Op[Forwarded]:
     """Make scheduled and retried tasks that are due pending, 100 of each."""
-    keys = (queue.scheduled, queue.retry, queue.pending, queue.groups)
+    keys = (queue.scheduled, queue.retry, due(queue), queue.pending, queue.groups)
     return _FORWARD.op(keys, (now_ms, queue.prefix), lambda reply: Forwarded(reply[1], reply[2], reply[3]))
 
 
