@@ -10,12 +10,13 @@ from typing import Literal, TypeVar
 from sqlalchemy import select
 
 from examples.gigs.database import Database
-from examples.gigs.models import Gig, User
+from examples.gigs.models import Gig, User, outbox
 from examples.gigs.senders import make_sender
 from examples.gigs.settings import GigsSettings
 from examples.gigs.views import GigView, Notice, Profile, gig_view
 from hustlex import HustleX
 from hustlex.cache import Cache, Hit, Key
+from hustlex.outbox import OutboxRelay
 from hustlex.settings import load_settings
 
 V = TypeVar("V")
@@ -79,6 +80,7 @@ async def open_backend() -> AsyncIterator[Backend]:
         backend = Backend(hx, own)
         try:
             await backend.database.create_tables()
-            yield backend
+            async with OutboxRelay(hx.driver, backend.database.engine, outbox):
+                yield backend
         finally:
             await backend.close()

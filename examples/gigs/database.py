@@ -17,14 +17,14 @@ class Database:
     """Opens sessions; one ``transaction()`` is one unit of work, committed at its end or rolled back."""
 
     def __init__(self, url: str) -> None:
-        self._engine = create_async_engine(url)
+        self.engine = create_async_engine(url)
         if url.startswith("sqlite"):
-            _share_sqlite(self._engine.sync_engine)
-        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+            _share_sqlite(self.engine.sync_engine)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     async def create_tables(self) -> None:
         """Make what is missing; safe when several processes start at once."""
-        async with self._engine.begin() as connection:
+        async with self.engine.begin() as connection:
             await connection.run_sync(Base.metadata.create_all)
 
     @asynccontextmanager
@@ -35,7 +35,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        await self.engine.dispose()
 
 
 def _share_sqlite(engine: Any) -> None:

@@ -58,15 +58,6 @@ async def send_code(challenge: str) -> None:
         await backend().sender.sms(opened.phone, text, current_job().id)
 
 
-@tasks.task("gig:sweep_unpaid", queue="default")
-async def sweep_unpaid() -> None:
-    """Enqueue the release of gigs that were completed in the database while Redis could not be told."""
-    async with backend().database.transaction() as session:
-        gigs = await money.unpaid_gigs(session)
-    for gig_id in gigs:
-        await backend().hx.jobs.enqueue(escrow_release.job(gig_id=gig_id), task_id=f"escrow:{gig_id}")
-
-
 @tasks.task("savings:remind", queue="default")
 async def remind_savers() -> None:
     """The weekly reminder to everybody with money in the wallet."""
@@ -76,5 +67,4 @@ async def remind_savers() -> None:
     await backend().hx.jobs.enqueue_many([push.job(user_id=user, title="Savings", text=text) for user in savers])
 
 
-tasks.cron("hourly sweep", "7 * * * *", sweep_unpaid.job())
 tasks.cron("weekly reminder", "0 9 * * 1", remind_savers.job(), timezone="Africa/Lagos")

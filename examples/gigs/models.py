@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from hustlex.outbox import Outbox
+
 
 def now() -> datetime:
     """UTC, without zone, as the columns store it."""
@@ -15,6 +17,10 @@ def now() -> datetime:
 
 class Base(DeclarativeBase):
     """All tables."""
+
+
+outbox = Outbox(Base.metadata)
+"""Jobs that go with a transaction."""
 
 
 class User(Base):

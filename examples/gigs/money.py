@@ -65,14 +65,6 @@ async def transfer(session: AsyncSession, key: str, sender_id: int, receiver_id:
     return False
 
 
-async def unpaid_gigs(session: AsyncSession) -> list[int]:
-    """Completed gigs whose escrow has not been released: what a crash between commit and enqueue left behind."""
-    released = select(LedgerLine.key).where(LedgerLine.key.like("escrow:%:release"))
-    keys = set((await session.scalars(released)).all())
-    completed = (await session.scalars(select(Gig.id).where(Gig.status == "completed"))).all()
-    return [gig_id for gig_id in completed if f"escrow:{gig_id}:release" not in keys]
-
-
 async def savers(session: AsyncSession) -> list[int]:
     """Users with money in their wallet."""
     return list((await session.scalars(select(User.id).where(User.balance_kobo > 0))).all())

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from examples.gigs import money
 from examples.gigs.backend import Backend
 from examples.gigs.jobs import escrow_release
-from examples.gigs.models import Gig, User
+from examples.gigs.models import Gig, User, outbox
 from examples.gigs.views import Notice, gig_view
 from hustlex.ratelimit import Policy
 from hustlex.web import CurrentUser, limit, sse_response
@@ -99,17 +99,13 @@ async def take_gig(gig_id: GigId, user: CurrentUser, shared: Shared) -> Response
 
 @router.post("/gigs/{gig_id}/complete", status_code=202)
 async def complete_gig(gig_id: GigId, user: CurrentUser, shared: Shared) -> Response:
-    """Accept the work. The money moves in a critical job; asking again is harmless.
-
-    The job is enqueued after the commit under the gig's own id; should the process die between the two, the hourly
-    sweep enqueues it.
-    """
+    """Accept the work. The money moves in a critical job, added in the same transaction; asking again is harmless."""
     async with shared.database.transaction() as session:
         gig = await _gig(session, gig_id)
         if gig.owner_id != int(user.user_id) or gig.status == "open":
             raise HTTPException(409, "only the owner of a taken gig can complete it")
         gig.status = "completed"
-    await shared.hx.jobs.enqueue(escrow_release.job(gig_id=gig.id), task_id=f"escrow:{gig.id}")
+        outbox.add(session, escrow_release.job(gig_id=gig.id), task_id=f"escrow:{gig.id}")
     return as_json(gig_view(gig), 202)
 
 
