@@ -7,7 +7,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test servers check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs docs clean
+.PHONY: help up tour test test-slow servers check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -17,6 +17,9 @@ tour: $(RUN) ## walk a user through the running backend, step by step (needs `ma
 
 test: $(DEV) ## run every test on a real server
 	$(BIN)/pytest -n logical --server $(SERVER) $(ARGS)
+
+test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, takes about 4 minutes)
+	$(BIN)/pytest -n logical -m slow --server $(SERVER) $(ARGS)
 
 servers: $(DEV) ## run the contract tests on the other servers: Valkey 8.1, Redis 8.2, Redis 7
 	$(BIN)/pytest -n logical -q tests/contract --server valkey8
