@@ -54,12 +54,12 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs ## measure everything, peers beside us (QUICK=1: under a minute each)
+bench: bench-redis bench-jobs ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
 
-bench-jobs: $(DEV) ## drain and enqueue jobs: ours against repid and dramatiq
+bench-jobs: $(DEV) ## every figure of the job queue against its target, beside repid, dramatiq, huey and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.jobs
 
 docs: $(DEV) ## write docs/reference from the code

@@ -1,4 +1,4 @@
-"""One arm in a process of its own: ``python -m bench.arm <module> <action> ...`` prints one JSON object."""
+"""One arm in a process of its own: ``python -m bench.arm <module> <action> ...``; results are one JSON object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from bench.ledger import Ledger
 
 def main(module: str, action: str, *arguments: str) -> None:
     """Run an action of this file on a peer's module."""
-    actions: dict[str, Callable[..., dict[str, float] | None]] = {"get": get, "enqueue": enqueue, "work": work}
+    actions: dict[str, Callable[..., dict[str, float] | None]] = {
+        "get": get,
+        "enqueue": enqueue,
+        "work": work,
+        "produce": produce,
+    }
     result = actions[action](import_module(module), *arguments)
     if result is not None:
         print(json.dumps(result))
@@ -56,10 +61,15 @@ def enqueue(peer: Any, url: str, load: str) -> dict[str, float]:
     return result
 
 
-def work(peer: Any, url: str, path: str) -> None:
+def produce(peer: Any, url: str, kind: str, settings: str) -> None:
+    """Jobs that carry the moment they were sent at, or are due at."""
+    peer.produce(url, kind, **json.loads(settings))
+
+
+def work(peer: Any, url: str, path: str, settings: str) -> None:
     """A worker until SIGTERM; each job marks the ledger."""
     with Ledger(Path(path)) as ledger:
-        peer.work(url, ledger)
+        peer.work(url, ledger, **json.loads(settings))
 
 
 if __name__ == "__main__":

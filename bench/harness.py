@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -81,7 +82,7 @@ def run_arm(module: str, *arguments: str) -> dict[str, float]:
     )
     if done.returncode:
         raise SystemExit(f"bench arm {module} failed:\n{done.stderr[-2_000:]}")
-    result: dict[str, float] = json.loads(done.stdout)
+    result: dict[str, float] = json.loads(done.stdout or "{}")
     return result
 
 
@@ -114,6 +115,10 @@ class Figures:
         for name, value in measured.items():
             self._values.setdefault((arm, name), []).append(value)
 
+    def names(self, arm: str) -> list[str]:
+        """All figures of an arm."""
+        return [name for owner, name in self._values if owner == arm]
+
     def median(self, arm: str, name: str) -> float:
         """The median over the rounds; 0 when the arm has no such figure."""
         return statistics.median(self._values.get((arm, name), [0.0]))
@@ -129,6 +134,11 @@ class Figures:
             return "-"
         low, middle, high = min(values), statistics.median(values), max(values)
         return f"{middle:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value that this share of them does not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

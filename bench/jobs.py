@@ -1,135 +1,103 @@
-"""Jobs that do nothing: enqueue, and drain by one worker process with every delivery counted; ours beside the peers."""
+"""The job queue's figures beside what each must reach; ours beside the Python peers and Go's asynq."""
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 import tempfile
-import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import psutil  # type: ignore[import-untyped,unused-ignore]
 import redis
 
-from bench.harness import QUICK, Budget, Figures, print_summary, print_table, run_arm, serving, turned, versions
-from bench.ledger import Ledger
+from bench import latency, throughput
+from bench.crash import crash
+from bench.harness import QUICK, Budget, Figures, print_summary, print_table, serving, turned, versions
+from bench.idle import idle
+from bench.peers import asynq_go
+from bench.targets import judged, summary
+from bench.throughput import OURS, Arm
 
-_OURS = "hustlex"
-# Enough jobs for about a second of draining each.
-_ARMS = {
-    _OURS: ("bench.own.jobs", {"one": 3_000, "many": 20_000, "batch": 57_000}),
-    "repid": ("bench.peers.repid", {"one": 2_000, "many": 8_000, "batch": 0}),
-    "dramatiq": ("bench.peers.dramatiq", {"one": 1_000, "many": 4_000, "batch": 0}),
-}
-_FIGURES = (
+_COLUMNS = (
     ("enqueue 1 by 1 /s", "enqueue1", 0),
     ("64 at once /s", "enqueue64", 0),
     ("batch /s", "enqueue_batch", 0),
     ("drain /s", "drain", 0),
     ("worker us/job", "worker_cpu", 1),
     ("server us/job", "server_cpu", 1),
+    ("scripts/job", "scripts", 3),
     ("MB", "rss", 0),
 )
-_DRAIN_SECONDS = 30.0
-_STOP_SECONDS = 15.0
-_LOOK_SECONDS = 0.001
+_NAP_COLUMNS = (("drain /s", "drain", 0), ("worker us/job", "worker_cpu", 1), ("server us/job", "server_cpu", 1))
+_NAPS = "naps of "
 
 
 def main() -> None:
-    """Run the arms in turn, print the table and the summary."""
+    """Measure, then print the tables and the summary."""
     figures = Figures()
-    with serving() as server, redis.Redis.from_url(server.url) as client:
-        for number in Budget(40 if QUICK else 150, 9).rounds():
-            for arm in turned(list(_ARMS), number):
-                client.flushall()
-                figures.add(arm, _measure(arm, server.url, client))
-    _report(figures)
-
-
-def _measure(arm: str, url: str, client: redis.Redis) -> dict[str, float]:
-    module, load = _ARMS[arm]
-    measured = run_arm(module, "enqueue", url, json.dumps(load))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "ledger"
-        with Ledger(path, sum(load.values())) as ledger:
-            measured |= _drain(arm, url, client, path, ledger)
-            _check(arm, ledger, import_module(module).left(client))
-    return measured
+        no_go = _waiting(figures, Path(folder))
+        with serving() as server, redis.Redis.from_url(server.url) as client:
+            _throughput(figures, server.url, client, with_go=not no_go)
+            _latency(figures, server.url, client, with_go=not no_go)
+    _report(figures, no_go)
 
 
-def _drain(arm: str, url: str, client: redis.Redis, path: Path, ledger: Ledger) -> dict[str, float]:
-    """From the first job done to the last, so without the worker's start."""
-    module, load = _ARMS[arm]
-    jobs = sum(load.values())
-    command = [sys.executable, "-m", "bench.arm", module, "work", url, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as worker:
-        try:
-            process = psutil.Process(worker.pid)
-            _until(ledger.started, worker, arm)
-            begun, cpu, server_cpu = time.perf_counter(), _cpu(process), _server_cpu(client)
-            _until(ledger.complete, worker, arm)
-            seconds, cpu, server_cpu = (
-                time.perf_counter() - begun,
-                _cpu(process) - cpu,
-                _server_cpu(client) - server_cpu,
-            )
-            rss = process.memory_info().rss / 1e6
-            worker.send_signal(signal.SIGTERM)
-            worker.wait(_STOP_SECONDS)
-        finally:
-            worker.kill()
-    return {"drain": jobs / seconds, "worker_cpu": cpu / jobs * 1e6, "server_cpu": server_cpu / jobs * 1e6, "rss": rss}
+def _waiting(figures: Figures, folder: Path) -> str:
+    """What mostly waits, all at once, each on its own server. Why there is no Go, or ""."""
+    with ThreadPoolExecutor(3) as threads:
+        built = threads.submit(asynq_go.build, folder)
+        crashes = threads.submit(lambda: [crash() for _ in range(1 if QUICK else 3)])
+        idled = threads.submit(idle, 5 if QUICK else 30)
+        for measured in crashes.result():
+            figures.add(OURS, measured)
+        figures.add(OURS, idled.result())
+        return built.result()
 
 
-def _until(reached: Any, worker: subprocess.Popen[str], arm: str) -> None:
-    deadline = time.monotonic() + _DRAIN_SECONDS
-    while not reached():
-        if worker.poll() is not None:
-            assert worker.stderr is not None
-            raise SystemExit(f"{arm}: the worker ended early:\n{worker.stderr.read()[-2_000:]}")
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{arm}: not drained in {_DRAIN_SECONDS:.0f} s")
-        time.sleep(_LOOK_SECONDS)
+def _throughput(figures: Figures, url: str, client: redis.Redis, *, with_go: bool) -> None:
+    arms = throughput.PYTHON | (throughput.GO if with_go else {})
+    naps = throughput.NAPS | (throughput.GO_NAPS if with_go else {})
+    for number in Budget(36 if QUICK else 200, 9).rounds():
+        for name in turned(list(arms), number):
+            figures.add(name, throughput.measure(name, arms[name], url, client))
+        for name in turned(list(naps), number):
+            figures.add(_NAPS + name, throughput.measure(name, naps[name], url, client))
 
 
-def _check(arm: str, ledger: Ledger, left: int) -> None:
-    lost, repeated = ledger.faults()
-    if lost or repeated or left:
-        raise SystemExit(f"{arm}: delivery was not exact: {lost} jobs lost, {repeated} repeated, {left} left behind")
+def _latency(figures: Figures, url: str, client: redis.Redis, *, with_go: bool) -> None:
+    for _ in range(1 if QUICK else 3):
+        figures.add(OURS, latency.into_idle(url, client, 300 if QUICK else 1_000))
+        if with_go:
+            found = latency.into_idle(url, client, 300 if QUICK else 1_000, producer="bench.peers.asynq_go")
+            figures.add(OURS, {name.replace("pickup", "pickup_go"): value for name, value in found.items()})
+            figures.add("asynq 10", latency.into_idle_go(url, client, 8 if QUICK else 40))
+        figures.add(OURS, latency.under_load(url, client, figures.median(OURS, "drain") / 2, 2 if QUICK else 5))
+        figures.add(OURS, latency.scheduled(url, client, 600 if QUICK else 2_000, 2 if QUICK else 5))
 
 
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _report(figures: Figures, no_go: str) -> None:
+    go = {} if no_go else throughput.GO
+    _print_arms("Jobs that do nothing", throughput.PYTHON | go, figures, "", _COLUMNS)
+    title = f"Handlers that sleep for 5 ms, 200 at once: {throughput.IDEAL:,.0f}/s would be ideal"
+    _print_arms(title, throughput.NAPS | ({} if no_go else throughput.GO_NAPS), figures, _NAPS, _NAP_COLUMNS)
+    for name, arm in (throughput.PYTHON | go).items():
+        print(f"{name}: {import_module(arm.module).SETTINGS}")
+    found = summary(figures, OURS, [name for name in throughput.PYTHON if name != OURS], go, _NAPS)
+    print_table("Against the targets", ["figure", "measured", "must reach", ""], list(judged(found)))
+    if no_go:
+        print(f"Go's asynq was not measured: {no_go}. Figures that need it are absent.")
+    print_summary(found)
 
 
-def _server_cpu(client: redis.Redis) -> float:
-    info: dict[str, Any] = client.info("cpu")
-    return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
-
-
-def _report(figures: Figures) -> None:
+def _print_arms(
+    title: str, arms: dict[str, Arm], figures: Figures, prefix: str, columns: tuple[tuple[str, str, int], ...]
+) -> None:
     print_table(
-        f"Jobs that do nothing, one worker process, each done exactly once ({versions('repid', 'dramatiq')}): "
+        f"{title}; one worker process, each done exactly once ({versions('repid', 'dramatiq', 'huey')}): "
         "median (min-max)",
-        ["", *(head for head, _, _ in _FIGURES)],
-        [[arm, *(figures.cell(arm, name, digits) for _, name, digits in _FIGURES)] for arm in _ARMS],
+        ["", *(head for head, _, _ in columns)],
+        [[name, *(figures.cell(prefix + name, figure, digits) for _, figure, digits in columns)] for name in arms],
     )
-    for arm, (module, _) in _ARMS.items():
-        print(f"{arm}: {import_module(module).SETTINGS}")
-    peers = [arm for arm in _ARMS if arm != _OURS]
-    summary: dict[str, float] = {}
-    for name in ("drain", "enqueue64", "enqueue1"):
-        ours = figures.median(_OURS, name)
-        summary |= {f"{name}_per_s": ours, f"{name}_vs_best_python": ours / figures.best(peers, name)}
-        summary |= {f"{name}_{peer}_per_s": figures.median(peer, name) for peer in peers}
-    summary["enqueue_batch_per_s"] = figures.median(_OURS, "enqueue_batch")
-    summary |= {f"worker_cpu_us_{arm}": figures.median(arm, "worker_cpu") for arm in _ARMS}
-    print_summary(summary)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import redis
 import uvloop
@@ -12,54 +15,123 @@ import uvloop
 from bench.harness import CALLERS, per_second
 from bench.ledger import Ledger
 from hustlex import HustleX, Tasks
+from hustlex.jobs import Job, Task
 from hustlex.worker import Worker
 
-SETTINGS = "uvloop, one queue, concurrency 100 (the default)"
+SETTINGS = "uvloop, one queue, concurrency 100 (the default); batches of 100"
 _QUEUE = "default"
-_BATCH = 500
+_BATCH = 100
 
 
-def _tasks(ledger: Ledger | None) -> Tasks:
+def _tasks(ledger: Ledger | None, sleep_ms: float = 0) -> Tasks:
     tasks = Tasks()
 
     @tasks.task("bench:mark", queue=_QUEUE)
-    async def mark(job: int) -> None:
-        if ledger is not None:
+    async def mark(job: int, sent_ns: int = 0) -> None:
+        if ledger is None:
+            return
+        if sleep_ms:
+            ledger.begin(job)
+            await asyncio.sleep(sleep_ms / 1000)
+            ledger.end(job)
+        elif sent_ns:
+            ledger.begin(job, sent_ns)
+            ledger.end(job)
+        else:
             ledger.mark(job)
 
     return tasks
 
 
 def enqueue(url: str, load: dict[str, int]) -> dict[str, float]:
-    """One by one, from 64 callers, and in batches of 500."""
+    """One by one, from 64 callers, and in batches of 100, one after another."""
     return uvloop.run(_enqueue(url, load))
 
 
 async def _enqueue(url: str, load: dict[str, int]) -> dict[str, float]:
     (mark,) = _tasks(None)
+    first, last = load["one"] + load["many"], load["one"] + load["many"] + load["batch"]
+    result: dict[str, float] = {}
     async with HustleX(url) as hx:
 
         async def send(job: int) -> None:
             await hx.jobs.enqueue(mark.job(job))
 
-        done = load["one"] + load["many"]
-        many = await per_second(CALLERS, range(load["one"], done), send)
-        begun = time.perf_counter()
-        for start in range(done, done + load["batch"], _BATCH):
-            await hx.jobs.enqueue_many(mark.job(job) for job in range(start, min(start + _BATCH, done + load["batch"])))
-        batch = load["batch"] / (time.perf_counter() - begun)
-        one = await per_second(1, range(load["one"]), send)
-    return {"enqueue1": one, "enqueue64": many, "enqueue_batch": batch}
+        if load["many"]:
+            result["enqueue64"] = await per_second(CALLERS, range(load["one"], first), send)
+        if load["batch"]:
+            begun = time.perf_counter()
+            for start in range(first, last, _BATCH):
+                await hx.jobs.enqueue_many(mark.job(job) for job in range(start, min(start + _BATCH, last)))
+            result["enqueue_batch"] = load["batch"] / (time.perf_counter() - begun)
+        if load["one"]:
+            result["enqueue1"] = await per_second(1, range(load["one"]), send)
+    return result
 
 
-def work(url: str, ledger: Ledger) -> None:
-    """One process."""
-    uvloop.run(_work(url, ledger))
+def produce(url: str, kind: str, *, jobs: int, gap_ms: float = 0, rate: float = 0, seconds: int = 0) -> None:
+    """See the functions of these names: pace (gap_ms), flood (rate), schedule (seconds)."""
+    if kind == "pace":
+        uvloop.run(_pace(url, jobs, gap_ms))
+    elif kind == "flood":
+        uvloop.run(_flood(url, jobs, rate))
+    else:
+        uvloop.run(_schedule(url, jobs, seconds))
 
 
-async def _work(url: str, ledger: Ledger) -> None:
+async def _pace(url: str, jobs: int, gap_ms: float) -> None:
+    """One job at a time, with pauses of half to one and a half gaps."""
+    (mark,) = _tasks(None)
     async with HustleX(url) as hx:
-        worker = Worker(hx.driver, _tasks(ledger), queues={_QUEUE: 1})
+        for job in range(jobs):
+            await asyncio.sleep((0.5 + random.random()) * gap_ms / 1000)
+            await hx.jobs.enqueue(mark.job(job=job, sent_ns=time.time_ns()))
+
+
+async def _flood(url: str, jobs: int, rate: float) -> None:
+    """Jobs at random moments, ``rate`` a second on average, whether the queue keeps up or not.
+
+    Each turn hands over all that is due; a job's wait counts from its own moment, so a late producer is no excuse.
+    """
+    (mark,) = _tasks(None)
+    async with HustleX(url) as hx:
+        due = time.time() + 0.05
+        job = 0
+        while job < jobs:
+            batch = []
+            now = time.time()
+            while due <= now and job < jobs:
+                batch.append(mark.job(job=job, sent_ns=int(due * 1e9)))
+                due += random.expovariate(rate)
+                job += 1
+            if batch:
+                await hx.jobs.enqueue_many(batch)
+            await asyncio.sleep(max(0.001, due - time.time()))
+
+
+async def _schedule(url: str, jobs: int, seconds: int) -> None:
+    """Jobs for the start of each of the next seconds, enqueued one to two seconds before the first of them."""
+    (mark,) = _tasks(None)
+    first = int(time.time()) + 2
+    async with HustleX(url) as hx:
+        await hx.jobs.enqueue_many(_due(mark, job, first + job % seconds) for job in range(jobs))
+
+
+def _due(mark: Task[..., object], job: int, second: int) -> Job:
+    at = datetime.fromtimestamp(second, UTC)
+    return mark.job(job=job, sent_ns=second * 1_000_000_000).with_options(process_at=at)
+
+
+def work(
+    url: str, ledger: Ledger, *, concurrency: int = 100, sleep_ms: float = 0, queues: Mapping[str, int] | None = None
+) -> None:
+    """One process."""
+    uvloop.run(_work(url, _tasks(ledger, sleep_ms), concurrency, queues or {_QUEUE: 1}))
+
+
+async def _work(url: str, tasks: Tasks, concurrency: int, queues: Mapping[str, int]) -> None:
+    async with HustleX(url) as hx:
+        worker = Worker(hx.driver, tasks, queues=queues, concurrency=concurrency)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
         await worker.run()
 

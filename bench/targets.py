@@ -1,0 +1,71 @@
+"""The job queue's figures by name, and what each must reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from bench.harness import Figures
+
+_MUST = {
+    "drain_per_s": (">=", 25_000),
+    "drain_vs_best_python": (">=", 2.5),
+    "drain_vs_asynq_go": (">=", 2),
+    "nap_share_of_ideal": (">=", 0.9),
+    "enqueue1_vs_best_python": (">=", 1),
+    "enqueue64_per_s": (">=", 40_000),
+    "enqueue_batch_per_s": (">=", 80_000),
+    "pickup_p50_ms": ("<=", 1.5),
+    "pickup_p99_ms": ("<=", 5),
+    "pickup_go_p50_ms": ("<=", 1.5),
+    "pickup_go_p99_ms": ("<=", 5),
+    "open_loop_p99_ms": ("<=", 20),
+    "scheduled_late_p99_ms": ("<=", 20),
+    "crash_lost": ("<=", 0),
+    "crash_repeated_others": ("<=", 0),
+    "crash_retries_burnt": ("<=", 0),
+    "crash_finished_s": ("<=", 15),
+    "idle_commands_per_s": ("<=", 1),
+    "idle_cpu_percent": ("<=", 0.5),
+    "scripts_per_job": ("<=", 0.2),
+    "worker_rss_mb": ("<=", 60),
+}
+_COPIED = ("pickup_", "open_loop_", "scheduled_", "crash_", "idle_")
+
+
+def summary(figures: Figures, ours: str, python: Iterable[str], go: Iterable[str], naps: str) -> dict[str, float]:
+    """Medians and ratios, flat. Ratios are taken against the best of the peers' medians; without Go some are absent."""
+    python, go = list(python), list(go)
+    found: dict[str, float] = {}
+    for name in ("drain", "enqueue1", "enqueue64"):
+        mine = figures.median(ours, name)
+        found |= {f"{name}_per_s": mine, f"{name}_vs_best_python": mine / figures.best(python, name)}
+        if go:
+            found[f"{name}_vs_asynq_go"] = mine / figures.best(go, name)
+        found |= {f"{name}_{peer.replace(' ', '_')}_per_s": figures.median(peer, name) for peer in [*python, *go]}
+    found["enqueue_batch_per_s"] = figures.median(ours, "enqueue_batch")
+    found |= {
+        "nap_per_s": figures.median(naps + ours, "drain"),
+        "nap_share_of_ideal": figures.median(naps + ours, "ideal"),
+    }
+    found |= {"scripts_per_job": figures.median(ours, "scripts"), "worker_rss_mb": figures.median(ours, "rss")}
+    found |= {
+        f"worker_cpu_us_{arm.replace(' ', '_')}": figures.median(arm, "worker_cpu") for arm in [ours, *python, *go]
+    }
+    for arm in (ours, *go):
+        found |= {name: figures.median(arm, name) for name in figures.names(arm) if name.startswith(_COPIED)}
+    return found
+
+
+def judged(found: dict[str, float]) -> Iterator[list[str]]:
+    """Rows: figure, measured, must reach, verdict."""
+    for name, (sense, bound) in _MUST.items():
+        if name not in found:
+            yield [name, "-", f"{sense} {bound:,g}", "not measured"]
+            continue
+        reached = found[name] >= bound if sense == ">=" else found[name] <= bound
+        yield [
+            name,
+            f"{found[name]:,.{0 if found[name] >= 1_000 else 2}f}",
+            f"{sense} {bound:,g}",
+            "" if reached else "MISSED",
+        ]
