@@ -55,6 +55,7 @@ __all__ = [
     "Item",
     "Job",
     "Jobs",
+    "Limits",
     "Log",
     "Missed",
     "NotYet",

@@ -1,19 +1,24 @@
 """The engine: runs tasks from Asynq's queues and enqueues periodic ones. Async only; plain functions run in threads."""
 
-from hustlex.worker.fates import Canceled, DeadlineExceeded, HandlerNotFound, LeaseExpired
+from hustlex.worker.draw import Reserved
+from hustlex.worker.fates import Canceled, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
 from hustlex.worker.handlers import Middleware
 from hustlex.worker.provider import Provider
 from hustlex.worker.scheduler import Scheduler
 from hustlex.worker.server import Health, Worker
+from hustlex.worker.watchdog import HealthCheck
 
 __all__ = [
     "Canceled",
     "DeadlineExceeded",
     "HandlerNotFound",
     "Health",
+    "HealthCheck",
     "LeaseExpired",
     "Middleware",
+    "ProcessDied",
     "Provider",
+    "Reserved",
     "Scheduler",
     "Worker",
 ]
