@@ -6,7 +6,7 @@ from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.context import CurrentJob, current_job
 from hustlex.jobs.cron import CronError
-from hustlex.jobs.limits import Rate
+from hustlex.jobs.limits import Limits, Rate
 from hustlex.jobs.options import Job, Options
 from hustlex.jobs.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
 from hustlex.jobs.placeholders import RESULT, RESULTS
