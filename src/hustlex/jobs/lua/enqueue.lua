@@ -21,12 +21,17 @@ if answered then return answered end
 
 local queue = {prefix = prefix, now = now, pending = pending, scheduled = scheduled, groups = groups}
 if #ARGV > 9 then queue.fresh = {redis.call('LLEN', pending)} end -- if it holds another type, the script ends here
-local reply, usual = {1}, true
+local reply, usual, placed, answer = {1}, true, true, nil
 for n = 4, #ARGV, 6 do
-  local answer = place(queue, ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4], ARGV[n + 5])
+  placed, answer = pcall(place, queue, ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4], ARGV[n + 5])
+  if not placed then break end
   reply[#reply + 1] = answer
   usual = usual and answer == 1
 end
 if queue.fresh and #queue.fresh > 1 then redis.call('LPUSH', pending, unpack(queue.fresh, 2)) end
+if not placed then -- a key holds another type: those before it are complete, and no receipt says more
+  redis.call('DEL', receipt)
+  return redis.error_reply(answer)
+end
 if not usual then redis.call('SET', receipt, cmsgpack.pack(reply), 'EX', 10) end
 return reply
