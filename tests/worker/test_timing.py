@@ -122,6 +122,28 @@ async def test_a_sleeping_forwarder_is_woken_by_what_is_due_earlier(
     assert raw.zcard(DEFAULT.scheduled) == 2
 
 
+async def test_what_may_have_been_missed_during_a_break_is_looked_for(
+    start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = asyncio.Event()
+    monkeypatch.setattr("hustlex.worker.watcher._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.watcher._BUSY_S", 60)
+
+    @tasks.task("missed")
+    async def missed() -> None:
+        ran.set()
+
+    worker = (await start()).worker
+    await until(lambda: raw.pubsub_numsub("asynq:{default}:x:due")[0][1] == 1)
+    await until(lambda: worker.watcher.resting and worker.forwarder.resting)
+    data = encode_task(message("m", type="missed", payload=b"{}"))
+    raw.hset(DEFAULT.task("m"), mapping={"msg": data, "state": "scheduled"})
+    raw.zadd(DEFAULT.scheduled, {"m": raw.time()[0]})  # nobody is told
+    assert raw.client_kill_filter(_type="pubsub") == 1
+    async with asyncio.timeout(5):
+        await ran.wait()
+
+
 def test_only_a_new_first_task_is_announced(url: str, blocking_driver: Any, raw: redis.Redis) -> None:
     told = raw.pubsub(ignore_subscribe_messages=True)
     told.subscribe("asynq:{default}:x:due")
