@@ -14,7 +14,7 @@ import redis
 from hustlex import HustleX, Tasks
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
-from hustlex.jobs import Duplicate, Enqueued, IdTaken, Jobs, State, current_job
+from hustlex.jobs import Duplicate, Enqueued, GroupedTask, IdTaken, Job, Jobs, State, current_job, gather
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry
 from hustlex.testing import Attempt, drain
@@ -149,6 +149,27 @@ async def test_locks_ids_and_retention_are_the_servers(front: HustleX, clock: Fi
     assert isinstance(first, Enqueued)
     assert isinstance(await front.jobs.enqueue(note.job(1), unique_for=hour), Enqueued)
     assert isinstance(await front.jobs.enqueue(note.job(2), task_id="kept"), IdTaken)
+
+
+async def test_groups_are_aggregated_when_the_clock_says_so(front: HustleX, clock: FixedClock) -> None:
+    grouping = Tasks()
+
+    @grouping.aggregate("notes", grace=timedelta(seconds=30))
+    def gather_notes(group: str, members: list[GroupedTask]) -> Job:
+        return note.job(len(members))
+
+    grouping.include(tasks)
+    await front.jobs.enqueue_many([note.job(n).with_options(group="notes") for n in range(3)])
+    assert (await drain(front, grouping)).attempts == ()
+    clock.advance(timedelta(seconds=30))
+    assert (await drain(front, grouping)).done == {"note": 1}
+    assert ran == [3]
+
+
+async def test_a_workflow_runs_to_its_end(front: HustleX) -> None:
+    await front.jobs.start(gather(note.job(1), plain.job(2), then=note.job(3)).then(note.job(4)))
+    assert (await drain(front, tasks)).done == {"note": 3, "plain": 1}
+    assert sorted(ran[:2]) == [1, 2] and ran[2:] == [3, 4]
 
 
 async def test_only_the_chosen_queues(front: HustleX) -> None:

@@ -24,7 +24,10 @@ from hustlex.jobs.types import QueueInfo, State, TaskInfo
 from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import Middleware, Worker
+from hustlex.worker.aggregator import Aggregator, rules_of
+from hustlex.worker.clock import WorkerClock
 from hustlex.worker.handlers import Next
+from hustlex.worker.source import Source
 from hustlex.worker.verdict import IsFailure, RetryDelay, every_error
 
 if TYPE_CHECKING:
@@ -77,8 +80,8 @@ async def drain(
     clock: by default that of ``hx``; with a FixedClock, what is scheduled runs once the test has moved it there, and
     timeouts stand still. concurrency: 1 runs the jobs of each queue in their order.
 
-    Retries, archiving, locks and retention are the worker's own. Paused queues rest. Raises TimeoutError when there is
-    still something to do after ``within``, and what the lifespan raises.
+    Retries, archiving, locks, retention, groups and workflows are the worker's own. Paused queues rest. Raises
+    TimeoutError when there is still something to do after ``within``, and what the lifespan raises.
     """
     driver, now = _parts(hx, clock)
     chosen = tasks if state is _FROM_LIFESPAN else _with_state(tasks, state)
@@ -94,7 +97,7 @@ async def drain(
     }
     look = _Look(Inspector(driver, clock=now), names, now)
     until = time.monotonic() + within.total_seconds()
-    while busy := await look.busy():
+    while busy := await _aggregated(driver, chosen, look, now):
         before = len(log.attempts)
         worker = Worker(driver, chosen, queues=dict.fromkeys(busy, 1), strict=True, shutdown_timeout=_GRACE, **options)
         await _work(worker, set(busy), look, log, until)
@@ -157,6 +160,17 @@ async def _work(worker: Worker, queues: set[str], look: _Look, log: _Log, until:
         await run
 
 
+async def _aggregated(driver: AsyncDriver, tasks: Tasks, look: _Look, clock: Clock) -> list[str]:
+    """Make the batches that it is time for by this clock; then what there is to do."""
+    aggregator = Aggregator(driver, WorkerClock(clock), rules_of(tasks, None))
+    for name in await look.grouped():
+        aggregator.plan(Source(name, 1))
+    await aggregator.tick()
+    await aggregator.idle()
+    await aggregator.stop()
+    return await look.busy()
+
+
 class _Look:
     """What there is to do. Tasks that somebody else held at the first look are nobody's business here."""
 
@@ -168,12 +182,19 @@ class _Look:
 
     async def busy(self) -> list[str]:
         """The queues, but for paused ones, with tasks that are pending, due, or in our hands."""
-        known = await self._inspector.queues()
-        names = known if self._queues is None else [name for name in self._queues if name in known]
-        infos = [await self._inspector.queue(name) for name in names]
+        infos = await self._infos()
         if self._strangers is None:
             self._strangers = {info.name: info.active for info in infos}
         return [info.name for info in infos if await self._has_work(info, self._strangers.get(info.name, 0))]
+
+    async def grouped(self) -> list[str]:
+        """The queues with tasks that wait in groups."""
+        return [info.name for info in await self._infos() if info.groups]
+
+    async def _infos(self) -> list[QueueInfo]:
+        known = await self._inspector.queues()
+        names = known if self._queues is None else [name for name in self._queues if name in known]
+        return [await self._inspector.queue(name) for name in names]
 
     async def _has_work(self, info: QueueInfo, strangers: int) -> bool:
         if info.active > strangers:

@@ -66,9 +66,9 @@ async def assert_enqueued(
 ) -> list[TaskInfo]:
     """Fail with AssertionError, which lists what waits, unless such jobs do; returns them.
 
-    count: exactly so many, 0 = none; default at least one. process_in, process_at: only those that are due then, in
-    whole seconds as the wire has it. tolerance: how much earlier or later; default none for ``process_at`` and with a
-    fixed clock, else 5 seconds. The rest as for ``enqueued``.
+    count: exactly so many, 0 = none; default at least one. process_in, process_at: only those that are due in the
+    second from then on. tolerance: how much earlier or later; default none for ``process_at`` and with a fixed clock,
+    else 5 seconds. The rest as for ``enqueued``.
     """
     found = await enqueued(hx, task, arguments=arguments, queue=queue, states=states)
     now_ms = hx.jobs._clock()
@@ -120,7 +120,7 @@ def _defaults(task: Task[..., Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _is_due(info: TaskInfo, at: datetime, slack: timedelta) -> bool:
-    """Redis keeps the next whole second."""
+    """Go's tools know the next whole second only."""
     due = info.next_process_at
     return due is not None and at - slack <= due < at + slack + _SECOND
 
