@@ -155,8 +155,8 @@ class Both:
             rows += {
                 "done": (task_id, self.holder(task_id, stale), ""),
                 "complete": (task_id, self.holder(task_id, stale), 60, body, ""),
-                "retry": (task_id, self.holder(task_id, stale), 20, body, 1),
-                "excused": (task_id, self.holder(task_id, stale), 20, body, 0),
+                "retry": (task_id, self.holder(task_id, stale), 20_000 - self.now_ms % 1000, body, 1),
+                "excused": (task_id, self.holder(task_id, stale), 20_000 - self.now_ms % 1000, body, 0),
                 "archive": (task_id, self.holder(task_id, stale), body),
                 "requeue": (task_id, self.holder(task_id, stale)),
             }[kind]
