@@ -6,6 +6,7 @@ from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.context import CurrentJob, current_job
 from hustlex.jobs.cron import CronError
+from hustlex.jobs.explanation import Cause, Dependency, Explanation
 from hustlex.jobs.limits import Limits, Rate
 from hustlex.jobs.options import Job, Options
 from hustlex.jobs.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
@@ -38,14 +39,17 @@ __all__ = [
     "RESULTS",
     "Aggregate",
     "AggregateFunction",
+    "Cause",
     "CronError",
     "CurrentJob",
     "DayStats",
+    "Dependency",
     "Dst",
     "Duplicate",
     "Ending",
     "EnqueueEvent",
     "Enqueued",
+    "Explanation",
     "Failed",
     "Gone",
     "GroupInfo",

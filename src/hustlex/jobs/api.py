@@ -8,8 +8,9 @@ from typing import Any, Unpack
 
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import flows, inspection, schedules, steps, stream
+from hustlex.jobs import explain, flows, inspection, schedules, steps, stream
 from hustlex.jobs.clock_changes import Dst
+from hustlex.jobs.explanation import Explanation
 from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import act, inspect
@@ -88,6 +89,14 @@ class Jobs:
         is not kept (``retention``) leaves a trace only if its handler reported progress or wrote a log.
         """
         return await self._driver.follow(stream.wait(queue, task_id, timeout.total_seconds()))
+
+    async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
+        """Say why a task is not running, when it will, and why it ran more than once; in fields and in words.
+
+        queue: None = look in all. Also for steps of a workflow that have not started. One step in the task's queue,
+        then reads of the registry of workers. Cost: up to 10,000 pending ids are compared.
+        """
+        return await self._driver.follow(explain.explain(task_id, queue, self._clock()))
 
     async def cancel(self, task_id: str) -> int:
         """Ask whoever is running this task to cut it off; it is then retried as after any failure (Asynq's rule).

@@ -1,4 +1,4 @@
-"""Workflows in motion: their start, and the way from a finished step to those that wait for it. See decision 0007.
+"""Workflows in motion: their start, and the way from a finished step to those that wait for it. See decision 0010.
 
 Every step of ``advance`` may be repeated, and is: a step stays noted as open until all that it leads to is done. What
 makes the whole happen once is that one script, in the slot of the step that is released, decides and enqueues it.
@@ -177,10 +177,10 @@ class _Move:
         for name, answer in zip(self._ready, answers, strict=True):
             if isinstance(answer, Error):
                 self._fail(self._sources[name], answer)
-            elif answer:
+            elif answer is ops.Released.NOW:
                 self.done.released.append(name)
 
-    def _start(self, name: StepName, ready: ops.Ready) -> Op[bool]:
+    def _start(self, name: StepName, ready: ops.Ready) -> Op[Any]:
         try:
             return ops.release(name, compose(ready.message, ready.slots, ready.results), self._now_ms)
         except PayloadError as error:

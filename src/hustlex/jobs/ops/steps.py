@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -49,6 +50,14 @@ class Ready(msgspec.Struct, frozen=True, gc=False):
     then: tuple[Link, ...]
     slots: Slots
     results: list[bytes]
+
+
+class Released(enum.Enum):
+    """BEFORE: somebody did it, or the step can never start. ID_TAKEN: it can never start from now on."""
+
+    BEFORE = 0
+    NOW = 1
+    ID_TAKEN = 2
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
@@ -101,11 +110,11 @@ def _ready(reply: Reply) -> Ready | None:
     return Ready(reply[1], links(reply[2]), msgspec.json.decode(reply[3], type=Slots), reply[4:])
 
 
-def release(name: StepName, message: bytes, now_ms: int) -> Op[bool]:
-    """Enqueue a step that is ready. False: somebody did, or its id is taken."""
+def release(name: StepName, message: bytes, now_ms: int) -> Op[Released]:
+    """Enqueue a step that is ready, once."""
     queue = queue_keys(name.queue)
     keys = (record(queue, name.id), queue.pending, queue.scheduled)
-    return _RELEASE.op(keys, (now_ms, queue.prefix, name.id, message, LIFE_S), _yes)
+    return _RELEASE.op(keys, (now_ms, queue.prefix, name.id, message, LIFE_S), lambda reply: Released(reply[0]))
 
 
 def break_step(name: StepName, why: str) -> Op[bool]:

@@ -1,0 +1,421 @@
+"""Workflows on a real server: each step enqueued once, whoever crashes where, and however many move it on at once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+import redis
+from msgspec.structs import replace
+
+from hustlex.core.op import Batch, Flow
+from hustlex.core.time import FixedClock
+from hustlex.errors import Conflict, Error
+from hustlex.jobs import (
+    RESULT,
+    RESULTS,
+    Failed,
+    Job,
+    NotYet,
+    OpenStep,
+    Started,
+    State,
+    StepName,
+    Succeeded,
+    gather,
+)
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.known import KnownQueues
+from hustlex.jobs.ops import act, finish, lease
+from hustlex.jobs.ops import steps as ops
+from hustlex.jobs.ops.result import write_result
+from hustlex.jobs.ops.steps import OPEN, record
+from hustlex.jobs.steps import Advanced, advance, start
+from hustlex.jobs.wire import decode_task, encode_task
+from hustlex.jobs.workflow import LIFE_S
+
+A, B, C = (Job(name, b"{}") for name in "abc")
+DAY = "2026-01-01"
+Q = queue_keys("default")
+_numbers = count()
+
+
+def succeed(driver: Any, name: StepName, result: bytes = b"") -> None:
+    """What any worker does with the next task of a queue, which must be this one; Go's scripts leave the same keys."""
+    queue, holder = queue_keys(name.queue), f"worker:{next(_numbers)}"
+    (task_id, data) = driver.run(lease.cycle(queue, DAY, holder, 1, (), 0)).leased
+    assert task_id == name.id.encode()
+    if result:
+        driver.run(write_result(name.queue, name.id, result))
+    message = decode_task(data)
+    row = (task_id, holder, message.retention, encode_task(message), "")
+    assert driver.run(finish.complete(queue, DAY, row, 0)) == b"1"
+
+
+def fail(driver: Any, name: StepName, error: str) -> None:
+    """Archive the next task of a queue."""
+    queue, holder = queue_keys(name.queue), f"worker:{next(_numbers)}"
+    (task_id, data) = driver.run(lease.cycle(queue, DAY, holder, 1, (), 0)).leased
+    row = (task_id, holder, encode_task(replace(decode_task(data), error_msg=error)))
+    assert driver.run(finish.archive(queue, DAY, row, 0)) == b"1"
+
+
+def begin(driver: Any, workflow: Any, workflow_id: str = "w") -> Started:
+    started: Started = driver.follow(start(workflow, workflow_id, 0, KnownQueues()))
+    return started
+
+
+def move(driver: Any, *names: StepName) -> Advanced:
+    """Look at steps, as a worker does after acknowledging them."""
+    advanced: Advanced = driver.follow(advance(names, set(names), 0))
+    assert not advanced.errors
+    return advanced
+
+
+def pending(raw: redis.Redis, queue: str = "default") -> list[bytes]:
+    """Next to run first."""
+    return list(reversed(raw.lrange(queue_keys(queue).pending, 0, -1)))
+
+
+# -- starting
+
+
+async def test_only_the_first_steps_are_enqueued_and_tools_see_ordinary_tasks(hx: Any, raw: redis.Redis) -> None:
+    started = await hx.jobs.start(gather(A, B, then=C.with_options(queue="late")), workflow_id="w")
+    assert started == Started(
+        "w", (StepName("default", "w:0"), StepName("default", "w:1"), StepName("late", "w:2")), False
+    )
+    assert started.last == StepName("late", "w:2")
+    assert pending(raw) == [b"w:0", b"w:1"]
+    assert set(raw.hgetall(Q.task("w:0"))) == {b"msg", b"state", b"pending_since"}, "nothing private in Asynq's keys"
+    assert raw.smembers("asynq:queues") == {b"default", b"late"}
+    assert not raw.exists("asynq:{late}:t:w:2", "asynq:{late}:pending")
+    assert (await hx.jobs.inspector.task("default", "w:0")).state is State.PENDING
+    for key in [*raw.keys("asynq:*:x:*"), OPEN]:
+        assert 0 < raw.ttl(key) <= LIFE_S
+
+
+async def test_a_start_that_is_repeated_has_no_effect(hx: Any, raw: redis.Redis, blocking_driver: Any) -> None:
+    flow = A.then(B)
+    first = await hx.jobs.start(flow, workflow_id="w")
+    again = await hx.jobs.start(flow, workflow_id="w")
+    assert (first.repeated, again.repeated, again.steps) == (False, True, first.steps)
+    for name in first.steps:
+        succeed(blocking_driver, name)
+        move(blocking_driver, name)
+    assert (await hx.jobs.start(flow, workflow_id="w")).repeated, "also when all is over"
+    assert not raw.exists(Q.pending, Q.task("w:0"), record(Q, "w:1"))
+
+
+async def test_ids_that_are_taken_are_refused(hx: Any) -> None:
+    await hx.jobs.enqueue("other", task_id="w:0")
+    with pytest.raises(Conflict):
+        await hx.jobs.start(A.then(B), workflow_id="w")
+    random = [await hx.jobs.start(A.then(B)) for _ in range(3)]
+    assert len({started.id for started in random}) == 3
+
+
+async def test_fifty_starts_at_once_are_one(hx: Any, raw: redis.Redis) -> None:
+    flow = gather(A, B, then=C)
+    answers = await asyncio.gather(*(hx.jobs.start(flow, workflow_id="w") for _ in range(50)))
+    assert not all(answer.repeated for answer in answers)
+    assert pending(raw) == [b"w:0", b"w:1"]
+
+
+def test_a_workflow_of_a_thousand_steps(blocking_driver: Any, raw: redis.Redis) -> None:
+    started = begin(blocking_driver, gather(*[A] * 998, then=B.then(C)))
+    assert raw.llen(Q.pending) == 998
+    heads = started.steps[:998]
+    for name in heads:
+        succeed(blocking_driver, name, b"1")
+    for n in range(0, 998, 100):
+        move(blocking_driver, *heads[n : n + 100])
+    assert pending(raw) == [b"w:998"]
+
+
+# -- moving on
+
+
+def test_a_chain_moves_on_step_by_step(blocking_driver: Any, raw: redis.Redis) -> None:
+    one, two, three = begin(blocking_driver, A.then(B.taking(RESULT)).then(C)).steps
+    assert move(blocking_driver, one).released == [], "it has not even run"
+    succeed(blocking_driver, one, b'{"x":1}')
+    assert raw.hget(Q.task(one.id), "state") == b"completed", "kept until somebody has seen it"
+    assert move(blocking_driver, one).released == [two]
+    assert not raw.exists(Q.task(one.id)), "and no longer"
+    assert decode_task(raw.hget(Q.task(two.id), "msg")).payload == b'{"x":1}'
+    succeed(blocking_driver, two)
+    assert move(blocking_driver, two).released == [three]
+    succeed_last(blocking_driver, three)
+    assert not raw.exists(OPEN, Q.completed, Q.active, Q.lease, Q.pending)
+    assert raw.keys("*:x:step:*") == [b"asynq:{default}:x:step:w:0"]
+
+
+def succeed_last(driver: Any, name: StepName) -> None:
+    """Nobody waits for it and it is not kept."""
+    queue, holder = queue_keys(name.queue), f"worker:{next(_numbers)}"
+    (task_id, _) = driver.run(lease.cycle(queue, DAY, holder, 1, (), 0)).leased
+    assert driver.run(finish.done(queue, DAY, (task_id, holder, ""), 0)) == b"1"
+
+
+def test_a_step_keeps_the_retention_that_was_asked_for(blocking_driver: Any, raw: redis.Redis) -> None:
+    one, _ = begin(blocking_driver, A.with_options(retention=timedelta(minutes=10)).then(B)).steps
+    succeed(blocking_driver, one, b"1")
+    move(blocking_driver, one)
+    left = raw.zscore(Q.completed, one.id) - raw.time()[0]
+    assert 590 <= left <= 600
+    assert raw.hget(Q.task(one.id), "result") == b"1"
+
+
+def test_a_delay_counts_from_when_the_step_could_start(blocking_driver: Any, raw: redis.Redis) -> None:
+    one, two = begin(blocking_driver, A.then(B.with_options(process_in=timedelta(hours=1)))).steps
+    succeed(blocking_driver, one)
+    move(blocking_driver, one)
+    assert 3590 <= raw.zscore(Q.scheduled, two.id) - raw.time()[0] <= 3601
+
+
+def test_a_step_that_was_archived_stops_what_follows_until_it_succeeds(blocking_driver: Any, raw: redis.Redis) -> None:
+    one, two = begin(blocking_driver, A.then(B)).steps
+    fail(blocking_driver, one, "ValueError: no money")
+    assert move(blocking_driver, one).released == []
+    assert raw.zscore(OPEN, b'["default","w:0"]') > raw.time()[0] + 500, "looked at, but not often"
+    blocking_driver.run(act.run("default", one.id, 0))
+    succeed(blocking_driver, one)
+    assert move(blocking_driver, one).released == [two]
+
+
+def test_a_step_that_is_gone_breaks_those_behind_it(blocking_driver: Any, raw: redis.Redis) -> None:
+    one, two, _ = begin(blocking_driver, A.then(B).then(C)).steps
+    blocking_driver.run(act.delete("default", one.id))
+    assert move(blocking_driver, one).released == []
+    assert raw.hget(record(Q, two.id), "phase") == b"broken"
+    assert not raw.exists(OPEN)
+
+
+def test_a_result_that_cannot_be_an_argument_breaks_the_step(blocking_driver: Any, raw: redis.Redis) -> None:
+    one, two = begin(blocking_driver, A.then(B.taking(RESULT))).steps
+    succeed(blocking_driver, one, b"\xffnot json")
+    assert move(blocking_driver, one).released == []
+    assert raw.hget(record(Q, two.id), "why") == b"the result of a step before it is not JSON"
+    assert not raw.exists(OPEN, Q.pending)
+
+
+def test_a_task_that_took_the_id_meanwhile_breaks_the_step(blocking_driver: Any, raw: redis.Redis) -> None:
+    one, two = begin(blocking_driver, A.then(B)).steps
+    raw.hset(Q.task(two.id), mapping={"msg": b"", "state": "pending"})
+    succeed(blocking_driver, one)
+    assert move(blocking_driver, one).released == []
+    assert raw.hget(record(Q, two.id), "why") == b"another task has its id"
+
+
+def test_a_step_that_ran_twice_leads_on_once(blocking_driver: Any, raw: redis.Redis) -> None:
+    one, two = begin(blocking_driver, A.with_options(retention=timedelta(hours=1)).then(B)).steps
+    succeed(blocking_driver, one, b"1")
+    assert move(blocking_driver, one).released == [two]
+    succeed_last(blocking_driver, two)
+    raw.hset(Q.task(one.id), "state", "archived")  # as an operator's tool that runs completed tasks again
+    raw.zrem(Q.completed, one.id)
+    raw.zadd(Q.archived, {one.id: 1})
+    blocking_driver.run(act.run("default", one.id, 0))
+    succeed(blocking_driver, one, b"2")
+    assert move(blocking_driver, one).released == []
+    assert not raw.exists(Q.pending)
+
+
+# -- crashes in the seams
+
+
+def drive(driver: Any, flow: Flow[Any], steps: int) -> bool:
+    """Carry out so many steps of a flow and drop it there, as a process that is killed. False: it had fewer."""
+    answer: Any = None
+    for _ in range(steps):
+        try:
+            step = flow.send(answer)
+        except StopIteration:
+            return False
+        answer = driver.run_many(step.ops) if isinstance(step, Batch) else driver.run(step)
+    try:
+        flow.send(answer)
+    except StopIteration:
+        return False
+    flow.close()
+    return True
+
+
+WIDE = gather(A, B.with_options(queue="q2"), then=gather(C, B)).then(C.taking(RESULTS).with_options(queue="q3"))
+
+
+def finish_all(driver: Any, raw: redis.Redis, started: Started) -> list[bytes]:
+    """Run everything there is, moving on after each task; the ids in the order in which they ran."""
+    ran: list[bytes] = []
+    while queue := next((name for name in ("default", "q2", "q3") if raw.exists(queue_keys(name).pending)), None):
+        (task_id,) = pending(raw, queue)[:1]
+        name = StepName(queue, task_id.decode())
+        (succeed_last if name == started.last else succeed)(driver, name)
+        ran.append(task_id)
+        move(driver, name)
+    return ran
+
+
+@pytest.mark.parametrize("steps", range(1, 5))
+def test_a_start_that_dies_between_two_steps_can_be_repeated(
+    blocking_driver: Any, raw: redis.Redis, steps: int
+) -> None:
+    died = drive(blocking_driver, start(WIDE, "w", 0, KnownQueues()), steps)
+    assert died == (steps < 3)
+    started = begin(blocking_driver, WIDE)
+    assert started.repeated == (not died)
+    assert sorted(finish_all(blocking_driver, raw, started)) == [b"w:%d" % n for n in range(5)]
+
+
+@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("steps", range(1, 8))
+def test_whoever_moves_on_may_die_anywhere(blocking_driver: Any, raw: redis.Redis, steps: int, at: int) -> None:
+    """For each task of a workflow and each step between two calls: somebody dies there, others find it and go on."""
+    started = begin(blocking_driver, WIDE)
+    ran: list[bytes] = []
+    while queue := next((name for name in ("default", "q2", "q3") if raw.exists(queue_keys(name).pending)), None):
+        (task_id,) = pending(raw, queue)[:1]
+        name = StepName(queue, task_id.decode())
+        (succeed_last if name == started.last else succeed)(blocking_driver, name)
+        if len(ran) == at:
+            drive(blocking_driver, advance([name], {name}, 0), steps)
+            later(blocking_driver, raw)
+        else:
+            move(blocking_driver, name)
+        ran.append(task_id)
+    assert sorted(ran) == [b"w:%d" % n for n in range(5)], "each once"
+    later(blocking_driver, raw)  # who died after the very last but one thing leaves an entry for an hour
+    assert not raw.exists(OPEN)
+
+
+def later(driver: Any, raw: redis.Redis) -> None:
+    """Time passes, and some worker looks at all that is open."""
+    for member, score in raw.zrange(OPEN, 0, -1, withscores=True):
+        raw.zadd(OPEN, {member: 1 + score % 1})
+    taken = driver.run(ops.take(2, 0))
+    assert not driver.follow(advance(taken.steps, taken.missing, 0)).errors
+
+
+async def test_fifty_that_move_the_same_step_on_enqueue_one(
+    hx: Any, driver: Any, blocking_driver: Any, raw: redis.Redis
+) -> None:
+    started = await hx.jobs.start(gather(A, B, then=C.taking(RESULTS)))
+    one, two, last = started.steps
+    succeed(blocking_driver, one, b"1")
+    succeed(blocking_driver, two, b"2")
+    moves = await asyncio.gather(*(driver.follow(advance([one, two], {one, two}, 0)) for _ in range(50)))
+    assert [name for move in moves for name in move.released] == [last]
+    assert not [error for move in moves for error in move.errors]
+    assert pending(raw) == [last.id.encode()]
+    assert decode_task(raw.hget(Q.task(last.id), "msg")).payload == b"[1,2]"
+
+
+async def test_fifty_fan_ins_at_once(driver: Any, blocking_driver: Any, raw: redis.Redis) -> None:
+    """Fifty workflows of ten parts in three queues; all parts end at the same time, seen one by one."""
+    flows = [gather(*(A.with_options(queue=f"p{n % 3}") for n in range(10)), then=C.taking(RESULTS)) for _ in range(50)]
+    all_started = await asyncio.gather(
+        *(driver.follow(start(flow, f"w{n}", 0, KnownQueues())) for n, flow in enumerate(flows))
+    )
+    for queue in ("p0", "p1", "p2"):
+        while waiting := pending(raw, queue):
+            succeed(blocking_driver, StepName(queue, waiting[0].decode()), b'"%s"' % waiting[0])
+    parts = [name for started in all_started for name in started.steps[:-1]]
+    moves = await asyncio.gather(*(driver.follow(advance([name], {name}, 0)) for name in parts))
+    assert sorted(name.id for move in moves for name in move.released) == sorted(f"w{n}:10" for n in range(50))
+    assert sorted(pending(raw)) == sorted(b"w%d:10" % n for n in range(50))
+    for n in range(50):
+        wanted = "[" + ",".join(f'"w{n}:{part}"' for part in range(10)) + "]"
+        assert decode_task(raw.hget(Q.task(f"w{n}:10"), "msg")).payload == wanted.encode()
+    assert not raw.exists(OPEN)
+
+
+def test_one_bad_record_holds_up_nobody_else(blocking_driver: Any, raw: redis.Redis) -> None:
+    bad = begin(blocking_driver, A.then(B), "bad").steps
+    good = begin(blocking_driver, A.then(B), "good").steps
+    raw.delete(record(Q, bad[1].id))
+    raw.set(record(Q, bad[1].id), "not a hash")
+    succeed(blocking_driver, bad[0])
+    succeed(blocking_driver, good[0])
+    advanced = blocking_driver.follow(advance([bad[0], good[0]], set(), 0))
+    assert advanced.released == [good[1]]
+    assert [type(error) for error in advanced.errors]
+    assert all(isinstance(error, Error) for error in advanced.errors)
+    assert raw.zrange(OPEN, 0, -1) == [b'["default","bad:0"]'], "it is looked at again"
+
+
+# -- open steps
+
+
+def test_open_steps_are_taken_by_one_at_a_time(blocking_driver: Any, raw: redis.Redis) -> None:
+    names = [StepName("q", str(n)) for n in range(150)]
+    blocking_driver.run(ops.note([(name, 0) for name in names[:100]], 0))
+    blocking_driver.run(ops.note([(name, 0) for name in names[100:]], 0))
+    first, second, third = (blocking_driver.run(ops.take(30, 0)) for _ in range(3))
+    assert (len(first.steps), len(second.steps), len(third.steps)) == (100, 50, 0)
+    assert set(first.steps) | set(second.steps) == set(names)
+    assert first.wait_s == 0
+    assert 28 <= second.wait_s <= 30
+    blocking_driver.run(ops.note([(name, ops.FORGET_S) for name in names[:100]], 0))
+    assert raw.zcard(OPEN) == 50
+
+
+def test_a_step_without_a_record_is_looked_at_twice(blocking_driver: Any, raw: redis.Redis) -> None:
+    """It may be about to be planted by a client that was stopped for a while."""
+    ghost = StepName("default", "ghost")
+    blocking_driver.run(ops.note([(ghost, 0)], 0))
+    taken = blocking_driver.run(ops.take(2, 0))
+    assert taken.missing == frozenset()
+    blocking_driver.follow(advance(taken.steps, taken.missing, 0))
+    assert 3590 < raw.zscore(OPEN, b'["default","ghost"]') - raw.time()[0] < 3602
+    raw.zadd(OPEN, {b'["default","ghost"]': 1.5})
+    taken = blocking_driver.run(ops.take(2, 0))
+    assert taken.missing == {ghost}
+    blocking_driver.follow(advance(taken.steps, taken.missing, 0))
+    assert not raw.exists(OPEN)
+
+
+async def test_operators_see_who_waits_for_whom(hx: Any, blocking_driver: Any) -> None:
+    assert await hx.jobs.inspector.open_steps() == []
+    one, two, three = (await hx.jobs.start(gather(A, B, then=C), workflow_id="w")).steps
+    fail(blocking_driver, one, "boom")
+    found = await hx.jobs.inspector.open_steps()
+    assert sorted(found, key=lambda step: step.id) == [
+        OpenStep("default", "w:0", State.ARCHIVED, (three,)),
+        OpenStep("default", "w:1", State.PENDING, (three,)),
+    ]
+    assert len(await hx.jobs.inspector.open_steps(page=2, size=1)) == 1
+    assert two.id == "w:1"
+
+
+# -- waiting for the end
+
+
+async def test_the_result_of_a_later_step(hx: Any, blocking_driver: Any) -> None:
+    now = timedelta(0)
+    keep = timedelta(hours=1)
+    one, two = (await hx.jobs.start(A.then(B.with_options(retention=keep)), workflow_id="w")).steps
+    assert await hx.jobs.result(two.id, timeout=now) == NotYet(None)
+    assert await hx.jobs.result(one.id, timeout=now) == NotYet(State.PENDING)
+    succeed(blocking_driver, one)
+    move(blocking_driver, one)
+    succeed(blocking_driver, two, b"7")
+    assert await hx.jobs.result(two.id, timeout=now) == Succeeded(b"7")
+
+
+async def test_the_result_of_a_step_that_can_never_start(hx: Any, blocking_driver: Any) -> None:
+    one, two = (await hx.jobs.start(A.then(B), workflow_id="w")).steps
+    await hx.jobs.inspector.delete("default", one.id)
+    move(blocking_driver, one)
+    outcome = await hx.jobs.result(two.id, timeout=timedelta(0))
+    assert isinstance(outcome, Failed)
+    assert "gone" in outcome.error
+
+
+@pytest.fixture(autouse=True)
+def server_time(clock: FixedClock) -> None:
+    """``hx`` tells time by the server, as the flows here do."""
+    clock.now_ms = 0
