@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -226,14 +227,19 @@ async def test_a_commit_in_another_thread_wakes_it_too(tmp_path: Path, driver: D
     engine = create_engine(f"sqlite:///{tmp_path / 'threads.db'}")
     Shop.metadata.create_all(engine)
 
-    def buy() -> str:
+    def buy_and_wait() -> list[str]:
+        """All of it in the thread, so that nothing else turns the loop."""
         with Session(engine) as session, session.begin():
-            return Shop.outbox.add(session, ship.job(1))
+            task_id = Shop.outbox.add(session, ship.job(1))
+        until = time.monotonic() + 5
+        while pending(raw) != [task_id] and time.monotonic() < until:
+            time.sleep(0.002)
+        return [task_id]
 
     async with OutboxRelay(driver, engine, Shop.outbox, poll=NEVER) as relay:
         await until(lambda: relay.resting)
-        task_id = await asyncio.to_thread(buy)
-        await until(lambda: pending(raw) == [task_id])
+        expected = await asyncio.to_thread(buy_and_wait)
+        assert pending(raw) == expected
     engine.dispose()
 
 
@@ -317,6 +323,20 @@ async def test_while_redis_is_away_jobs_wait_and_the_application_goes_on(
         await until(lambda: pending(raw) == ids, seconds=15)
         await until(lambda: not relay.trouble)
     assert await shop.rows() == []
+
+
+async def test_after_a_failure_the_relay_asks_redis_before_it_locks_rows(
+    shop: Shop, engine: AsyncEngine, faulty: Proxy, statements: list[str]
+) -> None:
+    await shop.buy(1)
+    faulty.refuse = True
+    async with Driver(faulty.url, Options(command=0.1)) as driver:
+        relay = OutboxRelay(driver, engine, Shop.outbox)
+        relay.trouble = "a failure"
+        statements.clear()
+        with pytest.raises(Unavailable):
+            await relay.tick()
+    assert statements == []
 
 
 async def test_a_server_that_swallows_everything_holds_the_rows_for_two_seconds(
