@@ -114,7 +114,7 @@ async def main(url: str, settings: dict[str, Any]) -> None:
             return await handle()
 
         delay_ms = settings.get("retry_delay_ms")
-        options = {} if delay_ms is None else {"retry_delay": lambda _: timedelta(milliseconds=delay_ms)}
+        options = {} if delay_ms is None else {"retry_delay": timedelta(milliseconds=delay_ms)}
         worker = Worker(
             driver,
             tasks,

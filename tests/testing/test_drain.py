@@ -118,7 +118,7 @@ async def test_failures_are_retried_and_archived_as_in_production(front: HustleX
 async def test_retries_without_a_delay_run_out_in_one_drain(front: HustleX) -> None:
     await front.jobs.enqueue(fails.job())
     await front.jobs.enqueue(note.job(1))
-    told = await drain(front, tasks, retry_delay=lambda _: timedelta(0))
+    told = await drain(front, tasks, retry_delay=timedelta(0))
     assert (told.done, told.retried, told.failed) == ({"note": 1}, {"fails": 2}, {"fails": 1})
 
 

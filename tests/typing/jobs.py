@@ -10,11 +10,14 @@ from typing import assert_never, assert_type
 
 from hustlex.app import HustleX
 from hustlex.jobs import (
+    Debounced,
     Duplicate,
     Enqueued,
     IdTaken,
     Inspector,
     Job,
+    Outcome,
+    QueueFull,
     QueueInfo,
     ScheduleInfo,
     Server,
@@ -66,17 +69,27 @@ show(release)  # type: ignore[arg-type]
 async def produce(hx: HustleX) -> str:
     assert_type(await release(1), bool)
     outcome = await hx.jobs.enqueue(release.job(1), process_in=timedelta(minutes=5), headers={"a": "b"})
-    assert_type(outcome, Enqueued | Duplicate | IdTaken)
-    assert_type(await hx.jobs.enqueue_many([release.job(n) for n in range(3)]), list[Enqueued | Duplicate | IdTaken])
+    assert_type(outcome, Enqueued | Duplicate | IdTaken | Debounced | QueueFull)
+    assert_type(await hx.jobs.enqueue_many([release.job(n) for n in range(3)]), list[Outcome])
     await hx.jobs.enqueue("raw", {"any": "payload"})
     await hx.jobs.enqueue(release.job(1), max_retries=1)  # type: ignore[call-arg]
     await hx.jobs.enqueue(release.job(1), timeout=30)  # type: ignore[arg-type]
+    await hx.jobs.enqueue(release.job(1), unique_until="done", unique_key="gig:1")
+    await hx.jobs.enqueue(release.job(1), unique_until="success")  # type: ignore[arg-type]
+    await hx.jobs.enqueue(release.job(1), debounce=timedelta(seconds=5))
+    await hx.jobs.limit_queue("low", max_size=10_000)
+    await hx.jobs.limit_queue("low", max_size=None)
     if isinstance(outcome, Enqueued):
         return outcome.id
     if isinstance(outcome, Duplicate):
         return outcome.of
     if isinstance(outcome, IdTaken):
         return outcome.id
+    if isinstance(outcome, Debounced):
+        return outcome.id
+    if isinstance(outcome, QueueFull):
+        assert_type((outcome.size, outcome.limit), tuple[int, int])
+        return ""
     assert_never(outcome)
 
 
@@ -94,10 +107,10 @@ async def schedule(hx: HustleX) -> None:
     await hx.jobs.schedules.change("n", spec="@hourly", timezone="Africa/Lagos")
     await hx.jobs.schedules.change("n", sepc="@hourly")  # type: ignore[call-arg]
     assert_type(await hx.jobs.schedules.all(), list[ScheduleInfo])
-    assert_type(await hx.jobs.schedules.run("n"), Enqueued | Duplicate | IdTaken)
+    assert_type(await hx.jobs.schedules.run("n"), Outcome)
 
 
 def blocking(hx: BlockingHustleX) -> None:
     assert_type(hx.jobs.schedules.pause("n"), bool)
-    assert_type(hx.jobs.enqueue(report.job("x")), Enqueued | Duplicate | IdTaken)
+    assert_type(hx.jobs.enqueue(report.job("x")), Outcome)
     assert_type(hx.jobs.inspector.queues(), list[str])

@@ -44,7 +44,7 @@ def play(flow: Flow[Any], answer: Callable[[Op[Any]], Any]) -> tuple[Any, list[l
 def accept(op: Op[Any]) -> Any:
     if op.name == "jobs.register":
         return None
-    return op.decode([1] + [1] * ((len(op.args) - 3) // 6))
+    return op.decode([1] + [1] * ((len(op.args) - 3) // 7))
 
 
 def names(sent: list[list[Op[Any]]]) -> list[list[str]]:
@@ -87,7 +87,7 @@ def test_many_are_split_by_queue_and_into_chunks_and_answered_in_order() -> None
     outcomes, sent = play(flows.enqueue_many(mixed, "token", 0, KnownQueues()), accept)
     assert [outcome.id for outcome in outcomes] == [task.id for task in mixed]
     calls = [op for op in sent[0] if op.name == "jobs.enqueue"]
-    assert [(op.keys[0], (len(op.args) - 3) // 6) for op in calls] == [
+    assert [(op.keys[0], (len(op.args) - 3) // 7) for op in calls] == [
         ("asynq:{a}:pending", 500),
         ("asynq:{a}:pending", 1),
         ("asynq:{b}:pending", 500),

@@ -89,6 +89,17 @@ def test_timeout_and_deadline_together_keep_both() -> None:
         {"group": " "},
         {"group": "g", "process_in": SECOND},
         {"queues": "typo"},
+        {"unique_until": "success"},
+        {"unique_until": ""},
+        {"unique_until": "done", "unique_for": timedelta(milliseconds=999)},
+        {"unique_key": "k"},
+        {"unique_key": " ", "unique_for": MINUTE},
+        {"debounce": timedelta(0)},
+        {"debounce": -SECOND},
+        {"debounce": SECOND, "process_in": SECOND},
+        {"debounce": SECOND, "process_at": datetime(2027, 1, 1, tzinfo=UTC)},
+        {"debounce": SECOND, "unique_until": "done"},
+        {"debounce": SECOND, "group": "g"},
     ],
 )
 def test_what_can_never_work_is_refused_before_anything_is_sent(options: dict[str, Any]) -> None:
@@ -116,6 +127,22 @@ def test_a_blank_type_is_refused() -> None:
 )
 def test_a_start_is_never_rounded_down(options: dict[str, Any], due: str) -> None:
     assert drafted(**options).due == due
+
+
+@pytest.mark.parametrize(
+    ("options", "until", "ttl_s", "due"),
+    [
+        ({}, "", 0, ""),
+        ({"unique_for": MINUTE}, "", 60, ""),
+        ({"unique_until": "started"}, "started", 30 * 86_400, ""),
+        ({"unique_until": "done", "unique_for": MINUTE}, "done", 60, ""),
+        ({"debounce": timedelta(milliseconds=1500)}, "debounce", 30 * 86_400, "+1500"),
+        ({"debounce": SECOND, "unique_until": "started", "unique_for": MINUTE}, "debounce", 60, "+1000"),
+    ],
+)
+def test_a_lock_ends_by_time_or_by_what_happens(options: dict[str, Any], until: str, ttl_s: int, due: str) -> None:
+    made = drafted(**options)
+    assert (made.until, made.lock_ttl_s, made.due, bool(made.lock)) == (until, ttl_s, due, ttl_s > 0)
 
 
 def test_the_lock_follows_queue_type_and_payload_only() -> None:

@@ -144,7 +144,7 @@ async def test_a_failure_is_retried_then_archived(jobs: Jobs, start: Start, task
 
     await jobs.enqueue(fails.job(), task_id="f1")
     await start(
-        retry_delay=lambda retried: timedelta(0),
+        retry_delay=timedelta(0),
         error_handler=lambda message, error: told.append(f"{message.id} {error}"),
     )
     await until(lambda: state(raw, "f1") == "archived")
@@ -224,14 +224,6 @@ async def test_a_payload_that_does_not_fit_is_archived_before_the_handler(
     await until(lambda: (state(raw, "p1"), state(raw, "p2")) == ("archived", "archived"))
     assert "amount" in stored(raw, "p1").error_msg
     assert "many" not in stored(raw, "p1").error_msg
-
-
-async def test_an_unknown_type_is_an_ordinary_failure(start: Start, raw: redis.Redis) -> None:
-    put(raw, message("u1", type="nobody:knows"))
-    await start()
-    await until(lambda: state(raw, "u1") == "retry")
-    assert stored(raw, "u1").error_msg == 'handler not found for task "nobody:knows"'
-    assert stored(raw, "u1").retried == 1
 
 
 async def test_a_message_that_cannot_be_decoded_is_set_aside(start: Start, tasks: Tasks, raw: redis.Redis) -> None:

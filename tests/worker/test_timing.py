@@ -59,7 +59,7 @@ async def test_our_own_retries_are_forwarded_on_time(jobs: Jobs, start: Start, t
             raise ValueError
 
     await jobs.enqueue(again.job())
-    await start(retry_delay=lambda _: timedelta(seconds=1))
+    await start(retry_delay=timedelta(seconds=1))
     await until(lambda: len(attempts) == 2)
     assert 0 < attempts[1] - attempts[0] < 1.3
 
@@ -94,7 +94,7 @@ async def test_a_retry_waits_as_long_as_it_was_told(jobs: Jobs, start: Start, ta
             raise ValueError
 
     await jobs.enqueue(often.job())
-    await start(retry_delay=lambda _: timedelta(milliseconds=120))
+    await start(retry_delay=timedelta(milliseconds=120))
     await until(lambda: len(attempts) == 6)
     waits = sorted(later - earlier for earlier, later in itertools.pairwise(attempts))
     assert waits[0] >= 0.119

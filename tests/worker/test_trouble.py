@@ -237,7 +237,7 @@ async def test_a_full_server_is_drained(driver: Driver, jobs: Jobs, tasks: Tasks
     try:
         with pytest.raises(Full):
             await jobs.enqueue(note.job(1))
-        async with running(driver, tasks, retry_delay=lambda _: timedelta(0)) as run:
+        async with running(driver, tasks, retry_delay=timedelta(0)) as run:
             await until(lambda: len(ran) == 201 and raw.zcard(DEFAULT.archived) == 3)
             with pytest.raises(Full):
                 await run.worker.heartbeat.tick()  # the registry's lists do not fit; leases are extended all the same

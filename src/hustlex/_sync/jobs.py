@@ -50,7 +50,8 @@ class Jobs:
 
         job: ``task.job(...)``, or a task type with its payload: None, bytes as they are, anything else as JSON.
         options: see ``Options``; they win over the task's own.
-        Returns Enqueued, Duplicate (of: the id that holds the lock) or IdTaken; nothing was enqueued in the last two.
+        Returns Enqueued; or, when nothing was enqueued, Duplicate (of: the id that holds the lock), IdTaken, Debounced
+        (the task that waits was changed and put off) or QueueFull. Look at it wherever a limit is set.
         A call whose reply is lost is repeated under the same token and has one effect.
         Raises Misuse for options that can never work, Timeout when the outcome stayed unknown for 5 seconds: repeat
         it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue.lua.
@@ -98,6 +99,16 @@ class Jobs:
         then reads of the registry of workers. Cost: up to 10,000 pending ids are compared.
         """
         return self._driver.follow(explain.explain(task_id, queue, self._clock()))
+
+    def limit_queue(self, queue: str, *, max_size: int | None) -> None:
+        """Let a queue hold at most this many unfinished tasks; None lifts the limit.
+
+        It is kept in Redis and obeyed, in the atomic step of each enqueue, by every producer of this package, periodic
+        entries included; a full queue answers QueueFull. Go's producers do not know it. What brings no new task is not
+        held up: retries, recovery, aggregation, and the inspector's ``run``. With many groups in the queue each enqueue
+        costs one look at each of them.
+        """
+        self._driver.run(ops.limit(queue, max_size))
 
     def cancel(self, task_id: str) -> int:
         """Ask whoever is running this task to cut it off; it is then retried as after any failure (Asynq's rule).
@@ -148,13 +159,16 @@ class Inspector:
         return self._driver.run(inspect.task(queue, task_id, self._clock()))
 
     def run(self, queue: str, task_id: str) -> None:
-        """Run a scheduled, retry, archived, completed or aggregating task now, behind what is pending."""
+        """Run a scheduled, retry, archived, completed or aggregating task now, behind what is pending.
+
+        Its crashes are forgotten.
+        """
         self._driver.run(act.run(queue, task_id, self._clock()))
 
     def run_all(self, queue: str, state: State, *, group: str = "") -> int:
         """Run all SCHEDULED, RETRY, ARCHIVED or (of one group) AGGREGATING tasks now; answers how many.
 
-        In steps of 500, until as many as there were at the start are done.
+        Their crashes are forgotten. In steps of 500, until as many as there were at the start are done.
         """
         return self._driver.follow(inspection.every(queue, act.run_all(queue, state, group, self._clock())))
 

@@ -14,7 +14,7 @@ The names declared under KEYS and ARGV are the variables of the body: the loader
 So the header cannot drift from the code, and the body never says KEYS or ARGV, except for a last name that ends in
 ``...`` (any number of values). ``-- TOUCHES <pattern>`` declares keys computed inside the script (only Asynq's task
 hashes). ``-- ALLOW-OOM why`` lets a script that takes rights away, or frees memory, run on a full server.
-``-- @include name`` puts ``name.lua`` of the same folder, or of ``core/lua``, in place.
+``-- @include name`` puts ``name.lua`` of the same folder, or of ``core/lua``, in place, with its own includes.
 """
 
 from __future__ import annotations

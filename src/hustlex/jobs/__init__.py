@@ -16,6 +16,7 @@ from hustlex.jobs.stream import Ending, Failed, Gone, Item, Log, NotYet, Progres
 from hustlex.jobs.subscription import Jobs
 from hustlex.jobs.types import (
     DayStats,
+    Debounced,
     Duplicate,
     Enqueued,
     EnqueueEvent,
@@ -25,6 +26,7 @@ from hustlex.jobs.types import (
     PartlyEnqueued,
     PayloadError,
     PeriodicInfo,
+    QueueFull,
     QueueInfo,
     RunningTask,
     Server,
@@ -43,6 +45,7 @@ __all__ = [
     "CronError",
     "CurrentJob",
     "DayStats",
+    "Debounced",
     "Dependency",
     "Dst",
     "Duplicate",
@@ -72,6 +75,7 @@ __all__ = [
     "PeriodicConfig",
     "PeriodicInfo",
     "Progress",
+    "QueueFull",
     "QueueInfo",
     "Rate",
     "Result",

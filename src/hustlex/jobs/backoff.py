@@ -7,7 +7,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 
-def default_delay(retried: int, draw: Callable[[int], int] = secrets.randbelow) -> timedelta:
+def default_delay(
+    retried: int, _: Exception | None = None, *, draw: Callable[[int], int] = secrets.randbelow
+) -> timedelta:
     """Asynq's delay in whole seconds: n^4 + 15 + r * (n + 1), r uniform in 0..29.
 
     retried: retries used up so far, 0 at the first failure (15 to 44 s; then 16 to 74, 31 to 118, 96 to 212 ...).

@@ -85,6 +85,11 @@ class QueueKeys:
         digest = "" if payload is None else hashlib.md5(payload, usedforsecurity=False).hexdigest()
         return f"{self.prefix}unique:{task_type}:{digest}"
 
+    def unique_named(self, task_type: str, name: str) -> str:
+        """Ours: the uniqueness lock of a type and a name that the producer chose, whatever the payload."""
+        digest = hashlib.md5(name.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+        return f"{self.prefix}unique:{task_type}:={digest}"
+
     def __repr__(self) -> str:
         return f"QueueKeys({self.name!r})"
 

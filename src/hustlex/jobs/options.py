@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
 
 import msgspec
 
 from hustlex.errors import Misuse
 from hustlex.jobs import gotext
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.placeholders import Placeholder, Slots
 from hustlex.jobs.types import PayloadError
 from hustlex.jobs.wire import TaskMessage, clean, encode_task
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_RETRY = 25
 DEFAULT_TIMEOUT_S = 1800
+LONGEST_LOCK_S = 30 * 86_400
+"""Cap of a lock that is held until something happens: longer than all of Asynq's 25 retries take, about 20 days."""
 
 _MOST_RETRIES = 2**31 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,6 +40,13 @@ class Options(TypedDict, total=False):
     deadline: no attempt runs past this moment (aware; cut to the second); none.
     unique_for: at least 1 second, cut to whole seconds: until the task succeeds, or this long, no second task of the
     same queue, type and payload is accepted; off. While the task is scheduled the lock covers the wait as well.
+    unique_until: unique not for a time but until the task is "started" (leased for the first time) or "done"
+    (succeeded, revoked, archived or deleted; retries in between keep it); off. ``unique_for`` then is the cap, 30 days
+    if left out. A Go worker ends such a lock at success only, but our producers look at the task's state and pass it.
+    unique_key: what must be unique instead of the payload, not blank; only with another of the unique options.
+    debounce: start this long after the last of several calls; off. A call that finds a task of the same lock waiting
+    gives it this payload and these options, under its own id, and a new start; implies unique_until="started". Calls
+    that never pause this long put the start off for ever.
     process_in, process_at: not before; in the past means now. At most one of them; now.
     retention: keep the finished task and its result, 0 or at least 1 second; 0.
     group: collect with others for aggregation; not blank, not together with a later start; none.
@@ -50,6 +59,9 @@ class Options(TypedDict, total=False):
     timeout: timedelta
     deadline: datetime
     unique_for: timedelta
+    unique_until: Literal["started", "done"]
+    unique_key: str
+    debounce: timedelta
     process_in: timedelta
     process_at: datetime
     retention: timedelta
@@ -99,7 +111,8 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     """A job ready to be sent: every default filled in, every limit checked.
 
     due: "" now, "+<ms>" after a delay, "<ms>" at a Unix time. lock: uniqueness key, "" none. lock_ttl_s: its lifetime
-    from the moment the task is due. group: "" none.
+    from the moment the task is due. group: "" none. until: what ends the lock before that: "" success only, "started",
+    "done", or "debounce": as "started", and a task that waits is replaced.
     """
 
     id: str
@@ -109,6 +122,12 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     lock: str
     lock_ttl_s: int
     group: str
+    until: str = ""
+
+    @property
+    def row(self) -> tuple[str, bytes, str, str, int, str, str]:
+        """What ``lua/place.lua`` wants of it, in its order."""
+        return self.id, self.message, self.due, self.lock, self.lock_ttl_s, self.group, self.until
 
     def __repr__(self) -> str:
         return f"Draft({self.id!r}, {self.queue!r})"
@@ -156,8 +175,9 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
     names = queue_keys(queue)
     task_type = _visible("task type", job.type)
     task_id = _visible("task_id", chosen["task_id"]) if "task_id" in chosen else new_id
-    lock_ttl_s = _lock_ttl(chosen)
-    lock = names.unique(task_type, job.payload) if lock_ttl_s else ""
+    until = _until(chosen)
+    lock_ttl_s = _lock_ttl(chosen, until)
+    lock = _lock(chosen, names, task_type, job.payload) if lock_ttl_s else ""
     due = _due(chosen)
     group = _group(chosen, due)
     timeout, deadline = _limits(chosen)
@@ -174,7 +194,7 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
         group_key=group,
         headers=dict(chosen.get("headers", ())),
     )
-    return Draft(task_id, queue, encode_task(message), due, lock, lock_ttl_s, group)
+    return Draft(task_id, queue, encode_task(message), due, lock, lock_ttl_s, group, until)
 
 
 def _visible(name: str, text: str) -> str:
@@ -197,12 +217,34 @@ def _max_retry(options: Options) -> int:
     return max(retries, 0)
 
 
-def _lock_ttl(options: Options) -> int:
+def _until(options: Options) -> str:
+    until = options.get("unique_until", "")
+    if "unique_until" in options and until not in ("started", "done"):
+        raise Misuse(f'unique_until must be "started" or "done", not {until!r}')
+    if "debounce" not in options:
+        return until
+    if options["debounce"] <= _NOTHING_MS or until == "done" or {"process_in", "process_at"} & options.keys():
+        raise Misuse(
+            'debounce must be positive, and excludes unique_until="done", process_in and process_at',
+            hint="it says by itself when the task starts and how long it is unique",
+        )
+    return "debounce"
+
+
+def _lock_ttl(options: Options, until: str) -> int:
     if "unique_for" not in options:
-        return 0
+        if "unique_key" in options and not until:
+            raise Misuse("unique_key needs unique_for, unique_until or debounce beside it")
+        return LONGEST_LOCK_S if until else 0
     if options["unique_for"] < _SECOND:
         raise Misuse(f"unique_for must be at least 1 second, not {options['unique_for']!r}")
     return options["unique_for"] // _SECOND
+
+
+def _lock(options: Options, names: QueueKeys, task_type: str, payload: bytes | None) -> str:
+    if "unique_key" in options:
+        return names.unique_named(task_type, _visible("unique_key", options["unique_key"]))
+    return names.unique(task_type, payload)
 
 
 def _limits(options: Options) -> tuple[int, int]:
@@ -224,6 +266,8 @@ def _unix(name: str, moment: datetime) -> timedelta:
 
 
 def _due(options: Options) -> str:
+    if "debounce" in options:
+        return f"+{-(-options['debounce'] // _MILLISECOND)}"
     if "process_in" in options:
         if "process_at" in options:
             raise Misuse("process_in and process_at exclude each other")
@@ -239,7 +283,7 @@ def _group(options: Options, due: str) -> str:
         return ""
     if due:
         raise Misuse(
-            "a group cannot be combined with process_in or process_at",
+            "a group cannot be combined with a later start",
             hint="Asynq's workers lose the group of a scheduled task",
         )
     return _visible("group", options["group"])

@@ -29,7 +29,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _HOUR_MS = 3_600_000
 _NAMES = uuid.UUID("7c1d3b7e-9e1f-5d6b-8a52-5b0f3c2a7f11")
-_FORBIDDEN = ("process_in", "process_at", "group", "task_id")
+_FORBIDDEN = ("process_in", "process_at", "debounce", "group", "task_id")
 
 
 class Periodic(msgspec.Struct, frozen=True):

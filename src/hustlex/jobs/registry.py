@@ -18,6 +18,7 @@ from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
 from hustlex.jobs.options import Job, Options, draft, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
 from hustlex.jobs.placeholders import is_placeholder
+from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules
 from hustlex.jobs.types import PayloadError
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
@@ -33,7 +34,8 @@ class Task(Generic[P, R_co]):
     """A function with a task type. Calling it calls the function; ``job`` makes the call a job.
 
     type: the name on the wire. options: what its jobs carry. is_async: whether the function is ``async def``.
-    limits: what its handler may not exceed. cpu: whether it runs in a process of its own.
+    limits: what its handler may not exceed. rules: what its failures lead to. cpu: whether it runs in a process of its
+    own.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class Task(Generic[P, R_co]):
         options: Options,
         *,
         limits: Limits = NO_LIMITS,
+        rules: Rules = NO_RULES,
         cpu: bool = False,
     ) -> None:
         self.type = task_type
         self.function = function
         self.options = options
         self.limits = limits
+        self.rules = rules
         self.cpu = cpu
         self.is_async = inspect.iscoroutinefunction(function)
         _check(function, limits, cpu)
@@ -106,18 +110,23 @@ class Tasks:
         rate: Rate | None = None,
         key: Key | None = None,
         cpu: bool = False,
+        retry_delay: RetryDelay | None = None,
+        is_failure: IsFailure | None = None,
+        max_crashes: int | None = None,
         **options: Unpack[Options],
     ) -> Callable[[Callable[P, R_co]], Task[P, R_co]]:
         """Define a task: ``@tasks.task("gig:escrow_release", queue="critical", max_retry=5)``.
 
         For async and plain functions with named parameters. max_concurrency, max_per_worker, rate, key: see ``Limits``.
-        cpu: a plain function of a module runs in a process, which is killed when its time is over.
+        cpu: a plain function of a module runs in a process, which is killed when its time is over. retry_delay,
+        is_failure, max_crashes: see ``Rules``; they count in the workers that know the task.
         Raises Misuse for a type defined before, or bad options.
         """
         limits = Limits(max_concurrency, max_per_worker, rate, key)
+        rules = Rules(retry_delay, is_failure, max_crashes)
 
         def define(function: Callable[P, R_co]) -> Task[P, R_co]:
-            task = Task(task_type, function, merge(self._defaults, options), limits=limits, cpu=cpu)
+            task = Task(task_type, function, merge(self._defaults, options), limits=limits, rules=rules, cpu=cpu)
             self._add(task)
             return task
 

@@ -48,7 +48,25 @@ class IdTaken(msgspec.Struct, frozen=True):
     queue: str
 
 
-Outcome = Enqueued | Duplicate | IdTaken
+class Debounced(msgspec.Struct, frozen=True):
+    """Nothing was added: the task of this id, waiting under the same lock, got the new payload and a later start."""
+
+    id: str
+    queue: str
+
+
+class QueueFull(msgspec.Struct, frozen=True):
+    """Nothing was enqueued: the queue holds as many unfinished tasks as ``limit_queue`` allows, or more.
+
+    size: pending, active, scheduled, retry and waiting in groups. Slow down, or enqueue again later.
+    """
+
+    queue: str
+    size: int
+    limit: int
+
+
+Outcome = Enqueued | Duplicate | IdTaken | Debounced | QueueFull
 
 
 class PartlyEnqueued(Error):
@@ -71,6 +89,8 @@ class TaskInfo(msgspec.Struct, frozen=True):
     payload, result: None when empty or absent. timeout, retention: zero when none.
     next_process_at: for scheduled and retry tasks; now for pending ones.
     orphaned: an active task whose lease is over (its worker died or hangs; it will be recovered).
+    crashes: how many of our workers died with it since it was enqueued or last run by hand; too many archive it.
+    parked_since: workers put it off again and again since then, because none that saw it knows its type.
     """
 
     id: str
@@ -91,6 +111,8 @@ class TaskInfo(msgspec.Struct, frozen=True):
     result: bytes | None
     headers: dict[str, str]
     orphaned: bool = False
+    crashes: int = 0
+    parked_since: datetime | None = None
 
     def __repr__(self) -> str:
         """Without payload, result, headers and error: they may hold personal data."""
@@ -101,7 +123,8 @@ class QueueInfo(msgspec.Struct, frozen=True):
     """A queue at one instant. processed and failed count attempts that ended; failed ones are in both.
 
     latency: how long the next pending task has waited. memory_bytes: an estimate from at most 20 tasks per state.
-    groups: how many groups have tasks waiting; aggregating: how many tasks wait in them.
+    groups: how many groups have tasks waiting; aggregating: how many tasks wait in them. limit: of unfinished tasks,
+    see ``Jobs.limit_queue``; None = none.
     """
 
     name: str
@@ -120,6 +143,7 @@ class QueueInfo(msgspec.Struct, frozen=True):
     paused: bool
     latency: timedelta
     memory_bytes: int
+    limit: int | None
 
     @property
     def size(self) -> int:

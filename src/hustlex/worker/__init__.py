@@ -1,7 +1,7 @@
 """The engine: runs tasks from Asynq's queues and enqueues periodic ones. Async only; plain functions run in threads."""
 
 from hustlex.worker.draw import Reserved
-from hustlex.worker.fates import Canceled, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
+from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
 from hustlex.worker.handlers import Middleware
 from hustlex.worker.provider import Provider
 from hustlex.worker.scheduler import Scheduler
@@ -10,6 +10,7 @@ from hustlex.worker.watchdog import HealthCheck
 
 __all__ = [
     "Canceled",
+    "Crashed",
     "DeadlineExceeded",
     "HandlerNotFound",
     "Health",

@@ -25,7 +25,18 @@ class LeaseExpired(Exception):
 
 
 class HandlerNotFound(Exception):
-    """No task of this worker has the type."""
+    """No task of this worker has the type: it is put off for another worker, in the end archived."""
+
+
+class Crashed(Exception):
+    """Workers died with the task, too often to try again. times: how often."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(times)
+        self.times = times
+
+    def __str__(self) -> str:
+        return f"worker died {self.times} times while running it"
 
 
 class Aborted(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from hustlex.jobs.ops.lease import NO_PAST
 from hustlex.jobs.wire import TaskMessage
 
 if TYPE_CHECKING:
@@ -15,10 +16,10 @@ class Job:
     """From its lease until its outcome is acknowledged.
 
     id: as Redis has it. holder: what the task's owner field holds, the fence of every write. lease_until: on the
-    monotonic clock; past it nothing may be written. started_ms, deadline_ms: Unix ms, 0 before the start.
-    fate: why the handler was told to stop. patience_ms: how long its end is waited for then (0 in a thread, which
-    cannot be told); give_up_ms: until when, 0 = not told to stop. settled: its outcome is decided, whatever the
-    handler does from now on. runner: the task that runs it, while it waits for something.
+    monotonic clock; past it nothing may be written. past: what befell it before. started_ms, deadline_ms: Unix ms, 0
+    before the start. fate: why the handler was told to stop. patience_ms: how long its end is waited for then (0 in a
+    thread, which cannot be told); give_up_ms: until when, 0 = not told to stop. settled: its outcome is decided,
+    whatever the handler does from now on. runner: the task that runs it, while it waits for something.
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class Job:
         "id",
         "lease_until",
         "message",
+        "past",
         "patience_ms",
         "runner",
         "settled",
@@ -42,6 +44,7 @@ class Job:
         self.holder = holder
         self.message = message
         self.lease_until = lease_until
+        self.past = NO_PAST
         self.started_ms = 0
         self.deadline_ms = 0
         self.fate: Exception | None = None

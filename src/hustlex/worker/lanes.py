@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
+from hustlex.jobs.ops.lease import Past
 from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.draw import Draw
@@ -33,7 +34,8 @@ class Lanes:
 
     asked: tasks wanted by calls in flight; asked_at: when the last such call was made, monotonic. ahead: whether to
     hold more tasks than slots when they are short ones. on_empty: told of each queue that fell asleep. leasing: set
-    False to lease nothing more. surplus: how many tasks to hold beyond the slots. feed: takes what was leased.
+    False to lease nothing more. surplus: how many tasks to hold beyond the slots. admit: whether a task with a past may
+    be run as any other; else it is taken care of. feed: takes what was leased.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Lanes:
         self.on_empty: Callable[[Source], None] = lambda _: None
         self.surplus: Callable[[], int] = self.look_ahead
         self.feed: Callable[[Sequence[Job]], None] = runners.feed
+        self.admit: Callable[[Job], bool] = lambda _: True
         self.services = [Lane(driver, self, number) for number in range(_COUNT)]
         self._runners = runners
         self._clock = clock
@@ -120,7 +123,7 @@ class Lanes:
             return 0
         return min(runners.limit, int(runners.limit * _AHEAD_S / max(runners.pace, 1e-6)))
 
-    def _receive(self, source: Source, leased: list[Leased], lease_until: float) -> None:
+    def _receive(self, source: Source, leased: list[Leased], lease_until: float, pasts: Mapping[bytes, Past]) -> None:
         jobs = []
         for task_id, holder, data in leased:
             try:
@@ -130,6 +133,10 @@ class Lanes:
                 source.poison.append((task_id, holder))
                 continue
             job = source.held[task_id] = Job(source, task_id, holder, message, lease_until)
+            if pasts and task_id in pasts:
+                job.past = pasts[task_id]
+                if not self.admit(job):
+                    continue
             jobs.append(job)
         self.feed(jobs)
 

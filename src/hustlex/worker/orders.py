@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import random
 from typing import Any, Protocol
 
 from hustlex.core.op import Arg, Op
 from hustlex.jobs.ops import finish, lease, limit
+from hustlex.jobs.ops.lease import Past
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.job import Job
 from hustlex.worker.source import Ack, Finish, Source
@@ -20,8 +21,8 @@ _FULL_S = 0.25
 
 Leased = tuple[bytes, str, bytes]
 """Id, holder, message."""
-Receive = Callable[[Source, list[Leased], float], None]
-"""Takes tasks that were leased, and until when (monotonic)."""
+Receive = Callable[[Source, list[Leased], float, Mapping[bytes, Past]], None]
+"""Takes tasks that were leased, until when (monotonic), and the pasts of those that have one."""
 
 
 class Order(Protocol):
@@ -84,7 +85,7 @@ class CycleOrder:
             source.awake = False
         if flat:
             tasks = [(task_id, holder, message) for task_id, message in zip(flat[::2], flat[1::2], strict=True)]
-            self._receive(source, tasks, self._sent + LEASE_S)
+            self._receive(source, tasks, self._sent + LEASE_S, answer.pasts)
 
     def fail(self) -> None:
         self._source.done[:0] = self._done
@@ -108,11 +109,12 @@ class AckOrder:
     def __init__(self, source: Source, kind: Finish, acks: Sequence[Ack], clock: WorkerClock) -> None:
         now = monotonic()
         self._source = source
-        self._delay_unit_ms = 1 if kind is finish.retry else 1000 if kind is limit.defer else 0
+        self._delay_unit_ms = 1 if kind is finish.retry else 1000 if kind in (limit.defer, limit.put_off) else 0
         self._clock = clock
         self._acks = [ack for ack in acks if ack.job.lease_until > now]
         rows = [field for ack in self._acks for field in ack.row]
-        self.op: Op[Any] = kind(source.keys, clock.day(), rows, clock.for_script())
+        call = source.archive if kind is finish.archive else kind
+        self.op: Op[Any] = call(source.keys, clock.day(), rows, clock.for_script())
 
     def absorb(self, _: bytes) -> None:
         if self._acks:
@@ -148,7 +150,8 @@ class AdoptOrder:
         source.adopting = None
         strays = [(task.id, task.holder.decode(), task.message) for task in answer if task.id not in known]
         if strays:
-            self._receive(source, strays, self._sent + LEASE_S)
+            pasts = {task.id: task.past for task in answer}
+            self._receive(source, strays, self._sent + LEASE_S, pasts)
 
     def fail(self) -> None:
         self._source.adopting = None

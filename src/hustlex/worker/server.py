@@ -20,6 +20,7 @@ from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.limits import Limits
 from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
+from hustlex.jobs.rules import IsFailure, RetryDelay
 from hustlex.worker import draw
 from hustlex.worker.aftermath import Aftermath
 from hustlex.worker.aggregator import Aggregator, rules_of
@@ -34,12 +35,14 @@ from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.orders import rows
+from hustlex.worker.quarantine import Quarantine
 from hustlex.worker.recoverer import Recoverer
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
+from hustlex.worker.source import Finish
 from hustlex.worker.subscriber import Subscriber
 from hustlex.worker.threads import Threads
-from hustlex.worker.verdict import ErrorHandler, IsFailure, Policy, RetryDelay, every_error, ignore
+from hustlex.worker.verdict import ErrorHandler, Policy, every_error, ignore
 from hustlex.worker.waiter import Waiter
 from hustlex.worker.watchdog import HealthCheck
 from hustlex.worker.watcher import Watcher
@@ -48,6 +51,7 @@ _log = logging.getLogger("hustlex.worker")
 
 QUEUES: Mapping[str, int] = {"critical": 6, "default": 3, "low": 1}
 _FLUSH_S = 2.0
+_SECOND = timedelta(seconds=1)
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -74,14 +78,19 @@ class Worker:
     highest weight first, always. limits: queue -> what may be taken from it (``max_concurrency`` counts its tasks
     wherever they run, on Go workers too; ``rate`` counts what Python workers take). concurrency: handlers at once.
     shutdown_timeout: what running ones get to finish when the worker stops.
-    retry_delay: retries used so far -> wait. is_failure: False for errors that must not count as a retry.
-    cpu_processes: how many tasks with ``cpu=True`` run at once, each in a process; 0 = as many as there are CPUs.
+    retry_delay: wait before the next attempt, see ``RetryDelay``. is_failure: False for errors that must not count as a
+    retry. max_crashes: workers that may die with a task before it is archived, 0 = any number. A task's own rules
+    replace these three. cpu_processes: how many tasks with ``cpu=True`` run at once, each in a process; 0 = as many as
+    there are CPUs.
     error_handler: told of each failed attempt, must not block. health_check: called each ``health_check_interval`` with
     what keeps the worker from working, or None. middleware: around every handler, outermost first.
     aggregator: makes jobs of grouped tasks, with Asynq's rules or those of an ``Aggregate``; for the groups that the
     tasks' own ``aggregate`` functions leave.
-    recover_crashed: "requeue" gives tasks of a dead worker of ours back within about 10 s, uncounted; "retry" waits
-    and counts as Go does.
+    recover_crashed: "requeue" gives tasks of a dead worker of ours back within about 10 s, as a crash and no retry;
+    "retry" waits and counts as Go does. park_unknown: for how long tasks of a type that no worker knows are put off, at
+    growing distances of up to 10 minutes, before they are archived. archive_max_size, archive_max_age: what the archive
+    keeps when this worker adds to it, trimmed by 1,000 at a time; Go's workers and the inspector trim to Asynq's 9,999
+    and 90 days all the same.
     """
 
     def __init__(
@@ -101,12 +110,17 @@ class Worker:
         error_handler: ErrorHandler = ignore,
         middleware: Sequence[Middleware] = (),
         aggregator: AggregateFunction | Aggregate | None = None,
+        max_crashes: int = 3,
         health_check: HealthCheck | None = None,
         health_check_interval: timedelta = timedelta(seconds=15),
         recover_crashed: Literal["requeue", "retry"] = "requeue",
+        park_unknown: timedelta = timedelta(days=1),
+        archive_max_size: int = 9_999,
+        archive_max_age: timedelta = timedelta(days=90),
     ) -> None:
         if concurrency < 1:
             raise Misuse("a worker needs a concurrency of at least 1")
+        policy = Policy(tasks, retry_delay, is_failure, max_crashes, error_handler, park_unknown // _SECOND)
         self.id = uuid.uuid4().hex
         self.sources = sources = draw.sources_of(queues, limits or {})
         self.clock = now = WorkerClock(clock)
@@ -116,7 +130,6 @@ class Worker:
         self._quit = asyncio.Event()
         self._threads = Threads(concurrency)
         self._handlers = Handlers(tasks, driver, now, self._threads, middleware)
-        policy = Policy(retry_delay, is_failure, error_handler)
         self.runners = runners = Runners(concurrency, self._handlers, policy, now)
         slots = draw.Slots(sources, runners)
         split, ahead = slots.draw(by_rank=strict), slots.plain and not strict
@@ -131,20 +144,26 @@ class Worker:
             driver, sources, runners, now, (self.forwarder, self.recoverer, self.janitor), lanes.ring
         )
         self.aggregator = Aggregator(driver, now, rules_of(tasks, aggregator))
-        self.watcher.on_groups = self.aggregator.plan
         self.subscriber = Subscriber(driver, sources, now, self.deadlines.wake)
         self.aftermath = Aftermath(driver, now)
         self.waiters = {source: Waiter(driver, source, lanes.ring) for source in sources}
-        for source in sources:
-            source.on_due = partial(self.forwarder.plan, source)
-            source.on_end = self.aftermath.ended
-        lanes.on_empty = lambda source: self.waiters[source].wake()
-        runners.on_wait = self.deadlines.watch
+        self.quarantine = Quarantine(driver, lanes, policy, now)
+        self._connect(partial(finish.archive, most=archive_max_size, age_s=archive_max_age // _SECOND))
         self.guards = guards = Guards(
             driver, tasks, lanes, runners, slots, now, self._threads, cpu_processes, fair=ahead
         )
         self._handlers.in_process = guards.run_in_process
         guards.watch(driver, self._parts, lanes, health_check, health_check_interval.total_seconds())
+
+    def _connect(self, archive: Finish) -> None:
+        """Let the parts hear of each other."""
+        for source in self.sources:
+            source.on_due = partial(self.forwarder.plan, source)
+            source.on_end = self.aftermath.ended
+            source.archive = archive
+        self.watcher.on_groups = self.aggregator.plan
+        self.lanes.on_empty = lambda source: self.waiters[source].wake()
+        self.runners.on_wait = self.deadlines.watch
 
     @property
     def health(self) -> Health:
@@ -178,7 +197,7 @@ class Worker:
 
     def _feeders(self) -> list[Service]:
         """What brings new work, or keeps house."""
-        keepers = (self.watcher, self.forwarder, self.janitor, self.aggregator)
+        keepers = (self.watcher, self.forwarder, self.janitor, self.aggregator, self.quarantine)
         return [*self.guards.services, *self.waiters.values(), *keepers]
 
     async def _shut_down(self) -> None:
@@ -188,7 +207,7 @@ class Worker:
         self.heartbeat.wake()
         for part in self._feeders():
             await part.stop()
-        waiting = [*self.runners.withdraw(), *self.guards.withdraw()]
+        waiting = [*self.runners.withdraw(), *self.guards.withdraw(), *self.quarantine.withdraw()]
         await self.lanes.landed(self._grace_s)
         await self._give_back([*waiting, *self.runners.withdraw(), *self.guards.withdraw()])
         await self.runners.drained(self._grace_s)

@@ -9,10 +9,11 @@ import msgspec
 from hustlex.core.op import Arg, Op
 from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.limits import Limits
+from hustlex.jobs.ops import finish
 from hustlex.worker.job import Job
 
 Finish = Callable[[QueueKeys, str, Sequence[Arg], int], Op[bytes]]
-"""``finish.complete``, ``finish.retry`` or ``finish.archive``."""
+"""``finish.complete``, ``finish.retry``, ``finish.archive``, ``limit.defer`` or ``limit.put_off``."""
 
 
 class Ack(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +33,7 @@ class Source:
     adopt: the reply of one was lost, look for its tasks; adopting: looking, and which ids were let go meanwhile.
     on_due: told of the Unix millisecond at which a task will be due. told: ids of tasks with a stream that
     somebody may follow. on_end: told of tasks and how they ended, when Redis has heard of it.
+    archive: ``finish.archive`` with this worker's limits.
     reserved: slots that no other queue may use. limits: of the whole queue. asked: tasks wanted by calls in flight.
     rest_s: after falling asleep, how long its limits forbid to lease more, 0 = not; full: until a task ends, at most.
     """
@@ -56,6 +58,7 @@ class Source:
         self.full = False
         self.on_due: Callable[[int], None] = lambda _: None
         self.told: set[bytes] = set()
+        self.archive: Finish = finish.archive
         self.on_end: Callable[[Sequence[Job], Finish], None] = lambda *_: None
 
     @property

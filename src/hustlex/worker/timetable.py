@@ -147,8 +147,9 @@ class Timetable(Service):
             if answer is Fired.NOW:
                 event = encode_event(SchedulerEnqueueEvent(task_id, now_ms * 1_000_000))
                 events.append(registry.record(entry.id, now_ms // 1000, event))
-            elif answer is Fired.NOT:
-                _log.warning("%s was not enqueued: its id or its lock is taken", task_id)
+            elif answer is not Fired.BEFORE:
+                reason = "its queue is full" if answer is Fired.FULL else "its id or its lock is taken"
+                _log.warning("%s was not enqueued: %s", task_id, reason)
         await self._all(events)
         return failed
 

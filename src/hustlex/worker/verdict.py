@@ -5,26 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from random import randrange
 
 import msgspec
 
-from hustlex.jobs.ops import finish
+from hustlex.jobs.backoff import default_delay
+from hustlex.jobs.ops import finish, limit
+from hustlex.jobs.registry import Tasks
+from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay
 from hustlex.jobs.types import PayloadError
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage, clean, encode_task
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.fates import Canceled, DeadlineExceeded, HandlerNotFound, LeaseExpired
+from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired
 from hustlex.worker.job import Job
 from hustlex.worker.source import Ack
 
 _log = logging.getLogger("hustlex.worker")
 _LONGEST_TEXT = 1_000
-_OWN = (DeadlineExceeded, Canceled, LeaseExpired, HandlerNotFound, PayloadError)
+_LONGEST_PAUSE_S = 300
+_MOST_TYPES = 10_000
+_OWN = (DeadlineExceeded, Canceled, LeaseExpired, HandlerNotFound, Crashed, PayloadError)
 
-RetryDelay = Callable[[int], timedelta]
-"""Retries used so far -> wait before the next attempt."""
-IsFailure = Callable[[Exception], bool]
-"""False: the attempt is repeated without counting (limits reached, a service that is down)."""
 ErrorHandler = Callable[[TaskMessage, Exception], None]
 """Told of every failed attempt, before anything is written. Must not block."""
 
@@ -39,11 +41,22 @@ def ignore(_: TaskMessage, __: Exception) -> None:
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """How failures are judged."""
+    """How failures are judged: by the rules of the task, else by those of the worker.
 
-    retry_delay: RetryDelay
+    park_s: seconds for which tasks that no worker knows are put off, before they are archived. unknown: their types.
+    """
+
+    tasks: Tasks
+    retry_delay: RetryDelay = default_delay
     is_failure: IsFailure = every_error
+    max_crashes: int = 3
     error_handler: ErrorHandler = ignore
+    park_s: int = 86_400
+    unknown: set[str] = msgspec.field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Raises Misuse for rules that can never work."""
+        Rules(self.retry_delay, self.is_failure, self.max_crashes)
 
     def succeeded(self, job: Job, clock: WorkerClock) -> None:
         """Acknowledge a success: gone, or kept with its result while the retention lasts."""
@@ -56,7 +69,13 @@ class Policy(msgspec.Struct, frozen=True):
         job.source.acks.append(Ack(job, finish.complete, row))
 
     def failed(self, job: Job, error: Exception, clock: WorkerClock) -> None:
-        """Drop, archive or retry, as Asynq does: revoked, no retry left or wanted, anything else."""
+        """Drop, archive or retry, as Asynq does: revoked, no retry left or wanted, anything else.
+
+        A task of unknown type did not fail: it is put off.
+        """
+        if isinstance(error, HandlerNotFound) and self._may_be_known(job, clock):
+            job.source.acks.append(self._put_off(job, error, clock))
+            return
         _guard(self.error_handler, job.message, error)
         if isinstance(error, LeaseExpired):
             job.source.forget(job)
@@ -71,29 +90,59 @@ class Policy(msgspec.Struct, frozen=True):
         changed = msgspec.structs.replace(message, error_msg=describe(error), last_failed_at=clock.now_ms() // 1000)
         if message.retried >= message.retry or _hopeless(error):
             return Ack(job, finish.archive, (job.id, job.holder, encode_task(changed)))
-        counts = self._counts(error)
+        rules = self._rules(message.type)
+        counts = _counts(rules.is_failure or self.is_failure, error)
         if counts:
             changed = msgspec.structs.replace(changed, retried=message.retried + 1)
-        row = (job.id, job.holder, self._delay_ms(message.retried), encode_task(changed), int(counts))
+        rule = self.retry_delay if rules.retry_delay is None else rules.retry_delay
+        row = (job.id, job.holder, _delay_ms(rule, message.retried, error), encode_task(changed), int(counts))
         return Ack(job, finish.retry, row)
 
-    def _counts(self, error: Exception) -> bool:
-        try:
-            return self.is_failure(error)
-        except Exception:  # noqa: BLE001 - the user's function
-            _log.exception("is_failure raised; the attempt counts")
-            return True
+    def most_crashes(self, task_type: str) -> int:
+        """How many workers may die with a task of this type; 0 = any number."""
+        own = self._rules(task_type).max_crashes
+        return self.max_crashes if own is None else own
 
-    def _delay_ms(self, retried: int) -> int:
-        try:
-            return max(0, -(-self.retry_delay(retried) // timedelta(milliseconds=1)))
-        except Exception:  # noqa: BLE001 - the user's function
-            _log.exception("retry_delay raised; the task waits for a minute")
-            return 60_000
+    def _rules(self, task_type: str) -> Rules:
+        task = self.tasks.find(task_type)
+        return NO_RULES if task is None else task.rules
+
+    def _may_be_known(self, job: Job, clock: WorkerClock) -> bool:
+        return _parked_s(job, clock) < self.park_s
+
+    def _put_off(self, job: Job, error: HandlerNotFound, clock: WorkerClock) -> Ack:
+        """Unchanged, for as long as it has been put off already: 1 to 2 seconds, then longer and longer."""
+        task_type = job.message.type
+        if task_type not in self.unknown and len(self.unknown) < _MOST_TYPES:
+            self.unknown.add(task_type)
+            _log.warning("%s; tasks of this type are put off for other workers", error)
+        pause_s = min(max(_parked_s(job, clock), 1), _LONGEST_PAUSE_S)
+        return Ack(job, limit.put_off, (job.id, job.holder, pause_s + randrange(pause_s + 1)))
+
+
+def _parked_s(job: Job, clock: WorkerClock) -> int:
+    since = job.past.parked_at
+    return clock.now_ms() // 1000 - since if since else 0
+
+
+def _counts(is_failure: IsFailure, error: Exception) -> bool:
+    try:
+        return is_failure(error)
+    except Exception:  # noqa: BLE001 - the user's function
+        _log.exception("is_failure raised; the attempt counts")
+        return True
+
+
+def _delay_ms(rule: RetryDelay, retried: int, error: Exception) -> int:
+    try:
+        return max(0, -(-delay(rule, retried, error) // timedelta(milliseconds=1)))
+    except Exception:  # noqa: BLE001 - the user's function
+        _log.exception("retry_delay raised; the task waits for a minute")
+        return 60_000
 
 
 def _hopeless(error: Exception) -> bool:
-    return isinstance(error, PayloadError) or is_or_follows(error, SkipRetry)
+    return isinstance(error, PayloadError | Crashed | HandlerNotFound) or is_or_follows(error, SkipRetry)
 
 
 def describe(error: Exception) -> str:

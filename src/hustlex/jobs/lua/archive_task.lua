@@ -3,6 +3,7 @@
 -- KEYS task      hash   asynq:{<queue>}:t:<id>
 -- KEYS archived  zset   asynq:{<queue>}:archived
 -- TOUCHES asynq:{<queue>}:<state>  asynq:{<queue>}:groups  asynq:{<queue>}:g:<group>  tasks that are trimmed
+-- TOUCHES the task's lock, asynq:{<queue>}:unique:<type>:<digest>
 -- ARGV now_ms    int    0: the server's clock
 -- ARGV id        text
 -- ARGV prefix    text   asynq:{<queue>}:
@@ -13,6 +14,7 @@
 -- REPLY {-3}     it is not where its state says
 -- @include clock
 -- @include leave
+-- @include end_lock
 -- @include trim_archived
 local found = redis.call('HMGET', task, 'state', 'group')
 if not found[1] then return {0} end
@@ -23,5 +25,6 @@ local now_s = math.floor(clock(now_ms) / 1000)
 redis.call('ZADD', archived, string.format('%.0f', now_s), id)
 redis.call('HSET', task, 'state', 'archived')
 redis.call('HDEL', task, 'pending_since')
-trim_archived(archived, prefix .. 't:', now_s)
+end_lock(task, id)
+trim_archived(archived, prefix .. 't:', now_s, 9999, 7776000)
 return {1}

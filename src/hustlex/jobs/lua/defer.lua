@@ -6,6 +6,7 @@
 -- TOUCHES asynq:{<queue>}:t:<id> of the tasks
 -- ARGV now_ms   int      0: the server's clock
 -- ARGV tasks    text     asynq:{<queue>}:t:
+-- ARGV mark     text     a field of the tasks that keeps the second in which this first happened to them; "" none
 -- ARGV rows...  triples  id, holder, delay in whole seconds, counted from the next second
 -- REPLY <text>  a letter per row: 1 moved, 0 not held
 -- ALLOW-OOM it moves tasks that exist
@@ -14,7 +15,7 @@
 -- A task that was taken out of its group to run alone must not go back there, so the field that names it goes.
 local next_s = math.ceil(clock(now_ms) / 1000)
 local codes = {}
-for i = 3, #ARGV, 3 do
+for i = 4, #ARGV, 3 do
   local id = ARGV[i]
   local held = release(active, lease, tasks, id, ARGV[i + 1])
   codes[#codes + 1] = held and '1' or '0'
@@ -22,6 +23,7 @@ for i = 3, #ARGV, 3 do
     redis.call('ZADD', scheduled, next_s + ARGV[i + 2], id)
     redis.call('HSET', tasks .. id, 'state', 'scheduled')
     redis.call('HDEL', tasks .. id, 'owner', 'group')
+    if mark ~= '' then redis.call('HSETNX', tasks .. id, mark, next_s) end
   end
 end
 return table.concat(codes)

@@ -6,24 +6,29 @@
 -- KEYS groups     set    asynq:{<queue>}:groups
 -- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:x:sent:<token>  asynq:{<queue>}:x:due
 --         and each task's lock
+-- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV prefix     text   asynq:{<queue>}:
 -- ARGV token      text   names this call
--- ARGV items...   six per task: id, message, due ("" now, "+<ms>" later, "<ms>" at), lock key, lock ttl in s, group
--- REPLY {1, answers}     per task: 1 pending, 2 scheduled, 3 aggregating, 0 id taken, or the id that holds the lock
+-- ARGV items...   seven per task: id, message, due ("" now, "+<ms>" later, "<ms>" at), lock key, lock ttl in s, group,
+--                        until ("", "started", "done" or "debounce")
+-- REPLY {1, answers}     per task, as place says: 1 pending, 2 scheduled, 3 aggregating, 0 id taken, the id that holds
+--                        the lock, {id} of the task that waits anew, or {size, limit} of the full queue
 -- @include clock
 -- @include recall
 -- @include place
+-- @include room_left
 local now = clock(now_ms)
 local receipt = prefix .. 'x:sent:' .. token
-local answered = recall(receipt, (#ARGV - 3) / 6)
+local answered = recall(receipt, (#ARGV - 3) / 7)
 if answered then return answered end
 
 local queue = {prefix = prefix, now = now, pending = pending, scheduled = scheduled, groups = groups}
-if #ARGV > 9 then queue.fresh = {redis.call('LLEN', pending)} end -- if it holds another type, the script ends here
+queue.room, queue.limit = room_left(prefix)
+if #ARGV > 10 then queue.fresh = {redis.call('LLEN', pending)} end -- if it holds another type, the script ends here
 local reply, usual, placed, answer = {1}, true, true, nil
-for n = 4, #ARGV, 6 do
-  placed, answer = pcall(place, queue, ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4], ARGV[n + 5])
+for n = 4, #ARGV, 7 do
+  placed, answer = pcall(place, queue, unpack(ARGV, n, n + 6))
   if not placed then break end
   reply[#reply + 1] = answer
   usual = usual and answer == 1

@@ -8,19 +8,22 @@
 -- ARGV kind     text   list or zset
 -- ARGV first    int    position of the page's first task, from 0
 -- ARGV last     int
--- REPLY {1, now_ms, rows}  per task: message, result ("" none), score (0 in a list), 1 if its lease is over
+-- REPLY {1, now_ms, rows}  per task: message, result ("" none), score (0 in a list), 1 if its lease is over, crashes,
+--                          parked_at (Unix second, 0 never)
 -- @include clock
 local now = clock(now_ms)
 local reply = {1, now}
 
 local function add(id, score)
-  local task = redis.call('HMGET', tasks .. id, 'msg', 'result')
+  local task = redis.call('HMGET', tasks .. id, 'msg', 'result', 'crashes', 'parked_at')
   if not task[1] then return end
   local expiry = tonumber(redis.call('ZSCORE', lease, id) or '')
   reply[#reply + 1] = task[1]
   reply[#reply + 1] = task[2] or ''
   reply[#reply + 1] = score
   reply[#reply + 1] = expiry and expiry * 1000 <= now and 1 or 0
+  reply[#reply + 1] = task[3] or '0'
+  reply[#reply + 1] = task[4] or '0'
 end
 
 if kind == 'list' then

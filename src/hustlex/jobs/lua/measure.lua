@@ -10,10 +10,10 @@
 -- KEYS failed     int    asynq:{<queue>}:failed
 -- KEYS paused     string asynq:{<queue>}:paused
 -- KEYS groups     set    asynq:{<queue>}:groups
--- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:processed:<day>  ...:failed:<day>
+-- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:processed:<day>  ...:failed:<day>  ...:x:limit
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV prefix     text   asynq:{<queue>}:
--- REPLY {1, numbers}     in the order of QueueInfo; latency in ms, memory in bytes
+-- REPLY {1, numbers}     in the order of QueueInfo; latency in ms, memory in bytes, limit -1 = none
 -- @include clock
 -- @include utc_day
 local now, memory = clock(now_ms), 0
@@ -45,8 +45,7 @@ for n, name in ipairs(names) do
   sampled, sum = sampled + #ids, sum + weight(ids)
 end
 memory = memory + sum / math.max(sampled, 1) * aggregating
-reply[#reply + 1] = aggregating
-reply[#reply + 1] = #names
+for _, number in ipairs({aggregating, #names}) do reply[#reply + 1] = number end
 for _, key in ipairs({processed .. ':' .. day, failed .. ':' .. day, processed, failed}) do
   reply[#reply + 1] = redis.call('GET', key) or '0'
 end
@@ -55,4 +54,5 @@ local oldest = redis.call('LINDEX', pending, -1)
 local since = tonumber(oldest and redis.call('HGET', prefix .. 't:' .. oldest, 'pending_since') or '')
 reply[#reply + 1] = string.format('%.0f', since and math.max(now - since / 1000000, 0) or 0)
 reply[#reply + 1] = string.format('%.0f', memory)
+reply[#reply + 1] = redis.call('GET', prefix .. 'x:limit') or '-1'
 return reply

@@ -11,6 +11,8 @@
 -- ALLOW-OOM it moves tasks that exist
 -- @include clock
 -- @include release
+-- Twice, a crash counts for all that the server held. Those who were there both times are then run one at a time, and
+-- from then on a crash counts only for the one that was on trial.
 -- A server's leases end at most 20 s after its entry in owners (30 s against 10 s). One that ends later is not its own:
 -- another worker, which need not know the owner field, has taken the task since.
 local now_s = math.floor(clock(now_ms) / 1000)
@@ -21,7 +23,8 @@ local function give_back(id, holder)
   redis.call('RPUSH', pending, id)
   redis.call('HSET', tasks .. id, 'state', 'pending')
   redis.call('HDEL', tasks .. id, 'owner')
-  redis.call('HINCRBY', tasks .. id, 'crashes', 1)
+  local past = redis.call('HMGET', tasks .. id, 'crashes', 'trial')
+  if tonumber(past[1] or 0) < 2 or past[2] == holder then redis.call('HINCRBY', tasks .. id, 'crashes', 1) end
   recovered[#recovered + 1] = id
 end
 

@@ -29,7 +29,7 @@ for i = 3, #ARGV, 5 do
     note_due(prefix, id, due_ms, now)
     redis.call('ZADD', retry, string.format('%.0f', math.ceil(due_ms / 1000)), id)
     redis.call('HSET', tasks .. id, 'msg', ARGV[i + 3], 'state', 'retry')
-    redis.call('HDEL', tasks .. id, 'owner')
+    redis.call('HDEL', tasks .. id, 'owner', 'parked_at')
     failures = failures + ARGV[i + 4]
   end
 end

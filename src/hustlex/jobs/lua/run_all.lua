@@ -1,4 +1,4 @@
--- jobs.run_all: put up to n tasks of one state into pending.
+-- jobs.run_all: put up to n tasks of one state into pending, their crashes forgiven.
 -- EFFECT idempotent     a repeat moves the next n
 -- KEYS source   zset    asynq:{<queue>}:<state>, or of a group
 -- KEYS pending  list    asynq:{<queue>}:pending
@@ -18,6 +18,7 @@ for _, id in ipairs(ids) do
   local task = prefix .. 't:' .. id
   if redis.call('EXISTS', task) == 1 then
     redis.call('HSET', task, 'state', 'pending', 'pending_since', since)
+    redis.call('HDEL', task, 'crashes', 'trial', 'parked_at')
     redis.call('LPUSH', pending, id)
   end
 end

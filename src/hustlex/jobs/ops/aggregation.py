@@ -51,11 +51,10 @@ def _batch(reply: Reply) -> Batch | None:
 def settle(queue: QueueKeys, set_key: str, draft: Draft | None, now_ms: int) -> Op[str]:
     """Put one task in the place of a set's. draft: None = nothing. Answers "" when done, else why nothing was done."""
     keys = (set_key, queue.aggregation_sets, queue.pending, queue.scheduled, queue.groups)
-    made = (draft.id, draft.message, draft.due, draft.lock, draft.lock_ttl_s, draft.group) if draft else _NOTHING
+    made = draft.row if draft else ("", b"", "", "", 0, "", "")
     return _SETTLE.op(keys, (now_ms, queue.prefix, *made), _reason)
 
 
-_NOTHING = ("", b"", "", "", 0, "")
 _REASONS = {1: "", 0: "others took it apart, its time was over"}
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
+from hustlex.errors import Misuse
 from hustlex.jobs.keys import QUEUES, queue_keys
 from hustlex.jobs.options import Draft
-from hustlex.jobs.types import Duplicate, Enqueued, IdTaken, Outcome, State
+from hustlex.jobs.types import Debounced, Duplicate, Enqueued, IdTaken, Outcome, QueueFull, State
 
 _ENQUEUE = load("hustlex.jobs", "enqueue")
 _PATIENCE_MS = 5_000
@@ -28,7 +30,7 @@ def enqueue(drafts: Sequence[Draft], token: str, now_ms: int) -> Op[list[Outcome
     names = queue_keys(drafts[0].queue)
     args: list[Arg] = [now_ms, names.prefix, token]
     for draft in drafts:
-        args += (draft.id, draft.message, draft.due, draft.lock, draft.lock_ttl_s, draft.group)
+        args += draft.row
     return _ENQUEUE.op(
         (names.pending, names.scheduled, names.groups), tuple(args), partial(_outcomes, drafts), timeout_ms=_PATIENCE_MS
     )
@@ -37,13 +39,22 @@ def enqueue(drafts: Sequence[Draft], token: str, now_ms: int) -> Op[list[Outcome
 def enqueue_one(draft: Draft, token: str, now_ms: int) -> Op[Outcome]:
     """One task, as above."""
     names = queue_keys(draft.queue)
-    row = (draft.id, draft.message, draft.due, draft.lock, draft.lock_ttl_s, draft.group)
     return _ENQUEUE.op(
         (names.pending, names.scheduled, names.groups),
-        (now_ms, names.prefix, token, *row),
+        (now_ms, names.prefix, token, *draft.row),
         lambda reply: _outcome(draft, reply[1]),
         timeout_ms=_PATIENCE_MS,
     )
+
+
+def limit(queue: str, max_size: int | None) -> Op[None]:
+    """Set or lift a queue's limit, for every producer that asks. Raises Misuse for a negative one."""
+    key = queue_keys(queue).prefix + "x:limit"
+    if max_size is None:
+        return command("jobs.limit_queue", Effect.IDEMPOTENT, "DEL", key, keys=(key,), decode=_nothing)
+    if max_size < 0:
+        raise Misuse(f"max_size must be 0 or more, not {max_size}", hint="None lifts the limit")
+    return command("jobs.limit_queue", Effect.IDEMPOTENT, "SET", key, max_size, keys=(key,), decode=_nothing)
 
 
 def register(queue: str) -> Op[None]:
@@ -55,9 +66,13 @@ def _outcomes(drafts: Sequence[Draft], reply: Reply) -> list[Outcome]:
     return [_outcome(draft, answer) for draft, answer in zip(drafts, reply[1:], strict=True)]
 
 
-def _outcome(draft: Draft, answer: int | bytes) -> Outcome:
+def _outcome(draft: Draft, answer: Any) -> Outcome:
     if isinstance(answer, bytes):
         return Duplicate(answer.decode(), draft.queue)
+    if isinstance(answer, list):
+        if len(answer) == 1:
+            return Debounced(answer[0].decode(), draft.queue)
+        return QueueFull(draft.queue, int(answer[0]), int(answer[1]))
     if answer == 0:
         return IdTaken(draft.id, draft.queue)
     return Enqueued(draft.id, draft.queue, _STATES[answer])

@@ -38,11 +38,12 @@ def retry(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[by
     )
 
 
-def archive(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
-    """Give tasks up. rows: id, holder, message."""
-    return _ARCHIVE.op(
-        (queue.active, queue.lease, queue.archived, *_failures(queue, day)), (now_ms, queue.task_prefix, *rows), bytes
-    )
+def archive(
+    queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int, *, most: int = 9_999, age_s: int = 90 * 86_400
+) -> Op[bytes]:
+    """Give tasks up. rows: id, holder, message. most, age_s: how many archived tasks are kept, and how long."""
+    keys = (queue.active, queue.lease, queue.archived, *_failures(queue, day))
+    return _ARCHIVE.op(keys, (now_ms, queue.task_prefix, most, age_s, *rows), bytes)
 
 
 def _failures(queue: QueueKeys, day: str) -> tuple[str, str, str, str]:

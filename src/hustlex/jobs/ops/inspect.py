@@ -12,7 +12,7 @@ from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.errors import Misuse, NotFound
 from hustlex.jobs.keys import QUEUES, QueueKeys, queue_keys
 from hustlex.jobs.types import DayStats, GroupInfo, QueueInfo, State, TaskInfo
-from hustlex.jobs.wire import TaskMessage, WireError, decode_task
+from hustlex.jobs.wire import WireError, decode_task
 
 _MEASURE = load("hustlex.jobs", "measure")
 _DAYS = load("hustlex.jobs", "count_days")
@@ -23,6 +23,8 @@ _GROUPS = load("hustlex.jobs", "list_groups")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DAYS = 90
 _LARGEST_PAGE = 1_000
+_ROW = 6
+"""Values per task in the answers of list_tasks and show_task."""
 _LISTS = (State.PENDING, State.ACTIVE)
 
 
@@ -117,6 +119,7 @@ def _queue_info(name: str, reply: Reply) -> QueueInfo:
     values = (name, *(int(number) for number in reply[1:]))
     info: dict[str, Any] = dict(zip(QueueInfo.__struct_fields__, values, strict=True))
     info["paused"], info["latency"] = bool(info["paused"]), timedelta(milliseconds=info["latency"])
+    info["limit"] = None if info["limit"] < 0 else info["limit"]
     return QueueInfo(**info)
 
 
@@ -131,26 +134,19 @@ def _group_infos(reply: Reply) -> list[GroupInfo]:
 
 def _page(state: State, reply: Reply) -> list[TaskInfo]:
     found: list[TaskInfo] = []
-    for n in range(2, len(reply), 4):
-        message, result, score, expired = reply[n : n + 4]
+    for n in range(2, len(reply), _ROW):
         try:
-            decoded = decode_task(message)
+            found.append(_task_info(state, reply[n : n + _ROW], reply[1]))
         except WireError:
             continue
-        found.append(
-            _task_info(
-                decoded, state, result, _next_start(state, score, reply[1]), bool(expired) and state is State.ACTIVE
-            )
-        )
     return found
 
 
 def _shown(queue: str, task_id: str, reply: Reply) -> TaskInfo:
     if reply[0] == 0:
         raise missing_task(queue, task_id)
-    now_ms, message, result, score, expired, state = reply[1:]
-    known = State(_text(state))
-    return _task_info(decode_task(message), known, result, _next_start(known, score, now_ms), bool(expired))
+    now_ms, *row, state = reply[1:]
+    return _task_info(State(_text(state)), row, now_ms)
 
 
 def _next_start(state: State, score: bytes, now_ms: int) -> datetime | None:
@@ -159,7 +155,9 @@ def _next_start(state: State, score: bytes, now_ms: int) -> datetime | None:
     return _moment(float(score)) if state in (State.SCHEDULED, State.RETRY) else None
 
 
-def _task_info(m: TaskMessage, state: State, result: bytes, next_at: datetime | None, orphaned: bool) -> TaskInfo:
+def _task_info(state: State, row: Reply, now_ms: int) -> TaskInfo:
+    message, result, score, expired, crashes, parked_at = row
+    m = decode_task(message)
     return TaskInfo(
         id=m.id,
         queue=m.queue,
@@ -173,12 +171,14 @@ def _task_info(m: TaskMessage, state: State, result: bytes, next_at: datetime | 
         timeout=_duration(m.timeout),
         deadline=_moment(m.deadline),
         group=m.group_key,
-        next_process_at=next_at,
+        next_process_at=_next_start(state, score, now_ms),
         retention=_duration(m.retention),
         completed_at=_moment(m.completed_at),
         result=result or None,
         headers=m.headers,
-        orphaned=orphaned,
+        orphaned=bool(expired) and state is State.ACTIVE,
+        crashes=int(crashes),
+        parked_since=_moment(int(parked_at)),
     )
 
 

@@ -13,6 +13,7 @@ from hustlex.jobs.keys import QueueKeys
 _CYCLE = load("hustlex.jobs", "cycle")
 _EXTEND = load("hustlex.jobs", "extend")
 _ADOPT = load("hustlex.jobs", "adopt")
+_TRIAL = load("hustlex.jobs", "put_on_trial")
 _PARK = load("hustlex.jobs", "park")
 
 LEASE_S = 30
@@ -21,17 +22,31 @@ MOST = 1000
 """Tasks in one call, leased or acknowledged."""
 
 
+class Past(msgspec.Struct, frozen=True, gc=False):
+    """What a task's private fields remember. crashes: how often a worker died with it.
+
+    parked_at: Unix second since when workers have put it off because none knew its type; 0 = they have not.
+    """
+
+    crashes: int = 0
+    parked_at: int = 0
+
+
+NO_PAST = Past()
+
+
 class Cycle(msgspec.Struct, frozen=True, gc=False):
     """The answer of ``cycle``. codes: one byte per row, ``1`` done, ``0`` not held.
 
-    leased: id, message, id, message, ... as bytes. paused: the queue is, so nothing was leased.
-    wait_ms: its limits forbid more for so long; see ``limit``; 0 = they do not.
+    leased: id, message, id, message, ... as bytes; pasts: by id, of those that have one. paused: the queue is, so
+    nothing was leased. wait_ms: its limits forbid more for so long; see ``limit``; 0 = they do not.
     """
 
     paused: bool
     codes: bytes
     leased: list[bytes]
     wait_ms: int = 0
+    pasts: dict[bytes, Past] = {}
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +55,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     id: bytes
     holder: bytes
     message: bytes
+    past: Past
 
 
 def owners(queue: QueueKeys) -> str:
@@ -72,7 +88,12 @@ def cycle(queue: QueueKeys, day: str, holder: str, want: int, rows: Sequence[Arg
 def _cycle(reply: Reply) -> Cycle:
     if reply[0] == 1:
         return Cycle(True, reply[1], [])
-    return Cycle(False, reply[1], reply[2])
+    return Cycle(False, reply[1], reply[2], 0, pasts(reply[3]))
+
+
+def pasts(rows: Reply) -> dict[bytes, Past]:
+    """What scripts tell of the tasks they lease."""
+    return {row[0]: Past(*row[1:]) for row in rows}
 
 
 def extend(queue: QueueKeys, server: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
@@ -89,7 +110,13 @@ def adopt(queue: QueueKeys, server: str, now_ms: int) -> Op[list[Held]]:
 
 
 def _adopted(reply: Reply) -> list[Held]:
-    return [Held(*reply[i : i + 3]) for i in range(0, len(reply), 3)]
+    return [Held(row[0], row[1], row[2], Past(*row[3:])) for row in reply]
+
+
+def put_on_trial(queue: QueueKeys, task_id: bytes, holder: str) -> Op[bool]:
+    """A task that is suspected of killing workers is started now, with no other suspect. False: not held."""
+    key = queue.task_prefix.encode() + task_id
+    return _TRIAL.op((key.decode("utf-8", "surrogateescape"),), (holder,), lambda reply: bool(reply[0]))
 
 
 def park(queue: QueueKeys, task_id: bytes, holder: str) -> Op[bool]:

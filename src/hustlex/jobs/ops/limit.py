@@ -10,7 +10,7 @@ from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op, Reply
 from hustlex.jobs.keys import QueueKeys
 from hustlex.jobs.limits import Limits
-from hustlex.jobs.ops.lease import Cycle, owners
+from hustlex.jobs.ops.lease import Cycle, owners, pasts
 
 _CYCLE = load("hustlex.jobs", "cycle_limited")
 _PERMIT = load("hustlex.jobs", "permit")
@@ -72,7 +72,7 @@ def _window(limits: Limits) -> tuple[int, int]:
 def _cycle(reply: Reply) -> Cycle:
     if reply[0] == 1:
         return Cycle(True, reply[1], [])
-    return Cycle(False, reply[1], reply[2], reply[3] if reply[0] == 2 else 0)
+    return Cycle(False, reply[1], reply[2], reply[4] if reply[0] == 2 else 0, pasts(reply[3]))
 
 
 def permit(queue: QueueKeys, asks: Sequence[Ask], now_ms: int) -> Op[list[Permit]]:
@@ -96,4 +96,10 @@ def defer(queue: QueueKeys, _: str, rows: Sequence[Arg], now_ms: int) -> Op[byte
 
     Answers a byte per row, as ``finish`` does.
     """
-    return _DEFER.op((queue.active, queue.lease, queue.scheduled), (now_ms, queue.task_prefix, *rows), bytes)
+    return _DEFER.op((queue.active, queue.lease, queue.scheduled), (now_ms, queue.task_prefix, "", *rows), bytes)
+
+
+def put_off(queue: QueueKeys, _: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
+    """As ``defer``, for tasks of a type that the worker does not know: since when stays on them, see ``lease.Past``."""
+    keys = (queue.active, queue.lease, queue.scheduled)
+    return _DEFER.op(keys, (now_ms, queue.task_prefix, "parked_at", *rows), bytes)

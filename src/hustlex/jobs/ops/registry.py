@@ -21,11 +21,15 @@ _ANCHOR = load("hustlex.jobs", "anchor")
 
 
 class Fired(enum.Enum):
-    """What became of an instant. BEFORE: it was taken care of. NOT: the task's id or its lock is taken."""
+    """What became of an instant. BEFORE: it was taken care of. NOT: the task's id or its lock is taken.
+
+    FULL: the queue is. In the last two cases the instant is over all the same.
+    """
 
     BEFORE = 0
     NOW = 1
     NOT = 2
+    FULL = 3
 
 
 class ServerName(msgspec.Struct, frozen=True):
@@ -108,8 +112,9 @@ def fire(entry_id: str, instant_ms: int, life_s: int, draft: Draft, now_ms: int)
     long the instant is remembered.
     """
     queue = queue_keys(draft.queue)
-    args = (now_ms, instant_ms, life_s, draft.id, draft.message, draft.lock, draft.lock_ttl_s)
-    return _FIRE.op((queue.pending, keys.fired(queue, entry_id), queue.task(draft.id)), args, _fired)
+    made = (draft.id, draft.message, draft.lock, draft.lock_ttl_s, draft.until)
+    args = (now_ms, instant_ms, life_s, *made, queue.prefix)
+    return _FIRE.op((queue.pending, keys.fired(queue, entry_id)), args, _fired)
 
 
 def _fired(reply: Reply) -> Fired:

@@ -1,0 +1,43 @@
+"""What becomes of a task that fails: the worker's rules, and a task's own in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import msgspec
+
+from hustlex.errors import Misuse
+
+RetryDelay = timedelta | Sequence[timedelta] | Callable[[int, Exception], timedelta]
+"""The wait before the next attempt: always the same, one per retry (the last one repeats), or a function of the retries
+used so far (0 at the first failure) and the error. Below 0 counts as 0."""
+IsFailure = Callable[[Exception], bool]
+"""False: the attempt is repeated without counting (limits reached, a service that is down)."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """None: as the worker is set. max_crashes: workers that may die with the task before it is archived, 0 = any."""
+
+    retry_delay: RetryDelay | None = None
+    is_failure: IsFailure | None = None
+    max_crashes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises Misuse for what can never work."""
+        if isinstance(self.retry_delay, Sequence) and not self.retry_delay:
+            raise Misuse("retry_delay is an empty sequence", hint="give it at least one wait")
+        if self.max_crashes is not None and self.max_crashes < 0:
+            raise Misuse(f"max_crashes must be 0 or more, not {self.max_crashes}")
+
+
+NO_RULES = Rules()
+
+
+def delay(rule: RetryDelay, retried: int, error: Exception) -> timedelta:
+    """The wait that a rule asks for."""
+    if isinstance(rule, timedelta):
+        return rule
+    if isinstance(rule, Sequence):
+        return rule[min(retried, len(rule) - 1)]
+    return rule(retried, error)

@@ -1,0 +1,120 @@
+"""Queue budgets on a real server: one limit for all producers, exact under races, nothing exempt in silence."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.core.time import FixedClock
+from hustlex.drivers.aio import Driver
+from hustlex.errors import Misuse
+from hustlex.jobs import Debounced, Duplicate, Enqueued, IdTaken, Job, Jobs, QueueFull, State
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.ops import finish, lease, registry
+from hustlex.jobs.ops.registry import Fired
+from hustlex.jobs.options import draft
+
+MINUTE = timedelta(minutes=1)
+Q = queue_keys("default")
+TODAY = "2026-01-01"
+
+
+async def test_a_full_queue_says_so_and_takes_nothing(hx: Any, raw: redis.Redis) -> None:
+    await hx.jobs.limit_queue("default", max_size=2)
+    assert [type(await hx.jobs.enqueue("t", task_id=str(n))) for n in range(2)] == [Enqueued] * 2
+    before = {key: raw.dump(key) for key in raw.scan_iter() if b":x:sent:" not in key}
+    for options in ({}, {"process_in": MINUTE}, {"group": "g"}, {"unique_for": MINUTE}, {"queue": "default"}):
+        assert await hx.jobs.enqueue("t", b"new", **options) == QueueFull("default", 2, 2)
+    assert {key: raw.dump(key) for key in raw.scan_iter() if b":x:sent:" not in key} == before
+
+
+async def test_other_queues_are_not_limited(hx: Any) -> None:
+    await hx.jobs.limit_queue("default", max_size=0)
+    assert isinstance(await hx.jobs.enqueue("t", queue="other"), Enqueued)
+    assert await hx.jobs.enqueue("t") == QueueFull("default", 0, 0)
+
+
+async def test_a_limit_can_be_changed_seen_and_lifted(hx: Any) -> None:
+    await hx.jobs.enqueue("t")
+    assert (await hx.jobs.inspector.queue("default")).limit is None
+    await hx.jobs.limit_queue("default", max_size=1)
+    assert (await hx.jobs.inspector.queue("default")).limit == 1
+    assert await hx.jobs.enqueue("t") == QueueFull("default", 1, 1)
+    await hx.jobs.limit_queue("default", max_size=None)
+    assert isinstance(await hx.jobs.enqueue("t"), Enqueued)
+    with pytest.raises(Misuse):
+        await hx.jobs.limit_queue("default", max_size=-1)
+
+
+async def test_every_unfinished_task_counts_and_no_finished_one(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
+) -> None:
+    jobs = hx.jobs
+    for n in range(5):
+        await jobs.enqueue("t", task_id=f"p{n}")
+    for n in range(4):
+        await driver.run(lease.cycle(Q, TODAY, f"w:{n}", 1, (), clock()))
+    await driver.run(finish.retry(Q, TODAY, ("p0", "w:0", 60, raw.hget(Q.task("p0"), "msg"), 1), clock()))
+    await driver.run(finish.archive(Q, TODAY, ("p1", "w:1", raw.hget(Q.task("p1"), "msg")), clock()))
+    await driver.run(finish.complete(Q, TODAY, ("p2", "w:2", 60, raw.hget(Q.task("p2"), "msg"), ""), clock()))
+    await jobs.enqueue("t", process_in=MINUTE)
+    await jobs.enqueue("t", group="a")
+    await jobs.enqueue("t", group="b")
+    raw.zadd(Q.aggregation_set("a", "s"), {"x": 1})
+    raw.zadd(Q.aggregation_sets, {Q.aggregation_set("a", "s"): 2**40})
+    await jobs.limit_queue("default", max_size=1)
+    # pending p4, active p3, retry p0, one scheduled, two in groups, one being aggregated
+    assert await jobs.enqueue("t") == QueueFull("default", 7, 1)
+
+
+async def test_what_adds_no_task_is_answered_as_ever(hx: Any) -> None:
+    await hx.jobs.enqueue("t", task_id="a", unique_for=MINUTE)
+    await hx.jobs.enqueue("t", b"1", task_id="b", debounce=MINUTE, unique_key="k")
+    await hx.jobs.limit_queue("default", max_size=2)
+    assert await hx.jobs.enqueue("t", unique_for=MINUTE) == Duplicate("a", "default")
+    assert await hx.jobs.enqueue("t", task_id="a") == IdTaken("a", "default")
+    assert await hx.jobs.enqueue("t", b"2", debounce=MINUTE, unique_key="k") == Debounced("b", "default")
+
+
+async def test_a_batch_is_filled_up_item_by_item(hx: Any, raw: redis.Redis) -> None:
+    await hx.jobs.limit_queue("default", max_size=3)
+    ids = ["a", "a", "b", "c", "d"]
+    outcomes = await hx.jobs.enqueue_many([Job("t", None, {"task_id": task_id}) for task_id in ids])
+    assert outcomes == [
+        Enqueued("a", "default", State.PENDING),
+        IdTaken("a", "default"),
+        Enqueued("b", "default", State.PENDING),
+        Enqueued("c", "default", State.PENDING),
+        QueueFull("default", 3, 3),
+    ]
+    assert raw.lrange(Q.pending, 0, -1) == [b"c", b"b", b"a"]
+
+
+async def test_a_repeat_of_the_same_call_gets_the_same_answer(driver: Driver, raw: redis.Redis) -> None:
+    from hustlex.jobs.ops.enqueue import enqueue, limit
+
+    await driver.run(limit("default", 1))
+    call = enqueue([draft(Job("t"), {}, task_id) for task_id in ("a", "b")], "token", 0)
+    answers = await driver.run(call)
+    raw.delete(Q.pending, Q.task("a"))  # a worker was fast
+    assert await driver.run(call) == answers == [Enqueued("a", "default", State.PENDING), QueueFull("default", 1, 1)]
+
+
+async def test_many_producers_together_never_pass_the_limit(hx: Any, url: str, raw: redis.Redis) -> None:
+    await hx.jobs.limit_queue("default", max_size=20)
+    async with Driver(url) as other:
+        mixed = [hx.jobs.enqueue("t") for _ in range(30)] + [Jobs(other).enqueue("t") for _ in range(30)]
+        outcomes = await asyncio.gather(*mixed)
+    assert sum(isinstance(outcome, Enqueued) for outcome in outcomes) == 20 == raw.llen(Q.pending)
+    assert {outcome for outcome in outcomes if isinstance(outcome, QueueFull)} == {QueueFull("default", 20, 20)}
+
+
+async def test_periodic_entries_obey_and_their_instant_is_over(driver: Driver, raw: redis.Redis) -> None:
+    await Jobs(driver).limit_queue("default", max_size=1)
+    calls = [registry.fire("e", n, 60, draft(Job("t"), {}, f"e{n}"), 1_000) for n in (1, 2, 2)]
+    assert [await driver.run(call) for call in calls] == [Fired.NOW, Fired.FULL, Fired.BEFORE]
+    assert raw.lrange(Q.pending, 0, -1) == [b"e1"]
