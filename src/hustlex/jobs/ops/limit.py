@@ -21,7 +21,7 @@ WHEN_ONE_ENDS = -1
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """One gate's wish. starting, ended: id and holder of tasks that want to start, in this order, and that had a permit.
+    """What one gate wants. starting, ended: id and holder of tasks that want to start, in order, and that had a permit.
 
     life_s: how long any that want to start may run.
     """
