@@ -24,6 +24,10 @@ def find_binaries() -> Path | None:
     return max(installed, key=lambda path: float(path.parent.name), default=None)
 
 
+# The pipe closes when the test process ends, however it ends.
+_UNTIL_END_OF_INPUT = '"$@" </dev/null & cat; kill -QUIT $!; wait'
+
+
 class Postgres:
     """Started on entry, stopped and deleted on exit. url: SQLAlchemy's, for asyncpg."""
 
@@ -47,21 +51,22 @@ class Postgres:
         options = [word for option in _FAST for word in ("-c", option)]
         command = [self._binaries / "postgres", "-D", data, "-k", self._directory, "-h", "", *options]
         with (self._directory / "log").open("wb") as log:
-            self._process = subprocess.Popen(command, user=self._user, cwd="/", stdout=log, stderr=log)
+            tied = ["/bin/sh", "-c", _UNTIL_END_OF_INPUT, "sh", *command]
+            self._process = subprocess.Popen(
+                tied, user=self._user, cwd="/", stdin=subprocess.PIPE, stdout=log, stderr=log
+            )
         self._wait()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._process.communicate()
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _wait(self) -> None:
         end = time.monotonic() + _PATIENCE_SECONDS
         log = self._directory / "log"
         while "ready to accept connections" not in log.read_text():
-            assert self._process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.01)
