@@ -86,11 +86,11 @@ class Slots:
         """Whether any queue may use any slot."""
         return not any(source.reserved or source.most for source in self._sources)
 
-    def ledger(self, ahead: int = 0) -> Ledger:
-        """Who uses what right now; tasks that were asked for use a slot already. ahead: slots beyond the worker's."""
+    def ledger(self, ahead: int = 0, *, asked: bool = True) -> Ledger:
+        """Who uses what right now. ahead: slots beyond the worker's. asked: whether tasks asked for use one already."""
         runners = self._runners
         used = Counter(job.source for job in chain(runners.waiting, runners.backlog, self.starting))
-        for source in self._sources:
+        for source in self._sources if asked else ():
             used[source] += source.asked
         return Ledger(self._sources, runners.limit + ahead, used)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from hustlex.core.op import AsyncDriver
@@ -25,7 +26,8 @@ from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.source import Ack, Source
 
 _LONGEST_NAP_S = 1.0
-_SMALLEST_ROOM = 32
+_ROOM = 4
+_SMALLEST_ROOM, _LARGEST_ROOM = 64, 1000
 _MOST_LINES = 4096
 _AFTER_S = 60
 
@@ -73,6 +75,7 @@ class Gates(Service):
         self._ours: dict[Job, Line] = {}
         self._in_processes = 0
         self._hung: list[Job] = []
+        self._short = False
 
     @property
     def waiting(self) -> Counter[str]:
@@ -85,7 +88,7 @@ class Gates(Service):
 
     def _ready(self, now: float) -> int:
         """How many wait for nothing but a slot, as far as this worker knows."""
-        ledger = None if self._slots.plain else self._slots.ledger()
+        ledger = None if self._slots.plain else self._slots.ledger(asked=False)
         ready, in_processes = 0, self._processes - self._in_processes
         for line in self._ring:
             room = line.room(now) if ledger is None else min(line.room(now), ledger.room(line.source))
@@ -96,28 +99,36 @@ class Gates(Service):
         return ready
 
     def feed(self, jobs: Sequence[Job]) -> None:
-        """Take leased jobs: hand on those without limits, and let the others stand in line."""
+        """Take leased jobs: let them stand in line, or hand on those without limits when there are no turns to take."""
         free = []
         for job in jobs:
             task = self._tasks.find(job.message.type)
-            if task is None or task not in self._limited or not self._join(task, job):
+            if task is None or task not in self._limited:
+                if not self._fair:
+                    free.append(job)
+                    continue
+                task = None
+            if not self._join(task, job):
                 free.append(job)
         if free:
             self._runners.feed(free)
         if self._ring:
             self.wake()
 
-    def _join(self, task: Task[..., Any], job: Job) -> bool:
-        """False when it need not wait, because it will fail anyway."""
-        try:
-            gate = task.limits.gate(task.type, lambda: task.arguments(job.message.payload))
-        except Exception as fault:  # noqa: BLE001 - the user's function, or a payload that does not fit
-            job.fate = fault
-            return False
+    def _join(self, task: Task[..., Any] | None, job: Job) -> bool:
+        """False when it need not wait, because it will fail anyway. task: None = without limits."""
+        gate, limits = job.message.type, NO_LIMITS
+        if task is not None:
+            try:
+                gate = task.limits.gate(task.type, partial(task.arguments, job.message.payload))
+            except Exception as fault:  # noqa: BLE001 - the user's function, or a payload that does not fit
+                job.fate = fault
+                return False
+            limits = task.limits
         line = self._lines.get((job.source, gate))
         if line is None:
-            line = Line(job.source, gate, task.limits, cpu=task.cpu, processes=self._processes)
-            self._lines[job.source, gate] = line
+            cpu = task is not None and task.cpu
+            line = self._lines[job.source, gate] = Line(job.source, gate, limits, cpu=cpu, processes=self._processes)
         if not line.jobs:
             self._ring.append(line)
         line.join(job, monotonic())
@@ -125,14 +136,15 @@ class Gates(Service):
 
     def done(self, job: Job) -> None:
         """An attempt is over. One whose handler would not stop keeps its place here until it ends."""
-        if job not in self._ours:
+        if job in self._ours:
+            if job in self._runners.waiting:
+                self._hung.append(job)
+                return
+            line = self._ours.pop(job)
+            self._in_processes -= line.cpu
+            line.end(job, self._clock.now_ms())
+        elif not self._short:
             return
-        if job in self._runners.waiting:
-            self._hung.append(job)
-            return
-        line = self._ours.pop(job)
-        self._in_processes -= line.cpu
-        line.end(job, self._clock.now_ms())
         if self._ring:
             self.wake()
 
@@ -166,14 +178,16 @@ class Gates(Service):
 
     def _choose(self, now: float) -> list[Job]:
         """As many as there are slots, one of each line by turns."""
-        ledger = self._slots.ledger(self._ahead())
+        ledger = self._slots.ledger(self._ahead(), asked=not self._slots.plain)
         chosen: list[Job] = []
         passed = 0
+        self._short = False
         while passed < len(self._ring) and ledger.free > 0:
             line = self._ring[0]
             self._ring.rotate(-1)
             full = line.cpu and self._in_processes >= self._processes
             if full or line.room(now) <= 0 or ledger.room(line.source) <= 0:
+                self._short |= not full and line.room(now) > 0
                 passed += 1
                 continue
             job = line.begin()
@@ -184,6 +198,7 @@ class Gates(Service):
             passed = 0
             if not line.jobs:
                 self._ring.pop()
+        self._short |= ledger.free <= 0
         return chosen
 
     async def _start(self, chosen: list[Job]) -> bool:
@@ -256,9 +271,12 @@ class Gates(Service):
         return bool(back)
 
     def _give_back(self, now: float) -> None:
-        """What is too much for this room comes again later; every line keeps its share."""
+        """What is too much for this room comes again later; every line keeps its share.
+
+        The room holds more than there are slots, because what is given back comes in whole seconds.
+        """
         lines = [line for line in self._ring if line.capped]
-        room = max(self._runners.limit, _SMALLEST_ROOM)
+        room = min(max(_ROOM * self._runners.limit, _SMALLEST_ROOM), _LARGEST_ROOM)
         share = max(1, room // len(lines)) if lines else 0
         given = False
         for n, line in enumerate(lines):

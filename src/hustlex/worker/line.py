@@ -19,6 +19,8 @@ _AHEAD_S = 2.0
 _LATEST_S = 300.0
 _LATEST_HERE_S = 30.0
 _BLEND = 0.2
+_FIRST_PACE_S = 0.005
+"""How long a task is thought to take before any has ended: who is called too early comes back once more."""
 
 
 class Line:
@@ -41,7 +43,7 @@ class Line:
         self._rate_opens = 0.0
         self._moved_at = 0.0
         self._pause_s = _FIRST_PAUSE_S
-        self._pace_s = 0.05
+        self._pace_s = _FIRST_PACE_S
         self._booked_until = 0.0
         caps = [cap for cap in (limits.max_concurrency, limits.max_per_worker, cpu and processes) if cap]
         self._cap = min(caps, default=0)

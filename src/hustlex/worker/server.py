@@ -34,7 +34,7 @@ from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
 from hustlex.worker.lanes import Lanes
-from hustlex.worker.orders import rows
+from hustlex.worker.orders import MOST, rows
 from hustlex.worker.quarantine import Quarantine
 from hustlex.worker.recoverer import Recoverer
 from hustlex.worker.runners import Runners
@@ -228,8 +228,8 @@ class Worker:
         given = set(jobs)
         for job in given:
             job.settled = True
-        batches = [[job for job in reversed(source.held.values()) if job in given] for source in self.sources]
-        batches = [batch for batch in batches if batch]
+        ours = [[job for job in reversed(source.held.values()) if job in given] for source in self.sources]
+        batches = [jobs[i : i + MOST] for jobs in ours for i in range(0, len(jobs), MOST)]
         answers = await self._driver.run_many([finish.requeue(batch[0].source.keys, rows(batch)) for batch in batches])
         for batch, answer in zip(batches, answers, strict=True):
             if isinstance(answer, Error):
