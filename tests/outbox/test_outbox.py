@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver, Options
-from hustlex.errors import Denied, Misuse, Refused, Unavailable
+from hustlex.errors import Conflict, Denied, Misuse, Refused, Unavailable
 from hustlex.jobs import Jobs, State
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.options import Draft
@@ -551,6 +551,31 @@ async def test_a_full_server_parks_nothing(shop: Shop, relay: OutboxRelay, raw: 
     assert [(row.failures, row.reason) for row in await shop.rows()] == [(0, None)]
     assert await relay.flush() == Relayed(enqueued=1)
     assert pending(raw) == ids
+
+
+async def test_jobs_for_a_full_queue_wait_and_block_nobody(
+    shop: Shop, engine: AsyncEngine, driver: Driver, raw: redis.Redis
+) -> None:
+    await Jobs(driver).limit_queue("critical", max_size=2)
+    orders = await shop.buy(*range(6))
+    async with AsyncSession(engine) as session, session.begin():
+        letter = shop.outbox.add(session, mail.job(1))
+    relay = OutboxRelay(driver, engine, Shop.outbox, batch=3)
+    for _ in range(7):
+        with pytest.raises(Conflict, match="'critical' is full: 2 of 2 tasks"):
+            await relay.tick()
+    assert pending(raw) == orders[:2] and pending(raw, "default") == [letter]
+    assert {row.reason for row in await shop.rows()} == {None}
+    await Jobs(driver).limit_queue("critical", max_size=None)
+    assert (await relay.flush()).enqueued == 4
+    assert sorted(pending(raw)) == sorted(orders)
+
+
+async def test_a_debounced_job_is_one_job(shop: Shop, engine: AsyncEngine, relay: OutboxRelay) -> None:
+    async with AsyncSession(engine) as session, session.begin():
+        for _ in range(3):
+            shop.outbox.add(session, mail.job(1), debounce=timedelta(minutes=1))
+    assert await relay.flush() == Relayed(enqueued=1, duplicates=2)
 
 
 async def test_the_same_task_id_twice_and_a_taken_lock_are_duplicates(

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, Table, delete, false, select, update
 
 from hustlex.drivers.faults import NOT_EXECUTED
-from hustlex.errors import Denied, Error, Full, OutcomeUnknown, Refused, Unavailable
+from hustlex.errors import Conflict, Denied, Error, Full, OutcomeUnknown, Refused, Unavailable
 from hustlex.jobs.options import Draft
 from hustlex.jobs.types import Enqueued, Outcome
 from hustlex.jobs.wire import WireError, decode_task
@@ -114,8 +114,8 @@ def _settle(connection: Connection, table: Table, parked: list[Parked], answered
 
 
 def _is_bad(row: Claimed, error: Error) -> bool:
-    """Refused again and again. Missing rights are no fault of the job; it waits, behind the others."""
-    return is_refusal(error) and not isinstance(error, Denied) and row.failures + 1 >= _TRIES
+    """Refused again and again. Missing rights or a full queue are no fault of the job; it waits, behind the others."""
+    return is_refusal(error) and not isinstance(error, Denied | Conflict) and row.failures + 1 >= _TRIES
 
 
 def _write(connection: Connection, table: Table, taken: list[int], refused: list[int], parked: list[Parked]) -> None:

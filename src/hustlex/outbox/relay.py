@@ -16,13 +16,13 @@ from sqlalchemy.util import await_only
 
 from hustlex.core.op import AsyncDriver, Effect, command
 from hustlex.core.time import Clock, server_clock
-from hustlex.errors import Error, Misuse, Timeout
+from hustlex.errors import Conflict, Error, Misuse, Timeout
 from hustlex.jobs import flows
 from hustlex.jobs.ids import new_token
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops.enqueue import MOST_AT_ONCE, enqueue
 from hustlex.jobs.options import Draft
-from hustlex.jobs.types import Outcome, PartlyEnqueued
+from hustlex.jobs.types import Outcome, PartlyEnqueued, QueueFull
 from hustlex.outbox.batch import Batch, is_refusal, relay
 from hustlex.outbox.table import Outbox
 from hustlex.outbox.types import Relayed
@@ -141,7 +141,7 @@ class OutboxRelay(Service):
     async def _send(self, drafts: Sequence[Draft]) -> list[Outcome | Error]:
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                return await self._deliver(drafts)
+                return [_waits(answer) for answer in await self._deliver(drafts)]
         except TimeoutError:
             return [Timeout("the queues' server did not answer in time", op="outbox.relay") for _ in drafts]
 
@@ -162,3 +162,10 @@ class OutboxRelay(Service):
             return some.results
         except Error as error:
             return [error for _ in drafts]
+
+
+def _waits(answer: Outcome | Error) -> Outcome | Error:
+    """A job for a full queue is not done with."""
+    if isinstance(answer, QueueFull):
+        return Conflict(f"queue {answer.queue!r} is full: {answer.size} of {answer.limit} tasks", op="outbox.relay")
+    return answer

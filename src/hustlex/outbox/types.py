@@ -8,9 +8,9 @@ import msgspec
 class Relayed(msgspec.Struct, frozen=True):
     """What became of rows that were claimed.
 
-    enqueued: accepted by their queue. duplicates: the queue knew the id, or another task held the uniqueness lock;
-    as with a plain enqueue, nothing is left to do. parked: set aside with the reason. left: refused, or not sent
-    because the server is away; they stay and are tried again.
+    enqueued: accepted by their queue. duplicates: the queue knew the id, another task held the uniqueness lock, or a
+    waiting one was put off (debounce); as with a plain enqueue, nothing is left to do. parked: set aside with the
+    reason. left: refused, for a full queue, or not sent because the server is away; they stay and are tried again.
     """
 
     enqueued: int = 0
