@@ -18,6 +18,7 @@ from hustlex.jobs import Duplicate, Enqueued, GroupedTask, IdTaken, Job, Jobs, S
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry
 from hustlex.testing import Attempt, drain
+from hustlex.worker import HandlerNotFound
 from hustlex.worker.handlers import Next
 
 tasks = Tasks()
@@ -131,6 +132,14 @@ async def test_every_other_end_is_told(front: HustleX) -> None:
     assert told.failed == {"stops": 1, "note": 1, "fails": 1}
     assert (told.revoked, told.retried, told.done) == ({"stops": 1}, {}, {})
     assert all(isinstance(attempt, Attempt) and attempt.error for attempt in told.attempts)
+
+
+async def test_a_type_that_nobody_defined_is_told(front: HustleX) -> None:
+    await front.jobs.enqueue("nobody:knows")
+    told = await drain(front, tasks)
+    assert told.retried == {"nobody:knows": 1}
+    assert isinstance(told.attempts[0].error, HandlerNotFound)
+    assert (await drain(front, tasks)).attempts == ()
 
 
 async def test_an_error_that_counts_as_none_is_a_retry(front: HustleX) -> None:

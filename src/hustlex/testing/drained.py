@@ -24,7 +24,7 @@ from hustlex.jobs.rules import IsFailure, RetryDelay
 from hustlex.jobs.types import QueueInfo, State, TaskInfo
 from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage
-from hustlex.worker import Middleware, Worker
+from hustlex.worker import HandlerNotFound, Middleware, Worker
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.handlers import Next
@@ -51,8 +51,8 @@ class Attempt(msgspec.Struct, frozen=True):
 class Drained(msgspec.Struct, frozen=True):
     """How many attempts ended how, by task type; a type that is not there counts 0.
 
-    done: succeeded. retried: failed, and repeated now or later. failed: given up, the task is archived. revoked:
-    dropped by RevokeTask. attempts: each of them, in the order of their ends.
+    done: succeeded. retried: failed and repeated, now or later; or put off, because no task has this type. failed:
+    given up, the task is archived. revoked: dropped by RevokeTask. attempts: each, in the order of their ends.
     """
 
     done: dict[str, int]
@@ -119,6 +119,9 @@ class _Log:
         self.running[job.id] = job.type
         try:
             value = await handle()
+        except HandlerNotFound as error:  # the worker puts the task off and tells nobody; a test wants to know
+            self.attempts.append(Attempt(job.id, job.queue, job.type, error))
+            raise
         finally:
             del self.running[job.id]
         self.attempts.append(Attempt(job.id, job.queue, job.type, None))
@@ -126,7 +129,8 @@ class _Log:
 
     def failed(self, message: TaskMessage, error: Exception) -> None:
         """Told by the worker; some attempts fail before any middleware sees them."""
-        self.attempts.append(Attempt(message.id, message.queue, message.type, error))
+        if not isinstance(error, HandlerNotFound):
+            self.attempts.append(Attempt(message.id, message.queue, message.type, error))
 
     def describe(self, worker: Worker) -> str:
         """What is going on, for whoever waited too long."""
