@@ -7,7 +7,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow servers check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs docs clean
+.PHONY: help up tour test test-slow servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -25,6 +25,9 @@ servers: $(DEV) ## run the contract tests on the other servers: Valkey 8.1, Redi
 	$(BIN)/pytest -n logical -q tests/contract --server valkey8
 	$(BIN)/pytest -n logical -q tests/contract --server redis8
 	$(BIN)/pytest -n logical -q tests/contract --server redis7
+
+chaos: $(DEV) ## 100,000 jobs while workers, server and network die around them, and an exact account (SEED=1)
+	$(BIN)/python -m tests.chaos.storm --jobs $(or $(JOBS),100000) $(if $(SEED),--seed $(SEED))
 
 check: check-lint check-types check-floor-plan check-lua check-generated check-shape ## all static checks (`make -k check`: see every complaint)
 
