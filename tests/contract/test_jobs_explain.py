@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hustlex.core.time import FixedClock
 from hustlex.jobs import Cause, Job, State, StepName, gather
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import act, finish, lease, maintain, registry
+from hustlex.jobs.ops import act, finish, lease, limit, maintain, registry
 from hustlex.jobs.ops.registry import ServerName
 from hustlex.jobs.steps import advance
 from hustlex.jobs.wire import ServerInfo, WorkerInfo, decode_task, encode_server, encode_task, encode_worker
@@ -120,7 +120,17 @@ async def test_a_type_that_no_worker_knows(hx: Any, blocking_driver: Any) -> Non
     text = 'handler not found for task "a"'
     failed = encode_task(replace(decode_task(data), retried=1, error_msg=text))
     blocking_driver.run(finish.retry(Q, DAY, (task_id, "w:1", 30_000, failed, 1), NOW_S * 1000))
-    assert (await hx.jobs.explain("t")).causes == (Cause.UNKNOWN_TYPE, Cause.RETRY)
+    assert (await hx.jobs.explain("t")).causes == (Cause.UNKNOWN_TYPE, Cause.RETRY), "as Go's workers leave it"
+
+
+async def test_a_type_that_is_put_off(hx: Any, blocking_driver: Any, raw: redis.Redis) -> None:
+    serve(blocking_driver, "default")
+    await hx.jobs.enqueue("a", task_id="t")
+    take(blocking_driver)
+    blocking_driver.run(limit.put_off(Q, DAY, ("t", "w:1", 30_000), NOW_S * 1000))
+    seen = await hx.jobs.explain("t")
+    assert seen.causes == (Cause.UNKNOWN_TYPE, Cause.SCHEDULED)
+    assert "No worker that took it since 2026-11-23T09:20:53+00:00 has a handler for its type" in seen.text
 
 
 async def test_archived(hx: Any, blocking_driver: Any) -> None:

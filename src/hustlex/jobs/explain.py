@@ -155,8 +155,9 @@ class Case(msgspec.Struct, frozen=True):
             yield Cause.PAUSED, f"Queue {self.queue!r} is paused: nothing of it starts until it is resumed."
         if waits and not self.serving:
             yield Cause.NOBODY_SERVES, f"No living worker takes tasks of queue {self.queue!r}."
-        if waits and self.error.startswith(_NO_HANDLER):
-            yield Cause.UNKNOWN_TYPE, "The worker that took it last has no handler for its type."
+        if waits and (self.facts.parked_at or self.error.startswith(_NO_HANDLER)):
+            since = f" since {_at(self.facts.parked_at)}" if self.facts.parked_at else ""
+            yield Cause.UNKNOWN_TYPE, f"No worker that took it{since} has a handler for its type, so it is put off."
         yield where, self._words(where)
 
     def _words(self, where: Cause) -> str:
@@ -164,13 +165,13 @@ class Case(msgspec.Struct, frozen=True):
             case Cause.RUNNING:
                 return f"It is running on {_name(self.runner)}."
             case Cause.LEASE_OVER:
-                return f"Its worker died or hangs: the lease ended at {self._at()}, and the task will be recovered."
+                return f"Its worker died or hangs: its lease ended at {_at(self.facts.score)}. It will be recovered."
             case Cause.PENDING:
                 return self._place()
             case Cause.SCHEDULED:
-                return f"It is scheduled for {self._at()}."
+                return f"It is scheduled for {_at(self.facts.score)}."
             case Cause.RETRY:
-                return f"Its last attempt failed ({self.error}); the next one is at {self._at()}."
+                return f"Its last attempt failed ({self.error}); the next one is at {_at(self.facts.score)}."
             case Cause.GROUP:
                 return f"It waits in a group of {self.facts.size} until a worker that aggregates takes them together."
             case Cause.ARCHIVED:
@@ -190,10 +191,6 @@ class Case(msgspec.Struct, frozen=True):
     def _steps(self) -> str:
         named = ", ".join(f"{step.id} in queue {step.queue!r} ({_told(step)})" for step in self.waits_for)
         return f"It is a step of a workflow and starts when these have succeeded: {named}."
-
-    def _at(self) -> str:
-        at = _moment(self.facts.score)
-        return at.isoformat(timespec="seconds") if at else "an unknown time"
 
     def next_start(self) -> datetime | None:
         """Not before then; None = not known, or never."""
@@ -241,6 +238,11 @@ def _times(count: int) -> str:
 
 def _name(server: Server | None) -> str:
     return f"{server.host}:{server.pid}" if server else "a worker"
+
+
+def _at(seconds: float | None) -> str:
+    moment = _moment(seconds)
+    return moment.isoformat(timespec="seconds") if moment else "an unknown time"
 
 
 def _moment(seconds: float | None) -> datetime | None:

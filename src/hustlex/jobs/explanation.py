@@ -14,8 +14,8 @@ class Cause(enum.StrEnum):
     """Why a task is not running, or that it is.
 
     HELD: a worker has leased it and has not reported its start: it just began, or waits for a slot or a permit.
-    LEASE_OVER: its worker died or hangs; it will be recovered. UNKNOWN_TYPE: the worker that took it last has no
-    handler for its type. STEP_FAILED: a step before it is archived, gone, or can never start.
+    LEASE_OVER: its worker died or hangs; it will be recovered. UNKNOWN_TYPE: no worker that took it has a handler for
+    its type. STEP_FAILED: a step before it is archived, gone, or can never start.
     PARKED: nobody could read its message, so it was set aside. NO_TRACE: no queue knows it.
     """
 

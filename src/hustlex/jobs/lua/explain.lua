@@ -11,12 +11,12 @@
 -- ARGV id       text
 -- ARGV prefix   text   asynq:{<queue>}:
 -- ARGV deep     int    how far into pending to look
--- REPLY {1, facts}  "" where there is none: now_ms, paused, parked (1 or 0), state, msg, owner, crashes, score (Unix
---                   second of its next start, or of its lease's end), ahead (tasks in pending before it, -1 = more than
---                   were looked at), size (of its group), lock, holder, lock_ms (its uniqueness lock, who has it, for
+-- REPLY {1, facts}  "" where there is none: now_ms, paused, parked (1 or 0), state, msg, owner, crashes, parked_at
+--                   (Unix second), score (Unix second of its next start, or of its lease's end), ahead (tasks in
+--                   pending before it, -1 = more than were looked at), size (of its group), lock, holder, lock_ms (its uniqueness lock, who has it, for
 --                   how long), phase, why, after (JSON), got (a letter per step before it, 1 = has succeeded)
 -- @include clock
-local found = redis.call('HMGET', task, 'state', 'msg', 'owner', 'crashes', 'unique_key', 'group')
+local found = redis.call('HMGET', task, 'state', 'msg', 'owner', 'crashes', 'unique_key', 'group', 'parked_at')
 local state, group = found[1] or '', found[6] or ''
 local score, ahead, size, got = '', '', '', ''
 
@@ -41,5 +41,5 @@ for n = 0, (waits[1] == 'waits' and waits[4] or 0) - 1 do
   got = got .. redis.call('HEXISTS', step, 'in:' .. n)
 end
 return {1, clock(now_ms), redis.call('EXISTS', paused), redis.call('HEXISTS', parked, id), state, found[2] or '',
-  found[3] or '', found[4] or '', score, ahead, size, lock, holder, lock_ms, waits[1] or '', waits[2] or '',
+  found[3] or '', found[4] or '', found[7] or '', score, ahead, size, lock, holder, lock_ms, waits[1] or '', waits[2] or '',
   waits[3] or '', got}

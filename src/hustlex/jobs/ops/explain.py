@@ -22,9 +22,10 @@ DEEP = 10_000
 class Facts(msgspec.Struct, frozen=True):
     """state: None = no such task. message: None also when it cannot be read. holder: ``<server id>:<number>``.
 
-    score: Unix second of its next start, or of its lease's end; None = neither. ahead: tasks in pending before it, -1 =
-    10,000 or more. lock_holder: "" = its lock is free; None = it has none. phase: of a workflow's step, "" = it is
-    none. after: the steps before it; got: which of them have succeeded.
+    parked_at: Unix second since when workers put it off because none knows its type, 0 = they do not. score: Unix
+    second of its next start, or of its lease's end; None = neither. ahead: tasks in pending before it, -1 = 10,000 or
+    more. lock_holder: "" = its lock is free; None = it has none. phase: of a workflow's step, "" = it is none.
+    after: the steps before it; got: which of them have succeeded.
     """
 
     now_ms: int
@@ -34,6 +35,7 @@ class Facts(msgspec.Struct, frozen=True):
     message: TaskMessage | None
     holder: str
     crashes: int
+    parked_at: int
     score: float | None
     ahead: int
     size: int
@@ -58,7 +60,7 @@ def facts(queue: str, task_id: str, now_ms: int) -> Op[Facts]:
 
 
 def _facts(reply: Reply) -> Facts:
-    _, now_ms, paused, is_parked, state, message, owner, crashes, score, ahead, size, *rest = reply
+    _, now_ms, paused, is_parked, state, message, owner, crashes, parked_at, score, ahead, size, *rest = reply
     lock, holder, lock_ms, phase, why, after, got = rest
     return Facts(
         now_ms,
@@ -68,6 +70,7 @@ def _facts(reply: Reply) -> Facts:
         _readable(message),
         _text(owner),
         int(crashes or 0),
+        int(parked_at or 0),
         float(score) if score else None,
         int(ahead or 0),
         int(size or 0),
