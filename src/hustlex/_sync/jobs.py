@@ -14,10 +14,10 @@ from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.explanation import Explanation
 from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import act, inspect
+from hustlex.jobs.ops import act, change, inspect
 from hustlex.jobs.ops import enqueue as ops
 from hustlex.jobs.ops import schedules as entries
-from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, as_job, draft
+from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, Start, as_job, draft
 from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
 from hustlex.jobs.schedules import Changes
 from hustlex.jobs.stream import Ending
@@ -187,6 +187,31 @@ class Inspector:
     def delete_all(self, queue: str, state: State, *, group: str = "") -> int:
         """Delete all tasks of one state but ACTIVE, and their uniqueness locks; answers how many."""
         return self._driver.follow(inspection.every(queue, act.delete_all(queue, state, group)))
+
+    def update_payload(self, queue: str, task_id: str, payload: Any) -> None:
+        """Give a scheduled task another payload: None, bytes as they are, anything else as JSON.
+
+        What is unique about it stays as it was, as in Asynq. A change by somebody else in between is kept.
+        Raises NotFound, Conflict when it is not scheduled.
+        """
+        self._driver.follow(inspection.update_payload(queue, task_id, as_job("any", payload).payload))
+
+    def reschedule(self, queue: str, task_id: str, **start: Unpack[Start]) -> None:
+        """Give a scheduled or retried task another start: ``process_in`` or ``process_at``; in the past means now.
+
+        Its uniqueness lock follows a later start. Raises NotFound, Conflict when it does not wait for a start.
+        """
+        self._driver.run(change.reschedule(queue, task_id, start, self._clock()))
+
+    def delete_queue(self, queue: str, *, force: bool = False) -> None:
+        """Remove a queue, its counters, its limit and its finished tasks; with ``force`` all its other tasks as well.
+
+        Gives uniqueness locks back, and leaves nothing but keys of ours that expire, where Asynq leaves completed
+        tasks, groups, counters, locks and the pause. In steps of 500 tasks, paused meanwhile; should it break off,
+        repeat it. Who enqueues later makes a new queue; it is listed again within a minute.
+        Raises NotFound, Conflict when tasks are active, or when any wait or are archived and ``force`` is not set.
+        """
+        self._driver.follow(inspection.delete_queue(queue, force, self._clock()))
 
     def pause(self, queue: str) -> bool:
         """Stop workers from taking tasks; enqueueing goes on. False when the queue was paused already."""

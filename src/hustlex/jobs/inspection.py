@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import msgspec
+
 from hustlex.core.op import Batch, Flow, Op, do
-from hustlex.errors import Error, NotFound
-from hustlex.jobs.ops import fleet, inspect
+from hustlex.errors import Conflict, Error, NotFound
+from hustlex.jobs.ops import change, fleet, inspect
 from hustlex.jobs.types import EnqueueEvent, PeriodicInfo, RunningTask, Server
-from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo
+from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
 
 T = TypeVar("T")
 
+_MOST_ATTEMPTS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _MOST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -36,6 +39,25 @@ def every(queue: str, op: Op[tuple[int, int]]) -> Flow[int]:
         taken, left = yield from do(op)
         total += taken
     return total
+
+
+def update_payload(queue: str, task_id: str, payload: bytes | None) -> Flow[None]:
+    """Read, change, and write if nobody else has written in between. Raises NotFound, Conflict."""
+    for _ in range(_MOST_ATTEMPTS):
+        was = yield from do(change.message(queue, task_id))
+        becomes = encode_task(msgspec.structs.replace(decode_task(was), payload=payload))
+        if (yield from do(change.update(queue, task_id, was, becomes))):
+            return
+    raise Conflict(f"task {task_id!r} is being changed by others all the time")
+
+
+def delete_queue(queue: str, force: bool, now_ms: int) -> Flow[None]:
+    """Step by step until it is gone. Raises NotFound, Conflict."""
+    op = change.delete_queue(queue, force, now_ms)
+    left = yield from of_queue(queue, op)
+    while left:
+        left = yield from do(op)
+    yield from do(change.forget_queue(queue))
 
 
 def servers(now_ms: int) -> Flow[list[Server]]:

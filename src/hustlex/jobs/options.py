@@ -69,6 +69,13 @@ class Options(TypedDict, total=False):
     headers: Mapping[str, str]
 
 
+class Start(TypedDict, total=False):
+    """One of the two, as in ``Options``."""
+
+    process_in: timedelta
+    process_at: datetime
+
+
 _NAMES = frozenset(Options.__annotations__)
 _NONE = Options()
 
@@ -178,7 +185,7 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
     until = _until(chosen)
     lock_ttl_s = _lock_ttl(chosen, until)
     lock = _lock(chosen, names, task_type, job.payload) if lock_ttl_s else ""
-    due = _due(chosen)
+    due = start_text(chosen)
     group = _group(chosen, due)
     timeout, deadline = _limits(chosen)
     message = TaskMessage(
@@ -265,7 +272,8 @@ def _unix(name: str, moment: datetime) -> timedelta:
     return moment - _EPOCH
 
 
-def _due(options: Options) -> str:
+def start_text(options: Options) -> str:
+    """When a job with these options starts, as scripts want it: see ``Draft.due``. Raises Misuse."""
     if "debounce" in options:
         return f"+{-(-options['debounce'] // _MILLISECOND)}"
     if "process_in" in options:

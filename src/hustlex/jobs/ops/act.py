@@ -30,7 +30,7 @@ def run(queue: str, task_id: str, now_ms: int) -> Op[None]:
     return _RUN.op(
         (q.task(task_id), q.pending),
         (now_ms, task_id, q.prefix),
-        partial(_done, queue, task_id, {-1: "is active", -2: "is pending already"}),
+        partial(acted, queue, task_id, {-1: "is active", -2: "is pending already"}),
     )
 
 
@@ -40,14 +40,14 @@ def archive(queue: str, task_id: str, now_ms: int) -> Op[None]:
     return _ARCHIVE.op(
         (q.task(task_id), q.archived),
         (now_ms, task_id, q.prefix),
-        partial(_done, queue, task_id, {-1: "is active", -2: "is archived already"}),
+        partial(acted, queue, task_id, {-1: "is active", -2: "is archived already"}),
     )
 
 
 def delete(queue: str, task_id: str) -> Op[None]:
     """Gone, with its uniqueness lock. Raises NotFound, Conflict (active)."""
     q = queue_keys(queue)
-    return _DELETE.op((q.task(task_id),), (task_id, q.prefix), partial(_done, queue, task_id, {-1: "is active"}))
+    return _DELETE.op((q.task(task_id),), (task_id, q.prefix), partial(acted, queue, task_id, {-1: "is active"}))
 
 
 def run_all(queue: str, state: State, group: str, now_ms: int) -> Op[tuple[int, int]]:
@@ -103,7 +103,8 @@ def _taken(reply: Reply) -> tuple[int, int]:
     return int(reply[1]), int(reply[2])
 
 
-def _done(queue: str, task_id: str, reasons: dict[int, str], reply: Reply) -> None:
+def acted(queue: str, task_id: str, reasons: dict[int, str], reply: Reply) -> None:
+    """Read the status of an action on one task. reasons: by status, why it is refused. Raises NotFound, Conflict."""
     status = int(reply[0])
     if status == 1:
         return
