@@ -147,12 +147,13 @@ async def test_a_deferred_task_is_scheduled_unchanged(driver: Driver, raw: redis
     raw.hset(DEFAULT.task("d1"), "group", "g")  # it was taken out of its group to run alone
     before = raw.hget(DEFAULT.task("d1"), "msg")
     await driver.run(lease.cycle(DEFAULT, DAY, "s:1", 1, (), NOW_MS))
-    assert await driver.run(limit.defer(DEFAULT, DAY, ("d1", "another:1", 5), NOW_MS)) == b"0"
-    assert await driver.run(limit.defer(DEFAULT, DAY, ("d1", "s:1", 5, "gone", "s:1", 5), NOW_MS)) == b"10"
-    assert await driver.run(limit.defer(DEFAULT, DAY, ("d1", "s:1", 5), NOW_MS)) == b"0"
+    assert await driver.run(limit.defer(DEFAULT, DAY, ("d1", "another:1", 5000), NOW_MS)) == b"0"
+    assert await driver.run(limit.defer(DEFAULT, DAY, ("d1", "s:1", 5000, "gone", "s:1", 5000), NOW_MS)) == b"10"
+    assert await driver.run(limit.defer(DEFAULT, DAY, ("d1", "s:1", 5000), NOW_MS)) == b"0"
     assert dump(raw) == {
         "t:d1": {b"msg": before, b"state": b"scheduled", b"unique_key": given.unique_key.encode()},
-        "scheduled": {b"d1": NOW_S + 6},  # not before five seconds are over, in whole seconds
+        "scheduled": {b"d1": NOW_S + 6},  # Go's forwarders must not be early
+        "x:due": {b"d1": NOW_MS + 5000},
         "x:owners": {b"s": NOW_S + 10},
         "unique:a:1:x": b"d1",
     }
@@ -277,10 +278,12 @@ async def test_what_must_wait_costs_next_to_nothing(
     await jobs.enqueue_many([task.job("t", 60) for _ in range(300)])
     async with running(driver, tasks, concurrency=20) as run:
         await until(lambda: gauge.running["t"] == 1 and not raw.exists(DEFAULT.pending))
-        await asyncio.sleep(0.2)
         before = calls(raw)
         await asyncio.sleep(2)
-        assert calls(raw) - before < 60
+        assert calls(raw) - before < 120  # nothing is known of how long such a task takes
+        before = calls(raw)
+        await asyncio.sleep(2)
+        assert calls(raw) - before < 50
         run.worker._grace_s = 0
 
 

@@ -30,6 +30,7 @@ _ROOM = 4
 _SMALLEST_ROOM, _LARGEST_ROOM = 64, 1000
 _MOST_LINES = 4096
 _AFTER_S = 60
+_GRID_MS = 250
 
 
 def limited(tasks: Tasks) -> list[Task[..., Any]]:
@@ -190,7 +191,7 @@ class Gates(Service):
                 self._short |= not full and line.room(now) > 0
                 passed += 1
                 continue
-            job = line.begin()
+            job = line.begin(now)
             self._ours[job] = line
             self._in_processes += line.cpu
             ledger.take(line.source)
@@ -271,10 +272,7 @@ class Gates(Service):
         return bool(back)
 
     def _give_back(self, now: float) -> None:
-        """What is too much for this room comes again later; every line keeps its share.
-
-        The room holds more than there are slots, because what is given back comes in whole seconds.
-        """
+        """What is too much for this room comes again later; every line keeps its share."""
         lines = [line for line in self._ring if line.capped]
         room = min(max(_ROOM * self._runners.limit, _SMALLEST_ROOM), _LARGEST_ROOM)
         share = max(1, room // len(lines)) if lines else 0
@@ -284,10 +282,15 @@ class Gates(Service):
             while len(line.jobs) > keep:
                 job = line.jobs.pop()
                 job.settled = given = True
-                job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, line.later_s(now))))
+                job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, self._round(line.later_ms(now)))))
         if given:
             self._ring = deque(line for line in self._ring if line.jobs)
             self.on_defer()
+
+    def _round(self, delay_ms: int) -> int:
+        """Up to the next quarter of a second, so that those given back come again in batches."""
+        now_ms = self._clock.now_ms()
+        return -(-(now_ms + delay_ms) // _GRID_MS) * _GRID_MS - now_ms
 
     def _nap_s(self, now: float, refused: bool) -> float:
         """Until the next line opens; a job's end wakes us earlier."""

@@ -15,6 +15,7 @@ _SOONEST_S = 0.02
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 _STUCK_S = 5.0
+_PATIENCE_S = 1.0
 _AHEAD_S = 2.0
 _LATEST_S = 300.0
 _LATEST_HERE_S = 30.0
@@ -55,7 +56,7 @@ class Line:
 
     def join(self, job: Job, now: float) -> None:
         """One more waits."""
-        if not self.jobs:
+        if not self.jobs and not self.running:
             self._moved_at = max(self._moved_at, now)
         self.jobs.append(job)
 
@@ -65,8 +66,10 @@ class Line:
             return 0
         return min(len(self.jobs), self._cap - len(self.running)) if self._cap else len(self.jobs)
 
-    def begin(self) -> Job:
+    def begin(self, now: float) -> Job:
         """The next one is to start."""
+        if not self.limits.shared:
+            self._moved_at = now
         job = self.jobs.popleft()
         self.running.add(job)
         return job
@@ -103,23 +106,26 @@ class Line:
         stuck = not self.running and self.closed_until > now and now - self._moved_at > _STUCK_S
         if stuck or self.closed_until - now > _STUCK_S:
             return 0
-        return max(self._cap, 1, math.ceil(self._speed * _AHEAD_S))
+        return max(self._cap, 1, math.ceil(self._speed(now) * _AHEAD_S))
 
-    @property
-    def _speed(self) -> float:
-        """Starts per second that the limits allow."""
-        rate = self.limits.rate.per_second if self.limits.rate else math.inf
-        return min(rate, self._cap / max(self._pace_s, 0.001)) if self._cap else rate
+    def _speed(self, now: float) -> float:
+        """Starts per second to count on: what the limits allow; when none was possible for long, hardly any."""
+        speed = self.limits.rate.per_second if self.limits.rate else math.inf
+        if self._cap:
+            speed = min(speed, self._cap / max(self._pace_s, 0.001), 1 / max(now - self._moved_at - _PATIENCE_S, 0.001))
+        return speed
 
-    def later_s(self, now: float) -> int:
-        """Whole seconds until one that is given back may have its turn, each a little after the one before."""
+    def later_ms(self, now: float) -> int:
+        """Milliseconds until one that is given back comes again: each a little after the one before, and the first
+        while half of those that wait here are still waiting."""
         longest = _LATEST_S if self.limits.shared else _LATEST_HERE_S
-        soonest = now + max(self.closed_until - now, len(self.jobs) / self._speed)
-        self._booked_until = min(max(self._booked_until, soonest), now + longest) + 1 / self._speed
+        speed = self._speed(now)
+        soonest = now + max(self.closed_until - now, len(self.jobs) / speed / 2)
+        self._booked_until = min(max(self._booked_until, soonest), now + longest) + 1 / speed
         wait = self._booked_until - now
         if wait > longest:
             wait = longest * (0.5 + random() / 2)
-        return int(max(wait, self.closed_until - now))
+        return int(max(wait, self.closed_until - now) * 1000)
 
     @property
     def idle(self) -> bool:

@@ -109,7 +109,7 @@ class AckOrder:
     def __init__(self, source: Source, kind: Finish, acks: Sequence[Ack], clock: WorkerClock) -> None:
         now = monotonic()
         self._source = source
-        self._delay_unit_ms = 1 if kind is finish.retry else 1000 if kind in (limit.defer, limit.put_off) else 0
+        self._later = kind in (finish.retry, limit.defer, limit.put_off)
         self._clock = clock
         self._acks = [ack for ack in acks if ack.job.lease_until > now]
         rows = [field for ack in self._acks for field in ack.row]
@@ -123,9 +123,9 @@ class AckOrder:
             self._source.forget(ack.job)
         if self._source.full:
             self._source.awake = True
-        if self._delay_unit_ms:
+        if self._later:
             soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
-            self._source.on_due(self._clock.now_ms() + soonest * self._delay_unit_ms)
+            self._source.on_due(self._clock.now_ms() + soonest)
 
     def fail(self) -> None:
         self._source.acks[:0] = self._acks

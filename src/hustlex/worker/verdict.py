@@ -117,7 +117,7 @@ class Policy(msgspec.Struct, frozen=True):
             self.unknown.add(task_type)
             _log.warning("%s; tasks of this type are put off for other workers", error)
         pause_s = min(max(_parked_s(job, clock), 1), _LONGEST_PAUSE_S)
-        return Ack(job, limit.put_off, (job.id, job.holder, pause_s + randrange(pause_s + 1)))
+        return Ack(job, limit.put_off, (job.id, job.holder, 1000 * pause_s + randrange(1000 * pause_s + 1)))
 
 
 def _parked_s(job: Job, clock: WorkerClock) -> int:

@@ -92,7 +92,7 @@ def _permits(reply: Reply) -> list[Permit]:
 
 
 def defer(queue: QueueKeys, _: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
-    """Give tasks back, to run later; nothing is counted, no retry is used. rows: id, holder, delay in whole seconds.
+    """Give tasks back, to run later; nothing is counted, no retry is used. rows: id, holder, delay in ms.
 
     Answers a byte per row, as ``finish`` does.
     """
