@@ -32,7 +32,6 @@ FATES: dict[str, tuple[Job, str]] = {  # and the state it ends in
     "no failure": (Job("soft:x", b"x"), "retry"),
     "no failure and no retry": (Job("soft:x", b"x", {"max_retry": 0}), "archived"),
     "panic": (Job("panic:x", b"x"), "retry"),
-    "unknown": (Job("nobody's", b"x"), "retry"),
     "too long": (Job("slow:x", b"30000", {"timeout": timedelta(seconds=1)}), "retry"),
     "too long and deaf": (Job("deaf:x", b"2500", {"timeout": timedelta(seconds=1)}), "retry"),
     "too long for good": (Job("slow:x", b"30000", {"timeout": timedelta(seconds=1), "max_retry": 0}), "archived"),
@@ -43,7 +42,6 @@ TEXTS = {  # of the library, and ours where it differs
     "skipped": ("no use: skip retry for the task", "SkipRetry: no use"),
     "no failure": ("not a failure", "SoftError: not a failure"),
     "panic": ("panic error cause by: panic [serve.go]: all is lost", "RuntimeError: all is lost"),
-    "unknown": ('handler not found for task "nobody\'s"',) * 2,
     "too long": ("context deadline exceeded",) * 2,
     "too long and deaf": ("context deadline exceeded",) * 2,
     "too late": ("context deadline exceeded",) * 2,
@@ -60,6 +58,17 @@ async def outcome(language: str, name: str, go: GoClient, launch: Launch, raw: r
     keys = snapshot(raw)
     raw.flushall()
     return {key: value for key, value in keys.items() if not key.startswith(("asynq:servers", "asynq:workers"))}
+
+
+async def test_what_our_worker_does_not_know_it_leaves_unchanged_to_one_that_does(
+    go: GoClient, launch: Launch, raw: redis.Redis
+) -> None:
+    """Unlike Go's, which burns a retry on it."""
+    go.enqueue("nobody's", b"x", task_id="t")
+    launch("py")
+    await until(lambda: state(raw, "t") == "scheduled")
+    message = decode_task(raw.hget(P + "t:t", "msg"))
+    assert (message.retried, message.error_msg, message.last_failed_at) == (0, "", 0)
 
 
 @pytest.mark.parametrize("name", FATES)

@@ -15,7 +15,17 @@ import ssl
 from random import random
 
 from hustlex.core.op import Effect
-from hustlex.errors import BadReply, Denied, Error, Full, OutcomeUnknown, Refused, Timeout, Unavailable
+from hustlex.errors import (
+    BadReply,
+    ConfigurationError,
+    Denied,
+    Error,
+    Full,
+    OutcomeUnknown,
+    Refused,
+    Timeout,
+    Unavailable,
+)
 
 NOT_EXECUTED = frozenset(
     {"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "NOREPLICAS", "BUSY", "NOSCRIPT"}
@@ -99,13 +109,18 @@ def backoff(attempt: int) -> float:
 
 
 def link_failure(error: Exception) -> str:
-    """Why a connection could not be opened, without the addresses and users that some errors carry."""
+    """Why a connection could not be opened, without the addresses and users that some errors carry.
+
+    Raises ConfigurationError for what no repetition will change: a certificate that nobody vouches for.
+    """
     if isinstance(error.__context__, OSError):  # redis-py wraps it in its own, with the address in the text
         error = error.__context__
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "its certificate cannot be verified; name its authority with ?ssl_ca_certs="
+        raise ConfigurationError(
+            "the server's certificate cannot be verified", hint="name its authority: ?ssl_ca_certs=/path/to/ca.pem"
+        ) from None
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
