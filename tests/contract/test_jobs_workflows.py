@@ -35,7 +35,7 @@ from hustlex.jobs.ops.result import write_result
 from hustlex.jobs.ops.steps import OPEN, record
 from hustlex.jobs.steps import Advanced, advance, start
 from hustlex.jobs.wire import decode_task, encode_task
-from hustlex.jobs.workflow import LIFE_S
+from hustlex.jobs.workflow import LIFE_S, plant
 
 A, B, C = (Job(name, b"{}") for name in "abc")
 DAY = "2026-01-01"
@@ -181,7 +181,7 @@ def test_a_step_that_was_archived_stops_what_follows_until_it_succeeds(blocking_
     one, two = begin(blocking_driver, A.then(B)).steps
     fail(blocking_driver, one, "ValueError: no money")
     assert move(blocking_driver, one).released == []
-    assert raw.zscore(OPEN, b'["default","w:0"]') > raw.time()[0] + 500, "looked at, but not often"
+    assert raw.zscore(OPEN, b'["default","w:0"]') > raw.time()[0] + 50, "looked at, but not often"
     blocking_driver.run(act.run("default", one.id, 0))
     succeed(blocking_driver, one)
     assert move(blocking_driver, one).released == [two]
@@ -271,6 +271,20 @@ def test_a_start_that_dies_between_two_steps_can_be_repeated(
     assert sorted(finish_all(blocking_driver, raw, started)) == [b"w:%d" % n for n in range(5)]
 
 
+def test_a_start_repeated_after_half_of_it_has_run_repeats_nothing(blocking_driver: Any, raw: redis.Redis) -> None:
+    """The client died between its last two calls: one of two first steps was planted, and has run with what follows."""
+    flow = gather(A.then(C), B.with_options(queue="q2"))
+    assert drive(blocking_driver, start(flow, "w", 0, KnownQueues()), 2)
+    planted = plant(flow, "w")
+    blocking_driver.run(ops.plant([planted[0]], LIFE_S, 0, 0))
+    succeed(blocking_driver, planted[0].name)
+    assert drive(blocking_driver, advance([planted[0].name], set(), 0), 3)  # all but its end
+    succeed_last(blocking_driver, planted[1].name)
+    assert not begin(blocking_driver, flow).repeated
+    later(blocking_driver, raw)
+    assert (pending(raw), pending(raw, "q2")) == ([], [b"w:2"])
+
+
 @pytest.mark.parametrize("at", range(5))
 @pytest.mark.parametrize("steps", range(1, 8))
 def test_whoever_moves_on_may_die_anywhere(blocking_driver: Any, raw: redis.Redis, steps: int, at: int) -> None:
@@ -288,6 +302,7 @@ def test_whoever_moves_on_may_die_anywhere(blocking_driver: Any, raw: redis.Redi
             move(blocking_driver, name)
         ran.append(task_id)
     assert sorted(ran) == [b"w:%d" % n for n in range(5)], "each once"
+    assert set(ran[:2]) == {b"w:0", b"w:1"} and ran[-1] == b"w:4", "and only after all it waits for"
     later(blocking_driver, raw)  # who died after the very last but one thing leaves an entry for an hour
     assert not raw.exists(OPEN)
 
@@ -312,6 +327,37 @@ async def test_fifty_that_move_the_same_step_on_enqueue_one(
     assert not [error for move in moves for error in move.errors]
     assert pending(raw) == [last.id.encode()]
     assert decode_task(raw.hget(Q.task(last.id), "msg")).payload == b"[1,2]"
+
+
+def test_who_comes_too_late_to_release_a_step_changes_nothing(blocking_driver: Any, raw: redis.Redis) -> None:
+    """Two were told that it can start; the second was stopped until it had run, and was deleted."""
+    one, two, _ = begin(blocking_driver, A.then(B).then(C)).steps
+    succeed(blocking_driver, one)
+    (look,) = blocking_driver.run(ops.look([one]))
+    first, second = (blocking_driver.run(ops.deliver(look.then[0], b"")) for _ in range(2))
+    assert blocking_driver.run(ops.release(two, first.message, 0)) is ops.Released.NOW
+    succeed(blocking_driver, two)
+    blocking_driver.run(act.delete("default", two.id))
+    assert blocking_driver.run(ops.release(two, second.message, 0)) is ops.Released.BEFORE
+    assert not raw.exists(Q.pending)
+    assert raw.hget(record(Q, two.id), "phase") == b"runs"
+
+
+def test_a_step_that_succeeds_twice_counts_once(blocking_driver: Any) -> None:
+    one, _, three = begin(blocking_driver, gather(A, B, then=C)).steps
+    succeed(blocking_driver, one)
+    (look,) = blocking_driver.run(ops.look([one]))
+    assert [blocking_driver.run(ops.deliver(look.then[0], b"")) for _ in range(3)] == [None] * 3
+    assert look.then[0].id == three.id
+
+
+def test_who_closes_a_step_again_does_not_keep_it_longer(blocking_driver: Any, raw: redis.Redis) -> None:
+    one, _ = begin(blocking_driver, A.with_options(retention=timedelta(minutes=10)).then(B)).steps
+    succeed(blocking_driver, one)
+    move(blocking_driver, one)
+    raw.zadd(Q.completed, {one.id: 1})
+    blocking_driver.run(ops.close([one], 0))
+    assert raw.zscore(Q.completed, one.id) == 1
 
 
 async def test_fifty_fan_ins_at_once(driver: Any, blocking_driver: Any, raw: redis.Redis) -> None:

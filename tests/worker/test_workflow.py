@@ -37,6 +37,7 @@ from hustlex.jobs import (
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.ops.steps import OPEN, record
 from hustlex.jobs.wire import decode_task, encode_task
+from hustlex.worker import Worker
 from tests.worker import steps_victim
 from tests.worker.support import DEFAULT, running, until
 
@@ -230,6 +231,21 @@ async def test_what_the_last_acknowledgement_leads_to_is_done_before_the_worker_
     leave.set()
     await run.task
     assert raw.lrange(DEFAULT.pending, 0, -1) == [started.last.id.encode()]
+
+
+async def test_what_is_acknowledged_at_the_very_end_is_followed_too(
+    driver: Driver, jobs: Jobs, tasks: Tasks, ran: list[Any], raw: redis.Redis
+) -> None:
+    double = task(tasks, "double")
+    started = await jobs.start(double.job(1).then(double.job(RESULT)))
+    first, second = started.steps
+    message = decode_task(raw.hget(DEFAULT.task(first.id), "msg"))
+    as_go_runs_it(raw, first, b"7")
+    worker = Worker(driver, tasks)
+    await worker.aftermath.continuer.tick()  # nothing is due yet
+    worker.aftermath.continuer.plan([message])
+    await worker.aftermath.finish()
+    assert raw.lrange(DEFAULT.pending, 0, -1) == [second.id.encode()]
 
 
 async def test_a_link_that_breaks_after_an_acknowledgement_loses_nothing(

@@ -33,7 +33,7 @@ from hustlex.jobs.workflow import (
 
 SOON_S = 2
 """Until the next look at a step that Python workers may be running, or Go's."""
-_NEXT_LOOK_S = {State.SCHEDULED: 60, State.RETRY: 60, State.ARCHIVED: 600}
+_NEXT_LOOK_S = {State.SCHEDULED: 60, State.RETRY: 60, State.ARCHIVED: 60}
 _WAITING_S = 60
 _GONE = "the step before it is gone: deleted, revoked, or trimmed from the archive"
 
@@ -52,9 +52,11 @@ def _plant(steps: Sequence[Planted], now_ms: int, known: KnownQueues) -> Flow[bo
     """False: this was done before, and nothing is done now."""
     first = [step for step in steps if not step.after]
     looks = yield from _all(ops.look(names) for names in ops.by_queue([step.name for step in first]))
-    if all(look.phase for found in looks for look in found):
+    known_before = [bool(look.phase) for found in looks for look in found]
+    if all(known_before):
         return False
-    waiting = [step for step in steps if step.after]
+    # A first step that is there came after all that wait. Some of these may have run and be gone: not again, then.
+    waiting = [] if any(known_before) else [step for step in steps if step.after]
     calls: list[Op[Any]] = [enqueue.register(queue) for queue in {step.name.queue for step in steps}]
     calls += _noted([(step.name, SOON_S) for step in first if step.then], now_ms)
     yield from _all([*calls, *_plants(waiting, steps, now_ms)])
