@@ -64,7 +64,7 @@ def _end(n: int, retried: int, fails: int) -> None:
 async def main(url: str, diary: str) -> None:
     _diary.append(os.open(diary, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
     async with Driver(url) as driver:
-        worker = Worker(driver, tasks, queues=QUEUES, concurrency=20, retry_delay=lambda _: timedelta(seconds=1))
+        worker = Worker(driver, tasks, queues=QUEUES, concurrency=20, retry_delay=timedelta(seconds=1))
         note("worker", worker.id)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
         await worker.run()
