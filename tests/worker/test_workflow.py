@@ -295,7 +295,7 @@ def processed(raw: redis.Redis) -> int:
     return sum(int(raw.get(queue_keys(name).processed) or 0) for name in QUEUES)
 
 
-@pytest.mark.timeout(40)
+@pytest.mark.timeout(70)
 @pytest.mark.parametrize("calls", ["0", "1", "2", "3", "4", "5"])
 async def test_a_worker_killed_between_acknowledging_and_moving_on(
     driver: Driver, jobs: Jobs, raw: redis.Redis, launch: Launch, calls: str, monkeypatch: pytest.MonkeyPatch
@@ -304,12 +304,12 @@ async def test_a_worker_killed_between_acknowledging_and_moving_on(
     await jobs.start(steps_victim.flow(1))
     victim = launch(calls)
     assert await asyncio.to_thread(victim.wait, 15) == -signal.SIGKILL
-    assert processed(raw) == 1
+    assert processed(raw) == 1 or int(calls) >= 4, "what it released it may have run"
     async with running(driver, steps_victim.tasks, queues=QUEUES):
-        await until(lambda: processed(raw) == 6, 25)
+        await until(lambda: processed(raw) == 6, 40)
     ran = Counter(raw.lrange("test:ran", 0, -1))
     assert set(ran) == {b"1", b"2", b"11", b"21", b"join 3,12,22", b"37"}
-    assert ran.total() == 6 or int(calls) >= 4, "what the victim released it may have begun, too"
+    assert ran.total() == 6 or int(calls) >= 4, "and what it had begun runs again"
 
 
 @pytest.mark.timeout(90)
