@@ -7,6 +7,7 @@ import pickle
 import signal
 import threading
 import traceback
+from contextlib import suppress
 from contextvars import copy_context
 from functools import lru_cache
 from importlib import import_module
@@ -49,12 +50,18 @@ class Answer(msgspec.Struct, frozen=True):
     verdict: str = ""
 
 
-def serve(pipe: Connection) -> None:
-    """Answer calls until the pipe ends. Only the parent decides about stopping, and ends this process with itself."""
+def serve(pipe: Connection, module: str) -> None:
+    """Import the module, say so, and answer calls until the pipe ends.
+
+    Only the parent decides about stopping, and ends this process with itself.
+    """
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    with suppress(Exception):  # the call will tell
+        import_module(module)
+    pipe.send_bytes(b"ready")
     while True:
         try:
             request = pipe.recv_bytes()

@@ -13,6 +13,7 @@ from hustlex.worker.blocks import Blocks, StallWatch
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.draw import Slots
 from hustlex.worker.gates import Gates, limited
+from hustlex.worker.handlers import attempt_ends_ms
 from hustlex.worker.job import Job
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.runners import Runners
@@ -23,9 +24,12 @@ from hustlex.worker.watchdog import Checker, HealthCheck, Watchdog
 if TYPE_CHECKING:
     from hustlex.worker.processes import Processes
 
+_SLOWEST_START_MS = 60_000
+
 
 class Guards:
-    """gates: only when a task has limits or computes. blocks: who kept the loop.
+    """gates: only when a task has limits or computes. blocks: who kept the loop. on_begin: told of jobs whose time
+    begins later than they did.
 
     processes: how many tasks with ``cpu=True`` run at once, 0 = as many as there are CPUs.
     """
@@ -44,6 +48,8 @@ class Guards:
         fair: bool,
     ) -> None:
         self.gates: Gates | None = None
+        self.on_begin: Callable[[Job], None] = lambda _: None
+        self._clock = clock
         self.blocks = Blocks()
         runners.on_done = lanes.ring
         runners.on_block = self.blocks.note
@@ -98,10 +104,16 @@ class Guards:
         """Start nothing more: the jobs that wait for their turn."""
         return self.gates.withdraw() if self.gates else []
 
-    async def run_in_process(self, task: Task[..., Any], current: CurrentJob) -> Any:
-        """A task with ``cpu=True``."""
+    async def run_in_process(self, job: Job, task: Task[..., Any], current: CurrentJob) -> Any:
+        """A task with ``cpu=True``. The start of its process takes nothing from its time."""
+
+        def begins() -> None:
+            job.deadline_ms = current.deadline_ms = attempt_ends_ms(job.message, self._clock.now_ms())
+            self.on_begin(job)
+
         assert self._processes is not None
-        return await self._processes.run(task, current)
+        job.deadline_ms += _SLOWEST_START_MS
+        return await self._processes.run(task, current, begins)
 
     async def stop(self) -> None:
         """The last thing a worker does with them."""

@@ -38,7 +38,7 @@ class Handlers:
         self, tasks: Tasks, driver: AsyncDriver, clock: WorkerClock, threads: Threads, middleware: Sequence[Middleware]
     ) -> None:
         self.state: Any = None
-        self.in_process: Callable[[Task[..., Any], CurrentJob], Awaitable[Any]]
+        self.in_process: Callable[[Job, Task[..., Any], CurrentJob], Awaitable[Any]]
         self._tasks = tasks
         self._driver = driver
         self._clock = clock
@@ -73,7 +73,7 @@ class Handlers:
             call = partial(task.function, **task.arguments(current.payload))
         elif task.cpu:
             task.arguments(current.payload)
-            call = partial(self.in_process, task, current)
+            call = partial(self.in_process, job, task, current)
         else:
             job.patience_ms = 0
             call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))

@@ -15,7 +15,7 @@ from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -37,27 +37,35 @@ class Processes:
         self._threads = threads
         self._idle: list[Child] = []
 
-    async def run(self, task: Task[..., Any], current: CurrentJob) -> Any:
-        """The function's result. Cancelling kills the process.
+    async def run(self, task: Task[..., Any], current: CurrentJob, begins: Callable[[], None]) -> Any:
+        """The function's result. Cancelling kills the process. begins: called when the process is ready for the call.
 
         Raises what the function raises, as far as it can be pickled (else RuntimeError with its type and text), and
         ProcessDied. The child's traceback is a note on the error.
         """
         function = task.function
-        call = Call(
-            function.__module__, function.__qualname__, task.type, encode_task(current.message), current.deadline_ms
-        )
-        child = self._idle.pop() if self._idle else Child()
-        asked = self._threads.submit(partial(child.ask, msgspec.msgpack.encode(call)))
+        while True:
+            child = self._idle.pop() if self._idle else Child()
+            if not child.started:
+                await self._do(child, partial(child.start, function.__module__))
+            begins()
+            message = encode_task(current.message)
+            call = Call(function.__module__, function.__qualname__, task.type, message, current.deadline_ms)
+            answer = await self._do(child, partial(child.ask, msgspec.msgpack.encode(call)))
+            if answer:  # one that died while it had nothing to do is no reason to fail
+                self._idle.append(child)
+                return _result(msgspec.msgpack.decode(answer, type=Answer))
+
+    async def _do(self, child: Child, action: Callable[[], bytes]) -> bytes:
+        """Something that takes long, in a thread."""
+        future = self._threads.submit(action)
         try:
-            answer = await asyncio.shield(asked)
+            return cast("bytes", await asyncio.shield(future))
         except asyncio.CancelledError:
             child.kill()
-            await asyncio.wait([asked])
-            asked.exception()
+            await asyncio.wait([future])
+            future.exception()
             raise
-        self._idle.append(child)
-        return _result(msgspec.msgpack.decode(answer, type=Answer))
 
     async def close(self) -> None:
         """End the processes that have nothing to do."""
@@ -67,32 +75,46 @@ class Processes:
 
 
 class Child:
-    """One process, not started before its first call."""
+    """One process. What takes long is to be called in a thread."""
 
     def __init__(self) -> None:
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
         self._killed = False
 
-    def ask(self, request: bytes) -> bytes:
-        """Send a call and wait for its answer, in a thread. Raises ProcessDied."""
-        pipe = self._pipe or self._start()
-        if self._killed:
-            self.kill()
-        try:
-            pipe.send_bytes(request)
-            return pipe.recv_bytes()
-        except (EOFError, OSError):
-            raise ProcessDied(self._end()) from None
+    @property
+    def started(self) -> bool:
+        """Whether it was ready for calls once."""
+        return self._process is not None
 
-    def _start(self) -> Connection:
-        ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=serve, args=(theirs,), daemon=True, name="hustlex handler")
+    def start(self, module: str) -> bytes:
+        """Wait until it has imported the module of its first call. Raises ProcessDied."""
+        self._pipe, theirs = _SPAWN.Pipe()
+        process = _SPAWN.Process(target=serve, args=(theirs, module), daemon=True, name="hustlex handler")
         process.start()
         theirs.close()
-        self._process, self._pipe = process, ours
+        self._process = process
         _living.add(self)
-        return ours
+        if self._killed:
+            self.kill()
+        return self._receive()
+
+    def ask(self, request: bytes) -> bytes:
+        """Send a call and wait for its answer; nothing when it could not be sent. Raises ProcessDied."""
+        assert self._pipe is not None
+        try:
+            self._pipe.send_bytes(request)
+        except OSError:
+            self._end()
+            return b""
+        return self._receive()
+
+    def _receive(self) -> bytes:
+        assert self._pipe is not None
+        try:
+            return self._pipe.recv_bytes()
+        except (EOFError, OSError):
+            raise ProcessDied(self._end()) from None
 
     def kill(self) -> None:
         """End it now, with all that it has started. Safe from any thread, also while it starts."""
@@ -106,7 +128,7 @@ class Child:
         process.kill()
 
     def close(self) -> None:
-        """Let it end, in a thread."""
+        """Let it end."""
         if self._pipe is not None:
             self._pipe.close()
         if self._process is not None:

@@ -152,7 +152,7 @@ class Worker:
         self.guards = guards = Guards(
             driver, tasks, lanes, runners, slots, now, self._threads, cpu_processes, fair=ahead
         )
-        self._handlers.in_process = guards.run_in_process
+        self._handlers.in_process, guards.on_begin = guards.run_in_process, self.deadlines.watch
         guards.watch(driver, self._parts, lanes, health_check, health_check_interval.total_seconds())
 
     def _connect(self, archive: Finish) -> None:

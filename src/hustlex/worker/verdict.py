@@ -17,7 +17,7 @@ from hustlex.jobs.types import PayloadError
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage, clean, encode_task
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired
+from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
 from hustlex.worker.job import Job
 from hustlex.worker.source import Ack
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("hustlex.worker")
 _LONGEST_TEXT = 1_000
 _LONGEST_PAUSE_S = 300
 _MOST_TYPES = 10_000
-_OWN = (DeadlineExceeded, Canceled, LeaseExpired, HandlerNotFound, Crashed, PayloadError)
+_OWN = (DeadlineExceeded, Canceled, LeaseExpired, HandlerNotFound, Crashed, ProcessDied, PayloadError)
 
 ErrorHandler = Callable[[TaskMessage, Exception], None]
 """Told of every failed attempt, before anything is written. Must not block."""
