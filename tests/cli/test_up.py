@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from examples.gigs import tour
-from tests.cli.backend import Up, free_port
+from tests.cli.backend import Up
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.timeout(120)
 
