@@ -61,7 +61,7 @@ class Guards:
 
             self._processes = Processes(threads)
         if limited(tasks):
-            count = processes or os.cpu_count() or 1
+            count = processes or _cpus()
             self.gates = Gates(driver, tasks, runners, slots, clock, count, lanes.look_ahead, fair=fair and slots.plain)
             self._services.append(self.gates)
             self._put_in_the_way(self.gates, lanes, runners)
@@ -120,6 +120,11 @@ class Guards:
         self._stall_watch.stop()
         if self._processes is not None:
             await self._processes.close()
+
+
+def _cpus() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def troubles(parts: Sequence[Service]) -> dict[str, str]:
