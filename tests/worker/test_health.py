@@ -90,28 +90,6 @@ def test_blocks_are_forgotten_and_logged_once_a_minute(
     assert blocks.worst == {}
 
 
-async def test_a_loop_that_stands_still_is_told_from_outside_it(
-    jobs: Jobs, start: Start, tasks: Tasks, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing in the loop can say so, and nobody may wait for its end."""
-    monkeypatch.setattr("hustlex.worker.blocks._EVERY_S", 0.05)
-    monkeypatch.setattr("hustlex.worker.blocks._STUCK_S", 0.2)
-    seen: list[str] = []
-
-    @tasks.task("stands")
-    async def stands() -> None:
-        await asyncio.sleep(0)
-        until_s = time.monotonic() + 5
-        while not seen and time.monotonic() < until_s:
-            time.sleep(0.01)
-            seen.extend(record.getMessage() for record in caplog.records if "stands still" in record.getMessage())
-
-    await jobs.enqueue(stands.job())
-    run = await start()
-    await until(lambda: seen and run.worker.runners.busy == 0)
-    assert len(seen) == 1 and "in task type stands" in seen[0] and "test_health.py" in seen[0]
-
-
 # The endpoint.
 
 

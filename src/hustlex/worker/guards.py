@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 from hustlex.core.op import AsyncDriver
 from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.registry import Task, Tasks
-from hustlex.worker.blocks import Blocks, StallWatch
+from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.draw import Slots
 from hustlex.worker.gates import Gates, limited
 from hustlex.worker.handlers import attempt_ends_ms
+from hustlex.worker.heartbeat import Heartbeat
 from hustlex.worker.job import Job
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
+from hustlex.worker.stalls import StallWatch
 from hustlex.worker.threads import Threads
 from hustlex.worker.watchdog import Checker, HealthCheck, Watchdog
 
@@ -43,6 +45,7 @@ class Guards:
         slots: Slots,
         clock: WorkerClock,
         threads: Threads,
+        heartbeat: Heartbeat,
         processes: int,
         *,
         fair: bool,
@@ -53,7 +56,7 @@ class Guards:
         self.blocks = Blocks()
         runners.on_done = lanes.ring
         runners.on_block = self.blocks.note
-        self._stall_watch = StallWatch(self.blocks)
+        self._stall_watch = StallWatch(driver, heartbeat, self.blocks, clock)
         self._services: list[Service] = []
         self._processes: Processes | None = None
         if any(task.cpu for task in tasks):

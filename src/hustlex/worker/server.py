@@ -150,7 +150,7 @@ class Worker:
         self.quarantine = Quarantine(driver, lanes, policy, now)
         self._connect(partial(finish.archive, most=archive_max_size, age_s=archive_max_age // _SECOND))
         self.guards = guards = Guards(
-            driver, tasks, lanes, runners, slots, now, self._threads, cpu_processes, fair=ahead
+            driver, tasks, lanes, runners, slots, now, self._threads, self.heartbeat, cpu_processes, fair=ahead
         )
         self._handlers.in_process, guards.on_begin = guards.run_in_process, self.deadlines.watch
         guards.watch(driver, self._parts, lanes, health_check, health_check_interval.total_seconds())
