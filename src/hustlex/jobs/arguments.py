@@ -43,7 +43,7 @@ class Arguments:
             payload = _ENCODER.encode(self._by_name(args, kwargs) if args else kwargs)
         except (TypeError, ValueError, RecursionError) as fault:
             raise self._refusal(fault) from None
-        if not kwargs.keys() <= self._known:
+        if kwargs and not kwargs.keys() <= self._known:
             raise PayloadError(f"{self._name!r} has no parameter {', '.join(sorted(kwargs.keys() - self._known))}")
         self._read(payload)
         return payload
@@ -51,9 +51,9 @@ class Arguments:
     def _by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments by name. ``Signature.bind`` costs more than the rest of an encode: it only words the refusal."""
         given = dict(zip(self._positional, args, strict=False))
-        if len(given) < len(args) or given.keys() & kwargs.keys():
+        if len(given) < len(args) or (kwargs and given.keys() & kwargs.keys()):
             self._signature.bind(*args, **kwargs)
-        return {**given, **kwargs}
+        return {**given, **kwargs} if kwargs else given
 
     def template(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[bytes, Slots]:
         """A call with placeholders: the arguments that are there, and which ones are to come. Raises PayloadError."""
