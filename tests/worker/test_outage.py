@@ -151,3 +151,35 @@ async def test_servers_killed_in_mid_drain_lose_and_repeat_nothing(mortal: Embed
         assert set(ran.values()) == {1}
         assert raw.get(DEFAULT.processed) == b"4000"
         assert not raw.exists(DEFAULT.pending, DEFAULT.active, DEFAULT.lease, DEFAULT.retry, DEFAULT.scheduled)
+
+
+async def test_a_queue_that_cannot_be_leased_from_is_told_and_harms_no_other(
+    jobs: Jobs, driver: Driver, tasks: Tasks, raw: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its key holds something else, say: the server answers, and refuses each lease."""
+    ran: list[int] = []
+
+    @tasks.task("t")
+    async def t(n: int) -> None:
+        ran.append(n)
+
+    raw.set(DEFAULT.pending, "not a list")
+    async with running(driver, tasks, queues={"default": 1, "other": 1}) as run:
+        await until(lambda: not run.worker.health.ok)
+        for n in range(20):
+            await jobs.enqueue(t.job(n).with_options(queue="other"))
+            await until(lambda n=n: n in ran)
+        before = raw.info("commandstats")["cmdstat_evalsha"]["calls"]
+        seen = []
+        for _ in range(30):
+            await asyncio.sleep(0.1)
+            seen.append("WRONGTYPE" in run.worker.health.trouble.get("queue default", ""))
+        calls = raw.info("commandstats")["cmdstat_evalsha"]["calls"] - before
+        assert all(seen)
+        assert calls < 60  # the watcher's looks among them
+        raw.delete(DEFAULT.pending)
+        await jobs.enqueue(t.job(99))
+        await until(lambda: 99 in ran and run.worker.health.ok)
+    told = Counter(record.message.partition(":")[0] for record in caplog.records if record.levelno >= logging.WARNING)
+    assert told["queue default"] == 1
+    assert max(told.values()) == 1

@@ -19,6 +19,7 @@ from hustlex.worker.job import Job
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
+from hustlex.worker.source import Source
 from hustlex.worker.stalls import StallWatch
 from hustlex.worker.threads import Threads
 from hustlex.worker.watchdog import Checker, HealthCheck, Watchdog
@@ -92,7 +93,7 @@ class Guards:
         """Hold the worker's parts to their work."""
         self._services.append(Watchdog(parts, lanes))
         if check is not None:
-            self._services.append(Checker(driver, check, interval_s, lambda: troubles(parts())))
+            self._services.append(Checker(driver, check, interval_s, lambda: troubles(parts(), lanes.sources)))
 
     @property
     def services(self) -> list[Service]:
@@ -130,6 +131,7 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def troubles(parts: Sequence[Service]) -> dict[str, str]:
-    """What keeps each part that does not work from working, by its name."""
-    return {part.name: part.trouble for part in parts if part.trouble}
+def troubles(parts: Sequence[Service], sources: Sequence[Source]) -> dict[str, str]:
+    """What keeps each part or queue that does not work from working, by its name."""
+    queues = {f"queue {source.name}": source.trouble for source in sources if source.trouble}
+    return queues | {part.name: part.trouble for part in parts if part.trouble}

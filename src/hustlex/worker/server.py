@@ -169,7 +169,9 @@ class Worker:
     def health(self) -> Health:
         """What works and what does not, right now."""
         gates = self.guards.gates
-        return Health(troubles(self._parts()), self.guards.blocks.worst, dict(gates.waiting) if gates else {})
+        return Health(
+            troubles(self._parts(), self.sources), self.guards.blocks.worst, dict(gates.waiting) if gates else {}
+        )
 
     def stop(self) -> None:
         """Ask ``run`` to end: at once for what has not started, after the grace for what runs. Safe in a signal."""
