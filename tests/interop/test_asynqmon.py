@@ -136,3 +136,23 @@ async def test_its_buttons_move_what_python_made(
     await until(lambda: not raw.exists("asynq:{default}:active"))
     ui.delete(queue)
     assert await inspector.queues() == []
+
+
+async def test_its_pages_stay_up_while_python_workers_die(
+    ui: httpx.Client, jobs: Jobs, launch: Launch, inspector: Inspector, raw: redis.Redis
+) -> None:
+    """One id without a task would be an error 500 on the first page."""
+    workers = [launch("py", concurrency=50) for _ in range(2)]
+    await enlist(inspector, workers)
+    for round_ in range(3):
+        await jobs.enqueue_many([Job("slow:x", b"30", {"retention": HOUR}) for _ in range(600)])
+        await jobs.enqueue_many([Job("fail:r", b"x", {"max_retry": 1}) for _ in range(100)])
+        for look in range(25):
+            for page in ("", "/default", "/default/active_tasks", "/default/pending_tasks", "/default/retry_tasks"):
+                ui.get(f"/api/queues{page}")
+            if look == 12:
+                workers[round_ % 2].kill()
+                workers[round_ % 2] = launch("py", concurrency=50)
+            await asyncio.sleep(0.01)
+    await until(lambda: raw.zcard("asynq:{default}:completed") == 1800, 30)
+    ui.get("/api/queues/default/completed_tasks", params={"page": 90, "size": 20})
