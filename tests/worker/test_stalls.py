@@ -195,3 +195,32 @@ async def test_no_other_worker_takes_what_a_standing_one_has(
     finally:
         standing.terminate()
         assert await asyncio.to_thread(standing.wait, 10) == 0
+
+
+async def test_a_fault_of_the_watch_ends_nothing(
+    jobs: Jobs,
+    start: Start,
+    tasks: Tasks,
+    raw: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    quick: None,
+) -> None:
+    """The next stall is watched as if nothing had been."""
+    told: list[bool] = []
+
+    @tasks.task("stands")
+    async def stands() -> None:
+        run.worker.guards.blocks._logged_at.clear()
+        wanted = "broke" if not told else "stands still"
+        told.append(stand_until(lambda: any(wanted in record.getMessage() for record in caplog.records)))
+
+    run = await start()
+    with monkeypatch.context() as patch:
+        patch.setattr("hustlex.worker.stalls._job_at", lambda _: 1 / 0)
+        await jobs.enqueue(stands.job())
+        await until(lambda: raw.get(DEFAULT.processed) == b"1")
+    caplog.clear()
+    await jobs.enqueue(stands.job())
+    await until(lambda: raw.get(DEFAULT.processed) == b"2")
+    assert told == [True, True]

@@ -60,7 +60,10 @@ class StallWatch:
             except RuntimeError:
                 return
             if not answered.wait(_STUCK_S) and not self._stop.is_set():
-                asyncio.run(self._stand_in(answered))
+                try:
+                    asyncio.run(self._stand_in(answered))
+                except Exception:  # noqa: BLE001 - logged; the next stall is watched as well
+                    _log.exception("the watch over the event loop broke")
 
     async def _stand_in(self, answered: threading.Event) -> None:
         """Until the loop moves again."""
