@@ -109,6 +109,7 @@ class Lane:
             return
         self._connection = connection
         self._failure = ""
+        connection.on_room = self._advance
         if self._watch_stalls:
             self._tend()
 
@@ -125,8 +126,6 @@ class Lane:
         """The reply of a call that is sent when its turn comes. Raises Overloaded when the deadline passes before."""
         turn = Turn(packed, deadline, asyncio.get_running_loop().create_future())
         self._line.append(turn)
-        if self._connection is not None:
-            self._connection.on_room = self._advance
         try:
             async with asyncio.timeout_at(deadline):
                 reply = await turn.sent
@@ -141,8 +140,6 @@ class Lane:
             turn = self._line.popleft()
             if not turn.sent.done():
                 turn.sent.set_result(connection.send(turn.packed, turn.deadline))
-        if connection is not None and not self._line:
-            connection.on_room = None
 
     def _send_away(self, reason: str) -> None:
         """The connection is gone: those in line were never sent."""
