@@ -19,9 +19,9 @@ from hustlex.worker.runners import Runners
 
 _log = logging.getLogger("hustlex.worker")
 
-_EVERY_S = 2.0
+_EVERY_S = 1.0
 _STUCK_S = 2.0
-"""With _EVERY_S: a loop that stands still is noticed 4 s later; 10 s after its last beat it would count as dead."""
+"""With _EVERY_S: a stall is noticed within 3 s, so at most 8 s after the last beat; at 10 the worker counts as dead."""
 _UNKNOWN_MS = 60_000
 _FRAMES = 4
 _DRIVERS = (Runners._begin.__code__, Runners._resume.__code__)
