@@ -1,0 +1,98 @@
+"""The check of access tokens: at once from what this process knows, or one question to the server.
+
+Lesson of the profile (a bounded check, 64 callers): the SHA-256 of the token is a third, the rest attribute look-ups.
+So a token's answer, its question and its times are made once (``mint.Genuine``), and there is no generator, no lock
+and no new object on the common path.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator
+
+from hustlex.core.op import Flow, Op, do
+from hustlex.core.time import Clock
+from hustlex.errors import Misuse, Unavailable
+from hustlex.tokens import ops
+from hustlex.tokens.mint import Genuine, Mint
+from hustlex.tokens.options import Mode
+from hustlex.tokens.signing import Signing
+from hustlex.tokens.types import CheckResult, Rejected, Rejection
+from hustlex.tokens.view import View
+
+_REJECTED = {reason: Rejected(reason) for reason in Rejection}
+_NO_PROOF = _REJECTED[Rejection.BINDING_MISMATCH]
+_log = logging.getLogger("hustlex.tokens")
+
+
+class Guard:
+    """away: what bounded checks do without a server, see TokenOptions. start: begins to follow the feed, once."""
+
+    def __init__(
+        self, mint: Mint, view: View, signing: Signing, clock: Clock, away: str, start: Callable[[], None]
+    ) -> None:
+        self._mint = mint
+        self._view = view
+        self._signing = signing
+        self._clock = clock
+        self._serve_away = away == "stateless"
+        self._start = start
+
+    def begin(self, access: str, mode: Mode, jkt: str) -> CheckResult | Op[CheckResult] | Flow[CheckResult]:
+        """The answer; or the one operation, or the story, that will give it."""
+        moment = time.monotonic()
+        if moment >= self._signing.due_at and mode != "stateless":
+            return self._after_reading_keys(access, mode, jkt)
+        token = self._mint.read(access)
+        if not isinstance(token, Genuine):
+            if token is Rejection.UNKNOWN_KID and mode != "stateless" and self._signing.may_ask(moment):
+                return self._after_reading_keys(access, mode, jkt)
+            return _REJECTED[token]
+        if token.jkt != jkt:
+            return _NO_PROOF
+        if mode == "bounded":
+            if moment < self._view.fresh_until:
+                return self._known(token, mode)
+            self._start()
+            return self._while_away(token) if self._serve_away else self._question(token)
+        if mode == "strict":
+            return self._question(token)
+        if mode == "stateless":
+            return self._known(token, mode)
+        raise Misuse(f"mode must be stateless, bounded or strict, not {mode!r}")
+
+    def _known(self, token: Genuine, mode: Mode) -> CheckResult:
+        rejected = token.untimely(self._view.now_ms())
+        if rejected is None:
+            rejected = self._view.verdict(token)
+        return token.access(mode) if rejected is None else rejected
+
+    def _question(self, token: Genuine) -> Op[CheckResult]:
+        now_ms = self._clock()
+        if now_ms:  # a test's clock: the question is another one each time
+            return ops.check(self._mint, token, now_ms)
+        question = token.question
+        if question is None:
+            question = token.question = ops.check(self._mint, token, 0)
+        return question
+
+    def _while_away(self, token: Genuine) -> Flow[CheckResult]:
+        try:
+            return (yield from do(self._question(token)))
+        except Unavailable as error:
+            _log.warning("a check was answered without the server: %s", error)
+            return self._known(token, "stateless")
+
+    def _after_reading_keys(self, access: str, mode: Mode, jkt: str) -> Flow[CheckResult]:
+        """Learn which keys are trusted, then go on; bounded checks that may, go on without, too."""
+        try:
+            yield from self._signing.read(self._clock())
+        except Unavailable:
+            if mode != "bounded" or not (time.monotonic() < self._view.fresh_until or self._serve_away):
+                raise
+        self._signing.asked()
+        step = self.begin(access, mode, jkt)
+        if isinstance(step, Op):
+            return (yield from do(step))
+        return (yield from step) if isinstance(step, Generator) else step
