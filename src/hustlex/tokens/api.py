@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import AsyncDriver, Op
@@ -19,12 +19,14 @@ from hustlex.tokens.options import Mode, TokenOptions, policy_of
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import (
+    Access,
     CheckResult,
     KeyInfo,
     LoginResult,
     LogoutResult,
     ProofResult,
     RefreshResult,
+    Rejected,
     RevokedAll,
     RevokedSession,
     RevokeResult,
@@ -126,11 +128,11 @@ class Tokens:
         be asked: answer 503, not 401, or clients drop good tokens. Source: lua/check.lua.
         """
         step = self._guard.begin(access, mode, jkt)
+        if isinstance(step, (Access, Rejected)):
+            return step
         if isinstance(step, Op):
             return await self._driver.run(step)
-        if isinstance(step, Generator):
-            return await self._driver.follow(step)
-        return step
+        return await self._driver.follow(step)
 
     async def refresh(
         self, refresh_token: str, *, client_id: str = "app", address: str = "", jkt: str = ""

@@ -15,7 +15,7 @@ import msgspec
 from jwt import PyJWK
 from jwt.exceptions import InvalidTokenError, PyJWKError
 
-from hustlex.tokens.jwt import JWS, header_of, object_of, well_formed
+from hustlex.tokens.jwt import header_of, object_of, verified, well_formed
 from hustlex.tokens.keyset import Key, public_key
 from hustlex.tokens.types import BadProof, Flaw
 
@@ -53,11 +53,11 @@ def read_proof(text: str, method: str, url: str, access: str) -> Proof | BadProo
     key = _key(text)
     if isinstance(key, BadProof):
         return key
-    try:
-        payload: bytes = JWS.decode(text, key.public, algorithms=[key.alg])
-        said = msgspec.convert(object_of(payload), _Said)
-    except InvalidTokenError:
+    payload = verified(text, key)
+    if payload is None:
         return BadProof(Flaw.BAD_SIGNATURE)
+    try:
+        said = msgspec.convert(object_of(payload), _Said)
     except (ValueError, RecursionError):
         return BadProof(Flaw.MALFORMED)
     if not 0 < len(said.jti) <= _LONGEST_ID:

@@ -18,7 +18,7 @@ from hustlex.tokens import ops
 from hustlex.tokens.mint import Genuine, Mint
 from hustlex.tokens.options import Mode
 from hustlex.tokens.signing import Signing
-from hustlex.tokens.types import CheckResult, Rejected, Rejection
+from hustlex.tokens.types import Access, CheckResult, Rejected, Rejection
 from hustlex.tokens.view import View
 
 _REJECTED = {reason: Rejected(reason) for reason in Rejection}
@@ -53,20 +53,21 @@ class Guard:
             return _NO_PROOF
         if mode == "bounded":
             if moment < self._view.fresh_until:
-                return self._known(token, mode)
+                return self._known(token, token.bounded)
             self._start()
             return self._while_away(token) if self._serve_away else self._question(token)
         if mode == "strict":
             return self._question(token)
         if mode == "stateless":
-            return self._known(token, mode)
+            return self._known(token, token.stateless)
         raise Misuse(f"mode must be stateless, bounded or strict, not {mode!r}")
 
-    def _known(self, token: Genuine, mode: Mode) -> CheckResult:
-        rejected = token.untimely(self._view.now_ms())
-        if rejected is None:
-            rejected = self._view.verdict(token)
-        return token.access(mode) if rejected is None else rejected
+    def _known(self, token: Genuine, good: Access) -> CheckResult:
+        now_ms = self._view.now_ms()
+        if not token.from_ms <= now_ms < token.until_ms:
+            return _REJECTED[Rejection.NOT_YET_VALID if now_ms < token.from_ms else Rejection.EXPIRED]
+        rejected = self._view.verdict(token)
+        return good if rejected is None else rejected
 
     def _question(self, token: Genuine) -> Op[CheckResult]:
         now_ms = self._clock()
@@ -82,7 +83,7 @@ class Guard:
             return (yield from do(self._question(token)))
         except Unavailable as error:
             _log.warning("a check was answered without the server: %s", error)
-            return self._known(token, "stateless")
+            return self._known(token, token.stateless)
 
     def _after_reading_keys(self, access: str, mode: Mode, jkt: str) -> Flow[CheckResult]:
         """Learn which keys are trusted, then go on; bounded checks that may, go on without, too."""

@@ -1,19 +1,19 @@
 """Access tokens as JWTs (RFC 9068): writing and reading. Pure; the time is compared elsewhere.
 
 Everything a token says about how to verify it is checked against what is known here before its signature is looked at.
-PyJWT does the signatures; its checks of times are not used, because they read the process's clock.
+PyJWT does the signatures. Its own reading of a token is not used: it compares times with the process's clock, and it
+costs half as much again as the signature (measured: ES256 62 us, PyJWT's decode 99 us).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 import msgspec
-from jwt import PyJWS
-from jwt.exceptions import InvalidTokenError
+from jwt import get_algorithm_by_name
 
 from hustlex.tokens.keyset import Key, KeySet
 from hustlex.tokens.types import Rejection
@@ -24,7 +24,7 @@ _EXTRA_LIFE_S = 60
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _HEADERS = frozenset({"alg", "kid", "typ"})
-JWS = PyJWS(algorithms=["ES256", "EdDSA", "RS256"])
+_ALGORITHMS = {name: get_algorithm_by_name(name) for name in ("ES256", "EdDSA", "RS256")}
 """Signatures by these algorithms and no other."""
 
 
@@ -59,8 +59,21 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
 def write(claims: Claims, key: Key) -> str:
     """Sign. The key must have its private part."""
     assert key.private is not None
-    headers = {"typ": _TYPE, "kid": key.kid}
-    return JWS.encode(msgspec.json.encode(claims), key.private, algorithm=key.alg, headers=headers)
+    header = {"alg": key.alg, "kid": key.kid, "typ": _TYPE}
+    signed = f"{_text(msgspec.json.encode(header))}.{_text(msgspec.json.encode(claims))}"
+    algorithm: Any = _ALGORITHMS[key.alg]
+    return f"{signed}.{_text(algorithm.sign(signed.encode(), key.private))}"
+
+
+def verified(token: str, key: Key) -> bytes | None:
+    """The payload of a well-formed token that this key signed, or None."""
+    signed, _, signature = token.rpartition(".")
+    algorithm: Any = _ALGORITHMS[key.alg]
+    try:
+        good = algorithm.verify(signed.encode(), key.public, _bytes(signature))
+        return _bytes(signed.partition(".")[2]) if good else None
+    except ValueError:
+        return None
 
 
 def read(token: str, keys: KeySet, *, issuer: str, audience: str, longest_life_s: int) -> Claims | Rejection:
@@ -70,9 +83,8 @@ def read(token: str, keys: KeySet, *, issuer: str, audience: str, longest_life_s
     key = _key(token, keys)
     if isinstance(key, Rejection):
         return key
-    try:
-        payload: bytes = JWS.decode(token, key.public, algorithms=[key.alg])
-    except InvalidTokenError:
+    payload = verified(token, key)
+    if payload is None:
         return Rejection.BAD_SIGNATURE
     try:
         claims = msgspec.convert(object_of(payload), Claims)
@@ -115,8 +127,19 @@ def well_formed(token: str) -> bool:
 
 def header_of(token: str) -> dict[str, Any]:
     """The header, nothing of it believed. Raises ValueError or RecursionError."""
-    segment = token.partition(".")[0]
-    return object_of(urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    return object_of(_bytes(token.partition(".")[0]))
+
+
+def _bytes(segment: str) -> bytes:
+    """Raises ValueError, also for a text that is not the one way to write these bytes."""
+    raw = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    if _text(raw) != segment:
+        raise ValueError("not canonical")
+    return raw
+
+
+def _text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def object_of(raw: bytes) -> dict[str, Any]:

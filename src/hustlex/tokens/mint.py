@@ -15,7 +15,7 @@ from hustlex.tokens.memory import Memory
 from hustlex.tokens.names import Keys, is_random_id, user_reference
 from hustlex.tokens.options import Mode, Policy
 from hustlex.tokens.refresh_token import Chain, RefreshToken
-from hustlex.tokens.types import Access, CheckResult, Rejected, Rejection, TokenPair
+from hustlex.tokens.types import Access, CheckResult, Rejection, TokenPair
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -35,11 +35,14 @@ class Standing(msgspec.Struct, frozen=True):
 class Genuine:
     """A token whose signature was good, with all that a check needs of it worked out once.
 
-    from_ms, until_ms: the first moment at which it is good, and is not any more, leeway included. question: the
-    strict check as an operation, once it was made.
+    from_ms, until_ms: the first moment at which it is good, and is not any more, leeway included. stateless, bounded,
+    strict: the answer when it may go on. question: the strict check as an operation, once it was made.
     """
 
-    __slots__ = ("_accesses", "claims", "from_ms", "ims", "jkt", "jti", "question", "sid", "until_ms", "uref")
+    __slots__ = (
+        "bounded", "claims", "from_ms", "ims", "jkt", "jti", "question", "sid", "stateless", "strict", "until_ms",
+        "uref",
+    )  # fmt: skip
 
     def __init__(self, claims: Claims, uref: str, leeway_ms: int) -> None:
         self.claims = claims
@@ -51,24 +54,10 @@ class Genuine:
         self.from_ms = claims.iat * 1000 - leeway_ms
         self.until_ms = claims.exp * 1000 + leeway_ms
         self.question: Op[CheckResult] | None = None
-        self._accesses: dict[Mode, Access] = {}
-
-    def untimely(self, now_ms: int) -> Rejected | None:
-        """Whether it is too old, or too new, at this moment."""
-        if self.until_ms <= now_ms:
-            return _EXPIRED
-        return _NOT_YET_VALID if self.from_ms > now_ms else None
-
-    def access(self, mode: Mode) -> Access:
-        """The room's answer when it may go on; the same object each time."""
-        made = self._accesses.get(mode)
-        if made is None:
-            made = self._accesses[mode] = _access(self.claims, mode)
-        return made
+        self.stateless, self.bounded, self.strict = (_access(claims, mode) for mode in _MODES)
 
 
-_EXPIRED = Rejected(Rejection.EXPIRED)
-_NOT_YET_VALID = Rejected(Rejection.NOT_YET_VALID)
+_MODES: tuple[Mode, ...] = ("stateless", "bounded", "strict")
 
 
 class Mint:

@@ -155,7 +155,7 @@ def _fields(who: Newcomer) -> list[str]:
 def check(mint: Mint, token: Genuine, now_ms: int) -> Op[CheckResult]:
     """May this token be used now."""
     names, policy, claims = mint.names(token.uref), mint.policy, token.claims
-    good = token.access("strict")
+    good = token.strict
 
     def decode(reply: Reply) -> CheckResult:
         return good if reply[0] == 0 else _rejected(reply)
