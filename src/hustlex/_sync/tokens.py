@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver, Op
@@ -134,6 +135,17 @@ class Tokens:
         if isinstance(step, Op):
             return self._driver.run(step)
         return self._driver.follow(step)
+
+    def introspect(self, access: str) -> CheckResult:
+        """A strict check for somebody else, who will look at the proof of a bound token's key (``jkt``) themselves."""
+        step = self._guard.begin(access, "strict", None)
+        if isinstance(step, (Access, Rejected)):
+            return step
+        return self._driver.run(step) if isinstance(step, Op) else self._driver.follow(step)
+
+    def now(self) -> datetime:
+        """The server's time, as far as it is known here: for comparing with ``Access.authenticated_at``."""
+        return datetime.fromtimestamp(self._view.now_ms() / 1000, UTC)
 
     def refresh(self, refresh_token: str, *, client_id: str = "app", address: str = "", jkt: str = "") -> RefreshResult:
         """Swap a refresh token for its successor and a new access token.

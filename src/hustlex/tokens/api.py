@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import AsyncDriver, Op
@@ -133,6 +134,17 @@ class Tokens:
         if isinstance(step, Op):
             return await self._driver.run(step)
         return await self._driver.follow(step)
+
+    async def introspect(self, access: str) -> CheckResult:
+        """A strict check for somebody else, who will look at the proof of a bound token's key (``jkt``) themselves."""
+        step = self._guard.begin(access, "strict", None)
+        if isinstance(step, (Access, Rejected)):
+            return step
+        return await (self._driver.run(step) if isinstance(step, Op) else self._driver.follow(step))
+
+    def now(self) -> datetime:
+        """The server's time, as far as it is known here: for comparing with ``Access.authenticated_at``."""
+        return datetime.fromtimestamp(self._view.now_ms() / 1000, UTC)
 
     async def refresh(
         self, refresh_token: str, *, client_id: str = "app", address: str = "", jkt: str = ""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from jwt import PyJWK
-from jwt.exceptions import InvalidTokenError, PyJWKError
+from jwt.exceptions import PyJWTError
 
 from hustlex.tokens.jwt import header_of, object_of, verified, well_formed
 from hustlex.tokens.keyset import Key, public_key
@@ -87,7 +87,7 @@ def _key(text: str) -> Key | BadProof:
         return BadProof(Flaw.BAD_KEY)
     try:
         key = public_key(PyJWK(jwk, algorithm=str(header["alg"])).key)
-    except (PyJWKError, InvalidTokenError, ValueError, TypeError, KeyError):
+    except (PyJWTError, ValueError, TypeError, KeyError):
         return BadProof(Flaw.BAD_KEY)
     return key if key is not None and key.alg == header["alg"] else BadProof(Flaw.BAD_KEY)
 

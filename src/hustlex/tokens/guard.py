@@ -39,8 +39,8 @@ class Guard:
         self._serve_away = away == "stateless"
         self._start = start
 
-    def begin(self, access: str, mode: Mode, jkt: str) -> CheckResult | Op[CheckResult] | Flow[CheckResult]:
-        """The answer; or the one operation, or the story, that will give it."""
+    def begin(self, access: str, mode: Mode, jkt: str | None) -> CheckResult | Op[CheckResult] | Flow[CheckResult]:
+        """The answer; or the one operation, or the story, that will give it. jkt: None does not look at the binding."""
         moment = time.monotonic()
         if moment >= self._signing.due_at and mode != "stateless":
             return self._after_reading_keys(access, mode, jkt)
@@ -49,7 +49,7 @@ class Guard:
             if token is Rejection.UNKNOWN_KID and mode != "stateless" and self._signing.may_ask(moment):
                 return self._after_reading_keys(access, mode, jkt)
             return _REJECTED[token]
-        if token.jkt != jkt:
+        if token.jkt != jkt and jkt is not None:
             return _NO_PROOF
         if mode == "bounded":
             if moment < self._view.fresh_until:
@@ -85,7 +85,7 @@ class Guard:
             _log.warning("a check was answered without the server: %s", error)
             return self._known(token, token.stateless)
 
-    def _after_reading_keys(self, access: str, mode: Mode, jkt: str) -> Flow[CheckResult]:
+    def _after_reading_keys(self, access: str, mode: Mode, jkt: str | None) -> Flow[CheckResult]:
         """Learn which keys are trusted, then go on; bounded checks that may, go on without, too."""
         try:
             yield from self._signing.read(self._clock())

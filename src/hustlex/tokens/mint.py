@@ -105,8 +105,13 @@ class Mint:
             scope=standing.scope,
             cnf={"jkt": standing.jkt} if standing.jkt else {},
         )
-        access = jwt.write(claims, self.keys.signing)
-        return TokenPair(access, self.chain.write(token), timedelta(milliseconds=exp * 1000 - claims.ims), token.sid)
+        return TokenPair(
+            jwt.write(claims, self.keys.signing),
+            self.chain.write(token),
+            timedelta(milliseconds=exp * 1000 - claims.ims),
+            token.sid,
+            timedelta(milliseconds=max(0, standing.ends_ms - claims.ims)),
+        )
 
     def read(self, access: str) -> Genuine | Rejection:
         """A genuine token, whatever its age, or why it is none."""
@@ -149,6 +154,7 @@ def _access(claims: Claims, mode: Mode) -> Access:
         jti=claims.jti,
         issued_at=datetime.fromtimestamp(claims.iat, UTC),
         expires_at=datetime.fromtimestamp(claims.exp, UTC),
+        authenticated_at=datetime.fromtimestamp(claims.auth_time, UTC),
         amr=claims.amr,
         acr=claims.acr,
         scope=claims.scope,

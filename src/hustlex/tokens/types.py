@@ -14,13 +14,15 @@ from hustlex.core.outcome import Outcome, Secretive
 class TokenPair(Secretive, frozen=True, eq=False):
     """What a client is given. access: a JWT, for each request. refresh: good for one exchange, secret, opaque.
 
-    expires_in: life of the access token. Both tokens are hidden in repr, and a pair cannot be pickled.
+    expires_in: life of the access token. session_expires_in: until the session's absolute end, after which no refresh
+    helps. Both tokens are hidden in repr, and a pair cannot be pickled.
     """
 
     access: str
     refresh: str
     expires_in: timedelta
     session_id: str
+    session_expires_in: timedelta
     hidden: ClassVar[frozenset[str]] = frozenset({"access", "refresh"})
 
 
@@ -54,7 +56,8 @@ class Rejection(enum.StrEnum):
 class Access(Outcome, frozen=True):
     """The token is good: this user, in this session. amr, acr, scope: as given at login. mode: how sure it is.
 
-    jkt: the thumbprint of the key the token is bound to, which was proved; "" for a bearer token.
+    authenticated_at: when the user last proved it, to the second. jkt: the thumbprint of the key the token is bound to,
+    which was proved; "" for a bearer token.
     """
 
     user_id: str
@@ -63,6 +66,7 @@ class Access(Outcome, frozen=True):
     jti: str
     issued_at: datetime
     expires_at: datetime
+    authenticated_at: datetime
     amr: tuple[str, ...]
     acr: str = ""
     scope: str = ""
