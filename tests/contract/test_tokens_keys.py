@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hustlex.core.keyring import Keyring
 from hustlex.core.time import FixedClock
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Unavailable
 from hustlex.tokens import Access, KeyInfo, KeySet, Rejected, Rejection, TokenOptions, TokenPair, Tokens
 from tests.conftest import SECRET
 
@@ -98,10 +98,13 @@ async def test_another_process_follows(driver: Any, clock: FixedClock) -> None:
     await here.rotate_keys()
     new = await login(here)
     assert kid_of(new) != kid_of(old)
-    assert await there.check(new, mode="stateless") == UNKNOWN  # asks nobody
-    # An unknown kid makes it ask, but not twice within a minute.
-    there._signing._asked_at = -float("inf")
-    assert isinstance(await there.check(new, mode="strict"), Access)
+    for mode in ("stateless", "strict"):
+        assert await there.check(new, mode=mode) == UNKNOWN  # it asked less than a minute ago
+        forgotten(there)
+        assert isinstance(await there.check(new, mode=mode), Access)
+        there._signing._state = {}
+        there._signing._trust({})
+    forgotten(there)
     assert kid_of(await login(there)) == kid_of(new)
 
 
@@ -163,13 +166,27 @@ async def test_processes_that_follow_the_feed_learn_of_a_leak_within_the_second(
     await here.close()
 
 
-async def test_a_process_that_asks_again_learns_of_a_leak(driver: Any) -> None:
+@pytest.mark.parametrize("mode", ["strict", "stateless"])
+async def test_a_process_that_asks_again_learns_of_a_leak(driver: Any, mode: Any) -> None:
     here, there = [Tokens(driver, Keyring(SECRET)) for _ in range(2)]
     access = await login(here)
     assert isinstance(await here.check(access, mode="strict"), Access)
     await there.retire_key(kid_of(access))
     forgotten(here)
-    assert await here.check(access, mode="strict") == UNKNOWN
+    assert await here.check(access, mode=mode) == UNKNOWN
+
+
+async def test_without_a_server_stateless_checks_go_on(driver: Any) -> None:
+    from hustlex.drivers.aio import Driver
+
+    access = await login(Tokens(driver, Keyring(SECRET)))
+    away = Driver("redis://127.0.0.1:1")
+    here = Tokens(away, Keyring(SECRET))
+    seen = [await here.check(access, mode="stateless") for _ in range(10)]
+    assert all(isinstance(answer, Access) for answer in seen)
+    with pytest.raises(Unavailable):
+        await here.check(access, mode="strict")
+    await away.close()
 
 
 async def test_a_lost_state_brings_no_retired_key_back(driver: Any, raw: redis.Redis) -> None:

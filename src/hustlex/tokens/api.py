@@ -123,7 +123,8 @@ class Tokens:
         mode: "strict": one round trip; sees every logout and revocation at once, and notes that the session is alive.
         "bounded": none; sees what was revoked at most ``TokenOptions.staleness`` ago, proven for each call, and is
         strict where that cannot be proven. For all but money, PINs and administration. "stateless": none; signature
-        and age, so a revoked token may pass until it expires. jkt: of a key that was proved just now (``prove``).
+        and age, so a revoked token may pass until it expires. (Once a minute any check asks which keys are trusted.)
+        jkt: of a key that was proved just now (``prove``).
 
         Returns Access or Rejected; never raises for what a client sent. Raises Unavailable when the server cannot
         be asked: answer 503, not 401, or clients drop good tokens. Source: lua/check.lua.
@@ -222,7 +223,7 @@ class Tokens:
     async def jwks(self) -> dict[str, list[Jwk]]:
         """The public keys as a JWK Set (RFC 7517), for other services that verify access tokens; they may keep it for
         5 minutes. Asks the server once a minute at most. Source: lua/keys.lua."""
-        await self._driver.follow(self._signing.current(self._clock()))
+        await self._driver.follow(self._signing.current())
         return self._mint.keys.jwks()
 
     async def rotate_keys(self) -> list[KeyInfo]:

@@ -43,7 +43,7 @@ class Issuer:
     def login(self, who: ops.Newcomer, now_ms: int, *, sid: str, nonce: str, secret: bytes) -> Flow[LoginResult]:
         """Open a session, then sign with the time the server gave: so no token is older than a revocation before it."""
         mint = self._mint
-        yield from self._signing.current(now_ms)
+        yield from self._signing.current()
         first = RefreshToken(KEY_VERSION, mint.uref(who.user_id), sid, 1, secret)
         opened = yield from do(ops.login(mint, who, first, now_ms))
         if isinstance(opened, TooManySessions):
@@ -58,7 +58,7 @@ class Issuer:
         shown = chain.read(text)
         if shown is None:
             return RefreshRefused(Refusal.MALFORMED)
-        yield from self._signing.current(now_ms)
+        yield from self._signing.current()
         turn = yield from do(ops.refresh(mint, shown, chain.successor(shown, salt), salt, who, now_ms))
         if isinstance(turn, RefreshRefused):
             if turn.reason in _ALARMS:

@@ -42,11 +42,11 @@ class Guard:
     def begin(self, access: str, mode: Mode, jkt: str | None) -> CheckResult | Op[CheckResult] | Flow[CheckResult]:
         """The answer; or the one operation, or the story, that will give it. jkt: None does not look at the binding."""
         moment = time.monotonic()
-        if moment >= self._signing.due_at and mode != "stateless":
+        if moment >= self._signing.due_at:
             return self._after_reading_keys(access, mode, jkt)
         token = self._mint.read(access)
         if not isinstance(token, Genuine):
-            if token is Rejection.UNKNOWN_KID and mode != "stateless" and self._signing.may_ask(moment):
+            if token is Rejection.UNKNOWN_KID and self._signing.may_ask(moment):
                 return self._after_reading_keys(access, mode, jkt)
             return _REJECTED[token]
         if token.jkt != jkt and jkt is not None:
@@ -86,14 +86,17 @@ class Guard:
             return self._known(token, token.stateless)
 
     def _after_reading_keys(self, access: str, mode: Mode, jkt: str | None) -> Flow[CheckResult]:
-        """Learn which keys are trusted, then go on; bounded checks that may, go on without, too."""
+        """Learn which keys are trusted, then go on; checks that need no server now go on without."""
         try:
-            yield from self._signing.read(self._clock())
+            yield from self._signing.read()
         except Unavailable:
-            if mode != "bounded" or not (time.monotonic() < self._view.fresh_until or self._serve_away):
+            if mode == "strict" or (mode == "bounded" and not self._bounded_without_server()):
                 raise
         self._signing.asked()
         step = self.begin(access, mode, jkt)
         if isinstance(step, Op):
             return (yield from do(step))
         return (yield from step) if isinstance(step, Generator) else step
+
+    def _bounded_without_server(self) -> bool:
+        return self._serve_away or time.monotonic() < self._view.fresh_until

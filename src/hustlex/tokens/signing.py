@@ -29,6 +29,7 @@ _MAX_AGE_MS = MAX_AGE_S * 1000
 _PUBLISHED_MS = 2 * _MAX_AGE_MS
 _LIFE_MS = 400 * 86_400_000
 _ASK_EVERY_S = 60.0
+_RETRY_S = 5.0
 _ALWAYS = -float("inf")
 
 State = dict[str, tuple[str, int]]
@@ -53,15 +54,15 @@ class Signing:
 
     # -- asking
 
-    def current(self, now_ms: int) -> Flow[None]:
+    def current(self) -> Flow[None]:
         """Ask Redis when it is time."""
         if time.monotonic() >= self.due_at:
-            yield from self.read(now_ms)
+            yield from self.read()
 
-    def read(self, now_ms: int) -> Flow[None]:  # noqa: ARG002 - stages move by the server's clock only
+    def read(self) -> Flow[None]:
         """Ask Redis. One caller at a time, but for the first time and when a key was moved: then nobody goes ahead."""
         if self.due_at > _ALWAYS:
-            self.due_at = time.monotonic() + 1
+            self.due_at = time.monotonic() + _RETRY_S
         self._take((yield from do(_KEYS.op((self._key,), (_LIFE_MS,), _state))))
 
     def may_ask(self, moment: float) -> bool:
@@ -69,9 +70,9 @@ class Signing:
         return moment >= self._asked_at + _ASK_EVERY_S
 
     def asked(self) -> None:
-        """Redis was asked just now."""
+        """Redis was asked just now, with or without an answer."""
         self._asked_at = time.monotonic()
-        self.due_at = max(self.due_at, self._asked_at + 1)
+        self.due_at = max(self.due_at, self._asked_at + _RETRY_S)
 
     def moved(self) -> None:
         """Another process moved a key: ask before the next use."""
