@@ -18,6 +18,7 @@ from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import RevocationIncomplete, Unavailable
 from hustlex.tokens import (
     Access,
+    Alarm,
     CheckResult,
     Forbidden,
     LoggedOut,
@@ -161,6 +162,39 @@ async def test_a_stolen_refresh_token_and_a_full_house_are_told_too(process: Ope
     await until(lambda: refused(here, renewed.pair.access), STALENESS.total_seconds())
 
 
+async def test_an_alarm_tells_who_and_where(process: Open) -> None:
+    clock, heard = FixedClock(), []
+    options = TokenOptions(on_alarm=heard.append)
+    hx = await process(tokens=options, clock=clock)
+    pair = await login(hx, "ada@example.com", device="Ada's phone", address="102.89.23.77")
+    for _ in range(3):
+        renewed = await hx.tokens.refresh(pair.refresh if not _ else renewed.pair.refresh, address="102.89.40.1")
+        clock.advance(MINUTE)
+    assert heard == []
+    await hx.tokens.refresh(pair.refresh, address="203.0.113.9")
+    assert heard == [
+        Alarm(
+            Refusal.REUSE_DETECTED, "ada@example.com", pair.session_id, "Ada's phone", "102.89.40.0/24",
+            "203.0.113.0/24", 3,
+        )
+    ]  # fmt: skip
+    await hx.tokens.refresh(pair.refresh)
+    assert len(heard) == 1
+    other = await login(hx)
+    await hx.tokens.refresh(other.refresh, client_id="web")
+    assert (heard[1].reason, heard[1].generations) == (Refusal.CLIENT_MISMATCH, 0)
+
+
+async def test_an_alarm_that_fails_hides_nothing(process: Open, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: Alarm) -> None:
+        raise RuntimeError("the pager is out")
+
+    hx = await process(tokens=TokenOptions(on_alarm=broken))
+    pair = await login(hx)
+    assert await hx.tokens.refresh(pair.refresh, client_id="web") == RefreshRefused(Refusal.CLIENT_MISMATCH)
+    assert "alarm" in caplog.text and pair.refresh.split(".")[5] not in caplog.text
+
+
 async def test_on_reuse_the_whole_user_may_be_ended(process: Open) -> None:
     clock = FixedClock()
     hx = await process(tokens=TokenOptions(on_reuse="user"), clock=clock)
@@ -181,6 +215,31 @@ async def test_its_own_revocations_a_process_knows_at_once(process: Open) -> Non
         assert await refused(hx, pair.access)
 
 
+async def test_what_the_feed_says_that_we_cannot_read_proves_nothing(process: Open, raw: redis.Redis) -> None:
+    raw.xadd(FEED, {"kind": "sid"})
+    raw.pexpire(FEED, 60_000)
+    hx = await process()
+    assert not await hx.tokens.start(0.3)
+    seen = await hx.tokens.check((await login(hx)).access)
+    assert isinstance(seen, Access) and seen.mode == "strict"
+
+
+async def test_a_closed_front_follows_nothing(process: Open, raw: redis.Redis) -> None:
+    hx = await process()
+    pair = await login(hx)
+    assert await hx.tokens.start()
+    await hx.tokens.close()
+    await hx.tokens.close()
+    assert not [client for client in raw.client_list() if "b" in client["flags"]]
+    assert by_view(await hx.tokens.check(pair.access))  # for as long as the last proof holds
+
+    async def strict() -> bool:
+        return not by_view(await hx.tokens.check(pair.access))
+
+    await until(strict)
+    assert not [client for client in raw.client_list() if "b" in client["flags"]]
+
+
 async def test_expiry_is_judged_by_the_servers_clock(process: Open, raw: redis.Redis) -> None:
     hx = await process()
     assert await hx.tokens.start()
@@ -193,11 +252,12 @@ async def test_expiry_is_judged_by_the_servers_clock(process: Open, raw: redis.R
 
 @pytest.fixture
 def slow_feed(faulty: Proxy) -> Iterator[Proxy]:
+    """Asked for before ``process``, so that it goes after what connects to it."""
     yield faulty
     faulty.refuse = faulty.black_hole = False
 
 
-async def test_a_stopped_feed_makes_checks_strict_and_nothing_is_missed(process: Open, slow_feed: Proxy) -> None:
+async def test_a_stopped_feed_makes_checks_strict_and_nothing_is_missed(slow_feed: Proxy, process: Open) -> None:
     """The feed, and all else of one process, stands still while another revokes; then it goes on."""
     here, there = await process(slow_feed.url), await process()
     kept, lost = await login(there), await login(there)
@@ -232,7 +292,7 @@ async def test_a_stopped_feed_makes_checks_strict_and_nothing_is_missed(process:
     assert await here.tokens.check(lost.access) == Rejected(Rejection.SESSION_REVOKED)
 
 
-async def test_a_black_hole_proves_nothing(process: Open, slow_feed: Proxy) -> None:
+async def test_a_black_hole_proves_nothing(slow_feed: Proxy, process: Open) -> None:
     here, there = await process(slow_feed.url), await process()
     pair = await login(there)
     assert await here.tokens.start()
@@ -251,7 +311,7 @@ async def test_a_black_hole_proves_nothing(process: Open, slow_feed: Proxy) -> N
 
 
 async def test_away_from_the_server_known_revocations_hold_and_the_rest_may_pass(
-    process: Open, slow_feed: Proxy
+    slow_feed: Proxy, process: Open
 ) -> None:
     options = TokenOptions(staleness=STALENESS, away="stateless")
     here, there = await process(slow_feed.url, tokens=options), await process()

@@ -35,6 +35,8 @@ from hustlex.tokens import (
     flows,
     ops,
 )
+from hustlex.tokens.dpop import Proof
+from hustlex.tokens.feed import announce
 from hustlex.tokens.guard import Guard
 from hustlex.tokens.mint import Genuine, Mint
 from hustlex.tokens.names import Keys, user_reference
@@ -42,7 +44,7 @@ from hustlex.tokens.options import policy_of
 from hustlex.tokens.refresh_token import Chain, RefreshToken, fingerprint
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
-from hustlex.tokens.view import View
+from hustlex.tokens.view import Notice, View
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
 CHAIN = Chain(KEYRING)
@@ -193,6 +195,35 @@ def test_no_second_rotation_happens_within_the_grace() -> None:
 def test_a_login_of_nonsense_is_misuse(client: str, amr: Any) -> None:
     with pytest.raises(Misuse):
         ops.newcomer("u1", client, amr=amr)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"jkt": "short"},
+        {"scope": "x" * 65},
+        {"scope": 'a"b'},
+        {"platform": "a b"},
+        {"acr": "\n"},
+        {"address": "nowhere"},
+    ],
+)
+def test_a_field_without_its_form_is_misuse(field: dict[str, str]) -> None:
+    with pytest.raises(Misuse):
+        ops.newcomer("u1", "app", **field)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("102.89.23.77", "102.89.23.0/24"),
+        ("2001:db8:1:2::3", "2001:db8:1::/48"),
+        ("::ffff:10.1.2.3", "10.1.2.0/24"),
+        ("", ""),
+    ],
+)
+def test_only_the_network_of_an_address_is_kept(address: str, network: str) -> None:
+    assert ops.newcomer("u1", "app", address=address).network == network
 
 
 def test_a_device_label_is_cut_because_clients_choose_it() -> None:
@@ -360,7 +391,7 @@ def test_each_refusal_of_a_refresh(reply: list[Any], refused: RefreshRefused) ->
 )
 def test_an_alarm_is_told_to_every_process(why: bytes, reason: Refusal) -> None:
     flow = ISSUER.refresh(PAIR.refresh, APP, NOW, nonce=NONCE, salt=SALT)
-    told = flow.send(begin(flow).decode([4, why]))
+    told = flow.send(begin(flow).decode([4, why, b"u1", None, None, 1]))
     assert isinstance(told, Op) and told.args[2:5] == ("sid", SID, "")
     assert answer(flow, told, [0, 1]) == RefreshRefused(reason)
 
@@ -426,6 +457,20 @@ def test_what_is_sent_stays_in_one_slot_under_the_prefix_and_holds_no_secret(mak
     assert SECRET not in step.args
     if step.script is not None:
         assert len(step.args) >= len(step.script.args) - 1 and len(step.keys) >= len(step.script.keys) - 1
+
+
+def test_what_has_a_slot_of_its_own_stays_in_one_under_the_prefix() -> None:
+    proof = Proof("k" * 43, "id", "https://x/", NOW)
+    notices = [Notice("sid", SID, 0), Notice("user", "u1", 0, 5, "")]
+    flows_ = [SIGNING.rotate(NOW), SIGNING.retire(SIGNING.infos()[0].kid, NOW), SIGNING.read()]
+    steps = [ops.prove(MINT, proof, NOW), announce("app:", notices, NOW, 1), *[begin(flow) for flow in flows_]]
+    for step in steps:
+        assert len({slot(key) for key in step.keys}) == 1
+        assert all(key.startswith("app:") for key in step.keys)
+    access = MINT.read(PAIR.access)
+    assert isinstance(access, Genuine)
+    for op in (ops.check(MINT, access, NOW), ops.forbid(MINT, access, NOW), ops.logout(MINT, access, NOW)):
+        assert {slot(key) for key in op.keys} == {slot("{u1}")}
 
 
 # -- what a person may see

@@ -60,7 +60,7 @@ class Tokens:
         self._view = View(options.staleness.total_seconds(), clock)
         self._revoker = Revoker(self._mint, self._view)
         self._signing = Signing(self._mint, self._revoker, options.keys, options.first_key)
-        self._issuer = flows.Issuer(self._mint, self._signing, self._revoker)
+        self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
         self._tail = Tail(driver, Reader(prefix, self._view, self._signing.moved))
         self._guard = Guard(self._mint, self._view, self._signing, clock, options.away, self._tail.start)
 

@@ -6,6 +6,7 @@ from hustlex.tokens.options import Mode, TokenOptions
 from hustlex.tokens.signing import MAX_AGE_S as JWKS_MAX_AGE_S
 from hustlex.tokens.types import (
     Access,
+    Alarm,
     BadProof,
     CheckResult,
     Flaw,
@@ -37,6 +38,7 @@ from hustlex.tokens.view import Feeding
 __all__ = [
     "JWKS_MAX_AGE_S",
     "Access",
+    "Alarm",
     "BadProof",
     "CheckResult",
     "Feeding",

@@ -22,10 +22,11 @@ class Tail:
         self._reader = reader
         self._task: asyncio.Task[None] | None = None
         self._first = asyncio.Event()
+        self._closed = False
 
     def start(self) -> None:
-        """Begin, once. In a running event loop."""
-        if self._task is None or self._task.done():
+        """Begin, once, unless closed. In a running event loop."""
+        if not self._closed and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._follow(), name="hustlex revocations")
 
     async def wait(self, seconds: float) -> bool:
@@ -55,6 +56,7 @@ class Tail:
 
     async def close(self) -> None:
         """Stop following. Idempotent."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))

@@ -26,9 +26,9 @@ class Tail:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Begin, once."""
+        """Begin, once, unless closed; again after a fork, which leaves threads behind."""
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():
+            if not self._ended.is_set() and (self._thread is None or not self._thread.is_alive()):
                 self._thread = threading.Thread(target=self._follow, daemon=True, name="hustlex revocations")
                 self._thread.start()
 

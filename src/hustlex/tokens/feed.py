@@ -91,10 +91,11 @@ class Reader:
             self._view.prove(self._sent_at + waited)
 
     def _learn(self, fields: Sequence[bytes]) -> None:
-        kind, name, kept, line_ms, until_ms = (text.decode() for text in fields[1::2])
+        said = dict(zip(fields[::2], fields[1::2], strict=True))
+        kind, name, kept = (said[field].decode() for field in (b"kind", b"name", b"kept"))
         if kind == "key":
             self._on_key()
-        self._view.learn(Notice(kind, name, int(until_ms), int(line_ms), kept))
+        self._view.learn(Notice(kind, name, int(said[b"until"]), int(said[b"line"]), kept))
 
     def lost(self) -> None:
         """The link broke. What is known stays known; what is new is looked for from the start."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
-from hustlex.core.op import Flow, do
+from hustlex.core.op import Call, Flow, do
 from hustlex.errors import BadReply, Misuse
 from hustlex.tokens import ops
 from hustlex.tokens.dpop import read_proof
 from hustlex.tokens.mint import Mint
 from hustlex.tokens.names import is_random_id
+from hustlex.tokens.options import OnAlarm
 from hustlex.tokens.refresh_token import KEY_VERSION, RefreshToken, fingerprint
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import (
+    Alarm,
     BadProof,
     How,
     LoginResult,
@@ -29,14 +32,15 @@ from hustlex.tokens.types import (
 _MOST_ENTRIES = 32
 _LONGEST_NAME = 64
 _LONGEST_VALUE = 1024
-_ALARMS = (Refusal.REUSE_DETECTED, Refusal.CLIENT_MISMATCH, Refusal.BINDING_MISMATCH)
+_log = logging.getLogger("hustlex.tokens")
 
 
 class Issuer:
     """Opens sessions and swaps refresh tokens."""
 
-    def __init__(self, mint: Mint, signing: Signing, revoker: Revoker) -> None:
+    def __init__(self, mint: Mint, signing: Signing, revoker: Revoker, on_alarm: OnAlarm | None = None) -> None:
         self._mint = mint
+        self._on_alarm = on_alarm
         self._signing = signing
         self._revoker = revoker
 
@@ -61,11 +65,23 @@ class Issuer:
         yield from self._signing.current()
         turn = yield from do(ops.refresh(mint, shown, chain.successor(shown, salt), salt, who, now_ms))
         if isinstance(turn, RefreshRefused):
-            if turn.reason in _ALARMS:
-                yield from self._revoker.alarm(shown, now_ms)
             return turn
+        if isinstance(turn, Alarm):
+            yield from self._ring(turn)
+            yield from self._revoker.alarm(shown, now_ms)
+            return RefreshRefused(turn.reason)
         current = shown if turn.how is How.COALESCED else chain.successor(shown, turn.salt, turn.version)
         return Refreshed(mint.pair(turn.standing, _confirmed(current, turn), nonce), turn.how)
+
+    def _ring(self, alarm: Alarm) -> Flow[None]:
+        """Before the feed is told: who must know should know though that fails."""
+        ring = self._on_alarm
+        if ring is None:
+            return
+        try:
+            yield Call(lambda: ring(alarm))
+        except Exception:
+            _log.exception("the alarm about a session could not be raised")
 
 
 def _confirmed(token: RefreshToken, turn: ops.Turn) -> RefreshToken:

@@ -16,6 +16,7 @@ from hustlex.tokens.mint import Genuine, Mint, Standing
 from hustlex.tokens.names import Keys, network_of, proof_key
 from hustlex.tokens.refresh_token import KEY_VERSION, RefreshToken, fingerprint
 from hustlex.tokens.types import (
+    Alarm,
     BadProof,
     CheckResult,
     Flaw,
@@ -45,6 +46,7 @@ _CLIENT = re.compile(r"[A-Za-z0-9._~-]{1,64}", re.ASCII)
 _METHOD = re.compile(r"[a-z0-9_-]{1,16}", re.ASCII)
 _PLAIN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{0,64}", re.ASCII)
 _SCOPE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{0,64}", re.ASCII)
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _MOST_METHODS = 8
 _LONGEST_DEVICE = 64
 
@@ -103,6 +105,8 @@ def newcomer(
         raise Misuse(
             "platform, acr and scope have at most 64 plain characters", hint="as 'android', 'aal2', 'read pay'"
         )
+    if jkt and not _THUMBPRINT.fullmatch(jkt):
+        raise Misuse("jkt is the thumbprint of a key that was proved", hint="pass the jkt of Proven")
     label = device.encode("utf-8", "replace").decode()[:_LONGEST_DEVICE]
     return Newcomer(user_id, client_id, label, tuple(amr), platform, network_of(address), acr, scope, jkt)
 
@@ -186,7 +190,7 @@ class Refresher(msgspec.Struct, frozen=True):
 
 def refresh(
     mint: Mint, shown: RefreshToken, successor: RefreshToken, salt: bytes, who: Refresher, now_ms: int
-) -> Op[Turn | RefreshRefused]:
+) -> Op[Turn | RefreshRefused | Alarm]:
     """Swap one token for the next. successor: what follows ``shown`` under ``salt``."""
     names, policy = mint.names(shown.uref), mint.policy
     return _REFRESH.op(
@@ -194,24 +198,33 @@ def refresh(
         (now_ms, shown.sid, who.client_id, who.jkt, who.network, shown.gen, fingerprint(shown.secret),
          fingerprint(successor.secret), salt, KEY_VERSION, policy.grace_ms, policy.coalesce_ms, policy.most_replays,
          policy.keep_ms),
-        lambda reply: _turn(reply, who.client_id),
+        lambda reply: _turn(reply, shown.sid, who),
     )  # fmt: skip
 
 
-def _turn(reply: Reply, client_id: str) -> Turn | RefreshRefused:
+def _turn(reply: Reply, sid: str, who: Refresher) -> Turn | RefreshRefused | Alarm:
     status = reply[0]
     if status == 3:
         why = reply[1].decode()
         reason = _REFUSALS.get(why)
         return RefreshRefused(reason) if reason else RefreshRefused(Refusal.REVOKED, why)
     if status == 4:
-        return RefreshRefused(_ALARMS[reply[1].decode()])
+        why, user, device, network = ((text or b"").decode() for text in reply[1:5])
+        return Alarm(_ALARMS[why], user, sid, device, network, who.network, int(reply[5]))
     if status == 6:
         return RefreshRefused(Refusal.UNKNOWN_GENERATION)
     issued_ms, gen, version, salt, current, user, auth_ms, amr, ends_ms, *rest = reply[1:]
     acr, scope, jkt = ((text or b"").decode() for text in rest)
     standing = Standing(
-        user.decode(), client_id, issued_ms, int(ends_ms), int(auth_ms), tuple(amr.decode().split()), acr, scope, jkt
+        user.decode(),
+        who.client_id,
+        issued_ms,
+        int(ends_ms),
+        int(auth_ms),
+        tuple(amr.decode().split()),
+        acr,
+        scope,
+        jkt,
     )
     how = (How.ROTATED, How.REPLAYED, How.COALESCED)[status]
     return Turn(how, int(gen), version.decode(), salt, current, standing)

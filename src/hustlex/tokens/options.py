@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Literal
 
@@ -10,9 +11,13 @@ import msgspec
 from hustlex.core.time import positive_ms, to_ms
 from hustlex.errors import ConfigurationError
 from hustlex.tokens.keyset import KeySet
+from hustlex.tokens.types import Alarm
 
 Mode = Literal["stateless", "bounded", "strict"]
 """How sure a check is; see ``Tokens.check``."""
+
+OnAlarm = Callable[[Alarm], Awaitable[None] | None]
+"""Told of each alarm; may be async where the front is. What it raises is logged and changes nothing."""
 
 _MINUTE = timedelta(minutes=1)
 _LONGEST_LEEWAY = _LONGEST_GRACE = 5 * _MINUTE
@@ -44,6 +49,7 @@ class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
     staleness: what a bounded check may have missed at most, from 1 s. away: what bounded checks do when that bound is
     over and the server cannot be asked: "closed" raises Unavailable, "stateless" accepts all but known revocations.
     durability: "replica" makes what takes rights away wait up to 50 ms for a replica; see ``RevokedAll.replicated``.
+    on_alarm: told when a refresh token was in wrong hands, to warn its owner; see Alarm.
 
     Raises Misuse for a duration below 1 ms, ConfigurationError for values that do not fit.
     """
@@ -65,6 +71,7 @@ class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
     staleness: timedelta = timedelta(seconds=2)
     away: Literal["closed", "stateless"] = "closed"
     durability: Literal["primary", "replica"] = "primary"
+    on_alarm: OnAlarm | None = None
 
     def __post_init__(self) -> None:
         policy_of(self)

@@ -125,6 +125,23 @@ class RefreshRefused(Outcome, frozen=True):
     detail: str = ""
 
 
+class Alarm(msgspec.Struct, frozen=True):
+    """A refresh token was in wrong hands, and its session was ended: tell its owner.
+
+    reason: REUSE_DETECTED, CLIENT_MISMATCH or BINDING_MISMATCH. network: where the session was last refreshed from;
+    seen_network: where this came from ("" where no address was given). generations: how long ago the token was spent,
+    in exchanges.
+    """
+
+    reason: Refusal
+    user_id: str
+    session_id: str
+    device: str
+    network: str
+    seen_network: str
+    generations: int
+
+
 class LoggedOut(Outcome, frozen=True):
     """The session is over. ended: by this call; False when it was over before. replicated: see RevokedAll."""
 

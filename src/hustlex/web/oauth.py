@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import logging
+import secrets
 from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
@@ -63,7 +65,8 @@ async def jwks(front: Front) -> Response:
 
 class _Endpoints:
     def __init__(self, clients: Mapping[str, str]) -> None:
-        self._clients = {name: secret.encode() for name, secret in clients.items()}
+        self._clients = {name: _digest(secret) for name, secret in clients.items()}
+        self._nobody = secrets.token_bytes(32)
 
     async def introspect(self, request: Request, front: Front) -> Response:
         """Whether an access token is good right now, and what it says. All else is not active, whatever the reason."""
@@ -97,11 +100,14 @@ class _Endpoints:
         """Who asks. An unknown client takes as long as a wrong secret."""
         header = request.headers.get("authorization")
         name, secret = _basic(header) if header else (form.get("client_id", ""), form.get("client_secret", ""))
-        expected = self._clients.get(name, b"")
-        if not hmac.compare_digest(secret.encode("utf-8", "surrogatepass"), expected) or not expected:
+        if not hmac.compare_digest(_digest(secret), self._clients.get(name, self._nobody)):
             _log.info("an unknown client asked about a token")
             raise _Refused(401, "invalid_client", {"WWW-Authenticate": 'Basic realm="oauth"'})
         return name
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -22,7 +22,7 @@
 -- REPLY {1, ...}               the same, replayed: an answer given before
 -- REPLY {2, ...}               the same, coalesced: the token shown stays current
 -- REPLY {3, why}               the session is over
--- REPLY {4, why}               not who it was issued to (client, binding), or reuse: the session ends now
+-- REPLY {4, why, user, device, network, behind}   not who it was issued to (client, binding), or reuse: it ends now
 -- REPLY {6}                    a generation that this server never saw
 -- @include clock
 -- @include standing
@@ -32,7 +32,7 @@ local now = clock(now_ms)
 local why, line, session = standing(record, index, marker, sid, now)
 if why == 'absolute' or why == 'idle' then bury(record, index, data, sid, 'x', why, keep_ms) end
 if why ~= '' then return {3, why} end
-local f = redis.call('HMGET', record, 'cid', 'gen', 'cur', 'prev', 'rot', 'reuse', 'jkt', 'ip1')
+local f = redis.call('HMGET', record, 'cid', 'gen', 'cur', 'prev', 'rot', 'reuse', 'jkt', 'ip1', 'uid', 'dn')
 local age, behind = now - (f[5] or 0), f[2] - gen  -- never rotated: older than any limit
 local wrong = f[1] ~= client and 'client' or f[7] and f[7] ~= jkt and 'binding'
 
@@ -53,4 +53,4 @@ if not wrong and behind == 1 and shown == f[4] and age <= tonumber(grace_ms) and
 end
 if not wrong and behind < 0 then return {6} end
 bury(record, index, data, sid, 'r', wrong or 'reuse', keep_ms)
-return {4, wrong or 'reuse'}
+return {4, wrong or 'reuse', f[9], f[10], f[8], behind}
