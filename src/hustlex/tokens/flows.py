@@ -80,7 +80,7 @@ class Issuer:
             return
         try:
             yield Call(lambda: ring(alarm))
-        except Exception:
+        except Exception:  # noqa: BLE001 - the application's own function
             _log.exception("the alarm about a session could not be raised")
 
 
