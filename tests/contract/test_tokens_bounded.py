@@ -257,6 +257,57 @@ async def test_expiry_is_judged_by_the_servers_clock(process: Open, raw: redis.R
 # -- when the feed fails
 
 
+@pytest.mark.parametrize("calm", [True, False], ids=["calm", "cut"])
+async def test_nothing_is_ever_accepted_later_than_the_bound(process: Open, raw: redis.Redis, calm: bool) -> None:
+    """Many callers check without pause while another process revokes, and while every link is cut now and then.
+
+    A call that was begun at a moment and accepted proves that the revocation came less than the bound before it.
+    """
+    here, there = await process(), await process()
+    pairs = [await login(there, f"u{number}") for number in range(24)]
+    assert await here.tokens.start()
+    accepted = dict.fromkeys((pair.session_id for pair in pairs), 0.0)
+    revoked = dict.fromkeys(accepted, float("inf"))
+    done = asyncio.Event()
+    bounded = 0
+
+    async def caller(share: list[TokenPair]) -> None:
+        nonlocal bounded
+        while not done.is_set():
+            for pair in share:
+                begun = time.monotonic()
+                try:
+                    answer = await here.tokens.check(pair.access)
+                except Unavailable:
+                    continue
+                if isinstance(answer, Access):
+                    bounded += answer.mode == "bounded"
+                    accepted[pair.session_id] = max(accepted[pair.session_id], begun)
+            await asyncio.sleep(0.002)
+
+    async def revoker() -> None:
+        for number, pair in enumerate(pairs):
+            if not calm and number % 4 == 0:
+                raw.client_kill_filter(_type="normal", skipme=True)
+            revoke = (
+                lambda pair=pair: there.tokens.logout(pair.access),
+                lambda pair=pair: there.tokens.revoke_token(pair.access),
+                lambda pair=pair, number=number: there.tokens.revoke_all(f"u{number}"),
+            )[number % 3]
+            await revoke()
+            revoked[pair.session_id] = time.monotonic()
+            await asyncio.sleep(0.03)
+        await asyncio.sleep(1.2 * STALENESS.total_seconds())  # an acceptance after the bound must have its chance
+        done.set()
+
+    await asyncio.gather(revoker(), *[caller(pairs[number::8]) for number in range(8)])
+    late = {sid: accepted[sid] - revoked[sid] for sid in accepted}
+    assert max(late.values()) < STALENESS.total_seconds(), late
+    assert bounded > 100
+    for pair in pairs:
+        await until(lambda access=pair.access: refused(here, access))
+
+
 @pytest.fixture
 def slow_feed(faulty: Proxy) -> Iterator[Proxy]:
     """Asked for before ``process``, so that it goes after what connects to it."""

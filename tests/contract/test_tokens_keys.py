@@ -189,16 +189,20 @@ async def test_without_a_server_stateless_checks_go_on(driver: Any) -> None:
     await away.close()
 
 
-async def test_a_lost_state_brings_no_retired_key_back(driver: Any, raw: redis.Redis) -> None:
+async def test_a_lost_state_is_put_back_and_brings_no_retired_key_back(driver: Any, raw: redis.Redis) -> None:
     tokens = Tokens(driver, Keyring(SECRET))
     old = await login(tokens)
     await tokens.retire_key(kid_of(old))
-    raw.flushall()
+    before = raw.hgetall("jwt:keys")
+    raw.delete("jwt:keys")
+    started_now = Tokens(driver, Keyring(SECRET), options=TokenOptions(first_key=2))  # as the guide says
+    assert await started_now.check(old, mode="strict") == UNKNOWN
     forgotten(tokens)
     assert await tokens.check(old, mode="strict") == UNKNOWN
-    fresh = Tokens(driver, Keyring(SECRET), options=TokenOptions(first_key=2))  # what a process started then is told
+    assert raw.hgetall("jwt:keys") == before and raw.pttl("jwt:keys") > 0
+    fresh = Tokens(driver, Keyring(SECRET))
     assert await fresh.check(old, mode="strict") == UNKNOWN
-    assert kid_of(await login(fresh)) == kid_of(await login(tokens))
+    assert kid_of(await login(fresh)) == kid_of(await login(tokens)) == kid_of(await login(started_now))
 
 
 async def test_configured_keys_are_staged_by_their_configuration(driver: Any) -> None:

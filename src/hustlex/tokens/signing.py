@@ -63,7 +63,8 @@ class Signing:
         """Ask Redis. One caller at a time, but for the first time and when a key was moved: then nobody goes ahead."""
         if self.due_at > _ALWAYS:
             self.due_at = time.monotonic() + _RETRY_S
-        self._take((yield from do(_KEYS.op((self._key,), (_LIFE_MS,), _state))))
+        known = [text for name, (stage, since) in self._state.items() for text in (name, f"{stage} {since}")]
+        self._take((yield from do(_KEYS.op((self._key,), (_LIFE_MS, *known), _state))))
 
     def may_ask(self, moment: float) -> bool:
         """Whether a token of an unknown key may make us ask: once a minute."""
@@ -110,7 +111,7 @@ class Signing:
     # -- what Redis said
 
     def _take(self, state: State) -> None:
-        """An empty state after one that was not is a loss: what is known stays."""
+        """An empty state is where everything begins, never where it goes back to."""
         self._asked_at = time.monotonic()
         self.due_at = self._asked_at + _ASK_EVERY_S
         if state and state != self._state:
