@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import cycle, islice
 from typing import Any, TypeVar
 
-from bench.harness import CALLERS, one_core, per_second, percentile
+from bench.harness import CALLERS, one_core, per_second, percentile, server_cpu
 from hustlex import HustleX
 from hustlex.otp import Delivery, Issued, Verified, Wrong
 from hustlex.tokens import Access, Refreshed, TokenPair
@@ -52,11 +52,23 @@ async def _made(count: int, make: Callable[[int], Awaitable[T]]) -> list[T]:
     return made
 
 
+class Costs:
+    """Microseconds of CPU per call, ours and the server's."""
+
+    def __init__(self) -> None:
+        self._client, self._server = time.process_time(), server_cpu()
+
+    def per_call(self, name: str, calls: int) -> dict[str, float]:
+        """Since this was made."""
+        client, server = time.process_time() - self._client, server_cpu() - self._server
+        return {f"{name}_cpu": client / calls * 1e6, f"{name}_server_cpu": server / calls * 1e6}
+
+
 async def timed(name: str, jobs: Sequence[int], call: Callable[[int], Awaitable[Any]]) -> dict[str, float]:
     """Calls per second and CPU per call, from 64 callers."""
-    cpu = time.process_time()
+    costs = Costs()
     rate = await per_second(CALLERS, jobs, call)
-    return {f"{name}64": rate, f"{name}_cpu": (time.process_time() - cpu) / len(jobs) * 1e6}
+    return {f"{name}64": rate} | costs.per_call(name, len(jobs))
 
 
 async def latency(name: str, calls: int, call: Callable[[int], Awaitable[Any]]) -> dict[str, float]:
@@ -90,10 +102,10 @@ async def _checks(hx: HustleX, pairs: Sequence[TokenPair], mode: Any, calls: int
 
     async def all_callers(count: int) -> dict[str, float]:
         texts = [text.decode() for text in islice(cycle(raw), count)]
-        cpu, begun = time.process_time(), time.perf_counter()
+        costs, begun = Costs(), time.perf_counter()
         await asyncio.gather(*(caller(texts[number::CALLERS]) for number in range(CALLERS)))
-        taken, cpu = time.perf_counter() - begun, time.process_time() - cpu
-        return {f"{mode}_check64": count / taken, f"{mode}_check_cpu": cpu / count * 1e6}
+        taken = time.perf_counter() - begun
+        return {f"{mode}_check64": count / taken} | costs.per_call(f"{mode}_check", count)
 
     await all_callers(min(calls, 5_000))
     found = await all_callers(calls)

@@ -183,6 +183,15 @@ def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any]) -> None:
         TokenOptions(**changes)
 
 
+def test_profiles_choose_how_long_a_session_lasts() -> None:
+    hour = 3_600_000
+    phone, aal2 = policy_of(TokenOptions()), policy_of(TokenOptions(profile="aal2"))
+    assert (phone.refresh_ms, phone.idle_ms) == (7 * 24 * hour, 3 * 24 * hour)
+    assert (aal2.refresh_ms, aal2.idle_ms) == (12 * hour, hour // 2)
+    shorter = policy_of(TokenOptions(profile="aal2", idle=timedelta(minutes=5)))
+    assert (shorter.refresh_ms, shorter.idle_ms) == (12 * hour, hour // 12)
+
+
 def test_no_second_rotation_happens_within_the_grace() -> None:
     for seconds in (0, 1, 30, 300):
         assert (rules := policy_of(TokenOptions(grace=timedelta(seconds=seconds)))).coalesce_ms > rules.grace_ms
