@@ -27,9 +27,10 @@ MUST = {
 }
 
 _BOUNDS = """
-What bounds: a strict check, the server's script; a bounded one, SHA-256 of the token and Python's calls; one never seen,
-a refresh and a login, the ES256 signature; a code, Python's HMACs and the script. A ceiling in the last line is what the
-CPU per call, ours or the server's, whichever is more, would allow one core: far above the rate, the machine was busy."""
+What bounds: a strict check, the server's script; a bounded one, SHA-256 of the token and Python's calls; one never
+seen, a refresh and a login, the ES256 signature; a code, Python's HMACs and the script. A ceiling in the last line is
+what the CPU per call (ours or the server's, whichever is more) would allow one core: is it far above the rate, the
+machine was busy."""
 
 
 def main() -> None:
