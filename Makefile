@@ -7,7 +7,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs docs clean
+.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs bench-auth docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -60,13 +60,16 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
 
 bench-jobs: $(DEV) ## every figure of the job queue against its target, beside repid, dramatiq, huey and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.jobs
+
+bench-auth: $(DEV) ## token checks, refreshes, logins and codes: ours against PyJWT and redis-py put together
+	QUICK=$(QUICK) $(BIN)/python -m bench.auth
 
 docs: $(DEV) ## write docs/reference from the code
 	$(BIN)/python -m tools.gen_docs

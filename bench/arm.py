@@ -19,6 +19,7 @@ def main(module: str, action: str, *arguments: str) -> None:
     """Run an action of this file on a peer's module."""
     actions: dict[str, Callable[..., dict[str, float] | None]] = {
         "get": get,
+        "auth": auth,
         "enqueue": enqueue,
         "work": work,
         "produce": produce,
@@ -53,6 +54,14 @@ async def _get(peer: Any, url: str, seconds: float) -> dict[str, float]:
         result[f"get{callers}"] = await per_second(callers, calls, call)
         result[f"get{callers}_cpu"] = (time.process_time() - cpu) / len(calls) * 1e6
     await close()
+    return result
+
+
+def auth(peer: Any, url: str, seconds: str) -> dict[str, float]:
+    """Every figure that the module measures, on uvloop."""
+    import uvloop
+
+    result: dict[str, float] = uvloop.run(peer.measure(url, float(seconds)))
     return result
 
 

@@ -80,18 +80,24 @@ def blocking_driver(url: str) -> Iterator[Any]:
     driver.close()
 
 
+@pytest.fixture
+def rooms() -> dict[str, Any]:
+    """Options of rooms for ``hx``, as ``{"tokens": TokenOptions(...)}``; a test module overrides it."""
+    return {}
+
+
 @pytest.fixture(params=["aio", "blocking"])
-async def hx(request: pytest.FixtureRequest, url: str, clock: FixedClock) -> AsyncIterator[Any]:
+async def hx(request: pytest.FixtureRequest, url: str, clock: FixedClock, rooms: dict[str, Any]) -> AsyncIterator[Any]:
     """The front, async and blocking: ``await hx.otp.verify(...)`` works for both (``tests/support/blocking.py``)."""
     if request.param == "aio":
         from hustlex.app import HustleX
 
-        async with HustleX(url, secret=SECRET, clock=clock) as front:
+        async with HustleX(url, secret=SECRET, clock=clock, **rooms) as front:
             yield front
     else:
         from hustlex.sync import HustleX as BlockingHustleX
 
-        with BlockingHustleX(url, secret=SECRET, clock=clock) as blocking_front:
+        with BlockingHustleX(url, secret=SECRET, clock=clock, **rooms) as blocking_front:
             yield Blocking(blocking_front)
 
 

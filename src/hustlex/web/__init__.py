@@ -1,26 +1,44 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
 from hustlex.web.auth import auth_router
-from hustlex.web.depends import CurrentUser, Front, current_user, get_hustlex
+from hustlex.web.depends import (
+    CurrentUser,
+    Front,
+    StrictUser,
+    checked,
+    current_user,
+    get_hustlex,
+    recently,
+    strict_user,
+)
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limits import by_ip, by_user, limit
+from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.problem import Problem, install_problems, problem_of
+from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
     "CurrentUser",
     "Front",
     "Problem",
+    "StrictUser",
     "auth_router",
     "by_ip",
     "by_user",
+    "checked",
     "current_user",
     "end_streams",
     "get_hustlex",
     "install",
     "install_problems",
+    "jwks",
     "lifespan",
     "limit",
+    "oauth_router",
     "problem_of",
+    "recently",
+    "sessions_router",
     "sse_response",
+    "strict_user",
 ]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import math
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Literal, assert_never
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from hustlex.app import HustleX
 from hustlex.otp import (
     Cooldown,
     DailyCap,
@@ -31,8 +31,9 @@ from hustlex.otp import (
     Wrong,
 )
 from hustlex.ratelimit import Policy
-from hustlex.tokens import LogoutRefused, Refreshed, TokenPair, TooManySessions
-from hustlex.web.depends import Bearer, Front, unauthorized
+from hustlex.tokens import LogoutRefused, RefreshRefused, Refusal, TokenPair, TooManySessions
+from hustlex.web.cookie import RefreshCookie
+from hustlex.web.depends import Bearer, Front, ProvedKey, shown_token, unauthorized
 from hustlex.web.limits import TOO_MANY, by_ip, limit
 from hustlex.web.problem import QUOTA_EXCEEDED, Problem, unavailable
 
@@ -44,6 +45,9 @@ Identify = Callable[[str], Awaitable[str]]
 
 OTP_PER_IP = Policy("otp-ip", 100, timedelta(hours=1), "log")
 _SECOND = timedelta(seconds=1)
+_OVER = (Refusal.REVOKED, Refusal.REUSE_DETECTED, Refusal.EXPIRED_ABSOLUTE, Refusal.EXPIRED_IDLE)
+"""Only these clear a cookie: with the others, another tab may have put the right token there a moment ago."""
+
 _log = logging.getLogger("hustlex.web")
 
 
@@ -61,6 +65,7 @@ class CodeIn(ChallengeIn):
     code: str = Field(max_length=64, repr=False, examples=["123 456"])
     nonce: str | None = Field(None, min_length=16, max_length=128, repr=False)
     device: str = Field("", max_length=64, examples=["Ada's phone"])
+    platform: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9._/-]*$", examples=["android"])
 
 
 class RefreshIn(BaseModel):
@@ -81,11 +86,11 @@ class ChallengeOut(BaseModel):
 
 
 class TokensOut(BaseModel):
-    """expires_in: of the access token, seconds."""
+    """expires_in: of the access token, seconds. refresh_token: null when it travels as a cookie."""
 
     access_token: str = Field(repr=False)
-    refresh_token: str = Field(repr=False)
-    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a kind of token
+    refresh_token: str | None = Field(repr=False)
+    token_type: Literal["Bearer", "DPoP"] = "Bearer"  # noqa: S105 - a kind of token
     expires_in: int
 
 
@@ -96,14 +101,18 @@ def auth_router(
     purpose: str = "login",
     client_id: str = "app",
     otp_per_ip: Policy = OTP_PER_IP,
+    refresh_cookie: str = "",
     prefix: str = "/auth",
 ) -> APIRouter:
     """POST /auth/otp/request, /auth/otp/resend, /auth/otp/verify, /auth/refresh and /auth/logout.
 
     send, identify: see Send and Identify. purpose: of the codes. client_id: the application that the sessions belong
-    to. otp_per_ip: shared by the three otp routes, for each client address.
+    to. otp_per_ip: shared by the three otp routes, for each client address. refresh_cookie: for browsers, as
+    ``__Host-refresh``: the refresh token travels as that cookie and not in bodies; "" for apps.
+
+    A verify request with a DPoP proof (RFC 9449) binds the session to its key.
     """
-    login = _Login(send, identify, purpose, client_id)
+    login = _Login(send, identify, purpose, client_id, RefreshCookie(refresh_cookie) if refresh_cookie else None)
     router = APIRouter(prefix=prefix, tags=["auth"], dependencies=[Depends(_no_store)])
     guard = [Depends(limit(otp_per_ip, key=by_ip, endpoint=f"{prefix}/otp"))]
     post = ["POST"]
@@ -116,11 +125,14 @@ def auth_router(
 
 
 class _Login:
-    def __init__(self, send: Send, identify: Identify, purpose: str, client_id: str) -> None:
+    def __init__(
+        self, send: Send, identify: Identify, purpose: str, client_id: str, cookie: RefreshCookie | None
+    ) -> None:
         self._send = send
         self._identify = identify
         self._purpose = purpose
         self._client_id = client_id
+        self._cookie = cookie
 
     async def request(self, body: PhoneIn, front: Front) -> ChallengeOut:
         """Send a one-time code to a phone. The answer is the same whether or not the number has an account."""
@@ -143,35 +155,77 @@ class _Login:
             raise unavailable("The code could not be sent. Try again.", _ceil(resent.resend_in)) from error
         return _challenge(resent)
 
-    async def verify(self, body: CodeIn, front: Front) -> TokensOut:
+    async def verify(
+        self, body: CodeIn, front: Front, request: Request, response: Response, jkt: ProvedKey
+    ) -> TokensOut:
         """Swap a right code for tokens."""
         verified = _verified(await front.otp.verify(body.challenge, body.code, nonce=body.nonce))
         granted = await front.otp.consume_grant(verified.grant, self._purpose)
         if not isinstance(granted, Granted):
             raise _invalid_code("Ask for a new code.")
-        return await self._log_in(front, await self._identify(granted.phone), body.device)
-
-    async def _log_in(self, front: HustleX, user_id: str, device: str) -> TokensOut:
-        pair = await front.tokens.login(user_id, client_id=self._client_id, device=device, amr=("sms",))
+        pair = await front.tokens.login(
+            await self._identify(granted.phone),
+            client_id=self._client_id,
+            device=body.device,
+            amr=("sms",),
+            platform=body.platform,
+            address=_address(request),
+            jkt=jkt,
+        )
         if isinstance(pair, TooManySessions):
             raise Problem(409, detail="Too many devices are logged in. Log out on one of them.")
-        return _tokens(pair)
+        return self._tokens(pair, response, jkt)
 
-    async def refresh(self, body: RefreshIn, front: Front) -> TokensOut:
+    async def refresh(
+        self, front: Front, request: Request, response: Response, jkt: ProvedKey, body: RefreshIn | None = None
+    ) -> TokensOut:
         """Swap a refresh token for a new pair. May be repeated when the reply was lost."""
-        answer = await front.tokens.refresh(body.refresh_token, client_id=self._client_id)
-        if not isinstance(answer, Refreshed):
-            _log.info("refresh refused: %s %s", answer.reason, answer.detail)
-            raise Problem(400, detail="Log in again.", members={"error": "invalid_grant"})
-        return _tokens(answer.pair)
+        answer = await front.tokens.refresh(
+            self._refresh_token(request, body), client_id=self._client_id, address=_address(request), jkt=jkt
+        )
+        if isinstance(answer, RefreshRefused):
+            raise self._refused(answer)
+        return self._tokens(answer.pair, response, jkt)
 
-    async def logout(self, front: Front, bearer: Bearer, body: LogoutIn | None = None) -> None:
-        """End the session of the bearer token, the refresh token, or both."""
-        access = bearer.credentials if bearer else ""
-        answer = await front.tokens.logout(access, body.refresh_token if body else None)
+    def _refused(self, answer: RefreshRefused) -> Problem:
+        alarm = answer.reason in (Refusal.REUSE_DETECTED, Refusal.CLIENT_MISMATCH, Refusal.BINDING_MISMATCH)
+        _log.log(logging.WARNING if alarm else logging.INFO, "refresh refused: %s %s", answer.reason, answer.detail)
+        cleared = self._cookie.cleared() if self._cookie and answer.reason in _OVER else {}
+        return Problem(400, detail="Log in again.", headers=cleared, members={"error": "invalid_grant"})
+
+    async def logout(
+        self, front: Front, request: Request, response: Response, _: Bearer, body: LogoutIn | None = None
+    ) -> None:
+        """End the session of the access token, the refresh token, or both."""
+        access = shown_token(request)[1]
+        answer = await front.tokens.logout(access, self._refresh_token(request, body) or None)
         if isinstance(answer, LogoutRefused):
             _log.info("logout refused: %s", answer.reason)
-            raise unauthorized("invalid_token" if bearer else "")
+            raise unauthorized("invalid_token" if access else "")
+        if self._cookie:
+            response.headers.update(self._cookie.cleared())
+
+    def _refresh_token(self, request: Request, body: RefreshIn | LogoutIn | None) -> str:
+        given = body.refresh_token if body else None
+        return given or (self._cookie.read(request) if self._cookie else "")
+
+    def _tokens(self, pair: TokenPair, response: Response, jkt: str) -> TokensOut:
+        if self._cookie:
+            self._cookie.put(response, pair.refresh, pair.session_expires_in)
+        return TokensOut(
+            access_token=pair.access,
+            refresh_token=None if self._cookie else pair.refresh,
+            token_type="DPoP" if jkt else "Bearer",
+            expires_in=pair.expires_in // _SECOND,
+        )
+
+
+def _address(request: Request) -> str:
+    """The peer's address; "" when the server has none to tell (a unix socket)."""
+    try:
+        return str(ipaddress.ip_address(request.client.host)) if request.client else ""
+    except ValueError:
+        return ""
 
 
 def _sendable(answer: IssueResult | ResendResult) -> Issued:
@@ -235,10 +289,6 @@ def _challenge(issued: Issued) -> ChallengeOut:
         expires_in=issued.expires_in // _SECOND,
         resend_in=_ceil(issued.resend_in),
     )
-
-
-def _tokens(pair: TokenPair) -> TokensOut:
-    return TokensOut(access_token=pair.access, refresh_token=pair.refresh, expires_in=pair.expires_in // _SECOND)
 
 
 def _ceil(duration: timedelta) -> int:
