@@ -15,8 +15,12 @@ from hustlex.errors import ConfigurationError
 if TYPE_CHECKING:
     from hustlex.cache.api import Caches
     from hustlex.events.subscription import Events
+    from hustlex.idempotency.api import Idempotency
+    from hustlex.idempotency.options import IdempotencyOptions
     from hustlex.jobs.subscription import Jobs
     from hustlex.otp.api import Otp
+    from hustlex.pins.api import Pins
+    from hustlex.pins.options import PinOptions
     from hustlex.ratelimit.api import RateLimit
     from hustlex.tokens.api import Tokens
 
@@ -26,8 +30,10 @@ class HustleX:
 
     url: the state server, as ``redis://localhost:6379/0``. cache_url: a second server for the cache (recommended in
     production, because eviction is per server); default the same one. secret: at least 32 bytes, the root of every
-    derived key; needed by ``otp`` and ``tokens`` only. prefix: put before every key, except those of the jobs, whose
-    names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``. hook: told of every call.
+    derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. prefix: put before every key, except
+    those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
+    hook: told of every call.
+    idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
     """
@@ -41,12 +47,16 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        idempotency: IdempotencyOptions | None = None,
+        pins: PinOptions | None = None,
     ) -> None:
         self.driver: AsyncDriver = Driver(url, hook=hook)
         self.cache_driver: AsyncDriver = Driver(cache_url, hook=hook) if cache_url else self.driver
         self._keyring = Keyring(secret) if secret else None
         self._prefix = prefix
         self._clock = clock
+        self._idempotency_options = idempotency
+        self._pin_options = pins
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,6 +90,28 @@ class HustleX:
         from hustlex.ratelimit.api import RateLimit
 
         return RateLimit(self.driver, prefix=self._prefix, clock=self._clock)
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given."""
+        from hustlex.idempotency.api import Idempotency
+
+        return Idempotency(
+            self.driver,
+            self._secrets("idempotency"),
+            prefix=self._prefix,
+            clock=self._clock,
+            options=self._idempotency_options,
+        )
+
+    @cached_property
+    def pins(self) -> Pins:
+        """Transaction PINs with lockout. Raises ConfigurationError when no secret was given."""
+        from hustlex.pins.api import Pins
+
+        return Pins(
+            self.driver, self._secrets("pins"), prefix=self._prefix, clock=self._clock, options=self._pin_options
+        )
 
     @cached_property
     def cache(self) -> Caches:

@@ -16,6 +16,7 @@ from rich.pretty import pretty_repr
 from hustlex.core.keyring import Keyring
 from hustlex.core.keys import slot
 from hustlex.core.op import Flow, Op
+from hustlex.core.reference import user_reference
 from hustlex.errors import BadReply, ConfigurationError, Misuse
 from hustlex.tokens import (
     Access,
@@ -34,7 +35,7 @@ from hustlex.tokens import (
     ops,
 )
 from hustlex.tokens.mint import Mint
-from hustlex.tokens.names import Keys, user_reference
+from hustlex.tokens.names import Keys
 from hustlex.tokens.policy import policy
 from hustlex.tokens.refresh_token import Chain, RefreshToken, fingerprint
 

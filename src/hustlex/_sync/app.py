@@ -16,10 +16,14 @@ from hustlex.errors import ConfigurationError
 if TYPE_CHECKING:
     from hustlex._sync.cache import Caches
     from hustlex._sync.events import Events
+    from hustlex._sync.idempotency import Idempotency
     from hustlex._sync.jobs import Jobs
     from hustlex._sync.otp import Otp
+    from hustlex._sync.pins import Pins
     from hustlex._sync.ratelimit import RateLimit
     from hustlex._sync.tokens import Tokens
+    from hustlex.idempotency.options import IdempotencyOptions
+    from hustlex.pins.options import PinOptions
 
 
 class HustleX:
@@ -27,8 +31,10 @@ class HustleX:
 
     url: the state server, as ``redis://localhost:6379/0``. cache_url: a second server for the cache (recommended in
     production, because eviction is per server); default the same one. secret: at least 32 bytes, the root of every
-    derived key; needed by ``otp`` and ``tokens`` only. prefix: put before every key, except those of the jobs, whose
-    names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``. hook: told of every call.
+    derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. prefix: put before every key, except
+    those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
+    hook: told of every call.
+    idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
     """
@@ -42,12 +48,16 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        idempotency: IdempotencyOptions | None = None,
+        pins: PinOptions | None = None,
     ) -> None:
         self.driver: BlockingDriver = Driver(url, hook=hook)
         self.cache_driver: BlockingDriver = Driver(cache_url, hook=hook) if cache_url else self.driver
         self._keyring = Keyring(secret) if secret else None
         self._prefix = prefix
         self._clock = clock
+        self._idempotency_options = idempotency
+        self._pin_options = pins
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +91,28 @@ class HustleX:
         from hustlex._sync.ratelimit import RateLimit
 
         return RateLimit(self.driver, prefix=self._prefix, clock=self._clock)
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given."""
+        from hustlex._sync.idempotency import Idempotency
+
+        return Idempotency(
+            self.driver,
+            self._secrets("idempotency"),
+            prefix=self._prefix,
+            clock=self._clock,
+            options=self._idempotency_options,
+        )
+
+    @cached_property
+    def pins(self) -> Pins:
+        """Transaction PINs with lockout. Raises ConfigurationError when no secret was given."""
+        from hustlex._sync.pins import Pins
+
+        return Pins(
+            self.driver, self._secrets("pins"), prefix=self._prefix, clock=self._clock, options=self._pin_options
+        )
 
     @cached_property
     def cache(self) -> Caches:

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from hustlex.core.keyring import Keyring
+from hustlex.core.reference import user_reference
 from hustlex.tokens import jwt
 from hustlex.tokens.jwt import Claims
 from hustlex.tokens.keyset import KeySet
 from hustlex.tokens.memory import Memory
-from hustlex.tokens.names import Keys, is_random_id, user_reference
+from hustlex.tokens.names import Keys, is_random_id
 from hustlex.tokens.policy import Policy
 from hustlex.tokens.refresh_token import Chain, RefreshToken
 from hustlex.tokens.types import Access, Rejection, TokenPair

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from hustlex.core.reference import user_reference as user_reference
-
 _RANDOM = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
