@@ -47,6 +47,11 @@ class Idempotency:
         self._driver = driver
         self._room = flows.Room(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
 
+    @property
+    def options(self) -> IdempotencyOptions:
+        """The room's own."""
+        return self._room.options
+
     def begin(
         self,
         key: str,
@@ -146,6 +151,10 @@ class Idempotency:
         Seen: answer 200. InFlight: answer 409, so that the provider repeats. Raises Unavailable, Full.
         """
         return self._driver.follow(flows.begin_event(self._room, provider, event_id))
+
+    def settle_event(self, started: Started, *, handled: bool) -> bool:
+        """``complete`` or ``abandon`` an event. False: the claim was lost, or the server is away; a log line says why."""
+        return self._driver.follow(flows.settle_event(self._room, started, handled))
 
     def _kept(self, execute: Execute) -> Execute:
         def run(started: Started) -> Response:

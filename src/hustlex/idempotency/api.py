@@ -46,6 +46,11 @@ class Idempotency:
         self._driver = driver
         self._room = flows.Room(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
 
+    @property
+    def options(self) -> IdempotencyOptions:
+        """The room's own."""
+        return self._room.options
+
     async def begin(
         self,
         key: str,
@@ -145,6 +150,10 @@ class Idempotency:
         Seen: answer 200. InFlight: answer 409, so that the provider repeats. Raises Unavailable, Full.
         """
         return await self._driver.follow(flows.begin_event(self._room, provider, event_id))
+
+    async def settle_event(self, started: Started, *, handled: bool) -> bool:
+        """``complete`` or ``abandon`` an event. False: lost, or the server is away; a log line says why."""
+        return await self._driver.follow(flows.settle_event(self._room, started, handled))
 
     def _kept(self, execute: Execute) -> Execute:
         async def run(started: Started) -> Response:

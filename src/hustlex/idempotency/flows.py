@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from hustlex.core.keyring import Keyring
-from hustlex.core.op import Batch, Call, Flow, do
+from hustlex.core.op import Batch, Call, Flow, Op, do
 from hustlex.core.reference import user_reference
 from hustlex.core.time import Clock
 from hustlex.errors import Error, Misuse
@@ -155,7 +155,7 @@ def reconciled(
         return outcome
     assert isinstance(finding, Response)
     yield from complete(room, outcome, finding, request.options)
-    return Replay(finding, True)
+    return Replay(finding)
 
 
 def settle(room: Room, started: Started, response: Response, options: IdempotencyOptions) -> Flow[bool]:
@@ -163,16 +163,28 @@ def settle(room: Room, started: Started, response: Response, options: Idempotenc
 
     Does not raise when the server is away: the effect took place, and the caller must be told its answer.
     """
+    if response.status in options.left_open:
+        return True
+    if response.status in options.given_back:
+        yield from _settled(started, ops.abandon(started, room.clock()), False)
+        return True
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return (yield from _settled(started, ops.complete(room.seals, started, response, options, nonce), True))
+
+
+def settle_event(room: Room, started: Started, handled: bool) -> Flow[bool]:
+    """Remember that an event was handled, or leave it to the provider's next try."""
+    if handled:
+        return (yield from _settled(started, ops.complete(room.seals, started, None, room.options, b""), True))
+    return (yield from _settled(started, ops.abandon(started, room.clock()), False))
+
+
+def _settled(started: Started, op: Op[bool], executed: bool) -> Flow[bool]:
     try:
-        if response.status in options.left_open:
-            return True
-        if response.status in options.given_back:
-            yield from do(ops.abandon(started, room.clock()))
-            return True
-        recorded = yield from complete(room, started, response, options)
+        mine = yield from do(op)
     except Error as error:
-        _log.error("the answer of an execution was not kept: %s", error)
+        _log.error("a claim could not be settled: %s", error)
         return False
-    if not recorded:
+    if executed and not mine:
         _log.error("an execution ended after its claim was lost, fence %d: it may have run twice", started.fence)
-    return recorded
+    return mine

@@ -39,9 +39,10 @@ def read_key(text: str) -> str | None:
 
     None for anything else; what a client sends never raises.
     """
-    quoted = _QUOTED.fullmatch(text)
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
-    return key if _KEY.fullmatch(key) else None
+    if text.startswith('"'):
+        quoted = _QUOTED.fullmatch(text)
+        text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
+    return text if _KEY.fullmatch(text) else None
 
 
 def record_of(prefix: str, uref: str, scope: Scope, key: str) -> str:

@@ -47,7 +47,7 @@ def begin(seals: Seals, claim: Claim, now_ms: int) -> Op[Started | Replay | InFl
             case [0, fence, point]:
                 return Started(claim.record, claim.owner, fence, _text(point), claim.lease_ms, claim.ttl_ms)
             case [1, status, big, sealed]:
-                return Replay(seals.unseal(sealed, claim.record, status) if sealed else _NO_ANSWER, not big)
+                return Replay(seals.unseal(sealed, claim.record, status, whole=not big) if sealed else _NO_ANSWER)
             case [2, rest]:
                 return InFlight(timedelta(milliseconds=rest) if rest >= 0 else None)
             case [3]:
@@ -69,7 +69,7 @@ def complete(
     """Keep an answer, or of an event: that it was handled. True when it was the caller's to give."""
     status, big, sealed = 0, False, b""
     if response is not None:
-        big = len(response.body) > options.largest_body
+        big = not response.whole or len(response.body) > options.largest_body
         kept = tuple((name.lower(), value) for name, value in response.headers if name.lower() in options.headers)
         answer = Response(response.status, b"" if big else response.body, kept)
         status, sealed = response.status, seals.seal(answer, started.record, nonce)

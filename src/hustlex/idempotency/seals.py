@@ -40,7 +40,7 @@ class Seals:
     def fingerprint(self, scope: Scope, body: bytes, content_type: str) -> str:
         """What a request asks, 64 hex digits: method, route, principal and body; JSON in any order of names."""
         media = content_type.partition(";")[0].strip().lower()
-        json = canonical(body) if media == "application/json" or media.endswith("+json") else None
+        json = canonical(body) if media in ("", "application/json") or media.endswith("+json") else None
         kind, content = ("raw", body) if json is None else ("json", json)
         parts = (scope.method.upper(), scope.route, scope.principal, kind)
         head = "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
@@ -51,14 +51,14 @@ class Seals:
         content = _encode(_Content(response.body, response.headers))
         return nonce + self._cipher(record).encrypt(nonce, content, _bound(response.status))
 
-    def unseal(self, sealed: bytes, record: str, status: int) -> Response:
+    def unseal(self, sealed: bytes, record: str, status: int, *, whole: bool = True) -> Response:
         """Raises BadReply when it was sealed for another record or status, with another secret, or changed since."""
         try:
             plain = self._cipher(record).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(status))
             content = _decode(plain)
         except (InvalidTag, ValueError, msgspec.MsgspecError):
             raise BadReply("the stored answer cannot be opened", hint="was the secret changed since?") from None
-        return Response(status, content.body, content.headers)
+        return Response(status, content.body, content.headers, whole)
 
     def _cipher(self, record: str) -> AESGCM:
         # A key for each record: however many answers are sealed, no key comes near the number of random nonces

@@ -13,11 +13,15 @@ UNTOUCHED = "none"
 
 
 class Response(Secretive, frozen=True, eq=False):
-    """An answer to keep and to repeat. headers: pairs, names in lower case. Body and headers are sealed in Redis."""
+    """An answer to keep and to repeat; body and headers are sealed in Redis.
+
+    headers: pairs of name and value. whole: False when the body is not here, because it was streamed or too large.
+    """
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
+    whole: bool = True
     hidden: ClassVar[frozenset[str]] = frozenset({"body", "headers"})
 
 
@@ -40,10 +44,9 @@ class Started(Secretive, frozen=True, eq=False):
 
 
 class Replay(Outcome, frozen=True):
-    """The request was executed before; this was its answer. complete: False when it was too large to keep its body."""
+    """The request was executed before; this was its answer."""
 
     response: Response
-    complete: bool
 
 
 class Seen(Outcome, frozen=True):

@@ -2,15 +2,21 @@
 
 from hustlex.web.auth import auth_router
 from hustlex.web.depends import CurrentUser, Front, current_user, get_hustlex
+from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limits import by_ip, by_user, limit
+from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
+from hustlex.web.replay import IdempotencyMiddleware, attach
 from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
     "CurrentUser",
     "Front",
+    "IdempotencyMiddleware",
+    "Idempotent",
     "Problem",
+    "attach",
     "auth_router",
     "by_ip",
     "by_user",
@@ -21,6 +27,8 @@ __all__ = [
     "install_problems",
     "lifespan",
     "limit",
+    "pin_ok",
     "problem_of",
     "sse_response",
+    "verify_webhook",
 ]
