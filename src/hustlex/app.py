@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hustlex.core.keyring import Keyring
+from hustlex.core.memory.aio import Guarded
 from hustlex.core.op import AsyncDriver
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
@@ -32,7 +35,8 @@ class HustleX:
     production, because eviction is per server); default the same one. secret: at least 32 bytes, the root of every
     derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. prefix: put before every key, except
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
-    hook: told of every call.
+    hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
+    while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
     idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
@@ -47,6 +51,7 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        strict_memory: bool | None = None,
         idempotency: IdempotencyOptions | None = None,
         pins: PinOptions | None = None,
     ) -> None:
@@ -55,6 +60,7 @@ class HustleX:
         self._keyring = Keyring(secret) if secret else None
         self._prefix = prefix
         self._clock = clock
+        self._strict_memory = strict_memory
         self._idempotency_options = idempotency
         self._pin_options = pins
 
@@ -75,14 +81,14 @@ class HustleX:
         """One-time passwords. Raises ConfigurationError when no secret was given."""
         from hustlex.otp.api import Otp
 
-        return Otp(self.driver, self._secrets("otp"), prefix=self._prefix, clock=self._clock)
+        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock)
 
     @cached_property
     def tokens(self) -> Tokens:
         """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given."""
         from hustlex.tokens.api import Tokens
 
-        return Tokens(self.driver, self._secrets("tokens"), prefix=self._prefix, clock=self._clock)
+        return Tokens(self._state, self._secrets("tokens"), prefix=self._prefix, clock=self._clock)
 
     @cached_property
     def ratelimit(self) -> RateLimit:
@@ -97,7 +103,7 @@ class HustleX:
         from hustlex.idempotency.api import Idempotency
 
         return Idempotency(
-            self.driver,
+            self._state,
             self._secrets("idempotency"),
             prefix=self._prefix,
             clock=self._clock,
@@ -110,7 +116,7 @@ class HustleX:
         from hustlex.pins.api import Pins
 
         return Pins(
-            self.driver, self._secrets("pins"), prefix=self._prefix, clock=self._clock, options=self._pin_options
+            self._state, self._secrets("pins"), prefix=self._prefix, clock=self._clock, options=self._pin_options
         )
 
     @cached_property
@@ -134,9 +140,24 @@ class HustleX:
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
 
+    @cached_property
+    def _state(self) -> AsyncDriver:
+        """The driver of rooms whose keys stand for somebody's rights."""
+        strict = self._strict_memory if self._strict_memory is not None else _in_production()
+        return Guarded(self.driver) if strict else self.driver
+
     def _secrets(self, room: str) -> Keyring:
         if self._keyring is None:
             raise ConfigurationError(
                 f"hx.{room} needs a secret", hint="pass secret=..., at least 32 random bytes, or set HUSTLEX_SECRET"
             )
         return self._keyring
+
+
+def _in_production() -> bool:
+    """Whether the settings say so. They are read, and what reads them imported, only where there are any."""
+    if not any(name.upper() == "HUSTLEX_ENV" for name in os.environ) and not Path(".env").exists():
+        return False
+    from hustlex.settings import load_settings
+
+    return load_settings().env == "production"

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hustlex.core.keyring import Keyring
+from hustlex.core.memory.blocking import Guarded
 from hustlex.core.op import BlockingDriver
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
@@ -33,7 +36,8 @@ class HustleX:
     production, because eviction is per server); default the same one. secret: at least 32 bytes, the root of every
     derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. prefix: put before every key, except
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
-    hook: told of every call.
+    hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
+    while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
     idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
@@ -48,6 +52,7 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        strict_memory: bool | None = None,
         idempotency: IdempotencyOptions | None = None,
         pins: PinOptions | None = None,
     ) -> None:
@@ -56,6 +61,7 @@ class HustleX:
         self._keyring = Keyring(secret) if secret else None
         self._prefix = prefix
         self._clock = clock
+        self._strict_memory = strict_memory
         self._idempotency_options = idempotency
         self._pin_options = pins
 
@@ -76,14 +82,14 @@ class HustleX:
         """One-time passwords. Raises ConfigurationError when no secret was given."""
         from hustlex._sync.otp import Otp
 
-        return Otp(self.driver, self._secrets("otp"), prefix=self._prefix, clock=self._clock)
+        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock)
 
     @cached_property
     def tokens(self) -> Tokens:
         """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given."""
         from hustlex._sync.tokens import Tokens
 
-        return Tokens(self.driver, self._secrets("tokens"), prefix=self._prefix, clock=self._clock)
+        return Tokens(self._state, self._secrets("tokens"), prefix=self._prefix, clock=self._clock)
 
     @cached_property
     def ratelimit(self) -> RateLimit:
@@ -98,7 +104,7 @@ class HustleX:
         from hustlex._sync.idempotency import Idempotency
 
         return Idempotency(
-            self.driver,
+            self._state,
             self._secrets("idempotency"),
             prefix=self._prefix,
             clock=self._clock,
@@ -111,7 +117,7 @@ class HustleX:
         from hustlex._sync.pins import Pins
 
         return Pins(
-            self.driver, self._secrets("pins"), prefix=self._prefix, clock=self._clock, options=self._pin_options
+            self._state, self._secrets("pins"), prefix=self._prefix, clock=self._clock, options=self._pin_options
         )
 
     @cached_property
@@ -135,9 +141,24 @@ class HustleX:
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
 
+    @cached_property
+    def _state(self) -> BlockingDriver:
+        """The driver of rooms whose keys stand for somebody's rights."""
+        strict = self._strict_memory if self._strict_memory is not None else _in_production()
+        return Guarded(self.driver) if strict else self.driver
+
     def _secrets(self, room: str) -> Keyring:
         if self._keyring is None:
             raise ConfigurationError(
                 f"hx.{room} needs a secret", hint="pass secret=..., at least 32 random bytes, or set HUSTLEX_SECRET"
             )
         return self._keyring
+
+
+def _in_production() -> bool:
+    """Whether the settings say so. They are read, and what reads them imported, only where there are any."""
+    if not any(name.upper() == "HUSTLEX_ENV" for name in os.environ) and not Path(".env").exists():
+        return False
+    from hustlex.settings import load_settings
+
+    return load_settings().env == "production"

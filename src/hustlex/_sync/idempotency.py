@@ -153,7 +153,7 @@ class Idempotency:
         return self._driver.follow(flows.begin_event(self._room, provider, event_id))
 
     def settle_event(self, started: Started, *, handled: bool) -> bool:
-        """``complete`` or ``abandon`` an event. False: the claim was lost, or the server is away; a log line says why."""
+        """``complete`` or ``abandon`` an event. False: lost, or the server is away; a log line says why."""
         return self._driver.follow(flows.settle_event(self._room, started, handled))
 
     def _kept(self, execute: Execute) -> Execute:
