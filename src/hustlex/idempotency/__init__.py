@@ -5,6 +5,7 @@ Redis cannot give exactly-once for money: keep a unique constraint in the databa
 
 from hustlex.core.keeper import Lease
 from hustlex.idempotency.api import Idempotency
+from hustlex.idempotency.http import http_answer
 from hustlex.idempotency.names import Scope
 from hustlex.idempotency.options import IdempotencyOptions, Orphans
 from hustlex.idempotency.types import (
@@ -46,4 +47,5 @@ __all__ = [
     "Started",
     "Verify",
     "hmac_signature",
+    "http_answer",
 ]

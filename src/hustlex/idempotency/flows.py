@@ -130,6 +130,8 @@ def run(room: Room, request: Request, execute: Kept, reconcile: Callable[[Orphan
     outcome = yield from begin(room, request, None)
     if isinstance(outcome, Orphaned) and reconcile is not None and request.options.orphans == "reconcile":
         outcome = yield from reconciled(room, request, outcome, reconcile)
+    if isinstance(outcome, Orphaned):
+        _log.error("an idempotency key is orphaned, point %s: look at what became of it", outcome.point)
     if not isinstance(outcome, Started):
         return outcome
     started = outcome
@@ -148,7 +150,6 @@ def reconciled(
     """
     finding: Response | Finding = yield Call(lambda: reconcile(orphan))
     if finding is Finding.UNKNOWN:
-        _log.error("an idempotency key is orphaned and cannot be reconciled, point %s", orphan.point)
         return orphan
     outcome = yield from begin(room, request, orphan)
     if finding is Finding.NOT_DONE or not isinstance(outcome, Started):

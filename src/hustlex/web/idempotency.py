@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import assert_never
 
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response as Answer
 
 from hustlex.idempotency import (
+    BeginResult,
+    EventResult,
     Finding,
     IdempotencyOptions,
-    InFlight,
     InvalidKey,
-    Mismatch,
     Orphaned,
     Provider,
-    Replay,
     Response,
     Scope,
-    Seen,
     Started,
+    http_answer,
 )
-from hustlex.idempotency.types import BeginResult
+from hustlex.idempotency.http import HEADER
 from hustlex.web.depends import Front
 from hustlex.web.limits import Key, by_user, template
 from hustlex.web.problem import Problem
-from hustlex.web.replay import REPLAYED, attach, exchange_of, hold
+from hustlex.web.replay import attach, exchange_of, hold
 
-_HEADER = "Idempotency-Key"
-_SECOND = timedelta(seconds=1)
-_LONGEST_WAIT = 5
-_ORPHAN_WAIT = 60
 _log = logging.getLogger("hustlex.web")
 
 Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
@@ -45,17 +37,16 @@ EventId = Callable[[bytes], str]
 """The id of an event, from its body. A LookupError, TypeError or ValueError means that it has none."""
 
 
-class Replayed(Problem):
-    """Not a problem: the answer of the execution there was, in the form that ends a dependency."""
+class Answered(Problem):
+    """Ends a dependency with an answer that is there already."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
         self._response = response
 
     def response(self) -> Answer:
-        """As it was, and marked."""
-        kept = self._response
-        return Answer(kept.body, kept.status, dict(kept.headers) | {REPLAYED: "true"})
+        """As it is."""
+        return Answer(self._response.body, self._response.status, dict(self._response.headers))
 
 
 def Idempotent(  # noqa: N802 - in a route it reads as what the route is
@@ -78,11 +69,11 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     """
 
     async def claim(request: Request, front: Front, principal: str = Depends(key)) -> Started | None:
-        given = request.headers.getlist(_HEADER)
+        given = request.headers.getlist(HEADER)
         if not given and not required:
             return None
         if len(given) != 1:
-            raise Problem(400, detail=f"Send one {_HEADER} header.")
+            raise Answered(http_answer(InvalidKey()))
         scope = Scope(principal, request.method, endpoint or template(request))
         body = await _body(request)
         media = request.headers.get("content-type", "")
@@ -120,8 +111,6 @@ def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Aw
         except (LookupError, TypeError, ValueError):
             raise Problem(400, detail="The event has no id.") from None
         outcome = await front.idempotency.begin_event(provider, event)
-        if isinstance(outcome, Seen):
-            raise Replayed(Response(200))
         started = _started(outcome)
 
         async def settle(response: Response) -> None:
@@ -142,26 +131,10 @@ async def _body(request: Request) -> bytes:
     return bytes(exchange.request)
 
 
-def _started(outcome: BeginResult) -> Started:
-    """The claim, or what to answer instead."""
-    match outcome:
-        case Started():
-            return outcome
-        case Replay(response):
-            raise Replayed(response)
-        case InFlight(rest):
-            seconds = _LONGEST_WAIT if rest is None else min(_LONGEST_WAIT, math.ceil(rest / _SECOND))
-            raise _conflict("The same request is being carried out.", seconds)
-        case Mismatch():
-            raise Problem(422, detail=f"This {_HEADER} was used for another request.")
-        case Orphaned():
-            _log.error("an idempotency key is orphaned, point %s: look at what became of it", outcome.point)
-            raise _conflict("It is not known how this request ended. Do not send it with another key.", _ORPHAN_WAIT)
-        case InvalidKey():
-            raise Problem(400, detail=f"An {_HEADER} has 1 to 255 visible ASCII characters.")
-        case _:
-            assert_never(outcome)
-
-
-def _conflict(detail: str, seconds: int) -> Problem:
-    return Problem(409, detail=detail, headers={"Retry-After": str(max(1, seconds))})
+def _started(outcome: BeginResult | EventResult) -> Started:
+    """The claim, or the end of the request with what to answer instead."""
+    if isinstance(outcome, Started):
+        return outcome
+    if isinstance(outcome, Orphaned):
+        _log.error("an idempotency key is orphaned, point %s: look at what became of it", outcome.point)
+    raise Answered(http_answer(outcome))

@@ -15,7 +15,6 @@ from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
 from hustlex.idempotency import IdempotencyOptions, Lease, Response, Started
 
-REPLAYED = "Idempotent-Replayed"
 LARGEST_REQUEST = 65_536
 """Bytes of a request's body that are compared; requests with larger ones cannot use a key."""
 
