@@ -515,6 +515,19 @@ async def test_without_a_server_nothing_is_executed(faulty: Proxy) -> None:
         blocking.idempotency.begin("k1", PAY, body=BODY)
 
 
+async def test_a_claim_whose_answer_came_too_late_is_taken_back(faulty: Proxy, raw: redis.Redis) -> None:
+    async with HustleX(faulty.url, secret=SECRET) as hx:
+        await hx.idempotency.abandon(await begun(hx))
+        faulty.delay_seconds = 1.5
+        with pytest.raises(Unavailable):
+            await begin(hx)
+        async with asyncio.timeout(5):
+            while raw.dbsize():
+                await asyncio.sleep(0.01)
+        faulty.delay_seconds = 0
+        assert (await begun(hx)).fence == 1
+
+
 @pytest.mark.parametrize("verb", ["begin", "renew", "complete", "abandon"])
 async def test_a_lost_reply_changes_nothing(faulty: Proxy, verb: str) -> None:
     """Every script may be repeated: the second run finds what the first one did."""
@@ -593,6 +606,8 @@ async def test_a_claim_can_wait_for_replicas(hx: Any) -> None:
 
 
 async def test_a_claim_that_a_replica_has_says_so(own_server: EmbeddedServer, tmp_path: Path) -> None:
+    with redis.Redis.from_url(own_server.url) as client:
+        client.config_set("repl-diskless-sync-delay", 0)
     with EmbeddedServer(tmp_path / "replica") as replica, redis.Redis.from_url(replica.url) as client:
         primary = urlsplit(own_server.url)
         client.config_set("masterauth", primary.password)

@@ -282,12 +282,13 @@ async def test_an_orphan_is_reconciled_by_the_routes_callback(
     assert answers["unknown"].status_code == 409
 
 
+@pytest.mark.parametrize("fault", ["refuse", "black_hole"])
 async def test_without_redis_nothing_is_carried_out(
-    app_on: Callable[[str, FixedClock], FastAPI], faulty: Any, clock: FixedClock, serve: Serve
+    app_on: Callable[[str, FixedClock], FastAPI], faulty: Any, clock: FixedClock, serve: Serve, fault: str
 ) -> None:
     app = app_on(faulty.url, clock)
     ran = respond(app, lambda: Answer("done"))
-    faulty.refuse = True
+    setattr(faulty, fault, True)
     async with serve(app) as client:
         answer = await post(client, path="/go")
     assert (answer.status_code, answer.headers["retry-after"], ran) == (503, "5", [])

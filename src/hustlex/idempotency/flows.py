@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from hustlex.idempotency.types import (
     EventResult,
     Executed,
     Finding,
+    InFlight,
     InvalidKey,
     Mismatch,
     Orphaned,
@@ -78,10 +80,23 @@ def begin(room: Room, request: Request, over: Orphaned | None) -> Flow[BeginResu
         ttl_ms=options.ttl_ms,
         over=_over(over, options),
     )
-    outcome = yield from do(ops.begin(room.seals, claim, room.clock()))
+    outcome = yield from _claimed(room, claim)
     if isinstance(outcome, Started) and options.replicas:
         return (yield from _replicated(outcome, options))
     return outcome
+
+
+def _claimed(room: Room, claim: ops.Claim) -> Flow[Started | Replay | InFlight | Mismatch | Orphaned]:
+    """Claim. When the answer does not come in time the claim may stand all the same, of an owner who will do nothing:
+    take it back, best effort, or whoever repeats the request would find an orphan.
+    """
+    try:
+        return (yield from do(ops.begin(room.seals, claim, room.clock())))
+    except Error as error:
+        if error.maybe_executed:
+            with contextlib.suppress(Error):
+                yield from do(ops.withdraw(claim, room.clock()))
+        raise
 
 
 def _over(orphan: Orphaned | None, options: IdempotencyOptions) -> int:
@@ -109,7 +124,7 @@ def begin_event(room: Room, provider: Provider, event_id: str) -> Flow[EventResu
         ttl_ms=provider.ttl_ms,
         over=ops.ANYBODY,
     )
-    outcome = yield from do(ops.begin(room.seals, claim, room.clock()))
+    outcome = yield from _claimed(room, claim)
     if isinstance(outcome, Replay | Mismatch):
         return Seen()
     return outcome

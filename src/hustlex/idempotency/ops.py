@@ -22,6 +22,7 @@ _ABANDON = load("hustlex.idempotency", "abandon")
 ANYBODY = -1
 NOBODY = 0
 _LONGEST_POINT = 64
+_WITHDRAWAL_MS = 100
 _NO_ANSWER = Response(0)
 
 
@@ -86,6 +87,11 @@ def renew(started: Started, point: str, now_ms: int) -> Op[bool]:
 def abandon(started: Started, now_ms: int) -> Op[bool]:
     """Give the claim back. False: it is lost, or past a recovery point."""
     return _ABANDON.op((started.record,), (now_ms, started.owner), _yes)
+
+
+def withdraw(claim: Claim, now_ms: int) -> Op[bool]:
+    """Give a claim back whose begin was not answered in time; does not wait long for an answer of its own."""
+    return _ABANDON.op((claim.record,), (now_ms, claim.owner), _yes, timeout_ms=_WITHDRAWAL_MS)
 
 
 def replication(started: Started, options: IdempotencyOptions) -> tuple[Op[int], Op[int]]:
