@@ -338,6 +338,15 @@ async def test_these_answers_give_the_key_back(hx: Any, status: int) -> None:
     assert (await begun(hx)).fence == 1
 
 
+async def test_a_refusal_past_a_recovery_point_is_an_answer(hx: Any) -> None:
+    async def decline(started: Started) -> Response:
+        await hx.idempotency.renew(started, point="charging")
+        return Response(422, b"declined")
+
+    assert isinstance(await hx.idempotency.run("k1", PAY, decline, body=BODY), Executed)
+    assert (await begin(hx)).response.body == b"declined"
+
+
 async def test_an_answer_that_says_nothing_leaves_the_claim_to_lapse(hx: Any, clock: FixedClock) -> None:
     await answer(hx, 503)
     assert isinstance(await begin(hx), InFlight)

@@ -181,26 +181,28 @@ def settle(room: Room, started: Started, response: Response, options: Idempotenc
     """
     if response.status in options.left_open:
         return True
-    if response.status in options.given_back:
-        yield from _settled(started, ops.abandon(started, room.clock()), False)
-        return True
     nonce = secrets.token_bytes(NONCE_BYTES)
-    return (yield from _settled(started, ops.complete(room.seals, started, response, options, nonce), True))
+    keep = ops.complete(room.seals, started, response, options, nonce)
+    give_back = ops.abandon(started, room.clock()) if response.status in options.given_back else None
+    return (yield from _settled(started, give_back, keep))
 
 
 def settle_event(room: Room, started: Started, handled: bool) -> Flow[bool]:
     """Remember that an event was handled, or leave it to the provider's next try."""
     if handled:
-        return (yield from _settled(started, ops.complete(room.seals, started, None, room.options, b""), True))
-    return (yield from _settled(started, ops.abandon(started, room.clock()), False))
+        return (yield from _settled(started, None, ops.complete(room.seals, started, None, room.options, b"")))
+    return (yield from _settled(started, ops.abandon(started, room.clock()), None))
 
 
-def _settled(started: Started, op: Op[bool], executed: bool) -> Flow[bool]:
+def _settled(started: Started, give_back: Op[bool] | None, keep: Op[bool] | None) -> Flow[bool]:
+    """Give back; what is past a recovery point cannot be, and its answer is kept whatever it says."""
     try:
-        mine = yield from do(op)
+        if give_back is not None and (yield from do(give_back)):
+            return True
+        kept = keep is not None and (yield from do(keep))
     except Error as error:
         _log.error("a claim could not be settled: %s", error)
         return False
-    if executed and not mine:
+    if not kept and keep is not None:
         _log.error("an execution ended after its claim was lost, fence %d: it may have run twice", started.fence)
-    return mine
+    return kept
