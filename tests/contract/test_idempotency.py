@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,7 +20,7 @@ import redis
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.drivers.embedded import EmbeddedServer
-from hustlex.errors import BadReply, Full, Misuse, Unavailable
+from hustlex.errors import BadReply, ConfigurationError, Full, Misuse, Unavailable
 from hustlex.idempotency import (
     Executed,
     Finding,
@@ -119,6 +121,42 @@ def test_of_50_threads_one_executes(url: str) -> None:
             thread.join()
     assert executions == [1]
     assert sorted(type(answer).__name__ for answer in answers) == ["Executed"] + ["Replay"] * 49
+
+
+_CLIENTS = """
+import asyncio, sys
+from hustlex.app import HustleX
+from hustlex.idempotency import InFlight, Response, Scope
+
+async def main():
+    async with HustleX(sys.argv[1], secret=sys.argv[2]) as hx:
+        executed = []
+        async def pay(claim):
+            executed.append(claim.fence)
+            return Response(200, b"paid")
+        async def client():
+            outcome = InFlight(None)
+            while isinstance(outcome, InFlight):
+                outcome = await hx.idempotency.run("k1", Scope("u1", "POST", "/pay"), pay)
+            return outcome.response.body
+        bodies = await asyncio.gather(*(client() for _ in range(50)))
+        assert set(bodies) == {b"paid"}
+        print(len(executed))
+
+asyncio.run(main())
+"""
+
+
+def test_over_four_processes_one_caller_executes(url: str) -> None:
+    arguments = [sys.executable, "-c", _CLIENTS, url, SECRET.decode()]
+    clients = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert sum(int(client.communicate(timeout=15)[0]) for client in clients) == 1
+
+
+@pytest.mark.parametrize("room", ["idempotency", "pins"])
+def test_the_room_needs_a_secret(url: str, room: str) -> None:
+    with BlockingHustleX(url) as hx, pytest.raises(ConfigurationError):
+        getattr(hx, room)
 
 
 # -- what is the same request
@@ -633,8 +671,6 @@ async def test_a_claim_that_a_replica_has_says_so(own_server: EmbeddedServer, tm
 
 
 def test_options_are_checked() -> None:
-    from hustlex.errors import ConfigurationError
-
     for wrong in (
         {"orphans": "ignore"},
         {"lease": timedelta(0)},

@@ -366,6 +366,20 @@ async def test_a_forgotten_middleware_is_told(url: str, clock: FixedClock, serve
     await app.state.hustlex.close()
 
 
+def test_the_header_is_in_the_openapi_document(app: FastAPI, effects: list[Any]) -> None:
+    parameters = app.openapi()["paths"]["/transfers/{account}"]["post"]["parameters"]
+    assert ("header", "Idempotency-Key") in {(parameter["in"], parameter["name"]) for parameter in parameters}
+
+
+async def test_two_claims_in_one_request_are_told(app: FastAPI, serve: Serve) -> None:
+    @app.post("/twice", dependencies=[Depends(Idempotent(key=who))])
+    async def twice(claim: Annotated[Started, Depends(Idempotent(key=who))]) -> None:
+        raise AssertionError
+
+    async with serve(app) as client:
+        assert (await post(client, path="/twice")).status_code == 500
+
+
 async def test_any_asgi_framework_may_attach_a_claim(url: str, clock: FixedClock, serve: Serve) -> None:
     ran: list[int] = []
     async with HustleX(url, secret=SECRET, clock=clock) as hx:

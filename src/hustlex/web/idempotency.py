@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Header
 from starlette.requests import Request
 from starlette.responses import Response as Answer
 
+from hustlex.errors import ConfigurationError
 from hustlex.idempotency import (
     BeginResult,
     EventResult,
@@ -28,6 +30,7 @@ from hustlex.web.limits import Key, by_user, template
 from hustlex.web.problem import Problem
 from hustlex.web.replay import attach, exchange_of, hold
 
+_KeyHeader = Annotated[str | None, Header(alias=HEADER, description="Names this request; send it again to repeat it.")]
 _log = logging.getLogger("hustlex.web")
 
 Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
@@ -68,7 +71,9 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     What was done is also the database's to know: keep a unique constraint on the key or on ``claim.fence`` there.
     """
 
-    async def claim(request: Request, front: Front, principal: str = Depends(key)) -> Started | None:
+    async def claim(
+        request: Request, front: Front, _: _KeyHeader = None, principal: str = Depends(key)
+    ) -> Started | None:
         given = request.headers.getlist(HEADER)
         if not given and not required:
             return None
@@ -124,6 +129,8 @@ def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Aw
 
 async def _body(request: Request) -> bytes:
     exchange = exchange_of(request.scope)
+    if exchange.settle is not None:
+        raise ConfigurationError("this request holds a claim already", hint="one Idempotent(...) per route")
     if not exchange.read:
         await request.body()
     if exchange.too_large:

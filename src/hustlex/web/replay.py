@@ -44,7 +44,9 @@ class Exchange:
             return
         part = message.get("body", b"")
         self.too_large = self.too_large or len(self.request) + len(part) > self._largest
-        if not self.too_large:
+        if self.too_large:
+            self.request.clear()
+        else:
             self.request += part
         self.read = not message.get("more_body", False)
 
