@@ -1,6 +1,6 @@
 """One real server per test process, emptied before each test; the front in both styles from one body.
 
-``--server valkey9|valkey8|redis8|redis7`` (or HUSTLEX_TEST_SERVER) chooses the server.
+``--server valkey9|cluster9|valkey8|redis8|redis7`` (or HUSTLEX_TEST_SERVER) chooses the server.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
     """A running server, shared by the tests of this process. Stop or kill only servers of your own."""
-    binary = servers.binary(request.config.getoption("--server"))
-    with EmbeddedServer(binary=binary, extra_args=("--enable-debug-command", "local")) as running:
+    with servers.started(request.config.getoption("--server")) as running:
         yield running
 
 
