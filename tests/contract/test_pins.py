@@ -77,6 +77,7 @@ async def test_of_1000_concurrent_wrong_ones_five_are_compared(
     hx: Any, stored: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = spy(monkeypatch)
+    await hx.pins.reset("u1")  # connects, so that all calls go out together
     calls = 1_000 if getattr(hx, "style", "aio") == "aio" else 200
     answers = await asyncio.gather(*(hx.pins.verify("u1", WRONG, stored) for _ in range(calls)))
     assert len(compared) == 5
