@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hustlex.core.keyring import Keyring
-from hustlex.core.memory.blocking import Guarded
+from hustlex.core.memory.blocking import guarded
 from hustlex.core.op import BlockingDriver
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
@@ -145,7 +145,7 @@ class HustleX:
     def _state(self) -> BlockingDriver:
         """The driver of rooms whose keys stand for somebody's rights."""
         strict = self._strict_memory if self._strict_memory is not None else _in_production()
-        return Guarded(self.driver) if strict else self.driver
+        return guarded(self.driver) if strict else self.driver
 
     def _secrets(self, room: str) -> Keyring:
         if self._keyring is None:

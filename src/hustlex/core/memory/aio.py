@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 
 from hustlex.core.memory.facts import check
-from hustlex.core.op import AsyncDriver, Flow, Message, Op
+from hustlex.core.op import AsyncDriver, Flow, Op
 from hustlex.errors import Error
 
 T = TypeVar("T")
 
 
-class Guarded:
-    """Checks the server's memory before the first call, then steps aside: from then on its methods are the driver's."""
+def guarded(driver: AsyncDriver) -> AsyncDriver:
+    """The driver, once the server was found to keep what it is told; until then ConfigurationError."""
+    return cast("AsyncDriver", _Guarded(driver))
+
+
+class _Guarded:
+    """Checks before the first call, then steps aside: from then on these methods are the driver's, at no cost."""
 
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
@@ -26,25 +30,17 @@ class Guarded:
         return self._driver
 
     async def run(self, op: Op[T]) -> T:
-        """See ``AsyncDriver``. Raises ConfigurationError while the server may evict."""
         return await (await self._checked()).run(op)
 
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        """See ``AsyncDriver``."""
         return await (await self._checked()).run_many(ops)
 
     async def follow(self, flow: Flow[T]) -> T:
-        """See ``AsyncDriver``."""
         return await (await self._checked()).follow(flow)
 
     async def block(self, op: Op[T], seconds: float) -> T:
-        """See ``AsyncDriver``."""
         return await (await self._checked()).block(op, seconds)
 
-    def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
-        """See ``AsyncDriver``. A subscription rests on no key."""
-        return self._driver.subscribe(*channels)
-
-    async def close(self) -> None:
-        """See ``AsyncDriver``."""
-        await self._driver.close()
+    def __getattr__(self, name: str) -> Any:
+        """What touches no key, as ``subscribe`` and ``close``, needs no check."""
+        return getattr(self._driver, name)

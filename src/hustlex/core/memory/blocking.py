@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from hustlex.core.memory.facts import check
 from hustlex.core.op import BlockingDriver, Flow, Op
@@ -12,8 +12,13 @@ from hustlex.errors import Error
 T = TypeVar("T")
 
 
-class Guarded:
-    """Checks the server's memory before the first call, then steps aside: from then on its methods are the driver's."""
+def guarded(driver: BlockingDriver) -> BlockingDriver:
+    """The driver, once the server was found to keep what it is told; until then ConfigurationError."""
+    return cast("BlockingDriver", _Guarded(driver))
+
+
+class _Guarded:
+    """Checks before the first call, then steps aside: from then on these methods are the driver's, at no cost."""
 
     def __init__(self, driver: BlockingDriver) -> None:
         self._driver = driver
@@ -25,17 +30,14 @@ class Guarded:
         return self._driver
 
     def run(self, op: Op[T]) -> T:
-        """See ``BlockingDriver``. Raises ConfigurationError while the server may evict."""
         return self._checked().run(op)
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        """See ``BlockingDriver``."""
         return self._checked().run_many(ops)
 
     def follow(self, flow: Flow[T]) -> T:
-        """See ``BlockingDriver``."""
         return self._checked().follow(flow)
 
-    def close(self) -> None:
-        """See ``BlockingDriver``."""
-        self._driver.close()
+    def __getattr__(self, name: str) -> Any:
+        """What touches no key, as ``close``, needs no check."""
+        return getattr(self._driver, name)
