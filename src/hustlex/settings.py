@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     )
     prefix: str = Field("", description="Put before every key but those of the jobs.")
     env: Literal["development", "test", "production"] = Field(
-        "development", description="production refuses the embedded server."
+        "development", description="production refuses the embedded server, and a state server that may evict keys."
     )
     queues: dict[str, Annotated[int, Field(ge=1, le=1000)] | Annotated[str, Field(pattern=RESERVED)]] = Field(
         {"critical": 6, "default": 3, "low": 1},
