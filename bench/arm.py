@@ -23,6 +23,7 @@ def main(module: str, action: str, *arguments: str) -> None:
         "enqueue": enqueue,
         "work": work,
         "produce": produce,
+        "nap": nap,
     }
     result = actions[action](import_module(module), *arguments)
     if result is not None:
@@ -73,6 +74,12 @@ def enqueue(peer: Any, url: str, load: str) -> dict[str, float]:
 def produce(peer: Any, url: str, kind: str, settings: str) -> None:
     """Jobs that carry the moment they were sent at, or are due at."""
     peer.produce(url, kind, **json.loads(settings))
+
+
+def nap(peer: Any, settings: str) -> dict[str, float]:
+    """Sleeps per second without a queue."""
+    result: dict[str, float] = peer.nap(**json.loads(settings))
+    return result
 
 
 def work(peer: Any, url: str, path: str, settings: str) -> None:

@@ -32,7 +32,9 @@ _MUST: Mapping[str, tuple[str, float]] = {
 _COPIED = ("pickup_", "open_loop_", "scheduled_", "crash_", "idle_")
 
 
-def summary(figures: Figures, ours: str, python: Iterable[str], go: Iterable[str], naps: str) -> dict[str, float]:
+def summary(
+    figures: Figures, ours: str, python: Iterable[str], go: Iterable[str], naps: str, bare_loop: str
+) -> dict[str, float]:
     """Medians and ratios, flat. Ratios are taken against the best of the peers' medians; without Go some are absent."""
     python, go = list(python), list(go)
     found: dict[str, float] = {}
@@ -46,6 +48,8 @@ def summary(figures: Figures, ours: str, python: Iterable[str], go: Iterable[str
     found |= {
         "nap_per_s": figures.median(naps + ours, "drain"),
         "nap_share_of_ideal": figures.median(naps + ours, "ideal"),
+        "nap_share_of_bare_loop": figures.median(naps + ours, "drain") / figures.median(naps + bare_loop, "drain"),
+        "nap_cpu_us": figures.median(naps + ours, "worker_cpu"),
     }
     found |= {"scripts_per_job": figures.median(ours, "scripts"), "worker_rss_mb": figures.median(ours, "rss")}
     found |= {

@@ -16,6 +16,7 @@ from rich.pretty import pretty_repr
 from hustlex.core.keyring import Keyring
 from hustlex.core.keys import slot
 from hustlex.core.op import Batch, Flow, Op
+from hustlex.core.reference import user_reference
 from hustlex.errors import BadReply, ConfigurationError, Misuse
 from hustlex.tokens import (
     Access,
@@ -39,7 +40,7 @@ from hustlex.tokens.dpop import Proof
 from hustlex.tokens.feed import announce
 from hustlex.tokens.guard import Guard
 from hustlex.tokens.mint import Genuine, Mint
-from hustlex.tokens.names import Keys, user_reference
+from hustlex.tokens.names import Keys
 from hustlex.tokens.options import policy_of
 from hustlex.tokens.refresh_token import Chain, RefreshToken, fingerprint
 from hustlex.tokens.revoker import Revoker

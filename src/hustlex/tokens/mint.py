@@ -8,11 +8,12 @@ import msgspec
 
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import Op
+from hustlex.core.reference import user_reference
 from hustlex.tokens import jwt
 from hustlex.tokens.jwt import Claims
 from hustlex.tokens.keyset import KeySet
 from hustlex.tokens.memory import Memory
-from hustlex.tokens.names import Keys, is_random_id, user_reference
+from hustlex.tokens.names import Keys, is_random_id
 from hustlex.tokens.options import Mode, Policy
 from hustlex.tokens.refresh_token import Chain, RefreshToken
 from hustlex.tokens.types import Access, CheckResult, Rejection, TokenPair

@@ -11,18 +11,24 @@ from hustlex.web.depends import (
     recently,
     strict_user,
 )
+from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limits import by_ip, by_user, limit
 from hustlex.web.oauth import jwks, oauth_router
+from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
+from hustlex.web.replay import IdempotencyMiddleware, attach
 from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
     "CurrentUser",
     "Front",
+    "IdempotencyMiddleware",
+    "Idempotent",
     "Problem",
     "StrictUser",
+    "attach",
     "auth_router",
     "by_ip",
     "by_user",
@@ -36,9 +42,11 @@ __all__ = [
     "lifespan",
     "limit",
     "oauth_router",
+    "pin_ok",
     "problem_of",
     "recently",
     "sessions_router",
     "sse_response",
     "strict_user",
+    "verify_webhook",
 ]
