@@ -9,14 +9,21 @@ from typing import Annotated, Any
 import httpx
 import jwt
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, WebSocket
 
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.errors import ConfigurationError
 from hustlex.otp import Delivery
 from hustlex.tokens import Access, TokenPair
-from hustlex.web import CurrentUser, StrictUser, auth_router, checked, oauth_router, sessions_router
+from hustlex.web import (
+    CurrentUser,
+    StrictUser,
+    auth_router,
+    checked,
+    oauth_router,
+    sessions_router,
+)
 from tests.support.dpop import Holder
 
 BASE = "http://hustlex.test"
@@ -229,6 +236,42 @@ async def test_routes_choose_how_sure_they_are(client: httpx.AsyncClient, hx: Hu
     assert await hx.tokens.start()
     modes = [(await client.get(path, headers=bearer(pair.access))).json()["mode"] for path in ("/me", "/pay", "/look")]
     assert modes == ["bounded", "strict", "stateless"]
+
+
+async def live(socket: WebSocket, user: CurrentUser) -> None:
+    await socket.accept()
+    await socket.send_text(user.user_id)
+
+
+async def test_a_websocket_has_a_user_too_or_is_refused_before_it_opens(
+    client: httpx.AsyncClient, app: FastAPI, hx: HustleX
+) -> None:
+    app.add_api_websocket_route("/live", live)
+    pair = await login(hx)
+
+    async def connect(headers: dict[str, str]) -> list[dict[str, Any]]:
+        sent: list[dict[str, Any]] = []
+        raw_headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        scope = {
+            "type": "websocket", "path": "/live", "raw_path": b"/live", "query_string": b"", "root_path": "",
+            "scheme": "ws", "headers": raw_headers, "client": ("203.0.113.7", 1), "server": ("hustlex.test", 80),
+            "subprotocols": [], "extensions": {"websocket.http.response": {}}, "app": app, "state": {},
+        }  # fmt: skip
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await app(scope, receive, send)
+        return sent
+
+    for headers in ({}, bearer("x.y.z")):
+        first = (await connect(headers))[0]
+        assert (first["type"], first["status"]) == ("websocket.http.response.start", 401)
+    opened, said, *_ = await connect(bearer(pair.access))
+    assert (opened["type"], said["text"]) == ("websocket.accept", "u1")
 
 
 async def test_devices_are_listed_and_ended(client: httpx.AsyncClient, hx: HustleX, clock: FixedClock) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from hustlex.app import HustleX
@@ -16,7 +16,15 @@ from hustlex.errors import ConfigurationError
 from hustlex.tokens import Access, BadProof, Mode, Rejected
 from hustlex.web.problem import Problem
 
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token from /auth/otp/verify.")
+
+class _Shown(HTTPBearer):
+    """Says in the OpenAPI document that a token is wanted. FastAPI's own class cannot be called for a WebSocket."""
+
+    async def __call__(self, _: HTTPConnection) -> None:
+        return None
+
+
+_shown = _Shown(auto_error=False, bearerFormat="JWT", description="An access token from /auth/otp/verify.")
 _ALGORITHMS = "ES256 EdDSA RS256"
 _log = logging.getLogger("hustlex.web")
 
@@ -30,7 +38,8 @@ def get_hustlex(connection: HTTPConnection) -> HustleX:
 
 
 Front = Annotated[HustleX, Depends(get_hustlex)]
-Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+Bearer = Annotated[None, Depends(_shown)]
+"""Only for the OpenAPI document; the token is read by ``shown_token``."""
 
 
 def unauthorized(error: str = "", scheme: str = "Bearer", **more: str) -> Problem:
