@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hustlex.events.subscription import Events
     from hustlex.jobs.subscription import Jobs
     from hustlex.otp.api import Otp
+    from hustlex.otp.rules import OtpOptions
     from hustlex.ratelimit.api import RateLimit
     from hustlex.tokens.api import Tokens
 
@@ -28,6 +29,7 @@ class HustleX:
     production, because eviction is per server); default the same one. secret: at least 32 bytes, the root of every
     derived key; needed by ``otp`` and ``tokens`` only. prefix: put before every key, except those of the jobs, whose
     names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``. hook: told of every call.
+    otp: settings of that room, as every room's.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
     """
@@ -41,12 +43,14 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        otp: OtpOptions | None = None,
     ) -> None:
         self.driver: AsyncDriver = Driver(url, hook=hook)
         self.cache_driver: AsyncDriver = Driver(cache_url, hook=hook) if cache_url else self.driver
         self._keyring = Keyring(secret) if secret else None
         self._prefix = prefix
         self._clock = clock
+        self._otp_options = otp
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,7 +69,7 @@ class HustleX:
         """One-time passwords. Raises ConfigurationError when no secret was given."""
         from hustlex.otp.api import Otp
 
-        return Otp(self.driver, self._secrets("otp"), prefix=self._prefix, clock=self._clock)
+        return Otp(self.driver, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=self._otp_options)
 
     @cached_property
     def tokens(self) -> Tokens:

@@ -33,6 +33,7 @@ from hustlex.otp import (
     Limits,
     Locked,
     Mismatch,
+    OtpOptions,
     Policy,
     Reason,
     Resent,
@@ -146,7 +147,9 @@ class Histories(RuleBasedStateMachine):
         self.raw.flushall()
         self.clock = FixedClock()
         self.phone = Phone()
-        self.otp = Otp(self.driver, Keyring(b"x" * 32), clock=self.clock, policies=PURPOSES, limits=LIMITS)
+        self.otp = Otp(
+            self.driver, Keyring(b"x" * 32), clock=self.clock, options=OtpOptions(policies=PURPOSES, limits=LIMITS)
+        )
 
     @property
     def now(self) -> int:

@@ -13,8 +13,25 @@ local function forgive(fail, id, gen, att)
   for n = 1, att do redis.call('ZREM', fail, string.format('%s#%s.%.0f', id, gen, n)) end
 end
 
-local function close(record, act, id, state)
-  redis.call('HSET', record, 'st', state)
-  redis.call('HDEL', record, 'mac', 'seed', 'to')
+local function close(record, act, id, state, ...)
+  redis.call('HSET', record, 'st', state, ...)
+  redis.call('HDEL', record, 'mac', 'seed', 'to', 'tickets')
   redis.call('ZREM', act, id)
+end
+
+-- Remembers a device until `ends`; of more than `most`, those that end first are forgotten.
+local function remember(devices, device, ends, life, most)
+  redis.call('ZADD', devices, ends, device)
+  redis.call('ZREMRANGEBYRANK', devices, 0, -1 - most)
+  redis.call('PEXPIRE', devices, life)
+end
+
+local function write_grant(grant, purpose, ctx, to, uid, now, life)
+  redis.call('HSET', grant, 'purpose', purpose, 'ctx', ctx, 'to', to, 'uid', uid, 'exp', now + life)
+  redis.call('PEXPIRE', grant, life)
+end
+
+local function read(record)
+  return unpack(redis.call('HMGET', record, 'st', 'cid', 'tr', 'gen', 'att', 'max', 'exp', 'mac', 'ctx', 'to', 'used_at',
+    'n', 'uid', 'cc', 'tickets'))
 end

@@ -1,0 +1,13 @@
+-- otp.undeliver: the last message of a challenge reached nobody: its send and what it took of the caps are given back.
+-- EFFECT once
+-- ALLOW-OOM it makes room
+-- KEYS record   hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
+-- KEYS sends    zset    otp:{<ref>}:sends           <cid>#<number> -> ms
+-- ARGV cid      text    the challenge
+-- REPLY {0}             nothing to give back: unknown, used, or given back before
+-- REPLY {1, ticket}     what is to be given back to the caps; empty without caps
+local st, id, number, tickets = unpack(redis.call('HMGET', record, 'st', 'cid', 'sends', 'tickets'))
+if id ~= cid or st ~= 'active' or redis.call('ZREM', sends, cid .. '#' .. number) == 0 then return {0} end
+local before, last = string.match(tickets, '^(.-)([^|]*)$')
+redis.call('HSET', record, 'tickets', before .. '!' .. last)
+return {1, last}
