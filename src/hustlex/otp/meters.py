@@ -104,6 +104,7 @@ def unreserve(
             unit.at,
             unit.before,
             int(unit.probe),
+            to_ms(options.breaker.pause),
             tickets.settings(options, place).price,
             int(not keep_unit),
             int(sent),

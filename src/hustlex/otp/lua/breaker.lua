@@ -14,12 +14,18 @@ end
 -- The last probe of a round closes the door again; its winners may still open it.
 local function probe(key, fields, now, most, pause)
   local made = (fields.probes or 0) + 1
+  if made > most then made = 1 end
+  redis.call('HSET', key, 'probes', made)
   if made == 1 then redis.call('HSET', key, 'wins', 0) end
-  if made >= most then
-    redis.call('HSET', key, 'until', now + pause, 'probes', 0)
-  else
-    redis.call('HSET', key, 'probes', made)
-  end
+  if made == most then redis.call('HSET', key, 'until', now + pause) end
+end
+
+-- A probe that was not sent: the round goes on.
+local function unprobe(key, at, pause)
+  local made, ends = unpack(redis.call('HMGET', key, 'probes', 'until'))
+  if not ends or tonumber(made) == 0 then return end
+  redis.call('HINCRBY', key, 'probes', -1)
+  if tonumber(ends) == at + pause then redis.call('HSET', key, 'until', at) end
 end
 
 -- What was counted before is forgotten with the bad round, or it would trip again at once.

@@ -7,13 +7,15 @@
 -- ARGV member      text  stand-in of the number where distinct ones are counted, else empty
 -- ARGV at          int   when it was taken, ms
 -- ARGV before      int   the number's time before that, ms
--- ARGV probe       int   1: it was a probe
+-- ARGV probing     int   1: it was a probe
+-- ARGV pause_ms    int   breaker: how long it is open
 -- ARGV price       int   of the message
 -- ARGV unit        int   0: the unit of the cap stays taken
 -- ARGV sent        int   1: it was counted as sent (otp.adjust)
 -- REPLY {1}        given back, what still counts
 -- @include clock
 -- @include meter
+-- @include breaker
 local now, taken = clock(now_ms), tonumber(at)
 if sent == '1' then uncount(meter, 's', bucket(taken, HOUR), now, HOUR, 1) end
 if member ~= '' then
@@ -31,7 +33,5 @@ end
 if tonumber(price) > 0 and tonumber(redis.call('HGET', meter, 'day') or 0) == math.floor(taken / DAY) then
   redis.call('HINCRBY', meter, 'spent', -price)
 end
-if probe == '1' and tonumber(redis.call('HGET', meter, 'probes') or 0) > 0 then
-  redis.call('HINCRBY', meter, 'probes', -1)
-end
+if probing == '1' then unprobe(meter, taken, tonumber(pause_ms)) end
 return {1}
