@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hustlex.core.addresses import network
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.otp import (
     Breaker,
@@ -24,6 +25,7 @@ from hustlex.otp import (
     Numbers,
     Obstacle,
     OtpEvent,
+    OtpMetrics,
     OtpOptions,
     Reason,
     Scope,
@@ -31,7 +33,7 @@ from hustlex.otp import (
     Wrong,
     tickets,
 )
-from hustlex.otp.codes import Hmac, network
+from hustlex.otp.codes import Hmac
 from hustlex.otp.phone import normalise
 from hustlex.otp.telemetry import outcome_of, tell
 from hustlex.otp.tickets import Place, Taken
@@ -78,7 +80,7 @@ def test_an_address_stands_for_a_network(ip: str, whole: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "local", "203.0.113", "203.0.113.7:80", "1" * 5000])
 def test_what_is_no_address_is_a_mistake(text: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(ValueError, match="address"):
         network(text)
 
 
@@ -132,6 +134,34 @@ def test_outcomes_have_short_names() -> None:
         "context_mismatch": Wrong(3, True),
     }
     assert {name: outcome_of(result) for name, result in names.items()} == {name: name for name in names}
+
+
+def test_events_become_counts() -> None:
+    metrics = OtpMetrics()
+    common: dict[str, Any] = {"purpose": "login", "lane": "anon", "country": "NG"}
+    for _ in range(2):
+        metrics(OtpEvent(event="issue", outcome="sent", **common))
+    metrics(OtpEvent(event="issue", outcome="ip_cap", scope="ip", **common))
+    metrics(OtpEvent(event="verify", outcome="verified", age=12.4, **common))
+    metrics(OtpEvent(event="open", outcome="delivery", **common))
+    metrics(OtpEvent(event="open", outcome="expired", **common))
+    metrics(OtpEvent(event="report", outcome="sent", channel="sms", **common))
+    metrics(OtpEvent(event="guesses", outcome="guessing", country="NG"))
+    for percent in (50, 80):
+        metrics(OtpEvent(event="budget", outcome="spent", country="NG", percent=percent))
+    seen = {(sample.name, *sample.labels.values()): sample.value for sample in metrics.samples()}
+    assert seen == {
+        ("otp_issue_total", "login", "sent", "NG"): 2,
+        ("otp_issue_total", "login", "ip_cap", "NG"): 1,
+        ("otp_refused_total", "ip_cap", "ip"): 1,
+        ("otp_verify_total", "login", "verified", "anon"): 1,
+        ("otp_time_to_verify_seconds_sum", "NG"): 12,
+        ("otp_time_to_verify_seconds_count", "NG"): 1,
+        ("otp_send_dropped_total", "expired"): 1,
+        ("otp_delivery_total", "sent", "sms"): 1,
+        ("otp_guessing_total", "NG"): 1,
+        ("otp_budget_percent", "NG"): 80,
+    }
 
 
 def test_events_have_the_level_that_they_deserve(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from hustlex.core.outcome import Outcome
 from hustlex.otp.api import Otp
 from hustlex.otp.codes import Context
+from hustlex.otp.metrics import OtpMetrics
 from hustlex.otp.names import Lane
 from hustlex.otp.rules import POLICIES, Breaker, Cap, Caps, Country, Guesses, Limits, Numbers, OtpOptions, Policy, Risk
 from hustlex.otp.telemetry import OtpEvent
@@ -74,6 +75,7 @@ __all__ = [
     "OpenResult",
     "Otp",
     "OtpEvent",
+    "OtpMetrics",
     "OtpOptions",
     "Outcome",
     "Policy",

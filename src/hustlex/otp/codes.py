@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import itertools
 import re
 import unicodedata
@@ -134,17 +133,6 @@ def typed_digits(text: str, digits: int) -> str | None:
 def same(one: str, other: str) -> bool:
     """Compare two secrets in constant time."""
     return hmac.compare_digest(one.encode(), other.encode())
-
-
-def network(ip: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Whom an address stands for: itself (IPv4), or its /64 (IPv6). Raises Misuse for what is no address."""
-    try:
-        address = ipaddress.ip_address(ip.partition("%")[0])
-    except ValueError:
-        raise Misuse("ip is not an IPv4 or IPv6 address", hint="pass the client's address, or None") from None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return ipaddress.ip_network((address, 32 if address.version == 4 else 64), strict=False)
 
 
 def context_digest(context: Context | None) -> str:

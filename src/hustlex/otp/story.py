@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Iterable
 from typing import TypeVar
 
+from hustlex.core.addresses import network
 from hustlex.otp.names import Challenge
 from hustlex.otp.phone import Phone
 from hustlex.otp.room import Room
@@ -96,7 +96,6 @@ def _network(ip: str | None) -> str:
     if ip is None:
         return ""
     try:
-        address = ipaddress.ip_address(ip.partition("%")[0])
+        return str(network(ip, v4=24, v6=48))
     except ValueError:
         return ""
-    return str(ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False))

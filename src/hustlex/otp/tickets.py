@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from hustlex.otp.codes import Codes, network
+from hustlex.core.addresses import network
+from hustlex.errors import Misuse
+from hustlex.otp.codes import Codes
 from hustlex.otp.phone import Phone
 from hustlex.otp.rules import Cap, Country, OtpOptions
 from hustlex.otp.types import Scope
@@ -55,7 +57,11 @@ def places(codes: Codes, phone: Phone, ip: str | None) -> list[Place]:
 
 def address(codes: Codes, ip: str) -> Place:
     """The scope of an address. Raises Misuse for what is no address."""
-    return Place(Scope.IP, f"ip:{codes.hidden(str(network(ip)))}")
+    try:
+        whom = network(ip)
+    except ValueError:
+        raise Misuse("ip is not an IPv4 or IPv6 address", hint="pass the client's address, or None") from None
+    return Place(Scope.IP, f"ip:{codes.hidden(str(whom))}")
 
 
 def country(found: list[Place]) -> str:

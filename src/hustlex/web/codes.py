@@ -6,7 +6,6 @@ that expired, was used, or never was.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
+from hustlex.core.addresses import network
 from hustlex.jobs import Task
 from hustlex.otp import (
     BreakerOpen,
@@ -186,7 +186,7 @@ def client_ip(request: Request) -> str | None:
     """The peer's address; None on a unix socket. Behind a proxy, let the ASGI server read the forwarded address."""
     host = request.client.host if request.client else ""
     try:
-        ipaddress.ip_address(host)
+        network(host)
     except ValueError:
         return None
     return host

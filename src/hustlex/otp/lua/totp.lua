@@ -4,7 +4,7 @@
 -- KEYS step       string  otp:{<ref>}:totp           the last step that was used
 -- KEYS fail       zset    otp:{<ref>}:fail:<lane>    <id>#0.1 -> ms
 -- KEYS lock       hash    otp:{<ref>}:lock:<lane>    until (ms), level
--- KEYS grant      hash    otp:{<ref>}:grant:<gid>
+-- KEYS grant      string  otp:{<ref>}:grant:<gid>
 -- ARGV now_ms     int     0: the server's clock
 -- ARGV id         text    of this call, random
 -- ARGV steps      text    steps near the caller's clock that the code is right for, as ,58742101,58742102,

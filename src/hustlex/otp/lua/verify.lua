@@ -5,7 +5,7 @@
 -- KEYS act        zset    otp:{<ref>}:act:<purpose>   cid -> end of life in ms; what is not in it is void
 -- KEYS fail       zset    otp:{<ref>}:fail:<lane>     <cid>#<generation>.<attempt> -> ms
 -- KEYS lock       hash    otp:{<ref>}:lock:<lane>     until (ms), level
--- KEYS grant      hash    otp:{<ref>}:grant:<gid>
+-- KEYS grant      string  otp:{<ref>}:grant:<gid>
 -- KEYS devices    zset    otp:{<ref>}:dev             mark of a device token -> its end in ms
 -- ARGV now_ms     int     0: the server's clock
 -- ARGV cid        text    the challenge; empty: the one the subject has
@@ -33,9 +33,11 @@
 local now = clock(now_ms)
 local rest = lock_rest(lock, now)
 if rest > 0 then return {6, rest, ''} end
-local st, id, tr, gen, att, max, ends, macs, approved, to, used, mark, uid, cc, tickets = read(record)
+local st, id, tr, gen, ends, macs, approved =
+  unpack(redis.call('HMGET', record, 'st', 'cid', 'tr', 'gen', 'exp', 'mac', 'ctx'))
 if not st or (traits ~= '*' and (cid ~= id or tr ~= traits)) then return {0} end
 if st == 'used' then
+  local used, mark = unpack(redis.call('HMGET', record, 'used_at', 'n'))
   if nonce ~= '' and nonce == mark and now - used < 60000 then return {1, 1, now, ''} end
   return {2}
 end
@@ -43,12 +45,12 @@ if tonumber(ends) <= now then redis.call('HDEL', record, 'mac', 'seed', 'to') re
 if st == 'locked' then return {5, ''} end
 if not redis.call('ZSCORE', act, id) then return {0} end
 if ctx == approved and mac == string.sub(macs, 32 * gen - 31, 32 * gen) then
-  close(record, act, id, 'used', 'used_at', now, 'n', nonce)
-  forgive(fail, id, gen, tonumber(att))
+  local to, uid, tickets = spend(record, act, fail, id, gen, now, nonce)
   write_grant(grant, purpose, ctx, to, uid, now, grant_ms)
   if device ~= '' then remember(devices, device, now + device_ms, device_ms, most_devices) end
   return {1, 0, now, tickets}
 end
+local max, cc = unpack(redis.call('HMGET', record, 'max', 'cc'))
 local left = max - redis.call('HINCRBY', record, 'att', 1)
 if left <= 0 then close(record, act, id, 'locked') end
 if count_wrong(fail, string.format('%s#%s.%.0f', id, gen, max - left), now) >= tonumber(most_wrong) then
