@@ -19,7 +19,7 @@ from hustlex.otp import Breaker, Cap, Caps, Country, Issued, OtpOptions, Risk
 from hustlex.testing import drain
 from hustlex.web import CodeIn, OtpCodes, auth_router, get_hustlex, install, lifespan
 from tests.conftest import SECRET
-from tests.support.otp import PHONE, code_of, phone, units, verified, wrong
+from tests.support.otp import KEYRING, PHONE, code_of, phone, units, verified, wrong
 
 MINUTE = timedelta(minutes=1)
 TOO_MANY = "Too many requests. Try again later."
@@ -241,7 +241,12 @@ async def test_a_resend_that_is_not_queued_costs_no_message(
         clock.advance(MINUTE)
         broken = True
         got = await client.post("/auth/otp/resend", json={"challenge": challenge})
-        assert got.status_code == 503
+        assert (got.status_code, got.headers["retry-after"]) == (503, "5")
         assert units(raw, "cc:NG") == 1
+        assert units(raw, f"ip:{KEYRING.reference('203.0.113.7/32')}") == 1
+        broken = False
+        for seconds in (60, 120):
+            assert (await client.post("/auth/otp/resend", json={"challenge": challenge})).status_code == 202
+            clock.advance(timedelta(seconds=seconds))
         otp = app.state.hustlex.otp
         await verified(otp, Issued(challenge, "", MINUTE, MINUTE, 1))

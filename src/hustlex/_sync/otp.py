@@ -139,8 +139,8 @@ class Otp:
 
     def delivery_report(self, challenge: str, status: DeliveryStatus, *, channel: str = "") -> bool:
         """What became of the last message. FAILED, for good: its send and its units are given back, but not the
-        address' one. True when something was given back; a report that is repeated gives nothing back. The others
-        are only told on. channel: what it went by, as "sms".
+        address' one. UNQUEUED: these too, and the pause. True when something was given back; a report that is repeated
+        gives nothing back. The others are only told on. channel: what it went by, as "sms".
         """
         return self._driver.follow(flows.delivery_report(self._room, challenge, status, channel, self._clock()))
 

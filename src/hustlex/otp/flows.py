@@ -235,10 +235,11 @@ def delivery_report(room: Room, challenge: str, status: DeliveryStatus, channel:
         return False
     story.challenge(known)
     story.note(str(status), channel=channel)
-    if status is not DeliveryStatus.FAILED:
+    if status not in (DeliveryStatus.FAILED, DeliveryStatus.UNQUEUED):
         return False
-    ticket = yield from do(ops.undeliver(room, known))
-    yield from caps.give_back(room, tickets.read(ticket or ""), now_ms, sent=True, but_ip=True)
+    unqueued = status is DeliveryStatus.UNQUEUED
+    ticket = yield from do(ops.undeliver(room, known, unqueued))
+    yield from caps.give_back(room, tickets.read(ticket or ""), now_ms, sent=True, but_ip=not unqueued)
     return ticket is not None
 
 

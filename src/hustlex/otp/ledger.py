@@ -64,10 +64,12 @@ class Ledger:
                 answers = yield Batch(ops)
             finally:
                 self._telling.release()
-            for change, answer in zip(changes, answers, strict=True):
-                if isinstance(answer, Error):
-                    _log.warning("caps were not told what became of codes: %s", type(answer).__name__)
-                elif answer:
+            failed = [answer for answer in answers if isinstance(answer, Error)]
+            if failed:
+                _log.warning("caps were not told what became of codes: %s", type(failed[0]).__name__)
+                break
+            for change, guessing in zip(changes, answers, strict=True):
+                if guessing:
                     events.append(OtpEvent(event="guesses", outcome="guessing", country=change.place.tag[3:]))
         return events
 

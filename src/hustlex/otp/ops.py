@@ -259,10 +259,12 @@ def cancel(room: Room, challenge: Challenge, unsent: bool) -> Op[str | None]:
     )
 
 
-def undeliver(room: Room, challenge: Challenge) -> Op[str | None]:
-    """Give the last send back. None when there is none to give back; else the ticket that goes with it."""
+def undeliver(room: Room, challenge: Challenge, unqueued: bool) -> Op[str | None]:
+    """Give the last send back, unqueued: with its pause. None when there is none; else the ticket that goes with it."""
     policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
-    return _UNDELIVER.op((_record(keys, policy, challenge), keys.sends), (challenge.cid,), _ticket)
+    return _UNDELIVER.op(
+        (_record(keys, policy, challenge), keys.sends, keys.cool), (challenge.cid, int(unqueued)), _ticket
+    )
 
 
 def last_ticket(room: Room, challenge: Challenge) -> Op[str | None]:

@@ -22,8 +22,11 @@ class Reason(enum.StrEnum):
 
 
 class DeliveryStatus(enum.StrEnum):
-    """What became of a message. SENT: a provider took it. FAILED: it will never arrive."""
+    """What became of a message. UNQUEUED: its job could not be queued. SENT: a provider took it. FAILED: it will never
+    arrive.
+    """
 
+    UNQUEUED = "unqueued"
     SENT = "sent"
     DELIVERED = "delivered"
     FAILED = "failed"

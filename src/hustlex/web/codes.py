@@ -143,8 +143,8 @@ class OtpCodes:
             await self._queue(front, resent.challenge)
         except Exception as error:
             _log.exception("the delivery of a code was not queued")
-            await front.otp.delivery_report(resent.challenge, DeliveryStatus.FAILED)
-            raise unavailable("The code could not be sent. Try again.", _ceil(resent.resend_in)) from error
+            await front.otp.delivery_report(resent.challenge, DeliveryStatus.UNQUEUED)
+            raise unavailable("The code could not be sent. Try again.") from error
         return _challenge(resent)
 
     async def check(

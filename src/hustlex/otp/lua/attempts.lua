@@ -10,7 +10,9 @@ end
 
 -- A right code takes back the typing errors of its own generation; those of other challenges stay.
 local function forgive(fail, id, gen, att)
-  for n = 1, att do redis.call('ZREM', fail, string.format('%s#%s.%.0f', id, gen, n)) end
+  local mine = {}
+  for n = 1, att do mine[n] = string.format('%s#%s.%.0f', id, gen, n) end
+  if att > 0 then redis.call('ZREM', fail, unpack(mine)) end
 end
 
 local function close(record, act, id, state, ...)

@@ -10,12 +10,13 @@
 -- REPLY {0}             there was nothing to void
 -- REPLY {1, tickets}    void now; what of the caps its last send gives back, empty when it was sent
 -- @include attempts
+-- @include sending
 local st, id, sent, tickets = unpack(redis.call('HMGET', record, 'st', 'cid', 'sends', 'tickets'))
 if id ~= cid or (st ~= 'active' and st ~= 'void') then return {0} end
 if st == 'void' then return {1, ''} end
 close(record, act, cid, 'void')
 if unsent == '1' then
   redis.call('ZREM', sends, cid .. '#' .. sent)
-  if string.match(redis.call('GET', cool) or '', '^(.*):%d+$') == cid then redis.call('DEL', cool) end
+  warm(cool, cid)
 end
 return {1, unsent == '1' and string.match(tickets, '[^|]*$') or ''}

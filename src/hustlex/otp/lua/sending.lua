@@ -25,3 +25,8 @@ local function open_until(record, act, cid, ends, lifetime, keep)
   redis.call('PEXPIRE', act, lifetime + keep)
   redis.call('PEXPIRE', record, lifetime + keep)
 end
+
+-- Ends the phone's pause, if this challenge's last message began it.
+local function warm(cool, cid)
+  if string.match(redis.call('GET', cool) or '', '^(.*):%d+$') == cid then redis.call('DEL', cool) end
+end
