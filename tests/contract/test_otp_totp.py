@@ -127,6 +127,9 @@ async def test_the_uri_is_what_authenticators_read(hx: Any) -> None:
     assert len(secret) == 20
     assert enrolment.secret not in repr(enrolment)
     assert hx.otp.totp_enrol("user-1", issuer="A B", account="x").uri.startswith("otpauth://totp/A%20B:x?")
+    for subject in ("", "a\nb"):
+        with pytest.raises(Misuse):
+            hx.otp.totp_enrol(subject, issuer="a", account="b")
     for bad in ({"issuer": "a:b"}, {"issuer": ""}, {"account": ""}):
         with pytest.raises(Misuse):
             hx.otp.totp_enrol("user-1", **({"issuer": "a", "account": "b"} | bad))

@@ -197,6 +197,8 @@ def test_nonsense_costs_no_round_trip(flow: Any) -> None:
         flows.issue(ROOM, Ask(PHONE, "transaction"), bytes(44), 0),
         flows.issue(ROOM, Ask(PHONE, "login", lane="vip"), bytes(44), 0),  # type: ignore[arg-type]
         flows.issue(ROOM, Ask(PHONE, "login", ip="not an address"), bytes(44), 0),
+        flows.issue(ROOM, Ask(PHONE, "login", about="ADA\n@evil.example #123456"), bytes(44), 0),
+        flows.issue(ROOM, Ask(PHONE, "login", about="A" * 101), bytes(44), 0),
         flows.verify_phone(ROOM, PHONE, "login", "anon", Answer("424242"), 0),
         flows.consume_grant(ROOM, "nonsense", "unheard_of", None, 0),
         flows.verify(ROOM, "nonsense", Answer("424242", {}), 0),

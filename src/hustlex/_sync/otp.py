@@ -65,14 +65,14 @@ class Otp:
         """Open a challenge. Give ``Issued.challenge`` to the client and queue a job with it that calls ``open``.
 
         phone: as typed, at most 40 characters. ctx: what is being approved, computed by the server; the code, and
-        later the grant, are good for nothing else. about: the same for the person, as "NGN 5,000.00 to ADA OBI"; it is
-        stored encrypted, for the message. lane: "known" when the request carries a valid session of this very user.
-        device: the token of an earlier ``Verified.device``; a good one makes the lane known too. uid: opaque, comes
-        back with the grant. deliver: False makes a decoy, for a phone without an account where that must not show.
-        risk: what is known of the phone. human: the client has passed a human check.
+        later the grant, are good for nothing else. about: the same for the person, as "NGN 5,000.00 to ADA OBI", one
+        line of at most 100 characters; it is stored encrypted, for the message. lane: "known" when the request carries
+        a valid session of this very user. device: the token of an earlier ``Verified.device``; a good one makes the
+        lane known too. uid: opaque, comes back with the grant. deliver: False makes a decoy, for a phone without an
+        account where that must not show. risk: what is known of the phone. human: the client has passed a human check.
 
-        Three round trips at most: the caps, the phone, and what is given back after a refusal. Raises Misuse for an
-        unknown purpose, a missing ctx or an ip that is none. Source: lua/reserve.lua, lua/issue.lua.
+        Three round trips: the caps, the phone, and what is counted or given back. Raises Misuse for an unknown
+        purpose, a missing ctx or an ip that is none. Source: lua/reserve.lua, lua/issue.lua.
         """
         ask = Ask(phone, purpose, ctx, about, ip, lane, device, uid, deliver, risk, human)
         return self._driver.follow(flows.issue(self._room, ask, secrets.token_bytes(ENTROPY), self._clock()))

@@ -32,6 +32,8 @@ from hustlex.otp.types import (
 
 T = TypeVar("T")
 
+_LONGEST_ABOUT = 100
+
 
 class Ask(Secretive, frozen=True, eq=False):
     """What ``issue`` was called with."""
@@ -70,6 +72,7 @@ def issue(room: Room, ask: Ask, entropy: bytes, now_ms: int) -> Flow[IssueResult
         raise Misuse(f"purpose {ask.purpose!r} needs ctx", hint="name what is being approved")
     digest = context_digest(ask.ctx)
     _check_lane(ask.lane)
+    _check_about(ask.about)
     phone = normalise(ask.phone, room.options.numbers)
     if not isinstance(phone, Phone):
         yield from _nonsense(room, ask.ip, now_ms)
@@ -258,6 +261,12 @@ def unlock(room: Room, phone: str, lane: Lane) -> Flow[bool]:
 def _day_sends(room: Room, usual: bool) -> int:
     sends = room.options.limits.sends
     return sends if usual else max(1, sends // 4)
+
+
+def _check_about(about: str) -> None:
+    """One line: a beneficiary's name must not be able to add a line to a message, as the one that fills in a code."""
+    if not about.isprintable() or len(about) > _LONGEST_ABOUT:
+        raise Misuse(f"about is one line of at most {_LONGEST_ABOUT} characters", hint="shorten it, drop line breaks")
 
 
 def _check_lane(lane: Lane) -> None:

@@ -57,8 +57,9 @@ def hotp(secret: bytes, step: int, digits: int = _DIGITS, algorithm: str = "sha1
 
 def enrol(room: Room, subject: str, issuer: str, account: str, entropy: bytes) -> Enrolment:
     """A new secret. entropy: ENTROPY random bytes. Raises Misuse for names that an authenticator cannot show."""
-    if not subject or not issuer or not account or ":" in issuer + account:
-        raise Misuse("subject, issuer and account must be there, without colons")
+    if not issuer or not account or ":" in issuer + account:
+        raise Misuse("issuer and account must be there, without colons")
+    _check_subject(subject)
     secret = entropy[:_SECRET_BYTES]
     shown = b32encode(secret).decode()
     sealed = room.codes.seal(text_of(secret), _owner(room, subject), entropy[_SECRET_BYTES:])
@@ -69,8 +70,9 @@ def enrol(room: Room, subject: str, issuer: str, account: str, entropy: bytes) -
 def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
     """Check a code. entropy: 28 random bytes. Raises BadReply when sealed is not this subject's."""
     story, policies = Story(room, "totp", purpose=typed.purpose, lane=typed.lane), room.options.policies
-    if typed.purpose not in policies or typed.lane not in LANES or not typed.subject:
-        raise Misuse("no such purpose or lane, or no subject", hint="purposes: " + ", ".join(sorted(policies)))
+    if typed.purpose not in policies or typed.lane not in LANES:
+        raise Misuse("no such purpose or lane", hint="purposes: " + ", ".join(sorted(policies)))
+    _check_subject(typed.subject)
     if policies[typed.purpose].needs_context and typed.ctx is None:
         raise Misuse(f"purpose {typed.purpose!r} needs ctx", hint="name what is being approved")
     secret = bytes_of(room.codes.unseal(typed.sealed, _owner(room, typed.subject)))
@@ -112,6 +114,11 @@ def _spend(room: Room, typed: Typed, steps: list[int], entropy: bytes, now_ms: i
         ),
         decode,
     )
+
+
+def _check_subject(subject: str) -> None:
+    if not subject or not subject.isprintable():
+        raise Misuse("a subject is a user's id or phone", hint="printable text, not empty")
 
 
 def _owner(room: Room, subject: str) -> str:

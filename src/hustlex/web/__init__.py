@@ -1,7 +1,7 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
 from hustlex.web.auth import auth_router
-from hustlex.web.codes import CodeIn, OtpCodes, client_ip
+from hustlex.web.codes import CodeIn, OtpCodes, Proof, client_ip
 from hustlex.web.depends import CurrentUser, Front, current_user, get_hustlex
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limits import by_ip, by_user, limit
@@ -14,6 +14,7 @@ __all__ = [
     "Front",
     "OtpCodes",
     "Problem",
+    "Proof",
     "auth_router",
     "by_ip",
     "by_user",

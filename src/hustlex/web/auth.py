@@ -98,9 +98,9 @@ class _Login:
 
     async def verify(self, body: LoginIn, front: Front, request: Request) -> TokensOut:
         """Swap a right code for tokens."""
-        granted, verified = await self._codes.check(front, request, body, remember=body.remember)
-        tokens = await self._log_in(front, await self._identify(granted.phone), body.device)
-        return tokens.model_copy(update={"device_token": verified.device or None})
+        proof = await self._codes.check(front, request, body, remember=body.remember)
+        tokens = await self._log_in(front, await self._identify(proof.phone), body.device)
+        return tokens.model_copy(update={"device_token": proof.device or None})
 
     async def _log_in(self, front: HustleX, user_id: str, device: str) -> TokensOut:
         pair = await front.tokens.login(user_id, client_id=self._client_id, device=device, amr=("sms",))

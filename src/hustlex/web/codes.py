@@ -10,13 +10,14 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, assert_never
+from typing import Any, ClassVar, assert_never
 
 from fastapi import Request
 from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
 from hustlex.core.addresses import network
+from hustlex.core.outcome import Secretive
 from hustlex.jobs import Task
 from hustlex.otp import (
     BreakerOpen,
@@ -78,6 +79,20 @@ class ChallengeOut(BaseModel):
     ref: str
     expires_in: int
     resend_in: int
+
+
+class Proof(Secretive, frozen=True, eq=False):
+    """Who typed a right code, whose grant is spent.
+
+    phone: E.164. subject: keyed stand-in for it. uid: as given when the code was asked for. device: token to remember
+    the device by, or "".
+    """
+
+    phone: str
+    subject: str
+    uid: str
+    device: str
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "device"})
 
 
 class OtpCodes:
@@ -155,8 +170,8 @@ class OtpCodes:
         *,
         ctx: Context | None = None,
         remember: bool = False,
-    ) -> tuple[Granted, Verified]:
-        """Swap a right code for what it proves; its grant is spent here. ctx: as when it was asked for."""
+    ) -> Proof:
+        """Swap a right code for what it proves. ctx: as when it was asked for. remember: give a device token."""
         verified = _verified(
             await front.otp.verify(
                 typed.challenge, typed.code, ctx=ctx, nonce=typed.nonce, ip=client_ip(request), remember=remember
@@ -165,7 +180,7 @@ class OtpCodes:
         granted = await front.otp.consume_grant(verified.grant, self.purpose, ctx)
         if not isinstance(granted, Granted):
             raise invalid_code(_ASK_ANEW)
-        return granted, verified
+        return Proof(granted.phone, granted.subject, granted.uid, verified.device)
 
     async def _as_human(self, request: Request, call: Callable[[bool], Awaitable[Any]]) -> Any:
         """Call; when that asks for a human check which this request passes, call again."""
