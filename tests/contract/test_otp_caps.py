@@ -197,6 +197,46 @@ async def test_a_message_that_reached_nobody_is_given_back_once(
     assert (units(raw, IP_TAG), units(raw, PFX_TAG), units(raw, CC_TAG)) == (1, 0, 0)
 
 
+async def test_a_message_that_was_given_up_may_still_arrive(driver: Any, clock: FixedClock, raw: redis.Redis) -> None:
+    events: list[OtpEvent] = []
+    otp = room(driver, clock, watch=events.append)
+    issued = await sent(otp, ip=IP)
+    assert await otp.delivery_report(issued.challenge, DeliveryStatus.FAILED, channel="sms") is True
+    await verified(otp, issued)
+    assert units(raw, IP_TAG) == 1, "what a failed message cost its address does not come back"
+    assert [event.outcome for event in events] == ["sent", "failed", "verified"]
+
+
+async def test_every_attempt_is_an_event(driver: Any, clock: FixedClock) -> None:
+    events: list[OtpEvent] = []
+    otp = room(driver, clock, watch=events.append)
+    issued = await sent(otp, ip=IP)
+    code = await code_of(otp, issued.challenge)
+    clock.advance(timedelta(seconds=12))
+    await otp.issue("nobody", ip="2001:db8:1:2::3")
+    await otp.verify(issued.challenge, wrong(code), ip=IP)
+    answer = await verified(otp, issued, ip=IP)
+    await otp.consume_grant(answer.grant, "login")
+    await otp.consume_grant("nonsense", "login")
+    await otp.unlock(PHONE, "anon")
+    told = [(event.event, event.outcome, event.left) for event in events]
+    assert told == [
+        ("issue", "sent", -1),
+        ("issue", "invalid_phone", -1),
+        ("verify", "wrong", 4),
+        ("verify", "verified", -1),
+        ("grant", "granted", -1),
+        ("grant", "unknown", -1),
+        ("unlock", "unknown", -1),
+    ]
+    first, right = events[0], events[3]
+    assert (first.country, first.prefix, first.network) == ("NG", "2348031", "203.0.113.0/24")
+    assert events[1].network == "2001:db8:1::/48"
+    assert (right.lane, right.purpose, right.country, right.age) == ("anon", "login", "NG", 12.0)
+    assert (len(right.challenge), len(right.subject)) == (6, 8)
+    assert all(event.seconds > 0 for event in events)
+
+
 async def test_one_phone_has_one_budget_whatever_the_purpose(hx: Any, clock: FixedClock) -> None:
     purposes = ["login", "register", "pin_reset", "default"]
     answers = []

@@ -93,6 +93,7 @@ class Otp:
     ) -> VerifyResult:
         """Check a code and count the attempt, in one atomic step; of any number of right calls one is Verified.
 
+        One round trip; with caps a second one tells them what became of the code, one for all callers at that moment.
         code: as typed; blanks, dashes and digits of other scripts are read. nonce: random text of the client's; the
         same call with the same nonce within 60 s gets the same answer, for a reply that was lost. remember: answer a
         ``device`` token with the success. Source: lua/verify.lua.

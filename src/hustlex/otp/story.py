@@ -49,7 +49,7 @@ class Story:
         if listening(self._room.options.watch, "verified"):
             units = read(taken)
             self.country = country([unit.place for unit in units])
-            self._age = max(0.0, (at - min(unit.at for unit in units)) / 1000)
+            self._age = max(0.0, (at - min((unit.at for unit in units), default=at)) / 1000)
 
     def also(self, events: Iterable[OtpEvent]) -> None:
         """Something else that was found out on the way."""
