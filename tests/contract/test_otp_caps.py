@@ -271,7 +271,7 @@ async def test_a_full_server_gives_the_units_back(hx: Any, raw: redis.Redis) -> 
 
 
 async def test_a_number_in_no_known_range_has_a_quarter(driver: Any, clock: FixedClock) -> None:
-    unknown = "+2340803123456"
+    unknown, events = "+2340803123456", []
     strict = room(driver, clock)
     assert await strict.issue(unknown) == InvalidPhone()
     lenient = room(
@@ -280,12 +280,16 @@ async def test_a_number_in_no_known_range_has_a_quarter(driver: Any, clock: Fixe
         numbers=Numbers(accept_possible=True),
         caps=Caps(ip=Cap(8, HOUR), prefix=WIDE, block=WIDE),
         limits=Limits(sends=4),
+        watch=events.append,
     )
     await sent(lenient, unknown, ip=IP)
     clock.advance(MINUTE)
     assert isinstance(await lenient.issue(unknown, ip="203.0.113.8"), DailyCap)
-    assert await lenient.issue("+1 202 555 01", ip=IP) == InvalidPhone()
+    assert await lenient.issue("+1 202 555 01") == InvalidPhone()
     assert isinstance(await lenient.issue("+2340803123457", ip=IP), Issued)
+    assert isinstance(await lenient.issue("+2340803123458", ip=IP), CapReached), "two are a quarter of eight"
+    await sent(lenient, phone(1), ip=IP)
+    assert [event.unusual for event in events] == [True, True, False, True, True, False]
 
 
 # --- breakers --------------------------------------------------------------------------------------------------------

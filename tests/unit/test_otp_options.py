@@ -141,7 +141,7 @@ def test_events_become_counts() -> None:
     common: dict[str, Any] = {"purpose": "login", "lane": "anon", "country": "NG"}
     for _ in range(2):
         metrics(OtpEvent(event="issue", outcome="sent", **common))
-    metrics(OtpEvent(event="issue", outcome="ip_cap", scope="ip", **common))
+    metrics(OtpEvent(event="issue", outcome="ip_cap", scope="ip", unusual=True, **common))
     metrics(OtpEvent(event="verify", outcome="verified", age=12.4, **common))
     metrics(OtpEvent(event="open", outcome="delivery", **common))
     metrics(OtpEvent(event="open", outcome="expired", **common))
@@ -154,6 +154,7 @@ def test_events_become_counts() -> None:
         ("otp_issue_total", "login", "sent", "NG"): 2,
         ("otp_issue_total", "login", "ip_cap", "NG"): 1,
         ("otp_refused_total", "ip_cap", "ip"): 1,
+        ("otp_unusual_number_total", "NG"): 1,
         ("otp_verify_total", "login", "verified", "anon"): 1,
         ("otp_time_to_verify_seconds_sum", "NG"): 12,
         ("otp_time_to_verify_seconds_count", "NG"): 1,

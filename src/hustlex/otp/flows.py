@@ -115,7 +115,7 @@ def resend(room: Room, challenge: str, ip: str | None, human: bool, now_ms: int)
     places = tickets.places_of(ticket or "")
     usual = all(place.usual for place in places)
     if ticket is not None and ip is not None:
-        places.append(tickets.address(room.codes, ip))
+        places.append(tickets.address(room.codes, ip, usual))
     admitted = yield from caps.admit(room, places, human, now_ms)
     if not isinstance(admitted, Admission):
         return story.end(admitted)

@@ -23,6 +23,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
     "otp_send_dropped_total": ("outcome",),
     "otp_delivery_total": ("outcome", "channel"),
     "otp_refused_total": ("outcome", "scope"),
+    "otp_unusual_number_total": ("country",),
     "otp_guessing_total": ("country",),
     "otp_budget_percent": ("country",),
 }
@@ -69,6 +70,8 @@ def _counts(event: OtpEvent) -> Iterator[tuple[str, int]]:
         yield "otp_delivery_total", 1
     if event.event == "guesses":
         yield "otp_guessing_total", 1
+    if event.unusual:
+        yield "otp_unusual_number_total", 1
     if event.scope:
         yield "otp_refused_total", 1
     if event.age:

@@ -29,6 +29,7 @@ class Story:
         self._ip = ip
         self._challenge = self._prefix = self._ref = self.country = ""
         self._age = 0.0
+        self._unusual = False
 
     def challenge(self, known: Challenge | None) -> None:
         """Which challenge it is about."""
@@ -37,7 +38,7 @@ class Story:
 
     def phone(self, phone: Phone) -> None:
         """Whose phone it is about."""
-        self.country, self._prefix = phone.country, phone.number[1:8]
+        self.country, self._prefix, self._unusual = phone.country, phone.number[1:8], not phone.known
         self._ref = self._ref or phone.number
 
     def subject(self, ref: str) -> None:
@@ -77,6 +78,7 @@ class Story:
             subject=self._short_subject(),
             country=self.country,
             prefix=self._prefix,
+            unusual=self._unusual,
             network=_network(self._ip),
             scope=scope,
             channel=channel,

@@ -35,8 +35,9 @@ class OtpEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     event: what was asked. outcome: what was answered, as "verified", "wrong", "ip_cap". purpose, lane, country ("NG"),
     prefix (7 digits), network (IPv4 /24, IPv6 /48), scope, channel: "" where unknown. challenge: first 6 characters of
-    its id. subject: first 8 characters of the phone's keyed stand-in. left: attempts, -1 when unknown. percent: of the
-    day's budget, for "spent". seconds: how long the call took. age: since the code was sent, for "verified"; else 0.
+    its id. subject: first 8 characters of the phone's keyed stand-in. unusual: the number is in no known range
+    (``Numbers.accept_possible``). left: attempts, -1 when unknown. percent: of the day's budget, for "spent".
+    seconds: how long the call took. age: since the code was sent, for "verified"; else 0.
     """
 
     event: Event
@@ -47,6 +48,7 @@ class OtpEvent(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     country: str = ""
     prefix: str = ""
+    unusual: bool = False
     network: str = ""
     scope: str = ""
     channel: str = ""

@@ -52,16 +52,16 @@ def places(codes: Codes, phone: Phone, ip: str | None) -> list[Place]:
         Place(Scope.BLOCK, f"blk:{codes.hidden(digits[:-3])}", codes.hidden(phone.number)[:8], phone.known),
         Place(Scope.PREFIX, f"pfx:{digits[:7]}", usual=phone.known),
     ]
-    return [*found, address(codes, ip)] if ip is not None else found
+    return [*found, address(codes, ip, phone.known)] if ip is not None else found
 
 
-def address(codes: Codes, ip: str) -> Place:
+def address(codes: Codes, ip: str, usual: bool = True) -> Place:
     """The scope of an address. Raises Misuse for what is no address."""
     try:
         whom = network(ip)
     except ValueError:
         raise Misuse("ip is not an IPv4 or IPv6 address", hint="pass the client's address, or None") from None
-    return Place(Scope.IP, f"ip:{codes.hidden(str(whom))}")
+    return Place(Scope.IP, f"ip:{codes.hidden(str(whom))}", usual=usual)
 
 
 def country(found: list[Place]) -> str:
