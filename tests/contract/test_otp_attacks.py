@@ -9,12 +9,14 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import redis
 
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.errors import OutcomeUnknown
 from hustlex.otp import (
     Gone,
     Granted,
@@ -31,7 +33,8 @@ from hustlex.otp import (
     Wrong,
 )
 from tests.conftest import SECRET
-from tests.support.otp import KEYRING, PHONE, REF, code_of, phone, sent, verified, wrong
+from tests.support.otp import KEYRING, PHONE, REF, code_of, phone, sent, units, verified, wrong
+from tests.support.proxy import Proxy
 
 MINUTE = timedelta(minutes=1)
 UNKNOWN, USED = Gone(Reason.UNKNOWN), Gone(Reason.USED)
@@ -283,3 +286,40 @@ async def test_every_script_of_the_room_touches_one_slot_and_only_declared_keys(
     for op in seen:
         assert len({slot(key) for key in op.keys}) == 1, op.name
         assert all(key.startswith("otp:{") for key in op.keys), op.name
+
+
+async def test_a_success_whose_reply_was_lost_is_found_again(faulty: Proxy, clock: FixedClock) -> None:
+    async with HustleX(faulty.url, secret=SECRET, clock=clock) as hx:
+        await verified(hx.otp, await sent(hx.otp, phone(1)))  # the server knows all scripts
+        issued = await sent(hx.otp)
+        code = await code_of(hx.otp, issued.challenge)
+        faulty.lose_reply(containing=b":grant:")
+        with pytest.raises(OutcomeUnknown):
+            await hx.otp.verify(issued.challenge, code, nonce="a nonce")
+        again = await hx.otp.verify(issued.challenge, code, nonce="a nonce")
+        assert isinstance(again, Verified)
+        assert again.replayed
+        assert isinstance(await hx.otp.consume_grant(again.grant, "login"), Granted)
+
+
+async def test_what_caps_were_not_told_harms_no_success(faulty: Proxy, clock: FixedClock, raw: redis.Redis) -> None:
+    async with HustleX(faulty.url, secret=SECRET, clock=clock) as hx:
+        await verified(hx.otp, await sent(hx.otp, phone(1)))
+        issued = await sent(hx.otp)
+        code = await code_of(hx.otp, issued.challenge)
+        faulty.lose_reply(containing=b"cc:NG}:cap")
+        assert isinstance(await hx.otp.verify(issued.challenge, code), Verified)
+        assert units(raw, "cc:NG") in (0, 1), "too strict at most"
+        await verified(hx.otp, await sent(hx.otp, phone(3)))
+
+
+async def test_a_lost_reservation_costs_a_unit_and_no_more(faulty: Proxy, clock: FixedClock, raw: redis.Redis) -> None:
+    async with HustleX(faulty.url, secret=SECRET, clock=clock) as hx:
+        await verified(hx.otp, await sent(hx.otp, phone(1)))
+        faulty.lose_reply(containing=b"cc:NG}:cap")
+        with pytest.raises(OutcomeUnknown):
+            await hx.otp.issue(PHONE, ip="203.0.113.7")
+        assert raw.zcard(f"otp:{{{REF}}}:sends") == 0
+        assert units(raw, "cc:NG") == 1
+        await verified(hx.otp, await sent(hx.otp, ip="203.0.113.7"))
+        assert units(raw, "cc:NG") == 1
