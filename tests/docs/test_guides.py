@@ -43,6 +43,7 @@ def write_files(guide: str, into: Path) -> int:
         ("django-flask.md", 10),
         ("idempotency.md", 4),
         ("pins.md", 1),
+        ("otp.md", 4),
         ("tokens.md", 4),
     ],
 )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hustlex._sync.ratelimit import RateLimit
     from hustlex._sync.tokens import Tokens
     from hustlex.idempotency.options import IdempotencyOptions
+    from hustlex.otp.rules import OtpOptions
     from hustlex.pins.options import PinOptions
     from hustlex.tokens.options import TokenOptions
 
@@ -39,7 +40,7 @@ class HustleX:
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
     hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
     while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
-    tokens, idempotency, pins: tunables of those rooms.
+    otp, tokens, idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
     """
@@ -53,8 +54,9 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
-        tokens: TokenOptions | None = None,
         strict_memory: bool | None = None,
+        otp: OtpOptions | None = None,
+        tokens: TokenOptions | None = None,
         idempotency: IdempotencyOptions | None = None,
         pins: PinOptions | None = None,
     ) -> None:
@@ -67,6 +69,7 @@ class HustleX:
         self._strict_memory = strict_memory
         self._idempotency_options = idempotency
         self._pin_options = pins
+        self._otp_options = otp
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +90,7 @@ class HustleX:
         """One-time passwords. Raises ConfigurationError when no secret was given."""
         from hustlex._sync.otp import Otp
 
-        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock)
+        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=self._otp_options)
 
     @cached_property
     def tokens(self) -> Tokens:

@@ -1,6 +1,7 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
 from hustlex.web.auth import auth_router
+from hustlex.web.codes import CodeIn, OtpCodes, Proof, client_ip
 from hustlex.web.depends import (
     CurrentUser,
     Front,
@@ -22,17 +23,21 @@ from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
+    "CodeIn",
     "CurrentUser",
     "Front",
     "IdempotencyMiddleware",
     "Idempotent",
+    "OtpCodes",
     "Problem",
+    "Proof",
     "StrictUser",
     "attach",
     "auth_router",
     "by_ip",
     "by_user",
     "checked",
+    "client_ip",
     "current_user",
     "end_streams",
     "get_hustlex",

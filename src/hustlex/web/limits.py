@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hustlex.core.addresses import network
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.ratelimit import Decision, Policy, PolicyState
 from hustlex.web.depends import CurrentUser, Front
@@ -37,14 +37,9 @@ def by_ip(request: Request) -> str:
     (uvicorn: ``--proxy-headers --forwarded-allow-ips``); nothing here believes a header."""
     host = request.client.host if request.client else "local"
     try:
-        address = ipaddress.ip_address(host)
+        return f"ip:{network(host)}".removesuffix("/32")
     except ValueError:
         return f"ip:{host}"
-    if isinstance(address, ipaddress.IPv4Address):
-        return f"ip:{address}"
-    if address.ipv4_mapped:
-        return f"ip:{address.ipv4_mapped}"
-    return f"ip:{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
 
 
 def limit(
