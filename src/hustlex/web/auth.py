@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import math
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Literal, assert_never
+from typing import assert_never
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
@@ -31,9 +30,8 @@ from hustlex.otp import (
     Wrong,
 )
 from hustlex.ratelimit import Policy
-from hustlex.tokens import LogoutRefused, RefreshRefused, Refusal, TokenPair, TooManySessions
-from hustlex.web.cookie import RefreshCookie
-from hustlex.web.depends import Bearer, Front, ProvedKey, shown_token, unauthorized
+from hustlex.web.depends import Front, ProvedKey
+from hustlex.web.exchange import Exchange, TokensOut
 from hustlex.web.limits import TOO_MANY, by_ip, limit
 from hustlex.web.problem import QUOTA_EXCEEDED, Problem, unavailable
 
@@ -45,9 +43,6 @@ Identify = Callable[[str], Awaitable[str]]
 
 OTP_PER_IP = Policy("otp-ip", 100, timedelta(hours=1), "log")
 _SECOND = timedelta(seconds=1)
-_OVER = (Refusal.REVOKED, Refusal.REUSE_DETECTED, Refusal.EXPIRED_ABSOLUTE, Refusal.EXPIRED_IDLE)
-"""Only these clear a cookie: with the others, another tab may have put the right token there a moment ago."""
-
 _log = logging.getLogger("hustlex.web")
 
 
@@ -68,14 +63,6 @@ class CodeIn(ChallengeIn):
     platform: str = Field("", max_length=64, pattern=r"^[A-Za-z0-9._/-]*$", examples=["android"])
 
 
-class RefreshIn(BaseModel):
-    refresh_token: str = Field(max_length=512, repr=False)
-
-
-class LogoutIn(BaseModel):
-    refresh_token: str | None = Field(None, max_length=512, repr=False)
-
-
 class ChallengeOut(BaseModel):
     """Times in seconds. ref: stands in the message too, so that the user can tell several codes apart."""
 
@@ -83,15 +70,6 @@ class ChallengeOut(BaseModel):
     ref: str
     expires_in: int
     resend_in: int
-
-
-class TokensOut(BaseModel):
-    """expires_in: of the access token, seconds. refresh_token: null when it travels as a cookie."""
-
-    access_token: str = Field(repr=False)
-    refresh_token: str | None = Field(repr=False)
-    token_type: Literal["Bearer", "DPoP"] = "Bearer"  # noqa: S105 - a kind of token
-    expires_in: int
 
 
 def auth_router(
@@ -112,27 +90,25 @@ def auth_router(
 
     A verify request with a DPoP proof (RFC 9449) binds the session to its key.
     """
-    login = _Login(send, identify, purpose, client_id, RefreshCookie(refresh_cookie) if refresh_cookie else None)
+    exchange = Exchange(client_id, refresh_cookie)
+    login = _Login(send, identify, purpose, exchange)
     router = APIRouter(prefix=prefix, tags=["auth"], dependencies=[Depends(_no_store)])
     guard = [Depends(limit(otp_per_ip, key=by_ip, endpoint=f"{prefix}/otp"))]
     post = ["POST"]
     router.add_api_route("/otp/request", login.request, methods=post, status_code=202, dependencies=guard)
     router.add_api_route("/otp/resend", login.resend, methods=post, status_code=202, dependencies=guard)
     router.add_api_route("/otp/verify", login.verify, methods=post, dependencies=guard)
-    router.add_api_route("/refresh", login.refresh, methods=post)
-    router.add_api_route("/logout", login.logout, methods=post, status_code=204)
+    router.add_api_route("/refresh", exchange.refresh, methods=post)
+    router.add_api_route("/logout", exchange.logout, methods=post, status_code=204)
     return router
 
 
 class _Login:
-    def __init__(
-        self, send: Send, identify: Identify, purpose: str, client_id: str, cookie: RefreshCookie | None
-    ) -> None:
+    def __init__(self, send: Send, identify: Identify, purpose: str, exchange: Exchange) -> None:
         self._send = send
         self._identify = identify
         self._purpose = purpose
-        self._client_id = client_id
-        self._cookie = cookie
+        self._exchange = exchange
 
     async def request(self, body: PhoneIn, front: Front) -> ChallengeOut:
         """Send a one-time code to a phone. The answer is the same whether or not the number has an account."""
@@ -163,69 +139,10 @@ class _Login:
         granted = await front.otp.consume_grant(verified.grant, self._purpose)
         if not isinstance(granted, Granted):
             raise _invalid_code("Ask for a new code.")
-        pair = await front.tokens.login(
-            await self._identify(granted.phone),
-            client_id=self._client_id,
-            device=body.device,
-            amr=("sms",),
-            platform=body.platform,
-            address=_address(request),
-            jkt=jkt,
+        user_id = await self._identify(granted.phone)
+        return await self._exchange.log_in(
+            front, request, response, user_id, device=body.device, platform=body.platform, jkt=jkt
         )
-        if isinstance(pair, TooManySessions):
-            raise Problem(409, detail="Too many devices are logged in. Log out on one of them.")
-        return self._tokens(pair, response, jkt)
-
-    async def refresh(
-        self, front: Front, request: Request, response: Response, jkt: ProvedKey, body: RefreshIn | None = None
-    ) -> TokensOut:
-        """Swap a refresh token for a new pair. May be repeated when the reply was lost."""
-        answer = await front.tokens.refresh(
-            self._refresh_token(request, body), client_id=self._client_id, address=_address(request), jkt=jkt
-        )
-        if isinstance(answer, RefreshRefused):
-            raise self._refused(answer)
-        return self._tokens(answer.pair, response, jkt)
-
-    def _refused(self, answer: RefreshRefused) -> Problem:
-        alarm = answer.reason in (Refusal.REUSE_DETECTED, Refusal.CLIENT_MISMATCH, Refusal.BINDING_MISMATCH)
-        _log.log(logging.WARNING if alarm else logging.INFO, "refresh refused: %s %s", answer.reason, answer.detail)
-        cleared = self._cookie.cleared() if self._cookie and answer.reason in _OVER else {}
-        return Problem(400, detail="Log in again.", headers=cleared, members={"error": "invalid_grant"})
-
-    async def logout(
-        self, front: Front, request: Request, response: Response, _: Bearer, body: LogoutIn | None = None
-    ) -> None:
-        """End the session of the access token, the refresh token, or both."""
-        access = shown_token(request)[1]
-        answer = await front.tokens.logout(access, self._refresh_token(request, body) or None)
-        if isinstance(answer, LogoutRefused):
-            _log.info("logout refused: %s", answer.reason)
-            raise unauthorized("invalid_token" if access else "")
-        if self._cookie:
-            response.headers.update(self._cookie.cleared())
-
-    def _refresh_token(self, request: Request, body: RefreshIn | LogoutIn | None) -> str:
-        given = body.refresh_token if body else None
-        return given or (self._cookie.read(request) if self._cookie else "")
-
-    def _tokens(self, pair: TokenPair, response: Response, jkt: str) -> TokensOut:
-        if self._cookie:
-            self._cookie.put(response, pair.refresh, pair.session_expires_in)
-        return TokensOut(
-            access_token=pair.access,
-            refresh_token=None if self._cookie else pair.refresh,
-            token_type="DPoP" if jkt else "Bearer",
-            expires_in=pair.expires_in // _SECOND,
-        )
-
-
-def _address(request: Request) -> str:
-    """The peer's address; "" when the server has none to tell (a unix socket)."""
-    try:
-        return str(ipaddress.ip_address(request.client.host)) if request.client else ""
-    except ValueError:
-        return ""
 
 
 def _sendable(answer: IssueResult | ResendResult) -> Issued:
