@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
+from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.idempotency import (
     Finding,
     IdempotencyOptions,
@@ -292,6 +293,29 @@ async def test_without_redis_nothing_is_carried_out(
     async with serve(app) as client:
         answer = await post(client, path="/go")
     assert (answer.status_code, answer.headers["retry-after"], ran) == (503, "5", [])
+
+
+async def test_on_a_full_server_nothing_new_is_carried_out(
+    app_on: Callable[[str, FixedClock], FastAPI], clock: FixedClock, serve: Serve
+) -> None:
+    with EmbeddedServer() as server, redis.Redis.from_url(server.url) as raw:
+        app = app_on(server.url, clock)
+        ran = respond(app, lambda: PlainTextResponse("paid"))
+        async with serve(app) as client:
+            await post(client, path="/go")
+            raw.config_set("maxmemory", "1")
+            assert (await post(client, "k2", path="/go")).status_code == 503
+            assert (await post(client, path="/go")).headers["idempotent-replayed"]
+    assert ran == [1]
+
+
+async def test_paths_that_lead_nowhere_leave_no_keys(
+    app: FastAPI, effects: list[Any], serve: Serve, raw: redis.Redis
+) -> None:
+    async with serve(app) as client:
+        for path in ("/nowhere/1", "/transfers/a/b", "/transfers/", "/%00"):
+            assert (await post(client, path=path)).status_code == 404
+    assert raw.dbsize() == 0
 
 
 async def test_an_answer_that_cannot_be_kept_is_still_given(
