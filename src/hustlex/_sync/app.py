@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hustlex._sync.otp import Otp
     from hustlex._sync.ratelimit import RateLimit
     from hustlex._sync.tokens import Tokens
+    from hustlex.ratelimit.options import RateLimitOptions
 
 
 class HustleX:
@@ -29,6 +30,7 @@ class HustleX:
     production, because eviction is per server); default the same one. secret: at least 32 bytes, the root of every
     derived key; needed by ``otp`` and ``tokens`` only. prefix: put before every key, except those of the jobs, whose
     names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``. hook: told of every call.
+    ratelimit: that room's options.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
     """
@@ -42,12 +44,14 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        ratelimit: RateLimitOptions | None = None,
     ) -> None:
         self.driver: BlockingDriver = Driver(url, hook=hook)
         self.cache_driver: BlockingDriver = Driver(cache_url, hook=hook) if cache_url else self.driver
         self._keyring = Keyring(secret) if secret else None
         self._prefix = prefix
         self._clock = clock
+        self._ratelimit = ratelimit
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +84,7 @@ class HustleX:
         """Rate limits per identity and endpoint."""
         from hustlex._sync.ratelimit import RateLimit
 
-        return RateLimit(self.driver, prefix=self._prefix, clock=self._clock)
+        return RateLimit(self.driver, prefix=self._prefix, clock=self._clock, options=self._ratelimit)
 
     @cached_property
     def cache(self) -> Caches:
@@ -102,6 +106,10 @@ class HustleX:
         from hustlex._sync.events import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
+
+    def reference(self, text: str) -> str:
+        """An opaque stand-in for an id, the same wherever the secret is; "" without a secret."""
+        return self._keyring.reference(text) if self._keyring else ""
 
     def _secrets(self, room: str) -> Keyring:
         if self._keyring is None:

@@ -33,8 +33,9 @@ from hustlex.otp import (
 from hustlex.ratelimit import Policy
 from hustlex.tokens import LogoutRefused, Refreshed, TokenPair, TooManySessions
 from hustlex.web.depends import Bearer, Front, unauthorized
-from hustlex.web.limits import TOO_MANY, by_ip, limit
+from hustlex.web.limits import RateLimit, by_ip
 from hustlex.web.problem import QUOTA_EXCEEDED, Problem, unavailable
+from hustlex.web.quota import TOO_MANY
 
 Send = Callable[[str], Awaitable[object]]
 """Queues the delivery of a challenge: the job calls ``hx.otp.open(challenge)`` and sends what that answers."""
@@ -105,7 +106,7 @@ def auth_router(
     """
     login = _Login(send, identify, purpose, client_id)
     router = APIRouter(prefix=prefix, tags=["auth"], dependencies=[Depends(_no_store)])
-    guard = [Depends(limit(otp_per_ip, key=by_ip, endpoint=f"{prefix}/otp"))]
+    guard = [Depends(RateLimit(otp_per_ip, key=by_ip, endpoint=f"{prefix}/otp"))]
     post = ["POST"]
     router.add_api_route("/otp/request", login.request, methods=post, status_code=202, dependencies=guard)
     router.add_api_route("/otp/resend", login.resend, methods=post, status_code=202, dependencies=guard)
