@@ -71,6 +71,14 @@ def one_core() -> Iterator[None]:
             os.sched_setaffinity(process, cores)
 
 
+def server_cpu() -> float:
+    """Seconds of CPU that the server has used."""
+    import psutil
+
+    times = psutil.Process(int(os.environ[_SERVER_PID])).cpu_times()
+    return float(times.user + times.system)
+
+
 def run_arm(module: str, *arguments: str) -> dict[str, float]:
     """Run ``python -m bench.arm module arguments`` and read the JSON object that it prints."""
     done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from datetime import timedelta
 from typing import Annotated, Any
@@ -12,11 +13,12 @@ import redis
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.websockets import WebSocket
 
 from hustlex.core.time import FixedClock
-from hustlex.errors import Misuse
-from hustlex.ratelimit import Decision, Policy
-from hustlex.web import Problem, RateLimit, by_ip, install
+from hustlex.errors import ConfigurationError, Misuse
+from hustlex.ratelimit import Decision, Penalty, Policy
+from hustlex.web import Problem, RateLimit, by_ip, install, route_policies, unlimited
 
 MINUTE = timedelta(minutes=1)
 THREE = Policy("three", 3, MINUTE, "counter")
@@ -216,3 +218,104 @@ async def test_a_mounted_app_reports_through_its_parent(app: FastAPI, serve: Any
         inner.state.hustlex = app.state.hustlex
         got = await client.get("/inner/hello")
     assert (got.status_code, got.headers["ratelimit"][:12]) == (200, '"three";r=2;')
+
+
+async def test_a_line_of_text_is_a_limit(app: FastAPI, serve: Any, raw: redis.Redis) -> None:
+    guard = RateLimit(["3/minute per ip on /pay using log", "9/hour per ip on /pay"])
+    app.add_api_route("/v1/pay", nothing, dependencies=[Depends(guard)])
+    app.add_api_route("/all", nothing, dependencies=[Depends(RateLimit("2/minute global named all"))])
+    async with serve(app) as client:
+        assert [(await client.get("/v1/pay")).status_code for _ in range(4)] == [200] * 3 + [429]
+        assert [(await client.get("/all")).status_code for _ in range(3)] == [200] * 2 + [429]
+    assert sorted(raw.keys()) == [
+        b"ratelimit:{global}:/all:b",
+        b"ratelimit:{ip%3A203.0.113.7}:/pay:b",
+        b"ratelimit:{ip%3A203.0.113.7}:/pay:z",
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [["3/minute per ip", "3/minute per user"], ["1/s per ip on /a", "1/s per ip on /b"], "1/s per key", [], "1"],
+)
+def test_lines_that_cannot_be_one_limit_are_refused(lines: Any) -> None:
+    with pytest.raises(Misuse):
+        RateLimit(lines)
+
+
+async def test_the_banned_are_told_so(app: FastAPI, serve: Any, clock: FixedClock) -> None:
+    limited(app, "/", Policy("one", 1, MINUTE, penalty=Penalty(1, MINUTE, 5 * MINUTE)))
+    async with serve(app) as client:
+        answers = [await client.get("/") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 429, 429]
+    assert answers[1].json()["type"] == QUOTA
+    assert answers[2].json()["type"].endswith("#abnormal-usage-detected")
+    assert 300 <= int(answers[2].headers["retry-after"]) <= 330
+
+
+async def test_the_partition_is_opaque_and_stable(app: FastAPI, serve: Any) -> None:
+    limited(app, "/a", Policy("a", 5, MINUTE))
+    limited(app, "/b", Policy("b", 5, MINUTE))
+    async with serve(app) as client:
+        keys = [
+            re.findall(r";pk=:([^:]+):", (await client.get(path)).headers[name])
+            for path in ("/a", "/b")
+            for name in ("ratelimit", "ratelimit-policy")
+        ]
+    assert len({tuple(key) for key in keys}) == 1
+    assert b"203" not in base64.b64decode(keys[0][0])
+
+
+async def test_older_fields_on_request(app_on: Any, serve: Any, url: str, clock: FixedClock) -> None:
+    app = app_on(url, clock, legacy="x-ratelimit")
+    limited(app, "/", THREE)
+    async with serve(app) as client:
+        answer = await client.get("/")
+    assert [answer.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining", "reset")] == ["3", "2", "120"]
+
+
+async def test_the_start_lists_every_route_and_may_insist_on_limits(
+    app_on: Any, serve: Any, url: str, clock: FixedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = app_on(url, clock, require_policy=True)
+    inner = APIRouter(prefix="/v1")
+    inner.add_api_route("/health", nothing, dependencies=[Depends(unlimited)])
+    limited(inner, "/gigs/{id}", THREE, methods=("POST",))
+    app.include_router(inner)
+    caplog.set_level("INFO", "hustlex.web")
+    async with serve(app):
+        pass
+    assert "POST /v1/gigs/{id}: three" in caplog.text
+    assert list(route_policies(app)) == ["POST /v1/gigs/{id}"]
+    app.add_api_route("/bare", nothing)
+    with pytest.raises(ConfigurationError, match="GET /bare"):
+        async with serve(app):
+            pass
+
+
+async def test_a_websocket_route_may_have_a_limit(app: FastAPI) -> None:
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.close()
+
+    async def connect() -> list[dict[str, Any]]:
+        """What the app answers to one connect."""
+        said: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        extensions = {"websocket.http.response": {}}
+        peer = {"client": ("203.0.113.7", 1), "headers": [], "query_string": b"", "extensions": extensions}
+        await app({"type": "websocket", "path": "/ws", "subprotocols": [], **peer}, receive, send)
+        return said
+
+    app.add_api_websocket_route("/ws", echo, dependencies=[Depends(RateLimit("1/minute per ip"))])
+    assert list(route_policies(app)) == ["WS /ws"]
+    async with app.router.lifespan_context(app):
+        assert (await connect())[0]["type"] == "websocket.accept"
+        refused = await connect()
+    assert (refused[0]["type"], refused[0]["status"]) == ("websocket.http.response.start", 429)

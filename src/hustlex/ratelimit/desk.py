@@ -104,7 +104,7 @@ class Desk:
             return None
         if not caller.denied_cost <= cost <= caller.plan.largest or denial.call.asked.tier != tier:
             return None
-        age_us = int((now - caller.denied_at) * 1e6)
+        age_us = round((now - caller.denied_at) * 1e6)
         denied = Decision(False, denial.outcome, cost, Source.LOCAL_DENY, denial.call, denial.reply, age_us)
         return self.tell(denied) if self.alert else denied
 
@@ -169,7 +169,7 @@ class Desk:
         key = (plan.serial, identity, endpoint)
         caller = self._callers.find(key)
         if caller is None:
-            if _SENSITIVE.search(endpoint) and any(policy.on_error == "open" for policy in plan.policies):
+            if plan.opens and _SENSITIVE.search(endpoint):
                 raise ConfigurationError(
                     f"a limit of {endpoint} may not let calls through when the server is away",
                     hint="use on_error='local' or 'closed'",

@@ -96,11 +96,12 @@ class _Strict:
     def waits(self, seen: Reading) -> Waits:
         width, span = self.window(seen.policy), self.room(seen.policy, 0, 0)
         used, oldest, newest, freeing = seen.numbers
+        bucket = seen.now_ms // width
 
-        def until_gone(bucket: int) -> int:
-            return max(0, (bucket + span + 1) * width - seen.now_ms) * _MS if used else 0
+        def until_gone(age: int) -> int:
+            return max(0, (bucket - age + span + 1) * width - seen.now_ms) * _MS if used else 0
 
-        retry, more, reset = (until_gone(bucket) for bucket in (freeing, oldest, newest))
+        retry, more, reset = (until_gone(age) for age in (freeing, oldest, newest))
         return Waits(max(0, seen.limit - used), retry, more, reset)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
 from hustlex.errors import Misuse
-from hustlex.ratelimit.plan import Frame, Plan
+from hustlex.ratelimit.plan import NORMAL, Frame, Plan
 from hustlex.ratelimit.types import Elsewhere
 
 T = TypeVar("T")
@@ -51,7 +51,8 @@ def check(
     plan, frame = asked.plan, asked.frame
     keys = _keys(asked.stem, frame.endings)
     if plan.script and not general:
-        args = (asked.now_ms, *plan.alone(frame, asked.cost, asked.tier))
+        usual = asked.cost == 1 and asked.tier == NORMAL
+        args = (asked.now_ms, *(frame.alone if usual else plan.alone(frame.starts, asked.cost, asked.tier)))
         return _SHORT[plan.script].op(keys, args, decode, timeout_ms=timeout_ms, kept=kept)
     rules = plan.rules(frame, asked.cost, asked.tier)
     op = _CHECK.op(keys, (asked.now_ms, asked.request, *rules), decode, timeout_ms=timeout_ms, kept=kept)

@@ -28,13 +28,14 @@ _serials = itertools.count()
 class Frame(msgspec.Struct, frozen=True):
     """For guesses from since_ms until before until_ms. starts: per policy, when the middle window begins (else 0).
 
-    endings: what follows the stem in each key of a check, in order.
+    endings: what follows the stem in each key of a check, in order. alone: the short script's arguments for cost 1.
     """
 
     since_ms: int
     until_ms: int
     starts: tuple[int, ...]
     endings: tuple[str, ...]
+    alone: tuple[Arg, ...] = ()
 
 
 class Plan:
@@ -59,6 +60,7 @@ class Plan:
         self.repeatable = all(policy.algorithm in ("log", "leases") for policy in policies)
         self.shadows = any(policy.shadow for policy in policies)
         self.remembers = all(_remembers(policy) for policy in policies)
+        self.opens = any(policy.on_error == "open" for policy in policies)
         self.largest = min(policy.capacity // policy.cost for policy in policies)
         self.prefetch_s = _prefetch_s(policies)
         self.script = "" if len(policies) > 1 or self.flags[0] else self.kinds[0].script
@@ -78,7 +80,8 @@ class Plan:
         )
         since = max((guess_ms // window * window for window in windows), default=0)
         until = min(((guess_ms // window + 1) * window for window in windows), default=_ALWAYS)
-        return Frame(since, until, starts, tuple(self._endings(starts)))
+        alone = self.alone(starts, 1, NORMAL) if self.script else ()
+        return Frame(since, until, starts, tuple(self._endings(starts)), alone)
 
     def _endings(self, starts: Sequence[int], *, overrides: bool = True) -> Iterator[str]:
         for at, policy in enumerate(self.policies):
@@ -124,12 +127,12 @@ class Plan:
             else:
                 yield from (penalty.strikes, to_ms(penalty.per), to_ms(penalty.ban))
 
-    def alone(self, frame: Frame, cost: int, tier: str) -> tuple[Arg, ...]:
+    def alone(self, starts: Sequence[int], cost: int, tier: str) -> tuple[Arg, ...]:
         """The short scripts' arguments: limit, window, cost, extra, and for windowed counts whether the last counts."""
         policy, kind = self.policies[0], self.kinds[0]
         limit = policy.limit_for(tier)
         shown = policy.limit if policy.algorithm == "gcra" else limit
-        args = (shown, kind.window(policy), policy.units(cost), kind.room(policy, limit, frame.starts[0]))
+        args = (shown, kind.window(policy), policy.units(cost), kind.room(policy, limit, starts[0]))
         return args if kind.letter else (*args, int(policy.algorithm == "counter"))
 
 

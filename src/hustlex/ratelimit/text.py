@@ -40,8 +40,8 @@ _UNITS = {
 }
 _LENGTHS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 _UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
-_AMOUNT = re.compile(r"(\d+)/(\d*)([a-z]+)")
-_LIFE = re.compile(r"(\d+)([a-z]+)")
+_AMOUNT = re.compile(r"(\d{1,15})/(\d{0,15})([a-z]+)")
+_LIFE = re.compile(r"(\d{1,15})([a-z]+)")
 _PATH = re.compile(r"/(?:[A-Za-z0-9._~@+=/-]|\{[a-z_]+\}|\{[a-z_]+:path\}$)*")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _ALGORITHMS = ("strict", "log", "counter", "fixed", "gcra")
@@ -91,6 +91,7 @@ class _Reader:
 
     def rule(self, name: str, more: dict[str, Any]) -> Rule:
         fields, label = self._amount()
+        leases = "algorithm" in fields
         who, method, path = self._who(), "", ""
         seen: set[str] = set()
         options: dict[str, Callable[[], dict[str, Any]]] = {
@@ -113,7 +114,7 @@ class _Reader:
                 method, path = self._place()
             else:
                 fields |= options[word]()
-        if fields.get("algorithm") == "leases" and "using" in seen:
+        if leases and "using" in seen:
             self._fail("'at once' has an algorithm of its own; leave 'using' out")
         return Rule(Policy(**({"name": name or f"{label}-{who}"} | fields | more)), who, method, path)
 
@@ -123,7 +124,7 @@ class _Reader:
         if found and found[3] in _UNIT_OF:
             fields = {"limit": int(found[1]), "window": _length(found[2] or "1", found[3])}
             return fields, f"{found[1]}-per-{found[2]}{_UNIT_OF[found[3]]}"
-        if word.isdecimal() and self._peek() == "at":
+        if word.isdecimal() and len(word) < 16 and self._peek() == "at":
             self._at += 1
             self._one_of(("once",))
             return {"limit": int(word), "window": self._life(), "algorithm": "leases"}, f"{word}-at-once"
@@ -165,7 +166,7 @@ class _Reader:
 
     def _number(self) -> int:
         word = self._next("a number")
-        if not word.isdecimal():
+        if not word.isdecimal() or len(word) > 15:
             self._fail("expected a number", back=1)
         return int(word)
 

@@ -1,5 +1,5 @@
 -- A strict policy's hash: absolute bucket number -> units taken in it; s, k, o: sum of the live ones as of bucket k, and
--- the oldest of them. So a call in a bucket that was seen before reads four fields instead of all.
+-- how many buckets before it the oldest lies. So a call in a bucket that was seen before reads four fields, not all.
 
 -- Live counts by bucket, their sum, the oldest, and the fields to drop. Buckets of the future (the server's clock was
 -- set back) count as this one.
@@ -23,7 +23,7 @@ local function turn(key, bucket, span, width)
   local counts, used, oldest, dead, any = live(key, bucket, span)
   if #dead > 0 then redis.call('HDEL', key, unpack(dead)) end
   if any then
-    redis.call('HSET', key, 's', used, 'k', bucket, 'o', oldest)
+    redis.call('HSET', key, 's', used, 'k', bucket, 'o', bucket - oldest)
     if counts[bucket] then
       redis.call('HSET', key, bucket, counts[bucket])
     end
@@ -32,7 +32,7 @@ local function turn(key, bucket, span, width)
   return used, oldest, counts[bucket] or 0
 end
 
--- The newest bucket, and the one with whose end `need` units have left.
+-- How many buckets ago the newest lies, and the one with whose end `need` units have left.
 local function leaving(key, bucket, span, need)
   local counts = live(key, bucket, span)
   local newest, freeing = bucket - span, nil
@@ -42,5 +42,5 @@ local function leaving(key, bucket, span, need)
       if need <= 0 and not freeing then freeing = index end
     end
   end
-  return newest, freeing or newest
+  return bucket - newest, bucket - (freeing or newest)
 end

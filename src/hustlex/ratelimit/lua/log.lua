@@ -29,7 +29,7 @@ function log.charge(rule, request)
     redis.call('ZADD', rule.name, now, request .. '#' .. unit)
   end
   redis.call('PEXPIRE', rule.name, rule.window / 1000 + 1000)
-  rule.count = rule.count + rule.cost
+  rule.count, rule.charged = rule.count + rule.cost, true
 end
 
 -- Microseconds until only `goal` entries are live: then the (count - goal)-th oldest has left.
@@ -42,6 +42,7 @@ end
 
 -- used; microseconds until the same call passes, until one unit is freed, until all are
 function log.numbers(rule)
-  local retry = until_only(rule, rule.limit - rule.cost)
-  return rule.count .. ' ' .. retry .. ' ' .. until_only(rule, rule.count - 1) .. ' ' .. until_only(rule, 0)
+  local retry = rule.over and until_only(rule, rule.limit - rule.cost) or 0
+  local reset = rule.charged and rule.window or until_only(rule, 0)
+  return rule.count .. ' ' .. retry .. ' ' .. until_only(rule, rule.count - 1) .. ' ' .. reset
 end

@@ -11,10 +11,11 @@ local SHADOW, COUNT_DENIED, OVERRIDE, PENALTY = 1, 2, 4, 8
 local function has(rule, flag) return math.floor(rule.flags / flag) % 2 == 1 end
 
 local function new_rule(at, key)
-  local rule = {kind = ARGV[at], algorithm = algorithms[ARGV[at]], key = key}
-  for place, name in ipairs({'limit', 'window', 'cost', 'extra', 'flags', 'strikes', 'strike_window', 'ban'}) do
-    rule[name] = tonumber(ARGV[at + place])
-  end
+  local rule = {
+    kind = ARGV[at], algorithm = algorithms[ARGV[at]], key = key, limit = ARGV[at + 1] + 0, window = ARGV[at + 2] + 0,
+    cost = ARGV[at + 3] + 0, extra = ARGV[at + 4] + 0, flags = ARGV[at + 5] + 0, strikes = ARGV[at + 6] + 0,
+    strike_window = ARGV[at + 7] + 0, ban = ARGV[at + 8] + 0,
+  }
   key = key + rule.algorithm.keys
   if has(rule, OVERRIDE) then
     rule.limit = tonumber(redis.call('GET', KEYS[key]) or rule.limit)
