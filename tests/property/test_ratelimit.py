@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hustlex._sync.ratelimit import RateLimit
 from hustlex.core.time import FixedClock
-from hustlex.ratelimit import Algorithm, Decision, Policy, RateLimitOptions, bound, sheet
+from hustlex.ratelimit import Algorithm, Decision, Policy, RateLimitOptions, Source, bound, sheet
 
 MS = timedelta(milliseconds=1)
 WINDOW_MS = 1_000
@@ -269,3 +269,23 @@ def test_strict_buckets_sustain_what_they_promise(blocking_driver: Any, buckets:
         passed += bool(limits.check(policy, f"u{buckets}", endpoint="e"))
     assert sheet(policy).sustains == round(buckets / (buckets + 1), 3)
     assert passed / (15 * 20) >= buckets / (buckets + 1) - 0.01
+
+
+@pytest.mark.parametrize("algorithm", ["strict", "counter", "fixed", "gcra"])
+def test_units_taken_in_advance_shift_by_no_more_than_the_hold(blocking_driver: Any, algorithm: Algorithm) -> None:
+    """Two processes with stock of their own, bursts and pauses: every interval stays within the sheet."""
+    clock, chance = FixedClock(START_MS), random.Random(5)
+    rooms = [RateLimit(blocking_driver, clock=clock, options=PATIENT) for _ in range(2)]
+    policy = policy_of(algorithm, 60, MINUTE_MS, prefetch=timedelta(milliseconds=250))
+    taken: list[int] = []
+    advance = 0
+    for _ in range(3_000):
+        clock.now_ms += chance.choice([0, 0, 1, 1, 3, 10, 40, 400]) + (chance.random() < 0.01) * 30_000
+        decision = chance.choice(rooms).check(policy, "global", endpoint="e")
+        taken += [clock.now_ms] * decision.allowed
+        advance += decision.source is Source.PREFETCH
+    assert advance > 20
+    for length_ms in (1, 100, 1_000, 30_000, MINUTE_MS, 3 * MINUTE_MS):
+        promised = bound(policy, length_ms * MS)
+        assert promised is not None
+        assert worst(taken, length_ms) <= promised, length_ms

@@ -162,6 +162,13 @@ async def test_several_limits_of_different_callers_add_up(app: FastAPI, serve: A
     assert answers[3].json()["violated-policies"] == ["address"]
 
 
+async def test_a_payments_limit_that_opens_ends_the_start(app: FastAPI, serve: Any) -> None:
+    limited(app, "/wallet/transfers", Policy("open", 1, MINUTE, on_error="open"), methods=("POST",))
+    with pytest.raises(ConfigurationError, match="/wallet/transfers"):
+        async with serve(app):
+            pass
+
+
 def test_a_call_that_can_never_pass_is_refused_when_the_route_is_made() -> None:
     with pytest.raises(Misuse):
         RateLimit(THREE, cost=4)

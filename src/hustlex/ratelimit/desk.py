@@ -39,6 +39,15 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+def guard(policies: Sequence[Policy], endpoint: str) -> None:
+    """Raises ConfigurationError when a limit of a login or a payment would let calls through without the server."""
+    if any(policy.on_error == "open" for policy in policies) and _SENSITIVE.search(endpoint):
+        raise ConfigurationError(
+            f"a limit of {endpoint} may not let calls through when the server is away",
+            hint="use on_error='local' or 'closed'",
+        )
+
+
 class ServerTime:
     """What this process believes the server's clock says. Only used to name keys; the server decides by its own."""
 
@@ -169,11 +178,7 @@ class Desk:
         key = (plan.serial, identity, endpoint)
         caller = self._callers.find(key)
         if caller is None:
-            if plan.opens and _SENSITIVE.search(endpoint):
-                raise ConfigurationError(
-                    f"a limit of {endpoint} may not let calls through when the server is away",
-                    hint="use on_error='local' or 'closed'",
-                )
+            guard(plan.policies, endpoint)
             caller = Caller(plan, stem(self._prefix, identity, endpoint), self.now, remembering=self.options.local_deny)
             self._callers.keep(key, caller)
         return caller

@@ -60,7 +60,6 @@ class Plan:
         self.repeatable = all(policy.algorithm in ("log", "leases") for policy in policies)
         self.shadows = any(policy.shadow for policy in policies)
         self.remembers = all(_remembers(policy) for policy in policies)
-        self.opens = any(policy.on_error == "open" for policy in policies)
         self.largest = min(policy.capacity // policy.cost for policy in policies)
         self.prefetch_s = _prefetch_s(policies)
         self.script = "" if len(policies) > 1 or self.flags[0] else self.kinds[0].script

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
+from hustlex.ratelimit.desk import guard
 from hustlex.web.limits import RateLimitHeaders, route_policies
 from hustlex.web.problem import install_problems
 from hustlex.web.quota import Legacy
@@ -52,6 +53,7 @@ def lifespan(
 def _list_limits(app: FastAPI, require: bool) -> None:
     found = route_policies(app)
     for route, policies in found.items():
+        guard(policies, route)
         _log.info("%s: %s", route, ", ".join(policy.name for policy in policies) or "no limit")
     bare = [route for route, policies in found.items() if not policies]
     if require and bare:
