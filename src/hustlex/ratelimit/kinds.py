@@ -106,7 +106,7 @@ class _Strict:
 
 
 class _Log:
-    letter, width, script = "z", 4, ""
+    letter, width, script = "z", 4, "check_log"
 
     def window(self, policy: Policy) -> int:
         return policy.window_ms * _MS

@@ -19,12 +19,13 @@ _CHECK = load("hustlex.ratelimit", "check")
 _COUNTER = load("hustlex.ratelimit", "check_counter")
 _STRICT = load("hustlex.ratelimit", "check_strict")
 _GCRA = load("hustlex.ratelimit", "check_gcra")
+_LOG = load("hustlex.ratelimit", "check_log")
 _PEEK = load("hustlex.ratelimit", "peek")
 _RESET = load("hustlex.ratelimit", "reset")
 _REFUND = load("hustlex.ratelimit", "refund")
 _HEARTBEAT = load("hustlex.ratelimit", "heartbeat")
 _RELEASE = load("hustlex.ratelimit", "release")
-_SHORT = {script.name.partition(".")[2]: script for script in (_COUNTER, _STRICT, _GCRA)}
+_SHORT = {script.name.partition(".")[2]: script for script in (_COUNTER, _STRICT, _GCRA, _LOG)}
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -53,6 +54,8 @@ def check(
     if plan.script and not general:
         usual = asked.cost == 1 and asked.tier == NORMAL
         args = (asked.now_ms, *(frame.alone if usual else plan.alone(frame.starts, asked.cost, asked.tier)))
+        if plan.ids:
+            args = (*args[:4], asked.request)
         return _SHORT[plan.script].op(keys, args, decode, timeout_ms=timeout_ms, kept=kept)
     rules = plan.rules(frame, asked.cost, asked.tier)
     op = _CHECK.op(keys, (asked.now_ms, asked.request, *rules), decode, timeout_ms=timeout_ms, kept=kept)
