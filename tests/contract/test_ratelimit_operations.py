@@ -375,27 +375,33 @@ async def test_a_restart_in_the_middle_admits_no_more_than_the_limit(tmp_path: A
     assert sum(map(bool, second)) == 40
 
 
-@pytest.mark.parametrize(
-    ("policy", "bytes_per_key"),
-    [
-        (Policy("p", 1000, MINUTE, buckets=10), 160),
-        (Policy("p", 1000, MINUTE, buckets=20), 240),
-        (Policy("p", 1000, MINUTE, buckets=60), 560),
-        (Policy("p", 1000, MINUTE, "gcra", burst=500), 80),
-    ],
-)
-async def test_a_key_weighs_what_the_table_says(
-    blocking_driver: Any, raw: redis.Redis, policy: Policy, bytes_per_key: int
+@pytest.mark.parametrize(("buckets", "table"), [(10, 144), (20, 240), (60, 560)])
+def test_a_strict_key_weighs_little_more_than_its_counts(
+    blocking_driver: Any, raw: redis.Redis, buckets: int, table: int
 ) -> None:
     from hustlex._sync.ratelimit import RateLimit as BlockingRateLimit
 
     clock = FixedClock()
     limits = BlockingRateLimit(blocking_driver, clock=clock, options=UNHURRIED)
-    for _ in range(policy.buckets + 1):
+    policy, width = Policy("p", 1000, MINUTE, buckets=buckets), MINUTE / buckets
+    for _ in range(buckets + 1):
         limits.check(policy, "u1234567", **PAY)
-        clock.advance(MINUTE / policy.buckets)
-    (key,) = raw.keys()
-    assert raw.memory_usage(key) <= bytes_per_key * 1.2, raw.memory_usage(key)
+        raw.hincrby("ratelimit:{plain567}:/pay:b", clock() * timedelta(milliseconds=1) // width)
+        clock.advance(width)
+    ours, plain = (raw.memory_usage(f"ratelimit:{{{who}}}:/pay:b") for who in ("u1234567", "plain567"))
+    assert ours <= plain * 1.3  # 1.1 on Valkey 9; Redis 8 allocates more than it needs
+    assert ours <= table * 1.35
+
+
+async def test_the_other_keys_weigh_what_the_table_says(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
+    for kind, most in (("gcra", 72), ("counter", 72), ("fixed", 72)):
+        await hx.ratelimit.check(policy_of(kind, 1000), f"u-{kind}", **PAY)  # type: ignore[arg-type]
+        (key,) = raw.scan_iter(f"*{kind}*")
+        assert raw.memory_usage(key) <= most * 1.35
+    log = policy_of("log", 100)
+    await spend(hx, log, 100)
+    (key,) = raw.scan_iter("*:z")
+    assert raw.memory_usage(key) <= 100 * 29 * 1.2
 
 
 # -- prefetch, local denials, hooks
