@@ -178,3 +178,34 @@ async def test_several_callers_are_judged_here_too() -> None:
         assert [each.outcome for each in decisions] == ["allowed_degraded"] * 2 + ["denied_degraded"]
         assert await limits.refund(decisions[0]) is False
         assert await limits.check_all(asked)
+
+
+@pytest.mark.parametrize("trouble", ["black hole", "slow"])
+async def test_a_server_that_does_not_answer_in_time_is_not_waited_for(faulty: Proxy, trouble: str) -> None:
+    async with room(faulty.url, check_budget=timedelta(milliseconds=100)) as (limits, _):
+        policy = Policy("p", 20, MINUTE)
+        async with asyncio.timeout(10):
+            while (await limits.check(policy, "u1", **PAY)).degraded:
+                pass
+        faulty.black_hole, faulty.delay_seconds = trouble == "black hole", 1.0 * (trouble == "slow")
+        spent = []
+        for _ in range(6):
+            begun = time.perf_counter()
+            decision = await limits.check(policy, "u1", **PAY)
+            spent.append(time.perf_counter() - begun)
+            assert decision.source is Source.LOCAL_FALLBACK
+        assert sorted(spent)[2] <= 0.12
+        assert limits._desk._breaker.open
+        faulty.black_hole, faulty.delay_seconds = False, 0.0
+
+
+async def test_a_call_whose_reply_was_lost_is_answered_all_the_same(faulty: Proxy, raw: redis.Redis) -> None:
+    async with room(faulty.url, check_budget=timedelta(seconds=5)) as (limits, _):
+        strict, log = Policy("s", 3, MINUTE), Policy("l", 3, MINUTE, "log")
+        assert await limits.check(strict, "u1", **PAY)
+        assert await limits.check(log, "u1", **PAY)
+        faulty.lose_reply(containing=b":z")
+        assert (await limits.check(log, "u1", **PAY)).source is Source.REDIS  # asked again, under one id
+        assert raw.zcard("ratelimit:{u1}:/pay:z") == 2
+        faulty.lose_reply(containing=b":b")
+        assert (await limits.check(strict, "u1", **PAY)).source is Source.LOCAL_FALLBACK

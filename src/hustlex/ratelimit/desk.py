@@ -57,7 +57,7 @@ class ServerTime:
 
     def guess(self) -> int:
         """Milliseconds since 1970."""
-        return max(0, self._local() + self._ahead_ms)
+        return self._local() + self._ahead_ms
 
     def learn(self, now_ms: int) -> None:
         """Take over the server's time."""
@@ -100,10 +100,17 @@ class Desk:
             return answer
         if cost != 1 or tier != NORMAL or plan.ids or not self._live:
             return self._made(caller, cost, tier)
-        frame = plan.frame(self.server_time.guess() if plan.windowed else 0)
-        if caller.frame is not frame or caller.call is None:
-            caller.call, caller.frame = self._made(caller, 1, NORMAL, keep=True), frame
+        if plan.windowed and self.now() >= plan.fresh_until:
+            self._refresh(plan)
+        if caller.frame is not plan.current or caller.call is None:
+            caller.call = self._made(caller, 1, NORMAL, keep=True)
+            caller.frame = plan.current
         return caller.call
+
+    def _refresh(self, plan: Plan) -> None:
+        """The frame of now, and how long it will be."""
+        guess_ms = self.server_time.guess()
+        plan.fresh_until = self.now() + (plan.frame(guess_ms).until_ms - guess_ms) / 1000
 
     def _denied(self, caller: Caller, cost: int, tier: str) -> Decision | None:
         """A refusal that still holds."""
@@ -154,6 +161,7 @@ class Desk:
 
     def again(self, call: Call) -> Op[Decision | Elsewhere]:
         """The same call once more, by the script that copes with everything; nothing is taken in advance."""
+        call.caller.plan.fresh_until = 0.0
         anew = Call(call.caller, self._asked(call.caller, call.asked.cost, call.asked.tier))
         return ops.check(anew.asked, anew.decode, self._timeout_ms, general=True)
 

@@ -31,8 +31,8 @@ def release(decision: Decision) -> Op[bool] | None:
 
 
 def _leased(decision: Decision) -> str:
-    if not decision.lease:
-        raise Misuse("this decision holds no place", hint="it needs a policy of leases, and must be allowed")
+    if not decision.lease or decision.parts:
+        raise Misuse("this decision holds no place", hint="it needs an allowed check with a policy of leases")
     return decision.call.lease_key
 
 

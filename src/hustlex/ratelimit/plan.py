@@ -41,9 +41,10 @@ class Frame(msgspec.Struct, frozen=True):
 class Plan:
     """One list of policies, compiled.
 
-    serial: unlike any other's. script: the short one that judges a plain policy alone, or "". windowed: keys depend on
-    the time. ids: each call needs an id of its own. largest: cost of a call that can pass. Raises Misuse unless there
-    are 1 to 8 policies of different names.
+    serial: unlike any other's. current: the last frame, taken to be the right one until fresh_until, a moment of the
+    monotonic clock. script: the short one that judges a plain policy alone, or "". windowed: keys depend on the time.
+    ids: each call needs an id of its own. largest: cost of a call that can pass. Raises Misuse unless there are 1 to 8
+    policies of different names.
     """
 
     def __init__(self, policies: tuple[Policy, ...]) -> None:
@@ -63,13 +64,14 @@ class Plan:
         self.largest = min(policy.capacity // policy.cost for policy in policies)
         self.prefetch_s = _prefetch_s(policies)
         self.script = "" if len(policies) > 1 or self.flags[0] else self.kinds[0].script
-        self._frame = Frame(0, 0, (), ())
+        self.current = Frame(0, 0, (), ())
+        self.fresh_until = 0.0
 
     def frame(self, guess_ms: int) -> Frame:
         """The frame of this guess."""
-        if not self._frame.since_ms <= guess_ms < self._frame.until_ms:
-            self._frame = self._framed(guess_ms)
-        return self._frame
+        if not self.current.since_ms <= guess_ms < self.current.until_ms:
+            self.current = self._framed(guess_ms)
+        return self.current
 
     def _framed(self, guess_ms: int) -> Frame:
         windows = [p.window_ms for p, kind in zip(self.policies, self.kinds, strict=True) if not kind.letter]
