@@ -209,3 +209,17 @@ async def test_a_call_whose_reply_was_lost_is_answered_all_the_same(faulty: Prox
         assert raw.zcard("ratelimit:{u1}:/pay:z") == 2
         faulty.lose_reply(containing=b":b")
         assert (await limits.check(strict, "u1", **PAY)).source is Source.LOCAL_FALLBACK
+
+
+async def test_a_caller_that_was_forgotten_is_judged_here_from_nothing(faulty: Proxy) -> None:
+    async with room(faulty.url, check_budget=timedelta(seconds=1)) as (limits, _):
+        policy = Policy("p", 3, MINUTE)
+        first = [await limits.check(policy, "u1", **PAY) for _ in range(2)]
+        faulty.refuse = True
+        faulty.cut()
+        assert [bool(await limits.check(policy, "u1", **PAY)) for _ in range(2)] == [True, False]
+        with pytest.raises(Unavailable):
+            await limits.reset(policy, "u1", **PAY)
+        assert not await limits.check(policy, "u1", **PAY)  # what this process let through still counts
+        faulty.refuse = False
+    assert all(first)

@@ -284,6 +284,7 @@ def test_units_taken_in_advance_shift_by_no_more_than_the_hold(blocking_driver: 
         decision = chance.choice(rooms).check(policy, "global", endpoint="e")
         taken += [clock.now_ms] * decision.allowed
         advance += decision.source is Source.PREFETCH
+        assert decision.allowed == (decision.violated == ())
     assert advance > 20
     for length_ms in (1, 100, 1_000, 30_000, MINUTE_MS, 3 * MINUTE_MS):
         promised = bound(policy, length_ms * MS)

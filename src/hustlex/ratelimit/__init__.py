@@ -1,5 +1,6 @@
 """Rate limits: several policies judged in one atomic step, with exact waiting times, by the server's clock."""
 
+from hustlex.core.breaker import BreakerOptions
 from hustlex.ratelimit.api import RateLimit
 from hustlex.ratelimit.book import Reloaded, Rulebook
 from hustlex.ratelimit.options import RateLimitOptions
@@ -9,6 +10,7 @@ from hustlex.ratelimit.types import Algorithm, Decision, OnError, Outcome, Penal
 
 __all__ = [
     "Algorithm",
+    "BreakerOptions",
     "Decision",
     "Guarantee",
     "OnError",

@@ -50,7 +50,7 @@ class Call:
         if self.extra:
             if not decision:
                 return Elsewhere(_now_ms(reply.split()))
-            self.caller.stock_up(self.extra)
+            self.caller.stock_up(self.extra, reply)
         if decision.outcome is not Outcome.BANNED:
             self.caller.last = reply
         self.caller.told(decision)

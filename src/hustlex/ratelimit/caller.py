@@ -25,9 +25,27 @@ class Caller:
     """
 
     __slots__ = (
-        "call", "clock", "denial", "denied_at", "denied_cost", "denied_until", "frame", "last", "local", "plan",
-        "rate_calls", "rate_since", "remembering", "seeded", "stem", "stock", "stock_until", "taking_until", "watching",
-    )  # fmt: skip
+        "call",
+        "clock",
+        "denial",
+        "denied_at",
+        "denied_cost",
+        "denied_until",
+        "frame",
+        "last",
+        "local",
+        "plan",
+        "rate_calls",
+        "rate_since",
+        "remembering",
+        "seeded",
+        "stem",
+        "stock",
+        "stock_until",
+        "stocked",
+        "taking_until",
+        "watching",
+    )
 
     def __init__(self, plan: Plan, stem: str, clock: Callable[[], float], *, remembering: bool) -> None:
         self.plan = plan
@@ -37,7 +55,7 @@ class Caller:
         self.remembering = remembering
         self.frame: Frame | None = None
         self.call: Call | None = None
-        self.last = self.seeded = b""
+        self.last = self.seeded = self.stocked = b""
         self.local: Local | None = None
         self.denial: Decision | None = None
         self.denied_until = self.denied_at = 0.0
@@ -75,8 +93,9 @@ class Caller:
         self.stock -= cost
         return True
 
-    def stock_up(self, units: int) -> None:
+    def stock_up(self, units: int, reply: bytes) -> None:
         """Units that the shared limit has given, to be spent within the policy's hold; the rest is dropped."""
+        self.stocked = reply
         self.taking_until = 0.0
         self.stock, self.stock_until = units, self.clock() + self.plan.prefetch_s
 

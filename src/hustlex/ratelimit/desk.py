@@ -135,7 +135,7 @@ class Desk:
             return None
         caller.rate_calls += 1
         if caller.call is not None and caller.spend(cost):
-            return self.tell(Decision(True, Outcome.ALLOWED, cost, Source.PREFETCH, caller.call, caller.last))
+            return self.tell(Decision(True, Outcome.ALLOWED, cost, Source.PREFETCH, caller.call, caller.stocked))
         extra = caller.worth_taking(self.options.expected_replicas)
         return self._made(caller, cost, tier, extra=extra) if extra else None
 
@@ -230,7 +230,7 @@ class Desk:
         policies = caller.plan.policies
         if caller.local is None:
             caller.local = Local(policies, caller.plan.limits(NORMAL), self.options.expected_replicas)
-        if caller.last is not caller.seeded and caller.call is not None:
+        if caller.last and caller.last is not caller.seeded and caller.call is not None:
             caller.seeded = caller.last
             caller.local.seed(caller.call.read(caller.last, 0), now)
         allowed, states = caller.local.judge(call.asked.cost, now)
