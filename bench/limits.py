@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.harness import QUICK, Budget, Figures, print_summary, print_table, run_arm, serving, turned, versions
 
-_KINDS = ("counter", "strict", "fixed", "gcra", "log", "three", "denied")
+_KINDS = ("counter", "strict", "fixed", "gcra", "log", "three", "prefetch", "denied")
 _OURS = {f"hustlex {kind}": ("bench.own.limits", "decide", kind, "uvloop") for kind in _KINDS}
 _COLD = {"hustlex strict, new callers": ("bench.own.limits", "decide", "strict", "uvloop", "fresh")}
 _THEIRS = {
@@ -51,6 +51,7 @@ def _report(figures: Figures) -> None:
         "strict64_vs_limits_sliding": figures.median("hustlex strict", "many") / figures.best(_SLIDING, "many"),
         "log64_vs_limits_moving": figures.median("hustlex log", "many")
         / figures.median("limits moving, uvloop", "many"),
+        "prefetch64_vs_limits_sliding": figures.median("hustlex prefetch", "many") / figures.best(_SLIDING, "many"),
         "one_vs_limits": figures.median("hustlex counter", "one") / figures.best(_SLIDING, "one"),
         "blocking_vs_limits": figures.median("hustlex counter, blocking", "one")
         / figures.median("limits sliding_counter, blocking", "one"),

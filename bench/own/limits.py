@@ -15,15 +15,19 @@ _WIDE = 1_000_000
 
 def _policy(kind: str) -> Policy | tuple[Policy, ...]:
     if kind == "three":
-        kinds = ("strict", "counter", "gcra")
-        return tuple(Policy(each, _WIDE, _MINUTE, each, burst=_WIDE // 2 if each == "gcra" else None) for each in kinds)  # type: ignore[arg-type]
-    limit = {"denied": 1, "log": 10_000}.get(kind, _WIDE)
-    algorithm: Any = "counter" if kind == "denied" else kind
-    return Policy(kind, limit, _MINUTE, algorithm, burst=_WIDE // 2 if kind == "gcra" else None)
+        return tuple(_plain(each) for each in ("strict", "counter", "gcra"))
+    if kind == "prefetch":
+        return Policy(kind, _WIDE, _MINUTE, prefetch=timedelta(milliseconds=250))
+    return Policy(kind, 1, _MINUTE, "counter") if kind == "denied" else _plain(kind)
+
+
+def _plain(kind: Any) -> Policy:
+    limit = 10_000 if kind == "log" else _WIDE
+    return Policy(kind, limit, _MINUTE, kind, burst=_WIDE // 2 if kind == "gcra" else None)
 
 
 def connect(url: str, kind: str) -> tuple[Callable[[str], Awaitable[Any]], Callable[[], Awaitable[None]]]:
-    """A check of one identity, and how to close. kind: an algorithm, "three" policies at once, or "denied"."""
+    """A check of one identity, and how to close. kind: an algorithm, "three" at once, "prefetch" or "denied"."""
     driver = Driver(url)
     # A budget that a crowded machine cannot break: what is measured is decisions by the server.
     limits = RateLimit(driver, options=RateLimitOptions(check_budget=timedelta(seconds=10)))

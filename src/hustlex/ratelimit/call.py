@@ -15,6 +15,7 @@ from hustlex.ratelimit.types import NEVER, Decision, Elsewhere, Outcome, PolicyS
 if TYPE_CHECKING:
     from hustlex.ratelimit.caller import Caller
 
+_PLAINLY, _REDIS = Outcome.ALLOWED, Source.REDIS
 _ALLOWED, _BANNED, _ELSEWHERE = b"1"[0], b"3"[0], b"0"[0]
 
 
@@ -39,7 +40,7 @@ class Call:
         caller = self.caller
         if reply[0] == _ALLOWED and not caller.watching:
             caller.last = reply
-            return Decision(True, Outcome.ALLOWED, self.asked.cost, Source.REDIS, self, reply)
+            return Decision(True, _PLAINLY, self.asked.cost, _REDIS, self, reply)
         return self.decode_rest(reply)
 
     def decode_rest(self, reply: Reply) -> Decision | Elsewhere:

@@ -30,6 +30,7 @@ class Caller:
         "denial",
         "denied_at",
         "denied_cost",
+        "denied_tier",
         "denied_until",
         "frame",
         "last",
@@ -60,6 +61,7 @@ class Caller:
         self.denial: Decision | None = None
         self.denied_until = self.denied_at = 0.0
         self.denied_cost = 0
+        self.denied_tier = ""
         self.stock = self.rate_calls = 0
         self.stock_until = self.rate_since = 0.0
         self.taking_until = 0.0
@@ -76,6 +78,7 @@ class Caller:
             self.denied_at = self.clock()
             self.denied_until = self.denied_at + min(rest, _LONGEST_BAN_S if banned else _LONGEST_DENIAL_S)
             self.denied_cost = 1 if banned else decision.cost
+            self.denied_tier = decision.call.asked.tier
             self.denial = decision
 
     def forget(self) -> None:

@@ -26,6 +26,7 @@ from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Policy, Source
 
 Policies = Policy | Sequence[Policy]
 
+_LOCAL_DENY = Source.LOCAL_DENY
 _MOST_PLANS = 1_000
 _SENSITIVE = re.compile(
     r"(?<![a-z])(otp|log-?in|sign-?in|auth|pin|passwords?|pay|payments?|transfers?|withdraw|withdrawals?)(?![a-z])",
@@ -118,10 +119,10 @@ class Desk:
         if now >= caller.denied_until or denial is None:
             caller.denied_until = 0.0
             return None
-        if not caller.denied_cost <= cost <= caller.plan.largest or denial.call.asked.tier != tier:
+        if cost < caller.denied_cost or cost > caller.plan.largest or tier != caller.denied_tier:
             return None
-        age_us = round((now - caller.denied_at) * 1e6)
-        denied = Decision(False, denial.outcome, cost, Source.LOCAL_DENY, denial.call, denial.reply, age_us)
+        age_s = now - caller.denied_at
+        denied = Decision(False, denial.outcome, cost, _LOCAL_DENY, denial.call, denial.reply, age_s)
         return self.tell(denied) if self.alert else denied
 
     def _unusual(self, caller: Caller, identity: str, cost: int, tier: str) -> Decision | Call | None:

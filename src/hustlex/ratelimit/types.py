@@ -241,7 +241,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
     source: Source
     call: Call
     reply: bytes | tuple[PolicyState, ...]
-    age_us: int = 0
+    age_s: float = 0.0
     parts: tuple[Decision, ...] = ()
     refund_id: str = ""
 
@@ -273,7 +273,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def per_policy(self) -> tuple[PolicyState, ...]:
-        return self.reply if isinstance(self.reply, tuple) else self.call.read(self.reply, self.age_us)
+        return self.reply if isinstance(self.reply, tuple) else self.call.read(self.reply, round(self.age_s * 1e6))
 
     @property
     def violated(self) -> tuple[str, ...]:
