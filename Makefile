@@ -7,7 +7,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs bench-auth docs clean
+.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs bench-auth bench-limits docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -60,7 +60,7 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs bench-auth ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
@@ -70,6 +70,9 @@ bench-jobs: $(DEV) ## every figure of the job queue against its target, beside r
 
 bench-auth: $(DEV) ## token checks, refreshes, logins and codes: ours against PyJWT and redis-py put together
 	QUICK=$(QUICK) $(BIN)/python -m bench.auth
+
+bench-limits: $(DEV) ## rate limit decisions by 1 and 64 callers: every algorithm beside the limits library
+	QUICK=$(QUICK) $(BIN)/python -m bench.limits
 
 docs: $(DEV) ## write docs/reference from the code
 	$(BIN)/python -m tools.gen_docs

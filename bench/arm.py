@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -11,8 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench.harness import CALLERS, per_second
+from bench.harness import CALLERS, one_core, per_second, server_cpu
 from bench.ledger import Ledger
+
+_IDENTITIES = 200
 
 
 def main(module: str, action: str, *arguments: str) -> None:
@@ -20,6 +23,8 @@ def main(module: str, action: str, *arguments: str) -> None:
     actions: dict[str, Callable[..., dict[str, float] | None]] = {
         "get": get,
         "auth": auth,
+        "decide": decide,
+        "decide_blocking": decide_blocking,
         "enqueue": enqueue,
         "work": work,
         "produce": produce,
@@ -63,6 +68,49 @@ def auth(peer: Any, url: str, seconds: str) -> dict[str, float]:
 
     result: dict[str, float] = uvloop.run(peer.measure(url, float(seconds)))
     return result
+
+
+def decide(peer: Any, url: str, seconds: str, kind: str, loop: str, who: str = "few") -> dict[str, float]:
+    """Decisions per second and CPU per decision, of 200 identities or of a fresh one each time."""
+    import uvloop
+
+    runner = uvloop.run if loop == "uvloop" else asyncio.run
+    result: dict[str, float] = runner(_decide(peer, url, float(seconds), kind, fresh=who == "fresh"))
+    return result
+
+
+async def _decide(peer: Any, url: str, seconds: float, kind: str, *, fresh: bool) -> dict[str, float]:
+    check, close = peer.connect(url, kind)
+    names = ["the one"] if kind == "denied" else [f"user{number}" for number in range(_IDENTITIES)]
+    serial = itertools.count()
+    result: dict[str, float] = {}
+
+    async def call(job: int) -> None:
+        await check(f"new{next(serial)}" if fresh else names[job % len(names)])
+
+    for callers in (CALLERS, 1):  # in this order: being on one core lingers on
+        warm = await per_second(callers, range(callers * 20), call)
+        warm = await per_second(callers, range(max(callers * 10, int(warm * seconds / 5))), call)
+        calls, cpu, served = range(int(warm * seconds)), time.process_time(), server_cpu()
+        name = "many" if callers > 1 else "one"
+        result[name] = await per_second(callers, calls, call)
+        result[f"{name}_cpu"] = (time.process_time() - cpu) / len(calls) * 1e6
+        result[f"{name}_server_cpu"] = (server_cpu() - served) / len(calls) * 1e6
+    await close()
+    return result
+
+
+def decide_blocking(peer: Any, url: str, seconds: str, kind: str) -> dict[str, float]:
+    """Decisions per second of one thread, one after the other, and CPU per decision."""
+    check = peer.blocking(url, kind)
+    with one_core():
+        calls = 0
+        for length in (0.2, 1.0):
+            begun, cpu, calls = time.perf_counter(), time.process_time(), 0
+            while time.perf_counter() - begun < float(seconds) * length:
+                check(f"user{calls % _IDENTITIES}")
+                calls += 1
+    return {"one": calls / (time.perf_counter() - begun), "one_cpu": (time.process_time() - cpu) / calls * 1e6}
 
 
 def enqueue(peer: Any, url: str, load: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def blocking_driver(url: str) -> Iterator[Any]:
 @pytest.fixture
 def rooms() -> dict[str, Any]:
     """Options of rooms for ``hx``, as ``{"tokens": TokenOptions(...)}``; a test module overrides it."""
-    return {}
+    return {"ratelimit": unhurried()}
 
 
 @pytest.fixture(params=["aio", "blocking"])
@@ -99,6 +100,13 @@ async def hx(request: pytest.FixtureRequest, url: str, clock: FixedClock, rooms:
 
         with BlockingHustleX(url, secret=SECRET, clock=clock, **rooms) as blocking_front:
             yield Blocking(blocking_front)
+
+
+def unhurried() -> Any:
+    """Limits that wait for a crowded machine's server, instead of deciding without it."""
+    from hustlex.ratelimit import RateLimitOptions
+
+    return RateLimitOptions(check_budget=timedelta(seconds=10))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from examples.gigs.jobs import escrow_release
 from examples.gigs.models import Gig, User, outbox
 from examples.gigs.views import Notice, gig_view
 from hustlex.ratelimit import Policy
-from hustlex.web import CurrentUser, limit, sse_response
+from hustlex.web import CurrentUser, RateLimit, sse_response
 
 router = APIRouter()
 
@@ -109,7 +109,7 @@ async def complete_gig(gig_id: GigId, user: CurrentUser, shared: Shared) -> Resp
     return as_json(gig_view(gig), 202)
 
 
-@router.post("/wallet/transfers", dependencies=[Depends(limit(TRANSFERS))])
+@router.post("/wallet/transfers", dependencies=[Depends(RateLimit(TRANSFERS))])
 async def transfer(
     new: NewTransfer,
     user: CurrentUser,

@@ -42,6 +42,7 @@ def write_files(guide: str, into: Path) -> int:
         ("workflows.md", 3),
         ("django-flask.md", 10),
         ("idempotency.md", 4),
+        ("limits.md", 4),
         ("pins.md", 1),
         ("otp.md", 4),
         ("tokens.md", 4),

@@ -10,18 +10,38 @@ from hypothesis import strategies as st
 
 from hustlex.core.keys import slot
 from hustlex.core.op import Effect, Op
-from hustlex.errors import Misuse, Unavailable
-from hustlex.ratelimit import Outcome, Policy, flows, ops
+from hustlex.core.time import server_clock
+from hustlex.errors import ConfigurationError, Misuse, Unavailable
+from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, flows, ops
+from hustlex.ratelimit.call import Call
+from hustlex.ratelimit.desk import Desk, ServerTime
+from hustlex.ratelimit.plan import NORMAL, Plan, stem
 from hustlex.ratelimit.types import Elsewhere
 
 MINUTE = timedelta(minutes=1)
-CALLS = Policy("calls", 10, MINUTE)
+CALLS = Policy("calls", 10, MINUTE, "counter")
 STRICT = Policy("strict", 5, MINUTE, "log")
 NOW = 1_795_425_470_000
 
 
-def names(*policies: Policy, identity: str = "u123", endpoint: str = "/transfers") -> tuple[str, ...]:
-    return ops.keys(ops.target("", policies, identity, endpoint), NOW)
+def names(*policies: Policy, identity: str = "u123", endpoint: str = "/transfers", now: int = NOW) -> tuple[str, ...]:
+    return asked(*policies, identity=identity, endpoint=endpoint, now=now).keys
+
+
+def asked(*policies: Policy, identity: str = "u", endpoint: str = "e", now: int = NOW, cost: int = 1) -> Op[object]:
+    plan = Plan(policies)
+    question = ops.Asked(plan, plan.frame(now), stem("", identity, endpoint), cost, NORMAL, "id", 0)
+    return ops.check(question, lambda reply: reply, 50)
+
+
+def desk(**options: object) -> Desk:
+    return Desk("", server_clock, server_clock, RateLimitOptions(**options))  # type: ignore[arg-type]
+
+
+def called(*policies: Policy, cost: int = 1, on: Desk | None = None) -> Call:
+    call = (on or desk()).call(policies, "u", "e", cost, NORMAL)
+    assert isinstance(call, Call)
+    return call
 
 
 def test_a_counters_keys_are_the_seeds() -> None:
@@ -38,19 +58,26 @@ def test_a_log_is_one_key_and_several_of_a_kind_carry_their_names() -> None:
         "ratelimit:{u123}:/transfers:z.strict",
         "ratelimit:{u123}:/transfers:z.other",
     )
-    hour = names(CALLS, Policy("hour", 100, timedelta(hours=1)))
+    hour = names(CALLS, Policy("hour", 100, timedelta(hours=1), "counter"))
     assert len(set(hour)) == 6
     assert hour[1] == "ratelimit:{u123}:/transfers:1795425420.calls"
 
 
+def test_each_kind_has_its_letter() -> None:
+    kinds = [Policy("a", 9, MINUTE), Policy("b", 9, MINUTE, "gcra", burst=1), Policy("c", 9, MINUTE, "leases")]
+    extras = [Policy("d", 9, MINUTE, "fixed", overridable=True, penalty=Penalty())]
+    assert [key.rpartition(":")[2] for key in names(*kinds)] == ["b", "g", "c"]
+    assert [key.rpartition(":")[2] for key in names(*extras)][3:] == ["n", "pen"]
+
+
 def test_windows_that_are_not_whole_seconds_have_a_key_each() -> None:
-    policy = Policy("odd", 1, timedelta(milliseconds=1001))
-    starts = [ops.keys(ops.target("", policy, "u", "e"), number * 1001)[1] for number in range(5000)]
+    policy = Policy("odd", 1, timedelta(milliseconds=1001), "counter")
+    starts = [names(policy, now=number * 1001)[1] for number in range(5000)]
     assert len(set(starts)) == 5000
 
 
 def test_the_prefix_stands_in_front() -> None:
-    assert ops.keys(ops.target("shop:", STRICT, "u", "e"), NOW) == ("shop:ratelimit:{u}:e:z",)
+    assert stem("shop:", "u", "e") == "shop:ratelimit:{u}:e:"
 
 
 hostile = st.text(st.sampled_from("ab{}: %~\0é\ud800") | st.characters(exclude_categories=()), min_size=1)
@@ -76,20 +103,37 @@ def test_no_two_callers_share_a_key_and_one_caller_stays_in_one_slot(one: str, a
         lambda: Policy("x" * 65, 1, MINUTE),
         lambda: Policy("a", 0, MINUTE),
         lambda: Policy("a", 1, MINUTE, cost=0),
-        lambda: Policy("a", 1, MINUTE, "gcra"),  # type: ignore[arg-type]
-        lambda: Policy("a", 1, timedelta(milliseconds=999)),
+        lambda: Policy("a", 1, MINUTE, "sliding"),  # type: ignore[arg-type]
+        lambda: Policy("a", 1, timedelta(milliseconds=999), "counter"),
+        lambda: Policy("a", 9, MINUTE, burst=3),
+        lambda: Policy("a", 9, MINUTE, "gcra", burst=10),
+        lambda: Policy("a", 10**6, timedelta(milliseconds=1), "gcra", burst=1),
+        lambda: Policy("a", 9, MINUTE, buckets=0),
+        lambda: Policy("a", 9, timedelta(milliseconds=5), buckets=6),
+        lambda: Policy("a", 9, MINUTE, "log", count_denied=True),
+        lambda: Policy("a", 9, MINUTE, on_error="shut"),  # type: ignore[arg-type]
+        lambda: Policy("a", 9, MINUTE, reserve={"vip": 1.0}),
+        lambda: Policy("a", 9, MINUTE, reserve={"vip": 0.5, "other": 0.5}),
+        lambda: Policy("a", 9, MINUTE, "gcra", burst=1, overridable=True),
+        lambda: Policy("a", 9, MINUTE, "leases", cost=2),
+        lambda: Policy("a", 9, MINUTE, prefetch=timedelta(seconds=1)),
+        lambda: Policy("a", 9, MINUTE, "log", prefetch=timedelta(milliseconds=9)),
+        lambda: Penalty(0),
+        lambda: Penalty(1, timedelta(days=2)),
+        lambda: Plan((Policy("a", 9, MINUTE, prefetch=timedelta(milliseconds=9)), CALLS)),
         lambda: Policy("a", 1, timedelta(seconds=1, microseconds=1)),
         lambda: Policy("a", 1, timedelta(0), "log"),
         lambda: Policy("a", 1, timedelta(days=367)),
         lambda: Policy("a", 10_001, MINUTE, "log"),
-        lambda: Policy("a", 10**9, timedelta(days=365)),
-        lambda: ops.target("", [], "u", "e"),
-        lambda: ops.target("", [CALLS, CALLS], "u", "e"),
-        lambda: ops.target("", [Policy(f"p{n}", 1, MINUTE) for n in range(9)], "u", "e"),
-        lambda: ops.target("", CALLS, "", "e"),
-        lambda: ops.target("", CALLS, "u", ""),
-        lambda: ops.check(ops.target("", CALLS, "u", "e"), 0, "id", 0, NOW),
-        lambda: ops.peek(ops.target("", CALLS, "u", "e"), -1, 0, NOW),
+        lambda: Policy("a", 10**9, timedelta(days=365), "counter"),
+        lambda: Plan(()),
+        lambda: Plan((CALLS, CALLS)),
+        lambda: Plan(tuple(Policy(f"p{n}", 1, MINUTE) for n in range(9))),
+        lambda: stem("", "", "e"),
+        lambda: stem("", "u", ""),
+        lambda: desk().call(CALLS, "u", "e", 0, NORMAL),
+        lambda: desk().call(CALLS, "u", "e", -1, NORMAL),
+        lambda: desk().call(CALLS, "", "e", 1, NORMAL),
     ],
 )
 def test_what_can_never_work_is_refused_before_anything_is_sent(bad: object) -> None:
@@ -98,48 +142,104 @@ def test_what_can_never_work_is_refused_before_anything_is_sent(bad: object) -> 
 
 
 def test_a_check_may_be_repeated_only_when_its_id_protects_it() -> None:
-    def effect(*policies: Policy) -> Effect:
-        return ops.check(ops.target("", policies, "u", "e"), 1, "id", 0, NOW).effect
+    assert asked(STRICT).effect is Effect.IDEMPOTENT
+    assert asked(CALLS).effect is asked(CALLS, STRICT).effect is Effect.ONCE
 
-    assert effect(STRICT) is Effect.IDEMPOTENT
-    assert effect(CALLS) is effect(CALLS, STRICT) is Effect.ONCE
+
+def test_a_plain_policy_alone_is_judged_by_a_short_script() -> None:
+    assert asked(CALLS).name == "ratelimit.check_counter"
+    assert asked(Policy("a", 9, MINUTE)).name == "ratelimit.check_strict"
+    for policies in (
+        (CALLS, STRICT),
+        (Policy("a", 9, MINUTE, shadow=True),),
+        (Policy("a", 9, MINUTE, overridable=True),),
+    ):
+        assert asked(*policies).name == "ratelimit.check"
+
+
+def test_a_callers_usual_call_is_made_once() -> None:
+    here = desk()
+    policy = Policy("a", 9, MINUTE)
+    first, second = (here.call(policy, "u", "e", 1, NORMAL) for _ in range(2))
+    assert first is second
+    assert here.call(policy, "u", "e", 2, NORMAL) is not first
+    assert here.call(Policy("a", 9, MINUTE), "u", "e", 1, NORMAL) is first
+
+
+def test_policies_named_in_a_list_may_change() -> None:
+    here, policies = desk(), [Policy("a", 9, MINUTE)]
+    first = here.call(policies, "u", "e", 1, NORMAL)
+    policies.append(CALLS)
+    second = here.call(policies, "u", "e", 1, NORMAL)
+    assert isinstance(first, Call)
+    assert isinstance(second, Call)
+    assert (len(first.op.keys), len(second.op.keys)) == (1, 4)
+
+
+def decoded(call: Call, reply: bytes) -> Decision:
+    decision = call.decode(reply)
+    assert isinstance(decision, Decision)
+    return decision
 
 
 def test_the_decisive_policy_is_the_one_to_wait_longest_for() -> None:
-    op = ops.check(ops.target("", [CALLS, STRICT], "u", "e"), 2, "id", 0, NOW)
-    decision = op.decode([2, 9, 1_000_000, 500_000, 2_000_000, 4, 3_000_000, 1_000_000, 9_000_000])
+    decision = decoded(called(CALLS, STRICT, cost=2), b"2 60 0 3 10 0 9 5 4 3000000 1000000 9000000")
     assert not decision
     assert decision.outcome is Outcome.DENIED
-    assert (decision.policy, decision.limit, decision.remaining, decision.cost) == ("strict", 5, 1, 2)
-    assert decision.retry_after == timedelta(seconds=3)
-    assert decision.reset_after == timedelta(seconds=9)
+    assert (decision.policy, decision.limit, decision.remaining, decision.cost) == ("calls", 10, 1, 2)
+    assert decision.retry_after == timedelta(seconds=60 + 60 - 53.333) + timedelta(milliseconds=0)
     assert decision.violated == ("calls", "strict")
 
 
 def test_an_allowed_call_shows_the_tightest_policy() -> None:
-    decision = ops.check(ops.target("", [CALLS, STRICT], "u", "e"), 1, "id", 0, NOW).decode([1, 9, 0, 1, 1, 1, 0, 1, 1])
+    decision = decoded(called(CALLS, STRICT), b"1 60 0 0 10 0 9 5 1 0 1 1")
     assert decision
     assert (decision.policy, decision.remaining, decision.retry_after) == ("calls", 1, timedelta(0))
     assert decision.violated == ()
+    assert "allowed" in repr(decision)
+    with pytest.raises(TypeError):
+        hash(decision)
 
 
 def test_a_call_that_never_fits_says_so_whatever_else_must_be_waited_for() -> None:
-    op = ops.check(ops.target("", [CALLS, STRICT], "u", "e"), 7, "id", 0, NOW)
-    decision = op.decode([2, 9, 5_000_000, 1, 1, 0, -1, 0, 0])
+    decision = decoded(called(CALLS, STRICT, cost=7), b"2 60 0 3 10 0 9 5 0 0 0 0")
     assert decision.outcome is Outcome.COST_TOO_LARGE
     assert (decision.policy, decision.retry_after) == ("strict", timedelta(milliseconds=-1))
 
 
-def asked(flow: object) -> Op[object]:
+def test_a_limit_that_opens_is_refused_where_it_must_not() -> None:
+    opens = Policy("a", 9, MINUTE, on_error="open")
+    assert desk().call(opens, "u", "GET /gigs", 1, NORMAL)
+    assert desk().call(opens, "u", "/spinning/author", 1, NORMAL)
+    for endpoint in ("/auth/otp", "POST /wallet/transfers", "pin", "/v1/payments/{id}", "log-in"):
+        with pytest.raises(ConfigurationError):
+            desk().call(opens, "u", endpoint, 1, NORMAL)
+
+
+def test_a_gcra_of_the_whole_limit_warns() -> None:
+    with pytest.warns(UserWarning, match="up to 199 in a window"):
+        Policy("a", 100, MINUTE, "gcra")
+
+
+def test_what_is_reserved_is_kept_from_others() -> None:
+    policy = Policy("a", 100, MINUTE, reserve={"critical": 0.2, "vip": 0.1})
+    assert [policy.limit_for(tier) for tier in (NORMAL, "critical", "vip")] == [70, 90, 80]
+
+
+def step_of(flow: object) -> Op[object]:
     step = flow.send(None)  # type: ignore[attr-defined]
     assert isinstance(step, Op)
     return step
 
 
 def test_a_wrong_guess_is_corrected_once_and_remembered() -> None:
-    belief = flows.ServerTime(lambda: 1_000)
-    flow = flows.aligned(lambda guess: ops.reset(ops.target("", CALLS, "u", "e"), 0, guess), belief)
-    assert asked(flow).keys[1].endswith(":0")
+    plan, belief = Plan((CALLS,)), ServerTime(lambda: 1_000)
+
+    def reset() -> Op[bool | Elsewhere]:
+        return ops.reset(ops.Asked(plan, plan.frame(belief.guess()), "ratelimit:{u}:e:", 1, NORMAL, "", 0))
+
+    flow = flows.aligned(reset, belief)
+    assert step_of(flow).keys[1].endswith(":0")
     step = flow.send(Elsewhere(NOW))
     assert isinstance(step, Op)
     assert step.keys[1].endswith(":1795425420")
@@ -150,9 +250,8 @@ def test_a_wrong_guess_is_corrected_once_and_remembered() -> None:
 
 
 def test_a_server_that_is_always_a_window_ahead_is_unavailable() -> None:
-    belief = flows.ServerTime(lambda: 0)
-    flow = flows.aligned(lambda guess: ops.reset(ops.target("", CALLS, "u", "e"), 0, guess), belief)
-    asked(flow)
+    flow = flows.aligned(lambda: asked(CALLS), ServerTime(lambda: 0))
+    step_of(flow)
     with pytest.raises(Unavailable):
         for later in (1, 2, 3):
             flow.send(Elsewhere(NOW * later))

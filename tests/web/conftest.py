@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -11,16 +14,20 @@ from fastapi import FastAPI
 
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
+from hustlex.ratelimit import RateLimitOptions
 from hustlex.web import install, lifespan
 
 Serve = Callable[[FastAPI], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
-def new_app(url: str, clock: FixedClock) -> FastAPI:
-    """An installed app whose front stands on this server and this clock."""
+def new_app(url: str, clock: FixedClock, *, check_budget: timedelta = timedelta(seconds=5), **options: Any) -> FastAPI:
+    """An installed app whose front stands on this server and this clock. options: of ``install`` and ``lifespan``."""
     secret = b"a test secret of thirty-two bytes or more"
-    app = FastAPI(lifespan=lifespan(lambda: HustleX(url, secret=secret, clock=clock)))
-    install(app)
+    limits = RateLimitOptions(check_budget=check_budget)
+    front = partial(HustleX, url, secret=secret, clock=clock, ratelimit=limits)
+    legacy = options.pop("legacy", None)
+    app = FastAPI(lifespan=lifespan(front, **options))
+    install(app, legacy=legacy)
     return app
 
 
@@ -48,6 +55,6 @@ def serve() -> Serve:
 
 
 @pytest.fixture
-def app_on() -> Callable[[str, FixedClock], FastAPI]:
-    """``app_on(url, clock)``: an app on a server of the test's choice."""
+def app_on() -> Callable[..., FastAPI]:
+    """``app_on(url, clock)``: an app on a server of the test's choice, with options."""
     return new_app

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import re
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -11,15 +13,16 @@ import redis
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.websockets import WebSocket
 
 from hustlex.core.time import FixedClock
-from hustlex.errors import Misuse
-from hustlex.ratelimit import Decision, Policy
-from hustlex.web import Problem, by_ip, install, limit
+from hustlex.errors import ConfigurationError, Misuse
+from hustlex.ratelimit import Decision, Penalty, Policy
+from hustlex.web import Problem, RateLimit, by_ip, install, route_policies, unlimited
 
 MINUTE = timedelta(minutes=1)
-THREE = Policy("three", 3, MINUTE)
-THREE_PER_ADDRESS = limit(THREE, key=by_ip)
+THREE = Policy("three", 3, MINUTE, "counter")
+THREE_PER_ADDRESS = RateLimit(THREE, key=by_ip)
 QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
@@ -27,12 +30,17 @@ def peer(host: str | None) -> Request:
     return Request({"type": "http", "client": (host, 1) if host else None, "headers": [], "method": "GET"})
 
 
+def told(response: Any, name: str) -> str:
+    """A RateLimit field without its partition keys."""
+    return re.sub(r";pk=:[A-Za-z0-9+/=]+:", "", response.headers[name])
+
+
 async def nothing() -> None:
     return None
 
 
 def limited(app: Any, path: str, *policies: Policy, methods: tuple[str, ...] = ("GET",), **options: Any) -> None:
-    guard = limit(policies[0] if len(policies) == 1 else policies, **({"key": by_ip} | options))
+    guard = RateLimit(policies[0] if len(policies) == 1 else policies, **({"key": by_ip} | options))
     app.add_api_route(path, nothing, methods=list(methods), dependencies=[Depends(guard)])
 
 
@@ -68,14 +76,19 @@ async def test_a_hundred_at_once_are_counted_exactly(app: FastAPI, serve: Any) -
 
 async def test_the_headers_follow_the_draft(app: FastAPI, serve: Any, clock: FixedClock) -> None:
     clock.advance(timedelta(seconds=30))
-    limited(app, "/", Policy("burst", 2, timedelta(milliseconds=1500), "log"), Policy("hour", 100, timedelta(hours=1)))
+    limited(
+        app,
+        "/",
+        Policy("burst", 2, timedelta(milliseconds=1500), "log"),
+        Policy("hour", 100, timedelta(hours=1), "counter"),
+    )
     async with serve(app) as client:
         first, _, third = [await client.get("/") for _ in range(3)]
-    assert first.headers["ratelimit-policy"] == '"burst";q=2, "hour";q=100;w=3600'
-    assert first.headers["ratelimit"] == '"burst";r=1;t=2, "hour";r=99;t=7170'
+    assert told(first, "ratelimit-policy") == '"burst";q=2, "hour";q=100;w=3600'
+    assert told(first, "ratelimit") == '"burst";r=1;t=2, "hour";r=99;t=7170'
     assert third.status_code == 429
     assert third.headers["ratelimit-policy"] == first.headers["ratelimit-policy"]
-    assert third.headers["ratelimit"] == '"burst";r=0;t=2, "hour";r=98;t=5370'
+    assert told(third, "ratelimit") == '"burst";r=0;t=2, "hour";r=98;t=5370'
     assert int(third.headers["retry-after"]) >= 2
     assert third.json()["violated-policies"] == ["burst"]
 
@@ -138,20 +151,27 @@ async def test_two_policies_that_would_charge_each_other_are_refused(app: FastAP
 
 
 async def test_several_limits_of_different_callers_add_up(app: FastAPI, serve: Any) -> None:
-    by_name = Depends(limit(Policy("name", 1, MINUTE), key=lambda name: f"n{name}"))
-    by_address = Depends(limit(Policy("address", 2, MINUTE), key=by_ip))
+    by_name = Depends(RateLimit(Policy("name", 1, MINUTE), key=lambda name: f"n{name}"))
+    by_address = Depends(RateLimit(Policy("address", 2, MINUTE), key=by_ip))
     app.add_api_route("/hello", nothing, dependencies=[by_name, by_address])
     async with serve(app) as client:
         answers = [await client.get("/hello", params={"name": name}) for name in ("a", "a", "b", "c")]
     assert [answer.status_code for answer in answers] == [200, 429, 200, 429]
-    assert answers[0].headers["ratelimit-policy"] == '"name";q=1;w=60, "address";q=2;w=60'
+    assert told(answers[0], "ratelimit-policy") == '"name";q=1;w=60, "address";q=2;w=60'
     assert answers[1].json()["violated-policies"] == ["name"]
     assert answers[3].json()["violated-policies"] == ["address"]
 
 
+async def test_a_payments_limit_that_opens_ends_the_start(app: FastAPI, serve: Any) -> None:
+    limited(app, "/wallet/transfers", Policy("open", 1, MINUTE, on_error="open"), methods=("POST",))
+    with pytest.raises(ConfigurationError, match="/wallet/transfers"):
+        async with serve(app):
+            pass
+
+
 def test_a_call_that_can_never_pass_is_refused_when_the_route_is_made() -> None:
     with pytest.raises(Misuse):
-        limit(THREE, cost=4)
+        RateLimit(THREE, cost=4)
 
 
 @pytest.mark.parametrize(
@@ -179,13 +199,21 @@ async def test_a_forwarded_header_is_not_believed(app: FastAPI, serve: Any) -> N
     assert statuses == [200, 429]
 
 
-async def test_nothing_is_let_through_when_the_server_cannot_be_asked(app_on: Any, serve: Any) -> None:
-    app = app_on("redis://127.0.0.1:1", FixedClock())
-    limited(app, "/", THREE)
+@pytest.mark.parametrize(
+    ("on_error", "statuses"), [("closed", [503, 503]), ("open", [200, 200]), ("local", [200, 429])]
+)
+async def test_the_policy_decides_when_the_server_cannot_be_asked(
+    app_on: Any, serve: Any, on_error: Any, statuses: list[int]
+) -> None:
+    app = app_on("redis://127.0.0.1:1", FixedClock(), check_budget=timedelta(milliseconds=20))
+    limited(app, "/", Policy("one", 1, MINUTE, on_error=on_error))
     async with serve(app) as client:
-        got = await client.get("/")
-    assert (got.status_code, got.headers["retry-after"]) == (503, "5")
-    assert got.headers["content-type"] == "application/problem+json"
+        answers = [await client.get("/") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == statuses
+    if on_error == "closed":
+        assert answers[0].headers["retry-after"] == "5"
+        assert answers[0].headers["content-type"] == "application/problem+json"
+        assert answers[0].json()["type"].endswith("#temporary-reduced-capacity")
 
 
 async def test_a_mounted_app_reports_through_its_parent(app: FastAPI, serve: Any) -> None:
@@ -197,3 +225,104 @@ async def test_a_mounted_app_reports_through_its_parent(app: FastAPI, serve: Any
         inner.state.hustlex = app.state.hustlex
         got = await client.get("/inner/hello")
     assert (got.status_code, got.headers["ratelimit"][:12]) == (200, '"three";r=2;')
+
+
+async def test_a_line_of_text_is_a_limit(app: FastAPI, serve: Any, raw: redis.Redis) -> None:
+    guard = RateLimit(["3/minute per ip on /pay using log", "9/hour per ip on /pay"])
+    app.add_api_route("/v1/pay", nothing, dependencies=[Depends(guard)])
+    app.add_api_route("/all", nothing, dependencies=[Depends(RateLimit("2/minute global named all"))])
+    async with serve(app) as client:
+        assert [(await client.get("/v1/pay")).status_code for _ in range(4)] == [200] * 3 + [429]
+        assert [(await client.get("/all")).status_code for _ in range(3)] == [200] * 2 + [429]
+    assert sorted(raw.keys()) == [
+        b"ratelimit:{global}:/all:b",
+        b"ratelimit:{ip%3A203.0.113.7}:/pay:b",
+        b"ratelimit:{ip%3A203.0.113.7}:/pay:z",
+    ]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [["3/minute per ip", "3/minute per user"], ["1/s per ip on /a", "1/s per ip on /b"], "1/s per key", [], "1"],
+)
+def test_lines_that_cannot_be_one_limit_are_refused(lines: Any) -> None:
+    with pytest.raises(Misuse):
+        RateLimit(lines)
+
+
+async def test_the_banned_are_told_so(app: FastAPI, serve: Any, clock: FixedClock) -> None:
+    limited(app, "/", Policy("one", 1, MINUTE, penalty=Penalty(1, MINUTE, 5 * MINUTE)))
+    async with serve(app) as client:
+        answers = [await client.get("/") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 429, 429]
+    assert answers[1].json()["type"] == QUOTA
+    assert answers[2].json()["type"].endswith("#abnormal-usage-detected")
+    assert 300 <= int(answers[2].headers["retry-after"]) <= 330
+
+
+async def test_the_partition_is_opaque_and_stable(app: FastAPI, serve: Any) -> None:
+    limited(app, "/a", Policy("a", 5, MINUTE))
+    limited(app, "/b", Policy("b", 5, MINUTE))
+    async with serve(app) as client:
+        keys = [
+            re.findall(r";pk=:([^:]+):", (await client.get(path)).headers[name])
+            for path in ("/a", "/b")
+            for name in ("ratelimit", "ratelimit-policy")
+        ]
+    assert len({tuple(key) for key in keys}) == 1
+    assert b"203" not in base64.b64decode(keys[0][0])
+
+
+async def test_older_fields_on_request(app_on: Any, serve: Any, url: str, clock: FixedClock) -> None:
+    app = app_on(url, clock, legacy="x-ratelimit")
+    limited(app, "/", THREE)
+    async with serve(app) as client:
+        answer = await client.get("/")
+    assert [answer.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining", "reset")] == ["3", "2", "120"]
+
+
+async def test_the_start_lists_every_route_and_may_insist_on_limits(
+    app_on: Any, serve: Any, url: str, clock: FixedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = app_on(url, clock, require_policy=True)
+    inner = APIRouter(prefix="/v1")
+    inner.add_api_route("/health", nothing, dependencies=[Depends(unlimited)])
+    limited(inner, "/gigs/{id}", THREE, methods=("POST",))
+    app.include_router(inner)
+    caplog.set_level("INFO", "hustlex.web")
+    async with serve(app):
+        pass
+    assert "POST /v1/gigs/{id}: three" in caplog.text
+    assert list(route_policies(app)) == ["POST /v1/gigs/{id}"]
+    app.add_api_route("/bare", nothing)
+    with pytest.raises(ConfigurationError, match="GET /bare"):
+        async with serve(app):
+            pass
+
+
+async def test_a_websocket_route_may_have_a_limit(app: FastAPI) -> None:
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.close()
+
+    async def connect() -> list[dict[str, Any]]:
+        """What the app answers to one connect."""
+        said: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        extensions = {"websocket.http.response": {}}
+        peer = {"client": ("203.0.113.7", 1), "headers": [], "query_string": b"", "extensions": extensions}
+        await app({"type": "websocket", "path": "/ws", "subprotocols": [], **peer}, receive, send)
+        return said
+
+    app.add_api_websocket_route("/ws", echo, dependencies=[Depends(RateLimit("1/minute per ip"))])
+    assert list(route_policies(app)) == ["WS /ws"]
+    async with app.router.lifespan_context(app):
+        assert (await connect())[0]["type"] == "websocket.accept"
+        refused = await connect()
+    assert (refused[0]["type"], refused[0]["status"]) == ("websocket.http.response.start", 429)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hustlex.idempotency.options import IdempotencyOptions
     from hustlex.otp.rules import OtpOptions
     from hustlex.pins.options import PinOptions
+    from hustlex.ratelimit.options import RateLimitOptions
     from hustlex.tokens.options import TokenOptions
 
 
@@ -40,7 +41,7 @@ class HustleX:
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
     hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
     while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
-    otp, tokens, idempotency, pins: tunables of those rooms.
+    otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
     """
@@ -57,6 +58,7 @@ class HustleX:
         strict_memory: bool | None = None,
         otp: OtpOptions | None = None,
         tokens: TokenOptions | None = None,
+        ratelimit: RateLimitOptions | None = None,
         idempotency: IdempotencyOptions | None = None,
         pins: PinOptions | None = None,
     ) -> None:
@@ -70,6 +72,7 @@ class HustleX:
         self._idempotency_options = idempotency
         self._pin_options = pins
         self._otp_options = otp
+        self._ratelimit_options = ratelimit
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +109,7 @@ class HustleX:
         """Rate limits per identity and endpoint."""
         from hustlex._sync.ratelimit import RateLimit
 
-        return RateLimit(self.driver, prefix=self._prefix, clock=self._clock)
+        return RateLimit(self.driver, prefix=self._prefix, clock=self._clock, options=self._ratelimit_options)
 
     @cached_property
     def idempotency(self) -> Idempotency:
@@ -156,6 +159,10 @@ class HustleX:
         """The driver of rooms whose keys stand for somebody's rights."""
         strict = self._strict_memory if self._strict_memory is not None else _in_production()
         return guarded(self.driver) if strict else self.driver
+
+    def reference(self, text: str) -> str:
+        """An opaque stand-in for an id, the same wherever the secret is; "" without a secret."""
+        return self._keyring.reference(text) if self._keyring else ""
 
     def _secrets(self, room: str) -> Keyring:
         if self._keyring is None:

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable
+from datetime import timedelta
 from functools import partial
 
 from hustlex.core.op import BlockingDriver
-from hustlex.core.time import Clock, server_clock
-from hustlex.ratelimit import flows, ops
+from hustlex.core.time import Clock, positive_ms, server_clock
+from hustlex.errors import Error, Misuse
+from hustlex.ratelimit import flows, leasing, ops
+from hustlex.ratelimit.blocking import Hold
+from hustlex.ratelimit.desk import Desk, Policies, system_clock
+from hustlex.ratelimit.options import RateLimitOptions
+from hustlex.ratelimit.plan import NORMAL
+from hustlex.ratelimit.refunds import refund
 from hustlex.ratelimit.types import Decision, Policy
 
 
@@ -17,7 +23,7 @@ class RateLimit:
     """Limits by caller and endpoint. Every decision is one atomic step, taken by the server's clock.
 
     prefix: put before every key. clock: tests only. local_clock: this process' idea of the server's time; a wrong one
-    costs one more round trip, once, and never changes a decision.
+    costs one more round trip, once, and never changes a decision. options: see RateLimitOptions.
     """
 
     def __init__(
@@ -26,36 +32,101 @@ class RateLimit:
         *,
         prefix: str = "",
         clock: Clock = server_clock,
-        local_clock: Clock = flows.system_clock,
+        local_clock: Clock = system_clock,
+        options: RateLimitOptions | None = None,
     ) -> None:
         self._driver = driver
-        self._prefix = prefix
-        self._clock = clock
-        self._time = flows.ServerTime(local_clock)
+        self._desk = Desk(prefix, clock, local_clock, options or RateLimitOptions())
 
-    def check(self, policy: Policy | Sequence[Policy], identity: str, *, endpoint: str, cost: int = 1) -> Decision:
-        """Judge one call and charge it: all policies, or none when one of them refuses (one round trip).
+    def check(self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL) -> Decision:
+        """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
 
         policy: one, or up to 8, judged together. identity: the caller, as a user id, ``ip:203.0.113.7`` or ``global``;
         it stands in key names, so pass a reference instead of personal data. endpoint: a label from a small, fixed set,
-        as the route's template, never the raw path. cost: how many calls this one counts for, 1 or more.
-        A denied call is charged nothing. Pass the same list of policies wherever an endpoint's calls are counted
-        together: policies of one kind that are judged together have keys of their own.
-        Raises Misuse, Unavailable, and OutcomeUnknown when a reply was lost and the call may have been charged.
-        Source: lua/check.lua.
+        as the route's template, never the raw path. cost: how many calls this one counts for, 1 or more. tier: its
+        class, see Policy.reserve. A denied call is charged nothing, unless a policy counts refusals.
+        Pass the same policies wherever an endpoint's calls are counted together: policies of one kind that are judged
+        together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
+        Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        at = ops.target(self._prefix, policy, identity, endpoint)
-        make = partial(ops.check, at, cost, secrets.token_urlsafe(8), self._clock())
-        return self._driver.follow(flows.aligned(make, self._time))
+        call = self._desk.call(policy, identity, endpoint, cost, tier)
+        if isinstance(call, Decision):
+            return call
+        try:
+            answer = self._driver.run(call.op)
+            if not isinstance(answer, Decision):
+                again = partial(self._desk.again, call)
+                answer = self._driver.follow(flows.aligned(again, self._desk.server_time, answer))
+        except Error as error:
+            answer = self._desk.failed(call, error)
+        return self._desk.answered(answer) if self._desk.alert else answer
 
-    def peek(self, policy: Policy | Sequence[Policy], identity: str, *, endpoint: str, cost: int = 1) -> Decision:
+    def check_all(self, asked: Iterable[tuple[Policies, str, str]], *, cost: int = 1, tier: str = NORMAL) -> Decision:
+        """Judge one call against several callers at once.
+
+        asked: policies, identity and endpoint of each, as ``[(per_user, "u7", "/pay"), (per_ip, "ip:203.0.113.7",
+        "/pay")]``. Each caller has a slot of its own, so each is
+        judged by a script of its own, all sent in one write; when one refuses, the others get back what they paid.
+        Never lets more through than ``check`` would one by one; for a round trip it may refuse others. Raises Misuse.
+        """
+        calls = [self._desk.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in asked]
+        if not calls:
+            raise Misuse("check_all needs at least one caller")
+        known = [call for call in calls if isinstance(call, Decision)]
+        if not all(known):
+            return flows.merge(known)
+        due = [call for call in calls if not isinstance(call, Decision)]
+        return self._driver.follow(flows.together(self._desk, due, known))
+
+    def peek(self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL) -> Decision:
         """What ``check`` would answer now; charges nothing (one round trip). Raises Misuse, Unavailable."""
-        at = ops.target(self._prefix, policy, identity, endpoint)
-        make = partial(ops.peek, at, cost, self._clock())
-        return self._driver.follow(flows.aligned(make, self._time))
+        caller = self._desk.caller(policy, identity, endpoint)
+        make = partial(self._desk.peek, caller, ops.positive(cost), tier)
+        return self._driver.follow(flows.aligned(make, self._desk.server_time))
 
-    def reset(self, policy: Policy | Sequence[Policy], identity: str, *, endpoint: str) -> bool:
-        """Forget what a caller used (one round trip). True when there was something. Raises Misuse, Unavailable."""
-        at = ops.target(self._prefix, policy, identity, endpoint)
-        make = partial(ops.reset, at, self._clock())
-        return self._driver.follow(flows.aligned(make, self._time))
+    def refund(self, decision: Decision) -> bool:
+        """Give back what an allowed call took, once however often it is called. True when it was given back now.
+
+        Floors at nothing used, and never moves an expiry. Raises Unavailable.
+        """
+        return True in [self._driver.run(op) for op in refund(self._desk, decision)]
+
+    def reset(self, policy: Policies, identity: str, *, endpoint: str) -> bool:
+        """Forget what a caller used, and its bans (one round trip). True when there was something.
+
+        Other processes may repeat a refusal from memory for up to 2 s (a ban: 60 s). Raises Misuse, Unavailable.
+        """
+        make = partial(self._desk.reset, self._desk.caller(policy, identity, endpoint))
+        return self._driver.follow(flows.aligned(make, self._desk.server_time))
+
+    def set_limit(
+        self, policy: Policy, identity: str, *, endpoint: str, limit: int | None, ttl: timedelta = timedelta(days=1)
+    ) -> None:
+        """Another limit for one caller, for ``ttl``; None: the policy's own again. The policy must be overridable, and
+        is judged alone. Raises Misuse, Unavailable.
+        """
+        caller = self._desk.caller(policy, identity, endpoint)
+        key = leasing.override_key(caller, policy, limit)
+        caller.forget()
+        op = ops.unset_limit(key) if limit is None else ops.set_limit(key, limit, positive_ms("ttl", ttl))
+        self._driver.run(op)
+
+    # -- leases
+
+    def hold(self, policy: Policies, identity: str, *, endpoint: str, tier: str = NORMAL) -> Hold:
+        """``with hx.ratelimit.hold(policy, "u7", endpoint="/export") as place:``; ``if not place:`` it is full.
+
+        The block keeps the place (a policy of leases; others in the list are charged too) with a heartbeat at a third
+        of its life, and gives it back however it ends. ``place.lost`` says that the server has given it away.
+        """
+        return Hold(self._driver, self._desk.clock, partial(self.check, policy, identity, endpoint=endpoint, tier=tier))
+
+    def heartbeat(self, decision: Decision) -> bool:
+        """Keep the place of an allowed ``check`` for another life. False: it is lost. Raises Misuse, Unavailable."""
+        op = leasing.heartbeat(decision, self._desk.clock())
+        return op is None or self._driver.run(op)
+
+    def release(self, decision: Decision) -> bool:
+        """Give the place of an allowed ``check`` back. False: it was lost before. Raises Misuse, Unavailable."""
+        op = leasing.release(decision)
+        return op is None or self._driver.run(op)

@@ -10,6 +10,7 @@ import sys
 import typer
 
 from hustlex.cli import doctor, http, scheduler, up, worker
+from hustlex.cli.limits import limits
 from hustlex.errors import ConfigurationError, Error, Misuse, Unavailable
 
 cli = typer.Typer(
@@ -24,6 +25,7 @@ cli.command("api")(http.api)
 cli.command("worker")(worker.worker)
 cli.command("scheduler")(scheduler.scheduler)
 cli.command("doctor")(doctor.doctor)
+cli.add_typer(limits, name="limits")
 
 
 def app() -> None:

@@ -48,10 +48,16 @@ class Script(msgspec.Struct, frozen=True, eq=False):
     args: tuple[str, ...]
 
     def op(
-        self, keys: tuple[str, ...], args: tuple[Arg, ...], decode: Callable[[Reply], T], *, timeout_ms: int = 0
+        self,
+        keys: tuple[str, ...],
+        args: tuple[Arg, ...],
+        decode: Callable[[Reply], T],
+        *,
+        timeout_ms: int = 0,
+        kept: list[bytes] | None = None,
     ) -> Op[T]:
         """One call of this script. keys and args follow the order of the contract."""
-        return Op(self.name, self.effect, keys, args, decode, self, timeout_ms)
+        return Op(self.name, self.effect, keys, args, decode, self, timeout_ms, kept)
 
 
 class Op(msgspec.Struct, Generic[T], frozen=True, eq=False, gc=False):
@@ -59,7 +65,8 @@ class Op(msgspec.Struct, Generic[T], frozen=True, eq=False, gc=False):
 
     name: ``room.verb``, for errors and telemetry. keys: every key touched, all in one hash slot.
     args: the script's ARGV, or the whole command when ``script`` is None.
-    timeout_ms: 0 means the driver's default.
+    timeout_ms: 0 means the driver's default. kept: for an operation that will be run again as it is, an empty list, in
+    which the driver keeps the packed bytes.
     """
 
     name: str
@@ -69,6 +76,7 @@ class Op(msgspec.Struct, Generic[T], frozen=True, eq=False, gc=False):
     decode: Callable[[Reply], T]
     script: Script | None = None
     timeout_ms: int = 0
+    kept: list[bytes] | None = None
 
 
 def command(

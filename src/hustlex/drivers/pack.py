@@ -13,6 +13,8 @@ from hustlex.errors import Misuse
 
 def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
     """RESP bytes. whole_script: EVAL with the text, after a NOSCRIPT. Raises Misuse for what cannot be sent."""
+    if op.kept and not whole_script:
+        return op.kept[0]
     script = op.script
     if script is None:
         command = op.args
@@ -21,10 +23,13 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
     else:
         command = ("EVALSHA", script.sha1, len(op.keys), *op.keys, *op.args)
     try:
-        return join(command)
+        packed = join(command)
     except (TypeError, UnicodeError, hiredis.HiredisError) as error:
         hint = "pass str, bytes, int or float"
         raise Misuse("an argument is not text, bytes or a number", op=op.name, hint=hint) from error
+    if op.kept is not None and not whole_script:
+        op.kept.append(packed)
+    return packed
 
 
 join: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command

@@ -1,47 +1,94 @@
-"""Guessing the server's window, and correcting the guess."""
+"""Stories of several steps: correcting a wrong guess of the server's window; several callers at once."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TypeVar
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from hustlex.core.op import Flow, Op, do
-from hustlex.core.time import Clock
-from hustlex.errors import Unavailable
-from hustlex.ratelimit.types import Elsewhere
+from hustlex.core.op import Batch, Flow, Op, do
+from hustlex.errors import Error, Unavailable
+from hustlex.ratelimit.call import Call
+from hustlex.ratelimit.desk import Desk, ServerTime
+from hustlex.ratelimit.refunds import refund
+from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Source
 
 T = TypeVar("T")
 
 _TRIES = 3
+_log = logging.getLogger("hustlex.ratelimit")
 
 
-def system_clock() -> int:
-    """This machine's clock, milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
+def aligned(make: Callable[[], Op[T | Elsewhere]], belief: ServerTime, first: Elsewhere | None = None) -> Flow[T]:
+    """Run what ``make`` makes; when the guess was wrong, correct it and repeat. Normally one round trip.
 
-
-class ServerTime:
-    """What this process believes the server's clock says. Only used to name keys; the server decides by its own."""
-
-    def __init__(self, local: Clock) -> None:
-        self._local = local
-        self._ahead_ms = 0
-
-    def guess(self) -> int:
-        """Milliseconds since 1970."""
-        return max(0, self._local() + self._ahead_ms)
-
-    def learn(self, now_ms: int) -> None:
-        """Take over the server's time."""
-        self._ahead_ms = now_ms - self._local()
-
-
-def aligned(make: Callable[[int], Op[T | Elsewhere]], belief: ServerTime) -> Flow[T]:
-    """Run ``make(guess)``; when the guess was wrong, correct it and repeat. Normally one round trip."""
+    first: the answer of a run before.
+    """
+    if first is not None:
+        belief.learn(first.now_ms)
     for _ in range(_TRIES):
-        answer = yield from do(make(belief.guess()))
+        answer = yield from do(make())
         if not isinstance(answer, Elsewhere):
             return answer
         belief.learn(answer.now_ms)
     raise Unavailable("each reply came more than a window late", hint="the server is overloaded or far away")
+
+
+def together(desk: Desk, calls: Sequence[Call], known: Sequence[Decision]) -> Flow[Decision]:
+    """Several callers, each in its own slot, in one write. When one is refused, the others get back what they paid.
+
+    known: those that were let through already.
+    """
+    answers: list[Any] = yield Batch(tuple(call.op for call in calls))
+    decisions = [*known]
+    for call, answer in zip(calls, answers, strict=True):
+        if isinstance(answer, Elsewhere):
+            answer = yield from _second(desk, call, answer)
+        decision = desk.failed(call, answer) if isinstance(answer, Error) else answer
+        decisions.append(desk.answered(decision) if desk.alert else decision)
+    merged = merge(decisions)
+    if not merged:
+        yield from _undo(desk, [decision for decision in decisions if decision])
+    return merged
+
+
+def _second(desk: Desk, call: Call, first: Elsewhere) -> Flow[Decision | Error]:
+    try:
+        return (yield from aligned(lambda: desk.again(call), desk.server_time, first))
+    except Error as error:
+        return error
+
+
+def _undo(desk: Desk, paid: Sequence[Decision]) -> Flow[None]:
+    """Give back; by id, so that a repeat is harmless. What cannot be given back frees itself with its window."""
+    due = [op for decision in paid for op in refund(desk, decision)]
+    for _ in range(_TRIES):
+        if not due:
+            return
+        answers: list[Any] = yield Batch(tuple(due))
+        due = [op for op, answer in zip(due, answers, strict=True) if isinstance(answer, Error)]
+    _log.warning("%d refunds were not confirmed", len(due))
+
+
+def merge(decisions: Sequence[Decision]) -> Decision:
+    """One answer of several: refused when one is."""
+    refusing = [decision for decision in decisions if not decision]
+    order = (Outcome.COST_TOO_LARGE, Outcome.BANNED, Outcome.DENIED, Outcome.DENIED_DEGRADED)
+    shown = min(refusing, key=lambda each: order.index(each.outcome)) if refusing else _tightest(decisions)
+    states = tuple(state for decision in decisions for state in decision.per_policy)
+    return Decision(
+        not refusing,
+        shown.outcome,
+        shown.cost,
+        shown.source,
+        shown.call,
+        states,
+        parts=() if refusing else tuple(decisions),
+    )
+
+
+def _tightest(decisions: Sequence[Decision]) -> Decision:
+    """The one whose outcome says most: degraded and shadow-denied before plainly allowed."""
+    plain = [each for each in decisions if each.outcome is Outcome.ALLOWED]
+    rest = [each for each in decisions if each.source is not Source.EXEMPTION and each not in plain]
+    return (rest or plain or list(decisions))[0]

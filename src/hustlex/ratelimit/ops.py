@@ -1,135 +1,139 @@
-"""Operations of the rate limit room.
-
-A counter's keys carry the start of their window, so the caller must guess the server's time to declare them:
-``guess_ms``. A script whose clock is in none of the declared windows does nothing and answers Elsewhere.
-"""
+"""Operations of the rate limit room."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
-from functools import partial
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
-from hustlex.core.keys import component, tag
 from hustlex.core.lua import load
-from hustlex.core.op import Arg, Effect, Op, Reply
+from hustlex.core.op import Arg, Effect, Op, Reply, command
 from hustlex.errors import Misuse
-from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Policy, PolicyState
+from hustlex.ratelimit.plan import NORMAL, Frame, Plan
+from hustlex.ratelimit.types import Elsewhere
+
+T = TypeVar("T")
 
 _CHECK = load("hustlex.ratelimit", "check")
+_COUNTER = load("hustlex.ratelimit", "check_counter")
+_STRICT = load("hustlex.ratelimit", "check_strict")
+_GCRA = load("hustlex.ratelimit", "check_gcra")
+_LOG = load("hustlex.ratelimit", "check_log")
 _PEEK = load("hustlex.ratelimit", "peek")
 _RESET = load("hustlex.ratelimit", "reset")
+_REFUND = load("hustlex.ratelimit", "refund")
+_HEARTBEAT = load("hustlex.ratelimit", "heartbeat")
+_RELEASE = load("hustlex.ratelimit", "release")
+_SHORT = {script.name.partition(".")[2]: script for script in (_COUNTER, _STRICT, _GCRA, _LOG)}
 
-_MOST_POLICIES = 8
-_NEVER = -1
 
+class Asked(msgspec.Struct, frozen=True):
+    """One call: by which plan, of whom (stem), how much, in which class, under which id. now_ms: 0, or a test's."""
 
-class Target(msgspec.Struct, frozen=True):
-    """Who is limited, where, and by what. stem: the keys up to what tells policies and windows apart."""
-
+    plan: Plan
+    frame: Frame
     stem: str
-    policies: tuple[Policy, ...]
+    cost: int
+    tier: str
+    request: str
+    now_ms: int
 
 
-def target(prefix: str, policy: Policy | Sequence[Policy], identity: str, endpoint: str) -> Target:
-    """Raises Misuse for an empty identity or endpoint, and unless there are 1 to 8 policies of different names."""
-    policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
-    if not 1 <= len(policies) <= _MOST_POLICIES:
-        raise Misuse(f"a call has 1 to {_MOST_POLICIES} policies, not {len(policies)}")
-    if len({each.name for each in policies}) < len(policies):
-        raise Misuse("two policies of one call have the same name")
-    return Target(f"{prefix}ratelimit:{tag(identity)}:{component(endpoint)}:", policies)
+def check(
+    asked: Asked,
+    decode: Callable[[Reply], T],
+    timeout_ms: int,
+    *,
+    general: bool = False,
+    kept: list[bytes] | None = None,
+) -> Op[T]:
+    """Charge every policy or none. general: never by a short script. kept: see Op."""
+    plan, frame = asked.plan, asked.frame
+    keys = _keys(asked.stem, frame.endings)
+    if plan.script and not general:
+        usual = asked.cost == 1 and asked.tier == NORMAL
+        args = (asked.now_ms, *(frame.alone if usual else plan.alone(frame.starts, asked.cost, asked.tier)))
+        if plan.ids:
+            args = (*args[:4], asked.request)
+        return _SHORT[plan.script].op(keys, args, decode, timeout_ms=timeout_ms, kept=kept)
+    rules = plan.rules(frame, asked.cost, asked.tier)
+    op = _CHECK.op(keys, (asked.now_ms, asked.request, *rules), decode, timeout_ms=timeout_ms, kept=kept)
+    return msgspec.structs.replace(op, effect=Effect.IDEMPOTENT) if plan.repeatable else op
 
 
-def check(at: Target, cost: int, request: str, now_ms: int, guess_ms: int) -> Op[Decision | Elsewhere]:
-    """Charge every policy or none. request: id of this call; a repeat with only log policies charges nothing more."""
-    rules = _rules(at, _positive(cost), guess_ms)
-    op = _CHECK.op(keys(at, guess_ms), (now_ms, request, *rules), partial(_decision, at.policies, cost))
-    if all(policy.algorithm == "log" for policy in at.policies):
-        return msgspec.structs.replace(op, effect=Effect.IDEMPOTENT)
-    return op
-
-
-def peek(at: Target, cost: int, now_ms: int, guess_ms: int) -> Op[Decision | Elsewhere]:
+def peek(asked: Asked, decode: Callable[[Reply], T], timeout_ms: int) -> Op[T]:
     """What ``check`` would answer, with nothing charged."""
-    rules = _rules(at, _positive(cost), guess_ms)
-    return _PEEK.op(keys(at, guess_ms), (now_ms, *rules), partial(_decision, at.policies, cost))
+    rules = asked.plan.rules(asked.frame, asked.cost, asked.tier)
+    keys = _keys(asked.stem, asked.frame.endings)
+    return _PEEK.op(keys, (asked.now_ms, *rules), decode, timeout_ms=timeout_ms)
 
 
-def reset(at: Target, now_ms: int, guess_ms: int) -> Op[bool | Elsewhere]:
-    """Forget what was used. True when there was something to forget."""
-    return _RESET.op(keys(at, guess_ms), (now_ms, *_rules(at, 1, guess_ms)), _removed)
+def reset(asked: Asked) -> Op[bool | Elsewhere]:
+    """Forget what was used, and bans. True when there was something to forget."""
+    plan, frame = asked.plan, asked.frame
+    starts: list[Arg] = []
+    for policy, start in zip(plan.policies, frame.starts, strict=True):
+        starts += [policy.window_ms, start] if start else []
+    return _RESET.op(_keys(asked.stem, plan.reset_endings(frame)), (asked.now_ms, *starts), _removed)
 
 
-def keys(at: Target, guess_ms: int) -> tuple[str, ...]:
-    """A counter's windows before, at and after the guess; a log's set. Several of a kind carry the policy's name."""
-    names: list[str] = []
-    for policy in at.policies:
-        alone = [each.algorithm for each in at.policies].count(policy.algorithm) == 1
-        suffix = "" if alone else f".{policy.name}"
-        if policy.algorithm == "log":
-            names.append(f"{at.stem}z{suffix}")
-        else:
-            base = guess_ms // policy.window_ms
-            starts = [number * policy.window_ms // 1000 for number in (base - 1, base, base + 1)]
-            names += [f"{at.stem}{start}{suffix}" for start in starts]
-    return tuple(names)
+class Part(msgspec.Struct, frozen=True):
+    """What one policy was charged. ending: of its key. amount: units (gcra: microseconds). bucket: of a strict."""
+
+    ending: str
+    kind: str
+    amount: int
+    bucket: int
 
 
-def _rules(at: Target, cost: int, guess_ms: int) -> list[Arg]:
-    rules: list[Arg] = []
-    for policy in at.policies:
-        window = policy.window_ms if policy.algorithm == "counter" else policy.window_ms * 1000
-        rules += [policy.algorithm, policy.limit, window, policy.cost * cost, guess_ms // policy.window_ms]
-    return rules
+def refund(stem: str, parts: Sequence[Part], refund_id: str, request: str, mark_ms: int, now_ms: int) -> Op[bool]:
+    """Give back what a call took. True the first time, for this id."""
+    keys = (f"{stem}r.{refund_id}", *(stem + part.ending for part in parts))
+    amounts = [value for part in parts for value in (part.kind, part.amount, part.bucket)]
+    return _REFUND.op(keys, (now_ms, mark_ms, request, *amounts), _first)
 
 
-def _positive(cost: int) -> int:
+def heartbeat(key: str, lease: str, life_ms: int, now_ms: int) -> Op[bool]:
+    """Keep a lease for another life. False: it had ended."""
+    return _HEARTBEAT.op((key,), (now_ms, lease, life_ms), _first)
+
+
+def release(key: str, lease: str) -> Op[bool]:
+    """Give a lease back. False: it was not held any more."""
+    return _RELEASE.op((key,), (lease,), _first)
+
+
+def set_limit(key: str, limit: int, ttl_ms: int) -> Op[None]:
+    """From now on one caller has another limit, for this long."""
+    return command(
+        "ratelimit.set_limit", Effect.IDEMPOTENT, "SET", key, limit, "PX", ttl_ms, decode=_nothing, keys=(key,)
+    )
+
+
+def unset_limit(key: str) -> Op[None]:
+    """The policy's own limit again."""
+    return command("ratelimit.unset_limit", Effect.IDEMPOTENT, "DEL", key, decode=_nothing, keys=(key,))
+
+
+def positive(cost: int) -> int:
+    """Raises Misuse for a cost below 1."""
     if cost < 1:
         raise Misuse(f"cost must be at least 1, not {cost}")
     return cost
 
 
-def _decision(policies: tuple[Policy, ...], cost: int, reply: Reply) -> Decision | Elsewhere:
-    if reply[0] == 0:
-        return Elsewhere(int(reply[1]))
-    states = tuple(_state(policy, *reply[at : at + 4]) for policy, at in zip(policies, range(1, 99, 4), strict=False))
-    violated = [state for state in states if not state.allowed]
-    hopeless = [state for state in violated if state.retry_after < timedelta(0)]
-    if hopeless:
-        outcome, decisive = Outcome.COST_TOO_LARGE, hopeless[0]
-    elif violated:
-        outcome, decisive = Outcome.DENIED, max(violated, key=lambda state: state.retry_after)
-    else:
-        outcome, decisive = Outcome.ALLOWED, min(states, key=lambda state: state.remaining)
-    return Decision(
-        reply[0] == 1,
-        outcome,
-        decisive.limit,
-        decisive.remaining,
-        decisive.retry_after,
-        decisive.reset_after,
-        decisive.policy,
-        cost,
-        states,
-    )
-
-
-def _state(policy: Policy, used: int, retry_us: int, more_us: int, reset_us: int) -> PolicyState:
-    retry = timedelta(milliseconds=-1) if retry_us == _NEVER else timedelta(microseconds=retry_us)
-    return PolicyState(
-        policy.name,
-        policy.limit,
-        policy.window,
-        retry_us == 0,
-        max(0, policy.limit - used),
-        retry,
-        timedelta(microseconds=more_us),
-        timedelta(microseconds=reset_us),
-    )
+def _keys(stem: str, endings: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple([stem + ending for ending in endings])
 
 
 def _removed(reply: Reply) -> bool | Elsewhere:
     return Elsewhere(int(reply[1])) if reply[0] == 0 else reply[1] > 0
+
+
+def _first(reply: Reply) -> bool:
+    return bool(reply[0] == 1)
+
+
+def _nothing(_: Reply) -> None:
+    return None

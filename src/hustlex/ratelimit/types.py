@@ -4,68 +4,174 @@ from __future__ import annotations
 
 import enum
 import re
+import warnings
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from hustlex.core.time import to_ms
 from hustlex.errors import Misuse
 
-Algorithm = Literal["counter", "log"]
-"""How a policy counts.
+if TYPE_CHECKING:
+    from hustlex.ratelimit.call import Call
 
-counter: two integers per caller, whatever the limit. Admits at most ``limit * (1 + L / window)`` in any interval of
-length L up to the window: 2 * limit - 1 in the worst window, about the limit in ordinary traffic.
-log: one sorted-set entry per unit. Never more than ``limit`` in any window, at 13 to 79 bytes per unit.
+Algorithm = Literal["strict", "log", "counter", "fixed", "gcra", "leases"]
+"""How a policy counts; ``hustlex limits explain`` prints what each promises.
+
+strict: never more than ``limit`` in any window, in constant memory; sustains at least K / (K + 1) of it (K buckets).
+log: never more than ``limit`` in any window, exactly; 13 to 79 bytes per unit. counter: up to 2 * limit - 1 in the
+worst window, about the limit in ordinary traffic. fixed: up to 2 * limit around the turn of a window. gcra: a token
+bucket: ``burst`` at once, then one every ``window / limit``. leases: ``limit`` holders at once, each for ``window`` at
+a time.
 """
+OnError = Literal["local", "open", "closed"]
+"""When the server cannot be asked. local: this process counts alone, ``limit / expected_replicas``. open: let through.
+closed: refuse."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LONGEST_WINDOW = timedelta(days=366)
-_SHORTEST_COUNTER_WINDOW = timedelta(seconds=1)
-_SHORTEST_LOG_WINDOW = timedelta(milliseconds=1)
+_SHORTEST_WINDOW = timedelta(milliseconds=1)
 _LARGEST_LOG = 10_000
+_MOST_BUCKETS = 100
 _EXACT = 2**53
+
+
+class Penalty(msgspec.Struct, frozen=True):
+    """Ban who is refused too often: ``strikes`` refusals within ``per`` ban for ``ban``, then twice as long each time.
+
+    A ban lasts at most 24 hours; a level is forgotten for each 24 hours without a refusal.
+    """
+
+    strikes: int = 10
+    per: timedelta = timedelta(minutes=10)
+    ban: timedelta = timedelta(minutes=5)
+
+    def __post_init__(self) -> None:
+        if self.strikes < 1 or not timedelta(seconds=1) <= min(self.per, self.ban):
+            raise Misuse("a penalty has at least 1 strike, and durations of at least 1 second")
+        if max(self.per, self.ban) > timedelta(hours=24):
+            raise Misuse("a penalty's durations are at most 24 hours")
 
 
 class Policy(msgspec.Struct, frozen=True):
     """At most ``limit`` units per ``window`` and caller.
 
-    name: 1 to 64 of ``A-Z a-z 0-9 _ . -``, shown to clients in the RateLimit headers.
-    limit: 1 or more; a log holds at most 10,000. cost: units that one call takes, 1 or more.
-    window: whole milliseconds up to 366 days; at least 1 second for a counter, whose keys name the second it starts,
-    and 1 millisecond for a log. Raises Misuse.
+    name: 1 to 64 of ``A-Z a-z 0-9 _ . -``, shown to clients in the RateLimit headers. limit: 1 or more; a log holds at
+    most 10,000. window: whole milliseconds up to 366 days; at least 1 second for counter and fixed, whose keys name the
+    second it starts; for leases the life of one. algorithm: see Algorithm. cost: units that one call takes.
+
+    burst: gcra only, units at once; default ``limit``, which admits up to 2 * limit - 1 in a window and warns.
+    buckets: strict only, 1 to 100: more sustain more of the limit, for 10 bytes each. count_denied: refused calls are
+    charged too (strict, counter and fixed). on_error: see OnError. shadow: judge, but let through. reserve: shares of
+    the limit kept for classes of calls, as ``{"critical": 0.2}``: others are judged against 0.8 of it. penalty: see
+    Penalty. prefetch: for hot keys, take units for this long in advance (1 to 250 ms): any interval then admits what
+    one longer by that much would. local_deny: remember refusals in this process for up to 2 s. overridable: obey
+    ``set_limit``, which costs one read more. Raises Misuse.
     """
 
     name: str
     limit: int
     window: timedelta
-    algorithm: Algorithm = "counter"
+    algorithm: Algorithm = "strict"
     cost: int = 1
+    burst: int | None = None
+    buckets: int = 20
+    count_denied: bool = False
+    on_error: OnError = "local"
+    shadow: bool = False
+    reserve: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
+    penalty: Penalty | None = None
+    prefetch: timedelta | None = None
+    local_deny: bool = True
+    overridable: bool = False
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise Misuse(f"a policy's name is 1 to 64 letters, digits, '_', '.' or '-', not {self.name!r}")
-        if self.algorithm not in ("counter", "log"):
-            raise Misuse(f"policy {self.name}: algorithm is 'counter' or 'log', not {self.algorithm!r}")
-        if self.limit < 1 or self.cost < 1:
-            raise Misuse(f"policy {self.name}: limit and cost must be at least 1")
-        shortest = _SHORTEST_COUNTER_WINDOW if self.algorithm == "counter" else _SHORTEST_LOG_WINDOW
-        if not shortest <= self.window <= _LONGEST_WINDOW or self.window % timedelta(milliseconds=1):
-            raise Misuse(
-                f"policy {self.name}: the window of a {self.algorithm} is whole milliseconds from {shortest} "
-                f"to {_LONGEST_WINDOW}, not {self.window}"
-            )
-        if self.algorithm == "log" and self.limit > _LARGEST_LOG:
-            raise Misuse(f"policy {self.name}: a log holds at most {_LARGEST_LOG} entries", hint="use a counter")
-        if self.algorithm == "counter" and self.limit * self.window_ms >= _EXACT:
-            raise Misuse(
-                f"policy {self.name}: limit times window is too large to count exactly", hint="use a shorter window"
+        if isinstance(self.reserve, Mapping):
+            msgspec.structs.force_setattr(self, "reserve", tuple(sorted(self.reserve.items())))
+        for complaint in _complaints(self):
+            raise Misuse(f"policy {self.name}: {complaint}")
+        if self.algorithm == "gcra" and self.burst is None:
+            warnings.warn(
+                f"policy {self.name}: gcra with a burst of the whole limit admits up to {2 * self.limit - 1} in a "
+                "window; set burst, or use 'strict'",
+                stacklevel=2,
             )
 
     @property
     def window_ms(self) -> int:
         """The window in milliseconds."""
-        return self.window // timedelta(milliseconds=1)
+        return to_ms(self.window)
+
+    @property
+    def shares(self) -> tuple[tuple[str, float], ...]:
+        """What is reserved, by class."""
+        return tuple(self.reserve.items()) if isinstance(self.reserve, Mapping) else self.reserve
+
+    @property
+    def capacity(self) -> int:
+        """The most units that can be taken at once: the burst of a gcra, else the limit."""
+        return self.burst or self.limit if self.algorithm == "gcra" else self.limit
+
+    def units(self, cost: int) -> int:
+        """What a call of this cost takes; a call takes one place, whatever it costs."""
+        return 1 if self.algorithm == "leases" else self.cost * cost
+
+    def limit_for(self, tier: str) -> int:
+        """What calls of this class are judged against: all but what is reserved for others, at least 1."""
+        kept = sum(share for name, share in self.shares if name != tier)
+        return max(1, int(self.capacity * (1 - kept) + 1e-9))
+
+
+def _complaints(policy: Policy) -> list[str]:
+    """Why a policy cannot be, worst first."""
+    kind, window = policy.algorithm, policy.window
+    if not _NAME.fullmatch(policy.name):
+        return ["a name is 1 to 64 letters, digits, '_', '.' or '-'"]
+    if kind not in ("strict", "log", "counter", "fixed", "gcra", "leases"):
+        return [f"algorithm is strict, log, counter, fixed, gcra or leases, not {kind!r}"]
+    if policy.limit < 1 or policy.cost < 1:
+        return ["limit and cost must be at least 1"]
+    shortest = timedelta(seconds=1) if kind in ("counter", "fixed") else _SHORTEST_WINDOW
+    if not shortest <= window <= _LONGEST_WINDOW or window % _SHORTEST_WINDOW:
+        return [f"the window of {kind} is whole milliseconds from {shortest} to {_LONGEST_WINDOW}, not {window}"]
+    return [*_of_kind(policy), *_of_extras(policy)]
+
+
+def _of_kind(policy: Policy) -> list[str]:
+    kind, found = policy.algorithm, []
+    if kind == "log" and policy.limit > _LARGEST_LOG:
+        found.append(f"a log holds at most {_LARGEST_LOG} entries; use strict")
+    if policy.limit * policy.window_ms >= _EXACT:
+        found.append("limit times window is too large to count exactly; use a shorter window")
+    if not 1 <= policy.buckets <= min(_MOST_BUCKETS, policy.window_ms):
+        found.append(f"buckets are 1 to {_MOST_BUCKETS}, and at least 1 millisecond each")
+    if policy.burst is not None and (kind != "gcra" or not 1 <= policy.burst <= policy.limit):
+        found.append("burst is for gcra only, from 1 to the limit")
+    if kind == "gcra" and policy.window_ms * 1000 < policy.limit:
+        found.append("gcra admits at most one unit per microsecond")
+    if kind == "leases" and (policy.cost > 1 or policy.penalty or policy.window < timedelta(seconds=1)):
+        found.append("a lease costs 1, lives at least 1 second, and knows no penalty")
+    return found
+
+
+def _of_extras(policy: Policy) -> list[str]:
+    kind, found = policy.algorithm, []
+    if policy.on_error not in ("local", "open", "closed"):
+        found.append("on_error is local, open or closed")
+    if policy.count_denied and kind not in ("strict", "counter", "fixed"):
+        found.append("count_denied is for strict, counter and fixed")
+    if not all(0 < share < 1 for _, share in policy.shares) or sum(share for _, share in policy.shares) >= 1:
+        found.append("reserved shares lie between 0 and 1, and so does their sum")
+    if policy.overridable and kind == "gcra":
+        found.append("a gcra cannot be overridden; use strict")
+    if policy.prefetch is not None:
+        if not timedelta(milliseconds=1) <= policy.prefetch <= timedelta(milliseconds=250):
+            found.append("prefetch is 1 to 250 milliseconds")
+        if kind not in ("strict", "counter", "fixed", "gcra") or policy.shadow or policy.penalty or policy.count_denied:
+            found.append("prefetch needs a plain strict, counter, fixed or gcra policy")
+    return found
 
 
 class Outcome(enum.StrEnum):
@@ -73,8 +179,28 @@ class Outcome(enum.StrEnum):
 
     ALLOWED = "allowed"
     DENIED = "denied"
+    BANNED = "banned"
+    """Refused too often; see Penalty."""
     COST_TOO_LARGE = "cost_too_large"
     """The call costs more than a whole limit: waiting will not help."""
+    EXEMPT = "exempt"
+    SHADOW_DENIED = "shadow_denied"
+    """Let through; a shadow policy would have refused."""
+    ALLOWED_DEGRADED = "allowed_degraded"
+    DENIED_DEGRADED = "denied_degraded"
+    """The server could not be asked; the policy's ``on_error`` decided."""
+
+
+class Source(enum.StrEnum):
+    """Who decided."""
+
+    REDIS = "redis"
+    LOCAL_DENY = "local_deny"
+    PREFETCH = "prefetch"
+    LOCAL_FALLBACK = "local_fallback"
+    FAIL_OPEN = "fail_open"
+    FAIL_CLOSED = "fail_closed"
+    EXEMPTION = "exemption"
 
 
 class PolicyState(msgspec.Struct, frozen=True):
@@ -83,6 +209,7 @@ class PolicyState(msgspec.Struct, frozen=True):
     allowed: whether this policy alone lets the call through. remaining: units left, 0 or more.
     retry_after: 0 when allowed, else the exact time after which the same call passes if nobody else calls; -1 ms when
     it never will. more_after: until at least one unit more is left. reset_after: until the whole limit is free again.
+    For leases these are upper bounds: a holder may release earlier.
     """
 
     policy: str
@@ -95,34 +222,96 @@ class PolicyState(msgspec.Struct, frozen=True):
     reset_after: timedelta
 
 
-class Decision(msgspec.Struct, frozen=True):
+NEVER = timedelta(milliseconds=-1)
+_NOTHING = PolicyState("", 0, timedelta(0), True, 0, timedelta(0), timedelta(0), timedelta(0))
+
+
+class Decision(msgspec.Struct, frozen=True, eq=False):
     """The answer to one call; true in a condition when the call is allowed.
 
     With several policies limit, remaining, reset_after and policy (its name) are those of the decisive one: of the
     violated ones the one with the longest wait, else the one with the fewest units left. retry_after: as in
-    PolicyState; after a denial the longest wait. cost: as asked. per_policy: each policy, in the order of the call.
+    PolicyState; after a denial the longest wait. cost: as asked. per_policy: each policy, in the order of the call; of
+    a ban only the one that bans. Everything but the first four is worked out when it is asked for.
     """
 
     allowed: bool
     outcome: Outcome
-    limit: int
-    remaining: int
-    retry_after: timedelta
-    reset_after: timedelta
-    policy: str
     cost: int
-    per_policy: tuple[PolicyState, ...]
+    source: Source
+    call: Call
+    reply: bytes | tuple[PolicyState, ...]
+    age_s: float = 0.0
+    parts: tuple[Decision, ...] = ()
+    refund_id: str = ""
 
     def __bool__(self) -> bool:
         return self.allowed
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Decision):
+            return NotImplemented
+        return self._told() == other._told()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _told(self) -> tuple[object, ...]:
+        return self.allowed, self.outcome, self.cost, self.per_policy
+
+    def __repr__(self) -> str:
+        return f"Decision({self.outcome}, source={self.source}, cost={self.cost}, per_policy={self.per_policy})"
+
+    @property
+    def lease(self) -> str:
+        """The id of the place that a policy of leases gave; "" when there is none."""
+        return self.call.asked.request if self.allowed and self.call.lease_key else ""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the server could not be asked."""
+        return self.outcome in (Outcome.ALLOWED_DEGRADED, Outcome.DENIED_DEGRADED)
+
+    @property
+    def per_policy(self) -> tuple[PolicyState, ...]:
+        return self.reply if isinstance(self.reply, tuple) else self.call.read(self.reply, round(self.age_s * 1e6))
+
     @property
     def violated(self) -> tuple[str, ...]:
-        """Names of the policies that refuse the call, in the order of the call."""
+        """Names of the policies that refuse the call (shadow ones included), in the order of the call."""
         return tuple(state.policy for state in self.per_policy if not state.allowed)
+
+    @property
+    def decisive(self) -> PolicyState:
+        """The policy that decided, see above."""
+        states = self.per_policy or (_NOTHING,)
+        violated = [state for state in states if not state.allowed]
+        if self.allowed or not violated:
+            return min(states, key=lambda state: state.remaining)
+        hopeless = [state for state in violated if state.retry_after == NEVER]
+        return hopeless[0] if hopeless else max(violated, key=lambda state: state.retry_after)
+
+    @property
+    def policy(self) -> str:
+        return self.decisive.policy
+
+    @property
+    def limit(self) -> int:
+        return self.decisive.limit
+
+    @property
+    def remaining(self) -> int:
+        return self.decisive.remaining
+
+    @property
+    def retry_after(self) -> timedelta:
+        return timedelta(0) if self.allowed else self.decisive.retry_after
+
+    @property
+    def reset_after(self) -> timedelta:
+        return self.decisive.reset_after
 
 
 class Elsewhere(msgspec.Struct, frozen=True):
-    """The server's clock is outside the windows whose keys were declared. now_ms: what that clock says."""
+    """Nothing was decided: ask again, knowing that the server's clock says now_ms."""
 
     now_ms: int

@@ -14,7 +14,8 @@ from hustlex.web.depends import (
 )
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
-from hustlex.web.limits import by_ip, by_user, limit
+from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
+from hustlex.web.limits import RateLimit, by_ip, by_user, globally, route_policies, unlimited
 from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
@@ -31,6 +32,9 @@ __all__ = [
     "OtpCodes",
     "Problem",
     "Proof",
+    "RateLimit",
+    "RateLimitMiddleware",
+    "SocketLimits",
     "StrictUser",
     "attach",
     "auth_router",
@@ -41,17 +45,19 @@ __all__ = [
     "current_user",
     "end_streams",
     "get_hustlex",
+    "globally",
     "install",
     "install_problems",
     "jwks",
     "lifespan",
-    "limit",
     "oauth_router",
     "pin_ok",
     "problem_of",
     "recently",
+    "route_policies",
     "sessions_router",
     "sse_response",
     "strict_user",
+    "unlimited",
     "verify_webhook",
 ]

@@ -46,8 +46,8 @@ from hustlex.otp import (
     VerifyResult,
     Wrong,
 )
-from hustlex.web.limits import TOO_MANY
 from hustlex.web.problem import QUOTA_EXCEEDED, Problem, unavailable
+from hustlex.web.quota import TOO_MANY
 
 Send = Callable[[str], Awaitable[object]]
 """Queues the delivery of a challenge: the job calls ``hx.otp.open(challenge)`` and sends what that answers."""

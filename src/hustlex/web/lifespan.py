@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -9,35 +10,55 @@ from fastapi import FastAPI
 
 from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
-from hustlex.web.limits import RateLimitHeaders
+from hustlex.ratelimit.desk import guard
+from hustlex.web.limits import RateLimitHeaders, route_policies
 from hustlex.web.problem import install_problems
+from hustlex.web.quota import Legacy
 from hustlex.web.replay import IdempotencyMiddleware
 
+_log = logging.getLogger("hustlex.web")
 
-def install(app: FastAPI) -> None:
-    """Errors become problems, answers carry RateLimit headers, idempotent ones are kept.
 
-    Call it once, right after creating the app.
+def install(app: FastAPI, *, legacy: Legacy | None = None) -> None:
+    """Errors become problems, answers carry RateLimit header fields, idempotent ones are kept.
+
+    Call it once, right after creating the app. legacy: older fields of limits too, see Legacy.
     """
     install_problems(app)
-    app.add_middleware(RateLimitHeaders)
+    app.add_middleware(RateLimitHeaders, legacy=legacy)
     app.add_middleware(IdempotencyMiddleware)
     app.state.hustlex_limits = {}
 
 
-def lifespan(open_front: Callable[[], HustleX]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def lifespan(
+    open_front: Callable[[], HustleX], *, require_policy: bool = False
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """``FastAPI(lifespan=lifespan(lambda: HustleX(url, secret=secret)))``; also usable inside a lifespan of your own.
 
     The app starts although the server cannot be reached; requests that need it are answered 503 until it can.
-    Raises ConfigurationError at start-up when ``install(app)`` was forgotten.
+    The start lists each route with its limits in the log. require_policy: a route without one ends it, unless marked
+    ``Depends(unlimited)``. Raises ConfigurationError at start-up for that, and when ``install(app)`` was forgotten.
     """
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         if not hasattr(app.state, "hustlex_limits"):
             raise ConfigurationError("this app's errors are not installed", hint="call hustlex.web.install(app)")
+        _list_limits(app, require_policy)
         async with open_front() as front:
             app.state.hustlex = front
             yield
 
     return opened
+
+
+def _list_limits(app: FastAPI, require: bool) -> None:
+    found = route_policies(app)
+    for route, policies in found.items():
+        guard(policies, route)
+        _log.info("%s: %s", route, ", ".join(policy.name for policy in policies) or "no limit")
+    bare = [route for route, policies in found.items() if not policies]
+    if require and bare:
+        raise ConfigurationError(
+            f"routes without a limit: {', '.join(bare)}", hint="add Depends(RateLimit(...)), or Depends(unlimited)"
+        )

@@ -30,6 +30,7 @@ MEDIA_TYPE = "application/problem+json"
 _IANA = "https://iana.org/assignments/http-problem-types#"
 QUOTA_EXCEEDED = f"{_IANA}quota-exceeded"
 REDUCED_CAPACITY = f"{_IANA}temporary-reduced-capacity"
+ABNORMAL_USAGE = f"{_IANA}abnormal-usage-detected"
 RETRY_SECONDS = 5
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}

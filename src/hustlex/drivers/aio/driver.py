@@ -52,7 +52,16 @@ class Driver:
     async def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
         deadline = self._deadline(op)
-        return await self._settle(op, self._topology.lane(op).submit(pack(op), deadline), deadline)
+        future = self._topology.lane(op).submit(pack(op), deadline)
+        if future is None or self._hook is not None:
+            return await self._settle(op, future, deadline)
+        try:  # as in _settle, without a coroutine of its own: a quarter of a microsecond of each call
+            reply = await future
+        except (NotSent, Lost, Late) as failure:
+            reply = await self._insist(op, deadline, failure)
+        if type(reply) is ReplyError:
+            reply = await self._insist(op, deadline, refusal(str(reply)))
+        return self._decode(op, reply)
 
     async def _settle(self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float) -> T:
         """The decoded answer of a call that was sent (future) or that found no open line (None)."""

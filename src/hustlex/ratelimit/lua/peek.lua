@@ -3,14 +3,17 @@
 -- KEYS keys...   mixed   as in ratelimit.check
 -- ARGV now_ms    int     0: the server's clock
 -- ARGV rules...  mixed   as in ratelimit.check
--- REPLY {0, now_ms}      the server's window is not declared: correct the guess and repeat
--- REPLY {1, state}       would be allowed; state as in ratelimit.check
--- REPLY {2, state}       would be denied
--- @include counter
--- @include log
+-- REPLY <0 time>         the server's window is not declared: correct the guess and repeat
+-- REPLY <1 time bits ...> would be allowed; as in ratelimit.check
+-- REPLY <2 time bits ...> would be denied
+-- REPLY <3 time rest at>  is banned
+local given_ms = now_ms
+-- @include moment
 -- @include rules
-local us = microseconds(now_ms)
-local rules = read_rules(2, us)
-if not rules then return {0, math.floor(us / 1000)} end
-if judge(rules) then return report({1}, rules) end
-return report({2}, rules)
+-- @include verdict
+local us = seconds * 1000000 + micros
+local rules = read_rules(2, now, us)
+if not rules then return '0 ' .. seconds .. ' ' .. micros end
+local rest, place = banned(rules, now)
+if rest > 0 then return '3 ' .. seconds .. ' ' .. micros .. ' ' .. rest .. ' ' .. place end
+return report(refused(rules) and 2 or 1, rules)

@@ -1,14 +1,15 @@
--- ratelimit.reset: forget what one caller used of these policies.
+-- ratelimit.reset: forget what one caller used of these policies, and its penalties.
 -- EFFECT idempotent
 -- ALLOW-OOM              it only frees memory
--- KEYS keys...   mixed   as in ratelimit.check
+-- KEYS keys...   mixed   as in ratelimit.check, but without overrides
 -- ARGV now_ms    int     0: the server's clock
--- ARGV rules...  mixed   as in ratelimit.check
+-- ARGV starts... int     per windowed count: window in milliseconds, and when the middle one starts
 -- REPLY {0, now_ms}      the server's window is not declared: correct the guess and repeat; nothing was done
 -- REPLY {1, removed}     keys that existed, 0 or more
--- @include counter
--- @include log
--- @include rules
-local us = microseconds(now_ms)
-if not read_rules(2, us) then return {0, math.floor(us / 1000)} end
+-- @include clock
+local now = clock(now_ms)
+for at = 2, #ARGV, 2 do
+  local step = math.floor((now - ARGV[at + 1]) / ARGV[at])
+  if step < 0 or step > 1 then return {0, now} end
+end
 return {1, redis.call('DEL', unpack(KEYS))}

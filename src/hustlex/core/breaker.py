@@ -1,0 +1,92 @@
+"""A circuit breaker: after too many failures nobody touches the server for a while. Pure: it is told the time."""
+
+from __future__ import annotations
+
+from random import random
+
+import msgspec
+
+from hustlex.errors import ConfigurationError
+
+
+class BreakerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Opens after ``failures`` in a row, or when at least ``share`` of at least ``calls`` calls failed within
+    ``window_s``. While open one probe is let through every ``probe_s`` (give or take 20 %); ``probes`` good ones in a
+    row close it. Raises ConfigurationError.
+    """
+
+    failures: int = 5
+    share: float = 0.5
+    calls: int = 20
+    window_s: float = 10.0
+    probe_s: float = 1.0
+    probes: int = 3
+
+    def __post_init__(self) -> None:
+        if min(self.failures, self.calls, self.probes) < 1 or not 0 < self.share <= 1:
+            raise ConfigurationError("a breaker's counts are at least 1, and its share lies between 0 and 1")
+        if min(self.window_s, self.probe_s) <= 0:
+            raise ConfigurationError("a breaker's times are positive")
+
+
+class Breaker:
+    """closed (all calls pass) -> open (probes only) -> closed. Times are seconds of a clock that never goes back.
+
+    quiet: nothing failed lately; then ``succeeded`` need not be called, which keeps it out of the usual path.
+    """
+
+    def __init__(self, options: BreakerOptions) -> None:
+        self._options = options
+        self.quiet = True
+        self.open = False
+        self._in_a_row = self._bad = self._good = self._probed = 0
+        self._since = self._next_probe = 0.0
+
+    def allows(self, now: float) -> bool:
+        """Whether a call may be made; while open, True for one caller per probe interval."""
+        if not self.open:
+            return True
+        if now < self._next_probe:
+            return False
+        self._plan_probe(now)
+        return True
+
+    def succeeded(self, now: float) -> None:
+        """A call was answered."""
+        self._in_a_row = 0
+        if self.open:
+            self._probed += 1
+            if self._probed >= self._options.probes:
+                self.open = False
+                self._forget(now)
+                self.quiet = True
+        elif now - self._since >= self._options.window_s:
+            self.quiet = True
+            self._forget(now)
+        else:
+            self._good += 1
+
+    def failed(self, now: float) -> None:
+        """A call was not answered."""
+        if self.quiet or now - self._since >= self._options.window_s:
+            in_a_row = self._in_a_row
+            self._forget(now)
+            self._in_a_row = 0 if self.quiet else in_a_row
+        self.quiet = False
+        self._bad += 1
+        self._in_a_row += 1
+        self._probed = 0
+        if not self.open and self._tripped():
+            self.open = True
+            self._plan_probe(now)
+
+    def _tripped(self) -> bool:
+        limits, calls = self._options, self._bad + self._good
+        return self._in_a_row >= limits.failures or (calls >= limits.calls and self._bad >= limits.share * calls)
+
+    def _plan_probe(self, now: float) -> None:
+        self._next_probe = now + self._options.probe_s * (0.8 + 0.4 * random())
+
+    def _forget(self, now: float) -> None:
+        self._in_a_row = self._bad = self._good = self._probed = 0
+        self._since = now

@@ -1,0 +1,72 @@
+"""A held place, as a task of its own keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+from hustlex.core.op import AsyncDriver
+from hustlex.core.time import Clock
+from hustlex.errors import Error
+from hustlex.ratelimit import leasing
+from hustlex.ratelimit.types import Decision
+
+
+class Hold:
+    """Inside the block: true when a place was had. decision: what the check said. lost: it was given away meanwhile."""
+
+    decision: Decision
+
+    def __init__(self, driver: AsyncDriver, clock: Clock, ask: Callable[[], Awaitable[Decision]]) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._ask = ask
+        self._keeper: asyncio.Task[None] | None = None
+        self.lost = False
+
+    def __bool__(self) -> bool:
+        return self.decision.allowed and not self.lost
+
+    async def __aenter__(self) -> Self:
+        # Asked in a task of its own: a caller that is cancelled while the reply is on its way gives the place back.
+        asking = asyncio.ensure_future(self._ask())
+        try:
+            self.decision = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(self._unwanted)
+            raise
+        if self.decision.lease:
+            self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="hustlex lease")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            self._keeper = None
+            await asyncio.shield(asyncio.ensure_future(self._release(self.decision)))
+
+    async def _keep(self) -> None:
+        every_s = leasing.life_ms(self.decision) / 3000
+        while not self.lost:
+            await asyncio.sleep(every_s)
+            with contextlib.suppress(Error):
+                op = leasing.heartbeat(self.decision, self._clock())
+                self.lost = op is not None and not await self._driver.run(op)
+
+    async def _release(self, decision: Decision) -> None:
+        """What cannot be given back now ends by itself, one life later."""
+        with contextlib.suppress(Error):
+            op = leasing.release(decision)
+            if op is not None:
+                await self._driver.run(op)
+
+    def _unwanted(self, asked: asyncio.Future[Decision]) -> None:
+        if not asked.cancelled() and asked.exception() is None and asked.result().lease:
+            releasing = asyncio.ensure_future(self._release(asked.result()))
+            _RELEASING.add(releasing)
+            releasing.add_done_callback(_RELEASING.discard)
+
+
+_RELEASING: set[asyncio.Future[None]] = set()

@@ -1,0 +1,52 @@
+"""A held place, as a thread of its own keeps it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Self
+
+from hustlex.core.op import BlockingDriver
+from hustlex.core.time import Clock
+from hustlex.errors import Error
+from hustlex.ratelimit import leasing
+from hustlex.ratelimit.types import Decision
+
+
+class Hold:
+    """Inside the block: true when a place was had. decision: what the check said. lost: it was given away meanwhile."""
+
+    decision: Decision
+
+    def __init__(self, driver: BlockingDriver, clock: Clock, ask: Callable[[], Decision]) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._ask = ask
+        self._done = threading.Event()
+        self.lost = False
+
+    def __bool__(self) -> bool:
+        return self.decision.allowed and not self.lost
+
+    def __enter__(self) -> Self:
+        self.decision = self._ask()
+        if self.decision.lease:
+            threading.Thread(target=self._keep, daemon=True, name="hustlex lease").start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if not self.decision.lease:
+            return
+        with contextlib.suppress(Error):  # what cannot be given back now ends by itself, one life later
+            op = leasing.release(self.decision)
+            if op is not None:
+                self._driver.run(op)
+
+    def _keep(self) -> None:
+        every_s = leasing.life_ms(self.decision) / 3000
+        while not self.lost and not self._done.wait(every_s):
+            with contextlib.suppress(Error):
+                op = leasing.heartbeat(self.decision, self._clock())
+                self.lost = op is not None and not self._driver.run(op)

@@ -1,0 +1,186 @@
+"""What each algorithm sends and what its numbers mean: pure arithmetic, in microseconds.
+
+``numbers`` are those that its Lua fragment reports: after the charge when the call was charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+
+from hustlex.ratelimit.types import NEVER, Policy, PolicyState
+
+_MS = 1000
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One policy in one reply. now_ms: the server's clock. over: it refuses. cost: units of the call."""
+
+    policy: Policy
+    limit: int
+    numbers: Sequence[int]
+    now_ms: int
+    over: bool
+    cost: int
+
+
+class Waits(msgspec.Struct, frozen=True):
+    """Units left; microseconds until the same call passes, until a unit more is left, until all are."""
+
+    remaining: int
+    retry: int
+    more: int
+    reset: int
+
+
+class Kind(Protocol):
+    """letter: of its key; "" for windowed counts. width: numbers that it reports. script: of a plain policy alone."""
+
+    letter: str
+    width: int
+    script: str
+
+    def window(self, policy: Policy) -> int:
+        """The script's ``window``."""
+        ...
+
+    def room(self, policy: Policy, limit: int, start_ms: int) -> int:
+        """The script's ``extra``: what else the kind must know."""
+        ...
+
+    def waits(self, seen: Reading) -> Waits:
+        """What the numbers mean."""
+        ...
+
+
+class _Windowed:
+    letter, width, script = "", 2, "check_counter"
+
+    def window(self, policy: Policy) -> int:
+        return policy.window_ms
+
+    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+        return start_ms
+
+    def waits(self, seen: Reading) -> Waits:
+        window, elapsed = seen.policy.window_ms, seen.now_ms % seen.policy.window_ms
+        previous, current = seen.numbers
+        used = current - (-previous * (window - elapsed) // window)
+
+        def until(goal: int) -> int:
+            """Until the estimate has fallen to the goal, in this window or, as the previous one, in the next."""
+            if used <= goal:
+                return 0
+            if current <= goal:
+                return _MS * (window - (goal - current) * window // previous - elapsed)
+            if seen.policy.algorithm == "fixed":
+                return _MS * (window - elapsed)
+            return _MS * (2 * window - goal * window // current - elapsed)
+
+        goal = max(0, seen.limit - seen.cost)
+        return Waits(max(0, seen.limit - used), until(goal), until(used - 1) if used else 0, until(0))
+
+
+class _Strict:
+    letter, width, script = "b", 4, "check_strict"
+
+    def window(self, policy: Policy) -> int:
+        return -(-policy.window_ms // policy.buckets)
+
+    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+        return -(-policy.window_ms // self.window(policy))
+
+    def waits(self, seen: Reading) -> Waits:
+        width, span = self.window(seen.policy), self.room(seen.policy, 0, 0)
+        used, oldest, newest, freeing = seen.numbers
+        bucket = seen.now_ms // width
+
+        def until_gone(age: int) -> int:
+            return max(0, (bucket - age + span + 1) * width - seen.now_ms) * _MS if used else 0
+
+        retry, more, reset = (until_gone(age) for age in (freeing, oldest, newest))
+        return Waits(max(0, seen.limit - used), retry, more, reset)
+
+
+class _Log:
+    letter, width, script = "z", 4, "check_log"
+
+    def window(self, policy: Policy) -> int:
+        return policy.window_ms * _MS
+
+    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+        return 0
+
+    def waits(self, seen: Reading) -> Waits:
+        used, retry, more, reset = seen.numbers
+        return Waits(max(0, seen.limit - used), retry, more, reset)
+
+
+class _Gcra:
+    """window: microseconds per unit, rounded up. extra: the burst in microseconds."""
+
+    letter, width, script = "g", 1, "check_gcra"
+
+    def window(self, policy: Policy) -> int:
+        return -(-policy.window_ms * _MS // policy.limit)
+
+    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+        return limit * self.window(policy)
+
+    def waits(self, seen: Reading) -> Waits:
+        unit, (ahead,) = self.window(seen.policy), seen.numbers
+        burst = self.room(seen.policy, seen.limit, 0)
+        remaining = max(0, (burst - ahead) // unit)
+        more = ahead + (remaining + 1) * unit - burst if ahead else 0
+        return Waits(remaining, max(0, ahead + seen.cost * unit - burst), more, ahead)
+
+
+class _Leases:
+    letter, width, script = "c", 3, ""
+
+    def window(self, policy: Policy) -> int:
+        return policy.window_ms
+
+    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+        return 0
+
+    def waits(self, seen: Reading) -> Waits:
+        used, first, last = seen.numbers
+        return Waits(max(0, seen.limit - used), first * _MS, first * _MS, last * _MS)
+
+
+_WINDOWED = _Windowed()
+KINDS: dict[str, Kind] = {
+    "fixed": _WINDOWED,
+    "counter": _WINDOWED,
+    "strict": _Strict(),
+    "log": _Log(),
+    "gcra": _Gcra(),
+    "leases": _Leases(),
+}
+
+
+def state_of(seen: Reading, age_us: int) -> PolicyState:
+    """A policy's state, ``age_us`` after the reply."""
+    waits = KINDS[seen.policy.algorithm].waits(seen)
+
+    def left(us: int) -> timedelta:
+        return timedelta(microseconds=max(0, us - age_us))
+
+    retry = timedelta(0)
+    if seen.over:
+        retry = NEVER if seen.cost > seen.limit else left(waits.retry)
+    shown = seen.policy.limit if seen.policy.algorithm == "gcra" else seen.limit
+    return PolicyState(
+        seen.policy.name,
+        shown,
+        seen.policy.window,
+        not seen.over,
+        waits.remaining,
+        retry,
+        left(waits.more),
+        left(waits.reset),
+    )

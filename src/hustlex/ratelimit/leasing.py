@@ -1,0 +1,45 @@
+"""Places and overrides: which operation a decision or a caller leads to."""
+
+from __future__ import annotations
+
+from hustlex.core.op import Op
+from hustlex.errors import Misuse
+from hustlex.ratelimit import ops
+from hustlex.ratelimit.caller import Caller
+from hustlex.ratelimit.types import Decision, Policy
+
+
+def life_ms(decision: Decision) -> int:
+    """How long the decision's lease lives without a heartbeat; 0: there is none."""
+    return next((p.window_ms for p in decision.call.asked.plan.policies if p.algorithm == "leases"), 0)
+
+
+def heartbeat(decision: Decision, now_ms: int) -> Op[bool] | None:
+    """None when the server does not know the lease: it was away. Raises Misuse when there is no lease."""
+    key = _leased(decision)
+    return None if decision.degraded else ops.heartbeat(key, decision.lease, life_ms(decision), now_ms)
+
+
+def release(decision: Decision) -> Op[bool] | None:
+    """None when the place was only counted here. Raises Misuse when there is no lease."""
+    key = _leased(decision)
+    if not decision.degraded:
+        return ops.release(key, decision.lease)
+    if decision.call.caller.local is not None:
+        decision.call.caller.local.give_back(decision.cost)
+    return None
+
+
+def _leased(decision: Decision) -> str:
+    if not decision.lease or decision.parts:
+        raise Misuse("this decision holds no place", hint="it needs an allowed check with a policy of leases")
+    return decision.call.lease_key
+
+
+def override_key(caller: Caller, policy: Policy, limit: int | None) -> str:
+    """Where a caller's own limit stands. Raises Misuse."""
+    if not policy.overridable:
+        raise Misuse(f"policy {policy.name} is not overridable", hint="Policy(..., overridable=True)")
+    if limit is not None and limit < 1:
+        raise Misuse(f"limit must be at least 1, not {limit}")
+    return caller.stem + caller.plan.override_ending(0)

@@ -1,0 +1,163 @@
+"""What can be worked out once for a list of policies: key endings and script arguments.
+
+A windowed count's keys carry the start of their window, so the caller must guess the server's time to declare them. A
+Frame is everything that follows from such a guess; it serves all callers until the next window begins.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from hustlex.core.keys import component, tag
+from hustlex.core.op import Arg
+from hustlex.core.time import to_ms
+from hustlex.errors import Misuse
+from hustlex.ratelimit.kinds import KINDS
+from hustlex.ratelimit.types import Policy
+
+MOST_POLICIES = 8
+NORMAL = "normal"
+_SHADOW, _COUNT_DENIED, _OVERRIDE, _PENALTY = 1, 2, 4, 8
+_ALWAYS = 1 << 62
+_serials = itertools.count()
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """For guesses from since_ms until before until_ms. starts: per policy, when the middle window begins (else 0).
+
+    endings: what follows the stem in each key of a check, in order. alone: the short script's arguments for cost 1.
+    """
+
+    since_ms: int
+    until_ms: int
+    starts: tuple[int, ...]
+    endings: tuple[str, ...]
+    alone: tuple[Arg, ...] = ()
+
+
+class Plan:
+    """One list of policies, compiled.
+
+    serial: unlike any other's. current: the last frame, taken to be the right one until fresh_until, a moment of the
+    monotonic clock. script: the short one that judges a plain policy alone, or "". windowed: keys depend on the time.
+    ids: each call needs an id of its own. largest: cost of a call that can pass. Raises Misuse unless there are 1 to 8
+    policies of different names.
+    """
+
+    def __init__(self, policies: tuple[Policy, ...]) -> None:
+        if not 1 <= len(policies) <= MOST_POLICIES:
+            raise Misuse(f"a call has 1 to {MOST_POLICIES} policies, not {len(policies)}")
+        if len({each.name for each in policies}) < len(policies):
+            raise Misuse("two policies of one call have the same name")
+        self.serial = next(_serials)
+        self.policies = policies
+        self.kinds = tuple(KINDS[policy.algorithm] for policy in policies)
+        self.flags = tuple(map(_flags, policies))
+        self.windowed = any(not kind.letter for kind in self.kinds)
+        self.ids = any(policy.algorithm in ("log", "leases") for policy in policies)
+        self.repeatable = all(policy.algorithm in ("log", "leases") for policy in policies)
+        self.shadows = any(policy.shadow for policy in policies)
+        self.remembers = all(_remembers(policy) for policy in policies)
+        self.largest = min(policy.capacity // policy.cost for policy in policies)
+        self.prefetch_s = _prefetch_s(policies)
+        self.script = "" if len(policies) > 1 or self.flags[0] else self.kinds[0].script
+        self.current = Frame(0, 0, (), ())
+        self.fresh_until = 0.0
+
+    def frame(self, guess_ms: int) -> Frame:
+        """The frame of this guess."""
+        if not self.current.since_ms <= guess_ms < self.current.until_ms:
+            self.current = self._framed(guess_ms)
+        return self.current
+
+    def _framed(self, guess_ms: int) -> Frame:
+        windows = [p.window_ms for p, kind in zip(self.policies, self.kinds, strict=True) if not kind.letter]
+        starts = tuple(
+            0 if kind.letter else guess_ms // policy.window_ms * policy.window_ms
+            for policy, kind in zip(self.policies, self.kinds, strict=True)
+        )
+        since = max((guess_ms // window * window for window in windows), default=0)
+        until = min(((guess_ms // window + 1) * window for window in windows), default=_ALWAYS)
+        alone = self.alone(starts, 1, NORMAL) if self.script else ()
+        return Frame(since, until, starts, tuple(self._endings(starts)), alone)
+
+    def _endings(self, starts: Sequence[int], *, overrides: bool = True) -> Iterator[str]:
+        for at, policy in enumerate(self.policies):
+            if self.kinds[at].letter:
+                yield self.ending(at)
+            else:
+                for start in (starts[at] - policy.window_ms, starts[at], starts[at] + policy.window_ms):
+                    yield self.ending(at, start)
+            if self.flags[at] & _OVERRIDE and overrides:
+                yield self.override_ending(at)
+            if self.flags[at] & _PENALTY:
+                yield "pen" + self._suffix(at, [bool(flags & _PENALTY) for flags in self.flags])
+
+    def ending(self, at: int, start_ms: int = 0) -> str:
+        """The end of the key that policy number ``at`` counts in. Several of a kind carry their names."""
+        letter = self.kinds[at].letter
+        name = letter or str(start_ms // 1000)
+        return name + self._suffix(at, [kind.letter == letter for kind in self.kinds])
+
+    def override_ending(self, at: int) -> str:
+        """The end of the key that holds a limit set by hand."""
+        return "n" + self._suffix(at, [bool(flags & _OVERRIDE) for flags in self.flags])
+
+    def _suffix(self, at: int, alike: Sequence[bool]) -> str:
+        return f".{self.policies[at].name}" if sum(alike) > 1 else ""
+
+    def reset_endings(self, frame: Frame) -> tuple[str, ...]:
+        """What ``reset`` removes: all but overrides."""
+        return tuple(self._endings(frame.starts, overrides=False))
+
+    def limits(self, tier: str) -> list[int]:
+        """What calls of this class are judged against."""
+        return [policy.limit_for(tier) for policy in self.policies]
+
+    def rules(self, frame: Frame, cost: int, tier: str) -> Iterator[Arg]:
+        """The general script's nine values per policy."""
+        for policy, kind, start, flags in zip(self.policies, self.kinds, frame.starts, self.flags, strict=True):
+            limit, penalty = policy.limit_for(tier), policy.penalty
+            yield from (policy.algorithm, limit, kind.window(policy), policy.units(cost))
+            yield from (kind.room(policy, limit, start), flags)
+            if penalty is None:
+                yield from (0, 0, 0)
+            else:
+                yield from (penalty.strikes, to_ms(penalty.per), to_ms(penalty.ban))
+
+    def alone(self, starts: Sequence[int], cost: int, tier: str) -> tuple[Arg, ...]:
+        """The short scripts' arguments: limit, window, cost, extra, and for windowed counts whether the last counts."""
+        policy, kind = self.policies[0], self.kinds[0]
+        limit = policy.limit_for(tier)
+        shown = policy.limit if policy.algorithm == "gcra" else limit
+        args = (shown, kind.window(policy), policy.units(cost), kind.room(policy, limit, starts[0]))
+        return args if kind.letter else (*args, int(policy.algorithm == "counter"))
+
+
+def stem(prefix: str, identity: str, endpoint: str) -> str:
+    """The keys' beginning. Raises Misuse for an empty identity or endpoint."""
+    return f"{prefix}ratelimit:{tag(identity)}:{component(endpoint)}:"
+
+
+def _flags(policy: Policy) -> int:
+    return (
+        _SHADOW * policy.shadow
+        + _COUNT_DENIED * policy.count_denied
+        + _OVERRIDE * policy.overridable
+        + _PENALTY * (policy.penalty is not None)
+    )
+
+
+def _remembers(policy: Policy) -> bool:
+    """Whether a refusal may be repeated from memory: not when refusals count, or a place may fall free any time."""
+    return policy.local_deny and not policy.count_denied and policy.penalty is None and policy.algorithm != "leases"
+
+
+def _prefetch_s(policies: tuple[Policy, ...]) -> float:
+    holds = [policy.prefetch for policy in policies if policy.prefetch is not None]
+    if holds and len(policies) > 1:
+        raise Misuse("a policy with prefetch is judged alone", hint="make two calls, or leave prefetch out")
+    return holds[0].total_seconds() if holds else 0.0

@@ -1,0 +1,234 @@
+"""Rate limits for any ASGI application: rules by method and path, and sockets by connect, number and messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from inspect import isawaitable
+from typing import Any
+
+import msgspec
+
+from hustlex.errors import ConfigurationError
+from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, parse_rule
+from hustlex.web.limits import address_of
+from hustlex.web.problem import Problem
+from hustlex.web.quota import Legacy, Shown, fields, refusal
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Identify = Callable[[Scope, str], str | Awaitable[str | None] | None]
+"""Who is behind a request, asked for "user" and "key": a reference that may stand in key names; None: nobody, so the
+rule does not apply (limit those by ip)."""
+
+_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
+
+
+class _Spot(msgspec.Struct, frozen=True):
+    """Policies of the same callers at the same place, judged together. rule: the first of them."""
+
+    rule: Rule
+    policies: tuple[Policy, ...]
+
+
+class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of WebSockets, as rules' lines; "" for none.
+
+    connect: how often; refused with 429 before the upgrade, where the server can. held: how many at once. messages:
+    how often a socket's owner may send; one over it is dropped and answered with one error frame, and after
+    ``strikes`` of them the socket is closed with 1008 (1013 when the limit's server is away and the rule is closed).
+    """
+
+    connect: str = "30/minute per ip"
+    held: str = "20 at once per ip"
+    messages: str = "600/minute per ip"
+    strikes: int = 5
+
+
+class RateLimitMiddleware:
+    """``app = RateLimitMiddleware(app, hx.ratelimit, ["100/minute per ip", "5/minute per user on POST /pay"])``.
+
+    limits: the room. rules: lines, Rules, or a Rulebook, which may be reloaded meanwhile. All rules that cover a
+    request are charged, or none. identify: see Identify; needed for rules per user or key. sockets: of WebSockets,
+    None: unlimited. legacy: older header fields too. Raises ConfigurationError.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        limits: RateLimit,
+        rules: Iterable[str | Rule] | Rulebook,
+        *,
+        identify: Identify | None = None,
+        sockets: SocketLimits | None = None,
+        legacy: Legacy | None = None,
+    ) -> None:
+        self._app = app
+        self._limits = limits
+        self._rules = rules if isinstance(rules, Rulebook) else tuple(map(_parsed, rules))
+        self._identify = identify
+        self._sockets = _Sockets(sockets) if sockets else None
+        self._legacy = legacy
+        self._grouped: tuple[Rule, ...] = ()
+        self._spots: list[_Spot] = []
+        if identify is None and any(rule.who in ("user", "key") for rule in self._all()):
+            raise ConfigurationError("a rule per user or key needs identify=...", hint="or limit per ip")
+
+    def _all(self) -> tuple[Rule, ...]:
+        return (*self._current(), *(self._sockets.rules if self._sockets else ()))
+
+    def _current(self) -> tuple[Rule, ...]:
+        return self._rules.rules if isinstance(self._rules, Rulebook) else self._rules
+
+    def _spots_now(self) -> list[_Spot]:
+        """The rules in force, by what is judged together; worked out again when a Rulebook has others."""
+        rules = self._current()
+        if rules is not self._grouped:
+            self._grouped, self._spots = rules, _spots(rules)
+        return self._spots
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket" and self._sockets is not None:
+            await self._socket(scope, receive, send, self._sockets)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        decision = await self._judge(
+            scope, [spot for spot in self._spots_now() if spot.rule.fits(scope["method"], scope["path"])]
+        )
+        if decision is None:
+            await self._app(scope, receive, send)
+            return
+        shown = fields([Shown(decision)], self._legacy)
+
+        async def send_with_fields(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] // 100 != 3:
+                extra = [(name.lower().encode(), value.encode()) for name, value in shown]
+                message["headers"] = [*message.get("headers", []), *extra]
+            await send(message)
+
+        if decision.allowed:
+            await self._app(scope, receive, send_with_fields)
+        else:
+            await refusal(decision).response()(scope, receive, send_with_fields)
+
+    async def _judge(self, scope: Scope, spots: Iterable[_Spot]) -> Decision | None:
+        """All or none of these; None: none applies."""
+        due: list[tuple[tuple[Policy, ...], str, str]] = []
+        for spot in spots:
+            who = await self._who(scope, spot.rule)
+            if who is not None:
+                due.append((spot.policies, who, spot.rule.endpoint))
+        if len(due) == 1:
+            policies, who, endpoint = due[0]
+            return await self._limits.check(policies, who, endpoint=endpoint)
+        return await self._limits.check_all(due) if due else None
+
+    async def _who(self, scope: Scope, rule: Rule) -> str | None:
+        if rule.who == "global":
+            return "global"
+        if rule.who == "ip":
+            return address_of(scope["client"][0] if scope.get("client") else "local")
+        if self._identify is None:
+            raise ConfigurationError("a rule per user or key needs identify=...", hint="or limit per ip")
+        found = self._identify(scope, rule.who)
+        return await found if isawaitable(found) else found
+
+    # -- sockets
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send, limits: _Sockets) -> None:
+        refused = await self._judge(scope, limits.connect)
+        if refused is not None and not refused:
+            await _turn_away(scope, receive, send, refused)
+            return
+        async with AsyncExitStack() as places:
+            for spot in limits.held:
+                who = await self._who(scope, spot.rule)
+                if who is None:
+                    continue
+                holding = self._limits.hold(spot.policies, who, endpoint=spot.rule.endpoint)
+                place = await places.enter_async_context(holding)
+                if not place:
+                    await _turn_away(scope, receive, send, place.decision)
+                    return
+            await self._app(scope, self._guarded(scope, receive, send, limits), send)
+
+    def _guarded(self, scope: Scope, receive: Receive, send: Send, limits: _Sockets) -> Receive:
+        """A ``receive`` that lets through what the messages' limit allows."""
+        strikes = 0
+
+        async def receive_allowed() -> Message:
+            nonlocal strikes
+            while True:
+                message = await receive()
+                if message["type"] != "websocket.receive":
+                    return message
+                decision = await self._judge(scope, limits.messages)
+                if decision is None or decision.allowed:
+                    return message
+                strikes += 1
+                closed = decision.source is Source.FAIL_CLOSED
+                if closed or strikes > limits.strikes:
+                    code = _TRY_AGAIN_LATER if closed else _POLICY_VIOLATION
+                    await send({"type": "websocket.close", "code": code, "reason": "too many messages"})
+                    return {"type": "websocket.disconnect", "code": code}
+                await send({"type": "websocket.send", "text": json.dumps(refusal(decision).body())})
+
+        return receive_allowed
+
+
+class _Sockets:
+    """SocketLimits, parsed. Messages are counted in advance where the policy can: a socket is a hot key."""
+
+    def __init__(self, limits: SocketLimits) -> None:
+        self.rules: tuple[Rule, ...] = ()
+        self.connect = self._read(limits.connect, "sockets-connect")
+        self.held = self._read(limits.held, "sockets-held")
+        self.messages = self._read(limits.messages, "sockets-messages", prefetch=timedelta(milliseconds=250))
+        self.strikes = limits.strikes
+        if any(spot.rule.policy.algorithm != "leases" for spot in self.held):
+            raise ConfigurationError("held is a rule like '5 at once per user'")
+
+    def _read(self, line: str, name: str, **more: Any) -> list[_Spot]:
+        if not line:
+            return []
+        rule = parse_rule(line, name=name, **more)
+        rule = msgspec.structs.replace(rule, path=rule.path or f"/{name}")
+        self.rules = (*self.rules, rule)
+        return [_Spot(rule, (rule.policy,))]
+
+
+def _spots(rules: Iterable[Rule]) -> list[_Spot]:
+    found: dict[tuple[str, str], _Spot] = {}
+    for rule in rules:
+        place = (rule.who, rule.endpoint)
+        before = found.get(place)
+        found[place] = _Spot(before.rule, (*before.policies, rule.policy)) if before else _Spot(rule, (rule.policy,))
+    return list(found.values())
+
+
+def _parsed(rule: str | Rule) -> Rule:
+    return parse_rule(rule) if isinstance(rule, str) else rule
+
+
+async def _turn_away(scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
+    """Before the upgrade: an HTTP answer where the server can send one, else a close (which it answers with 403)."""
+    problem: Problem = refusal(decision)
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await receive()
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+        return
+    await receive()
+    body = json.dumps(problem.body()).encode()
+    extra = [(name.lower().encode(), value.encode()) for name, value in (problem.headers or {}).items()]
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body)), *extra]
+    await send({"type": "websocket.http.response.start", "status": problem.status_code, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
