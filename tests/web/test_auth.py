@@ -432,10 +432,11 @@ async def test_no_secret_is_logged_stored_or_echoed(
 
 async def test_too_many_sessions_is_a_conflict(client: httpx.AsyncClient, hx: HustleX, url: str) -> None:
     from hustlex.core.keyring import Keyring
-    from hustlex.tokens import Tokens
+    from hustlex.tokens import TokenOptions, Tokens
 
     keyring = Keyring(b"a test secret of thirty-two bytes or more")
-    strict = Tokens(hx.driver, keyring, clock=hx._clock, sessions_per_user=1, evict_oldest=False)
+    options = TokenOptions(sessions_per_user=1, evict_oldest=False)
+    strict = Tokens(hx.driver, keyring, clock=hx._clock, options=options)
     vars(hx)["tokens"] = strict
     await strict.login("user-4567")
     challenge = await asked(client)

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hustlex.cli import http, scheduler, up, worker
+from hustlex.cli import doctor, http, scheduler, up, worker
 from hustlex.errors import ConfigurationError, Error, Misuse, Unavailable
 
 cli = typer.Typer(
@@ -23,6 +23,7 @@ cli.command("up")(up.up)
 cli.command("api")(http.api)
 cli.command("worker")(worker.worker)
 cli.command("scheduler")(scheduler.scheduler)
+cli.command("doctor")(doctor.doctor)
 
 
 def app() -> None:

@@ -2,30 +2,56 @@
 
 from hustlex.web.auth import auth_router
 from hustlex.web.codes import CodeIn, OtpCodes, Proof, client_ip
-from hustlex.web.depends import CurrentUser, Front, current_user, get_hustlex
+from hustlex.web.depends import (
+    CurrentUser,
+    Front,
+    StrictUser,
+    checked,
+    current_user,
+    get_hustlex,
+    recently,
+    strict_user,
+)
+from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limits import by_ip, by_user, limit
+from hustlex.web.oauth import jwks, oauth_router
+from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
+from hustlex.web.replay import IdempotencyMiddleware, attach
+from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
     "CodeIn",
     "CurrentUser",
     "Front",
+    "IdempotencyMiddleware",
+    "Idempotent",
     "OtpCodes",
     "Problem",
     "Proof",
+    "StrictUser",
+    "attach",
     "auth_router",
     "by_ip",
     "by_user",
+    "checked",
     "client_ip",
     "current_user",
     "end_streams",
     "get_hustlex",
     "install",
     "install_problems",
+    "jwks",
     "lifespan",
     "limit",
+    "oauth_router",
+    "pin_ok",
     "problem_of",
+    "recently",
+    "sessions_router",
     "sse_response",
+    "strict_user",
+    "verify_webhook",
 ]

@@ -11,12 +11,17 @@ from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
 from hustlex.web.limits import RateLimitHeaders
 from hustlex.web.problem import install_problems
+from hustlex.web.replay import IdempotencyMiddleware
 
 
 def install(app: FastAPI) -> None:
-    """Errors become problems, and answers carry RateLimit headers. Call it once, right after creating the app."""
+    """Errors become problems, answers carry RateLimit headers, idempotent ones are kept.
+
+    Call it once, right after creating the app.
+    """
     install_problems(app)
     app.add_middleware(RateLimitHeaders)
+    app.add_middleware(IdempotencyMiddleware)
     app.state.hustlex_limits = {}
 
 
