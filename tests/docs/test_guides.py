@@ -43,8 +43,8 @@ def write_files(guide: str, into: Path) -> int:
         ("django-flask.md", 10),
         ("idempotency.md", 4),
         ("pins.md", 1),
-        ("tokens.md", 4),
         ("otp.md", 4),
+        ("tokens.md", 4),
     ],
 )
 def test_every_block_of_a_guide_runs(guide: str, tests: int, tmp_path: Path) -> None:

@@ -344,11 +344,11 @@ async def test_a_browsers_refresh_token_travels_as_a_cookie_only(
 ) -> None:
     got = await code_login(client, hx, "/browser")
     first = cookie(got)
-    assert got.json()["refresh_token"] is None and first not in got.text
+    assert "refresh_token" not in got.json() and first not in got.text
     assert "Max-Age=604800" in got.headers["set-cookie"]
     got = await client.post("/browser/refresh", headers={"Cookie": f"__Host-refresh={first}"})
     second = cookie(got)
-    assert (got.status_code, second != first, got.json()["refresh_token"]) == (200, True, None)
+    assert (got.status_code, second != first, "refresh_token" in got.json()) == (200, True, False)
 
     clock.advance(timedelta(minutes=2))
     stolen = await client.post("/browser/refresh", headers={"Cookie": f"__Host-refresh={first}"})

@@ -54,9 +54,9 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        strict_memory: bool | None = None,
         otp: OtpOptions | None = None,
         tokens: TokenOptions | None = None,
-        strict_memory: bool | None = None,
         idempotency: IdempotencyOptions | None = None,
         pins: PinOptions | None = None,
     ) -> None:
@@ -65,11 +65,11 @@ class HustleX:
         self._keyring = Keyring(secret) if secret else None
         self._prefix = prefix
         self._clock = clock
-        self._otp_options = otp
         self._token_options = tokens
         self._strict_memory = strict_memory
         self._idempotency_options = idempotency
         self._pin_options = pins
+        self._otp_options = otp
 
     def __enter__(self) -> Self:
         return self

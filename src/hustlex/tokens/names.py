@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 
+from hustlex.core.addresses import network
 from hustlex.errors import Misuse
 
 _RANDOM = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
-_IPV4 = 4
 
 
 def is_random_id(text: str) -> bool:
@@ -25,12 +24,9 @@ def network_of(address: str) -> str:
     if not address:
         return ""
     try:
-        ip = ipaddress.ip_address(address)
+        return str(network(address, v4=24, v6=48))
     except ValueError:
         raise Misuse("an address is an IPv4 or IPv6 address", hint="pass the client's, as the server saw it") from None
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return str(ipaddress.ip_network((ip, 24 if ip.version == _IPV4 else 48), strict=False))
 
 
 def proof_key(prefix: str, jkt: str, jti: str, url: str) -> str:
