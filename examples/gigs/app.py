@@ -12,7 +12,7 @@ from examples.gigs.backend import open_backend
 from examples.gigs.jobs import send_code
 from examples.gigs.money import KeyReused, NotEnoughMoney
 from examples.gigs.routes import router
-from hustlex.web import Problem, auth_router, install, lifespan
+from hustlex.web import Problem, auth_router, install, lifespan, sessions_router
 
 
 @asynccontextmanager
@@ -34,6 +34,7 @@ def create_app() -> FastAPI:
         return str(await find_or_create(backend.database, phone, backend.settings.welcome_kobo))
 
     app.include_router(auth_router(send=send_code, identify=identify))
+    app.include_router(sessions_router())
     app.add_exception_handler(NotEnoughMoney, _not_enough_money)
     app.add_exception_handler(KeyReused, _key_reused)
     return app

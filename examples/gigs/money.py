@@ -51,18 +51,17 @@ async def release_escrow(session: AsyncSession, gig_id: int) -> Gig | None:
     return gig
 
 
-async def transfer(session: AsyncSession, key: str, sender_id: int, receiver_id: int, amount_kobo: int) -> bool:
-    """From wallet to wallet, once per key. False: just this was transferred under this key already.
+async def transfer(session: AsyncSession, key: str, sender_id: int, receiver_id: int, amount_kobo: int) -> None:
+    """From wallet to wallet, once per key; the same transfer again does nothing.
 
     Raises NotEnoughMoney, or KeyReused when the key stands for another transfer.
     """
     if await move(session, f"transfer:{key}:out", sender_id, -amount_kobo):
         await move(session, f"transfer:{key}:in", receiver_id, amount_kobo)
-        return True
+        return
     earlier = await session.get(LedgerLine, f"transfer:{key}:in")
     if earlier is None or (earlier.user_id, earlier.amount_kobo) != (receiver_id, amount_kobo):
         raise KeyReused
-    return False
 
 
 async def savers(session: AsyncSession) -> list[int]:
