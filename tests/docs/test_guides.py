@@ -41,6 +41,7 @@ def write_files(guide: str, into: Path) -> int:
         ("outbox.md", 2),
         ("workflows.md", 3),
         ("django-flask.md", 10),
+        ("fastapi.md", 1),
         ("idempotency.md", 4),
         ("limits.md", 4),
         ("pins.md", 1),
@@ -56,6 +57,13 @@ def test_every_block_of_a_guide_runs(guide: str, tests: int, tmp_path: Path) -> 
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert f"{tests} passed" in ran.stdout
+
+
+def test_a_bare_app_gets_login_a_limit_and_a_payment_in_under_forty_lines() -> None:
+    blocks = BLOCK.findall((GUIDES / "fastapi.md").read_text("utf-8"))
+    app = next(code for _, name, code in blocks if name == "app.py")
+    assert all(word in app for word in ("auth_router(", "RateLimit(", "Idempotent("))
+    assert len(app.splitlines()) < 40
 
 
 @pytest.mark.parametrize("guide", ["outbox.md"])
