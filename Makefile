@@ -1,5 +1,5 @@
 # Needs python3 (3.11 or newer) and make, nothing else: .venv is made when it is missing or out of date.
-# Options: PYTHON=python3.12  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|valkey8|redis8|redis7 (test)
+# Options: PYTHON=python3.12  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|cluster9|valkey8|redis8|redis7 (test)
 PYTHON ?= python3
 SERVER ?= valkey9
 BIN := .venv/bin
@@ -7,7 +7,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs bench-limits docs clean
+.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs bench-auth bench-limits docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -21,7 +21,10 @@ test: $(DEV) ## run every test on a real server
 test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, takes about 4 minutes)
 	$(BIN)/pytest -n logical -m slow --server $(SERVER) $(ARGS)
 
-servers: $(DEV) ## run the contract tests on the other servers: Valkey 8.1, Redis 8.2, Redis 7
+cluster: $(DEV) ## run the contract tests on a cluster of one node: it refuses a call whose keys are in several slots
+	$(BIN)/pytest -n logical -q tests/contract --server cluster9
+
+servers: cluster ## run the contract tests on the other servers: a cluster, Valkey 8.1, Redis 8.2, Redis 7
 	$(BIN)/pytest -n logical -q tests/contract --server valkey8
 	$(BIN)/pytest -n logical -q tests/contract --server redis8
 	$(BIN)/pytest -n logical -q tests/contract --server redis7
@@ -57,13 +60,16 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs bench-limits ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
 
 bench-jobs: $(DEV) ## every figure of the job queue against its target, beside repid, dramatiq, huey and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.jobs
+
+bench-auth: $(DEV) ## token checks, refreshes, logins and codes: ours against PyJWT and redis-py put together
+	QUICK=$(QUICK) $(BIN)/python -m bench.auth
 
 bench-limits: $(DEV) ## rate limit decisions by 1 and 64 callers: every algorithm beside the limits library
 	QUICK=$(QUICK) $(BIN)/python -m bench.limits

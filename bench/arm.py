@@ -24,9 +24,11 @@ def main(module: str, action: str, *arguments: str) -> None:
         "get": get,
         "decide": decide,
         "decide_blocking": decide_blocking,
+        "auth": auth,
         "enqueue": enqueue,
         "work": work,
         "produce": produce,
+        "nap": nap,
     }
     result = actions[action](import_module(module), *arguments)
     if result is not None:
@@ -103,6 +105,14 @@ def decide_blocking(peer: Any, url: str, seconds: str, kind: str) -> dict[str, f
     return {"one": calls / (time.perf_counter() - begun), "one_cpu": (time.process_time() - cpu) / calls * 1e6}
 
 
+def auth(peer: Any, url: str, seconds: str) -> dict[str, float]:
+    """Every figure that the module measures, on uvloop."""
+    import uvloop
+
+    result: dict[str, float] = uvloop.run(peer.measure(url, float(seconds)))
+    return result
+
+
 def enqueue(peer: Any, url: str, load: str) -> dict[str, float]:
     """Jobs enqueued per second: one by one, from 64 callers, in batches."""
     result: dict[str, float] = peer.enqueue(url, json.loads(load))
@@ -112,6 +122,12 @@ def enqueue(peer: Any, url: str, load: str) -> dict[str, float]:
 def produce(peer: Any, url: str, kind: str, settings: str) -> None:
     """Jobs that carry the moment they were sent at, or are due at."""
     peer.produce(url, kind, **json.loads(settings))
+
+
+def nap(peer: Any, settings: str) -> dict[str, float]:
+    """Sleeps per second without a queue."""
+    result: dict[str, float] = peer.nap(**json.loads(settings))
+    return result
 
 
 def work(peer: Any, url: str, path: str, settings: str) -> None:

@@ -51,6 +51,14 @@ def serving() -> Iterator[EmbeddedServer]:
         yield server
 
 
+def server_cpu() -> float:
+    """Seconds of CPU that the server has used, to the hundredth."""
+    import psutil
+
+    times = psutil.Process(int(os.environ[_SERVER_PID])).cpu_times()
+    return float(times.user + times.system)
+
+
 @contextmanager
 def one_core() -> Iterator[None]:
     """Keep this thread and the server on one core (Linux), for calls made one after the other.
@@ -69,14 +77,6 @@ def one_core() -> Iterator[None]:
     finally:
         for process in (server, 0):
             os.sched_setaffinity(process, cores)
-
-
-def server_cpu() -> float:
-    """Seconds of CPU that the server has used."""
-    import psutil
-
-    times = psutil.Process(int(os.environ[_SERVER_PID])).cpu_times()
-    return float(times.user + times.system)
 
 
 def run_arm(module: str, *arguments: str) -> dict[str, float]:

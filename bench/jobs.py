@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,7 @@ from bench.harness import QUICK, Budget, Figures, print_summary, print_table, se
 from bench.idle import idle
 from bench.peers import asynq_go
 from bench.targets import judged, summary
-from bench.throughput import OURS, Arm
+from bench.throughput import OURS
 
 _COLUMNS = (
     ("enqueue 1 by 1 /s", "enqueue1", 0),
@@ -62,6 +63,7 @@ def _throughput(figures: Figures, url: str, client: redis.Redis, *, with_go: boo
             figures.add(name, throughput.measure(name, arms[name], url, client))
         for name in turned(list(naps), number):
             figures.add(_NAPS + name, throughput.measure(name, naps[name], url, client))
+        figures.add(_NAPS + throughput.BARE_LOOP, throughput.bare_loop())
 
 
 def _latency(figures: Figures, url: str, client: redis.Redis, *, with_go: bool) -> None:
@@ -77,12 +79,15 @@ def _latency(figures: Figures, url: str, client: redis.Redis, *, with_go: bool) 
 
 def _report(figures: Figures, no_go: str) -> None:
     go = {} if no_go else throughput.GO
-    _print_arms("Jobs that do nothing", throughput.PYTHON | go, figures, "", _COLUMNS)
+    _print_arms("Jobs that do nothing", [*throughput.PYTHON, *go], figures, "", _COLUMNS)
     title = f"Handlers that sleep for 5 ms, 200 at once: {throughput.IDEAL:,.0f}/s would be ideal"
-    _print_arms(title, throughput.NAPS | ({} if no_go else throughput.GO_NAPS), figures, _NAPS, _NAP_COLUMNS)
+    naps = [*throughput.NAPS, *([] if no_go else throughput.GO_NAPS), throughput.BARE_LOOP]
+    _print_arms(title, naps, figures, _NAPS, _NAP_COLUMNS)
     for name, arm in (throughput.PYTHON | go).items():
         print(f"{name}: {import_module(arm.module).SETTINGS}")
-    found = summary(figures, OURS, [name for name in throughput.PYTHON if name != OURS], go, _NAPS)
+    found = summary(
+        figures, OURS, [name for name in throughput.PYTHON if name != OURS], go, _NAPS, throughput.BARE_LOOP
+    )
     print_table("Against the targets", ["figure", "measured", "must reach", ""], list(judged(found)))
     if no_go:
         print(f"Go's asynq was not measured: {no_go}. Figures that need it are absent.")
@@ -90,7 +95,7 @@ def _report(figures: Figures, no_go: str) -> None:
 
 
 def _print_arms(
-    title: str, arms: dict[str, Arm], figures: Figures, prefix: str, columns: tuple[tuple[str, str, int], ...]
+    title: str, arms: Sequence[str], figures: Figures, prefix: str, columns: tuple[tuple[str, str, int], ...]
 ) -> None:
     print_table(
         f"{title}; one worker process, each done exactly once ({versions('repid', 'dramatiq', 'huey')}): "

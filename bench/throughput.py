@@ -50,6 +50,7 @@ PYTHON = {
     "huey": Arm("bench.peers.huey", _load(4_000, 2_000)),
 }
 GO = {f"asynq {slots}": Arm(_GO, _load(5_000, 10_000), {"concurrency": slots}) for slots in (10, 100)}
+BARE_LOOP = "no queue"
 NAPS = {OURS: Arm(_OWN, _load(0, 0, 40_000), _NAP)}
 GO_NAPS = {f"asynq {_SLOTS}": Arm(_GO, _load(2, 12_000), _NAP)}
 
@@ -62,6 +63,12 @@ def measure(name: str, arm: Arm, url: str, client: redis.Redis) -> dict[str, flo
         measured |= _drain(name, arm, url, client, ledger)
         check(name, ledger, import_module(arm.module).left(client))
     return measured
+
+
+def bare_loop() -> dict[str, float]:
+    """The same sleeps without any queue."""
+    settings = {"sleep_ms": _SLEEP_MS, "slots": _SLOTS, "jobs": NAPS[OURS].jobs}
+    return run_arm("bench.own.bare_loop", "nap", json.dumps(settings))
 
 
 def _drain(name: str, arm: Arm, url: str, client: redis.Redis, ledger: Ledger) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """One real server per test process, emptied before each test; the front in both styles from one body.
 
-``--server valkey9|valkey8|redis8|redis7`` (or HUSTLEX_TEST_SERVER) chooses the server.
+``--server valkey9|cluster9|valkey8|redis8|redis7`` (or HUSTLEX_TEST_SERVER) chooses the server.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
     """A running server, shared by the tests of this process. Stop or kill only servers of your own."""
-    binary = servers.binary(request.config.getoption("--server"))
-    with EmbeddedServer(binary=binary, extra_args=("--enable-debug-command", "local")) as running:
+    with servers.started(request.config.getoption("--server")) as running:
         yield running
 
 
@@ -82,18 +81,24 @@ def blocking_driver(url: str) -> Iterator[Any]:
     driver.close()
 
 
+@pytest.fixture
+def rooms() -> dict[str, Any]:
+    """Options of rooms for ``hx``, as ``{"tokens": TokenOptions(...)}``; a test module overrides it."""
+    return {}
+
+
 @pytest.fixture(params=["aio", "blocking"])
-async def hx(request: pytest.FixtureRequest, url: str, clock: FixedClock) -> AsyncIterator[Any]:
+async def hx(request: pytest.FixtureRequest, url: str, clock: FixedClock, rooms: dict[str, Any]) -> AsyncIterator[Any]:
     """The front, async and blocking: ``await hx.otp.verify(...)`` works for both (``tests/support/blocking.py``)."""
     if request.param == "aio":
         from hustlex.app import HustleX
 
-        async with HustleX(url, secret=SECRET, clock=clock, ratelimit=unhurried()) as front:
+        async with HustleX(url, secret=SECRET, clock=clock, **({"ratelimit": unhurried()} | rooms)) as front:
             yield front
     else:
         from hustlex.sync import HustleX as BlockingHustleX
 
-        with BlockingHustleX(url, secret=SECRET, clock=clock, ratelimit=unhurried()) as blocking_front:
+        with BlockingHustleX(url, secret=SECRET, clock=clock, **({"ratelimit": unhurried()} | rooms)) as blocking_front:
             yield Blocking(blocking_front)
 
 

@@ -29,14 +29,11 @@ def create_app() -> FastAPI:
     install(app)
     app.include_router(router)
 
-    async def send(challenge: str) -> object:
-        return await app.state.hustlex.jobs.enqueue(send_code.job(challenge=challenge))
-
     async def identify(phone: str) -> str:
         backend = app.state.backend
         return str(await find_or_create(backend.database, phone, backend.settings.welcome_kobo))
 
-    app.include_router(auth_router(send=send, identify=identify))
+    app.include_router(auth_router(send=send_code, identify=identify))
     app.add_exception_handler(NotEnoughMoney, _not_enough_money)
     app.add_exception_handler(KeyReused, _key_reused)
     return app

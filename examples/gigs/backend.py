@@ -50,7 +50,7 @@ class Backend:
     async def _find_profile(self, user_id: int) -> Profile | None:
         async with self.database.transaction() as session:
             user = await session.get(User, user_id)
-        return Profile(user.id, user.phone, user.balance_kobo) if user else None
+        return Profile(user.id, user.phone[-4:], user.balance_kobo) if user else None
 
     async def _find_gigs(self, category: str) -> list[GigView]:
         query = select(Gig).where(Gig.category == category, Gig.status == "open").order_by(Gig.id.desc()).limit(50)

@@ -8,10 +8,10 @@ from examples.gigs.models import Gig
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """A user as shown to that user."""
+    """A user as shown to that user. phone_end: the last four digits; this is cached, and no number belongs there."""
 
     id: int
-    phone: str
+    phone_end: str
     balance_kobo: int
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hustlex.core.keyring import Keyring
+from hustlex.core.memory.aio import guarded
 from hustlex.core.op import AsyncDriver
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
@@ -15,11 +18,17 @@ from hustlex.errors import ConfigurationError
 if TYPE_CHECKING:
     from hustlex.cache.api import Caches
     from hustlex.events.subscription import Events
+    from hustlex.idempotency.api import Idempotency
+    from hustlex.idempotency.options import IdempotencyOptions
     from hustlex.jobs.subscription import Jobs
     from hustlex.otp.api import Otp
+    from hustlex.otp.rules import OtpOptions
+    from hustlex.pins.api import Pins
+    from hustlex.pins.options import PinOptions
     from hustlex.ratelimit.api import RateLimit
     from hustlex.ratelimit.options import RateLimitOptions
     from hustlex.tokens.api import Tokens
+    from hustlex.tokens.options import TokenOptions
 
 
 class HustleX:
@@ -27,9 +36,11 @@ class HustleX:
 
     url: the state server, as ``redis://localhost:6379/0``. cache_url: a second server for the cache (recommended in
     production, because eviction is per server); default the same one. secret: at least 32 bytes, the root of every
-    derived key; needed by ``otp`` and ``tokens`` only. prefix: put before every key, except those of the jobs, whose
-    names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``. hook: told of every call.
-    ratelimit: that room's options.
+    derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. prefix: put before every key, except
+    those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
+    hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
+    while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
+    otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
     """
@@ -43,13 +54,23 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        strict_memory: bool | None = None,
+        otp: OtpOptions | None = None,
+        tokens: TokenOptions | None = None,
         ratelimit: RateLimitOptions | None = None,
+        idempotency: IdempotencyOptions | None = None,
+        pins: PinOptions | None = None,
     ) -> None:
         self.driver: AsyncDriver = Driver(url, hook=hook)
         self.cache_driver: AsyncDriver = Driver(cache_url, hook=hook) if cache_url else self.driver
         self._keyring = Keyring(secret) if secret else None
         self._prefix = prefix
         self._clock = clock
+        self._token_options = tokens
+        self._strict_memory = strict_memory
+        self._idempotency_options = idempotency
+        self._pin_options = pins
+        self._otp_options = otp
         self._ratelimit = ratelimit
 
     async def __aenter__(self) -> Self:
@@ -60,6 +81,8 @@ class HustleX:
 
     async def close(self) -> None:
         """Finish what is in flight (bounded) and close every connection. Idempotent."""
+        if "tokens" in self.__dict__:
+            await self.tokens.close()
         await self.driver.close()
         if self.cache_driver is not self.driver:
             await self.cache_driver.close()
@@ -69,14 +92,16 @@ class HustleX:
         """One-time passwords. Raises ConfigurationError when no secret was given."""
         from hustlex.otp.api import Otp
 
-        return Otp(self.driver, self._secrets("otp"), prefix=self._prefix, clock=self._clock)
+        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=self._otp_options)
 
     @cached_property
     def tokens(self) -> Tokens:
         """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given."""
         from hustlex.tokens.api import Tokens
 
-        return Tokens(self.driver, self._secrets("tokens"), prefix=self._prefix, clock=self._clock)
+        return Tokens(
+            self._state, self._secrets("tokens"), prefix=self._prefix, clock=self._clock, options=self._token_options
+        )
 
     @cached_property
     def ratelimit(self) -> RateLimit:
@@ -84,6 +109,28 @@ class HustleX:
         from hustlex.ratelimit.api import RateLimit
 
         return RateLimit(self.driver, prefix=self._prefix, clock=self._clock, options=self._ratelimit)
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given."""
+        from hustlex.idempotency.api import Idempotency
+
+        return Idempotency(
+            self._state,
+            self._secrets("idempotency"),
+            prefix=self._prefix,
+            clock=self._clock,
+            options=self._idempotency_options,
+        )
+
+    @cached_property
+    def pins(self) -> Pins:
+        """Transaction PINs with lockout. Raises ConfigurationError when no secret was given."""
+        from hustlex.pins.api import Pins
+
+        return Pins(
+            self._state, self._secrets("pins"), prefix=self._prefix, clock=self._clock, options=self._pin_options
+        )
 
     @cached_property
     def cache(self) -> Caches:
@@ -110,9 +157,24 @@ class HustleX:
         """An opaque stand-in for an id, the same wherever the secret is; "" without a secret."""
         return self._keyring.reference(text) if self._keyring else ""
 
+    @cached_property
+    def _state(self) -> AsyncDriver:
+        """The driver of rooms whose keys stand for somebody's rights."""
+        strict = self._strict_memory if self._strict_memory is not None else _in_production()
+        return guarded(self.driver) if strict else self.driver
+
     def _secrets(self, room: str) -> Keyring:
         if self._keyring is None:
             raise ConfigurationError(
                 f"hx.{room} needs a secret", hint="pass secret=..., at least 32 random bytes, or set HUSTLEX_SECRET"
             )
         return self._keyring
+
+
+def _in_production() -> bool:
+    """Whether the settings say so. They are read, and what reads them imported, only where there are any."""
+    if not any(name.upper() == "HUSTLEX_ENV" for name in os.environ) and not Path(".env").exists():
+        return False
+    from hustlex.settings import load_settings
+
+    return load_settings().env == "production"

@@ -85,6 +85,16 @@ class BadReply(Error):
     """The reply does not have the shape that the operation's contract promises; a fault of this package."""
 
 
+class RevocationIncomplete(Error):
+    """A revocation stands, and every strict check denies; but other processes' bounded checks could not be told.
+
+    Repeat the call: it tells them again. Until then they may accept the access tokens for the rest of their lives.
+    """
+
+    maybe_executed = True
+    authoritative = True
+
+
 class NotFound(Error):
     """The named thing (a queue, a task, a session) does not exist."""
 

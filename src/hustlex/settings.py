@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hustlex.errors import ConfigurationError
 
+RESERVED = r"^reserved:[1-9][0-9]{0,3}$"
+
 
 class Settings(BaseSettings):
     """Read once at the door by ``load_settings``; handed on as plain arguments."""
@@ -22,10 +24,11 @@ class Settings(BaseSettings):
     )
     prefix: str = Field("", description="Put before every key but those of the jobs.")
     env: Literal["development", "test", "production"] = Field(
-        "development", description="production refuses the embedded server."
+        "development", description="production refuses the embedded server, and a state server that may evict keys."
     )
-    queues: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(
-        {"critical": 6, "default": 3, "low": 1}, description="Queue names and weights, as JSON."
+    queues: dict[str, Annotated[int, Field(ge=1, le=1000)] | Annotated[str, Field(pattern=RESERVED)]] = Field(
+        {"critical": 6, "default": 3, "low": 1},
+        description='Queue names and weights, as JSON; `"reserved:6"` in place of a weight keeps 6 slots for a queue.',
     )
     concurrency: int = Field(100, ge=1, le=10_000, description="Jobs running at once in one worker process.")
     shutdown_timeout_s: float = Field(

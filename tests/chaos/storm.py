@@ -34,7 +34,7 @@ from tests.support.proxy import Proxy
 _WORKERS = 4
 _MOST_WAITING = 2_000
 _AFTER_SECONDS = 60
-_SCRIPTS = [load("hustlex.jobs", name).sha1.encode() for name in ("cycle", "done", "retry", "enqueue")]
+_SCRIPTS = [load("hustlex.jobs", name).sha1.encode() for name in ("cycle", "done", "retry", "enqueue_plain")]
 
 
 class Victims:

@@ -261,6 +261,36 @@ async def test_thousands_arrive_once_and_in_order(hx: Any, raw: redis.Redis) -> 
     assert len({outcome.id for outcome in outcomes}) == 2_100
 
 
+async def test_both_scripts_leave_the_same_keys_and_answers(hx: Any, raw: redis.Redis) -> None:
+    """Plain tasks have a script of their own; one that is none among them, and the general one takes all."""
+    plain = [Job("t", b"%d" % n, {"task_id": f"t{n % 3}", "retention": HOUR}) for n in range(5)]
+    other = Job("u", b"x", {"task_id": "u", "unique_for": MINUTE})
+    answers = await hx.jobs.enqueue_many(plain)
+    one = await hx.jobs.enqueue("t", b"x", task_id="one")
+    alone = dump(raw)
+    for key in (*alone, *raw.keys(P + "x:*")):
+        raw.delete(key)
+    beside = await hx.jobs.enqueue_many([*plain, Job("t", b"x", {"task_id": "one"}), other])
+    assert beside[:-1] == [*answers, one]
+    together = dump(raw)
+    alone.pop("asynq:queues")
+    del together[P + "t:u"], together[P + "unique:u:9dd4e461268c8034f5c8564e155c67a6"]
+    assert together.pop(P + "pending") == [b"u", *alone.pop(P + "pending")]
+    assert together == alone
+
+
+@pytest.mark.parametrize("options", [{}, {"unique_for": MINUTE}])
+async def test_a_key_of_another_type_leaves_nothing_half_done(
+    driver: Any, raw: redis.Redis, options: dict[str, Any]
+) -> None:
+    raw.set(P + "pending", "not a list")
+    drafts = [draft(Job("t", b"x", options), {}, f"id{n}") for n in range(3)]
+    for _ in range(2):  # a repeat of the call must not be told that it was done
+        with pytest.raises(Error, match="WRONGTYPE"):
+            await driver.run(enqueue(drafts, "token", NOW_S * 1000))
+    assert dump(raw) == {P + "pending": b"not a list"}
+
+
 async def test_no_tasks_are_no_call(hx: Any, raw: redis.Redis) -> None:
     assert await hx.jobs.enqueue_many([]) == []
     assert raw.dbsize() == 0
@@ -271,6 +301,12 @@ async def test_no_tasks_are_no_call(hx: Any, raw: redis.Redis) -> None:
 
 async def test_a_repeated_call_has_one_effect_even_when_the_task_is_done(driver: Any, raw: redis.Redis) -> None:
     jobs = [Job("t", b"x", {"unique_for": MINUTE}), Job("t", b"x", {"unique_for": MINUTE}), Job("u", b"y")]
+    plain = [draft(Job("t", b"x"), {}, "p1"), draft(Job("t", b"x"), {}, "p2"), draft(Job("t", b"x"), {}, "p1")]
+    once = await driver.run(enqueue(plain, "plain", NOW_S * 1000))
+    raw.delete(P + "pending", P + "t:p1", P + "t:p2")
+    assert await driver.run(enqueue(plain, "plain", NOW_S * 1000 + 5_000)) == once
+    assert [type(outcome) for outcome in once] == [Enqueued, Enqueued, IdTaken]
+    assert dump(raw) == {} and raw.delete(P + "x:sent:plain")
     drafts = [draft(job, {}, f"id{n}") for n, job in enumerate(jobs)]
     first = await driver.run(enqueue(drafts, "token", NOW_S * 1000))
     raw.delete(P + "pending", P + "t:id0", P + "t:id2", drafts[0].lock)

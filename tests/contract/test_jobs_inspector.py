@@ -288,13 +288,14 @@ async def test_the_last_task_of_a_group_takes_its_name_along(hx: Any, raw: redis
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.ACTIVE])
 async def test_deleting_gives_the_lock_back(hx: Any, raw: redis.Redis, state: State) -> None:
-    for name in ("one", "all", "lost"):
-        put(raw, name, state, lock=f"lock:{name}")
-    raw.set("lock:lost", "another task")
+    locks = {name: Q.unique_named("email", name) for name in ("one", "all", "lost")}
+    for name, lock in locks.items():
+        put(raw, name, state, lock=lock)
+    raw.set(locks["lost"], "another task")
     await hx.jobs.inspector.delete("low", "one")
-    assert (raw.exists("lock:one"), raw.exists("lock:all")) == (0, 1)
+    assert (raw.exists(locks["one"]), raw.exists(locks["all"])) == (0, 1)
     assert await hx.jobs.inspector.delete_all("low", state, group=group_of(state)) == 2
-    assert (raw.exists("lock:all"), raw.get("lock:lost")) == (0, b"another task")
+    assert (raw.exists(locks["all"]), raw.get(locks["lost"])) == (0, b"another task")
 
 
 async def test_the_archive_is_trimmed_with_its_tasks(hx: Any, raw: redis.Redis) -> None:

@@ -150,7 +150,7 @@ def test_a_chain_moves_on_step_by_step(blocking_driver: Any, raw: redis.Redis) -
     succeed(blocking_driver, two)
     assert move(blocking_driver, two).released == [three]
     succeed_last(blocking_driver, three)
-    assert not raw.exists(OPEN, Q.completed, Q.active, Q.lease, Q.pending)
+    assert not raw.exists(OPEN) and not raw.exists(Q.completed, Q.active, Q.lease, Q.pending)
     assert raw.keys("*:x:step:*") == [b"asynq:{default}:x:step:w:0"]
 
 
@@ -200,7 +200,7 @@ def test_a_result_that_cannot_be_an_argument_breaks_the_step(blocking_driver: An
     succeed(blocking_driver, one, b"\xffnot json")
     assert move(blocking_driver, one).released == []
     assert raw.hget(record(Q, two.id), "why") == b"the result of a step before it is not JSON"
-    assert not raw.exists(OPEN, Q.pending)
+    assert not raw.exists(OPEN) and not raw.exists(Q.pending)
 
 
 def test_a_task_that_took_the_id_meanwhile_breaks_the_step(blocking_driver: Any, raw: redis.Redis) -> None:

@@ -25,6 +25,7 @@ from hustlex.otp import (
     Malformed,
     Mismatch,
     Otp,
+    OtpOptions,
     Policy,
     Reason,
     Resent,
@@ -35,6 +36,7 @@ from hustlex.otp import (
     ops,
 )
 from hustlex.otp.codes import Codes
+from hustlex.otp.room import Request
 from tests.conftest import SECRET
 
 PHONE = "0803 123 4567"
@@ -274,7 +276,7 @@ async def test_what_was_never_sent_is_given_back(hx: Any, raw: redis.Redis) -> N
 async def test_a_repeated_issue_is_one_issue(driver: Any, raw: redis.Redis) -> None:
     """After a broken link the driver sends the same operation again: it must find its own record."""
     room = Otp(driver, KEYRING)._room
-    op = ops.issue(room, E164, "login", "", bytes(range(44)), 0)
+    op = ops.issue(room, Request(E164, "login"), bytes(range(44)), 0)
     results = [await driver.run(op) for _ in range(3)]
     assert all(isinstance(result, Issued) for result in results)
     assert raw.zcard(f"otp:{{{REF}}}:sends") == 1
@@ -460,7 +462,7 @@ async def test_guessing_on_many_challenges_locks_the_phone_longer_each_time(
 
 async def test_the_last_lock_repeats_and_a_quiet_day_forgets(driver: Any, clock: FixedClock) -> None:
     limits = Limits(wrong=1, sends=100, locks=(timedelta(minutes=1), timedelta(minutes=2)))
-    otp = Otp(driver, KEYRING, clock=clock, limits=limits)
+    otp = Otp(driver, KEYRING, clock=clock, options=OtpOptions(limits=limits))
     for minutes in (1, 2, 2):
         result = await otp.issue(PHONE)
         assert isinstance(result, Issued)
@@ -481,7 +483,7 @@ async def test_the_last_lock_repeats_and_a_quiet_day_forgets(driver: Any, clock:
 async def test_no_code_no_phone_no_grant_in_redis(driver: Any, clock: FixedClock, raw: redis.Redis) -> None:
     """Ten-digit codes, so that none is found by chance; keys, fields and values of every stage are searched."""
     policies = {"login": Policy(digits=10), "default": Policy(digits=10, binding="subject")}
-    otp = Otp(driver, KEYRING, clock=clock, policies=policies)
+    otp = Otp(driver, KEYRING, clock=clock, options=OtpOptions(policies=policies))
     secrets, dumps = {"8031234567", E164[1:], SECRET.decode()}, []
 
     async def watch(challenge: str) -> str:
@@ -529,6 +531,7 @@ async def test_a_spent_or_locked_record_keeps_nothing_to_attack(hx: Any, clock: 
 async def test_every_key_ends(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
     """No key without an end, none kept longer than it is good for, after every kind of call."""
     longest = {"sends": DAY, "fail": DAY, "lock": 2 * DAY, "grant": timedelta(minutes=10), "cool": timedelta(minutes=2)}
+    longest["cap"] = timedelta(hours=2)
 
     def check() -> None:
         for key in raw.scan_iter():

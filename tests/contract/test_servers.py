@@ -20,9 +20,8 @@ SCRIPTS = [path for path in sorted(SOURCE.rglob("lua/*.lua")) if is_script(path.
 
 @pytest.fixture(scope="module", params=sorted(servers.KINDS))
 def any_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
-    binary = servers.binary(request.param)
-    assert server_version(binary)[0] == int(request.param[-1])
-    with EmbeddedServer(binary=binary) as running:
+    assert server_version(servers.binary(request.param))[0] == int(request.param[-1])
+    with servers.started(request.param) as running:
         yield running
 
 

@@ -35,7 +35,18 @@ def write_files(guide: str, into: Path) -> int:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    ("guide", "tests"), [("testing.md", 3), ("outbox.md", 2), ("workflows.md", 3), ("limits.md", 4)]
+    ("guide", "tests"),
+    [
+        ("testing.md", 3),
+        ("outbox.md", 2),
+        ("workflows.md", 3),
+        ("django-flask.md", 10),
+        ("idempotency.md", 4),
+        ("pins.md", 1),
+        ("otp.md", 4),
+        ("tokens.md", 4),
+        ("limits.md", 4),
+    ],
 )
 def test_every_block_of_a_guide_runs(guide: str, tests: int, tmp_path: Path) -> None:
     assert write_files(guide, tmp_path) == 0

@@ -1,4 +1,4 @@
-"""The Go programs of ``go/``, built once per run and started per test. Without Go these tests are skipped."""
+"""The Go programs of ``go/`` and ``asynqmon/``, built once per run, started per test; without Go all are skipped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hustlex.jobs import Inspector, Jobs
 from tests.interop.support import GoClient, Launch, Peer
 from tests.support.needs import missing, needs
 
-_SOURCE = Path(__file__).parent / "go"
+_HERE = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Building is not timed. Slow tests must be asked for."""
     for item in items:
-        if not item.path.is_relative_to(_SOURCE.parent):
+        if not item.path.is_relative_to(_HERE):
             continue
         item.add_marker(pytest.mark.timeout(240 if item.get_closest_marker("slow") else 60, func_only=True))
         if item.get_closest_marker("slow") and "slow" not in config.getoption("-m"):
@@ -39,23 +39,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def peer_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled programs. The processes of one run share them: the first builds, the others wait."""
+    """The programs around the library."""
+    return _built("go", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def asynqmon_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The web UI."""
+    return _built("asynqmon", tmp_path_factory)
+
+
+def _built(name: str, factory: pytest.TempPathFactory) -> Path:
+    """A compiled module of this folder. The processes of one run share it: the first builds, the others wait."""
     go = needs(shutil.which("go"), "the Go toolchain, 1.24 or newer")
-    base = tmp_path_factory.getbasetemp()
+    base = factory.getbasetemp()
     folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    binary = folder / "interop-peer"
-    with (folder / "interop-peer.lock").open("w") as lock:
+    binary = folder / f"interop-{name}"
+    with (folder / f"interop-{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not binary.exists():
-            _build(go, binary)
+            _build(go, _HERE / name, binary)
     return binary
 
 
-def _build(go: str, binary: Path) -> None:
-    fetched = subprocess.run([go, "mod", "download"], cwd=_SOURCE, capture_output=True, text=True, timeout=300)
+def _build(go: str, source: Path, binary: Path) -> None:
+    fetched = subprocess.run([go, "mod", "download"], cwd=source, capture_output=True, text=True, timeout=300)
     if fetched.returncode:
-        missing(f"the Go modules of tests/interop/go: {fetched.stderr.strip()}")
-    built = subprocess.run([go, "build", "-o", str(binary), "."], cwd=_SOURCE, capture_output=True, text=True)
+        missing(f"the Go modules of tests/interop/{source.name}: {fetched.stderr.strip()}")
+    built = subprocess.run([go, "build", "-o", str(binary), "."], cwd=source, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
 
 

@@ -1,9 +1,4 @@
-"""Both inspectors on the same data: they read the same, and each action leaves the same keys or fails alike.
-
-This stands for the ``asynq`` command line tool too, whose module (github.com/hibiken/asynq/tools) has no version that
-a module proxy serves: everything it reads or does is a call of the library's Inspector, made here by go/inspect.go.
-What is not covered by that is the tool's own printing.
-"""
+"""Both inspectors on the same data: they read the same, and each action leaves the same keys or fails alike."""
 
 from __future__ import annotations
 
@@ -19,6 +14,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import Conflict, NotFound
 from hustlex.jobs import Inspector, Job, Jobs, State, TaskInfo, Tasks
 from hustlex.worker import Scheduler
+from tests.interop.filled import HOUR, IDS, Dump, fill, restore
 from tests.interop.support import (
     GoClient,
     GoError,
@@ -34,50 +30,7 @@ from tests.interop.support import (
 )
 from tests.worker.support import until
 
-HOUR = timedelta(hours=1)
-Dump = dict[bytes, tuple[bytes, int]]
-
-WORKED: list[Job] = [
-    Job("result:c", b"x", {"task_id": "completed", "retention": HOUR, "headers": {"k": "v"}}),
-    Job("ok:c", b"x", {"task_id": "completed-2", "retention": 2 * HOUR, "unique_for": HOUR}),
-    Job("fail:r", b"\xff", {"task_id": "retry", "max_retry": 3, "unique_for": HOUR}),
-    Job("fail:r", None, {"task_id": "retry-2", "timeout": timedelta(seconds=90)}),
-    Job("skip:a", b"x", {"task_id": "archived", "unique_for": HOUR}),
-    Job("fail:a", b"x", {"task_id": "archived-2", "max_retry": 0}),
-    Job("slow:x", b"60000", {"task_id": "active", "unique_for": HOUR}),
-    Job("slow:x", b"60001", {"task_id": "active-2", "deadline": datetime(2100, 1, 1, tzinfo=UTC)}),
-]
-WAITING: list[Job] = [
-    Job("ok:p", b"x", {"task_id": "pending"}),
-    Job("ok:p", b"y", {"task_id": "pending-2", "unique_for": HOUR, "headers": {"a": "1", "b": ""}}),
-    Job("ok:p", None, {"task_id": "pending-3", "max_retry": 0}),
-    Job("ok:s", b"x", {"task_id": "scheduled", "process_in": HOUR}),
-    Job("ok:s", b"y", {"task_id": "scheduled-2", "process_in": 2 * HOUR, "unique_for": HOUR}),
-    Job("ok:g", b"x", {"task_id": "aggregating", "group": "G"}),
-    Job("ok:g", b"y", {"task_id": "aggregating-2", "group": "G"}),
-    Job("ok:g", b"z", {"task_id": "aggregating-3", "group": "H"}),
-]
-IDS = [job.options["task_id"] for job in (*WORKED, *WAITING)]
-
 _filled: dict[str, Dump] = {}
-
-
-async def fill(language: str, go: GoClient, jobs: Jobs, launch: Launch, raw: redis.Redis) -> None:
-    """A queue with tasks in all states, made by one language's client and worker; its worker is dead."""
-
-    async def enqueue(many: list[Job]) -> None:
-        if language == "go":
-            go.enqueue_many(many)
-        else:
-            await jobs.enqueue_many(many)
-
-    await enqueue(WORKED)
-    worker = launch(language)
-    await until(
-        lambda: all(state(raw, job.options["task_id"]) == job.options["task_id"].split("-")[0] for job in WORKED)
-    )
-    worker.kill()
-    await enqueue(WAITING)
 
 
 @pytest.fixture(params=["go", "py"])
@@ -90,13 +43,6 @@ async def full(request: pytest.FixtureRequest, go: GoClient, jobs: Jobs, launch:
         _filled[language] = {key: (raw.dump(key), max(raw.pttl(key), 0)) for key in keys}
     restore(raw, _filled[language])
     return _filled[language]
-
-
-def restore(raw: redis.Redis, dump: Dump) -> None:
-    """Exactly these keys."""
-    raw.flushall()
-    for key, (data, ttl_ms) in dump.items():
-        raw.restore(key, ttl_ms, data)
 
 
 # -- D1: reading

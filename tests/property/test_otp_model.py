@@ -30,9 +30,11 @@ from hustlex.otp import (
     Gone,
     Granted,
     Issued,
+    Lane,
     Limits,
     Locked,
     Mismatch,
+    OtpOptions,
     Policy,
     Reason,
     Resent,
@@ -53,6 +55,7 @@ PURPOSES = {
     "default": Policy(attempts=3, binding="subject"),
 }
 LIMITS = Limits(sends=9, wrong=4)
+LANES: list[Lane] = ["anon", "anon", "known"]
 
 
 @dataclass
@@ -72,6 +75,7 @@ class Code:
     used_at: int = 0
     nonce: str = ""
     grant: str = ""
+    lane: Lane = "anon"
 
     @property
     def policy(self) -> Policy:
@@ -86,15 +90,16 @@ class Phone:
     """What the specification says, without Redis."""
 
     codes: list[Code] = field(default_factory=list)
-    fails: list[tuple[int, str, int]] = field(default_factory=list)  # when, challenge, generation
+    fails: list[tuple[int, str, int, Lane]] = field(default_factory=list)  # when, challenge, generation, lane
     sends: list[tuple[int, str, int]] = field(default_factory=list)  # when, challenge, number
     cool: tuple[int, str] = (0, "")
-    lock_until: int = 0
-    lock_level: int = 0
+    lock_until: dict[Lane, int] = field(default_factory=lambda: {"anon": 0, "known": 0})
+    lock_level: dict[Lane, int] = field(default_factory=lambda: {"anon": 0, "known": 0})
     spent: set[str] = field(default_factory=set)
 
-    def refusal(self, now: int) -> SubjectLocked | None:
-        return SubjectLocked(ms(self.lock_until - now)) if self.lock_until > now else None
+    def refusal(self, lane: Lane, now: int) -> SubjectLocked | None:
+        until = self.lock_until[lane]
+        return SubjectLocked(ms(until - now)) if until > now else None
 
     def day_full(self, now: int) -> DailyCap | None:
         live = sorted(when for when, *_ in self.sends if when > now - DAY)
@@ -115,14 +120,15 @@ class Phone:
             code.state = "pushed out"
 
     def count_wrong(self, code: Code, now: int) -> SubjectLocked | None:
-        self.fails = [fail for fail in self.fails if fail[0] > now - DAY] + [(now, code.challenge, code.generation)]
-        if len(self.fails) < LIMITS.wrong:
+        lane, fails = code.lane, [fail for fail in self.fails if fail[0] > now - DAY]
+        self.fails = [*fails, (now, code.challenge, code.generation, lane)]
+        if sum(fail[3] == lane for fail in self.fails) < LIMITS.wrong:
             return None
-        if self.lock_until + DAY <= now:
-            self.lock_level = 0
-        self.lock_level = min(self.lock_level + 1, 3)
-        self.lock_until = now + LOCKS[self.lock_level - 1]
-        return SubjectLocked(ms(self.lock_until - now))
+        if self.lock_until[lane] + DAY <= now:
+            self.lock_level[lane] = 0
+        self.lock_level[lane] = min(self.lock_level[lane] + 1, 3)
+        self.lock_until[lane] = now + LOCKS[self.lock_level[lane] - 1]
+        return SubjectLocked(ms(self.lock_until[lane] - now))
 
 
 def ms(count: int) -> timedelta:
@@ -146,7 +152,12 @@ class Histories(RuleBasedStateMachine):
         self.raw.flushall()
         self.clock = FixedClock()
         self.phone = Phone()
-        self.otp = Otp(self.driver, Keyring(b"x" * 32), clock=self.clock, policies=PURPOSES, limits=LIMITS)
+        self.otp = Otp(
+            self.driver,
+            Keyring(b"x" * 32),
+            clock=self.clock,
+            options=OtpOptions(policies=PURPOSES, limits=LIMITS, caps=None),
+        )
 
     @property
     def now(self) -> int:
@@ -161,18 +172,23 @@ class Histories(RuleBasedStateMachine):
         if patient and when > self.now:
             self.clock.now_ms = when
 
-    @rule(target=codes, purpose=st.sampled_from(sorted(PURPOSES)), patient=st.sampled_from([True, True, False]))
-    def issue(self, purpose: str, patient: bool) -> Any:
-        self.wait_until(patient, max(self.phone.cool[0], self.phone.lock_until))
+    @rule(
+        target=codes,
+        purpose=st.sampled_from(sorted(PURPOSES)),
+        patient=st.sampled_from([True, True, False]),
+        lane=st.sampled_from(LANES),
+    )
+    def issue(self, purpose: str, patient: bool, lane: Lane) -> Any:
+        self.wait_until(patient, max(self.phone.cool[0], self.phone.lock_until[lane]))
         phone, now = self.phone, self.now
-        expected = self.expect_issue()
-        result = self.otp.issue("0803 123 4567", purpose)
+        expected = self.expect_issue(lane)
+        result = self.otp.issue("0803 123 4567", purpose, lane=lane)
         if expected is not None:
             assert result == expected
             return multiple()
         assert isinstance(result, Issued)
         phone.make_room(purpose, now)
-        code = Code(purpose, result.challenge, 0, 0, "")
+        code = Code(purpose, result.challenge, 0, 0, "", lane=lane)
         code.ends = now + code.life()
         phone.note_send(code, now)
         phone.codes.append(code)
@@ -180,17 +196,17 @@ class Histories(RuleBasedStateMachine):
         assert (result.expires_in, result.sends_left) == (code.policy.lifetime, code.policy.sends - 1)
         return code
 
-    def expect_issue(self) -> Any:
+    def expect_issue(self, lane: Lane) -> Any:
         """None: it is sent."""
         phone, now = self.phone, self.now
-        if (refusal := phone.refusal(now)) is not None:
+        if (refusal := phone.refusal(lane, now)) is not None:
             return refusal
         return Cooldown(ms(phone.cool[0] - now)) if phone.cool[0] > now else phone.day_full(now)
 
     def expect_resend(self, code: Code) -> Any:
         """None: it is sent."""
         phone, now = self.phone, self.now
-        if (refusal := phone.refusal(now)) is not None:
+        if (refusal := phone.refusal(code.lane, now)) is not None:
             return refusal
         if not self.current(code) or code.state != "active" or code.ends <= now:
             return gone(Reason.UNKNOWN)
@@ -244,7 +260,7 @@ class Histories(RuleBasedStateMachine):
         guess = code.code if right else str((int(code.code) + 1) % 10**6).zfill(6)
         if by_phone and code.policy.binding == "subject":
             code = [c for c in self.phone.codes if c.purpose == code.purpose][-1]
-            result: Any = self.otp.verify_phone("+2348031234567", guess, code.purpose, nonce=nonce)
+            result: Any = self.otp.verify_phone("+2348031234567", guess, code.purpose, nonce=nonce, lane=code.lane)
         else:
             result = self.otp.verify(code.challenge, guess, nonce=nonce)
         expected = self.expect_verify(code, guess, nonce)
@@ -270,7 +286,7 @@ class Histories(RuleBasedStateMachine):
 
     def expect_verify(self, code: Code, guess: str, nonce: str) -> Any:
         phone, now = self.phone, self.now
-        if (refusal := phone.refusal(now)) is not None:
+        if (refusal := phone.refusal(code.lane, now)) is not None:
             return refusal
         if not self.current(code):
             return gone(Reason.UNKNOWN)
@@ -284,7 +300,7 @@ class Histories(RuleBasedStateMachine):
         if guess == code.code:
             code.state, code.used_at, code.nonce = "used", now, nonce
             mine = (code.challenge, code.generation)
-            phone.fails = [fail for fail in phone.fails if fail[1:] != mine]
+            phone.fails = [fail for fail in phone.fails if fail[1:3] != mine]
             return "verified"
         code.attempts += 1
         left = code.policy.attempts - code.attempts
@@ -325,6 +341,14 @@ class Histories(RuleBasedStateMachine):
             self.phone.sends = [send for send in self.phone.sends if send[1:] != last]
             if self.phone.cool[1] == code.challenge:
                 self.phone.cool = (0, "")
+
+    @rule(lane=st.sampled_from(LANES), rarely=st.integers(0, 5))
+    def unlock(self, lane: Lane, rarely: int) -> None:
+        if rarely:
+            return
+        self.otp.unlock(PHONE, lane)
+        self.phone.fails = [fail for fail in self.phone.fails if fail[3] != lane]
+        self.phone.lock_until[lane] = self.phone.lock_level[lane] = 0
 
     @rule(code=codes)
     def open(self, code: Code) -> None:

@@ -34,8 +34,8 @@ class Blocking:
         value = getattr(self._target, name)
         if not inspect.isroutine(value):
             return _dressed(value)
-        model = inspect.unwrap(getattr(self._twin, name, value))
-        if inspect.iscoroutinefunction(model):
+        model = getattr(self._twin, name, value)
+        if inspect.iscoroutinefunction(inspect.unwrap(model)):
             return _awaitable(value)
         if inspect.isasyncgenfunction(model):
             return lambda *args, **options: _stream(value(*args, **options))

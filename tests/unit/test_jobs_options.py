@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from hustlex.errors import Misuse
+from hustlex.jobs import Tasks
+from hustlex.jobs.ids import new_id
 from hustlex.jobs.options import Draft, Job, Options, as_job, draft, merge, option_texts
 from hustlex.jobs.types import PayloadError
 from hustlex.jobs.wire import TaskMessage, decode_task
@@ -229,3 +233,54 @@ def test_options_are_shown_in_the_words_of_asynqs_tools() -> None:
         "Deadline(Wed Mar  4 15:06:07 UTC 2026)",
         'Header(["k","\\u003cv\\u003e"])',
     )
+
+
+# -- a task's own options are worked out once
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"queue": "l\udc80w", "max_retry": 3, "timeout": MINUTE, "retention": HOUR, "headers": {"b": "1", "a": ""}},
+        {"deadline": datetime(2100, 1, 1, tzinfo=UTC), "group": "g"},
+        {"process_in": MINUTE},
+        {"process_at": datetime(2100, 1, 1, tzinfo=UTC)},
+        {"unique_for": MINUTE},
+        {"unique_until": "done", "unique_key": "k"},
+        {"debounce": MINUTE},
+        {"task_id": "always this"},
+    ],
+)
+def test_a_task_drafts_what_its_options_say(options: Any) -> None:
+    @Tasks().task("t\udc80", **options)
+    async def t(n: int) -> None: ...
+
+    for call in ({}, {"queue": "other", "task_id": "mine"}):
+        plain = Job("t\udc80", b'{"n":1}', Options(**options))
+        assert draft(t.job(1), Options(**call), ID) == draft(plain, Options(**call), ID)
+        assert draft(t.job(1).with_options(**call), {}, ID) == draft(plain, Options(**call), ID)
+    assert t.job(1) == Job("t\udc80", b'{"n":1}', Options(**options))
+
+
+def test_an_option_that_can_never_work_is_refused_at_the_definition() -> None:
+    with pytest.raises(Misuse):
+        Tasks().task("t", unique_for=SECOND / 2)(lambda: None)
+
+
+# -- ids
+
+
+def test_ids_are_random_uuids_also_in_a_forked_process() -> None:
+    drawn = [new_id() for _ in range(1_000)]
+    assert all(uuid.UUID(one).version == 4 and str(uuid.UUID(one)) == one for one in drawn)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writer, "\n".join(new_id() for _ in range(300)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as pipe:
+        os.close(writer)
+        theirs = pipe.read().split()
+    assert len({*drawn, *theirs, *(new_id() for _ in range(300))}) == 1_600

@@ -48,7 +48,7 @@ def test_codes_are_uniform() -> None:
 def test_words_above_the_last_full_multiple_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A word of all ones would favour small codes; the next word is taken instead, over block ends too."""
     blocks = iter([b"\xff" * 32, b"\xff" * 8 + (1234567).to_bytes(8, "big") + bytes(16)])
-    monkeypatch.setattr("hustlex.otp.codes.hmac.digest", lambda *_: next(blocks))
+    monkeypatch.setattr(CODES._derive, "digest", lambda _: next(blocks))
     assert CODES.code(SEED, 1, 6) == "234567"
 
 
@@ -68,8 +68,14 @@ def test_mac_nonce_and_grant_never_meet() -> None:
     assert CODES.nonce_mark("a", "b") != CODES.mac("a", "b", "", "")
     assert CODES.nonce_mark("", "b") == ""
     assert CODES.nonce_mark("n", "mac of one code") != CODES.nonce_mark("n", "mac of another")
-    assert CODES.grant_secret("mac", "n") == CODES.grant_secret("mac", "n")
-    assert len({CODES.grant_secret(*parts) for parts in (("mac", "n"), ("mac", "m"), ("cam", "n"))}) == 3
+    assert CODES.secret("otp-grant", "mac", "n") == CODES.secret("otp-grant", "mac", "n")
+    different = [
+        ("otp-grant", "mac", "n"),
+        ("otp-grant", "mac", "m"),
+        ("otp-grant", "cam", "n"),
+        ("otp-device", "mac", "n"),
+    ]
+    assert len({CODES.secret(*parts) for parts in different}) == 4
 
 
 def test_a_sealed_phone_opens_for_its_own_ref_only() -> None:

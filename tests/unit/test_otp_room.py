@@ -16,10 +16,10 @@ from hustlex.core.keys import slot
 from hustlex.core.op import Op
 from hustlex.errors import BadReply, ConfigurationError, Misuse
 from hustlex.otp import (
-    POLICIES,
     Cooldown,
     DailyCap,
     Delivery,
+    DeliveryStatus,
     Gone,
     Granted,
     Issued,
@@ -27,7 +27,7 @@ from hustlex.otp import (
     Locked,
     Malformed,
     Mismatch,
-    Numbers,
+    OtpOptions,
     Outcome,
     Policy,
     Reason,
@@ -40,11 +40,12 @@ from hustlex.otp import (
     ops,
 )
 from hustlex.otp.codes import Codes
+from hustlex.otp.flows import Answer, Ask
 from hustlex.otp.names import Challenge, Grant, Keys, parse_challenge, parse_grant
-from hustlex.otp.rules import check_purposes
+from hustlex.otp.room import Attempt, Request, furnish
 
 CODES = Codes(Keyring("a test secret of thirty-two bytes or more"))
-ROOM = ops.Room(CODES, "app:", dict(POLICIES), Limits(), Numbers())
+ROOM = furnish(Keyring("a test secret of thirty-two bytes or more"), "app:", OtpOptions())
 PHONE = "+2348031234567"
 REF = CODES.reference(PHONE)
 CID = "A" * 22
@@ -79,10 +80,10 @@ def sent(op: Op[Any]) -> str:
 
 def every_op() -> list[Op[Any]]:
     return [
-        ops.issue(ROOM, PHONE, "login", "", bytes(range(44)), 0),
-        ops.resend(ROOM, LOGIN, 0),
-        ops.verify(ROOM, LOGIN, "424242", "", "nonce", "salt", 0),
-        ops.open_challenge(ROOM, LOGIN, 0),
+        ops.issue(ROOM, Request(PHONE, "login"), bytes(range(44)), 0),
+        ops.resend(ROOM, LOGIN, "", 10, 0),
+        ops.verify(ROOM, Attempt(LOGIN, "424242", "", "nonce"), 0),
+        ops.open_challenge(ROOM, LOGIN, "job", 0),
         ops.consume_grant(ROOM, Grant(REF, "s" * 22), "login", "", 0),
         ops.cancel(ROOM, LOGIN, True),
     ]
@@ -138,7 +139,7 @@ def test_key_names_are_those_of_the_specification() -> None:
     assert keys.subject_record("default") == "app:otp:{r}"
     assert keys.active("login") == "app:otp:{r}:act:login"
     assert (keys.sends, keys.cool) == ("app:otp:{r}:sends", "app:otp:{r}:cool")
-    assert (keys.fail, keys.lock) == ("app:otp:{r}:fail:anon", "app:otp:{r}:lock:anon")
+    assert (keys.fail("anon"), keys.lock("anon")) == ("app:otp:{r}:fail:anon", "app:otp:{r}:lock:anon")
     assert keys.grant("secret").startswith("app:otp:{r}:grant:")
     assert "secret" not in keys.grant("secret")
 
@@ -159,23 +160,24 @@ def test_a_status_outside_the_contract_is_a_fault(op: Op[Any]) -> None:
 
 def test_under_subject_binding_left_is_not_told() -> None:
     bound = Challenge(REF, "default", "")
-    assert ops.verify(ROOM, bound, "424242", "", "", "salt", 0).decode([4, 3, 0]) == Wrong(None)
-    assert ops.verify(ROOM, LOGIN, "424242", "", "", "salt", 0).decode([4, 3, 1]) == Wrong(3, True)
+    assert ops.verify(ROOM, Attempt(bound, "424242"), 0).decode([4, 3, 0, b"NG"]).result == Wrong(None)
+    assert ops.verify(ROOM, Attempt(LOGIN, "424242"), 0).decode([4, 3, 1, b"NG"]).result == Wrong(3, True)
 
 
 @pytest.mark.parametrize(
     "flow",
     [
-        flows.verify(ROOM, "nonsense", "424242", None, None, "salt", 0),
-        flows.verify(ROOM, LOGIN.text().replace("login", "unheard_of"), "424242", None, None, "salt", 0),
-        flows.verify(ROOM, LOGIN.text(), "42424", None, None, "salt", 0),
-        flows.verify_phone(ROOM, "nobody", "424242", "default", None, None, "salt", 0),
-        flows.resend(ROOM, "nonsense", 0),
-        flows.open_challenge(ROOM, "nonsense", 0),
-        flows.cancel(ROOM, "nonsense", False),
+        flows.verify(ROOM, "nonsense", Answer("424242"), 0),
+        flows.verify(ROOM, LOGIN.text().replace("login", "unheard_of"), Answer("424242"), 0),
+        flows.verify(ROOM, LOGIN.text(), Answer("42424"), 0),
+        flows.verify_phone(ROOM, "nobody", "default", "anon", Answer("424242"), 0),
+        flows.resend(ROOM, "nonsense", None, False, 0),
+        flows.open_challenge(ROOM, "nonsense", "", 0),
+        flows.cancel(ROOM, "nonsense", False, 0),
+        flows.delivery_report(ROOM, "nonsense", DeliveryStatus.FAILED, "sms", 0),
         flows.consume_grant(ROOM, "nonsense", "login", None, 0),
-        flows.issue(ROOM, "nobody", "login", None, bytes(44), 0),
-        flows.issue(ROOM, "+12025550143", "login", None, bytes(44), 0),
+        flows.issue(ROOM, Ask("nobody", "login"), bytes(44), 0),
+        flows.issue(ROOM, Ask("+12025550143", "login"), bytes(44), 0),
     ],
     ids=lambda flow: flow.__name__,
 )
@@ -191,11 +193,16 @@ def test_nonsense_costs_no_round_trip(flow: Any) -> None:
 @pytest.mark.parametrize(
     "flow",
     [
-        flows.issue(ROOM, PHONE, "unheard_of", None, bytes(44), 0),
-        flows.issue(ROOM, PHONE, "transaction", None, bytes(44), 0),
-        flows.verify_phone(ROOM, PHONE, "424242", "login", None, None, "salt", 0),
+        flows.issue(ROOM, Ask(PHONE, "unheard_of"), bytes(44), 0),
+        flows.issue(ROOM, Ask(PHONE, "transaction"), bytes(44), 0),
+        flows.issue(ROOM, Ask(PHONE, "login", lane="vip"), bytes(44), 0),  # type: ignore[arg-type]
+        flows.issue(ROOM, Ask(PHONE, "login", ip="not an address"), bytes(44), 0),
+        flows.issue(ROOM, Ask(PHONE, "login", about="ADA\n@evil.example #123456"), bytes(44), 0),
+        flows.issue(ROOM, Ask(PHONE, "login", about="A" * 101), bytes(44), 0),
+        flows.verify_phone(ROOM, PHONE, "login", "anon", Answer("424242"), 0),
         flows.consume_grant(ROOM, "nonsense", "unheard_of", None, 0),
-        flows.verify(ROOM, "nonsense", "424242", {}, None, "salt", 0),
+        flows.verify(ROOM, "nonsense", Answer("424242", {}), 0),
+        flows.unlock(ROOM, "nobody", "anon"),
     ],
     ids=lambda flow: flow.__name__,
 )
@@ -238,4 +245,4 @@ def test_limits_that_cannot_hold_are_refused(wrong: dict[str, Any]) -> None:
 )
 def test_a_purpose_cannot_take_another_keys_name(name: str) -> None:
     with pytest.raises(ConfigurationError):
-        check_purposes({name: Policy()})
+        OtpOptions(policies={name: Policy()})

@@ -21,8 +21,8 @@ from hustlex.errors import ConfigurationError
 from hustlex.tokens import KeySet, Rejection
 from hustlex.tokens.jwt import Claims, read, write
 from hustlex.tokens.memory import Memory
-from hustlex.tokens.mint import Mint, Standing
-from hustlex.tokens.policy import policy
+from hustlex.tokens.mint import Genuine, Mint, Standing
+from hustlex.tokens.options import TokenOptions, policy_of
 from hustlex.tokens.refresh_token import RefreshToken
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
@@ -304,13 +304,14 @@ def test_no_text_raises(text: str) -> None:
 # -- the mint
 
 
-def mint(keys: KeySet | None = None, **changes: Any) -> Mint:
-    settings: dict[str, Any] = {
-        "issuer": "hustlex", "audience": "hustlex", "access_ttl": timedelta(minutes=15),
-        "refresh_ttl": timedelta(days=7), "idle": timedelta(days=3), "leeway": timedelta(seconds=30),
-        "grace": timedelta(seconds=30), "sessions_per_user": 10, "evict_oldest": True,
-    }  # fmt: skip
-    return Mint(KEYRING, policy(**(settings | changes)), keys, "")
+def mint(keys: KeySet | None = None) -> Mint:
+    return Mint(KEYRING, policy_of(TokenOptions(jitter=0)), keys, "")
+
+
+def read_claims(it: Mint, access: str) -> Claims:
+    seen = it.read(access)
+    assert isinstance(seen, Genuine)
+    return seen.claims
 
 
 def standing(issued_ms: int, ends_ms: int = NOW_S * 1000 + 604_800_000) -> Standing:
@@ -323,27 +324,29 @@ FIRST = RefreshToken("1", "u1", "s" * 22, 1, bytes(32))
 def test_a_pair_expires_at_a_whole_second_never_before_the_promised_life() -> None:
     it = mint()
     pair = it.pair(standing(NOW_S * 1000 + 1), FIRST, "n" * 22)
-    seen = it.read(pair.access)
-    assert isinstance(seen, Claims)
+    seen = read_claims(it, pair.access)
     assert (seen.iat, seen.ims, seen.exp) == (NOW_S, NOW_S * 1000 + 1, NOW_S + 901)
     assert pair.expires_in == timedelta(milliseconds=900_999)
 
 
 def test_an_access_token_never_outlives_its_session() -> None:
     it = mint()
-    seen = it.read(it.pair(standing(NOW_S * 1000, NOW_S * 1000 + 5_000), FIRST, "n" * 22).access)
-    assert isinstance(seen, Claims) and seen.exp == NOW_S + 5
+    seen = read_claims(it, it.pair(standing(NOW_S * 1000, NOW_S * 1000 + 5_000), FIRST, "n" * 22).access)
+    assert seen.exp == NOW_S + 5
+
+
+def test_tokens_made_together_do_not_expire_together() -> None:
+    it = Mint(KEYRING, policy_of(TokenOptions()), None, "")
+    lives = {it.pair(standing(NOW_S * 1000), FIRST, b64(bytes([n] * 16))).expires_in for n in range(100)}
+    assert len(lives) > 20
+    assert timedelta(minutes=15) * 0.95 <= min(lives) and max(lives) <= timedelta(minutes=15)
 
 
 def test_leeway_holds_for_expiry_and_for_issue_alike() -> None:
-    it = mint()
-    seen = it.read(forge(claims()))
-    assert isinstance(seen, Claims)
+    seen = mint().read(forge(claims()))
+    assert isinstance(seen, Genuine)
     issued, expires = NOW_S * 1000, (NOW_S + 900) * 1000
-    assert it.untimely(seen, issued - 30_000) is None  # iat is 30 s ahead of us
-    assert it.untimely(seen, issued - 30_001) is Rejection.NOT_YET_VALID
-    assert it.untimely(seen, expires + 29_999) is None
-    assert it.untimely(seen, expires + 30_000) is Rejection.EXPIRED
+    assert (seen.from_ms, seen.until_ms) == (issued - 30_000, expires + 30_000)
 
 
 @pytest.mark.parametrize(
@@ -365,14 +368,14 @@ def test_a_verified_token_is_remembered_and_a_changed_one_is_not() -> None:
     assert it.read(token[:-2]) is Rejection.BAD_SIGNATURE
 
 
-def test_memory_forgets_the_least_recently_used() -> None:
-    memory = Memory(2)
-    one, two, three = (Claims(**claims(sub=name)) for name in ("u1", "u2", "u3"))
-    memory.put("a", one)
-    memory.put("b", two)
-    assert memory.get("a") is one
-    memory.put("c", three)
-    assert (memory.get("a"), memory.get("b"), memory.get("c"), len(memory)) == (one, None, three, 2)
+def test_memory_forgets_what_was_not_asked_for_lately() -> None:
+    memory: Memory[int] = Memory(4)
+    for n, name in enumerate("abcdefgh"):
+        memory.put(name, n)
+        assert memory.get("a") == 0 and len(memory) <= 4
+    assert memory.get("b") is None and memory.get("h") == 7
+    memory.clear()
+    assert memory.get("h") is None
 
 
 def test_a_malleated_signature_verifies_too_which_is_why_jti_names_the_token() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 
 from hustlex.core.op import Effect, command
 from hustlex.drivers.aio import Driver
@@ -24,6 +25,13 @@ async def nap(n: int) -> None:
     await note("began", n)
     await asyncio.sleep(0.1)
     await note("ended", n)
+
+
+@tasks.task("stand")
+async def stand(seconds: int) -> None:
+    await note("began", 0)
+    time.sleep(seconds)
+    await note("ended", 0)
 
 
 async def main(url: str, concurrency: int) -> None:

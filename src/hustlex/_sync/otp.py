@@ -4,24 +4,34 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.otp import flows
-from hustlex.otp.codes import Codes, Context
-from hustlex.otp.ops import ENTROPY, Room
-from hustlex.otp.rules import LIMITS, NUMBERS, POLICIES, Limits, Numbers, Policy, check_purposes
-from hustlex.otp.types import GrantResult, IssueResult, OpenResult, ResendResult, VerifyResult
+from hustlex.otp import flows, totp
+from hustlex.otp.codes import Context
+from hustlex.otp.flows import Answer, Ask
+from hustlex.otp.names import Lane
+from hustlex.otp.ops import ENTROPY
+from hustlex.otp.room import furnish
+from hustlex.otp.rules import OtpOptions, Risk
+from hustlex.otp.types import (
+    DeliveryStatus,
+    Enrolment,
+    GrantResult,
+    IssueResult,
+    OpenResult,
+    ResendResult,
+    VerifyResult,
+)
 
 
 class Otp:
     """Codes that exist nowhere: Redis and the job queue hold what is needed to derive them, never a code or a phone.
 
-    keyring: the environment's root secret. policies: one per purpose. limits: per phone, over all purposes.
-    numbers: which phones are served. Every verb is one round trip; results are values, see ``hustlex.otp.types``.
-    All raise Unavailable when the server cannot be asked: then nothing is let through.
+    keyring: the environment's root secret. options: policies, limits, caps and all else that can be set. Results are
+    values, see ``hustlex.otp.types``. All raise Unavailable when the server cannot be asked: then nothing is let
+    through. ip, everywhere: the client's address, for the caps of addresses; None where it is not known.
     """
 
     def __init__(
@@ -31,54 +41,91 @@ class Otp:
         *,
         prefix: str = "",
         clock: Clock = server_clock,
-        policies: Mapping[str, Policy] = POLICIES,
-        limits: Limits = LIMITS,
-        numbers: Numbers = NUMBERS,
+        options: OtpOptions | None = None,
     ) -> None:
         self._driver = driver
         self._clock = clock
-        self._room = Room(Codes(keyring), prefix, check_purposes(policies), limits, numbers)
+        self._room = furnish(keyring, prefix, options or OtpOptions())
 
-    def issue(self, phone: str, purpose: str = "login", *, ctx: Context | None = None) -> IssueResult:
+    def issue(
+        self,
+        phone: str,
+        purpose: str = "login",
+        *,
+        ctx: Context | None = None,
+        about: str = "",
+        ip: str | None = None,
+        lane: Lane = "anon",
+        device: str = "",
+        uid: str = "",
+        deliver: bool = True,
+        risk: Risk | None = None,
+        human: bool = False,
+    ) -> IssueResult:
         """Open a challenge. Give ``Issued.challenge`` to the client and queue a job with it that calls ``open``.
 
         phone: as typed, at most 40 characters. ctx: what is being approved, computed by the server; the code, and
-        later the grant, are good for nothing else. Raises Misuse for an unknown purpose or a missing ctx.
-        """
-        return self._driver.follow(
-            flows.issue(self._room, phone, purpose, ctx, secrets.token_bytes(ENTROPY), self._clock())
-        )
+        later the grant, are good for nothing else. about: the same for the person, as "NGN 5,000.00 to ADA OBI", one
+        line of at most 100 characters; it is stored encrypted, for the message. lane: "known" when the request carries
+        a valid session of this very user. device: the token of an earlier ``Verified.device``; a good one makes the
+        lane known too. uid: opaque, comes back with the grant. deliver: False makes a decoy, for a phone without an
+        account where that must not show. risk: what is known of the phone. human: the client has passed a human check.
 
-    def resend(self, challenge: str) -> ResendResult:
+        Three round trips: the caps, the phone, and what is counted or given back. Raises Misuse for an unknown
+        purpose, a missing ctx or an ip that is none. Source: lua/reserve.lua, lua/issue.lua.
+        """
+        ask = Ask(phone, purpose, ctx, about, ip, lane, device, uid, deliver, risk, human)
+        return self._driver.follow(flows.issue(self._room, ask, secrets.token_bytes(ENTROPY), self._clock()))
+
+    def resend(self, challenge: str, *, ip: str | None = None, human: bool = False) -> ResendResult:
         """Send again. The same code while 120 s of its life remain (nothing is extended), then a new one."""
-        return self._driver.follow(flows.resend(self._room, challenge, self._clock()))
+        return self._driver.follow(flows.resend(self._room, challenge, ip, human, self._clock()))
 
     def verify(
-        self, challenge: str, code: str, *, ctx: Context | None = None, nonce: str | None = None
+        self,
+        challenge: str,
+        code: str,
+        *,
+        ctx: Context | None = None,
+        nonce: str | None = None,
+        ip: str | None = None,
+        remember: bool = False,
     ) -> VerifyResult:
         """Check a code and count the attempt, in one atomic step; of any number of right calls one is Verified.
 
+        One round trip; with caps a second one tells them what became of the code, one for all callers at that moment.
         code: as typed; blanks, dashes and digits of other scripts are read. nonce: random text of the client's; the
-        same call with the same nonce within 60 s gets the same answer, for a reply that was lost.
+        same call with the same nonce within 60 s gets the same answer, for a reply that was lost. remember: answer a
+        ``device`` token with the success. Source: lua/verify.lua.
         """
-        return self._driver.follow(
-            flows.verify(self._room, challenge, code, ctx, nonce, secrets.token_urlsafe(16), self._clock())
-        )
+        answer = Answer(code, ctx, nonce, ip, remember, secrets.token_urlsafe(16))
+        return self._driver.follow(flows.verify(self._room, challenge, answer, self._clock()))
 
     def verify_phone(
-        self, phone: str, code: str, purpose: str = "default", *, ctx: Context | None = None, nonce: str | None = None
+        self,
+        phone: str,
+        code: str,
+        purpose: str = "default",
+        *,
+        lane: Lane = "anon",
+        ctx: Context | None = None,
+        nonce: str | None = None,
+        ip: str | None = None,
     ) -> VerifyResult:
         """Check a code knowing only the phone; for purposes with binding "subject", else Misuse.
 
         Weaker than ``verify``: anyone who knows the number can use up the attempts.
         """
-        return self._driver.follow(
-            flows.verify_phone(self._room, phone, code, purpose, ctx, nonce, secrets.token_urlsafe(16), self._clock())
-        )
+        answer = Answer(code, ctx, nonce, ip, False, secrets.token_urlsafe(16))
+        return self._driver.follow(flows.verify_phone(self._room, phone, purpose, lane, answer, self._clock()))
 
-    def open(self, challenge: str) -> OpenResult:
-        """What the message must say, derived now. Gone: do not send; spent, void, or less than 20 s to live."""
-        return self._driver.follow(flows.open_challenge(self._room, challenge, self._clock()))
+    def open(self, challenge: str, *, claim: str = "") -> OpenResult:
+        """What the message must say, derived now. Gone: do not send; spent, void, or less than 20 s to live.
+
+        claim: who is about to send it, as the job's id. Of several claimants of one send one gets the Delivery, as
+        often as it asks; without a claim everybody does.
+        """
+        return self._driver.follow(flows.open_challenge(self._room, challenge, claim, self._clock()))
 
     def consume_grant(self, grant: str, purpose: str, ctx: Context | None = None) -> GrantResult:
         """Spend a grant for exactly the purpose and ctx that were verified; one caller gets Granted."""
@@ -89,4 +136,42 @@ class Otp:
 
         True when the challenge is void now, False when there was nothing open to void.
         """
-        return self._driver.follow(flows.cancel(self._room, challenge, unsent))
+        return self._driver.follow(flows.cancel(self._room, challenge, unsent, self._clock()))
+
+    def delivery_report(self, challenge: str, status: DeliveryStatus, *, channel: str = "") -> bool:
+        """What became of the last message. FAILED, for good: its send and its units are given back, but not the
+        address' one. UNQUEUED: these too, and the pause. True when something was given back; a report that is repeated
+        gives nothing back. The others are only told on. channel: what it went by, as "sms".
+        """
+        return self._driver.follow(flows.delivery_report(self._room, challenge, status, channel, self._clock()))
+
+    def unlock(self, phone: str, lane: Lane) -> bool:
+        """Forget a lane's lock and wrong codes; for an administrator, and written to the log. True when there were
+        any. Raises Misuse for a phone that is not served.
+        """
+        return self._driver.follow(flows.unlock(self._room, phone, lane))
+
+    def totp_enrol(self, subject: str, *, issuer: str, account: str) -> Enrolment:
+        """A new authenticator secret for a user. Show ``uri`` once as a QR code, keep ``sealed`` with the user.
+
+        subject: who it is for, from then on always the same text: the user's id, or the phone in E.164 to share the
+        counters of wrong codes with the phone's text messages. issuer, account: shown in the authenticator.
+        """
+        return totp.enrol(self._room, subject, issuer, account, secrets.token_bytes(totp.ENTROPY))
+
+    def totp_verify(
+        self,
+        subject: str,
+        sealed: str,
+        code: str,
+        purpose: str = "login",
+        *,
+        ctx: Context | None = None,
+        lane: Lane = "anon",
+    ) -> VerifyResult:
+        """Check an authenticator's code (RFC 6238): one step early or late is good, and each step once.
+
+        sealed: of ``totp_enrol``. The wrong ones count as those of text messages do. Source: lua/totp.lua.
+        """
+        typed = totp.Typed(subject, sealed, code, purpose, ctx, lane)
+        return self._driver.follow(totp.verify(self._room, typed, secrets.token_bytes(28), self._clock()))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from hustlex.cache.flights import ITSELF, Compute, Course, Landed
+from hustlex.core.keeper.aio import kept
 from hustlex.core.op import AsyncDriver, Op
-from hustlex.errors import Error, Misuse
+from hustlex.errors import Misuse
 
 
 class Flights:
@@ -41,20 +41,10 @@ class Flights:
 
     def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
         async def run() -> Any:
-            keeper = asyncio.get_running_loop().create_task(self._keep(renew, every_s))
-            try:
+            async with kept(self._driver, renew, every_s):
                 return await compute()
-            finally:
-                keeper.cancel()
 
         return run
-
-    async def _keep(self, renew: Op[bool], every_s: float) -> None:
-        alive = True
-        while alive:
-            await asyncio.sleep(every_s)
-            with contextlib.suppress(Error):
-                alive = await self._driver.run(renew)
 
     def gate(self, places: int) -> Callable[[Compute], Compute]:
         semaphore = asyncio.Semaphore(places)

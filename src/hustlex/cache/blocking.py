@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from hustlex.cache.flights import ITSELF, Compute, Course, Landed
+from hustlex.core.keeper.blocking import kept
 from hustlex.core.op import BlockingDriver, Op
-from hustlex.errors import Error, Misuse
+from hustlex.errors import Misuse
 
 
 class Flights:
@@ -46,20 +46,10 @@ class Flights:
 
     def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
         def run() -> Any:
-            done = threading.Event()
-            threading.Thread(target=self._keep, args=(done, renew, every_s), daemon=True, name="cache lease").start()
-            try:
+            with kept(self._driver, renew, every_s):
                 return compute()
-            finally:
-                done.set()
 
         return run
-
-    def _keep(self, done: threading.Event, renew: Op[bool], every_s: float) -> None:
-        alive = True
-        while alive and not done.wait(every_s):
-            with contextlib.suppress(Error):
-                alive = self._driver.run(renew)
 
     def gate(self, places: int) -> Callable[[Compute], Compute]:
         semaphore = threading.BoundedSemaphore(places)

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from hustlex.cli import http, scheduler, up, worker
+from hustlex.cli import doctor, http, scheduler, up, worker
 from hustlex.cli.limits import limits
 from hustlex.errors import ConfigurationError, Error, Misuse, Unavailable
 
@@ -24,6 +24,7 @@ cli.command("up")(up.up)
 cli.command("api")(http.api)
 cli.command("worker")(worker.worker)
 cli.command("scheduler")(scheduler.scheduler)
+cli.command("doctor")(doctor.doctor)
 cli.add_typer(limits, name="limits")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Annotated
 
@@ -10,22 +12,29 @@ import typer
 from hustlex.cli.backend import load_tasks
 from hustlex.cli.run import run_until_signal
 from hustlex.drivers.aio import Driver, Options
-from hustlex.settings import load_settings
-from hustlex.worker import Worker
+from hustlex.settings import RESERVED, load_settings
+from hustlex.worker import Reserved, Worker, serve_health
 
 Module = Annotated[str, typer.Argument(help="The module that defines `tasks`, as examples.gigs")]
+Queues = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=WEIGHT or NAME=reserved:SLOTS, repeatable; default HUSTLEX_QUEUES"),
+]
 Url = Annotated[str | None, typer.Option(help="Server URL; default HUSTLEX_URL")]
 
 
 def worker(
     module: Module,
     url: Url = None,
-    queue: Annotated[list[str] | None, typer.Option(help="NAME=WEIGHT, repeatable; default HUSTLEX_QUEUES")] = None,
+    queue: Queues = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs at once; default HUSTLEX_CONCURRENCY")] = None,
+    cpu_processes: Annotated[int, typer.Option(min=0, help="Tasks with cpu=True at once; 0: as many as CPUs")] = 0,
+    health_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer GET /health on this port")] = None,
+    health_host: Annotated[str, typer.Option(help="Address for --health-port")] = "127.0.0.1",
 ) -> None:
     """Run the jobs of MODULE until SIGTERM or Ctrl-C, then finish or hand back what is running.
 
-    Example: hustlex worker examples.gigs --queue critical=6 --queue default=3
+    Example: hustlex worker examples.gigs --queue critical=reserved:20 --queue default=3 --queue low=1
     """
     settings = load_settings(url=url, concurrency=concurrency, queues=_queues(queue))
     tasks = load_tasks(module)
@@ -33,20 +42,31 @@ def worker(
     engine = Worker(
         driver,
         tasks,
-        queues=settings.queues,
+        queues={name: _share(share) for name, share in settings.queues.items()},
         concurrency=settings.concurrency,
+        cpu_processes=cpu_processes,
         shutdown_timeout=timedelta(seconds=settings.shutdown_timeout_s),
     )
-    run_until_signal(engine.run, engine.stop, driver)
+
+    async def run() -> None:
+        async with serve_health(engine, driver, health_port, health_host) if health_port else nullcontext():
+            await engine.run()
+
+    run_until_signal(run, engine.stop, driver)
 
 
-def _queues(given: list[str] | None) -> dict[str, int] | None:
+def _queues(given: list[str] | None) -> dict[str, int | str] | None:
+    """What was given, for the settings to check."""
     if not given:
         return None
-    queues = {}
+    queues: dict[str, int | str] = {}
     for one in given:
-        name, _, weight = one.partition("=")
-        if not name or not (weight or "1").isdecimal():
-            raise typer.BadParameter(f"{one!r} is not NAME=WEIGHT")
-        queues[name] = int(weight or "1")
+        name, _, share = one.partition("=")
+        if not name or not (re.fullmatch(RESERVED, share) or (share or "1").isdecimal()):
+            raise typer.BadParameter(f"{one!r} is neither NAME=WEIGHT nor NAME=reserved:SLOTS")
+        queues[name] = int(share or "1") if (share or "1").isdecimal() else share
     return queues
+
+
+def _share(share: int | str) -> int | Reserved:
+    return share if isinstance(share, int) else Reserved(int(share.partition(":")[2]))

@@ -23,6 +23,7 @@ class Keyring:
                 hint="make one with: python -c 'import secrets; print(secrets.token_hex(32))'",
             )
         self._seed = hmac.digest(_SALT, raw, hashlib.sha256)
+        self._ref = self.key("ref")
 
     def key(self, label: str, length: int = 32) -> bytes:
         """The key for one purpose, as ``otp-mac``. Same root and label, same key; 1 to 255 * 32 bytes."""
@@ -35,7 +36,7 @@ class Keyring:
 
     def reference(self, text: str) -> str:
         """A 26-character stand-in for personal data in key names (128 bits, keyed: not reversible by enumeration)."""
-        digest = hmac.digest(self.key("ref"), text.encode(), hashlib.sha256)
+        digest = hmac.digest(self._ref, text.encode(), hashlib.sha256)
         return b32encode(digest[:17])[:26].decode().lower()
 
     def __repr__(self) -> str:

@@ -145,6 +145,10 @@ class AsyncDriver(Protocol):
         """Messages of these pub/sub channels from the moment the block is entered."""
         ...
 
+    def another(self) -> AsyncDriver:
+        """A driver to the same server with the same settings, for the event loop of another thread."""
+        ...
+
     async def close(self) -> None:
         """Finish what is in flight (bounded) and close every connection. Idempotent."""
         ...

@@ -7,7 +7,6 @@ from typing import Any
 
 import hiredis
 
-from hustlex.core.keys import slot
 from hustlex.core.op import Op
 from hustlex.errors import Misuse
 
@@ -35,9 +34,3 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
 
 join: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 """One command's words as RESP bytes."""
-
-
-def one_slot(op: Op[Any]) -> None:
-    """Raise Misuse when an operation's keys would live in different cluster slots (checked in tests, all modes)."""
-    if len({slot(key) for key in op.keys}) > 1:
-        raise Misuse("the keys of one script must share one {tag}", op=op.name)

@@ -53,7 +53,8 @@ class Jobs:
         (the task that waits was changed and put off) or QueueFull. Look at it wherever a limit is set.
         A call whose reply is lost is repeated under the same token and has one effect.
         Raises Misuse for options that can never work, Timeout when the outcome stayed unknown for 5 seconds: repeat
-        it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue.lua.
+        it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue_plain.lua; lua/enqueue.lua
+        for a task that is to run later, is unique or in a group.
         """
         token = new_id()  # names the call, and the task when the caller does not
         placed = draft(as_job(job, payload), options, token)

@@ -15,7 +15,6 @@ from hustlex.jobs.placeholders import Slots, is_placeholder
 from hustlex.jobs.types import PayloadError
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_LEFT_OUT: Any = object()
 
 
 class Arguments:
@@ -43,7 +42,7 @@ class Arguments:
             payload = _ENCODER.encode(self._by_name(args, kwargs) if args else kwargs)
         except (TypeError, ValueError, RecursionError) as fault:
             raise self._refusal(fault) from None
-        if not kwargs.keys() <= self._known:
+        if kwargs and not kwargs.keys() <= self._known:
             raise PayloadError(f"{self._name!r} has no parameter {', '.join(sorted(kwargs.keys() - self._known))}")
         self._read(payload)
         return payload
@@ -51,9 +50,9 @@ class Arguments:
     def _by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments by name. ``Signature.bind`` costs more than the rest of an encode: it only words the refusal."""
         given = dict(zip(self._positional, args, strict=False))
-        if len(given) < len(args) or given.keys() & kwargs.keys():
+        if len(given) < len(args) or (kwargs and given.keys() & kwargs.keys()):
             self._signature.bind(*args, **kwargs)
-        return {**given, **kwargs}
+        return {**given, **kwargs} if kwargs else given
 
     def template(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[bytes, Slots]:
         """A call with placeholders: the arguments that are there, and which ones are to come. Raises PayloadError."""
@@ -72,34 +71,32 @@ class Arguments:
         """
         if not self._names:
             return {}
-        values = self._read(payload)
-        found = ((name, getattr(values, name)) for name in self._names)
-        return {name: value for name, value in found if value is not _LEFT_OUT}
+        return self._read(payload)
 
-    def _read(self, payload: bytes | None) -> Any:
+    def _read(self, payload: bytes | None) -> dict[str, Any]:
         try:
             return self._decoder.decode(payload or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise self._refusal(fault) from None
 
     @cached_property
-    def _decoder(self) -> msgspec.json.Decoder[Any]:
+    def _decoder(self) -> msgspec.json.Decoder[dict[str, Any]]:
         """Built at first use, when every name an annotation mentions is defined."""
         return self._make_decoder(partial=False)
 
     @cached_property
-    def _partial_decoder(self) -> msgspec.json.Decoder[Any]:
+    def _partial_decoder(self) -> msgspec.json.Decoder[dict[str, Any]]:
         return self._make_decoder(partial=True)
 
-    def _make_decoder(self, *, partial: bool) -> msgspec.json.Decoder[Any]:
+    def _make_decoder(self, *, partial: bool) -> msgspec.json.Decoder[dict[str, Any]]:
         """partial: any argument may be missing."""
         hints = typing.get_type_hints(self._function, include_extras=True)
-        fields: list[Any] = []
+        fields: dict[str, Any] = {}
         for parameter in self._signature.parameters.values():
             kind = hints.get(parameter.name, Any)
             required = parameter.default is inspect.Parameter.empty and not partial
-            fields.append((parameter.name, kind) if required else (parameter.name, kind, _LEFT_OUT))
-        shape = msgspec.defstruct("Arguments", fields, kw_only=True)
+            fields[parameter.name] = typing.Required[kind] if required else typing.NotRequired[kind]
+        shape: Any = typing.TypedDict("Arguments", fields)  # type: ignore[misc]
         return msgspec.json.Decoder(shape, dec_hook=_from_json)
 
     def _refusal(self, fault: Exception) -> PayloadError:

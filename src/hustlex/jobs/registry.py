@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
 from hustlex.errors import Misuse
 from hustlex.jobs import periodic
@@ -15,7 +15,7 @@ from hustlex.jobs.aggregates import GRACE, UNLIMITED, Aggregate, AggregateFuncti
 from hustlex.jobs.arguments import Arguments
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
-from hustlex.jobs.options import Job, Options, draft, merge
+from hustlex.jobs.options import Job, Options, Settled, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
 from hustlex.jobs.placeholders import is_placeholder
 from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules
@@ -50,14 +50,13 @@ class Task(Generic[P, R_co]):
     ) -> None:
         self.type = task_type
         self.function = function
-        self.options = options
+        self.options = cast("Options", Settled(task_type, options))
         self.limits = limits
         self.rules = rules
         self.cpu = cpu
         self.is_async = inspect.iscoroutinefunction(function)
         _check(function, limits, cpu)
         self._arguments = Arguments(function, task_type)
-        draft(Job(task_type, None, options), {}, "checked at definition")
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:

@@ -189,6 +189,33 @@ def _pack_task(task: TaskMessage) -> bytes:
     return data
 
 
+class Template:
+    """Messages that differ from a sample in id and payload only: these two fields are written here, the rest is copied.
+
+    sample: an encoded message without payload, whose id is ``task_id``.
+    """
+
+    def __init__(self, sample: bytes, task_id: str) -> None:
+        self._head, self._tail = sample.split(_field(b"\x1a", task_id.encode()), 1)
+
+    def fill(self, payload: bytes | None, task_id: str) -> bytes:
+        """The bytes that ``encode_task`` would write. task_id: not empty, text that needs no cleaning."""
+        name = task_id.encode()
+        if payload and len(payload) < 128 > len(name):
+            return b"%b\x12%c%b\x1a%c%b%b" % (self._head, len(payload), payload, len(name), name, self._tail)
+        content = _field(b"\x12", payload) if payload else b""
+        return self._head + content + _field(b"\x1a", name) + self._tail
+
+
+def _field(tag: bytes, data: bytes) -> bytes:
+    """A field of bytes, with its length in groups of seven bits, the lowest first."""
+    size, length = len(data), b""
+    while size > 127:
+        length += bytes((size & 127 | 128,))
+        size >>= 7
+    return tag + length + bytes((size,)) + data
+
+
 def _clean_task(task: TaskMessage) -> TaskMessage:
     texts = {
         name: clean(getattr(task, name)) for name in ("type", "id", "queue", "error_msg", "unique_key", "group_key")

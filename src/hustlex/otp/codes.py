@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import itertools
+import re
 import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
@@ -28,24 +29,53 @@ MAC_LENGTH = 32
 _NONCE_BYTES = 12
 _LONGEST_INPUT = 64
 _DROPPED = frozenset({"Zs", "Pd", "Cf", "Cc"})
+_E164 = re.compile(r"\+[0-9]{5,15}", re.ASCII)
 _REF_LETTERS = "CDFGHJKMNPRTWXY"
 
 
-class Codes:
-    """Everything that needs the keyring, with the keys derived once."""
+class Hmac:
+    """HMAC-SHA-256 with one key, whose two blocks are hashed once: 0.6 us a digest where ``hmac.digest`` takes 1.6."""
 
-    def __init__(self, keyring: Keyring) -> None:
-        self.reference = keyring.reference
-        self._derive_key = keyring.key("otp-derive")
-        self._mac_key = keyring.key("otp-mac")
+    def __init__(self, key: bytes) -> None:
+        self._inner, self._outer = (
+            hashlib.sha256(bytes(byte ^ pad for byte in key.ljust(64, b"\0"))) for pad in (0x36, 0x5C)
+        )
+
+    def digest(self, message: bytes) -> bytes:
+        """32 bytes."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+    def __repr__(self) -> str:
+        return "Hmac(...)"
+
+
+class Codes:
+    """Everything that needs the keyring, with the keys derived once. plain: phones stand for themselves in names."""
+
+    def __init__(self, keyring: Keyring, *, plain: bool = False) -> None:
+        self._reference = keyring.reference
+        self._plain = plain
+        self._derive = Hmac(keyring.key("otp-derive"))
+        self._mac = Hmac(keyring.key("otp-mac"))
         self._seal = AESGCM(keyring.key("pii-seal"))
+
+    def reference(self, phone: str) -> str:
+        """What stands for a phone (E.164), or another subject, in key names and challenges."""
+        return phone if self._plain and _E164.fullmatch(phone) else self._reference(phone)
+
+    def hidden(self, text: str) -> str:
+        """A keyed stand-in for personal data, whatever the layout."""
+        return self._reference(text)
 
     def code(self, seed: bytes, generation: int, digits: int) -> str:
         """The code of one generation, uniform: words of the keyed stream above the last full multiple are skipped."""
         limit = 2**64 // 10**digits * 10**digits
         head = b"otp-code\0" + seed + generation.to_bytes(4, "big")
         for counter in itertools.count():
-            block = hmac.digest(self._derive_key, head + counter.to_bytes(4, "big"), hashlib.sha256)
+            block = self._derive.digest(head + counter.to_bytes(4, "big"))
             for at in range(0, 32, 8):
                 word = int.from_bytes(block[at : at + 8], "big")
                 if word < limit:
@@ -60,13 +90,13 @@ class Codes:
         """Recognises a repeated call by its nonce, together with the code it carried; "" without a nonce."""
         return self._keyed("otp-nonce", nonce, mac)[:16].hex() if nonce else ""
 
-    def grant_secret(self, mac: str, salt: str) -> str:
-        """The secret of the grant that a right code earns, 22 characters. The same salt: the same one, kept nowhere."""
-        return text_of(self._keyed("otp-grant", mac, salt)[:16])
+    def secret(self, label: str, mac: str, salt: str) -> str:
+        """A secret that a right code earns, 22 characters. The same salt: the same one, kept nowhere."""
+        return text_of(self._keyed(label, mac, salt)[:16])
 
-    def seal(self, phone: str, ref: str, nonce: bytes) -> str:
-        """The phone, encrypted for the records of this ref alone. nonce: 12 random bytes, never twice."""
-        return text_of(nonce + self._seal.encrypt(nonce, phone.encode(), b"otp-to\0" + ref.encode()))
+    def seal(self, text: str, ref: str, nonce: bytes) -> str:
+        """A phone, encrypted for the records of this ref alone. nonce: 12 random bytes, never twice."""
+        return text_of(nonce + self._seal.encrypt(nonce, text.encode(), b"otp-to\0" + ref.encode()))
 
     def unseal(self, sealed: str, ref: str) -> str:
         """Raises BadReply when it was sealed for another ref, with another secret, or changed since."""
@@ -78,8 +108,7 @@ class Codes:
         return plain.decode()
 
     def _keyed(self, label: str, *parts: str) -> bytes:
-        message = "\0".join((label, *parts)).encode("utf-8", "surrogatepass")
-        return hmac.digest(self._mac_key, message, hashlib.sha256)
+        return self._mac.digest("\0".join((label, *parts)).encode("utf-8", "surrogatepass"))
 
     def __repr__(self) -> str:
         return "Codes(...)"
@@ -90,6 +119,8 @@ def typed_digits(text: str, digits: int) -> str | None:
 
     None when that does not leave exactly ``digits`` digits.
     """
+    if len(text) == digits and text.isascii() and text.isdigit():
+        return text
     if len(text) > _LONGEST_INPUT:
         return None
     kept = [c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) not in _DROPPED]
@@ -97,6 +128,11 @@ def typed_digits(text: str, digits: int) -> str | None:
     if len(values) != digits or None in values:
         return None
     return "".join(str(value) for value in values)
+
+
+def same(one: str, other: str) -> bool:
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(one.encode(), other.encode())
 
 
 def context_digest(context: Context | None) -> str:

@@ -2,98 +2,286 @@
 
 from __future__ import annotations
 
-from hustlex.core.op import Flow, do
-from hustlex.errors import Misuse
-from hustlex.otp import ops
+from typing import ClassVar, TypeVar
+
+from hustlex.core.op import Flow, Op, do
+from hustlex.core.outcome import Secretive
+from hustlex.errors import Misuse, Refused
+from hustlex.otp import caps, ops, tickets
+from hustlex.otp.caps import Admission
 from hustlex.otp.codes import Context, context_digest, typed_digits
-from hustlex.otp.names import Challenge, parse_challenge, parse_grant
-from hustlex.otp.ops import Room
-from hustlex.otp.phone import normalise
-from hustlex.otp.rules import Policy
-from hustlex.otp.types import Gone, GrantResult, IssueResult, Malformed, OpenResult, Reason, ResendResult, VerifyResult
+from hustlex.otp.names import LANES, Challenge, Lane, device_mark, parse_challenge, parse_grant
+from hustlex.otp.phone import Phone, normalise
+from hustlex.otp.room import Attempt, Checked, Request, Room, digits_of
+from hustlex.otp.rules import Policy, Risk
+from hustlex.otp.story import Story
+from hustlex.otp.types import (
+    ChallengeRequired,
+    DeliveryStatus,
+    Gone,
+    GrantResult,
+    Issued,
+    IssueResult,
+    Malformed,
+    Obstacle,
+    OpenResult,
+    Reason,
+    ResendResult,
+    VerifyResult,
+)
+
+T = TypeVar("T")
+
+_LONGEST_ABOUT = 100
 
 
-def issue(room: Room, phone: str, purpose: str, ctx: Context | None, entropy: bytes, now_ms: int) -> Flow[IssueResult]:
-    """Read the phone, then open a challenge for it."""
-    if _policy(room, purpose).needs_context and ctx is None:
-        raise Misuse(f"purpose {purpose!r} needs ctx", hint="name what is being approved")
-    digest = context_digest(ctx)
-    number = normalise(phone, room.numbers)
-    if not isinstance(number, str):
-        return number
-    return (yield from do(ops.issue(room, number, purpose, digest, entropy, now_ms)))
+class Ask(Secretive, frozen=True, eq=False):
+    """What ``issue`` was called with."""
+
+    phone: str
+    purpose: str
+    ctx: Context | None = None
+    about: str = ""
+    ip: str | None = None
+    lane: Lane = "anon"
+    device: str = ""
+    uid: str = ""
+    deliver: bool = True
+    risk: Risk | None = None
+    human: bool = False
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "ctx", "about", "ip", "device", "uid"})
 
 
-def resend(room: Room, challenge: str, now_ms: int) -> Flow[ResendResult]:
+class Answer(Secretive, frozen=True, eq=False):
+    """What ``verify`` was called with. salt: random text."""
+
+    code: str
+    ctx: Context | None = None
+    nonce: str | None = None
+    ip: str | None = None
+    remember: bool = False
+    salt: str = ""
+    hidden: ClassVar[frozenset[str]] = frozenset({"code", "ctx", "nonce", "ip", "salt"})
+
+
+def issue(room: Room, ask: Ask, entropy: bytes, now_ms: int) -> Flow[IssueResult]:
+    """Read the phone, ask the caps, then open a challenge."""
+    story = Story(room, "issue", purpose=ask.purpose, ip=ask.ip)
+    policy = _policy(room, ask.purpose)
+    if policy.needs_context and ask.ctx is None:
+        raise Misuse(f"purpose {ask.purpose!r} needs ctx", hint="name what is being approved")
+    digest = context_digest(ask.ctx)
+    _check_lane(ask.lane)
+    _check_about(ask.about)
+    phone = normalise(ask.phone, room.options.numbers)
+    if not isinstance(phone, Phone):
+        yield from _nonsense(room, ask.ip, now_ms)
+        return story.end(phone)
+    story.phone(phone)
+    if ask.risk and ask.risk.sim_swap is not None and ask.risk.sim_swap < policy.sim_age:
+        return story.end(ChallengeRequired(Obstacle.SIM_SWAP))
+    admitted = yield from caps.admit(room, tickets.places(room.codes, phone, ask.ip), ask.human, now_ms)
+    if not isinstance(admitted, Admission):
+        return story.end(admitted)
+    op = ops.issue(room, _request(room, ask, phone, digest, admitted), entropy, now_ms)
+    return (yield from _send(room, op, admitted, story, now_ms))
+
+
+def _request(room: Room, ask: Ask, phone: Phone, digest: str, admitted: Admission) -> Request:
+    return Request(
+        phone.number,
+        ask.purpose,
+        digest,
+        ask.lane,
+        device_mark(ask.device),
+        ask.uid,
+        ask.about,
+        ask.deliver,
+        admitted.strong,
+        phone.country,
+        admitted.ticket,
+        _day_sends(room, phone.known),
+    )
+
+
+def resend(room: Room, challenge: str, ip: str | None, human: bool, now_ms: int) -> Flow[ResendResult]:
     """Send an open challenge once more."""
-    known = _known(room, challenge)
+    known, story = _known(room, challenge), Story(room, "resend", ip=ip)
     if known is None:
-        return Gone(Reason.UNKNOWN)
-    return (yield from do(ops.resend(room, known, now_ms)))
+        yield from _nonsense(room, ip, now_ms)
+        return story.end(Gone(Reason.UNKNOWN))
+    story.challenge(known)
+    ticket = yield from do(ops.last_ticket(room, known))
+    places = tickets.places_of(ticket or "")
+    usual = all(place.usual for place in places)
+    if ticket is not None and ip is not None:
+        places.append(tickets.address(room.codes, ip, usual))
+    admitted = yield from caps.admit(room, places, human, now_ms)
+    if not isinstance(admitted, Admission):
+        return story.end(admitted)
+    op = ops.resend(room, known, admitted.ticket, _day_sends(room, usual), now_ms)
+    return (yield from _send(room, op, admitted, story, now_ms))
 
 
-def verify(
-    room: Room, challenge: str, code: str, ctx: Context | None, nonce: str | None, salt: str, now_ms: int
-) -> Flow[VerifyResult]:
+def _send(room: Room, op: Op[T], admitted: Admission, story: Story, now_ms: int) -> Flow[T]:
+    """Ask the phone; what it refuses costs the caps nothing."""
+    try:
+        result = yield from do(op)
+    except Refused:
+        yield from caps.give_back(room, admitted.units, now_ms)
+        raise
+    if not isinstance(result, Issued):
+        yield from caps.give_back(room, admitted.units, now_ms)
+    else:
+        story.challenge(parse_challenge(result.challenge))
+        room.ledger.sent(admitted.units)
+        story.also(admitted.events)
+        story.also((yield from room.ledger.tell(room.options, room.prefix, now_ms)))
+    return story.end(result)
+
+
+def verify(room: Room, challenge: str, answer: Answer, now_ms: int) -> Flow[VerifyResult]:
     """Check a code for the challenge it was sent for."""
-    return (yield from _check(room, _known(room, challenge), code, ctx, nonce, salt, now_ms))
-
-
-def verify_phone(
-    room: Room, phone: str, code: str, purpose: str, ctx: Context | None, nonce: str | None, salt: str, now_ms: int
-) -> Flow[VerifyResult]:
-    """Check a code for the one challenge that a phone has under subject binding."""
-    if _policy(room, purpose).binding != "subject":
-        raise Misuse(f"codes of purpose {purpose!r} are bound to their challenge", hint="call verify(challenge, code)")
-    number = normalise(phone, room.numbers)
-    target = Challenge(room.codes.reference(number), purpose, "") if isinstance(number, str) else None
-    return (yield from _check(room, target, code, ctx, nonce, salt, now_ms))
-
-
-def open_challenge(room: Room, challenge: str, now_ms: int) -> Flow[OpenResult]:
-    """Derive what to send for a challenge."""
     known = _known(room, challenge)
+    sizes = (digits_of(room, room.options.policies[known.purpose], known.strong),) if known else ()
+    return (yield from _check(room, known, answer, sizes, False, now_ms))
+
+
+def verify_phone(room: Room, phone: str, purpose: str, lane: Lane, answer: Answer, now_ms: int) -> Flow[VerifyResult]:
+    """Check a code for the one challenge that a phone has under subject binding."""
+    policy = _policy(room, purpose)
+    if policy.binding != "subject":
+        raise Misuse(f"codes of purpose {purpose!r} are bound to their challenge", hint="call verify(challenge, code)")
+    _check_lane(lane)
+    number = normalise(phone, room.options.numbers)
+    traits = "k" if lane == "known" else ""
+    known = isinstance(number, Phone)
+    target = Challenge(room.codes.reference(number.number), purpose, "", traits) if isinstance(number, Phone) else None
+    sizes = tuple({digits_of(room, policy, strong) for strong in (False, True)}) if known else ()
+    return (yield from _check(room, target, answer, sizes, True, now_ms))
+
+
+def _check(
+    room: Room, challenge: Challenge | None, answer: Answer, sizes: tuple[int, ...], by_phone: bool, now_ms: int
+) -> Flow[VerifyResult]:
+    story, digest = Story(room, "verify", ip=answer.ip), context_digest(answer.ctx)
+    if challenge is None:
+        yield from _nonsense(room, answer.ip, now_ms)
+        return story.end(Gone(Reason.UNKNOWN))
+    story.challenge(challenge)
+    digits = next((read for size in sizes if (read := typed_digits(answer.code, size))), None)
+    if digits is None:
+        yield from _nonsense(room, answer.ip, now_ms)
+        return story.end(Malformed())
+    attempt = Attempt(challenge, digits, digest, answer.nonce or "", answer.salt, answer.remember, by_phone)
+    checked = yield from do(ops.verify(room, attempt, now_ms))
+    yield from _learn(room, checked, answer.ip, story, now_ms)
+    return story.end(checked.result)
+
+
+def _learn(room: Room, checked: Checked, ip: str | None, story: Story, now_ms: int) -> Flow[None]:
+    """Let caps and breakers know what became of a code."""
+    if room.options.caps is None:
+        return
+    if checked.tickets:
+        room.ledger.verified(checked.tickets)
+        story.verified(checked.tickets, checked.at)
+    elif checked.country:
+        story.country = checked.country
+        room.ledger.wrong(checked.country)
+    elif ip is not None and isinstance(checked.result, Gone) and checked.result.reason is Reason.UNKNOWN:
+        room.ledger.nonsense(tickets.address(room.codes, ip))
+    story.also((yield from room.ledger.tell(room.options, room.prefix, now_ms)))
+
+
+def _nonsense(room: Room, ip: str | None, now_ms: int) -> Flow[None]:
+    """What can never work costs its address one unit."""
+    if ip is not None and room.options.caps is not None:
+        room.ledger.nonsense(tickets.address(room.codes, ip))
+        yield from room.ledger.tell(room.options, room.prefix, now_ms)
+
+
+def open_challenge(room: Room, challenge: str, claim: str, now_ms: int) -> Flow[OpenResult]:
+    """Derive what to send for a challenge."""
+    known, story = _known(room, challenge), Story(room, "open")
     if known is None:
         return Gone(Reason.UNKNOWN)
-    return (yield from do(ops.open_challenge(room, known, now_ms)))
+    story.challenge(known)
+    result = yield from do(ops.open_challenge(room, known, claim, now_ms))
+    return story.end(result) if claim else result
 
 
 def consume_grant(room: Room, grant: str, purpose: str, ctx: Context | None, now_ms: int) -> Flow[GrantResult]:
     """Spend a grant."""
-    digest, known = context_digest(ctx), parse_grant(grant)
+    digest, known, story = context_digest(ctx), parse_grant(grant), Story(room, "grant", purpose=purpose)
     _policy(room, purpose)
     if known is None:
-        return Gone(Reason.UNKNOWN)
-    return (yield from do(ops.consume_grant(room, known, purpose, digest, now_ms)))
+        return story.end(Gone(Reason.UNKNOWN))
+    story.subject(known.ref)
+    return story.end((yield from do(ops.consume_grant(room, known, purpose, digest, now_ms))))
 
 
-def cancel(room: Room, challenge: str, unsent: bool) -> Flow[bool]:
+def cancel(room: Room, challenge: str, unsent: bool, now_ms: int) -> Flow[bool]:
     """Void an open challenge."""
     known = _known(room, challenge)
     if known is None:
         return False
-    return (yield from do(ops.cancel(room, known, unsent)))
+    ticket = yield from do(ops.cancel(room, known, unsent))
+    yield from caps.give_back(room, tickets.read(ticket or ""), now_ms, sent=True)
+    return ticket is not None
 
 
-def _check(
-    room: Room, challenge: Challenge | None, code: str, ctx: Context | None, nonce: str | None, salt: str, now_ms: int
-) -> Flow[VerifyResult]:
-    digest = context_digest(ctx)
-    if challenge is None:
-        return Gone(Reason.UNKNOWN)
-    digits = typed_digits(code, room.policies[challenge.purpose].digits)
-    if digits is None:
-        return Malformed()
-    return (yield from do(ops.verify(room, challenge, digits, digest, nonce or "", salt, now_ms)))
+def delivery_report(room: Room, challenge: str, status: DeliveryStatus, channel: str, now_ms: int) -> Flow[bool]:
+    """Give a message back that reached nobody."""
+    known, story = _known(room, challenge), Story(room, "report")
+    if known is None:
+        return False
+    story.challenge(known)
+    story.note(str(status), channel=channel)
+    if status not in (DeliveryStatus.FAILED, DeliveryStatus.UNQUEUED):
+        return False
+    unqueued = status is DeliveryStatus.UNQUEUED
+    ticket = yield from do(ops.undeliver(room, known, unqueued))
+    yield from caps.give_back(room, tickets.read(ticket or ""), now_ms, sent=True, but_ip=not unqueued)
+    return ticket is not None
+
+
+def unlock(room: Room, phone: str, lane: Lane) -> Flow[bool]:
+    """Forget a lane's lock and wrong codes."""
+    _check_lane(lane)
+    number, story = normalise(phone, room.options.numbers), Story(room, "unlock", lane=lane)
+    if not isinstance(number, Phone):
+        raise Misuse("this is not a phone that is served", hint="pass it as the user typed it, or in E.164")
+    story.phone(number)
+    done = yield from do(ops.unlock(room, room.codes.reference(number.number), lane))
+    story.note("unlocked" if done else "unknown")
+    return done
+
+
+def _day_sends(room: Room, usual: bool) -> int:
+    sends = room.options.limits.sends
+    return sends if usual else max(1, sends // 4)
+
+
+def _check_about(about: str) -> None:
+    """One line: a beneficiary's name must not be able to add a line to a message, as the one that fills in a code."""
+    if not about.isprintable() or len(about) > _LONGEST_ABOUT:
+        raise Misuse(f"about is one line of at most {_LONGEST_ABOUT} characters", hint="shorten it, drop line breaks")
+
+
+def _check_lane(lane: Lane) -> None:
+    if lane not in LANES:
+        raise Misuse(f"there is no lane {lane!r}", hint="anon or known")
 
 
 def _known(room: Room, challenge: str) -> Challenge | None:
     """The challenge, unless it is not one of ours; what a client sends never raises."""
     parsed = parse_challenge(challenge)
-    return parsed if parsed and parsed.purpose in room.policies else None
+    return parsed if parsed and parsed.purpose in room.options.policies else None
 
 
 def _policy(room: Room, purpose: str) -> Policy:
-    if purpose not in room.policies:
-        raise Misuse(f"no policy for purpose {purpose!r}", hint="one of: " + ", ".join(sorted(room.policies)))
-    return room.policies[purpose]
+    policies = room.options.policies
+    if purpose not in policies:
+        raise Misuse(f"no policy for purpose {purpose!r}", hint="one of: " + ", ".join(sorted(policies)))
+    return policies[purpose]

@@ -1,30 +1,49 @@
-"""Challenges and grants as text, and the names of all keys. One phone's keys share the tag ``{<ref>}``: one slot."""
+"""Challenges, grants and device tokens as text, and the names of all keys. One phone's keys share the tag ``{<ref>}``:
+one slot. Each cap has a tag of its own.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from typing import Literal
 
 import msgspec
 
-from hustlex.otp.codes import text_of
+Lane = Literal["anon", "known"]
+"""Wrong codes and locks are counted per lane. Strangers share ``anon``; ``known`` is for devices and sessions that
+proved themselves before, so that strangers cannot lock the owner out."""
 
-LANE = "anon"
-"""Wrong codes and locks are counted per lane; strangers share this one."""
+LANES: tuple[Lane, Lane] = ("anon", "known")
 
-_CHALLENGE = re.compile(r"oc1\.([a-z2-7]{26})\.([a-z][a-z0-9_]{0,31})\.([A-Za-z0-9_-]{22})", re.ASCII)
-_GRANT = re.compile(r"og1\.([a-z2-7]{26})\.([A-Za-z0-9_-]{22})", re.ASCII)
+_REF = r"[a-z2-7]{26}|\+[0-9]{5,15}"
+_CHALLENGE = re.compile(rf"oc1\.({_REF})\.([a-z][a-z0-9_]{{0,31}})\.([A-Za-z0-9_-]{{22}})(?:\.(k?s?))?", re.ASCII)
+_GRANT = re.compile(rf"og1\.({_REF})\.([A-Za-z0-9_-]{{22}})", re.ASCII)
+_DEVICE = re.compile(r"od1\.([A-Za-z0-9_-]{22})", re.ASCII)
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """ref: keyed stand-in for the phone. cid: 128 random bits, known only to whoever asked for the code."""
+    """ref: keyed stand-in for the phone. cid: 128 random bits, known only to whoever asked for the code.
+
+    traits: "k" in lane ``known``, "s" with a longer code that is never repeated. The record says the same, or the
+    challenge is not good for anything.
+    """
 
     ref: str
     purpose: str
     cid: str
+    traits: str = ""
+
+    @property
+    def lane(self) -> Lane:
+        return "known" if "k" in self.traits else "anon"
+
+    @property
+    def strong(self) -> bool:
+        return "s" in self.traits
 
     def text(self) -> str:
-        return f"oc1.{self.ref}.{self.purpose}.{self.cid}"
+        return f"oc1.{self.ref}.{self.purpose}.{self.cid}" + (f".{self.traits}" if self.traits else "")
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -40,7 +59,9 @@ class Grant(msgspec.Struct, frozen=True):
 def parse_challenge(text: str) -> Challenge | None:
     """None for anything this room never wrote."""
     found = _CHALLENGE.fullmatch(text)
-    return Challenge(found[1], found[2], found[3]) if found else None
+    if found is None or found[4] == "":
+        return None
+    return Challenge(found[1], found[2], found[3], found[4] or "")
 
 
 def parse_grant(text: str) -> Grant | None:
@@ -49,15 +70,55 @@ def parse_grant(text: str) -> Grant | None:
     return Grant(found[1], found[2]) if found else None
 
 
+def device_token(secret: str) -> str:
+    """What a remembered device keeps."""
+    return f"od1.{secret}"
+
+
+def device_mark(token: str) -> str:
+    """What Redis keeps of a device token; "" for anything this room never wrote."""
+    found = _DEVICE.fullmatch(token)
+    return hashed(found[1]) if found else ""
+
+
+def hashed(secret: str) -> str:
+    """What Redis keeps of a secret of 128 random bits."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:32]
+
+
 class Keys:
-    """Key names of one phone."""
+    """Key names of one phone, or one subject of an authenticator."""
+
+    __slots__ = ("_root",)
 
     def __init__(self, prefix: str, ref: str) -> None:
         self._root = f"{prefix}otp:{{{ref}}}"
-        self.sends = f"{self._root}:sends"
-        self.cool = f"{self._root}:cool"
-        self.fail = f"{self._root}:fail:{LANE}"
-        self.lock = f"{self._root}:lock:{LANE}"
+
+    @property
+    def sends(self) -> str:
+        return f"{self._root}:sends"
+
+    @property
+    def cool(self) -> str:
+        return f"{self._root}:cool"
+
+    @property
+    def devices(self) -> str:
+        """Marks of the devices that proved themselves."""
+        return f"{self._root}:dev"
+
+    @property
+    def step(self) -> str:
+        """The last step of an authenticator that was used."""
+        return f"{self._root}:totp"
+
+    def fail(self, lane: Lane) -> str:
+        """The lane's wrong codes of 24 hours."""
+        return f"{self._root}:fail:{lane}"
+
+    def lock(self, lane: Lane) -> str:
+        """The lane's lock."""
+        return f"{self._root}:lock:{lane}"
 
     def record(self, purpose: str, cid: str) -> str:
         """The record of one challenge."""
@@ -73,4 +134,9 @@ class Keys:
 
     def grant(self, secret: str) -> str:
         """The grant with this secret."""
-        return f"{self._root}:grant:{text_of(hashlib.sha256(secret.encode()).digest()[:16])}"
+        return f"{self._root}:grant:{hashed(secret)}"
+
+
+def meter(prefix: str, tag: str) -> str:
+    """The key of a cap. tag: ``cc:NG``, ``pfx:2348031``, ``blk:<ref>`` or ``ip:<ref>``."""
+    return f"{prefix}otp:{{{tag}}}:cap"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
-
-import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
 from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
-from hustlex.otp.codes import Codes, bytes_of, short_ref, text_of
-from hustlex.otp.names import Challenge, Grant, Keys
-from hustlex.otp.rules import Limits, Numbers, Policy
+from hustlex.otp.codes import bytes_of, short_ref, text_of
+from hustlex.otp.names import Challenge, Grant, Keys, Lane, device_token, hashed
+from hustlex.otp.room import Attempt, Checked, Request, Room, digits_of
+from hustlex.otp.rules import Policy
 from hustlex.otp.types import (
     Cooldown,
     DailyCap,
@@ -32,8 +32,8 @@ from hustlex.otp.types import (
     Resent,
     SendsExhausted,
     SubjectLocked,
+    Suppressed,
     Verified,
-    VerifyResult,
     Wrong,
 )
 
@@ -48,63 +48,100 @@ _VERIFY = load("hustlex.otp", "verify")
 _OPEN = load("hustlex.otp", "open")
 _CONSUME_GRANT = load("hustlex.otp", "consume_grant")
 _CANCEL = load("hustlex.otp", "cancel")
+_UNDELIVER = load("hustlex.otp", "undeliver")
+_TICKETS = load("hustlex.otp", "tickets")
+_UNLOCK = load("hustlex.otp", "unlock")
 
-_GRANT_MS = 600_000
+GRANT_MS = 600_000
 _SAME_CODE_MS = 120_000
 _WORTH_SENDING_MS = 20_000
+_NOBODY = "-"
+"""Stands in a sealed phone for the plus sign of a decoy, so that both have one length."""
 
 
-class Room(msgspec.Struct, frozen=True, eq=False):
-    """What every operation needs to know of the room it belongs to."""
-
-    codes: Codes
-    prefix: str
-    policies: dict[str, Policy]
-    limits: Limits
-    numbers: Numbers
-
-
-def issue(room: Room, phone: str, purpose: str, context: str, entropy: bytes, now_ms: int) -> Op[IssueResult]:
-    """Open a challenge for a phone (E.164). entropy: ENTROPY random bytes. context: digest, or ""."""
-    policy, ref = room.policies[purpose], room.codes.reference(phone)
-    challenge = Challenge(ref, purpose, text_of(entropy[:16]))
-    seed, keys = entropy[16:32], Keys(room.prefix, ref)
-    codes = [room.codes.code(seed, generation, policy.digits) for generation in range(1, policy.sends + 1)]
-    macs = "".join(room.codes.mac(_bound_to(policy, challenge), purpose, context, code) for code in codes)
+def issue(room: Room, request: Request, entropy: bytes, now_ms: int) -> Op[IssueResult]:
+    """Open a challenge. entropy: ENTROPY random bytes."""
+    purpose, policy = request.purpose, room.options.policies[request.purpose]
+    ref, strong = room.codes.reference(request.phone), "s" if request.strong else ""
+    cid, seed, keys = text_of(entropy[:16]), entropy[16:32], Keys(room.prefix, ref)
     pause, most_open = policy.cooldowns[0], policy.active if policy.binding == "challenge" else 1
-    issued = Issued(challenge.text(), short_ref(challenge.cid), policy.lifetime, pause, policy.sends - 1)
+
+    def issued(reply: Reply) -> Issued:
+        text = Challenge(ref, purpose, cid, ("k" if reply[1] else "") + strong).text()
+        kind = Issued if request.deliver else Suppressed
+        return kind(text, short_ref(cid), policy.lifetime, pause, policy.sends - 1)
+
     return _ISSUE.op(
-        (_record(keys, policy, challenge), keys.active(purpose), keys.sends, keys.cool, keys.lock),
+        (
+            _record(keys, policy, Challenge(ref, purpose, cid)),
+            keys.active(purpose),
+            keys.sends,
+            keys.cool,
+            keys.lock("anon"),
+            keys.lock("known"),
+            keys.devices,
+        ),
         (
             now_ms,
-            challenge.cid,
-            text_of(seed),
-            macs,
-            room.codes.seal(phone, ref, entropy[32:44]),
-            context,
+            cid,
+            request.lane,
+            request.device,
+            strong,
             policy.attempts,
             to_ms(policy.lifetime),
+            room.keep_ms(),
             to_ms(pause),
-            room.limits.sends,
+            request.day_sends,
             most_open,
+            *_fields(room, request, ref, cid, seed, entropy[32:44]),
         ),
-        _reader({1: lambda _: issued, 2: _subject_locked, 3: _cooldown, 4: _daily_cap}),
+        _reader({1: issued, 2: _subject_locked, 3: _cooldown, 4: _daily_cap}),
     )
 
 
-def resend(room: Room, challenge: Challenge, now_ms: int) -> Op[ResendResult]:
+def _fields(room: Room, request: Request, ref: str, cid: str, seed: bytes, nonce: bytes) -> tuple[str, ...]:
+    """The part of a record that the script only stores. A decoy costs the same, and no code is right for it."""
+    policy, codes = room.options.policies[request.purpose], room.codes
+    digits, bound_to = digits_of(room, policy, request.strong), cid if policy.binding == "challenge" else ref
+    made = [codes.code(seed, generation, digits) for generation in range(1, policy.sends + 1)]
+    decoy = "" if request.deliver else _NOBODY + cid
+    macs = "".join(codes.mac(bound_to, request.purpose, request.context, code + decoy) for code in made)
+    phone = request.phone if request.deliver else _NOBODY + request.phone[1:]
+    sealed = codes.seal(f"{phone}\n{request.about}", ref, nonce)
+    values = {"seed": text_of(seed), "mac": macs, "to": sealed, "ctx": request.context, "cc": request.country}
+    values |= {"uid": request.uid, "tickets": request.ticket}
+    return tuple(part for pair in values.items() for part in pair)
+
+
+def resend(room: Room, challenge: Challenge, ticket: str, day_sends: int, now_ms: int) -> Op[ResendResult]:
     """One more send of an open challenge. Its purpose must have a policy."""
-    policy, keys = room.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
     life_ms = to_ms(policy.lifetime)
-    renew_ms = _SAME_CODE_MS if policy.resend == "same" else life_ms + 1
+    renew_ms = _SAME_CODE_MS if policy.resend == "same" and not challenge.strong else life_ms + 1
 
     def resent(reply: Reply) -> Resent:
         _, renewed, life, pause, left = reply
         return Resent(challenge.text(), short_ref(challenge.cid), _ms(life), _ms(pause), left, bool(renewed))
 
     return _RESEND.op(
-        (_record(keys, policy, challenge), keys.active(challenge.purpose), keys.sends, keys.cool, keys.lock),
-        (now_ms, challenge.cid, life_ms, renew_ms, room.limits.sends, *map(to_ms, policy.cooldowns)),
+        (
+            _record(keys, policy, challenge),
+            keys.active(challenge.purpose),
+            keys.sends,
+            keys.cool,
+            keys.lock(challenge.lane),
+        ),
+        (
+            now_ms,
+            challenge.cid,
+            challenge.traits,
+            ticket,
+            life_ms,
+            room.keep_ms(),
+            renew_ms,
+            day_sends,
+            *map(to_ms, policy.cooldowns),
+        ),
         _reader(
             {
                 0: _unknown,
@@ -118,62 +155,83 @@ def resend(room: Room, challenge: Challenge, now_ms: int) -> Op[ResendResult]:
     )
 
 
-def verify(
-    room: Room, challenge: Challenge, code: str, context: str, nonce: str, salt: str, now_ms: int
-) -> Op[VerifyResult]:
-    """Check a code of the right number of digits. cid "": the challenge that the subject has.
+def verify(room: Room, attempt: Attempt, now_ms: int) -> Op[Checked]:
+    """Check a code."""
+    challenge, nonce, codes, limits = attempt.challenge, attempt.nonce, room.codes, room.options.limits
+    ref, purpose = challenge.ref, challenge.purpose
+    policy, keys, lane = room.options.policies[purpose], Keys(room.prefix, ref), challenge.lane
+    subject = policy.binding == "subject"
+    mac = codes.mac(ref if subject else challenge.cid, purpose, attempt.context, attempt.code)
+    # With a nonce the secrets must come out the same again; without, the salt is one.
+    secret = codes.secret("otp-grant", mac, nonce) if nonce else attempt.salt
+    device = codes.secret("otp-device", mac, nonce or attempt.salt) if attempt.remember else ""
 
-    nonce: the caller's, or "". salt: random text, makes the grant when there is no nonce.
-    """
-    ref, purpose, policy = challenge.ref, challenge.purpose, room.policies[challenge.purpose]
-    keys, mac = Keys(room.prefix, ref), room.codes.mac(_bound_to(policy, challenge), purpose, context, code)
-    grant = Grant(ref, room.codes.grant_secret(mac, nonce or salt))
-    hidden = policy.binding == "subject"
     return _VERIFY.op(
-        (_record(keys, policy, challenge), keys.active(purpose), keys.fail, keys.lock, keys.grant(grant.secret)),
+        (
+            keys.subject_record(purpose) if subject else keys.record(purpose, challenge.cid),
+            keys.active(purpose),
+            keys.fail(lane),
+            keys.lock(lane),
+            keys.grant(secret),
+            keys.devices,
+        ),
         (
             now_ms,
             challenge.cid,
+            "*" if attempt.by_phone else challenge.traits,
             mac,
-            context,
-            room.codes.nonce_mark(nonce, mac),
+            attempt.context,
+            codes.nonce_mark(nonce, mac),
             purpose,
-            _GRANT_MS,
-            room.limits.wrong,
-            *map(to_ms, room.limits.locks),
+            GRANT_MS,
+            device and hashed(device),
+            to_ms(limits.device_life) if device else 0,
+            limits.devices,
+            *room.guard,
         ),
-        _reader(
-            {
-                0: _unknown,
-                2: _used,
-                3: _expired,
-                5: lambda _: Locked(),
-                6: _subject_locked,
-                1: lambda reply: Verified(grant.text(), ref, purpose, bool(reply[1])),
-                4: lambda reply: Wrong(None if hidden else reply[1], bool(reply[2])),
-            }
-        ),
+        partial(_checked, challenge, secret, device, subject),
     )
 
 
-def open_challenge(room: Room, challenge: Challenge, now_ms: int) -> Op[OpenResult]:
-    """What to send for a challenge; Gone when fewer than 20 s of its life remain."""
-    policy, keys = room.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+def _checked(challenge: Challenge, secret: str, device: str, subject: bool, reply: Reply) -> Checked:
+    status = reply[0]
+    if status == 1:
+        token = device_token(device) if device else ""
+        grant = Grant(challenge.ref, secret).text()
+        verified = Verified(grant, challenge.ref, challenge.purpose, bool(reply[1]), token)
+        return Checked(verified, _text(reply[3]), at=reply[2])
+    if status == 4:
+        return Checked(Wrong(None if subject else reply[1], bool(reply[2])), country=_text(reply[3]))
+    if status == 5:
+        return Checked(Locked(), country=_text(reply[1]))
+    if status == 6:
+        return Checked(_subject_locked(reply), country=_text(reply[2]))
+    return Checked(_gone(reply))
 
-    def delivery(reply: Reply) -> Delivery:
-        _, seed, generation, sealed, rest = reply
+
+def open_challenge(room: Room, challenge: Challenge, claim: str, now_ms: int) -> Op[OpenResult]:
+    """What to send for a challenge; Gone when fewer than 20 s of its life remain. claim: who sends it, or ""."""
+    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+
+    def delivery(reply: Reply) -> OpenResult:
+        _, seed, generation, sealed, rest, sends, strong = reply
+        phone, _, about = room.codes.unseal(_text(sealed), challenge.ref).partition("\n")
+        if phone.startswith(_NOBODY):
+            return Gone(Reason.SUPPRESSED)
         return Delivery(
-            room.codes.unseal(_text(sealed), challenge.ref),
-            room.codes.code(bytes_of(_text(seed)), generation, policy.digits),
+            phone,
+            room.codes.code(bytes_of(_text(seed)), generation, digits_of(room, policy, bool(strong))),
             short_ref(challenge.cid),
             challenge.purpose,
             _ms(rest),
+            about,
+            f"{hashed(challenge.cid)}-{generation}-{sends}",
         )
 
     return _OPEN.op(
         (_record(keys, policy, challenge), keys.active(challenge.purpose)),
-        (now_ms, challenge.cid, _WORTH_SENDING_MS),
-        _reader({0: _unknown, 1: delivery, 2: _used, 3: _expired}),
+        (now_ms, challenge.cid, _WORTH_SENDING_MS, claim),
+        _reader({0: _unknown, 1: delivery, 2: _used, 3: _expired, 4: lambda _: Gone(Reason.CLAIMED)}),
     )
 
 
@@ -181,7 +239,8 @@ def consume_grant(room: Room, grant: Grant, purpose: str, context: str, now_ms: 
     """Spend a grant."""
 
     def granted(reply: Reply) -> Granted:
-        return Granted(room.codes.unseal(_text(reply[1]), grant.ref), grant.ref, purpose)
+        phone = room.codes.unseal(_text(reply[1]), grant.ref).partition("\n")[0]
+        return Granted(phone, grant.ref, purpose, _text(reply[2]))
 
     return _CONSUME_GRANT.op(
         (Keys(room.prefix, grant.ref).grant(grant.secret),),
@@ -190,25 +249,40 @@ def consume_grant(room: Room, grant: Grant, purpose: str, context: str, now_ms: 
     )
 
 
-def cancel(room: Room, challenge: Challenge, unsent: bool) -> Op[bool]:
-    """Void an open challenge. True when it is void now."""
-    policy, keys = room.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+def cancel(room: Room, challenge: Challenge, unsent: bool) -> Op[str | None]:
+    """Void an open challenge. None when there was nothing to void; else the ticket to give back, or ""."""
+    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
     return _CANCEL.op(
         (_record(keys, policy, challenge), keys.active(challenge.purpose), keys.sends, keys.cool),
         (challenge.cid, int(unsent)),
-        lambda reply: bool(reply[0]),
+        _ticket,
     )
+
+
+def undeliver(room: Room, challenge: Challenge, unqueued: bool) -> Op[str | None]:
+    """Give the last send back, unqueued: with its pause. None when there is none; else the ticket that goes with it."""
+    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+    return _UNDELIVER.op(
+        (_record(keys, policy, challenge), keys.sends, keys.cool), (challenge.cid, int(unqueued)), _ticket
+    )
+
+
+def last_ticket(room: Room, challenge: Challenge) -> Op[str | None]:
+    """The ticket of a challenge's last message; None when it is not open."""
+    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+    return _TICKETS.op((_record(keys, policy, challenge),), (challenge.cid,), _ticket)
+
+
+def unlock(room: Room, ref: str, lane: Lane) -> Op[bool]:
+    """Forget a lane's lock and wrong codes. True when there were any."""
+    keys = Keys(room.prefix, ref)
+    return _UNLOCK.op((keys.fail(lane), keys.lock(lane)), (), lambda reply: bool(reply[0]))
 
 
 def _record(keys: Keys, policy: Policy, challenge: Challenge) -> str:
     if policy.binding == "subject":
         return keys.subject_record(challenge.purpose)
     return keys.record(challenge.purpose, challenge.cid)
-
-
-def _bound_to(policy: Policy, challenge: Challenge) -> str:
-    """What the MAC ties a code to: its challenge, or the phone where the checker knows no challenge."""
-    return challenge.cid if policy.binding == "challenge" else challenge.ref
 
 
 def _reader(cases: dict[int, Callable[[Reply], T]]) -> Callable[[Reply], T]:
@@ -219,6 +293,14 @@ def _reader(cases: dict[int, Callable[[Reply], T]]) -> Callable[[Reply], T]:
         return case(reply)
 
     return decode
+
+
+def _ticket(reply: Reply) -> str | None:
+    return _text(reply[1]) if reply[0] else None
+
+
+def _gone(reply: Reply) -> Gone:
+    return _reader({0: _unknown, 2: _used, 3: _expired})(reply)
 
 
 def _unknown(_: Reply) -> Gone:

@@ -1,20 +1,23 @@
-"""Settings of the otp room: one policy per purpose, limits per phone, and which phone numbers are served."""
+"""Settings of the otp room: one policy per purpose, limits per phone, which numbers are served, and what caps hold."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
 
 from hustlex.core.time import positive_ms
 from hustlex.errors import ConfigurationError
+from hustlex.otp.telemetry import Watch
 
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_RESERVED = frozenset({"act", "sends", "cool", "fail", "lock", "grant"})
+_RESERVED = frozenset({"act", "sends", "cool", "fail", "lock", "grant", "dev", "totp"})
 _LONGEST_LIFE = timedelta(minutes=10)
+_HOUR = timedelta(hours=1)
 
 
 def _within(name: str, value: int, low: int, high: int) -> None:
@@ -32,6 +35,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     binding: "challenge" ties the code to the request that asked for it; "subject" lets it be checked with the phone
     alone, so anyone who knows the number can use its attempts up.
     needs_context: issue must name what is being approved.
+    sim_age: with a SIM card younger than this (``Risk``), no text message is sent; 0: whatever its age.
     """
 
     digits: int = 6
@@ -43,6 +47,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     resend: Literal["same", "new"] = "same"
     binding: Literal["challenge", "subject"] = "challenge"
     needs_context: bool = False
+    sim_age: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         _within("digits", self.digits, 6, 10)
@@ -59,17 +64,22 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one phone may use, over all purposes and challenges, in a rolling 24 hours.
 
-    sends: messages. wrong: wrong codes until the phone is locked; a right code takes its own challenge's back.
-    locks: length of the first, second, ... lock; the last repeats, and 24 quiet hours start again at the first.
+    sends: messages. wrong: wrong codes until a lane of the phone is locked; a right code takes its own challenge's
+    back. locks: length of the first, second, ... lock; the last repeats, and 24 quiet hours start again at the first.
+    devices: how many devices of a phone are remembered, the latest ones. device_life: for how long.
     """
 
     sends: int = 10
     wrong: int = 15
     locks: tuple[timedelta, ...] = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=24))
+    devices: int = 10
+    device_life: timedelta = timedelta(days=180)
 
     def __post_init__(self) -> None:
         _within("sends", self.sends, 1, 1000)
         _within("wrong", self.wrong, 1, 100)
+        _within("devices", self.devices, 1, 100)
+        positive_ms("device_life", self.device_life)
         if not self.locks:
             raise ConfigurationError("locks must name at least one duration")
         for lock in self.locks:
@@ -79,33 +89,155 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     """Which phone numbers are served. region: how a number without country code is read. countries: regions allowed.
 
-    Two-letter codes (ISO 3166), as "NG".
+    Two-letter codes (ISO 3166), as "NG". accept_possible: serve a number of the right length that no range of today's
+    data holds, with a quarter of every cap; a country's new ranges show up before the data knows them.
     """
 
     region: str = "NG"
     countries: frozenset[str] = frozenset({"NG"})
+    accept_possible: bool = False
 
 
-POLICIES: Mapping[str, Policy] = {
-    "login": Policy(),
-    "register": Policy(),
-    "pin_reset": Policy(attempts=3),
-    "transaction": Policy(resend="new", needs_context=True),
-    "default": Policy(binding="subject"),
-}
+class Cap(msgspec.Struct, frozen=True):
+    """At most ``most`` messages in any ``per``, which is cut in 20 parts; the oldest part counts whole."""
+
+    most: int
+    per: timedelta
+
+    def __post_init__(self) -> None:
+        _within("most", self.most, 1, 10**9)
+        positive_ms("per", self.per)
+
+
+class Caps(msgspec.Struct, frozen=True, kw_only=True):
+    """Messages over all phones. A verified code gives its unit of ip, prefix and country back: honest users share
+    addresses and prefixes by the thousand, and use up nothing. block counts distinct numbers, and heals by time only.
+    """
+
+    ip: Cap = Cap(100, _HOUR)
+    prefix: Cap = Cap(60, timedelta(minutes=10))
+    block: Cap = Cap(5, _HOUR)
+
+
+class Country(msgspec.Struct, frozen=True, kw_only=True):
+    """cap: messages to one country. price: of one message, and budget: per UTC day, both in minor units of one
+    currency; budget 0: no end. 50, 80 and 100 % of it are warned about.
+    """
+
+    cap: Cap = Cap(20_000, _HOUR)
+    price: int = 0
+    budget: int = 0
+
+    def __post_init__(self) -> None:
+        _within("price", self.price, 0, 10**9)
+        _within("budget", self.budget, 0, 10**14)
+        if self.budget and not self.price:
+            raise ConfigurationError("a budget needs the price of a message", hint="Country(price=..., budget=...)")
+
+
+class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+    """Stops sending where codes are not typed, per address, prefix, block and country.
+
+    After ``sends`` messages in an hour of which fewer than ``percent`` % were verified: closed to sending for
+    ``pause``, then ``probes`` messages behind a human check, of which ``wins`` verified ones open it again.
+    settle: how young a message of a country is not judged yet; a busy country sends 20 within seconds, before the first
+    of them can be typed. Whole 3-minute parts.
+    """
+
+    sends: int = 20
+    percent: int = 25
+    pause: timedelta = timedelta(minutes=30)
+    probes: int = 5
+    wins: int = 2
+    settle: timedelta = timedelta(minutes=6)
+
+    def __post_init__(self) -> None:
+        _within("sends", self.sends, 1, 10**9)
+        _within("percent", self.percent, 1, 100)
+        _within("probes", self.probes, 1, 1000)
+        _within("wins", self.wins, 1, self.probes)
+        positive_ms("pause", self.pause)
+
+
+class Guesses(msgspec.Struct, frozen=True, kw_only=True):
+    """Makes codes longer where somebody tries out many: per country, when of ``checks`` codes or more within ``per``
+    over ``percent`` % were wrong, new codes have ``digits`` digits and are never repeated, until ``quiet`` has passed.
+    """
+
+    checks: int = 200
+    percent: int = 60
+    per: timedelta = timedelta(minutes=10)
+    digits: int = 8
+    quiet: timedelta = timedelta(minutes=30)
+
+    def __post_init__(self) -> None:
+        _within("checks", self.checks, 1, 10**9)
+        _within("percent", self.percent, 1, 100)
+        _within("digits", self.digits, 6, 10)
+        positive_ms("per", self.per)
+        positive_ms("quiet", self.quiet)
+
+
+class Risk(msgspec.Struct, frozen=True, kw_only=True):
+    """What the application knows of a phone before it sends. sim_swap: age of its SIM card, or since it was ported."""
+
+    sim_swap: timedelta | None = None
+
+
+POLICIES: Mapping[str, Policy] = MappingProxyType(
+    {
+        "login": Policy(),
+        "register": Policy(),
+        "pin_reset": Policy(attempts=3, sim_age=timedelta(days=7)),
+        "transaction": Policy(resend="new", needs_context=True, sim_age=timedelta(days=7)),
+        "default": Policy(binding="subject"),
+    }
+)
 """The purposes there are when none are given. ``default`` is the seed layout: one record at ``otp:{<ref>}``."""
 
 
-LIMITS = Limits()
-NUMBERS = Numbers()
+class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of the room.
+
+    policies: one per purpose. limits: per phone, over all purposes. numbers: which phones are served. caps: over all
+    phones; None: no caps, breakers and budgets, as for a load test. countries: those that differ from ``Country()``.
+    layout: "plain" writes phones in clear into key names, challenges and jobs, for a service that must find
+    ``otp:{+2348031234567}``; it takes exactly the purpose ``default`` with binding "subject". Whoever sees Redis, its
+    slow log or a backup then sees who logs in. watch: told of every event; must not block and must not raise.
+    """
+
+    policies: Mapping[str, Policy] = POLICIES
+    limits: Limits = Limits()
+    numbers: Numbers = Numbers()
+    caps: Caps | None = Caps()
+    countries: Mapping[str, Country] = msgspec.field(default_factory=dict)
+    breaker: Breaker = Breaker()
+    guesses: Guesses = Guesses()
+    layout: Literal["sealed", "plain"] = "sealed"
+    watch: Watch | None = None
+
+    def __post_init__(self) -> None:
+        _check_purposes(self.policies)
+        unserved = set(self.countries) - self.numbers.countries
+        if unserved:
+            raise ConfigurationError(
+                f"settings for countries that are not served: {', '.join(sorted(unserved))}",
+                hint="add them to Numbers.countries",
+            )
+        if self.layout == "plain" and (
+            set(self.policies) != {"default"} or self.policies["default"].binding != "subject"
+        ):
+            raise ConfigurationError(
+                "the plain layout holds one purpose, bound to the phone",
+                hint='policies={"default": Policy(binding="subject")}',
+            )
 
 
-def check_purposes(policies: Mapping[str, Policy]) -> dict[str, Policy]:
-    """A copy, once every name can stand in a key without meaning another key. Raises ConfigurationError."""
+def _check_purposes(policies: Mapping[str, Policy]) -> None:
+    """Every name can stand in a key without meaning another key."""
     for name in policies:
         if not _PURPOSE.fullmatch(name) or name in _RESERVED:
             raise ConfigurationError(
                 f"{name!r} cannot name a purpose",
                 hint="a-z, 0-9 and _, at most 32; not " + ", ".join(sorted(_RESERVED)),
             )
-    return dict(policies)

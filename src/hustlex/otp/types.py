@@ -10,11 +10,45 @@ from hustlex.core.outcome import Outcome, Secretive
 
 
 class Reason(enum.StrEnum):
-    """Why something is gone. Tell the client one text for all three; the difference is for logs."""
+    """Why something is gone. Tell the client one text for all; the difference is for logs."""
 
     EXPIRED = "expired"
     UNKNOWN = "unknown"
     USED = "used"
+    SUPPRESSED = "suppressed"
+    """For deliveries only: a decoy, nothing is to be sent."""
+    CLAIMED = "claimed"
+    """For deliveries only: another job sends it, or has."""
+
+
+class DeliveryStatus(enum.StrEnum):
+    """What became of a message. UNQUEUED: its job could not be queued. SENT: a provider took it. FAILED: it will never
+    arrive.
+    """
+
+    UNQUEUED = "unqueued"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Scope(enum.StrEnum):
+    """What a cap, a breaker or a budget counts together."""
+
+    COUNTRY = "country"
+    BLOCK = "block"
+    """The 1,000 numbers that differ in the last three digits only."""
+    PREFIX = "prefix"
+    """All numbers with the same first seven digits, country code included."""
+    IP = "ip"
+    """One IPv4 address, or one IPv6 /64."""
+
+
+class Obstacle(enum.StrEnum):
+    """Why a human check, or another way than a text message, is asked for."""
+
+    LOW_CONVERSION = "low_conversion"
+    SIM_SWAP = "sim_swap"
 
 
 class Issued(Secretive, frozen=True, eq=False):
@@ -30,6 +64,12 @@ class Issued(Secretive, frozen=True, eq=False):
     resend_in: timedelta
     sends_left: int
     hidden: ClassVar[frozenset[str]] = frozenset({"challenge"})
+
+
+class Suppressed(Issued, frozen=True, eq=False):
+    """A decoy (``deliver=False``): treat it exactly as Issued, delivery job included. No message goes out, and no code
+    is right.
+    """
 
 
 class Resent(Issued, frozen=True, eq=False):
@@ -62,6 +102,35 @@ class SubjectLocked(Outcome, frozen=True):
     retry_after: timedelta
 
 
+class CapReached(Outcome, frozen=True):
+    """The scope had its messages; nothing was sent. retry_after: until the next one may go out."""
+
+    scope: Scope
+    retry_after: timedelta
+
+
+class BreakerOpen(Outcome, frozen=True):
+    """Hardly anybody in this scope types the codes sent there, as when somebody earns on the messages.
+
+    retry_after: until single messages go out again, behind a human check.
+    """
+
+    scope: Scope
+    retry_after: timedelta
+
+
+class BudgetExhausted(Outcome, frozen=True):
+    """The country's money for today is spent. retry_after: until midnight UTC."""
+
+    retry_after: timedelta
+
+
+class ChallengeRequired(Outcome, frozen=True):
+    """Ask for a human check (then call with ``human=True``), or for SIM_SWAP another channel than this phone."""
+
+    obstacle: Obstacle
+
+
 class InvalidPhone(Outcome, frozen=True):
     """Not a phone number that can exist, or one with an extension."""
 
@@ -75,13 +144,15 @@ class Verified(Secretive, frozen=True, eq=False):
 
     grant: single-use, 10 minutes; the next step hands it to ``consume_grant``. subject: keyed stand-in for the phone.
     replayed: this answer repeats an earlier one whose reply was lost (same nonce); the grant is the same.
+    device: what makes this device known next time, when it was asked for (``remember=True``); hand it to ``issue``.
     """
 
     grant: str
     subject: str
     purpose: str
     replayed: bool
-    hidden: ClassVar[frozenset[str]] = frozenset({"grant"})
+    device: str = ""
+    hidden: ClassVar[frozenset[str]] = frozenset({"grant", "device"})
 
 
 class Wrong(Outcome, frozen=True):
@@ -108,31 +179,55 @@ class Malformed(Outcome, frozen=True):
 
 
 class Delivery(Secretive, frozen=True, eq=False):
-    """What a message must say, derived at the moment of sending and stored nowhere. phone: E.164."""
+    """What a message must say, derived at the moment of sending and stored nowhere.
+
+    phone: E.164. about: what is being approved, as given to ``issue``. key: names this send of this code, for
+    providers that take an idempotency key.
+    """
 
     phone: str
     code: str
     ref: str
     purpose: str
     expires_in: timedelta
-    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "code"})
+    about: str = ""
+    key: str = ""
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "code", "about"})
 
 
 class Granted(Secretive, frozen=True, eq=False):
-    """The grant was good and is spent: this phone (E.164) passed this purpose. subject: keyed stand-in for it."""
+    """The grant was good and is spent: this phone (E.164) passed this purpose.
+
+    subject: keyed stand-in for the phone. uid: the opaque user id given to ``issue``, or "". After an authenticator's
+    code, phone is the subject that was named there.
+    """
 
     phone: str
     subject: str
     purpose: str
+    uid: str = ""
     hidden: ClassVar[frozenset[str]] = frozenset({"phone"})
+
+
+class Enrolment(Secretive, frozen=True, eq=False):
+    """A new authenticator secret. uri: ``otpauth://``, for a QR code, shown once. secret: the same for typing (base32).
+
+    sealed: for the application's own database; it opens with this environment's secret, for this subject only.
+    """
+
+    uri: str
+    secret: str
+    sealed: str
+    hidden: ClassVar[frozenset[str]] = frozenset({"uri", "secret", "sealed"})
 
 
 class Mismatch(Outcome, frozen=True):
     """The grant is for another purpose or another context; it was not spent."""
 
 
-IssueResult = Issued | Cooldown | DailyCap | SubjectLocked | InvalidPhone | DestinationBlocked
-ResendResult = Resent | Cooldown | SendsExhausted | DailyCap | SubjectLocked | Gone
+Denied = CapReached | BreakerOpen | BudgetExhausted | ChallengeRequired
+IssueResult = Issued | Cooldown | DailyCap | SubjectLocked | InvalidPhone | DestinationBlocked | Denied
+ResendResult = Resent | Cooldown | SendsExhausted | DailyCap | SubjectLocked | Gone | Denied
 VerifyResult = Verified | Wrong | Locked | SubjectLocked | Gone | Malformed
 OpenResult = Delivery | Gone
 GrantResult = Granted | Gone | Mismatch

@@ -203,6 +203,9 @@ class _NoServer:
     def subscribe(self, *_: str) -> NoReturn:
         raise Misuse("eager jobs have no server to listen to")
 
+    def another(self) -> _NoServer:
+        return self
+
     async def close(self) -> None: ...
 
 

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime
 
 from hustlex.core.keyring import Keyring
-from hustlex.core.op import AsyncDriver
+from hustlex.core.op import AsyncDriver, Op
 from hustlex.core.time import Clock, server_clock
 from hustlex.tokens import flows, ops
-from hustlex.tokens.keyset import Jwk, KeySet
+from hustlex.tokens.aio import Tail
+from hustlex.tokens.feed import Reader
+from hustlex.tokens.guard import Guard
+from hustlex.tokens.keyset import Jwk
 from hustlex.tokens.mint import Mint
-from hustlex.tokens.policy import policy
-from hustlex.tokens.types import CheckResult, LoginResult, LogoutResult, RefreshResult, RevokedAll, SessionInfo
+from hustlex.tokens.names import network_of
+from hustlex.tokens.options import Mode, TokenOptions, policy_of
+from hustlex.tokens.revoker import Revoker
+from hustlex.tokens.signing import Signing
+from hustlex.tokens.types import (
+    Access,
+    CheckResult,
+    KeyInfo,
+    LoginResult,
+    LogoutResult,
+    ProofResult,
+    RefreshResult,
+    Rejected,
+    RevokedAll,
+    RevokedSession,
+    RevokeResult,
+    SessionInfo,
+)
+from hustlex.tokens.view import Feeding, View
 
 
 class Tokens:
-    """Access tokens, refresh tokens and the sessions behind them.
+    """Access tokens, refresh tokens and the sessions behind them. options: see TokenOptions.
 
-    keys: what signs access tokens; default one ES256 key derived from the keyring. access_ttl: life of an access token.
-    refresh_ttl: the absolute end of a session, counted from login and never moved. idle: a session not used this long
-    is over. leeway: tolerated between clocks. grace: how long a spent refresh token still gets the same successor.
-    sessions_per_user: at the cap, a login ends the oldest session, or is refused with ``evict_oldest=False`` (then a
-    session that ran idle keeps its place until its absolute end).
-
-    Raises Misuse or ConfigurationError for settings that do not fit.
+    What takes rights away (logout, revoke_*, retire_key) raises RevocationIncomplete when it stands, but other
+    processes' bounded checks could not be told of it.
     """
 
     def __init__(
@@ -36,99 +50,163 @@ class Tokens:
         *,
         prefix: str = "",
         clock: Clock = server_clock,
-        keys: KeySet | None = None,
-        issuer: str = "hustlex",
-        audience: str = "hustlex",
-        access_ttl: timedelta = timedelta(minutes=15),
-        refresh_ttl: timedelta = timedelta(days=7),
-        idle: timedelta = timedelta(days=3),
-        leeway: timedelta = timedelta(seconds=30),
-        grace: timedelta = timedelta(seconds=30),
-        sessions_per_user: int = 10,
-        evict_oldest: bool = True,
+        options: TokenOptions | None = None,
     ) -> None:
-        rules = policy(
-            issuer=issuer,
-            audience=audience,
-            access_ttl=access_ttl,
-            refresh_ttl=refresh_ttl,
-            idle=idle,
-            leeway=leeway,
-            grace=grace,
-            sessions_per_user=sessions_per_user,
-            evict_oldest=evict_oldest,
-        )
+        options = options or TokenOptions()
         self._driver = driver
         self._clock = clock
-        self._mint = Mint(keyring, rules, keys, prefix)
+        self._mint = Mint(keyring, policy_of(options), options.keys, prefix)
+        self._view = View(options.staleness.total_seconds(), clock)
+        self._revoker = Revoker(self._mint, self._view)
+        self._signing = Signing(self._mint, self._revoker, options.keys, options.first_key)
+        self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
+        self._tail = Tail(driver, Reader(prefix, self._view, self._signing.moved))
+        self._guard = Guard(self._mint, self._view, self._signing, clock, options.away, self._tail.start)
+
+    async def start(self, seconds: float = 5.0) -> bool:
+        """Begin to follow the revocations of other processes, and wait until bounded checks can be answered here.
+
+        Not needed: the first bounded check begins, and until all is known bounded checks are strict. Returns False
+        when that took longer than ``seconds``.
+        """
+        self._tail.start()
+        return await self._tail.wait(seconds)
+
+    async def close(self) -> None:
+        """Stop following. Idempotent; the front does it."""
+        await self._tail.close()
+
+    def stats(self) -> Feeding:
+        """How well this process knows the revocations of others, for metrics."""
+        return self._view.standing()
 
     async def login(
-        self, user_id: str, *, client_id: str = "app", device: str = "", amr: Sequence[str] = ()
+        self,
+        user_id: str,
+        *,
+        client_id: str = "app",
+        device: str = "",
+        amr: Sequence[str] = (),
+        platform: str = "",
+        address: str = "",
+        acr: str = "",
+        scope: str = "",
+        jkt: str = "",
     ) -> LoginResult:
         """Open a new session for a user who was authenticated just now, and issue its first tokens.
 
         user_id: 1 to 255 characters; it stands in the tokens and the session, so no phone or e-mail. client_id: the
         application, 1 to 64 of ``[A-Za-z0-9._~-]``; only the same one may refresh. device: a label for people, cut at
-        64 characters. amr: how it was proved, as ("sms",) (RFC 8176).
+        64 characters. amr: how it was proved, as ("sms",) (RFC 8176). platform, acr, scope: up to 64 plain characters.
+        address: the client's IP address; only its network is kept. jkt: of a key that was proved just now (``prove``);
+        the session's tokens are then good only with fresh proofs of that key.
 
         Returns TokenPair or TooManySessions. Raises Misuse. Source: lua/login.lua.
         """
-        who = ops.newcomer(user_id, client_id, device, amr)
-        sid, nonce, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(16), secrets.token_bytes(32)
-        return await self._driver.follow(
-            flows.login(self._mint, who, self._clock(), sid=sid, nonce=nonce, secret=secret)
+        who = ops.newcomer(
+            user_id,
+            client_id,
+            device=device,
+            amr=amr,
+            platform=platform,
+            address=address,
+            acr=acr,
+            scope=scope,
+            jkt=jkt,
         )
+        sid, nonce, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(16), secrets.token_bytes(32)
+        return await self._driver.follow(self._issuer.login(who, self._clock(), sid=sid, nonce=nonce, secret=secret))
 
-    async def check(self, access: str, *, strict: bool = True) -> CheckResult:
+    async def check(self, access: str, *, mode: Mode = "bounded", jkt: str = "") -> CheckResult:
         """Decide whether a request with this access token may go on.
 
-        strict: one round trip; sees every logout and revocation at once, and notes that the session is alive.
-        ``strict=False``: none; signature and age only, so a revoked token still passes until it expires.
+        mode: "strict": one round trip; sees every logout and revocation at once, and notes that the session is alive.
+        "bounded": none; sees what was revoked at most ``TokenOptions.staleness`` ago, proven for each call, and is
+        strict where that cannot be proven. For all but money, PINs and administration. "stateless": none; signature
+        and age, so a revoked token may pass until it expires. (Once a minute any check asks which keys are trusted.)
+        jkt: of a key that was proved just now (``prove``).
 
         Returns Access or Rejected; never raises for what a client sent. Raises Unavailable when the server cannot
         be asked: answer 503, not 401, or clients drop good tokens. Source: lua/check.lua.
         """
-        return await self._driver.follow(
-            flows.check(self._mint, access, self._clock(), _wall(self._clock), strict=strict)
-        )
+        step = self._guard.begin(access, mode, jkt)
+        if isinstance(step, (Access, Rejected)):
+            return step
+        if isinstance(step, Op):
+            return await self._driver.run(step)
+        return await self._driver.follow(step)
 
-    async def refresh(self, refresh_token: str, *, client_id: str = "app") -> RefreshResult:
+    async def introspect(self, access: str) -> CheckResult:
+        """A strict check for somebody else, who will look at the proof of a bound token's key (``jkt``) themselves."""
+        step = self._guard.begin(access, "strict", None)
+        if isinstance(step, (Access, Rejected)):
+            return step
+        return await (self._driver.run(step) if isinstance(step, Op) else self._driver.follow(step))
+
+    def now(self) -> datetime:
+        """The server's time, as far as it is known here: for comparing with ``Access.authenticated_at``."""
+        return datetime.fromtimestamp(self._view.now_ms() / 1000, UTC)
+
+    async def refresh(
+        self, refresh_token: str, *, client_id: str = "app", address: str = "", jkt: str = ""
+    ) -> RefreshResult:
         """Swap a refresh token for its successor and a new access token.
 
         Safe to repeat and to race: within the grace everyone who shows the same token gets the same successor. A token
-        spent longer ago means that two parties hold the session; it ends for both.
+        spent longer ago means that two parties hold the session; it ends for both. So it does when another client, or
+        another key than it is bound to, shows it. address, jkt: as in ``login``.
 
         Returns Refreshed or RefreshRefused. Source: lua/refresh.lua.
         """
         nonce, salt = secrets.token_urlsafe(16), secrets.token_bytes(16)
+        who = ops.Refresher(client_id, jkt, network_of(address))
         return await self._driver.follow(
-            flows.refresh(self._mint, refresh_token, client_id, self._clock(), nonce=nonce, salt=salt)
+            self._issuer.refresh(refresh_token, who, self._clock(), nonce=nonce, salt=salt)
         )
+
+    async def prove(self, proof: str, method: str, url: str, *, access: str = "") -> ProofResult:
+        """Take a DPoP proof (RFC 9449): who sent it holds a key. Each proof counts once, for a minute.
+
+        proof: the ``DPoP`` header's value. method, url: of the request, as the client sees it; query and fragment do
+        not matter. access: the token of a request that shows one; "" for login and refresh.
+
+        Returns Proven, whose ``jkt`` goes to login, check or refresh, or BadProof. Source: lua/prove.lua.
+        """
+        return await self._driver.follow(flows.prove(self._mint, proof, method, url, access, self._clock()))
 
     async def logout(self, access: str, refresh_token: str | None = None) -> LogoutResult:
         """End the session of these tokens at once, and forbid the access token for the rest of its life.
 
-        Either token is enough, expired ones too; without a genuine access token there is none to forbid, and
-        ``check(strict=False)`` lets it pass until it expires. May be repeated.
+        Either token is enough, expired ones too. May be repeated.
 
         Returns LoggedOut or LogoutRefused. Works on a server whose memory is full. Source: lua/logout.lua.
         """
-        return await self._driver.follow(flows.logout(self._mint, access, refresh_token, self._clock()))
+        return await self._driver.follow(self._revoker.logout(access, refresh_token, self._clock()))
 
-    async def revoke_session(self, user_id: str, session_id: str) -> bool:
-        """End one session of a user. Returns False when there was none of that id to end. Source: lua/revoke.lua."""
-        return await self._driver.follow(flows.revoke(self._mint, user_id, session_id))
+    async def revoke_token(self, token: str, *, client_id: str = "") -> RevokeResult:
+        """Forbid one access token (its session goes on), or end the session of a refresh token.
+
+        client_id: only if it was issued to this one; "" for any. As RFC 7009 wants it.
+        Returns Forbidden, RevokedSession, or NotOurs. Source: lua/forbid.lua, lua/revoke.lua.
+        """
+        return await self._driver.follow(self._revoker.token(token, client_id, self._clock()))
+
+    async def revoke_session(self, user_id: str, session_id: str) -> RevokedSession:
+        """End one session of a user; ask for a fresh proof of who they are first. Source: lua/revoke.lua."""
+        return await self._driver.follow(self._revoker.session(user_id, session_id, self._clock()))
 
     async def revoke_all(self, user_id: str, *, except_session: str | None = None) -> RevokedAll:
-        """End all sessions and tokens a user has now, however many; do so when a password or PIN changes.
+        """End all sessions and tokens a user has now, however many; do so when a password, PIN or phone changes, or
+        an account is closed.
 
         except_session: the id of one that lives on, with its tokens. Source: lua/revoke_all.lua.
         """
-        return await self._driver.follow(flows.revoke_all(self._mint, user_id, except_session, self._clock()))
+        return await self._driver.follow(self._revoker.everything(user_id, except_session, self._clock()))
 
-    async def sessions(self, user_id: str) -> list[SessionInfo]:
-        """The user's living sessions, newest first. Two round trips. Source: lua/sessions.lua."""
-        return await self._driver.follow(flows.sessions(self._mint, user_id, self._clock()))
+    async def sessions(self, user_id: str, *, current: str = "") -> list[SessionInfo]:
+        """The user's living sessions, newest first; current: the id of the one that asks. Two round trips.
+        Source: lua/sessions.lua."""
+        return await self._driver.follow(flows.sessions(self._mint, user_id, current, self._clock()))
 
     async def set_data(self, user_id: str, session_id: str, values: Mapping[str, str]) -> bool:
         """Replace what the application keeps with a session; it goes when the session does.
@@ -142,11 +220,23 @@ class Tokens:
         """What ``set_data`` stored, {} for nothing, None when the session is over. Source: lua/data.lua."""
         return await self._driver.follow(flows.data(self._mint, user_id, session_id, self._clock()))
 
-    def jwks(self) -> dict[str, list[Jwk]]:
-        """The public keys as a JWK Set (RFC 7517), for other services that verify access tokens."""
+    async def jwks(self) -> dict[str, list[Jwk]]:
+        """The public keys as a JWK Set (RFC 7517), for other services that verify access tokens; they may keep it for
+        5 minutes. Asks the server once a minute at most. Source: lua/keys.lua."""
+        await self._driver.follow(self._signing.current())
         return self._mint.keys.jwks()
 
+    async def rotate_keys(self) -> list[KeyInfo]:
+        """Move the derived signing keys one stage on, where it is time; call it as often as you like, say daily.
 
-def _wall(clock: Clock) -> int:
-    """Milliseconds since 1970 by the injected clock, or this process's."""
-    return clock() or time.time_ns() // 1_000_000
+        A new key is published for 10 minutes, then signs, and verifies until the last token it signed is dead. The
+        first call publishes; after that a successor is always ready. Raises ConfigurationError for keys of your own.
+        Source: lua/rotate_keys.lua.
+        """
+        return await self._driver.follow(self._signing.rotate(self._clock()))
+
+    async def retire_key(self, kid: str) -> list[KeyInfo]:
+        """Trust a key that leaked no more: every token it signed is void within a second in processes with bounded
+        checks, within a minute in others. If it was the one that signs, the next one does. Source: lua/retire_key.lua.
+        """
+        return await self._driver.follow(self._signing.retire(kid, self._clock()))

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
-from hustlex.core.op import Flow, do
+from hustlex.core.op import Call, Flow, do
 from hustlex.errors import BadReply, Misuse
 from hustlex.tokens import ops
-from hustlex.tokens.jwt import Claims
-from hustlex.tokens.mint import Mint, access_of
+from hustlex.tokens.dpop import read_proof
+from hustlex.tokens.mint import Mint
 from hustlex.tokens.names import is_random_id
+from hustlex.tokens.options import OnAlarm
 from hustlex.tokens.refresh_token import KEY_VERSION, RefreshToken, fingerprint
+from hustlex.tokens.revoker import Revoker
+from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import (
-    CheckResult,
+    Alarm,
+    BadProof,
     How,
-    LoggedOut,
     LoginResult,
-    LogoutRefused,
-    LogoutResult,
+    ProofResult,
     Refreshed,
     RefreshRefused,
     RefreshResult,
     Refusal,
-    Rejected,
-    Rejection,
-    RevokedAll,
     SessionInfo,
     TooManySessions,
 )
@@ -32,37 +32,56 @@ from hustlex.tokens.types import (
 _MOST_ENTRIES = 32
 _LONGEST_NAME = 64
 _LONGEST_VALUE = 1024
+_log = logging.getLogger("hustlex.tokens")
 
 
-def login(mint: Mint, who: ops.Newcomer, now_ms: int, *, sid: str, nonce: str, secret: bytes) -> Flow[LoginResult]:
-    """Open a session, then sign with the time the server gave: so no token is older than a revocation before it."""
-    first = RefreshToken(KEY_VERSION, mint.uref(who.user_id), sid, 1, secret)
-    opened = yield from do(ops.login(mint, who, first, now_ms))
-    return opened if isinstance(opened, TooManySessions) else mint.pair(opened, first, nonce)
+class Issuer:
+    """Opens sessions and swaps refresh tokens."""
 
+    def __init__(self, mint: Mint, signing: Signing, revoker: Revoker, on_alarm: OnAlarm | None = None) -> None:
+        self._mint = mint
+        self._on_alarm = on_alarm
+        self._signing = signing
+        self._revoker = revoker
 
-def check(mint: Mint, access: str, now_ms: int, wall_ms: int, *, strict: bool) -> Flow[CheckResult]:
-    """Strict: the server decides, by its clock. Stateless: signature and age only, by this process's clock."""
-    claims = mint.read(access)
-    if isinstance(claims, Rejection):
-        return Rejected(claims)
-    if strict:
-        rejected = yield from do(ops.check(mint, claims, now_ms))
-        return access_of(claims) if rejected is None else rejected
-    untimely = mint.untimely(claims, wall_ms)
-    return Rejected(untimely) if untimely else access_of(claims)
+    def login(self, who: ops.Newcomer, now_ms: int, *, sid: str, nonce: str, secret: bytes) -> Flow[LoginResult]:
+        """Open a session, then sign with the time the server gave: so no token is older than a revocation before it."""
+        mint = self._mint
+        yield from self._signing.current()
+        first = RefreshToken(KEY_VERSION, mint.uref(who.user_id), sid, 1, secret)
+        opened = yield from do(ops.login(mint, who, first, now_ms))
+        if isinstance(opened, TooManySessions):
+            return opened
+        if opened.evicted:
+            yield from self._revoker.evicted(opened.evicted, now_ms)
+        return mint.pair(opened.standing, first, nonce)
 
+    def refresh(self, text: str, who: ops.Refresher, now_ms: int, *, nonce: str, salt: bytes) -> Flow[RefreshResult]:
+        """Swap a token for its successor. salt: used if this call is the one that rotates."""
+        mint, chain = self._mint, self._mint.chain
+        shown = chain.read(text)
+        if shown is None:
+            return RefreshRefused(Refusal.MALFORMED)
+        yield from self._signing.current()
+        turn = yield from do(ops.refresh(mint, shown, chain.successor(shown, salt), salt, who, now_ms))
+        if isinstance(turn, RefreshRefused):
+            return turn
+        if isinstance(turn, Alarm):
+            yield from self._ring(turn)
+            yield from self._revoker.alarm(shown, now_ms)
+            return RefreshRefused(turn.reason)
+        current = shown if turn.how is How.COALESCED else chain.successor(shown, turn.salt, turn.version)
+        return Refreshed(mint.pair(turn.standing, _confirmed(current, turn), nonce), turn.how)
 
-def refresh(mint: Mint, text: str, client_id: str, now_ms: int, *, nonce: str, salt: bytes) -> Flow[RefreshResult]:
-    """Swap a token for its successor. salt: used if this call is the one that rotates."""
-    shown = mint.chain.read(text)
-    if shown is None:
-        return RefreshRefused(Refusal.MALFORMED)
-    turn = yield from do(ops.refresh(mint, shown, mint.chain.successor(shown, salt), salt, client_id, now_ms))
-    if isinstance(turn, RefreshRefused):
-        return turn
-    current = shown if turn.how is How.COALESCED else mint.chain.successor(shown, turn.salt, turn.version)
-    return Refreshed(mint.pair(turn.standing, _confirmed(current, turn), nonce), turn.how)
+    def _ring(self, alarm: Alarm) -> Flow[None]:
+        """Before the feed is told: who must know should know though that fails."""
+        ring = self._on_alarm
+        if ring is None:
+            return
+        try:
+            yield Call(lambda: ring(alarm))
+        except Exception:  # noqa: BLE001 - the application's own function
+            _log.exception("the alarm about a session could not be raised")
 
 
 def _confirmed(token: RefreshToken, turn: ops.Turn) -> RefreshToken:
@@ -76,30 +95,17 @@ def _confirmed(token: RefreshToken, turn: ops.Turn) -> RefreshToken:
     return token
 
 
-def logout(mint: Mint, access: str, refresh_token: str | None, now_ms: int) -> Flow[LogoutResult]:
-    """End the session that either token names. Their age does not matter: nothing is granted."""
-    claims = mint.read(access)
-    shown = mint.chain.read(refresh_token) if refresh_token else None
-    if isinstance(claims, Claims):
-        if shown is not None and (shown.uref, shown.sid) != (mint.uref(claims.sub), claims.sid):
-            return LogoutRefused(Rejection.MALFORMED)
-        return LoggedOut(claims.sid, (yield from do(ops.logout(mint, claims, now_ms))))
-    if shown is None:
-        return LogoutRefused(claims)
-    return LoggedOut(shown.sid, (yield from do(ops.revoke(mint, shown.uref, shown.sid, "logout"))))
+def prove(mint: Mint, text: str, method: str, url: str, access: str, now_ms: int) -> Flow[ProofResult]:
+    """Read a proof of possession, then let the server take it once."""
+    proof = read_proof(text, method, url, access)
+    return proof if isinstance(proof, BadProof) else (yield from do(ops.prove(mint, proof, now_ms)))
 
 
-def revoke(mint: Mint, user_id: str, sid: str) -> Flow[bool]:
-    """End one session. False: there was none of that id to end."""
-    uref = mint.uref(user_id)
-    return is_random_id(sid) and (yield from do(ops.revoke(mint, uref, sid, "revoked")))
-
-
-def sessions(mint: Mint, user_id: str, now_ms: int) -> Flow[list[SessionInfo]]:
+def sessions(mint: Mint, user_id: str, current: str, now_ms: int) -> Flow[list[SessionInfo]]:
     """Look up the ids, then the sessions: a script may only touch keys it was told."""
     names = mint.names(mint.uref(user_id))
     sids = yield from do(ops.listed(names))
-    return (yield from do(ops.sessions(names, sids, now_ms))) if sids else []
+    return (yield from do(ops.sessions(names, sids, current, now_ms))) if sids else []
 
 
 def set_data(mint: Mint, user_id: str, sid: str, values: Mapping[str, str], now_ms: int) -> Flow[bool]:
@@ -120,10 +126,3 @@ def data(mint: Mint, user_id: str, sid: str, now_ms: int) -> Flow[dict[str, str]
     """A session's application data. None: the session is over."""
     names = mint.names(mint.uref(user_id))
     return (yield from do(ops.data(names, sid, now_ms))) if is_random_id(sid) else None
-
-
-def revoke_all(mint: Mint, user_id: str, kept: str | None, now_ms: int) -> Flow[RevokedAll]:
-    """End everything of a user but the session ``kept``. An id that cannot be one keeps none."""
-    uref = mint.uref(user_id)
-    sid = kept if kept and is_random_id(kept) else ""
-    return (yield from do(ops.revoke_all(mint, uref, sid, now_ms)))

@@ -1,19 +1,19 @@
 """Access tokens as JWTs (RFC 9068): writing and reading. Pure; the time is compared elsewhere.
 
 Everything a token says about how to verify it is checked against what is known here before its signature is looked at.
-PyJWT does the signatures; its checks of times are not used, because they read the process's clock.
+PyJWT does the signatures. Its own reading of a token is not used: it compares times with the process's clock, and it
+costs half as much again as the signature (measured: ES256 62 us, PyJWT's decode 99 us).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
 import msgspec
-from jwt import PyJWS
-from jwt.exceptions import InvalidTokenError
+from jwt import get_algorithm_by_name
 
 from hustlex.tokens.keyset import Key, KeySet
 from hustlex.tokens.types import Rejection
@@ -24,13 +24,15 @@ _EXTRA_LIFE_S = 60
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _HEADERS = frozenset({"alg", "kid", "typ"})
-_JWS = PyJWS(algorithms=["ES256", "EdDSA", "RS256"])
+_ALGORITHMS = {name: get_algorithm_by_name(name) for name in ("ES256", "EdDSA", "RS256")}
+"""Signatures by these algorithms and no other."""
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     """The claims of an access token. exp, iat, auth_time: seconds since 1970. ims: when issued, in ms.
 
-    sid: the session. jti: ``{<uref>}.<random>``. amr: authentication methods (RFC 8176).
+    sid: the session. jti: ``{<uref>}.<random>``. amr: authentication methods (RFC 8176). cnf: ``{"jkt": ...}``, the
+    thumbprint of the key that must prove each use (RFC 9449).
     """
 
     iss: str
@@ -44,28 +46,48 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     ims: int
     auth_time: int = 0
     amr: tuple[str, ...] = ()
+    acr: str = ""
+    scope: str = ""
+    cnf: dict[str, str] = {}
+
+    @property
+    def jkt(self) -> str:
+        """The thumbprint of the key that this token is bound to, or "" (a bearer token)."""
+        return self.cnf.get("jkt", "")
 
 
 def write(claims: Claims, key: Key) -> str:
     """Sign. The key must have its private part."""
     assert key.private is not None
-    headers = {"typ": _TYPE, "kid": key.kid}
-    return _JWS.encode(msgspec.json.encode(claims), key.private, algorithm=key.alg, headers=headers)
+    header = {"alg": key.alg, "kid": key.kid, "typ": _TYPE}
+    signed = f"{_text(msgspec.json.encode(header))}.{_text(msgspec.json.encode(claims))}"
+    algorithm: Any = _ALGORITHMS[key.alg]
+    return f"{signed}.{_text(algorithm.sign(signed.encode(), key.private))}"
+
+
+def verified(token: str, key: Key) -> bytes | None:
+    """The payload of a well-formed token that this key signed, or None."""
+    signed, _, signature = token.rpartition(".")
+    algorithm: Any = _ALGORITHMS[key.alg]
+    try:
+        good = algorithm.verify(signed.encode(), key.public, _bytes(signature))
+        return _bytes(signed.partition(".")[2]) if good else None
+    except ValueError:
+        return None
 
 
 def read(token: str, keys: KeySet, *, issuer: str, audience: str, longest_life_s: int) -> Claims | Rejection:
     """The claims of a token that one of our keys signed for us, or what is wrong with it. Times are not compared."""
-    if len(token) > _LONGEST or not _FORM.fullmatch(token):
+    if not well_formed(token):
         return Rejection.MALFORMED
     key = _key(token, keys)
     if isinstance(key, Rejection):
         return key
-    try:
-        payload: bytes = _JWS.decode(token, key.public, algorithms=[key.alg])
-    except InvalidTokenError:
+    payload = verified(token, key)
+    if payload is None:
         return Rejection.BAD_SIGNATURE
     try:
-        claims = msgspec.convert(_object(payload), Claims)
+        claims = msgspec.convert(object_of(payload), Claims)
     except (ValueError, RecursionError):
         return Rejection.MALFORMED
     return _misfit(claims, issuer, audience, longest_life_s) or claims
@@ -74,7 +96,7 @@ def read(token: str, keys: KeySet, *, issuer: str, audience: str, longest_life_s
 def _key(token: str, keys: KeySet) -> Key | Rejection:
     """The key a token must have been signed with. Only its name is taken from the token, never the algorithm."""
     try:
-        header = _object(_bytes(token.partition(".")[0]))
+        header = header_of(token)
     except (ValueError, RecursionError):
         return Rejection.MALFORMED
     kid, alg = header.get("kid"), header.get("alg")
@@ -98,11 +120,29 @@ def _misfit(claims: Claims, issuer: str, audience: str, longest_life_s: int) -> 
     return None if claims.iat >= 0 and 0 <= lives <= longest_life_s + _EXTRA_LIFE_S else Rejection.MALFORMED
 
 
+def well_formed(token: str) -> bool:
+    """Whether it has the three parts of a signed token, and at most 8 KiB."""
+    return len(token) <= _LONGEST and _FORM.fullmatch(token) is not None
+
+
+def header_of(token: str) -> dict[str, Any]:
+    """The header, nothing of it believed. Raises ValueError or RecursionError."""
+    return object_of(_bytes(token.partition(".")[0]))
+
+
 def _bytes(segment: str) -> bytes:
-    return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    """Raises ValueError, also for a text that is not the one way to write these bytes."""
+    raw = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    if _text(raw) != segment:
+        raise ValueError("not canonical")
+    return raw
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def _text(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def object_of(raw: bytes) -> dict[str, Any]:
     """A JSON object without repeated names: parsers disagree on which of two counts."""
     value = json.loads(raw.decode(), object_pairs_hook=_distinct)
     if not isinstance(value, dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 import msgspec
@@ -32,6 +32,11 @@ class Key(msgspec.Struct, frozen=True, eq=False):
     public: PublicKey
     private: PrivateKey | None
 
+    @property
+    def thumbprint(self) -> str:
+        """RFC 7638, SHA-256, in full."""
+        return _thumbprint(self.public)
+
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return [("kid", self.kid), ("alg", self.alg)]
 
@@ -42,18 +47,31 @@ class Key(msgspec.Struct, frozen=True, eq=False):
 class KeySet:
     """One key that signs, and any number that only verify (keys that signed before, or will sign next)."""
 
-    def __init__(self, signing: Key, verify_only: Iterable[Key] = ()) -> None:
-        if signing.private is None:
+    def __init__(self, signing: Key | None, verify_only: Iterable[Key] = ()) -> None:
+        if signing is not None and signing.private is None:
             raise ConfigurationError("the signing key has no private part", hint="hand in a PEM private key")
-        self.signing = signing
-        self._keys = {key.kid: key for key in (*verify_only, signing)}
+        self._signing = signing
+        self._keys = {key.kid: key for key in (*verify_only, *([signing] if signing else ()))}
+
+    @property
+    def signing(self) -> Key:
+        """Raises ConfigurationError when it was retired and none took its place."""
+        if self._signing is None:
+            raise ConfigurationError("the signing key was retired", hint="configure another one")
+        return self._signing
 
     @classmethod
     def derived(cls, keyring: Keyring) -> Self:
         """The default: one ES256 key that every process with the same secret derives alike."""
+        return cls(cls.derive(keyring, 1))
+
+    @staticmethod
+    def derive(keyring: Keyring, generation: int) -> Key:
+        """The ES256 key of a generation, from 1."""
+        label = "jwt-es256" if generation == 1 else f"jwt-es256-{generation}"
         # 384 bits reduced to 256: no bias worth speaking of (FIPS 186-5, A.2.1).
-        number = int.from_bytes(keyring.key("jwt-es256", 48), "big") % (_P256_ORDER - 1) + 1
-        return cls(_key(ec.derive_private_key(number, ec.SECP256R1())))
+        number = int.from_bytes(keyring.key(label, 48), "big") % (_P256_ORDER - 1) + 1
+        return _key(ec.derive_private_key(number, ec.SECP256R1()))
 
     @classmethod
     def from_pem(cls, signing: bytes | str, verify_only: Iterable[bytes | str] = ()) -> Self:
@@ -67,16 +85,33 @@ class KeySet:
         """The key of that name, if it is one of ours."""
         return self._keys.get(kid)
 
+    def trusted(self) -> list[Key]:
+        """All keys, the signing one last."""
+        return [*self._keys.values()]
+
+    def without(self, kids: Collection[str]) -> KeySet:
+        """The others."""
+        signing = self._signing if self._signing is not None and self._signing.kid not in kids else None
+        return KeySet(signing, [key for kid, key in self._keys.items() if kid not in kids and key is not signing])
+
     def jwks(self) -> dict[str, list[Jwk]]:
         """The public keys as a JWK Set (RFC 7517), to be served to other verifiers."""
         own = {"use": "sig"}
         return {"keys": [{**_jwk(key.public), **own, "alg": key.alg, "kid": key.kid} for key in self._keys.values()]}
 
 
+def public_key(key: object) -> Key | None:
+    """A key that somebody else made, for verifying; None when it is of no supported kind or too short."""
+    try:
+        return _key(key) if isinstance(key, PublicKey) else None
+    except ConfigurationError:
+        return None
+
+
 def _key(key: PrivateKey | PublicKey) -> Key:
     private = key if isinstance(key, PrivateKey) else None
     public = key.public_key() if isinstance(key, PrivateKey) else key
-    return Key(_kid(public), _algorithm(public), public, private)
+    return Key(_thumbprint(public)[:16], _algorithm(public), public, private)
 
 
 def _public_only(key: Key) -> Key:
@@ -117,6 +152,6 @@ def _jwk(public: PublicKey) -> Jwk:
     return {name: str(full[name]) for name in ("crv", "e", "kty", "n", "x", "y") if name in full}
 
 
-def _kid(public: PublicKey) -> str:
+def _thumbprint(public: PublicKey) -> str:
     digest = hashlib.sha256(msgspec.json.encode(_jwk(public), order="sorted")).digest()
-    return urlsafe_b64encode(digest)[:16].decode()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()

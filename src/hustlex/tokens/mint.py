@@ -7,14 +7,16 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from hustlex.core.keyring import Keyring
+from hustlex.core.op import Op
+from hustlex.core.reference import user_reference
 from hustlex.tokens import jwt
 from hustlex.tokens.jwt import Claims
 from hustlex.tokens.keyset import KeySet
 from hustlex.tokens.memory import Memory
-from hustlex.tokens.names import Keys, is_random_id, user_reference
-from hustlex.tokens.policy import Policy
+from hustlex.tokens.names import Keys, is_random_id
+from hustlex.tokens.options import Mode, Policy
 from hustlex.tokens.refresh_token import Chain, RefreshToken
-from hustlex.tokens.types import Access, Rejection, TokenPair
+from hustlex.tokens.types import Access, CheckResult, Rejection, TokenPair
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -26,6 +28,37 @@ class Standing(msgspec.Struct, frozen=True):
     ends_ms: int
     auth_ms: int
     amr: tuple[str, ...]
+    acr: str = ""
+    scope: str = ""
+    jkt: str = ""
+
+
+class Genuine:
+    """A token whose signature was good, with all that a check needs of it worked out once.
+
+    from_ms, until_ms: the first moment at which it is good, and is not any more, leeway included. stateless, bounded,
+    strict: the answer when it may go on. question: the strict check as an operation, once it was made.
+    """
+
+    __slots__ = (
+        "bounded", "claims", "from_ms", "ims", "jkt", "jti", "question", "sid", "stateless", "strict", "until_ms",
+        "uref",
+    )  # fmt: skip
+
+    def __init__(self, claims: Claims, uref: str, leeway_ms: int) -> None:
+        self.claims = claims
+        self.uref = uref
+        self.sid = claims.sid
+        self.jti = claims.jti
+        self.ims = claims.ims
+        self.jkt = claims.jkt
+        self.from_ms = claims.iat * 1000 - leeway_ms
+        self.until_ms = claims.exp * 1000 + leeway_ms
+        self.question: Op[CheckResult] | None = None
+        self.stateless, self.bounded, self.strict = (_access(claims, mode) for mode in _MODES)
+
+
+_MODES: tuple[Mode, ...] = ("stateless", "bounded", "strict")
 
 
 class Mint:
@@ -33,24 +66,30 @@ class Mint:
 
     def __init__(self, keyring: Keyring, policy: Policy, keys: KeySet | None, prefix: str) -> None:
         self.policy = policy
-        self.keys = keys or KeySet.derived(keyring)
+        self.prefix = prefix
         self.chain = Chain(keyring)
-        self._keyring = keyring
-        self._prefix = prefix
-        self._memory = Memory()
+        self.keys = keys or KeySet.derived(keyring)
+        self.keyring = keyring
+        self._memory: Memory[Genuine] = Memory()
+
+    def trust(self, keys: KeySet) -> None:
+        """From now on these keys sign and verify. What others vouched for is looked at again."""
+        self.keys = keys
+        self._memory.clear()
 
     def uref(self, user_id: str) -> str:
         """The user as in key names. Raises Misuse."""
-        return user_reference(user_id, self._keyring)
+        return user_reference(user_id, self.keyring)
 
     def names(self, uref: str) -> Keys:
         """The user's keys."""
-        return Keys(self._prefix, uref)
+        return Keys(self.prefix, uref)
 
     def pair(self, standing: Standing, token: RefreshToken, nonce: str) -> TokenPair:
-        """Sign what a client is given. nonce: 22 random characters for the jti."""
+        """Sign what a client is given. nonce: 22 random characters for the jti; they choose the jitter too."""
+        early_ms = hash_share(nonce, self.policy.jitter_ms)
         # Rounded up, so that no token is dead on arrival; an access token never outlives its session.
-        exp = -(-min(standing.issued_ms + self.policy.access_ms, standing.ends_ms) // 1000)
+        exp = -(-min(standing.issued_ms + self.policy.access_ms - early_ms, standing.ends_ms) // 1000)
         claims = Claims(
             iss=self.policy.issuer,
             sub=standing.user_id,
@@ -63,51 +102,52 @@ class Mint:
             ims=standing.issued_ms,
             auth_time=standing.auth_ms // 1000,
             amr=standing.amr,
+            acr=standing.acr,
+            scope=standing.scope,
+            cnf={"jkt": standing.jkt} if standing.jkt else {},
         )
-        access = jwt.write(claims, self.keys.signing)
-        return TokenPair(access, self.chain.write(token), timedelta(milliseconds=exp * 1000 - claims.ims), token.sid)
+        return TokenPair(
+            jwt.write(claims, self.keys.signing),
+            self.chain.write(token),
+            timedelta(milliseconds=exp * 1000 - claims.ims),
+            token.sid,
+            timedelta(milliseconds=max(0, standing.ends_ms - claims.ims)),
+        )
 
-    def read(self, access: str) -> Claims | Rejection:
-        """The claims of a genuine token, whatever its age."""
+    def read(self, access: str) -> Genuine | Rejection:
+        """A genuine token, whatever its age, or why it is none."""
         known = self._memory.get(access)
-        if known is not None:
-            return known
-        life_s = -(-self.policy.access_ms // 1000)
-        claims = jwt.read(
-            access, self.keys, issuer=self.policy.issuer, audience=self.policy.audience, longest_life_s=life_s
-        )
+        return known if known is not None else self._read(access)
+
+    def _read(self, access: str) -> Genuine | Rejection:
+        policy = self.policy
+        life_s = -(-policy.access_ms // 1000)
+        claims = jwt.read(access, self.keys, issuer=policy.issuer, audience=policy.audience, longest_life_s=life_s)
         if isinstance(claims, Rejection):
             return claims
-        if not self._names_one_user(claims):
+        uref = self._one_user(claims)
+        if uref is None:
             return Rejection.MALFORMED
-        self._memory.put(access, claims)
-        return claims
+        known = Genuine(claims, uref, policy.leeway_ms)
+        self._memory.put(access, known)
+        return known
 
-    def _names_one_user(self, claims: Claims) -> bool:
-        """sub, jti and sid lead to the keys of one user."""
+    def _one_user(self, claims: Claims) -> str | None:
+        """The reference of the one user whose keys sub, jti and sid lead to."""
         tag, _, nonce = claims.jti.rpartition(".")
         try:
-            return tag == f"{{{self.uref(claims.sub)}}}" and is_random_id(claims.sid) and is_random_id(nonce)
+            uref = self.uref(claims.sub)
         except ValueError:
-            return False
-
-    def from_ms(self, claims: Claims) -> int:
-        """The first moment at which a token is good, leeway included."""
-        return claims.iat * 1000 - self.policy.leeway_ms
-
-    def until_ms(self, claims: Claims) -> int:
-        """The first moment at which a token is not good any more, leeway included."""
-        return claims.exp * 1000 + self.policy.leeway_ms
-
-    def untimely(self, claims: Claims, now_ms: int) -> Rejection | None:
-        """Whether a token is too old, or too new, at this moment."""
-        if self.until_ms(claims) <= now_ms:
-            return Rejection.EXPIRED
-        return Rejection.NOT_YET_VALID if self.from_ms(claims) > now_ms else None
+            return None
+        return uref if tag == f"{{{uref}}}" and is_random_id(claims.sid) and is_random_id(nonce) else None
 
 
-def access_of(claims: Claims) -> Access:
-    """Claims as the room's answer."""
+def hash_share(nonce: str, most: int) -> int:
+    """0 to ``most``, chosen by a random text."""
+    return int.from_bytes(nonce[:8].encode(), "big") % (most + 1)
+
+
+def _access(claims: Claims, mode: Mode) -> Access:
     return Access(
         user_id=claims.sub,
         session_id=claims.sid,
@@ -115,5 +155,10 @@ def access_of(claims: Claims) -> Access:
         jti=claims.jti,
         issued_at=datetime.fromtimestamp(claims.iat, UTC),
         expires_at=datetime.fromtimestamp(claims.exp, UTC),
+        authenticated_at=datetime.fromtimestamp(claims.auth_time, UTC),
         amr=claims.amr,
+        acr=claims.acr,
+        scope=claims.scope,
+        jkt=claims.jkt,
+        mode=mode,
     )

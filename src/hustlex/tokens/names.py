@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
-from hustlex.core.keyring import Keyring
+from hustlex.core.addresses import network
 from hustlex.errors import Misuse
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
-_STAND_IN = re.compile(r"[a-z2-7]{26}", re.ASCII)
 _RANDOM = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
-_LONGEST_USER_ID = 255
-
-
-def user_reference(user_id: str, keyring: Keyring) -> str:
-    """The user id itself when it is plain, else a keyed stand-in; never the same for two users.
-
-    Ids that look like a stand-in get one too, so nobody can choose an id that is another user's stand-in.
-    Raises Misuse for an empty id, one over 255 characters, or text that is not Unicode.
-    """
-    if not 0 < len(user_id) <= _LONGEST_USER_ID:
-        raise Misuse(f"a user id has 1 to {_LONGEST_USER_ID} characters, not {len(user_id)}")
-    if _PLAIN.fullmatch(user_id) and not _STAND_IN.fullmatch(user_id):
-        return user_id
-    try:
-        return keyring.reference(user_id)
-    except UnicodeEncodeError:
-        raise Misuse("a user id must be valid Unicode text") from None
 
 
 def is_random_id(text: str) -> bool:
     """Whether this room could have drawn it: 128 bits, base64url."""
     return _RANDOM.fullmatch(text) is not None
+
+
+def network_of(address: str) -> str:
+    """The network an address is in, IPv4 as its /24 and IPv6 as its /48: coarse enough to be kept. "" stays "".
+
+    Raises Misuse for what is no address.
+    """
+    if not address:
+        return ""
+    try:
+        return str(network(address, v4=24, v6=48))
+    except ValueError:
+        raise Misuse("an address is an IPv4 or IPv6 address", hint="pass the client's, as the server saw it") from None
+
+
+def proof_key(prefix: str, jkt: str, jti: str, url: str) -> str:
+    """Present while a proof of possession may not be taken again. Clients choose the jti: only its hash is kept."""
+    name = hashlib.sha256(f"{jti}\0{url}".encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{prefix}dpop:{{{jkt}}}:{name}"
 
 
 class Keys:

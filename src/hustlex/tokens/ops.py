@@ -11,17 +11,21 @@ import msgspec
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.errors import Misuse
-from hustlex.tokens.jwt import Claims
-from hustlex.tokens.mint import Mint, Standing
-from hustlex.tokens.names import Keys
+from hustlex.tokens.dpop import FUTURE_MS, PAST_MS, Proof
+from hustlex.tokens.mint import Genuine, Mint, Standing
+from hustlex.tokens.names import Keys, network_of, proof_key
 from hustlex.tokens.refresh_token import KEY_VERSION, RefreshToken, fingerprint
 from hustlex.tokens.types import (
+    Alarm,
+    BadProof,
+    CheckResult,
+    Flaw,
     How,
+    Proven,
     RefreshRefused,
     Refusal,
     Rejected,
     Rejection,
-    RevokedAll,
     SessionInfo,
     TooManySessions,
 )
@@ -35,9 +39,14 @@ _REVOKE_ALL = load("hustlex.tokens", "revoke_all")
 _SESSIONS = load("hustlex.tokens", "sessions")
 _SET_DATA = load("hustlex.tokens", "set_data")
 _DATA = load("hustlex.tokens", "data")
+_FORBID = load("hustlex.tokens", "forbid")
+_PROVE = load("hustlex.tokens", "prove")
 
 _CLIENT = re.compile(r"[A-Za-z0-9._~-]{1,64}", re.ASCII)
 _METHOD = re.compile(r"[a-z0-9_-]{1,16}", re.ASCII)
+_PLAIN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{0,64}", re.ASCII)
+_SCOPE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{0,64}", re.ASCII)
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _MOST_METHODS = 8
 _LONGEST_DEVICE = 64
 
@@ -47,6 +56,13 @@ _REJECTIONS = {
     "absolute": Rejection.EXPIRED_ABSOLUTE,
     "idle": Rejection.EXPIRED_IDLE,
 }
+_ALARMS = {
+    "reuse": Refusal.REUSE_DETECTED,
+    "client": Refusal.CLIENT_MISMATCH,
+    "binding": Refusal.BINDING_MISMATCH,
+}
+"""What ends a session when its refresh token is shown."""
+
 _REFUSALS = {
     "gone": Refusal.UNKNOWN,
     "absolute": Refusal.EXPIRED_ABSOLUTE,
@@ -55,21 +71,44 @@ _REFUSALS = {
 
 
 class Newcomer(msgspec.Struct, frozen=True):
-    """Who logs in, from where. device: a label for people. amr: authentication methods."""
+    """Who logs in, from where. device: a label for people. amr: authentication methods. network: already coarse."""
 
     user_id: str
     client_id: str
-    device: str
-    amr: tuple[str, ...]
+    device: str = ""
+    amr: tuple[str, ...] = ()
+    platform: str = ""
+    network: str = ""
+    acr: str = ""
+    scope: str = ""
+    jkt: str = ""
 
 
-def newcomer(user_id: str, client_id: str, device: str, amr: Sequence[str]) -> Newcomer:
-    """device is cut at 64 characters: clients choose it. Raises Misuse for a client or method that is no plain word."""
+def newcomer(
+    user_id: str,
+    client_id: str,
+    *,
+    device: str = "",
+    amr: Sequence[str] = (),
+    platform: str = "",
+    address: str = "",
+    acr: str = "",
+    scope: str = "",
+    jkt: str = "",
+) -> Newcomer:
+    """device is cut at 64 characters: clients choose it. Raises Misuse for what does not have its form."""
     if not _CLIENT.fullmatch(client_id):
         raise Misuse("a client id has 1 to 64 letters, digits, or . _ ~ -", hint="name the application, as 'android'")
     if isinstance(amr, str) or len(amr) > _MOST_METHODS or not all(_METHOD.fullmatch(method) for method in amr):
         raise Misuse("amr is a sequence of at most 8 short lower-case words", hint="as ('sms', 'pin'), see RFC 8176")
-    return Newcomer(user_id, client_id, device.encode("utf-8", "replace").decode()[:_LONGEST_DEVICE], tuple(amr))
+    if not _PLAIN.fullmatch(platform) or not _PLAIN.fullmatch(acr) or not _SCOPE.fullmatch(scope):
+        raise Misuse(
+            "platform, acr and scope have at most 64 plain characters", hint="as 'android', 'aal2', 'read pay'"
+        )
+    if jkt and not _THUMBPRINT.fullmatch(jkt):
+        raise Misuse("jkt is the thumbprint of a key that was proved", hint="pass the jkt of Proven")
+    label = device.encode("utf-8", "replace").decode()[:_LONGEST_DEVICE]
+    return Newcomer(user_id, client_id, label, tuple(amr), platform, network_of(address), acr, scope, jkt)
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -83,37 +122,57 @@ class Turn(msgspec.Struct, frozen=True):
     standing: Standing
 
 
-def login(mint: Mint, who: Newcomer, first: RefreshToken, now_ms: int) -> Op[Standing | TooManySessions]:
+class Opened(msgspec.Struct, frozen=True):
+    """A new session, and the ids of those that were ended for it."""
+
+    standing: Standing
+    evicted: list[str]
+
+
+def login(mint: Mint, who: Newcomer, first: RefreshToken, now_ms: int) -> Op[Opened | TooManySessions]:
     """Open the session that ``first`` belongs to."""
     names, policy = mint.names(first.uref), mint.policy
 
-    def decode(reply: Reply) -> Standing | TooManySessions:
+    def decode(reply: Reply) -> Opened | TooManySessions:
         if reply[0] == 1:
             return TooManySessions(policy.cap)
-        return Standing(who.user_id, who.client_id, reply[1], reply[2], reply[1], who.amr)
+        born, ends, evicted = reply[1:]
+        standing = Standing(who.user_id, who.client_id, born, ends, born, who.amr, who.acr, who.scope, who.jkt)
+        return Opened(standing, [sid.decode() for sid in evicted])
 
     return _LOGIN.op(
         (names.record(first.sid), names.index, names.marker, names.data(first.sid)),
-        (now_ms, first.sid, who.user_id, who.client_id, who.device, " ".join(who.amr), fingerprint(first.secret),
-         first.version, policy.refresh_ms, policy.idle_ms, policy.keep_ms, policy.cap, int(policy.evict)),
+        (now_ms, first.sid, policy.refresh_ms, policy.idle_ms, policy.keep_ms, policy.cap, int(policy.evict),
+         "cur", fingerprint(first.secret), "kv", first.version, *_fields(who)),
         decode,
     )  # fmt: skip
 
 
-def check(mint: Mint, claims: Claims, now_ms: int) -> Op[Rejected | None]:
-    """May the token with these claims be used now; None: yes."""
-    names, policy = mint.names(mint.uref(claims.sub)), mint.policy
+def _fields(who: Newcomer) -> list[str]:
+    """The session's fields that tell of the login; empty ones are not kept, but those that older readers expect."""
+    kept = {"uid": who.user_id, "cid": who.client_id, "dn": who.device, "amr": " ".join(who.amr)}
+    rest = {"pf": who.platform, "ip0": who.network, "ip1": who.network, "acr": who.acr, "scp": who.scope}
+    kept |= {name: text for name, text in {**rest, "jkt": who.jkt}.items() if text}
+    return [text for field in kept.items() for text in field]
+
+
+def check(mint: Mint, token: Genuine, now_ms: int) -> Op[CheckResult]:
+    """May this token be used now."""
+    names, policy, claims = mint.names(token.uref), mint.policy, token.claims
+    good = token.strict
+
+    def decode(reply: Reply) -> CheckResult:
+        return good if reply[0] == 0 else _rejected(reply)
+
     return _CHECK.op(
         (*_session(names, claims.sid), names.blacklist(claims.jti)),
-        (now_ms, claims.sid, claims.ims, mint.from_ms(claims), mint.until_ms(claims), policy.touch_ms, policy.keep_ms),
-        _rejected,
+        (now_ms, claims.sid, claims.ims, token.from_ms, token.until_ms, policy.touch_ms, policy.keep_ms),
+        decode,
     )
 
 
-def _rejected(reply: Reply) -> Rejected | None:
+def _rejected(reply: Reply) -> Rejected:
     status = reply[0]
-    if status == 0:
-        return None
     if status == 4:
         why = reply[1].decode()
         reason = _REJECTIONS.get(why)
@@ -121,61 +180,116 @@ def _rejected(reply: Reply) -> Rejected | None:
     return Rejected((Rejection.EXPIRED, Rejection.NOT_YET_VALID, Rejection.REVOKED_TOKEN)[status - 1])
 
 
+class Refresher(msgspec.Struct, frozen=True):
+    """Who refreshes. jkt: the key that was proved. network: where from, already coarse."""
+
+    client_id: str
+    jkt: str = ""
+    network: str = ""
+
+
 def refresh(
-    mint: Mint, shown: RefreshToken, successor: RefreshToken, salt: bytes, client_id: str, now_ms: int
-) -> Op[Turn | RefreshRefused]:
+    mint: Mint, shown: RefreshToken, successor: RefreshToken, salt: bytes, who: Refresher, now_ms: int
+) -> Op[Turn | RefreshRefused | Alarm]:
     """Swap one token for the next. successor: what follows ``shown`` under ``salt``."""
     names, policy = mint.names(shown.uref), mint.policy
     return _REFRESH.op(
         _session(names, shown.sid),
-        (now_ms, shown.sid, client_id, shown.gen, fingerprint(shown.secret), fingerprint(successor.secret), salt,
-         KEY_VERSION, policy.grace_ms, policy.coalesce_ms, policy.most_replays, policy.keep_ms),
-        lambda reply: _turn(reply, client_id),
+        (now_ms, shown.sid, who.client_id, who.jkt, who.network, shown.gen, fingerprint(shown.secret),
+         fingerprint(successor.secret), salt, KEY_VERSION, policy.grace_ms, policy.coalesce_ms, policy.most_replays,
+         policy.keep_ms),
+        lambda reply: _turn(reply, shown.sid, who),
     )  # fmt: skip
 
 
-def _turn(reply: Reply, client_id: str) -> Turn | RefreshRefused:
+def _turn(reply: Reply, sid: str, who: Refresher) -> Turn | RefreshRefused | Alarm:
     status = reply[0]
     if status == 3:
         why = reply[1].decode()
         reason = _REFUSALS.get(why)
         return RefreshRefused(reason) if reason else RefreshRefused(Refusal.REVOKED, why)
-    if status >= 4:
-        return RefreshRefused((Refusal.REUSE_DETECTED, Refusal.CLIENT_MISMATCH, Refusal.UNKNOWN_GENERATION)[status - 4])
-    issued_ms, gen, version, salt, current, user, auth_ms, amr, ends_ms = reply[1:]
-    standing = Standing(user.decode(), client_id, issued_ms, int(ends_ms), int(auth_ms), tuple(amr.decode().split()))
+    if status == 4:
+        why, user, device, network = ((text or b"").decode() for text in reply[1:5])
+        return Alarm(_ALARMS[why], user, sid, device, network, who.network, int(reply[5]))
+    if status == 6:
+        return RefreshRefused(Refusal.UNKNOWN_GENERATION)
+    issued_ms, gen, version, salt, current, user, auth_ms, amr, ends_ms, *rest = reply[1:]
+    acr, scope, jkt = ((text or b"").decode() for text in rest)
+    standing = Standing(
+        user.decode(),
+        who.client_id,
+        issued_ms,
+        int(ends_ms),
+        int(auth_ms),
+        tuple(amr.decode().split()),
+        acr,
+        scope,
+        jkt,
+    )
     how = (How.ROTATED, How.REPLAYED, How.COALESCED)[status]
     return Turn(how, int(gen), version.decode(), salt, current, standing)
 
 
-def logout(mint: Mint, claims: Claims, now_ms: int) -> Op[bool]:
+def logout(mint: Mint, token: Genuine, now_ms: int) -> Op[bool]:
     """End the session and forbid the token. True: this call ended the session."""
-    names = mint.names(mint.uref(claims.sub))
+    names = mint.names(token.uref)
     return _LOGOUT.op(
-        (names.record(claims.sid), names.index, names.data(claims.sid), names.blacklist(claims.jti)),
-        (now_ms, claims.sid, mint.until_ms(claims), mint.policy.keep_ms),
-        _ended,
+        (names.record(token.sid), names.index, names.data(token.sid), names.blacklist(token.jti)),
+        (now_ms, token.sid, token.until_ms, mint.policy.keep_ms),
+        lambda reply: bool(reply[1] == 1),
     )
 
 
-def revoke(mint: Mint, uref: str, sid: str, reason: str) -> Op[bool]:
-    """End one session. True: this call ended it."""
+def forbid(mint: Mint, token: Genuine, now_ms: int) -> Op[bool]:
+    """Forbid one access token. False: it is dead already."""
+    return _FORBID.op(
+        (mint.names(token.uref).blacklist(token.jti),), (now_ms, token.until_ms), lambda reply: bool(reply[1] > 0)
+    )
+
+
+def revoke(mint: Mint, uref: str, sid: str, reason: str, client_id: str = "") -> Op[bool | None]:
+    """End one session. True: this call ended it. None: it is not this client's."""
     names = mint.names(uref)
-    return _REVOKE.op((names.record(sid), names.index, names.data(sid)), (sid, reason, mint.policy.keep_ms), _ended)
+    return _REVOKE.op(
+        (names.record(sid), names.index, names.data(sid)),
+        (sid, reason, client_id, mint.policy.keep_ms),
+        lambda reply: None if reply[0] == 1 else bool(reply[1] == 1),
+    )
 
 
-def _ended(reply: Reply) -> bool:
-    return int(reply[1]) == 1
+class Line(msgspec.Struct, frozen=True):
+    """Up to which moment everything of a user is void, how many sessions that ended, and whether one was kept."""
+
+    at_ms: int
+    ended: int
+    kept: bool
 
 
-def revoke_all(mint: Mint, uref: str, kept_sid: str, now_ms: int) -> Op[RevokedAll]:
+def revoke_all(mint: Mint, uref: str, kept_sid: str, now_ms: int) -> Op[Line]:
     """End everything of a user. kept_sid: "" keeps none."""
     names = mint.names(uref)
     return _REVOKE_ALL.op(
         (names.index, names.marker, names.record(kept_sid)),
         (now_ms, kept_sid, mint.policy.life_ms),
-        lambda reply: RevokedAll(int(reply[1]), reply[2] == 1),
+        lambda reply: Line(int(reply[3]), int(reply[1]), reply[2] == 1),
     )
+
+
+def wait_for_replica(wait_ms: int) -> Op[bool]:
+    """Until one replica has what this connection wrote, or the time is over."""
+    return command(
+        "tokens.wait", Effect.READ, "WAIT", 1, wait_ms, decode=lambda reply: bool(reply >= 1), timeout_ms=wait_ms + 1000
+    )
+
+
+def prove(mint: Mint, proof: Proof, now_ms: int) -> Op[Proven | BadProof]:
+    """Take a proof once, while it is fresh."""
+
+    def decode(reply: Reply) -> Proven | BadProof:
+        return Proven(proof.jkt) if reply[0] == 0 else BadProof((Flaw.REPLAYED, Flaw.STALE)[reply[0] - 1])
+
+    key = proof_key(mint.prefix, proof.jkt, proof.jti, proof.url)
+    return _PROVE.op((key,), (now_ms, proof.made_ms, PAST_MS, FUTURE_MS), decode)
 
 
 def listed(names: Keys) -> Op[list[str]]:
@@ -184,19 +298,20 @@ def listed(names: Keys) -> Op[list[str]]:
                    decode=lambda reply: [sid.decode() for sid in reply])  # fmt: skip
 
 
-def sessions(names: Keys, sids: Sequence[str], now_ms: int) -> Op[list[SessionInfo]]:
-    """Those of these sessions that live, newest first."""
+def sessions(names: Keys, sids: Sequence[str], current: str, now_ms: int) -> Op[list[SessionInfo]]:
+    """Those of these sessions that live, newest first. current: the one that asks."""
     return _SESSIONS.op(
         (names.index, names.marker, *(names.record(sid) for sid in sids)),
         (now_ms, *sids),
-        lambda reply: [_info(entry) for entry in reversed(reply[1])],
+        lambda reply: [_info(entry, current) for entry in reversed(reply[1])],
     )
 
 
-def _info(entry: Sequence[bytes]) -> SessionInfo:
-    sid, client, device = (text.decode() for text in entry[:3])
-    born, last, ends = (datetime.fromtimestamp(int(ms) / 1000, UTC) for ms in entry[3:])
-    return SessionInfo(sid, client, device, born, last, ends)
+def _info(entry: Sequence[bytes | None], current: str) -> SessionInfo:
+    sid, *rest = ((text or b"").decode() for text in entry)
+    born, last, ends = (datetime.fromtimestamp(int(ms) / 1000, UTC) for ms in rest[:3])
+    client, device, platform, network, last_network = rest[3:]
+    return SessionInfo(sid, client, device, platform, network, last_network, born, last, ends, sid == current)
 
 
 def set_data(names: Keys, sid: str, values: Mapping[str, str], now_ms: int) -> Op[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -14,13 +14,15 @@ from hustlex.core.outcome import Outcome, Secretive
 class TokenPair(Secretive, frozen=True, eq=False):
     """What a client is given. access: a JWT, for each request. refresh: good for one exchange, secret, opaque.
 
-    expires_in: life of the access token. Both tokens are hidden in repr, and a pair cannot be pickled.
+    expires_in: life of the access token. session_expires_in: until the session's absolute end, after which no refresh
+    helps. Both tokens are hidden in repr, and a pair cannot be pickled.
     """
 
     access: str
     refresh: str
     expires_in: timedelta
     session_id: str
+    session_expires_in: timedelta
     hidden: ClassVar[frozenset[str]] = frozenset({"access", "refresh"})
 
 
@@ -47,10 +49,16 @@ class Rejection(enum.StrEnum):
     SESSION_REVOKED = "session_revoked"
     EXPIRED_ABSOLUTE = "expired_absolute"
     EXPIRED_IDLE = "expired_idle"
+    BINDING_MISMATCH = "binding_mismatch"
+    """A token bound to a key was shown without a fresh proof of that key (or a proof without such a token)."""
 
 
 class Access(Outcome, frozen=True):
-    """The token is good: this user, in this session. amr: how the user proved it, as given at login."""
+    """The token is good: this user, in this session. amr, acr, scope: as given at login. mode: how sure it is.
+
+    authenticated_at: when the user last proved it, to the second. jkt: the thumbprint of the key the token is bound to,
+    which was proved; "" for a bearer token.
+    """
 
     user_id: str
     session_id: str
@@ -58,11 +66,17 @@ class Access(Outcome, frozen=True):
     jti: str
     issued_at: datetime
     expires_at: datetime
+    authenticated_at: datetime
     amr: tuple[str, ...]
+    acr: str = ""
+    scope: str = ""
+    jkt: str = ""
+    mode: Literal["stateless", "bounded", "strict"] = "strict"
 
 
 class Rejected(Outcome, frozen=True):
-    """The token is not good. detail: what ended the session (logout, revoked, reuse, client, evicted), or ""."""
+    """The token is not good. detail: what ended the session (logout, revoked, reuse, client, binding, evicted), or ""
+    where only the server would know."""
 
     reason: Rejection
     detail: str = ""
@@ -90,6 +104,7 @@ class Refusal(enum.StrEnum):
     EXPIRED_IDLE = "expired_idle"
     REUSE_DETECTED = "reuse_detected"
     CLIENT_MISMATCH = "client_mismatch"
+    BINDING_MISMATCH = "binding_mismatch"
 
 
 class Refreshed(Outcome, frozen=True, eq=False):
@@ -110,11 +125,37 @@ class RefreshRefused(Outcome, frozen=True):
     detail: str = ""
 
 
+class Alarm(msgspec.Struct, frozen=True):
+    """A refresh token was in wrong hands, and its session was ended: tell its owner.
+
+    reason: REUSE_DETECTED, CLIENT_MISMATCH or BINDING_MISMATCH. network: where the session was last refreshed from;
+    seen_network: where this came from ("" where no address was given). generations: how long ago the token was spent,
+    in exchanges.
+    """
+
+    reason: Refusal
+    user_id: str
+    session_id: str
+    device: str
+    network: str
+    seen_network: str
+    generations: int
+
+
 class LoggedOut(Outcome, frozen=True):
-    """The session is over. ended: by this call; False when it was over before."""
+    """The session is over. ended: by this call; False when it was over before. replicated: see RevokedAll."""
 
     session_id: str
     ended: bool
+    replicated: bool | None = None
+
+
+class RevokedSession(Outcome, frozen=True):
+    """The session is over. ended: by this call; False when there was none of that id to end. replicated: see
+    RevokedAll."""
+
+    ended: bool
+    replicated: bool | None = None
 
 
 class LogoutRefused(Outcome, frozen=True):
@@ -124,23 +165,86 @@ class LogoutRefused(Outcome, frozen=True):
 
 
 class RevokedAll(Outcome, frozen=True):
-    """Everything the user held is void. ended: sessions that were listed. kept: the excepted session lives on."""
+    """Everything the user held is void. ended: sessions that were listed. kept: the excepted session lives on.
+
+    replicated: whether a replica had it before the answer; None when none was waited for (``durability="primary"``).
+    False does not undo anything: it says that a failover right now might.
+    """
 
     ended: int
     kept: bool
+    replicated: bool | None = None
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
-    """One living session, for a user's list of devices. last_seen_at: to the minute. expires_at: whatever is done."""
+    """One living session, for a user's list of devices. last_seen_at: to the minute. expires_at: whatever is done.
+
+    platform: as given at login. network, last_network: where it was opened and last refreshed from, an IPv4 /24 or
+    IPv6 /48, or "". current: it is the session that asked.
+    """
 
     session_id: str
     client_id: str
     device: str
+    platform: str
+    network: str
+    last_network: str
     created_at: datetime
     last_seen_at: datetime
     expires_at: datetime
+    current: bool = False
 
 
+class Proven(Outcome, frozen=True):
+    """The caller holds this key: jkt is its thumbprint (RFC 7638), for ``login``, ``check`` and ``refresh``."""
+
+    jkt: str
+
+
+class Flaw(enum.StrEnum):
+    """What is wrong with a proof of possession."""
+
+    MALFORMED = "malformed"
+    BAD_KEY = "bad_key"
+    BAD_SIGNATURE = "bad_signature"
+    WRONG_REQUEST = "wrong_request"
+    WRONG_TOKEN = "wrong_token"  # noqa: S105 - a reason, not a password
+    STALE = "stale"
+    REPLAYED = "replayed"
+
+
+class BadProof(Outcome, frozen=True):
+    """The proof does not count. Tell the client ``invalid_dpop_proof`` for all; the difference is for logs."""
+
+    flaw: Flaw
+
+
+class Forbidden(Outcome, frozen=True):
+    """The access token is forbidden for the rest of its life. replicated: see RevokedAll."""
+
+    session_id: str
+    jti: str
+    replicated: bool | None = None
+
+
+class NotOurs(Outcome, frozen=True):
+    """Nothing was revoked: the token is not genuine, or it was issued to another client (``other_client``)."""
+
+    other_client: bool = False
+
+
+class KeyInfo(msgspec.Struct, frozen=True):
+    """A signing key that is trusted. stage: published (known to others, not signing yet), active (signs) or retired
+    (signs no more). since: when it came to that stage; None for a key that was never moved."""
+
+    kid: str
+    alg: str
+    stage: str
+    since: datetime | None
+
+
+ProofResult = Proven | BadProof
+RevokeResult = Forbidden | RevokedSession | NotOurs
 LoginResult = TokenPair | TooManySessions
 CheckResult = Access | Rejected
 RefreshResult = Refreshed | RefreshRefused

@@ -1,32 +1,63 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
 from hustlex.web.auth import auth_router
-from hustlex.web.depends import CurrentUser, Front, current_user, get_hustlex
+from hustlex.web.codes import CodeIn, OtpCodes, Proof, client_ip
+from hustlex.web.depends import (
+    CurrentUser,
+    Front,
+    StrictUser,
+    checked,
+    current_user,
+    get_hustlex,
+    recently,
+    strict_user,
+)
+from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
 from hustlex.web.limits import RateLimit, by_ip, by_user, globally, route_policies, unlimited
+from hustlex.web.oauth import jwks, oauth_router
+from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
+from hustlex.web.replay import IdempotencyMiddleware, attach
+from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
+    "CodeIn",
     "CurrentUser",
     "Front",
+    "IdempotencyMiddleware",
+    "Idempotent",
+    "OtpCodes",
     "Problem",
+    "Proof",
     "RateLimit",
     "RateLimitMiddleware",
     "SocketLimits",
+    "StrictUser",
+    "attach",
     "auth_router",
     "by_ip",
     "by_user",
+    "checked",
+    "client_ip",
     "current_user",
     "end_streams",
     "get_hustlex",
     "globally",
     "install",
     "install_problems",
+    "jwks",
     "lifespan",
+    "oauth_router",
+    "pin_ok",
     "problem_of",
+    "recently",
     "route_policies",
+    "sessions_router",
     "sse_response",
+    "strict_user",
     "unlimited",
+    "verify_webhook",
 ]

@@ -1,20 +1,31 @@
-"""What a route asks for: the front, and the user behind a bearer token."""
+"""What a route asks for: the front, and the user behind a token."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Depends
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
-from hustlex.tokens import Access, Rejected
+from hustlex.tokens import Access, BadProof, Mode, Rejected
 from hustlex.web.problem import Problem
 
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="An access token from /auth/otp/verify.")
+
+class _Shown(HTTPBearer):
+    """Says in the OpenAPI document that a token is wanted. FastAPI's own class cannot be called for a WebSocket."""
+
+    async def __call__(self, _: HTTPConnection) -> None:
+        return None
+
+
+_shown = _Shown(auto_error=False, bearerFormat="JWT", description="An access token from /auth/otp/verify.")
+_ALGORITHMS = "ES256 EdDSA RS256"
 _log = logging.getLogger("hustlex.web")
 
 
@@ -27,28 +38,90 @@ def get_hustlex(connection: HTTPConnection) -> HustleX:
 
 
 Front = Annotated[HustleX, Depends(get_hustlex)]
-Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+Bearer = Annotated[None, Depends(_shown)]
+"""Only for the OpenAPI document; the token is read by ``shown_token``."""
 
 
-def unauthorized(error: str = "") -> Problem:
+def unauthorized(error: str = "", scheme: str = "Bearer", **more: str) -> Problem:
     """401 with one text for every reason. error: "invalid_token" when a token was shown (RFC 6750 section 3.1)."""
-    challenge = f'Bearer error="{error}"' if error else "Bearer"
-    return Problem(401, detail="Log in to go on.", headers={"WWW-Authenticate": challenge})
+    members = ({"error": error} if error else {}) | more
+    challenge = ", ".join(f'{name}="{value}"' for name, value in members.items())
+    return Problem(401, detail="Log in to go on.", headers={"WWW-Authenticate": f"{scheme} {challenge}".rstrip()})
 
 
-async def current_user(front: Front, bearer: Bearer) -> Access:
-    """The access behind the bearer token, checked strictly: a logout or revocation is seen at once.
+def shown_token(connection: HTTPConnection) -> tuple[str, str]:
+    """Scheme (in lower case) and token of the Authorization header; two times "" without one."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return scheme.lower(), token.strip()
 
-    401 without a good token. 503, not 401, when the server cannot be asked: the client must keep its tokens.
+
+async def proved_key(connection: HTTPConnection, front: Front) -> str:
+    """The key that the request's DPoP header proves (RFC 9449), "" without one. 400 when the proof does not count."""
+    if "dpop" not in connection.headers:
+        return ""
+    jkt = await _prove(connection, front, "")
+    if not jkt:
+        raise Problem(400, detail="The proof does not count.", members={"error": "invalid_dpop_proof"})
+    return jkt
+
+
+ProvedKey = Annotated[str, Depends(proved_key)]
+
+
+async def _prove(connection: HTTPConnection, front: HustleX, access: str) -> str:
+    """ "" when the proof does not count. The URL is the one the ASGI server saw: behind a proxy, let it read the
+    forwarded scheme and host."""
+    proofs = connection.headers.getlist("dpop")
+    if len(proofs) != 1:
+        return ""
+    method = connection.scope.get("method", "GET")
+    proven = await front.tokens.prove(proofs[0], method, str(connection.url), access=access)
+    if isinstance(proven, BadProof):
+        _log.info("proof refused: %s", proven.flaw)
+        return ""
+    return proven.jkt
+
+
+def checked(mode: Mode) -> Callable[..., Awaitable[Access]]:
+    """``Annotated[Access, Depends(checked("stateless"))]``: the access behind a request's token; see ``Tokens.check``.
+
+    401 without a good token; a token that is bound to a key is good with the DPoP scheme and a fresh proof only.
+    503, not 401, when the server cannot be asked: the client must keep its tokens.
     """
-    if bearer is None:
-        raise unauthorized()
-    answer = await front.tokens.check(bearer.credentials)
-    if isinstance(answer, Rejected):
-        _log.info("access refused: %s %s", answer.reason, answer.detail)
-        raise unauthorized("invalid_token")
-    return answer
 
+    async def user(connection: HTTPConnection, front: Front, _: Bearer) -> Access:
+        scheme, token = shown_token(connection)
+        if scheme not in ("bearer", "dpop") or not token:
+            raise unauthorized()
+        jkt = await _prove(connection, front, token) if scheme == "dpop" else ""
+        if scheme == "dpop" and not jkt:
+            raise unauthorized("invalid_dpop_proof", "DPoP", algs=_ALGORITHMS)
+        answer = await front.tokens.check(token, mode=mode, jkt=jkt)
+        if isinstance(answer, Rejected):
+            _log.info("access refused: %s %s", answer.reason, answer.detail)
+            raise unauthorized("invalid_token", "DPoP" if scheme == "dpop" else "Bearer")
+        return answer
+
+    return user
+
+
+current_user = checked("bounded")
+strict_user = checked("strict")
 
 CurrentUser = Annotated[Access, Depends(current_user)]
-"""``async def me(user: CurrentUser)``: only for logged-in users; ``user.user_id`` says who."""
+"""``async def me(user: CurrentUser)``: only for logged-in users; ``user.user_id`` says who. No round trip: what was
+revoked is seen within ``TokenOptions.staleness``."""
+
+StrictUser = Annotated[Access, Depends(strict_user)]
+"""The same, asking the server each time: for money, PINs and administration."""
+
+
+def recently(within: timedelta) -> Callable[..., Awaitable[Access]]:
+    """A strict user who logged in at most this long ago; 401 ``insufficient_user_authentication`` (RFC 9470) else."""
+
+    async def user(front: Front, access: StrictUser) -> Access:
+        if front.tokens.now() - access.authenticated_at > within:
+            raise unauthorized("insufficient_user_authentication", max_age=str(within // timedelta(seconds=1)))
+        return access
+
+    return user

@@ -14,17 +14,19 @@ from hustlex.ratelimit.desk import guard
 from hustlex.web.limits import RateLimitHeaders, route_policies
 from hustlex.web.problem import install_problems
 from hustlex.web.quota import Legacy
+from hustlex.web.replay import IdempotencyMiddleware
 
 _log = logging.getLogger("hustlex.web")
 
 
 def install(app: FastAPI, *, legacy: Legacy | None = None) -> None:
-    """Errors become problems, and answers carry RateLimit header fields. Call it once, right after creating the app.
+    """Errors become problems, and answers carry RateLimit header fields, idempotent ones are kept.
 
-    legacy: older fields of limits too, see Legacy.
+    Call it once, right after creating the app. legacy: older fields of limits too, see Legacy.
     """
     install_problems(app)
     app.add_middleware(RateLimitHeaders, legacy=legacy)
+    app.add_middleware(IdempotencyMiddleware)
     app.state.hustlex_limits = {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hustlex.core.addresses import network
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.ratelimit import Decision, Policy, Rule, parse_rule
 from hustlex.web.depends import CurrentUser, Front
@@ -41,14 +41,9 @@ def globally() -> str:
 def address_of(host: str) -> str:
     """Who an address is: ``ip:203.0.113.7``, or ``ip:2001:db8:1:2::/64``."""
     try:
-        address = ipaddress.ip_address(host)
+        return f"ip:{network(host)}".removesuffix("/32")
     except ValueError:
         return f"ip:{host}"
-    if isinstance(address, ipaddress.IPv4Address):
-        return f"ip:{address}"
-    if address.ipv4_mapped:
-        return f"ip:{address.ipv4_mapped}"
-    return f"ip:{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"
 
 
 _KEYS: dict[str, Key] = {"user": by_user, "ip": by_ip, "global": globally}

@@ -22,6 +22,7 @@ from hustlex.errors import (
     NotFound,
     OutcomeUnknown,
     Refused,
+    RevocationIncomplete,
     Unavailable,
 )
 
@@ -87,7 +88,7 @@ def problem_of(error: Error) -> Problem:
     """What a client is told about one of this package's errors. Faults of the server say nothing about it."""
     if isinstance(error, OutcomeUnknown):
         return unavailable("It is not known whether the request was carried out. Look before repeating it.")
-    if isinstance(error, Unavailable | Refused):
+    if isinstance(error, Unavailable | Refused | RevocationIncomplete):
         return unavailable()
     for kind, status in ((Misuse, 422), (NotFound, 404), (Conflict, 409)):
         if isinstance(error, kind):

@@ -3,6 +3,7 @@
 from hustlex.worker.draw import Reserved
 from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
 from hustlex.worker.handlers import Middleware
+from hustlex.worker.health import serve_health
 from hustlex.worker.provider import Provider
 from hustlex.worker.scheduler import Scheduler
 from hustlex.worker.server import Health, Worker
@@ -22,4 +23,5 @@ __all__ = [
     "Reserved",
     "Scheduler",
     "Worker",
+    "serve_health",
 ]

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import sys
-import threading
-import traceback
-from types import FrameType
-from typing import Any
 
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import monotonic
-from hustlex.worker.runners import Runners
 
 _log = logging.getLogger("hustlex.worker")
 
 _QUIET_S = 60.0
 _REMEMBERED_S = 600.0
-_EVERY_S = 2.0
-_STUCK_S = 2.0
-_FRAMES = 4
-_DRIVERS = (Runners._begin.__code__, Runners._resume.__code__)
 
 
 class Blocks:
@@ -56,49 +45,3 @@ class Blocks:
             return False
         self._logged_at[task_type] = now
         return True
-
-
-class StallWatch:
-    """A thread that knocks at the loop, and says who holds it when nobody answers: the loop itself could not."""
-
-    def __init__(self, blocks: Blocks) -> None:
-        self._blocks = blocks
-        self._stop = threading.Event()
-        self._loop_thread = 0
-
-    def start(self) -> None:
-        """Watch the loop that is running here."""
-        self._loop_thread = threading.get_ident()
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._watch, args=(loop,), daemon=True, name="hustlex stall watch").start()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stop.set()
-
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        while not self._stop.wait(_EVERY_S):
-            answered = threading.Event()
-            try:
-                loop.call_soon_threadsafe(answered.set)
-            except RuntimeError:
-                return
-            while not answered.wait(_STUCK_S) and not self._stop.is_set():
-                self._report()
-
-    def _report(self) -> None:
-        frame = sys._current_frames().get(self._loop_thread)
-        task_type = _type_at(frame) or "unknown"
-        if frame is not None and self._blocks.may_log(task_type):
-            where = "".join(traceback.format_stack(frame)[-_FRAMES:])
-            _log.error("the event loop stands still, in task type %s; nothing else runs:\n%s", task_type, where)
-
-
-def _type_at(frame: FrameType | None) -> str:
-    """The type of the job that is being run in this frame or one that called it."""
-    while frame is not None:
-        if frame.f_code in _DRIVERS:
-            job: Any = frame.f_locals.get("job")
-            return str(job.message.type)
-        frame = frame.f_back
-    return ""

@@ -236,7 +236,7 @@ class Gates(Service):
             for lines, answer in zip(queues.values(), answers, strict=True):
                 if isinstance(answer, Error):
                     failure = answer
-                    answer = [limit.Permit(0, 0)] * len(lines)
+                    answer = [None] * len(lines)
                 for line, permit in zip(lines, answer, strict=True):
                     refused |= self._answered(line, asks[line], permit)
         return refused, failure
@@ -247,22 +247,21 @@ class Gates(Service):
                 line.gate,
                 line.limits,
                 [(job.id, job.holder) for job in jobs],
-                line.ended,
+                line.tell(),
                 max(self._life_s(job) for job in jobs),
             )
             for line, jobs in asks
         ]
-        for line, _ in asks:
-            line.ended = []
         return limit.permit(source.keys, rows, self._clock.for_script())
 
     def _life_s(self, job: Job) -> int:
         now_ms = self._clock.now_ms()
         return max(0, attempt_ends_ms(job.message, now_ms) - now_ms) // 1000 + _AFTER_S
 
-    def _answered(self, line: Line, asked: list[Job], permit: limit.Permit) -> bool:
+    def _answered(self, line: Line, asked: list[Job], permit: limit.Permit | None) -> bool:
+        """Take the answer in, None = there was none. Whether any was refused."""
         line.answered(permit, len(asked), monotonic())
-        back = asked[permit.granted :]
+        back = asked[permit.granted :] if permit else asked
         for job in back:
             del self._ours[job]
         self._in_processes -= line.cpu * len(back)

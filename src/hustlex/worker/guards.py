@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 from hustlex.core.op import AsyncDriver
 from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.registry import Task, Tasks
-from hustlex.worker.blocks import Blocks, StallWatch
+from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.draw import Slots
 from hustlex.worker.gates import Gates, limited
 from hustlex.worker.handlers import attempt_ends_ms
+from hustlex.worker.heartbeat import Heartbeat
 from hustlex.worker.job import Job
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
+from hustlex.worker.source import Source
+from hustlex.worker.stalls import StallWatch
 from hustlex.worker.threads import Threads
 from hustlex.worker.watchdog import Checker, HealthCheck, Watchdog
 
@@ -43,6 +46,7 @@ class Guards:
         slots: Slots,
         clock: WorkerClock,
         threads: Threads,
+        heartbeat: Heartbeat,
         processes: int,
         *,
         fair: bool,
@@ -53,7 +57,7 @@ class Guards:
         self.blocks = Blocks()
         runners.on_done = lanes.ring
         runners.on_block = self.blocks.note
-        self._stall_watch = StallWatch(self.blocks)
+        self._stall_watch = StallWatch(driver, heartbeat, self.blocks, clock)
         self._services: list[Service] = []
         self._processes: Processes | None = None
         if any(task.cpu for task in tasks):
@@ -61,7 +65,7 @@ class Guards:
 
             self._processes = Processes(threads)
         if limited(tasks):
-            count = processes or os.cpu_count() or 1
+            count = processes or _cpus()
             self.gates = Gates(driver, tasks, runners, slots, clock, count, lanes.look_ahead, fair=fair and slots.plain)
             self._services.append(self.gates)
             self._put_in_the_way(self.gates, lanes, runners)
@@ -89,7 +93,7 @@ class Guards:
         """Hold the worker's parts to their work."""
         self._services.append(Watchdog(parts, lanes))
         if check is not None:
-            self._services.append(Checker(driver, check, interval_s, lambda: troubles(parts())))
+            self._services.append(Checker(driver, check, interval_s, lambda: troubles(parts(), lanes.sources)))
 
     @property
     def services(self) -> list[Service]:
@@ -122,6 +126,12 @@ class Guards:
             await self._processes.close()
 
 
-def troubles(parts: Sequence[Service]) -> dict[str, str]:
-    """What keeps each part that does not work from working, by its name."""
-    return {part.name: part.trouble for part in parts if part.trouble}
+def _cpus() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def troubles(parts: Sequence[Service], sources: Sequence[Source]) -> dict[str, str]:
+    """What keeps each part or queue that does not work from working, by its name."""
+    queues = {f"queue {source.name}": source.trouble for source in sources if source.trouble}
+    return queues | {part.name: part.trouble for part in parts if part.trouble}

@@ -70,8 +70,8 @@ class Heartbeat(Service):
         sent = monotonic()
         held = [(source, self._living(source, sent)) for source in self._sources if source.held]
         pause = BEAT_S if held else _IDLE_BEAT_S
-        beats = registry.beat(self._server, int(2 * pause), self._clock.now_ms() // 1000, self._info(), self._running())
-        chunks = [(source, jobs[i : i + MOST]) for source, jobs in held for i in range(0, len(jobs), MOST)]
+        beats = self._beats(pause)
+        chunks = _chunks(held)
         extends = [self._extend(source, jobs) for source, jobs in chunks]
         freed = self._owned - {source for source, _ in chunks}
         leaving = [lease.let_go(source.keys, self._server.id) for source in freed]
@@ -91,6 +91,29 @@ class Heartbeat(Service):
         await super()._rest(min(pause, BEAT_S))
         if pause > BEAT_S and not self._bell.is_set() and not any(source.held for source in self._sources):
             await super()._rest(pause - BEAT_S)
+
+    async def keep(self, driver: AsyncDriver) -> None:
+        """The same from another thread, while the loop stands still. What is not held any more the loop finds itself.
+
+        driver: that thread's own. Raises what a call failed with.
+        """
+        sent = monotonic()
+        held = [
+            (source, [job for job in list(source.held.values()) if job.lease_until > sent]) for source in self._sources
+        ]
+        chunks = _chunks(held)
+        extends = [self._extend(source, jobs) for source, jobs in chunks]
+        answers: list[Any] = await driver.run_many([*extends, *self._beats(BEAT_S)])
+        for (_, jobs), codes in zip(chunks, answers, strict=False):
+            if not isinstance(codes, Error):
+                for job, code in zip(jobs, codes, strict=True):
+                    if code == ord("1"):
+                        job.lease_until = max(job.lease_until, sent + LEASE_S)
+        _raise_first(answers)
+
+    def _beats(self, pause: float) -> list[Op[int]]:
+        now_s = self._clock.now_ms() // 1000
+        return registry.beat(self._server, int(2 * pause), now_s, self._info(), self._running())
 
     def _living(self, source: Source, now: float) -> list[Job]:
         """What may still be extended; the rest is given up."""
@@ -152,7 +175,7 @@ class Heartbeat(Service):
 
     def _running(self) -> list[str | bytes]:
         fields: list[str | bytes] = []
-        for job in self._runners.waiting:
+        for job in list(self._runners.waiting):
             fields += (job.id, self._worker(job))
         return fields
 
@@ -177,6 +200,11 @@ class Heartbeat(Service):
         leaving = [lease.let_go(source.keys, self._server.id) for source in self._sources if not source.held]
         calls: list[Op[Any]] = [*registry.leave(self._server), *leaving]
         _raise_first(await self._driver.run_many(calls))
+
+
+def _chunks(held: Sequence[tuple[Source, list[Job]]]) -> list[tuple[Source, list[Job]]]:
+    """As many as one call may carry."""
+    return [(source, jobs[i : i + MOST]) for source, jobs in held for i in range(0, len(jobs), MOST)]
 
 
 def _raise_first(answers: list[Any]) -> None:

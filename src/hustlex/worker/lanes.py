@@ -170,13 +170,12 @@ class Lane(Service):
         return 0
 
     def _take_in(self, orders: list[Order], answers: list[Any]) -> Error | None:
-        """Give each order its answer, or its failure when there is none. The last failure."""
+        """Give each order its answer, or its failure when there is none. The last failure that is not a queue's own."""
         failure = None
         for order, answer in zip_longest(orders, answers, fillvalue=None):
             assert order is not None
             if answer is None or isinstance(answer, Error):
-                failure = answer
-                order.fail()
+                failure = order.fail(answer) or failure
             else:
                 order.absorb(answer)
             self._lanes.settle(order)

@@ -40,6 +40,7 @@ class Line:
         self.jobs: deque[Job] = deque()
         self.running: set[Job] = set()
         self.ended: list[tuple[bytes, str]] = []
+        self._told = 0
         self.closed_until = 0.0
         self._rate_opens = 0.0
         self._moved_at = 0.0
@@ -81,15 +82,24 @@ class Line:
             self._pace_s += (max(0, now_ms - job.started_ms) / 1000 - self._pace_s) * _BLEND
         self._pause_s, self.closed_until = _FIRST_PAUSE_S, min(self.closed_until, self._rate_opens)
         if self.limits.max_concurrency:
-            self.ended = [*self.ended[-self.limits.max_concurrency :], (job.id, job.holder)]
+            self.ended.append((job.id, job.holder))
 
     def refuse(self, jobs: list[Job]) -> None:
         """These may not start; they keep their places."""
         self.running.difference_update(jobs)
         self.jobs.extendleft(reversed(jobs))
 
-    def answered(self, permit: Permit, asked: int, now: float) -> None:
-        """Redis has decided: when to ask again."""
+    def tell(self) -> list[tuple[bytes, str]]:
+        """Who gave a permit back, for Redis; until it has answered they may be told again."""
+        self._told = len(self.ended)
+        return self.ended
+
+    def answered(self, permit: Permit | None, asked: int, now: float) -> None:
+        """Redis has decided: when to ask again. None: it did not; what it takes to answer says nothing of the line."""
+        if permit is None:
+            self._moved_at = now
+            return
+        self.ended = self.ended[self._told :]
         if permit.granted:
             self._moved_at, self._pause_s = now, _FIRST_PAUSE_S
         if permit.granted == asked:

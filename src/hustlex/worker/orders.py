@@ -7,6 +7,7 @@ from random import random
 from typing import Any, Protocol
 
 from hustlex.core.op import Arg, Op
+from hustlex.errors import Error, Refused
 from hustlex.jobs.ops import finish, lease, limit
 from hustlex.jobs.ops.lease import Past
 from hustlex.worker.clock import WorkerClock, monotonic
@@ -35,8 +36,8 @@ class Order(Protocol):
         """Take the answer in."""
         ...
 
-    def fail(self) -> None:
-        """Put everything back; whether the call was executed is not known."""
+    def fail(self, failure: Error | None) -> Error | None:
+        """Put everything back; whether the call was executed is not known. What is left for the exchange to report."""
         ...
 
 
@@ -78,6 +79,7 @@ class CycleOrder:
         source.leasing -= 1
         source.asked -= self.want
         source.paused = answer.paused
+        source.served()
         if source.limits is not None:
             _hold_back(source, answer.wait_ms)
         flat, holder = answer.leased, self._holder
@@ -87,12 +89,17 @@ class CycleOrder:
             tasks = [(task_id, holder, message) for task_id, message in zip(flat[::2], flat[1::2], strict=True)]
             self._receive(source, tasks, self._sent + LEASE_S, answer.pasts)
 
-    def fail(self) -> None:
+    def fail(self, failure: Error | None) -> Error | None:
         self._source.done[:0] = self._done
-        if self.want:
-            self._source.leasing -= 1
-            self._source.asked -= self.want
-            self._source.adopt = True
+        if not self.want:
+            return failure
+        self._source.leasing -= 1
+        self._source.asked -= self.want
+        self._source.adopt = True
+        if not isinstance(failure, Refused):
+            return failure
+        self._source.refused(str(failure))
+        return None
 
 
 def _hold_back(source: Source, wait_ms: int) -> None:
@@ -127,8 +134,9 @@ class AckOrder:
             soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
             self._source.on_due(self._clock.now_ms() + soonest)
 
-    def fail(self) -> None:
+    def fail(self, failure: Error | None) -> Error | None:
         self._source.acks[:0] = self._acks
+        return failure
 
 
 class AdoptOrder:
@@ -153,9 +161,10 @@ class AdoptOrder:
             pasts = {task.id: task.past for task in answer}
             self._receive(source, strays, self._sent + LEASE_S, pasts)
 
-    def fail(self) -> None:
+    def fail(self, failure: Error | None) -> Error | None:
         self._source.adopting = None
         self._source.adopt = True
+        return failure
 
 
 class ParkOrder:
@@ -170,8 +179,9 @@ class ParkOrder:
 
     def absorb(self, _: bool) -> None: ...
 
-    def fail(self) -> None:
+    def fail(self, failure: Error | None) -> Error | None:
         self._source.poison.append(self._poison)
+        return failure
 
 
 def acknowledgements(source: Source, clock: WorkerClock) -> list[Order]:

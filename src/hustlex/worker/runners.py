@@ -12,7 +12,6 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context
-from functools import partial
 from types import coroutine
 from typing import Any
 
@@ -159,7 +158,9 @@ class Runners:
         self, job: Job, call: Coroutine[Any, Any, Any], context: Context, wanted: Any
     ) -> Generator[Any, Any, None]:
         """Carry a coroutine on from its first wait, each step in its own context."""
-        step: Callable[[], Any]
+        step: Any
+        value: BaseException | None
+        send = call.send
         while True:
             try:
                 yield wanted
@@ -167,12 +168,12 @@ class Runners:
                 call.close()
                 raise
             except BaseException as fault:  # noqa: BLE001 - thrown into the handler
-                step = partial(call.throw, fault)
+                step, value = call.throw, fault
             else:
-                step = partial(call.send, None)
+                step, value = send, None
             began = monotonic()
             try:
-                wanted = context.run(step)
+                wanted = context.run(step, value)
             except StopIteration:
                 return
             finally:

@@ -150,7 +150,7 @@ class Worker:
         self.quarantine = Quarantine(driver, lanes, policy, now)
         self._connect(partial(finish.archive, most=archive_max_size, age_s=archive_max_age // _SECOND))
         self.guards = guards = Guards(
-            driver, tasks, lanes, runners, slots, now, self._threads, cpu_processes, fair=ahead
+            driver, tasks, lanes, runners, slots, now, self._threads, self.heartbeat, cpu_processes, fair=ahead
         )
         self._handlers.in_process, guards.on_begin = guards.run_in_process, self.deadlines.watch
         guards.watch(driver, self._parts, lanes, health_check, health_check_interval.total_seconds())
@@ -169,7 +169,9 @@ class Worker:
     def health(self) -> Health:
         """What works and what does not, right now."""
         gates = self.guards.gates
-        return Health(troubles(self._parts()), self.guards.blocks.worst, dict(gates.waiting) if gates else {})
+        return Health(
+            troubles(self._parts(), self.sources), self.guards.blocks.worst, dict(gates.waiting) if gates else {}
+        )
 
     def stop(self) -> None:
         """Ask ``run`` to end: at once for what has not started, after the grace for what runs. Safe in a signal."""

@@ -117,8 +117,8 @@ class Service:
         return self.backoff()
 
     def backoff(self) -> float:
-        """Seconds to wait after a failure: doubling from 0.1 s, with jitter, so that nobody hammers a server."""
-        return min(self.slowest_retry_s, 0.1 * 2.0 ** min(self._failures - 1, 8)) * (0.5 + random() / 2)
+        """Seconds to wait after a failure."""
+        return backoff(self._failures, self.slowest_retry_s)
 
     def stumbled(self, reason: str, fault: Exception | None = None) -> None:
         """Note a failure; the first of a row is logged."""
@@ -133,3 +133,8 @@ class Service:
             _log.info("%s: works again after %d failures", self.name, self._failures)
         self.trouble = ""
         self._failures = 0
+
+
+def backoff(failures: int, slowest_s: float) -> float:
+    """Seconds to wait after so many failures: doubling from 0.1 s, with jitter, so that nobody hammers a server."""
+    return min(slowest_s, 0.1 * 2.0 ** min(failures - 1, 8)) * (0.5 + random() / 2)

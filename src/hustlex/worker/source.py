@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -11,6 +12,11 @@ from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.limits import Limits
 from hustlex.jobs.ops import finish
 from hustlex.worker.job import Job
+from hustlex.worker.service import backoff
+
+_log = logging.getLogger("hustlex.worker")
+
+_SLOWEST_S = 5.0
 
 Finish = Callable[[QueueKeys, str, Sequence[Arg], int], Op[bytes]]
 """``finish.complete``, ``finish.retry``, ``finish.archive``, ``limit.defer`` or ``limit.put_off``."""
@@ -35,7 +41,8 @@ class Source:
     somebody may follow. on_end: told of tasks and how they ended, when Redis has heard of it.
     archive: ``finish.archive`` with this worker's limits.
     reserved: slots that no other queue may use. limits: of the whole queue. asked: tasks wanted by calls in flight.
-    rest_s: after falling asleep, how long its limits forbid to lease more, 0 = not; full: until a task ends, at most.
+    rest_s: after falling asleep, how long its limits or a refusal forbid to lease more, 0 = not; full: until a task
+    ends, at most. trouble: why the server refuses to lease from it, "" = it does not.
     """
 
     def __init__(self, name: str, weight: int) -> None:
@@ -56,6 +63,8 @@ class Source:
         self.limits: Limits | None = None
         self.rest_s = 0.0
         self.full = False
+        self.trouble = ""
+        self._refusals = 0
         self.on_due: Callable[[int], None] = lambda _: None
         self.told: set[bytes] = set()
         self.archive: Finish = finish.archive
@@ -65,6 +74,20 @@ class Source:
     def most(self) -> int:
         """Tasks that this worker may run at once, 0 = as many as it has slots."""
         return self.limits.max_per_worker if self.limits else 0
+
+    def refused(self, reason: str) -> None:
+        """The server lives and will not lease from this queue: others go on, it is asked less and less often."""
+        self._refusals += 1
+        if not self.trouble:
+            _log.warning("queue %s: nothing can be leased: %s", self.name, reason)
+        self.trouble = reason
+        self.awake, self.rest_s = False, backoff(self._refusals, _SLOWEST_S)
+
+    def served(self) -> None:
+        """The server has leased, or had nothing."""
+        if self.trouble:
+            _log.info("queue %s: works again after %d refusals", self.name, self._refusals)
+        self.trouble, self._refusals, self.rest_s = "", 0, 0.0
 
     def forget(self, job: Job) -> None:
         """The task is ours no more: acknowledged, or somebody else has it."""

@@ -12,6 +12,8 @@ from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.source import Source
 
 _BLOCK_S = 60
+_TRIAL_S = 1
+"""The first wait after a failure, so that health hears soon of its success."""
 _PAUSED_S = 1.0
 
 
@@ -40,8 +42,10 @@ class Waiter(Service):
                 await asyncio.sleep(_PAUSED_S)
             elif self._source.rest_s:
                 await asyncio.sleep(self._source.rest_s)
-            elif not await self._driver.block(wait_pending(self._source.keys, _BLOCK_S), _BLOCK_S):
-                return 0
+            else:
+                seconds = _TRIAL_S if self.trouble else _BLOCK_S
+                if not await self._driver.block(wait_pending(self._source.keys, seconds), seconds):
+                    return 0
         except Error:
             self._rouse()  # better to look by polling than not at all
             raise

@@ -56,12 +56,13 @@ var kinds = map[string]error{
 }
 
 type peer struct {
+	redis     asynq.RedisConnOpt
 	client    *asynq.Client
 	inspector *asynq.Inspector
 }
 
 func answer(redis asynq.RedisConnOpt, in io.Reader, out io.Writer) error {
-	p := peer{asynq.NewClient(redis), asynq.NewInspector(redis)}
+	p := peer{redis, asynq.NewClient(redis), asynq.NewInspector(redis)}
 	requests, replies := json.NewDecoder(bufio.NewReader(in)), json.NewEncoder(out)
 	replies.SetEscapeHTML(false)
 	for {
@@ -110,6 +111,8 @@ func (p peer) do(r request) (any, error) {
 		return encode(r.Message, r.JSON)
 	case "fires":
 		return fires(r.Spec, r.Location, r.Start, r.Until, r.Most)
+	case "access":
+		return access(p.redis, r.Text, r.JSON)
 	case "quote":
 		return quote(r.Text), nil
 	case "format duration":

@@ -3,6 +3,7 @@
 //	peer client URL            answers JSON requests, one per line, on stdin and stdout (see client.go)
 //	peer serve URL SETTINGS    runs tasks until SIGTERM (see serve.go)
 //	peer schedule URL SETTINGS enqueues periodic tasks until SIGTERM (see schedule.go)
+//	peer cli URL WORDS...      does what a command of the asynq tool does (see cli.go)
 package main
 
 import (
@@ -23,11 +24,14 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: peer client|serve|schedule URL [SETTINGS]")
+		return fmt.Errorf("usage: peer client|serve|schedule|cli URL [SETTINGS]")
 	}
 	redis, err := asynq.ParseRedisURI(args[1])
 	if err != nil {
 		return err
+	}
+	if args[0] == "cli" {
+		return cli(redis.(asynq.RedisClientOpt), args[2:])
 	}
 	settings := "{}"
 	if len(args) > 2 {

@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer: list[bytes] = []
         self._flush_planned = False
+        self._burst = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self.waiting: deque[Slot] = deque()
@@ -66,10 +67,16 @@ class Connection(asyncio.Protocol):
         if self.closed:
             future.set_exception(NotSent("the connection was closed"))
             return future
+        alone = False
         if not self.waiting:
             self.busy_since = self._loop.time()
+            alone, self._burst = self._burst == 1, 0  # one call after another: writing at once saves a turn of the loop
+        self._burst += 1
         self.waiting.append((future, deadline))
-        self.write(packed)
+        if alone and not self._buffer and self._transport is not None:
+            self._transport.write(packed)
+        else:
+            self.write(packed)
         if self._timer is None or deadline < self._timer_at:
             self._arm(deadline)
         return future

@@ -33,6 +33,7 @@ class Driver:
     """
 
     def __init__(self, url: str, options: Options | None = None, *, hook: Hook | None = None) -> None:
+        self._url = url
         self._options = options or Options()
         self._hook = hook
         endpoint = parse_url(url)
@@ -208,6 +209,10 @@ class Driver:
     def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
         """Messages of these channels; a Message with ``gap=True`` after every reconnect or overflow."""
         return self._pubsub.subscribe(channels)
+
+    def another(self) -> Driver:
+        """One with the same settings, for the event loop of another thread; opened and closed there. It has no hook."""
+        return Driver(self._url, self._options)
 
     async def close(self) -> None:
         """Answer what is in flight (bounded by ``Options.drain``), then close all connections."""

@@ -19,13 +19,13 @@
 -- @include place
 -- @include room_left
 local now = clock(now_ms)
+local fresh = #ARGV > 10 and {redis.call('LLEN', pending)} or nil -- if it holds another type, the script ends here
 local receipt = prefix .. 'x:sent:' .. token
 local answered = recall(receipt, (#ARGV - 3) / 7)
 if answered then return answered end
 
-local queue = {prefix = prefix, now = now, pending = pending, scheduled = scheduled, groups = groups}
+local queue = {prefix = prefix, now = now, pending = pending, scheduled = scheduled, groups = groups, fresh = fresh}
 queue.room, queue.limit = room_left(prefix)
-if #ARGV > 10 then queue.fresh = {redis.call('LLEN', pending)} end -- if it holds another type, the script ends here
 local reply, usual, placed, answer = {1}, true, true, nil
 for n = 4, #ARGV, 7 do
   placed, answer = pcall(place, queue, unpack(ARGV, n, n + 6))
@@ -33,7 +33,7 @@ for n = 4, #ARGV, 7 do
   reply[#reply + 1] = answer
   usual = usual and answer == 1
 end
-if queue.fresh and #queue.fresh > 1 then redis.call('LPUSH', pending, unpack(queue.fresh, 2)) end
+if fresh and #fresh > 1 then redis.call('LPUSH', pending, unpack(fresh, 2)) end
 if not placed then -- a key holds another type: those before it are complete, and no receipt says more
   redis.call('DEL', receipt)
   return redis.error_reply(answer)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
@@ -13,10 +13,13 @@ from hustlex.jobs.keys import QUEUES, queue_keys
 from hustlex.jobs.options import Draft
 from hustlex.jobs.types import Debounced, Duplicate, Enqueued, IdTaken, Outcome, QueueFull, State
 
+T = TypeVar("T")
+
 _ENQUEUE = load("hustlex.jobs", "enqueue")
+_PLAIN = load("hustlex.jobs", "enqueue_plain")
 _PATIENCE_MS = 5_000
 """How long a driver may repeat an enqueue; well below the 10 seconds for which the server remembers the token."""
-_STATES = {1: State.PENDING, 2: State.SCHEDULED, 3: State.AGGREGATING}
+_STATES = {2: State.SCHEDULED, 3: State.AGGREGATING}
 
 MOST_AT_ONCE = 500
 """Tasks per script call; other clients of the server wait while it runs (about 1 ms)."""
@@ -27,24 +30,30 @@ def enqueue(drafts: Sequence[Draft], token: str, now_ms: int) -> Op[list[Outcome
 
     All are decided in one atomic step, in order, each with its own outcome.
     """
-    names = queue_keys(drafts[0].queue)
-    args: list[Arg] = [now_ms, names.prefix, token]
-    for draft in drafts:
-        args += draft.row
-    return _ENQUEUE.op(
-        (names.pending, names.scheduled, names.groups), tuple(args), partial(_outcomes, drafts), timeout_ms=_PATIENCE_MS
-    )
+    decode = partial(_outcomes, drafts)
+    if all(draft.plain for draft in drafts):
+        return _plain(
+            drafts[0], token, now_ms, [part for draft in drafts for part in (draft.id, draft.message)], decode
+        )
+    return _any(drafts[0], token, now_ms, [part for draft in drafts for part in draft.row], decode)
 
 
 def enqueue_one(draft: Draft, token: str, now_ms: int) -> Op[Outcome]:
     """One task, as above."""
-    names = queue_keys(draft.queue)
-    return _ENQUEUE.op(
-        (names.pending, names.scheduled, names.groups),
-        (now_ms, names.prefix, token, *draft.row),
-        lambda reply: _outcome(draft, reply[1]),
-        timeout_ms=_PATIENCE_MS,
-    )
+    if draft.plain:
+        return _plain(draft, token, now_ms, (draft.id, draft.message), lambda reply: _outcome(draft, reply[1]))
+    return _any(draft, token, now_ms, draft.row, lambda reply: _outcome(draft, reply[1]))
+
+
+def _plain(first: Draft, token: str, now_ms: int, rows: Iterable[Arg], decode: Callable[[Reply], T]) -> Op[T]:
+    names = queue_keys(first.queue)
+    return _PLAIN.op((names.pending,), (now_ms, names.prefix, token, *rows), decode, timeout_ms=_PATIENCE_MS)
+
+
+def _any(first: Draft, token: str, now_ms: int, rows: Iterable[Arg], decode: Callable[[Reply], T]) -> Op[T]:
+    names = queue_keys(first.queue)
+    keys = (names.pending, names.scheduled, names.groups)
+    return _ENQUEUE.op(keys, (now_ms, names.prefix, token, *rows), decode, timeout_ms=_PATIENCE_MS)
 
 
 def limit(queue: str, max_size: int | None) -> Op[None]:
@@ -67,6 +76,8 @@ def _outcomes(drafts: Sequence[Draft], reply: Reply) -> list[Outcome]:
 
 
 def _outcome(draft: Draft, answer: Any) -> Outcome:
+    if answer == 1:
+        return Enqueued(draft.id, draft.queue, State.PENDING)
     if isinstance(answer, bytes):
         return Duplicate(answer.decode(), draft.queue)
     if isinstance(answer, list):

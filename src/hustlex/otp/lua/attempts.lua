@@ -10,11 +10,33 @@ end
 
 -- A right code takes back the typing errors of its own generation; those of other challenges stay.
 local function forgive(fail, id, gen, att)
-  for n = 1, att do redis.call('ZREM', fail, string.format('%s#%s.%.0f', id, gen, n)) end
+  local mine = {}
+  for n = 1, att do mine[n] = string.format('%s#%s.%.0f', id, gen, n) end
+  if att > 0 then redis.call('ZREM', fail, unpack(mine)) end
 end
 
-local function close(record, act, id, state)
-  redis.call('HSET', record, 'st', state)
-  redis.call('HDEL', record, 'mac', 'seed', 'to')
+local function close(record, act, id, state, ...)
+  redis.call('HSET', record, 'st', state, ...)
+  redis.call('HDEL', record, 'mac', 'seed', 'to', 'tickets')
   redis.call('ZREM', act, id)
+end
+
+-- What a right code needs is read only now: each field costs 0.4 us.
+local function spend(record, act, fail, id, gen, now, nonce)
+  local att, to, uid, tickets = unpack(redis.call('HMGET', record, 'att', 'to', 'uid', 'tickets'))
+  close(record, act, id, 'used', 'used_at', now, 'n', nonce)
+  forgive(fail, id, gen, tonumber(att))
+  return to, uid, tickets
+end
+
+-- Remembers a device until `ends`; of more than `most`, those that end first are forgotten.
+local function remember(devices, device, ends, life, most)
+  redis.call('ZADD', devices, ends, device)
+  redis.call('ZREMRANGEBYRANK', devices, 0, -1 - most)
+  redis.call('PEXPIRE', devices, life)
+end
+
+-- One string: a hash and its expiry cost 11 us where this costs 7, a fifth of the whole script. Empty: spent.
+local function write_grant(grant, purpose, ctx, to, uid, now, life)
+  redis.call('SET', grant, string.format('%.0f|%s|%s|%s|%s', now + life, purpose, ctx, to, uid), 'PX', life)
 end

@@ -8,14 +8,15 @@
 -- ARGV cid      text    the challenge
 -- ARGV unsent   int     1: its last send did not happen
 -- REPLY {0}             there was nothing to void
--- REPLY {1}             void now
+-- REPLY {1, tickets}    void now; what of the caps its last send gives back, empty when it was sent
 -- @include attempts
-local st, id, sent = unpack(redis.call('HMGET', record, 'st', 'cid', 'sends'))
+-- @include sending
+local st, id, sent, tickets = unpack(redis.call('HMGET', record, 'st', 'cid', 'sends', 'tickets'))
 if id ~= cid or (st ~= 'active' and st ~= 'void') then return {0} end
-if st == 'void' then return {1} end
+if st == 'void' then return {1, ''} end
 close(record, act, cid, 'void')
 if unsent == '1' then
   redis.call('ZREM', sends, cid .. '#' .. sent)
-  if string.match(redis.call('GET', cool) or '', '^(.*):%d+$') == cid then redis.call('DEL', cool) end
+  warm(cool, cid)
 end
-return {1}
+return {1, unsent == '1' and string.match(tickets, '[^|]*$') or ''}

@@ -7,7 +7,10 @@
 -- KEYS lock        hash    otp:{<ref>}:lock:<lane>     until (ms), level
 -- ARGV now_ms      int     0: the server's clock
 -- ARGV cid         text    the challenge
+-- ARGV traits      text    as the challenge says
+-- ARGV ticket      text    what this message took of the caps
 -- ARGV life_ms     int     life of a new generation
+-- ARGV keep_ms     int     how long the record stays after it
 -- ARGV renew_ms    int     with less life left than this, a new generation replaces the code
 -- ARGV day_sends   int     most sends of the phone in 24 hours
 -- ARGV pauses_ms...  int   until the next send, after the 1st, 2nd, ... send; the last repeats
@@ -23,9 +26,10 @@
 local now = clock(now_ms)
 local rest = lock_rest(lock, now)
 if rest > 0 then return {2, rest} end
-local st, id, macs, sent, ends, earliest =
-  unpack(redis.call('HMGET', record, 'st', 'cid', 'mac', 'sends', 'exp', 'next'))
-if st ~= 'active' or id ~= cid or tonumber(ends) <= now or not redis.call('ZSCORE', act, cid) then return {0} end
+local st, id, macs, sent, ends, earliest, tr, tickets =
+  unpack(redis.call('HMGET', record, 'st', 'cid', 'mac', 'sends', 'exp', 'next', 'tr', 'tickets'))
+if st ~= 'active' or id ~= cid or tr ~= traits then return {0} end
+if tonumber(ends) <= now or not redis.call('ZSCORE', act, cid) then return {0} end
 local life, most = ends - now, #macs / 32
 if tonumber(sent) >= most then return {5, life} end
 if tonumber(earliest) > now then return {3, earliest - now} end
@@ -37,10 +41,10 @@ if renewed == 1 then
   life = tonumber(life_ms)
   redis.call('HSET', record, 'exp', now + life, 'att', 0)
   redis.call('HINCRBY', record, 'gen', 1)
-  open_until(record, act, cid, now + life, life)
+  open_until(record, act, cid, now + life, life, keep_ms)
 end
 sent = sent + 1
-local pause = tonumber(ARGV[5 + math.min(sent, #ARGV - 5)])
-redis.call('HSET', record, 'sends', sent, 'next', now + pause)
+local pause = tonumber(ARGV[8 + math.min(sent, #ARGV - 8)])
+redis.call('HSET', record, 'sends', sent, 'next', now + pause, 'tickets', tickets .. '|' .. ticket)
 note_send(sends, cool, cid, sent, pause, now)
 return {1, renewed, life, pause, most - sent}

@@ -1,6 +1,6 @@
 -- Shared by issue and resend: the phone's rolling day of sends, its pause, and the note of one more.
 -- Nothing is removed before the first write that needs memory: a full server only refuses a script at its first write.
-local DAY, TOMBSTONE = 86400000, 60000
+local DAY = 86400000
 
 local function day_rest(sends, most, now)
   if redis.call('ZCOUNT', sends, string.format('(%.0f', now - DAY), '+inf') < tonumber(most) then return 0 end
@@ -19,8 +19,14 @@ local function note_send(sends, cool, cid, number, pause, now)
   redis.call('SET', cool, string.format('%s:%.0f', cid, now + rest), 'PX', rest)
 end
 
-local function open_until(record, act, cid, ends, lifetime)
+-- keep: how long the record tells after its end what has become of it.
+local function open_until(record, act, cid, ends, lifetime, keep)
   redis.call('ZADD', act, ends, cid)
-  redis.call('PEXPIRE', act, lifetime + TOMBSTONE)
-  redis.call('PEXPIRE', record, lifetime + TOMBSTONE)
+  redis.call('PEXPIRE', act, lifetime + keep)
+  redis.call('PEXPIRE', record, lifetime + keep)
+end
+
+-- Ends the phone's pause, if this challenge's last message began it.
+local function warm(cool, cid)
+  if string.match(redis.call('GET', cool) or '', '^(.*):%d+$') == cid then redis.call('DEL', cool) end
 end

@@ -5,53 +5,56 @@
 -- KEYS act        zset    otp:{<ref>}:act:<purpose>   cid -> end of life in ms; what is not in it is void
 -- KEYS fail       zset    otp:{<ref>}:fail:<lane>     <cid>#<generation>.<attempt> -> ms
 -- KEYS lock       hash    otp:{<ref>}:lock:<lane>     until (ms), level
--- KEYS grant      hash    otp:{<ref>}:grant:<gid>
+-- KEYS grant      string  otp:{<ref>}:grant:<gid>
+-- KEYS devices    zset    otp:{<ref>}:dev             mark of a device token -> its end in ms
 -- ARGV now_ms     int     0: the server's clock
 -- ARGV cid        text    the challenge; empty: the one the subject has
+-- ARGV traits     text    as the challenge says; * with the subject's own
 -- ARGV mac        hex     of the code as typed
 -- ARGV ctx        hex     digest of what is approved, or empty
 -- ARGV nonce      hex     mark of the caller's nonce, or empty
 -- ARGV purpose    text    goes into the grant
 -- ARGV grant_ms   int     life of the grant
--- ARGV most_wrong int     wrong codes of the phone in 24 hours until it is locked
+-- ARGV device     text    mark of a token to remember the device by, or empty
+-- ARGV device_ms  int     for how long
+-- ARGV most_devices int   the phone's devices that are remembered
+-- ARGV most_wrong int     wrong codes of the lane in 24 hours until it is locked
 -- ARGV locks_ms... int    length of the 1st, 2nd, ... lock; the last repeats
 -- REPLY {0}               unknown or void
--- REPLY {1, replayed}     right, and spent; 1: by an earlier call with this nonce
+-- REPLY {1, replayed, now, tickets}  right, and spent; 1: by an earlier call with this nonce; what caps it gives back
 -- REPLY {2}               already used
 -- REPLY {3}               expired
--- REPLY {4, left, changed}  wrong; attempts left; 1: the context differs
--- REPLY {5}               the challenge is locked
--- REPLY {6, rest}         the phone is locked, ms
+-- REPLY {4, left, changed, country}  wrong; attempts left; 1: the context differs
+-- REPLY {5, country}      the challenge is locked; the country when it was by this code, else empty
+-- REPLY {6, rest, country}  the lane is locked, ms; the country when it was by this code, else empty
 -- @include clock
 -- @include lock
 -- @include attempts
 local now = clock(now_ms)
 local rest = lock_rest(lock, now)
-if rest > 0 then return {6, rest} end
-local st, id, gen, att, max, ends, macs, approved, to, used, mark =
-  unpack(redis.call('HMGET', record, 'st', 'cid', 'gen', 'att', 'max', 'exp', 'mac', 'ctx', 'to', 'used_at', 'n'))
-if not st or (cid ~= '' and cid ~= id) then return {0} end
+if rest > 0 then return {6, rest, ''} end
+local st, id, tr, gen, ends, macs, approved =
+  unpack(redis.call('HMGET', record, 'st', 'cid', 'tr', 'gen', 'exp', 'mac', 'ctx'))
+if not st or (traits ~= '*' and (cid ~= id or tr ~= traits)) then return {0} end
 if st == 'used' then
-  if nonce ~= '' and nonce == mark and now - used < 60000 then return {1, 1} end
+  local used, mark = unpack(redis.call('HMGET', record, 'used_at', 'n'))
+  if nonce ~= '' and nonce == mark and now - used < 60000 then return {1, 1, now, ''} end
   return {2}
 end
 if tonumber(ends) <= now then redis.call('HDEL', record, 'mac', 'seed', 'to') return {3} end
-if st == 'locked' then return {5} end
+if st == 'locked' then return {5, ''} end
 if not redis.call('ZSCORE', act, id) then return {0} end
-
 if ctx == approved and mac == string.sub(macs, 32 * gen - 31, 32 * gen) then
-  close(record, act, id, 'used')
-  redis.call('HSET', record, 'used_at', now, 'n', nonce)
-  forgive(fail, id, gen, tonumber(att))
-  redis.call('DEL', grant)
-  redis.call('HSET', grant, 'purpose', purpose, 'ctx', ctx, 'to', to, 'exp', now + grant_ms)
-  redis.call('PEXPIRE', grant, grant_ms)
-  return {1, 0}
+  local to, uid, tickets = spend(record, act, fail, id, gen, now, nonce)
+  write_grant(grant, purpose, ctx, to, uid, now, grant_ms)
+  if device ~= '' then remember(devices, device, now + device_ms, device_ms, most_devices) end
+  return {1, 0, now, tickets}
 end
+local max, cc = unpack(redis.call('HMGET', record, 'max', 'cc'))
 local left = max - redis.call('HINCRBY', record, 'att', 1)
 if left <= 0 then close(record, act, id, 'locked') end
 if count_wrong(fail, string.format('%s#%s.%.0f', id, gen, max - left), now) >= tonumber(most_wrong) then
-  return {6, raise_lock(lock, now, ARGV, 8)}
+  return {6, raise_lock(lock, now, ARGV, 12), cc}
 end
-if left <= 0 then return {5} end
-return {4, left, ctx == approved and 0 or 1}
+if left <= 0 then return {5, cc} end
+return {4, left, ctx == approved and 0 or 1, cc}

@@ -7,6 +7,8 @@
 -- ARGV now_ms        int       0: the server's clock
 -- ARGV sid           text
 -- ARGV client        text
+-- ARGV jkt           text      the key that was proved, or empty
+-- ARGV network       text      where from, or empty
 -- ARGV gen           int       generation of the token shown
 -- ARGV shown         bytes     SHA-256 of its secret
 -- ARGV successor     bytes     SHA-256 of the next secret, under this salt
@@ -16,12 +18,11 @@
 -- ARGV coalesce_ms   int       no second rotation within this time; longer than the grace
 -- ARGV most_replays  int       answers to one predecessor
 -- ARGV keep_ms       int       how long a record outlives its session
--- REPLY {0, issued_ms, gen, version, salt, hash, user, auth_ms, amr, ends_ms}   rotated
+-- REPLY {0, issued_ms, gen, version, salt, hash, user, auth_ms, amr, ends_ms, acr, scope, jkt}   rotated
 -- REPLY {1, ...}               the same, replayed: an answer given before
 -- REPLY {2, ...}               the same, coalesced: the token shown stays current
 -- REPLY {3, why}               the session is over
--- REPLY {4}                    reuse detected: the session ends now
--- REPLY {5}                    another client's token: the session ends now
+-- REPLY {4, why, user, device, network, behind}   not who it was issued to (client, binding), or reuse: it ends now
 -- REPLY {6}                    a generation that this server never saw
 -- @include clock
 -- @include standing
@@ -31,27 +32,25 @@ local now = clock(now_ms)
 local why, line, session = standing(record, index, marker, sid, now)
 if why == 'absolute' or why == 'idle' then bury(record, index, data, sid, 'x', why, keep_ms) end
 if why ~= '' then return {3, why} end
-local f = redis.call('HMGET', record, 'cid', 'gen', 'cur', 'prev', 'rot', 'reuse')
+local f = redis.call('HMGET', record, 'cid', 'gen', 'cur', 'prev', 'rot', 'reuse', 'jkt', 'ip1', 'uid', 'dn')
 local age, behind = now - (f[5] or 0), f[2] - gen  -- never rotated: older than any limit
-if f[1] ~= client then
-  bury(record, index, data, sid, 'r', 'client', keep_ms)
-  return {5}
-end
+local wrong = f[1] ~= client and 'client' or f[7] and f[7] ~= jkt and 'binding'
 
 local function answer()
-  return math.max(now, line + 1), unpack(redis.call('HMGET', record, 'gen', 'kv', 'slt', 'cur', 'uid', 'auth', 'amr', 'abs'))
+  return math.max(now, line + 1), unpack(redis.call('HMGET', record, 'gen', 'kv', 'slt', 'cur', 'uid', 'auth', 'amr',
+    'abs', 'acr', 'scp', 'jkt'))
 end
-if behind == 0 and shown == f[3] then
+if not wrong and behind == 0 and shown == f[3] then
   if age < tonumber(coalesce_ms) then return {2, answer()} end
   redis.call('HSET', record, 'prev', shown, 'cur', successor, 'slt', salt, 'kv', version, 'gen', gen + 1,
-    'rot', now, 'last', now, 'reuse', 0)
+    'rot', now, 'last', now, 'reuse', 0, 'ip1', network ~= '' and network or f[8] or '')
   extend(record, data, session[4], session[6], now, keep_ms)
   return {0, answer()}
 end
-if behind == 1 and shown == f[4] and age <= tonumber(grace_ms) and tonumber(f[6]) < tonumber(most_replays) then
+if not wrong and behind == 1 and shown == f[4] and age <= tonumber(grace_ms) and tonumber(f[6]) < tonumber(most_replays) then
   redis.call('HINCRBY', record, 'reuse', 1)
   return {1, answer()}
 end
-if behind < 0 then return {6} end
-bury(record, index, data, sid, 'r', 'reuse', keep_ms)
-return {4}
+if not wrong and behind < 0 then return {6} end
+bury(record, index, data, sid, 'r', wrong or 'reuse', keep_ms)
+return {4, wrong or 'reuse', f[9], f[10], f[8], behind}

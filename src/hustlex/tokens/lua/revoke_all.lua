@@ -7,7 +7,7 @@
 -- ARGV now_ms      int       0: the server's clock
 -- ARGV sid         text      of the session to keep; empty: none
 -- ARGV life_ms     int       longest life of a session and its last access token
--- REPLY {0, ended, kept}     how many the index listed and lost; 1 when a session was kept
+-- REPLY {0, ended, kept, line_ms}   how many the index listed and lost; 1 when a session was kept; up to when all is void
 -- @include clock
 local now = clock(now_ms)
 redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
@@ -19,8 +19,8 @@ redis.call('DEL', index)
 local line = math.max(now, tonumber(redis.call('GET', marker) or 0) + 1)
 local life = line - now + life_ms
 redis.call('SET', marker, string.format('%.0f', line), 'PX', life)
-if not ends then return {0, listed, 0} end
+if not ends then return {0, listed, 0, line} end
 redis.call('HSET', kept, 'ex', line)
 redis.call('ZADD', index, ends, sid)
 redis.call('PEXPIRE', index, life)
-return {0, listed - 1, 1}
+return {0, listed - 1, 1, line}

@@ -1,0 +1,95 @@
+"""The least an ACL user needs for each room, read from the room's own scripts and operations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import msgspec
+
+ROOMS = ("otp", "tokens", "ratelimit", "idempotency", "pins", "cache", "events", "jobs")
+
+# What the drivers say on every connection, how scripts run, and the clock and the check that scripts and rooms share.
+_ALWAYS = frozenset(
+    {
+        "auth",
+        "client|setinfo",
+        "client|setname",
+        "eval",
+        "evalsha",
+        "hello",
+        "info",
+        "ping",
+        "script|load",
+        "select",
+        "time",
+    }
+)
+_CHANNELS = {"events": "ev", "jobs": "asynq"}
+_SUBSCRIBER = frozenset({"subscribe", "unsubscribe"})
+
+_CALL = re.compile(r"redis\.p?call\(([^,)]*)")
+_WORD = re.compile(r"'([A-Z]+)'")
+_PLAIN = re.compile(r'(?:Effect\.[A-Z]+,|words = \()\s*"([A-Z]+)"')
+_KEY_LINE = re.compile(r"^-- (?:KEYS|TOUCHES) .*$", re.MULTILINE)
+_FAMILY = re.compile(r"(?:^|[\s,])(?:<prefix>)?([a-z]{2,}):[\w{<]")
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+class Rights(msgspec.Struct, frozen=True):
+    """commands: as ``hget``, ``client|setname``. keys, channels: patterns."""
+
+    commands: tuple[str, ...]
+    keys: tuple[str, ...]
+    channels: tuple[str, ...]
+
+    def rules(self) -> list[str]:
+        """The words that follow ``ACL SETUSER <name> on ><password>``."""
+        return [
+            "resetkeys",
+            "resetchannels",
+            "-@all",
+            *(f"+{name}" for name in self.commands),
+            *(f"~{pattern}" for pattern in self.keys),
+            *(f"&{pattern}" for pattern in self.channels),
+        ]
+
+
+def rights(rooms: tuple[str, ...] = ROOMS, prefix: str = "") -> Rights:
+    """What a user of these rooms needs, with this key prefix (the jobs' keys have none)."""
+    commands, keys, channels = set(_ALWAYS), set(), set()
+    for room in rooms:
+        place = resources.files(f"hustlex.{room}")
+        commands |= {word.lower() for word in _commands(place)}
+        before = "" if room == "jobs" else prefix
+        keys |= {f"{before}{family}:*" for family in _families(place)}
+        if room in _CHANNELS:
+            channels.add(f"{before}{_CHANNELS[room]}:*")
+            commands |= _SUBSCRIBER
+    return Rights(tuple(sorted(commands)), tuple(sorted(keys)), tuple(sorted(channels)))
+
+
+def _commands(place: Traversable) -> Iterator[str]:
+    for name, source in _sources(place):
+        if name.endswith(".lua"):
+            for call in _CALL.findall(_COMMENT.sub("", source)):
+                yield from _WORD.findall(call)
+        else:
+            yield from _PLAIN.findall(source)
+
+
+def _families(place: Traversable) -> Iterator[str]:
+    for name, source in _sources(place):
+        if name.endswith(".lua"):
+            for line in _KEY_LINE.findall(source):
+                yield from _FAMILY.findall(line)
+
+
+def _sources(place: Traversable) -> Iterator[tuple[str, str]]:
+    for entry in place.iterdir():
+        if entry.is_dir():
+            yield from _sources(entry)
+        elif entry.name.endswith((".lua", ".py")):
+            yield entry.name, entry.read_text("utf-8")

@@ -1,0 +1,76 @@
+"""The server's memory limit and what it does when that is reached. Pure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from hustlex.core.op import Effect, Flow, Op, Reply, command, do
+from hustlex.errors import ConfigurationError, Refused
+
+SAFE_POLICY = "noeviction"
+_log = logging.getLogger("hustlex")
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """limit: bytes, 0 for none. policy: maxmemory-policy; "" when the server does not say."""
+
+    limit: int
+    policy: str
+
+    @property
+    def evicts(self) -> bool:
+        """Whether keys may disappear before their time. An unknown policy may."""
+        return self.limit > 0 and self.policy != SAFE_POLICY
+
+
+def ask() -> Flow[Memory]:
+    """What the server says. INFO first: it is one call, allowed to users of least privilege, and on managed servers."""
+    told = yield from do(_info())
+    if told is not None:
+        return told
+    try:
+        return (yield from do(_config()))
+    except Refused:
+        return Memory(1, "")
+
+
+def check() -> Flow[None]:
+    """Raises ConfigurationError when the server may evict."""
+    memory = yield from ask()
+    if memory.evicts:
+        policy = memory.policy or "unknown"
+        _log.error("the state server may evict security state: maxmemory is set and maxmemory-policy is %s", policy)
+        raise ConfigurationError(
+            f"the state server may evict codes, sessions and idempotency keys (maxmemory-policy is {policy})",
+            hint="set maxmemory-policy noeviction and give the cache a server of its own; see: hustlex doctor",
+        )
+
+
+def fields_of(info: bytes) -> dict[str, str]:
+    """INFO's lines."""
+    pairs = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
+    return {name: value.strip() for name, colon, value in pairs if colon}
+
+
+def _info() -> Op[Memory | None]:
+    return command(
+        "server.memory", Effect.READ, "INFO", "memory", decode=lambda reply: _of(fields_of(bytes(reply)), "_")
+    )
+
+
+def _config() -> Op[Memory]:
+    def decode(reply: Reply) -> Memory:
+        settings = {name.decode(): value.decode() for name, value in reply.items()}
+        return _of(settings, "-") or Memory(1, "")
+
+    return command(
+        "server.memory_settings", Effect.READ, "CONFIG", "GET", "maxmemory", "maxmemory-policy", decode=decode
+    )
+
+
+def _of(settings: Mapping[str, str], joint: str) -> Memory | None:
+    limit, policy = settings.get("maxmemory"), settings.get(f"maxmemory{joint}policy")
+    return Memory(int(limit), policy) if limit is not None and policy is not None else None

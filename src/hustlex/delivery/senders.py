@@ -1,0 +1,130 @@
+"""How a message leaves: a protocol, a console for development, and an HTTP gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from hustlex.core.outcome import Secretive
+from hustlex.errors import ConfigurationError, Error
+
+if TYPE_CHECKING:
+    import httpx
+
+_TIMEOUT_S = 10.0
+
+
+class Message(Secretive, frozen=True, eq=False):
+    """to: E.164. key: names it; a provider that gets one key twice sends one message."""
+
+    to: str
+    text: str
+    key: str
+    hidden: ClassVar[frozenset[str]] = frozenset({"to", "text"})
+
+
+class SendFailed(Error):
+    """The message was certainly not sent. permanent: it never will be on this channel, as for a number out of service.
+
+    Whatever else a sender raises means that nobody knows; then the same message is tried again with the same key, and
+    no other channel is, because two messages are worse than a late one.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.permanent = permanent
+
+
+class Sender(Protocol):
+    """One channel. channel: "sms", "voice", "whatsapp", ...; for events and metrics."""
+
+    channel: str
+
+    async def send(self, message: Message) -> None:
+        """Hand the message to the provider. Raises SendFailed when it certainly was not taken."""
+        ...
+
+
+class ConsoleSender:
+    """For development: says that a message went out, and writes it to a file, one JSON object a line.
+
+    file: None shows the text on standard output instead; it holds a code, so never where logs are kept.
+    """
+
+    channel = "console"
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+
+    async def send(self, message: Message) -> None:
+        line = {"kind": "sms", "to": message.to, "text": message.text, "key": message.key}
+        await asyncio.to_thread(self._write, line)
+
+    def _write(self, line: dict[str, str]) -> None:
+        if self._file is None:
+            sys.stdout.write(f"to {line['to']}: {line['text']}\n")
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        sys.stdout.write(f"sms to ...{line['to'][-4:]} (text in {self._file.name})\n")
+
+
+def _json_body(message: Message) -> dict[str, Any]:
+    return {"to": message.to, "text": message.text}
+
+
+class HttpSender:
+    """Posts each message as JSON to a gateway, with its key as Idempotency-Key (``pip install 'hustlex[gateway]'``).
+
+    body: what the gateway wants; default ``{"to": ..., "text": ...}``. client: bring your own, for a proxy or tests.
+    Status 2xx: taken. 408, 425, 429, 5xx and a connection that could not be made: not sent, the next channel is tried.
+    Other 4xx: not sent, for good. A reply that did not come in time: nobody knows.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        channel: str = "sms",
+        headers: Mapping[str, str] | None = None,
+        body: Callable[[Message], dict[str, Any]] = _json_body,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        self.channel = channel
+        self._url = url
+        self._headers = dict(headers or {})
+        self._body = body
+        self._client = client or _new_client()
+
+    async def send(self, message: Message) -> None:
+        import httpx
+
+        headers = self._headers | {"Idempotency-Key": message.key}
+        try:
+            answer = await self._client.post(self._url, json=self._body(message), headers=headers)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise SendFailed(f"the gateway cannot be reached: {type(error).__name__}") from None
+        except httpx.HTTPError as error:
+            # Its text holds the URL, and that may hold a key.
+            raise TimeoutError(f"the gateway did not answer: {type(error).__name__}") from None
+        status = answer.status_code
+        if status >= 300:
+            passing = status in (408, 425, 429) or status >= 500
+            raise SendFailed(f"the gateway answered {status}", permanent=not passing)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def _new_client() -> httpx.AsyncClient:
+    try:
+        import httpx
+    except ImportError:
+        raise ConfigurationError("HttpSender needs httpx", hint="pip install 'hustlex[gateway]'") from None
+    return httpx.AsyncClient(timeout=_TIMEOUT_S)

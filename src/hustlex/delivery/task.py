@@ -1,0 +1,85 @@
+"""The task that sends codes. Its jobs hold a challenge: the code is derived in the worker, and exists nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Protocol
+
+from hustlex.delivery.senders import Message, Sender, SendFailed
+from hustlex.delivery.texts import Texts
+from hustlex.errors import ConfigurationError
+from hustlex.jobs import Task, Tasks, current_job
+from hustlex.otp import Delivery, DeliveryStatus, Otp
+
+_UNKNOWN_TRIES = 2
+_AGAIN = timedelta(seconds=3)
+_TIMEOUT = timedelta(seconds=30)
+
+
+class Front(Protocol):
+    """What the worker's lifespan must lead to: a HustleX."""
+
+    @property
+    def otp(self) -> Otp: ...
+
+
+class Courier:
+    """Sends codes by the first channel that takes them. senders: in the order in which they are tried, at least one."""
+
+    def __init__(self, texts: Texts, *senders: Sender) -> None:
+        if not senders:
+            raise ConfigurationError("a code needs a sender", hint="pass ConsoleSender() to begin with")
+        self._texts = texts
+        self._senders = senders
+
+    async def deliver(self, otp: Otp, challenge: str, *, claim: str, last: bool = False) -> bool:
+        """Send a challenge's code. claim: who sends it, as the job's id; of several jobs one does.
+
+        True when a channel took it. False when it was no longer worth sending, or no channel ever will: then the send
+        and its units of the caps are given back. last: no further try will be made, so give back as well.
+        Raises what the last channel raised, to be tried again.
+        """
+        opened = await otp.open(challenge, claim=claim)
+        if not isinstance(opened, Delivery):
+            return False
+        message = Message(opened.phone, self._texts.text(opened), opened.key)
+        failures: list[SendFailed] = []
+        for sender in self._senders:
+            try:
+                await sender.send(message)
+            except SendFailed as failure:
+                failures.append(failure)
+            else:
+                await otp.delivery_report(challenge, DeliveryStatus.SENT, channel=sender.channel)
+                return True
+        lost = all(failure.permanent for failure in failures)
+        if lost or last:
+            await otp.delivery_report(challenge, DeliveryStatus.FAILED, channel=self._senders[-1].channel)
+        if lost:
+            return False
+        raise failures[-1]
+
+
+def deliver_codes(
+    tasks: Tasks,
+    *senders: Sender,
+    texts: Texts,
+    front: Callable[[Any], Front] = lambda state: state,
+    task_type: str = "otp:deliver",
+    queue: str = "critical",
+) -> Task[[str], Any]:
+    """Register the task that sends codes; ``auth_router(send=...)`` takes what this returns.
+
+    senders: tried in this order. front: finds the HustleX in what ``tasks``' lifespan made; default: it made one.
+    A channel whose outcome is unknown is tried once more with the same key. The job is worthless once the code is.
+    """
+    courier = Courier(texts, *senders)
+
+    @tasks.task(task_type, queue=queue, max_retry=_UNKNOWN_TRIES - 1, retry_delay=_AGAIN, timeout=_TIMEOUT)
+    async def deliver(challenge: str) -> None:
+        job = current_job()
+        last = job.retried >= _UNKNOWN_TRIES - 1
+        await courier.deliver(front(job.state).otp, challenge, claim=job.id, last=last)
+
+    return deliver

@@ -1,0 +1,63 @@
+"""What a message says: who sends it, the code, what it is for, how long it is good, and how to tell it from others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from string import Formatter
+from types import MappingProxyType
+
+import msgspec
+
+from hustlex.errors import ConfigurationError
+from hustlex.otp import Delivery
+
+_WARNING = "We never ask for it."
+_LINES: Mapping[str, str] = MappingProxyType(
+    {
+        "login": "{app}: {code} is your code to log in (ref {ref}). Good for {minutes} min. " + _WARNING,
+        "register": "{app}: {code} is your code to sign up (ref {ref}). Good for {minutes} min. " + _WARNING,
+        "pin_reset": "{app}: {code} is your code to change your PIN (ref {ref}). Good for {minutes} min. " + _WARNING,
+        "transaction": "{app}: {code} approves {about} (ref {ref}). Good for {minutes} min. " + _WARNING,
+    }
+)
+_OTHER = "{app}: {code} is your code (ref {ref}). Good for {minutes} min. " + _WARNING
+_NAMES = frozenset({"app", "code", "ref", "minutes", "about"})
+
+
+class Texts(msgspec.Struct, frozen=True, kw_only=True):
+    """The messages of an application.
+
+    app: its name, first word of each message. lines: for purposes that need other words than the standard ones; with
+    {app}, {code}, {ref}, {minutes} and {about}. domain: adds a last line ``@domain #code``, by which phones offer the
+    code on that site alone, so that it cannot be filled in on a copy of it. retriever: the 11 characters by which
+    Android hands the message to the application. Raises ConfigurationError for a line without {code} or {ref}.
+    """
+
+    app: str
+    lines: Mapping[str, str] = msgspec.field(default_factory=dict)
+    domain: str = ""
+    retriever: str = ""
+
+    def __post_init__(self) -> None:
+        for purpose, line in self.lines.items():
+            names = {name for _, name, _, _ in Formatter().parse(line) if name is not None}
+            if not {"code", "ref"} <= names <= _NAMES:
+                raise ConfigurationError(
+                    f"the text for {purpose!r} must hold {{code}} and {{ref}}, and only known names",
+                    hint="known: " + ", ".join(sorted(_NAMES)),
+                )
+
+    def text(self, delivery: Delivery) -> str:
+        """The message for one delivery."""
+        line = self.lines.get(delivery.purpose) or _LINES.get(delivery.purpose, _OTHER)
+        minutes = max(1, delivery.expires_in // timedelta(minutes=1))
+        first = line.format(
+            app=self.app,
+            code=delivery.code,
+            ref=delivery.ref,
+            minutes=minutes,
+            about=delivery.about or "what you asked for",
+        )
+        bound = f"@{self.domain} #{delivery.code}" if self.domain else ""
+        return "\n".join(part for part in (first, self.retriever, bound) if part)

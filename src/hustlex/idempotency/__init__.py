@@ -1,0 +1,51 @@
+"""Idempotency keys and webhooks: a request that is sent twice is executed once.
+
+Redis cannot give exactly-once for money: keep a unique constraint in the database too; see ``Idempotency``.
+"""
+
+from hustlex.core.keeper import Lease
+from hustlex.idempotency.api import Idempotency
+from hustlex.idempotency.http import http_answer
+from hustlex.idempotency.names import Scope
+from hustlex.idempotency.options import IdempotencyOptions, Orphans
+from hustlex.idempotency.types import (
+    BeginResult,
+    EventResult,
+    Executed,
+    Finding,
+    InFlight,
+    InvalidKey,
+    Mismatch,
+    Orphaned,
+    Replay,
+    Response,
+    RunResult,
+    Seen,
+    Started,
+)
+from hustlex.idempotency.webhooks import Provider, Verify, hmac_signature
+
+__all__ = [
+    "BeginResult",
+    "EventResult",
+    "Executed",
+    "Finding",
+    "Idempotency",
+    "IdempotencyOptions",
+    "InFlight",
+    "InvalidKey",
+    "Lease",
+    "Mismatch",
+    "Orphaned",
+    "Orphans",
+    "Provider",
+    "Replay",
+    "Response",
+    "RunResult",
+    "Scope",
+    "Seen",
+    "Started",
+    "Verify",
+    "hmac_signature",
+    "http_answer",
+]

@@ -1,0 +1,208 @@
+"""The verbs as the caller sees them, and the story of an execution from its claim to its answer."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from hustlex.core.keyring import Keyring
+from hustlex.core.op import Batch, Call, Flow, Op, do
+from hustlex.core.reference import user_reference
+from hustlex.core.time import Clock
+from hustlex.errors import Error, Misuse
+from hustlex.idempotency import ops
+from hustlex.idempotency.names import Scope, event_record, read_key, record_of
+from hustlex.idempotency.options import IdempotencyOptions
+from hustlex.idempotency.seals import NONCE_BYTES, Seals
+from hustlex.idempotency.types import (
+    BeginResult,
+    EventResult,
+    Executed,
+    Finding,
+    InFlight,
+    InvalidKey,
+    Mismatch,
+    Orphaned,
+    Replay,
+    Response,
+    RunResult,
+    Seen,
+    Started,
+)
+from hustlex.idempotency.webhooks import Provider
+
+_log = logging.getLogger("hustlex.idempotency")
+
+
+class Room(msgspec.Struct, frozen=True, eq=False):
+    """What every verb needs to know of the room it belongs to."""
+
+    keyring: Keyring
+    seals: Seals
+    prefix: str
+    options: IdempotencyOptions
+    clock: Clock
+
+    def owner(self) -> str:
+        """A new owner's name, 128 random bits."""
+        return secrets.token_urlsafe(16)
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One use of a key. options: of the room, or of the route."""
+
+    key: str
+    scope: Scope
+    body: bytes
+    content_type: str
+    options: IdempotencyOptions
+
+    def __repr__(self) -> str:
+        return "Request(...)"
+
+
+def begin(room: Room, request: Request, over: Orphaned | None) -> Flow[BeginResult]:
+    """Claim a request's key."""
+    key = read_key(request.key)
+    if key is None:
+        return InvalidKey()
+    scope, options = request.scope, request.options
+    claim = ops.Claim(
+        record=record_of(room.prefix, user_reference(scope.principal, room.keyring), scope, key),
+        fingerprint=room.seals.fingerprint(scope, request.body, request.content_type),
+        owner=room.owner(),
+        lease_ms=options.lease_ms,
+        ttl_ms=options.ttl_ms,
+        over=_over(over, options),
+    )
+    outcome = yield from _claimed(room, claim)
+    if isinstance(outcome, Started) and options.replicas:
+        return (yield from _replicated(outcome, options))
+    return outcome
+
+
+def _claimed(room: Room, claim: ops.Claim) -> Flow[Started | Replay | InFlight | Mismatch | Orphaned]:
+    """Claim. When the answer does not come in time the claim may stand all the same, of an owner who will do nothing:
+    take it back, best effort, or whoever repeats the request would find an orphan.
+    """
+    try:
+        return (yield from do(ops.begin(room.seals, claim, room.clock())))
+    except Error as error:
+        if error.maybe_executed:
+            with contextlib.suppress(Error):
+                yield from do(ops.withdraw(claim, room.clock()))
+        raise
+
+
+def _over(orphan: Orphaned | None, options: IdempotencyOptions) -> int:
+    if orphan is not None:
+        return orphan.fence
+    return ops.ANYBODY if options.orphans == "takeover" else ops.NOBODY
+
+
+def _replicated(started: Started, options: IdempotencyOptions) -> Flow[Started]:
+    answers: list[Any] = yield Batch(ops.replication(started, options))
+    replicated = not isinstance(answers[1], Error) and answers[1] >= options.replicas
+    return msgspec.structs.replace(started, replicated=replicated)
+
+
+def begin_event(room: Room, provider: Provider, event_id: str) -> Flow[EventResult]:
+    """Claim a provider's event. Who finds it orphaned takes it over: the provider repeats until it is handled."""
+    record = event_record(room.prefix, provider.name, event_id)
+    if record is None:
+        return InvalidKey()
+    claim = ops.Claim(
+        record=record,
+        fingerprint="",
+        owner=room.owner(),
+        lease_ms=provider.lease_ms,
+        ttl_ms=provider.ttl_ms,
+        over=ops.ANYBODY,
+    )
+    outcome = yield from _claimed(room, claim)
+    if isinstance(outcome, Replay | Mismatch):
+        return Seen()
+    return outcome
+
+
+def complete(room: Room, started: Started, response: Response | None, options: IdempotencyOptions | None) -> Flow[bool]:
+    """Keep an answer."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return (yield from do(ops.complete(room.seals, started, response, options or room.options, nonce)))
+
+
+Kept = Callable[[Started], Any]
+"""Runs the caller's function under a lease that is renewed; awaitable for tasks."""
+
+
+def run(room: Room, request: Request, execute: Kept, reconcile: Callable[[Orphaned], Any] | None) -> Flow[RunResult]:
+    """Execute once, or repeat the answer of the execution there was."""
+    outcome = yield from begin(room, request, None)
+    if isinstance(outcome, Orphaned) and reconcile is not None and request.options.orphans == "reconcile":
+        outcome = yield from reconciled(room, request, outcome, reconcile)
+    if isinstance(outcome, Orphaned):
+        _log.error("an idempotency key is orphaned, point %s: look at what became of it", outcome.point)
+    if not isinstance(outcome, Started):
+        return outcome
+    started = outcome
+    response = yield Call(lambda: execute(started))
+    if not isinstance(response, Response):
+        raise Misuse("execute must return an idempotency.Response", hint="Response(status, body)")
+    return Executed(response, (yield from settle(room, started, response, request.options)))
+
+
+def reconciled(
+    room: Room, request: Request, orphan: Orphaned, reconcile: Callable[[Orphaned], Any]
+) -> Flow[BeginResult]:
+    """Ask what became of an orphan, then take exactly that one over, so that of several who ask one goes on.
+
+    Started: it was not done, execute. Replay: it was done. Orphaned: nobody can tell.
+    """
+    finding: Response | Finding = yield Call(lambda: reconcile(orphan))
+    if finding is Finding.UNKNOWN:
+        return orphan
+    outcome = yield from begin(room, request, orphan)
+    if finding is Finding.NOT_DONE or not isinstance(outcome, Started):
+        return outcome
+    assert isinstance(finding, Response)
+    yield from complete(room, outcome, finding, request.options)
+    return Replay(finding)
+
+
+def settle(room: Room, started: Started, response: Response, options: IdempotencyOptions) -> Flow[bool]:
+    """Keep an answer, give the key back, or leave it to lapse, as the status says. False: it was to be kept and is not.
+
+    Does not raise when the server is away: the effect took place, and the caller must be told its answer.
+    """
+    if response.status in options.left_open:
+        return True
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    keep = ops.complete(room.seals, started, response, options, nonce)
+    give_back = ops.abandon(started, room.clock()) if response.status in options.given_back else None
+    return (yield from _settled(started, give_back, keep))
+
+
+def settle_event(room: Room, started: Started, handled: bool) -> Flow[bool]:
+    """Remember that an event was handled, or leave it to the provider's next try."""
+    if handled:
+        return (yield from _settled(started, None, ops.complete(room.seals, started, None, room.options, b"")))
+    return (yield from _settled(started, ops.abandon(started, room.clock()), None))
+
+
+def _settled(started: Started, give_back: Op[bool] | None, keep: Op[bool] | None) -> Flow[bool]:
+    """Give back; what is past a recovery point cannot be, and its answer is kept whatever it says."""
+    try:
+        if give_back is not None and (yield from do(give_back)):
+            return True
+        kept = keep is not None and (yield from do(keep))
+    except Error as error:
+        _log.error("a claim could not be settled: %s", error)
+        return False
+    if not kept and keep is not None:
+        _log.error("an execution ended after its claim was lost, fence %d: it may have run twice", started.fence)
+    return kept

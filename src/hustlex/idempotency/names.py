@@ -1,0 +1,58 @@
+"""What a client's key may be, and where its record lies. One user's records, and one provider's, share a slot."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+
+from hustlex.core.keys import component, tag
+from hustlex.errors import Misuse
+
+_KEY = re.compile(r"[!-~]{1,255}", re.ASCII)
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
+_METHOD = re.compile(r"[A-Za-z]{1,32}", re.ASCII)
+_LONGEST_EVENT = 512
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Where a key counts: the same key of another user, method or route is another key.
+
+    principal: who asks, 1 to 255 characters, as a user id. method: letters, as ``POST``; outside HTTP any verb.
+    route: the template, as ``/transfers/{id}``, never the raw path. Raises Misuse.
+    """
+
+    principal: str
+    method: str
+    route: str
+
+    def __post_init__(self) -> None:
+        if not _METHOD.fullmatch(self.method):
+            raise Misuse("a scope's method is 1 to 32 letters", hint="as POST; outside HTTP any verb")
+        if not self.route or not self.principal:
+            raise Misuse("a scope names who asks and the route", hint="pass the route's template")
+
+
+def read_key(text: str) -> str | None:
+    """The key of an ``Idempotency-Key`` header: a structured-field string or bare, 1 to 255 visible ASCII characters.
+
+    None for anything else; what a client sends never raises.
+    """
+    if text.startswith('"'):
+        quoted = _QUOTED.fullmatch(text)
+        text = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else ""
+    return text if _KEY.fullmatch(text) else None
+
+
+def record_of(prefix: str, uref: str, scope: Scope, key: str) -> str:
+    """The record of a request's key. The digest keeps what clients choose out of key names."""
+    digest = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return f"{prefix}idem:{{{uref}}}:{component(f'{scope.method.upper()} {scope.route}')}:{digest}"
+
+
+def event_record(prefix: str, provider: str, event_id: str) -> str | None:
+    """The record of a provider's event; None for an id that cannot be one."""
+    if not 0 < len(event_id) <= _LONGEST_EVENT:
+        return None
+    return f"{prefix}webhook:{tag(provider)}:{component(event_id)}"

@@ -1,0 +1,122 @@
+"""Operations of the idempotency room: what to send, and how each answer reads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from hustlex.core.lua import load
+from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.core.time import to_ms
+from hustlex.errors import BadReply, Misuse
+from hustlex.idempotency.options import IdempotencyOptions
+from hustlex.idempotency.seals import Seals
+from hustlex.idempotency.types import InFlight, Mismatch, Orphaned, Replay, Response, Started
+
+_BEGIN = load("hustlex.idempotency", "begin")
+_COMPLETE = load("hustlex.idempotency", "complete")
+_RENEW = load("hustlex.idempotency", "renew")
+_ABANDON = load("hustlex.idempotency", "abandon")
+
+ANYBODY = -1
+NOBODY = 0
+_LONGEST_POINT = 64
+_WITHDRAWAL_MS = 100
+_NO_ANSWER = Response(0)
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wants what. over: whom a lapsed claim is taken from: NOBODY, ANYBODY, or the owner with this fence."""
+
+    record: str
+    fingerprint: str
+    owner: str
+    lease_ms: int
+    ttl_ms: int
+    over: int = NOBODY
+
+    def __repr__(self) -> str:
+        return "Claim(...)"
+
+
+def begin(seals: Seals, claim: Claim, now_ms: int) -> Op[Started | Replay | InFlight | Mismatch | Orphaned]:
+    """Claim a record, or hear what became of it."""
+
+    def decode(reply: Reply) -> Started | Replay | InFlight | Mismatch | Orphaned:
+        match reply:
+            case [0, fence, point]:
+                return Started(claim.record, claim.owner, fence, _text(point), claim.lease_ms, claim.ttl_ms)
+            case [1, status, big, sealed]:
+                return Replay(seals.unseal(sealed, claim.record, status, whole=not big) if sealed else _NO_ANSWER)
+            case [2, rest]:
+                return InFlight(timedelta(milliseconds=rest) if rest >= 0 else None)
+            case [3]:
+                return Mismatch()
+            case [4, fence, point]:
+                return Orphaned(fence, _text(point))
+        raise BadReply(f"status {reply[0]!r} is not in the contract")
+
+    return _BEGIN.op(
+        (claim.record,),
+        (now_ms, claim.fingerprint, claim.owner, claim.lease_ms, claim.ttl_ms, claim.over),
+        decode,
+    )
+
+
+def complete(
+    seals: Seals, started: Started, response: Response | None, options: IdempotencyOptions, nonce: bytes
+) -> Op[bool]:
+    """Keep an answer, or of an event: that it was handled. True when it was the caller's to give."""
+    status, big, sealed = 0, False, b""
+    if response is not None:
+        big = not response.whole or len(response.body) > options.largest_body
+        kept = tuple((name.lower(), value) for name, value in response.headers if name.lower() in options.headers)
+        answer = Response(response.status, b"" if big else response.body, kept)
+        status, sealed = response.status, seals.seal(answer, started.record, nonce)
+    return _COMPLETE.op((started.record,), (started.owner, status, int(big), sealed, started.ttl_ms), _yes)
+
+
+def renew(started: Started, point: str, now_ms: int) -> Op[bool]:
+    """Extend the lease and set a recovery point. False: the claim is lost. Raises Misuse for a bad point."""
+    if len(point) > _LONGEST_POINT:
+        raise Misuse(f"a recovery point has at most {_LONGEST_POINT} characters", hint="name it, as 'charged'")
+    return _RENEW.op((started.record,), (now_ms, started.owner, started.lease_ms, started.ttl_ms, point), _yes)
+
+
+def abandon(started: Started, now_ms: int) -> Op[bool]:
+    """Give the claim back. False: it is lost, or past a recovery point."""
+    return _ABANDON.op((started.record,), (now_ms, started.owner), _yes)
+
+
+def withdraw(claim: Claim, now_ms: int) -> Op[bool]:
+    """Give a claim back whose begin was not answered in time; does not wait long for an answer of its own."""
+    return _ABANDON.op((claim.record,), (now_ms, claim.owner), _yes, timeout_ms=_WITHDRAWAL_MS)
+
+
+def replication(started: Started, options: IdempotencyOptions) -> tuple[Op[int], Op[int]]:
+    """A write, and waiting until so many replicas have it. Sent together, on one connection: WAIT counts for that one,
+    and what it waits for covers all writes before. Plain commands, as a script might have to be sent again, after WAIT.
+    """
+    keep = command(
+        "idempotency.keep",
+        Effect.IDEMPOTENT,
+        "PEXPIRE",
+        started.record,
+        started.ttl_ms,
+        keys=(started.record,),
+        decode=int,
+    )
+    wait_ms = to_ms(options.replica_wait)
+    wait = command(
+        "idempotency.wait", Effect.READ, "WAIT", options.replicas, wait_ms, keys=(started.record,), decode=int
+    )
+    return keep, wait
+
+
+def _yes(reply: Reply) -> bool:
+    return bool(reply[0])
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

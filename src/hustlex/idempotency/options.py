@@ -1,0 +1,75 @@
+"""Tunables of the idempotency room."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from hustlex.core.time import positive_ms
+from hustlex.errors import ConfigurationError
+
+Orphans = Literal["refuse", "reconcile", "takeover"]
+"""What happens to a claim whose owner is gone: nobody knows whether it had its effect.
+
+refuse: it stays as it is. reconcile: a callback that can find out decides; without one, as refuse.
+takeover: the next caller executes; only for work that may happen twice.
+"""
+
+KEPT_HEADERS = frozenset({"content-type", "content-language", "location", "etag", "link", "content-disposition"})
+
+
+class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How keys behave.
+
+    orphans: see Orphans. lease: how long an owner that does not renew counts as alive, 1 second to 1 hour.
+    ttl: life of a key after its last change; clients may repeat a request that long, 1 minute to 366 days.
+    largest_body: bytes of an answer that are kept, up to 1 MiB; of a larger one only the status is.
+    headers: lower-case names of the answer's headers that are kept.
+    given_back: statuses that say that nothing was done: not kept, the key can be used again at once.
+    left_open: statuses that say nothing: not kept, the claim lapses and ``orphans`` decides.
+    replicas: replicas that must hold a claim before its caller is told, 0 to 8. replica_wait: how long that may take;
+    ``Started.replicated`` says whether it did.
+    Raises ConfigurationError.
+    """
+
+    orphans: Orphans = "reconcile"
+    lease: timedelta = timedelta(seconds=30)
+    ttl: timedelta = timedelta(hours=24)
+    largest_body: int = 65_536
+    headers: frozenset[str] = KEPT_HEADERS
+    given_back: frozenset[int] = frozenset({401, 403, 422, 429})
+    left_open: frozenset[int] = frozenset({503})
+    replicas: int = 0
+    replica_wait: timedelta = timedelta(milliseconds=50)
+
+    def __post_init__(self) -> None:
+        if self.orphans not in ("refuse", "reconcile", "takeover"):
+            raise ConfigurationError(f"orphans is 'refuse', 'reconcile' or 'takeover', not {self.orphans!r}")
+        _between("lease", self.lease, timedelta(seconds=1), timedelta(hours=1))
+        _between("ttl", self.ttl, timedelta(minutes=1), timedelta(days=366))
+        if self.lease >= self.ttl:
+            raise ConfigurationError("lease must be shorter than ttl", hint="a claim must not end under its owner")
+        if not 0 <= self.largest_body <= 2**20:
+            raise ConfigurationError(f"largest_body must be 0 to {2**20}, not {self.largest_body}")
+        if not 0 <= self.replicas <= 8:
+            raise ConfigurationError(f"replicas must be 0 to 8, not {self.replicas}")
+        if any(name != name.lower() for name in self.headers):
+            raise ConfigurationError("headers must be lower-case names")
+        _between("replica_wait", self.replica_wait, timedelta(milliseconds=1), timedelta(seconds=1))
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease in milliseconds."""
+        return positive_ms("lease", self.lease)
+
+    @property
+    def ttl_ms(self) -> int:
+        """The life of a key in milliseconds."""
+        return positive_ms("ttl", self.ttl)
+
+
+def _between(name: str, value: timedelta, low: timedelta, high: timedelta) -> None:
+    if not low <= value <= high:
+        raise ConfigurationError(f"{name} must be {low} to {high}, not {value}")

@@ -1,0 +1,89 @@
+"""What the operations share: the room itself, a code to issue, a code to check."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from hustlex.core.keyring import Keyring
+from hustlex.core.outcome import Secretive
+from hustlex.core.time import to_ms
+from hustlex.otp.codes import Codes
+from hustlex.otp.ledger import Ledger
+from hustlex.otp.names import Challenge, Lane
+from hustlex.otp.rules import OtpOptions, Policy
+from hustlex.otp.types import VerifyResult
+
+_TOMBSTONE_MS = 60_000
+
+
+class Room(msgspec.Struct, frozen=True, eq=False):
+    """What every operation needs to know of the room it belongs to."""
+
+    codes: Codes
+    prefix: str
+    options: OtpOptions
+    ledger: Ledger
+    guard: tuple[int, ...]
+    """What a wrong code leads to, as the scripts take it: the day's wrong codes, then the length of each lock, ms."""
+
+    def keep_ms(self) -> int:
+        """How long a record tells after its end what has become of it; the plain layout lives as long as its code."""
+        return 0 if self.options.layout == "plain" else _TOMBSTONE_MS
+
+
+def furnish(keyring: Keyring, prefix: str, options: OtpOptions) -> Room:
+    """A room, with what never changes worked out once."""
+    guard = (options.limits.wrong, *map(to_ms, options.limits.locks))
+    return Room(Codes(keyring, plain=options.layout == "plain"), prefix, options, Ledger(), guard)
+
+
+class Request(Secretive, frozen=True, eq=False):
+    """A code to issue. phone: E.164. context: digest, or "". device: mark of the token shown, or "". strong: a longer
+    code. ticket: what it took of the caps. day_sends: most sends of this phone in 24 hours.
+    """
+
+    phone: str
+    purpose: str
+    context: str = ""
+    lane: Lane = "anon"
+    device: str = ""
+    uid: str = ""
+    about: str = ""
+    deliver: bool = True
+    strong: bool = False
+    country: str = ""
+    ticket: str = ""
+    day_sends: int = 10
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "about", "uid"})
+
+
+class Attempt(Secretive, frozen=True, eq=False):
+    """A code to check. by_phone: whatever challenge the subject has. code: of the right number of digits.
+
+    context: digest, or "". nonce: the caller's, or "". salt: 22 random characters, a secret where there is no nonce.
+    """
+
+    challenge: Challenge
+    code: str
+    context: str = ""
+    nonce: str = ""
+    salt: str = ""
+    remember: bool = False
+    by_phone: bool = False
+    hidden: ClassVar[frozenset[str]] = frozenset({"code", "nonce", "salt"})
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A result, and what the ledger learns from it. at: the server's time, ms, of a right code; else 0."""
+
+    result: VerifyResult
+    tickets: str = ""
+    country: str = ""
+    at: int = 0
+
+
+def digits_of(room: Room, policy: Policy, strong: bool) -> int:
+    """How many digits a code has."""
+    return max(policy.digits, room.options.guesses.digits) if strong else policy.digits

@@ -1,0 +1,113 @@
+"""What a message takes of caps, breakers and budgets: a unit in each scope it is in, and how it is written down.
+
+A challenge's record keeps one ticket per message, so that what is given back is exactly what was taken, once: the
+record gives its tickets away in the same step in which it is spent, cancelled or reported undelivered.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from hustlex.core.addresses import network
+from hustlex.errors import Misuse
+from hustlex.otp.codes import Codes
+from hustlex.otp.phone import Phone
+from hustlex.otp.rules import Cap, Country, OtpOptions
+from hustlex.otp.types import Scope
+
+_TAGS = {Scope.COUNTRY: "cc", Scope.BLOCK: "blk", Scope.PREFIX: "pfx", Scope.IP: "ip"}
+_SCOPES = {tag: scope for scope, tag in _TAGS.items()}
+_UNUSUAL = "?"
+_RETURNED = "!"
+_COUNTRY = Country()
+_NOWHERE = Country()
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One scope of a message. tag: of its key, as ``cc:NG``. member: the number's stand-in in its block, else "".
+
+    usual: False for a number in no known range, which has a quarter of the cap.
+    """
+
+    scope: Scope
+    tag: str
+    member: str = ""
+    usual: bool = True
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A unit taken of a place. at: when, ms. before: when the number was there last, ms. probe: after a human check."""
+
+    place: Place
+    at: int
+    before: int = 0
+    probe: bool = False
+
+
+def places(codes: Codes, phone: Phone, ip: str | None) -> list[Place]:
+    """The scopes of a first message, in the order in which they refuse."""
+    digits = phone.number[1:]
+    found = [
+        Place(Scope.COUNTRY, f"cc:{phone.country}", usual=phone.known),
+        Place(Scope.BLOCK, f"blk:{codes.hidden(digits[:-3])}", codes.hidden(phone.number)[:8], phone.known),
+        Place(Scope.PREFIX, f"pfx:{digits[:7]}", usual=phone.known),
+    ]
+    return [*found, address(codes, ip, phone.known)] if ip is not None else found
+
+
+def address(codes: Codes, ip: str, usual: bool = True) -> Place:
+    """The scope of an address. Raises Misuse for what is no address."""
+    try:
+        whom = network(ip)
+    except ValueError:
+        raise Misuse("ip is not an IPv4 or IPv6 address", hint="pass the client's address, or None") from None
+    return Place(Scope.IP, f"ip:{codes.hidden(str(whom))}", usual=usual)
+
+
+def country(found: list[Place]) -> str:
+    """The region, as "NG"; "" when there is none."""
+    return next((place.tag[3:] for place in found if place.scope is Scope.COUNTRY), "")
+
+
+def cap(options: OtpOptions, place: Place) -> Cap:
+    """What holds in a place. There are caps."""
+    caps = options.caps
+    assert caps is not None
+    if place.scope is Scope.COUNTRY:
+        return settings(options, place).cap
+    return {Scope.BLOCK: caps.block, Scope.PREFIX: caps.prefix, Scope.IP: caps.ip}[place.scope]
+
+
+def settings(options: OtpOptions, place: Place) -> Country:
+    """Price and budget in a place; both 0 where it is no country."""
+    return options.countries.get(place.tag[3:], _COUNTRY) if place.scope is Scope.COUNTRY else _NOWHERE
+
+
+def write(taken: list[Taken]) -> str:
+    """A ticket as text, kept in the challenge's record; "" for none."""
+    return ";".join(map(_written, taken))
+
+
+def read(text: str) -> list[Taken]:
+    """The units that one ticket, or several joined by ``|``, can still give back."""
+    held = [ticket for ticket in text.split("|") if ticket and not ticket.startswith(_RETURNED)]
+    return [_unit(part) for ticket in held for part in ticket.split(";")]
+
+
+def places_of(text: str) -> list[Place]:
+    """The scopes of a ticket, given back or not, without the address, which the next message may not share."""
+    parts = text.removeprefix(_RETURNED).split(";") if text else []
+    return [unit.place for unit in map(_unit, parts) if unit.place.scope is not Scope.IP]
+
+
+def _written(unit: Taken) -> str:
+    place = unit.place
+    return f"{place.tag}{'' if place.usual else _UNUSUAL}@{unit.at},{unit.before},{int(unit.probe)},{place.member}"
+
+
+def _unit(text: str) -> Taken:
+    tag, _, rest = text.partition("@")
+    at, before, probe, member = rest.split(",")
+    usual = not tag.endswith(_UNUSUAL)
+    tag = tag.removesuffix(_UNUSUAL)
+    return Taken(Place(_SCOPES[tag.partition(":")[0]], tag, member, usual), int(at), int(before), probe == "1")

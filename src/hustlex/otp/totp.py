@@ -1,0 +1,126 @@
+"""Codes of an authenticator (RFC 6238: SHA-1, 6 digits, 30 s, as every authenticator speaks).
+
+The application keeps the secret, sealed for its user with this environment's key. The code is compared here, for all
+steps near this machine's clock; the server decides by its own which of them count, and that each counts once.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from base64 import b32encode
+from datetime import timedelta
+from typing import ClassVar
+from urllib.parse import quote, urlencode
+
+from hustlex.core.lua import load
+from hustlex.core.op import Flow, Op, Reply, do
+from hustlex.core.outcome import Secretive
+from hustlex.errors import BadReply, Misuse
+from hustlex.otp.codes import Context, bytes_of, context_digest, same, text_of, typed_digits
+from hustlex.otp.names import LANES, Grant, Keys, Lane
+from hustlex.otp.ops import GRANT_MS
+from hustlex.otp.room import Room
+from hustlex.otp.story import Story
+from hustlex.otp.types import Enrolment, Gone, Malformed, Reason, SubjectLocked, Verified, VerifyResult, Wrong
+
+ENTROPY = 32
+"""Random bytes that enrol needs: 20 for the secret, 12 for the seal."""
+
+_TOTP = load("hustlex.otp", "totp")
+_SECRET_BYTES = 20
+_DIGITS = 6
+_PERIOD_MS = 30_000
+_WINDOW = 1
+_SKEW = 10
+"""Steps by which this machine's clock may be off; what is found there only counts if the server's clock agrees."""
+
+
+class Typed(Secretive, frozen=True, eq=False):
+    """What ``totp_verify`` was called with."""
+
+    subject: str
+    sealed: str
+    code: str
+    purpose: str
+    ctx: Context | None
+    lane: Lane
+    hidden: ClassVar[frozenset[str]] = frozenset({"subject", "sealed", "code", "ctx"})
+
+
+def hotp(secret: bytes, step: int, digits: int = _DIGITS, algorithm: str = "sha1") -> str:
+    """The code of one step (RFC 4226 section 5.3)."""
+    mac = hmac.digest(secret, step.to_bytes(8, "big"), algorithm)
+    at = mac[-1] & 15
+    return str((int.from_bytes(mac[at : at + 4], "big") & 0x7FFFFFFF) % 10**digits).zfill(digits)
+
+
+def enrol(room: Room, subject: str, issuer: str, account: str, entropy: bytes) -> Enrolment:
+    """A new secret. entropy: ENTROPY random bytes. Raises Misuse for names that an authenticator cannot show."""
+    if not issuer or not account or ":" in issuer + account:
+        raise Misuse("issuer and account must be there, without colons")
+    _check_subject(subject)
+    secret = entropy[:_SECRET_BYTES]
+    shown = b32encode(secret).decode()
+    sealed = room.codes.seal(text_of(secret), _owner(room, subject), entropy[_SECRET_BYTES:])
+    query = urlencode({"secret": shown, "issuer": issuer, "algorithm": "SHA1", "digits": _DIGITS, "period": 30})
+    return Enrolment(f"otpauth://totp/{quote(issuer)}:{quote(account)}?{query.replace('+', '%20')}", shown, sealed)
+
+
+def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
+    """Check a code. entropy: 28 random bytes. Raises BadReply when sealed is not this subject's."""
+    story, policies = Story(room, "totp", purpose=typed.purpose, lane=typed.lane), room.options.policies
+    if typed.purpose not in policies or typed.lane not in LANES:
+        raise Misuse("no such purpose or lane", hint="purposes: " + ", ".join(sorted(policies)))
+    _check_subject(typed.subject)
+    if policies[typed.purpose].needs_context and typed.ctx is None:
+        raise Misuse(f"purpose {typed.purpose!r} needs ctx", hint="name what is being approved")
+    secret = bytes_of(room.codes.unseal(typed.sealed, _owner(room, typed.subject)))
+    story.subject(room.codes.hidden(typed.subject))
+    digits = typed_digits(typed.code, _DIGITS)
+    if digits is None:
+        return story.end(Malformed())
+    now = (now_ms or time.time_ns() // 1_000_000) // _PERIOD_MS
+    steps = [step for step in range(max(0, now - _SKEW), now + _SKEW + 1) if same(hotp(secret, step), digits)]
+    return story.end((yield from do(_spend(room, typed, steps, entropy, now_ms))))
+
+
+def _spend(room: Room, typed: Typed, steps: list[int], entropy: bytes, now_ms: int) -> Op[VerifyResult]:
+    ref, salt = room.codes.reference(typed.subject), text_of(entropy[:16])
+    keys, grant = Keys(room.prefix, ref), Grant(ref, room.codes.secret("otp-grant", "totp", salt))
+
+    def decode(reply: Reply) -> VerifyResult:
+        if reply[0] == 1:
+            return Verified(grant.text(), ref, typed.purpose, False)
+        if reply[0] == 6:
+            return SubjectLocked(timedelta(milliseconds=reply[1]))
+        if reply[0] not in (2, 4):
+            raise BadReply(f"status {reply[0]!r} is not in the contract")
+        return Gone(Reason.USED) if reply[0] == 2 else Wrong(None)
+
+    return _TOTP.op(
+        (keys.step, keys.fail(typed.lane), keys.lock(typed.lane), keys.grant(grant.secret)),
+        (
+            now_ms,
+            salt,
+            ",".join(map(str, steps)),
+            _PERIOD_MS,
+            _WINDOW,
+            typed.purpose,
+            context_digest(typed.ctx),
+            room.codes.seal(typed.subject, ref, entropy[16:]),
+            GRANT_MS,
+            *room.guard,
+        ),
+        decode,
+    )
+
+
+def _check_subject(subject: str) -> None:
+    if not subject or not subject.isprintable():
+        raise Misuse("a subject is a user's id or phone", hint="printable text, not empty")
+
+
+def _owner(room: Room, subject: str) -> str:
+    """Whose secret it is: it opens for nobody else, and nothing else opens as one."""
+    return f"totp:{room.codes.hidden(subject)}"

@@ -1,0 +1,62 @@
+"""The feed followed by a task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from hustlex.core.op import AsyncDriver
+from hustlex.errors import Error
+from hustlex.tokens.feed import BLOCK_S, Reader
+
+_LONGEST_PAUSE_S = 2.0
+_log = logging.getLogger("hustlex.tokens")
+
+
+class Tail:
+    """Starts at the first bounded check and follows until closed, whatever breaks."""
+
+    def __init__(self, driver: AsyncDriver, reader: Reader) -> None:
+        self._driver = driver
+        self._reader = reader
+        self._task: asyncio.Task[None] | None = None
+        self._first = asyncio.Event()
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin, once, unless closed. In a running event loop."""
+        if not self._closed and (self._task is None or self._task.done()):
+            self._task = asyncio.get_running_loop().create_task(self._follow(), name="hustlex revocations")
+
+    async def wait(self, seconds: float) -> bool:
+        """Until caught up for the first time; False when that took longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._first.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _follow(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self._driver.run(self._reader.clock())
+                while True:
+                    await self._driver.block(self._reader.next(), BLOCK_S)
+                    failures = 0
+                    if self._reader.warm:
+                        self._first.set()
+            except Error as error:
+                _log.warning("the feed of revocations is interrupted: %s", error)
+                self._reader.lost()
+                await asyncio.sleep(random.random() * min(_LONGEST_PAUSE_S, 0.05 * 2 ** min(failures, 10)))
+                failures += 1
+
+    async def close(self) -> None:
+        """Stop following. Idempotent."""
+        self._closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))

@@ -1,0 +1,170 @@
+"""The room's settings: what a user sets (TokenOptions), and the same in milliseconds (Policy)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from hustlex.core.time import positive_ms, to_ms
+from hustlex.errors import ConfigurationError
+from hustlex.tokens.keyset import KeySet
+from hustlex.tokens.types import Alarm
+
+Mode = Literal["stateless", "bounded", "strict"]
+"""How sure a check is; see ``Tokens.check``."""
+
+OnAlarm = Callable[[Alarm], Awaitable[None] | None]
+"""Told of each alarm; may be async where the front is. What it raises is logged and changes nothing."""
+
+_MINUTE = timedelta(minutes=1)
+_LONGEST_LEEWAY = _LONGEST_GRACE = 5 * _MINUTE
+_SHORTEST_STALENESS = timedelta(seconds=1)
+_ENDS = {
+    "phone": (timedelta(days=7), timedelta(days=3)),
+    "aal2": (timedelta(hours=12), timedelta(minutes=30)),
+}
+"""By profile: the absolute end of a session, and how long it may lie idle (NIST SP 800-63B for AAL2)."""
+
+
+class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one issuer; all processes of an application use the same.
+
+    keys: what signs access tokens; default keys derived from the secret, which ``rotate_keys`` moves. first_key: the
+    generation of derived keys to start with; raise it after ``retire_key``, as Redis may forget what it was told.
+    issuer, audience: not empty. access_ttl: life of an access token. jitter: share of that life (0 to 0.5) by which it
+    is shortened at random, so that tokens made together do not expire together.
+
+    profile: "phone" (7 days, 3 days idle) or "aal2" (12 hours, 30 minutes idle; longer values are refused).
+    refresh_ttl: the absolute end of a session, counted from login and never moved; default the profile's. idle: a
+    session not used this long is over; default the profile's. leeway: tolerated between clocks, 0 to 5 minutes.
+    grace: how long a spent refresh token still gets the same successor, 0 to 5 minutes. on_reuse: whether a stolen
+    refresh token ends its "session" or everything of the "user".
+
+    sessions_per_user: at the cap, a login ends the oldest session, or is refused with ``evict_oldest=False`` (then a
+    session that ran idle keeps its place until its absolute end).
+
+    staleness: what a bounded check may have missed at most, from 1 s. away: what bounded checks do when that bound is
+    over and the server cannot be asked: "closed" raises Unavailable, "stateless" accepts all but known revocations.
+    durability: "replica" makes what takes rights away wait up to 50 ms for a replica; see ``RevokedAll.replicated``.
+    on_alarm: told when a refresh token was in wrong hands, to warn its owner; see Alarm.
+
+    Raises Misuse for a duration below 1 ms, ConfigurationError for values that do not fit.
+    """
+
+    keys: KeySet | None = None
+    first_key: int = 1
+    issuer: str = "hustlex"
+    audience: str = "hustlex"
+    access_ttl: timedelta = 15 * _MINUTE
+    jitter: float = 0.05
+    profile: Literal["phone", "aal2"] = "phone"
+    refresh_ttl: timedelta | None = None
+    idle: timedelta | None = None
+    leeway: timedelta = timedelta(seconds=30)
+    grace: timedelta = timedelta(seconds=30)
+    on_reuse: Literal["session", "user"] = "session"
+    sessions_per_user: int = 10
+    evict_oldest: bool = True
+    staleness: timedelta = timedelta(seconds=2)
+    away: Literal["closed", "stateless"] = "closed"
+    durability: Literal["primary", "replica"] = "primary"
+    on_alarm: OnAlarm | None = None
+
+    def __post_init__(self) -> None:
+        policy_of(self)
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for every token of one issuer.
+
+    touch_ms: a session's last activity is noted at most this often. most_replays: answers to one spent refresh token.
+    """
+
+    issuer: str
+    audience: str
+    access_ms: int
+    jitter_ms: int
+    refresh_ms: int
+    idle_ms: int
+    leeway_ms: int
+    grace_ms: int
+    cap: int
+    evict: bool
+    end_user: bool
+    wait_ms: int
+    touch_ms: int = 60_000
+    most_replays: int = 100
+
+    @property
+    def keep_ms(self) -> int:
+        """How long a session's record outlives it: until its last access token is dead."""
+        return self.access_ms + self.leeway_ms
+
+    @property
+    def coalesce_ms(self) -> int:
+        """Longer than the grace: so a token superseded within the grace is always the immediate predecessor."""
+        return self.grace_ms + 1000
+
+    @property
+    def life_ms(self) -> int:
+        """The longest that anything of a session may still matter."""
+        return self.refresh_ms + self.keep_ms
+
+
+def policy_of(options: TokenOptions) -> Policy:
+    """Check the settings; raises as TokenOptions says."""
+    refresh_ttl, idle = _ends(options)
+    _check(options, refresh_ttl)
+    access_ms = positive_ms("access_ttl", options.access_ttl)
+    return Policy(
+        issuer=options.issuer,
+        audience=options.audience,
+        access_ms=access_ms,
+        jitter_ms=int(access_ms * options.jitter),
+        refresh_ms=positive_ms("refresh_ttl", refresh_ttl),
+        idle_ms=positive_ms("idle", idle),
+        leeway_ms=to_ms(options.leeway),
+        grace_ms=to_ms(options.grace),
+        cap=options.sessions_per_user,
+        evict=options.evict_oldest,
+        end_user=options.on_reuse == "user",
+        wait_ms=50 if options.durability == "replica" else 0,
+    )
+
+
+def _ends(options: TokenOptions) -> tuple[timedelta, timedelta]:
+    if options.profile not in _ENDS:
+        raise ConfigurationError(f"profile must be one of {', '.join(_ENDS)}")
+    longest, longest_idle = _ENDS[options.profile]
+    refresh_ttl = longest if options.refresh_ttl is None else options.refresh_ttl
+    idle = longest_idle if options.idle is None else options.idle
+    if options.profile == "aal2" and (refresh_ttl > longest or idle > longest_idle):
+        raise ConfigurationError("the aal2 profile ends a session after 12 hours, or 30 idle minutes, at the latest")
+    return refresh_ttl, idle
+
+
+def _check(options: TokenOptions, refresh_ttl: timedelta) -> None:
+    if not options.issuer or not options.audience:
+        raise ConfigurationError("issuer and audience must not be empty")
+    zero = timedelta(0)
+    if not zero <= options.leeway <= _LONGEST_LEEWAY or not zero <= options.grace <= _LONGEST_GRACE:
+        raise ConfigurationError("leeway and grace must be between 0 and 5 minutes")
+    if options.access_ttl > refresh_ttl:
+        raise ConfigurationError("access_ttl is longer than refresh_ttl", hint="an access token is the short-lived one")
+    if not 0 <= options.jitter <= 0.5:
+        raise ConfigurationError("jitter must be between 0 and 0.5")
+    if not 1 <= options.first_key < 2**31:
+        raise ConfigurationError("first_key is a generation, from 1")
+    if options.sessions_per_user < 1:
+        raise ConfigurationError(f"sessions_per_user must be at least 1, not {options.sessions_per_user}")
+    if options.staleness < _SHORTEST_STALENESS:
+        raise ConfigurationError("staleness must be at least 1 second: the feed is asked every half second")
+    for name, words in _WORDS.items():
+        if getattr(options, name) not in words:
+            raise ConfigurationError(f"{name} must be one of {', '.join(words)}")
+
+
+_WORDS = {"on_reuse": ("session", "user"), "away": ("closed", "stateless"), "durability": ("primary", "replica")}

@@ -1,0 +1,170 @@
+"""What takes rights away: the script that decides first, then the feed, so that bounded checks learn of it.
+
+Both are acknowledged before success is reported. What this process revoked, its own checks know at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from hustlex.core.op import Batch, Flow, Op, Sleep, do
+from hustlex.errors import Error, RevocationIncomplete
+from hustlex.tokens import feed, ops
+from hustlex.tokens.mint import Genuine, Mint
+from hustlex.tokens.names import is_random_id
+from hustlex.tokens.refresh_token import RefreshToken
+from hustlex.tokens.types import (
+    Forbidden,
+    LoggedOut,
+    LogoutRefused,
+    LogoutResult,
+    NotOurs,
+    Rejection,
+    RevokedAll,
+    RevokedSession,
+    RevokeResult,
+)
+from hustlex.tokens.view import Notice, View
+
+T = TypeVar("T")
+
+_PAUSES_S = (0.02, 0.1)
+
+
+class Revoker:
+    """Stories that end sessions and tokens. now_ms: 0 means the server's clock."""
+
+    def __init__(self, mint: Mint, view: View) -> None:
+        self._mint = mint
+        self._view = view
+
+    # -- the stories
+
+    def logout(self, access: str, refresh_token: str | None, now_ms: int) -> Flow[LogoutResult]:
+        """End the session that either token names. Their age does not matter: nothing is granted."""
+        token = self._mint.read(access)
+        shown = self._mint.chain.read(refresh_token) if refresh_token else None
+        if isinstance(token, Genuine):
+            if shown is not None and (shown.uref, shown.sid) != (token.uref, token.sid):
+                return LogoutRefused(Rejection.MALFORMED)
+            ended = yield from self._act(ops.logout(self._mint, token, now_ms), [_session(token.sid)], now_ms)
+            return LoggedOut(token.sid, ended, (yield from self._replicated()))
+        if shown is None:
+            return LogoutRefused(token)
+        revoked = yield from self._end(shown.uref, shown.sid, "logout", "", now_ms)
+        return LoggedOut(shown.sid, bool(revoked), (yield from self._replicated()))
+
+    def session(self, user_id: str, sid: str, now_ms: int) -> Flow[RevokedSession]:
+        """End one session."""
+        uref = self._mint.uref(user_id)
+        if not is_random_id(sid):
+            return RevokedSession(False)
+        ended = yield from self._end(uref, sid, "revoked", "", now_ms)
+        return RevokedSession(bool(ended), (yield from self._replicated()))
+
+    def everything(self, user_id: str, kept: str | None, now_ms: int) -> Flow[RevokedAll]:
+        """End everything of a user but the session ``kept``. An id that cannot be one keeps none."""
+        uref = self._mint.uref(user_id)
+        return (yield from self._everything(uref, kept if kept and is_random_id(kept) else "", now_ms))
+
+    def _everything(self, uref: str, kept: str, now_ms: int) -> Flow[RevokedAll]:
+        line = yield from do(ops.revoke_all(self._mint, uref, kept, now_ms))
+        notice = Notice("user", uref, 0, line.at_ms, kept if line.kept else "")
+        yield from self.announce([notice], now_ms)
+        return RevokedAll(line.ended, line.kept, (yield from self._replicated()))
+
+    def token(self, text: str, client_id: str, now_ms: int) -> Flow[RevokeResult]:
+        """Forbid an access token, or end the session of a refresh token; only a client's own, when one is named."""
+        token = self._mint.read(text)
+        if isinstance(token, Genuine):
+            if client_id and token.claims.client_id != client_id:
+                return NotOurs(other_client=True)
+            notice = Notice("jti", token.jti, token.until_ms)
+            yield from self._act(ops.forbid(self._mint, token, now_ms), [notice], now_ms)
+            return Forbidden(token.sid, token.jti, (yield from self._replicated()))
+        shown = self._mint.chain.read(text)
+        if shown is None:
+            return NotOurs()
+        ended = yield from self._end(shown.uref, shown.sid, "revoked", client_id, now_ms)
+        if ended is None:
+            return NotOurs(other_client=True)
+        return RevokedSession(ended, (yield from self._replicated()))
+
+    def alarm(self, shown: RefreshToken, now_ms: int) -> Flow[None]:
+        """A refresh token was in wrong hands, and its session is over: tell it."""
+        if self._mint.policy.end_user:
+            yield from self._everything(shown.uref, "", now_ms)
+        else:
+            yield from self.announce([_session(shown.sid)], now_ms)
+            yield from self._replicated()
+
+    def evicted(self, sids: Sequence[str], now_ms: int) -> Flow[None]:
+        """Sessions that a login pushed out. The login stands even if this cannot be told: strict checks know."""
+        try:
+            yield from self.announce([_session(sid) for sid in sids], now_ms)
+        except RevocationIncomplete:
+            return
+
+    # -- how
+
+    def _end(self, uref: str, sid: str, reason: str, client_id: str, now_ms: int) -> Flow[bool | None]:
+        op = ops.revoke(self._mint, uref, sid, reason, client_id)
+        if client_id:  # not told before it is known whose it is
+            ended = yield from do(op)
+            if ended is not None:
+                yield from self.announce([_session(sid)], now_ms)
+            return ended
+        return (yield from self._act(op, [_session(sid)], now_ms))
+
+    def _act(self, op: Op[T], notices: Sequence[Notice], now_ms: int) -> Flow[T]:
+        """Decide and tell in one write. Told although it was not decided, a notice only makes bounded checks deny."""
+        done, told = yield Batch((op, self._announcement(notices, now_ms)))
+        if isinstance(done, Error):
+            raise done
+        self._learn(notices)
+        if isinstance(told, Error):
+            yield from self.announce(notices, now_ms)
+        result: T = done
+        return result
+
+    def announce(self, notices: Sequence[Notice], now_ms: int) -> Flow[None]:
+        """Tell what was decided. Raises RevocationIncomplete when that fails three times."""
+        self._learn(notices)
+        for pause in (*_PAUSES_S, None):
+            try:
+                yield from do(self._announcement(notices, now_ms))
+            except Error as error:
+                if pause is None:
+                    raise RevocationIncomplete(
+                        "the revocation stands, but other processes' bounded checks were not told of it",
+                        op="tokens.announce",
+                        hint="repeat the call: it tells them again",
+                    ) from error
+                yield Sleep(pause)
+            else:
+                return
+
+    def _announcement(self, notices: Sequence[Notice], now_ms: int) -> Op[None]:
+        return feed.announce(self._mint.prefix, notices, now_ms, self._mint.policy.keep_ms)
+
+    def _learn(self, notices: Sequence[Notice]) -> None:
+        until_ms = self._view.now_ms() + self._mint.policy.keep_ms
+        for notice in notices:
+            self._view.learn(notice if notice.until_ms else msgspec.structs.replace(notice, until_ms=until_ms))
+
+    def _replicated(self) -> Flow[bool | None]:
+        """Whether a replica has it. The same connection wrote it, unless it broke within this millisecond."""
+        wait_ms = self._mint.policy.wait_ms
+        if not wait_ms:
+            return None
+        try:
+            return (yield from do(ops.wait_for_replica(wait_ms)))
+        except Error:
+            return False
+
+
+def _session(sid: str) -> Notice:
+    return Notice("sid", sid, 0)

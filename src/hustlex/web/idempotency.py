@@ -1,0 +1,147 @@
+"""Idempotent routes and webhooks as dependencies."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Header
+from starlette.requests import Request
+from starlette.responses import Response as Answer
+
+from hustlex.errors import ConfigurationError
+from hustlex.idempotency import (
+    BeginResult,
+    EventResult,
+    Finding,
+    IdempotencyOptions,
+    InvalidKey,
+    Orphaned,
+    Provider,
+    Response,
+    Scope,
+    Started,
+    http_answer,
+)
+from hustlex.idempotency.http import HEADER
+from hustlex.web.depends import Front
+from hustlex.web.limits import Key, by_user, template
+from hustlex.web.problem import Problem
+from hustlex.web.replay import attach, exchange_of, hold
+
+_KeyHeader = Annotated[str | None, Header(alias=HEADER, description="Names this request; send it again to repeat it.")]
+_log = logging.getLogger("hustlex.web")
+
+Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
+"""Finds out what a request did whose server died: its answer, ``Finding.NOT_DONE``, or ``Finding.UNKNOWN``."""
+
+EventId = Callable[[bytes], str]
+"""The id of an event, from its body. A LookupError, TypeError or ValueError means that it has none."""
+
+
+class Answered(Problem):
+    """Ends a dependency with an answer that is there already."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self._response = response
+
+    def response(self) -> Answer:
+        """As it is."""
+        return Answer(self._response.body, self._response.status, dict(self._response.headers))
+
+
+def Idempotent(  # noqa: N802 - in a route it reads as what the route is
+    *,
+    key: Key = by_user,
+    endpoint: str = "",
+    required: bool = True,
+    reconcile: Reconcile | None = None,
+    options: IdempotencyOptions | None = None,
+) -> Callable[..., Awaitable[Started | None]]:
+    """``claim: Annotated[Started, Depends(Idempotent())]``: a repeat of a request gets the first one's answer.
+
+    The header ``Idempotency-Key`` names the request. key: a dependency that answers whose it is. endpoint: default the
+    route's template. required: False lets requests without the header through, with None for a claim.
+    reconcile, options: see ``hustlex.idempotency``; without ``reconcile`` an orphan stays one.
+
+    400 without a good key, 409 while the first is running (Retry-After) or when nobody knows how it ended, 413 for a
+    body over 64 KiB, 422 for another body, 503 when Redis cannot be asked: nothing is executed then.
+    What was done is also the database's to know: keep a unique constraint on the key or on ``claim.fence`` there.
+    """
+
+    async def claim(
+        request: Request, front: Front, _: _KeyHeader = None, principal: str = Depends(key)
+    ) -> Started | None:
+        given = request.headers.getlist(HEADER)
+        if not given and not required:
+            return None
+        if len(given) != 1:
+            raise Answered(http_answer(InvalidKey()))
+        scope = Scope(principal, request.method, endpoint or template(request))
+        body = await _body(request)
+        media = request.headers.get("content-type", "")
+        room = front.idempotency
+        outcome = await room.begin(given[0], scope, body=body, content_type=media, options=options)
+        if isinstance(outcome, Orphaned) and reconcile and (options or room.options).orphans == "reconcile":
+
+            async def find_out(orphan: Orphaned) -> Response | Finding:
+                return await reconcile(request, orphan)
+
+            outcome = await room.reconcile(
+                outcome, find_out, given[0], scope, body=body, content_type=media, options=options
+            )
+        started = _started(outcome)
+        await attach(request.scope, front, started, options=options)
+        return started
+
+    return claim
+
+
+def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Awaitable[Started]]:
+    """``dependencies=[Depends(verify_webhook(paystack, event_id=lambda body: str(msgspec.json.decode(body)["id"])))]``.
+
+    The signature is verified before Redis is touched: 401. An event that was handled is answered 200, one that is
+    being handled 409, so that the provider repeats it. An answer 2xx marks the event as handled; any other, and an
+    exception, leaves it to the provider's next try: commit first, answer then, and let the database refuse doubles.
+    """
+
+    async def claim(request: Request, front: Front) -> Started:
+        body = await _body(request)
+        if not provider.verify(body, request.headers):
+            raise Problem(401, detail="The signature is not right.")
+        try:
+            event = event_id(body)
+        except (LookupError, TypeError, ValueError):
+            raise Problem(400, detail="The event has no id.") from None
+        outcome = await front.idempotency.begin_event(provider, event)
+        started = _started(outcome)
+
+        async def settle(response: Response) -> None:
+            await front.idempotency.settle_event(started, handled=200 <= response.status < 300)
+
+        await hold(exchange_of(request.scope), front, started, settle, 0)
+        return started
+
+    return claim
+
+
+async def _body(request: Request) -> bytes:
+    exchange = exchange_of(request.scope)
+    if exchange.settle is not None:
+        raise ConfigurationError("this request holds a claim already", hint="one Idempotent(...) per route")
+    if not exchange.read:
+        await request.body()
+    if exchange.too_large:
+        raise Problem(413, detail="The request is too large to be repeated safely.")
+    return bytes(exchange.request)
+
+
+def _started(outcome: BeginResult | EventResult) -> Started:
+    """The claim, or the end of the request with what to answer instead."""
+    if isinstance(outcome, Started):
+        return outcome
+    if isinstance(outcome, Orphaned):
+        _log.error("an idempotency key is orphaned, point %s: look at what became of it", outcome.point)
+    raise Answered(http_answer(outcome))

@@ -1,0 +1,28 @@
+"""What a client is told about its PIN."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import assert_never
+
+from hustlex.pins import PinLocked, PinMalformed, PinOk, PinWrong, VerifyResult
+from hustlex.web.problem import QUOTA_EXCEEDED, Problem
+
+_SECOND = timedelta(seconds=1)
+
+
+def pin_ok(answer: VerifyResult) -> PinOk:
+    """``pin_ok(await front.pins.verify(user.user_id, body.pin, stored))``: 403, 429 or 422 if not."""
+    match answer:
+        case PinOk():
+            return answer
+        case PinWrong(left):
+            raise Problem(403, detail="The PIN is wrong.", members={"error": "wrong_pin", "left": left})
+        case PinLocked(rest):
+            headers = {"Retry-After": str(math.ceil(rest / _SECOND))}
+            raise Problem(429, kind=QUOTA_EXCEEDED, detail="Too many wrong PINs. Try again later.", headers=headers)
+        case PinMalformed():
+            raise Problem(422, detail="This is not a PIN.")
+        case _:
+            assert_never(answer)

@@ -1,0 +1,300 @@
+"""``hustlex doctor``: what it says of good and bad servers, and rights that are just enough for each room."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+import redis
+from typer.testing import CliRunner
+
+from hustlex.app import HustleX
+from hustlex.cli.acl import ROOMS, rights
+from hustlex.cli.checks import Facts, examine, judge
+from hustlex.cli.main import cli
+from hustlex.core.memory import Memory
+from hustlex.drivers.blocking import Driver
+from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.errors import Denied, Unavailable
+from hustlex.events import Message
+from hustlex.idempotency import Executed, Response, Scope, Started
+from hustlex.jobs import Tasks
+from hustlex.pins import PinHashed, PinOk
+from hustlex.ratelimit import Policy
+from hustlex.sync import HustleX as BlockingHustleX
+from hustlex.worker import Worker
+from tests.conftest import SECRET
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(append_only=True) as server:
+        yield server
+
+
+@pytest.fixture
+def own(own_server: EmbeddedServer) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(own_server.url) as raw:
+        raw.config_set("maxmemory", "64mb")
+        raw.config_set("maxmemory-policy", "noeviction")
+        raw.flushall()
+        yield raw
+
+
+def doctor(*arguments: str) -> Any:
+    return CliRunner().invoke(cli, ["doctor", *arguments])
+
+
+def levels(result: Any) -> dict[tuple[str, str], str]:
+    return {(found["role"], found["check"]): found["level"] for found in json.loads(result.stdout)["findings"]}
+
+
+def test_a_good_server_passes(own_server: EmbeddedServer, own: redis.Redis, url: str) -> None:
+    result = doctor("--url", own_server.url, "--cache-url", url, "--json")
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert (told["ok"], told["unsafe_eviction"]) == (True, False)
+    found = levels(result)
+    assert {check for check, level in found.items() if level != "ok"} == {
+        ("state", "rights"),
+        ("cache", "rights"),
+        ("cache", "eviction"),
+    }
+    assert found["cache", "separate"] == "ok"
+
+
+@pytest.mark.parametrize("policy", ["volatile-lru", "volatile-ttl", "allkeys-lfu"])
+def test_a_state_server_that_evicts_fails(own_server: EmbeddedServer, own: redis.Redis, policy: str) -> None:
+    own.config_set("maxmemory-policy", policy)
+    result = doctor("--url", own_server.url, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["unsafe_eviction"] is True
+    assert levels(result)["state", "eviction"] == "fail"
+    table = doctor("--url", own_server.url)
+    assert table.exit_code == 1
+    assert policy in table.stdout
+
+
+def test_one_server_for_both_and_no_limit_is_a_warning(own_server: EmbeddedServer, own: redis.Redis) -> None:
+    own.config_set("maxmemory", 0)
+    result = doctor("--url", own_server.url, "--cache-url", own_server.url, "--json")
+    assert result.exit_code == 0
+    assert levels(result)["state", "eviction"] == "warn"
+    assert levels(result)["cache", "separate"] == "warn"
+    assert levels(doctor("--url", own_server.url, "--json"))["cache", "separate"] == "warn"
+
+
+def test_an_unreachable_server_and_a_bad_url_have_codes_of_their_own() -> None:
+    from hustlex.cli.main import exit_code
+
+    unreachable = doctor("--url", "redis://127.0.0.1:1")
+    assert isinstance(unreachable.exception, Unavailable)
+    assert exit_code(unreachable.exception) == 3
+    assert exit_code(doctor("--url", "http://example").exception) == 2
+
+
+GOOD = Facts(
+    info={"valkey_version": "9.1.0", "role": "master", "aof_enabled": "1", "used_memory": "1000"},
+    memory=Memory(10_000, "noeviction"),
+    user="hustlex",
+    skew_ms=5,
+    round_trip_ms=0.2,
+)
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "changes"),
+    [
+        ("version", "fail", {"info": GOOD.info | {"valkey_version": "7.1.0"}}),
+        ("version", "fail", {"info": {"redis_version": "6.2.14"}}),
+        ("version", "ok", {"info": {"redis_version": "7.0.15"}}),
+        ("role", "fail", {"info": GOOD.info | {"role": "slave"}}),
+        ("eviction", "fail", {"memory": Memory(1, "")}),
+        ("eviction", "warn", {"memory": Memory(0, "allkeys-lru")}),
+        ("room", "warn", {"info": GOOD.info | {"used_memory": "9500"}}),
+        ("persistence", "warn", {"info": GOOD.info | {"aof_enabled": "0"}}),
+        ("persistence", "fail", {"info": GOOD.info | {"aof_last_write_status": "err"}}),
+        ("clock", "warn", {"skew_ms": -3_000}),
+        ("clock", "fail", {"skew_ms": 31_000}),
+        ("distance", "warn", {"round_trip_ms": 40.0}),
+        ("rights", "warn", {"user": "default"}),
+        ("rights", "ok", {"user": ""}),
+    ],
+)
+def test_each_check_finds_its_fault(check: str, level: str, changes: dict[str, Any]) -> None:
+    assert {finding.level for finding in judge("state", GOOD)} == {"ok"}
+    found = {finding.check: finding for finding in judge("state", msgspec.structs.replace(GOOD, **changes))}
+    assert found[check].level == level
+    assert bool(found[check].hint) == (level != "ok")
+
+
+# -- rights
+
+
+def test_rights_are_read_from_the_rooms() -> None:
+    families = {room: {pattern.partition(":")[0] for pattern in rights((room,)).keys} for room in ROOMS}
+    known = {
+        "otp": {"otp"},
+        "tokens": {"jwt", "session", "sessions", "dpop"},
+        "ratelimit": {"ratelimit"},
+        "idempotency": {"idem", "webhook"},
+        "pins": {"pin"},
+        "cache": {"cache", "cl"},
+        "events": set(),
+        "jobs": {"asynq"},
+    }
+    assert all(families[room] <= known[room] for room in ROOMS), families
+    assert {
+        "otp",
+        "jwt",
+        "session",
+        "sessions",
+        "ratelimit",
+        "idem",
+        "webhook",
+        "pin",
+        "cache",
+        "cl",
+        "asynq",
+    } <= set().union(*families.values())
+    assert {"evalsha", "eval", "time", "hmget"} <= set(rights(("otp",)).commands)
+    assert "wait" in rights(("idempotency",)).commands
+    assert {"llen", "zcard", "blmove", "zrange"} <= set(rights(("jobs",)).commands), "also where Lua chooses a command"
+    assert rights(("otp",), "app:").keys == ("app:otp:*",)
+    assert rights(("events",), "app:").channels == ("app:ev:*",)
+
+
+def test_the_rights_are_printed(own: redis.Redis) -> None:
+    lines = [line for line in doctor("--acl").stdout.splitlines() if line]
+    assert len(lines) == len(ROOMS) + 1
+    for line in lines:
+        assert own.execute_command(*line.replace(">PASSWORD", ">p").split()) == b"OK"
+        own.acl_deluser(line.split()[2])
+    assert json.loads(doctor("--acl", "--json").stdout).keys() == {*ROOMS, "all"}
+
+
+def as_user(own_server: EmbeddedServer, own: redis.Redis, *rooms: str) -> str:
+    """The server's URL for a user with the rights of these rooms alone."""
+    own.execute_command("ACL", "SETUSER", "least", "reset", "on", ">pw", *rights(rooms, "app:").rules())
+    parts = urlsplit(own_server.url)
+    return f"redis://least:pw@{parts.hostname}:{parts.port}/0"
+
+
+async def otp(hx: Any) -> None:
+    issued = await hx.otp.issue("+2348031234567")
+    delivery = await hx.otp.open(issued.challenge)
+    await hx.otp.resend(issued.challenge)
+    await hx.otp.verify(issued.challenge, "000000")
+    verified = await hx.otp.verify(issued.challenge, delivery.code)
+    await hx.otp.consume_grant(verified.grant, "login")
+    await hx.otp.cancel(issued.challenge)
+
+
+async def tokens(hx: Any) -> None:
+    pair = await hx.tokens.login("u1", client_id="app")
+    await hx.tokens.check(pair.access)
+    await hx.tokens.refresh(pair.refresh, client_id="app")
+    await hx.tokens.sessions("u1")
+    await hx.tokens.logout(pair.access)
+    await hx.tokens.revoke_all("u1")
+
+
+async def ratelimit(hx: Any) -> None:
+    for algorithm in ("counter", "log"):
+        policy = Policy("p", 5, timedelta(minutes=1), algorithm)
+        await hx.ratelimit.check(policy, "u1", endpoint="/")
+        await hx.ratelimit.peek(policy, "u1", endpoint="/")
+        await hx.ratelimit.reset(policy, "u1", endpoint="/")
+
+
+async def idempotency(hx: Any) -> None:
+    async def pay(started: Started) -> Response:
+        await hx.idempotency.renew(started, point="charging")
+        return Response(200)
+
+    outcome = await hx.idempotency.run("k1", Scope("u1", "POST", "/pay"), pay)
+    assert isinstance(outcome, Executed)
+    assert outcome.recorded
+    started = await hx.idempotency.begin("k2", Scope("u1", "POST", "/pay"))
+    await hx.idempotency.abandon(started)
+
+
+async def pins(hx: Any) -> None:
+    hashed = await hx.pins.hash("u1", "4821")
+    assert isinstance(hashed, PinHashed)
+    await hx.pins.verify("u1", "4822", hashed.verifier)
+    assert isinstance(await hx.pins.verify("u1", "4821", hashed.verifier), PinOk)
+    await hx.pins.reset("u1")
+
+
+async def cache(hx: Any) -> None:
+    users = hx.cache("user", str, ttl=timedelta(minutes=1))
+
+    async def load() -> str:
+        return "Ada"
+
+    await users.get_or_compute("1", load)
+    assert await users.get("1") == "Ada"
+    await users.lookup("1")
+    await users.delete("1")
+
+
+async def jobs(hx: Any) -> None:
+    work, ran = Tasks(), asyncio.Event()
+
+    @work.task("ping")
+    async def ping() -> None:
+        ran.set()
+
+    await hx.jobs.enqueue(ping.job())
+    worker = Worker(hx.driver, work, queues={"default": 1})
+    running = asyncio.ensure_future(worker.run())
+    async with asyncio.timeout(10):
+        await ran.wait()
+    worker.stop()
+    await running
+
+
+@pytest.mark.parametrize("room", [otp, tokens, ratelimit, idempotency, pins, cache, jobs])
+async def test_a_room_works_with_its_own_rights_and_no_others(
+    own_server: EmbeddedServer, own: redis.Redis, room: Any
+) -> None:
+    own.acl_log_reset()
+    address = as_user(own_server, own, room.__name__)
+    async with HustleX(address, secret=SECRET, prefix="app:", strict_memory=True) as hx:
+        await room(hx)
+        assert own.acl_log() == []
+        with pytest.raises(Denied):
+            await (tokens(hx) if room is not tokens else pins(hx))
+
+
+async def test_events_are_published_and_heard_with_their_own_rights(
+    own_server: EmbeddedServer, own: redis.Redis
+) -> None:
+    address = as_user(own_server, own, "events")
+    async with HustleX(address, prefix="app:") as hx:
+        orders = hx.events.channel("orders:{order_id}", int)
+        async with orders.subscribe(order_id=1) as messages:
+            await orders.publish(5, order_id=1)
+            heard = await anext(messages)
+    assert isinstance(heard, Message)
+    assert heard.data == 5
+
+
+def test_the_doctor_examines_as_a_limited_user(own_server: EmbeddedServer, own: redis.Redis) -> None:
+    with Driver(as_user(own_server, own, "otp")) as driver:
+        facts = examine(driver)
+    assert facts.user == ""
+    assert facts.memory == Memory(64 * 2**20, "noeviction")
+
+
+def test_the_blocking_driver_works_with_the_same_rights(own_server: EmbeddedServer, own: redis.Redis) -> None:
+    address = as_user(own_server, own, "idempotency")
+    with BlockingHustleX(address, secret=SECRET, prefix="app:") as hx:
+        assert isinstance(hx.idempotency.begin("k1", Scope("u1", "POST", "/pay")), Started)

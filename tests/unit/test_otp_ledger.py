@@ -1,0 +1,123 @@
+"""One caller tells for all: nothing is told twice, nothing is left, and a caller who breaks off blocks nobody."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from hustlex.core.op import Batch
+from hustlex.errors import Unavailable
+from hustlex.otp import OtpOptions, Scope, tickets
+from hustlex.otp.ledger import Ledger
+from hustlex.otp.tickets import Place, Taken
+
+OPTIONS = OtpOptions()
+COUNTRY, PREFIX = Place(Scope.COUNTRY, "cc:NG"), Place(Scope.PREFIX, "pfx:2348031")
+BLOCK, IP = Place(Scope.BLOCK, "blk:b", "m"), Place(Scope.IP, "ip:i")
+TICKET = tickets.write([Taken(place, 1000 + n) for n, place in enumerate((COUNTRY, BLOCK, PREFIX, IP))])
+
+
+def told(batch: Any) -> dict[str, tuple[int, ...]]:
+    """What a batch says of each scope: taken, sent, verified, wrong, then what is given back."""
+    assert isinstance(batch, Batch)
+    return {op.keys[0][5:7]: tuple(op.args[3:7]) + tuple(op.args[13:]) for op in batch.ops}  # type: ignore[arg-type]
+
+
+def finish(flow: Any, answer: Any) -> Any:
+    with pytest.raises(StopIteration) as ended:
+        flow.send(answer)
+    return ended.value.value
+
+
+def test_notes_of_one_place_are_one_operation() -> None:
+    ledger = Ledger()
+    ledger.verified(TICKET)
+    ledger.verified(f"{TICKET}|{TICKET}")
+    ledger.wrong("NG")
+    ledger.nonsense(IP)
+    ledger.sent([Taken(PREFIX, 7)])
+    flow = ledger.tell(OPTIONS, "", 0)
+    assert told(next(flow)) == {
+        "cc": (0, 0, 2, 1, 1000, 1000, 1000),
+        "bl": (0, 0, 2, 0),
+        "pf": (0, 1, 2, 0, 1002, 1002, 1002),
+        "ip": (1, 0, 2, 0, 1003, 1003, 1003),
+    }
+    assert finish(flow, [False] * 4) == []
+
+
+def test_while_one_tells_the_others_leave_their_notes() -> None:
+    ledger = Ledger()
+    ledger.wrong("NG")
+    teller = ledger.tell(OPTIONS, "", 0)
+    assert told(next(teller)) == {"cc": (0, 0, 0, 1)}
+    for _ in range(3):
+        ledger.wrong("NG")
+        with pytest.raises(StopIteration):
+            next(ledger.tell(OPTIONS, "", 0))
+    assert told(teller.send([False])) == {"cc": (0, 0, 0, 3)}
+    (event,) = finish(teller, [True])
+    assert (event.outcome, event.country) == ("guessing", "NG")
+
+
+def test_a_teller_that_breaks_off_blocks_nobody() -> None:
+    ledger = Ledger()
+    ledger.wrong("NG")
+    teller = ledger.tell(OPTIONS, "", 0)
+    next(teller)
+    teller.close()
+    ledger.wrong("NG")
+    assert told(next(ledger.tell(OPTIONS, "", 0))) == {"cc": (0, 0, 0, 1)}
+
+
+def test_a_store_that_is_away_costs_one_try_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger()
+    ledger.verified(TICKET)
+    teller = ledger.tell(OPTIONS, "", 0)
+    next(teller)
+    ledger.wrong("NG")
+    assert finish(teller, [Unavailable("away")] * 4) == []
+    assert "Unavailable" in caplog.text
+    assert told(next(ledger.tell(OPTIONS, "", 0))) == {"cc": (0, 0, 0, 1)}
+
+
+def test_nobody_tells_for_ever() -> None:
+    ledger = Ledger()
+    ledger.wrong("NG")
+    teller = ledger.tell(OPTIONS, "", 0)
+    next(teller)
+    for _ in range(3):
+        ledger.wrong("NG")
+        assert isinstance(teller.send([False]), Batch)
+    ledger.wrong("NG")
+    assert finish(teller, [False]) == []
+    assert told(next(ledger.tell(OPTIONS, "", 0))) == {"cc": (0, 0, 0, 1)}
+
+
+def test_threads_lose_no_note() -> None:
+    ledger, counted, lock = Ledger(), [], threading.Lock()
+
+    def work() -> None:
+        for _ in range(500):
+            ledger.wrong("NG")
+            flow = ledger.tell(OPTIONS, "", 0)
+            try:
+                batch = next(flow)
+                while True:
+                    with lock:
+                        counted.append(told(batch)["cc"][3])
+                    batch = flow.send([False])
+            except StopIteration:
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for batch in ledger.tell(OPTIONS, "", 0):
+        counted.append(told(batch)["cc"][3])
+        break
+    assert sum(counted) == 4000
