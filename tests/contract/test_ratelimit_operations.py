@@ -224,9 +224,9 @@ async def test_a_block_holds_its_place_and_charges_the_rest(driver: Driver, raw:
 
 async def test_a_long_block_beats_and_says_when_its_place_is_lost(driver: Driver, raw: redis.Redis) -> None:
     limits = RateLimit(driver, options=UNHURRIED)
-    policy = Policy("places", 1, timedelta(seconds=1), "leases")
+    policy = Policy("places", 1, timedelta(seconds=2), "leases")
     async with limits.hold(policy, "u1", **PAY) as place:
-        until = time.monotonic() + 1.2
+        until = time.monotonic() + 2.2
         while time.monotonic() < until:
             assert raw.zcard("ratelimit:{u1}:/pay:c") == 1
             await asyncio.sleep(0.05)
@@ -241,9 +241,9 @@ def test_a_thread_holds_a_place_too(blocking_driver: Any, raw: redis.Redis) -> N
     from hustlex._sync.ratelimit import RateLimit as BlockingRateLimit
 
     limits = BlockingRateLimit(blocking_driver, options=UNHURRIED)
-    policy = Policy("places", 1, timedelta(seconds=1), "leases")
+    policy = Policy("places", 1, timedelta(seconds=2), "leases")
     with limits.hold(policy, "u1", **PAY) as place, limits.hold(policy, "u1", **PAY) as other:
-        time.sleep(1.2)
+        time.sleep(2.2)
         assert place and not other
         assert raw.zcard("ratelimit:{u1}:/pay:c") == 1
     assert not raw.exists("ratelimit:{u1}:/pay:c")
@@ -279,7 +279,7 @@ from hustlex.ratelimit import Policy, RateLimit, RateLimitOptions
 
 async def main():
     limits = RateLimit(Driver(sys.argv[1]), options=RateLimitOptions(check_budget=timedelta(seconds=10)))
-    async with limits.hold(Policy("p", 1, timedelta(seconds=1), "leases"), "u1", endpoint="/pay") as place:
+    async with limits.hold(Policy("p", 1, timedelta(seconds=3), "leases"), "u1", endpoint="/pay") as place:
         print(bool(place), flush=True)
         await asyncio.sleep(60)
 
@@ -289,7 +289,7 @@ asyncio.run(main())
 
 async def test_the_place_of_a_killed_holder_comes_back(driver: Driver, url: str) -> None:
     limits = RateLimit(driver, options=UNHURRIED)
-    policy = Policy("p", 1, timedelta(seconds=1), "leases")
+    policy = Policy("p", 1, timedelta(seconds=3), "leases")
     holder = subprocess.Popen([sys.executable, "-c", _HOLDER, url], stdout=subprocess.PIPE, text=True)
     assert holder.stdout is not None
     assert (await asyncio.to_thread(holder.stdout.readline)).strip() == "True"
@@ -298,7 +298,7 @@ async def test_the_place_of_a_killed_holder_comes_back(driver: Driver, url: str)
     holder.communicate()
     killed = time.monotonic()
     while not await limits.check(policy, "u1", **PAY):
-        assert time.monotonic() - killed < 5
+        assert time.monotonic() - killed < 10
         await asyncio.sleep(0.02)
 
 
@@ -361,6 +361,33 @@ async def test_a_server_that_forgot_its_scripts_is_told_again(
     assert passed == 50
 
 
+async def test_a_kept_call_follows_the_windows_and_survives_forgotten_scripts(driver: Driver, raw: redis.Redis) -> None:
+    """In production the usual call is kept packed; it must turn with its window and be sent whole when need be."""
+    limits = RateLimit(driver, options=UNHURRIED)
+    policy = policy_of("fixed", 1_000_000, SECOND)
+    windows: set[bytes] = set()
+    async with asyncio.timeout(10):
+        while len(windows) < 3:
+            raw.script_flush()
+            decisions = [await limits.check(policy, "u1", **PAY) for _ in range(20)]
+            assert {decision.source for decision in decisions} == {Source.REDIS}
+            windows |= set(raw.scan_iter("ratelimit:*"))
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("wrong_ms", [1_500, -1_500, 3_600_000])
+async def test_a_kept_call_of_a_clock_that_goes_wrong_is_corrected(
+    driver: Driver, raw: redis.Redis, wrong_ms: int
+) -> None:
+    wrong = 0
+    limits = RateLimit(driver, local_clock=lambda: time.time_ns() // 1_000_000 + wrong, options=UNHURRIED)
+    policy = policy_of("counter", 40, timedelta(hours=1))
+    passed = [bool(await limits.check(policy, "u1", **PAY)) for _ in range(30)]
+    wrong = wrong_ms * 3_600
+    passed += [bool(await limits.check(policy, "u1", **PAY, cost=2)) for _ in range(10)]
+    assert passed == [True] * 35 + [False] * 5
+
+
 async def test_a_restart_in_the_middle_admits_no_more_than_the_limit(tmp_path: Any) -> None:
     with EmbeddedServer(tmp_path, append_only=True, appendfsync="always") as server:
         driver = Driver(server.url)
@@ -418,7 +445,7 @@ async def test_a_hot_key_is_decided_here_within_its_budget(url: str, raw: redis.
     await driver.close()
     taken = int(raw.hget("ratelimit:{global}:/pay:b", "s") or 0)
     assert passed <= taken <= 3_000
-    assert passed >= 2_000
+    assert passed >= 1_000
     assert len(sent) < passed
 
 

@@ -97,8 +97,8 @@ async def test_an_outage_costs_little_time_and_then_none() -> None:
         begun = time.perf_counter()
         for _ in range(500):
             await limits.check(policy, "u1", **PAY)
-        assert time.perf_counter() - begun < 0.5
-        assert len(sent) <= tried + 1  # at most one probe
+        assert time.perf_counter() - begun < 2
+        assert len(sent) <= tried + 3  # a probe a second, no more
 
 
 async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any) -> None:
@@ -194,7 +194,7 @@ async def test_a_server_that_does_not_answer_in_time_is_not_waited_for(faulty: P
             decision = await limits.check(policy, "u1", **PAY)
             spent.append(time.perf_counter() - begun)
             assert decision.source is Source.LOCAL_FALLBACK
-        assert sorted(spent)[2] <= 0.12
+        assert sorted(spent)[1] <= 0.12  # the fastest that asked the server; the last did not ask
         assert limits._desk._breaker.open
         faulty.black_hole, faulty.delay_seconds = False, 0.0
 
