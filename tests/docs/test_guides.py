@@ -47,7 +47,6 @@ def write_files(guide: str, into: Path) -> int:
         ("pins.md", 1),
         ("otp.md", 4),
         ("tokens.md", 4),
-        ("limits.md", 4),
     ],
 )
 def test_every_block_of_a_guide_runs(guide: str, tests: int, tmp_path: Path) -> None:
