@@ -64,7 +64,7 @@ def read_proof(text: str, method: str, url: str, access: str) -> Proof | BadProo
         return BadProof(Flaw.MALFORMED)
     if said.htm != method or _plain(said.htu) != (target := _plain(url)):
         return BadProof(Flaw.WRONG_REQUEST)
-    if access and not hmac.compare_digest(said.ath.encode(), hash_of(access).encode()):
+    if access and not hmac.compare_digest(said.ath.encode("utf-8", "surrogatepass"), hash_of(access).encode()):
         return BadProof(Flaw.WRONG_TOKEN)
     return Proof(key.thumbprint, said.jti, target, said.iat * 1000)
 
@@ -87,7 +87,7 @@ def _key(text: str) -> Key | BadProof:
         return BadProof(Flaw.BAD_KEY)
     try:
         key = public_key(PyJWK(jwk, algorithm=str(header["alg"])).key)
-    except (PyJWTError, ValueError, TypeError, KeyError):
+    except (PyJWTError, ValueError, TypeError, KeyError, NotImplementedError):  # the last: algorithm "none"
         return BadProof(Flaw.BAD_KEY)
     return key if key is not None and key.alg == header["alg"] else BadProof(Flaw.BAD_KEY)
 
