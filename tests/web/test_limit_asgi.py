@@ -70,6 +70,24 @@ async def test_rules_cover_what_they_say_and_add_up(room: RateLimit) -> None:
     assert moved.status_code == 429
 
 
+async def test_head_is_a_get_and_a_line_end_is_part_of_a_path(room: RateLimit) -> None:
+    app = RateLimitMiddleware(bare, room, ["2/minute per ip on GET /gigs", "1/minute per ip on /files/{rest:path}"])
+    async with client_of(app) as client:
+        answers = [await client.request(method, "/gigs") for method in ("HEAD", "GET", "HEAD", "GET", "POST")]
+        assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 200]
+        assert await statuses(client, "/files/a%0Ab", 2) == [200, 429]
+
+
+@pytest.mark.parametrize("root", ["/api", "/api/"])
+async def test_a_rule_holds_wherever_the_application_is_mounted(room: RateLimit, root: str) -> None:
+    app = RateLimitMiddleware(bare, room, ["1/minute per ip on /gigs", "1/minute per ip on /api/pay"])
+    transport = httpx.ASGITransport(app, client=("203.0.113.7", 1), root_path=root)
+    async with httpx.AsyncClient(transport=transport, base_url="http://hustlex.test") as client:
+        assert await statuses(client, "/api/gigs", 2) == [200, 429]
+        assert await statuses(client, "/api/pay", 2) == [200, 429]
+        assert await statuses(client, "/apigigs", 2) == [200, 200]
+
+
 async def test_two_rules_of_the_same_callers_do_not_share_a_count(room: RateLimit) -> None:
     app = RateLimitMiddleware(bare, room, ["3/s per ip", "5/minute per ip"])
     async with client_of(app) as client:

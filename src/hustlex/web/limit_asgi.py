@@ -101,9 +101,9 @@ class RateLimitMiddleware:
             await self._app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        decision = await self._judge(
-            scope, [spot for spot in self._spots_now() if spot.rule.fits(scope["method"], scope["path"])]
-        )
+        paths = _paths(scope)
+        spots = [spot for spot in self._spots_now() if any(spot.rule.fits(scope["method"], path) for path in paths)]
+        decision = await self._judge(scope, spots)
         if decision is None:
             await self._app(scope, receive, send)
             return
@@ -204,6 +204,13 @@ class _Sockets:
         rule = msgspec.structs.replace(rule, path=rule.path or f"/{name}")
         self.rules = (*self.rules, rule)
         return [_Spot(rule, (rule.policy,))]
+
+
+def _paths(scope: Scope) -> set[str]:
+    """The path as it came, and as the application's routes see it where it is mounted: a limit holds for both."""
+    whole, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    inside = whole.removeprefix(root) if whole.startswith(f"{root}/") else whole
+    return {whole, inside}
 
 
 def _spots(rules: Iterable[Rule]) -> list[_Spot]:
