@@ -17,7 +17,9 @@ from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response as Answer
 from starlette.routing import Route
 
@@ -35,7 +37,17 @@ from hustlex.idempotency import (
     Started,
     hmac_signature,
 )
-from hustlex.web import Front, IdempotencyMiddleware, Idempotent, Problem, attach, pin_ok, verify_webhook
+from hustlex.web import (
+    Front,
+    IdempotencyMiddleware,
+    Idempotent,
+    Problem,
+    attach,
+    install,
+    lifespan,
+    pin_ok,
+    verify_webhook,
+)
 from tests.conftest import SECRET
 
 Serve = Any
@@ -375,6 +387,39 @@ async def test_it_works_around_middleware_that_streams(app: FastAPI, serve: Serv
     async with serve(app) as client:
         assert [(await post(client, path="/go")).text for _ in range(2)] == ["done", "done"]
     assert ran == [1]
+
+
+async def test_an_answer_compressed_inside_is_repeated_as_compressed(url: str, clock: FixedClock, serve: Serve) -> None:
+    app = FastAPI(
+        lifespan=lifespan(lambda: HustleX(url, secret=SECRET, clock=clock)),
+        middleware=[Middleware(GZipMiddleware, minimum_size=10)],
+    )
+    install(app)
+
+    @app.post("/statements", dependencies=[Depends(Idempotent(key=who))])
+    async def statement() -> str:
+        return "a line of a statement, " * 100
+
+    async with serve(app) as client:
+        first, again = [await post(client, path="/statements") for _ in range(2)]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.headers["content-encoding"] == again.headers["content-encoding"] == "gzip"
+    assert first.json() == again.json()
+
+
+async def test_an_answer_without_headers_is_kept(url: str, clock: FixedClock) -> None:
+    async with HustleX(url, secret=SECRET, clock=clock) as hx:
+
+        async def bare(scope: Any, receive: Any, send: Any) -> None:
+            outcome = await hx.idempotency.begin("k1", Scope("u1", "POST", "/pay"))
+            if isinstance(outcome, Started):
+                await attach(scope, hx, outcome)
+            await send({"type": "http.response.start", "status": 204 if isinstance(outcome, Started) else 208})
+            await send({"type": "http.response.body"})
+
+        transport = httpx.ASGITransport(IdempotencyMiddleware(bare))
+        async with httpx.AsyncClient(transport=transport, base_url="http://hustlex.test") as client:
+            assert [(await client.post("/pay")).status_code for _ in range(2)] == [204, 208]
 
 
 async def test_a_forgotten_middleware_is_told(url: str, clock: FixedClock, serve: Serve) -> None:
