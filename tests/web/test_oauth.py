@@ -18,6 +18,8 @@ from hustlex.otp import Delivery
 from hustlex.tokens import Access, TokenPair
 from hustlex.web import (
     CurrentUser,
+    Idempotent,
+    RateLimit,
     StrictUser,
     auth_router,
     checked,
@@ -430,6 +432,20 @@ async def test_a_login_with_a_proof_is_bound_and_used_with_proofs(
     )
     assert (stolen.status_code, stolen.json()["error"]) == (400, "invalid_grant")
     assert (await client.get("/pay", headers=shown(holder, url=f"{BASE}/pay"))).status_code == 401
+
+
+async def test_one_proof_is_enough_for_all_dependencies_of_a_request(
+    app: FastAPI, serve: Any, clock: FixedClock
+) -> None:
+    guards = [Depends(RateLimit("5/minute per user")), Depends(Idempotent())]
+    app.add_api_route("/transfers", pay, methods=["POST"], dependencies=guards)
+    holder, now = Holder(), clock.now_ms // 1000
+    async with serve(app) as client:
+        pair = await app.state.hustlex.tokens.login("u1", jkt=holder.jkt)
+        proof = holder.proof("POST", f"{BASE}/transfers", now, pair.access)
+        headers = bearer(pair.access, "DPoP") | {"DPoP": proof, "Idempotency-Key": "k1"}
+        answers = [await client.post("/transfers", headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 401]
 
 
 async def test_two_proofs_are_none(client: httpx.AsyncClient, hx: HustleX, clock: FixedClock) -> None:

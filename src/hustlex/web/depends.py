@@ -25,6 +25,7 @@ class _Shown(HTTPBearer):
 
 
 _shown = _Shown(auto_error=False, bearerFormat="JWT", description="An access token from /auth/otp/verify.")
+_PROVED = "hustlex.proved"
 _ALGORITHMS = "ES256 EdDSA RS256"
 _log = logging.getLogger("hustlex.web")
 
@@ -70,7 +71,14 @@ ProvedKey = Annotated[str, Depends(proved_key)]
 
 async def _prove(connection: HTTPConnection, front: HustleX, access: str) -> str:
     """ "" when the proof does not count. The URL is the one the ASGI server saw: behind a proxy, let it read the
-    forwarded scheme and host."""
+    forwarded scheme and host. A proof counts once; all dependencies of one request that ask for it share the answer."""
+    answers: dict[str, str] = connection.scope.setdefault(_PROVED, {})
+    if access not in answers:
+        answers[access] = await _prove_once(connection, front, access)
+    return answers[access]
+
+
+async def _prove_once(connection: HTTPConnection, front: HustleX, access: str) -> str:
     proofs = connection.headers.getlist("dpop")
     if len(proofs) != 1:
         return ""
