@@ -106,13 +106,16 @@ async def test_what_is_wrong_with_a_proof(hx: Any, clock: FixedClock, raw: redis
         (holder.proof("GET", "https://api.example.com/transfers/", now), Flaw.WRONG_REQUEST),
         (holder.proof("GET", "http://api.example.com/transfers", now), Flaw.WRONG_REQUEST),
         (holder.proof("GET", "https://evil.example.com/transfers", now), Flaw.WRONG_REQUEST),
+        (holder.proof("GET", "https://api.example.com/%2Ftransfers", now), Flaw.WRONG_REQUEST),
         (holder.proof("GET", "https://api.example.com:99999999/transfers", now), Flaw.WRONG_REQUEST),
     ]  # fmt: skip
     for proof, flaw in cases:
         assert await hx.tokens.prove(proof, "GET", URL) == BadProof(flaw), proof
     assert not raw.keys("dpop:*")
-    same = holder.proof("GET", "HTTPS://API.example.com:443/transfers?x=1", now)
+    same = holder.proof("GET", "HTTPS://API.example.com:443/%74ransfers?x=1", now)
     assert await hx.tokens.prove(same, "GET", URL) == Proven(holder.jkt)
+    escaped = holder.proof("GET", f"{URL}/a%2fb%20c", now)
+    assert await hx.tokens.prove(escaped, "GET", f"{URL}/%61%2Fb%20c") == Proven(holder.jkt)
 
 
 async def test_a_proof_belongs_to_one_access_token(hx: Any, clock: FixedClock) -> None:

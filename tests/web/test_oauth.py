@@ -448,6 +448,19 @@ async def test_one_proof_is_enough_for_all_dependencies_of_a_request(
     assert [answer.status_code for answer in answers] == [200, 401]
 
 
+@pytest.mark.parametrize("path", ["/files/a%20b", "/files/a%2Fb", "/files/%C3%A9"])
+async def test_a_proof_is_for_the_path_as_the_client_wrote_it(
+    client: httpx.AsyncClient, app: FastAPI, hx: HustleX, clock: FixedClock, path: str
+) -> None:
+    app.add_api_route("/files/{name:path}", me)
+    holder, now = Holder(), clock.now_ms // 1000
+    pair = await login(hx, jkt=holder.jkt)
+    for shown, status in ((path, 200), ("/files/a/b", 401)):
+        proof = holder.proof("GET", f"{BASE}{shown}", now, pair.access)
+        got = await client.get(path, headers=bearer(pair.access, "DPoP") | {"DPoP": proof})
+        assert got.status_code == status
+
+
 async def test_two_proofs_are_none(client: httpx.AsyncClient, hx: HustleX, clock: FixedClock) -> None:
     holder, now = Holder(), clock.now_ms // 1000
     pair = await login(hx, jkt=holder.jkt)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Depends
 from fastapi.security import HTTPBearer
@@ -83,11 +84,17 @@ async def _prove_once(connection: HTTPConnection, front: HustleX, access: str) -
     if len(proofs) != 1:
         return ""
     method = connection.scope.get("method", "GET")
-    proven = await front.tokens.prove(proofs[0], method, str(connection.url), access=access)
+    proven = await front.tokens.prove(proofs[0], method, _url(connection), access=access)
     if isinstance(proven, BadProof):
         _log.info("proof refused: %s", proven.flaw)
         return ""
     return proven.jkt
+
+
+def _url(connection: HTTPConnection) -> str:
+    """As the client wrote it: Starlette's own has the path unescaped, so ``/a%20b`` and ``/a%2Fb`` do not show."""
+    path = connection.scope.get("raw_path", b"").decode("latin-1") or quote(connection.scope["path"])
+    return str(connection.url.replace(path=path))
 
 
 def checked(mode: Mode) -> Callable[..., Awaitable[Access]]:
