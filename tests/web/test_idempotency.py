@@ -529,6 +529,10 @@ async def test_a_forged_event_never_touches_redis(app: FastAPI, handled: list[An
 async def test_an_event_without_an_id_is_refused(app: FastAPI, handled: list[Any], serve: Serve, event: Any) -> None:
     async with serve(app) as client:
         assert await notify(client, event) in (400, 422)
+        body = msgspec.json.encode({"data": {"id": "x" * 600}})
+        headers = {"x-paystack-signature": hmac.new(b"sk_test", body, hashlib.sha512).hexdigest()}
+        refused = await client.post("/hooks/paystack", content=body, headers=headers)
+        assert refused.json()["detail"] == "The event has no id."
     assert handled == []
 
 

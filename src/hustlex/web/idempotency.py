@@ -31,6 +31,7 @@ from hustlex.web.problem import Problem
 from hustlex.web.replay import attach, exchange_of, hold
 
 _KeyHeader = Annotated[str | None, Header(alias=HEADER, description="Names this request; send it again to repeat it.")]
+_NO_ID = "The event has no id."
 _log = logging.getLogger("hustlex.web")
 
 Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
@@ -114,8 +115,10 @@ def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Aw
         try:
             event = event_id(body)
         except (LookupError, TypeError, ValueError):
-            raise Problem(400, detail="The event has no id.") from None
+            raise Problem(400, detail=_NO_ID) from None
         outcome = await front.idempotency.begin_event(provider, event)
+        if isinstance(outcome, InvalidKey):
+            raise Problem(400, detail=_NO_ID)
         started = _started(outcome)
 
         async def settle(response: Response) -> None:
