@@ -38,6 +38,7 @@ from hustlex.idempotency import (
     hmac_signature,
 )
 from hustlex.web import (
+    CurrentUser,
     Front,
     IdempotencyMiddleware,
     Idempotent,
@@ -136,6 +137,20 @@ async def test_the_key_belongs_to_user_route_and_body(app: FastAPI, effects: lis
         other = await post(client, json=TRANSFER | {"amount": 1})
         assert (other.status_code, other.headers["content-type"]) == (422, "application/problem+json")
     assert effects == [5_000, 5_000]
+
+
+async def test_a_kept_answer_is_not_for_a_session_that_is_over(app: FastAPI, serve: Serve, raw: redis.Redis) -> None:
+    @app.post("/pay", dependencies=[Depends(Idempotent())])
+    async def pay(user: CurrentUser) -> str:
+        return user.user_id
+
+    async with serve(app) as client:
+        await app.state.hustlex.tokens.start()
+        pair = await app.state.hustlex.tokens.login("u1")
+        headers = {"Authorization": f"Bearer {pair.access}"}
+        assert (await post(client, path="/pay", headers=headers)).status_code == 200
+        raw.delete(f"session:{{u1}}:{pair.session_id}")  # nobody is told of it, so a bounded check cannot know
+        assert (await post(client, path="/pay", headers=headers)).status_code == 401
 
 
 async def test_the_template_is_the_route(app: FastAPI, effects: list[Any], serve: Serve, raw: redis.Redis) -> None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hustlex.core.addresses import network
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.ratelimit import Decision, Policy, Rule, parse_rule
-from hustlex.web.depends import CurrentUser, Front
+from hustlex.web.depends import CurrentUser, Front, StrictUser
 from hustlex.web.quota import Legacy, Shown, fields, refusal
 
 _SCOPE_KEY = "hustlex.ratelimit"
@@ -24,6 +24,11 @@ Key = Callable[..., str | Awaitable[str]]
 
 def by_user(user: CurrentUser) -> str:
     """The logged-in user; the route is for logged-in users only."""
+    return user.user_id
+
+
+def by_strict_user(user: StrictUser) -> str:
+    """The logged-in user, asked for each time: what was revoked a moment ago does not count."""
     return user.user_id
 
 
