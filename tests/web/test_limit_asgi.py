@@ -16,7 +16,7 @@ import pytest
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import ConfigurationError
-from hustlex.ratelimit import RateLimit, RateLimitOptions, Rulebook
+from hustlex.ratelimit import RateLimit, RateLimitOptions, Rulebook, parse_rule
 from hustlex.web import RateLimitMiddleware, SocketLimits
 
 MINUTE = timedelta(minutes=1)
@@ -86,6 +86,30 @@ async def test_a_rule_holds_wherever_the_application_is_mounted(room: RateLimit,
         assert await statuses(client, "/api/gigs", 2) == [200, 429]
         assert await statuses(client, "/api/pay", 2) == [200, 429]
         assert await statuses(client, "/apigigs", 2) == [200, 200]
+
+
+async def test_a_place_is_kept_while_the_request_runs(room: RateLimit) -> None:
+    running, done = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        running.release()
+        await done.wait()
+        await bare(scope, receive, send)
+
+    app = RateLimitMiddleware(slow, room, ["2 at once per ip on GET /export", "3/minute per ip on GET /export"])
+    async with client_of(app) as client:
+        asking = [asyncio.ensure_future(client.get("/export")) for _ in range(2)]
+        for _ in asking:
+            await running.acquire()
+        assert await statuses(client, "/export", 1) == [429]
+        done.set()
+        assert [answer.status_code for answer in await asyncio.gather(*asking)] == [200, 200]
+        assert await statuses(client, "/export", 2) == [
+            200,
+            429,
+        ]  # the third of this minute: a full house costs nothing
+    places = parse_rule("2 at once per ip").policy
+    assert (await room.peek(places, "ip:203.0.113.7", endpoint="GET /export")).remaining == 2
 
 
 async def test_two_rules_of_the_same_callers_do_not_share_a_count(room: RateLimit) -> None:
