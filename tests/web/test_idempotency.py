@@ -239,6 +239,8 @@ async def test_only_listed_headers_are_kept(app: FastAPI, serve: Serve) -> None:
     def make() -> Answer:
         answer = RedirectResponse("/receipts/7", 303, {"X-Trace": "t1"})
         answer.set_cookie("session", "secret")
+        answer.headers.append("Link", "</a>; rel=next")
+        answer.headers.append("Link", "</b>; rel=prev")
         return answer
 
     respond(app, make)
@@ -246,6 +248,7 @@ async def test_only_listed_headers_are_kept(app: FastAPI, serve: Serve) -> None:
         first, second = await post(client, path="/go"), await post(client, path="/go")
     assert first.headers["set-cookie"]
     assert second.headers["location"] == "/receipts/7"
+    assert second.headers.get_list("link") == first.headers.get_list("link") == ["</a>; rel=next", "</b>; rel=prev"]
     assert not {"set-cookie", "x-trace"} & set(second.headers)
 
 

@@ -50,7 +50,10 @@ class Answered(Problem):
 
     def response(self) -> Answer:
         """As it is."""
-        return Answer(self._response.body, self._response.status, dict(self._response.headers))
+        answer = Answer(self._response.body, self._response.status)
+        for name, value in self._response.headers:  # one name may come twice
+            answer.headers.append(name, value)
+        return answer
 
 
 def Idempotent(  # noqa: N802 - in a route it reads as what the route is
