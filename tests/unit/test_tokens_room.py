@@ -239,6 +239,7 @@ def test_only_the_network_of_an_address_is_kept(address: str, network: str) -> N
 def test_a_device_label_is_cut_because_clients_choose_it() -> None:
     assert ops.newcomer("u1", "app", device="\U0001f4f1" * 1000).device == "\U0001f4f1" * 64
     assert ops.newcomer("u1", "app", device="bad \ud800").device == "bad ?"
+    assert ops.newcomer("u1", "app", device="x\r\n@evil #1\x1b[2J\u202e").device == "x  @evil #1 [2J "
 
 
 # -- flows, fed by hand

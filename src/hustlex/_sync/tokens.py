@@ -97,10 +97,10 @@ class Tokens:
         """Open a new session for a user who was authenticated just now, and issue its first tokens.
 
         user_id: 1 to 255 characters; it stands in the tokens and the session, so no phone or e-mail. client_id: the
-        application, 1 to 64 of ``[A-Za-z0-9._~-]``; only the same one may refresh. device: a label for people, cut at
-        64 characters. amr: how it was proved, as ("sms",) (RFC 8176). platform, acr, scope: up to 64 plain characters.
-        address: the client's IP address; only its network is kept. jkt: of a key that was proved just now (``prove``);
-        the session's tokens are then good only with fresh proofs of that key.
+        application, 1 to 64 of ``[A-Za-z0-9._~-]``; only the same one may refresh. device: a label for people, made
+        one line of 64 characters. amr: how it was proved, as ("sms",) (RFC 8176). platform, acr, scope: up to 64 plain
+        characters. address: the client's IP address; only its network is kept. jkt: of a key that was proved just now
+        (``prove``); the session's tokens are then good only with fresh proofs of that key.
 
         Returns TokenPair or TooManySessions. Raises Misuse. Source: lua/login.lua.
         """

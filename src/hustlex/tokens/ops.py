@@ -96,7 +96,8 @@ def newcomer(
     scope: str = "",
     jkt: str = "",
 ) -> Newcomer:
-    """device is cut at 64 characters: clients choose it. Raises Misuse for what does not have its form."""
+    """device is one line of at most 64 characters, whatever came: clients choose it, and it ends up in logs and
+    messages. Raises Misuse for what does not have its form."""
     if not _CLIENT.fullmatch(client_id):
         raise Misuse("a client id has 1 to 64 letters, digits, or . _ ~ -", hint="name the application, as 'android'")
     if isinstance(amr, str) or len(amr) > _MOST_METHODS or not all(_METHOD.fullmatch(method) for method in amr):
@@ -107,7 +108,8 @@ def newcomer(
         )
     if jkt and not _THUMBPRINT.fullmatch(jkt):
         raise Misuse("jkt is the thumbprint of a key that was proved", hint="pass the jkt of Proven")
-    label = device.encode("utf-8", "replace").decode()[:_LONGEST_DEVICE]
+    text = device.encode("utf-8", "replace").decode()[:_LONGEST_DEVICE]
+    label = "".join(character if character.isprintable() else " " for character in text)
     return Newcomer(user_id, client_id, label, tuple(amr), platform, network_of(address), acr, scope, jkt)
 
 
