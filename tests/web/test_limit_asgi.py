@@ -151,6 +151,8 @@ async def test_a_rulebook_may_change_meanwhile(room: RateLimit, clock: FixedCloc
         book.reload({"all": "3/minute per ip"})
         clock.advance(timedelta(seconds=2))
         assert await statuses(client, "/", 3) == [200, 200, 429]
+        book.reload({"all": "3/minute per user"})  # nobody here knows users
+        assert await statuses(client, "/", 1) == [429]
         book.reload({})
         assert await statuses(client, "/", 2) == [200, 200]
 

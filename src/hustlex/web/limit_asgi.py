@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -26,6 +27,7 @@ Identify = Callable[[Scope, str], str | Awaitable[str | None] | None]
 """Who is behind a request, asked for "user" and "key": a reference that may stand in key names; None: nobody, so the
 rule does not apply (limit those by ip)."""
 
+_log = logging.getLogger("hustlex.web")
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 
 
@@ -81,7 +83,7 @@ class RateLimitMiddleware:
         self._legacy = legacy
         self._grouped: tuple[Rule, ...] = ()
         self._spots: list[_Spot] = []
-        if identify is None and any(rule.who in ("user", "key") for rule in self._all()):
+        if self._nobody_knows(self._all()):
             raise ConfigurationError("a rule per user or key needs identify=...", hint="or limit per ip")
 
     def _all(self) -> tuple[Rule, ...]:
@@ -91,11 +93,19 @@ class RateLimitMiddleware:
         return self._rules.rules if isinstance(self._rules, Rulebook) else self._rules
 
     def _spots_now(self) -> list[_Spot]:
-        """The rules in force, by what is judged together; worked out again when a Rulebook has others."""
+        """The rules in force, by what is judged together; worked out again when a Rulebook has others. Others that
+        cannot be followed here change nothing."""
         rules = self._current()
         if rules is not self._grouped:
-            self._grouped, self._spots = rules, _spots(rules)
+            self._grouped = rules
+            if self._nobody_knows(rules):
+                _log.error("the rules stay as they were: one per user or key needs identify=...")
+            else:
+                self._spots = _spots(rules)
         return self._spots
+
+    def _nobody_knows(self, rules: Iterable[Rule]) -> bool:
+        return self._identify is None and any(rule.who in ("user", "key") for rule in rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
