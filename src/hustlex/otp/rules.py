@@ -87,10 +87,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
-    """Which phone numbers are served. region: how a number without country code is read. countries: regions allowed.
+    """Which phone numbers are served. Regions are two-letter codes (ISO 3166).
 
-    Two-letter codes (ISO 3166), as "NG". accept_possible: serve a number of the right length that no range of today's
-    data holds, with a quarter of every cap; a country's new ranges show up before the data knows them.
+    region: how a number without country code is read. countries: regions allowed. accept_possible: serve a number of
+    the right length that no range of today's data holds, with a quarter of every cap; a country's new ranges show up
+    before the data knows them.
     """
 
     region: str = "NG"
@@ -120,8 +121,10 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Country(msgspec.Struct, frozen=True, kw_only=True):
-    """cap: messages to one country. price: of one message, and budget: per UTC day, both in minor units of one
-    currency; budget 0: no end. 50, 80 and 100 % of it are warned about.
+    """What one country may use.
+
+    cap: messages. price: of one message, in minor units of one currency. budget: per UTC day, in the same units; 0: no
+    end. 50, 80 and 100 % of it are warned about.
     """
 
     cap: Cap = Cap(20_000, _HOUR)
@@ -201,6 +204,7 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     policies: one per purpose. limits: per phone, over all purposes. numbers: which phones are served. caps: over all
     phones; None: no caps, breakers and budgets, as for a load test. countries: those that differ from ``Country()``.
+    breaker: against pumping. guesses: against guessing at many phones.
     layout: "plain" writes phones in clear into key names, challenges and jobs, for a service that must find
     ``otp:{+2348031234567}``; it takes exactly the purpose ``default`` with binding "subject". Whoever sees Redis, its
     slow log or a backup then sees who logs in. watch: told of every event; must not block and must not raise.
