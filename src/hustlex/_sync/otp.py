@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import secrets
 
+from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.otp import flows, totp
-from hustlex.otp.codes import Context
 from hustlex.otp.flows import Answer, Ask
 from hustlex.otp.names import Lane
 from hustlex.otp.ops import ENTROPY

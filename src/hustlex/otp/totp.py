@@ -13,11 +13,12 @@ from datetime import timedelta
 from typing import ClassVar
 from urllib.parse import quote, urlencode
 
+from hustlex.core.context import Context, context_digest
 from hustlex.core.lua import load
 from hustlex.core.op import Flow, Op, Reply, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import BadReply, Misuse
-from hustlex.otp.codes import Context, bytes_of, context_digest, same, text_of, typed_digits
+from hustlex.otp.codes import bytes_of, same, text_of, typed_digits
 from hustlex.otp.names import LANES, Grant, Keys, Lane
 from hustlex.otp.ops import GRANT_MS
 from hustlex.otp.room import Room
