@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import textwrap
 from datetime import timedelta
@@ -12,6 +13,7 @@ import msgspec
 import pytest
 
 from hustlex import HustleX
+from hustlex.cli.main import cli
 from hustlex.drivers.embedded import EmbeddedServer
 from tools.gen_docs import STRUCTS
 
@@ -23,6 +25,10 @@ PAGES = [
 ]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+IMPORT = re.compile(r"^ *from (hustlex(?:\.[\w.]+)?) import (\([^)]+\)|[^\n]+)", re.MULTILINE)
+ALIAS = re.compile(r" as \w+|#.*")
+MAKE = re.compile(r"(?:^|[`$] ?)make ([a-z][a-z-]*)", re.MULTILINE)
+RUN = re.compile(r"(?:^|[`$] ?)hustlex ([a-z]+)", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -53,6 +59,32 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One\n[a](page.md#one) [b](#two) [c](none.md) `[d](none.md)` [e](https://example.org)\n", "utf-8")
     assert dead_links(page) == ["#two", "none.md"]
+
+
+def test_every_import_shown_exists() -> None:
+    missing = []
+    for page in PAGES:
+        for module, names in IMPORT.findall(page.read_text("utf-8")):
+            found = importlib.import_module(module)
+            missing += [
+                f"{page.name}: {module}.{name}"
+                for name in re.findall(r"\w+", ALIAS.sub("", names))
+                if not hasattr(found, name)
+            ]
+    assert missing == []
+
+
+def test_every_command_shown_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    commands = {command.name or "" for command in cli.registered_commands} | {
+        group.name or "" for group in cli.registered_groups
+    }
+    missing = []
+    for page in PAGES:
+        code = "\n".join(CODE.findall(page.read_text("utf-8")))
+        missing += [f"{page.name}: make {name}" for name in MAKE.findall(code) if name not in targets]
+        missing += [f"{page.name}: hustlex {name}" for name in RUN.findall(code) if name not in commands]
+    assert missing == []
 
 
 @pytest.mark.parametrize("folder", ["guides", "reference"])

@@ -174,4 +174,5 @@ class Otp:
         sealed: of ``totp_enrol``. The wrong ones count as those of text messages do. Source: lua/totp.lua.
         """
         typed = totp.Typed(subject, sealed, code, purpose, ctx, lane)
-        return self._driver.follow(totp.verify(self._room, typed, secrets.token_bytes(28), self._clock()))
+        entropy = secrets.token_bytes(totp.GRANT_ENTROPY)
+        return self._driver.follow(totp.verify(self._room, typed, entropy, self._clock()))

@@ -26,6 +26,7 @@ from hustlex.otp.story import Story
 from hustlex.otp.types import Enrolment, Gone, Malformed, Reason, SubjectLocked, Verified, VerifyResult, Wrong
 
 ENTROPY = 32
+GRANT_ENTROPY = 28
 """Random bytes that enrol needs: 20 for the secret, 12 for the seal."""
 
 _TOTP = load("hustlex.otp", "totp")
@@ -69,7 +70,7 @@ def enrol(room: Room, subject: str, issuer: str, account: str, entropy: bytes) -
 
 
 def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
-    """Check a code. entropy: 28 random bytes. Raises BadReply when sealed is not this subject's."""
+    """Check a code. entropy: GRANT_ENTROPY random bytes. Raises BadReply when sealed is not this subject's."""
     story, policies = Story(room, "totp", purpose=typed.purpose, lane=typed.lane), room.options.policies
     if typed.purpose not in policies or typed.lane not in LANES:
         raise Misuse("no such purpose or lane", hint="purposes: " + ", ".join(sorted(policies)))
