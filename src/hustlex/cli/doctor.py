@@ -26,7 +26,8 @@ def doctor(
 ) -> None:
     """Check the servers: version, eviction, memory, persistence, clock, distance, rights, and a cache of its own.
 
-    Exit codes: 0 nothing failed (there may be warnings); 1 a check failed; 2 bad settings; 3 a server is unreachable.
+    Exit codes: 0 nothing failed (there may be warnings); 1 a check failed, or the server refused us; 2 bad
+    settings; 3 a server is unreachable.
     Example: hustlex doctor --json | jq .unsafe_eviction
     """
     settings = load_settings(url=url, cache_url=cache_url)
