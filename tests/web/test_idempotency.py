@@ -17,7 +17,9 @@ from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response as Answer
 from starlette.routing import Route
 
@@ -35,7 +37,18 @@ from hustlex.idempotency import (
     Started,
     hmac_signature,
 )
-from hustlex.web import Front, IdempotencyMiddleware, Idempotent, Problem, attach, pin_ok, verify_webhook
+from hustlex.web import (
+    CurrentUser,
+    Front,
+    IdempotencyMiddleware,
+    Idempotent,
+    Problem,
+    attach,
+    install,
+    lifespan,
+    pin_ok,
+    verify_webhook,
+)
 from tests.conftest import SECRET
 
 Serve = Any
@@ -124,6 +137,20 @@ async def test_the_key_belongs_to_user_route_and_body(app: FastAPI, effects: lis
         other = await post(client, json=TRANSFER | {"amount": 1})
         assert (other.status_code, other.headers["content-type"]) == (422, "application/problem+json")
     assert effects == [5_000, 5_000]
+
+
+async def test_a_kept_answer_is_not_for_a_session_that_is_over(app: FastAPI, serve: Serve, raw: redis.Redis) -> None:
+    @app.post("/pay", dependencies=[Depends(Idempotent())])
+    async def pay(user: CurrentUser) -> str:
+        return user.user_id
+
+    async with serve(app) as client:
+        await app.state.hustlex.tokens.start()
+        pair = await app.state.hustlex.tokens.login("u1")
+        headers = {"Authorization": f"Bearer {pair.access}"}
+        assert (await post(client, path="/pay", headers=headers)).status_code == 200
+        raw.delete(f"session:{{u1}}:{pair.session_id}")  # nobody is told of it, so a bounded check cannot know
+        assert (await post(client, path="/pay", headers=headers)).status_code == 401
 
 
 async def test_the_template_is_the_route(app: FastAPI, effects: list[Any], serve: Serve, raw: redis.Redis) -> None:
@@ -377,6 +404,39 @@ async def test_it_works_around_middleware_that_streams(app: FastAPI, serve: Serv
     assert ran == [1]
 
 
+async def test_an_answer_compressed_inside_is_repeated_as_compressed(url: str, clock: FixedClock, serve: Serve) -> None:
+    app = FastAPI(
+        lifespan=lifespan(lambda: HustleX(url, secret=SECRET, clock=clock)),
+        middleware=[Middleware(GZipMiddleware, minimum_size=10)],
+    )
+    install(app)
+
+    @app.post("/statements", dependencies=[Depends(Idempotent(key=who))])
+    async def statement() -> str:
+        return "a line of a statement, " * 100
+
+    async with serve(app) as client:
+        first, again = [await post(client, path="/statements") for _ in range(2)]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.headers["content-encoding"] == again.headers["content-encoding"] == "gzip"
+    assert first.json() == again.json()
+
+
+async def test_an_answer_without_headers_is_kept(url: str, clock: FixedClock) -> None:
+    async with HustleX(url, secret=SECRET, clock=clock) as hx:
+
+        async def bare(scope: Any, receive: Any, send: Any) -> None:
+            outcome = await hx.idempotency.begin("k1", Scope("u1", "POST", "/pay"))
+            if isinstance(outcome, Started):
+                await attach(scope, hx, outcome)
+            await send({"type": "http.response.start", "status": 204 if isinstance(outcome, Started) else 208})
+            await send({"type": "http.response.body"})
+
+        transport = httpx.ASGITransport(IdempotencyMiddleware(bare))
+        async with httpx.AsyncClient(transport=transport, base_url="http://hustlex.test") as client:
+            assert [(await client.post("/pay")).status_code for _ in range(2)] == [204, 208]
+
+
 async def test_a_forgotten_middleware_is_told(url: str, clock: FixedClock, serve: Serve) -> None:
     from hustlex.web import install_problems
 
@@ -484,6 +544,10 @@ async def test_a_forged_event_never_touches_redis(app: FastAPI, handled: list[An
 async def test_an_event_without_an_id_is_refused(app: FastAPI, handled: list[Any], serve: Serve, event: Any) -> None:
     async with serve(app) as client:
         assert await notify(client, event) in (400, 422)
+        body = msgspec.json.encode({"data": {"id": "x" * 600}})
+        headers = {"x-paystack-signature": hmac.new(b"sk_test", body, hashlib.sha512).hexdigest()}
+        refused = await client.post("/hooks/paystack", content=body, headers=headers)
+        assert refused.json()["detail"] == "The event has no id."
     assert handled == []
 
 

@@ -18,7 +18,17 @@ refuse: it stays as it is. reconcile: a callback that can find out decides; with
 takeover: the next caller executes; only for work that may happen twice.
 """
 
-KEPT_HEADERS = frozenset({"content-type", "content-language", "location", "etag", "link", "content-disposition"})
+KEPT_HEADERS = frozenset(
+    {
+        "content-type",
+        "content-encoding",  # a body compressed by middleware inside ours is kept as it is
+        "content-language",
+        "content-disposition",
+        "location",
+        "etag",
+        "link",
+    }
+)
 
 
 class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -61,8 +61,9 @@ class Rule(msgspec.Struct, frozen=True):
         return f"{self.method} {self.path}".strip() or "all"
 
     def fits(self, method: str, path: str) -> bool:
-        """Whether a request is covered."""
-        return self.method in ("", method) and (not self.path or bool(_matcher(self.path).fullmatch(path)))
+        """Whether a request is covered. HEAD is a GET whose answer has no body, and costs as much."""
+        asked = "GET" if method == "HEAD" and self.method != "HEAD" else method
+        return self.method in ("", asked) and (not self.path or bool(_matcher(self.path).fullmatch(path)))
 
 
 def parse_rule(text: str, *, name: str = "", **more: Any) -> Rule:
@@ -198,5 +199,5 @@ def _matcher(path: str) -> re.Pattern[str]:
     if path not in _matchers:
         parts = re.split(r"(\{[a-z_]+(?::path)?\})", path)
         made = (".*" if part.endswith(":path}") else "[^/]+" if part[:1] == "{" else re.escape(part) for part in parts)
-        _matchers[path] = re.compile("".join(made))
+        _matchers[path] = re.compile("".join(made), re.DOTALL)
     return _matchers[path]

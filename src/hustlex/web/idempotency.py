@@ -26,11 +26,12 @@ from hustlex.idempotency import (
 )
 from hustlex.idempotency.http import HEADER
 from hustlex.web.depends import Front
-from hustlex.web.limits import Key, by_user, template
+from hustlex.web.limits import Key, by_strict_user, template
 from hustlex.web.problem import Problem
 from hustlex.web.replay import attach, exchange_of, hold
 
 _KeyHeader = Annotated[str | None, Header(alias=HEADER, description="Names this request; send it again to repeat it.")]
+_NO_ID = "The event has no id."
 _log = logging.getLogger("hustlex.web")
 
 Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
@@ -54,7 +55,7 @@ class Answered(Problem):
 
 def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     *,
-    key: Key = by_user,
+    key: Key = by_strict_user,
     endpoint: str = "",
     required: bool = True,
     reconcile: Reconcile | None = None,
@@ -62,9 +63,10 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
 ) -> Callable[..., Awaitable[Started | None]]:
     """``claim: Annotated[Started, Depends(Idempotent())]``: a repeat of a request gets the first one's answer.
 
-    The header ``Idempotency-Key`` names the request. key: a dependency that answers whose it is. endpoint: default the
-    route's template. required: False lets requests without the header through, with None for a claim.
-    reconcile, options: see ``hustlex.idempotency``; without ``reconcile`` an orphan stays one.
+    The header ``Idempotency-Key`` names the request. key: a dependency that answers whose it is; default the logged-in
+    user, checked strictly, as a kept answer may tell of money. endpoint: default the route's template. required: False
+    lets requests without the header through, with None for a claim. reconcile, options: see ``hustlex.idempotency``;
+    without ``reconcile`` an orphan stays one.
 
     400 without a good key, 409 while the first is running (Retry-After) or when nobody knows how it ended, 413 for a
     body over 64 KiB, 422 for another body, 503 when Redis cannot be asked: nothing is executed then.
@@ -114,8 +116,10 @@ def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Aw
         try:
             event = event_id(body)
         except (LookupError, TypeError, ValueError):
-            raise Problem(400, detail="The event has no id.") from None
+            raise Problem(400, detail=_NO_ID) from None
         outcome = await front.idempotency.begin_event(provider, event)
+        if isinstance(outcome, InvalidKey):
+            raise Problem(400, detail=_NO_ID)
         started = _started(outcome)
 
         async def settle(response: Response) -> None:
