@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated, Any
 
 import msgspec
@@ -69,5 +70,6 @@ def _print_rights(prefix: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps({room: each.rules() for room, each in wanted.items()}))
         return
+    print("# Redis 7.0 does not know client|setinfo: leave it out there.", file=sys.stderr)
     for room, each in wanted.items():
         print(f"ACL SETUSER hustlex-{room} on >PASSWORD {' '.join(each.rules())}\n")
