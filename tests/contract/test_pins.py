@@ -230,7 +230,7 @@ async def test_the_digest_of_what_was_approved_comes_back(hx: Any, stored: str) 
     first = await hx.pins.verify("u1", RIGHT, stored, ctx)
     assert first.ctx == (await hx.pins.verify("u1", RIGHT, stored, dict(reversed(ctx.items())))).ctx
     assert first.ctx != (await hx.pins.verify("u1", RIGHT, stored, ctx | {"to": "u3"})).ctx
-    for bad in ({}, {"amount": 1.5}):
+    for bad in ({}, {"amount": 1.5}, {"to": "\ud800"}):
         with pytest.raises(Misuse):
             await hx.pins.verify("u1", RIGHT, stored, bad)
 

@@ -148,7 +148,7 @@ def test_a_context_is_its_content_not_its_order() -> None:
     assert context_digest(None) == ""
 
 
-@pytest.mark.parametrize("bad", [{}, {"amount": 1.5}, {"a": None}, {"a": {"b": 1}}, {1: "a"}])
+@pytest.mark.parametrize("bad", [{}, {"amount": 1.5}, {"a": None}, {"a": {"b": 1}}, {1: "a"}, {"to": "\ud800"}])
 def test_a_context_without_fixed_json_is_refused(bad: dict[str, int]) -> None:
     with pytest.raises(Misuse):
         context_digest(bad)

@@ -21,4 +21,7 @@ def context_digest(context: Context | None) -> str:
     items: dict[Any, Any] = dict(context)
     if not items or not all(isinstance(name, str) and isinstance(value, str | int) for name, value in items.items()):
         raise Misuse("ctx must be a non-empty mapping of names to str or int", hint="give amounts in minor units")
-    return hashlib.sha256(msgspec.json.encode(items, order="sorted")).hexdigest()
+    try:
+        return hashlib.sha256(msgspec.json.encode(items, order="sorted")).hexdigest()
+    except UnicodeEncodeError:
+        raise Misuse("ctx must be valid Unicode text") from None
