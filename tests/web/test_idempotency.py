@@ -155,10 +155,13 @@ async def test_a_kept_answer_is_not_for_a_session_that_is_over(app: FastAPI, ser
 
 async def test_the_template_is_the_route(app: FastAPI, effects: list[Any], serve: Serve, raw: redis.Redis) -> None:
     async with serve(app) as client:
-        await post(client, path="/transfers/a1")
-        repeated = await post(client, path="/transfers/a2")
-    assert repeated.headers["idempotent-replayed"], "the key alone names the request, whatever the account"
-    assert b":POST%20/transfers/%7Baccount%7D:" in raw.keys()[0]
+        assert (await post(client, path="/transfers/a1?note=x")).status_code == 201
+        assert (await post(client, path="/transfers/a1?note=x")).headers["idempotent-replayed"]
+        for path in ("/transfers/a2?note=x", "/transfers/a1?note=y", "/transfers/a1"):
+            assert (await post(client, path=path)).status_code == 422, "the first one's success is not its own"
+    assert effects == [5_000]
+    (name,) = raw.keys()
+    assert b":POST%20/transfers/%7Baccount%7D:" in name
 
 
 async def test_what_is_refused_before_it_begins_gives_the_key_back(
@@ -236,6 +239,8 @@ async def test_only_listed_headers_are_kept(app: FastAPI, serve: Serve) -> None:
     def make() -> Answer:
         answer = RedirectResponse("/receipts/7", 303, {"X-Trace": "t1"})
         answer.set_cookie("session", "secret")
+        answer.headers.append("Link", "</a>; rel=next")
+        answer.headers.append("Link", "</b>; rel=prev")
         return answer
 
     respond(app, make)
@@ -243,6 +248,7 @@ async def test_only_listed_headers_are_kept(app: FastAPI, serve: Serve) -> None:
         first, second = await post(client, path="/go"), await post(client, path="/go")
     assert first.headers["set-cookie"]
     assert second.headers["location"] == "/receipts/7"
+    assert second.headers.get_list("link") == first.headers.get_list("link") == ["</a>; rel=next", "</b>; rel=prev"]
     assert not {"set-cookie", "x-trace"} & set(second.headers)
 
 
@@ -298,7 +304,7 @@ async def test_an_orphan_is_reconciled_by_the_routes_callback(
 
     async with HustleX(url, secret=SECRET, clock=clock) as dead:
         for key in found:
-            started = await dead.idempotency.begin(key, Scope("u1", "POST", "/pay"), body=b"{}")
+            started = await dead.idempotency.begin(key, Scope("u1", "POST", "/pay", "/pay"), body=b"{}")
             assert isinstance(started, Started)
             await dead.idempotency.renew(started, point="charging")
     clock.advance(LEASE)

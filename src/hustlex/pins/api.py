@@ -49,7 +49,8 @@ class Pins:
         The attempt is counted first, so any number of concurrent calls compare no more than ``PinOptions.attempts``
         PINs; a right one takes it back, unless another attempt has locked the user meanwhile: then it is not told.
         ctx: what the PIN is entered for; its digest is in PinOk. Raises Misuse for what is no verifier, OutcomeUnknown
-        when a reply was lost and the attempt may have been counted. Source: lua/attempt.lua, lua/heal.lua.
+        when a reply was lost and the attempt may have been counted. Source: lua/attempt.lua, lua/heal.lua,
+        lua/withdraw.lua.
         """
         return await self._driver.follow(flows.verify(self._room, user_id, pin, stored, ctx))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.op import Call, Flow, do
 from hustlex.core.reference import user_reference
 from hustlex.core.time import Clock
+from hustlex.errors import Error, Overloaded
 from hustlex.pins import ops
 from hustlex.pins.hashing import SALT_BYTES, Hasher, read_verifier
 from hustlex.pins.options import PinOptions
@@ -58,7 +60,12 @@ def verify(room: Room, user_id: str, pin: str, stored: str, ctx: Context | None)
     counted = yield from do(ops.attempt(key, room.options, room.clock()))
     if isinstance(counted, PinLocked):
         return counted
-    right = yield Call(lambda: room.work(lambda: room.hasher.matches(user_id, digits, verifier)))
+    try:
+        right = yield Call(lambda: room.work(lambda: room.hasher.matches(user_id, digits, verifier)))
+    except Overloaded:  # what is never compared, for want of a thread, must not lock anybody
+        with contextlib.suppress(Error):
+            yield from do(ops.withdraw(key, counted.seq, room.options, room.clock()))
+        raise
     if not right:
         return PinWrong(counted.left) if counted.left else PinLocked(counted.rest)
     locked = yield from do(ops.heal(key, counted.seq, room.options, room.clock()))

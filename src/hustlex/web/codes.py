@@ -65,7 +65,8 @@ class ChallengeIn(BaseModel):
 
 
 class CodeIn(ChallengeIn):
-    """nonce: random text; the same request with the same nonce may be repeated when its reply was lost."""
+    """nonce: random text; the same request with the same nonce may be repeated until it has led to a login. When the
+    reply to that was lost, ask for a new code."""
 
     code: str = Field(max_length=64, repr=False, examples=["123 456"])
     nonce: str | None = Field(None, min_length=16, max_length=128, repr=False)

@@ -50,7 +50,10 @@ class Answered(Problem):
 
     def response(self) -> Answer:
         """As it is."""
-        return Answer(self._response.body, self._response.status, dict(self._response.headers))
+        answer = Answer(self._response.body, self._response.status)
+        for name, value in self._response.headers:  # one name may come twice
+            answer.headers.append(name, value)
+        return answer
 
 
 def Idempotent(  # noqa: N802 - in a route it reads as what the route is
@@ -69,7 +72,7 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     without ``reconcile`` an orphan stays one.
 
     400 without a good key, 409 while the first is running (Retry-After) or when nobody knows how it ended, 413 for a
-    body over 64 KiB, 422 for another body, 503 when Redis cannot be asked: nothing is executed then.
+    body over 64 KiB, 422 for another body, path or query, 503 when Redis cannot be asked: nothing is executed then.
     What was done is also the database's to know: keep a unique constraint on the key or on ``claim.fence`` there.
     """
 
@@ -81,7 +84,7 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
             return None
         if len(given) != 1:
             raise Answered(http_answer(InvalidKey()))
-        scope = Scope(principal, request.method, endpoint or template(request))
+        scope = Scope(principal, request.method, endpoint or template(request), _target(request))
         body = await _body(request)
         media = request.headers.get("content-type", "")
         room = front.idempotency
@@ -129,6 +132,11 @@ def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Aw
         return started
 
     return claim
+
+
+def _target(request: Request) -> str:
+    path, query = request.scope["path"], request.scope.get("query_string", b"").decode("latin-1")
+    return f"{path}?{query}" if query else str(path)
 
 
 async def _body(request: Request) -> bytes:
