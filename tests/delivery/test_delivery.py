@@ -348,7 +348,7 @@ def opened(purpose: str, about: str = "") -> Delivery:
 @pytest.mark.parametrize("purpose", ["login", "register", "pin_reset", "transaction", "a_purpose_of_ones_own"])
 def test_a_text_says_who_what_for_how_long_and_which(purpose: str) -> None:
     text = TEXTS.text(opened(purpose, "NGN 5,000.00 to ADA OBI" if purpose == "transaction" else ""))
-    for part in ("HustleX", "123456", "KTX", "4 min", "never ask"):
+    for part in ("HustleX", "123456", "KTX", "5 min", "never ask"):
         assert part in text
     assert ("NGN 5,000.00 to ADA OBI" in text) is (purpose == "transaction")
     assert len(text) <= 160

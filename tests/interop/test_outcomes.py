@@ -176,7 +176,7 @@ async def test_counters_are_of_the_utc_day_in_any_zone(
     launch(worker, environment={"TZ": zone})
     await until(lambda: raw.get(P + "processed") == b"2")
     days.add(day())
-    dated = {key.decode() for key in raw.scan_iter(P + "*:20*")}
+    dated = {key.decode() for name in ("processed", "failed") for key in raw.scan_iter(f"{P}{name}:*")}
     assert dated <= {f"{P}{counter}:{a_day}" for counter in ("processed", "failed") for a_day in days}
     assert sum(int(raw.get(key)) for key in dated) == 3
     assert all(89 * 86_400 < raw.ttl(key) <= 90 * 86_400 for key in dated)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
+from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.pins import flows, ops
 from hustlex.pins.blocking import Bench
-from hustlex.pins.flows import Context
 from hustlex.pins.hashing import Hasher
 from hustlex.pins.options import PinOptions
 from hustlex.pins.types import HashResult, VerifyResult

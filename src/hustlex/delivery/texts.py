@@ -51,7 +51,7 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
     def text(self, delivery: Delivery) -> str:
         """The message for one delivery."""
         line = self.lines.get(delivery.purpose) or _LINES.get(delivery.purpose, _OTHER)
-        minutes = max(1, delivery.expires_in // timedelta(minutes=1))
+        minutes = max(1, round(delivery.expires_in / timedelta(minutes=1)))
         first = line.format(
             app=self.app,
             code=delivery.code,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.pins import flows, ops
 from hustlex.pins.aio import Bench
-from hustlex.pins.flows import Context
 from hustlex.pins.hashing import Hasher
 from hustlex.pins.options import PinOptions
 from hustlex.pins.types import HashResult, VerifyResult

@@ -172,15 +172,16 @@ class _Reader:
         return int(word)
 
     def _one_of(self, words: tuple[str, ...]) -> str:
-        word = self._next(" or ".join(words))
+        wanted = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+        word = self._next(wanted)
         if word not in words:
-            self._fail(f"expected {', '.join(words)}", back=1)
+            self._fail(f"expected {wanted}", back=1)
         return word
 
     def _fail(self, why: str, *, back: int = 0) -> NoReturn:
         at = self._at - back
-        before, here = " ".join(self._words[:at]), " ".join(self._words[at : at + 1])
-        raise Misuse(f"rule {before!r} -> {here!r}: {why}" if here else f"rule {before!r}: {why}, but it ends there")
+        place = f"at {self._words[at]!r}" if at < len(self._words) else "at its end"
+        raise Misuse(f"rule {' '.join(self._words)!r}, {place}: {why}")
 
 
 def _length(number: str, unit: str) -> timedelta:

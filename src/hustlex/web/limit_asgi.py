@@ -15,7 +15,7 @@ import msgspec
 from hustlex.errors import ConfigurationError
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, parse_rule
 from hustlex.web.limits import address_of
-from hustlex.web.problem import Problem
+from hustlex.web.problem import MEDIA_TYPE
 from hustlex.web.quota import Legacy, Shown, fields, refusal
 
 Scope = MutableMapping[str, Any]
@@ -256,14 +256,13 @@ def _parsed(rule: str | Rule) -> Rule:
 
 async def _turn_away(scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
     """Before the upgrade: an HTTP answer where the server can send one, else a close (which it answers with 403)."""
-    problem: Problem = refusal(decision)
+    problem = refusal(decision)
+    await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
-        await receive()
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return
-    await receive()
     body = json.dumps(problem.body()).encode()
     extra = [(name.lower().encode(), value.encode()) for name, value in (problem.headers or {}).items()]
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body)), *extra]
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body)), *extra]
     await send({"type": "websocket.http.response.start", "status": problem.status_code, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})

@@ -38,18 +38,18 @@ local st, id, tr, gen, ends, macs, approved =
 if not st or (traits ~= '*' and (cid ~= id or tr ~= traits)) then return {0} end
 if st == 'used' then
   local used, mark = unpack(redis.call('HMGET', record, 'used_at', 'n'))
-  if nonce ~= '' and nonce == mark and now - used < 60000 then return {1, 1, now, ''} end
-  return {2}
+  return nonce ~= '' and nonce == mark and now - used < 60000 and {1, 1, now, ''} or {2}
 end
 if tonumber(ends) <= now then redis.call('HDEL', record, 'mac', 'seed', 'to') return {3} end
 if st == 'locked' then return {5, ''} end
-if not redis.call('ZSCORE', act, id) then return {0} end
-if ctx == approved and mac == string.sub(macs, 32 * gen - 31, 32 * gen) then
-  local to, uid, tickets = spend(record, act, fail, id, gen, now, nonce)
+if macs and ctx == approved and mac == string.sub(macs, 32 * gen - 31, 32 * gen) then
+  if redis.call('ZREM', act, id) == 0 then return {0} end
+  local to, uid, tickets = spend(record, fail, id, gen, now, nonce)
   write_grant(grant, purpose, ctx, to, uid, now, grant_ms)
   if device ~= '' then remember(devices, device, now + device_ms, device_ms, most_devices) end
   return {1, 0, now, tickets}
 end
+if not redis.call('ZSCORE', act, id) then return {0} end
 local max, cc = unpack(redis.call('HMGET', record, 'max', 'cc'))
 local left = max - redis.call('HINCRBY', record, 'att', 1)
 if left <= 0 then close(record, act, id, 'locked') end
