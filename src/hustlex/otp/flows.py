@@ -155,10 +155,18 @@ def verify_phone(room: Room, phone: str, purpose: str, lane: Lane, answer: Answe
     _check_lane(lane)
     number = normalise(phone, room.options.numbers)
     traits = "k" if lane == "known" else ""
-    known = isinstance(number, Phone)
-    target = Challenge(room.codes.reference(number.number), purpose, "", traits) if isinstance(number, Phone) else None
-    sizes = tuple({digits_of(room, policy, strong) for strong in (False, True)}) if known else ()
+    target = None
+    if isinstance(number, Phone):
+        ref = room.codes.reference(number.number)
+        target = Challenge(ref, purpose, "", (yield from _kid(room, ref, purpose)), traits)
+    sizes = tuple({digits_of(room, policy, strong) for strong in (False, True)})
     return (yield from _check(room, target, answer, sizes, True, now_ms))
+
+
+def _kid(room: Room, ref: str, purpose: str) -> Flow[str]:
+    """Which secret a subject's code was made with. Asked only where there are several: else it can be but one."""
+    made = None if room.codes.alone else (yield from do(ops.subject_kid(room, ref, purpose)))
+    return made if made and room.codes.under(made) else room.codes.kid
 
 
 def _check(
@@ -277,7 +285,8 @@ def _check_lane(lane: Lane) -> None:
 def _known(room: Room, challenge: str) -> Challenge | None:
     """The challenge, unless it is not one of ours; what a client sends never raises."""
     parsed = parse_challenge(challenge)
-    return parsed if parsed and parsed.purpose in room.options.policies else None
+    served = parsed is not None and parsed.purpose in room.options.policies and room.codes.under(parsed.kid)
+    return parsed if served else None
 
 
 def _policy(room: Room, purpose: str) -> Policy:

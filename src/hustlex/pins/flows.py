@@ -56,17 +56,19 @@ def hash_pin(room: Room, user_id: str, pin: str) -> Flow[HashResult]:
 def verify(room: Room, user_id: str, pin: str, stored: str, ctx: Context | None) -> Flow[VerifyResult]:
     """Count the attempt, compare, and forgive it when it was right."""
     verifier, key, context = read_verifier(stored), room.tries(user_id), _digest(ctx)
+    hasher = room.hasher.under(verifier.kid)
     digits = read_pin(pin, room.options)
     if digits is None:
         return PinMalformed()
     counted = yield from do(ops.attempt(key, room.options, room.clock()))
     if isinstance(counted, PinLocked):
         return counted
-    right = yield Call(lambda: room.work(lambda: room.hasher.matches(user_id, digits, verifier)))
+    right = yield Call(lambda: room.work(lambda: hasher.matches(user_id, digits, verifier)))
     if not right:
         return PinWrong(counted.left) if counted.left else PinLocked(counted.rest)
     locked = yield from do(ops.heal(key, counted.seq, room.options, room.clock()))
-    return PinOk(verifier.weaker_than(room.options), context) if locked is None else locked
+    outdated = hasher is not room.hasher or verifier.weaker_than(room.options)
+    return PinOk(outdated, context) if locked is None else locked
 
 
 def _digest(ctx: Context | None) -> str:
