@@ -1,4 +1,4 @@
-"""The Redis layer of an application backend: codes, tokens, limits, cache, jobs and events on one Redis or Valkey."""
+"""The Redis layer of an application backend: codes, tokens, limits, idempotency, PINs, cache, jobs, events."""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     url: str = Field("redis://127.0.0.1:6379/0", description="The state server: redis://, rediss:// or unix://.")
     cache_url: str | None = Field(None, description="A second server for the cache; unset: the state server.")
     secret: SecretStr | None = Field(
-        None, min_length=32, description="Root of every derived key, at least 32 bytes; needed for codes and tokens."
+        None,
+        min_length=32,
+        description="Root of every derived key, at least 32 bytes; needed for codes, tokens, idempotency, PINs.",
     )
     old_secrets: tuple[Annotated[SecretStr, Field(min_length=32)], ...] = Field(
         (), description="Other secrets whose codes, tokens and seals are still good, as a JSON list."

@@ -41,6 +41,8 @@ def test_a_file_and_json(tmp_path: Path) -> None:
     [
         (["--strict", "10/minute"], 0),
         (["--strict", "10/minute using counter"], 1),
+        (["--strict", "10/minute shadow"], 1),
+        (["--strict", "3 at once"], 0),
         (["ten per minute"], 2),
         (["nowhere.toml"], 2),
         ([""], 2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -206,6 +207,20 @@ async def test_a_silent_server_ends_at_the_deadline(faulty_street: Street, fault
     slow = Op("t.slow", Effect.READ, ("k",), ("GET", "k"), same, None, 80)
     with pytest.raises(Unavailable):
         await faulty_street.run(slow)
+
+
+async def test_connecting_ends_with_the_call_that_needs_it(kind: Callable[..., Any], faulty: Proxy) -> None:
+    """A server that takes the connection and says nothing: a call of 80 ms ends in well under a second."""
+    faulty.black_hole = True
+    street = Street(kind(faulty.url))
+    begun = time.monotonic()
+    with pytest.raises(Unavailable):
+        await street.run(Op("t.slow", Effect.READ, ("k",), ("GET", "k"), same, None, 80))
+    assert time.monotonic() - begun < 0.9
+    faulty.black_hole = False
+    faulty.cut()
+    assert await street.run(put("k", "v")) == b"OK"
+    await street.call("close")
 
 
 async def test_replies_in_single_bytes_are_put_together(faulty_street: Street, faulty: Proxy) -> None:

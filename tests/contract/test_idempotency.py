@@ -338,6 +338,18 @@ async def never(_: Started) -> Response:
     raise AssertionError("must not be executed")
 
 
+async def test_a_finding_that_is_none_takes_nothing_over(hx: Any, clock: FixedClock) -> None:
+    await begun(hx)
+    clock.advance(LEASE)
+
+    async def ask(_: Orphaned) -> Any:
+        return None
+
+    with pytest.raises(Misuse, match="reconcile"):
+        await hx.idempotency.run("k1", PAY, never, body=BODY, reconcile=ask)
+    assert await begin(hx) == Orphaned(1, "none")
+
+
 @pytest.mark.parametrize("orphans", ["refuse", "reconcile"])
 async def test_what_nobody_knows_is_not_executed(hx: Any, clock: FixedClock, orphans: Any) -> None:
     await begun(hx)
@@ -574,6 +586,19 @@ async def test_a_claim_whose_answer_came_too_late_is_taken_back(faulty: Proxy, r
                 await asyncio.sleep(0.01)
         faulty.delay_seconds = 0
         assert (await begun(hx)).fence == 1
+
+
+async def test_a_claim_whose_caller_is_cancelled_is_taken_back(url: str, raw: redis.Redis) -> None:
+    async with HustleX(url, secret=SECRET) as hx:
+        for turns in range(60):
+            claiming = asyncio.ensure_future(begin(hx, key=f"k{turns}"))
+            for _ in range(turns % 6):
+                await asyncio.sleep(0)
+            claiming.cancel()
+            (outcome,) = await asyncio.gather(claiming, return_exceptions=True)
+            if isinstance(outcome, Started):
+                assert await hx.idempotency.abandon(outcome)
+    assert raw.dbsize() == 0
 
 
 @pytest.mark.parametrize("verb", ["begin", "renew", "complete", "abandon"])

@@ -233,7 +233,7 @@ async def test_the_digest_of_what_was_approved_comes_back(hx: Any, stored: str) 
     first = await hx.pins.verify("u1", RIGHT, stored, ctx)
     assert first.ctx == (await hx.pins.verify("u1", RIGHT, stored, dict(reversed(ctx.items())))).ctx
     assert first.ctx != (await hx.pins.verify("u1", RIGHT, stored, ctx | {"to": "u3"})).ctx
-    for bad in ({}, {"amount": 1.5}):
+    for bad in ({}, {"amount": 1.5}, {"to": "\ud800"}):
         with pytest.raises(Misuse):
             await hx.pins.verify("u1", RIGHT, stored, bad)
 
@@ -283,6 +283,26 @@ async def test_too_many_at_once_are_refused_and_places_come_back(hx: Any, url: s
             await small.pins.hash("u1", RIGHT)
             again = await asyncio.gather(*(small.pins.hash("u1", RIGHT) for _ in range(2)))
         assert all(isinstance(answer, PinHashed) for answer in again)
+
+
+async def test_what_too_many_others_crowd_out_is_not_counted(url: str) -> None:
+    async with HustleX(url, secret=SECRET, pins=PinOptions(threads=1, waiting=0)) as small:
+        made = await small.pins.hash("u1", RIGHT)
+        assert isinstance(made, PinHashed)
+        assert await small.pins.verify("u1", WRONG, made.verifier) == PinWrong(4)
+        line = small.pins._room.work.__self__._line  # type: ignore[attr-defined]
+        line.enter()  # one who takes his time
+        for _ in range(2 * PinOptions().attempts):
+            with pytest.raises(Overloaded):
+                await small.pins.verify("u1", WRONG, made.verifier)
+        line.leave()
+        assert await small.pins.verify("u1", WRONG, made.verifier) == PinWrong(3)
+        line.enter()
+        crowd = [small.pins.verify("u1", WRONG, made.verifier) for _ in range(50)]
+        answers = await asyncio.gather(*crowd, return_exceptions=True)
+        assert {type(answer) for answer in answers} <= {Overloaded, PinLocked}
+        line.leave()
+        assert isinstance(await small.pins.verify("u1", RIGHT, made.verifier), PinOk)
 
 
 def test_blocking_callers_wait_their_turn_and_too_many_are_refused(url: str) -> None:

@@ -449,6 +449,18 @@ async def test_a_hot_key_is_decided_here_within_its_budget(url: str, raw: redis.
     assert len(sent) < passed
 
 
+async def test_a_cost_below_one_fills_no_stock(url: str) -> None:
+    driver = Driver(url)
+    limits = RateLimit(driver, options=UNHURRIED)
+    policy = Policy("hot", 3_000, timedelta(hours=1), prefetch=timedelta(milliseconds=250))
+    while (await limits.check(policy, "global", **PAY)).source is not Source.PREFETCH:
+        pass
+    for cost in (-1_000_000, 0, 0.5, float("nan")):
+        with pytest.raises(Misuse):
+            await limits.check(policy, "global", **PAY, cost=cost)  # type: ignore[arg-type]
+    await driver.close()
+
+
 @pytest.mark.parametrize("algorithm", ["strict", "counter", "fixed", "gcra", "log"])
 async def test_a_refusal_is_repeated_from_memory_while_it_holds(
     url: str, clock: FixedClock, algorithm: Algorithm

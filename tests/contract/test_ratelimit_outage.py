@@ -120,6 +120,18 @@ async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any) -> None
             assert await outcomes(limits, policy, 3) == [("allowed", "redis")] * 3
 
 
+async def test_a_held_place_is_kept_and_given_back_on_a_full_server(url: str, raw: redis.Redis) -> None:
+    async with room(url, check_budget=timedelta(seconds=5)) as (limits, _):
+        policy = Policy("seats", 1, timedelta(seconds=30), "leases")
+        held = await limits.check(policy, "u1", **PAY)
+        raw.config_set("maxmemory", 1)
+        try:
+            assert await limits.heartbeat(held)
+            assert await limits.release(held)
+        finally:
+            raw.config_set("maxmemory", 0)
+
+
 async def test_full_memory_and_a_replica_are_answered_as_an_outage(url: str, raw: redis.Redis) -> None:
     async with room(url, check_budget=timedelta(seconds=5)) as (limits, _):
         policy, closed = Policy("p", 2, MINUTE), Policy("c", 2, MINUTE, on_error="closed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from hustlex.tokens import (
     Rejection,
     TokenPair,
 )
-from tests.support.dpop import Holder
+from tests.support.dpop import Holder, b64
 
 URL = "https://api.example.com/transfers"
 NO_PROOF = Rejected(Rejection.BINDING_MISMATCH)
@@ -79,6 +80,7 @@ async def test_what_is_wrong_with_a_proof(hx: Any, clock: FixedClock, raw: redis
     private = dict(holder.jwk, d="AAAA")
     small = {"kty": "RSA", "n": "AQAB", "e": "AQAB"}
     good = holder.proof("GET", URL, now)
+    unsigned = b64(json.dumps({"typ": "dpop+jwt", "alg": "none", "jwk": holder.jwk}).encode())
     cases: list[tuple[str, Flaw]] = [
         ("", Flaw.MALFORMED), ("a.b.c", Flaw.MALFORMED), ("x" * 9000, Flaw.MALFORMED),
         (f"{good}, {good}", Flaw.MALFORMED),
@@ -93,6 +95,7 @@ async def test_what_is_wrong_with_a_proof(hx: Any, clock: FixedClock, raw: redis
         (holder.proof("GET", URL, now, header={"jwk": other.jwk}), Flaw.BAD_SIGNATURE),
         (good[:-4] + "AAAA", Flaw.BAD_SIGNATURE),
         (jwt.encode({"jti": "1"}, "k" * 32, "HS256", {"typ": "dpop+jwt", "jwk": holder.jwk}), Flaw.BAD_KEY),
+        (f"{unsigned}.{good.partition('.')[2]}", Flaw.BAD_KEY),
         (holder.proof("GET", URL, now, jti=None), Flaw.MALFORMED),
         (holder.proof("GET", URL, now, jti=""), Flaw.MALFORMED),
         (holder.proof("GET", URL, now, jti="x" * 257), Flaw.MALFORMED),
@@ -103,18 +106,22 @@ async def test_what_is_wrong_with_a_proof(hx: Any, clock: FixedClock, raw: redis
         (holder.proof("GET", "https://api.example.com/transfers/", now), Flaw.WRONG_REQUEST),
         (holder.proof("GET", "http://api.example.com/transfers", now), Flaw.WRONG_REQUEST),
         (holder.proof("GET", "https://evil.example.com/transfers", now), Flaw.WRONG_REQUEST),
+        (holder.proof("GET", "https://api.example.com/%2Ftransfers", now), Flaw.WRONG_REQUEST),
         (holder.proof("GET", "https://api.example.com:99999999/transfers", now), Flaw.WRONG_REQUEST),
     ]  # fmt: skip
     for proof, flaw in cases:
         assert await hx.tokens.prove(proof, "GET", URL) == BadProof(flaw), proof
     assert not raw.keys("dpop:*")
-    same = holder.proof("GET", "HTTPS://API.example.com:443/transfers?x=1", now)
+    same = holder.proof("GET", "HTTPS://API.example.com:443/%74ransfers?x=1", now)
     assert await hx.tokens.prove(same, "GET", URL) == Proven(holder.jkt)
+    escaped = holder.proof("GET", f"{URL}/a%2fb%20c", now)
+    assert await hx.tokens.prove(escaped, "GET", f"{URL}/%61%2Fb%20c") == Proven(holder.jkt)
 
 
 async def test_a_proof_belongs_to_one_access_token(hx: Any, clock: FixedClock) -> None:
     holder, now = Holder(), seconds(clock)
-    for proof in (holder.proof("GET", URL, now), holder.proof("GET", URL, now, access="another")):
+    proofs = [holder.proof("GET", URL, now, **said) for said in ({}, {"access": "another"}, {"ath": "\ud800"})]
+    for proof in proofs:
         assert await hx.tokens.prove(proof, "GET", URL, access="the token") == BadProof(Flaw.WRONG_TOKEN)
     proof = holder.proof("GET", URL, now, access="the token")
     assert await hx.tokens.prove(proof, "GET", URL, access="the token") == Proven(holder.jkt)

@@ -52,6 +52,7 @@ MINUTE = timedelta(minutes=1)
         (Breaker, {"percent": 101}),
         (Breaker, {"wins": 6}),
         (Breaker, {"pause": timedelta(0)}),
+        (Breaker, {"settle": -MINUTE}),
         (Guesses, {"checks": 0}),
         (Guesses, {"digits": 5}),
         (Guesses, {"per": timedelta(0)}),

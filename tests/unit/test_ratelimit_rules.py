@@ -49,15 +49,15 @@ def test_a_line_is_a_rule(text: str, policy: Policy, who: str, endpoint: str) ->
     ("text", "says"),
     [
         ("", "expected a limit like 10/minute"),
-        ("ten/minute", "rule '' -> 'ten/minute': expected a limit"),
+        ("ten/minute", "rule 'ten/minute', at 'ten/minute': expected a limit"),
         ("10/fortnight", "expected a limit"),
-        ("10/minute per", "rule '10/minute per': expected user or ip or key, but it ends there"),
-        ("10/minute per cookie", "rule '10/minute per' -> 'cookie': expected user, ip, key"),
+        ("10/minute per", "rule '10/minute per', at its end: expected user, ip or key"),
+        ("10/minute per cookie", "rule '10/minute per cookie', at 'cookie': expected user, ip or key"),
         ("10/minute on POST", "expected a path"),
         ("10/minute on FETCH /x", "'FETCH': expected a path like /gigs/{id}, with a method before it"),
         ("10/minute on transfers", "expected a path like"),
         ("10/minute on /x{", "expected a path like"),
-        ("10/minute using magic", "'magic': expected strict, log, counter, fixed, gcra"),
+        ("10/minute using magic", "'magic': expected strict, log, counter, fixed or gcra"),
         ("10/minute using log using log", "a second 'using'"),
         ("10/minute burst many", "expected a number"),
         ("10/minute burst 3", "burst is for gcra only"),
@@ -180,8 +180,9 @@ def test_the_sheet_flags_what_a_reader_should_question() -> None:
     assert any("burst = limit" in flag for flag in gcra.flags)
     half = sheet(Policy("g", 100, MINUTE, "gcra", burst=50))
     assert (half.worst, half.at_once) == (149, 50)
-    assert sheet(Policy("s", 100, MINUTE, shadow=True)).worst is None
-    assert "refuses nobody" in sheet(Policy("s", 100, MINUTE, shadow=True)).flags[0]
+    shadow = sheet(Policy("s", 100, MINUTE, shadow=True))
+    assert (shadow.worst, shadow.at_once, shadow.exceedable) == (None, None, True)
+    assert (shadow.promise, shadow.flags) == ("refuses nobody", ())
     assert any("no limit while" in flag for flag in sheet(Policy("o", 1, MINUTE, on_error="open")).flags)
     assert sheet(Policy("c", 1, MINUTE, on_error="closed")).flags == ()
     assert sheet(Policy("p", 9, MINUTE, prefetch=timedelta(milliseconds=250))).worst == 18

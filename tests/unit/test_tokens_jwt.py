@@ -374,8 +374,20 @@ def test_memory_forgets_what_was_not_asked_for_lately() -> None:
         memory.put(name, n)
         assert memory.get("a") == 0 and len(memory) <= 4
     assert memory.get("b") is None and memory.get("h") == 7
-    memory.clear()
-    assert memory.get("h") is None
+
+
+def test_what_is_verified_while_its_key_is_retired_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    it, token = mint(), forge(claims())
+
+    def retired_meanwhile(*known: Any, **policy: Any) -> Any:
+        found = read(*known, **policy)
+        it.trust(it.keys.without({it.keys.signing.kid}))
+        return found
+
+    monkeypatch.setattr("hustlex.tokens.jwt.read", retired_meanwhile)
+    it.read(token)
+    monkeypatch.undo()
+    assert it.read(token) is Rejection.UNKNOWN_KID
 
 
 def test_a_malleated_signature_verifies_too_which_is_why_jti_names_the_token() -> None:

@@ -17,7 +17,9 @@ from fastapi import Depends, FastAPI, Header, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response as Answer
 from starlette.routing import Route
 
@@ -35,7 +37,18 @@ from hustlex.idempotency import (
     Started,
     hmac_signature,
 )
-from hustlex.web import Front, IdempotencyMiddleware, Idempotent, Problem, attach, pin_ok, verify_webhook
+from hustlex.web import (
+    CurrentUser,
+    Front,
+    IdempotencyMiddleware,
+    Idempotent,
+    Problem,
+    attach,
+    install,
+    lifespan,
+    pin_ok,
+    verify_webhook,
+)
 from tests.conftest import SECRET
 
 Serve = Any
@@ -126,12 +139,29 @@ async def test_the_key_belongs_to_user_route_and_body(app: FastAPI, effects: lis
     assert effects == [5_000, 5_000]
 
 
+async def test_a_kept_answer_is_not_for_a_session_that_is_over(app: FastAPI, serve: Serve, raw: redis.Redis) -> None:
+    @app.post("/pay", dependencies=[Depends(Idempotent())])
+    async def pay(user: CurrentUser) -> str:
+        return user.user_id
+
+    async with serve(app) as client:
+        await app.state.hustlex.tokens.start()
+        pair = await app.state.hustlex.tokens.login("u1")
+        headers = {"Authorization": f"Bearer {pair.access}"}
+        assert (await post(client, path="/pay", headers=headers)).status_code == 200
+        raw.delete(f"session:{{u1}}:{pair.session_id}")  # nobody is told of it, so a bounded check cannot know
+        assert (await post(client, path="/pay", headers=headers)).status_code == 401
+
+
 async def test_the_template_is_the_route(app: FastAPI, effects: list[Any], serve: Serve, raw: redis.Redis) -> None:
     async with serve(app) as client:
-        await post(client, path="/transfers/a1")
-        repeated = await post(client, path="/transfers/a2")
-    assert repeated.headers["idempotent-replayed"], "the key alone names the request, whatever the account"
-    assert b":POST%20/transfers/%7Baccount%7D:" in raw.keys()[0]
+        assert (await post(client, path="/transfers/a1?note=x")).status_code == 201
+        assert (await post(client, path="/transfers/a1?note=x")).headers["idempotent-replayed"]
+        for path in ("/transfers/a2?note=x", "/transfers/a1?note=y", "/transfers/a1"):
+            assert (await post(client, path=path)).status_code == 422, "the first one's success is not its own"
+    assert effects == [5_000]
+    (name,) = raw.keys()
+    assert b":POST%20/transfers/%7Baccount%7D:" in name
 
 
 async def test_what_is_refused_before_it_begins_gives_the_key_back(
@@ -209,6 +239,8 @@ async def test_only_listed_headers_are_kept(app: FastAPI, serve: Serve) -> None:
     def make() -> Answer:
         answer = RedirectResponse("/receipts/7", 303, {"X-Trace": "t1"})
         answer.set_cookie("session", "secret")
+        answer.headers.append("Link", "</a>; rel=next")
+        answer.headers.append("Link", "</b>; rel=prev")
         return answer
 
     respond(app, make)
@@ -216,6 +248,7 @@ async def test_only_listed_headers_are_kept(app: FastAPI, serve: Serve) -> None:
         first, second = await post(client, path="/go"), await post(client, path="/go")
     assert first.headers["set-cookie"]
     assert second.headers["location"] == "/receipts/7"
+    assert second.headers.get_list("link") == first.headers.get_list("link") == ["</a>; rel=next", "</b>; rel=prev"]
     assert not {"set-cookie", "x-trace"} & set(second.headers)
 
 
@@ -271,7 +304,7 @@ async def test_an_orphan_is_reconciled_by_the_routes_callback(
 
     async with HustleX(url, secret=SECRET, clock=clock) as dead:
         for key in found:
-            started = await dead.idempotency.begin(key, Scope("u1", "POST", "/pay"), body=b"{}")
+            started = await dead.idempotency.begin(key, Scope("u1", "POST", "/pay", "/pay"), body=b"{}")
             assert isinstance(started, Started)
             await dead.idempotency.renew(started, point="charging")
     clock.advance(LEASE)
@@ -375,6 +408,39 @@ async def test_it_works_around_middleware_that_streams(app: FastAPI, serve: Serv
     async with serve(app) as client:
         assert [(await post(client, path="/go")).text for _ in range(2)] == ["done", "done"]
     assert ran == [1]
+
+
+async def test_an_answer_compressed_inside_is_repeated_as_compressed(url: str, clock: FixedClock, serve: Serve) -> None:
+    app = FastAPI(
+        lifespan=lifespan(lambda: HustleX(url, secret=SECRET, clock=clock)),
+        middleware=[Middleware(GZipMiddleware, minimum_size=10)],
+    )
+    install(app)
+
+    @app.post("/statements", dependencies=[Depends(Idempotent(key=who))])
+    async def statement() -> str:
+        return "a line of a statement, " * 100
+
+    async with serve(app) as client:
+        first, again = [await post(client, path="/statements") for _ in range(2)]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.headers["content-encoding"] == again.headers["content-encoding"] == "gzip"
+    assert first.json() == again.json()
+
+
+async def test_an_answer_without_headers_is_kept(url: str, clock: FixedClock) -> None:
+    async with HustleX(url, secret=SECRET, clock=clock) as hx:
+
+        async def bare(scope: Any, receive: Any, send: Any) -> None:
+            outcome = await hx.idempotency.begin("k1", Scope("u1", "POST", "/pay"))
+            if isinstance(outcome, Started):
+                await attach(scope, hx, outcome)
+            await send({"type": "http.response.start", "status": 204 if isinstance(outcome, Started) else 208})
+            await send({"type": "http.response.body"})
+
+        transport = httpx.ASGITransport(IdempotencyMiddleware(bare))
+        async with httpx.AsyncClient(transport=transport, base_url="http://hustlex.test") as client:
+            assert [(await client.post("/pay")).status_code for _ in range(2)] == [204, 208]
 
 
 async def test_a_forgotten_middleware_is_told(url: str, clock: FixedClock, serve: Serve) -> None:
@@ -484,6 +550,10 @@ async def test_a_forged_event_never_touches_redis(app: FastAPI, handled: list[An
 async def test_an_event_without_an_id_is_refused(app: FastAPI, handled: list[Any], serve: Serve, event: Any) -> None:
     async with serve(app) as client:
         assert await notify(client, event) in (400, 422)
+        body = msgspec.json.encode({"data": {"id": "x" * 600}})
+        headers = {"x-paystack-signature": hmac.new(b"sk_test", body, hashlib.sha512).hexdigest()}
+        refused = await client.post("/hooks/paystack", content=body, headers=headers)
+        assert refused.json()["detail"] == "The event has no id."
     assert handled == []
 
 

@@ -16,7 +16,7 @@ import pytest
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import ConfigurationError
-from hustlex.ratelimit import RateLimit, RateLimitOptions, Rulebook
+from hustlex.ratelimit import RateLimit, RateLimitOptions, Rulebook, parse_rule
 from hustlex.web import RateLimitMiddleware, SocketLimits
 
 MINUTE = timedelta(minutes=1)
@@ -68,6 +68,48 @@ async def test_rules_cover_what_they_say_and_add_up(room: RateLimit) -> None:
     )
     assert int(refused.headers["retry-after"]) >= 60
     assert moved.status_code == 429
+
+
+async def test_head_is_a_get_and_a_line_end_is_part_of_a_path(room: RateLimit) -> None:
+    app = RateLimitMiddleware(bare, room, ["2/minute per ip on GET /gigs", "1/minute per ip on /files/{rest:path}"])
+    async with client_of(app) as client:
+        answers = [await client.request(method, "/gigs") for method in ("HEAD", "GET", "HEAD", "GET", "POST")]
+        assert [answer.status_code for answer in answers] == [200, 200, 429, 429, 200]
+        assert await statuses(client, "/files/a%0Ab", 2) == [200, 429]
+
+
+@pytest.mark.parametrize("root", ["/api", "/api/"])
+async def test_a_rule_holds_wherever_the_application_is_mounted(room: RateLimit, root: str) -> None:
+    app = RateLimitMiddleware(bare, room, ["1/minute per ip on /gigs", "1/minute per ip on /api/pay"])
+    transport = httpx.ASGITransport(app, client=("203.0.113.7", 1), root_path=root)
+    async with httpx.AsyncClient(transport=transport, base_url="http://hustlex.test") as client:
+        assert await statuses(client, "/api/gigs", 2) == [200, 429]
+        assert await statuses(client, "/api/pay", 2) == [200, 429]
+        assert await statuses(client, "/apigigs", 2) == [200, 200]
+
+
+async def test_a_place_is_kept_while_the_request_runs(room: RateLimit) -> None:
+    running, done = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        running.release()
+        await done.wait()
+        await bare(scope, receive, send)
+
+    app = RateLimitMiddleware(slow, room, ["2 at once per ip on GET /export", "3/minute per ip on GET /export"])
+    async with client_of(app) as client:
+        asking = [asyncio.ensure_future(client.get("/export")) for _ in range(2)]
+        for _ in asking:
+            await running.acquire()
+        assert await statuses(client, "/export", 1) == [429]
+        done.set()
+        assert [answer.status_code for answer in await asyncio.gather(*asking)] == [200, 200]
+        assert await statuses(client, "/export", 2) == [
+            200,
+            429,
+        ]  # the third of this minute: a full house costs nothing
+    places = parse_rule("2 at once per ip").policy
+    assert (await room.peek(places, "ip:203.0.113.7", endpoint="GET /export")).remaining == 2
 
 
 async def test_two_rules_of_the_same_callers_do_not_share_a_count(room: RateLimit) -> None:

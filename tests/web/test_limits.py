@@ -326,3 +326,23 @@ async def test_a_websocket_route_may_have_a_limit(app: FastAPI) -> None:
         assert (await connect())[0]["type"] == "websocket.accept"
         refused = await connect()
     assert (refused[0]["type"], refused[0]["status"]) == ("websocket.http.response.start", 429)
+
+
+async def test_a_place_is_kept_until_the_answer_was_sent(app: FastAPI, serve: Any) -> None:
+    running, done = asyncio.Semaphore(0), asyncio.Event()
+
+    @app.get("/export", dependencies=[Depends(RateLimit("2 at once per ip"))])
+    async def export(fail: bool = False) -> None:
+        running.release()
+        await done.wait()
+        if fail:
+            raise Problem(409)
+
+    async with serve(app) as client:
+        asking = [asyncio.ensure_future(client.get("/export", params={"fail": fail})) for fail in (True, False)]
+        for _ in asking:
+            await running.acquire()
+        assert (await client.get("/export")).status_code == 429
+        done.set()
+        assert sorted([answer.status_code for answer in await asyncio.gather(*asking)]) == [200, 409]
+        assert [(await client.get("/export")).status_code for _ in range(3)] == [200] * 3

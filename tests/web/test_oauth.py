@@ -18,6 +18,8 @@ from hustlex.otp import Delivery
 from hustlex.tokens import Access, TokenPair
 from hustlex.web import (
     CurrentUser,
+    Idempotent,
+    RateLimit,
     StrictUser,
     auth_router,
     checked,
@@ -430,6 +432,33 @@ async def test_a_login_with_a_proof_is_bound_and_used_with_proofs(
     )
     assert (stolen.status_code, stolen.json()["error"]) == (400, "invalid_grant")
     assert (await client.get("/pay", headers=shown(holder, url=f"{BASE}/pay"))).status_code == 401
+
+
+async def test_one_proof_is_enough_for_all_dependencies_of_a_request(
+    app: FastAPI, serve: Any, clock: FixedClock
+) -> None:
+    guards = [Depends(RateLimit("5/minute per user")), Depends(Idempotent())]
+    app.add_api_route("/transfers", pay, methods=["POST"], dependencies=guards)
+    holder, now = Holder(), clock.now_ms // 1000
+    async with serve(app) as client:
+        pair = await app.state.hustlex.tokens.login("u1", jkt=holder.jkt)
+        proof = holder.proof("POST", f"{BASE}/transfers", now, pair.access)
+        headers = bearer(pair.access, "DPoP") | {"DPoP": proof, "Idempotency-Key": "k1"}
+        answers = [await client.post("/transfers", headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 401]
+
+
+@pytest.mark.parametrize("path", ["/files/a%20b", "/files/a%2Fb", "/files/%C3%A9"])
+async def test_a_proof_is_for_the_path_as_the_client_wrote_it(
+    client: httpx.AsyncClient, app: FastAPI, hx: HustleX, clock: FixedClock, path: str
+) -> None:
+    app.add_api_route("/files/{name:path}", me)
+    holder, now = Holder(), clock.now_ms // 1000
+    pair = await login(hx, jkt=holder.jkt)
+    for shown, status in ((path, 200), ("/files/a/b", 401)):
+        proof = holder.proof("GET", f"{BASE}{shown}", now, pair.access)
+        got = await client.get(path, headers=bearer(pair.access, "DPoP") | {"DPoP": proof})
+        assert got.status_code == status
 
 
 async def test_two_proofs_are_none(client: httpx.AsyncClient, hx: HustleX, clock: FixedClock) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import secrets
 
+from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.otp import flows, totp
-from hustlex.otp.codes import Context
 from hustlex.otp.flows import Answer, Ask
 from hustlex.otp.names import Lane
 from hustlex.otp.ops import ENTROPY
@@ -181,4 +181,5 @@ class Otp:
         sealed: of ``totp_enrol``. The wrong ones count as those of text messages do. Source: lua/totp.lua.
         """
         typed = totp.Typed(subject, sealed, code, purpose, ctx, lane)
-        return self._driver.follow(totp.verify(self._room, typed, secrets.token_bytes(28), self._clock()))
+        entropy = secrets.token_bytes(totp.GRANT_ENTROPY)
+        return self._driver.follow(totp.verify(self._room, typed, entropy, self._clock()))

@@ -9,10 +9,9 @@ import msgspec
 
 MAGIC = 0x01
 """A JSON text cannot start with it, so bare JSON written by others is recognised."""
-CREATED_AT = 6
-"""Where the creation time stands; the script that stores the entry writes the server's clock there."""
 
 _HEADER = struct.Struct("<BBIQIIQ")
+"""The scripts that store an entry write the server's clock at its byte 6 (creation time)."""
 _JSON = 0
 _CODEC_BITS = 0b0000_0011
 _ZLIB = 0b0000_0100

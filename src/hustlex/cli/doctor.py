@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated, Any
 
 import msgspec
@@ -26,7 +27,8 @@ def doctor(
 ) -> None:
     """Check the servers: version, eviction, memory, persistence, clock, distance, rights, and a cache of its own.
 
-    Exit codes: 0 nothing failed (there may be warnings); 1 a check failed; 2 bad settings; 3 a server is unreachable.
+    Exit codes: 0 nothing failed (there may be warnings); 1 a check failed, or the server refused us; 2 bad
+    settings; 3 a server is unreachable.
     Example: hustlex doctor --json | jq .unsafe_eviction
     """
     settings = load_settings(url=url, cache_url=cache_url)
@@ -68,5 +70,6 @@ def _print_rights(prefix: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps({room: each.rules() for room, each in wanted.items()}))
         return
+    print("# Redis 7.0 does not know client|setinfo: leave it out there.", file=sys.stderr)
     for room, each in wanted.items():
         print(f"ACL SETUSER hustlex-{room} on >PASSWORD {' '.join(each.rules())}\n")

@@ -27,11 +27,14 @@ def explain(
         list[str], typer.Argument(help="A file of rules (.toml, .json), or rules: '10/minute per user on POST /pay'.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when a limit can be exceeded in a window.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 when a limit can be exceeded in a window, or is a shadow.")
+    ] = False,
 ) -> None:
     """Print each policy's proven worst case: the most that any window can admit, however the calls arrive.
 
-    Exit codes: 0; 1 with --strict when a worst case lies above its limit; 2 for a rule or file that is not valid.
+    Exit codes: 0; 1 with --strict when a worst case lies above its limit, or a policy is a shadow; 2 for a
+    rule or file that is not valid.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the sheet says it better
@@ -41,7 +44,7 @@ def explain(
         print(json.dumps([_plain(rule, found) for rule, found in sheets], indent=2))
     else:
         print("\n\n".join(_told(rule, found) for rule, found in sheets))
-    if strict and any(found.worst is not None and found.worst > found.limit for _, found in sheets):
+    if strict and any(found.exceedable for _, found in sheets):
         raise typer.Exit(1)
 
 
@@ -74,8 +77,9 @@ def _plain(rule: Rule, found: Guarantee) -> dict[str, Any]:
 def _told(rule: Rule, found: Guarantee) -> str:
     who = "everybody together" if rule.who == "global" else f"each {rule.who}"
     limit = f"{found.limit:,} at once" if found.algorithm == "leases" else f"{found.limit:,} in {spoken(found.window)}"
+    place = rule.endpoint if rule.method or rule.path else "every route"
     lines = [
-        f"{found.policy}: {limit} for {who} on {rule.endpoint}, by {found.algorithm}",
+        f"{found.policy}: {limit} for {who} on {place}, by {found.algorithm}",
         f"  promise   {found.promise}",
         f"  because   {found.reason}",
     ]

@@ -15,7 +15,7 @@ from hustlex.errors import ConfigurationError, Error, Misuse, Unavailable
 
 cli = typer.Typer(
     name="hustlex",
-    help="The Redis layer of an application backend: jobs, tokens, codes, limits, cache and events.",
+    help="The Redis layer of an application backend: codes, tokens, limits, idempotency, PINs, cache, jobs, events.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

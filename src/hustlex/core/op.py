@@ -8,7 +8,7 @@ yield steps and are followed by either driver, so their logic exists once and ca
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,7 +17,6 @@ import msgspec
 from hustlex.errors import Error
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 Arg = str | bytes | int | float
 Reply = Any
@@ -164,6 +163,3 @@ class BlockingDriver(Protocol):
     def follow(self, flow: Flow[T]) -> T: ...
 
     def close(self) -> None: ...
-
-
-AsyncFunction = Callable[..., Awaitable[T_co]]

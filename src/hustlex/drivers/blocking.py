@@ -6,6 +6,7 @@ shaping: replies arrive as the server sent them, exactly as on the async driver.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -39,6 +40,16 @@ T = TypeVar("T")
 _CONNECT_S = 2.0
 _COMMAND_S = 1.0
 _POOL = 100
+_SHORTEST_S = 0.001
+
+
+class _Patience(threading.local):
+    """Until when (steady clock) the call of this thread may wait."""
+
+    until = float("inf")
+
+
+_patience = _Patience()
 
 
 class Driver:
@@ -94,7 +105,7 @@ class Driver:
     def _exchange(self, ops: Sequence[Op[Any]], deadline: float, whole_script: bool = False) -> list[Any]:
         """Write all, read all, on one connection. A single refused op raises; among several it is in the list."""
         packed = [pack(op, whole_script=whole_script) for op in ops]
-        connection = self._connect()
+        connection = self._connect(deadline)
         try:
             connection.send_packed_command([b"".join(packed)])
             replies = [self._read(connection, deadline) for _ in ops]
@@ -121,7 +132,8 @@ class Driver:
         except exceptions.ResponseError as error:
             return refusal(_first_words(error))
 
-    def _connect(self) -> Any:
+    def _connect(self, deadline: float) -> Any:
+        _patience.until = deadline
         try:
             return self._pool.get_connection()
         except exceptions.AuthenticationError as error:
@@ -197,6 +209,23 @@ class Driver:
         self._pool.disconnect()
 
 
+def _hurried(kind: Any) -> Any:
+    """redis-py's connection, opened within the time of the call that needs it, its handshake included."""
+
+    class Hurried(kind):  # type: ignore[misc]
+        def connect(self) -> None:
+            if self._sock is not None:
+                return
+            left = max(_SHORTEST_S, _patience.until - time.monotonic())
+            self.socket_connect_timeout, self.socket_timeout = min(_CONNECT_S, left), min(_COMMAND_S, left)
+            super().connect()
+            opened: Any = self._sock
+            opened.settimeout(_COMMAND_S)
+            self.socket_timeout = _COMMAND_S
+
+    return Hurried
+
+
 def _pool(endpoint: Endpoint) -> Any:
     """redis-py's pool with its retries, shaping and default address off; ours are set above."""
     kind: Any = redis.UnixDomainSocketConnection if endpoint.path else redis.Connection
@@ -213,7 +242,7 @@ def _pool(endpoint: Endpoint) -> Any:
         }
     pool: Any = redis.BlockingConnectionPool
     return pool(
-        connection_class=kind,
+        connection_class=_hurried(kind),
         max_connections=_POOL,
         timeout=_CONNECT_S,
         db=endpoint.database,

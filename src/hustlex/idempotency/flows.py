@@ -105,13 +105,15 @@ def _claimed_under(room: Room, request: Request, claim: ops.Claim, kid: str) -> 
 
 
 def _claimed(room: Room, claim: ops.Claim) -> Flow[ops.Found | ops.Elsewhere]:
-    """Claim. When the answer does not come in time the claim may stand all the same, of an owner who will do nothing:
-    take it back, best effort, or whoever repeats the request would find an orphan.
+    """Claim. When the answer does not come in time, or its caller is cancelled, the claim may stand all the same, of an
+    owner who will do nothing: take it back, best effort, or whoever repeats the request would find an orphan.
     """
     try:
         return (yield from do(ops.begin(room.seals, claim, room.clock())))
-    except Error as error:
-        if error.maybe_executed:
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Error) or error.maybe_executed:
             with contextlib.suppress(Error):
                 yield from do(ops.withdraw(claim, room.clock()))
         raise
@@ -182,6 +184,8 @@ def reconciled(
     Started: it was not done, execute. Replay: it was done. Orphaned: nobody can tell.
     """
     finding: Response | Finding = yield Call(lambda: reconcile(orphan))
+    if not isinstance(finding, Response | Finding):
+        raise Misuse("reconcile must return a Response or a Finding", hint="Finding.UNKNOWN is always safe")
     if finding is Finding.UNKNOWN:
         return orphan
     outcome = yield from begin(room, request, orphan)

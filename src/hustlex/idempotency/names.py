@@ -20,12 +20,14 @@ class Scope(msgspec.Struct, frozen=True):
     """Where a key counts: the same key of another user, method or route is another key.
 
     principal: who asks, 1 to 255 characters, as a user id. method: letters, as ``POST``; outside HTTP any verb.
-    route: the template, as ``/transfers/{id}``, never the raw path. Raises Misuse.
+    route: the template, as ``/transfers/{id}``, never the raw path. target: the raw path and query, which a key is good
+    for as it is for one body: sent to another account, it is another request. Raises Misuse.
     """
 
     principal: str
     method: str
     route: str
+    target: str = ""
 
     def __post_init__(self) -> None:
         if not _METHOD.fullmatch(self.method):

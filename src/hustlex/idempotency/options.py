@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from hustlex.core.bounds import within
 from hustlex.core.time import positive_ms
 from hustlex.errors import ConfigurationError
 
@@ -17,7 +18,17 @@ refuse: it stays as it is. reconcile: a callback that can find out decides; with
 takeover: the next caller executes; only for work that may happen twice.
 """
 
-KEPT_HEADERS = frozenset({"content-type", "content-language", "location", "etag", "link", "content-disposition"})
+KEPT_HEADERS = frozenset(
+    {
+        "content-type",
+        "content-encoding",  # a body compressed by middleware inside ours is kept as it is
+        "content-language",
+        "content-disposition",
+        "location",
+        "etag",
+        "link",
+    }
+)
 
 
 class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,17 +58,15 @@ class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.orphans not in ("refuse", "reconcile", "takeover"):
             raise ConfigurationError(f"orphans is 'refuse', 'reconcile' or 'takeover', not {self.orphans!r}")
-        _between("lease", self.lease, timedelta(seconds=1), timedelta(hours=1))
-        _between("ttl", self.ttl, timedelta(minutes=1), timedelta(days=366))
+        within("lease", self.lease, timedelta(seconds=1), timedelta(hours=1))
+        within("ttl", self.ttl, timedelta(minutes=1), timedelta(days=366))
         if self.lease >= self.ttl:
             raise ConfigurationError("lease must be shorter than ttl", hint="a claim must not end under its owner")
-        if not 0 <= self.largest_body <= 2**20:
-            raise ConfigurationError(f"largest_body must be 0 to {2**20}, not {self.largest_body}")
-        if not 0 <= self.replicas <= 8:
-            raise ConfigurationError(f"replicas must be 0 to 8, not {self.replicas}")
+        within("largest_body", self.largest_body, 0, 2**20)
+        within("replicas", self.replicas, 0, 8)
         if any(name != name.lower() for name in self.headers):
             raise ConfigurationError("headers must be lower-case names")
-        _between("replica_wait", self.replica_wait, timedelta(milliseconds=1), timedelta(seconds=1))
+        within("replica_wait", self.replica_wait, timedelta(milliseconds=1), timedelta(seconds=1))
 
     @property
     def lease_ms(self) -> int:
@@ -68,8 +77,3 @@ class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
     def ttl_ms(self) -> int:
         """The life of a key in milliseconds."""
         return positive_ms("ttl", self.ttl)
-
-
-def _between(name: str, value: timedelta, low: timedelta, high: timedelta) -> None:
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name} must be {low} to {high}, not {value}")

@@ -45,11 +45,12 @@ class Seals:
         return self._by_kid.get(kid)
 
     def fingerprint(self, scope: Scope, body: bytes, content_type: str) -> str:
-        """What a request asks, kid and 64 hex digits: method, route, principal and body; JSON in any order of names."""
+        """What a request asks, a kid and 64 hex digits: method, route, principal, target and body; JSON in any order of
+        names."""
         media = content_type.partition(";")[0].strip().lower()
         json = canonical(body) if media in ("", "application/json") or media.endswith("+json") else None
         kind, content = ("raw", body) if json is None else ("json", json)
-        parts = (scope.method.upper(), scope.route, scope.principal, kind)
+        parts = (scope.method.upper(), scope.route, scope.principal, scope.target, kind)
         head = "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
         return f"{self.kid}.{hmac.digest(self._print_key, head + content, hashlib.sha256).hex()}"
 

@@ -8,9 +8,6 @@ from typing import ClassVar
 
 from hustlex.core.outcome import Outcome, Secretive
 
-UNTOUCHED = "none"
-"""The recovery point of a claim whose owner has reported no effect."""
-
 
 class Response(Secretive, frozen=True, eq=False):
     """An answer to keep and to repeat; body and headers are sealed in Redis.

@@ -44,9 +44,10 @@ def hmac_signature(
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Who sends events.
 
-    name: stands in key names. verify: see Verify. lease: how long handling may take before a repeat may begin anew;
-    it is not renewed by itself. ttl: how long an event is remembered: the provider's last repeat and a day.
-    Raises Misuse.
+    name: stands in key names. verify: see Verify. lease: how long handling that does not renew it counts as alive
+    (``verify_webhook`` and ``hold`` renew); then a repeat begins anew. ttl: how long an event is remembered: the
+    provider's last repeat and a day.
+    Raises Misuse, ConfigurationError.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """One-time passwords by phone."""
 
+from hustlex.core.context import Context
 from hustlex.core.outcome import Outcome
 from hustlex.otp.api import Otp
-from hustlex.otp.codes import Context
 from hustlex.otp.metrics import OtpMetrics
 from hustlex.otp.names import Lane
 from hustlex.otp.rules import POLICIES, Breaker, Cap, Caps, Country, Guesses, Limits, Numbers, OtpOptions, Policy, Risk

@@ -12,20 +12,13 @@ import itertools
 import re
 import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
-from typing import Any
 
-import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hustlex.core.keyring import Keyring
-from hustlex.errors import BadReply, Misuse
+from hustlex.errors import BadReply
 
-Context = Mapping[str, str | int]
-"""What a code approves, as {"amount_minor": 500000, "currency": "NGN"}; no floats, so that its JSON is fixed."""
-
-MAC_LENGTH = 32
 _NONCE_BYTES = 12
 _LONGEST_INPUT = 64
 _LIST_IT = "add it to old_secrets, see docs/guides/secrets.md"
@@ -159,16 +152,6 @@ def typed_digits(text: str, digits: int) -> str | None:
 def same(one: str, other: str) -> bool:
     """Compare two secrets in constant time."""
     return hmac.compare_digest(one.encode(), other.encode())
-
-
-def context_digest(context: Context | None) -> str:
-    """SHA-256, hex, of the context's JSON with sorted names; "" for none. Raises Misuse for what has no fixed JSON."""
-    if context is None:
-        return ""
-    items: dict[Any, Any] = dict(context)
-    if not items or not all(isinstance(k, str) and isinstance(v, str | int) for k, v in items.items()):
-        raise Misuse("ctx must be a non-empty mapping of names to str or int", hint="give amounts in minor units")
-    return hashlib.sha256(msgspec.json.encode(items, order="sorted")).hexdigest()
 
 
 def short_ref(cid: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
+from hustlex.core.context import Context, context_digest
 from hustlex.core.op import Flow, Op, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import Misuse, Refused
 from hustlex.otp import caps, ops, tickets
 from hustlex.otp.caps import Admission
-from hustlex.otp.codes import Context, context_digest, typed_digits
+from hustlex.otp.codes import typed_digits
 from hustlex.otp.names import LANES, Challenge, Lane, device_mark, parse_challenge, parse_grant
 from hustlex.otp.phone import Phone, normalise
 from hustlex.otp.room import Attempt, Checked, Request, Room, digits_of

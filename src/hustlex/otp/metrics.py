@@ -13,7 +13,7 @@ import msgspec
 
 from hustlex.otp.telemetry import OtpEvent
 
-_LABELS: Mapping[str, tuple[str, ...]] = {
+LABELS: Mapping[str, tuple[str, ...]] = {
     "otp_issue_total": ("purpose", "outcome", "country"),
     "otp_resend_total": ("purpose", "outcome"),
     "otp_verify_total": ("purpose", "outcome", "lane"),
@@ -27,6 +27,7 @@ _LABELS: Mapping[str, tuple[str, ...]] = {
     "otp_guessing_total": ("country",),
     "otp_budget_percent": ("country",),
 }
+"""By name of a metric: its labels."""
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -48,7 +49,7 @@ class OtpMetrics:
         """Count one event."""
         with self._lock:
             for name, amount in _counts(event):
-                self._values[(name, tuple(getattr(event, label) for label in _LABELS[name]))] += amount
+                self._values[(name, tuple(getattr(event, label) for label in LABELS[name]))] += amount
             if event.event == "budget":
                 self._values[("otp_budget_percent", (event.country,))] = event.percent
 
@@ -57,7 +58,7 @@ class OtpMetrics:
         with self._lock:
             values = dict(self._values)
         for (name, labels), value in values.items():
-            yield Sample(name, dict(zip(_LABELS[name], labels, strict=True)), value)
+            yield Sample(name, dict(zip(LABELS[name], labels, strict=True)), value)
 
 
 def _counts(event: OtpEvent) -> Iterator[tuple[str, int]]:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from hustlex.core.bounds import within
 from hustlex.core.time import positive_ms
 from hustlex.errors import ConfigurationError
 from hustlex.otp.telemetry import Watch
@@ -18,11 +19,6 @@ _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _RESERVED = frozenset({"act", "sends", "cool", "fail", "lock", "grant", "dev", "totp"})
 _LONGEST_LIFE = timedelta(minutes=10)
 _HOUR = timedelta(hours=1)
-
-
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name} must be {low} to {high}, not {value}")
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +46,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     sim_age: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
-        _within("digits", self.digits, 6, 10)
+        within("digits", self.digits, 6, 10)
         for name in ("attempts", "sends", "active"):
-            _within(name, getattr(self, name), 1, 10)
+            within(name, getattr(self, name), 1, 10)
         if not timedelta(0) < self.lifetime <= _LONGEST_LIFE:
             raise ConfigurationError(f"lifetime must be between 0 and {_LONGEST_LIFE}, not {self.lifetime}")
         if not self.cooldowns:
@@ -76,9 +72,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     device_life: timedelta = timedelta(days=180)
 
     def __post_init__(self) -> None:
-        _within("sends", self.sends, 1, 1000)
-        _within("wrong", self.wrong, 1, 100)
-        _within("devices", self.devices, 1, 100)
+        within("sends", self.sends, 1, 1000)
+        within("wrong", self.wrong, 1, 100)
+        within("devices", self.devices, 1, 100)
         positive_ms("device_life", self.device_life)
         if not self.locks:
             raise ConfigurationError("locks must name at least one duration")
@@ -87,10 +83,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
-    """Which phone numbers are served. region: how a number without country code is read. countries: regions allowed.
+    """Which phone numbers are served. Regions are two-letter codes (ISO 3166).
 
-    Two-letter codes (ISO 3166), as "NG". accept_possible: serve a number of the right length that no range of today's
-    data holds, with a quarter of every cap; a country's new ranges show up before the data knows them.
+    region: how a number without country code is read. countries: regions allowed. accept_possible: serve a number of
+    the right length that no range of today's data holds, with a quarter of every cap; a country's new ranges show up
+    before the data knows them.
     """
 
     region: str = "NG"
@@ -105,7 +102,7 @@ class Cap(msgspec.Struct, frozen=True):
     per: timedelta
 
     def __post_init__(self) -> None:
-        _within("most", self.most, 1, 10**9)
+        within("most", self.most, 1, 10**9)
         positive_ms("per", self.per)
 
 
@@ -120,8 +117,10 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Country(msgspec.Struct, frozen=True, kw_only=True):
-    """cap: messages to one country. price: of one message, and budget: per UTC day, both in minor units of one
-    currency; budget 0: no end. 50, 80 and 100 % of it are warned about.
+    """What one country may use.
+
+    cap: messages. price: of one message, in minor units of one currency. budget: per UTC day, in the same units; 0: no
+    end. 50, 80 and 100 % of it are warned about.
     """
 
     cap: Cap = Cap(20_000, _HOUR)
@@ -129,8 +128,8 @@ class Country(msgspec.Struct, frozen=True, kw_only=True):
     budget: int = 0
 
     def __post_init__(self) -> None:
-        _within("price", self.price, 0, 10**9)
-        _within("budget", self.budget, 0, 10**14)
+        within("price", self.price, 0, 10**9)
+        within("budget", self.budget, 0, 10**14)
         if self.budget and not self.price:
             raise ConfigurationError("a budget needs the price of a message", hint="Country(price=..., budget=...)")
 
@@ -141,7 +140,7 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     After ``sends`` messages in an hour of which fewer than ``percent`` % were verified: closed to sending for
     ``pause``, then ``probes`` messages behind a human check, of which ``wins`` verified ones open it again.
     settle: how young a message of a country is not judged yet; a busy country sends 20 within seconds, before the first
-    of them can be typed. Whole 3-minute parts.
+    of them can be typed. Whole 3-minute parts, up to a day.
     """
 
     sends: int = 20
@@ -152,10 +151,11 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     settle: timedelta = timedelta(minutes=6)
 
     def __post_init__(self) -> None:
-        _within("sends", self.sends, 1, 10**9)
-        _within("percent", self.percent, 1, 100)
-        _within("probes", self.probes, 1, 1000)
-        _within("wins", self.wins, 1, self.probes)
+        within("sends", self.sends, 1, 10**9)
+        within("percent", self.percent, 1, 100)
+        within("probes", self.probes, 1, 1000)
+        within("wins", self.wins, 1, self.probes)
+        within("settle", self.settle, timedelta(0), timedelta(days=1))
         positive_ms("pause", self.pause)
 
 
@@ -171,9 +171,9 @@ class Guesses(msgspec.Struct, frozen=True, kw_only=True):
     quiet: timedelta = timedelta(minutes=30)
 
     def __post_init__(self) -> None:
-        _within("checks", self.checks, 1, 10**9)
-        _within("percent", self.percent, 1, 100)
-        _within("digits", self.digits, 6, 10)
+        within("checks", self.checks, 1, 10**9)
+        within("percent", self.percent, 1, 100)
+        within("digits", self.digits, 6, 10)
         positive_ms("per", self.per)
         positive_ms("quiet", self.quiet)
 
@@ -201,6 +201,7 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     policies: one per purpose. limits: per phone, over all purposes. numbers: which phones are served. caps: over all
     phones; None: no caps, breakers and budgets, as for a load test. countries: those that differ from ``Country()``.
+    breaker: against pumping. guesses: against guessing at many phones.
     layout: "plain" writes phones in clear into key names, challenges and jobs, for a service that must find
     ``otp:{+2348031234567}``; it takes exactly the purpose ``default`` with binding "subject". Whoever sees Redis, its
     slow log or a backup then sees who logs in. watch: told of every event; must not block and must not raise.

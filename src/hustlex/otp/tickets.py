@@ -19,8 +19,7 @@ _TAGS = {Scope.COUNTRY: "cc", Scope.BLOCK: "blk", Scope.PREFIX: "pfx", Scope.IP:
 _SCOPES = {tag: scope for scope, tag in _TAGS.items()}
 _UNUSUAL = "?"
 _RETURNED = "!"
-_COUNTRY = Country()
-_NOWHERE = Country()
+_NOTHING_SET = Country()
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -80,7 +79,7 @@ def cap(options: OtpOptions, place: Place) -> Cap:
 
 def settings(options: OtpOptions, place: Place) -> Country:
     """Price and budget in a place; both 0 where it is no country."""
-    return options.countries.get(place.tag[3:], _COUNTRY) if place.scope is Scope.COUNTRY else _NOWHERE
+    return options.countries.get(place.tag[3:], _NOTHING_SET) if place.scope is Scope.COUNTRY else _NOTHING_SET
 
 
 def write(taken: list[Taken]) -> str:

@@ -13,11 +13,12 @@ from datetime import timedelta
 from typing import ClassVar
 from urllib.parse import quote, urlencode
 
+from hustlex.core.context import Context, context_digest
 from hustlex.core.lua import load
 from hustlex.core.op import Flow, Op, Reply, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import BadReply, Misuse
-from hustlex.otp.codes import Context, bytes_of, context_digest, same, text_of, typed_digits
+from hustlex.otp.codes import bytes_of, same, text_of, typed_digits
 from hustlex.otp.names import LANES, Grant, Keys, Lane
 from hustlex.otp.ops import GRANT_MS
 from hustlex.otp.room import Room
@@ -25,6 +26,7 @@ from hustlex.otp.story import Story
 from hustlex.otp.types import Enrolment, Gone, Malformed, Reason, SubjectLocked, Verified, VerifyResult, Wrong
 
 ENTROPY = 32
+GRANT_ENTROPY = 28
 """Random bytes that enrol needs: 20 for the secret, 12 for the seal."""
 
 _TOTP = load("hustlex.otp", "totp")
@@ -74,7 +76,7 @@ def reseal(room: Room, subject: str, sealed: str, nonce: bytes) -> str:
 
 
 def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
-    """Check a code. entropy: 28 random bytes. Raises BadReply when sealed is not this subject's."""
+    """Check a code. entropy: GRANT_ENTROPY random bytes. Raises BadReply when sealed is not this subject's."""
     story, policies = Story(room, "totp", purpose=typed.purpose, lane=typed.lane), room.options.policies
     if typed.purpose not in policies or typed.lane not in LANES:
         raise Misuse("no such purpose or lane", hint="purposes: " + ", ".join(sorted(policies)))

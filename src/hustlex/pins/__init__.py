@@ -1,7 +1,7 @@
 """Transaction PINs with lockout."""
 
+from hustlex.core.context import Context
 from hustlex.pins.api import Pins
-from hustlex.pins.flows import Context
 from hustlex.pins.options import PinOptions
 from hustlex.pins.types import (
     HashResult,

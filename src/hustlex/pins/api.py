@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.pins import flows, ops
 from hustlex.pins.aio import Bench
-from hustlex.pins.flows import Context
 from hustlex.pins.hashing import Hasher
 from hustlex.pins.options import PinOptions
 from hustlex.pins.types import HashResult, VerifyResult
@@ -49,8 +49,8 @@ class Pins:
         The attempt is counted first, so any number of concurrent calls compare no more than ``PinOptions.attempts``
         PINs; a right one takes it back, unless another attempt has locked the user meanwhile: then it is not told.
         ctx: what the PIN is entered for; its digest is in PinOk. Raises Misuse for what is no verifier,
-        ConfigurationError for one of a secret that is not listed (not counted), OutcomeUnknown
-        when a reply was lost and the attempt may have been counted. Source: lua/attempt.lua, lua/heal.lua.
+        ConfigurationError for one of a secret that is not listed (not counted), OutcomeUnknown when a reply was lost
+        and the attempt may have been counted. Source: lua/attempt.lua, lua/heal.lua, lua/withdraw.lua.
         """
         return await self._driver.follow(flows.verify(self._room, user_id, pin, stored, ctx))
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from hustlex.core.context import Context, context_digest
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import Call, Flow, do
 from hustlex.core.reference import user_reference
 from hustlex.core.time import Clock
-from hustlex.errors import Misuse
+from hustlex.errors import Error, Overloaded
 from hustlex.pins import ops
 from hustlex.pins.hashing import SALT_BYTES, Hasher, read_verifier
 from hustlex.pins.options import PinOptions
 from hustlex.pins.rules import read_pin, weakness
 from hustlex.pins.types import HashResult, PinHashed, PinLocked, PinMalformed, PinOk, PinWeak, PinWrong, VerifyResult
-
-Context = Mapping[str, str | int]
-"""What a PIN is entered for, as {"amount_minor": 500000, "currency": "NGN"}; no floats, so that its JSON is fixed."""
 
 
 class Room(msgspec.Struct, frozen=True, eq=False):
@@ -55,7 +53,7 @@ def hash_pin(room: Room, user_id: str, pin: str) -> Flow[HashResult]:
 
 def verify(room: Room, user_id: str, pin: str, stored: str, ctx: Context | None) -> Flow[VerifyResult]:
     """Count the attempt, compare, and forgive it when it was right."""
-    verifier, key, context = read_verifier(stored), room.tries(user_id), _digest(ctx)
+    verifier, key, context = read_verifier(stored), room.tries(user_id), context_digest(ctx)
     hasher = room.hasher.under(verifier.kid)
     digits = read_pin(pin, room.options)
     if digits is None:
@@ -63,18 +61,14 @@ def verify(room: Room, user_id: str, pin: str, stored: str, ctx: Context | None)
     counted = yield from do(ops.attempt(key, room.options, room.clock()))
     if isinstance(counted, PinLocked):
         return counted
-    right = yield Call(lambda: room.work(lambda: hasher.matches(user_id, digits, verifier)))
+    try:
+        right = yield Call(lambda: room.work(lambda: hasher.matches(user_id, digits, verifier)))
+    except Overloaded:  # what is never compared, for want of a thread, must not lock anybody
+        with contextlib.suppress(Error):
+            yield from do(ops.withdraw(key, counted.seq, room.options, room.clock()))
+        raise
     if not right:
         return PinWrong(counted.left) if counted.left else PinLocked(counted.rest)
     locked = yield from do(ops.heal(key, counted.seq, room.options, room.clock()))
     outdated = hasher is not room.hasher or verifier.weaker_than(room.options)
     return PinOk(outdated, context) if locked is None else locked
-
-
-def _digest(ctx: Context | None) -> str:
-    if ctx is None:
-        return ""
-    items: dict[Any, Any] = dict(ctx)
-    if not items or not all(isinstance(name, str) and isinstance(value, str | int) for name, value in items.items()):
-        raise Misuse("ctx must be a non-empty mapping of names to str or int", hint="give amounts in minor units")
-    return hashlib.sha256(msgspec.json.encode(items, order="sorted")).hexdigest()

@@ -16,6 +16,7 @@ from hustlex.pins.types import PinLocked
 _ATTEMPT = load("hustlex.pins", "attempt")
 _HEAL = load("hustlex.pins", "heal")
 _RESET = load("hustlex.pins", "reset")
+_WITHDRAW = load("hustlex.pins", "withdraw")
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -53,6 +54,11 @@ def heal(key: str, seq: int, options: PinOptions, now_ms: int) -> Op[PinLocked |
         return None if reply[0] == 1 else PinLocked(timedelta(milliseconds=reply[1]))
 
     return _HEAL.op((key,), (now_ms, seq, to_ms(options.quiet)), decode)
+
+
+def withdraw(key: str, seq: int, options: PinOptions, now_ms: int) -> Op[bool]:
+    """The attempt was never compared, so it shall not count."""
+    return _WITHDRAW.op((key,), (now_ms, seq, options.attempts, to_ms(options.quiet)), bool)
 
 
 def reset(key: str, options: PinOptions) -> Op[bool]:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
+from hustlex.core.bounds import within
 from hustlex.core.time import positive_ms
 from hustlex.errors import ConfigurationError
 
@@ -36,19 +37,14 @@ class PinOptions(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 128
 
     def __post_init__(self) -> None:
-        _within("shortest", self.shortest, 4, 8)
-        _within("longest", self.longest, self.shortest, 8)
-        _within("attempts", self.attempts, 1, 10)
-        _within("memory_kib", self.memory_kib, 8_192, 1_048_576)
-        _within("passes", self.passes, 1, 10)
-        _within("threads", self.threads, 1, 32)
-        _within("waiting", self.waiting, 0, 100_000)
+        within("shortest", self.shortest, 4, 8)
+        within("longest", self.longest, self.shortest, 8)
+        within("attempts", self.attempts, 1, 10)
+        within("memory_kib", self.memory_kib, 8_192, 1_048_576)
+        within("passes", self.passes, 1, 10)
+        within("threads", self.threads, 1, 32)
+        within("waiting", self.waiting, 0, 100_000)
         if not self.locks:
             raise ConfigurationError("locks must name at least one duration")
         for duration in (*self.locks, self.quiet):
             positive_ms("a duration", duration)
-
-
-def _within(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name} must be {low} to {high}, not {value}")

@@ -118,13 +118,14 @@ class RateLimit:
 
     # -- leases
 
-    def hold(self, policy: Policies, identity: str, *, endpoint: str, tier: str = NORMAL) -> Hold:
+    def hold(self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL) -> Hold:
         """``async with hx.ratelimit.hold(policy, "u7", endpoint="/export") as place:``; ``if not place:`` it is full.
 
-        The block keeps the place (a policy of leases; others in the list are charged too) with a heartbeat at a third
-        of its life, and gives it back however it ends. ``place.lost`` says that the server has given it away.
+        The block keeps the place (a policy of leases; others in the list are charged ``cost``) with a heartbeat at a
+        third of its life, and gives it back however it ends. ``place.lost`` says that the server has given it away.
         """
-        return Hold(self._driver, self._desk.clock, partial(self.check, policy, identity, endpoint=endpoint, tier=tier))
+        ask = partial(self.check, policy, identity, endpoint=endpoint, cost=cost, tier=tier)
+        return Hold(self._driver, self._desk.clock, ask)
 
     async def heartbeat(self, decision: Decision) -> bool:
         """Keep the place of an allowed ``check`` for another life. False: it is lost. Raises Misuse, Unavailable."""

@@ -135,7 +135,7 @@ class Desk:
         if not caller.plan.prefetch_s or tier != NORMAL:
             return None
         caller.rate_calls += 1
-        if caller.call is not None and caller.spend(cost):
+        if caller.call is not None and caller.spend(ops.positive(cost)):
             return self.tell(Decision(True, Outcome.ALLOWED, cost, Source.PREFETCH, caller.call, caller.stocked))
         extra = caller.worth_taking(self.options.expected_replicas)
         return self._made(caller, cost, tier, extra=extra) if extra else None

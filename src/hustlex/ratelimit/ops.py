@@ -118,7 +118,7 @@ def unset_limit(key: str) -> Op[None]:
 
 def positive(cost: int) -> int:
     """Raises Misuse for a cost below 1."""
-    if cost < 1:
+    if not cost >= 1:  # neither is what is no number
         raise Misuse(f"cost must be at least 1, not {cost}")
     return cost
 

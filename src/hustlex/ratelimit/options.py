@@ -13,7 +13,9 @@ from hustlex.ratelimit.types import Decision
 
 
 class RateLimitOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """check_budget: the most that one check may take, connecting included; 1 ms to 10 s. breaker: when the server is
+    """All settings of the room.
+
+    check_budget: the most that one check may take, connecting included; 1 ms to 10 s. breaker: when the server is
     left alone. expected_replicas: processes that share the limits, for policies that count locally when it is away.
     local_deny: repeat refusals from memory. remembered: callers kept in memory, 1.2 to 1.6 kB each. exempt: identities
     that are never limited. on_decision: told of every decision; must not block and must not raise.

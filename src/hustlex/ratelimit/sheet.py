@@ -17,8 +17,8 @@ class Guarantee(msgspec.Struct, frozen=True):
     """One policy's sheet.
 
     worst: the most units in any window of its length, however the calls arrive; None: no such bound. at_once: the most
-    in one instant. sustains: the share of the limit that a steady overload gets, at least. reason: why, one sentence.
-    flags: what a reader should question.
+    in one instant; None: no bound, as of a shadow policy. sustains: the share of the limit that a steady overload gets,
+    at least. reason: why, one sentence. flags: what a reader should question.
     """
 
     policy: str
@@ -26,14 +26,21 @@ class Guarantee(msgspec.Struct, frozen=True):
     limit: int
     window: timedelta
     worst: int | None
-    at_once: int
+    at_once: int | None
     sustains: float
     reason: str
     flags: tuple[str, ...]
 
     @property
+    def exceedable(self) -> bool:
+        """Whether more than the limit can be admitted in a window, or of leases at once."""
+        return self.at_once is None or (self.worst or 0) > self.limit
+
+    @property
     def promise(self) -> str:
         """The sheet's one line."""
+        if self.at_once is None:
+            return "refuses nobody"
         if self.worst is None:
             return f"at most {self.at_once:,} at once; no bound on how many begin in a while"
         return f"at most {self.worst:,} in any {spoken(self.window)}"
@@ -64,7 +71,7 @@ def bound(policy: Policy, length: timedelta) -> int | None:
 def sheet(policy: Policy) -> Guarantee:
     """The guarantee of one policy."""
     sustains = 1.0
-    if policy.algorithm == "strict":
+    if policy.algorithm == "strict" and not policy.shadow:
         span = KINDS["strict"].room(policy, 0, 0)
         sustains = span / (span + 1)
     return Guarantee(
@@ -73,9 +80,9 @@ def sheet(policy: Policy) -> Guarantee:
         policy.limit,
         policy.window,
         bound(policy, policy.window),
-        policy.capacity,
+        None if policy.shadow else policy.capacity,
         round(sustains, 3),
-        _REASONS[policy.algorithm],
+        _REASONS["shadow" if policy.shadow else policy.algorithm],
         tuple(_flags(policy)),
     )
 
@@ -86,6 +93,7 @@ _REASONS = {
     "counter": "the previous window is taken to have been even; a burst at its end was not",
     "fixed": "a burst at a window's end and one at the next one's begin stand side by side",
     "gcra": "a full burst, then one unit each window / limit",
+    "shadow": "a shadow policy judges, and lets everything through",
     "leases": "a holder may give its place back, and another take it, any number of times",
 }
 
@@ -94,7 +102,7 @@ def _flags(policy: Policy) -> list[str]:
     found = []
     worst = bound(policy, policy.window)
     if policy.shadow:
-        found.append("shadow: refuses nobody")
+        return []
     if policy.algorithm == "gcra" and policy.capacity == policy.limit:
         found.append(f"burst = limit: admits {worst:,}, not {policy.limit:,}, in a window; lower burst, or use strict")
     elif worst is not None and worst > policy.limit:

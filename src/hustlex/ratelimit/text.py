@@ -61,8 +61,9 @@ class Rule(msgspec.Struct, frozen=True):
         return f"{self.method} {self.path}".strip() or "all"
 
     def fits(self, method: str, path: str) -> bool:
-        """Whether a request is covered."""
-        return self.method in ("", method) and (not self.path or bool(_matcher(self.path).fullmatch(path)))
+        """Whether a request is covered. HEAD is a GET whose answer has no body, and costs as much."""
+        asked = "GET" if method == "HEAD" and self.method != "HEAD" else method
+        return self.method in ("", asked) and (not self.path or bool(_matcher(self.path).fullmatch(path)))
 
 
 def parse_rule(text: str, *, name: str = "", **more: Any) -> Rule:
@@ -171,15 +172,16 @@ class _Reader:
         return int(word)
 
     def _one_of(self, words: tuple[str, ...]) -> str:
-        word = self._next(" or ".join(words))
+        wanted = " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+        word = self._next(wanted)
         if word not in words:
-            self._fail(f"expected {', '.join(words)}", back=1)
+            self._fail(f"expected {wanted}", back=1)
         return word
 
     def _fail(self, why: str, *, back: int = 0) -> NoReturn:
         at = self._at - back
-        before, here = " ".join(self._words[:at]), " ".join(self._words[at : at + 1])
-        raise Misuse(f"rule {before!r} -> {here!r}: {why}" if here else f"rule {before!r}: {why}, but it ends there")
+        place = f"at {self._words[at]!r}" if at < len(self._words) else "at its end"
+        raise Misuse(f"rule {' '.join(self._words)!r}, {place}: {why}")
 
 
 def _length(number: str, unit: str) -> timedelta:
@@ -197,5 +199,5 @@ def _matcher(path: str) -> re.Pattern[str]:
     if path not in _matchers:
         parts = re.split(r"(\{[a-z_]+(?::path)?\})", path)
         made = (".*" if part.endswith(":path}") else "[^/]+" if part[:1] == "{" else re.escape(part) for part in parts)
-        _matchers[path] = re.compile("".join(made))
+        _matchers[path] = re.compile("".join(made), re.DOTALL)
     return _matchers[path]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+import string
 from base64 import urlsafe_b64encode
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +28,8 @@ FUTURE_MS = 5_000
 _TYPE = "dpop+jwt"
 _LONGEST_ID = 256
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = frozenset(f"{string.ascii_letters}{string.digits}-._~")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -64,7 +68,7 @@ def read_proof(text: str, method: str, url: str, access: str) -> Proof | BadProo
         return BadProof(Flaw.MALFORMED)
     if said.htm != method or _plain(said.htu) != (target := _plain(url)):
         return BadProof(Flaw.WRONG_REQUEST)
-    if access and not hmac.compare_digest(said.ath.encode(), hash_of(access).encode()):
+    if access and not hmac.compare_digest(said.ath.encode("utf-8", "surrogatepass"), hash_of(access).encode()):
         return BadProof(Flaw.WRONG_TOKEN)
     return Proof(key.thumbprint, said.jti, target, said.iat * 1000)
 
@@ -87,13 +91,14 @@ def _key(text: str) -> Key | BadProof:
         return BadProof(Flaw.BAD_KEY)
     try:
         key = public_key(PyJWK(jwk, algorithm=str(header["alg"])).key)
-    except (PyJWTError, ValueError, TypeError, KeyError):
+    except (PyJWTError, ValueError, TypeError, KeyError, NotImplementedError):  # the last: algorithm "none"
         return BadProof(Flaw.BAD_KEY)
     return key if key is not None and key.alg == header["alg"] else BadProof(Flaw.BAD_KEY)
 
 
 def _plain(url: str) -> str:
-    """A URL without query and fragment, scheme and host in lower case, default port dropped (RFC 9449, 4.3 note 9)."""
+    """A URL without query and fragment, scheme and host in lower case, default port dropped, each character escaped in
+    the one way (RFC 9449, 4.3 note 9; RFC 3986, 6.2.2 and 6.2.3)."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -102,4 +107,9 @@ def _plain(url: str) -> str:
     host = (parts.hostname or "").lower()
     scheme = parts.scheme.lower()
     shown = "" if port is None or port == _DEFAULT_PORTS.get(scheme) else f":{port}"
-    return f"{scheme}://{host}{shown}{parts.path or '/'}"
+    return f"{scheme}://{host}{shown}{_ESCAPE.sub(_escaped, parts.path) or '/'}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = chr(int(found[1], 16))
+    return character if character in _UNRESERVED else found[0].upper()

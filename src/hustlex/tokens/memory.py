@@ -40,10 +40,6 @@ class Memory(Generic[T]):
             self._old, self._young = self._young, {}
         self._young[name] = known
 
-    def clear(self) -> None:
-        """Forget all: a key that vouched for some is not trusted any more."""
-        self._young, self._old = {}, {}
-
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 

@@ -73,9 +73,10 @@ class Mint:
         self._memory: Memory[Genuine] = Memory()
 
     def trust(self, keys: KeySet) -> None:
-        """From now on these keys sign and verify. What others vouched for is looked at again."""
+        """From now on these keys sign and verify. What others vouched for is looked at again; a thread that is
+        verifying by the old keys right now puts what it finds into the old memory."""
         self.keys = keys
-        self._memory.clear()
+        self._memory = Memory()
 
     def uref(self, user_id: str) -> str:
         """The user as in key names. Raises Misuse."""
@@ -120,7 +121,7 @@ class Mint:
         return known if known is not None else self._read(access)
 
     def _read(self, access: str) -> Genuine | Rejection:
-        policy = self.policy
+        memory, policy = self._memory, self.policy  # the memory before the keys, see trust
         life_s = -(-policy.access_ms // 1000)
         claims = jwt.read(access, self.keys, issuer=policy.issuer, audience=policy.audience, longest_life_s=life_s)
         if isinstance(claims, Rejection):
@@ -129,7 +130,7 @@ class Mint:
         if uref is None:
             return Rejection.MALFORMED
         known = Genuine(claims, uref, policy.leeway_ms)
-        self._memory.put(access, known)
+        memory.put(access, known)
         return known
 
     def _one_user(self, claims: Claims) -> str | None:

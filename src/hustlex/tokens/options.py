@@ -43,8 +43,8 @@ class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
     grace: how long a spent refresh token still gets the same successor, 0 to 5 minutes. on_reuse: whether a stolen
     refresh token ends its "session" or everything of the "user".
 
-    sessions_per_user: at the cap, a login ends the oldest session, or is refused with ``evict_oldest=False`` (then a
-    session that ran idle keeps its place until its absolute end).
+    sessions_per_user: at this cap a login ends the oldest session. evict_oldest: False refuses the login instead; a
+    session that ran idle then keeps its place until its absolute end.
 
     staleness: what a bounded check may have missed at most, from 1 s. away: what bounded checks do when that bound is
     over and the server cannot be asked: "closed" raises Unavailable, "stateless" accepts all but known revocations.

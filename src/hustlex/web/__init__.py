@@ -15,7 +15,7 @@ from hustlex.web.depends import (
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
-from hustlex.web.limits import RateLimit, by_ip, by_user, globally, route_policies, unlimited
+from hustlex.web.limits import RateLimit, by_ip, by_strict_user, by_user, globally, route_policies, unlimited
 from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
@@ -39,6 +39,7 @@ __all__ = [
     "attach",
     "auth_router",
     "by_ip",
+    "by_strict_user",
     "by_user",
     "checked",
     "client_ip",

@@ -12,6 +12,7 @@ from hustlex.jobs import Task
 from hustlex.web.codes import ChallengeIn, ChallengeOut, CodeIn, HumanCheck, OtpCodes, Send
 from hustlex.web.depends import Front, ProvedKey
 from hustlex.web.exchange import Exchange, TokensOut
+from hustlex.web.problem import no_store
 
 Identify = Callable[[str], Awaitable[str]]
 """The id of the user with this phone (E.164, proved just now); creates the user when there is none."""
@@ -53,7 +54,7 @@ def auth_router(
     """
     exchange = Exchange(client_id, refresh_cookie)
     login = _Login(OtpCodes(send=send, purpose=purpose, human_check=human_check), identify, exchange)
-    router = APIRouter(prefix=prefix, tags=["auth"], dependencies=[Depends(_no_store)])
+    router = APIRouter(prefix=prefix, tags=["auth"], dependencies=[Depends(no_store)])
     post = ["POST"]
     router.add_api_route("/otp/request", login.request, methods=post, status_code=202)
     router.add_api_route("/otp/resend", login.resend, methods=post, status_code=202)
@@ -87,7 +88,3 @@ class _Login:
             front, request, response, user_id, device=body.device, platform=body.platform, jkt=jkt
         )
         return tokens.model_copy(update={"device_token": proof.device or None})
-
-
-def _no_store(response: Response) -> None:
-    response.headers["Cache-Control"] = "no-store"

@@ -7,7 +7,6 @@ that expired, was used, or never was.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, ClassVar, assert_never
@@ -46,7 +45,7 @@ from hustlex.otp import (
     VerifyResult,
     Wrong,
 )
-from hustlex.web.problem import QUOTA_EXCEEDED, Problem, unavailable
+from hustlex.web.problem import Problem, too_soon, unavailable, whole_seconds
 from hustlex.web.quota import TOO_MANY
 
 Send = Callable[[str], Awaitable[object]]
@@ -66,7 +65,8 @@ class ChallengeIn(BaseModel):
 
 
 class CodeIn(ChallengeIn):
-    """nonce: random text; the same request with the same nonce may be repeated when its reply was lost."""
+    """nonce: random text; the same request with the same nonce may be repeated until it has led to a login. When the
+    reply to that was lost, ask for a new code."""
 
     code: str = Field(max_length=64, repr=False, examples=["123 456"])
     nonce: str | None = Field(None, min_length=16, max_length=128, repr=False)
@@ -219,12 +219,12 @@ def _sendable(answer: IssueResult | ResendResult) -> Issued:
         case Issued():
             return answer
         case Cooldown():
-            raise _too_soon("Wait before asking for another code.", answer.retry_after)
+            raise too_soon("Wait before asking for another code.", answer.retry_after)
         case SendsExhausted():
-            raise _too_soon("This code was sent as often as it can be. Start again.", answer.retry_after)
+            raise too_soon("This code was sent as often as it can be. Start again.", answer.retry_after)
         case DailyCap() | SubjectLocked() | CapReached() | BreakerOpen() | BudgetExhausted():
             # One text: it does not say whether the number is known, nor which of them it was.
-            raise _too_soon(TOO_MANY, answer.retry_after)
+            raise too_soon(TOO_MANY, answer.retry_after)
         case ChallengeRequired():
             raise Problem(
                 403,
@@ -253,15 +253,11 @@ def _verified(answer: VerifyResult) -> Verified:
         case Locked():
             raise invalid_code(_ASK_ANEW, 0)
         case SubjectLocked():
-            raise _too_soon(TOO_MANY, answer.retry_after)
+            raise too_soon(TOO_MANY, answer.retry_after)
         case Gone() | Malformed():
             raise invalid_code(_ASK_ANEW)
         case _:
             assert_never(answer)
-
-
-def _too_soon(detail: str, retry_after: timedelta) -> Problem:
-    return Problem(429, kind=QUOTA_EXCEEDED, detail=detail, headers={"Retry-After": str(_ceil(retry_after))})
 
 
 def _unfit_phone(detail: str) -> Problem:
@@ -274,9 +270,5 @@ def _challenge(issued: Issued) -> ChallengeOut:
         challenge=issued.challenge,
         ref=issued.ref,
         expires_in=issued.expires_in // _SECOND,
-        resend_in=_ceil(issued.resend_in),
+        resend_in=whole_seconds(issued.resend_in),
     )
-
-
-def _ceil(duration: timedelta) -> int:
-    return math.ceil(duration / _SECOND)

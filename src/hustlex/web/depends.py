@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import Depends
 from fastapi.security import HTTPBearer
@@ -25,6 +26,7 @@ class _Shown(HTTPBearer):
 
 
 _shown = _Shown(auto_error=False, bearerFormat="JWT", description="An access token from /auth/otp/verify.")
+_PROVED = "hustlex.proved"
 _ALGORITHMS = "ES256 EdDSA RS256"
 _log = logging.getLogger("hustlex.web")
 
@@ -70,16 +72,29 @@ ProvedKey = Annotated[str, Depends(proved_key)]
 
 async def _prove(connection: HTTPConnection, front: HustleX, access: str) -> str:
     """ "" when the proof does not count. The URL is the one the ASGI server saw: behind a proxy, let it read the
-    forwarded scheme and host."""
+    forwarded scheme and host. A proof counts once; all dependencies of one request that ask for it share the answer."""
+    answers: dict[str, str] = connection.scope.setdefault(_PROVED, {})
+    if access not in answers:
+        answers[access] = await _prove_once(connection, front, access)
+    return answers[access]
+
+
+async def _prove_once(connection: HTTPConnection, front: HustleX, access: str) -> str:
     proofs = connection.headers.getlist("dpop")
     if len(proofs) != 1:
         return ""
     method = connection.scope.get("method", "GET")
-    proven = await front.tokens.prove(proofs[0], method, str(connection.url), access=access)
+    proven = await front.tokens.prove(proofs[0], method, _url(connection), access=access)
     if isinstance(proven, BadProof):
         _log.info("proof refused: %s", proven.flaw)
         return ""
     return proven.jkt
+
+
+def _url(connection: HTTPConnection) -> str:
+    """As the client wrote it: Starlette's own has the path unescaped, so ``/a%20b`` and ``/a%2Fb`` do not show."""
+    path = connection.scope.get("raw_path", b"").decode("latin-1") or quote(connection.scope["path"])
+    return str(connection.url.replace(path=path))
 
 
 def checked(mode: Mode) -> Callable[..., Awaitable[Access]]:

@@ -26,11 +26,12 @@ from hustlex.idempotency import (
 )
 from hustlex.idempotency.http import HEADER
 from hustlex.web.depends import Front
-from hustlex.web.limits import Key, by_user, template
+from hustlex.web.limits import Key, by_strict_user, template
 from hustlex.web.problem import Problem
 from hustlex.web.replay import attach, exchange_of, hold
 
 _KeyHeader = Annotated[str | None, Header(alias=HEADER, description="Names this request; send it again to repeat it.")]
+_NO_ID = "The event has no id."
 _log = logging.getLogger("hustlex.web")
 
 Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
@@ -49,12 +50,15 @@ class Answered(Problem):
 
     def response(self) -> Answer:
         """As it is."""
-        return Answer(self._response.body, self._response.status, dict(self._response.headers))
+        answer = Answer(self._response.body, self._response.status)
+        for name, value in self._response.headers:  # one name may come twice
+            answer.headers.append(name, value)
+        return answer
 
 
 def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     *,
-    key: Key = by_user,
+    key: Key = by_strict_user,
     endpoint: str = "",
     required: bool = True,
     reconcile: Reconcile | None = None,
@@ -62,12 +66,13 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
 ) -> Callable[..., Awaitable[Started | None]]:
     """``claim: Annotated[Started, Depends(Idempotent())]``: a repeat of a request gets the first one's answer.
 
-    The header ``Idempotency-Key`` names the request. key: a dependency that answers whose it is. endpoint: default the
-    route's template. required: False lets requests without the header through, with None for a claim.
-    reconcile, options: see ``hustlex.idempotency``; without ``reconcile`` an orphan stays one.
+    The header ``Idempotency-Key`` names the request. key: a dependency that answers whose it is; default the logged-in
+    user, checked strictly, as a kept answer may tell of money. endpoint: default the route's template. required: False
+    lets requests without the header through, with None for a claim. reconcile, options: see ``hustlex.idempotency``;
+    without ``reconcile`` an orphan stays one.
 
     400 without a good key, 409 while the first is running (Retry-After) or when nobody knows how it ended, 413 for a
-    body over 64 KiB, 422 for another body, 503 when Redis cannot be asked: nothing is executed then.
+    body over 64 KiB, 422 for another body, path or query, 503 when Redis cannot be asked: nothing is executed then.
     What was done is also the database's to know: keep a unique constraint on the key or on ``claim.fence`` there.
     """
 
@@ -79,7 +84,7 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
             return None
         if len(given) != 1:
             raise Answered(http_answer(InvalidKey()))
-        scope = Scope(principal, request.method, endpoint or template(request))
+        scope = Scope(principal, request.method, endpoint or template(request), _target(request))
         body = await _body(request)
         media = request.headers.get("content-type", "")
         room = front.idempotency
@@ -114,8 +119,10 @@ def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Aw
         try:
             event = event_id(body)
         except (LookupError, TypeError, ValueError):
-            raise Problem(400, detail="The event has no id.") from None
+            raise Problem(400, detail=_NO_ID) from None
         outcome = await front.idempotency.begin_event(provider, event)
+        if isinstance(outcome, InvalidKey):
+            raise Problem(400, detail=_NO_ID)
         started = _started(outcome)
 
         async def settle(response: Response) -> None:
@@ -125,6 +132,11 @@ def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Aw
         return started
 
     return claim
+
+
+def _target(request: Request) -> str:
+    path, query = request.scope["path"], request.scope.get("query_string", b"").decode("latin-1")
+    return f"{path}?{query}" if query else str(path)
 
 
 async def _body(request: Request) -> bytes:

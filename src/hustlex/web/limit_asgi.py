@@ -14,7 +14,7 @@ import msgspec
 from hustlex.errors import ConfigurationError
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, parse_rule
 from hustlex.web.limits import address_of
-from hustlex.web.problem import Problem
+from hustlex.web.problem import MEDIA_TYPE
 from hustlex.web.quota import Legacy, Shown, fields, refusal
 
 Scope = MutableMapping[str, Any]
@@ -34,6 +34,11 @@ class _Spot(msgspec.Struct, frozen=True):
 
     rule: Rule
     policies: tuple[Policy, ...]
+
+    @property
+    def held(self) -> bool:
+        """Whether a place is taken for as long as the request or the socket lasts. Of all policies, or of none."""
+        return self.rule.policy.algorithm == "leases"
 
 
 class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,13 +106,19 @@ class RateLimitMiddleware:
             await self._app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        decision = await self._judge(
-            scope, [spot for spot in self._spots_now() if spot.rule.fits(scope["method"], scope["path"])]
-        )
-        if decision is None:
-            await self._app(scope, receive, send)
-            return
-        shown = fields([Shown(decision)], self._legacy)
+        paths = _paths(scope)
+        spots = [spot for spot in self._spots_now() if any(spot.rule.fits(scope["method"], path) for path in paths)]
+        async with AsyncExitStack() as places:
+            # Places first: they are given back when a rate refuses, whereas what a rate charged is gone.
+            decisions = await self._take(scope, [spot for spot in spots if spot.held], places)
+            if all(decisions):
+                judged = await self._judge(scope, [spot for spot in spots if not spot.held])
+                decisions += [judged] if judged is not None else []
+            await self._answer(scope, receive, send, decisions)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, decisions: list[Decision]) -> None:
+        """The application's answer, or a refusal by the last decision; with what is to be told of the limits."""
+        shown = fields([Shown(decision) for decision in decisions], self._legacy)
 
         async def send_with_fields(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] // 100 != 3:
@@ -115,10 +126,22 @@ class RateLimitMiddleware:
                 message["headers"] = [*message.get("headers", []), *extra]
             await send(message)
 
-        if decision.allowed:
-            await self._app(scope, receive, send_with_fields)
+        if all(decisions):
+            await self._app(scope, receive, send_with_fields if shown else send)
         else:
-            await refusal(decision).response()(scope, receive, send_with_fields)
+            await refusal(decisions[-1]).response()(scope, receive, send_with_fields)
+
+    async def _take(self, scope: Scope, spots: Iterable[_Spot], places: AsyncExitStack) -> list[Decision]:
+        """A place of each of these, until one refuses; kept until ``places`` is left."""
+        taken: list[Decision] = []
+        for spot in spots:
+            who = await self._who(scope, spot.rule)
+            if who is not None:
+                holding = self._limits.hold(spot.policies, who, endpoint=spot.rule.endpoint)
+                taken.append((await places.enter_async_context(holding)).decision)
+                if not taken[-1]:
+                    break
+        return taken
 
     async def _judge(self, scope: Scope, spots: Iterable[_Spot]) -> Decision | None:
         """All or none of these; None: none applies."""
@@ -150,15 +173,10 @@ class RateLimitMiddleware:
             await _turn_away(scope, receive, send, refused)
             return
         async with AsyncExitStack() as places:
-            for spot in limits.held:
-                who = await self._who(scope, spot.rule)
-                if who is None:
-                    continue
-                holding = self._limits.hold(spot.policies, who, endpoint=spot.rule.endpoint)
-                place = await places.enter_async_context(holding)
-                if not place:
-                    await _turn_away(scope, receive, send, place.decision)
-                    return
+            taken = await self._take(scope, limits.held, places)
+            if not all(taken):
+                await _turn_away(scope, receive, send, taken[-1])
+                return
             await self._app(scope, self._guarded(scope, receive, send, limits), send)
 
     def _guarded(self, scope: Scope, receive: Receive, send: Send, limits: _Sockets) -> Receive:
@@ -194,7 +212,7 @@ class _Sockets:
         self.held = self._read(limits.held, "sockets-held")
         self.messages = self._read(limits.messages, "sockets-messages", prefetch=timedelta(milliseconds=250))
         self.strikes = limits.strikes
-        if any(spot.rule.policy.algorithm != "leases" for spot in self.held):
+        if not all(spot.held for spot in self.held):
             raise ConfigurationError("held is a rule like '5 at once per user'")
 
     def _read(self, line: str, name: str, **more: Any) -> list[_Spot]:
@@ -206,10 +224,17 @@ class _Sockets:
         return [_Spot(rule, (rule.policy,))]
 
 
+def _paths(scope: Scope) -> set[str]:
+    """The path as it came, and as the application's routes see it where it is mounted: a limit holds for both."""
+    whole, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    inside = whole.removeprefix(root) if whole.startswith(f"{root}/") else whole
+    return {whole, inside}
+
+
 def _spots(rules: Iterable[Rule]) -> list[_Spot]:
-    found: dict[tuple[str, str], _Spot] = {}
+    found: dict[tuple[str, str, bool], _Spot] = {}
     for rule in rules:
-        place = (rule.who, rule.endpoint)
+        place = (rule.who, rule.endpoint, rule.policy.algorithm == "leases")
         before = found.get(place)
         found[place] = _Spot(before.rule, (*before.policies, rule.policy)) if before else _Spot(rule, (rule.policy,))
     return list(found.values())
@@ -221,14 +246,13 @@ def _parsed(rule: str | Rule) -> Rule:
 
 async def _turn_away(scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
     """Before the upgrade: an HTTP answer where the server can send one, else a close (which it answers with 403)."""
-    problem: Problem = refusal(decision)
+    problem = refusal(decision)
+    await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
-        await receive()
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
         return
-    await receive()
     body = json.dumps(problem.body()).encode()
     extra = [(name.lower().encode(), value.encode()) for name, value in (problem.headers or {}).items()]
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body)), *extra]
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body)), *extra]
     await send({"type": "websocket.http.response.start", "status": problem.status_code, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})

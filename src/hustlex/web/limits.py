@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -10,13 +10,15 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hustlex.app import HustleX
 from hustlex.core.addresses import network
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.ratelimit import Decision, Policy, Rule, parse_rule
-from hustlex.web.depends import CurrentUser, Front
+from hustlex.web.depends import CurrentUser, Front, StrictUser
 from hustlex.web.quota import Legacy, Shown, fields, refusal
 
 _SCOPE_KEY = "hustlex.ratelimit"
+_Dependency = Callable[..., Awaitable[Decision] | AsyncIterator[Decision]]
 
 Key = Callable[..., str | Awaitable[str]]
 """A dependency that answers who is limited: a reference that may stand in key names, not personal data."""
@@ -24,6 +26,11 @@ Key = Callable[..., str | Awaitable[str]]
 
 def by_user(user: CurrentUser) -> str:
     """The logged-in user; the route is for logged-in users only."""
+    return user.user_id
+
+
+def by_strict_user(user: StrictUser) -> str:
+    """The logged-in user, asked for each time: what was revoked a moment ago does not count."""
     return user.user_id
 
 
@@ -57,7 +64,7 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
     cost: int = 1,
     tier: str = "normal",
     show: bool = True,
-) -> Callable[..., Awaitable[Decision]]:
+) -> _Dependency:
     """``dependencies=[Depends(RateLimit("5/minute per user using log"))]``; its value is the Decision.
 
     policy: a Policy, a rule's line (``hustlex.ratelimit.parse_rule``), or several that are judged together. key: who
@@ -65,6 +72,8 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
     line's place, else the route's template with its routers' prefixes, but without that of a mounted app, and whatever
     the method. cost: units of one call. tier: its class, see Policy.reserve. show: put the state in the RateLimit
     header fields; not for keys that the client can choose, as they would show it another's traffic.
+
+    A place ("3 at once") is kept until the answer was sent, or the socket closed.
 
     Over the limit: 429 with Retry-After. When the server cannot be asked, the policies' on_error decides; closed: 503.
     Raises Misuse when a call costs more than a whole limit, or lines limit different callers; ConfigurationError (in a
@@ -77,18 +86,31 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
         if each.units(cost) > each.limit_for(tier):
             raise Misuse(f"policy {each.name}: one call costs more than the whole limit")
 
-    async def check(connection: HTTPConnection, front: Front, identity: str = Depends(key)) -> Decision:
+    def labelled(connection: HTTPConnection) -> str:
         label = endpoint or place or template(connection)
         _claim(connection, label, key, policies)
-        decision = await front.ratelimit.check(policies, identity, endpoint=label, cost=cost, tier=tier)
+        return label
+
+    def told(connection: HTTPConnection, front: HustleX, identity: str, decision: Decision) -> Decision:
         if show:
             connection.scope.setdefault(_SCOPE_KEY, []).append(Shown(decision, front.reference(identity)[:12]))
         if not decision.allowed:
             raise refusal(decision)
         return decision
 
-    check.hustlex_policies = policies  # type: ignore[attr-defined]
-    return check
+    async def check(connection: HTTPConnection, front: Front, identity: str = Depends(key)) -> Decision:
+        label = labelled(connection)
+        decision = await front.ratelimit.check(policies, identity, endpoint=label, cost=cost, tier=tier)
+        return told(connection, front, identity, decision)
+
+    async def hold(connection: HTTPConnection, front: Front, identity: str = Depends(key)) -> AsyncIterator[Decision]:
+        label = labelled(connection)
+        async with front.ratelimit.hold(policies, identity, endpoint=label, cost=cost, tier=tier) as place:
+            yield told(connection, front, identity, place.decision)
+
+    dependency: _Dependency = hold if any(each.algorithm == "leases" for each in policies) else check
+    dependency.hustlex_policies = policies  # type: ignore[attr-defined]
+    return dependency
 
 
 def _rule(given: Policy | str) -> Rule:

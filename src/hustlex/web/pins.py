@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from datetime import timedelta
 from typing import assert_never
 
 from hustlex.pins import PinLocked, PinMalformed, PinOk, PinWrong, VerifyResult
-from hustlex.web.problem import QUOTA_EXCEEDED, Problem
-
-_SECOND = timedelta(seconds=1)
+from hustlex.web.problem import Problem, too_soon
 
 
 def pin_ok(answer: VerifyResult) -> PinOk:
@@ -20,8 +16,7 @@ def pin_ok(answer: VerifyResult) -> PinOk:
         case PinWrong(left):
             raise Problem(403, detail="The PIN is wrong.", members={"error": "wrong_pin", "left": left})
         case PinLocked(rest):
-            headers = {"Retry-After": str(math.ceil(rest / _SECOND))}
-            raise Problem(429, kind=QUOTA_EXCEEDED, detail="Too many wrong PINs. Try again later.", headers=headers)
+            raise too_soon("Too many wrong PINs. Try again later.", rest)
         case PinMalformed():
             raise Problem(422, detail="This is not a PIN.")
         case _:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +34,7 @@ QUOTA_EXCEEDED = f"{_IANA}quota-exceeded"
 REDUCED_CAPACITY = f"{_IANA}temporary-reduced-capacity"
 ABNORMAL_USAGE = f"{_IANA}abnormal-usage-detected"
 RETRY_SECONDS = 5
+_SECOND = timedelta(seconds=1)
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _FIELDS = {"type": "string", "title": "string", "status": "integer", "detail": "string"}
@@ -82,6 +85,21 @@ class Problem(HTTPException):
 def unavailable(detail: str = "The service is busy. Try again shortly.", seconds: int = RETRY_SECONDS) -> Problem:
     """503 with Retry-After."""
     return Problem(503, kind=REDUCED_CAPACITY, detail=detail, headers={"Retry-After": str(seconds)})
+
+
+def too_soon(detail: str, retry_after: timedelta) -> Problem:
+    """429 with Retry-After."""
+    return Problem(429, kind=QUOTA_EXCEEDED, detail=detail, headers={"Retry-After": str(whole_seconds(retry_after))})
+
+
+def whole_seconds(duration: timedelta) -> int:
+    """Rounded up: who comes back then is not too early."""
+    return math.ceil(duration / _SECOND)
+
+
+def no_store(response: Response) -> None:
+    """``dependencies=[Depends(no_store)]``: answers that no cache may keep."""
+    response.headers["Cache-Control"] = "no-store"
 
 
 def problem_of(error: Error) -> Problem:

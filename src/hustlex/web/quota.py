@@ -5,7 +5,6 @@ The fields follow draft-ietf-httpapi-ratelimit-headers (after -09): structured-f
 
 from __future__ import annotations
 
-import math
 import random
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from hustlex.ratelimit import Decision, Outcome, PolicyState, Source
-from hustlex.web.problem import ABNORMAL_USAGE, QUOTA_EXCEEDED, Problem, unavailable
+from hustlex.web.problem import ABNORMAL_USAGE, QUOTA_EXCEEDED, Problem, unavailable, whole_seconds
 
 TOO_MANY = "Too many requests. Try again later."
 Legacy = Literal["x-ratelimit"]
@@ -46,7 +45,7 @@ def fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[s
         found += [
             ("X-RateLimit-Limit", str(tightest.limit)),
             ("X-RateLimit-Remaining", str(tightest.remaining)),
-            ("X-RateLimit-Reset", str(math.ceil(tightest.reset_after / _SECOND))),
+            ("X-RateLimit-Reset", str(whole_seconds(tightest.reset_after))),
         ]
     return found
 
@@ -62,8 +61,7 @@ def refusal(decision: Decision) -> Problem:
     headers = {}
     if decision.retry_after >= timedelta(0):
         earliest = max([decision.retry_after, *_mores(decision.per_policy)])
-        seconds = math.ceil(earliest / _SECOND * (1 + random.random() * _JITTER))
-        headers["Retry-After"] = str(seconds)
+        headers["Retry-After"] = str(whole_seconds(earliest * (1 + random.random() * _JITTER)))
     return Problem(
         429, kind=kind, detail=TOO_MANY, headers=headers, members={"violated-policies": list(decision.violated)}
     )
@@ -83,4 +81,4 @@ def _policy_item(state: PolicyState) -> str:
 
 
 def _state_item(state: PolicyState) -> str:
-    return f'"{state.policy}";r={state.remaining};t={math.ceil(state.more_after / _SECOND)}'
+    return f'"{state.policy}";r={state.remaining};t={whole_seconds(state.more_after)}'

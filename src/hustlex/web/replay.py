@@ -72,7 +72,7 @@ class Exchange:
 
     def _is_small(self, start: Message) -> bool:
         """Streams do not say how long they are; a Starlette answer does, unless it has no body."""
-        length = dict(start["headers"]).get(b"content-length")
+        length = dict(start.get("headers", ())).get(b"content-length")
         if length is None:
             return start["status"] in (204, 205, 304)
         return int(length) <= self.keeps
@@ -83,7 +83,7 @@ class Exchange:
         assert start is not None
         assert settle is not None
         self._start = self.settle = None
-        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"])
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in start.get("headers", ()))
         await settle(Response(start["status"], answer if whole else b"", headers, whole))
         await send(start)
         if more is not None or answer:

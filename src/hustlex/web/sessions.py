@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
 from hustlex.tokens import Access, SessionInfo
 from hustlex.web.depends import CurrentUser, Front, recently, strict_user
-from hustlex.web.problem import Problem
+from hustlex.web.problem import Problem, no_store
 
 
 class SessionOut(BaseModel):
@@ -41,7 +41,7 @@ def sessions_router(
     phone shall not lock its owner out. None: it does not matter.
     """
     owner = Depends(strict_user if fresh_within is None else recently(fresh_within))
-    router = APIRouter(prefix=prefix, tags=["sessions"], dependencies=[Depends(_no_store)])
+    router = APIRouter(prefix=prefix, tags=["sessions"], dependencies=[Depends(no_store)])
 
     async def end(session_id: Annotated[str, Path(max_length=64)], front: Front, access: Access = owner) -> None:
         """End one session of one's own. 404 when there is none of that id."""
@@ -80,7 +80,3 @@ def _out(info: SessionInfo) -> SessionOut:
         expires_at=info.expires_at,
         current=info.current,
     )
-
-
-def _no_store(response: Response) -> None:
-    response.headers["Cache-Control"] = "no-store"

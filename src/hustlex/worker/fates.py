@@ -39,10 +39,6 @@ class Crashed(Exception):
         return f"worker died {self.times} times while running it"
 
 
-class Aborted(Exception):
-    """The worker stops and gives the task back."""
-
-
 class ProcessDied(Exception):
     """The process that ran the handler ended before it did: it crashed, or was killed from outside."""
 

@@ -1,5 +1,6 @@
 -- ratelimit.heartbeat: keep a lease for another life.
 -- EFFECT idempotent
+-- ALLOW-OOM              it keeps a place from others; a full server must not make its holder look gone
 -- KEYS key       zset    ratelimit:{<id>}:<endpoint>:c
 -- ARGV now_ms    int     0: the server's clock
 -- ARGV lease     text    id of the lease

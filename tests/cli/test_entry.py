@@ -1,0 +1,30 @@
+"""The command of a base install: it is there, and says what it needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def run_without(module: str) -> subprocess.CompletedProcess[str]:
+    code = f"import sys; sys.modules[{module!r}] = None; sys.argv = ['hustlex', 'doctor', '--acl']\n"
+    code += "from hustlex.cli.entry import main; main()"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_a_missing_extra_is_named() -> None:
+    told = run_without("typer")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr == "hustlex: typer is missing: pip install 'hustlex[server]'\n"
+
+
+def test_a_missing_module_of_something_else_is_a_traceback() -> None:
+    told = run_without("hustlex.cli.acl")
+    assert told.returncode == 1
+    assert "Traceback" in told.stderr
+
+
+def test_nothing_is_said_when_all_is_there() -> None:
+    told = run_without("no_such_module")
+    assert told.returncode == 0
+    assert "ACL SETUSER hustlex-otp" in told.stdout
