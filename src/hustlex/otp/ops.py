@@ -53,6 +53,7 @@ _TICKETS = load("hustlex.otp", "tickets")
 _UNLOCK = load("hustlex.otp", "unlock")
 
 GRANT_MS = 600_000
+_WAIT_MS = 50
 _SAME_CODE_MS = 120_000
 _WORTH_SENDING_MS = 20_000
 _NOBODY = "-"
@@ -252,6 +253,17 @@ def consume_grant(room: Room, grant: Grant, purpose: str, context: str, now_ms: 
         (now_ms, purpose, context),
         _reader({0: _unknown, 1: granted, 2: _used, 3: _expired, 4: lambda _: Mismatch()}),
     )
+
+
+def replication(room: Room, grant: Grant) -> tuple[Op[int], Op[bool]]:
+    """A write, and waiting for a replica to have it, and with it all before. Sent together, as WAIT counts for one
+    connection; plain commands, as a script might have to be sent again, after WAIT. Whether the grant is good is
+    written in it: that it may stay a little longer changes nothing.
+    """
+    key = Keys(room.prefix, grant.ref).grant(grant.secret)
+    keep = command("otp.keep", Effect.IDEMPOTENT, "PEXPIRE", key, GRANT_MS, keys=(key,), decode=int)
+    wait = command("otp.wait", Effect.READ, "WAIT", 1, _WAIT_MS, keys=(key,), decode=lambda reply: bool(reply >= 1))
+    return keep, wait
 
 
 def cancel(room: Room, challenge: Challenge, unsent: bool) -> Op[str | None]:

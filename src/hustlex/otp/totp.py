@@ -19,6 +19,7 @@ from hustlex.core.op import Flow, Op, Reply, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import BadReply, Misuse
 from hustlex.otp.codes import bytes_of, same, text_of, typed_digits
+from hustlex.otp.flows import replicated
 from hustlex.otp.names import LANES, Grant, Keys, Lane
 from hustlex.otp.ops import GRANT_MS
 from hustlex.otp.room import Room
@@ -90,7 +91,8 @@ def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[Verify
         return story.end(Malformed())
     now = (now_ms or time.time_ns() // 1_000_000) // _PERIOD_MS
     steps = [step for step in range(max(0, now - _SKEW), now + _SKEW + 1) if same(hotp(secret, step), digits)]
-    return story.end((yield from do(_spend(room, typed, steps, entropy, now_ms))))
+    result = yield from do(_spend(room, typed, steps, entropy, now_ms))
+    return story.end((yield from replicated(room, result)))
 
 
 def _spend(room: Room, typed: Typed, steps: list[int], entropy: bytes, now_ms: int) -> Op[VerifyResult]:
