@@ -75,8 +75,7 @@ async def open_backend() -> AsyncIterator[Backend]:
     """From the environment, tables made; closed at the end."""
     settings, own = load_settings(), GigsSettings()
     own.data.mkdir(parents=True, exist_ok=True)
-    secret = settings.secret.get_secret_value() if settings.secret else None
-    async with HustleX(settings.url, cache_url=settings.cache_url, secret=secret, prefix=settings.prefix) as hx:
+    async with HustleX(settings.url, cache_url=settings.cache_url, prefix=settings.prefix, **settings.secrets()) as hx:
         backend = Backend(hx, own)
         try:
             await backend.database.create_tables()

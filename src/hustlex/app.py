@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -36,7 +37,8 @@ class HustleX:
 
     url: the state server, as ``redis://localhost:6379/0``. cache_url: a second server for the cache (recommended in
     production, because eviction is per server); default the same one. secret: at least 32 bytes, the root of every
-    derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. prefix: put before every key, except
+    derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. old_secrets, reference_secret: while the
+    secret is being changed and after, see ``Keyring`` and docs/guides/secrets.md. prefix: put before every key, except
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
     hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
     while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
@@ -51,6 +53,8 @@ class HustleX:
         *,
         cache_url: str | None = None,
         secret: bytes | str | None = None,
+        old_secrets: Sequence[bytes | str] = (),
+        reference_secret: bytes | str | None = None,
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
@@ -63,7 +67,7 @@ class HustleX:
     ) -> None:
         self.driver: AsyncDriver = Driver(url, hook=hook)
         self.cache_driver: AsyncDriver = Driver(cache_url, hook=hook) if cache_url else self.driver
-        self._keyring = Keyring(secret) if secret else None
+        self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
         self._prefix = prefix
         self._clock = clock
         self._token_options = tokens

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from hustlex.errors import ConfigurationError
 
 RESERVED = r"^reserved:[1-9][0-9]{0,3}$"
+
+
+class Secrets(TypedDict):
+    """Arguments of a front. Do not log it."""
+
+    secret: str | None
+    old_secrets: tuple[str, ...]
+    reference_secret: str | None
 
 
 class Settings(BaseSettings):
@@ -24,6 +32,14 @@ class Settings(BaseSettings):
         min_length=32,
         description="Root of every derived key, at least 32 bytes; needed for codes, tokens, idempotency, PINs.",
     )
+    old_secrets: tuple[Annotated[SecretStr, Field(min_length=32)], ...] = Field(
+        (), description="Other secrets whose codes, tokens and seals are still good, as a JSON list."
+    )
+    reference_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="With old secrets: the first secret there ever was; names in Redis come from it.",
+    )
     prefix: str = Field("", description="Put before every key but those of the jobs.")
     env: Literal["development", "test", "production"] = Field(
         "development", description="production refuses the embedded server, and a state server that may evict keys."
@@ -37,6 +53,15 @@ class Settings(BaseSettings):
         8.0, ge=0, le=600, description="Seconds that running jobs get to finish when a worker stops."
     )
 
+    def secrets(self) -> Secrets:
+        """What a front takes of them: ``HustleX(settings.url, **settings.secrets())``."""
+        secret, reference = self.secret, self.reference_secret
+        return {
+            "secret": secret.get_secret_value() if secret else None,
+            "old_secrets": tuple(old.get_secret_value() for old in self.old_secrets),
+            "reference_secret": reference.get_secret_value() if reference else None,
+        }
+
 
 def load_settings(**given: object) -> Settings:
     """The settings, with ``given`` values (those not None) above the environment. Raises ConfigurationError."""
@@ -46,3 +71,5 @@ def load_settings(**given: object) -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "HUSTLEX_" + "_".join(str(part) for part in first["loc"][:1]).upper()
         raise ConfigurationError(f"{name}: {first['msg']}", hint="see docs/reference/settings.md") from None
+    except SettingsError as error:  # a list or mapping that is no JSON; its cause holds the text, which may be a secret
+        raise ConfigurationError(str(error), hint="it must be JSON, see docs/reference/settings.md") from None

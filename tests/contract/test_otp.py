@@ -293,7 +293,7 @@ async def test_a_code_is_good_for_its_challenge_only(hx: Any, clock: FixedClock)
     assert await hx.otp.verify(login.challenge, reset_code) == Wrong(4)
     assert await hx.otp.verify(login.challenge.replace(".login.", ".pin_reset."), login_code) == UNKNOWN
     other, _ = await issued(hx, phone="0803 123 4568")
-    swapped = other.challenge.rsplit(".", 1)[0] + "." + login.challenge.rsplit(".", 1)[1]
+    swapped = ".".join([*other.challenge.split(".")[:3], *login.challenge.split(".")[3:]])
     assert await hx.otp.verify(swapped, login_code) == UNKNOWN
     assert isinstance(await hx.otp.verify(login.challenge, login_code), Verified)
 
@@ -304,7 +304,7 @@ async def test_a_record_moved_to_another_challenge_opens_nothing(hx: Any, clock:
     victim, code = await issued(hx)
 
     def key(result: Issued) -> str:
-        _, ref, purpose, cid = result.challenge.split(".")
+        _, ref, purpose, cid, _ = result.challenge.split(".")
         return f"otp:{{{ref}}}:{purpose}:{cid}"
 
     raw.hset(key(victim), "mac", raw.hget(key(mine), "mac"))
@@ -610,7 +610,9 @@ async def test_another_secret_verifies_nothing(driver: Any, clock: FixedClock) -
     assert isinstance(result, Issued)
     delivery = await ours.open(result.challenge)
     assert isinstance(delivery, Delivery)
-    assert await theirs.verify(result.challenge, delivery.code) == Wrong(4)
+    assert await theirs.verify(result.challenge, delivery.code) == UNKNOWN
+    claimed = result.challenge.replace(KEYRING.kid, Keyring(SECRET[::-1]).kid)
+    assert await theirs.verify(claimed, delivery.code) == Wrong(4)
     assert isinstance(await ours.verify(result.challenge, delivery.code), Verified)
 
 

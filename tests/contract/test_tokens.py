@@ -115,7 +115,8 @@ async def test_login_opens_a_session_that_both_checks_accept(hx: Any, raw: redis
     assert pair.expires_in == ACCESS
     record = raw.hgetall(f"session:{{u1}}:{pair.session_id}")
     assert {name: record[name] for name in (b"st", b"uid", b"cid", b"dn", b"gen", b"kv", b"amr")} == {
-        b"st": b"a", b"uid": b"u1", b"cid": b"android", b"dn": b"Pixel 9", b"gen": b"1", b"kv": b"1",
+        b"st": b"a", b"uid": b"u1", b"cid": b"android", b"dn": b"Pixel 9", b"gen": b"1",
+        b"kv": Keyring(SECRET).kid.encode(),
         b"amr": b"sms pin",
     }  # fmt: skip
     assert raw.zrange("sessions:{u1}", 0, -1) == [pair.session_id.encode()]
@@ -296,7 +297,7 @@ async def test_sessions_past_their_end_take_no_place(hx: Any, clock: FixedClock,
 async def test_a_login_repeated_after_a_lost_reply_opens_one_session_and_ends_no_other(hx: Any, driver: Any) -> None:
     mint = Mint(Keyring(SECRET), policy_of(TokenOptions()), None, "")
     pairs = [await login(hx) for _ in range(9)]
-    first = RefreshToken("1", "u1", "s" * 22, 1, bytes(32))
+    first = RefreshToken(mint.keyring.kid, "u1", "s" * 22, 1, bytes(32))
     op = ops.login(mint, ops.newcomer("u1", "app"), first, FixedClock().now_ms)
     assert op.effect is Effect.IDEMPOTENT
     assert await driver.run(op) == await driver.run(op)
@@ -450,13 +451,16 @@ async def test_a_forged_old_token_cannot_log_a_victim_out(hx: Any, raw: redis.Re
     first = await refreshed(hx, victim.refresh)
     stranger = await login(hx, "u2")
     parts, own = victim.refresh.split("."), stranger.refresh.split(".")
-    foreign = Chain(Keyring(b"a secret that only the attacker knows, long"))
+    attacker, kid = Keyring(b"a secret that only the attacker knows, long"), parts[1]
+    own_name, our_name = Chain(attacker), Chain(attacker)
+    our_name._by_kid = {kid: our_name}
     forged = [
         ".".join([*parts[:4], "2", *parts[5:]]),  # another generation
         ".".join([*parts[:6], own[6]]),  # another tag
         ".".join([*own[:3], *parts[3:]]),  # another user's session
         ".".join([*parts[:3], own[3], *parts[4:]]),
-        foreign.write(RefreshToken("1", "u1", victim.session_id, 1, bytes(32))),
+        own_name.write(RefreshToken(attacker.kid, "u1", victim.session_id, 1, bytes(32))),
+        our_name.write(RefreshToken(kid, "u1", victim.session_id, 1, bytes(32))),
     ]
     before = state(raw)
     for token in forged:

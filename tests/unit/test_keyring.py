@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import traceback
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from hustlex.core.keyring import Keyring
+from hustlex.app import HustleX
+from hustlex.core.keyring import KID, Keyring
 from hustlex.errors import ConfigurationError
+from hustlex.settings import load_settings
 
 ROOT = bytes(range(32))
 
@@ -46,5 +51,76 @@ def test_references_are_stable_and_not_the_plain_hash() -> None:
     assert hashlib.sha256(b"+2348012345678").hexdigest()[:8] not in reference
 
 
+NEXT, OTHER = b"b" * 32, b"c" * 32
+
+
+def test_a_kid_names_a_root_and_nothing_else() -> None:
+    kids = [Keyring(root).kid for root in (ROOT, NEXT, OTHER)]
+    assert all(re.fullmatch(KID, kid) for kid in kids) and len({*kids}) == 3
+    assert Keyring(NEXT, old=[ROOT], reference=ROOT).kid == kids[1]
+
+
+def test_old_roots_keep_their_keys() -> None:
+    ring = Keyring(OTHER, old=[NEXT, ROOT], reference=ROOT)
+    assert [old.kid for old in ring.old] == [Keyring(NEXT).kid, Keyring(ROOT).kid]
+    assert [each.key("x") for each in (ring, *ring.old)] == [Keyring(root).key("x") for root in (OTHER, NEXT, ROOT)]
+
+
+@pytest.mark.parametrize(
+    ("root", "old"), [(ROOT, ()), (ROOT, [NEXT]), (NEXT, [ROOT]), (OTHER, [NEXT, ROOT]), (OTHER, [NEXT]), (OTHER, ())]
+)
+def test_references_stay_while_roots_change(root: bytes, old: list[bytes]) -> None:
+    ring = Keyring(root, old=old, reference=ROOT)
+    assert {each.reference("ada") for each in (ring, *ring.old)} == {Keyring(ROOT).reference("ada")}
+
+
+@pytest.mark.parametrize(
+    ("root", "old", "reference"),
+    [
+        (ROOT, [ROOT], ROOT),
+        ("b" * 32, [NEXT], NEXT),  # as text and as bytes
+        (ROOT, [NEXT, NEXT], ROOT),
+        (ROOT, [b"short"], ROOT),
+        (ROOT, [NEXT], b"short"),
+        (ROOT, [NEXT], None),
+        (ROOT, "b" * 64, ROOT),
+        (ROOT, b"b" * 64, ROOT),
+        (ROOT, [None], ROOT),
+        (ROOT, [7], ROOT),
+        (ROOT, None, ROOT),
+        (ROOT, {NEXT}, ROOT),
+        (32, (), None),
+        (ROOT, (), 7),
+    ],
+)
+def test_nonsense_is_refused_without_showing_it(root: Any, old: Any, reference: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Keyring(root, old=old, reference=reference)
+    assert "bbbb" not in str(caught.value) and "short" not in str(caught.value)
+
+
 def test_repr_hides_everything() -> None:
-    assert repr(Keyring(ROOT)) == "Keyring(...)"
+    ring = Keyring(NEXT, old=[ROOT], reference=ROOT)
+    assert repr(ring) == "Keyring(...)" and repr(ring.old) == "(Keyring(...),)"
+
+
+# -- settings
+
+
+def test_settings_hand_secrets_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().secrets() == {"secret": None, "old_secrets": (), "reference_secret": None}
+    monkeypatch.setenv("HUSTLEX_SECRET", "n" * 32)
+    monkeypatch.setenv("HUSTLEX_OLD_SECRETS", json.dumps(["o" * 32]))
+    monkeypatch.setenv("HUSTLEX_REFERENCE_SECRET", "o" * 32)
+    settings = load_settings()
+    assert settings.secrets() == {"secret": "n" * 32, "old_secrets": ("o" * 32,), "reference_secret": "o" * 32}
+    assert "nnn" not in repr(settings) and "ooo" not in repr(settings) + str(settings) + settings.model_dump_json()
+    HustleX(settings.url, **settings.secrets())
+
+
+@pytest.mark.parametrize("text", ["not-json-" + "o" * 32, "[" + "o" * 32 + "]", '["ooooo"]', '"' + "o" * 32 + '"', "7"])
+def test_a_list_that_is_none_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("HUSTLEX_OLD_SECRETS", text)
+    with pytest.raises(ConfigurationError, match=r"(?i)old_secrets") as caught:
+        load_settings()
+    assert "ooo" not in "".join(traceback.format_exception(caught.value))

@@ -49,7 +49,7 @@ ROOM = furnish(Keyring("a test secret of thirty-two bytes or more"), "app:", Otp
 PHONE = "+2348031234567"
 REF = CODES.reference(PHONE)
 CID = "A" * 22
-LOGIN = Challenge(REF, "login", CID)
+LOGIN = Challenge(REF, "login", CID, CODES.kid)
 MINUTE = timedelta(minutes=1)
 SECRETS = [
     Issued("oc1.secret", "KTX", MINUTE, MINUTE, 2),
@@ -159,7 +159,7 @@ def test_a_status_outside_the_contract_is_a_fault(op: Op[Any]) -> None:
 
 
 def test_under_subject_binding_left_is_not_told() -> None:
-    bound = Challenge(REF, "default", "")
+    bound = Challenge(REF, "default", "", CODES.kid)
     assert ops.verify(ROOM, Attempt(bound, "424242"), 0).decode([4, 3, 0, b"NG"]).result == Wrong(None)
     assert ops.verify(ROOM, Attempt(LOGIN, "424242"), 0).decode([4, 3, 1, b"NG"]).result == Wrong(3, True)
 

@@ -318,7 +318,7 @@ def standing(issued_ms: int, ends_ms: int = NOW_S * 1000 + 604_800_000) -> Stand
     return Standing("u1", "app", issued_ms, ends_ms, issued_ms, ("sms",))
 
 
-FIRST = RefreshToken("1", "u1", "s" * 22, 1, bytes(32))
+FIRST = RefreshToken(KEYRING.kid, "u1", "s" * 22, 1, bytes(32))
 
 
 def test_a_pair_expires_at_a_whole_second_never_before_the_promised_life() -> None:

@@ -49,10 +49,11 @@ from hustlex.tokens.view import Notice, View
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
 CHAIN = Chain(KEYRING)
-STRANGER = Chain(Keyring(b"another secret of thirty-two bytes, or more"))
+STRANGERS = Keyring(b"another secret of thirty-two bytes, or more")
+STRANGER = Chain(STRANGERS)
 NOW = 1_767_225_600_000
 SID, NONCE, SECRET, SALT = "s" * 22, "n" * 22, bytes(range(32)), bytes(range(16))
-FIRST = RefreshToken("1", "u1", SID, 1, SECRET)
+FIRST, FOREIGN = (RefreshToken(keyring.kid, "u1", SID, 1, SECRET) for keyring in (KEYRING, STRANGERS))
 MINT = Mint(KEYRING, policy_of(TokenOptions(jitter=0)), None, "app:")
 VIEW = View(2.0)
 REVOKER = Revoker(MINT, VIEW)
@@ -73,13 +74,13 @@ def test_a_refresh_token_reads_back_as_written() -> None:
     text = CHAIN.write(FIRST)
     seen = CHAIN.read(text)
     assert seen is not None
-    assert (seen.version, seen.uref, seen.sid, seen.gen, seen.secret) == ("1", "u1", SID, 1, SECRET)
-    assert text.startswith(f"hxr1.1.u1.{SID}.1.")
+    assert (seen.version, seen.uref, seen.sid, seen.gen, seen.secret) == (KEYRING.kid, "u1", SID, 1, SECRET)
+    assert text.startswith(f"hxr1.{KEYRING.kid}.u1.{SID}.1.")
 
 
 def test_the_chain_is_pinned_because_a_change_would_end_every_session() -> None:
     # Computed from the written construction with the HKDF and HMAC of the cryptography package.
-    assert CHAIN.write(FIRST).rpartition(".")[2] == "0ZRXVTGoySt2-aa1tmmImA"
+    assert CHAIN.write(FIRST).rpartition(".")[2] == "Ip3hZaw1ouT-mgouWvRFmw"
     assert (
         CHAIN.successor(FIRST, SALT).secret.hex() == "ac21f1a513aaca73d54d1bd2f20c98e9ac57c775026ccb56add6db546eaf45ed"
     )
@@ -109,7 +110,8 @@ def edited(at: int, value: str) -> str:
     [
         edited(0, "hxr2"), edited(1, "2"), edited(1, "01"), edited(2, "u2"), edited(2, "{u1}"), edited(3, "t" * 22),
         edited(4, "2"), edited(4, "01"), edited(4, "0"), edited(4, "-1"), edited(4, "99999999999"), edited(6, "A" * 22),
-        STRANGER.write(FIRST), CHAIN.write(FIRST) + "\n", CHAIN.write(FIRST)[:-1], CHAIN.write(FIRST) + ".x", "",
+        STRANGER.write(FOREIGN), edited(1, STRANGERS.kid),
+        CHAIN.write(FIRST) + "\n", CHAIN.write(FIRST)[:-1], CHAIN.write(FIRST) + ".x", "",
     ],
 )  # fmt: skip
 def test_a_forged_tag_an_edited_part_and_another_users_session_are_malformed_before_redis(text: str) -> None:
@@ -119,10 +121,10 @@ def test_a_forged_tag_an_edited_part_and_another_users_session_are_malformed_bef
 
 def test_a_successor_depends_on_secret_salt_place_session_and_key() -> None:
     changed = [
-        CHAIN.successor(FIRST, SALT), CHAIN.successor(FIRST, SALT[::-1]), STRANGER.successor(FIRST, SALT),
-        CHAIN.successor(RefreshToken("1", "u1", SID, 2, SECRET), SALT),
-        CHAIN.successor(RefreshToken("1", "u1", "t" * 22, 1, SECRET), SALT),
-        CHAIN.successor(RefreshToken("1", "u1", SID, 1, SECRET[::-1]), SALT),
+        CHAIN.successor(FIRST, SALT), CHAIN.successor(FIRST, SALT[::-1]), STRANGER.successor(FOREIGN, SALT),
+        CHAIN.successor(RefreshToken(KEYRING.kid, "u1", SID, 2, SECRET), SALT),
+        CHAIN.successor(RefreshToken(KEYRING.kid, "u1", "t" * 22, 1, SECRET), SALT),
+        CHAIN.successor(RefreshToken(KEYRING.kid, "u1", SID, 1, SECRET[::-1]), SALT),
     ]  # fmt: skip
     assert len({token.secret for token in changed}) == len(changed)
     again = CHAIN.successor(FIRST, SALT)
@@ -282,7 +284,7 @@ PAIR = login()
 ROTATED = [
     NOW + 9,
     b"2",
-    b"1",
+    KEYRING.kid.encode(),
     SALT,
     fingerprint(CHAIN.successor(FIRST, SALT).secret),
     b"u1",
@@ -408,7 +410,7 @@ def test_an_alarm_is_told_to_every_process(why: bytes, reason: Refusal) -> None:
 
 
 def test_logout_takes_either_token_and_refuses_two_that_disagree() -> None:
-    other = CHAIN.write(RefreshToken("1", "u1", "t" * 22, 1, SECRET))
+    other = CHAIN.write(RefreshToken(KEYRING.kid, "u1", "t" * 22, 1, SECRET))
     cases: list[tuple[str, str | None, str]] = [
         (PAIR.access, None, "tokens.logout"), (PAIR.access, PAIR.refresh, "tokens.logout"),
         (PAIR.access, "junk", "tokens.logout"), ("junk", PAIR.refresh, "tokens.revoke"),

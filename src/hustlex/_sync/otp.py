@@ -159,6 +159,13 @@ class Otp:
         """
         return totp.enrol(self._room, subject, issuer, account, secrets.token_bytes(totp.ENTROPY))
 
+    def totp_reseal(self, subject: str, sealed: str) -> str:
+        """``sealed`` anew, with the secret in use: for the application's rows while an old secret is given up.
+
+        Raises BadReply when it is another subject's, or of a secret that is not listed.
+        """
+        return totp.reseal(self._room, subject, sealed, secrets.token_bytes(12))
+
     def totp_verify(
         self,
         subject: str,

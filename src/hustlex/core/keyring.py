@@ -1,38 +1,62 @@
-"""Purpose keys from one root secret: HKDF-SHA-256 (RFC 5869), one label per use, so that no key serves two ends."""
+"""Purpose keys from root secrets: HKDF-SHA-256 (RFC 5869), one label per use, so that no key serves two ends."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from base64 import b32encode
+from collections.abc import Sequence
 
 from hustlex.errors import ConfigurationError
 
+KID = "[a-z2-7]{6}"
+"""The form of a kid."""
+
+KID_LENGTH = 6
 _SHORTEST_ROOT = 32
 _SALT = b"hustlex-keyring-1"
 
 
 class Keyring:
-    """Derives keys by label. The root secret (at least 32 bytes) is never stored in Redis and never shown."""
+    """Derives keys by label. Root secrets (at least 32 bytes each) are never stored in Redis and never shown.
 
-    def __init__(self, root: bytes | str) -> None:
-        raw = root.encode() if isinstance(root, str) else bytes(root)
-        if len(raw) < _SHORTEST_ROOT:
+    root: makes everything new. old: others, whose codes, tokens and seals are still good; the next one stands there
+    too, while it is brought to every process. reference: the root of the stand-ins in key names, which must not change
+    with ``root``: to be named as soon as there are others. kid: names ``root``; it is public.
+
+    Raises ConfigurationError.
+    """
+
+    def __init__(
+        self, root: bytes | str, *, old: Sequence[bytes | str] = (), reference: bytes | str | None = None
+    ) -> None:
+        if isinstance(old, str | bytes) or not isinstance(old, Sequence):
+            raise ConfigurationError("old secrets are a list", hint='as ["..."], though there is only one')
+        if old and reference is None:
             raise ConfigurationError(
-                f"the secret must have at least {_SHORTEST_ROOT} bytes, not {len(raw)}",
-                hint="make one with: python -c 'import secrets; print(secrets.token_hex(32))'",
+                "with old secrets, reference_secret must be given",
+                hint="it is the secret there was before the first change, and stays; see docs/guides/secrets.md",
             )
-        self._seed = hmac.digest(_SALT, raw, hashlib.sha256)
-        self._ref = self.key("ref")
+        self._use(_seed(root))
+        self._ref = self.key("ref") if reference is None else _derive(_seed(reference), "ref", 32)
+        self.old = tuple(self._other(each) for each in old)
+        """The same for each old root: its keys, the same references."""
+        if len({self.kid, *(each.kid for each in self.old)}) <= len(self.old):
+            raise ConfigurationError("a secret is listed twice", hint="the one in use does not stand with the old ones")
+
+    def _use(self, seed: bytes) -> None:
+        self._seed = seed
+        self.kid = b32encode(self.key("kid"))[:KID_LENGTH].decode().lower()
+
+    def _other(self, root: bytes | str) -> Keyring:
+        other = object.__new__(Keyring)
+        other._use(_seed(root))
+        other._ref, other.old = self._ref, ()
+        return other
 
     def key(self, label: str, length: int = 32) -> bytes:
         """The key for one purpose, as ``otp-mac``. Same root and label, same key; 1 to 255 * 32 bytes."""
-        block, out, counter = b"", b"", 1
-        while len(out) < length:
-            block = hmac.digest(self._seed, block + label.encode() + bytes([counter]), hashlib.sha256)
-            out += block
-            counter += 1
-        return out[:length]
+        return _derive(self._seed, label, length)
 
     def reference(self, text: str) -> str:
         """A 26-character stand-in for personal data in key names (128 bits, keyed: not reversible by enumeration)."""
@@ -41,3 +65,24 @@ class Keyring:
 
     def __repr__(self) -> str:
         return "Keyring(...)"
+
+
+def _seed(root: bytes | str) -> bytes:
+    if not isinstance(root, str | bytes | bytearray):
+        raise ConfigurationError(f"a secret is bytes or text, not {type(root).__name__}")
+    raw = root.encode("utf-8", "surrogatepass") if isinstance(root, str) else bytes(root)
+    if len(raw) < _SHORTEST_ROOT:
+        raise ConfigurationError(
+            f"the secret must have at least {_SHORTEST_ROOT} bytes, not {len(raw)}",
+            hint="make one with: python -c 'import secrets; print(secrets.token_hex(32))'",
+        )
+    return hmac.digest(_SALT, raw, hashlib.sha256)
+
+
+def _derive(seed: bytes, label: str, length: int) -> bytes:
+    block, out, counter = b"", b"", 1
+    while len(out) < length:
+        block = hmac.digest(seed, block + label.encode() + bytes([counter]), hashlib.sha256)
+        out += block
+        counter += 1
+    return out[:length]

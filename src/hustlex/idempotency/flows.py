@@ -18,13 +18,12 @@ from hustlex.errors import Error, Misuse
 from hustlex.idempotency import ops
 from hustlex.idempotency.names import Scope, event_record, read_key, record_of
 from hustlex.idempotency.options import IdempotencyOptions
-from hustlex.idempotency.seals import NONCE_BYTES, Seals
+from hustlex.idempotency.seals import NONCE_BYTES, Seals, unlisted
 from hustlex.idempotency.types import (
     BeginResult,
     EventResult,
     Executed,
     Finding,
-    InFlight,
     InvalidKey,
     Mismatch,
     Orphaned,
@@ -74,19 +73,38 @@ def begin(room: Room, request: Request, over: Orphaned | None) -> Flow[BeginResu
     scope, options = request.scope, request.options
     claim = ops.Claim(
         record=record_of(room.prefix, user_reference(scope.principal, room.keyring), scope, key),
-        fingerprint=room.seals.fingerprint(scope, request.body, request.content_type),
+        fingerprint=_print(room.seals, request),
         owner=room.owner(),
         lease_ms=options.lease_ms,
         ttl_ms=options.ttl_ms,
         over=_over(over, options),
     )
     outcome = yield from _claimed(room, claim)
+    if isinstance(outcome, ops.Elsewhere):
+        outcome = yield from _claimed_under(room, request, claim, outcome.kid)
     if isinstance(outcome, Started) and options.replicas:
         return (yield from _replicated(outcome, options))
     return outcome
 
 
-def _claimed(room: Room, claim: ops.Claim) -> Flow[Started | Replay | InFlight | Mismatch | Orphaned]:
+def _print(seals: Seals, request: Request) -> str:
+    return seals.fingerprint(request.scope, request.body, request.content_type)
+
+
+def _claimed_under(room: Room, request: Request, claim: ops.Claim, kid: str) -> Flow[ops.Found]:
+    """Ask again with the print as that secret makes it. To say Mismatch of what cannot be read would be wrong: the
+    client would take a new key, and the effect might come twice.
+    """
+    seals = room.seals.under(kid)
+    if seals is None:
+        raise unlisted()
+    outcome = yield from _claimed(room, msgspec.structs.replace(claim, fingerprint=_print(seals, request)))
+    if isinstance(outcome, ops.Elsewhere):  # it ended between the two questions, and was begun anew
+        raise unlisted()
+    return outcome
+
+
+def _claimed(room: Room, claim: ops.Claim) -> Flow[ops.Found | ops.Elsewhere]:
     """Claim. When the answer does not come in time, or its caller is cancelled, the claim may stand all the same, of an
     owner who will do nothing: take it back, best effort, or whoever repeats the request would find an orphan.
     """
@@ -127,7 +145,7 @@ def begin_event(room: Room, provider: Provider, event_id: str) -> Flow[EventResu
         over=ops.ANYBODY,
     )
     outcome = yield from _claimed(room, claim)
-    if isinstance(outcome, Replay | Mismatch):
+    if isinstance(outcome, Replay | Mismatch | ops.Elsewhere):
         return Seen()
     return outcome
 

@@ -40,10 +40,19 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         return "Claim(...)"
 
 
-def begin(seals: Seals, claim: Claim, now_ms: int) -> Op[Started | Replay | InFlight | Mismatch | Orphaned]:
+class Elsewhere(msgspec.Struct, frozen=True):
+    """The record's print was made with another secret, whose kid this is: it says nothing about the request."""
+
+    kid: str
+
+
+Found = Started | Replay | InFlight | Mismatch | Orphaned
+
+
+def begin(seals: Seals, claim: Claim, now_ms: int) -> Op[Found | Elsewhere]:
     """Claim a record, or hear what became of it."""
 
-    def decode(reply: Reply) -> Started | Replay | InFlight | Mismatch | Orphaned:
+    def decode(reply: Reply) -> Found | Elsewhere:
         match reply:
             case [0, fence, point]:
                 return Started(claim.record, claim.owner, fence, _text(point), claim.lease_ms, claim.ttl_ms)
@@ -51,8 +60,9 @@ def begin(seals: Seals, claim: Claim, now_ms: int) -> Op[Started | Replay | InFl
                 return Replay(seals.unseal(sealed, claim.record, status, whole=not big) if sealed else _NO_ANSWER)
             case [2, rest]:
                 return InFlight(timedelta(milliseconds=rest) if rest >= 0 else None)
-            case [3]:
-                return Mismatch()
+            case [3, held]:
+                kid = _text(held).partition(".")[0]
+                return Mismatch() if kid == claim.fingerprint.partition(".")[0] else Elsewhere(kid)
             case [4, fence, point]:
                 return Orphaned(fence, _text(point))
         raise BadReply(f"status {reply[0]!r} is not in the contract")

@@ -12,13 +12,14 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hustlex.core.keyring import Keyring
+from hustlex.core.keyring import KID_LENGTH, Keyring
 from hustlex.errors import BadReply
 from hustlex.idempotency.canonical import canonical
 from hustlex.idempotency.names import Scope
 from hustlex.idempotency.types import Response
 
 NONCE_BYTES = 12
+_HEAD = KID_LENGTH + NONCE_BYTES
 
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):
@@ -31,33 +32,44 @@ _decode = msgspec.msgpack.Decoder(_Content).decode
 
 
 class Seals:
-    """Everything that needs the keyring, with the keys derived once."""
+    """Everything that needs the keyring, with the keys derived once. kid: names the secret of new prints and seals."""
 
     def __init__(self, keyring: Keyring) -> None:
+        self.kid = keyring.kid
+        self._by_kid = {self.kid: self} | {old.kid: Seals(old) for old in keyring.old}
         self._print_key = keyring.key("idem-print")
         self._seal_key = keyring.key("idem-seal")
 
+    def under(self, kid: str) -> Seals | None:
+        """The same with the secret of this name, if it is listed."""
+        return self._by_kid.get(kid)
+
     def fingerprint(self, scope: Scope, body: bytes, content_type: str) -> str:
-        """What a request asks, 64 hex digits: method, route, principal, target and body; JSON in any order of names."""
+        """What a request asks, a kid and 64 hex digits: method, route, principal, target and body; JSON in any order of
+        names."""
         media = content_type.partition(";")[0].strip().lower()
         json = canonical(body) if media in ("", "application/json") or media.endswith("+json") else None
         kind, content = ("raw", body) if json is None else ("json", json)
         parts = (scope.method.upper(), scope.route, scope.principal, scope.target, kind)
         head = "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
-        return hmac.digest(self._print_key, head + content, hashlib.sha256).hex()
+        return f"{self.kid}.{hmac.digest(self._print_key, head + content, hashlib.sha256).hex()}"
 
     def seal(self, response: Response, record: str, nonce: bytes) -> bytes:
         """Body and headers, encrypted for this record and status. nonce: 12 random bytes."""
         content = _encode(_Content(response.body, response.headers))
-        return nonce + self._cipher(record).encrypt(nonce, content, _bound(response.status))
+        return self.kid.encode() + nonce + self._cipher(record).encrypt(nonce, content, _bound(response.status))
 
     def unseal(self, sealed: bytes, record: str, status: int, *, whole: bool = True) -> Response:
-        """Raises BadReply when it was sealed for another record or status, with another secret, or changed since."""
+        """Raises BadReply when it was sealed for another record or status, with a secret that is not listed, or changed
+        since."""
+        kid, nonce, cipher = sealed[:KID_LENGTH], sealed[KID_LENGTH:_HEAD], sealed[_HEAD:]
+        seals = self._by_kid.get(kid.decode("latin-1"))
+        if seals is None:
+            raise unlisted()
         try:
-            plain = self._cipher(record).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(status))
-            content = _decode(plain)
+            content = _decode(seals._cipher(record).decrypt(nonce, cipher, _bound(status)))
         except (InvalidTag, ValueError, msgspec.MsgspecError):
-            raise BadReply("the stored answer cannot be opened", hint="was the secret changed since?") from None
+            raise BadReply("the stored answer cannot be opened", hint="was it moved or changed since?") from None
         return Response(status, content.body, content.headers, whole)
 
     def _cipher(self, record: str) -> AESGCM:
@@ -67,6 +79,13 @@ class Seals:
 
     def __repr__(self) -> str:
         return "Seals(...)"
+
+
+def unlisted() -> BadReply:
+    """Of what can only be read with a secret that this process does not have."""
+    return BadReply(
+        "the record was made with a secret that is not listed", hint="add it to old_secrets, see docs/guides/secrets.md"
+    )
 
 
 def _bound(status: int) -> bytes:

@@ -21,6 +21,7 @@ from hustlex.errors import BadReply
 
 _NONCE_BYTES = 12
 _LONGEST_INPUT = 64
+_LIST_IT = "add it to old_secrets, see docs/guides/secrets.md"
 _DROPPED = frozenset({"Zs", "Pd", "Cf", "Cc"})
 _E164 = re.compile(r"\+[0-9]{5,15}", re.ASCII)
 _REF_LETTERS = "CDFGHJKMNPRTWXY"
@@ -46,14 +47,28 @@ class Hmac:
 
 
 class Codes:
-    """Everything that needs the keyring, with the keys derived once. plain: phones stand for themselves in names."""
+    """Everything that needs the keyring, with the keys derived once. plain: phones stand for themselves in names.
+
+    kid: names the secret that all but ``unseal`` uses.
+    """
 
     def __init__(self, keyring: Keyring, *, plain: bool = False) -> None:
+        self.kid = keyring.kid
+        self._by_kid = {self.kid: self} | {old.kid: Codes(old, plain=plain) for old in keyring.old}
         self._reference = keyring.reference
         self._plain = plain
         self._derive = Hmac(keyring.key("otp-derive"))
         self._mac = Hmac(keyring.key("otp-mac"))
         self._seal = AESGCM(keyring.key("pii-seal"))
+
+    def under(self, kid: str) -> Codes | None:
+        """The same with the secret of this name, if it is listed."""
+        return self._by_kid.get(kid)
+
+    @property
+    def alone(self) -> bool:
+        """Whether one secret is all there is."""
+        return len(self._by_kid) == 1
 
     def reference(self, phone: str) -> str:
         """What stands for a phone (E.164), or another subject, in key names and challenges."""
@@ -89,22 +104,33 @@ class Codes:
 
     def seal(self, text: str, ref: str, nonce: bytes) -> str:
         """A phone, encrypted for the records of this ref alone. nonce: 12 random bytes, never twice."""
-        return text_of(nonce + self._seal.encrypt(nonce, text.encode(), b"otp-to\0" + ref.encode()))
+        return f"{self.kid}.{text_of(nonce + self._seal.encrypt(nonce, text.encode(), _bound(ref)))}"
 
     def unseal(self, sealed: str, ref: str) -> str:
-        """Raises BadReply when it was sealed for another ref, with another secret, or changed since."""
+        """Raises BadReply when it was sealed for another ref, with a secret that is not listed, or changed since."""
         try:
-            raw = bytes_of(sealed)
-            plain = self._seal.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], b"otp-to\0" + ref.encode())
+            raw = bytes_of(sealed.partition(".")[2])
+            plain = self.sealer(sealed)._seal.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _bound(ref))
         except (InvalidTag, ValueError):
-            raise BadReply("the stored phone cannot be opened", hint="is the secret the one of its issue?") from None
+            raise BadReply("what is stored cannot be opened", hint="was it sealed for somebody else?") from None
         return plain.decode()
+
+    def sealer(self, sealed: str) -> Codes:
+        """Those that sealed it. Raises BadReply when their secret is not listed."""
+        codes = self.under(sealed.partition(".")[0])
+        if codes is None:
+            raise BadReply("what is stored was sealed with a secret that is not listed", hint=_LIST_IT)
+        return codes
 
     def _keyed(self, label: str, *parts: str) -> bytes:
         return self._mac.digest("\0".join((label, *parts)).encode("utf-8", "surrogatepass"))
 
     def __repr__(self) -> str:
         return "Codes(...)"
+
+
+def _bound(ref: str) -> bytes:
+    return b"otp-to\0" + ref.encode()
 
 
 def typed_digits(text: str, digits: int) -> str | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
+import msgspec
+
 from hustlex.core.context import Context, context_digest
-from hustlex.core.op import Flow, Op, do
+from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.outcome import Secretive
-from hustlex.errors import Misuse, Refused
+from hustlex.errors import Error, Misuse, Refused
 from hustlex.otp import caps, ops, tickets
 from hustlex.otp.caps import Admission
 from hustlex.otp.codes import typed_digits
-from hustlex.otp.names import LANES, Challenge, Lane, device_mark, parse_challenge, parse_grant
+from hustlex.otp.names import LANES, Challenge, Grant, Lane, device_mark, parse_challenge, parse_grant
 from hustlex.otp.phone import Phone, normalise
 from hustlex.otp.room import Attempt, Checked, Request, Room, digits_of
 from hustlex.otp.rules import Policy, Risk
@@ -20,6 +22,7 @@ from hustlex.otp.types import (
     ChallengeRequired,
     DeliveryStatus,
     Gone,
+    Granted,
     GrantResult,
     Issued,
     IssueResult,
@@ -28,6 +31,7 @@ from hustlex.otp.types import (
     OpenResult,
     Reason,
     ResendResult,
+    Verified,
     VerifyResult,
 )
 
@@ -156,10 +160,18 @@ def verify_phone(room: Room, phone: str, purpose: str, lane: Lane, answer: Answe
     _check_lane(lane)
     number = normalise(phone, room.options.numbers)
     traits = "k" if lane == "known" else ""
-    known = isinstance(number, Phone)
-    target = Challenge(room.codes.reference(number.number), purpose, "", traits) if isinstance(number, Phone) else None
-    sizes = tuple({digits_of(room, policy, strong) for strong in (False, True)}) if known else ()
+    target = None
+    if isinstance(number, Phone):
+        ref = room.codes.reference(number.number)
+        target = Challenge(ref, purpose, "", (yield from _kid(room, ref, purpose)), traits)
+    sizes = tuple({digits_of(room, policy, strong) for strong in (False, True)})
     return (yield from _check(room, target, answer, sizes, True, now_ms))
+
+
+def _kid(room: Room, ref: str, purpose: str) -> Flow[str]:
+    """Which secret a subject's code was made with. Asked only where there are several: else it can be but one."""
+    made = None if room.codes.alone else (yield from do(ops.subject_kid(room, ref, purpose)))
+    return made if made and room.codes.under(made) else room.codes.kid
 
 
 def _check(
@@ -176,8 +188,22 @@ def _check(
         return story.end(Malformed())
     attempt = Attempt(challenge, digits, digest, answer.nonce or "", answer.salt, answer.remember, by_phone)
     checked = yield from do(ops.verify(room, attempt, now_ms))
+    result = yield from replicated(room, checked.result)
     yield from _learn(room, checked, answer.ip, story, now_ms)
-    return story.end(checked.result)
+    return story.end(result)
+
+
+def replicated(room: Room, result: VerifyResult) -> Flow[VerifyResult]:
+    """Wait for a replica, where the purpose wants it of a right code."""
+    if not isinstance(result, Verified) or room.options.policies[result.purpose].durability == "primary":
+        return result
+    return msgspec.structs.replace(result, replicated=(yield from _kept(room, parse_grant(result.grant))))
+
+
+def _kept(room: Room, grant: Grant | None) -> Flow[bool]:
+    assert grant is not None
+    written, waited = yield Batch(ops.replication(room, grant))
+    return not isinstance(written, Error) and waited is True
 
 
 def _learn(room: Room, checked: Checked, ip: str | None, story: Story, now_ms: int) -> Flow[None]:
@@ -215,11 +241,14 @@ def open_challenge(room: Room, challenge: str, claim: str, now_ms: int) -> Flow[
 def consume_grant(room: Room, grant: str, purpose: str, ctx: Context | None, now_ms: int) -> Flow[GrantResult]:
     """Spend a grant."""
     digest, known, story = context_digest(ctx), parse_grant(grant), Story(room, "grant", purpose=purpose)
-    _policy(room, purpose)
+    policy = _policy(room, purpose)
     if known is None:
         return story.end(Gone(Reason.UNKNOWN))
     story.subject(known.ref)
-    return story.end((yield from do(ops.consume_grant(room, known, purpose, digest, now_ms))))
+    result = yield from do(ops.consume_grant(room, known, purpose, digest, now_ms))
+    if isinstance(result, Granted) and policy.durability == "replica":
+        result = msgspec.structs.replace(result, replicated=(yield from _kept(room, known)))
+    return story.end(result)
 
 
 def cancel(room: Room, challenge: str, unsent: bool, now_ms: int) -> Flow[bool]:
@@ -278,7 +307,8 @@ def _check_lane(lane: Lane) -> None:
 def _known(room: Room, challenge: str) -> Challenge | None:
     """The challenge, unless it is not one of ours; what a client sends never raises."""
     parsed = parse_challenge(challenge)
-    return parsed if parsed and parsed.purpose in room.options.policies else None
+    served = parsed is not None and parsed.purpose in room.options.policies and room.codes.under(parsed.kid)
+    return parsed if served else None
 
 
 def _policy(room: Room, purpose: str) -> Policy:

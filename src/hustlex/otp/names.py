@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from hustlex.core.keyring import KID
+
 Lane = Literal["anon", "known"]
 """Wrong codes and locks are counted per lane. Strangers share ``anon``; ``known`` is for devices and sessions that
 proved themselves before, so that strangers cannot lock the owner out."""
@@ -17,13 +19,16 @@ proved themselves before, so that strangers cannot lock the owner out."""
 LANES: tuple[Lane, Lane] = ("anon", "known")
 
 _REF = r"[a-z2-7]{26}|\+[0-9]{5,15}"
-_CHALLENGE = re.compile(rf"oc1\.({_REF})\.([a-z][a-z0-9_]{{0,31}})\.([A-Za-z0-9_-]{{22}})(?:\.(k?s?))?", re.ASCII)
+_CHALLENGE = re.compile(
+    rf"oc1\.({_REF})\.([a-z][a-z0-9_]{{0,31}})\.([A-Za-z0-9_-]{{22}})\.({KID})(?:\.(k?s?))?", re.ASCII
+)
 _GRANT = re.compile(rf"og1\.({_REF})\.([A-Za-z0-9_-]{{22}})", re.ASCII)
 _DEVICE = re.compile(r"od1\.([A-Za-z0-9_-]{22})", re.ASCII)
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """ref: keyed stand-in for the phone. cid: 128 random bits, known only to whoever asked for the code.
+    """ref: keyed stand-in for the phone. cid: 128 random bits, known only to whoever asked for the code. kid: the
+    secret its codes were made with.
 
     traits: "k" in lane ``known``, "s" with a longer code that is never repeated. The record says the same, or the
     challenge is not good for anything.
@@ -32,6 +37,7 @@ class Challenge(msgspec.Struct, frozen=True):
     ref: str
     purpose: str
     cid: str
+    kid: str
     traits: str = ""
 
     @property
@@ -43,7 +49,7 @@ class Challenge(msgspec.Struct, frozen=True):
         return "s" in self.traits
 
     def text(self) -> str:
-        return f"oc1.{self.ref}.{self.purpose}.{self.cid}" + (f".{self.traits}" if self.traits else "")
+        return f"oc1.{self.ref}.{self.purpose}.{self.cid}.{self.kid}" + (f".{self.traits}" if self.traits else "")
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -59,9 +65,9 @@ class Grant(msgspec.Struct, frozen=True):
 def parse_challenge(text: str) -> Challenge | None:
     """None for anything this room never wrote."""
     found = _CHALLENGE.fullmatch(text)
-    if found is None or found[4] == "":
+    if found is None or found[5] == "":
         return None
-    return Challenge(found[1], found[2], found[3], found[4] or "")
+    return Challenge(found[1], found[2], found[3], found[4], found[5] or "")
 
 
 def parse_grant(text: str) -> Grant | None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from hustlex.core.lua import load
-from hustlex.core.op import Op, Reply
+from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
 from hustlex.otp.codes import bytes_of, short_ref, text_of
@@ -53,6 +53,7 @@ _TICKETS = load("hustlex.otp", "tickets")
 _UNLOCK = load("hustlex.otp", "unlock")
 
 GRANT_MS = 600_000
+_WAIT_MS = 50
 _SAME_CODE_MS = 120_000
 _WORTH_SENDING_MS = 20_000
 _NOBODY = "-"
@@ -67,13 +68,13 @@ def issue(room: Room, request: Request, entropy: bytes, now_ms: int) -> Op[Issue
     pause, most_open = policy.cooldowns[0], policy.active if policy.binding == "challenge" else 1
 
     def issued(reply: Reply) -> Issued:
-        text = Challenge(ref, purpose, cid, ("k" if reply[1] else "") + strong).text()
+        text = Challenge(ref, purpose, cid, room.codes.kid, ("k" if reply[1] else "") + strong).text()
         kind = Issued if request.deliver else Suppressed
         return kind(text, short_ref(cid), policy.lifetime, pause, policy.sends - 1)
 
     return _ISSUE.op(
         (
-            _record(keys, policy, Challenge(ref, purpose, cid)),
+            _record(keys, policy, purpose, cid),
             keys.active(purpose),
             keys.sends,
             keys.cool,
@@ -110,6 +111,8 @@ def _fields(room: Room, request: Request, ref: str, cid: str, seed: bytes, nonce
     sealed = codes.seal(f"{phone}\n{request.about}", ref, nonce)
     values = {"seed": text_of(seed), "mac": macs, "to": sealed, "ctx": request.context, "cc": request.country}
     values |= {"uid": request.uid, "tickets": request.ticket}
+    if policy.binding == "subject":
+        values["kid"] = codes.kid
     return tuple(part for pair in values.items() for part in pair)
 
 
@@ -125,7 +128,7 @@ def resend(room: Room, challenge: Challenge, ticket: str, day_sends: int, now_ms
 
     return _RESEND.op(
         (
-            _record(keys, policy, challenge),
+            _record(keys, policy, challenge.purpose, challenge.cid),
             keys.active(challenge.purpose),
             keys.sends,
             keys.cool,
@@ -156,8 +159,10 @@ def resend(room: Room, challenge: Challenge, ticket: str, day_sends: int, now_ms
 
 
 def verify(room: Room, attempt: Attempt, now_ms: int) -> Op[Checked]:
-    """Check a code."""
-    challenge, nonce, codes, limits = attempt.challenge, attempt.nonce, room.codes, room.options.limits
+    """Check a code. The challenge's secret is listed."""
+    challenge, nonce, limits = attempt.challenge, attempt.nonce, room.options.limits
+    codes = room.codes.under(challenge.kid)
+    assert codes is not None
     ref, purpose = challenge.ref, challenge.purpose
     policy, keys, lane = room.options.policies[purpose], Keys(room.prefix, ref), challenge.lane
     subject = policy.binding == "subject"
@@ -215,12 +220,13 @@ def open_challenge(room: Room, challenge: Challenge, claim: str, now_ms: int) ->
 
     def delivery(reply: Reply) -> OpenResult:
         _, seed, generation, sealed, rest, sends, strong = reply
-        phone, _, about = room.codes.unseal(_text(sealed), challenge.ref).partition("\n")
+        codes = room.codes.sealer(_text(sealed))
+        phone, _, about = codes.unseal(_text(sealed), challenge.ref).partition("\n")
         if phone.startswith(_NOBODY):
             return Gone(Reason.SUPPRESSED)
         return Delivery(
             phone,
-            room.codes.code(bytes_of(_text(seed)), generation, digits_of(room, policy, bool(strong))),
+            codes.code(bytes_of(_text(seed)), generation, digits_of(room, policy, bool(strong))),
             short_ref(challenge.cid),
             challenge.purpose,
             _ms(rest),
@@ -229,7 +235,7 @@ def open_challenge(room: Room, challenge: Challenge, claim: str, now_ms: int) ->
         )
 
     return _OPEN.op(
-        (_record(keys, policy, challenge), keys.active(challenge.purpose)),
+        (_record(keys, policy, challenge.purpose, challenge.cid), keys.active(challenge.purpose)),
         (now_ms, challenge.cid, _WORTH_SENDING_MS, claim),
         _reader({0: _unknown, 1: delivery, 2: _used, 3: _expired, 4: lambda _: Gone(Reason.CLAIMED)}),
     )
@@ -249,11 +255,27 @@ def consume_grant(room: Room, grant: Grant, purpose: str, context: str, now_ms: 
     )
 
 
+def replication(room: Room, grant: Grant) -> tuple[Op[int], Op[bool]]:
+    """A write, and waiting for a replica to have it, and with it all before. Sent together, as WAIT counts for one
+    connection; plain commands, as a script might have to be sent again, after WAIT. Whether the grant is good is
+    written in it: that it may stay a little longer changes nothing.
+    """
+    key = Keys(room.prefix, grant.ref).grant(grant.secret)
+    keep = command("otp.keep", Effect.IDEMPOTENT, "PEXPIRE", key, GRANT_MS, keys=(key,), decode=int)
+    wait = command("otp.wait", Effect.READ, "WAIT", 1, _WAIT_MS, keys=(key,), decode=lambda reply: bool(reply >= 1))
+    return keep, wait
+
+
 def cancel(room: Room, challenge: Challenge, unsent: bool) -> Op[str | None]:
     """Void an open challenge. None when there was nothing to void; else the ticket to give back, or ""."""
     policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
     return _CANCEL.op(
-        (_record(keys, policy, challenge), keys.active(challenge.purpose), keys.sends, keys.cool),
+        (
+            _record(keys, policy, challenge.purpose, challenge.cid),
+            keys.active(challenge.purpose),
+            keys.sends,
+            keys.cool,
+        ),
         (challenge.cid, int(unsent)),
         _ticket,
     )
@@ -263,14 +285,24 @@ def undeliver(room: Room, challenge: Challenge, unqueued: bool) -> Op[str | None
     """Give the last send back, unqueued: with its pause. None when there is none; else the ticket that goes with it."""
     policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
     return _UNDELIVER.op(
-        (_record(keys, policy, challenge), keys.sends, keys.cool), (challenge.cid, int(unqueued)), _ticket
+        (_record(keys, policy, challenge.purpose, challenge.cid), keys.sends, keys.cool),
+        (challenge.cid, int(unqueued)),
+        _ticket,
+    )
+
+
+def subject_kid(room: Room, ref: str, purpose: str) -> Op[str | None]:
+    """Which secret a subject's code was made with; None when there is none."""
+    key = Keys(room.prefix, ref).subject_record(purpose)
+    return command(
+        "otp.kid", Effect.READ, "HGET", key, "kid", keys=(key,), decode=lambda reply: _text(reply) if reply else None
     )
 
 
 def last_ticket(room: Room, challenge: Challenge) -> Op[str | None]:
     """The ticket of a challenge's last message; None when it is not open."""
     policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
-    return _TICKETS.op((_record(keys, policy, challenge),), (challenge.cid,), _ticket)
+    return _TICKETS.op((_record(keys, policy, challenge.purpose, challenge.cid),), (challenge.cid,), _ticket)
 
 
 def unlock(room: Room, ref: str, lane: Lane) -> Op[bool]:
@@ -279,10 +311,8 @@ def unlock(room: Room, ref: str, lane: Lane) -> Op[bool]:
     return _UNLOCK.op((keys.fail(lane), keys.lock(lane)), (), lambda reply: bool(reply[0]))
 
 
-def _record(keys: Keys, policy: Policy, challenge: Challenge) -> str:
-    if policy.binding == "subject":
-        return keys.subject_record(challenge.purpose)
-    return keys.record(challenge.purpose, challenge.cid)
+def _record(keys: Keys, policy: Policy, purpose: str, cid: str) -> str:
+    return keys.subject_record(purpose) if policy.binding == "subject" else keys.record(purpose, cid)
 
 
 def _reader(cases: dict[int, Callable[[Reply], T]]) -> Callable[[Reply], T]:

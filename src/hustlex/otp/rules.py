@@ -32,6 +32,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     alone, so anyone who knows the number can use its attempts up.
     needs_context: issue must name what is being approved.
     sim_age: with a SIM card younger than this (``Risk``), no text message is sent; 0: whatever its age.
+    durability: "replica" makes a right code, and its spent grant, wait up to 50 ms for a replica; see
+    ``Verified.replicated``. For the purposes that move money, where there are replicas.
     """
 
     digits: int = 6
@@ -44,8 +46,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     binding: Literal["challenge", "subject"] = "challenge"
     needs_context: bool = False
     sim_age: timedelta = timedelta(0)
+    durability: Literal["primary", "replica"] = "primary"
 
     def __post_init__(self) -> None:
+        if self.durability not in ("primary", "replica"):
+            raise ConfigurationError(f"durability is 'primary' or 'replica', not {self.durability!r}")
         within("digits", self.digits, 6, 10)
         for name in ("attempts", "sends", "active"):
             within(name, getattr(self, name), 1, 10)

@@ -19,6 +19,7 @@ from hustlex.core.op import Flow, Op, Reply, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import BadReply, Misuse
 from hustlex.otp.codes import bytes_of, same, text_of, typed_digits
+from hustlex.otp.flows import replicated
 from hustlex.otp.names import LANES, Grant, Keys, Lane
 from hustlex.otp.ops import GRANT_MS
 from hustlex.otp.room import Room
@@ -64,9 +65,15 @@ def enrol(room: Room, subject: str, issuer: str, account: str, entropy: bytes) -
     _check_subject(subject)
     secret = entropy[:_SECRET_BYTES]
     shown = b32encode(secret).decode()
-    sealed = room.codes.seal(text_of(secret), _owner(room, subject), entropy[_SECRET_BYTES:])
+    sealed = room.codes.seal(text_of(secret), _owner(subject), entropy[_SECRET_BYTES:])
     query = urlencode({"secret": shown, "issuer": issuer, "algorithm": "SHA1", "digits": _DIGITS, "period": 30})
     return Enrolment(f"otpauth://totp/{quote(issuer)}:{quote(account)}?{query.replace('+', '%20')}", shown, sealed)
+
+
+def reseal(room: Room, subject: str, sealed: str, nonce: bytes) -> str:
+    """The same secret, sealed with the secret in use. nonce: 12 random bytes. Raises BadReply as verify."""
+    _check_subject(subject)
+    return room.codes.seal(room.codes.unseal(sealed, _owner(subject)), _owner(subject), nonce)
 
 
 def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
@@ -77,14 +84,15 @@ def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[Verify
     _check_subject(typed.subject)
     if policies[typed.purpose].needs_context and typed.ctx is None:
         raise Misuse(f"purpose {typed.purpose!r} needs ctx", hint="name what is being approved")
-    secret = bytes_of(room.codes.unseal(typed.sealed, _owner(room, typed.subject)))
+    secret = bytes_of(room.codes.unseal(typed.sealed, _owner(typed.subject)))
     story.subject(room.codes.hidden(typed.subject))
     digits = typed_digits(typed.code, _DIGITS)
     if digits is None:
         return story.end(Malformed())
     now = (now_ms or time.time_ns() // 1_000_000) // _PERIOD_MS
     steps = [step for step in range(max(0, now - _SKEW), now + _SKEW + 1) if same(hotp(secret, step), digits)]
-    return story.end((yield from do(_spend(room, typed, steps, entropy, now_ms))))
+    result = yield from do(_spend(room, typed, steps, entropy, now_ms))
+    return story.end((yield from replicated(room, result)))
 
 
 def _spend(room: Room, typed: Typed, steps: list[int], entropy: bytes, now_ms: int) -> Op[VerifyResult]:
@@ -123,6 +131,7 @@ def _check_subject(subject: str) -> None:
         raise Misuse("a subject is a user's id or phone", hint="printable text, not empty")
 
 
-def _owner(room: Room, subject: str) -> str:
-    """Whose secret it is: it opens for nobody else, and nothing else opens as one."""
-    return f"totp:{room.codes.hidden(subject)}"
+def _owner(subject: str) -> str:
+    """Whose secret it is: it opens for nobody else, and nothing else opens as one. It goes into no key name, so it
+    need not change with what stands for a subject there."""
+    return f"totp:{subject}"

@@ -145,6 +145,8 @@ class Verified(Secretive, frozen=True, eq=False):
     grant: single-use, 10 minutes; the next step hands it to ``consume_grant``. subject: keyed stand-in for the phone.
     replayed: this answer repeats an earlier one whose reply was lost (same nonce); the grant is the same.
     device: what makes this device known next time, when it was asked for (``remember=True``); hand it to ``issue``.
+    replicated: whether a replica had it before the answer; None when none was waited for (``Policy.durability``). False
+    does not undo anything: it says that after a failover right now the code might be good once more.
     """
 
     grant: str
@@ -152,6 +154,7 @@ class Verified(Secretive, frozen=True, eq=False):
     purpose: str
     replayed: bool
     device: str = ""
+    replicated: bool | None = None
     hidden: ClassVar[frozenset[str]] = frozenset({"grant", "device"})
 
 
@@ -199,13 +202,14 @@ class Granted(Secretive, frozen=True, eq=False):
     """The grant was good and is spent: this phone (E.164) passed this purpose.
 
     subject: keyed stand-in for the phone. uid: the opaque user id given to ``issue``, or "". After an authenticator's
-    code, phone is the subject that was named there.
+    code, phone is the subject that was named there. replicated: as in Verified, of the spent grant.
     """
 
     phone: str
     subject: str
     purpose: str
     uid: str = ""
+    replicated: bool | None = None
     hidden: ClassVar[frozenset[str]] = frozenset({"phone"})
 
 

@@ -36,7 +36,7 @@ class Pins:
         self._room = flows.Room(keyring, Hasher(keyring), prefix, self._options, clock, bench.run)
 
     async def hash(self, user_id: str, pin: str) -> HashResult:
-        """A verifier, about 100 characters, for this user alone. No round trip; tens of milliseconds of a thread.
+        """A verifier, about 115 characters, for this user alone. No round trip; tens of milliseconds of a thread.
 
         pin: as typed, digits of any script. PinWeak for repeats, sequences and common ones. Raises Misuse for an id
         that cannot be one, Overloaded.
@@ -48,9 +48,9 @@ class Pins:
 
         The attempt is counted first, so any number of concurrent calls compare no more than ``PinOptions.attempts``
         PINs; a right one takes it back, unless another attempt has locked the user meanwhile: then it is not told.
-        ctx: what the PIN is entered for; its digest is in PinOk. Raises Misuse for what is no verifier, OutcomeUnknown
-        when a reply was lost and the attempt may have been counted. Source: lua/attempt.lua, lua/heal.lua,
-        lua/withdraw.lua.
+        ctx: what the PIN is entered for; its digest is in PinOk. Raises Misuse for what is no verifier,
+        ConfigurationError for one of a secret that is not listed (not counted), OutcomeUnknown when a reply was lost
+        and the attempt may have been counted. Source: lua/attempt.lua, lua/heal.lua, lua/withdraw.lua.
         """
         return await self._driver.follow(flows.verify(self._room, user_id, pin, stored, ctx))
 

@@ -54,6 +54,7 @@ def hash_pin(room: Room, user_id: str, pin: str) -> Flow[HashResult]:
 def verify(room: Room, user_id: str, pin: str, stored: str, ctx: Context | None) -> Flow[VerifyResult]:
     """Count the attempt, compare, and forgive it when it was right."""
     verifier, key, context = read_verifier(stored), room.tries(user_id), context_digest(ctx)
+    hasher = room.hasher.under(verifier.kid)
     digits = read_pin(pin, room.options)
     if digits is None:
         return PinMalformed()
@@ -61,7 +62,7 @@ def verify(room: Room, user_id: str, pin: str, stored: str, ctx: Context | None)
     if isinstance(counted, PinLocked):
         return counted
     try:
-        right = yield Call(lambda: room.work(lambda: room.hasher.matches(user_id, digits, verifier)))
+        right = yield Call(lambda: room.work(lambda: hasher.matches(user_id, digits, verifier)))
     except Overloaded:  # what is never compared, for want of a thread, must not lock anybody
         with contextlib.suppress(Error):
             yield from do(ops.withdraw(key, counted.seq, room.options, room.clock()))
@@ -69,4 +70,5 @@ def verify(room: Room, user_id: str, pin: str, stored: str, ctx: Context | None)
     if not right:
         return PinWrong(counted.left) if counted.left else PinLocked(counted.rest)
     locked = yield from do(ops.heal(key, counted.seq, room.options, room.clock()))
-    return PinOk(verifier.weaker_than(room.options), context) if locked is None else locked
+    outdated = hasher is not room.hasher or verifier.weaker_than(room.options)
+    return PinOk(outdated, context) if locked is None else locked

@@ -15,8 +15,8 @@ from base64 import b64decode, b64encode
 import msgspec
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from hustlex.core.keyring import Keyring
-from hustlex.errors import Misuse
+from hustlex.core.keyring import KID, Keyring
+from hustlex.errors import ConfigurationError, Misuse
 from hustlex.pins.options import PinOptions
 
 SALT_BYTES = 16
@@ -25,15 +25,17 @@ _DEAREST_KIB = 2**20
 _MOST_PASSES = 10
 # The form of the PHC string format, as other Argon2 libraries write it; the password in it is the keyed digest.
 _VERIFIER = re.compile(
-    r"\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=1\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})", re.ASCII
+    rf"\$argon2id\$v=19\$m=(\d{{1,7}}),t=(\d{{1,2}}),p=1,keyid=({KID})\$([A-Za-z0-9+/]{{22}})\$([A-Za-z0-9+/]{{43}})",
+    re.ASCII,
 )
 
 
 class Verifier(msgspec.Struct, frozen=True):
-    """A stored verifier, read."""
+    """A stored verifier, read. kid: of the secret it was made with."""
 
     memory_kib: int
     passes: int
+    kid: str
     salt: bytes
     digest: bytes
 
@@ -51,20 +53,33 @@ def read_verifier(stored: str) -> Verifier:
     if found:
         memory_kib, passes = int(found[1]), int(found[2])
         if 8 <= memory_kib <= _DEAREST_KIB and 1 <= passes <= _MOST_PASSES:
-            return Verifier(memory_kib, passes, _bytes(found[3]), _bytes(found[4]))
-    raise Misuse("this is not a verifier that pins.hash returned", hint="store its text whole, 100 characters or so")
+            return Verifier(memory_kib, passes, found[3], _bytes(found[4]), _bytes(found[5]))
+    raise Misuse("this is not a verifier that pins.hash returned", hint="store its text whole, 115 characters or so")
 
 
 class Hasher:
-    """Everything that needs the keyring, with the key derived once."""
+    """Everything that needs the keyring, with the key derived once. kid: names the secret of new verifiers."""
 
     def __init__(self, keyring: Keyring) -> None:
+        self.kid = keyring.kid
+        self._by_kid = {self.kid: self} | {old.kid: Hasher(old) for old in keyring.old}
         self._pepper = keyring.key("pin-pepper")
+
+    def under(self, kid: str) -> Hasher:
+        """The same with the secret of this name. Raises ConfigurationError when it is not listed."""
+        found = self._by_kid.get(kid)
+        if found is None:
+            raise ConfigurationError(
+                "this PIN's verifier was made with a secret that is not listed",
+                hint="add it to old_secrets, see docs/guides/secrets.md",
+            )
+        return found
 
     def write(self, user_id: str, pin: str, options: PinOptions, salt: bytes) -> str:
         """A new verifier. salt: 16 random bytes."""
         digest = self._digest(user_id, pin, salt, options.memory_kib, options.passes)
-        return f"$argon2id$v=19$m={options.memory_kib},t={options.passes},p=1${_text(salt)}${_text(digest)}"
+        cost = f"m={options.memory_kib},t={options.passes},p=1"
+        return f"$argon2id$v=19${cost},keyid={self.kid}${_text(salt)}${_text(digest)}"
 
     def matches(self, user_id: str, pin: str, verifier: Verifier) -> bool:
         """Whether this is the user's PIN."""

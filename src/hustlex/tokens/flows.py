@@ -12,7 +12,7 @@ from hustlex.tokens.dpop import read_proof
 from hustlex.tokens.mint import Mint
 from hustlex.tokens.names import is_random_id
 from hustlex.tokens.options import OnAlarm
-from hustlex.tokens.refresh_token import KEY_VERSION, RefreshToken, fingerprint
+from hustlex.tokens.refresh_token import RefreshToken, fingerprint
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import (
@@ -48,7 +48,7 @@ class Issuer:
         """Open a session, then sign with the time the server gave: so no token is older than a revocation before it."""
         mint = self._mint
         yield from self._signing.current()
-        first = RefreshToken(KEY_VERSION, mint.uref(who.user_id), sid, 1, secret)
+        first = RefreshToken(mint.chain.kid, mint.uref(who.user_id), sid, 1, secret)
         opened = yield from do(ops.login(mint, who, first, now_ms))
         if isinstance(opened, TooManySessions):
             return opened

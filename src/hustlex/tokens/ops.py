@@ -14,7 +14,7 @@ from hustlex.errors import Misuse
 from hustlex.tokens.dpop import FUTURE_MS, PAST_MS, Proof
 from hustlex.tokens.mint import Genuine, Mint, Standing
 from hustlex.tokens.names import Keys, network_of, proof_key
-from hustlex.tokens.refresh_token import KEY_VERSION, RefreshToken, fingerprint
+from hustlex.tokens.refresh_token import RefreshToken, fingerprint
 from hustlex.tokens.types import (
     Alarm,
     BadProof,
@@ -198,8 +198,8 @@ def refresh(
     return _REFRESH.op(
         _session(names, shown.sid),
         (now_ms, shown.sid, who.client_id, who.jkt, who.network, shown.gen, fingerprint(shown.secret),
-         fingerprint(successor.secret), salt, KEY_VERSION, policy.grace_ms, policy.coalesce_ms, policy.most_replays,
-         policy.keep_ms),
+         fingerprint(successor.secret), salt, successor.version, policy.grace_ms, policy.coalesce_ms,
+         policy.most_replays, policy.keep_ms),
         lambda reply: _turn(reply, shown.sid, who),
     )  # fmt: skip
 

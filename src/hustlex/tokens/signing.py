@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from hustlex.core.keyring import Keyring
 from hustlex.core.lua import load
 from hustlex.core.op import Flow, Op, Reply, do
 from hustlex.errors import ConfigurationError
@@ -33,7 +34,7 @@ _RETRY_S = 5.0
 _ALWAYS = -float("inf")
 
 State = dict[str, tuple[str, int]]
-"""Stage and since when, by generation, or by "x" and the kid of a configured key that is trusted no more."""
+"""Stage and since when, by generation, or by "x" and what is trusted no more: a configured key or an old secret."""
 
 
 class Signing:
@@ -46,7 +47,7 @@ class Signing:
         self._first = first
         self._key = f"{mint.prefix}jwt:keys"
         self._state: State = {}
-        self._made: dict[int, Key] = {}
+        self._made: dict[tuple[str, int], Key] = {}
         self._asked_at = _ALWAYS
         self.due_at = _ALWAYS
         if configured is None:
@@ -95,7 +96,7 @@ class Signing:
 
     def retire(self, kid: str, now_ms: int) -> Flow[list[KeyInfo]]:
         """Trust a key no more. An unknown one of the configured kind may be named too: it is shut out ahead of time."""
-        name = f"x{kid}" if self._configured is not None else self._generation(kid)
+        name = f"x{kid}" if self._configured is not None else self._name(kid)
         if name is not None:
             args = (now_ms, name, self._newest_active(), _LIFE_MS)
             yield from self._moving(_RETIRE.op((self._key,), args, _state), kid, now_ms)
@@ -105,8 +106,16 @@ class Signing:
         self._take((yield from do(op)))
         yield from self._revoker.announce([Notice("key", kid, 0)], now_ms)
 
-    def _generation(self, kid: str) -> str | None:
-        return next((str(gen) for gen in self._known() if self._derived(gen).kid == kid), None)
+    def _name(self, kid: str) -> str | None:
+        """What stands for a key in Redis: its generation; of an old secret's key that secret, with all its keys, as who
+        can derive one can derive those to come."""
+        for gen in self._known():
+            if self._derived(gen).kid == kid:
+                return str(gen)
+            for old in self._mint.keyring.old:
+                if self._derived(gen, old).kid == kid:
+                    return f"x{old.kid}"
+        return None
 
     # -- what Redis said
 
@@ -122,9 +131,24 @@ class Signing:
         if self._configured is not None:
             keys = self._configured.without({name[1:] for name in state if name.startswith("x")})
         else:
-            active = self._newest_active()
-            keys = KeySet(self._derived(active), [self._derived(gen) for gen in self._known() if gen != active])
+            keys = self._derived_keys()
         self._mint.trust(keys)
+
+    def _derived_keys(self) -> KeySet:
+        """Old secrets' keys verify in the same generations; none of a secret that was shut out."""
+        keyring, active = self._mint.keyring, self._newest_active()
+        if self._is_out(keyring):
+            return KeySet(None, self._others())
+        own = [self._derived(gen) for gen in self._known() if gen != active]
+        return KeySet(self._derived(active), [*self._others(), *own])
+
+    def _others(self) -> list[Key]:
+        """The keys of old secrets."""
+        trusted = [old for old in self._mint.keyring.old if not self._is_out(old)]
+        return [self._derived(gen, old) for old in trusted for gen in self._known()]
+
+    def _is_out(self, keyring: Keyring) -> bool:
+        return f"x{keyring.kid}" in self._state
 
     def _known(self) -> list[int]:
         """Trusted generations, the newest last."""
@@ -133,20 +157,22 @@ class Signing:
     def _newest_active(self) -> int:
         return max((int(gen) for gen, (stage, _) in self._state.items() if stage == "active"), default=self._first)
 
-    def _derived(self, gen: int) -> Key:
-        if gen not in self._made:
-            self._made[gen] = KeySet.derive(self._mint.keyring, gen)
-        return self._made[gen]
+    def _derived(self, gen: int, keyring: Keyring | None = None) -> Key:
+        keyring = keyring or self._mint.keyring
+        made = keyring.kid, gen
+        if made not in self._made:
+            self._made[made] = KeySet.derive(keyring, gen)
+        return self._made[made]
 
     def infos(self) -> list[KeyInfo]:
-        """Every trusted key and its stage; of configured ones, those that do not sign are called published."""
+        """Every trusted key and its stage; configured ones that do not sign, and old secrets', are called published."""
         if self._configured is not None:
             keys = self._mint.keys
             return [
                 KeyInfo(key.kid, key.alg, "active" if key is keys.signing else "published", None)
                 for key in keys.trusted()
             ]
-        found = []
+        found = [KeyInfo(key.kid, key.alg, "published", None) for key in self._others()]
         for gen in self._known():
             stage, since_ms = self._state.get(str(gen), ("active", 0))
             key = self._derived(gen)

@@ -3,7 +3,7 @@
 -- KEYS record    hash    idem:{<uref>}:<route>:<key>; of an event: webhook:{<provider>}:<event>
 --                        st run|done, fp, own, lease (ms), fence, point, code, big, body, cre (ms)
 -- ARGV now_ms    int     0: the server's clock
--- ARGV print     hex     what the request asks, keyed
+-- ARGV print     text    a kid and what the request asks, keyed
 -- ARGV owner     text    128 random bits
 -- ARGV lease_ms  int     until others may say that this owner is dead
 -- ARGV ttl_ms    int     life of the record
@@ -11,7 +11,7 @@
 -- REPLY {0, fence, point}      the caller's: execute
 -- REPLY {1, code, big, body}   executed before; body sealed, big 1: too large to keep
 -- REPLY {2, rest}              being executed; ms until its lease ends, -1: it has none and lives as long as its record
--- REPLY {3}                    the key was used for another request
+-- REPLY {3, print}             the key was used for another request, or the same one under another secret: its print
 -- REPLY {4, fence, point}      its owner is gone and nobody knows how far it came
 -- @include clock
 local now = clock(now_ms)
@@ -23,7 +23,7 @@ if not st then
   redis.call('PEXPIRE', record, ttl_ms)
   return {0, 1, 'none'}
 end
-if fp ~= print then return {3} end
+if fp ~= print then return {3, fp} end
 if st == 'done' then return {1, tonumber(code), tonumber(big), body} end
 fence = tonumber(fence)
 if own == owner then return {0, fence, point} end

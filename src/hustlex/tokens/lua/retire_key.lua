@@ -3,7 +3,7 @@
 -- ALLOW-OOM takes rights away
 -- KEYS keys        hash      jwt:keys, generation (or x and a kid) by stage and since when
 -- ARGV now_ms      int       0: the server's clock
--- ARGV name        text      a generation, or x and the kid of a key that was configured
+-- ARGV name        text      a generation, or x and the kid of a configured key or an old secret
 -- ARGV first       int       the generation that is active when nothing was ever moved
 -- ARGV life_ms     int       how long this is remembered when nobody asks
 -- REPLY {0, pairs}           name, "stage since_ms", ...

@@ -16,7 +16,7 @@ for n = 1, #flat, 2 do
   if since and now - since >= tonumber(keep_ms) then redis.call('HDEL', keys, flat[n]) end
 end
 local moved = 0
-if #flat == 0 then move(keys, active, 'active', now) end
+if redis.call('HEXISTS', keys, string.format('%.0f', active)) == 0 then move(keys, active, 'active', now) end
 if not published then
   move(keys, newest + 1, 'published', now)
 else
