@@ -128,10 +128,11 @@ class Lane:
         self._line.append(turn)
         try:
             async with asyncio.timeout_at(deadline):
-                reply = await turn.sent
+                await turn.sent
         except TimeoutError:
-            raise Overloaded("too many calls are waiting for the server", hint="call less often") from None
-        return await reply
+            if turn.sent.cancelled():
+                raise Overloaded("too many calls are waiting for the server", hint="call less often") from None
+        return await turn.sent.result()  # sent, perhaps in the very turn of the loop in which its deadline passed
 
     def _advance(self) -> None:
         """Send for those in line, as many as there is room for. Who gave up is skipped."""
