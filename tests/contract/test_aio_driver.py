@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from typing import Any
 
@@ -236,3 +237,13 @@ async def test_close_answers_what_is_in_flight_and_is_idempotent(url: str) -> No
     assert len(await asyncio.gather(*calls)) == 10
     with pytest.raises(Unavailable, match="closed"):
         await driver.run(echo("late"))
+
+
+async def test_closing_while_a_connection_opens_is_no_cancellation() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        driver = Driver(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        calls = [asyncio.create_task(driver.run(echo("x", 5_000))) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        await driver.close()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Unavailable] * 2
