@@ -249,6 +249,20 @@ def test_a_thread_holds_a_place_too(blocking_driver: Any, raw: redis.Redis) -> N
     assert not raw.exists("ratelimit:{u1}:/pay:c")
 
 
+async def test_whoever_needs_no_place_never_loses_it(driver: Driver, raw: redis.Redis) -> None:
+    options = RateLimitOptions(check_budget=timedelta(seconds=10), exempt=frozenset({"ops"}))
+    limits = RateLimit(driver, options=options)
+    full, watched = Policy("full", 1, SECOND, "leases"), Policy("watched", 1, SECOND, "leases", shadow=True)
+    async with limits.hold(full, "ops", **PAY) as exempt, limits.hold(watched, "u1", **PAY) as first:
+        async with limits.hold(watched, "u1", **PAY) as second:
+            await asyncio.sleep(0.5)  # a beat is due at a third of a second
+            assert (bool(exempt), bool(first), bool(second)) == (True, True, True)
+            assert second.decision.outcome is Outcome.SHADOW_DENIED
+        (key,) = raw.scan_iter()
+        assert raw.zcard(key) == 1
+    assert not raw.dbsize()
+
+
 async def test_a_cancelled_block_gives_its_place_back(driver: Driver, raw: redis.Redis) -> None:
     limits = RateLimit(driver, options=UNHURRIED)
     policy = Policy("places", 100, timedelta(minutes=5), "leases")
