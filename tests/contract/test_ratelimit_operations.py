@@ -345,6 +345,22 @@ async def test_several_callers_are_charged_together_or_not_at_all(hx: Any, clock
         await hx.ratelimit.check_all([])
 
 
+async def test_a_refusal_from_memory_costs_the_others_nothing(driver: Driver, clock: FixedClock) -> None:
+    limits = RateLimit(driver, clock=clock, options=UNHURRIED)
+    hot, narrow = Policy("hot", 100, MINUTE, prefetch=timedelta(milliseconds=250)), Policy("narrow", 1, MINUTE)
+    for _ in range(2):
+        await limits.check(narrow, "ip:1", **PAY)
+    while (last := await limits.check(hot, "u1", **PAY)).source is not Source.PREFETCH:
+        pass
+    before = (await limits.peek(hot, "u1", **PAY)).remaining
+    for _ in range(5):
+        refused = await limits.check_all([(hot, "u1", "/pay"), (narrow, "ip:1", "/pay")])
+        assert refused.source is Source.LOCAL_DENY
+    assert await limits.refund(last)
+    assert (await limits.peek(hot, "u1", **PAY)).remaining == before + 6
+    assert (await limits.check(hot, "u1", **PAY)).source is Source.PREFETCH  # none of it ended what is in stock
+
+
 async def test_many_at_once_leave_sums_equal_to_what_was_admitted(hx: Any, clock: FixedClock) -> None:
     per_user, per_ip, total = (Policy(name, limit, MINUTE) for name, limit in (("u", 7), ("i", 40), ("g", 25)))
 
