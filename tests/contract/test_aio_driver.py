@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +15,10 @@ from hustlex.core.op import Call, Effect, Flow, Op, command
 from hustlex.drivers.aio import Driver, Options
 from hustlex.errors import OutcomeUnknown, Overloaded, Unavailable
 from tests.support.proxy import Proxy
+
+
+def same(reply: Any) -> Any:
+    return reply
 
 
 def echo(value: str, timeout_ms: int = 0) -> Op[bytes]:
@@ -100,6 +106,26 @@ async def test_a_full_line_that_does_not_move_is_overloaded(faulty: Proxy) -> No
         results = await asyncio.gather(*[driver.run(echo("x", 150)) for _ in range(6)], return_exceptions=True)
         assert [type(result) for result in results].count(Overloaded) == 4
         assert all(isinstance(result, Unavailable) for result in results)
+
+
+async def test_a_call_sent_at_its_very_deadline_is_not_said_to_be_unsent(url: str, raw: redis.Redis) -> None:
+    """The loop stood still: the room for the next in line and the end of its patience come in one turn."""
+    async with Driver(url, Options(in_flight=1)) as driver:
+        await driver.run(echo("warm"))
+        first = asyncio.create_task(driver.run(command("test.pop", Effect.ONCE, "BLPOP", "none", 0.05, decode=same)))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(
+            driver.run(command("test.incr", Effect.ONCE, "INCR", "n", decode=int, timeout_ms=20))
+        )
+        await asyncio.sleep(0.005)
+        time.sleep(0.3)
+        await first
+        try:
+            assert await second == 1
+        except Overloaded:
+            assert await driver.run(command("test.get", Effect.READ, "GET", "n", decode=same)) is None
+        except OutcomeUnknown:
+            pass
 
 
 async def test_a_silent_link_is_given_up_and_replaced(faulty: Proxy) -> None:
@@ -211,3 +237,13 @@ async def test_close_answers_what_is_in_flight_and_is_idempotent(url: str) -> No
     assert len(await asyncio.gather(*calls)) == 10
     with pytest.raises(Unavailable, match="closed"):
         await driver.run(echo("late"))
+
+
+async def test_closing_while_a_connection_opens_is_no_cancellation() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        driver = Driver(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        calls = [asyncio.create_task(driver.run(echo("x", 5_000))) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        await driver.close()
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Unavailable] * 2

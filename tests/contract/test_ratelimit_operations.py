@@ -249,6 +249,20 @@ def test_a_thread_holds_a_place_too(blocking_driver: Any, raw: redis.Redis) -> N
     assert not raw.exists("ratelimit:{u1}:/pay:c")
 
 
+async def test_whoever_needs_no_place_never_loses_it(driver: Driver, raw: redis.Redis) -> None:
+    options = RateLimitOptions(check_budget=timedelta(seconds=10), exempt=frozenset({"ops"}))
+    limits = RateLimit(driver, options=options)
+    full, watched = Policy("full", 1, SECOND, "leases"), Policy("watched", 1, SECOND, "leases", shadow=True)
+    async with limits.hold(full, "ops", **PAY) as exempt, limits.hold(watched, "u1", **PAY) as first:
+        async with limits.hold(watched, "u1", **PAY) as second:
+            await asyncio.sleep(0.5)  # a beat is due at a third of a second
+            assert (bool(exempt), bool(first), bool(second)) == (True, True, True)
+            assert second.decision.outcome is Outcome.SHADOW_DENIED
+        (key,) = raw.scan_iter()
+        assert raw.zcard(key) == 1
+    assert not raw.dbsize()
+
+
 async def test_a_cancelled_block_gives_its_place_back(driver: Driver, raw: redis.Redis) -> None:
     limits = RateLimit(driver, options=UNHURRIED)
     policy = Policy("places", 100, timedelta(minutes=5), "leases")
@@ -329,6 +343,22 @@ async def test_several_callers_are_charged_together_or_not_at_all(hx: Any, clock
     assert (await hx.ratelimit.peek(total, "global", **PAY)).remaining == 98
     with pytest.raises(Misuse):
         await hx.ratelimit.check_all([])
+
+
+async def test_a_refusal_from_memory_costs_the_others_nothing(driver: Driver, clock: FixedClock) -> None:
+    limits = RateLimit(driver, clock=clock, options=UNHURRIED)
+    hot, narrow = Policy("hot", 100, MINUTE, prefetch=timedelta(milliseconds=250)), Policy("narrow", 1, MINUTE)
+    for _ in range(2):
+        await limits.check(narrow, "ip:1", **PAY)
+    while (last := await limits.check(hot, "u1", **PAY)).source is not Source.PREFETCH:
+        pass
+    before = (await limits.peek(hot, "u1", **PAY)).remaining
+    for _ in range(5):
+        refused = await limits.check_all([(hot, "u1", "/pay"), (narrow, "ip:1", "/pay")])
+        assert refused.source is Source.LOCAL_DENY
+    assert await limits.refund(last)
+    assert (await limits.peek(hot, "u1", **PAY)).remaining == before + 6
+    assert (await limits.check(hot, "u1", **PAY)).source is Source.PREFETCH  # none of it ended what is in stock
 
 
 async def test_many_at_once_leave_sums_equal_to_what_was_admitted(hx: Any, clock: FixedClock) -> None:

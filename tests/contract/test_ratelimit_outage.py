@@ -192,6 +192,14 @@ async def test_several_callers_are_judged_here_too() -> None:
         assert await limits.check_all(asked)
 
 
+async def test_one_refused_here_costs_the_others_nothing() -> None:
+    async with room(AWAY) as (limits, _):
+        user = Policy("u", 20, MINUTE)
+        asked = [(user, "u1", "/pay"), (Policy("i", 3, MINUTE), "ip:1", "/pay")]
+        assert [bool(await limits.check_all(asked)) for _ in range(15)].count(True) == 3
+        assert (await limits.check(user, "u1", **PAY)).remaining == 16
+
+
 @pytest.mark.parametrize("trouble", ["black hole", "slow"])
 async def test_a_server_that_does_not_answer_in_time_is_not_waited_for(faulty: Proxy, trouble: str) -> None:
     async with room(faulty.url, check_budget=timedelta(milliseconds=100)) as (limits, _):

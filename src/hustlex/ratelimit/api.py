@@ -75,11 +75,7 @@ class RateLimit:
         calls = [self._desk.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in asked]
         if not calls:
             raise Misuse("check_all needs at least one caller")
-        known = [call for call in calls if isinstance(call, Decision)]
-        if not all(known):
-            return flows.merge(known)
-        due = [call for call in calls if not isinstance(call, Decision)]
-        return await self._driver.follow(flows.together(self._desk, due, known))
+        return await self._driver.follow(flows.together(self._desk, calls))
 
     async def peek(
         self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL

@@ -81,11 +81,15 @@ class Caller:
             self.denied_tier = decision.call.asked.tier
             self.denial = decision
 
+    def eased(self) -> None:
+        """Units were given back: a refusal may no longer hold. What was taken in advance is still paid for."""
+        self.denied_until, self.denial = 0.0, None
+        self.last = b""
+
     def forget(self) -> None:
         """What was remembered may no longer be true."""
-        self.denied_until, self.denial = 0.0, None
+        self.eased()
         self.stock = 0
-        self.last = b""
 
     # -- prefetch
 

@@ -34,14 +34,15 @@ def aligned(make: Callable[[], Op[T | Elsewhere]], belief: ServerTime, first: El
     raise Unavailable("each reply came more than a window late", hint="the server is overloaded or far away")
 
 
-def together(desk: Desk, calls: Sequence[Call], known: Sequence[Decision]) -> Flow[Decision]:
+def together(desk: Desk, calls: Sequence[Call | Decision]) -> Flow[Decision]:
     """Several callers, each in its own slot, in one write. When one is refused, the others get back what they paid.
 
-    known: those that were let through already.
+    calls: some may have been answered here; when one of these is refused, nothing is sent.
     """
-    answers: list[Any] = yield Batch(tuple(call.op for call in calls))
-    decisions = [*known]
-    for call, answer in zip(calls, answers, strict=True):
+    decisions = [call for call in calls if isinstance(call, Decision)]
+    due = [call for call in calls if isinstance(call, Call)] if all(decisions) else []
+    answers: list[Any] = (yield Batch(tuple(call.op for call in due))) if due else []
+    for call, answer in zip(due, answers, strict=True):
         if isinstance(answer, Elsewhere):
             answer = yield from _second(desk, call, answer)
         decision = desk.failed(call, answer) if isinstance(answer, Error) else answer

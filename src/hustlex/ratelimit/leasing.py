@@ -6,7 +6,7 @@ from hustlex.core.op import Op
 from hustlex.errors import Misuse
 from hustlex.ratelimit import ops
 from hustlex.ratelimit.caller import Caller
-from hustlex.ratelimit.types import Decision, Policy
+from hustlex.ratelimit.types import Decision, Policy, Source
 
 
 def life_ms(decision: Decision) -> int:
@@ -15,19 +15,27 @@ def life_ms(decision: Decision) -> int:
 
 
 def heartbeat(decision: Decision, now_ms: int) -> Op[bool] | None:
-    """None when the server does not know the lease: it was away. Raises Misuse when there is no lease."""
+    """None when the server does not keep the place. Raises Misuse when there is no lease."""
     key = _leased(decision)
-    return None if decision.degraded else ops.heartbeat(key, decision.lease, life_ms(decision), now_ms)
+    return ops.heartbeat(key, decision.lease, life_ms(decision), now_ms) if _held(decision) else None
 
 
 def release(decision: Decision) -> Op[bool] | None:
-    """None when the place was only counted here. Raises Misuse when there is no lease."""
+    """None when the server does not keep the place. Raises Misuse when there is no lease."""
     key = _leased(decision)
-    if not decision.degraded:
+    if _held(decision):
         return ops.release(key, decision.lease)
-    if decision.call.caller.local is not None:
+    if decision.degraded and decision.call.caller.local is not None:
         decision.call.caller.local.give_back(decision.cost)
     return None
+
+
+def _held(decision: Decision) -> bool:
+    """Whether the server keeps the place: it was there, the caller is not exempt, and no shadow looked away."""
+    if decision.degraded or decision.source is Source.EXEMPTION:
+        return False
+    judged = zip(decision.call.asked.plan.policies, decision.per_policy, strict=True)
+    return all(state.allowed for policy, state in judged if policy.algorithm == "leases")
 
 
 def _leased(decision: Decision) -> str:

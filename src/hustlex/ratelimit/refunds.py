@@ -20,7 +20,7 @@ def refund(desk: Desk, decision: Decision) -> list[Op[bool]]:
     if not decision or decision.reply == () or decision.refund_id == _DONE_HERE:
         return []
     caller, asked = decision.call.caller, decision.call.asked
-    caller.forget()
+    caller.eased()
     if isinstance(decision.reply, tuple):
         msgspec.structs.force_setattr(decision, "refund_id", _DONE_HERE)
         if caller.local is not None:

@@ -83,11 +83,14 @@ class Lane:
         if self._opening is None or self._opening.done():
             self._opening = asyncio.get_running_loop().create_task(self._open(), name=f"open {self.endpoint.where}")
             self._opening.add_done_callback(_look)
+        opening = self._opening
         self._callers += 1
         try:
-            await asyncio.shield(self._opening)
+            await asyncio.wait((opening,))
         finally:
             self._callers -= 1
+        if not opening.cancelled():  # by close(): nobody cancelled the caller
+            opening.result()
 
     async def _open(self) -> None:
         """Dial until it works; ends early on an answer that no repetition will change, or when nobody waits."""
@@ -128,10 +131,11 @@ class Lane:
         self._line.append(turn)
         try:
             async with asyncio.timeout_at(deadline):
-                reply = await turn.sent
+                await turn.sent
         except TimeoutError:
-            raise Overloaded("too many calls are waiting for the server", hint="call less often") from None
-        return await reply
+            if turn.sent.cancelled():
+                raise Overloaded("too many calls are waiting for the server", hint="call less often") from None
+        return await turn.sent.result()  # sent, perhaps in the very turn of the loop in which its deadline passed
 
     def _advance(self) -> None:
         """Send for those in line, as many as there is room for. Who gave up is skipped."""
