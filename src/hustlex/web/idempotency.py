@@ -37,7 +37,7 @@ _log = logging.getLogger("hustlex.web")
 Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
 """Finds out what a request did whose server died: its answer, ``Finding.NOT_DONE``, or ``Finding.UNKNOWN``."""
 
-EventId = Callable[[bytes], str]
+EventId = Callable[[bytes], str | int | None]
 """The id of an event, from its body. A LookupError, TypeError or ValueError means that it has none."""
 
 
@@ -120,7 +120,8 @@ def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Aw
             event = event_id(body)
         except (LookupError, TypeError, ValueError):
             raise Problem(400, detail=_NO_ID) from None
-        outcome = await front.idempotency.begin_event(provider, event)
+        # Paystack's ids are numbers; null is none.
+        outcome = await front.idempotency.begin_event(provider, "" if event is None else str(event))
         if isinstance(outcome, InvalidKey):
             raise Problem(400, detail=_NO_ID)
         started = _started(outcome)
