@@ -203,7 +203,7 @@ def _first_paragraph(kind: type) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value == "":
+    if value is None or value in ("", ()):
         return "unset" if value is None else "empty"
     return f"`{json.dumps(value) if isinstance(value, dict) else value}`"
 

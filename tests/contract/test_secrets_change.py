@@ -246,6 +246,8 @@ async def test_a_leaked_secret_signs_nothing_more_but_logs_nobody_out(front: Fro
     for _ in range(3):  # nor do its keys to come
         clock.advance(timedelta(hours=1))
         await changed.tokens.rotate_keys()
+    with pytest.raises(ConfigurationError, match="retired"):
+        await login(front(READY))  # nor where it is still in use
     fresh = await turned(changed, pair.refresh)
     trusted = {key["kid"] for key in (await other.tokens.jwks())["keys"]}
     assert jwt.get_unverified_header(pair.access)["kid"] not in trusted
