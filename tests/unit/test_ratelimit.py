@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keys import slot
 from hustlex.core.op import Effect, Op
 from hustlex.core.time import server_clock
 from hustlex.errors import ConfigurationError, Misuse, Unavailable
 from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, flows, ops
 from hustlex.ratelimit.call import Call
+from hustlex.ratelimit.caller import Caller
 from hustlex.ratelimit.desk import Desk, ServerTime
 from hustlex.ratelimit.plan import NORMAL, Plan, stem
 from hustlex.ratelimit.types import Elsewhere
@@ -255,3 +261,38 @@ def test_a_server_that_is_always_a_window_ahead_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         for later in (1, 2, 3):
             flow.send(Elsewhere(NOW * later))
+
+
+def test_threads_never_spend_a_unit_twice() -> None:
+    def slow_clock() -> float:
+        time.sleep(0.002)
+        return 0.0
+
+    caller = Caller(
+        Plan((Policy("hot", 9, MINUTE, prefetch=timedelta(milliseconds=250)),)), "", slow_clock, remembering=True
+    )
+    caller.stock_up(3, b"")
+    with ThreadPoolExecutor(8) as threads:
+        assert [*threads.map(caller.spend, [1] * 16)].count(True) == 3
+
+
+def test_threads_that_lose_the_server_at_once_share_one_count() -> None:
+    """Each new policy and caller, met by eight threads at once, is compiled, made and counted once."""
+    shared, interval = desk(breaker=BreakerOptions(failures=1000, calls=1000)), sys.getswitchinterval()
+    policies = [Policy(f"p{n}", 1, MINUTE) for n in range(40)]
+    start = threading.Barrier(8, timeout=10)
+
+    def lose(_: int) -> list[Decision]:
+        answers = []
+        for policy in policies:
+            start.wait()
+            answers.append(shared.failed(called(policy, on=shared), Unavailable("away")))
+        return answers
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            answers = [*threads.map(lose, range(8))]
+    finally:
+        sys.setswitchinterval(interval)
+    assert [sum(map(bool, each)) for each in zip(*answers, strict=True)] == [1] * 40

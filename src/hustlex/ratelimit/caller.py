@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -17,6 +18,7 @@ _LONGEST_DENIAL_S = 2.0
 _LONGEST_BAN_S = 60.0
 _RATE_S = 1.0
 _SHORTEST_RATE_S = 0.02
+_spending = threading.Lock()
 
 
 class Caller:
@@ -95,16 +97,20 @@ class Caller:
 
     def spend(self, cost: int) -> bool:
         """Take from what was fetched in advance."""
-        if self.stock < cost or self.clock() >= self.stock_until:
+        if self.clock() >= self.stock_until:
             return False
-        self.stock -= cost
-        return True
+        with _spending:  # no two threads may spend one unit
+            enough = self.stock >= cost
+            self.stock -= cost * enough
+        return enough
 
     def stock_up(self, units: int, reply: bytes) -> None:
         """Units that the shared limit has given, to be spent within the policy's hold; the rest is dropped."""
         self.stocked = reply
         self.taking_until = 0.0
-        self.stock, self.stock_until = units, self.clock() + self.plan.prefetch_s
+        until = self.clock() + self.plan.prefetch_s
+        with _spending:
+            self.stock, self.stock_until = units, until
 
     def worth_taking(self, replicas: int) -> int:
         """Units to take in advance: as used lately, and never much of what is left. One call at a time."""

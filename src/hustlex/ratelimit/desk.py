@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -85,6 +86,7 @@ class Desk:
         self._callers: Remembered[Caller] = Remembered(options.remembered)
         self._always_alert = options.on_decision is not None or bool(options.exempt)
         self.alert = self._always_alert
+        self._lock = threading.Lock()
 
     # -- before: the call to send, or its answer
 
@@ -185,11 +187,13 @@ class Desk:
 
     def _caller(self, plan: Plan, identity: str, endpoint: str) -> Caller:
         key = (plan.serial, identity, endpoint)
-        caller = self._callers.find(key)
-        if caller is None:
-            guard(plan.policies, endpoint)
-            caller = Caller(plan, stem(self._prefix, identity, endpoint), self.now, remembering=self.options.local_deny)
-            self._callers.keep(key, caller)
+        with self._lock:
+            caller = self._callers.find(key)
+            if caller is None:
+                guard(plan.policies, endpoint)
+                began = stem(self._prefix, identity, endpoint)
+                caller = Caller(plan, began, self.now, remembering=self.options.local_deny)
+                self._callers.keep(key, caller)
         return caller
 
     def _plan(self, policy: Policies) -> Plan:
@@ -199,7 +203,7 @@ class Desk:
         if plan is None:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
-            plan = self._plans[policies] = Plan(policies)
+            plan = self._plans.setdefault(policies, Plan(policies))  # another thread may have been first
         if isinstance(policy, Policy | tuple):
             if len(self._known) >= _MOST_PLANS:
                 self._known.clear()
@@ -229,15 +233,20 @@ class Desk:
     def _away(self, call: Call) -> Decision:
         caller, now = call.caller, self.now()
         policies = caller.plan.policies
-        if caller.local is None:
-            caller.local = Local(policies, caller.plan.limits(NORMAL), self.options.expected_replicas)
-        if caller.last and caller.last is not caller.seeded and caller.call is not None:
-            caller.seeded = caller.last
-            caller.local.seed(caller.call.read(caller.last, 0), now)
-        allowed, states = caller.local.judge(call.asked.cost, now)
+        allowed, states = self._local(caller, now).judge(call.asked.cost, now)
         rules = {policy.on_error for policy in policies}
         source = Source.LOCAL_FALLBACK if "local" in rules else Source.FAIL_OPEN
         if "closed" in rules:
             source = Source.FAIL_CLOSED
         outcome = Outcome.ALLOWED_DEGRADED if allowed else Outcome.DENIED_DEGRADED
         return Decision(allowed, outcome, call.asked.cost, source, call, states)
+
+    def _local(self, caller: Caller, now: float) -> Local:
+        """What counts for a caller here, one for all threads; from where the server was when it answered last."""
+        with self._lock:
+            if caller.local is None:
+                caller.local = Local(caller.plan.policies, caller.plan.limits(NORMAL), self.options.expected_replicas)
+            if caller.last and caller.last is not caller.seeded and caller.call is not None:
+                caller.seeded = caller.last
+                caller.local.seed(caller.call.read(caller.last, 0), now)
+            return caller.local

@@ -64,9 +64,10 @@ class Local:
 
     def seed(self, states: tuple[PolicyState, ...], now: float) -> None:
         """Count at least this process' share of what the server had counted last."""
-        for state, count in zip(states, self.counts, strict=False):
-            share = min(count.limit, -(-max(0, state.limit - state.remaining) // self._replicas))
-            count.take(now, max(0, share - count.used(now)))
+        with self._lock:
+            for state, count in zip(states, self.counts, strict=False):
+                share = min(count.limit, -(-max(0, state.limit - state.remaining) // self._replicas))
+                count.take(now, max(0, share - count.used(now)))
 
     def give_back(self, cost: int) -> None:
         """Undo one call."""
