@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -11,8 +12,10 @@ from typing import Any
 
 import msgspec
 
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, parse_rule
+from hustlex.ratelimit.desk import guard
+from hustlex.ratelimit.plan import Plan
 from hustlex.web.limits import address_of
 from hustlex.web.problem import MEDIA_TYPE
 from hustlex.web.quota import Legacy, Shown, fields, refusal
@@ -26,6 +29,7 @@ Identify = Callable[[Scope, str], str | Awaitable[str | None] | None]
 """Who is behind a request, asked for "user" and "key": a reference that may stand in key names; None: nobody, so the
 rule does not apply (limit those by ip)."""
 
+_log = logging.getLogger("hustlex.ratelimit")
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 
 
@@ -79,8 +83,8 @@ class RateLimitMiddleware:
         self._identify = identify
         self._sockets = _Sockets(sockets) if sockets else None
         self._legacy = legacy
-        self._grouped: tuple[Rule, ...] = ()
-        self._spots: list[_Spot] = []
+        self._grouped = self._current()
+        self._spots = _spots(self._grouped)
         if identify is None and any(rule.who in ("user", "key") for rule in self._all()):
             raise ConfigurationError("a rule per user or key needs identify=...", hint="or limit per ip")
 
@@ -91,10 +95,14 @@ class RateLimitMiddleware:
         return self._rules.rules if isinstance(self._rules, Rulebook) else self._rules
 
     def _spots_now(self) -> list[_Spot]:
-        """The rules in force, by what is judged together; worked out again when a Rulebook has others."""
+        """The rules in force, by what is judged together; worked out again when a Rulebook has others that can be."""
         rules = self._current()
         if rules is not self._grouped:
-            self._grouped, self._spots = rules, _spots(rules)
+            self._grouped = rules
+            try:
+                self._spots = _spots(rules)
+            except Error as error:
+                _log.error("the rules stay as they were: %s", error)
         return self._spots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -232,11 +240,18 @@ def _paths(scope: Scope) -> set[str]:
 
 
 def _spots(rules: Iterable[Rule]) -> list[_Spot]:
+    """Raises ConfigurationError for rules that can never be judged: at start-up rather than by each request."""
     found: dict[tuple[str, str, bool], _Spot] = {}
     for rule in rules:
         place = (rule.who, rule.endpoint, rule.policy.algorithm == "leases")
         before = found.get(place)
         found[place] = _Spot(before.rule, (*before.policies, rule.policy)) if before else _Spot(rule, (rule.policy,))
+    for spot in found.values():
+        guard(spot.policies, spot.rule.endpoint)
+        try:
+            Plan(spot.policies)
+        except Misuse as error:
+            raise ConfigurationError(f"rules {spot.rule.who} on {spot.rule.endpoint}: {error.message}") from None
     return list(found.values())
 
 
