@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -221,6 +222,22 @@ async def test_connecting_ends_with_the_call_that_needs_it(kind: Callable[..., A
     faulty.cut()
     assert await street.run(put("k", "v")) == b"OK"
     await street.call("close")
+
+
+def test_waiting_for_a_free_connection_ends_with_the_call_that_needs_it(
+    faulty: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocking, "_POOL", 1)
+    with blocking.Driver(faulty.url) as driver, ThreadPoolExecutor(1) as other:
+        driver.run(get("warm"))
+        faulty.black_hole = True
+        holding = other.submit(driver.run, command("test.get", Effect.READ, "GET", "x", decode=same, timeout_ms=900))
+        time.sleep(0.1)
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            driver.run(command("test.get", Effect.READ, "GET", "x", decode=same, timeout_ms=50))
+        assert time.monotonic() - begun < 0.4
+        assert isinstance(holding.exception(), Unavailable)
 
 
 async def test_replies_in_single_bytes_are_put_together(faulty_street: Street, faulty: Proxy) -> None:

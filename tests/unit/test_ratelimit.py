@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keys import slot
-from hustlex.core.op import Effect, Op
+from hustlex.core.op import Batch, Effect, Op
 from hustlex.core.time import server_clock
 from hustlex.errors import ConfigurationError, Misuse, Unavailable
 from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, flows, ops
@@ -296,3 +296,14 @@ def test_threads_that_lose_the_server_at_once_share_one_count() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert [sum(map(bool, each)) for each in zip(*answers, strict=True)] == [1] * 40
+
+
+def test_giving_back_keeps_to_the_budget_of_a_check() -> None:
+    """The server went away between two answers: the refused caller does not wait seconds for the others' refund."""
+    here = desk()
+    paid, lost = called(CALLS, on=here), called(Policy("shut", 1, MINUTE, on_error="closed"), on=here)
+    story = flows.together(here, [paid, lost])
+    next(story)
+    step = story.send([paid.decode(b"1 1795425470 0 0 10 0 1"), Unavailable("away")])
+    assert isinstance(step, Batch)
+    assert [op.timeout_ms for op in step.ops] == [100]

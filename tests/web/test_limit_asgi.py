@@ -278,3 +278,25 @@ async def test_a_closed_rule_ends_sockets_when_the_server_is_away() -> None:
 def test_sockets_at_once_must_be_places(room: RateLimit) -> None:
     with pytest.raises(ConfigurationError, match=re.escape("5 at once")):
         RateLimitMiddleware(bare, room, [], sockets=SocketLimits(held="5/minute per ip"))
+
+
+NEVER_JUDGED = [
+    ["10/minute per ip", "10/minute per ip"],
+    [f"{number}/minute per ip" for number in range(10, 19)],
+    ["5/minute per ip on POST /pay failing open"],
+]
+
+
+@pytest.mark.parametrize("rules", NEVER_JUDGED, ids=["of one name", "nine", "open payments"])
+async def test_rules_that_can_never_be_judged_are_refused_at_once(room: RateLimit, rules: list[str]) -> None:
+    with pytest.raises(ConfigurationError):
+        RateLimitMiddleware(bare, room, rules)
+
+
+async def test_a_reload_of_rules_that_can_never_be_judged_changes_nothing(room: RateLimit) -> None:
+    book = Rulebook({"first": "2/minute per ip"})
+    app = RateLimitMiddleware(bare, room, book)
+    async with client_of(app) as client:
+        assert await statuses(client, "/", 1) == [200]
+        book.reload({"a": "10/minute per ip named x", "b": "20/minute per ip named x"})
+        assert await statuses(client, "/", 2) == [200, 429]

@@ -226,6 +226,21 @@ def _hurried(kind: Any) -> Any:
     return Hurried
 
 
+_WaitingPool: Any = redis.BlockingConnectionPool
+
+
+class _Queue(_WaitingPool):  # type: ignore[misc]
+    """redis-py's pool, in which a call waits for a free connection no longer than it has time."""
+
+    @property
+    def timeout(self) -> float:
+        return max(_SHORTEST_S, min(_CONNECT_S, _patience.until - time.monotonic()))
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        """Set by redis-py to its default."""
+
+
 def _pool(endpoint: Endpoint) -> Any:
     """redis-py's pool with its retries, shaping and default address off; ours are set above."""
     kind: Any = redis.UnixDomainSocketConnection if endpoint.path else redis.Connection
@@ -240,11 +255,9 @@ def _pool(endpoint: Endpoint) -> Any:
             "ssl_keyfile": endpoint.options.get("ssl_keyfile"),
             "ssl_cert_reqs": "none" if insecure else "required",
         }
-    pool: Any = redis.BlockingConnectionPool
-    return pool(
+    return _Queue(
         connection_class=_hurried(kind),
         max_connections=_POOL,
-        timeout=_CONNECT_S,
         db=endpoint.database,
         username=endpoint.username or None,
         password=endpoint.password or None,

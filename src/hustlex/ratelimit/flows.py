@@ -6,7 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from hustlex.core.op import Batch, Flow, Op, do
+from hustlex.core.time import to_ms
 from hustlex.errors import Error, Unavailable
 from hustlex.ratelimit.call import Call
 from hustlex.ratelimit.desk import Desk, ServerTime
@@ -62,7 +65,8 @@ def _second(desk: Desk, call: Call, first: Elsewhere) -> Flow[Decision | Error]:
 
 def _undo(desk: Desk, paid: Sequence[Decision]) -> Flow[None]:
     """Give back; by id, so that a repeat is harmless. What cannot be given back frees itself with its window."""
-    due = [op for decision in paid for op in refund(desk, decision)]
+    budget_ms = to_ms(desk.options.check_budget)  # the caller is still waiting for its refusal
+    due = [replace(op, timeout_ms=budget_ms) for decision in paid for op in refund(desk, decision)]
     for _ in range(_TRIES):
         if not due:
             return

@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, parse_rule
+from hustlex.ratelimit.desk import guard
+from hustlex.ratelimit.plan import Plan
 from hustlex.web.limits import address_of
 from hustlex.web.problem import MEDIA_TYPE
 from hustlex.web.quota import Legacy, Shown, fields, refusal
@@ -81,13 +83,8 @@ class RateLimitMiddleware:
         self._identify = identify
         self._sockets = _Sockets(sockets) if sockets else None
         self._legacy = legacy
-        self._grouped: tuple[Rule, ...] = ()
-        self._spots: list[_Spot] = []
-        if self._nobody_knows(self._all()):
-            raise ConfigurationError("a rule per user or key needs identify=...", hint="or limit per ip")
-
-    def _all(self) -> tuple[Rule, ...]:
-        return (*self._current(), *(self._sockets.rules if self._sockets else ()))
+        self._grouped = self._current()
+        self._spots = self._judged_together(self._grouped)
 
     def _current(self) -> tuple[Rule, ...]:
         return self._rules.rules if isinstance(self._rules, Rulebook) else self._rules
@@ -98,14 +95,18 @@ class RateLimitMiddleware:
         rules = self._current()
         if rules is not self._grouped:
             self._grouped = rules
-            if self._nobody_knows(rules):
-                _log.error("the rules stay as they were: one per user or key needs identify=...")
-            else:
-                self._spots = _spots(rules)
+            try:
+                self._spots = self._judged_together(rules)
+            except Error as error:
+                _log.error("the rules stay as they were: %s", error)
         return self._spots
 
-    def _nobody_knows(self, rules: Iterable[Rule]) -> bool:
-        return self._identify is None and any(rule.who in ("user", "key") for rule in rules)
+    def _judged_together(self, rules: tuple[Rule, ...]) -> list[_Spot]:
+        """Raises ConfigurationError for rules that cannot be followed."""
+        every = (*rules, *(self._sockets.rules if self._sockets else ()))
+        if self._identify is None and any(rule.who in ("user", "key") for rule in every):
+            raise ConfigurationError("a rule per user or key needs identify=...", hint="or limit per ip")
+        return _spots(rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -242,11 +243,18 @@ def _paths(scope: Scope) -> set[str]:
 
 
 def _spots(rules: Iterable[Rule]) -> list[_Spot]:
+    """Raises ConfigurationError for rules that can never be judged: at start-up rather than by each request."""
     found: dict[tuple[str, str, bool], _Spot] = {}
     for rule in rules:
         place = (rule.who, rule.endpoint, rule.policy.algorithm == "leases")
         before = found.get(place)
         found[place] = _Spot(before.rule, (*before.policies, rule.policy)) if before else _Spot(rule, (rule.policy,))
+    for spot in found.values():
+        guard(spot.policies, spot.rule.endpoint)
+        try:
+            Plan(spot.policies)
+        except Misuse as error:
+            raise ConfigurationError(f"rules {spot.rule.who} on {spot.rule.endpoint}: {error.message}") from None
     return list(found.values())
 
 
