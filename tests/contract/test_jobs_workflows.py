@@ -409,6 +409,21 @@ def test_open_steps_are_taken_by_one_at_a_time(blocking_driver: Any, raw: redis.
     assert raw.zcard(OPEN) == 50
 
 
+def test_a_step_that_is_about_to_be_released_is_looked_at_again_soon(blocking_driver: Any, raw: redis.Redis) -> None:
+    """Another worker looked between the note and the release; then the one that released and ran it was killed."""
+    one, two, _ = begin(blocking_driver, A.then(B).then(C)).steps
+    blocking_driver.run(ops.note([(two, 0)], 0))
+    taken = blocking_driver.run(ops.take(2, 0))
+    assert two in taken.steps
+    blocking_driver.follow(advance(taken.steps, taken.missing, 0))
+    assert raw.zscore(OPEN, b'["default","w:1"]') - raw.time()[0] <= 10
+    succeed(blocking_driver, one, b"1")
+    move(blocking_driver, one)
+    succeed(blocking_driver, two, b"2")
+    later(blocking_driver, raw)
+    assert pending(raw) == [b"w:2"]
+
+
 def test_a_step_without_a_record_is_looked_at_twice(blocking_driver: Any, raw: redis.Redis) -> None:
     """It may be about to be planted by a client that was stopped for a while."""
     ghost = StepName("default", "ghost")

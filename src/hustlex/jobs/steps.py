@@ -34,7 +34,9 @@ from hustlex.jobs.workflow import (
 SOON_S = 2
 """Until the next look at a step that Python workers may be running, or Go's."""
 _NEXT_LOOK_S = {State.SCHEDULED: 60, State.RETRY: 60, State.ARCHIVED: 60}
-_WAITING_S = 60
+_WAITING_S = 10
+"""Until the next look at a step that was noted just before its release: whoever looked in between must not look away
+for long, because the one that released it, and ran it, may be dead by now."""
 _GONE = "the step before it is gone: deleted, revoked, or trimmed from the archive"
 
 
