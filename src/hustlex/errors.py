@@ -42,6 +42,10 @@ class ConfigurationError(Error):
     """The settings, the URL or the server's set-up do not fit; nothing was sent."""
 
 
+class BadOption(ConfigurationError, Misuse):
+    """An option of a room has a value that can never work; nothing was sent."""
+
+
 class Unavailable(Error):
     """The server could not be reached in time; the call was not executed, or had no effect that matters."""
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TypeVar
 
-from hustlex.errors import ConfigurationError
+from hustlex.core import check
+from hustlex.errors import BadOption, Misuse
 
 Value = TypeVar("Value", int, timedelta)
 
 
 def within(name: str, value: Value, low: Value, high: Value) -> None:
-    """Raises ConfigurationError for a value below ``low`` or above ``high``."""
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name} must be {low} to {high}, not {value}")
+    """Raises BadOption for a value of another type, below ``low`` or above ``high``."""
+    try:
+        if isinstance(low, timedelta):
+            check.duration(name, value, low, high)
+        else:
+            check.whole(name, value, low, high)
+    except Misuse as refused:
+        raise BadOption(refused.message, hint=refused.hint) from None
