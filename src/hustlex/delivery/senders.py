@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from hustlex.core import check
 from hustlex.core.outcome import Secretive
 from hustlex.errors import ConfigurationError, Error
 
@@ -58,6 +59,8 @@ class ConsoleSender:
     channel = "console"
 
     def __init__(self, file: Path | None = None) -> None:
+        if file is not None:
+            check.instance("file", file, Path)
         self._file = file
 
     async def send(self, message: Message) -> None:
