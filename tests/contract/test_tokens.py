@@ -228,7 +228,7 @@ async def test_a_lost_session_record_logs_out_and_never_in(hx: Any, raw: redis.R
     assert await hx.tokens.sessions("u1") == []
 
 
-@pytest.mark.parametrize("user", ["a@b.example", "{u1}", "u1}:x", "\u00fcn\u00efcode \U0001f600", "x" * 255, "\0", "*"])
+@pytest.mark.parametrize("user", ["a@b.example", "{u1}", "u1}:x", "\u00fcn\u00efcode \U0001f600", "x" * 255, "*"])
 async def test_any_text_may_be_a_user_id_and_stays_out_of_key_names(hx: Any, raw: redis.Redis, user: str) -> None:
     pair = await login(hx, user)
     seen = await hx.tokens.check((await refreshed(hx, pair.refresh)).access)

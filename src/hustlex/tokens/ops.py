@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from hustlex.core.check import Id, identity, instance, text
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.errors import Misuse
@@ -85,7 +86,7 @@ class Newcomer(msgspec.Struct, frozen=True):
 
 
 def newcomer(
-    user_id: str,
+    user_id: Id,
     client_id: str,
     *,
     device: str = "",
@@ -98,19 +99,53 @@ def newcomer(
 ) -> Newcomer:
     """device is one line of at most 64 characters, whatever came: clients choose it, and it ends up in logs and
     messages. Raises Misuse for what does not have its form."""
-    if not _CLIENT.fullmatch(client_id):
-        raise Misuse("a client id has 1 to 64 letters, digits, or . _ ~ -", hint="name the application, as 'android'")
-    if isinstance(amr, str) or len(amr) > _MOST_METHODS or not all(_METHOD.fullmatch(method) for method in amr):
+    instance("amr", amr, list, tuple, hint="pass a list of words, as ('sms', 'pin')")
+    methods = tuple(_word("amr", method) for method in amr)
+    if len(methods) > _MOST_METHODS or not all(_METHOD.fullmatch(method) for method in methods):
         raise Misuse("amr is a sequence of at most 8 short lower-case words", hint="as ('sms', 'pin'), see RFC 8176")
+    platform, acr, scope = _word("platform", platform), _word("acr", acr), _word("scope", scope)
     if not _PLAIN.fullmatch(platform) or not _PLAIN.fullmatch(acr) or not _SCOPE.fullmatch(scope):
         raise Misuse(
             "platform, acr and scope have at most 64 plain characters", hint="as 'android', 'aal2', 'read pay'"
         )
+    return Newcomer(
+        identity("user_id", user_id),
+        client(client_id),
+        label(device),
+        methods,
+        platform,
+        network_of(address),
+        acr,
+        scope,
+        thumbprint(jkt),
+    )
+
+
+def client(client_id: Id) -> str:
+    """The name of an application. Raises Misuse."""
+    plain = identity("client_id", client_id)
+    if not _CLIENT.fullmatch(plain):
+        raise Misuse("a client id has 1 to 64 letters, digits, or . _ ~ -", hint="name the application, as 'android'")
+    return plain
+
+
+def label(device: str) -> str:
+    """One line of at most 64 characters, whatever came. Raises Misuse for what is no text."""
+    instance("device", device, str)
+    line = device.encode("utf-8", "replace").decode()[:_LONGEST_DEVICE]
+    return "".join(character if character.isprintable() else " " for character in line)
+
+
+def thumbprint(jkt: str) -> str:
+    """Of a key that was proved, or "". Raises Misuse."""
+    instance("jkt", jkt, str)
     if jkt and not _THUMBPRINT.fullmatch(jkt):
         raise Misuse("jkt is the thumbprint of a key that was proved", hint="pass the jkt of Proven")
-    text = device.encode("utf-8", "replace").decode()[:_LONGEST_DEVICE]
-    label = "".join(character if character.isprintable() else " " for character in text)
-    return Newcomer(user_id, client_id, label, tuple(amr), platform, network_of(address), acr, scope, jkt)
+    return jkt
+
+
+def _word(name: str, value: str) -> str:
+    return text(name, value, blank=True)
 
 
 class Turn(msgspec.Struct, frozen=True):

@@ -10,11 +10,12 @@ from typing import TypeVar
 
 import msgspec
 
+from hustlex.core.check import Id
 from hustlex.core.op import Batch, Flow, Op, Sleep, do
 from hustlex.errors import Error, RevocationIncomplete
 from hustlex.tokens import feed, ops
 from hustlex.tokens.mint import Genuine, Mint
-from hustlex.tokens.names import is_random_id
+from hustlex.tokens.names import sid_of
 from hustlex.tokens.refresh_token import RefreshToken
 from hustlex.tokens.types import (
     Forbidden,
@@ -57,18 +58,18 @@ class Revoker:
         revoked = yield from self._end(shown.uref, shown.sid, "logout", "", now_ms)
         return LoggedOut(shown.sid, bool(revoked), (yield from self._replicated()))
 
-    def session(self, user_id: str, sid: str, now_ms: int) -> Flow[RevokedSession]:
+    def session(self, user_id: Id, session_id: Id, now_ms: int) -> Flow[RevokedSession]:
         """End one session."""
-        uref = self._mint.uref(user_id)
-        if not is_random_id(sid):
+        uref, sid = self._mint.uref(user_id), sid_of(session_id)
+        if not sid:
             return RevokedSession(False)
         ended = yield from self._end(uref, sid, "revoked", "", now_ms)
         return RevokedSession(bool(ended), (yield from self._replicated()))
 
-    def everything(self, user_id: str, kept: str | None, now_ms: int) -> Flow[RevokedAll]:
+    def everything(self, user_id: Id, kept: Id | None, now_ms: int) -> Flow[RevokedAll]:
         """End everything of a user but the session ``kept``. An id that cannot be one keeps none."""
         uref = self._mint.uref(user_id)
-        return (yield from self._everything(uref, kept if kept and is_random_id(kept) else "", now_ms))
+        return (yield from self._everything(uref, "" if kept is None else sid_of(kept), now_ms))
 
     def _everything(self, uref: str, kept: str, now_ms: int) -> Flow[RevokedAll]:
         line = yield from do(ops.revoke_all(self._mint, uref, kept, now_ms))
