@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import redis
 from sqlalchemy import MetaData, create_engine, insert, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
@@ -78,6 +78,16 @@ async def test_a_rollback_leaves_nothing(shop: Shop, relay: OutboxRelay, raw: re
         await shop.buy(3, 3)
     assert await relay.flush() == Relayed()
     assert await shop.rows() == [] and raw.keys() == []
+
+
+async def test_a_failing_insert_does_not_show_the_jobs_arguments(engine: AsyncEngine) -> None:
+    nowhere = Outbox(MetaData(), name="never_made")
+    async with AsyncSession(engine) as session:
+        nowhere.add(session, "sms", {"to": "+2348031234567"})
+        with pytest.raises(DBAPIError) as caught:
+            await session.commit()
+    assert "never_made" in str(caught.value)
+    assert "+2348031234567" not in str(caught.value)
 
 
 async def test_a_savepoint_that_rolls_back_takes_only_its_own_jobs(
