@@ -268,9 +268,7 @@ def test_threads_never_spend_a_unit_twice() -> None:
         time.sleep(0.002)
         return 0.0
 
-    caller = Caller(
-        Plan((Policy("hot", 9, MINUTE, prefetch=timedelta(milliseconds=250)),)), "", slow_clock, remembering=True
-    )
+    caller = Caller(Plan((Policy("hot", 9, MINUTE, prefetch=timedelta(milliseconds=250)),)), "", slow_clock)
     caller.stock_up(3, b"")
     with ThreadPoolExecutor(8) as threads:
         assert [*threads.map(caller.spend, [1] * 16)].count(True) == 3

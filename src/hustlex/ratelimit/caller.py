@@ -22,8 +22,9 @@ _spending = threading.Lock()
 
 
 class Caller:
-    """watching: allowing replies need a second look (shadow policies, prefetch). last: the latest reply, for when the
-    server is away. denied_until: of the monotonic clock; only calls of at least denied_cost are refused by it.
+    """watching: allowing replies need a second look (shadow policies, prefetch). remembering: refusals. exempt: never
+    limited. last: the latest reply, for when the server is away. denied_until: of the monotonic clock; only calls of at
+    least denied_cost are refused by it.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Caller:
         "denied_cost",
         "denied_tier",
         "denied_until",
+        "exempt",
         "frame",
         "last",
         "local",
@@ -50,12 +52,13 @@ class Caller:
         "watching",
     )
 
-    def __init__(self, plan: Plan, stem: str, clock: Callable[[], float], *, remembering: bool) -> None:
+    def __init__(self, plan: Plan, stem: str, clock: Callable[[], float]) -> None:
         self.plan = plan
         self.stem = stem
         self.clock = clock
         self.watching = plan.shadows or plan.prefetch_s > 0
-        self.remembering = remembering
+        self.remembering = True
+        self.exempt = False
         self.frame: Frame | None = None
         self.call: Call | None = None
         self.last = self.seeded = self.stocked = b""
@@ -132,10 +135,10 @@ class Remembered(Generic[T]):
 
     def __init__(self, most: int) -> None:
         self._half = max(1, most // 2)
-        self.young: dict[tuple[int, str, str], T] = {}
-        self._old: dict[tuple[int, str, str], T] = {}
+        self.young: dict[tuple[int, object, object], T] = {}
+        self._old: dict[tuple[int, object, object], T] = {}
 
-    def find(self, key: tuple[int, str, str]) -> T | None:
+    def find(self, key: tuple[int, object, object]) -> T | None:
         """The value, made young again."""
         value = self.young.get(key)
         if value is None:
@@ -144,7 +147,7 @@ class Remembered(Generic[T]):
                 self.keep(key, value)
         return value
 
-    def keep(self, key: tuple[int, str, str], value: T) -> None:
+    def keep(self, key: tuple[int, object, object], value: T) -> None:
         """Put a value in; when the young are many, the old go."""
         if len(self.young) >= self._half:
             self._old, self.young = self.young, {}

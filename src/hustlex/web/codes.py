@@ -44,9 +44,9 @@ from hustlex.otp import (
     VerifyResult,
     Wrong,
 )
+from hustlex.problems import TOO_MANY, whole_seconds
 from hustlex.web.addresses import client_ip
-from hustlex.web.problem import Problem, too_soon, unavailable, whole_seconds
-from hustlex.web.quota import TOO_MANY
+from hustlex.web.problem import Problem, too_soon, unavailable
 
 Send = Callable[[str], Awaitable[object]]
 """Queues the delivery of a challenge: the job calls ``hx.otp.open(challenge)`` and sends what that answers."""

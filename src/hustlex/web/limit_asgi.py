@@ -15,6 +15,7 @@ from starlette._utils import get_route_path
 
 from hustlex.core import check
 from hustlex.errors import ConfigurationError, Error, Misuse
+from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, parse_rule
 from hustlex.ratelimit.desk import guard
 from hustlex.ratelimit.plan import Plan
@@ -24,7 +25,6 @@ from hustlex.web.charges import Charges, charges_of
 from hustlex.web.cors import answer, cors_within
 from hustlex.web.depends import front_of
 from hustlex.web.problem import MEDIA_TYPE, Problem, problem_of
-from hustlex.web.quota import Legacy, Shown, fields, refusal
 from hustlex.web.routing import Place, mounted_at, place_of, preflight, router_of, shape
 
 Scope = MutableMapping[str, Any]
@@ -204,7 +204,7 @@ class RateLimitMiddleware:
         if all(decisions):
             await self._app(scope, receive, send_with_fields if shown else send)
         else:
-            await answer(self._app, refusal(decisions[-1]).response(), scope, receive, send_with_fields)
+            await answer(self._app, Problem.of(refusal(decisions[-1])).response(), scope, receive, send_with_fields)
 
     async def _take(self, scope: Scope, spots: Iterable[_Spot], places: AsyncExitStack) -> list[Decision]:
         """A place of each of these, until one refuses; kept until ``places`` is left."""
@@ -270,12 +270,12 @@ class RateLimitMiddleware:
         spots = self._covering(scope, [*limits.connect, *limits.held, *self._spots_now()])
         refused = await self._judge(scope, [spot for spot in spots if not spot.held])
         if refused is not None and not refused:
-            await _turn_away(self._app, scope, receive, send, refusal(refused))
+            await _turn_away(self._app, scope, receive, send, Problem.of(refusal(refused)))
             return
         async with AsyncExitStack() as places:
             taken = await self._take(scope, [spot for spot in spots if spot.held], places)
             if not all(taken):
-                await _turn_away(self._app, scope, receive, send, refusal(taken[-1]))
+                await _turn_away(self._app, scope, receive, send, Problem.of(refusal(taken[-1])))
                 return
             messages = self._covering(scope, limits.messages)
             await self._app(scope, self._guarded(scope, receive, send, messages) if messages else receive, send)

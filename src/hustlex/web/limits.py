@@ -14,12 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.errors import Misuse
+from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, parse_rule
 from hustlex.ratelimit import RateLimit as Room
 from hustlex.web.addresses import address_of
 from hustlex.web.charges import Limit, Policies, calls_at, charges_of, labels_of, limits_at
 from hustlex.web.depends import CurrentUser, Front, StrictUser
-from hustlex.web.quota import Legacy, Shown, fields, refusal
+from hustlex.web.problem import Problem
 from hustlex.web.routing import OUTERMOST, every_route, preflight, serving, template
 
 _SCOPE_KEY = "hustlex.ratelimit"
@@ -169,7 +170,7 @@ def _told(connection: HTTPConnection, front: HustleX, limit: Limit, identity: st
         shown = Shown(decision, front.reference(identity)[:12])
         connection.scope.setdefault(_SCOPE_KEY, []).append(shown)
     if not decision.allowed:
-        raise refusal(decision)
+        raise Problem.of(refusal(decision))
     return decision
 
 
