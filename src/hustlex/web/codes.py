@@ -15,7 +15,6 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
-from hustlex.core.addresses import network
 from hustlex.core.outcome import Secretive
 from hustlex.jobs import Task
 from hustlex.otp import (
@@ -46,6 +45,7 @@ from hustlex.otp import (
     Wrong,
 )
 from hustlex.problems import TOO_MANY, whole_seconds
+from hustlex.web.addresses import client_ip
 from hustlex.web.problem import Problem, too_soon, unavailable
 
 Send = Callable[[str], Awaitable[object]]
@@ -208,16 +208,6 @@ class OtpCodes:
             await front.jobs.enqueue(self._send.job(challenge))
         else:
             await self._send(challenge)
-
-
-def client_ip(request: Request) -> str | None:
-    """The peer's address; None on a unix socket. Behind a proxy, let the ASGI server read the forwarded address."""
-    host = request.client.host if request.client else ""
-    try:
-        network(host)
-    except ValueError:
-        return None
-    return host
 
 
 def invalid_code(detail: str, left: int | None = None) -> Problem:
