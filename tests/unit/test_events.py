@@ -18,6 +18,7 @@ from hustlex.errors import Misuse, Unavailable
 from hustlex.events import Events, Gap, Message, Unknown
 from hustlex.events.names import Template
 from hustlex.events.wire import Codec
+from tests.support.ids import texts
 
 
 class Paid(msgspec.Struct, frozen=True, tag="paid"):
@@ -125,10 +126,10 @@ def test_wrong_values_are_refused(values: dict[str, Any]) -> None:
 
 
 @given(
-    st.text(min_size=1, max_size=8),
-    st.text(min_size=1, max_size=8),
-    st.text(min_size=1, max_size=8),
-    st.text(min_size=1, max_size=8),
+    texts(8),
+    texts(8),
+    texts(8),
+    texts(8),
 )
 def test_different_values_never_share_a_channel(a: str, b: str, c: str, d: str) -> None:
     template = Template("pair:{left}:{right}#{left}")

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hustlex.core.keyring import Keyring
@@ -15,6 +13,7 @@ from hustlex.core.op import BlockingDriver
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
 from hustlex.drivers.blocking import Driver
+from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ class HustleX:
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
     hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
     while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
+    region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
     otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
@@ -60,6 +60,7 @@ class HustleX:
         clock: Clock = server_clock,
         hook: Hook | None = None,
         strict_memory: bool | None = None,
+        region: str | None = None,
         otp: OtpOptions | None = None,
         tokens: TokenOptions | None = None,
         ratelimit: RateLimitOptions | None = None,
@@ -75,6 +76,7 @@ class HustleX:
         self._strict_memory = strict_memory
         self._idempotency_options = idempotency
         self._pin_options = pins
+        self._region = region
         self._otp_options = otp
         self._ratelimit_options = ratelimit
 
@@ -96,8 +98,10 @@ class HustleX:
     def otp(self) -> Otp:
         """One-time passwords. Raises ConfigurationError when no secret was given."""
         from hustlex._sync.otp import Otp
+        from hustlex.otp.rules import in_region
 
-        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=self._otp_options)
+        options = in_region(self._otp_options, self._region)
+        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=options)
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -161,7 +165,7 @@ class HustleX:
     @cached_property
     def _state(self) -> BlockingDriver:
         """The driver of rooms whose keys stand for somebody's rights."""
-        strict = self._strict_memory if self._strict_memory is not None else _in_production()
+        strict = self._strict_memory if self._strict_memory is not None else in_production()
         return guarded(self.driver) if strict else self.driver
 
     def reference(self, text: str) -> str:
@@ -174,12 +178,3 @@ class HustleX:
                 f"hx.{room} needs a secret", hint="pass secret=..., at least 32 random bytes, or set HUSTLEX_SECRET"
             )
         return self._keyring
-
-
-def _in_production() -> bool:
-    """Whether the settings say so. They are read, and what reads them imported, only where there are any."""
-    if not any(name.upper() == "HUSTLEX_ENV" for name in os.environ) and not Path(".env").exists():
-        return False
-    from hustlex.settings import load_settings
-
-    return load_settings().env == "production"

@@ -95,7 +95,7 @@ class Cache(Generic[V]):
         Raises Misuse for a value of another type or over ``max_value``, Unavailable when Redis cannot be reached.
         Source: lua/put.lua.
         """
-        self.set_many({key: value}, ttl=ttl)
+        self._driver.follow(flows.put(self._plan, {self._plan.entry(key): value}, self._plan.ttl_ms(ttl)))
 
     def set_many(self, values: Mapping[K, V | None], *, ttl: timedelta | None = None) -> None:
         """Store each, not together: a failure is raised after all were tried. Raises as ``set``."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hustlex.core.check import Id
 from hustlex.core.keeper import Lease
 from hustlex.core.keeper.blocking import kept
 from hustlex.core.keyring import Keyring
@@ -54,7 +55,7 @@ class Idempotency:
 
     def begin(
         self,
-        key: str,
+        key: Id,
         scope: Scope,
         *,
         body: bytes = b"",
@@ -64,8 +65,9 @@ class Idempotency:
     ) -> BeginResult:
         """Claim a key: one round trip. Started: execute, then ``complete`` or ``abandon``.
 
-        key: as the client sent it. body: of the request; a key is good for one body. JSON counts as equal in any order
-        of names, everything else byte by byte. over: take this orphan over, after its effect was looked for.
+        key: as the client sent it; a number, a UUID or an enum member counts as its text. body: of the request; a key
+        is good for one body. JSON counts as equal in any order of names, everything else byte by byte. over: take this
+        orphan over, after its effect was looked for.
         options: instead of the room's. Raises Misuse for a scope that cannot be one, Unavailable, Full.
         Source: lua/begin.lua.
         """
@@ -103,7 +105,7 @@ class Idempotency:
 
     def run(
         self,
-        key: str,
+        key: Id,
         scope: Scope,
         execute: Execute,
         *,
@@ -124,7 +126,7 @@ class Idempotency:
         self,
         orphan: Orphaned,
         find_out: Reconcile,
-        key: str,
+        key: Id,
         scope: Scope,
         *,
         body: bytes = b"",
@@ -145,7 +147,7 @@ class Idempotency:
         """
         return self._driver.follow(flows.settle(self._room, started, response, options or self._room.options))
 
-    def begin_event(self, provider: Provider, event_id: str) -> EventResult:
+    def begin_event(self, provider: Provider, event_id: Id) -> EventResult:
         """Claim an event of a provider, after its signature was verified. Started: handle, commit, then ``complete``.
 
         Seen: answer 200. InFlight: answer 409, so that the provider repeats. Raises Unavailable, Full.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from hustlex.core.check import Id
 from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver
@@ -36,7 +37,7 @@ class Pins:
         bench = Bench(self._options.threads, self._options.waiting)
         self._room = flows.Room(keyring, Hasher(keyring), prefix, self._options, clock, bench.run)
 
-    def hash(self, user_id: str, pin: str) -> HashResult:
+    def hash(self, user_id: Id, pin: str) -> HashResult:
         """A verifier, about 115 characters, for this user alone. No round trip; tens of milliseconds of a thread.
 
         pin: as typed, digits of any script. PinWeak for repeats, sequences and common ones. Raises Misuse for an id
@@ -44,7 +45,7 @@ class Pins:
         """
         return self._driver.follow(flows.hash_pin(self._room, user_id, pin))
 
-    def verify(self, user_id: str, pin: str, stored: str, ctx: Context | None = None) -> VerifyResult:
+    def verify(self, user_id: Id, pin: str, stored: str, ctx: Context | None = None) -> VerifyResult:
         """Compare a PIN with the stored verifier; one round trip, two when it is right.
 
         The attempt is counted first, so any number of concurrent calls compare no more than ``PinOptions.attempts``
@@ -55,7 +56,7 @@ class Pins:
         """
         return self._driver.follow(flows.verify(self._room, user_id, pin, stored, ctx))
 
-    def reset(self, user_id: str) -> bool:
+    def reset(self, user_id: Id) -> bool:
         """Forgive all attempts and lift the lock, after the user has proved otherwise who they are.
 
         True when there was something. Source: lua/reset.lua.

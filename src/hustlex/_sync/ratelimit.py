@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 
+from hustlex.core.check import Id
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, positive_ms, server_clock
 from hustlex.errors import Error, Misuse
@@ -38,7 +39,7 @@ class RateLimit:
         self._driver = driver
         self._desk = Desk(prefix, clock, local_clock, options or RateLimitOptions())
 
-    def check(self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL) -> Decision:
+    def check(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Decision:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
 
         policy: one, or up to 8, judged together. identity: the caller, as a user id, ``ip:203.0.113.7`` or ``global``;
@@ -49,19 +50,19 @@ class RateLimit:
         together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        call = self._desk.call(policy, identity, endpoint, cost, tier)
-        if isinstance(call, Decision):
-            return call
+        sent = self._desk.call(policy, identity, endpoint, cost, tier)
+        if isinstance(sent, Decision):
+            return sent
         try:
-            answer = self._driver.run(call.op)
+            answer = self._driver.run(sent.op)
             if not isinstance(answer, Decision):
-                again = partial(self._desk.again, call)
+                again = partial(self._desk.again, sent.call)
                 answer = self._driver.follow(flows.aligned(again, self._desk.server_time, answer))
         except Error as error:
-            answer = self._desk.failed(call, error)
+            answer = self._desk.failed(sent.call, error)
         return self._desk.answered(answer) if self._desk.alert else answer
 
-    def check_all(self, asked: Iterable[tuple[Policies, str, str]], *, cost: int = 1, tier: str = NORMAL) -> Decision:
+    def check_all(self, asked: Iterable[tuple[Policies, Id, Id]], *, cost: int = 1, tier: str = NORMAL) -> Decision:
         """Judge one call against several callers at once.
 
         asked: policies, identity and endpoint of each, as ``[(per_user, "u7", "/pay"), (per_ip, "ip:203.0.113.7",
@@ -74,7 +75,7 @@ class RateLimit:
             raise Misuse("check_all needs at least one caller")
         return self._driver.follow(flows.together(self._desk, calls))
 
-    def peek(self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL) -> Decision:
+    def peek(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Decision:
         """What ``check`` would answer now; charges nothing (one round trip). Raises Misuse, Unavailable."""
         caller = self._desk.caller(policy, identity, endpoint)
         make = partial(self._desk.peek, caller, ops.positive(cost), tier)
@@ -87,7 +88,7 @@ class RateLimit:
         """
         return True in [self._driver.run(op) for op in refund(self._desk, decision)]
 
-    def reset(self, policy: Policies, identity: str, *, endpoint: str) -> bool:
+    def reset(self, policy: Policies, identity: Id, *, endpoint: Id) -> bool:
         """Forget what a caller used, and its bans (one round trip). True when there was something.
 
         Other processes may repeat a refusal from memory for up to 2 s (a ban: 60 s). Raises Misuse, Unavailable.
@@ -96,7 +97,7 @@ class RateLimit:
         return self._driver.follow(flows.aligned(make, self._desk.server_time))
 
     def set_limit(
-        self, policy: Policy, identity: str, *, endpoint: str, limit: int | None, ttl: timedelta = timedelta(days=1)
+        self, policy: Policy, identity: Id, *, endpoint: Id, limit: int | None, ttl: timedelta = timedelta(days=1)
     ) -> None:
         """Another limit for one caller, for ``ttl``; None: the policy's own again. The policy must be overridable, and
         is judged alone. Raises Misuse, Unavailable.
@@ -109,7 +110,7 @@ class RateLimit:
 
     # -- leases
 
-    def hold(self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL) -> Hold:
+    def hold(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Hold:
         """``with hx.ratelimit.hold(policy, "u7", endpoint="/export") as place:``; ``if not place:`` it is full.
 
         The block keeps the place (a policy of leases; others in the list are charged ``cost``) with a heartbeat at a

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver, Op
 from hustlex.core.time import Clock, server_clock
@@ -61,7 +62,7 @@ class Tokens:
         self._revoker = Revoker(self._mint, self._view)
         self._signing = Signing(self._mint, self._revoker, options.keys, options.first_key)
         self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
-        self._tail = Tail(driver, Reader(prefix, self._view, self._signing.moved))
+        self._tail = Tail(driver, Reader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms))
         self._guard = Guard(self._mint, self._view, self._signing, clock, options.away, self._tail.start)
 
     def start(self, seconds: float = 5.0) -> bool:
@@ -83,7 +84,7 @@ class Tokens:
 
     def login(
         self,
-        user_id: str,
+        user_id: Id,
         *,
         client_id: str = "app",
         device: str = "",
@@ -96,7 +97,8 @@ class Tokens:
     ) -> LoginResult:
         """Open a new session for a user who was authenticated just now, and issue its first tokens.
 
-        user_id: 1 to 255 characters; it stands in the tokens and the session, so no phone or e-mail. client_id: the
+        user_id: 1 to 255 characters; it stands in the tokens and the session, so no phone or e-mail. A number, a UUID
+        or an enum member counts as its text, here and everywhere. client_id: the
         application, 1 to 64 of ``[A-Za-z0-9._~-]``; only the same one may refresh. device: a label for people, made
         one line of 64 characters. amr: how it was proved, as ("sms",) (RFC 8176). platform, acr, scope: up to 64 plain
         characters. address: the client's IP address; only its network is kept. jkt: of a key that was proved just now
@@ -188,11 +190,11 @@ class Tokens:
         """
         return self._driver.follow(self._revoker.token(token, client_id, self._clock()))
 
-    def revoke_session(self, user_id: str, session_id: str) -> RevokedSession:
+    def revoke_session(self, user_id: Id, session_id: Id) -> RevokedSession:
         """End one session of a user; ask for a fresh proof of who they are first. Source: lua/revoke.lua."""
         return self._driver.follow(self._revoker.session(user_id, session_id, self._clock()))
 
-    def revoke_all(self, user_id: str, *, except_session: str | None = None) -> RevokedAll:
+    def revoke_all(self, user_id: Id, *, except_session: Id | None = None) -> RevokedAll:
         """End all sessions and tokens a user has now, however many; do so when a password, PIN or phone changes, or
         an account is closed.
 
@@ -200,12 +202,12 @@ class Tokens:
         """
         return self._driver.follow(self._revoker.everything(user_id, except_session, self._clock()))
 
-    def sessions(self, user_id: str, *, current: str = "") -> list[SessionInfo]:
+    def sessions(self, user_id: Id, *, current: Id = "") -> list[SessionInfo]:
         """The user's living sessions, newest first; current: the id of the one that asks. Two round trips.
         Source: lua/sessions.lua."""
         return self._driver.follow(flows.sessions(self._mint, user_id, current, self._clock()))
 
-    def set_data(self, user_id: str, session_id: str, values: Mapping[str, str]) -> bool:
+    def set_data(self, user_id: Id, session_id: Id, values: Mapping[str, str]) -> bool:
         """Replace what the application keeps with a session; it goes when the session does.
 
         values: at most 32 entries, names to 64 and values to 1024 characters; else Misuse. Not for secrets.
@@ -213,7 +215,7 @@ class Tokens:
         """
         return self._driver.follow(flows.set_data(self._mint, user_id, session_id, values, self._clock()))
 
-    def data(self, user_id: str, session_id: str) -> dict[str, str] | None:
+    def data(self, user_id: Id, session_id: Id) -> dict[str, str] | None:
         """What ``set_data`` stored, {} for nothing, None when the session is over. Source: lua/data.lua."""
         return self._driver.follow(flows.data(self._mint, user_id, session_id, self._clock()))
 

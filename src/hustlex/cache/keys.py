@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from urllib.parse import quote
-from uuid import UUID
 
 from hustlex.cache.types import EntryKey, Key
+from hustlex.core import check
 from hustlex.errors import Misuse
 
 _SAFE = "._~/@+=-"
@@ -15,11 +15,13 @@ _LITERAL = re.compile(r"[A-Za-z0-9._~/@+=-]+(:[A-Za-z0-9._~/@+=-]+)*")
 _LONGEST_PREFIX = 64
 _LONGEST_PART = 96
 _LONGEST_KEY = 250
+_LONGEST_TEXT = 65_536
 _DIGEST_BYTES = 8
 
 
 def check_prefix(prefix: str) -> str:
     """A prefix that leaves room for the key and cannot move its lease to another slot. Raises Misuse."""
+    check.instance("prefix", prefix, str)
     if not prefix.isascii() or "{" in prefix or "}" in prefix or len(prefix) > _LONGEST_PREFIX:
         raise Misuse(
             f"{prefix!r} cannot stand before cache keys",
@@ -30,16 +32,14 @@ def check_prefix(prefix: str) -> str:
 
 def check_name(name: str) -> str:
     """A cache's name: one or more parts with ``:`` between, as ``user`` or ``gigs:category``. Raises Misuse."""
-    if not _LITERAL.fullmatch(name):
+    if not _LITERAL.fullmatch(check.text("name", name)):
         raise Misuse(f"{name!r} is not a cache name", hint="use A-Z a-z 0-9 . _ ~ / @ + = - with ':' between parts")
     return name
 
 
 def text(part: object) -> str:
-    """A part as text. Raises Misuse for anything but text, a whole number or a UUID: their text could change."""
-    if not isinstance(part, str | int | UUID):
-        raise Misuse(f"a {type(part).__name__} cannot be part of a cache key", hint="pass str, int or UUID")
-    return str(part)
+    """A part as text, the same for equal ids. Raises Misuse for what is no id: its text could change."""
+    return check.identity("a part of a cache key", part, longest=_LONGEST_TEXT)
 
 
 def component(value: str) -> str:

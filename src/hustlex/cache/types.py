@@ -5,14 +5,15 @@ from __future__ import annotations
 import enum
 from datetime import timedelta
 from typing import Final, Generic, Literal, TypeVar
-from uuid import UUID
 
 import msgspec
 
+from hustlex.core.check import Id
+
 V = TypeVar("V")
 
-Part = str | int | UUID
-"""One piece of a key. 42 and "42" are the same piece."""
+Part = Id
+"""One piece of a key. 42 and "42" are the same piece, and so are an enum member and its value."""
 
 Format = Literal["frame", "plain"]
 """frame: 30 bytes of header before the JSON. plain: bare JSON, for readers that are not this package."""

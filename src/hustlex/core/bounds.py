@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -13,10 +15,17 @@ Value = TypeVar("Value", int, timedelta)
 
 def within(name: str, value: Value, low: Value, high: Value) -> None:
     """Raises BadOption for a value of another type, below ``low`` or above ``high``."""
-    try:
+    with options():
         if isinstance(low, timedelta):
             check.duration(name, value, low, high)
         else:
             check.whole(name, value, low, high)
+
+
+@contextmanager
+def options() -> Iterator[None]:
+    """What is refused inside the block is an option of a room: BadOption, a Misuse and a ConfigurationError."""
+    try:
+        yield
     except Misuse as refused:
-        raise BadOption(refused.message, hint=refused.hint) from None
+        raise refused if isinstance(refused, BadOption) else BadOption(refused.message, hint=refused.hint) from None

@@ -32,17 +32,17 @@ _READABLE = re.compile(r"[!-~]{1,255}")
 """What nearly every id is; taking it as it is costs a third of looking at each character."""
 
 
-def identity(name: str, value: object) -> str:
+def identity(name: str, value: object, *, longest: int = LONGEST_ID) -> str:
     """An id as plain text, the same for equal ids: ``7`` and ``"7"``, an enum member and its value.
 
-    Raises Misuse for None, booleans, bytes and containers, and for text that is empty, over 255 characters, not Unicode
-    or holds control characters.
+    Raises Misuse for None, booleans, bytes and containers, and for text that is empty, over ``longest`` characters, not
+    Unicode or holds control characters.
     """
     if type(value) is str and _READABLE.fullmatch(value):
         return value
     plain: object = value.value if isinstance(value, enum.Enum) else value
     if isinstance(plain, str | uuid.UUID):
-        return text(name, str.__str__(plain) if isinstance(plain, str) else str(plain))
+        return text(name, str.__str__(plain) if isinstance(plain, str) else str(plain), longest=longest)
     if isinstance(plain, int) and not isinstance(plain, bool):
         return str(whole(name, plain, -(2**63), 2**64))
     return _refuse(name, value, "pass text, a whole number, a UUID or an enum member of those")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.events.types import Parameter
 
@@ -24,6 +25,7 @@ class Template:
     """
 
     def __init__(self, text: str, prefix: str = "") -> None:
+        text = check.text("name", text)
         pieces = list(_PIECE.finditer(text))
         if not _NAMESPACE.match(text) or "".join(piece[0] for piece in pieces) != text:
             raise Misuse(f"{text!r} is not a channel name", hint="write namespace:rest, as orders:{order_id}")
@@ -32,7 +34,7 @@ class Template:
         self._prefix = f"{prefix}ev:"
 
     def name(self, values: Mapping[str, Parameter]) -> str:
-        """The channel's name, at most 255 bytes. Raises Misuse for a missing, unknown or empty value."""
+        """The channel's name, at most 255 bytes. Raises Misuse for a missing or unknown one, or what is no id."""
         if values.keys() != self._parameters:
             raise Misuse(f"this channel takes the parameters {sorted(self._parameters)}, not {sorted(values)}")
         name = "".join(_encoded(field, values[field]) if field else text for field, text in self._pieces)
@@ -46,7 +48,4 @@ class Template:
 
 
 def _encoded(field: str, value: Parameter) -> str:
-    encoded = quote(str(value), safe=_SAFE, errors="surrogatepass")
-    if not encoded:
-        raise Misuse(f"the channel's parameter {field} is empty")
-    return encoded
+    return quote(check.identity(field, value), safe=_SAFE)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Generic, Literal, TypeVar
-from uuid import UUID
 
 import msgspec
 
+from hustlex.core.check import Id
+
 T = TypeVar("T")
 
-Parameter = str | int | UUID
+Parameter = Id
 """A value for one ``{placeholder}`` of a channel's name."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from hustlex.core.check import Id
 from hustlex.core.keeper import Lease
 from hustlex.core.keeper.aio import kept
 from hustlex.core.keyring import Keyring
@@ -53,7 +54,7 @@ class Idempotency:
 
     async def begin(
         self,
-        key: str,
+        key: Id,
         scope: Scope,
         *,
         body: bytes = b"",
@@ -63,8 +64,9 @@ class Idempotency:
     ) -> BeginResult:
         """Claim a key: one round trip. Started: execute, then ``complete`` or ``abandon``.
 
-        key: as the client sent it. body: of the request; a key is good for one body. JSON counts as equal in any order
-        of names, everything else byte by byte. over: take this orphan over, after its effect was looked for.
+        key: as the client sent it; a number, a UUID or an enum member counts as its text. body: of the request; a key
+        is good for one body. JSON counts as equal in any order of names, everything else byte by byte. over: take this
+        orphan over, after its effect was looked for.
         options: instead of the room's. Raises Misuse for a scope that cannot be one, Unavailable, Full.
         Source: lua/begin.lua.
         """
@@ -102,7 +104,7 @@ class Idempotency:
 
     async def run(
         self,
-        key: str,
+        key: Id,
         scope: Scope,
         execute: Execute,
         *,
@@ -123,7 +125,7 @@ class Idempotency:
         self,
         orphan: Orphaned,
         find_out: Reconcile,
-        key: str,
+        key: Id,
         scope: Scope,
         *,
         body: bytes = b"",
@@ -144,7 +146,7 @@ class Idempotency:
         """
         return await self._driver.follow(flows.settle(self._room, started, response, options or self._room.options))
 
-    async def begin_event(self, provider: Provider, event_id: str) -> EventResult:
+    async def begin_event(self, provider: Provider, event_id: Id) -> EventResult:
         """Claim an event of a provider, after its signature was verified. Started: handle, commit, then ``complete``.
 
         Seen: answer 200. InFlight: answer 409, so that the provider repeats. Raises Unavailable, Full.

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from hustlex.core import check
+from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import Batch, Call, Flow, Op, do
 from hustlex.core.reference import user_reference
@@ -55,11 +57,17 @@ class Room(msgspec.Struct, frozen=True, eq=False):
 class Request(msgspec.Struct, frozen=True):
     """One use of a key. options: of the room, or of the route."""
 
-    key: str
+    key: Id
     scope: Scope
     body: bytes
     content_type: str
     options: IdempotencyOptions
+
+    def __post_init__(self) -> None:
+        check.instance("scope", self.scope, Scope)
+        check.instance("body", self.body, bytes, bytearray, memoryview)
+        check.instance("content_type", self.content_type, str)
+        check.instance("options", self.options, IdempotencyOptions)
 
     def __repr__(self) -> str:
         return "Request(...)"
@@ -131,8 +139,9 @@ def _replicated(started: Started, options: IdempotencyOptions) -> Flow[Started]:
     return msgspec.structs.replace(started, replicated=replicated)
 
 
-def begin_event(room: Room, provider: Provider, event_id: str) -> Flow[EventResult]:
+def begin_event(room: Room, provider: Provider, event_id: Id) -> Flow[EventResult]:
     """Claim a provider's event. Who finds it orphaned takes it over: the provider repeats until it is handled."""
+    check.instance("provider", provider, Provider)
     record = event_record(room.prefix, provider.name, event_id)
     if record is None:
         return InvalidKey()

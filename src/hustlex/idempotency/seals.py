@@ -50,7 +50,7 @@ class Seals:
         media = content_type.partition(";")[0].strip().lower()
         json = canonical(body) if media in ("", "application/json") or media.endswith("+json") else None
         kind, content = ("raw", body) if json is None else ("json", json)
-        parts = (scope.method.upper(), scope.route, scope.principal, scope.target, kind)
+        parts = (scope.method.upper(), scope.route, str(scope.principal), scope.target, kind)
         head = "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
         return f"{self.kid}.{hmac.digest(self._print_key, head + content, hashlib.sha256).hex()}"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from hustlex.core.check import Id, identity
 from hustlex.core.context import Context, context_digest
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import Call, Flow, do
@@ -32,14 +33,14 @@ class Room(msgspec.Struct, frozen=True, eq=False):
     clock: Clock
     work: Callable[[Callable[[], Any]], Any]
 
-    def tries(self, user_id: str) -> str:
+    def tries(self, user_id: Id) -> str:
         """The key of a user's attempts. Raises Misuse."""
         return ops.tries(self.prefix, user_reference(user_id, self.keyring))
 
 
-def hash_pin(room: Room, user_id: str, pin: str) -> Flow[HashResult]:
+def hash_pin(room: Room, user_id: Id, pin: str) -> Flow[HashResult]:
     """Make a verifier for a PIN that is not easily guessed."""
-    room.tries(user_id)  # the user's id must be one
+    user = identity("user_id", user_id)
     digits = read_pin(pin, room.options)
     if digits is None:
         return PinMalformed()
@@ -47,13 +48,14 @@ def hash_pin(room: Room, user_id: str, pin: str) -> Flow[HashResult]:
     if why is not None:
         return PinWeak(why)
     salt = secrets.token_bytes(SALT_BYTES)
-    verifier = yield Call(lambda: room.work(lambda: room.hasher.write(user_id, digits, room.options, salt)))
+    verifier = yield Call(lambda: room.work(lambda: room.hasher.write(user, digits, room.options, salt)))
     return PinHashed(verifier)
 
 
-def verify(room: Room, user_id: str, pin: str, stored: str, ctx: Context | None) -> Flow[VerifyResult]:
+def verify(room: Room, user_id: Id, pin: str, stored: str, ctx: Context | None) -> Flow[VerifyResult]:
     """Count the attempt, compare, and forgive it when it was right."""
-    verifier, key, context = read_verifier(stored), room.tries(user_id), context_digest(ctx)
+    user = identity("user_id", user_id)
+    verifier, key, context = read_verifier(stored), room.tries(user), context_digest(ctx)
     hasher = room.hasher.under(verifier.kid)
     digits = read_pin(pin, room.options)
     if digits is None:
@@ -62,7 +64,7 @@ def verify(room: Room, user_id: str, pin: str, stored: str, ctx: Context | None)
     if isinstance(counted, PinLocked):
         return counted
     try:
-        right = yield Call(lambda: room.work(lambda: hasher.matches(user_id, digits, verifier)))
+        right = yield Call(lambda: room.work(lambda: hasher.matches(user, digits, verifier)))
     except Overloaded:  # what is never compared, for want of a thread, must not lock anybody
         with contextlib.suppress(Error):
             yield from do(ops.withdraw(key, counted.seq, room.options, room.clock()))

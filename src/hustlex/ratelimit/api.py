@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 
+from hustlex.core.check import Id
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, positive_ms, server_clock
 from hustlex.errors import Error, Misuse
@@ -38,7 +39,7 @@ class RateLimit:
         self._desk = Desk(prefix, clock, local_clock, options or RateLimitOptions())
 
     async def check(
-        self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL
+        self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL
     ) -> Decision:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
 
@@ -50,20 +51,20 @@ class RateLimit:
         together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        call = self._desk.call(policy, identity, endpoint, cost, tier)
-        if isinstance(call, Decision):
-            return call
+        sent = self._desk.call(policy, identity, endpoint, cost, tier)
+        if isinstance(sent, Decision):
+            return sent
         try:
-            answer = await self._driver.run(call.op)
+            answer = await self._driver.run(sent.op)
             if not isinstance(answer, Decision):
-                again = partial(self._desk.again, call)
+                again = partial(self._desk.again, sent.call)
                 answer = await self._driver.follow(flows.aligned(again, self._desk.server_time, answer))
         except Error as error:
-            answer = self._desk.failed(call, error)
+            answer = self._desk.failed(sent.call, error)
         return self._desk.answered(answer) if self._desk.alert else answer
 
     async def check_all(
-        self, asked: Iterable[tuple[Policies, str, str]], *, cost: int = 1, tier: str = NORMAL
+        self, asked: Iterable[tuple[Policies, Id, Id]], *, cost: int = 1, tier: str = NORMAL
     ) -> Decision:
         """Judge one call against several callers at once.
 
@@ -78,7 +79,7 @@ class RateLimit:
         return await self._driver.follow(flows.together(self._desk, calls))
 
     async def peek(
-        self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL
+        self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL
     ) -> Decision:
         """What ``check`` would answer now; charges nothing (one round trip). Raises Misuse, Unavailable."""
         caller = self._desk.caller(policy, identity, endpoint)
@@ -92,7 +93,7 @@ class RateLimit:
         """
         return True in [await self._driver.run(op) for op in refund(self._desk, decision)]
 
-    async def reset(self, policy: Policies, identity: str, *, endpoint: str) -> bool:
+    async def reset(self, policy: Policies, identity: Id, *, endpoint: Id) -> bool:
         """Forget what a caller used, and its bans (one round trip). True when there was something.
 
         Other processes may repeat a refusal from memory for up to 2 s (a ban: 60 s). Raises Misuse, Unavailable.
@@ -101,7 +102,7 @@ class RateLimit:
         return await self._driver.follow(flows.aligned(make, self._desk.server_time))
 
     async def set_limit(
-        self, policy: Policy, identity: str, *, endpoint: str, limit: int | None, ttl: timedelta = timedelta(days=1)
+        self, policy: Policy, identity: Id, *, endpoint: Id, limit: int | None, ttl: timedelta = timedelta(days=1)
     ) -> None:
         """Another limit for one caller, for ``ttl``; None: the policy's own again. The policy must be overridable, and
         is judged alone. Raises Misuse, Unavailable.
@@ -114,7 +115,7 @@ class RateLimit:
 
     # -- leases
 
-    def hold(self, policy: Policies, identity: str, *, endpoint: str, cost: int = 1, tier: str = NORMAL) -> Hold:
+    def hold(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Hold:
         """``async with hx.ratelimit.hold(policy, "u7", endpoint="/export") as place:``; ``if not place:`` it is full.
 
         The block keeps the place (a policy of leases; others in the list are charged ``cost``) with a heartbeat at a

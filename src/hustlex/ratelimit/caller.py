@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hustlex.ratelimit.call import Call
 from hustlex.ratelimit.local import Local
 from hustlex.ratelimit.plan import Frame, Plan
 from hustlex.ratelimit.types import Decision, Outcome
+
+if TYPE_CHECKING:
+    from hustlex.ratelimit.call import Call, Sent
 
 T = TypeVar("T")
 
@@ -22,11 +24,13 @@ _spending = threading.Lock()
 
 
 class Caller:
-    """watching: allowing replies need a second look (shadow policies, prefetch). last: the latest reply, for when the
-    server is away. denied_until: of the monotonic clock; only calls of at least denied_cost are refused by it.
+    """watching: allowing replies need a second look (shadow policies, prefetch). remembering: refusals. exempt: never
+    limited. last: the latest reply, for when the server is away. denied_until: of the monotonic clock; only calls of at
+    least denied_cost are refused by it. sent: its usual call, packed; call: by which its replies are read.
     """
 
     __slots__ = (
+        "__weakref__",
         "call",
         "clock",
         "denial",
@@ -34,6 +38,7 @@ class Caller:
         "denied_cost",
         "denied_tier",
         "denied_until",
+        "exempt",
         "frame",
         "last",
         "local",
@@ -42,6 +47,7 @@ class Caller:
         "rate_since",
         "remembering",
         "seeded",
+        "sent",
         "stem",
         "stock",
         "stock_until",
@@ -50,14 +56,16 @@ class Caller:
         "watching",
     )
 
-    def __init__(self, plan: Plan, stem: str, clock: Callable[[], float], *, remembering: bool) -> None:
+    def __init__(self, plan: Plan, stem: str, clock: Callable[[], float]) -> None:
         self.plan = plan
         self.stem = stem
         self.clock = clock
         self.watching = plan.shadows or plan.prefetch_s > 0
-        self.remembering = remembering
+        self.remembering = True
+        self.exempt = False
         self.frame: Frame | None = None
         self.call: Call | None = None
+        self.sent: Sent | None = None
         self.last = self.seeded = self.stocked = b""
         self.local: Local | None = None
         self.denial: Decision | None = None
@@ -132,10 +140,10 @@ class Remembered(Generic[T]):
 
     def __init__(self, most: int) -> None:
         self._half = max(1, most // 2)
-        self.young: dict[tuple[int, str, str], T] = {}
-        self._old: dict[tuple[int, str, str], T] = {}
+        self.young: dict[tuple[int, object, object], T] = {}
+        self._old: dict[tuple[int, object, object], T] = {}
 
-    def find(self, key: tuple[int, str, str]) -> T | None:
+    def find(self, key: tuple[int, object, object]) -> T | None:
         """The value, made young again."""
         value = self.young.get(key)
         if value is None:
@@ -144,7 +152,7 @@ class Remembered(Generic[T]):
                 self.keep(key, value)
         return value
 
-    def keep(self, key: tuple[int, str, str], value: T) -> None:
+    def keep(self, key: tuple[int, object, object], value: T) -> None:
         """Put a value in; when the young are many, the old go."""
         if len(self.young) >= self._half:
             self._old, self.young = self.young, {}

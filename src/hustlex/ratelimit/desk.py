@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from hustlex.core import check
 from hustlex.core.breaker import Breaker
+from hustlex.core.check import Id
 from hustlex.core.op import Op
 from hustlex.core.time import Clock, server_clock, to_ms
 from hustlex.errors import BadReply, ConfigurationError, Error, Misuse
 from hustlex.ratelimit import ops
-from hustlex.ratelimit.call import Call, new_id
+from hustlex.ratelimit.call import Call, Sent, new_id
 from hustlex.ratelimit.caller import Caller, Remembered
 from hustlex.ratelimit.local import Local
 from hustlex.ratelimit.options import RateLimitOptions
@@ -29,6 +31,9 @@ Policies = Policy | Sequence[Policy]
 
 _LOCAL_DENY = Source.LOCAL_DENY
 _MOST_PLANS = 1_000
+_LONGEST_ID = 65_536
+"""Whoever limits by a header's value may have long ones; their end is a digest in the key."""
+_ONE = 1
 _SENSITIVE = re.compile(
     r"(?<![a-z])(otp|log-?in|sign-?in|auth|pin|passwords?|pay|payments?|transfers?|withdraw|withdrawals?)(?![a-z])",
     re.IGNORECASE,
@@ -90,25 +95,30 @@ class Desk:
 
     # -- before: the call to send, or its answer
 
-    def call(self, policy: Policies, identity: str, endpoint: str, cost: int, tier: str) -> Call | Decision:
+    def call(self, policy: Policies, identity: Id, endpoint: Id, cost: int, tier: str) -> Sent | Decision:
         """The next check of a caller, unless it can be answered without the server."""
         known = self._known.get(id(policy))
         plan = known[1] if known is not None else self._plan(policy)
-        caller = self._callers.young.get((plan.serial, identity, endpoint))
+        try:
+            caller = self._callers.young.get((plan.serial, identity, endpoint))
+        except TypeError:  # what has no hash is no id
+            caller = None
         if caller is None:
             caller = self._caller(plan, identity, endpoint)
+        if cost is not _ONE:  # neither is True, nor 1.0
+            ops.positive(cost)
         if caller.denied_until and (denied := self._denied(caller, cost, tier)) is not None:
             return denied
-        if (self.alert or plan.prefetch_s) and (answer := self._unusual(caller, identity, cost, tier)) is not None:
+        if (self.alert or plan.prefetch_s) and (answer := self._unusual(caller, cost, tier)) is not None:
             return answer
-        if cost != 1 or tier != NORMAL or plan.ids or not self._live:
+        if cost is not _ONE or tier != NORMAL or plan.ids or not self._live:
             return self._made(caller, cost, tier)
         if plan.windowed and self.now() >= plan.fresh_until:
             self._refresh(plan)
-        if caller.frame is not plan.current or caller.call is None:
-            caller.call = self._made(caller, 1, NORMAL, keep=True)
+        if caller.frame is not plan.current or caller.sent is None:
+            caller.sent = self._made(caller, 1, NORMAL, keep=True)
             caller.frame = plan.current
-        return caller.call
+        return caller.sent
 
     def _refresh(self, plan: Plan) -> None:
         """The frame of now, and how long it will be."""
@@ -127,9 +137,9 @@ class Desk:
         denied = Decision(False, denial.outcome, cost, _LOCAL_DENY, denial.call, denial.reply, age_s)
         return self.tell(denied) if self.alert else denied
 
-    def _unusual(self, caller: Caller, identity: str, cost: int, tier: str) -> Decision | Call | None:
+    def _unusual(self, caller: Caller, cost: int, tier: str) -> Decision | Sent | None:
         """Exemptions, an open breaker, units in stock; None: go on as usual."""
-        if identity in self.options.exempt:
+        if caller.exempt:
             call = Call(caller, self._asked(caller, cost, tier))
             return self.tell(Decision(True, Outcome.EXEMPT, cost, Source.EXEMPTION, call, ()))
         if not self._breaker.allows(self.now()):
@@ -151,21 +161,22 @@ class Desk:
     def _asked(self, caller: Caller, cost: int, tier: str) -> ops.Asked:
         plan = caller.plan
         frame = plan.frame(self.server_time.guess() if plan.windowed else 0)
+        tier = check.text("tier", tier)
         return ops.Asked(plan, frame, caller.stem, ops.positive(cost), tier, new_id() if plan.ids else "", self.clock())
 
-    def _made(self, caller: Caller, cost: int, tier: str, *, extra: int = 0, keep: bool = False) -> Call:
+    def _made(self, caller: Caller, cost: int, tier: str, *, extra: int = 0, keep: bool = False) -> Sent:
         """A call as of now. extra: units taken in advance."""
         call = Call(caller, self._asked(caller, cost, tier), extra)
-        if caller.call is None:
+        if caller.call is None or keep:
             caller.call = call
         charged = self._asked(caller, cost + extra, tier) if extra else call.asked
-        call.op = ops.check(charged, call.decode, self._timeout_ms, kept=[] if keep else None)
-        return call
+        return Sent(call, ops.check(charged, call.decode, self._timeout_ms, kept=[] if keep else None))
 
     def again(self, call: Call) -> Op[Decision | Elsewhere]:
         """The same call once more, by the script that copes with everything; nothing is taken in advance."""
-        call.caller.plan.fresh_until = 0.0
-        anew = Call(call.caller, self._asked(call.caller, call.asked.cost, call.asked.tier))
+        caller = call.caller
+        caller.plan.fresh_until = 0.0
+        anew = Call(caller, self._asked(caller, call.asked.cost, call.asked.tier))
         return ops.check(anew.asked, anew.decode, self._timeout_ms, general=True)
 
     def peek(self, caller: Caller, cost: int, tier: str) -> Op[Decision | Elsewhere]:
@@ -180,25 +191,30 @@ class Desk:
 
     # -- callers
 
-    def caller(self, policy: Policies, identity: str, endpoint: str) -> Caller:
+    def caller(self, policy: Policies, identity: Id, endpoint: Id) -> Caller:
         """What is remembered of a caller."""
-        plan = self._plan(policy)
-        return self._callers.young.get((plan.serial, identity, endpoint)) or self._caller(plan, identity, endpoint)
+        return self._caller(self._plan(policy), identity, endpoint)
 
-    def _caller(self, plan: Plan, identity: str, endpoint: str) -> Caller:
+    def _caller(self, plan: Plan, given: Id, place: Id) -> Caller:
+        """By plain text: equal ids of other types lead to the same caller, each time on this longer way."""
+        identity = check.identity("identity", given, longest=_LONGEST_ID)
+        endpoint = check.identity("endpoint", place, longest=_LONGEST_ID)
         key = (plan.serial, identity, endpoint)
         with self._lock:
             caller = self._callers.find(key)
             if caller is None:
                 guard(plan.policies, endpoint)
-                began = stem(self._prefix, identity, endpoint)
-                caller = Caller(plan, began, self.now, remembering=self.options.local_deny)
+                caller = Caller(plan, stem(self._prefix, identity, endpoint), self.now)
+                caller.remembering, caller.exempt = self.options.local_deny, identity in self.options.exempt
                 self._callers.keep(key, caller)
         return caller
 
     def _plan(self, policy: Policies) -> Plan:
         """The compiled list. By identity for what cannot change, else by value."""
+        check.instance("policy", policy, Policy, list, tuple, hint="pass a Policy, or a list of them")
         policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
+        for each in policies:
+            check.instance("policy", each, Policy)
         plan = self._plans.get(policies)
         if plan is None:
             if len(self._plans) >= _MOST_PLANS:

@@ -7,13 +7,15 @@ from typing import TypeVar
 
 import msgspec
 
+from hustlex.core.check import whole
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
-from hustlex.errors import Misuse
 from hustlex.ratelimit.plan import NORMAL, Frame, Plan
 from hustlex.ratelimit.types import Elsewhere
 
 T = TypeVar("T")
+
+_DEAREST = 2**31
 
 _CHECK = load("hustlex.ratelimit", "check")
 _COUNTER = load("hustlex.ratelimit", "check_counter")
@@ -117,10 +119,8 @@ def unset_limit(key: str) -> Op[None]:
 
 
 def positive(cost: int) -> int:
-    """Raises Misuse for a cost below 1."""
-    if not cost >= 1:  # neither is what is no number
-        raise Misuse(f"cost must be at least 1, not {cost}")
-    return cost
+    """Raises Misuse for a cost that is no whole number, from 1."""
+    return whole("cost", cost, 1, _DEAREST)
 
 
 def _keys(stem: str, endings: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import msgspec
 
+from hustlex.core import bounds, check
 from hustlex.core.breaker import BreakerOptions
-from hustlex.errors import ConfigurationError
 from hustlex.ratelimit.types import Decision
 
 
@@ -28,11 +28,21 @@ class RateLimitOptions(msgspec.Struct, frozen=True, kw_only=True):
     expected_replicas: int = 1
     local_deny: bool = True
     remembered: int = 20_000
-    exempt: frozenset[str] = frozenset()
+    exempt: frozenset[check.Id] = frozenset()
     on_decision: Callable[[Decision], None] | None = None
 
     def __post_init__(self) -> None:
-        if not timedelta(milliseconds=1) <= self.check_budget <= timedelta(seconds=10):
-            raise ConfigurationError("check_budget is 1 ms to 10 s")
-        if self.expected_replicas < 1 or self.remembered < 2:
-            raise ConfigurationError("expected_replicas is at least 1, remembered at least 2")
+        bounds.within("check_budget", self.check_budget, timedelta(milliseconds=1), timedelta(seconds=10))
+        bounds.within("expected_replicas", self.expected_replicas, 1, 1_000_000)
+        bounds.within("remembered", self.remembered, 2, 100_000_000)
+        with bounds.options():
+            check.instance("breaker", self.breaker, BreakerOptions)
+            check.flag("local_deny", self.local_deny)
+            check.instance("exempt", self.exempt, frozenset, set, list, tuple, hint="pass a set of identities")
+            msgspec.structs.force_setattr(self, "exempt", frozenset(_plain(each) for each in self.exempt))
+            if self.on_decision is not None:
+                check.function("on_decision", self.on_decision)
+
+
+def _plain(identity: check.Id) -> str:
+    return check.identity("exempt", identity, longest=65_536)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from hustlex.core import check
+from hustlex.core.check import Id
 from hustlex.core.op import Call, Flow, do
 from hustlex.errors import BadReply, Misuse
 from hustlex.tokens import ops
 from hustlex.tokens.dpop import read_proof
+from hustlex.tokens.feed import attend
 from hustlex.tokens.mint import Mint
-from hustlex.tokens.names import is_random_id
+from hustlex.tokens.names import sid_of
 from hustlex.tokens.options import OnAlarm
 from hustlex.tokens.refresh_token import RefreshToken, fingerprint
 from hustlex.tokens.revoker import Revoker
@@ -43,17 +46,21 @@ class Issuer:
         self._on_alarm = on_alarm
         self._signing = signing
         self._revoker = revoker
+        self._fed = False
 
     def login(self, who: ops.Newcomer, now_ms: int, *, sid: str, nonce: str, secret: bytes) -> Flow[LoginResult]:
         """Open a session, then sign with the time the server gave: so no token is older than a revocation before it."""
         mint = self._mint
         yield from self._signing.current()
+        if not self._fed:  # the feed's life begins before the first token: bounded checks take what is younger
+            yield from do(attend(mint.prefix, now_ms, mint.policy.keep_ms))
+            self._fed = True
         first = RefreshToken(mint.chain.kid, mint.uref(who.user_id), sid, 1, secret)
         opened = yield from do(ops.login(mint, who, first, now_ms))
         if isinstance(opened, TooManySessions):
             return opened
         if opened.evicted:
-            yield from self._revoker.evicted(opened.evicted, now_ms)
+            yield from self._revoker.evicted(first.uref, opened.evicted, now_ms)
         return mint.pair(opened.standing, first, nonce)
 
     def refresh(self, text: str, who: ops.Refresher, now_ms: int, *, nonce: str, salt: bytes) -> Flow[RefreshResult]:
@@ -101,28 +108,38 @@ def prove(mint: Mint, text: str, method: str, url: str, access: str, now_ms: int
     return proof if isinstance(proof, BadProof) else (yield from do(ops.prove(mint, proof, now_ms)))
 
 
-def sessions(mint: Mint, user_id: str, current: str, now_ms: int) -> Flow[list[SessionInfo]]:
+def sessions(mint: Mint, user_id: Id, current: Id, now_ms: int) -> Flow[list[SessionInfo]]:
     """Look up the ids, then the sessions: a script may only touch keys it was told."""
     names = mint.names(mint.uref(user_id))
     sids = yield from do(ops.listed(names))
-    return (yield from do(ops.sessions(names, sids, current, now_ms))) if sids else []
+    return (yield from do(ops.sessions(names, sids, sid_of(current), now_ms))) if sids else []
 
 
-def set_data(mint: Mint, user_id: str, sid: str, values: Mapping[str, str], now_ms: int) -> Flow[bool]:
-    """Replace a session's application data. Raises Misuse when it is not small."""
-    small = len(values) <= _MOST_ENTRIES and all(
-        0 < len(name) <= _LONGEST_NAME and len(value) <= _LONGEST_VALUE for name, value in values.items()
-    )
-    if not small:
-        raise Misuse(
-            f"session data has at most {_MOST_ENTRIES} entries of {_LONGEST_NAME} and {_LONGEST_VALUE} characters",
-            hint="keep larger things under a key of your own",
-        )
+def set_data(mint: Mint, user_id: Id, session_id: Id, values: Mapping[str, str], now_ms: int) -> Flow[bool]:
+    """Replace a session's application data. Raises Misuse when it is not small, or not text."""
+    kept, sid = _small(values), sid_of(session_id)
     names = mint.names(mint.uref(user_id))
-    return is_random_id(sid) and (yield from do(ops.set_data(names, sid, values, now_ms)))
+    return bool(sid) and (yield from do(ops.set_data(names, sid, kept, now_ms)))
 
 
-def data(mint: Mint, user_id: str, sid: str, now_ms: int) -> Flow[dict[str, str] | None]:
+def _small(values: Mapping[str, str]) -> dict[str, str]:
+    check.instance("values", values, Mapping)
+    if len(values) > _MOST_ENTRIES:
+        raise Misuse(f"values has {len(values)} entries", hint=f"at most {_MOST_ENTRIES} are kept")
+    return {
+        check.text("a name in values", name, longest=_LONGEST_NAME): _value(value) for name, value in values.items()
+    }
+
+
+def _value(value: str) -> str:
+    """Any text: line breaks are the application's."""
+    check.instance("a value in values", value, str)
+    if len(value) > _LONGEST_VALUE:
+        raise Misuse(f"a value in values has {len(value)} characters", hint=f"at most {_LONGEST_VALUE} are kept")
+    return str.__str__(value)
+
+
+def data(mint: Mint, user_id: Id, session_id: Id, now_ms: int) -> Flow[dict[str, str] | None]:
     """A session's application data. None: the session is over."""
-    names = mint.names(mint.uref(user_id))
-    return (yield from do(ops.data(names, sid, now_ms))) if is_random_id(sid) else None
+    names, sid = mint.names(mint.uref(user_id)), sid_of(session_id)
+    return (yield from do(ops.data(names, sid, now_ms))) if sid else None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import Op
 from hustlex.core.reference import user_reference
@@ -78,7 +79,7 @@ class Mint:
         self.keys = keys
         self._memory = Memory()
 
-    def uref(self, user_id: str) -> str:
+    def uref(self, user_id: Id) -> str:
         """The user as in key names. Raises Misuse."""
         return user_reference(user_id, self.keyring)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+from hustlex.core import check
 from hustlex.core.addresses import network
 from hustlex.errors import Misuse
 
@@ -16,11 +17,18 @@ def is_random_id(text: str) -> bool:
     return _RANDOM.fullmatch(text) is not None
 
 
+def sid_of(session_id: check.Id) -> str:
+    """A session's id as text, "" for what cannot be one: it may come from a URL. Raises Misuse for what is no text."""
+    text = session_id if type(session_id) is str else check.identity("session_id", session_id)
+    return text if is_random_id(text) else ""
+
+
 def network_of(address: str) -> str:
     """The network an address is in, IPv4 as its /24 and IPv6 as its /48: coarse enough to be kept. "" stays "".
 
     Raises Misuse for what is no address.
     """
+    check.instance("address", address, str)
     if not address:
         return ""
     try:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from hustlex.core.check import Id, identity, instance, text
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.errors import Misuse
@@ -85,7 +86,7 @@ class Newcomer(msgspec.Struct, frozen=True):
 
 
 def newcomer(
-    user_id: str,
+    user_id: Id,
     client_id: str,
     *,
     device: str = "",
@@ -98,19 +99,53 @@ def newcomer(
 ) -> Newcomer:
     """device is one line of at most 64 characters, whatever came: clients choose it, and it ends up in logs and
     messages. Raises Misuse for what does not have its form."""
-    if not _CLIENT.fullmatch(client_id):
-        raise Misuse("a client id has 1 to 64 letters, digits, or . _ ~ -", hint="name the application, as 'android'")
-    if isinstance(amr, str) or len(amr) > _MOST_METHODS or not all(_METHOD.fullmatch(method) for method in amr):
+    instance("amr", amr, list, tuple, hint="pass a list of words, as ('sms', 'pin')")
+    methods = tuple(_word("amr", method) for method in amr)
+    if len(methods) > _MOST_METHODS or not all(_METHOD.fullmatch(method) for method in methods):
         raise Misuse("amr is a sequence of at most 8 short lower-case words", hint="as ('sms', 'pin'), see RFC 8176")
+    platform, acr, scope = _word("platform", platform), _word("acr", acr), _word("scope", scope)
     if not _PLAIN.fullmatch(platform) or not _PLAIN.fullmatch(acr) or not _SCOPE.fullmatch(scope):
         raise Misuse(
             "platform, acr and scope have at most 64 plain characters", hint="as 'android', 'aal2', 'read pay'"
         )
+    return Newcomer(
+        identity("user_id", user_id),
+        client(client_id),
+        label(device),
+        methods,
+        platform,
+        network_of(address),
+        acr,
+        scope,
+        thumbprint(jkt),
+    )
+
+
+def client(client_id: Id) -> str:
+    """The name of an application. Raises Misuse."""
+    plain = identity("client_id", client_id)
+    if not _CLIENT.fullmatch(plain):
+        raise Misuse("a client id has 1 to 64 letters, digits, or . _ ~ -", hint="name the application, as 'android'")
+    return plain
+
+
+def label(device: str) -> str:
+    """One line of at most 64 characters, whatever came. Raises Misuse for what is no text."""
+    instance("device", device, str)
+    line = device.encode("utf-8", "replace").decode()[:_LONGEST_DEVICE]
+    return "".join(character if character.isprintable() else " " for character in line)
+
+
+def thumbprint(jkt: str) -> str:
+    """Of a key that was proved, or "". Raises Misuse."""
+    instance("jkt", jkt, str)
     if jkt and not _THUMBPRINT.fullmatch(jkt):
         raise Misuse("jkt is the thumbprint of a key that was proved", hint="pass the jkt of Proven")
-    text = device.encode("utf-8", "replace").decode()[:_LONGEST_DEVICE]
-    label = "".join(character if character.isprintable() else " " for character in text)
-    return Newcomer(user_id, client_id, label, tuple(amr), platform, network_of(address), acr, scope, jkt)
+    return jkt
+
+
+def _word(name: str, value: str) -> str:
+    return text(name, value, blank=True)
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -232,13 +267,20 @@ def _turn(reply: Reply, sid: str, who: Refresher) -> Turn | RefreshRefused | Ala
     return Turn(how, int(gen), version.decode(), salt, current, standing)
 
 
-def logout(mint: Mint, token: Genuine, now_ms: int) -> Op[bool]:
-    """End the session and forbid the token. True: this call ended the session."""
+class Ended(msgspec.Struct, frozen=True):
+    """by_this_call: else the session was over, or never was. matters: others may hold tokens that are good no more."""
+
+    by_this_call: bool
+    matters: bool
+
+
+def logout(mint: Mint, token: Genuine, now_ms: int) -> Op[Ended]:
+    """End the session and forbid the token."""
     names = mint.names(token.uref)
     return _LOGOUT.op(
         (names.record(token.sid), names.index, names.data(token.sid), names.blacklist(token.jti)),
         (now_ms, token.sid, token.until_ms, mint.policy.keep_ms),
-        lambda reply: bool(reply[1] == 1),
+        _ended,
     )
 
 
@@ -249,14 +291,18 @@ def forbid(mint: Mint, token: Genuine, now_ms: int) -> Op[bool]:
     )
 
 
-def revoke(mint: Mint, uref: str, sid: str, reason: str, client_id: str = "") -> Op[bool | None]:
-    """End one session. True: this call ended it. None: it is not this client's."""
+def revoke(mint: Mint, uref: str, sid: str, reason: str, client_id: str = "") -> Op[Ended | None]:
+    """End one session. None: it is not this client's."""
     names = mint.names(uref)
     return _REVOKE.op(
         (names.record(sid), names.index, names.data(sid)),
         (sid, reason, client_id, mint.policy.keep_ms),
-        lambda reply: None if reply[0] == 1 else bool(reply[1] == 1),
+        lambda reply: None if reply[0] == 1 else _ended(reply),
     )
+
+
+def _ended(reply: Reply) -> Ended:
+    return Ended(reply[1] == 1, reply[2] == 1)
 
 
 class Line(msgspec.Struct, frozen=True):
