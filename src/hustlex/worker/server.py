@@ -12,7 +12,6 @@ from typing import Literal
 
 import msgspec
 
-from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error
@@ -36,6 +35,7 @@ from hustlex.worker.handlers import Handlers, Middleware
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
+from hustlex.worker.judge import judge
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.quarantine import Quarantine
 from hustlex.worker.recoverer import Recoverer
@@ -55,7 +55,6 @@ _log = logging.getLogger("hustlex.worker")
 QUEUES: Mapping[str, int] = {"critical": 6, "default": 3, "low": 1}
 _FLUSH_S = 2.0
 _SECOND = timedelta(seconds=1)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -126,25 +125,7 @@ class Worker:
         archive_max_size: int = 9_999,
         archive_max_age: timedelta = timedelta(days=90),
     ) -> None:
-        check.instance("tasks", tasks, Tasks)
-        check.whole("concurrency", concurrency, 1, draw.MOST_SLOTS)
-        check.whole("cpu_processes", cpu_processes, 0, draw.MOST_SLOTS)
-        check.flag("strict", strict)
-        check.duration("shutdown_timeout", shutdown_timeout)
-        check.duration("health_check_interval", health_check_interval, _MILLISECOND)
-        check.one_of("recover_crashed", recover_crashed, ("requeue", "retry"))
-        check.duration("park_unknown", park_unknown)
-        check.whole("archive_max_size", archive_max_size)
-        check.duration("archive_max_age", archive_max_age)
-        check.function("clock", clock)
-        check.function("error_handler", error_handler)
-        check.instance("middleware", middleware, Sequence, hint="pass a list of functions")
-        for layer in middleware:
-            check.function("middleware", layer)
-        if health_check is not None:
-            check.function("health_check", health_check)
-        if aggregator is not None and not isinstance(aggregator, Aggregate):
-            check.function("aggregator", aggregator)
+        judge(locals())
         policy = Policy(tasks, retry_delay, is_failure, max_crashes, error_handler, park_unknown // _SECOND)
         self.id = uuid.uuid4().hex
         self.sources = sources = draw.sources_of(queues, limits or {})
