@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import explain, flows, inspection, schedules, steps, stream
+from hustlex.jobs import cancelling, explain, flows, inspection, schedules, steps, stream
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.explanation import Explanation
 from hustlex.jobs.ids import new_id, new_token
@@ -22,6 +22,7 @@ from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
 from hustlex.jobs.schedules import Changes
 from hustlex.jobs.stream import Ending
 from hustlex.jobs.types import (
+    Cancellation,
     DayStats,
     EnqueueEvent,
     GroupInfo,
@@ -116,12 +117,15 @@ class Jobs:
         """
         await self._driver.run(ops.limit(queue, max_size))
 
-    async def cancel(self, task_id: str) -> int:
-        """Ask whoever is running this task to cut it off; it is then retried as after any failure (Asynq's rule).
+    async def cancel(self, task_id: str, *, queue: str | None = None) -> Cancellation:
+        """See to it that a task never runs, or is stopped and not tried again.
 
-        Returns how many workers heard it, 0 when none is up; whether one of them ran the task is not known.
+        queue: None = look in all. Returns NeverRuns when it waited (it is in the archive now, its uniqueness lock is
+        free), Stopping when a worker runs it, TooLate when it has ended or no queue knows it. Raises Conflict when
+        several queues have unfinished tasks of this id: name one. Steps of a workflow that have not started are not
+        known to their queue yet; those behind a cancelled one never start.
         """
-        return await self._driver.run(act.cancel(task_id))
+        return await self._driver.follow(cancelling.cancel(task_id, queue, self._clock()))
 
 
 class Inspector:
@@ -230,7 +234,11 @@ class Inspector:
         return await self._driver.run(act.unpause(queue))
 
     async def cancel(self, task_id: str) -> int:
-        """See ``Jobs.cancel``."""
+        """Ask whoever is running this task to cut it off; it is then retried as after any failure (Asynq's rule).
+
+        Returns how many workers heard it, 0 when none is up; whether one of them ran the task is not known. See
+        ``Jobs.cancel`` for a task that is not to be tried again.
+        """
         return await self._driver.run(act.cancel(task_id))
 
     async def servers(self) -> list[Server]:

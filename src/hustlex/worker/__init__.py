@@ -1,7 +1,16 @@
 """The engine: runs tasks from Asynq's queues and enqueues periodic ones. Async only; plain functions run in threads."""
 
 from hustlex.worker.draw import Reserved
-from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
+from hustlex.worker.fates import (
+    Canceled,
+    Crashed,
+    DeadlineExceeded,
+    Expired,
+    HandlerNotFound,
+    LeaseExpired,
+    ProcessDied,
+    Revoked,
+)
 from hustlex.worker.handlers import Middleware
 from hustlex.worker.health import serve_health
 from hustlex.worker.provider import Provider
@@ -13,6 +22,7 @@ __all__ = [
     "Canceled",
     "Crashed",
     "DeadlineExceeded",
+    "Expired",
     "HandlerNotFound",
     "Health",
     "HealthCheck",
@@ -21,6 +31,7 @@ __all__ = [
     "ProcessDied",
     "Provider",
     "Reserved",
+    "Revoked",
     "Scheduler",
     "Worker",
     "serve_health",

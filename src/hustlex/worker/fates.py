@@ -17,6 +17,20 @@ class Canceled(Exception):
         return "context canceled"
 
 
+class Revoked(Canceled):
+    """It was cancelled for good before it started."""
+
+    def __str__(self) -> str:
+        return "canceled"
+
+
+class Expired(Exception):
+    """It was not started in time, and is not worth its start any more."""
+
+    def __str__(self) -> str:
+        return "expired before it was started"
+
+
 class LeaseExpired(Exception):
     """The lease ended, or somebody else has the task: nothing may be written for it."""
 

@@ -12,16 +12,26 @@ import msgspec
 from hustlex.core import faults
 from hustlex.core.check import duration
 from hustlex.core.faults import loggable, words
+from hustlex.core.time import to_ms
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.ops import finish, limit
 from hustlex.jobs.registry import Tasks
 from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay
 from hustlex.jobs.types import PayloadError
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
+from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze, found, is_or_follows
 from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
+from hustlex.worker.fates import (
+    Canceled,
+    Crashed,
+    DeadlineExceeded,
+    Expired,
+    HandlerNotFound,
+    LeaseExpired,
+    ProcessDied,
+    Revoked,
+)
 from hustlex.worker.job import Job
 from hustlex.worker.source import Ack
 
@@ -79,13 +89,36 @@ class Policy(msgspec.Struct, frozen=True):
         if isinstance(error, HandlerNotFound) and self._may_be_known(job, clock):
             job.source.acks.append(self._put_off(job, error, clock))
             return
-        _guard(self.error_handler, job.message, error)
+        if self.aside(job, error):
+            return
+        if not isinstance(error, Revoked):
+            _guard(self.error_handler, job.message, error)
         if isinstance(error, LeaseExpired):
             job.source.forget(job)
         elif is_or_follows(error, RevokeTask):
             job.source.done.append(job)
         else:
             job.source.acks.append(self.judge(job, error, clock))
+
+    def aside(self, job: Job, error: Exception) -> bool:
+        """Whether this is no failure at all: it came too late to start, or its handler put it off."""
+        if isinstance(error, Expired):
+            _log.info("task %s of type %s %s", job.message.id, job.message.type, error)
+            job.source.done.append(job)
+            return True
+        snooze = found(error, Snooze)
+        if snooze is not None:
+            job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, to_ms(snooze.in_))))
+        return snooze is not None
+
+    def refused(self, job: Job, clock: WorkerClock) -> bool:
+        """Whether a task must not start, because it was cancelled or has expired; then its outcome is decided here."""
+        past = job.past
+        if not past.canceled and not 0 < past.expires_ms <= clock.now_ms():
+            return False
+        job.settled = True
+        self.failed(job, Revoked() if past.canceled else Expired(), clock)
+        return True
 
     def judge(self, job: Job, error: Exception, clock: WorkerClock) -> Ack:
         """Archive or retry."""
@@ -94,11 +127,13 @@ class Policy(msgspec.Struct, frozen=True):
         if message.retried >= message.retry or _hopeless(error):
             return Ack(job, finish.archive, (job.id, job.holder, encode_task(changed)))
         rules = self._rules(message.type)
-        counts = _counts(rules.is_failure or self.is_failure, error)
+        counts = is_or_follows(error, Retry) or _counts(rules.is_failure or self.is_failure, error)
         if counts:
             changed = msgspec.structs.replace(changed, retried=message.retried + 1)
         rule = self.retry_delay if rules.retry_delay is None else rules.retry_delay
-        row = (job.id, job.holder, _delay_ms(rule, message.retried, error), encode_task(changed), int(counts))
+        asked = found(error, Retry)
+        wait_ms = _delay_ms(rule if asked is None else asked.in_, message.retried, error)
+        row = (job.id, job.holder, wait_ms, encode_task(changed), int(counts))
         return Ack(job, finish.retry, row)
 
     def most_crashes(self, task_type: str) -> int:
@@ -146,7 +181,7 @@ def _delay_ms(rule: RetryDelay, retried: int, error: Exception) -> int:
 
 
 def _hopeless(error: Exception) -> bool:
-    return isinstance(error, PayloadError | Crashed | HandlerNotFound) or is_or_follows(error, SkipRetry)
+    return isinstance(error, PayloadError | Crashed | HandlerNotFound | Revoked) or is_or_follows(error, SkipRetry)
 
 
 def describe(error: Exception) -> str:

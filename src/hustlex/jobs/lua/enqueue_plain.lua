@@ -7,10 +7,11 @@
 -- ARGV prefix     text   asynq:{<queue>}:
 -- ARGV token      text   names this call
 -- ARGV items...   two per task: id, message
--- REPLY {1, answers}     per task: 1 pending, 0 id taken, or {size, limit} of the full queue
+-- REPLY {1, answers}     per task: 1 pending, {0, state} of the task that has the id, or {size, limit} of the full queue
 -- @include clock
 -- @include recall
 -- @include room_left
+-- @include wishes
 local receipt = prefix .. 'x:sent:' .. token
 local answered = recall(receipt, (#ARGV - 3) / 2)
 if answered then return answered end
@@ -21,7 +22,8 @@ for n = 4, #ARGV, 2 do
   local task, answer = prefix .. 't:' .. ARGV[n], 1
   if redis.call('EXISTS', task, prefix .. 'x:limit') > 0 then -- either: look which
     if not room then room, limit = room_left(prefix) end
-    if redis.call('EXISTS', task) == 1 then answer = 0 elseif room < 1 then answer = {limit - room, limit} end
+    local state = state_of(task)
+    if state then answer = {0, state} elseif room < 1 then answer = {limit - room, limit} end
   end
   if answer == 1 then
     redis.call('HSET', task, 'msg', ARGV[n + 1], 'state', 'pending', 'pending_since', since)

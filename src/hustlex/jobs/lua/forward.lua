@@ -17,7 +17,7 @@ local moved, nearest = 0, -1
 
 local function place(id)
   local task = prefix .. 't:' .. id
-  local group = redis.call('HMGET', task, 'state', 'group')
+  local group = redis.call('HMGET', task, 'state', 'group', 'first')
   if not group[1] then return end
   moved = moved + 1
   if group[2] and group[2] ~= '' then
@@ -25,7 +25,7 @@ local function place(id)
     redis.call('SADD', groups, group[2])
     redis.call('HSET', task, 'state', 'aggregating')
   else
-    redis.call('LPUSH', pending, id)
+    redis.call(group[3] and 'RPUSH' or 'LPUSH', pending, id)
     redis.call('HSET', task, 'state', 'pending', 'pending_since', string.format('%.0f000000', now))
   end
 end
