@@ -8,6 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from hustlex.errors import Misuse
+from hustlex.jobs import functions
 from hustlex.jobs.options import Job
 
 GRACE = timedelta(seconds=60)
@@ -50,6 +51,7 @@ class Aggregate(msgspec.Struct, frozen=True):
     max_size: int = 0
 
     def __post_init__(self) -> None:
+        functions.check(f"the aggregate function of {self.pattern!r}", self.function)
         if self.grace < _SECOND:
             raise Misuse(f"the grace of a group must be at least 1 second, not {self.grace!r}")
         if self.max_delay and self.max_delay < _SECOND:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error, Misuse
+from hustlex.jobs import functions
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask, longest
 from hustlex.jobs.ids import new_id
 from hustlex.jobs.ops import aggregation
@@ -152,10 +152,11 @@ class Aggregator(Service):
         return found
 
     async def _call(self, rules: Aggregate, group: str, tasks: list[GroupedTask]) -> Any:
-        if inspect.iscoroutinefunction(rules.function):
-            return await rules.function(group, tasks)
-        answer = await self._threads.submit(partial(rules.function, group, tasks))
-        return await answer if inspect.isawaitable(answer) else answer
+        call = partial(rules.function, group, tasks)
+        answer: Any = call() if functions.is_async(rules.function) else await self._threads.submit(call)
+        while (rest := functions.rest_of(answer, f"group {group}")) is not None:
+            answer = await rest
+        return answer
 
 
 def rules_of(tasks: Tasks, aggregator: AggregateFunction | Aggregate | None) -> list[Aggregate]:

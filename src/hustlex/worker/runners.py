@@ -146,12 +146,28 @@ class Runners:
         """Drive a handler to its first wait. What is left of it, or None and how it ended."""
         try:
             call, context = self._handlers.begin(job)
+        except BaseException as fault:  # noqa: BLE001 - a failed attempt
+            return None, _as_exception(fault)
+        return self._drive(job, call, context)
+
+    def _drive(
+        self, job: Job, call: Coroutine[Any, Any, Any], context: Context
+    ) -> tuple[Rest | None, Exception | None]:
+        try:
             wanted = context.run(call.send, None)
-        except StopIteration:
-            return None, None
+        except StopIteration as end:
+            return (None, None) if end.value is None else self._returned(job, end.value, context)
         except BaseException as fault:  # noqa: BLE001 - a failed attempt
             return None, _as_exception(fault)
         return self._resume(job, call, context, wanted), None
+
+    def _returned(self, job: Job, value: Any, context: Context) -> tuple[Rest | None, Exception | None]:
+        """Keep a handler's value, or drive on what it is still to be awaited."""
+        try:
+            more = context.run(self._handlers.returned, job, value)
+        except Exception as fault:  # noqa: BLE001 - a failed attempt
+            return None, fault
+        return (None, None) if more is None else self._drive(job, more, context)
 
     @coroutine
     def _resume(
@@ -174,7 +190,13 @@ class Runners:
             began = monotonic()
             try:
                 wanted = context.run(step, value)
-            except StopIteration:
+            except StopIteration as end:
+                if end.value is not None:
+                    rest, error = self._returned(job, end.value, context)
+                    if error is not None:
+                        raise error from None
+                    if rest is not None:
+                        yield from rest.__await__()
                 return
             finally:
                 if monotonic() - began > BLOCK_S:
