@@ -74,7 +74,7 @@ async def read_through(cache: Cache[V], key: Key, load: Callable[[], Awaitable[V
 async def open_backend() -> AsyncIterator[Backend]:
     """From the environment, tables made; closed at the end."""
     settings, own = load_settings(), GigsSettings()
-    own.data.mkdir(parents=True, exist_ok=True)
+    own.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with HustleX(settings.url, cache_url=settings.cache_url, prefix=settings.prefix, **settings.secrets()) as hx:
         backend = Backend(hx, own)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
@@ -17,8 +18,9 @@ class Database:
     """Opens sessions; one ``transaction()`` is one unit of work, committed at its end or rolled back."""
 
     def __init__(self, url: str) -> None:
-        self.engine = create_async_engine(url)
+        self.engine = create_async_engine(url, hide_parameters=True)  # they are phones and amounts; errors are logged
         if url.startswith("sqlite"):
+            _make_private(self.engine.url.database)
             _share_sqlite(self.engine.sync_engine)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
@@ -36,6 +38,12 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+
+def _make_private(file: str | None) -> None:
+    """SQLite gives the files beside it the same rights."""
+    if file and file != ":memory:":
+        Path(file).touch(mode=0o600)
 
 
 def _share_sqlite(engine: Any) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from examples.gigs.settings import GigsSettings
+from hustlex.core import private
+from hustlex.environment import in_production
+from hustlex.errors import ConfigurationError
 
 
 class Sender(Protocol):
@@ -38,8 +41,7 @@ class ConsoleSender:
         self._write(message, f"push to user {user_id}: {title}")
 
     def _write(self, message: dict[str, object], line: str) -> None:
-        self._outbox.parent.mkdir(parents=True, exist_ok=True)
-        with self._outbox.open("a", encoding="utf-8") as file:
+        with private.append(self._outbox) as file:
             file.write(json.dumps(message) + "\n")
         print(f"{line} (text in {self._outbox.name})", flush=True)
 
@@ -65,5 +67,7 @@ class GatewaySender:
 
 
 def make_sender(settings: GigsSettings) -> Sender:
-    """The gateway when one is set, else the console."""
+    """The gateway when one is set, else the console, which production refuses."""
+    if not settings.sms_gateway and in_production():
+        raise ConfigurationError("in production messages need a gateway", hint="set GIGS_SMS_GATEWAY")
     return GatewaySender(settings.sms_gateway) if settings.sms_gateway else ConsoleSender(settings.outbox)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from hustlex.core.keyring import Keyring
@@ -14,6 +12,7 @@ from hustlex.core.op import AsyncDriver
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
 from hustlex.drivers.aio import Driver
+from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -160,7 +159,7 @@ class HustleX:
     @cached_property
     def _state(self) -> AsyncDriver:
         """The driver of rooms whose keys stand for somebody's rights."""
-        strict = self._strict_memory if self._strict_memory is not None else _in_production()
+        strict = self._strict_memory if self._strict_memory is not None else in_production()
         return guarded(self.driver) if strict else self.driver
 
     def reference(self, text: str) -> str:
@@ -173,12 +172,3 @@ class HustleX:
                 f"hx.{room} needs a secret", hint="pass secret=..., at least 32 random bytes, or set HUSTLEX_SECRET"
             )
         return self._keyring
-
-
-def _in_production() -> bool:
-    """Whether the settings say so. They are read, and what reads them imported, only where there are any."""
-    if not any(name.upper() == "HUSTLEX_ENV" for name in os.environ) and not Path(".env").exists():
-        return False
-    from hustlex.settings import load_settings
-
-    return load_settings().env == "production"

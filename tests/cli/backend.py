@@ -1,4 +1,4 @@
-"""``hustlex up examples.gigs`` in a process of its own, in a directory of its own."""
+"""``hustlex up`` in a process of its own, in a directory of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -17,26 +18,31 @@ from typing import Self
 
 from tests.support.servers import free_port
 
+ROOT = Path(__file__).parents[2]
 _PATIENCE_SECONDS = 40.0
 
 
 class Up:
     """Started on entry, stopped with Ctrl-C on exit. Lines holds what it printed."""
 
-    def __init__(self, data: Path, *extra: str) -> None:
+    def __init__(self, data: Path, *extra: str, modules: Sequence[str] = ("examples.gigs",), at: Path = ROOT) -> None:
         self.data = data
         self.port = free_port()
         self.lines: list[str] = []
         self._news = threading.Condition()
+        self._ended = False
         self._extra = extra
+        self._modules = modules
+        self._at = at
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "hustlex.cli.main", "up", "examples.gigs"]
+        command = [sys.executable, "-m", "hustlex", "up", *self._modules]
         self._process = subprocess.Popen(
             [*command, "--port", str(self.port), "--data", str(self.data), *self._extra],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            cwd=self._at,
             env={**os.environ, "PYTHONUNBUFFERED": "1", "HUSTLEX_SHUTDOWN_TIMEOUT_S": "2"},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -54,6 +60,9 @@ class Up:
             with self._news:
                 self.lines.append(line.rstrip())
                 self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
 
     def wait_for_line(self, pattern: str, *, after: int = 0) -> str:
         """The first line from number ``after`` on that matches."""
@@ -63,12 +72,12 @@ class Up:
                 for line in self.lines[after:]:
                     if re.search(pattern, line):
                         return line
-                if not self._news.wait(end - time.monotonic()):
+                if self._ended or not self._news.wait(end - time.monotonic()):
                     raise AssertionError(f"no line matches {pattern!r}:\n" + "\n".join(self.lines))
 
     def child(self, name: str) -> int:
         """The process id of a child, as it announced itself."""
-        command = f"hustlex.cli.main {name} "
+        command = f"-m hustlex {name} "
         for status in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 words = status.read_bytes().replace(b"\0", b" ").decode(errors="replace")

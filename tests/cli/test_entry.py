@@ -15,7 +15,9 @@ def run_without(module: str) -> subprocess.CompletedProcess[str]:
 def test_a_missing_extra_is_named() -> None:
     told = run_without("typer")
     assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr == "hustlex: typer is missing: pip install 'hustlex[server]'\n"
+    assert told.stderr == (
+        "hustlex: the command hustlex needs typer, which is not installed (pip install 'hustlex[server]')\n"
+    )
 
 
 def test_a_missing_module_of_something_else_is_a_traceback() -> None:

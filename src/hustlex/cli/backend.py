@@ -1,23 +1,88 @@
-"""A backend as the command line sees it: a module with ``tasks`` (a ``Tasks``) and, for the API, ``app`` (ASGI)."""
+"""A backend as the command line sees it: modules with ``tasks`` (a ``Tasks``) and, for the API, ``app`` (ASGI)."""
 
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hustlex.errors import ConfigurationError
+import msgspec
+
+from hustlex.core.printable import printable
+from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Tasks
 
+_MISSING = object()
 
-def load_tasks(module: str) -> Tasks:
-    """The ``tasks`` of a module. Raises ConfigurationError with the reason when there are none."""
-    found = load_attribute(module, "tasks")
-    if not isinstance(found, Tasks):
-        raise ConfigurationError(f"'tasks' in {module} is a {type(found).__name__}, not a hustlex.Tasks")
-    return found
+
+class Parts(msgspec.Struct, frozen=True):
+    """What some modules bring. app: ``module`` or ``module:name`` of the ASGI application, None without one."""
+
+    app: str | None
+    tasks: tuple[str, ...]
+
+
+def load_tasks(modules: Sequence[str]) -> Tasks:
+    """The ``tasks`` of these modules as one set. Raises ConfigurationError with the reason when there are none."""
+    found: list[Tasks] = []
+    for module in modules:
+        tasks = load_attribute(module, "tasks")
+        if not isinstance(tasks, Tasks):
+            raise ConfigurationError(f"'tasks' in {module} is a {type(tasks).__name__}, not a hustlex.Tasks")
+        if not any(tasks is known for known in found):
+            found.append(tasks)
+    return found[0] if len(found) == 1 else _merged(modules, found)
+
+
+def _merged(modules: Sequence[str], found: list[Tasks]) -> Tasks:
+    lifespans = list(dict.fromkeys(tasks.lifespan for tasks in found if tasks.lifespan is not nullcontext))
+    if len(lifespans) > 1:
+        raise ConfigurationError(
+            f"{' and '.join(modules)} have lifespans of their own, and a worker has one",
+            hint="give one of them, or all the same, to Tasks(lifespan=...)",
+        )
+    together = Tasks(lifespan=lifespans[0] if lifespans else None)
+    for tasks in found:
+        try:
+            together.include(tasks)
+        except Misuse as error:
+            raise ConfigurationError(f"{' and '.join(modules)} do not fit together: {error}") from None
+    return together
+
+
+def load_app(module: str) -> Any:
+    """The ASGI application of a module. Raises ConfigurationError."""
+    application = load_attribute(module, "app")
+    if not callable(application):
+        raise ConfigurationError(f"'app' in {module} is a {type(application).__name__}, not an ASGI application")
+    return application
+
+
+def parts_of(modules: Sequence[str]) -> Parts:
+    """Which of the modules have an ``app`` and which have ``tasks``. Raises ConfigurationError for one with neither."""
+    apps, tasks = [], []
+    for module in modules:
+        path, _, name = module.partition(":")
+        loaded = _load(path)
+        named = load_attribute(module, name) if name else getattr(loaded, "app", _MISSING)
+        if named is not _MISSING and not isinstance(named, Tasks):
+            apps.append(module)
+        elif name:
+            tasks.append(module)
+        if not (name and tasks and tasks[-1] == module) and hasattr(loaded, "tasks"):
+            tasks.append(path)
+        if module not in apps and not (tasks and tasks[-1] in (module, path)):
+            raise ConfigurationError(f"the module {path} has neither 'app' nor 'tasks'", hint="define one, or both")
+    if len(apps) > 1:
+        raise ConfigurationError(f"{' and '.join(apps)} have an app each, and one is served", hint="name one of them")
+    if tasks:
+        load_tasks(tasks)
+    return Parts(apps[0] if apps else None, tuple(dict.fromkeys(tasks)))
 
 
 def load_attribute(module: str, name: str) -> Any:
@@ -33,10 +98,43 @@ def load_attribute(module: str, name: str) -> Any:
 
 
 def _load(path: str) -> ModuleType:
+    if not all(part.isidentifier() for part in path.split(".")):
+        written = path.removesuffix(".py").strip("./").replace("/", ".")
+        hint = f"as in: {written}" if all(part.isidentifier() for part in written.split(".")) else "as in: app.jobs"
+        raise ConfigurationError(f"{printable(path)!r} is not the name of a module", hint=hint)
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
         return import_module(path)
-    except Exception as error:  # whatever user code raises at import is the same to us: it does not start
-        raise ConfigurationError(f"cannot import {path}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever user code raises at import is the same to us: no start
+        raise ConfigurationError(f"cannot import {path}: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """Kind, first words and place: ``KeyError: 'PORT' (app/settings.py, line 7)``."""
+    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    if isinstance(error, SyntaxError):
+        text, place = error.msg, (error.filename, error.lineno)
+    else:
+        place = _place(error)
+    where = f" ({_short(place[0])}, line {place[1]})" if place[0] else ""
+    return printable(f"{type(error).__name__}: {text}".removesuffix(": ") + where)
+
+
+def _place(error: BaseException) -> tuple[str | None, int | None]:
+    """Where it was raised: the innermost line of the user's own code, else the innermost of all outside importing."""
+    frames = [
+        (frame.filename, frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename != __file__ and not frame.filename.startswith("<frozen importlib")
+    ]
+    frames = [frame for frame in frames if not frame[0].endswith("importlib/__init__.py")]
+    own = [frame for frame in frames if "site-packages" not in frame[0] and str(Path.cwd()) in frame[0]]
+    found = own or frames
+    return found[-1] if found else (None, None)
+
+
+def _short(filename: str) -> str:
+    path = Path(filename)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else filename

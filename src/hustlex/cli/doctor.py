@@ -13,7 +13,9 @@ from rich.table import Table
 
 from hustlex.cli.acl import ROOMS, rights
 from hustlex.cli.checks import Facts, Finding, apart, examine, judge
+from hustlex.cli.run import named
 from hustlex.drivers.blocking import Driver
+from hustlex.errors import ConfigurationError
 from hustlex.settings import load_settings
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -35,16 +37,21 @@ def doctor(
     if acl:
         _print_rights(settings.prefix, as_json)
         return
-    state = _facts(settings.url)
-    cache = _facts(settings.cache_url) if settings.cache_url else None
+    state = _facts(settings.url, "--url" if url else "HUSTLEX_URL")
+    source = "--cache-url" if cache_url else "HUSTLEX_CACHE_URL"
+    cache = _facts(settings.cache_url, source) if settings.cache_url else None
     findings = [*judge("state", state), *(judge("cache", cache) if cache else ()), apart(state, cache)]
     report(findings, unsafe_eviction=state.memory.evicts, as_json=as_json)
     if any(finding.level == "fail" for finding in findings):
         raise typer.Exit(1)
 
 
-def _facts(url: str) -> Facts:
-    with Driver(url) as driver:
+def _facts(url: str, source: str) -> Facts:
+    try:
+        driver = Driver(url)
+    except ConfigurationError as error:
+        raise named(source, error) from None
+    with driver:
         return examine(driver)
 
 

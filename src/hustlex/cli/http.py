@@ -4,34 +4,81 @@ from __future__ import annotations
 
 import asyncio
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from hustlex.cli.backend import load_attribute
+from hustlex.cli.backend import load_app
 from hustlex.cli.ports import check_free
+from hustlex.cli.serving import hasty, proxies, without_documentation
+from hustlex.core.extras import require
+from hustlex.environment import in_production
+
+_GRACE_SECONDS = 5
+_MOST_HEADER_BYTES = 16 * 1024
 
 
 def api(
     module: Annotated[str, typer.Argument(help="The module that defines `app`, as examples.gigs")],
     host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on")] = 8000,
+    proxy_headers: Annotated[
+        bool, typer.Option("--proxy-headers", help="Believe X-Forwarded-For and X-Forwarded-Proto of a proxy")
+    ] = False,
+    forwarded_allow_ips: Annotated[
+        list[str] | None,
+        typer.Option(help="With --proxy-headers: the proxies' addresses or networks, repeatable; default 127.0.0.1"),
+    ] = None,
+    docs: Annotated[
+        bool | None, typer.Option("--docs/--no-docs", help="Serve /docs and /openapi.json; default: not in production")
+    ] = None,
+    header_timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds for a request's headers")] = 10.0,
+    keep_alive: Annotated[int, typer.Option(min=0, max=600, help="Seconds an idle connection is kept")] = 5,
+    limit_concurrency: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Connections at once, event streams included; more get 503")
+    ] = 1000,
 ) -> None:
     """Serve the `app` of MODULE over HTTP until SIGTERM or Ctrl-C.
 
+    Bodies may come slowly and TLS is not spoken: put a proxy in front of it, see docs/guides/deployment.md.
     Example: hustlex api examples.gigs --port 8000
     """
+    require("hustlex api", "web", "uvicorn", "fastapi")
+    import uvicorn
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    trusted = proxies(proxy_headers, forwarded_allow_ips)
+    check_free(host, port)
+    application = load_app(module)
+    if not (docs if docs is not None else not in_production()):
+        without_documentation(application)
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        log_level="warning",
+        http=hasty(AutoHTTPProtocol, header_timeout),
+        proxy_headers=proxy_headers,
+        forwarded_allow_ips=trusted,
+        server_header=False,
+        limit_concurrency=limit_concurrency,
+        timeout_keep_alive=keep_alive,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
+    )
+    _server(config, application).run()
+
+
+def _server(config: Any, application: Any) -> Any:
+    """One that ends event streams when it is told to stop."""
     import uvicorn
 
     from hustlex.web.sse import end_streams
 
-    check_free(host, port)
-    application = load_attribute(module, "app")
-    config = uvicorn.Config(application, host=host, port=port, log_level="warning", timeout_graceful_shutdown=5)
-
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            asyncio.get_running_loop().call_soon(end_streams, application)
+            if hasattr(application, "state"):
+                asyncio.get_running_loop().call_soon(end_streams, application)
             super().handle_exit(sig, frame)
 
-    Server(config).run()
+    return Server(config)

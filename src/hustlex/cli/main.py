@@ -6,20 +6,39 @@ Exit codes: 0 done; 1 the work failed; 2 bad input or set-up (settings, URL, mod
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from hustlex import __version__
 from hustlex.cli import doctor, http, scheduler, up, worker
 from hustlex.cli.limits import limits
+from hustlex.core.printable import printable
 from hustlex.errors import ConfigurationError, Error, Misuse, Unavailable
 
 cli = typer.Typer(
     name="hustlex",
-    help="The Redis layer of an application backend: codes, tokens, limits, idempotency, PINs, cache, jobs, events.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"hustlex {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def command_line(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit")
+    ] = False,
+) -> None:
+    """The Redis layer of an application backend: codes, tokens, limits, idempotency, PINs, cache, jobs, events."""
+
+
 cli.command("up")(up.up)
 cli.command("api")(http.api)
 cli.command("worker")(worker.worker)
@@ -33,7 +52,7 @@ def app() -> None:
     try:
         cli()
     except Error as error:
-        print(f"hustlex: {error}", file=sys.stderr)
+        print(f"hustlex: {printable(str(error))}", file=sys.stderr)
         sys.exit(exit_code(error))
 
 

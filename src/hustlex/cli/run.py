@@ -7,9 +7,23 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from hustlex.core.op import Effect, command
-from hustlex.drivers.aio import Driver
+from hustlex.drivers.aio import Driver, Options
+from hustlex.errors import ConfigurationError
 
 Engine = Callable[[], Awaitable[None]]
+
+
+def open_driver(given: str | None, url: str, name: str) -> Driver:
+    """A driver for ``url``. given: the option it comes from, if it was given; an error names that or the variable."""
+    try:
+        return Driver(url, Options(name=name))
+    except ConfigurationError as error:
+        raise named("HUSTLEX_URL" if given is None else "--url", error) from None
+
+
+def named(source: str, error: ConfigurationError) -> ConfigurationError:
+    """The same error, told of the option or variable that holds what is wrong."""
+    return ConfigurationError(f"{source}: {error.message}", hint=error.hint)
 
 
 def run_until_signal(run: Engine, stop: Callable[[], object], driver: Driver) -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import os
 import signal
+import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import msgspec
 
+from hustlex.cli.relay import Relay
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.launch import tied
 from hustlex.errors import ConfigurationError
 
-_STOP_SECONDS = 15.0
 _STEADY_SECONDS = 10.0
 _MOST_EARLY_DEATHS = 5
 _WATCH_SECONDS = 0.25
+_LAST_WORDS_SECONDS = 1.0
+_SET_UP = 2
+"""The exit code of a program that cannot work as it was started."""
 
 
 class Child(msgspec.Struct):
@@ -27,64 +32,100 @@ class Child(msgspec.Struct):
     name: str
     command: Sequence[str]
     ready_port: int = 0
+    stop_seconds: float = 15.0
 
 
 class Supervisor:
-    """Runs until a signal, or until a child cannot be kept alive."""
+    """Runs until a signal, or until a child cannot be kept alive.
 
-    def __init__(self, server: EmbeddedServer, children: Sequence[Child], environment: dict[str, str]) -> None:
+    changed: what changed since it was asked last, "" for nothing; then the children are started again.
+    """
+
+    def __init__(
+        self,
+        server: EmbeddedServer,
+        children: Sequence[Child],
+        environment: dict[str, str],
+        changed: Callable[[], str] | None = None,
+    ) -> None:
         self._server = server
         self._children = children
         self._environment = {**os.environ, **environment}
+        self._changed = changed
         self._running: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
+        self._news = asyncio.Event()
         self._failed = False
 
     async def run(self) -> bool:
-        """True when it gave up on a child; False after an orderly stop."""
+        """True when it gave up on a child; False after an orderly stop. A second signal kills what still runs."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._asked_to_stop)
         keepers = [asyncio.create_task(self._keep(child)) for child in self._children]
         keepers.append(asyncio.create_task(self._keep_server()))
+        if self._changed:
+            keepers.append(asyncio.create_task(self._reload(self._changed)))
         ready = asyncio.create_task(self._announce_ready())
         await self._stopping.wait()
         ready.cancel()
-        print("stopping", flush=True)
+        tell("stopping")
         for child in self._children:
             await self._stop(child)
         await asyncio.gather(*keepers, ready, return_exceptions=True)
         return self._failed
 
+    def _asked_to_stop(self) -> None:
+        if self._stopping.is_set():
+            for process in self._running.values():
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+        self._stopping.set()
+
     async def _keep(self, child: Child) -> None:
         early_deaths = 0
         while not self._stopping.is_set():
-            started = time.monotonic()
+            started, news = time.monotonic(), self._news
             code = await self._live(child)
             if self._stopping.is_set():
                 return
+            if news.is_set():
+                early_deaths = 0
+                continue
             early_deaths = 0 if time.monotonic() - started > _STEADY_SECONDS else early_deaths + 1
-            if early_deaths >= _MOST_EARLY_DEATHS or code == 2:
-                self._give_up(child, code)
-                return
+            if early_deaths >= _MOST_EARLY_DEATHS or code == _SET_UP:
+                if not self._changed:
+                    self._give_up(child, code)
+                    return
+                say(child.name, f"ended ({_how(code)}); waiting for a change")
+                await _first(news, self._stopping)
+                continue
             say(child.name, f"ended ({_how(code)}); starting it again")
             await self._pause(0.1 * 2**early_deaths)
 
     async def _live(self, child: Child) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *tied(child.command),
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal reaches this process only: it decides the order
-        )
+        """Run it once. Its end is the process' own, whoever else holds its output open."""
+        reading, writing = os.pipe()
+        relay = Relay(functools.partial(say, child.name))
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: relay, os.fdopen(reading, "rb", 0))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *tied(child.command),
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal reaches this process only: it decides the order
+            )
+        finally:
+            os.close(writing)
         self._running[child.name] = process
-        assert process.stdout is not None
-        async for line in process.stdout:
-            say(child.name, line.decode(errors="replace").rstrip())
         code = await process.wait()
         self._running.pop(child.name, None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                await relay.ended.wait()
+        pipe.close()
         return code
 
     def _give_up(self, child: Child, code: int) -> None:
@@ -102,31 +143,45 @@ class Supervisor:
                 except ConfigurationError as error:
                     say("server", str(error))
 
+    async def _reload(self, changed: Callable[[], str]) -> None:
+        while not self._stopping.is_set():
+            await self._pause(_WATCH_SECONDS)
+            if what := await asyncio.to_thread(changed):
+                say("reload", f"{what} changed; starting again")
+                news, self._news = self._news, asyncio.Event()
+                news.set()
+                await asyncio.gather(*(self._stop(child) for child in self._children))
+
     async def _stop(self, child: Child) -> None:
         process = self._running.get(child.name)
         if process is None or process.returncode is not None:
             return
         process.terminate()
         try:
-            async with asyncio.timeout(_STOP_SECONDS):
+            async with asyncio.timeout(child.stop_seconds):
                 await process.wait()
         except TimeoutError:
-            say(child.name, f"did not stop within {_STOP_SECONDS:g} s; killed")
+            say(child.name, f"did not stop within {child.stop_seconds:g} s; killed")
             process.kill()
 
     async def _announce_ready(self) -> None:
         for child in self._children:
             while child.ready_port and not await _accepts(child.ready_port):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
-        print("ready", flush=True)
+        tell("ready")
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not into a stop."""
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-        except TimeoutError:
-            return
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for one in waiting:
+        one.cancel()
 
 
 async def _accepts(port: int) -> bool:
@@ -138,9 +193,18 @@ async def _accepts(port: int) -> bool:
     return True
 
 
-def say(name: str, text: Any) -> None:
+def say(name: str, text: str) -> None:
     """One line of a child's output, with its name."""
-    print(f"{name:<9} | {text}", flush=True)
+    tell(f"{name:<9} | {text}")
+
+
+def tell(text: str) -> None:
+    """One line on standard output. When nobody reads it any more, the end of the program is asked for, in order."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the program
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _how(code: int) -> str:

@@ -3,68 +3,120 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import secrets
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hustlex.cli.backend import load_attribute, load_tasks
+from hustlex.cli.backend import Parts, parts_of
 from hustlex.cli.ports import check_free
+from hustlex.cli.sources import Sources
 from hustlex.cli.supervisor import Child, Supervisor
+from hustlex.core import private
+from hustlex.core.extras import require
 from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.settings import Settings, load_settings
 
 _SECRET_NAME = "secret"  # noqa: S105 - a file name
+_MARKS = frozenset({_SECRET_NAME, "server"})
+_STOP_SECONDS = 15.0
 
 
 def up(
-    module: Annotated[str, typer.Argument(help="The module that defines `app` and `tasks`, as examples.gigs")],
+    module: Annotated[
+        list[str], typer.Argument(help="Modules that define `app`, `tasks` or both, as examples.gigs, or MODULE:NAME")
+    ],
     port: Annotated[int, typer.Option(min=1, max=65535, help="The API's port")] = 8000,
     redis_port: Annotated[int, typer.Option(min=0, max=65535, help="The server's port; 0: a free one")] = 0,
     data: Annotated[Path, typer.Option(help="Where everything is kept between runs")] = Path(".hustlex"),
+    reload: Annotated[bool, typer.Option("--reload", help="Start anew when a source file here changes")] = False,
 ) -> None:
     """Start server, API, worker and scheduler of MODULE; restart what dies; Ctrl-C stops all, nothing is lost.
 
+    A module without `app` gets no API, one without `tasks` neither worker nor scheduler.
     Example: hustlex up examples.gigs
     """
-    check_free("127.0.0.1", port)
-    load_attribute(module, "app")
-    load_tasks(module)
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings = load_settings()
+    parts = parts_of(module)
+    if parts.app:
+        require("an API", "web", "uvicorn", "fastapi")
+        check_free("127.0.0.1", port)
+    private.directory(data, _MARKS)
+    _ready_to_print()
     server = EmbeddedServer(data / "server", port=redis_port, append_only=True)
     with server:
-        environment = {"HUSTLEX_URL": server.url, "HUSTLEX_SECRET": _secret(data), "HUSTLEX_DATA": str(data.resolve())}
-        supervisor = Supervisor(server, _children(module, port), environment)
-        _announce(module, port, server, data)
+        # By the socket: while the server is down, anybody on this machine may take its port and wait for passwords.
+        environment = {
+            "HUSTLEX_URL": server.socket_url,
+            "HUSTLEX_SECRET": _secret(data),
+            "HUSTLEX_DATA": str(data.resolve()),
+        }
+        changed = Sources(Path.cwd()).changed if reload else None
+        supervisor = Supervisor(server, _children(parts, port, settings), environment, changed)
+        print(f"{', '.join(module)} {'is' if len(module) == 1 else 'are'} starting")
+        _announce(parts, port, server, data, settings)
         failed = asyncio.run(supervisor.run())
     print("stopped; everything is kept in", data)
     raise typer.Exit(1 if failed else 0)
 
 
-def _children(module: str, port: int) -> list[Child]:
+def _children(parts: Parts, port: int, settings: Settings) -> list[Child]:
     """In the order of their start; they are stopped in the same order: first no new requests, then no new jobs."""
-    hustlex = [sys.executable, "-m", "hustlex.cli.main"]
-    return [
-        Child("api", [*hustlex, "api", module, "--port", str(port)], ready_port=port),
-        Child("scheduler", [*hustlex, "scheduler", module]),
-        Child("worker", [*hustlex, "worker", module]),
-    ]
+    hustlex = [sys.executable, "-m", "hustlex"]
+    children = []
+    if parts.app:
+        children.append(Child("api", [*hustlex, "api", parts.app, "--port", str(port)], ready_port=port))
+    if parts.tasks:
+        grace = _STOP_SECONDS + settings.shutdown_timeout_s
+        children.append(Child("scheduler", [*hustlex, "scheduler", *parts.tasks]))
+        children.append(Child("worker", [*hustlex, "worker", *parts.tasks], stop_seconds=grace))
+    return children
 
 
-def _announce(module: str, port: int, server: EmbeddedServer, data: Path) -> None:
-    print(f"{module} is starting")
+def _announce(parts: Parts, port: int, server: EmbeddedServer, data: Path, settings: Settings) -> None:
     print(f"  server     redis on 127.0.0.1:{server.port}, append-only file in {data / 'server'}")
-    print(f"  api        http://127.0.0.1:{port}  (documentation at /docs)")
-    print("  worker     critical 6, default 3, low 1")
-    print("  scheduler  periodic jobs")
+    print(f"  look       {_look(server)}")
+    if parts.app:
+        print(f"  api        http://127.0.0.1:{port}  (documentation at /docs)")
+    else:
+        print("  api        none: no module defines `app`")
+    if parts.tasks:
+        print("  worker     " + ", ".join(f"{name} {share}" for name, share in settings.queues.items()))
+        print("  scheduler  periodic jobs")
+    else:
+        print("  worker     none: no module defines `tasks`")
     print("Ctrl-C stops everything; the next start continues where this one ended.", flush=True)
+
+
+def _look(server: EmbeddedServer) -> str:
+    """A line for the shell that opens the server, and holds no password itself."""
+    password, socket = (_near(path) for path in (server.directory / "password", server.socket))
+    return f'REDISCLI_AUTH="$(cat {password})" redis-cli -s {socket}'
+
+
+def _near(path: Path) -> str:
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def _secret(data: Path) -> str:
     """The root secret of this directory, made at the first start, so that tokens survive a restart."""
     path = data / _SECRET_NAME
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32), "utf-8")
-    return path.read_text("utf-8").strip()
+    known = private.read(path)
+    if not known:
+        known = secrets.token_hex(32)
+        private.write(path, known)
+    return known
+
+
+def _ready_to_print() -> None:
+    """Children write what they like: it must fit, and wait for a slow terminal."""
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(errors="backslashreplace")
+    with contextlib.suppress(OSError, ValueError):
+        os.set_blocking(sys.stdout.fileno(), True)

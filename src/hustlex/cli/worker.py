@@ -10,12 +10,13 @@ from typing import Annotated
 import typer
 
 from hustlex.cli.backend import load_tasks
-from hustlex.cli.run import run_until_signal
-from hustlex.drivers.aio import Driver, Options
+from hustlex.cli.run import open_driver, run_until_signal
 from hustlex.settings import RESERVED, load_settings
 from hustlex.worker import Reserved, Worker, serve_health
 
-Module = Annotated[str, typer.Argument(help="The module that defines `tasks`, as examples.gigs")]
+Modules = Annotated[
+    list[str], typer.Argument(help="Modules that define `tasks`, as examples.gigs, or MODULE:NAME; all run together")
+]
 Queues = Annotated[
     list[str] | None,
     typer.Option(help="NAME=WEIGHT or NAME=reserved:SLOTS, repeatable; default HUSTLEX_QUEUES"),
@@ -24,7 +25,7 @@ Url = Annotated[str | None, typer.Option(help="Server URL; default HUSTLEX_URL")
 
 
 def worker(
-    module: Module,
+    module: Modules,
     url: Url = None,
     queue: Queues = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs at once; default HUSTLEX_CONCURRENCY")] = None,
@@ -32,13 +33,13 @@ def worker(
     health_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer GET /health on this port")] = None,
     health_host: Annotated[str, typer.Option(help="Address for --health-port")] = "127.0.0.1",
 ) -> None:
-    """Run the jobs of MODULE until SIGTERM or Ctrl-C, then finish or hand back what is running.
+    """Run the jobs of all MODULEs until SIGTERM or Ctrl-C, then finish or hand back what is running.
 
     Example: hustlex worker examples.gigs --queue critical=reserved:20 --queue default=3 --queue low=1
     """
     settings = load_settings(url=url, concurrency=concurrency, queues=_queues(queue))
     tasks = load_tasks(module)
-    driver = Driver(settings.url, Options(name="hustlex:worker"))
+    driver = open_driver(url, settings.url, "hustlex:worker")
     engine = Worker(
         driver,
         tasks,

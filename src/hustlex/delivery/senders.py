@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from hustlex.core import private
+from hustlex.core.extras import require
 from hustlex.core.outcome import Secretive
+from hustlex.core.printable import printable
+from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Error
 
 if TYPE_CHECKING:
@@ -52,12 +56,18 @@ class Sender(Protocol):
 class ConsoleSender:
     """For development: says that a message went out, and writes it to a file, one JSON object a line.
 
-    file: None shows the text on standard output instead; it holds a code, so never where logs are kept.
+    file: only its owner may read it. None shows the text on standard output instead; it holds a code, so never where
+    logs are kept. Raises ConfigurationError where HUSTLEX_ENV is production: nobody would get a code, but logs would.
     """
 
     channel = "console"
 
     def __init__(self, file: Path | None = None) -> None:
+        if in_production():
+            raise ConfigurationError(
+                "the console sender is for development; HUSTLEX_ENV is production",
+                hint="pass a sender that reaches people, as HttpSender",
+            )
         self._file = file
 
     async def send(self, message: Message) -> None:
@@ -66,10 +76,10 @@ class ConsoleSender:
 
     def _write(self, line: dict[str, str]) -> None:
         if self._file is None:
-            sys.stdout.write(f"to {line['to']}: {line['text']}\n")
+            sys.stdout.write(printable(f"to {line['to']}: {line['text']}") + "\n")
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as file:
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with private.append(self._file) as file:
             file.write(json.dumps(line) + "\n")
         sys.stdout.write(f"sms to ...{line['to'][-4:]} (text in {self._file.name})\n")
 
@@ -123,8 +133,7 @@ class HttpSender:
 
 
 def _new_client() -> httpx.AsyncClient:
-    try:
-        import httpx
-    except ImportError:
-        raise ConfigurationError("HttpSender needs httpx", hint="pip install 'hustlex[gateway]'") from None
+    require("HttpSender", "gateway", "httpx")
+    import httpx
+
     return httpx.AsyncClient(timeout=_TIMEOUT_S)

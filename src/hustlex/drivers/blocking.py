@@ -15,23 +15,28 @@ from typing import Any, Self, TypeVar
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
+from redis.connection import DefaultParser
 from redis.retry import Retry
 
 from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step
 from hustlex.core.telemetry import CallEvent, Hook
 from hustlex.drivers.faults import (
+    LOOK_S,
+    SETTLED_S,
     Failure,
     Late,
     Lost,
     NotSent,
     backoff,
     bad_reply,
+    demoted,
     exhausted,
     link_failure,
+    misplaced,
     refusal,
     verdict,
 )
-from hustlex.drivers.pack import pack
+from hustlex.drivers.pack import join, pack
 from hustlex.drivers.url import Endpoint, parse_url
 from hustlex.errors import Error, Refused
 
@@ -41,6 +46,7 @@ _CONNECT_S = 2.0
 _COMMAND_S = 1.0
 _POOL = 100
 _SHORTEST_S = 0.001
+_HELLO = join(("HELLO",))
 
 
 class _Patience(threading.local):
@@ -62,6 +68,7 @@ class Driver:
         self._endpoint = parse_url(url)
         self._hook = hook
         self._pool: Any = _pool(self._endpoint)
+        self._doubted = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -106,8 +113,11 @@ class Driver:
         """Write all, read all, on one connection. A single refused op raises; among several it is in the list."""
         packed = [pack(op, whole_script=whole_script) for op in ops]
         connection = self._connect(deadline)
+        asked = time.monotonic()
+        looking = asked - connection.looked >= LOOK_S
         try:
-            connection.send_packed_command([b"".join(packed)])
+            connection.send_packed_command([b"".join([_HELLO, *packed] if looking else packed)])
+            hello = self._read(connection, deadline) if looking else None
             replies = [self._read(connection, deadline) for _ in ops]
         except exceptions.TimeoutError:
             connection.disconnect()
@@ -120,8 +130,19 @@ class Driver:
             raise
         finally:
             self._pool.release(connection)
+        if looking:
+            connection.looked = asked
+        replies = self._trusted(connection, asked, demoted(hello), replies)
         if len(ops) == 1 and isinstance(replies[0], Refused):
             raise replies[0]
+        return replies
+
+    def _trusted(self, connection: Any, asked: float, replica: Refused | None, replies: list[Any]) -> list[Any]:
+        """The replies, unless a replica gave them. One that says so ends this connection and all of its age."""
+        if replica is not None:
+            replies = [replica] * len(replies)
+        if any(misplaced(reply) for reply in replies) and connection.opened <= asked - SETTLED_S:
+            self._doubted = asked
         return replies
 
     @staticmethod
@@ -130,18 +151,27 @@ class Driver:
         try:
             return connection.read_response(disable_decoding=True, timeout=seconds, disconnect_on_error=False)
         except exceptions.ResponseError as error:
-            return refusal(_first_words(error))
+            return refusal(str(error))
 
     def _connect(self, deadline: float) -> Any:
         _patience.until = deadline
         try:
-            return self._pool.get_connection()
-        except exceptions.AuthenticationError as error:
-            raise refusal(_first_words(error)) from None
+            connection = self._pool.get_connection()
+            if connection.opened <= self._doubted:
+                self._dial_anew(connection)
+            return connection
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             raise NotSent(link_failure(error)) from None
         except exceptions.RedisError as error:
-            raise refusal(_first_words(error)) from None
+            raise refusal(str(error)) from None
+
+    def _dial_anew(self, connection: Any) -> None:
+        try:
+            connection.disconnect()
+            connection.connect()
+        except BaseException:
+            self._pool.release(connection)
+            raise
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         """All in one write; answers in order, a failed one as its Error."""
@@ -213,6 +243,8 @@ def _hurried(kind: Any) -> Any:
     """redis-py's connection, opened within the time of the call that needs it, its handshake included."""
 
     class Hurried(kind):  # type: ignore[misc]
+        opened = looked = 0.0
+
         def connect(self) -> None:
             if self._sock is not None:
                 return
@@ -222,8 +254,23 @@ def _hurried(kind: Any) -> Any:
             opened: Any = self._sock
             opened.settimeout(_COMMAND_S)
             self.socket_timeout = _COMMAND_S
+            self.opened = self.looked = time.monotonic()
+            if (replica := demoted(self.handshake_metadata)) is not None:
+                self.disconnect()
+                raise replica
 
     return Hurried
+
+
+_Parser: Any = DefaultParser
+
+
+class _Verbatim(_Parser):  # type: ignore[misc]
+    """redis-py's parser, leaving errors as the server words them: redis-py drops the first word of some."""
+
+    @classmethod
+    def parse_error(cls, response: str) -> Exception:
+        return exceptions.ResponseError(response)
 
 
 _WaitingPool: Any = redis.BlockingConnectionPool
@@ -263,6 +310,7 @@ def _pool(endpoint: Endpoint) -> Any:
         password=endpoint.password or None,
         protocol=3,
         client_name="hustlex",
+        parser_class=_Verbatim,
         retry=Retry(NoBackoff(), 0),
         socket_connect_timeout=_CONNECT_S,
         socket_timeout=_COMMAND_S,
@@ -277,23 +325,3 @@ def _decode(op: Op[T], reply: Any) -> T:
         raise error.during(op.name) from None
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise bad_reply(op.name, error) from error
-
-
-def _first_words(error: Exception) -> str:
-    """redis-py strips the code from errors it has a class for; put it back."""
-    codes = {
-        "NoScriptError": "NOSCRIPT",
-        "BusyLoadingError": "LOADING",
-        "ReadOnlyError": "READONLY",
-        "OutOfMemoryError": "OOM",
-        "NoPermissionError": "NOPERM",
-        "AuthenticationError": "WRONGPASS",
-        "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
-        "TryAgainError": "TRYAGAIN",
-        "ClusterDownError": "CLUSTERDOWN",
-        "MasterDownError": "MASTERDOWN",
-        "ExecAbortError": "EXECABORT",
-    }
-    text = str(error)
-    code = codes.get(type(error).__name__) or ("" if text.split(" ", 1)[0].isupper() else "ERR")
-    return f"{code} {text}".lstrip()

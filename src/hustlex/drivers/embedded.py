@@ -22,11 +22,15 @@ from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
+from urllib.parse import quote
 
+from hustlex.core import private
 from hustlex.drivers.binary import checked_binary, find_binary
 from hustlex.drivers.launch import tied
+from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Misuse
 
+_FILES = frozenset({"password", "server.conf", "lock", "port", "appendonlydir", "server.log"})
 _LONGEST_SOCKET_PATH = 100
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
@@ -75,7 +79,7 @@ class EmbeddedServer:
         """
         if self.running:
             return self
-        if os.environ.get("HUSTLEX_ENV") == "production":
+        if in_production():
             raise ConfigurationError(
                 "the embedded server is for development and tests; HUSTLEX_ENV is production",
                 hint="run a server of its own and pass its URL",
@@ -121,7 +125,7 @@ class EmbeddedServer:
     def socket_url(self) -> str:
         """``unix://:<password>@<path>?db=0``"""
         self._need_started()
-        return f"unix://:{self._password}@{self._socket}?db=0"
+        return f"unix://:{self._password}@{quote(str(self.socket))}?db=0"
 
     @property
     def running(self) -> bool:
@@ -166,18 +170,16 @@ class EmbeddedServer:
         if self._directory is None:
             given = self._given_directory
             self._directory = given.resolve() if given else Path(tempfile.mkdtemp(prefix="hustlex-server-"))
-        try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._password = _kept(self._directory / "password", secrets.token_urlsafe(24))
-            if self._port == 0 and (last := _read(self._directory / "port")).isdigit():
-                self._port = int(last)
-        except OSError as error:
-            raise ConfigurationError(f"cannot write to {self._directory}: {error.strerror}") from None
+        private.directory(self._directory, _FILES)
+        self._password = _kept(self._directory / "password", secrets.token_urlsafe(24))
+        if self._port == 0 and (last := _read(self._directory / "port")).isdigit():
+            self._port = int(last)
         if len(os.fsencode(self._directory / "server.sock")) > _LONGEST_SOCKET_PATH and not self._socket_directory:
             self._socket_directory = Path(tempfile.mkdtemp(prefix="hustlex-"))
 
     @property
-    def _socket(self) -> Path:
+    def socket(self) -> Path:
+        """Where its unix socket is; only this user can reach it. Raises Misuse before the first start."""
         return (self._socket_directory or self.directory) / "server.sock"
 
     def _start_on_some_port(self, binary: Path, lock: int) -> None:
@@ -187,7 +189,7 @@ class EmbeddedServer:
             self._launch(binary, lock)
             failure = self._wait_until_ready()
             if failure is None:
-                _write_private(self.directory / "port", str(self._port))
+                private.write(self.directory / "port", str(self._port))
                 return
             if "Address already in use" not in failure:
                 raise ConfigurationError(f"the server {binary} did not start: {_last_line(failure)}")
@@ -201,12 +203,12 @@ class EmbeddedServer:
 
     def _launch(self, binary: Path, lock: int) -> None:
         configuration = self.directory / "server.conf"
-        _write_private(configuration, self._configuration())
+        private.write(configuration, self._configuration())
         command = tied([str(binary), str(configuration)])
         log = self.directory / "server.log"
         with contextlib.suppress(FileNotFoundError):
             log.replace(log.with_suffix(".log.1"))
-        with log.open("wb") as output:
+        with private.append(log) as output:
             self._process = _spawn([*command, *self._extra_args], output, lock)
 
     def _configuration(self) -> str:
@@ -216,8 +218,8 @@ class EmbeddedServer:
             "port": self._port,
             "protected-mode": "yes",
             "requirepass": self._password,
-            "unixsocket": _quoted(self._socket),
-            "unixsocketperm": "700",
+            "unixsocket": _quoted(self.socket),
+            "unixsocketperm": "600",
             "dir": _quoted(self.directory),
             "daemonize": "no",
             "save": '""',
@@ -231,7 +233,7 @@ class EmbeddedServer:
         """None when the server answers PING; its log when it died."""
         deadline = time.monotonic() + _START_SECONDS
         while self.running:
-            if _answers(self._port, self._password):
+            if _answers(self.socket, self._password):
                 return None
             if time.monotonic() > deadline:
                 self._end(signal.SIGKILL)
@@ -253,7 +255,7 @@ class EmbeddedServer:
             process.wait()
 
 
-def _spawn(command: list[str], output: IO[bytes], lock: int) -> subprocess.Popen[bytes]:
+def _spawn(command: list[str], output: IO[str], lock: int) -> subprocess.Popen[bytes]:
     """Start from a thread that lives as long as the server, since the kernel's parent-death signal follows threads.
 
     A session of its own keeps Ctrl-C in the terminal from reaching the server before its clients are done.
@@ -269,6 +271,7 @@ def _spawn(command: list[str], output: IO[bytes], lock: int) -> subprocess.Popen
                 stderr=output,
                 start_new_session=True,
                 pass_fds=(lock,),
+                umask=0o077,
             )
         except BaseException as error:  # noqa: BLE001 - carried to the caller, in its thread
             started.set_exception(error)
@@ -285,7 +288,7 @@ def _exclusive(directory: Path) -> Iterator[int]:
     """Lock the directory. The server inherits the lock, so it lasts exactly as long as something writes there."""
     import fcntl
 
-    with (directory / "lock").open("w") as file:
+    with private.append(directory / "lock") as file:
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
@@ -300,9 +303,12 @@ def _exclusive(directory: Path) -> Iterator[int]:
         yield file.fileno()
 
 
-def _answers(port: int, password: str) -> bool:
+def _answers(path: Path, password: str) -> bool:
+    """Whether the server answers on its socket. Never asked on the port: who took it first would get the password."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as link:
+        with socket.socket(socket.AF_UNIX) as link:
+            link.settimeout(1)
+            link.connect(str(path))
             link.sendall(f"AUTH {password}\r\nPING\r\n".encode())
             answer = b""
             while answer.count(b"\r\n") < 2 and (part := link.recv(256)):
@@ -320,11 +326,12 @@ def _free_port() -> int:
 
 
 def _kept(path: Path, fresh: str) -> str:
-    """The text of a private file, written with ``fresh`` when there is none yet."""
-    text = _read(path)
-    if not text:
-        _write_private(path, fresh)
-    return text or fresh
+    """The text of a private file; ``fresh``, then written there, when there is none or others may have read it."""
+    with contextlib.suppress(ConfigurationError):
+        if text := private.read(path):
+            return text
+    private.write(path, fresh)
+    return fresh
 
 
 def _read(path: Path) -> str:
@@ -332,11 +339,6 @@ def _read(path: Path) -> str:
         return path.read_text("utf-8", "replace").strip()
     except FileNotFoundError:
         return ""
-
-
-def _write_private(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _quoted(path: Path) -> str:

@@ -6,6 +6,8 @@ Both drivers ask ``verdict``; the table is:
     sent, link lost before the reply              READ, IDEMPOTENT: repeat; ONCE: OutcomeUnknown
     sent, deadline passed                         READ, IDEMPOTENT: Timeout; ONCE: OutcomeUnknown
     any other refusal                             raise
+
+A refusal in WRONG_SERVER also says that the connection leads to the wrong place: the drivers dial anew, then repeat.
 """
 
 from __future__ import annotations
@@ -27,10 +29,20 @@ from hustlex.errors import (
     Unavailable,
 )
 
-NOT_EXECUTED = frozenset(
-    {"LOADING", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "MASTERDOWN", "NOREPLICAS", "BUSY", "NOSCRIPT"}
+WRONG_SERVER = frozenset(
+    {"READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "MOVED", "UNBLOCKED", "NOTPRIMARY"}
 )
+"""First words of refusals after which the same address may lead to another server: a replica, one that is being
+filled, one cut off from the others. No repetition on the same connection would ever change them."""
+
+NOT_EXECUTED = WRONG_SERVER | {"TRYAGAIN", "BUSY", "NOSCRIPT"}
 """First words of refusals that left nothing behind and may pass by themselves."""
+
+SETTLED_S = 0.2
+"""A connection younger than this is kept whatever the server says: a state that no dialling changes costs 5 dials a
+second, not thousands."""
+LOOK_S = 5.0
+"""How often a connection in use is asked for the server's role; reads are answered by a replica without a word."""
 
 _DENIED = {
     "NOAUTH": "the server wants a password; put it in the URL: redis://user:password@host:port",
@@ -43,6 +55,7 @@ _HINTS = {
     "NOREPLICAS": "too few replicas are connected for min-replicas-to-write",
     "WRONGTYPE": "a key of this name holds another type; do two applications share a prefix?",
     "READONLY": "this server is a replica; use the primary's URL",
+    "MOVED": "the server is part of a cluster, and another one holds this key; use a server that is not",
     "LOADING": "the server is still reading its data from disk",
     "BUSY": "a script has been running too long on the server",
 }
@@ -61,6 +74,23 @@ class Late(Exception):
 
 
 Failure = NotSent | Lost | Late | Refused
+
+
+def misplaced(failure: object) -> bool:
+    """Whether an answer says that this is not, or not any more, the server to ask."""
+    return isinstance(failure, Refused) and failure.code in WRONG_SERVER
+
+
+def demoted(hello: object) -> Refused | None:
+    """What to think of HELLO's answer: a replica is not the server to ask."""
+    if isinstance(hello, dict) and hello.get(b"role") == b"replica":
+        return refusal("READONLY this server is a replica")
+    return None
+
+
+def anew(error: Refused) -> Refused:
+    """The same once more, for another caller."""
+    return type(error)(error.message, code=error.code, hint=error.hint)
 
 
 def verdict(failure: Failure, effect: Effect) -> Error | None:

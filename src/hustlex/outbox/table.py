@@ -8,7 +8,21 @@ from datetime import timedelta
 from typing import Any, Unpack
 
 import msgspec
-from sqlalchemy import BigInteger, Column, DateTime, Index, Integer, LargeBinary, MetaData, Table, Text, event, func
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    event,
+    func,
+)
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, object_session, registry, scoped_session
 
@@ -101,6 +115,23 @@ class Outbox:
                 committed()
 
 
+class _Hidden(bytes):
+    """Bytes that errors and an engine's echo do not show: a job's arguments are its own affair."""
+
+    def __repr__(self) -> str:
+        return "(a job)"
+
+
+class _Draft(TypeDecorator[bytes]):
+    """Bytes in the database, hidden on their way there."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002 - for all alike
+        return None if value is None else _Hidden(value)
+
+
 def _table(metadata: MetaData, name: str) -> Table:
     """task_id, queue, type: for people who look. draft: the job, ready to be sent. reason: not null = parked."""
     reason: Column[str] = Column("reason", Text)
@@ -114,7 +145,7 @@ def _table(metadata: MetaData, name: str) -> Table:
         Column("task_id", Text, nullable=False),
         Column("queue", Text, nullable=False),
         Column("type", Text, nullable=False),
-        Column("draft", LargeBinary, nullable=False),
+        Column("draft", _Draft, nullable=False),
         Column("added_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
         failures,
         reason,

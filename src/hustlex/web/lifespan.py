@@ -10,10 +10,10 @@ from fastapi import FastAPI
 
 from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
+from hustlex.problems import Legacy
 from hustlex.ratelimit.desk import guard
 from hustlex.web.limits import RateLimitHeaders, route_policies
 from hustlex.web.problem import install_problems
-from hustlex.web.quota import Legacy
 from hustlex.web.replay import IdempotencyMiddleware
 
 _log = logging.getLogger("hustlex.web")

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 
 from hustlex.errors import ConfigurationError, Error, Misuse
+from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, parse_rule
 from hustlex.ratelimit.desk import guard
 from hustlex.ratelimit.plan import Plan
 from hustlex.web.limits import address_of
-from hustlex.web.problem import MEDIA_TYPE
-from hustlex.web.quota import Legacy, Shown, fields, refusal
+from hustlex.web.problem import MEDIA_TYPE, Problem
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -140,7 +140,7 @@ class RateLimitMiddleware:
         if all(decisions):
             await self._app(scope, receive, send_with_fields if shown else send)
         else:
-            await refusal(decisions[-1]).response()(scope, receive, send_with_fields)
+            await Problem.of(refusal(decisions[-1])).response()(scope, receive, send_with_fields)
 
     async def _take(self, scope: Scope, spots: Iterable[_Spot], places: AsyncExitStack) -> list[Decision]:
         """A place of each of these, until one refuses; kept until ``places`` is left."""
@@ -264,7 +264,7 @@ def _parsed(rule: str | Rule) -> Rule:
 
 async def _turn_away(scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
     """Before the upgrade: an HTTP answer where the server can send one, else a close (which it answers with 403)."""
-    problem = refusal(decision)
+    problem = Problem.of(refusal(decision))
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})

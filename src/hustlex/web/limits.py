@@ -13,9 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hustlex.app import HustleX
 from hustlex.core.addresses import network
 from hustlex.errors import ConfigurationError, Misuse
+from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Policy, Rule, parse_rule
 from hustlex.web.depends import CurrentUser, Front, StrictUser
-from hustlex.web.quota import Legacy, Shown, fields, refusal
+from hustlex.web.problem import Problem
 
 _SCOPE_KEY = "hustlex.ratelimit"
 _Dependency = Callable[..., Awaitable[Decision] | AsyncIterator[Decision]]
@@ -95,7 +96,7 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
         if show:
             connection.scope.setdefault(_SCOPE_KEY, []).append(Shown(decision, front.reference(identity)[:12]))
         if not decision.allowed:
-            raise refusal(decision)
+            raise Problem.of(refusal(decision))
         return decision
 
     async def check(connection: HTTPConnection, front: Front, identity: str = Depends(key)) -> Decision:

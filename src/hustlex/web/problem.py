@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from datetime import timedelta
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,28 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hustlex.errors import (
-    BadReply,
-    ConfigurationError,
-    Conflict,
-    Error,
-    Misuse,
-    NotFound,
-    OutcomeUnknown,
-    Refused,
-    RevocationIncomplete,
-    Unavailable,
-)
+from hustlex import problems
+from hustlex.errors import BadReply, ConfigurationError, Conflict, Error, Misuse, NotFound
+from hustlex.problems import BUSY, MEDIA_TYPE, QUOTA_EXCEEDED, RETRY_SECONDS, Description, whole_seconds
 
-MEDIA_TYPE = "application/problem+json"
-_IANA = "https://iana.org/assignments/http-problem-types#"
-QUOTA_EXCEEDED = f"{_IANA}quota-exceeded"
-REDUCED_CAPACITY = f"{_IANA}temporary-reduced-capacity"
-ABNORMAL_USAGE = f"{_IANA}abnormal-usage-detected"
-RETRY_SECONDS = 5
-_SECOND = timedelta(seconds=1)
-
-_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _FIELDS = {"type": "string", "title": "string", "status": "integer", "detail": "string"}
 _SCHEMA = {"type": "object", "properties": {name: {"type": kind} for name, kind in _FIELDS.items()}}
 _CONTENT = {MEDIA_TYPE: {"schema": _SCHEMA}}
@@ -45,6 +25,8 @@ _DOCUMENTED: dict[int | str, dict[str, Any]] = {
     "default": {"description": "A problem (RFC 9457).", "content": _CONTENT},
 }
 _log = logging.getLogger("hustlex.web")
+
+__all__ = ["MEDIA_TYPE", "Problem", "install_problems", "no_store", "problem_of", "too_soon", "unavailable"]
 
 
 class Problem(HTTPException):
@@ -65,15 +47,16 @@ class Problem(HTTPException):
         members: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(status, detail, headers)
-        self.kind = kind
-        self.title = title or _PHRASES.get(status, "Error")
-        self.members = members or {}
+        self._description = Description(status, kind, title, detail, members=dict(members or {}))
+
+    @classmethod
+    def of(cls, told: Description) -> Problem:
+        """A problem of this package as an exception."""
+        return cls(told.status, kind=told.kind, detail=told.detail, headers=told.headers, members=told.members)
 
     def body(self) -> dict[str, Any]:
         """The problem as JSON values."""
-        head = {"type": self.kind, "title": self.title, "status": self.status_code}
-        detail = {"detail": self.detail} if self.detail and self.detail != self.title else {}
-        return head | detail | {name: value for name, value in self.members.items() if name not in _FIELDS}
+        return self._description.body()
 
     def response(self) -> Response:
         """The answer. Statuses without a body have none."""
@@ -82,19 +65,14 @@ class Problem(HTTPException):
         return JSONResponse(self.body(), self.status_code, self.headers, MEDIA_TYPE)
 
 
-def unavailable(detail: str = "The service is busy. Try again shortly.", seconds: int = RETRY_SECONDS) -> Problem:
+def unavailable(detail: str = BUSY, seconds: int = RETRY_SECONDS) -> Problem:
     """503 with Retry-After."""
-    return Problem(503, kind=REDUCED_CAPACITY, detail=detail, headers={"Retry-After": str(seconds)})
+    return Problem.of(problems.unavailable(detail, seconds))
 
 
 def too_soon(detail: str, retry_after: timedelta) -> Problem:
     """429 with Retry-After."""
     return Problem(429, kind=QUOTA_EXCEEDED, detail=detail, headers={"Retry-After": str(whole_seconds(retry_after))})
-
-
-def whole_seconds(duration: timedelta) -> int:
-    """Rounded up: who comes back then is not too early."""
-    return math.ceil(duration / _SECOND)
 
 
 def no_store(response: Response) -> None:
@@ -104,14 +82,7 @@ def no_store(response: Response) -> None:
 
 def problem_of(error: Error) -> Problem:
     """What a client is told about one of this package's errors. Faults of the server say nothing about it."""
-    if isinstance(error, OutcomeUnknown):
-        return unavailable("It is not known whether the request was carried out. Look before repeating it.")
-    if isinstance(error, Unavailable | Refused | RevocationIncomplete):
-        return unavailable()
-    for kind, status in ((Misuse, 422), (NotFound, 404), (Conflict, 409)):
-        if isinstance(error, kind):
-            return Problem(status, detail=error.message)
-    return Problem(500)
+    return Problem.of(problems.problem_of(error))
 
 
 def install_problems(app: FastAPI) -> None:

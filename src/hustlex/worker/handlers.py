@@ -15,6 +15,7 @@ from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.ops.result import tell, write_result
 from hustlex.jobs.registry import Task, Tasks
 from hustlex.jobs.wire import TaskMessage
+from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.job import Job
@@ -80,7 +81,7 @@ class Handlers:
             call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))
         if not self._middleware:
             return _awaited(call)
-        call = partial(self._kept, job, call)
+        call = partial(contained, partial(self._kept, job, call))
         for middleware in self._middleware:
             call = partial(middleware, current, call)
         return _dropped(call)

@@ -47,13 +47,18 @@ class BlockingLanes:
         if self._idle:
             lane = self._idle.pop()
         elif len(self._busy) < self._options.blocking:
-            lane = Lane(self._endpoint, self._options, watch_stalls=False)
+            lane = Lane(self._endpoint, self._options, tended=False)
         else:
             raise Overloaded(
                 f"{self._options.blocking} blocking commands are running already", hint="raise Options.blocking"
             )
         self._busy.add(lane)
         return lane
+
+    def distrust(self, since: float) -> None:
+        """As ``Lane.distrust``, for those that wait for a caller; one that is blocked hears it from the server."""
+        for lane in self._idle:
+            lane.distrust(since)
 
     async def close(self) -> None:
         """Abandon what is blocked, close what is idle."""

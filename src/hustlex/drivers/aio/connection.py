@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.on_room: Callable[[], None] | None = None
         self.stray: Any = None
-        self.last_received = 0.0
+        self.opened = self.last_received = 0.0
         self.busy_since = 0.0
 
     # -- sending
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are not registered as one
         self._transport.set_write_buffer_limits(high=1 << 20)
-        self.last_received = self._loop.time()
+        self.opened = self.last_received = self._loop.time()
         self._flush()
 
     def data_received(self, data: bytes) -> None:

@@ -8,14 +8,19 @@ from typing import Any
 
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import Late, Lost, NotSent, link_failure, refusal
+from hustlex.drivers.faults import WRONG_SERVER, Late, Lost, NotSent, demoted, link_failure, refusal
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
-from hustlex.errors import ConfigurationError, Refused, Unavailable
+from hustlex.errors import ConfigurationError, Error, Refused, Unavailable
 
 _LIBRARY = "hustlex"
-_PASSING = ("LOADING", "ERR")
-"""Refusals at connect that pass by themselves: still loading, too many clients."""
+_PASSING = WRONG_SERVER | {"ERR"}
+"""Refusals at connect that the next attempt may not meet: not the server to ask (yet), too many clients."""
+
+
+def passing(error: Error) -> bool:
+    """Whether the next attempt may be answered otherwise."""
+    return isinstance(error, Unavailable) or (isinstance(error, Refused) and error.code in _PASSING)
 
 
 async def dial(
@@ -24,7 +29,7 @@ async def dial(
     on_lost: Callable[[Connection], None],
     on_push: Callable[[list[Any]], None] | None = None,
 ) -> Connection:
-    """A ready connection. Raises Unavailable (try again), or Denied, Refused, ConfigurationError (do not)."""
+    """A ready connection to a primary. Raises Unavailable, or Denied, Refused, ConfigurationError; see ``passing``."""
     try:
         async with asyncio.timeout(options.connect):
             connection = await _open(endpoint, on_lost, on_push)
@@ -78,6 +83,6 @@ def _check_hello(reply: Any) -> None:
         refused = refusal(str(reply))
         if refused.code == "NOPROTO" or "unknown command" in str(reply):
             raise ConfigurationError("the server does not speak RESP3", hint="Redis 7 or Valkey 7.2 and newer do")
-        raise Unavailable(refused.message) if refused.code in _PASSING else refused
-    if reply.get(b"role") == b"replica":
-        raise Refused("this server is a replica", code="READONLY", hint="use the primary's URL")
+        raise refused
+    if (replica := demoted(reply)) is not None:
+        raise replica

@@ -15,7 +15,18 @@ from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.pubsub import PubSub
 from hustlex.drivers.aio.topology import Single, Topology
-from hustlex.drivers.faults import Failure, Late, Lost, NotSent, backoff, bad_reply, exhausted, refusal, verdict
+from hustlex.drivers.faults import (
+    Failure,
+    Late,
+    Lost,
+    NotSent,
+    backoff,
+    bad_reply,
+    exhausted,
+    misplaced,
+    refusal,
+    verdict,
+)
 from hustlex.drivers.pack import pack
 from hustlex.drivers.url import parse_url
 from hustlex.errors import Error, Refused
@@ -37,7 +48,7 @@ class Driver:
         self._options = options or Options()
         self._hook = hook
         endpoint = parse_url(url)
-        self._topology: Topology = Single(endpoint, self._options)
+        self._topology: Topology = Single(endpoint, self._options, self._doubted)
         self._lanes = BlockingLanes(endpoint, self._options)
         self._pubsub = PubSub(endpoint, self._options)
 
@@ -84,15 +95,19 @@ class Driver:
         """The slow path: wait for the lane, repeat what may be repeated, until the deadline."""
         lane = self._topology.lane(op)
         attempt = 0
+        asked = deadline - self._seconds(op)
         while True:
             if failure is not None:
                 attempt += 1
+                if misplaced(failure):
+                    lane.distrust(asked)
                 error = verdict(failure, op.effect)
                 if error is not None:
                     raise error.during(op.name) from None
                 if not _scriptless(failure):
                     await self._pause(op, attempt, deadline, failure)
             packed = pack(op, whole_script=failure is not None and _scriptless(failure))
+            asked = asyncio.get_running_loop().time()
             try:
                 reply = await lane.exchange(packed, deadline)
             except (NotSent, Lost, Late) as lost:
@@ -112,8 +127,10 @@ class Driver:
         await asyncio.sleep(delay)
 
     def _deadline(self, op: Op[Any]) -> float:
-        seconds = op.timeout_ms / 1000 if op.timeout_ms else self._options.command
-        return asyncio.get_running_loop().time() + seconds
+        return asyncio.get_running_loop().time() + self._seconds(op)
+
+    def _seconds(self, op: Op[Any]) -> float:
+        return op.timeout_ms / 1000 if op.timeout_ms else self._options.command
 
     @staticmethod
     def _decode(op: Op[T], reply: Any) -> T:
@@ -194,17 +211,38 @@ class Driver:
     # -- lanes of their own
 
     async def block(self, op: Op[T], seconds: float) -> T:
-        """Run a command that waits on the server up to ``seconds``; a cancelled one drops its connection."""
-        try:
-            reply = await self._lanes.run(pack(op), seconds)
-        except (NotSent, Lost, Late) as failure:
-            error = verdict(failure, op.effect) or exhausted(failure, self._topology.primary().where)
-            raise error.during(op.name) from None
-        except Error as error:
-            raise error.during(op.name) from None
-        if isinstance(reply, ReplyError):
-            raise refusal(str(reply)).during(op.name)
-        return self._decode(op, reply)
+        """Run a command that waits on the server up to ``seconds``; a cancelled one drops its connection.
+
+        What may be repeated is, as long as it has not waited ``seconds`` in all.
+        """
+        packed, attempt = pack(op), 0
+        until = asyncio.get_running_loop().time() + seconds
+        while True:
+            asked = asyncio.get_running_loop().time()
+            failure: Failure
+            try:
+                reply = await self._lanes.run(packed, seconds)
+            except (NotSent, Lost, Late) as lost:
+                failure = lost
+            except Error as error:
+                raise error.during(op.name) from None
+            else:
+                if type(reply) is not ReplyError:
+                    return self._decode(op, reply)
+                failure = refusal(str(reply))
+                if misplaced(failure):
+                    self._topology.lane(op).distrust(asked)
+                    self._doubted(asked)
+            attempt += 1
+            final = verdict(failure, op.effect)
+            if final is not None:
+                raise final.during(op.name)
+            await self._pause(op, attempt, until, failure)
+
+    def _doubted(self, since: float) -> None:
+        """One connection led to the wrong server: so do the others of its age."""
+        self._lanes.distrust(since)
+        self._pubsub.distrust(since)
 
     def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
         """Messages of these channels; a Message with ``gap=True`` after every reconnect or overflow."""

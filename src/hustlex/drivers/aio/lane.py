@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from random import random
 from typing import Any
 
 import msgspec
 
 from hustlex.drivers.aio.connection import Connection
-from hustlex.drivers.aio.dial import dial
+from hustlex.drivers.aio.dial import dial, passing
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import NotSent
+from hustlex.drivers.faults import SETTLED_S, NotSent, anew, demoted
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
-from hustlex.errors import Overloaded, Unavailable
+from hustlex.errors import Error, Overloaded, Refused, Unavailable
 
 _TEND_EVERY = 1.0
 _SLOWEST_RETRY = 2.0
-_PING = join(("PING",))
+_HELLO = join(("HELLO",))
+"""Answered by servers of every state, for every user, with the server's role."""
 
 
 class Turn(msgspec.Struct):
@@ -31,18 +33,32 @@ class Turn(msgspec.Struct):
 
 
 class Lane:
-    """``submit`` is the fast path; when it answers None, ``exchange`` waits until it can."""
+    """``submit`` is the fast path; when it answers None, ``exchange`` waits until it can.
 
-    def __init__(self, endpoint: Endpoint, options: Options, *, watch_stalls: bool = True) -> None:
+    on_doubt: told when a connection was dropped because the server behind it is not the one to ask: others that were
+    opened before lead there, too. tended: whether the lane looks at its connection by itself.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        options: Options,
+        *,
+        on_doubt: Callable[[float], None] | None = None,
+        tended: bool = True,
+    ) -> None:
         self.endpoint = endpoint
         self._options = options
-        self._watch_stalls = watch_stalls
+        self._tended = tended
+        self._on_doubt = on_doubt
+        self._looked = 0.0
+        self._leaving: set[asyncio.Task[None]] = set()
         self._connection: Connection | None = None
         self._opening: asyncio.Task[None] | None = None
         self._tending: asyncio.TimerHandle | None = None
         self._line: deque[Turn] = deque()
         self._callers = 0
-        self._failure = ""
+        self._failure: Error | None = None
         self._closed = False
 
     # -- the hot path
@@ -72,12 +88,14 @@ class Lane:
     # -- opening
 
     async def _opened(self, deadline: float) -> None:
-        """Until there is a connection. Raises NotSent when the deadline passes first."""
+        """Until there is a connection. When the deadline passes first: NotSent, or the last refusal."""
         try:
             async with asyncio.timeout_at(deadline):
                 await self._dialled()
         except TimeoutError:
-            raise NotSent(self._failure or "no answer yet") from None
+            if isinstance(self._failure, Refused):
+                raise anew(self._failure) from None
+            raise NotSent(self._failure.message if self._failure else "no answer yet") from None
 
     async def _dialled(self) -> None:
         if self._opening is None or self._opening.done():
@@ -98,8 +116,10 @@ class Lane:
         while self._callers and not self._closed:
             try:
                 connection = await dial(self.endpoint, self._options, self._lost)
-            except Unavailable as error:
-                self._failure = error.message
+            except Error as error:
+                if not passing(error):
+                    raise
+                self._failure = error
             else:
                 self._welcome(connection)
                 return
@@ -111,17 +131,37 @@ class Lane:
             connection.abort("the driver was closed")
             return
         self._connection = connection
-        self._failure = ""
+        self._failure = None
+        self._looked = connection.opened
         connection.on_room = self._advance
-        if self._watch_stalls:
+        if self._tended:
             self._tend()
 
     def _lost(self, connection: Connection) -> None:
         if self._connection is connection:
-            self._connection = None
-            self._send_away("the connection was lost")
-            if self._tending is not None:
-                self._tending.cancel()
+            self._let_go("the connection was lost")
+
+    def _let_go(self, reason: str) -> None:
+        self._connection = None
+        self._send_away(reason)
+        if self._tending is not None:
+            self._tending.cancel()
+
+    def distrust(self, since: float) -> None:
+        """The server is not the one to ask, says an answer to a call of this time: leave a connection that is older.
+
+        What is in flight on it is still answered; the next call resolves the name and dials.
+        """
+        connection = self._connection
+        now = asyncio.get_running_loop().time()
+        if connection is None or connection.opened > min(since, now - SETTLED_S):
+            return
+        self._let_go("another server is to be asked")
+        leaving = asyncio.get_running_loop().create_task(connection.close(self._options.drain))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        if self._on_doubt is not None:
+            self._on_doubt(since)
 
     # -- back-pressure: callers stand in line, first come first served
 
@@ -155,19 +195,23 @@ class Lane:
     # -- liveness
 
     def _tend(self) -> None:
-        """Once a second: a silent link with calls in flight is dead; an idle one is asked for a sign of life."""
+        """Once a second: a silent link with calls in flight is dead. Now and then the server is asked for its role."""
         connection = self._connection
         if connection is None:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if connection.waiting:
-            if now - max(connection.last_received, connection.busy_since) > self._options.stall:
-                connection.abort(f"the server was silent for {self._options.stall:g} s")
-                return
-        elif now - connection.last_received > self._options.idle:
-            connection.send(_PING, now + self._options.stall + 1).add_done_callback(_look)
+        if connection.waiting and now - max(connection.last_received, connection.busy_since) > self._options.stall:
+            connection.abort(f"the server was silent for {self._options.stall:g} s")
+            return
+        if now - self._looked >= self._options.look:
+            self._looked = now
+            connection.send(_HELLO, now + self._options.stall + 1).add_done_callback(self._look_at)
         self._tending = loop.call_later(_TEND_EVERY, self._tend)
+
+    def _look_at(self, hello: asyncio.Future[Any]) -> None:
+        if not hello.cancelled() and hello.exception() is None and demoted(hello.result()):
+            self.distrust(asyncio.get_running_loop().time())
 
     # -- ending
 
@@ -185,6 +229,7 @@ class Lane:
             self._opening.cancel()
         if self._connection is not None:
             await self._connection.close(self._options.drain)
+        await asyncio.gather(*self._leaving)
 
     @property
     def open(self) -> bool:

@@ -16,15 +16,14 @@ from typing import Any
 
 from hustlex.core.op import Message
 from hustlex.drivers.aio.connection import Connection, ReplyError
-from hustlex.drivers.aio.dial import dial
+from hustlex.drivers.aio.dial import dial, passing
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import Late, Lost, NotSent, refusal
+from hustlex.drivers.faults import Late, Lost, NotSent, demoted, refusal
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import Error, Unavailable
 
-_PROBE_EVERY = 5.0
-_PING = join(("PING",))
+_HELLO = join(("HELLO",))
 GAP = Message("", b"", True)
 
 
@@ -135,11 +134,11 @@ class PubSub:
             try:
                 await self._live()
                 attempt = 0
-            except Unavailable:
-                attempt += 1
             except Error as error:
-                self._give_up(error)
-                return
+                if not passing(error):
+                    self._give_up(error)
+                    return
+                attempt += 1
             await asyncio.sleep(random() * min(2.0, 0.05 * 2 ** min(attempt, 8)))
 
     async def _live(self) -> None:
@@ -167,16 +166,24 @@ class PubSub:
                 self._confirmed[name].add_done_callback(partial(self._mark_gap, name))
 
     async def _probe(self, connection: Connection, broken: asyncio.Event) -> None:
-        """Wait for the end of the link; every few seconds ask for a sign of life."""
+        """Wait for the end of the link; every few seconds ask for a sign of life and its role."""
         try:
-            async with asyncio.timeout(_PROBE_EVERY):
+            async with asyncio.timeout(self._options.look):
                 await broken.wait()
         except TimeoutError:
             loop = asyncio.get_running_loop()
             try:
-                await connection.send(_PING, loop.time() + self._options.stall)
+                hello = await connection.send(_HELLO, loop.time() + self._options.stall)
             except (Late, Lost, NotSent):
                 connection.abort("no sign of life on the subscription")
+            else:
+                if demoted(hello):
+                    connection.abort("another server is to be asked")
+
+    def distrust(self, since: float) -> None:
+        """Dial anew if the connection is older than this; subscribers see a gap."""
+        if self._connection is not None and self._connection.opened <= since:
+            self._connection.abort("another server is to be asked")
 
     def _mark_gap(self, name: bytes, confirmed: asyncio.Future[None]) -> None:
         if not confirmed.cancelled() and confirmed.exception() is None:

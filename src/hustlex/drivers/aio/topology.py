@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from hustlex.core.op import Op
@@ -29,9 +30,9 @@ class Topology(Protocol):
 class Single:
     """One server, one lane."""
 
-    def __init__(self, endpoint: Endpoint, options: Options) -> None:
+    def __init__(self, endpoint: Endpoint, options: Options, on_doubt: Callable[[float], None]) -> None:
         self._endpoint = endpoint
-        self._lane = Lane(endpoint, options)
+        self._lane = Lane(endpoint, options, on_doubt=on_doubt)
 
     def lane(self, op: Op[Any]) -> Lane:  # noqa: ARG002 - the seam for Cluster
         return self._lane

@@ -1,0 +1,100 @@
+"""What stands between an ASGI application and the network: time for headers, documentation, trusted proxies."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hustlex.errors import ConfigurationError
+
+
+def hasty(base: Any, seconds: float) -> type[Any]:
+    """An HTTP protocol of uvicorn's that closes a connection whose request line and headers are not there in time.
+
+    Without it one client holds thousands of connections with a byte a minute each.
+    """
+
+    class Hasty(base):  # type: ignore[misc]
+        _deadline: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            self._deadline = asyncio.get_running_loop().call_later(seconds, self._give_up)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._busy():
+                self._forget()
+            elif self._deadline is None:
+                self._deadline = asyncio.get_running_loop().call_later(seconds, self._give_up)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget()
+            super().connection_lost(exc)
+
+        def _busy(self) -> bool:
+            """Whether a request is being answered, or the connection became a WebSocket."""
+            serving = self.cycle is not None and not self.cycle.response_complete
+            return serving or self.transport.get_protocol() is not self
+
+        def _forget(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+        def _give_up(self) -> None:
+            self._deadline = None
+            if not self._busy() and not self.transport.is_closing():
+                self.transport.close()
+
+    return Hasty
+
+
+def without_documentation(application: Any) -> None:
+    """Take FastAPI's own pages (``/docs``, ``/redoc``, ``/openapi.json``) out of an application and what it mounts."""
+    for one in _applications(application):
+        routes = one.router.routes
+        routes[:] = [route for route in routes if not _documents(route)]
+
+
+def _documents(route: Any) -> bool:
+    """Whether FastAPI made this route by itself: one of the same path that the application defines is another."""
+    endpoint = getattr(route, "endpoint", None)
+    return getattr(endpoint, "__module__", "") == "fastapi.applications"
+
+
+def _applications(application: Any) -> Iterator[Any]:
+    """The routers inside wrappers and mounts."""
+    waiting, seen = [application], set()
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        waiting.append(getattr(one, "app", None))
+        if hasattr(one, "router") and isinstance(getattr(one.router, "routes", None), list):
+            waiting += one.router.routes
+            yield one
+
+
+def proxies(believe: bool, addresses: Sequence[str] | None) -> list[str]:
+    """The addresses whose forwarded headers are believed. Raises ConfigurationError for what is none."""
+    if addresses and not believe:
+        raise ConfigurationError("--forwarded-allow-ips works with --proxy-headers alone", hint="pass both, or neither")
+    found = [one.strip() for given in addresses or ["127.0.0.1"] for one in given.split(",")]
+    for one in found:
+        if one != "*" and not _network(one):
+            raise ConfigurationError(
+                f"--forwarded-allow-ips names {one[:60]!r}, which is no address", hint="as 10.0.0.7, 10.0.0.0/8 or *"
+            )
+    return ["*"] if "*" in found else found
+
+
+def _network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True

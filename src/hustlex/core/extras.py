@@ -1,0 +1,18 @@
+"""What comes with an extra and is not there: one sentence that names the extra."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from hustlex.errors import ConfigurationError
+
+
+class NotInstalled(ConfigurationError, ImportError):
+    """Something needs an extra that is not installed; an ImportError too, for those who try."""
+
+
+def require(who: str, extra: str, *modules: str) -> None:
+    """Raise NotInstalled unless all modules are there."""
+    for module in modules:
+        if find_spec(module) is None:
+            raise NotInstalled(f"{who} needs {module}, which is not installed", hint=f"pip install 'hustlex[{extra}]'")

@@ -1,0 +1,155 @@
+"""Users, limits and idempotent views as decorators, and errors as problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from typing import Any, TypeVar, overload
+
+from hustlex.core import check
+from hustlex.core.check import Id
+from hustlex.errors import ConfigurationError, Error
+from hustlex.idempotency import IdempotencyOptions, Response
+from hustlex.problems import MEDIA_TYPE, Description, Shown, fields, problem_of, refusal
+from hustlex.ratelimit import Policy
+from hustlex.sync import HustleX
+from hustlex.tokens import Mode
+from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller
+
+try:
+    from django.conf import settings
+    from django.core.exceptions import PermissionDenied
+    from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+except ModuleNotFoundError as missing:
+    raise ConfigurationError("Django is not installed", hint="pip install 'hustlex[django]'") from missing
+
+View = TypeVar("View", bound=Callable[..., HttpResponseBase])
+
+
+@cache
+def front() -> HustleX:
+    """The process' front, made of HUSTLEX_URL and HUSTLEX_SECRET (``settings.py``) at its first use.
+
+    HUSTLEX_OPTIONS: more arguments for ``hustlex.sync.HustleX``, by name. Raises ConfigurationError.
+    """
+    url, secret = getattr(settings, "HUSTLEX_URL", ""), getattr(settings, "HUSTLEX_SECRET", None)
+    if not url:
+        raise ConfigurationError("settings.HUSTLEX_URL is not set", hint='like "redis://localhost:6379/0"')
+    return HustleX(url, secret=secret, **getattr(settings, "HUSTLEX_OPTIONS", {}))
+
+
+class HustlexMiddleware:
+    """Answers every error of this package with a problem, whatever the view."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Django's own word for it; None leaves the error to others."""
+        return _answer(problem_of(error)) if isinstance(error, Error) else None
+
+
+@overload
+def login_required(view: View) -> View: ...
+@overload
+def login_required(*, mode: Mode = "strict") -> Callable[[View], View]: ...
+def login_required(view: Any = None, *, mode: Mode = "strict") -> Any:
+    """Only for who shows a good access token; sets ``request.access``. Else 401.
+
+    mode: see ``Tokens.check``; "strict" sees a logout at once. Tokens that are bound to a key (DPoP) are refused.
+    """
+    if view is None:
+        return lambda view: login_required(check.function("view", view), mode=mode)  # type: ignore[call-overload]
+
+    @wraps(check.function("view", view))
+    def wrapped(request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        request.access = access_of(front(), request.headers.get("Authorization", ""), mode)
+        answer: HttpResponseBase = _answer(UNAUTHORIZED) if request.access is None else view(request, *args, **kwargs)
+        return answer
+
+    return wrapped
+
+
+def rate_limit(
+    policy: Policy | str | Sequence[Policy | str],
+    *,
+    key: Callable[[HttpRequest], Id] | None = None,
+    endpoint: str = "",
+    cost: int = 1,
+) -> Callable[[View], View]:
+    """``@rate_limit("5/minute per ip")``, below ``@login_required`` for a limit per user.
+
+    policy: a Policy, a rule's line, or several that are judged together. key: who is limited, asked for each request;
+    default what the line says. endpoint: what is counted together; default method and route. cost: units of one call.
+    Over the limit: 429 with Retry-After. Answers carry the RateLimit fields. Raises Misuse.
+    """
+    limit = Limit(policy, key is not None, endpoint, cost)
+
+    def decorate(view: Any) -> Any:
+        limit.around(check.function("view", view))
+
+        @wraps(view)
+        def wrapped(request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            access, address = getattr(request, "access", None), request.META.get("REMOTE_ADDR")
+            identity = key(request) if key else caller(limit.who, access, address)
+            with limit.entered(front(), identity, request.method, _route(request)) as decision:
+                answer = view(request, *args, **kwargs) if decision.allowed else _answer(refusal(decision))
+            for name, value in fields([Shown(decision, front().reference(str(identity))[:12])]):
+                answer[name] = value
+            kept: HttpResponseBase = answer
+            return kept
+
+        wrapped.__hustlex_limit__ = limit  # type: ignore[attr-defined]
+        return wrapped
+
+    return decorate
+
+
+@overload
+def idempotent(view: View) -> View: ...
+@overload
+def idempotent(*, options: IdempotencyOptions | None = None) -> Callable[[View], View]: ...
+def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -> Any:
+    """Below ``@login_required``: a repeat of a request with the same ``Idempotency-Key`` gets the first one's answer.
+
+    The answer must be kept after the commit: put ``transaction.atomic`` inside the view, not around it
+    (ATOMIC_REQUESTS is around it). The problems are those of ``hustlex.idempotency.http_answer``; 503 when Redis cannot
+    be asked: nothing is executed then.
+    """
+    if view is None:
+        return lambda view: idempotent(check.function("view", view), options=options)  # type: ignore[call-overload]
+
+    @wraps(check.function("view", view))
+    def wrapped(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        def execute() -> Response:
+            try:
+                answer = view(request, *args, **kwargs)
+            except (Http404, PermissionDenied) as error:  # answers too
+                answer = _answer(Description(404 if isinstance(error, Http404) else 403))
+            return Response(answer.status_code, answer.content, tuple(answer.items()))
+
+        given = request.headers.get("Idempotency-Key")
+        kept = answer_once(
+            front(),
+            getattr(request, "access", None),
+            [] if given is None else [given],
+            (request.method, _route(request), request.get_full_path()),
+            (request.body, request.headers.get("Content-Type", "")),
+            execute,
+            options,
+        )
+        return HttpResponse(kept.body, status=kept.status, headers=dict(kept.headers))
+
+    return wrapped
+
+
+def _route(request: HttpRequest) -> str:
+    match = request.resolver_match
+    return (match and match.route) or request.path
+
+
+def _answer(problem: Description) -> JsonResponse:
+    return JsonResponse(problem.body(), status=problem.status, headers=problem.headers, content_type=MEDIA_TYPE)

@@ -1,0 +1,138 @@
+"""What an HTTP client is told, as plain values for any framework: RFC 9457 problems and the RateLimit header fields.
+
+No secrets, nothing echoed back. The fields follow draft-ietf-httpapi-ratelimit-headers (after -09): structured-field
+lists of quoted names.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, Literal
+
+import msgspec
+
+from hustlex.errors import Conflict, Error, Misuse, NotFound, OutcomeUnknown, Refused, RevocationIncomplete, Unavailable
+from hustlex.ratelimit import Decision, Outcome, PolicyState, Source
+
+MEDIA_TYPE = "application/problem+json"
+_IANA = "https://iana.org/assignments/http-problem-types#"
+QUOTA_EXCEEDED = f"{_IANA}quota-exceeded"
+REDUCED_CAPACITY = f"{_IANA}temporary-reduced-capacity"
+ABNORMAL_USAGE = f"{_IANA}abnormal-usage-detected"
+TOO_MANY = "Too many requests. Try again later."
+BUSY = "The service is busy. Try again shortly."
+RETRY_SECONDS = 5
+Legacy = Literal["x-ratelimit"]
+"""Older header fields to send besides: ``X-RateLimit-Limit``, ``-Remaining`` and ``-Reset`` (seconds)."""
+
+_JITTER = 0.1
+_SECOND = timedelta(seconds=1)
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_STANDARD = frozenset({"type", "title", "status", "detail"})
+
+
+class Description(msgspec.Struct, frozen=True):
+    """A problem before a framework makes an answer of it.
+
+    kind: the body's ``type``, a URI; "about:blank" means no more than the status. title: default the status's own
+    phrase. detail: for the person who reads it. members: further fields of the body, JSON values.
+    """
+
+    status: int
+    kind: str = "about:blank"
+    title: str = ""
+    detail: str = ""
+    headers: dict[str, str] = {}
+    members: dict[str, Any] = {}
+
+    def body(self) -> dict[str, Any]:
+        """The problem as JSON values."""
+        title = self.title or _PHRASES.get(self.status, "Error")
+        head = {"type": self.kind, "title": title, "status": self.status}
+        detail = {"detail": self.detail} if self.detail and self.detail != title else {}
+        return head | detail | {name: value for name, value in self.members.items() if name not in _STANDARD}
+
+
+def unavailable(detail: str = BUSY, seconds: int = RETRY_SECONDS) -> Description:
+    """503 with Retry-After."""
+    return Description(503, REDUCED_CAPACITY, detail=detail, headers={"Retry-After": str(seconds)})
+
+
+def problem_of(error: Error) -> Description:
+    """What a client is told about one of this package's errors. Faults of the server say nothing about it."""
+    if isinstance(error, OutcomeUnknown):
+        return unavailable("It is not known whether the request was carried out. Look before repeating it.")
+    if isinstance(error, Unavailable | Refused | RevocationIncomplete):
+        return unavailable()
+    for kind, status in ((Misuse, 422), (NotFound, 404), (Conflict, 409)):
+        if isinstance(error, kind):
+            return Description(status, detail=error.message)
+    return Description(500)
+
+
+def refusal(decision: Decision) -> Description:
+    """429, or 503 when the server could not be asked and the policy is closed.
+
+    Retry-After is rounded up, plus up to 10 %, so that those refused together do not return together.
+    """
+    if decision.source is Source.FAIL_CLOSED:
+        return unavailable()
+    kind = ABNORMAL_USAGE if decision.outcome is Outcome.BANNED else QUOTA_EXCEEDED
+    headers = {}
+    if decision.retry_after >= timedelta(0):
+        earliest = max([decision.retry_after, *_mores(decision.per_policy)])
+        headers["Retry-After"] = str(whole_seconds(earliest * (1 + random.random() * _JITTER)))
+    return Description(429, kind, detail=TOO_MANY, headers=headers, members={"violated-policies": decision.violated})
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A decision to tell the client. partition: an opaque stand-in for who is counted, or ""."""
+
+    decision: Decision
+    partition: str = ""
+
+
+def fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[str, str]]:
+    """Header fields for an answer, in the order of the decisions; none when there is nothing to tell."""
+    states = [(state, _partition(each)) for each in shown for state in each.decision.per_policy]
+    if not states:
+        return []
+    found = [
+        ("RateLimit-Policy", ", ".join(_policy_item(state) + pk for state, pk in states)),
+        ("RateLimit", ", ".join(_state_item(state) + pk for state, pk in states)),
+    ]
+    if legacy:
+        tightest = min((each.decision for each in shown if each.decision.per_policy), key=lambda each: each.remaining)
+        found += [
+            ("X-RateLimit-Limit", str(tightest.limit)),
+            ("X-RateLimit-Remaining", str(tightest.remaining)),
+            ("X-RateLimit-Reset", str(whole_seconds(tightest.reset_after))),
+        ]
+    return found
+
+
+def whole_seconds(duration: timedelta) -> int:
+    """Rounded up: who comes back then is not too early."""
+    return math.ceil(duration / _SECOND)
+
+
+def _mores(states: Iterable[PolicyState]) -> Iterable[timedelta]:
+    return (state.more_after for state in states if not state.allowed)
+
+
+def _partition(shown: Shown) -> str:
+    return f";pk=:{b64encode(shown.partition.encode()).decode()}:" if shown.partition else ""
+
+
+def _policy_item(state: PolicyState) -> str:
+    window = "" if state.window % _SECOND else f";w={state.window // _SECOND}"
+    return f'"{state.policy}";q={state.limit}{window}'
+
+
+def _state_item(state: PolicyState) -> str:
+    return f'"{state.policy}";r={state.remaining};t={whole_seconds(state.more_after)}'

@@ -1,0 +1,158 @@
+"""What children of ``hustlex up`` may write: anything, and nobody hangs, nothing is lost, no terminal is steered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hustlex.cli import supervisor
+from hustlex.cli.relay import LONGEST, Relay
+from hustlex.cli.supervisor import Child, Supervisor
+from hustlex.core.printable import printable
+from tests.cli.backend import Up
+
+
+def relayed(*chunks: bytes) -> list[str]:
+    lines: list[str] = []
+    relay = Relay(lines.append)
+    for chunk in chunks:
+        relay.data_received(chunk)
+    relay.connection_lost(None)
+    return lines
+
+
+def test_lines_are_passed_whole_whatever_the_chunks() -> None:
+    assert relayed(b"on", b"e\ntwo\nthr", b"ee") == ["one", "two", "three"]
+    assert relayed("ẹ̀gbẹ́\n".encode()[:2], "ẹ̀gbẹ́\n".encode()[2:]) == ["ẹ̀gbẹ́"]
+
+
+@pytest.mark.parametrize("end", [b"\n", b""])
+@pytest.mark.parametrize("size", [LONGEST - 1, LONGEST, LONGEST + 1, 5 * LONGEST + 7])
+def test_a_line_of_any_length_comes_in_pieces(size: int, end: bytes) -> None:
+    lines = relayed(b"x" * size + end, b"short\n")
+    assert "".join(lines) == "x" * size + "short"
+    assert max(map(len, lines)) <= LONGEST + len("short")
+
+
+def test_pieces_keep_characters_whole() -> None:
+    text = "a" + "₦" * LONGEST
+    assert "".join(relayed(text.encode() + b"\n")) == text
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_no_bytes_reach_the_terminal_raw(chunks: list[bytes]) -> None:
+    lines = relayed(*chunks)
+    assert all(one.isprintable() or one == "\t" for line in lines for one in line)
+    assert len(lines) == len(relayed(b"".join(chunks)))
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("\x1b[2J\x1b]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
+        ("\x9b31m", r"\x9b31m"),
+        ("paid\rfree", r"paid\rfree"),
+        ("\x00", r"\x00"),
+        ("\u202egnp", r"\u202egnp"),
+        ("\U000e0001", r"\U000e0001"),
+        ("a\tb \\n ₦", "a\tb \\n ₦"),
+    ],
+)
+def test_what_steers_a_terminal_is_shown(written: str, shown: str) -> None:
+    assert printable(written) == shown
+
+
+class NoServer:
+    running = True
+
+
+LOUD = """
+import os, sys, time
+write = lambda data: os.write(1, data)
+for size in (65_536, 1_000_000):
+    left = b"x" * size
+    while left:
+        left = left[write(left):]
+    write(b"\\n")
+write(bytes(range(256)) * 10 + b"\\n")
+write(b"\\x1b]0;owned\\x07 end\\n")
+if len(sys.argv) > 1:
+    os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", "import time; time.sleep(60)"])
+"""
+
+
+async def test_a_loud_child_is_heard_to_its_end_and_started_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_MOST_EARLY_DEATHS", 2)
+    loud = Child("loud", [sys.executable, "-c", LOUD])
+    assert await Supervisor(NoServer(), [loud], {}).run()  # type: ignore[arg-type]
+    told = capsys.readouterr().out
+    assert told.count("x") >= 2 * 1_065_536
+    assert told.count(r"\x1b]0;owned\x07 end") == 2
+    assert "\x1b" not in told
+    assert "\x00" not in told
+
+
+async def test_a_child_whose_own_child_keeps_its_output_is_started_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_MOST_EARLY_DEATHS", 2)
+    monkeypatch.setattr(supervisor, "_LAST_WORDS_SECONDS", 0.05)
+    left = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'input()'], stdin=0).pid)"
+    keeper = Child("keeper", [sys.executable, "-c", left + "; import time; print('gone')"])
+    async with asyncio.timeout(30):
+        assert await Supervisor(NoServer(), [keeper], {}).run()  # type: ignore[arg-type]
+    assert capsys.readouterr().out.count("| gone") == 2
+
+
+APP = textwrap.dedent(
+    r"""
+    import os, sys
+    from contextlib import asynccontextmanager
+    from hustlex import Tasks
+
+    @asynccontextmanager
+    async def lifespan():
+        os.write(2, b"y" * 200_000 + b"\x00\xff\x1b[31m\n")
+        sys.stderr.write("still writing\n")
+        yield
+
+    tasks = Tasks(lifespan=lifespan)
+    """
+)
+
+
+@pytest.mark.timeout(60)
+def test_up_survives_a_worker_that_writes_a_long_binary_line(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(APP)
+    with Up(tmp_path / "data", modules=["loud"], at=tmp_path) as up:
+        up.wait_for_line("still writing")
+        assert up.stop() == 0
+    told = "\n".join(up.lines)
+    assert told.count("y") >= 200_000
+    assert r"\x00\xff\x1b[31m" in told
+    assert "none: no module defines `app`" in told
+
+
+@pytest.mark.timeout(60)
+def test_up_stops_in_order_when_nobody_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(APP.replace('"still writing', 'f"worker {os.getpid()} writes'))
+    command = [sys.executable, "-m", "hustlex", "up", "loud", "--data", str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as up:
+        line = next(line for line in up.stdout if " writes" in line)
+        up.stdout.close()
+        worker = int(line.split()[-2])
+        os.kill(worker, signal.SIGKILL)  # that it is told of, in vain
+        assert up.wait(30) == 0
+        assert up.stderr.read() == ""
+    assert not (tmp_path / "data/server/server.sock").exists()

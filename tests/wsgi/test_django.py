@@ -1,0 +1,166 @@
+"""Django's cache and session contracts on a real server, and what the server may hold of them."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import django
+import pytest
+import redis
+from django.conf import settings
+from django.contrib.sessions.backends.base import CreateError, UpdateError
+
+from hustlex.errors import ConfigurationError, Misuse, Unavailable
+from tests.conftest import SECRET
+
+if not settings.configured:
+    settings.configure(SECRET_KEY="a key of tests alone", SESSION_ENGINE="hustlex.django.sessions")
+    django.setup()
+
+from hustlex.django import front, rate_limit
+from hustlex.django.cache import HustlexCache
+from hustlex.django.sessions import SessionStore
+
+
+@pytest.fixture
+def cache(url: str) -> Iterator[HustlexCache]:
+    backend = HustlexCache(url, {"KEY_PREFIX": "shop"})
+    yield backend
+    backend._driver.close()
+
+
+@pytest.fixture
+def site(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(settings, "HUSTLEX_URL", url, raising=False)
+    monkeypatch.setattr(settings, "HUSTLEX_SECRET", SECRET, raising=False)
+    yield
+    front().close()
+    front.cache_clear()
+
+
+VALUES: list[Any] = [0, -7, 10**30, True, None, "", "12", b"12", 1.5, Decimal("2.50"), {"a": [1, (2,)]}, {1, 2}]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_value_comes_back_as_it_was(cache: HustlexCache, value: Any) -> None:
+    cache.set("k", value)
+    found = cache.get("k", "absent")
+    assert (found, type(found)) == (value, type(value))
+    assert cache.has_key("k")
+
+
+def test_lives_are_djangos(cache: HustlexCache, raw: redis.Redis) -> None:
+    cache.set("default", 1)
+    cache.set("for-ever", 1, timeout=None)
+    cache.set("short", 1, timeout=0.5)
+    assert 290_000 < raw.pttl("django:shop:1:default") <= 300_000
+    assert raw.pttl("django:shop:1:for-ever") == -1
+    assert 0 < raw.pttl("django:shop:1:short") <= 500
+    cache.set("default", 1, timeout=0)
+    assert not cache.has_key("default")
+    assert cache.touch("for-ever", 60)
+    assert 0 < raw.pttl("django:shop:1:for-ever") <= 60_000
+    assert cache.touch("for-ever", None)
+    assert raw.pttl("django:shop:1:for-ever") == -1
+    assert not cache.touch("nobody")
+    assert not cache.touch("nobody", None)
+
+
+def test_add_and_incr_are_one_step_among_threads(cache: HustlexCache) -> None:
+    cache.set("n", 0, timeout=60)
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(lambda _: cache.add("first", 1), range(64)))
+        list(pool.map(lambda _: cache.incr("n"), range(64)))
+    assert won.count(True) == 1
+    assert cache.get("n") == 64
+    assert cache.decr("n", 4) == 60
+    for absent in ("nobody", "text"):
+        cache.set("text", "x")
+        with pytest.raises(ValueError, match="no whole number"):
+            cache.incr(absent)
+
+
+def test_many_at_once_and_versions(cache: HustlexCache) -> None:
+    assert cache.set_many({"a": 1, "b": "x"}) == []
+    assert cache.get_many(["a", "b", "c"]) == {"a": 1, "b": "x"}
+    assert cache.get("a", version=2) is None
+    assert cache.incr_version("a") == 2
+    assert cache.get("a", version=2) == 1
+    cache.delete_many(["a", "b"])
+    assert cache.get("b") is None
+    assert cache.get_or_set("c", lambda: 5) == 5
+
+
+def test_clear_takes_its_own_keys_alone(cache: HustlexCache, url: str, raw: redis.Redis) -> None:
+    other = HustlexCache(url, {"KEY_PREFIX": "sho"})
+    other.set("k", 1)
+    cache.set("k", 1, version=3)
+    raw.set("ratelimit:x", 1)
+    cache.clear()
+    assert sorted(raw.keys()) == [b"django:sho:1:k", b"ratelimit:x"]
+    other._driver.close()
+
+
+def test_who_writes_to_redis_runs_no_code_here(cache: HustlexCache, raw: redis.Redis, tmp_path: Path) -> None:
+    class Poison:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    for evil in (pickle.dumps(Poison()), bytes(16) + pickle.dumps({"a": 1}), b"", b"-", b"x"):
+        raw.set("django:shop:1:k", evil)
+        assert cache.get("k", "absent") == "absent"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reads_miss_and_writes_say_so_while_the_server_is_away(unused_tcp_port: int) -> None:
+    cache = HustlexCache(f"redis://127.0.0.1:{unused_tcp_port}", {})
+    assert cache.get("k", "absent") == "absent"
+    assert cache.get_many(["k"]) == {}
+    for write in (lambda: cache.set("k", 1), lambda: cache.delete("k"), lambda: cache.incr("k")):
+        with pytest.raises(Unavailable):
+            write()
+
+
+@pytest.mark.usefixtures("site")
+def test_a_session_lives_until_it_ends_and_never_again(raw: redis.Redis) -> None:
+    session = SessionStore()
+    session["user"] = 7
+    session.set_expiry(60)
+    session.create()
+    session["user"] = 8
+    session.save()
+    key = session.session_key
+    running = SessionStore(key)
+    assert running["user"] == 8
+    assert session.exists(key)
+    assert [0 < raw.pttl(name) <= 60_000 for name in raw.scan_iter()] == [True]
+    assert key.encode() not in raw.keys()[0]
+    session.flush()
+    running["user"] = 9
+    with pytest.raises(UpdateError):
+        running.save()
+    assert SessionStore(key).load() == {}
+    assert raw.keys() == []
+
+
+@pytest.mark.usefixtures("site")
+def test_a_taken_key_is_never_overwritten() -> None:
+    first = SessionStore()
+    first.create()
+    thief = SessionStore(first.session_key)
+    with pytest.raises(CreateError):
+        thief.save(must_create=True)
+
+
+def test_settings_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(settings, "HUSTLEX_URL", raising=False)
+    with pytest.raises(ConfigurationError, match="HUSTLEX_URL"):
+        front()
+    with pytest.raises(Misuse):
+        rate_limit(None)  # type: ignore[arg-type]
