@@ -7,8 +7,10 @@ msgspec knows, and pydantic models (by their aliases).
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -135,6 +137,9 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, set | frozenset):
         return sorted((_plain(item) for item in value), key=_ENCODER.encode)
+    if isinstance(value, msgspec.Struct) and not (value.__struct_config__.tag or value.__struct_config__.array_like):
+        pairs = zip(value.__struct_encode_fields__, (_fields(value) or {}).values(), strict=True)
+        return {name: _plain(item) for name, item in pairs if item is not msgspec.UNSET}
     return msgspec.to_builtins(value, enc_hook=_to_json, str_keys=True, order="deterministic")
 
 
@@ -172,9 +177,16 @@ def _from_json(kind: Any, value: Any) -> Any:
     if kind in _ANYTHING:
         return value
     try:
-        return kind.model_validate(value)
+        return kind.model_validate(value, **_names_too(kind))
     except ValueError:  # its text shows the value
         raise ValueError(f"not a valid {kind.__name__}") from None
+
+
+@cache
+def _names_too(kind: Any) -> dict[str, bool]:
+    """Fields may come by name as well, for a model that reads and writes them by different aliases."""
+    known = inspect.signature(kind.model_validate).parameters
+    return {"by_alias": True, "by_name": True} if "by_name" in known else {}
 
 
 def _customs(node: Any, seen: set[int]) -> Iterable[Any]:

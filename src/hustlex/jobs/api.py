@@ -64,6 +64,7 @@ class Handle(Enqueued[T], frozen=True, eq=False, dict=True):
         return Succeeded(self._task.result.decode(ending.result))
 
 
+Handle.__name__ = Enqueued.__name__  # what logs and reprs show is the outcome
 Placed = Handle[T] | Duplicate | IdTaken | Debounced | QueueFull
 
 
@@ -88,8 +89,8 @@ class Jobs:
 
         job: ``task.job(...)``, or a task type with its payload: None, bytes as they are, anything else as JSON.
         options: see ``Options``; they win over the task's own.
-        Returns a handle, which is Enqueued; or, when nothing was enqueued, Duplicate (of: the id that holds the lock), IdTaken, Debounced
-        (the task that waits was changed and put off) or QueueFull. Look at it wherever a limit is set.
+        Returns a handle, which is Enqueued; or, when nothing was enqueued, Duplicate (of: the id that holds the lock),
+        IdTaken, Debounced (the task that waits was changed and put off) or QueueFull. Look at it, or call ``or_raise``.
         A call whose reply is lost is repeated under the same token and has one effect.
         Raises Misuse for options that can never work, Timeout when the outcome stayed unknown for 5 seconds: repeat
         it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue_plain.lua; lua/enqueue.lua

@@ -24,8 +24,9 @@ _FAULTS = (TypeError, ValueError, OverflowError, RecursionError)
 class Arguments:
     """Encodes calls of one function and decodes them again. Types: see ``core.codec``.
 
-    A call has one text, its arguments in the order of the parameters. Raises Misuse for a function with positional-only or star parameters (their names could not be written), and for an
-    annotation that cannot be read, as soon as all names in the annotations are defined.
+    A call has one text, its arguments in the order of the parameters. Raises Misuse for a function with positional-only
+    or star parameters (their names could not be written), and for an annotation that cannot be read, as soon as all
+    names in the annotations are defined.
     """
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
@@ -93,7 +94,7 @@ class Arguments:
         """A call as compact single-line JSON. Raises PayloadError when the handler would not get it as it is."""
         call = self._bound(args, kwargs)
         payload = self._written(call)
-        arrived = self._read(payload)
+        arrived = self._arrived(call, payload)
         try:
             for name, value in arrived.items():
                 if value != getattr(call, name):
@@ -104,6 +105,15 @@ class Arguments:
             pass
         self._compare(call, arrived)
         return payload
+
+    def _arrived(self, call: Any, payload: bytes, *, partial: bool = False) -> dict[str, Any]:
+        try:
+            return self._read(payload, partial=partial)
+        except PayloadError:
+            faults = (codec.fault(getattr(call, name), self._place(name)) for name in self._names)
+            if (reason := next(filter(None, faults), None)) is None:
+                raise
+            raise PayloadError(reason) from None
 
     def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         self.prepare()
@@ -156,7 +166,7 @@ class Arguments:
         slots = tuple((name, value.every) for name, value in given.items() if is_placeholder(value))
         call = self._bound((), {**given, **{name: msgspec.UNSET for name, _ in slots}})
         payload = self._written(call)
-        self._compare(call, self._read(payload, partial=True))
+        self._compare(call, self._arrived(call, payload, partial=True))
         return payload, slots
 
     def canonical(self, payload: bytes | None) -> bytes | None:

@@ -57,7 +57,8 @@ class Result:
             written = codec.dumps(value)
             back = self._decoder.decode(written) if self._typed else value
         except msgspec.ValidationError as fault:
-            raise PayloadError(f"{place} is not what its annotation says: {fault}") from None
+            reason = codec.fault(value, place) or f"{place} is not what its annotation says: {fault}"
+            raise PayloadError(reason) from None
         except _FAULTS as fault:
             raise PayloadError(codec.refusal(value, fault, place)) from None
         wrong = codec.fault(value, place)

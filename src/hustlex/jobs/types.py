@@ -54,7 +54,7 @@ class Duplicate(outcome.Refusal, frozen=True):
 
 
 class IdTaken(outcome.Refusal, frozen=True):
-    """Nothing was enqueued: the queue knows a task of this id, in whatever state (also archived and completed). of: its id."""
+    """Nothing was enqueued: the queue has a task of the id ``of``, in whatever state (archived or completed too)."""
 
     of: str
     queue: str

@@ -117,7 +117,11 @@ class EagerJobs(Jobs):
         return [self._handle(outcome, job) for outcome, job in zip(outcomes, made, strict=True)]
 
     async def result(
-        self, task: str | Enqueued[Any] | StepName, *, timeout: timedelta, queue: str | None = None
+        self,
+        task: str | Enqueued[Any] | StepName,
+        *,
+        timeout: timedelta,  # noqa: ARG002 - nothing is waited for
+        queue: str | None = None,  # noqa: ARG002 - ids are unique here
     ) -> Ending[bytes | None]:
         """How a job ended: the last run of this id counts."""
         task_id = task if isinstance(task, str) else task.id

@@ -247,6 +247,7 @@ class Runners:
         """Carry a coroutine on from its first wait, each step in its own context."""
         step: Any
         value: BaseException | None
+        returned: Any = None
         send = call.send
         while True:
             try:

@@ -126,6 +126,7 @@ class Worker:
     ) -> None:
         if concurrency < 1:
             raise Misuse("a worker needs a concurrency of at least 1")
+        tasks.check()
         policy = Policy(tasks, retry_delay, is_failure, max_crashes, error_handler, park_unknown // _SECOND)
         self.id = uuid.uuid4().hex
         self.sources = sources = draw.sources_of(queues, limits or {})

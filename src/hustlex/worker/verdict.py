@@ -62,7 +62,7 @@ class Policy(msgspec.Struct, frozen=True):
         Rules(self.retry_delay, self.is_failure, self.max_crashes)
 
     def succeeded(self, job: Job, clock: WorkerClock) -> None:
-        """Acknowledge a success: gone, or kept with its result while the retention lasts. A result alone stays briefly."""
+        """Acknowledge a success: gone, or kept with its result while the retention lasts."""
         message, result = job.message, job.result
         if not message.retention and result is None:
             job.source.done.append(job)
