@@ -12,10 +12,11 @@ import msgspec
 
 from hustlex.core.bounds import within
 from hustlex.core.time import positive_ms
-from hustlex.errors import ConfigurationError
+from hustlex.errors import BadOption, ConfigurationError
 from hustlex.otp.telemetry import Watch
 
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_REGION = re.compile(r"[A-Z]{2}")
 _RESERVED = frozenset({"act", "sends", "cool", "fail", "lock", "grant", "dev", "totp"})
 _LONGEST_LIFE = timedelta(minutes=10)
 _HOUR = timedelta(hours=1)
@@ -63,7 +64,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one phone may use, over all purposes and challenges, in a rolling 24 hours.
+    """What one phone may use in each lane, over all purposes and challenges, in a rolling 24 hours.
 
     sends: messages. wrong: wrong codes until a lane of the phone is locked; a right code takes its own challenge's
     back. locks: length of the first, second, ... lock; the last repeats, and 24 quiet hours start again at the first.
@@ -88,16 +89,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
-    """Which phone numbers are served. Regions are two-letter codes (ISO 3166).
+    """Which phone numbers are served. Regions are two-letter codes (ISO 3166), as "NG".
 
-    region: how a number without country code is read. countries: regions allowed. accept_possible: serve a number of
-    the right length that no range of today's data holds, with a quarter of every cap; a country's new ranges show up
-    before the data knows them.
+    region: how a number without country code is read; ``HustleX(region=...)`` sets it too. countries: the only regions
+    served; None: all. accept_possible: serve a number of the right length that no range of today's data holds, with a
+    quarter of every cap; a country's new ranges show up before the data knows them.
     """
 
     region: str = "NG"
-    countries: frozenset[str] = frozenset({"NG"})
+    countries: frozenset[str] | None = None
     accept_possible: bool = False
+
+    def __post_init__(self) -> None:
+        regions = [self.region, *(() if self.countries is None else self.countries)]
+        for region in regions:
+            if not isinstance(region, str) or not _REGION.fullmatch(region):
+                raise BadOption("a region is two capital letters (ISO 3166)", hint='as "NG", "GB" or "US"')
 
 
 class Cap(msgspec.Struct, frozen=True):
@@ -112,40 +119,55 @@ class Cap(msgspec.Struct, frozen=True):
 
 
 class Caps(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages over all phones. A verified code gives its unit of ip, prefix and country back: honest users share
-    addresses and prefixes by the thousand, and use up nothing. block counts distinct numbers, and heals by time only.
+    """Messages over all phones, of callers who are not known. A verified code gives its units back: honest users share
+    addresses and prefixes by the thousand, and use up nothing.
+
+    ip: of an address. prefix: of the numbers with the same first seven digits. block: distinct numbers of a thousand.
+    more: for an address or a prefix, so many in a hundred of the codes that were verified there are added to its cap,
+    so that who wants to use it up must outnumber the honest.
     """
 
     ip: Cap = Cap(100, _HOUR)
     prefix: Cap = Cap(60, timedelta(minutes=10))
     block: Cap = Cap(5, _HOUR)
+    more: int = 100
+
+    def __post_init__(self) -> None:
+        within("more", self.more, 0, 10_000)
 
 
 class Country(msgspec.Struct, frozen=True, kw_only=True):
     """What one country may use.
 
     cap: messages. price: of one message, in minor units of one currency. budget: per UTC day, in the same units; 0: no
-    end. 50, 80 and 100 % of it are warned about.
+    end. 50, 80 and 100 % of it are warned about. kept: the percentage of it that only known callers may spend, so that
+    strangers cannot use up everybody's day.
     """
 
     cap: Cap = Cap(20_000, _HOUR)
     price: int = 0
     budget: int = 0
+    kept: int = 20
 
     def __post_init__(self) -> None:
         within("price", self.price, 0, 10**9)
         within("budget", self.budget, 0, 10**14)
+        within("kept", self.kept, 0, 100)
         if self.budget and not self.price:
             raise ConfigurationError("a budget needs the price of a message", hint="Country(price=..., budget=...)")
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
-    """Stops sending where codes are not typed, per address, prefix, block and country.
+    """Slows sending down where codes are not typed, per address, prefix, block and country.
 
-    After ``sends`` messages in an hour of which fewer than ``percent`` % were verified: closed to sending for
-    ``pause``, then ``probes`` messages behind a human check, of which ``wins`` verified ones open it again.
-    settle: how young a message of a country is not judged yet; a busy country sends 20 within seconds, before the first
-    of them can be typed. Whole 3-minute parts, up to a day.
+    After ``sends`` messages in an hour (in a country at least ``country_sends``) of which fewer than ``percent`` % were
+    verified, only ``probes`` messages pass in each ``pause`` (``country_probes``), evenly spread, and as many more
+    behind a human check, until the hour has become better, or ``wins`` of them, and the same percentage, were verified.
+    Known callers pass always; those from an address where codes are typed pass prefix, block and country. A message
+    from an address where a quarter of ``sends`` were not typed does not count for its prefix, nor does one from such an
+    address or prefix for its country: whoever sends from one place closes that place.
+    settle: how young a message of a country is not judged yet; a busy country sends 200 within minutes, before they can
+    be typed. Whole 3-minute parts, up to a day.
     """
 
     sends: int = 20
@@ -154,6 +176,8 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     probes: int = 5
     wins: int = 2
     settle: timedelta = timedelta(minutes=6)
+    country_sends: int = 200
+    country_probes: int = 50
 
     def __post_init__(self) -> None:
         within("sends", self.sends, 1, 10**9)
@@ -161,12 +185,15 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
         within("probes", self.probes, 1, 1000)
         within("wins", self.wins, 1, self.probes)
         within("settle", self.settle, timedelta(0), timedelta(days=1))
+        within("country_sends", self.country_sends, 1, 10**9)
+        within("country_probes", self.country_probes, 1, 10**6)
         positive_ms("pause", self.pause)
 
 
 class Guesses(msgspec.Struct, frozen=True, kw_only=True):
-    """Makes codes longer where somebody tries out many: per country, when of ``checks`` codes or more within ``per``
-    over ``percent`` % were wrong, new codes have ``digits`` digits and are never repeated, until ``quiet`` has passed.
+    """Makes strangers' codes longer where somebody tries out many: per country, when of ``checks`` codes or more within
+    ``per`` over ``percent`` % were wrong, new codes have ``digits`` digits and are never repeated, until ``quiet`` has
+    passed.
     """
 
     checks: int = 200
@@ -206,6 +233,7 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     policies: one per purpose. limits: per phone, over all purposes. numbers: which phones are served. caps: over all
     phones; None: no caps, breakers and budgets, as for a load test. countries: those that differ from ``Country()``.
+    elsewhere: where all countries are open, what holds in each but ``numbers.region`` and those of ``countries``.
     breaker: against pumping. guesses: against guessing at many phones.
     layout: "plain" writes phones in clear into key names, challenges and jobs, for a service that must find
     ``otp:{+2348031234567}``; it takes exactly the purpose ``default`` with binding "subject". Whoever sees Redis, its
@@ -217,6 +245,7 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
     numbers: Numbers = Numbers()
     caps: Caps | None = Caps()
     countries: Mapping[str, Country] = msgspec.field(default_factory=dict)
+    elsewhere: Country = Country(cap=Cap(1_000, _HOUR))
     breaker: Breaker = Breaker()
     guesses: Guesses = Guesses()
     layout: Literal["sealed", "plain"] = "sealed"
@@ -224,7 +253,8 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_purposes(self.policies)
-        unserved = set(self.countries) - self.numbers.countries
+        served = self.numbers.countries
+        unserved = set() if served is None else set(self.countries) - served
         if unserved:
             raise ConfigurationError(
                 f"settings for countries that are not served: {', '.join(sorted(unserved))}",
@@ -247,3 +277,11 @@ def _check_purposes(policies: Mapping[str, Policy]) -> None:
                 f"{name!r} cannot name a purpose",
                 hint="a-z, 0-9 and _, at most 32; not " + ", ".join(sorted(_RESERVED)),
             )
+
+
+def in_region(options: OtpOptions | None, region: str | None) -> OtpOptions:
+    """These options, or the standard ones, with another default region."""
+    options = options or OtpOptions()
+    if region is None:
+        return options
+    return msgspec.structs.replace(options, numbers=msgspec.structs.replace(options.numbers, region=region))

@@ -91,7 +91,7 @@ class SendsExhausted(Outcome, frozen=True):
 
 
 class DailyCap(Outcome, frozen=True):
-    """This phone had its sends of the rolling 24 hours. retry_after: until the oldest leaves."""
+    """This phone's lane had its sends of the rolling 24 hours. retry_after: until the oldest leaves."""
 
     retry_after: timedelta
 
@@ -110,9 +110,8 @@ class CapReached(Outcome, frozen=True):
 
 
 class BreakerOpen(Outcome, frozen=True):
-    """Hardly anybody in this scope types the codes sent there, as when somebody earns on the messages.
-
-    retry_after: until single messages go out again, behind a human check.
+    """Hardly anybody in this scope types the codes sent there, as when somebody earns on the messages; only single ones
+    pass. retry_after: until the next one does.
     """
 
     scope: Scope
@@ -126,17 +125,28 @@ class BudgetExhausted(Outcome, frozen=True):
 
 
 class ChallengeRequired(Outcome, frozen=True):
-    """Ask for a human check (then call with ``human=True``), or for SIM_SWAP another channel than this phone."""
+    """Ask for a human check (then call with ``human=True``), or for SIM_SWAP another channel than this phone.
+
+    retry_after: until it goes without a human check; None: never.
+    """
 
     obstacle: Obstacle
+    retry_after: timedelta | None = None
 
 
 class InvalidPhone(Outcome, frozen=True):
-    """Not a phone number that can exist, or one with an extension."""
+    """Not a phone number that can exist, or one with an extension. Without a country code it was read as one of the
+    default region, ``HustleX(region=...)``.
+    """
 
 
 class DestinationBlocked(Outcome, frozen=True):
-    """A real number in a country that is not allowed, or of a kind that gets no text messages (premium, VoIP, ...)."""
+    """A real number that gets no message. country: its region, or "". option: the setting that closes that country; "":
+    no setting does, numbers of this kind get no text messages (premium, VoIP, ...).
+    """
+
+    country: str = ""
+    option: str = ""
 
 
 class Verified(Secretive, frozen=True, eq=False):

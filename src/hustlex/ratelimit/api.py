@@ -13,7 +13,7 @@ from hustlex.core.time import Clock, positive_ms, server_clock
 from hustlex.errors import Error, Misuse
 from hustlex.ratelimit import flows, leasing, ops
 from hustlex.ratelimit.aio import Hold
-from hustlex.ratelimit.call import Call
+from hustlex.ratelimit.call import Sent
 from hustlex.ratelimit.desk import Desk, Policies, system_clock
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.plan import NORMAL
@@ -54,17 +54,17 @@ class RateLimit:
         together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        call = self._desk.call(policy, identity, endpoint, cost, tier)
-        return now(call) if isinstance(call, Decision) else later(self._judged(call))
+        sent = self._desk.call(policy, identity, endpoint, cost, tier)
+        return now(sent) if isinstance(sent, Decision) else later(self._judged(sent))
 
-    async def _judged(self, call: Call) -> Decision:
+    async def _judged(self, sent: Sent) -> Decision:
         try:
-            answer = await self._driver.run(call.op)
+            answer = await self._driver.run(sent.op)
             if not isinstance(answer, Decision):
-                again = partial(self._desk.again, call)
+                again = partial(self._desk.again, sent.call)
                 answer = await self._driver.follow(flows.aligned(again, self._desk.server_time, answer))
         except Error as error:
-            answer = self._desk.failed(call, error)
+            answer = self._desk.failed(sent.call, error)
         return self._desk.answered(answer) if self._desk.alert else answer
 
     async def check_all(
