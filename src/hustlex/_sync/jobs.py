@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Unpack, overload
 
 from hustlex.core import check
+from hustlex.core.answer.blocking import answering
 from hustlex.core.generics import T
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
@@ -42,6 +43,7 @@ from hustlex.jobs.types import (
 from hustlex.jobs.workflow import OpenStep, Started, StepName, Workflow
 
 
+@answering
 class Handle(Enqueued[T], frozen=True, eq=False, dict=True):
     """The task was accepted, and here its result can be waited for: ``value = handle.result(timeout=...)``."""
 
@@ -69,6 +71,7 @@ Handle.__name__ = Enqueued.__name__  # what logs and reprs show is the outcome
 Placed = Handle[T] | Duplicate | IdTaken | Debounced | QueueFull
 
 
+@answering
 class Jobs:
     """The producer's side of Asynq's queues. Go workers run what it enqueues, and the other way round."""
 
@@ -118,6 +121,7 @@ class Jobs:
 
         Raises Misuse before anything is sent, PartlyEnqueued (results) when only some of the steps failed.
         """
+        check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")
         made = list(jobs)
         drafts = [draft(job, {}, new_id()) for job in made]
         outcomes = self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
@@ -135,7 +139,9 @@ class Jobs:
         uniqueness or a placeholder that cannot be filled, Conflict when another task has such an id, Timeout or
         Unavailable when it may have been started in part: repeat it then with the same id. Source: lua/plant.lua.
         """
-        return self._driver.follow(steps.start(workflow, workflow_id or new_id(), self._clock(), self._known))
+        return self._driver.follow(
+            steps.start(workflow, new_id() if workflow_id is None else workflow_id, self._clock(), self._known)
+        )
 
     def result(
         self, task: str | Enqueued[Any] | StepName, *, timeout: timedelta, queue: str | None = None
@@ -178,6 +184,7 @@ class Jobs:
         return self._driver.run(act.cancel(task_id))
 
 
+@answering
 class Inspector:
     """Looks at queues and acts on them, as Asynq's own tools do. What it does counts as neither processed nor failed.
 
@@ -302,6 +309,7 @@ class Inspector:
         return self._driver.follow(inspection.enqueue_events(entry_id, page, size))
 
 
+@answering
 class Schedules:
     """Periodic entries that are stored in Redis, beside those in the code of the schedulers (``Tasks.cron``).
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Unpack, overload
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.generics import T
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
@@ -41,6 +42,7 @@ from hustlex.jobs.types import (
 from hustlex.jobs.workflow import OpenStep, Started, StepName, Workflow
 
 
+@answering
 class Handle(Enqueued[T], frozen=True, eq=False, dict=True):
     """The task was accepted, and here its result can be waited for: ``value = await handle.result(timeout=...)``."""
 
@@ -68,6 +70,7 @@ Handle.__name__ = Enqueued.__name__  # what logs and reprs show is the outcome
 Placed = Handle[T] | Duplicate | IdTaken | Debounced | QueueFull
 
 
+@answering
 class Jobs:
     """The producer's side of Asynq's queues. Go workers run what it enqueues, and the other way round."""
 
@@ -117,6 +120,7 @@ class Jobs:
 
         Raises Misuse before anything is sent, PartlyEnqueued (results) when only some of the steps failed.
         """
+        check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")
         made = list(jobs)
         drafts = [draft(job, {}, new_id()) for job in made]
         outcomes = await self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
@@ -134,7 +138,9 @@ class Jobs:
         uniqueness or a placeholder that cannot be filled, Conflict when another task has such an id, Timeout or
         Unavailable when it may have been started in part: repeat it then with the same id. Source: lua/plant.lua.
         """
-        return await self._driver.follow(steps.start(workflow, workflow_id or new_id(), self._clock(), self._known))
+        return await self._driver.follow(
+            steps.start(workflow, new_id() if workflow_id is None else workflow_id, self._clock(), self._known)
+        )
 
     async def result(
         self, task: str | Enqueued[Any] | StepName, *, timeout: timedelta, queue: str | None = None
@@ -177,6 +183,7 @@ class Jobs:
         return await self._driver.run(act.cancel(task_id))
 
 
+@answering
 class Inspector:
     """Looks at queues and acts on them, as Asynq's own tools do. What it does counts as neither processed nor failed.
 
@@ -303,6 +310,7 @@ class Inspector:
         return await self._driver.follow(inspection.enqueue_events(entry_id, page, size))
 
 
+@answering
 class Schedules:
     """Periodic entries that are stored in Redis, beside those in the code of the schedulers (``Tasks.cron``).
 

@@ -15,6 +15,8 @@ from hustlex.jobs import functions, periodic
 from hustlex.jobs.aggregates import GRACE, UNLIMITED, Aggregate, AggregateFunction
 from hustlex.jobs.arguments import Arguments
 from hustlex.jobs.clock_changes import Dst
+from hustlex.jobs.judge import judged
+from hustlex.jobs.keys import named
 from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
 from hustlex.jobs.options import Job, Options, Settled, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
@@ -53,14 +55,17 @@ class Task(Generic[P, R_co]):
         cpu: bool = False,
         prefix: bool = False,
     ) -> None:
-        self.type = task_type
+        functions.check(f"the handler of {task_type!r}", function)
+        check.instance("limits", limits, Limits)
+        check.instance("rules", rules, Rules)
+        check.flag("cpu", cpu)
+        self.type = named("task type", task_type)
         self.function = function
         self.options = cast("Options", Settled(task_type, options))
         self.limits = limits
         self.rules = rules
         self.cpu = cpu
         self.prefix = check.flag("prefix", prefix)
-        functions.check(f"the handler of {task_type!r}", function)
         self.is_async = functions.is_async(function)
         _check(function, limits, cpu)
         self._arguments = Arguments(function, task_type)
@@ -116,8 +121,8 @@ class Tasks:
     """
 
     def __init__(self, *, lifespan: Lifespan | None = None, **defaults: Unpack[Options]) -> None:
-        self.lifespan: Lifespan = lifespan or nullcontext
-        self._defaults = defaults
+        self.lifespan: Lifespan = nullcontext if lifespan is None else check.function("lifespan", lifespan)
+        self._defaults = cast("Options", judged(defaults))
         self._tasks: dict[str, Task[..., Any]] = {}
         self._periodic: dict[str, Periodic] = {}
         self._found: dict[str, Task[..., Any] | None] = {}
@@ -201,6 +206,7 @@ class Tasks:
 
     def include(self, other: Tasks) -> None:
         """Take over all that another set defines now. Raises Misuse for a type or name that both define."""
+        check.instance("other", other, Tasks)
         for task in other:
             self._add(task)
         for entry in other.periodic:

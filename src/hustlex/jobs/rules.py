@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 
 RetryDelay = timedelta | Sequence[timedelta] | Callable[[int, Exception], timedelta]
@@ -25,10 +26,24 @@ class Rules(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises Misuse for what can never work."""
-        if isinstance(self.retry_delay, Sequence) and not self.retry_delay:
+        _judge_delay(self.retry_delay)
+        if self.is_failure is not None:
+            check.function("is_failure", self.is_failure)
+        if self.max_crashes is not None:
+            check.whole("max_crashes", self.max_crashes)
+
+
+def _judge_delay(rule: object) -> None:
+    if rule is None or callable(rule):
+        check.function("retry_delay", rule) if rule else None
+    elif isinstance(rule, Sequence) and not isinstance(rule, str | bytes | bytearray):
+        if not rule:
             raise Misuse("retry_delay is an empty sequence", hint="give it at least one wait")
-        if self.max_crashes is not None and self.max_crashes < 0:
-            raise Misuse(f"max_crashes must be 0 or more, not {self.max_crashes}")
+        for wait in rule:
+            check.duration("a wait in retry_delay", wait)
+    else:
+        check.instance("retry_delay", rule, timedelta, hint="pass a timedelta, a sequence of them, or a function")
+        check.duration("retry_delay", rule)
 
 
 NO_RULES = Rules()

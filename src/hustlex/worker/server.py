@@ -14,7 +14,7 @@ import msgspec
 
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.errors import Error, Misuse
+from hustlex.errors import Error
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.limits import Limits
@@ -35,6 +35,7 @@ from hustlex.worker.handlers import Handlers, Middleware
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
+from hustlex.worker.judge import judge
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.quarantine import Quarantine
 from hustlex.worker.recoverer import Recoverer
@@ -124,8 +125,7 @@ class Worker:
         archive_max_size: int = 9_999,
         archive_max_age: timedelta = timedelta(days=90),
     ) -> None:
-        if concurrency < 1:
-            raise Misuse("a worker needs a concurrency of at least 1")
+        judge(locals())
         tasks.check()
         policy = Policy(tasks, retry_delay, is_failure, max_crashes, error_handler, park_unknown // _SECOND)
         self.id = uuid.uuid4().hex
