@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 
 RetryDelay = timedelta | Sequence[timedelta] | Callable[[int, Exception], timedelta]
 """The wait before the next attempt: always the same, one per retry (the last one repeats), or a function of the retries
-used so far (0 at the first failure) and the error. Below 0 counts as 0."""
+used so far (0 at the first failure) and the error, of which less than 0 counts as 0."""
 IsFailure = Callable[[Exception], bool]
 """False: the attempt is repeated without counting (limits reached, a service that is down)."""
 
@@ -25,13 +27,40 @@ class Rules(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises Misuse for what can never work."""
-        if isinstance(self.retry_delay, Sequence) and not self.retry_delay:
-            raise Misuse("retry_delay is an empty sequence", hint="give it at least one wait")
-        if self.max_crashes is not None and self.max_crashes < 0:
-            raise Misuse(f"max_crashes must be 0 or more, not {self.max_crashes}")
+        if self.retry_delay is not None:
+            _check_delay(self.retry_delay)
+        if self.is_failure is not None and inspect.iscoroutinefunction(check.function("is_failure", self.is_failure)):
+            raise Misuse("is_failure is an async function, and nobody would await it", hint="define it with def")
+        if self.max_crashes is not None:
+            check.whole("max_crashes", self.max_crashes)
 
 
 NO_RULES = Rules()
+
+
+def _check_delay(rule: object) -> None:
+    if isinstance(rule, timedelta):
+        check.duration("retry_delay", rule)
+    elif isinstance(rule, list | tuple):
+        if not rule:
+            raise Misuse("retry_delay is an empty sequence", hint="give it at least one wait")
+        for wait in rule:
+            check.duration("a wait of retry_delay", wait)
+    elif inspect.isroutine(rule) or (callable(rule) and not inspect.isclass(rule)):
+        if inspect.iscoroutinefunction(check.function("retry_delay", rule)):
+            raise Misuse("retry_delay is an async function, and nobody would await it", hint="define it with def")
+    else:
+        hint = "pass a timedelta, a list of them, or a function of the retries so far and the error"
+        raise Misuse(f"retry_delay cannot be {check.shown(rule)}", hint=hint)
+
+
+def merged(own: Rules, default: Rules) -> Rules:
+    """A task's own rules, and in place of those it has not, those of its ``Tasks``."""
+    return Rules(
+        default.retry_delay if own.retry_delay is None else own.retry_delay,
+        default.is_failure if own.is_failure is None else own.is_failure,
+        default.max_crashes if own.max_crashes is None else own.max_crashes,
+    )
 
 
 def delay(rule: RetryDelay, retried: int, error: Exception) -> timedelta:

@@ -9,6 +9,7 @@ from itertools import chain
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.jobs.limits import Limits
 from hustlex.worker.job import Job
@@ -29,12 +30,13 @@ class Reserved(msgspec.Struct, frozen=True):
     weight: int = 0
 
     def __post_init__(self) -> None:
-        if self.slots < 1 or self.weight < 0:
-            raise Misuse("a reservation is for at least 1 slot, and has no negative weight")
+        check.whole("slots", self.slots, 1)
+        check.whole("weight", self.weight)
 
 
 def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits]) -> list[Source]:
     """The queues of a worker. Raises Misuse for weights below 1, and for limits that fit no queue."""
+    check.instance("queues", queues, Mapping, hint="pass a weight or Reserved by the name of each queue")
     if not queues or not limits.keys() <= queues.keys():
         raise Misuse("a worker needs a queue, and limits only for its own queues")
     if any(limit.key is not None for limit in limits.values()):
@@ -44,9 +46,7 @@ def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits
 
 def _source(name: str, share: int | Reserved, limits: Limits | None) -> Source:
     kept = share if isinstance(share, Reserved) else None
-    weight = share if isinstance(share, int) else share.weight or share.slots
-    if weight < 1:
-        raise Misuse(f"the weight of queue {name!r} must be at least 1")
+    weight = kept.weight or kept.slots if kept else check.whole(f"the weight of queue {name!r}", share, 1)
     source = Source(name, weight)
     source.reserved = kept.slots if kept else 0
     source.limits = limits
