@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from hustlex.cache import flows, keys
-from hustlex.cache.aio import Flights
+from hustlex.cache.aio import Flights, checked
 from hustlex.cache.codec import Codec
 from hustlex.cache.plan import Plan
 from hustlex.cache.policy import Options, policy
@@ -156,7 +156,7 @@ class Decorator(Generic[V]):
     def __call__(self, function: Callable[P, Awaitable[V | None]]) -> CachedFunction[P, V | None]: ...
     def __call__(self, function: Callable[P, Awaitable[Any]]) -> CachedFunction[P, Any]:
         """The function with a cache in front of it."""
-        template = Template(self._template, self._cache._plan.name, function)
+        template = Template(self._template, self._cache._plan.name, checked(function))
         return CachedFunction(self._cache, template, function, self._ttl_ms)
 
 

@@ -11,7 +11,7 @@ from hustlex.core import check
 from hustlex.errors import Error, Misuse
 from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.limits import Limits
-from hustlex.jobs.rules import IsFailure, RetryDelay
+from hustlex.jobs.rules import IsFailure, RetryDelay, plain
 from hustlex.jobs.wire import TaskMessage
 
 ErrorHandler = Callable[[TaskMessage, Exception], object]
@@ -82,10 +82,3 @@ class Hooks:
             if mine[name] != theirs[name]:
                 raise Misuse(f"the worker option {name} is given twice", hint="give it in one place")
         self.worker_options = {**self.worker_options, **other.worker_options}
-
-
-def plain(name: str, function: Any) -> Any:
-    """A function that answers at once. Raises Misuse."""
-    if inspect.iscoroutinefunction(check.function(name, function)):
-        raise Misuse(f"{name} is an async function, and nobody would await it", hint="define it with def")
-    return function

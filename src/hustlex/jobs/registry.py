@@ -9,12 +9,15 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.jobs import periodic
 from hustlex.jobs.aggregates import GRACE, UNLIMITED, Aggregate, AggregateFunction
 from hustlex.jobs.arguments import Arguments
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.hooks import Hooks, WorkerOptions
+from hustlex.jobs.judge import judged
+from hustlex.jobs.keys import named
 from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
 from hustlex.jobs.options import Job, Options, Settled, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
@@ -49,7 +52,11 @@ class Task(Generic[P, R_co]):
         rules: Rules = NO_RULES,
         cpu: bool = False,
     ) -> None:
-        self.type = task_type
+        check.function("a task's function", function)
+        check.instance("limits", limits, Limits)
+        check.instance("rules", rules, Rules)
+        check.flag("cpu", cpu)
+        self.type = named("task type", task_type)
         self.function = function
         self.options = cast("Options", Settled(task_type, options))
         self.limits = limits
@@ -106,8 +113,8 @@ class Tasks(Hooks):
     ) -> None:
         super().__init__(worker)
         self._rules = Rules(retry_delay, is_failure, max_crashes)
-        self.lifespan: Lifespan = lifespan or nullcontext
-        self._defaults = defaults
+        self.lifespan: Lifespan = nullcontext if lifespan is None else check.function("lifespan", lifespan)
+        self._defaults = cast("Options", judged(defaults))
         self._tasks: dict[str, Task[..., Any]] = {}
         self._periodic: dict[str, Periodic] = {}
         self._found: dict[str, Task[..., Any] | None] = {}
@@ -188,6 +195,7 @@ class Tasks(Hooks):
 
     def include(self, other: Tasks) -> None:
         """Take over all that another set defines now. Raises Misuse for a type or name that both define."""
+        check.instance("other", other, Tasks)
         for task in other:
             self._add(task)
         for entry in other.periodic:

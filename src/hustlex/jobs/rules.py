@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
@@ -27,31 +28,39 @@ class Rules(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises Misuse for what can never work."""
-        if self.retry_delay is not None:
-            _check_delay(self.retry_delay)
-        if self.is_failure is not None and inspect.iscoroutinefunction(check.function("is_failure", self.is_failure)):
-            raise Misuse("is_failure is an async function, and nobody would await it", hint="define it with def")
+        _judge_delay(self.retry_delay)
+        if self.is_failure is not None:
+            plain("is_failure", self.is_failure)
         if self.max_crashes is not None:
             check.whole("max_crashes", self.max_crashes)
 
 
-NO_RULES = Rules()
-
-
-def _check_delay(rule: object) -> None:
-    if isinstance(rule, timedelta):
-        check.duration("retry_delay", rule)
-    elif isinstance(rule, list | tuple):
+def _judge_delay(rule: object) -> None:
+    if rule is None or callable(rule):
+        plain("retry_delay", rule) if rule else None
+    elif isinstance(rule, Sequence) and not isinstance(rule, str | bytes | bytearray):
         if not rule:
             raise Misuse("retry_delay is an empty sequence", hint="give it at least one wait")
         for wait in rule:
-            check.duration("a wait of retry_delay", wait)
-    elif inspect.isroutine(rule) or (callable(rule) and not inspect.isclass(rule)):
-        if inspect.iscoroutinefunction(check.function("retry_delay", rule)):
-            raise Misuse("retry_delay is an async function, and nobody would await it", hint="define it with def")
+            check.duration("a wait in retry_delay", wait)
     else:
-        hint = "pass a timedelta, a list of them, or a function of the retries so far and the error"
-        raise Misuse(f"retry_delay cannot be {check.shown(rule)}", hint=hint)
+        check.instance("retry_delay", rule, timedelta, hint="pass a timedelta, a sequence of them, or a function")
+        check.duration("retry_delay", rule)
+
+
+def plain(name: str, function: Any) -> Any:
+    """A function that answers at once. Raises Misuse."""
+    if inspect.iscoroutinefunction(check.function(name, function)):
+        raise Misuse(f"{name} is an async function, and nobody would await it", hint="define it with def")
+    return function
+
+
+def every_error(_: Exception) -> bool:
+    """The default predicate: every error is a failure."""
+    return True
+
+
+NO_RULES = Rules()
 
 
 def merged(own: Rules, default: Rules) -> Rules:

@@ -42,14 +42,18 @@ def together(desk: Desk, calls: Sequence[Sent | Decision]) -> Flow[Decision]:
 
     calls: some may have been answered here; when one of these is refused, nothing is sent.
     """
-    decisions = [call for call in calls if isinstance(call, Decision)]
-    due = [call for call in calls if isinstance(call, Sent)] if all(decisions) else []
+    here = [call for call in calls if isinstance(call, Decision)]
+    due = [call for call in calls if isinstance(call, Sent)] if all(here) else []
     answers: list[Any] = (yield Batch(tuple(sent.op for sent in due))) if due else []
+    judged: list[Decision] = []
     for sent, answer in zip(due, answers, strict=True):
         if isinstance(answer, Elsewhere):
             answer = yield from _second(desk, sent.call, answer)
         decision = desk.failed(sent.call, answer) if isinstance(answer, Error) else answer
-        decisions.append(desk.answered(decision) if desk.alert else decision)
+        judged.append(desk.answered(decision) if desk.alert else decision)
+    asked = iter(judged)
+    found = [call if isinstance(call, Decision) else next(asked, None) for call in calls]
+    decisions = [each for each in found if each is not None]
     merged = merge(decisions)
     if not merged:
         yield from _undo(desk, [decision for decision in decisions if decision])

@@ -21,14 +21,13 @@ from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.hooks import Next
 from hustlex.jobs.ops import inspect
 from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import IsFailure, RetryDelay
+from hustlex.jobs.rules import IsFailure, RetryDelay, every_error
 from hustlex.jobs.types import QueueInfo, State, TaskInfo
 from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import HandlerNotFound, Middleware, Worker
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.options import every_error
 from hustlex.worker.source import Source
 
 if TYPE_CHECKING:

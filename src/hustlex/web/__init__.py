@@ -1,7 +1,8 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
+from hustlex.web.addresses import client_ip
 from hustlex.web.auth import auth_router
-from hustlex.web.codes import CodeIn, OtpCodes, Proof, client_ip
+from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (
     CurrentUser,
     Front,

@@ -9,13 +9,14 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
+from hustlex.core import check
 from hustlex.jobs import Task
 from hustlex.web.codes import ChallengeIn, ChallengeOut, CodeIn, HumanCheck, OtpCodes, Send
 from hustlex.web.depends import Front, ProvedKey
 from hustlex.web.exchange import Exchange, TokensOut
 from hustlex.web.problem import no_store
 
-Identify = Callable[[str], Awaitable[str]]
+Identify = Callable[[str], Awaitable[check.Id]]
 """The id of the user with this phone (E.164, proved just now); creates the user when there is none."""
 
 
@@ -93,7 +94,7 @@ class _Login:
     ) -> TokensOut:
         """Swap a right code for tokens."""
         proof = await self._codes.check(front, request, body, remember=body.remember)
-        user_id = await self._identify(proof.phone)
+        user_id = check.identity("what identify answers", await self._identify(proof.phone))
         tokens = await self._exchange.log_in(
             front, request, response, user_id, device=body.device, platform=body.platform, jkt=jkt
         )

@@ -15,7 +15,6 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
-from hustlex.core.addresses import network
 from hustlex.core.outcome import Secretive
 from hustlex.jobs import Task
 from hustlex.otp import (
@@ -46,6 +45,7 @@ from hustlex.otp import (
     Wrong,
 )
 from hustlex.problems import TOO_MANY, whole_seconds
+from hustlex.web.addresses import client_ip
 from hustlex.web.problem import Problem, too_soon, unavailable
 
 Send = Callable[[str], Awaitable[object]]
@@ -210,16 +210,6 @@ class OtpCodes:
             await self._send(challenge)
 
 
-def client_ip(request: Request) -> str | None:
-    """The peer's address; None on a unix socket. Behind a proxy, let the ASGI server read the forwarded address."""
-    host = request.client.host if request.client else ""
-    try:
-        network(host)
-    except ValueError:
-        return None
-    return host
-
-
 def invalid_code(detail: str, left: int | None = None) -> Problem:
     """400. left: attempts that remain, not said when it would tell that a challenge exists."""
     members = {"error": "invalid_code"} | ({} if left is None else {"left": left})
@@ -251,7 +241,7 @@ def _sendable(answer: IssueResult | ResendResult, asks: bool) -> Issued:
         case InvalidPhone():
             raise _unfit_phone("This is not a phone number.")
         case DestinationBlocked():
-            raise _unfit_phone("Numbers of this kind are not supported.")
+            raise _unfit_phone(f"Numbers of this {'country' if answer.option else 'kind'} are not supported.")
         case Gone():
             raise invalid_code(_ASK_ANEW)
         case _:

@@ -12,7 +12,6 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
-from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
@@ -34,6 +33,7 @@ from hustlex.worker.handlers import Handlers
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
+from hustlex.worker.judge import judge
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.options import error_handlers, middlewares, settle
 from hustlex.worker.quarantine import Quarantine
@@ -113,18 +113,17 @@ class Worker:
         aggregator: AggregateFunction | Aggregate | None = None,
         **options: Unpack[WorkerOptions],
     ) -> None:
+        judge(locals())
         rules = settle(tasks, options)
-        check.whole("concurrency", concurrency, 1)
-        check.whole("cpu_processes", cpu_processes)
         told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
         policy = Policy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
         strict = rules.strict
         self.id = uuid.uuid4().hex
         self.sources = sources = draw.sources_of(queues, rules.limits or {})
-        self.clock = now = WorkerClock(check.function("clock", clock))
+        self.clock = now = WorkerClock(clock)
         self._tasks = tasks
         self._driver = driver
-        self._grace_s = check.duration("shutdown_timeout", shutdown_timeout).total_seconds()
+        self._grace_s = shutdown_timeout.total_seconds()
         self._quit, self._hurry, self._running = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._run: asyncio.Task[None] | None = None
         self._threads = Threads(concurrency)

@@ -14,7 +14,7 @@ from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.hooks import ErrorHandler
 from hustlex.jobs.ops import finish, limit
 from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay
+from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay, every_error
 from hustlex.jobs.types import PayloadError
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage, encode_task
@@ -24,7 +24,6 @@ from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Crashed, HandlerNotFound, LeaseExpired
 from hustlex.worker.job import Job
 from hustlex.worker.journal import attempt_ended, text_of
-from hustlex.worker.options import every_error
 from hustlex.worker.source import Ack
 
 _log = logging.getLogger("hustlex.worker")
