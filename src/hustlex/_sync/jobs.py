@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Unpack
 
 from hustlex.core import check
+from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.jobs import explain, flows, inspection, schedules, steps, stream
@@ -36,6 +37,7 @@ from hustlex.jobs.types import (
 from hustlex.jobs.workflow import OpenStep, Started, Workflow
 
 
+@answering
 class Jobs:
     """The producer's side of Asynq's queues. Go workers run what it enqueues, and the other way round."""
 
@@ -123,6 +125,7 @@ class Jobs:
         return self._driver.run(act.cancel(task_id))
 
 
+@answering
 class Inspector:
     """Looks at queues and acts on them, as Asynq's own tools do. What it does counts as neither processed nor failed.
 
@@ -247,6 +250,7 @@ class Inspector:
         return self._driver.follow(inspection.enqueue_events(entry_id, page, size))
 
 
+@answering
 class Schedules:
     """Periodic entries that are stored in Redis, beside those in the code of the schedulers (``Tasks.cron``).
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Unpack
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.jobs import explain, flows, inspection, schedules, steps, stream
@@ -35,6 +36,7 @@ from hustlex.jobs.types import (
 from hustlex.jobs.workflow import OpenStep, Started, Workflow
 
 
+@answering
 class Jobs:
     """The producer's side of Asynq's queues. Go workers run what it enqueues, and the other way round."""
 
@@ -124,6 +126,7 @@ class Jobs:
         return await self._driver.run(act.cancel(task_id))
 
 
+@answering
 class Inspector:
     """Looks at queues and acts on them, as Asynq's own tools do. What it does counts as neither processed nor failed.
 
@@ -250,6 +253,7 @@ class Inspector:
         return await self._driver.follow(inspection.enqueue_events(entry_id, page, size))
 
 
+@answering
 class Schedules:
     """Periodic entries that are stored in Redis, beside those in the code of the schedulers (``Tasks.cron``).
 
