@@ -117,7 +117,6 @@ class Worker:
         rules = settle(tasks, options)
         told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
         policy = Policy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
-        strict = rules.strict
         self.id = uuid.uuid4().hex
         self.sources = sources = draw.sources_of(queues, rules.limits or {})
         self.clock = now = WorkerClock(clock)
@@ -130,9 +129,9 @@ class Worker:
         self._handlers = Handlers(tasks, driver, now, self._threads, middlewares(tasks, middleware))
         self.runners = runners = Runners(concurrency, self._handlers, policy, now)
         slots = draw.Slots(sources, runners)
-        split, ahead = slots.draw(by_rank=strict), slots.plain and not strict
+        split, ahead = slots.draw(by_rank=rules.strict), slots.plain and not rules.strict
         self.lanes = lanes = Lanes(driver, sources, runners, now, self.id, split, ahead=ahead)
-        self.heartbeat = Heartbeat(driver, sources, runners, now, this_process(self.id), strict=strict)
+        self.heartbeat = Heartbeat(driver, sources, runners, now, this_process(self.id), strict=rules.strict)
         self.deadlines = Deadlines(runners, now)
         self.forwarder = Forwarder(driver, sources, now, lanes.ring)
         requeue = rules.recover_crashed == "requeue"
