@@ -241,7 +241,7 @@ def _sendable(answer: IssueResult | ResendResult, asks: bool) -> Issued:
         case InvalidPhone():
             raise _unfit_phone("This is not a phone number.")
         case DestinationBlocked():
-            raise _unfit_phone("Numbers of this kind are not supported.")
+            raise _unfit_phone(f"Numbers of this {'country' if answer.option else 'kind'} are not supported.")
         case Gone():
             raise invalid_code(_ASK_ANEW)
         case _:
