@@ -28,7 +28,7 @@ from hustlex.jobs.wire import TaskMessage, decode_task
 from hustlex.jobs.workflow import StepName
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
-from hustlex.worker.verdict import describe
+from hustlex.worker.journal import text_of
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
@@ -128,7 +128,7 @@ class EagerJobs(Jobs):
         ran = next((ran for ran in reversed(self.ran) if ran.id == task_id), None)
         if ran is None:
             return Gone()
-        return Succeeded(ran.result) if ran.error is None else Failed(describe(ran.error))
+        return Succeeded(ran.result) if ran.error is None else Failed(text_of(ran.error))
 
     async def _take(self, drafts: Sequence[Draft]) -> list[Outcome]:
         if any(placed.group for placed in drafts):
