@@ -114,7 +114,6 @@ class Worker:
         **options: Unpack[WorkerOptions],
     ) -> None:
         judge(locals())
-        tasks.check()
         rules = settle(tasks, options)
         told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
         policy = Policy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
