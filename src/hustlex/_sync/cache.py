@@ -15,6 +15,7 @@ from hustlex.cache.plan import Plan
 from hustlex.cache.policy import Options, policy
 from hustlex.cache.template import Template
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats
+from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 
@@ -57,6 +58,7 @@ class Caches:
         return Cache(self._driver, plan)
 
 
+@answering
 class Cache(Generic[V]):
     """One named cache of one type. Made by ``Caches``.
 

@@ -14,6 +14,7 @@ from hustlex.cache.plan import Plan
 from hustlex.cache.policy import Options, policy
 from hustlex.cache.template import Template
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 
@@ -56,6 +57,7 @@ class Caches:
         return Cache(self._driver, plan)
 
 
+@answering
 class Cache(Generic[V]):
     """One named cache of one type. Made by ``Caches``.
 
