@@ -1,5 +1,6 @@
 """The engine: runs tasks from Asynq's queues and enqueues periodic ones. Async only; plain functions run in threads."""
 
+from hustlex.jobs.hooks import HealthCheck, Middleware, WorkerOptions
 from hustlex.worker.draw import Reserved
 from hustlex.worker.fates import (
     Canceled,
@@ -11,12 +12,10 @@ from hustlex.worker.fates import (
     ProcessDied,
     Revoked,
 )
-from hustlex.worker.handlers import Middleware
 from hustlex.worker.health import serve_health
 from hustlex.worker.provider import Provider
 from hustlex.worker.scheduler import Scheduler
 from hustlex.worker.server import Health, Worker
-from hustlex.worker.watchdog import HealthCheck
 
 __all__ = [
     "Canceled",
@@ -34,5 +33,6 @@ __all__ = [
     "Revoked",
     "Scheduler",
     "Worker",
+    "WorkerOptions",
     "serve_health",
 ]
