@@ -110,7 +110,7 @@ async def test_a_child_whose_own_child_keeps_its_output_is_started_again(
     monkeypatch.setattr(supervisor, "_LAST_WORDS_SECONDS", 0.05)
     left = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'input()'], stdin=0).pid)"
     keeper = Child("keeper", [sys.executable, "-c", left + "; import time; print('gone')"])
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         assert await Supervisor(NoServer(), [keeper], {}).run()  # type: ignore[arg-type]
     assert capsys.readouterr().out.count("| gone") == 2
 

@@ -102,7 +102,7 @@ async def test_a_killed_computation_is_taken_over_when_its_lease_ends(url: str, 
             victim.kill()
             died = time.monotonic()
             assert await waiting == 8
-            assert time.monotonic() - died < 1.0 + 0.3
+            assert time.monotonic() - died < 1.0 + 5  # the victim would take a minute
         assert raw.get("cache:user:1") is not None
 
 
@@ -188,7 +188,7 @@ async def test_the_cache_comes_back_with_the_server(front: Any, mortal: Embedded
         assert await users.get_or_compute(1, load) == 1
     finally:
         os.kill(mortal.pid, signal.SIGCONT)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await users.get(1) is None:
             await users.get_or_compute(1, load)
     settled = calls

@@ -127,7 +127,7 @@ async def test_the_last_subscriber_gone_nothing_is_left_on_the_server(driver: Dr
         async with orders.subscribe(order_id=1), orders.subscribe(order_id=1), orders.subscribe(order_id=2):
             assert sorted(raw.pubsub_channels()) == [b"ev:orders:1", b"ev:orders:2"]
             assert raw.pubsub_numsub("ev:orders:1") == [(b"ev:orders:1", 1)]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while raw.pubsub_channels():
             await asyncio.sleep(0.01)
 

@@ -179,7 +179,7 @@ async def test_reads_do_not_stay_with_a_replica(
     await street.run(get("k"))
     pair.fail_over()
     pair.new.set("k", "new")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while pair.proxy.connections < 2:
             await street.run(patient(get("k")))
             await asyncio.sleep(0.05)

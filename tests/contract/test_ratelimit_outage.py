@@ -97,7 +97,7 @@ async def test_an_outage_costs_little_time_and_then_none() -> None:
         begun = time.perf_counter()
         for _ in range(500):
             await limits.check(policy, "u1", **PAY)
-        assert time.perf_counter() - begun < 2
+        assert time.perf_counter() - begun < 10  # waiting for the server each time would take 50
         assert len(sent) <= tried + 3  # a probe a second, no more
 
 
@@ -108,12 +108,12 @@ async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any) -> None
             policy = Policy("p", 1_000_000, MINUTE)
             assert await outcomes(limits, policy, 1) == [("allowed", "redis")]
             server.stop()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not limits._desk._breaker.open:
                     await limits.check(policy, "u1", **PAY)
             assert (await outcomes(limits, policy, 1))[0] == ("allowed_degraded", "local_fallback")
             server.start()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while limits._desk.alert:
                     await limits.check(policy, "u1", **PAY)
                     await asyncio.sleep(0.005)
@@ -204,7 +204,7 @@ async def test_one_refused_here_costs_the_others_nothing() -> None:
 async def test_a_server_that_does_not_answer_in_time_is_not_waited_for(faulty: Proxy, trouble: str) -> None:
     async with room(faulty.url, check_budget=timedelta(milliseconds=100)) as (limits, _):
         policy = Policy("p", 20, MINUTE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await limits.check(policy, "u1", **PAY)).degraded:
                 pass
         faulty.black_hole, faulty.delay_seconds = trouble == "black hole", 1.0 * (trouble == "slow")

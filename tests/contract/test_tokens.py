@@ -595,7 +595,8 @@ async def test_ending_what_is_gone_leaves_no_trace(hx: Any, raw: redis.Redis) ->
     assert await hx.tokens.revoke_session("u1", pair.session_id) == RevokedSession(False)
     assert await hx.tokens.revoke_session("u1", "s" * 22) == RevokedSession(False)
     assert await hx.tokens.logout("", pair.refresh) == LoggedOut(pair.session_id, False)
-    assert sorted(keys(raw)) == [b"jwt:revocations", b"jwt:revoked_before:{u1}"]
+    feed = [b"jwt:epoch:{jwt:revocations}", b"jwt:revocations", b"jwt:told:{jwt:revocations}"]
+    assert sorted(keys(raw)) == sorted([*feed, b"jwt:revoked_before:{u1}"])
 
 
 async def test_revoke_all_counts_only_what_had_not_ended(hx: Any, clock: FixedClock) -> None:

@@ -73,7 +73,7 @@ async def login(hx: Any, user: str = "u1", **options: Any) -> TokenPair:
     return pair
 
 
-async def until(question: Callable[[], Awaitable[Any]], seconds: float = 5.0) -> None:
+async def until(question: Callable[[], Awaitable[Any]], seconds: float = 30.0) -> None:
     """Wait for a condition, not for a time."""
     deadline = time.monotonic() + seconds
     while not await question():
@@ -526,9 +526,9 @@ async def test_a_revocation_may_wait_for_a_replica(
             assert isinstance(done.replicated, bool)
             return done.replicated
 
-        await until(lambda: replicated(lambda pair: hx.tokens.logout(pair.access)), 15)
-        await until(lambda: replicated(lambda pair: hx.tokens.revoke_token(pair.access)), 15)
-        await until(lambda: replicated(lambda pair: hx.tokens.revoke_session("u1", pair.session_id)), 15)
-        await until(lambda: replicated(lambda pair: hx.tokens.revoke_all("u1")), 15)
+        await until(lambda: replicated(lambda pair: hx.tokens.logout(pair.access)))
+        await until(lambda: replicated(lambda pair: hx.tokens.revoke_token(pair.access)))
+        await until(lambda: replicated(lambda pair: hx.tokens.revoke_session("u1", pair.session_id)))
+        await until(lambda: replicated(lambda pair: hx.tokens.revoke_all("u1")))
         assert replica.exists("jwt:revoked_before:{u1}")
     assert (await hx.tokens.revoke_all("u1")).replicated is False

@@ -150,7 +150,7 @@ def is_uuid4(text: str) -> bool:
 async def enlist(inspector: Inspector, peers: list[Peer]) -> None:
     """Wait until all these workers are up."""
     pids = {peer.pid for peer in peers}
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while not pids <= {server.pid for server in await inspector.servers()}:
             await asyncio.sleep(0.02)
 
@@ -158,48 +158,52 @@ async def enlist(inspector: Inspector, peers: list[Peer]) -> None:
 def snapshot(raw: redis.Redis) -> dict[str, Any]:
     """Every key of Asynq's: type, value and time to live; our private ones (``:x:``) and the peers' notes left out."""
     names = [name for name in raw.scan_iter("asynq:*", count=1000) if b":x:" not in name]
-    return {name.decode(): (raw.type(name).decode(), _value(raw, name), raw.ttl(name)) for name in names}
+    now = raw.time()[0]
+    return {name.decode(): (raw.type(name).decode(), _value(raw, name, now), raw.ttl(name)) for name in names}
 
 
-def _value(raw: redis.Redis, name: bytes) -> Any:
+def _value(raw: redis.Redis, name: bytes, now: int) -> Any:
     kind = raw.type(name)
     if kind == b"hash":
-        return _hash(raw.hgetall(name))
+        return _hash(raw.hgetall(name), now)
     if kind == b"zset":
-        return {member: Near(score) for member, score in raw.zrange(name, 0, -1, withscores=True)}
+        return {member: Near(score, now) for member, score in raw.zrange(name, 0, -1, withscores=True)}
     if kind == b"list":
         return raw.lrange(name, 0, -1)
     return raw.get(name) if kind == b"string" else raw.smembers(name)
 
 
-def _hash(fields: dict[bytes, bytes]) -> dict[bytes, Any]:
+def _hash(fields: dict[bytes, bytes], now: int) -> dict[bytes, Any]:
     """The message by its fields (maps have no order on the wire), times as such."""
     found: dict[bytes, Any] = dict(fields)
     if b"pending_since" in found:
-        found[b"pending_since"] = Near(int(fields[b"pending_since"]) / 1_000_000_000)
+        found[b"pending_since"] = Near(int(fields[b"pending_since"]) / 1_000_000_000, now)
     if b"msg" in found:
         message = decode_task(fields[b"msg"])
-        times = {name: Near(getattr(message, name)) for name in ("last_failed_at", "completed_at")}
+        times = {name: Near(getattr(message, name), now) for name in ("last_failed_at", "completed_at")}
         found[b"msg"] = {name: getattr(message, name) for name in TaskMessage.__struct_fields__} | times
     return found
 
 
 class Near:
-    """A Unix time that may differ by as much as two runs of the same thing do: 3 seconds. 0 (never) equals only 0."""
+    """A Unix time, as its distance from the look at it: two runs of one thing come at different times, and on a busy
+    machine at different speeds. May differ by 3 seconds; 0 (never) equals only 0.
+    """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, now: int) -> None:
+        self.never = not seconds
+        self.distance = seconds - now if seconds else 0.0
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Near):
             return NotImplemented
-        return bool(self.seconds) == bool(other.seconds) and abs(self.seconds - other.seconds) <= 3
+        return self.never == other.never and abs(self.distance - other.distance) <= 3
 
     def __hash__(self) -> int:
         return 0
 
     def __repr__(self) -> str:
-        return f"about {self.seconds}"
+        return "never" if self.never else f"about {self.distance:+.0f} s"
 
 
 def assert_alike(ours: dict[str, Any], theirs: dict[str, Any]) -> None:

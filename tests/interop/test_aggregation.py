@@ -52,7 +52,7 @@ async def test_two_aggregators_put_each_task_into_one_batch(
                 await jobs.enqueue(Job("one", f"{total}".encode(), {"group": f"g{total % 3}"}))
             total += 1
             await asyncio.sleep(0.03)
-        await until(lambda: sum(map(len, batches(raw))) == total, 20)
+        await until(lambda: sum(map(len, batches(raw))) == total)
     assert Counter(number for batch in batches(raw) for number in batch) == Counter(map(str, range(total)))
     assert max(map(len, batches(raw))) == 5
     assert raw.smembers(DEFAULT.groups) == set() and not raw.exists(DEFAULT.aggregation_sets)
@@ -69,10 +69,10 @@ async def test_a_set_that_a_dead_aggregator_of_ours_left_is_taken_apart_by_go(
     assert await driver.run(aggregation.expire(DEFAULT, DEFAULT.aggregation_set("G", "5e1f"), 1)) == 0
     theirs = launch("go", group=RULES)
     await enlist(inspector, [theirs])
-    await until(lambda: raw.zcard(DEFAULT.group("G")) == 3, 20)
+    await until(lambda: raw.zcard(DEFAULT.group("G")) == 3)
     assert not raw.exists(DEFAULT.aggregation_sets)
     go.enqueue("one", b"3", group="G")  # Go lists the group again only now
-    await until(lambda: list(map(sorted, batches(raw))) == [["0", "1", "2", "3"]], 20)
+    await until(lambda: list(map(sorted, batches(raw))) == [["0", "1", "2", "3"]])
 
 
 async def test_a_set_that_a_dead_aggregator_of_gos_left_is_taken_apart_by_us(

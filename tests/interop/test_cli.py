@@ -106,7 +106,7 @@ async def test_server_and_cron_commands(
     worker = launch("py", queues={"default": 3, "low": 1}, concurrency=7)
     await enlist(inspector, [worker])
     await jobs.enqueue("slow:x", b"60000", task_id="runs")
-    await until(lambda: [len(server["Workers"]) for server in go("servers")] == [1], 7)
+    await until(lambda: [len(server["Workers"]) for server in go("servers")] == [1])
     (server,) = cli("server", "ls")
     assert (server["PID"], server["Status"], server["Concurrency"]) == (worker.pid, "active", 7)
     assert server["Queues"] == {"default": 3, "low": 1}

@@ -342,7 +342,7 @@ async def test_servers_of_both_languages_are_listed_alike(
     await enlist(inspector, [theirs, ours])
     go.enqueue("slow:x", b"60000", task_id="go's", queue="g")
     go.enqueue("slow:x", b"60000", task_id="py's", queue="p")
-    await until(lambda: sum(len(server["Workers"]) for server in go("servers")) == 2, 7)
+    await until(lambda: sum(len(server["Workers"]) for server in go("servers")) == 2)
     listed = {server["PID"]: server for server in go("servers")}
     assert {server.pid for server in await inspector.servers()} == set(listed) == {ours.pid, theirs.pid}
     for server in await inspector.servers():

@@ -115,7 +115,7 @@ async def test_a_mixed_fleet_uses_up_the_retries_and_archives(
     count = 300
     await enlist(inspector, [launch("go", retry_delay_ms=0), launch("py", retry_delay_ms=0, concurrency=1)])
     go.enqueue_many([Job("fail:x", b"%d" % n, {"task_id": f"t{n}", "max_retry": 2}) for n in range(count)])
-    await until(lambda: raw.zcard(P + "archived") == count, 20)
+    await until(lambda: raw.zcard(P + "archived") == count)
     assert counted(raw) == {f"t{n}": 3 for n in range(count)}
     assert Counter(run["retried"] for run in runs(raw)) == {0: count, 1: count, 2: count}
     assert {run["by"] for run in runs(raw)} == {"go", "py"}
@@ -152,7 +152,7 @@ async def test_tasks_of_a_worker_that_is_told_to_end_run_next_on_the_other(
     await until(lambda: len(runs(raw)) == 2)
     began = time.monotonic()
     worker.stop()
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20  # and not the minute that its tasks take
     assert (raw.llen(P + "active"), raw.zcard(P + "lease"), raw.llen(P + "pending")) == (0, 0, 6)
     assert set(raw.lrange(P + "pending", -2, -1)) == {b"t0", b"t1"}
     assert {f"t{n}": raw.hget(P + f"t:t{n}", "msg") for n in range(6)} == messages

@@ -29,10 +29,10 @@ async def test_a_chain_through_a_queue_that_only_go_serves(
     peers = [launch("go", queues={"go": 1}), launch("py", queues={"default": 1})]
     await enlist(inspector, peers)
     await jobs.start(flow, workflow_id="w")
-    await until(lambda: counted(raw)["w:2"], 30)
+    await until(lambda: counted(raw)["w:2"])
     assert [(run["id"], run["by"]) for run in runs(raw)] == [("w:0", "py"), ("w:1", "go"), ("w:2", "py")]
     assert [run["payload"] for run in runs(raw)] == [None, b'{"done":true}', b'{"done":true}']
-    await until(lambda: not raw.exists(OPEN) and not leftovers(raw), 15)
+    await until(lambda: not raw.exists(OPEN) and not leftovers(raw))
 
 
 async def test_a_mixed_fleet_runs_the_parts_of_a_fan_in(
@@ -46,7 +46,7 @@ async def test_a_mixed_fleet_runs_the_parts_of_a_fan_in(
     assert counted(raw) == Counter(f"w:{n}" for n in range(parts + 1)), "each once"
     assert {run["by"] for run in runs(raw)} == {"go", "py"}
     assert runs(raw)[-1]["payload"] == b"[" + b",".join([b'{"done":true}'] * parts) + b"]"
-    await until(lambda: not raw.exists(OPEN) and not leftovers(raw), 15)
+    await until(lambda: not raw.exists(OPEN) and not leftovers(raw))
 
 
 async def test_a_step_that_go_archived_stops_the_chain_and_is_named(

@@ -45,15 +45,22 @@ def entry(number: int, name: str = "s1") -> list[Any]:
     return [f"{number}-0".encode(), [field.encode() for field in fields]]
 
 
+def attend(reader: Reader, told: int = 0, at: int = 0, life: bytes = b"1.0", since: int = 0) -> None:
+    reader.attend().decode([0, 1, 0, life, since, told, at])
+
+
 def read(reader: Reader, reply: Any) -> Op[None]:
     op = reader.next()
     op.decode(reply)
+    attend(reader)
     return op
 
 
 def following(steady: Steady, staleness: float = 2.0) -> tuple[View, Reader]:
     known = View(staleness)
-    return known, Reader("", known, lambda: None)
+    reader = Reader("", known, lambda: None, 900_000)
+    attend(reader)
+    return known, reader
 
 
 # -- proof
@@ -73,11 +80,14 @@ def test_a_silent_wait_proves_up_to_its_end_and_news_up_to_its_question(steady: 
     op = reader.next()
     steady.now += BLOCK_S
     op.decode(None)
+    assert known.fresh_until == 1002.0  # not before it is known that the feed still lives
+    attend(reader)
     assert known.fresh_until == 1000.0 + BLOCK_S + 2.0
     op = reader.next()
     asked = steady.now
     steady.now += 0.3
     op.decode({b"jwt:revocations": [entry(1)]})
+    attend(reader)
     assert known.fresh_until == asked + 2.0
 
 
@@ -88,6 +98,7 @@ def test_an_answer_that_lay_unread_proves_nothing_of_the_time_since(steady: Stea
     op = reader.next()
     steady.now += 60
     op.decode(None)
+    attend(reader)
     assert known.fresh_until < steady.now
     assert 59 < known.standing().lag_s < 60
 
@@ -114,7 +125,7 @@ def test_after_a_broken_link_all_is_read_again_and_what_was_known_stays(steady: 
 
 def test_a_moved_key_is_told(steady: Steady) -> None:
     told = []
-    reader = Reader("p:", View(2.0), lambda: told.append(1))
+    reader = Reader("p:", View(2.0), lambda: told.append(1), 900_000)
     fields = ["kind", "key", "name", "k1", "kept", "", "line", "0", "until", "1"]
     op = read(reader, {b"f": [[b"1-0", [field.encode() for field in fields]]]})
     assert told == [1] and op.keys == ("p:jwt:revocations",)

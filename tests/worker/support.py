@@ -77,8 +77,8 @@ async def running(driver: Driver, tasks: Tasks, **options: Any) -> AsyncIterator
         await run.stop()
 
 
-async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait until a condition holds; fails loudly when it does not."""
+async def until(condition: Callable[[], Any], seconds: float = 30) -> None:
+    """Wait until a condition holds; fails loudly when it does not. Only a failure waits long: machines may be busy."""
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.002)

@@ -437,7 +437,7 @@ async def test_a_stopping_worker_puts_an_unfinished_batch_back(start: Any, raw: 
     running = await start(aggregator=Aggregate("", slow, max_size=2))
     await grouped(Jobs(running.worker._driver), 2)
     await begun.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await running.stop()
     ((_, deadline_s),) = raw.zrange(DEFAULT.aggregation_sets, 0, -1, withscores=True)
     assert deadline_s <= raw.time()[0] + 1  # the next janitor of anybody puts them back

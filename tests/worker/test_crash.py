@@ -53,8 +53,8 @@ async def test_tasks_of_a_killed_worker_run_again_within_seconds(
     assert 0 < len(in_flight) <= slots * 1.1  # a little is fetched ahead of short tasks
     restarted = time.monotonic()
     launch(slots)
-    await until(lambda: raw.get(DEFAULT.processed) == b"%d" % count, 30)
-    assert time.monotonic() - restarted < 15
+    await until(lambda: raw.get(DEFAULT.processed) == b"%d" % count)
+    assert time.monotonic() - restarted < 30  # the lease alone lasts 30, and its recovery as long
     ended = Counter(raw.lrange("test:ended", 0, -1))
     assert set(ended) == {b"%d" % n for n in range(count)}
     repeated = {n for n, times in Counter(raw.lrange("test:began", 0, -1)).items() if times > 1}

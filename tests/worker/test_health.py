@@ -146,7 +146,7 @@ async def test_the_endpoint_fails_while_redis_is_away_and_recovers(
             assert (await get(port)).status_code == 200
             faulty.refuse = True
             faulty.cut()
-            await until(lambda: not run.worker.health.ok, 20)
+            await until(lambda: not run.worker.health.ok)
             answer = await get(port)
             assert answer.status_code == 503
             assert answer.json()["trouble"] and answer.json()["queues"]["default"]["pending"] is None
@@ -164,17 +164,17 @@ async def test_nonsense_at_the_endpoint_harms_nobody(driver: Driver, tasks: Task
             writer.write(nonsense)
             if writer.can_write_eof():
                 writer.write_eof()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await reader.read()
             writer.close()
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for reader, _ in idle[32:]:
                 assert await reader.read() == b""  # no more than so many at a time
         for _, writer in idle:
             writer.close()
         await until(lambda: run.worker.health.ok)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     assert (await get(port)).status_code == 200
@@ -200,7 +200,7 @@ async def test_the_command_line_serves_health_and_reserves_slots(url: str, raw: 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     worker = await asyncio.create_subprocess_exec(*command, env=environment, cwd=tmp_path)
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     answer = await get(port)
@@ -209,7 +209,7 @@ async def test_the_command_line_serves_health_and_reserves_slots(url: str, raw: 
                     await asyncio.sleep(0.05)
         assert answer.json()["queues"].keys() == {"critical", "default"}
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(worker.wait(), 10) == 0
+        assert await asyncio.wait_for(worker.wait(), 30) == 0
     finally:
         if worker.returncode is None:
             worker.kill()
@@ -246,7 +246,7 @@ async def test_the_health_check_is_called_as_in_asynq(
             assert told[:3] == [None] * 3
             faulty.refuse = True
             faulty.cut()
-            await until(lambda: told[-1] is not None, 20)
+            await until(lambda: told[-1] is not None)
             faulty.refuse = False
             await until(lambda: told[-1] is None)
     finally:

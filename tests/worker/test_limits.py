@@ -211,7 +211,7 @@ async def test_a_type_keeps_its_limit_across_workers(
     await jobs.enqueue_many([limited.job("limited", 0.02) for _ in range(40)])
     await jobs.enqueue_many([other.job("other", 0.02) for _ in range(40)])
     async with running(driver, tasks, concurrency=8), running(driver, tasks, concurrency=8):
-        await until(lambda: gauge.ended == {"limited": 40, "other": 40}, 15)
+        await until(lambda: gauge.ended == {"limited": 40, "other": 40})
         await until(lambda: not raw.llen(DEFAULT.active))
     assert gauge.most["limited"] == 3 and gauge.most["other"] > 3
     assert raw.get(DEFAULT.processed) == b"80" and not raw.exists(DEFAULT.failed, DEFAULT.retry, DEFAULT.scheduled)
@@ -231,7 +231,7 @@ async def test_every_key_has_the_limit_for_itself(
     task = tasks.task("t", max_concurrency=2, key="name")(gauge.hold)
     await jobs.enqueue_many([task.job(name, 0.01) for name in ("ann", "bob", "cid") for _ in range(15)])
     async with running(driver, tasks, concurrency=10), running(driver, tasks, concurrency=10):
-        await until(lambda: gauge.ended.total() == 45, 15)
+        await until(lambda: gauge.ended.total() == 45)
     assert gauge.most == {"ann": 2, "bob": 2, "cid": 2}
     gates = [key for key in raw.keys("asynq:{default}:x:gate:*") if raw.type(key) == b"hash"]
     assert len(gates) <= 3 and not any(b"ann" in key for key in gates)
@@ -244,7 +244,7 @@ async def test_the_rate_of_a_type_holds_and_is_used(driver: Driver, jobs: Jobs, 
     )
     await jobs.enqueue_many([task.job("t", 0) for _ in range(70)])
     async with running(driver, tasks, concurrency=10), running(driver, tasks, concurrency=10):
-        await until(lambda: gauge.ended["t"] == 70, 15)
+        await until(lambda: gauge.ended["t"] == 70)
     assert gauge.busiest(0.45) <= 20
     times = sorted(at for _, at in gauge.started)
     assert times[-1] - times[0] < 5
@@ -317,7 +317,7 @@ async def test_a_flood_without_limits_does_not_starve_tasks_with_limits(
     before, after = ([flood.job("flood", 0.002) for _ in range(count)] for count in (200, 1500))
     await jobs.enqueue_many([*before, *(limited.job("limited", 0.002) for _ in range(6)), *after])
     async with running(driver, tasks, concurrency=5, **options) as run:
-        await until(lambda: gauge.ended["limited"] == 6, 15)
+        await until(lambda: gauge.ended["limited"] == 6)
         assert 150 < gauge.ended["flood"] < 800
         run.worker._grace_s = 0
 

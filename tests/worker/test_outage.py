@@ -62,7 +62,7 @@ async def test_attempts_while_redis_is_away_are_few(
             await until(lambda: len(ran) == 40 and not run.worker.sources[1].held)
             await jobs.enqueue_many([t.job(n).with_options(queue="low") for n in range(40, 45)])
             await until(lambda: len(ran) == 45 and run.worker.health.ok)
-            assert time.monotonic() - back < 9
+            assert time.monotonic() - back < 20
     finally:
         await driver.close()
     assert set(ran.values()) == {1}
@@ -110,11 +110,11 @@ async def test_a_server_that_answers_nothing_is_noticed(
         async with running(driver, tasks) as run:
             await until(lambda: raw.info("clients")["blocked_clients"] == 1)
             faulty.black_hole = True
-            await until(lambda: not run.worker.health.ok, 15)
+            await until(lambda: not run.worker.health.ok)
             faulty.black_hole = False
             faulty.cut()  # what was swallowed cannot come later on the same connection
             await jobs.enqueue(t.job())
-            await until(lambda: ran and run.worker.health.ok, 15)
+            await until(lambda: ran and run.worker.health.ok)
     finally:
         await driver.close()
 
@@ -139,11 +139,11 @@ async def test_servers_killed_in_mid_drain_lose_and_repeat_nothing(mortal: Embed
         await Jobs(driver).enqueue_many(jobs)
         async with running(driver, tasks, concurrency=20, shutdown_timeout=timedelta(seconds=5)) as run:
             for stage in (500, 1500, 2500):
-                await until(lambda stage=stage: len(ran) > stage, 20)
+                await until(lambda stage=stage: len(ran) > stage)
                 await asyncio.to_thread(mortal.kill)
                 await asyncio.sleep(0.1)
                 await asyncio.to_thread(mortal.start)
-            await until(lambda: len(ran) == 4000 and not run.worker.sources[0].held, 30)
+            await until(lambda: len(ran) == 4000 and not run.worker.sources[0].held)
             await until(lambda: run.worker.health.ok)
     finally:
         await driver.close()

@@ -105,7 +105,7 @@ async def test_every_private_key_has_an_end_or_a_most(
             followed = await jobs.enqueue(tells.job())
             items = [item async for item in jobs.follow(followed.id)]
             assert items
-            await until(lambda: len(ran) > 60 and raw.zcard(DEFAULT.archived) and guard.seen == kinds_in_scripts(), 20)
+            await until(lambda: len(ran) > 60 and raw.zcard(DEFAULT.archived) and guard.seen == kinds_in_scripts())
             scheduler.stop()
             await scheduling
     assert guard.endless <= KEPT

@@ -64,7 +64,7 @@ async def test_a_process_runs_one_call_after_another(
     running = await start(concurrency=4, cpu_processes=1, middleware=[keep])
     for n in range(5):
         await jobs.enqueue(heavy.add.job(folder, a=n, b=1), task_id=f"t{n}")
-    await until(lambda: raw.get(DEFAULT.processed) == b"5", 15)
+    await until(lambda: raw.get(DEFAULT.processed) == b"5")
     ((pid, lines),) = notes(tmp_path).items()
     assert pid != os.getpid()
     assert sorted(lines) == [f"cpu:add t{n} 0 {n + 1}" for n in range(5)]
@@ -79,10 +79,10 @@ async def test_no_more_processes_run_than_there_may_be(
     """The others wait for their turn, and their time has not begun; other tasks run meanwhile."""
     await jobs.enqueue_many([heavy.nap.job(str(tmp_path), 0.2) for _ in range(6)])
     async with running(driver, tasks, concurrency=10, cpu_processes=2) as run:
-        await until(lambda: len(notes(tmp_path)) == 2, 15)
+        await until(lambda: len(notes(tmp_path)) == 2)
         assert len(run.worker.runners.waiting) <= 2
         await jobs.enqueue(heavy.fail.job("none"))
-        await until(lambda: raw.get(DEFAULT.processed) == b"7", 15)
+        await until(lambda: raw.get(DEFAULT.processed) == b"7")
     lines = [line.split() for lines in notes(tmp_path).values() for line in lines]
     times = sorted((float(at), 1 if what == "began" else -1) for what, at in lines)
     assert len(times) == 12 and max(accumulate(step for _, step in times)) <= 2
@@ -92,7 +92,7 @@ async def test_no_more_processes_run_than_there_may_be(
 async def test_a_process_is_killed_at_the_timeout(jobs: Jobs, start: Start, raw: redis.Redis, tmp_path: Path) -> None:
     running = await start(concurrency=2, cpu_processes=1)
     await jobs.enqueue(heavy.spin.job(str(tmp_path)), task_id="s1")
-    await until(lambda: state(raw, "s1") == "retry", 15)
+    await until(lambda: state(raw, "s1") == "retry")
     assert stored(raw, "s1").error_msg == "context deadline exceeded"
     assert running.worker.runners.busy == 0
     ((pid, lines),) = notes(tmp_path).items()
@@ -107,7 +107,7 @@ async def test_a_process_is_killed_when_its_task_is_cancelled(
 ) -> None:
     await start(concurrency=2)
     await jobs.enqueue(heavy.nap.job(str(tmp_path), 60), task_id="n1")
-    await until(lambda: notes(tmp_path), 15)
+    await until(lambda: notes(tmp_path))
     await until(lambda: raw.publish("asynq:cancel", "n1"))
     await until(lambda: state(raw, "n1") == "retry")
     assert stored(raw, "n1").error_msg == "context canceled"
@@ -134,7 +134,7 @@ async def test_every_end_of_a_call_is_told(
     told: list[Exception] = []
     await start(concurrency=1, error_handler=lambda _, fault: told.append(fault))
     await jobs.enqueue(heavy.fail.job(how), task_id="f1")
-    await until(lambda: raw.get(DEFAULT.processed) == b"1", 15)
+    await until(lambda: raw.get(DEFAULT.processed) == b"1")
     assert state(raw, "f1") == ends
     if error:
         assert stored(raw, "f1").error_msg.startswith(error)
@@ -142,7 +142,7 @@ async def test_every_end_of_a_call_is_told(
     if how == "plain":
         assert "heavy.py" in told[0].__notes__[0]
     await jobs.enqueue(heavy.fail.job("none"))  # the worker goes on, in the same process or a new one
-    await until(lambda: raw.get(DEFAULT.processed) == b"2", 15)
+    await until(lambda: raw.get(DEFAULT.processed) == b"2")
 
 
 async def test_a_process_killed_from_outside_is_a_failed_attempt(
@@ -150,7 +150,7 @@ async def test_a_process_killed_from_outside_is_a_failed_attempt(
 ) -> None:
     await start(concurrency=1)
     await jobs.enqueue(heavy.nap.job(str(tmp_path), 60), task_id="n1")
-    await until(lambda: notes(tmp_path), 15)
+    await until(lambda: notes(tmp_path))
     os.kill(next(iter(notes(tmp_path))), signal.SIGKILL)
     await until(lambda: state(raw, "n1") == "retry")
     assert stored(raw, "n1").error_msg == "the process that ran the handler was killed by SIGKILL"
@@ -161,12 +161,12 @@ async def test_a_process_that_dies_idle_costs_nobody_an_attempt(
 ) -> None:
     await start(concurrency=1)
     await jobs.enqueue(heavy.add.job(str(tmp_path), 1, 2))
-    await until(lambda: raw.get(DEFAULT.processed) == b"1", 15)
+    await until(lambda: raw.get(DEFAULT.processed) == b"1")
     (first,) = notes(tmp_path)
     os.kill(first, signal.SIGKILL)
     await until(lambda: not lives(first))
     await jobs.enqueue(heavy.add.job(str(tmp_path), 1, 2))
-    await until(lambda: raw.get(DEFAULT.processed) == b"2", 15)
+    await until(lambda: raw.get(DEFAULT.processed) == b"2")
     assert len(notes(tmp_path)) == 2 and not raw.exists(DEFAULT.failed)
 
 
@@ -176,7 +176,7 @@ async def test_signals_to_the_whole_group_leave_running_calls_to_the_worker(
     """A service manager signals every process at once; the worker alone decides what may still finish."""
     running = await start(concurrency=1)
     await jobs.enqueue(heavy.nap.job(str(tmp_path), 0.5), task_id="n1")
-    await until(lambda: notes(tmp_path), 15)
+    await until(lambda: notes(tmp_path))
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(next(iter(notes(tmp_path))), number)
     await running.stop()
@@ -188,7 +188,7 @@ async def test_a_worker_that_stops_kills_what_its_grace_does_not_cover(
 ) -> None:
     await jobs.enqueue(heavy.nap.job(str(tmp_path), 60), task_id="n1")
     async with running(driver, tasks) as run:
-        await until(lambda: notes(tmp_path), 15)
+        await until(lambda: notes(tmp_path))
         run.worker._grace_s = 0
     assert raw.lrange(DEFAULT.pending, 0, -1) == [b"n1"]
     assert not any(lives(pid) for pid in notes(tmp_path))
@@ -232,7 +232,7 @@ async def test_children_end_with_a_worker_that_is_killed(url: str, raw: redis.Re
         sys.executable, str(main), url, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
     try:
-        await until(lambda: notes(folder), 15)
+        await until(lambda: notes(folder))
     finally:
         worker.kill()
         await worker.wait()

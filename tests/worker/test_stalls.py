@@ -188,7 +188,7 @@ async def test_no_other_worker_takes_what_a_standing_one_has(
         await jobs.enqueue(Job("stand", b'{"seconds":14}', {"task_id": "s"}))
         await until(lambda: raw.llen("test:began") == 1)
         run = await start()
-        await until(lambda: raw.get(DEFAULT.processed) == b"1", 30)
+        await until(lambda: raw.get(DEFAULT.processed) == b"1")
         assert run.worker.health.ok
         assert raw.llen("test:began") == raw.llen("test:ended") == 1
         assert not raw.exists(DEFAULT.retry, DEFAULT.failed, DEFAULT.pending, DEFAULT.active, DEFAULT.lease)

@@ -42,9 +42,10 @@ class Tail:
         failures = 0
         while True:
             try:
-                await self._driver.run(self._reader.clock())
+                await self._driver.run(self._reader.attend())
                 while True:
                     await self._driver.block(self._reader.next(), BLOCK_S)
+                    await self._driver.run(self._reader.attend())
                     failures = 0
                     if self._reader.warm:
                         self._first.set()

@@ -61,7 +61,7 @@ class Tokens:
         self._revoker = Revoker(self._mint, self._view)
         self._signing = Signing(self._mint, self._revoker, options.keys, options.first_key)
         self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
-        self._tail = Tail(driver, Reader(prefix, self._view, self._signing.moved))
+        self._tail = Tail(driver, Reader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms))
         self._guard = Guard(self._mint, self._view, self._signing, clock, options.away, self._tail.start)
 
     async def start(self, seconds: float = 5.0) -> bool:

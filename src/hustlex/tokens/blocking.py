@@ -40,9 +40,10 @@ class Tail:
         failures = 0
         while not self._ended.is_set():
             try:
-                self._driver.run(self._reader.clock())
+                self._driver.run(self._reader.attend())
                 while not self._ended.is_set():
                     self._driver.run(self._reader.next())
+                    self._driver.run(self._reader.attend())
                     failures = 0
                     if self._reader.warm:
                         self._first.set()

@@ -11,6 +11,7 @@ from hustlex.core.op import Call, Flow, do
 from hustlex.errors import BadReply, Misuse
 from hustlex.tokens import ops
 from hustlex.tokens.dpop import read_proof
+from hustlex.tokens.feed import attend
 from hustlex.tokens.mint import Mint
 from hustlex.tokens.names import sid_of
 from hustlex.tokens.options import OnAlarm
@@ -45,17 +46,21 @@ class Issuer:
         self._on_alarm = on_alarm
         self._signing = signing
         self._revoker = revoker
+        self._fed = False
 
     def login(self, who: ops.Newcomer, now_ms: int, *, sid: str, nonce: str, secret: bytes) -> Flow[LoginResult]:
         """Open a session, then sign with the time the server gave: so no token is older than a revocation before it."""
         mint = self._mint
         yield from self._signing.current()
+        if not self._fed:  # the feed's life begins before the first token: bounded checks take what is younger
+            yield from do(attend(mint.prefix, now_ms, mint.policy.keep_ms))
+            self._fed = True
         first = RefreshToken(mint.chain.kid, mint.uref(who.user_id), sid, 1, secret)
         opened = yield from do(ops.login(mint, who, first, now_ms))
         if isinstance(opened, TooManySessions):
             return opened
         if opened.evicted:
-            yield from self._revoker.evicted(opened.evicted, now_ms)
+            yield from self._revoker.evicted(first.uref, opened.evicted, now_ms)
         return mint.pair(opened.standing, first, nonce)
 
     def refresh(self, text: str, who: ops.Refresher, now_ms: int, *, nonce: str, salt: bytes) -> Flow[RefreshResult]:

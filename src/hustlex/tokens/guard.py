@@ -52,7 +52,7 @@ class Guard:
         if token.jkt != jkt and jkt is not None:
             return _NO_PROOF
         if mode == "bounded":
-            if moment < self._view.fresh_until:
+            if moment < self._view.fresh_until and token.ims >= self._view.floor_ms:
                 return self._known(token, token.bounded)
             self._start()
             return self._while_away(token) if self._serve_away else self._question(token)

@@ -267,13 +267,20 @@ def _turn(reply: Reply, sid: str, who: Refresher) -> Turn | RefreshRefused | Ala
     return Turn(how, int(gen), version.decode(), salt, current, standing)
 
 
-def logout(mint: Mint, token: Genuine, now_ms: int) -> Op[bool]:
-    """End the session and forbid the token. True: this call ended the session."""
+class Ended(msgspec.Struct, frozen=True):
+    """by_this_call: else the session was over, or never was. matters: others may hold tokens that are good no more."""
+
+    by_this_call: bool
+    matters: bool
+
+
+def logout(mint: Mint, token: Genuine, now_ms: int) -> Op[Ended]:
+    """End the session and forbid the token."""
     names = mint.names(token.uref)
     return _LOGOUT.op(
         (names.record(token.sid), names.index, names.data(token.sid), names.blacklist(token.jti)),
         (now_ms, token.sid, token.until_ms, mint.policy.keep_ms),
-        lambda reply: bool(reply[1] == 1),
+        _ended,
     )
 
 
@@ -284,14 +291,18 @@ def forbid(mint: Mint, token: Genuine, now_ms: int) -> Op[bool]:
     )
 
 
-def revoke(mint: Mint, uref: str, sid: str, reason: str, client_id: str = "") -> Op[bool | None]:
-    """End one session. True: this call ended it. None: it is not this client's."""
+def revoke(mint: Mint, uref: str, sid: str, reason: str, client_id: str = "") -> Op[Ended | None]:
+    """End one session. None: it is not this client's."""
     names = mint.names(uref)
     return _REVOKE.op(
         (names.record(sid), names.index, names.data(sid)),
         (sid, reason, client_id, mint.policy.keep_ms),
-        lambda reply: None if reply[0] == 1 else bool(reply[1] == 1),
+        lambda reply: None if reply[0] == 1 else _ended(reply),
     )
+
+
+def _ended(reply: Reply) -> Ended:
+    return Ended(reply[1] == 1, reply[2] == 1)
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -6,12 +6,11 @@ Both are acknowledged before success is reported. What this process revoked, its
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 
 from hustlex.core.check import Id
-from hustlex.core.op import Batch, Flow, Op, Sleep, do
+from hustlex.core.op import Flow, Sleep, do
 from hustlex.errors import Error, RevocationIncomplete
 from hustlex.tokens import feed, ops
 from hustlex.tokens.mint import Genuine, Mint
@@ -29,8 +28,6 @@ from hustlex.tokens.types import (
     RevokeResult,
 )
 from hustlex.tokens.view import Notice, View
-
-T = TypeVar("T")
 
 _PAUSES_S = (0.02, 0.1)
 
@@ -51,8 +48,9 @@ class Revoker:
         if isinstance(token, Genuine):
             if shown is not None and (shown.uref, shown.sid) != (token.uref, token.sid):
                 return LogoutRefused(Rejection.MALFORMED)
-            ended = yield from self._act(ops.logout(self._mint, token, now_ms), [_session(token.sid)], now_ms)
-            return LoggedOut(token.sid, ended, (yield from self._replicated()))
+            ended = yield from do(ops.logout(self._mint, token, now_ms))
+            yield from self._tell(ended, _session(token.uref, token.sid), now_ms)
+            return LoggedOut(token.sid, ended.by_this_call, (yield from self._replicated()))
         if shown is None:
             return LogoutRefused(token)
         revoked = yield from self._end(shown.uref, shown.sid, "logout", "", now_ms)
@@ -73,7 +71,7 @@ class Revoker:
 
     def _everything(self, uref: str, kept: str, now_ms: int) -> Flow[RevokedAll]:
         line = yield from do(ops.revoke_all(self._mint, uref, kept, now_ms))
-        notice = Notice("user", uref, 0, line.at_ms, kept if line.kept else "")
+        notice = Notice("user", uref, 0, line.at_ms, kept if line.kept else "", uref)
         yield from self.announce([notice], now_ms)
         return RevokedAll(line.ended, line.kept, (yield from self._replicated()))
 
@@ -83,8 +81,8 @@ class Revoker:
         if isinstance(token, Genuine):
             if client_id and token.claims.client_id != client_id:
                 return NotOurs(other_client=True)
-            notice = Notice("jti", token.jti, token.until_ms)
-            yield from self._act(ops.forbid(self._mint, token, now_ms), [notice], now_ms)
+            if (yield from do(ops.forbid(self._mint, token, now_ms))):
+                yield from self.announce([Notice("jti", token.jti, token.until_ms, user=token.uref)], now_ms)
             return Forbidden(token.sid, token.jti, (yield from self._replicated()))
         shown = self._mint.chain.read(text)
         if shown is None:
@@ -99,44 +97,37 @@ class Revoker:
         if self._mint.policy.end_user:
             yield from self._everything(shown.uref, "", now_ms)
         else:
-            yield from self.announce([_session(shown.sid)], now_ms)
+            yield from self.announce([_session(shown.uref, shown.sid)], now_ms)
             yield from self._replicated()
 
-    def evicted(self, sids: Sequence[str], now_ms: int) -> Flow[None]:
+    def evicted(self, uref: str, sids: Sequence[str], now_ms: int) -> Flow[None]:
         """Sessions that a login pushed out. The login stands even if this cannot be told: strict checks know."""
         try:
-            yield from self.announce([_session(sid) for sid in sids], now_ms)
+            yield from self.announce([_session(uref, sid) for sid in sids], now_ms)
         except RevocationIncomplete:
             return
 
     # -- how
 
     def _end(self, uref: str, sid: str, reason: str, client_id: str, now_ms: int) -> Flow[bool | None]:
-        op = ops.revoke(self._mint, uref, sid, reason, client_id)
-        if client_id:  # not told before it is known whose it is
-            ended = yield from do(op)
-            if ended is not None:
-                yield from self.announce([_session(sid)], now_ms)
-            return ended
-        return (yield from self._act(op, [_session(sid)], now_ms))
+        ended = yield from do(ops.revoke(self._mint, uref, sid, reason, client_id))
+        if ended is None:
+            return None
+        yield from self._tell(ended, _session(uref, sid), now_ms)
+        return ended.by_this_call
 
-    def _act(self, op: Op[T], notices: Sequence[Notice], now_ms: int) -> Flow[T]:
-        """Decide and tell in one write. Told although it was not decided, a notice only makes bounded checks deny."""
-        done, told = yield Batch((op, self._announcement(notices, now_ms)))
-        if isinstance(done, Error):
-            raise done
-        self._learn(notices)
-        if isinstance(told, Error):
-            yield from self.announce(notices, now_ms)
-        result: T = done
-        return result
+    def _tell(self, ended: ops.Ended, notice: Notice, now_ms: int) -> Flow[None]:
+        """Only what was decided: who names another's session, or none, must find nothing told by it. What was over
+        before is told again, for whoever repeats a call that could not tell."""
+        if ended.matters:
+            yield from self.announce([notice], now_ms)
 
     def announce(self, notices: Sequence[Notice], now_ms: int) -> Flow[None]:
         """Tell what was decided. Raises RevocationIncomplete when that fails three times."""
         self._learn(notices)
         for pause in (*_PAUSES_S, None):
             try:
-                yield from do(self._announcement(notices, now_ms))
+                yield from do(feed.announce(self._mint.prefix, notices, now_ms, self._mint.policy.keep_ms))
             except Error as error:
                 if pause is None:
                     raise RevocationIncomplete(
@@ -147,9 +138,6 @@ class Revoker:
                 yield Sleep(pause)
             else:
                 return
-
-    def _announcement(self, notices: Sequence[Notice], now_ms: int) -> Op[None]:
-        return feed.announce(self._mint.prefix, notices, now_ms, self._mint.policy.keep_ms)
 
     def _learn(self, notices: Sequence[Notice]) -> None:
         until_ms = self._view.now_ms() + self._mint.policy.keep_ms
@@ -167,5 +155,5 @@ class Revoker:
             return False
 
 
-def _session(sid: str) -> Notice:
-    return Notice("sid", sid, 0)
+def _session(uref: str, sid: str) -> Notice:
+    return Notice("sid", sid, 0, user=uref)

@@ -27,7 +27,8 @@ class Notice(msgspec.Struct, frozen=True):
 
     kind: "sid", "jti", "user" or "key". name: of what is revoked; of a user the reference, of a key its kid.
     until_ms: when it stops to matter, because every token it forbids is dead. line_ms (user): tokens issued up to then
-    are void, but for those of the session ``kept``.
+    are void, but for those of the session ``kept``. user (sid): the reference of whose session it is; a notice says
+    nothing of another's ("" from a version that did not tell).
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Notice(msgspec.Struct, frozen=True):
     until_ms: int
     line_ms: int = 0
     kept: str = ""
+    user: str = ""
 
 
 class Feeding(msgspec.Struct, frozen=True):
@@ -59,7 +61,8 @@ class Bearer(Protocol):
 class View:
     """Read by every check without a lock; written under one.
 
-    staleness_s: how old what is known may be. most: notices held; with more, no bounded check is answered from here
+    staleness_s: how old what is known may be. floor_ms: only of tokens issued from then on is every revocation known.
+    most: notices held; with more, no bounded check is answered from here
     until enough of them have stopped to matter.
     """
 
@@ -68,7 +71,7 @@ class View:
         self._clock = clock
         self._most = most
         self._lock = threading.Lock()
-        self._sids: dict[str, int] = {}
+        self._sids: dict[str, tuple[int, str]] = {}
         self._jtis: dict[str, int] = {}
         self._users: dict[str, tuple[int, str, int]] = {}
         self._crowded_until_ms = 0
@@ -76,13 +79,14 @@ class View:
         self._read = 0
         self.offset_ms: int | None = None
         self.fresh_until = -float("inf")
+        self.floor_ms = 0
         self.warm = False
 
     # -- reading
 
     def verdict(self, token: Bearer) -> Rejected | None:
         """What forbids this token, as far as is known."""
-        if token.sid in self._sids:
+        if token.sid in self._sids and self._sids[token.sid][1] in (token.uref, ""):
             return _SESSION
         if token.jti in self._jtis:
             return _TOKEN
@@ -98,6 +102,10 @@ class View:
         if self.offset_ms is None:
             return time.time_ns() // 1_000_000
         return int(time.monotonic() * 1000) + self.offset_ms
+
+    def injected_ms(self) -> int:
+        """A test's clock, or 0."""
+        return self._clock()
 
     def standing(self) -> Feeding:
         """For metrics."""
@@ -117,6 +125,10 @@ class View:
         if self._crowded_until_ms <= self.now_ms():
             self.fresh_until = self._proven_at + self._staleness_s
 
+    def complete_from(self, since_ms: int) -> None:
+        """Of tokens that were issued before, not every revocation may be known here."""
+        self.floor_ms = max(self.floor_ms, since_ms)
+
     def learn(self, notice: Notice) -> None:
         """Take one notice. Taking it twice is the same as once."""
         with self._lock:
@@ -126,7 +138,7 @@ class View:
             if self._entries() >= self._most:
                 self._crowd(notice.until_ms)
             elif notice.kind == "sid":
-                self._sids[notice.name] = notice.until_ms
+                self._sids[notice.name] = (notice.until_ms, notice.user)
             elif notice.kind == "jti":
                 self._jtis[notice.name] = notice.until_ms
             elif notice.kind == "user" and notice.line_ms >= self._users.get(notice.name, (0,))[0]:
@@ -142,6 +154,6 @@ class View:
         return len(self._sids) + len(self._jtis) + len(self._users)
 
     def _sweep(self, now_ms: int) -> None:
-        self._sids = {name: until for name, until in self._sids.items() if until > now_ms}
+        self._sids = {name: said for name, said in self._sids.items() if said[0] > now_ms}
         self._jtis = {name: until for name, until in self._jtis.items() if until > now_ms}
         self._users = {name: user for name, user in self._users.items() if user[2] > now_ms}

@@ -9,11 +9,12 @@
 -- ARGV sid         text
 -- ARGV until_ms    int       first moment the access token is not good, leeway included
 -- ARGV keep_ms     int       how long a record outlives its session
--- REPLY {0, ended}           1: this call ended it; 0: it was over
+-- REPLY {0, ended, matters}  ended 1: by this call; 0: it was over. matters 1: tokens of it may be alive elsewhere
 -- @include clock
 -- @include bury
 local left = until_ms - clock(now_ms)
 if left > 0 then redis.call('SET', blacklist, 1, 'PX', left) end
+local st = redis.call('HGET', record, 'st')
 local ended = redis.call('ZREM', index, sid)
-if redis.call('HGET', record, 'st') == 'a' then bury(record, index, data, sid, 'r', 'logout', keep_ms) end
-return {0, ended}
+if st == 'a' then bury(record, index, data, sid, 'r', 'logout', keep_ms) end
+return {0, ended, (st or left > 0) and 1 or 0}
