@@ -14,6 +14,9 @@ SOURCE = Path(__file__).parent.parent / "src"
 LONGEST = 60
 _KEY_LINE = re.compile(r"^-- (KEYS|TOUCHES) +(.+)$", re.MULTILINE)
 _TAG = re.compile(r"\{[^}]*\}")
+_TEXT = r"""(?:(?!['"]).)*%[-+ #0-9.]*[sq](?:(?!['"]).)*"""
+_CUT = re.compile(rf"""format\(\s*['"]{_TEXT}|['"]{_TEXT}['"]\)?:format""")
+"""Text that goes through %s: Lua's formats end it at its first NUL."""
 _INCLUDE = re.compile(r"^-- @include ([a-z_]+)$", re.MULTILINE)
 
 
@@ -23,6 +26,7 @@ def problems(path: Path, used: set[tuple[str, str]], included: set[str]) -> Iter
     source = path.read_text("utf-8")
     if len(source.splitlines()) > LONGEST:
         yield f"{where}: {len(source.splitlines())} lines, at most {LONGEST}"
+    yield from format_problems(source, where)
     if not is_script(source):
         if path.stem not in included:
             yield f"{where}: a fragment that no script includes"
@@ -39,6 +43,13 @@ def problems(path: Path, used: set[tuple[str, str]], included: set[str]) -> Iter
     if contract.name.partition(".")[2] != path.stem:
         yield f"{where}: its title says {contract.name}, its file {path.stem}"
     yield from tag_problems(source, where)
+
+
+def format_problems(source: str, where: str) -> Iterator[str]:
+    """No text goes through a format, only numbers: what callers pass may hold a NUL, and would come out shorter."""
+    for number, line in enumerate(source.splitlines(), 1):
+        if _CUT.search(line.partition("--")[0]):
+            yield f"{where}:{number}: text in string.format ends at its first NUL; join it with .."
 
 
 def is_script(source: str) -> bool:

@@ -154,7 +154,7 @@ async def test_what_one_scope_refuses_costs_the_others_nothing(
 async def test_five_numbers_of_a_block_and_no_sixth(driver: Any, clock: FixedClock) -> None:
     otp = room(driver, clock, breaker=CALM)
     for number in range(5):
-        await verified(otp, await sent(otp, phone(7, number)))
+        await sent(otp, phone(7, number))
     assert await otp.issue(phone(7, 5)) == CapReached(Scope.BLOCK, HOUR)
     clock.advance(MINUTE)
     await sent(otp, phone(7, 0))
@@ -301,69 +301,89 @@ async def crowd(otp: Otp) -> None:
         await verified(otp, await sent(otp, f"+2347031{number:03}000"))
 
 
-async def test_a_breaker_opens_after_twenty_that_nobody_types(driver: Any, clock: FixedClock) -> None:
+SLOW = timedelta(minutes=6)
+"""Five probes in 30 minutes."""
+
+
+async def tripped(otp: Otp) -> None:
+    """The prefix 2348031 after twenty messages that nobody typed."""
+    await crowd(otp)
+    for number in range(20):
+        await sent(otp, phone(number))
+    assert isinstance(await otp.issue(phone(20)), ChallengeRequired)
+
+
+async def test_a_breaker_slows_down_after_twenty_that_nobody_types(driver: Any, clock: FixedClock) -> None:
     otp = room(driver, clock)
     await crowd(otp)
     for number in range(20):
         await sent(otp, phone(number))
-    assert await otp.issue(phone(20)) == BreakerOpen(Scope.PREFIX, timedelta(minutes=30))
-    clock.advance(timedelta(minutes=29))
-    assert await otp.issue(phone(20)) == BreakerOpen(Scope.PREFIX, MINUTE)
-    clock.advance(MINUTE)
-    assert await otp.issue(phone(20)) == ChallengeRequired(Obstacle.LOW_CONVERSION)
+    asked = ChallengeRequired(Obstacle.LOW_CONVERSION, SLOW)
+    assert await otp.issue(phone(20)) == asked
+    clock.advance(SLOW - timedelta(milliseconds=1))
+    assert await otp.issue(phone(20)) == ChallengeRequired(Obstacle.LOW_CONVERSION, timedelta(milliseconds=1))
+    clock.advance(timedelta(milliseconds=1))
+    await sent(otp, phone(20))
+    assert await otp.issue(phone(21)) == asked
     await sent(otp, "+2347031234567")
+    for number in range(5):
+        await sent(otp, phone(30 + number), human=True)
+    assert await otp.issue(phone(40), human=True) == BreakerOpen(Scope.PREFIX, SLOW)
 
 
-async def half_open(otp: Otp, clock: FixedClock) -> list[Issued]:
-    await crowd(otp)
-    for number in range(20):
-        await sent(otp, phone(number))
-    assert isinstance(await otp.issue(phone(20)), BreakerOpen)
-    clock.advance(timedelta(minutes=30))
-    return [await sent(otp, phone(30 + number), human=True) for number in range(5)]
-
-
-async def test_two_of_five_probes_close_it(driver: Any, clock: FixedClock, raw: redis.Redis) -> None:
+async def test_two_verified_ones_that_passed_end_it(driver: Any, clock: FixedClock, raw: redis.Redis) -> None:
     otp = room(driver, clock)
-    probes = await half_open(otp, clock)
-    assert isinstance(await otp.issue(phone(40), human=True), BreakerOpen)
+    await tripped(otp)
+    probes = [await sent(otp, phone(30 + number), human=True) for number in range(4)]
+    assert isinstance(await otp.issue(phone(40)), ChallengeRequired)
     await verified(otp, probes[0])
-    assert isinstance(await otp.issue(phone(40), human=True), BreakerOpen)
+    assert isinstance(await otp.issue(phone(40)), ChallengeRequired)
     await verified(otp, probes[1])
     await sent(otp, phone(40))
-    assert raw.hget(f"otp:{{{PFX_TAG}}}:cap", "until") is None
+    await sent(otp, phone(41))
+    assert raw.hget(f"otp:{{{PFX_TAG}}}:cap", "next") is None
 
 
-async def test_probes_that_nobody_types_keep_it_open(driver: Any, clock: FixedClock) -> None:
+async def test_ones_that_nobody_types_do_not(driver: Any, clock: FixedClock) -> None:
     otp = room(driver, clock)
-    await half_open(otp, clock)
-    assert await otp.issue(phone(40), human=True) == BreakerOpen(Scope.PREFIX, timedelta(minutes=30))
-    clock.advance(timedelta(minutes=30))
-    assert isinstance(await otp.issue(phone(40)), ChallengeRequired)
-    await sent(otp, phone(40), human=True)
+    await tripped(otp)
+    for number in range(5):
+        clock.advance(SLOW)
+        await sent(otp, phone(30 + number))
+        assert isinstance(await otp.issue(phone(40)), ChallengeRequired)
 
 
-async def test_codes_of_before_the_probes_do_not_close_it(driver: Any, clock: FixedClock) -> None:
+async def test_it_ends_by_itself_when_the_hour_is_over(driver: Any, clock: FixedClock, raw: redis.Redis) -> None:
+    """Nobody needs to be human for that, and no code needs to be typed."""
+    otp = room(driver, clock)
+    await tripped(otp)
+    clock.advance(HOUR + PART)
+    for number in range(19):
+        await sent(otp, phone(50 + number))
+    assert raw.hget(f"otp:{{{PFX_TAG}}}:cap", "next") is None
+
+
+async def test_codes_of_before_count_for_the_hour(driver: Any, clock: FixedClock) -> None:
+    """Honest people who were only slow end what their silence began."""
     otp = room(driver, clock, policies={"login": Policy(lifetime=timedelta(minutes=10))})
     early = [await sent(otp, phone(number)) for number in range(20)]
-    assert isinstance(await otp.issue(phone(20)), BreakerOpen)
-    for issued in early[:4]:
+    assert isinstance(await otp.issue(phone(20)), ChallengeRequired)
+    for issued in early[:5]:
         await verified(otp, issued)
-    assert isinstance(await otp.issue(phone(20)), BreakerOpen)
+    await sent(otp, phone(20))
 
 
 async def test_a_refused_probe_is_not_one(driver: Any, clock: FixedClock) -> None:
     otp = room(driver, clock)
-    await crowd(otp)
-    for number in range(20):
-        await sent(otp, phone(number))
-    assert isinstance(await otp.issue(phone(20)), BreakerOpen)
-    clock.advance(timedelta(minutes=30))
-    await sent(otp, phone(30), human=True)
+    await tripped(otp)
+    clock.advance(SLOW)
+    await sent(otp, phone(30))
     for _ in range(5):
         assert isinstance(await otp.issue(phone(30), human=True), Cooldown)
     for number in range(31, 35):
         await sent(otp, phone(number), human=True)
+    clock.advance(SLOW)
+    assert isinstance(await otp.issue(phone(34)), Issued | DailyCap)
 
 
 async def test_requests_that_the_phone_refuses_do_not_open_it(driver: Any, clock: FixedClock) -> None:
@@ -374,11 +394,14 @@ async def test_requests_that_the_phone_refuses_do_not_open_it(driver: Any, clock
 
 async def test_a_busy_country_is_not_judged_by_codes_that_are_still_being_typed(driver: Any, clock: FixedClock) -> None:
     caps, settle = Caps(prefix=WIDE, block=WIDE), timedelta(minutes=6)
-    otp = room(driver, clock, caps=caps, breaker=Breaker(settle=settle, sends=40))
-    for number in range(60):
+    otp = room(driver, clock, caps=caps, breaker=Breaker(settle=settle, sends=40, country_sends=60))
+    for number in range(63):
         await sent(otp, f"+23480{31 + number % 7}{number:03}000")
     clock.advance(settle + PART)
-    assert await otp.issue("+2347031234567") == BreakerOpen(Scope.COUNTRY, timedelta(minutes=30))
+    slow = timedelta(seconds=36)
+    assert await otp.issue("+2347031234567") == ChallengeRequired(Obstacle.LOW_CONVERSION, slow)
+    clock.advance(slow)
+    await sent(otp, "+2347031234567")
 
 
 async def test_guessing_makes_codes_longer(driver: Any, clock: FixedClock) -> None:
@@ -421,8 +444,12 @@ async def test_a_country_spends_its_budget_and_says_when(driver: Any, clock: Fix
     events: list[OtpEvent] = []
     options = {"countries": {"NG": Country(price=100, budget=1000)}, "breaker": CALM, "watch": events.append}
     otp = room(driver, clock, **options)
-    for number in range(10):
+    for number in range(8):
         await sent(otp, phone(number))
+    assert isinstance(await otp.issue(phone(9)), BudgetExhausted), "a fifth is kept for known callers"
+    for number in range(10, 12):
+        await sent(otp, phone(number), lane="known")
+    assert isinstance(await otp.issue(phone(12), lane="known"), BudgetExhausted)
     assert [event.percent for event in events if event.event == "budget"] == [50, 80, 100]
     left = timedelta(days=1) - timedelta(milliseconds=clock.now_ms % 86_400_000)
     assert await otp.issue(phone(11)) == BudgetExhausted(left)
@@ -446,7 +473,7 @@ async def test_a_fresh_sim_card_gets_no_transaction_code(hx: Any) -> None:
 async def test_pumping_adjacent_numbers_from_many_addresses_ends_at_once(
     driver: Any, clock: FixedClock, raw: redis.Redis
 ) -> None:
-    otp = room(driver, clock, countries={"NG": Country(price=400, budget=10_000)})
+    otp = room(driver, clock, countries={"NG": Country(price=400, budget=100_000)})
     answers: Counter[str] = Counter()
     for number in range(1000):
         answer = await otp.issue(phone(500, number), ip=f"198.51.{number % 200}.1")
@@ -457,7 +484,7 @@ async def test_pumping_adjacent_numbers_from_many_addresses_ends_at_once(
         answer = await otp.issue(phone(number % 500, number // 500), ip=f"198.51.{number % 200}.1")
         answers[type(answer).__name__] += 1
     assert answers["Issued"] == 15
-    assert answers["BreakerOpen"] == 985
+    assert answers["ChallengeRequired"] + answers["BreakerOpen"] == 985
     assert int(raw.hget(f"otp:{{{CC_TAG}}}:cap", "spent") or 0) == 20 * 400
 
 

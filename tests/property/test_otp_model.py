@@ -91,8 +91,8 @@ class Phone:
 
     codes: list[Code] = field(default_factory=list)
     fails: list[tuple[int, str, int, Lane]] = field(default_factory=list)  # when, challenge, generation, lane
-    sends: list[tuple[int, str, int]] = field(default_factory=list)  # when, challenge, number
-    cool: tuple[int, str] = (0, "")
+    sends: list[tuple[int, str, int, Lane]] = field(default_factory=list)  # when, challenge, number
+    cool: dict[Lane, tuple[int, str]] = field(default_factory=lambda: {"anon": (0, ""), "known": (0, "")})
     lock_until: dict[Lane, int] = field(default_factory=lambda: {"anon": 0, "known": 0})
     lock_level: dict[Lane, int] = field(default_factory=lambda: {"anon": 0, "known": 0})
     spent: set[str] = field(default_factory=set)
@@ -101,21 +101,23 @@ class Phone:
         until = self.lock_until[lane]
         return SubjectLocked(ms(until - now)) if until > now else None
 
-    def day_full(self, now: int) -> DailyCap | None:
-        live = sorted(when for when, *_ in self.sends if when > now - DAY)
+    def day_full(self, lane: Lane, now: int) -> DailyCap | None:
+        live = sorted(when for when, _, _, of in self.sends if when > now - DAY and of == lane)
         return DailyCap(ms(live[-LIMITS.sends] + DAY - now)) if len(live) >= LIMITS.sends else None
 
     def note_send(self, code: Code, now: int) -> int:
         pause = COOLDOWNS[min(code.sends, 3) - 1]
-        self.sends.append((now, code.challenge, code.sends))
-        self.cool = (max(now + pause, self.cool[0]), code.challenge)
+        self.sends.append((now, code.challenge, code.sends, code.lane))
+        self.cool[code.lane] = (max(now + pause, self.cool[code.lane][0]), code.challenge)
         code.earliest = now + pause
         return pause
 
-    def make_room(self, purpose: str, now: int) -> None:
+    def make_room(self, purpose: str, lane: Lane, now: int) -> None:
         policy = PURPOSES[purpose]
         most = 1 if policy.binding == "subject" else policy.active
         live = [c for c in self.codes if c.purpose == purpose and c.state == "active" and c.ends > now]
+        if policy.binding == "challenge":
+            live = [c for c in live if c.lane == lane]
         for code in sorted(live, key=lambda c: c.ends)[: max(0, len(live) - most + 1)]:
             code.state = "pushed out"
 
@@ -179,7 +181,7 @@ class Histories(RuleBasedStateMachine):
         lane=st.sampled_from(LANES),
     )
     def issue(self, purpose: str, patient: bool, lane: Lane) -> Any:
-        self.wait_until(patient, max(self.phone.cool[0], self.phone.lock_until[lane]))
+        self.wait_until(patient, max(self.phone.cool[lane][0], self.phone.lock_until[lane]))
         phone, now = self.phone, self.now
         expected = self.expect_issue(lane)
         result = self.otp.issue("0803 123 4567", purpose, lane=lane)
@@ -187,7 +189,7 @@ class Histories(RuleBasedStateMachine):
             assert result == expected
             return multiple()
         assert isinstance(result, Issued)
-        phone.make_room(purpose, now)
+        phone.make_room(purpose, lane, now)
         code = Code(purpose, result.challenge, 0, 0, "", lane=lane)
         code.ends = now + code.life()
         phone.note_send(code, now)
@@ -201,7 +203,8 @@ class Histories(RuleBasedStateMachine):
         phone, now = self.phone, self.now
         if (refusal := phone.refusal(lane, now)) is not None:
             return refusal
-        return Cooldown(ms(phone.cool[0] - now)) if phone.cool[0] > now else phone.day_full(now)
+        until = phone.cool[lane][0]
+        return Cooldown(ms(until - now)) if until > now else phone.day_full(lane, now)
 
     def expect_resend(self, code: Code) -> Any:
         """None: it is sent."""
@@ -212,7 +215,7 @@ class Histories(RuleBasedStateMachine):
             return gone(Reason.UNKNOWN)
         if code.sends >= code.policy.sends:
             return SendsExhausted(ms(code.ends - now))
-        return Cooldown(ms(code.earliest - now)) if code.earliest > now else phone.day_full(now)
+        return Cooldown(ms(code.earliest - now)) if code.earliest > now else phone.day_full(code.lane, now)
 
     def delivered(self, code: Code) -> str:
         delivery = self.otp.open(code.challenge)
@@ -338,9 +341,9 @@ class Histories(RuleBasedStateMachine):
         code.state = "void"
         if unsent:
             last = (code.challenge, code.sends)
-            self.phone.sends = [send for send in self.phone.sends if send[1:] != last]
-            if self.phone.cool[1] == code.challenge:
-                self.phone.cool = (0, "")
+            self.phone.sends = [send for send in self.phone.sends if send[1:3] != last]
+            if self.phone.cool[code.lane][1] == code.challenge:
+                self.phone.cool[code.lane] = (0, "")
 
     @rule(lane=st.sampled_from(LANES), rarely=st.integers(0, 5))
     def unlock(self, lane: Lane, rarely: int) -> None:

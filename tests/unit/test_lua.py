@@ -10,7 +10,7 @@ import pytest
 
 from hustlex.core.lua import ContractError, load, parse
 from hustlex.core.op import Effect
-from tools.check_lua import SOURCE, is_script, tag_problems
+from tools.check_lua import SOURCE, format_problems, is_script, tag_problems
 
 GOOD = """\
 -- room.spend: take one, in one step.
@@ -145,3 +145,25 @@ def test_every_shipped_file_is_a_script_or_a_fragment(path: Path) -> None:
 def test_keys_of_one_script_share_one_tag(patterns: list[str], fits: bool) -> None:
     source = "\n".join(f"-- KEYS k{number} string {pattern}" for number, pattern in enumerate(patterns))
     assert (list(tag_problems(source, "x")) == []) is fits
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "redis.call('SET', key, string.format('%.0f|%s', now, uid))",
+        'local member = string.format("%s#%d", id, 1)',
+        "return ('%-10s'):format(name)",
+        "x = string.format( '%q', text)",
+    ],
+)
+def test_no_text_goes_through_a_format_that_ends_at_a_nul(line: str) -> None:
+    assert [*format_problems(f"local a = 1\n{line}\n", "x.lua")] == [
+        "x.lua:2: text in string.format ends at its first NUL; join it with .."
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["string.format('%.0f', now)", "string.format('%04.0f-%02.0f', a, b)", "-- string.format('%s', x)", "'%s+'"]
+)
+def test_numbers_may_be_formatted(line: str) -> None:
+    assert not [*format_problems(line, "x.lua")]

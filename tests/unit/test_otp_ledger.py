@@ -16,13 +16,13 @@ from hustlex.otp.tickets import Place, Taken
 OPTIONS = OtpOptions()
 COUNTRY, PREFIX = Place(Scope.COUNTRY, "cc:NG"), Place(Scope.PREFIX, "pfx:2348031")
 BLOCK, IP = Place(Scope.BLOCK, "blk:b", "m"), Place(Scope.IP, "ip:i")
-TICKET = tickets.write([Taken(place, 1000 + n) for n, place in enumerate((COUNTRY, BLOCK, PREFIX, IP))])
+TICKET = tickets.write([Taken(place, 1000 + n, counted=True) for n, place in enumerate((COUNTRY, BLOCK, PREFIX, IP))])
 
 
 def told(batch: Any) -> dict[str, tuple[int, ...]]:
     """What a batch says of each scope: taken, sent, verified, wrong, then what is given back."""
     assert isinstance(batch, Batch)
-    return {op.keys[0][5:7]: tuple(op.args[3:7]) + tuple(op.args[13:]) for op in batch.ops}  # type: ignore[arg-type]
+    return {op.keys[0][5:7]: (*(op.args[at] for at in (3, 5, 7, 9)), *op.args[17:]) for op in batch.ops}  # type: ignore[arg-type]
 
 
 def finish(flow: Any, answer: Any) -> Any:
@@ -37,11 +37,11 @@ def test_notes_of_one_place_are_one_operation() -> None:
     ledger.verified(f"{TICKET}|{TICKET}")
     ledger.wrong("NG")
     ledger.nonsense(IP)
-    ledger.sent([Taken(PREFIX, 7)])
+    ledger.sent([Taken(PREFIX, 7, counted=True), Taken(COUNTRY, 7)])
     flow = ledger.tell(OPTIONS, "", 0)
     assert told(next(flow)) == {
         "cc": (0, 0, 2, 1, 1000, 1000, 1000),
-        "bl": (0, 0, 2, 0),
+        "bl": (0, 0, 2, 0, "m@1001", "m@1001", "m@1001"),
         "pf": (0, 1, 2, 0, 1002, 1002, 1002),
         "ip": (1, 0, 2, 0, 1003, 1003, 1003),
     }

@@ -137,8 +137,9 @@ def test_key_names_are_those_of_the_specification() -> None:
     assert keys.record("login", "c") == "app:otp:{r}:login:c"
     assert keys.subject_record("login") == "app:otp:{r}:login"
     assert keys.subject_record("default") == "app:otp:{r}"
-    assert keys.active("login") == "app:otp:{r}:act:login"
-    assert (keys.sends, keys.cool) == ("app:otp:{r}:sends", "app:otp:{r}:cool")
+    assert keys.active("login", "anon") == "app:otp:{r}:act:login"
+    assert keys.active("login", "known") == "app:otp:{r}:act:login:known"
+    assert (keys.sends("anon"), keys.cool("known")) == ("app:otp:{r}:sends", "app:otp:{r}:cool:known")
     assert (keys.fail("anon"), keys.lock("anon")) == ("app:otp:{r}:fail:anon", "app:otp:{r}:lock:anon")
     assert keys.grant("secret").startswith("app:otp:{r}:grant:")
     assert "secret" not in keys.grant("secret")

@@ -18,6 +18,7 @@ from hustlex.core.time import FixedClock
 from hustlex.errors import ConfigurationError
 from hustlex.otp import Delivery
 from hustlex.web import CurrentUser, auth_router, lifespan
+from tests.support.otp import KEYRING, units
 
 PHONE = "0803 123 4567"
 QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -393,8 +394,8 @@ async def test_a_lost_reply_before_login_can_be_repeated_with_the_nonce(client: 
 # -- limits, leaks, misuse
 
 
-async def test_nonsense_uses_an_address_up_over_all_three_routes(
-    app: FastAPI, serve: Any, outbox: Outbox, users: Users
+async def test_nonsense_uses_half_an_address_up_over_all_three_routes(
+    app: FastAPI, serve: Any, outbox: Outbox, users: Users, raw: redis.Redis
 ) -> None:
     app.include_router(auth_router(send=outbox.send, identify=users.identify))
     async with serve(app) as client:
@@ -404,11 +405,8 @@ async def test_nonsense_uses_an_address_up_over_all_three_routes(
             await client.post(f"/auth/otp/{routes[number % 3]}", json=bodies[number % 3]) for number in range(100)
         ]
         assert {answer.status_code for answer in answers} == {400, 422}
-        refused = await client.post("/auth/otp/request", json={"phone": PHONE})
-        assert problem(refused, 429)["detail"] == "Too many requests. Try again later."
-        assert refused.headers["retry-after"] == "3780"
-    async with serve(app, "203.0.113.8") as neighbour:
-        assert (await neighbour.post("/auth/otp/request", json={"phone": PHONE})).status_code == 202
+        assert units(raw, f"ip:{KEYRING.reference('203.0.113.7/32')}") == 50, "it costs nothing, so it may not close it"
+        assert (await client.post("/auth/otp/request", json={"phone": PHONE})).status_code == 202
 
 
 async def test_no_secret_is_logged_stored_or_echoed(

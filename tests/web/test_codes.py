@@ -109,10 +109,6 @@ async def test_a_human_check_opens_what_a_breaker_closed(url: str, clock: FixedC
     async with serve(app) as client:
         for number in range(5):
             assert (await asked(client, phone(number))).status_code == 202
-        closed = await asked(client, phone(9))
-        assert (closed.status_code, closed.json()["detail"]) == (429, TOO_MANY)
-        assert closed.headers["retry-after"] == "1800"
-        clock.advance(timedelta(minutes=30))
         for headers in (None, {"x-captcha": "failed"}):
             refused = await asked(client, phone(9), headers=headers)
             assert refused.status_code == 403
@@ -131,7 +127,7 @@ async def test_all_limits_look_alike(url: str, clock: FixedClock, serve: Any) ->
         {"caps": Caps(prefix=narrow)},
         {"caps": Caps(block=narrow)},
         {"countries": {"NG": Country(cap=narrow)}},
-        {"countries": {"NG": Country(price=1, budget=1)}},
+        {"countries": {"NG": Country(price=4, budget=5, kept=0)}},
         {"breaker": Breaker(sends=1, settle=timedelta(hours=1)), "caps": Caps(prefix=wide)},
     ]
     bodies = []
@@ -250,3 +246,30 @@ async def test_a_resend_that_is_not_queued_costs_no_message(
             clock.advance(timedelta(seconds=seconds))
         otp = app.state.hustlex.otp
         await verified(otp, Issued(challenge, "", MINUTE, MINUTE, 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "check", "says"), [({}, None, True), ({"caps": None}, None, False), ({}, by_header, False)]
+)
+async def test_the_start_says_where_nobody_can_show_to_be_human(
+    url: str, clock: FixedClock, serve: Any, caplog: pytest.LogCaptureFixture, options: Any, check: Any, says: bool
+) -> None:
+    app = app_with(url, clock, **options)
+    app.include_router(auth_router(send=ignore, identify=identify, human_check=check), prefix="/v1")
+    async with serve(app) as client:
+        assert ("human_check" in caplog.text) is says
+        caplog.clear()
+        await client.post("/v1/auth/otp/request", json={"phone": PHONE})
+        assert "human_check" not in caplog.text
+
+
+async def test_without_a_human_check_a_breaker_says_when_to_come_back(url: str, clock: FixedClock, serve: Any) -> None:
+    app = app_with(url, clock)
+    app.include_router(auth_router(send=ignore, identify=identify))
+    async with serve(app) as client:
+        for number in range(20):
+            await asked(client, phone(number))
+        slow = await asked(client, phone(30))
+        assert (slow.status_code, slow.json()["detail"], slow.headers["retry-after"]) == (429, TOO_MANY, "360")
+        clock.advance(timedelta(seconds=360))
+        assert (await asked(client, phone(31))).status_code == 202

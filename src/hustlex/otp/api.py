@@ -46,6 +46,11 @@ class Otp:
         self._clock = clock
         self._room = furnish(keyring, prefix, options or OtpOptions())
 
+    @property
+    def options(self) -> OtpOptions:
+        """All that was set."""
+        return self._room.options
+
     async def issue(
         self,
         phone: str,
@@ -70,8 +75,9 @@ class Otp:
         lane known too. uid: opaque, comes back with the grant. deliver: False makes a decoy, for a phone without an
         account where that must not show. risk: what is known of the phone. human: the client has passed a human check.
 
-        Three round trips: the caps, the phone, and what is counted or given back. Raises Misuse for an unknown
-        purpose, a missing ctx or an ip that is none. Source: lua/reserve.lua, lua/issue.lua.
+        Three round trips: the caps, the phone, and what is counted or given back; one more where a device is shown.
+        Raises Misuse for an unknown purpose, a missing ctx or an ip that is none. Source: lua/reserve.lua,
+        lua/issue.lua.
         """
         ask = Ask(phone, purpose, ctx, about, ip, lane, device, uid, deliver, risk, human)
         return await self._driver.follow(flows.issue(self._room, ask, secrets.token_bytes(ENTROPY), self._clock()))

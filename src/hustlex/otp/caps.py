@@ -4,16 +4,18 @@ itself, gives back what the others gave. A crash in between leaves a unit taken:
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 
 from hustlex.core.op import Batch, Flow
 from hustlex.errors import Error
 from hustlex.otp import meters, tickets
-from hustlex.otp.meters import Reserved
+from hustlex.otp.meters import Reserved, Standing, Way
 from hustlex.otp.room import Room
 from hustlex.otp.telemetry import OtpEvent
 from hustlex.otp.tickets import Place, Taken
-from hustlex.otp.types import ChallengeRequired, Denied, Scope
+from hustlex.otp.types import BreakerOpen, CapReached, ChallengeRequired, Denied, Scope
 
 
 class Admission(msgspec.Struct, frozen=True):
@@ -33,28 +35,84 @@ def admit(room: Room, places: list[Place], human: bool, now_ms: int) -> Flow[Adm
     """Take a unit in every place, or in none. A refusal that time lifts comes before one that a human check lifts."""
     if room.options.caps is None or not places:
         return Admission([])
-    ops = [meters.reserve(room.options, room.prefix, place, human, now_ms) for place in places]
-    answers: list[Reserved | Denied | Error] = yield Batch(tuple(ops))
-    units = [answer.unit for answer in answers if isinstance(answer, Reserved)]
+    answers = yield from _ask(room, places, "human" if human else "", now_ms)
+    standing = next((_standing(answer) for answer in answers if _scope(answer) is Scope.IP), Standing.NEUTRAL)
+    closed = [place for place, answer in zip(places, answers, strict=True) if _passable(place, answer)]
+    if standing is Standing.CREDIT and closed:
+        again = iter((yield from _ask(room, closed, "credit", now_ms)))
+        answers = [next(again) if place in closed else answer for place, answer in zip(places, answers, strict=True)]
+    taken = [answer for answer in answers if isinstance(answer, Reserved)]
     refusals = [answer for answer in answers if not isinstance(answer, Reserved)]
+    if standing is Standing.SUSPECT:
+        refusals += [_turned_away(room, answer) for answer in taken if answer.unit.probe and _scope(answer) in _SHARED]
     if refusals:
-        yield from give_back(room, units, now_ms)
+        yield from give_back(room, [answer.unit for answer in taken], now_ms)
         worst = min(refusals, key=_rank)
         if isinstance(worst, Error):
             raise worst
         return worst
-    return _admission([answer for answer in answers if isinstance(answer, Reserved)])
+    return _admission(taken)
+
+
+_SHARED = (Scope.COUNTRY, Scope.PREFIX, Scope.BLOCK)
+"""Scopes that a caller's address tells apart, while theirs are under attack."""
+
+
+def _ask(room: Room, places: list[Place], way: Way, now_ms: int) -> Flow[list[Reserved | Denied | Error]]:
+    ways: list[Way] = ["known" if place.known else way for place in places]
+    ops = [meters.reserve(room.options, room.prefix, *pair, now_ms) for pair in zip(places, ways, strict=True)]
+    answers: list[Reserved | Denied | Error] = yield Batch(tuple(ops))
+    return answers
+
+
+def _passable(place: Place, answer: Reserved | Denied | Error) -> bool:
+    """Refused, but not to those from an address where codes are typed. A country's cap is its owner's word."""
+    if isinstance(answer, CapReached):
+        return place.scope in (Scope.PREFIX, Scope.BLOCK)
+    return place.scope in _SHARED and isinstance(answer, BreakerOpen | ChallengeRequired)
+
+
+def _turned_away(room: Room, answer: Reserved) -> BreakerOpen:
+    """The few messages that pass a breaker are not for addresses that use up their own."""
+    place = answer.unit.place
+    return BreakerOpen(place.scope, timedelta(milliseconds=meters.gap_ms(room.options, place)))
 
 
 def _rank(refusal: Denied | Error) -> int:
     return 0 if isinstance(refusal, Error) else 2 if isinstance(refusal, ChallengeRequired) else 1
 
 
+def _scope(answer: Reserved | Denied | Error) -> Scope | None:
+    return answer.unit.place.scope if isinstance(answer, Reserved) else None
+
+
+def _standing(answer: Reserved | Denied | Error) -> Standing:
+    return answer.standing if isinstance(answer, Reserved) else Standing.NEUTRAL
+
+
 def _admission(answers: list[Reserved]) -> Admission:
     places = [answer.unit.place for answer in answers]
     passed = max(answer.passed for answer in answers)
     events = [OtpEvent(event="budget", outcome="spent", country=tickets.country(places), percent=passed)] * bool(passed)
-    return Admission([answer.unit for answer in answers], any(answer.strong for answer in answers), events)
+    return Admission(_counted(answers), any(answer.strong for answer in answers), events)
+
+
+_WIDER = {Scope.IP: (Scope.PREFIX, Scope.COUNTRY), Scope.PREFIX: (Scope.COUNTRY,)}
+"""Breakers for which a message counts too, if this scope lends itself."""
+
+
+def _counted(answers: list[Reserved]) -> list[Taken]:
+    """Which breakers a message counts for: a suspect address shows its prefix nothing more this hour, and neither shows
+    the country anything: who sends from one place closes that place."""
+    suspect = {_scope(answer) for answer in answers if answer.standing is Standing.SUSPECT}
+    silent = {wider for scope in suspect if scope for wider in _WIDER.get(scope, ())} if suspect else set()
+
+    def marked(unit: Taken) -> Taken:
+        scope = unit.place.scope
+        lent = scope in _WIDER and scope not in suspect | silent
+        return msgspec.structs.replace(unit, counted=unit.probe > 0 or scope not in silent, lent=lent)
+
+    return [answer.unit if answer.unit.place.known else marked(answer.unit) for answer in answers]
 
 
 def give_back(room: Room, units: list[Taken], now_ms: int, *, sent: bool = False, but_ip: bool = False) -> Flow[None]:

@@ -85,20 +85,30 @@ def issue(room: Room, ask: Ask, entropy: bytes, now_ms: int) -> Flow[IssueResult
     story.phone(phone)
     if ask.risk and ask.risk.sim_swap is not None and ask.risk.sim_swap < policy.sim_age:
         return story.end(ChallengeRequired(Obstacle.SIM_SWAP))
-    admitted = yield from caps.admit(room, tickets.places(room.codes, phone, ask.ip), ask.human, now_ms)
+    lane = yield from _lane(room, ask, phone, now_ms)
+    places = tickets.places(room.codes, phone, ask.ip, lane)
+    admitted = yield from caps.admit(room, places, ask.human, now_ms)
     if not isinstance(admitted, Admission):
         return story.end(admitted)
-    op = ops.issue(room, _request(room, ask, phone, digest, admitted), entropy, now_ms)
+    op = ops.issue(room, _request(room, ask, phone, digest, lane, admitted), entropy, now_ms)
     return (yield from _send(room, op, admitted, story, now_ms))
 
 
-def _request(room: Room, ask: Ask, phone: Phone, digest: str, admitted: Admission) -> Request:
+def _lane(room: Room, ask: Ask, phone: Phone, now_ms: int) -> Flow[Lane]:
+    """Known by the caller's word, or by a device token of this phone."""
+    mark = device_mark(ask.device)
+    if ask.lane == "known" or not mark:
+        return ask.lane
+    ours = yield from do(ops.recognise(room, room.codes.reference(phone.number), mark, now_ms))
+    return "known" if ours else "anon"
+
+
+def _request(room: Room, ask: Ask, phone: Phone, digest: str, lane: Lane, admitted: Admission) -> Request:
     return Request(
         phone.number,
         ask.purpose,
         digest,
-        ask.lane,
-        device_mark(ask.device),
+        lane,
         ask.uid,
         ask.about,
         ask.deliver,
@@ -119,7 +129,7 @@ def resend(room: Room, challenge: str, ip: str | None, human: bool, now_ms: int)
     ticket = yield from do(ops.last_ticket(room, known))
     places = tickets.places_of(ticket or "")
     usual = all(place.usual for place in places)
-    if ticket is not None and ip is not None:
+    if ticket is not None and ip is not None and not any(place.known for place in places):
         places.append(tickets.address(room.codes, ip, usual))
     admitted = yield from caps.admit(room, places, human, now_ms)
     if not isinstance(admitted, Admission):

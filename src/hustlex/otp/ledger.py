@@ -37,7 +37,7 @@ class Ledger:
         """A message was sent. Counted only now: a hundred requests at once of which the phone lets one through must
         not look like a hundred messages that nobody answers.
         """
-        self._notes.extend(Change(unit.place, sent=1) for unit in units)
+        self._notes.extend(Change(unit.place, sent=1, lent=unit.lent) for unit in units if unit.counted)
 
     def verified(self, taken: str) -> None:
         """A challenge was verified; its messages took these tickets, at least one. Read when they are told."""
@@ -84,6 +84,7 @@ class Ledger:
             known = sums.setdefault(note.place.tag, Change(note.place))
             known.taken += note.taken
             known.sent += note.sent
+            known.lent += note.lent
             known.wrong += note.wrong
         return list(sums.values())
 
@@ -94,8 +95,9 @@ def _verified(sums: dict[str, Change], taken: str) -> None:
     for unit in tickets.read(taken):
         place = unit.place
         known = sums.get(place.tag) or sums.setdefault(place.tag, Change(place))
-        known.verified += place.tag not in seen
-        known.wins += unit.probe
-        if place.scope is not Scope.BLOCK:
-            known.healed.append(unit.at)
+        known.right += place.tag not in seen
+        known.verified += unit.counted and place.tag not in seen
+        known.wins += unit.probe > 0
+        if not place.known:
+            known.healed.append(f"{place.member}@{unit.at}" if place.member else unit.at)
         seen.add(place.tag)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from datetime import timedelta
+from typing import Literal
 
 import msgspec
 
@@ -25,6 +27,22 @@ _DAY_MS = 24 * _HOUR_MS
 _PART_MS = 180_000
 """A twentieth of the breaker's hour."""
 _MARKS = (50, 80, 100)
+_WIDE = frozenset({Scope.COUNTRY})
+"""Scopes that hold many honest people, whatever one attacker does: more is needed to slow them down."""
+
+
+Way = Literal["", "human", "credit", "known"]
+"""How a message comes: after a human check, from an address in credit, of a known caller, or like anybody's."""
+
+
+class Standing(enum.IntEnum):
+    """What the hour's messages say of a scope."""
+
+    NEUTRAL = 0
+    SUSPECT = 1
+    """Several codes were not typed, and too few were."""
+    CREDIT = 2
+    """Codes are typed there."""
 
 
 class Reserved(msgspec.Struct, frozen=True):
@@ -35,59 +53,80 @@ class Reserved(msgspec.Struct, frozen=True):
     unit: Taken
     strong: bool
     passed: int
+    standing: Standing
 
 
 class Change(msgspec.Struct):
-    """What became of codes in one place, summed up. healed: when the units that are given back were taken, ms."""
+    """What became of codes in one place, summed up. sent, verified: as far as they count for the breaker; lent: for
+    wider ones too. right: right codes. healed: when the units that are given back were taken, ms; of distinct numbers
+    ``<member>@<ms>``.
+    """
 
     place: Place
     taken: int = 0
     sent: int = 0
+    lent: int = 0
     verified: int = 0
+    right: int = 0
     wrong: int = 0
     wins: int = 0
-    healed: list[int] = msgspec.field(default_factory=list)
+    healed: list[int | str] = msgspec.field(default_factory=list)
 
 
-def reserve(options: OtpOptions, prefix: str, place: Place, human: bool, now_ms: int) -> Op[Reserved | Denied]:
+def reserve(options: OtpOptions, prefix: str, place: Place, way: Way, now_ms: int) -> Op[Reserved | Denied]:
     """Take a unit for one message."""
-    cap, breaker, money = tickets.cap(options, place), options.breaker, tickets.settings(options, place)
-    young = -(-to_ms(breaker.settle) // _PART_MS) if place.scope is Scope.COUNTRY else 0
+    money, breaker, wide = tickets.settings(options, place), options.breaker, place.scope in _WIDE
 
     def decode(reply: Reply) -> Reserved | Denied:
         if reply[0] == 1:
-            _, at, before, probe, strong, spent = reply
-            unit = Taken(place, at, before, bool(probe))
-            return Reserved(unit, bool(strong), _passed(spent, money.price, money.budget))
-        if reply[0] == 4:
-            return ChallengeRequired(Obstacle.LOW_CONVERSION)
+            _, at, before, probe, strong, spent, standing = reply
+            unit = Taken(place, at, before, probe)
+            return Reserved(unit, bool(strong), _passed(spent, money.price, money.budget), Standing(standing))
         rest = timedelta(milliseconds=reply[1])
         if reply[0] == 5:
             return BudgetExhausted(rest)
-        if reply[0] not in (2, 3):
+        if reply[0] == 2:
+            return CapReached(place.scope, rest)
+        if reply[0] != 3:
             raise BadReply(f"status {reply[0]!r} is not in the contract")
-        return CapReached(place.scope, rest) if reply[0] == 2 else BreakerOpen(place.scope, rest)
+        asked = reply[2] and way != "human"
+        return ChallengeRequired(Obstacle.LOW_CONVERSION, rest) if asked else BreakerOpen(place.scope, rest)
 
     return _RESERVE.op(
         (meter(prefix, place.tag),),
         (
             now_ms,
             _keep_ms(options, place),
-            cap.most if place.usual else max(1, cap.most // 4),
-            to_ms(cap.per),
+            way,
+            *_cap(options, place, way),
             place.member,
-            int(human),
-            breaker.sends,
+            max(breaker.country_sends if wide else 0, breaker.sends),
+            max(1, breaker.sends // 4),
             breaker.percent,
-            to_ms(breaker.pause),
-            breaker.probes,
-            young,
+            gap_ms(options, place),
+            breaker.country_probes if wide else breaker.probes,
+            -(-to_ms(breaker.settle) // _PART_MS) if wide else 0,
             to_ms(options.guesses.per),
             money.price,
-            money.budget,
+            money.budget if way == "known" else money.budget * (100 - money.kept) // 100,
         ),
         decode,
     )
+
+
+def _cap(options: OtpOptions, place: Place, way: Way) -> tuple[int, int, int]:
+    """Units, what is added of the verified ones, the window. In credit, prefix and block hold as much again."""
+    assert options.caps is not None
+    cap, twice = tickets.cap(options, place), way == "credit" and place.scope in (Scope.PREFIX, Scope.BLOCK)
+    most = (cap.most if place.usual else max(1, cap.most // 4)) * (2 if twice else 1)
+    more = options.caps.more if place.scope in (Scope.PREFIX, Scope.IP) else 0
+    return most, more, to_ms(cap.per)
+
+
+def gap_ms(options: OtpOptions, place: Place) -> int:
+    """Time between two messages of a place that its breaker slows down."""
+    probes = options.breaker.country_probes if place.scope in _WIDE else options.breaker.probes
+    return -(-to_ms(options.breaker.pause) // probes)
 
 
 def unreserve(
@@ -103,11 +142,11 @@ def unreserve(
             place.member,
             unit.at,
             unit.before,
-            int(unit.probe),
-            to_ms(options.breaker.pause),
+            unit.probe,
+            gap_ms(options, place),
             tickets.settings(options, place).price,
-            int(not keep_unit),
-            int(sent),
+            int(not keep_unit and not place.known),
+            int(sent and unit.counted),
         ),
         lambda _: None,
     )
@@ -115,19 +154,23 @@ def unreserve(
 
 def adjust(options: OtpOptions, prefix: str, change: Change, now_ms: int) -> Op[bool]:
     """Tell a place what became of codes. True: codes of this country get longer from now on."""
-    place, guesses = change.place, options.guesses
+    place, guesses, cap = change.place, options.guesses, tickets.cap(options, change.place)
     return _ADJUST.op(
         (meter(prefix, place.tag),),
         (
             now_ms,
             _keep_ms(options, place),
-            to_ms(tickets.cap(options, place).per),
+            to_ms(cap.per),
             change.taken,
+            max(1, cap.most // 2),
             change.sent,
+            change.lent,
             change.verified,
+            change.right,
             change.wrong,
             change.wins,
-            options.breaker.wins,
+            0 if place.scope in _WIDE else options.breaker.wins,
+            options.breaker.percent,
             to_ms(guesses.per) if place.scope is Scope.COUNTRY else 0,
             guesses.checks,
             guesses.percent,

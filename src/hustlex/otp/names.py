@@ -13,11 +13,12 @@ import msgspec
 from hustlex.core.keyring import KID
 
 Lane = Literal["anon", "known"]
-"""Wrong codes and locks are counted per lane. Strangers share ``anon``; ``known`` is for devices and sessions that
-proved themselves before, so that strangers cannot lock the owner out."""
+"""Messages, pauses, open challenges, wrong codes and locks are counted per lane. Strangers share ``anon``; ``known`` is
+for devices and sessions that proved themselves before, so that strangers cannot shut the owner out."""
 
 LANES: tuple[Lane, Lane] = ("anon", "known")
 
+_OF_LANE: dict[Lane, str] = {"anon": "", "known": ":known"}
 _REF = r"[a-z2-7]{26}|\+[0-9]{5,15}"
 _CHALLENGE = re.compile(
     rf"oc1\.({_REF})\.([a-z][a-z0-9_]{{0,31}})\.([A-Za-z0-9_-]{{22}})\.({KID})(?:\.(k?s?))?", re.ASCII
@@ -100,13 +101,13 @@ class Keys:
     def __init__(self, prefix: str, ref: str) -> None:
         self._root = f"{prefix}otp:{{{ref}}}"
 
-    @property
-    def sends(self) -> str:
-        return f"{self._root}:sends"
+    def sends(self, lane: Lane) -> str:
+        """The lane's sends of 24 hours."""
+        return f"{self._root}:sends{_OF_LANE[lane]}"
 
-    @property
-    def cool(self) -> str:
-        return f"{self._root}:cool"
+    def cool(self, lane: Lane) -> str:
+        """The lane's pause."""
+        return f"{self._root}:cool{_OF_LANE[lane]}"
 
     @property
     def devices(self) -> str:
@@ -134,9 +135,9 @@ class Keys:
         """The one record that a phone has for a purpose under subject binding."""
         return self._root if purpose == "default" else f"{self._root}:{purpose}"
 
-    def active(self, purpose: str) -> str:
-        """The phone's open challenges of a purpose."""
-        return f"{self._root}:act:{purpose}"
+    def active(self, purpose: str, lane: Lane) -> str:
+        """The lane's open challenges of a purpose."""
+        return f"{self._root}:act:{purpose}{_OF_LANE[lane]}"
 
     def grant(self, secret: str) -> str:
         """The grant with this secret."""

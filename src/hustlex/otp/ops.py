@@ -51,6 +51,7 @@ _CANCEL = load("hustlex.otp", "cancel")
 _UNDELIVER = load("hustlex.otp", "undeliver")
 _TICKETS = load("hustlex.otp", "tickets")
 _UNLOCK = load("hustlex.otp", "unlock")
+_RECOGNISE = load("hustlex.otp", "recognise")
 
 GRANT_MS = 600_000
 _WAIT_MS = 50
@@ -62,31 +63,28 @@ _NOBODY = "-"
 
 def issue(room: Room, request: Request, entropy: bytes, now_ms: int) -> Op[IssueResult]:
     """Open a challenge. entropy: ENTROPY random bytes."""
-    purpose, policy = request.purpose, room.options.policies[request.purpose]
+    purpose, policy, lane = request.purpose, room.options.policies[request.purpose], request.lane
     ref, strong = room.codes.reference(request.phone), "s" if request.strong else ""
     cid, seed, keys = text_of(entropy[:16]), entropy[16:32], Keys(room.prefix, ref)
     pause, most_open = policy.cooldowns[0], policy.active if policy.binding == "challenge" else 1
 
-    def issued(reply: Reply) -> Issued:
-        text = Challenge(ref, purpose, cid, room.codes.kid, ("k" if reply[1] else "") + strong).text()
+    def issued(_: Reply) -> Issued:
+        text = Challenge(ref, purpose, cid, room.codes.kid, ("k" if lane == "known" else "") + strong).text()
         kind = Issued if request.deliver else Suppressed
         return kind(text, short_ref(cid), policy.lifetime, pause, policy.sends - 1)
 
     return _ISSUE.op(
         (
             _record(keys, policy, purpose, cid),
-            keys.active(purpose),
-            keys.sends,
-            keys.cool,
-            keys.lock("anon"),
-            keys.lock("known"),
-            keys.devices,
+            _active(keys, policy, purpose, lane),
+            keys.sends(lane),
+            keys.cool(lane),
+            keys.lock(lane),
         ),
         (
             now_ms,
             cid,
-            request.lane,
-            request.device,
+            lane,
             strong,
             policy.attempts,
             to_ms(policy.lifetime),
@@ -129,9 +127,9 @@ def resend(room: Room, challenge: Challenge, ticket: str, day_sends: int, now_ms
     return _RESEND.op(
         (
             _record(keys, policy, challenge.purpose, challenge.cid),
-            keys.active(challenge.purpose),
-            keys.sends,
-            keys.cool,
+            _active(keys, policy, challenge.purpose, challenge.lane),
+            keys.sends(challenge.lane),
+            keys.cool(challenge.lane),
             keys.lock(challenge.lane),
         ),
         (
@@ -174,7 +172,7 @@ def verify(room: Room, attempt: Attempt, now_ms: int) -> Op[Checked]:
     return _VERIFY.op(
         (
             keys.subject_record(purpose) if subject else keys.record(purpose, challenge.cid),
-            keys.active(purpose),
+            _active(keys, policy, purpose, lane),
             keys.fail(lane),
             keys.lock(lane),
             keys.grant(secret),
@@ -235,7 +233,10 @@ def open_challenge(room: Room, challenge: Challenge, claim: str, now_ms: int) ->
         )
 
     return _OPEN.op(
-        (_record(keys, policy, challenge.purpose, challenge.cid), keys.active(challenge.purpose)),
+        (
+            _record(keys, policy, challenge.purpose, challenge.cid),
+            _active(keys, policy, challenge.purpose, challenge.lane),
+        ),
         (now_ms, challenge.cid, _WORTH_SENDING_MS, claim),
         _reader({0: _unknown, 1: delivery, 2: _used, 3: _expired, 4: lambda _: Gone(Reason.CLAIMED)}),
     )
@@ -272,9 +273,9 @@ def cancel(room: Room, challenge: Challenge, unsent: bool) -> Op[str | None]:
     return _CANCEL.op(
         (
             _record(keys, policy, challenge.purpose, challenge.cid),
-            keys.active(challenge.purpose),
-            keys.sends,
-            keys.cool,
+            _active(keys, policy, challenge.purpose, challenge.lane),
+            keys.sends(challenge.lane),
+            keys.cool(challenge.lane),
         ),
         (challenge.cid, int(unsent)),
         _ticket,
@@ -285,7 +286,11 @@ def undeliver(room: Room, challenge: Challenge, unqueued: bool) -> Op[str | None
     """Give the last send back, unqueued: with its pause. None when there is none; else the ticket that goes with it."""
     policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
     return _UNDELIVER.op(
-        (_record(keys, policy, challenge.purpose, challenge.cid), keys.sends, keys.cool),
+        (
+            _record(keys, policy, challenge.purpose, challenge.cid),
+            keys.sends(challenge.lane),
+            keys.cool(challenge.lane),
+        ),
         (challenge.cid, int(unqueued)),
         _ticket,
     )
@@ -305,6 +310,11 @@ def last_ticket(room: Room, challenge: Challenge) -> Op[str | None]:
     return _TICKETS.op((_record(keys, policy, challenge.purpose, challenge.cid),), (challenge.cid,), _ticket)
 
 
+def recognise(room: Room, ref: str, device: str, now_ms: int) -> Op[bool]:
+    """Whether a device, by the mark of its token, is one of this phone's."""
+    return _RECOGNISE.op((Keys(room.prefix, ref).devices,), (now_ms, device), lambda reply: bool(reply[0]))
+
+
 def unlock(room: Room, ref: str, lane: Lane) -> Op[bool]:
     """Forget a lane's lock and wrong codes. True when there were any."""
     keys = Keys(room.prefix, ref)
@@ -313,6 +323,11 @@ def unlock(room: Room, ref: str, lane: Lane) -> Op[bool]:
 
 def _record(keys: Keys, policy: Policy, purpose: str, cid: str) -> str:
     return keys.subject_record(purpose) if policy.binding == "subject" else keys.record(purpose, cid)
+
+
+def _active(keys: Keys, policy: Policy, purpose: str, lane: Lane) -> str:
+    """Bound to the subject there is one challenge, which either lane may check."""
+    return keys.active(purpose, lane if policy.binding == "challenge" else "anon")
 
 
 def _reader(cases: dict[int, Callable[[Reply], T]]) -> Callable[[Reply], T]:

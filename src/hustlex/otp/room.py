@@ -40,15 +40,14 @@ def furnish(keyring: Keyring, prefix: str, options: OtpOptions) -> Room:
 
 
 class Request(Secretive, frozen=True, eq=False):
-    """A code to issue. phone: E.164. context: digest, or "". device: mark of the token shown, or "". strong: a longer
-    code. ticket: what it took of the caps. day_sends: most sends of this phone in 24 hours.
+    """A code to issue. phone: E.164. context: digest, or "". strong: a longer code. ticket: what it took of the caps.
+    day_sends: most sends of this phone's lane in 24 hours.
     """
 
     phone: str
     purpose: str
     context: str = ""
     lane: Lane = "anon"
-    device: str = ""
     uid: str = ""
     about: str = ""
     deliver: bool = True

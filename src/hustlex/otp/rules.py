@@ -63,7 +63,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one phone may use, over all purposes and challenges, in a rolling 24 hours.
+    """What one phone may use in each lane, over all purposes and challenges, in a rolling 24 hours.
 
     sends: messages. wrong: wrong codes until a lane of the phone is locked; a right code takes its own challenge's
     back. locks: length of the first, second, ... lock; the last repeats, and 24 quiet hours start again at the first.
@@ -112,40 +112,55 @@ class Cap(msgspec.Struct, frozen=True):
 
 
 class Caps(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages over all phones. A verified code gives its unit of ip, prefix and country back: honest users share
-    addresses and prefixes by the thousand, and use up nothing. block counts distinct numbers, and heals by time only.
+    """Messages over all phones, of callers who are not known. A verified code gives its units back: honest users share
+    addresses and prefixes by the thousand, and use up nothing.
+
+    ip: of an address. prefix: of the numbers with the same first seven digits. block: distinct numbers of a thousand.
+    more: for an address or a prefix, so many in a hundred of the codes that were verified there are added to its cap,
+    so that who wants to use it up must outnumber the honest.
     """
 
     ip: Cap = Cap(100, _HOUR)
     prefix: Cap = Cap(60, timedelta(minutes=10))
     block: Cap = Cap(5, _HOUR)
+    more: int = 100
+
+    def __post_init__(self) -> None:
+        within("more", self.more, 0, 10_000)
 
 
 class Country(msgspec.Struct, frozen=True, kw_only=True):
     """What one country may use.
 
     cap: messages. price: of one message, in minor units of one currency. budget: per UTC day, in the same units; 0: no
-    end. 50, 80 and 100 % of it are warned about.
+    end. 50, 80 and 100 % of it are warned about. kept: the percentage of it that only known callers may spend, so that
+    strangers cannot use up everybody's day.
     """
 
     cap: Cap = Cap(20_000, _HOUR)
     price: int = 0
     budget: int = 0
+    kept: int = 20
 
     def __post_init__(self) -> None:
         within("price", self.price, 0, 10**9)
         within("budget", self.budget, 0, 10**14)
+        within("kept", self.kept, 0, 100)
         if self.budget and not self.price:
             raise ConfigurationError("a budget needs the price of a message", hint="Country(price=..., budget=...)")
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
-    """Stops sending where codes are not typed, per address, prefix, block and country.
+    """Slows sending down where codes are not typed, per address, prefix, block and country.
 
-    After ``sends`` messages in an hour of which fewer than ``percent`` % were verified: closed to sending for
-    ``pause``, then ``probes`` messages behind a human check, of which ``wins`` verified ones open it again.
-    settle: how young a message of a country is not judged yet; a busy country sends 20 within seconds, before the first
-    of them can be typed. Whole 3-minute parts, up to a day.
+    After ``sends`` messages in an hour (in a country at least ``country_sends``) of which fewer than ``percent`` % were
+    verified, only ``probes`` messages pass in each ``pause`` (``country_probes``), evenly spread, and as many more
+    behind a human check, until the hour has become better, or ``wins`` of them, and the same percentage, were verified.
+    Known callers pass always; those from an address where codes are typed pass prefix, block and country. A message
+    from an address where a quarter of ``sends`` were not typed does not count for its prefix, nor does one from such an
+    address or prefix for its country: whoever sends from one place closes that place.
+    settle: how young a message of a country is not judged yet; a busy country sends 200 within minutes, before they can
+    be typed. Whole 3-minute parts, up to a day.
     """
 
     sends: int = 20
@@ -154,6 +169,8 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     probes: int = 5
     wins: int = 2
     settle: timedelta = timedelta(minutes=6)
+    country_sends: int = 200
+    country_probes: int = 50
 
     def __post_init__(self) -> None:
         within("sends", self.sends, 1, 10**9)
@@ -161,12 +178,15 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
         within("probes", self.probes, 1, 1000)
         within("wins", self.wins, 1, self.probes)
         within("settle", self.settle, timedelta(0), timedelta(days=1))
+        within("country_sends", self.country_sends, 1, 10**9)
+        within("country_probes", self.country_probes, 1, 10**6)
         positive_ms("pause", self.pause)
 
 
 class Guesses(msgspec.Struct, frozen=True, kw_only=True):
-    """Makes codes longer where somebody tries out many: per country, when of ``checks`` codes or more within ``per``
-    over ``percent`` % were wrong, new codes have ``digits`` digits and are never repeated, until ``quiet`` has passed.
+    """Makes strangers' codes longer where somebody tries out many: per country, when of ``checks`` codes or more within
+    ``per`` over ``percent`` % were wrong, new codes have ``digits`` digits and are never repeated, until ``quiet`` has
+    passed.
     """
 
     checks: int = 200

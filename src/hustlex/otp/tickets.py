@@ -11,6 +11,7 @@ import msgspec
 from hustlex.core.addresses import network
 from hustlex.errors import Misuse
 from hustlex.otp.codes import Codes
+from hustlex.otp.names import Lane
 from hustlex.otp.phone import Phone
 from hustlex.otp.rules import Cap, Country, OtpOptions
 from hustlex.otp.types import Scope
@@ -18,6 +19,8 @@ from hustlex.otp.types import Scope
 _TAGS = {Scope.COUNTRY: "cc", Scope.BLOCK: "blk", Scope.PREFIX: "pfx", Scope.IP: "ip"}
 _SCOPES = {tag: scope for scope, tag in _TAGS.items()}
 _UNUSUAL = "?"
+_KNOWN = "+"
+_COUNTED = 4
 _RETURNED = "!"
 _NOTHING_SET = Country()
 
@@ -25,26 +28,35 @@ _NOTHING_SET = Country()
 class Place(msgspec.Struct, frozen=True):
     """One scope of a message. tag: of its key, as ``cc:NG``. member: the number's stand-in in its block, else "".
 
-    usual: False for a number in no known range, which has a quarter of the cap.
+    usual: False for a number in no known range, which has a quarter of the cap. known: the caller is, so that only
+    money counts.
     """
 
     scope: Scope
     tag: str
     member: str = ""
     usual: bool = True
+    known: bool = False
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """A unit taken of a place. at: when, ms. before: when the number was there last, ms. probe: after a human check."""
+    """A unit taken of a place. at: when, ms. before: when the number was there last, ms. probe: 1 when a breaker let it
+    through, 2 when behind a human check. counted: its message counts for that breaker; lent: for wider ones too, which
+    no ticket says.
+    """
 
     place: Place
     at: int
     before: int = 0
-    probe: bool = False
+    probe: int = 0
+    counted: bool = False
+    lent: bool = False
 
 
-def places(codes: Codes, phone: Phone, ip: str | None) -> list[Place]:
+def places(codes: Codes, phone: Phone, ip: str | None, lane: Lane) -> list[Place]:
     """The scopes of a first message, in the order in which they refuse."""
+    if lane == "known":
+        return [Place(Scope.COUNTRY, f"cc:{phone.country}", usual=phone.known, known=True)]
     digits = phone.number[1:]
     found = [
         Place(Scope.COUNTRY, f"cc:{phone.country}", usual=phone.known),
@@ -100,13 +112,15 @@ def places_of(text: str) -> list[Place]:
 
 
 def _written(unit: Taken) -> str:
-    place = unit.place
-    return f"{place.tag}{'' if place.usual else _UNUSUAL}@{unit.at},{unit.before},{int(unit.probe)},{place.member}"
+    place, kind = unit.place, unit.probe + _COUNTED * unit.counted
+    marks = ("" if place.usual else _UNUSUAL) + (_KNOWN if place.known else "")
+    return f"{place.tag}{marks}@{unit.at},{unit.before},{kind},{place.member}"
 
 
 def _unit(text: str) -> Taken:
-    tag, _, rest = text.partition("@")
-    at, before, probe, member = rest.split(",")
-    usual = not tag.endswith(_UNUSUAL)
-    tag = tag.removesuffix(_UNUSUAL)
-    return Taken(Place(_SCOPES[tag.partition(":")[0]], tag, member, usual), int(at), int(before), probe == "1")
+    name, _, rest = text.partition("@")
+    at, before, kind, member = rest.split(",")
+    tag = name.rstrip(_UNUSUAL + _KNOWN)
+    marks, scope = name[len(tag) :], _SCOPES[tag.partition(":")[0]]
+    place = Place(scope, tag, member, _UNUSUAL not in marks, _KNOWN in marks)
+    return Taken(place, int(at), int(before), int(kind) % _COUNTED, int(kind) >= _COUNTED)

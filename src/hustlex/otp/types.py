@@ -91,7 +91,7 @@ class SendsExhausted(Outcome, frozen=True):
 
 
 class DailyCap(Outcome, frozen=True):
-    """This phone had its sends of the rolling 24 hours. retry_after: until the oldest leaves."""
+    """This phone's lane had its sends of the rolling 24 hours. retry_after: until the oldest leaves."""
 
     retry_after: timedelta
 
@@ -110,9 +110,8 @@ class CapReached(Outcome, frozen=True):
 
 
 class BreakerOpen(Outcome, frozen=True):
-    """Hardly anybody in this scope types the codes sent there, as when somebody earns on the messages.
-
-    retry_after: until single messages go out again, behind a human check.
+    """Hardly anybody in this scope types the codes sent there, as when somebody earns on the messages; only single ones
+    pass. retry_after: until the next one does.
     """
 
     scope: Scope
@@ -126,9 +125,13 @@ class BudgetExhausted(Outcome, frozen=True):
 
 
 class ChallengeRequired(Outcome, frozen=True):
-    """Ask for a human check (then call with ``human=True``), or for SIM_SWAP another channel than this phone."""
+    """Ask for a human check (then call with ``human=True``), or for SIM_SWAP another channel than this phone.
+
+    retry_after: until it goes without a human check; None: never.
+    """
 
     obstacle: Obstacle
+    retry_after: timedelta | None = None
 
 
 class InvalidPhone(Outcome, frozen=True):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
 from hustlex.jobs import Task
@@ -47,14 +48,23 @@ def auth_router(
 
     send: see Send, or the task of ``hustlex.delivery.deliver_codes``. identify: see Identify. purpose: of the codes.
     client_id: the application that the sessions belong to. human_check: see HumanCheck. How much one address, prefix or
-    country may ask for is the otp room's business (``OtpOptions.caps``). refresh_cookie: for browsers, as
-    ``__Host-refresh``: the refresh token travels as that cookie and not in bodies; "" for apps.
+    country may ask for is the otp room's business (``OtpOptions.caps``); the start warns where it might ask for a human
+    check and there is none. refresh_cookie: for browsers, as ``__Host-refresh``: the refresh token travels as that
+    cookie and not in bodies; "" for apps.
 
     A verify request with a DPoP proof (RFC 9449) binds the session to its key.
     """
     exchange = Exchange(client_id, refresh_cookie)
-    login = _Login(OtpCodes(send=send, purpose=purpose, human_check=human_check), identify, exchange)
-    router = APIRouter(prefix=prefix, tags=["auth"], dependencies=[Depends(no_store)])
+    codes = OtpCodes(send=send, purpose=purpose, human_check=human_check)
+    login = _Login(codes, identify, exchange)
+
+    @asynccontextmanager
+    async def started(app: FastAPI) -> AsyncIterator[None]:
+        if hasattr(app.state, "hustlex"):
+            codes.warn(app.state.hustlex)
+        yield
+
+    router = APIRouter(prefix=prefix, tags=["auth"], dependencies=[Depends(no_store)], lifespan=started)
     post = ["POST"]
     router.add_api_route("/otp/request", login.request, methods=post, status_code=202)
     router.add_api_route("/otp/resend", login.resend, methods=post, status_code=202)

@@ -106,6 +106,17 @@ class OtpCodes:
         self.purpose = purpose
         self._send = send
         self._human_check = human_check
+        self._warned = human_check is not None
+
+    def warn(self, front: HustleX) -> None:
+        """Say once where nobody can show to be human, although breakers may ask for it."""
+        if not self._warned and front.otp.options.caps is not None:
+            _log.warning(
+                "codes for %s have no human_check: while a breaker slows an address, a prefix or a country down, new"
+                " callers there wait for their turn; pass human_check=... (docs/guides/otp.md)",
+                self.purpose,
+            )
+        self._warned = True
 
     async def ask(
         self,
@@ -122,6 +133,7 @@ class OtpCodes:
         risk: Risk | None = None,
     ) -> ChallengeOut:
         """Send a code to a phone; see ``hx.otp.issue``. ctx: computed here, never taken from the client."""
+        self.warn(front)
 
         async def issue(human: bool) -> IssueResult:
             return await front.otp.issue(
@@ -138,7 +150,7 @@ class OtpCodes:
                 human=human,
             )
 
-        issued = _sendable(await self._as_human(request, issue))
+        issued = _sendable(await self._as_human(request, issue), self._human_check is not None)
         try:
             await self._queue(front, issued.challenge)
         except Exception as error:
@@ -153,7 +165,7 @@ class OtpCodes:
         async def resend(human: bool) -> ResendResult:
             return await front.otp.resend(challenge, ip=client_ip(request), human=human)
 
-        resent = _sendable(await self._as_human(request, resend))
+        resent = _sendable(await self._as_human(request, resend), self._human_check is not None)
         try:
             await self._queue(front, resent.challenge)
         except Exception as error:
@@ -183,7 +195,8 @@ class OtpCodes:
         return Proof(granted.phone, granted.subject, granted.uid, verified.device)
 
     async def _as_human(self, request: Request, call: Callable[[bool], Awaitable[Any]]) -> Any:
-        """Call; when that asks for a human check which this request passes, call again."""
+        """Call; when that asks for a human check which this request passes, call again. Where there is no check to ask
+        for, what a check would let through waits for its turn."""
         answer = await call(False)
         needed = isinstance(answer, ChallengeRequired) and answer.obstacle is Obstacle.LOW_CONVERSION
         if needed and self._human_check is not None and await self._human_check(request):
@@ -213,8 +226,8 @@ def invalid_code(detail: str, left: int | None = None) -> Problem:
     return Problem(400, detail=detail, members=members)
 
 
-def _sendable(answer: IssueResult | ResendResult) -> Issued:
-    """The challenge to deliver, or the problem to answer."""
+def _sendable(answer: IssueResult | ResendResult, asks: bool) -> Issued:
+    """The challenge to deliver, or the problem to answer. asks: a human check can be asked for."""
     match answer:
         case Issued():
             return answer
@@ -224,6 +237,8 @@ def _sendable(answer: IssueResult | ResendResult) -> Issued:
             raise too_soon("This code was sent as often as it can be. Start again.", answer.retry_after)
         case DailyCap() | SubjectLocked() | CapReached() | BreakerOpen() | BudgetExhausted():
             # One text: it does not say whether the number is known, nor which of them it was.
+            raise too_soon(TOO_MANY, answer.retry_after)
+        case ChallengeRequired() if not asks and answer.retry_after is not None:
             raise too_soon(TOO_MANY, answer.retry_after)
         case ChallengeRequired():
             raise Problem(

@@ -11,7 +11,7 @@ end
 -- A right code takes back the typing errors of its own generation; those of other challenges stay.
 local function forgive(fail, id, gen, att)
   local mine = {}
-  for n = 1, att do mine[n] = string.format('%s#%s.%.0f', id, gen, n) end
+  for n = 1, att do mine[n] = id .. '#' .. gen .. string.format('.%.0f', n) end
   if att > 0 then redis.call('ZREM', fail, unpack(mine)) end
 end
 
@@ -42,5 +42,5 @@ end
 
 -- One string: a hash and its expiry cost 11 us where this costs 7, a fifth of the whole script. Empty: spent.
 local function write_grant(grant, purpose, ctx, to, uid, now, life)
-  redis.call('SET', grant, string.format('%.0f|%s|%s|%s|%s', now + life, purpose, ctx, to, uid), 'PX', life)
+  redis.call('SET', grant, string.format('%.0f|', now + life) .. table.concat({purpose, ctx, to, uid}, '|'), 'PX', life)
 end

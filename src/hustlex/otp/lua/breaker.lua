@@ -1,37 +1,57 @@
--- Sending stops where codes are not typed. Fields: until (ms), probes (messages behind a human check in this round),
--- wins (verified ones of them). Closed: no until. Open: until lies ahead. Half-open: it has passed.
+-- Where codes are not typed, sending slows down to single messages. While it does there is `next` (when one may pass
+-- unasked, ms), and beside it `human` (the same behind a human check, as many as `most` at once), probes (messages that
+-- passed so) and wins (verified ones of them). It ends when the hour's messages are no longer bad, or by the wins.
 
--- How long nothing is sent, 0: not barred. young: newest buckets that are not judged yet.
-local function barred(key, fields, now, least, percent, pause, young)
-  if fields['until'] then return math.max(0, fields['until'] - now) end
+-- Enough messages in the hour, too few of them verified. young: newest buckets that are not judged yet. Once slow, a
+-- quarter of them is enough: the few that pass must not look like the end of what goes on.
+local function bad(fields, now, least, percent, young)
   local newest = bucket(now, HOUR)
   local sent = total(fields, 's', newest, young)
-  if sent < least or total(fields, 'v', newest, 0) * 100 >= percent * sent then return 0 end
-  redis.call('HSET', key, 'until', now + pause, 'probes', 0, 'wins', 0)
-  return pause
+  if fields.next then least = math.ceil(least / 4) end
+  return sent >= least and total(fields, 'v', newest, 0) * 100 < percent * sent
 end
 
--- The last probe of a round closes the door again; its winners may still open it.
-local function probe(key, fields, now, most, pause)
-  local made = (fields.probes or 0) + 1
-  if made > most then made = 1 end
-  redis.call('HSET', key, 'probes', made)
-  if made == 1 then redis.call('HSET', key, 'wins', 0) end
-  if made == most then redis.call('HSET', key, 'until', now + pause) end
+-- 2: in credit, codes are typed there; 1: suspect, they are not, and `few` have shown it to wider scopes; 0: neither.
+local function standing(fields, now, few, percent)
+  local newest = bucket(now, HOUR)
+  local sent, verified = total(fields, 's', newest, 0), total(fields, 'v', newest, 0)
+  if verified * 100 >= percent * sent then return verified > 0 and 2 or 0 end
+  return total(fields, 'k', newest, 0) >= few and 1 or 0
 end
 
--- A probe that was not sent: the round goes on.
-local function unprobe(key, at, pause)
-  local made, ends = unpack(redis.call('HMGET', key, 'probes', 'until'))
-  if not ends or tonumber(made) == 0 then return end
+-- How long until a message passes unasked, and behind a human check; 0: now. gap: between two.
+local function probe_rests(key, fields, now, gap, most)
+  if not fields.next then
+    fields.next = now + gap
+    redis.call('HSET', key, 'next', fields.next)
+  end
+  local used = math.max((fields.human or 0) - now, 0)
+  return math.max(0, math.min(fields.next, now + gap) - now), math.max(0, math.min(used, most * gap) + gap - most * gap)
+end
+
+local function note_probe(key, fields, now, gap, kind)
+  redis.call('HINCRBY', key, 'probes', 1)
+  if kind == 1 then redis.call('HSET', key, 'next', now + gap) end
+  if kind == 2 then redis.call('HSET', key, 'human', math.max(fields.human or 0, now) + gap) end
+end
+
+-- A probe that was not sent gives its turn back.
+local function unprobe(key, at, gap, kind)
+  local due, made = unpack(redis.call('HMGET', key, 'next', 'probes'))
+  if not due or (tonumber(made) or 0) == 0 then return end
   redis.call('HINCRBY', key, 'probes', -1)
-  if tonumber(ends) == at + pause then redis.call('HSET', key, 'until', at) end
+  if kind == 1 and tonumber(due) == at + gap then redis.call('HSET', key, 'next', at) end
+  if kind == 2 then redis.call('HINCRBY', key, 'human', -gap) end
 end
 
--- What was counted before is forgotten with the bad round, or it would trip again at once.
-local function win(key, fields, wins, enough)
-  if not fields['until'] or redis.call('HINCRBY', key, 'wins', wins) < enough then return end
-  redis.call('HDEL', key, 'until', 'probes', 'wins')
+local function reopen(key) redis.call('HDEL', key, 'next', 'human', 'probes', 'wins') end
+
+-- Enough verified probes: what was counted before is forgotten with the bad hour, or it would trip again at once.
+local function win(key, fields, wins, enough, percent)
+  if not fields.next then return end
+  local won = redis.call('HINCRBY', key, 'wins', wins)
+  if won < enough or won * 100 < percent * (fields.probes or 0) then return end
+  reopen(key)
   for name in pairs(fields) do
     if string.match(name, '^[sv]%d+$') then redis.call('HDEL', key, name) end
   end

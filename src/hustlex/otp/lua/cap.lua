@@ -20,3 +20,8 @@ local function cap_rest(fields, member, now, window, most)
   end
   return window
 end
+
+-- Honest traffic makes room: so many in a hundred of the codes that were verified in a window, by the hour's count.
+local function grown(fields, now, window, more)
+  return math.floor(total(fields, 'v', bucket(now, HOUR), 0) * math.min(window / HOUR, 1) * more / 100)
+end

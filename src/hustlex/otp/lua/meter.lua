@@ -1,7 +1,8 @@
 -- Counts of one scope (an address, a prefix, a block, a country), in one hash. A count is a ring of buckets: field
 -- <kind><number of the bucket> -> units. A window has PARTS buckets and the current one; the oldest counts whole, so
 -- there are never more units than allowed in any window.
---   c units of the cap   s messages sent   v codes verified   y right and x wrong codes   n<ref> a number's last ms
+--   c units of the cap   s messages sent, v of them verified   y right and x wrong codes   n<ref> a number's last ms
+--   k messages that counted for a wider scope too
 local PARTS, HOUR, DAY = 20, 3600000, 86400000
 
 local function width(window) return math.ceil(window / PARTS) end
@@ -34,7 +35,7 @@ end
 -- Removes what no window reaches any more. windows: kind -> length.
 local function sweep(key, fields, now, windows)
   for name, value in pairs(fields) do
-    local kind, number = string.match(name, '^([csvyx])(%d+)$')
+    local kind, number = string.match(name, '^([csvyxk])(%d+)$')
     if kind and tonumber(number) < bucket(now, windows[kind]) - PARTS then redis.call('HDEL', key, name) end
     if string.sub(name, 1, 1) == 'n' and value <= now - windows.c then redis.call('HDEL', key, name) end
   end

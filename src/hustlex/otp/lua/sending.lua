@@ -1,4 +1,4 @@
--- Shared by issue and resend: the phone's rolling day of sends, its pause, and the note of one more.
+-- Shared by issue and resend: a lane's rolling day of sends, its pause, and the note of one more.
 -- Nothing is removed before the first write that needs memory: a full server only refuses a script at its first write.
 local DAY = 86400000
 
@@ -12,11 +12,11 @@ local function cool_rest(cool, now)
 end
 
 local function note_send(sends, cool, cid, number, pause, now)
-  redis.call('ZADD', sends, now, string.format('%s#%.0f', cid, number))
+  redis.call('ZADD', sends, now, cid .. string.format('#%.0f', number))
   redis.call('ZREMRANGEBYSCORE', sends, '-inf', now - DAY)
   redis.call('PEXPIRE', sends, DAY)
   local rest = math.max(pause, cool_rest(cool, now))
-  redis.call('SET', cool, string.format('%s:%.0f', cid, now + rest), 'PX', rest)
+  redis.call('SET', cool, cid .. string.format(':%.0f', now + rest), 'PX', rest)
 end
 
 -- keep: how long the record tells after its end what has become of it.
@@ -26,7 +26,7 @@ local function open_until(record, act, cid, ends, lifetime, keep)
   redis.call('PEXPIRE', record, lifetime + keep)
 end
 
--- Ends the phone's pause, if this challenge's last message began it.
+-- Ends the lane's pause, if this challenge's last message began it.
 local function warm(cool, cid)
   if string.match(redis.call('GET', cool) or '', '^(.*):%d+$') == cid then redis.call('DEL', cool) end
 end

@@ -7,8 +7,8 @@
 -- ARGV member      text  stand-in of the number where distinct ones are counted, else empty
 -- ARGV at          int   when it was taken, ms
 -- ARGV before      int   the number's time before that, ms
--- ARGV probing     int   1: it was a probe
--- ARGV pause_ms    int   breaker: how long it is open
+-- ARGV probing     int   1, 2: it was a probe, 2 behind a human check
+-- ARGV gap_ms      int   breaker: between two messages of a scope that it slows down
 -- ARGV price       int   of the message
 -- ARGV unit        int   0: the unit of the cap stays taken
 -- ARGV sent        int   1: it was counted as sent (otp.adjust)
@@ -33,5 +33,5 @@ end
 if tonumber(price) > 0 and tonumber(redis.call('HGET', meter, 'day') or 0) == math.floor(taken / DAY) then
   redis.call('HINCRBY', meter, 'spent', -price)
 end
-if probing == '1' then unprobe(meter, taken, tonumber(pause_ms)) end
+if probing ~= '0' then unprobe(meter, taken, tonumber(gap_ms), tonumber(probing)) end
 return {1}

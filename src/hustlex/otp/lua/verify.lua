@@ -2,7 +2,7 @@
 -- EFFECT once
 -- ALLOW-OOM it spends codes and locks phones, which must work on a full server
 -- KEYS record     hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
--- KEYS act        zset    otp:{<ref>}:act:<purpose>   cid -> end of life in ms; what is not in it is void
+-- KEYS act        zset    otp:{<ref>}:act:<purpose>, lane known: with :known; cid -> its end, ms; others are void
 -- KEYS fail       zset    otp:{<ref>}:fail:<lane>     <cid>#<generation>.<attempt> -> ms
 -- KEYS lock       hash    otp:{<ref>}:lock:<lane>     until (ms), level
 -- KEYS grant      string  otp:{<ref>}:grant:<gid>
@@ -53,7 +53,7 @@ if not redis.call('ZSCORE', act, id) then return {0} end
 local max, cc = unpack(redis.call('HMGET', record, 'max', 'cc'))
 local left = max - redis.call('HINCRBY', record, 'att', 1)
 if left <= 0 then close(record, act, id, 'locked') end
-if count_wrong(fail, string.format('%s#%s.%.0f', id, gen, max - left), now) >= tonumber(most_wrong) then
+if count_wrong(fail, id .. '#' .. gen .. string.format('.%.0f', max - left), now) >= tonumber(most_wrong) then
   return {6, raise_lock(lock, now, ARGV, 12), cc}
 end
 if left <= 0 then return {5, cc} end
