@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import msgspec
-import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType
+from functools import cache
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from hustlex.core.extras import require
+from hustlex.core.later import Later
 from hustlex.otp.rules import Numbers
 from hustlex.otp.types import DestinationBlocked, InvalidPhone
 
+if TYPE_CHECKING:
+    import phonenumbers
+else:
+    phonenumbers = Later("phonenumbers")
+
 _LONGEST = 40
-_TEXTABLE = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 
 
 class Phone(msgspec.Struct, frozen=True):
@@ -31,12 +38,13 @@ def normalise(text: str, numbers: Numbers) -> Phone | InvalidPhone | Destination
     region = phonenumbers.region_code_for_number(parsed)
     if region not in numbers.countries or phonenumbers.country_code_for_region(region) != parsed.country_code:
         return DestinationBlocked()
-    if phonenumbers.number_type(parsed) not in _TEXTABLE:
+    kinds = phonenumbers.PhoneNumberType
+    if phonenumbers.number_type(parsed) not in (kinds.MOBILE, kinds.FIXED_LINE_OR_MOBILE):
         return DestinationBlocked()
     return Phone(_e164(parsed), region)
 
 
-def _possible(parsed: PhoneNumber, numbers: Numbers) -> Phone | InvalidPhone:
+def _possible(parsed: phonenumbers.PhoneNumber, numbers: Numbers) -> Phone | InvalidPhone:
     """A number of the right length in no known range: served where that is allowed and its country is."""
     region = phonenumbers.region_code_for_country_code(parsed.country_code or 0)
     if not numbers.accept_possible or region not in numbers.countries:
@@ -44,18 +52,24 @@ def _possible(parsed: PhoneNumber, numbers: Numbers) -> Phone | InvalidPhone:
     return Phone(_e164(parsed), region, known=False)
 
 
-def _e164(parsed: PhoneNumber) -> str:
-    return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+def _e164(parsed: phonenumbers.PhoneNumber) -> str:
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _parse(text: str, region: str) -> PhoneNumber | None:
+def _parse(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     if len(text) > _LONGEST:
         return None
+    _need()
     try:
         parsed = phonenumbers.parse(text, region)
-    except NumberParseException:
+    except phonenumbers.NumberParseException:
         return None
     # An extension would not show in E.164, yet providers dial it: a second spelling of one number.
     if parsed.extension or not phonenumbers.is_possible_number(parsed):
         return None
     return parsed
+
+
+@cache
+def _need() -> None:
+    require("a code for a phone", "otp", "phonenumbers")
