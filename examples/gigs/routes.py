@@ -27,7 +27,7 @@ ONCE = Idempotent(options=IdempotencyOptions(orphans="takeover"))
 CATEGORY = r"^[a-z0-9-]{2,40}$"
 
 
-def backend(request: Request) -> Backend:
+async def backend(request: Request) -> Backend:
     """The application's connections."""
     found: Backend = request.app.state.backend
     return found

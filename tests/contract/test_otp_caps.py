@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.errors import Full, Misuse
 from hustlex.otp import (
@@ -45,6 +46,7 @@ from hustlex.otp import (
     Verified,
     Wrong,
 )
+from tests.conftest import SECRET
 from tests.support.otp import KEYRING, PHONE, code_of, phone, sent, units, verified, wrong
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
@@ -170,7 +172,7 @@ async def test_five_numbers_of_a_block_and_no_sixth(driver: Any, clock: FixedClo
 async def test_nonsense_costs_its_address_a_unit_and_nothing_else(hx: Any, raw: redis.Redis) -> None:
     issued = await sent(hx.otp, ip=IP)
     assert await hx.otp.issue("nonsense", ip=IP) == InvalidPhone()
-    assert await hx.otp.issue("+1 900 555 0123", ip=IP) == DestinationBlocked()
+    assert isinstance(await hx.otp.issue("+1 900 555 0123", ip=IP), DestinationBlocked)
     await hx.otp.verify("nonsense", "123456", ip=IP)
     await hx.otp.verify(issued.challenge, "12", ip=IP)
     await hx.otp.verify(issued.challenge[:-3] + "AAA", "123456", ip=IP)
@@ -549,3 +551,36 @@ async def test_a_claim_is_one_sending(hx: Any, clock: FixedClock) -> None:
     second = await hx.otp.open(issued.challenge, claim="another")
     assert isinstance(second, Delivery)
     assert second.key != again.key
+
+
+# --- countries -------------------------------------------------------------------------------------------------------
+
+
+async def test_an_evaluator_uses_a_phone_of_his_own(url: str, clock: FixedClock) -> None:
+    async with HustleX(url, secret=SECRET, clock=clock, region="GB") as hx:
+        for typed, number in (("07400 123456", "+447400123456"), ("+1 202 555 0143", "+12025550143")):
+            opened = await hx.otp.open((await sent(hx.otp, typed)).challenge)
+            assert isinstance(opened, Delivery)
+            assert opened.phone == number
+    numbers = Numbers(countries=frozenset({"NG"}))
+    async with HustleX(url, secret=SECRET, clock=clock, region="GB", otp=OtpOptions(numbers=numbers)) as hx:
+        refused = await hx.otp.issue("07400 123457")
+        assert refused == DestinationBlocked("GB", "OtpOptions.numbers.countries")
+
+
+async def test_what_closes_a_country_is_told(driver: Any, clock: FixedClock) -> None:
+    events: list[OtpEvent] = []
+    otp = room(driver, clock, numbers=Numbers(countries=frozenset({"NG"})), watch=events.append)
+    await otp.issue("+44 7400 123456")
+    assert [(event.outcome, event.scope) for event in events] == [
+        ("destination_blocked", "OtpOptions.numbers.countries")
+    ]
+
+
+async def test_other_countries_have_less_until_they_are_named(driver: Any, clock: FixedClock) -> None:
+    less = Country(cap=Cap(1, HOUR))
+    otp = room(driver, clock, elsewhere=less, countries={"US": Country()})
+    await sent(otp, "+44 7400 123456")
+    assert isinstance(await otp.issue("+44 7500 123457"), CapReached)
+    for number in ("+2348031234567", "+2348061234567", "+1 202 555 0143", "+1 212 555 0143"):
+        await sent(otp, number)

@@ -43,9 +43,9 @@ def write_files(guide: str, into: Path) -> int:
         ("django-flask.md", 12),
         ("fastapi.md", 1),
         ("idempotency.md", 4),
-        ("limits.md", 4),
+        ("limits.md", 5),
         ("pins.md", 1),
-        ("otp.md", 4),
+        ("otp.md", 5),
         ("tokens.md", 4),
     ],
 )

@@ -178,7 +178,7 @@ def test_under_subject_binding_left_is_not_told() -> None:
         flows.delivery_report(ROOM, "nonsense", DeliveryStatus.FAILED, "sms", 0),
         flows.consume_grant(ROOM, "nonsense", "login", None, 0),
         flows.issue(ROOM, Ask("nobody", "login"), bytes(44), 0),
-        flows.issue(ROOM, Ask("+12025550143", "login"), bytes(44), 0),
+        flows.issue(ROOM, Ask("+1 900 555 0123", "login"), bytes(44), 0),
     ],
     ids=lambda flow: flow.__name__,
 )

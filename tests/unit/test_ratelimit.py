@@ -18,7 +18,7 @@ from hustlex.core.op import Batch, Effect, Op
 from hustlex.core.time import server_clock
 from hustlex.errors import ConfigurationError, Misuse, Unavailable
 from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, flows, ops
-from hustlex.ratelimit.call import Call
+from hustlex.ratelimit.call import Sent
 from hustlex.ratelimit.caller import Caller
 from hustlex.ratelimit.desk import Desk, ServerTime
 from hustlex.ratelimit.plan import NORMAL, Plan, stem
@@ -44,9 +44,9 @@ def desk(**options: object) -> Desk:
     return Desk("", server_clock, server_clock, RateLimitOptions(**options))  # type: ignore[arg-type]
 
 
-def called(*policies: Policy, cost: int = 1, on: Desk | None = None) -> Call:
+def called(*policies: Policy, cost: int = 1, on: Desk | None = None) -> Sent:
     call = (on or desk()).call(policies, "u", "e", cost, NORMAL)
-    assert isinstance(call, Call)
+    assert isinstance(call, Sent)
     return call
 
 
@@ -177,13 +177,13 @@ def test_policies_named_in_a_list_may_change() -> None:
     first = here.call(policies, "u", "e", 1, NORMAL)
     policies.append(CALLS)
     second = here.call(policies, "u", "e", 1, NORMAL)
-    assert isinstance(first, Call)
-    assert isinstance(second, Call)
+    assert isinstance(first, Sent)
+    assert isinstance(second, Sent)
     assert (len(first.op.keys), len(second.op.keys)) == (1, 4)
 
 
-def decoded(call: Call, reply: bytes) -> Decision:
-    decision = call.decode(reply)
+def decoded(sent: Sent, reply: bytes) -> Decision:
+    decision = sent.call.decode(reply)
     assert isinstance(decision, Decision)
     return decision
 
@@ -284,7 +284,7 @@ def test_threads_that_lose_the_server_at_once_share_one_count() -> None:
         answers = []
         for policy in policies:
             start.wait()
-            answers.append(shared.failed(called(policy, on=shared), Unavailable("away")))
+            answers.append(shared.failed(called(policy, on=shared).call, Unavailable("away")))
         return answers
 
     sys.setswitchinterval(1e-6)
@@ -302,6 +302,6 @@ def test_giving_back_keeps_to_the_budget_of_a_check() -> None:
     paid, lost = called(CALLS, on=here), called(Policy("shut", 1, MINUTE, on_error="closed"), on=here)
     story = flows.together(here, [paid, lost])
     next(story)
-    step = story.send([paid.decode(b"1 1795425470 0 0 10 0 1"), Unavailable("away")])
+    step = story.send([paid.call.decode(b"1 1795425470 0 0 10 0 1"), Unavailable("away")])
     assert isinstance(step, Batch)
     assert [op.timeout_ms for op in step.ops] == [100]

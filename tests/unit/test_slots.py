@@ -15,17 +15,18 @@ from tools.check_lua import SOURCE, is_script
 
 SCRIPTS = [path for path in sorted(SOURCE.rglob("lua/*.lua")) if is_script(path.read_text("utf-8"))]
 PATTERN = re.compile(r"^-- (?:KEYS|TOUCHES) +(?:\S+ +[a-z]+ +)?(?P<key>\S*[{<:]\S*)", re.MULTILINE)
-WHOLE = "whole as the lease's tag {<entry>}"
+WHOLE = re.compile(r"whole as the [a-z']+ tag \{<([a-z ]+)>\}")
+"""A key without a tag of its own, whose whole name is the tag of the others."""
 
 
 def keys_of(source: str, number: int) -> list[str]:
     """The keys that the header names, each placeholder filled: one name, one value."""
     found = []
     for line in source.splitlines():
-        whole = WHOLE in line
+        whole = WHOLE.search(line)
         filled = re.sub(r"<([a-z ]+)>", lambda name: f"{name[1].replace(' ', '-')}-{number}", line)
         if match := PATTERN.match(filled):
-            found.append(f"entry-{number}" if whole else match["key"].rstrip(",;"))
+            found.append(f"{whole[1]}-{number}" if whole else match["key"].rstrip(",;"))
     return found
 
 

@@ -280,7 +280,7 @@ async def test_a_phones_day_is_capped(client: httpx.AsyncClient, clock: FixedClo
         ("+234 803 123 4567;ext=5", "This is not a phone number."),
         ("", "This is not a phone number."),
         ("+1 900 555 0123", "Numbers of this kind are not supported."),
-        ("+44 7400 123456", "Numbers of this kind are not supported."),
+        ("+44 70 1234 5678", "Numbers of this kind are not supported."),
     ],
 )
 async def test_a_phone_that_gets_no_messages_is_a_field_error(

@@ -12,12 +12,15 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Misuse
 from hustlex.ratelimit import RateLimit, RateLimitOptions, Rulebook, parse_rule
-from hustlex.web import RateLimitMiddleware, SocketLimits
+from hustlex.web import RateLimit as RateLimitDependency
+from hustlex.web import RateLimitMiddleware, SocketLimits, strict_user
 
 MINUTE = timedelta(minutes=1)
 
@@ -300,3 +303,118 @@ async def test_a_reload_of_rules_that_can_never_be_judged_changes_nothing(room: 
         assert await statuses(client, "/", 1) == [200]
         book.reload({"a": "10/minute per ip named x", "b": "20/minute per ip named x"})
         assert await statuses(client, "/", 2) == [200, 429]
+
+
+# -- inside of FastAPI, with its neighbours
+
+PAGE = {"Origin": "https://shop.example.org"}
+PREFLIGHT = PAGE | {"Access-Control-Request-Method": "POST"}
+CORS: dict[str, Any] = {"allow_origins": [PAGE["Origin"]], "allow_methods": ["*"], "allow_credentials": True}
+
+
+async def nothing() -> None:
+    return None
+
+
+@pytest.mark.parametrize("order", ["limits outside", "cors outside", "around"])
+async def test_preflights_are_free_and_a_refusal_may_be_read_by_the_page(
+    app: FastAPI, room: RateLimit, order: str
+) -> None:
+    app.add_api_route("/pay", nothing, methods=["POST"])
+    rules, served = ["1/minute per ip"], app
+    if order == "cors outside":
+        app.add_middleware(RateLimitMiddleware, limits=room, rules=rules)
+    app.add_middleware(CORSMiddleware, **CORS)
+    if order == "limits outside":
+        app.add_middleware(RateLimitMiddleware, limits=room, rules=rules)
+    elif order == "around":
+        served = RateLimitMiddleware(app, room, rules)  # type: ignore[assignment]
+    async with client_of(served) as client:
+        before = [(await client.options("/pay", headers=PREFLIGHT)).status_code for _ in range(5)]
+        answers = [await client.post("/pay", headers=PAGE) for _ in range(2)]
+        after = await client.options("/pay", headers=PREFLIGHT)
+    assert (before, after.status_code) == ([200] * 5, 200)
+    assert [answer.status_code for answer in answers] == [200, 429]
+    for answer in answers:
+        assert answer.headers["access-control-allow-origin"] == PAGE["Origin"]
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert answer.headers["vary"] == "Origin"
+
+
+async def test_refusals_of_routes_may_be_read_by_the_page(app: FastAPI, serve: Any) -> None:
+    app.add_middleware(CORSMiddleware, **CORS)
+    limit = Depends(RateLimitDependency("1/minute per ip"))
+    app.add_api_route("/pay", nothing, methods=["POST"], dependencies=[limit])
+    app.add_api_route("/pay", nothing, methods=["OPTIONS"], dependencies=[limit])
+    app.add_api_route("/me", nothing, dependencies=[Depends(strict_user)])
+    async with serve(app) as client:
+        answers = [await client.post("/pay", headers=PAGE) for _ in range(2)]
+        answers.append(await client.get("/me", headers=PAGE))
+    assert [answer.status_code for answer in answers] == [200, 429, 401]
+    assert {answer.headers["access-control-allow-origin"] for answer in answers} == {PAGE["Origin"]}
+
+
+async def test_a_route_that_answers_preflights_itself_does_so_for_free(app: FastAPI, serve: Any) -> None:
+    limit = Depends(RateLimitDependency("1/minute per ip named one"))
+    app.add_middleware(RateLimitMiddleware, rules=["1/minute per ip named all"])
+    app.add_api_route("/own", nothing, methods=["OPTIONS"], dependencies=[limit])
+    app.add_api_route("/both", nothing, methods=["POST", "OPTIONS"])
+    async with serve(app) as client:
+        assert [(await client.options("/own", headers=PREFLIGHT)).status_code for _ in range(3)] == [200] * 3
+        # What a route serves by OPTIONS, too, is served: a browser's fields do not make it free.
+        assert [(await client.options("/both", headers=PREFLIGHT)).status_code for _ in range(2)] == [200, 429]
+
+
+async def test_the_middleware_finds_the_front_of_a_lifespan(app: FastAPI, serve: Any) -> None:
+    async def identify(scope: Any, who: str) -> int:
+        return 7
+
+    app.add_middleware(RateLimitMiddleware, rules=["2/minute per user"], identify=identify)
+    app.add_api_route("/", nothing)
+    async with serve(app) as client:
+        assert await statuses(client, "/", 3) == [200, 200, 429]
+        around = RateLimitMiddleware(app, rules=["1/minute per ip on /"])
+        async with client_of(around, "203.0.113.9") as other:
+            assert await statuses(other, "/", 2) == [429, 429]
+    with pytest.raises(ConfigurationError, match="no HustleX"):
+        async with client_of(RateLimitMiddleware(bare, rules=["1/minute per ip"])) as client:
+            await client.get("/")
+
+
+async def test_what_cannot_name_a_caller_is_the_clients_fault(room: RateLimit) -> None:
+    def identify(scope: Any, who: str) -> str:
+        return "x" * 300
+
+    async with client_of(RateLimitMiddleware(bare, room, ["2/minute per key"], identify=identify)) as client:
+        got = await client.get("/")
+    assert (got.status_code, got.headers["content-type"]) == (422, "application/problem+json")
+
+
+async def test_mounted_applications_count_apart(app: FastAPI, serve: Any) -> None:
+    inner = FastAPI()
+    inner.add_middleware(RateLimitMiddleware, rules=["1/minute per ip", "9/minute per ip on /hello"])
+    inner.add_api_route("/hello", nothing)
+    app.add_middleware(RateLimitMiddleware, rules=["100/minute per ip", "3/minute per ip on /one/hello"])
+    app.mount("/one", inner)
+    app.mount("/two", inner)
+    async with serve(app) as client:
+        assert await statuses(client, "/one/hello", 2) == [200, 429]
+        assert await statuses(client, "/two/hello", 2) == [200, 429]
+
+
+async def test_rules_cover_handshakes_and_a_sockets_limit_may_have_a_place(room: RateLimit) -> None:
+    app = RateLimitMiddleware(bare, room, ["1/minute per ip on /ws"])
+    first, second = Socket(app), Socket(app)
+    assert [(await each.next())["type"] for each in (first, second)] == ["websocket.accept", "websocket.close"]
+    await first.leave()
+    elsewhere = RateLimitMiddleware(bare, room, [], sockets=SocketLimits(connect="1/minute per ip on /other"))
+    for _ in range(2):
+        socket = Socket(elsewhere)
+        assert (await socket.next())["type"] == "websocket.accept"
+        await socket.leave()
+
+
+@pytest.mark.parametrize("given", [{"rules": 5}, {"rules": "5/minute"}, {"rules": [5]}, {"limits": 5}, {"sockets": 5}])
+def test_wrong_arguments_are_named(given: dict[str, Any]) -> None:
+    with pytest.raises(Misuse, match=r"rule|limits|sockets"):
+        RateLimitMiddleware(bare, **given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import re
 from datetime import timedelta
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from starlette.websockets import WebSocket
 from hustlex.core.time import FixedClock
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.ratelimit import Decision, Penalty, Policy
-from hustlex.web import Problem, RateLimit, by_ip, install, route_policies, unlimited
+from hustlex.web import Problem, RateLimit, RateLimitMiddleware, by_ip, install, route_policies, strict_user, unlimited
 
 MINUTE = timedelta(minutes=1)
 THREE = Policy("three", 3, MINUTE, "counter")
@@ -27,7 +28,7 @@ QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 
 
 def peer(host: str | None) -> Request:
-    return Request({"type": "http", "client": (host, 1) if host else None, "headers": [], "method": "GET"})
+    return Request({"type": "http", "client": None if host is None else (host, 1), "headers": [], "method": "GET"})
 
 
 def told(response: Any, name: str) -> str:
@@ -140,14 +141,103 @@ async def test_the_label_is_the_template_with_its_routers_prefixes(app: FastAPI,
     ]
 
 
-async def test_two_policies_that_would_charge_each_other_are_refused(app: FastAPI, serve: Any) -> None:
+@pytest.mark.parametrize("order", list(itertools.permutations(("GET", "POST", "PUT"))), ids="-".join)
+async def test_different_limits_of_one_path_count_apart_whatever_comes_first(
+    app: FastAPI, serve: Any, order: tuple[str, ...]
+) -> None:
     limited(app, "/gigs", THREE)
     limited(app, "/gigs", Policy("strict", 1, MINUTE), methods=("POST",))
-    limited(app, "/gigs", Policy("strict", 1, MINUTE), methods=("PUT",), endpoint="PUT /gigs")
+    limited(app, "/gigs", Policy("strict", 2, MINUTE), methods=("PUT",))  # another one of the same name
     async with serve(app) as client:
-        assert (await client.get("/gigs")).status_code == 200
-        assert (await client.post("/gigs")).status_code == 500
-        assert [(await client.put("/gigs")).status_code for _ in range(2)] == [200, 429]
+        found = {method: [(await client.request(method, "/gigs")).status_code for _ in range(4)] for method in order}
+    assert found == {"GET": [200] * 3 + [429], "POST": [200] + [429] * 3, "PUT": [200] * 2 + [429] * 2}
+
+
+async def test_one_limit_of_two_methods_counts_them_together(app: FastAPI, serve: Any) -> None:
+    limited(app, "/gigs", THREE)
+    limited(app, "/gigs", THREE, methods=("POST",))
+    limited(app, "/other", Policy("one", 1, MINUTE), endpoint="/gigs")
+    async with serve(app) as client:
+        sent = [(await client.request(method, "/gigs")).status_code for method in ("GET", "POST", "GET", "POST")]
+        assert (await client.get("/other")).status_code == 200
+    assert sent == [200, 200, 200, 429]
+
+
+def wide_and_strict(app: FastAPI, where: str) -> str:
+    """Routes with a wide limit of the app, or of a router, and a stricter one of their own; the path of one."""
+    wide, strict = Depends(RateLimit("5/minute per ip named wide")), RateLimit("1/minute per ip named strict")
+    router = APIRouter(dependencies=[wide] if where == "router" else [], prefix="/v1")
+    limited_by_all = {"dependencies": [wide]} if where == "include" else {}
+    if where == "app":
+        app.router.dependencies.append(wide)
+    router.add_api_route("/pay", nothing, methods=["POST"], dependencies=[Depends(strict)])
+    router.add_api_route("/pay", nothing, methods=["GET"])
+    app.include_router(router, **limited_by_all)
+    return "/v1/pay"
+
+
+@pytest.mark.parametrize("where", ["app", "router", "include"])
+@pytest.mark.parametrize("first", ["GET", "POST"])
+async def test_a_wide_limit_and_a_stricter_one_add_up_in_one_step(
+    app: FastAPI, serve: Any, where: str, first: str
+) -> None:
+    path = wide_and_strict(app, where)
+    async with serve(app) as client:
+        got = [await client.request(first, path)]
+        got += [await client.post(path) for _ in range(2 if first == "GET" else 1)]
+        assert [answer.status_code for answer in got][-2:] == [200, 429]
+        # What was refused was not charged to the wide limit: of its five, only what was served is gone.
+        left = 3 if first == "GET" else 4
+        assert [(await client.get(path)).status_code for _ in range(left + 1)] == [200] * left + [429]
+    assert told(got[-2], "ratelimit-policy") == '"wide";q=5;w=60, "strict";q=1;w=60'
+    assert got[-1].json()["violated-policies"] == ["strict"]
+
+
+async def test_the_limits_of_a_middleware_and_of_a_route_add_up(app: FastAPI, serve: Any) -> None:
+    app.add_middleware(RateLimitMiddleware, rules=["5/minute per ip on /pay named wide"])
+    limited(app, "/pay", Policy("strict", 1, MINUTE), methods=("POST",))
+    limited(app, "/pay", Policy("third", 9, MINUTE), methods=("GET",))
+    async with serve(app) as client:
+        assert [(await client.post("/pay")).status_code for _ in range(3)] == [200, 429, 429]
+        assert [(await client.get("/pay")).status_code for _ in range(5)] == [200] * 4 + [429]
+
+
+async def test_the_same_limit_twice_charges_once(app: FastAPI, serve: Any) -> None:
+    line = "3/minute per ip on /pay"
+    app.add_middleware(RateLimitMiddleware, rules=[line])
+    app.add_middleware(RateLimitMiddleware, rules=[line])
+    app.add_api_route("/pay", nothing, dependencies=[Depends(RateLimit(line)), Depends(RateLimit(line))])
+    async with serve(app) as client:
+        assert [(await client.get("/pay")).status_code for _ in range(4)] == [200] * 3 + [429]
+
+
+async def test_what_was_charged_before_a_refusal_is_given_back(app: FastAPI, serve: Any) -> None:
+    by_name = Depends(RateLimit(Policy("name", 1, MINUTE), key=lambda name: f"n{name}"))
+    app.add_api_route("/", nothing, dependencies=[Depends(RateLimit(Policy("address", 3, MINUTE), key=by_ip)), by_name])
+    async with serve(app) as client:
+        got = [(await client.get("/", params={"name": name})).status_code for name in "aaaabcd"]
+    assert got == [200, 429, 429, 429, 200, 200, 429]
+
+
+async def test_a_caller_may_be_a_number(app: FastAPI, serve: Any) -> None:
+    async def number() -> int:
+        return 7
+
+    async def text() -> str:
+        return "7"
+
+    limited(app, "/", Policy("one", 1, MINUTE), key=number, endpoint="/all")
+    limited(app, "/text", Policy("one", 1, MINUTE), key=text, endpoint="/all")
+    async with serve(app) as client:
+        assert [(await client.get(path)).status_code for path in ("/", "/text", "/")] == [200, 429, 429]
+
+
+async def test_an_overridden_limit_is_not_charged_by_its_neighbour(app: FastAPI, serve: Any) -> None:
+    wide, strict = RateLimit("5/minute per ip named wide"), RateLimit("1/minute per ip named strict")
+    app.add_api_route("/", nothing, dependencies=[Depends(wide), Depends(strict)])
+    app.dependency_overrides[strict] = nothing
+    async with serve(app) as client:
+        assert [(await client.get("/")).status_code for _ in range(6)] == [200] * 5 + [429]
 
 
 async def test_several_limits_of_different_callers_add_up(app: FastAPI, serve: Any) -> None:
@@ -182,12 +272,20 @@ def test_a_call_that_can_never_pass_is_refused_when_the_route_is_made() -> None:
         ("2001:db8:1:2:3:4:5:6", "ip:2001:db8:1:2::/64"),
         ("2001:db8:1:2::9", "ip:2001:db8:1:2::/64"),
         ("fe80::1%eth0", "ip:fe80::/64"),
-        ("testclient", "ip:testclient"),
+        ("203.0.113.7:4711", "ip:203.0.113.7"),
+        ("[2001:db8:1:2::9]", "ip:2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::9]:443", "ip:2001:db8:1:2::/64"),
+        ("[fe80::1%eth0]:443", "ip:fe80::/64"),
+        ("[::ffff:203.0.113.7]:443", "ip:203.0.113.7"),
+        ("testclient", "ip:unreadable"),
+        ("203.0.113.7.9", "ip:unreadable"),
+        ("unknown", "ip:unreadable"),
+        ("", "ip:unreadable"),
         (None, "ip:local"),
     ],
 )
-def test_an_address_is_counted_as_its_owner(host: str | None, identity: str) -> None:
-    assert by_ip(peer(host)) == identity
+async def test_an_address_is_counted_as_its_owner(host: str | None, identity: str) -> None:
+    assert await by_ip(peer(host)) == identity
 
 
 async def test_a_forwarded_header_is_not_believed(app: FastAPI, serve: Any) -> None:
@@ -216,15 +314,42 @@ async def test_the_policy_decides_when_the_server_cannot_be_asked(
         assert answers[0].json()["type"].endswith("#temporary-reduced-capacity")
 
 
-async def test_a_mounted_app_reports_through_its_parent(app: FastAPI, serve: Any) -> None:
+@pytest.mark.parametrize("installed", [True, False])
+async def test_a_mounted_app_works_by_itself_and_counts_by_its_mount(
+    app: FastAPI, serve: Any, installed: bool, raw: redis.Redis
+) -> None:
     inner = FastAPI()
-    install(inner)
+    if installed:
+        install(inner)
     limited(inner, "/hello", THREE)
+    limited(app, "/hello", Policy("one", 1, MINUTE))
+    app.mount("/one", inner)
+    app.mount("/{tenant}/two", inner)
+    async with serve(app) as client:
+        got = [(await client.get("/one/hello")) for _ in range(4)]
+        tenants = [(await client.get(f"/{tenant}/two/hello")).status_code for tenant in ("a", "b", "two", "d")]
+        outer = [(await client.get("/hello")).status_code for _ in range(2)]
+    assert [each.status_code for each in got] == [200] * 3 + [429]
+    assert (tenants, outer) == ([200] * 3 + [429], [200, 429])
+    assert got[0].headers["ratelimit"][:12] == '"three";r=2;'
+    assert [name for name in route_policies(app) if "hello" in name] == [
+        "GET /hello",
+        "GET /one/hello",
+        "GET /{tenant}/two/hello",
+    ]
+
+
+async def test_a_mounted_app_without_a_word_of_ours_answers_problems(
+    app_on: Any, serve: Any, clock: FixedClock
+) -> None:
+    app, inner = app_on("redis://127.0.0.1:1", clock, check_budget=timedelta(milliseconds=20)), FastAPI()
+    limited(inner, "/hello", Policy("one", 1, MINUTE, on_error="closed"))
+    inner.add_api_route("/me", nothing, dependencies=[Depends(strict_user)])
     app.mount("/inner", inner)
     async with serve(app) as client:
-        inner.state.hustlex = app.state.hustlex
-        got = await client.get("/inner/hello")
-    assert (got.status_code, got.headers["ratelimit"][:12]) == (200, '"three";r=2;')
+        got = [await client.get("/inner/hello"), await client.get("/inner/me")]
+    assert [each.status_code for each in got] == [503, 401]
+    assert {each.headers["content-type"] for each in got} == {"application/problem+json"}
 
 
 async def test_a_line_of_text_is_a_limit(app: FastAPI, serve: Any, raw: redis.Redis) -> None:

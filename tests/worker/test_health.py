@@ -125,6 +125,9 @@ async def test_the_endpoint_answers_for_the_worker(driver: Driver, jobs: Jobs, t
                 "concurrency": 2,
                 "blocking": {},
                 "waiting": {},
+                "hung": {},
+                "ahead": 0,
+                "broken": 0,
             }
             assert (await get(port, method="HEAD")).content == b""
             assert [(await get(port, path)).status_code for path in ("/", "/health?x=1")] == [404, 200]

@@ -158,8 +158,10 @@ async def test_archive_keeps_the_lock_and_trims(driver: Driver, raw: redis.Redis
     old = {f"old{n}": NOW_S - DAYS_90 - n for n in range(3)}
     many = {f"m{n:05}": NOW_S - 10_100 + n for n in range(10_005)}
     raw.zadd(DEFAULT.archived, old | many)
-    for name in old | many:
-        raw.hset(DEFAULT.task(name), "state", "archived")
+    with raw.pipeline(transaction=False) as pipe:
+        for name in old | many:
+            pipe.hset(DEFAULT.task(name), "state", "archived")
+        pipe.execute()
     failed = encode_task(message("r1", unique_key=lock, error_msg="err2", last_failed_at=NOW_S))
     assert await driver.run(finish.archive(DEFAULT, DAY, (b"r1", "me:1", failed), NOW_MS)) == b"1"
     state = dump(raw)

@@ -42,6 +42,7 @@ class HustleX:
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
     hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
     while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
+    region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
     otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
@@ -59,6 +60,7 @@ class HustleX:
         clock: Clock = server_clock,
         hook: Hook | None = None,
         strict_memory: bool | None = None,
+        region: str | None = None,
         otp: OtpOptions | None = None,
         tokens: TokenOptions | None = None,
         ratelimit: RateLimitOptions | None = None,
@@ -74,6 +76,7 @@ class HustleX:
         self._strict_memory = strict_memory
         self._idempotency_options = idempotency
         self._pin_options = pins
+        self._region = region
         self._otp_options = otp
         self._ratelimit_options = ratelimit
 
@@ -95,8 +98,10 @@ class HustleX:
     def otp(self) -> Otp:
         """One-time passwords. Raises ConfigurationError when no secret was given."""
         from hustlex._sync.otp import Otp
+        from hustlex.otp.rules import in_region
 
-        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=self._otp_options)
+        options = in_region(self._otp_options, self._region)
+        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=options)
 
     @cached_property
     def tokens(self) -> Tokens:

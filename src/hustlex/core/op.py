@@ -59,7 +59,7 @@ class Script(msgspec.Struct, frozen=True, eq=False):
         return Op(self.name, self.effect, keys, args, decode, self, timeout_ms, kept)
 
 
-class Op(msgspec.Struct, Generic[T], frozen=True, eq=False, gc=False):
+class Op(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """One round trip: a script call, or a plain command.
 
     name: ``room.verb``, for errors and telemetry. keys: every key touched, all in one hash slot.

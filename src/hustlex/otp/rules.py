@@ -12,10 +12,11 @@ import msgspec
 
 from hustlex.core.bounds import within
 from hustlex.core.time import positive_ms
-from hustlex.errors import ConfigurationError
+from hustlex.errors import BadOption, ConfigurationError
 from hustlex.otp.telemetry import Watch
 
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_REGION = re.compile(r"[A-Z]{2}")
 _RESERVED = frozenset({"act", "sends", "cool", "fail", "lock", "grant", "dev", "totp"})
 _LONGEST_LIFE = timedelta(minutes=10)
 _HOUR = timedelta(hours=1)
@@ -88,16 +89,22 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
-    """Which phone numbers are served. Regions are two-letter codes (ISO 3166).
+    """Which phone numbers are served. Regions are two-letter codes (ISO 3166), as "NG".
 
-    region: how a number without country code is read. countries: regions allowed. accept_possible: serve a number of
-    the right length that no range of today's data holds, with a quarter of every cap; a country's new ranges show up
-    before the data knows them.
+    region: how a number without country code is read; ``HustleX(region=...)`` sets it too. countries: the only regions
+    served; None: all. accept_possible: serve a number of the right length that no range of today's data holds, with a
+    quarter of every cap; a country's new ranges show up before the data knows them.
     """
 
     region: str = "NG"
-    countries: frozenset[str] = frozenset({"NG"})
+    countries: frozenset[str] | None = None
     accept_possible: bool = False
+
+    def __post_init__(self) -> None:
+        regions = [self.region, *(() if self.countries is None else self.countries)]
+        for region in regions:
+            if not isinstance(region, str) or not _REGION.fullmatch(region):
+                raise BadOption("a region is two capital letters (ISO 3166)", hint='as "NG", "GB" or "US"')
 
 
 class Cap(msgspec.Struct, frozen=True):
@@ -226,6 +233,7 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     policies: one per purpose. limits: per phone, over all purposes. numbers: which phones are served. caps: over all
     phones; None: no caps, breakers and budgets, as for a load test. countries: those that differ from ``Country()``.
+    elsewhere: where all countries are open, what holds in each but ``numbers.region`` and those of ``countries``.
     breaker: against pumping. guesses: against guessing at many phones.
     layout: "plain" writes phones in clear into key names, challenges and jobs, for a service that must find
     ``otp:{+2348031234567}``; it takes exactly the purpose ``default`` with binding "subject". Whoever sees Redis, its
@@ -237,6 +245,7 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
     numbers: Numbers = Numbers()
     caps: Caps | None = Caps()
     countries: Mapping[str, Country] = msgspec.field(default_factory=dict)
+    elsewhere: Country = Country(cap=Cap(1_000, _HOUR))
     breaker: Breaker = Breaker()
     guesses: Guesses = Guesses()
     layout: Literal["sealed", "plain"] = "sealed"
@@ -244,7 +253,8 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_purposes(self.policies)
-        unserved = set(self.countries) - self.numbers.countries
+        served = self.numbers.countries
+        unserved = set() if served is None else set(self.countries) - served
         if unserved:
             raise ConfigurationError(
                 f"settings for countries that are not served: {', '.join(sorted(unserved))}",
@@ -267,3 +277,11 @@ def _check_purposes(policies: Mapping[str, Policy]) -> None:
                 f"{name!r} cannot name a purpose",
                 hint="a-z, 0-9 and _, at most 32; not " + ", ".join(sorted(_RESERVED)),
             )
+
+
+def in_region(options: OtpOptions | None, region: str | None) -> OtpOptions:
+    """These options, or the standard ones, with another default region."""
+    options = options or OtpOptions()
+    if region is None:
+        return options
+    return msgspec.structs.replace(options, numbers=msgspec.structs.replace(options.numbers, region=region))

@@ -12,7 +12,7 @@ from hustlex.otp.phone import Phone
 from hustlex.otp.room import Room
 from hustlex.otp.telemetry import Event, OtpEvent, listening, outcome_of, tell
 from hustlex.otp.tickets import country, read
-from hustlex.otp.types import Wrong
+from hustlex.otp.types import DestinationBlocked, Wrong
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class Story:
         outcome = outcome_of(result)
         if listening(self._room.options.watch, outcome):
             left = result.left if isinstance(result, Wrong) and result.left is not None else -1
-            self.note(outcome, scope=str(getattr(result, "scope", "")), left=left)
+            self.note(outcome, scope=_scope(result), left=left)
         return result
 
     def note(self, outcome: str, *, scope: str = "", channel: str = "", left: int = -1) -> None:
@@ -91,6 +91,10 @@ class Story:
     def _short_subject(self) -> str:
         """Never a phone, not even in the plain layout."""
         return (self._room.codes.hidden(self._ref) if self._ref.startswith("+") else self._ref)[:8]
+
+
+def _scope(result: object) -> str:
+    return result.option if isinstance(result, DestinationBlocked) else str(getattr(result, "scope", ""))
 
 
 def _network(ip: str | None) -> str:

@@ -91,7 +91,11 @@ def cap(options: OtpOptions, place: Place) -> Cap:
 
 def settings(options: OtpOptions, place: Place) -> Country:
     """Price and budget in a place; both 0 where it is no country."""
-    return options.countries.get(place.tag[3:], _NOTHING_SET) if place.scope is Scope.COUNTRY else _NOTHING_SET
+    if place.scope is not Scope.COUNTRY:
+        return _NOTHING_SET
+    region, numbers = place.tag[3:], options.numbers
+    foreign = numbers.countries is None and region != numbers.region
+    return options.countries.get(region, options.elsewhere if foreign else _NOTHING_SET)
 
 
 def write(taken: list[Taken]) -> str:

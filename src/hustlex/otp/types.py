@@ -135,11 +135,18 @@ class ChallengeRequired(Outcome, frozen=True):
 
 
 class InvalidPhone(Outcome, frozen=True):
-    """Not a phone number that can exist, or one with an extension."""
+    """Not a phone number that can exist, or one with an extension. Without a country code it was read as one of the
+    default region, ``HustleX(region=...)``.
+    """
 
 
 class DestinationBlocked(Outcome, frozen=True):
-    """A real number in a country that is not allowed, or of a kind that gets no text messages (premium, VoIP, ...)."""
+    """A real number that gets no message. country: its region, or "". option: the setting that closes that country; "":
+    no setting does, numbers of this kind get no text messages (premium, VoIP, ...).
+    """
+
+    country: str = ""
+    option: str = ""
 
 
 class Verified(Secretive, frozen=True, eq=False):

@@ -51,16 +51,16 @@ class RateLimit:
         together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        call = self._desk.call(policy, identity, endpoint, cost, tier)
-        if isinstance(call, Decision):
-            return call
+        sent = self._desk.call(policy, identity, endpoint, cost, tier)
+        if isinstance(sent, Decision):
+            return sent
         try:
-            answer = await self._driver.run(call.op)
+            answer = await self._driver.run(sent.op)
             if not isinstance(answer, Decision):
-                again = partial(self._desk.again, call)
+                again = partial(self._desk.again, sent.call)
                 answer = await self._driver.follow(flows.aligned(again, self._desk.server_time, answer))
         except Error as error:
-            answer = self._desk.failed(call, error)
+            answer = self._desk.failed(sent.call, error)
         return self._desk.answered(answer) if self._desk.alert else answer
 
     async def check_all(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import binascii
+import weakref
 from collections.abc import Sequence
 from random import getrandbits
-from typing import TYPE_CHECKING
+from time import monotonic
+
+import msgspec
 
 from hustlex.core.op import Op, Reply
 from hustlex.ratelimit import ops
+from hustlex.ratelimit.caller import Caller
 from hustlex.ratelimit.kinds import Reading, state_of
 from hustlex.ratelimit.types import NEVER, Decision, Elsewhere, Outcome, PolicyState, Source
-
-if TYPE_CHECKING:
-    from hustlex.ratelimit.caller import Caller
 
 _PLAINLY, _REDIS = Outcome.ALLOWED, Source.REDIS
 _ALLOWED, _BANNED, _ELSEWHERE = b"1"[0], b"3"[0], b"0"[0]
@@ -23,22 +24,28 @@ class Call:
     """Of one caller, by one plan. The one of cost 1 and class normal is kept and serves many checks (see Caller).
 
     extra: units taken in advance (prefetch). request: id of this call, when the plan's policies keep one.
+    known: the caller, weakly: it keeps its call, and strangers decide how many callers there are, so each must be freed
+    without waiting for a collector of cycles.
     """
 
-    __slots__ = ("asked", "caller", "extra", "op")
+    __slots__ = ("asked", "extra", "known")
 
     def __init__(self, caller: Caller, asked: ops.Asked, extra: int = 0) -> None:
-        self.caller = caller
+        self.known = weakref.ref(caller)
         self.asked = asked
         self.extra = extra
-        self.op: Op[Decision | Elsewhere]
+
+    @property
+    def caller(self) -> Caller:
+        """Whose call it is; a stand-in when that one was forgotten meanwhile."""
+        return self.known() or Caller(self.asked.plan, self.asked.stem, monotonic)
 
     # -- reading replies: the usual one in three steps, the others as they come
 
     def decode(self, reply: Reply) -> Decision | Elsewhere:
         """A check's reply; tells the caller's memory."""
-        caller = self.caller
-        if reply[0] == _ALLOWED and not caller.watching:
+        caller = self.known()
+        if reply[0] == _ALLOWED and caller is not None and not caller.watching:
             caller.last = reply
             return Decision(True, _PLAINLY, self.asked.cost, _REDIS, self, reply)
         return self.decode_rest(reply)
@@ -121,6 +128,13 @@ class Call:
             if policy.algorithm == "leases":
                 return self.asked.stem + self.asked.plan.ending(place)
         return ""
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """A call and what is to be sent for it. Apart from the call, which the operation's decoder leads to."""
+
+    call: Call
+    op: Op[Decision | Elsewhere]
 
 
 def _now_ms(words: Sequence[int | bytes]) -> int:

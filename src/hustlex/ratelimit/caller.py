@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hustlex.ratelimit.call import Call
 from hustlex.ratelimit.local import Local
 from hustlex.ratelimit.plan import Frame, Plan
 from hustlex.ratelimit.types import Decision, Outcome
+
+if TYPE_CHECKING:
+    from hustlex.ratelimit.call import Call, Sent
 
 T = TypeVar("T")
 
@@ -24,10 +26,11 @@ _spending = threading.Lock()
 class Caller:
     """watching: allowing replies need a second look (shadow policies, prefetch). remembering: refusals. exempt: never
     limited. last: the latest reply, for when the server is away. denied_until: of the monotonic clock; only calls of at
-    least denied_cost are refused by it.
+    least denied_cost are refused by it. sent: its usual call, packed; call: by which its replies are read.
     """
 
     __slots__ = (
+        "__weakref__",
         "call",
         "clock",
         "denial",
@@ -44,6 +47,7 @@ class Caller:
         "rate_since",
         "remembering",
         "seeded",
+        "sent",
         "stem",
         "stock",
         "stock_until",
@@ -61,6 +65,7 @@ class Caller:
         self.exempt = False
         self.frame: Frame | None = None
         self.call: Call | None = None
+        self.sent: Sent | None = None
         self.last = self.seeded = self.stocked = b""
         self.local: Local | None = None
         self.denial: Decision | None = None

@@ -20,7 +20,7 @@ from hustlex.core.op import Op
 from hustlex.core.time import Clock, server_clock, to_ms
 from hustlex.errors import BadReply, ConfigurationError, Error, Misuse
 from hustlex.ratelimit import ops
-from hustlex.ratelimit.call import Call, new_id
+from hustlex.ratelimit.call import Call, Sent, new_id
 from hustlex.ratelimit.caller import Caller, Remembered
 from hustlex.ratelimit.local import Local
 from hustlex.ratelimit.options import RateLimitOptions
@@ -95,7 +95,7 @@ class Desk:
 
     # -- before: the call to send, or its answer
 
-    def call(self, policy: Policies, identity: Id, endpoint: Id, cost: int, tier: str) -> Call | Decision:
+    def call(self, policy: Policies, identity: Id, endpoint: Id, cost: int, tier: str) -> Sent | Decision:
         """The next check of a caller, unless it can be answered without the server."""
         known = self._known.get(id(policy))
         plan = known[1] if known is not None else self._plan(policy)
@@ -115,10 +115,10 @@ class Desk:
             return self._made(caller, cost, tier)
         if plan.windowed and self.now() >= plan.fresh_until:
             self._refresh(plan)
-        if caller.frame is not plan.current or caller.call is None:
-            caller.call = self._made(caller, 1, NORMAL, keep=True)
+        if caller.frame is not plan.current or caller.sent is None:
+            caller.sent = self._made(caller, 1, NORMAL, keep=True)
             caller.frame = plan.current
-        return caller.call
+        return caller.sent
 
     def _refresh(self, plan: Plan) -> None:
         """The frame of now, and how long it will be."""
@@ -137,7 +137,7 @@ class Desk:
         denied = Decision(False, denial.outcome, cost, _LOCAL_DENY, denial.call, denial.reply, age_s)
         return self.tell(denied) if self.alert else denied
 
-    def _unusual(self, caller: Caller, cost: int, tier: str) -> Decision | Call | None:
+    def _unusual(self, caller: Caller, cost: int, tier: str) -> Decision | Sent | None:
         """Exemptions, an open breaker, units in stock; None: go on as usual."""
         if caller.exempt:
             call = Call(caller, self._asked(caller, cost, tier))
@@ -164,19 +164,19 @@ class Desk:
         tier = check.text("tier", tier)
         return ops.Asked(plan, frame, caller.stem, ops.positive(cost), tier, new_id() if plan.ids else "", self.clock())
 
-    def _made(self, caller: Caller, cost: int, tier: str, *, extra: int = 0, keep: bool = False) -> Call:
+    def _made(self, caller: Caller, cost: int, tier: str, *, extra: int = 0, keep: bool = False) -> Sent:
         """A call as of now. extra: units taken in advance."""
         call = Call(caller, self._asked(caller, cost, tier), extra)
-        if caller.call is None:
+        if caller.call is None or keep:
             caller.call = call
         charged = self._asked(caller, cost + extra, tier) if extra else call.asked
-        call.op = ops.check(charged, call.decode, self._timeout_ms, kept=[] if keep else None)
-        return call
+        return Sent(call, ops.check(charged, call.decode, self._timeout_ms, kept=[] if keep else None))
 
     def again(self, call: Call) -> Op[Decision | Elsewhere]:
         """The same call once more, by the script that copes with everything; nothing is taken in advance."""
-        call.caller.plan.fresh_until = 0.0
-        anew = Call(call.caller, self._asked(call.caller, call.asked.cost, call.asked.tier))
+        caller = call.caller
+        caller.plan.fresh_until = 0.0
+        anew = Call(caller, self._asked(caller, call.asked.cost, call.asked.tier))
         return ops.check(anew.asked, anew.decode, self._timeout_ms, general=True)
 
     def peek(self, caller: Caller, cost: int, tier: str) -> Op[Decision | Elsewhere]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.time import to_ms
 from hustlex.errors import Error, Unavailable
-from hustlex.ratelimit.call import Call
+from hustlex.ratelimit.call import Call, Sent
 from hustlex.ratelimit.desk import Desk, ServerTime
 from hustlex.ratelimit.refunds import refund
 from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Source
@@ -37,19 +37,23 @@ def aligned(make: Callable[[], Op[T | Elsewhere]], belief: ServerTime, first: El
     raise Unavailable("each reply came more than a window late", hint="the server is overloaded or far away")
 
 
-def together(desk: Desk, calls: Sequence[Call | Decision]) -> Flow[Decision]:
+def together(desk: Desk, calls: Sequence[Sent | Decision]) -> Flow[Decision]:
     """Several callers, each in its own slot, in one write. When one is refused, the others get back what they paid.
 
     calls: some may have been answered here; when one of these is refused, nothing is sent.
     """
-    decisions = [call for call in calls if isinstance(call, Decision)]
-    due = [call for call in calls if isinstance(call, Call)] if all(decisions) else []
-    answers: list[Any] = (yield Batch(tuple(call.op for call in due))) if due else []
-    for call, answer in zip(due, answers, strict=True):
+    here = [call for call in calls if isinstance(call, Decision)]
+    due = [call for call in calls if isinstance(call, Sent)] if all(here) else []
+    answers: list[Any] = (yield Batch(tuple(sent.op for sent in due))) if due else []
+    judged: list[Decision] = []
+    for sent, answer in zip(due, answers, strict=True):
         if isinstance(answer, Elsewhere):
-            answer = yield from _second(desk, call, answer)
-        decision = desk.failed(call, answer) if isinstance(answer, Error) else answer
-        decisions.append(desk.answered(decision) if desk.alert else decision)
+            answer = yield from _second(desk, sent.call, answer)
+        decision = desk.failed(sent.call, answer) if isinstance(answer, Error) else answer
+        judged.append(desk.answered(decision) if desk.alert else decision)
+    asked = iter(judged)
+    found = [call if isinstance(call, Decision) else next(asked, None) for call in calls]
+    decisions = [each for each in found if each is not None]
     merged = merge(decisions)
     if not merged:
         yield from _undo(desk, [decision for decision in decisions if decision])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
-from hustlex.jobs import Task
+from hustlex.core import check
 from hustlex.web.codes import ChallengeIn, ChallengeOut, CodeIn, HumanCheck, OtpCodes, Send
 from hustlex.web.depends import Front, ProvedKey
 from hustlex.web.exchange import Exchange, TokensOut
 from hustlex.web.problem import no_store
 
-Identify = Callable[[str], Awaitable[str]]
+if TYPE_CHECKING:
+    from hustlex.jobs import Task
+
+Identify = Callable[[str], Awaitable[check.Id]]
 """The id of the user with this phone (E.164, proved just now); creates the user when there is none."""
 
 
@@ -93,7 +96,7 @@ class _Login:
     ) -> TokensOut:
         """Swap a right code for tokens."""
         proof = await self._codes.check(front, request, body, remember=body.remember)
-        user_id = await self._identify(proof.phone)
+        user_id = check.identity("what identify answers", await self._identify(proof.phone))
         tokens = await self._exchange.log_in(
             front, request, response, user_id, device=body.device, platform=body.platform, jkt=jkt
         )

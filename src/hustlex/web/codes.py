@@ -9,15 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, ClassVar, assert_never
+from typing import TYPE_CHECKING, Any, ClassVar, assert_never
 
 from fastapi import Request
 from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
-from hustlex.core.addresses import network
 from hustlex.core.outcome import Secretive
-from hustlex.jobs import Task
 from hustlex.otp import (
     BreakerOpen,
     BudgetExhausted,
@@ -46,7 +44,11 @@ from hustlex.otp import (
     Wrong,
 )
 from hustlex.problems import TOO_MANY, whole_seconds
+from hustlex.web.addresses import client_ip
 from hustlex.web.problem import Problem, too_soon, unavailable
+
+if TYPE_CHECKING:
+    from hustlex.jobs import Task
 
 Send = Callable[[str], Awaitable[object]]
 """Queues the delivery of a challenge: the job calls ``hx.otp.open(challenge)`` and sends what that answers."""
@@ -204,20 +206,12 @@ class OtpCodes:
         return answer
 
     async def _queue(self, front: HustleX, challenge: str) -> None:
+        from hustlex.jobs import Task
+
         if isinstance(self._send, Task):
             await front.jobs.enqueue(self._send.job(challenge))
         else:
             await self._send(challenge)
-
-
-def client_ip(request: Request) -> str | None:
-    """The peer's address; None on a unix socket. Behind a proxy, let the ASGI server read the forwarded address."""
-    host = request.client.host if request.client else ""
-    try:
-        network(host)
-    except ValueError:
-        return None
-    return host
 
 
 def invalid_code(detail: str, left: int | None = None) -> Problem:
@@ -251,7 +245,7 @@ def _sendable(answer: IssueResult | ResendResult, asks: bool) -> Issued:
         case InvalidPhone():
             raise _unfit_phone("This is not a phone number.")
         case DestinationBlocked():
-            raise _unfit_phone("Numbers of this kind are not supported.")
+            raise _unfit_phone(f"Numbers of this {'country' if answer.option else 'kind'} are not supported.")
         case Gone():
             raise invalid_code(_ASK_ANEW)
         case _:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Depends
@@ -16,6 +16,7 @@ from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
 from hustlex.tokens import Access, BadProof, Mode, Rejected
 from hustlex.web.problem import Problem
+from hustlex.web.routing import OUTERMOST
 
 
 class _Shown(HTTPBearer):
@@ -31,12 +32,18 @@ _ALGORITHMS = "ES256 EdDSA RS256"
 _log = logging.getLogger("hustlex.web")
 
 
-def get_hustlex(connection: HTTPConnection) -> HustleX:
+def front_of(scope: MutableMapping[str, Any], app: Any = None) -> HustleX:
+    """The front of the application that a request is in, else of the one it came to. Raises ConfigurationError."""
+    for each in (scope.get("app"), scope.get(OUTERMOST), app):
+        front = getattr(getattr(each, "state", None), "hustlex", None)
+        if isinstance(front, HustleX):
+            return front
+    raise ConfigurationError("this app has no HustleX", hint="FastAPI(lifespan=hustlex.web.lifespan(...))")
+
+
+async def get_hustlex(connection: HTTPConnection) -> HustleX:
     """The app's front. Raises ConfigurationError when the app was started without ``lifespan``."""
-    front = getattr(connection.app.state, "hustlex", None)
-    if not isinstance(front, HustleX):
-        raise ConfigurationError("this app has no HustleX", hint="FastAPI(lifespan=hustlex.web.lifespan(...))")
-    return front
+    return front_of(connection.scope)
 
 
 Front = Annotated[HustleX, Depends(get_hustlex)]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
 from hustlex.tokens import LogoutRefused, RefreshRefused, Refusal, TokenPair, TooManySessions
-from hustlex.web.codes import client_ip
+from hustlex.web.addresses import shown_ip
 from hustlex.web.cookie import RefreshCookie
 from hustlex.web.depends import Bearer, Front, ProvedKey, shown_token, unauthorized
 from hustlex.web.problem import Problem
@@ -68,7 +68,7 @@ class Exchange:
             device=device,
             amr=("sms",),
             platform=platform,
-            address=client_ip(request) or "",
+            address=shown_ip(request),
             jkt=jkt,
         )
         if isinstance(pair, TooManySessions):
@@ -80,7 +80,7 @@ class Exchange:
     ) -> TokensOut:
         """Swap a refresh token for a new pair. May be repeated when the reply was lost."""
         answer = await front.tokens.refresh(
-            self._refresh_token(request, body), client_id=self._client_id, address=client_ip(request) or "", jkt=jkt
+            self._refresh_token(request, body), client_id=self._client_id, address=shown_ip(request), jkt=jkt
         )
         if isinstance(answer, RefreshRefused):
             raise self._refused(answer)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header
 from starlette.requests import Request
 from starlette.responses import Response as Answer
 
+from hustlex.core import check
 from hustlex.errors import ConfigurationError
 from hustlex.idempotency import (
     BeginResult,
@@ -26,9 +27,10 @@ from hustlex.idempotency import (
 )
 from hustlex.idempotency.http import HEADER
 from hustlex.web.depends import Front
-from hustlex.web.limits import Key, by_strict_user, template
+from hustlex.web.limits import Key, by_strict_user
 from hustlex.web.problem import Problem
 from hustlex.web.replay import attach, exchange_of, hold
+from hustlex.web.routing import template
 
 _KeyHeader = Annotated[str | None, Header(alias=HEADER, description="Names this request; send it again to repeat it.")]
 _NO_ID = "The event has no id."
@@ -77,14 +79,19 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     """
 
     async def claim(
-        request: Request, front: Front, _: _KeyHeader = None, principal: str = Depends(key)
+        request: Request, front: Front, _: _KeyHeader = None, principal: Any = Depends(key)
     ) -> Started | None:
         given = request.headers.getlist(HEADER)
         if not given and not required:
             return None
         if len(given) != 1:
             raise Answered(http_answer(InvalidKey()))
-        scope = Scope(principal, request.method, endpoint or template(request), _target(request))
+        scope = Scope(
+            check.identity("what key answers", principal),
+            request.method,
+            endpoint or template(request.scope),
+            _target(request),
+        )
         body = await _body(request)
         media = request.headers.get("content-type", "")
         room = front.idempotency

@@ -12,9 +12,11 @@ from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
 from hustlex.problems import Legacy
 from hustlex.ratelimit.desk import guard
+from hustlex.web.charges import Labels
 from hustlex.web.limits import RateLimitHeaders, route_policies
-from hustlex.web.problem import install_problems
+from hustlex.web.problem import adopt, install_problems
 from hustlex.web.replay import IdempotencyMiddleware
+from hustlex.web.routing import mounted_apps
 
 _log = logging.getLogger("hustlex.web")
 
@@ -27,7 +29,7 @@ def install(app: FastAPI, *, legacy: Legacy | None = None) -> None:
     install_problems(app)
     app.add_middleware(RateLimitHeaders, legacy=legacy)
     app.add_middleware(IdempotencyMiddleware)
-    app.state.hustlex_limits = {}
+    app.state.hustlex_limits = Labels(app)
 
 
 def lifespan(
@@ -44,6 +46,9 @@ def lifespan(
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         if not hasattr(app.state, "hustlex_limits"):
             raise ConfigurationError("this app's errors are not installed", hint="call hustlex.web.install(app)")
+        for mounted in mounted_apps(app):
+            if isinstance(mounted, FastAPI):
+                adopt(mounted)
         _list_limits(app, require_policy)
         async with open_front() as front:
             app.state.hustlex = front

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, MutableMapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from inspect import isawaitable
 from typing import Any
 
 import msgspec
+from starlette._utils import get_route_path
 
+from hustlex.core import check
 from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, parse_rule
 from hustlex.ratelimit.desk import guard
 from hustlex.ratelimit.plan import Plan
-from hustlex.web.limits import address_of
-from hustlex.web.problem import MEDIA_TYPE, Problem
+from hustlex.web.addresses import address_of
+from hustlex.web.charges import KEY as CHARGES
+from hustlex.web.charges import Charges, charges_of
+from hustlex.web.cors import answer, cors_within
+from hustlex.web.depends import front_of
+from hustlex.web.problem import MEDIA_TYPE, Problem, problem_of
+from hustlex.web.routing import Place, mounted_at, place_of, preflight, router_of, shape
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Identify = Callable[[Scope, str], str | Awaitable[str | None] | None]
+Identify = Callable[[Scope, str], check.Id | Awaitable[check.Id | None] | None]
 """Who is behind a request, asked for "user" and "key": a reference that may stand in key names; None: nobody, so the
 rule does not apply (limit those by ip)."""
 
@@ -34,15 +41,34 @@ _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013
 
 
 class _Spot(msgspec.Struct, frozen=True):
-    """Policies of the same callers at the same place, judged together. rule: the first of them."""
+    """Policies of the same callers at the same place, judged together. rule: the first of them. placeless: whether the
+    rule's path is a label only."""
 
     rule: Rule
     policies: tuple[Policy, ...]
+    placeless: bool = False
 
     @property
     def held(self) -> bool:
         """Whether a place is taken for as long as the request or the socket lasts. Of all policies, or of none."""
         return self.rule.policy.algorithm == "leases"
+
+    def covers(self, seen: _Seen) -> bool:
+        """Whether a request is covered: by its path, or because the router serves it at the rule's template."""
+        rule = self.rule
+        if self.placeless or any(rule.fits(seen.method, path) for path in seen.paths):
+            return True
+        anywhere = msgspec.structs.replace(rule, path="")
+        return shape(rule.path) in seen.shapes and anywhere.fits(seen.method, "")
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    """A request as rules look at it. paths: as it came, and as the router read it; each with and without what the
+    application is mounted at, as a limit holds for both. shapes: of the templates that it is served at."""
+
+    method: str
+    paths: frozenset[str]
+    shapes: frozenset[str]
 
 
 class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,28 +86,38 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateLimitMiddleware:
-    """``app = RateLimitMiddleware(app, hx.ratelimit, ["100/minute per ip", "5/minute per user on POST /pay"])``.
+    """``app.add_middleware(RateLimitMiddleware, rules=["100/minute per ip", "5/minute per user on POST /pay"])``.
 
-    limits: the room. rules: lines, Rules, or a Rulebook, which may be reloaded meanwhile. All rules that cover a
-    request are charged, or none. identify: see Identify; needed for rules per user or key. sockets: of WebSockets,
-    None: unlimited. legacy: older header fields too. Raises ConfigurationError.
+    limits: the room; None: that of the application's front, see ``lifespan``. rules: lines, Rules, or a Rulebook, which
+    may be reloaded meanwhile. All rules that cover a request are charged, or none; a WebSocket's handshake is a GET.
+    identify: see Identify; needed for rules per user or key. sockets: more limits of WebSockets. legacy: older header
+    fields too.
+
+    A rule's path holds for what the application's router serves at that template, however the path is written, and for
+    each path that it fits. A browser's preflights are neither charged nor refused. Raises ConfigurationError, Misuse.
     """
 
     def __init__(
         self,
         app: App,
-        limits: RateLimit,
-        rules: Iterable[str | Rule] | Rulebook,
+        limits: RateLimit | None = None,
+        rules: Iterable[str | Rule] | Rulebook = (),
         *,
         identify: Identify | None = None,
         sockets: SocketLimits | None = None,
         legacy: Legacy | None = None,
     ) -> None:
+        if limits is not None:
+            check.instance("limits", limits, RateLimit, hint="pass hx.ratelimit, or leave it out")
+        if sockets is not None:
+            check.instance("sockets", sockets, SocketLimits)
+        if identify is not None:
+            check.function("identify", identify)
         self._app = app
         self._limits = limits
-        self._rules = rules if isinstance(rules, Rulebook) else tuple(map(_parsed, rules))
+        self._rules = rules if isinstance(rules, Rulebook) else tuple(map(_parsed, _listed(rules)))
         self._identify = identify
-        self._sockets = _Sockets(sockets) if sockets else None
+        self._sockets = _Sockets(sockets or SocketLimits(connect="", held="", messages=""))
         self._legacy = legacy
         self._grouped = self._current()
         self._spots = self._judged_together(self._grouped)
@@ -103,24 +139,52 @@ class RateLimitMiddleware:
 
     def _judged_together(self, rules: tuple[Rule, ...]) -> list[_Spot]:
         """Raises ConfigurationError for rules that cannot be followed."""
-        every = (*rules, *(self._sockets.rules if self._sockets else ()))
+        every = (*rules, *self._sockets.rules)
         if self._identify is None and any(rule.who in ("user", "key") for rule in every):
             raise ConfigurationError("a rule per user or key needs identify=...", hint="or limit per ip")
         return _spots(rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket" and self._sockets is not None:
-            await self._socket(scope, receive, send, self._sockets)
-        else:
-            await self._app(scope, receive, send)
+        try:
+            if scope["type"] == "http":
+                await self._http(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await self._socket(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        except _Unfit as unfit:
+            await _turn_away(self._app, scope, receive, send, problem_of(unfit.error))
+
+    # -- which rules
+
+    def _covering(self, scope: Scope, spots: Iterable[_Spot]) -> list[_Spot]:
+        place = None
+        if any(spot.rule.path and not spot.placeless for spot in spots):
+            opaque = router_of(self._app) is None
+            place = place_of(scope.get("app") if opaque else self._app, scope)
+        seen = _seen(scope, place)
+        return [spot for spot in spots if spot.covers(seen)]
+
+    def _is_preflight(self, scope: Scope) -> bool:
+        """Whether a preflight goes no further than to who answers it, so that nothing is served by it."""
+        if not preflight(scope):
+            return False
+        place = place_of(self._app, scope)
+        serves = place is not None and place.full and place.route is not None and place.methods != {"OPTIONS"}
+        return not serves or cors_within(self._app) is not None
+
+    def _room(self, scope: Scope) -> RateLimit:
+        return self._limits or front_of(scope, router_of(self._app)).ratelimit
+
+    # -- requests
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        paths = _paths(scope)
-        spots = [spot for spot in self._spots_now() if any(spot.rule.fits(scope["method"], path) for path in paths)]
+        spots = [] if self._is_preflight(scope) else self._covering(scope, self._spots_now())
+        if not spots:
+            await self._app(scope, receive, send)
+            return
         async with AsyncExitStack() as places:
-            # Places first: they are given back when a rate refuses, whereas what a rate charged is gone.
+            # Places first: they are given back when a rate refuses.
             decisions = await self._take(scope, [spot for spot in spots if spot.held], places)
             if all(decisions):
                 judged = await self._judge(scope, [spot for spot in spots if not spot.held])
@@ -140,57 +204,83 @@ class RateLimitMiddleware:
         if all(decisions):
             await self._app(scope, receive, send_with_fields if shown else send)
         else:
-            await Problem.of(refusal(decisions[-1])).response()(scope, receive, send_with_fields)
+            await answer(self._app, Problem.of(refusal(decisions[-1])).response(), scope, receive, send_with_fields)
 
     async def _take(self, scope: Scope, spots: Iterable[_Spot], places: AsyncExitStack) -> list[Decision]:
         """A place of each of these, until one refuses; kept until ``places`` is left."""
         taken: list[Decision] = []
-        for spot in spots:
-            who = await self._who(scope, spot.rule)
-            if who is not None:
-                holding = self._limits.hold(spot.policies, who, endpoint=spot.rule.endpoint)
-                taken.append((await places.enter_async_context(holding)).decision)
-                if not taken[-1]:
-                    break
+        charges = charges_of(scope)
+        for spot, who, endpoint in await self._asked(scope, charges, spots):
+            holding = self._room(scope).hold(spot.policies, who, endpoint=endpoint)
+            taken.append((await places.enter_async_context(holding)).decision)
+            if not taken[-1]:
+                await charges.give_back()
+                break
         return taken
 
     async def _judge(self, scope: Scope, spots: Iterable[_Spot]) -> Decision | None:
         """All or none of these; None: none applies."""
-        due: list[tuple[tuple[Policy, ...], str, str]] = []
+        charges, room = charges_of(scope), self._room(scope)
+        due = await self._asked(scope, charges, spots)
+        if not due:
+            return None
+        if len(due) == 1:
+            spot, who, endpoint = due[0]
+            decision = await room.check(spot.policies, who, endpoint=endpoint)
+        else:
+            decision = await room.check_all([(spot.policies, who, endpoint) for spot, who, endpoint in due])
+        if not decision:
+            await charges.give_back()
+            return decision
+        charges.paid.append((room, decision))
+        for (spot, who, endpoint), part in zip(due, decision.parts or (decision,), strict=True):
+            charges.note(who, endpoint, spot.policies, part)
+        return decision
+
+    async def _asked(self, scope: Scope, charges: Charges, spots: Iterable[_Spot]) -> list[tuple[_Spot, str, str]]:
+        """Whom each of these limits where, if anybody."""
+        mount, due = mounted_at(scope), []
         for spot in spots:
             who = await self._who(scope, spot.rule)
             if who is not None:
-                due.append((spot.policies, who, spot.rule.endpoint))
-        if len(due) == 1:
-            policies, who, endpoint = due[0]
-            return await self._limits.check(policies, who, endpoint=endpoint)
-        return await self._limits.check_all(due) if due else None
+                label = f"{spot.rule.endpoint} at {mount}" if mount else spot.rule.endpoint
+                label = charges.place(who, label, spot.policies)
+                if charges.known(who, label, spot.policies) is None:
+                    due.append((spot, who, label))
+        return due
 
     async def _who(self, scope: Scope, rule: Rule) -> str | None:
         if rule.who == "global":
             return "global"
         if rule.who == "ip":
-            return address_of(scope["client"][0] if scope.get("client") else "local")
+            return address_of(scope["client"][0] if scope.get("client") else None)
         if self._identify is None:
             raise ConfigurationError("a rule per user or key needs identify=...", hint="or limit per ip")
         found = self._identify(scope, rule.who)
-        return await found if isawaitable(found) else found
+        found = await found if isawaitable(found) else found
+        try:
+            return None if found is None else check.identity("what identify answers", found)
+        except Misuse as error:
+            raise _Unfit(error) from None
 
     # -- sockets
 
-    async def _socket(self, scope: Scope, receive: Receive, send: Send, limits: _Sockets) -> None:
-        refused = await self._judge(scope, limits.connect)
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limits = self._sockets
+        spots = self._covering(scope, [*limits.connect, *limits.held, *self._spots_now()])
+        refused = await self._judge(scope, [spot for spot in spots if not spot.held])
         if refused is not None and not refused:
-            await _turn_away(scope, receive, send, refused)
+            await _turn_away(self._app, scope, receive, send, Problem.of(refusal(refused)))
             return
         async with AsyncExitStack() as places:
-            taken = await self._take(scope, limits.held, places)
+            taken = await self._take(scope, [spot for spot in spots if spot.held], places)
             if not all(taken):
-                await _turn_away(scope, receive, send, taken[-1])
+                await _turn_away(self._app, scope, receive, send, Problem.of(refusal(taken[-1])))
                 return
-            await self._app(scope, self._guarded(scope, receive, send, limits), send)
+            messages = self._covering(scope, limits.messages)
+            await self._app(scope, self._guarded(scope, receive, send, messages) if messages else receive, send)
 
-    def _guarded(self, scope: Scope, receive: Receive, send: Send, limits: _Sockets) -> Receive:
+    def _guarded(self, scope: Scope, receive: Receive, send: Send, messages: list[_Spot]) -> Receive:
         """A ``receive`` that lets through what the messages' limit allows."""
         strikes = 0
 
@@ -200,18 +290,31 @@ class RateLimitMiddleware:
                 message = await receive()
                 if message["type"] != "websocket.receive":
                     return message
-                decision = await self._judge(scope, limits.messages)
+                decision = await self._spoken(scope, messages)
                 if decision is None or decision.allowed:
                     return message
                 strikes += 1
                 closed = decision.source is Source.FAIL_CLOSED
-                if closed or strikes > limits.strikes:
+                if closed or strikes > self._sockets.strikes:
                     code = _TRY_AGAIN_LATER if closed else _POLICY_VIOLATION
                     await send({"type": "websocket.close", "code": code, "reason": "too many messages"})
                     return {"type": "websocket.disconnect", "code": code}
                 await send({"type": "websocket.send", "text": json.dumps(refusal(decision).body())})
 
         return receive_allowed
+
+    async def _spoken(self, scope: Scope, messages: list[_Spot]) -> Decision | None:
+        """Judge one message; each is charged, unlike a request, which is charged once."""
+        alone = {name: value for name, value in scope.items() if name != CHARGES}
+        return await self._judge(alone, messages)
+
+
+class _Unfit(Exception):
+    """What ``identify`` answered cannot name anybody."""
+
+    def __init__(self, error: Misuse) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class _Sockets:
@@ -230,16 +333,21 @@ class _Sockets:
         if not line:
             return []
         rule = parse_rule(line, name=name, **more)
+        placeless = not rule.path
         rule = msgspec.structs.replace(rule, path=rule.path or f"/{name}")
         self.rules = (*self.rules, rule)
-        return [_Spot(rule, (rule.policy,))]
+        return [_Spot(rule, (rule.policy,), placeless)]
 
 
-def _paths(scope: Scope) -> set[str]:
-    """The path as it came, and as the application's routes see it where it is mounted: a limit holds for both."""
+def _seen(scope: Scope, place: Place | None) -> _Seen:
     whole, root = scope["path"], scope.get("root_path", "").rstrip("/")
-    inside = whole.removeprefix(root) if whole.startswith(f"{root}/") else whole
-    return {whole, inside}
+    loose = whole.removeprefix(root) if whole.startswith(f"{root}/") else whole
+    read = {get_route_path(scope), *([place.path] if place else [])}
+    paths = {whole, loose} | read | {root + path for path in read}
+    # No router may be seen here; many take a line end at the end for none.
+    paths |= {path.removesuffix("\n") for path in paths}
+    shapes = {shape(place.template), shape(root + place.template)} if place and place.template else set()
+    return _Seen(scope.get("method", "GET").upper(), frozenset(paths), frozenset(shapes))
 
 
 def _spots(rules: Iterable[Rule]) -> list[_Spot]:
@@ -258,13 +366,23 @@ def _spots(rules: Iterable[Rule]) -> list[_Spot]:
     return list(found.values())
 
 
+def _listed(rules: Any) -> Iterable[Any]:
+    check.instance("rules", rules, list, tuple, set, frozenset, Generator, hint="pass a list of lines, or a Rulebook")
+    found: Iterable[Any] = rules
+    return found
+
+
 def _parsed(rule: str | Rule) -> Rule:
+    check.instance("a rule", rule, str, Rule)
     return parse_rule(rule) if isinstance(rule, str) else rule
 
 
-async def _turn_away(scope: Scope, receive: Receive, send: Send, decision: Decision) -> None:
-    """Before the upgrade: an HTTP answer where the server can send one, else a close (which it answers with 403)."""
-    problem = Problem.of(refusal(decision))
+async def _turn_away(app: App, scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
+    """A request: the problem. A socket: the same before the upgrade, where the server can send it, else a close (which
+    it answers with 403)."""
+    if scope["type"] == "http":
+        await answer(app, problem.response(), scope, receive, send)
+        return
     await receive()
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": _POLICY_VIOLATION})

@@ -6,53 +6,54 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hustlex.app import HustleX
-from hustlex.core.addresses import network
-from hustlex.errors import ConfigurationError, Misuse
+from hustlex.core import check
+from hustlex.errors import Misuse
 from hustlex.problems import Legacy, Shown, fields, refusal
-from hustlex.ratelimit import Decision, Policy, Rule, parse_rule
+from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, parse_rule
+from hustlex.ratelimit import RateLimit as Room
+from hustlex.web.addresses import address_of
+from hustlex.web.charges import Limit, Policies, calls_at, charges_of, labels_of, limits_at
 from hustlex.web.depends import CurrentUser, Front, StrictUser
 from hustlex.web.problem import Problem
+from hustlex.web.routing import OUTERMOST, every_route, preflight, serving, template
 
 _SCOPE_KEY = "hustlex.ratelimit"
+_JUDGED = "hustlex.judged"
 _Dependency = Callable[..., Awaitable[Decision] | AsyncIterator[Decision]]
 
-Key = Callable[..., str | Awaitable[str]]
+Key = Callable[..., check.Id | Awaitable[check.Id]]
 """A dependency that answers who is limited: a reference that may stand in key names, not personal data."""
 
 
-def by_user(user: CurrentUser) -> str:
+async def by_user(user: CurrentUser) -> str:
     """The logged-in user; the route is for logged-in users only."""
     return user.user_id
 
 
-def by_strict_user(user: StrictUser) -> str:
+async def by_strict_user(user: StrictUser) -> str:
     """The logged-in user, asked for each time: what was revoked a moment ago does not count."""
     return user.user_id
 
 
-def by_ip(connection: HTTPConnection) -> str:
+async def by_ip(connection: HTTPConnection) -> str:
     """The peer's address, an IPv6 one as its /64. Behind a proxy, let the ASGI server read the forwarded address
     (uvicorn: ``--proxy-headers --forwarded-allow-ips``); nothing here believes a header."""
-    return address_of(connection.client.host if connection.client else "local")
+    return address_of(connection.client.host if connection.client else None)
 
 
-def globally() -> str:
+async def globally() -> str:
     """Everybody together."""
     return "global"
 
 
-def address_of(host: str) -> str:
-    """Who an address is: ``ip:203.0.113.7``, or ``ip:2001:db8:1:2::/64``."""
-    try:
-        return f"ip:{network(host)}".removesuffix("/32")
-    except ValueError:
-        return f"ip:{host}"
-
+_NOBODY: Any = None
+"""The call of a decision that nobody asked for."""
 
 _KEYS: dict[str, Key] = {"user": by_user, "ip": by_ip, "global": globally}
 
@@ -70,51 +71,122 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
 
     policy: a Policy, a rule's line (``hustlex.ratelimit.parse_rule``), or several that are judged together. key: who
     is limited, see Key; default what the line says, else the user. endpoint: what is counted together; default the
-    line's place, else the route's template with its routers' prefixes, but without that of a mounted app, and whatever
-    the method. cost: units of one call. tier: its class, see Policy.reserve. show: put the state in the RateLimit
-    header fields; not for keys that the client can choose, as they would show it another's traffic.
+    line's place, else the route's template with the prefixes of its routers and mounts, whatever the method. cost:
+    units of one call. tier: its class, see Policy.reserve. show: put the state in the RateLimit header fields; not for
+    keys that the client can choose, as they would show it another's traffic.
 
-    A place ("3 at once") is kept until the answer was sent, or the socket closed.
+    Limits of an app, a router and a route add up: those of the same callers are judged in one step when the first of
+    them is asked, and what was charged for others is given back when one refuses. Different limits of one place (one
+    for GET, one for POST) count apart, the same limit together. A place ("3 at once") is kept until the answer was
+    sent, or the socket closed.
 
     Over the limit: 429 with Retry-After. When the server cannot be asked, the policies' on_error decides; closed: 503.
-    Raises Misuse when a call costs more than a whole limit, or lines limit different callers; ConfigurationError (in a
-    request) when another policy already counts the same key at the same endpoint: pass both in one RateLimit, or name
-    an endpoint.
+    Raises Misuse when a call costs more than a whole limit, or lines limit different callers.
     """
-    rules = [_rule(each) for each in ([policy] if isinstance(policy, Policy | str) else policy)]
+    rules = [_rule(each) for each in ([policy] if isinstance(policy, Policy | str) else _several(policy))]
     policies, key, place = _unanimous(rules, key)
+    limit = Limit(
+        policies,
+        key,
+        check.text("endpoint", endpoint, blank=True) or place,
+        check.whole("cost", cost, 1),
+        check.text("tier", tier),
+        check.flag("show", show),
+    )
     for each in policies:
         if each.units(cost) > each.limit_for(tier):
             raise Misuse(f"policy {each.name}: one call costs more than the whole limit")
 
-    def labelled(connection: HTTPConnection) -> str:
-        label = endpoint or place or template(connection)
-        _claim(connection, label, key, policies)
-        return label
+    async def ask(connection: HTTPConnection, front: Front, identity: Any = Depends(key)) -> Decision:
+        return await _judged(connection, front, limit, check.identity("what key answers", identity))
 
-    def told(connection: HTTPConnection, front: HustleX, identity: str, decision: Decision) -> Decision:
-        if show:
-            connection.scope.setdefault(_SCOPE_KEY, []).append(Shown(decision, front.reference(identity)[:12]))
-        if not decision.allowed:
-            raise Problem.of(refusal(decision))
-        return decision
-
-    async def check(connection: HTTPConnection, front: Front, identity: str = Depends(key)) -> Decision:
-        label = labelled(connection)
-        decision = await front.ratelimit.check(policies, identity, endpoint=label, cost=cost, tier=tier)
-        return told(connection, front, identity, decision)
-
-    async def hold(connection: HTTPConnection, front: Front, identity: str = Depends(key)) -> AsyncIterator[Decision]:
-        label = labelled(connection)
+    async def hold(connection: HTTPConnection, front: Front, identity: Any = Depends(key)) -> AsyncIterator[Decision]:
+        identity = check.identity("what key answers", identity)
+        label = labels_of(connection.scope).of(limit, template(connection.scope))
         async with front.ratelimit.hold(policies, identity, endpoint=label, cost=cost, tier=tier) as place:
-            yield told(connection, front, identity, place.decision)
+            if not place.decision:
+                await charges_of(connection.scope).give_back()
+            yield _told(connection, front, limit, identity, place.decision)
 
-    dependency: _Dependency = hold if any(each.algorithm == "leases" for each in policies) else check
+    dependency: _Dependency = hold if any(each.algorithm == "leases" for each in policies) else ask
     dependency.hustlex_policies = policies  # type: ignore[attr-defined]
+    dependency.hustlex_limit = limit  # type: ignore[attr-defined]
     return dependency
 
 
+async def _judged(connection: HTTPConnection, front: HustleX, limit: Limit, identity: str) -> Decision:
+    """What was decided of this limit for this request; the first of several asks for all of them."""
+    answers: dict[int, Decision] = connection.scope.setdefault(_JUDGED, {})
+    if id(limit) not in answers and not _is_preflight(connection.scope):
+        group = [limit, *(each for each in _others(connection.scope, limit) if id(each) not in answers)]
+        answers |= await _charged(connection, front, group, identity)
+    decision = answers.get(id(limit)) or Decision(True, Outcome.EXEMPT, limit.cost, Source.EXEMPTION, _NOBODY, ())
+    return _told(connection, front, limit, identity, decision)
+
+
+async def _charged(
+    connection: HTTPConnection, front: HustleX, group: Sequence[Limit], identity: str
+) -> dict[int, Decision]:
+    """Charge limits of one caller in one step, each once for a request. Raises the refusal."""
+    scope, room = connection.scope, front.ratelimit
+    charges, labels, where = charges_of(scope), labels_of(scope), template(scope)
+    spots = {}
+    for each in group:
+        spots[id(each)] = (charges.place(identity, labels.of(each, where), each.policies), each.policies)
+    due = [spot for spot in dict.fromkeys(spots.values()) if charges.known(identity, *spot) is None]
+    if due:
+        decision = await _asked(room, due, identity, group[0])
+        if not decision:
+            await charges.give_back()
+            _told(connection, front, group[0], identity, decision)
+        charges.paid.append((room, decision))
+        for (label, policies), part in zip(due, decision.parts or (decision,), strict=True):
+            charges.note(identity, label, policies, part)
+    return {number: charges.seen[identity, label][1] for number, (label, _) in spots.items()}
+
+
+async def _asked(room: Room, due: Sequence[tuple[str, Policies]], identity: str, limit: Limit) -> Decision:
+    if len(due) == 1:
+        label, policies = due[0]
+        return await room.check(policies, identity, endpoint=label, cost=limit.cost, tier=limit.tier)
+    asked = [(policies, identity, label) for label, policies in due]
+    return await room.check_all(asked, cost=limit.cost, tier=limit.tier)
+
+
+def _others(scope: Scope, limit: Limit) -> Iterator[Limit]:
+    """The route's limits that may be asked about together with this one: of the same caller, none overridden."""
+    overridden = getattr(scope["app"], "dependency_overrides", {})
+    seen = {id(limit)}
+    for call, other in limits_at(serving(scope)):
+        rates = all(each.algorithm != "leases" for each in other.policies)
+        if id(other) not in seen and rates and call not in overridden and limit.joins(other):
+            seen.add(id(other))
+            yield other
+
+
+def _told(connection: HTTPConnection, front: HustleX, limit: Limit, identity: str, decision: Decision) -> Decision:
+    """Show a decision to the client. Raises the refusal."""
+    if limit.show:
+        shown = Shown(decision, front.reference(identity)[:12])
+        connection.scope.setdefault(_SCOPE_KEY, []).append(shown)
+    if not decision.allowed:
+        raise Problem.of(refusal(decision))
+    return decision
+
+
+def _is_preflight(scope: Scope) -> bool:
+    """Whether the route is there to answer a browser's preflights, and this is one."""
+    return preflight(scope) and getattr(serving(scope), "methods", None) == {"OPTIONS"}
+
+
+def _several(given: Any) -> Sequence[Policy | str]:
+    check.instance("policy", given, list, tuple, hint="pass a Policy, a line as 5/minute, or a list of them")
+    found: Sequence[Policy | str] = given
+    return found
+
+
 def _rule(given: Policy | str) -> Rule:
+    check.instance("policy", given, Policy, str, hint="pass a Policy, a line as 5/minute, or a list of them")
     return Rule(given) if isinstance(given, Policy) else parse_rule(given)
 
 
@@ -132,24 +204,6 @@ def _at_least_one() -> Policy:
     raise Misuse("a RateLimit needs at least one policy")
 
 
-def template(connection: HTTPConnection) -> str:
-    """The route's path with its parameters unfilled, as ``/gigs/{id}``: a small, fixed set of labels."""
-    # From FastAPI 0.137 on a route knows only its own part; the path with the routers' prefixes is in this context.
-    context = connection.scope.get("fastapi", {}).get("effective_route_context")
-    path: str = (context or connection.scope["route"]).path
-    return path
-
-
-def _claim(connection: HTTPConnection, label: str, key: Key, policies: tuple[Policy, ...]) -> None:
-    """Two policies that count in one key would charge each other's calls; the second one to show up is refused."""
-    if connection.app.state.hustlex_limits.setdefault((label, key), policies) != policies:
-        names = ", ".join(each.name for each in policies)
-        raise ConfigurationError(
-            f"policy {names}: another policy counts the same callers at {label}",
-            hint="pass all policies in one RateLimit([...]), or name an endpoint",
-        )
-
-
 class RateLimitHeaders:
     """Middleware: adds what ``RateLimit`` found to every answer, except redirects. legacy: older fields too."""
 
@@ -158,6 +212,7 @@ class RateLimitHeaders:
         self._legacy = legacy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault(OUTERMOST, scope.get("app"))
         if scope["type"] != "http" or _SCOPE_KEY in scope:
             await self._app(scope, receive, send)
             return
@@ -177,35 +232,20 @@ class RateLimitHeaders:
 # -- which route has which limits
 
 
-def unlimited() -> None:
+async def unlimited() -> None:
     """``dependencies=[Depends(unlimited)]``: this route is meant to have no limit."""
 
 
 def route_policies(app: FastAPI) -> dict[str, tuple[Policy, ...]]:
-    """Every API route, as ``POST /gigs/{id}``, and its policies. Routes marked ``unlimited`` are left out."""
+    """Every API route, as ``POST /gigs/{id}``, and its policies, those of mounted applications too. Routes marked
+    ``unlimited`` are left out."""
+    check.instance("app", app, Starlette)
     found = {}
-    for route in _flat(app.routes):
-        dependant = getattr(route, "dependant", None) or getattr(
-            getattr(route, "starlette_route", None), "dependant", None
-        )
-        if dependant is None:
+    for path, route in every_route(app):
+        if getattr(route, "dependant", None) is None:
             continue
-        calls = list(_calls(dependant))
+        calls = list(calls_at(route))
         if unlimited not in calls:
-            path = getattr(route, "path", "") or route.starlette_route.path
             name = f"{','.join(sorted(getattr(route, 'methods', None) or ['WS']))} {path}"
             found[name] = tuple(policy for call in calls for policy in getattr(call, "hustlex_policies", ()))
     return found
-
-
-def _flat(routes: Sequence[Any]) -> Iterator[Any]:
-    for route in routes:
-        # From FastAPI 0.137 on an included router is one entry that knows its routes.
-        inside = route.effective_candidates() if hasattr(route, "effective_candidates") else None
-        yield from [route] if inside is None else _flat(inside)
-
-
-def _calls(dependant: Any) -> Iterator[Any]:
-    for each in dependant.dependencies:
-        yield each.call
-        yield from _calls(each)

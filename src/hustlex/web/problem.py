@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -75,7 +76,7 @@ def too_soon(detail: str, retry_after: timedelta) -> Problem:
     return Problem(429, kind=QUOTA_EXCEEDED, detail=detail, headers={"Retry-After": str(whole_seconds(retry_after))})
 
 
-def no_store(response: Response) -> None:
+async def no_store(response: Response) -> None:
     """``dependencies=[Depends(no_store)]``: answers that no cache may keep."""
     response.headers["Cache-Control"] = "no-store"
 
@@ -88,10 +89,15 @@ def problem_of(error: Error) -> Problem:
 def install_problems(app: FastAPI) -> None:
     """Answer every exception of this app with a problem, and say so in its OpenAPI document."""
     app.router.responses |= _DOCUMENTED
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Error, _ours)
-    app.add_exception_handler(Exception, _unexpected)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+def adopt(app: FastAPI) -> None:
+    """The same for a mounted app, which may have handlers of its own."""
+    for kind, handler in _HANDLERS.items():
+        if app.exception_handlers.get(kind) in (None, http_exception_handler, request_validation_exception_handler):
+            app.add_exception_handler(kind, handler)
 
 
 async def _http(_: Request, error: Exception) -> Response:
@@ -126,3 +132,11 @@ async def _ours(_: Request, error: Exception) -> Response:
 
 async def _unexpected(_: Request, __: Exception) -> Response:
     return Problem(500).response()
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    HTTPException: _http,
+    RequestValidationError: _invalid,
+    Error: _ours,
+    Exception: _unexpected,
+}

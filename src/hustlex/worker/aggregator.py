@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from hustlex.core.faults import describe, loggable, words
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error, Misuse
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask, longest
@@ -18,6 +19,7 @@ from hustlex.jobs.ops.enqueue import register
 from hustlex.jobs.options import Draft, Job, draft
 from hustlex.jobs.registry import Tasks
 from hustlex.jobs.wire import WireError, decode_task
+from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.source import Source
@@ -56,6 +58,10 @@ class Aggregator(Service):
         if self._rules and source not in self._sources:
             self._sources.add(source)
             self.wake()
+
+    def ill(self) -> str:
+        """Its threads may be lost, too."""
+        return super().ill() or self._threads.trouble
 
     async def tick(self) -> float:
         """Look after every group that nobody here looks after already."""
@@ -111,11 +117,9 @@ class Aggregator(Service):
         except asyncio.CancelledError:
             await self._driver.run(aggregation.expire(keys, set_key, self._clock.now_ms() // 1000))
             raise
-        except Error as error:
-            _log.error("group %r of queue %s could not be aggregated: %s", group, source.name, error)
-            return True
-        except Exception:  # noqa: BLE001 - the user's
-            _log.exception("group %r of queue %s could not be aggregated", group, source.name)
+        except Exception as fault:  # noqa: BLE001 - the user's
+            seen, reason = (None, words(fault)) if isinstance(fault, Error) else (loggable(fault), describe(fault))
+            _log.error("group %r of queue %s could not be aggregated: %s", group, source.name, reason, exc_info=seen)
             return True
         reason = await self._driver.run(aggregation.settle(keys, set_key, made, self._clock.for_script()))
         if reason:
@@ -152,10 +156,9 @@ class Aggregator(Service):
         return found
 
     async def _call(self, rules: Aggregate, group: str, tasks: list[GroupedTask]) -> Any:
-        if inspect.iscoroutinefunction(rules.function):
-            return await rules.function(group, tasks)
-        answer = await self._threads.submit(partial(rules.function, group, tasks))
-        return await answer if inspect.isawaitable(answer) else answer
+        call = partial(rules.function, group, tasks)
+        answer: Any = call() if inspect.iscoroutinefunction(rules.function) else await self._threads.submit(call)
+        return await contained(lambda: answer) if inspect.isawaitable(answer) else answer
 
 
 def rules_of(tasks: Tasks, aggregator: AggregateFunction | Aggregate | None) -> list[Aggregate]:

@@ -6,7 +6,6 @@ import os
 import pickle
 import signal
 import threading
-import traceback
 from contextlib import suppress
 from contextvars import copy_context
 from functools import lru_cache
@@ -18,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from hustlex.core.faults import describe, trace, words
 from hustlex.errors import Misuse
 from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.registry import Task
@@ -84,8 +84,8 @@ def _answer(call: Call) -> Answer:
         return _failure(fault)
     try:
         return Answer(False, pickle.dumps(result))
-    except Exception as fault:  # noqa: BLE001 - whatever a user's type raises
-        reason = f"the result is a {type(result).__name__}, which cannot be pickled: {fault}"
+    except BaseException as fault:  # noqa: BLE001 - whatever a user's type raises
+        reason = f"the result is a {type(result).__name__}, which cannot be pickled: {words(fault)}"
         return Answer(True, b"", reason, verdict="skip")
 
 
@@ -108,8 +108,7 @@ def _find(module: str, name: str, task_type: str) -> Task[..., Any]:
 
 def _failure(fault: BaseException) -> Answer:
     verdict = next((name for name, kind in VERDICTS.items() if is_or_follows(fault, kind)), "")
-    trace = "".join(traceback.format_exception(fault))
-    return Answer(True, _pickled(fault), f"{type(fault).__name__}: {fault}".removesuffix(": "), trace, verdict)
+    return Answer(True, _pickled(fault), describe(fault), trace(fault), verdict)
 
 
 def _pickled(fault: BaseException) -> bytes:
@@ -118,6 +117,6 @@ def _pickled(fault: BaseException) -> bytes:
     try:
         value = pickle.dumps(fault)
         pickle.loads(value)  # noqa: S301 - just written
-    except Exception:  # noqa: BLE001 - many exceptions cannot be pickled, or not read back
+    except BaseException:  # noqa: BLE001 - many exceptions cannot be pickled, or not read back
         return b""
     return value

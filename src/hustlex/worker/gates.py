@@ -16,6 +16,7 @@ from hustlex.errors import Error
 from hustlex.jobs.limits import NO_LIMITS
 from hustlex.jobs.ops import limit
 from hustlex.jobs.registry import Task, Tasks
+from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.draw import Slots
 from hustlex.worker.handlers import attempt_ends_ms
@@ -24,6 +25,7 @@ from hustlex.worker.line import Line
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.source import Ack, Source
+from hustlex.worker.surplus import PATIENCE_S
 
 _LONGEST_NAP_S = 1.0
 _ROOM = 4
@@ -85,7 +87,8 @@ class Gates(Service):
 
     def surplus(self) -> int:
         """How many tasks to hold beyond the slots: more when keys take turns, less when they wait for slots already."""
-        return (self._runners.limit if self._fair else self._ahead()) - self._ready(monotonic())
+        fair = self._fair and self._runners.stuck_s() < PATIENCE_S
+        return (self._runners.limit if fair else self._ahead()) - self._ready(monotonic())
 
     def _ready(self, now: float) -> int:
         """How many wait for nothing but a slot, as far as this worker knows."""
@@ -121,7 +124,7 @@ class Gates(Service):
         gate, limits = job.message.type, NO_LIMITS
         if task is not None:
             try:
-                gate = task.limits.gate(task.type, partial(task.arguments, job.message.payload))
+                gate = ask(task.limits.gate, task.type, partial(task.arguments, job.message.payload))
             except Exception as fault:  # noqa: BLE001 - the user's function, or a payload that does not fit
                 job.fate = fault
                 return False
@@ -148,6 +151,16 @@ class Gates(Service):
             return
         if self._ring:
             self.wake()
+
+    def recall(self) -> list[Job]:
+        """The jobs that wait for nothing but a slot, out of their lines; those that will fail at once stay."""
+        jobs: list[Job] = []
+        for line in self._ring:
+            if not line.capped:
+                jobs += [job for job in line.jobs if job.fate is None]
+                line.jobs = deque(job for job in line.jobs if job.fate is not None)
+        self._ring = deque(line for line in self._ring if line.jobs)
+        return jobs
 
     def withdraw(self) -> list[Job]:
         """Start nothing more: the jobs that stand in line."""

@@ -11,6 +11,7 @@ from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.registry import Task, Tasks
 from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
+from hustlex.worker.condition import troubles
 from hustlex.worker.draw import Slots
 from hustlex.worker.gates import Gates, limited
 from hustlex.worker.handlers import attempt_ends_ms
@@ -19,7 +20,6 @@ from hustlex.worker.job import Job
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
-from hustlex.worker.source import Source
 from hustlex.worker.stalls import StallWatch
 from hustlex.worker.threads import Threads
 from hustlex.worker.watchdog import Checker, HealthCheck, Watchdog
@@ -54,6 +54,7 @@ class Guards:
         self.gates: Gates | None = None
         self.on_begin: Callable[[Job], None] = lambda _: None
         self._clock = clock
+        self._runners = runners
         self.blocks = Blocks()
         runners.on_done = lanes.ring
         runners.on_block = self.blocks.note
@@ -91,9 +92,10 @@ class Guards:
         interval_s: float,
     ) -> None:
         """Hold the worker's parts to their work."""
-        self._services.append(Watchdog(parts, lanes))
+        self._services.append(Watchdog(parts, lanes, self._runners))
         if check is not None:
-            self._services.append(Checker(driver, check, interval_s, lambda: troubles(parts(), lanes.sources)))
+            found = lambda: troubles(parts(), lanes.sources, self._runners)  # noqa: E731 - the parts are not there yet
+            self._services.append(Checker(driver, check, interval_s, found))
 
     @property
     def services(self) -> list[Service]:
@@ -129,9 +131,3 @@ class Guards:
 def _cpus() -> int:
     """Those this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def troubles(parts: Sequence[Service], sources: Sequence[Source]) -> dict[str, str]:
-    """What keeps each part or queue that does not work from working, by its name."""
-    queues = {f"queue {source.name}": source.trouble for source in sources if source.trouble}
-    return queues | {part.name: part.trouble for part in parts if part.trouble}

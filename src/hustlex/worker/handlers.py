@@ -14,6 +14,7 @@ from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.ops.result import tell, write_result
 from hustlex.jobs.registry import Task, Tasks
 from hustlex.jobs.wire import TaskMessage
+from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.job import Job
@@ -77,6 +78,9 @@ class Handlers:
         else:
             job.patience_ms = 0
             call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))
+        if not self._middleware:
+            return _awaited(call)
+        call = partial(contained, call)
         for middleware in self._middleware:
             call = partial(middleware, current, call)
         return _awaited(call)

@@ -35,9 +35,10 @@ class QueueReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What ``/health`` answers. See ``Health`` for trouble, blocking and waiting.
+    """What ``/health`` answers. See ``Health`` for trouble, blocking, waiting, hung and ahead.
 
-    status: new, active or closed; anything but active is not ok. running: handlers that wait for something.
+    status: new, active or closed; anything but active is not ok. running: handlers that wait for something. broken:
+    runners that had to be replaced since the start.
     """
 
     ok: bool
@@ -49,6 +50,9 @@ class Report(msgspec.Struct, frozen=True):
     concurrency: int
     blocking: dict[str, float]
     waiting: dict[str, int]
+    hung: dict[str, int]
+    ahead: int
+    broken: int
 
 
 async def report(worker: Worker, driver: AsyncDriver) -> Report:
@@ -69,6 +73,9 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
         worker.runners.limit,
         health.blocking,
         health.waiting,
+        health.hung,
+        health.ahead,
+        worker.runners.broken,
     )
 
 

@@ -16,13 +16,15 @@ class Job:
     """From its lease until its outcome is acknowledged.
 
     id: as Redis has it. holder: what the task's owner field holds, the fence of every write. lease_until: on the
-    monotonic clock; past it nothing may be written. past: what befell it before. started_ms, deadline_ms: Unix ms, 0
-    before the start. fate: why the handler was told to stop. patience_ms: how long its end is waited for then (0 in a
-    thread, which cannot be told); give_up_ms: until when, 0 = not told to stop. settled: its outcome is decided,
-    whatever the handler does from now on. runner: the task that runs it, while it waits for something.
+    monotonic clock; past it nothing may be written. past: what befell it before. began: monotonic; started_ms,
+    deadline_ms: Unix ms; 0 before the start. fate: why the handler was told to stop. patience_ms: how long its end
+    is waited for then (0 in a thread, which cannot be told); give_up_ms: until when, 0 = not told to stop. settled:
+    its outcome is decided, whatever the handler does from now on. runner: the task that runs it, while it waits for
+    something.
     """
 
     __slots__ = (
+        "began",
         "deadline_ms",
         "fate",
         "give_up_ms",
@@ -45,6 +47,7 @@ class Job:
         self.message = message
         self.lease_until = lease_until
         self.past = NO_PAST
+        self.began = 0.0
         self.started_ms = 0
         self.deadline_ms = 0
         self.fate: Exception | None = None

@@ -117,11 +117,8 @@ class Lanes:
         return self._draw(awake, free) if awake and free > 0 else {}
 
     def look_ahead(self) -> int:
-        """Tasks to hold beyond the slots: about 5 ms of work, at most as many as there are slots."""
-        runners = self._runners
-        if not self._ahead or runners.pace < 0:
-            return 0
-        return min(runners.limit, int(runners.limit * _AHEAD_S / max(runners.pace, 1e-6)))
+        """Tasks to hold beyond the slots: about 5 ms of work by what runs now, at most as many as there are slots."""
+        return min(self._runners.limit, self._runners.startable(_AHEAD_S)) if self._ahead else 0
 
     def _receive(self, source: Source, leased: list[Leased], lease_until: float, pasts: Mapping[bytes, Past]) -> None:
         jobs = []

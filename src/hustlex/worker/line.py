@@ -114,9 +114,13 @@ class Line:
     def quota(self, now: float) -> int:
         """How many may wait here: about two seconds of work; none while nothing moves for long."""
         stuck = not self.running and self.closed_until > now and now - self._moved_at > _STUCK_S
-        if stuck or self.closed_until - now > _STUCK_S:
+        if stuck or self.closed_until - now > _STUCK_S or self._blocked(now):
             return 0
         return max(self._cap, 1, math.ceil(self._speed(now) * _AHEAD_S))
+
+    def _blocked(self, now: float) -> bool:
+        """Whether this worker's own places are taken by tasks that take long: others may have some."""
+        return 0 < self._cap <= len(self.running) and not self.limits.shared and now - self._moved_at > _PATIENCE_S
 
     def _speed(self, now: float) -> float:
         """Starts per second to count on: what the limits allow; when none was possible for long, hardly any."""

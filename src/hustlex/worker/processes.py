@@ -163,7 +163,7 @@ def _result(answer: Answer) -> Any:
         return pickle.loads(answer.value)  # noqa: S301 - from our own child
     error = _load(answer) or RuntimeError(answer.reason)
     if answer.trace:
-        error.add_note(f"in a process of its own:\n{answer.trace}")
+        BaseException.add_note(error, f"in a process of its own:\n{answer.trace}")
     kind = VERDICTS.get(answer.verdict)
     if kind is not None and not isinstance(error, kind):
         error.__cause__ = kind()
@@ -172,7 +172,7 @@ def _result(answer: Answer) -> Any:
 
 def _load(answer: Answer) -> Exception | None:
     load: Callable[[bytes], Any] = pickle.loads
-    with suppress(Exception):  # the child could load it; this process may have other modules
+    with suppress(BaseException):  # the child could load it; this process may have other modules
         error = load(answer.value)
         if isinstance(error, Exception):
             return error

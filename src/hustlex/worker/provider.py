@@ -10,6 +10,7 @@ from typing import Any
 
 from hustlex.errors import Error, Misuse
 from hustlex.jobs.periodic import Periodic, PeriodicConfig, define
+from hustlex.worker.boundary import contained
 from hustlex.worker.service import Service
 from hustlex.worker.threads import Threads
 from hustlex.worker.timetable import Timetable
@@ -45,7 +46,7 @@ class Manager(Service):
 
     async def tick(self) -> float:
         """One round. Raises what the provider raises, Misuse when what it names is not valid."""
-        configs = list(await self._ask())
+        configs = list[PeriodicConfig](await self._ask())
         if not all(_is_valid(config) for config in configs):
             raise Misuse("the provider must name PeriodicConfig with a spec each")
         entries = {config.identity: config for config in configs}
@@ -58,7 +59,7 @@ class Manager(Service):
             answer: Any = self._provider()
         else:
             answer = await self._threads.submit(self._provider)
-        named: Iterable[PeriodicConfig] = (await answer) if inspect.isawaitable(answer) else answer
+        named: Iterable[PeriodicConfig] = await contained(lambda: answer) if inspect.isawaitable(answer) else answer
         return named
 
     def _entry(self, identity: str, config: PeriodicConfig) -> Periodic | None:

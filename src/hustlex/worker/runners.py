@@ -11,14 +11,16 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import suppress
 from contextvars import Context
+from itertools import islice
 from types import coroutine
 from typing import Any
 
+from hustlex.core.faults import as_exception, loggable
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.fates import Canceled
 from hustlex.worker.handlers import Handlers
 from hustlex.worker.job import Job
 from hustlex.worker.verdict import Policy
@@ -28,6 +30,10 @@ _log = logging.getLogger("hustlex.worker")
 _SLICE_S = 0.005
 """After this long without a wait, let the loop do other things."""
 _BLEND = 0.05
+_SAMPLE = 64
+STUCK_S = 10.0
+"""Tasks that wait for longer beside free slots will not be started any more."""
+_REMEMBERED_S = 60.0
 BLOCK_S = 0.1
 """A handler that keeps the loop for longer holds up everything else, heartbeats included."""
 
@@ -37,16 +43,21 @@ Rest = Awaitable[None]
 class Runners:
     """At most ``limit`` handlers at once.
 
-    backlog: leased and not started. waiting: jobs whose handlers wait for something. pace: seconds that an attempt
-    takes, on a moving average, -1 before the first. on_done: called after each attempt. on_wait: called when a handler
-    waits for the first time. on_block: told of each job whose handler kept the loop for more than 100 ms, in seconds.
+    backlog: leased and not started. waiting: jobs whose handlers wait for something. hung: those of them that were told
+    to stop and do not end. broken: runners that ended by an error of ours. pace: seconds that an attempt takes, on a
+    moving average, -1 before the first; begun_at: when the last one began, monotonic. on_done: called after each
+    attempt. on_wait: called when a handler waits for the first time. on_block: told of each job whose handler kept the
+    loop for more than 100 ms, in seconds.
     """
 
     def __init__(self, limit: int, handlers: Handlers, policy: Policy, clock: WorkerClock) -> None:
         self.limit = limit
         self.backlog: deque[Job] = deque()
         self.waiting: set[Job] = set()
+        self.hung: set[Job] = set()
+        self.broken = 0
         self.pace = -1.0
+        self.begun_at = monotonic()
         self.on_done: Callable[[Job], None] = _ignore
         self.on_wait: Callable[[Job], None] = _ignore
         self.on_block: Callable[[TaskMessage, float], None] = _ignore
@@ -59,6 +70,12 @@ class Runners:
         self._withdrawn = False
         self._drained: asyncio.Future[None] | None = None
         self._fed_at = monotonic()
+        self._broke_at = float("-inf")
+
+    @property
+    def full(self) -> bool:
+        """Whether every slot has a handler that waits for something."""
+        return len(self.waiting) >= self.limit
 
     @property
     def busy(self) -> int:
@@ -74,6 +91,43 @@ class Runners:
     def quiet_s(self) -> float:
         """Seconds since the last job came, or the start; 0 while any is here."""
         return 0.0 if self.busy else monotonic() - self._fed_at
+
+    def stuck_s(self) -> float:
+        """Seconds for which every slot has been taken and none got free; 0 while one is free."""
+        return monotonic() - self.begun_at if self.full else 0.0
+
+    def hand_s(self) -> float:
+        """Seconds for which tasks have been waiting here beside a free slot."""
+        return monotonic() - max(self.begun_at, self._fed_at) if self.backlog and not self.full else 0.0
+
+    def startable(self, seconds: float) -> int:
+        """How many tasks will find a slot within this time: what runs now is expected to run as long again as it has,
+        and what starts then to take what others took."""
+        if self.pace < 0:
+            return 0
+        pace, now = max(self.pace, 1e-6), monotonic()
+        sample = list(islice(self.waiting, _SAMPLE))
+        turns = sum(seconds / max(pace, now - job.began) for job in sample) * len(self.waiting) / max(len(sample), 1)
+        return int(turns + (self.limit - len(self.waiting)) * seconds / pace)
+
+    def trouble(self) -> str:
+        """What is wrong with the runners, "" = nothing."""
+        if self.hand_s() > STUCK_S:
+            return f"{len(self.backlog)} tasks wait beside free slots and are not started"
+        if monotonic() - self._broke_at < _REMEMBERED_S:
+            return f"{self.broken} broke and were replaced, the last one within a minute"
+        return ""
+
+    def revive(self) -> None:
+        """New runners for all free slots: those that should serve them do not."""
+        for _ in range(min(len(self.backlog), self.limit - len(self.waiting))):
+            self._add()
+
+    def recall(self) -> list[Job]:
+        """The jobs that wait for their start, out of here; those that will fail at once stay."""
+        jobs = [job for job in self.backlog if job.fate is None]
+        self.backlog = deque(job for job in self.backlog if job.fate is not None)
+        return jobs
 
     def withdraw(self) -> list[Job]:
         """Start nothing more: the jobs that wait for their start."""
@@ -99,28 +153,45 @@ class Runners:
                 bed.set_result(None)
                 return
         if len(self._tasks) < self.limit:
-            task = asyncio.get_running_loop().create_task(self._run(), name="hustlex runner")
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            self._add()
+
+    def _add(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(), name="hustlex runner")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A runner ends only when its handler cancelled it and did not wait; another takes its place."""
+        """A runner ends when its handler cancelled it and did not wait, or by an error of ours; another takes its
+        place."""
         self._tasks.discard(task)
         if not task.cancelled() and (fault := task.exception()) is not None:
-            _log.error("a runner broke", exc_info=fault)
+            self.broken += 1
+            self._broke_at = monotonic()
+            _log.error("a runner broke, another takes its place", exc_info=loggable(fault))
         self._rouse()
 
     async def _run(self) -> None:
         me = asyncio.current_task()
         assert me is not None
-        backlog = self.backlog
+        hand: list[Job] = []
+        try:
+            await self._serve(me, hand)
+        except Exception as fault:
+            for job in hand:
+                self._settle(job, fault)
+            raise
+
+    async def _serve(self, me: asyncio.Task[None], hand: list[Job]) -> None:
+        """hand: holds the job that is being run."""
         began = awake = monotonic()
         while not self._closed and not me.cancelling():
-            if not backlog:
+            if not self.backlog:
                 await self._rest()
                 began = awake = monotonic()
                 continue
-            job = backlog.popleft()
+            job = self.backlog.popleft()
+            hand[:] = (job,)
+            job.began = self.begun_at = began
             waited, error = self._begin(job)
             if waited is not None:
                 if monotonic() - began > BLOCK_S:
@@ -146,11 +217,14 @@ class Runners:
         """Drive a handler to its first wait. What is left of it, or None and how it ended."""
         try:
             call, context = self._handlers.begin(job)
+        except BaseException as fault:  # noqa: BLE001 - a failed attempt
+            return None, as_exception(fault)
+        try:
             wanted = context.run(call.send, None)
         except StopIteration:
             return None, None
         except BaseException as fault:  # noqa: BLE001 - a failed attempt
-            return None, _as_exception(fault)
+            return None, as_exception(fault)
         return self._resume(job, call, context, wanted), None
 
     @coroutine
@@ -165,7 +239,8 @@ class Runners:
             try:
                 yield wanted
             except GeneratorExit:
-                call.close()
+                with suppress(BaseException):
+                    call.close()
                 raise
             except BaseException as fault:  # noqa: BLE001 - thrown into the handler
                 step, value = call.throw, fault
@@ -176,6 +251,8 @@ class Runners:
                 wanted = context.run(step, value)
             except StopIteration:
                 return
+            except BaseException as fault:  # noqa: BLE001 - a failed attempt
+                raise as_exception(fault)  # noqa: B904 - it is the same one, mostly
             finally:
                 if monotonic() - began > BLOCK_S:
                     self.on_block(job.message, monotonic() - began)
@@ -189,11 +266,14 @@ class Runners:
         try:
             await rest
             return None
-        except BaseException as fault:  # noqa: BLE001 - a failed attempt
-            return _as_exception(fault)
+        except Exception as fault:  # noqa: BLE001 - a failed attempt
+            return fault
         finally:
             self.waiting.discard(job)
             job.runner = None
+            if job in self.hung:
+                self.hung.discard(job)
+                self.on_done(job)
             if self._drained is not None and not self.waiting and not self._drained.done():
                 self._drained.set_result(None)
             while me.cancelling():
@@ -211,14 +291,22 @@ class Runners:
                 self._policy.succeeded(job, self._clock)
             else:
                 self._policy.failed(job, error, self._clock)
-        except Exception:  # noqa: BLE001 - one job must not stop a runner
-            _log.exception("the outcome of a job could not be written down; its lease will expire")
+        except Exception as fault:  # noqa: BLE001 - one job must not stop a runner
+            _log.error(
+                "the outcome of a job could not be written down; its lease will expire", exc_info=loggable(fault)
+            )
             job.source.forget(job)
         self.on_done(job)
 
     def give_up(self, job: Job) -> None:
         """Settle a job that was told to stop; its handler runs on and keeps its place, and its word counts no more."""
         self._settle(job, job.fate)
+        if job in self.waiting and job not in self.hung:
+            self.hung.add(job)
+            many, kind = len(self.hung), job.message.type
+            _log.warning("task type %s does not end when told to: %d of %d slots are lost", kind, many, self.limit)
+            if many >= self.limit:
+                _log.error("every slot is held by a handler that does not end: this worker takes no more tasks")
 
     async def close(self, seconds: float) -> None:
         """Cancel every handler that still runs, and wait so long for their ends."""
@@ -227,15 +315,6 @@ class Runners:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
-
-
-def _as_exception(fault: BaseException) -> Exception:
-    """What a handler raised, as a failure. A handler cannot end the worker."""
-    if isinstance(fault, KeyboardInterrupt | GeneratorExit):
-        raise fault
-    if isinstance(fault, asyncio.CancelledError):
-        return Canceled()
-    return fault if isinstance(fault, Exception) else RuntimeError(f"the handler raised {type(fault).__name__}")
 
 
 def _is_own_word(error: Exception) -> bool:

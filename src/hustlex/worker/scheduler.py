@@ -46,7 +46,7 @@ class Scheduler:
     @property
     def trouble(self) -> str:
         """What keeps it from working right now, "" = nothing."""
-        return next((part.trouble for part in self._parts() if part.trouble), "")
+        return next((reason for part in self._parts() if (reason := part.ill())), "")
 
     def stop(self) -> None:
         """Ask ``run`` to end. Safe in a signal handler of the loop."""

@@ -24,23 +24,25 @@ from hustlex.jobs.rules import IsFailure, RetryDelay
 from hustlex.worker import draw
 from hustlex.worker.aftermath import Aftermath
 from hustlex.worker.aggregator import Aggregator, rules_of
+from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.condition import hung_types, troubles
 from hustlex.worker.deadlines import Deadlines
 from hustlex.worker.draw import Reserved
 from hustlex.worker.forwarder import Forwarder
-from hustlex.worker.guards import Guards, troubles
+from hustlex.worker.guards import Guards
 from hustlex.worker.handlers import Handlers, Middleware
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
 from hustlex.worker.lanes import Lanes
-from hustlex.worker.orders import MOST, rows
 from hustlex.worker.quarantine import Quarantine
 from hustlex.worker.recoverer import Recoverer
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
 from hustlex.worker.source import Finish
 from hustlex.worker.subscriber import Subscriber
+from hustlex.worker.surplus import Surplus, give_back
 from hustlex.worker.threads import Threads
 from hustlex.worker.verdict import ErrorHandler, Policy, every_error, ignore
 from hustlex.worker.waiter import Waiter
@@ -55,15 +57,19 @@ _SECOND = timedelta(seconds=1)
 
 
 class Health(msgspec.Struct, frozen=True):
-    """trouble: what keeps each part that does not work from working, by its name; empty when all is well.
+    """trouble: what keeps each part that does not work from working, by its name; empty when all is well. ``slots``:
+    handlers that were told to stop and do not end hold every one; ``runners``: what runs handlers had to be replaced.
 
     blocking: the longest time, in seconds, for which a task type kept the loop to itself in the last ten minutes, when
-    that was more than 0.1. waiting: tasks held here until their limits let them start, by type.
+    that was more than 0.1. waiting: tasks held here until their limits let them start, by type. hung: handlers that
+    were told to stop and run on, by type; each keeps its slot. ahead: tasks leased and not started.
     """
 
     trouble: dict[str, str]
     blocking: dict[str, float] = {}
     waiting: dict[str, int] = {}
+    hung: dict[str, int] = {}
+    ahead: int = 0
 
     @property
     def ok(self) -> bool:
@@ -148,10 +154,11 @@ class Worker:
         self.aftermath = Aftermath(driver, now)
         self.waiters = {source: Waiter(driver, source, lanes.ring) for source in sources}
         self.quarantine = Quarantine(driver, lanes, policy, now)
-        self._connect(partial(finish.archive, most=archive_max_size, age_s=archive_max_age // _SECOND))
         self.guards = guards = Guards(
             driver, tasks, lanes, runners, slots, now, self._threads, self.heartbeat, cpu_processes, fair=ahead
         )
+        self.surplus = Surplus(driver, sources, runners)
+        self._connect(partial(finish.archive, most=archive_max_size, age_s=archive_max_age // _SECOND))
         self._handlers.in_process, guards.on_begin = guards.run_in_process, self.deadlines.watch
         guards.watch(driver, self._parts, lanes, health_check, health_check_interval.total_seconds())
 
@@ -163,14 +170,25 @@ class Worker:
             source.archive = archive
         self.watcher.on_groups = self.aggregator.plan
         self.lanes.on_empty = lambda source: self.waiters[source].wake()
-        self.runners.on_wait = self.deadlines.watch
+        self.runners.on_wait = self._waits
+        if self.guards.gates is not None:
+            self.surplus.in_line = self.guards.gates.recall
+
+    def _waits(self, job: Job) -> None:
+        self.deadlines.watch(job)
+        self.surplus.watch()
 
     @property
     def health(self) -> Health:
         """What works and what does not, right now."""
         gates = self.guards.gates
+        waiting = dict(gates.waiting) if gates else {}
         return Health(
-            troubles(self._parts(), self.sources), self.guards.blocks.worst, dict(gates.waiting) if gates else {}
+            troubles(self._parts(), self.sources, self.runners),
+            self.guards.blocks.worst,
+            waiting,
+            hung_types(self.runners),
+            len(self.runners.backlog) + sum(waiting.values()),
         )
 
     def stop(self) -> None:
@@ -179,7 +197,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until ``stop``. Raises what the tasks' lifespan raises; a server that is away is waited for."""
-        async with self._tasks.lifespan() as state:
+        async with contained_context(self._tasks.lifespan) as state:
             self._handlers.state = state
             self.heartbeat.status = "active"
             for part in self._parts():
@@ -199,7 +217,7 @@ class Worker:
 
     def _feeders(self) -> list[Service]:
         """What brings new work, or keeps house."""
-        keepers = (self.watcher, self.forwarder, self.janitor, self.aggregator, self.quarantine)
+        keepers = (self.surplus, self.watcher, self.forwarder, self.janitor, self.aggregator, self.quarantine)
         return [*self.guards.services, *self.waiters.values(), *keepers]
 
     async def _shut_down(self) -> None:
@@ -211,7 +229,7 @@ class Worker:
             await part.stop()
         waiting = [*self.runners.withdraw(), *self.guards.withdraw(), *self.quarantine.withdraw()]
         await self.lanes.landed(self._grace_s)
-        await self._give_back([*waiting, *self.runners.withdraw(), *self.guards.withdraw()])
+        await self._give_back([*waiting, *self.surplus.returning, *self.runners.withdraw(), *self.guards.withdraw()])
         await self.runners.drained(self._grace_s)
         await self._give_back([job for job in self.runners.waiting if not job.settled])
         await self.runners.close(1.0)
@@ -226,19 +244,12 @@ class Worker:
         self._threads.close()
 
     async def _give_back(self, jobs: Sequence[Job]) -> None:
-        """Requeue, the one leased first to run first. What fails stays held, and is recovered by others."""
-        given = set(jobs)
-        for job in given:
+        """What fails stays held, and is recovered by others."""
+        for job in jobs:
             job.settled = True
-        ours = [[job for job in reversed(source.held.values()) if job in given] for source in self.sources]
-        batches = [jobs[i : i + MOST] for jobs in ours for i in range(0, len(jobs), MOST)]
-        answers = await self._driver.run_many([finish.requeue(batch[0].source.keys, rows(batch)) for batch in batches])
-        for batch, answer in zip(batches, answers, strict=True):
-            if isinstance(answer, Error):
-                _log.error("%d tasks could not be given back: %s", len(batch), answer)
-                continue
-            for job in batch:
-                job.source.forget(job)
+        failed, failure = await give_back(self._driver, self.sources, jobs)
+        if failed:
+            _log.error("%d tasks could not be given back: %s", len(failed), failure)
 
     async def _flush(self) -> None:
         """Send the last acknowledgements."""

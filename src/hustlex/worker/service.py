@@ -7,6 +7,7 @@ import logging
 from random import random
 from time import monotonic
 
+from hustlex.core.faults import describe, loggable, words
 from hustlex.errors import Error
 
 _log = logging.getLogger("hustlex.worker")
@@ -60,6 +61,10 @@ class Service:
         await asyncio.wait([self._task])
         self._task = None
 
+    def ill(self) -> str:
+        """What keeps it from working right now, "" = nothing."""
+        return self.trouble or self.fault()
+
     def fault(self) -> str:
         """What is wrong with the loop itself, "" = nothing: it ended, or hangs in a pass."""
         if self._task is None or self._stopping:
@@ -78,7 +83,7 @@ class Service:
         if not self._task.done():
             return
         if not self._task.cancelled() and (fault := self._task.exception()) is not None:
-            _log.error("%s: its loop broke", self.name, exc_info=fault)
+            _log.error("%s: its loop broke", self.name, exc_info=loggable(fault))
         self._pass_began = 0.0
         if not self._stopping:
             self.start()
@@ -106,9 +111,9 @@ class Service:
         try:
             pause = await self.tick()
         except Error as error:
-            return self._stumble(str(error), None)
+            return self._stumble(words(error), None)
         except Exception as error:  # noqa: BLE001 - logged; the loop goes on
-            return self._stumble(f"{type(error).__name__}: {error}", error)
+            return self._stumble(describe(error), error)
         self.recovered()
         return pause
 
@@ -124,7 +129,7 @@ class Service:
         """Note a failure; the first of a row is logged."""
         self._failures += 1
         if not self.trouble:
-            _log.warning("%s: %s", self.name, reason, exc_info=fault)
+            _log.warning("%s: %s", self.name, reason, exc_info=fault and loggable(fault))
         self.trouble = reason
 
     def recovered(self) -> None:

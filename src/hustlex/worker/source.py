@@ -22,7 +22,7 @@ Finish = Callable[[QueueKeys, str, Sequence[Arg], int], Op[bytes]]
 """``finish.complete``, ``finish.retry``, ``finish.archive``, ``limit.defer`` or ``limit.put_off``."""
 
 
-class Ack(msgspec.Struct, frozen=True, gc=False):
+class Ack(msgspec.Struct, frozen=True):
     """A decided outcome that Redis must still hear of. row: what its script wants for this task."""
 
     job: Job

@@ -9,6 +9,7 @@ import threading
 import traceback
 from types import FrameType
 
+from hustlex.core.faults import loggable
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.worker.blocks import Blocks
@@ -62,8 +63,8 @@ class StallWatch:
             if not answered.wait(_STUCK_S) and not self._stop.is_set():
                 try:
                     asyncio.run(self._stand_in(answered))
-                except Exception:  # noqa: BLE001 - logged; the next stall is watched as well
-                    _log.exception("the watch over the event loop broke")
+                except Exception as fault:  # noqa: BLE001 - logged; the next stall is watched as well
+                    _log.error("the watch over the event loop broke", exc_info=loggable(fault))
 
     async def _stand_in(self, answered: threading.Event) -> None:
         """Until the loop moves again."""

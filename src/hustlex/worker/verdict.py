@@ -9,20 +9,23 @@ from random import randrange
 
 import msgspec
 
+from hustlex.core import faults
+from hustlex.core.check import duration
+from hustlex.core.faults import loggable, words
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.ops import finish, limit
 from hustlex.jobs.registry import Tasks
 from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay
 from hustlex.jobs.types import PayloadError
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
-from hustlex.jobs.wire import TaskMessage, clean, encode_task
+from hustlex.jobs.wire import TaskMessage, encode_task
+from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
 from hustlex.worker.job import Job
 from hustlex.worker.source import Ack
 
 _log = logging.getLogger("hustlex.worker")
-_LONGEST_TEXT = 1_000
 _LONGEST_PAUSE_S = 300
 _MOST_TYPES = 10_000
 _OWN = (DeadlineExceeded, Canceled, LeaseExpired, HandlerNotFound, Crashed, ProcessDied, PayloadError)
@@ -127,17 +130,18 @@ def _parked_s(job: Job, clock: WorkerClock) -> int:
 
 def _counts(is_failure: IsFailure, error: Exception) -> bool:
     try:
-        return is_failure(error)
-    except Exception:  # noqa: BLE001 - the user's function
-        _log.exception("is_failure raised; the attempt counts")
+        return ask(bool, ask(is_failure, error))
+    except Exception as fault:  # noqa: BLE001 - the user's function
+        _log.error("is_failure raised; the attempt counts", exc_info=loggable(fault))
         return True
 
 
 def _delay_ms(rule: RetryDelay, retried: int, error: Exception) -> int:
     try:
-        return max(0, -(-delay(rule, retried, error) // timedelta(milliseconds=1)))
-    except Exception:  # noqa: BLE001 - the user's function
-        _log.exception("retry_delay raised; the task waits for a minute")
+        wait = ask(delay, rule, retried, error)
+        return -(-duration("retry_delay", max(wait, timedelta(0))) // timedelta(milliseconds=1))
+    except Exception as fault:  # noqa: BLE001 - the user's function
+        _log.error("retry_delay cannot be followed; the task waits for a minute", exc_info=loggable(fault))
         return 60_000
 
 
@@ -147,12 +151,11 @@ def _hopeless(error: Exception) -> bool:
 
 def describe(error: Exception) -> str:
     """The text kept on the task: ``ValueError: no such user``, or Asynq's own text; at most 1000 characters."""
-    text = str(error) if isinstance(error, _OWN) else f"{type(error).__name__}: {error}".removesuffix(": ")
-    return clean(text[:_LONGEST_TEXT])
+    return words(error) if issubclass(type(error), _OWN) else faults.describe(error)
 
 
 def _guard(handler: ErrorHandler, message: TaskMessage, error: Exception) -> None:
     try:
-        handler(message, error)
-    except Exception:  # noqa: BLE001 - the user's function
-        _log.exception("the error handler raised")
+        ask(handler, message, error)
+    except Exception as fault:  # noqa: BLE001 - the user's function
+        _log.error("the error handler raised", exc_info=loggable(fault))

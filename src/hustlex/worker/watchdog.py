@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from hustlex.core.faults import loggable
 from hustlex.core.op import AsyncDriver, Effect, command
 from hustlex.errors import Error, Unavailable
+from hustlex.worker.boundary import ask
 from hustlex.worker.clock import monotonic
 from hustlex.worker.lanes import Lanes
+from hustlex.worker.runners import STUCK_S, Runners
 from hustlex.worker.service import Service
 
 _log = logging.getLogger("hustlex.worker")
@@ -25,8 +28,10 @@ class Watchdog(Service):
 
     name = "watchdog"
 
-    def __init__(self, parts: Callable[[], Sequence[Service]], lanes: Lanes) -> None:
+    def __init__(self, parts: Callable[[], Sequence[Service]], lanes: Lanes, runners: Runners) -> None:
         super().__init__()
+        self._runners = runners
+        self._seen = -1.0
         self._parts = parts
         self._lanes = lanes
 
@@ -37,9 +42,17 @@ class Watchdog(Service):
             faults = [(lane, "there are free slots and nothing is leased") for lane in self._lanes.services]
         for part, _ in faults:
             await part.restart()
+        if not faults and self._nobody_serves():
+            self._runners.revive()
+            raise Unavailable("tasks waited beside free slots and were not started, new runners began")
         if faults:
             raise Unavailable("; ".join(f"{part.name}: {fault}, started again" for part, fault in faults))
         return _EVERY_S
+
+    def _nobody_serves(self) -> bool:
+        """Seen twice: after a stall of the loop the runners come a little after us."""
+        seen, self._seen = self._seen, self._runners.begun_at
+        return self._runners.hand_s() > STUCK_S and seen == self._seen
 
     def _idle_for_no_reason(self) -> bool:
         return self._lanes.wants() and monotonic() - self._lanes.asked_at > _NO_LEASE_S
@@ -70,7 +83,7 @@ class Checker(Service):
         if found is None and trouble:
             found = Unavailable("; ".join(f"{part}: {reason}" for part, reason in trouble.items()))
         try:
-            self._check(found)
-        except Exception:  # noqa: BLE001 - the user's function
-            _log.exception("the health check raised")
+            ask(self._check, found)
+        except Exception as fault:  # noqa: BLE001 - the user's function
+            _log.error("the health check raised", exc_info=loggable(fault))
         return self._interval_s
