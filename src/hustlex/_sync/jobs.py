@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Unpack
 
+from hustlex.core import check
+from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.jobs import explain, flows, inspection, schedules, steps, stream
@@ -35,6 +37,7 @@ from hustlex.jobs.types import (
 from hustlex.jobs.workflow import OpenStep, Started, Workflow
 
 
+@answering
 class Jobs:
     """The producer's side of Asynq's queues. Go workers run what it enqueues, and the other way round."""
 
@@ -68,6 +71,7 @@ class Jobs:
 
         Raises Misuse before anything is sent, PartlyEnqueued (results) when only some of the steps failed.
         """
+        check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")
         drafts = [draft(job, {}, new_id()) for job in jobs]
         return self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
 
@@ -83,7 +87,9 @@ class Jobs:
         uniqueness or a placeholder that cannot be filled, Conflict when another task has such an id, Timeout or
         Unavailable when it may have been started in part: repeat it then with the same id. Source: lua/plant.lua.
         """
-        return self._driver.follow(steps.start(workflow, workflow_id or new_id(), self._clock(), self._known))
+        return self._driver.follow(
+            steps.start(workflow, new_id() if workflow_id is None else workflow_id, self._clock(), self._known)
+        )
 
     def result(self, task_id: str, *, timeout: timedelta, queue: str = DEFAULT_QUEUE) -> Ending:
         """Wait until a job has ended, looking soon at first and then twice a second.
@@ -91,7 +97,7 @@ class Jobs:
         Returns Succeeded (result), Failed (error) when it is archived, NotYet when the time is up, or Gone. A job that
         is not kept (``retention``) leaves a trace only if its handler reported progress or wrote a log.
         """
-        return self._driver.follow(stream.wait(queue, task_id, timeout.total_seconds()))
+        return self._driver.follow(stream.wait(queue, task_id, check.duration("timeout", timeout).total_seconds()))
 
     def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
         """Say why a task is not running, when it will, and why it ran more than once; in fields and in words.
@@ -119,6 +125,7 @@ class Jobs:
         return self._driver.run(act.cancel(task_id))
 
 
+@answering
 class Inspector:
     """Looks at queues and acts on them, as Asynq's own tools do. What it does counts as neither processed nor failed.
 
@@ -243,6 +250,7 @@ class Inspector:
         return self._driver.follow(inspection.enqueue_events(entry_id, page, size))
 
 
+@answering
 class Schedules:
     """Periodic entries that are stored in Redis, beside those in the code of the schedulers (``Tasks.cron``).
 

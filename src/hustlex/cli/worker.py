@@ -57,7 +57,7 @@ def worker(
         async with serve_health(engine, driver, health_port, health_host) if health_port else nullcontext():
             await engine.run()
 
-    run_until_signal(run, engine.stop, driver)
+    run_until_signal(run, engine.stop, driver, hurry=engine.hurry, grace_s=settings.shutdown_timeout_s)
 
 
 def _queues(given: list[str] | None) -> dict[str, int | str] | None:

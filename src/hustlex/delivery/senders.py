@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from hustlex.core import private
+from hustlex.core import check, private
 from hustlex.core.extras import require
 from hustlex.core.outcome import Secretive
 from hustlex.core.printable import printable
@@ -63,6 +63,8 @@ class ConsoleSender:
     channel = "console"
 
     def __init__(self, file: Path | None = None) -> None:
+        if file is not None:
+            check.instance("file", file, Path)
         if in_production():
             raise ConfigurationError(
                 "the console sender is for development; HUSTLEX_ENV is production",

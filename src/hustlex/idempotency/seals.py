@@ -15,6 +15,7 @@ from hustlex.core.keyring import KID_LENGTH, Keyring
 from hustlex.core.later import Later
 from hustlex.errors import BadReply
 from hustlex.idempotency.canonical import canonical
+from hustlex.idempotency.multipart import parts_of
 from hustlex.idempotency.names import Scope
 from hustlex.idempotency.types import Response
 
@@ -29,13 +30,13 @@ NONCE_BYTES = 12
 _HEAD = KID_LENGTH + NONCE_BYTES
 
 
-class _Content(msgspec.Struct, frozen=True, array_like=True):
+class _Sealed(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     headers: tuple[tuple[str, str], ...]
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Content).decode
+_decode = msgspec.msgpack.Decoder(_Sealed).decode
 
 
 class Seals:
@@ -53,17 +54,15 @@ class Seals:
 
     def fingerprint(self, scope: Scope, body: bytes, content_type: str) -> str:
         """What a request asks, a kid and 64 hex digits: method, route, principal, target and body; JSON in any order of
-        names."""
-        media = content_type.partition(";")[0].strip().lower()
-        json = canonical(body) if media in ("", "application/json") or media.endswith("+json") else None
-        kind, content = ("raw", body) if json is None else ("json", json)
+        names, and multipart under any boundary."""
+        kind, content = _content(body, content_type)
         parts = (scope.method.upper(), scope.route, str(scope.principal), scope.target, kind)
         head = "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
         return f"{self.kid}.{hmac.digest(self._print_key, head + content, hashlib.sha256).hex()}"
 
     def seal(self, response: Response, record: str, nonce: bytes) -> bytes:
         """Body and headers, encrypted for this record and status. nonce: 12 random bytes."""
-        content = _encode(_Content(response.body, response.headers))
+        content = _encode(_Sealed(response.body, response.headers))
         return self.kid.encode() + nonce + self._cipher(record).encrypt(nonce, content, _bound(response.status))
 
     def unseal(self, sealed: bytes, record: str, status: int, *, whole: bool = True) -> Response:
@@ -97,3 +96,15 @@ def unlisted() -> BadReply:
 
 def _bound(status: int) -> bytes:
     return b"idem-answer\0%d" % status
+
+
+def _content(body: bytes, content_type: str) -> tuple[str, bytes]:
+    """How a body was read, and what is compared of it."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media in ("", "application/json") or media.endswith("+json"):
+        json = canonical(body)
+        return ("raw", body) if json is None else ("json", json)
+    if media.startswith("multipart/"):
+        parts = parts_of(body, content_type)
+        return ("raw", body) if parts is None else (media, parts)
+    return "raw", body

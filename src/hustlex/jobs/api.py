@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Unpack
 
+from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.jobs import explain, flows, inspection, schedules, steps, stream
@@ -34,6 +36,7 @@ from hustlex.jobs.types import (
 from hustlex.jobs.workflow import OpenStep, Started, Workflow
 
 
+@answering
 class Jobs:
     """The producer's side of Asynq's queues. Go workers run what it enqueues, and the other way round."""
 
@@ -67,6 +70,7 @@ class Jobs:
 
         Raises Misuse before anything is sent, PartlyEnqueued (results) when only some of the steps failed.
         """
+        check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")
         drafts = [draft(job, {}, new_id()) for job in jobs]
         return await self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
 
@@ -82,7 +86,9 @@ class Jobs:
         uniqueness or a placeholder that cannot be filled, Conflict when another task has such an id, Timeout or
         Unavailable when it may have been started in part: repeat it then with the same id. Source: lua/plant.lua.
         """
-        return await self._driver.follow(steps.start(workflow, workflow_id or new_id(), self._clock(), self._known))
+        return await self._driver.follow(
+            steps.start(workflow, new_id() if workflow_id is None else workflow_id, self._clock(), self._known)
+        )
 
     async def result(self, task_id: str, *, timeout: timedelta, queue: str = DEFAULT_QUEUE) -> Ending:
         """Wait until a job has ended, looking soon at first and then twice a second.
@@ -90,7 +96,9 @@ class Jobs:
         Returns Succeeded (result), Failed (error) when it is archived, NotYet when the time is up, or Gone. A job that
         is not kept (``retention``) leaves a trace only if its handler reported progress or wrote a log.
         """
-        return await self._driver.follow(stream.wait(queue, task_id, timeout.total_seconds()))
+        return await self._driver.follow(
+            stream.wait(queue, task_id, check.duration("timeout", timeout).total_seconds())
+        )
 
     async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
         """Say why a task is not running, when it will, and why it ran more than once; in fields and in words.
@@ -118,6 +126,7 @@ class Jobs:
         return await self._driver.run(act.cancel(task_id))
 
 
+@answering
 class Inspector:
     """Looks at queues and acts on them, as Asynq's own tools do. What it does counts as neither processed nor failed.
 
@@ -244,6 +253,7 @@ class Inspector:
         return await self._driver.follow(inspection.enqueue_events(entry_id, page, size))
 
 
+@answering
 class Schedules:
     """Periodic entries that are stored in Redis, beside those in the code of the schedulers (``Tasks.cron``).
 

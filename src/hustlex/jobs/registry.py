@@ -9,16 +9,20 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.jobs import periodic
 from hustlex.jobs.aggregates import GRACE, UNLIMITED, Aggregate, AggregateFunction
 from hustlex.jobs.arguments import Arguments
 from hustlex.jobs.clock_changes import Dst
+from hustlex.jobs.hooks import Hooks, WorkerOptions
+from hustlex.jobs.judge import judged
+from hustlex.jobs.keys import named
 from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
 from hustlex.jobs.options import Job, Options, Settled, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
 from hustlex.jobs.placeholders import is_placeholder
-from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules
+from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, merged
 from hustlex.jobs.types import PayloadError
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
@@ -48,7 +52,11 @@ class Task(Generic[P, R_co]):
         rules: Rules = NO_RULES,
         cpu: bool = False,
     ) -> None:
-        self.type = task_type
+        check.function("a task's function", function)
+        check.instance("limits", limits, Limits)
+        check.instance("rules", rules, Rules)
+        check.flag("cpu", cpu)
+        self.type = named("task type", task_type)
         self.function = function
         self.options = cast("Options", Settled(task_type, options))
         self.limits = limits
@@ -84,17 +92,29 @@ class Task(Generic[P, R_co]):
         return f"Task({self.type!r})"
 
 
-class Tasks:
+class Tasks(Hooks):
     """A set of tasks and periodic entries, as one application or one module defines them.
 
     lifespan: makes what handlers share, once per worker process, and takes it down: an async context manager's
-    function, as FastAPI's; its value is ``current_job().state``. defaults: options for every task defined here; a
-    task's own win.
+    function, as FastAPI's; its value is ``current_job().state``. retry_delay, is_failure, max_crashes: see ``Rules``,
+    for every task defined here. worker: options of every worker that runs them, see ``WorkerOptions``. defaults:
+    options for every task defined here; a task's own win.
     """
 
-    def __init__(self, *, lifespan: Lifespan | None = None, **defaults: Unpack[Options]) -> None:
-        self.lifespan: Lifespan = lifespan or nullcontext
-        self._defaults = defaults
+    def __init__(
+        self,
+        *,
+        lifespan: Lifespan | None = None,
+        retry_delay: RetryDelay | None = None,
+        is_failure: IsFailure | None = None,
+        max_crashes: int | None = None,
+        worker: WorkerOptions | None = None,
+        **defaults: Unpack[Options],
+    ) -> None:
+        super().__init__(worker)
+        self._rules = Rules(retry_delay, is_failure, max_crashes)
+        self.lifespan: Lifespan = nullcontext if lifespan is None else check.function("lifespan", lifespan)
+        self._defaults = cast("Options", judged(defaults))
         self._tasks: dict[str, Task[..., Any]] = {}
         self._periodic: dict[str, Periodic] = {}
         self._found: dict[str, Task[..., Any] | None] = {}
@@ -122,7 +142,7 @@ class Tasks:
         Raises Misuse for a type defined before, or bad options.
         """
         limits = Limits(max_concurrency, max_per_worker, rate, key)
-        rules = Rules(retry_delay, is_failure, max_crashes)
+        rules = merged(Rules(retry_delay, is_failure, max_crashes), self._rules)
 
         def define(function: Callable[P, R_co]) -> Task[P, R_co]:
             task = Task(task_type, function, merge(self._defaults, options), limits=limits, rules=rules, cpu=cpu)
@@ -175,12 +195,14 @@ class Tasks:
 
     def include(self, other: Tasks) -> None:
         """Take over all that another set defines now. Raises Misuse for a type or name that both define."""
+        check.instance("other", other, Tasks)
         for task in other:
             self._add(task)
         for entry in other.periodic:
             self._schedule(entry)
         for rules in other.aggregates:
             self._gather(rules)
+        self._take_hooks(other)
 
     def find(self, task_type: str) -> Task[..., Any] | None:
         """The task of this type, else the one with the longest type that this one starts with, as Asynq routes."""

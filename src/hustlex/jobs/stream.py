@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.op import Arg, Flow, Sleep, do
 from hustlex.errors import Misuse, NotFound
 from hustlex.jobs.ops import result as ops
@@ -117,6 +118,7 @@ def _cut(text: str) -> str:
 
 def check_position(since: str) -> str:
     """A position to go on from; "" = from the first item. Raises Misuse for what no item can have."""
+    check.text("since", since, blank=True)
     if since and not _POSITION.match(since):
         raise Misuse("a position is what an item's position said", hint="pass item.position, or leave it out")
     return since or ops.FIRST

@@ -17,6 +17,7 @@ from hustlex.web.depends import (
     recently,
     strict_user,
 )
+from hustlex.web.doorman import SECURITY_HEADERS, body_limit
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
@@ -29,6 +30,7 @@ from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
+    "SECURITY_HEADERS",
     "CodeIn",
     "CurrentUser",
     "Front",
@@ -43,6 +45,7 @@ __all__ = [
     "StrictUser",
     "attach",
     "auth_router",
+    "body_limit",
     "by_ip",
     "by_strict_user",
     "by_user",

@@ -11,6 +11,7 @@ from typing import Any
 from hustlex.core.op import Arg, AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.context import CURRENT, CurrentJob
+from hustlex.jobs.hooks import Middleware, Next
 from hustlex.jobs.ops.result import tell, write_result
 from hustlex.jobs.registry import Task, Tasks
 from hustlex.jobs.wire import TaskMessage
@@ -19,10 +20,6 @@ from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.job import Job
 from hustlex.worker.threads import Threads
-
-Next = Callable[[], Awaitable[Any]]
-Middleware = Callable[[CurrentJob, Next], Awaitable[Any]]
-"""``async def log(job, handle): ...; return await handle()``. The first in the list is the outermost."""
 
 _UNBOUNDED_MS = 1_800_000
 _PATIENCE_MS = 5_000

@@ -43,11 +43,11 @@ Rest = Awaitable[None]
 class Runners:
     """At most ``limit`` handlers at once.
 
-    backlog: leased and not started. waiting: jobs whose handlers wait for something. hung: those of them that were told
-    to stop and do not end. broken: runners that ended by an error of ours. pace: seconds that an attempt takes, on a
-    moving average, -1 before the first; begun_at: when the last one began, monotonic. on_done: called after each
-    attempt. on_wait: called when a handler waits for the first time. on_block: told of each job whose handler kept the
-    loop for more than 100 ms, in seconds.
+    backlog: leased and not started. waiting: jobs whose handlers wait for something. hung: those of them that were
+    told to stop and do not end. succeeded, failed: attempts so far. broken: runners that ended by an error of ours.
+    pace: seconds that an attempt takes, on a moving average, -1 before the first; begun_at: when the last one began,
+    monotonic. on_done: called after each attempt. on_wait: called when a handler waits for the first time. on_block:
+    told of each job whose handler kept the loop for more than 100 ms, in seconds.
     """
 
     def __init__(self, limit: int, handlers: Handlers, policy: Policy, clock: WorkerClock) -> None:
@@ -55,7 +55,7 @@ class Runners:
         self.backlog: deque[Job] = deque()
         self.waiting: set[Job] = set()
         self.hung: set[Job] = set()
-        self.broken = 0
+        self.broken = self.succeeded = self.failed = 0
         self.pace = -1.0
         self.begun_at = monotonic()
         self.on_done: Callable[[Job], None] = _ignore
@@ -288,8 +288,10 @@ class Runners:
             error = job.fate
         try:
             if error is None:
+                self.succeeded += 1
                 self._policy.succeeded(job, self._clock)
             else:
+                self.failed += 1
                 self._policy.failed(job, error, self._clock)
         except Exception as fault:  # noqa: BLE001 - one job must not stop a runner
             _log.error(

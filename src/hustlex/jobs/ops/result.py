@@ -8,7 +8,7 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op, Reply
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import addressed, queue_keys
 from hustlex.jobs.ops.steps import record
 from hustlex.jobs.types import State
 
@@ -46,7 +46,7 @@ class Glance(msgspec.Struct, frozen=True, gc=False):
 
 def stream(queue: str, task_id: str) -> str:
     """Ours: what a job tells; also the channel on which each item is announced by its position."""
-    return f"{queue_keys(queue).prefix}x:stream:{task_id}"
+    return f"{queue_keys(queue).prefix}x:stream:{addressed('task_id', task_id)}"
 
 
 def write_result(queue: str, task_id: str, data: bytes) -> Op[bool]:
