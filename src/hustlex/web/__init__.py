@@ -1,6 +1,10 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
+from hustlex.core.extras import require
 from hustlex.web.addresses import client_ip
+
+require("hustlex.web", "web", "fastapi")
+
 from hustlex.web.auth import auth_router
 from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (
