@@ -47,7 +47,7 @@ def hmac_signature(
 def _secret(given: str | bytes) -> bytes:
     """A blank one is no secret: whoever guesses it makes events of his own."""
     check.instance("a webhook's secret", given, str, bytes)
-    secret = given.encode() if isinstance(given, str) else given
+    secret = given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given
     if not secret.strip(b" \t\r\n\0"):
         raise ConfigurationError("a webhook's secret is blank", hint=_DASHBOARD)
     return secret
@@ -68,6 +68,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     ttl: timedelta = timedelta(days=7)
 
     def __post_init__(self) -> None:
+        check.text("a provider's name", self.name)
+        check.function("verify", self.verify)
+        check.duration("lease", self.lease, timedelta(milliseconds=1))
+        check.duration("ttl", self.ttl, timedelta(milliseconds=1))
         component(self.name)
         if not 0 < self.lease_ms < self.ttl_ms:
             raise ConfigurationError("an event's lease must be shorter than its ttl")
