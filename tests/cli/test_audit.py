@@ -11,9 +11,7 @@ def test_the_list_is_current() -> None:
     assert audit.faults(audit.rows()) == []
 
 
-@pytest.mark.parametrize(
-    "stated", ["GPL-3.0-only", "LGPL-2.1 OR MIT", "SSPL-1.0", "not stated", "Business Source"]
-)
+@pytest.mark.parametrize("stated", ["GPL-3.0-only", "LGPL-2.1 OR MIT", "SSPL-1.0", "not stated", "Business Source"])
 def test_other_licences_are_told(stated: str) -> None:
     found = audit.rows()
     name = next(iter(found))
