@@ -1,7 +1,8 @@
 """Write the blocking twins: each room's ``api.py`` -> ``src/hustlex/_sync/<room>.py``, ``app.py`` -> ``_sync/app.py``.
 
-Token by token: ``async`` and ``await`` go, a table of names changes, ``Awaitable[X]`` becomes ``X``. Sources hold no
-logic, so there is nothing to get wrong. ``--check`` writes nothing and fails when a twin is not exactly current.
+Token by token: ``async`` and ``await`` go, a table of names changes, ``Awaitable[X]`` and ``Answer[X]`` become ``X``.
+Sources hold no logic, so there is nothing to get wrong. ``--check`` writes nothing and fails when a twin is not exactly
+current.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def _edits(tokens: list[Token]) -> Iterator[tuple[int, int, str]]:
             yield begin, end, _IN_STRINGS.sub("", string)
         elif kind == tokenize.NAME and string in ("async", "await"):
             yield begin, tokens[index + 1][0], ""
-        elif kind == tokenize.NAME and string == "Awaitable" and tokens[index + 1][1] == "[":
+        elif kind == tokenize.NAME and string in ("Answer", "Awaitable") and tokens[index + 1][1] == "[":
             yield begin, tokens[index + 1][0] + 1, ""
             closing = _closing(tokens, index + 1)
             yield closing, closing + 1, ""

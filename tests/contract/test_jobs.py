@@ -14,9 +14,10 @@ import redis
 from hustlex.core.time import FixedClock
 from hustlex.errors import Error, Misuse
 from hustlex.jobs import Duplicate, Enqueued, IdTaken, Job, State, Tasks
+from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.ops.enqueue import enqueue
 from hustlex.jobs.options import draft
-from hustlex.jobs.wire import TaskMessage, decode_task
+from hustlex.jobs.wire import TaskMessage, decode_task, encode_task
 from tests.conftest import SECRET
 from tests.support.blocking import Blocking
 from tests.support.proxy import Proxy
@@ -105,10 +106,34 @@ async def test_new_tasks_go_to_the_left(hx: Any, raw: redis.Redis) -> None:
 
 
 async def test_a_queue_of_any_name_keeps_its_keys_in_one_tag(hx: Any, raw: redis.Redis) -> None:
-    name = "a {b} \u00e9"
+    name = "a [b] \u00e9"
     await hx.jobs.enqueue("t", task_id="x", queue=name)
     assert raw.lrange(f"asynq:{{{name}}}:pending", 0, -1) == [b"x"]
     assert decode_task(raw.hget(f"asynq:{{{name}}}:t:x", "msg")).queue == name
+
+
+async def test_no_name_writes_where_other_queues_have_their_keys(hx: Any, raw: redis.Redis) -> None:
+    for options in ({"queue": "victim}:t:{x"}, {"task_id": "{victim}"}, {"group": "a}b"}, {"queue": "a\n"}):
+        with pytest.raises(Misuse):
+            await hx.jobs.enqueue("t", **options)
+    with pytest.raises(Misuse):
+        await hx.jobs.enqueue("t{x}")
+    with pytest.raises(Misuse):
+        await hx.jobs.limit_queue("victim}:x:{y", max_size=0)
+    assert raw.keys() == []
+
+
+async def test_what_peers_named_otherwise_is_read_and_acted_on(hx: Any, raw: redis.Redis) -> None:
+    name, task_id = "a {b}", "{order}:7"
+    names = queue_keys(name)
+    message = encode_task(TaskMessage("t{x}", b"{}", task_id, name))
+    raw.sadd("asynq:queues", name)
+    raw.hset(names.task(task_id), mapping={"msg": message, "state": "pending", "pending_since": 1})
+    raw.lpush(names.pending, task_id)
+    assert (await hx.jobs.inspector.task(name, task_id)).type == "t{x}"
+    assert [task.id for task in await hx.jobs.inspector.tasks(name, State.PENDING)] == [task_id]
+    await hx.jobs.inspector.archive(name, task_id)
+    await hx.jobs.inspector.delete(name, task_id)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +150,7 @@ async def test_a_task_never_starts_early(hx: Any, raw: redis.Redis, wait: timede
 
 async def test_a_start_in_the_past_means_now(hx: Any) -> None:
     past = datetime.fromtimestamp(NOW_S, UTC)
-    for options in ({"process_at": past}, {"process_in": -HOUR}, {"process_in": timedelta(0)}):
+    for options in ({"process_at": past}, {"process_in": timedelta(0)}):
         assert (await hx.jobs.enqueue("t", **options)).state is State.PENDING
 
 

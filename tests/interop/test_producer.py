@@ -52,13 +52,12 @@ CASES: dict[str, Job] = {
     "timeout and deadline": Job("ok:d", b"x", {"timeout": 90 * SECOND, "deadline": IN_A_DAY}),
     "retention": Job("ok:r", b"x", {"retention": timedelta(hours=1, milliseconds=900)}),
     "no retries": Job("ok:n", b"x", {"max_retry": 0}),
-    "fewer than no retries": Job("ok:n", b"x", {"max_retry": -1}),
     "queue": Job("ok:q", b"x", {"queue": "critical"}),
-    "queue with braces": Job("ok:q", b"x", {"queue": "a{b}c", "unique_for": HOUR}),
+    "queue with brackets": Job("ok:q", b"x", {"queue": "a[b]c", "unique_for": HOUR}),
     "queue with spaces": Job("ok:q", b"x", {"queue": " low priority ", "process_in": HOUR}),
     "queue in unicode": Job("ok:q", b"x", {"queue": "élan 🚀", "group": "Größe: 1"}),
     "header": Job("ok:h", b"x", {"headers": {"traceparent": "00-abc", "empty": "", "é": "🚀"}}),
-    "odd type": Job("ok: {odd}\n\t:*?[é]", b"x", {"unique_for": HOUR}),
+    "odd type": Job("ok: (odd)~ :*?[é]", b"x", {"unique_for": HOUR}),
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hustlex.jobs import cron
-from hustlex.jobs.cron import CronError
+from hustlex.jobs.cron import CronError, parse
 
 START = datetime(2026, 3, 7, 23, 59, 59, 500_000, tzinfo=UTC)
 
@@ -59,8 +59,24 @@ def test_every_counts_whole_seconds_from_the_firing_before(spec: str, seconds: l
     assert firings(spec, START) == [midnight + timedelta(seconds=second) for second in seconds]
 
 
-def test_a_day_that_never_comes_never_fires() -> None:
-    assert firings("0 0 30 2 *", START) == []
+@pytest.mark.parametrize("spec", ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 31 2/9 ?", "TZ=Africa/Lagos * * 30-31 feb *"])
+def test_a_day_that_never_comes_is_refused_where_it_is_defined(spec: str) -> None:
+    with pytest.raises(CronError, match="never fires"):
+        parse(spec)
+
+
+@pytest.mark.parametrize("spec", ["0 0 29 2 *", "0 0 31 4,5 *", "0 0 30 2 1", "0 0 31 2-3 *"])
+def test_a_day_that_comes_now_and_then_fires(spec: str) -> None:
+    assert firings(spec, START, 1)
+
+
+@pytest.mark.parametrize(("spec", "same"), [("7", "0"), ("5-7", "5,6,0"), ("1,7", "1,0"), ("0-7", "0-6"), ("7/2", "0")])
+def test_seven_is_sunday_too(spec: str, same: str) -> None:
+    assert parse(f"0 9 * * {spec}") == parse(f"0 9 * * {same}")
+
+
+def test_steps_of_weekdays_end_with_saturday() -> None:
+    assert parse("0 9 * * 1/2") == parse("0 9 * * 1,3,5")
 
 
 def test_a_leap_day_is_found() -> None:
@@ -95,7 +111,13 @@ def test_a_change_of_half_an_hour_is_kept() -> None:
 @pytest.mark.parametrize(
     "spec",
     [
-        "* * * * 7",
+        "* * * * 8",
+        "* * * * 6-8",
+        "59-30 * * * *",
+        f"{'9' * 5000} * * * *",
+        f"*/{'9' * 200} * * * *",
+        "@every 999999999999h",
+        f"@every {'9' * 200}s",
         "* * * *",
         "* * * * * *",
         "@reboot",

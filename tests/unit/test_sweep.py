@@ -20,7 +20,7 @@ CHECKS = [
             (check.whole, 1),
             (check.number, 1.5),
             (check.duration, sweep.ODD["no time"]),
-            (check.moment, sweep.ODD["datetime.max"]),
+            (check.moment, sweep.ODD["datetime.min"]),
             (check.flag, True),
             (check.function, sweep.complaints),
         )

@@ -310,7 +310,7 @@ async def test_a_tasks_own_delay_wins(jobs: Jobs, start: Start, tasks: Tasks, ra
         "fixed": timedelta(minutes=3),
         "listed": [timedelta(minutes=n) for n in (1, 5, 30)],
         "computed": lambda n, error: timedelta(seconds=n * 100 + len(str(error))),
-        "negative": timedelta(days=-1),
+        "negative": lambda n, error: timedelta(days=-1),
         "broken": lambda n, error: 1 / 0,
     }
     for name, rule in rules.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar, overload
 
+from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.events import ops
@@ -15,6 +16,7 @@ from hustlex.events.wire import MAX_PAYLOAD, Codec
 T = TypeVar("T")
 
 
+@answering
 class Channel(Generic[T]):
     """A family of live channels with one event type. Made by ``Events.channel``."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hustlex.core.answer.blocking import answering
 from hustlex.core.check import Id
 from hustlex.core.keeper import Lease
 from hustlex.core.keeper.blocking import kept
@@ -28,6 +29,7 @@ Reconcile = Callable[[Orphaned], Response | Finding]
 _BEATS = 3
 
 
+@answering
 class Idempotency:
     """Redis cannot give exactly-once for money: an effect also needs a unique constraint (on the key or the fence) in
     its own database transaction, and its provider a key of its own. What this room adds: a repeat of a request is

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 
+from hustlex.core.answer.blocking import answering
 from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver
@@ -27,6 +28,7 @@ from hustlex.otp.types import (
 )
 
 
+@answering
 class Otp:
     """Codes that exist nowhere: Redis and the job queue hold what is needed to derive them, never a code or a phone.
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from hustlex.core.answer.blocking import answering
 from hustlex.core.check import Id
 from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
@@ -15,6 +16,7 @@ from hustlex.pins.options import PinOptions
 from hustlex.pins.types import HashResult, VerifyResult
 
 
+@answering
 class Pins:
     """The room keeps no PIN: ``hash`` returns a verifier for the application's database, ``verify`` is handed it back.
 

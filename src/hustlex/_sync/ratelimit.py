@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 
+from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, positive_ms, server_clock
 from hustlex.errors import Error, Misuse
 from hustlex.ratelimit import flows, leasing, ops
 from hustlex.ratelimit.blocking import Hold
+from hustlex.ratelimit.call import Sent
 from hustlex.ratelimit.desk import Desk, Policies, system_clock
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.plan import NORMAL
@@ -20,6 +22,7 @@ from hustlex.ratelimit.refunds import refund
 from hustlex.ratelimit.types import Decision, Policy
 
 
+@answering
 class RateLimit:
     """Limits by caller and endpoint. Every decision is one atomic step, taken by the server's clock.
 
@@ -51,8 +54,9 @@ class RateLimit:
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
         sent = self._desk.call(policy, identity, endpoint, cost, tier)
-        if isinstance(sent, Decision):
-            return sent
+        return now(sent) if isinstance(sent, Decision) else later(self._judged(sent))
+
+    def _judged(self, sent: Sent) -> Decision:
         try:
             answer = self._driver.run(sent.op)
             if not isinstance(answer, Decision):

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver, Op
@@ -38,6 +39,7 @@ from hustlex.tokens.types import (
 from hustlex.tokens.view import Feeding, View
 
 
+@answering
 class Tokens:
     """Access tokens, refresh tokens and the sessions behind them. options: see TokenOptions.
 
@@ -134,10 +136,8 @@ class Tokens:
         """
         step = self._guard.begin(access, mode, jkt)
         if isinstance(step, (Access, Rejected)):
-            return step
-        if isinstance(step, Op):
-            return self._driver.run(step)
-        return self._driver.follow(step)
+            return now(step)
+        return later(self._driver.run(step) if isinstance(step, Op) else self._driver.follow(step))
 
     def introspect(self, access: str) -> CheckResult:
         """A strict check for somebody else, who will look at the proof of a bound token's key (``jkt``) themselves."""

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import inspect
 from collections.abc import Callable
 from typing import Any
 
-from hustlex.cache.flights import ITSELF, Compute, Course, Landed
+from hustlex.cache import circles
+from hustlex.cache.flights import Compute, Course, Landed
+from hustlex.core import check, forks
 from hustlex.core.keeper.aio import kept
 from hustlex.core.op import AsyncDriver, Op
-from hustlex.errors import Misuse
+from hustlex.errors import Misuse, Overloaded
+
+_inherited: list[object] = []
+"""Tasks of a parent process: never resumed, never reported as forgotten."""
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that can be cached here. Raises Misuse."""
+    inner = inspect.unwrap(check.function("the cached function", function))
+    called = getattr(type(inner), "__call__", None)  # noqa: B004 - its kind is asked for
+    if not any(inspect.iscoroutinefunction(each) for each in (function, inner, called)):
+        raise Misuse("the cached function is not async", hint="write async def, or use the cache of hustlex.sync")
+    return function
 
 
 class Flights:
@@ -18,22 +34,35 @@ class Flights:
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
         self._flights: dict[str, _TaskFlight] = {}
+        forks.watch(self)
+
+    def forked(self) -> None:
+        _inherited.append(self._flights)
+        self._flights = {}
 
     def find(self, entry: str) -> _TaskSeat | None:
+        return self._seat(entry)
+
+    def _seat(self, entry: str) -> _TaskSeat | None:
         flight = self._flights.get(entry)
         if flight is None:
             return None
-        if flight.task is asyncio.current_task():
-            raise Misuse(ITSELF)
+        if flight.task.get_loop() is not asyncio.get_running_loop():  # that loop has ended, and its tasks with it
+            flight.seal()
+            return None
         return _TaskSeat(flight, leading=False)
 
     def board(self, entry: str, course: Course) -> _TaskSeat:
-        there = self._flights.get(entry)
+        there = self._seat(entry)
         if there is not None:
-            return _TaskSeat(there, leading=False)
-        flight = self._flights[entry] = _TaskFlight(self._flights, entry)
-        flight.task = asyncio.get_running_loop().create_task(self._driver.follow(course(flight)))
+            return there
+        flight = _TaskFlight(self._flights, entry)
+        context = contextvars.copy_context()
+        context.run(circles.enter, flight)
+        coroutine = self._driver.follow(course(flight))
+        flight.task = asyncio.get_running_loop().create_task(coroutine, context=context)
         flight.task.add_done_callback(flight.end)
+        self._flights[entry] = flight
         return _TaskSeat(flight, leading=True)
 
     def detach(self, entry: str) -> None:
@@ -42,31 +71,75 @@ class Flights:
     def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
         async def run() -> Any:
             async with kept(self._driver, renew, every_s):
-                return await compute()
+                return await _result(compute)
 
         return run
 
-    def gate(self, places: int) -> Callable[[Compute], Compute]:
-        semaphore = asyncio.Semaphore(places)
+    def around(self, entry: str, compute: Compute) -> Compute:
+        async def run() -> Any:
+            with circles.around(entry):
+                return await _result(compute)
 
-        def guarded(compute: Compute) -> Compute:
-            async def run() -> Any:
-                async with semaphore:
-                    return await compute()
+        return run
 
-            return run
-
-        return guarded
+    def gate(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
+        return _Gate(places, patience_s)
 
 
-class _TaskFlight:
+async def _result(compute: Compute) -> Any:
+    result = compute()
+    if not inspect.isawaitable(result):
+        raise Misuse(f"compute returned {check.shown(result)} at once", hint="pass an async function")
+    return await result
+
+
+class _Gate:
+    """A semaphore, another one in each event loop."""
+
+    def __init__(self, places: int, patience_s: float) -> None:
+        self._places = places
+        self._patience_s = patience_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._semaphore = asyncio.Semaphore(places)
+
+    def __call__(self, compute: Compute) -> Compute:
+        async def run() -> Any:
+            if circles.placed():
+                return await _result(compute)
+            semaphore = await self._place()
+            try:
+                with circles.placing():
+                    return await _result(compute)
+            finally:
+                semaphore.release()
+
+        return run
+
+    async def _place(self) -> asyncio.Semaphore:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._semaphore = loop, asyncio.Semaphore(self._places)
+        semaphore = self._semaphore
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await semaphore.acquire()
+        except TimeoutError:
+            raise Overloaded(f"{self._places} computations run already", hint="raise bulkhead") from None
+        return semaphore
+
+
+class _TaskFlight(circles.Node):
+    """abandoned: whoever started it has gone, and may have taken along what the computation needs."""
+
     task: asyncio.Task[Landed]
 
     def __init__(self, table: dict[str, _TaskFlight], entry: str) -> None:
+        super().__init__()
         self._table = table
         self._entry = entry
         self.stage = 0
         self.aboard = 0
+        self.abandoned = False
 
     def advance(self) -> None:
         self.stage += 1
@@ -83,23 +156,33 @@ class _TaskFlight:
 
 class _TaskSeat:
     def __init__(self, flight: _TaskFlight, *, leading: bool) -> None:
+        self._tied = circles.tie(flight)
         self._flight = flight
         self._stage = flight.stage
         self.leading = leading
         flight.aboard += 1
 
-    async def wait(self) -> Landed | None:
+    async def wait(self, patience_s: float) -> Landed | None:
         task = self._flight.task
-        await asyncio.wait((task,))
+        await asyncio.wait((task,), timeout=None if self.leading else patience_s)
+        if not task.done():
+            raise circles.Impatient
         if task.cancelled():
             if self.leading:
                 raise asyncio.CancelledError
+            return None
+        if self._flight.abandoned and task.exception() is not None:
             return None
         landed = task.result()
         return landed if self.leading or landed.proven or self._stage < self._flight.stage else None
 
     def leave(self) -> None:
-        self._flight.aboard -= 1
-        if not self._flight.aboard and not self._flight.task.done():
-            self._flight.seal()
-            self._flight.task.cancel()
+        flight = self._flight
+        circles.untie(self._tied, flight)
+        flight.aboard -= 1
+        if flight.task.done():
+            return
+        flight.abandoned = flight.abandoned or self.leading
+        if not flight.aboard:
+            flight.seal()
+            flight.task.cancel()

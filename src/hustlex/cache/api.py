@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 
 from hustlex.cache import flows, keys
-from hustlex.cache.aio import Flights
+from hustlex.cache.aio import Flights, checked
 from hustlex.cache.codec import Codec
 from hustlex.cache.plan import Plan
 from hustlex.cache.policy import Options, policy
 from hustlex.cache.template import Template
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 
@@ -56,6 +57,7 @@ class Caches:
         return Cache(self._driver, plan)
 
 
+@answering
 class Cache(Generic[V]):
     """One named cache of one type. Made by ``Caches``.
 
@@ -156,7 +158,7 @@ class Decorator(Generic[V]):
     def __call__(self, function: Callable[P, Awaitable[V | None]]) -> CachedFunction[P, V | None]: ...
     def __call__(self, function: Callable[P, Awaitable[Any]]) -> CachedFunction[P, Any]:
         """The function with a cache in front of it."""
-        template = Template(self._template, self._cache._plan.name, function)
+        template = Template(self._template, self._cache._plan.name, checked(function))
         return CachedFunction(self._cache, template, function, self._ttl_ms)
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-from hustlex.cache.flights import ITSELF, Compute, Course, Landed
+from hustlex.cache import circles
+from hustlex.cache.flights import Compute, Course, Landed
+from hustlex.core import check, forks
 from hustlex.core.keeper.blocking import kept
 from hustlex.core.op import BlockingDriver, Op
-from hustlex.errors import Misuse
+from hustlex.errors import Misuse, Overloaded
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that can be cached here. Raises Misuse."""
+    check.function("the cached function", function)
+    called = getattr(type(function), "__call__", None)  # noqa: B004 - its kind is asked for
+    if any(inspect.iscoroutinefunction(each) for each in (function, called)):
+        raise Misuse("the cached function is async", hint="write def, or use the cache of hustlex.HustleX")
+    return function
 
 
 class Flights:
@@ -17,8 +30,15 @@ class Flights:
 
     def __init__(self, driver: BlockingDriver) -> None:
         self._driver = driver
+        self._gates: weakref.WeakSet[_Gate] = weakref.WeakSet()
+        self.forked()
+        forks.watch(self)
+
+    def forked(self) -> None:
         self._flights: dict[str, _ThreadFlight] = {}
         self._lock = threading.Lock()
+        for gate in self._gates:
+            gate.reopen()
 
     def find(self, entry: str) -> _ThreadSeat | None:
         with self._lock:
@@ -26,11 +46,7 @@ class Flights:
 
     def _seat(self, entry: str) -> _ThreadSeat | None:
         flight = self._flights.get(entry)
-        if flight is None:
-            return None
-        if flight.pilot == threading.get_ident():
-            raise Misuse(ITSELF)
-        return _ThreadSeat(flight, None)
+        return None if flight is None else _ThreadSeat(flight, None)
 
     def board(self, entry: str, course: Course) -> _ThreadSeat:
         with self._lock:
@@ -47,29 +63,62 @@ class Flights:
     def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
         def run() -> Any:
             with kept(self._driver, renew, every_s):
-                return compute()
+                return _result(compute)
 
         return run
 
-    def gate(self, places: int) -> Callable[[Compute], Compute]:
-        semaphore = threading.BoundedSemaphore(places)
+    def around(self, entry: str, compute: Compute) -> Compute:
+        def run() -> Any:
+            with circles.around(entry):
+                return _result(compute)
 
-        def guarded(compute: Compute) -> Compute:
-            def run() -> Any:
-                with semaphore:
-                    return compute()
+        return run
 
-            return run
-
-        return guarded
+    def gate(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
+        gate = _Gate(places, patience_s)
+        self._gates.add(gate)
+        return gate
 
 
-class _ThreadFlight:
+def _result(compute: Compute) -> Any:
+    result = compute()
+    if inspect.iscoroutine(result):
+        result.close()
+        raise Misuse("compute returned a coroutine", hint="pass a plain function, or use the cache of hustlex.HustleX")
+    return result
+
+
+class _Gate:
+    def __init__(self, places: int, patience_s: float) -> None:
+        self._places = places
+        self._patience_s = patience_s
+        self.reopen()
+
+    def reopen(self) -> None:
+        self._semaphore = threading.BoundedSemaphore(self._places)
+
+    def __call__(self, compute: Compute) -> Compute:
+        def run() -> Any:
+            if circles.placed():
+                return _result(compute)
+            semaphore = self._semaphore
+            if not semaphore.acquire(timeout=self._patience_s):
+                raise Overloaded(f"{self._places} computations run already", hint="raise bulkhead")
+            try:
+                with circles.placing():
+                    return _result(compute)
+            finally:
+                semaphore.release()
+
+        return run
+
+
+class _ThreadFlight(circles.Node):
     def __init__(self, table: dict[str, _ThreadFlight], lock: threading.Lock, entry: str) -> None:
+        super().__init__()
         self._table = table
         self._lock = lock
         self._entry = entry
-        self.pilot = threading.get_ident()
         self.stage = 0
         self.done = threading.Event()
         self.landed: Landed | None = None
@@ -91,26 +140,30 @@ class _ThreadFlight:
 
 class _ThreadSeat:
     def __init__(self, flight: _ThreadFlight, fly: Callable[[], Landed] | None) -> None:
+        self._tied = circles.tie(flight)
         self._flight = flight
         self._stage = flight.stage
         self._fly = fly
         self.leading = fly is not None
 
-    def wait(self) -> Landed | None:
+    def wait(self, patience_s: float) -> Landed | None:
         flight = self._flight
         if self._fly is not None:
             try:
-                flight.landed = self._fly()
+                with circles.inside(flight):
+                    flight.landed = self._fly()
             except Exception as error:
                 flight.error = error
                 raise
             return flight.landed
-        flight.done.wait()
+        if not flight.done.wait(patience_s):
+            raise circles.Impatient
         if flight.error is not None:
             raise flight.error
         landed = flight.landed
         return landed if landed and (landed.proven or self._stage < flight.stage) else None
 
     def leave(self) -> None:
+        circles.untie(self._tied, self._flight)
         if self.leading:
             self._flight.end()

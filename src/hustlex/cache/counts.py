@@ -22,7 +22,7 @@ class Counts:
             kind: Counter() for kind in ("requests", "origin", "fill", "wait", "reject", "calls")
         }
         self._reachable = True
-        self._warned_of_size = False
+        self._warned_of_size = self._warned_of_circle = False
 
     def add(self, kind: str, what: str, times: int = 1) -> None:
         """One more of ``kind`` (a field of Stats, or calls)."""
@@ -47,6 +47,15 @@ class Counts:
             self._warned_of_size = True
             _LOG.warning(
                 "cache %s: a value of %d bytes is over max_value (%d) and is not stored", self._name, size, most
+            )
+
+    def circled(self) -> None:
+        """A computation asked for what waits for it; it was computed without storing. Logs once per cache."""
+        self.add("requests", "bypass")
+        if not self._warned_of_circle:
+            self._warned_of_circle = True
+            _LOG.warning(
+                "cache %s: computations need each other's results; one is computed without storing", self._name
             )
 
     def snapshot(self) -> Stats:

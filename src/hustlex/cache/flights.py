@@ -17,8 +17,6 @@ from hustlex.core.op import Flow, Op
 Compute = Callable[[], Any]
 """The caller's function; awaitable for tasks."""
 
-ITSELF = "computing this key asks for the same key"
-
 
 class Landed(msgspec.Struct, frozen=True):
     """A flight's result. value: for the caller that started it. body: for the others to decode. proven: for all."""
@@ -39,12 +37,15 @@ class Flight(Protocol):
 
 
 class Seat(Protocol):
-    """One caller's place on a flight."""
+    """One caller's place on a flight. ``find`` and ``board`` raise Circle where waiting would have no end."""
 
     leading: bool
 
-    def wait(self) -> Any:
-        """The Landed result, or None: start over. Raises what the computation raised. Awaitable for tasks."""
+    def wait(self, patience_s: float) -> Any:
+        """The Landed result, or None: start over, also after an error that the leader left behind when it went.
+
+        Raises what the computation raised, Impatient when it is somebody else's and takes longer. Awaitable for tasks.
+        """
 
     def leave(self) -> None:
         """Must be called once. A flight that its last passenger left in the air is cancelled."""
@@ -60,7 +61,7 @@ class Flights(Protocol):
         """A seat on the flight for this entry, if there is one."""
 
     def board(self, entry: str, course: Course) -> Seat:
-        """A seat on the flight for this entry, starting it if there is none. Raises Misuse inside that flight."""
+        """A seat on the flight for this entry, starting it if there is none."""
 
     def detach(self, entry: str) -> None:
         """Let the flight for this entry go on for those on board, and nobody else."""
@@ -68,5 +69,8 @@ class Flights(Protocol):
     def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
         """The computation with its lease renewed at this interval while it runs."""
 
-    def gate(self, places: int) -> Callable[[Compute], Compute]:
-        """Wraps computations so that at most this many run at once."""
+    def gate(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
+        """Wraps computations so that at most this many run at once. Raises Overloaded when none ends in time."""
+
+    def around(self, entry: str, compute: Compute) -> Compute:
+        """The computation, marked as one for an entry that is being computed further out; see ``circles.around``."""

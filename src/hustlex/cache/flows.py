@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from hustlex.cache import ops
+from hustlex.cache.circles import Circle, Impatient
 from hustlex.cache.codec import Reading
 from hustlex.cache.flights import Compute, Flight, Landed, Seat
 from hustlex.cache.frame import NEGATIVE_BODY, Rejected
@@ -144,7 +146,19 @@ def _detach(plan: Plan[Any], entries: Sequence[str]) -> None:
 
 
 def obtain(plan: Plan[Any], entry: str, compute: Compute, ttl_ms: int) -> Flow[Any]:
-    """The cached value, or the computed one; at most one computation for this caller."""
+    """The cached value, or the computed one; at most one computation for this caller.
+
+    One that would wait for itself, by whatever way, is computed without storing.
+    """
+    try:
+        return (yield from _obtain(plan, entry, compute, ttl_ms))
+    except Circle:
+        plan.counts.circled()
+    made = yield from _make(plan, plan.flights.around(entry, compute))
+    return made.value
+
+
+def _obtain(plan: Plan[Any], entry: str, compute: Compute, ttl_ms: int) -> Flow[Any]:
     for _ in range(_ROUNDS):
         seat = plan.flights.find(entry)
         if seat is None:
@@ -155,7 +169,11 @@ def obtain(plan: Plan[Any], entry: str, compute: Compute, ttl_ms: int) -> Flow[A
             if isinstance(found, Error):
                 break
             seat = plan.flights.board(entry, lambda flight: lead(plan, entry, compute, ttl_ms, flight))
-        landed = yield from _aboard(seat)
+        try:
+            landed = yield from _aboard(seat, plan.patience_s)
+        except Impatient:
+            plan.counts.add("wait", "timeout")
+            break
         if landed is not None:
             plan.counts.add("requests", "miss")
             return landed.value if seat.leading else plan.codec.copy(landed.body)
@@ -164,9 +182,9 @@ def obtain(plan: Plan[Any], entry: str, compute: Compute, ttl_ms: int) -> Flow[A
     return made.value
 
 
-def _aboard(seat: Seat) -> Generator[Step, Any, Landed | None]:
+def _aboard(seat: Seat, patience_s: float) -> Generator[Step, Any, Landed | None]:
     try:
-        landed: Landed | None = yield Call(seat.wait)
+        landed: Landed | None = yield Call(partial(seat.wait, patience_s))
     finally:
         seat.leave()
     return landed

@@ -22,6 +22,9 @@ from hustlex.errors import Misuse
 
 V = TypeVar("V")
 
+_PATIENCE = 6
+"""Times ``wait``, for computations of this process: what waits here costs less than computing twice."""
+
 
 class Dice(msgspec.Struct, frozen=True):
     """Chance and elapsed time, so that tests can hold them still. token: 16 hex. draw: 0 to 1."""
@@ -52,7 +55,8 @@ class Plan(Generic[V]):
         self.clock = clock
         self.dice = dice or Dice()
         self.counts = Counts(name)
-        self.gate: Callable[[Compute], Compute] = flights.gate(policy.bulkhead)
+        self.patience_s = _PATIENCE * policy.wait_ms / 1000
+        self.gate: Callable[[Compute], Compute] = flights.gate(policy.bulkhead, self.patience_s)
         self._prefix = prefix
 
     def entry(self, key: Key) -> EntryKey:

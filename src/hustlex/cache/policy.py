@@ -28,7 +28,8 @@ class Options(TypedDict, total=False):
     lease: timedelta
     """How long a computation may go without a sign of life before another process may start one [10 s]."""
     wait: timedelta
-    """How long a caller waits for a computation in another process before it computes without storing [5 s]."""
+    """How long a caller waits for a computation in another process before it computes without storing; six times as
+    long for one in its own [5 s]."""
     timeout: timedelta
     """How long a read waits for the server before it counts as a miss, or computes [50 ms]."""
     bulkhead: int

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import re
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +13,7 @@ from hustlex.cache import keys
 from hustlex.errors import Misuse
 
 _PART = re.compile(r"([A-Za-z0-9._~/@+=-]*)(?:\{([^{}]*)\}([A-Za-z0-9._~/@+=-]*))?")
+_NO_IDS = (bool, float, complex, bytes, bytearray, tuple, frozenset, dt.date, dt.timedelta, type(None))
 _NO_NAME = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -29,6 +32,7 @@ class Template:
                 f"the key template {template!r} does not start with the cache's name",
                 hint=f"write {cache_name}:{{...}}",
             )
+        self._hints = _hints(function)
         self._parts = [self._part(part, template) for part in template.split(":")]
 
     def logical(self, args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
@@ -63,3 +67,18 @@ class Template:
                 f"the key template {template!r} names {{{field}}}, which is no parameter of the function",
                 hint=f"its parameters are: {known or 'none'}",
             )
+        hint = self._hints.get(field)
+        kind = typing.get_origin(hint) or hint
+        if isinstance(kind, type) and (issubclass(kind, _NO_IDS) or kind.__hash__ is None):
+            raise Misuse(
+                f"the key template {template!r} names {{{field}}}, but {field} is a {kind.__name__}",
+                hint="a part of a key is text, a whole number, a UUID or an enum member",
+            )
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotations, as far as they can be resolved now."""
+    try:
+        return typing.get_type_hints(inspect.unwrap(function))
+    except Exception:  # noqa: BLE001 - names that only a type checker knows
+        return {}

@@ -27,6 +27,7 @@ LONGEST_DURATION = timedelta(days=36_525)
 _SHOWN = (bool, int, float, timedelta, datetime, type(None))
 _LONGEST_SHOWN = 60
 _NOTHING = timedelta(0)
+_NO_YEAR = 9000
 _READABLE = re.compile(r"[!-~]{1,255}")
 """What nearly every id is; taking it as it is costs a third of looking at each character."""
 
@@ -94,11 +95,13 @@ def duration(name: str, value: object, low: timedelta = _NOTHING, high: timedelt
 
 
 def moment(name: str, value: object) -> datetime:
-    """A datetime with a time zone."""
+    """A datetime with a time zone, before the year 9000: one of the last day that can be written overflows."""
     if not isinstance(value, datetime):
         _refuse(name, value, "pass an aware datetime, as datetime.now(UTC)")
     if value.utcoffset() is None:
         _refuse(name, value, "give it a time zone, as datetime.now(UTC)")
+    if value.year >= _NO_YEAR:
+        _refuse(name, value, f"pass a moment before the year {_NO_YEAR}")
     return value
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, Self
 
 import msgspec
+
+from hustlex.errors import Unsuccessful
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -12,6 +14,22 @@ class Outcome(msgspec.Struct, frozen=True):
 
     def __bool__(self) -> NoReturn:
         raise TypeError(f"{type(self).__name__} has no truth value; compare its type")
+
+    def or_raise(self) -> Self:
+        """This result, since it is a success; the others raise Unsuccessful, which carries them as ``outcome``."""
+        return self
+
+
+class Refusal(Outcome, frozen=True):
+    """Base of results that are no success: ``or_raise`` raises Unsuccessful."""
+
+    def or_raise(self) -> NoReturn:
+        """Raises Unsuccessful, which carries this as ``outcome``."""
+        raise Unsuccessful(self._words(), self)
+
+    def _words(self) -> str:
+        """What the error says; nothing that must be hidden."""
+        return f"the outcome is {type(self).__name__}"
 
 
 class Secretive(Outcome, frozen=True, eq=False):

@@ -74,6 +74,8 @@ class ConsoleSender:
     channel = "console"
 
     def __init__(self, file: Path | None = None) -> None:
+        if file is not None:
+            check.instance("file", file, Path)
         if in_production():
             raise ConfigurationError(
                 "the console sender is for development; HUSTLEX_ENV is production",

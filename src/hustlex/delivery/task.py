@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Protocol
 
+from hustlex.core import check
 from hustlex.delivery.senders import Message, Sender, SendFailed
 from hustlex.delivery.texts import Texts
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Task, Tasks, current_job
 from hustlex.otp import Delivery, DeliveryStatus, Otp
 
@@ -24,6 +25,11 @@ class Front(Protocol):
     def otp(self) -> Otp: ...
 
 
+def _judge(sender: object) -> None:
+    if not isinstance(getattr(sender, "channel", None), str) or not callable(getattr(sender, "send", None)):
+        raise Misuse(f"a sender cannot be {check.shown(sender)}", hint="pass what has a channel and an async send")
+
+
 class Courier:
     """Sends codes by the first channel that takes them, to phones or by e-mail.
 
@@ -31,6 +37,9 @@ class Courier:
     """
 
     def __init__(self, texts: Texts, *senders: Sender) -> None:
+        check.instance("texts", texts, Texts)
+        for sender in senders:
+            _judge(sender)
         if not senders:
             raise ConfigurationError("a code needs a sender", hint="pass ConsoleSender() to begin with")
         self._texts = texts
@@ -88,6 +97,8 @@ def deliver_codes(
     senders: tried in this order. front: finds the HustleX in what ``tasks``' lifespan made; default: it made one.
     A channel whose outcome is unknown is tried once more with the same key. The job is worthless once the code is.
     """
+    check.instance("tasks", tasks, Tasks)
+    check.function("front", front)
     courier = Courier(texts, *senders)
 
     @tasks.task(task_type, queue=queue, max_retry=_UNKNOWN_TRIES - 1, retry_delay=_AGAIN, timeout=_TIMEOUT)

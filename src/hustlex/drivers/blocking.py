@@ -31,6 +31,7 @@ from hustlex.drivers.faults import (
     bad_reply,
     demoted,
     exhausted,
+    greeting,
     link_failure,
     misplaced,
     refusal,
@@ -66,6 +67,7 @@ class Driver:
 
     def __init__(self, url: str, *, hook: Hook | None = None) -> None:
         self._endpoint = parse_url(url)
+        self._endpoint.ssl_context()
         self._hook = hook
         self._pool: Any = _pool(self._endpoint)
         self._doubted = 0.0
@@ -163,7 +165,7 @@ class Driver:
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             raise NotSent(link_failure(error)) from None
         except exceptions.RedisError as error:
-            raise refusal(str(error)) from None
+            raise greeting(str(error)) from None
 
     def _dial_anew(self, connection: Any) -> None:
         try:
@@ -294,7 +296,7 @@ def _pool(endpoint: Endpoint) -> Any:
     place: dict[str, Any] = {"path": endpoint.path} if endpoint.path else {"host": endpoint.host, "port": endpoint.port}
     if endpoint.tls:
         kind = redis.SSLConnection
-        insecure = endpoint.options.get("insecure", "").lower() in ("1", "true", "yes")
+        insecure = endpoint.insecure
         place |= {
             "ssl_ca_certs": endpoint.options.get("ssl_ca_certs"),
             "ssl_check_hostname": not insecure,

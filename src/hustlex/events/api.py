@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar, overload
 
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.events import ops
@@ -14,6 +15,7 @@ from hustlex.events.wire import MAX_PAYLOAD, Codec
 T = TypeVar("T")
 
 
+@answering
 class Channel(Generic[T]):
     """A family of live channels with one event type. Made by ``Events.channel``."""
 

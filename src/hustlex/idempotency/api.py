@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from hustlex.core.answer.aio import answering
 from hustlex.core.check import Id
 from hustlex.core.keeper import Lease
 from hustlex.core.keeper.aio import kept
@@ -27,6 +28,7 @@ Reconcile = Callable[[Orphaned], Awaitable[Response | Finding]]
 _BEATS = 3
 
 
+@answering
 class Idempotency:
     """Redis cannot give exactly-once for money: an effect also needs a unique constraint (on the key or the fence) in
     its own database transaction, and its provider a key of its own. What this room adds: a repeat of a request is

@@ -7,7 +7,10 @@ from datetime import timedelta
 
 import msgspec
 
-from hustlex.errors import Misuse
+from hustlex.core import check
+from hustlex.jobs import functions
+from hustlex.jobs.judge import seconds
+from hustlex.jobs.keys import LONGEST_NAME
 from hustlex.jobs.options import Job
 
 GRACE = timedelta(seconds=60)
@@ -50,12 +53,12 @@ class Aggregate(msgspec.Struct, frozen=True):
     max_size: int = 0
 
     def __post_init__(self) -> None:
-        if self.grace < _SECOND:
-            raise Misuse(f"the grace of a group must be at least 1 second, not {self.grace!r}")
-        if self.max_delay and self.max_delay < _SECOND:
-            raise Misuse(f"the max_delay of a group must be 0 or at least 1 second, not {self.max_delay!r}")
-        if self.max_size < 0:
-            raise Misuse("the max_size of a group must not be negative")
+        if self.pattern != "":
+            check.text("group", self.pattern, longest=LONGEST_NAME)
+        functions.check(f"the aggregate function of {self.pattern!r}", self.function)
+        check.duration("grace", self.grace, _SECOND)
+        seconds("max_delay", self.max_delay)
+        check.whole("max_size", self.max_size)
 
 
 def longest(aggregates: Iterable[Aggregate], group: str) -> Aggregate | None:

@@ -7,12 +7,10 @@ from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from hustlex.core.op import Arg
 from hustlex.errors import Misuse
+from hustlex.jobs.returned import dumps
 from hustlex.jobs.stream import log_fields, progress_fields
-from hustlex.jobs.types import PayloadError
 from hustlex.jobs.wire import TaskMessage
 
 Send = Callable[[bytes], Awaitable[bool]]
@@ -30,18 +28,14 @@ class ResultWriter:
         self._send = send
 
     async def write(self, result: Any) -> bool:
-        """Keep bytes as they are, anything else as compact JSON; the last one wins (one round trip).
+        """Keep bytes as they are, anything else as JSON, of the types that arguments have (one round trip).
+
+        The last one counts, and wins over what the handler returns.
 
         False when the task is not active any more (its lease was lost); then nothing was written.
         Raises PayloadError for a value that JSON cannot carry.
         """
-        if isinstance(result, bytes):
-            return await self._send(result)
-        try:
-            encoded = msgspec.json.encode(result)
-        except (TypeError, ValueError, RecursionError) as fault:
-            raise PayloadError(f"the result cannot be written as JSON ({type(fault).__name__})") from None
-        return await self._send(encoded)
+        return await self._send(dumps(result))
 
 
 class CurrentJob:

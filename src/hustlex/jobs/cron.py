@@ -1,10 +1,11 @@
 """When a periodic entry fires: the dialect of Asynq's scheduler (robfig/cron v3, standard parser), and ``@every``.
 
-Five fields: minute, hour, day of month, month, day of week (0 to 6, Sunday first), with ``*`` ``?`` ``,`` ``-`` ``/``
-and three-letter names; or ``@yearly`` ``@monthly`` ``@weekly`` ``@daily`` ``@hourly`` ``@every 90s``; before either,
-``TZ=Africa/Lagos`` or ``CRON_TZ=...`` and a space. When neither day field is a star, either one suffices.
+Five fields: minute, hour, day of month, month, day of week (0 to 6, Sunday first; 7 is Sunday, too), with
+``*`` ``?`` ``,`` ``-`` ``/`` and three-letter names; or ``@yearly`` ``@monthly`` ``@weekly`` ``@daily`` ``@hourly``
+``@every 90s``; before either, ``TZ=Africa/Lagos`` or ``CRON_TZ=...`` and a space. When neither day field is a star,
+either one suffices.
 A local time that a clock change skips does not fire that day; one that occurs twice fires twice: see
-``hustlex.jobs.clock_changes`` for other policies.
+``hustlex.jobs.clock_changes`` for other policies. A spec that can never fire, as ``0 0 30 2 *``, is refused.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.jobs.gotext import parse_duration
 
-_NUMBER = re.compile(r"\+?[0-9]+")
+_NUMBER = re.compile(r"\+?[0-9]{1,18}")
 _DESCRIPTORS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -47,6 +49,8 @@ _WEEKDAYS = {"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 
 _SECOND = timedelta(seconds=1)
 _BLOCK = timedelta(minutes=15)
 _MOST_YEARS = 5
+_LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_SUNDAY, _SUNDAY_TOO = 0, 7
 
 
 class CronError(Misuse):
@@ -63,6 +67,7 @@ class Schedule(Protocol):
 
 def parse(spec: str, timezone: str = "UTC") -> Schedule:
     """Read a spec. timezone: IANA name, used unless the spec brings its own. Raises CronError, saying what is wrong."""
+    spec, timezone = _text("spec", spec), _text("timezone", timezone)
     rest, zone = spec, timezone
     if spec.startswith(("TZ=", "CRON_TZ=")):
         head, space, rest = spec.partition(" ")
@@ -75,6 +80,13 @@ def parse(spec: str, timezone: str = "UTC") -> Schedule:
     if rest.startswith("@") and rest not in _DESCRIPTORS:
         raise CronError(f"{rest!r}: unknown descriptor", hint=f"use one of {' '.join(_DESCRIPTORS)} or @every 90s")
     return _fields(_DESCRIPTORS.get(rest, rest), place)
+
+
+def _text(name: str, value: str) -> str:
+    try:
+        return check.text(name, value)
+    except Misuse as refused:
+        raise CronError(refused.message, hint=refused.hint) from None
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -128,6 +140,12 @@ class Fields(msgspec.Struct, frozen=True):
             block += _BLOCK
         return None
 
+    @property
+    def fires(self) -> bool:
+        """Whether any of its days exists. Unless a day field is a star, its weekdays do."""
+        longest = max(days for n, days in enumerate(_LONGEST_MONTHS, 1) if self.months >> n & 1)
+        return not self.any_day or bool(self.days & ((2 << longest) - 1))
+
     def matches(self, local: datetime) -> bool:
         """Whether a local time is one of this spec's; it need not exist in the zone."""
         at_this_time = self.hours >> local.hour & 1 and self.minutes >> local.minute & 1
@@ -166,22 +184,26 @@ def _fields(text: str, zone: ZoneInfo) -> Fields:
     hours, _ = _field(parts[1], 0, 23, {})
     days, any_day = _field(parts[2], 1, 31, {})
     months, _ = _field(parts[3], 1, 12, _MONTHS)
-    weekdays, any_weekday = _field(parts[4], 0, 6, _WEEKDAYS)
-    return Fields(minutes, hours, days, months, weekdays, any_day or any_weekday, zone)
+    weekdays, any_weekday = _field(parts[4], 0, 6, _WEEKDAYS, _SUNDAY_TOO)
+    weekdays = weekdays & ~(1 << _SUNDAY_TOO) | (weekdays >> _SUNDAY_TOO) << _SUNDAY
+    fields = Fields(minutes, hours, days, months, weekdays, any_day or any_weekday, zone)
+    if not fields.fires:
+        raise CronError(f"{text!r}: never fires, because none of its months has such a day")
+    return fields
 
 
-def _field(text: str, low: int, high: int, names: dict[str, int]) -> tuple[int, bool]:
-    """The bits of a comma list, and whether any of its parts is a star."""
+def _field(text: str, low: int, high: int, names: dict[str, int], most: int = 0) -> tuple[int, bool]:
+    """The bits of a comma list, and whether any of its parts is a star. most: what may be written beyond high."""
     bits, star = 0, False
     for part in filter(None, text.split(",")):
-        part_bits, part_star = _range(part, low, high, names)
+        part_bits, part_star = _range(part, low, high, names, most or high)
         bits, star = bits | part_bits, star or part_star
     if not bits:
         raise CronError(f"{text!r}: names no value")
     return bits, star
 
 
-def _range(part: str, low: int, high: int, names: dict[str, int]) -> tuple[int, bool]:
+def _range(part: str, low: int, high: int, names: dict[str, int], most: int) -> tuple[int, bool]:
     span, *steps = part.split("/")
     ends = span.split("-")
     if len(steps) > 1 or (len(ends) > 2 and ends[0] not in ("*", "?")):
@@ -189,8 +211,8 @@ def _range(part: str, low: int, high: int, names: dict[str, int]) -> tuple[int, 
     step = _number(steps[0], {}) if steps else 1
     star = ends[0] in ("*", "?")
     first = low if star else _number(ends[0], names)
-    last = high if star or (steps and len(ends) == 1) else _number(ends[-1], names)
-    if not step or not low <= first <= last <= high:
+    last = max(high, first) if star or (steps and len(ends) == 1) else _number(ends[-1], names)
+    if not step or not low <= first <= last <= most:
         raise CronError(f"{part!r}: values go from {low} to {high}, upwards, in steps of at least 1")
     return sum(1 << n for n in range(first, last + 1, step)), star and step == 1
 

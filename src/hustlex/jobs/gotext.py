@@ -17,6 +17,7 @@ _UNITS_NS = {
     "h": 3_600_000_000_000,
 }
 _PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
+_MOST_NS = 2**63 - 1
 _ESCAPES = {
     "\a": r"\a",
     "\b": r"\b",
@@ -63,6 +64,8 @@ def parse_duration(text: str) -> timedelta:
     if not parts or "".join(number + unit for number, unit in parts) != rest:
         raise ValueError(f"{text!r} is not a duration such as 90s or 1h30m")
     nanoseconds = sum(_nanoseconds(number, _UNITS_NS[unit]) for number, unit in parts)
+    if nanoseconds > _MOST_NS:
+        raise ValueError(f"{text!r} is longer than the 292 years that Go can count")
     return sign * timedelta(microseconds=nanoseconds // 1_000)
 
 

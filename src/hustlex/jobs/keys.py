@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
+from hustlex.core import check
 from hustlex.errors import Misuse
+
+LONGEST_NAME = 255
+"""Characters of a queue's name, a task's type and id, a group's name."""
 
 QUEUES = "asynq:queues"
 """Set of the names of all queues that ever got a task."""
@@ -62,7 +66,7 @@ class QueueKeys:
 
     def task(self, task_id: str) -> str:
         """The hash of one task."""
-        return self.task_prefix + task_id
+        return self.task_prefix + addressed("task_id", task_id)
 
     def group(self, group: str) -> str:
         """The sorted set of tasks that wait in a group."""
@@ -94,11 +98,40 @@ class QueueKeys:
         return f"QueueKeys({self.name!r})"
 
 
-@lru_cache(maxsize=4096)
+def named(what: str, name: object, longest: int = LONGEST_NAME) -> str:
+    """A name that is to be written into Redis: of a queue, a type, a task, a group, an entry. Raises Misuse.
+
+    As ``check.identity``, and without braces: what stands between the first two of a key decides its place, so a name
+    that holds some could write where other queues have their keys. What others wrote is read whatever its name.
+    """
+    plain = check.identity(what, name)
+    if len(plain) > longest:
+        raise Misuse(f"{what} has {len(plain)} characters", hint=f"pass at most {longest}")
+    if "{" in plain or "}" in plain:
+        raise Misuse(f"{what} holds a brace", hint="leave out { and }")
+    return plain
+
+
+def addressed(what: str, name: object) -> str:
+    """The name of something that is looked up, as plain text: any text, because others may have written it."""
+    if type(name) is not str:
+        return check.identity(what, name)
+    try:
+        _ = name.isascii() or name.encode()
+    except UnicodeEncodeError:
+        raise Misuse(f"{what} holds half a character", hint="pass valid Unicode text") from None
+    return name
+
+
 def queue_keys(name: str) -> QueueKeys:
-    """The keys of a queue. Names are case-sensitive and not trimmed; a blank one raises Misuse."""
+    """The keys of a queue, also of one that others named. Case-sensitive, not trimmed; a blank name raises Misuse."""
+    return _queue_keys(addressed("queue", name))
+
+
+@lru_cache(maxsize=4096)
+def _queue_keys(name: str) -> QueueKeys:
     if not name.strip():
-        raise Misuse("a queue name is blank", hint="pass a name with at least one visible character")
+        raise Misuse("queue is blank", hint="pass a name with at least one visible character")
     return QueueKeys(name)
 
 

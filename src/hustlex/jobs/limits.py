@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
-from hustlex.core.time import positive_ms
-from hustlex.errors import Misuse
+from hustlex.core import check
+from hustlex.core.time import to_ms
 
 Key = str | Callable[[Mapping[str, Any]], Any]
 """The parameter whose value tells tenants apart, or a function of all arguments by name; compared as text."""
 
 MOST_AT_ONCE = 1_000
 _MOST_STARTS = 10_000
-_LONGEST_MS = 86_400_000
+_SHORTEST, _LONGEST = timedelta(milliseconds=1), timedelta(days=1)
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -30,15 +30,13 @@ class Rate(msgspec.Struct, frozen=True):
     per: timedelta = timedelta(seconds=1)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.count <= _MOST_STARTS:
-            raise Misuse(f"a rate counts 1 to {_MOST_STARTS} starts, not {self.count}")
-        if self.per_ms > _LONGEST_MS:
-            raise Misuse(f"a rate's span is at most one day, not {self.per!r}")
+        check.whole("count of a rate", self.count, 1, _MOST_STARTS)
+        check.duration("per of a rate", self.per, _SHORTEST, _LONGEST)
 
     @property
     def per_ms(self) -> int:
         """The span in milliseconds."""
-        return positive_ms("per", self.per)
+        return to_ms(self.per)
 
     @property
     def per_second(self) -> float:
@@ -61,10 +59,14 @@ class Limits(msgspec.Struct, frozen=True):
     key: Key | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_concurrency <= MOST_AT_ONCE:
-            raise Misuse(f"max_concurrency must be 1 to {MOST_AT_ONCE}, not {self.max_concurrency}")
-        if self.max_per_worker < 0:
-            raise Misuse(f"max_per_worker must be at least 1, not {self.max_per_worker}")
+        check.whole("max_concurrency", self.max_concurrency, 0, MOST_AT_ONCE)
+        check.whole("max_per_worker", self.max_per_worker)
+        if self.rate is not None:
+            check.instance("rate", self.rate, Rate, hint="pass a Rate, as Rate(10, timedelta(seconds=1)), or None")
+        if isinstance(self.key, str):
+            check.text("key", self.key)
+        elif self.key is not None:
+            check.function("key", self.key)
 
     @property
     def shared(self) -> bool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, cast
 
 import msgspec
 
+from hustlex.core import check, codec
+from hustlex.core.generics import T
 from hustlex.errors import Misuse
 from hustlex.jobs import gotext
-from hustlex.jobs.keys import QueueKeys, queue_keys
+from hustlex.jobs.judge import judged
+from hustlex.jobs.keys import QueueKeys, named, queue_keys
 from hustlex.jobs.placeholders import Placeholder, Slots
 from hustlex.jobs.types import PayloadError
-from hustlex.jobs.wire import TaskMessage, Template, clean, encode_task
+from hustlex.jobs.wire import TaskMessage, Template, encode_task
 
 if TYPE_CHECKING:
     from hustlex.jobs.workflow import Workflow
@@ -24,19 +27,20 @@ DEFAULT_TIMEOUT_S = 1800
 LONGEST_LOCK_S = 30 * 86_400
 """Cap of a lock that is held until something happens: longer than all of Asynq's 25 retries take, about 20 days."""
 
-_MOST_RETRIES = 2**31 - 1
 _SAMPLE_ID = "00000000-0000-4000-8000-000000000000"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
-_NOTHING_MS = timedelta(0)
+_NOTHING = timedelta(0)
 
 
 class Options(TypedDict, total=False):
     """How a task is to be run. Left out means the default; options of a call win over those of the task.
 
-    queue: not blank, case-sensitive; "default". task_id: not blank; a random UUID.
-    max_retry: retries after the first failure, 0 to 2147483647 (negative counts as 0); 25.
+    queue, task_id, group: 1 to 255 characters without braces and control characters; whole numbers, UUIDs and enum
+    members count as their text. Durations are of at most 100 years, moments before the year 9000.
+    queue: case-sensitive; "default". task_id: a random UUID.
+    max_retry: retries after the first failure, 0 to 2147483647; 25.
     timeout: of one attempt, 0 (none) or at least 1 second, cut to whole seconds; 30 minutes unless a deadline is given.
     deadline: no attempt runs past this moment (aware; cut to the second); none.
     unique_for: at least 1 second, cut to whole seconds: until the task succeeds, or this long, no second task of the
@@ -44,14 +48,15 @@ class Options(TypedDict, total=False):
     unique_until: unique not for a time but until the task is "started" (leased for the first time) or "done"
     (succeeded, revoked, archived or deleted; retries in between keep it); off. ``unique_for`` then is the cap, 30 days
     if left out. A Go worker ends such a lock at success only, but our producers look at the task's state and pass it.
-    unique_key: what must be unique instead of the payload, not blank; only with another of the unique options.
+    unique_key: what must be unique instead of the payload, 1 to 1024 characters; only with another of the unique
+    options.
     debounce: start this long after the last of several calls; off. A call that finds a task of the same lock waiting
     gives it this payload and these options, under its own id, and a new start; implies unique_until="started". Calls
     that never pause this long put the start off for ever.
     process_in, process_at: not before; in the past means now. At most one of them; now.
     retention: keep the finished task and its result, 0 or at least 1 second; 0.
-    group: collect with others for aggregation; not blank, not together with a later start; none.
-    headers: text by name, for tracing and the like; merged name by name.
+    group: collect with others for aggregation; not together with a later start; none.
+    headers: text by name, for tracing and the like, of at most 255 and 8192 characters; merged name by name.
     """
 
     queue: str
@@ -77,39 +82,52 @@ class Start(TypedDict, total=False):
     process_at: datetime
 
 
-_NAMES = frozenset(Options.__annotations__)
 _NONE = Options()
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """A task to be enqueued: type, payload bytes (None is Go's nil) and options. Its repr hides the payload.
 
-    slots: arguments that a workflow fills in with results of the steps before.
+    slots: arguments that a workflow fills in with results of the steps before. task: what made it, None = nobody; it
+    knows the type T of the result.
     """
 
     type: str
     payload: bytes | None = None
     options: Options = _NONE
     slots: Slots = ()
+    task: Any = None
 
-    def with_options(self, **options: Unpack[Options]) -> Job:
+    def with_options(self, **options: Unpack[Options]) -> Job[T]:
         """The same job with these options on top of its own."""
-        return Job(self.type, self.payload, merge(self.options, options), self.slots)
+        return Job(self.type, self.payload, merge(self.options, options), self.slots, self.task)
 
-    def then(self, following: Job | Workflow) -> Workflow:
+    def then(self, following: Job[Any] | Workflow) -> Workflow:
         """A workflow: this job, and when it has succeeded, the other. Hand it to ``Jobs.start``."""
         from hustlex.jobs.workflow import chain
 
         return chain(self, following)
 
-    def taking(self, result: Placeholder) -> Job:
+    def taking(self, result: Placeholder) -> Job[T]:
         """The same job with RESULT or RESULTS as its whole payload: for a step whose arguments only a Go worker knows.
 
         Raises Misuse for anything else.
         """
         if not isinstance(result, Placeholder):
             raise Misuse("a job takes RESULT or RESULTS")
-        return Job(self.type, None, self.options, (("", result.every),))
+        return Job(self.type, None, self.options, (("", result.every),), self.task)
+
+    def __eq__(self, other: object) -> bool:
+        """Whoever made it."""
+        if not isinstance(other, Job):
+            return NotImplemented
+        return self._content == other._content
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def _content(self) -> tuple[Any, ...]:
+        return self.type, self.payload, self.options, self.slots
 
     def __repr__(self) -> str:
         return f"Job({self.type!r}, {len(self.payload or b'')} bytes)"
@@ -157,8 +175,8 @@ class Settled(dict[str, Any]):
 
     def __init__(self, task_type: str, options: Options) -> None:
         """Raises Misuse for what can never work."""
-        super().__init__(options)
-        self.like = like = draft(Job(task_type, None, options), {}, _SAMPLE_ID)
+        super().__init__(judged(options))
+        self.like = like = draft(Job(task_type, None, cast("Options", dict(self))), {}, _SAMPLE_ID)
         varies = like.lock or like.id != _SAMPLE_ID
         self.template = None if varies else Template(like.message, _SAMPLE_ID)
 
@@ -168,22 +186,29 @@ def as_job(job: Job | str, payload: Any = None) -> Job:
 
     Raises Misuse for a payload beside a Job, PayloadError for a value that JSON cannot carry.
     """
-    if isinstance(job, Job):
+    if not isinstance(job, str):
+        check.instance("job", job, Job, hint="pass task.job(...), or a task type and its payload")
         if payload is not None:
             raise Misuse("a Job carries its own payload", hint="pass either a Job, or a type and a payload")
         return job
     if payload is None or isinstance(payload, bytes):
         return Job(job, payload)
+    place = f"the payload of {job!r}"
     try:
-        return Job(job, msgspec.json.encode(payload))
-    except (TypeError, ValueError, RecursionError) as fault:
-        raise PayloadError(f"the payload of {job!r} cannot be written as JSON ({type(fault).__name__})") from None
+        written = codec.dumps(payload)
+    except (TypeError, ValueError, OverflowError, RecursionError) as fault:
+        raise PayloadError(codec.refusal(payload, fault, place)) from None
+    if (wrong := codec.fault(payload, place)) is not None:
+        raise PayloadError(wrong)
+    return Job(job, written)
 
 
 def merge(first: Options, second: Options) -> Options:
-    """Second over first; headers name by name; the later of process_in and process_at replaces the other."""
-    if not second.keys() <= _NAMES:
-        raise Misuse(f"unknown option: {', '.join(sorted(second.keys() - _NAMES))}")
+    """Second over first, which was judged before. Raises Misuse for what can never work.
+
+    Headers are merged name by name; the later of process_in and process_at replaces the other.
+    """
+    second = cast("Options", judged(second))
     if not first:
         return second
     merged = cast("Options", {**first, **second})
@@ -198,20 +223,24 @@ def merge(first: Options, second: Options) -> Options:
 
 def draft(job: Job, options: Options, new_id: str) -> Draft:
     """Fill in, check and encode. new_id: used when no task_id is given. Raises Misuse for what can never work."""
+    check.instance("job", job, Job, hint="pass task.job(...)")
+    if job.payload is not None and not isinstance(job.payload, bytes):
+        raise Misuse(f"the payload of a Job cannot be {check.shown(job.payload)}", hint="pass bytes, or None")
     known = job.options
     if type(known) is Settled and known.template is not None and not options and not job.slots:
         like = known.like
         return Draft(new_id, like.queue, known.template.fill(job.payload, new_id), like.due, "", 0, like.group)
     if job.slots:
         raise Misuse(f"a job of {job.type!r} waits for a result", hint="only a later step of a workflow can have one")
-    chosen = merge(job.options, options) if options else job.options
-    queue = clean(chosen.get("queue", DEFAULT_QUEUE))
+    chosen = cast("Options", known if type(known) is Settled else judged(known))
+    chosen = merge(chosen, options) if options else chosen
+    queue = chosen.get("queue", DEFAULT_QUEUE)
     names = queue_keys(queue)
-    task_type = _visible("task type", job.type)
-    task_id = _visible("task_id", chosen["task_id"]) if "task_id" in chosen else new_id
+    task_type = named("task type", job.type)
+    task_id = chosen.get("task_id", new_id)
     until = _until(chosen)
     lock_ttl_s = _lock_ttl(chosen, until)
-    lock = _lock(chosen, names, task_type, job.payload) if lock_ttl_s else ""
+    lock = _lock(chosen, names, task_type, job) if lock_ttl_s else ""
     due = start_text(chosen)
     group = _group(chosen, due)
     timeout, deadline = _limits(chosen)
@@ -220,46 +249,24 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
         job.payload,
         task_id,
         queue,
-        _max_retry(chosen),
+        chosen.get("max_retry", DEFAULT_MAX_RETRY),
         timeout=timeout,
         deadline=deadline,
         unique_key=lock,
-        retention=_seconds("retention", chosen.get("retention", _NOTHING_MS)),
+        retention=chosen.get("retention", _NOTHING) // _SECOND,
         group_key=group,
         headers=dict(chosen.get("headers", ())),
     )
     return Draft(task_id, queue, encode_task(message), due, lock, lock_ttl_s, group, until)
 
 
-def _visible(name: str, text: str) -> str:
-    if not text.strip():
-        raise Misuse(f"the {name} is blank", hint="it needs at least one visible character")
-    return text if text.isascii() else clean(text)
-
-
-def _seconds(name: str, duration: timedelta) -> int:
-    """Whole seconds; under one second Go would store 0, which means something else."""
-    if duration and duration < _SECOND:
-        raise Misuse(f"{name} must be 0 or at least 1 second, not {duration!r}")
-    return duration // _SECOND
-
-
-def _max_retry(options: Options) -> int:
-    retries = options.get("max_retry", DEFAULT_MAX_RETRY)
-    if retries > _MOST_RETRIES:
-        raise Misuse(f"max_retry must be at most {_MOST_RETRIES}")
-    return max(retries, 0)
-
-
 def _until(options: Options) -> str:
     until = options.get("unique_until", "")
-    if "unique_until" in options and until not in ("started", "done"):
-        raise Misuse(f'unique_until must be "started" or "done", not {until!r}')
     if "debounce" not in options:
         return until
-    if options["debounce"] <= _NOTHING_MS or until == "done" or {"process_in", "process_at"} & options.keys():
+    if until == "done" or {"process_in", "process_at"} & options.keys():
         raise Misuse(
-            'debounce must be positive, and excludes unique_until="done", process_in and process_at',
+            'debounce excludes unique_until="done", process_in and process_at',
             hint="it says by itself when the task starts and how long it is unique",
         )
     return "debounce"
@@ -270,33 +277,25 @@ def _lock_ttl(options: Options, until: str) -> int:
         if "unique_key" in options and not until:
             raise Misuse("unique_key needs unique_for, unique_until or debounce beside it")
         return LONGEST_LOCK_S if until else 0
-    if options["unique_for"] < _SECOND:
-        raise Misuse(f"unique_for must be at least 1 second, not {options['unique_for']!r}")
     return options["unique_for"] // _SECOND
 
 
-def _lock(options: Options, names: QueueKeys, task_type: str, payload: bytes | None) -> str:
+def _lock(options: Options, names: QueueKeys, task_type: str, job: Job[Any]) -> str:
     if "unique_key" in options:
-        return names.unique_named(task_type, _visible("unique_key", options["unique_key"]))
-    return names.unique(task_type, payload)
+        return names.unique_named(task_type, options["unique_key"])
+    return names.unique(task_type, job.payload if job.task is None else job.task.canonical(job.payload))
 
 
 def _limits(options: Options) -> tuple[int, int]:
     """Timeout and deadline as stored: thirty minutes when neither bounds the task."""
-    timeout = _seconds("timeout", options.get("timeout", _NOTHING_MS))
-    deadline = _unix("deadline", options["deadline"]) // _SECOND if "deadline" in options else 0
+    timeout = options.get("timeout", _NOTHING) // _SECOND
+    deadline = (options["deadline"] - _EPOCH) // _SECOND if "deadline" in options else 0
     if deadline <= _ZERO_TIME_S:
         deadline = 0
     return (timeout if timeout or deadline else DEFAULT_TIMEOUT_S), deadline
 
 
 _ZERO_TIME_S = -62_135_596_800
-
-
-def _unix(name: str, moment: datetime) -> timedelta:
-    if moment.tzinfo is None:
-        raise Misuse(f"{name} needs a time zone", hint="use datetime.now(UTC) or .astimezone()")
-    return moment - _EPOCH
 
 
 def start_text(options: Options) -> str:
@@ -309,7 +308,7 @@ def start_text(options: Options) -> str:
         wait_ms = -(-options["process_in"] // _MILLISECOND)
         return f"+{wait_ms}" if wait_ms > 0 else ""
     if "process_at" in options:
-        return str(max(1, -(-_unix("process_at", options["process_at"]) // _MILLISECOND)))
+        return str(max(1, -(-(options["process_at"] - _EPOCH) // _MILLISECOND)))
     return ""
 
 
@@ -321,7 +320,7 @@ def _group(options: Options, due: str) -> str:
             "a group cannot be combined with a later start",
             hint="Asynq's workers lose the group of a scheduled task",
         )
-    return _visible("group", options["group"])
+    return options["group"]
 
 
 def option_texts(options: Options) -> tuple[str, ...]:
@@ -334,7 +333,7 @@ def option_texts(options: Options) -> tuple[str, ...]:
 _TEXTS: dict[str, Any] = {
     "queue": lambda name: f"Queue({gotext.quote(name)})",
     "task_id": lambda task_id: f"TaskID({gotext.quote(task_id)})",
-    "max_retry": lambda retries: f"MaxRetry({max(retries, 0)})",
+    "max_retry": lambda retries: f"MaxRetry({retries})",
     "timeout": lambda duration: f"Timeout({gotext.format_duration(duration)})",
     "deadline": lambda moment: f"Deadline({gotext.format_time(moment)})",
     "unique_for": lambda duration: f"Unique({gotext.format_duration(duration)})",

@@ -6,13 +6,16 @@ import hashlib
 import uuid
 from collections import deque
 from datetime import UTC, datetime, timedelta
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import BadReply, Misuse
 from hustlex.jobs import cron
 from hustlex.jobs.clock_changes import Dst, obey
+from hustlex.jobs.judge import judged
+from hustlex.jobs.keys import named
 from hustlex.jobs.options import Job, Options, draft, option_texts
 from hustlex.jobs.wire import clean
 
@@ -24,6 +27,8 @@ MOST_MISSED = 100
 """The usual bound on what ``missed="all"`` makes up for."""
 
 _MOST_EVER = 1000
+_LONGEST_NAME = 200
+"""A task's id is the name and the instant."""
 _LARGEST = 64 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -105,18 +110,19 @@ def define(
 
     Raises CronError for a bad spec or zone, Misuse for anything else that can never work.
     """
-    if not name.strip():
-        raise Misuse("the name of a periodic entry is blank", hint="it needs at least one visible character")
-    if dst not in get_args(Dst) or missed not in get_args(Missed):
-        raise Misuse(f"dst must be one of {get_args(Dst)}, missed one of {get_args(Missed)}")
-    if not 1 <= most_missed <= _MOST_EVER:
-        raise Misuse(f"most_missed must be 1 to {_MOST_EVER}")
-    if any(option in job.options for option in _FORBIDDEN):
+    name = named("the name of a periodic entry", name, _LONGEST_NAME)
+    dst = cast("Dst", check.one_of("dst", dst, get_args(Dst)))
+    missed = cast("Missed", check.one_of("missed", missed, get_args(Missed)))
+    most_missed = check.whole("most_missed", most_missed, 1, _MOST_EVER)
+    check.instance("job", job, Job, hint="pass task.job(...)")
+    options = judged(job.options)
+    if any(option in options for option in _FORBIDDEN):
         raise Misuse(f"the periodic entry {name!r} must not carry a delay, a group or a task id")
     draft(job, {}, "checked at definition")
+    schedule = obey(cron.parse(spec, timezone), dst)
     own_zone = timezone == "UTC" or spec.startswith(("TZ=", "CRON_TZ="))
-    shown = clean(spec if own_zone else f"CRON_TZ={timezone} {spec}")
-    return Periodic(clean(name), shown, obey(cron.parse(spec, timezone), dst), job, dst, missed, most_missed)
+    shown = spec if own_zone else f"CRON_TZ={timezone} {spec}"
+    return Periodic(name, shown, schedule, job, dst, missed, most_missed)
 
 
 class _Definition(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 
 RetryDelay = timedelta | Sequence[timedelta] | Callable[[int, Exception], timedelta]
 """The wait before the next attempt: always the same, one per retry (the last one repeats), or a function of the retries
-used so far (0 at the first failure) and the error. Below 0 counts as 0."""
+used so far (0 at the first failure) and the error, of which less than 0 counts as 0."""
 IsFailure = Callable[[Exception], bool]
 """False: the attempt is repeated without counting (limits reached, a service that is down)."""
 
@@ -25,13 +28,48 @@ class Rules(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises Misuse for what can never work."""
-        if isinstance(self.retry_delay, Sequence) and not self.retry_delay:
+        _judge_delay(self.retry_delay)
+        if self.is_failure is not None:
+            plain("is_failure", self.is_failure)
+        if self.max_crashes is not None:
+            check.whole("max_crashes", self.max_crashes)
+
+
+def _judge_delay(rule: object) -> None:
+    if rule is None or callable(rule):
+        plain("retry_delay", rule) if rule else None
+    elif isinstance(rule, Sequence) and not isinstance(rule, str | bytes | bytearray):
+        if not rule:
             raise Misuse("retry_delay is an empty sequence", hint="give it at least one wait")
-        if self.max_crashes is not None and self.max_crashes < 0:
-            raise Misuse(f"max_crashes must be 0 or more, not {self.max_crashes}")
+        for wait in rule:
+            check.duration("a wait in retry_delay", wait)
+    else:
+        check.instance("retry_delay", rule, timedelta, hint="pass a timedelta, a sequence of them, or a function")
+        check.duration("retry_delay", rule)
+
+
+def plain(name: str, function: Any) -> Any:
+    """A function that answers at once. Raises Misuse."""
+    if inspect.iscoroutinefunction(check.function(name, function)):
+        raise Misuse(f"{name} is an async function, and nobody would await it", hint="define it with def")
+    return function
+
+
+def every_error(_: Exception) -> bool:
+    """The default predicate: every error is a failure."""
+    return True
 
 
 NO_RULES = Rules()
+
+
+def merged(own: Rules, default: Rules) -> Rules:
+    """A task's own rules, and in place of those it has not, those of its ``Tasks``."""
+    return Rules(
+        default.retry_delay if own.retry_delay is None else own.retry_delay,
+        default.is_failure if own.is_failure is None else own.is_failure,
+        default.max_crashes if own.max_crashes is None else own.max_crashes,
+    )
 
 
 def delay(rule: RetryDelay, retried: int, error: Exception) -> timedelta:

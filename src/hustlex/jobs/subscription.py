@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import Message
 from hustlex.jobs import api
 from hustlex.jobs.ops import result as ops
@@ -14,6 +15,7 @@ from hustlex.jobs.stream import Item, Trail, order
 _POLL_S = 1.0
 
 
+@answering
 class Jobs(api.Jobs):
     """The producer's side, and listening to what jobs tell; see ``api.Jobs``."""
 

@@ -7,11 +7,14 @@ from typing import Any, cast
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import Misuse
+from hustlex.jobs.judge import judged
+from hustlex.jobs.keys import named
 from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, draft
 from hustlex.jobs.placeholders import Slots
 from hustlex.jobs.types import PayloadError, State
-from hustlex.jobs.wire import clean, decode_task, encode_task
+from hustlex.jobs.wire import decode_task, encode_task
 
 HEADER = "hustlex-step"
 """On steps that others wait for: tells a Python worker to look after them as soon as it has acknowledged one."""
@@ -20,6 +23,8 @@ LIFE_S = 90 * 86_400
 MOST_STEPS = 1_000
 
 _MOST_LINKS = 10_000
+_LONGEST_ID = 200
+"""A step's id is the workflow's and its position."""
 _OPTIONS = frozenset(
     ("queue", "max_retry", "timeout", "deadline", "process_in", "process_at", "retention", "headers"),
 )
@@ -145,10 +150,10 @@ def _workflow(steps: tuple[Step, ...]) -> Workflow:
 
 def plant(workflow: Workflow, workflow_id: str) -> tuple[Planted, ...]:
     """Every step ready to be sent; task ids are ``<workflow id>:<position>``. Raises Misuse for what can never work."""
-    if not workflow_id.strip():
-        raise Misuse("the workflow id is blank", hint="it needs at least one visible character")
+    workflow_id = named("workflow_id", workflow_id, _LONGEST_ID)
+    check.instance("workflow", workflow, Workflow, hint="pass one.then(two), or gather(...)")
     steps = workflow.steps
-    queues = [clean(_check(step).get("queue", DEFAULT_QUEUE)) for step in steps]
+    queues = [_check(step).get("queue", DEFAULT_QUEUE) for step in steps]
     names = [StepName(queue, f"{workflow_id}:{position}") for position, queue in enumerate(queues)]
     links: list[list[Link]] = [[] for _ in steps]
     for position, step in enumerate(steps):
@@ -159,7 +164,8 @@ def plant(workflow: Workflow, workflow_id: str) -> tuple[Planted, ...]:
 
 def _check(step: Step) -> Options:
     job = step.job
-    strange = job.options.keys() - _OPTIONS
+    options = cast("Options", judged(job.options))
+    strange = options.keys() - _OPTIONS
     if strange:
         raise Misuse(f"a step of a workflow cannot have {', '.join(sorted(strange))}", hint="see Jobs.start")
     wants_all = [every for _, every in job.slots]
@@ -167,7 +173,7 @@ def _check(step: Step) -> Options:
         raise Misuse(f"nothing comes before the step {job.type!r}, so it cannot take a result")
     if not all(wants_all) and len(step.after) != 1:
         raise Misuse(f"{len(step.after)} steps come before {job.type!r}", hint="RESULT is for one; take RESULTS")
-    return job.options
+    return options
 
 
 def _planted(step: Step, names: Sequence[StepName], position: int, then: tuple[Link, ...]) -> Planted:

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
+from hustlex.core import check
 from hustlex.core.op import AsyncDriver, Effect, command
 from hustlex.core.time import Clock, server_clock
-from hustlex.errors import Conflict, Error, Misuse, Timeout
+from hustlex.errors import Conflict, Error, Timeout
 from hustlex.jobs import flows
 from hustlex.jobs.ids import new_token
 from hustlex.jobs.known import KnownQueues
@@ -59,8 +60,11 @@ class OutboxRelay(Service):
         poll: timedelta = timedelta(seconds=1),
         batch: int = MOST_AT_ONCE,
     ) -> None:
-        if not 1 <= batch <= MOST_AT_ONCE or poll <= timedelta(0):
-            raise Misuse(f"batch must be 1 to {MOST_AT_ONCE}, and poll longer than nothing")
+        check.instance("engine", engine, AsyncEngine, Engine)
+        check.instance("outbox", outbox, Outbox)
+        check.whole("batch", batch, 1, MOST_AT_ONCE)
+        check.duration("poll", poll, timedelta(milliseconds=1))
+        check.function("clock", clock)
         super().__init__()
         self._driver = driver
         self._engine = engine

@@ -26,10 +26,15 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, object_session, registry, scoped_session
 
+from hustlex.core import check
 from hustlex.core.time import Clock
 from hustlex.errors import Misuse
 from hustlex.jobs.ids import new_id
+from hustlex.jobs.judge import seconds
 from hustlex.jobs.options import Draft, Job, Options, as_job, draft
+
+_LONGEST_NAME = 40
+"""What databases allow is 63, and an index has the name within its own."""
 
 AnySession = Session | AsyncSession | scoped_session[Any] | async_scoped_session[Any]
 
@@ -58,6 +63,10 @@ class Outbox:
         retention: timedelta = timedelta(hours=1),
         clock: Clock = unix_ms,
     ) -> None:
+        check.instance("metadata", metadata, MetaData)
+        check.text("name", name, longest=_LONGEST_NAME)
+        retention = seconds("retention", retention)
+        check.function("clock", clock)
         self.table = _table(metadata, name)
         self._row = type("OutboxRow", (), {"__doc__": "One waiting job, as the session's unit of work wants it."})
         registry(metadata=metadata).map_imperatively(self._row, self.table)
@@ -73,6 +82,7 @@ class Outbox:
         session flushes, and goes with a rollback, also to a savepoint. Returns the task's id, drawn here unless given.
         Raises Misuse, here and not in the relay, for what can never be enqueued.
         """
+        check.instance("session", session, Session, AsyncSession, scoped_session, async_scoped_session)
         made = as_job(job, payload)
         placed = draft(made, self._with_retention(made, options), new_id())
         row = self._row()

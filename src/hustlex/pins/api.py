@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hustlex.core.answer.aio import answering
 from hustlex.core.check import Id
 from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
@@ -14,6 +15,7 @@ from hustlex.pins.options import PinOptions
 from hustlex.pins.types import HashResult, VerifyResult
 
 
+@answering
 class Pins:
     """The room keeps no PIN: ``hash`` returns a verifier for the application's database, ``verify`` is handed it back.
 

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 
+from hustlex.core.answer.aio import Answer, answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, positive_ms, server_clock
 from hustlex.errors import Error, Misuse
 from hustlex.ratelimit import flows, leasing, ops
 from hustlex.ratelimit.aio import Hold
+from hustlex.ratelimit.call import Sent
 from hustlex.ratelimit.desk import Desk, Policies, system_clock
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.plan import NORMAL
@@ -19,6 +21,7 @@ from hustlex.ratelimit.refunds import refund
 from hustlex.ratelimit.types import Decision, Policy
 
 
+@answering
 class RateLimit:
     """Limits by caller and endpoint. Every decision is one atomic step, taken by the server's clock.
 
@@ -38,9 +41,9 @@ class RateLimit:
         self._driver = driver
         self._desk = Desk(prefix, clock, local_clock, options or RateLimitOptions())
 
-    async def check(
+    def check(
         self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL
-    ) -> Decision:
+    ) -> Answer[Decision]:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
 
         policy: one, or up to 8, judged together. identity: the caller, as a user id, ``ip:203.0.113.7`` or ``global``;
@@ -52,8 +55,9 @@ class RateLimit:
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
         sent = self._desk.call(policy, identity, endpoint, cost, tier)
-        if isinstance(sent, Decision):
-            return sent
+        return now(sent) if isinstance(sent, Decision) else later(self._judged(sent))
+
+    async def _judged(self, sent: Sent) -> Decision:
         try:
             answer = await self._driver.run(sent.op)
             if not isinstance(answer, Decision):

@@ -9,7 +9,7 @@ from typing import Self
 
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock
-from hustlex.errors import Error
+from hustlex.errors import Error, Misuse
 from hustlex.ratelimit import leasing
 from hustlex.ratelimit.types import Decision
 
@@ -27,6 +27,8 @@ class Hold:
         self.lost = False
 
     def __bool__(self) -> bool:
+        if "decision" not in self.__dict__:
+            raise Misuse("a place that was not asked for is not had", hint="write: with hold(...) as place")
         return self.decision.allowed and not self.lost
 
     def __enter__(self) -> Self:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from hustlex.core.answer.aio import Answer, answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import AsyncDriver, Op
@@ -37,6 +38,7 @@ from hustlex.tokens.types import (
 from hustlex.tokens.view import Feeding, View
 
 
+@answering
 class Tokens:
     """Access tokens, refresh tokens and the sessions behind them. options: see TokenOptions.
 
@@ -119,7 +121,7 @@ class Tokens:
         sid, nonce, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(16), secrets.token_bytes(32)
         return await self._driver.follow(self._issuer.login(who, self._clock(), sid=sid, nonce=nonce, secret=secret))
 
-    async def check(self, access: str, *, mode: Mode = "bounded", jkt: str = "") -> CheckResult:
+    def check(self, access: str, *, mode: Mode = "bounded", jkt: str = "") -> Answer[CheckResult]:
         """Decide whether a request with this access token may go on.
 
         mode: "strict": one round trip; sees every logout and revocation at once, and notes that the session is alive.
@@ -133,10 +135,8 @@ class Tokens:
         """
         step = self._guard.begin(access, mode, jkt)
         if isinstance(step, (Access, Rejected)):
-            return step
-        if isinstance(step, Op):
-            return await self._driver.run(step)
-        return await self._driver.follow(step)
+            return now(step)
+        return later(self._driver.run(step) if isinstance(step, Op) else self._driver.follow(step))
 
     async def introspect(self, access: str) -> CheckResult:
         """A strict check for somebody else, who will look at the proof of a bound token's key (``jkt``) themselves."""

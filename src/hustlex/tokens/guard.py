@@ -52,21 +52,23 @@ class Guard:
         if token.jkt != jkt and jkt is not None:
             return _NO_PROOF
         if mode == "bounded":
-            if moment < self._view.fresh_until and token.ims >= self._view.floor_ms:
-                return self._known(token, token.bounded)
+            view = self._view
+            if moment < view.fresh_until and token.ims >= view.floor_ms:
+                return self._known(token, token.bounded, moment)
             self._start()
             return self._while_away(token) if self._serve_away else self._question(token)
         if mode == "strict":
             return self._question(token)
         if mode == "stateless":
-            return self._known(token, token.stateless)
+            return self._known(token, token.stateless, moment)
         raise Misuse(f"mode must be stateless, bounded or strict, not {mode!r}")
 
-    def _known(self, token: Genuine, good: Access) -> CheckResult:
-        now_ms = self._view.now_ms()
+    def _known(self, token: Genuine, good: Access, moment: float) -> CheckResult:
+        view = self._view
+        now_ms = view.at_ms(moment)
         if not token.from_ms <= now_ms < token.until_ms:
             return _REJECTED[Rejection.NOT_YET_VALID if now_ms < token.from_ms else Rejection.EXPIRED]
-        rejected = self._view.verdict(token)
+        rejected = view.verdict(token)
         return good if rejected is None else rejected
 
     def _question(self, token: Genuine) -> Op[CheckResult]:
@@ -83,7 +85,7 @@ class Guard:
             return (yield from do(self._question(token)))
         except Unavailable as error:
             _log.warning("a check was answered without the server: %s", error)
-            return self._known(token, token.stateless)
+            return self._known(token, token.stateless, time.monotonic())
 
     def _after_reading_keys(self, access: str, mode: Mode, jkt: str | None) -> Flow[CheckResult]:
         """Learn which keys are trusted, then go on; checks that need no server now go on without."""

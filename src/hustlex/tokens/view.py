@@ -69,6 +69,7 @@ class View:
     def __init__(self, staleness_s: float, clock: Clock = server_clock, most: int = _MOST) -> None:
         self._staleness_s = staleness_s
         self._clock = clock
+        self._live = clock is server_clock
         self._most = most
         self._lock = threading.Lock()
         self._sids: dict[str, tuple[int, str]] = {}
@@ -96,12 +97,15 @@ class View:
     def now_ms(self) -> int:
         """The server's time, from this process's steady clock; before it was asked, this process's wall clock; in
         tests, the injected one."""
-        injected_ms = self._clock()
-        if injected_ms:
+        return self.at_ms(time.monotonic())
+
+    def at_ms(self, moment: float) -> int:
+        """The same, of a moment of the steady clock that was read just now."""
+        if not self._live and (injected_ms := self._clock()):
             return injected_ms
         if self.offset_ms is None:
             return time.time_ns() // 1_000_000
-        return int(time.monotonic() * 1000) + self.offset_ms
+        return int(moment * 1000) + self.offset_ms
 
     def injected_ms(self) -> int:
         """A test's clock, or 0."""

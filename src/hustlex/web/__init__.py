@@ -1,6 +1,10 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
+from hustlex.core.extras import require
 from hustlex.web.addresses import client_ip
+
+require("hustlex.web", "web", "fastapi")
+
 from hustlex.web.auth import auth_router
 from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (
@@ -13,6 +17,7 @@ from hustlex.web.depends import (
     recently,
     strict_user,
 )
+from hustlex.web.doorman import SECURITY_HEADERS, body_limit
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
@@ -25,6 +30,7 @@ from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
+    "SECURITY_HEADERS",
     "CodeIn",
     "CurrentUser",
     "Front",
@@ -39,6 +45,7 @@ __all__ = [
     "StrictUser",
     "attach",
     "auth_router",
+    "body_limit",
     "by_ip",
     "by_strict_user",
     "by_user",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from pydantic import BaseModel, Field
 
 from hustlex.core import check
-from hustlex.jobs import Task
 from hustlex.otp import Email
 from hustlex.web.codes import ChallengeIn, ChallengeOut, CodeIn, HumanCheck, OtpCodes, Proof, Send, invalid_code, unfit
 from hustlex.web.depends import Front, ProvedKey
 from hustlex.web.exchange import Exchange, TokensOut
 from hustlex.web.problem import no_store
+
+if TYPE_CHECKING:
+    from hustlex.jobs import Task
 
 Identify = Callable[[str], Awaitable[check.Id]]
 """The id of the user with this phone (E.164, proved just now); creates the user when there is none."""

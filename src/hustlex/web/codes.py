@@ -9,14 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, ClassVar, assert_never
+from typing import TYPE_CHECKING, Any, ClassVar, assert_never
 
 from fastapi import Request
 from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
 from hustlex.core.outcome import Secretive
-from hustlex.jobs import Task
 from hustlex.otp import (
     BreakerOpen,
     BudgetExhausted,
@@ -49,6 +48,9 @@ from hustlex.otp import (
 from hustlex.problems import TOO_MANY, whole_seconds
 from hustlex.web.addresses import client_ip
 from hustlex.web.problem import Problem, too_soon, unavailable
+
+if TYPE_CHECKING:
+    from hustlex.jobs import Task
 
 Send = Callable[[str], Awaitable[object]]
 """Queues the delivery of a challenge: the job calls ``hx.otp.open(challenge)`` and sends what that answers."""
@@ -207,6 +209,8 @@ class OtpCodes:
         return answer
 
     async def _queue(self, front: HustleX, challenge: str) -> None:
+        from hustlex.jobs import Task
+
         if isinstance(self._send, Task):
             await front.jobs.enqueue(self._send.job(challenge))
         else:

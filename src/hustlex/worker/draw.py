@@ -9,11 +9,16 @@ from itertools import chain
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import Misuse
+from hustlex.jobs.keys import addressed
 from hustlex.jobs.limits import Limits
 from hustlex.worker.job import Job
 from hustlex.worker.runners import Runners
 from hustlex.worker.source import Source
+
+MOST_SLOTS = 100_000
+"""Handlers at once, and weights: more are mistakes."""
 
 Draw = Callable[[Sequence[Source], int], dict[Source, int]]
 """Splits free slots among queues that may have tasks."""
@@ -29,14 +34,18 @@ class Reserved(msgspec.Struct, frozen=True):
     weight: int = 0
 
     def __post_init__(self) -> None:
-        if self.slots < 1 or self.weight < 0:
-            raise Misuse("a reservation is for at least 1 slot, and has no negative weight")
+        check.whole("slots of a reservation", self.slots, 1, MOST_SLOTS)
+        check.whole("weight of a reservation", self.weight, 0, MOST_SLOTS)
 
 
 def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits]) -> list[Source]:
     """The queues of a worker. Raises Misuse for weights below 1, and for limits that fit no queue."""
+    check.instance("queues", queues, Mapping, hint='pass weights by name, as {"critical": 6, "default": 3}')
+    check.instance("limits", limits, Mapping, hint="pass Limits by queue")
     if not queues or not limits.keys() <= queues.keys():
         raise Misuse("a worker needs a queue, and limits only for its own queues")
+    for limit in limits.values():
+        check.instance("the limits of a queue", limit, Limits)
     if any(limit.key is not None for limit in limits.values()):
         raise Misuse("the limits of a queue have no key", hint="keys belong to tasks: @tasks.task(..., key=...)")
     return [_source(name, share, limits.get(name)) for name, share in queues.items()]
@@ -44,10 +53,8 @@ def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits
 
 def _source(name: str, share: int | Reserved, limits: Limits | None) -> Source:
     kept = share if isinstance(share, Reserved) else None
-    weight = share if isinstance(share, int) else share.weight or share.slots
-    if weight < 1:
-        raise Misuse(f"the weight of queue {name!r} must be at least 1")
-    source = Source(name, weight)
+    weight = kept.weight or kept.slots if kept else check.whole("the weight of a queue", share, 1, MOST_SLOTS)
+    source = Source(addressed("queue", name), weight)
     source.reserved = kept.slots if kept else 0
     source.limits = limits
     return source

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from datetime import timedelta
 
+from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error
@@ -38,6 +39,11 @@ class Scheduler:
         provider_interval: timedelta = _ASK_EVERY,
         clock: Clock = server_clock,
     ) -> None:
+        check.instance("tasks", tasks, Tasks)
+        check.duration("provider_interval", provider_interval, timedelta(milliseconds=1))
+        check.function("clock", clock)
+        if provider is not None:
+            check.function("provider", provider)
         self.timetable = Timetable(driver, WorkerClock(clock))
         self.timetable.take("code", tasks.periodic)
         self.manager = Manager(provider, provider_interval, self.timetable) if provider else None

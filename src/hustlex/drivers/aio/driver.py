@@ -48,6 +48,7 @@ class Driver:
         self._options = options or Options()
         self._hook = hook
         endpoint = parse_url(url)
+        endpoint.ssl_context()
         self._topology: Topology = Single(endpoint, self._options, self._doubted)
         self._lanes = BlockingLanes(endpoint, self._options)
         self._pubsub = PubSub(endpoint, self._options)

@@ -7,8 +7,8 @@ from functools import partial
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, Script, command
 from hustlex.errors import Conflict, Misuse
-from hustlex.jobs.keys import CANCEL, queue_keys
-from hustlex.jobs.ops.inspect import kind, missing_task, place
+from hustlex.jobs.keys import CANCEL, addressed, queue_keys
+from hustlex.jobs.ops.inspect import kind, missing_task, place, stated
 from hustlex.jobs.types import State
 
 _RUN, _RUN_ALL = load("hustlex.jobs", "run_task"), load("hustlex.jobs", "run_all")
@@ -26,7 +26,7 @@ _DELETABLE = (State.PENDING, State.SCHEDULED, State.RETRY, State.ARCHIVED, State
 
 def run(queue: str, task_id: str, now_ms: int) -> Op[None]:
     """Into pending, behind what is there. Raises NotFound, Conflict (active or pending)."""
-    q = queue_keys(queue)
+    q, task_id = queue_keys(queue), addressed("task_id", task_id)
     return _RUN.op(
         (q.task(task_id), q.pending),
         (now_ms, task_id, q.prefix),
@@ -36,7 +36,7 @@ def run(queue: str, task_id: str, now_ms: int) -> Op[None]:
 
 def archive(queue: str, task_id: str, now_ms: int) -> Op[None]:
     """Into the archive. Raises NotFound, Conflict (active or archived)."""
-    q = queue_keys(queue)
+    q, task_id = queue_keys(queue), addressed("task_id", task_id)
     return _ARCHIVE.op(
         (q.task(task_id), q.archived),
         (now_ms, task_id, q.prefix),
@@ -46,7 +46,7 @@ def archive(queue: str, task_id: str, now_ms: int) -> Op[None]:
 
 def delete(queue: str, task_id: str) -> Op[None]:
     """Gone, with its uniqueness lock. Raises NotFound, Conflict (active)."""
-    q = queue_keys(queue)
+    q, task_id = queue_keys(queue), addressed("task_id", task_id)
     return _DELETE.op((q.task(task_id),), (task_id, q.prefix), partial(acted, queue, task_id, {-1: "is active"}))
 
 
@@ -80,6 +80,7 @@ def unpause(queue: str) -> Op[bool]:
 
 def cancel(task_id: str) -> Op[int]:
     """Tell every worker to cut this task off; answers how many connections heard it."""
+    task_id = addressed("task_id", task_id)
     return command("jobs.cancel", Effect.IDEMPOTENT, "PUBLISH", CANCEL, task_id, decode=int)
 
 
@@ -92,6 +93,7 @@ def _several(
     target: tuple[str, ...],
     first: tuple[int, ...],
 ) -> Op[tuple[int, int]]:
+    state = stated(state)
     if state not in allowed:
         raise Misuse(f"{script.name} is not for {state} tasks", hint=f"use one of {', '.join(allowed)}")
     q = queue_keys(queue)

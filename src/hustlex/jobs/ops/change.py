@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import cast
 
+from hustlex.core import check
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.errors import Conflict, Misuse
-from hustlex.jobs.keys import QUEUES, queue_keys
+from hustlex.jobs.judge import judged
+from hustlex.jobs.keys import QUEUES, addressed, queue_keys
 from hustlex.jobs.ops.act import MOST_AT_ONCE, acted
 from hustlex.jobs.ops.inspect import missing_task
 from hustlex.jobs.options import Options, Start, start_text
@@ -46,17 +48,19 @@ def _updated(queue: str, task_id: str, reply: Reply) -> bool:
 
 def reschedule(queue: str, task_id: str, options: Start, now_ms: int) -> Op[None]:
     """options: process_in or process_at. Raises NotFound, Conflict (neither scheduled nor to be retried), Misuse."""
-    if not options:
+    start = judged(options)
+    if len(start.keys() & Start.__annotations__.keys()) != 1 or len(start) != 1:
         raise Misuse("reschedule needs process_in or process_at")
-    q = queue_keys(queue)
+    q, task_id = queue_keys(queue), addressed("task_id", task_id)
     reasons = {-1: "is neither scheduled nor to be retried"}
-    args = (now_ms, task_id, q.prefix, start_text(cast("Options", options)))
+    args = (now_ms, task_id, q.prefix, start_text(cast("Options", start)))
     return _RESCHEDULE.op((q.task(task_id),), args, partial(acted, queue, task_id, reasons))
 
 
 def delete_queue(queue: str, force: bool, now_ms: int) -> Op[int]:
     """Up to 500 tasks away; answers how many are left, 0: the queue is gone. Raises Conflict."""
     q = queue_keys(queue)
+    check.flag("force", force)
     keys = (q.paused, q.active, q.groups, q.aggregation_sets)
     return _DELETE_QUEUE.op(keys, (now_ms, q.prefix, int(force), MOST_AT_ONCE), partial(_left, queue))
 

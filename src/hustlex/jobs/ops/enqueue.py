@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from hustlex.core import check
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
-from hustlex.errors import Misuse
-from hustlex.jobs.keys import QUEUES, queue_keys
+from hustlex.jobs.keys import QUEUES, named, queue_keys
 from hustlex.jobs.options import Draft
 from hustlex.jobs.types import Debounced, Duplicate, Enqueued, IdTaken, Outcome, QueueFull, State
 
@@ -58,11 +58,10 @@ def _any(first: Draft, token: str, now_ms: int, rows: Iterable[Arg], decode: Cal
 
 def limit(queue: str, max_size: int | None) -> Op[None]:
     """Set or lift a queue's limit, for every producer that asks. Raises Misuse for a negative one."""
-    key = queue_keys(queue).prefix + "x:limit"
+    key = queue_keys(queue if max_size is None else named("queue", queue)).prefix + "x:limit"
     if max_size is None:
         return command("jobs.limit_queue", Effect.IDEMPOTENT, "DEL", key, keys=(key,), decode=_nothing)
-    if max_size < 0:
-        raise Misuse(f"max_size must be 0 or more, not {max_size}", hint="None lifts the limit")
+    check.whole("max_size", max_size)
     return command("jobs.limit_queue", Effect.IDEMPOTENT, "SET", key, max_size, keys=(key,), decode=_nothing)
 
 

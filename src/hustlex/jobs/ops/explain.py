@@ -6,7 +6,7 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import addressed, queue_keys
 from hustlex.jobs.ops.lease import parked
 from hustlex.jobs.ops.steps import record
 from hustlex.jobs.types import State
@@ -54,7 +54,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 def facts(queue: str, task_id: str, now_ms: int) -> Op[Facts]:
     """Look at one task of one queue. Cost: up to 10,000 pending ids are compared."""
-    q = queue_keys(queue)
+    q, task_id = queue_keys(queue), addressed("task_id", task_id)
     keys = (q.task(task_id), record(q, task_id), q.pending, q.lease, q.paused, parked(q))
     return _EXPLAIN.op(keys, (now_ms, task_id, q.prefix, DEEP), _facts)
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
-from hustlex.jobs.keys import SCHEDULERS, SERVERS, WORKERS, scheduler_history
+from hustlex.jobs.keys import SCHEDULERS, SERVERS, WORKERS, addressed, scheduler_history
 from hustlex.jobs.wire import (
     SchedulerEnqueueEvent,
     SchedulerEntry,
@@ -75,7 +75,7 @@ def entries(key: str) -> Op[list[SchedulerEntry]]:
 
 def events(entry_id: str, first: int, last: int) -> Op[list[SchedulerEnqueueEvent]]:
     """Firings of one entry, newest first."""
-    key = scheduler_history(entry_id)
+    key = scheduler_history(addressed("entry_id", entry_id))
     return command(
         "jobs.events",
         Effect.READ,

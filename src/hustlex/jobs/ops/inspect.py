@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from hustlex.core import check
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.errors import Misuse, NotFound
-from hustlex.jobs.keys import QUEUES, QueueKeys, queue_keys
+from hustlex.jobs.keys import QUEUES, QueueKeys, addressed, queue_keys
 from hustlex.jobs.types import DayStats, GroupInfo, QueueInfo, State, TaskInfo
 from hustlex.jobs.wire import WireError, decode_task
 
@@ -22,6 +23,7 @@ _GROUPS = load("hustlex.jobs", "list_groups")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DAYS = 90
+_LAST_PAGE = 10**9
 _LARGEST_PAGE = 1_000
 _ROW = 6
 """Values per task in the answers of list_tasks and show_task."""
@@ -58,8 +60,7 @@ def queue(name: str, now_ms: int) -> Op[QueueInfo]:
 
 def history(name: str, days: int, now_ms: int) -> Op[list[DayStats]]:
     """Attempts per UTC day, today first. days: 1 to 90 (the counters live no longer)."""
-    if not 1 <= days <= _MOST_DAYS:
-        raise Misuse(f"days must be 1 to {_MOST_DAYS}, not {days}")
+    check.whole("days", days, 1, _MOST_DAYS)
     q = queue_keys(name)
     return _DAYS.op((q.processed, q.failed), (now_ms, days), _day_stats)
 
@@ -73,7 +74,7 @@ def groups(name: str) -> Op[list[GroupInfo]]:
 def tasks(name: str, state: State, page: int, size: int, group: str, now_ms: int) -> Op[list[TaskInfo]]:
     """One page. page from 1, size 1 to 1000. Undecodable tasks are left out."""
     check_page(page, size)
-    q = queue_keys(name)
+    q, state = queue_keys(name), stated(state)
     first = size * (page - 1)
     args = (now_ms, q.task_prefix, kind(state), first, first + size - 1)
     return _LIST.op((place(q, state, group), q.lease), args, partial(_page, state))
@@ -81,14 +82,19 @@ def tasks(name: str, state: State, page: int, size: int, group: str, now_ms: int
 
 def task(name: str, task_id: str, now_ms: int) -> Op[TaskInfo]:
     """One task. Raises NotFound."""
-    q = queue_keys(name)
+    q, task_id = queue_keys(name), addressed("task_id", task_id)
     return _SHOW.op((q.task(task_id), q.lease), (now_ms, task_id, q.prefix), partial(_shown, name, task_id))
 
 
 def check_page(page: int, size: int) -> None:
     """Raises Misuse unless page is at least 1 and size 1 to 1000."""
-    if page < 1 or not 1 <= size <= _LARGEST_PAGE:
-        raise Misuse(f"page must be at least 1 and size 1 to {_LARGEST_PAGE}, not {page} and {size}")
+    check.whole("page", page, 1, _LAST_PAGE)
+    check.whole("size", size, 1, _LARGEST_PAGE)
+
+
+def stated(state: object) -> State:
+    """A state, or its word. Raises Misuse."""
+    return State(check.one_of("state", state, tuple(State)))
 
 
 def kind(state: State) -> str:
@@ -98,6 +104,7 @@ def kind(state: State) -> str:
 
 def place(q: QueueKeys, state: State, group: str) -> str:
     """The key that holds the tasks of a state. Raises Misuse unless a group is given for AGGREGATING, and only then."""
+    check.text("group", group, blank=True)
     if bool(group) != (state is State.AGGREGATING):
         raise Misuse("a group goes with the state AGGREGATING, and only with it")
     if group:

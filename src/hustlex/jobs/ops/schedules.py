@@ -9,6 +9,7 @@ import msgspec
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op, Reply
 from hustlex.errors import Conflict, Error, NotFound
+from hustlex.jobs.keys import addressed
 from hustlex.jobs.periodic import Periodic, ScheduleInfo, described, to_json
 from hustlex.jobs.wire import clean
 
@@ -60,12 +61,14 @@ def save(entry: Periodic, replaces: bytes, now_ms: int) -> Op[bool]:
 
 def hold(name: str, paused: bool, now_ms: int) -> Op[bool]:
     """Pause an entry or let it go on. False: it was so already. Raises NotFound, Conflict when full."""
+    name = addressed("name", name)
     args = (now_ms, clean(name), int(paused), _MOST_STATES)
     return _HOLD.op(_KEYS, args, lambda reply: _done(reply, name))
 
 
 def remove(name: str, now_ms: int) -> Op[bool]:
     """Forget a stored entry. False: there is none. Raises Conflict for one that is in code."""
+    name = addressed("name", name)
     return _REMOVE.op(_KEYS, (now_ms, clean(name)), lambda reply: _done(reply, name))
 
 
@@ -91,6 +94,7 @@ def listed(now_ms: int) -> Op[list[ScheduleInfo]]:
 
 def show(name: str, now_ms: int) -> Op[Page]:
     """One entry. Raises NotFound."""
+    name = addressed("name", name)
     asked = clean(name) or " "  # the empty name holds the version, a blank one nothing
     return _SHOW.op(_KEYS, (now_ms, asked), lambda reply: _page(reply, name))
 

@@ -1,0 +1,328 @@
+"""Bad input at every public door of jobs, worker, outbox and delivery: one sentence of ours, or a value."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hustlex import jobs
+from hustlex.delivery import ConsoleSender, Courier, Texts, deliver_codes
+from hustlex.jobs import (
+    Aggregate,
+    Inspector,
+    Job,
+    Jobs,
+    Limits,
+    PeriodicConfig,
+    Rate,
+    Schedules,
+    State,
+    Task,
+    Tasks,
+    Workflow,
+    default_delay,
+    gather,
+)
+from hustlex.outbox import Outbox, OutboxRelay
+from hustlex.worker import Reserved, Scheduler, Worker
+from tests.support.sweep import Sample, complaints, unswept
+
+MINUTE, LATER = timedelta(minutes=1), datetime(2030, 1, 1, tzinfo=UTC)
+HEADERS = {"traceparent": "00-1"}
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {"queue": "low", "task_id": "a", "max_retry": 3, "timeout": MINUTE, "deadline": LATER, "retention": MINUTE},
+    {"process_in": MINUTE, "unique_for": MINUTE, "unique_until": "done", "unique_key": "k", "headers": HEADERS},
+    {"process_at": LATER},
+    {"group": "g"},
+    {"debounce": MINUTE},
+)
+
+
+def _plain(text: str = "") -> None: ...
+
+
+async def _serve(text: str = "") -> None: ...
+
+
+def _define(_: Any, **given: Any) -> Any:
+    return Tasks().task(**given)(_serve)
+
+
+def _cron(_: Any, **given: Any) -> Any:
+    return Tasks().cron(**given)
+
+
+JOB = Job("a")
+ENTRY = {"name": "n", "spec": "@daily", "job": JOB, "timezone": "UTC", "dst": "once", "missed": "all", "most_missed": 5}
+PAGE = {"page": 1, "size": 30}
+
+PURE = [
+    *(Sample(Job.with_options, given, call=lambda _, **more: JOB.with_options(**more)) for given in OPTIONS),
+    *(Sample(Tasks, given) for given in OPTIONS),
+    *(Sample(Tasks.task, {"task_type": "t", **given}, call=_define) for given in OPTIONS),
+    Sample(
+        Tasks.task,
+        {
+            "task_type": "t",
+            "max_concurrency": 1,
+            "max_per_worker": 1,
+            "rate": Rate(5),
+            "key": "text",
+            "retry_delay": MINUTE,
+            "is_failure": bool,
+            "max_crashes": 2,
+            "cpu": False,
+        },
+        call=lambda _, **given: _define(
+            _, **{**given, "is_failure": given["is_failure"] if given["is_failure"] is not bool else lambda _: True}
+        ),
+    ),
+    Sample(Tasks, {"lifespan": None}),
+    Sample(Tasks.cron, ENTRY, call=_cron),
+    Sample(
+        Tasks.aggregate,
+        {"group": "g", "grace": MINUTE, "max_delay": MINUTE, "max_size": 5},
+        call=lambda _, **given: Tasks().aggregate(**given)(lambda group, tasks: JOB),
+    ),
+    Sample(Tasks.include, {"other": Tasks()}, call=lambda _, **given: Tasks().include(**given)),
+    Sample(Task, {"task_type": "t", "function": _serve, "options": {}, "limits": Limits(), "cpu": False}),
+    Sample(Rate, {"count": 1, "per": MINUTE}),
+    Sample(Limits, {"max_concurrency": 1, "max_per_worker": 1, "rate": Rate(1), "key": "a"}),
+    Sample(
+        Aggregate,
+        {"pattern": "g", "function": lambda group, tasks: JOB, "grace": MINUTE, "max_delay": MINUTE, "max_size": 5},
+    ),
+    Sample(Job.then, {"following": JOB}, call=lambda _, **given: JOB.then(**given)),
+    Sample(Job.taking, {"result": jobs.RESULT}, call=lambda _, **given: JOB.taking(**given)),
+    Sample(Workflow.then, {"following": JOB}, call=lambda _, **given: gather(JOB).then(**given)),
+    Sample(gather, {"then": JOB}, call=lambda _, then: gather(JOB, then=then)),
+    Sample(gather, {"part": JOB}, call=lambda _, part: gather(JOB, part)),
+    Sample(PeriodicConfig, {"spec": "@daily", "job": JOB}),
+    Sample(Reserved, {"slots": 2, "weight": 1}),
+    Sample(default_delay, {"retried": 1}),
+]
+
+
+@pytest.mark.parametrize("sample", PURE, ids=str)
+async def test_what_is_defined(sample: Sample) -> None:
+    assert await complaints(sample) == []
+
+
+SENT = [
+    *(
+        Sample(Jobs.enqueue, {"job": "t", "payload": {"a": 1}, **given}, call=lambda hub, **more: hub.enqueue(**more))
+        for given in OPTIONS
+    ),
+    Sample(Jobs.enqueue_many, {"jobs": [JOB]}),
+    Sample(Jobs.start, {"workflow": JOB.then(JOB), "workflow_id": "w"}),
+    Sample(Jobs.result, {"task_id": "kept", "timeout": timedelta(0), "queue": "default"}),
+    Sample(
+        Jobs.follow,
+        {"task_id": "kept", "queue": "default", "since": ""},
+        call=lambda hub, **given: _first(hub.follow(**given)),
+    ),
+    Sample(Jobs.explain, {"task_id": "kept", "queue": "default"}),
+    Sample(Jobs.limit_queue, {"queue": "default", "max_size": 5}),
+    Sample(Jobs.cancel, {"task_id": "kept"}),
+]
+
+
+async def _first(items: AsyncGenerator[Any]) -> Any:
+    async with aclosing(items):
+        return await anext(items, None)
+
+
+@pytest.fixture
+async def hub(driver: Any) -> Jobs:
+    """The room, with a task to look at."""
+    made = Jobs(driver)
+    await made.enqueue("t", task_id="kept", process_in=timedelta(days=1))
+    return made
+
+
+@pytest.mark.parametrize("sample", SENT, ids=str)
+async def test_what_is_sent(sample: Sample, hub: Jobs) -> None:
+    assert await complaints(sample, hub) == []
+
+
+QUEUE, ONE = {"queue": "default"}, {"queue": "default", "task_id": "kept"}
+GROUPED = {"queue": "default", "state": State.AGGREGATING, "group": "g"}
+LOOKS = [
+    Sample(Inspector.queue, {"name": "default"}),
+    Sample(Inspector.history, {**QUEUE, "days": 3}),
+    Sample(Inspector.groups, QUEUE),
+    Sample(Inspector.tasks, {**GROUPED, **PAGE}),
+    Sample(Inspector.task, ONE),
+    Sample(Inspector.run_all, GROUPED),
+    Sample(Inspector.archive_all, GROUPED),
+    Sample(Inspector.delete_all, GROUPED),
+    Sample(Inspector.update_payload, {**ONE, "payload": {"a": 1}}),
+    Sample(Inspector.reschedule, {**ONE, "process_in": timedelta(days=2)}),
+    Sample(Inspector.reschedule, {**ONE, "process_at": LATER}),
+    Sample(Inspector.pause, QUEUE),
+    Sample(Inspector.unpause, QUEUE),
+    Sample(Inspector.cancel, {"task_id": "kept"}),
+    Sample(Inspector.open_steps, PAGE),
+    Sample(Inspector.enqueue_events, {"entry_id": "e", **PAGE}),
+]
+ACTS = [
+    Sample(act, given, call=lambda inspector, act=act, **given: _again(inspector, act.__name__, given))
+    for act, given in (
+        (Inspector.run, ONE),
+        (Inspector.archive, ONE),
+        (Inspector.delete, ONE),
+        (Inspector.delete_queue, {**QUEUE, "force": True}),
+    )
+]
+
+
+async def _again(inspector: Inspector, act: str, given: dict[str, Any]) -> Any:
+    await Jobs(inspector._driver).enqueue("t", task_id="kept", process_in=timedelta(days=1))
+    return await getattr(inspector, act)(**given)
+
+
+@pytest.mark.parametrize("sample", [*LOOKS, *ACTS], ids=str)
+async def test_what_operators_ask(sample: Sample, hub: Jobs) -> None:
+    assert await complaints(sample, hub.inspector) == []
+
+
+CHANGES = {name: value for name, value in ENTRY.items() if name != "name"}
+ENTRIES = [
+    Sample(Schedules.add, ENTRY, call=lambda schedules, **given: _fresh(schedules, given)),
+    Sample(Schedules.change, {"name": "n", **CHANGES}),
+    *(Sample(act, {"name": "n"}) for act in (Schedules.pause, Schedules.resume, Schedules.run, Schedules.get)),
+    Sample(Schedules.remove, {"name": "other"}),
+]
+
+
+async def _fresh(schedules: Schedules, given: dict[str, Any]) -> None:
+    if given["name"] == "n":
+        await schedules.remove("n")
+    await schedules.add(**given)
+
+
+@pytest.mark.parametrize("sample", ENTRIES, ids=str)
+async def test_what_is_stored_by_the_clock(sample: Sample, hub: Jobs) -> None:
+    await hub.schedules.add(**ENTRY)
+    assert await complaints(sample, hub.schedules) == []
+
+
+HOSTS = [
+    Sample(
+        Worker,
+        {
+            "queues": {"default": 1},
+            "limits": {"default": Limits(max_concurrency=5)},
+            "concurrency": 4,
+            "cpu_processes": 1,
+            "strict": False,
+            "shutdown_timeout": MINUTE,
+            "clock": lambda: 0,
+            "retry_delay": MINUTE,
+            "is_failure": lambda _: True,
+            "error_handler": lambda *_: None,
+            "middleware": (),
+            "aggregator": lambda group, tasks: JOB,
+            "max_crashes": 3,
+            "health_check": lambda trouble: None,
+            "health_check_interval": MINUTE,
+            "recover_crashed": "retry",
+            "park_unknown": MINUTE,
+            "archive_max_size": 5,
+            "archive_max_age": MINUTE,
+        },
+        call=lambda driver, **given: Worker(driver, Tasks(), **given),
+    ),
+    Sample(Worker, {"tasks": Tasks()}, call=lambda driver, tasks: Worker(driver, tasks)),
+    Sample(
+        Scheduler,
+        {"tasks": Tasks(), "provider": lambda: iter(()), "provider_interval": MINUTE, "clock": lambda: 0},
+        call=lambda driver, **given: Scheduler(driver, **given),
+    ),
+]
+
+
+@pytest.mark.parametrize("sample", HOSTS, ids=str)
+async def test_what_a_worker_is_told(sample: Sample, driver: Any) -> None:
+    assert await complaints(sample, driver) == []
+
+
+@pytest.fixture
+def session() -> Iterator[Any]:
+    """A database with an outbox in it."""
+    from sqlalchemy import MetaData, create_engine
+    from sqlalchemy.orm import Session
+
+    metadata, engine = MetaData(), create_engine("sqlite://")
+    outbox = Outbox(metadata)
+    metadata.create_all(engine)
+    with Session(engine) as session:
+        yield outbox, session, engine
+    engine.dispose()
+
+
+async def test_the_outbox(session: Any, driver: Any) -> None:
+    from sqlalchemy import MetaData
+
+    outbox, opened, engine = session
+    samples = [
+        Sample(Outbox, {"metadata": MetaData(), "name": "jobs", "retention": MINUTE, "clock": lambda: 1}, call=_table),
+        Sample(
+            OutboxRelay,
+            {"engine": engine, "outbox": outbox, "clock": lambda: 0, "poll": MINUTE, "batch": 5},
+            call=lambda _, **given: OutboxRelay(driver, **given),
+        ),
+        *(Sample(Outbox.add, {"session": opened, "job": "t", "payload": 1, **given}) for given in OPTIONS),
+    ]
+    for sample in samples:
+        assert await complaints(sample, outbox) == []
+
+
+def _table(_: Any, **given: Any) -> Outbox:
+    from sqlalchemy import MetaData
+
+    fresh = MetaData() if isinstance(given["metadata"], MetaData) else given["metadata"]
+    return Outbox(**{**given, "metadata": fresh})
+
+
+TEXTS = Texts(app="Gigs")
+
+
+def test_every_option_of_every_door_is_swept() -> None:
+    doors = [Jobs, Inspector, Schedules, Limits, Rate, Aggregate, Reserved, Worker, Scheduler, PeriodicConfig, Workflow]
+    doors += [Job.with_options, Job.then, Job.taking, Tasks, Tasks.task, Tasks.cron, Tasks.aggregate, Tasks.include]
+    made = {"Jobs", "Inspector", "Schedules"}  # by the front, from its own driver
+    left = {
+        name
+        for name in unswept(doors, [*PURE, *SENT, *LOOKS, *ACTS, *ENTRIES, *HOSTS])
+        if name.partition("(")[0] not in made
+    }
+    assert left == {
+        "Worker(driver)",
+        "Scheduler(driver)",
+        "Workflow(steps)",
+        "Limits.gate(task_type)",
+        "Limits.gate(arguments)",
+        "Tasks.find(task_type)",
+    }
+
+
+async def test_delivery(tmp_path: Path) -> None:
+    console = ConsoleSender(tmp_path / "sent")
+    samples = [
+        Sample(ConsoleSender, {"file": tmp_path / "sent"}),
+        Sample(Courier, {"texts": TEXTS, "sender": console}, call=lambda _, texts, sender: Courier(texts, sender)),
+        Sample(
+            deliver_codes,
+            {"sender": console, "texts": TEXTS, "front": lambda state: state, "task_type": "t", "queue": "q"},
+            call=lambda _, sender, **given: deliver_codes(Tasks(), sender, **given),
+        ),
+        Sample(deliver_codes, {"tasks": Tasks()}, call=lambda _, tasks: deliver_codes(tasks, console, texts=TEXTS)),
+    ]
+    for sample in samples:
+        assert await complaints(sample) == []
