@@ -6,7 +6,7 @@ import enum
 from datetime import timedelta
 from typing import ClassVar
 
-from hustlex.core.outcome import Outcome, Secretive
+from hustlex.core.outcome import Failure, Secretive
 
 
 class Reason(enum.StrEnum):
@@ -82,38 +82,38 @@ class Resent(Issued, frozen=True, eq=False):
     new_code: bool
 
 
-class Cooldown(Outcome, frozen=True):
+class Cooldown(Failure, frozen=True):
     """Too soon after the last send; nothing was sent."""
 
     retry_after: timedelta
 
 
-class SendsExhausted(Outcome, frozen=True):
+class SendsExhausted(Failure, frozen=True):
     """This challenge was sent as often as it may be; start a new one. retry_after: until it expires."""
 
     retry_after: timedelta
 
 
-class DailyCap(Outcome, frozen=True):
+class DailyCap(Failure, frozen=True):
     """This phone's lane had its sends of the rolling 24 hours. retry_after: until the oldest leaves."""
 
     retry_after: timedelta
 
 
-class SubjectLocked(Outcome, frozen=True):
+class SubjectLocked(Failure, frozen=True):
     """Too many wrong codes for this phone over all its challenges. retry_after: rest of the lock."""
 
     retry_after: timedelta
 
 
-class CapReached(Outcome, frozen=True):
+class CapReached(Failure, frozen=True):
     """The scope had its messages; nothing was sent. retry_after: until the next one may go out."""
 
     scope: Scope
     retry_after: timedelta
 
 
-class BreakerOpen(Outcome, frozen=True):
+class BreakerOpen(Failure, frozen=True):
     """Hardly anybody in this scope types the codes sent there, as when somebody earns on the messages; only single ones
     pass. retry_after: until the next one does.
     """
@@ -122,13 +122,13 @@ class BreakerOpen(Outcome, frozen=True):
     retry_after: timedelta
 
 
-class BudgetExhausted(Outcome, frozen=True):
+class BudgetExhausted(Failure, frozen=True):
     """The country's money for today is spent. retry_after: until midnight UTC."""
 
     retry_after: timedelta
 
 
-class ChallengeRequired(Outcome, frozen=True):
+class ChallengeRequired(Failure, frozen=True):
     """Ask for a human check (then call with ``human=True``), or for SIM_SWAP another channel than this phone.
 
     retry_after: until it goes without a human check; None: never.
@@ -138,23 +138,27 @@ class ChallengeRequired(Outcome, frozen=True):
     retry_after: timedelta | None = None
 
 
-class InvalidPhone(Outcome, frozen=True):
+class InvalidPhone(Failure, frozen=True):
     """Not a phone number that can exist, or one with an extension. Without a country code it was read as one of the
     default region, ``HustleX(region=...)``.
     """
 
 
-class InvalidEmail(Outcome, frozen=True):
+class InvalidEmail(Failure, frozen=True):
     """Not an e-mail address, or one that no mail can be sent to: quoted, without a domain, or with one not in ASCII."""
 
 
-class DestinationBlocked(Outcome, frozen=True):
+class DestinationBlocked(Failure, frozen=True):
     """A real number or address that gets no message. country: the number's region, or "". option: the setting that
     closes that country or domain; "": none does, numbers of this kind get no text messages (premium, VoIP, ...).
     """
 
     country: str = ""
     option: str = ""
+
+    def _words(self) -> str:
+        why = f"{self.option} closes it" if self.option else "numbers of this kind get no text messages"
+        return f"the outcome is DestinationBlocked({self.country}): {why}"
 
 
 class Verified(Secretive, frozen=True, eq=False):
@@ -176,7 +180,7 @@ class Verified(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"grant", "device"})
 
 
-class Wrong(Outcome, frozen=True):
+class Wrong(Failure, frozen=True):
     """Not the code. left: attempts that remain, 1 or more; None under subject binding, where it would tell a stranger
     that a challenge exists. context_changed: what is being approved is not what the code was issued for.
     """
@@ -185,17 +189,17 @@ class Wrong(Outcome, frozen=True):
     context_changed: bool = False
 
 
-class Locked(Outcome, frozen=True):
+class Locked(Failure, frozen=True):
     """All attempts of this challenge are used up; a new code is needed."""
 
 
-class Gone(Outcome, frozen=True):
+class Gone(Failure, frozen=True):
     """The challenge or grant cannot be used. Cancelled, replaced and forged ones are UNKNOWN."""
 
     reason: Reason
 
 
-class Malformed(Outcome, frozen=True):
+class Malformed(Failure, frozen=True):
     """Not as many digits as a code has, so it cannot be right; no attempt was counted."""
 
 
@@ -245,7 +249,7 @@ class Enrolment(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"uri", "secret", "sealed"})
 
 
-class Mismatch(Outcome, frozen=True):
+class Mismatch(Failure, frozen=True):
     """The grant is for another purpose or another context; it was not spent."""
 
 
