@@ -566,7 +566,7 @@ async def test_an_evaluator_uses_a_phone_of_his_own(url: str, clock: FixedClock)
     async with HustleX(url, secret=SECRET, clock=clock, region="GB", otp=OtpOptions(numbers=numbers)) as hx:
         refused = await hx.otp.issue("07400 123457")
         assert refused == DestinationBlocked("GB", "OtpOptions.numbers.countries")
-        with pytest.raises(Unsuccessful, match="OtpOptions.numbers.countries closes it"):
+        with pytest.raises(Unsuccessful, match=r"OtpOptions\.numbers\.countries closes it"):
             refused.or_raise()
 
 
