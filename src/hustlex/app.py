@@ -106,7 +106,11 @@ class HustleX:
 
     @cached_property
     def otp(self) -> Otp:
-        """One-time passwords. Raises ConfigurationError when no secret was given."""
+        """One-time passwords. Raises ConfigurationError when no secret was given.
+
+        Doors: issue, resend, verify, cancel, open, delivery_report, consume_grant, unlock, verify_phone, totp_enrol,
+        totp_verify, totp_reseal.
+        """
         from hustlex.otp.api import Otp
         from hustlex.otp.rules import in_region
 
@@ -115,7 +119,11 @@ class HustleX:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given."""
+        """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given.
+
+        Doors: login, check, refresh, logout, introspect, prove, sessions, data, set_data, revoke_token, revoke_session,
+        revoke_all, rotate_keys, retire_key, jwks, stats, now, start, close.
+        """
         from hustlex.tokens.api import Tokens
 
         return Tokens(
@@ -124,14 +132,20 @@ class HustleX:
 
     @cached_property
     def ratelimit(self) -> RateLimit:
-        """Rate limits per identity and endpoint."""
+        """Rate limits per identity and endpoint.
+
+        Doors: check, check_all, peek, hold, heartbeat, release, refund, reset, set_limit.
+        """
         from hustlex.ratelimit.api import RateLimit
 
         return RateLimit(self.driver, prefix=self._prefix, clock=self._clock, options=self._ratelimit_options)
 
     @cached_property
     def idempotency(self) -> Idempotency:
-        """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given."""
+        """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given.
+
+        Doors: run, begin, renew, hold, complete, abandon, settle, reconcile, begin_event, settle_event.
+        """
         from hustlex.idempotency.api import Idempotency
 
         return Idempotency(
@@ -144,7 +158,10 @@ class HustleX:
 
     @cached_property
     def pins(self) -> Pins:
-        """Transaction PINs with lockout. Raises ConfigurationError when no secret was given."""
+        """Transaction PINs with lockout. Raises ConfigurationError when no secret was given.
+
+        Doors: hash, verify, reset.
+        """
         from hustlex.pins.api import Pins
 
         return Pins(
@@ -160,14 +177,20 @@ class HustleX:
 
     @cached_property
     def jobs(self) -> Jobs:
-        """Background jobs on Asynq's wire."""
+        """Background jobs on Asynq's wire.
+
+        Doors: enqueue, enqueue_many, start, result, follow, explain, cancel, limit_queue, inspector, schedules.
+        """
         from hustlex.jobs.subscription import Jobs
 
         return Jobs(self.driver, clock=self._clock)
 
     @cached_property
     def events(self) -> Events:
-        """Live events over pub/sub."""
+        """Live events over pub/sub.
+
+        Doors: channel(...).publish, channel(...).subscribe.
+        """
         from hustlex.events.subscription import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)

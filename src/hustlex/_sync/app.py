@@ -107,7 +107,11 @@ class HustleX:
 
     @cached_property
     def otp(self) -> Otp:
-        """One-time passwords. Raises ConfigurationError when no secret was given."""
+        """One-time passwords. Raises ConfigurationError when no secret was given.
+
+        Doors: issue, resend, verify, cancel, open, delivery_report, consume_grant, unlock, verify_phone, totp_enrol,
+        totp_verify, totp_reseal.
+        """
         from hustlex._sync.otp import Otp
         from hustlex.otp.rules import in_region
 
@@ -116,7 +120,11 @@ class HustleX:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given."""
+        """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given.
+
+        Doors: login, check, refresh, logout, introspect, prove, sessions, data, set_data, revoke_token, revoke_session,
+        revoke_all, rotate_keys, retire_key, jwks, stats, now, start, close.
+        """
         from hustlex._sync.tokens import Tokens
 
         return Tokens(
@@ -125,14 +133,20 @@ class HustleX:
 
     @cached_property
     def ratelimit(self) -> RateLimit:
-        """Rate limits per identity and endpoint."""
+        """Rate limits per identity and endpoint.
+
+        Doors: check, check_all, peek, hold, heartbeat, release, refund, reset, set_limit.
+        """
         from hustlex._sync.ratelimit import RateLimit
 
         return RateLimit(self.driver, prefix=self._prefix, clock=self._clock, options=self._ratelimit_options)
 
     @cached_property
     def idempotency(self) -> Idempotency:
-        """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given."""
+        """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given.
+
+        Doors: run, begin, renew, hold, complete, abandon, settle, reconcile, begin_event, settle_event.
+        """
         from hustlex._sync.idempotency import Idempotency
 
         return Idempotency(
@@ -145,7 +159,10 @@ class HustleX:
 
     @cached_property
     def pins(self) -> Pins:
-        """Transaction PINs with lockout. Raises ConfigurationError when no secret was given."""
+        """Transaction PINs with lockout. Raises ConfigurationError when no secret was given.
+
+        Doors: hash, verify, reset.
+        """
         from hustlex._sync.pins import Pins
 
         return Pins(
@@ -161,14 +178,20 @@ class HustleX:
 
     @cached_property
     def jobs(self) -> Jobs:
-        """Background jobs on Asynq's wire."""
+        """Background jobs on Asynq's wire.
+
+        Doors: enqueue, enqueue_many, start, result, follow, explain, cancel, limit_queue, inspector, schedules.
+        """
         from hustlex._sync.jobs import Jobs
 
         return Jobs(self.driver, clock=self._clock)
 
     @cached_property
     def events(self) -> Events:
-        """Live events over pub/sub."""
+        """Live events over pub/sub.
+
+        Doors: channel(...).publish, channel(...).subscribe.
+        """
         from hustlex._sync.events import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
