@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from hustlex.core import bounds, check
 from hustlex.core.keys import component
 from hustlex.core.time import positive_ms
 from hustlex.errors import ConfigurationError
@@ -25,12 +26,12 @@ def hmac_signature(
     secrets: the provider's; more than one while it is being changed. digest: Paystack signs with SHA-512, most others
     with SHA-256. prefix: before the hex digits, as ``sha256=``. Raises ConfigurationError without a secret.
     """
-    keys = [secret.encode() if isinstance(secret, str) else secret for secret in secrets]
-    if not keys or not all(keys):
+    with bounds.options():
+        keys = [check.secret("a webhook's secret", secret) for secret in secrets]
+        check.one_of("digest", digest, ("sha512", "sha256"))
+        name, prefix = check.text("header", header).lower(), check.text("prefix", prefix, blank=True)
+    if not keys:
         raise ConfigurationError("a webhook's signature needs a secret", hint="the provider's dashboard shows it")
-    if digest not in ("sha512", "sha256"):
-        raise ConfigurationError(f"digest is 'sha512' or 'sha256', not {digest!r}")
-    name = header.lower()
 
     def verify(body: bytes, headers: Mapping[str, str]) -> bool:
         given = headers.get(name, "").encode("utf-8", "replace")
@@ -56,7 +57,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     ttl: timedelta = timedelta(days=7)
 
     def __post_init__(self) -> None:
-        component(self.name)
+        with bounds.options():
+            component(check.text("name", self.name))
+            check.function("verify", self.verify)
+            check.duration("lease", self.lease, timedelta(milliseconds=1))
+            check.duration("ttl", self.ttl, timedelta(milliseconds=1))
         if not 0 < self.lease_ms < self.ttl_ms:
             raise ConfigurationError("an event's lease must be shorter than its ttl")
 
