@@ -31,7 +31,8 @@ _NOTHING = timedelta(0)
 _MAKE_ONE = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
 _PLACEHOLDERS = (
     b"changeme", b"changethis", b"changeit", b"replaceme", b"replacethis", b"replacewith", b"placeholder",
-    b"yoursecret", b"mysecretkey", b"secretkeyhere", b"secrethere", b"putyour", b"insertyour", b"insertsecret", b"todotodo",
+    b"yoursecret", b"mysecretkey", b"secretkeyhere", b"secrethere", b"putyour", b"insertyour", b"insertsecret",
+    b"todotodo",
     b"supersecret", b"topsecret", b"notsosecret", b"donotuse", b"dontuse", b"passwordpassword", b"examplesecret",
     b"secretexample", b"insecure", b"defaultsecret", b"yourkeyhere", b"fixmefixme",
 )  # fmt: skip
