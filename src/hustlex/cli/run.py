@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import logging
 from collections.abc import Awaitable, Callable
 
+from hustlex.cli.ending import MARGIN_S, Ending
 from hustlex.core.op import Effect, command
 from hustlex.drivers.aio import Driver, Options
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Error
 
 Engine = Callable[[], Awaitable[None]]
 
@@ -21,25 +22,43 @@ def open_driver(given: str | None, url: str, name: str) -> Driver:
         raise named("HUSTLEX_URL" if given is None else "--url", error) from None
 
 
-def named(source: str, error: ConfigurationError) -> ConfigurationError:
+def named(source: str, error: Error) -> ConfigurationError:
     """The same error, told of the option or variable that holds what is wrong."""
     return ConfigurationError(f"{source}: {error.message}", hint=error.hint)
 
 
-def run_until_signal(run: Engine, stop: Callable[[], object], driver: Driver) -> None:
-    """SIGTERM and SIGINT call ``stop`` once; the engine's own end, or its error, ends the process."""
+def run_until_signal(
+    run: Engine, stop: Callable[[], object], driver: Driver, *, hurry: Callable[[], object], grace_s: float = 0.0
+) -> None:
+    """SIGTERM and SIGINT call ``stop``, then ``hurry``; the engine's own end, or its error, ends the process.
+
+    grace_s: what ``stop`` waits for running work; ten seconds after it the process ends whatever hangs.
+    """
+    log_plainly()
     try:
         import uvloop
     except ImportError:
-        asyncio.run(_supervised(run, stop, driver))
+        asyncio.run(_supervised(run, stop, hurry, grace_s, driver))
     else:
-        uvloop.run(_supervised(run, stop, driver))
+        uvloop.run(_supervised(run, stop, hurry, grace_s, driver))
 
 
-async def _supervised(run: Engine, stop: Callable[[], object], driver: Driver) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    async with driver:
-        await driver.run(command("server.ping", Effect.READ, "PING", decode=bool))  # a wrong URL ends here, clearly
-        await run()
+async def _supervised(
+    run: Engine, stop: Callable[[], object], hurry: Callable[[], object], grace_s: float, driver: Driver
+) -> None:
+    ending, code = Ending(stop, hurry, grace_s + MARGIN_S), 1
+    ending.listen()
+    try:
+        async with driver:
+            await driver.run(command("server.ping", Effect.READ, "PING", decode=bool))  # a wrong URL ends here, clearly
+            await run()
+            code = 0
+    finally:
+        ending.over(code)
+
+
+def log_plainly() -> None:
+    """Lines on stderr, from what an engine says of itself on, unless the application's module has set up its log."""
+    if not logging.getLogger("hustlex.worker").hasHandlers():
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("hustlex").setLevel(logging.INFO)

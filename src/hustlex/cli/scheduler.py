@@ -18,4 +18,4 @@ def scheduler(module: Modules, url: Url = None) -> None:
     tasks = load_tasks(module)
     driver = open_driver(url, settings.url, "hustlex:scheduler")
     engine = Scheduler(driver, tasks)
-    run_until_signal(engine.run, engine.stop, driver)
+    run_until_signal(engine.run, engine.stop, driver, hurry=engine.stop)

@@ -29,14 +29,14 @@ _SHOWN = (bool, int, float, timedelta, datetime, type(None))
 _LONGEST_SHOWN = 60
 _NOTHING = timedelta(0)
 _MAKE_ONE = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+_FEWEST_CHARACTERS = 8
 _PLACEHOLDERS = (
     b"changeme", b"changethis", b"changeit", b"replaceme", b"replacethis", b"replacewith", b"placeholder",
-    b"yoursecret", b"mysecretkey", b"secretkeyhere", b"secrethere", b"putyour", b"insertyour", b"insertsecret",
-    b"todotodo",
-    b"supersecret", b"topsecret", b"notsosecret", b"donotuse", b"dontuse", b"passwordpassword", b"examplesecret",
-    b"secretexample", b"insecure", b"defaultsecret", b"yourkeyhere", b"fixmefixme",
+    b"yoursecret", b"secretkey", b"secrethere", b"putyour", b"insertyour", b"insertsecret", b"yourkeyhere",
+    b"supersecret", b"topsecret", b"notsosecret", b"donotuse", b"dontuse", b"password", b"insecure",
+    b"defaultsecret", b"developmentonly", b"example", b"fixmefixme", b"todotodo",
 )  # fmt: skip
-"""Letters of what stands where a secret should; a random one of 64 characters holds one of them by chance in 10^9."""
+"""Letters of what stands where a secret should; a random one of 64 characters holds one of them by chance in 10^8."""
 _NO_YEAR = 9000
 _READABLE = re.compile(r"[!-~]{1,255}")
 """What nearly every id is; taking it as it is costs a third of looking at each character."""
@@ -154,6 +154,8 @@ def _guessable(raw: bytes) -> str:
     steps = [after - before for before, after in itertools.pairwise(raw)]
     if raw.isalnum() and len(raw) > 3 and max(map(steps.count, (1, -1))) > len(steps) / 2:
         return "counts up or down"
+    if len(raw) >= 4 * _FEWEST_CHARACTERS and len(set(raw)) < _FEWEST_CHARACTERS:
+        return f"has only {len(set(raw))} different characters"
     letters = re.sub(rb"[^a-z]", b"", raw.lower())
     return "is a placeholder" if any(word in letters for word in _PLACEHOLDERS) else ""
 

@@ -38,7 +38,7 @@ class Keyring:
                 "with old secrets, reference_secret must be given",
                 hint="it is the secret there was before the first change, and stays; see docs/guides/secrets.md",
             )
-        self._use(_seed(root, "secret"))
+        self._use(_seed(root, "the secret"))
         self._ref = self.key("ref") if reference is None else _derive(_seed(reference, "reference_secret"), "ref", 32)
         self.old = tuple(self._other(each) for each in old)
         """The same for each old root: its keys, the same references."""

@@ -14,6 +14,8 @@ from hustlex.core.keys import component
 from hustlex.core.time import positive_ms
 from hustlex.errors import ConfigurationError
 
+_DASHBOARD = "the provider's dashboard shows it"
+
 Verify = Callable[[bytes, Mapping[str, str]], bool]
 """Whether a body is the provider's, given the request's headers (names in lower case). Compares in constant time."""
 
@@ -31,7 +33,7 @@ def hmac_signature(
         check.one_of("digest", digest, ("sha512", "sha256"))
         name, prefix = check.text("header", header).lower(), check.text("prefix", prefix, blank=True)
     if not keys:
-        raise ConfigurationError("a webhook's signature needs a secret", hint="the provider's dashboard shows it")
+        raise ConfigurationError("a webhook's signature needs a secret", hint=_DASHBOARD)
 
     def verify(body: bytes, headers: Mapping[str, str]) -> bool:
         given = headers.get(name, "").encode("utf-8", "replace")

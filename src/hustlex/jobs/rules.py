@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
@@ -12,7 +14,7 @@ from hustlex.errors import Misuse
 
 RetryDelay = timedelta | Sequence[timedelta] | Callable[[int, Exception], timedelta]
 """The wait before the next attempt: always the same, one per retry (the last one repeats), or a function of the retries
-used so far (0 at the first failure) and the error. Below 0 counts as 0."""
+used so far (0 at the first failure) and the error, of which less than 0 counts as 0."""
 IsFailure = Callable[[Exception], bool]
 """False: the attempt is repeated without counting (limits reached, a service that is down)."""
 
@@ -28,14 +30,14 @@ class Rules(msgspec.Struct, frozen=True):
         """Raises Misuse for what can never work."""
         _judge_delay(self.retry_delay)
         if self.is_failure is not None:
-            check.function("is_failure", self.is_failure)
+            plain("is_failure", self.is_failure)
         if self.max_crashes is not None:
             check.whole("max_crashes", self.max_crashes)
 
 
 def _judge_delay(rule: object) -> None:
     if rule is None or callable(rule):
-        check.function("retry_delay", rule) if rule else None
+        plain("retry_delay", rule) if rule else None
     elif isinstance(rule, Sequence) and not isinstance(rule, str | bytes | bytearray):
         if not rule:
             raise Misuse("retry_delay is an empty sequence", hint="give it at least one wait")
@@ -46,7 +48,28 @@ def _judge_delay(rule: object) -> None:
         check.duration("retry_delay", rule)
 
 
+def plain(name: str, function: Any) -> Any:
+    """A function that answers at once. Raises Misuse."""
+    if inspect.iscoroutinefunction(check.function(name, function)):
+        raise Misuse(f"{name} is an async function, and nobody would await it", hint="define it with def")
+    return function
+
+
+def every_error(_: Exception) -> bool:
+    """The default predicate: every error is a failure."""
+    return True
+
+
 NO_RULES = Rules()
+
+
+def merged(own: Rules, default: Rules) -> Rules:
+    """A task's own rules, and in place of those it has not, those of its ``Tasks``."""
+    return Rules(
+        default.retry_delay if own.retry_delay is None else own.retry_delay,
+        default.is_failure if own.is_failure is None else own.is_failure,
+        default.max_crashes if own.max_crashes is None else own.max_crashes,
+    )
 
 
 def delay(rule: RetryDelay, retried: int, error: Exception) -> timedelta:

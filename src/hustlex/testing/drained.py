@@ -18,18 +18,17 @@ from hustlex.errors import Error, NotFound
 from hustlex.jobs.api import Inspector
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.context import CurrentJob
+from hustlex.jobs.hooks import Next
 from hustlex.jobs.ops import inspect
 from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import IsFailure, RetryDelay
+from hustlex.jobs.rules import IsFailure, RetryDelay, every_error
 from hustlex.jobs.types import QueueInfo, State, TaskInfo
 from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import HandlerNotFound, Middleware, Worker
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.handlers import Next
 from hustlex.worker.source import Source
-from hustlex.worker.verdict import every_error
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX

@@ -1,13 +1,12 @@
 """The engine: runs tasks from Asynq's queues and enqueues periodic ones. Async only; plain functions run in threads."""
 
+from hustlex.jobs.hooks import HealthCheck, Middleware, WorkerOptions
 from hustlex.worker.draw import Reserved
 from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
-from hustlex.worker.handlers import Middleware
 from hustlex.worker.health import serve_health
 from hustlex.worker.provider import Provider
 from hustlex.worker.scheduler import Scheduler
 from hustlex.worker.server import Health, Worker
-from hustlex.worker.watchdog import HealthCheck
 
 __all__ = [
     "Canceled",
@@ -23,5 +22,6 @@ __all__ = [
     "Reserved",
     "Scheduler",
     "Worker",
+    "WorkerOptions",
     "serve_health",
 ]

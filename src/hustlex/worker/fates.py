@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hustlex.jobs.types import PayloadError
+
 
 class DeadlineExceeded(Exception):
     """The timeout or deadline passed."""
@@ -44,3 +46,7 @@ class ProcessDied(Exception):
 
     def __str__(self) -> str:
         return f"the process that ran the handler {self.args[0]}"
+
+
+OURS = (DeadlineExceeded, Canceled, LeaseExpired, HandlerNotFound, Crashed, ProcessDied, PayloadError)
+"""They say all that is to be said: no name, no traceback."""

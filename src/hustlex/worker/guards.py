@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.jobs.context import CurrentJob
+from hustlex.jobs.hooks import HealthCheck
 from hustlex.jobs.registry import Task, Tasks
 from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
@@ -22,7 +23,7 @@ from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
 from hustlex.worker.stalls import StallWatch
 from hustlex.worker.threads import Threads
-from hustlex.worker.watchdog import Checker, HealthCheck, Watchdog
+from hustlex.worker.watchdog import Checker, Watchdog
 
 if TYPE_CHECKING:
     from hustlex.worker.processes import Processes

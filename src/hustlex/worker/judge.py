@@ -9,6 +9,7 @@ from typing import Any
 from hustlex.core import check
 from hustlex.jobs.aggregates import Aggregate
 from hustlex.jobs.registry import Tasks
+from hustlex.jobs.rules import plain
 from hustlex.worker.draw import MOST_SLOTS
 
 _TICK = timedelta(milliseconds=1)
@@ -17,6 +18,11 @@ _TICK = timedelta(milliseconds=1)
 def _optional(name: str, value: object) -> None:
     if value is not None and not isinstance(value, Aggregate):
         check.function(name, value)
+
+
+def _plain(name: str, value: object) -> None:
+    if value is not None:
+        plain(name, value)
 
 
 def _layers(name: str, value: Any) -> None:
@@ -32,10 +38,10 @@ _JUDGES: Mapping[str, Callable[[str, Any], object]] = {
     "strict": check.flag,
     "shutdown_timeout": check.duration,
     "clock": check.function,
-    "error_handler": check.function,
+    "error_handler": _plain,
     "middleware": _layers,
     "aggregator": _optional,
-    "health_check": _optional,
+    "health_check": _plain,
     "health_check_interval": lambda name, value: check.duration(name, value, _TICK),
     "recover_crashed": lambda name, value: check.one_of(name, value, ("requeue", "retry")),
     "park_unknown": check.duration,
@@ -46,5 +52,5 @@ _JUDGES: Mapping[str, Callable[[str, Any], object]] = {
 
 def judge(given: Mapping[str, object]) -> None:
     """Raises Misuse for arguments that can never work. Queues, limits and rules judge themselves."""
-    for name, judged in _JUDGES.items():
-        judged(name, given[name])
+    for name in _JUDGES.keys() & given.keys():
+        _JUDGES[name](name, given[name])

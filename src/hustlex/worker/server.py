@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Literal
+from typing import Any, Self, Unpack
 
 import msgspec
 
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.errors import Error
+from hustlex.errors import Error, Misuse
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction
-from hustlex.jobs.backoff import default_delay
-from hustlex.jobs.limits import Limits
+from hustlex.jobs.hooks import ErrorHandler, Middleware, WorkerOptions
 from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import IsFailure, RetryDelay
 from hustlex.worker import draw
 from hustlex.worker.aftermath import Aftermath
 from hustlex.worker.aggregator import Aggregator, rules_of
@@ -31,12 +29,13 @@ from hustlex.worker.deadlines import Deadlines
 from hustlex.worker.draw import Reserved
 from hustlex.worker.forwarder import Forwarder
 from hustlex.worker.guards import Guards
-from hustlex.worker.handlers import Handlers, Middleware
+from hustlex.worker.handlers import Handlers
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
 from hustlex.worker.judge import judge
 from hustlex.worker.lanes import Lanes
+from hustlex.worker.options import error_handlers, middlewares, settle
 from hustlex.worker.quarantine import Quarantine
 from hustlex.worker.recoverer import Recoverer
 from hustlex.worker.runners import Runners
@@ -45,15 +44,15 @@ from hustlex.worker.source import Finish
 from hustlex.worker.subscriber import Subscriber
 from hustlex.worker.surplus import Surplus, give_back
 from hustlex.worker.threads import Threads
-from hustlex.worker.verdict import ErrorHandler, Policy, every_error, ignore
+from hustlex.worker.verdict import Policy
 from hustlex.worker.waiter import Waiter
-from hustlex.worker.watchdog import HealthCheck
 from hustlex.worker.watcher import Watcher
 
 _log = logging.getLogger("hustlex.worker")
 
 QUEUES: Mapping[str, int] = {"critical": 6, "default": 3, "low": 1}
 _FLUSH_S = 2.0
+_MOST_NAMED = 50
 _SECOND = timedelta(seconds=1)
 
 
@@ -84,20 +83,19 @@ class Worker:
     queues: name -> weight, 1 or more: the share of free slots while all have tasks, or ``Reserved``; strict: the
     highest weight first, always. limits: queue -> what may be taken from it (``max_concurrency`` counts its tasks
     wherever they run, on Go workers too; ``rate`` counts what Python workers take). concurrency: handlers at once.
-    shutdown_timeout: what running ones get to finish when the worker stops.
-    retry_delay: wait before the next attempt, see ``RetryDelay``. is_failure: False for errors that must not count as a
-    retry. max_crashes: workers that may die with a task before it is archived, 0 = any number. A task's own rules
-    replace these three. cpu_processes: how many tasks with ``cpu=True`` run at once, each in a process; 0 = as many as
-    there are CPUs.
-    error_handler: told of each failed attempt, must not block. health_check: called each ``health_check_interval`` with
-    what keeps the worker from working, or None. middleware: around every handler, outermost first.
-    aggregator: makes jobs of grouped tasks, with Asynq's rules or those of an ``Aggregate``; for the groups that the
-    tasks' own ``aggregate`` functions leave.
-    recover_crashed: "requeue" gives tasks of a dead worker of ours back within about 10 s, as a crash and no retry;
-    "retry" waits and counts as Go does. park_unknown: for how long tasks of a type that no worker knows are put off, at
-    growing distances of up to 10 minutes, before they are archived. archive_max_size, archive_max_age: what the archive
-    keeps when this worker adds to it, trimmed by 1,000 at a time; Go's workers and the inspector trim to Asynq's 9,999
-    and 90 days all the same.
+    shutdown_timeout: what running ones get to finish when the worker stops. retry_delay: wait before the next attempt,
+    see ``RetryDelay``. is_failure: False for errors that must not count as a retry. max_crashes: workers that may die
+    with a task before it is archived, 0 = any number. A task's own rules replace these three. cpu_processes: how many
+    tasks with ``cpu=True`` run at once, each in a process; 0 = as many as there are CPUs. error_handler: told of each
+    failed attempt, a plain function, must not block. health_check: called each ``health_check_interval`` with what
+    keeps the worker from working, or None. middleware: around every handler, outermost first. What ``Tasks`` declare
+    (``@tasks.on_error``, ``@tasks.middleware``, ``Tasks(worker=...)``) holds as well. aggregator: makes jobs of
+    grouped tasks, with Asynq's rules or those of an ``Aggregate``; for the groups that the tasks' own ``aggregate``
+    functions leave. recover_crashed: "requeue" gives tasks of a dead worker of ours back within about 10 s, as a crash
+    and no retry; "retry" waits and counts as Go does. park_unknown: for how long tasks of a type that no worker knows
+    are put off, at growing distances of up to 10 minutes, before they are archived. archive_max_size, archive_max_age:
+    what the archive keeps when this worker adds to it, trimmed by 1,000 at a time; Go's workers and the inspector trim
+    to Asynq's 9,999 and 90 days all the same.
     """
 
     def __init__(
@@ -106,44 +104,37 @@ class Worker:
         tasks: Tasks,
         *,
         queues: Mapping[str, int | Reserved] = QUEUES,
-        limits: Mapping[str, Limits] | None = None,
         concurrency: int = 100,
         cpu_processes: int = 0,
-        strict: bool = False,
         shutdown_timeout: timedelta = timedelta(seconds=8),
         clock: Clock = server_clock,
-        retry_delay: RetryDelay = default_delay,
-        is_failure: IsFailure = every_error,
-        error_handler: ErrorHandler = ignore,
+        error_handler: ErrorHandler | None = None,
         middleware: Sequence[Middleware] = (),
         aggregator: AggregateFunction | Aggregate | None = None,
-        max_crashes: int = 3,
-        health_check: HealthCheck | None = None,
-        health_check_interval: timedelta = timedelta(seconds=15),
-        recover_crashed: Literal["requeue", "retry"] = "requeue",
-        park_unknown: timedelta = timedelta(days=1),
-        archive_max_size: int = 9_999,
-        archive_max_age: timedelta = timedelta(days=90),
+        **options: Unpack[WorkerOptions],
     ) -> None:
         judge(locals())
-        policy = Policy(tasks, retry_delay, is_failure, max_crashes, error_handler, park_unknown // _SECOND)
+        rules = settle(tasks, options)
+        told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
+        policy = Policy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
         self.id = uuid.uuid4().hex
-        self.sources = sources = draw.sources_of(queues, limits or {})
+        self.sources = sources = draw.sources_of(queues, rules.limits or {})
         self.clock = now = WorkerClock(clock)
         self._tasks = tasks
         self._driver = driver
         self._grace_s = shutdown_timeout.total_seconds()
-        self._quit = asyncio.Event()
+        self._quit, self._hurry, self._running = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._run: asyncio.Task[None] | None = None
         self._threads = Threads(concurrency)
-        self._handlers = Handlers(tasks, driver, now, self._threads, middleware)
+        self._handlers = Handlers(tasks, driver, now, self._threads, middlewares(tasks, middleware))
         self.runners = runners = Runners(concurrency, self._handlers, policy, now)
         slots = draw.Slots(sources, runners)
-        split, ahead = slots.draw(by_rank=strict), slots.plain and not strict
+        split, ahead = slots.draw(by_rank=rules.strict), slots.plain and not rules.strict
         self.lanes = lanes = Lanes(driver, sources, runners, now, self.id, split, ahead=ahead)
-        self.heartbeat = Heartbeat(driver, sources, runners, now, this_process(self.id), strict=strict)
+        self.heartbeat = Heartbeat(driver, sources, runners, now, this_process(self.id), strict=rules.strict)
         self.deadlines = Deadlines(runners, now)
         self.forwarder = Forwarder(driver, sources, now, lanes.ring)
-        requeue = recover_crashed == "requeue"
+        requeue = rules.recover_crashed == "requeue"
         self.recoverer = Recoverer(driver, sources, now, self.id, policy, self.heartbeat, lanes.ring, requeue=requeue)
         self.janitor = Janitor(driver, sources, now)
         self.watcher = Watcher(
@@ -158,9 +149,10 @@ class Worker:
             driver, tasks, lanes, runners, slots, now, self._threads, self.heartbeat, cpu_processes, fair=ahead
         )
         self.surplus = Surplus(driver, sources, runners)
-        self._connect(partial(finish.archive, most=archive_max_size, age_s=archive_max_age // _SECOND))
+        most, age_s = rules.archive_max_size, rules.archive_max_age // _SECOND
+        self._connect(partial(finish.archive, most=most, age_s=age_s))
         self._handlers.in_process, guards.on_begin = guards.run_in_process, self.deadlines.watch
-        guards.watch(driver, self._parts, lanes, health_check, health_check_interval.total_seconds())
+        guards.watch(driver, self._parts, lanes, rules.health_check, rules.health_check_interval.total_seconds())
 
     def _connect(self, archive: Finish) -> None:
         """Let the parts hear of each other."""
@@ -195,20 +187,55 @@ class Worker:
         """Ask ``run`` to end: at once for what has not started, after the grace for what runs. Safe in a signal."""
         self._quit.set()
 
+    def hurry(self) -> None:
+        """As ``stop``, or after it: without the grace. What runs is given back now."""
+        self._hurry.set()
+        self._quit.set()
+
     async def run(self) -> None:
-        """Work until ``stop``. Raises what the tasks' lifespan raises; a server that is away is waited for."""
+        """Work until ``stop``, once. Raises what the tasks' lifespan raises; a server that is away is waited for."""
+        if self.heartbeat.status != "new":
+            raise Misuse("a worker runs once", hint="make another one")
         async with contained_context(self._tasks.lifespan) as state:
             self._handlers.state = state
             self.heartbeat.status = "active"
             for part in self._parts():
                 part.start()
             self.guards.start()
-            _log.info("worker %s started: %s", self.id, ", ".join(source.name for source in self.sources))
+            _log.info("worker %s started: %s", self.id, self._what())
+            self._running.set()
             try:
                 await self._quit.wait()
             finally:
                 await self._shut_down()
-                _log.info("worker %s stopped", self.id)
+                good, bad = self.runners.succeeded, self.runners.failed
+                _log.info("worker %s stopped: %d attempts succeeded, %d did not", self.id, good, bad)
+
+    async def __aenter__(self) -> Self:
+        """Run beside the application's own work. Raises what ``run`` raises at its start."""
+        self._run = asyncio.create_task(self.run(), name="hustlex worker")
+        started = asyncio.create_task(self._running.wait())
+        try:
+            await asyncio.wait([self._run, started], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            started.cancel()
+        if self._run.done():
+            await self._run
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop, and wait for the end. Raises what ``run`` raised."""
+        self.stop()
+        if self._run is not None:
+            await self._run
+
+    def _what(self) -> str:
+        """What it runs, for the log."""
+        queues = ", ".join(f"{source.name}={source.weight}" for source in self.sources)
+        types = sorted(task.type for task in self._tasks)
+        more = f" and {len(types) - _MOST_NAMED} more" if types[_MOST_NAMED:] else ""
+        named = ", ".join(types[:_MOST_NAMED]) + more
+        return f"queues {queues}; {self.runners.limit} slots; task types {named or 'none'}"
 
     def _parts(self) -> list[Service]:
         """In the order in which they stop."""
@@ -228,11 +255,12 @@ class Worker:
         for part in self._feeders():
             await part.stop()
         waiting = [*self.runners.withdraw(), *self.guards.withdraw(), *self.quarantine.withdraw()]
-        await self.lanes.landed(self._grace_s)
+        until = monotonic() + self._grace_s
+        await self._unhurried(self.lanes.landed(self._grace_s))
         await self._give_back([*waiting, *self.surplus.returning, *self.runners.withdraw(), *self.guards.withdraw()])
-        await self.runners.drained(self._grace_s)
+        await self._unhurried(self.runners.drained(max(0.0, until - monotonic())))
         await self._give_back([job for job in self.runners.waiting if not job.settled])
-        await self.runners.close(1.0)
+        await self.runners.close(0.1 if self._hurry.is_set() else 1.0)
         for part in self._parts():
             if part is not self.heartbeat:
                 await part.stop()
@@ -242,6 +270,13 @@ class Worker:
         await self._leave()
         await self.guards.stop()
         self._threads.close()
+
+    async def _unhurried(self, wait: Coroutine[Any, Any, None]) -> None:
+        """Wait for this, unless there is a hurry."""
+        waits = [asyncio.create_task(wait), asyncio.create_task(self._hurry.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in waits:
+            task.cancel()
 
     async def _give_back(self, jobs: Sequence[Job]) -> None:
         """What fails stays held, and is recovered by others."""

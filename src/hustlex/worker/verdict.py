@@ -3,73 +3,62 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 from random import randrange
 
 import msgspec
 
-from hustlex.core import faults
 from hustlex.core.check import duration
-from hustlex.core.faults import loggable, words
+from hustlex.core.faults import loggable
 from hustlex.jobs.backoff import default_delay
+from hustlex.jobs.hooks import ErrorHandler
 from hustlex.jobs.ops import finish, limit
 from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay
+from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay, every_error
 from hustlex.jobs.types import PayloadError
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage, encode_task
+from hustlex.worker import journal
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
+from hustlex.worker.fates import Crashed, HandlerNotFound, LeaseExpired
 from hustlex.worker.job import Job
+from hustlex.worker.journal import attempt_ended, text_of
 from hustlex.worker.source import Ack
 
 _log = logging.getLogger("hustlex.worker")
 _LONGEST_PAUSE_S = 300
 _MOST_TYPES = 10_000
-_OWN = (DeadlineExceeded, Canceled, LeaseExpired, HandlerNotFound, Crashed, ProcessDied, PayloadError)
-
-ErrorHandler = Callable[[TaskMessage, Exception], None]
-"""Told of every failed attempt, before anything is written. Must not block."""
-
-
-def every_error(_: Exception) -> bool:
-    """The default predicate: every error is a failure."""
-    return True
-
-
-def ignore(_: TaskMessage, __: Exception) -> None:
-    """The default error handler."""
 
 
 class Policy(msgspec.Struct, frozen=True):
     """How failures are judged: by the rules of the task, else by those of the worker.
 
-    park_s: seconds for which tasks that no worker knows are put off, before they are archived. unknown: their types.
+    error_handlers: told of each failure. park_s: seconds for which tasks that no worker knows are put off, before they
+    are archived. unknown: their types.
     """
 
     tasks: Tasks
     retry_delay: RetryDelay = default_delay
     is_failure: IsFailure = every_error
     max_crashes: int = 3
-    error_handler: ErrorHandler = ignore
+    error_handlers: tuple[ErrorHandler, ...] = ()
     park_s: int = 86_400
     unknown: set[str] = msgspec.field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        """Raises Misuse for rules that can never work."""
-        Rules(self.retry_delay, self.is_failure, self.max_crashes)
-
     def succeeded(self, job: Job, clock: WorkerClock) -> None:
         """Acknowledge a success: gone, or kept with its result while the retention lasts."""
-        message = job.message
-        if not message.retention:
+        message, result = job.message, job.result
+        if not message.retention and result is None:
             job.source.done.append(job)
             return
         kept = msgspec.structs.replace(message, completed_at=clock.now_ms() // 1000)
-        row = (job.id, job.holder, message.retention, encode_task(kept), message.unique_key)
-        job.source.acks.append(Ack(job, finish.complete, row))
+        keep_s = message.retention or -job.wrote
+        row = (job.id, job.holder, keep_s, encode_task(kept), message.unique_key)
+        if result is None or (job.wrote and message.retention):
+            job.source.acks.append(Ack(job, finish.complete, row))
+        else:
+            job.source.acks.append(Ack(job, finish.answer, (*row, result)))
 
     def failed(self, job: Job, error: Exception, clock: WorkerClock) -> None:
         """Drop, archive or retry, as Asynq does: revoked, no retry left or wanted, anything else.
@@ -79,10 +68,13 @@ class Policy(msgspec.Struct, frozen=True):
         if isinstance(error, HandlerNotFound) and self._may_be_known(job, clock):
             job.source.acks.append(self._put_off(job, error, clock))
             return
-        _guard(self.error_handler, job.message, error)
+        for handler in self.error_handlers:
+            _guard(handler, job.message, error)
         if isinstance(error, LeaseExpired):
+            attempt_ended(job, error, journal.LOST)
             job.source.forget(job)
         elif is_or_follows(error, RevokeTask):
+            attempt_ended(job, error, journal.REVOKED)
             job.source.done.append(job)
         else:
             job.source.acks.append(self.judge(job, error, clock))
@@ -90,15 +82,18 @@ class Policy(msgspec.Struct, frozen=True):
     def judge(self, job: Job, error: Exception, clock: WorkerClock) -> Ack:
         """Archive or retry."""
         message = job.message
-        changed = msgspec.structs.replace(message, error_msg=describe(error), last_failed_at=clock.now_ms() // 1000)
+        changed = msgspec.structs.replace(message, error_msg=text_of(error), last_failed_at=clock.now_ms() // 1000)
         if message.retried >= message.retry or _hopeless(error):
+            attempt_ended(job, error, journal.ARCHIVED)
             return Ack(job, finish.archive, (job.id, job.holder, encode_task(changed)))
         rules = self._rules(message.type)
         counts = _counts(rules.is_failure or self.is_failure, error)
         if counts:
             changed = msgspec.structs.replace(changed, retried=message.retried + 1)
         rule = self.retry_delay if rules.retry_delay is None else rules.retry_delay
-        row = (job.id, job.holder, _delay_ms(rule, message.retried, error), encode_task(changed), int(counts))
+        wait_ms = _delay_ms(rule, message.retried, error)
+        attempt_ended(job, error, journal.RETRY if counts else journal.UNCOUNTED, next_ms=wait_ms)
+        row = (job.id, job.holder, wait_ms, encode_task(changed), int(counts))
         return Ack(job, finish.retry, row)
 
     def most_crashes(self, task_type: str) -> int:
@@ -147,11 +142,6 @@ def _delay_ms(rule: RetryDelay, retried: int, error: Exception) -> int:
 
 def _hopeless(error: Exception) -> bool:
     return isinstance(error, PayloadError | Crashed | HandlerNotFound) or is_or_follows(error, SkipRetry)
-
-
-def describe(error: Exception) -> str:
-    """The text kept on the task: ``ValueError: no such user``, or Asynq's own text; at most 1000 characters."""
-    return words(error) if issubclass(type(error), _OWN) else faults.describe(error)
 
 
 def _guard(handler: ErrorHandler, message: TaskMessage, error: Exception) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from hustlex.core.faults import loggable
 from hustlex.core.op import AsyncDriver, Effect, command
 from hustlex.errors import Error, Unavailable
+from hustlex.jobs.hooks import HealthCheck
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import monotonic
 from hustlex.worker.lanes import Lanes
@@ -18,9 +19,6 @@ _log = logging.getLogger("hustlex.worker")
 
 _EVERY_S = 5.0
 _NO_LEASE_S = 15.0
-
-HealthCheck = Callable[[Error | None], None]
-"""Told at each check what keeps the worker from working, None = nothing. Must not block."""
 
 
 class Watchdog(Service):

@@ -1,0 +1,58 @@
+"""Tasks that do not end when they are told to, for a worker process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import suppress
+
+from hustlex.jobs import Tasks, current_job
+
+tasks = Tasks()
+
+
+async def _began() -> None:
+    await current_job().log("began")
+
+
+@tasks.task("deaf")
+async def deaf() -> None:
+    """Swallows its cancellation."""
+    await _began()
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
+@tasks.task("thread")
+async def thread() -> None:
+    """Waits for a thread that does not end, which the interpreter would wait for, too."""
+    await _began()
+    keeper = threading.Thread(target=time.sleep, args=(60,))
+    keeper.start()
+    await asyncio.to_thread(time.sleep, 60)
+
+
+@tasks.task("plain")
+def plain() -> None:
+    """Does not end in its thread."""
+    time.sleep(60)
+
+
+@tasks.task("stands")
+async def stands() -> None:
+    """Keeps the event loop to itself."""
+    await _began()
+    time.sleep(60)
+
+
+@tasks.task("fine")
+async def fine() -> None:
+    """Shows that the worker runs."""
+
+
+@tasks.task("fails")
+async def fails() -> None:
+    """Raises what nobody catches."""
+    raise ValueError("as usual")

@@ -1,0 +1,111 @@
+"""A worker process ends when it is told to, whatever its handlers do, and its jobs are back in the queue, once each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.drivers.blocking import Driver
+from hustlex.jobs.ops import maintain
+from tests.worker.support import DEFAULT, message, put
+
+ROOT = Path(__file__).parents[2]
+Launch = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def launch(url: str) -> Iterator[Launch]:
+    """``hustlex worker tests.worker.stubborn`` on the test's server, gone after the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(grace_s: float = 0.2) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "hustlex", "worker", "tests.worker.stubborn", "--url", url, "--queue=default"]
+        environment = os.environ | {"HUSTLEX_SHUTDOWN_TIMEOUT_S": str(grace_s)}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def wait(condition: Callable[[], Any], seconds: float = 15) -> None:
+    """Until it holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def begun(raw: redis.Redis, kind: str) -> Callable[[], Any]:
+    if kind == "plain":
+        return lambda: raw.hget(DEFAULT.task("j"), "state") == b"active"
+    return lambda: raw.exists("asynq:{default}:x:stream:j")
+
+
+@pytest.mark.parametrize("kind", ["deaf", "thread", "plain"])
+def test_one_signal_ends_a_process_whose_handler_does_not_end(launch: Launch, raw: redis.Redis, kind: str) -> None:
+    put(raw, message("j", type=kind))
+    process = launch()
+    wait(begun(raw, kind))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert raw.lrange(DEFAULT.pending, 0, -1) == [b"j"]
+    assert raw.hget(DEFAULT.task("j"), "state") == b"pending"
+    assert not raw.exists(DEFAULT.active, DEFAULT.lease, DEFAULT.retry)
+
+
+def test_a_second_signal_gives_back_at_once(launch: Launch, raw: redis.Redis) -> None:
+    put(raw, message("j", type="deaf"))
+    process = launch(grace_s=60)
+    wait(begun(raw, "deaf"))
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert raw.lrange(DEFAULT.pending, 0, -1) == [b"j"]
+    assert not raw.exists(DEFAULT.active, DEFAULT.lease, DEFAULT.retry)
+
+
+def test_a_loop_that_stands_still_does_not_outlive_a_second_signal(
+    launch: Launch, raw: redis.Redis, blocking_driver: Driver
+) -> None:
+    """Nothing can be given back then; the job is recovered as that of a dead worker, once."""
+    put(raw, message("j", type="stands"))
+    process = launch(grace_s=60)
+    wait(begun(raw, "stands"))
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 1 and "the process ends now" in said
+    assert raw.lrange(DEFAULT.active, 0, -1) == [b"j"]
+    later_ms = int(time.time() * 1000) + 12_000
+    assert blocking_driver.run(maintain.recover(DEFAULT, later_ms)) == [b"j"]
+    assert blocking_driver.run(maintain.recover(DEFAULT, later_ms)) == []
+    assert raw.lrange(DEFAULT.pending, 0, -1) == [b"j"]
+
+
+def test_the_command_line_says_what_it_runs_and_what_failed(launch: Launch, raw: redis.Redis) -> None:
+    put(raw, message("f", type="fails", retry=0), message("g", type="fine"))
+    process = launch()
+    wait(lambda: raw.get(DEFAULT.processed) == b"2")
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "started: queues default=1; " in said and "task types deaf, fails, fine, plain, stands, thread" in said
+    assert "ERROR hustlex.worker: task fails failed and is archived: ValueError: as usual (id f, queue default" in said
+    assert "Traceback" in said and 'raise ValueError("as usual")' in said
+    assert "stopped: 1 attempts succeeded, 1 did not" in said
