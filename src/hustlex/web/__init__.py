@@ -26,6 +26,7 @@ from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
 from hustlex.web.replay import IdempotencyMiddleware, attach
+from hustlex.web.rights import while_allowed
 from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
@@ -69,4 +70,5 @@ __all__ = [
     "strict_user",
     "unlimited",
     "verify_webhook",
+    "while_allowed",
 ]

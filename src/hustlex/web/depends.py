@@ -17,6 +17,7 @@ from hustlex.errors import ConfigurationError
 from hustlex.tokens import Access, BadProof, Mode, Rejected
 from hustlex.web.origins import host_of, origins_of
 from hustlex.web.problem import Problem
+from hustlex.web.rights import Shown, keep_shown
 from hustlex.web.routing import OUTERMOST
 
 
@@ -131,6 +132,7 @@ def checked(mode: Mode) -> Callable[..., Awaitable[Access]]:
         if isinstance(answer, Rejected):
             _log.info("access refused: %s %s", answer.reason, answer.detail)
             raise unauthorized("invalid_token", "DPoP" if scheme == "dpop" else "Bearer")
+        keep_shown(connection, Shown(front, token, jkt, answer))
         return answer
 
     return user
