@@ -30,19 +30,14 @@
 -- @include standing
 -- @include bury
 -- @include extend
+-- @include spent
 local now = clock(now_ms)
 local why, line, session = standing(record, index, marker, sid, now)
 if why == 'absolute' or why == 'idle' then bury(record, index, data, sid, 'x', why, keep_ms) end
 if why ~= '' then return {3, why} end
 local f = redis.call('HMGET', record, 'cid', 'gen', 'cur', 'prev', 'rot', 'reuse', 'jkt', 'ip1', 'uid', 'dn')
-local age, behind = now - (f[5] or 0), f[2] - gen  -- never rotated: older than any limit
-if age < 0 then  -- the server's clock was set back: its windows begin again, and end in their time
-  age = 0
-  redis.call('HSET', record, 'rot', string.format('%.0f', now))
-end
+local age, behind = spent_ago(record, f[5], now), f[2] - gen
 local wrong = f[1] ~= client and 'client' or f[7] and f[7] ~= jkt and 'binding'
-
-local function other(given, known) return given ~= '' and known and known ~= '' and given ~= known end
 
 local function answer()
   return math.max(now, line + 1), unpack(redis.call('HMGET', record, 'gen', 'kv', 'slt', 'cur', 'uid', 'auth', 'amr',
@@ -57,10 +52,7 @@ if not wrong and behind == 0 and shown == f[3] then
 end
 if not wrong and behind == 1 and shown == f[4] and age <= tonumber(grace_ms) and tonumber(f[6]) < tonumber(most_replays) then
   redis.call('HINCRBY', record, 'reuse', 1)
-  if (other(network, f[8]) or other(device, f[10])) and redis.call('HGET', record, 'odd') ~= f[2] then
-    redis.call('HSET', record, 'odd', f[2])  -- one alarm per exchange
-    return {5, f[10], f[8], answer()}
-  end
+  if elsewhere(record, f[2], network, f[8], device, f[10]) then return {5, f[10], f[8], answer()} end
   return {1, answer()}
 end
 if not wrong and behind < 0 then return {6} end
