@@ -40,6 +40,10 @@ class Scope(enum.StrEnum):
     """The 1,000 numbers that differ in the last three digits only."""
     PREFIX = "prefix"
     """All numbers with the same first seven digits, country code included."""
+    MAILBOX = "mailbox"
+    """All spellings of an e-mail address that differ in capitals, dots or what follows a plus."""
+    DOMAIN = "domain"
+    """All e-mail addresses of one domain."""
     IP = "ip"
     """One IPv4 address, or one IPv6 /64."""
 
@@ -140,13 +144,21 @@ class InvalidPhone(Failure, frozen=True):
     """
 
 
+class InvalidEmail(Failure, frozen=True):
+    """Not an e-mail address, or one that no mail can be sent to: quoted, without a domain, or with one not in ASCII."""
+
+
 class DestinationBlocked(Failure, frozen=True):
-    """A real number that gets no message. country: its region, or "". option: the setting that closes that country; "":
-    no setting does, numbers of this kind get no text messages (premium, VoIP, ...).
+    """A real number or address that gets no message. country: the number's region, or "". option: the setting that
+    closes that country or domain; "": none does, numbers of this kind get no text messages (premium, VoIP, ...).
     """
 
     country: str = ""
     option: str = ""
+
+    def _words(self) -> str:
+        why = f"{self.option} closes it" if self.option else "numbers of this kind get no text messages"
+        return f"the outcome is DestinationBlocked({self.country}): {why}"
 
 
 class Verified(Secretive, frozen=True, eq=False):
@@ -194,8 +206,8 @@ class Malformed(Failure, frozen=True):
 class Delivery(Secretive, frozen=True, eq=False):
     """What a message must say, derived at the moment of sending and stored nowhere.
 
-    phone: E.164. about: what is being approved, as given to ``issue``. key: names this send of this code, for
-    providers that take an idempotency key.
+    phone: E.164, or "" where email, an address, is where it goes. about: what is being approved, as given to ``issue``.
+    key: names this send of this code, for providers that take an idempotency key.
     """
 
     phone: str
@@ -205,11 +217,12 @@ class Delivery(Secretive, frozen=True, eq=False):
     expires_in: timedelta
     about: str = ""
     key: str = ""
-    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "code", "about"})
+    email: str = ""
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "code", "about", "email"})
 
 
 class Granted(Secretive, frozen=True, eq=False):
-    """The grant was good and is spent: this phone (E.164) passed this purpose.
+    """The grant was good and is spent: this phone (E.164), or this email, passed this purpose; the other one is "".
 
     subject: keyed stand-in for the phone. uid: the opaque user id given to ``issue``, or "". After an authenticator's
     code, phone is the subject that was named there. replicated: as in Verified, of the spent grant.
@@ -220,7 +233,8 @@ class Granted(Secretive, frozen=True, eq=False):
     purpose: str
     uid: str = ""
     replicated: bool | None = None
-    hidden: ClassVar[frozenset[str]] = frozenset({"phone"})
+    email: str = ""
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "email"})
 
 
 class Enrolment(Secretive, frozen=True, eq=False):
@@ -240,7 +254,7 @@ class Mismatch(Failure, frozen=True):
 
 
 Denied = CapReached | BreakerOpen | BudgetExhausted | ChallengeRequired
-IssueResult = Issued | Cooldown | DailyCap | SubjectLocked | InvalidPhone | DestinationBlocked | Denied
+IssueResult = Issued | Cooldown | DailyCap | SubjectLocked | InvalidPhone | InvalidEmail | DestinationBlocked | Denied
 ResendResult = Resent | Cooldown | SendsExhausted | DailyCap | SubjectLocked | Gone | Denied
 VerifyResult = Verified | Wrong | Locked | SubjectLocked | Gone | Malformed
 OpenResult = Delivery | Gone
