@@ -64,6 +64,8 @@ def auth_router(
     A verify request with a DPoP proof (RFC 9449) binds the session to its key.
     """
     check.function("identify", identify)
+    if identify_email is not None:
+        check.function("identify_email", identify_email)
     exchange = Exchange(check.text("client_id", client_id), check.text("refresh_cookie", refresh_cookie, blank=True))
     codes = OtpCodes(send=send, purpose=purpose, human_check=human_check)
     login = _Login(codes, identify, identify_email, exchange)

@@ -82,15 +82,7 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     What was done is also the database's to know: keep a unique constraint on the key or on ``claim.fence`` there.
     """
 
-    if not callable(key):
-        raise Misuse("key cannot be called", hint="pass a dependency that answers who it is, as by_ip")
-    check.text("endpoint", endpoint, blank=True)
-    check.flag("required", required)
-    if reconcile is not None:
-        check.function("reconcile", reconcile)
-    if options is not None:
-        check.instance("options", options, IdempotencyOptions)
-    check.whole("largest", largest, 1)
+    _fit(key, endpoint, required, reconcile, options, largest)
 
     async def claim(
         request: Request, front: Front, _: _KeyHeader = None, principal: Any = Depends(key)
@@ -124,6 +116,19 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
 
     claim.hustlex_reads = largest  # type: ignore[attr-defined]
     return claim
+
+
+def _fit(key: object, endpoint: object, required: object, reconcile: object, options: object, largest: object) -> None:
+    """Raises Misuse for what ``Idempotent`` cannot use."""
+    if not callable(key):
+        raise Misuse("key cannot be called", hint="pass a dependency that answers who it is, as by_ip")
+    check.text("endpoint", endpoint, blank=True)
+    check.flag("required", required)
+    if reconcile is not None:
+        check.function("reconcile", reconcile)
+    if options is not None:
+        check.instance("options", options, IdempotencyOptions)
+    check.whole("largest", largest, 1)
 
 
 def verify_webhook(
