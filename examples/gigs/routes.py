@@ -42,14 +42,14 @@ class NewGig(BaseModel):
 
     title: str = Field(min_length=3, max_length=200)
     category: str = Field(pattern=CATEGORY)
-    price_kobo: int = Field(gt=0, le=1_000_000_000)
+    price_kobo: int = Field(gt=0, le=1_000_000_000, strict=True)
 
 
 class NewTransfer(BaseModel):
     """Money for another user."""
 
     to_phone: str = Field(max_length=20)
-    amount_kobo: int = Field(gt=0, le=1_000_000_000)
+    amount_kobo: int = Field(gt=0, le=1_000_000_000, strict=True)
 
 
 def as_json(value: Any, status: int = 200, *, cache: str = "") -> Response:

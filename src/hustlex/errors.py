@@ -42,6 +42,18 @@ class ConfigurationError(Error):
     """The settings, the URL or the server's set-up do not fit; nothing was sent."""
 
 
+class Unsuccessful(Error):
+    """``or_raise`` met an outcome that is no success. outcome: that value."""
+
+    def __init__(self, message: str, outcome: object) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class NotReady(Unsuccessful, TimeoutError):
+    """``or_raise`` met a job that has not ended in the time that was given."""
+
+
 class BadOption(ConfigurationError, Misuse):
     """An option of a room has a value that can never work; nothing was sent."""
 

@@ -6,20 +6,26 @@ import asyncio
 import datetime as dt
 import inspect
 import ipaddress
+import re
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+import redis
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hustlex.core.op import Effect, command
 from hustlex.drivers import aio, blocking
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.url import parse_url
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Denied, Refused, Unavailable
 from tests.support import servers
 
 DRIVERS = {"aio": aio.Driver, "blocking": blocking.Driver}
@@ -41,7 +47,7 @@ async def ping(kind: str, url: str) -> bytes:
             await asyncio.sleep(0)
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
+def self_signed(folder: Path, *, days: tuple[int, int] = (-1, 1), address: str = "127.0.0.1") -> tuple[Path, Path]:
     """A certificate for 127.0.0.1, its own authority, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test server")])
@@ -52,9 +58,9 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .not_valid_before(now + dt.timedelta(days=days[0]))
+        .not_valid_after(now + dt.timedelta(days=days[1]))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         .sign(key, hashes.SHA256())
     )
@@ -93,6 +99,91 @@ async def test_an_unknown_certificate_is_refused_and_named(kind: str, tls_server
 
 
 @pytest.mark.parametrize("kind", DRIVERS)
+@pytest.mark.parametrize(
+    ("days", "address", "words"),
+    [
+        ((-9, -3), "127.0.0.1", "certificate has expired"),
+        ((3, 9), "127.0.0.1", "certificate is not valid yet"),
+        ((-1, 1), "127.0.0.2", "certificate is for another host"),
+    ],
+)
+async def test_a_certificate_that_does_not_do_says_why(
+    kind: str, tmp_path: Path, days: tuple[int, int], address: str, words: str
+) -> None:
+    certificate, key = self_signed(tmp_path, days=days, address=address)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ConfigurationError, match=words):
+            await ping(kind, f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}")
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+async def test_a_server_without_tls_is_named(kind: str) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"-ERR Protocol error\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        with pytest.raises(ConfigurationError, match="does not speak TLS"):
+            await ping(kind, f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("ssl_ca_certs={0}/none.pem", "ssl_ca_certs: .*none.pem cannot be read: No such file"),
+        ("ssl_ca_certs={0}", "ssl_ca_certs: .* cannot be read: Is a directory"),
+        ("ssl_ca_certs={0}/empty.pem", "empty.pem holds no certificate"),
+        ("ssl_certfile={0}/empty.pem", "empty.pem holds no certificate with an unencrypted key"),
+    ],
+)
+def test_files_that_a_url_names_are_looked_at_at_once(kind: str, tmp_path: Path, query: str, words: str) -> None:
+    (tmp_path / "empty.pem").write_text("nothing")
+    with pytest.raises(ConfigurationError, match=words):
+        DRIVERS[kind]("rediss://host?" + query.format(tmp_path))
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+async def test_a_user_without_password_is_sent(kind: str, server: EmbeddedServer, raw: redis.Redis) -> None:
+    raw.acl_setuser("open", enabled=True, nopass=True, commands=["+ping", "+client"])
+    try:
+        for account in ("open", "open:", "%6fpen"):
+            assert await ping(kind, f"redis://{account}@127.0.0.1:{server.port}") == b"PONG"
+    finally:
+        raw.acl_deluser("open")
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+@pytest.mark.parametrize(("account", "words"), [("", "NOAUTH.*wants a password"), (":wrong@", "WRONGPASS.*is wrong")])
+async def test_a_missing_password_is_not_a_wrong_one(
+    kind: str, server: EmbeddedServer, account: str, words: str
+) -> None:
+    with pytest.raises(Denied, match=words):
+        await ping(kind, f"redis://{account}127.0.0.1:{server.port}")
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+async def test_a_database_that_is_not_there_is_named(kind: str, server: EmbeddedServer) -> None:
+    with pytest.raises(ConfigurationError, match="no database of the URL's number"):
+        await ping(kind, server.url.removesuffix("/0") + "/9999")
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+async def test_a_server_full_of_clients_is_named(kind: str) -> None:
+    async def full(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-ERR max number of clients reached\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(full, "127.0.0.1", 0) as server:
+        with pytest.raises(Refused, match=r"no connection left for us \(maxclients\)"):
+            await ping(kind, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
 async def test_unix_sockets(kind: str, server: EmbeddedServer) -> None:
     assert await ping(kind, server.socket_url) == b"PONG"
 
@@ -107,13 +198,42 @@ async def test_unix_sockets(kind: str, server: EmbeddedServer) -> None:
         ("redis://host:70000", "port"),
         ("redis://host:x", "port"),
         ("redis://host/one", "database"),
-        ("redis://host/0?timeout=1", "unknown options: timeout"),
+        ("redis://host/0?timeout=1", "unknown option: timeout"),
         ("unix://", "socket path"),
         ("redis+sentinel://host/name", "Sentinel"),
         ("redis+cluster://host", "Cluster"),
+        (None, "no text"),
+        (b"redis://host", "no text"),
+        ("redis://host:0", "from 1 to 65535"),
+        ("redis://host:-1", "port"),
+        ("redis://host:٣", "port"),
+        ("redis://host/0#x", "'#'"),
+        ("redis://:pa#ss@host", "'#'.*%23"),
+        ("redis://:pa/ss@host", "'@' after the host.*%2F"),
+        ("redis://:pa?ss@host", "'@' after the host"),
+        ("redis://:pa%zz@host", "password with a '%'.*%25"),
+        ("redis://:100%@host", "password with a '%'"),
+        ("redis://us%er@host", "user name with a '%'"),
+        ("redis://:%ff@host", "password that is not UTF-8"),
+        ("redis://[::1", "cannot be read"),
+        ("redis://::1:6379", "in brackets"),
+        ("redis://a..b", "can be no host's name"),
+        ("redis://host/0\n", "blank or a control"),
+        ("redis://my host", "blank"),
+        ("redis://host/1?db=2", "twice"),
+        ("redis://host?db=1&db=2", "db twice"),
+        ("redis://host?db=", "db without a value"),
+        ("redis://host?db", "db without a value"),
+        ("redis://host/99999999999", "database"),
+        ("redis://host?ssl_ca_certs=/x", "ssl_ca_certs, but no TLS"),
+        ("rediss://host?ssl_keyfile=/x", "without ssl_certfile"),
+        ("rediss://host?insecure=maybe", "neither 1 nor 0"),
+        ("unix://run/redis.sock", "not absolute"),
+        ("unix:run/redis.sock", "scheme"),
+        ("unix:///" + "x" * 120, "107 bytes"),
     ],
 )
-def test_a_url_that_cannot_work_says_why(url: str, words: str) -> None:
+def test_a_url_that_cannot_work_says_why(url: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         parse_url(url)
 
@@ -123,3 +243,57 @@ def test_a_password_never_shows() -> None:
     assert "s3cret" not in repr(endpoint)
     assert (endpoint.host, endpoint.port, endpoint.database, endpoint.tls) == ("host", 6380, 2, True)
     assert (endpoint.username, endpoint.password) == ("user", "s3cret")
+    assert str(parse_url("redis://u:a%40b:c@d@[::1]:7").password) == "a@b:c@d"
+    assert parse_url("redis://[::1]").where == "[::1]:6379"
+    assert parse_url("unix://u:p@/run/a@b.sock").path == "/run/a@b.sock"
+
+
+SECRET = "hunter2"
+_PIECES = st.sampled_from(
+    [
+        "redis://",
+        "rediss://",
+        "unix://",
+        "redis+cluster://",
+        "://",
+        ":",
+        "@",
+        "/",
+        "?",
+        "#",
+        "&",
+        "=",
+        "%",
+        "%4",
+        "[",
+        "]",
+    ]
+    + ["%00", "%ff", "host", "6379", "db", "ssl_ca_certs", "insecure", " ", "\n", "é", "\ud800", "..", SECRET]
+)
+
+
+@given(st.lists(_PIECES, max_size=12), st.integers(0, 12))
+def test_any_url_is_a_value_or_one_sentence_without_the_secret(pieces: list[str], at: int) -> None:
+    url = "".join([*pieces[:at], SECRET, *pieces[at:]])
+    try:
+        endpoint = parse_url(url)
+    except ConfigurationError as error:
+        chain: BaseException | None = error
+        while chain is not None:
+            assert SECRET not in f"{chain} {chain!r}"
+            chain = chain.__cause__ or chain.__context__
+    else:
+        assert endpoint.path or (endpoint.host and 1 <= endpoint.port <= 65_535)
+        if SECRET not in endpoint.where:
+            assert SECRET not in repr(endpoint)
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+@pytest.mark.parametrize("secret", ["p@ss:word", "%70%40%3Ass", "a:b", "x%2Fy"])
+async def test_no_error_of_a_link_shows_a_password(kind: str, secret: str) -> None:
+    for place in ("127.0.0.1:1", "no-such-host.invalid:6379"):
+        with pytest.raises(Unavailable) as caught:
+            await ping(kind, f"redis://user:{secret}@{place}")
+        assert not {secret, unquote(secret), "user"} & set(re.split(r"[ @:/]", str(caught.value)))
+        assert secret not in str(caught.value)
+        assert unquote(secret) not in str(caught.value)

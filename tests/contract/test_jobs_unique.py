@@ -271,4 +271,4 @@ async def test_a_race_of_calls_leaves_one_task(hx: Any, raw: redis.Redis) -> Non
     calls = [hx.jobs.enqueue("t", b"%d" % n, debounce=MINUTE, unique_key="k") for n in range(50)]
     outcomes = await asyncio.gather(*calls)
     assert sum(isinstance(outcome, Enqueued) for outcome in outcomes) == 1 == raw.zcard(Q.scheduled)
-    assert len({outcome.id for outcome in outcomes}) == 1
+    assert len({outcome.id if isinstance(outcome, Enqueued) else outcome.of for outcome in outcomes}) == 1

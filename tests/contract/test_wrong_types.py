@@ -86,6 +86,12 @@ def run_jobs(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     driver.run(lease.adopt(Q, "me", clock.now_ms))
     driver.run(lag(Q, clock.now_ms))
     enqueue_all(hx, ["y1", "y2", "y3", "y4", "y5", "y6"])
+    for name in ("y1", "y2"):
+        driver.run(result.await_end("default", name))
+    told = lease_some(driver, clock, 3, "me:7")
+    ends = [field for task_id, m in told for field in (task_id, "me:7", 60, encode_task(m), m.unique_key, b"{}")]
+    driver.run(finish.answer(Q, DAY, ends, clock.now_ms))
+    enqueue_all(hx, ["z1", "z2", "z3"])
     last = lease_some(driver, clock, 3, "me:6")
     driver.run(finish.requeue(Q, [field for task_id, _ in last[:2] for field in (task_id, "me:6")]))
     driver.run(lease.park(Q, last[2][0], "me:6"))

@@ -13,15 +13,20 @@ from hustlex.jobs import (
     Debounced,
     Duplicate,
     Enqueued,
+    Failed,
+    Gone,
+    Handle,
     IdTaken,
     Inspector,
     Job,
+    NotYet,
     Outcome,
     QueueFull,
     QueueInfo,
     ScheduleInfo,
     Server,
     State,
+    Succeeded,
     Task,
     TaskInfo,
     Tasks,
@@ -44,12 +49,13 @@ def report(day: str) -> int:
 
 
 assert_type(report("x"), int)
-assert_type(release.job(1, note="x"), Job)
-assert_type(release.job(gig_id=1).with_options(process_in=timedelta(hours=1)), Job)
+assert_type(release.job(1, note="x"), Job[bool])
+assert_type(report.job("x"), Job[int])
+assert_type(release.job(gig_id=1).with_options(process_in=timedelta(hours=1)), Job[bool])
 
-release.job("1")  # type: ignore[arg-type]
-release.job()  # type: ignore[call-arg]
-release.job(1, nobody=2)  # type: ignore[call-arg]
+release.job("1")  # type: ignore[call-overload]
+release.job()  # type: ignore[call-overload]
+release.job(1, nobody=2)  # type: ignore[call-overload]
 report(day=1)  # type: ignore[arg-type]
 release.job(1).with_options(queues="typo")  # type: ignore[call-arg]
 tasks.task("t", timeout=30)  # type: ignore[arg-type]
@@ -69,13 +75,19 @@ show(release)  # type: ignore[arg-type]
 async def produce(hx: HustleX) -> str:
     assert_type(await release(1), bool)
     outcome = await hx.jobs.enqueue(release.job(1), process_in=timedelta(minutes=5), headers={"a": "b"})
-    assert_type(outcome, Enqueued | Duplicate | IdTaken | Debounced | QueueFull)
-    assert_type(await hx.jobs.enqueue_many([release.job(n) for n in range(3)]), list[Outcome])
+    assert_type(outcome, Handle[bool] | Duplicate | IdTaken | Debounced | QueueFull)
+    many = await hx.jobs.enqueue_many([release.job(n) for n in range(3)])
+    assert_type([one.or_raise() for one in many], list[Handle[bool]])
+    handle = (await hx.jobs.enqueue(release.job(1))).or_raise()
+    assert_type(handle, Handle[bool])
+    assert_type(await handle.result(timeout=timedelta(seconds=5)), bool)
+    assert_type(await handle.wait(timeout=timedelta(seconds=5)), Succeeded[bool] | Failed | NotYet | Gone)
+    print(outcome.id)  # type: ignore[union-attr]
     await hx.jobs.enqueue("raw", {"any": "payload"})
-    await hx.jobs.enqueue(release.job(1), max_retries=1)  # type: ignore[call-arg]
-    await hx.jobs.enqueue(release.job(1), timeout=30)  # type: ignore[arg-type]
+    await hx.jobs.enqueue(release.job(1), max_retries=1)  # type: ignore[call-overload]
+    await hx.jobs.enqueue(release.job(1), timeout=30)  # type: ignore[call-overload]
     await hx.jobs.enqueue(release.job(1), unique_until="done", unique_key="gig:1")
-    await hx.jobs.enqueue(release.job(1), unique_until="success")  # type: ignore[arg-type]
+    await hx.jobs.enqueue(release.job(1), unique_until="success")  # type: ignore[call-overload]
     await hx.jobs.enqueue(release.job(1), debounce=timedelta(seconds=5))
     await hx.jobs.limit_queue("low", max_size=10_000)
     await hx.jobs.limit_queue("low", max_size=None)
@@ -84,9 +96,9 @@ async def produce(hx: HustleX) -> str:
     if isinstance(outcome, Duplicate):
         return outcome.of
     if isinstance(outcome, IdTaken):
-        return outcome.id
+        return outcome.of
     if isinstance(outcome, Debounced):
-        return outcome.id
+        return outcome.of
     if isinstance(outcome, QueueFull):
         assert_type((outcome.size, outcome.limit), tuple[int, int])
         return ""
@@ -112,5 +124,5 @@ async def schedule(hx: HustleX) -> None:
 
 def blocking(hx: BlockingHustleX) -> None:
     assert_type(hx.jobs.schedules.pause("n"), bool)
-    assert_type(hx.jobs.enqueue(report.job("x")), Outcome)
+    assert_type(hx.jobs.enqueue(report.job("x")).or_raise().result(timeout=timedelta(seconds=1)), int)
     assert_type(hx.jobs.inspector.queues(), list[str])

@@ -85,6 +85,6 @@ async def wait(hx: HustleX) -> bytes | None:
 
 def blocking(hx: BlockingHustleX) -> None:
     assert_type(hx.jobs.start(flow), Started)
-    assert_type(hx.jobs.result("t", timeout=timedelta(0)), Succeeded | Failed | NotYet | Gone)
+    assert_type(hx.jobs.result("t", timeout=timedelta(0)), Succeeded[bytes | None] | Failed | NotYet | Gone)
     assert_type(hx.jobs.explain("t", queue="q"), Explanation)
     hx.jobs.follow("t")  # type: ignore[attr-defined]

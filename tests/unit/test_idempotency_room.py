@@ -27,6 +27,7 @@ from hustlex.idempotency import (
     ops,
 )
 from hustlex.idempotency.canonical import canonical
+from hustlex.idempotency.multipart import parts_of
 from hustlex.idempotency.names import event_record, record_of
 from hustlex.idempotency.seals import Seals
 from tests.support.ids import texts
@@ -208,3 +209,46 @@ def test_a_provider_is_checked() -> None:
         Provider(name="p", verify=verify, lease=timedelta(days=8))
     with pytest.raises(Misuse):
         Provider(name="", verify=verify)
+
+
+FIELDS = st.lists(st.tuples(st.sampled_from(["a", "b", "file"]), st.binary(max_size=40)), max_size=4)
+
+
+def multipart(parts: list[tuple[str, bytes]], boundary: str, *, end: bytes = b"\r\n", turned: bool = False) -> bytes:
+    body = b""
+    for name, content in parts:
+        lines = [f'Content-Disposition: form-data; name="{name}"'.encode(), b"Content-Type: text/plain"]
+        head = b"\r\n".join(reversed(lines) if turned else lines)
+        body += b"--" + boundary.encode() + b"\r\n" + head + b"\r\n\r\n" + content + b"\r\n"
+    return body + b"--" + boundary.encode() + b"--" + end
+
+
+@given(FIELDS, FIELDS, st.booleans())
+def test_multipart_is_compared_without_its_boundary(
+    parts: list[tuple[str, bytes]], others: list[tuple[str, bytes]], turned: bool
+) -> None:
+    def printed(parts: list[tuple[str, bytes]], boundary: str, kind: str = "multipart/form-data", **how: Any) -> str:
+        quoted = f'"{boundary}"' if how.get("turned") else boundary
+        return SEALS.fingerprint(PAY, multipart(parts, boundary, **how), f"{kind}; boundary={quoted}")
+
+    first = printed(parts, "----first8Ya")
+    assert printed(parts, "another-0123456789", turned=turned, end=b"" if turned else b"\r\n") == first
+    assert printed(parts, "----first8Ya", kind="multipart/mixed") != first
+    if others != parts:
+        assert printed(others, "another-0123456789") != first
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"--b\r\n\r\nx\r\n--b--\r\n", "multipart/form-data"),
+        (b"--b\r\nno colon\r\n\r\nx\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+        (b"before\r\n--b\r\nA: 1\r\n\r\nx\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+        (b"--b\r\nA: 1\r\n\r\nx\r\n--b--\r\nafter", "multipart/form-data; boundary=b"),
+        (b"--b\r\nA: 1\r\n\r\nx\r\n--bb\r\nA: 1\r\n\r\ny\r\n--b--", "multipart/form-data; boundary=b"),
+        (b"--b\r\nA: 1\r\n\r\nx", "multipart/form-data; boundary=b"),
+    ],
+)
+def test_what_is_not_exactly_multipart_is_compared_as_it_came(body: bytes, kind: str) -> None:
+    assert parts_of(body, kind) is None
+    assert SEALS.fingerprint(PAY, body, kind) == SEALS.fingerprint(PAY, body, "text/plain")

@@ -170,10 +170,10 @@ def test_bad_options_are_refused_at_definition(options: dict[str, Any]) -> None:
         Tasks().task("t", **options)(lambda: None)
 
 
-def test_a_type_is_found_exactly_else_by_its_longest_prefix() -> None:
+def test_a_type_is_found_exactly_else_by_its_longest_declared_prefix() -> None:
     tasks = Tasks()
     for name in ("email:", "email:welcome", "sms"):
-        tasks.task(name)(lambda: None)
+        tasks.task(name, prefix=True)(lambda: None)
     found = {name: task.type if (task := tasks.find(name)) else None for name in (
         "email:welcome", "email:welcome:2", "email:bye", "email", "sms", "smsx", "push", "")}  # fmt: skip
     assert found == {
@@ -191,7 +191,7 @@ def test_a_type_is_found_exactly_else_by_its_longest_prefix() -> None:
 def test_a_later_definition_is_found_although_the_type_was_looked_up_before() -> None:
     tasks = Tasks()
     assert tasks.find("a:b") is None
-    tasks.task("a:")(lambda: None)
+    tasks.task("a:", prefix=True)(lambda: None)
     assert tasks.find("a:b") is not None
     exact = tasks.task("a:b")(lambda: None)
     assert tasks.find("a:b") is exact

@@ -109,12 +109,16 @@ def test_repr_hides_everything() -> None:
 
 def test_settings_hand_secrets_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().secrets() == {"secret": None, "old_secrets": (), "reference_secret": None}
-    monkeypatch.setenv("HUSTLEX_SECRET", "n" * 32)
+    monkeypatch.setenv("HUSTLEX_SECRET", "new and known to nobody else, 1987")
     monkeypatch.setenv("HUSTLEX_OLD_SECRETS", json.dumps(["o" * 32]))
     monkeypatch.setenv("HUSTLEX_REFERENCE_SECRET", "o" * 32)
     settings = load_settings()
-    assert settings.secrets() == {"secret": "n" * 32, "old_secrets": ("o" * 32,), "reference_secret": "o" * 32}
-    assert "nnn" not in repr(settings) and "ooo" not in repr(settings) + str(settings) + settings.model_dump_json()
+    assert settings.secrets() == {
+        "secret": "new and known to nobody else, 1987",
+        "old_secrets": ("o" * 32,),
+        "reference_secret": "o" * 32,
+    }
+    assert "nobody" not in repr(settings) and "ooo" not in repr(settings) + str(settings) + settings.model_dump_json()
     HustleX(settings.url, **settings.secrets())
 
 

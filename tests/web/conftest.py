@@ -25,9 +25,10 @@ def new_app(url: str, clock: FixedClock, *, check_budget: timedelta = timedelta(
     secret = b"a test secret of thirty-two bytes or more"
     limits = RateLimitOptions(check_budget=check_budget)
     front = partial(HustleX, url, secret=secret, clock=clock, ratelimit=limits)
-    legacy = options.pop("legacy", None)
+    own = ("legacy", "origins", "hosts", "max_body", "headers")
+    installed = {name: options.pop(name) for name in own if name in options}
     app = FastAPI(lifespan=lifespan(front, **options))
-    install(app, legacy=legacy)
+    install(app, **installed)
     return app
 
 
@@ -45,7 +46,7 @@ async def serving(app: FastAPI, address: str = "203.0.113.7") -> AsyncIterator[h
 @pytest.fixture
 def app(url: str, clock: FixedClock) -> FastAPI:
     """An empty installed app on the emptied server."""
-    return new_app(url, clock)
+    return new_app(url, clock, origins=["http://hustlex.test"], hosts=["*"])
 
 
 @pytest.fixture

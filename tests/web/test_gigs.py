@@ -121,3 +121,14 @@ async def test_fifty_logins_of_a_new_phone_make_one_user(app: Any) -> None:
     assert len(set(ids)) == 1
     async with app.state.backend.database.transaction() as session:
         assert (await session.get(User, ids[0])).balance_kobo == 100
+
+
+@pytest.mark.parametrize("amount", ["5", 5.0, True, "5.0", None, [5], 0, -5])
+async def test_an_amount_is_a_whole_number_and_nothing_that_looks_like_one(
+    owner: httpx.AsyncClient, amount: Any
+) -> None:
+    sent = {"to_phone": WORKER, "amount_kobo": amount}
+    gig = await owner.post("/gigs", json={"title": "Move boxes", "category": "moving", "price_kobo": amount})
+    paid = await owner.post("/wallet/transfers", json=sent, headers={"Idempotency-Key": "k1"})
+    assert (gig.status_code, paid.status_code) == (422, 422)
+    assert await balance(owner) == 5_000_000

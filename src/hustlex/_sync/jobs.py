@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack, overload
 
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering
+from hustlex.core.generics import T
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.jobs import explain, flows, inspection, schedules, steps, stream
@@ -19,22 +20,55 @@ from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import act, change, inspect
 from hustlex.jobs.ops import enqueue as ops
 from hustlex.jobs.ops import schedules as entries
-from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, Start, as_job, draft
+from hustlex.jobs.options import Job, Options, Start, as_job, draft
 from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
 from hustlex.jobs.schedules import Changes
-from hustlex.jobs.stream import Ending
+from hustlex.jobs.stream import Ending, Succeeded
 from hustlex.jobs.types import (
     DayStats,
+    Debounced,
+    Duplicate,
+    Enqueued,
     EnqueueEvent,
     GroupInfo,
+    IdTaken,
     Outcome,
     PeriodicInfo,
+    QueueFull,
     QueueInfo,
     Server,
     State,
     TaskInfo,
 )
-from hustlex.jobs.workflow import OpenStep, Started, Workflow
+from hustlex.jobs.workflow import OpenStep, Started, StepName, Workflow
+
+
+@answering
+class Handle(Enqueued[T], frozen=True, eq=False, dict=True):
+    """The task was accepted, and here its result can be waited for: ``value = handle.result(timeout=...)``."""
+
+    _jobs: ClassVar[Any] = None
+    _task: ClassVar[Any] = None
+
+    def result(self, *, timeout: timedelta) -> T:
+        """What the handler returned, as its annotation says; or wrote. Looks soon at first, then twice a second.
+
+        Raises Unsuccessful when the job is archived or gone (``outcome``: Failed with the error, Gone), NotReady (also
+        a TimeoutError) when it has not ended in this time, PayloadError for bytes that do not fit the annotation.
+        Without a ``retention`` a returned value can be had for half a minute, or while somebody waits.
+        """
+        return (self.wait(timeout=timeout)).or_raise().result
+
+    def wait(self, *, timeout: timedelta) -> Ending[T]:
+        """The same as a value: Succeeded (result), Failed (error), NotYet or Gone."""
+        ending: Ending[Any] = self._jobs.result(self, timeout=timeout)
+        if self._task is None or not isinstance(ending, Succeeded):
+            return ending
+        return Succeeded(self._task.result.decode(ending.result))
+
+
+Handle.__name__ = Enqueued.__name__  # what logs and reprs show is the outcome
+Placed = Handle[T] | Duplicate | IdTaken | Debounced | QueueFull
 
 
 @answering
@@ -48,32 +82,50 @@ class Jobs:
         self.inspector = Inspector(driver, clock=clock)
         self.schedules = Schedules(driver, clock=clock)
 
-    def enqueue(self, job: Job | str, payload: Any = None, **options: Unpack[Options]) -> Outcome:
+    @overload
+    def enqueue(self, job: Job[T], **options: Unpack[Options]) -> Placed[T]: ...
+
+    @overload
+    def enqueue(self, job: str, payload: Any = None, **options: Unpack[Options]) -> Placed[bytes | None]: ...
+
+    def enqueue(self, job: Job[Any] | str, payload: Any = None, **options: Unpack[Options]) -> Placed[Any]:
         """Hand a task to the workers, now or later (one round trip).
 
         job: ``task.job(...)``, or a task type with its payload: None, bytes as they are, anything else as JSON.
         options: see ``Options``; they win over the task's own.
-        Returns Enqueued; or, when nothing was enqueued, Duplicate (of: the id that holds the lock), IdTaken, Debounced
-        (the task that waits was changed and put off) or QueueFull. Look at it wherever a limit is set.
+        Returns a handle, which is Enqueued; or, when nothing was enqueued, Duplicate (of: the id that holds the lock),
+        IdTaken, Debounced (the task that waits was changed and put off) or QueueFull. Look at it, or call ``or_raise``.
         A call whose reply is lost is repeated under the same token and has one effect.
         Raises Misuse for options that can never work, Timeout when the outcome stayed unknown for 5 seconds: repeat
         it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue_plain.lua; lua/enqueue.lua
         for a task that is to run later, is unique or in a group.
         """
         token = new_id()  # names the call, and the task when the caller does not
-        placed = draft(as_job(job, payload), options, token)
+        made = as_job(job, payload)
+        placed = draft(made, options, token)
         if self._known.missing(placed.queue):
-            return self._driver.follow(flows.enqueue(placed, token, self._clock(), self._known))
-        return self._driver.run(ops.enqueue_one(placed, token, self._clock()))
+            outcome = self._driver.follow(flows.enqueue(placed, token, self._clock(), self._known))
+        else:
+            outcome = self._driver.run(ops.enqueue_one(placed, token, self._clock()))
+        return self._handle(outcome, made)
 
-    def enqueue_many(self, jobs: Iterable[Job]) -> list[Outcome]:
+    def _handle(self, outcome: Outcome[Any], job: Job[Any]) -> Placed[Any]:
+        if not isinstance(outcome, Enqueued):
+            return outcome
+        handle: Handle[Any] = Handle(outcome.id, outcome.queue, outcome.state)
+        vars(handle).update(_jobs=self, _task=job.task)
+        return handle
+
+    def enqueue_many(self, jobs: Iterable[Job[T]]) -> list[Placed[T]]:
         """Hand over many tasks: one round trip and one atomic step per 500 of a queue; outcomes in the order given.
 
         Raises Misuse before anything is sent, PartlyEnqueued (results) when only some of the steps failed.
         """
         check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")
-        drafts = [draft(job, {}, new_id()) for job in jobs]
-        return self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
+        made = list(jobs)
+        drafts = [draft(job, {}, new_id()) for job in made]
+        outcomes = self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
+        return [self._handle(outcome, job) for outcome, job in zip(outcomes, made, strict=True)]
 
     def start(self, workflow: Workflow, *, workflow_id: str | None = None) -> Started:
         """Start a workflow: ``one.then(two)``, ``gather(one, two, then=three)``, or both combined.
@@ -91,13 +143,20 @@ class Jobs:
             steps.start(workflow, new_id() if workflow_id is None else workflow_id, self._clock(), self._known)
         )
 
-    def result(self, task_id: str, *, timeout: timedelta, queue: str = DEFAULT_QUEUE) -> Ending:
+    def result(
+        self, task: str | Enqueued[Any] | StepName, *, timeout: timedelta, queue: str | None = None
+    ) -> Ending[bytes | None]:
         """Wait until a job has ended, looking soon at first and then twice a second.
 
-        Returns Succeeded (result), Failed (error) when it is archived, NotYet when the time is up, or Gone. A job that
-        is not kept (``retention``) leaves a trace only if its handler reported progress or wrote a log.
+        task: an id, a handle, or a step. queue: None = that of the handle or step; for an id, look in all.
+        Returns Succeeded (result, as it is kept), Failed (error) when it is archived, NotYet when the time is up, or
+        Gone. A job that is not kept (``retention``) leaves a trace for some minutes if somebody waited for it, for half
+        a minute if it returned something, for a day if its handler reported progress or wrote a log.
         """
-        return self._driver.follow(stream.wait(queue, task_id, check.duration("timeout", timeout).total_seconds()))
+        patience_s = check.duration("timeout", timeout).total_seconds()
+        if isinstance(task, str):
+            return self._driver.follow(stream.wait(queue, task, patience_s))
+        return self._driver.follow(stream.wait(queue or task.queue, task.id, patience_s))
 
     def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
         """Say why a task is not running, when it will, and why it ran more than once; in fields and in words.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ class Flights:
 
     def __init__(self, driver: BlockingDriver) -> None:
         self._driver = driver
-        self._gates: list[_Gate] = []
+        self._gates: weakref.WeakSet[_Gate] = weakref.WeakSet()
         self.forked()
         forks.watch(self)
 
@@ -75,7 +76,7 @@ class Flights:
 
     def gate(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
         gate = _Gate(places, patience_s)
-        self._gates.append(gate)
+        self._gates.add(gate)
         return gate
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+import enum
+from datetime import timedelta
+from typing import Any, ClassVar, NoReturn, Self
 
 import msgspec
+
+from hustlex.errors import Unsuccessful
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -12,6 +16,24 @@ class Outcome(msgspec.Struct, frozen=True):
 
     def __bool__(self) -> NoReturn:
         raise TypeError(f"{type(self).__name__} has no truth value; compare its type")
+
+    def or_raise(self) -> Self:
+        """This result, since it is a success; the others raise Unsuccessful, which carries them as ``outcome``."""
+        return self
+
+
+class Failure(Outcome, frozen=True):
+    """Base of results that are no success: ``or_raise`` raises Unsuccessful."""
+
+    def or_raise(self) -> NoReturn:
+        """Raises Unsuccessful, which carries this as ``outcome``."""
+        raise Unsuccessful(self._words(), self)
+
+    def _words(self) -> str:
+        """What the error says: of the fields only numbers, times and words of ours."""
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        told = ", ".join(f"{name}={value}" for name, value in fields if isinstance(value, int | timedelta | enum.Enum))
+        return f"the outcome is {type(self).__name__}({told})"
 
 
 class Secretive(Outcome, frozen=True, eq=False):

@@ -35,7 +35,10 @@ WRONG_SERVER = frozenset(
 """First words of refusals after which the same address may lead to another server: a replica, one that is being
 filled, one cut off from the others. No repetition on the same connection would ever change them."""
 
-NOT_EXECUTED = WRONG_SERVER | {"TRYAGAIN", "BUSY", "NOSCRIPT"}
+_CROWDED = "MAXCLIENTS"
+"""Ours; the server says ERR to that as to everything."""
+
+NOT_EXECUTED = WRONG_SERVER | {"TRYAGAIN", "BUSY", "NOSCRIPT", _CROWDED}
 """First words of refusals that left nothing behind and may pass by themselves."""
 
 SETTLED_S = 0.2
@@ -59,6 +62,18 @@ _HINTS = {
     "LOADING": "the server is still reading its data from disk",
     "BUSY": "a script has been running too long on the server",
 }
+
+
+_UNKNOWN_AUTHORITY = "cannot be verified", "name its authority: ?ssl_ca_certs=/path/to/ca.pem"
+_ELSEWHERE = "is for another host", "connect by a name that the certificate holds"
+_CERTIFICATES = {
+    9: ("is not valid yet", "look at the clocks of both machines"),
+    10: ("has expired", "renew it on the server"),
+    62: _ELSEWHERE,
+    64: _ELSEWHERE,
+}
+"""By OpenSSL's verify code."""
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 
 
 class NotSent(Exception):
@@ -124,6 +139,23 @@ def refusal(text: str) -> Refused:
     return Refused(f"the server refused: {_harmless(text)}", code=code, hint=_HINTS.get(code, ""))
 
 
+def greeting(text: str) -> Error:
+    """A refusal of the handshake as an exception."""
+    if "max number of clients" in text:
+        return Refused(
+            "the server has no connection left for us (maxclients)",
+            code=_CROWDED,
+            hint="raise its maxclients, or run fewer processes",
+        )
+    if text.startswith("NOPROTO") or "unknown command" in text:
+        return ConfigurationError("the server does not speak RESP3", hint="Redis 7 or Valkey 7.2 and newer do")
+    if "DB index" in text or "SELECT is not allowed" in text:
+        return ConfigurationError(
+            "the server has no database of the URL's number", hint="use database 0; a cluster has no other"
+        )
+    return refusal(text)
+
+
 def bad_reply(op: str, reason: Exception) -> BadReply:
     """A decoder that failed on a reply: our contract and the server disagree."""
     return BadReply(
@@ -141,15 +173,18 @@ def backoff(attempt: int) -> float:
 def link_failure(error: Exception) -> str:
     """Why a connection could not be opened, without the addresses and users that some errors carry.
 
-    Raises ConfigurationError for what no repetition will change: a certificate that nobody vouches for.
+    Raises ConfigurationError for what no repetition will change: a certificate that does not do.
     """
     if isinstance(error.__context__, OSError):  # redis-py wraps it in its own, with the address in the text
         error = error.__context__
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, ssl.SSLCertVerificationError):
+        what, hint = _CERTIFICATES.get(error.verify_code, _UNKNOWN_AUTHORITY)
+        raise ConfigurationError(f"the server's certificate {what}", hint=hint) from None
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
         raise ConfigurationError(
-            "the server's certificate cannot be verified", hint="name its authority: ?ssl_ca_certs=/path/to/ca.pem"
+            "what answers at the server's address does not speak TLS", hint="use redis://, or its TLS port"
         ) from None
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 

@@ -7,28 +7,36 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hustlex.core.keyring import KID_LENGTH, Keyring
+from hustlex.core.later import Later
 from hustlex.errors import BadReply
 from hustlex.idempotency.canonical import canonical
+from hustlex.idempotency.multipart import parts_of
 from hustlex.idempotency.names import Scope
 from hustlex.idempotency.types import Response
+
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.ciphers import aead
+else:
+    exceptions = Later("cryptography.exceptions")
+    aead = Later("cryptography.hazmat.primitives.ciphers.aead")
 
 NONCE_BYTES = 12
 _HEAD = KID_LENGTH + NONCE_BYTES
 
 
-class _Content(msgspec.Struct, frozen=True, array_like=True):
+class _Sealed(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     headers: tuple[tuple[str, str], ...]
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Content).decode
+_decode = msgspec.msgpack.Decoder(_Sealed).decode
 
 
 class Seals:
@@ -46,17 +54,15 @@ class Seals:
 
     def fingerprint(self, scope: Scope, body: bytes, content_type: str) -> str:
         """What a request asks, a kid and 64 hex digits: method, route, principal, target and body; JSON in any order of
-        names."""
-        media = content_type.partition(";")[0].strip().lower()
-        json = canonical(body) if media in ("", "application/json") or media.endswith("+json") else None
-        kind, content = ("raw", body) if json is None else ("json", json)
+        names, and multipart under any boundary."""
+        kind, content = _content(body, content_type)
         parts = (scope.method.upper(), scope.route, str(scope.principal), scope.target, kind)
         head = "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")
         return f"{self.kid}.{hmac.digest(self._print_key, head + content, hashlib.sha256).hex()}"
 
     def seal(self, response: Response, record: str, nonce: bytes) -> bytes:
         """Body and headers, encrypted for this record and status. nonce: 12 random bytes."""
-        content = _encode(_Content(response.body, response.headers))
+        content = _encode(_Sealed(response.body, response.headers))
         return self.kid.encode() + nonce + self._cipher(record).encrypt(nonce, content, _bound(response.status))
 
     def unseal(self, sealed: bytes, record: str, status: int, *, whole: bool = True) -> Response:
@@ -68,14 +74,14 @@ class Seals:
             raise unlisted()
         try:
             content = _decode(seals._cipher(record).decrypt(nonce, cipher, _bound(status)))
-        except (InvalidTag, ValueError, msgspec.MsgspecError):
+        except (exceptions.InvalidTag, ValueError, msgspec.MsgspecError):
             raise BadReply("the stored answer cannot be opened", hint="was it moved or changed since?") from None
         return Response(status, content.body, content.headers, whole)
 
-    def _cipher(self, record: str) -> AESGCM:
+    def _cipher(self, record: str) -> aead.AESGCM:
         # A key for each record: however many answers are sealed, no key comes near the number of random nonces
         # after which AES-GCM may see one twice.
-        return AESGCM(hmac.digest(self._seal_key, record.encode("utf-8", "surrogatepass"), hashlib.sha256))
+        return aead.AESGCM(hmac.digest(self._seal_key, record.encode("utf-8", "surrogatepass"), hashlib.sha256))
 
     def __repr__(self) -> str:
         return "Seals(...)"
@@ -90,3 +96,15 @@ def unlisted() -> BadReply:
 
 def _bound(status: int) -> bytes:
     return b"idem-answer\0%d" % status
+
+
+def _content(body: bytes, content_type: str) -> tuple[str, bytes]:
+    """How a body was read, and what is compared of it."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media in ("", "application/json") or media.endswith("+json"):
+        json = canonical(body)
+        return ("raw", body) if json is None else ("json", json)
+    if media.startswith("multipart/"):
+        parts = parts_of(body, content_type)
+        return ("raw", body) if parts is None else (media, parts)
+    return "raw", body

@@ -9,9 +9,12 @@ from typing import Literal
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.keys import component
 from hustlex.core.time import positive_ms
 from hustlex.errors import ConfigurationError
+
+_DASHBOARD = "the provider's dashboard shows it"
 
 Verify = Callable[[bytes, Mapping[str, str]], bool]
 """Whether a body is the provider's, given the request's headers (names in lower case). Compares in constant time."""
@@ -25,12 +28,12 @@ def hmac_signature(
     secrets: the provider's; more than one while it is being changed. digest: Paystack signs with SHA-512, most others
     with SHA-256. prefix: before the hex digits, as ``sha256=``. Raises ConfigurationError without a secret.
     """
-    keys = [secret.encode() if isinstance(secret, str) else secret for secret in secrets]
-    if not keys or not all(keys):
-        raise ConfigurationError("a webhook's signature needs a secret", hint="the provider's dashboard shows it")
-    if digest not in ("sha512", "sha256"):
-        raise ConfigurationError(f"digest is 'sha512' or 'sha256', not {digest!r}")
-    name = header.lower()
+    keys = [_secret(secret) for secret in secrets]
+    if not keys:
+        raise ConfigurationError("a webhook's signature needs a secret", hint=_DASHBOARD)
+    check.one_of("digest", digest, ("sha512", "sha256"))
+    check.text("prefix", prefix, blank=True)
+    name = check.text("header", header).lower()
 
     def verify(body: bytes, headers: Mapping[str, str]) -> bool:
         given = headers.get(name, "").encode("utf-8", "replace")
@@ -39,6 +42,15 @@ def hmac_signature(
         return any(good)
 
     return verify
+
+
+def _secret(given: str | bytes) -> bytes:
+    """A blank one is no secret: whoever guesses it makes events of his own."""
+    check.instance("a webhook's secret", given, str, bytes)
+    secret = given.encode() if isinstance(given, str) else given
+    if not secret.strip(b" \t\r\n\0"):
+        raise ConfigurationError("a webhook's secret is blank", hint=_DASHBOARD)
+    return secret
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):

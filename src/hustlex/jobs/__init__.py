@@ -1,7 +1,7 @@
 """Background jobs on Asynq's wire: Go and Python producers, workers and tools share the queues."""
 
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask
-from hustlex.jobs.api import Inspector, Schedules
+from hustlex.jobs.api import Handle, Inspector, Schedules
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.context import CurrentJob, current_job
@@ -57,6 +57,7 @@ __all__ = [
     "Gone",
     "GroupInfo",
     "GroupedTask",
+    "Handle",
     "IdTaken",
     "Inspector",
     "Item",

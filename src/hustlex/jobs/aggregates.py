@@ -8,6 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from hustlex.core import check
+from hustlex.jobs import functions
 from hustlex.jobs.judge import seconds
 from hustlex.jobs.keys import LONGEST_NAME
 from hustlex.jobs.options import Job
@@ -54,7 +55,7 @@ class Aggregate(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.pattern != "":
             check.text("group", self.pattern, longest=LONGEST_NAME)
-        check.function("an aggregate function", self.function)
+        functions.check(f"the aggregate function of {self.pattern!r}", self.function)
         check.duration("grace", self.grace, _SECOND)
         seconds("max_delay", self.max_delay)
         check.whole("max_size", self.max_size)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, overload
 
-import msgspec
-
+from hustlex.core import check
+from hustlex.core.generics import T
 from hustlex.core.op import Arg
 from hustlex.errors import Misuse
+from hustlex.jobs.returned import dumps
 from hustlex.jobs.stream import log_fields, progress_fields
-from hustlex.jobs.types import PayloadError
 from hustlex.jobs.wire import TaskMessage
 
 Send = Callable[[bytes], Awaitable[bool]]
@@ -30,21 +30,17 @@ class ResultWriter:
         self._send = send
 
     async def write(self, result: Any) -> bool:
-        """Keep bytes as they are, anything else as compact JSON; the last one wins (one round trip).
+        """Keep bytes as they are, anything else as JSON, of the types that arguments have (one round trip).
+
+        The last one counts, and wins over what the handler returns.
 
         False when the task is not active any more (its lease was lost); then nothing was written.
         Raises PayloadError for a value that JSON cannot carry.
         """
-        if isinstance(result, bytes):
-            return await self._send(result)
-        try:
-            encoded = msgspec.json.encode(result)
-        except (TypeError, ValueError, RecursionError) as fault:
-            raise PayloadError(f"the result cannot be written as JSON ({type(fault).__name__})") from None
-        return await self._send(encoded)
+        return await self._send(dumps(result))
 
 
-class CurrentJob:
+class CurrentJob(Generic[T]):
     """The job a handler is running.
 
     message: as stored. deadline_ms: Unix milliseconds at which this attempt is cut off. state: what the worker's
@@ -53,9 +49,7 @@ class CurrentJob:
 
     __slots__ = ("_send", "_tell", "deadline_ms", "message", "state")
 
-    def __init__(
-        self, message: TaskMessage, deadline_ms: int, state: Any, send: Send, tell: Tell | None = None
-    ) -> None:
+    def __init__(self, message: TaskMessage, deadline_ms: int, state: T, send: Send, tell: Tell | None = None) -> None:
         self.message = message
         self.deadline_ms = deadline_ms
         self.state = state
@@ -127,13 +121,26 @@ async def _unheard(_: Sequence[Arg]) -> bool:
     return False
 
 
-CURRENT: ContextVar[CurrentJob] = ContextVar("hustlex_current_job")
+CURRENT: ContextVar[CurrentJob[Any]] = ContextVar("hustlex_current_job")
 """Set by the worker around each handler, in tasks and threads alike."""
 
 
-def current_job() -> CurrentJob:
-    """The job that is being handled here. Raises Misuse outside a handler."""
+@overload
+def current_job() -> CurrentJob[Any]: ...
+
+
+@overload
+def current_job(state: type[T]) -> CurrentJob[T]: ...
+
+
+def current_job(state: type[Any] = object) -> CurrentJob[Any]:
+    """The job that is being handled here: ``current_job(Wallets).state`` is ``Wallets`` to type checkers too.
+
+    Raises Misuse outside a handler, and where the lifespan made another state.
+    """
     job = CURRENT.get(None)
     if job is None:
         raise Misuse("no job is running here", hint="call current_job() inside a task's handler")
+    if not isinstance(job.state, state):
+        raise Misuse(f"the state is {check.shown(job.state)}, not a {state.__name__}", hint="see Tasks(lifespan=...)")
     return job

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, cast
 
 import msgspec
 
-from hustlex.core import check
+from hustlex.core import check, codec
+from hustlex.core.generics import T
 from hustlex.errors import Misuse
 from hustlex.jobs import gotext
 from hustlex.jobs.judge import judged
@@ -84,35 +85,49 @@ class Start(TypedDict, total=False):
 _NONE = Options()
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """A task to be enqueued: type, payload bytes (None is Go's nil) and options. Its repr hides the payload.
 
-    slots: arguments that a workflow fills in with results of the steps before.
+    slots: arguments that a workflow fills in with results of the steps before. task: what made it, None = nobody; it
+    knows the type T of the result.
     """
 
     type: str
     payload: bytes | None = None
     options: Options = _NONE
     slots: Slots = ()
+    task: Any = None
 
-    def with_options(self, **options: Unpack[Options]) -> Job:
+    def with_options(self, **options: Unpack[Options]) -> Job[T]:
         """The same job with these options on top of its own."""
-        return Job(self.type, self.payload, merge(self.options, options), self.slots)
+        return Job(self.type, self.payload, merge(self.options, options), self.slots, self.task)
 
-    def then(self, following: Job | Workflow) -> Workflow:
+    def then(self, following: Job[Any] | Workflow) -> Workflow:
         """A workflow: this job, and when it has succeeded, the other. Hand it to ``Jobs.start``."""
         from hustlex.jobs.workflow import chain
 
         return chain(self, following)
 
-    def taking(self, result: Placeholder) -> Job:
+    def taking(self, result: Placeholder) -> Job[T]:
         """The same job with RESULT or RESULTS as its whole payload: for a step whose arguments only a Go worker knows.
 
         Raises Misuse for anything else.
         """
         if not isinstance(result, Placeholder):
             raise Misuse("a job takes RESULT or RESULTS")
-        return Job(self.type, None, self.options, (("", result.every),))
+        return Job(self.type, None, self.options, (("", result.every),), self.task)
+
+    def __eq__(self, other: object) -> bool:
+        """Whoever made it."""
+        if not isinstance(other, Job):
+            return NotImplemented
+        return self._content == other._content
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def _content(self) -> tuple[Any, ...]:
+        return self.type, self.payload, self.options, self.slots
 
     def __repr__(self) -> str:
         return f"Job({self.type!r}, {len(self.payload or b'')} bytes)"
@@ -178,10 +193,14 @@ def as_job(job: Job | str, payload: Any = None) -> Job:
         return job
     if payload is None or isinstance(payload, bytes):
         return Job(job, payload)
+    place = f"the payload of {job!r}"
     try:
-        return Job(job, msgspec.json.encode(payload))
-    except (TypeError, ValueError, RecursionError) as fault:
-        raise PayloadError(f"the payload of {job!r} cannot be written as JSON ({type(fault).__name__})") from None
+        written = codec.dumps(payload)
+    except (TypeError, ValueError, OverflowError, RecursionError) as fault:
+        raise PayloadError(codec.refusal(payload, fault, place)) from None
+    if (wrong := codec.fault(payload, place)) is not None:
+        raise PayloadError(wrong)
+    return Job(job, written)
 
 
 def merge(first: Options, second: Options) -> Options:
@@ -221,7 +240,7 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
     task_id = chosen.get("task_id", new_id)
     until = _until(chosen)
     lock_ttl_s = _lock_ttl(chosen, until)
-    lock = _lock(chosen, names, task_type, job.payload) if lock_ttl_s else ""
+    lock = _lock(chosen, names, task_type, job) if lock_ttl_s else ""
     due = start_text(chosen)
     group = _group(chosen, due)
     timeout, deadline = _limits(chosen)
@@ -261,10 +280,10 @@ def _lock_ttl(options: Options, until: str) -> int:
     return options["unique_for"] // _SECOND
 
 
-def _lock(options: Options, names: QueueKeys, task_type: str, payload: bytes | None) -> str:
+def _lock(options: Options, names: QueueKeys, task_type: str, job: Job[Any]) -> str:
     if "unique_key" in options:
         return names.unique_named(task_type, options["unique_key"])
-    return names.unique(task_type, payload)
+    return names.unique(task_type, job.payload if job.task is None else job.task.canonical(job.payload))
 
 
 def _limits(options: Options) -> tuple[int, int]:

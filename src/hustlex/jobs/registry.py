@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 from hustlex.core import check
 from hustlex.errors import Misuse
-from hustlex.jobs import periodic
+from hustlex.jobs import functions, periodic
 from hustlex.jobs.aggregates import GRACE, UNLIMITED, Aggregate, AggregateFunction
 from hustlex.jobs.arguments import Arguments
 from hustlex.jobs.clock_changes import Dst
@@ -22,12 +22,14 @@ from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
 from hustlex.jobs.options import Job, Options, Settled, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
 from hustlex.jobs.placeholders import is_placeholder
+from hustlex.jobs.returned import Result
 from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, merged
 from hustlex.jobs.types import PayloadError
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
 P = ParamSpec("P")
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 AggregateFunctionT = TypeVar("AggregateFunctionT", bound=AggregateFunction)
 
@@ -39,7 +41,8 @@ class Task(Generic[P, R_co]):
 
     type: the name on the wire. options: what its jobs carry. is_async: whether the function is ``async def``.
     limits: what its handler may not exceed. rules: what its failures lead to. cpu: whether it runs in a process of its
-    own.
+    own. prefix: whether it takes all types that start with its own, as Asynq's mux. result: reads and writes what the
+    function returns.
     """
 
     def __init__(
@@ -51,8 +54,9 @@ class Task(Generic[P, R_co]):
         limits: Limits = NO_LIMITS,
         rules: Rules = NO_RULES,
         cpu: bool = False,
+        prefix: bool = False,
     ) -> None:
-        check.function("a task's function", function)
+        functions.check(f"the handler of {task_type!r}", function)
         check.instance("limits", limits, Limits)
         check.instance("rules", rules, Rules)
         check.flag("cpu", cpu)
@@ -62,27 +66,44 @@ class Task(Generic[P, R_co]):
         self.limits = limits
         self.rules = rules
         self.cpu = cpu
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.prefix = check.flag("prefix", prefix)
+        self.is_async = functions.is_async(function)
         _check(function, limits, cpu)
         self._arguments = Arguments(function, task_type)
+        self.result = Result(function, task_type)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Run the function here and now."""
         return self.function(*args, **kwargs)
 
-    def job(self, *args: P.args, **kwargs: P.kwargs) -> Job:
+    @overload
+    def job(self: Task[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> Job[T]: ...
+
+    @overload
+    def job(self: Task[P, T], *args: P.args, **kwargs: P.kwargs) -> Job[T]: ...
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> Job[Any]:
         """This call as a job, its arguments as one JSON object by name. Raises PayloadError when they do not fit.
 
         In a workflow, RESULT or RESULTS may stand for an argument: what the step before, or all of them, will write.
         """
         try:
-            return Job(self.type, self._arguments.encode(args, kwargs), self.options)
+            return Job(self.type, self._arguments.encode(args, kwargs), self.options, (), self)
         except PayloadError:
             if not any(is_placeholder(value) for value in (*args, *kwargs.values())):
                 raise
         payload, slots = self._arguments.template(args, kwargs)
-        return Job(self.type, payload, self.options, slots)
+        return Job(self.type, payload, self.options, slots, self)
+
+    def check(self) -> None:
+        """Raises Misuse where an annotation still names something that is not defined."""
+        self._arguments.prepare()
+        self.result.prepare()
+
+    def canonical(self, payload: bytes | None) -> bytes | None:
+        """One text for all payloads that mean the same call: what ``unique_for`` compares."""
+        return self._arguments.canonical(payload)
 
     def arguments(self, payload: bytes | None) -> dict[str, Any]:
         """The typed keyword arguments in a payload, for the worker. Raises PayloadError."""
@@ -132,20 +153,23 @@ class Tasks(Hooks):
         retry_delay: RetryDelay | None = None,
         is_failure: IsFailure | None = None,
         max_crashes: int | None = None,
+        prefix: bool = False,
         **options: Unpack[Options],
     ) -> Callable[[Callable[P, R_co]], Task[P, R_co]]:
         """Define a task: ``@tasks.task("gig:escrow_release", queue="critical", max_retry=5)``.
 
         For async and plain functions with named parameters. max_concurrency, max_per_worker, rate, key: see ``Limits``.
         cpu: a plain function of a module runs in a process, which is killed when its time is over. retry_delay,
-        is_failure, max_crashes: see ``Rules``; they count in the workers that know the task.
+        is_failure, max_crashes: see ``Rules``; they count in the workers that know the task. prefix: also run tasks
+        whose types only start with this one and that no other task is for, as Asynq's mux does.
         Raises Misuse for a type defined before, or bad options.
         """
         limits = Limits(max_concurrency, max_per_worker, rate, key)
         rules = merged(Rules(retry_delay, is_failure, max_crashes), self._rules)
 
         def define(function: Callable[P, R_co]) -> Task[P, R_co]:
-            task = Task(task_type, function, merge(self._defaults, options), limits=limits, rules=rules, cpu=cpu)
+            chosen = merge(self._defaults, options)
+            task = Task(task_type, function, chosen, limits=limits, rules=rules, cpu=cpu, prefix=prefix)
             self._add(task)
             return task
 
@@ -205,19 +229,26 @@ class Tasks(Hooks):
         self._take_hooks(other)
 
     def find(self, task_type: str) -> Task[..., Any] | None:
-        """The task of this type, else the one with the longest type that this one starts with, as Asynq routes."""
+        """The task of this type, else the longest one with ``prefix`` that it starts with."""
         try:
             return self._found[task_type]
         except KeyError:
             return self._search(task_type)
 
     def _search(self, task_type: str) -> Task[..., Any] | None:
-        fitting = [known for known in self._tasks if task_type.startswith(known)]
-        found = self._tasks[max(fitting, key=len)] if fitting else None
+        found = self._tasks.get(task_type)
+        if found is None:
+            fitting = [task for task in self._tasks.values() if task.prefix and task_type.startswith(task.type)]
+            found = max(fitting, key=lambda task: len(task.type), default=None)
         if len(self._found) >= _MOST_REMEMBERED:
             self._found.clear()
         self._found[task_type] = found
         return found
+
+    def check(self) -> None:
+        """Raises Misuse for a task whose annotations cannot be read. A worker does this at its start."""
+        for task in self:
+            task.check()
 
     @property
     def periodic(self) -> tuple[Periodic, ...]:
@@ -245,9 +276,8 @@ class Tasks(Hooks):
 
 
 def _check(function: Callable[..., Any], limits: Limits, cpu: bool) -> None:
+    name = functions.name_of(function)
     if isinstance(limits.key, str) and limits.key not in inspect.signature(function).parameters:
-        raise Misuse(f"key={limits.key!r} is no parameter of {function.__qualname__}")
-    if cpu and (inspect.iscoroutinefunction(function) or "<" in function.__qualname__):
-        raise Misuse(
-            f"{function.__qualname__} cannot run in a process", hint="cpu=True is for plain functions of a module"
-        )
+        raise Misuse(f"key={limits.key!r} is no parameter of {name}")
+    if cpu and (functions.is_async(function) or "<" in name or not inspect.isfunction(function)):
+        raise Misuse(f"{name} cannot run in a process", hint="cpu=True is for plain functions of a module")

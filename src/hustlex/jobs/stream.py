@@ -6,15 +6,19 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, NoReturn
 
 import msgspec
 
 from hustlex.core import check
-from hustlex.core.op import Arg, Flow, Sleep, do
-from hustlex.errors import Misuse, NotFound
+from hustlex.core.generics import T
+from hustlex.core.op import Arg, Batch, Flow, Sleep, do
+from hustlex.core.outcome import Failure, Outcome
+from hustlex.errors import Error, Misuse, NotFound, NotReady
+from hustlex.jobs.ops import inspect
 from hustlex.jobs.ops import result as ops
 from hustlex.jobs.ops.result import Glance
+from hustlex.jobs.options import DEFAULT_QUEUE
 from hustlex.jobs.types import State
 from hustlex.jobs.wire import WireError, clean, decode_task
 
@@ -72,32 +76,46 @@ class StateChange(msgspec.Struct, frozen=True, tag="state"):
 Item = Progress | Log | Result | StateChange
 
 
-class Succeeded(msgspec.Struct, frozen=True):
-    """The job is done. result: what it wrote last, None = nothing. Its repr hides it."""
+class Succeeded(Outcome, Generic[T], frozen=True):
+    """The job is done. result: what it returned, or wrote; None = nothing. Its repr hides it.
 
-    result: bytes | None
+    A handle decodes it to its type; asked for by id it is as it is kept, bytes.
+    """
+
+    result: T
 
     def __repr__(self) -> str:
-        return f"Succeeded({len(self.result or b'')} bytes)"
+        kept: Any = self.result
+        return f"Succeeded({len(kept or b'')} bytes)" if isinstance(kept, bytes | None) else "Succeeded(...)"
 
 
-class Failed(msgspec.Struct, frozen=True):
+class Failed(Failure, frozen=True):
     """The job is archived, or is a step of a workflow that can never start. error: why."""
 
     error: str
 
+    def _words(self) -> str:
+        return f"the job failed: {self.error}"
 
-class NotYet(msgspec.Struct, frozen=True):
+
+class NotYet(Failure, frozen=True):
     """The time is up and the job has not ended. state: None = it is a step that waits for others."""
 
     state: State | None
 
+    def or_raise(self) -> NoReturn:
+        """Raises NotReady, which is a TimeoutError as well."""
+        raise NotReady("the job has not ended", self)
 
-class Gone(msgspec.Struct, frozen=True):
+
+class Gone(Failure, frozen=True):
     """No trace of the job: it succeeded and is not kept, it was revoked or deleted, or there never was one."""
 
+    def _words(self) -> str:
+        return "nothing is left of the job: give it a retention to ask for its result later"
 
-Ending = Succeeded | Failed | NotYet | Gone
+
+Ending = Succeeded[T] | Failed | NotYet | Gone
 
 
 def progress_fields(fraction: float, text: str) -> tuple[Arg, ...]:
@@ -231,20 +249,36 @@ def error_in(message: bytes) -> str:
         return ""
 
 
-def wait(queue: str, task_id: str, timeout_s: float) -> Flow[Ending]:
-    """Look until the job has ended: soon at first, then twice a second."""
-    waited, pause_s = 0.0, _FIRST_PAUSE_S
+def wait(queue: str | None, task_id: str, timeout_s: float) -> Flow[Ending[bytes | None]]:
+    """Look until the job has ended: soon at first, then twice a second. Meanwhile the task is marked as awaited."""
+    waited, pause_s, marked = 0.0, _FIRST_PAUSE_S, False
+    queue = (yield from _home(task_id)) if queue is None else queue
     while True:
         ending = _ending((yield from do(ops.glance(queue, task_id, ops.LAST))))
         if not isinstance(ending, NotYet) or waited >= timeout_s:
             return ending
+        marked = marked or (yield from do(ops.await_end(queue, task_id)))
         pause_s = min(pause_s, timeout_s - waited)
         yield Sleep(pause_s)
         waited += pause_s
         pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
 
 
-def _ending(seen: Glance) -> Ending:
+def _home(task_id: str) -> Flow[str]:
+    """The first queue that knows a task."""
+    if not isinstance(_ending((yield from do(ops.glance(DEFAULT_QUEUE, task_id, ops.LAST)))), Gone):
+        return DEFAULT_QUEUE
+    queues = yield from do(inspect.queues())
+    looks = yield Batch(tuple(ops.glance(queue, task_id, ops.LAST) for queue in queues))
+    for queue, look in zip(queues, looks, strict=True):
+        if isinstance(look, Error):
+            raise look
+        if not isinstance(_ending(look), Gone):
+            return queue
+    return DEFAULT_QUEUE
+
+
+def _ending(seen: Glance) -> Ending[bytes | None]:
     if seen.state is State.COMPLETED:
         return Succeeded(seen.result or None)
     if seen.state is State.ARCHIVED:
@@ -256,7 +290,7 @@ def _ending(seen: Glance) -> Ending:
     return _remembered([item for entry in seen.items if (item := _item(entry)) is not None])
 
 
-def _remembered(backwards: list[Item]) -> Ending:
+def _remembered(backwards: list[Item]) -> Ending[bytes | None]:
     """What its stream tells of a job that is not kept."""
     last: Any = next((item for item in backwards if isinstance(item, StateChange)), None)
     if last is None or last.state not in _ENDS:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime, timedelta
+from typing import Generic
 
 import msgspec
 
+from hustlex.core import outcome
+from hustlex.core.generics import T
 from hustlex.errors import Error, Misuse
 
 
@@ -26,36 +29,45 @@ class PayloadError(Misuse):
     """A payload does not fit the parameters of its task; a retry of the same bytes cannot help."""
 
 
-class Enqueued(msgspec.Struct, frozen=True):
-    """The task was accepted. state: PENDING, SCHEDULED or AGGREGATING."""
+class Enqueued(outcome.Outcome, Generic[T], frozen=True, eq=False):
+    """The task was accepted. state: PENDING, SCHEDULED or AGGREGATING. T: what its handler returns."""
 
     id: str
     queue: str
     state: State
 
+    def __eq__(self, other: object) -> bool:
+        """Whoever answered it."""
+        if not isinstance(other, Enqueued):
+            return NotImplemented
+        return (self.id, self.queue, self.state) == (other.id, other.queue, other.state)
 
-class Duplicate(msgspec.Struct, frozen=True):
+    def __hash__(self) -> int:
+        return hash((self.id, self.queue))
+
+
+class Duplicate(outcome.Failure, frozen=True):
     """Nothing was enqueued: another task holds the uniqueness lock. of: its id."""
 
     of: str
     queue: str
 
 
-class IdTaken(msgspec.Struct, frozen=True):
-    """Nothing was enqueued: the queue knows a task of this id, in whatever state (also archived and completed)."""
+class IdTaken(outcome.Failure, frozen=True):
+    """Nothing was enqueued: the queue has a task of the id ``of``, in whatever state (archived or completed too)."""
 
-    id: str
+    of: str
     queue: str
 
 
-class Debounced(msgspec.Struct, frozen=True):
-    """Nothing was added: the task of this id, waiting under the same lock, got the new payload and a later start."""
+class Debounced(outcome.Failure, frozen=True):
+    """Nothing was added: the task that waits under the same lock got the new payload and a later start. of: its id."""
 
-    id: str
+    of: str
     queue: str
 
 
-class QueueFull(msgspec.Struct, frozen=True):
+class QueueFull(outcome.Failure, frozen=True):
     """Nothing was enqueued: the queue holds as many unfinished tasks as ``limit_queue`` allows, or more.
 
     size: pending, active, scheduled, retry and waiting in groups. Slow down, or enqueue again later.
@@ -66,7 +78,7 @@ class QueueFull(msgspec.Struct, frozen=True):
     limit: int
 
 
-Outcome = Enqueued | Duplicate | IdTaken | Debounced | QueueFull
+Outcome = Enqueued[T] | Duplicate | IdTaken | Debounced | QueueFull
 
 
 class PartlyEnqueued(Error):

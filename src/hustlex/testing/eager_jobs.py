@@ -8,22 +8,27 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import msgspec
 
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
-from hustlex.jobs.api import Jobs
+from hustlex.jobs.api import Jobs, Placed
 from hustlex.jobs.context import CURRENT, CurrentJob
+from hustlex.jobs.functions import rest_of
 from hustlex.jobs.ids import new_id
 from hustlex.jobs.options import Draft, Job, Options, as_job, draft
 from hustlex.jobs.registry import Tasks
+from hustlex.jobs.stream import Ending, Failed, Gone, Succeeded
 from hustlex.jobs.types import Enqueued, Outcome, State
 from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage, decode_task
+from hustlex.jobs.workflow import StepName
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
+from hustlex.worker.journal import text_of
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
@@ -34,9 +39,10 @@ _FROM_LIFESPAN: Any = object()
 
 
 class Ran(msgspec.Struct, frozen=True):
-    """A job that was run, once. arguments: what the handler got. returned: its value, which a real worker drops.
+    """A job that was run, once. arguments: what the handler got. returned: its value.
 
-    result: what it wrote with ``current_job().result``, as bytes; None = nothing. error: what it failed with.
+    result: what is kept of it: the value as JSON, or what it wrote with ``current_job().result``; None = nothing.
+    error: what it failed with.
     """
 
     id: str
@@ -95,16 +101,34 @@ class EagerJobs(Jobs):
         self._propagate = propagate
         self._now = WorkerClock(clock)
 
-    async def enqueue(self, job: Job | str, payload: Any = None, **options: Unpack[Options]) -> Outcome:
+    async def enqueue(self, job: Job[Any] | str, payload: Any = None, **options: Unpack[Options]) -> Placed[Any]:
         """Run the job and what its handler enqueues; then answer Enqueued, or raise what the handler raised.
 
         Raises Misuse as ``Jobs.enqueue`` does, and for a group, which is for a server to collect.
         """
-        return (await self._take([draft(as_job(job, payload), options, new_id())]))[0]
+        made = as_job(job, payload)
+        (outcome,) = await self._take([draft(made, options, new_id())])
+        return self._handle(outcome, made)
 
-    async def enqueue_many(self, jobs: Iterable[Job]) -> list[Outcome]:
+    async def enqueue_many(self, jobs: Iterable[Job[Any]]) -> list[Placed[Any]]:
         """Run the jobs one after the other. Several errors are raised as one ExceptionGroup."""
-        return await self._take([draft(job, {}, new_id()) for job in jobs])
+        made = list(jobs)
+        outcomes = await self._take([draft(job, {}, new_id()) for job in made])
+        return [self._handle(outcome, job) for outcome, job in zip(outcomes, made, strict=True)]
+
+    async def result(
+        self,
+        task: str | Enqueued[Any] | StepName,
+        *,
+        timeout: timedelta,  # noqa: ARG002 - nothing is waited for
+        queue: str | None = None,  # noqa: ARG002 - ids are unique here
+    ) -> Ending[bytes | None]:
+        """How a job ended: the last run of this id counts."""
+        task_id = task if isinstance(task, str) else task.id
+        ran = next((ran for ran in reversed(self.ran) if ran.id == task_id), None)
+        if ran is None:
+            return Gone()
+        return Succeeded(ran.result) if ran.error is None else Failed(text_of(ran.error))
 
     async def _take(self, drafts: Sequence[Draft]) -> list[Outcome]:
         if any(placed.group for placed in drafts):
@@ -152,9 +176,11 @@ class EagerJobs(Jobs):
         try:
             call = self._attempt(message, arguments, timeout_s)
             returned = await asyncio.get_running_loop().create_task(call, context=context)
+            task = self._tasks.find(message.type)
+            result = written[-1] if written else task.result.encode(returned) if task else None
         except Exception as fault:  # noqa: BLE001 - kept, and raised by the enqueue
             error = fault
-        result = written[-1] if written else None
+            result = written[-1] if written else None
         self.ran.append(Ran(message.id, message.queue, message.type, arguments, returned, result, error))
         return error
 
@@ -166,15 +192,23 @@ class EagerJobs(Jobs):
         if timeout_s <= 0:
             raise DeadlineExceeded
         if not task.is_async:
-            return await asyncio.to_thread(task.function, **arguments)
+            value = await asyncio.to_thread(task.function, **arguments)
+            return await _whole(value, message.type)
         limit = asyncio.timeout(timeout_s)
         try:
             async with limit:
-                return await task.function(**arguments)
+                return await _whole(await task.function(**arguments), message.type)
         except TimeoutError:
             if limit.expired():
                 raise DeadlineExceeded from None
             raise
+
+
+async def _whole(value: Any, task_type: str) -> Any:
+    """A handler's value, with all that it still has to await."""
+    while (rest := rest_of(value, task_type)) is not None:
+        value = await rest
+    return value
 
 
 class _Line:

@@ -1,6 +1,10 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
+from hustlex.core.extras import require
 from hustlex.web.addresses import client_ip
+
+require("hustlex.web", "web", "fastapi")
+
 from hustlex.web.auth import auth_router
 from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (
@@ -13,6 +17,7 @@ from hustlex.web.depends import (
     recently,
     strict_user,
 )
+from hustlex.web.doorman import SECURITY_HEADERS, body_limit
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
@@ -21,10 +26,12 @@ from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
 from hustlex.web.replay import IdempotencyMiddleware, attach
+from hustlex.web.rights import while_allowed
 from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
 __all__ = [
+    "SECURITY_HEADERS",
     "CodeIn",
     "CurrentUser",
     "Front",
@@ -39,6 +46,7 @@ __all__ = [
     "StrictUser",
     "attach",
     "auth_router",
+    "body_limit",
     "by_ip",
     "by_strict_user",
     "by_user",
@@ -62,4 +70,5 @@ __all__ = [
     "strict_user",
     "unlimited",
     "verify_webhook",
+    "while_allowed",
 ]

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hustlex.errors import ConfigurationError
+from hustlex.web.origins import same_origin
+from hustlex.web.problem import Problem
 
 _PREFIX = "__Host-"
 
@@ -24,8 +26,12 @@ class RefreshCookie:
         self._name = name
 
     def read(self, request: Request) -> str:
-        """The token, or ""."""
-        return request.cookies.get(self._name, "")
+        """The token, or "". 403 when a page of another origin made the browser send it: SameSite takes neighbours below
+        one domain for the same site."""
+        token = request.cookies.get(self._name, "")
+        if token and not same_origin(request):
+            raise Problem(403, detail="This was sent by a page of another origin.", members={"error": "wrong_origin"})
+        return token
 
     def put(self, response: Response, token: str, life: timedelta) -> None:
         """Hand a token over. life: at most until its session's absolute end."""

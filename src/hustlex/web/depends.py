@@ -15,7 +15,9 @@ from starlette.requests import HTTPConnection
 from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
 from hustlex.tokens import Access, BadProof, Mode, Rejected
+from hustlex.web.origins import host_of, origins_of
 from hustlex.web.problem import Problem
+from hustlex.web.rights import Shown, keep_shown
 from hustlex.web.routing import OUTERMOST
 
 
@@ -78,8 +80,8 @@ ProvedKey = Annotated[str, Depends(proved_key)]
 
 
 async def _prove(connection: HTTPConnection, front: HustleX, access: str) -> str:
-    """ "" when the proof does not count. The URL is the one the ASGI server saw: behind a proxy, let it read the
-    forwarded scheme and host. A proof counts once; all dependencies of one request that ask for it share the answer."""
+    """ "" when the proof does not count. Its URL must be of an own origin, see ``install``. A proof counts once; all
+    dependencies of one request that ask for it share the answer."""
     answers: dict[str, str] = connection.scope.setdefault(_PROVED, {})
     if access not in answers:
         answers[access] = await _prove_once(connection, front, access)
@@ -90,8 +92,11 @@ async def _prove_once(connection: HTTPConnection, front: HustleX, access: str) -
     proofs = connection.headers.getlist("dpop")
     if len(proofs) != 1:
         return ""
+    url = _url(connection)
+    if not url:
+        return ""
     method = connection.scope.get("method", "GET")
-    proven = await front.tokens.prove(proofs[0], method, _url(connection), access=access)
+    proven = await front.tokens.prove(proofs[0], method, url, access=access)
     if isinstance(proven, BadProof):
         _log.info("proof refused: %s", proven.flaw)
         return ""
@@ -99,9 +104,14 @@ async def _prove_once(connection: HTTPConnection, front: HustleX, access: str) -
 
 
 def _url(connection: HTTPConnection) -> str:
-    """As the client wrote it: Starlette's own has the path unescaped, so ``/a%20b`` and ``/a%2Fb`` do not show."""
+    """As the client wrote it: what a Host or forwarded header says of the origin is not believed, and Starlette's own
+    has the path unescaped, so ``/a%20b`` and ``/a%2Fb`` do not show. "" when the origin is not known."""
+    known = origins_of(connection.scope)
+    if not known.own:
+        _log.error("a proof of a key does not count: pass origins=['https://...'] to hustlex.web.install")
+    origin = known.of(host_of(connection.scope))
     path = connection.scope.get("raw_path", b"").decode("latin-1") or quote(connection.scope["path"])
-    return str(connection.url.replace(path=path))
+    return origin and origin + path
 
 
 def checked(mode: Mode) -> Callable[..., Awaitable[Access]]:
@@ -122,6 +132,7 @@ def checked(mode: Mode) -> Callable[..., Awaitable[Access]]:
         if isinstance(answer, Rejected):
             _log.info("access refused: %s %s", answer.reason, answer.detail)
             raise unauthorized("invalid_token", "DPoP" if scheme == "dpop" else "Bearer")
+        keep_shown(connection, Shown(front, token, jkt, answer))
         return answer
 
     return user

@@ -29,11 +29,14 @@ from hustlex.idempotency.http import HEADER
 from hustlex.web.depends import Front
 from hustlex.web.limits import Key, by_strict_user
 from hustlex.web.problem import Problem
-from hustlex.web.replay import attach, exchange_of, hold
+from hustlex.web.replay import LARGEST_REQUEST, attach, exchange_of, hold
 from hustlex.web.routing import template
 
 _KeyHeader = Annotated[str | None, Header(alias=HEADER, description="Names this request; send it again to repeat it.")]
 _NO_ID = "The event has no id."
+LARGEST_EVENT = 1024 * 1024
+"""Bytes of a provider's event, unless its route says otherwise."""
+
 _log = logging.getLogger("hustlex.web")
 
 Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
@@ -65,16 +68,17 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     required: bool = True,
     reconcile: Reconcile | None = None,
     options: IdempotencyOptions | None = None,
+    largest: int = LARGEST_REQUEST,
 ) -> Callable[..., Awaitable[Started | None]]:
     """``claim: Annotated[Started, Depends(Idempotent())]``: a repeat of a request gets the first one's answer.
 
     The header ``Idempotency-Key`` names the request. key: a dependency that answers whose it is; default the logged-in
     user, checked strictly, as a kept answer may tell of money. endpoint: default the route's template. required: False
     lets requests without the header through, with None for a claim. reconcile, options: see ``hustlex.idempotency``;
-    without ``reconcile`` an orphan stays one.
+    without ``reconcile`` an orphan stays one. largest: bytes of a body that can be compared, 64 KiB unless said.
 
     400 without a good key, 409 while the first is running (Retry-After) or when nobody knows how it ended, 413 for a
-    body over 64 KiB, 422 for another body, path or query, 503 when Redis cannot be asked: nothing is executed then.
+    larger body, 422 for another body, path or query, 503 when Redis cannot be asked: nothing is executed then.
     What was done is also the database's to know: keep a unique constraint on the key or on ``claim.fence`` there.
     """
 
@@ -92,7 +96,7 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
             endpoint or template(request.scope),
             _target(request),
         )
-        body = await _body(request)
+        body = await _body(request, largest)
         media = request.headers.get("content-type", "")
         room = front.idempotency
         outcome = await room.begin(given[0], scope, body=body, content_type=media, options=options)
@@ -108,19 +112,23 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
         await attach(request.scope, front, started, options=options)
         return started
 
+    claim.hustlex_reads = check.whole("largest", largest, 1)  # type: ignore[attr-defined]
     return claim
 
 
-def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Awaitable[Started]]:
+def verify_webhook(
+    provider: Provider, *, event_id: EventId, largest: int = LARGEST_EVENT
+) -> Callable[..., Awaitable[Started]]:
     """``dependencies=[Depends(verify_webhook(paystack, event_id=lambda body: str(msgspec.json.decode(body)["id"])))]``.
 
-    The signature is verified before Redis is touched: 401. An event that was handled is answered 200, one that is
-    being handled 409, so that the provider repeats it. An answer 2xx marks the event as handled; any other, and an
-    exception, leaves it to the provider's next try: commit first, answer then, and let the database refuse doubles.
+    largest: bytes of an event, 1 MiB unless said; 413 over it. The signature is verified before Redis is touched: 401.
+    An event that was handled is answered 200, one that is being handled 409, so that the provider repeats it. An answer
+    2xx marks the event as handled; any other, and an exception, leaves it to the provider's next try: commit first,
+    answer then, and let the database refuse doubles.
     """
 
     async def claim(request: Request, front: Front) -> Started:
-        body = await _body(request)
+        body = await _body(request, largest)
         if not provider.verify(body, request.headers):
             raise Problem(401, detail="The signature is not right.")
         try:
@@ -139,6 +147,7 @@ def verify_webhook(provider: Provider, *, event_id: EventId) -> Callable[..., Aw
         await hold(exchange_of(request.scope), front, started, settle, 0)
         return started
 
+    claim.hustlex_reads = check.whole("largest", largest, 1)  # type: ignore[attr-defined]
     return claim
 
 
@@ -147,14 +156,14 @@ def _target(request: Request) -> str:
     return f"{path}?{query}" if query else str(path)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, largest: int) -> bytes:
     exchange = exchange_of(request.scope)
     if exchange.settle is not None:
         raise ConfigurationError("this request holds a claim already", hint="one Idempotent(...) per route")
     if not exchange.read:
         await request.body()
-    if exchange.too_large:
-        raise Problem(413, detail="The request is too large to be repeated safely.")
+    if exchange.too_large or len(exchange.request) > largest:
+        raise Problem(413, detail="The request is too large to be compared with a repeat.")
     return bytes(exchange.request)
 
 

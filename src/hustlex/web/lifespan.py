@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
 from hustlex.app import HustleX
+from hustlex.core import check
+from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError
 from hustlex.problems import Legacy
 from hustlex.ratelimit.desk import guard
 from hustlex.web.charges import Labels
+from hustlex.web.doorman import MEBIBYTE, SECURITY_HEADERS, Doorman
 from hustlex.web.limits import RateLimitHeaders, route_policies
+from hustlex.web.origins import read_origins
 from hustlex.web.problem import adopt, install_problems
 from hustlex.web.replay import IdempotencyMiddleware
 from hustlex.web.routing import mounted_apps
@@ -21,14 +25,34 @@ from hustlex.web.routing import mounted_apps
 _log = logging.getLogger("hustlex.web")
 
 
-def install(app: FastAPI, *, legacy: Legacy | None = None) -> None:
-    """Errors become problems, answers carry RateLimit header fields, idempotent ones are kept.
+def install(
+    app: FastAPI,
+    *,
+    legacy: Legacy | None = None,
+    origins: Sequence[str] = (),
+    hosts: Sequence[str] | None = None,
+    max_body: int = MEBIBYTE,
+    headers: Mapping[str, str] = SECURITY_HEADERS,
+) -> None:
+    """Errors become problems, answers carry RateLimit header fields, idempotent ones are kept; requests that are too
+    large, or meant for other hosts, are refused.
 
-    Call it once, right after creating the app. legacy: older fields of limits too, see Legacy.
+    Call it once, right after creating the app. legacy: older fields of limits too, see Legacy. origins: where the
+    application and its pages are reached, as ``["https://api.example.org"]``; proofs of keys (DPoP) count for these
+    only, and cookies are taken from pages of these only (default: of the request's own host). hosts: other ones that
+    are answered; default those of ``origins``, without any each. max_body: bytes of a request's body, 413 over it; a
+    route may have another (``body_limit``). headers: for each answer that does not have them. Raises Misuse.
     """
+    check.instance("app", app, FastAPI)
+    if legacy is not None:
+        check.one_of("legacy", legacy, ("x-ratelimit",))
+    check.instance("headers", headers, Mapping)
+    known = app.state.hustlex_origins = read_origins(origins, hosts)
+    fields = {check.text("headers", name): check.text("headers", value) for name, value in headers.items()}
     install_problems(app)
     app.add_middleware(RateLimitHeaders, legacy=legacy)
     app.add_middleware(IdempotencyMiddleware)
+    app.add_middleware(Doorman, max_body=check.whole("max_body", max_body), origins=known, headers=fields)
     app.state.hustlex_limits = Labels(app)
 
 
@@ -50,6 +74,8 @@ def lifespan(
             if isinstance(mounted, FastAPI):
                 adopt(mounted)
         _list_limits(app, require_policy)
+        if not app.state.hustlex_origins.hosts and in_production():
+            _log.warning("every Host header is answered: pass origins=[...] to hustlex.web.install")
         async with open_front() as front:
             app.state.hustlex = front
             yield

@@ -14,9 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hustlex.app import HustleX
 from hustlex.errors import ConfigurationError
 from hustlex.idempotency import IdempotencyOptions, Lease, Response, Started
+from hustlex.web.doorman import marked, place_in
 
 LARGEST_REQUEST = 65_536
-"""Bytes of a request's body that are compared; requests with larger ones cannot use a key."""
+"""Bytes of a request's body that are compared; requests with larger ones cannot use a key, unless
+their route says more."""
 
 _SCOPE_KEY = "hustlex.idempotency"
 
@@ -27,7 +29,7 @@ Settle = Callable[[Response], Awaitable[object]]
 class Exchange:
     """One request and its answer, as they pass by."""
 
-    def __init__(self, largest: int) -> None:
+    def __init__(self, largest: Callable[[], int]) -> None:
         self.stack = AsyncExitStack()
         self.request = bytearray()
         self.read = False
@@ -43,7 +45,7 @@ class Exchange:
         if message["type"] != "http.request":
             return
         part = message.get("body", b"")
-        self.too_large = self.too_large or len(self.request) + len(part) > self._largest
+        self.too_large = self.too_large or bool(part and len(self.request) + len(part) > self._largest())
         if self.too_large:
             self.request.clear()
         else:
@@ -110,7 +112,9 @@ class IdempotencyMiddleware:
         if scope["type"] != "http" or _SCOPE_KEY in scope:
             await self._app(scope, receive, send)
             return
-        exchange = scope[_SCOPE_KEY] = Exchange(self._largest)
+        exchange = scope[_SCOPE_KEY] = Exchange(
+            lambda: max([self._largest, *marked(place_in(scope, self._app), "hustlex_reads")])
+        )
 
         async def receiving() -> Message:
             message = await receive()

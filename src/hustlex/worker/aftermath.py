@@ -25,7 +25,7 @@ class Aftermath:
 
     def ended(self, jobs: Sequence[Job], kind: Callable[..., Any]) -> None:
         """These outcomes, of one kind of ``jobs.ops.finish``, were acknowledged."""
-        if kind is finish.complete:
+        if kind in (finish.complete, finish.answer):
             self.continuer.plan(job.message for job in jobs)
         self.reporter.ended(jobs, kind)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 from hustlex.core.faults import describe, loggable, words
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error, Misuse
+from hustlex.jobs import functions
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask, longest
 from hustlex.jobs.ids import new_id
 from hustlex.jobs.ops import aggregation
@@ -157,8 +157,14 @@ class Aggregator(Service):
 
     async def _call(self, rules: Aggregate, group: str, tasks: list[GroupedTask]) -> Any:
         call = partial(rules.function, group, tasks)
-        answer: Any = call() if inspect.iscoroutinefunction(rules.function) else await self._threads.submit(call)
-        return await contained(lambda: answer) if inspect.isawaitable(answer) else answer
+        answer: Any = call() if functions.is_async(rules.function) else await self._threads.submit(call)
+        while (rest := functions.rest_of(answer, f"group {group}")) is not None:
+            answer = await contained(partial(_itself, rest))
+        return answer
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def rules_of(tasks: Tasks, aggregator: AggregateFunction | Aggregate | None) -> list[Aggregate]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hustlex.core.op import Arg, AsyncDriver
 from hustlex.errors import Error
+from hustlex.jobs import functions
 from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.hooks import Middleware, Next
 from hustlex.jobs.ops.result import tell, write_result
@@ -77,10 +78,31 @@ class Handlers:
             call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))
         if not self._middleware:
             return _awaited(call)
-        call = partial(contained, call)
+        call = partial(contained, partial(self._kept, job, call))
         for middleware in self._middleware:
             call = partial(middleware, current, call)
-        return _awaited(call)
+        return _dropped(call)
+
+    async def _kept(self, job: Job, call: Next) -> Any:
+        """What middleware is around: the handler with all that it leads to, whose value is kept whoever drops it."""
+        value = await call()
+        while (rest := self.returned(job, value)) is not None:
+            value = await rest
+        return value
+
+    def returned(self, job: Job, value: Any) -> Coroutine[Any, Any, Any] | None:
+        """Keep what a handler returned as the job's result, or answer what is still to be awaited of it.
+
+        Raises PayloadError for a value that cannot be the task's result.
+        """
+        rest = functions.rest_of(value, job.message.type)
+        if rest is not None:
+            job.patience_ms = _PATIENCE_MS
+            return _awaiting(rest)
+        task = self._tasks.find(job.message.type)
+        if task is not None and value is not None and not job.wrote:
+            job.result = task.result.encode(value)
+        return None
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
         """A thread cannot be stopped: when told to, wait for its end all the same, because it holds the slot."""
@@ -95,7 +117,10 @@ class Handlers:
         """Refused once the attempt is over or the lease has ended."""
         if not _is_ours(job):
             return False
-        return await self._driver.run(write_result(job.source.name, job.message.id, data))
+        written = await self._driver.run(write_result(job.source.name, job.message.id, data))
+        if written and not job.settled:
+            job.wrote, job.result = True, data
+        return written
 
     async def _tell(self, job: Job, fields: Sequence[Arg]) -> bool:
         """Never raises for a server that is away: no job fails because nobody could hear of it."""
@@ -116,6 +141,14 @@ def _is_ours(job: Job) -> bool:
 
 async def _awaited(call: Next) -> Any:
     return await call()
+
+
+async def _dropped(call: Next) -> None:
+    await call()
+
+
+async def _awaiting(rest: Awaitable[Any]) -> Any:
+    return await rest
 
 
 async def _not_found(task_type: str) -> None:

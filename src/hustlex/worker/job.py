@@ -20,7 +20,7 @@ class Job:
     deadline_ms: Unix ms; 0 before the start. fate: why the handler was told to stop. patience_ms: how long its end
     is waited for then (0 in a thread, which cannot be told); give_up_ms: until when, 0 = not told to stop. settled:
     its outcome is decided, whatever the handler does from now on. runner: the task that runs it, while it waits for
-    something.
+    something. result: what it returned, as JSON, or wrote; None = nothing. wrote: which of the two.
     """
 
     __slots__ = (
@@ -34,10 +34,12 @@ class Job:
         "message",
         "past",
         "patience_ms",
+        "result",
         "runner",
         "settled",
         "source",
         "started_ms",
+        "wrote",
     )
 
     def __init__(self, source: Source, task_id: bytes, holder: str, message: TaskMessage, lease_until: float) -> None:
@@ -55,6 +57,8 @@ class Job:
         self.give_up_ms = 0
         self.settled = False
         self.runner: asyncio.Task[None] | None = None
+        self.result: bytes | None = None
+        self.wrote = False
 
     def stop(self, fate: Exception, now_ms: int) -> None:
         """Cancel the handler, or keep it from starting. The first fate wins."""

@@ -41,7 +41,8 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 def settle(tasks: Tasks, given: WorkerOptions) -> Settled:
-    """What holds. Raises Misuse, also for an option that there is not."""
+    """What holds. Raises Misuse, also for an option that there is not, and a task that could never be run."""
+    tasks.check()
     unknown = sorted(given.keys() - set(Settled.__struct_fields__))
     if unknown:
         raise Misuse(f"a worker has no option {unknown[0]}", hint="see hustlex.worker.Worker")

@@ -15,11 +15,17 @@ from hustlex.worker.service import FOREVER, Service
 
 _STATES: dict[Callable[..., Any], State] = {
     finish.done: State.COMPLETED,
+    finish.answer: State.COMPLETED,
     finish.complete: State.COMPLETED,
     finish.retry: State.RETRY,
     finish.archive: State.ARCHIVED,
 }
 _MOST = 1_000
+
+
+def _unsaid(job: Job, state: State) -> bytes:
+    """The result that followers have not heard of."""
+    return job.result or b"" if state is State.COMPLETED and not job.wrote else b""
 
 
 class Reporter(Service):
@@ -40,7 +46,7 @@ class Reporter(Service):
         state = _STATES.get(kind)
         told = [job for job in jobs if job.id in job.source.told]
         if state is not None and told:
-            self._news += [end_attempt(job.source.name, job.message.id, state) for job in told]
+            self._news += [end_attempt(job.source.name, job.message.id, state, _unsaid(job, state)) for job in told]
             self.wake()
 
     async def tick(self) -> float:

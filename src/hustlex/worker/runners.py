@@ -15,7 +15,7 @@ from contextlib import suppress
 from contextvars import Context
 from itertools import islice
 from types import coroutine
-from typing import Any
+from typing import Any, cast
 
 from hustlex.core.faults import as_exception, loggable
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
@@ -219,13 +219,26 @@ class Runners:
             call, context = self._handlers.begin(job)
         except BaseException as fault:  # noqa: BLE001 - a failed attempt
             return None, as_exception(fault)
+        return self._drive(job, call, context)
+
+    def _drive(
+        self, job: Job, call: Coroutine[Any, Any, Any], context: Context
+    ) -> tuple[Rest | None, Exception | None]:
         try:
             wanted = context.run(call.send, None)
-        except StopIteration:
-            return None, None
+        except StopIteration as end:
+            return (None, None) if end.value is None else self._returned(job, end.value, context)
         except BaseException as fault:  # noqa: BLE001 - a failed attempt
             return None, as_exception(fault)
         return self._resume(job, call, context, wanted), None
+
+    def _returned(self, job: Job, value: Any, context: Context) -> tuple[Rest | None, Exception | None]:
+        """Keep a handler's value, or drive on what it is still to be awaited."""
+        try:
+            more = context.run(self._handlers.returned, job, value)
+        except Exception as fault:  # noqa: BLE001 - a failed attempt
+            return None, fault
+        return (None, None) if more is None else self._drive(job, more, context)
 
     @coroutine
     def _resume(
@@ -234,6 +247,7 @@ class Runners:
         """Carry a coroutine on from its first wait, each step in its own context."""
         step: Any
         value: BaseException | None
+        returned: Any = None
         send = call.send
         while True:
             try:
@@ -249,13 +263,21 @@ class Runners:
             began = monotonic()
             try:
                 wanted = context.run(step, value)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                returned = end.value
+                break
             except BaseException as fault:  # noqa: BLE001 - a failed attempt
                 raise as_exception(fault)  # noqa: B904 - it is the same one, mostly
             finally:
                 if monotonic() - began > BLOCK_S:
                     self.on_block(job.message, monotonic() - began)
+        if returned is None:
+            return
+        rest, error = self._returned(job, returned, context)
+        if error is not None:
+            raise error
+        if rest is not None:
+            yield from cast("Generator[Any, Any, None]", rest)
 
     async def _outlast(self, job: Job, me: asyncio.Task[None], rest: Rest) -> Exception | None:
         """Wait for a handler's end, while another runner takes the next job."""

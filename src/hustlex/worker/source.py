@@ -19,7 +19,7 @@ _log = logging.getLogger("hustlex.worker")
 _SLOWEST_S = 5.0
 
 Finish = Callable[[QueueKeys, str, Sequence[Arg], int], Op[bytes]]
-"""``finish.complete``, ``finish.retry``, ``finish.archive``, ``limit.defer`` or ``limit.put_off``."""
+"""A kind of ``finish``, or ``limit.defer`` or ``limit.put_off``."""
 
 
 class Ack(msgspec.Struct, frozen=True):

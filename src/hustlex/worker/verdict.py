@@ -48,13 +48,17 @@ class Policy(msgspec.Struct, frozen=True):
 
     def succeeded(self, job: Job, clock: WorkerClock) -> None:
         """Acknowledge a success: gone, or kept with its result while the retention lasts."""
-        message = job.message
-        if not message.retention:
+        message, result = job.message, job.result
+        if not message.retention and result is None:
             job.source.done.append(job)
             return
         kept = msgspec.structs.replace(message, completed_at=clock.now_ms() // 1000)
-        row = (job.id, job.holder, message.retention, encode_task(kept), message.unique_key)
-        job.source.acks.append(Ack(job, finish.complete, row))
+        keep_s = message.retention or -job.wrote
+        row = (job.id, job.holder, keep_s, encode_task(kept), message.unique_key)
+        if result is None or (job.wrote and message.retention):
+            job.source.acks.append(Ack(job, finish.complete, row))
+        else:
+            job.source.acks.append(Ack(job, finish.answer, (*row, result)))
 
     def failed(self, job: Job, error: Exception, clock: WorkerClock) -> None:
         """Drop, archive or retry, as Asynq does: revoked, no retry left or wanted, anything else.

@@ -8,19 +8,17 @@ from typing import Any
 
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import WRONG_SERVER, Late, Lost, NotSent, demoted, link_failure, refusal
+from hustlex.drivers.faults import NOT_EXECUTED, Late, Lost, NotSent, demoted, greeting, link_failure
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
-from hustlex.errors import ConfigurationError, Error, Refused, Unavailable
+from hustlex.errors import Error, Refused, Unavailable
 
 _LIBRARY = "hustlex"
-_PASSING = WRONG_SERVER | {"ERR"}
-"""Refusals at connect that the next attempt may not meet: not the server to ask (yet), too many clients."""
 
 
 def passing(error: Error) -> bool:
     """Whether the next attempt may be answered otherwise."""
-    return isinstance(error, Unavailable) or (isinstance(error, Refused) and error.code in _PASSING)
+    return isinstance(error, Unavailable) or (isinstance(error, Refused) and error.code in NOT_EXECUTED)
 
 
 async def dial(
@@ -35,8 +33,10 @@ async def dial(
             connection = await _open(endpoint, on_lost, on_push)
             try:
                 await _greet(connection, endpoint, options)
-            except BaseException:
+            except BaseException as error:
                 connection.abort("the handshake failed")
+                if isinstance(error, NotSent) and isinstance(connection.stray, ReplyError):  # it spoke first
+                    raise greeting(str(connection.stray)) from None
                 raise
             return connection
     except (Late, Lost, NotSent) as failure:
@@ -66,23 +66,26 @@ async def _open(
 async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -> None:
     """HELLO, names and SELECT in one write. Only HELLO and SELECT must succeed."""
     hello: list[str | int] = ["HELLO", 3]
-    if endpoint.password:
+    if endpoint.username or endpoint.password:
         hello += ["AUTH", endpoint.username or "default", endpoint.password]
     commands: list[list[str | int]] = [[*hello, "SETNAME", options.name], ["CLIENT", "SETINFO", "LIB-NAME", _LIBRARY]]
     if endpoint.database:
         commands.append(["SELECT", endpoint.database])
     deadline = asyncio.get_running_loop().time() + options.connect
-    replies = await asyncio.gather(*[connection.send(join(tuple(command)), deadline) for command in commands])
+    sent = [connection.send(join(tuple(command)), deadline) for command in commands]
+    replies = await asyncio.gather(*sent, return_exceptions=True)  # a server that is full answers once and hangs up
     _check_hello(replies[0])
+    broken = next((reply for reply in replies if isinstance(reply, (Late, Lost, NotSent))), None)
+    if broken is not None:
+        raise broken
     if endpoint.database and isinstance(replies[2], ReplyError):
-        raise refusal(str(replies[2]))
+        raise greeting(str(replies[2]))
 
 
 def _check_hello(reply: Any) -> None:
+    if isinstance(reply, (Late, Lost, NotSent)):
+        raise reply
     if isinstance(reply, ReplyError):
-        refused = refusal(str(reply))
-        if refused.code == "NOPROTO" or "unknown command" in str(reply):
-            raise ConfigurationError("the server does not speak RESP3", hint="Redis 7 or Valkey 7.2 and newer do")
-        raise refused
+        raise greeting(str(reply))
     if (replica := demoted(reply)) is not None:
         raise replica

@@ -7,7 +7,7 @@
 -- KEYS owners           zset    asynq:{<queue>}:x:owners         server id by the second it is dead after
 -- KEYS processed        int     asynq:{<queue>}:processed
 -- KEYS processed_today  int     asynq:{<queue>}:processed:<day>
--- TOUCHES asynq:{<queue>}:t:<id> of the tasks, and the locks named in rows
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks, asynq:{<queue>}:x:end:<id> of those awaited, and the locks named in rows
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV holder   text    <server id>:<number of this call>: what the leased tasks' owner field will hold
@@ -18,6 +18,7 @@
 -- REPLY {1, codes}                 paused: nothing leased
 -- @include clock
 -- @include count
+-- @include leave_end
 -- @include acknowledge
 -- @include lease_tasks
 local now_s = math.floor(clock(now_ms) / 1000)

@@ -13,6 +13,7 @@ from hustlex.core.op import Arg, Op
 from hustlex.jobs.keys import QueueKeys
 
 _DONE = load("hustlex.jobs", "done")
+_ANSWER = load("hustlex.jobs", "answer")
 _COMPLETE = load("hustlex.jobs", "complete")
 _RETRY = load("hustlex.jobs", "retry")
 _ARCHIVE = load("hustlex.jobs", "archive")
@@ -23,6 +24,12 @@ def done(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[byt
     """Delete tasks that succeeded, and free their locks. rows: id, holder, lock ("" = none)."""
     keys = (queue.active, queue.lease, queue.processed, queue.processed_on(day))
     return _DONE.op(keys, (now_ms, queue.task_prefix, *rows), bytes)
+
+
+def answer(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
+    """Acknowledge tasks that returned something. rows: as for ``complete``, retention 0 = not kept; and the result."""
+    keys = (queue.active, queue.lease, queue.completed, queue.processed, queue.processed_on(day))
+    return _ANSWER.op(keys, (now_ms, queue.task_prefix, *rows), bytes)
 
 
 def complete(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:

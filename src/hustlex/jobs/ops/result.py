@@ -16,6 +16,7 @@ _WRITE = load("hustlex.jobs", "write_result")
 _TELL = load("hustlex.jobs", "tell")
 _END = load("hustlex.jobs", "end_attempt")
 _GLANCE = load("hustlex.jobs", "glance")
+_AWAIT = load("hustlex.jobs", "await_end")
 
 MOST = 100
 """Items in one glance."""
@@ -59,15 +60,20 @@ def tell(queue: str, task_id: str, fields: Sequence[Arg]) -> Op[bool]:
     return _TELL.op((queue_keys(queue).task(task_id), stream(queue, task_id)), tuple(fields), _yes)
 
 
-def end_attempt(queue: str, task_id: str, state: State) -> Op[bool]:
-    """Append how an attempt ended, when there is a stream."""
-    return _END.op((stream(queue, task_id),), (state.value,), _yes)
+def end_attempt(queue: str, task_id: str, state: State, result: bytes = b"") -> Op[bool]:
+    """Append how an attempt ended, when there is a stream. result: b"" = none, or it was told before."""
+    return _END.op((stream(queue, task_id),), (state.value, result), _yes)
+
+
+def await_end(queue: str, task_id: str) -> Op[bool]:
+    """Say that somebody waits; False when there is no such task."""
+    return _AWAIT.op((queue_keys(queue).task(task_id),), (), _yes)
 
 
 def glance(queue: str, task_id: str, position: str) -> Op[Glance]:
     """What is new since a position (or FIRST, LAST), and where the task is."""
     names = queue_keys(queue)
-    keys = (names.task(task_id), stream(queue, task_id), record(names, task_id))
+    keys = (names.task(task_id), stream(queue, task_id), record(names, task_id), f"{names.prefix}x:end:{task_id}")
     return _GLANCE.op(keys, (position,), _glance)
 
 

@@ -1,0 +1,169 @@
+"""What ``install`` puts before an application: its hosts, a limit for bodies, fields that keep browsers careful."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hustlex.core import check
+from hustlex.web.charges import calls_at
+from hustlex.web.cors import answer
+from hustlex.web.origins import Origins, host_of
+from hustlex.web.problem import Problem
+from hustlex.web.routing import Place, place_of
+
+MEBIBYTE = 1024 * 1024
+SECURITY_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Set where an answer does not set them itself; Strict-Transport-Security over HTTPS only."""
+
+_KEY, _PLACE = "hustlex.doorman", "hustlex.place"
+_NOT_ASKED = object()
+
+
+def body_limit(most: int) -> Callable[[], Awaitable[None]]:
+    """``dependencies=[Depends(body_limit(10 * MEBIBYTE))]``: another limit for the bodies of one route, in bytes; 413
+    over it. Raises Misuse."""
+    largest = check.whole("most", most)
+
+    async def limited() -> None:
+        return None
+
+    limited.hustlex_body_limit = largest  # type: ignore[attr-defined]
+    return limited
+
+
+def place_in(scope: Scope, app: ASGIApp) -> Place | None:
+    """Where the request goes, looked up once for it."""
+    found: Any = scope.get(_PLACE, _NOT_ASKED)
+    if found is _NOT_ASKED:
+        found = scope[_PLACE] = place_of(app, scope)
+    place: Place | None = found
+    return place
+
+
+def marked(place: Place | None, name: str) -> list[int]:
+    """What dependencies of the route say under this name."""
+    calls = calls_at(place.route) if place else ()
+    return [getattr(call, name) for call in calls if hasattr(call, name)]
+
+
+class Doorman:
+    """``install`` adds it. max_body: bytes; headers: for each answer."""
+
+    def __init__(self, app: ASGIApp, *, max_body: int, origins: Origins, headers: Mapping[str, str]) -> None:
+        self._app = app
+        self._max_body = max_body
+        self._origins = origins
+        self._headers = dict(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or _KEY in scope:
+            await self._app(scope, receive, send)
+            return
+        scope[_KEY] = True
+        if not self._origins.serves(host_of(scope)):
+            await self._stranger(scope, receive, send)
+        elif scope["type"] == "http":
+            await _Bounded(self, scope, receive, self._careful(scope, send)).run()
+        else:
+            await self._app(scope, receive, send)
+
+    @property
+    def app(self) -> ASGIApp:
+        """What it stands before."""
+        return self._app
+
+    def largest(self, scope: Scope) -> int:
+        """Bytes that this request's body may have: as its route says, else as the application does; a route that
+        compares bodies takes what it can compare."""
+        place = place_in(scope, self._app)
+        own = marked(place, "hustlex_body_limit")
+        return min(own) if own else max([self._max_body, *marked(place, "hustlex_reads")])
+
+    async def _stranger(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            problem = Problem(400, detail="This host is not served here.")
+            await answer(self._app, problem.response(), scope, receive, self._careful(scope, send))
+            return
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+
+    def _careful(self, scope: Scope, send: Send) -> Send:
+        secure = scope.get("scheme") == "https"
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message.setdefault("headers", [])
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    if secure or name.lower() != "strict-transport-security":
+                        headers.setdefault(name, value)
+            await send(message)
+
+        return send_with_headers
+
+
+class _Bounded:
+    """One request whose body is counted while it comes in."""
+
+    def __init__(self, doorman: Doorman, scope: Scope, receive: Receive, send: Send) -> None:
+        self._doorman, self._scope, self._receive, self._send = doorman, scope, receive, send
+        self._read = 0
+        self._most = -1
+        self._refused = self._started = self._answered = False
+
+    async def run(self) -> None:
+        declared = _declared(self._scope)
+        if declared and declared > self._largest():
+            await self._refuse()
+            return
+        try:
+            await self._doorman.app(self._scope, self._receiving, self._sending)
+        except BaseException:
+            if not self._refused or self._started:
+                raise
+            await self._refuse()
+
+    def _largest(self) -> int:
+        if self._most < 0:
+            self._most = self._doorman.largest(self._scope)
+        return self._most
+
+    async def _refuse(self) -> None:
+        self._started = self._answered = True
+        await answer(self._doorman.app, _too_large().response(), self._scope, self._receive, self._send)
+
+    async def _receiving(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request" and message.get("body"):
+            self._read += len(message["body"])
+            if self._read > self._largest():
+                self._refused = True
+                raise _too_large()
+        return message
+
+    async def _sending(self, message: Message) -> None:
+        """What the application sends; its answer to a body that it did not see whole is not sent."""
+        if self._refused and not self._started:
+            await self._refuse()
+        elif not self._answered:
+            self._started = self._started or message["type"] == "http.response.start"
+            await self._send(message)
+
+
+def _too_large() -> Problem:
+    return Problem(413, detail="The request is too large.")
+
+
+def _declared(scope: Scope) -> int:
+    text = Headers(scope=scope).get("content-length", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0

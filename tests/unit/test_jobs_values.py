@@ -1,0 +1,395 @@
+"""Arguments and results arrive as they were, equal calls have one text, and what cannot be served is refused early."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import enum
+import functools
+import math
+import typing
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pydantic
+import pytest
+
+from hustlex.errors import Misuse
+from hustlex.jobs import Aggregate, Job, PayloadError, Tasks, current_job
+from hustlex.testing import eager
+
+if typing.TYPE_CHECKING:
+    from fractions import Fraction
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Rank(enum.IntEnum):
+    FIRST = 1
+
+
+class Mixed(enum.Enum):
+    ONE = 1
+    TWO = "two"
+
+
+class Money(msgspec.Struct, frozen=True):
+    amount: Decimal
+    currency: str = "NGN"
+
+
+class Loose(msgspec.Struct, eq=False):
+    amount: int
+
+
+@dataclasses.dataclass(frozen=True)
+class User:
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Admin(User):
+    rights: str = "all"
+
+
+class Person(pydantic.BaseModel):
+    name: str
+    born: date | None = None
+
+
+class Aliased(pydantic.BaseModel):
+    given_name: str = pydantic.Field(alias="givenName")
+
+
+class TwoNames(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+    amount: int = pydantic.Field(validation_alias="in", serialization_alias="out")
+
+    @pydantic.computed_field  # type: ignore[prop-decorator]
+    @property
+    def double(self) -> int:
+        return 2 * self.amount
+
+
+class Login(pydantic.BaseModel):
+    password: pydantic.SecretStr
+
+
+class Hidden(pydantic.BaseModel):
+    name: str
+    note: str = pydantic.Field(default="", exclude=True)
+
+
+class Tagged(pydantic.BaseModel):
+    tags: set[str]
+
+
+VALUES: list[tuple[Any, Any]] = [
+    (int, 2**80),
+    (float, 1.5),
+    (bool, True),
+    (str, "é\n"),
+    (bytes, b"\xff"),
+    (Decimal, Decimal("10.50")),
+    (UUID, UUID(int=7)),
+    (Color, Color.RED),
+    (Rank, Rank.FIRST),
+    (datetime, datetime(2026, 1, 2, tzinfo=UTC)),
+    (date, date(2026, 1, 2)),
+    (time, time(1, 2)),
+    (timedelta, timedelta(days=1, microseconds=3)),
+    (Money, Money(Decimal("1.10"))),
+    (Loose, Loose(3)),
+    (User, User("Ada")),
+    (Person, Person(name="Ada", born=date(2000, 1, 1))),
+    (Aliased, Aliased(givenName="Ada")),
+    (TwoNames, TwoNames.model_validate({"in": 3})),
+    (Tagged, Tagged(tags={"b", "a"})),
+    (set[int], {3, 1, 2}),
+    (frozenset[str], frozenset({"b", "a"})),
+    (list[Person], [Person(name="Ada")]),
+    (dict[UUID, list[Money]], {UUID(int=1): [Money(Decimal(1))]}),
+    (dict[int, str], {2: "b", 1: "a"}),
+    (tuple[int, str], (1, "a")),
+    (Person | None, Person(name="Ada")),
+    (set[int | str], {1, "a"}),
+    (Any, {"a": [1, None, "x", 2.5]}),
+]
+
+
+def taking(kind: Any) -> Any:
+    def handler(value: Any) -> Any: ...
+
+    handler.__annotations__ = {"value": kind, "return": kind}
+    return Tasks().task("t")(handler)
+
+
+def fields(value: Any) -> Any:
+    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else value
+
+
+@pytest.mark.parametrize(("kind", "value"), VALUES)
+def test_arguments_and_results_take_the_same_types(kind: Any, value: Any) -> None:
+    task = taking(kind)
+    (arrived,) = task.arguments(task.job(value).payload).values()
+    came_back = task.result.decode(task.result.encode(value))
+    assert fields(arrived) == fields(value) == fields(came_back)
+    assert type(arrived) is type(value) is type(came_back)
+
+
+CHANGED: list[tuple[Any, Any, str]] = [
+    (float, math.nan, "argument 'value' of 't' is nan"),
+    (float | None, math.nan, "is nan"),
+    (float, -math.inf, "is -inf"),
+    (Any, {"a": [1.0, math.inf]}, "argument 'value' of 't'.a[1] is inf"),
+    (Decimal, Decimal("NaN"), "argument 'value'"),
+    (dict[str, float | None], {"rate": math.nan}, "'t'.rate is nan"),
+    (str, "a\ud800b", "half a character (U+D800)"),
+    (list[str], ["\udc80"], "'t'[0] holds half a character (U+DC80)"),
+    (Any, {"\ud800": 1}, "half a character"),
+    (Login, Login(password=pydantic.SecretStr("hush-hush")), "'t'.password would not arrive"),
+    (Hidden, Hidden(name="a", note="x"), "'t'.note"),
+    (User, Admin("Ada"), "argument 'value' of 't' would not arrive"),
+    (list[User], [User("a"), Admin("b")], "'t'[1]"),
+    (Any, UUID(int=1), "would not arrive as it is"),
+    (Any, {1: "a"}, "would not arrive"),
+    (dict, {"at": datetime(2026, 1, 1, tzinfo=UTC)}, "'t'.at"),
+    (Any, {1, 2}, "would not arrive"),
+    (Money, {"amount": "1", "curency": "USD"}, "'t'.curency"),
+    (Any, object(), "argument 'value'"),
+    (Any, Color.RED, "would not arrive"),
+]
+
+
+@pytest.mark.parametrize(("kind", "value", "words"), CHANGED)
+def test_what_would_arrive_as_another_value_is_refused_by_name(kind: Any, value: Any, words: str) -> None:
+    task = taking(kind)
+    with pytest.raises(PayloadError) as refusal:
+        task.job(value)
+    assert words in str(refusal.value) and "hush" not in str(refusal.value)
+    with pytest.raises(PayloadError):
+        task.result.encode(value)
+
+
+def test_what_holds_itself_is_refused() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(PayloadError, match="holds itself"):
+        taking(Any).job(loop)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(datetime, "2026-01-02T00:00:00Z"), (Decimal, "1.5"), (Money, {"amount": "1"}), (list[int], (1, 2))],
+)
+def test_plain_values_that_the_type_reads_are_taken(kind: Any, value: Any) -> None:
+    taking(kind).job(value)
+
+
+def lock(job: Job) -> str:
+    from hustlex.jobs.options import draft
+
+    return draft(job, {"unique_for": timedelta(minutes=1)}, "id").lock
+
+
+def test_equal_calls_are_one_job() -> None:
+    @Tasks().task("t")
+    def handler(a: int, b: dict[str, int] = {}, *, c: set[str] = frozenset(), d: Person | None = None) -> None: ...  # type: ignore[assignment] # noqa: B006
+
+    calls = [
+        handler.job(1),
+        handler.job(a=1, b={}),
+        handler.job(c=set(), a=1, d=None),
+        handler.job(1, {}, d=None, c=set()),
+    ]
+    assert len({lock(call) for call in calls}) == 1
+    assert handler.job(1).payload == b'{"a":1}'
+    one = handler.job(1, {"x": 1, "y": 2}, c={"p", "q", "r"})
+    assert one.payload == handler.job(c={"r", "p", "q"}, b={"y": 2, "x": 1}, a=1).payload
+    assert lock(one) != lock(calls[0])
+
+
+class Later:
+    def __call__(self, n: int) -> int:
+        return n
+
+    async def run(self, n: int) -> int:
+        return n
+
+
+class LaterAsync:
+    async def __call__(self, n: int) -> int:
+        return n
+
+
+async def plus(n: int, more: int = 1) -> int:
+    await asyncio.sleep(0)
+    return n + more
+
+
+def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def inner(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return inner
+
+
+async def twice(n: int) -> Any:
+    return plus(n)
+
+
+def task_of(n: int) -> Any:
+    future: concurrent.futures.Future[int] = concurrent.futures.Future()
+    future.set_result(n + 1)
+    return future
+
+
+async def future_of(n: int) -> Any:
+    return asyncio.create_task(plus(n))
+
+
+HANDLERS: dict[str, Any] = {
+    "decorated": decorated(plus),
+    "lambda": lambda n: plus(n),
+    "partial": functools.partial(plus, more=1),
+    "partial of decorated": functools.partial(decorated(plus), more=1),
+    "coroutine in coroutine": twice,
+    "thread's future": task_of,
+    "task": future_of,
+}
+OTHERS: dict[str, Any] = {"object": Later(), "method": Later().run, "async object": LaterAsync()}
+
+
+@pytest.mark.parametrize("name", [*HANDLERS, *OTHERS])
+async def test_what_a_handler_returns_is_awaited(name: str) -> None:
+    tasks = Tasks()
+    task = tasks.task("t")((HANDLERS | OTHERS)[name])
+    async with eager(tasks) as jobs:
+        handle = (await jobs.enqueue(task.job(n=1))).or_raise()
+        assert await handle.result(timeout=timedelta(0)) == (2 if name in HANDLERS else 1)
+
+
+def generate(n: int) -> Iterator[int]:
+    yield n
+
+
+async def stream(n: int) -> AsyncIterator[int]:
+    yield n
+
+
+class Generating:
+    def __call__(self) -> Iterator[int]:
+        yield 1
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        generate,
+        stream,
+        functools.partial(generate, 1),
+        decorated(stream),
+        Generating(),
+        Later,
+        dict.update,
+        5,
+        None,
+        print,
+    ],
+)
+def test_what_cannot_be_served_is_refused_when_it_is_defined(handler: Any) -> None:
+    with pytest.raises(Misuse, match="'t'"):
+        Tasks().task("t")(handler)
+    if handler not in (dict.update, print):
+        with pytest.raises(Misuse):
+            Aggregate("", handler)
+
+
+async def test_a_generator_that_only_shows_at_run_time_fails_once() -> None:
+    tasks = Tasks()
+    task = tasks.task("t")(lambda n: generate(n))
+    async with eager(tasks, propagate=False) as jobs:
+        await jobs.enqueue(task.job(1))
+        assert isinstance(jobs.ran[0].error, PayloadError) and "nothing of it has run" in str(jobs.ran[0].error)
+
+
+@pytest.mark.parametrize(
+    "kind", [Mixed, User | Money | Admin, Person | Login, Iterator[int], pydantic.SecretStr, list[asyncio.Event]]
+)
+def test_an_annotation_that_cannot_be_read_is_refused_when_it_is_defined(kind: Any) -> None:
+    def bad(fine: int, broken: Any) -> None: ...
+
+    bad.__annotations__["broken"] = kind
+    with pytest.raises(Misuse, match="parameter 'broken' of 'shop:sell'"):
+        Tasks().task("shop:sell")(bad)
+
+    def returning() -> Any: ...
+
+    returning.__annotations__["return"] = kind
+    with pytest.raises(Misuse, match="the result of 'shop:sell'"):
+        Tasks().task("shop:sell")(returning)
+
+
+def test_names_that_are_not_defined_fail_at_the_start_of_a_worker() -> None:
+    tasks = Tasks()
+
+    @tasks.task("t")
+    def handler(fine: int, share: Fraction) -> None: ...
+
+    with pytest.raises(Misuse, match="parameter 'share' of 't' names 'Fraction'"):
+        tasks.check()
+    with pytest.raises(Misuse, match="share"):
+        handler.job(1, 2)  # type: ignore[arg-type]
+
+
+def test_a_name_that_is_defined_later_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = Tasks()
+
+    def handler(place: Any) -> None: ...
+
+    handler.__annotations__["place"] = "LaterDefined"
+    task = tasks.task("t")(handler)
+    monkeypatch.setitem(globals(), "LaterDefined", User)
+    tasks.check()
+    assert task.arguments(task.job(User("a")).payload) == {"place": User("a")}
+
+
+def test_a_type_is_exact_unless_a_prefix_is_declared() -> None:
+    tasks = Tasks()
+    tasks.task("refund")(lambda: None)
+    tasks.task("mail:", prefix=True)(lambda: None)
+    tasks.task("mail:welcome", prefix=True)(lambda: None)
+    found = {
+        name: task.type if (task := tasks.find(name)) else None
+        for name in ("refund", "refund:dry_run", "refunds", "mail:bye", "mail:welcome:2", "mail:welcome", "mail")
+    }
+    assert found == {
+        "refund": "refund",
+        "refund:dry_run": None,
+        "refunds": None,
+        "mail:bye": "mail:",
+        "mail:welcome:2": "mail:welcome",
+        "mail:welcome": "mail:welcome",
+        "mail": None,
+    }
+
+
+async def test_what_is_written_wins_over_what_is_returned() -> None:
+    tasks = Tasks()
+
+    @tasks.task("t")
+    async def handler() -> dict[str, int]:
+        await current_job().result.write({"written": 1})
+        return {"returned": 1}
+
+    async with eager(tasks) as jobs:
+        handle = (await jobs.enqueue(handler.job())).or_raise()
+        assert await handle.result(timeout=timedelta(0)) == {"written": 1}

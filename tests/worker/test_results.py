@@ -1,0 +1,232 @@
+"""What a handler returns is its job's result: typed, kept as long as asked for, and there for whoever waits."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.errors import NotReady, Unsuccessful
+from hustlex.jobs import RESULT, Enqueued, Failed, Gone, Jobs, NotYet, RevokeTask, Succeeded, Tasks, current_job
+from hustlex.worker import Worker
+from tests.worker.support import DEFAULT, until
+
+SOON = timedelta(seconds=15)
+KEPT = timedelta(minutes=5)
+Start = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    id: uuid.UUID
+    total: Decimal
+
+
+RECEIPT = Receipt(uuid.UUID(int=7), Decimal("10.50"))
+
+
+@pytest.mark.parametrize("options", [{}, {"retention": KEPT}])
+@pytest.mark.parametrize("wait", [False, True])
+async def test_the_value_comes_back_typed(
+    jobs: Jobs, tasks: Tasks, start: Start, options: dict[str, Any], wait: bool
+) -> None:
+    @tasks.task("pay", **options)
+    async def pay(wait: bool) -> Receipt:
+        await asyncio.sleep(0.05 if wait else 0)
+        return RECEIPT
+
+    @tasks.task("plain", **options)
+    def plain(wait: bool) -> list[Receipt]:
+        return [RECEIPT]
+
+    await start()
+    assert await (await jobs.enqueue(pay.job(wait))).or_raise().result(timeout=SOON) == RECEIPT
+    assert await (await jobs.enqueue(plain.job(wait))).or_raise().result(timeout=SOON) == [RECEIPT]
+
+
+async def test_a_value_nobody_retains_is_there_for_half_a_minute_and_then_nothing(
+    jobs: Jobs, tasks: Tasks, start: Start, raw: redis.Redis
+) -> None:
+    @tasks.task("t")
+    async def handler() -> int:
+        return 7
+
+    @tasks.task("quiet")
+    async def quiet() -> None: ...
+
+    handle = (await jobs.enqueue(handler.job())).or_raise()
+    await jobs.enqueue(quiet.job(), task_id="q")
+    run = await start()
+    await until(lambda: not raw.exists(DEFAULT.task(handle.id), DEFAULT.task("q")))
+    await run.stop()
+    notes = raw.keys("asynq:{default}:x:end:*")
+    assert notes == [f"asynq:{{default}}:x:end:{handle.id}".encode()] and 0 < raw.ttl(notes[0]) <= 30
+    assert await handle.wait(timeout=timedelta(0)) == Succeeded(7)
+    assert await jobs.result(handle.id, timeout=timedelta(0)) == Succeeded(b"7")
+    assert await jobs.result("q", timeout=timedelta(0)) == Gone()
+    raw.delete(notes[0])
+    with pytest.raises(Unsuccessful, match="retention") as gone:
+        await handle.result(timeout=timedelta(0))
+    assert gone.value.outcome == Gone()
+
+
+async def test_whoever_waits_hears_of_a_job_that_returns_nothing(
+    jobs: Jobs, tasks: Tasks, start: Start, raw: redis.Redis
+) -> None:
+    go_on = asyncio.Event()
+
+    @tasks.task("t", queue="other")
+    async def handler() -> None:
+        await go_on.wait()
+
+    handle = (await jobs.enqueue(handler.job())).or_raise()
+    waiting = asyncio.create_task(handle.wait(timeout=SOON))
+    by_id = asyncio.create_task(jobs.result(handle.id, timeout=SOON))
+    await start(queues={"other": 1})
+    await until(lambda: raw.hexists(f"asynq:{{other}}:t:{handle.id}", "awaited"))
+    go_on.set()
+    assert (await waiting, await by_id) == (Succeeded(None), Succeeded(None))
+    assert 30 < raw.ttl(f"asynq:{{other}}:x:end:{handle.id}") <= 300
+
+
+async def test_what_fails_is_a_value_or_an_error_that_carries_it(jobs: Jobs, tasks: Tasks, start: Start) -> None:
+    @tasks.task("t", max_retry=0)
+    async def handler() -> int:
+        raise ValueError("no such user")
+
+    handle = (await jobs.enqueue(handler.job())).or_raise()
+    with pytest.raises(NotReady) as late:
+        await handle.result(timeout=timedelta(0))
+    assert isinstance(late.value, TimeoutError) and isinstance(late.value.outcome, NotYet)
+    await start()
+    failed = await handle.wait(timeout=SOON)
+    assert failed == Failed("ValueError: no such user")
+    with pytest.raises(Unsuccessful, match="no such user") as error:
+        await handle.result(timeout=SOON)
+    assert error.value.outcome == failed
+
+
+async def test_what_was_written_wins_and_wrong_results_fail_without_a_retry(
+    jobs: Jobs, tasks: Tasks, start: Start
+) -> None:
+    runs: list[int] = []
+
+    @tasks.task("written", retention=KEPT)
+    async def written() -> str:
+        await current_job().result.write("written")
+        return "returned"
+
+    @tasks.task("wrong")
+    async def wrong() -> int:
+        runs.append(1)
+        return "text"  # type: ignore[return-value]
+
+    @tasks.task("nan")
+    def nan() -> Any:
+        return {"rate": float("nan")}
+
+    await start()
+    assert await (await jobs.enqueue(written.job())).or_raise().result(timeout=SOON) == "written"
+    ending = await (await jobs.enqueue(wrong.job())).or_raise().wait(timeout=SOON)
+    assert isinstance(ending, Failed) and "the result of 'wrong' is not what its annotation says" in ending.error
+    ending = await (await jobs.enqueue(nan.job())).or_raise().wait(timeout=SOON)
+    assert isinstance(ending, Failed) and "rate is nan" in ending.error
+    assert runs == [1]
+
+
+async def test_returned_values_are_passed_on_in_a_workflow(jobs: Jobs, tasks: Tasks, start: Start) -> None:
+    @tasks.task("one")
+    async def one(n: int) -> Receipt:
+        return Receipt(uuid.UUID(int=n), Decimal(n))
+
+    @tasks.task("two", retention=KEPT)
+    def two(receipt: Receipt) -> Decimal:
+        return receipt.total + 1
+
+    await start()
+    started = await jobs.start(one.job(4).then(two.job(RESULT)))
+    assert await jobs.result(started.last, timeout=SOON) == Succeeded(b'"5"')
+
+
+async def test_a_middleware_that_drops_the_value_does_not_lose_it(jobs: Jobs, tasks: Tasks, start: Start) -> None:
+    seen: list[Any] = []
+
+    async def middleware(job: Any, handle: Any) -> None:
+        seen.append(await handle())
+
+    @tasks.task("t")
+    async def handler() -> int:
+        return 7
+
+    await start(middleware=[middleware])
+    assert await (await jobs.enqueue(handler.job())).or_raise().result(timeout=SOON) == 7
+    assert seen == [7]
+
+
+async def plus(n: int) -> int:
+    await asyncio.sleep(0.001)
+    return n + 1
+
+
+async def coroutine_of(n: int) -> Any:
+    return plus(n)
+
+
+async def slow_coroutine_of(n: int) -> Any:
+    await asyncio.sleep(0.001)
+    return plus(n)
+
+
+async def fails_late(n: int) -> Any:
+    async def rest() -> int:
+        await asyncio.sleep(0.001)
+        raise RevokeTask
+
+    return rest()
+
+
+@pytest.mark.parametrize("middleware", [False, True])
+async def test_what_a_handler_returns_is_awaited_before_the_job_is_done(
+    jobs: Jobs, tasks: Tasks, start: Start, middleware: bool
+) -> None:
+    async def through(job: Any, handle: Any) -> Any:
+        return await handle()
+
+    handlers: list[Any] = [lambda n: plus(n), coroutine_of, slow_coroutine_of]
+    made = [tasks.task(f"t{n}")(handler) for n, handler in enumerate(handlers)]
+    late = tasks.task("late")(fails_late)
+    await start(middleware=[through] if middleware else [])
+    for task in made:
+        assert await (await jobs.enqueue(task.job(n=1))).or_raise().result(timeout=SOON) == 2
+    handle = (await jobs.enqueue(late.job(1))).or_raise()
+    assert await handle.wait(timeout=SOON) in (Succeeded(None), Gone())
+
+
+async def test_a_worker_does_not_start_with_a_task_it_could_never_run(driver: Any, tasks: Tasks) -> None:
+    def handler(n: Any) -> None: ...
+
+    handler.__annotations__["n"] = "Nowhere"
+    tasks.task("t")(handler)
+    with pytest.raises(ValueError, match="parameter 'n' of 't' names 'Nowhere'"):
+        Worker(driver, tasks)
+
+
+def test_an_outcome_is_never_taken_for_another() -> None:
+    from hustlex.jobs import Debounced, Duplicate, IdTaken, QueueFull, State
+
+    for refusal in (Duplicate("a", "q"), IdTaken("a", "q"), Debounced("a", "q"), QueueFull("q", 1, 1)):
+        with pytest.raises(TypeError):
+            bool(refusal)
+        assert not hasattr(refusal, "id")
+        with pytest.raises(Unsuccessful) as error:
+            refusal.or_raise()
+        assert error.value.outcome is refusal
+    accepted: Enqueued[Any] = Enqueued("a", "q", State.PENDING)
+    assert accepted.or_raise() is accepted
