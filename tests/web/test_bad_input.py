@@ -75,7 +75,8 @@ ROUTER = {"prefix": "/auth"}
 SAMPLES = [
     Sample(
         auth_router,
-        {"send": send, "identify": identify, "identify_email": identify, "purpose": "login", "client_id": "app", "human_check": human,
+        {"send": send, "identify": identify, "identify_email": identify, "purpose": "login",
+         "client_id": "app", "human_check": human,
          "refresh_cookie": "__Host-refresh", **ROUTER},
     ),
     Sample(OtpCodes, {"send": send, "purpose": "login", "human_check": human}),
