@@ -14,6 +14,13 @@ __version__ = "0.1.0"
 _HOMES = {"HustleX": "hustlex.app", "Tasks": "hustlex.jobs"}
 
 
+def __dir__() -> list[str]:
+    """What there is to use: the front and the rooms."""
+    from pkgutil import iter_modules
+
+    return sorted({*__all__, *(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))})
+
+
 def __getattr__(name: str) -> Any:
     """Load the front when it is first asked for, so that importing one room costs only that room."""
     if name in _HOMES:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from hustlex.core import check
 from hustlex.core.keyring import Keyring
 from hustlex.core.memory.aio import guarded
 from hustlex.core.op import AsyncDriver
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from hustlex.tokens.api import Tokens
     from hustlex.tokens.options import TokenOptions
 
+_SHORTEST, _LONGEST = timedelta(milliseconds=10), timedelta(seconds=5)
+"""An enqueue is repeated under its token until then, which the server remembers for 10 seconds."""
+
 
 class HustleX:
     """The Redis layer of one application.
@@ -39,12 +44,15 @@ class HustleX:
     derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. old_secrets, reference_secret: while the
     secret is being changed and after, see ``Keyring`` and docs/guides/secrets.md. prefix: put before every key, except
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
-    hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
-    while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
+    hook: told of every call. timeout: how long a call may wait for the server, connecting included, 10 ms to 5 s;
+    default 1 s (the cache's reads and checks of limits have shorter ones of their own). strict_memory: ``otp``,
+    ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may evict keys, asked once
+    before their first call; default where HUSTLEX_ENV is production.
     region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
     otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.
 
-    Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
+    Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop); one whose event
+    loop has ended serves the next, and a child process opens connections of its own.
     """
 
     def __init__(
@@ -58,6 +66,7 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        timeout: timedelta | None = None,
         strict_memory: bool | None = None,
         region: str | None = None,
         otp: OtpOptions | None = None,
@@ -66,8 +75,10 @@ class HustleX:
         idempotency: IdempotencyOptions | None = None,
         pins: PinOptions | None = None,
     ) -> None:
-        self.driver: AsyncDriver = Driver(url, hook=hook)
-        self.cache_driver: AsyncDriver = Driver(cache_url, hook=hook) if cache_url else self.driver
+        if timeout is not None:
+            check.duration("timeout", timeout, _SHORTEST, _LONGEST)
+        self.driver: AsyncDriver = Driver(url, hook=hook, timeout=timeout)
+        self.cache_driver: AsyncDriver = Driver(cache_url, hook=hook, timeout=timeout) if cache_url else self.driver
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
         self._prefix = prefix
         self._clock = clock
@@ -95,7 +106,11 @@ class HustleX:
 
     @cached_property
     def otp(self) -> Otp:
-        """One-time passwords. Raises ConfigurationError when no secret was given."""
+        """One-time passwords. Raises ConfigurationError when no secret was given.
+
+        Doors: issue, resend, verify, cancel, open, delivery_report, consume_grant, unlock, verify_phone, totp_enrol,
+        totp_verify, totp_reseal.
+        """
         from hustlex.otp.api import Otp
         from hustlex.otp.rules import in_region
 
@@ -104,7 +119,11 @@ class HustleX:
 
     @cached_property
     def tokens(self) -> Tokens:
-        """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given."""
+        """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given.
+
+        Doors: login, check, refresh, logout, introspect, prove, sessions, data, set_data, revoke_token, revoke_session,
+        revoke_all, rotate_keys, retire_key, jwks, stats, now, start, close.
+        """
         from hustlex.tokens.api import Tokens
 
         return Tokens(
@@ -113,14 +132,20 @@ class HustleX:
 
     @cached_property
     def ratelimit(self) -> RateLimit:
-        """Rate limits per identity and endpoint."""
+        """Rate limits per identity and endpoint.
+
+        Doors: check, check_all, peek, hold, heartbeat, release, refund, reset, set_limit.
+        """
         from hustlex.ratelimit.api import RateLimit
 
         return RateLimit(self.driver, prefix=self._prefix, clock=self._clock, options=self._ratelimit_options)
 
     @cached_property
     def idempotency(self) -> Idempotency:
-        """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given."""
+        """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given.
+
+        Doors: run, begin, renew, hold, complete, abandon, settle, reconcile, begin_event, settle_event.
+        """
         from hustlex.idempotency.api import Idempotency
 
         return Idempotency(
@@ -133,7 +158,10 @@ class HustleX:
 
     @cached_property
     def pins(self) -> Pins:
-        """Transaction PINs with lockout. Raises ConfigurationError when no secret was given."""
+        """Transaction PINs with lockout. Raises ConfigurationError when no secret was given.
+
+        Doors: hash, verify, reset.
+        """
         from hustlex.pins.api import Pins
 
         return Pins(
@@ -149,14 +177,20 @@ class HustleX:
 
     @cached_property
     def jobs(self) -> Jobs:
-        """Background jobs on Asynq's wire."""
+        """Background jobs on Asynq's wire.
+
+        Doors: enqueue, enqueue_many, start, result, follow, explain, cancel, limit_queue, inspector, schedules.
+        """
         from hustlex.jobs.subscription import Jobs
 
         return Jobs(self.driver, clock=self._clock)
 
     @cached_property
     def events(self) -> Events:
-        """Live events over pub/sub."""
+        """Live events over pub/sub.
+
+        Doors: channel(...).publish, channel(...).subscribe.
+        """
         from hustlex.events.subscription import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from hustlex.errors import ConfigurationError
+from hustlex.core import check
+from hustlex.core.keyring import Keyring
+from hustlex.errors import ConfigurationError, Misuse
 
+_WHERE = "see docs/reference/settings.md"
 RESERVED = r"^reserved:[1-9][0-9]{0,3}$"
 
 
@@ -29,15 +34,13 @@ class Settings(BaseSettings):
     cache_url: str | None = Field(None, description="A second server for the cache; unset: the state server.")
     secret: SecretStr | None = Field(
         None,
-        min_length=32,
         description="Root of every derived key, at least 32 bytes; needed for codes, tokens, idempotency, PINs.",
     )
-    old_secrets: tuple[Annotated[SecretStr, Field(min_length=32)], ...] = Field(
+    old_secrets: tuple[SecretStr, ...] = Field(
         (), description="Other secrets whose codes, tokens and seals are still good, as a JSON list."
     )
     reference_secret: SecretStr | None = Field(
         None,
-        min_length=32,
         description="With old secrets: the first secret there ever was; names in Redis come from it.",
     )
     prefix: str = Field("", description="Put before every key but those of the jobs.")
@@ -46,6 +49,7 @@ class Settings(BaseSettings):
     )
     queues: dict[str, Annotated[int, Field(ge=1, le=1000)] | Annotated[str, Field(pattern=RESERVED)]] = Field(
         {"critical": 6, "default": 3, "low": 1},
+        min_length=1,
         description='Queue names and weights, as JSON; `"reserved:6"` in place of a weight keeps 6 slots for a queue.',
     )
     concurrency: int = Field(100, ge=1, le=10_000, description="Jobs running at once in one worker process.")
@@ -64,12 +68,58 @@ class Settings(BaseSettings):
 
 
 def load_settings(**given: object) -> Settings:
-    """The settings, with ``given`` values (those not None) above the environment. Raises ConfigurationError."""
+    """The settings, with ``given`` values (those not None) above the environment.
+
+    Raises ConfigurationError, which names the variable, and never shows what was in it.
+    """
+    kept = {name: value for name, value in given.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        settings = Settings(**kept)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = "HUSTLEX_" + "_".join(str(part) for part in first["loc"][:1]).upper()
-        raise ConfigurationError(f"{name}: {first['msg']}", hint="see docs/reference/settings.md") from None
+        name = str(first["loc"][0]) if first["loc"] else ""
+        raise ConfigurationError(f"{_variable(name)}: {first['msg']}", hint=_WHERE) from None
     except SettingsError as error:  # a list or mapping that is no JSON; its cause holds the text, which may be a secret
-        raise ConfigurationError(str(error), hint="it must be JSON, see docs/reference/settings.md") from None
+        found = re.search(r'field "(\w+)"', str(error))
+        raise ConfigurationError(f"{_variable(found[1] if found else '')} is not JSON", hint=_WHERE) from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigurationError(f".env is not UTF-8, in line {line}", hint="save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read .env: {error.strerror}", hint="make it readable, or remove it") from None
+    _judge_prefix(settings.prefix)
+    _judge_secrets(settings)
+    return settings
+
+
+def _variable(name: str) -> str:
+    return f"HUSTLEX_{name.upper()}"
+
+
+def _judge_prefix(prefix: str) -> None:
+    try:
+        check.text(_variable("prefix"), prefix, blank=True)
+    except Misuse as error:
+        raise ConfigurationError(error.message, hint=error.hint) from None
+    if "{" in prefix or "}" in prefix:
+        raise ConfigurationError(f"{_variable('prefix')} holds a brace", hint="braces choose a cluster's slot")
+
+
+def _judge_secrets(settings: Settings) -> None:
+    """Each by itself, so that an error can name its variable; then all together, as a front takes them."""
+    told = settings.secrets()
+    for name in ("secret", "old_secrets", "reference_secret"):
+        value = told[name]
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is not None:
+                _naming(name, lambda one=one: Keyring(one))  # type: ignore[misc]
+    secret, old, reference = told["secret"], told["old_secrets"], told["reference_secret"]
+    if secret is not None:
+        _naming("old_secrets", lambda: Keyring(secret, old=old, reference=reference))
+
+
+def _naming(name: str, judge: Callable[[], object]) -> None:
+    try:
+        judge()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{_variable(name)}: {error.message}", hint=error.hint) from None

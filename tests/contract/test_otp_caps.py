@@ -13,7 +13,7 @@ import redis
 
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
-from hustlex.errors import Full, Misuse
+from hustlex.errors import Full, Misuse, Unsuccessful
 from hustlex.otp import (
     Breaker,
     BreakerOpen,
@@ -566,6 +566,8 @@ async def test_an_evaluator_uses_a_phone_of_his_own(url: str, clock: FixedClock)
     async with HustleX(url, secret=SECRET, clock=clock, region="GB", otp=OtpOptions(numbers=numbers)) as hx:
         refused = await hx.otp.issue("07400 123457")
         assert refused == DestinationBlocked("GB", "OtpOptions.numbers.countries")
+        with pytest.raises(Unsuccessful, match=r"OtpOptions\.numbers\.countries closes it"):
+            refused.or_raise()
 
 
 async def test_what_closes_a_country_is_told(driver: Any, clock: FixedClock) -> None:

@@ -19,10 +19,19 @@ import redis
 
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
-from hustlex.delivery import ConsoleSender, Courier, HttpSender, Message, SendFailed, Texts, deliver_codes
-from hustlex.errors import ConfigurationError
+from hustlex.delivery import (
+    CallbackSender,
+    ConsoleSender,
+    Courier,
+    HttpSender,
+    Message,
+    SendFailed,
+    Texts,
+    deliver_codes,
+)
+from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Tasks
-from hustlex.otp import Delivery, OtpEvent, OtpOptions, Policy, Verified
+from hustlex.otp import Delivery, Email, OtpEvent, OtpOptions, Policy, Verified
 from hustlex.testing import drain
 from tests.conftest import SECRET
 from tests.support.otp import PHONE, REF, everything, phone, sent, units, wrong
@@ -391,3 +400,86 @@ def test_words_of_ones_own() -> None:
     for bad in ("no names", "{code} {ref} {phone}", "{code}"):
         with pytest.raises(ConfigurationError):
             Texts(app="X", lines={"login": bad})
+
+
+# --- e-mail ----------------------------------------------------------------------------------------------------------
+
+ADA = Email("Ada.Obi@example.com")
+
+
+async def by_mail(hx: HustleX, *senders: Any) -> Delivery:
+    issued = await hx.otp.issue(ADA)
+    opened = await hx.otp.open(issued.challenge)  # type: ignore[union-attr]
+    assert isinstance(opened, Delivery)
+    texts = Texts(app="HustleX", domain="hustlex.test", retriever="x" * 11)
+    assert await Courier(texts, *senders).deliver(hx.otp, issued.challenge, claim="job")  # type: ignore[union-attr]
+    return opened
+
+
+async def test_an_e_mail_goes_by_the_senders_for_it_alone(hx: HustleX) -> None:
+    sms, mail = Phones("sms"), Phones("email")
+    opened = await by_mail(hx, sms, mail)
+    (message,) = mail.got
+    assert sms.got == []
+    assert (message.to, message.by_mail, message.subject) == (
+        "Ada.Obi@example.com",
+        True,
+        f"HustleX: your code (ref {opened.ref})",
+    )
+    assert opened.code in message.text
+    assert opened.code not in message.subject
+    assert "hustlex.test" not in message.text
+    done, _ = await delivered(hx, mail, sms)
+    assert done
+    assert sms.got[0].subject == ""
+
+
+async def test_without_a_sender_for_it_the_send_is_given_back_and_it_is_said(hx: HustleX, raw: redis.Redis) -> None:
+    issued = await hx.otp.issue(ADA)
+    with pytest.raises(ConfigurationError, match="no sender takes e-mail"):
+        await Courier(TEXTS, Phones("sms")).deliver(hx.otp, issued.challenge, claim="job")  # type: ignore[union-attr]
+    assert not list(raw.scan_iter("*:sends"))
+    with pytest.raises(ConfigurationError, match="no sender takes messages to phones"):
+        await delivered(hx, Phones("email"))
+
+
+async def test_a_function_sends(hx: HustleX) -> None:
+    got: list[Message] = []
+
+    async def later(message: Message) -> None:
+        got.append(message)
+
+    opened = await by_mail(hx, CallbackSender(later))
+    await CallbackSender(got.append).send(got[0])
+    assert [message.key for message in got] == [opened.key] * 2
+
+    def refuse(_: Message) -> None:
+        raise SendFailed("no", permanent=True)
+
+    with pytest.raises(SendFailed):
+        await CallbackSender(refuse).send(got[0])
+    with pytest.raises(Misuse, match="function cannot be"):
+        CallbackSender("smtp")  # type: ignore[arg-type]
+
+
+async def test_the_console_and_a_gateway_take_e_mail(hx: HustleX, tmp_path: Path) -> None:
+    file = tmp_path / "outbox.jsonl"
+    with redirect_stdout(io.StringIO()) as shown:
+        await by_mail(hx, ConsoleSender(file))
+    assert json.loads(file.read_text())["kind"] == "email"
+    assert "obi" not in shown.getvalue().lower()
+    bodies: list[dict[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(202)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        message = Message("ada@example.com", "text", "key", "subject")
+        await HttpSender("https://gateway.test/", channel="email", client=client).send(message)
+    assert bodies == [{"to": "ada@example.com", "text": "text", "subject": "subject"}]
+
+
+def test_a_subject_never_holds_the_code() -> None:
+    with pytest.raises(ConfigurationError, match="never the code"):
+        Texts(app="HustleX", subject="{code}")

@@ -46,7 +46,7 @@ def write_files(guide: str, into: Path) -> int:
         ("idempotency.md", 4),
         ("limits.md", 5),
         ("pins.md", 1),
-        ("otp.md", 5),
+        ("otp.md", 6),
         ("tokens.md", 4),
     ],
 )

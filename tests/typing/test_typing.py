@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -18,4 +20,21 @@ def test_a_users_program_has_the_types_we_promise(program: str, monkeypatch: pyt
 
     monkeypatch.chdir(ROOT)
     report, failure, status = api.run(["--strict", "--no-error-summary", f"tests/typing/{program}"])
+    assert (report, failure, status) == ("", "", 0)
+
+
+@pytest.mark.timeout(180)
+def test_the_example_of_the_readme_is_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With what it leaves to the reader: a secret, a User and where users come from."""
+    from mypy import api
+
+    found = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    program = tmp_path / "readme.py"
+    head, tail = found[1].split("async with", 1)
+    given = "class User: ...\nasync def load_user() -> User: return User()\nSECRET = b'0' * 32\n"
+    body = textwrap.indent(f"async with{tail}", "    ")
+    program.write_text(f"{head}\n{given}\nasync def main() -> None:\n{body}", "utf-8")
+    monkeypatch.chdir(ROOT)
+    report, failure, status = api.run(["--strict", "--no-error-summary", str(program)])
     assert (report, failure, status) == ("", "", 0)

@@ -79,7 +79,7 @@ def test_an_address_stands_for_a_network(ip: str, whole: str) -> None:
     assert str(network(ip)) == whole
 
 
-@pytest.mark.parametrize("text", ["", "local", "203.0.113", "203.0.113.7:80", "1" * 5000])
+@pytest.mark.parametrize("text", ["", "local", "203.0.113", "203.0.113.7:80:81", "1" * 5000])
 def test_what_is_no_address_is_a_mistake(text: str) -> None:
     with pytest.raises(ValueError, match="address"):
         network(text)

@@ -15,7 +15,7 @@ from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.delivery import Message, Texts, deliver_codes
 from hustlex.jobs import Tasks
-from hustlex.otp import Breaker, Cap, Caps, Country, Issued, OtpOptions, Risk
+from hustlex.otp import Breaker, Cap, Caps, Country, Email, Issued, OtpOptions, Risk
 from hustlex.testing import drain
 from hustlex.web import CodeIn, OtpCodes, auth_router, get_hustlex, install, lifespan
 from tests.conftest import SECRET
@@ -273,3 +273,41 @@ async def test_without_a_human_check_a_breaker_says_when_to_come_back(url: str, 
         assert (slow.status_code, slow.json()["detail"], slow.headers["retry-after"]) == (429, TOO_MANY, "360")
         clock.advance(timedelta(seconds=360))
         assert (await asked(client, phone(31))).status_code == 202
+
+
+async def test_login_by_e_mail(url: str, clock: FixedClock, serve: Any) -> None:
+    async def by_address(address: str) -> int:
+        assert address == "Ada.Obi@example.com"
+        return 7
+
+    outbox, tasks = Outbox(), Tasks()
+    outbox.channel = "email"
+    app = app_with(url, clock)
+    send = deliver_codes(tasks, outbox, texts=Texts(app="HustleX"))
+    app.include_router(auth_router(send=send, identify=identify, identify_email=by_address))
+    async with serve(app) as client:
+        got = await client.post("/auth/otp/request", json={"email": "Ada.Obi@EXAMPLE.com"})
+        await drain(app.state.hustlex, tasks, state=app.state.hustlex)
+        typed = {"challenge": got.json()["challenge"], "code": outbox.texts[0].split()[1]}
+        tokens = (await client.post("/auth/otp/verify", json=typed)).json()
+        access = await app.state.hustlex.tokens.check(tokens["access_token"])
+        assert access.user_id == "7"
+        for body, name in (
+            ({"email": "nobody"}, "email"),
+            ({"email": "ada@example.com", "phone": PHONE}, "email"),
+            ({}, "phone"),
+        ):
+            refused = await client.post("/auth/otp/request", json=body)
+            assert (refused.status_code, refused.json()["errors"][0]["name"]) == (422, name)
+
+
+async def test_an_address_where_only_phones_log_in(url: str, clock: FixedClock, serve: Any) -> None:
+    app = app_with(url, clock)
+    app.include_router(auth_router(send=ignore, identify=identify))
+    async with serve(app) as client:
+        refused = await client.post("/auth/otp/request", json={"email": "ada@example.com"})
+        assert refused.json()["errors"] == [{"in": "body", "name": "email", "detail": "Codes are sent to phones here."}]
+        otp = app.state.hustlex.otp
+        issued = await otp.issue(Email("ada@example.com"))
+        typed = {"challenge": issued.challenge, "code": await code_of(otp, issued.challenge)}
+        assert (await client.post("/auth/otp/verify", json=typed)).status_code == 400

@@ -134,7 +134,7 @@ class Client:
             self.start = message
             return
         self.body += message["body"]
-        self.ended = not message["more_body"]
+        self.ended = not message.get("more_body", False)
         async with self.arrived:
             self.arrived.notify_all()
 

@@ -17,8 +17,6 @@ from hustlex.core.printable import printable
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Tasks
 
-_MISSING = object()
-
 
 class Parts(msgspec.Struct, frozen=True):
     """What some modules bring. app: ``module`` or ``module:name`` of the ASGI application, None without one."""
@@ -65,24 +63,26 @@ def load_app(module: str) -> Any:
 
 def parts_of(modules: Sequence[str]) -> Parts:
     """Which of the modules have an ``app`` and which have ``tasks``. Raises ConfigurationError for one with neither."""
-    apps, tasks = [], []
-    for module in modules:
-        path, _, name = module.partition(":")
-        loaded = _load(path)
-        named = load_attribute(module, name) if name else getattr(loaded, "app", _MISSING)
-        if named is not _MISSING and not isinstance(named, Tasks):
-            apps.append(module)
-        elif name:
-            tasks.append(module)
-        if not (name and tasks and tasks[-1] == module) and hasattr(loaded, "tasks"):
-            tasks.append(path)
-        if module not in apps and not (tasks and tasks[-1] in (module, path)):
-            raise ConfigurationError(f"the module {path} has neither 'app' nor 'tasks'", hint="define one, or both")
+    found = [_parts(module) for module in modules]
+    apps = [app for app, _ in found if app]
+    tasks = tuple(dict.fromkeys(tasks for _, tasks in found if tasks))
     if len(apps) > 1:
         raise ConfigurationError(f"{' and '.join(apps)} have an app each, and one is served", hint="name one of them")
     if tasks:
         load_tasks(tasks)
-    return Parts(apps[0] if apps else None, tuple(dict.fromkeys(tasks)))
+    return Parts(apps[0] if apps else None, tasks)
+
+
+def _parts(module: str) -> tuple[str | None, str | None]:
+    path, _, name = module.partition(":")
+    loaded = _load(path)
+    app = load_attribute(module, name) if name else getattr(loaded, "app", None)
+    if isinstance(app, Tasks):
+        return None, module
+    tasks = path if hasattr(loaded, "tasks") else None
+    if app is None and tasks is None:
+        raise ConfigurationError(f"the module {path} has neither 'app' nor 'tasks'", hint="define one, or both")
+    return None if app is None else module, tasks
 
 
 def load_attribute(module: str, name: str) -> Any:
@@ -98,7 +98,7 @@ def load_attribute(module: str, name: str) -> Any:
 
 
 def _load(path: str) -> ModuleType:
-    if not all(part.isidentifier() for part in path.split(".")):
+    if path.endswith(".py") or not all(part.isidentifier() for part in path.split(".")):
         written = path.removesuffix(".py").strip("./").replace("/", ".")
         hint = f"as in: {written}" if all(part.isidentifier() for part in written.split(".")) else "as in: app.jobs"
         raise ConfigurationError(f"{printable(path)!r} is not the name of a module", hint=hint)
@@ -113,7 +113,10 @@ def _load(path: str) -> ModuleType:
 
 def _told(error: BaseException) -> str:
     """Kind, first words and place: ``KeyError: 'PORT' (app/settings.py, line 7)``."""
-    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    try:
+        text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    except Exception:  # noqa: BLE001 - it cannot even be told
+        text = ""
     if isinstance(error, SyntaxError):
         text, place = error.msg, (error.filename, error.lineno)
     else:

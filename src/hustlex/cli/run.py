@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from hustlex.cli.ending import MARGIN_S, Ending
 from hustlex.core.op import Effect, command
 from hustlex.drivers.aio import Driver, Options
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Error
 
 Engine = Callable[[], Awaitable[None]]
 
@@ -22,7 +22,7 @@ def open_driver(given: str | None, url: str, name: str) -> Driver:
         raise named("HUSTLEX_URL" if given is None else "--url", error) from None
 
 
-def named(source: str, error: ConfigurationError) -> ConfigurationError:
+def named(source: str, error: Error) -> ConfigurationError:
     """The same error, told of the option or variable that holds what is wrong."""
     return ConfigurationError(f"{source}: {error.message}", hint=error.hint)
 

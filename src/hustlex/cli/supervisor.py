@@ -22,6 +22,7 @@ _STEADY_SECONDS = 10.0
 _MOST_EARLY_DEATHS = 5
 _WATCH_SECONDS = 0.25
 _LAST_WORDS_SECONDS = 1.0
+_HURRY = 2
 _SET_UP = 2
 """The exit code of a program that cannot work as it was started."""
 
@@ -56,9 +57,10 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._news = asyncio.Event()
         self._failed = False
+        self._asked = 0
 
     async def run(self) -> bool:
-        """True when it gave up on a child; False after an orderly stop. A second signal kills what still runs."""
+        """True when it gave up on a child; False after an orderly stop. A second signal hurries, a third kills."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop)
@@ -76,10 +78,11 @@ class Supervisor:
         return self._failed
 
     def _asked_to_stop(self) -> None:
-        if self._stopping.is_set():
+        self._asked += 1
+        if self._asked > 1:
             for process in self._running.values():
                 with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                    process.send_signal(signal.SIGINT if self._asked == _HURRY else signal.SIGKILL)
         self._stopping.set()
 
     async def _keep(self, child: Child) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Annotated
@@ -10,7 +11,9 @@ from typing import Annotated
 import typer
 
 from hustlex.cli.backend import load_tasks
-from hustlex.cli.run import open_driver, run_until_signal
+from hustlex.cli.run import named, open_driver, run_until_signal
+from hustlex.errors import Misuse
+from hustlex.jobs.keys import queue_keys
 from hustlex.settings import RESERVED, load_settings
 from hustlex.worker import Reserved, Worker, serve_health
 
@@ -38,6 +41,7 @@ def worker(
     Example: hustlex worker examples.gigs --queue critical=reserved:20 --queue default=3 --queue low=1
     """
     settings = load_settings(url=url, concurrency=concurrency, queues=_queues(queue))
+    _check_names(settings.queues, "--queue" if queue else "HUSTLEX_QUEUES")
     tasks = load_tasks(module)
     driver = open_driver(url, settings.url, "hustlex:worker")
     engine = Worker(
@@ -67,6 +71,14 @@ def _queues(given: list[str] | None) -> dict[str, int | str] | None:
             raise typer.BadParameter(f"{one!r} is neither NAME=WEIGHT nor NAME=reserved:SLOTS")
         queues[name] = int(share or "1") if (share or "1").isdecimal() else share
     return queues
+
+
+def _check_names(queues: Iterable[str], source: str) -> None:
+    for name in queues:
+        try:
+            queue_keys(name)
+        except Misuse as error:
+            raise named(source, error) from None
 
 
 def _share(share: int | str) -> int | Reserved:

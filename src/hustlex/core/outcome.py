@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+from datetime import timedelta
 from typing import Any, ClassVar, NoReturn, Self
 
 import msgspec
@@ -20,7 +22,7 @@ class Outcome(msgspec.Struct, frozen=True):
         return self
 
 
-class Refusal(Outcome, frozen=True):
+class Failure(Outcome, frozen=True):
     """Base of results that are no success: ``or_raise`` raises Unsuccessful."""
 
     def or_raise(self) -> NoReturn:
@@ -28,8 +30,10 @@ class Refusal(Outcome, frozen=True):
         raise Unsuccessful(self._words(), self)
 
     def _words(self) -> str:
-        """What the error says; nothing that must be hidden."""
-        return f"the outcome is {type(self).__name__}"
+        """What the error says: of the fields only numbers, times and words of ours."""
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        told = ", ".join(f"{name}={value}" for name, value in fields if isinstance(value, int | timedelta | enum.Enum))
+        return f"the outcome is {type(self).__name__}({told})"
 
 
 class Secretive(Outcome, frozen=True, eq=False):

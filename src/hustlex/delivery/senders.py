@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -23,12 +24,20 @@ _TIMEOUT_S = 10.0
 
 
 class Message(Secretive, frozen=True, eq=False):
-    """to: E.164. key: names it; a provider that gets one key twice sends one message."""
+    """to: E.164, or an e-mail address. key: names it; a provider that gets one key twice sends one message. subject:
+    of an e-mail; "" for phones.
+    """
 
     to: str
     text: str
     key: str
+    subject: str = ""
     hidden: ClassVar[frozenset[str]] = frozenset({"to", "text"})
+
+    @property
+    def by_mail(self) -> bool:
+        """Whether it goes to an e-mail address."""
+        return "@" in self.to
 
 
 class SendFailed(Error):
@@ -44,7 +53,9 @@ class SendFailed(Error):
 
 
 class Sender(Protocol):
-    """One channel. channel: "sms", "voice", "whatsapp", ...; for events and metrics."""
+    """One channel. channel: "email" for a sender that takes e-mail, "console" for one that takes all, any other, as
+    "sms", "voice" or "whatsapp", for one that takes phones; for events and metrics too.
+    """
 
     channel: str
 
@@ -73,7 +84,12 @@ class ConsoleSender:
         self._file = file
 
     async def send(self, message: Message) -> None:
-        line = {"kind": "sms", "to": message.to, "text": message.text, "key": message.key}
+        line = {
+            "kind": "email" if message.by_mail else "sms",
+            "to": message.to,
+            "text": message.text,
+            "key": message.key,
+        }
         await asyncio.to_thread(self._write, line)
 
     def _write(self, line: dict[str, str]) -> None:
@@ -83,17 +99,18 @@ class ConsoleSender:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with private.append(self._file) as file:
             file.write(json.dumps(line) + "\n")
-        sys.stdout.write(f"sms to ...{line['to'][-4:]} (text in {self._file.name})\n")
+        sys.stdout.write(f"{line['kind']} to ...{line['to'][-4:]} (text in {self._file.name})\n")
 
 
 def _json_body(message: Message) -> dict[str, Any]:
-    return {"to": message.to, "text": message.text}
+    return {"to": message.to, "text": message.text} | ({"subject": message.subject} if message.subject else {})
 
 
 class HttpSender:
     """Posts each message as JSON to a gateway, with its key as Idempotency-Key (``pip install 'hustlex[gateway]'``).
 
-    body: what the gateway wants; default ``{"to": ..., "text": ...}``. client: bring your own, for a proxy or tests.
+    body: what the gateway wants; default ``{"to": ..., "text": ...}``, of an e-mail ``subject`` too. client: bring your
+    own, for a proxy or tests.
     Status 2xx: taken. 408, 425, 429, 5xx and a connection that could not be made: not sent, the next channel is tried.
     Other 4xx: not sent, for good. A reply that did not come in time: nobody knows.
     """
@@ -132,6 +149,25 @@ class HttpSender:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+class CallbackSender:
+    """Hands each message to a function of yours, as one around ``smtplib`` or a provider's library.
+
+    function: async, or plain, which runs in a thread. It raises SendFailed when the message was certainly not sent.
+    """
+
+    def __init__(self, function: Callable[[Message], Awaitable[None] | None], *, channel: str = "email") -> None:
+        self.channel = check.text("channel", channel, longest=40)
+        self._function = check.function("function", function)
+
+    async def send(self, message: Message) -> None:
+        if inspect.iscoroutinefunction(self._function):
+            await self._function(message)
+            return
+        answer = await asyncio.to_thread(self._function, message)
+        if inspect.isawaitable(answer):
+            await answer
 
 
 def _new_client() -> httpx.AsyncClient:

@@ -31,7 +31,10 @@ def _judge(sender: object) -> None:
 
 
 class Courier:
-    """Sends codes by the first channel that takes them. senders: in the order in which they are tried, at least one."""
+    """Sends codes by the first channel that takes them, to phones or by e-mail.
+
+    senders: in the order in which they are tried, at least one; see Sender for which takes what.
+    """
 
     def __init__(self, texts: Texts, *senders: Sender) -> None:
         check.instance("texts", texts, Texts)
@@ -52,9 +55,16 @@ class Courier:
         opened = await otp.open(challenge, claim=claim)
         if not isinstance(opened, Delivery):
             return False
-        message = Message(opened.phone, self._texts.text(opened), opened.key)
+        message = self._texts.message(opened)
+        senders = [sender for sender in self._senders if _takes(sender, message)]
+        if not senders:
+            await otp.delivery_report(challenge, DeliveryStatus.FAILED)
+            raise ConfigurationError(
+                f"no sender takes {'e-mail' if message.by_mail else 'messages to phones'}",
+                hint='hand one to deliver_codes; channel="email" is for e-mail, others for phones',
+            )
         failures: list[SendFailed] = []
-        for sender in self._senders:
+        for sender in senders:
             try:
                 await sender.send(message)
             except SendFailed as failure:
@@ -64,10 +74,14 @@ class Courier:
                 return True
         lost = all(failure.permanent for failure in failures)
         if lost or last:
-            await otp.delivery_report(challenge, DeliveryStatus.FAILED, channel=self._senders[-1].channel)
+            await otp.delivery_report(challenge, DeliveryStatus.FAILED, channel=senders[-1].channel)
         if lost:
             return False
         raise failures[-1]
+
+
+def _takes(sender: Sender, message: Message) -> bool:
+    return sender.channel == "console" or (sender.channel == "email") is message.by_mail
 
 
 def deliver_codes(

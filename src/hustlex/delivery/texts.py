@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from hustlex.delivery.senders import Message
 from hustlex.errors import ConfigurationError
 from hustlex.otp import Delivery
 
@@ -31,13 +32,15 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
     app: its name, first word of each message. lines: for purposes that need other words than the standard ones; with
     {app}, {code}, {ref}, {minutes} and {about}. domain: adds a last line ``@domain #code``, by which phones offer the
     code on that site alone, so that it cannot be filled in on a copy of it. retriever: the 11 characters by which
-    Android hands the message to the application. Raises ConfigurationError for a line without {code} or {ref}.
+    Android hands the message to the application; neither stands in an e-mail. subject: of an e-mail, with {app} and
+    {ref}. Raises ConfigurationError for a line without {code} or {ref}.
     """
 
     app: str
     lines: Mapping[str, str] = msgspec.field(default_factory=dict)
     domain: str = ""
     retriever: str = ""
+    subject: str = "{app}: your code (ref {ref})"
 
     def __post_init__(self) -> None:
         for purpose, line in self.lines.items():
@@ -47,6 +50,13 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
                     f"the text for {purpose!r} must hold {{code}} and {{ref}}, and only known names",
                     hint="known: " + ", ".join(sorted(_NAMES)),
                 )
+        if not {name for _, name, _, _ in Formatter().parse(self.subject) if name is not None} <= {"app", "ref"}:
+            raise ConfigurationError("subject may hold {app} and {ref}, and never the code")
+
+    def message(self, delivery: Delivery) -> Message:
+        """All of it, for a sender."""
+        subject = self.subject.format(app=self.app, ref=delivery.ref) if delivery.email else ""
+        return Message(delivery.phone or delivery.email, self.text(delivery), delivery.key, subject)
 
     def text(self, delivery: Delivery) -> str:
         """The message for one delivery."""
@@ -59,5 +69,7 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
             minutes=minutes,
             about=delivery.about or "what you asked for",
         )
+        if delivery.email:
+            return first
         bound = f"@{self.domain} #{delivery.code}" if self.domain else ""
         return "\n".join(part for part in (first, self.retriever, bound) if part)

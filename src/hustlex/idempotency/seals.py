@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hustlex.core.keyring import KID_LENGTH, Keyring
+from hustlex.core.later import Later
 from hustlex.errors import BadReply
 from hustlex.idempotency.canonical import canonical
 from hustlex.idempotency.multipart import parts_of
 from hustlex.idempotency.names import Scope
 from hustlex.idempotency.types import Response
+
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.ciphers import aead
+else:
+    exceptions = Later("cryptography.exceptions")
+    aead = Later("cryptography.hazmat.primitives.ciphers.aead")
 
 NONCE_BYTES = 12
 _HEAD = KID_LENGTH + NONCE_BYTES
@@ -67,14 +74,14 @@ class Seals:
             raise unlisted()
         try:
             content = _decode(seals._cipher(record).decrypt(nonce, cipher, _bound(status)))
-        except (InvalidTag, ValueError, msgspec.MsgspecError):
+        except (exceptions.InvalidTag, ValueError, msgspec.MsgspecError):
             raise BadReply("the stored answer cannot be opened", hint="was it moved or changed since?") from None
         return Response(status, content.body, content.headers, whole)
 
-    def _cipher(self, record: str) -> AESGCM:
+    def _cipher(self, record: str) -> aead.AESGCM:
         # A key for each record: however many answers are sealed, no key comes near the number of random nonces
         # after which AES-GCM may see one twice.
-        return AESGCM(hmac.digest(self._seal_key, record.encode("utf-8", "surrogatepass"), hashlib.sha256))
+        return aead.AESGCM(hmac.digest(self._seal_key, record.encode("utf-8", "surrogatepass"), hashlib.sha256))
 
     def __repr__(self) -> str:
         return "Seals(...)"

@@ -6,7 +6,7 @@ import enum
 from datetime import timedelta
 from typing import ClassVar
 
-from hustlex.core.outcome import Outcome, Secretive
+from hustlex.core.outcome import Failure, Outcome, Secretive
 
 
 class Response(Secretive, frozen=True, eq=False):
@@ -50,17 +50,17 @@ class Seen(Outcome, frozen=True):
     """The event was handled before: thank the provider and do nothing."""
 
 
-class InFlight(Outcome, frozen=True):
+class InFlight(Failure, frozen=True):
     """Another caller is executing. retry_after: until its lease ends if it does not renew; None: it has no lease."""
 
     retry_after: timedelta | None
 
 
-class Mismatch(Outcome, frozen=True):
+class Mismatch(Failure, frozen=True):
     """The key was used for a request with another content."""
 
 
-class Orphaned(Outcome, frozen=True):
+class Orphaned(Failure, frozen=True):
     """An owner began, is gone, and nobody knows whether the effect took place. Look; then ``begin(..., over=this)``.
 
     fence: the owner's. point: the recovery point it reached.
@@ -70,7 +70,7 @@ class Orphaned(Outcome, frozen=True):
     point: str
 
 
-class InvalidKey(Outcome, frozen=True):
+class InvalidKey(Failure, frozen=True):
     """Not 1 to 255 visible ASCII characters."""
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, overload
 
+from hustlex.core import check
+from hustlex.core.generics import T
 from hustlex.core.op import Arg
 from hustlex.errors import Misuse
 from hustlex.jobs.returned import dumps
@@ -38,7 +40,7 @@ class ResultWriter:
         return await self._send(dumps(result))
 
 
-class CurrentJob:
+class CurrentJob(Generic[T]):
     """The job a handler is running.
 
     message: as stored. deadline_ms: Unix milliseconds at which this attempt is cut off. state: what the worker's
@@ -47,9 +49,7 @@ class CurrentJob:
 
     __slots__ = ("_send", "_tell", "deadline_ms", "message", "state")
 
-    def __init__(
-        self, message: TaskMessage, deadline_ms: int, state: Any, send: Send, tell: Tell | None = None
-    ) -> None:
+    def __init__(self, message: TaskMessage, deadline_ms: int, state: T, send: Send, tell: Tell | None = None) -> None:
         self.message = message
         self.deadline_ms = deadline_ms
         self.state = state
@@ -121,13 +121,26 @@ async def _unheard(_: Sequence[Arg]) -> bool:
     return False
 
 
-CURRENT: ContextVar[CurrentJob] = ContextVar("hustlex_current_job")
+CURRENT: ContextVar[CurrentJob[Any]] = ContextVar("hustlex_current_job")
 """Set by the worker around each handler, in tasks and threads alike."""
 
 
-def current_job() -> CurrentJob:
-    """The job that is being handled here. Raises Misuse outside a handler."""
+@overload
+def current_job() -> CurrentJob[Any]: ...
+
+
+@overload
+def current_job(state: type[T]) -> CurrentJob[T]: ...
+
+
+def current_job(state: type[Any] = object) -> CurrentJob[Any]:
+    """The job that is being handled here: ``current_job(Wallets).state`` is ``Wallets`` to type checkers too.
+
+    Raises Misuse outside a handler, and where the lifespan made another state.
+    """
     job = CURRENT.get(None)
     if job is None:
         raise Misuse("no job is running here", hint="call current_job() inside a task's handler")
+    if not isinstance(job.state, state):
+        raise Misuse(f"the state is {check.shown(job.state)}, not a {state.__name__}", hint="see Tasks(lifespan=...)")
     return job

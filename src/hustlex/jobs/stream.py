@@ -13,7 +13,7 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.generics import T
 from hustlex.core.op import Arg, Batch, Flow, Sleep, do
-from hustlex.core.outcome import Outcome, Refusal
+from hustlex.core.outcome import Failure, Outcome
 from hustlex.errors import Error, Misuse, NotFound, NotReady
 from hustlex.jobs.ops import inspect
 from hustlex.jobs.ops import result as ops
@@ -89,7 +89,7 @@ class Succeeded(Outcome, Generic[T], frozen=True):
         return f"Succeeded({len(kept or b'')} bytes)" if isinstance(kept, bytes | None) else "Succeeded(...)"
 
 
-class Failed(Refusal, frozen=True):
+class Failed(Failure, frozen=True):
     """The job is archived, or is a step of a workflow that can never start. error: why."""
 
     error: str
@@ -98,7 +98,7 @@ class Failed(Refusal, frozen=True):
         return f"the job failed: {self.error}"
 
 
-class NotYet(Refusal, frozen=True):
+class NotYet(Failure, frozen=True):
     """The time is up and the job has not ended. state: None = it is a step that waits for others."""
 
     state: State | None
@@ -108,7 +108,7 @@ class NotYet(Refusal, frozen=True):
         raise NotReady("the job has not ended", self)
 
 
-class Gone(Refusal, frozen=True):
+class Gone(Failure, frozen=True):
     """No trace of the job: it succeeded and is not kept, it was revoked or deleted, or there never was one."""
 
     def _words(self) -> str:

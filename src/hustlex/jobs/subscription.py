@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import Message
@@ -11,6 +12,8 @@ from hustlex.jobs import api
 from hustlex.jobs.ops import result as ops
 from hustlex.jobs.options import DEFAULT_QUEUE
 from hustlex.jobs.stream import Item, Trail, order
+from hustlex.jobs.types import Enqueued
+from hustlex.jobs.workflow import StepName
 
 _POLL_S = 1.0
 
@@ -19,9 +22,12 @@ _POLL_S = 1.0
 class Jobs(api.Jobs):
     """The producer's side, and listening to what jobs tell; see ``api.Jobs``."""
 
-    async def follow(self, task_id: str, *, queue: str = DEFAULT_QUEUE, since: str = "") -> AsyncIterator[Item]:
+    async def follow(
+        self, task: str | Enqueued[Any] | StepName, *, queue: str = DEFAULT_QUEUE, since: str = ""
+    ) -> AsyncGenerator[Item, None]:
         """What a job tells, from the oldest item kept or from behind ``since``, until it ends.
 
+        task: an id in ``queue``, a handle, or a step.
         Yields Progress, Log and Result as the handler wrote them, and a StateChange when the task moves; the last item
         is one: completed, archived, or gone (None). since: ``position`` of the last item seen, to go on after a break;
         at least the newest 1,000 items are kept, for a day after the last.
@@ -31,6 +37,7 @@ class Jobs(api.Jobs):
         leave before its end.
         """
         trail = Trail(since)
+        queue, task_id = (queue, task) if isinstance(task, str) else (task.queue, task.id)
         async with self._driver.subscribe(ops.stream(queue, task_id)) as bell:
             while True:
                 seen = await self._driver.run(ops.glance(queue, task_id, trail.position))

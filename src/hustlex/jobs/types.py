@@ -46,14 +46,14 @@ class Enqueued(outcome.Outcome, Generic[T], frozen=True, eq=False):
         return hash((self.id, self.queue))
 
 
-class Duplicate(outcome.Refusal, frozen=True):
+class Duplicate(outcome.Failure, frozen=True):
     """Nothing was enqueued: another task holds the uniqueness lock. of: its id."""
 
     of: str
     queue: str
 
 
-class IdTaken(outcome.Refusal, frozen=True):
+class IdTaken(outcome.Failure, frozen=True):
     """Nothing was enqueued: the queue has a task of the id ``of``. state: where that is; None = nobody can tell.
 
     A completed or archived one blocks its id until its retention ends, or ``if_finished="replace"`` is given.
@@ -64,14 +64,14 @@ class IdTaken(outcome.Refusal, frozen=True):
     state: State | None = None
 
 
-class Debounced(outcome.Refusal, frozen=True):
+class Debounced(outcome.Failure, frozen=True):
     """Nothing was added: the task that waits under the same lock got the new payload and a later start. of: its id."""
 
     of: str
     queue: str
 
 
-class QueueFull(outcome.Refusal, frozen=True):
+class QueueFull(outcome.Failure, frozen=True):
     """Nothing was enqueued: the queue holds as many unfinished tasks as ``limit_queue`` allows, or more.
 
     size: pending, active, scheduled, retry and waiting in groups. Slow down, or enqueue again later.

@@ -1,18 +1,25 @@
 """Asynq's protobuf messages: structs in, bytes out. The only module that knows protobuf; no I/O.
 
-The schema is built at import from the table below (no generated file), in a pool of its own, so that a program that
-also carries Asynq's generated classes does not collide with it. Source: asynq v0.26, package ``asynq``, proto3.
+The schema is built at its first use from the table below (no generated file), in a pool of its own, so that a program
+that also carries Asynq's generated classes does not collide with it. Source: asynq v0.26, package ``asynq``, proto3.
 Times of tasks are whole Unix seconds (0 = never); times of servers and schedulers are Unix nanoseconds.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
+from hustlex.core.later import Later
 from hustlex.errors import Error
+
+if TYPE_CHECKING:
+    from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+else:
+    descriptor_pb2, descriptor_pool = Later("google.protobuf.descriptor_pb2"), Later("google.protobuf.descriptor_pool")
+    message, message_factory = Later("google.protobuf.message"), Later("google.protobuf.message_factory")
 
 NEVER_NS = -62_135_596_800 * 1_000_000_000
 """Go's zero time (year 1) in nanoseconds: what "never" must look like in a Timestamp."""
@@ -146,10 +153,19 @@ def _build() -> dict[str, Any]:
     return {name: message_factory.GetMessageClass(find(f"asynq.{name}")) for name in _SCHEMA}
 
 
-_CLASSES = _build()
-_Task, _Server, _Worker = _CLASSES["TaskMessage"], _CLASSES["ServerInfo"], _CLASSES["WorkerInfo"]
-_Entry, _Event, _Timestamp = _CLASSES["SchedulerEntry"], _CLASSES["SchedulerEnqueueEvent"], _CLASSES["Timestamp"]
-_parse_task = _Task.FromString
+class _Classes:
+    """The messages' classes by name, made once, when the first of them is asked for."""
+
+    _lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if name not in self.__dict__:
+                self.__dict__.update(_build())
+        return self.__dict__[name]
+
+
+_wire = _Classes()
 
 
 def clean(text: str) -> str:
@@ -168,7 +184,7 @@ def encode_task(task: TaskMessage) -> bytes:
 
 
 def _pack_task(task: TaskMessage) -> bytes:
-    packed = _Task(
+    packed = _wire.TaskMessage(
         type=task.type,
         payload=task.payload,
         id=task.id,
@@ -227,7 +243,7 @@ def _clean_task(task: TaskMessage) -> TaskMessage:
 def decode_task(data: bytes) -> TaskMessage:
     """Read a stored task. Raises WireError for anything Go could not read either."""
     try:
-        m = _parse_task(data)
+        m = _wire.TaskMessage.FromString(data)
     except message.DecodeError:
         raise WireError("not a task message") from None
     headers = m.headers
@@ -253,7 +269,7 @@ def decode_task(data: bytes) -> TaskMessage:
 def encode_server(info: ServerInfo) -> bytes:
     """ServerInfo for ``asynq:servers:{...}``."""
     return _dump(
-        _Server(
+        _wire.ServerInfo(
             host=clean(info.host),
             pid=info.pid,
             server_id=info.server_id,
@@ -269,7 +285,7 @@ def encode_server(info: ServerInfo) -> bytes:
 
 def decode_server(data: bytes) -> ServerInfo:
     """Raises WireError."""
-    m = _parse(_Server, data)
+    m = _parse(_wire.ServerInfo, data)
     return ServerInfo(
         m.host,
         m.pid,
@@ -286,7 +302,7 @@ def decode_server(data: bytes) -> ServerInfo:
 def encode_worker(info: WorkerInfo) -> bytes:
     """WorkerInfo for one field of ``asynq:workers:{...}``."""
     return _dump(
-        _Worker(
+        _wire.WorkerInfo(
             host=clean(info.host),
             pid=info.pid,
             server_id=info.server_id,
@@ -302,7 +318,7 @@ def encode_worker(info: WorkerInfo) -> bytes:
 
 def decode_worker(data: bytes) -> WorkerInfo:
     """Raises WireError."""
-    m = _parse(_Worker, data)
+    m = _parse(_wire.WorkerInfo, data)
     return WorkerInfo(
         m.host,
         m.pid,
@@ -319,7 +335,7 @@ def decode_worker(data: bytes) -> WorkerInfo:
 def encode_entry(entry: SchedulerEntry) -> bytes:
     """SchedulerEntry for the list ``asynq:schedulers:{...}``."""
     return _dump(
-        _Entry(
+        _wire.SchedulerEntry(
             id=entry.id,
             spec=clean(entry.spec),
             task_type=clean(entry.task_type),
@@ -333,7 +349,7 @@ def encode_entry(entry: SchedulerEntry) -> bytes:
 
 def decode_entry(data: bytes) -> SchedulerEntry:
     """Raises WireError."""
-    m = _parse(_Entry, data)
+    m = _parse(_wire.SchedulerEntry, data)
     return SchedulerEntry(
         m.id,
         m.spec,
@@ -347,12 +363,12 @@ def decode_entry(data: bytes) -> SchedulerEntry:
 
 def encode_event(event: SchedulerEnqueueEvent) -> bytes:
     """SchedulerEnqueueEvent for ``asynq:scheduler_history:<entry>``."""
-    return _dump(_Event(task_id=clean(event.task_id), enqueue_time=_stamp(event.enqueue_time_ns)))
+    return _dump(_wire.SchedulerEnqueueEvent(task_id=clean(event.task_id), enqueue_time=_stamp(event.enqueue_time_ns)))
 
 
 def decode_event(data: bytes) -> SchedulerEnqueueEvent:
     """Raises WireError."""
-    m = _parse(_Event, data)
+    m = _parse(_wire.SchedulerEnqueueEvent, data)
     return SchedulerEnqueueEvent(m.task_id, _nanoseconds(m.enqueue_time))
 
 
@@ -370,7 +386,7 @@ def _parse(kind: Any, data: bytes) -> Any:
 
 def _stamp(nanoseconds: int) -> Any:
     seconds, rest = divmod(nanoseconds, _GIGA)
-    return _Timestamp(seconds=seconds, nanos=rest)
+    return _wire.Timestamp(seconds=seconds, nanos=rest)
 
 
 def _nanoseconds(stamp: Any) -> int:

@@ -1,11 +1,25 @@
-"""One-time passwords by phone."""
+"""One-time passwords by phone or e-mail."""
 
 from hustlex.core.context import Context
 from hustlex.core.outcome import Outcome
 from hustlex.otp.api import Otp
+from hustlex.otp.email import Email
 from hustlex.otp.metrics import OtpMetrics
 from hustlex.otp.names import Lane
-from hustlex.otp.rules import POLICIES, Breaker, Cap, Caps, Country, Guesses, Limits, Numbers, OtpOptions, Policy, Risk
+from hustlex.otp.rules import (
+    POLICIES,
+    Breaker,
+    Cap,
+    Caps,
+    Country,
+    Guesses,
+    Limits,
+    Mailboxes,
+    Numbers,
+    OtpOptions,
+    Policy,
+    Risk,
+)
 from hustlex.otp.telemetry import OtpEvent
 from hustlex.otp.types import (
     BreakerOpen,
@@ -21,6 +35,7 @@ from hustlex.otp.types import (
     Gone,
     Granted,
     GrantResult,
+    InvalidEmail,
     InvalidPhone,
     Issued,
     IssueResult,
@@ -57,17 +72,20 @@ __all__ = [
     "Delivery",
     "DeliveryStatus",
     "DestinationBlocked",
+    "Email",
     "Enrolment",
     "Gone",
     "GrantResult",
     "Granted",
     "Guesses",
+    "InvalidEmail",
     "InvalidPhone",
     "IssueResult",
     "Issued",
     "Lane",
     "Limits",
     "Locked",
+    "Mailboxes",
     "Malformed",
     "Mismatch",
     "Numbers",

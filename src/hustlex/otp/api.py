@@ -1,4 +1,4 @@
-"""One-time passwords by phone: issue, resend, verify, then spend the grant."""
+"""One-time passwords by phone or e-mail: issue, resend, verify, then spend the grant."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.otp import flows, totp
+from hustlex.otp.email import Email
 from hustlex.otp.flows import Answer, Ask
 from hustlex.otp.names import Lane
 from hustlex.otp.ops import ENTROPY
@@ -55,7 +56,7 @@ class Otp:
 
     async def issue(
         self,
-        phone: str,
+        phone: str | Email,
         purpose: str = "login",
         *,
         ctx: Context | None = None,
@@ -70,12 +71,13 @@ class Otp:
     ) -> IssueResult:
         """Open a challenge. Give ``Issued.challenge`` to the client and queue a job with it that calls ``open``.
 
-        phone: as typed, at most 40 characters. ctx: what is being approved, computed by the server; the code, and
-        later the grant, are good for nothing else. about: the same for the person, as "NGN 5,000.00 to ADA OBI", one
-        line of at most 100 characters; it is stored encrypted, for the message. lane: "known" when the request carries
-        a valid session of this very user. device: the token of an earlier ``Verified.device``; a good one makes the
-        lane known too. uid: opaque, comes back with the grant. deliver: False makes a decoy, for a phone without an
-        account where that must not show. risk: what is known of the phone. human: the client has passed a human check.
+        phone: as typed, at most 40 characters; or ``Email("ada@example.com")``, also wherever else a phone is taken.
+        ctx: what is being approved, computed by the server; the code, and later the grant, are good for nothing else.
+        about: the same for the person, as "NGN 5,000.00 to ADA OBI", one line of at most 100 characters; it is stored
+        encrypted, for the message. lane: "known" when the request carries a valid session of this user. device: the
+        token of an earlier ``Verified.device``; a good one makes the lane known too. uid: opaque, comes back with the
+        grant. deliver: False makes a decoy, for a phone without an account where that must not show. risk: what is
+        known of the phone. human: the client has passed a human check.
 
         Three round trips: the caps, the phone, and what is counted or given back; one more where a device is shown.
         Raises Misuse for an unknown purpose, a missing ctx or an ip that is none. Source: lua/reserve.lua,
@@ -110,7 +112,7 @@ class Otp:
 
     async def verify_phone(
         self,
-        phone: str,
+        phone: str | Email,
         code: str,
         purpose: str = "default",
         *,
@@ -152,7 +154,7 @@ class Otp:
         """
         return await self._driver.follow(flows.delivery_report(self._room, challenge, status, channel, self._clock()))
 
-    async def unlock(self, phone: str, lane: Lane) -> bool:
+    async def unlock(self, phone: str | Email, lane: Lane) -> bool:
         """Forget a lane's lock and wrong codes; for an administrator, and written to the log. True when there were
         any. Raises Misuse for a phone that is not served.
         """

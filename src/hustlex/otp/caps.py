@@ -54,7 +54,7 @@ def admit(room: Room, places: list[Place], human: bool, now_ms: int) -> Flow[Adm
     return _admission(taken)
 
 
-_SHARED = (Scope.COUNTRY, Scope.PREFIX, Scope.BLOCK)
+_SHARED = (Scope.COUNTRY, Scope.PREFIX, Scope.BLOCK, Scope.DOMAIN, Scope.MAILBOX)
 """Scopes that a caller's address tells apart, while theirs are under attack."""
 
 
@@ -68,7 +68,7 @@ def _ask(room: Room, places: list[Place], way: Way, now_ms: int) -> Flow[list[Re
 def _passable(place: Place, answer: Reserved | Denied | Error) -> bool:
     """Refused, but not to those from an address where codes are typed. A country's cap is its owner's word."""
     if isinstance(answer, CapReached):
-        return place.scope in (Scope.PREFIX, Scope.BLOCK)
+        return place.scope in (Scope.PREFIX, Scope.BLOCK, Scope.MAILBOX, Scope.DOMAIN)
     return place.scope in _SHARED and isinstance(answer, BreakerOpen | ChallengeRequired)
 
 
@@ -97,7 +97,11 @@ def _admission(answers: list[Reserved]) -> Admission:
     return Admission(_counted(answers), any(answer.strong for answer in answers), events)
 
 
-_WIDER = {Scope.IP: (Scope.PREFIX, Scope.COUNTRY), Scope.PREFIX: (Scope.COUNTRY,)}
+_WIDER = {
+    Scope.IP: (Scope.PREFIX, Scope.COUNTRY, Scope.DOMAIN),
+    Scope.PREFIX: (Scope.COUNTRY,),
+    Scope.MAILBOX: (Scope.DOMAIN,),
+}
 """Breakers for which a message counts too, if this scope lends itself."""
 
 

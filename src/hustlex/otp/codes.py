@@ -12,12 +12,18 @@ import itertools
 import re
 import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from hustlex.core.keyring import Keyring
+from hustlex.core.later import Later
 from hustlex.errors import BadReply
+
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.ciphers import aead
+else:
+    exceptions = Later("cryptography.exceptions")
+    aead = Later("cryptography.hazmat.primitives.ciphers.aead")
 
 _NONCE_BYTES = 12
 _LONGEST_INPUT = 64
@@ -59,7 +65,7 @@ class Codes:
         self._plain = plain
         self._derive = Hmac(keyring.key("otp-derive"))
         self._mac = Hmac(keyring.key("otp-mac"))
-        self._seal = AESGCM(keyring.key("pii-seal"))
+        self._seal = aead.AESGCM(keyring.key("pii-seal"))
 
     def under(self, kid: str) -> Codes | None:
         """The same with the secret of this name, if it is listed."""
@@ -111,7 +117,7 @@ class Codes:
         try:
             raw = bytes_of(sealed.partition(".")[2])
             plain = self.sealer(sealed)._seal.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _bound(ref))
-        except (InvalidTag, ValueError):
+        except (exceptions.InvalidTag, ValueError):
             raise BadReply("what is stored cannot be opened", hint="was it sealed for somebody else?") from None
         return plain.decode()
 

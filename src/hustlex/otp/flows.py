@@ -10,9 +10,10 @@ from hustlex.core.context import Context, context_digest
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import Error, Misuse, Refused
-from hustlex.otp import caps, ops, tickets
+from hustlex.otp import caps, email, ops, tickets
 from hustlex.otp.caps import Admission
 from hustlex.otp.codes import typed_digits
+from hustlex.otp.email import Email, Mailbox
 from hustlex.otp.names import LANES, Challenge, Grant, Lane, device_mark, parse_challenge, parse_grant
 from hustlex.otp.phone import Phone, normalise
 from hustlex.otp.room import Attempt, Checked, Request, Room, digits_of
@@ -21,9 +22,12 @@ from hustlex.otp.story import Story
 from hustlex.otp.types import (
     ChallengeRequired,
     DeliveryStatus,
+    DestinationBlocked,
     Gone,
     Granted,
     GrantResult,
+    InvalidEmail,
+    InvalidPhone,
     Issued,
     IssueResult,
     Malformed,
@@ -43,7 +47,7 @@ _LONGEST_ABOUT = 100
 class Ask(Secretive, frozen=True, eq=False):
     """What ``issue`` was called with."""
 
-    phone: str
+    phone: str | Email
     purpose: str
     ctx: Context | None = None
     about: str = ""
@@ -78,34 +82,39 @@ def issue(room: Room, ask: Ask, entropy: bytes, now_ms: int) -> Flow[IssueResult
     digest = context_digest(ask.ctx)
     _check_lane(ask.lane)
     _check_about(ask.about)
-    phone = normalise(ask.phone, room.options.numbers)
-    if not isinstance(phone, Phone):
+    to = _read(room, ask.phone)
+    if not isinstance(to, Phone | Mailbox):
         yield from _nonsense(room, ask.ip, now_ms)
-        return story.end(phone)
-    story.phone(phone)
-    if ask.risk and ask.risk.sim_swap is not None and ask.risk.sim_swap < policy.sim_age:
+        return story.end(to)
+    story.to(to)
+    if isinstance(to, Phone) and ask.risk and ask.risk.sim_swap is not None and ask.risk.sim_swap < policy.sim_age:
         return story.end(ChallengeRequired(Obstacle.SIM_SWAP))
-    lane = yield from _lane(room, ask, phone, now_ms)
-    places = tickets.places(room.codes, phone, ask.ip, lane)
+    lane = yield from _lane(room, ask, to, now_ms)
+    places = tickets.places(room.codes, to, ask.ip, lane)
     admitted = yield from caps.admit(room, places, ask.human, now_ms)
     if not isinstance(admitted, Admission):
         return story.end(admitted)
-    op = ops.issue(room, _request(room, ask, phone, digest, lane, admitted), entropy, now_ms)
+    op = ops.issue(room, _request(room, ask, to, digest, lane, admitted), entropy, now_ms)
     return (yield from _send(room, op, admitted, story, now_ms))
 
 
-def _lane(room: Room, ask: Ask, phone: Phone, now_ms: int) -> Flow[Lane]:
+def _read(room: Room, to: str | Email) -> Phone | Mailbox | InvalidPhone | InvalidEmail | DestinationBlocked:
+    """Where a code is to go."""
+    return email.read(to, room.options.mailboxes) if isinstance(to, Email) else normalise(to, room.options.numbers)
+
+
+def _lane(room: Room, ask: Ask, to: Phone | Mailbox, now_ms: int) -> Flow[Lane]:
     """Known by the caller's word, or by a device token of this phone."""
     mark = device_mark(ask.device)
     if ask.lane == "known" or not mark:
         return ask.lane
-    ours = yield from do(ops.recognise(room, room.codes.reference(phone.number), mark, now_ms))
+    ours = yield from do(ops.recognise(room, room.codes.reference(to.number), mark, now_ms))
     return "known" if ours else "anon"
 
 
-def _request(room: Room, ask: Ask, phone: Phone, digest: str, lane: Lane, admitted: Admission) -> Request:
+def _request(room: Room, ask: Ask, to: Phone | Mailbox, digest: str, lane: Lane, admitted: Admission) -> Request:
     return Request(
-        phone.number,
+        to.number,
         ask.purpose,
         digest,
         lane,
@@ -113,9 +122,9 @@ def _request(room: Room, ask: Ask, phone: Phone, digest: str, lane: Lane, admitt
         ask.about,
         ask.deliver,
         admitted.strong,
-        phone.country,
+        tickets.domain_tag(room.codes, to) if isinstance(to, Mailbox) else to.country,
         admitted.ticket,
-        _day_sends(room, phone.known),
+        _day_sends(room, to.known),
     )
 
 
@@ -162,17 +171,19 @@ def verify(room: Room, challenge: str, answer: Answer, now_ms: int) -> Flow[Veri
     return (yield from _check(room, known, answer, sizes, False, now_ms))
 
 
-def verify_phone(room: Room, phone: str, purpose: str, lane: Lane, answer: Answer, now_ms: int) -> Flow[VerifyResult]:
+def verify_phone(
+    room: Room, phone: str | Email, purpose: str, lane: Lane, answer: Answer, now_ms: int
+) -> Flow[VerifyResult]:
     """Check a code for the one challenge that a phone has under subject binding."""
     policy = _policy(room, purpose)
     if policy.binding != "subject":
         raise Misuse(f"codes of purpose {purpose!r} are bound to their challenge", hint="call verify(challenge, code)")
     _check_lane(lane)
-    number = normalise(phone, room.options.numbers)
+    to = _read(room, phone)
     traits = "k" if lane == "known" else ""
     target = None
-    if isinstance(number, Phone):
-        ref = room.codes.reference(number.number)
+    if isinstance(to, Phone | Mailbox):
+        ref = room.codes.reference(to.number)
         target = Challenge(ref, purpose, "", (yield from _kid(room, ref, purpose)), traits)
     sizes = tuple({digits_of(room, policy, strong) for strong in (False, True)})
     return (yield from _check(room, target, answer, sizes, True, now_ms))
@@ -224,7 +235,7 @@ def _learn(room: Room, checked: Checked, ip: str | None, story: Story, now_ms: i
         room.ledger.verified(checked.tickets)
         story.verified(checked.tickets, checked.at)
     elif checked.country:
-        story.country = checked.country
+        story.country = "" if ":" in checked.country else checked.country
         room.ledger.wrong(checked.country)
     elif ip is not None and isinstance(checked.result, Gone) and checked.result.reason is Reason.UNKNOWN:
         room.ledger.nonsense(tickets.address(room.codes, ip))
@@ -286,14 +297,14 @@ def delivery_report(room: Room, challenge: str, status: DeliveryStatus, channel:
     return ticket is not None
 
 
-def unlock(room: Room, phone: str, lane: Lane) -> Flow[bool]:
+def unlock(room: Room, phone: str | Email, lane: Lane) -> Flow[bool]:
     """Forget a lane's lock and wrong codes."""
     _check_lane(lane)
-    number, story = normalise(phone, room.options.numbers), Story(room, "unlock", lane=lane)
-    if not isinstance(number, Phone):
-        raise Misuse("this is not a phone that is served", hint="pass it as the user typed it, or in E.164")
-    story.phone(number)
-    done = yield from do(ops.unlock(room, room.codes.reference(number.number), lane))
+    to, story = _read(room, phone), Story(room, "unlock", lane=lane)
+    if not isinstance(to, Phone | Mailbox):
+        raise Misuse("this is not a phone or address that is served", hint="pass it as the user typed it, or in E.164")
+    story.to(to)
+    done = yield from do(ops.unlock(room, room.codes.reference(to.number), lane))
     story.note("unlocked" if done else "unknown")
     return done
 

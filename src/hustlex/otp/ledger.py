@@ -19,7 +19,6 @@ from hustlex.otp.meters import Change
 from hustlex.otp.rules import OtpOptions
 from hustlex.otp.telemetry import OtpEvent
 from hustlex.otp.tickets import Place, Taken
-from hustlex.otp.types import Scope
 
 _log = logging.getLogger("hustlex.otp")
 _ROUNDS = 4
@@ -43,9 +42,9 @@ class Ledger:
         """A challenge was verified; its messages took these tickets, at least one. Read when they are told."""
         self._notes.append(taken)
 
-    def wrong(self, country: str) -> None:
-        """A wrong code was typed for a phone of this country."""
-        self._notes.append(Change(Place(Scope.COUNTRY, f"cc:{country}"), wrong=1))
+    def wrong(self, where: str) -> None:
+        """A wrong code was typed for a phone of this country, or an address of this domain."""
+        self._notes.append(Change(tickets.guessed(where), wrong=1))
 
     def nonsense(self, place: Place) -> None:
         """An address sent what can never work."""
@@ -70,7 +69,9 @@ class Ledger:
                 break
             for change, guessing in zip(changes, answers, strict=True):
                 if guessing:
-                    events.append(OtpEvent(event="guesses", outcome="guessing", country=change.place.tag[3:]))
+                    events.append(
+                        OtpEvent(event="guesses", outcome="guessing", country=tickets.country([change.place]))
+                    )
         return events
 
     def _sum_up(self) -> list[Change]:

@@ -27,7 +27,7 @@ _DAY_MS = 24 * _HOUR_MS
 _PART_MS = 180_000
 """A twentieth of the breaker's hour."""
 _MARKS = (50, 80, 100)
-_WIDE = frozenset({Scope.COUNTRY})
+_WIDE = frozenset({Scope.COUNTRY, Scope.DOMAIN})
 """Scopes that hold many honest people, whatever one attacker does: more is needed to slow them down."""
 
 
@@ -115,11 +115,14 @@ def reserve(options: OtpOptions, prefix: str, place: Place, way: Way, now_ms: in
 
 
 def _cap(options: OtpOptions, place: Place, way: Way) -> tuple[int, int, int]:
-    """Units, what is added of the verified ones, the window. In credit, prefix and block hold as much again."""
+    """Units, what is added of the verified ones, the window. In credit, the narrow ones hold as much again."""
     assert options.caps is not None
-    cap, twice = tickets.cap(options, place), way == "credit" and place.scope in (Scope.PREFIX, Scope.BLOCK)
+    cap, twice = (
+        tickets.cap(options, place),
+        way == "credit" and place.scope in (Scope.PREFIX, Scope.BLOCK, Scope.MAILBOX, Scope.DOMAIN),
+    )
     most = (cap.most if place.usual else max(1, cap.most // 4)) * (2 if twice else 1)
-    more = options.caps.more if place.scope in (Scope.PREFIX, Scope.IP) else 0
+    more = options.caps.more if place.scope in (Scope.PREFIX, Scope.DOMAIN, Scope.IP) else 0
     return most, more, to_ms(cap.per)
 
 
@@ -171,7 +174,7 @@ def adjust(options: OtpOptions, prefix: str, change: Change, now_ms: int) -> Op[
             change.wins,
             0 if place.scope in _WIDE else options.breaker.wins,
             options.breaker.percent,
-            to_ms(guesses.per) if place.scope is Scope.COUNTRY else 0,
+            to_ms(guesses.per) if place.scope in _WIDE else 0,
             guesses.checks,
             guesses.percent,
             to_ms(guesses.quiet),
@@ -191,7 +194,7 @@ def _passed(spent: int, price: int, budget: int) -> int:
 def _keep_ms(options: OtpOptions, place: Place) -> int:
     """Everything that is counted in a place has left its window by then."""
     longest = max(to_ms(tickets.cap(options, place).per), _HOUR_MS, to_ms(options.breaker.pause))
-    if place.scope is Scope.COUNTRY:
+    if place.scope in _WIDE:
         longest = max(longest, to_ms(options.guesses.per), to_ms(options.guesses.quiet))
         longest = max(longest, _DAY_MS if tickets.settings(options, place).price else 0)
     return longest + _HOUR_MS

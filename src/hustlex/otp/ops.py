@@ -59,12 +59,14 @@ _SAME_CODE_MS = 120_000
 _WORTH_SENDING_MS = 20_000
 _NOBODY = "-"
 """Stands in a sealed phone for the plus sign of a decoy, so that both have one length."""
+_MAIL = "\t"
+"""Begins a sealed e-mail address; no phone, and no subject of an authenticator, can begin so."""
 
 
 def issue(room: Room, request: Request, entropy: bytes, now_ms: int) -> Op[IssueResult]:
     """Open a challenge. entropy: ENTROPY random bytes."""
     purpose, policy, lane = request.purpose, room.options.policies[request.purpose], request.lane
-    ref, strong = room.codes.reference(request.phone), "s" if request.strong else ""
+    ref, strong = room.codes.reference(request.to), "s" if request.strong else ""
     cid, seed, keys = text_of(entropy[:16]), entropy[16:32], Keys(room.prefix, ref)
     pause, most_open = policy.cooldowns[0], policy.active if policy.binding == "challenge" else 1
 
@@ -105,9 +107,9 @@ def _fields(room: Room, request: Request, ref: str, cid: str, seed: bytes, nonce
     made = [codes.code(seed, generation, digits) for generation in range(1, policy.sends + 1)]
     decoy = "" if request.deliver else _NOBODY + cid
     macs = "".join(codes.mac(bound_to, request.purpose, request.context, code + decoy) for code in made)
-    phone = request.phone if request.deliver else _NOBODY + request.phone[1:]
-    sealed = codes.seal(f"{phone}\n{request.about}", ref, nonce)
-    values = {"seed": text_of(seed), "mac": macs, "to": sealed, "ctx": request.context, "cc": request.country}
+    to = (_MAIL if "@" in request.to else "") + request.to
+    sealed = codes.seal(f"{to if request.deliver else _NOBODY + to[1:]}\n{request.about}", ref, nonce)
+    values = {"seed": text_of(seed), "mac": macs, "to": sealed, "ctx": request.context, "cc": request.guessed}
     values |= {"uid": request.uid, "tickets": request.ticket}
     if policy.binding == "subject":
         values["kid"] = codes.kid
@@ -219,9 +221,10 @@ def open_challenge(room: Room, challenge: Challenge, claim: str, now_ms: int) ->
     def delivery(reply: Reply) -> OpenResult:
         _, seed, generation, sealed, rest, sends, strong = reply
         codes = room.codes.sealer(_text(sealed))
-        phone, _, about = codes.unseal(_text(sealed), challenge.ref).partition("\n")
-        if phone.startswith(_NOBODY):
+        to, _, about = codes.unseal(_text(sealed), challenge.ref).partition("\n")
+        if to.startswith(_NOBODY):
             return Gone(Reason.SUPPRESSED)
+        phone, email = _destination(to)
         return Delivery(
             phone,
             codes.code(bytes_of(_text(seed)), generation, digits_of(room, policy, bool(strong))),
@@ -230,6 +233,7 @@ def open_challenge(room: Room, challenge: Challenge, claim: str, now_ms: int) ->
             _ms(rest),
             about,
             f"{hashed(challenge.cid)}-{generation}-{sends}",
+            email,
         )
 
     return _OPEN.op(
@@ -246,8 +250,8 @@ def consume_grant(room: Room, grant: Grant, purpose: str, context: str, now_ms: 
     """Spend a grant."""
 
     def granted(reply: Reply) -> Granted:
-        phone = room.codes.unseal(_text(reply[1]), grant.ref).partition("\n")[0]
-        return Granted(phone, grant.ref, purpose, _text(reply[2]))
+        phone, email = _destination(room.codes.unseal(_text(reply[1]), grant.ref).partition("\n")[0])
+        return Granted(phone, grant.ref, purpose, _text(reply[2]), email=email)
 
     return _CONSUME_GRANT.op(
         (Keys(room.prefix, grant.ref).grant(grant.secret),),
@@ -323,6 +327,11 @@ def unlock(room: Room, ref: str, lane: Lane) -> Op[bool]:
 
 def _record(keys: Keys, policy: Policy, purpose: str, cid: str) -> str:
     return keys.subject_record(purpose) if policy.binding == "subject" else keys.record(purpose, cid)
+
+
+def _destination(to: str) -> tuple[str, str]:
+    """A phone and "", or "" and an e-mail address."""
+    return ("", to.removeprefix(_MAIL)) if to.startswith(_MAIL) else (to, "")
 
 
 def _active(keys: Keys, policy: Policy, purpose: str, lane: Lane) -> str:

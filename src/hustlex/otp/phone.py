@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from hustlex.core.extras import require
 from hustlex.otp.rules import Numbers
 from hustlex.otp.types import DestinationBlocked, InvalidPhone
 
@@ -23,6 +24,10 @@ def normalise(text: str, numbers: Numbers) -> Phone | InvalidPhone | Destination
     if len(text) > _LONGEST:
         return InvalidPhone()
     # The data of all countries weighs: only who sends codes to phones loads it.
-    from hustlex.otp import numbering
+    try:
+        from hustlex.otp import numbering
+    except ModuleNotFoundError:
+        require("a code for a phone", "otp", "phonenumbers")
+        raise
 
     return numbering.read(text, numbers)

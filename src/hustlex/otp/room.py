@@ -40,11 +40,11 @@ def furnish(keyring: Keyring, prefix: str, options: OtpOptions) -> Room:
 
 
 class Request(Secretive, frozen=True, eq=False):
-    """A code to issue. phone: E.164. context: digest, or "". strong: a longer code. ticket: what it took of the caps.
-    day_sends: most sends of this phone's lane in 24 hours.
+    """A code to issue. to: E.164, or an e-mail address. context: digest, or "". strong: a longer code. guessed: where
+    wrong codes are counted. ticket: what it took of the caps. day_sends: most sends of this phone's lane in 24 hours.
     """
 
-    phone: str
+    to: str
     purpose: str
     context: str = ""
     lane: Lane = "anon"
@@ -52,10 +52,10 @@ class Request(Secretive, frozen=True, eq=False):
     about: str = ""
     deliver: bool = True
     strong: bool = False
-    country: str = ""
+    guessed: str = ""
     ticket: str = ""
     day_sends: int = 10
-    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "about", "uid"})
+    hidden: ClassVar[frozenset[str]] = frozenset({"to", "about", "uid"})
 
 
 class Attempt(Secretive, frozen=True, eq=False):

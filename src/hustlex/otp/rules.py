@@ -107,6 +107,12 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
                 raise BadOption("a region is two capital letters (ISO 3166)", hint='as "NG", "GB" or "US"')
 
 
+class Mailboxes(msgspec.Struct, frozen=True, kw_only=True):
+    """Which e-mail addresses are served. domains: the only ones, in small letters, as "example.com"; None: all."""
+
+    domains: frozenset[str] | None = None
+
+
 class Cap(msgspec.Struct, frozen=True):
     """At most ``most`` messages in any ``per``, which is cut in 20 parts; the oldest part counts whole."""
 
@@ -123,13 +129,17 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True):
     addresses and prefixes by the thousand, and use up nothing.
 
     ip: of an address. prefix: of the numbers with the same first seven digits. block: distinct numbers of a thousand.
-    more: for an address or a prefix, so many in a hundred of the codes that were verified there are added to its cap,
-    so that who wants to use it up must outnumber the honest.
+    For e-mail, mailbox: of the spellings that are often one mailbox, by capitals, dots and what follows a plus. domain:
+    of all its addresses.
+    more: for an address, a prefix or a domain, so many in a hundred of the codes that were verified there are added to
+    its cap, so that who wants to use it up must outnumber the honest.
     """
 
     ip: Cap = Cap(100, _HOUR)
     prefix: Cap = Cap(60, timedelta(minutes=10))
     block: Cap = Cap(5, _HOUR)
+    mailbox: Cap = Cap(10, _HOUR)
+    domain: Cap = Cap(2_000, _HOUR)
     more: int = 100
 
     def __post_init__(self) -> None:
@@ -158,14 +168,14 @@ class Country(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
-    """Slows sending down where codes are not typed, per address, prefix, block and country.
+    """Slows sending down where codes are not typed, per address, prefix, block, country, mailbox and domain.
 
-    After ``sends`` messages in an hour (in a country at least ``country_sends``) of which fewer than ``percent`` % were
-    verified, only ``probes`` messages pass in each ``pause`` (``country_probes``), evenly spread, and as many more
-    behind a human check, until the hour has become better, or ``wins`` of them, and the same percentage, were verified.
-    Known callers pass always; those from an address where codes are typed pass prefix, block and country. A message
-    from an address where a quarter of ``sends`` were not typed does not count for its prefix, nor does one from such an
-    address or prefix for its country: whoever sends from one place closes that place.
+    After ``sends`` messages in an hour (of a country or domain at least ``country_sends``) of which fewer than
+    ``percent`` % were verified, only ``probes`` messages pass in each ``pause`` (``country_probes``), evenly spread,
+    and as many more behind a human check, until the hour has become better, or (of a prefix, block, mailbox or address)
+    ``wins`` of them, and the same percentage, were verified. Known callers pass always; those from an address where
+    codes are typed pass all but their address. An address, prefix or mailbox whose codes are not typed counts for the
+    wider scopes with a quarter of ``sends`` messages an hour: whoever sends from one place closes that place.
     settle: how young a message of a country is not judged yet; a busy country sends 200 within minutes, before they can
     be typed. Whole 3-minute parts, up to a day.
     """
@@ -231,7 +241,8 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
 class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of the room.
 
-    policies: one per purpose. limits: per phone, over all purposes. numbers: which phones are served. caps: over all
+    policies: one per purpose. limits: per phone, over all purposes. numbers: which phones are served. mailboxes: which
+    e-mail addresses are. caps: over all
     phones; None: no caps, breakers and budgets, as for a load test. countries: those that differ from ``Country()``.
     elsewhere: where all countries are open, what holds in each but ``numbers.region`` and those of ``countries``.
     breaker: against pumping. guesses: against guessing at many phones.
@@ -243,6 +254,7 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
     policies: Mapping[str, Policy] = POLICIES
     limits: Limits = Limits()
     numbers: Numbers = Numbers()
+    mailboxes: Mailboxes = Mailboxes()
     caps: Caps | None = Caps()
     countries: Mapping[str, Country] = msgspec.field(default_factory=dict)
     elsewhere: Country = Country(cap=Cap(1_000, _HOUR))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from hustlex.core.addresses import network
+from hustlex.otp.email import Mailbox
 from hustlex.otp.names import Challenge
 from hustlex.otp.phone import Phone
 from hustlex.otp.room import Room
@@ -36,10 +37,11 @@ class Story:
         if known is not None:
             self._purpose, self._lane, self._challenge, self._ref = known.purpose, known.lane, known.cid, known.ref
 
-    def phone(self, phone: Phone) -> None:
-        """Whose phone it is about."""
-        self.country, self._prefix, self._unusual = phone.country, phone.number[1:8], not phone.known
-        self._ref = self._ref or phone.number
+    def to(self, to: Phone | Mailbox) -> None:
+        """Whose phone or mailbox it is about."""
+        self._ref = self._ref or to.number
+        if isinstance(to, Phone):
+            self.country, self._prefix, self._unusual = to.country, to.number[1:8], not to.known
 
     def subject(self, ref: str) -> None:
         """Who it is about."""
@@ -89,8 +91,9 @@ class Story:
         tell(self._room.options.watch, event)
 
     def _short_subject(self) -> str:
-        """Never a phone, not even in the plain layout."""
-        return (self._room.codes.hidden(self._ref) if self._ref.startswith("+") else self._ref)[:8]
+        """Never a phone or an address, not even in the plain layout."""
+        plain = self._ref.startswith("+") or "@" in self._ref
+        return (self._room.codes.hidden(self._ref) if plain else self._ref)[:8]
 
 
 def _scope(result: object) -> str:

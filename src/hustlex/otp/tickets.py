@@ -11,12 +11,14 @@ import msgspec
 from hustlex.core.addresses import network
 from hustlex.errors import Misuse
 from hustlex.otp.codes import Codes
+from hustlex.otp.email import Mailbox
 from hustlex.otp.names import Lane
 from hustlex.otp.phone import Phone
 from hustlex.otp.rules import Cap, Country, OtpOptions
 from hustlex.otp.types import Scope
 
 _TAGS = {Scope.COUNTRY: "cc", Scope.BLOCK: "blk", Scope.PREFIX: "pfx", Scope.IP: "ip"}
+_TAGS |= {Scope.MAILBOX: "box", Scope.DOMAIN: "dom"}
 _SCOPES = {tag: scope for scope, tag in _TAGS.items()}
 _UNUSUAL = "?"
 _KNOWN = "+"
@@ -53,17 +55,41 @@ class Taken(msgspec.Struct, frozen=True):
     lent: bool = False
 
 
-def places(codes: Codes, phone: Phone, ip: str | None, lane: Lane) -> list[Place]:
-    """The scopes of a first message, in the order in which they refuse."""
-    if lane == "known":
-        return [Place(Scope.COUNTRY, f"cc:{phone.country}", usual=phone.known, known=True)]
-    digits = phone.number[1:]
-    found = [
-        Place(Scope.COUNTRY, f"cc:{phone.country}", usual=phone.known),
+def places(codes: Codes, to: Phone | Mailbox, ip: str | None, lane: Lane) -> list[Place]:
+    """The scopes of a first message, in the order in which they refuse. A known caller is asked for money alone."""
+    if isinstance(to, Mailbox):
+        found = [] if lane == "known" else _mail(codes, to)
+    else:
+        found = _phone(codes, to, lane == "known")
+    return [*found, address(codes, ip, to.known)] if ip is not None and lane == "anon" else found
+
+
+def _phone(codes: Codes, phone: Phone, known: bool) -> list[Place]:
+    digits, country = phone.number[1:], Place(Scope.COUNTRY, f"cc:{phone.country}", usual=phone.known, known=known)
+    if known:
+        return [country]
+    return [
+        country,
         Place(Scope.BLOCK, f"blk:{codes.hidden(digits[:-3])}", codes.hidden(phone.number)[:8], phone.known),
         Place(Scope.PREFIX, f"pfx:{digits[:7]}", usual=phone.known),
     ]
-    return [*found, address(codes, ip, phone.known)] if ip is not None else found
+
+
+def _mail(codes: Codes, mailbox: Mailbox) -> list[Place]:
+    return [
+        Place(Scope.DOMAIN, domain_tag(codes, mailbox)),
+        Place(Scope.MAILBOX, f"box:{codes.hidden(mailbox.stem())}"),
+    ]
+
+
+def domain_tag(codes: Codes, mailbox: Mailbox) -> str:
+    """The tag of a domain's scope."""
+    return f"dom:{codes.hidden(mailbox.domain)}"
+
+
+def guessed(where: str) -> Place:
+    """The scope in which wrong codes are counted; where: a region, as "NG", or the tag of a domain."""
+    return Place(Scope.DOMAIN, where) if ":" in where else Place(Scope.COUNTRY, f"cc:{where}")
 
 
 def address(codes: Codes, ip: str, usual: bool = True) -> Place:
@@ -86,7 +112,8 @@ def cap(options: OtpOptions, place: Place) -> Cap:
     assert caps is not None
     if place.scope is Scope.COUNTRY:
         return settings(options, place).cap
-    return {Scope.BLOCK: caps.block, Scope.PREFIX: caps.prefix, Scope.IP: caps.ip}[place.scope]
+    held: Cap = getattr(caps, place.scope)
+    return held
 
 
 def settings(options: OtpOptions, place: Place) -> Country:

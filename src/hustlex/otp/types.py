@@ -6,7 +6,7 @@ import enum
 from datetime import timedelta
 from typing import ClassVar
 
-from hustlex.core.outcome import Outcome, Secretive
+from hustlex.core.outcome import Failure, Secretive
 
 
 class Reason(enum.StrEnum):
@@ -40,6 +40,10 @@ class Scope(enum.StrEnum):
     """The 1,000 numbers that differ in the last three digits only."""
     PREFIX = "prefix"
     """All numbers with the same first seven digits, country code included."""
+    MAILBOX = "mailbox"
+    """All spellings of an e-mail address that differ in capitals, dots or what follows a plus."""
+    DOMAIN = "domain"
+    """All e-mail addresses of one domain."""
     IP = "ip"
     """One IPv4 address, or one IPv6 /64."""
 
@@ -78,38 +82,38 @@ class Resent(Issued, frozen=True, eq=False):
     new_code: bool
 
 
-class Cooldown(Outcome, frozen=True):
+class Cooldown(Failure, frozen=True):
     """Too soon after the last send; nothing was sent."""
 
     retry_after: timedelta
 
 
-class SendsExhausted(Outcome, frozen=True):
+class SendsExhausted(Failure, frozen=True):
     """This challenge was sent as often as it may be; start a new one. retry_after: until it expires."""
 
     retry_after: timedelta
 
 
-class DailyCap(Outcome, frozen=True):
+class DailyCap(Failure, frozen=True):
     """This phone's lane had its sends of the rolling 24 hours. retry_after: until the oldest leaves."""
 
     retry_after: timedelta
 
 
-class SubjectLocked(Outcome, frozen=True):
+class SubjectLocked(Failure, frozen=True):
     """Too many wrong codes for this phone over all its challenges. retry_after: rest of the lock."""
 
     retry_after: timedelta
 
 
-class CapReached(Outcome, frozen=True):
+class CapReached(Failure, frozen=True):
     """The scope had its messages; nothing was sent. retry_after: until the next one may go out."""
 
     scope: Scope
     retry_after: timedelta
 
 
-class BreakerOpen(Outcome, frozen=True):
+class BreakerOpen(Failure, frozen=True):
     """Hardly anybody in this scope types the codes sent there, as when somebody earns on the messages; only single ones
     pass. retry_after: until the next one does.
     """
@@ -118,13 +122,13 @@ class BreakerOpen(Outcome, frozen=True):
     retry_after: timedelta
 
 
-class BudgetExhausted(Outcome, frozen=True):
+class BudgetExhausted(Failure, frozen=True):
     """The country's money for today is spent. retry_after: until midnight UTC."""
 
     retry_after: timedelta
 
 
-class ChallengeRequired(Outcome, frozen=True):
+class ChallengeRequired(Failure, frozen=True):
     """Ask for a human check (then call with ``human=True``), or for SIM_SWAP another channel than this phone.
 
     retry_after: until it goes without a human check; None: never.
@@ -134,19 +138,27 @@ class ChallengeRequired(Outcome, frozen=True):
     retry_after: timedelta | None = None
 
 
-class InvalidPhone(Outcome, frozen=True):
+class InvalidPhone(Failure, frozen=True):
     """Not a phone number that can exist, or one with an extension. Without a country code it was read as one of the
     default region, ``HustleX(region=...)``.
     """
 
 
-class DestinationBlocked(Outcome, frozen=True):
-    """A real number that gets no message. country: its region, or "". option: the setting that closes that country; "":
-    no setting does, numbers of this kind get no text messages (premium, VoIP, ...).
+class InvalidEmail(Failure, frozen=True):
+    """Not an e-mail address, or one that no mail can be sent to: quoted, without a domain, or with one not in ASCII."""
+
+
+class DestinationBlocked(Failure, frozen=True):
+    """A real number or address that gets no message. country: the number's region, or "". option: the setting that
+    closes that country or domain; "": none does, numbers of this kind get no text messages (premium, VoIP, ...).
     """
 
     country: str = ""
     option: str = ""
+
+    def _words(self) -> str:
+        why = f"{self.option} closes it" if self.option else "numbers of this kind get no text messages"
+        return f"the outcome is DestinationBlocked({self.country}): {why}"
 
 
 class Verified(Secretive, frozen=True, eq=False):
@@ -168,7 +180,7 @@ class Verified(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"grant", "device"})
 
 
-class Wrong(Outcome, frozen=True):
+class Wrong(Failure, frozen=True):
     """Not the code. left: attempts that remain, 1 or more; None under subject binding, where it would tell a stranger
     that a challenge exists. context_changed: what is being approved is not what the code was issued for.
     """
@@ -177,25 +189,25 @@ class Wrong(Outcome, frozen=True):
     context_changed: bool = False
 
 
-class Locked(Outcome, frozen=True):
+class Locked(Failure, frozen=True):
     """All attempts of this challenge are used up; a new code is needed."""
 
 
-class Gone(Outcome, frozen=True):
+class Gone(Failure, frozen=True):
     """The challenge or grant cannot be used. Cancelled, replaced and forged ones are UNKNOWN."""
 
     reason: Reason
 
 
-class Malformed(Outcome, frozen=True):
+class Malformed(Failure, frozen=True):
     """Not as many digits as a code has, so it cannot be right; no attempt was counted."""
 
 
 class Delivery(Secretive, frozen=True, eq=False):
     """What a message must say, derived at the moment of sending and stored nowhere.
 
-    phone: E.164. about: what is being approved, as given to ``issue``. key: names this send of this code, for
-    providers that take an idempotency key.
+    phone: E.164, or "" where email, an address, is where it goes. about: what is being approved, as given to ``issue``.
+    key: names this send of this code, for providers that take an idempotency key.
     """
 
     phone: str
@@ -205,11 +217,12 @@ class Delivery(Secretive, frozen=True, eq=False):
     expires_in: timedelta
     about: str = ""
     key: str = ""
-    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "code", "about"})
+    email: str = ""
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "code", "about", "email"})
 
 
 class Granted(Secretive, frozen=True, eq=False):
-    """The grant was good and is spent: this phone (E.164) passed this purpose.
+    """The grant was good and is spent: this phone (E.164), or this email, passed this purpose; the other one is "".
 
     subject: keyed stand-in for the phone. uid: the opaque user id given to ``issue``, or "". After an authenticator's
     code, phone is the subject that was named there. replicated: as in Verified, of the spent grant.
@@ -220,7 +233,8 @@ class Granted(Secretive, frozen=True, eq=False):
     purpose: str
     uid: str = ""
     replicated: bool | None = None
-    hidden: ClassVar[frozenset[str]] = frozenset({"phone"})
+    email: str = ""
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "email"})
 
 
 class Enrolment(Secretive, frozen=True, eq=False):
@@ -235,12 +249,12 @@ class Enrolment(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"uri", "secret", "sealed"})
 
 
-class Mismatch(Outcome, frozen=True):
+class Mismatch(Failure, frozen=True):
     """The grant is for another purpose or another context; it was not spent."""
 
 
 Denied = CapReached | BreakerOpen | BudgetExhausted | ChallengeRequired
-IssueResult = Issued | Cooldown | DailyCap | SubjectLocked | InvalidPhone | DestinationBlocked | Denied
+IssueResult = Issued | Cooldown | DailyCap | SubjectLocked | InvalidPhone | InvalidEmail | DestinationBlocked | Denied
 ResendResult = Resent | Cooldown | SendsExhausted | DailyCap | SubjectLocked | Gone | Denied
 VerifyResult = Verified | Wrong | Locked | SubjectLocked | Gone | Malformed
 OpenResult = Delivery | Gone

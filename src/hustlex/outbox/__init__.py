@@ -1,5 +1,9 @@
 """Jobs that belong to a database transaction: enqueued if and when it commits. Needs ``hustlex[outbox]``."""
 
+from hustlex.core.extras import require
+
+require("hustlex.outbox", "outbox", "sqlalchemy")
+
 from hustlex.outbox.relay import OutboxRelay
 from hustlex.outbox.table import Outbox
 from hustlex.outbox.types import Relayed

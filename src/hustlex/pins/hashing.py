@@ -11,13 +11,19 @@ import hashlib
 import hmac
 import re
 from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from hustlex.core.keyring import KID, Keyring
+from hustlex.core.later import Later
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.pins.options import PinOptions
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.kdf import argon2
+else:
+    argon2 = Later("cryptography.hazmat.primitives.kdf.argon2")
 
 SALT_BYTES = 16
 _HASH_BYTES = 32
@@ -89,7 +95,7 @@ class Hasher:
     def _digest(self, user_id: str, pin: str, salt: bytes, memory_kib: int, passes: int) -> bytes:
         message = f"{pin}\0{user_id}".encode("utf-8", "surrogatepass")
         peppered = hmac.digest(self._pepper, message, hashlib.sha256)
-        slow = Argon2id(salt=salt, length=_HASH_BYTES, iterations=passes, lanes=1, memory_cost=memory_kib)
+        slow = argon2.Argon2id(salt=salt, length=_HASH_BYTES, iterations=passes, lanes=1, memory_cost=memory_kib)
         return slow.derive(peppered)
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ import enum
 from datetime import timedelta
 from typing import ClassVar
 
-from hustlex.core.outcome import Outcome, Secretive
+from hustlex.core.outcome import Failure, Outcome, Secretive
 
 
 class Weakness(enum.StrEnum):
@@ -27,7 +27,7 @@ class PinHashed(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"verifier"})
 
 
-class PinWeak(Outcome, frozen=True):
+class PinWeak(Failure, frozen=True):
     """Choose another one."""
 
     why: Weakness
@@ -44,19 +44,19 @@ class PinOk(Outcome, frozen=True):
     ctx: str = ""
 
 
-class PinWrong(Outcome, frozen=True):
+class PinWrong(Failure, frozen=True):
     """Not the PIN. left: attempts until the lock, 1 or more."""
 
     left: int
 
 
-class PinLocked(Outcome, frozen=True):
+class PinLocked(Failure, frozen=True):
     """Too many wrong attempts; right or wrong is not told. retry_after: rest of the lock."""
 
     retry_after: timedelta
 
 
-class PinMalformed(Outcome, frozen=True):
+class PinMalformed(Failure, frozen=True):
     """Not so many digits as a PIN has; no attempt was counted."""
 
 

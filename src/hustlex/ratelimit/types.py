@@ -7,12 +7,12 @@ import re
 import warnings
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import msgspec
 
 from hustlex.core.time import to_ms
-from hustlex.errors import Misuse
+from hustlex.errors import Misuse, Unsuccessful
 
 if TYPE_CHECKING:
     from hustlex.ratelimit.call import Call
@@ -247,6 +247,12 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
 
     def __bool__(self) -> bool:
         return self.allowed
+
+    def or_raise(self) -> Self:
+        """This decision when the call is allowed; else raises Unsuccessful, which carries it as ``outcome``."""
+        if not self.allowed:
+            raise Unsuccessful(f"the call is {self.outcome}: policy {self.policy}, wait {self.retry_after}", self)
+        return self
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Decision):

@@ -14,8 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from jwt import PyJWK
-from jwt.exceptions import PyJWTError
 
 from hustlex.tokens.jwt import header_of, object_of, verified, well_formed
 from hustlex.tokens.keyset import Key, public_key
@@ -89,6 +87,9 @@ def _key(text: str) -> Key | BadProof:
         return BadProof(Flaw.MALFORMED)
     if _PRIVATE.intersection(jwk):
         return BadProof(Flaw.BAD_KEY)
+    from jwt import PyJWK
+    from jwt.exceptions import PyJWTError
+
     try:
         key = public_key(PyJWK(jwk, algorithm=str(header["alg"])).key)
     except (PyJWTError, ValueError, TypeError, KeyError, NotImplementedError):  # the last: algorithm "none"

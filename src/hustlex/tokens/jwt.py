@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import cache
 from typing import Any
 
 import msgspec
-from jwt import get_algorithm_by_name
 
 from hustlex.tokens.keyset import Key, KeySet
 from hustlex.tokens.types import Rejection
@@ -24,12 +24,12 @@ _EXTRA_LIFE_S = 60
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _HEADERS = frozenset({"alg", "kid", "typ"})
-_ALGORITHMS = {name: get_algorithm_by_name(name) for name in ("ES256", "EdDSA", "RS256")}
+_ALGORITHMS = frozenset({"ES256", "EdDSA", "RS256"})
 """Signatures by these algorithms and no other."""
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The claims of an access token. exp, iat, auth_time: seconds since 1970. ims: when issued, in ms.
+    """The claims of an access token. exp, iat, nbf, auth_time: seconds since 1970. ims: when issued, in ms.
 
     sid: the session. jti: ``{<uref>}.<random>``. amr: authentication methods (RFC 8176). cnf: ``{"jkt": ...}``, the
     thumbprint of the key that must prove each use (RFC 9449).
@@ -44,6 +44,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     client_id: str
     sid: str
     ims: int
+    nbf: int = 0
     auth_time: int = 0
     amr: tuple[str, ...] = ()
     acr: str = ""
@@ -61,14 +62,23 @@ def write(claims: Claims, key: Key) -> str:
     assert key.private is not None
     header = {"alg": key.alg, "kid": key.kid, "typ": _TYPE}
     signed = f"{_text(msgspec.json.encode(header))}.{_text(msgspec.json.encode(claims))}"
-    algorithm: Any = _ALGORITHMS[key.alg]
+    algorithm = _algorithm(key.alg)
     return f"{signed}.{_text(algorithm.sign(signed.encode(), key.private))}"
+
+
+@cache
+def _algorithm(name: str) -> Any:
+    if name not in _ALGORITHMS:
+        raise KeyError(name)
+    from jwt import get_algorithm_by_name
+
+    return get_algorithm_by_name(name)
 
 
 def verified(token: str, key: Key) -> bytes | None:
     """The payload of a well-formed token that this key signed, or None."""
     signed, _, signature = token.rpartition(".")
-    algorithm: Any = _ALGORITHMS[key.alg]
+    algorithm = _algorithm(key.alg)
     try:
         good = algorithm.verify(signed.encode(), key.public, _bytes(signature))
         return _bytes(signed.partition(".")[2]) if good else None

@@ -5,19 +5,30 @@ from __future__ import annotations
 import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Iterable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from hustlex.core.keyring import Keyring
+from hustlex.core.later import Later
 from hustlex.errors import ConfigurationError
 
-PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
-PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from jwt import algorithms
+
+    PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+    PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+else:
+    exceptions = Later("cryptography.exceptions")
+    serialization = Later("cryptography.hazmat.primitives.serialization")
+    ec = Later("cryptography.hazmat.primitives.asymmetric.ec")
+    ed25519 = Later("cryptography.hazmat.primitives.asymmetric.ed25519")
+    rsa = Later("cryptography.hazmat.primitives.asymmetric.rsa")
+    algorithms = Later("jwt.algorithms")
+
 Jwk = dict[str, str]
 
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -103,19 +114,27 @@ class KeySet:
 def public_key(key: object) -> Key | None:
     """A key that somebody else made, for verifying; None when it is of no supported kind or too short."""
     try:
-        return _key(key) if isinstance(key, PublicKey) else None
+        return _key(key) if _is_public(key) else None
     except ConfigurationError:
         return None
 
 
 def _key(key: PrivateKey | PublicKey) -> Key:
-    private = key if isinstance(key, PrivateKey) else None
-    public = key.public_key() if isinstance(key, PrivateKey) else key
+    private = key if _is_private(key) else None
+    public = cast("PublicKey", key) if private is None else private.public_key()
     return Key(_thumbprint(public)[:16], _algorithm(public), public, private)
 
 
 def _public_only(key: Key) -> Key:
     return Key(key.kid, key.alg, key.public, None)
+
+
+def _is_private(key: object) -> TypeGuard[PrivateKey]:
+    return isinstance(key, ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey)
+
+
+def _is_public(key: object) -> TypeGuard[PublicKey]:
+    return isinstance(key, ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey)
 
 
 def _algorithm(public: PublicKey) -> str:
@@ -133,10 +152,14 @@ def _algorithm(public: PublicKey) -> str:
 def _load(pem: bytes | str) -> PrivateKey | PublicKey:
     raw = pem.encode() if isinstance(pem, str) else pem
     try:
-        key: Any = load_pem_private_key(raw, None) if b"PRIVATE KEY-----" in raw else load_pem_public_key(raw)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key: Any = (
+            serialization.load_pem_private_key(raw, None)
+            if b"PRIVATE KEY-----" in raw
+            else serialization.load_pem_public_key(raw)
+        )
+    except (ValueError, TypeError, exceptions.UnsupportedAlgorithm):
         raise ConfigurationError("a key could not be read", hint="hand in unencrypted PEM") from None
-    if not isinstance(key, PrivateKey | PublicKey):
+    if not _is_private(key) and not _is_public(key):
         raise ConfigurationError("a key is of no supported kind", hint="use P-256, Ed25519 or RSA")
     return key
 
@@ -144,11 +167,11 @@ def _load(pem: bytes | str) -> PrivateKey | PublicKey:
 def _jwk(public: PublicKey) -> Jwk:
     """The members that RFC 7638 requires of this kind of key, and no others."""
     if isinstance(public, rsa.RSAPublicKey):
-        full = RSAAlgorithm.to_jwk(public, as_dict=True)
+        full = algorithms.RSAAlgorithm.to_jwk(public, as_dict=True)
     elif isinstance(public, ec.EllipticCurvePublicKey):
-        full = ECAlgorithm.to_jwk(public, as_dict=True)
+        full = algorithms.ECAlgorithm.to_jwk(public, as_dict=True)
     else:
-        full = OKPAlgorithm.to_jwk(public, as_dict=True)
+        full = algorithms.OKPAlgorithm.to_jwk(public, as_dict=True)
     return {name: str(full[name]) for name in ("crv", "e", "kty", "n", "x", "y") if name in full}
 
 

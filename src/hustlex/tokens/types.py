@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from hustlex.core.outcome import Outcome, Secretive
+from hustlex.core.outcome import Failure, Outcome, Secretive
 
 
 class TokenPair(Secretive, frozen=True, eq=False):
@@ -26,7 +26,7 @@ class TokenPair(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"access", "refresh"})
 
 
-class TooManySessions(Outcome, frozen=True):
+class TooManySessions(Failure, frozen=True):
     """The user has as many sessions as allowed (``limit``) and the policy does not end the oldest."""
 
     limit: int
@@ -74,7 +74,7 @@ class Access(Outcome, frozen=True):
     mode: Literal["stateless", "bounded", "strict"] = "strict"
 
 
-class Rejected(Outcome, frozen=True):
+class Rejected(Failure, frozen=True):
     """The token is not good. detail: what ended the session (logout, revoked, reuse, client, binding, evicted), or ""
     where only the server would know."""
 
@@ -105,6 +105,8 @@ class Refusal(enum.StrEnum):
     REUSE_DETECTED = "reuse_detected"
     CLIENT_MISMATCH = "client_mismatch"
     BINDING_MISMATCH = "binding_mismatch"
+    SPENT_ELSEWHERE = "spent_elsewhere"
+    """Of an alarm only: the answer was given."""
 
 
 class Refreshed(Outcome, frozen=True, eq=False):
@@ -114,7 +116,7 @@ class Refreshed(Outcome, frozen=True, eq=False):
     how: How
 
 
-class RefreshRefused(Outcome, frozen=True):
+class RefreshRefused(Failure, frozen=True):
     """The user must log in again. detail: what ended the session, when reason is REVOKED.
 
     Only REVOKED, REUSE_DETECTED and EXPIRED_* are a reason to clear a cookie: with the others, another tab may hold
@@ -128,9 +130,11 @@ class RefreshRefused(Outcome, frozen=True):
 class Alarm(msgspec.Struct, frozen=True):
     """A refresh token was in wrong hands, and its session was ended: tell its owner.
 
-    reason: REUSE_DETECTED, CLIENT_MISMATCH or BINDING_MISMATCH. network: where the session was last refreshed from;
-    seen_network: where this came from ("" where no address was given). generations: how long ago the token was spent,
-    in exchanges.
+    reason: REUSE_DETECTED, CLIENT_MISMATCH or BINDING_MISMATCH; or SPENT_ELSEWHERE: within the grace a spent token came
+    from another network or device than the one that spent it. A phone that changes its network looks the same, so that
+    session goes on (``ended`` is False); the application may end it. network: where the session was last refreshed
+    from; seen_network: where this came from ("" where no address was given). generations: how long ago the token was
+    spent, in exchanges. seen_device: the label given with this refresh.
     """
 
     reason: Refusal
@@ -140,6 +144,8 @@ class Alarm(msgspec.Struct, frozen=True):
     network: str
     seen_network: str
     generations: int
+    ended: bool = True
+    seen_device: str = ""
 
 
 class LoggedOut(Outcome, frozen=True):
@@ -158,7 +164,7 @@ class RevokedSession(Outcome, frozen=True):
     replicated: bool | None = None
 
 
-class LogoutRefused(Outcome, frozen=True):
+class LogoutRefused(Failure, frozen=True):
     """Neither token is genuine (reason: what is wrong with the access token), or they name different sessions."""
 
     reason: Rejection
@@ -213,7 +219,7 @@ class Flaw(enum.StrEnum):
     REPLAYED = "replayed"
 
 
-class BadProof(Outcome, frozen=True):
+class BadProof(Failure, frozen=True):
     """The proof does not count. Tell the client ``invalid_dpop_proof`` for all; the difference is for logs."""
 
     flaw: Flaw
@@ -227,7 +233,7 @@ class Forbidden(Outcome, frozen=True):
     replicated: bool | None = None
 
 
-class NotOurs(Outcome, frozen=True):
+class NotOurs(Failure, frozen=True):
     """Nothing was revoked: the token is not genuine, or it was issued to another client (``other_client``)."""
 
     other_client: bool = False

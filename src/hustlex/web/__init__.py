@@ -1,6 +1,10 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
+from hustlex.core.extras import require
 from hustlex.web.addresses import client_ip
+
+require("hustlex.web", "web", "fastapi")
+
 from hustlex.web.auth import auth_router
 from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (
@@ -22,6 +26,7 @@ from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
 from hustlex.web.replay import IdempotencyMiddleware, attach
+from hustlex.web.rights import while_allowed
 from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
 
@@ -65,4 +70,5 @@ __all__ = [
     "strict_user",
     "unlimited",
     "verify_webhook",
+    "while_allowed",
 ]

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, ClassVar, assert_never
+from typing import TYPE_CHECKING, Any, ClassVar, assert_never
 
 from fastapi import Request
 from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
+from hustlex.core import check
 from hustlex.core.outcome import Secretive
-from hustlex.jobs import Task
 from hustlex.otp import (
     BreakerOpen,
     BudgetExhausted,
@@ -27,8 +27,10 @@ from hustlex.otp import (
     DailyCap,
     DeliveryStatus,
     DestinationBlocked,
+    Email,
     Gone,
     Granted,
+    InvalidEmail,
     InvalidPhone,
     Issued,
     IssueResult,
@@ -47,6 +49,9 @@ from hustlex.otp import (
 from hustlex.problems import TOO_MANY, whole_seconds
 from hustlex.web.addresses import client_ip
 from hustlex.web.problem import Problem, too_soon, unavailable
+
+if TYPE_CHECKING:
+    from hustlex.jobs import Task
 
 Send = Callable[[str], Awaitable[object]]
 """Queues the delivery of a challenge: the job calls ``hx.otp.open(challenge)`` and sends what that answers."""
@@ -84,15 +89,16 @@ class ChallengeOut(BaseModel):
 class Proof(Secretive, frozen=True, eq=False):
     """Who typed a right code, whose grant is spent.
 
-    phone: E.164. subject: keyed stand-in for it. uid: as given when the code was asked for. device: token to remember
-    the device by, or "".
+    phone: E.164, or "" where email, an address, was proved. subject: keyed stand-in for it. uid: as given when the code
+    was asked for. device: token to remember the device by, or "".
     """
 
     phone: str
     subject: str
     uid: str
     device: str
-    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "device"})
+    email: str = ""
+    hidden: ClassVar[frozenset[str]] = frozenset({"phone", "device", "email"})
 
 
 class OtpCodes:
@@ -103,7 +109,11 @@ class OtpCodes:
     """
 
     def __init__(self, *, send: Send | Task[[str], Any], purpose: str, human_check: HumanCheck | None = None) -> None:
-        self.purpose = purpose
+        if not hasattr(send, "job"):
+            check.function("send", send)
+        if human_check is not None:
+            check.function("human_check", human_check)
+        self.purpose = check.text("purpose", purpose)
         self._send = send
         self._human_check = human_check
         self._warned = human_check is not None
@@ -122,7 +132,7 @@ class OtpCodes:
         self,
         front: HustleX,
         request: Request,
-        phone: str,
+        phone: str | Email,
         *,
         ctx: Context | None = None,
         about: str = "",
@@ -132,7 +142,7 @@ class OtpCodes:
         deliver: bool = True,
         risk: Risk | None = None,
     ) -> ChallengeOut:
-        """Send a code to a phone; see ``hx.otp.issue``. ctx: computed here, never taken from the client."""
+        """Send a code to a phone or an ``Email``, see ``hx.otp.issue``. ctx: computed here, never taken of clients."""
         self.warn(front)
 
         async def issue(human: bool) -> IssueResult:
@@ -192,7 +202,7 @@ class OtpCodes:
         granted = await front.otp.consume_grant(verified.grant, self.purpose, ctx)
         if not isinstance(granted, Granted):
             raise invalid_code(_ASK_ANEW)
-        return Proof(granted.phone, granted.subject, granted.uid, verified.device)
+        return Proof(granted.phone, granted.subject, granted.uid, verified.device, granted.email)
 
     async def _as_human(self, request: Request, call: Callable[[bool], Awaitable[Any]]) -> Any:
         """Call; when that asks for a human check which this request passes, call again. Where there is no check to ask
@@ -204,6 +214,8 @@ class OtpCodes:
         return answer
 
     async def _queue(self, front: HustleX, challenge: str) -> None:
+        from hustlex.jobs import Task
+
         if isinstance(self._send, Task):
             await front.jobs.enqueue(self._send.job(challenge))
         else:
@@ -239,9 +251,13 @@ def _sendable(answer: IssueResult | ResendResult, asks: bool) -> Issued:
                 members={"obstacle": str(answer.obstacle)},
             )
         case InvalidPhone():
-            raise _unfit_phone("This is not a phone number.")
+            raise unfit("phone", "This is not a phone number.")
+        case InvalidEmail():
+            raise unfit("email", "This is not an e-mail address.")
+        case DestinationBlocked(country="", option=option) if option:
+            raise unfit("email", "Addresses of this domain are not supported.")
         case DestinationBlocked():
-            raise _unfit_phone(f"Numbers of this {'country' if answer.option else 'kind'} are not supported.")
+            raise unfit("phone", f"Numbers of this {'country' if answer.option else 'kind'} are not supported.")
         case Gone():
             raise invalid_code(_ASK_ANEW)
         case _:
@@ -265,8 +281,9 @@ def _verified(answer: VerifyResult) -> Verified:
             assert_never(answer)
 
 
-def _unfit_phone(detail: str) -> Problem:
-    fault = {"in": "body", "name": "phone", "detail": detail}
+def unfit(name: str, detail: str) -> Problem:
+    """422: this member of the body will not do."""
+    fault = {"in": "body", "name": name, "detail": detail}
     return Problem(422, detail="The request is not valid.", members={"errors": [fault]})
 
 

@@ -10,23 +10,25 @@ import contextlib
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
 import msgspec
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hustlex.core.time import positive_ms
+from hustlex.core import check
 from hustlex.errors import Error
 from hustlex.events import Gap, Message, Unknown
+from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, seat
+from hustlex.web.routing import OUTERMOST
 
 Item = Message[Any] | Gap
 Authorize = Callable[[Request], Awaitable[bool]]
 
-HEARTBEAT = timedelta(seconds=15)
 LIFETIME = timedelta(minutes=45)
 WRITE_TIMEOUT = timedelta(seconds=10)
 
@@ -43,6 +45,7 @@ async def sse_response(
     heartbeat: timedelta = HEARTBEAT,
     lifetime: timedelta = LIFETIME,
     write_timeout: timedelta = WRITE_TIMEOUT,
+    per_user: int = PER_USER,
 ) -> Response:
     """Answer with a stream: ``return await sse_response(request, orders.subscribe(order_id=42), authorize=None)``.
 
@@ -52,22 +55,38 @@ async def sse_response(
     route has decided already.
     heartbeat: a comment after this much silence. lifetime: a clean end after this long, give or take 20 %, so that
     rights are checked again; the browser reconnects by itself. write_timeout: a client that takes nothing for this
-    long is cut off.
+    long is cut off. per_user: streams and sockets that one user may hold open in this process; one more gets 429.
+
+    Where the route asks for a user (``CurrentUser``), the stream ends with the token, and before each event and comment
+    it looks whether that was revoked, by a bounded check. A server that stops (SIGTERM, SIGINT) ends it, too.
+    Raises Misuse.
     """
+    check.instance("request", request, Request)
+    check.instance("subscription", subscription, AbstractAsyncContextManager, hint="pass channel.subscribe(...)")
+    if authorize is not None:
+        check.function("authorize", authorize)
+    most = check.whole("per_user", per_user, 1)
     if authorize is not None and not await authorize(request):
         return Response(status_code=204)
     return EventStream(
         subscription,
-        positive_ms("heartbeat", heartbeat) / 1000,
-        positive_ms("lifetime", lifetime) / 1000 * random.uniform(0.8, 1.2),
-        positive_ms("write_timeout", write_timeout) / 1000,
+        _seconds("heartbeat", heartbeat),
+        _seconds("lifetime", lifetime) * random.uniform(0.8, 1.2),
+        _seconds("write_timeout", write_timeout),
+        rights_of(request.scope),
+        most,
     )
+
+
+def _seconds(name: str, value: timedelta) -> float:
+    return check.duration(name, value, timedelta(milliseconds=1)).total_seconds()
 
 
 def end_streams(app: Any) -> None:
     """End every open stream of this app politely; browsers come back by themselves. Call it when the server stops:
     an ASGI server waits for its connections before it tells the app, and an event stream never ends by itself.
     """
+    check.instance("app", app, Starlette)
     for writer in list(_streams(app)):
         writer.cancel()
 
@@ -91,6 +110,8 @@ class EventStream(Response):
         heartbeat: float,
         lifetime: float,
         write_timeout: float,
+        rights: Rights | None = None,
+        per_user: int = PER_USER,
     ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
@@ -98,16 +119,22 @@ class EventStream(Response):
         self._heartbeat = heartbeat
         self._lifetime = lifetime
         self._write_timeout = write_timeout
+        self._rights = rights
+        self._per_user = per_user
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the client leaves, the subscription ends or the lifetime is over."""
-        async with self._subscription as items:
+        lifetime = self._lifetime if self._rights is None else min(self._lifetime, max(0.0, self._rights.left))
+        async with AsyncExitStack() as stack:
+            stack.enter_context(seat(scope, self._rights, self._per_user))
+            items = await stack.enter_async_context(self._subscription)
             writer = asyncio.create_task(self._write(items, send))
             departure = asyncio.create_task(_departure(receive))
-            streams = _streams(scope.get("app"))
+            stack.enter_context(ended_by_signals(writer))
+            streams = _streams(scope.get(OUTERMOST) or scope.get("app"))
             streams.add(writer)
             try:
-                await asyncio.wait({writer, departure}, timeout=self._lifetime, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({writer, departure}, timeout=lifetime, return_when=asyncio.FIRST_COMPLETED)
                 gone = departure.done()
             finally:
                 streams.discard(writer)
@@ -127,6 +154,8 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await self._send(send, b"retry: %d\n" % random.randint(2_000, 4_000) + _COMMENT)
             while chunk := await self._next(items):
+                if self._rights is not None and not await self._rights.hold():
+                    break
                 await self._send(send, chunk)
         except (OSError, TimeoutError):
             return False

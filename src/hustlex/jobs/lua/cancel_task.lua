@@ -26,6 +26,7 @@ if state == 'active' then
   redis.call('HSET', task, 'canceled', state)
   return {2}
 end
+redis.call('ZCARD', archived) -- if it holds another type, the script ends here
 if not leave(prefix, id, state, found[2]) then return {-3} end
 local now_s = math.floor(clock(now_ms) / 1000)
 redis.call('ZADD', archived, string.format('%.0f', now_s), id)

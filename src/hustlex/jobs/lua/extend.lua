@@ -10,10 +10,11 @@
 -- REPLY <text>  a letter per row: 1 extended, 2 extended and cancelled meanwhile, 0 not held any more
 -- ALLOW-OOM a lease that lapses makes a task run twice
 -- @include clock
+-- @include fields
 local now_s = math.floor(clock(now_ms) / 1000)
 local codes = {}
 for i = 4, #ARGV, 2 do
-  local task = redis.call('HMGET', tasks .. ARGV[i], 'owner', 'canceled')
+  local task = fields(tasks .. ARGV[i], 'owner', 'canceled')
   local held = task[1] == ARGV[i + 1]
   if held then redis.call('ZADD', lease, 'XX', now_s + 30, ARGV[i]) end
   codes[#codes + 1] = held and (task[2] and '2' or '1') or '0'

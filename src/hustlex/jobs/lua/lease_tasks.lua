@@ -1,3 +1,4 @@
+-- @include fields
 -- @include past
 -- Lease up to `want` pending tasks to a holder for 30 s; answers id, message, id, message, ... and, of those that have
 -- any, {id, crashes, parked_at, canceled, expires_at}. Tasks that are unique until they start give their lock back.
@@ -5,14 +6,14 @@
 local function lease_tasks(pending, active, lease, owners, tasks, holder, want, now_s)
   local leased, ids, expiries, taken, pasts = {}, {}, {}, {}, {}
   for _, id in ipairs(want > 0 and redis.call('RPOP', pending, want) or {}) do
-    local task = redis.call('HMGET', tasks .. id, 'msg', 'state', 'unique_until', 'unique_key', unpack(past_fields))
+    local task = fields(tasks .. id, 'msg', 'state', 'unique_until', 'unique_key', unpack(past_fields))
     if not task[1] then
-      redis.call('DEL', tasks .. id)
+      if is_hash(tasks .. id) then redis.call('DEL', tasks .. id) end
     elseif task[2] ~= 'active' or not (taken[id] or redis.call('ZSCORE', lease, id)) then
       taken[id] = true
       redis.call('HSET', tasks .. id, 'state', 'active', 'owner', holder)
       redis.call('HDEL', tasks .. id, 'pending_since')
-      if task[3] == 'started' and redis.call('GET', task[4]) == id then redis.call('DEL', task[4]) end
+      if task[3] == 'started' then free(task[4], id) end
       leased[#leased + 1], leased[#leased + 2] = id, task[1]
       local past = past_of(id, task, 5)
       if past then pasts[#pasts + 1] = past end

@@ -23,6 +23,7 @@
 local now = clock(now_ms)
 local now_s, prefix = math.floor(now / 1000), tasks:sub(1, -#'t:' - 1)
 local codes, failures = {}, 0
+redis.call('ZCARD', archived) -- if it holds another type, the script ends here
 for i = 3, #ARGV, 5 do
   local id = ARGV[i]
   local held = release(active, lease, tasks, id, ARGV[i + 1])

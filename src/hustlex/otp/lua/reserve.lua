@@ -1,6 +1,6 @@
 -- otp.reserve: take one unit of a scope for a message that may be sent, unless breaker, cap or budget forbid it.
 -- EFFECT once
--- KEYS meter        hash  otp:{cc:<region>}:cap, {pfx:<7 digits>}, {blk:<ref>} or {ip:<ref>}: see meter.lua
+-- KEYS meter        hash  otp:{<scope>:<ref>}:cap, as {cc:NG}, {pfx:2348031}, {blk:<ref>}: see meter.lua
 -- ARGV now_ms       int   0: the server's clock
 -- ARGV keep_ms      int   life of the key from now on
 -- ARGV way          text  known: only money counts; credit: past the breaker; human: a human check was passed; or empty

@@ -1,0 +1,193 @@
+"""What keeps a connection open: its user's rights, a place among the user's connections, and a server that stays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+import msgspec
+from starlette.requests import HTTPConnection
+
+from hustlex.app import HustleX
+from hustlex.core import check
+from hustlex.errors import Error
+from hustlex.problems import QUOTA_EXCEEDED
+from hustlex.tokens import Access
+from hustlex.web.problem import Problem
+from hustlex.web.routing import OUTERMOST
+
+HEARTBEAT = timedelta(seconds=15)
+PER_USER = 20
+"""Event streams and sockets that one user may hold open in one process."""
+
+_SHOWN = "hustlex.shown"
+_POLICY_VIOLATION = 1008
+_UNSURE_AT_MOST = 1
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """The good token of a request. jkt: of the key that was proved with it."""
+
+    front: HustleX
+    token: str
+    jkt: str
+    access: Access
+
+    def __repr__(self) -> str:
+        return "Shown(...)"
+
+
+def keep_shown(connection: HTTPConnection, shown: Shown) -> None:
+    """Remember who asks, for as long as the request lasts."""
+    connection.scope[_SHOWN] = shown
+
+
+class Rights:
+    """Of the user whose token a request showed, looked at again while it lasts."""
+
+    def __init__(self, shown: Shown) -> None:
+        self._shown = shown
+        self._unsure = 0
+        self.user_id = shown.access.user_id
+
+    @property
+    def left(self) -> float:
+        """Seconds until the token expires."""
+        return (self._shown.access.expires_at - self._shown.front.tokens.now()).total_seconds()
+
+    async def hold(self) -> bool:
+        """Whether they still stand, by a bounded check. A server that cannot be asked is forgiven once in a row."""
+        if self.left <= 0:
+            return False
+        shown = self._shown
+        try:
+            answer = await shown.front.tokens.check(shown.token, mode="bounded", jkt=shown.jkt)
+        except Error:
+            self._unsure += 1
+            return self._unsure <= _UNSURE_AT_MOST
+        self._unsure = 0
+        return isinstance(answer, Access)
+
+
+def rights_of(scope: MutableMapping[str, Any]) -> Rights | None:
+    """None: no token was asked for."""
+    shown = scope.get(_SHOWN)
+    return Rights(shown) if isinstance(shown, Shown) else None
+
+
+@contextlib.contextmanager
+def seat(scope: MutableMapping[str, Any], rights: Rights | None, most: int) -> Iterator[None]:
+    """One of the user's places for open connections in this process. Raises Problem: 429."""
+    app = scope.get(OUTERMOST) or scope.get("app")
+    if app is None or rights is None:
+        yield
+        return
+    if not hasattr(app.state, "hustlex_seats"):
+        app.state.hustlex_seats = Counter()
+    taken: Counter[str] = app.state.hustlex_seats
+    if taken[rights.user_id] >= most:
+        raise Problem(429, kind=QUOTA_EXCEEDED, detail="Too many connections are open. Close one of them.")
+    taken[rights.user_id] += 1
+    try:
+        yield
+    finally:
+        taken[rights.user_id] -= 1
+        if not taken[rights.user_id]:
+            del taken[rights.user_id]
+
+
+@contextlib.asynccontextmanager
+async def while_allowed(
+    connection: HTTPConnection, *, heartbeat: timedelta = HEARTBEAT, per_user: int = PER_USER
+) -> AsyncIterator[None]:
+    """``async with while_allowed(socket): ...``: the block of a WebSocket's route ends when its user's rights do.
+
+    For routes that ask for a user (``CurrentUser``); without one nothing is watched. The token's end, a logout and
+    every revocation end the block at the next heartbeat at the latest, and close the socket with 1008. per_user:
+    sockets and event streams that one user may hold open in this process; one more is answered 429, if the socket was
+    not accepted yet. Raises Misuse, Problem.
+    """
+    check.instance("connection", connection, HTTPConnection, hint="pass the WebSocket of the route")
+    pause = check.duration("heartbeat", heartbeat, timedelta(milliseconds=1)).total_seconds()
+    most = check.whole("per_user", per_user, 1)
+    rights = rights_of(connection.scope)
+    with seat(connection.scope, rights, most):
+        if rights is None:
+            yield
+            return
+        ended = asyncio.timeout(None)
+        try:
+            async with ended, _watching(rights, ended, pause):
+                yield
+        except TimeoutError:
+            if not ended.expired():
+                raise
+            with contextlib.suppress(RuntimeError, OSError):
+                await connection.close(code=_POLICY_VIOLATION)  # type: ignore[attr-defined]
+
+
+@contextlib.asynccontextmanager
+async def _watching(rights: Rights, ended: asyncio.Timeout, pause: float) -> AsyncIterator[None]:
+    async def watch() -> None:
+        """Nobody tells of an end, so it is looked for."""
+        while await rights.hold():  # noqa: ASYNC110
+            await asyncio.sleep(min(pause, max(0.0, rights.left)))
+        ended.reschedule(asyncio.get_running_loop().time())
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+# -- a server that stops
+
+_open: dict[asyncio.Task[Any], asyncio.AbstractEventLoop] = {}
+_chained: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+
+@contextlib.contextmanager
+def ended_by_signals(task: asyncio.Task[Any]) -> Iterator[None]:
+    """Cancel this task when SIGTERM or SIGINT asks the process to stop, and then do what was to be done on the signal.
+
+    An ASGI server waits for its connections before it tells the application, and an event stream never ends by itself.
+    """
+    _open[task] = asyncio.get_running_loop()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.getsignal(number)
+            if callable(before) and before not in (_stop, signal.default_int_handler):
+                _chained[number] = before
+                signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        _open.pop(task, None)
+        if not _open and threading.current_thread() is threading.main_thread():
+            _unchain()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    for task, loop in list(_open.items()):
+        with contextlib.suppress(RuntimeError):  # a loop that has ended
+            loop.call_soon_threadsafe(task.cancel)
+    before = _chained.get(number)
+    if before is not None:
+        before(number, frame)
+
+
+def _unchain() -> None:
+    """Leave handlers as they were found, unless somebody has replaced ours meanwhile."""
+    for number, before in list(_chained.items()):
+        del _chained[number]
+        if signal.getsignal(number) is _stop:
+            signal.signal(number, before)

@@ -1,0 +1,217 @@
+"""Which modules a command takes, and one sentence with file and line for those it cannot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hustlex import __version__
+from hustlex.cli.backend import load_app, load_tasks, parts_of
+from hustlex.cli.main import cli
+from hustlex.cli.sources import Sources
+from hustlex.errors import ConfigurationError
+from tests.cli.backend import Up
+
+TASKS = """
+from hustlex import Tasks
+tasks = Tasks()
+
+@tasks.task("{name}")
+async def {name}() -> None: ...
+"""
+APP = "async def app(scope, receive, send): ...\n"
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Write modules into a directory that is the working directory; they are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+
+    def write(name: str, text: str) -> None:
+        path = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+
+    yield write
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_several_modules_make_one_set(write: Any) -> None:
+    for name in ("mail", "pay"):
+        write(f"{name}_jobs", TASKS.format(name=name))
+    write("more_jobs", "from mail_jobs import tasks\n@tasks.task('more')\nasync def more() -> None: ...\n")
+    found = load_tasks(["mail_jobs", "pay_jobs", "more_jobs"])
+    assert {task.type for task in found} == {"mail", "pay", "more"}
+    assert load_tasks(["mail_jobs", "more_jobs"]) is load_tasks(["mail_jobs:tasks"])
+
+
+def test_one_lifespan_serves_all_and_two_are_refused(write: Any) -> None:
+    write("one", TASKS.format(name="one").replace("Tasks()", "Tasks(lifespan=open_all)") + "def open_all(): ...\n")
+    write("one", "def open_all(): ...\n" + TASKS.format(name="one").replace("Tasks()", "Tasks(lifespan=open_all)"))
+    write("two", TASKS.format(name="two"))
+    write(
+        "three", "def open_other(): ...\n" + TASKS.format(name="three").replace("Tasks()", "Tasks(lifespan=open_other)")
+    )
+    assert load_tasks(["two", "one"]).lifespan is sys.modules["one"].open_all
+    with pytest.raises(ConfigurationError, match="one and three have lifespans of their own"):
+        load_tasks(["one", "three"])
+
+
+def test_two_that_define_one_type_are_named(write: Any) -> None:
+    for name in ("left", "right"):
+        write(name, TASKS.format(name="same"))
+    with pytest.raises(ConfigurationError, match=r"left and right do not fit together: .*'same' is defined twice"):
+        load_tasks(["left", "right"])
+
+
+@pytest.mark.parametrize(
+    ("modules", "app", "tasks"),
+    [
+        (["both"], "both", ("both",)),
+        (["served"], "served", ()),
+        (["worked"], None, ("worked",)),
+        (["served", "worked"], "served", ("worked",)),
+        (["both:app"], "both:app", ("both",)),
+        (["both:tasks"], None, ("both:tasks",)),
+        (["named:api", "named:jobs"], "named:api", ("named:jobs",)),
+    ],
+)
+def test_up_takes_what_there_is(write: Any, modules: list[str], app: str | None, tasks: tuple[str, ...]) -> None:
+    write("both", APP + TASKS.format(name="both"))
+    write("served", APP)
+    write("worked", TASKS.format(name="worked"))
+    write("named", "async def api(scope, receive, send): ...\n" + TASKS.format(name="named").replace("tasks", "jobs"))
+    found = parts_of(modules)
+    assert (found.app, found.tasks) == (app, tasks)
+
+
+@pytest.mark.parametrize(
+    ("modules", "words"),
+    [
+        (["neither"], "the module neither has neither 'app' nor 'tasks'"),
+        (["served", "again"], "served and again have an app each"),
+        (["wrong"], "'tasks' in wrong is a list"),
+        (["both:nothing"], "the module both has no 'nothing'"),
+        (["app/main.py"], "'app/main.py' is not the name of a module (as in: app.main)"),
+        (["main.py"], "'main.py' is not the name of a module (as in: main)"),
+        (["./"], "is not the name of a module (as in: app.jobs)"),
+        ([""], "is not the name of a module"),
+        ([".jobs"], "'.jobs' is not the name of a module (as in: jobs)"),
+    ],
+)
+def test_what_up_cannot_take_is_one_sentence(write: Any, modules: list[str], words: str) -> None:
+    write("both", APP + TASKS.format(name="both"))
+    write("served", APP)
+    write("again", APP)
+    write("neither", "")
+    write("wrong", "tasks = []")
+    with pytest.raises(ConfigurationError) as caught:
+        parts_of(modules)
+    assert words in str(caught.value)
+
+
+def test_an_app_is_called(write: Any) -> None:
+    write("served", "app = None")
+    with pytest.raises(ConfigurationError, match="'app' in served is a NoneType, not an ASGI application"):
+        load_app("served")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\n\nboom = 1 / 0", "cannot import shop.jobs: ZeroDivisionError: division by zero (shop/jobs.py, line 3)"),
+        ("x = 1\ndef f(:\n", "cannot import shop.jobs: SyntaxError: invalid syntax (shop/jobs.py, line 2)"),
+        ("import os\nos.environ['NOT_SET']", "KeyError: 'NOT_SET' (shop/jobs.py, line 2)"),
+        ("import no_such_thing", "ModuleNotFoundError: No module named 'no_such_thing' (shop/jobs.py, line 1)"),
+        ("from shop import other", "ValueError: deeper (shop/other.py, line 2)"),
+        ("import json\njson.loads('{')", "(shop/jobs.py, line 2)"),
+        ("raise SystemExit('not today')", "SystemExit: not today (shop/jobs.py, line 1)"),
+        ("raise ValueError('one\\n\\ntwo\\x1b[2J')", r"ValueError: one; two\x1b[2J (shop/jobs.py, line 1)"),
+        ("from hustlex import Tasks\nTasks().task(5)(print)", "(shop/jobs.py, line 2)"),
+        ("class E(Exception):\n  def __str__(self): return 1 / 0\nraise E", "E (shop/jobs.py, line 3)"),
+    ],
+)
+def test_what_ends_an_import_is_named_with_file_and_line(write: Any, text: str, words: str) -> None:
+    write("shop.__init__", "")
+    write("shop.other", "\nraise ValueError('deeper')")
+    write("shop.jobs", text)
+    error = CliRunner().invoke(cli, ["worker", "shop.jobs"]).exception
+    assert isinstance(error, ConfigurationError)
+    assert words in str(error)
+    assert "\n" not in str(error)
+
+
+def test_the_version_and_the_module_door() -> None:
+    for door in (["-m", "hustlex"], ["-m", "hustlex.cli.main"]):
+        told = subprocess.run([sys.executable, *door, "--version"], capture_output=True, text=True, check=True)
+        assert told.stdout == f"hustlex {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["wroker", "x"], "Did you mean 'worker'"),
+        (["worker", "x", "--concurency", "5"], "--concurrency"),
+        (["api", "x", "--prot", "5"], "--port"),
+        (["up"], "Missing argument"),
+    ],
+)
+def test_what_was_mistyped_is_told(arguments: list[str], words: str) -> None:
+    told = CliRunner().invoke(cli, arguments)
+    assert told.exit_code == 2
+    assert words in told.output
+
+
+# -- reload
+
+
+def test_sources_tell_what_changed(tmp_path: Path) -> None:
+    for name in ("a.py", "data.txt", ".hidden/b.py", "env/pyvenv.cfg", "env/lib/c.py", "__pycache__/d.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("1")
+    sources = Sources(tmp_path)
+    assert sources.changed() == ""
+    for name in ("data.txt", ".hidden/b.py", "env/lib/c.py", "__pycache__/d.py"):
+        (tmp_path / name).write_text("another")
+        assert sources.changed() == ""
+    for change in (lambda: (tmp_path / "a.py").write_text("22"), (tmp_path / "a.py").unlink):
+        change()
+        assert sources.changed() == "a.py"
+        assert sources.changed() == ""
+
+
+PRINTS = """
+from contextlib import asynccontextmanager
+from hustlex import Tasks
+
+@asynccontextmanager
+async def lifespan():
+    print("version {number}", flush=True)
+    yield
+
+tasks = Tasks(lifespan=lifespan)
+"""
+
+
+@pytest.mark.timeout(90)
+def test_up_starts_anew_when_a_file_changes_and_waits_out_a_mistake(tmp_path: Path) -> None:
+    source = tmp_path / "changing.py"
+    source.write_text(PRINTS.format(number=1))
+    with Up(tmp_path / "data", "--reload", modules=["changing"], at=tmp_path) as up:
+        up.wait_for_line("version 1")
+        source.write_text("tasks = (")
+        up.wait_for_line("reload .*changing.py changed")
+        up.wait_for_line("cannot import changing: SyntaxError: .*changing.py, line 1")
+        up.wait_for_line("worker .*waiting for a change")
+        source.write_text(PRINTS.format(number=2))
+        up.wait_for_line("version 2")
+        assert up.stop() == 0
