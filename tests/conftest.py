@@ -20,6 +20,8 @@ from tests.support.blocking import Blocking
 from tests.support.proxy import Proxy
 
 SECRET = b"a test secret of thirty-two bytes or more"
+PATIENCE = timedelta(seconds=5)
+"""With a crowded machine's server."""
 _KEPT = ("HUSTLEX_TEST_SERVER", "HUSTLEX_SERVER_BINARY")
 
 
@@ -93,12 +95,12 @@ async def hx(request: pytest.FixtureRequest, url: str, clock: FixedClock, rooms:
     if request.param == "aio":
         from hustlex.app import HustleX
 
-        async with HustleX(url, secret=SECRET, clock=clock, **rooms) as front:
+        async with HustleX(url, secret=SECRET, clock=clock, timeout=PATIENCE, **rooms) as front:
             yield front
     else:
         from hustlex.sync import HustleX as BlockingHustleX
 
-        with BlockingHustleX(url, secret=SECRET, clock=clock, **rooms) as blocking_front:
+        with BlockingHustleX(url, secret=SECRET, clock=clock, timeout=PATIENCE, **rooms) as blocking_front:
             yield Blocking(blocking_front)
 
 

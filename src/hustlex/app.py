@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from hustlex.core import check
 from hustlex.core.keyring import Keyring
 from hustlex.core.memory.aio import guarded
 from hustlex.core.op import AsyncDriver
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from hustlex.tokens.api import Tokens
     from hustlex.tokens.options import TokenOptions
 
+_SHORTEST, _LONGEST = timedelta(milliseconds=10), timedelta(seconds=5)
+"""An enqueue is repeated under its token until then, which the server remembers for 10 seconds."""
+
 
 class HustleX:
     """The Redis layer of one application.
@@ -39,12 +44,15 @@ class HustleX:
     derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. old_secrets, reference_secret: while the
     secret is being changed and after, see ``Keyring`` and docs/guides/secrets.md. prefix: put before every key, except
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
-    hook: told of every call. strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError
-    while the state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
+    hook: told of every call. timeout: how long a call may wait for the server, connecting included, 10 ms to 5 s;
+    default 1 s (the cache's reads and checks of limits have shorter ones of their own). strict_memory: ``otp``,
+    ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may evict keys, asked once
+    before their first call; default where HUSTLEX_ENV is production.
     region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
     otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.
 
-    Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop).
+    Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop); one whose event
+    loop has ended serves the next, and a child process opens connections of its own.
     """
 
     def __init__(
@@ -58,6 +66,7 @@ class HustleX:
         prefix: str = "",
         clock: Clock = server_clock,
         hook: Hook | None = None,
+        timeout: timedelta | None = None,
         strict_memory: bool | None = None,
         region: str | None = None,
         otp: OtpOptions | None = None,
@@ -66,8 +75,10 @@ class HustleX:
         idempotency: IdempotencyOptions | None = None,
         pins: PinOptions | None = None,
     ) -> None:
-        self.driver: AsyncDriver = Driver(url, hook=hook)
-        self.cache_driver: AsyncDriver = Driver(cache_url, hook=hook) if cache_url else self.driver
+        if timeout is not None:
+            check.duration("timeout", timeout, _SHORTEST, _LONGEST)
+        self.driver: AsyncDriver = Driver(url, hook=hook, timeout=timeout)
+        self.cache_driver: AsyncDriver = Driver(cache_url, hook=hook, timeout=timeout) if cache_url else self.driver
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
         self._prefix = prefix
         self._clock = clock

@@ -192,6 +192,7 @@ async def test_a_passenger_does_not_get_the_accident_of_a_leader_that_left(front
     assert await asyncio.gather(*passengers) == [1, 1, 1]
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_child_process_does_not_wait_for_its_parents_computations(blocking_front: Any) -> None:
     cache = numbers(blocking_front, wait=timedelta(seconds=1))
     computing, end = threading.Event(), threading.Event()

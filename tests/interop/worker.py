@@ -31,54 +31,54 @@ class SoftError(Exception):
     """Not a failure."""
 
 
-@tasks.task("ok:")
+@tasks.task("ok:", prefix=True)
 async def succeed() -> None:
     """Nothing to do."""
 
 
-@tasks.task("fail:")
+@tasks.task("fail:", prefix=True)
 async def fail() -> None:
     raise ValueError("failed as told")
 
 
-@tasks.task("once:")
+@tasks.task("once:", prefix=True)
 async def fail_once() -> None:
     if current_job().retried == 0:
         raise ValueError("failed as told")
 
 
-@tasks.task("skip:")
+@tasks.task("skip:", prefix=True)
 async def skip() -> None:
     raise SkipRetry("no use")
 
 
-@tasks.task("revoke:")
+@tasks.task("revoke:", prefix=True)
 async def revoke() -> None:
     raise RevokeTask("not wanted")
 
 
-@tasks.task("soft:")
+@tasks.task("soft:", prefix=True)
 async def fail_softly() -> None:
     raise SoftError("not a failure")
 
 
-@tasks.task("panic:")
+@tasks.task("panic:", prefix=True)
 async def panic() -> None:
     raise RuntimeError("all is lost")
 
 
-@tasks.task("slow:")
+@tasks.task("slow:", prefix=True)
 async def take_time() -> None:
     await asyncio.sleep(_seconds())
 
 
-@tasks.task("deaf:")
+@tasks.task("deaf:", prefix=True)
 def take_time_regardless() -> None:
     """In a thread, which cannot be told to stop."""
     time.sleep(_seconds())
 
 
-@tasks.task("result:")
+@tasks.task("result:", prefix=True)
 async def write_result() -> None:
     await current_job().result.write({"done": True})
 

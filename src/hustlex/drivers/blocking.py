@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -62,10 +63,12 @@ _patience = _Patience()
 class Driver:
     """A connection per concurrent caller, from a pool. Safe to share between threads.
 
-    url: redis://, rediss://, valkey:// or unix://. Raises ConfigurationError for a bad one.
+    url: redis://, rediss://, valkey:// or unix://. timeout: of a call, connecting included; default 1 s. Raises
+    ConfigurationError for a bad URL. A child process opens connections of its own.
     """
 
-    def __init__(self, url: str, *, hook: Hook | None = None) -> None:
+    def __init__(self, url: str, *, hook: Hook | None = None, timeout: timedelta | None = None) -> None:
+        self._command_s = timeout.total_seconds() if timeout is not None else _COMMAND_S
         self._endpoint = parse_url(url)
         self._endpoint.ssl_context()
         self._hook = hook
@@ -88,7 +91,7 @@ class Driver:
 
     def _insist(self, op: Op[Any]) -> Any:
         """Repeat what may be repeated, until the deadline."""
-        deadline = time.monotonic() + (op.timeout_ms / 1000 if op.timeout_ms else _COMMAND_S)
+        deadline = time.monotonic() + (op.timeout_ms / 1000 if op.timeout_ms else self._command_s)
         whole_script = False
         attempt = 0
         while True:
@@ -179,7 +182,7 @@ class Driver:
         """All in one write; answers in order, a failed one as its Error."""
         if not ops:
             return []
-        deadline = time.monotonic() + max((op.timeout_ms / 1000 or _COMMAND_S) for op in ops)
+        deadline = time.monotonic() + max((op.timeout_ms / 1000 or self._command_s) for op in ops)
         try:
             replies = self._exchange(ops, deadline) if len(ops) > 1 else [NotSent()]
         except (NotSent, Lost, Late) as failure:

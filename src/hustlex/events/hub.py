@@ -68,6 +68,7 @@ class Feed(Generic[T]):
         self.mailboxes: set[Mailbox[T]] = set()
         self.started = asyncio.Event()
         self.over = False
+        self.loop = asyncio.get_running_loop()
         self.error: Exception | None = None
         # The feed outlives the subscriber that starts it, so it does not inherit that one's context.
         self._task = asyncio.create_task(self._run(driver, key, name, codec), context=contextvars.Context())
@@ -105,7 +106,7 @@ class Hub(Generic[T]):
     async def join(self, name: str, mailbox: Mailbox[T]) -> None:
         """Deliver to the mailbox from here on. Raises what the driver raised when the server cannot be followed."""
         feed = self._feeds.get(name)
-        if feed is None or feed.over:
+        if feed is None or feed.over or feed.loop is not asyncio.get_running_loop():
             feed = self._feeds[name] = Feed(self._driver, self._template.key(name), name, self._codec)
         feed.mailboxes.add(mailbox)
         try:

@@ -26,8 +26,13 @@ class Tail:
 
     def start(self) -> None:
         """Begin, once, unless closed. In a running event loop."""
-        if not self._closed and (self._task is None or self._task.done()):
-            self._task = asyncio.get_running_loop().create_task(self._follow(), name="hustlex revocations")
+        task = self._task
+        if self._closed or (task and not task.done() and task.get_loop() is asyncio.get_running_loop()):
+            return
+        if task is not None:  # it ended with its event loop, or is a parent process'
+            self._reader.lost()
+            self._first = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._follow(), name="hustlex revocations")
 
     async def wait(self, seconds: float) -> bool:
         """Until caught up for the first time; False when that took longer."""
@@ -58,6 +63,6 @@ class Tail:
     async def close(self) -> None:
         """Stop following. Idempotent."""
         self._closed = True
-        if self._task is not None:
+        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
             self._task.cancel()
             await asyncio.wait((self._task,))

@@ -18,7 +18,7 @@ Answer = Coroutine[Any, Any, T]
 """To type checkers a door gives a coroutine, as ``async def`` would: they report one that is not awaited."""
 
 
-class _Later(msgspec.Struct, eq=False, gc=False):
+class _Later(msgspec.Struct, eq=False):
     """A coroutine, but for its truth. Awaiting goes to the coroutine without a detour through Python."""
 
     __await__: Callable[[], Generator[Any, Any, Any]]

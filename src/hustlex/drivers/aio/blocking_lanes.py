@@ -60,6 +60,11 @@ class BlockingLanes:
         for lane in self._idle:
             lane.distrust(since)
 
+    def forsake(self) -> None:
+        """As ``Connection.forsake``."""
+        for lane in [*self._busy, *self._idle]:
+            lane.forsake()
+
     async def close(self) -> None:
         """Abandon what is blocked, close what is idle."""
         for lane in [*self._busy]:

@@ -7,6 +7,8 @@ left is hiredis' packing and parsing, and the caller's own coroutine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
@@ -176,6 +178,19 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._finish(reason)
+
+    def forsake(self) -> None:
+        """The event loop has ended, or stands still: hang up without it."""
+        transport = self._transport
+        self.closed = True
+        if transport is None or transport.is_closing():
+            return
+        with contextlib.suppress(OSError, AttributeError):
+            transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            transport.abort()
+        if self._loop.is_closed() and hasattr(transport, "_call_connection_lost"):
+            transport._call_connection_lost(None)  # what the loop would do next: close the socket
 
     async def close(self, seconds: float) -> None:
         """Wait until everything in flight is answered, at most this long, then close."""

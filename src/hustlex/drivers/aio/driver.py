@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, Self, TypeVar
 
+from msgspec.structs import replace
+
+from hustlex.core import forks
 from hustlex.core.op import Batch, Call, Flow, Message, Op, Sleep, Step
 from hustlex.core.telemetry import CallEvent, Hook
 from hustlex.drivers.aio.blocking_lanes import BlockingLanes
@@ -29,7 +33,7 @@ from hustlex.drivers.faults import (
 )
 from hustlex.drivers.pack import pack
 from hustlex.drivers.url import parse_url
-from hustlex.errors import Error, Refused
+from hustlex.errors import Error, Misuse, Refused, Unavailable
 
 T = TypeVar("T")
 
@@ -37,21 +41,66 @@ _CHUNK = 4_096
 """Operations of one ``run_many`` in flight at once: well under the bound, so that other callers find room."""
 
 
-class Driver:
-    """Opens lazily at the first call. One per process and event loop; share it between all tasks.
+_inherited: list[object] = []
+"""Connections of a parent process: never used here, nor closed, since closing tells the event loop that both share."""
 
-    url: redis://, rediss://, valkey:// or unix://. Raises ConfigurationError for a bad one.
+
+class Driver:
+    """Opens lazily at the first call. One per event loop at a time; share it between all tasks.
+
+    url: redis://, rediss://, valkey:// or unix://. timeout: as ``Options.command``. Raises ConfigurationError for a bad
+    URL. Once its event loop has ended, or in a child process, it opens new connections; used from a second loop while
+    the first one runs, it raises Misuse.
     """
 
-    def __init__(self, url: str, options: Options | None = None, *, hook: Hook | None = None) -> None:
+    def __init__(
+        self, url: str, options: Options | None = None, *, hook: Hook | None = None, timeout: timedelta | None = None
+    ) -> None:
         self._url = url
-        self._options = options or Options()
+        options = options or Options()
+        self._options = replace(options, command=timeout.total_seconds()) if timeout is not None else options
         self._hook = hook
-        endpoint = parse_url(url)
-        endpoint.ssl_context()
-        self._topology: Topology = Single(endpoint, self._options, self._doubted)
-        self._lanes = BlockingLanes(endpoint, self._options)
-        self._pubsub = PubSub(endpoint, self._options)
+        self._endpoint = parse_url(url)
+        self._endpoint.ssl_context()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self._fresh()
+        forks.watch(self)
+
+    def _fresh(self) -> None:
+        self._topology: Topology = Single(self._endpoint, self._options, self._doubted)
+        self._lanes = BlockingLanes(self._endpoint, self._options)
+        self._pubsub = PubSub(self._endpoint, self._options)
+
+    def forked(self) -> None:
+        """See ``core.forks``."""
+        _inherited.append((self._topology, self._lanes, self._pubsub, self._loop))
+        self._loop = None
+        self._fresh()
+
+    def _here(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve this event loop from now on. Raises Misuse while another one is served."""
+        before, self._loop = self._loop, loop
+        if before is None:
+            return
+        if before.is_running():
+            self._loop = before
+            raise Misuse(
+                "this HustleX already serves another event loop, which is running",
+                hint="make one for each event loop, or hand the call to that loop",
+            )
+        if self._closed:
+            raise Unavailable("the driver is closed", hint="use it inside its 'async with' block")
+        self._topology.forsake()
+        self._lanes.forsake()
+        self._pubsub.forsake()
+        self._fresh()
+
+    def _now(self) -> float:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._here(loop)
+        return loop.time()
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,7 +177,10 @@ class Driver:
         await asyncio.sleep(delay)
 
     def _deadline(self, op: Op[Any]) -> float:
-        return asyncio.get_running_loop().time() + self._seconds(op)
+        loop = asyncio.get_running_loop()  # as _now, without a call: this is done for each operation
+        if loop is not self._loop:
+            self._here(loop)
+        return loop.time() + (op.timeout_ms / 1000 if op.timeout_ms else self._options.command)
 
     def _seconds(self, op: Op[Any]) -> float:
         return op.timeout_ms / 1000 if op.timeout_ms else self._options.command
@@ -217,7 +269,7 @@ class Driver:
         What may be repeated is, as long as it has not waited ``seconds`` in all.
         """
         packed, attempt = pack(op), 0
-        until = asyncio.get_running_loop().time() + seconds
+        until = self._now() + seconds
         while True:
             asked = asyncio.get_running_loop().time()
             failure: Failure
@@ -245,9 +297,12 @@ class Driver:
         self._lanes.distrust(since)
         self._pubsub.distrust(since)
 
-    def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
+    @asynccontextmanager
+    async def subscribe(self, *channels: str) -> AsyncIterator[AsyncIterator[Message]]:
         """Messages of these channels; a Message with ``gap=True`` after every reconnect or overflow."""
-        return self._pubsub.subscribe(channels)
+        self._now()
+        async with self._pubsub.subscribe(channels) as messages:
+            yield messages
 
     def another(self) -> Driver:
         """One with the same settings, for the event loop of another thread; opened and closed there. It has no hook."""
@@ -255,6 +310,9 @@ class Driver:
 
     async def close(self) -> None:
         """Answer what is in flight (bounded by ``Options.drain``), then close all connections."""
+        if not self._closed:
+            self._now()
+        self._closed = True
         await self._pubsub.close()
         await self._lanes.close()
         await self._topology.close()

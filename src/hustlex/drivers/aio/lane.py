@@ -220,6 +220,12 @@ class Lane:
         if self._connection is not None:
             self._connection.abort(reason)
 
+    def forsake(self) -> None:
+        """As ``Connection.forsake``."""
+        connection, self._connection, self._closed = self._connection, None, True
+        if connection is not None:
+            connection.forsake()
+
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close for good. Idempotent."""
         self._closed = True

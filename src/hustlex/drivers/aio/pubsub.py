@@ -213,6 +213,11 @@ class PubSub:
             if future is not None and not future.done():
                 future.set_result(None)
 
+    def forsake(self) -> None:
+        """As ``Connection.forsake``."""
+        if self._connection is not None:
+            self._connection.forsake()
+
     async def close(self) -> None:
         """Stop the keeper; every open subscription ends with an error."""
         if self._keeper is not None and not self._keeper.done():

@@ -22,6 +22,10 @@ class Topology(Protocol):
         """A server for blocking commands and subscriptions."""
         ...
 
+    def forsake(self) -> None:
+        """Hang up: the event loop has ended."""
+        ...
+
     async def close(self) -> None:
         """Close every lane."""
         ...
@@ -39,6 +43,9 @@ class Single:
 
     def primary(self) -> Endpoint:
         return self._endpoint
+
+    def forsake(self) -> None:
+        self._lane.forsake()
 
     async def close(self) -> None:
         await self._lane.close()

@@ -17,8 +17,6 @@ T = TypeVar("T")
 
 _ENQUEUE = load("hustlex.jobs", "enqueue")
 _PLAIN = load("hustlex.jobs", "enqueue_plain")
-_PATIENCE_MS = 5_000
-"""How long a driver may repeat an enqueue; well below the 10 seconds for which the server remembers the token."""
 _STATES = {2: State.SCHEDULED, 3: State.AGGREGATING}
 
 MOST_AT_ONCE = 500
@@ -47,13 +45,13 @@ def enqueue_one(draft: Draft, token: str, now_ms: int) -> Op[Outcome]:
 
 def _plain(first: Draft, token: str, now_ms: int, rows: Iterable[Arg], decode: Callable[[Reply], T]) -> Op[T]:
     names = queue_keys(first.queue)
-    return _PLAIN.op((names.pending,), (now_ms, names.prefix, token, *rows), decode, timeout_ms=_PATIENCE_MS)
+    return _PLAIN.op((names.pending,), (now_ms, names.prefix, token, *rows), decode)
 
 
 def _any(first: Draft, token: str, now_ms: int, rows: Iterable[Arg], decode: Callable[[Reply], T]) -> Op[T]:
     names = queue_keys(first.queue)
     keys = (names.pending, names.scheduled, names.groups)
-    return _ENQUEUE.op(keys, (now_ms, names.prefix, token, *rows), decode, timeout_ms=_PATIENCE_MS)
+    return _ENQUEUE.op(keys, (now_ms, names.prefix, token, *rows), decode)
 
 
 def limit(queue: str, max_size: int | None) -> Op[None]:
