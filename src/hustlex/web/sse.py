@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -94,6 +95,7 @@ def end_streams(app: Any) -> None:
     """End every open stream of this app politely; browsers come back by themselves. Call it when the server stops:
     an ASGI server waits for its connections before it tells the app, and an event stream never ends by itself.
     """
+    check.instance("app", app, Starlette)
     for writer in list(_streams(app)):
         writer.cancel()
 
