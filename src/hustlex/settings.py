@@ -11,7 +11,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from hustlex.core import check
 from hustlex.core.keyring import Keyring
-from hustlex.core.weakness import refuse_guessable
 from hustlex.errors import ConfigurationError, Misuse
 
 _WHERE = "see docs/reference/settings.md"
@@ -116,7 +115,6 @@ def _judge_secrets(settings: Settings) -> None:
                 _naming(name, lambda one=one: Keyring(one))  # type: ignore[misc]
     secret, old, reference = told["secret"], told["old_secrets"], told["reference_secret"]
     if secret is not None:
-        _naming("secret", lambda: refuse_guessable(secret))
         _naming("old_secrets", lambda: Keyring(secret, old=old, reference=reference))
 
 

@@ -134,6 +134,9 @@ def test_any_bytes_are_read_or_rejected(raw: bytes) -> None:
         assert isinstance(reader.read(b"\x01" + raw, 0), Reading | Rejected)
 
 
+_ANYTHING = [codec(Any, format=form, compress_over=1) for form in ("frame", "plain")]
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
@@ -142,8 +145,7 @@ def test_any_bytes_are_read_or_rejected(raw: bytes) -> None:
     )
 )
 def test_what_is_stored_is_what_is_read(value: object) -> None:
-    for form in ("frame", "plain"):
-        kept = codec(Any, format=form, compress_over=1)
+    for kept in _ANYTHING:
         found = kept.read(kept.pack(kept.encode(value), 1000, 1), 0)
         assert isinstance(found, Reading)
         assert found.value == value

@@ -46,8 +46,9 @@ class Caches:
     def __call__(self, name: str, value_type: Any, *, ttl: timedelta, **options: Unpack[Options]) -> Cache[Any]:
         """Declare a cache, once, where the application starts.
 
-        name: the start of its keys, as ``user`` for ``cache:user:42``. value_type: what msgspec can decode from JSON;
-        None needs no mention. ttl: an entry's longest life, up to 49 days. options: see ``policy.Options``.
+        name: the start of its keys, as ``user`` for ``cache:user:42``. value_type: what msgspec can decode from JSON,
+        and pydantic models; None needs no mention. ttl: an entry's longest life, up to 49 days. options: see
+        ``policy.Options``.
         Raises Misuse.
         """
         limits = policy(ttl=ttl, **options)

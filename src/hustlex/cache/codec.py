@@ -1,4 +1,8 @@
-"""Values to entries and back: JSON through msgspec, typed and strict, with the type's fingerprint in every frame."""
+"""Values to entries and back: JSON, typed and strict, with the type's fingerprint in every frame.
+
+Types: what msgspec knows (structs, dataclasses, Decimal, UUID, enums) and pydantic models. What would not come back as
+it is, as NaN, a SecretStr or the fields of a subclass, is refused when it is stored.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,18 @@ import msgspec
 from hustlex.cache import frame
 from hustlex.cache.frame import NEGATIVE_BODY, Rejected
 from hustlex.cache.policy import Policy
+from hustlex.core.codec import change, decoder, dumps, fault, refusal
 from hustlex.errors import Misuse
 
 V = TypeVar("V")
 
 _CODEC = "json"
+_VALUE = "the value"
+
+
+_HINT = "cache msgspec Structs, dataclasses, pydantic models or plain JSON values"
+_ANOTHER = "the value is not of the cache's type"
+_RETURN = "return the declared type, or None"
 
 
 class Reading(msgspec.Struct, Generic[V], frozen=True):
@@ -37,8 +48,11 @@ class Codec(Generic[V]):
         self._plain = policy.form == "plain"
         self.fingerprint = _fingerprint(value_type, policy.schema_version)
         self._compress_over = policy.compress_over
-        self._decoder: msgspec.json.Decoder[V] = msgspec.json.Decoder(value_type)
-        self._encoder = msgspec.json.Encoder()
+        try:
+            self._decoder: msgspec.json.Decoder[V] = decoder(value_type)
+        except TypeError as error:
+            raise Misuse(f"this type cannot be cached: {error}", hint=_HINT) from None
+        self._encoder = msgspec.json.Encoder(enc_hook=lambda value: msgspec.Raw(dumps(value)))
 
     def encode(self, value: V | None) -> bytes:
         """The body. Raises Misuse when the value cannot be JSON; the message never shows it."""
@@ -46,20 +60,31 @@ class Codec(Generic[V]):
             return self._encoder.encode(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise Misuse(
-                f"a {type(value).__name__} cannot be cached ({type(error).__name__})",
-                hint="cache msgspec Structs, dataclasses or plain JSON values",
+                f"a {type(value).__name__} cannot be cached: {refusal(value, error, _VALUE)}", hint=_HINT
             ) from None
+
+    def write(self, value: V | None) -> tuple[V | None, bytes]:
+        """The value as every later hit will give it, and its body. Raises Misuse where they would differ."""
+        body = self.encode(value)
+        try:
+            copied = self.decode(body)
+        except (ValueError, RecursionError):
+            raise Misuse(fault(value, _VALUE) or _ANOTHER, hint=_RETURN) from None
+        changed = change(value, copied, _VALUE)
+        if changed is not None:
+            raise Misuse(fault(value, _VALUE) or f"{changed} would not come back from the cache as it is", hint=_RETURN)
+        return copied, body
 
     def decode(self, body: bytes) -> V | None:
         """Raises ValueError for a body that is not of this type; None is of every type."""
         return None if body == NEGATIVE_BODY else self._decoder.decode(body)
 
     def copy(self, body: bytes) -> V | None:
-        """The value as every later hit will give it. Raises Misuse when what was computed is not of the type."""
+        """Another object of what was written."""
         try:
             return self.decode(body)
         except (ValueError, RecursionError):
-            raise Misuse("the value is not of the cache's type", hint="return the declared type, or None") from None
+            raise Misuse(_ANOTHER, hint=_RETURN) from None
 
     def pack(self, body: bytes, fresh_ms: int, delta_ms: int) -> bytes:
         """What to store."""
@@ -89,11 +114,17 @@ class Codec(Generic[V]):
 
 def _fingerprint(value_type: Any, schema_version: int) -> int:
     try:
-        schema = msgspec.json.schema(value_type)
-    except (TypeError, ValueError) as error:
-        raise Misuse(f"this type cannot be cached: {error}", hint="use types that msgspec can decode") from None
+        schema = msgspec.json.schema(value_type, schema_hook=_model_schema)
+    except Exception as error:  # noqa: BLE001 - pydantic has its own, for models that are not complete
+        raise Misuse(f"this type cannot be cached: {error}", hint=_HINT) from None
     canonical = json.dumps(_without_prose(schema), sort_keys=True, default=str)
     return zlib.crc32(f"{_CODEC}\n{canonical}\n{schema_version}".encode())
+
+
+def _model_schema(kind: Any) -> Any:
+    if not hasattr(kind, "model_json_schema"):
+        raise NotImplementedError
+    return kind.model_json_schema()
 
 
 def _without_prose(node: Any) -> Any:

@@ -111,8 +111,7 @@ def invalidate(plan: Plan[Any], entries: Sequence[str]) -> Flow[None]:
 
 
 def _put_op(plan: Plan[V], entry: str, value: V | None, ttl_ms: int) -> Op[bool]:
-    body = plan.codec.encode(value)
-    plan.codec.copy(body)
+    _, body = plan.codec.write(value)
     life_ms = plan.life_ms(body, ttl_ms)
     stored = plan.codec.pack(body, life_ms, 1)
     if len(stored) > plan.policy.max_value:
@@ -242,8 +241,7 @@ def _make(plan: Plan[V], compute: Compute) -> Flow[Made]:
         raise
     plan.counts.add("origin", "ok")
     delta_ms = int((plan.dice.monotonic() - started) * 1000)
-    body = plan.codec.encode(value)
-    return Made(plan.codec.copy(body), body, delta_ms)
+    return Made(*plan.codec.write(value), delta_ms)
 
 
 # -- the lease

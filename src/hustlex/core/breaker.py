@@ -8,6 +8,8 @@ import msgspec
 
 from hustlex.errors import ConfigurationError
 
+_LATEST = 1.2
+
 
 class BreakerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Opens after ``failures`` in a row, or when at least ``share`` of at least ``calls`` calls failed within
@@ -30,7 +32,8 @@ class BreakerOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Breaker:
-    """closed (all calls pass) -> open (probes only) -> closed. Times are seconds of a clock that never goes back.
+    """closed (all calls pass) -> open (probes only) -> closed. Times are seconds of one clock; where it goes
+    back, a probe is due at once.
 
     quiet: nothing failed lately; then ``succeeded`` need not be called, which keeps it out of the usual path.
     """
@@ -46,7 +49,7 @@ class Breaker:
         """Whether a call may be made; while open, True for one caller per probe interval."""
         if not self.open:
             return True
-        if now < self._next_probe:
+        if 0 < self._next_probe - now <= _LATEST * self._options.probe_s:
             return False
         self._plan_probe(now)
         return True
@@ -85,7 +88,7 @@ class Breaker:
         return self._in_a_row >= limits.failures or (calls >= limits.calls and self._bad >= limits.share * calls)
 
     def _plan_probe(self, now: float) -> None:
-        self._next_probe = now + self._options.probe_s * (0.8 + 0.4 * random())
+        self._next_probe = now + self._options.probe_s * (_LATEST - 0.4 * random())
 
     def _forget(self, now: float) -> None:
         self._in_a_row = self._bad = self._good = self._probed = 0

@@ -128,7 +128,7 @@ class Desk:
     def _denied(self, caller: Caller, cost: int, tier: str) -> Decision | None:
         """A refusal that still holds."""
         now, denial = self.now(), caller.denial
-        if now >= caller.denied_until or denial is None:
+        if not caller.denied_at <= now < caller.denied_until or denial is None:
             caller.denied_until = 0.0
             return None
         if cost < caller.denied_cost or cost > caller.plan.largest or tier != caller.denied_tier:

@@ -17,7 +17,6 @@ from hustlex.tokens.feed import Reader
 from hustlex.tokens.guard import Guard
 from hustlex.tokens.keyset import Jwk
 from hustlex.tokens.mint import Mint
-from hustlex.tokens.names import network_of
 from hustlex.tokens.options import Mode, TokenOptions, policy_of
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
@@ -150,18 +149,19 @@ class Tokens:
         return datetime.fromtimestamp(self._view.now_ms() / 1000, UTC)
 
     async def refresh(
-        self, refresh_token: str, *, client_id: str = "app", address: str = "", jkt: str = ""
+        self, refresh_token: str, *, client_id: Id = "app", address: str = "", jkt: str = "", device: str = ""
     ) -> RefreshResult:
         """Swap a refresh token for its successor and a new access token.
 
         Safe to repeat and to race: within the grace everyone who shows the same token gets the same successor. A token
         spent longer ago means that two parties hold the session; it ends for both. So it does when another client, or
-        another key than it is bound to, shows it. address, jkt: as in ``login``.
+        another key than it is bound to, shows it. address, jkt, device: as in ``login``; within the grace ``on_alarm``
+        is told when another network or device than the one that spent the token shows it.
 
         Returns Refreshed or RefreshRefused. Source: lua/refresh.lua.
         """
         nonce, salt = secrets.token_urlsafe(16), secrets.token_bytes(16)
-        who = ops.Refresher(client_id, jkt, network_of(address))
+        who = ops.refresher(client_id, jkt, address, device)
         return await self._driver.follow(
             self._issuer.refresh(refresh_token, who, self._clock(), nonce=nonce, salt=salt)
         )

@@ -53,7 +53,8 @@ class Genuine:
         self.jti = claims.jti
         self.ims = claims.ims
         self.jkt = claims.jkt
-        self.from_ms = claims.iat * 1000 - leeway_ms
+        # Not its iat: where the server's clock was set back, what was issued a moment ago lies in the future.
+        self.from_ms = claims.nbf * 1000 - leeway_ms
         self.until_ms = claims.exp * 1000 + leeway_ms
         self.question: Op[CheckResult] | None = None
         self.stateless, self.bounded, self.strict = (_access(claims, mode) for mode in _MODES)

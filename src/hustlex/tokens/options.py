@@ -40,7 +40,8 @@ class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
     profile: "phone" (7 days, 3 days idle) or "aal2" (12 hours, 30 minutes idle; longer values are refused).
     refresh_ttl: the absolute end of a session, counted from login and never moved; default the profile's. idle: a
     session not used this long is over; default the profile's. leeway: tolerated between clocks, 0 to 5 minutes.
-    grace: how long a spent refresh token still gets the same successor, 0 to 5 minutes. on_reuse: whether a stolen
+    grace: how long a spent refresh token still gets the same successor, 0 to 5 minutes; each second is one more for a
+    thief, too. on_reuse: whether a stolen
     refresh token ends its "session" or everything of the "user".
 
     sessions_per_user: at this cap a login ends the oldest session. evict_oldest: False refuses the login instead; a
@@ -64,7 +65,7 @@ class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
     refresh_ttl: timedelta | None = None
     idle: timedelta | None = None
     leeway: timedelta = timedelta(seconds=30)
-    grace: timedelta = timedelta(seconds=30)
+    grace: timedelta = timedelta(seconds=10)
     on_reuse: Literal["session", "user"] = "session"
     sessions_per_user: int = 10
     evict_oldest: bool = True
