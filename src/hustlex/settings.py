@@ -47,14 +47,12 @@ class Settings(BaseSettings):
     prefix: str = Field("", description="Put before every key but those of the jobs.")
     env: Literal["development", "test", "production"] = Field(
         "development",
-        description="production refuses the embedded server, the console sender, and a state server that may evict keys.",
+        description="production refuses the embedded server, the console sender, and a server that may evict keys.",
     )
-    queues: dict[str, Annotated[int, Field(strict=True, ge=1, le=1000)] | Annotated[str, Field(pattern=RESERVED)]] = (
-        Field(
-            {"critical": 6, "default": 3, "low": 1},
-            min_length=1,
-            description='Queue names and weights, as JSON; `"reserved:6"` in place of a weight keeps 6 slots for a queue.',
-        )
+    queues: dict[str, Weight | Annotated[str, Field(pattern=RESERVED)]] = Field(
+        {"critical": 6, "default": 3, "low": 1},
+        min_length=1,
+        description='Queue names and weights, as JSON; `"reserved:6"` in place of a weight keeps 6 slots for a queue.',
     )
     concurrency: int = Field(100, ge=1, le=10_000, description="Jobs running at once in one worker process.")
     shutdown_timeout_s: float = Field(
