@@ -7,7 +7,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape fix bench bench-redis bench-jobs bench-auth bench-limits docs clean
+.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape audit fix bench bench-redis bench-jobs bench-auth bench-limits docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -53,6 +53,9 @@ check-generated: $(DEV)
 
 check-shape: $(DEV)
 	$(BIN)/python -m tools.check_shape
+
+audit: $(DEV) ## hold the dependencies, their versions and licences against docs/dependencies.md; pip-audit where it is installed
+	$(BIN)/python -m tools.audit $(ARGS)
 
 fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/ruff check --fix --quiet || true

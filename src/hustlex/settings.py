@@ -11,11 +11,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from hustlex.core import check
 from hustlex.core.keyring import Keyring
-from hustlex.core.weakness import refuse_guessable
 from hustlex.errors import ConfigurationError, Misuse
 
 _WHERE = "see docs/reference/settings.md"
 RESERVED = r"^reserved:[1-9][0-9]{0,3}$"
+Weight = Annotated[int, Field(strict=True, ge=1, le=1000)]
 
 
 class Secrets(TypedDict):
@@ -46,9 +46,10 @@ class Settings(BaseSettings):
     )
     prefix: str = Field("", description="Put before every key but those of the jobs.")
     env: Literal["development", "test", "production"] = Field(
-        "development", description="production refuses the embedded server, and a state server that may evict keys."
+        "development",
+        description="production refuses the embedded server, the console sender, and a server that may evict keys.",
     )
-    queues: dict[str, Annotated[int, Field(ge=1, le=1000)] | Annotated[str, Field(pattern=RESERVED)]] = Field(
+    queues: dict[str, Weight | Annotated[str, Field(pattern=RESERVED)]] = Field(
         {"critical": 6, "default": 3, "low": 1},
         min_length=1,
         description='Queue names and weights, as JSON; `"reserved:6"` in place of a weight keeps 6 slots for a queue.',
@@ -116,7 +117,6 @@ def _judge_secrets(settings: Settings) -> None:
                 _naming(name, lambda one=one: Keyring(one))  # type: ignore[misc]
     secret, old, reference = told["secret"], told["old_secrets"], told["reference_secret"]
     if secret is not None:
-        _naming("secret", lambda: refuse_guessable(secret))
         _naming("old_secrets", lambda: Keyring(secret, old=old, reference=reference))
 
 

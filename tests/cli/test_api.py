@@ -131,6 +131,49 @@ def test_an_answer_under_way_outlives_the_header_limit_and_the_stop(tmp_path: Pa
         assert process.wait(10) in (0, -signal.SIGTERM)
 
 
+SILENCE = """
+import asyncio
+from contextlib import asynccontextmanager
+from fastapi import FastAPI, Request
+from hustlex.web import sse_response
+
+app = FastAPI()
+
+class Silence:
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        await asyncio.Event().wait()
+
+@asynccontextmanager
+async def silent():
+    yield Silence()
+
+@app.get("/events")
+async def events(request: Request):
+    return await sse_response(request, silent(), authorize=None)
+"""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_open_event_stream_ends_with_the_server(tmp_path: Path, number: int) -> None:
+    """Politely: a stream that was cut off by the end of the grace would have no last chunk."""
+    with serving(tmp_path, text=SILENCE) as (port, process):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+            link.sendall(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+            heard = b""
+            while not heard.endswith(b":\n\n\r\n"):
+                heard += link.recv(1000)
+            process.send_signal(number)
+            while chunk := link.recv(1000):
+                heard += chunk
+        assert heard.endswith(b"0\r\n\r\n")
+        assert process.wait(10) in (0, -number)
+        assert process.stderr.read() == b""
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

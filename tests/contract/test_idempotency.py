@@ -460,7 +460,7 @@ async def test_the_record_is_where_the_contract_says(hx: Any, raw: redis.Redis) 
     await begun(hx, key="order-1234")
     digest = hashlib.sha256(b"order-1234").hexdigest()[:32]
     assert raw.keys() == [f"idem:{{u1}}:POST%20/transfers/%7Bid%7D:{digest}".encode()]
-    assert raw.hgetall(raw.keys()[0]).keys() == {b"st", b"fp", b"own", b"lease", b"fence", b"point", b"cre"}
+    assert raw.hgetall(raw.keys()[0]).keys() == {b"st", b"fp", b"own", b"lease", b"fence", b"point", b"cre", b"len"}
 
 
 async def test_nothing_stored_reveals_the_request_or_the_answer(hx: Any, raw: redis.Redis, tmp_path: Path) -> None:

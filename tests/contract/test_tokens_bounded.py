@@ -189,6 +189,26 @@ async def test_an_alarm_tells_who_and_where(process: Open) -> None:
     assert (heard[1].reason, heard[1].generations) == (Refusal.CLIENT_MISMATCH, 0)
 
 
+async def test_a_spent_token_from_elsewhere_within_the_grace_is_told(process: Open) -> None:
+    clock, heard = FixedClock(), []
+    hx = await process(tokens=TokenOptions(on_alarm=heard.append), clock=clock)
+    pair = await login(hx, device="Ada's phone", address="102.89.23.77")
+    renewed = await hx.tokens.refresh(pair.refresh, address="102.89.23.9", device="Ada's phone")
+    assert isinstance(renewed, Refreshed)
+    for same in ({}, {"address": "102.89.23.200"}, {"device": "Ada's phone"}):
+        assert isinstance(await hx.tokens.refresh(pair.refresh, **same), Refreshed)
+    assert heard == []
+    for _ in range(3):
+        again = await hx.tokens.refresh(pair.refresh, address="203.0.113.9", device="curl")
+        assert isinstance(again, Refreshed) and again.pair.refresh == renewed.pair.refresh
+    known, seen = ("Ada's phone", "102.89.23.0/24"), "203.0.113.0/24"
+    assert heard == [Alarm(Refusal.SPENT_ELSEWHERE, "u1", pair.session_id, *known, seen, 1, False, "curl")]
+    clock.advance(MINUTE)
+    assert isinstance(await hx.tokens.refresh(renewed.pair.refresh, address="203.0.113.9"), Refreshed)
+    assert isinstance(await hx.tokens.refresh(renewed.pair.refresh, device="a tablet"), Refreshed)
+    assert [alarm.seen_device for alarm in heard] == ["curl", "a tablet"]
+
+
 async def test_an_alarm_that_fails_hides_nothing(process: Open, caplog: pytest.LogCaptureFixture) -> None:
     def broken(_: Alarm) -> None:
         raise RuntimeError("the pager is out")

@@ -34,7 +34,7 @@ from tests.support import servers
 from tests.support.dpop import Holder
 from tests.support.proxy import Proxy
 
-GRACE_MS = 30_000
+GRACE_MS = 10_000
 SESSIONS, ROUNDS = 50, 200
 
 

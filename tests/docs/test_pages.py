@@ -110,7 +110,7 @@ def test_every_option_is_explained(kind: type[msgspec.Struct]) -> None:
 
 async def test_every_verb_of_the_rooms_exists() -> None:
     rows = re.findall(r"^\| `hx\.(\w+)` \| (.*?) \|", README, re.MULTILINE)
-    async with HustleX("redis://127.0.0.1:1", secret="x" * 32) as hx:
+    async with HustleX("redis://127.0.0.1:1", secret="32 random bytes or more, from your vault") as hx:
         cache, channel = hx.cache("user", int, ttl=timedelta(minutes=1)), hx.events.channel("user:{id}", dict)
         places: dict[str, Any] = {"cache": cache, "events": channel}
         assert len(rows) == 8
@@ -133,7 +133,7 @@ async def test_the_opening_example_runs(hustlex_server: EmbeddedServer) -> None:
     async def load_user() -> User:
         return User("Ada")
 
-    names: dict[str, Any] = {"SECRET": "x" * 32, "User": User, "load_user": load_user}
+    names: dict[str, Any] = {"SECRET": "32 random bytes or more, from a vault", "User": User, "load_user": load_user}
     end = "\nreturn issued, checked, pair, user, passed, profile"
     exec(f"{head}\nasync def example():\n{textwrap.indent(body + end, '    ')}", names)
     outcomes = await names["example"]()

@@ -84,6 +84,7 @@ class Keys(RuleBasedStateMachine):
         elif model.state == "done":
             assert isinstance(outcome, Replay) and outcome.response.body == model.answer
         elif not lapsed:
+            model.lease = min(model.lease, self.clock.now_ms + LEASE)  # a clock that went back makes no lease longer
             assert outcome == InFlight(timedelta(milliseconds=model.lease - self.clock.now_ms))
         elif takes:
             self._owned(outcome, model.fence + 1)

@@ -156,7 +156,7 @@ class Histories(RuleBasedStateMachine):
         self.phone = Phone()
         self.otp = Otp(
             self.driver,
-            Keyring(b"x" * 32),
+            Keyring(bytes(range(32))),
             clock=self.clock,
             options=OtpOptions(policies=PURPOSES, limits=LIMITS, caps=None),
         )

@@ -34,7 +34,7 @@ from hustlex.tokens.feed import Reader
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
 SECOND, MINUTE, DAY = 1000, 60_000, 86_400_000
-ACCESS, ABSOLUTE, IDLE, LEEWAY, GRACE, TOUCH, CAP = 15 * MINUTE, 7 * DAY, 3 * DAY, 30_000, 30_000, MINUTE, 3
+ACCESS, ABSOLUTE, IDLE, LEEWAY, GRACE, TOUCH, CAP = 15 * MINUTE, 7 * DAY, 3 * DAY, 30_000, 10_000, MINUTE, 3
 
 OPTIONS = TokenOptions(sessions_per_user=CAP, jitter=0)
 

@@ -168,7 +168,7 @@ async def report(hours: float) -> None:
         for human_check in (False, True):
             clock = FixedClock()
             with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder)) as server:
-                async with HustleX(server.url, secret="s" * 32, clock=clock) as hx:
+                async with HustleX(server.url, secret="the secret of a siege, long enough", clock=clock) as hx:
                     tally = await Siege(hx.otp, clock, attack, human_check=human_check).run(hours)
             sent = " ".join(str(tally.hours[hour]) for hour in range(int(hours)))
             shares = " ".join(f"{tally.share(kind):>7.1%}" for kind in ("known", "carrier", "home"))

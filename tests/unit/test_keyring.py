@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 import traceback
+import uuid
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hustlex.app import HustleX
 from hustlex.core.keyring import KID, Keyring
 from hustlex.errors import ConfigurationError
+from hustlex.idempotency.webhooks import hmac_signature
 from hustlex.settings import load_settings
 
 ROOT = bytes(range(32))
@@ -32,7 +35,7 @@ def test_labels_and_roots_give_different_keys() -> None:
 
 
 def test_text_and_bytes_of_a_root_are_the_same() -> None:
-    assert Keyring("a" * 32).key("x") == Keyring(b"a" * 32).key("x")
+    assert Keyring(NNN).key("x") == Keyring(NNN.encode()).key("x")
 
 
 @pytest.mark.parametrize("root", ["", "short", b"x" * 31])
@@ -51,7 +54,8 @@ def test_references_are_stable_and_not_the_plain_hash() -> None:
     assert hashlib.sha256(b"+2348012345678").hexdigest()[:8] not in reference
 
 
-NEXT, OTHER = b"b" * 32, b"c" * 32
+NNN, OOO = "nnn, a secret of thirty-two bytes", "ooo, a secret of thirty-two bytes"
+NEXT, OTHER = bytes(range(1, 33)), bytes(range(2, 34))
 
 
 def test_a_kid_names_a_root_and_nothing_else() -> None:
@@ -109,22 +113,64 @@ def test_repr_hides_everything() -> None:
 
 def test_settings_hand_secrets_on(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().secrets() == {"secret": None, "old_secrets": (), "reference_secret": None}
-    monkeypatch.setenv("HUSTLEX_SECRET", "new and known to nobody else, 1987")
-    monkeypatch.setenv("HUSTLEX_OLD_SECRETS", json.dumps(["o" * 32]))
-    monkeypatch.setenv("HUSTLEX_REFERENCE_SECRET", "o" * 32)
+    monkeypatch.setenv("HUSTLEX_SECRET", NNN)
+    monkeypatch.setenv("HUSTLEX_OLD_SECRETS", json.dumps([OOO]))
+    monkeypatch.setenv("HUSTLEX_REFERENCE_SECRET", OOO)
     settings = load_settings()
-    assert settings.secrets() == {
-        "secret": "new and known to nobody else, 1987",
-        "old_secrets": ("o" * 32,),
-        "reference_secret": "o" * 32,
-    }
-    assert "nobody" not in repr(settings) and "ooo" not in repr(settings) + str(settings) + settings.model_dump_json()
+    assert settings.secrets() == {"secret": NNN, "old_secrets": (OOO,), "reference_secret": OOO}
+    assert "nnn" not in repr(settings) and "ooo" not in repr(settings) + str(settings) + settings.model_dump_json()
     HustleX(settings.url, **settings.secrets())
 
 
-@pytest.mark.parametrize("text", ["not-json-" + "o" * 32, "[" + "o" * 32 + "]", '["ooooo"]', '"' + "o" * 32 + '"', "7"])
+@pytest.mark.parametrize("text", ["not-json-" + OOO, "[" + OOO + "]", '["ooooo"]', '"' + OOO + '"', "7"])
 def test_a_list_that_is_none_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("HUSTLEX_OLD_SECRETS", text)
     with pytest.raises(ConfigurationError, match=r"(?i)old_secrets") as caught:
         load_settings()
     assert "ooo" not in "".join(traceback.format_exception(caught.value))
+
+
+# -- what anybody would guess
+
+GUESSED: list[bytes | str] = [
+    "0" * 32, b"\0" * 64, "x" * 40, "ab" * 16, "0123456789abcdef" * 2, "deadbeef" * 5, " " * 32, "\t\n" * 20,
+    "abcdefghijklmnopqrstuvwxyz0123456789", "0123456789abcdefghijklmnopqrstuvwxyz",
+    "change-me-change-me-change-me-please", "CHANGE_ME_IN_PRODUCTION_OR_ELSE_12345",
+    "your-secret-key-goes-here-0123456789",
+    "<replace with 32 random bytes or more>", "super-secret-key-of-our-production-1",
+    "this is a placeholder, do set it!!",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("root", GUESSED, ids=repr)
+@pytest.mark.parametrize("place", ["secret", "old", "reference"])
+def test_a_secret_that_anybody_would_guess_is_refused_wherever_it_stands(root: bytes | str, place: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        if place == "secret":
+            Keyring(root)
+        elif place == "old":
+            Keyring(ROOT, old=[root], reference=ROOT)
+        else:
+            Keyring(ROOT, reference=root)
+    said = str(caught.value)
+    shown = root if isinstance(root, str) else root.decode()
+    assert "secret" in said and "make one with" in said and shown not in said and shown[:9] not in said
+
+
+def test_random_secrets_are_taken_in_every_usual_spelling() -> None:
+    for _ in range(300):
+        for root in (secrets.token_bytes(32), secrets.token_hex(16), secrets.token_urlsafe(32), str(uuid.uuid4())):
+            Keyring(root)
+
+
+@pytest.mark.parametrize("odd", [None, 7, 1.5, [], object()])
+def test_what_is_no_secret_is_refused(odd: Any) -> None:
+    with pytest.raises(ConfigurationError, match="secret"):
+        Keyring(odd)
+
+
+@pytest.mark.parametrize("odd", ["", " ", "\t\n ", b"   ", "0000", "change-me", None, 7])
+def test_a_webhooks_secret_that_anybody_would_guess_is_refused(odd: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        hmac_signature("x-signature", "a good one", odd)
+    assert not (isinstance(odd, str) and odd.strip()) or odd not in str(caught.value)

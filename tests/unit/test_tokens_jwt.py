@@ -342,11 +342,17 @@ def test_tokens_made_together_do_not_expire_together() -> None:
     assert timedelta(minutes=15) * 0.95 <= min(lives) and max(lives) <= timedelta(minutes=15)
 
 
-def test_leeway_holds_for_expiry_and_for_issue_alike() -> None:
-    seen = mint().read(forge(claims()))
-    assert isinstance(seen, Genuine)
-    issued, expires = NOW_S * 1000, (NOW_S + 900) * 1000
-    assert (seen.from_ms, seen.until_ms) == (issued - 30_000, expires + 30_000)
+def test_leeway_holds_for_expiry_and_for_not_before_alike() -> None:
+    seen, later = mint().read(forge(claims())), mint().read(forge(claims(nbf=NOW_S + 60)))
+    assert isinstance(seen, Genuine) and isinstance(later, Genuine)
+    expires = (NOW_S + 900) * 1000
+    assert (seen.from_ms, seen.until_ms) == (-30_000, expires + 30_000)
+    assert (later.from_ms, later.until_ms) == ((NOW_S + 60) * 1000 - 30_000, expires + 30_000)
+
+
+@pytest.mark.parametrize("nbf", ["soon", 1.5, True, [], {}])
+def test_a_not_before_that_is_no_time_is_malformed(nbf: Any) -> None:
+    assert mint().read(forge(claims(nbf=nbf))) is Rejection.MALFORMED
 
 
 @pytest.mark.parametrize(

@@ -331,7 +331,8 @@ async def test_a_tasks_own_delay_wins(jobs: Jobs, start: Start, tasks: Tasks, ra
     await run.stop()
     for name, wait in (expected | {"late": 1800}).items():
         if name != "negative":  # was due at once: it may have run again
-            assert raw.zscore(DEFAULT.retry, name) - stored(raw, name).last_failed_at in (wait, wait + 1), name
+            late = raw.zscore(DEFAULT.retry, name) - stored(raw, name).last_failed_at - wait
+            assert 0 <= late <= 5, name  # on a busy machine the script comes some time after the verdict
 
 
 async def test_a_task_says_itself_what_is_a_failure(jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis) -> None:

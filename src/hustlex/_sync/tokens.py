@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
@@ -18,7 +19,6 @@ from hustlex.tokens.feed import Reader
 from hustlex.tokens.guard import Guard
 from hustlex.tokens.keyset import Jwk
 from hustlex.tokens.mint import Mint
-from hustlex.tokens.names import network_of
 from hustlex.tokens.options import Mode, TokenOptions, policy_of
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
@@ -73,6 +73,7 @@ class Tokens:
         Not needed: the first bounded check begins, and until all is known bounded checks are strict. Returns False
         when that took longer than ``seconds``.
         """
+        check.number("seconds", seconds)
         self._tail.start()
         return self._tail.wait(seconds)
 
@@ -150,17 +151,20 @@ class Tokens:
         """The server's time, as far as it is known here: for comparing with ``Access.authenticated_at``."""
         return datetime.fromtimestamp(self._view.now_ms() / 1000, UTC)
 
-    def refresh(self, refresh_token: str, *, client_id: str = "app", address: str = "", jkt: str = "") -> RefreshResult:
+    def refresh(
+        self, refresh_token: str, *, client_id: Id = "app", address: str = "", jkt: str = "", device: str = ""
+    ) -> RefreshResult:
         """Swap a refresh token for its successor and a new access token.
 
         Safe to repeat and to race: within the grace everyone who shows the same token gets the same successor. A token
         spent longer ago means that two parties hold the session; it ends for both. So it does when another client, or
-        another key than it is bound to, shows it. address, jkt: as in ``login``.
+        another key than it is bound to, shows it. address, jkt, device: as in ``login``; within the grace ``on_alarm``
+        is told when another network or device than the one that spent the token shows it.
 
         Returns Refreshed or RefreshRefused. Source: lua/refresh.lua.
         """
         nonce, salt = secrets.token_urlsafe(16), secrets.token_bytes(16)
-        who = ops.Refresher(client_id, jkt, network_of(address))
+        who = ops.refresher(client_id, jkt, address, device)
         return self._driver.follow(self._issuer.refresh(refresh_token, who, self._clock(), nonce=nonce, salt=salt))
 
     def prove(self, proof: str, method: str, url: str, *, access: str = "") -> ProofResult:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from types import FrameType
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated
 
 import typer
 
@@ -66,19 +65,5 @@ def api(
         timeout_graceful_shutdown=_GRACE_SECONDS,
         h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
     )
-    _server(config, application).run()
-
-
-def _server(config: Any, application: Any) -> Any:
-    """One that ends event streams when it is told to stop."""
-    import uvicorn
-
-    from hustlex.web.sse import end_streams
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            if hasattr(application, "state"):
-                asyncio.get_running_loop().call_soon(end_streams, application)
-            super().handle_exit(sig, frame)
-
-    return Server(config)
+    with suppress(KeyboardInterrupt):  # Ctrl-C, raised again when all is put away
+        uvicorn.Server(config).run()

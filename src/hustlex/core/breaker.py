@@ -6,7 +6,10 @@ from random import random
 
 import msgspec
 
+from hustlex.core import bounds, check
 from hustlex.errors import ConfigurationError
+
+_LATEST = 1.2
 
 
 class BreakerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,14 +26,19 @@ class BreakerOptions(msgspec.Struct, frozen=True, kw_only=True):
     probes: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.failures, self.calls, self.probes) < 1 or not 0 < self.share <= 1:
-            raise ConfigurationError("a breaker's counts are at least 1, and its share lies between 0 and 1")
-        if min(self.window_s, self.probe_s) <= 0:
-            raise ConfigurationError("a breaker's times are positive")
+        for name in ("failures", "calls", "probes"):
+            bounds.within(name, getattr(self, name), 1, 1_000_000_000)
+        with bounds.options():
+            check.number("share", self.share, 0, 1)
+            check.number("window_s", self.window_s, 0.001, 86_400)
+            check.number("probe_s", self.probe_s, 0.001, 86_400)
+        if not self.share:
+            raise ConfigurationError("share cannot be 0", hint="pass a part of the calls, as 0.5")
 
 
 class Breaker:
-    """closed (all calls pass) -> open (probes only) -> closed. Times are seconds of a clock that never goes back.
+    """closed (all calls pass) -> open (probes only) -> closed. Times are seconds of one clock; where it goes
+    back, a probe is due at once.
 
     quiet: nothing failed lately; then ``succeeded`` need not be called, which keeps it out of the usual path.
     """
@@ -46,7 +54,7 @@ class Breaker:
         """Whether a call may be made; while open, True for one caller per probe interval."""
         if not self.open:
             return True
-        if now < self._next_probe:
+        if 0 < self._next_probe - now <= _LATEST * self._options.probe_s:
             return False
         self._plan_probe(now)
         return True
@@ -85,7 +93,7 @@ class Breaker:
         return self._in_a_row >= limits.failures or (calls >= limits.calls and self._bad >= limits.share * calls)
 
     def _plan_probe(self, now: float) -> None:
-        self._next_probe = now + self._options.probe_s * (0.8 + 0.4 * random())
+        self._next_probe = now + self._options.probe_s * (_LATEST - 0.4 * random())
 
     def _forget(self, now: float) -> None:
         self._in_a_row = self._bad = self._good = self._probed = 0

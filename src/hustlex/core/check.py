@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import itertools
 import math
 import re
 import uuid
@@ -27,6 +28,15 @@ LONGEST_DURATION = timedelta(days=36_525)
 _SHOWN = (bool, int, float, timedelta, datetime, type(None))
 _LONGEST_SHOWN = 60
 _NOTHING = timedelta(0)
+_MAKE_ONE = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+_FEWEST_CHARACTERS = 8
+_PLACEHOLDERS = (
+    b"changeme", b"changethis", b"changeit", b"replaceme", b"replacethis", b"replacewith", b"placeholder",
+    b"yoursecret", b"secretkey", b"secrethere", b"putyour", b"insertyour", b"insertsecret", b"yourkeyhere",
+    b"supersecret", b"topsecret", b"notsosecret", b"donotuse", b"dontuse", b"password", b"insecure",
+    b"defaultsecret", b"developmentonly", b"example", b"fixmefixme", b"todotodo",
+)  # fmt: skip
+"""Letters of what stands where a secret should; a random one of 64 characters holds one of them by chance in 10^8."""
 _NO_YEAR = 9000
 _READABLE = re.compile(r"[!-~]{1,255}")
 """What nearly every id is; taking it as it is costs a third of looking at each character."""
@@ -65,6 +75,24 @@ def text(name: str, value: object, *, longest: int = LONGEST_ID, blank: bool = F
         if "\ud800" <= character <= "\udfff":
             raise Misuse(f"{name} holds half a character (U+{ord(character):04X})", hint="pass valid Unicode text")
     return plain
+
+
+def unicode(name: str, value: str, *, longest: int) -> str:
+    """Any valid Unicode text, line breaks and control characters included."""
+    plain = str.__str__(value)
+    if len(plain) > longest:
+        raise Misuse(f"{name} has {len(plain)} characters", hint=f"pass at most {longest}")
+    for character in plain if not plain.isascii() else "":
+        if "\ud800" <= character <= "\udfff":
+            raise Misuse(f"{name} holds half a character (U+{ord(character):04X})", hint="pass valid Unicode text")
+    return plain
+
+
+def typed(name: str, value: object) -> str:
+    """Text as somebody typed it, or a secret: any, of any length. Of what is none a message tells the class alone."""
+    if not isinstance(value, str):
+        raise Misuse(f"{name} cannot be {_article(type(value).__name__)}", hint="pass text")
+    return str.__str__(value)
 
 
 def whole(name: str, value: object, low: int = 0, high: int = 2**53) -> int:
@@ -117,6 +145,37 @@ def one_of(name: str, value: object, known: Collection[str]) -> str:
     if not isinstance(value, str) or value not in known:
         _refuse(name, value, f"pass one of {', '.join(sorted(known))}")
     return str.__str__(value)
+
+
+def secret(name: str, value: object, shortest: int = 1) -> bytes:
+    """What only its owner knows, as bytes, ``shortest`` of them or more; one that anybody would guess is refused.
+
+    It is never shown. Refused are blanks, a pattern that repeats (zeros above all), text that counts up or down, and
+    words that stand in for a secret, as ``change-me``.
+    """
+    if not isinstance(value, str | bytes | bytearray):
+        _refuse(name, value, "pass bytes or text")
+    raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else bytes(value)
+    if len(raw) < shortest:
+        raise Misuse(f"{name} must have at least {shortest} bytes, not {len(raw)}", hint=_MAKE_ONE)
+    if why := _guessable(raw):
+        raise Misuse(f"{name} {why}", hint=_MAKE_ONE)
+    return raw
+
+
+def _guessable(raw: bytes) -> str:
+    if not raw.strip():
+        return "is blank"
+    periods = range(1, min(len(raw) // 2, 64) + 1)
+    if len(raw) > 3 and any(raw[period:] == raw[:-period] for period in periods):
+        return "repeats one pattern"
+    steps = [after - before for before, after in itertools.pairwise(raw)]
+    if raw.isalnum() and len(raw) > 3 and max(map(steps.count, (1, -1))) > len(steps) / 2:
+        return "counts up or down"
+    if len(raw) >= 4 * _FEWEST_CHARACTERS and len(set(raw)) < _FEWEST_CHARACTERS:
+        return f"has only {len(set(raw))} different characters"
+    letters = re.sub(rb"[^a-z]", b"", raw.lower())
+    return "is a placeholder" if any(word in letters for word in _PLACEHOLDERS) else ""
 
 
 def function(name: str, value: object) -> Callable[..., Any]:

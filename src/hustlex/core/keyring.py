@@ -7,6 +7,7 @@ import hmac
 from base64 import b32encode
 from collections.abc import Sequence
 
+from hustlex.core import bounds, check
 from hustlex.errors import ConfigurationError
 
 KID = "[a-z2-7]{6}"
@@ -37,8 +38,8 @@ class Keyring:
                 "with old secrets, reference_secret must be given",
                 hint="it is the secret there was before the first change, and stays; see docs/guides/secrets.md",
             )
-        self._use(_seed(root))
-        self._ref = self.key("ref") if reference is None else _derive(_seed(reference), "ref", 32)
+        self._use(_seed(root, "the secret"))
+        self._ref = self.key("ref") if reference is None else _derive(_seed(reference, "reference_secret"), "ref", 32)
         self.old = tuple(self._other(each) for each in old)
         """The same for each old root: its keys, the same references."""
         if len({self.kid, *(each.kid for each in self.old)}) <= len(self.old):
@@ -50,7 +51,7 @@ class Keyring:
 
     def _other(self, root: bytes | str) -> Keyring:
         other = object.__new__(Keyring)
-        other._use(_seed(root))
+        other._use(_seed(root, "one of old_secrets"))
         other._ref, other.old = self._ref, ()
         return other
 
@@ -67,15 +68,9 @@ class Keyring:
         return "Keyring(...)"
 
 
-def _seed(root: bytes | str) -> bytes:
-    if not isinstance(root, str | bytes | bytearray):
-        raise ConfigurationError(f"a secret is bytes or text, not {type(root).__name__}")
-    raw = root.encode("utf-8", "surrogatepass") if isinstance(root, str) else bytes(root)
-    if len(raw) < _SHORTEST_ROOT:
-        raise ConfigurationError(
-            f"the secret must have at least {_SHORTEST_ROOT} bytes, not {len(raw)}",
-            hint="make one with: python -c 'import secrets; print(secrets.token_hex(32))'",
-        )
+def _seed(root: bytes | str, name: str) -> bytes:
+    with bounds.options():
+        raw = check.secret(name, root, _SHORTEST_ROOT)
     return hmac.digest(_SALT, raw, hashlib.sha256)
 
 

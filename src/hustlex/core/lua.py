@@ -35,10 +35,13 @@ _INCLUDE = re.compile(r"^-- @include ([a-z_]+)$")
 _NAME = re.compile(r"^[a-z_][a-z0-9_]*(\.\.\.)?$")
 _REPLY = re.compile(r"^(\{[^}]*\}|<[^>]+>|[a-z]+)( +.*)?$")
 _MOST_LOCALS = 150
+_KINDS = {kind: kind for kind in ("hash", "list", "set", "stream", "string", "zset")} | {"str": "string"}
+"""What TYPE says. Counters (int) are passed over where they do not fit; what may be any type, the script looks at."""
 
 
 class Contract(msgspec.Struct, frozen=True):
-    """What a header declares. replies: each REPLY line's shape, as ``{2, left}`` or ``<list of messages>``."""
+    """What a header declares. kinds: of the keys, as hash. replies: each REPLY line's shape, as ``{2, left}`` or
+    ``<list of messages>``."""
 
     name: str
     effect: Effect
@@ -47,6 +50,7 @@ class Contract(msgspec.Struct, frozen=True):
     replies: tuple[str, ...]
     touches: tuple[str, ...]
     allow_oom: bool
+    kinds: tuple[str, ...] = ()
 
 
 class ContractError(Exception):
@@ -61,7 +65,7 @@ def load(package: str, verb: str) -> Script:
     folder = resources.files(package) / "lua"
     source = (folder / f"{verb}.lua").read_text("utf-8")
     contract, body = parse(source, f"{package}/lua/{verb}.lua")
-    text = _flags(contract) + _bindings(contract) + _include(body, folder)
+    text = _flags(contract) + _guard(contract) + _bindings(contract) + _include(body, folder, set())
     return Script(
         contract.name,
         text,
@@ -112,6 +116,7 @@ def _contract(name: str, fields: dict[str, list[str]], where: str) -> Contract:
         tuple(replies),
         tuple(fields.get("TOUCHES", [])),
         "ALLOW-OOM" in fields,
+        tuple((line.split() + [""])[1] for line in fields.get("KEYS", []) if not line.split()[0].endswith("...")),
     )
 
 
@@ -159,16 +164,33 @@ def _bindings(contract: Contract) -> str:
     return f"local {', '.join(name for name, _ in pairs)} = {', '.join(value for _, value in pairs)}\n"
 
 
-def _include(body: str, folder: Traversable) -> str:
-    return "\n".join(_fragment(line, folder) for line in body.splitlines()) + "\n"
+def _guard(contract: Contract) -> str:
+    """A script that writes ends before its first step, not in the middle, when a key of it holds another type."""
+    kinds = [_KINDS.get(kind, "") for kind in contract.kinds]
+    if contract.effect is Effect.READ or len(kinds) + len(contract.touches) < 2 or not any(kinds):
+        return ""
+    pairs = ", ".join(f"{{KEYS[{n}], '{kind}', '{contract.keys[n - 1]}'}}" for n, kind in enumerate(kinds, 1) if kind)
+    return (
+        f"for _, k in ipairs({{{pairs}}}) do local is = redis.call('TYPE', k[1]).ok "
+        "if is ~= k[2] and is ~= 'none' then "
+        "return redis.error_reply('WRONGTYPE ' .. k[3] .. ' holds a ' .. is .. ', not a ' .. k[2]) end end "
+    )
 
 
-def _fragment(line: str, folder: Traversable) -> str:
+def _include(body: str, folder: Traversable, seen: set[str]) -> str:
+    return "\n".join(_fragment(line, folder, seen) for line in body.splitlines()) + "\n"
+
+
+def _fragment(line: str, folder: Traversable, seen: set[str]) -> str:
+    """A file that was included before stands there already."""
     found = _INCLUDE.match(line)
     if not found:
         return line
+    if found[1] in seen:
+        return ""
+    seen.add(found[1])
     for place in (folder, resources.files("hustlex.core") / "lua"):
         candidate = place / f"{found[1]}.lua"
         if candidate.is_file():
-            return _include(candidate.read_text("utf-8"), folder).rstrip("\n")
+            return _include(candidate.read_text("utf-8"), folder, seen).rstrip("\n")
     raise ContractError(f"include {found[1]!r} not found")

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from hustlex.core import check
+from hustlex.core import bounds, check
 from hustlex.core.keys import component
 from hustlex.core.time import positive_ms
 from hustlex.errors import ConfigurationError
@@ -28,12 +28,12 @@ def hmac_signature(
     secrets: the provider's; more than one while it is being changed. digest: Paystack signs with SHA-512, most others
     with SHA-256. prefix: before the hex digits, as ``sha256=``. Raises ConfigurationError without a secret.
     """
-    keys = [_secret(secret) for secret in secrets]
+    with bounds.options():
+        keys = [check.secret("a webhook's secret", secret) for secret in secrets]
+        check.one_of("digest", digest, ("sha512", "sha256"))
+        name, prefix = check.text("header", header).lower(), check.text("prefix", prefix, blank=True)
     if not keys:
         raise ConfigurationError("a webhook's signature needs a secret", hint=_DASHBOARD)
-    check.one_of("digest", digest, ("sha512", "sha256"))
-    check.text("prefix", prefix, blank=True)
-    name = check.text("header", header).lower()
 
     def verify(body: bytes, headers: Mapping[str, str]) -> bool:
         given = headers.get(name, "").encode("utf-8", "replace")
@@ -42,15 +42,6 @@ def hmac_signature(
         return any(good)
 
     return verify
-
-
-def _secret(given: str | bytes) -> bytes:
-    """A blank one is no secret: whoever guesses it makes events of his own."""
-    check.instance("a webhook's secret", given, str, bytes)
-    secret = given.encode() if isinstance(given, str) else given
-    if not secret.strip(b" \t\r\n\0"):
-        raise ConfigurationError("a webhook's secret is blank", hint=_DASHBOARD)
-    return secret
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +59,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     ttl: timedelta = timedelta(days=7)
 
     def __post_init__(self) -> None:
-        component(self.name)
+        with bounds.options():
+            component(check.text("name", self.name))
+            check.function("verify", self.verify)
+            check.duration("lease", self.lease, timedelta(milliseconds=1))
+            check.duration("ttl", self.ttl, timedelta(milliseconds=1))
         if not 0 < self.lease_ms < self.ttl_ms:
             raise ConfigurationError("an event's lease must be shorter than its ttl")
 

@@ -105,7 +105,7 @@ class Caller:
 
     def spend(self, cost: int) -> bool:
         """Take from what was fetched in advance."""
-        if self.clock() >= self.stock_until:
+        if not 0 < self.stock_until - self.clock() <= self.plan.prefetch_s:
             return False
         with _spending:  # no two threads may spend one unit
             enough = self.stock >= cost
@@ -123,7 +123,7 @@ class Caller:
     def worth_taking(self, replicas: int) -> int:
         """Units to take in advance: as used lately, and never much of what is left. One call at a time."""
         now = self.clock()
-        if now - self.rate_since > _RATE_S:
+        if not 0 <= now - self.rate_since <= _RATE_S:
             self.rate_since, self.rate_calls = now, 1
         if now < self.taking_until or not self.last or self.call is None:
             return 0

@@ -22,8 +22,11 @@ class Count:
         self._taken: dict[int, int] = {}
 
     def used(self, now: float) -> int:
-        """Units that count now."""
-        oldest = int(now / self._width) - _BUCKETS
+        """Units that count now. Those of a future, where the clock went back, count as taken now."""
+        newest = int(now / self._width)
+        for bucket in [bucket for bucket in self._taken if bucket > newest]:
+            self._taken[newest] = self._taken.get(newest, 0) + self._taken.pop(bucket)
+        oldest = newest - _BUCKETS
         for bucket in [bucket for bucket in self._taken if bucket < oldest]:
             del self._taken[bucket]
         return sum(self._taken.values())

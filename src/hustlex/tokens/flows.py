@@ -77,11 +77,14 @@ class Issuer:
             yield from self._ring(turn)
             yield from self._revoker.alarm(shown, now_ms)
             return RefreshRefused(turn.reason)
+        if turn.alarm is not None:
+            yield from self._ring(turn.alarm)
         current = shown if turn.how is How.COALESCED else chain.successor(shown, turn.salt, turn.version)
         return Refreshed(mint.pair(turn.standing, _confirmed(current, turn), nonce), turn.how)
 
     def _ring(self, alarm: Alarm) -> Flow[None]:
         """Before the feed is told: who must know should know though that fails."""
+        _log.warning("a refresh token was in two hands: %s", alarm.reason)
         ring = self._on_alarm
         if ring is None:
             return
@@ -104,6 +107,8 @@ def _confirmed(token: RefreshToken, turn: ops.Turn) -> RefreshToken:
 
 def prove(mint: Mint, text: str, method: str, url: str, access: str, now_ms: int) -> Flow[ProofResult]:
     """Read a proof of possession, then let the server take it once."""
+    for name, value in (("proof", text), ("method", method), ("url", url), ("access", access)):
+        check.instance(name, value, str)
     proof = read_proof(text, method, url, access)
     return proof if isinstance(proof, BadProof) else (yield from do(ops.prove(mint, proof, now_ms)))
 

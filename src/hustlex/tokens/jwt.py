@@ -29,7 +29,7 @@ _ALGORITHMS = frozenset({"ES256", "EdDSA", "RS256"})
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The claims of an access token. exp, iat, auth_time: seconds since 1970. ims: when issued, in ms.
+    """The claims of an access token. exp, iat, nbf, auth_time: seconds since 1970. ims: when issued, in ms.
 
     sid: the session. jti: ``{<uref>}.<random>``. amr: authentication methods (RFC 8176). cnf: ``{"jkt": ...}``, the
     thumbprint of the key that must prove each use (RFC 9449).
@@ -44,6 +44,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     client_id: str
     sid: str
     ims: int
+    nbf: int = 0
     auth_time: int = 0
     amr: tuple[str, ...] = ()
     acr: str = ""

@@ -149,7 +149,8 @@ def _word(name: str, value: str) -> str:
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """The server's answer to a refresh. salt turns the token shown into the current one, whose hash is ``current``."""
+    """The server's answer to a refresh. salt turns the token shown into the current one, whose hash is ``current``.
+    alarm: it was spent a moment ago, elsewhere."""
 
     how: How
     gen: int
@@ -157,6 +158,7 @@ class Turn(msgspec.Struct, frozen=True):
     salt: bytes
     current: bytes
     standing: Standing
+    alarm: Alarm | None = None
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -218,11 +220,17 @@ def _rejected(reply: Reply) -> Rejected:
 
 
 class Refresher(msgspec.Struct, frozen=True):
-    """Who refreshes. jkt: the key that was proved. network: where from, already coarse."""
+    """Who refreshes. jkt: the key that was proved. network: where from, already coarse. device: its label, one line."""
 
     client_id: str
     jkt: str = ""
     network: str = ""
+    device: str = ""
+
+
+def refresher(client_id: Id, jkt: str, address: str, device: str) -> Refresher:
+    """Raises Misuse for what does not have its form."""
+    return Refresher(identity("client_id", client_id), _word("jkt", jkt), network_of(address), label(device))
 
 
 def refresh(
@@ -232,7 +240,7 @@ def refresh(
     names, policy = mint.names(shown.uref), mint.policy
     return _REFRESH.op(
         _session(names, shown.sid),
-        (now_ms, shown.sid, who.client_id, who.jkt, who.network, shown.gen, fingerprint(shown.secret),
+        (now_ms, shown.sid, who.client_id, who.jkt, who.network, who.device, shown.gen, fingerprint(shown.secret),
          fingerprint(successor.secret), salt, successor.version, policy.grace_ms, policy.coalesce_ms,
          policy.most_replays, policy.keep_ms),
         lambda reply: _turn(reply, shown.sid, who),
@@ -250,7 +258,8 @@ def _turn(reply: Reply, sid: str, who: Refresher) -> Turn | RefreshRefused | Ala
         return Alarm(_ALARMS[why], user, sid, device, network, who.network, int(reply[5]))
     if status == 6:
         return RefreshRefused(Refusal.UNKNOWN_GENERATION)
-    issued_ms, gen, version, salt, current, user, auth_ms, amr, ends_ms, *rest = reply[1:]
+    elsewhere = status == 5
+    issued_ms, gen, version, salt, current, user, auth_ms, amr, ends_ms, *rest = reply[3 if elsewhere else 1 :]
     acr, scope, jkt = ((text or b"").decode() for text in rest)
     standing = Standing(
         user.decode(),
@@ -263,6 +272,10 @@ def _turn(reply: Reply, sid: str, who: Refresher) -> Turn | RefreshRefused | Ala
         scope,
         jkt,
     )
+    if elsewhere:
+        device, network = ((text or b"").decode() for text in reply[1:3])
+        odd = Alarm(Refusal.SPENT_ELSEWHERE, user.decode(), sid, device, network, who.network, 1, False, who.device)
+        return Turn(How.REPLAYED, int(gen), version.decode(), salt, current, standing, odd)
     how = (How.ROTATED, How.REPLAYED, How.COALESCED)[status]
     return Turn(how, int(gen), version.decode(), salt, current, standing)
 

@@ -105,6 +105,8 @@ class Refusal(enum.StrEnum):
     REUSE_DETECTED = "reuse_detected"
     CLIENT_MISMATCH = "client_mismatch"
     BINDING_MISMATCH = "binding_mismatch"
+    SPENT_ELSEWHERE = "spent_elsewhere"
+    """Of an alarm only: the answer was given."""
 
 
 class Refreshed(Outcome, frozen=True, eq=False):
@@ -128,9 +130,11 @@ class RefreshRefused(Failure, frozen=True):
 class Alarm(msgspec.Struct, frozen=True):
     """A refresh token was in wrong hands, and its session was ended: tell its owner.
 
-    reason: REUSE_DETECTED, CLIENT_MISMATCH or BINDING_MISMATCH. network: where the session was last refreshed from;
-    seen_network: where this came from ("" where no address was given). generations: how long ago the token was spent,
-    in exchanges.
+    reason: REUSE_DETECTED, CLIENT_MISMATCH or BINDING_MISMATCH; or SPENT_ELSEWHERE: within the grace a spent token came
+    from another network or device than the one that spent it. A phone that changes its network looks the same, so that
+    session goes on (``ended`` is False); the application may end it. network: where the session was last refreshed
+    from; seen_network: where this came from ("" where no address was given). generations: how long ago the token was
+    spent, in exchanges. seen_device: the label given with this refresh.
     """
 
     reason: Refusal
@@ -140,6 +144,8 @@ class Alarm(msgspec.Struct, frozen=True):
     network: str
     seen_network: str
     generations: int
+    ended: bool = True
+    seen_device: str = ""
 
 
 class LoggedOut(Outcome, frozen=True):

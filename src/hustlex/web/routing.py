@@ -11,6 +11,9 @@ from fastapi.routing import APIRoute
 from starlette._utils import get_route_path
 from starlette.routing import BaseRoute, Host, Match, Mount
 
+from hustlex.core import check
+from hustlex.errors import Misuse
+
 Scope = MutableMapping[str, Any]
 
 OUTERMOST = "hustlex.app"
@@ -203,6 +206,14 @@ def preflight(scope: Scope) -> bool:
         return False
     names = {name.lower() for name, _ in scope.get("headers", ())}
     return b"origin" in names and b"access-control-request-method" in names
+
+
+def path_prefix(given: object) -> str:
+    """The ``prefix`` of a router. Raises Misuse."""
+    prefix = check.text("prefix", given, blank=True)
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise Misuse("prefix does not fit before a path", hint="begin it with a slash and end it without, as /auth")
+    return prefix
 
 
 def shape(template: str) -> str:

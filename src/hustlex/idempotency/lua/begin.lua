@@ -1,7 +1,8 @@
 -- idempotency.begin: claim a key for one execution, or say what became of the claim there is; in one step.
 -- EFFECT idempotent       the claim carries its owner: a repeat finds it
 -- KEYS record    hash    idem:{<uref>}:<route>:<key>; of an event: webhook:{<provider>}:<event>
---                        st run|done, fp, own, lease (ms), fence, point, code, big, body, cre (ms)
+--                        st run|done, fp, own, lease (its end, ms), len (its length), fence, point, code, big, body,
+--                        cre (ms)
 -- ARGV now_ms    int     0: the server's clock
 -- ARGV print     text    a kid and what the request asks, keyed
 -- ARGV owner     text    128 random bits
@@ -15,11 +16,11 @@
 -- REPLY {4, fence, point}      its owner is gone and nobody knows how far it came
 -- @include clock
 local now = clock(now_ms)
-local st, fp, own, lease, fence, point, code, big, body =
-  unpack(redis.call('HMGET', record, 'st', 'fp', 'own', 'lease', 'fence', 'point', 'code', 'big', 'body'))
+local st, fp, own, lease, fence, point, code, big, body, len =
+  unpack(redis.call('HMGET', record, 'st', 'fp', 'own', 'lease', 'fence', 'point', 'code', 'big', 'body', 'len'))
 if not st then
-  redis.call('HSET', record, 'st', 'run', 'fp', print, 'own', owner, 'lease', now + lease_ms, 'fence', 1,
-             'point', 'none', 'cre', now)
+  redis.call('HSET', record, 'st', 'run', 'fp', print, 'own', owner, 'lease', now + lease_ms, 'len', lease_ms,
+             'fence', 1, 'point', 'none', 'cre', now)
   redis.call('PEXPIRE', record, ttl_ms)
   return {0, 1, 'none'}
 end
@@ -28,8 +29,12 @@ if st == 'done' then return {1, tonumber(code), tonumber(big), body} end
 fence = tonumber(fence)
 if own == owner then return {0, fence, point} end
 if not lease then return {2, -1} end
+if len and lease - now > tonumber(len) then  -- the server's clock was set back: the lease ends in its time all the same
+  lease = now + len
+  redis.call('HSET', record, 'lease', lease)
+end
 if tonumber(lease) > now then return {2, lease - now} end
 if tonumber(over) ~= -1 and tonumber(over) ~= fence then return {4, fence, point} end
-redis.call('HSET', record, 'own', owner, 'lease', now + lease_ms, 'fence', fence + 1)
+redis.call('HSET', record, 'own', owner, 'lease', now + lease_ms, 'len', lease_ms, 'fence', fence + 1)
 redis.call('PEXPIRE', record, ttl_ms)
 return {0, fence + 1, point}

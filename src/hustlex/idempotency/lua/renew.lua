@@ -12,7 +12,7 @@
 -- @include clock
 local st, own = unpack(redis.call('HMGET', record, 'st', 'own'))
 if st ~= 'run' or own ~= owner then return {0} end
-redis.call('HSET', record, 'lease', clock(now_ms) + lease_ms)
+redis.call('HSET', record, 'lease', clock(now_ms) + lease_ms, 'len', lease_ms)
 if point ~= '' then redis.call('HSET', record, 'point', point) end
 redis.call('PEXPIRE', record, ttl_ms)
 return {1}

@@ -1,16 +1,17 @@
+-- @include fields
 -- Delete the tasks in rows (id, holder, lock), from row `first` on, that their holder still has, and free their locks.
 -- Of those that are awaited a note of five minutes stays. Answers a letter per row, 1 done, 0 not held, and how many were done.
 local function acknowledge(active, lease, tasks, rows, first)
   local codes, ids, keys = {}, {}, {}
   for i = first, #rows, 3 do
     local id, lock = rows[i], rows[i + 2]
-    local found = redis.call('HMGET', tasks .. id, 'owner', 'awaited')
+    local found = fields(tasks .. id, 'owner', 'awaited')
     local held = found[1] == rows[i + 1] and redis.call('LREM', active, -1, id) > 0
     codes[#codes + 1] = held and '1' or '0'
     if held then
       ids[#ids + 1], keys[#keys + 1] = id, tasks .. id
       if found[2] then leave_end(tasks, id, '', 300) end
-      if lock ~= '' and redis.call('GET', lock) == id then keys[#keys + 1] = lock end
+      if lock ~= '' and redis.pcall('GET', lock) == id then keys[#keys + 1] = lock end
     end
   end
   if #ids > 0 then

@@ -20,7 +20,7 @@ local now_s = math.floor(clock(now_ms) / 1000)
 local codes, c = {}, 0
 for i = 3, #ARGV, 6 do
   local id, task, lock = ARGV[i], tasks .. ARGV[i], ARGV[i + 4]
-  local awaited = redis.call('HGET', task, 'awaited')
+  local awaited = field(task, 'awaited')
   local held = release(active, lease, tasks, id, ARGV[i + 1])
   codes[#codes + 1] = held and '1' or '0'
   if held then
@@ -33,7 +33,7 @@ for i = 3, #ARGV, 6 do
       redis.call('HSET', task, 'msg', ARGV[i + 3], 'state', 'completed', 'result', ARGV[i + 5])
       redis.call('HDEL', task, 'owner')
     end
-    if lock ~= '' and redis.call('GET', lock) == id then redis.call('DEL', lock) end
+    free(lock, id)
   end
 end
 if c > 0 then count({processed}, {processed_today}, c, now_s) end

@@ -18,7 +18,7 @@ local now_s = math.floor(clock(now_ms) / 1000)
 local ids, left = take_out(source, kind, tonumber(n), groups, group)
 for _, id in ipairs(ids) do
   local task = prefix .. 't:' .. id
-  if redis.call('EXISTS', task) == 1 then
+  if is_hash(task) then
     redis.call('HSET', task, 'state', 'archived')
     redis.call('HDEL', task, 'pending_since')
     end_lock(task, id)

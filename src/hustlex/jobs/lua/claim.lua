@@ -9,10 +9,11 @@
 -- REPLY <list of id, message, ...>  100 tasks at most, leased to the holder for 30 s; ids without a task are dropped
 -- ALLOW-OOM it moves tasks that exist
 -- @include clock
+-- @include fields
 local now_s = math.floor(clock(now_ms) / 1000)
 local claimed = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', lease, '-inf', now_s - 30, 'LIMIT', 0, 100)) do
-  local task = redis.call('HMGET', tasks .. id, 'msg', 'state')
+  local task = fields(tasks .. id, 'msg', 'state')
   if task[1] and task[2] == 'active' then
     redis.call('HSET', tasks .. id, 'owner', holder)
     redis.call('ZADD', lease, now_s + 30, id)
@@ -20,7 +21,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', lease, '-inf', now_s - 30, 'LIMI
   else
     redis.call('ZREM', lease, id)
     redis.call('LREM', active, 0, id)
-    if not task[1] then redis.call('DEL', tasks .. id) end
+    if not task[1] and is_hash(tasks .. id) then redis.call('DEL', tasks .. id) end
   end
 end
 return claimed

@@ -8,10 +8,11 @@
 -- REPLY {1}
 -- ALLOW-OOM it frees memory
 -- @include clock
+-- @include fields
 local now_s = math.floor(clock(now_ms) / 1000)
 
 local function keep_for(id, seconds)
-  if redis.call('HGET', prefix .. 't:' .. id, 'state') ~= 'completed' then return end
+  if field(prefix .. 't:' .. id, 'state') ~= 'completed' then return end
   if seconds > 0 then
     redis.call('ZADD', completed, 'XX', now_s + seconds, id)
   else
@@ -22,7 +23,7 @@ end
 
 for n = 3, #ARGV do
   local step = prefix .. 'x:step:' .. ARGV[n]
-  local found = redis.call('HMGET', step, 'phase', 'keep_s', 'head')
+  local found = fields(step, 'phase', 'keep_s', 'head')
   if found[1] == 'runs' then
     keep_for(ARGV[n], tonumber(found[2]))
     if found[3] then

@@ -25,7 +25,7 @@ for i = 3, #ARGV, 5 do
     redis.call('ZADD', completed, now_s + ARGV[i + 2], id)
     redis.call('HSET', tasks .. id, 'msg', ARGV[i + 3], 'state', 'completed')
     redis.call('HDEL', tasks .. id, 'owner')
-    if lock ~= '' and redis.call('GET', lock) == id then redis.call('DEL', lock) end
+    free(lock, id)
   end
 end
 if c > 0 then count({processed}, {processed_today}, c, now_s) end

@@ -20,12 +20,13 @@
 -- @include room_left
 local now = clock(now_ms)
 local fresh = #ARGV > 10 and {redis.call('LLEN', pending)} or nil -- if it holds another type, the script ends here
+local room, limit = room_left(prefix) -- before the receipt, as well
 local receipt = prefix .. 'x:sent:' .. token
 local answered = recall(receipt, (#ARGV - 3) / 7)
 if answered then return answered end
 
 local queue = {prefix = prefix, now = now, pending = pending, scheduled = scheduled, groups = groups, fresh = fresh}
-queue.room, queue.limit = room_left(prefix)
+queue.room, queue.limit = room, limit
 local reply, usual, placed, answer = {1}, true, true, nil
 for n = 4, #ARGV, 7 do
   placed, answer = pcall(place, queue, unpack(ARGV, n, n + 6))

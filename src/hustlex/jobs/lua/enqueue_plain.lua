@@ -11,18 +11,18 @@
 -- @include clock
 -- @include recall
 -- @include room_left
+local limited = redis.call('EXISTS', prefix .. 'x:limit') == 1
+local room, limit
+if limited then room, limit = room_left(prefix) end -- before the receipt: if it ends here, nothing was promised
 local receipt = prefix .. 'x:sent:' .. token
 local answered = recall(receipt, (#ARGV - 3) / 2)
 if answered then return answered end
 
 local since = string.format('%.0f000000', clock(now_ms))
-local fresh, reply, usual, room, limit = {}, {1}, true, nil, nil
+local fresh, reply, usual = {}, {1}, true
 for n = 4, #ARGV, 2 do
   local task, answer = prefix .. 't:' .. ARGV[n], 1
-  if redis.call('EXISTS', task, prefix .. 'x:limit') > 0 then -- either: look which
-    if not room then room, limit = room_left(prefix) end
-    if redis.call('EXISTS', task) == 1 then answer = 0 elseif room < 1 then answer = {limit - room, limit} end
-  end
+  if redis.call('EXISTS', task) == 1 then answer = 0 elseif room and room < 1 then answer = {limit - room, limit} end
   if answer == 1 then
     redis.call('HSET', task, 'msg', ARGV[n + 1], 'state', 'pending', 'pending_since', since)
     fresh[#fresh + 1], room = ARGV[n], room and room - 1

@@ -10,10 +10,11 @@
 -- REPLY <text>  a letter per row: 1 extended, 0 not held any more
 -- ALLOW-OOM a lease that lapses makes a task run twice
 -- @include clock
+-- @include fields
 local now_s = math.floor(clock(now_ms) / 1000)
 local codes = {}
 for i = 4, #ARGV, 2 do
-  local held = redis.call('HGET', tasks .. ARGV[i], 'owner') == ARGV[i + 1]
+  local held = field(tasks .. ARGV[i], 'owner') == ARGV[i + 1]
   if held then redis.call('ZADD', lease, 'XX', now_s + 30, ARGV[i]) end
   codes[#codes + 1] = held and '1' or '0'
 end

@@ -7,7 +7,8 @@
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- REPLY {1, pending, wait_ms, paused}  wait_ms: 0 when nothing is pending, or nobody noted since when
 -- @include clock
+-- @include fields
 local next_id = redis.call('LINDEX', pending, -1)
-local since = tonumber(next_id and redis.call('HGET', tasks .. next_id, 'pending_since') or '')
+local since = tonumber(next_id and field(tasks .. next_id, 'pending_since') or '')
 local wait_ms = since and math.max(clock(now_ms) - since / 1000000, 0) or 0
 return {1, redis.call('LLEN', pending), string.format('%.0f', wait_ms), redis.call('EXISTS', paused)}

@@ -4,6 +4,6 @@ local function leave(prefix, id, state, group)
   if state ~= 'aggregating' then return redis.call('ZREM', prefix .. state, id) > 0 end
   local members = prefix .. 'g:' .. (group or '')
   if redis.call('ZREM', members, id) == 0 then return false end
-  if redis.call('ZCARD', members) == 0 then redis.call('SREM', prefix .. 'groups', group) end
+  if redis.call('ZCARD', members) == 0 then redis.pcall('SREM', prefix .. 'groups', group) end
   return true
 end

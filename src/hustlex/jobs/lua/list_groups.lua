@@ -7,6 +7,7 @@
 local reply = {1}
 for _, name in ipairs(redis.call('SMEMBERS', groups)) do
   reply[#reply + 1] = name
-  reply[#reply + 1] = redis.call('ZCARD', members .. name)
+  local size = redis.pcall('ZCARD', members .. name)
+  reply[#reply + 1] = type(size) == 'number' and size or 0
 end
 return reply

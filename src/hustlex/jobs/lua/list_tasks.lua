@@ -11,11 +11,12 @@
 -- REPLY {1, now_ms, rows}  per task: message, result ("" none), score (0 in a list), 1 if its lease is over, crashes,
 --                          parked_at (Unix second, 0 never)
 -- @include clock
+-- @include fields
 local now = clock(now_ms)
 local reply = {1, now}
 
 local function add(id, score)
-  local task = redis.call('HMGET', tasks .. id, 'msg', 'result', 'crashes', 'parked_at')
+  local task = fields(tasks .. id, 'msg', 'result', 'crashes', 'parked_at')
   if not task[1] then return end
   local expiry = tonumber(redis.call('ZSCORE', lease, id) or '')
   reply[#reply + 1] = task[1]

@@ -15,6 +15,7 @@
 -- ARGV prefix     text   asynq:{<queue>}:
 -- REPLY {1, numbers}     in the order of QueueInfo; latency in ms, memory in bytes, limit -1 = none
 -- @include clock
+-- @include fields
 -- @include utc_day
 local now, memory = clock(now_ms), 0
 local day = utc_day(math.floor(now / 1000))
@@ -40,8 +41,9 @@ end
 -- As Asynq weighs groups: what up to 20 tasks of each of five weigh on average, times all that wait.
 local aggregating, names, sampled, sum = 0, redis.call('SMEMBERS', groups), 0, 0
 for n, name in ipairs(names) do
-  aggregating = aggregating + redis.call('ZCARD', prefix .. 'g:' .. name)
-  local ids = n <= 5 and redis.call('ZRANGE', prefix .. 'g:' .. name, 0, 19) or {}
+  local size = redis.pcall('ZCARD', prefix .. 'g:' .. name) -- a table when it holds something else
+  aggregating = aggregating + (type(size) == 'number' and size or 0)
+  local ids = n <= 5 and type(size) == 'number' and redis.call('ZRANGE', prefix .. 'g:' .. name, 0, 19) or {}
   sampled, sum = sampled + #ids, sum + weight(ids)
 end
 memory = memory + sum / math.max(sampled, 1) * aggregating
@@ -51,7 +53,7 @@ for _, key in ipairs({processed .. ':' .. day, failed .. ':' .. day, processed, 
 end
 reply[#reply + 1] = redis.call('EXISTS', paused)
 local oldest = redis.call('LINDEX', pending, -1)
-local since = tonumber(oldest and redis.call('HGET', prefix .. 't:' .. oldest, 'pending_since') or '')
+local since = tonumber(oldest and field(prefix .. 't:' .. oldest, 'pending_since') or '')
 reply[#reply + 1] = string.format('%.0f', since and math.max(now - since / 1000000, 0) or 0)
 reply[#reply + 1] = string.format('%.0f', memory)
 reply[#reply + 1] = redis.call('GET', prefix .. 'x:limit') or '-1'

@@ -8,16 +8,17 @@
 -- REPLY int     how many were mended; ids without a task are dropped; looks at the 1000 oldest
 -- ALLOW-OOM it moves tasks that exist
 -- @include clock
+-- @include fields
 local now_s = math.floor(clock(now_ms) / 1000)
 local mended = 0
 for _, id in ipairs(redis.call('LRANGE', active, -1000, -1)) do
   if not redis.call('ZSCORE', lease, id) then
     mended = mended + 1
-    if redis.call('HEXISTS', tasks .. id, 'msg') == 1 then
+    if field(tasks .. id, 'msg') then
       redis.call('ZADD', lease, now_s, id)
     else
       redis.call('LREM', active, 0, id)
-      redis.call('DEL', tasks .. id)
+      if is_hash(tasks .. id) then redis.call('DEL', tasks .. id) end
     end
   end
 end

@@ -2,7 +2,7 @@
 -- They are told when it became the first of its queue. Entries that are over (who moved the task left them) go, 5 a call.
 local function note_due(prefix, id, at_ms, now)
   local due, at = prefix .. 'x:due', string.format('%.0f', at_ms)
-  redis.call('ZADD', due, at, id)
+  if type(redis.pcall('ZADD', due, at, id)) == 'table' then return end  -- the seconds in Asynq's set must do
   local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
   local stale = tonumber(first[2]) < now - 1000
   if stale then redis.call('ZREM', due, unpack(redis.call('ZRANGEBYSCORE', due, '-inf', now - 1000, 'LIMIT', 0, 5))) end

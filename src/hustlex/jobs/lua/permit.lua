@@ -12,48 +12,29 @@
 --                again: -1 when one of them ends, else in so many ms
 -- ALLOW-OOM tasks that are leased must be able to run
 -- @include clock
+-- @include gate
 -- @include window
 -- A permit lasts as long as its task's lease, so a worker that dies gives its permits back with its tasks.
 local now = clock(now_ms)
 
-local function room_at(gate, most, asked)
-  local room = most - redis.call('HLEN', gate)
-  if room >= asked then return room end
-  local ids, over = redis.call('HKEYS', gate), {}
-  local leases = #ids > 0 and redis.call('ZMSCORE', lease, unpack(ids)) or {}
-  for n, id in ipairs(ids) do
-    if not leases[n] then over[#over + 1] = id end
-  end
-  if #over > 0 then redis.call('HDEL', gate, unpack(over)) end
-  return room + #over
-end
-
-local function enter(gate, most, life_s, first, asked, ended, n)
-  for i = first + 2 * asked, first + 2 * (asked + ended) - 1, 2 do
-    if redis.call('HGET', gate, ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', gate, ARGV[i]) end
-  end
-  local room, granted = room_at(gate, most, asked), 0
-  for i = first, first + 2 * n - 1, 2 do
-    if room <= 0 and redis.call('HEXISTS', gate, ARGV[i]) == 0 then break end
-    room = room - redis.call('HSET', gate, ARGV[i], ARGV[i + 1])
-    granted = granted + 1
-  end
-  if redis.call('TTL', gate) < life_s then redis.call('EXPIRE', gate, life_s) end
-  return granted
-end
-
-local i, reply = 3, {}
-while i <= #ARGV do
-  local most, limit, per_ms = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local asked, ended = tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6])
+local function decide(i, most, asked, ended)
+  local limit, per_ms = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
   local n, wait_ms, room, wait, starts = asked, 0, asked, 0, prefix .. 'starts:' .. ARGV[i]
   if limit > 0 then room, wait = window_room(starts, limit, per_ms, now) end
   if room < n then n, wait_ms = room, wait end
   if most > 0 then
-    local granted = enter(prefix .. 'gate:' .. ARGV[i], most, tonumber(ARGV[i + 4]), i + 7, asked, ended, n)
+    local granted = enter(prefix .. 'gate:' .. ARGV[i], lease, most, tonumber(ARGV[i + 4]), i + 7, asked, ended, n)
     if granted < n then n, wait_ms = granted, -1 end
   end
   if limit > 0 then window_note(starts, per_ms, now, n) end
+  return n, wait_ms
+end
+
+local i, reply = 3, {}
+while i <= #ARGV do
+  local most, asked, ended = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6])
+  local fits, n, wait_ms = pcall(decide, i, most, asked, ended)
+  if not fits then n, wait_ms = 0, -1 end -- its keys hold something else: the other gates have theirs
   reply[#reply + 1], reply[#reply + 2] = n, wait_ms
   i = i + 7 + (most > 0 and 2 * (asked + ended) or 0)
 end

@@ -23,8 +23,8 @@ local function give_back(id, holder)
   redis.call('RPUSH', pending, id)
   redis.call('HSET', tasks .. id, 'state', 'pending')
   redis.call('HDEL', tasks .. id, 'owner')
-  local past = redis.call('HMGET', tasks .. id, 'crashes', 'trial')
-  if tonumber(past[1] or 0) < 2 or past[2] == holder then redis.call('HINCRBY', tasks .. id, 'crashes', 1) end
+  local past = fields(tasks .. id, 'crashes', 'trial')
+  if (tonumber(past[1] or 0) or 0) < 2 or past[2] == holder then redis.pcall('HINCRBY', tasks .. id, 'crashes', 1) end
   recovered[#recovered + 1] = id
 end
 
@@ -32,7 +32,7 @@ local dead = redis.call('ZRANGEBYSCORE', owners, '-inf', now_s - 1, 'WITHSCORES'
 for i = 1, #dead, 2 do
   local ids = redis.call('ZRANGEBYSCORE', lease, '-inf', dead[i + 1] + 21, 'LIMIT', 0, 1000)
   for _, id in ipairs(ids) do
-    local holder = redis.call('HGET', tasks .. id, 'owner')
+    local holder = field(tasks .. id, 'owner')
     if holder and holder:match('^[^:]+') == dead[i] then give_back(id, holder) end
   end
   if #ids < 1000 then redis.call('ZREM', owners, dead[i]) end

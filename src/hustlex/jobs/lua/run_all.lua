@@ -11,12 +11,13 @@
 -- ARGV n        int
 -- REPLY {1, taken, left}
 -- @include clock
+-- @include fields
 -- @include take_out
 local since = string.format('%.0f000000', clock(now_ms))
 local ids, left = take_out(source, kind, tonumber(n), groups, group)
 for _, id in ipairs(ids) do
   local task = prefix .. 't:' .. id
-  if redis.call('EXISTS', task) == 1 then
+  if is_hash(task) then
     redis.call('HSET', task, 'state', 'pending', 'pending_since', since)
     redis.call('HDEL', task, 'crashes', 'trial', 'parked_at')
     redis.call('LPUSH', pending, id)

@@ -4,7 +4,7 @@
 -- KEYS record   hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
 -- KEYS act      zset    otp:{<ref>}:act:<purpose>, lane known: with :known; cid -> its end, ms; others are void
 -- KEYS sends    zset    otp:{<ref>}:sends, in lane known with :known   <cid>#<number> -> ms
--- KEYS cool     string  otp:{<ref>}:cool, in lane known with :known    <cid>:<end of the pause in ms>
+-- KEYS cool     string  otp:{<ref>}:cool, in lane known with :known    <cid>:<length>:<end of the pause in ms>
 -- ARGV cid      text    the challenge
 -- ARGV unsent   int     1: its last send did not happen
 -- REPLY {0}             there was nothing to void

@@ -4,11 +4,21 @@ local DAY = 86400000
 
 local function day_rest(sends, most, now)
   if redis.call('ZCOUNT', sends, string.format('(%.0f', now - DAY), '+inf') < tonumber(most) then return 0 end
+  -- Sent in the future: the server's clock was set back. They count as sent now.
+  for _, late in ipairs(redis.call('ZRANGE', sends, string.format('(%.0f', now), '+inf', 'BYSCORE')) do
+    redis.call('ZADD', sends, string.format('%.0f', now), late)
+  end
   return redis.call('ZRANGE', sends, -most, -most, 'WITHSCORES')[2] + DAY - now
 end
 
+-- A pause is <cid>:<length>:<end>, older ones <cid>:<end>. It ends in its time though the server's clock is set back.
 local function cool_rest(cool, now)
-  return (tonumber(string.match(redis.call('GET', cool) or '', ':(%d+)$')) or 0) - now
+  local had = redis.call('GET', cool) or ''
+  local rest = (tonumber(string.match(had, ':(%d+)$')) or 0) - now
+  local cid, length = string.match(had, '^(.-):(%d+):%d+$')
+  if not length or rest <= tonumber(length) then return rest end
+  redis.call('SET', cool, table.concat({cid, length, string.format('%.0f', now + length)}, ':'), 'PX', length)
+  return tonumber(length)
 end
 
 local function note_send(sends, cool, cid, number, pause, now)
@@ -16,7 +26,7 @@ local function note_send(sends, cool, cid, number, pause, now)
   redis.call('ZREMRANGEBYSCORE', sends, '-inf', now - DAY)
   redis.call('PEXPIRE', sends, DAY)
   local rest = math.max(pause, cool_rest(cool, now))
-  redis.call('SET', cool, cid .. string.format(':%.0f', now + rest), 'PX', rest)
+  redis.call('SET', cool, cid .. string.format(':%.0f:%.0f', rest, now + rest), 'PX', rest)
 end
 
 -- keep: how long the record tells after its end what has become of it.
@@ -28,5 +38,5 @@ end
 
 -- Ends the lane's pause, if this challenge's last message began it.
 local function warm(cool, cid)
-  if string.match(redis.call('GET', cool) or '', '^(.*):%d+$') == cid then redis.call('DEL', cool) end
+  if string.match(redis.call('GET', cool) or '', '^(.-):') == cid then redis.call('DEL', cool) end
 end

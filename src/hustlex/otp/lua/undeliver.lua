@@ -3,7 +3,7 @@
 -- ALLOW-OOM it makes room
 -- KEYS record    hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
 -- KEYS sends     zset    otp:{<ref>}:sends, in lane known with :known   <cid>#<number> -> ms
--- KEYS cool      string  otp:{<ref>}:cool, in lane known with :known    <cid>:<end of the pause in ms>
+-- KEYS cool      string  otp:{<ref>}:cool, in lane known with :known    <cid>:<length>:<end of the pause in ms>
 -- ARGV cid       text    the challenge
 -- ARGV unqueued  int     1: nobody was even asked to send it, so neither the pause nor the number was used
 -- REPLY {0}              nothing to give back: unknown, used, or given back before

@@ -13,7 +13,14 @@
 local now = clock(now_ms)
 local ended, level, base = unpack(redis.call('HMGET', tries, 'until', 'level', 'base'))
 local rest = (tonumber(ended) or 0) - now
-if rest > 0 then return {2, rest} end
+if rest > 0 then
+  local most_rest = tonumber(ARGV[3 + math.min(tonumber(level) or 1, #ARGV - 3)])
+  if rest > most_rest then  -- the server's clock was set back: the lock ends in its time all the same
+    rest = most_rest
+    redis.call('HSET', tries, 'until', string.format('%.0f', now + rest))
+  end
+  return {2, rest}
+end
 local seq = redis.call('HINCRBY', tries, 'seq', 1)
 local left = most - (seq - (tonumber(base) or 0))
 if left > 0 then

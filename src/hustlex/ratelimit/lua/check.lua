@@ -23,7 +23,10 @@ for _, rule in ipairs(rules) do
   if rule.algorithm.seen and rule.algorithm.seen(rule, request) then return report(1, rules) end
 end
 local rest, place = banned(rules, now)
-if rest > 0 then return '3 ' .. seconds .. ' ' .. micros .. ' ' .. rest .. ' ' .. place end
+if rest > 0 then
+  for _, rule in ipairs(rules) do if rule.penalty then penalty.settle(rule.penalty, now) end end
+  return '3 ' .. seconds .. ' ' .. micros .. ' ' .. rest .. ' ' .. place
+end
 for _, rule in ipairs(rules) do rule.algorithm.settle(rule) end
 local denied = refused(rules)
 for _, rule in ipairs(rules) do

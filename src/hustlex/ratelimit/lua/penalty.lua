@@ -1,12 +1,20 @@
--- Bans that escalate, a hash: strikes since `since`, level, until (ms), and when the last strike fell.
+-- Bans that escalate, a hash: strikes since `since`, level, until and ban (its length; ms), and when the last strike fell.
 local DAY = 86400000
 local HIGHEST = 16
 local penalty = {}
 
--- Milliseconds of a ban that are left, or 0. Never more than a day, whatever the server's clock did.
+-- Milliseconds of a ban that are left, or 0. Never more than it was for, whatever the server's clock did.
 function penalty.rest(key, now)
-  local ends = tonumber(redis.call('HGET', key, 'until') or 0)
-  return math.max(0, math.min(ends - now, DAY))
+  local had = redis.call('HMGET', key, 'until', 'ban')
+  return math.max(0, math.min((had[1] or 0) - now, tonumber(had[2] or DAY)))
+end
+
+-- The server's clock was set back: the ban ends in its time all the same.
+function penalty.settle(key, now)
+  local rest = penalty.rest(key, now)
+  if rest > 0 and redis.call('HGET', key, 'until') - now > rest then
+    redis.call('HSET', key, 'until', string.format('%.0f', now + rest))
+  end
 end
 
 -- One refusal. With the last strike of a window the level rises, and each ban is twice as long as the one before.
@@ -21,7 +29,7 @@ function penalty.strike(key, now, strikes, window, base)
     level = math.min(level + 1, HIGHEST)
     ban = math.min(base * 2 ^ (level - 1), DAY)
     count, since = 0, now
-    redis.call('HSET', key, 'until', now + ban)
+    redis.call('HSET', key, 'until', now + ban, 'ban', ban)
   end
   redis.call('HSET', key, 'strikes', count, 'since', since, 'level', level, 'last', now + ban)
   redis.call('PEXPIRE', key, ban + math.max(level * DAY, window))

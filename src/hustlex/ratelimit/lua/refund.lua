@@ -45,7 +45,8 @@ end
 
 back.leases = back.log
 
+-- A key that holds another type has nothing to give back; the others have, and the mark stands.
 for at = 4, #ARGV, 3 do
-  back[ARGV[at]](KEYS[(at + 2) / 3], tonumber(ARGV[at + 1]), ARGV[at + 2])
+  pcall(back[ARGV[at]], KEYS[(at + 2) / 3], tonumber(ARGV[at + 1]), ARGV[at + 2])
 end
 return {1}

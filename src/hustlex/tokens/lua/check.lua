@@ -27,7 +27,8 @@ if redis.call('EXISTS', blacklist) == 1 then return {3} end
 local why, _, session = standing(record, index, marker, sid, now, ims)
 if why ~= '' then return {4, why} end
 
-if now - session[5] >= tonumber(touch_ms) then
+local unseen = now - session[5]
+if unseen >= tonumber(touch_ms) or unseen < 0 then
   -- Lifetimes first: on a full server this lets the write after it pass, and a check must not fail there.
   extend(record, data, session[4], session[6], now, keep_ms)
   redis.call('HSET', record, 'last', now)
