@@ -7,7 +7,7 @@
 -- KEYS owners           zset    asynq:{<queue>}:x:owners         server id by the second it is dead after
 -- KEYS processed        int     asynq:{<queue>}:processed
 -- KEYS processed_today  int     asynq:{<queue>}:processed:<day>
--- TOUCHES asynq:{<queue>}:t:<id> of the tasks, asynq:{<queue>}:x:end:<id> of those awaited, and the locks named in rows
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks, asynq:{<queue>}:x:end:<id> of those awaited (x:awaited), and the locks named in rows
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV holder   text    <server id>:<number of this call>: what the leased tasks' owner field will hold
