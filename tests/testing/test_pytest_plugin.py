@@ -188,6 +188,7 @@ def test_nothing_happens_where_it_is_left_out(pytester: pytest.Pytester) -> None
         (AUTO + "asyncio_default_test_loop_scope = session\n", ["lambda f: f"]),
         (STRICT, [f"pytest.mark.asyncio(loop_scope='{scope}')" for scope in ("session", "module", "class")]),
     ],
+    ids=["by default", "by mark"],
 )
 def test_the_fixture_lives_in_the_loop_of_its_test(pytester: pytest.Pytester, ini: str, marks: list[str]) -> None:
     pytester.makeini(ini)
