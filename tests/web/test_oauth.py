@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import httpx
 import jwt
 import pytest
+import redis
 from fastapi import Depends, FastAPI, WebSocket
 
 from hustlex.app import HustleX
@@ -467,3 +468,28 @@ async def test_two_proofs_are_none(client: httpx.AsyncClient, hx: HustleX, clock
     proofs = [("DPoP", holder.proof("GET", f"{BASE}/me", now, pair.access)) for _ in range(2)]
     got = await client.get("/me", headers=[*bearer(pair.access, "DPoP").items(), *proofs])
     assert got.status_code == 401
+
+
+async def test_a_foreign_session_is_not_touched_by_who_names_it(
+    client: httpx.AsyncClient, hx: HustleX, raw: redis.Redis
+) -> None:
+    """The 404 is true: nothing is told to other processes either, however often a stranger asks."""
+    mine, theirs = await login(hx), await login(hx, "u2")
+    assert await hx.tokens.start()
+
+    def feed() -> list[Any]:
+        return [(key, raw.xrange(key)) for key in sorted(raw.keys("*jwt:revocations*")) if raw.type(key) == b"stream"]
+
+    before = feed()
+    for session_id in [theirs.session_id] * 20 + ["x", "a" * 22]:
+        got = await client.delete(f"/auth/sessions/{session_id}", headers=bearer(mine.access))
+        assert got.status_code == 404
+    assert feed() == before
+    for path in ("/me", "/pay"):
+        assert (await client.get(path, headers=bearer(theirs.access))).json()["id"] == "u2"
+    listed = (await client.get("/auth/sessions", headers=bearer(theirs.access))).json()
+    assert [session["id"] for session in listed] == [theirs.session_id]
+    assert (
+        await client.delete(f"/auth/sessions/{theirs.session_id}", headers=bearer(theirs.access))
+    ).status_code == 204
+    assert feed() != before

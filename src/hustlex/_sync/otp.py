@@ -6,6 +6,7 @@ from __future__ import annotations
 import secrets
 
 from hustlex.core.answer.blocking import answering
+from hustlex.core.check import Id
 from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver
@@ -65,7 +66,7 @@ class Otp:
         ip: str | None = None,
         lane: Lane = "anon",
         device: str = "",
-        uid: str = "",
+        uid: Id = "",
         deliver: bool = True,
         risk: Risk | None = None,
         human: bool = False,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 
+from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.op import BlockingDriver
@@ -15,7 +16,7 @@ from hustlex.errors import Error, Misuse
 from hustlex.ratelimit import flows, leasing, ops
 from hustlex.ratelimit.blocking import Hold
 from hustlex.ratelimit.call import Sent
-from hustlex.ratelimit.desk import Desk, Policies, system_clock
+from hustlex.ratelimit.desk import Desk, Policies, system_clock, triples
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.plan import NORMAL
 from hustlex.ratelimit.refunds import refund
@@ -74,7 +75,7 @@ class RateLimit:
         judged by a script of its own, all sent in one write; when one refuses, the others get back what they paid.
         Never lets more through than ``check`` would one by one; for a round trip it may refuse others. Raises Misuse.
         """
-        calls = [self._desk.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in asked]
+        calls = [self._desk.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in triples(asked)]
         if not calls:
             raise Misuse("check_all needs at least one caller")
         return self._driver.follow(flows.together(self._desk, calls))
@@ -106,6 +107,7 @@ class RateLimit:
         """Another limit for one caller, for ``ttl``; None: the policy's own again. The policy must be overridable, and
         is judged alone. Raises Misuse, Unavailable.
         """
+        check.duration("ttl", ttl, timedelta(milliseconds=1))
         caller = self._desk.caller(policy, identity, endpoint)
         key = leasing.override_key(caller, policy, limit)
         caller.forget()

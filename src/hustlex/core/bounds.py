@@ -22,6 +22,14 @@ def within(name: str, value: Value, low: Value, high: Value) -> None:
             check.whole(name, value, low, high)
 
 
+def several(name: str, durations: object) -> None:
+    """Raises BadOption unless there is at least one duration, and each of a millisecond or more."""
+    if not isinstance(durations, tuple | list) or not durations:
+        raise BadOption(f"{name} must name at least one duration", hint="pass a tuple of timedeltas")
+    for duration in durations:
+        within(f"each of {name}", duration, timedelta(milliseconds=1), check.LONGEST_DURATION)
+
+
 @contextmanager
 def options() -> Iterator[None]:
     """What is refused inside the block is an option of a room: BadOption, a Misuse and a ConfigurationError."""

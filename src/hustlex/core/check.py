@@ -77,6 +77,24 @@ def text(name: str, value: object, *, longest: int = LONGEST_ID, blank: bool = F
     return plain
 
 
+def unicode(name: str, value: str, *, longest: int) -> str:
+    """Any valid Unicode text, line breaks and control characters included."""
+    plain = str.__str__(value)
+    if len(plain) > longest:
+        raise Misuse(f"{name} has {len(plain)} characters", hint=f"pass at most {longest}")
+    for character in plain if not plain.isascii() else "":
+        if "\ud800" <= character <= "\udfff":
+            raise Misuse(f"{name} holds half a character (U+{ord(character):04X})", hint="pass valid Unicode text")
+    return plain
+
+
+def typed(name: str, value: object) -> str:
+    """Text as somebody typed it, or a secret: any, of any length. Of what is none a message tells the class alone."""
+    if not isinstance(value, str):
+        raise Misuse(f"{name} cannot be {_article(type(value).__name__)}", hint="pass text")
+    return str.__str__(value)
+
+
 def whole(name: str, value: object, low: int = 0, high: int = 2**53) -> int:
     """A whole number from ``low`` to ``high``. Neither a boolean nor a fraction is one, nor text of digits."""
     if isinstance(value, bool) or not isinstance(value, int):

@@ -15,7 +15,7 @@ from hustlex.core.extras import require
 from hustlex.core.outcome import Secretive
 from hustlex.core.printable import printable
 from hustlex.environment import in_production
-from hustlex.errors import ConfigurationError, Error
+from hustlex.errors import ConfigurationError, Error, Misuse
 
 if TYPE_CHECKING:
     import httpx
@@ -124,7 +124,16 @@ class HttpSender:
         body: Callable[[Message], dict[str, Any]] = _json_body,
         client: httpx.AsyncClient | None = None,
     ) -> None:
-        self.channel = channel
+        if not check.typed("url", url).startswith(("https://", "http://")):
+            raise Misuse("url is no http:// or https:// URL", hint="as https://gateway.example/messages")
+        check.instance("headers", {} if headers is None else headers, Mapping)
+        for name, value in (headers or {}).items():
+            check.typed("a header's name", name)
+            check.typed("a header", value)
+        self.channel = check.text("channel", channel, longest=40)
+        check.function("body", body)
+        if client is not None and not callable(getattr(client, "post", None)):
+            check.instance("client", client, hint="pass an httpx.AsyncClient")
         self._url = url
         self._headers = dict(headers or {})
         self._body = body

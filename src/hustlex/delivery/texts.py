@@ -9,8 +9,10 @@ from types import MappingProxyType
 
 import msgspec
 
+from hustlex.core import check
+from hustlex.core.bounds import options
 from hustlex.delivery.senders import Message
-from hustlex.errors import ConfigurationError
+from hustlex.errors import Misuse
 from hustlex.otp import Delivery
 
 _WARNING = "We never ask for it."
@@ -43,15 +45,20 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = "{app}: your code (ref {ref})"
 
     def __post_init__(self) -> None:
-        for purpose, line in self.lines.items():
-            names = {name for _, name, _, _ in Formatter().parse(line) if name is not None}
-            if not {"code", "ref"} <= names <= _NAMES:
-                raise ConfigurationError(
-                    f"the text for {purpose!r} must hold {{code}} and {{ref}}, and only known names",
-                    hint="known: " + ", ".join(sorted(_NAMES)),
-                )
-        if not {name for _, name, _, _ in Formatter().parse(self.subject) if name is not None} <= {"app", "ref"}:
-            raise ConfigurationError("subject may hold {app} and {ref}, and never the code")
+        with options():
+            check.text("app", self.app)
+            check.text("domain", self.domain, blank=True)
+            check.text("retriever", self.retriever, blank=True)
+            check.instance("lines", self.lines, Mapping)
+            for purpose, line in self.lines.items():
+                check.text("a purpose in lines", purpose)
+                if not {"code", "ref"} <= _names("a text in lines", line) <= _NAMES:
+                    raise Misuse(
+                        "each text in lines must hold {code} and {ref}, and only known names",
+                        hint="known: " + ", ".join(sorted(_NAMES)),
+                    )
+            if not _names("subject", self.subject) <= {"app", "ref"}:
+                raise Misuse("subject may hold {app} and {ref}, and never the code")
 
     def message(self, delivery: Delivery) -> Message:
         """All of it, for a sender."""
@@ -73,3 +80,11 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
             return first
         bound = f"@{self.domain} #{delivery.code}" if self.domain else ""
         return "\n".join(part for part in (first, self.retriever, bound) if part)
+
+
+def _names(what: str, line: object) -> set[str]:
+    """The names in a text's braces."""
+    try:
+        return {name for _, name, _, _ in Formatter().parse(check.text(what, line, longest=1_000)) if name is not None}
+    except ValueError:
+        raise Misuse(f"{what} has a brace without its partner", hint="write {{ or }} for a brace") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from hustlex.core.answer.aio import answering
+from hustlex.core.check import Id
 from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import AsyncDriver
@@ -64,7 +65,7 @@ class Otp:
         ip: str | None = None,
         lane: Lane = "anon",
         device: str = "",
-        uid: str = "",
+        uid: Id = "",
         deliver: bool = True,
         risk: Risk | None = None,
         human: bool = False,

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import ClassVar
+from typing import NoReturn
 
 import msgspec
 
 from hustlex.core import check
-from hustlex.core.outcome import Secretive
 from hustlex.otp.rules import Mailboxes
 from hustlex.otp.types import DestinationBlocked, InvalidEmail
 
@@ -22,14 +21,22 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _OPTION = "OtpOptions.mailboxes.domains"
 
 
-class Email(Secretive, frozen=True, eq=False):
-    """A destination beside phones: ``hx.otp.issue(Email("ada@example.com"))``. address: as typed."""
+class Email(msgspec.Struct, frozen=True, eq=False):
+    """A destination beside phones: ``hx.otp.issue(Email("ada@example.com"))``. address: as typed; never shown."""
 
     address: str
-    hidden: ClassVar[frozenset[str]] = frozenset({"address"})
 
     def __post_init__(self) -> None:
-        check.instance("address", self.address, str, hint="pass text, as Email('ada@example.com')")
+        check.typed("address", self.address)
+
+    def __repr__(self) -> str:
+        return "Email(address='...')"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("address", "...")]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("Email holds an address and cannot be pickled or copied")
 
 
 class Mailbox(msgspec.Struct, frozen=True):

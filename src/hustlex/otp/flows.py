@@ -6,18 +6,20 @@ from typing import ClassVar, TypeVar
 
 import msgspec
 
+from hustlex.core import check
+from hustlex.core.check import Id
 from hustlex.core.context import Context, context_digest
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import Error, Misuse, Refused
-from hustlex.otp import caps, email, ops, tickets
+from hustlex.otp import arguments, caps, email, ops, tickets
 from hustlex.otp.caps import Admission
 from hustlex.otp.codes import typed_digits
 from hustlex.otp.email import Email, Mailbox
-from hustlex.otp.names import LANES, Challenge, Grant, Lane, device_mark, parse_challenge, parse_grant
+from hustlex.otp.names import Challenge, Grant, Lane, device_mark, parse_challenge, parse_grant
 from hustlex.otp.phone import Phone, normalise
 from hustlex.otp.room import Attempt, Checked, Request, Room, digits_of
-from hustlex.otp.rules import Policy, Risk
+from hustlex.otp.rules import Risk
 from hustlex.otp.story import Story
 from hustlex.otp.types import (
     ChallengeRequired,
@@ -41,8 +43,6 @@ from hustlex.otp.types import (
 
 T = TypeVar("T")
 
-_LONGEST_ABOUT = 100
-
 
 class Ask(Secretive, frozen=True, eq=False):
     """What ``issue`` was called with."""
@@ -54,7 +54,7 @@ class Ask(Secretive, frozen=True, eq=False):
     ip: str | None = None
     lane: Lane = "anon"
     device: str = ""
-    uid: str = ""
+    uid: Id = ""
     deliver: bool = True
     risk: Risk | None = None
     human: bool = False
@@ -75,13 +75,12 @@ class Answer(Secretive, frozen=True, eq=False):
 
 def issue(room: Room, ask: Ask, entropy: bytes, now_ms: int) -> Flow[IssueResult]:
     """Read the phone, ask the caps, then open a challenge."""
+    policy = arguments.policy(room.options.policies, ask.purpose)
+    arguments.asked(ask)
     story = Story(room, "issue", purpose=ask.purpose, ip=ask.ip)
-    policy = _policy(room, ask.purpose)
     if policy.needs_context and ask.ctx is None:
         raise Misuse(f"purpose {ask.purpose!r} needs ctx", hint="name what is being approved")
     digest = context_digest(ask.ctx)
-    _check_lane(ask.lane)
-    _check_about(ask.about)
     to = _read(room, ask.phone)
     if not isinstance(to, Phone | Mailbox):
         yield from _nonsense(room, ask.ip, now_ms)
@@ -118,7 +117,7 @@ def _request(room: Room, ask: Ask, to: Phone | Mailbox, digest: str, lane: Lane,
         ask.purpose,
         digest,
         lane,
-        ask.uid,
+        arguments.uid(ask.uid),
         ask.about,
         ask.deliver,
         admitted.strong,
@@ -130,6 +129,8 @@ def _request(room: Room, ask: Ask, to: Phone | Mailbox, digest: str, lane: Lane,
 
 def resend(room: Room, challenge: str, ip: str | None, human: bool, now_ms: int) -> Flow[ResendResult]:
     """Send an open challenge once more."""
+    arguments.address(ip)
+    check.flag("human", human)
     known, story = _known(room, challenge), Story(room, "resend", ip=ip)
     if known is None:
         yield from _nonsense(room, ip, now_ms)
@@ -166,6 +167,7 @@ def _send(room: Room, op: Op[T], admitted: Admission, story: Story, now_ms: int)
 
 def verify(room: Room, challenge: str, answer: Answer, now_ms: int) -> Flow[VerifyResult]:
     """Check a code for the challenge it was sent for."""
+    arguments.answered(answer)
     known = _known(room, challenge)
     sizes = (digits_of(room, room.options.policies[known.purpose], known.strong),) if known else ()
     return (yield from _check(room, known, answer, sizes, False, now_ms))
@@ -175,10 +177,12 @@ def verify_phone(
     room: Room, phone: str | Email, purpose: str, lane: Lane, answer: Answer, now_ms: int
 ) -> Flow[VerifyResult]:
     """Check a code for the one challenge that a phone has under subject binding."""
-    policy = _policy(room, purpose)
+    arguments.answered(answer)
+    arguments.destination(phone)
+    policy = arguments.policy(room.options.policies, purpose)
     if policy.binding != "subject":
         raise Misuse(f"codes of purpose {purpose!r} are bound to their challenge", hint="call verify(challenge, code)")
-    _check_lane(lane)
+    arguments.lane(lane)
     to = _read(room, phone)
     traits = "k" if lane == "known" else ""
     target = None
@@ -251,6 +255,7 @@ def _nonsense(room: Room, ip: str | None, now_ms: int) -> Flow[None]:
 
 def open_challenge(room: Room, challenge: str, claim: str, now_ms: int) -> Flow[OpenResult]:
     """Derive what to send for a challenge."""
+    check.typed("claim", claim)
     known, story = _known(room, challenge), Story(room, "open")
     if known is None:
         return Gone(Reason.UNKNOWN)
@@ -261,8 +266,9 @@ def open_challenge(room: Room, challenge: str, claim: str, now_ms: int) -> Flow[
 
 def consume_grant(room: Room, grant: str, purpose: str, ctx: Context | None, now_ms: int) -> Flow[GrantResult]:
     """Spend a grant."""
-    digest, known, story = context_digest(ctx), parse_grant(grant), Story(room, "grant", purpose=purpose)
-    policy = _policy(room, purpose)
+    policy = arguments.policy(room.options.policies, purpose)
+    digest, known = context_digest(ctx), parse_grant(check.typed("grant", grant))
+    story = Story(room, "grant", purpose=purpose)
     if known is None:
         return story.end(Gone(Reason.UNKNOWN))
     story.subject(known.ref)
@@ -274,6 +280,7 @@ def consume_grant(room: Room, grant: str, purpose: str, ctx: Context | None, now
 
 def cancel(room: Room, challenge: str, unsent: bool, now_ms: int) -> Flow[bool]:
     """Void an open challenge."""
+    check.flag("unsent", unsent)
     known = _known(room, challenge)
     if known is None:
         return False
@@ -284,6 +291,8 @@ def cancel(room: Room, challenge: str, unsent: bool, now_ms: int) -> Flow[bool]:
 
 def delivery_report(room: Room, challenge: str, status: DeliveryStatus, channel: str, now_ms: int) -> Flow[bool]:
     """Give a message back that reached nobody."""
+    check.one_of("status", status, list(DeliveryStatus))
+    arguments.channel(channel)
     known, story = _known(room, challenge), Story(room, "report")
     if known is None:
         return False
@@ -291,7 +300,7 @@ def delivery_report(room: Room, challenge: str, status: DeliveryStatus, channel:
     story.note(str(status), channel=channel)
     if status not in (DeliveryStatus.FAILED, DeliveryStatus.UNQUEUED):
         return False
-    unqueued = status is DeliveryStatus.UNQUEUED
+    unqueued = status == DeliveryStatus.UNQUEUED
     ticket = yield from do(ops.undeliver(room, known, unqueued))
     yield from caps.give_back(room, tickets.read(ticket or ""), now_ms, sent=True, but_ip=not unqueued)
     return ticket is not None
@@ -299,7 +308,8 @@ def delivery_report(room: Room, challenge: str, status: DeliveryStatus, channel:
 
 def unlock(room: Room, phone: str | Email, lane: Lane) -> Flow[bool]:
     """Forget a lane's lock and wrong codes."""
-    _check_lane(lane)
+    arguments.lane(lane)
+    arguments.destination(phone)
     to, story = _read(room, phone), Story(room, "unlock", lane=lane)
     if not isinstance(to, Phone | Mailbox):
         raise Misuse("this is not a phone or address that is served", hint="pass it as the user typed it, or in E.164")
@@ -314,26 +324,8 @@ def _day_sends(room: Room, usual: bool) -> int:
     return sends if usual else max(1, sends // 4)
 
 
-def _check_about(about: str) -> None:
-    """One line: a beneficiary's name must not be able to add a line to a message, as the one that fills in a code."""
-    if not about.isprintable() or len(about) > _LONGEST_ABOUT:
-        raise Misuse(f"about is one line of at most {_LONGEST_ABOUT} characters", hint="shorten it, drop line breaks")
-
-
-def _check_lane(lane: Lane) -> None:
-    if lane not in LANES:
-        raise Misuse(f"there is no lane {lane!r}", hint="anon or known")
-
-
 def _known(room: Room, challenge: str) -> Challenge | None:
     """The challenge, unless it is not one of ours; what a client sends never raises."""
-    parsed = parse_challenge(challenge)
+    parsed = parse_challenge(check.typed("challenge", challenge))
     served = parsed is not None and parsed.purpose in room.options.policies and room.codes.under(parsed.kid)
     return parsed if served else None
-
-
-def _policy(room: Room, purpose: str) -> Policy:
-    policies = room.options.policies
-    if purpose not in policies:
-        raise Misuse(f"no policy for purpose {purpose!r}", hint="one of: " + ", ".join(sorted(policies)))
-    return policies[purpose]

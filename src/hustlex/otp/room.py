@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.keyring import Keyring
 from hustlex.core.outcome import Secretive
 from hustlex.core.time import to_ms
@@ -35,6 +36,7 @@ class Room(msgspec.Struct, frozen=True, eq=False):
 
 def furnish(keyring: Keyring, prefix: str, options: OtpOptions) -> Room:
     """A room, with what never changes worked out once."""
+    check.instance("options", options, OtpOptions)
     guard = (options.limits.wrong, *map(to_ms, options.limits.locks))
     return Room(Codes(keyring, plain=options.layout == "plain"), prefix, options, Ledger(), guard)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from hustlex.core.bounds import within
-from hustlex.core.time import positive_ms
-from hustlex.errors import BadOption, ConfigurationError
+from hustlex.core import check
+from hustlex.core.bounds import options, several, within
+from hustlex.errors import BadOption, ConfigurationError, Misuse
 from hustlex.otp.telemetry import Watch
 
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -20,6 +20,8 @@ _REGION = re.compile(r"[A-Z]{2}")
 _RESERVED = frozenset({"act", "sends", "cool", "fail", "lock", "grant", "dev", "totp"})
 _LONGEST_LIFE = timedelta(minutes=10)
 _HOUR = timedelta(hours=1)
+_SHORTEST = timedelta(milliseconds=1)
+_LONGEST_WINDOW = timedelta(days=31)
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,17 +52,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     durability: Literal["primary", "replica"] = "primary"
 
     def __post_init__(self) -> None:
-        if self.durability not in ("primary", "replica"):
-            raise ConfigurationError(f"durability is 'primary' or 'replica', not {self.durability!r}")
+        with options():
+            check.one_of("durability", self.durability, ("primary", "replica"))
+            check.one_of("resend", self.resend, ("same", "new"))
+            check.one_of("binding", self.binding, ("challenge", "subject"))
+            check.flag("needs_context", self.needs_context)
+        within("sim_age", self.sim_age, timedelta(0), check.LONGEST_DURATION)
         within("digits", self.digits, 6, 10)
         for name in ("attempts", "sends", "active"):
             within(name, getattr(self, name), 1, 10)
-        if not timedelta(0) < self.lifetime <= _LONGEST_LIFE:
-            raise ConfigurationError(f"lifetime must be between 0 and {_LONGEST_LIFE}, not {self.lifetime}")
-        if not self.cooldowns:
-            raise ConfigurationError("cooldowns must name at least one pause")
-        for pause in self.cooldowns:
-            positive_ms("cooldown", pause)
+        within("lifetime", self.lifetime, _SHORTEST, _LONGEST_LIFE)
+        several("cooldowns", self.cooldowns)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,11 +83,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         within("sends", self.sends, 1, 1000)
         within("wrong", self.wrong, 1, 100)
         within("devices", self.devices, 1, 100)
-        positive_ms("device_life", self.device_life)
-        if not self.locks:
-            raise ConfigurationError("locks must name at least one duration")
-        for lock in self.locks:
-            positive_ms("lock", lock)
+        within("device_life", self.device_life, _SHORTEST, check.LONGEST_DURATION)
+        several("locks", self.locks)
+
+
+def _regions(name: str, regions: object) -> None:
+    """Two-letter codes; of a text that is none nothing is told but that."""
+    if not isinstance(regions, Collection) or isinstance(regions, str | bytes | bytearray):
+        raise BadOption(f"{name} cannot be {check.shown(regions)}", hint='pass a frozenset, as frozenset({"NG", "GB"})')
+    for region in regions:
+        if not isinstance(region, str) or not _REGION.fullmatch(region):
+            raise BadOption(f"{name}: a region is two capital letters (ISO 3166)", hint='as "NG", "GB" or "US"')
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,16 +109,26 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     accept_possible: bool = False
 
     def __post_init__(self) -> None:
-        regions = [self.region, *(() if self.countries is None else self.countries)]
-        for region in regions:
-            if not isinstance(region, str) or not _REGION.fullmatch(region):
-                raise BadOption("a region is two capital letters (ISO 3166)", hint='as "NG", "GB" or "US"')
+        _regions("region", [self.region])
+        if self.countries is not None:
+            _regions("countries", self.countries)
+        with options():
+            check.flag("accept_possible", self.accept_possible)
 
 
 class Mailboxes(msgspec.Struct, frozen=True, kw_only=True):
     """Which e-mail addresses are served. domains: the only ones, in small letters, as "example.com"; None: all."""
 
     domains: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.domains is None:
+            return
+        with options():
+            check.instance("domains", self.domains, frozenset, set, tuple, list)
+            for domain in self.domains:
+                if check.text("domains", domain) != domain.lower() or "@" in domain:
+                    raise Misuse("domains are names in small letters", hint='as "example.com"')
 
 
 class Cap(msgspec.Struct, frozen=True):
@@ -121,7 +139,7 @@ class Cap(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         within("most", self.most, 1, 10**9)
-        positive_ms("per", self.per)
+        within("per", self.per, _SHORTEST, _LONGEST_WINDOW)
 
 
 class Caps(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +162,9 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         within("more", self.more, 0, 10_000)
+        with options():
+            for name in ("ip", "prefix", "block", "mailbox", "domain"):
+                check.instance(name, getattr(self, name), Cap)
 
 
 class Country(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +184,8 @@ class Country(msgspec.Struct, frozen=True, kw_only=True):
         within("price", self.price, 0, 10**9)
         within("budget", self.budget, 0, 10**14)
         within("kept", self.kept, 0, 100)
+        with options():
+            check.instance("cap", self.cap, Cap)
         if self.budget and not self.price:
             raise ConfigurationError("a budget needs the price of a message", hint="Country(price=..., budget=...)")
 
@@ -197,7 +220,7 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
         within("settle", self.settle, timedelta(0), timedelta(days=1))
         within("country_sends", self.country_sends, 1, 10**9)
         within("country_probes", self.country_probes, 1, 10**6)
-        positive_ms("pause", self.pause)
+        within("pause", self.pause, timedelta(seconds=1), _LONGEST_WINDOW)
 
 
 class Guesses(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,14 +239,18 @@ class Guesses(msgspec.Struct, frozen=True, kw_only=True):
         within("checks", self.checks, 1, 10**9)
         within("percent", self.percent, 1, 100)
         within("digits", self.digits, 6, 10)
-        positive_ms("per", self.per)
-        positive_ms("quiet", self.quiet)
+        within("per", self.per, _SHORTEST, _LONGEST_WINDOW)
+        within("quiet", self.quiet, _SHORTEST, _LONGEST_WINDOW)
 
 
 class Risk(msgspec.Struct, frozen=True, kw_only=True):
     """What the application knows of a phone before it sends. sim_swap: age of its SIM card, or since it was ported."""
 
     sim_swap: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.sim_swap is not None:
+            check.duration("sim_swap", self.sim_swap)
 
 
 POLICIES: Mapping[str, Policy] = MappingProxyType(
@@ -264,6 +291,8 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
     watch: Watch | None = None
 
     def __post_init__(self) -> None:
+        with options():
+            self._check_kinds()
         _check_purposes(self.policies)
         served = self.numbers.countries
         unserved = set() if served is None else set(self.countries) - served
@@ -280,20 +309,35 @@ class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
                 hint='policies={"default": Policy(binding="subject")}',
             )
 
+    def _check_kinds(self) -> None:
+        kinds = {"limits": Limits, "numbers": Numbers, "mailboxes": Mailboxes, "elsewhere": Country, "breaker": Breaker}
+        for name, kind in (kinds | {"guesses": Guesses}).items():
+            check.instance(name, getattr(self, name), kind)
+        for name, kind in (("policies", Policy), ("countries", Country)):
+            check.instance(name, getattr(self, name), Mapping)
+            for each in getattr(self, name).values():
+                check.instance(f"each of {name}", each, kind)
+        _regions("countries", self.countries)
+        check.one_of("layout", self.layout, ("sealed", "plain"))
+        if self.caps is not None:
+            check.instance("caps", self.caps, Caps)
+        if self.watch is not None:
+            check.function("watch", self.watch)
 
-def _check_purposes(policies: Mapping[str, Policy]) -> None:
+
+def _check_purposes(policies: Mapping[Any, Policy]) -> None:
     """Every name can stand in a key without meaning another key."""
     for name in policies:
-        if not _PURPOSE.fullmatch(name) or name in _RESERVED:
-            raise ConfigurationError(
-                f"{name!r} cannot name a purpose",
+        if not isinstance(name, str) or not _PURPOSE.fullmatch(name) or name in _RESERVED:
+            raise BadOption(
+                f"{name if isinstance(name, str) and name in _RESERVED else 'this'} cannot name a purpose",
                 hint="a-z, 0-9 and _, at most 32; not " + ", ".join(sorted(_RESERVED)),
             )
 
 
-def in_region(options: OtpOptions | None, region: str | None) -> OtpOptions:
+def in_region(given: OtpOptions | None, region: str | None) -> OtpOptions:
     """These options, or the standard ones, with another default region."""
-    options = options or OtpOptions()
+    chosen = given or OtpOptions()
     if region is None:
-        return options
-    return msgspec.structs.replace(options, numbers=msgspec.structs.replace(options.numbers, region=region))
+        return chosen
+    return msgspec.structs.replace(chosen, numbers=msgspec.structs.replace(chosen.numbers, region=region))

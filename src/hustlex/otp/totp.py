@@ -13,14 +13,16 @@ from datetime import timedelta
 from typing import ClassVar
 from urllib.parse import quote, urlencode
 
+from hustlex.core import check
 from hustlex.core.context import Context, context_digest
 from hustlex.core.lua import load
 from hustlex.core.op import Flow, Op, Reply, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import BadReply, Misuse
+from hustlex.otp import arguments
 from hustlex.otp.codes import bytes_of, same, text_of, typed_digits
 from hustlex.otp.flows import replicated
-from hustlex.otp.names import LANES, Grant, Keys, Lane
+from hustlex.otp.names import Grant, Keys, Lane
 from hustlex.otp.ops import GRANT_MS
 from hustlex.otp.room import Room
 from hustlex.otp.story import Story
@@ -60,8 +62,8 @@ def hotp(secret: bytes, step: int, digits: int = _DIGITS, algorithm: str = "sha1
 
 def enrol(room: Room, subject: str, issuer: str, account: str, entropy: bytes) -> Enrolment:
     """A new secret. entropy: ENTROPY random bytes. Raises Misuse for names that an authenticator cannot show."""
-    if not issuer or not account or ":" in issuer + account:
-        raise Misuse("issuer and account must be there, without colons")
+    if ":" in check.text("issuer", issuer) + check.text("account", account):
+        raise Misuse("issuer and account hold no colons", hint="an authenticator puts one between them")
     _check_subject(subject)
     secret = entropy[:_SECRET_BYTES]
     shown = b32encode(secret).decode()
@@ -73,20 +75,20 @@ def enrol(room: Room, subject: str, issuer: str, account: str, entropy: bytes) -
 def reseal(room: Room, subject: str, sealed: str, nonce: bytes) -> str:
     """The same secret, sealed with the secret in use. nonce: 12 random bytes. Raises BadReply as verify."""
     _check_subject(subject)
-    return room.codes.seal(room.codes.unseal(sealed, _owner(subject)), _owner(subject), nonce)
+    return room.codes.seal(room.codes.unseal(check.typed("sealed", sealed), _owner(subject)), _owner(subject), nonce)
 
 
 def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
     """Check a code. entropy: GRANT_ENTROPY random bytes. Raises BadReply when sealed is not this subject's."""
-    story, policies = Story(room, "totp", purpose=typed.purpose, lane=typed.lane), room.options.policies
-    if typed.purpose not in policies or typed.lane not in LANES:
-        raise Misuse("no such purpose or lane", hint="purposes: " + ", ".join(sorted(policies)))
+    policy = arguments.policy(room.options.policies, typed.purpose)
+    arguments.lane(typed.lane)
+    story = Story(room, "totp", purpose=typed.purpose, lane=typed.lane)
     _check_subject(typed.subject)
-    if policies[typed.purpose].needs_context and typed.ctx is None:
+    if policy.needs_context and typed.ctx is None:
         raise Misuse(f"purpose {typed.purpose!r} needs ctx", hint="name what is being approved")
-    secret = bytes_of(room.codes.unseal(typed.sealed, _owner(typed.subject)))
+    secret = bytes_of(room.codes.unseal(check.typed("sealed", typed.sealed), _owner(typed.subject)))
     story.subject(room.codes.hidden(typed.subject))
-    digits = typed_digits(typed.code, _DIGITS)
+    digits = typed_digits(check.typed("code", typed.code), _DIGITS)
     if digits is None:
         return story.end(Malformed())
     now = (now_ms or time.time_ns() // 1_000_000) // _PERIOD_MS
@@ -127,8 +129,8 @@ def _spend(room: Room, typed: Typed, steps: list[int], entropy: bytes, now_ms: i
 
 
 def _check_subject(subject: str) -> None:
-    if not subject or not subject.isprintable():
-        raise Misuse("a subject is a user's id or phone", hint="printable text, not empty")
+    if not check.typed("subject", subject).isprintable() or not 0 < len(subject) <= check.LONGEST_ID:
+        raise Misuse("a subject is a user's id or phone", hint="printable text of 1 to 255 characters")
 
 
 def _owner(subject: str) -> str:

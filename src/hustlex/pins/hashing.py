@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.keyring import KID, Keyring
 from hustlex.core.later import Later
 from hustlex.errors import ConfigurationError, Misuse
@@ -55,7 +56,7 @@ class Verifier(msgspec.Struct, frozen=True):
 
 def read_verifier(stored: str) -> Verifier:
     """Raises Misuse for what this room never wrote, or what would cost too much to compare."""
-    found = _VERIFIER.fullmatch(stored)
+    found = _VERIFIER.fullmatch(check.typed("stored", stored))
     if found:
         memory_kib, passes = int(found[1]), int(found[2])
         if 8 <= memory_kib <= _DEAREST_KIB and 1 <= passes <= _MOST_PASSES:

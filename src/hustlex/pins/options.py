@@ -6,9 +6,8 @@ from datetime import timedelta
 
 import msgspec
 
-from hustlex.core.bounds import within
-from hustlex.core.time import positive_ms
-from hustlex.errors import ConfigurationError
+from hustlex.core import check
+from hustlex.core.bounds import options, several, within
 
 COMMON = frozenset({"0852", "1004", "1973", "1998", "2000", "2001", "2580", "5683", "147258", "159753", "789456"})
 """Often chosen, and not caught by the rules on repeats and sequences."""
@@ -44,7 +43,9 @@ class PinOptions(msgspec.Struct, frozen=True, kw_only=True):
         within("passes", self.passes, 1, 10)
         within("threads", self.threads, 1, 32)
         within("waiting", self.waiting, 0, 100_000)
-        if not self.locks:
-            raise ConfigurationError("locks must name at least one duration")
-        for duration in (*self.locks, self.quiet):
-            positive_ms("a duration", duration)
+        several("locks", self.locks)
+        within("quiet", self.quiet, timedelta(milliseconds=1), check.LONGEST_DURATION)
+        with options():
+            check.instance("forbidden", self.forbidden, frozenset, set)
+            for pin in self.forbidden:
+                check.typed("each of forbidden", pin)

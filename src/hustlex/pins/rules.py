@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from itertools import pairwise
 
+from hustlex.core import check
 from hustlex.pins.options import PinOptions
 from hustlex.pins.types import Weakness
 
@@ -13,7 +14,7 @@ _LONGEST_INPUT = 32
 
 def read_pin(text: str, options: PinOptions) -> str | None:
     """The ASCII digits of a PIN as typed, digits of any script read; None when it cannot be one."""
-    if len(text) > _LONGEST_INPUT:
+    if len(check.typed("pin", text)) > _LONGEST_INPUT:
         return None
     digits = [unicodedata.decimal(sign, None) for sign in text.strip()]
     if None in digits or not options.shortest <= len(digits) <= options.longest:

@@ -15,6 +15,7 @@ from hustlex.web.codes import ChallengeIn, ChallengeOut, CodeIn, HumanCheck, Otp
 from hustlex.web.depends import Front, ProvedKey
 from hustlex.web.exchange import Exchange, TokensOut
 from hustlex.web.problem import no_store
+from hustlex.web.routing import path_prefix
 
 if TYPE_CHECKING:
     from hustlex.jobs import Task
@@ -62,7 +63,10 @@ def auth_router(
 
     A verify request with a DPoP proof (RFC 9449) binds the session to its key.
     """
-    exchange = Exchange(client_id, refresh_cookie)
+    check.function("identify", identify)
+    if identify_email is not None:
+        check.function("identify_email", identify_email)
+    exchange = Exchange(check.text("client_id", client_id), check.text("refresh_cookie", refresh_cookie, blank=True))
     codes = OtpCodes(send=send, purpose=purpose, human_check=human_check)
     login = _Login(codes, identify, identify_email, exchange)
 
@@ -72,7 +76,7 @@ def auth_router(
             codes.warn(app.state.hustlex)
         yield
 
-    router = APIRouter(prefix=prefix, tags=["auth"], dependencies=[Depends(no_store)], lifespan=started)
+    router = APIRouter(prefix=path_prefix(prefix), tags=["auth"], dependencies=[Depends(no_store)], lifespan=started)
     post = ["POST"]
     router.add_api_route("/otp/request", login.request, methods=post, status_code=202)
     router.add_api_route("/otp/resend", login.resend, methods=post, status_code=202)

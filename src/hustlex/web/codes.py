@@ -15,6 +15,7 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
+from hustlex.core import check
 from hustlex.core.outcome import Secretive
 from hustlex.otp import (
     BreakerOpen,
@@ -108,7 +109,11 @@ class OtpCodes:
     """
 
     def __init__(self, *, send: Send | Task[[str], Any], purpose: str, human_check: HumanCheck | None = None) -> None:
-        self.purpose = purpose
+        if not hasattr(send, "job"):
+            check.function("send", send)
+        if human_check is not None:
+            check.function("human_check", human_check)
+        self.purpose = check.text("purpose", purpose)
         self._send = send
         self._human_check = human_check
         self._warned = human_check is not None

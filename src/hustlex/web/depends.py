@@ -13,6 +13,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from hustlex.app import HustleX
+from hustlex.core import check
 from hustlex.errors import ConfigurationError
 from hustlex.tokens import Access, BadProof, Mode, Rejected
 from hustlex.web.origins import host_of, origins_of
@@ -118,8 +119,9 @@ def checked(mode: Mode) -> Callable[..., Awaitable[Access]]:
     """``Annotated[Access, Depends(checked("stateless"))]``: the access behind a request's token; see ``Tokens.check``.
 
     401 without a good token; a token that is bound to a key is good with the DPoP scheme and a fresh proof only.
-    503, not 401, when the server cannot be asked: the client must keep its tokens.
+    503, not 401, when the server cannot be asked: the client must keep its tokens. Raises Misuse.
     """
+    check.one_of("mode", mode, ("stateless", "bounded", "strict"))
 
     async def user(connection: HTTPConnection, front: Front, _: Bearer) -> Access:
         scheme, token = shown_token(connection)
@@ -150,7 +152,9 @@ StrictUser = Annotated[Access, Depends(strict_user)]
 
 
 def recently(within: timedelta) -> Callable[..., Awaitable[Access]]:
-    """A strict user who logged in at most this long ago; 401 ``insufficient_user_authentication`` (RFC 9470) else."""
+    """A strict user who logged in at most this long ago; 401 ``insufficient_user_authentication`` (RFC 9470) else.
+    Raises Misuse."""
+    check.duration("within", within)
 
     async def user(front: Front, access: StrictUser) -> Access:
         if front.tokens.now() - access.authenticated_at > within:

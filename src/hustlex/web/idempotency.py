@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response as Answer
 
 from hustlex.core import check
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Misuse
 from hustlex.idempotency import (
     BeginResult,
     EventResult,
@@ -82,6 +82,8 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     What was done is also the database's to know: keep a unique constraint on the key or on ``claim.fence`` there.
     """
 
+    _fit(key, endpoint, required, reconcile, options, largest)
+
     async def claim(
         request: Request, front: Front, _: _KeyHeader = None, principal: Any = Depends(key)
     ) -> Started | None:
@@ -112,8 +114,21 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
         await attach(request.scope, front, started, options=options)
         return started
 
-    claim.hustlex_reads = check.whole("largest", largest, 1)  # type: ignore[attr-defined]
+    claim.hustlex_reads = largest  # type: ignore[attr-defined]
     return claim
+
+
+def _fit(key: object, endpoint: object, required: object, reconcile: object, options: object, largest: object) -> None:
+    """Raises Misuse for what ``Idempotent`` cannot use."""
+    if not callable(key):
+        raise Misuse("key cannot be called", hint="pass a dependency that answers who it is, as by_ip")
+    check.text("endpoint", endpoint, blank=True)
+    check.flag("required", required)
+    if reconcile is not None:
+        check.function("reconcile", reconcile)
+    if options is not None:
+        check.instance("options", options, IdempotencyOptions)
+    check.whole("largest", largest, 1)
 
 
 def verify_webhook(
@@ -126,6 +141,10 @@ def verify_webhook(
     2xx marks the event as handled; any other, and an exception, leaves it to the provider's next try: commit first,
     answer then, and let the database refuse doubles.
     """
+
+    check.instance("provider", provider, Provider)
+    check.function("event_id", event_id)
+    check.whole("largest", largest, 1)
 
     async def claim(request: Request, front: Front) -> Started:
         body = await _body(request, largest)
@@ -147,7 +166,7 @@ def verify_webhook(
         await hold(exchange_of(request.scope), front, started, settle, 0)
         return started
 
-    claim.hustlex_reads = check.whole("largest", largest, 1)  # type: ignore[attr-defined]
+    claim.hustlex_reads = largest  # type: ignore[attr-defined]
     return claim
 
 

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.environment import in_production
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Misuse
 from hustlex.problems import Legacy
 from hustlex.ratelimit.desk import guard
 from hustlex.web.charges import Labels
@@ -65,6 +65,10 @@ def lifespan(
     The start lists each route with its limits in the log. require_policy: a route without one ends it, unless marked
     ``Depends(unlimited)``. Raises ConfigurationError at start-up for that, and when ``install(app)`` was forgotten.
     """
+
+    if not callable(open_front):
+        raise Misuse("open_front cannot be called", hint="pass a function, as lambda: HustleX(url, secret=secret)")
+    check.flag("require_policy", require_policy)
 
     @asynccontextmanager
     async def opened(app: FastAPI) -> AsyncIterator[None]:

@@ -325,11 +325,12 @@ class _Sockets:
         self.connect = self._read(limits.connect, "sockets-connect")
         self.held = self._read(limits.held, "sockets-held")
         self.messages = self._read(limits.messages, "sockets-messages", prefetch=timedelta(milliseconds=250))
-        self.strikes = limits.strikes
+        self.strikes = check.whole("strikes", limits.strikes)
         if not all(spot.held for spot in self.held):
             raise ConfigurationError("held is a rule like '5 at once per user'")
 
     def _read(self, line: str, name: str, **more: Any) -> list[_Spot]:
+        check.text(f"{name.removeprefix('sockets-')} of SocketLimits", line, blank=True)
         if not line:
             return []
         rule = parse_rule(line, name=name, **more)

@@ -85,6 +85,8 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
     """
     rules = [_rule(each) for each in ([policy] if isinstance(policy, Policy | str) else _several(policy))]
     policies, key, place = _unanimous(rules, key)
+    if not callable(key):
+        raise Misuse("key cannot be called", hint="pass a dependency that answers who it is, as by_ip")
     limit = Limit(
         policies,
         key,

@@ -19,6 +19,7 @@ from hustlex.core import check
 from hustlex.errors import ConfigurationError
 from hustlex.tokens import JWKS_MAX_AGE_S, Access, NotOurs
 from hustlex.web.depends import Front
+from hustlex.web.routing import path_prefix
 
 _FORM = "application/x-www-form-urlencoded"
 _LONGEST = 16_384
@@ -55,7 +56,7 @@ def oauth_router(*, clients: Mapping[str, str], prefix: str = "/oauth") -> APIRo
         if len(check.text("a client's secret", secret)) < _SHORTEST_SECRET or len(set(secret)) < _FEWEST_LETTERS:
             raise ConfigurationError(f"a client's secret has at least {_SHORTEST_SECRET} characters, not all alike")
     endpoints = _Endpoints(clients)
-    router = APIRouter(prefix=prefix, tags=["oauth"])
+    router = APIRouter(prefix=path_prefix(prefix), tags=["oauth"])
     router.add_api_route("/introspect", endpoints.introspect, methods=["POST"], openapi_extra=_BODY)
     router.add_api_route("/revoke", endpoints.revoke, methods=["POST"], openapi_extra=_BODY)
     router.add_api_route("/jwks.json", jwks, methods=["GET"])

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hustlex import problems
+from hustlex.core import check
 from hustlex.errors import BadReply, ConfigurationError, Conflict, Error, Misuse, NotFound
 from hustlex.problems import BUSY, MEDIA_TYPE, QUOTA_EXCEEDED, RETRY_SECONDS, Description, whole_seconds
 
@@ -47,6 +48,11 @@ class Problem(HTTPException):
         headers: Mapping[str, str] | None = None,
         members: Mapping[str, Any] | None = None,
     ) -> None:
+        check.whole("status", status, 100, 999)
+        for name, text in (("kind", kind), ("title", title), ("detail", detail)):
+            check.instance(name, text, str)
+        for name, given in (("headers", headers), ("members", members)):
+            check.instance(name, given or {}, Mapping)
         super().__init__(status, detail, headers)
         self._description = Description(status, kind, title, detail, members=dict(members or {}))
 
@@ -88,6 +94,7 @@ def problem_of(error: Error) -> Problem:
 
 def install_problems(app: FastAPI) -> None:
     """Answer every exception of this app with a problem, and say so in its OpenAPI document."""
+    check.instance("app", app, FastAPI)
     app.router.responses |= _DOCUMENTED
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

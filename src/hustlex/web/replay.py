@@ -12,6 +12,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hustlex.app import HustleX
+from hustlex.core import check
 from hustlex.errors import ConfigurationError
 from hustlex.idempotency import IdempotencyOptions, Lease, Response, Started
 from hustlex.web.doorman import marked, place_in
@@ -106,7 +107,7 @@ class IdempotencyMiddleware:
 
     def __init__(self, app: ASGIApp, largest_request: int = LARGEST_REQUEST) -> None:
         self._app = app
-        self._largest = largest_request
+        self._largest = check.whole("largest_request", largest_request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _SCOPE_KEY in scope:

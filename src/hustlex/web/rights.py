@@ -114,6 +114,7 @@ async def while_allowed(
     sockets and event streams that one user may hold open in this process; one more is answered 429, if the socket was
     not accepted yet. Raises Misuse, Problem.
     """
+    check.instance("connection", connection, HTTPConnection, hint="pass the WebSocket of the route")
     pause = check.duration("heartbeat", heartbeat, timedelta(milliseconds=1)).total_seconds()
     most = check.whole("per_user", per_user, 1)
     rights = rights_of(connection.scope)

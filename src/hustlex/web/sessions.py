@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from hustlex.tokens import Access, SessionInfo
 from hustlex.web.depends import CurrentUser, Front, recently, strict_user
 from hustlex.web.problem import Problem, no_store
+from hustlex.web.routing import path_prefix
 
 
 class SessionOut(BaseModel):
@@ -41,7 +42,7 @@ def sessions_router(
     phone shall not lock its owner out. None: it does not matter.
     """
     owner = Depends(strict_user if fresh_within is None else recently(fresh_within))
-    router = APIRouter(prefix=prefix, tags=["sessions"], dependencies=[Depends(no_store)])
+    router = APIRouter(prefix=path_prefix(prefix), tags=["sessions"], dependencies=[Depends(no_store)])
 
     async def end(session_id: Annotated[str, Path(max_length=64)], front: Front, access: Access = owner) -> None:
         """End one session of one's own. 404 when there is none of that id."""

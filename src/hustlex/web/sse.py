@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -25,7 +26,16 @@ from hustlex.events import Gap, Message, Unknown
 from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, seat
 from hustlex.web.routing import OUTERMOST
 
-Item = Message[Any] | Gap
+
+class Framed(msgspec.Struct, frozen=True):
+    """An event that is text already. id: what a browser that comes back sends as ``Last-Event-ID``; "" none."""
+
+    id: str
+    event: str
+    data: str
+
+
+Item = Message[Any] | Gap | Framed
 Authorize = Callable[[Request], Awaitable[bool]]
 
 LIFETIME = timedelta(minutes=45)
@@ -85,6 +95,7 @@ def end_streams(app: Any) -> None:
     """End every open stream of this app politely; browsers come back by themselves. Call it when the server stops:
     an ASGI server waits for its connections before it tells the app, and an event stream never ends by itself.
     """
+    check.instance("app", app, Starlette)
     for writer in list(_streams(app)):
         writer.cancel()
 
@@ -180,6 +191,8 @@ def render(item: Item) -> bytes:
     A gap is ``event: gap``. What this process could not read is ``event: unknown`` with ``null``: nothing has checked
     its content, so it is not passed on.
     """
+    if isinstance(item, Framed):
+        return frame(item.data, item.event, item.id)
     if isinstance(item, Gap):
         gap = {"reason": item.reason, "recovered": False, "position": None}
         return frame(msgspec.json.encode(gap).decode(), "gap")
@@ -189,9 +202,10 @@ def render(item: Item) -> bytes:
     return frame(msgspec.json.encode(item.data).decode(), "" if tag is None else str(tag))
 
 
-def frame(data: str, event: str = "") -> bytes:
+def frame(data: str, event: str = "", position: str = "") -> bytes:
     """One event as the HTML standard frames it: a ``data:`` line for each line of text, however it ends."""
     lines = [f"event: {_LINE_END.sub(' ', event)}"] if event else []
+    lines += [f"id: {position}"] if position else []
     lines += [f"data: {line}" for line in _LINE_END.split(data)]
     return ("\n".join(lines) + "\n\n").encode("utf-8", "replace")
 
