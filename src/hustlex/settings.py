@@ -15,6 +15,7 @@ from hustlex.errors import ConfigurationError, Misuse
 
 _WHERE = "see docs/reference/settings.md"
 RESERVED = r"^reserved:[1-9][0-9]{0,3}$"
+Weight = Annotated[int, Field(strict=True, ge=1, le=1000)]
 
 
 class Secrets(TypedDict):
@@ -45,9 +46,10 @@ class Settings(BaseSettings):
     )
     prefix: str = Field("", description="Put before every key but those of the jobs.")
     env: Literal["development", "test", "production"] = Field(
-        "development", description="production refuses the embedded server, and a state server that may evict keys."
+        "development",
+        description="production refuses the embedded server, the console sender, and a server that may evict keys.",
     )
-    queues: dict[str, Annotated[int, Field(ge=1, le=1000)] | Annotated[str, Field(pattern=RESERVED)]] = Field(
+    queues: dict[str, Weight | Annotated[str, Field(pattern=RESERVED)]] = Field(
         {"critical": 6, "default": 3, "low": 1},
         min_length=1,
         description='Queue names and weights, as JSON; `"reserved:6"` in place of a weight keeps 6 slots for a queue.',

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from hustlex.app import HustleX
 from hustlex.cli.acl import ROOMS, rights
-from hustlex.cli.checks import Facts, examine, judge
+from hustlex.cli.checks import Facts, Finding, examine, judge
+from hustlex.cli.doctor import report
 from hustlex.cli.main import cli
 from hustlex.core.memory import Memory
 from hustlex.drivers.blocking import Driver
@@ -132,6 +133,11 @@ def test_each_check_finds_its_fault(check: str, level: str, changes: dict[str, A
     found = {finding.check: finding for finding in judge("state", msgspec.structs.replace(GOOD, **changes))}
     assert found[check].level == level
     assert bool(found[check].hint) == (level != "ok")
+
+
+def test_what_a_server_says_of_itself_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    report([Finding("state", "version", "ok", "redis [red]9[/red] \x1b]0;x\x07")], unsafe_eviction=False, as_json=False)
+    assert r"redis [red]9[/red] \x1b]0;x\x07" in " ".join(capsys.readouterr().out.split())
 
 
 # -- rights

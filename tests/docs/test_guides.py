@@ -39,7 +39,7 @@ def write_files(guide: str, into: Path) -> int:
     [
         ("testing.md", 3),
         ("outbox.md", 2),
-        ("workflows.md", 3),
+        ("workflows.md", 4),
         ("failures.md", 3),
         ("django-flask.md", 12),
         ("fastapi.md", 1),

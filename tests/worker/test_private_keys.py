@@ -82,6 +82,10 @@ async def test_every_private_key_has_an_end_or_a_most(
         assert await current_job().progress(0.5)
         assert await current_job().result.write({"n": 1})
 
+    @tasks.task("answers")
+    async def answers() -> int:
+        return 7
+
     @tasks.task("fails", max_retry=1, retry_delay=timedelta(milliseconds=20))
     async def fails() -> None:
         raise ValueError
@@ -102,7 +106,9 @@ async def test_every_private_key_has_an_end_or_a_most(
             await jobs.enqueue(tells.job(), debounce=timedelta(milliseconds=50))
             await jobs.enqueue(tells.job(), group="g", unique_for=HOUR)
             await jobs.start(tells.job().then(gather(tells.job(), tells.job().with_options(queue="other"))))
-            followed = await jobs.enqueue(tells.job())
+            later = (await jobs.enqueue(answers.job(), process_in=timedelta(milliseconds=100))).or_raise()
+            assert await later.result(timeout=timedelta(seconds=15)) == 7
+            followed = (await jobs.enqueue(tells.job())).or_raise()
             items = [item async for item in jobs.follow(followed.id)]
             assert items
             await until(lambda: len(ran) > 60 and raw.zcard(DEFAULT.archived) and guard.seen == kinds_in_scripts())

@@ -124,7 +124,7 @@ class Cache(Generic[V]):
         compute: takes no arguments. Its exceptions reach every waiting caller and are not cached; None is cached for
         ``negative_ttl``. Every caller gets an object of its own. Cancelling one caller leaves the others their result.
         Without the server it computes, at most ``bulkhead`` at once. Raises Misuse when the result is not of the
-        cache's type, and what ``compute`` raises.
+        cache's type, Overloaded when none of those computations ends in time, and what ``compute`` raises.
         """
         flow = flows.obtain(self._plan, self._plan.entry(key), compute, self._plan.ttl_ms(ttl))
         return self._driver.follow(flow)

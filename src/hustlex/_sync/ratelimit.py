@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 
+from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.op import BlockingDriver
@@ -15,7 +16,7 @@ from hustlex.errors import Error, Misuse
 from hustlex.ratelimit import flows, leasing, ops
 from hustlex.ratelimit.blocking import Hold
 from hustlex.ratelimit.call import Sent
-from hustlex.ratelimit.desk import Desk, Policies, system_clock
+from hustlex.ratelimit.desk import Desk, Policies, system_clock, triples
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.plan import NORMAL
 from hustlex.ratelimit.refunds import refund
@@ -46,7 +47,8 @@ class RateLimit:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
 
         policy: one, or up to 8, judged together. identity: the caller, as a user id, ``ip:203.0.113.7`` or ``global``;
-        it stands in key names, so pass a reference instead of personal data. endpoint: a label from a small, fixed set,
+        it stands in key names, so pass a reference instead of personal data (``caller_of`` keeps ids of users apart
+        from the other kinds). endpoint: a label from a small, fixed set,
         as the route's template, never the raw path. cost: how many calls this one counts for, 1 or more. tier: its
         class, see Policy.reserve. A denied call is charged nothing, unless a policy counts refusals.
         Pass the same policies wherever an endpoint's calls are counted together: policies of one kind that are judged
@@ -74,7 +76,7 @@ class RateLimit:
         judged by a script of its own, all sent in one write; when one refuses, the others get back what they paid.
         Never lets more through than ``check`` would one by one; for a round trip it may refuse others. Raises Misuse.
         """
-        calls = [self._desk.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in asked]
+        calls = [self._desk.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in triples(asked)]
         if not calls:
             raise Misuse("check_all needs at least one caller")
         return self._driver.follow(flows.together(self._desk, calls))
@@ -106,6 +108,7 @@ class RateLimit:
         """Another limit for one caller, for ``ttl``; None: the policy's own again. The policy must be overridable, and
         is judged alone. Raises Misuse, Unavailable.
         """
+        check.duration("ttl", ttl, timedelta(milliseconds=1))
         caller = self._desk.caller(policy, identity, endpoint)
         key = leasing.override_key(caller, policy, limit)
         caller.forget()

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
@@ -72,6 +73,7 @@ class Tokens:
         Not needed: the first bounded check begins, and until all is known bounded checks are strict. Returns False
         when that took longer than ``seconds``.
         """
+        check.number("seconds", seconds)
         self._tail.start()
         return self._tail.wait(seconds)
 

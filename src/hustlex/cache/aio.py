@@ -58,7 +58,7 @@ class Flights:
             return there
         flight = _TaskFlight(self._flights, entry)
         context = contextvars.copy_context()
-        context.run(circles.enter, flight)
+        context.run(circles.enter, flight.node)
         coroutine = self._driver.follow(course(flight))
         flight.task = asyncio.get_running_loop().create_task(coroutine, context=context)
         flight.task.add_done_callback(flight.end)
@@ -128,13 +128,13 @@ class _Gate:
         return semaphore
 
 
-class _TaskFlight(circles.Node):
+class _TaskFlight:
     """abandoned: whoever started it has gone, and may have taken along what the computation needs."""
 
     task: asyncio.Task[Landed]
 
     def __init__(self, table: dict[str, _TaskFlight], entry: str) -> None:
-        super().__init__()
+        self.node = circles.Node()
         self._table = table
         self._entry = entry
         self.stage = 0
@@ -156,7 +156,7 @@ class _TaskFlight(circles.Node):
 
 class _TaskSeat:
     def __init__(self, flight: _TaskFlight, *, leading: bool) -> None:
-        self._tied = circles.tie(flight)
+        self._tied = circles.tie(flight.node)
         self._flight = flight
         self._stage = flight.stage
         self.leading = leading
@@ -178,7 +178,7 @@ class _TaskSeat:
 
     def leave(self) -> None:
         flight = self._flight
-        circles.untie(self._tied, flight)
+        circles.untie(self._tied, flight.node)
         flight.aboard -= 1
         if flight.task.done():
             return

@@ -113,9 +113,9 @@ class _Gate:
         return run
 
 
-class _ThreadFlight(circles.Node):
+class _ThreadFlight:
     def __init__(self, table: dict[str, _ThreadFlight], lock: threading.Lock, entry: str) -> None:
-        super().__init__()
+        self.node = circles.Node()
         self._table = table
         self._lock = lock
         self._entry = entry
@@ -140,7 +140,7 @@ class _ThreadFlight(circles.Node):
 
 class _ThreadSeat:
     def __init__(self, flight: _ThreadFlight, fly: Callable[[], Landed] | None) -> None:
-        self._tied = circles.tie(flight)
+        self._tied = circles.tie(flight.node)
         self._flight = flight
         self._stage = flight.stage
         self._fly = fly
@@ -150,7 +150,7 @@ class _ThreadSeat:
         flight = self._flight
         if self._fly is not None:
             try:
-                with circles.inside(flight):
+                with circles.inside(flight.node):
                     flight.landed = self._fly()
             except Exception as error:
                 flight.error = error
@@ -164,6 +164,6 @@ class _ThreadSeat:
         return landed if landed and (landed.proven or self._stage < flight.stage) else None
 
     def leave(self) -> None:
-        circles.untie(self._tied, self._flight)
+        circles.untie(self._tied, self._flight.node)
         if self.leading:
             self._flight.end()

@@ -25,7 +25,8 @@ class Impatient(Exception):
 
 
 class Node:
-    """A computation under way. waits: those it waits for now, once for each waiter."""
+    """A computation under way. waits: those it waits for now, once for each waiter. It knows nothing of its task, whose
+    context leads here."""
 
     def __init__(self) -> None:
         self.waits: list[Node] = []

@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from hustlex.cli.acl import ROOMS, rights
 from hustlex.cli.checks import Facts, Finding, apart, examine, judge
 from hustlex.cli.run import named
+from hustlex.core.printable import printable
 from hustlex.drivers.blocking import Driver
 from hustlex.errors import ConfigurationError
 from hustlex.settings import load_settings
@@ -68,7 +70,7 @@ def report(findings: list[Finding], *, unsafe_eviction: bool, as_json: bool) -> 
     table = Table("server", "check", "", "what", "what to do", box=None, pad_edge=False)
     for finding in findings:
         level = f"[{_COLOURS[finding.level]}]{finding.level}[/]"
-        table.add_row(finding.role, finding.check, level, finding.detail, finding.hint)
+        table.add_row(finding.role, finding.check, level, escape(printable(finding.detail)), escape(finding.hint))
     Console().print(table)
 
 

@@ -6,6 +6,7 @@ from random import random
 
 import msgspec
 
+from hustlex.core import bounds, check
 from hustlex.errors import ConfigurationError
 
 _LATEST = 1.2
@@ -25,10 +26,14 @@ class BreakerOptions(msgspec.Struct, frozen=True, kw_only=True):
     probes: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.failures, self.calls, self.probes) < 1 or not 0 < self.share <= 1:
-            raise ConfigurationError("a breaker's counts are at least 1, and its share lies between 0 and 1")
-        if min(self.window_s, self.probe_s) <= 0:
-            raise ConfigurationError("a breaker's times are positive")
+        for name in ("failures", "calls", "probes"):
+            bounds.within(name, getattr(self, name), 1, 1_000_000_000)
+        with bounds.options():
+            check.number("share", self.share, 0, 1)
+            check.number("window_s", self.window_s, 0.001, 86_400)
+            check.number("probe_s", self.probe_s, 0.001, 86_400)
+        if not self.share:
+            raise ConfigurationError("share cannot be 0", hint="pass a part of the calls, as 0.5")
 
 
 class Breaker:

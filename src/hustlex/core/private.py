@@ -14,7 +14,7 @@ from typing import IO
 
 from hustlex.errors import ConfigurationError
 
-_OTHERS = 0o077
+_OTHERS = 0o077 if os.name == "posix" else 0  # elsewhere a mode says nothing
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.events.types import Message, Unknown
 
@@ -21,11 +22,7 @@ class Codec(Generic[T]):
     """Encodes and decodes one channel's type. max_payload: bytes of JSON, at most 1 MiB."""
 
     def __init__(self, event_type: type[T], max_payload: int) -> None:
-        if not 1 <= max_payload <= _HARD_LIMIT:
-            raise Misuse(
-                f"max_payload must be 1 to {_HARD_LIMIT} bytes, not {max_payload}",
-                hint="one huge message disconnects every subscriber of the server",
-            )
+        check.whole("max_payload", max_payload, 1, _HARD_LIMIT)  # a huge message disconnects every subscriber
         self._decoder = msgspec.json.Decoder(event_type)
         self._max_payload = max_payload
 

@@ -129,6 +129,7 @@ def _claimed(room: Room, claim: ops.Claim) -> Flow[ops.Found | ops.Elsewhere]:
 
 def _over(orphan: Orphaned | None, options: IdempotencyOptions) -> int:
     if orphan is not None:
+        check.instance("over", orphan, Orphaned)
         return orphan.fence
     return ops.ANYBODY if options.orphans == "takeover" else ops.NOBODY
 
@@ -210,6 +211,9 @@ def settle(room: Room, started: Started, response: Response, options: Idempotenc
 
     Does not raise when the server is away: the effect took place, and the caller must be told its answer.
     """
+    check.instance("response", response, Response)
+    check.instance("options", options, IdempotencyOptions)
+    check.instance("started", started, Started)
     if response.status in options.left_open:
         return True
     nonce = secrets.token_bytes(NONCE_BYTES)
@@ -220,7 +224,7 @@ def settle(room: Room, started: Started, response: Response, options: Idempotenc
 
 def settle_event(room: Room, started: Started, handled: bool) -> Flow[bool]:
     """Remember that an event was handled, or leave it to the provider's next try."""
-    if handled:
+    if check.flag("handled", handled):
         return (yield from _settled(started, None, ops.complete(room.seals, started, None, room.options, b"")))
     return (yield from _settled(started, ops.abandon(started, room.clock()), None))
 

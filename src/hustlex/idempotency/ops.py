@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import msgspec
 
+from hustlex.core.check import instance, text
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.core.time import to_ms
-from hustlex.errors import BadReply, Misuse
+from hustlex.errors import BadReply
 from hustlex.idempotency.options import IdempotencyOptions
 from hustlex.idempotency.seals import Seals
 from hustlex.idempotency.types import InFlight, Mismatch, Orphaned, Replay, Response, Started
@@ -78,6 +79,10 @@ def complete(
     seals: Seals, started: Started, response: Response | None, options: IdempotencyOptions, nonce: bytes
 ) -> Op[bool]:
     """Keep an answer, or of an event: that it was handled. True when it was the caller's to give."""
+    instance("started", started, Started)
+    instance("options", options, IdempotencyOptions)
+    if response is not None:
+        instance("response", response, Response)
     status, big, sealed = 0, False, b""
     if response is not None:
         big = not response.whole or len(response.body) > options.largest_body
@@ -89,13 +94,14 @@ def complete(
 
 def renew(started: Started, point: str, now_ms: int) -> Op[bool]:
     """Extend the lease and set a recovery point. False: the claim is lost. Raises Misuse for a bad point."""
-    if len(point) > _LONGEST_POINT:
-        raise Misuse(f"a recovery point has at most {_LONGEST_POINT} characters", hint="name it, as 'charged'")
+    instance("started", started, Started)
+    text("point", point, longest=_LONGEST_POINT, blank=True)
     return _RENEW.op((started.record,), (now_ms, started.owner, started.lease_ms, started.ttl_ms, point), _yes)
 
 
 def abandon(started: Started, now_ms: int) -> Op[bool]:
     """Give the claim back. False: it is lost, or past a recovery point."""
+    instance("started", started, Started)
     return _ABANDON.op((started.record,), (now_ms, started.owner), _yes)
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from hustlex.core import bounds, check
 from hustlex.core.bounds import within
 from hustlex.core.time import positive_ms
 from hustlex.errors import ConfigurationError
@@ -56,8 +57,14 @@ class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
     replica_wait: timedelta = timedelta(milliseconds=50)
 
     def __post_init__(self) -> None:
-        if self.orphans not in ("refuse", "reconcile", "takeover"):
-            raise ConfigurationError(f"orphans is 'refuse', 'reconcile' or 'takeover', not {self.orphans!r}")
+        with bounds.options():
+            check.one_of("orphans", self.orphans, ("refuse", "reconcile", "takeover"))
+            for name in ("headers", "given_back", "left_open"):
+                check.instance(name, getattr(self, name), frozenset, set)
+            for header in self.headers:
+                check.text("a header", header)
+            for status in (*self.given_back, *self.left_open):
+                check.whole("a status", status, 100, 999)
         within("lease", self.lease, timedelta(seconds=1), timedelta(hours=1))
         within("ttl", self.ttl, timedelta(minutes=1), timedelta(days=366))
         if self.lease >= self.ttl:

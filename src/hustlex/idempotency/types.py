@@ -6,7 +6,9 @@ import enum
 from datetime import timedelta
 from typing import ClassVar
 
+from hustlex.core import check
 from hustlex.core.outcome import Failure, Outcome, Secretive
+from hustlex.errors import Misuse
 
 
 class Response(Secretive, frozen=True, eq=False):
@@ -20,6 +22,16 @@ class Response(Secretive, frozen=True, eq=False):
     headers: tuple[tuple[str, str], ...] = ()
     whole: bool = True
     hidden: ClassVar[frozenset[str]] = frozenset({"body", "headers"})
+
+    def __post_init__(self) -> None:
+        check.whole("status", self.status, 0, 999)
+        check.instance("body", self.body, bytes)
+        check.flag("whole", self.whole)
+        check.instance("headers", self.headers, tuple, list, hint="pass pairs of name and value")
+        for pair in self.headers:
+            check.instance("a header", pair, tuple, list, hint="pass pairs of name and value")
+            if [type(each) for each in pair] != [str, str]:
+                raise Misuse("a header is a pair of texts", hint="pass pairs of name and value")
 
 
 class Started(Secretive, frozen=True, eq=False):

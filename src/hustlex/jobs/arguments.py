@@ -116,7 +116,8 @@ class Arguments:
             raise PayloadError(reason) from None
 
     def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        self.prepare()
+        if not self._ready:
+            self.prepare()
         try:
             if len(args) <= self._positional:
                 return self._call(*args, **kwargs)
@@ -188,7 +189,8 @@ class Arguments:
         """
         if not self._names:
             return {}
-        self.prepare()
+        if not self._ready:
+            self.prepare()
         return self._read(payload or b"{}")
 
     def _read(self, payload: bytes, *, partial: bool = False) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import ConfigurationError, Error
 from hustlex.ratelimit.text import Rule, duration, parse_rule
 from hustlex.ratelimit.types import Penalty
@@ -48,6 +49,7 @@ class Rulebook:
     """
 
     def __init__(self, source: Path | Mapping[str, Any]) -> None:
+        check.instance("source", source, Path, Mapping, hint="pass the Path of a file, or a dictionary of rules")
         self._path = source if isinstance(source, Path) else None
         self._seen = self._mark()
         self.rules = read_rules(_content(source) if isinstance(source, Path) else source)
@@ -94,10 +96,11 @@ def read_rules(entries: Mapping[str, Any]) -> tuple[Rule, ...]:
     rules = []
     for name, entry in entries.items():
         try:
+            check.text("a rule's name", name)
             rules.append(_rule(name, entry))
         except (Error, TypeError, ValueError, AttributeError) as error:
             why = error.message if isinstance(error, Error) else f"{type(error).__name__}: {error}"
-            raise ConfigurationError(f"rule {name[:64]!r}: {why}", hint=getattr(error, "hint", "")) from None
+            raise ConfigurationError(f"rule {str(name)[:64]!r}: {why}", hint=getattr(error, "hint", "")) from None
     return tuple(rules)
 
 

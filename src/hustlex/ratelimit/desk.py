@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hustlex.core import check
 from hustlex.core.breaker import Breaker
@@ -53,6 +53,18 @@ def guard(policies: Sequence[Policy], endpoint: str) -> None:
             f"a limit of {endpoint} may not let calls through when the server is away",
             hint="use on_error='local' or 'closed'",
         )
+
+
+def triples(asked: Iterable[tuple[Policies, Id, Id]]) -> list[tuple[Policies, Id, Id]]:
+    """What ``check_all`` is asked. Raises Misuse."""
+    hint = 'pass a list of policies, identity and endpoint, as [(policy, "u7", "/pay")]'
+    check.instance("asked", asked, Iterable, hint=hint)
+    found = list(asked)
+    for each in found:
+        check.instance("what is asked", each, tuple, list, hint=hint)
+        if len(each) != 3:
+            raise Misuse(f"what is asked has {len(each)} parts", hint=hint)
+    return found
 
 
 class ServerTime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hustlex.core import check
 from hustlex.core.op import Op
 from hustlex.errors import Misuse
 from hustlex.ratelimit import ops
@@ -39,6 +40,7 @@ def _held(decision: Decision) -> bool:
 
 
 def _leased(decision: Decision) -> str:
+    check.instance("decision", decision, Decision)
     if not decision.lease or decision.parts:
         raise Misuse("this decision holds no place", hint="it needs an allowed check with a policy of leases")
     return decision.call.lease_key
@@ -46,8 +48,9 @@ def _leased(decision: Decision) -> str:
 
 def override_key(caller: Caller, policy: Policy, limit: int | None) -> str:
     """Where a caller's own limit stands. Raises Misuse."""
+    check.instance("policy", policy, Policy)
     if not policy.overridable:
         raise Misuse(f"policy {policy.name} is not overridable", hint="Policy(..., overridable=True)")
-    if limit is not None and limit < 1:
-        raise Misuse(f"limit must be at least 1, not {limit}")
+    if limit is not None:
+        check.whole("limit", limit, 1)
     return caller.stem + caller.plan.override_ending(0)

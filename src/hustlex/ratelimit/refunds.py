@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.op import Op
 from hustlex.ratelimit import ops
 from hustlex.ratelimit.call import new_id
@@ -15,6 +16,7 @@ _SLACK_MS = 2_000
 
 def refund(desk: Desk, decision: Decision) -> list[Op[bool]]:
     """What to run to undo an allowed call; nothing for one that took nothing. The same decision has the same id."""
+    check.instance("decision", decision, Decision)
     if decision.parts:
         return [op for part in decision.parts for op in refund(desk, part)]
     if not decision or decision.reply == () or decision.refund_id == _DONE_HERE:

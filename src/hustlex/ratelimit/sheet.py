@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.ratelimit.kinds import KINDS
 from hustlex.ratelimit.types import Policy
 
@@ -51,6 +52,8 @@ def bound(policy: Policy, length: timedelta) -> int | None:
 
     None for leases, which do not bound it, and for shadow policies. Prefetched units may be spent later by the hold.
     """
+    check.instance("policy", policy, Policy)
+    check.duration("length", length)
     if policy.shadow or policy.algorithm == "leases":
         return None
     length_ms = math.ceil((length + (policy.prefetch or timedelta(0))) / _MS)
@@ -70,6 +73,7 @@ def bound(policy: Policy, length: timedelta) -> int | None:
 
 def sheet(policy: Policy) -> Guarantee:
     """The guarantee of one policy."""
+    check.instance("policy", policy, Policy)
     sustains = 1.0
     if policy.algorithm == "strict" and not policy.shadow:
         span = KINDS["strict"].room(policy, 0, 0)

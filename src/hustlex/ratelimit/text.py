@@ -26,6 +26,7 @@ from typing import Any, Literal, NoReturn
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.ratelimit.types import Policy
 
@@ -72,7 +73,8 @@ def parse_rule(text: str, *, name: str = "", **more: Any) -> Rule:
     name: the policy's, unless the text names it; default made of the limit. more: further fields of the Policy, which
     have no words. Raises Misuse that shows the place and what could stand there.
     """
-    return _Reader(text).rule(name, more)
+    check.instance("rule", text, str)
+    return _Reader(text).rule(check.text("name", name, blank=True), more)
 
 
 def duration(text: str) -> timedelta:

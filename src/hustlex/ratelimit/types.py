@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.time import to_ms
 from hustlex.errors import Misuse, Unsuccessful
 
@@ -49,10 +50,9 @@ class Penalty(msgspec.Struct, frozen=True):
     ban: timedelta = timedelta(minutes=5)
 
     def __post_init__(self) -> None:
-        if self.strikes < 1 or not timedelta(seconds=1) <= min(self.per, self.ban):
-            raise Misuse("a penalty has at least 1 strike, and durations of at least 1 second")
-        if max(self.per, self.ban) > timedelta(hours=24):
-            raise Misuse("a penalty's durations are at most 24 hours")
+        check.whole("strikes", self.strikes, 1, 1_000_000)
+        check.duration("per", self.per, timedelta(seconds=1), timedelta(hours=24))
+        check.duration("ban", self.ban, timedelta(seconds=1), timedelta(hours=24))
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -88,6 +88,7 @@ class Policy(msgspec.Struct, frozen=True):
     overridable: bool = False
 
     def __post_init__(self) -> None:
+        _kinds(self)
         if isinstance(self.reserve, Mapping):
             msgspec.structs.force_setattr(self, "reserve", tuple(sorted(self.reserve.items())))
         for complaint in _complaints(self):
@@ -122,6 +123,30 @@ class Policy(msgspec.Struct, frozen=True):
         """What calls of this class are judged against: all but what is reserved for others, at least 1."""
         kept = sum(share for name, share in self.shares if name != tier)
         return max(1, int(self.capacity * (1 - kept) + 1e-9))
+
+
+def _kinds(policy: Policy) -> None:
+    """Each field by itself. Raises Misuse."""
+    check.text("name", policy.name)
+    for name in ("limit", "cost", "buckets", "burst"):
+        if (value := getattr(policy, name)) is not None or name != "burst":
+            check.whole(name, value, -_EXACT)
+    for name in ("window", "prefetch"):
+        if (value := getattr(policy, name)) is not None or name != "prefetch":
+            check.duration(name, value, -check.LONGEST_DURATION)
+    for name in ("count_denied", "shadow", "local_deny", "overridable"):
+        check.flag(name, getattr(policy, name))
+    check.text("algorithm", policy.algorithm)
+    check.text("on_error", policy.on_error)
+    if policy.penalty is not None:
+        check.instance("penalty", policy.penalty, Penalty)
+    check.instance("reserve", policy.reserve, Mapping, tuple, hint='pass shares, as {"critical": 0.2}')
+    shares: Iterable[Any] = policy.reserve.items() if isinstance(policy.reserve, Mapping) else policy.reserve
+    for each in shares:
+        if not isinstance(each, tuple) or len(each) != 2:
+            raise Misuse("reserve holds names and shares", hint='pass shares, as {"critical": 0.2}')
+        check.text("a class in reserve", each[0])
+        check.number("a share in reserve", each[1], -1e9, 1e9)
 
 
 def _complaints(policy: Policy) -> list[str]:

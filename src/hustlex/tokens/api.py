@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from hustlex.core import check
 from hustlex.core.answer.aio import Answer, answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
@@ -71,6 +72,7 @@ class Tokens:
         Not needed: the first bounded check begins, and until all is known bounded checks are strict. Returns False
         when that took longer than ``seconds``.
         """
+        check.number("seconds", seconds)
         self._tail.start()
         return await self._tail.wait(seconds)
 

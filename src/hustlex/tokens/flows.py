@@ -107,6 +107,8 @@ def _confirmed(token: RefreshToken, turn: ops.Turn) -> RefreshToken:
 
 def prove(mint: Mint, text: str, method: str, url: str, access: str, now_ms: int) -> Flow[ProofResult]:
     """Read a proof of possession, then let the server take it once."""
+    for name, value in (("proof", text), ("method", method), ("url", url), ("access", access)):
+        check.instance(name, value, str)
     proof = read_proof(text, method, url, access)
     return proof if isinstance(proof, BadProof) else (yield from do(ops.prove(mint, proof, now_ms)))
 

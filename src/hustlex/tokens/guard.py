@@ -11,9 +11,10 @@ import logging
 import time
 from collections.abc import Callable, Generator
 
+from hustlex.core import check
 from hustlex.core.op import Flow, Op, do
 from hustlex.core.time import Clock
-from hustlex.errors import Misuse, Unavailable
+from hustlex.errors import Unavailable
 from hustlex.tokens import ops
 from hustlex.tokens.mint import Genuine, Mint
 from hustlex.tokens.options import Mode
@@ -59,9 +60,8 @@ class Guard:
             return self._while_away(token) if self._serve_away else self._question(token)
         if mode == "strict":
             return self._question(token)
-        if mode == "stateless":
-            return self._known(token, token.stateless, moment)
-        raise Misuse(f"mode must be stateless, bounded or strict, not {mode!r}")
+        check.one_of("mode", mode, ("stateless", "bounded", "strict"))
+        return self._known(token, token.stateless, moment)
 
     def _known(self, token: Genuine, good: Access, moment: float) -> CheckResult:
         view = self._view

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import Op
@@ -119,7 +120,11 @@ class Mint:
 
     def read(self, access: str) -> Genuine | Rejection:
         """A genuine token, whatever its age, or why it is none."""
-        known = self._memory.get(access)
+        try:
+            known = self._memory.get(access)
+        except AttributeError:  # no text; on the way of every check this costs nothing
+            check.instance("access", access, str)
+            raise
         return known if known is not None else self._read(access)
 
     def _read(self, access: str) -> Genuine | Rejection:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from hustlex.core import bounds, check
 from hustlex.core.time import positive_ms, to_ms
 from hustlex.errors import ConfigurationError
 from hustlex.tokens.keyset import KeySet
@@ -117,6 +118,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 def policy_of(options: TokenOptions) -> Policy:
     """Check the settings; raises as TokenOptions says."""
+    _kinds(options)
     refresh_ttl, idle = _ends(options)
     _check(options, refresh_ttl)
     access_ms = positive_ms("access_ttl", options.access_ttl)
@@ -137,8 +139,6 @@ def policy_of(options: TokenOptions) -> Policy:
 
 
 def _ends(options: TokenOptions) -> tuple[timedelta, timedelta]:
-    if options.profile not in _ENDS:
-        raise ConfigurationError(f"profile must be one of {', '.join(_ENDS)}")
     longest, longest_idle = _ENDS[options.profile]
     refresh_ttl = longest if options.refresh_ttl is None else options.refresh_ttl
     idle = longest_idle if options.idle is None else options.idle
@@ -148,24 +148,37 @@ def _ends(options: TokenOptions) -> tuple[timedelta, timedelta]:
 
 
 def _check(options: TokenOptions, refresh_ttl: timedelta) -> None:
-    if not options.issuer or not options.audience:
-        raise ConfigurationError("issuer and audience must not be empty")
-    zero = timedelta(0)
-    if not zero <= options.leeway <= _LONGEST_LEEWAY or not zero <= options.grace <= _LONGEST_GRACE:
-        raise ConfigurationError("leeway and grace must be between 0 and 5 minutes")
     if options.access_ttl > refresh_ttl:
         raise ConfigurationError("access_ttl is longer than refresh_ttl", hint="an access token is the short-lived one")
-    if not 0 <= options.jitter <= 0.5:
-        raise ConfigurationError("jitter must be between 0 and 0.5")
-    if not 1 <= options.first_key < 2**31:
-        raise ConfigurationError("first_key is a generation, from 1")
-    if options.sessions_per_user < 1:
-        raise ConfigurationError(f"sessions_per_user must be at least 1, not {options.sessions_per_user}")
-    if options.staleness < _SHORTEST_STALENESS:
-        raise ConfigurationError("staleness must be at least 1 second: the feed is asked every half second")
-    for name, words in _WORDS.items():
-        if getattr(options, name) not in words:
-            raise ConfigurationError(f"{name} must be one of {', '.join(words)}")
 
 
-_WORDS = {"on_reuse": ("session", "user"), "away": ("closed", "stateless"), "durability": ("primary", "replica")}
+def _kinds(options: TokenOptions) -> None:
+    """Each option by itself."""
+    least, nothing = timedelta(milliseconds=1), timedelta(0)
+    with bounds.options():
+        for name, words in _WORDS.items():
+            check.one_of(name, getattr(options, name), words)
+        for name in ("access_ttl", "refresh_ttl", "idle"):
+            if (value := getattr(options, name)) is not None or name == "access_ttl":
+                check.duration(name, value, least)
+        check.duration("leeway", options.leeway, nothing, _LONGEST_LEEWAY)
+        check.duration("grace", options.grace, nothing, _LONGEST_GRACE)
+        check.duration("staleness", options.staleness, _SHORTEST_STALENESS)  # the feed is asked every half second
+        check.text("issuer", options.issuer)
+        check.text("audience", options.audience)
+        check.number("jitter", options.jitter, 0, 0.5)
+        check.whole("first_key", options.first_key, 1, 2**31 - 1)
+        check.whole("sessions_per_user", options.sessions_per_user, 1, 1_000_000)
+        check.flag("evict_oldest", options.evict_oldest)
+        if options.keys is not None:
+            check.instance("keys", options.keys, KeySet)
+        if options.on_alarm is not None:
+            check.function("on_alarm", options.on_alarm)
+
+
+_WORDS = {
+    "profile": tuple(_ENDS),
+    "on_reuse": ("session", "user"),
+    "away": ("closed", "stateless"),
+    "durability": ("primary", "replica"),
+}

@@ -14,6 +14,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.keyring import KID, Keyring
 from hustlex.errors import BadReply
 
@@ -57,6 +58,7 @@ class Chain:
 
     def read(self, text: str) -> RefreshToken | None:
         """None for anything but a token that this issuer wrote: a guessed or edited one never reaches Redis."""
+        check.instance("refresh_token", text, str)
         found = _FORM.fullmatch(text)
         if found is None:
             return None

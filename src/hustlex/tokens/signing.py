@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from hustlex.core import check
 from hustlex.core.keyring import Keyring
 from hustlex.core.lua import load
 from hustlex.core.op import Flow, Op, Reply, do
@@ -96,6 +97,7 @@ class Signing:
 
     def retire(self, kid: str, now_ms: int) -> Flow[list[KeyInfo]]:
         """Trust a key no more. An unknown one of the configured kind may be named too: it is shut out ahead of time."""
+        kid = check.identity("kid", kid)
         name = f"x{kid}" if self._configured is not None else self._name(kid)
         if name is not None:
             args = (now_ms, name, self._newest_active(), _LIFE_MS)

@@ -25,6 +25,7 @@ from hustlex.web.limits import RateLimit, by_ip, by_strict_user, by_user, global
 from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
+from hustlex.web.progress import progress_response
 from hustlex.web.replay import IdempotencyMiddleware, attach
 from hustlex.web.rights import while_allowed
 from hustlex.web.sessions import sessions_router
@@ -63,6 +64,7 @@ __all__ = [
     "oauth_router",
     "pin_ok",
     "problem_of",
+    "progress_response",
     "recently",
     "route_policies",
     "sessions_router",

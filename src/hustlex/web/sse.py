@@ -26,7 +26,16 @@ from hustlex.events import Gap, Message, Unknown
 from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, seat
 from hustlex.web.routing import OUTERMOST
 
-Item = Message[Any] | Gap
+
+class Framed(msgspec.Struct, frozen=True):
+    """An event that is text already. id: what a browser that comes back sends as ``Last-Event-ID``; "" none."""
+
+    id: str
+    event: str
+    data: str
+
+
+Item = Message[Any] | Gap | Framed
 Authorize = Callable[[Request], Awaitable[bool]]
 
 LIFETIME = timedelta(minutes=45)
@@ -182,6 +191,8 @@ def render(item: Item) -> bytes:
     A gap is ``event: gap``. What this process could not read is ``event: unknown`` with ``null``: nothing has checked
     its content, so it is not passed on.
     """
+    if isinstance(item, Framed):
+        return frame(item.data, item.event, item.id)
     if isinstance(item, Gap):
         gap = {"reason": item.reason, "recovered": False, "position": None}
         return frame(msgspec.json.encode(gap).decode(), "gap")
@@ -191,9 +202,10 @@ def render(item: Item) -> bytes:
     return frame(msgspec.json.encode(item.data).decode(), "" if tag is None else str(tag))
 
 
-def frame(data: str, event: str = "") -> bytes:
+def frame(data: str, event: str = "", position: str = "") -> bytes:
     """One event as the HTML standard frames it: a ``data:`` line for each line of text, however it ends."""
     lines = [f"event: {_LINE_END.sub(' ', event)}"] if event else []
+    lines += [f"id: {position}"] if position else []
     lines += [f"data: {line}" for line in _LINE_END.split(data)]
     return ("\n".join(lines) + "\n\n").encode("utf-8", "replace")
 

@@ -3,14 +3,14 @@
 -- Of those that are awaited a note of five minutes stays. Answers a letter per row, 1 done, 0 not held, and how many were done.
 local function acknowledge(active, lease, tasks, rows, first)
   local codes, ids, keys = {}, {}, {}
+  local watched = redis.call('EXISTS', string.sub(tasks, 1, -3) .. 'x:awaited') == 1
   for i = first, #rows, 3 do
     local id, lock = rows[i], rows[i + 2]
-    local found = fields(tasks .. id, 'owner', 'awaited')
-    local held = found[1] == rows[i + 1] and redis.call('LREM', active, -1, id) > 0
+    local held = field(tasks .. id, 'owner') == rows[i + 1] and redis.call('LREM', active, -1, id) > 0
     codes[#codes + 1] = held and '1' or '0'
     if held then
       ids[#ids + 1], keys[#keys + 1] = id, tasks .. id
-      if found[2] then leave_end(tasks, id, '', 300) end
+      if watched and field(tasks .. id, 'awaited') then leave_end(tasks, id, '', 300) end
       if lock ~= '' and redis.pcall('GET', lock) == id then keys[#keys + 1] = lock end
     end
   end

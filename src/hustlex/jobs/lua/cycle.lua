@@ -7,14 +7,14 @@
 -- KEYS owners           zset    asynq:{<queue>}:x:owners         server id by the second it is dead after
 -- KEYS processed        int     asynq:{<queue>}:processed
 -- KEYS processed_today  int     asynq:{<queue>}:processed:<day>
--- TOUCHES asynq:{<queue>}:t:<id> of the tasks, asynq:{<queue>}:x:end:<id> of those awaited, and the locks named in rows
+-- TOUCHES asynq:{<queue>}:t:<id> of the tasks, asynq:{<queue>}:x:end:<id> of those awaited (x:awaited), and the locks named in rows
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV holder   text    <server id>:<number of this call>: what the leased tasks' owner field will hold
 -- ARGV want     int     0 to 1000 tasks to lease
 -- ARGV rows...  triples id, holder, lock ("" = none)
 -- REPLY {0, codes, leased, pasts}  codes: a letter per row, 1 done, 0 not held; leased: id, message, id, message, ...
---                                  pasts: {id, crashes, parked_at} of those leased that have either
+--                                  pasts: of those leased that have one, see past.lua
 -- REPLY {1, codes}                 paused: nothing leased
 -- @include clock
 -- @include count

@@ -67,7 +67,8 @@ def end_attempt(queue: str, task_id: str, state: State, result: bytes = b"") -> 
 
 def await_end(queue: str, task_id: str) -> Op[bool]:
     """Say that somebody waits; False when there is no such task."""
-    return _AWAIT.op((queue_keys(queue).task(task_id),), (), _yes)
+    names = queue_keys(queue)
+    return _AWAIT.op((names.task(task_id), f"{names.prefix}x:awaited"), (), _yes)
 
 
 def glance(queue: str, task_id: str, position: str) -> Op[Glance]:

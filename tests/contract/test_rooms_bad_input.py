@@ -1,0 +1,148 @@
+"""Bad input at the doors of tokens, limits, idempotency and events: one sentence, never an error of the interpreter."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hustlex import HustleX
+from hustlex.core.breaker import BreakerOptions
+from hustlex.core.keyring import Keyring
+from hustlex.events.api import Channel, Events
+from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope, Started
+from hustlex.idempotency.webhooks import Provider, hmac_signature
+from hustlex.ratelimit import Penalty, Policy, RateLimit, RateLimitOptions, Rulebook, bound, parse_rule, sheet
+from hustlex.tokens import TokenOptions, Tokens
+from tests.conftest import SECRET
+from tests.support.sweep import ODD, Sample, complaints
+
+MINUTE = timedelta(minutes=1)
+POLICY = Policy("p", 10**6, MINUTE, overridable=True)
+WHO = {"policy": POLICY, "identity": "u1", "endpoint": "/x"}
+SCOPE = Scope("u1", "POST", "/pay")
+REQUEST = {"key": "k", "scope": SCOPE, "body": b"{}", "content_type": "application/json"}
+PROVIDER = Provider(name="paystack", verify=lambda _body, _headers: True)
+
+
+async def _pay(_: Any) -> Response:
+    return Response(200)
+
+
+STARTED = Started("idem:{u1}:x:y", "o", 1, "none", 1000, 60_000)
+TOKENS = [
+    Sample(
+        Tokens.login,
+        {"user_id": "u1", "client_id": "app", "device": "d", "amr": ("sms",), "platform": "x", "address": "1.2.3.4"}
+        | {"acr": "a", "scope": "s", "jkt": ""},
+    ),
+    Sample(Tokens.check, {"access": "junk", "mode": "strict", "jkt": ""}),
+    Sample(Tokens.introspect, {"access": "junk"}),
+    Sample(
+        Tokens.refresh, {"refresh_token": "junk", "client_id": "app", "address": "1.2.3.4", "jkt": "", "device": "d"}
+    ),
+    Sample(Tokens.prove, {"proof": "junk", "method": "GET", "url": "https://x/", "access": ""}),
+    Sample(Tokens.logout, {"access": "junk", "refresh_token": "junk"}),
+    Sample(Tokens.revoke_token, {"token": "junk", "client_id": "app"}),
+    Sample(Tokens.revoke_session, {"user_id": "u1", "session_id": "s" * 22}),
+    Sample(Tokens.revoke_all, {"user_id": "u1", "except_session": "s" * 22}),
+    Sample(Tokens.sessions, {"user_id": "u1", "current": "s" * 22}),
+    Sample(Tokens.set_data, {"user_id": "u1", "session_id": "s" * 22, "values": {"a": "b"}}),
+    Sample(Tokens.data, {"user_id": "u1", "session_id": "s" * 22}),
+    Sample(Tokens.retire_key, {"kid": "unknown"}),
+    Sample(Tokens.start, {"seconds": 0.01}, spare={"seconds": set(ODD) - {"None", "text", "nan", "list", "-1", "0"}}),
+]
+LIMITS = [
+    Sample(RateLimit.check, {**WHO, "cost": 1, "tier": "normal"}),
+    Sample(RateLimit.peek, {**WHO, "cost": 1, "tier": "normal"}),
+    Sample(RateLimit.check_all, {"asked": [(POLICY, "u1", "/x")], "cost": 1, "tier": "normal"}),
+    Sample(RateLimit.reset, WHO),
+    Sample(RateLimit.set_limit, {**WHO, "limit": 5, "ttl": MINUTE}),
+]
+IDEMPOTENCY = [
+    Sample(Idempotency.begin, {**REQUEST, "over": None, "options": None}),
+    Sample(Idempotency.run, {**REQUEST, "execute": _pay, "reconcile": None, "options": None}),
+    Sample(Idempotency.complete, {"started": STARTED, "response": Response(200), "options": None}),
+    Sample(Idempotency.renew, {"started": STARTED, "point": "charged"}),
+    Sample(Idempotency.abandon, {"started": STARTED}),
+    Sample(Idempotency.settle, {"started": STARTED, "response": Response(200), "options": None}),
+    Sample(Idempotency.begin_event, {"provider": PROVIDER, "event_id": "e"}),
+    Sample(Idempotency.settle_event, {"started": STARTED, "handled": True}),
+]
+PLAIN = [
+    Sample(Policy, {"name": "p", "limit": 5, "window": MINUTE, "algorithm": "strict", "cost": 1, "buckets": 5}),
+    Sample(Policy, {"name": "p", "limit": 5, "window": MINUTE, "algorithm": "gcra", "burst": 2}),
+    Sample(
+        Policy,
+        {"name": "p", "limit": 5, "window": MINUTE, "count_denied": False, "on_error": "local", "shadow": False}
+        | {"reserve": {"a": 0.5}, "penalty": None, "prefetch": None, "local_deny": True, "overridable": False},
+    ),
+    Sample(Penalty, {"strikes": 3, "per": MINUTE, "ban": MINUTE}),
+    Sample(
+        RateLimitOptions,
+        {"check_budget": timedelta(seconds=1), "breaker": BreakerOptions(), "expected_replicas": 1}
+        | {"local_deny": True, "remembered": 100, "exempt": frozenset(), "on_decision": None},
+    ),
+    Sample(BreakerOptions, {"failures": 5, "share": 0.5, "calls": 20, "window_s": 10.0, "probe_s": 1.0, "probes": 3}),
+    Sample(parse_rule, {"text": "5/minute per user", "name": "p"}),
+    Sample(Rulebook, {"source": {"a": "5/minute per ip"}}),
+    Sample(bound, {"policy": POLICY, "length": MINUTE}),
+    Sample(sheet, {"policy": POLICY}),
+    Sample(Scope, {"principal": "u1", "method": "POST", "route": "/x", "target": "/x?y"}),
+    Sample(Response, {"status": 200, "body": b"", "headers": (), "whole": True}),
+    Sample(Provider, {"name": "p", "verify": PROVIDER.verify, "lease": MINUTE, "ttl": timedelta(days=1)}),
+    Sample(hmac_signature, {"header": "x-s", "digest": "sha256", "prefix": ""}, call=lambda _, **o: _signature(**o)),
+    Sample(
+        IdempotencyOptions,
+        {"orphans": "refuse", "lease": MINUTE, "ttl": timedelta(days=1), "largest_body": 10, "headers": frozenset()}
+        | {"given_back": frozenset(), "left_open": frozenset(), "replicas": 0, "replica_wait": timedelta(seconds=1)},
+    ),
+    Sample(
+        TokenOptions,
+        {"keys": None, "first_key": 1, "issuer": "a", "audience": "b", "access_ttl": MINUTE, "jitter": 0.05}
+        | {"profile": "phone", "refresh_ttl": timedelta(days=1), "idle": timedelta(hours=1), "leeway": MINUTE}
+        | {"grace": MINUTE, "on_reuse": "user", "sessions_per_user": 1, "evict_oldest": True, "staleness": MINUTE}
+        | {"away": "closed", "durability": "primary", "on_alarm": None},
+    ),
+    Sample(Keyring, {"root": SECRET, "old": [], "reference": SECRET}),
+]
+
+
+def _signature(header: Any, **options: Any) -> Any:
+    return hmac_signature(header, "a good one", **options)
+
+
+@pytest.fixture
+async def front(url: str) -> Any:
+    from tests.conftest import unhurried
+
+    async with HustleX(url, secret=SECRET, ratelimit=unhurried()) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("room", "sample"),
+    [
+        *(("tokens", sample) for sample in TOKENS),
+        *(("ratelimit", sample) for sample in LIMITS),
+        *(("idempotency", sample) for sample in IDEMPOTENCY),
+    ],
+    ids=str,
+)
+async def test_bad_input_at_a_door_gets_one_sentence(front: Any, room: str, sample: Sample) -> None:
+    assert await complaints(sample, getattr(front, room)) == []
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("sample", PLAIN, ids=str)
+async def test_a_bad_option_gets_one_sentence(sample: Sample) -> None:
+    assert await complaints(sample) == []
+
+
+async def test_bad_input_of_events_gets_one_sentence(front: Any) -> None:
+    declared = Sample(Events.channel, {"name": "orders:{it}", "event_type": int, "max_payload": 100})
+    declared = Sample(declared.target, declared.given, spare={"event_type": set(ODD)})
+    assert await complaints(declared, front.events) == []
+    said = Sample(Channel.publish, {"it": 7}, call=lambda channel, it: channel.publish(1, it=it))
+    assert await complaints(said, front.events.channel("orders:{it}", int)) == []
