@@ -204,7 +204,7 @@ async def test_a_taken_id_leaves_no_lock_behind(hx: Any, raw: redis.Redis, optio
     await hx.jobs.enqueue("t", task_id="x")
     before = dump(raw)
     outcome = await hx.jobs.enqueue("other", b"y", task_id="x", unique_for=MINUTE, **options)
-    assert outcome == IdTaken("x", "default") and dump(raw) == before
+    assert outcome == IdTaken("x", "default", State.PENDING) and dump(raw) == before
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -212,7 +212,7 @@ async def test_an_id_is_taken_in_every_state(hx: Any, raw: redis.Redis, state: S
     raw.hset(P + "t:x", mapping={"msg": b"other", "state": state.value})
     before = dump(raw)
     for options in ({}, {"process_in": HOUR}, {"group": "g"}, {"unique_for": MINUTE}):
-        assert await hx.jobs.enqueue("t", task_id="x", **options) == IdTaken("x", "default")
+        assert await hx.jobs.enqueue("t", task_id="x", **options) == IdTaken("x", "default", state)
     assert dump(raw) == {**before, "asynq:queues": {b"default"}}
 
 
@@ -270,11 +270,11 @@ async def test_many_answer_each_in_order(hx: Any, raw: redis.Redis) -> None:
     assert outcomes == [
         Enqueued("a", "default", State.PENDING),
         Duplicate("a", "default"),
-        IdTaken("taken", "default"),
+        IdTaken("taken", "default", State.PENDING),
         Enqueued("c", "default", State.SCHEDULED),
         Enqueued("d", "default", State.AGGREGATING),
         Enqueued("a", "low", State.PENDING),
-        IdTaken("a", "default"),
+        IdTaken("a", "default", State.PENDING),
     ]
     assert raw.smembers("asynq:queues") == {b"default", b"low"}
     assert raw.lrange(P + "pending", 0, -1) == [b"a", b"taken"]

@@ -40,6 +40,8 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"process_at": LATER},
     {"group": "g"},
     {"debounce": MINUTE},
+    {"expires_in": MINUTE, "if_finished": "replace", "at_front": True},
+    {"expires_at": LATER},
 )
 
 
@@ -77,12 +79,16 @@ PURE = [
             "is_failure": bool,
             "max_crashes": 2,
             "cpu": False,
+            "prefix": False,
         },
         call=lambda _, **given: _define(
             _, **{**given, "is_failure": given["is_failure"] if given["is_failure"] is not bool else lambda _: True}
         ),
     ),
-    Sample(Tasks, {"lifespan": None}),
+    Sample(
+        Tasks,
+        {"lifespan": None, "retry_delay": MINUTE, "is_failure": lambda _: True, "max_crashes": 2, "worker": {}},
+    ),
     Sample(Tasks.cron, ENTRY, call=_cron),
     Sample(
         Tasks.aggregate,
@@ -120,7 +126,7 @@ SENT = [
     ),
     Sample(Jobs.enqueue_many, {"jobs": [JOB]}),
     Sample(Jobs.start, {"workflow": JOB.then(JOB), "workflow_id": "w"}),
-    Sample(Jobs.result, {"task_id": "kept", "timeout": timedelta(0), "queue": "default"}),
+    Sample(Jobs.result, {"task": "kept", "timeout": timedelta(0), "queue": "default"}),
     Sample(
         Jobs.follow,
         {"task_id": "kept", "queue": "default", "since": ""},
@@ -128,7 +134,7 @@ SENT = [
     ),
     Sample(Jobs.explain, {"task_id": "kept", "queue": "default"}),
     Sample(Jobs.limit_queue, {"queue": "default", "max_size": 5}),
-    Sample(Jobs.cancel, {"task_id": "kept"}),
+    Sample(Jobs.cancel, {"task": "kept", "queue": "default"}),
 ]
 
 

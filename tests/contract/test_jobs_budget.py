@@ -76,7 +76,7 @@ async def test_what_adds_no_task_is_answered_as_ever(hx: Any) -> None:
     await hx.jobs.enqueue("t", b"1", task_id="b", debounce=MINUTE, unique_key="k")
     await hx.jobs.limit_queue("default", max_size=2)
     assert await hx.jobs.enqueue("t", unique_for=MINUTE) == Duplicate("a", "default")
-    assert await hx.jobs.enqueue("t", task_id="a") == IdTaken("a", "default")
+    assert await hx.jobs.enqueue("t", task_id="a") == IdTaken("a", "default", State.PENDING)
     assert await hx.jobs.enqueue("t", b"2", debounce=MINUTE, unique_key="k") == Debounced("b", "default")
 
 
@@ -86,7 +86,7 @@ async def test_a_batch_is_filled_up_item_by_item(hx: Any, raw: redis.Redis) -> N
     outcomes = await hx.jobs.enqueue_many([Job("t", None, {"task_id": task_id}) for task_id in ids])
     assert outcomes == [
         Enqueued("a", "default", State.PENDING),
-        IdTaken("a", "default"),
+        IdTaken("a", "default", State.PENDING),
         Enqueued("b", "default", State.PENDING),
         Enqueued("c", "default", State.PENDING),
         QueueFull("default", 3, 3),

@@ -371,11 +371,11 @@ async def test_pause_and_unpause_say_whether_they_changed_something(hx: Any, raw
 
 
 async def test_cancel_publishes_the_bare_id(hx: Any, raw: redis.Redis) -> None:
-    assert await hx.jobs.cancel("x") == 0
+    assert await hx.jobs.inspector.cancel("x") == 0
     with raw.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe("asynq:cancel")
         listener.get_message(ignore_subscribe_messages=False, timeout=5)
-        assert await hx.jobs.cancel("task-7") == 1
+        assert await hx.jobs.inspector.cancel("task-7") == 1
         assert await hx.jobs.inspector.cancel("task-8") == 1
         heard = [listener.get_message(timeout=5)["data"] for _ in range(2)]
     assert heard == [b"task-7", b"task-8"]

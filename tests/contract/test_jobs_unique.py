@@ -262,7 +262,7 @@ async def test_debounce_in_a_batch_is_decided_in_order(hx: Any, raw: redis.Redis
         Enqueued("t0", "default", State.SCHEDULED),
         Debounced("t0", "default"),
         Debounced("t0", "default"),
-        IdTaken("t0", "default"),
+        IdTaken("t0", "default", State.SCHEDULED),
     ]
     assert decode_task(raw.hget(Q.task("t0"), "msg")).payload == b"2"
 

@@ -154,6 +154,8 @@ def run_inspector(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Red
     inspector.task("default", "s1")
     inspector.reschedule("default", "s1", process_in=3 * hour)
     inspector.update_payload("default", "s1", {"n": 1})
+    for name in ("p1", "s2", "g1"):
+        hx.jobs.cancel(name, queue="default")
     for act in (inspector.archive_all, inspector.run_all, inspector.archive_all):
         for state, group in ((State.SCHEDULED, ""), (State.RETRY, ""), (State.PENDING, ""), (State.AGGREGATING, "g")):
             if act == inspector.run_all and state is State.PENDING:

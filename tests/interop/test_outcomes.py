@@ -134,7 +134,7 @@ async def test_a_running_task_is_cancelled_from_the_other_side(
     if canceller == "go":
         go("cancel", id="t")
     else:
-        assert await jobs.cancel("t") == 1
+        assert await jobs.inspector.cancel("t") == 1
     await until(lambda: state(raw, "t") == "retry")
     message = stored(raw, "t")
     assert (message.error_msg, message.retried) == ("context canceled", 1)

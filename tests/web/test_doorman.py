@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import httpx
 import pytest
 from fastapi import Body, Depends, FastAPI, Request, UploadFile
 from fastapi.middleware.cors import CORSMiddleware
@@ -329,3 +330,25 @@ async def test_a_proof_counts_for_own_origins_only(
         proof = Holder().proof("POST", htu, clock() // 1000)
         got = await client.post("/prove", headers={"DPoP": proof, "Host": host})
     assert got.status_code == status, got.text
+
+
+@pytest.mark.parametrize("first", ["cors", "install"])
+async def test_a_page_may_read_why_it_was_turned_away_whatever_was_added_first(first: str) -> None:
+    app, page = FastAPI(), {"Origin": "https://shop.example.org"}
+    for added in (first, "install" if first == "cors" else "cors"):
+        if added == "install":
+            install(app, origins=OWN, max_body=KIB)
+        else:
+            app.add_middleware(CORSMiddleware, allow_origins=[page["Origin"]], allow_methods=["POST"])
+    app.add_api_route("/", size, methods=["POST"])
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://api.example.org") as client:
+        answers = [
+            await client.post("/", content=b"x" * 2 * KIB, headers=page),
+            await client.post("/", content=chunked(2 * KIB), headers=page),
+            await client.post("/", headers=page | {"Host": "evil.example"}),
+            await client.post("/", headers=page),
+        ]
+        preflight = await client.options("/", headers=page | {"Access-Control-Request-Method": "POST"})
+    assert [answer.status_code for answer in [*answers, preflight]] == [413, 413, 400, 200, 200]
+    assert {answer.headers["access-control-allow-origin"] for answer in [*answers, preflight]} == {page["Origin"]}

@@ -19,7 +19,17 @@ from starlette.websockets import WebSocket
 from hustlex.core.time import FixedClock
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.ratelimit import Decision, Penalty, Policy
-from hustlex.web import Problem, RateLimit, RateLimitMiddleware, by_ip, install, route_policies, strict_user, unlimited
+from hustlex.web import (
+    Problem,
+    RateLimit,
+    RateLimitMiddleware,
+    by_ip,
+    client_ip,
+    install,
+    route_policies,
+    strict_user,
+    unlimited,
+)
 
 MINUTE = timedelta(minutes=1)
 THREE = Policy("three", 3, MINUTE, "counter")
@@ -471,3 +481,10 @@ async def test_a_place_is_kept_until_the_answer_was_sent(app: FastAPI, serve: An
         done.set()
         assert sorted([answer.status_code for answer in await asyncio.gather(*asking)]) == [200, 409]
         assert [(await client.get("/export")).status_code for _ in range(3)] == [200] * 3
+
+
+def test_addresses_that_cannot_be_read_share_the_caps_of_one() -> None:
+    unreadable = ["testclient", "unknown", "", "203.0.113.7.9", "203.0.113.7:port", "[2001:db8::", None]
+    assert {client_ip(peer(host)) for host in unreadable} == {"0.0.0.0"}
+    readable = ["203.0.113.7", "203.0.113.7:4711", "[2001:db8::7]:443", "fe80::1%eth0"]
+    assert [client_ip(peer(host)) for host in readable] == readable

@@ -186,7 +186,7 @@ async def test_a_suspect_can_be_cancelled_before_its_turn(
     await start()
     await until(lambda: raw.llen(DEFAULT.active) == 2)
     while state(raw, "s1") == "active":
-        await jobs.cancel("s1")
+        await jobs.inspector.cancel("s1")
         await asyncio.sleep(0.01)
     assert stored(raw, "s1").error_msg == "context canceled"
 

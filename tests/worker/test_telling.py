@@ -199,6 +199,6 @@ async def test_a_handler_that_was_told_to_stop_cannot_tell_any_more(
     await jobs.enqueue(slow.job(), task_id="t")
     await until(lambda: raw.llen(DEFAULT.active) == 1)
     while not answers:
-        await jobs.cancel("t")
+        await jobs.inspector.cancel("t")
         await asyncio.sleep(0.02)
     assert answers == [False]

@@ -15,6 +15,7 @@ from hustlex.jobs.registry import Task, Tasks
 from hustlex.jobs.stream import Ending, Failed, Gone, Item, Log, NotYet, Progress, Result, StateChange, Succeeded
 from hustlex.jobs.subscription import Jobs
 from hustlex.jobs.types import (
+    Cancellation,
     DayStats,
     Debounced,
     Duplicate,
@@ -22,6 +23,7 @@ from hustlex.jobs.types import (
     EnqueueEvent,
     GroupInfo,
     IdTaken,
+    NeverRuns,
     Outcome,
     PartlyEnqueued,
     PayloadError,
@@ -31,9 +33,11 @@ from hustlex.jobs.types import (
     RunningTask,
     Server,
     State,
+    Stopping,
     TaskInfo,
+    TooLate,
 )
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry
+from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze
 from hustlex.jobs.workflow import OpenStep, Started, Step, StepName, Workflow, gather
 
 __all__ = [
@@ -41,6 +45,7 @@ __all__ = [
     "RESULTS",
     "Aggregate",
     "AggregateFunction",
+    "Cancellation",
     "Cause",
     "CronError",
     "CurrentJob",
@@ -66,6 +71,7 @@ __all__ = [
     "Limits",
     "Log",
     "Missed",
+    "NeverRuns",
     "NotYet",
     "OpenStep",
     "Options",
@@ -80,21 +86,25 @@ __all__ = [
     "QueueInfo",
     "Rate",
     "Result",
+    "Retry",
     "RevokeTask",
     "RunningTask",
     "ScheduleInfo",
     "Schedules",
     "Server",
     "SkipRetry",
+    "Snooze",
     "Started",
     "State",
     "StateChange",
     "Step",
     "StepName",
+    "Stopping",
     "Succeeded",
     "Task",
     "TaskInfo",
     "Tasks",
+    "TooLate",
     "Workflow",
     "current_job",
     "default_delay",

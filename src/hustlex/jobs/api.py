@@ -11,10 +11,11 @@ from hustlex.core.answer.aio import answering
 from hustlex.core.generics import T
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import explain, flows, inspection, schedules, steps, stream
+from hustlex.jobs import cancelling, explain, flows, inspection, schedules, steps, stream
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.explanation import Explanation
 from hustlex.jobs.ids import new_id, new_token
+from hustlex.jobs.keys import addressed
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import act, change, inspect
 from hustlex.jobs.ops import enqueue as ops
@@ -24,6 +25,7 @@ from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
 from hustlex.jobs.schedules import Changes
 from hustlex.jobs.stream import Ending, Succeeded
 from hustlex.jobs.types import (
+    Cancellation,
     DayStats,
     Debounced,
     Duplicate,
@@ -153,9 +155,8 @@ class Jobs:
         a minute if it returned something, for a day if its handler reported progress or wrote a log.
         """
         patience_s = check.duration("timeout", timeout).total_seconds()
-        if isinstance(task, str):
-            return await self._driver.follow(stream.wait(queue, task, patience_s))
-        return await self._driver.follow(stream.wait(queue or task.queue, task.id, patience_s))
+        task_id, queue = _addressed(task, queue)
+        return await self._driver.follow(stream.wait(queue, task_id, patience_s))
 
     async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
         """Say why a task is not running, when it will, and why it ran more than once; in fields and in words.
@@ -175,12 +176,17 @@ class Jobs:
         """
         await self._driver.run(ops.limit(queue, max_size))
 
-    async def cancel(self, task_id: str) -> int:
-        """Ask whoever is running this task to cut it off; it is then retried as after any failure (Asynq's rule).
+    async def cancel(self, task: str | Enqueued[Any] | StepName, *, queue: str | None = None) -> Cancellation:
+        """See to it that a task never runs, or is stopped and not tried again.
 
-        Returns how many workers heard it, 0 when none is up; whether one of them ran the task is not known.
+        task: an id, a handle, or a step. queue: None = that of the handle or step; for an id, look in all.
+        Returns NeverRuns when it waited (it is in the archive now, its uniqueness lock is free), Stopping when a worker
+        runs it, TooLate when it has ended or no queue knows it. Raises Conflict when several queues have unfinished
+        tasks of this id: name one. Steps of a workflow that have not started are not known to their queue yet; those
+        behind a cancelled one never start.
         """
-        return await self._driver.run(act.cancel(task_id))
+        task_id, queue = _addressed(task, queue)
+        return await self._driver.follow(cancelling.cancel(task_id, queue, self._clock()))
 
 
 @answering
@@ -290,7 +296,11 @@ class Inspector:
         return await self._driver.run(act.unpause(queue))
 
     async def cancel(self, task_id: str) -> int:
-        """See ``Jobs.cancel``."""
+        """Ask whoever is running this task to cut it off; it is then retried as after any failure (Asynq's rule).
+
+        Returns how many workers heard it, 0 when none is up; whether one of them ran the task is not known. See
+        ``Jobs.cancel`` for a task that is not to be tried again.
+        """
         return await self._driver.run(act.cancel(task_id))
 
     async def servers(self) -> list[Server]:
@@ -376,3 +386,10 @@ class Schedules:
     async def all(self) -> list[ScheduleInfo]:
         """All entries, by name: the stored ones, and those that schedulers of the last day have in their code."""
         return await self._driver.run(entries.listed(self._clock()))
+
+
+def _addressed(task: object, queue: str | None) -> tuple[str, str | None]:
+    """The id of a task, and its queue where that is known."""
+    if isinstance(task, Enqueued | StepName):
+        return task.id, queue if queue is not None else task.queue
+    return addressed("task", task), queue

@@ -50,6 +50,8 @@ class Hooks:
     def __init__(self, worker: WorkerOptions | None) -> None:
         self.error_handlers: list[ErrorHandler] = []
         self.middlewares: list[Middleware] = []
+        if worker is not None:
+            check.instance("worker", worker, dict, hint="pass WorkerOptions")
         self.worker_options: WorkerOptions = worker or {}
         unknown = sorted(self.worker_options.keys() - WorkerOptions.__annotations__.keys())
         if unknown:

@@ -51,6 +51,10 @@ JUDGES: Mapping[str, Callable[[str, Any], Any]] = {
     "retention": seconds,
     "group": named,
     "headers": texts,
+    "expires_in": lambda name, value: check.duration(name, value, _MILLISECOND),
+    "expires_at": check.moment,
+    "if_finished": lambda name, value: check.one_of(name, value, ("refuse", "replace")),
+    "at_front": check.flag,
 }
 
 

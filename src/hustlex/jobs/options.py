@@ -56,6 +56,11 @@ class Options(TypedDict, total=False):
     process_in, process_at: not before; in the past means now. At most one of them; now.
     retention: keep the finished task and its result, 0 or at least 1 second; 0.
     group: collect with others for aggregation; not together with a later start; none.
+    expires_in, expires_at: no attempt starts after this (from the enqueueing on): the task is dropped then, as if it
+    had been revoked. One that started in time may end. At most one of the two; Go's workers do not know it; none.
+    if_finished: what becomes of a completed or archived task that has the ``task_id``: "replace" puts the new one in
+    its place, in one step; "refuse" answers IdTaken, as every other state does; "refuse".
+    at_front: be the next of its queue to run, also after a wait; the last of several comes first. Not with a group.
     headers: text by name, for tracing and the like, of at most 255 and 8192 characters; merged name by name.
     """
 
@@ -73,6 +78,10 @@ class Options(TypedDict, total=False):
     retention: timedelta
     group: str
     headers: Mapping[str, str]
+    expires_in: timedelta
+    expires_at: datetime
+    if_finished: Literal["refuse", "replace"]
+    at_front: bool
 
 
 class Start(TypedDict, total=False):
@@ -138,7 +147,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
     due: "" now, "+<ms>" after a delay, "<ms>" at a Unix time. lock: uniqueness key, "" none. lock_ttl_s: its lifetime
     from the moment the task is due. group: "" none. until: what ends the lock before that: "" success only, "started",
-    "done", or "debounce": as "started", and a task that waits is replaced.
+    "done", or "debounce": as "started", and a task that waits is replaced. wishes: see ``lua/wishes.lua``.
     """
 
     id: str
@@ -149,16 +158,17 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     lock_ttl_s: int
     group: str
     until: str = ""
+    wishes: str = ""
 
     @property
-    def row(self) -> tuple[str, bytes, str, str, int, str, str]:
+    def row(self) -> tuple[str, bytes, str, str, int, str, str, str]:
         """What ``lua/place.lua`` wants of it, in its order."""
-        return self.id, self.message, self.due, self.lock, self.lock_ttl_s, self.group, self.until
+        return self.id, self.message, self.due, self.lock, self.lock_ttl_s, self.group, self.until, self.wishes
 
     @property
     def plain(self) -> bool:
         """Whether it is to run now, not unique, in no group."""
-        return not (self.due or self.lock or self.group)
+        return not (self.due or self.lock or self.group or self.wishes)
 
     def __repr__(self) -> str:
         return f"Draft({self.id!r}, {self.queue!r})"
@@ -229,7 +239,9 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
     known = job.options
     if type(known) is Settled and known.template is not None and not options and not job.slots:
         like = known.like
-        return Draft(new_id, like.queue, known.template.fill(job.payload, new_id), like.due, "", 0, like.group)
+        return Draft(
+            new_id, like.queue, known.template.fill(job.payload, new_id), like.due, "", 0, like.group, "", like.wishes
+        )
     if job.slots:
         raise Misuse(f"a job of {job.type!r} waits for a result", hint="only a later step of a workflow can have one")
     chosen = cast("Options", known if type(known) is Settled else judged(known))
@@ -257,7 +269,7 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
         group_key=group,
         headers=dict(chosen.get("headers", ())),
     )
-    return Draft(task_id, queue, encode_task(message), due, lock, lock_ttl_s, group, until)
+    return Draft(task_id, queue, encode_task(message), due, lock, lock_ttl_s, group, until, _wishes(chosen))
 
 
 def _until(options: Options) -> str:
@@ -321,6 +333,34 @@ def _group(options: Options, due: str) -> str:
             hint="Asynq's workers lose the group of a scheduled task",
         )
     return options["group"]
+
+
+def _wishes(options: Options) -> str:
+    """What ``lua/wishes.lua`` reads; "" for most."""
+    wishes: dict[str, Any] = {}
+    if "expires_in" in options or "expires_at" in options:
+        wishes["expires"] = _expiry(options)
+    if options.get("if_finished") == "replace":
+        wishes["replace"] = True
+    if options.get("at_front"):
+        wishes["first"] = True
+        if "group" in options:
+            raise Misuse("at_front excludes a group", hint="give it to the job that the group's function makes")
+    return msgspec.json.encode(wishes).decode() if wishes else ""
+
+
+def _expiry(options: Options) -> str:
+    if "expires_in" in options and "expires_at" in options:
+        raise Misuse("expires_in and expires_at exclude each other")
+    wait, start = options.get("process_in", _NOTHING), options.get("process_at", _EPOCH)
+    if (
+        options.get("expires_in", timedelta.max) <= wait
+        or options.get("expires_at", datetime.max.replace(tzinfo=UTC)) <= start
+    ):
+        raise Misuse("the task would expire before its start", hint="let it expire later than it starts")
+    if "expires_in" in options:
+        return f"+{options['expires_in'] // _MILLISECOND}"
+    return str(max(1, (options["expires_at"] - _EPOCH) // _MILLISECOND))
 
 
 def option_texts(options: Options) -> tuple[str, ...]:

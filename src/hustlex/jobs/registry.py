@@ -56,11 +56,11 @@ class Task(Generic[P, R_co]):
         cpu: bool = False,
         prefix: bool = False,
     ) -> None:
+        self.type = task_type = named("task type", task_type)
         functions.check(f"the handler of {task_type!r}", function)
         check.instance("limits", limits, Limits)
         check.instance("rules", rules, Rules)
         check.flag("cpu", cpu)
-        self.type = named("task type", task_type)
         self.function = function
         self.options = cast("Options", Settled(task_type, options))
         self.limits = limits

@@ -54,10 +54,14 @@ class Duplicate(outcome.Failure, frozen=True):
 
 
 class IdTaken(outcome.Failure, frozen=True):
-    """Nothing was enqueued: the queue has a task of the id ``of``, in whatever state (archived or completed too)."""
+    """Nothing was enqueued: the queue has a task of the id ``of``. state: where that is; None = nobody can tell.
+
+    A completed or archived one blocks its id until its retention ends, or ``if_finished="replace"`` is given.
+    """
 
     of: str
     queue: str
+    state: State | None = None
 
 
 class Debounced(outcome.Failure, frozen=True):
@@ -78,6 +82,39 @@ class QueueFull(outcome.Failure, frozen=True):
     limit: int
 
 
+class NeverRuns(msgspec.Struct, frozen=True):
+    """Cancelled: it waited, and no worker will ever start it. It is in the archive, with the error "canceled".
+
+    was: PENDING, SCHEDULED, RETRY or AGGREGATING.
+    """
+
+    id: str
+    queue: str
+    was: State
+
+
+class Stopping(msgspec.Struct, frozen=True):
+    """Cancelled while it ran: its worker was told to stop it, and whatever comes of that, it is not tried again.
+
+    A handler that ends well all the same has succeeded. heard: how many connections of workers heard of it at once; a
+    Python worker that did not finds it within 5 s. A Go worker stops the task, and tries it again by Asynq's rules,
+    unless a Python worker takes it before.
+    """
+
+    id: str
+    queue: str
+    heard: int
+
+
+class TooLate(msgspec.Struct, frozen=True):
+    """Nothing was cancelled: it has ended. state: COMPLETED or ARCHIVED; None = no queue knows it (any more)."""
+
+    id: str
+    queue: str
+    state: State | None
+
+
+Cancellation = NeverRuns | Stopping | TooLate
 Outcome = Enqueued[T] | Duplicate | IdTaken | Debounced | QueueFull
 
 

@@ -19,6 +19,7 @@ Scope = MutableMapping[str, Any]
 OUTERMOST = "hustlex.app"
 """In a scope: the outermost application that ``install`` was called for."""
 
+_CONTEXT = "effective_route_context"
 _DEEPEST = 100
 _PARAMETER = re.compile(r"\{[^{}]*\}")
 
@@ -73,6 +74,7 @@ def _found(routes: Sequence[Any], scope: Scope, mounts: _Mounts) -> Place | None
     """As Starlette's router goes about it: the first full match, else the first of another method."""
     partial: Place | None = None
     above, taken = mounts[-1]
+    scope = {**scope, "fastapi": dict(scope.get("fastapi", {}))}
     for route in flat(routes):
         match, child = _asked(route, scope)
         if match is Match.NONE:
@@ -89,14 +91,14 @@ def _found(routes: Sequence[Any], scope: Scope, mounts: _Mounts) -> Place | None
 
 
 def _asked(route: Any, scope: Scope) -> tuple[Match, Mapping[str, Any]]:
-    """What a route says of a request; nothing that it notes down stays."""
-    # From FastAPI 0.137 on a route of an included router learns its prefix from the scope.
+    """What a route says of a request. scope: a copy that may be written to."""
     original = getattr(route, "original_route", None)
-    context = {} if original is None else {"effective_route_context": route}
+    if original is None:
+        scope["fastapi"].pop(_CONTEXT, None)
+    else:  # from FastAPI 0.137 on a route of an included router learns its prefix from the scope
+        scope["fastapi"][_CONTEXT] = route
     asked = original if isinstance(original, APIRoute) else route
-    answer: tuple[Match, Mapping[str, Any]] = asked.matches(
-        {**scope, "fastapi": {**scope.get("fastapi", {}), **context}}
-    )
+    answer: tuple[Match, Mapping[str, Any]] = asked.matches(scope)
     return answer
 
 
@@ -162,7 +164,7 @@ def mounted_apps(app: Any, depth: int = 0) -> Iterator[Any]:
 def serving(scope: Scope) -> Any:
     """The route that serves this request, with its whole path; asked inside of it."""
     # From FastAPI 0.137 on a route knows only its own part; the path with the routers' prefixes is in this context.
-    context, route = scope.get("fastapi", {}).get("effective_route_context"), scope["route"]
+    context, route = scope.get("fastapi", {}).get(_CONTEXT), scope["route"]
     known = context is not None and route in (context.original_route, _starlette(context))
     return _starlette(context) if known else route
 

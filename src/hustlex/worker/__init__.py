@@ -2,7 +2,16 @@
 
 from hustlex.jobs.hooks import HealthCheck, Middleware, WorkerOptions
 from hustlex.worker.draw import Reserved
-from hustlex.worker.fates import Canceled, Crashed, DeadlineExceeded, HandlerNotFound, LeaseExpired, ProcessDied
+from hustlex.worker.fates import (
+    Canceled,
+    Crashed,
+    DeadlineExceeded,
+    Expired,
+    HandlerNotFound,
+    LeaseExpired,
+    ProcessDied,
+    Revoked,
+)
 from hustlex.worker.health import serve_health
 from hustlex.worker.provider import Provider
 from hustlex.worker.scheduler import Scheduler
@@ -12,6 +21,7 @@ __all__ = [
     "Canceled",
     "Crashed",
     "DeadlineExceeded",
+    "Expired",
     "HandlerNotFound",
     "Health",
     "HealthCheck",
@@ -20,6 +30,7 @@ __all__ = [
     "ProcessDied",
     "Provider",
     "Reserved",
+    "Revoked",
     "Scheduler",
     "Worker",
     "WorkerOptions",

@@ -19,6 +19,20 @@ class Canceled(Exception):
         return "context canceled"
 
 
+class Revoked(Canceled):
+    """It was cancelled for good before it started."""
+
+    def __str__(self) -> str:
+        return "canceled"
+
+
+class Expired(Exception):
+    """It was not started in time, and is not worth its start any more."""
+
+    def __str__(self) -> str:
+        return "expired before it was started"
+
+
 class LeaseExpired(Exception):
     """The lease ended, or somebody else has the task: nothing may be written for it."""
 
@@ -48,5 +62,5 @@ class ProcessDied(Exception):
         return f"the process that ran the handler {self.args[0]}"
 
 
-OURS = (DeadlineExceeded, Canceled, LeaseExpired, HandlerNotFound, Crashed, ProcessDied, PayloadError)
+OURS = (DeadlineExceeded, Canceled, LeaseExpired, HandlerNotFound, Crashed, ProcessDied, Expired, PayloadError)
 """They say all that is to be said: no name, no traceback."""

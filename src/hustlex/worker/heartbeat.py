@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hustlex.core.op import AsyncDriver, Op
@@ -13,7 +13,7 @@ from hustlex.jobs.ops import lease, registry
 from hustlex.jobs.ops.registry import ServerName
 from hustlex.jobs.wire import ServerInfo, WorkerInfo, clean, encode_server, encode_worker
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.fates import LeaseExpired
+from hustlex.worker.fates import Canceled, LeaseExpired
 from hustlex.worker.job import Job
 from hustlex.worker.orders import LEASE_S, MOST, rows
 from hustlex.worker.runners import Runners
@@ -24,6 +24,9 @@ BEAT_S = 5.0
 _IDLE_BEAT_S = 10.0
 _SLACK_S = 2.0
 _STEADY_S = 6.0
+_CANCELED = ord("2")
+_OURS = b"12"
+"""What ``extend`` answers for tasks that are still this worker's."""
 
 
 def this_process(server_id: str) -> ServerName:
@@ -37,7 +40,10 @@ def this_host() -> str:
 
 
 class Heartbeat(Service):
-    """Every 5 s while tasks are held, else every 10 s. status: new, active, stopped or closed."""
+    """Every 5 s while tasks are held, else every 10 s. status: new, active, stopped or closed.
+
+    on_stop: called when a task was told to stop, because somebody cancelled it and that was not heard at once.
+    """
 
     name = "heartbeat"
     slowest_retry_s = 1.0
@@ -55,6 +61,7 @@ class Heartbeat(Service):
     ) -> None:
         super().__init__()
         self.status = "new"
+        self.on_stop: Callable[[], None] = lambda: None
         self._driver = driver
         self._sources = sources
         self._runners = runners
@@ -107,7 +114,7 @@ class Heartbeat(Service):
         for (_, jobs), codes in zip(chunks, answers, strict=False):
             if not isinstance(codes, Error):
                 for job, code in zip(jobs, codes, strict=True):
-                    if code == ord("1"):
+                    if code in _OURS:
                         job.lease_until = max(job.lease_until, sent + LEASE_S)
         _raise_first(answers)
 
@@ -134,8 +141,11 @@ class Heartbeat(Service):
 
     def _extended(self, jobs: Sequence[Job], codes: bytes, sent: float) -> None:
         for job, code in zip(jobs, codes, strict=True):
-            if code == ord("1"):
+            if code in _OURS:
                 job.lease_until = sent + LEASE_S
+                if code == _CANCELED:
+                    job.stop(Canceled(), self._clock.now_ms())
+                    self.on_stop()
             elif job.source.held.get(job.id) is job:
                 self._lose(job)
 

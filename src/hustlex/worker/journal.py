@@ -16,6 +16,7 @@ from hustlex.worker.job import Job
 _log = logging.getLogger("hustlex.worker")
 
 RETRY, UNCOUNTED, ARCHIVED, REVOKED, LOST = "retry", "uncounted", "archived", "revoked", "lost"
+CANCELED, EXPIRED, SNOOZED = "canceled", "expired", "snoozed"
 """What became of the task."""
 _LEVELS = {RETRY: logging.WARNING, ARCHIVED: logging.ERROR, LOST: logging.WARNING}
 _SAYS = {
@@ -24,6 +25,9 @@ _SAYS = {
     ARCHIVED: "failed and is archived",
     REVOKED: "was revoked",
     LOST: "was lost to another worker",
+    CANCELED: "was cancelled before it started",
+    EXPIRED: "is dropped",
+    SNOOZED: "is put off by its handler",
 }
 _LONGEST = 255
 
@@ -39,7 +43,7 @@ def attempt_ended(job: Job, error: Exception, outcome: str, *, next_ms: int = 0)
     if not _log.isEnabledFor(level):
         return
     says = _SAYS[outcome]
-    seen = None if outcome == REVOKED or issubclass(type(error), OURS) else loggable(error)
+    seen = None if outcome in (REVOKED, SNOOZED) or issubclass(type(error), OURS) else loggable(error)
     fields = _fields(job, outcome, next_ms)
     _log.log(
         level,

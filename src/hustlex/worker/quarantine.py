@@ -38,7 +38,9 @@ class Quarantine(Service):
         self._on_trial: Job | None = None
 
     def admit(self, job: Job) -> bool:
-        """Whether a task may be run as any other; else it is given up here, or waits for its turn."""
+        """Whether a task with a past may be run as any other; else it is given up here, or waits for its turn."""
+        if self._policy.refused(job, self._clock):
+            return False
         crashes, most = job.past.crashes, self._policy.most_crashes(job.message.type)
         if most and crashes >= most:
             job.settled = True

@@ -160,6 +160,7 @@ class Worker:
             source.on_due = partial(self.forwarder.plan, source)
             source.on_end = self.aftermath.ended
             source.archive = archive
+        self.heartbeat.on_stop = self.deadlines.wake
         self.watcher.on_groups = self.aggregator.plan
         self.lanes.on_empty = lambda source: self.waiters[source].wake()
         self.runners.on_wait = self._waits

@@ -10,18 +10,19 @@ import msgspec
 
 from hustlex.core.check import duration
 from hustlex.core.faults import loggable
+from hustlex.core.time import to_ms
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.hooks import ErrorHandler
 from hustlex.jobs.ops import finish, limit
 from hustlex.jobs.registry import Tasks
 from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay, every_error
 from hustlex.jobs.types import PayloadError
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
+from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze, found, is_or_follows
 from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.worker import journal
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.fates import Crashed, HandlerNotFound, LeaseExpired
+from hustlex.worker.fates import Crashed, Expired, HandlerNotFound, LeaseExpired, Revoked
 from hustlex.worker.job import Job
 from hustlex.worker.journal import attempt_ended, text_of
 from hustlex.worker.source import Ack
@@ -68,7 +69,9 @@ class Policy(msgspec.Struct, frozen=True):
         if isinstance(error, HandlerNotFound) and self._may_be_known(job, clock):
             job.source.acks.append(self._put_off(job, error, clock))
             return
-        for handler in self.error_handlers:
+        if self.aside(job, error):
+            return
+        for handler in self.error_handlers if not isinstance(error, Revoked) else ():
             _guard(handler, job.message, error)
         if isinstance(error, LeaseExpired):
             attempt_ended(job, error, journal.LOST)
@@ -79,19 +82,41 @@ class Policy(msgspec.Struct, frozen=True):
         else:
             job.source.acks.append(self.judge(job, error, clock))
 
+    def aside(self, job: Job, error: Exception) -> bool:
+        """Whether this is no failure at all: it came too late to start, or its handler put it off."""
+        if isinstance(error, Expired):
+            attempt_ended(job, error, journal.EXPIRED)
+            job.source.done.append(job)
+            return True
+        snooze = found(error, Snooze)
+        if snooze is not None:
+            attempt_ended(job, snooze, journal.SNOOZED)
+            job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, to_ms(snooze.in_))))
+        return snooze is not None
+
+    def refused(self, job: Job, clock: WorkerClock) -> bool:
+        """Whether a task must not start, because it was cancelled or has expired; then its outcome is decided here."""
+        past = job.past
+        if not past.canceled and not 0 < past.expires_ms <= clock.now_ms():
+            return False
+        job.settled = True
+        self.failed(job, Revoked() if past.canceled else Expired(), clock)
+        return True
+
     def judge(self, job: Job, error: Exception, clock: WorkerClock) -> Ack:
         """Archive or retry."""
         message = job.message
         changed = msgspec.structs.replace(message, error_msg=text_of(error), last_failed_at=clock.now_ms() // 1000)
         if message.retried >= message.retry or _hopeless(error):
-            attempt_ended(job, error, journal.ARCHIVED)
+            attempt_ended(job, error, journal.CANCELED if isinstance(error, Revoked) else journal.ARCHIVED)
             return Ack(job, finish.archive, (job.id, job.holder, encode_task(changed)))
         rules = self._rules(message.type)
-        counts = _counts(rules.is_failure or self.is_failure, error)
+        counts = is_or_follows(error, Retry) or _counts(rules.is_failure or self.is_failure, error)
         if counts:
             changed = msgspec.structs.replace(changed, retried=message.retried + 1)
         rule = self.retry_delay if rules.retry_delay is None else rules.retry_delay
-        wait_ms = _delay_ms(rule, message.retried, error)
+        asked = found(error, Retry)
+        wait_ms = _delay_ms(rule if asked is None else asked.in_, message.retried, error)
         attempt_ended(job, error, journal.RETRY if counts else journal.UNCOUNTED, next_ms=wait_ms)
         row = (job.id, job.holder, wait_ms, encode_task(changed), int(counts))
         return Ack(job, finish.retry, row)
@@ -141,7 +166,7 @@ def _delay_ms(rule: RetryDelay, retried: int, error: Exception) -> int:
 
 
 def _hopeless(error: Exception) -> bool:
-    return isinstance(error, PayloadError | Crashed | HandlerNotFound) or is_or_follows(error, SkipRetry)
+    return isinstance(error, PayloadError | Crashed | HandlerNotFound | Revoked) or is_or_follows(error, SkipRetry)
 
 
 def _guard(handler: ErrorHandler, message: TaskMessage, error: Exception) -> None:

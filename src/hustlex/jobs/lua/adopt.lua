@@ -5,17 +5,18 @@
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV server   text    server id
--- REPLY <list of {id, holder, message, crashes, parked_at}>  the newest 2000 leases are looked at
+-- REPLY <list of {id, holder, message, past}>  past: see past.lua, or {}; the newest 2000 leases are looked at
 -- ALLOW-OOM a lease that lapses makes a task run twice
 -- @include clock
 -- @include fields
+-- @include past
 local until_s = math.floor(clock(now_ms) / 1000) + 30
 local mine = {}
 for _, id in ipairs(redis.call('ZREVRANGE', lease, 0, 1999)) do
-  local task = fields(tasks .. id, 'owner', 'msg', 'crashes', 'parked_at')
+  local task = fields(tasks .. id, 'owner', 'msg', unpack(past_fields))
   if task[1] and task[2] and task[1]:match('^[^:]+') == server then
     redis.call('ZADD', lease, 'XX', until_s, id)
-    mine[#mine + 1] = {id, task[1], task[2], tonumber(task[3]) or 0, tonumber(task[4]) or 0}
+    mine[#mine + 1] = {id, task[1], task[2], past_of(id, task, 3) or {}}
   end
 end
 return mine

@@ -14,7 +14,7 @@
 -- ARGV want     int     0 to 1000 tasks to lease
 -- ARGV rows...  triples id, holder, lock ("" = none)
 -- REPLY {0, codes, leased, pasts}  codes: a letter per row, 1 done, 0 not held; leased: id, message, id, message, ...
---                                  pasts: {id, crashes, parked_at} of those leased that have either
+--                                  pasts: of those leased that have one, see past.lua
 -- REPLY {1, codes}                 paused: nothing leased
 -- @include clock
 -- @include count

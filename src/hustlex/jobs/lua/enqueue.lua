@@ -10,26 +10,26 @@
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV prefix     text   asynq:{<queue>}:
 -- ARGV token      text   names this call
--- ARGV items...   seven per task: id, message, due ("" now, "+<ms>" later, "<ms>" at), lock key, lock ttl in s, group,
---                        until ("", "started", "done" or "debounce")
--- REPLY {1, answers}     per task, as place says: 1 pending, 2 scheduled, 3 aggregating, 0 id taken, the id that holds
---                        the lock, {id} of the task that waits anew, or {size, limit} of the full queue
+-- ARGV items...   eight per task: id, message, due ("" now, "+<ms>" later, "<ms>" at), lock key, lock ttl in s, group,
+--                        until ("", "started", "done" or "debounce"), wishes ("", or JSON)
+-- REPLY {1, answers}     per task, as place says: 1 pending, 2 scheduled, 3 aggregating, the id that holds the lock, {0, state}
+--                        of the task that has the id, {id} of the one that waits anew, or {size, limit} of a full queue
 -- @include clock
 -- @include recall
 -- @include place
 -- @include room_left
 local now = clock(now_ms)
-local fresh = #ARGV > 10 and {redis.call('LLEN', pending)} or nil -- if it holds another type, the script ends here
+local fresh = #ARGV > 11 and {redis.call('LLEN', pending)} or nil -- if it holds another type, the script ends here
 local room, limit = room_left(prefix) -- before the receipt, as well
 local receipt = prefix .. 'x:sent:' .. token
-local answered = recall(receipt, (#ARGV - 3) / 7)
+local answered = recall(receipt, (#ARGV - 3) / 8)
 if answered then return answered end
 
 local queue = {prefix = prefix, now = now, pending = pending, scheduled = scheduled, groups = groups, fresh = fresh}
 queue.room, queue.limit = room, limit
 local reply, usual, placed, answer = {1}, true, true, nil
-for n = 4, #ARGV, 7 do
-  placed, answer = pcall(place, queue, unpack(ARGV, n, n + 6))
+for n = 4, #ARGV, 8 do
+  placed, answer = pcall(place, queue, unpack(ARGV, n, n + 7))
   if not placed then break end
   reply[#reply + 1] = answer
   usual = usual and answer == 1

@@ -7,10 +7,11 @@
 -- ARGV prefix     text   asynq:{<queue>}:
 -- ARGV token      text   names this call
 -- ARGV items...   two per task: id, message
--- REPLY {1, answers}     per task: 1 pending, 0 id taken, or {size, limit} of the full queue
+-- REPLY {1, answers}     per task: 1 pending, {0, state} of the task that has the id, or {size, limit} of the full queue
 -- @include clock
 -- @include recall
 -- @include room_left
+-- @include wishes
 local limited = redis.call('EXISTS', prefix .. 'x:limit') == 1
 local room, limit
 if limited then room, limit = room_left(prefix) end -- before the receipt: if it ends here, nothing was promised
@@ -22,7 +23,8 @@ local since = string.format('%.0f000000', clock(now_ms))
 local fresh, reply, usual = {}, {1}, true
 for n = 4, #ARGV, 2 do
   local task, answer = prefix .. 't:' .. ARGV[n], 1
-  if redis.call('EXISTS', task) == 1 then answer = 0 elseif room and room < 1 then answer = {limit - room, limit} end
+  local state = state_of(task)
+  if state then answer = {0, state} elseif room and room < 1 then answer = {limit - room, limit} end
   if answer == 1 then
     redis.call('HSET', task, 'msg', ARGV[n + 1], 'state', 'pending', 'pending_since', since)
     fresh[#fresh + 1], room = ARGV[n], room and room - 1

@@ -7,16 +7,17 @@
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV server   text    server id
 -- ARGV rows...  pairs   id, holder
--- REPLY <text>  a letter per row: 1 extended, 0 not held any more
+-- REPLY <text>  a letter per row: 1 extended, 2 extended and cancelled meanwhile, 0 not held any more
 -- ALLOW-OOM a lease that lapses makes a task run twice
 -- @include clock
 -- @include fields
 local now_s = math.floor(clock(now_ms) / 1000)
 local codes = {}
 for i = 4, #ARGV, 2 do
-  local held = field(tasks .. ARGV[i], 'owner') == ARGV[i + 1]
+  local task = fields(tasks .. ARGV[i], 'owner', 'canceled')
+  local held = task[1] == ARGV[i + 1]
   if held then redis.call('ZADD', lease, 'XX', now_s + 30, ARGV[i]) end
-  codes[#codes + 1] = held and '1' or '0'
+  codes[#codes + 1] = held and (task[2] and '2' or '1') or '0'
 end
 redis.call('ZREMRANGEBYSCORE', owners, '-inf', now_s - 86400)
 redis.call('ZADD', owners, now_s + 10, server)

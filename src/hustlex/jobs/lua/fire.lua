@@ -12,6 +12,7 @@
 -- ARGV lock        text   uniqueness lock, "" = none
 -- ARGV lock_ttl_s  int
 -- ARGV till        text   "", "started" or "done": see jobs.enqueue
+-- ARGV wishes      text   see jobs.enqueue
 -- ARGV prefix      text   asynq:{<queue>}:
 -- REPLY {1}        enqueued
 -- REPLY {0}        this instant, or a later one, was fired before
@@ -23,7 +24,7 @@
 if tonumber(redis.call('GET', fired) or 0) >= tonumber(instant_ms) then return {0} end
 local queue = {prefix = prefix, now = clock(now_ms), pending = pending}
 queue.room, queue.limit = room_left(prefix)
-local answer = place(queue, id, message, '', lock, lock_ttl_s, '', till)
+local answer = place(queue, id, message, '', lock, lock_ttl_s, '', till, wishes)
 redis.call('SET', fired, instant_ms, 'EX', life_s)
 if answer == 1 then return {1} end
-return type(answer) == 'table' and {3} or {2}
+return type(answer) == 'table' and type(answer[2]) == 'number' and {3} or {2}

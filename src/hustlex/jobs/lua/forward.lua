@@ -19,14 +19,14 @@ local moved, nearest = 0, -1
 -- False for a task whose group's key holds something else: it is looked at again in a minute.
 local function place(id)
   local task = prefix .. 't:' .. id
-  local group = fields(task, 'state', 'group')
+  local group = fields(task, 'state', 'group', 'first')
   if not group[1] then return true end
   if group[2] and group[2] ~= '' then
     if type(redis.pcall('ZADD', prefix .. 'g:' .. group[2], now_s, id)) == 'table' then return false end
     redis.call('SADD', groups, group[2])
     redis.call('HSET', task, 'state', 'aggregating')
   else
-    redis.call('LPUSH', pending, id)
+    redis.call(group[3] and 'RPUSH' or 'LPUSH', pending, id)
     redis.call('HSET', task, 'state', 'pending', 'pending_since', string.format('%.0f000000', now))
   end
   moved = moved + 1

@@ -1,11 +1,12 @@
 -- @include fields
+-- @include past
 -- Lease up to `want` pending tasks to a holder for 30 s; answers id, message, id, message, ... and, of those that have
--- either, {id, crashes, parked_at}. Tasks that are unique until they start give their lock back.
+-- any, {id, crashes, parked_at, canceled, expires_at}. Tasks that are unique until they start give their lock back.
 -- Ids without a task, and ids that somebody is running already, are dropped: they would break readers of the queue.
 local function lease_tasks(pending, active, lease, owners, tasks, holder, want, now_s)
   local leased, ids, expiries, taken, pasts = {}, {}, {}, {}, {}
   for _, id in ipairs(want > 0 and redis.call('RPOP', pending, want) or {}) do
-    local task = fields(tasks .. id, 'msg', 'state', 'unique_until', 'unique_key', 'crashes', 'parked_at')
+    local task = fields(tasks .. id, 'msg', 'state', 'unique_until', 'unique_key', unpack(past_fields))
     if not task[1] then
       if is_hash(tasks .. id) then redis.call('DEL', tasks .. id) end
     elseif task[2] ~= 'active' or not (taken[id] or redis.call('ZSCORE', lease, id)) then
@@ -14,7 +15,8 @@ local function lease_tasks(pending, active, lease, owners, tasks, holder, want, 
       redis.call('HDEL', tasks .. id, 'pending_since')
       if task[3] == 'started' then free(task[4], id) end
       leased[#leased + 1], leased[#leased + 2] = id, task[1]
-      if task[5] or task[6] then pasts[#pasts + 1] = {id, tonumber(task[5]) or 0, tonumber(task[6]) or 0} end
+      local past = past_of(id, task, 5)
+      if past then pasts[#pasts + 1] = past end
       ids[#ids + 1] = id
       expiries[#expiries + 1], expiries[#expiries + 2] = now_s + 30, id
     end

@@ -22,7 +22,7 @@ local function plant(id, message, due, need, keep_s, after, behind, slots)
   local step, stays_s = prefix .. 'x:step:' .. id, life
   if redis.call('EXISTS', step) == 1 then return 0 end
   if need == '0' then
-    if place(queue, id, message, due, '', 0, '') == 0 then return 2 end
+    if type(place(queue, id, message, due, '', 0, '')) == 'table' then return 2 end
     redis.call('HSET', step, 'phase', behind == '[]' and 'over' or 'runs', 'head', 1)
     if behind == '[]' then stays_s = 86400 end
   elseif redis.call('EXISTS', prefix .. 't:' .. id) == 1 then

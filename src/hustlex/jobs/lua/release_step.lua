@@ -18,7 +18,7 @@ local now = clock(now_ms)
 local found = redis.call('HMGET', step, 'phase', 'due', 'then', 'need')
 if found[1] ~= 'waits' then return {0} end
 local queue = {prefix = prefix, pending = pending, scheduled = scheduled, now = now}
-if place(queue, id, message, found[2], '', 0, '') == 0 then
+if type(place(queue, id, message, found[2], '', 0, '')) == 'table' then
   redis.call('HSET', step, 'phase', 'broken', 'why', 'another task has its id')
   return {2}
 end

@@ -19,7 +19,7 @@ for _, id in ipairs(ids) do
   local task = prefix .. 't:' .. id
   if is_hash(task) then
     redis.call('HSET', task, 'state', 'pending', 'pending_since', since)
-    redis.call('HDEL', task, 'crashes', 'trial', 'parked_at')
+    redis.call('HDEL', task, 'crashes', 'trial', 'parked_at', 'canceled', 'expires_at')
     redis.call('LPUSH', pending, id)
   end
 end

@@ -19,6 +19,6 @@ if found[1] == 'active' then return {-1} end
 if found[1] == 'pending' then return {-2} end
 if not leave(prefix, id, found[1], found[2]) then return {-3} end
 redis.call('HSET', task, 'state', 'pending', 'pending_since', string.format('%.0f000000', clock(now_ms)))
-redis.call('HDEL', task, 'crashes', 'trial', 'parked_at')
+redis.call('HDEL', task, 'crashes', 'trial', 'parked_at', 'canceled', 'expires_at')
 redis.call('LPUSH', pending, id)
 return {1}

@@ -9,12 +9,12 @@ from hustlex.core.op import Arg, Effect, Op, Reply, Script, command
 from hustlex.errors import Conflict, Misuse
 from hustlex.jobs.keys import CANCEL, addressed, queue_keys
 from hustlex.jobs.ops.inspect import kind, missing_task, place, stated
-from hustlex.jobs.types import State
+from hustlex.jobs.types import Cancellation, NeverRuns, State, Stopping, TooLate
 
 _RUN, _RUN_ALL = load("hustlex.jobs", "run_task"), load("hustlex.jobs", "run_all")
 _ARCHIVE, _ARCHIVE_ALL = load("hustlex.jobs", "archive_task"), load("hustlex.jobs", "archive_all")
 _DELETE, _DELETE_ALL = load("hustlex.jobs", "delete_task"), load("hustlex.jobs", "delete_all")
-_PAUSE = load("hustlex.jobs", "pause")
+_PAUSE, _CANCEL = load("hustlex.jobs", "pause"), load("hustlex.jobs", "cancel_task")
 
 MOST_AT_ONCE = 500
 """Tasks moved or deleted per script call; other clients of the server wait while it runs."""
@@ -82,6 +82,22 @@ def cancel(task_id: str) -> Op[int]:
     """Tell every worker to cut this task off; answers how many connections heard it."""
     task_id = addressed("task_id", task_id)
     return command("jobs.cancel", Effect.IDEMPOTENT, "PUBLISH", CANCEL, task_id, decode=int)
+
+
+def forbid(queue: str, task_id: str, now_ms: int) -> Op[Cancellation | None]:
+    """See to it that a task is not started (again). None: it was between two states, ask again."""
+    q, task_id = queue_keys(queue), addressed("task_id", task_id)
+    return _CANCEL.op((q.task(task_id), q.archived), (now_ms, task_id, q.prefix), partial(_forbidden, queue, task_id))
+
+
+def _forbidden(queue: str, task_id: str, reply: Reply) -> Cancellation | None:
+    code, *rest = reply
+    if code < 0:
+        return None
+    if code == 2:
+        return Stopping(task_id, queue, 0)
+    state = State(rest[0].decode()) if rest else None
+    return NeverRuns(task_id, queue, state) if code == 1 and state else TooLate(task_id, queue, state)
 
 
 def _several(

@@ -51,7 +51,7 @@ def _batch(reply: Reply) -> Batch | None:
 def settle(queue: QueueKeys, set_key: str, draft: Draft | None, now_ms: int) -> Op[str]:
     """Put one task in the place of a set's. draft: None = nothing. Answers "" when done, else why nothing was done."""
     keys = (set_key, queue.aggregation_sets, queue.pending, queue.scheduled, queue.groups)
-    made = draft.row if draft else ("", b"", "", "", 0, "", "")
+    made = draft.row if draft else ("", b"", "", "", 0, "", "", "")
     return _SETTLE.op(keys, (now_ms, queue.prefix, *made), _reason)
 
 

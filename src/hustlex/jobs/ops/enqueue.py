@@ -80,9 +80,9 @@ def _outcome(draft: Draft, answer: Any) -> Outcome:
     if isinstance(answer, list):
         if len(answer) == 1:
             return Debounced(answer[0].decode(), draft.queue)
+        if isinstance(answer[1], bytes):
+            return IdTaken(draft.id, draft.queue, State(answer[1].decode()) if answer[1] else None)
         return QueueFull(draft.queue, int(answer[0]), int(answer[1]))
-    if answer == 0:
-        return IdTaken(draft.id, draft.queue)
     return Enqueued(draft.id, draft.queue, _STATES[answer])
 
 

@@ -41,7 +41,9 @@ def complete(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op
 def retry(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
     """Try tasks again later. rows: id, holder, delay in ms, message, 1 or 0: whether it was a failure."""
     return _RETRY.op(
-        (queue.active, queue.lease, queue.retry, *_failures(queue, day)), (now_ms, queue.task_prefix, *rows), bytes
+        (queue.active, queue.lease, queue.retry, queue.archived, *_failures(queue, day)),
+        (now_ms, queue.task_prefix, *rows),
+        bytes,
     )
 
 

@@ -86,6 +86,16 @@ def task(name: str, task_id: str, now_ms: int) -> Op[TaskInfo]:
     return _SHOW.op((q.task(task_id), q.lease), (now_ms, task_id, q.prefix), partial(_shown, name, task_id))
 
 
+def state(name: str, task_id: str) -> Op[State | None]:
+    """Where a task is. None: the queue knows none of this id."""
+    key = queue_keys(name).task(task_id)
+    return command("jobs.state", Effect.READ, "HGET", key, "state", keys=(key,), decode=_state)
+
+
+def _state(reply: Reply) -> State | None:
+    return State(_text(reply)) if reply else None
+
+
 def check_page(page: int, size: int) -> None:
     """Raises Misuse unless page is at least 1 and size 1 to 1000."""
     check.whole("page", page, 1, _LAST_PAGE)

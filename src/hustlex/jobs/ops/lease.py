@@ -26,10 +26,13 @@ class Past(msgspec.Struct, frozen=True, gc=False):
     """What a task's private fields remember. crashes: how often a worker died with it.
 
     parked_at: Unix second since when workers have put it off because none knew its type; 0 = they have not.
+    canceled: 1 = it must not run. expires_ms: Unix ms at which it is not worth its start any more; 0 = never.
     """
 
     crashes: int = 0
     parked_at: int = 0
+    canceled: int = 0
+    expires_ms: int = 0
 
 
 NO_PAST = Past()
@@ -99,7 +102,7 @@ def pasts(rows: Reply) -> dict[bytes, Past]:
 def extend(queue: QueueKeys, server: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
     """Lengthen leases to 30 s from now and say that the server lives. rows: id, holder of each task.
 
-    Answers a byte per row: ``1`` extended, ``0`` somebody else has the task now.
+    Answers a byte per row: ``1`` extended, ``2`` as well, and it was cancelled; ``0`` somebody else has the task now.
     """
     return _EXTEND.op((queue.lease, owners(queue)), (now_ms, queue.task_prefix, server, *rows), bytes)
 
@@ -110,7 +113,7 @@ def adopt(queue: QueueKeys, server: str, now_ms: int) -> Op[list[Held]]:
 
 
 def _adopted(reply: Reply) -> list[Held]:
-    return [Held(row[0], row[1], row[2], Past(*row[3:])) for row in reply]
+    return [Held(row[0], row[1], row[2], Past(*row[3][1:])) for row in reply]
 
 
 def put_on_trial(queue: QueueKeys, task_id: bytes, holder: str) -> Op[bool]:

@@ -112,7 +112,7 @@ def fire(entry_id: str, instant_ms: int, life_s: int, draft: Draft, now_ms: int)
     long the instant is remembered.
     """
     queue = queue_keys(draft.queue)
-    made = (draft.id, draft.message, draft.lock, draft.lock_ttl_s, draft.until)
+    made = (draft.id, draft.message, draft.lock, draft.lock_ttl_s, draft.until, draft.wishes)
     args = (now_ms, instant_ms, life_s, *made, queue.prefix)
     return _FIRE.op((queue.pending, keys.fired(queue, entry_id)), args, _fired)
 

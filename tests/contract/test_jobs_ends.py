@@ -1,0 +1,231 @@
+"""What becomes of a task that somebody cancels, whose time is over, or whose id is wanted again."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.core.time import FixedClock
+from hustlex.drivers.aio import Driver
+from hustlex.errors import Conflict, Misuse
+from hustlex.jobs import Duplicate, Enqueued, IdTaken, Job, NeverRuns, State, Stopping, TooLate
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.ops import finish, lease, maintain
+from hustlex.jobs.wire import decode_task, encode_task
+
+Q = queue_keys("default")
+DAY = "2026-01-01"
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+
+
+def state(raw: redis.Redis, task_id: str) -> str:
+    return (raw.hget(Q.task(task_id), "state") or b"gone").decode()
+
+
+async def leased(driver: Driver, clock: FixedClock) -> lease.Cycle:
+    return await driver.run(lease.cycle(Q, DAY, "me:1", 100, (), clock()))
+
+
+async def finished(hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock, how: State) -> None:
+    """The task x, completed (and kept) or archived, with a result and a lock of its own."""
+    await hx.jobs.enqueue("t", b"old", task_id="x", unique_for=HOUR)
+    await leased(driver, clock)
+    message = raw.hget(Q.task("x"), "msg")
+    if how is State.COMPLETED:
+        await driver.run(finish.complete(Q, DAY, ("x", "me:1", 3600, message, ""), clock()))
+    else:
+        await driver.run(finish.archive(Q, DAY, ("x", "me:1", message), clock()))
+    raw.hset(Q.task("x"), "result", "old")
+    raw.xadd(Q.prefix + "x:stream:x", {"kind": "log", "text": "old"})
+
+
+# -- an id that is wanted again
+
+
+@pytest.mark.parametrize("how", [State.COMPLETED, State.ARCHIVED])
+async def test_a_finished_task_blocks_its_id_until_it_is_replaced(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock, how: State
+) -> None:
+    await finished(hx, driver, raw, clock, how)
+    assert await hx.jobs.enqueue("t", b"new", task_id="x") == IdTaken("x", "default", how)
+    assert await hx.jobs.enqueue("t", b"new", task_id="x", if_finished="refuse") == IdTaken("x", "default", how)
+    replaced = await hx.jobs.enqueue("t", b"new", task_id="x", if_finished="replace", unique_key="k", unique_for=HOUR)
+    assert replaced == Enqueued("x", "default", State.PENDING)
+    assert raw.hgetall(Q.task("x")).keys() == {b"msg", b"state", b"pending_since", b"unique_key"}
+    assert decode_task(raw.hget(Q.task("x"), "msg")).payload == b"new"
+    assert raw.lrange(Q.pending, 0, -1) == [b"x"] and not raw.exists(Q.archived, Q.completed, Q.prefix + "x:stream:x")
+    assert [key for key in raw.keys(Q.prefix + "unique:*") if raw.get(key) == b"x"] == [
+        queue_keys("default").unique_named("t", "k").encode()
+    ]
+
+
+async def test_its_own_lock_does_not_keep_its_successor_out(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
+) -> None:
+    await finished(hx, driver, raw, clock, State.ARCHIVED)
+    again = Job("t", b"old", {"task_id": "x", "unique_for": HOUR})
+    assert await hx.jobs.enqueue(again) == Duplicate("x", "default")
+    assert isinstance(await hx.jobs.enqueue(again, if_finished="replace"), Enqueued)
+    assert await hx.jobs.enqueue("t", b"old", unique_for=HOUR) == Duplicate("x", "default")
+
+
+@pytest.mark.parametrize("options", [{}, {"process_in": HOUR}, {"group": "g"}])
+async def test_what_has_not_ended_is_never_replaced(hx: Any, raw: redis.Redis, options: Any) -> None:
+    first = await hx.jobs.enqueue("t", b"old", task_id="x", if_finished="replace", **options)
+    assert await hx.jobs.enqueue("t", b"new", task_id="x", if_finished="replace") == IdTaken(
+        "x", "default", first.state
+    )
+    assert decode_task(raw.hget(Q.task("x"), "msg")).payload == b"old"
+
+
+async def test_of_many_that_replace_at_once_one_does(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
+) -> None:
+    await finished(hx, driver, raw, clock, State.ARCHIVED)
+    calls = [hx.jobs.enqueue("t", b"%d" % n, task_id="x", if_finished="replace") for n in range(50)]
+    outcomes = await asyncio.gather(*calls)
+    assert sum(isinstance(outcome, Enqueued) for outcome in outcomes) == 1 == raw.llen(Q.pending)
+    assert {outcome.state for outcome in outcomes} == {State.PENDING}
+
+
+# -- cancelling what waits
+
+
+@pytest.mark.parametrize(
+    ("options", "was"),
+    [
+        ({}, State.PENDING),
+        ({"process_in": HOUR}, State.SCHEDULED),
+        ({"group": "g"}, State.AGGREGATING),
+    ],
+)
+async def test_a_waiting_task_never_runs(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock, options: Any, was: State
+) -> None:
+    await hx.jobs.enqueue("t", b"x", task_id="x", unique_for=HOUR, **options)
+    for _ in range(2):  # a repeat says the same
+        assert await hx.jobs.cancel("x") == NeverRuns("x", "default", was)
+    clock.advance(2 * HOUR)
+    await driver.run(maintain.forward(Q, clock()))
+    assert (await leased(driver, clock)).leased == []
+    task = await hx.jobs.inspector.task("default", "x")
+    assert (task.state, task.last_error, task.payload) == (State.ARCHIVED, "canceled", b"x")
+    assert raw.keys(Q.prefix + "unique:*") == [] and not raw.exists(Q.pending, Q.scheduled, Q.prefix + "g:g", Q.groups)
+
+
+async def test_a_task_between_two_attempts_never_runs_again(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
+) -> None:
+    await hx.jobs.enqueue("t", task_id="x")
+    await leased(driver, clock)
+    await driver.run(finish.retry(Q, DAY, ("x", "me:1", 60_000, raw.hget(Q.task("x"), "msg"), 1), clock()))
+    assert await hx.jobs.cancel("x", queue="default") == NeverRuns("x", "default", State.RETRY)
+    assert not raw.exists(Q.retry) and state(raw, "x") == "archived"
+
+
+async def test_what_has_ended_or_never_was_cannot_be_cancelled(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
+) -> None:
+    assert await hx.jobs.cancel("x") == TooLate("x", "", None)
+    await hx.jobs.enqueue("other")
+    assert await hx.jobs.cancel("x") == TooLate("x", "", None)
+    assert await hx.jobs.cancel("x", queue="low") == TooLate("x", "low", None)
+    raw.flushall()
+    await finished(hx, driver, raw, clock, State.ARCHIVED)
+    assert await hx.jobs.cancel("x", queue="default") == TooLate("x", "default", State.ARCHIVED)
+
+
+async def test_an_id_of_several_queues_needs_a_queue(hx: Any) -> None:
+    for queue in ("low", "high"):
+        await hx.jobs.enqueue("t", task_id="x", queue=queue)
+    with pytest.raises(Conflict):
+        await hx.jobs.cancel("x")
+    assert await hx.jobs.cancel("x", queue="low") == NeverRuns("x", "low", State.PENDING)
+    assert await hx.jobs.cancel("x") == NeverRuns("x", "high", State.PENDING)
+
+
+async def test_an_operator_may_run_it_after_all(hx: Any, driver: Driver, clock: FixedClock) -> None:
+    await hx.jobs.enqueue("t", task_id="x", expires_in=SECOND)
+    await hx.jobs.cancel("x")
+    clock.advance(HOUR)
+    await hx.jobs.inspector.run("default", "x")
+    assert (await leased(driver, clock)).pasts == {}
+
+
+# -- cancelling what runs
+
+
+async def test_a_running_task_is_marked_and_never_tried_again(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
+) -> None:
+    await hx.jobs.enqueue("t", b"x", task_id="x", unique_for=HOUR)
+    await leased(driver, clock)
+    for _ in range(2):
+        assert await hx.jobs.cancel("x") == Stopping("x", "default", 0)
+    failed = encode_task(decode_task(raw.hget(Q.task("x"), "msg")))
+    assert await driver.run(finish.retry(Q, DAY, ("x", "me:1", 60_000, failed, 1), clock())) == b"1"
+    assert state(raw, "x") == "archived" and not raw.exists(Q.retry, Q.active, Q.lease)
+    assert raw.keys(Q.prefix + "unique:*") == [] and raw.get(Q.failed) == b"1"
+    assert await hx.jobs.cancel("x") == TooLate("x", "default", State.ARCHIVED)
+
+
+async def test_a_mark_outlives_a_crash_and_a_requeue(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
+) -> None:
+    await hx.jobs.enqueue("t", task_id="x")
+    await leased(driver, clock)
+    await hx.jobs.cancel("x")
+    await driver.run(finish.requeue(Q, ("x", "me:1")))
+    again = await leased(driver, clock)
+    assert again.pasts[b"x"].canceled == 1
+    assert (await driver.run(lease.adopt(Q, "me", clock())))[0].past.canceled == 1
+
+
+# -- expiry
+
+
+async def test_an_expiry_is_told_to_whoever_leases(hx: Any, driver: Driver, clock: FixedClock) -> None:
+    await hx.jobs.enqueue("t", task_id="a", expires_in=SECOND)
+    await hx.jobs.enqueue("t", task_id="b", expires_in=2 * SECOND, process_in=SECOND, if_finished="replace")
+    await hx.jobs.enqueue("t", task_id="c")
+    enqueued_ms = clock.now_ms
+    clock.advance(SECOND)
+    await driver.run(maintain.forward(Q, clock()))
+    pasts = (await leased(driver, clock)).pasts
+    assert {task: past.expires_ms for task, past in pasts.items()} == {
+        b"a": enqueued_ms + 1000,
+        b"b": enqueued_ms + 2000,
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"expires_in": SECOND, "process_in": SECOND},
+        {"expires_in": timedelta(0)},
+        {"expires_in": 5},
+        {"if_finished": "delete"},
+        {"at_front": 1},
+        {"at_front": True, "group": "g"},
+    ],
+)
+async def test_what_can_never_work_is_refused(hx: Any, raw: redis.Redis, options: Any) -> None:
+    with pytest.raises(Misuse):
+        await hx.jobs.enqueue("t", **options)
+    assert raw.keys() == []
+
+
+# -- the front of a queue
+
+
+async def test_the_front_is_where_workers_take(hx: Any, driver: Driver, clock: FixedClock) -> None:
+    for task_id, options in (("a", {}), ("b", {"at_front": True}), ("c", {"at_front": True, "process_in": SECOND})):
+        await hx.jobs.enqueue("t", task_id=task_id, **options)
+    await hx.jobs.enqueue_many([Job("t", None, {"task_id": "d"}), Job("t", None, {"task_id": "e", "at_front": True})])
+    clock.advance(SECOND)
+    await driver.run(maintain.forward(Q, clock()))
+    assert (await leased(driver, clock)).leased[::2] == [b"c", b"e", b"b", b"a", b"d"]

@@ -1,0 +1,204 @@
+"""Cancelled, expired, put off: what handlers and callers say about a task, and what a running worker makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.errors import Misuse
+from hustlex.jobs import Jobs, NeverRuns, Retry, Snooze, Stopping, Tasks, TooLate
+from hustlex.jobs.keys import CANCEL
+from hustlex.jobs.wire import decode_task
+from tests.worker.support import DEFAULT, until
+
+Start = Any
+MILLISECOND, MINUTE, HOUR = timedelta(milliseconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+
+def stored(raw: redis.Redis, task_id: str) -> Any:
+    return decode_task(raw.hget(DEFAULT.task(task_id), "msg"))
+
+
+def state(raw: redis.Redis, task_id: str) -> str:
+    return (raw.hget(DEFAULT.task(task_id), "state") or b"gone").decode()
+
+
+async def test_a_running_task_is_stopped_and_not_tried_again(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+) -> None:
+    ended: list[str] = []
+
+    @tasks.task("slow", max_retry=5, retry_delay=timedelta(0))
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("stopped")
+
+    await start()
+    await jobs.enqueue(slow.job(), task_id="x")
+    await until(lambda: state(raw, "x") == "active" and raw.pubsub_numsub(CANCEL)[0][1] == 1)
+    assert await jobs.cancel("x") == Stopping("x", "default", 1)
+    await until(lambda: state(raw, "x") == "archived")
+    assert ended == ["stopped"] and stored(raw, "x").error_msg == "context canceled"
+    assert isinstance(await jobs.cancel("x"), TooLate)
+
+
+async def test_a_cancellation_that_was_not_heard_is_found_by_the_heartbeat(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+) -> None:
+    @tasks.task("slow")
+    async def slow() -> None:
+        await asyncio.Event().wait()
+
+    run = await start()
+    await jobs.enqueue(slow.job(), task_id="x")
+    await until(lambda: state(raw, "x") == "active")
+    raw.hset(DEFAULT.task("x"), "canceled", "active")
+    run.worker.heartbeat.wake()
+    await until(lambda: state(raw, "x") == "archived")
+
+
+async def test_a_handler_that_ends_well_all_the_same_has_succeeded(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+) -> None:
+    @tasks.task("stubborn", retention=HOUR)
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+    await start()
+    await jobs.enqueue(stubborn.job(), task_id="x")
+    await until(lambda: state(raw, "x") == "active" and raw.pubsub_numsub(CANCEL)[0][1] == 1)
+    await jobs.cancel("x")
+    await until(lambda: state(raw, "x") in ("archived", "completed"))
+
+
+async def test_whoever_wins_a_cancelled_task_runs_at_most_as_it_was_answered(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+) -> None:
+    """Cancel against lease and against completion, many times: NeverRuns is never broken, nothing is tried twice."""
+    started: list[int] = []
+
+    @tasks.task("quick", retry_delay=timedelta(0))
+    async def quick(n: int) -> None:
+        started.append(n)
+        await asyncio.sleep(0 if n % 3 else 0.002)
+        if n % 2:
+            raise ValueError("try again")
+
+    await start(concurrency=20)
+    answers: dict[int, Any] = {}
+
+    async def race(n: int) -> None:
+        await jobs.enqueue(quick.job(n), task_id=f"t{n}")
+        for _ in range(n % 5):
+            await asyncio.sleep(0)
+        answers[n] = await jobs.cancel(f"t{n}", queue="default")
+
+    for first in range(0, 300, 50):
+        await asyncio.gather(*(race(n) for n in range(first, first + 50)))
+    await until(lambda: not raw.exists(DEFAULT.pending, DEFAULT.active, DEFAULT.retry, DEFAULT.scheduled))
+    for n, answer in answers.items():
+        if isinstance(answer, NeverRuns):
+            runs = started.count(n)
+            assert runs == 0 or answer.was.value == "retry" or n % 2, (n, answer, runs)
+            assert state(raw, f"t{n}") == "archived"
+    never = [n for n, answer in answers.items() if isinstance(answer, NeverRuns) and answer.was.value == "pending"]
+    untouched = [n for n in never if not n % 2]
+    assert not set(untouched) & set(started)
+    assert {type(answer) for answer in answers.values()} & {NeverRuns, Stopping}
+
+
+async def test_what_expired_is_dropped_at_once(jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis) -> None:
+    ran: list[str] = []
+
+    @tasks.task("late")
+    async def late(name: str) -> None:
+        ran.append(name)
+
+    await jobs.enqueue(late.job("late"), task_id="x", expires_in=MILLISECOND, unique_until="done")
+    await jobs.enqueue(late.job("in time"), task_id="y", expires_in=HOUR)
+    enqueued = raw.time()
+    await until(lambda: raw.time() > (enqueued[0], enqueued[1] + 2_000))
+    await start()
+    await until(lambda: state(raw, "x") == "gone" and state(raw, "y") == "gone")
+    assert ran == ["in time"] and not raw.exists(DEFAULT.archived, DEFAULT.retry, DEFAULT.failed)
+    assert raw.get(DEFAULT.processed) == b"2" and raw.keys(DEFAULT.prefix + "unique:*") == []
+
+
+async def test_a_retry_that_would_start_too_late_is_dropped(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+) -> None:
+    @tasks.task("fails", retry_delay=timedelta(milliseconds=600))
+    async def fails() -> None:
+        raise ValueError("once")
+
+    await jobs.enqueue(fails.job(), task_id="x", expires_in=timedelta(milliseconds=500))
+    await start()
+    await until(lambda: state(raw, "x") in ("retry", "gone"))
+    await until(lambda: state(raw, "x") == "gone")
+    assert raw.get(DEFAULT.failed) in (b"1", None)
+
+
+async def test_a_snooze_burns_no_retry_and_is_no_failure(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+) -> None:
+    runs: list[int] = []
+    told: list[Exception] = []
+
+    @tasks.task("early", max_retry=0)
+    async def early() -> None:
+        runs.append(1)
+        if len(runs) < 4:
+            raise Snooze(10 * MILLISECOND)
+
+    await start(error_handler=lambda _, error: told.append(error))
+    await jobs.enqueue(early.job(), task_id="x")
+    await until(lambda: state(raw, "x") == "gone")
+    assert len(runs) == 4 and told == [] and raw.get(DEFAULT.processed) == b"1" and not raw.exists(DEFAULT.failed)
+
+
+async def test_a_snoozed_task_is_scheduled_and_can_be_cancelled(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+) -> None:
+    @tasks.task("early")
+    async def early() -> None:
+        raise Snooze(HOUR)
+
+    await start()
+    await jobs.enqueue(early.job(), task_id="x")
+    await until(lambda: state(raw, "x") == "scheduled")
+    assert (stored(raw, "x").retried, stored(raw, "x").error_msg) == (0, "")
+    assert isinstance(await jobs.cancel("x"), NeverRuns)
+
+
+async def test_a_retry_says_when_and_burns_one(jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis) -> None:
+    @tasks.task("busy", max_retry=2, retry_delay=HOUR, is_failure=lambda _: False)
+    async def busy(wait_ms: int) -> None:
+        try:
+            raise OSError("the bank is busy")
+        except OSError as error:
+            raise Retry(in_=wait_ms * MILLISECOND) from error
+
+    await start()
+    await jobs.enqueue(busy.job(5), task_id="soon")
+    await jobs.enqueue(busy.job(600_000), task_id="later")
+    await until(lambda: state(raw, "soon") == "archived" and state(raw, "later") == "retry")
+    assert (stored(raw, "soon").retried, stored(raw, "later").retried) == (2, 1)
+    wait_s = raw.zscore(DEFAULT.retry, "later") - raw.time()[0]
+    assert 540 < wait_s <= 601
+
+
+def test_waits_of_handlers_are_durations() -> None:
+    for wrong in (5, None, timedelta(seconds=-1), timedelta.max):
+        with pytest.raises(Misuse):
+            Snooze(wrong)  # type: ignore[arg-type]
+        with pytest.raises(Misuse):
+            Retry(in_=wrong)  # type: ignore[arg-type]
