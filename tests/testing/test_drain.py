@@ -14,6 +14,7 @@ import redis
 from hustlex import HustleX, Tasks
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
+from hustlex.errors import Misuse
 from hustlex.jobs import Duplicate, Enqueued, GroupedTask, IdTaken, Job, Jobs, State, current_job, gather
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry
@@ -268,3 +269,47 @@ async def test_a_bare_driver_runs_by_the_servers_clock(driver: Driver) -> None:
     clock.advance(timedelta(seconds=1))
     assert (await drain(driver, tasks, clock=clock)).done == {"note": 1}
     assert ran == [1, 3]
+
+
+async def test_what_never_ends_besides_handlers_is_named(front: HustleX) -> None:
+    forever, milliseconds = asyncio.Event(), timedelta(milliseconds=300)
+
+    @asynccontextmanager
+    async def never() -> AsyncIterator[None]:
+        await forever.wait()
+        yield
+
+    tasks = Tasks()
+
+    @tasks.task("again")
+    async def again() -> None:
+        await front.jobs.enqueue(again.job())
+
+    @tasks.task("part")
+    async def part() -> None: ...
+
+    await front.jobs.enqueue(again.job())
+    with pytest.raises(TimeoutError, match="the lifespan of the tasks"):
+        await drain(front, _with(tasks, never), within=milliseconds)
+    with pytest.raises(TimeoutError, match=r"most first: again \([0-9]+\)"):
+        await drain(front, tasks, within=milliseconds)
+
+    @tasks.aggregate("some:", max_size=1)
+    async def hangs(_: str, __: Any) -> Any:
+        await forever.wait()
+
+    await front.jobs.enqueue(part.job(), group="some:g")
+    with pytest.raises(TimeoutError, match="aggregate functions do not end, of the groups some:g"):
+        await drain(front, tasks, within=milliseconds)
+
+
+def _with(tasks: Tasks, lifespan: Any) -> Tasks:
+    whole = Tasks(lifespan=lifespan)
+    whole.include(tasks)
+    return whole
+
+
+@pytest.mark.parametrize("option", [{"retry_delay": 5}, {"retry_delay": []}, {"is_failure": 1}, {"within": 3}])
+async def test_a_bad_option_is_refused_though_nothing_waits(front: HustleX, option: dict[str, Any]) -> None:
+    with pytest.raises(Misuse, match=next(iter(option))):
+        await drain(front, Tasks(), **option)

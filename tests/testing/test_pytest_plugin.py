@@ -180,3 +180,46 @@ def test_nothing_happens_where_it_is_left_out(pytester: pytest.Pytester) -> None
     ran = pytester.runpytest_subprocess(*PLAIN, "-p", "no:hustlex")
     ran.assert_outcomes(errors=1)
     ran.stdout.fnmatch_lines(["*fixture 'hustlex_url' not found*"])
+
+
+@pytest.mark.parametrize(
+    ("ini", "marks"),
+    [
+        (AUTO + "asyncio_default_test_loop_scope = session\n", ["lambda f: f"]),
+        (STRICT, [f"pytest.mark.asyncio(loop_scope='{scope}')" for scope in ("session", "module", "class")]),
+    ],
+    ids=["by default", "by mark"],
+)
+def test_the_fixture_lives_in_the_loop_of_its_test(pytester: pytest.Pytester, ini: str, marks: list[str]) -> None:
+    pytester.makeini(ini)
+    pytester.makepyfile(
+        f"""
+        import pytest
+        from hustlex.jobs import Tasks
+        from hustlex.testing import drain
+
+        tasks = Tasks()
+        ran = []
+
+        @tasks.task("one")
+        async def one():
+            ran.append(1)
+
+        class Test:
+            pass
+
+        async def once(self, hustlex):
+            await hustlex.jobs.enqueue(one.job())
+            assert (await drain(hustlex, tasks)).done == {{"one": 1}}
+
+        def copied():
+            async def test(self, hustlex):
+                await once(self, hustlex)
+            return test
+
+        for n, mark in enumerate([{", ".join(marks)}] * 2):
+            setattr(Test, f"test_{{n}}", mark(copied()))
+        """
+    )
+    ran = pytester.runpytest_subprocess("-q", *PLAIN)
+    ran.assert_outcomes(passed=2 * len(marks))

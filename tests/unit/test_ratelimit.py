@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -17,7 +18,7 @@ from hustlex.core.keys import slot
 from hustlex.core.op import Batch, Effect, Op
 from hustlex.core.time import server_clock
 from hustlex.errors import ConfigurationError, Misuse, Unavailable
-from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, flows, ops
+from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, caller_of, flows, ops
 from hustlex.ratelimit.call import Sent
 from hustlex.ratelimit.caller import Caller
 from hustlex.ratelimit.desk import Desk, ServerTime
@@ -305,3 +306,26 @@ def test_giving_back_keeps_to_the_budget_of_a_check() -> None:
     step = story.send([paid.call.decode(b"1 1795425470 0 0 10 0 1"), Unavailable("away")])
     assert isinstance(step, Batch)
     assert [op.timeout_ms for op in step.ops] == [100]
+
+
+def test_no_users_id_is_another_kind_of_caller() -> None:
+    ids: list[Any] = [
+        "u1",
+        7,
+        "a:b",
+        "global",
+        "ip:203.0.113.7",
+        "ip:",
+        "user:global",
+        "user:u1",
+        "key:k",
+        "Global",
+        "ipv4",
+    ]
+    users, owners = [caller_of("user", each) for each in ids], [caller_of("key", each) for each in ids]
+    assert users[:3] == ["u1", "7", "a:b"]
+    for callers in (users, owners):
+        assert len(set(callers)) == len(ids)
+        assert not {"global", "ip:203.0.113.7", "ip:"} & set(callers)
+    with pytest.raises(Misuse):
+        caller_of("user", "a\0b")

@@ -7,6 +7,7 @@ from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.sheet import Guarantee, bound, sheet
 from hustlex.ratelimit.text import Rule, parse_rule
 from hustlex.ratelimit.types import Algorithm, Decision, OnError, Outcome, Penalty, Policy, PolicyState, Source
+from hustlex.ratelimit.who import caller_of
 
 __all__ = [
     "Algorithm",
@@ -25,6 +26,7 @@ __all__ = [
     "Rulebook",
     "Source",
     "bound",
+    "caller_of",
     "parse_rule",
     "sheet",
 ]

@@ -48,7 +48,8 @@ class RateLimit:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
 
         policy: one, or up to 8, judged together. identity: the caller, as a user id, ``ip:203.0.113.7`` or ``global``;
-        it stands in key names, so pass a reference instead of personal data. endpoint: a label from a small, fixed set,
+        it stands in key names, so pass a reference instead of personal data (``caller_of`` keeps ids of users apart
+        from the other kinds). endpoint: a label from a small, fixed set,
         as the route's template, never the raw path. cost: how many calls this one counts for, 1 or more. tier: its
         class, see Policy.reserve. A denied call is charged nothing, unless a policy counts refusals.
         Pass the same policies wherever an endpoint's calls are counted together: policies of one kind that are judged

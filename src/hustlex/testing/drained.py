@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, NotFound
@@ -21,7 +22,7 @@ from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.hooks import Next
 from hustlex.jobs.ops import inspect
 from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import IsFailure, RetryDelay, every_error
+from hustlex.jobs.rules import IsFailure, RetryDelay, Rules, every_error
 from hustlex.jobs.types import QueueInfo, State, TaskInfo
 from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 _FROM_LIFESPAN: Any = object()
 _GRACE = timedelta(seconds=1)
 _POLL_S = 0.003
+_PARTING_S = 10.0
+_MOST_NAMED = 3
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -81,23 +84,27 @@ async def drain(
     timeouts stand still. concurrency: 1 runs the jobs of each queue in their order.
 
     Retries, archiving, locks, retention, groups and workflows are the worker's own. Paused queues rest. Raises
-    TimeoutError when there is still something to do after ``within``, and what the lifespan raises.
+    TimeoutError when there is still something to do after ``within``, with the names of what does not end, and what the
+    lifespan raises.
     """
     driver, now = _parts(hx, clock)
     chosen = tasks if state is _FROM_LIFESPAN else _with_state(tasks, state)
     names = None if queues is None else list(queues)
     log = _Log()
+    Rules(retry_delay, is_failure)  # refused also when there is nothing to run
     options: dict[str, Any] = {
         "concurrency": concurrency,
         "clock": now,
-        "retry_delay": retry_delay,
-        "is_failure": is_failure,
         "error_handler": log.failed,
         "middleware": (log.watch, *middleware),
     }
+    if retry_delay is not default_delay:
+        options["retry_delay"] = retry_delay
+    if is_failure is not every_error:
+        options["is_failure"] = is_failure
     look = _Look(Inspector(driver, clock=now), names, now)
-    until = time.monotonic() + within.total_seconds()
-    while busy := await _aggregated(driver, chosen, look, now):
+    until = time.monotonic() + check.duration("within", within).total_seconds()
+    while busy := await _aggregated(driver, chosen, look, now, until):
         before = len(log.attempts)
         worker = Worker(driver, chosen, queues=dict.fromkeys(busy, 1), strict=True, shutdown_timeout=_GRACE, **options)
         await _work(worker, set(busy), look, log, until)
@@ -133,9 +140,13 @@ class _Log:
 
     def describe(self, worker: Worker) -> str:
         """What is going on, for whoever waited too long."""
-        running = ", ".join(sorted(self.running.values())) or "nothing"
+        if worker.heartbeat.status == "new":
+            return "the lifespan of the tasks has not made what handlers share"
+        running = ", ".join(f"{kind} (id {task_id})" for task_id, kind in sorted(self.running.items())) or "nothing"
+        ended = Counter(attempt.type for attempt in self.attempts).most_common(_MOST_NAMED)
+        most = ", ".join(f"{kind} ({times})" for kind, times in ended) or "none"
         trouble = worker.health.trouble or "none"
-        return f"running: {running}; {len(self.attempts)} attempts ended; the worker's trouble: {trouble}"
+        return f"running: {running}; attempts that ended, most first: {most}; the worker's trouble: {trouble}"
 
 
 def _parts(hx: HustleX | AsyncDriver, clock: Clock | None) -> tuple[AsyncDriver, Clock]:
@@ -160,18 +171,36 @@ async def _work(worker: Worker, queues: set[str], look: _Look, log: _Log, until:
             if time.monotonic() > until:
                 raise TimeoutError(f"the queues are not empty; {log.describe(worker)}")
     finally:
-        worker.stop()
+        await _end(worker, run)
+
+
+async def _end(worker: Worker, run: asyncio.Task[None]) -> None:
+    """Raises TimeoutError when the lifespan does not begin or does not end."""
+    if worker.heartbeat.status == "new":
+        run.cancel()
+    worker.stop()
+    await asyncio.wait([run], timeout=_PARTING_S)
+    if not run.done():
+        run.cancel()
+        raise TimeoutError("the worker does not end: look at the lifespan of the tasks")
+    if not run.cancelled():
         await run
 
 
-async def _aggregated(driver: AsyncDriver, tasks: Tasks, look: _Look, clock: Clock) -> list[str]:
+async def _aggregated(driver: AsyncDriver, tasks: Tasks, look: _Look, clock: Clock, until: float) -> list[str]:
     """Make the batches that it is time for by this clock; then what there is to do."""
     aggregator = Aggregator(driver, WorkerClock(clock), rules_of(tasks, None))
     for name in await look.grouped():
         aggregator.plan(Source(name, 1))
     await aggregator.tick()
-    await aggregator.idle()
-    await aggregator.stop()
+    try:
+        async with asyncio.timeout(until - time.monotonic()):
+            await aggregator.idle()
+    except TimeoutError:
+        groups = ", ".join(sorted(group for _, group in aggregator.working))
+        raise TimeoutError(f"aggregate functions do not end, of the groups {groups}") from None
+    finally:
+        await aggregator.stop()
     return await look.busy()
 
 

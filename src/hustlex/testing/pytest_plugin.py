@@ -24,13 +24,28 @@ SECRET = b"the secret of a test, no secret at all"
 """What ``hustlex`` derives its keys from."""
 
 
-def _asyncio_fixture(function: Function) -> Function:
-    """One that pytest-asyncio runs in both of its modes; it takes a plain one only in the mode "auto"."""
+_SCOPES = ("function", "class", "module", "package", "session")
+
+
+def _asyncio_fixture(scope: str, function: Function) -> Function:
+    """One that pytest-asyncio runs in both of its modes, in the event loop of that scope."""
     try:
         from pytest_asyncio import fixture
     except ImportError:
         return function
-    return cast("Function", fixture(function))
+    return cast("Function", fixture(loop_scope=scope, name=f"_hustlex_in_{scope}_loop")(function))  # type: ignore[call-overload]
+
+
+def _loop_scope(request: pytest.FixtureRequest) -> str:
+    """Of the loop in which pytest-asyncio runs this test: what is opened in another one is of no use to it."""
+    marker = request.node.get_closest_marker("asyncio")
+    asked = marker.kwargs.get("loop_scope") or marker.kwargs.get("scope") if marker else None
+    if asked is None:
+        try:
+            asked = request.config.getini("asyncio_default_test_loop_scope")
+        except (KeyError, ValueError):
+            asked = None
+    return asked if asked in _SCOPES else "function"
 
 
 @pytest.fixture(scope="session")
@@ -66,14 +81,21 @@ def hustlex_clock() -> FixedClock:
 def hustlex(request: pytest.FixtureRequest) -> HustleX:
     """A ``HustleX`` on the emptied server, with ``hustlex_clock``."""
     anyio = "anyio_backend" in request.fixturenames
-    front: HustleX = request.getfixturevalue("_hustlex_of_anyio" if anyio else "_hustlex_of_asyncio")
+    front: HustleX = request.getfixturevalue(
+        "_hustlex_of_anyio" if anyio else f"_hustlex_in_{_loop_scope(request)}_loop"
+    )
     return front
 
 
-@_asyncio_fixture
-async def _hustlex_of_asyncio(hustlex_url: str, hustlex_clock: FixedClock) -> AsyncIterator[HustleX]:
-    async with _front(hustlex_url, hustlex_clock) as front:
-        yield front
+def _in_the_loop_of(scope: str) -> Callable[..., Any]:
+    async def hustlex_in_loop(hustlex_url: str, hustlex_clock: FixedClock) -> AsyncIterator[HustleX]:
+        async with _front(hustlex_url, hustlex_clock) as front:
+            yield front
+
+    return _asyncio_fixture(scope, hustlex_in_loop)
+
+
+_in_function, _in_class, _in_module, _in_package, _in_session = map(_in_the_loop_of, _SCOPES)
 
 
 @pytest.fixture

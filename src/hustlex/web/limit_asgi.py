@@ -16,7 +16,7 @@ from starlette._utils import get_route_path
 from hustlex.core import check
 from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.problems import Legacy, Shown, fields, refusal
-from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, parse_rule
+from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, caller_of, parse_rule
 from hustlex.ratelimit.desk import guard
 from hustlex.ratelimit.plan import Plan
 from hustlex.web.addresses import address_of
@@ -259,7 +259,7 @@ class RateLimitMiddleware:
         found = self._identify(scope, rule.who)
         found = await found if isawaitable(found) else found
         try:
-            return None if found is None else check.identity("what identify answers", found)
+            return None if found is None else caller_of(rule.who, found)
         except Misuse as error:
             raise _Unfit(error) from None
 

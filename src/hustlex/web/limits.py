@@ -15,7 +15,7 @@ from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.problems import Legacy, Shown, fields, refusal
-from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, parse_rule
+from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, caller_of, parse_rule
 from hustlex.ratelimit import RateLimit as Room
 from hustlex.web.addresses import address_of
 from hustlex.web.charges import Limit, Policies, calls_at, charges_of, labels_of, limits_at
@@ -33,12 +33,12 @@ Key = Callable[..., check.Id | Awaitable[check.Id]]
 
 async def by_user(user: CurrentUser) -> str:
     """The logged-in user; the route is for logged-in users only."""
-    return user.user_id
+    return caller_of("user", user.user_id)
 
 
 async def by_strict_user(user: StrictUser) -> str:
     """The logged-in user, asked for each time: what was revoked a moment ago does not count."""
-    return user.user_id
+    return caller_of("user", user.user_id)
 
 
 async def by_ip(connection: HTTPConnection) -> str:

@@ -36,8 +36,8 @@ _PARTING_S = 1.0
 class Aggregator(Service):
     """Works on the queues that ``plan`` names, as long as they have groups: a look at each every 7 s, or grace.
 
-    rules: of the groups it looks after; other groups are left to others. At most three batches are in the making at
-    once.
+    working: what is in the making, by queue and group. rules: of the groups it looks after; other groups are left to
+    others. At most three batches are in the making at once.
     """
 
     name = "aggregator"
@@ -49,7 +49,7 @@ class Aggregator(Service):
         self._rules = rules
         self._pause_s = min([_LONGEST_S, *(rule.grace.total_seconds() for rule in rules)])
         self._sources: set[Source] = set()
-        self._working: dict[tuple[Source, str], asyncio.Task[None]] = {}
+        self.working: dict[tuple[Source, str], asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._threads = Threads(_AT_ONCE)
 
@@ -71,29 +71,29 @@ class Aggregator(Service):
                 self._sources.discard(source)
             for group in names:
                 rules = longest(self._rules, group)
-                if rules is not None and (source, group) not in self._working:
+                if rules is not None and (source, group) not in self.working:
                     self._begin(source, group, rules)
         return self._pause_s if self._sources else FOREVER
 
     def _begin(self, source: Source, group: str, rules: Aggregate) -> None:
         task = asyncio.get_running_loop().create_task(self._look_after(source, group, rules))
-        self._working[source, group] = task
-        task.add_done_callback(lambda _: self._working.pop((source, group)))
+        self.working[source, group] = task
+        task.add_done_callback(lambda _: self.working.pop((source, group)))
 
     async def idle(self) -> None:
         """Wait until no batch is in the making."""
-        while self._working:
-            await asyncio.wait(self._working.values())
+        while self.working:
+            await asyncio.wait(self.working.values())
 
     async def stop(self) -> None:
         """Give batches in the making a second; the tasks of those that take longer go back into their groups."""
         await super().stop()
-        if self._working:
-            await asyncio.wait(self._working.values(), timeout=_PARTING_S)
-        for task in self._working.values():
+        if self.working:
+            await asyncio.wait(self.working.values(), timeout=_PARTING_S)
+        for task in self.working.values():
             task.cancel()
-        if self._working:
-            await asyncio.wait(self._working.values(), timeout=_PARTING_S)
+        if self.working:
+            await asyncio.wait(self.working.values(), timeout=_PARTING_S)
         self._threads.close()
 
     async def _look_after(self, source: Source, group: str, rules: Aggregate) -> None:
