@@ -146,3 +146,19 @@ async def test_bad_input_of_events_gets_one_sentence(front: Any) -> None:
     assert await complaints(declared, front.events) == []
     said = Sample(Channel.publish, {"it": 7}, call=lambda channel, it: channel.publish(1, it=it))
     assert await complaints(said, front.events.channel("orders:{it}", int)) == []
+
+
+@pytest.mark.parametrize("style", ["aio", "blocking"])
+async def test_a_bad_argument_of_a_front_gets_one_sentence(style: str) -> None:
+    from hustlex import sync
+
+    front: Any = HustleX if style == "aio" else sync.HustleX
+    fits: dict[str, Any] = {"prefix": "", "strict_memory": None, "secret": SECRET, "old_secrets": (), "hook": None}
+    fits |= {"reference_secret": SECRET, "tokens": None, "ratelimit": None, "idempotency": None}
+
+    def opened(_: Any, **given: Any) -> None:
+        made = front("redis://127.0.0.1:1", **given)
+        assert made.tokens and made.ratelimit and made.idempotency
+
+    no_secret = {name for name, value in ODD.items() if not value}
+    assert await complaints(Sample(front, fits, call=opened, spare={"secret": no_secret})) == []
