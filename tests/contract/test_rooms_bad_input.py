@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hustlex import HustleX
+from hustlex.cache.api import Cache
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keyring import Keyring
 from hustlex.events.api import Channel, Events
@@ -162,3 +163,19 @@ async def test_a_bad_argument_of_a_front_gets_one_sentence(style: str) -> None:
 
     no_secret = {name for name, value in ODD.items() if not value}
     assert await complaints(Sample(front, fits, call=opened, spare={"secret": no_secret})) == []
+
+
+async def test_bad_input_of_caches_gets_one_sentence(front: Any) -> None:
+    async def seven() -> int:
+        return 7
+
+    users = front.cache("user", int, ttl=MINUTE)
+    samples = [
+        Sample(Cache.key, {"key": 7}),
+        Sample(Cache.get, {"key": 7}),
+        Sample(Cache.lookup, {"key": 7}),
+        Sample(Cache.set, {"key": 7, "value": 1, "ttl": MINUTE}),
+        Sample(Cache.delete, {"key": 7}, call=lambda cache, key: cache.delete(key)),
+        Sample(Cache.get_or_compute, {"key": 7, "compute": seven, "ttl": MINUTE}, spare={"compute": set(ODD)}),
+    ]
+    assert [said for sample in samples for said in await complaints(sample, users)] == []
