@@ -15,6 +15,8 @@ import redis
 
 from hustlex.errors import NotReady, Unsuccessful
 from hustlex.jobs import RESULT, Enqueued, Failed, Gone, Jobs, NotYet, RevokeTask, Succeeded, Tasks, current_job
+from hustlex.sync import HustleX
+from hustlex.testing import drain
 from hustlex.worker import Worker
 from tests.worker.support import DEFAULT, until
 
@@ -216,6 +218,30 @@ async def test_a_worker_does_not_start_with_a_task_it_could_never_run(driver: An
     tasks.task("t")(handler)
     with pytest.raises(ValueError, match="parameter 'n' of 't' names 'Nowhere'"):
         Worker(driver, tasks)
+
+
+async def test_a_blocking_handle_waits_too(url: str, tasks: Tasks, start: Start) -> None:
+    @tasks.task("t")
+    async def handler(n: int) -> Receipt:
+        return Receipt(uuid.UUID(int=n), Decimal(n))
+
+    def wait() -> Receipt:
+        with HustleX(url) as hx:
+            return hx.jobs.enqueue(handler.job(3)).or_raise().result(timeout=SOON)
+
+    await start()
+    assert await asyncio.to_thread(wait) == Receipt(uuid.UUID(int=3), Decimal(3))
+
+
+async def test_a_drained_job_has_its_result(driver: Any, jobs: Jobs, tasks: Tasks) -> None:
+    @tasks.task("t")
+    def handler(n: int) -> set[int]:
+        return {n}
+
+    handle = (await jobs.enqueue(handler.job(3), queue="low")).or_raise()
+    await drain(driver, tasks)
+    assert await handle.result(timeout=timedelta(0)) == {3}
+    assert await jobs.result(handle.id, timeout=timedelta(0)) == Succeeded(b"[3]")
 
 
 def test_an_outcome_is_never_taken_for_another() -> None:

@@ -97,7 +97,7 @@ def _run(call: Call) -> Any:
 
 
 async def _no_result(_: bytes) -> bool:
-    raise Misuse("a task with cpu=True cannot write results", hint="return the value to a middleware")
+    raise Misuse("a task with cpu=True cannot write results", hint="return the value: it is the result")
 
 
 @lru_cache(maxsize=1024)
