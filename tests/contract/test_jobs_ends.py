@@ -12,7 +12,7 @@ import redis
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Conflict, Misuse
-from hustlex.jobs import Duplicate, Enqueued, IdTaken, Job, NeverRuns, State, Stopping, TooLate
+from hustlex.jobs import Duplicate, Enqueued, IdTaken, Job, Jobs, NeverRuns, State, Stopping, Tasks, TooLate
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.ops import finish, lease, maintain
 from hustlex.jobs.wire import decode_task, encode_task
@@ -229,3 +229,27 @@ async def test_the_front_is_where_workers_take(hx: Any, driver: Driver, clock: F
     clock.advance(SECOND)
     await driver.run(maintain.forward(Q, clock()))
     assert (await leased(driver, clock)).leased[::2] == [b"c", b"e", b"b", b"a", b"d"]
+
+
+# -- queues that nobody serves
+
+
+async def test_a_queue_that_is_not_declared_is_refused(driver: Driver, raw: redis.Redis) -> None:
+    jobs = Jobs(driver, queues=["default", "critical"])
+    assert isinstance(await jobs.enqueue("t", queue="critical"), Enqueued)
+    raw.flushall()
+    with pytest.raises(Misuse, match=r"'defualt' is not declared \(did you mean 'default'\?\)"):
+        await jobs.enqueue("t", queue="defualt")
+    with pytest.raises(Misuse, match="not declared"):
+        await jobs.enqueue_many([Job("t"), Job("t", None, {"queue": "low"})])
+    assert raw.keys() == []
+    for wrong in ("default", 5, [None], ["a{b}"]):
+        with pytest.raises(Misuse):
+            Jobs(driver, queues=wrong)
+
+
+def test_a_task_without_its_type_is_refused_where_it_stands() -> None:
+    with pytest.raises(Misuse, match="without its type"):
+
+        @Tasks().task
+        def forgotten() -> None: ...

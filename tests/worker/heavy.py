@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hustlex.jobs import Tasks, current_job
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry
+from tests.worker.nasty import throw
 
 tasks = Tasks()
 
@@ -75,3 +76,9 @@ def fail(how: str) -> object:
         case "result":
             return lambda: None
     return None
+
+
+@tasks.task("heavy:throws", cpu=True)
+def throws(kind: str) -> None:
+    """Raise the worst there is."""
+    throw(kind)

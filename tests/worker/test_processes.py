@@ -20,6 +20,7 @@ from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, Tasks
 from hustlex.jobs.wire import TaskMessage, decode_task
 from tests.worker import heavy
+from tests.worker.nasty import ALL
 from tests.worker.support import DEFAULT, Running, message, put, running, until
 
 Start = Callable[..., Awaitable[Running]]
@@ -237,3 +238,16 @@ async def test_children_end_with_a_worker_that_is_killed(url: str, raw: redis.Re
         worker.kill()
         await worker.wait()
     await until(lambda: not any(lives(pid) for pid in notes(folder)))
+
+
+async def test_the_worst_that_a_process_can_raise_is_a_failed_attempt(
+    jobs: Jobs, start: Start, raw: redis.Redis
+) -> None:
+    """It ends nothing here, has words on the task, and leaves the process to the next call."""
+    await jobs.enqueue_many([heavy.throws.job(kind) for kind in ALL])
+    run = await start(concurrency=2)
+    await until(lambda: int(raw.get(DEFAULT.failed) or 0) == len(ALL))
+    assert raw.zcard(DEFAULT.retry) == len(ALL)
+    for task_id in raw.zrange(DEFAULT.retry, 0, -1):
+        assert stored(raw, task_id.decode()).error_msg
+    assert run.worker.health.ok

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -50,6 +50,7 @@ class HustleX:
     ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may evict keys, asked once
     before their first call; default where HUSTLEX_ENV is production.
     region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
+    queues: all queues there are; to enqueue into another one is Misuse. Default: any name will do.
     otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop); one whose event
@@ -70,6 +71,7 @@ class HustleX:
         timeout: timedelta | None = None,
         strict_memory: bool | None = None,
         region: str | None = None,
+        queues: Collection[str] | None = None,
         otp: OtpOptions | None = None,
         tokens: TokenOptions | None = None,
         ratelimit: RateLimitOptions | None = None,
@@ -83,6 +85,7 @@ class HustleX:
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
         self._prefix = prefix
         self._clock = clock
+        self._queues = queues
         self._token_options = tokens
         self._strict_memory = strict_memory
         self._idempotency_options = idempotency
@@ -184,7 +187,7 @@ class HustleX:
         """
         from hustlex._sync.jobs import Jobs
 
-        return Jobs(self.driver, clock=self._clock)
+        return Jobs(self.driver, clock=self._clock, queues=self._queues)
 
     @cached_property
     def events(self) -> Events:

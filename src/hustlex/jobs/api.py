@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Unpack, overload
 
@@ -15,12 +15,13 @@ from hustlex.jobs import cancelling, explain, flows, inspection, schedules, step
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.explanation import Explanation
 from hustlex.jobs.ids import new_id, new_token
+from hustlex.jobs.judge import declaration
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import act, change, inspect
 from hustlex.jobs.ops import enqueue as ops
 from hustlex.jobs.ops import schedules as entries
-from hustlex.jobs.options import Job, Options, Start, as_job, draft
+from hustlex.jobs.options import Job, Options, Start, as_job, draft, served
 from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
 from hustlex.jobs.schedules import Changes
 from hustlex.jobs.stream import Ending, Succeeded
@@ -76,9 +77,13 @@ Placed = Handle[T] | Duplicate | IdTaken | Debounced | QueueFull
 class Jobs:
     """The producer's side of Asynq's queues. Go workers run what it enqueues, and the other way round."""
 
-    def __init__(self, driver: AsyncDriver, *, clock: Clock = server_clock) -> None:
+    def __init__(
+        self, driver: AsyncDriver, *, clock: Clock = server_clock, queues: Collection[str] | None = None
+    ) -> None:
+        """queues: all there are; to enqueue into another one is Misuse. None = any name will do."""
         self._driver = driver
         self._clock = clock
+        self._queues = declaration(queues)
         self._known = KnownQueues()
         self.inspector = Inspector(driver, clock=clock)
         self.schedules = Schedules(driver, clock=clock)
@@ -103,7 +108,7 @@ class Jobs:
         """
         token = new_id()  # names the call, and the task when the caller does not
         made = as_job(job, payload)
-        placed = draft(made, options, token)
+        placed = served(draft(made, options, token), self._queues)
         if self._known.missing(placed.queue):
             outcome = await self._driver.follow(flows.enqueue(placed, token, self._clock(), self._known))
         else:
@@ -124,7 +129,7 @@ class Jobs:
         """
         check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")
         made = list(jobs)
-        drafts = [draft(job, {}, new_id()) for job in made]
+        drafts = [served(draft(job, {}, new_id()), self._queues) for job in made]
         outcomes = await self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
         return [self._handle(outcome, job) for outcome, job in zip(outcomes, made, strict=True)]
 

@@ -67,6 +67,26 @@ def judged(options: object) -> dict[str, Any]:
     return {name: JUDGES[name](name, value) for name, value in options.items()}
 
 
+def declaration(queues: object) -> frozenset[str] | None:
+    """Names of all queues there are, as an application declares them; None = any name will do. Raises Misuse."""
+    if queues is None:
+        return None
+    if isinstance(queues, str | bytes) or not isinstance(queues, Collection):
+        check.instance(
+            "queues", None if isinstance(queues, str | bytes) else queues, Collection, hint="pass a list of names"
+        )
+    assert isinstance(queues, Collection)
+    return frozenset(named("a name in queues", name) for name in queues)
+
+
+def declared(queue: str, queues: frozenset[str] | None) -> str:
+    """The queue, which must be among those declared. Raises Misuse."""
+    if queues is not None and queue not in queues:
+        near = meant(queue, queues)
+        raise Misuse(f"queue {queue!r} is not declared{near}", hint=f"pass one of {', '.join(sorted(queues))}")
+    return queue
+
+
 def _told(name: object) -> str:
     return f"{name!r}{meant(name, JUDGES)}" if isinstance(name, str) else check.shown(name)
 

@@ -12,7 +12,7 @@ from hustlex.core import check, codec
 from hustlex.core.generics import T
 from hustlex.errors import Misuse
 from hustlex.jobs import gotext
-from hustlex.jobs.judge import judged
+from hustlex.jobs.judge import declared, judged
 from hustlex.jobs.keys import QueueKeys, named, queue_keys
 from hustlex.jobs.placeholders import Placeholder, Slots
 from hustlex.jobs.types import PayloadError
@@ -308,6 +308,12 @@ def _limits(options: Options) -> tuple[int, int]:
 
 
 _ZERO_TIME_S = -62_135_596_800
+
+
+def served(made: Draft, queues: frozenset[str] | None) -> Draft:
+    """The draft, for one of the declared queues. Raises Misuse."""
+    declared(made.queue, queues)
+    return made
 
 
 def start_text(options: Options) -> str:

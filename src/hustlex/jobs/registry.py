@@ -164,6 +164,8 @@ class Tasks(Hooks):
         whose types only start with this one and that no other task is for, as Asynq's mux does.
         Raises Misuse for a type defined before, or bad options.
         """
+        if callable(task_type):
+            raise Misuse("@tasks.task stands without its type", hint='write @tasks.task("email:welcome")')
         limits = Limits(max_concurrency, max_per_worker, rate, key)
         rules = merged(Rules(retry_delay, is_failure, max_crashes), self._rules)
 
