@@ -129,7 +129,7 @@ SENT = [
     Sample(Jobs.result, {"task": "kept", "timeout": timedelta(0), "queue": "default"}),
     Sample(
         Jobs.follow,
-        {"task_id": "kept", "queue": "default", "since": ""},
+        {"task": "kept", "queue": "default", "since": ""},
         call=lambda hub, **given: _first(hub.follow(**given)),
     ),
     Sample(Jobs.explain, {"task_id": "kept", "queue": "default"}),

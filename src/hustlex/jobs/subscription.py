@@ -9,6 +9,7 @@ from typing import Any
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import Message
 from hustlex.jobs import api
+from hustlex.jobs.keys import addressed
 from hustlex.jobs.ops import result as ops
 from hustlex.jobs.options import DEFAULT_QUEUE
 from hustlex.jobs.stream import Item, Trail, order
@@ -37,7 +38,10 @@ class Jobs(api.Jobs):
         leave before its end.
         """
         trail = Trail(since)
-        queue, task_id = (queue, task) if isinstance(task, str) else (task.queue, task.id)
+        if isinstance(task, Enqueued | StepName):
+            queue, task_id = task.queue, task.id
+        else:
+            task_id = addressed("task", task)
         async with self._driver.subscribe(ops.stream(queue, task_id)) as bell:
             while True:
                 seen = await self._driver.run(ops.glance(queue, task_id, trail.position))
