@@ -150,9 +150,9 @@ SAMPLES = [
 ]  # fmt: skip
 BY_THE_FRAMEWORK = {
     *("by_ip", "by_user", "by_strict_user", "globally", "unlimited", "get_hustlex", "current_user", "strict_user"),
-    *("jwks", "client_ip", "attach", "CodeIn", "Proof"),
+    *("jwks", "client_ip", "attach", "CodeIn", "Proof", "progress_response"),
 }
-"""Called with what FastAPI made; ``attach`` with what ``begin`` answered."""
+"""Called with what FastAPI made; ``attach`` with what ``begin`` answered, ``progress_response`` with a running job."""
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)

@@ -45,7 +45,11 @@ async def progress_response(
     for an id, so a browser that comes back goes on behind the last one; after the end it is answered 204, which stops
     it. A job that left no trace is 404. Raises Misuse.
     """
+    check.instance("request", request, Request)
     check.instance("front", front, HustleX)
+    if authorize is not None:
+        check.function("authorize", authorize)
+    check.duration("heartbeat", heartbeat, timedelta(milliseconds=1))
     check.flag("results", results)
     if authorize is not None and not await authorize(request):
         return Response(status_code=204)
