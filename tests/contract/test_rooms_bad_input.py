@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hustlex import HustleX
+from hustlex.cache.api import Cache
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keyring import Keyring
 from hustlex.events.api import Channel, Events
@@ -146,3 +147,35 @@ async def test_bad_input_of_events_gets_one_sentence(front: Any) -> None:
     assert await complaints(declared, front.events) == []
     said = Sample(Channel.publish, {"it": 7}, call=lambda channel, it: channel.publish(1, it=it))
     assert await complaints(said, front.events.channel("orders:{it}", int)) == []
+
+
+@pytest.mark.parametrize("style", ["aio", "blocking"])
+async def test_a_bad_argument_of_a_front_gets_one_sentence(style: str) -> None:
+    from hustlex import sync
+
+    front: Any = HustleX if style == "aio" else sync.HustleX
+    fits: dict[str, Any] = {"prefix": "", "strict_memory": None, "secret": SECRET, "old_secrets": (), "hook": None}
+    fits |= {"reference_secret": SECRET, "tokens": None, "ratelimit": None, "idempotency": None}
+
+    def opened(_: Any, **given: Any) -> None:
+        made = front("redis://127.0.0.1:1", **given)
+        assert made.tokens and made.ratelimit and made.idempotency
+
+    no_secret = {name for name, value in ODD.items() if not value}
+    assert await complaints(Sample(front, fits, call=opened, spare={"secret": no_secret})) == []
+
+
+async def test_bad_input_of_caches_gets_one_sentence(front: Any) -> None:
+    async def seven() -> int:
+        return 7
+
+    users = front.cache("user", int, ttl=MINUTE)
+    samples = [
+        Sample(Cache.key, {"key": 7}),
+        Sample(Cache.get, {"key": 7}),
+        Sample(Cache.lookup, {"key": 7}),
+        Sample(Cache.set, {"key": 7, "value": 1, "ttl": MINUTE}),
+        Sample(Cache.delete, {"key": 7}, call=lambda cache, key: cache.delete(key)),
+        Sample(Cache.get_or_compute, {"key": 7, "compute": seven, "ttl": MINUTE}, spare={"compute": set(ODD)}),
+    ]
+    assert [said for sample in samples for said in await complaints(sample, users)] == []

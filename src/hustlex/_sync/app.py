@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -80,6 +80,12 @@ class HustleX:
     ) -> None:
         if timeout is not None:
             check.duration("timeout", timeout, _SHORTEST, _LONGEST)
+        check.text("prefix", prefix, blank=True)
+        check.instance("clock", clock, Callable, hint="leave it out; tests pass a FixedClock")  # type: ignore[arg-type]
+        if hook is not None:
+            check.instance("hook", hook, Callable, hint="pass a function")  # type: ignore[arg-type]
+        if strict_memory is not None:
+            check.flag("strict_memory", strict_memory)
         self.driver: BlockingDriver = Driver(url, hook=hook, timeout=timeout)
         self.cache_driver: BlockingDriver = Driver(cache_url, hook=hook, timeout=timeout) if cache_url else self.driver
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None

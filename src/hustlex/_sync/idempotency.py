@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.check import Id
 from hustlex.core.keeper import Lease
@@ -47,6 +48,8 @@ class Idempotency:
         clock: Clock = server_clock,
         options: IdempotencyOptions | None = None,
     ) -> None:
+        if options is not None:
+            check.instance("options", options, IdempotencyOptions)
         self._driver = driver
         self._room = flows.Room(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
 

@@ -56,6 +56,8 @@ class Tokens:
         clock: Clock = server_clock,
         options: TokenOptions | None = None,
     ) -> None:
+        if options is not None:
+            check.instance("options", options, TokenOptions)
         options = options or TokenOptions()
         self._driver = driver
         self._clock = clock

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from hustlex.core import check
 from hustlex.errors import Misuse
 
 Clock = Callable[[], int]
@@ -37,6 +38,7 @@ def to_ms(duration: timedelta) -> int:
 
 def positive_ms(name: str, duration: timedelta) -> int:
     """Whole milliseconds of a duration that must be at least 1 ms. Raises Misuse."""
+    check.instance(name, duration, timedelta, hint="pass a timedelta, as timedelta(seconds=30)")
     ms = to_ms(duration)
     if ms < 1:
         raise Misuse(f"{name} must be at least 1 millisecond, not {duration!r}", hint="pass a positive timedelta")

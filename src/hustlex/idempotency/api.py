@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.check import Id
 from hustlex.core.keeper import Lease
@@ -46,6 +47,8 @@ class Idempotency:
         clock: Clock = server_clock,
         options: IdempotencyOptions | None = None,
     ) -> None:
+        if options is not None:
+            check.instance("options", options, IdempotencyOptions)
         self._driver = driver
         self._room = flows.Room(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
 

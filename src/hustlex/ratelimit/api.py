@@ -39,6 +39,8 @@ class RateLimit:
         local_clock: Clock = system_clock,
         options: RateLimitOptions | None = None,
     ) -> None:
+        if options is not None:
+            check.instance("options", options, RateLimitOptions)
         self._driver = driver
         self._desk = Desk(prefix, clock, local_clock, options or RateLimitOptions())
 
