@@ -14,7 +14,7 @@ import redis
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Conflict, Error, Misuse
-from hustlex.jobs import Job, Jobs, Missed, Tasks
+from hustlex.jobs import CronError, Job, Jobs, Missed, Tasks
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.periodic import define, entry_id
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, decode_entry, decode_event, decode_task
@@ -381,3 +381,17 @@ def test_policies_are_checked_at_definition(tasks: Tasks, change: dict[str, Any]
         tasks.cron("bad", "@daily", Job("t"), **change)
     with pytest.raises(Misuse, match="blank"):
         tasks.cron(" ", "@daily", Job("t"))
+
+
+async def test_a_stored_entry_that_never_fires_is_named_in_the_log(
+    driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    schedules = Jobs(driver, clock=clock).schedules
+    await schedules.add("daily", "@daily", Job("t"))
+    raw.hset("asynq:x:{schedules}:entries", "never", b'{"spec":"0 0 30 2 *","type":"t"}')
+    timetable = Scheduler(driver, tasks, clock=clock).timetable
+    await timetable.tick()
+    assert "the stored periodic entry 'never' is passed over" in caplog.text and "never fires" in caplog.text
+    assert set(timetable.entries) == {"daily"}
+    with pytest.raises(CronError, match="never fires"):
+        await schedules.get("never")

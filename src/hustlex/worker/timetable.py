@@ -107,7 +107,7 @@ class Timetable(Service):
             try:
                 stored.append(from_json(name, definition))
             except Error as error:
-                _log.error("a stored periodic entry is passed over: %s", error)
+                _log.error("the stored periodic entry %r is passed over: %s", name, error)
         self.take("stored", stored)
         for name, entry in self.entries.items():
             entry.hold(book.state.get(name, 0))
