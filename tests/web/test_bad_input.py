@@ -152,7 +152,7 @@ BY_THE_FRAMEWORK = {
     *("by_ip", "by_user", "by_strict_user", "globally", "unlimited", "get_hustlex", "current_user", "strict_user"),
     *("jwks", "client_ip", "attach", "CodeIn", "Proof", "progress_response"),
 }
-"""Called with what FastAPI made; ``attach`` with what ``begin`` answered, ``progress_response`` with a running job."""
+"""Called with what FastAPI made; ``attach`` with a claim; ``progress_response`` is swept in test_progress."""
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)

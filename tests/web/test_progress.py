@@ -14,6 +14,7 @@ from starlette.responses import Response
 from hustlex.jobs import Tasks, current_job
 from hustlex.web import Front, progress_response
 from hustlex.worker import Worker
+from tests.support.sweep import Sample, complaints
 from tests.web.conftest import Serve
 
 SHORT = timedelta(milliseconds=20)
@@ -106,3 +107,26 @@ async def test_results_and_errors_stay_inside_unless_they_are_wanted(
     assert events(text)[-1] == ("state", {"state": "archived"})
     assert "4111" not in text
     assert "half" not in text
+
+
+async def test_bad_input_gets_one_sentence(app: FastAPI, serve: Serve) -> None:
+    tasks = Tasks()
+
+    @tasks.task("waits")
+    async def waits() -> None: ...
+
+    async def allowed(_: Request) -> bool:
+        return True
+
+    request = Request({"type": "http", "method": "GET", "path": "/", "headers": []})
+    async with serve(app):
+        hx = app.state.hustlex
+        handle = (await hx.jobs.enqueue(waits.job())).or_raise()
+        given = {
+            "request": request, "front": hx, "task": handle.id, "queue": "default", "authorize": allowed,
+            "results": False, "heartbeat": SHORT,
+        }  # fmt: skip
+        spare = {"authorize": {"function"}}  # asked at once, and this one is not async
+        found = await complaints(Sample(progress_response, given, spare=spare))
+    # What names no job is told to the client: 404 or 422.
+    assert [each for each in found if "Problem: " not in each] == []

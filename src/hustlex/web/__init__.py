@@ -1,5 +1,7 @@
 """The FastAPI door (``pip install 'hustlex[web]'``): the front in an app, users, limits, login, events, problems."""
 
+from typing import TYPE_CHECKING, Any
+
 from hustlex.core.extras import require
 from hustlex.web.addresses import client_ip
 
@@ -25,11 +27,13 @@ from hustlex.web.limits import RateLimit, by_ip, by_strict_user, by_user, global
 from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
-from hustlex.web.progress import progress_response
 from hustlex.web.replay import IdempotencyMiddleware, attach
 from hustlex.web.rights import while_allowed
 from hustlex.web.sessions import sessions_router
 from hustlex.web.sse import end_streams, sse_response
+
+if TYPE_CHECKING:
+    from hustlex.web.progress import progress_response
 
 __all__ = [
     "SECURITY_HEADERS",
@@ -74,3 +78,12 @@ __all__ = [
     "verify_webhook",
     "while_allowed",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs the room of jobs when it is first asked for: an application without jobs does not pay for it."""
+    if name == "progress_response":
+        from hustlex.web.progress import progress_response
+
+        return progress_response
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

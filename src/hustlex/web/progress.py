@@ -51,6 +51,9 @@ async def progress_response(
         check.function("authorize", authorize)
     check.duration("heartbeat", heartbeat, timedelta(milliseconds=1))
     check.flag("results", results)
+    if not hasattr(task, "queue"):
+        check.text("task", task)
+    check.text("queue", queue)
     if authorize is not None and not await authorize(request):
         return Response(status_code=204)
     since = request.headers.get("last-event-id", "")
