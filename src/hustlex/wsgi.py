@@ -27,6 +27,13 @@ def access_of(hx: HustleX, authorization: str, mode: Mode) -> Access | None:
     return answer if isinstance(answer, Access) else None
 
 
+def logged_in(access: Access | None) -> Access:
+    """The access that ``login_required`` has left on a request. Raises ConfigurationError where there is none."""
+    if not isinstance(access, Access):
+        raise ConfigurationError("nobody is logged in here", hint="put @login_required above the view")
+    return access
+
+
 class Limit:
     """A route's limit, as given to ``rate_limit``.
 
