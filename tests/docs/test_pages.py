@@ -92,7 +92,9 @@ def test_the_readme_is_short() -> None:
     assert len(README.split()) < 900
 
 
-@pytest.mark.parametrize(("index", "folder"), [("guides", "guides"), ("guides", "reference"), ("internals", "internals")])
+@pytest.mark.parametrize(
+    ("index", "folder"), [("guides", "guides"), ("guides", "reference"), ("internals", "internals")]
+)
 def test_the_index_of_the_guides_or_of_the_inside_knows_every_page(index: str, folder: str) -> None:
     text = (ROOT / "docs" / index / "README.md").read_text("utf-8")
     prefix = "" if index == folder else f"../{folder}/"
