@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import msgspec
 
+from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
 from hustlex.jobs.api import Jobs, Placed
@@ -229,6 +230,8 @@ _LINE: ContextVar[_Line] = ContextVar("hustlex_eager_line")
 
 class _NoServer:
     """The driver behind eager jobs: whatever needs a server says so."""
+
+    hook: Hook | None = None
 
     async def run(self, *_: Any) -> NoReturn:
         raise Misuse("eager jobs are kept on no server", hint="look at jobs.ran, or use hustlex.testing.drain")
