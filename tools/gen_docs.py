@@ -18,7 +18,7 @@ from hustlex.core.breaker import BreakerOptions
 from hustlex.core.lua import parse
 from hustlex.core.telemetry import CallEvent
 from hustlex.otp.metrics import LABELS
-from hustlex.ratelimit.sheet import spoken
+from hustlex.ratelimit.policy.guarantees import spoken
 from hustlex.settings import Settings
 from tools.check_lua import SOURCE, is_script
 

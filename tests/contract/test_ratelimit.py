@@ -13,8 +13,9 @@ import redis
 
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
-from hustlex.ratelimit import Algorithm, Outcome, Policy, RateLimit, RateLimitOptions, ops
-from hustlex.ratelimit.plan import NORMAL, Plan
+from hustlex.ratelimit import Algorithm, Outcome, Policy, RateLimit, RateLimitOptions
+from hustlex.ratelimit.engine import ops
+from hustlex.ratelimit.engine.compiler import NORMAL, Plan
 
 MINUTE = timedelta(minutes=1)
 ALGORITHMS: tuple[Algorithm, ...] = ("strict", "log", "counter", "fixed", "gcra", "leases")

@@ -12,14 +12,15 @@ from hustlex.core.check import Id
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, positive_ms, server_clock
 from hustlex.errors import Error, Misuse
-from hustlex.ratelimit import flows, leasing, ops
 from hustlex.ratelimit.aio import Hold
-from hustlex.ratelimit.call import Sent
-from hustlex.ratelimit.desk import Desk, Policies, system_clock, triples
+from hustlex.ratelimit.engine import flows, leases, ops
+from hustlex.ratelimit.engine.compiler import NORMAL
+from hustlex.ratelimit.engine.limiter import Desk, Policies, system_clock, triples
+from hustlex.ratelimit.engine.pending import Sent
+from hustlex.ratelimit.engine.refunds import refund
 from hustlex.ratelimit.options import RateLimitOptions
-from hustlex.ratelimit.plan import NORMAL
-from hustlex.ratelimit.refunds import refund
-from hustlex.ratelimit.types import Decision, Policy
+from hustlex.ratelimit.policy.policy import Policy
+from hustlex.ratelimit.types import Decision
 
 
 @answering
@@ -117,7 +118,7 @@ class RateLimit:
         """
         check.duration("ttl", ttl, timedelta(milliseconds=1))
         caller = self._desk.caller(policy, identity, endpoint)
-        key = leasing.override_key(caller, policy, limit)
+        key = leases.override_key(caller, policy, limit)
         caller.forget()
         op = ops.unset_limit(key) if limit is None else ops.set_limit(key, limit, positive_ms("ttl", ttl))
         await self._driver.run(op)
@@ -135,10 +136,10 @@ class RateLimit:
 
     async def heartbeat(self, decision: Decision) -> bool:
         """Keep the place of an allowed ``check`` for another life. False: it is lost. Raises Misuse, Unavailable."""
-        op = leasing.heartbeat(decision, self._desk.clock())
+        op = leases.heartbeat(decision, self._desk.clock())
         return op is None or await self._driver.run(op)
 
     async def release(self, decision: Decision) -> bool:
         """Give the place of an allowed ``check`` back. False: it was lost before. Raises Misuse, Unavailable."""
-        op = leasing.release(decision)
+        op = leases.release(decision)
         return op is None or await self._driver.run(op)

@@ -17,8 +17,8 @@ from hustlex.core import check
 from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, caller_of, parse_rule
-from hustlex.ratelimit.desk import guard
-from hustlex.ratelimit.plan import Plan
+from hustlex.ratelimit.engine.compiler import Plan
+from hustlex.ratelimit.engine.limiter import guard
 from hustlex.web.addresses import address_of
 from hustlex.web.charges import KEY as CHARGES
 from hustlex.web.charges import Charges, charges_of
