@@ -77,8 +77,7 @@ def test_a_command_is_sent_word_by_word_or_refused(words: list[Any]) -> None:
     op = command("a.b", Effect.READ, "SET", *words, decode=bool)
     try:
         packed = pack(op)
-    except Misuse as refusal:
-        assert "not text, bytes or a number" in str(refusal)
+    except Misuse:
         return
     said = [b"SET", *(written(word) for word in words)]
     assert packed == b"*%d\r\n" % len(said) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in said)
