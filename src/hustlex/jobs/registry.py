@@ -134,7 +134,7 @@ class Tasks(Hooks):
     ) -> None:
         super().__init__(worker)
         self._rules = Rules(retry_delay, is_failure, max_crashes)
-        self.lifespan: Lifespan = nullcontext if lifespan is None else check.function("lifespan", lifespan)
+        self.lifespan: Lifespan = nullcontext if lifespan is None else _lifespan(lifespan)
         self._defaults = cast("Options", judged(defaults))
         self._tasks: dict[str, Task[..., Any]] = {}
         self._periodic: dict[str, Periodic] = {}
@@ -277,6 +277,12 @@ class Tasks(Hooks):
     def _schedule(self, entry: Periodic) -> None:
         if self._periodic.setdefault(entry.name, entry) is not entry:
             raise Misuse(f"the periodic entry {entry.name!r} is defined twice")
+
+
+def _lifespan(function: object) -> Lifespan:
+    if not functions.is_async(made := check.function("lifespan", function)):
+        return made
+    raise Misuse("lifespan is an async function", hint="yield in it, and define it with @asynccontextmanager")
 
 
 def _check(function: Callable[..., Any], limits: Limits, cpu: bool) -> None:
