@@ -19,7 +19,7 @@ from hustlex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hustlex.cache.api import Caches
-    from hustlex.events.subscription import Events
+    from hustlex.events.api import Events
     from hustlex.idempotency.api import Idempotency
     from hustlex.idempotency.options import IdempotencyOptions
     from hustlex.jobs.subscription import Jobs
@@ -200,7 +200,7 @@ class HustleX:
 
         Doors: channel(...).publish, channel(...).subscribe.
         """
-        from hustlex.events.subscription import Events
+        from hustlex.events.api import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
 

@@ -14,7 +14,7 @@ from hustlex import HustleX
 from hustlex.cache.api import Cache
 from hustlex.core.answer.aio import later, now
 from hustlex.errors import Misuse
-from hustlex.events.subscription import Channel
+from hustlex.events.api import Channel
 from hustlex.idempotency import Idempotency, Scope
 from hustlex.jobs.api import Inspector, Jobs, Schedules
 from hustlex.otp import Otp

@@ -28,6 +28,8 @@ from tools.unasync import NAMES, PACKAGE, twins, unasync
         ('"""Use ``await hx.otp.verify()``; async methods."""\n', '"""Use ``hx.otp.verify()``; async methods."""\n'),
         ("async_value = awaited\n", "async_value = awaited\n"),
         ("# await nothing\n", "# await nothing\n"),
+        ("a = 1\n# async only: it waits\nb = 2\n\n# end of async only\nc = 3\n", "a = 1\nc = 3\n"),
+        ("if x:\n    a\n    # async only\n    b\n    # end of async only\n    c\n", "if x:\n    a\n    c\n"),
         ('"""é → ü"""\nx = await f("→")  # →\n', '"""é → ü"""\nx = f("→")  # →\n'),
         ("x = f(\n    await g(),\n    h,\n)\n", "x = f(\n    g(),\n    h,\n)\n"),
     ],
@@ -36,6 +38,11 @@ def test_translation(source: str, twin: str) -> None:
     if source.startswith("    "):
         source, twin = f"if x:\n{source}", f"if x:\n{twin}"
     assert unasync(source) == twin
+
+
+def test_an_open_fence_is_refused() -> None:
+    with pytest.raises(ValueError, match="never closed"):
+        unasync("# async only\nx = 1\n")
 
 
 def test_blocking_code_is_left_alone() -> None:
