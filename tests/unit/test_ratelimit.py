@@ -18,11 +18,12 @@ from hustlex.core.keys import slot
 from hustlex.core.op import Batch, Effect, Op
 from hustlex.core.time import server_clock
 from hustlex.errors import ConfigurationError, Misuse, Unavailable
-from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, caller_of, flows, ops
-from hustlex.ratelimit.call import Sent
-from hustlex.ratelimit.caller import Caller
-from hustlex.ratelimit.desk import Desk, ServerTime
-from hustlex.ratelimit.plan import NORMAL, Plan, stem
+from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, caller_of
+from hustlex.ratelimit.engine import flows, ops
+from hustlex.ratelimit.engine.compiler import NORMAL, Plan, stem
+from hustlex.ratelimit.engine.limiter import Desk, ServerTime
+from hustlex.ratelimit.engine.memory import Caller
+from hustlex.ratelimit.engine.pending import Sent
 from hustlex.ratelimit.types import Elsewhere
 
 MINUTE = timedelta(minutes=1)

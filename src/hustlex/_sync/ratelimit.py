@@ -11,16 +11,18 @@ from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.op import BlockingDriver
+from hustlex.core.telemetry import from_memory
 from hustlex.core.time import Clock, positive_ms, server_clock
 from hustlex.errors import Error, Misuse
-from hustlex.ratelimit import flows, leasing, ops
 from hustlex.ratelimit.blocking import Hold
-from hustlex.ratelimit.call import Sent
-from hustlex.ratelimit.desk import Desk, Policies, system_clock, triples
+from hustlex.ratelimit.engine import flows, leases, ops
+from hustlex.ratelimit.engine.compiler import NORMAL
+from hustlex.ratelimit.engine.limiter import Desk, Policies, system_clock, triples
+from hustlex.ratelimit.engine.pending import Sent
+from hustlex.ratelimit.engine.refunds import refund
 from hustlex.ratelimit.options import RateLimitOptions
-from hustlex.ratelimit.plan import NORMAL
-from hustlex.ratelimit.refunds import refund
-from hustlex.ratelimit.types import Decision, Policy
+from hustlex.ratelimit.policy.policy import Policy
+from hustlex.ratelimit.types import Decision
 
 
 @answering
@@ -44,6 +46,7 @@ class RateLimit:
             check.instance("options", options, RateLimitOptions)
         self._driver = driver
         self._desk = Desk(prefix, clock, local_clock, options or RateLimitOptions())
+        self._call = from_memory(driver.hook, "ratelimit.check", self._desk.call, Decision)
 
     def check(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Decision:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
@@ -57,7 +60,7 @@ class RateLimit:
         together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        sent = self._desk.call(policy, identity, endpoint, cost, tier)
+        sent = self._call(policy, identity, endpoint, cost, tier)
         return now(sent) if isinstance(sent, Decision) else later(self._judged(sent))
 
     def _judged(self, sent: Sent) -> Decision:
@@ -78,7 +81,7 @@ class RateLimit:
         judged by a script of its own, all sent in one write; when one refuses, the others get back what they paid.
         Never lets more through than ``check`` would one by one; for a round trip it may refuse others. Raises Misuse.
         """
-        calls = [self._desk.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in triples(asked)]
+        calls = [self._call(policy, who, endpoint, cost, tier) for policy, who, endpoint in triples(asked)]
         if not calls:
             raise Misuse("check_all needs at least one caller")
         return self._driver.follow(flows.together(self._desk, calls))
@@ -112,7 +115,7 @@ class RateLimit:
         """
         check.duration("ttl", ttl, timedelta(milliseconds=1))
         caller = self._desk.caller(policy, identity, endpoint)
-        key = leasing.override_key(caller, policy, limit)
+        key = leases.override_key(caller, policy, limit)
         caller.forget()
         op = ops.unset_limit(key) if limit is None else ops.set_limit(key, limit, positive_ms("ttl", ttl))
         self._driver.run(op)
@@ -130,10 +133,10 @@ class RateLimit:
 
     def heartbeat(self, decision: Decision) -> bool:
         """Keep the place of an allowed ``check`` for another life. False: it is lost. Raises Misuse, Unavailable."""
-        op = leasing.heartbeat(decision, self._desk.clock())
+        op = leases.heartbeat(decision, self._desk.clock())
         return op is None or self._driver.run(op)
 
     def release(self, decision: Decision) -> bool:
         """Give the place of an allowed ``check`` back. False: it was lost before. Raises Misuse, Unavailable."""
-        op = leasing.release(decision)
+        op = leases.release(decision)
         return op is None or self._driver.run(op)

@@ -11,7 +11,7 @@ import typer
 
 from hustlex.errors import Misuse
 from hustlex.ratelimit import Guarantee, Rule, Rulebook, parse_rule, sheet
-from hustlex.ratelimit.sheet import spoken
+from hustlex.ratelimit.policy.guarantees import spoken
 
 limits = typer.Typer(help="Rate limits: what they promise.", no_args_is_help=True)
 

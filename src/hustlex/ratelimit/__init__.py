@@ -2,12 +2,13 @@
 
 from hustlex.core.breaker import BreakerOptions
 from hustlex.ratelimit.api import RateLimit
-from hustlex.ratelimit.book import Reloaded, Rulebook
+from hustlex.ratelimit.identity import caller_of
 from hustlex.ratelimit.options import RateLimitOptions
-from hustlex.ratelimit.sheet import Guarantee, bound, sheet
-from hustlex.ratelimit.text import Rule, parse_rule
-from hustlex.ratelimit.types import Algorithm, Decision, OnError, Outcome, Penalty, Policy, PolicyState, Source
-from hustlex.ratelimit.who import caller_of
+from hustlex.ratelimit.policy.guarantees import Guarantee, bound, sheet
+from hustlex.ratelimit.policy.policy import Algorithm, OnError, Penalty, Policy
+from hustlex.ratelimit.policy.rule_parser import Rule, parse_rule
+from hustlex.ratelimit.policy.rules_file import Reloaded, Rulebook
+from hustlex.ratelimit.types import Decision, Outcome, PolicyState, Source
 
 __all__ = [
     "Algorithm",

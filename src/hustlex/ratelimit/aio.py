@@ -10,7 +10,7 @@ from typing import Self
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock
 from hustlex.errors import Error, Misuse
-from hustlex.ratelimit import leasing
+from hustlex.ratelimit.engine import leases
 from hustlex.ratelimit.types import Decision
 
 
@@ -50,17 +50,17 @@ class Hold:
             await asyncio.shield(asyncio.ensure_future(self._release(self.decision)))
 
     async def _keep(self) -> None:
-        every_s = leasing.life_ms(self.decision) / 3000
+        every_s = leases.life_ms(self.decision) / 3000
         while not self.lost:
             await asyncio.sleep(every_s)
             with contextlib.suppress(Error):
-                op = leasing.heartbeat(self.decision, self._clock())
+                op = leases.heartbeat(self.decision, self._clock())
                 self.lost = op is not None and not await self._driver.run(op)
 
     async def _release(self, decision: Decision) -> None:
         """What cannot be given back now ends by itself, one life later."""
         with contextlib.suppress(Error):
-            op = leasing.release(decision)
+            op = leases.release(decision)
             if op is not None:
                 await self._driver.run(op)
 

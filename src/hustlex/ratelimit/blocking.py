@@ -10,7 +10,7 @@ from typing import Self
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock
 from hustlex.errors import Error, Misuse
-from hustlex.ratelimit import leasing
+from hustlex.ratelimit.engine import leases
 from hustlex.ratelimit.types import Decision
 
 
@@ -42,13 +42,13 @@ class Hold:
         if not self.decision.lease:
             return
         with contextlib.suppress(Error):  # what cannot be given back now ends by itself, one life later
-            op = leasing.release(self.decision)
+            op = leases.release(self.decision)
             if op is not None:
                 self._driver.run(op)
 
     def _keep(self) -> None:
-        every_s = leasing.life_ms(self.decision) / 3000
+        every_s = leases.life_ms(self.decision) / 3000
         while not self.lost and not self._done.wait(every_s):
             with contextlib.suppress(Error):
-                op = leasing.heartbeat(self.decision, self._clock())
+                op = leases.heartbeat(self.decision, self._clock())
                 self.lost = op is not None and not self._driver.run(op)

@@ -8,8 +8,8 @@ from datetime import timedelta
 import msgspec
 
 from hustlex.core import check
-from hustlex.ratelimit.kinds import KINDS
-from hustlex.ratelimit.types import Policy
+from hustlex.ratelimit.policy.algorithms import KINDS
+from hustlex.ratelimit.policy.policy import Policy
 
 _MS = timedelta(milliseconds=1)
 

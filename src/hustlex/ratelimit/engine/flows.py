@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.time import to_ms
 from hustlex.errors import Error, Unavailable
-from hustlex.ratelimit.call import Call, Sent
-from hustlex.ratelimit.desk import Desk, ServerTime
-from hustlex.ratelimit.refunds import refund
+from hustlex.ratelimit.engine.limiter import Desk, ServerTime
+from hustlex.ratelimit.engine.pending import Call, Sent
+from hustlex.ratelimit.engine.refunds import refund
 from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Source
 
 T = TypeVar("T")

@@ -6,9 +6,9 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.core.op import Op
-from hustlex.ratelimit import ops
-from hustlex.ratelimit.call import new_id
-from hustlex.ratelimit.desk import Desk
+from hustlex.ratelimit.engine import ops
+from hustlex.ratelimit.engine.limiter import Desk
+from hustlex.ratelimit.engine.pending import new_id
 from hustlex.ratelimit.types import Decision
 
 _SLACK_MS = 2_000

@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 
-from hustlex.ratelimit.types import NEVER, Policy, PolicyState
+from hustlex.ratelimit.policy.policy import Policy
+from hustlex.ratelimit.types import NEVER, PolicyState
 
 _BUCKETS = 20
 

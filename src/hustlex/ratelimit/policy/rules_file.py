@@ -26,8 +26,8 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.errors import ConfigurationError, Error
-from hustlex.ratelimit.text import Rule, duration, parse_rule
-from hustlex.ratelimit.types import Penalty
+from hustlex.ratelimit.policy.policy import Penalty
+from hustlex.ratelimit.policy.rule_parser import Rule, duration, parse_rule
 
 _FIELDS = frozenset(
     {"reserve", "penalty", "prefetch", "local_deny", "shadow", "count_denied", "on_error", "overridable"}

@@ -11,9 +11,9 @@ from time import monotonic
 import msgspec
 
 from hustlex.core.op import Op, Reply
-from hustlex.ratelimit import ops
-from hustlex.ratelimit.caller import Caller
-from hustlex.ratelimit.kinds import Reading, state_of
+from hustlex.ratelimit.engine import ops
+from hustlex.ratelimit.engine.memory import Caller
+from hustlex.ratelimit.policy.algorithms import Reading, state_of
 from hustlex.ratelimit.types import NEVER, Decision, Elsewhere, Outcome, PolicyState, Source
 
 _PLAINLY, _REDIS = Outcome.ALLOWED, Source.REDIS

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hustlex.core import check
 from hustlex.core.op import Op
 from hustlex.errors import Misuse
-from hustlex.ratelimit import ops
-from hustlex.ratelimit.caller import Caller
-from hustlex.ratelimit.types import Decision, Policy, Source
+from hustlex.ratelimit.engine import ops
+from hustlex.ratelimit.engine.memory import Caller
+from hustlex.ratelimit.policy.policy import Policy
+from hustlex.ratelimit.types import Decision, Source
 
 
 def life_ms(decision: Decision) -> int:

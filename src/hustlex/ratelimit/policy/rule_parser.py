@@ -28,7 +28,7 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.errors import Misuse
-from hustlex.ratelimit.types import Policy
+from hustlex.ratelimit.policy.policy import Policy
 
 Who = Literal["user", "ip", "key", "global"]
 

@@ -15,8 +15,8 @@ from hustlex.core.keys import component, tag
 from hustlex.core.op import Arg
 from hustlex.core.time import to_ms
 from hustlex.errors import Misuse
-from hustlex.ratelimit.kinds import KINDS
-from hustlex.ratelimit.types import Policy
+from hustlex.ratelimit.policy.algorithms import KINDS
+from hustlex.ratelimit.policy.policy import Policy
 
 MOST_POLICIES = 8
 NORMAL = "normal"

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import msgspec
 
-from hustlex.ratelimit.types import NEVER, Policy, PolicyState
+from hustlex.ratelimit.policy.policy import Policy
+from hustlex.ratelimit.types import NEVER, PolicyState
 
 _MS = 1000
 

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hustlex.ratelimit.local import Local
-from hustlex.ratelimit.plan import Frame, Plan
+from hustlex.ratelimit.engine.compiler import Frame, Plan
+from hustlex.ratelimit.engine.fallback import Local
 from hustlex.ratelimit.types import Decision, Outcome
 
 if TYPE_CHECKING:
-    from hustlex.ratelimit.call import Call, Sent
+    from hustlex.ratelimit.engine.pending import Call, Sent
 
 T = TypeVar("T")
 

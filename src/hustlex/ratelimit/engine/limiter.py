@@ -19,13 +19,14 @@ from hustlex.core.check import Id
 from hustlex.core.op import Op
 from hustlex.core.time import Clock, server_clock, to_ms
 from hustlex.errors import BadReply, ConfigurationError, Error, Misuse
-from hustlex.ratelimit import ops
-from hustlex.ratelimit.call import Call, Sent, new_id
-from hustlex.ratelimit.caller import Caller, Remembered
-from hustlex.ratelimit.local import Local
+from hustlex.ratelimit.engine import ops
+from hustlex.ratelimit.engine.compiler import NORMAL, Plan, stem
+from hustlex.ratelimit.engine.fallback import Local
+from hustlex.ratelimit.engine.memory import Caller, Remembered
+from hustlex.ratelimit.engine.pending import Call, Sent, new_id
 from hustlex.ratelimit.options import RateLimitOptions
-from hustlex.ratelimit.plan import NORMAL, Plan, stem
-from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Policy, Source
+from hustlex.ratelimit.policy.policy import Policy
+from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Source
 
 Policies = Policy | Sequence[Policy]
 

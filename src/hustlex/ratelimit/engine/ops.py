@@ -10,7 +10,7 @@ import msgspec
 from hustlex.core.check import whole
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
-from hustlex.ratelimit.plan import NORMAL, Frame, Plan
+from hustlex.ratelimit.engine.compiler import NORMAL, Frame, Plan
 from hustlex.ratelimit.types import Elsewhere
 
 T = TypeVar("T")
