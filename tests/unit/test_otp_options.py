@@ -36,7 +36,7 @@ from hustlex.otp import (
 from hustlex.otp.codes import Hmac
 from hustlex.otp.phone import normalise
 from hustlex.otp.telemetry import outcome_of, tell
-from hustlex.otp.tickets import Place, Taken
+from hustlex.otp.tickets import CapScope, CapUnit
 
 MINUTE = timedelta(minutes=1)
 
@@ -108,10 +108,10 @@ def test_a_possible_number_is_of_its_calling_codes_country() -> None:
 
 def test_tickets_come_back() -> None:
     units = [
-        Taken(Place(Scope.COUNTRY, "cc:NG", usual=False), 1_767_225_600_000),
-        Taken(Place(Scope.BLOCK, "blk:abc", "member12"), 1_767_225_600_001, 1_767_225_500_000, True),
-        Taken(Place(Scope.PREFIX, "pfx:2348031"), 1_767_225_600_002),
-        Taken(Place(Scope.IP, "ip:abc"), 1_767_225_600_003),
+        CapUnit(CapScope(Scope.COUNTRY, "cc:NG", usual=False), 1_767_225_600_000),
+        CapUnit(CapScope(Scope.BLOCK, "blk:abc", "member12"), 1_767_225_600_001, 1_767_225_500_000, True),
+        CapUnit(CapScope(Scope.PREFIX, "pfx:2348031"), 1_767_225_600_002),
+        CapUnit(CapScope(Scope.IP, "ip:abc"), 1_767_225_600_003),
     ]
     text = tickets.write(units)
     assert tickets.read(text) == units

@@ -20,8 +20,8 @@ from hustlex.core.keyring import Keyring
 from hustlex.errors import ConfigurationError
 from hustlex.tokens import KeySet, Rejection
 from hustlex.tokens.jwt import Claims, read, write
-from hustlex.tokens.memory import Memory
-from hustlex.tokens.mint import Genuine, Mint, Standing
+from hustlex.tokens.memory import SignatureCache
+from hustlex.tokens.mint import Genuine, Mint, SessionClaims
 from hustlex.tokens.options import TokenOptions, policy_of
 from hustlex.tokens.refresh_token import RefreshToken
 
@@ -314,8 +314,8 @@ def read_claims(it: Mint, access: str) -> Claims:
     return seen.claims
 
 
-def standing(issued_ms: int, ends_ms: int = NOW_S * 1000 + 604_800_000) -> Standing:
-    return Standing("u1", "app", issued_ms, ends_ms, issued_ms, ("sms",))
+def standing(issued_ms: int, ends_ms: int = NOW_S * 1000 + 604_800_000) -> SessionClaims:
+    return SessionClaims("u1", "app", issued_ms, ends_ms, issued_ms, ("sms",))
 
 
 FIRST = RefreshToken(KEYRING.kid, "u1", "s" * 22, 1, bytes(32))
@@ -375,7 +375,7 @@ def test_a_verified_token_is_remembered_and_a_changed_one_is_not() -> None:
 
 
 def test_memory_forgets_what_was_not_asked_for_lately() -> None:
-    memory: Memory[int] = Memory(4)
+    memory: SignatureCache[int] = SignatureCache(4)
     for n, name in enumerate("abcdefgh"):
         memory.put(name, n)
         assert memory.get("a") == 0 and len(memory) <= 4

@@ -37,7 +37,7 @@ class Pins:
         self._driver = driver
         self._options = options or PinOptions()
         bench = Bench(self._options.threads, self._options.waiting)
-        self._room = flows.Room(keyring, Hasher(keyring), prefix, self._options, clock, bench.run)
+        self._room = flows.PinServices(keyring, Hasher(keyring), prefix, self._options, clock, bench.run)
 
     def hash(self, user_id: Id, pin: str) -> HashResult:
         """A verifier, about 115 characters, for this user alone. No round trip; tens of milliseconds of a thread.

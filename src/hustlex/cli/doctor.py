@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hustlex.cli.acl import ROOMS, rights
-from hustlex.cli.checks import Facts, Finding, apart, examine, judge
+from hustlex.cli.checks import DoctorFinding, ServerFacts, apart, examine, judge
 from hustlex.cli.run import named
 from hustlex.core.printable import printable
 from hustlex.drivers.blocking import Driver
@@ -48,7 +48,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _facts(url: str, source: str) -> Facts:
+def _facts(url: str, source: str) -> ServerFacts:
     try:
         driver = Driver(url)
     except ConfigurationError as error:
@@ -57,7 +57,7 @@ def _facts(url: str, source: str) -> Facts:
         return examine(driver)
 
 
-def report(findings: list[Finding], *, unsafe_eviction: bool, as_json: bool) -> None:
+def report(findings: list[DoctorFinding], *, unsafe_eviction: bool, as_json: bool) -> None:
     """Print what was found."""
     if as_json:
         shown: dict[str, Any] = {

@@ -8,9 +8,9 @@ from collections import deque
 from typing import Generic, TypeVar
 
 from hustlex.core.op import AsyncDriver
-from hustlex.events.names import Template
+from hustlex.events.names import ChannelTemplate
 from hustlex.events.types import Gap, Message
-from hustlex.events.wire import Codec
+from hustlex.events.wire import EventCodec
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ _MOST_MESSAGES = 1_000
 _MOST_BYTES = 1024 * 1024
 
 
-class Mailbox(Generic[T]):
+class EventQueue(Generic[T]):
     """The bounded queue of one subscriber: 1,000 messages and 1 MiB. The oldest make room, and a Gap says so."""
 
     def __init__(self) -> None:
@@ -64,8 +64,8 @@ class Mailbox(Generic[T]):
 class Feed(Generic[T]):
     """Follows one channel while it has subscribers. started: set when the server confirmed, or when it failed."""
 
-    def __init__(self, driver: AsyncDriver, key: str, name: str, codec: Codec[T]) -> None:
-        self.mailboxes: set[Mailbox[T]] = set()
+    def __init__(self, driver: AsyncDriver, key: str, name: str, codec: EventCodec[T]) -> None:
+        self.mailboxes: set[EventQueue[T]] = set()
         self.started = asyncio.Event()
         self.over = False
         self.loop = asyncio.get_running_loop()
@@ -77,7 +77,7 @@ class Feed(Generic[T]):
         self._task.cancel()
         await asyncio.wait({self._task})
 
-    async def _run(self, driver: AsyncDriver, key: str, name: str, codec: Codec[T]) -> None:
+    async def _run(self, driver: AsyncDriver, key: str, name: str, codec: EventCodec[T]) -> None:
         try:
             async with driver.subscribe(key) as frames:
                 self.started.set()
@@ -97,13 +97,13 @@ class Feed(Generic[T]):
 class Hub(Generic[T]):
     """The feeds of one channel family: the first subscriber of a name opens its feed, the last one closes it."""
 
-    def __init__(self, driver: AsyncDriver, template: Template, codec: Codec[T]) -> None:
+    def __init__(self, driver: AsyncDriver, template: ChannelTemplate, codec: EventCodec[T]) -> None:
         self._driver = driver
         self._template = template
         self._codec = codec
         self._feeds: dict[str, Feed[T]] = {}
 
-    async def join(self, name: str, mailbox: Mailbox[T]) -> None:
+    async def join(self, name: str, mailbox: EventQueue[T]) -> None:
         """Deliver to the mailbox from here on. Raises what the driver raised when the server cannot be followed."""
         feed = self._feeds.get(name)
         if feed is None or feed.over or feed.loop is not asyncio.get_running_loop():
@@ -117,7 +117,7 @@ class Hub(Generic[T]):
             await self.leave(name, mailbox)
             raise
 
-    async def leave(self, name: str, mailbox: Mailbox[T]) -> None:
+    async def leave(self, name: str, mailbox: EventQueue[T]) -> None:
         """Stop delivering. Idempotent."""
         for feed in [feed for key, feed in self._feeds.items() if key == name and mailbox in feed.mailboxes]:
             feed.mailboxes.discard(mailbox)

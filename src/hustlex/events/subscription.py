@@ -10,10 +10,10 @@ from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock
 from hustlex.errors import Misuse
 from hustlex.events import api
-from hustlex.events.hub import Hub, Mailbox
-from hustlex.events.names import Template
+from hustlex.events.hub import EventQueue, Hub
+from hustlex.events.names import ChannelTemplate
 from hustlex.events.types import Gap, Message, Parameter
-from hustlex.events.wire import MAX_PAYLOAD, Codec
+from hustlex.events.wire import MAX_PAYLOAD, EventCodec
 
 T = TypeVar("T")
 
@@ -28,12 +28,12 @@ class Subscription(Generic[T]):
     def __init__(self, hub: Hub[T], name: str) -> None:
         self._hub = hub
         self._name = name
-        self._mailbox: Mailbox[T] | None = None
+        self._mailbox: EventQueue[T] | None = None
 
     async def __aenter__(self) -> AsyncIterator[Message[T] | Gap]:
         if self._mailbox:
             raise Misuse("a subscription is entered once", hint="call subscribe() again")
-        self._mailbox = Mailbox()
+        self._mailbox = EventQueue()
         await self._hub.join(self._name, self._mailbox)
         return self
 
@@ -59,7 +59,7 @@ class Subscription(Generic[T]):
 class Channel(api.Channel[T]):
     """A channel that can also be listened to."""
 
-    def __init__(self, driver: AsyncDriver, template: Template, codec: Codec[T], clock: Clock) -> None:
+    def __init__(self, driver: AsyncDriver, template: ChannelTemplate, codec: EventCodec[T], clock: Clock) -> None:
         super().__init__(driver, template, codec, clock)
         self._hub = Hub(driver, template, codec)
 
@@ -77,4 +77,6 @@ class Events(api.Events):
     def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]: ...
     def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]:
         """Declare a channel, once, where the application starts. Arguments as for ``api.Events.channel``."""
-        return Channel(self._driver, Template(name, self._prefix), Codec(event_type, max_payload), self._clock)
+        return Channel(
+            self._driver, ChannelTemplate(name, self._prefix), EventCodec(event_type, max_payload), self._clock
+        )

@@ -18,21 +18,21 @@ from hustlex.otp import meters, tickets
 from hustlex.otp.meters import Change
 from hustlex.otp.rules import OtpOptions
 from hustlex.otp.telemetry import OtpEvent
-from hustlex.otp.tickets import Place, Taken
+from hustlex.otp.tickets import CapScope, CapUnit
 
 _log = logging.getLogger("hustlex.otp")
 _ROUNDS = 4
 """So that no caller tells for ever; whoever comes next takes over."""
 
 
-class Ledger:
+class OutcomeBuffer:
     """One per room, shared by its tasks or threads."""
 
     def __init__(self) -> None:
         self._notes: deque[Change | str] = deque()
         self._telling = threading.Lock()
 
-    def sent(self, units: list[Taken]) -> None:
+    def sent(self, units: list[CapUnit]) -> None:
         """A message was sent. Counted only now: a hundred requests at once of which the phone lets one through must
         not look like a hundred messages that nobody answers.
         """
@@ -46,7 +46,7 @@ class Ledger:
         """A wrong code was typed for a phone of this country, or an address of this domain."""
         self._notes.append(Change(tickets.guessed(where), wrong=1))
 
-    def nonsense(self, place: Place) -> None:
+    def nonsense(self, place: CapScope) -> None:
         """An address sent what can never work."""
         self._notes.append(Change(place, taken=1))
 

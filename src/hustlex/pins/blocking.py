@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from hustlex.pins.line import Line
+from hustlex.pins.line import HashQueue
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ class Bench:
 
     def __init__(self, threads: int, waiting: int) -> None:
         self._places = threading.BoundedSemaphore(threads)
-        self._line = Line(threads + waiting)
+        self._line = HashQueue(threads + waiting)
 
     def run(self, work: Callable[[], T]) -> T:
         """Raises Overloaded when too many wait."""

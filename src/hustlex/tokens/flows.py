@@ -94,7 +94,7 @@ class Issuer:
             _log.exception("the alarm about a session could not be raised")
 
 
-def _confirmed(token: RefreshToken, turn: ops.Turn) -> RefreshToken:
+def _confirmed(token: RefreshToken, turn: ops.RefreshAnswer) -> RefreshToken:
     """Never hand out a token that the server does not hold the hash of."""
     if fingerprint(token.secret) != turn.current:
         raise BadReply(

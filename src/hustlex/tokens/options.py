@@ -79,7 +79,7 @@ class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
         policy_of(self)
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class TokenPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for every token of one issuer.
 
     touch_ms: a session's last activity is noted at most this often. most_replays: answers to one spent refresh token.
@@ -116,13 +116,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return self.refresh_ms + self.keep_ms
 
 
-def policy_of(options: TokenOptions) -> Policy:
+def policy_of(options: TokenOptions) -> TokenPolicy:
     """Check the settings; raises as TokenOptions says."""
     _kinds(options)
     refresh_ttl, idle = _ends(options)
     _check(options, refresh_ttl)
     access_ms = positive_ms("access_ttl", options.access_ttl)
-    return Policy(
+    return TokenPolicy(
         issuer=options.issuer,
         audience=options.audience,
         access_ms=access_ms,

@@ -143,7 +143,7 @@ class Aggregator(Service):
         await self._driver.run(register(source.name))
         return draft(job, {"queue": source.name}, set_id)
 
-    async def _decoded(self, source: Source, set_key: str, batch: aggregation.Batch) -> list[GroupedTask]:
+    async def _decoded(self, source: Source, set_key: str, batch: aggregation.AggregationSet) -> list[GroupedTask]:
         found = []
         for task_id, data in batch.tasks:
             try:

@@ -256,7 +256,7 @@ class Gates(Service):
 
     def _call(self, source: Source, asks: list[tuple[Line, list[Job]]]) -> Any:
         rows = [
-            limit.Ask(
+            limit.PermitRequest(
                 line.gate,
                 line.limits,
                 [(job.id, job.holder) for job in jobs],

@@ -27,7 +27,7 @@ _HELLO = join(("HELLO",))
 GAP = Message("", b"", True)
 
 
-class Mailbox:
+class SubscriberQueue:
     """One subscriber's bounded queue: on overflow the oldest go, and one gap marks the place."""
 
     def __init__(self, limit: int) -> None:
@@ -70,7 +70,7 @@ class PubSub:
     def __init__(self, endpoint: Endpoint, options: Options) -> None:
         self._endpoint = endpoint
         self._options = options
-        self._mailboxes: dict[bytes, set[Mailbox]] = {}
+        self._mailboxes: dict[bytes, set[SubscriberQueue]] = {}
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
         self._connection: Connection | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -79,14 +79,14 @@ class PubSub:
     async def subscribe(self, channels: Sequence[str]) -> AsyncIterator[AsyncIterator[Message]]:
         """Entered once the server has confirmed every channel."""
         names = [channel.encode() for channel in channels]
-        mailbox = Mailbox(self._options.queue)
+        mailbox = SubscriberQueue(self._options.queue)
         try:
             await self._join_in_time(names, mailbox)
             yield mailbox
         finally:
             self._leave(names, mailbox)
 
-    async def _join_in_time(self, names: list[bytes], mailbox: Mailbox) -> None:
+    async def _join_in_time(self, names: list[bytes], mailbox: SubscriberQueue) -> None:
         try:
             async with asyncio.timeout(self._options.connect + self._options.command):
                 await self._join(names, mailbox)
@@ -97,7 +97,7 @@ class PubSub:
                 hint="is the server running, and is the URL right?",
             ) from None
 
-    async def _join(self, names: list[bytes], mailbox: Mailbox) -> None:
+    async def _join(self, names: list[bytes], mailbox: SubscriberQueue) -> None:
         fresh = [name for name in names if name not in self._mailboxes]
         loop = asyncio.get_running_loop()
         for name in names:
@@ -111,7 +111,7 @@ class PubSub:
         for name in names:
             await asyncio.shield(self._confirmed[name])
 
-    def _leave(self, names: list[bytes], mailbox: Mailbox) -> None:
+    def _leave(self, names: list[bytes], mailbox: SubscriberQueue) -> None:
         gone = []
         for name in names:
             boxes = self._mailboxes.get(name)
