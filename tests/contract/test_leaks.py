@@ -23,7 +23,7 @@ from hustlex.core.op import Op
 from hustlex.idempotency import Scope
 from hustlex.ratelimit import Policy, RateLimitOptions
 from hustlex.sync import HustleX as BlockingHustleX
-from hustlex.tokens.memory import SignatureCache
+from hustlex.tokens.signature_cache import SignatureCache
 from hustlex.web import RateLimit, install, lifespan
 from tests.conftest import SECRET
 

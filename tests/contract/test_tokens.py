@@ -36,7 +36,7 @@ from hustlex.tokens import (
     TooManySessions,
     ops,
 )
-from hustlex.tokens.mint import Mint
+from hustlex.tokens.issuer import Mint
 from hustlex.tokens.options import policy_of
 from hustlex.tokens.refresh_token import Chain, RefreshToken
 from tests.conftest import SECRET

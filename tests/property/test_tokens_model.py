@@ -30,7 +30,7 @@ from hustlex.tokens import (
     TokenOptions,
     TokenPair,
 )
-from hustlex.tokens.feed import Reader
+from hustlex.tokens.revocation_log import Reader
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
 SECOND, MINUTE, DAY = 1000, 60_000, 86_400_000

@@ -9,14 +9,16 @@ import pytest
 
 from hustlex.core.op import Batch
 from hustlex.errors import Unavailable
-from hustlex.otp import OtpOptions, Scope, tickets
-from hustlex.otp.ledger import OutcomeBuffer
-from hustlex.otp.tickets import CapScope, CapUnit
+from hustlex.otp import OtpOptions, Scope, reservations
+from hustlex.otp.outcome_buffer import OutcomeBuffer
+from hustlex.otp.reservations import CapScope, CapUnit
 
 OPTIONS = OtpOptions()
 COUNTRY, PREFIX = CapScope(Scope.COUNTRY, "cc:NG"), CapScope(Scope.PREFIX, "pfx:2348031")
 BLOCK, IP = CapScope(Scope.BLOCK, "blk:b", "m"), CapScope(Scope.IP, "ip:i")
-TICKET = tickets.write([CapUnit(place, 1000 + n, counted=True) for n, place in enumerate((COUNTRY, BLOCK, PREFIX, IP))])
+TICKET = reservations.write(
+    [CapUnit(place, 1000 + n, counted=True) for n, place in enumerate((COUNTRY, BLOCK, PREFIX, IP))]
+)
 
 
 def told(batch: Any) -> dict[str, tuple[int, ...]]:

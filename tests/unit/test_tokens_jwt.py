@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from hustlex.core.keyring import Keyring
 from hustlex.errors import ConfigurationError
 from hustlex.tokens import KeySet, Rejection
+from hustlex.tokens.issuer import Genuine, Mint, SessionClaims
 from hustlex.tokens.jwt import Claims, read, write
-from hustlex.tokens.memory import SignatureCache
-from hustlex.tokens.mint import Genuine, Mint, SessionClaims
 from hustlex.tokens.options import TokenOptions, policy_of
 from hustlex.tokens.refresh_token import RefreshToken
+from hustlex.tokens.signature_cache import SignatureCache
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
 KEYS = KeySet.derived(KEYRING)

@@ -37,15 +37,15 @@ from hustlex.tokens import (
     ops,
 )
 from hustlex.tokens.dpop import DpopProof
-from hustlex.tokens.feed import announce
 from hustlex.tokens.guard import Guard
-from hustlex.tokens.mint import Genuine, Mint
+from hustlex.tokens.issuer import Genuine, Mint
 from hustlex.tokens.names import UserKeys
 from hustlex.tokens.options import policy_of
 from hustlex.tokens.refresh_token import Chain, RefreshToken, fingerprint
+from hustlex.tokens.revocation_cache import Notice, View
+from hustlex.tokens.revocation_log import announce
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
-from hustlex.tokens.view import Notice, View
 from tests.support.ids import texts
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from hustlex.core.op import Op
 from hustlex.core.time import FixedClock
-from hustlex.tokens import Rejected, Rejection, view
-from hustlex.tokens.feed import BLOCK_S, Reader
-from hustlex.tokens.view import Notice, View
+from hustlex.tokens import Rejected, Rejection
+from hustlex.tokens.revocation_cache import Notice, View
+from hustlex.tokens.revocation_log import BLOCK_S, Reader
 
 SESSION = Rejected(Rejection.SESSION_REVOKED)
 
@@ -169,7 +169,7 @@ def test_too_much_to_know_makes_every_check_strict_until_it_has_passed(steady: S
 
 
 def test_what_has_stopped_to_matter_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view, "_SWEEP_EVERY", 10)
+    monkeypatch.setattr(revocation_cache, "_SWEEP_EVERY", 10)
     clock = FixedClock(0 + 1)
     known = View(2.0, clock)
     for n in range(1000):

@@ -17,7 +17,7 @@ from hustlex.jobs import RESULT, RESULTS, Tasks, Workflow, current_job, gather, 
 from hustlex.jobs.wire import TaskMessage
 from hustlex.jobs.workflow import StepName
 from hustlex.worker import Worker
-from hustlex.worker.continuer import Continuer
+from hustlex.worker.workflow_advancer import Continuer
 
 tasks = Tasks()
 _drivers: list[Driver] = []

@@ -17,7 +17,7 @@ from hustlex.errors import Unavailable
 from hustlex.jobs import Jobs, Tasks
 from hustlex.jobs.limits import Limits
 from hustlex.worker.aggregator import Aggregator
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from tests.worker.support import DEFAULT, Running, running, until
 
 Start = Callable[..., Awaitable[Running]]

@@ -105,8 +105,8 @@ async def test_a_sleeping_forwarder_is_woken_by_what_is_due_earlier(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = asyncio.Event()
-    monkeypatch.setattr("hustlex.worker.watcher._IDLE_S", 60)
-    monkeypatch.setattr("hustlex.worker.watcher._BUSY_S", 60)
+    monkeypatch.setattr("hustlex.worker.poller._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.poller._BUSY_S", 60)
 
     @tasks.task("soon")
     async def soon() -> None:
@@ -126,8 +126,8 @@ async def test_what_may_have_been_missed_during_a_break_is_looked_for(
     start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = asyncio.Event()
-    monkeypatch.setattr("hustlex.worker.watcher._IDLE_S", 60)
-    monkeypatch.setattr("hustlex.worker.watcher._BUSY_S", 60)
+    monkeypatch.setattr("hustlex.worker.poller._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.poller._BUSY_S", 60)
 
     @tasks.task("missed")
     async def missed() -> None:

@@ -15,11 +15,12 @@ from hustlex.core.op import BlockingDriver, Op
 from hustlex.core.time import Clock, server_clock
 from hustlex.tokens import flows, ops
 from hustlex.tokens.blocking import Tail
-from hustlex.tokens.feed import Reader
 from hustlex.tokens.guard import Guard
+from hustlex.tokens.issuer import Mint
 from hustlex.tokens.keyset import Jwk
-from hustlex.tokens.mint import Mint
 from hustlex.tokens.options import Mode, TokenOptions, policy_of
+from hustlex.tokens.revocation_cache import Feeding, View
+from hustlex.tokens.revocation_log import Reader
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import (
@@ -36,7 +37,6 @@ from hustlex.tokens.types import (
     RevokeResult,
     SessionInfo,
 )
-from hustlex.tokens.view import Feeding, View
 
 
 @answering

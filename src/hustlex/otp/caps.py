@@ -10,11 +10,11 @@ import msgspec
 
 from hustlex.core.op import Batch, Flow
 from hustlex.errors import Error
-from hustlex.otp import meters, tickets
-from hustlex.otp.meters import ScopeStanding, UnitReserved, Way
+from hustlex.otp import quota_ops, reservations
+from hustlex.otp.quota_ops import ScopeStanding, UnitReserved, Way
+from hustlex.otp.reservations import CapScope, CapUnit
 from hustlex.otp.room import OtpServices
 from hustlex.otp.telemetry import OtpEvent
-from hustlex.otp.tickets import CapScope, CapUnit
 from hustlex.otp.types import BreakerOpen, CapReached, ChallengeRequired, Denied, Scope
 
 
@@ -28,7 +28,7 @@ class Admission(msgspec.Struct, frozen=True):
     @property
     def ticket(self) -> str:
         """What the challenge's record keeps."""
-        return tickets.write(self.units)
+        return reservations.write(self.units)
 
 
 def admit(room: OtpServices, places: list[CapScope], human: bool, now_ms: int) -> Flow[Admission | Denied]:
@@ -60,7 +60,7 @@ _SHARED = (Scope.COUNTRY, Scope.PREFIX, Scope.BLOCK, Scope.DOMAIN, Scope.MAILBOX
 
 def _ask(room: OtpServices, places: list[CapScope], way: Way, now_ms: int) -> Flow[list[UnitReserved | Denied | Error]]:
     ways: list[Way] = ["known" if place.known else way for place in places]
-    ops = [meters.reserve(room.options, room.prefix, *pair, now_ms) for pair in zip(places, ways, strict=True)]
+    ops = [quota_ops.reserve(room.options, room.prefix, *pair, now_ms) for pair in zip(places, ways, strict=True)]
     answers: list[UnitReserved | Denied | Error] = yield Batch(tuple(ops))
     return answers
 
@@ -75,7 +75,7 @@ def _passable(place: CapScope, answer: UnitReserved | Denied | Error) -> bool:
 def _turned_away(room: OtpServices, answer: UnitReserved) -> BreakerOpen:
     """The few messages that pass a breaker are not for addresses that use up their own."""
     place = answer.unit.place
-    return BreakerOpen(place.scope, timedelta(milliseconds=meters.gap_ms(room.options, place)))
+    return BreakerOpen(place.scope, timedelta(milliseconds=quota_ops.gap_ms(room.options, place)))
 
 
 def _rank(refusal: Denied | Error) -> int:
@@ -93,7 +93,8 @@ def _standing(answer: UnitReserved | Denied | Error) -> ScopeStanding:
 def _admission(answers: list[UnitReserved]) -> Admission:
     places = [answer.unit.place for answer in answers]
     passed = max(answer.passed for answer in answers)
-    events = [OtpEvent(event="budget", outcome="spent", country=tickets.country(places), percent=passed)] * bool(passed)
+    country = reservations.country(places)
+    events = [OtpEvent(event="budget", outcome="spent", country=country, percent=passed)] if passed else []
     return Admission(_counted(answers), any(answer.strong for answer in answers), events)
 
 
@@ -129,7 +130,7 @@ def give_back(
     if units and room.options.caps is not None:
         keep = [but_ip and unit.place.scope is Scope.IP for unit in units]
         ops = [
-            meters.unreserve(room.options, room.prefix, unit, now_ms, sent=sent, keep_unit=kept)
+            quota_ops.unreserve(room.options, room.prefix, unit, now_ms, sent=sent, keep_unit=kept)
             for unit, kept in zip(units, keep, strict=True)
         ]
         yield Batch(tuple(ops))

@@ -12,15 +12,15 @@ from hustlex.core.context import Context, context_digest
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import Error, Misuse, Refused
-from hustlex.otp import arguments, caps, email, ops, tickets
+from hustlex.otp import arguments, caps, email, ops, reservations
 from hustlex.otp.caps import Admission
 from hustlex.otp.codes import typed_digits
 from hustlex.otp.email import Email, Mailbox
+from hustlex.otp.event_recorder import Story
 from hustlex.otp.names import Challenge, Grant, Lane, device_mark, parse_challenge, parse_grant
 from hustlex.otp.phone import Phone, normalise
 from hustlex.otp.room import Checked, CodeAttempt, NewCode, OtpServices, digits_of
 from hustlex.otp.rules import Risk
-from hustlex.otp.story import Story
 from hustlex.otp.types import (
     ChallengeRequired,
     DeliveryStatus,
@@ -89,7 +89,7 @@ def issue(room: OtpServices, ask: IssueRequest, entropy: bytes, now_ms: int) -> 
     if isinstance(to, Phone) and ask.risk and ask.risk.sim_swap is not None and ask.risk.sim_swap < policy.sim_age:
         return story.end(ChallengeRequired(Obstacle.SIM_SWAP))
     lane = yield from _lane(room, ask, to, now_ms)
-    places = tickets.places(room.codes, to, ask.ip, lane)
+    places = reservations.places(room.codes, to, ask.ip, lane)
     admitted = yield from caps.admit(room, places, ask.human, now_ms)
     if not isinstance(admitted, Admission):
         return story.end(admitted)
@@ -123,7 +123,7 @@ def _request(
         ask.about,
         ask.deliver,
         admitted.strong,
-        tickets.domain_tag(room.codes, to) if isinstance(to, Mailbox) else to.country,
+        reservations.domain_tag(room.codes, to) if isinstance(to, Mailbox) else to.country,
         admitted.ticket,
         _day_sends(room, to.known),
     )
@@ -139,10 +139,10 @@ def resend(room: OtpServices, challenge: str, ip: str | None, human: bool, now_m
         return story.end(Gone(Reason.UNKNOWN))
     story.challenge(known)
     ticket = yield from do(ops.last_ticket(room, known))
-    places = tickets.places_of(ticket or "")
+    places = reservations.places_of(ticket or "")
     usual = all(place.usual for place in places)
     if ticket is not None and ip is not None and not any(place.known for place in places):
-        places.append(tickets.address(room.codes, ip, usual))
+        places.append(reservations.address(room.codes, ip, usual))
     admitted = yield from caps.admit(room, places, human, now_ms)
     if not isinstance(admitted, Admission):
         return story.end(admitted)
@@ -249,14 +249,14 @@ def _learn(room: OtpServices, checked: Checked, ip: str | None, story: Story, no
         story.country = "" if ":" in checked.country else checked.country
         room.ledger.wrong(checked.country)
     elif ip is not None and isinstance(checked.result, Gone) and checked.result.reason is Reason.UNKNOWN:
-        room.ledger.nonsense(tickets.address(room.codes, ip))
+        room.ledger.nonsense(reservations.address(room.codes, ip))
     story.also((yield from room.ledger.tell(room.options, room.prefix, now_ms)))
 
 
 def _nonsense(room: OtpServices, ip: str | None, now_ms: int) -> Flow[None]:
     """What can never work costs its address one unit."""
     if ip is not None and room.options.caps is not None:
-        room.ledger.nonsense(tickets.address(room.codes, ip))
+        room.ledger.nonsense(reservations.address(room.codes, ip))
         yield from room.ledger.tell(room.options, room.prefix, now_ms)
 
 
@@ -292,7 +292,7 @@ def cancel(room: OtpServices, challenge: str, unsent: bool, now_ms: int) -> Flow
     if known is None:
         return False
     ticket = yield from do(ops.cancel(room, known, unsent))
-    yield from caps.give_back(room, tickets.read(ticket or ""), now_ms, sent=True)
+    yield from caps.give_back(room, reservations.read(ticket or ""), now_ms, sent=True)
     return ticket is not None
 
 
@@ -309,7 +309,7 @@ def delivery_report(room: OtpServices, challenge: str, status: DeliveryStatus, c
         return False
     unqueued = status == DeliveryStatus.UNQUEUED
     ticket = yield from do(ops.undeliver(room, known, unqueued))
-    yield from caps.give_back(room, tickets.read(ticket or ""), now_ms, sent=True, but_ip=not unqueued)
+    yield from caps.give_back(room, reservations.read(ticket or ""), now_ms, sent=True, but_ip=not unqueued)
     return ticket is not None
 
 

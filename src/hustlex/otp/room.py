@@ -11,8 +11,8 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.outcome import Secretive
 from hustlex.core.time import to_ms
 from hustlex.otp.codes import Codes
-from hustlex.otp.ledger import OutcomeBuffer
 from hustlex.otp.names import Challenge, Lane
+from hustlex.otp.outcome_buffer import OutcomeBuffer
 from hustlex.otp.rules import OtpOptions, Policy
 from hustlex.otp.types import VerifyResult
 

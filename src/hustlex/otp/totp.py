@@ -21,11 +21,11 @@ from hustlex.core.outcome import Secretive
 from hustlex.errors import BadReply, Misuse
 from hustlex.otp import arguments
 from hustlex.otp.codes import bytes_of, same, text_of, typed_digits
+from hustlex.otp.event_recorder import Story
 from hustlex.otp.flows import replicated
 from hustlex.otp.names import Grant, Lane, SubjectKeys
 from hustlex.otp.ops import GRANT_MS
 from hustlex.otp.room import OtpServices
-from hustlex.otp.story import Story
 from hustlex.otp.types import Enrolment, Gone, Malformed, Reason, SubjectLocked, Verified, VerifyResult, Wrong
 
 ENTROPY = 32

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from hustlex.pins.line import HashQueue
+from hustlex.pins.hash_queue import HashQueue
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from hustlex.pins.line import HashQueue
+from hustlex.pins.hash_queue import HashQueue
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import random
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.tokens.feed import BLOCK_S, Reader
+from hustlex.tokens.revocation_log import BLOCK_S, Reader
 
 _LONGEST_PAUSE_S = 2.0
 _log = logging.getLogger("hustlex.tokens")

@@ -11,11 +11,11 @@ from hustlex.core.op import Call, Flow, do
 from hustlex.errors import BadReply, Misuse
 from hustlex.tokens import ops
 from hustlex.tokens.dpop import read_proof
-from hustlex.tokens.feed import attend
-from hustlex.tokens.mint import Mint
+from hustlex.tokens.issuer import Mint
 from hustlex.tokens.names import sid_of
 from hustlex.tokens.options import OnAlarm
 from hustlex.tokens.refresh_token import RefreshToken, fingerprint
+from hustlex.tokens.revocation_log import attend
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import (

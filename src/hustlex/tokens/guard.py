@@ -16,11 +16,11 @@ from hustlex.core.op import Flow, Op, do
 from hustlex.core.time import Clock
 from hustlex.errors import Unavailable
 from hustlex.tokens import ops
-from hustlex.tokens.mint import Genuine, Mint
+from hustlex.tokens.issuer import Genuine, Mint
 from hustlex.tokens.options import Mode
+from hustlex.tokens.revocation_cache import View
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import Access, CheckResult, Rejected, Rejection
-from hustlex.tokens.view import View
 
 _REJECTED = {reason: Rejected(reason) for reason in Rejection}
 _NO_PROOF = _REJECTED[Rejection.BINDING_MISMATCH]

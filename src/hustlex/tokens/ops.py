@@ -13,7 +13,7 @@ from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.errors import Misuse
 from hustlex.tokens.dpop import FUTURE_MS, PAST_MS, DpopProof
-from hustlex.tokens.mint import Genuine, Mint, SessionClaims
+from hustlex.tokens.issuer import Genuine, Mint, SessionClaims
 from hustlex.tokens.names import UserKeys, network_of, proof_key
 from hustlex.tokens.refresh_token import RefreshToken, fingerprint
 from hustlex.tokens.types import (

@@ -12,10 +12,11 @@ import msgspec
 from hustlex.core.check import Id
 from hustlex.core.op import Flow, Sleep, do
 from hustlex.errors import Error, RevocationIncomplete
-from hustlex.tokens import feed, ops
-from hustlex.tokens.mint import Genuine, Mint
+from hustlex.tokens import ops, revocation_log
+from hustlex.tokens.issuer import Genuine, Mint
 from hustlex.tokens.names import sid_of
 from hustlex.tokens.refresh_token import RefreshToken
+from hustlex.tokens.revocation_cache import Notice, View
 from hustlex.tokens.types import (
     Forbidden,
     LoggedOut,
@@ -27,7 +28,6 @@ from hustlex.tokens.types import (
     RevokedSession,
     RevokeResult,
 )
-from hustlex.tokens.view import Notice, View
 
 _PAUSES_S = (0.02, 0.1)
 
@@ -127,7 +127,7 @@ class Revoker:
         self._learn(notices)
         for pause in (*_PAUSES_S, None):
             try:
-                yield from do(feed.announce(self._mint.prefix, notices, now_ms, self._mint.policy.keep_ms))
+                yield from do(revocation_log.announce(self._mint.prefix, notices, now_ms, self._mint.policy.keep_ms))
             except Error as error:
                 if pause is None:
                     raise RevocationIncomplete(

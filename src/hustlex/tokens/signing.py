@@ -14,11 +14,11 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.lua import load
 from hustlex.core.op import Flow, Op, Reply, do
 from hustlex.errors import ConfigurationError
+from hustlex.tokens.issuer import Mint
 from hustlex.tokens.keyset import Key, KeySet
-from hustlex.tokens.mint import Mint
+from hustlex.tokens.revocation_cache import Notice
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.types import KeyInfo
-from hustlex.tokens.view import Notice
 
 MAX_AGE_S = 300
 """How long others may keep the JWK Set."""

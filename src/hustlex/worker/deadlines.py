@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import DeadlineExceeded
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import FOREVER, Service
 

@@ -13,7 +13,7 @@ from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.limits import Limits
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.runners import Runners
 from hustlex.worker.source import Source
 

@@ -14,11 +14,11 @@ from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.condition import troubles
 from hustlex.worker.draw import Slots
-from hustlex.worker.gates import Gates, limited
+from hustlex.worker.fetcher import Lanes
 from hustlex.worker.handlers import attempt_ends_ms
 from hustlex.worker.heartbeat import Heartbeat
-from hustlex.worker.job import Job
-from hustlex.worker.lanes import Lanes
+from hustlex.worker.leased_task import Job
+from hustlex.worker.limiter import Gates, limited
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
 from hustlex.worker.stalls import StallWatch

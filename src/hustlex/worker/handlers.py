@@ -19,7 +19,7 @@ from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.threads import Threads
 
 _UNBOUNDED_MS = 1_800_000

@@ -14,8 +14,8 @@ from hustlex.jobs.ops.registry import ServerName
 from hustlex.jobs.wire import ServerInfo, WorkerInfo, clean, encode_server, encode_worker
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import Canceled, LeaseExpired
-from hustlex.worker.job import Job
-from hustlex.worker.orders import LEASE_S, MOST, rows
+from hustlex.worker.leased_task import Job
+from hustlex.worker.requests import LEASE_S, MOST, rows
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
 from hustlex.worker.source import Source

@@ -11,7 +11,7 @@ from typing import Any
 from hustlex.core.faults import describe, loggable, readable, words
 from hustlex.worker.clock import monotonic
 from hustlex.worker.fates import OURS
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 
 _log = logging.getLogger("hustlex.worker")
 

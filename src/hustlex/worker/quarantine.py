@@ -8,8 +8,8 @@ from hustlex.core.op import AsyncDriver
 from hustlex.jobs.ops import lease
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Crashed
-from hustlex.worker.job import Job
-from hustlex.worker.lanes import Lanes
+from hustlex.worker.fetcher import Lanes
+from hustlex.worker.leased_task import Job
 from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.verdict import Policy
 

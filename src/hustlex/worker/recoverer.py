@@ -11,8 +11,8 @@ from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import LeaseExpired
 from hustlex.worker.heartbeat import Heartbeat
-from hustlex.worker.job import Job
-from hustlex.worker.orders import LEASE_S
+from hustlex.worker.leased_task import Job
+from hustlex.worker.requests import LEASE_S
 from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.source import Source
 from hustlex.worker.verdict import Policy

@@ -10,7 +10,7 @@ from hustlex.errors import Error
 from hustlex.jobs.ops import finish
 from hustlex.jobs.ops.result import end_attempt
 from hustlex.jobs.types import State
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.service import FOREVER, Service
 
 _STATES: dict[Callable[..., Any], State] = {

@@ -22,7 +22,7 @@ from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.handlers import Handlers
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.verdict import Policy
 
 _log = logging.getLogger("hustlex.worker")

@@ -20,22 +20,23 @@ from hustlex.jobs.hooks import ErrorHandler, Middleware, WorkerOptions
 from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
 from hustlex.worker import draw
-from hustlex.worker.aftermath import Aftermath
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.completion import Aftermath
 from hustlex.worker.condition import hung_types, troubles
 from hustlex.worker.deadlines import Deadlines
 from hustlex.worker.draw import Reserved
+from hustlex.worker.fetcher import Lanes
 from hustlex.worker.forwarder import Forwarder
 from hustlex.worker.guards import Guards
 from hustlex.worker.handlers import Handlers
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
-from hustlex.worker.job import Job
 from hustlex.worker.judge import judge
-from hustlex.worker.lanes import Lanes
+from hustlex.worker.leased_task import Job
 from hustlex.worker.options import error_handlers, middlewares, settle
+from hustlex.worker.poller import Watcher
 from hustlex.worker.quarantine import Quarantine
 from hustlex.worker.recoverer import Recoverer
 from hustlex.worker.runners import Runners
@@ -46,7 +47,6 @@ from hustlex.worker.surplus import Surplus, give_back
 from hustlex.worker.threads import Threads
 from hustlex.worker.verdict import Policy
 from hustlex.worker.waiter import Waiter
-from hustlex.worker.watcher import Watcher
 
 _log = logging.getLogger("hustlex.worker")
 

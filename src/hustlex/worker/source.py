@@ -11,7 +11,7 @@ from hustlex.core.op import Arg, Op
 from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.limits import Limits
 from hustlex.jobs.ops import finish
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.service import backoff
 
 _log = logging.getLogger("hustlex.worker")

@@ -15,7 +15,7 @@ from hustlex.errors import Error
 from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.heartbeat import Heartbeat
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.runners import Runners
 
 _log = logging.getLogger("hustlex.worker")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.ops import finish
-from hustlex.worker.job import Job
-from hustlex.worker.orders import MOST, rows
+from hustlex.worker.leased_task import Job
+from hustlex.worker.requests import MOST, rows
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.source import Source

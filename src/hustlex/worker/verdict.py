@@ -23,8 +23,8 @@ from hustlex.worker import journal
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Crashed, Expired, HandlerNotFound, LeaseExpired, Revoked
-from hustlex.worker.job import Job
 from hustlex.worker.journal import attempt_ended, text_of
+from hustlex.worker.leased_task import Job
 from hustlex.worker.source import Ack
 
 _log = logging.getLogger("hustlex.worker")

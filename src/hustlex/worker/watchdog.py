@@ -11,7 +11,7 @@ from hustlex.errors import Error, Unavailable
 from hustlex.jobs.hooks import HealthCheck
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import monotonic
-from hustlex.worker.lanes import Lanes
+from hustlex.worker.fetcher import Lanes
 from hustlex.worker.runners import STUCK_S, Runners
 from hustlex.worker.service import Service
 

@@ -12,10 +12,10 @@ from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
 from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
-from hustlex.otp import tickets
+from hustlex.otp import reservations
 from hustlex.otp.names import meter
+from hustlex.otp.reservations import CapScope, CapUnit
 from hustlex.otp.rules import OtpOptions
-from hustlex.otp.tickets import CapScope, CapUnit
 from hustlex.otp.types import BreakerOpen, BudgetExhausted, CapReached, ChallengeRequired, Denied, Obstacle, Scope
 
 _RESERVE = load("hustlex.otp", "reserve")
@@ -75,7 +75,7 @@ class Change(msgspec.Struct):
 
 def reserve(options: OtpOptions, prefix: str, place: CapScope, way: Way, now_ms: int) -> Op[UnitReserved | Denied]:
     """Take a unit for one message."""
-    money, breaker, wide = tickets.settings(options, place), options.breaker, place.scope in _WIDE
+    money, breaker, wide = reservations.settings(options, place), options.breaker, place.scope in _WIDE
 
     def decode(reply: Reply) -> UnitReserved | Denied:
         if reply[0] == 1:
@@ -118,7 +118,7 @@ def _cap(options: OtpOptions, place: CapScope, way: Way) -> tuple[int, int, int]
     """Units, what is added of the verified ones, the window. In credit, the narrow ones hold as much again."""
     assert options.caps is not None
     cap, twice = (
-        tickets.cap(options, place),
+        reservations.cap(options, place),
         way == "credit" and place.scope in (Scope.PREFIX, Scope.BLOCK, Scope.MAILBOX, Scope.DOMAIN),
     )
     most = (cap.most if place.usual else max(1, cap.most // 4)) * (2 if twice else 1)
@@ -141,13 +141,13 @@ def unreserve(
         (meter(prefix, place.tag),),
         (
             now_ms,
-            to_ms(tickets.cap(options, place).per),
+            to_ms(reservations.cap(options, place).per),
             place.member,
             unit.at,
             unit.before,
             unit.probe,
             gap_ms(options, place),
-            tickets.settings(options, place).price,
+            reservations.settings(options, place).price,
             int(not keep_unit and not place.known),
             int(sent and unit.counted),
         ),
@@ -157,7 +157,7 @@ def unreserve(
 
 def adjust(options: OtpOptions, prefix: str, change: Change, now_ms: int) -> Op[bool]:
     """Tell a place what became of codes. True: codes of this country get longer from now on."""
-    place, guesses, cap = change.place, options.guesses, tickets.cap(options, change.place)
+    place, guesses, cap = change.place, options.guesses, reservations.cap(options, change.place)
     return _ADJUST.op(
         (meter(prefix, place.tag),),
         (
@@ -193,8 +193,8 @@ def _passed(spent: int, price: int, budget: int) -> int:
 
 def _keep_ms(options: OtpOptions, place: CapScope) -> int:
     """Everything that is counted in a place has left its window by then."""
-    longest = max(to_ms(tickets.cap(options, place).per), _HOUR_MS, to_ms(options.breaker.pause))
+    longest = max(to_ms(reservations.cap(options, place).per), _HOUR_MS, to_ms(options.breaker.pause))
     if place.scope in _WIDE:
         longest = max(longest, to_ms(options.guesses.per), to_ms(options.guesses.quiet))
-        longest = max(longest, _DAY_MS if tickets.settings(options, place).price else 0)
+        longest = max(longest, _DAY_MS if reservations.settings(options, place).price else 0)
     return longest + _HOUR_MS

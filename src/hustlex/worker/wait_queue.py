@@ -8,7 +8,7 @@ from random import random
 
 from hustlex.jobs.limits import Limits
 from hustlex.jobs.ops.limit import WHEN_ONE_ENDS, Permit
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.source import Source
 
 _SOONEST_S = 0.02

@@ -20,12 +20,12 @@ from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.draw import Slots
 from hustlex.worker.handlers import attempt_ends_ms
-from hustlex.worker.job import Job
-from hustlex.worker.line import Line
+from hustlex.worker.leased_task import Job
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.source import Ack, Source
 from hustlex.worker.surplus import PATIENCE_S
+from hustlex.worker.wait_queue import Line
 
 _LONGEST_NAP_S = 1.0
 _ROOM = 4

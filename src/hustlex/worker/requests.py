@@ -11,7 +11,7 @@ from hustlex.errors import Error, Refused
 from hustlex.jobs.ops import finish, lease, limit
 from hustlex.jobs.ops.lease import Past
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.source import Ack, Finish, Source
 
 MOST = lease.MOST

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
-from hustlex.tokens.view import Notice, View
+from hustlex.tokens.revocation_cache import Notice, View
 
 _ANNOUNCE = load("hustlex.tokens", "announce")
 _ATTEND = load("hustlex.tokens", "attend")

@@ -18,8 +18,8 @@ from hustlex.jobs.ops.lease import Past
 from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.draw import Draw
-from hustlex.worker.job import Job
-from hustlex.worker.orders import MOST, AdoptOrder, CycleOrder, Leased, Order, acknowledgements
+from hustlex.worker.leased_task import Job
+from hustlex.worker.requests import MOST, AdoptOrder, CycleOrder, Leased, Order, acknowledgements
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.source import Source

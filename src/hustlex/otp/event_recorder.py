@@ -10,9 +10,9 @@ from hustlex.core.addresses import network
 from hustlex.otp.email import Mailbox
 from hustlex.otp.names import Challenge
 from hustlex.otp.phone import Phone
+from hustlex.otp.reservations import country, read
 from hustlex.otp.room import OtpServices
 from hustlex.otp.telemetry import Event, OtpEvent, listening, outcome_of, tell
-from hustlex.otp.tickets import country, read
 from hustlex.otp.types import DestinationBlocked, Wrong
 
 T = TypeVar("T")

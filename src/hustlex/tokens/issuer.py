@@ -14,10 +14,10 @@ from hustlex.core.reference import user_reference
 from hustlex.tokens import jwt
 from hustlex.tokens.jwt import Claims
 from hustlex.tokens.keyset import KeySet
-from hustlex.tokens.memory import SignatureCache
 from hustlex.tokens.names import UserKeys, is_random_id
 from hustlex.tokens.options import Mode, TokenPolicy
 from hustlex.tokens.refresh_token import Chain, RefreshToken
+from hustlex.tokens.signature_cache import SignatureCache
 from hustlex.tokens.types import Access, CheckResult, Rejection, TokenPair
 
 

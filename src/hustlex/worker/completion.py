@@ -10,9 +10,9 @@ from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.ops import finish
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.continuer import Continuer
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import Job
 from hustlex.worker.reporter import Reporter
+from hustlex.worker.workflow_advancer import Continuer
 
 
 class Aftermath:
