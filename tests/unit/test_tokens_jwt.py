@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hustlex.core.keyring import Keyring
 from hustlex.errors import ConfigurationError
 from hustlex.tokens import KeySet, Rejection
-from hustlex.tokens.issuer import Genuine, Mint, SessionClaims
+from hustlex.tokens.issuer import Genuine, SessionClaims, TokenIssuer
 from hustlex.tokens.jwt import Claims, read, write
 from hustlex.tokens.options import TokenOptions, policy_of
 from hustlex.tokens.refresh_token import RefreshToken
@@ -304,11 +304,11 @@ def test_no_text_raises(text: str) -> None:
 # -- the mint
 
 
-def mint(keys: KeySet | None = None) -> Mint:
-    return Mint(KEYRING, policy_of(TokenOptions(jitter=0)), keys, "")
+def mint(keys: KeySet | None = None) -> TokenIssuer:
+    return TokenIssuer(KEYRING, policy_of(TokenOptions(jitter=0)), keys, "")
 
 
-def read_claims(it: Mint, access: str) -> Claims:
+def read_claims(it: TokenIssuer, access: str) -> Claims:
     seen = it.read(access)
     assert isinstance(seen, Genuine)
     return seen.claims
@@ -336,7 +336,7 @@ def test_an_access_token_never_outlives_its_session() -> None:
 
 
 def test_tokens_made_together_do_not_expire_together() -> None:
-    it = Mint(KEYRING, policy_of(TokenOptions()), None, "")
+    it = TokenIssuer(KEYRING, policy_of(TokenOptions()), None, "")
     lives = {it.pair(standing(NOW_S * 1000), FIRST, b64(bytes([n] * 16))).expires_in for n in range(100)}
     assert len(lives) > 20
     assert timedelta(minutes=15) * 0.95 <= min(lives) and max(lives) <= timedelta(minutes=15)

@@ -38,11 +38,11 @@ from hustlex.tokens import (
 )
 from hustlex.tokens.dpop import DpopProof
 from hustlex.tokens.guard import Guard
-from hustlex.tokens.issuer import Genuine, Mint
+from hustlex.tokens.issuer import Genuine, TokenIssuer
 from hustlex.tokens.names import UserKeys
 from hustlex.tokens.options import policy_of
 from hustlex.tokens.refresh_token import Chain, RefreshToken, fingerprint
-from hustlex.tokens.revocation_cache import Notice, View
+from hustlex.tokens.revocation_cache import RevocationCache, RevocationEntry
 from hustlex.tokens.revocation_log import announce
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
@@ -55,8 +55,8 @@ STRANGER = Chain(STRANGERS)
 NOW = 1_767_225_600_000
 SID, NONCE, SECRET, SALT = "s" * 22, "n" * 22, bytes(range(32)), bytes(range(16))
 FIRST, FOREIGN = (RefreshToken(keyring.kid, "u1", SID, 1, SECRET) for keyring in (KEYRING, STRANGERS))
-MINT = Mint(KEYRING, policy_of(TokenOptions(jitter=0)), None, "app:")
-VIEW = View(2.0)
+MINT = TokenIssuer(KEYRING, policy_of(TokenOptions(jitter=0)), None, "app:")
+VIEW = RevocationCache(2.0)
 REVOKER = Revoker(MINT, VIEW)
 SIGNING = Signing(MINT, REVOKER, None, 1)
 SIGNING.due_at = float("inf")
@@ -66,7 +66,7 @@ APP = ops.Refresher("app")
 
 
 def guard(clock: Callable[[], int] = lambda: NOW) -> Guard:
-    return Guard(MINT, View(2.0, clock), SIGNING, clock, "closed", lambda: None)
+    return Guard(MINT, RevocationCache(2.0, clock), SIGNING, clock, "closed", lambda: None)
 
 
 # -- refresh tokens
@@ -473,7 +473,7 @@ def test_what_is_sent_stays_in_one_slot_under_the_prefix_and_holds_no_secret(mak
 
 def test_what_has_a_slot_of_its_own_stays_in_one_under_the_prefix() -> None:
     proof = DpopProof("k" * 43, "id", "https://x/", NOW)
-    notices = [Notice("sid", SID, 0), Notice("user", "u1", 0, 5, "")]
+    notices = [RevocationEntry("sid", SID, 0), RevocationEntry("user", "u1", 0, 5, "")]
     flows_ = [SIGNING.rotate(NOW), SIGNING.retire(SIGNING.infos()[0].kid, NOW), SIGNING.read()]
     steps = [ops.prove(MINT, proof, NOW), announce("app:", notices, NOW, 1), *[begin(flow) for flow in flows_]]
     for step in steps:

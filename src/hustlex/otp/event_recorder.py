@@ -18,7 +18,7 @@ from hustlex.otp.types import DestinationBlocked, Wrong
 T = TypeVar("T")
 
 
-class Story:
+class EventRecorder:
     """One call. Its end is a result (``end``), or a word (``note``)."""
 
     def __init__(

@@ -16,7 +16,7 @@ from hustlex.otp import arguments, caps, email, ops, reservations
 from hustlex.otp.caps import Admission
 from hustlex.otp.codes import typed_digits
 from hustlex.otp.email import Email, Mailbox
-from hustlex.otp.event_recorder import Story
+from hustlex.otp.event_recorder import EventRecorder
 from hustlex.otp.names import Challenge, Grant, Lane, device_mark, parse_challenge, parse_grant
 from hustlex.otp.phone import Phone, normalise
 from hustlex.otp.room import Checked, CodeAttempt, NewCode, OtpServices, digits_of
@@ -77,7 +77,7 @@ def issue(room: OtpServices, ask: IssueRequest, entropy: bytes, now_ms: int) -> 
     """Read the phone, ask the caps, then open a challenge."""
     policy = arguments.policy(room.options.policies, ask.purpose)
     arguments.asked(ask)
-    story = Story(room, "issue", purpose=ask.purpose, ip=ask.ip)
+    story = EventRecorder(room, "issue", purpose=ask.purpose, ip=ask.ip)
     if policy.needs_context and ask.ctx is None:
         raise Misuse(f"purpose {ask.purpose!r} needs ctx", hint="name what is being approved")
     digest = context_digest(ask.ctx)
@@ -133,7 +133,7 @@ def resend(room: OtpServices, challenge: str, ip: str | None, human: bool, now_m
     """Send an open challenge once more."""
     arguments.address(ip)
     check.flag("human", human)
-    known, story = _known(room, challenge), Story(room, "resend", ip=ip)
+    known, story = _known(room, challenge), EventRecorder(room, "resend", ip=ip)
     if known is None:
         yield from _nonsense(room, ip, now_ms)
         return story.end(Gone(Reason.UNKNOWN))
@@ -150,7 +150,7 @@ def resend(room: OtpServices, challenge: str, ip: str | None, human: bool, now_m
     return (yield from _send(room, op, admitted, story, now_ms))
 
 
-def _send(room: OtpServices, op: Op[T], admitted: Admission, story: Story, now_ms: int) -> Flow[T]:
+def _send(room: OtpServices, op: Op[T], admitted: Admission, story: EventRecorder, now_ms: int) -> Flow[T]:
     """Ask the phone; what it refuses costs the caps nothing."""
     try:
         result = yield from do(op)
@@ -209,7 +209,7 @@ def _check(
     by_phone: bool,
     now_ms: int,
 ) -> Flow[VerifyResult]:
-    story, digest = Story(room, "verify", ip=answer.ip), context_digest(answer.ctx)
+    story, digest = EventRecorder(room, "verify", ip=answer.ip), context_digest(answer.ctx)
     if challenge is None:
         yield from _nonsense(room, answer.ip, now_ms)
         return story.end(Gone(Reason.UNKNOWN))
@@ -238,7 +238,7 @@ def _kept(room: OtpServices, grant: Grant | None) -> Flow[bool]:
     return not isinstance(written, Error) and waited is True
 
 
-def _learn(room: OtpServices, checked: Checked, ip: str | None, story: Story, now_ms: int) -> Flow[None]:
+def _learn(room: OtpServices, checked: Checked, ip: str | None, story: EventRecorder, now_ms: int) -> Flow[None]:
     """Let caps and breakers know what became of a code."""
     if room.options.caps is None:
         return
@@ -263,7 +263,7 @@ def _nonsense(room: OtpServices, ip: str | None, now_ms: int) -> Flow[None]:
 def open_challenge(room: OtpServices, challenge: str, claim: str, now_ms: int) -> Flow[OpenResult]:
     """Derive what to send for a challenge."""
     check.typed("claim", claim)
-    known, story = _known(room, challenge), Story(room, "open")
+    known, story = _known(room, challenge), EventRecorder(room, "open")
     if known is None:
         return Gone(Reason.UNKNOWN)
     story.challenge(known)
@@ -275,7 +275,7 @@ def consume_grant(room: OtpServices, grant: str, purpose: str, ctx: Context | No
     """Spend a grant."""
     policy = arguments.policy(room.options.policies, purpose)
     digest, known = context_digest(ctx), parse_grant(check.typed("grant", grant))
-    story = Story(room, "grant", purpose=purpose)
+    story = EventRecorder(room, "grant", purpose=purpose)
     if known is None:
         return story.end(Gone(Reason.UNKNOWN))
     story.subject(known.ref)
@@ -300,7 +300,7 @@ def delivery_report(room: OtpServices, challenge: str, status: DeliveryStatus, c
     """Give a message back that reached nobody."""
     check.one_of("status", status, list(DeliveryStatus))
     arguments.channel(channel)
-    known, story = _known(room, challenge), Story(room, "report")
+    known, story = _known(room, challenge), EventRecorder(room, "report")
     if known is None:
         return False
     story.challenge(known)
@@ -317,7 +317,7 @@ def unlock(room: OtpServices, phone: str | Email, lane: Lane) -> Flow[bool]:
     """Forget a lane's lock and wrong codes."""
     arguments.lane(lane)
     arguments.destination(phone)
-    to, story = _read(room, phone), Story(room, "unlock", lane=lane)
+    to, story = _read(room, phone), EventRecorder(room, "unlock", lane=lane)
     if not isinstance(to, Phone | Mailbox):
         raise Misuse("this is not a phone or address that is served", hint="pass it as the user typed it, or in E.164")
     story.to(to)

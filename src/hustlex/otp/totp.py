@@ -21,7 +21,7 @@ from hustlex.core.outcome import Secretive
 from hustlex.errors import BadReply, Misuse
 from hustlex.otp import arguments
 from hustlex.otp.codes import bytes_of, same, text_of, typed_digits
-from hustlex.otp.event_recorder import Story
+from hustlex.otp.event_recorder import EventRecorder
 from hustlex.otp.flows import replicated
 from hustlex.otp.names import Grant, Lane, SubjectKeys
 from hustlex.otp.ops import GRANT_MS
@@ -82,7 +82,7 @@ def verify(room: OtpServices, typed: Typed, entropy: bytes, now_ms: int) -> Flow
     """Check a code. entropy: GRANT_ENTROPY random bytes. Raises BadReply when sealed is not this subject's."""
     policy = arguments.policy(room.options.policies, typed.purpose)
     arguments.lane(typed.lane)
-    story = Story(room, "totp", purpose=typed.purpose, lane=typed.lane)
+    story = EventRecorder(room, "totp", purpose=typed.purpose, lane=typed.lane)
     _check_subject(typed.subject)
     if policy.needs_context and typed.ctx is None:
         raise Misuse(f"purpose {typed.purpose!r} needs ctx", hint="name what is being approved")

@@ -12,7 +12,7 @@ from hustlex.pins.hash_queue import HashQueue
 T = TypeVar("T")
 
 
-class Bench:
+class HashPool:
     """So many hashes at once, in threads of its own: hashing lets go of the interpreter's lock."""
 
     def __init__(self, threads: int, waiting: int) -> None:

@@ -11,7 +11,7 @@ from hustlex.pins.hash_queue import HashQueue
 T = TypeVar("T")
 
 
-class Bench:
+class HashPool:
     """So many hashes at once; other threads wait their turn."""
 
     def __init__(self, threads: int, waiting: int) -> None:

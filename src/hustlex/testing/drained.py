@@ -29,7 +29,7 @@ from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import HandlerNotFound, Middleware, Worker
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
@@ -191,7 +191,7 @@ async def _aggregated(driver: AsyncDriver, tasks: Tasks, look: _Look, clock: Clo
     """Make the batches that it is time for by this clock; then what there is to do."""
     aggregator = Aggregator(driver, WorkerClock(clock), rules_of(tasks, None))
     for name in await look.grouped():
-        aggregator.plan(Source(name, 1))
+        aggregator.plan(QueueState(name, 1))
     await aggregator.tick()
     try:
         async with asyncio.timeout(until - time.monotonic()):

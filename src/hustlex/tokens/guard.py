@@ -16,9 +16,9 @@ from hustlex.core.op import Flow, Op, do
 from hustlex.core.time import Clock
 from hustlex.errors import Unavailable
 from hustlex.tokens import ops
-from hustlex.tokens.issuer import Genuine, Mint
+from hustlex.tokens.issuer import Genuine, TokenIssuer
 from hustlex.tokens.options import Mode
-from hustlex.tokens.revocation_cache import View
+from hustlex.tokens.revocation_cache import RevocationCache
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import Access, CheckResult, Rejected, Rejection
 
@@ -31,7 +31,13 @@ class Guard:
     """away: what bounded checks do without a server, see TokenOptions. start: begins to follow the feed, once."""
 
     def __init__(
-        self, mint: Mint, view: View, signing: Signing, clock: Clock, away: str, start: Callable[[], None]
+        self,
+        mint: TokenIssuer,
+        view: RevocationCache,
+        signing: Signing,
+        clock: Clock,
+        away: str,
+        start: Callable[[], None],
     ) -> None:
         self._mint = mint
         self._view = view

@@ -64,7 +64,7 @@ class Genuine:
 _MODES: tuple[Mode, ...] = ("stateless", "bounded", "strict")
 
 
-class Mint:
+class TokenIssuer:
     """Bound to one policy, one keyring and one prefix."""
 
     def __init__(self, keyring: Keyring, policy: TokenPolicy, keys: KeySet | None, prefix: str) -> None:

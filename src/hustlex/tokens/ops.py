@@ -13,7 +13,7 @@ from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.errors import Misuse
 from hustlex.tokens.dpop import FUTURE_MS, PAST_MS, DpopProof
-from hustlex.tokens.issuer import Genuine, Mint, SessionClaims
+from hustlex.tokens.issuer import Genuine, SessionClaims, TokenIssuer
 from hustlex.tokens.names import UserKeys, network_of, proof_key
 from hustlex.tokens.refresh_token import RefreshToken, fingerprint
 from hustlex.tokens.types import (
@@ -168,7 +168,7 @@ class Opened(msgspec.Struct, frozen=True):
     evicted: list[str]
 
 
-def login(mint: Mint, who: Newcomer, first: RefreshToken, now_ms: int) -> Op[Opened | TooManySessions]:
+def login(mint: TokenIssuer, who: Newcomer, first: RefreshToken, now_ms: int) -> Op[Opened | TooManySessions]:
     """Open the session that ``first`` belongs to."""
     names, policy = mint.names(first.uref), mint.policy
 
@@ -195,7 +195,7 @@ def _fields(who: Newcomer) -> list[str]:
     return [text for field in kept.items() for text in field]
 
 
-def check(mint: Mint, token: Genuine, now_ms: int) -> Op[CheckResult]:
+def check(mint: TokenIssuer, token: Genuine, now_ms: int) -> Op[CheckResult]:
     """May this token be used now."""
     names, policy, claims = mint.names(token.uref), mint.policy, token.claims
     good = token.strict
@@ -234,7 +234,7 @@ def refresher(client_id: Id, jkt: str, address: str, device: str) -> Refresher:
 
 
 def refresh(
-    mint: Mint, shown: RefreshToken, successor: RefreshToken, salt: bytes, who: Refresher, now_ms: int
+    mint: TokenIssuer, shown: RefreshToken, successor: RefreshToken, salt: bytes, who: Refresher, now_ms: int
 ) -> Op[RefreshAnswer | RefreshRefused | Alarm]:
     """Swap one token for the next. successor: what follows ``shown`` under ``salt``."""
     names, policy = mint.names(shown.uref), mint.policy
@@ -287,7 +287,7 @@ class Ended(msgspec.Struct, frozen=True):
     matters: bool
 
 
-def logout(mint: Mint, token: Genuine, now_ms: int) -> Op[Ended]:
+def logout(mint: TokenIssuer, token: Genuine, now_ms: int) -> Op[Ended]:
     """End the session and forbid the token."""
     names = mint.names(token.uref)
     return _LOGOUT.op(
@@ -297,14 +297,14 @@ def logout(mint: Mint, token: Genuine, now_ms: int) -> Op[Ended]:
     )
 
 
-def forbid(mint: Mint, token: Genuine, now_ms: int) -> Op[bool]:
+def forbid(mint: TokenIssuer, token: Genuine, now_ms: int) -> Op[bool]:
     """Forbid one access token. False: it is dead already."""
     return _FORBID.op(
         (mint.names(token.uref).blacklist(token.jti),), (now_ms, token.until_ms), lambda reply: bool(reply[1] > 0)
     )
 
 
-def revoke(mint: Mint, uref: str, sid: str, reason: str, client_id: str = "") -> Op[Ended | None]:
+def revoke(mint: TokenIssuer, uref: str, sid: str, reason: str, client_id: str = "") -> Op[Ended | None]:
     """End one session. None: it is not this client's."""
     names = mint.names(uref)
     return _REVOKE.op(
@@ -326,7 +326,7 @@ class UserCutoff(msgspec.Struct, frozen=True):
     kept: bool
 
 
-def revoke_all(mint: Mint, uref: str, kept_sid: str, now_ms: int) -> Op[UserCutoff]:
+def revoke_all(mint: TokenIssuer, uref: str, kept_sid: str, now_ms: int) -> Op[UserCutoff]:
     """End everything of a user. kept_sid: "" keeps none."""
     names = mint.names(uref)
     return _REVOKE_ALL.op(
@@ -343,7 +343,7 @@ def wait_for_replica(wait_ms: int) -> Op[bool]:
     )
 
 
-def prove(mint: Mint, proof: DpopProof, now_ms: int) -> Op[Proven | BadProof]:
+def prove(mint: TokenIssuer, proof: DpopProof, now_ms: int) -> Op[Proven | BadProof]:
     """Take a proof once, while it is fresh."""
 
     def decode(reply: Reply) -> Proven | BadProof:
