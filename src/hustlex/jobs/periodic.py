@@ -119,10 +119,13 @@ def define(
     if any(option in options for option in _FORBIDDEN):
         raise Misuse(f"the periodic entry {name!r} must not carry a delay, a group or a task id")
     draft(job, {}, "checked at definition")
+    job = Job(named("task type", job.type), job.payload, cast("Options", options), job.slots, job.task)
     schedule = obey(cron.parse(spec, timezone), dst)
     own_zone = timezone == "UTC" or spec.startswith(("TZ=", "CRON_TZ="))
     shown = spec if own_zone else f"CRON_TZ={timezone} {spec}"
-    return Periodic(name, shown, schedule, job, dst, missed, most_missed)
+    entry = Periodic(name, shown, schedule, job, dst, missed, most_missed)
+    to_json(entry)  # what cannot be published would keep all others from being listed
+    return entry
 
 
 class _Definition(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -211,6 +214,11 @@ class PeriodicConfig(msgspec.Struct, frozen=True):
 
     spec: str
     job: Job
+
+    def __post_init__(self) -> None:
+        """Raises Misuse for what is neither."""
+        check.instance("spec", self.spec, str, hint="pass text")
+        check.instance("job", self.job, Job, hint="pass task.job(...)")
 
     @property
     def identity(self) -> str:
