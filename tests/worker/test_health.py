@@ -310,7 +310,7 @@ async def test_a_part_that_hangs_is_started_again(
         lane._driver = Stub(hang)
     await jobs.enqueue_many([t.job() for _ in range(5)])
     await until(lambda: len(hung) == 1)
-    monkeypatch.setattr("hustlex.worker.fetcher.Lane.longest_pass_s", 0.05)
+    monkeypatch.setattr("hustlex.worker.fetcher.FetchLoop.longest_pass_s", 0.05)
     await asyncio.sleep(0.1)
     dog.wake()
     await until(lambda: raw.get(DEFAULT.processed) == b"5" and not worker.sources[0].held)
