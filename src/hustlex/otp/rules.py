@@ -42,8 +42,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     resend: Literal["same", "new"] = "same"
     """With "same" a resend repeats the code while at least 120 s of its life remain; "new" always makes another."""
     binding: Literal["challenge", "subject"] = "challenge"
-    """What checks a code: "challenge" ties the code to the request that asked for it; "subject" lets it be checked with the phone alone, so
-    anyone who knows the number can use its attempts up."""
+    """What checks a code: "challenge" ties the code to the request that asked for it; "subject" lets it be checked with
+    the phone alone, so anyone who knows the number can use its attempts up."""
     needs_context: bool = False
     """Whether ``issue`` must name what is being approved."""
     sim_age: timedelta = timedelta(0)
@@ -195,8 +195,8 @@ class Country(msgspec.Struct, frozen=True, kw_only=True):
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     """Slows sending down where codes are not typed, per address, prefix, block, country, mailbox and domain.
 
-    It trips when too few of an hour's messages were verified, and lets ``probes`` messages pass in each ``pause``, evenly
-    spread, and as many more behind a human check, until the hour has become better, or (of a prefix, block, mailbox or
+    It trips when too few of an hour's messages were verified, and lets ``probes`` messages pass in each ``pause``,
+    evenly spread, and as many more behind a human check, until the hour has become better, or (of a prefix, block, mailbox or
     address) enough of them were verified. Known callers pass always; those from an address where codes are typed pass
     all but their address. An address, prefix or mailbox whose codes are not typed counts for the wider scopes with a
     quarter of ``sends`` messages an hour: whoever sends from one place closes that place.
