@@ -1,19 +1,14 @@
-"""Listening. Async only: a subscription waits for what others do, which blocking code cannot do without a thread."""
+"""Listening. Async only: see ``Channel.subscribe``."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic, TypeVar
 
-from hustlex.core.op import AsyncDriver
-from hustlex.core.time import Clock
 from hustlex.errors import Misuse
-from hustlex.events import api
 from hustlex.events.hub import EventQueue, Hub
-from hustlex.events.names import ChannelTemplate
-from hustlex.events.types import Gap, Message, Parameter
-from hustlex.events.wire import MAX_PAYLOAD, EventCodec
+from hustlex.events.types import Gap, Message
 
 T = TypeVar("T")
 
@@ -54,29 +49,3 @@ class Subscription(Generic[T]):
         if item is None:
             raise StopAsyncIteration
         return item
-
-
-class Channel(api.Channel[T]):
-    """A channel that can also be listened to."""
-
-    def __init__(self, driver: AsyncDriver, template: ChannelTemplate, codec: EventCodec[T], clock: Clock) -> None:
-        super().__init__(driver, template, codec, clock)
-        self._hub = Hub(driver, template, codec)
-
-    def subscribe(self, **parameters: Parameter) -> Subscription[T]:
-        """What is published from the moment the block is entered. parameters: as for ``publish``."""
-        return Subscription(self._hub, self._template.name(parameters))
-
-
-class Events(api.Events):
-    """Publishing and listening; see ``api.Events``. Subscribers of one Channel object share one feed per name."""
-
-    @overload
-    def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...
-    @overload
-    def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]: ...
-    def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]:
-        """Declare a channel, once, where the application starts. Arguments as for ``api.Events.channel``."""
-        return Channel(
-            self._driver, ChannelTemplate(name, self._prefix), EventCodec(event_type, max_payload), self._clock
-        )
