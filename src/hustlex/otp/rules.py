@@ -198,8 +198,8 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     It trips when too few of an hour's messages were verified, and lets ``probes`` messages pass in each ``pause``,
     evenly spread, and as many more behind a human check, until the hour has become better, or (of a prefix, block,
     mailbox or address) enough of them were verified. Known callers pass always; those from an address where codes are
-    typed pass all but their address. An address, prefix or mailbox whose codes are not typed counts for the wider scopes
-    with a quarter of ``sends`` messages an hour: whoever sends from one place closes that place.
+    typed pass all but their address. An address, prefix or mailbox whose codes are not typed counts for the wider
+    scopes with a quarter of ``sends`` messages an hour: whoever sends from one place closes that place.
     """
 
     sends: int = 20
