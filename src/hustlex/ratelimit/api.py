@@ -15,7 +15,7 @@ from hustlex.errors import Error, Misuse
 from hustlex.ratelimit.aio import Hold
 from hustlex.ratelimit.engine import flows, leases, ops
 from hustlex.ratelimit.engine.compiler import NORMAL
-from hustlex.ratelimit.engine.limiter import Desk, Policies, system_clock, triples
+from hustlex.ratelimit.engine.limiter import Limiter, Policies, system_clock, triples
 from hustlex.ratelimit.engine.pending import Sent
 from hustlex.ratelimit.engine.refunds import refund
 from hustlex.ratelimit.options import RateLimitOptions
@@ -43,7 +43,7 @@ class RateLimit:
         if options is not None:
             check.instance("options", options, RateLimitOptions)
         self._driver = driver
-        self._desk = Desk(prefix, clock, local_clock, options or RateLimitOptions())
+        self._limiter = Limiter(prefix, clock, local_clock, options or RateLimitOptions())
 
     def check(
         self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL
@@ -59,18 +59,18 @@ class RateLimit:
         together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        sent = self._desk.call(policy, identity, endpoint, cost, tier)
+        sent = self._limiter.call(policy, identity, endpoint, cost, tier)
         return now(sent) if isinstance(sent, Decision) else later(self._judged(sent))
 
     async def _judged(self, sent: Sent) -> Decision:
         try:
             answer = await self._driver.run(sent.op)
             if not isinstance(answer, Decision):
-                again = partial(self._desk.again, sent.call)
-                answer = await self._driver.follow(flows.aligned(again, self._desk.server_time, answer))
+                again = partial(self._limiter.again, sent.call)
+                answer = await self._driver.follow(flows.aligned(again, self._limiter.server_time, answer))
         except Error as error:
-            answer = self._desk.failed(sent.call, error)
-        return self._desk.answered(answer) if self._desk.alert else answer
+            answer = self._limiter.failed(sent.call, error)
+        return self._limiter.answered(answer) if self._limiter.alert else answer
 
     async def check_all(
         self, asked: Iterable[tuple[Policies, Id, Id]], *, cost: int = 1, tier: str = NORMAL
@@ -82,33 +82,33 @@ class RateLimit:
         judged by a script of its own, all sent in one write; when one refuses, the others get back what they paid.
         Never lets more through than ``check`` would one by one; for a round trip it may refuse others. Raises Misuse.
         """
-        calls = [self._desk.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in triples(asked)]
+        calls = [self._limiter.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in triples(asked)]
         if not calls:
             raise Misuse("check_all needs at least one caller")
-        return await self._driver.follow(flows.together(self._desk, calls))
+        return await self._driver.follow(flows.together(self._limiter, calls))
 
     async def peek(
         self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL
     ) -> Decision:
         """What ``check`` would answer now; charges nothing (one round trip). Raises Misuse, Unavailable."""
-        caller = self._desk.caller(policy, identity, endpoint)
-        make = partial(self._desk.peek, caller, ops.positive(cost), tier)
-        return await self._driver.follow(flows.aligned(make, self._desk.server_time))
+        subject = self._limiter.subject(policy, identity, endpoint)
+        make = partial(self._limiter.peek, subject, ops.positive(cost), tier)
+        return await self._driver.follow(flows.aligned(make, self._limiter.server_time))
 
     async def refund(self, decision: Decision) -> bool:
         """Give back what an allowed call took, once however often it is called. True when it was given back now.
 
         Floors at nothing used, and never moves an expiry. Raises Unavailable.
         """
-        return True in [await self._driver.run(op) for op in refund(self._desk, decision)]
+        return True in [await self._driver.run(op) for op in refund(self._limiter, decision)]
 
     async def reset(self, policy: Policies, identity: Id, *, endpoint: Id) -> bool:
         """Forget what a caller used, and its bans (one round trip). True when there was something.
 
         Other processes may repeat a refusal from memory for up to 2 s (a ban: 60 s). Raises Misuse, Unavailable.
         """
-        make = partial(self._desk.reset, self._desk.caller(policy, identity, endpoint))
-        return await self._driver.follow(flows.aligned(make, self._desk.server_time))
+        make = partial(self._limiter.reset, self._limiter.subject(policy, identity, endpoint))
+        return await self._driver.follow(flows.aligned(make, self._limiter.server_time))
 
     async def set_limit(
         self, policy: Policy, identity: Id, *, endpoint: Id, limit: int | None, ttl: timedelta = timedelta(days=1)
@@ -117,9 +117,9 @@ class RateLimit:
         is judged alone. Raises Misuse, Unavailable.
         """
         check.duration("ttl", ttl, timedelta(milliseconds=1))
-        caller = self._desk.caller(policy, identity, endpoint)
-        key = leases.override_key(caller, policy, limit)
-        caller.forget()
+        subject = self._limiter.subject(policy, identity, endpoint)
+        key = leases.override_key(subject, policy, limit)
+        subject.forget()
         op = ops.unset_limit(key) if limit is None else ops.set_limit(key, limit, positive_ms("ttl", ttl))
         await self._driver.run(op)
 
@@ -132,11 +132,11 @@ class RateLimit:
         third of its life, and gives it back however it ends. ``place.lost`` says that the server has given it away.
         """
         ask = partial(self.check, policy, identity, endpoint=endpoint, cost=cost, tier=tier)
-        return Hold(self._driver, self._desk.clock, ask)
+        return Hold(self._driver, self._limiter.clock, ask)
 
     async def heartbeat(self, decision: Decision) -> bool:
         """Keep the place of an allowed ``check`` for another life. False: it is lost. Raises Misuse, Unavailable."""
-        op = leases.heartbeat(decision, self._desk.clock())
+        op = leases.heartbeat(decision, self._limiter.clock())
         return op is None or await self._driver.run(op)
 
     async def release(self, decision: Decision) -> bool:

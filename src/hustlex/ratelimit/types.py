@@ -97,11 +97,11 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Decision):
             return NotImplemented
-        return self._told() == other._told()
+        return self._reported() == other._reported()
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _told(self) -> tuple[object, ...]:
+    def _reported(self) -> tuple[object, ...]:
         return self.allowed, self.outcome, self.cost, self.per_policy
 
     def __repr__(self) -> str:
@@ -157,7 +157,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
         return self.decisive.reset_after
 
 
-class Elsewhere(msgspec.Struct, frozen=True):
+class WrongWindow(msgspec.Struct, frozen=True):
     """Nothing was decided: ask again, knowing that the server's clock says now_ms."""
 
     now_ms: int

@@ -14,7 +14,7 @@ from hustlex.ratelimit.types import NEVER, PolicyState
 _BUCKETS = 20
 
 
-class Count:
+class BucketCount:
     """At most ``limit`` units in any window. Times in seconds."""
 
     def __init__(self, limit: int, window_s: float) -> None:
@@ -54,7 +54,7 @@ class Count:
         return 0.0
 
 
-class Local:
+class LocalCounts:
     """One caller's policies, counted here. replicas: how many processes share the limits."""
 
     def __init__(self, policies: tuple[Policy, ...], limits: list[int], replicas: int) -> None:
@@ -62,7 +62,7 @@ class Local:
         self._replicas = replicas
         self.policies = policies
         self.counts = [
-            Count(max(1, -(-limit // replicas)), policy.window.total_seconds())
+            BucketCount(max(1, -(-limit // replicas)), policy.window.total_seconds())
             for policy, limit in zip(policies, limits, strict=True)
         ]
 
@@ -94,7 +94,7 @@ class Local:
         return allowed, tuple(states)
 
 
-def _state(policy: Policy, count: Count, units: int, over: bool, now: float) -> PolicyState:
+def _state(policy: Policy, count: BucketCount, units: int, over: bool, now: float) -> PolicyState:
     used = count.used(now)
     shut = policy.on_error == "closed"
     retry = timedelta(0)

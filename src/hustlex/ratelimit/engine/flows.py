@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.time import to_ms
 from hustlex.errors import Error, Unavailable
-from hustlex.ratelimit.engine.limiter import Desk, ServerTime
+from hustlex.ratelimit.engine.limiter import Limiter, ServerTime
 from hustlex.ratelimit.engine.pending import Call, Sent
 from hustlex.ratelimit.engine.refunds import refund
-from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Source
+from hustlex.ratelimit.types import Decision, Outcome, Source, WrongWindow
 
 T = TypeVar("T")
 
@@ -22,22 +22,24 @@ _TRIES = 3
 _log = logging.getLogger("hustlex.ratelimit")
 
 
-def aligned(make: Callable[[], Op[T | Elsewhere]], belief: ServerTime, first: Elsewhere | None = None) -> Flow[T]:
+def aligned(
+    make: Callable[[], Op[T | WrongWindow]], server_time: ServerTime, first: WrongWindow | None = None
+) -> Flow[T]:
     """Run what ``make`` makes; when the guess was wrong, correct it and repeat. Normally one round trip.
 
     first: the answer of a run before.
     """
     if first is not None:
-        belief.learn(first.now_ms)
+        server_time.learn(first.now_ms)
     for _ in range(_TRIES):
         answer = yield from do(make())
-        if not isinstance(answer, Elsewhere):
+        if not isinstance(answer, WrongWindow):
             return answer
-        belief.learn(answer.now_ms)
+        server_time.learn(answer.now_ms)
     raise Unavailable("each reply came more than a window late", hint="the server is overloaded or far away")
 
 
-def together(desk: Desk, calls: Sequence[Sent | Decision]) -> Flow[Decision]:
+def together(limiter: Limiter, calls: Sequence[Sent | Decision]) -> Flow[Decision]:
     """Several callers, each in its own slot, in one write. When one is refused, the others get back what they paid.
 
     calls: some may have been answered here; when one of these is refused, nothing is sent.
@@ -47,30 +49,30 @@ def together(desk: Desk, calls: Sequence[Sent | Decision]) -> Flow[Decision]:
     answers: list[Any] = (yield Batch(tuple(sent.op for sent in due))) if due else []
     judged: list[Decision] = []
     for sent, answer in zip(due, answers, strict=True):
-        if isinstance(answer, Elsewhere):
-            answer = yield from _second(desk, sent.call, answer)
-        decision = desk.failed(sent.call, answer) if isinstance(answer, Error) else answer
-        judged.append(desk.answered(decision) if desk.alert else decision)
+        if isinstance(answer, WrongWindow):
+            answer = yield from _second(limiter, sent.call, answer)
+        decision = limiter.failed(sent.call, answer) if isinstance(answer, Error) else answer
+        judged.append(limiter.answered(decision) if limiter.alert else decision)
     asked = iter(judged)
     found = [call if isinstance(call, Decision) else next(asked, None) for call in calls]
     decisions = [each for each in found if each is not None]
     merged = merge(decisions)
     if not merged:
-        yield from _undo(desk, [decision for decision in decisions if decision])
+        yield from _undo(limiter, [decision for decision in decisions if decision])
     return merged
 
 
-def _second(desk: Desk, call: Call, first: Elsewhere) -> Flow[Decision | Error]:
+def _second(limiter: Limiter, call: Call, first: WrongWindow) -> Flow[Decision | Error]:
     try:
-        return (yield from aligned(lambda: desk.again(call), desk.server_time, first))
+        return (yield from aligned(lambda: limiter.again(call), limiter.server_time, first))
     except Error as error:
         return error
 
 
-def _undo(desk: Desk, paid: Sequence[Decision]) -> Flow[None]:
+def _undo(limiter: Limiter, paid: Sequence[Decision]) -> Flow[None]:
     """Give back; by id, so that a repeat is harmless. What cannot be given back frees itself with its window."""
-    budget_ms = to_ms(desk.options.check_budget)  # the caller is still waiting for its refusal
-    due = [replace(op, timeout_ms=budget_ms) for decision in paid for op in refund(desk, decision)]
+    budget_ms = to_ms(limiter.options.check_budget)  # the caller is still waiting for its refusal
+    due = [replace(op, timeout_ms=budget_ms) for decision in paid for op in refund(limiter, decision)]
     for _ in range(_TRIES):
         if not due:
             return

@@ -20,18 +20,18 @@ from hustlex.core.op import Op
 from hustlex.core.time import Clock, server_clock, to_ms
 from hustlex.errors import BadReply, ConfigurationError, Error, Misuse
 from hustlex.ratelimit.engine import ops
-from hustlex.ratelimit.engine.compiler import NORMAL, Plan, stem
-from hustlex.ratelimit.engine.fallback import Local
-from hustlex.ratelimit.engine.memory import Caller, Remembered
+from hustlex.ratelimit.engine.compiler import NORMAL, CompiledPolicies, key_prefix
+from hustlex.ratelimit.engine.fallback import LocalCounts
+from hustlex.ratelimit.engine.memory import Remembered, SubjectState
 from hustlex.ratelimit.engine.pending import Call, Sent, new_id
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.policy.policy import Policy
-from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Source
+from hustlex.ratelimit.types import Decision, Outcome, Source, WrongWindow
 
 Policies = Policy | Sequence[Policy]
 
 _LOCAL_DENY = Source.LOCAL_DENY
-_MOST_PLANS = 1_000
+_MOST_COMPILED = 1_000
 _LONGEST_ID = 65_536
 """Whoever limits by a header's value may have long ones; their end is a digest in the key."""
 _ONE = 1
@@ -47,7 +47,7 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def guard(policies: Sequence[Policy], endpoint: str) -> None:
+def refuse_open(policies: Sequence[Policy], endpoint: str) -> None:
     """Raises ConfigurationError when a limit of a login or a payment would let calls through without the server."""
     if any(policy.on_error == "open" for policy in policies) and _SENSITIVE.search(endpoint):
         raise ConfigurationError(
@@ -84,7 +84,7 @@ class ServerTime:
         self._ahead_ms = now_ms - self._local()
 
 
-class Desk:
+class Limiter:
     """Shared by all tasks, or threads, of a process. A test's clock is this process' clock too.
 
     alert: there is more to do for each call than to send it: a hook, exemptions, or a server that failed lately.
@@ -99,9 +99,9 @@ class Desk:
         self._prefix = prefix
         self._breaker = Breaker(options.breaker)
         self._timeout_ms = to_ms(options.check_budget)
-        self._known: dict[int, tuple[object, Plan]] = {}
-        self._plans: dict[tuple[Policy, ...], Plan] = {}
-        self._callers: Remembered[Caller] = Remembered(options.remembered)
+        self._by_identity: dict[int, tuple[object, CompiledPolicies]] = {}
+        self._by_value: dict[tuple[Policy, ...], CompiledPolicies] = {}
+        self._subjects: Remembered[SubjectState] = Remembered(options.remembered)
         self._always_alert = options.on_decision is not None or bool(options.exempt)
         self.alert = self._always_alert
         self._lock = threading.Lock()
@@ -109,135 +109,143 @@ class Desk:
     # -- before: the call to send, or its answer
 
     def call(self, policy: Policies, identity: Id, endpoint: Id, cost: int, tier: str) -> Sent | Decision:
-        """The next check of a caller, unless it can be answered without the server."""
-        known = self._known.get(id(policy))
-        plan = known[1] if known is not None else self._plan(policy)
+        """The next check of a subject, unless it can be answered without the server."""
+        known = self._by_identity.get(id(policy))
+        compiled = known[1] if known is not None else self._compiled(policy)
         try:
-            caller = self._callers.young.get((plan.serial, identity, endpoint))
+            subject = self._subjects.young.get((compiled.serial, identity, endpoint))
         except TypeError:  # what has no hash is no id
-            caller = None
-        if caller is None:
-            caller = self._caller(plan, identity, endpoint)
+            subject = None
+        if subject is None:
+            subject = self._subject(compiled, identity, endpoint)
         if cost is not _ONE:  # neither is True, nor 1.0
             ops.positive(cost)
-        if caller.denied_until and (denied := self._denied(caller, cost, tier)) is not None:
+        if subject.denied_until and (denied := self._denied(subject, cost, tier)) is not None:
             return denied
-        if (self.alert or plan.prefetch_s) and (answer := self._unusual(caller, cost, tier)) is not None:
+        if (self.alert or compiled.prefetch_s) and (answer := self._unusual(subject, cost, tier)) is not None:
             return answer
-        if cost is not _ONE or tier != NORMAL or plan.ids or not self._live:
-            return self._made(caller, cost, tier)
-        if plan.windowed and self.now() >= plan.fresh_until:
-            self._refresh(plan)
-        if caller.frame is not plan.current or caller.sent is None:
-            caller.sent = self._made(caller, 1, NORMAL, keep=True)
-            caller.frame = plan.current
-        return caller.sent
+        if cost is not _ONE or tier != NORMAL or compiled.ids or not self._live:
+            return self._made(subject, cost, tier)
+        if compiled.windowed and self.now() >= compiled.fresh_until:
+            self._refresh(compiled)
+        if subject.window is not compiled.current or subject.sent is None:
+            subject.sent = self._made(subject, 1, NORMAL, keep=True)
+            subject.window = compiled.current
+        return subject.sent
 
-    def _refresh(self, plan: Plan) -> None:
-        """The frame of now, and how long it will be."""
+    def _refresh(self, compiled: CompiledPolicies) -> None:
+        """The window of now, and how long it will be."""
         guess_ms = self.server_time.guess()
-        plan.fresh_until = self.now() + (plan.frame(guess_ms).until_ms - guess_ms) / 1000
+        compiled.fresh_until = self.now() + (compiled.window_at(guess_ms).until_ms - guess_ms) / 1000
 
-    def _denied(self, caller: Caller, cost: int, tier: str) -> Decision | None:
+    def _denied(self, subject: SubjectState, cost: int, tier: str) -> Decision | None:
         """A refusal that still holds."""
-        now, denial = self.now(), caller.denial
-        if not caller.denied_at <= now < caller.denied_until or denial is None:
-            caller.denied_until = 0.0
+        now, denial = self.now(), subject.denial
+        if not subject.denied_at <= now < subject.denied_until or denial is None:
+            subject.denied_until = 0.0
             return None
-        if cost < caller.denied_cost or cost > caller.plan.largest or tier != caller.denied_tier:
+        if cost < subject.denied_cost or cost > subject.compiled.largest or tier != subject.denied_tier:
             return None
-        age_s = now - caller.denied_at
+        age_s = now - subject.denied_at
         denied = Decision(False, denial.outcome, cost, _LOCAL_DENY, denial.call, denial.reply, age_s)
-        return self.tell(denied) if self.alert else denied
+        return self.report(denied) if self.alert else denied
 
-    def _unusual(self, caller: Caller, cost: int, tier: str) -> Decision | Sent | None:
+    def _unusual(self, subject: SubjectState, cost: int, tier: str) -> Decision | Sent | None:
         """Exemptions, an open breaker, units in stock; None: go on as usual."""
-        if caller.exempt:
-            call = Call(caller, self._asked(caller, cost, tier))
-            return self.tell(Decision(True, Outcome.EXEMPT, cost, Source.EXEMPTION, call, ()))
+        if subject.exempt:
+            call = Call(subject, self._asked(subject, cost, tier))
+            return self.report(Decision(True, Outcome.EXEMPT, cost, Source.EXEMPTION, call, ()))
         if not self._breaker.allows(self.now()):
-            return self.tell(self._away(Call(caller, self._asked(caller, cost, tier))))
-        if not caller.plan.prefetch_s or tier != NORMAL:
+            return self.report(self._without_server(Call(subject, self._asked(subject, cost, tier))))
+        if not subject.compiled.prefetch_s or tier != NORMAL:
             return None
-        caller.rate_calls += 1
-        if caller.call is not None and caller.spend(ops.positive(cost)):
-            return self.tell(Decision(True, Outcome.ALLOWED, cost, Source.PREFETCH, caller.call, caller.stocked))
-        extra = caller.worth_taking(self.options.expected_replicas)
-        return self._made(caller, cost, tier, extra=extra) if extra else None
+        subject.rate_calls += 1
+        if subject.call is not None and subject.spend(ops.positive(cost)):
+            return self.report(Decision(True, Outcome.ALLOWED, cost, Source.PREFETCH, subject.call, subject.stocked))
+        extra = subject.worth_taking(self.options.expected_replicas)
+        return self._made(subject, cost, tier, extra=extra) if extra else None
 
-    def tell(self, decision: Decision) -> Decision:
+    def report(self, decision: Decision) -> Decision:
         """Tell the hook."""
         if self.options.on_decision is not None:
             self.options.on_decision(decision)
         return decision
 
-    def _asked(self, caller: Caller, cost: int, tier: str) -> ops.Asked:
-        plan = caller.plan
-        frame = plan.frame(self.server_time.guess() if plan.windowed else 0)
+    def _asked(self, subject: SubjectState, cost: int, tier: str) -> ops.CheckRequest:
+        compiled = subject.compiled
+        window = compiled.window_at(self.server_time.guess() if compiled.windowed else 0)
         tier = check.text("tier", tier)
-        return ops.Asked(plan, frame, caller.stem, ops.positive(cost), tier, new_id() if plan.ids else "", self.clock())
+        return ops.CheckRequest(
+            compiled,
+            window,
+            subject.key_prefix,
+            ops.positive(cost),
+            tier,
+            new_id() if compiled.ids else "",
+            self.clock(),
+        )
 
-    def _made(self, caller: Caller, cost: int, tier: str, *, extra: int = 0, keep: bool = False) -> Sent:
+    def _made(self, subject: SubjectState, cost: int, tier: str, *, extra: int = 0, keep: bool = False) -> Sent:
         """A call as of now. extra: units taken in advance."""
-        call = Call(caller, self._asked(caller, cost, tier), extra)
-        if caller.call is None or keep:
-            caller.call = call
-        charged = self._asked(caller, cost + extra, tier) if extra else call.asked
+        call = Call(subject, self._asked(subject, cost, tier), extra)
+        if subject.call is None or keep:
+            subject.call = call
+        charged = self._asked(subject, cost + extra, tier) if extra else call.asked
         return Sent(call, ops.check(charged, call.decode, self._timeout_ms, kept=[] if keep else None))
 
-    def again(self, call: Call) -> Op[Decision | Elsewhere]:
+    def again(self, call: Call) -> Op[Decision | WrongWindow]:
         """The same call once more, by the script that copes with everything; nothing is taken in advance."""
-        caller = call.caller
-        caller.plan.fresh_until = 0.0
-        anew = Call(caller, self._asked(caller, call.asked.cost, call.asked.tier))
+        subject = call.subject
+        subject.compiled.fresh_until = 0.0
+        anew = Call(subject, self._asked(subject, call.asked.cost, call.asked.tier))
         return ops.check(anew.asked, anew.decode, self._timeout_ms, general=True)
 
-    def peek(self, caller: Caller, cost: int, tier: str) -> Op[Decision | Elsewhere]:
+    def peek(self, subject: SubjectState, cost: int, tier: str) -> Op[Decision | WrongWindow]:
         """A call that charges nothing."""
-        call = Call(caller, self._asked(caller, cost, tier))
+        call = Call(subject, self._asked(subject, cost, tier))
         return ops.peek(call.asked, call.decode_peek, self._timeout_ms)
 
-    def reset(self, caller: Caller) -> Op[bool | Elsewhere]:
-        """Forget what a caller used, here and there."""
-        caller.forget()
-        return ops.reset(self._asked(caller, 1, NORMAL))
+    def reset(self, subject: SubjectState) -> Op[bool | WrongWindow]:
+        """Forget what a subject used, here and there."""
+        subject.forget()
+        return ops.reset(self._asked(subject, 1, NORMAL))
 
     # -- callers
 
-    def caller(self, policy: Policies, identity: Id, endpoint: Id) -> Caller:
-        """What is remembered of a caller."""
-        return self._caller(self._plan(policy), identity, endpoint)
+    def subject(self, policy: Policies, identity: Id, endpoint: Id) -> SubjectState:
+        """What is remembered of a subject."""
+        return self._subject(self._compiled(policy), identity, endpoint)
 
-    def _caller(self, plan: Plan, given: Id, place: Id) -> Caller:
-        """By plain text: equal ids of other types lead to the same caller, each time on this longer way."""
+    def _subject(self, compiled: CompiledPolicies, given: Id, place: Id) -> SubjectState:
+        """By plain text: equal ids of other types lead to the same subject, each time on this longer way."""
         identity = check.identity("identity", given, longest=_LONGEST_ID)
         endpoint = check.identity("endpoint", place, longest=_LONGEST_ID)
-        key = (plan.serial, identity, endpoint)
+        key = (compiled.serial, identity, endpoint)
         with self._lock:
-            caller = self._callers.find(key)
-            if caller is None:
-                guard(plan.policies, endpoint)
-                caller = Caller(plan, stem(self._prefix, identity, endpoint), self.now)
-                caller.remembering, caller.exempt = self.options.local_deny, identity in self.options.exempt
-                self._callers.keep(key, caller)
-        return caller
+            subject = self._subjects.find(key)
+            if subject is None:
+                refuse_open(compiled.policies, endpoint)
+                subject = SubjectState(compiled, key_prefix(self._prefix, identity, endpoint), self.now)
+                subject.remembering, subject.exempt = self.options.local_deny, identity in self.options.exempt
+                self._subjects.keep(key, subject)
+        return subject
 
-    def _plan(self, policy: Policies) -> Plan:
+    def _compiled(self, policy: Policies) -> CompiledPolicies:
         """The compiled list. By identity for what cannot change, else by value."""
         check.instance("policy", policy, Policy, list, tuple, hint="pass a Policy, or a list of them")
         policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
         for each in policies:
             check.instance("policy", each, Policy)
-        plan = self._plans.get(policies)
-        if plan is None:
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            plan = self._plans.setdefault(policies, Plan(policies))  # another thread may have been first
+        compiled = self._by_value.get(policies)
+        if compiled is None:
+            if len(self._by_value) >= _MOST_COMPILED:
+                self._by_value.clear()
+            compiled = self._by_value.setdefault(policies, CompiledPolicies(policies))
         if isinstance(policy, Policy | tuple):
-            if len(self._known) >= _MOST_PLANS:
-                self._known.clear()
-            self._known[id(policy)] = (policy, plan)
-        return plan
+            if len(self._by_identity) >= _MOST_COMPILED:
+                self._by_identity.clear()
+            self._by_identity[id(policy)] = (policy, compiled)
+        return compiled
 
     # -- after
 
@@ -246,7 +254,7 @@ class Desk:
         if not decision.degraded:
             self._breaker.succeeded(self.now())
             self.alert = self._always_alert or not self._breaker.quiet
-        return self.tell(decision)
+        return self.report(decision)
 
     def failed(self, call: Call, error: Error) -> Decision:
         """The answer of a call that the server did not answer. Raises the error when it is not the server's."""
@@ -257,12 +265,12 @@ class Desk:
         self.alert = True
         if self._breaker.open and not was_open:
             _log.error("rate limits are judged without the server: %s", error)
-        return self._away(call)
+        return self._without_server(call)
 
-    def _away(self, call: Call) -> Decision:
-        caller, now = call.caller, self.now()
-        policies = caller.plan.policies
-        allowed, states = self._local(caller, now).judge(call.asked.cost, now)
+    def _without_server(self, call: Call) -> Decision:
+        subject, now = call.subject, self.now()
+        policies = subject.compiled.policies
+        allowed, states = self._local(subject, now).judge(call.asked.cost, now)
         rules = {policy.on_error for policy in policies}
         source = Source.LOCAL_FALLBACK if "local" in rules else Source.FAIL_OPEN
         if "closed" in rules:
@@ -270,12 +278,14 @@ class Desk:
         outcome = Outcome.ALLOWED_DEGRADED if allowed else Outcome.DENIED_DEGRADED
         return Decision(allowed, outcome, call.asked.cost, source, call, states)
 
-    def _local(self, caller: Caller, now: float) -> Local:
-        """What counts for a caller here, one for all threads; from where the server was when it answered last."""
+    def _local(self, subject: SubjectState, now: float) -> LocalCounts:
+        """What counts for a subject here, one for all threads; from where the server was when it answered last."""
         with self._lock:
-            if caller.local is None:
-                caller.local = Local(caller.plan.policies, caller.plan.limits(NORMAL), self.options.expected_replicas)
-            if caller.last and caller.last is not caller.seeded and caller.call is not None:
-                caller.seeded = caller.last
-                caller.local.seed(caller.call.read(caller.last, 0), now)
-            return caller.local
+            if subject.local is None:
+                subject.local = LocalCounts(
+                    subject.compiled.policies, subject.compiled.limits(NORMAL), self.options.expected_replicas
+                )
+            if subject.last and subject.last is not subject.seeded and subject.call is not None:
+                subject.seeded = subject.last
+                subject.local.seed(subject.call.read(subject.last, 0), now)
+            return subject.local

@@ -1,4 +1,4 @@
-"""What this process remembers of one caller: its packed call, its last answer, refusals, units taken in advance."""
+"""What this process remembers of one subject: its packed call, its last answer, refusals, units taken in advance."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from hustlex.ratelimit.engine.compiler import Frame, Plan
-from hustlex.ratelimit.engine.fallback import Local
+from hustlex.ratelimit.engine.compiler import CompiledPolicies, Window
+from hustlex.ratelimit.engine.fallback import LocalCounts
 from hustlex.ratelimit.types import Decision, Outcome
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _SHORTEST_RATE_S = 0.02
 _spending = threading.Lock()
 
 
-class Caller:
+class SubjectState:
     """watching: allowing replies need a second look (shadow policies, prefetch). remembering: refusals. exempt: never
     limited. last: the latest reply, for when the server is away. denied_until: of the monotonic clock; only calls of at
     least denied_cost are refused by it. sent: its usual call, packed; call: by which its replies are read.
@@ -33,41 +33,41 @@ class Caller:
         "__weakref__",
         "call",
         "clock",
+        "compiled",
         "denial",
         "denied_at",
         "denied_cost",
         "denied_tier",
         "denied_until",
         "exempt",
-        "frame",
+        "key_prefix",
         "last",
         "local",
-        "plan",
         "rate_calls",
         "rate_since",
         "remembering",
         "seeded",
         "sent",
-        "stem",
         "stock",
         "stock_until",
         "stocked",
         "taking_until",
         "watching",
+        "window",
     )
 
-    def __init__(self, plan: Plan, stem: str, clock: Callable[[], float]) -> None:
-        self.plan = plan
-        self.stem = stem
+    def __init__(self, compiled: CompiledPolicies, key_prefix: str, clock: Callable[[], float]) -> None:
+        self.compiled = compiled
+        self.key_prefix = key_prefix
         self.clock = clock
-        self.watching = plan.shadows or plan.prefetch_s > 0
+        self.watching = compiled.shadows or compiled.prefetch_s > 0
         self.remembering = True
         self.exempt = False
-        self.frame: Frame | None = None
+        self.window: Window | None = None
         self.call: Call | None = None
         self.sent: Sent | None = None
         self.last = self.seeded = self.stocked = b""
-        self.local: Local | None = None
+        self.local: LocalCounts | None = None
         self.denial: Decision | None = None
         self.denied_until = self.denied_at = 0.0
         self.denied_cost = 0
@@ -78,10 +78,10 @@ class Caller:
 
     # -- refusals
 
-    def told(self, decision: Decision) -> None:
+    def remember(self, decision: Decision) -> None:
         """Remember a refusal for as long as it is sure to hold, within bounds."""
         banned = decision.outcome is Outcome.BANNED
-        if not banned and not (decision.outcome is Outcome.DENIED and self.plan.remembers):
+        if not banned and not (decision.outcome is Outcome.DENIED and self.compiled.remembers):
             return
         rest = decision.retry_after.total_seconds()
         if rest >= _WORTH_REMEMBERING_S and self.remembering:
@@ -105,7 +105,7 @@ class Caller:
 
     def spend(self, cost: int) -> bool:
         """Take from what was fetched in advance."""
-        if not 0 < self.stock_until - self.clock() <= self.plan.prefetch_s:
+        if not 0 < self.stock_until - self.clock() <= self.compiled.prefetch_s:
             return False
         with _spending:  # no two threads may spend one unit
             enough = self.stock >= cost
@@ -116,7 +116,7 @@ class Caller:
         """Units that the shared limit has given, to be spent within the policy's hold; the rest is dropped."""
         self.stocked = reply
         self.taking_until = 0.0
-        until = self.clock() + self.plan.prefetch_s
+        until = self.clock() + self.compiled.prefetch_s
         with _spending:
             self.stock, self.stock_until = units, until
 
@@ -129,9 +129,9 @@ class Caller:
             return 0
         elapsed = max(now - self.rate_since, _SHORTEST_RATE_S)
         left = self.call.read(self.last, 0)[0].remaining
-        extra = min(int(self.rate_calls / elapsed * self.plan.prefetch_s), left // (2 * replicas)) - 1
+        extra = min(int(self.rate_calls / elapsed * self.compiled.prefetch_s), left // (2 * replicas)) - 1
         if extra > 0:
-            self.taking_until = now + self.plan.prefetch_s
+            self.taking_until = now + self.compiled.prefetch_s
         return max(0, extra)
 
 

@@ -12,68 +12,68 @@ import msgspec
 
 from hustlex.core.op import Op, Reply
 from hustlex.ratelimit.engine import ops
-from hustlex.ratelimit.engine.memory import Caller
+from hustlex.ratelimit.engine.memory import SubjectState
 from hustlex.ratelimit.policy.algorithms import Reading, state_of
-from hustlex.ratelimit.types import NEVER, Decision, Elsewhere, Outcome, PolicyState, Source
+from hustlex.ratelimit.types import NEVER, Decision, Outcome, PolicyState, Source, WrongWindow
 
 _PLAINLY, _REDIS = Outcome.ALLOWED, Source.REDIS
 _ALLOWED, _BANNED, _ELSEWHERE = b"1"[0], b"3"[0], b"0"[0]
 
 
 class Call:
-    """Of one caller, by one plan. The one of cost 1 and class normal is kept and serves many checks (see Caller).
+    """Of one subject. The one of cost 1 and class normal is kept and serves many checks (see SubjectState).
 
-    extra: units taken in advance (prefetch). request: id of this call, when the plan's policies keep one.
-    known: the caller, weakly: it keeps its call, and strangers decide how many callers there are, so each must be freed
+    extra: units taken in advance (prefetch). request: id of this call, when its policies keep one.
+    known: the subject, weakly: it keeps its call, and strangers decide how many there are, so each must be freed
     without waiting for a collector of cycles.
     """
 
     __slots__ = ("asked", "extra", "known")
 
-    def __init__(self, caller: Caller, asked: ops.Asked, extra: int = 0) -> None:
-        self.known = weakref.ref(caller)
+    def __init__(self, subject: SubjectState, asked: ops.CheckRequest, extra: int = 0) -> None:
+        self.known = weakref.ref(subject)
         self.asked = asked
         self.extra = extra
 
     @property
-    def caller(self) -> Caller:
+    def subject(self) -> SubjectState:
         """Whose call it is; a stand-in when that one was forgotten meanwhile."""
-        return self.known() or Caller(self.asked.plan, self.asked.stem, monotonic)
+        return self.known() or SubjectState(self.asked.compiled, self.asked.key_prefix, monotonic)
 
     # -- reading replies: the usual one in three steps, the others as they come
 
-    def decode(self, reply: Reply) -> Decision | Elsewhere:
+    def decode(self, reply: Reply) -> Decision | WrongWindow:
         """A check's reply; tells the caller's memory."""
-        caller = self.known()
-        if reply[0] == _ALLOWED and caller is not None and not caller.watching:
-            caller.last = reply
+        subject = self.known()
+        if reply[0] == _ALLOWED and subject is not None and not subject.watching:
+            subject.last = reply
             return Decision(True, _PLAINLY, self.asked.cost, _REDIS, self, reply)
         return self.decode_rest(reply)
 
-    def decode_rest(self, reply: Reply) -> Decision | Elsewhere:
+    def decode_rest(self, reply: Reply) -> Decision | WrongWindow:
         """Whatever is not simply allowed."""
         decision = self.decode_peek(reply)
-        if isinstance(decision, Elsewhere):
+        if isinstance(decision, WrongWindow):
             return decision
         if self.extra:
             if not decision:
-                return Elsewhere(_now_ms(reply.split()))
-            self.caller.stock_up(self.extra, reply)
+                return WrongWindow(_now_ms(reply.split()))
+            self.subject.stock_up(self.extra, reply)
         if decision.outcome is not Outcome.BANNED:
-            self.caller.last = reply
-        self.caller.told(decision)
+            self.subject.last = reply
+        self.subject.remember(decision)
         return decision
 
-    def decode_peek(self, reply: Reply) -> Decision | Elsewhere:
+    def decode_peek(self, reply: Reply) -> Decision | WrongWindow:
         """The same, remembering nothing."""
         status = reply[0]
         if status == _ELSEWHERE:
-            return Elsewhere(_now_ms(reply.split()))
+            return WrongWindow(_now_ms(reply.split()))
         cost = self.asked.cost
         if status == _BANNED:
             return Decision(False, Outcome.BANNED, cost, Source.REDIS, self, reply)
         if status == _ALLOWED:
-            watched = self.asked.plan.shadows and any(not state.allowed for state in self.read(reply, 0))
+            watched = self.asked.compiled.shadows and any(not state.allowed for state in self.read(reply, 0))
             outcome = Outcome.SHADOW_DENIED if watched else Outcome.ALLOWED
             return Decision(True, outcome, cost, Source.REDIS, self, reply)
         never = any(state.retry_after == NEVER for state in self.binding(self.read(reply, 0)))
@@ -82,7 +82,7 @@ class Call:
 
     def binding(self, states: tuple[PolicyState, ...]) -> list[PolicyState]:
         """Those that can refuse."""
-        return [s for s, policy in zip(states, self.asked.plan.policies, strict=True) if not policy.shadow]
+        return [s for s, policy in zip(states, self.asked.compiled.policies, strict=True) if not policy.shadow]
 
     def read(self, reply: bytes, age_us: int) -> tuple[PolicyState, ...]:
         """Each policy's state, ``age_us`` after the reply. Of a ban: only the policy that bans."""
@@ -90,8 +90,8 @@ class Call:
         status, now_ms, bits = words[0], _now_ms(words), words[3]
         if status == 3:
             return (self._ban(words[4], bits * 1000 - age_us),)
-        states, at, plan = [], 4, self.asked.plan
-        for place, (policy, kind) in enumerate(zip(plan.policies, plan.kinds, strict=True)):
+        states, at, compiled = [], 4, self.asked.compiled
+        for place, (policy, kind) in enumerate(zip(compiled.policies, compiled.algorithms, strict=True)):
             numbers = words[at + 1 : at + 1 + kind.width]
             cost = policy.units(self.asked.cost)
             over = bool(bits >> place & 1)
@@ -100,33 +100,33 @@ class Call:
         return tuple(states)
 
     def _ban(self, place: int, rest_us: int) -> PolicyState:
-        policy = self.asked.plan.policies[place - 1]
+        policy = self.asked.compiled.policies[place - 1]
         rest = max(0, rest_us) * NEVER.resolution
         return PolicyState(policy.name, policy.limit, policy.window, False, 0, rest, rest, rest)
 
     # -- afterwards
 
-    def parts(self, reply: bytes, cost: int) -> list[ops.Part]:
+    def parts(self, reply: bytes, cost: int) -> list[ops.ChargedPart]:
         """What a call of this cost was charged, by the reply that allowed it."""
         words = [int(word) for word in reply.split()]
-        found, now_ms, bits, plan = [], _now_ms(words), words[3], self.asked.plan
-        for place, (policy, kind) in enumerate(zip(plan.policies, plan.kinds, strict=True)):
+        found, now_ms, bits, compiled = [], _now_ms(words), words[3], self.asked.compiled
+        for place, (policy, kind) in enumerate(zip(compiled.policies, compiled.algorithms, strict=True)):
             if bits >> place & 1:
                 continue
             amount = policy.units(cost)
             start = 0 if kind.letter else now_ms // policy.window_ms * policy.window_ms
             if policy.algorithm == "gcra":
-                amount *= kind.window(policy)
-            bucket = now_ms // kind.window(policy) if policy.algorithm == "strict" else 0
-            found.append(ops.Part(plan.ending(place, start), policy.algorithm, amount, bucket))
+                amount *= kind.script_window(policy)
+            bucket = now_ms // kind.script_window(policy) if policy.algorithm == "strict" else 0
+            found.append(ops.ChargedPart(compiled.ending(place, start), policy.algorithm, amount, bucket))
         return found
 
     @property
     def lease_key(self) -> str:
-        """The key of the plan's leases, or ""."""
-        for place, policy in enumerate(self.asked.plan.policies):
+        """The key of its leases, or ""."""
+        for place, policy in enumerate(self.asked.compiled.policies):
             if policy.algorithm == "leases":
-                return self.asked.stem + self.asked.plan.ending(place)
+                return self.asked.key_prefix + self.asked.compiled.ending(place)
         return ""
 
 
@@ -134,7 +134,7 @@ class Sent(msgspec.Struct, frozen=True):
     """A call and what is to be sent for it. Apart from the call, which the operation's decoder leads to."""
 
     call: Call
-    op: Op[Decision | Elsewhere]
+    op: Op[Decision | WrongWindow]
 
 
 def _now_ms(words: Sequence[int | bytes]) -> int:
