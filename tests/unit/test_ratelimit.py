@@ -21,9 +21,10 @@ from hustlex.errors import ConfigurationError, Misuse, Unavailable
 from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, caller_of
 from hustlex.ratelimit.engine import flows, ops
 from hustlex.ratelimit.engine.compiler import NORMAL, CompiledPolicies, key_prefix
-from hustlex.ratelimit.engine.limiter import Limiter, ServerTime
+from hustlex.ratelimit.engine.limiter import Limiter
 from hustlex.ratelimit.engine.memory import SubjectState
-from hustlex.ratelimit.engine.pending import Sent
+from hustlex.ratelimit.engine.ops import PendingCheck
+from hustlex.ratelimit.engine.server_time import ServerTime
 from hustlex.ratelimit.types import WrongWindow
 
 MINUTE = timedelta(minutes=1)
@@ -37,10 +38,8 @@ def names(*policies: Policy, identity: str = "u123", endpoint: str = "/transfers
 
 
 def asked(*policies: Policy, identity: str = "u", endpoint: str = "e", now: int = NOW, cost: int = 1) -> Op[object]:
-    compiled = CompiledPolicies(policies)
-    question = ops.CheckRequest(
-        compiled, compiled.window_at(now), key_prefix("", identity, endpoint), cost, NORMAL, "id", 0
-    )
+    plan = CompiledPolicies(policies)
+    question = ops.CheckRequest(plan, plan.window_at(now), key_prefix("", identity, endpoint), cost, NORMAL, "id", 0)
     return ops.check(question, lambda reply: reply, 50)
 
 
@@ -48,9 +47,9 @@ def limiter(**options: object) -> Limiter:
     return Limiter("", server_clock, server_clock, RateLimitOptions(**options))  # type: ignore[arg-type]
 
 
-def called(*policies: Policy, cost: int = 1, on: Limiter | None = None) -> Sent:
-    call = (on or limiter()).call(policies, "u", "e", cost, NORMAL)
-    assert isinstance(call, Sent)
+def called(*policies: Policy, cost: int = 1, on: Limiter | None = None) -> PendingCheck:
+    call = (on or limiter()).check(policies, "u", "e", cost, NORMAL)
+    assert isinstance(call, PendingCheck)
     return call
 
 
@@ -141,9 +140,9 @@ def test_no_two_callers_share_a_key_and_one_caller_stays_in_one_slot(one: str, a
         lambda: CompiledPolicies(tuple(Policy(f"p{n}", 1, MINUTE) for n in range(9))),
         lambda: key_prefix("", "", "e"),
         lambda: key_prefix("", "u", ""),
-        lambda: limiter().call(CALLS, "u", "e", 0, NORMAL),
-        lambda: limiter().call(CALLS, "u", "e", -1, NORMAL),
-        lambda: limiter().call(CALLS, "", "e", 1, NORMAL),
+        lambda: limiter().check(CALLS, "u", "e", 0, NORMAL),
+        lambda: limiter().check(CALLS, "u", "e", -1, NORMAL),
+        lambda: limiter().check(CALLS, "", "e", 1, NORMAL),
     ],
 )
 def test_what_can_never_work_is_refused_before_anything_is_sent(bad: object) -> None:
@@ -170,24 +169,24 @@ def test_a_plain_policy_alone_is_judged_by_a_short_script() -> None:
 def test_a_callers_usual_call_is_made_once() -> None:
     here = limiter()
     policy = Policy("a", 9, MINUTE)
-    first, second = (here.call(policy, "u", "e", 1, NORMAL) for _ in range(2))
+    first, second = (here.check(policy, "u", "e", 1, NORMAL) for _ in range(2))
     assert first is second
-    assert here.call(policy, "u", "e", 2, NORMAL) is not first
-    assert here.call(Policy("a", 9, MINUTE), "u", "e", 1, NORMAL) is first
+    assert here.check(policy, "u", "e", 2, NORMAL) is not first
+    assert here.check(Policy("a", 9, MINUTE), "u", "e", 1, NORMAL) is first
 
 
 def test_policies_named_in_a_list_may_change() -> None:
     here, policies = limiter(), [Policy("a", 9, MINUTE)]
-    first = here.call(policies, "u", "e", 1, NORMAL)
+    first = here.check(policies, "u", "e", 1, NORMAL)
     policies.append(CALLS)
-    second = here.call(policies, "u", "e", 1, NORMAL)
-    assert isinstance(first, Sent)
-    assert isinstance(second, Sent)
+    second = here.check(policies, "u", "e", 1, NORMAL)
+    assert isinstance(first, PendingCheck)
+    assert isinstance(second, PendingCheck)
     assert (len(first.op.keys), len(second.op.keys)) == (1, 4)
 
 
-def decoded(sent: Sent, reply: bytes) -> Decision:
-    decision = sent.call.decode(reply)
+def decoded(pending: PendingCheck, reply: bytes) -> Decision:
+    decision = pending.op.decode(reply)
     assert isinstance(decision, Decision)
     return decision
 
@@ -219,11 +218,11 @@ def test_a_call_that_never_fits_says_so_whatever_else_must_be_waited_for() -> No
 
 def test_a_limit_that_opens_is_refused_where_it_must_not() -> None:
     opens = Policy("a", 9, MINUTE, on_error="open")
-    assert limiter().call(opens, "u", "GET /gigs", 1, NORMAL)
-    assert limiter().call(opens, "u", "/spinning/author", 1, NORMAL)
+    assert limiter().check(opens, "u", "GET /gigs", 1, NORMAL)
+    assert limiter().check(opens, "u", "/spinning/author", 1, NORMAL)
     for endpoint in ("/auth/otp", "POST /wallet/transfers", "pin", "/v1/payments/{id}", "log-in"):
         with pytest.raises(ConfigurationError):
-            limiter().call(opens, "u", endpoint, 1, NORMAL)
+            limiter().check(opens, "u", endpoint, 1, NORMAL)
 
 
 def test_a_gcra_of_the_whole_limit_warns() -> None:
@@ -243,11 +242,11 @@ def step_of(flow: object) -> Op[object]:
 
 
 def test_a_wrong_guess_is_corrected_once_and_remembered() -> None:
-    compiled, server_time = CompiledPolicies((CALLS,)), ServerTime(lambda: 1_000)
+    plan, server_time = CompiledPolicies((CALLS,)), ServerTime(lambda: 1_000)
 
     def reset() -> Op[bool | WrongWindow]:
         return ops.reset(
-            ops.CheckRequest(compiled, compiled.window_at(server_time.guess()), "ratelimit:{u}:e:", 1, NORMAL, "", 0)
+            ops.CheckRequest(plan, plan.window_at(server_time.guess()), "ratelimit:{u}:e:", 1, NORMAL, "", 0)
         )
 
     flow = flows.aligned(reset, server_time)
@@ -283,7 +282,7 @@ def test_threads_never_spend_a_unit_twice() -> None:
 
 
 def test_threads_that_lose_the_server_at_once_share_one_count() -> None:
-    """Each new policy and caller, met by eight threads at once, is compiled, made and counted once."""
+    """Each new policy and caller, met by eight threads at once, is plan, made and counted once."""
     shared, interval = limiter(breaker=BreakerOptions(failures=1000, calls=1000)), sys.getswitchinterval()
     policies = [Policy(f"p{n}", 1, MINUTE) for n in range(40)]
     start = threading.Barrier(8, timeout=10)
@@ -292,7 +291,7 @@ def test_threads_that_lose_the_server_at_once_share_one_count() -> None:
         answers = []
         for policy in policies:
             start.wait()
-            answers.append(shared.failed(called(policy, on=shared).call, Unavailable("away")))
+            answers.append(shared.failed(called(policy, on=shared).request, Unavailable("away")))
         return answers
 
     sys.setswitchinterval(1e-6)
@@ -310,7 +309,7 @@ def test_giving_back_keeps_to_the_budget_of_a_check() -> None:
     paid, lost = called(CALLS, on=here), called(Policy("shut", 1, MINUTE, on_error="closed"), on=here)
     story = flows.together(here, [paid, lost])
     next(story)
-    step = story.send([paid.call.decode(b"1 1795425470 0 0 10 0 1"), Unavailable("away")])
+    step = story.send([paid.op.decode(b"1 1795425470 0 0 10 0 1"), Unavailable("away")])
     assert isinstance(step, Batch)
     assert [op.timeout_ms for op in step.ops] == [100]
 

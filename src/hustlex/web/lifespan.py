@@ -13,7 +13,7 @@ from hustlex.core import check
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.problems import Legacy
-from hustlex.ratelimit.engine.limiter import refuse_open
+from hustlex.ratelimit.policy.sensitive import refuse_open
 from hustlex.web.charges import Labels
 from hustlex.web.doorman import MEBIBYTE, SECURITY_HEADERS, Doorman
 from hustlex.web.limits import RateLimitHeaders, route_policies

@@ -18,7 +18,7 @@ from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, caller_of, parse_rule
 from hustlex.ratelimit.engine.compiler import CompiledPolicies
-from hustlex.ratelimit.engine.limiter import refuse_open
+from hustlex.ratelimit.policy.sensitive import refuse_open
 from hustlex.web.addresses import address_of
 from hustlex.web.charges import KEY as CHARGES
 from hustlex.web.charges import Charges, charges_of

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.keys import component, tag
 from hustlex.core.op import Arg
 from hustlex.core.time import to_ms
@@ -18,10 +19,13 @@ from hustlex.errors import Misuse
 from hustlex.ratelimit.policy.algorithms import ARITHMETIC
 from hustlex.ratelimit.policy.policy import Policy
 
+Policies = Policy | Sequence[Policy]
+
 MOST_POLICIES = 8
 NORMAL = "normal"
 _SHADOW, _COUNT_DENIED, _OVERRIDE, _PENALTY = 1, 2, 4, 8
 _ALWAYS = 1 << 62
+_MOST_COMPILED = 1_000
 _serials = itertools.count()
 
 
@@ -43,7 +47,8 @@ class CompiledPolicies:
 
     serial: unlike any other's. current: the last window, taken to be the right one until fresh_until, a moment of the
     monotonic clock. script: the short one that judges a plain policy alone, or "". windowed: keys depend on the time.
-    ids: each call needs an id of its own. largest: cost of a call that can pass. Raises Misuse unless there are 1 to 8
+    ids: each call needs an id of its own. largest: cost of a call that can pass. lease_ending: of the key of the first
+    policy of leases, whose places live for lease_ms; "" when there is none. Raises Misuse unless there are 1 to 8
     policies of different names.
     """
 
@@ -64,6 +69,9 @@ class CompiledPolicies:
         self.largest = min(policy.capacity // policy.cost for policy in policies)
         self.prefetch_s = _prefetch_s(policies)
         self.script = "" if len(policies) > 1 or self.flags[0] else self.algorithms[0].script
+        leases = [at for at, policy in enumerate(policies) if policy.algorithm == "leases"]
+        self.lease_ending = self.ending(leases[0]) if leases else ""
+        self.lease_ms = policies[leases[0]].window_ms if leases else 0
         self.current = Window(0, 0, (), ())
         self.fresh_until = 0.0
 
@@ -135,6 +143,32 @@ class CompiledPolicies:
         shown = policy.limit if policy.algorithm == "gcra" else limit
         args = (shown, kind.script_window(policy), policy.units(cost), kind.script_extra(policy, limit, starts[0]))
         return args if kind.letter else (*args, int(policy.algorithm == "counter"))
+
+
+class Compiler:
+    """Compiled lists, each once. by_identity: of what cannot change, kept with it: so its id stays its own."""
+
+    def __init__(self) -> None:
+        self.by_identity: dict[int, tuple[object, CompiledPolicies]] = {}
+        self._by_value: dict[tuple[Policy, ...], CompiledPolicies] = {}
+
+    def compiled(self, policy: Policies) -> CompiledPolicies:
+        """By identity for what cannot change, else by value. Raises Misuse."""
+        check.instance("policy", policy, Policy, list, tuple, hint="pass a Policy, or a list of them")
+        policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
+        for each in policies:
+            check.instance("policy", each, Policy)
+        found = self._by_value.get(policies)
+        if found is None:
+            if len(self._by_value) >= _MOST_COMPILED:
+                self._by_value.clear()
+            fresh = CompiledPolicies(policies)
+            found = self._by_value.setdefault(policies, fresh)  # another thread may have been first
+        if isinstance(policy, Policy | tuple):
+            if len(self.by_identity) >= _MOST_COMPILED:
+                self.by_identity.clear()
+            self.by_identity[id(policy)] = (policy, found)
+        return found
 
 
 def key_prefix(prefix: str, identity: str, endpoint: str) -> str:

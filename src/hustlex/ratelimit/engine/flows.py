@@ -1,20 +1,25 @@
-"""Stories of several steps: correcting a wrong guess of the server's window; several callers at once."""
+"""Flows of several steps: correcting a wrong guess of the server's window; several callers at once."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from hustlex.core import check
+from hustlex.core.check import Id
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.time import to_ms
-from hustlex.errors import Error, Unavailable
-from hustlex.ratelimit.engine.limiter import Limiter, ServerTime
-from hustlex.ratelimit.engine.pending import Call, Sent
-from hustlex.ratelimit.engine.refunds import refund
-from hustlex.ratelimit.types import Decision, Outcome, Source, WrongWindow
+from hustlex.errors import Error, Misuse, Unavailable
+from hustlex.ratelimit.engine.compiler import Policies
+from hustlex.ratelimit.engine.limiter import Limiter
+from hustlex.ratelimit.engine.ops import CheckRequest, PendingCheck
+from hustlex.ratelimit.engine.receipts import ChargeReceipt
+from hustlex.ratelimit.engine.redeem import refund
+from hustlex.ratelimit.engine.server_time import ServerTime
+from hustlex.ratelimit.types import Decision, Outcome, PolicyState, Source, WrongWindow
 
 T = TypeVar("T")
 
@@ -39,19 +44,31 @@ def aligned(
     raise Unavailable("each reply came more than a window late", hint="the server is overloaded or far away")
 
 
-def together(limiter: Limiter, calls: Sequence[Sent | Decision]) -> Flow[Decision]:
+def triples(asked: Iterable[tuple[Policies, Id, Id]]) -> list[tuple[Policies, Id, Id]]:
+    """What ``check_all`` is asked. Raises Misuse."""
+    hint = 'pass a list of policies, identity and endpoint, as [(policy, "u7", "/pay")]'
+    check.instance("asked", asked, Iterable, hint=hint)
+    found = list(asked)
+    for each in found:
+        check.instance("what is asked", each, tuple, list, hint=hint)
+        if len(each) != 3:
+            raise Misuse(f"what is asked has {len(each)} parts", hint=hint)
+    return found
+
+
+def together(limiter: Limiter, calls: Sequence[PendingCheck | Decision]) -> Flow[Decision]:
     """Several callers, each in its own slot, in one write. When one is refused, the others get back what they paid.
 
-    calls: some may have been answered here; when one of these is refused, nothing is sent.
+    calls: some may have been answered here; when one of these is refused, nothing is pending.
     """
     here = [call for call in calls if isinstance(call, Decision)]
-    due = [call for call in calls if isinstance(call, Sent)] if all(here) else []
-    answers: list[Any] = (yield Batch(tuple(sent.op for sent in due))) if due else []
+    due = [call for call in calls if isinstance(call, PendingCheck)] if all(here) else []
+    answers: list[Any] = (yield Batch(tuple(pending.op for pending in due))) if due else []
     judged: list[Decision] = []
-    for sent, answer in zip(due, answers, strict=True):
+    for pending, answer in zip(due, answers, strict=True):
         if isinstance(answer, WrongWindow):
-            answer = yield from _second(limiter, sent.call, answer)
-        decision = limiter.failed(sent.call, answer) if isinstance(answer, Error) else answer
+            answer = yield from _second(limiter, pending.request, answer)
+        decision = limiter.failed(pending.request, answer) if isinstance(answer, Error) else answer
         judged.append(limiter.answered(decision) if limiter.alert else decision)
     asked = iter(judged)
     found = [call if isinstance(call, Decision) else next(asked, None) for call in calls]
@@ -62,9 +79,9 @@ def together(limiter: Limiter, calls: Sequence[Sent | Decision]) -> Flow[Decisio
     return merged
 
 
-def _second(limiter: Limiter, call: Call, first: WrongWindow) -> Flow[Decision | Error]:
+def _second(limiter: Limiter, request: CheckRequest, first: WrongWindow) -> Flow[Decision | Error]:
     try:
-        return (yield from aligned(lambda: limiter.again(call), limiter.server_time, first))
+        return (yield from aligned(lambda: limiter.again(request), limiter.server_time, first))
     except Error as error:
         return error
 
@@ -92,10 +109,14 @@ def merge(decisions: Sequence[Decision]) -> Decision:
         shown.outcome,
         shown.cost,
         shown.source,
-        shown.call,
-        states,
+        _showing(shown, states),
         parts=() if refusing else tuple(decisions),
     )
+
+
+def _showing(shown: Decision, states: tuple[PolicyState, ...]) -> ChargeReceipt | None:
+    receipt = shown.receipt
+    return ChargeReceipt(receipt.request, states) if isinstance(receipt, ChargeReceipt) else None
 
 
 def _tightest(decisions: Sequence[Decision]) -> Decision:

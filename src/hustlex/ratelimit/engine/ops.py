@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Callable, Sequence
+from random import getrandbits
 from typing import TypeVar
 
 import msgspec
@@ -11,9 +13,12 @@ from hustlex.core.check import whole
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
 from hustlex.ratelimit.engine.compiler import NORMAL, CompiledPolicies, Window
-from hustlex.ratelimit.types import WrongWindow
+from hustlex.ratelimit.types import Decision, WrongWindow
 
 T = TypeVar("T")
+SubjectKey = tuple[int, object, object]
+"""Compiled policies by their serial, identity, endpoint."""
+NOBODY: SubjectKey = (-1, "", "")
 
 _DEAREST = 2**31
 
@@ -30,20 +35,31 @@ _RELEASE = load("hustlex.ratelimit", "release")
 _SHORT = {script.name.partition(".")[2]: script for script in (_COUNTER, _STRICT, _GCRA, _LOG)}
 
 
-class CheckRequest(msgspec.Struct, frozen=True):
-    """One call: by which policies, of whom, how much, in which class, under which id. now_ms: 0, or a test's."""
+class CheckRequest(msgspec.Struct, frozen=True, eq=False):
+    """One call: by which policies, of whom, how much, in which class, under which id. now_ms: 0, or a test's.
+
+    subject: by which memory finds who is request about.
+    """
 
     compiled: CompiledPolicies
     window: Window
     key_prefix: str
     cost: int
     tier: str
-    request: str
+    request_id: str
     now_ms: int
+    subject: SubjectKey = NOBODY
+
+
+class PendingCheck(msgspec.Struct, frozen=True, eq=False):
+    """A request, and what is to be sent for it."""
+
+    request: CheckRequest
+    op: Op[Decision | WrongWindow]
 
 
 def check(
-    asked: CheckRequest,
+    request: CheckRequest,
     decode: Callable[[Reply], T],
     timeout_ms: int,
     *,
@@ -51,33 +67,33 @@ def check(
     kept: list[bytes] | None = None,
 ) -> Op[T]:
     """Charge every policy or none. general: never by a short script. kept: see Op."""
-    compiled, window = asked.compiled, asked.window
-    keys = _keys(asked.key_prefix, window.endings)
+    compiled, window = request.compiled, request.window
+    keys = _keys(request.key_prefix, window.endings)
     if compiled.script and not general:
-        usual = asked.cost == 1 and asked.tier == NORMAL
-        args = (asked.now_ms, *(window.alone if usual else compiled.alone(window.starts, asked.cost, asked.tier)))
+        usual = request.cost == 1 and request.tier == NORMAL
+        args = (request.now_ms, *(window.alone if usual else compiled.alone(window.starts, request.cost, request.tier)))
         if compiled.ids:
-            args = (*args[:4], asked.request)
+            args = (*args[:4], request.request_id)
         return _SHORT[compiled.script].op(keys, args, decode, timeout_ms=timeout_ms, kept=kept)
-    rules = compiled.rules(window, asked.cost, asked.tier)
-    op = _CHECK.op(keys, (asked.now_ms, asked.request, *rules), decode, timeout_ms=timeout_ms, kept=kept)
+    rules = compiled.rules(window, request.cost, request.tier)
+    op = _CHECK.op(keys, (request.now_ms, request.request_id, *rules), decode, timeout_ms=timeout_ms, kept=kept)
     return msgspec.structs.replace(op, effect=Effect.IDEMPOTENT) if compiled.repeatable else op
 
 
-def peek(asked: CheckRequest, decode: Callable[[Reply], T], timeout_ms: int) -> Op[T]:
+def peek(request: CheckRequest, decode: Callable[[Reply], T], timeout_ms: int) -> Op[T]:
     """What ``check`` would answer, with nothing charged."""
-    rules = asked.compiled.rules(asked.window, asked.cost, asked.tier)
-    keys = _keys(asked.key_prefix, asked.window.endings)
-    return _PEEK.op(keys, (asked.now_ms, *rules), decode, timeout_ms=timeout_ms)
+    rules = request.compiled.rules(request.window, request.cost, request.tier)
+    keys = _keys(request.key_prefix, request.window.endings)
+    return _PEEK.op(keys, (request.now_ms, *rules), decode, timeout_ms=timeout_ms)
 
 
-def reset(asked: CheckRequest) -> Op[bool | WrongWindow]:
+def reset(request: CheckRequest) -> Op[bool | WrongWindow]:
     """Forget what was used, and bans. True when there was something to forget."""
-    compiled, window = asked.compiled, asked.window
+    compiled, window = request.compiled, request.window
     starts: list[Arg] = []
     for policy, start in zip(compiled.policies, window.starts, strict=True):
         starts += [policy.window_ms, start] if start else []
-    return _RESET.op(_keys(asked.key_prefix, compiled.reset_endings(window)), (asked.now_ms, *starts), _removed)
+    return _RESET.op(_keys(request.key_prefix, compiled.reset_endings(window)), (request.now_ms, *starts), _removed)
 
 
 class ChargedPart(msgspec.Struct, frozen=True):
@@ -90,12 +106,12 @@ class ChargedPart(msgspec.Struct, frozen=True):
 
 
 def refund(
-    key_prefix: str, parts: Sequence[ChargedPart], refund_id: str, request: str, mark_ms: int, now_ms: int
+    key_prefix: str, parts: Sequence[ChargedPart], refund_id: str, request_id: str, mark_ms: int, now_ms: int
 ) -> Op[bool]:
     """Give back what a call took. True the first time, for this id."""
     keys = (f"{key_prefix}r.{refund_id}", *(key_prefix + part.ending for part in parts))
     amounts = [value for part in parts for value in (part.kind, part.amount, part.bucket)]
-    return _REFUND.op(keys, (now_ms, mark_ms, request, *amounts), _first)
+    return _REFUND.op(keys, (now_ms, mark_ms, request_id, *amounts), _first)
 
 
 def heartbeat(key: str, lease: str, life_ms: int, now_ms: int) -> Op[bool]:
@@ -123,6 +139,11 @@ def unset_limit(key: str) -> Op[None]:
 def positive(cost: int) -> int:
     """Raises Misuse for a cost that is no whole number, from 1."""
     return whole("cost", cost, 1, _DEAREST)
+
+
+def new_id() -> str:
+    """11 characters of 64 random bits: unique, not secret."""
+    return binascii.b2a_base64(getrandbits(64).to_bytes(8, "big"), newline=False)[:11].decode()
 
 
 def _keys(key_prefix: str, endings: tuple[str, ...]) -> tuple[str, ...]:
