@@ -14,9 +14,9 @@ import pytest
 import redis
 
 from hustlex.core.op import Batch, Call, Effect, Flow, Op, Script, Sleep, command, do
-from hustlex.core.telemetry import CallEvent
 from hustlex.drivers import aio, blocking
 from hustlex.errors import BadReply, Denied, Full, Misuse, OutcomeUnknown, Refused, Unavailable
+from tests.support.calls import Calls
 from tests.support.proxy import Proxy
 
 Run = Callable[..., Any]
@@ -275,10 +275,10 @@ async def test_a_flow_sees_errors_and_can_clean_up(street: Street, raw: redis.Re
 
 async def test_the_hook_sees_names_and_outcomes(kind: Callable[..., Any], url: str, raw: redis.Redis) -> None:
     raw.set("text", "x")
-    seen: list[CallEvent] = []
-    street = Street(kind(url, hook=seen.append))
+    calls = Calls()
+    street = Street(kind(url, hook=calls))
     await street.run(get("k"))
     with pytest.raises(Refused):
         await street.run(increment("text"))
-    assert [(event.op, event.outcome) for event in seen] == [("test.get", "ok"), ("test.increment", "Refused")]
+    assert [(call.op, call.error) for call in calls.ended] == [("test.get", ""), ("test.increment", "Refused")]
     await street.call("close")

@@ -19,6 +19,7 @@ from tools.gen_docs import STRUCTS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+ROOMS = (ROOT / "docs/guides/rooms.md").read_text("utf-8")
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted(path for folder in ("docs", "bench", "examples", "tests") for path in (ROOT / folder).rglob("*.md")),
@@ -87,12 +88,19 @@ def test_every_command_shown_exists() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("folder", ["guides", "reference"])
-def test_the_readme_knows_every_page(folder: str) -> None:
-    missing = [
-        path.name for path in (ROOT / "docs" / folder).glob("*.md") if f"docs/{folder}/{path.name}" not in README
-    ]
-    assert missing == []
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) < 900
+
+
+@pytest.mark.parametrize(
+    ("index", "folder"), [("guides", "guides"), ("guides", "reference"), ("internals", "internals")]
+)
+def test_the_index_of_the_guides_or_of_the_inside_knows_every_page(index: str, folder: str) -> None:
+    text = (ROOT / "docs" / index / "README.md").read_text("utf-8")
+    prefix = "" if index == folder else f"../{folder}/"
+    pages = {path.name for path in (ROOT / "docs" / folder).glob("*.md")} - {"README.md"}
+    assert [name for name in sorted(pages) if f"]({prefix}{name})" not in text] == []
+    assert f"docs/{index}/README.md" in README
 
 
 def test_decisions_are_listed_in_order() -> None:
@@ -109,7 +117,7 @@ def test_every_option_is_explained(kind: type[msgspec.Struct]) -> None:
 
 
 async def test_every_verb_of_the_rooms_exists() -> None:
-    rows = re.findall(r"^\| `hx\.(\w+)` \| (.*?) \|", README, re.MULTILINE)
+    rows = re.findall(r"^\| `hx\.(\w+)` \| (.*?) \|", ROOMS, re.MULTILINE)
     async with HustleX("redis://127.0.0.1:1", secret="32 random bytes or more, from your vault") as hx:
         cache, channel = hx.cache("user", int, ttl=timedelta(minutes=1)), hx.events.channel("user:{id}", dict)
         places: dict[str, Any] = {"cache": cache, "events": channel}

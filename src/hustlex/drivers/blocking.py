@@ -20,7 +20,7 @@ from redis.connection import DefaultParser
 from redis.retry import Retry
 
 from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step
-from hustlex.core.telemetry import CallEvent, Hook
+from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.faults import (
     LOOK_S,
     SETTLED_S,
@@ -71,7 +71,7 @@ class Driver:
         self._command_s = timeout.total_seconds() if timeout is not None else _COMMAND_S
         self._endpoint = parse_url(url)
         self._endpoint.ssl_context()
-        self._hook = hook
+        self.hook = hook
         self._pool: Any = _pool(self._endpoint)
         self._doubted = 0.0
 
@@ -85,9 +85,10 @@ class Driver:
 
     def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
-        if self._hook is None:
+        if self.hook is None:
             return _decode(op, self._insist(op))
-        return self._observed(op, self._hook)
+        with Watch(self.hook, (op.name,)):
+            return _decode(op, self._insist(op))
 
     def _insist(self, op: Op[Any]) -> Any:
         """Repeat what may be repeated, until the deadline."""
@@ -182,6 +183,14 @@ class Driver:
         """All in one write; answers in order, a failed one as its Error."""
         if not ops:
             return []
+        if self.hook is None:
+            return self._many(ops)
+        with Watch(self.hook, tuple(op.name for op in ops)) as call:
+            answers = self._many(ops)
+            call.results(answers)
+            return answers
+
+    def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         deadline = time.monotonic() + max((op.timeout_ms / 1000 or self._command_s) for op in ops)
         try:
             replies = self._exchange(ops, deadline) if len(ops) > 1 else [NotSent()]
@@ -196,7 +205,7 @@ class Driver:
         try:
             if isinstance(reply, (NotSent, Lost, Late, Refused)):
                 error = verdict(reply, op.effect)
-                return error.during(op.name) if error is not None else self.run(op)
+                return error.during(op.name) if error is not None else _decode(op, self._insist(op))
             return _decode(op, reply)
         except Error as error:
             return error
@@ -227,17 +236,6 @@ class Driver:
             return time.sleep(step.seconds)
         assert isinstance(step, Call)
         return step.function()
-
-    def _observed(self, op: Op[T], hook: Hook) -> T:
-        start = time.monotonic()
-        outcome = "ok"
-        try:
-            return _decode(op, self._insist(op))
-        except Error as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            hook(CallEvent(op.name, outcome, time.monotonic() - start))
 
     def close(self) -> None:
         """Close every connection. Idempotent."""
