@@ -17,6 +17,8 @@ _TAG = re.compile(r"\{[^}]*\}")
 _TEXT = r"""(?:(?!['"]).)*%[-+ #0-9.]*[sq](?:(?!['"]).)*"""
 _CUT = re.compile(rf"""format\(\s*['"]{_TEXT}|['"]{_TEXT}['"]\)?:format""")
 """Text that goes through %s: Lua's formats end it at its first NUL."""
+_NAMELESS = re.compile(r"redis\.p?call\([^,)'\"]*[,)]")
+"""A call whose command is a variable: the rights of a user (``hustlex doctor --acl``) are read from the names."""
 _INCLUDE = re.compile(r"^-- @include ([a-z_]+)$", re.MULTILINE)
 
 
@@ -46,8 +48,11 @@ def problems(path: Path, used: set[tuple[str, str]], included: set[str]) -> Iter
 
 
 def format_problems(source: str, where: str) -> Iterator[str]:
-    """No text goes through a format, only numbers: what callers pass may hold a NUL, and would come out shorter."""
+    """No text goes through a format, only numbers: what callers pass may hold a NUL, and would come out shorter. Each
+    call names its command."""
     for number, line in enumerate(source.splitlines(), 1):
+        if _NAMELESS.search(line.partition("--")[0]):
+            yield f"{where}:{number}: name the command inside redis.call(...)"
         if _CUT.search(line.partition("--")[0]):
             yield f"{where}:{number}: text in string.format ends at its first NUL; join it with .."
 

@@ -16,7 +16,7 @@ import msgspec
 from hustlex import errors, idempotency, otp, pins, ratelimit, tokens
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.lua import parse
-from hustlex.core.telemetry import CallEvent
+from hustlex.core.telemetry import CallEnd, CallStart
 from hustlex.otp.metrics import LABELS
 from hustlex.ratelimit.policy.guarantees import spoken
 from hustlex.settings import Settings
@@ -166,6 +166,37 @@ def _told(value: object) -> str:
     return str(value)
 
 
+CALLS = """## Calls
+
+`HustleX(hook=...)` is told when a call begins, whichever room it belongs to; the function it returns is told when that
+call ends. So a span can be opened and closed, in the caller's task or thread:
+
+```python
+from hustlex import HustleX
+from hustlex.core.telemetry import CallEnd, CallStart, End
+
+spent: dict[tuple[str, str], float] = {}
+
+
+def hook(start: CallStart) -> End | None:
+    print("begins", start.op, start.size)
+
+    def end(call: CallEnd) -> None:
+        spent[call.op, call.outcome] = spent.get((call.op, call.outcome), 0.0) + call.seconds
+
+    return end
+
+
+hx = HustleX("redis://localhost:6379/0", hook=hook)
+```
+
+A call is one operation, one batch, one command that waits on the server, or one subscription (op "subscribe", from its
+begin to its end); each is told once, however often it had to be repeated. An answer that needs no server (a limit's
+repeated refusal, a bounded or stateless check of a token) is a call with `memory`. One that was asked of the server in
+vain, and then answered here, is told as the failure that it was. What a hook raises is logged, and the call goes on.
+Without a hook a call costs nothing more."""
+
+
 def metrics() -> str:
     """The closed lists that exporters and dashboards are built on."""
     codes = _table(["metric", "labels"], [[f"`{name}`", _list(labels)] for name, labels in LABELS.items()])
@@ -177,7 +208,9 @@ def metrics() -> str:
     return _page(
         "Events and metrics",
         "The package exports nothing by itself: hooks are told, and count. They must not block and must not raise.",
-        "## Calls\n\n`HustleX(hook=...)` is told of every call of every room. " + _prose(CallEvent),
+        CALLS,
+        "`CallStart`: " + _prose(CallStart),
+        "`CallEnd` has the fields of its `CallStart` (and `op`, `size`), and more: " + _prose(CallEnd),
         "## Codes\n\n`OtpOptions(watch=...)` is told of every attempt, as is the logger `hustlex.otp`. "
         + _prose(otp.OtpEvent),
         f"`OtpMetrics` is such a hook and counts; its `samples()` are:\n\n{codes}",

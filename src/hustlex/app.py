@@ -19,10 +19,10 @@ from hustlex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hustlex.cache.api import Caches
-    from hustlex.events.subscription import Events
+    from hustlex.events.api import Events
     from hustlex.idempotency.api import Idempotency
     from hustlex.idempotency.options import IdempotencyOptions
-    from hustlex.jobs.subscription import Jobs
+    from hustlex.jobs.api import Jobs
     from hustlex.otp.api import Otp
     from hustlex.otp.rules import OtpOptions
     from hustlex.pins.api import Pins
@@ -44,10 +44,10 @@ class HustleX:
     derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. old_secrets, reference_secret: while the
     secret is being changed and after, see ``Keyring`` and docs/guides/secrets.md. prefix: put before every key, except
     those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
-    hook: told of every call. timeout: how long a call may wait for the server, connecting included, 10 ms to 5 s;
-    default 1 s (the cache's reads and checks of limits have shorter ones of their own). strict_memory: ``otp``,
-    ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may evict keys, asked once
-    before their first call; default where HUSTLEX_ENV is production.
+    hook: told of every call, its start and its end, see ``core.telemetry``. timeout: how long a call may wait for the
+    server, connecting included, 10 ms to 5 s; default 1 s (the cache's reads and checks of limits have shorter ones of
+    their own). strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the
+    state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
     region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
     queues: all queues there are; to enqueue into another one is Misuse. Default: any name will do.
     otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.
@@ -190,7 +190,7 @@ class HustleX:
 
         Doors: enqueue, enqueue_many, start, result, follow, explain, cancel, limit_queue, inspector, schedules.
         """
-        from hustlex.jobs.subscription import Jobs
+        from hustlex.jobs.api import Jobs
 
         return Jobs(self.driver, clock=self._clock, queues=self._queues)
 
@@ -200,7 +200,7 @@ class HustleX:
 
         Doors: channel(...).publish, channel(...).subscribe.
         """
-        from hustlex.events.subscription import Events
+        from hustlex.events.api import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
 

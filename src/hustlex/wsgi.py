@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from hustlex.core import check
 from hustlex.core.addresses import network
+from hustlex.core.check import Id
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.idempotency import IdempotencyOptions, Response, Scope, http_answer
 from hustlex.problems import Description
@@ -27,14 +29,27 @@ def access_of(hx: HustleX, authorization: str, mode: Mode) -> Access | None:
     return answer if isinstance(answer, Access) else None
 
 
+def plain_view(view: Any) -> Any:
+    """A view of the application. Raises Misuse for an async one: it would be counted, and claimed, and never run."""
+    if inspect.iscoroutinefunction(check.function("view", view)):
+        raise Misuse("view is an async function", hint="make it a plain one, or serve it by hustlex.web")
+    return view
+
+
 class Limit:
     """A route's limit, as given to ``rate_limit``.
 
-    policy: a Policy, a rule's line (``hustlex.ratelimit.parse_rule``), or several that are judged together. own_key:
-    whether the application says itself who is limited. endpoint: "" stands for method and route. Raises Misuse.
+    policy: a Policy, a rule's line (``hustlex.ratelimit.parse_rule``), or several that are judged together. key:
+    the application's own word on who is limited. endpoint: "" stands for method and route. Raises Misuse.
     """
 
-    def __init__(self, policy: Policy | str | Sequence[Policy | str], own_key: bool, endpoint: str, cost: int) -> None:
+    def __init__(
+        self,
+        policy: Policy | str | Sequence[Policy | str],
+        key: Callable[..., Id] | None,
+        endpoint: str,
+        cost: int,
+    ) -> None:
         check.instance(
             "policy", policy, Policy, str, list, tuple, hint="pass a Policy, a rule's line, or a list of them"
         )
@@ -43,34 +58,41 @@ class Limit:
             raise Misuse("rate_limit needs at least one policy")
         if len({(rule.who, rule.endpoint) for rule in rules}) > 1:
             raise Misuse("these lines limit different callers or places", hint="use one rate_limit for each")
-        if rules[0].who == "key" and not own_key:
+        if rules[0].who == "key" and key is None:
             raise Misuse("a limit per key needs key=...", hint="a function that answers the API key's reference")
         self.who = rules[0].who
-        self.own_key = own_key
+        self._key = key if key is None else check.function("key", key)
+        self._mark = ""
         self._policies = tuple(rule.policy for rule in rules)
         self._endpoint = check.text("endpoint", endpoint, blank=True) or (rules[0].endpoint if rules[0].path else "")
         self._cost = check.whole("cost", cost, 1)
         self._holds = any(each.algorithm == "leases" for each in self._policies)
 
     @contextmanager
-    def entered(self, hx: HustleX, identity: check.Id, method: str, route: str) -> Iterator[Decision]:
+    def entered(self, hx: HustleX, identity: Id, method: str, route: str) -> Iterator[Decision]:
         """``with limit.entered(...) as decision``: judged once; a place of "3 at once" is kept while the block runs."""
         identity = check.identity("key", identity)
-        label = self._endpoint or f"{'GET' if method == 'HEAD' else method} {route}"
+        label = (self._endpoint or f"{'GET' if method == 'HEAD' else method} {route}") + self._mark
         if self._holds:
             with hx.ratelimit.hold(self._policies, identity, endpoint=label, cost=self._cost) as place:
                 yield place.decision
         else:
             yield hx.ratelimit.check(self._policies, identity, endpoint=label, cost=self._cost)
 
-    def around(self, view: Callable[..., Any]) -> None:
-        """Raises Misuse when the view has a limit already that would count the same callers in the same place."""
-        inner: Limit | None = getattr(view, "__hustlex_limit__", None)
-        if inner is not None and not self.own_key and (inner.who, inner._endpoint) == (self.who, self._endpoint):
+    def around(self, view: Callable[..., Any]) -> tuple[Limit, ...]:
+        """All limits of the view, with this one. Raises Misuse when one of them counts the same callers in the same
+        place; where that shows at a call only, as keys are the application's, this one counts in a place of its own.
+        """
+        within: tuple[Limit, ...] = getattr(view, "__hustlex_limits__", ())
+        here = [each for each in within if each._endpoint == self._endpoint]
+        if any((each._key or each.who) == (self._key or self.who) for each in here):
             raise Misuse(
                 "this view has a limit for the same callers already",
                 hint="pass all in one rate_limit([...]), or name an endpoint",
             )
+        if any(each._key or self._key for each in here):
+            self._mark = f"#{len(here)}"
+        return (*within, self)
 
 
 def caller(who: str, access: Access | None, address: str | None) -> str:

@@ -16,6 +16,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.ratelimit import Algorithm, Outcome, Policy, RateLimit, RateLimitOptions
 from hustlex.ratelimit.engine import ops
 from hustlex.ratelimit.engine.compiler import NORMAL, Plan
+from tests.support.calls import Calls
 
 MINUTE = timedelta(minutes=1)
 ALGORITHMS: tuple[Algorithm, ...] = ("strict", "log", "counter", "fixed", "gcra", "leases")
@@ -191,9 +192,9 @@ async def test_callers_and_endpoints_are_apart_whatever_they_are_called(
 async def test_a_wrong_client_clock_changes_no_decision(
     url: str, clock: FixedClock, algorithm: Algorithm, wrong_by: timedelta
 ) -> None:
-    sent: list[str] = []
+    calls = Calls()
     wrong_ms = wrong_by // timedelta(milliseconds=1)
-    driver = Driver(url, hook=lambda event: sent.append(event.op))
+    driver = Driver(url, hook=calls)
     right = RateLimit(driver, clock=clock, local_clock=clock, options=UNHURRIED)
     wrong = RateLimit(driver, clock=clock, local_clock=lambda: clock() + wrong_ms, options=UNHURRIED)
     policy = policy_of(algorithm, 2)
@@ -202,7 +203,7 @@ async def test_a_wrong_client_clock_changes_no_decision(
         expected = await right.check(policy, "u1", endpoint="/pay")
         assert await wrong.check(policy, "u2", endpoint="/pay") == expected
     await driver.close()
-    assert len(sent) <= 2 * 7 + 1
+    assert len(calls.sent) <= 2 * 7 + 1
 
 
 @EVERY

@@ -20,6 +20,7 @@ from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Misuse
 from hustlex.ratelimit import Algorithm, Outcome, Penalty, Policy, RateLimit, RateLimitOptions, Source
 from tests.contract.test_ratelimit import ALGORITHMS, EVERY, MINUTE, RATES, UNHURRIED, policy_of, spend
+from tests.support.calls import Calls
 
 SECOND = timedelta(seconds=1)
 PAY = {"endpoint": "/pay"}
@@ -102,14 +103,14 @@ async def test_a_shadow_watches_and_lets_through(hx: Any, clock: FixedClock) -> 
 
 
 async def test_the_exempt_are_never_asked_about(url: str) -> None:
-    sent: list[str] = []
-    driver = Driver(url, hook=lambda event: sent.append(event.op))
+    calls = Calls()
+    driver = Driver(url, hook=calls)
     options = RateLimitOptions(exempt=frozenset({"ip:10.0.0.1"}), check_budget=timedelta(seconds=10))
     limits = RateLimit(driver, options=options)
     policy = policy_of("strict", 1)
     answers = [await limits.check(policy, "ip:10.0.0.1", **PAY) for _ in range(3)]
     assert {answer.outcome for answer in answers} == {Outcome.EXEMPT}
-    assert not sent
+    assert not calls.sent
     assert answers[0].per_policy == ()
     assert [bool(await limits.check(policy, "ip:10.0.0.2", **PAY)) for _ in range(2)] == [True, False]
     await driver.close()
@@ -465,8 +466,8 @@ async def test_the_other_keys_weigh_what_the_table_says(hx: Any, raw: redis.Redi
 
 
 async def test_a_hot_key_is_decided_here_within_its_budget(url: str, raw: redis.Redis) -> None:
-    sent: list[str] = []
-    driver = Driver(url, hook=lambda event: sent.append(event.op))
+    calls = Calls()
+    driver = Driver(url, hook=calls)
     limits = RateLimit(driver, options=UNHURRIED)
     policy = Policy("hot", 3_000, timedelta(hours=1), prefetch=timedelta(milliseconds=250))
     passed = 0
@@ -476,7 +477,7 @@ async def test_a_hot_key_is_decided_here_within_its_budget(url: str, raw: redis.
     taken = int(raw.hget("ratelimit:{global}:/pay:b", "s") or 0)
     assert passed <= taken <= 3_000
     assert passed >= 1_000
-    assert len(sent) < passed
+    assert len(calls.sent) < passed
 
 
 async def test_a_cost_below_one_fills_no_stock(url: str) -> None:
@@ -495,19 +496,19 @@ async def test_a_cost_below_one_fills_no_stock(url: str) -> None:
 async def test_a_refusal_is_repeated_from_memory_while_it_holds(
     url: str, clock: FixedClock, algorithm: Algorithm
 ) -> None:
-    sent: list[str] = []
-    driver = Driver(url, hook=lambda event: sent.append(event.op))
+    calls = Calls()
+    driver = Driver(url, hook=calls)
     limits = RateLimit(driver, clock=clock, options=UNHURRIED)
     policy = policy_of(algorithm, 3, timedelta(seconds=1))
     for _ in range(4):
         refused = await limits.check(policy, "u1", **PAY)
     assert refused.source is Source.REDIS
-    asked = len(sent)
+    asked = len(calls.sent)
     clock.advance(timedelta(milliseconds=100))
     again = await limits.check(policy, "u1", **PAY)
     assert (again.source, again.allowed) == (Source.LOCAL_DENY, False)
     assert again.retry_after == refused.retry_after - timedelta(milliseconds=100)
-    assert len(sent) == asked
+    assert len(calls.sent) == asked
     assert (await limits.check(policy, "u2", **PAY)).source is Source.REDIS
     clock.advance(again.retry_after + timedelta(milliseconds=1))
     assert await limits.check(policy, "u1", **PAY)

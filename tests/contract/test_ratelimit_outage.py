@@ -18,6 +18,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Unavailable
 from hustlex.ratelimit import Outcome, Policy, RateLimit, RateLimitOptions, Source
+from tests.support.calls import Calls
 from tests.support.proxy import Proxy
 
 MINUTE = timedelta(minutes=1)
@@ -27,12 +28,12 @@ QUICK = timedelta(milliseconds=30)
 
 
 @asynccontextmanager
-async def room(url: str, **options: Any) -> AsyncIterator[tuple[RateLimit, list[str]]]:
-    """A room, and the names of what was sent."""
-    sent: list[str] = []
-    driver = Driver(url, hook=lambda event: sent.append(event.op))
+async def room(url: str, **options: Any) -> AsyncIterator[tuple[RateLimit, Calls]]:
+    """A room, and what its driver was asked."""
+    calls = Calls()
+    driver = Driver(url, hook=calls)
     try:
-        yield RateLimit(driver, options=RateLimitOptions(**{"check_budget": QUICK} | options)), sent
+        yield RateLimit(driver, options=RateLimitOptions(**{"check_budget": QUICK} | options)), calls
     finally:
         await driver.close()
 
@@ -85,7 +86,7 @@ async def test_losing_the_server_is_no_free_refill(faulty: Proxy) -> None:
 
 
 async def test_an_outage_costs_little_time_and_then_none() -> None:
-    async with room(AWAY, check_budget=timedelta(milliseconds=100)) as (limits, sent):
+    async with room(AWAY, check_budget=timedelta(milliseconds=100)) as (limits, calls):
         policy = Policy("p", 1_000, MINUTE)
         slowest = []
         for _ in range(5):
@@ -93,12 +94,12 @@ async def test_an_outage_costs_little_time_and_then_none() -> None:
             await limits.check(policy, "u1", **PAY)
             slowest.append(time.perf_counter() - begun)
         assert min(slowest) <= 0.12
-        tried = len(sent)
+        tried = len(calls.sent)
         begun = time.perf_counter()
         for _ in range(500):
             await limits.check(policy, "u1", **PAY)
         assert time.perf_counter() - begun < 10  # waiting for the server each time would take 50
-        assert len(sent) <= tried + 3  # a probe a second, no more
+        assert len(calls.sent) <= tried + 3  # a probe a second, no more
 
 
 async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any) -> None:

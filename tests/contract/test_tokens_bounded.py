@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import redis
 
-from hustlex.core.telemetry import CallEvent
 from hustlex.core.time import FixedClock
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import RevocationIncomplete, Unavailable
@@ -36,6 +35,7 @@ from hustlex.tokens import (
 from tests.conftest import SECRET
 from tests.support import servers
 from tests.support.blocking import Blocking
+from tests.support.calls import Calls
 from tests.support.proxy import Proxy
 
 MINUTE = timedelta(minutes=1)
@@ -93,15 +93,16 @@ def by_view(answer: CheckResult) -> bool:
 
 
 async def test_a_bounded_check_asks_nobody_once_it_knows_all(process: Open) -> None:
-    told: list[CallEvent] = []
-    hx = await process(hook=told.append)
+    calls = Calls()
+    hx = await process(hook=calls)
     pair = await login(hx)
     assert await hx.tokens.start()
     assert hx.tokens.stats().warm
-    told.clear()
+    calls.clear()
     for _ in range(100):
         assert by_view(await hx.tokens.check(pair.access))
-    assert not [event for event in told if event.op == "tokens.check"]
+    assert "tokens.check" not in calls.sent
+    assert calls.remembered == ["tokens.check"] * 100
     assert hx.tokens.stats().lag_s < 2
 
 

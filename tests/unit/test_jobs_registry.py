@@ -229,6 +229,13 @@ def test_a_periodic_entry_shows_its_zone_and_knows_its_next_firing() -> None:
     assert Tasks().cron("hourly", "@hourly", Job("t")).spec == "@hourly"
 
 
+def test_a_periodic_job_is_judged_whole_when_it_is_defined() -> None:
+    entry = Tasks().cron("n", "@daily", Job(7, None, {"queue": 5}))  # type: ignore[arg-type, typeddict-item]
+    assert (entry.job.type, entry.job.options) == ("7", {"queue": "5"})
+    with pytest.raises(Misuse, match="64 KiB"):
+        Tasks().cron("n", "@daily", Job("t", b"x" * 70_000))
+
+
 def test_periodic_names_are_used_once_and_specs_are_checked() -> None:
     tasks = Tasks()
     tasks.cron("n", "@daily", Job("t"))

@@ -167,3 +167,10 @@ def test_no_text_goes_through_a_format_that_ends_at_a_nul(line: str) -> None:
 )
 def test_numbers_may_be_formatted(line: str) -> None:
     assert not [*format_problems(line, "x.lua")]
+
+
+def test_a_command_is_named_where_it_is_called() -> None:
+    assert [*format_problems("local n = redis.pcall(count, key)", "x.lua")] == [
+        "x.lua:1: name the command inside redis.call(...)"
+    ]
+    assert not [*format_problems("redis.call(first and 'RPUSH' or 'LPUSH', key)", "x.lua")]

@@ -176,6 +176,16 @@ def test_a_clients_secret_is_long() -> None:
         oauth_router(clients={"gateway": "short"})
 
 
+GUESSED = ["changeme-changeme-1", "0123456789abcdef", " " * 20, "password12345678", "abcabcabcabcabcabc", "0" * 64]
+
+
+@pytest.mark.parametrize("secret", GUESSED)
+def test_a_clients_secret_that_anybody_would_guess_is_refused(secret: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        oauth_router(clients={"gateway": secret})
+    assert secret not in str(refused.value)
+
+
 # -- revocation
 
 

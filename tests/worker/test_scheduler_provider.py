@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from hustlex.errors import Misuse
 from hustlex.jobs import Job, Jobs, PeriodicConfig, Tasks
 from hustlex.worker import Scheduler
 from hustlex.worker.provider import Manager
+from tests.worker.nasty import ENDS, throw
 from tests.worker.support import DEFAULT, until
 
 MINUTE = timedelta(minutes=1)
@@ -128,6 +130,36 @@ async def test_a_bad_spec_or_job_is_passed_over_each_round(
     assert caplog.text.count("passed over") == 4
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [{"payload": {"a": 1}}, {"payload": b"x" * 70_000}, {"type": "a}b"}, {"options": None}, {"options": {"x": 1}}],
+)
+async def test_one_job_that_can_never_work_holds_up_no_other(
+    driver: Driver, tasks: Tasks, clock: FixedClock, raw: redis.Redis, bad: dict[str, Any]
+) -> None:
+    named = Named(PeriodicConfig("* * * * *", Job(**{"type": "bad"} | bad)), config(task_type="good"))
+    scheduler = Scheduler(driver, tasks, provider=named, clock=clock)
+    await manager(scheduler).tick()
+    await scheduler.timetable.tick()
+    clock.advance(MINUTE)
+    await scheduler.timetable.tick()
+    assert (types(scheduler), raw.llen(DEFAULT.pending), scheduler.trouble) == (["good"], 1, "")
+
+
+async def test_what_counts_as_text_is_fired_and_listed_as_text(
+    driver: Driver, tasks: Tasks, clock: FixedClock, raw: redis.Redis
+) -> None:
+    job = Job(7, None, {"queue": 5})  # type: ignore[arg-type, typeddict-item]
+    scheduler = Scheduler(driver, tasks, provider=Named(PeriodicConfig("* * * * *", job)), clock=clock)
+    await manager(scheduler).tick()
+    await scheduler.timetable.tick()
+    clock.advance(MINUTE)
+    await scheduler.timetable.tick()
+    assert raw.llen("asynq:{5}:pending") == 1
+    (entry,) = await Jobs(driver, clock=clock).schedules.all()
+    assert (entry.job.type, entry.job.options["queue"]) == ("7", "5")
+
+
 @pytest.mark.parametrize("bad", [RuntimeError("database away"), [None], [config("")]])
 async def test_the_first_answer_must_be_good(driver: Driver, tasks: Tasks, bad: Any) -> None:
     named = Named()
@@ -155,6 +187,92 @@ async def test_a_provider_that_hangs_keeps_nobody_from_stopping(driver: Driver, 
     scheduler.stop()
     async with asyncio.timeout(2):
         await running
+
+
+@pytest.mark.parametrize("style", ["plain", "async", "deaf"])
+async def test_a_provider_that_hangs_from_the_start_holds_up_nothing(
+    driver: Driver, tasks: Tasks, raw: redis.Redis, style: str
+) -> None:
+    """Entries in code are fired, and the scheduler stops when told to."""
+    tasks.cron("second", "@every 1s", Job("t"))
+    asked, free = threading.Event(), threading.Event()
+
+    async def never() -> None:
+        asked.set()
+        while not free.is_set():
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                if style == "async":
+                    raise
+
+    def provider() -> Any:
+        asked.set()
+        free.wait(60)
+
+    scheduler = Scheduler(driver, tasks, provider=never if style != "plain" else provider)  # type: ignore[arg-type]
+    running = asyncio.create_task(scheduler.run())
+    await until(lambda: raw.llen(DEFAULT.pending) and asked.is_set())
+    scheduler.stop()
+    try:
+        async with asyncio.timeout(5):
+            await running
+    finally:
+        free.set()
+
+
+@pytest.mark.parametrize("style", ["plain", "async"])
+async def test_a_provider_that_hangs_is_told_and_asked_once(
+    driver: Driver, tasks: Tasks, clock: FixedClock, style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hustlex.worker.provider.PATIENCE_S", 0.01)
+    named, free = Named(config()), threading.Event()
+
+    def slow() -> Any:
+        answer = named()
+        free.wait(20)
+        return answer
+
+    async def slow_too() -> Any:
+        answer = named()
+        while not free.is_set():
+            await asyncio.sleep(0.001)
+        return answer
+
+    provider = slow if style == "plain" else slow_too
+    scheduler = Scheduler(driver, tasks, provider=provider, provider_interval=timedelta(milliseconds=1), clock=clock)
+    manager(scheduler).start()
+    try:
+        await until(lambda: "has not answered" in scheduler.trouble)
+        assert named.asked == 1
+    finally:
+        free.set()
+    await until(lambda: types(scheduler) == ["t"] and not scheduler.trouble)
+    await manager(scheduler).stop()
+
+
+@pytest.mark.parametrize("kind", sorted(ENDS))
+@pytest.mark.parametrize("style", ["called", "awaited", "read"])
+async def test_whatever_escapes_a_provider_is_a_failed_round(
+    driver: Driver, tasks: Tasks, clock: FixedClock, style: str, kind: str
+) -> None:
+    def called() -> Any:
+        throw(kind)
+
+    async def awaited() -> Any:
+        await asyncio.sleep(0)
+        throw(kind)
+
+    def read() -> Any:
+        yield config()
+        throw(kind)
+
+    provider = {"called": called, "awaited": awaited, "read": lambda: read()}[style]
+    scheduler = Scheduler(driver, tasks, provider=provider, provider_interval=timedelta(milliseconds=1), clock=clock)
+    manager(scheduler).start()
+    await until(lambda: scheduler.trouble)
+    assert types(scheduler) == [] and not manager(scheduler).fault()
+    await manager(scheduler).stop()
 
 
 async def test_what_is_provided_can_be_listed_paused_and_run(

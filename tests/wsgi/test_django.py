@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,12 @@ if not settings.configured:
     settings.configure(SECRET_KEY="a key of tests alone", SESSION_ENGINE="hustlex.django.sessions")
     django.setup()
 
-from hustlex.django import front, rate_limit
+from django.core.exceptions import BadRequest
+from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.template.response import SimpleTemplateResponse
+from django.test import RequestFactory
+
+from hustlex.django import front, idempotent, login_required, rate_limit
 from hustlex.django.cache import HustlexCache
 from hustlex.django.sessions import SessionStore
 
@@ -164,3 +170,57 @@ def test_settings_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) ->
         front()
     with pytest.raises(Misuse):
         rate_limit(None)  # type: ignore[arg-type]
+
+
+class Template:
+    def render(self, *_: Any) -> str:
+        return "abc"
+
+
+def cookies(_: HttpRequest) -> HttpResponse:
+    answer = HttpResponse(b"abc")
+    answer.set_cookie("a", "1")
+    answer.set_cookie("b", "2")
+    return answer
+
+
+ANSWERS: dict[str, Any] = {
+    "a file": lambda _: FileResponse(BytesIO(b"abc")),
+    "a stream": lambda _: StreamingHttpResponse([b"a", b"bc"]),
+    "a template": lambda _: SimpleTemplateResponse(Template()),
+    "cookies": cookies,
+}
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("view", ANSWERS.values(), ids=ANSWERS)
+def test_every_kind_of_answer_is_kept_and_repeated(view: Any) -> None:
+    headers = {"Authorization": f"Bearer {front().tokens.login('u1').access}", "Idempotency-Key": "k1"}
+    served = login_required(idempotent(view))
+    first, again = (served(RequestFactory().post("/pay", headers=headers)) for _ in range(2))
+    assert (first.status_code, first.content, again.status_code, again.content) == (200, b"abc", 200, b"abc")
+    assert list(first.cookies) == (["a", "b"] if view is cookies else [])
+    assert not again.cookies
+
+
+@pytest.mark.usefixtures("site")
+def test_a_bad_request_is_an_answer_that_is_kept() -> None:
+    calls: list[int] = []
+
+    def view(_: HttpRequest) -> HttpResponse:
+        calls.append(1)
+        raise BadRequest
+
+    headers = {"Authorization": f"Bearer {front().tokens.login('u1').access}", "Idempotency-Key": "k1"}
+    served = login_required(idempotent(view))
+    assert [served(RequestFactory().post("/pay", headers=headers)).status_code for _ in range(2)] == [400, 400]
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("decorate", [login_required, idempotent, rate_limit("5/minute per ip"), idempotent()])
+def test_an_async_view_is_refused_while_decorating(decorate: Any) -> None:
+    async def view(_: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    with pytest.raises(Misuse, match="async function"):
+        decorate(view)

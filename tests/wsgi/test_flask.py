@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from io import BytesIO
 from typing import Any
 
 import pytest
-from flask import Flask, abort, g
+from flask import Flask, abort, g, send_file
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.flask import idempotent, init_app, login_required, rate_limit
@@ -112,8 +115,53 @@ def test_decorators_in_the_wrong_order_say_so(app: Flask) -> None:
     for path in ("/a", "/b"):
         answer = app.test_client().get(path)
         assert answer.status_code == 500
-    with pytest.raises(Misuse, match="has a limit for the same callers already"):
-        rate_limit("1/second per ip")(rate_limit("5/minute per ip")(lambda: "ok"))
+    within = rate_limit("5/minute per ip")(lambda: "ok")
+    for between in (lambda view: view, rate_limit("9/minute global"), idempotent, login_required):
+        with pytest.raises(Misuse, match="has a limit for the same callers already"):
+            rate_limit("1/second per ip")(between(within))
+
+
+def test_limits_whose_keys_turn_out_to_be_one_count_once_each(app: Flask) -> None:
+    inner, outer = (rate_limit(f"{most}/hour per key", key=lambda: "k") for most in (4, 4))
+    app.get("/k")(outer(inner(lambda: "ok")))
+    assert [app.test_client().get("/k").status_code for _ in range(5)] == [200] * 4 + [429]
+
+
+@pytest.mark.parametrize("decorate", [login_required, idempotent, rate_limit("5/minute per ip"), login_required()])
+def test_an_async_view_is_refused_while_decorating(decorate: Any) -> None:
+    async def view() -> str:
+        return "ok"
+
+    with pytest.raises(Misuse, match="async function"):
+        decorate(view)
+
+
+def test_applications_that_are_mounted_count_and_remember_apart(app: Flask, hx: HustleX) -> None:
+    def shop(name: str) -> Flask:
+        made = Flask(name)
+        init_app(made, hx)
+        made.get("/gigs")(rate_limit("1/hour per ip")(lambda: name))
+        made.post("/pay", endpoint="pay")(login_required(idempotent(lambda: name)))
+        return made
+
+    client = Client(DispatcherMiddleware(app, {"/a": shop("a"), "/b": shop("b")}))
+    assert [client.get(f"/{name}/gigs").text for name in "ab"] == ["a", "b"]
+    headers = bearer(hx) | {"Idempotency-Key": "k1"}
+    assert [client.post(f"/{name}/pay", headers=headers).text for name in "abab"] == ["a", "b", "a", "b"]
+
+
+def test_a_question_mark_within_a_path_begins_no_query(app: Flask, hx: HustleX) -> None:
+    app.post("/pay/<to>")(login_required(idempotent(lambda to: to)))
+    headers = bearer(hx) | {"Idempotency-Key": "k1"}
+    paths = ["/pay/7%3Fx=1", "/pay/7?x=1", "/pay/%37%3fx=1"]
+    assert [app.test_client().post(path, headers=headers).status_code for path in paths] == [200, 422, 200]
+
+
+def test_a_file_is_an_answer_that_is_kept(app: Flask, hx: HustleX) -> None:
+    app.post("/file")(login_required(idempotent(lambda: send_file(BytesIO(b"abc"), "text/plain"))))
+    headers = bearer(hx) | {"Idempotency-Key": "k1"}
+    answers = [app.test_client().post("/file", headers=headers) for _ in range(2)]
+    assert [(answer.status_code, answer.data) for answer in answers] == [(200, b"abc")] * 2
 
 
 @pytest.mark.parametrize("odd", [None, 5, b"x", [], "nonsense", {}])

@@ -11,6 +11,7 @@ from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
 from hustlex.core.op import BlockingDriver
+from hustlex.core.telemetry import from_memory
 from hustlex.core.time import Clock, positive_ms, server_clock
 from hustlex.errors import Error, Misuse
 from hustlex.ratelimit.blocking import Hold
@@ -45,6 +46,7 @@ class RateLimit:
             check.instance("options", options, RateLimitOptions)
         self._driver = driver
         self._desk = Desk(prefix, clock, local_clock, options or RateLimitOptions())
+        self._call = from_memory(driver.hook, "ratelimit.check", self._desk.call, Decision)
 
     def check(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Decision:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
@@ -58,7 +60,7 @@ class RateLimit:
         together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        sent = self._desk.call(policy, identity, endpoint, cost, tier)
+        sent = self._call(policy, identity, endpoint, cost, tier)
         return now(sent) if isinstance(sent, Decision) else later(self._judged(sent))
 
     def _judged(self, sent: Sent) -> Decision:
@@ -79,7 +81,7 @@ class RateLimit:
         judged by a script of its own, all sent in one write; when one refuses, the others get back what they paid.
         Never lets more through than ``check`` would one by one; for a round trip it may refuse others. Raises Misuse.
         """
-        calls = [self._desk.call(policy, who, endpoint, cost, tier) for policy, who, endpoint in triples(asked)]
+        calls = [self._call(policy, who, endpoint, cost, tier) for policy, who, endpoint in triples(asked)]
         if not calls:
             raise Misuse("check_all needs at least one caller")
         return self._driver.follow(flows.together(self._desk, calls))

@@ -16,7 +16,7 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.tokens import flows, ops
 from hustlex.tokens.blocking import Tail
 from hustlex.tokens.feed import Reader
-from hustlex.tokens.guard import Guard
+from hustlex.tokens.guard import Guard, WatchedGuard
 from hustlex.tokens.keyset import Jwk
 from hustlex.tokens.mint import Mint
 from hustlex.tokens.options import Mode, TokenOptions, policy_of
@@ -67,7 +67,8 @@ class Tokens:
         self._signing = Signing(self._mint, self._revoker, options.keys, options.first_key)
         self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
         self._tail = Tail(driver, Reader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms))
-        self._guard = Guard(self._mint, self._view, self._signing, clock, options.away, self._tail.start)
+        parts = self._mint, self._view, self._signing, clock, options.away, self._tail.start
+        self._guard = WatchedGuard(*parts, driver.hook) if driver.hook is not None else Guard(*parts)
 
     def start(self, seconds: float = 5.0) -> bool:
         """Begin to follow the revocations of other processes, and wait until bounded checks can be answered here.

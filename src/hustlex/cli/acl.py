@@ -11,7 +11,7 @@ import msgspec
 
 ROOMS = ("otp", "tokens", "ratelimit", "idempotency", "pins", "cache", "events", "jobs")
 
-# What the drivers say on every connection, how scripts run, and the clock and the check that scripts and rooms share.
+# What the drivers say on every connection, how scripts run, and the clock and the checks that scripts and rooms share.
 _ALWAYS = frozenset(
     {
         "auth",
@@ -25,6 +25,7 @@ _ALWAYS = frozenset(
         "script|load",
         "select",
         "time",
+        "type",
     }
 )
 _CHANNELS = {"events": "ev", "jobs": "asynq"}

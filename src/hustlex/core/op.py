@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from hustlex.core.telemetry import Hook
 from hustlex.errors import Error
 
 T = TypeVar("T")
@@ -122,7 +123,9 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class AsyncDriver(Protocol):
-    """What a room needs from the async street; implemented in ``drivers.aio``."""
+    """What a room needs from the async street; implemented in ``drivers.aio``. hook: told of every call."""
+
+    hook: Hook | None
 
     async def run(self, op: Op[T]) -> T:
         """Send one operation and decode its answer. Raises the package's errors."""
@@ -155,6 +158,8 @@ class AsyncDriver(Protocol):
 
 class BlockingDriver(Protocol):
     """The same words without await; implemented in ``drivers.blocking``."""
+
+    hook: Hook | None
 
     def run(self, op: Op[T]) -> T: ...
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
+from http.cookies import SimpleCookie
 from typing import Any, TypeVar, overload
 
-from hustlex.core import check
 from hustlex.core.check import Id
 from hustlex.errors import ConfigurationError, Error
 from hustlex.idempotency import IdempotencyOptions, Response
@@ -14,14 +14,17 @@ from hustlex.problems import MEDIA_TYPE, Description, Shown, fields, problem_of,
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX
 from hustlex.tokens import Mode
-from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller
+from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller, plain_view
 
 try:
     from django.conf import settings
-    from django.core.exceptions import PermissionDenied
+    from django.core.exceptions import BadRequest, PermissionDenied
     from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 except ModuleNotFoundError as missing:
     raise ConfigurationError("Django is not installed", hint="pip install 'hustlex[django]'") from missing
+
+_ANSWERS = {Http404: 404, PermissionDenied: 403, BadRequest: 400}
+"""Exceptions that are answers too."""
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -62,9 +65,9 @@ def login_required(view: Any = None, *, mode: Mode = "strict") -> Any:
     mode: see ``Tokens.check``; "strict" sees a logout at once. Tokens that are bound to a key (DPoP) are refused.
     """
     if view is None:
-        return lambda view: login_required(check.function("view", view), mode=mode)  # type: ignore[call-overload]
+        return lambda view: login_required(plain_view(view), mode=mode)  # type: ignore[call-overload]
 
-    @wraps(check.function("view", view))
+    @wraps(plain_view(view))
     def wrapped(request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         request.access = access_of(front(), request.headers.get("Authorization", ""), mode)
         answer: HttpResponseBase = _answer(UNAUTHORIZED) if request.access is None else view(request, *args, **kwargs)
@@ -86,10 +89,10 @@ def rate_limit(
     default what the line says. endpoint: what is counted together; default method and route. cost: units of one call.
     Over the limit: 429 with Retry-After. Answers carry the RateLimit fields. Raises Misuse.
     """
-    limit = Limit(policy, key is not None, endpoint, cost)
+    limit = Limit(policy, key, endpoint, cost)
 
     def decorate(view: Any) -> Any:
-        limit.around(check.function("view", view))
+        limits = limit.around(plain_view(view))
 
         @wraps(view)
         def wrapped(request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -102,7 +105,7 @@ def rate_limit(
             kept: HttpResponseBase = answer
             return kept
 
-        wrapped.__hustlex_limit__ = limit  # type: ignore[attr-defined]
+        wrapped.__hustlex_limits__ = limits  # type: ignore[attr-defined]
         return wrapped
 
     return decorate
@@ -120,15 +123,18 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
     be asked: nothing is executed then.
     """
     if view is None:
-        return lambda view: idempotent(check.function("view", view), options=options)  # type: ignore[call-overload]
+        return lambda view: idempotent(plain_view(view), options=options)  # type: ignore[call-overload]
 
-    @wraps(check.function("view", view))
+    @wraps(plain_view(view))
     def wrapped(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        cookies: SimpleCookie = SimpleCookie()
+
         def execute() -> Response:
             try:
-                answer = view(request, *args, **kwargs)
-            except (Http404, PermissionDenied) as error:  # answers too
-                answer = _answer(Description(404 if isinstance(error, Http404) else 403))
+                answer = _whole(view(request, *args, **kwargs))
+            except tuple(_ANSWERS) as error:
+                answer = _answer(Description(next(_ANSWERS[kind] for kind in _ANSWERS if isinstance(error, kind))))
+            cookies.update(answer.cookies)
             return Response(answer.status_code, answer.content, tuple(answer.items()))
 
         given = request.headers.get("Idempotency-Key")
@@ -141,9 +147,22 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
             execute,
             options,
         )
-        return HttpResponse(kept.body, status=kept.status, headers=dict(kept.headers))
+        repeated = HttpResponse(kept.body, status=kept.status, headers=dict(kept.headers))
+        repeated.cookies = cookies  # of this call alone: a repeat sets none
+        return repeated
 
     return wrapped
+
+
+def _whole(answer: Any) -> HttpResponse:
+    """An answer whose content can be kept: also where Django would render or read it later."""
+    answer = answer.render() if callable(getattr(answer, "render", None)) else answer
+    if not answer.streaming:
+        rendered: HttpResponse = answer
+        return rendered
+    whole = HttpResponse(b"".join(answer), status=answer.status_code, headers=dict(answer.items()))
+    whole.cookies = answer.cookies
+    return whole
 
 
 def _route(request: HttpRequest) -> str:

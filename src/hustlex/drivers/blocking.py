@@ -21,7 +21,7 @@ from redis.connection import DefaultParser
 from redis.retry import Retry
 
 from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step
-from hustlex.core.telemetry import CallEvent, Hook
+from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.faults import (
     FOREIGN,
     LOOK_S,
@@ -81,7 +81,7 @@ class Driver:
         self._command_s = timeout.total_seconds() if timeout is not None else _COMMAND_S
         self._endpoint = parse_url(url)
         self._endpoint.ssl_context()
-        self._hook = hook
+        self.hook = hook
         self._pool: Any = _pool(self._endpoint)
         self._doubted = 0.0
         self._closed = False
@@ -96,18 +96,16 @@ class Driver:
 
     def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
-        return self._settle(op, time.monotonic() + self._seconds(op))
+        deadline = time.monotonic() + self._seconds(op)
+        if self.hook is None:
+            return _decode(op, self._insist(op, deadline))
+        with Watch(self.hook, (op.name,)):
+            return _decode(op, self._insist(op, deadline))
 
     def _seconds(self, op: Op[Any]) -> float:
         return op.timeout_ms / 1000 if op.timeout_ms else self._command_s
 
-    def _settle(self, op: Op[T], deadline: float, failure: Failure | None = None) -> T:
-        """The decoded answer of a call that was not made yet, or not with success (failure)."""
-        if self._hook is None:
-            return _decode(op, self._insist(op, deadline, failure))
-        return self._observed(op, self._hook, deadline, failure)
-
-    def _insist(self, op: Op[Any], deadline: float, failure: Failure | None) -> Any:
+    def _insist(self, op: Op[Any], deadline: float, failure: Failure | None = None) -> Any:
         """Repeat what may be repeated, until the deadline."""
         attempt = 0
         while True:
@@ -204,8 +202,18 @@ class Driver:
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together."""
+        if not ops:
+            return []
+        if self.hook is None:
+            return self._many(ops)
+        with Watch(self.hook, tuple(op.name for op in ops)) as call:
+            answers = self._many(ops)
+            call.results(answers)
+            return answers
+
+    def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         answers: list[Any] = [None] * len(ops)
-        deadline = time.monotonic() + max(map(self._seconds, ops), default=0.0)
+        deadline = time.monotonic() + max(map(self._seconds, ops))
         left, attempt = list(range(len(ops))), 0
         while left:
             replies = self._together([ops[place] for place in left], deadline)
@@ -234,7 +242,7 @@ class Driver:
         """The answer, the error, or _Again."""
         try:
             if isinstance(reply, Refused) and reply.code == "NOSCRIPT":
-                return self._settle(op, deadline, reply)
+                return _decode(op, self._insist(op, deadline, reply))
             if isinstance(reply, (NotSent, Lost, Late, Refused)):
                 error = verdict(reply, op.effect)
                 return _Again(reply) if error is None else error.during(op.name)
@@ -268,17 +276,6 @@ class Driver:
             return time.sleep(step.seconds)
         assert isinstance(step, Call)
         return step.function()
-
-    def _observed(self, op: Op[T], hook: Hook, deadline: float, failure: Failure | None) -> T:
-        start = time.monotonic()
-        outcome = "ok"
-        try:
-            return _decode(op, self._insist(op, deadline, failure))
-        except Error as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            hook(CallEvent(op.name, outcome, time.monotonic() - start))
 
     def close(self) -> None:
         """Close every connection; what is in flight fails. Idempotent."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, overload
+from urllib.parse import quote
 
 from hustlex.core import check
 from hustlex.core.check import Id
@@ -30,7 +31,7 @@ from hustlex.problems import MEDIA_TYPE, Description, Shown, fields, problem_of,
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX
 from hustlex.tokens import Mode
-from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller
+from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller, plain_view
 
 try:
     from flask import Flask, Response, current_app, g, json, make_response, request
@@ -71,9 +72,9 @@ def login_required(view: Any = None, *, mode: Mode = "strict") -> Any:
     mode: see ``Tokens.check``; "strict" sees a logout at once. Tokens that are bound to a key (DPoP) are refused.
     """
     if view is None:
-        return lambda view: login_required(check.function("view", view), mode=mode)  # type: ignore[call-overload]
+        return lambda view: login_required(plain_view(view), mode=mode)  # type: ignore[call-overload]
 
-    @wraps(check.function("view", view))
+    @wraps(plain_view(view))
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         g.access = access_of(front(), request.headers.get("Authorization", ""), mode)
         return _answer(UNAUTHORIZED) if g.access is None else view(*args, **kwargs)
@@ -94,10 +95,10 @@ def rate_limit(
     default what the line says. endpoint: what is counted together; default method and route. cost: units of one call.
     Over the limit: 429 with Retry-After. Answers carry the RateLimit fields. Raises Misuse.
     """
-    limit = Limit(policy, key is not None, endpoint, cost)
+    limit = Limit(policy, key, endpoint, cost)
 
     def decorate(view: Any) -> Any:
-        limit.around(check.function("view", view))
+        limits = limit.around(plain_view(view))
 
         @wraps(view)
         def wrapped(*args: Any, **kwargs: Any) -> Response:
@@ -107,7 +108,7 @@ def rate_limit(
             answer.headers.update(fields([Shown(decision, front().reference(str(identity))[:12])]))
             return answer
 
-        wrapped.__hustlex_limit__ = limit  # type: ignore[attr-defined]
+        wrapped.__hustlex_limits__ = limits  # type: ignore[attr-defined]
         return wrapped
 
     return decorate
@@ -124,22 +125,23 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
     those of ``hustlex.idempotency.http_answer``; 503 when Redis cannot be asked: nothing is executed then.
     """
     if view is None:
-        return lambda view: idempotent(check.function("view", view), options=options)  # type: ignore[call-overload]
+        return lambda view: idempotent(plain_view(view), options=options)  # type: ignore[call-overload]
 
-    @wraps(check.function("view", view))
+    @wraps(plain_view(view))
     def wrapped(*args: Any, **kwargs: Any) -> Response:
         def execute() -> Kept:
             try:
                 answer = make_response(view(*args, **kwargs))
             except HTTPException as error:  # abort(409) is an answer too
                 answer = make_response(error.get_response())
+            answer.direct_passthrough = False  # a file is read here: what was done must have an answer
             return Kept(answer.status_code, answer.get_data(), tuple(answer.headers.items()))
 
         kept = answer_once(
             front(),
             g.get("access"),
             request.headers.getlist("Idempotency-Key"),
-            (request.method, _route(), request.full_path.removesuffix("?")),
+            (request.method, _route(), _target()),
             (request.get_data(), request.content_type or ""),
             execute,
             options,
@@ -149,8 +151,15 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
     return wrapped
 
 
+def _target() -> str:
+    """Escaped anew, so that a question mark within the path does not begin the query."""
+    path, query = quote(request.script_root + request.path), request.query_string.decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
 def _route() -> str:
-    return request.url_rule.rule if request.url_rule else request.path
+    """With what the application is mounted at: two of them may have one route each of the same text."""
+    return request.script_root + (request.url_rule.rule if request.url_rule else request.path)
 
 
 def _answer(problem: Description) -> Response:

@@ -213,7 +213,7 @@ def _range(part: str, low: int, high: int, names: dict[str, int], most: int) -> 
     first = low if star else _number(ends[0], names)
     last = max(high, first) if star or (steps and len(ends) == 1) else _number(ends[-1], names)
     if not step or not low <= first <= last <= most:
-        raise CronError(f"{part!r}: values go from {low} to {high}, upwards, in steps of at least 1")
+        raise CronError(f"{part!r}: values go from {low} to {most}, upwards, in steps of at least 1")
     return sum(1 << n for n in range(first, last + 1, step)), star and step == 1
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypedDict, TypeVar
 
 from hustlex.core import check
 from hustlex.errors import Error, Misuse
+from hustlex.jobs import functions
 from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.limits import Limits
 from hustlex.jobs.rules import IsFailure, RetryDelay, plain
@@ -69,9 +69,10 @@ class Hooks:
     def middleware(self, layer: _Middleware) -> _Middleware:
         """Put this function around every handler of the workers that run these tasks: ``@tasks.middleware``.
 
-        The first one defined is the outermost; those given to ``Worker`` are around all of them.
+        The first one defined is the outermost; those given to ``Worker`` are around all of them. An attempt fails in
+        which a middleware ends before the handler has; ``raise RevokeTask`` drops a job without running it.
         """
-        if not inspect.iscoroutinefunction(check.function("middleware", layer)):
+        if not functions.is_async(check.function("middleware", layer)):
             raise Misuse("middleware is a plain function", hint="define it with async def, and await handle() in it")
         self.middlewares.append(layer)
         return layer

@@ -134,7 +134,7 @@ class Tasks(Hooks):
     ) -> None:
         super().__init__(worker)
         self._rules = Rules(retry_delay, is_failure, max_crashes)
-        self.lifespan: Lifespan = nullcontext if lifespan is None else check.function("lifespan", lifespan)
+        self.lifespan: Lifespan = nullcontext if lifespan is None else _lifespan(lifespan)
         self._defaults = cast("Options", judged(defaults))
         self._tasks: dict[str, Task[..., Any]] = {}
         self._periodic: dict[str, Periodic] = {}
@@ -192,7 +192,9 @@ class Tasks(Hooks):
 
         spec: see ``hustlex.jobs.cron``. dst: when the clocks change, see ``Dst``. missed: after a time without any
         scheduler, see ``Missed``; most_missed: 1 to 1000. Raises CronError for a bad spec or zone, Misuse for a name
-        used before or a job with a delay, a group or a task id.
+        used before or a job with a delay or a group. A job with a ``task_id`` has it at each
+        instant: a finished task of this id is replaced (``if_finished="refuse"``: blocks), an unfinished one lets the
+        instant pass, which ``hustlex doctor`` counts.
         """
         entry = periodic.define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
         self._schedule(entry)
@@ -275,6 +277,12 @@ class Tasks(Hooks):
     def _schedule(self, entry: Periodic) -> None:
         if self._periodic.setdefault(entry.name, entry) is not entry:
             raise Misuse(f"the periodic entry {entry.name!r} is defined twice")
+
+
+def _lifespan(function: object) -> Lifespan:
+    if not functions.is_async(made := check.function("lifespan", function)):
+        return made
+    raise Misuse("lifespan is an async function", hint="yield in it, and define it with @asynccontextmanager")
 
 
 def _check(function: Callable[..., Any], limits: Limits, cpu: bool) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import msgspec
 
+from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
 from hustlex.jobs.api import Jobs, Placed
@@ -26,6 +27,7 @@ from hustlex.jobs.types import Enqueued, Outcome, State
 from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage, decode_task
 from hustlex.jobs.workflow import StepName
+from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.journal import text_of
@@ -71,7 +73,7 @@ async def eager(
     Arguments go through the same encoding, checks and decoding as through a server. Delays are not waited for, nothing
     is retried, no task id or lock is kept: for those, use ``drain``.
     """
-    async with tasks.lifespan() if state is _FROM_LIFESPAN else nullcontext(state) as shared:
+    async with contained_context(tasks.lifespan) if state is _FROM_LIFESPAN else nullcontext(state) as shared:
         jobs = EagerJobs(tasks, shared, propagate=propagate, clock=clock)
         with nullcontext() if hx is None else _in_place(hx, jobs):
             yield jobs
@@ -228,6 +230,8 @@ _LINE: ContextVar[_Line] = ContextVar("hustlex_eager_line")
 
 class _NoServer:
     """The driver behind eager jobs: whatever needs a server says so."""
+
+    hook: Hook | None = None
 
     async def run(self, *_: Any) -> NoReturn:
         raise Misuse("eager jobs are kept on no server", hint="look at jobs.ran, or use hustlex.testing.drain")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator
 
 from hustlex.core import check
 from hustlex.core.op import Flow, Op, do
+from hustlex.core.telemetry import Hook, from_memory
 from hustlex.core.time import Clock
 from hustlex.errors import Unavailable
 from hustlex.tokens import ops
@@ -102,3 +103,24 @@ class Guard:
 
     def _bounded_without_server(self) -> bool:
         return self._serve_away or time.monotonic() < self._view.fresh_until
+
+
+class WatchedGuard(Guard):
+    """Tells the hook of the answers that need no server; the driver tells of the others."""
+
+    def __init__(
+        self,
+        mint: Mint,
+        view: View,
+        signing: Signing,
+        clock: Clock,
+        away: str,
+        start: Callable[[], None],
+        hook: Hook,
+    ) -> None:
+        super().__init__(mint, view, signing, clock, away, start)
+        self._seen = from_memory(hook, "tokens.check", super().begin, (Access, Rejected))
+
+    def begin(self, access: str, mode: Mode, jkt: str | None) -> CheckResult | Op[CheckResult] | Flow[CheckResult]:
+        """As ``Guard.begin``."""
+        return self._seen(access, mode, jkt)

@@ -13,7 +13,9 @@ from functools import partial
 from types import coroutine
 from typing import Any, TypeVar
 
+from hustlex.core import check
 from hustlex.core.faults import as_exception
+from hustlex.errors import Misuse
 
 T = TypeVar("T")
 
@@ -69,6 +71,9 @@ def is_cancelled() -> bool:
 async def contained_context(make: Callable[[], AbstractAsyncContextManager[T]]) -> AsyncIterator[T]:
     """Enter and leave a context manager of the application's."""
     context = ask(make)
+    if not hasattr(type(context), "__aenter__"):
+        made = check.shown(context)
+        raise Misuse(f"the lifespan made {made}, no async context manager", hint="define it with @asynccontextmanager")
     state = await contained(context.__aenter__)
     try:
         yield state

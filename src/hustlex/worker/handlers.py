@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from hustlex.core.op import Arg, AsyncDriver
-from hustlex.errors import Error
+from hustlex.errors import Error, Misuse
 from hustlex.jobs import functions
 from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.hooks import Middleware, Next
@@ -23,6 +23,7 @@ from hustlex.worker.job import Job
 from hustlex.worker.threads import Threads
 
 _UNBOUNDED_MS = 1_800_000
+_FORGOTTEN = "await handle() in it, or raise RevokeTask to drop the job"
 _PATIENCE_MS = 5_000
 """How long an async handler that was told to stop may take to end."""
 
@@ -78,17 +79,21 @@ class Handlers:
             call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))
         if not self._middleware:
             return _awaited(call)
-        call = partial(contained, partial(self._kept, job, call))
+        ended: list[Job] = []
+        call = partial(contained, partial(self._kept, job, call, ended))
         for middleware in self._middleware:
-            call = partial(middleware, current, call)
-        return _dropped(call)
+            call = partial(_through, middleware, current, call)
+        return _around(call, ended)
 
-    async def _kept(self, job: Job, call: Next) -> Any:
+    async def _kept(self, job: Job, call: Next, ended: list[Job]) -> Any:
         """What middleware is around: the handler with all that it leads to, whose value is kept whoever drops it."""
-        value = await call()
-        while (rest := self.returned(job, value)) is not None:
-            value = await rest
-        return value
+        try:
+            value = await call()
+            while (rest := self.returned(job, value)) is not None:
+                value = await rest
+            return value
+        finally:
+            ended.append(job)
 
     def returned(self, job: Job, value: Any) -> Coroutine[Any, Any, Any] | None:
         """Keep what a handler returned as the job's result, or answer what is still to be awaited of it.
@@ -143,8 +148,19 @@ async def _awaited(call: Next) -> Any:
     return await call()
 
 
-async def _dropped(call: Next) -> None:
+async def _through(middleware: Middleware, current: CurrentJob, call: Next) -> Any:
+    """One layer. What it returns is awaited if it can be, as with a handler: ``return handle()`` is the handler."""
+    value: Any = middleware(current, call)
+    while (rest := functions.rest_of(value, current.type)) is not None:
+        value = await rest
+    return value
+
+
+async def _around(call: Next, ended: list[Job]) -> None:
+    """All layers. A job must not count as done because a layer forgot its handler."""
     await call()
+    if not ended:
+        raise Misuse("a middleware ended before the handler did", hint=_FORGOTTEN)
 
 
 async def _awaiting(rest: Awaitable[Any]) -> Any:

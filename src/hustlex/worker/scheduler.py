@@ -61,15 +61,31 @@ class Scheduler:
     async def run(self) -> None:
         """Enqueue what is due, until ``stop``; a server that is away is waited for.
 
-        Raises what the provider raises at its first call, or Misuse when that answer is not valid.
+        Raises what the provider raises at its first call, Misuse when that answer is not valid, Timeout when there is
+        none for a minute; entries in code are fired meanwhile.
         """
-        if self.manager:
-            await self.manager.tick()
-        for part in self._parts():
-            part.start()
-        await self._quit.wait()
-        for part in self._parts():
-            await part.stop()
+        self.timetable.start()
+        try:
+            if self.manager and await self._begun(self.manager):
+                self.manager.start()
+            await self._quit.wait()
+        finally:
+            for part in self._parts():
+                await part.stop()
+            await self._leave()
+
+    async def _begun(self, manager: Manager) -> bool:
+        """Whether the provider gave its first answer before ``stop``. Raises what it raises."""
+        first = asyncio.create_task(manager.tick(), name="hustlex provider's first")
+        stop = asyncio.create_task(self._quit.wait())
+        try:
+            await asyncio.wait([first, stop], return_when=asyncio.FIRST_COMPLETED)
+            return first.done() and first.result() > 0
+        finally:
+            first.cancel()
+            stop.cancel()
+
+    async def _leave(self) -> None:
         try:
             await self.timetable.leave()
         except Error as error:

@@ -62,7 +62,8 @@ class Health(msgspec.Struct, frozen=True):
 
     blocking: the longest time, in seconds, for which a task type kept the loop to itself in the last ten minutes, when
     that was more than 0.1. waiting: tasks held here until their limits let them start, by type. hung: handlers that
-    were told to stop and run on, by type; each keeps its slot. ahead: tasks leased and not started.
+    were told to stop and run on, by type; each keeps its slot. ahead: tasks leased and not started. unknown: task types
+    that came and that this worker does not know.
     """
 
     trouble: dict[str, str]
@@ -70,6 +71,7 @@ class Health(msgspec.Struct, frozen=True):
     waiting: dict[str, int] = {}
     hung: dict[str, int] = {}
     ahead: int = 0
+    unknown: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -182,6 +184,7 @@ class Worker:
             waiting,
             hung_types(self.runners),
             len(self.runners.backlog) + sum(waiting.values()),
+            tuple(sorted(self.runners.unknown)),
         )
 
     def stop(self) -> None:

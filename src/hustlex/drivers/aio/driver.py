@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hustlex.core import forks
 from hustlex.core.op import Batch, Call, Flow, Message, Op, Sleep, Step
-from hustlex.core.telemetry import CallEvent, Hook
+from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.aio.blocking_lanes import BlockingLanes
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
@@ -64,7 +64,7 @@ class Driver:
     ) -> None:
         options = options or Options()
         self._options = replace(options, command=timeout.total_seconds()) if timeout is not None else options
-        self._hook = hook
+        self.hook = hook
         self._endpoint = url if isinstance(url, Endpoint) else parse_url(url)
         self._endpoint.ssl_context()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,10 +117,14 @@ class Driver:
 
     async def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
+        if self.hook is not None:
+            with Watch(self.hook, (op.name,)):
+                deadline = self._deadline(op)
+                return await self._settle(op, self._topology.lane(op).submit(pack(op), deadline), deadline)
         deadline = self._deadline(op)
         future = self._topology.lane(op).submit(pack(op), deadline)
-        if future is None or self._hook is not None:
-            return await self._settle(op, future, deadline)
+        if future is None:
+            return await self._settle(op, None, deadline)
         try:  # as in _settle, without a coroutine of its own: a quarter of a microsecond of each call
             reply = await future
         except (NotSent, Lost, Late) as failure:
@@ -132,19 +136,12 @@ class Driver:
     async def _settle(self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float) -> T:
         """The decoded answer of a call that was sent (future) or that found no open line (None)."""
         try:
-            try:
-                reply = await future if future is not None else await self._insist(op, deadline)
-            except (NotSent, Lost, Late) as failure:
-                reply = await self._insist(op, deadline, failure)
-            if type(reply) is ReplyError:
-                reply = await self._insist(op, deadline, refusal(str(reply)))
-            result = self._decode(op, reply)
-        except (Error, asyncio.CancelledError) as error:
-            self._tell(op, type(error).__name__, deadline)
-            raise
-        if self._hook is not None:
-            self._tell(op, "ok", deadline)
-        return result
+            reply = await future if future is not None else await self._insist(op, deadline)
+        except (NotSent, Lost, Late) as failure:
+            reply = await self._insist(op, deadline, failure)
+        if type(reply) is ReplyError:
+            reply = await self._insist(op, deadline, refusal(str(reply)))
+        return self._decode(op, reply)
 
     async def _insist(self, op: Op[Any], deadline: float, failure: Failure | None = None) -> Any:
         """The slow path: wait for the lane, repeat what may be repeated, until the deadline."""
@@ -199,15 +196,18 @@ class Driver:
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise bad_reply(op.name, error) from error
 
-    def _tell(self, op: Op[Any], outcome: str, deadline: float) -> None:
-        """Report a finished call to the hook."""
-        if self._hook is not None:
-            self._hook(CallEvent(op.name, outcome, self._deadline(op) - deadline))
-
     # -- many operations
 
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         """All in one write (of up to 4,096 each); answers in order, a failed one as its Error."""
+        if self.hook is None or not ops:
+            return await self._many(ops)
+        with Watch(self.hook, tuple(op.name for op in ops)) as call:
+            answers = await self._many(ops)
+            call.results(answers)
+            return answers
+
+    async def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         packed = [pack(op) for op in ops]
         answers: list[T | Error] = []
         for start in range(0, len(ops), _CHUNK):
@@ -283,6 +283,12 @@ class Driver:
 
         What may be repeated is, as long as it has not waited ``seconds`` in all.
         """
+        if self.hook is None:
+            return await self._wait(op, seconds)
+        with Watch(self.hook, (op.name,)):
+            return await self._wait(op, seconds)
+
+    async def _wait(self, op: Op[T], seconds: float) -> T:
         if self._closed:
             raise closed().during(op.name)
         packed, attempt = pack(op), 0
@@ -320,12 +326,13 @@ class Driver:
         self._now()
         if self._closed:
             raise closed().during("subscribe")
-        async with self._pubsub.subscribe(channels) as messages:
-            yield messages
+        with Watch(self.hook, ("subscribe",)) if self.hook is not None else nullcontext():
+            async with self._pubsub.subscribe(channels) as messages:
+                yield messages
 
     def another(self) -> Driver:
-        """One with the same settings, for the event loop of another thread; opened and closed there. It has no hook."""
-        return Driver(self._endpoint, self._options)
+        """One with the same settings, for the event loop of another thread; opened and closed there."""
+        return Driver(self._endpoint, self._options, hook=self.hook)
 
     async def close(self) -> None:
         """Answer what is in flight (bounded by ``Options.drain``), then close all connections."""

@@ -8,8 +8,7 @@
 -- @include clock
 
 -- A key of another type hides only itself, not the other queues.
-local function size(count, key)
-  local found = redis.pcall(count, key)
+local function size(found)
   return type(found) == 'number' and found or 0
 end
 
@@ -19,8 +18,8 @@ for i = 1, #KEYS, 10 do
     local first = redis.pcall('ZRANGE', KEYS[k], 0, 0, 'WITHSCORES') -- an error has no second element
     reply[#reply + 1] = first[2] and math.floor(first[2]) or -1
   end
-  reply[#reply + 1] = size('LLEN', KEYS[i + 7])
-  reply[#reply + 1] = math.max(size('LLEN', KEYS[i + 8]) - size('ZCARD', KEYS[i + 5]), 0)
-  reply[#reply + 1] = size('SCARD', KEYS[i + 9])
+  reply[#reply + 1] = size(redis.pcall('LLEN', KEYS[i + 7]))
+  reply[#reply + 1] = math.max(size(redis.pcall('LLEN', KEYS[i + 8])) - size(redis.pcall('ZCARD', KEYS[i + 5])), 0)
+  reply[#reply + 1] = size(redis.pcall('SCARD', KEYS[i + 9]))
 end
 return reply
