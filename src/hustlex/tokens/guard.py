@@ -17,11 +17,11 @@ from hustlex.core.telemetry import Hook, from_memory
 from hustlex.core.time import Clock
 from hustlex.errors import Unavailable
 from hustlex.tokens import ops
-from hustlex.tokens.mint import Genuine, Mint
+from hustlex.tokens.issuer import Genuine, TokenIssuer
 from hustlex.tokens.options import Mode
+from hustlex.tokens.revocation_cache import RevocationCache
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import Access, CheckResult, Rejected, Rejection
-from hustlex.tokens.view import View
 
 _REJECTED = {reason: Rejected(reason) for reason in Rejection}
 _AHEAD_MS = 1_000
@@ -33,7 +33,13 @@ class Guard:
     """away: what bounded checks do without a server, see TokenOptions. start: begins to follow the feed, once."""
 
     def __init__(
-        self, mint: Mint, view: View, signing: Signing, clock: Clock, away: str, start: Callable[[], None]
+        self,
+        mint: TokenIssuer,
+        view: RevocationCache,
+        signing: Signing,
+        clock: Clock,
+        away: str,
+        start: Callable[[], None],
     ) -> None:
         self._mint = mint
         self._view = view
@@ -112,8 +118,8 @@ class WatchedGuard(Guard):
 
     def __init__(
         self,
-        mint: Mint,
-        view: View,
+        mint: TokenIssuer,
+        view: RevocationCache,
         signing: Signing,
         clock: Clock,
         away: str,

@@ -22,7 +22,7 @@ _SESSION = Rejected(Rejection.SESSION_REVOKED)
 _ALL = Rejected(Rejection.REVOKED_ALL)
 
 
-class Notice(msgspec.Struct, frozen=True):
+class RevocationEntry(msgspec.Struct, frozen=True):
     """One line of the feed.
 
     kind: "sid", "jti", "user" or "key". name: of what is revoked; of a user the reference, of a key its kid.
@@ -59,7 +59,7 @@ class Bearer(Protocol):
     auth_s: int
 
 
-class View:
+class RevocationCache:
     """Read by every check without a lock; written under one.
 
     staleness_s: how old what is known may be. floor_ms: only of tokens issued from then on is every revocation known.
@@ -137,7 +137,7 @@ class View:
         """Of tokens that were issued before, not every revocation may be known here."""
         self.floor_ms = max(self.floor_ms, since_ms)
 
-    def learn(self, notice: Notice) -> None:
+    def learn(self, notice: RevocationEntry) -> None:
         """Take one notice. Taking it twice is the same as once."""
         with self._lock:
             self._read += 1
