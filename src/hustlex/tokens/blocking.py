@@ -9,16 +9,16 @@ import random
 from hustlex.core.background.blocking import Background
 from hustlex.core.op import BlockingDriver
 from hustlex.errors import Error
-from hustlex.tokens.feed import BLOCK_S, Reader
+from hustlex.tokens.revocation_log import BLOCK_S, LogReader
 
 _LONGEST_PAUSE_S = 2.0
 _log = logging.getLogger("hustlex.tokens")
 
 
-class Tail:
+class LogFollower:
     """Starts at the first bounded check and follows until closed, whatever breaks."""
 
-    def __init__(self, driver: BlockingDriver, reader: Reader) -> None:
+    def __init__(self, driver: BlockingDriver, reader: LogReader) -> None:
         self._driver = driver
         self._reader = reader
         self._work = Background(self._follow, "hustlex revocations", reader.lost)

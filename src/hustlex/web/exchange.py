@@ -43,7 +43,7 @@ class TokensOut(BaseModel):
     device_token: Annotated[str | None, Field(repr=False)] = None
 
 
-class Exchange:
+class TokenExchange:
     """client_id: the application that the sessions belong to. cookie: the name of a refresh cookie; "": bodies."""
 
     def __init__(self, client_id: str, cookie: str) -> None:
