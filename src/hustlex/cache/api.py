@@ -14,6 +14,7 @@ from hustlex.cache.plan import CachePlan
 from hustlex.cache.policy import Options, policy
 from hustlex.cache.template import KeyTemplate
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats
+from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
@@ -129,6 +130,8 @@ class Cache(Generic[V]):
         Without the server it computes, at most ``bulkhead`` at once. Raises Misuse when the result is not of the
         cache's type, Overloaded when none of those computations ends in time, and what ``compute`` raises.
         """
+        if not callable(compute):
+            check.function("compute", compute)
         flow = flows.obtain(self._plan, self._plan.entry(key), compute, self._plan.ttl_ms(ttl))
         return await self._driver.follow(flow)
 
