@@ -10,7 +10,7 @@ from typing import Any
 
 from hustlex.core.op import Arg, AsyncDriver
 from hustlex.errors import Error, Misuse
-from hustlex.jobs import functions
+from hustlex.jobs import functions, gotext
 from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.hooks import Middleware, Next
 from hustlex.jobs.ops.result import tell, write_result
@@ -168,7 +168,7 @@ async def _awaiting(rest: Awaitable[Any]) -> Any:
 
 
 async def _not_found(task_type: str) -> None:
-    raise HandlerNotFound(f'handler not found for task "{task_type}"')
+    raise HandlerNotFound(f"handler not found for task {gotext.quote(task_type)}")
 
 
 def attempt_ends_ms(message: TaskMessage, now_ms: int) -> int:

@@ -35,7 +35,7 @@ class QueueReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What ``/health`` answers. See ``Health`` for trouble, blocking, waiting, hung and ahead.
+    """What ``/health`` answers. See ``Health`` for trouble, blocking, waiting, hung, ahead and unknown.
 
     status: new, active or closed; anything but active is not ok. running: handlers that wait for something. broken:
     runners that had to be replaced since the start.
@@ -53,6 +53,7 @@ class Report(msgspec.Struct, frozen=True):
     hung: dict[str, int]
     ahead: int
     broken: int
+    unknown: tuple[str, ...]
 
 
 async def report(worker: Worker, driver: AsyncDriver) -> Report:
@@ -76,6 +77,7 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
         health.hung,
         health.ahead,
         worker.runners.broken,
+        health.unknown,
     )
 
 

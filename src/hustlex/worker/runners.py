@@ -23,6 +23,7 @@ from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.handlers import Handlers
 from hustlex.worker.job import Job
+from hustlex.worker.journal import line_of
 from hustlex.worker.verdict import Policy
 
 _log = logging.getLogger("hustlex.worker")
@@ -333,7 +334,7 @@ class Runners:
         self._settle(job, job.fate)
         if job in self.waiting and job not in self.hung:
             self.hung.add(job)
-            many, kind = len(self.hung), job.message.type
+            many, kind = len(self.hung), line_of(job.message.type)
             _log.warning("task type %s does not end when told to: %d of %d slots are lost", kind, many, self.limit)
             if many >= self.limit:
                 _log.error("every slot is held by a handler that does not end: this worker takes no more tasks")

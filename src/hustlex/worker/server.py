@@ -33,6 +33,7 @@ from hustlex.worker.handlers import Handlers
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
 from hustlex.worker.job import Job
+from hustlex.worker.journal import line_of
 from hustlex.worker.judge import judge
 from hustlex.worker.lanes import Lanes
 from hustlex.worker.options import error_handlers, middlewares, settle
@@ -62,7 +63,8 @@ class Health(msgspec.Struct, frozen=True):
 
     blocking: the longest time, in seconds, for which a task type kept the loop to itself in the last ten minutes, when
     that was more than 0.1. waiting: tasks held here until their limits let them start, by type. hung: handlers that
-    were told to stop and run on, by type; each keeps its slot. ahead: tasks leased and not started.
+    were told to stop and run on, by type; each keeps its slot. ahead: tasks leased and not started. unknown: task types
+    that came and that this worker has no task for, put off for others; the first 50 by name.
     """
 
     trouble: dict[str, str]
@@ -70,6 +72,7 @@ class Health(msgspec.Struct, frozen=True):
     waiting: dict[str, int] = {}
     hung: dict[str, int] = {}
     ahead: int = 0
+    unknown: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -117,7 +120,7 @@ class Worker:
         rules = settle(tasks, options)
         told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
         policy = Policy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
-        self.id = uuid.uuid4().hex
+        self.id, self._unknown = uuid.uuid4().hex, policy.unknown
         self.sources = sources = draw.sources_of(queues, rules.limits or {})
         self.clock = now = WorkerClock(clock)
         self._tasks = tasks
@@ -182,6 +185,7 @@ class Worker:
             waiting,
             hung_types(self.runners),
             len(self.runners.backlog) + sum(waiting.values()),
+            tuple(line_of(task_type) for task_type in sorted(self._unknown)[:_MOST_NAMED]),
         )
 
     def stop(self) -> None:

@@ -16,6 +16,7 @@ from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.heartbeat import Heartbeat
 from hustlex.worker.job import Job
+from hustlex.worker.journal import line_of
 from hustlex.worker.runners import Runners
 
 _log = logging.getLogger("hustlex.worker")
@@ -94,7 +95,9 @@ class StallWatch:
         task_type = job.message.type if job else "unknown"
         if frame is not None and self._blocks.may_log(task_type):
             where = "".join(traceback.format_stack(frame)[-_FRAMES:])
-            _log.error("the event loop stands still, in task type %s; nothing else runs:\n%s", task_type, where)
+            _log.error(
+                "the event loop stands still, in task type %s; nothing else runs:\n%s", line_of(task_type), where
+            )
         return job
 
 
