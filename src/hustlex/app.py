@@ -19,10 +19,10 @@ from hustlex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hustlex.cache.api import Caches
-    from hustlex.events.subscription import Events
+    from hustlex.events.api import Events
     from hustlex.idempotency.api import Idempotency
     from hustlex.idempotency.options import IdempotencyOptions
-    from hustlex.jobs.subscription import Jobs
+    from hustlex.jobs.api import Jobs
     from hustlex.otp.api import Otp
     from hustlex.otp.rules import OtpOptions
     from hustlex.pins.api import Pins
@@ -190,7 +190,7 @@ class HustleX:
 
         Doors: enqueue, enqueue_many, start, result, follow, explain, cancel, limit_queue, inspector, schedules.
         """
-        from hustlex.jobs.subscription import Jobs
+        from hustlex.jobs.api import Jobs
 
         return Jobs(self.driver, clock=self._clock, queues=self._queues)
 
@@ -200,7 +200,7 @@ class HustleX:
 
         Doors: channel(...).publish, channel(...).subscribe.
         """
-        from hustlex.events.subscription import Events
+        from hustlex.events.api import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
 

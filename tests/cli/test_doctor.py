@@ -19,18 +19,21 @@ from hustlex.cli.acl import ROOMS, rights
 from hustlex.cli.checks import Facts, Finding, examine, judge
 from hustlex.cli.doctor import report
 from hustlex.cli.main import cli
+from hustlex.cli.work import findings
 from hustlex.core.memory import Memory
 from hustlex.drivers.blocking import Driver
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Denied, Unavailable
 from hustlex.events import Message
 from hustlex.idempotency import Executed, Response, Scope, Started
-from hustlex.jobs import Tasks
+from hustlex.jobs import Job, Tasks
+from hustlex.jobs.ops import schedules
 from hustlex.pins import PinHashed, PinOk
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.worker import Worker
 from tests.conftest import SECRET
+from tests.worker.support import until
 
 
 @pytest.fixture(scope="module")
@@ -313,3 +316,53 @@ def test_the_blocking_driver_works_with_the_same_rights(own_server: EmbeddedServ
     address = as_user(own_server, own, "idempotency")
     with BlockingHustleX(address, secret=SECRET, prefix="app:") as hx:
         assert isinstance(hx.idempotency.begin("k1", Scope("u1", "POST", "/pay")), Started)
+
+
+# What it says of the jobs.
+
+
+def told(own_server: EmbeddedServer) -> dict[str, tuple[str, str]]:
+    found = json.loads(doctor("--url", own_server.url, "--json").stdout)["findings"]
+    return {each["check"]: (each["level"], each["detail"]) for each in found if each["role"] == "state"}
+
+
+def test_entries_that_cannot_fire_are_named_and_refused_ones_counted(
+    own_server: EmbeddedServer, own: redis.Redis
+) -> None:
+    with BlockingHustleX(own_server.url) as hx:
+        hx.jobs.schedules.add("daily", "@daily", Job("t"))
+        own.hset("asynq:x:{schedules}:entries", "never", b'{"spec":"0 0 30 2 *","type":"t"}')
+        hx.driver.run(schedules.note_refused({"report": "its id or its lock is taken"}, 0))
+        hx.driver.run(schedules.note_refused({"report": "its queue is full"}, 0))
+    found = told(own_server)
+    level, detail = found["schedules"]
+    assert level == "warn" and "'never'" in detail and "daily" not in detail
+    assert found["refused"][0] == "warn" and "'report' 2 times" in found["refused"][1]
+    assert "its queue is full" in found["refused"][1]
+    own.flushall()
+    found = told(own_server)
+    assert {found[check][0] for check in ("schedules", "refused", "queues", "types")} == {"ok"}
+
+
+async def test_orphans_are_named(own_server: EmbeddedServer, own: redis.Redis) -> None:
+    """A queue that no worker serves, and a type that those who serve its queue do not know."""
+    async with HustleX(own_server.url) as hx:
+        for queue, options in (("defualt", {}), ("later", {"process_in": timedelta(hours=1)}), ("served", {})):
+            await hx.jobs.enqueue("refund", queue=queue, **options)
+        own.hset("asynq:{broken}:pending", "a", "b")
+        own.sadd("asynq:queues", "broken", "empty")
+        async with Worker(hx.driver, Tasks(), queues={"served": 1, "default": 1}) as worker:
+            await until(lambda: worker.health.unknown == ("refund",))
+            await until(lambda: own.zcard("asynq:{served}:scheduled"))
+            found = await asyncio.to_thread(told, own_server)
+    assert found["queues"] == ("warn", "no living worker serves 'defualt' (1 tasks), 'later' (1 tasks)")
+    assert found["types"] == ("warn", "workers did not know 'refund' in 'served'")
+
+
+def test_the_doctor_is_silent_about_jobs_that_its_user_may_not_see(
+    own_server: EmbeddedServer, own: redis.Redis
+) -> None:
+    with Driver(as_user(own_server, own, "otp")) as driver:
+        assert findings(driver) == []
+    with Driver(as_user(own_server, own, "jobs")) as driver:
+        assert len(findings(driver)) == 4

@@ -196,12 +196,15 @@ async def test_entries_and_states_are_capped(hx: Any, raw: redis.Redis, driver: 
     assert await hx.jobs.schedules.pause("last")
 
 
-async def test_what_cannot_be_read_is_left_out_and_refused_by_name(hx: Any, raw: redis.Redis) -> None:
+async def test_what_cannot_be_read_is_shown_and_not_run(hx: Any, raw: redis.Redis) -> None:
     await hx.jobs.schedules.add("good", "@daily", JOB)
     raw.hset(ENTRIES, mapping={"bad": b"\xff\x00", "worse": b'{"spec":"x","type":"t"}', b"\xff": b"[]"})
-    assert [entry.name for entry in await hx.jobs.schedules.all()] == ["good"]
+    told = {entry.name: entry.trouble for entry in await hx.jobs.schedules.all()}
+    assert told.keys() == {"good", "bad", "worse", "\ufffd"} and told.pop("good") == "" and all(told.values())
+    worse = await hx.jobs.schedules.get("worse")
+    assert (worse.spec, worse.job, worse.next_at) == ("x", Job("t"), None)
     with pytest.raises(BadReply):
-        await hx.jobs.schedules.get("bad")
+        await hx.jobs.schedules.run("bad")
     with pytest.raises(CronError):
         await hx.jobs.schedules.run("worse")
     assert await hx.jobs.schedules.remove("bad")

@@ -10,7 +10,7 @@ import pytest
 
 import hustlex
 from hustlex import HustleX
-from hustlex.events.subscription import Events
+from hustlex.events.api import Events
 from hustlex.idempotency.api import Idempotency
 from hustlex.jobs import Jobs
 from hustlex.otp.api import Otp

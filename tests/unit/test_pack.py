@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
+from typing import Any
 
-from hustlex.core.op import Effect, Script
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hustlex.core.op import Effect, Script, command
 from hustlex.drivers.pack import pack
+from hustlex.errors import Misuse
 
 TEXT = "return {1}"
 SCRIPT = Script("a.b", TEXT, hashlib.sha1(TEXT.encode()).hexdigest(), Effect.READ, ("key",), ())
@@ -26,3 +33,60 @@ def test_the_scripts_text_is_never_kept() -> None:
     assert kept == []
     pack(op)
     assert TEXT.encode() in pack(op, whole_script=True)
+
+
+class Grade(enum.IntEnum):
+    ONE = 1
+
+
+class Mute(float):
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Name(str):
+    pass
+
+
+WORDS = st.one_of(
+    st.text(), st.binary(), st.integers(), st.integers().map(lambda n: n * 10**4999), st.floats(), st.text().map(Name)
+)
+ODD_WORDS: dict[str, Any] = {
+    "too long a number": 10**5000,
+    "too long below zero": -(10**5000),
+    "longer than any": -(10**200),
+    "a number without text": Mute(1),
+    "an enum member": Grade.ONE,
+    "a boolean": True,
+    "nothing": None,
+    "a view with gaps": memoryview(b"abcd")[::2],
+}
+ODD = st.one_of(
+    st.sampled_from([[], {}, (), object(), 1j, bytearray(b"a"), "\ud800"]),
+    st.sampled_from(sorted(ODD_WORDS)).map(ODD_WORDS.get),
+)
+
+
+def written(word: Any) -> bytes:
+    return word if isinstance(word, bytes) else (word if isinstance(word, str) else repr(word)).encode()
+
+
+@given(st.lists(st.one_of(WORDS, ODD), max_size=5))
+def test_a_command_is_sent_word_by_word_or_refused(words: list[Any]) -> None:
+    """Also numbers that Python does not write as text, for which hiredis ended the process."""
+    op = command("a.b", Effect.READ, "SET", *words, decode=bool)
+    try:
+        packed = pack(op)
+    except Misuse:
+        return
+    said = [b"SET", *(written(word) for word in words)]
+    assert packed == b"*%d\r\n" % len(said) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in said)
+
+
+@pytest.mark.parametrize("whole_script", [False, True])
+@pytest.mark.parametrize("name", ODD_WORDS)
+def test_neither_keys_nor_arguments_of_a_script_may_be_odd(name: str, whole_script: bool) -> None:
+    odd = ODD_WORDS[name]
+    for op in (SCRIPT.op((odd,), (1,), bool), SCRIPT.op(("k",), (odd,), bool)):
+        with pytest.raises(Misuse, match="not text, bytes or a number"):
+            pack(op, whole_script=whole_script)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,8 @@ from tools.unasync import NAMES, PACKAGE, twins, unasync
         ('"""Use ``await hx.otp.verify()``; async methods."""\n', '"""Use ``hx.otp.verify()``; async methods."""\n'),
         ("async_value = awaited\n", "async_value = awaited\n"),
         ("# await nothing\n", "# await nothing\n"),
+        ("a = 1\n# async only: it waits\nb = 2\n\n# end of async only\nc = 3\n", "a = 1\nc = 3\n"),
+        ("if x:\n    a\n    # async only\n    b\n    # end of async only\n    c\n", "if x:\n    a\n    c\n"),
         ('"""é → ü"""\nx = await f("→")  # →\n', '"""é → ü"""\nx = f("→")  # →\n'),
         ("x = f(\n    await g(),\n    h,\n)\n", "x = f(\n    g(),\n    h,\n)\n"),
     ],
@@ -38,14 +41,19 @@ def test_translation(source: str, twin: str) -> None:
     assert unasync(source) == twin
 
 
+def test_an_open_fence_is_refused() -> None:
+    with pytest.raises(ValueError, match="never closed"):
+        unasync("# async only\nx = 1\n")
+
+
 def test_blocking_code_is_left_alone() -> None:
     source = 'import os\n\n\nclass A:\n    x = {"a": [1, (2, 3)]}\n\n    def f(self):\n        return f"{os}"\n'
     assert unasync(source) == source
 
 
-@pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/api.py")))
-def test_rooms_hold_nothing_that_translation_could_break(room: str) -> None:
-    tree = ast.parse((PACKAGE / room / "api.py").read_text("utf-8"))
+@pytest.mark.parametrize("path", sorted([*PACKAGE.glob("*/api.py"), *PACKAGE.glob("*/inspector.py")]), ids=str)
+def test_rooms_hold_nothing_that_translation_could_break(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not imported & {"asyncio", "anyio", "threading", "inspect"}

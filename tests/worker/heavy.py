@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hustlex.jobs import Tasks, current_job
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry
+from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze
 from tests.worker.nasty import throw
 
 tasks = Tasks()
@@ -67,6 +67,16 @@ def fail(how: str) -> object:
             raise KeyError("x") from SkipRetry("never again")
         case "revoke":
             raise RevokeTask
+        case "snooze":
+            raise Snooze(timedelta(hours=1))
+        case "snooze from":
+            raise Peculiar(1, 2) from Snooze(timedelta(hours=1))
+        case "retry":
+            raise Retry("busy", in_=timedelta(hours=1))
+        case "retry from":
+            raise KeyError("x") from Retry(in_=timedelta(hours=1))
+        case "retry of an error":
+            raise Retry(in_=timedelta(hours=1)) from KeyError("x")
         case "exit":
             sys.exit(3)
         case "crash":

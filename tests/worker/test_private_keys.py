@@ -91,6 +91,7 @@ async def test_every_private_key_has_an_end_or_a_most(
         raise ValueError
 
     tasks.cron("tick", "@every 1s", Job("limited", b'{"n":0}'))
+    tasks.cron("refused", "@every 1s", Job("nobody knows it", None, {"task_id": "fixed"}))
     scheduler = Scheduler(driver, tasks)
     limits = {"default": Limits(max_concurrency=20, rate=Rate(500))}
     with Guard(url) as guard:

@@ -146,6 +146,29 @@ async def test_every_end_of_a_call_is_told(
     await until(lambda: raw.get(DEFAULT.processed) == b"2")
 
 
+@pytest.mark.parametrize("how", ["snooze", "snooze from"])
+async def test_a_call_in_a_process_can_put_its_task_off(jobs: Jobs, start: Start, raw: redis.Redis, how: str) -> None:
+    await start(concurrency=1)
+    await jobs.enqueue(heavy.fail.job(how), task_id="f1", max_retry=0)
+    await until(lambda: state(raw, "f1") == "scheduled")
+    assert (stored(raw, "f1").retried, stored(raw, "f1").error_msg) == (0, "")
+    assert 3500 < raw.zscore(DEFAULT.scheduled, "f1") - raw.time()[0] <= 3601
+
+
+@pytest.mark.parametrize(
+    ("how", "error"),
+    [("retry", "Retry: busy"), ("retry from", "KeyError: 'x'"), ("retry of an error", "Retry")],
+)
+async def test_a_call_in_a_process_can_say_when_to_try_again(
+    jobs: Jobs, start: Start, raw: redis.Redis, how: str, error: str
+) -> None:
+    await start(concurrency=1)
+    await jobs.enqueue(heavy.fail.job(how), task_id="f1")
+    await until(lambda: state(raw, "f1") == "retry")
+    assert (stored(raw, "f1").retried, stored(raw, "f1").error_msg) == (1, error)
+    assert 3500 < raw.zscore(DEFAULT.retry, "f1") - raw.time()[0] <= 3601
+
+
 async def test_a_process_killed_from_outside_is_a_failed_attempt(
     jobs: Jobs, start: Start, raw: redis.Redis, tmp_path: Path
 ) -> None:

@@ -14,8 +14,9 @@ import redis
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Conflict, Error, Misuse
-from hustlex.jobs import CronError, Job, Jobs, Missed, Tasks
+from hustlex.jobs import IdTaken, Job, Jobs, Missed, Tasks
 from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.ops import schedules as entries
 from hustlex.jobs.periodic import define, entry_id
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, decode_entry, decode_event, decode_task
 from hustlex.worker import Scheduler
@@ -91,7 +92,7 @@ async def test_schedulers_that_come_and_go_at_random_fire_each_instant_once(
         clock.advance(timedelta(seconds=23))
     await Scheduler(driver, tasks, clock=clock).timetable.tick()
     instants = [START_MS // 60_000 + n for n in range(1, 120 * 23 // 60 + 1)]
-    wanted = [define("minutely", "* * * * *", Job("t")).task_id(minute * 60_000) for minute in instants]
+    wanted = [define("minutely", "* * * * *", Job("t")).at(minute * 60_000).id for minute in instants]
     assert pending(raw) == wanted
 
 
@@ -368,9 +369,9 @@ async def test_a_scheduler_without_a_server_says_so_and_goes_on_when_it_is_back(
 
 @pytest.mark.parametrize(
     "options",
-    [{"process_in": MINUTE}, {"process_at": datetime(2030, 1, 1, tzinfo=UTC)}, {"group": "x"}, {"task_id": "x"}],
+    [{"process_in": MINUTE}, {"process_at": datetime(2030, 1, 1, tzinfo=UTC)}, {"group": "x"}],
 )
-def test_a_periodic_job_carries_no_delay_group_or_id(tasks: Tasks, options: Any) -> None:
+def test_a_periodic_job_carries_no_delay_or_group(tasks: Tasks, options: Any) -> None:
     with pytest.raises(Misuse, match="bad"):
         tasks.cron("bad", "@daily", Job("t", None, options))
 
@@ -393,5 +394,61 @@ async def test_a_stored_entry_that_never_fires_is_named_in_the_log(
     await timetable.tick()
     assert "the stored periodic entry 'never' is passed over" in caplog.text and "never fires" in caplog.text
     assert set(timetable.entries) == {"daily"}
-    with pytest.raises(CronError, match="never fires"):
-        await schedules.get("never")
+    assert "'never'" in timetable.ill() and "never fires" in timetable.ill()
+    never = await schedules.get("never")
+    assert (never.spec, never.job.type, never.next_at) == ("0 0 30 2 *", "t", None)
+    assert "never fires" in never.trouble
+    (shown,) = [entry for entry in await Jobs(driver, clock=clock).inspector.scheduler_entries() if "30" in entry.spec]
+    assert (shown.type, shown.next_at) == ("t", None)
+    await schedules.remove("never")
+    timetable._look_at = float("-inf")
+    await timetable.tick()
+    assert timetable.ill() == ""
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("ended", ["archived", "completed"])
+async def test_an_entry_with_a_fixed_id_replaces_its_finished_task(
+    driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock, stored: bool, ended: str
+) -> None:
+    """It would never run again after its first failure; an unfinished one is left alone, and that is counted."""
+    jobs = Jobs(driver, clock=clock)
+    job = Job("t", None, {"task_id": "fixed", "retention": timedelta(days=1)})
+    if stored:
+        await jobs.schedules.add("report", "* * * * *", job)
+    else:
+        tasks.cron("report", "* * * * *", job)
+    timetable = Scheduler(driver, tasks, clock=clock).timetable
+    await timetable.tick()
+
+    async def fire() -> None:
+        clock.advance(MINUTE)
+        timetable._look_at = float("-inf")
+        await timetable.tick()
+
+    await fire()
+    assert pending(raw) == ["fixed"]
+    await fire()
+    refused = await driver.run(entries.refused())
+    assert (refused["report"].count, refused["report"].why) == (1, "its id or its lock is taken")
+    raw.lrem("asynq:{default}:pending", 0, "fixed")
+    raw.hset("asynq:{default}:t:fixed", "state", ended)
+    raw.zadd("asynq:{default}:" + ended, {"fixed": clock() // 1000})
+    await fire()
+    assert pending(raw) == ["fixed"] and raw.zcard("asynq:{default}:" + ended) == 0
+    assert (await driver.run(entries.refused()))["report"].count == 1
+    assert 0 < raw.ttl("asynq:x:{schedules}:refused") <= 7 * 86_400
+    assert isinstance(await jobs.schedules.run("report"), IdTaken)
+
+
+async def test_an_entry_may_say_that_its_finished_task_blocks_it(
+    driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock
+) -> None:
+    tasks.cron("once", "* * * * *", Job("t", None, {"task_id": "fixed", "if_finished": "refuse"}))
+    raw.hset("asynq:{default}:t:fixed", mapping={"state": "archived", "msg": b""})
+    raw.zadd("asynq:{default}:archived", {"fixed": clock() // 1000})
+    timetable = Scheduler(driver, tasks, clock=clock).timetable
+    await timetable.tick()
+    clock.advance(MINUTE)
+    await timetable.tick()
+    assert pending(raw) == [] and (await driver.run(entries.refused()))["once"].count == 1

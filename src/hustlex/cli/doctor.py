@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from rich.table import Table
 from hustlex.cli.acl import ROOMS, rights
 from hustlex.cli.checks import Facts, Finding, apart, examine, judge
 from hustlex.cli.run import named
+from hustlex.cli.work import findings
 from hustlex.core.printable import printable
 from hustlex.drivers.blocking import Driver
 from hustlex.errors import ConfigurationError
@@ -29,7 +31,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table")] = False,
     acl: Annotated[bool, typer.Option("--acl", help="Print the rights an ACL user needs, and ask no server")] = False,
 ) -> None:
-    """Check the servers: version, eviction, memory, persistence, clock, distance, rights, and a cache of its own.
+    """Check the servers: version, eviction, memory, persistence, clock, distance, rights, a cache of its own,
+    and the jobs: periodic entries that cannot fire or were refused, queues and task types that no worker takes.
 
     Exit codes: 0 nothing failed (there may be warnings); 1 a check failed, or the server refused us; 2 bad
     settings; 3 a server is unreachable.
@@ -39,22 +42,24 @@ def doctor(
     if acl:
         _print_rights(settings.prefix, as_json)
         return
-    state = _facts(settings.url, "--url" if url else "HUSTLEX_URL")
+    state, work = _facts(settings.url, "--url" if url else "HUSTLEX_URL", findings)
     source = "--cache-url" if cache_url else "HUSTLEX_CACHE_URL"
-    cache = _facts(settings.cache_url, source) if settings.cache_url else None
-    findings = [*judge("state", state), *(judge("cache", cache) if cache else ()), apart(state, cache)]
-    report(findings, unsafe_eviction=state.memory.evicts, as_json=as_json)
-    if any(finding.level == "fail" for finding in findings):
+    cache = _facts(settings.cache_url, source)[0] if settings.cache_url else None
+    found = [*judge("state", state), *work, *(judge("cache", cache) if cache else ()), apart(state, cache)]
+    report(found, unsafe_eviction=state.memory.evicts, as_json=as_json)
+    if any(finding.level == "fail" for finding in found):
         raise typer.Exit(1)
 
 
-def _facts(url: str, source: str) -> Facts:
+def _facts(
+    url: str, source: str, also: Callable[[Driver], list[Finding]] = lambda _: []
+) -> tuple[Facts, list[Finding]]:
     try:
         driver = Driver(url)
     except ConfigurationError as error:
         raise named(source, error) from None
     with driver:
-        return examine(driver)
+        return examine(driver), also(driver)
 
 
 def report(findings: list[Finding], *, unsafe_eviction: bool, as_json: bool) -> None:

@@ -32,5 +32,23 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
     return packed
 
 
-join: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
-"""One command's words as RESP bytes."""
+def join(command: tuple[Any, ...]) -> bytes:
+    """One command's words as RESP bytes. Raises TypeError, UnicodeError, hiredis.HiredisError for what is no word.
+
+    hiredis itself ends the process for a number that Python does not write as text, and sends other bytes than those
+    of a view with gaps.
+    """
+    for word in command:
+        kind = type(word)
+        if kind is not str and kind is not bytes and not (kind is int and -_BEYOND < word < _BEYOND):
+            _check(word)
+    return _join(command)
+
+
+_BEYOND = 1 << 512
+_join: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
+
+
+def _check(word: Any) -> None:
+    if type(word) is not float and not isinstance(word, str | bytes):
+        raise TypeError(f"{type(word).__name__} is no word of a command")

@@ -1,4 +1,4 @@
-"""Publishing. Subscriptions are async-only and live in ``hustlex.events.subscription``."""
+"""Publishing, and in async code listening; what a subscription yields comes from ``hustlex.events.subscription``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.events import ops
+from hustlex.events.hub import Hub
 from hustlex.events.names import Template
+from hustlex.events.subscription import Subscription
 from hustlex.events.types import Parameter
 from hustlex.events.wire import MAX_PAYLOAD, Codec
 
@@ -24,6 +26,9 @@ class Channel(Generic[T]):
         self._template = template
         self._codec = codec
         self._clock = clock
+        # async only
+        self._hub = Hub(driver, template, codec)
+        # end of async only
 
     async def publish(self, event: T, /, **parameters: Parameter) -> int:
         """Send an event to whoever listens now (one round trip); nobody listening is no error.
@@ -36,9 +41,19 @@ class Channel(Generic[T]):
         key = self._template.key(self._template.name(parameters))
         return await self._driver.run(ops.publish(key, self._codec.encode(event), self._clock()))
 
+    # async only: a subscription waits for what others do, which blocking code cannot do without a thread
+    def subscribe(self, **parameters: Parameter) -> Subscription[T]:
+        """What is published from the moment the block is entered. parameters: as for ``publish``."""
+        return Subscription(self._hub, self._template.name(parameters))
+
+    # end of async only
+
 
 class Events:
-    """Typed messages between processes, delivered at most once; a break is shown to subscribers as a Gap."""
+    """Typed messages between processes, delivered at most once; a break is shown to subscribers as a Gap.
+
+    Subscribers of one Channel object share one feed per name.
+    """
 
     def __init__(self, driver: AsyncDriver, *, prefix: str = "", clock: Clock = server_clock) -> None:
         self._driver = driver

@@ -1,19 +1,15 @@
-"""Listening. Async only: a subscription waits for what others do, which blocking code cannot do without a thread."""
+"""Listening. Async only: see ``Channel.subscribe``."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic, TypeVar
 
-from hustlex.core.op import AsyncDriver
-from hustlex.core.time import Clock
+from hustlex.core.inbox import Inbox
 from hustlex.errors import Misuse
-from hustlex.events import api
-from hustlex.events.hub import Hub, Mailbox
-from hustlex.events.names import Template
-from hustlex.events.types import Gap, Message, Parameter
-from hustlex.events.wire import MAX_PAYLOAD, Codec
+from hustlex.events.hub import Hub, inbox
+from hustlex.events.types import Gap, Message
 
 T = TypeVar("T")
 
@@ -28,53 +24,26 @@ class Subscription(Generic[T]):
     def __init__(self, hub: Hub[T], name: str) -> None:
         self._hub = hub
         self._name = name
-        self._mailbox: Mailbox[T] | None = None
+        self._inbox: Inbox[Message[T] | Gap] | None = None
 
     async def __aenter__(self) -> AsyncIterator[Message[T] | Gap]:
-        if self._mailbox:
+        if self._inbox:
             raise Misuse("a subscription is entered once", hint="call subscribe() again")
-        self._mailbox = Mailbox()
-        await self._hub.join(self._name, self._mailbox)
+        self._inbox = inbox()
+        await self._hub.join(self._name, self._inbox)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._mailbox:
-            await self._hub.leave(self._name, self._mailbox)
-            self._mailbox.close(None)
+        if self._inbox:
+            await self._hub.leave(self._name, self._inbox)
+            self._inbox.close()
 
     def __aiter__(self) -> AsyncIterator[Message[T] | Gap]:
         return self
 
     async def __anext__(self) -> Message[T] | Gap:
-        if not self._mailbox:
+        if not self._inbox:
             raise Misuse("this subscription has not been entered", hint="use: async with channel.subscribe(...) as ...")
-        item = await self._mailbox.take()
-        if item is None:
-            raise StopAsyncIteration
-        return item
-
-
-class Channel(api.Channel[T]):
-    """A channel that can also be listened to."""
-
-    def __init__(self, driver: AsyncDriver, template: Template, codec: Codec[T], clock: Clock) -> None:
-        super().__init__(driver, template, codec, clock)
-        self._hub = Hub(driver, template, codec)
-
-    def subscribe(self, **parameters: Parameter) -> Subscription[T]:
-        """What is published from the moment the block is entered. parameters: as for ``publish``."""
-        return Subscription(self._hub, self._template.name(parameters))
-
-
-class Events(api.Events):
-    """Publishing and listening; see ``api.Events``. Subscribers of one Channel object share one feed per name."""
-
-    @overload
-    def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...
-    @overload
-    def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]: ...
-    def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]:
-        """Declare a channel, once, where the application starts. Arguments as for ``api.Events.channel``."""
-        return Channel(self._driver, Template(name, self._prefix), Codec(event_type, max_payload), self._clock)
+        return await anext(self._inbox)

@@ -11,12 +11,12 @@ from typing import Literal, cast, get_args
 import msgspec
 
 from hustlex.core import check
-from hustlex.errors import BadReply, Misuse
+from hustlex.errors import BadReply, Error, Misuse
 from hustlex.jobs import cron
 from hustlex.jobs.clock_changes import Dst, obey
 from hustlex.jobs.judge import judged
 from hustlex.jobs.keys import named
-from hustlex.jobs.options import Job, Options, draft, option_texts
+from hustlex.jobs.options import Draft, Job, Options, draft, option_texts
 from hustlex.jobs.wire import clean
 
 Missed = Literal["skip", "once", "all"]
@@ -34,14 +34,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _HOUR_MS = 3_600_000
 _NAMES = uuid.UUID("7c1d3b7e-9e1f-5d6b-8a52-5b0f3c2a7f11")
-_FORBIDDEN = ("process_in", "process_at", "debounce", "group", "task_id")
+_FORBIDDEN = ("process_in", "process_at", "debounce", "group")
 
 
 class Periodic(msgspec.Struct, frozen=True):
     """A job that is enqueued again and again. name: identifies the entry among all schedulers.
 
     spec: as shown to people, with its time zone; schedule: tells the next firing, clock changes considered.
-    dst, missed: see there. most_missed: 1 to 1000, for ``missed="all"``.
+    dst, missed: see there. most_missed: 1 to 1000, for ``missed="all"``. A job with a ``task_id`` has that id at each
+    instant, and takes the place of a finished task of it unless its own ``if_finished`` says otherwise.
     """
 
     name: str
@@ -86,9 +87,16 @@ class Periodic(msgspec.Struct, frozen=True):
             at_ms = self.next_ms(at_ms)
         return list(found)
 
-    def task_id(self, instant_ms: int) -> str:
-        """The id of an instant's task: the same whoever enqueues it."""
-        return f"{clean(self.name)}@{_EPOCH + instant_ms * _MILLISECOND:%Y%m%dT%H%M%SZ}"
+    def at(self, instant_ms: int) -> Draft:
+        """The task of an instant: the same whoever enqueues it."""
+        return self.made(f"{clean(self.name)}@{_EPOCH + instant_ms * _MILLISECOND:%Y%m%dT%H%M%SZ}")
+
+    def made(self, task_id: str) -> Draft:
+        """Its job ready to be sent. task_id: for a job without one of its own."""
+        if "task_id" not in self.job.options:
+            return draft(self.job, {"task_id": task_id}, task_id)
+        usual: Options = {} if "if_finished" in self.job.options else {"if_finished": "replace"}
+        return draft(self.job, usual, task_id)
 
 
 def entry_id(name: str) -> str:
@@ -117,7 +125,7 @@ def define(
     check.instance("job", job, Job, hint="pass task.job(...)")
     options = judged(job.options)
     if any(option in options for option in _FORBIDDEN):
-        raise Misuse(f"the periodic entry {name!r} must not carry a delay, a group or a task id")
+        raise Misuse(f"the periodic entry {name!r} must not carry a delay or a group")
     draft(job, {}, "checked at definition")
     job = Job(named("task type", job.type), job.payload, cast("Options", options), job.slots, job.task)
     schedule = obey(cron.parse(spec, timezone), dst)
@@ -176,7 +184,8 @@ class ScheduleInfo(msgspec.Struct, frozen=True):
     """A periodic entry as ``hx.jobs.schedules`` answers it. id: its id in Asynq's registry and history.
 
     in_code: a scheduler that ran in the last day has it in its code; else it is stored. next_at: None when paused, or
-    when it never fires again.
+    when it never fires again. trouble: why no scheduler can fire it, "" = nothing; spec and job are then what can be
+    read of it.
     """
 
     name: str
@@ -189,11 +198,15 @@ class ScheduleInfo(msgspec.Struct, frozen=True):
     paused: bool
     in_code: bool
     next_at: datetime | None
+    trouble: str = ""
 
 
 def described(name: str, definition: bytes, in_code: bool, paused: bool, now_ms: int) -> ScheduleInfo:
-    """An entry for people. Raises BadReply or Misuse for anything that is no definition."""
-    entry = from_json(name, definition)
+    """An entry for people, also one that nobody can fire."""
+    try:
+        entry = from_json(name, definition)
+    except Error as error:
+        return _broken(name, definition, in_code, paused, error.message)
     next_ms = -1 if paused else entry.next_ms(now_ms)
     return ScheduleInfo(
         name,
@@ -206,6 +219,17 @@ def described(name: str, definition: bytes, in_code: bool, paused: bool, now_ms:
         paused,
         in_code,
         None if next_ms < 0 else _EPOCH + next_ms * _MILLISECOND,
+    )
+
+
+def _broken(name: str, definition: bytes, in_code: bool, paused: bool, trouble: str) -> ScheduleInfo:
+    try:
+        read = _DEFINITION.decode(definition)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        read = _Definition("", "")
+    job = Job(read.type, read.payload, read.options)
+    return ScheduleInfo(
+        name, entry_id(name), read.spec, job, read.dst, read.missed, read.most_missed, paused, in_code, None, trouble
     )
 
 

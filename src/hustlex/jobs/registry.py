@@ -192,7 +192,9 @@ class Tasks(Hooks):
 
         spec: see ``hustlex.jobs.cron``. dst: when the clocks change, see ``Dst``. missed: after a time without any
         scheduler, see ``Missed``; most_missed: 1 to 1000. Raises CronError for a bad spec or zone, Misuse for a name
-        used before or a job with a delay, a group or a task id.
+        used before or a job with a delay or a group. A job with a ``task_id`` has it at each
+        instant: a finished task of this id is replaced (``if_finished="refuse"``: blocks), an unfinished one lets the
+        instant pass, which ``hustlex doctor`` counts.
         """
         entry = periodic.define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
         self._schedule(entry)

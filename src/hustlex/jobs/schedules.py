@@ -10,7 +10,7 @@ from hustlex.jobs import flows
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import registry, schedules
-from hustlex.jobs.options import Job, draft
+from hustlex.jobs.options import Job
 from hustlex.jobs.periodic import Missed, Periodic, ScheduleInfo, define, described, from_json
 from hustlex.jobs.types import Enqueued, Outcome
 from hustlex.jobs.wire import SchedulerEnqueueEvent, encode_event
@@ -73,7 +73,7 @@ def run(name: str, token: str, now_ms: int, known: KnownQueues) -> Flow[Outcome]
     """Enqueue an entry's job now, and note it in the entry's history."""
     page = yield from do(schedules.show(name, now_ms))
     entry = from_json(name, page.definition)
-    placed = draft(entry.job, {}, f"{entry.name}@run-{token}")
+    placed = entry.made(f"{entry.name}@run-{token}")
     outcome = yield from flows.enqueue(placed, token, now_ms, known)
     if isinstance(outcome, Enqueued):
         event = encode_event(SchedulerEnqueueEvent(outcome.id, page.now_ms * 1_000_000))

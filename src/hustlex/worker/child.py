@@ -8,6 +8,7 @@ import signal
 import threading
 from contextlib import suppress
 from contextvars import copy_context
+from datetime import timedelta
 from functools import lru_cache
 from importlib import import_module
 from multiprocessing.connection import Connection, wait
@@ -18,13 +19,14 @@ from typing import Any
 import msgspec
 
 from hustlex.core.faults import describe, trace, words
+from hustlex.core.time import to_ms
 from hustlex.errors import Misuse
 from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.registry import Task
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
+from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze, found
 from hustlex.jobs.wire import decode_task
 
-VERDICTS: dict[str, type[Exception]] = {"skip": SkipRetry, "revoke": RevokeTask}
+VERDICTS: dict[str, type[Exception]] = {"skip": SkipRetry, "revoke": RevokeTask, "snooze": Snooze, "retry": Retry}
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -40,14 +42,15 @@ class Call(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """How it ended. value: the pickled result, or the pickled exception when ``failed``; empty when that is impossible.
 
-    reason: its type and text. trace: where it was raised. verdict: "skip", "revoke" or "".
+    reason: its type and text. trace: where it was raised. verdicts: those of VERDICTS that it is or was raised from, a
+    cause being no part of a pickle, with their ``in_`` in milliseconds.
     """
 
     failed: bool
     value: bytes
     reason: str = ""
     trace: str = ""
-    verdict: str = ""
+    verdicts: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 def serve(pipe: Connection, module: str) -> None:
@@ -86,7 +89,7 @@ def _answer(call: Call) -> Answer:
         return Answer(False, pickle.dumps(result))
     except BaseException as fault:  # noqa: BLE001 - whatever a user's type raises
         reason = f"the result is a {type(result).__name__}, which cannot be pickled: {words(fault)}"
-        return Answer(True, b"", reason, verdict="skip")
+        return Answer(True, b"", reason, verdicts={"skip": 0})
 
 
 def _run(call: Call) -> Any:
@@ -107,8 +110,14 @@ def _find(module: str, name: str, task_type: str) -> Task[..., Any]:
 
 
 def _failure(fault: BaseException) -> Answer:
-    verdict = next((name for name, kind in VERDICTS.items() if is_or_follows(fault, kind)), "")
-    return Answer(True, _pickled(fault), describe(fault), trace(fault), verdict)
+    seen = ((name, found(fault, kind)) for name, kind in VERDICTS.items())
+    verdicts = {name: _in_ms(verdict) for name, verdict in seen if verdict is not None}
+    return Answer(True, _pickled(fault), describe(fault), trace(fault), verdicts)
+
+
+def _in_ms(verdict: Exception) -> int:
+    wait = getattr(verdict, "in_", None)
+    return to_ms(wait) if isinstance(wait, timedelta) else 0
 
 
 def _pickled(fault: BaseException) -> bytes:

@@ -9,7 +9,7 @@ from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.ops import registry
 from hustlex.jobs.ops.registry import Fired
 from hustlex.jobs.ops.schedules import PAUSED
-from hustlex.jobs.options import DEFAULT_QUEUE, draft, option_texts
+from hustlex.jobs.options import DEFAULT_QUEUE, option_texts
 from hustlex.jobs.periodic import Periodic
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, clean, encode_entry
 
@@ -74,9 +74,8 @@ class Entry:
     def fire(self, now_ms: int, given_ms: int) -> tuple[str, Op[Fired]]:
         """The id of the task of the first instant that waits, and the call that enqueues it."""
         instant_ms = self._waiting[0]
-        task_id = self.periodic.task_id(instant_ms)
-        made = draft(self.periodic.job, {"task_id": task_id}, task_id)
-        return task_id, registry.fire(self.id, instant_ms, self._life_s(instant_ms, now_ms), made, given_ms)
+        made = self.periodic.at(instant_ms)
+        return made.id, registry.fire(self.id, instant_ms, self._life_s(instant_ms, now_ms), made, given_ms)
 
     def fired(self) -> None:
         """That instant is taken care of."""

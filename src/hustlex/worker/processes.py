@@ -11,6 +11,7 @@ import signal
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -21,6 +22,7 @@ import msgspec
 
 from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.registry import Task
+from hustlex.jobs.verdicts import Retry, Snooze, found
 from hustlex.jobs.wire import encode_task
 from hustlex.worker.child import VERDICTS, Answer, Call, serve
 from hustlex.worker.fates import ProcessDied
@@ -164,10 +166,15 @@ def _result(answer: Answer) -> Any:
     error = _load(answer) or RuntimeError(answer.reason)
     if answer.trace:
         BaseException.add_note(error, f"in a process of its own:\n{answer.trace}")
-    kind = VERDICTS.get(answer.verdict)
-    if kind is not None and not isinstance(error, kind):
-        error.__cause__ = kind()
+    for name, in_ms in answer.verdicts.items():
+        if found(error, VERDICTS[name]) is None:
+            verdict = _verdict(VERDICTS[name], in_ms)
+            verdict.__cause__, error.__cause__ = error.__cause__, verdict
     raise error
+
+
+def _verdict(kind: type[Exception], in_ms: int) -> Exception:
+    return kind(in_=timedelta(milliseconds=in_ms)) if kind in (Snooze, Retry) else kind()
 
 
 def _load(answer: Answer) -> Exception | None:

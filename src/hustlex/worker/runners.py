@@ -64,6 +64,7 @@ class Runners:
         self.on_block: Callable[[TaskMessage, float], None] = _ignore
         self._handlers = handlers
         self._policy = policy
+        self.unknown = policy.unknown
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
         self._beds: list[asyncio.Future[None]] = []

@@ -120,7 +120,7 @@ class Worker:
         rules = settle(tasks, options)
         told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
         policy = Policy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
-        self.id, self._unknown = uuid.uuid4().hex, policy.unknown
+        self.id = uuid.uuid4().hex
         self.sources = sources = draw.sources_of(queues, rules.limits or {})
         self.clock = now = WorkerClock(clock)
         self._tasks = tasks
@@ -185,7 +185,7 @@ class Worker:
             waiting,
             hung_types(self.runners),
             len(self.runners.backlog) + sum(waiting.values()),
-            tuple(line_of(task_type) for task_type in sorted(self._unknown)[:_MOST_NAMED]),
+            tuple(line_of(task_type) for task_type in sorted(self.runners.unknown)[:_MOST_NAMED]),
         )
 
     def stop(self) -> None:

@@ -13,8 +13,9 @@ from hustlex.errors import Error
 from hustlex.jobs.ops import registry, schedules
 from hustlex.jobs.ops.enqueue import register
 from hustlex.jobs.ops.registry import Fired
-from hustlex.jobs.periodic import Periodic, from_json
-from hustlex.jobs.wire import SchedulerEnqueueEvent, encode_event
+from hustlex.jobs.options import option_texts
+from hustlex.jobs.periodic import Periodic, ScheduleInfo, described, from_json
+from hustlex.jobs.wire import NEVER_NS, SchedulerEnqueueEvent, SchedulerEntry, encode_entry, encode_event
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.entry import Entry
 from hustlex.worker.heartbeat import this_host
@@ -28,6 +29,8 @@ _LOOK_S = 1.5
 """How often to ask whether stored entries changed."""
 _LONGEST_MS = 3_600_000
 _MOST_ROUNDS = 1_000
+
+_WHY = {Fired.FULL: "its queue is full", Fired.NOT: "its id or its lock is taken"}
 
 Origin = Literal["code", "stored", "provided"]
 """Who named an entry. Of two with one name the first in this order counts."""
@@ -46,6 +49,7 @@ class Timetable(Service):
         self._clock = clock
         self._named: dict[Origin, dict[str, Periodic]] = {"code": {}, "stored": {}, "provided": {}}
         self._state: dict[str, int] = {}
+        self._broken: list[ScheduleInfo] = []
         self._known = ""
         self._look_at = self._beat_at = float("-inf")
         self._fault: Error | None = None
@@ -66,6 +70,14 @@ class Timetable(Service):
         entry.previous_ms = known.previous_ms if known else -1
         entry.hold(self._state.get(periodic.name, 0))
         return entry
+
+    def ill(self) -> str:
+        """What keeps it from working, or which stored entries it cannot fire, "" = nothing."""
+        if (reason := super().ill()) or not self._broken:
+            return reason
+        first, others = self._broken[0], len(self._broken) - 1
+        more = f" (and {others} more)" if others else ""
+        return f"the stored periodic entry {first.name!r} cannot fire: {first.trouble}{more}"
 
     async def tick(self) -> float:
         """Look for changes, fire what is due, list the entries every 10 s."""
@@ -102,12 +114,13 @@ class Timetable(Service):
 
     def _read(self, book: schedules.Book) -> None:
         self._known, self._state = book.version, book.state
-        stored = []
+        stored, self._broken = [], []
         for name, definition in book.stored.items():
             try:
                 stored.append(from_json(name, definition))
             except Error as error:
                 _log.error("the stored periodic entry %r is passed over: %s", name, error)
+                self._broken.append(described(name, definition, False, False, book.now_ms))
         self.take("stored", stored)
         for name, entry in self.entries.items():
             entry.hold(book.state.get(name, 0))
@@ -137,7 +150,9 @@ class Timetable(Service):
         calls = [entry.fire(now_ms, given_ms) for entry in due]
         queues = [register(queue) for queue in {entry.queue for entry in due}]
         answers = (await self._all([*queues, *(call for _, call in calls)]))[len(queues) :]
-        failed, events = [], []
+        failed: list[Entry] = []
+        events: list[Op[Any]] = []
+        refused: dict[str, str] = {}
         for entry, (task_id, _), answer in zip(due, calls, answers, strict=True):
             if isinstance(answer, Error):
                 entry.put_back()
@@ -148,13 +163,15 @@ class Timetable(Service):
                 event = encode_event(SchedulerEnqueueEvent(task_id, now_ms * 1_000_000))
                 events.append(registry.record(entry.id, now_ms // 1000, event))
             elif answer is not Fired.BEFORE:
-                reason = "its queue is full" if answer is Fired.FULL else "its id or its lock is taken"
-                _log.warning("%s was not enqueued: %s", task_id, reason)
+                refused[entry.periodic.name] = why = _WHY[answer]
+                _log.warning("%s was not enqueued: %s", task_id, why)
+        if refused:
+            events.append(schedules.note_refused(refused, given_ms))
         await self._all(events)
         return failed
 
     async def _beat(self) -> None:
-        shown = [entry.shown() for entry in self.entries.values()]
+        shown = [*(entry.shown() for entry in self.entries.values()), *map(_shown, self._broken)]
         calls: list[Op[Any]] = [*registry.write_entries(self.id, shown, self._clock.now_ms() // 1000 + _LIFE_S)]
         in_code: Mapping[str, Periodic] = {**self._named["provided"], **self._named["code"]}
         if in_code:
@@ -175,3 +192,10 @@ class Timetable(Service):
         await self._all(registry.clear_entries(self.id))
         if self._fault:
             raise self._fault
+
+
+def _shown(broken: ScheduleInfo) -> bytes:
+    """For the registry, one that cannot fire."""
+    job = broken.job
+    texts = option_texts(job.options)
+    return encode_entry(SchedulerEntry(broken.id, broken.spec, job.type, job.payload, texts, NEVER_NS, NEVER_NS))

@@ -10,6 +10,7 @@ import msgspec
 
 from hustlex.core.check import duration
 from hustlex.core.faults import loggable
+from hustlex.core.printable import printable
 from hustlex.core.time import to_ms
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.hooks import ErrorHandler
@@ -66,9 +67,11 @@ class Policy(msgspec.Struct, frozen=True):
 
         A task of unknown type did not fail: it is put off.
         """
-        if isinstance(error, HandlerNotFound) and self._may_be_known(job, clock):
-            job.source.acks.append(self._put_off(job, error, clock))
-            return
+        if isinstance(error, HandlerNotFound):
+            self._note_unknown(job.message.type, error)
+            if self._may_be_known(job, clock):
+                job.source.acks.append(_put_off(job, clock))
+                return
         if self.aside(job, error):
             return
         for handler in self.error_handlers if not isinstance(error, Revoked) else ():
@@ -133,14 +136,17 @@ class Policy(msgspec.Struct, frozen=True):
     def _may_be_known(self, job: Job, clock: WorkerClock) -> bool:
         return _parked_s(job, clock) < self.park_s
 
-    def _put_off(self, job: Job, error: HandlerNotFound, clock: WorkerClock) -> Ack:
-        """Unchanged, for as long as it has been put off already: 1 to 2 seconds, then longer and longer."""
-        task_type = job.message.type
+    def _note_unknown(self, task_type: str, error: HandlerNotFound) -> None:
         if task_type not in self.unknown and len(self.unknown) < _MOST_TYPES:
             self.unknown.add(task_type)
-            _log.warning("%s; tasks of this type are put off for other workers", error)
-        pause_s = min(max(_parked_s(job, clock), 1), _LONGEST_PAUSE_S)
-        return Ack(job, limit.put_off, (job.id, job.holder, 1000 * pause_s + randrange(1000 * pause_s + 1)))
+            put_off = "put off for other workers" if self.park_s else "archived"
+            _log.warning("%s; tasks of this type are %s", printable(str(error)), put_off)
+
+
+def _put_off(job: Job, clock: WorkerClock) -> Ack:
+    """Unchanged, for as long as it has been put off already: 1 to 2 seconds, then longer and longer."""
+    pause_s = min(max(_parked_s(job, clock), 1), _LONGEST_PAUSE_S)
+    return Ack(job, limit.put_off, (job.id, job.holder, 1000 * pause_s + randrange(1000 * pause_s + 1)))
 
 
 def _parked_s(job: Job, clock: WorkerClock) -> int:

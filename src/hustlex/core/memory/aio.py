@@ -1,9 +1,9 @@
-"""A driver for state that must not be evicted, for tasks."""
+"""A driver for state that must not be evicted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from hustlex.core.memory.facts import check
 from hustlex.core.op import AsyncDriver, Flow, Op
@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 def guarded(driver: AsyncDriver) -> AsyncDriver:
     """The driver, once the server was found to keep what it is told; until then ConfigurationError."""
-    return cast("AsyncDriver", _Guarded(driver))
+    guard: Any = _Guarded(driver)
+    checked: AsyncDriver = guard
+    return checked
 
 
 class _Guarded:
@@ -25,21 +27,28 @@ class _Guarded:
 
     async def _checked(self) -> AsyncDriver:
         await self._driver.follow(check())
-        for name in ("run", "run_many", "follow", "block"):
+        for name in [name for name in vars(_Guarded) if not name.startswith("_")]:
             setattr(self, name, getattr(self._driver, name))
         return self._driver
 
     async def run(self, op: Op[T]) -> T:
-        return await (await self._checked()).run(op)
+        driver = await self._checked()
+        return await driver.run(op)
 
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        return await (await self._checked()).run_many(ops)
+        driver = await self._checked()
+        return await driver.run_many(ops)
 
     async def follow(self, flow: Flow[T]) -> T:
-        return await (await self._checked()).follow(flow)
+        driver = await self._checked()
+        return await driver.follow(flow)
 
+    # async only
     async def block(self, op: Op[T], seconds: float) -> T:
-        return await (await self._checked()).block(op, seconds)
+        driver = await self._checked()
+        return await driver.block(op, seconds)
+
+    # end of async only
 
     def __getattr__(self, name: str) -> Any:
         """What touches no key, as ``subscribe`` and ``close``, needs no check."""

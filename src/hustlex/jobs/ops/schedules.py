@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import msgspec
 
 from hustlex.core.lua import load
-from hustlex.core.op import Arg, Op, Reply
-from hustlex.errors import Conflict, Error, NotFound
+from hustlex.core.op import Arg, Effect, Op, Reply, command
+from hustlex.errors import Conflict, NotFound
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.periodic import Periodic, ScheduleInfo, described, to_json
 from hustlex.jobs.wire import clean
@@ -18,15 +19,18 @@ _HOLD = load("hustlex.jobs", "hold_schedule")
 _REMOVE = load("hustlex.jobs", "remove_schedule")
 _LIST = load("hustlex.jobs", "list_schedules")
 _SHOW = load("hustlex.jobs", "show_schedule")
+_NOTE_REFUSED = load("hustlex.jobs", "note_refused")
 _PUBLISH = load("hustlex.jobs", "publish_schedules")
 
 PAUSED = -1
 """The state of a paused entry."""
 
 _KEYS = tuple(f"asynq:x:{{schedules}}:{name}" for name in ("entries", "state", "static"))
+_REFUSED_KEY = "asynq:x:{schedules}:refused"
 """Our own. entries: capped at 10,000; state: at 20,000; static: lives for a day."""
 _MOST = 10_000
 _MOST_STATES = 20_000
+_MOST_REFUSED = 1_000
 
 
 class Book(msgspec.Struct, frozen=True):
@@ -46,6 +50,14 @@ class Page(msgspec.Struct, frozen=True):
     in_code: bool
     definition: bytes
     paused: bool
+
+
+class Refusals(msgspec.Struct, frozen=True):
+    """How often an entry's task was not enqueued, when last, and why then."""
+
+    count: int
+    last_at: datetime
+    why: str
 
 
 def save(entry: Periodic, replaces: bytes, now_ms: int) -> Op[bool]:
@@ -88,7 +100,7 @@ def changes(known: str, now_ms: int) -> Op[Book | int]:
 
 
 def listed(now_ms: int) -> Op[list[ScheduleInfo]]:
-    """All entries, by name; those that cannot be read are left out."""
+    """All entries, by name, those that cannot be read too."""
     return _LIST.op(_KEYS, (now_ms, ""), _infos)
 
 
@@ -103,6 +115,28 @@ def publish(entries: Mapping[str, Periodic], now_ms: int) -> Op[int]:
     """Tell tools what a scheduler has in its code."""
     pairs: list[Arg] = [field for entry in entries.values() for field in (entry.name, to_json(entry))]
     return _PUBLISH.op(_KEYS[2:], (now_ms, *pairs), int)
+
+
+def note_refused(refused: Mapping[str, str], now_ms: int) -> Op[None]:
+    """Count instants whose task was not enqueued. refused: why, by the entry's name."""
+    pairs: list[Arg] = [clean(text) for pair in refused.items() for text in pair]
+    return _NOTE_REFUSED.op((_REFUSED_KEY,), (now_ms, _MOST_REFUSED, *pairs), lambda _: None)
+
+
+def refused() -> Op[dict[str, Refusals]]:
+    """By name, the entries that were refused in the last days."""
+    return command("jobs.refused", Effect.READ, "HGETALL", _REFUSED_KEY, keys=(_REFUSED_KEY,), decode=_refusals)
+
+
+def _refusals(reply: Reply) -> dict[str, Refusals]:
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    found = {}
+    for name, told in pairs:
+        count, _, rest = _text(told).partition(" ")
+        at_ms, _, why = rest.partition(" ")
+        if count.isdecimal() and at_ms.isdecimal():
+            found[_text(name)] = Refusals(int(count), datetime.fromtimestamp(int(at_ms) / 1000, UTC), why)
+    return found
 
 
 def _book(reply: Reply) -> Book:
@@ -137,9 +171,6 @@ def _infos(reply: Reply) -> list[ScheduleInfo]:
     found = []
     for definitions, in_code in ((book.in_code, True), (book.stored, False)):
         for name, definition in definitions.items():
-            try:
-                paused = book.state.get(name) == PAUSED
-                found.append(described(name, definition, in_code, paused, book.now_ms))
-            except Error:  # somebody else's
-                continue
+            paused = book.state.get(name) == PAUSED
+            found.append(described(name, definition, in_code, paused, book.now_ms))
     return sorted(found, key=lambda entry: entry.name)
