@@ -110,13 +110,14 @@ class Handlers:
         return None
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        """A thread cannot be stopped: when told to, wait for its end all the same, because it holds the slot."""
+        """A thread cannot be stopped: when told to, wait for its end all the same; it holds the slot, and its word may
+        count."""
         future = self._threads.submit(function)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])
-            raise
+            return future.result()
 
     async def _write(self, job: Job, data: bytes) -> bool:
         """Refused once the attempt is over or the lease has ended."""

@@ -21,6 +21,7 @@ from hustlex.core.faults import as_exception, loggable
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.fates import Canceled
 from hustlex.worker.handlers import Handlers
 from hustlex.worker.job import Job
 from hustlex.worker.journal import line_of
@@ -314,7 +315,7 @@ class Runners:
         if job.settled:
             return
         job.settled = True
-        if job.fate is not None and not (error is not None and _is_own_word(error)):
+        if job.fate is not None and not _is_own_word(job.fate, error):
             error = job.fate
         try:
             if error is None:
@@ -349,8 +350,10 @@ class Runners:
             await asyncio.wait(self._tasks, timeout=seconds)
 
 
-def _is_own_word(error: Exception) -> bool:
-    """What a handler may still say when it was told to stop."""
+def _is_own_word(fate: Exception, error: Exception | None) -> bool:
+    """What a handler may still say when it was told to stop: that it is done, if that was no matter of time."""
+    if error is None:
+        return isinstance(fate, Canceled)
     return is_or_follows(error, SkipRetry) or is_or_follows(error, RevokeTask)
 
 
