@@ -119,7 +119,7 @@ class Cache(Generic[V]):
     def get_or_compute(
         self, key: Key, compute: Callable[[], V | None], *, ttl: timedelta | None = None
     ) -> V | None: ...
-    def get_or_compute(self, key: Key, compute: Callable[[], Any], *, ttl: timedelta | None = None) -> Any:
+    def get_or_compute(self, key: Key, compute: Any, *, ttl: timedelta | None = None) -> Any:
         """The cached value, else what ``compute`` returns, stored. One computation at a time per key, in all processes.
 
         compute: takes no arguments. Its exceptions reach every waiting caller and are not cached; None is cached for

@@ -120,9 +120,7 @@ class Cache(Generic[V]):
     async def get_or_compute(
         self, key: Key, compute: Callable[[], Awaitable[V | None]], *, ttl: timedelta | None = None
     ) -> V | None: ...
-    async def get_or_compute(
-        self, key: Key, compute: Callable[[], Awaitable[Any]], *, ttl: timedelta | None = None
-    ) -> Any:
+    async def get_or_compute(self, key: Key, compute: Any, *, ttl: timedelta | None = None) -> Any:
         """The cached value, else what ``compute`` returns, stored. One computation at a time per key, in all processes.
 
         compute: takes no arguments. Its exceptions reach every waiting caller and are not cached; None is cached for
