@@ -1,10 +1,10 @@
 """Write the blocking twins: each room's ``api.py`` -> ``src/hustlex/_sync/<room>.py``, ``app.py`` -> ``_sync/app.py``,
-and the ``blocking.py`` beside an ``aio.py`` that does nothing but await (``BESIDE``).
+``inspector.py`` -> ``_sync/<room>_inspector.py``, and the ``blocking.py`` beside an ``aio.py`` that does nothing but
+await (``BESIDE``).
 
 Token by token: ``async`` and ``await`` go, a table of names changes, ``Awaitable[X]`` and ``Answer[X]`` become ``X``.
 What stands between ``# async only`` and ``# end of async only`` is left out. Sources hold no logic, so there is nothing
-to get wrong. ``--check`` writes nothing and fails when a twin is not exactly
-current.
+to get wrong. ``--check`` writes nothing and fails when a twin is not exactly current.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NAMES = {
     "aio": "blocking",
     "asynccontextmanager": "contextmanager",
 }
-_ROOM_IMPORT = re.compile(r"^(\s*from hustlex)\.(\w+)\.(?:api|subscription) import", re.MULTILINE)
+_ROOM_IMPORT = re.compile(r"^(\s*from hustlex)\.(\w+)\.(?:api|(inspector)) import", re.MULTILINE)
 _FENCED = re.compile(r"^ *# async only\b.*?^ *# end of async only\n", re.MULTILINE | re.DOTALL)
 _IN_STRINGS = re.compile(r"\b(?:async (?=def|with|for)|await (?=\w))")
 
@@ -48,7 +48,7 @@ def unasync(source: str) -> str:
     source = _FENCED.sub("", source)
     if "# async only" in source:
         raise ValueError("a fence is never closed")
-    source = _ROOM_IMPORT.sub(r"\1._sync.\2 import", source)
+    source = _ROOM_IMPORT.sub(lambda found: f"{found[1]}._sync.{_name(found[2], found[3])} import", source)
     starts = [0, *accumulate(len(line) for line in source.splitlines(keepends=True))]
     tokens = [
         (starts[t.start[0] - 1] + t.start[1], t.string, t.type)
@@ -58,6 +58,11 @@ def unasync(source: str) -> str:
     for begin, end, text in sorted(_edits(tokens), reverse=True):
         source = source[:begin] + text + source[end:]
     return source
+
+
+def _name(room: str, part: str | None) -> str:
+    """Of the module in ``_sync``."""
+    return f"{room}_{part}" if part else room
 
 
 def _edits(tokens: list[Token]) -> Iterator[tuple[int, int, str]]:
@@ -100,6 +105,7 @@ def twins() -> dict[Path, str]:
     sources = {PACKAGE / "_sync" / f"{api.parent.name}.py": api for api in rooms}
     if (PACKAGE / "app.py").exists():
         sources[PACKAGE / "_sync" / "app.py"] = PACKAGE / "app.py"
+    sources |= {PACKAGE / "_sync" / f"{each.parent.name}_inspector.py": each for each in PACKAGE.glob("*/inspector.py")}
     sources |= {PACKAGE / folder / "blocking.py": PACKAGE / folder / "aio.py" for folder in BESIDE}
     made = {}
     for twin, source in sources.items():

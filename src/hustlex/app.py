@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hustlex.events.api import Events
     from hustlex.idempotency.api import Idempotency
     from hustlex.idempotency.options import IdempotencyOptions
-    from hustlex.jobs.subscription import Jobs
+    from hustlex.jobs.api import Jobs
     from hustlex.otp.api import Otp
     from hustlex.otp.rules import OtpOptions
     from hustlex.pins.api import Pins
@@ -190,7 +190,7 @@ class HustleX:
 
         Doors: enqueue, enqueue_many, start, result, follow, explain, cancel, limit_queue, inspector, schedules.
         """
-        from hustlex.jobs.subscription import Jobs
+        from hustlex.jobs.api import Jobs
 
         return Jobs(self.driver, clock=self._clock, queues=self._queues)
 

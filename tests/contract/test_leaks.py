@@ -34,7 +34,7 @@ ONE = Policy("one", 1, timedelta(hours=1))
 PLACES = Policy("places", 5, MINUTE, "leases")
 LIMITS = RateLimitOptions(check_budget=timedelta(seconds=10), remembered=4)
 
-MANY, ROUNDS = 50, 8
+MANY, ROUNDS = 50, 60
 MOST_BLOCKS = 0.5
 """Of memory, left by each stranger: one object that is never freed is 1 or more."""
 

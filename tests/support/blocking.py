@@ -65,7 +65,8 @@ def _twin(kind: type) -> type:
         "hustlex.drivers.blocking": "hustlex.drivers.aio",
     }
     if module.startswith("hustlex._sync.") and module not in twins:
-        twins[module] = f"hustlex.{module.removeprefix('hustlex._sync.')}.api"
+        room, _, part = module.removeprefix("hustlex._sync.").partition("_")
+        twins[module] = f"hustlex.{room}.{part or 'api'}"
     if module not in twins:
         return kind
     return getattr(importlib.import_module(twins[module]), kind.__name__, kind)

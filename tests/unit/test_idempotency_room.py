@@ -247,8 +247,29 @@ def test_multipart_is_compared_without_its_boundary(
         (b"--b\r\nA: 1\r\n\r\nx\r\n--b--\r\nafter", "multipart/form-data; boundary=b"),
         (b"--b\r\nA: 1\r\n\r\nx\r\n--bb\r\nA: 1\r\n\r\ny\r\n--b--", "multipart/form-data; boundary=b"),
         (b"--b\r\nA: 1\r\n\r\nx", "multipart/form-data; boundary=b"),
+        (b"--b\r\nA: 1\r\n\r\nx\r\n--b--", "multipart/form-data; boundary=other"),
+        (b"--b\r\nA: 1\r\n\r\nx\r\n--b--", "multipart/form-data; boundary=other; boundary=b"),
+        (b"", "multipart/form-data; boundary=b"),
+        (b"--b", "multipart/form-data; boundary=b"),
+        (b"--", "multipart/form-data; boundary=b"),
     ],
 )
 def test_what_is_not_exactly_multipart_is_compared_as_it_came(body: bytes, kind: str) -> None:
     assert parts_of(body, kind) is None
     assert SEALS.fingerprint(PAY, body, kind) == SEALS.fingerprint(PAY, body, "text/plain")
+
+
+@given(st.lists(st.sampled_from([b"--b", b"--", b"b", b"\r\n", b"\r\n\r\n", b":", b"A: 1", b" ", b"\0", b"x"])))
+def test_no_body_is_too_odd_for_a_fingerprint(pieces: list[bytes]) -> None:
+    for kind in ("multipart/form-data; boundary=b", "application/json", ""):
+        assert SEALS.fingerprint(PAY, b"".join(pieces), kind)
+
+
+def test_a_field_that_comes_twice_keeps_its_order() -> None:
+    def printed(*fields: bytes) -> str:
+        body = b"--b\r\n" + b"\r\n".join(fields) + b"\r\n\r\nx\r\n--b--"
+        return SEALS.fingerprint(PAY, body, "multipart/form-data; boundary=b")
+
+    one, two, other = b'Content-Disposition: form-data; name="a"', b'Content-Disposition: form-data; name="b"', b"X: 1"
+    assert printed(one, two) != printed(two, one)
+    assert printed(one, other, two) == printed(other, one, two)

@@ -404,3 +404,19 @@ def test_a_malleated_signature_verifies_too_which_is_why_jti_names_the_token() -
     original, double = verdict(token), verdict(twin)
     assert twin != token
     assert isinstance(original, Claims) and isinstance(double, Claims) and original.jti == double.jti
+
+
+FAR = [10**12, 10**15, 10**18, 10**30, 2**63, 2**64]
+
+
+@pytest.mark.parametrize("moment", [*FAR, -(10**15)])
+def test_a_time_that_no_date_can_tell_is_malformed(moment: int) -> None:
+    for odd in ({"auth_time": moment}, {"iat": moment, "exp": moment + 900, "ims": moment * 1000}):
+        assert mint().read(forge(claims(**odd))) is Rejection.MALFORMED
+    later = mint().read(forge(claims(nbf=moment)))  # compared alone, never told
+    assert not isinstance(later, Rejection)
+
+
+@pytest.mark.parametrize("ims", [0, -1, (NOW_S + 1) * 1000, NOW_S * 1000 - 1, *FAR])
+def test_what_revocations_go_by_is_the_time_of_issue(ims: int) -> None:
+    assert mint().read(forge(claims(ims=ims))) is Rejection.MALFORMED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -50,9 +51,9 @@ def test_blocking_code_is_left_alone() -> None:
     assert unasync(source) == source
 
 
-@pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/api.py")))
-def test_rooms_hold_nothing_that_translation_could_break(room: str) -> None:
-    tree = ast.parse((PACKAGE / room / "api.py").read_text("utf-8"))
+@pytest.mark.parametrize("path", sorted([*PACKAGE.glob("*/api.py"), *PACKAGE.glob("*/inspector.py")]), ids=str)
+def test_rooms_hold_nothing_that_translation_could_break(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not imported & {"asyncio", "anyio", "threading", "inspect"}

@@ -123,8 +123,6 @@ async def test_reading_stops_at_the_limit_and_an_answer_under_way_is_cut(small: 
 
 
 async def test_uploads_are_counted_too(small: FastAPI, serve: Any) -> None:
-    pytest.importorskip("multipart")
-
     async def upload(file: UploadFile) -> int:
         return file.size or 0
 
@@ -352,3 +350,22 @@ async def test_a_page_may_read_why_it_was_turned_away_whatever_was_added_first(f
         preflight = await client.options("/", headers=page | {"Access-Control-Request-Method": "POST"})
     assert [answer.status_code for answer in [*answers, preflight]] == [413, 413, 400, 200, 200]
     assert {answer.headers["access-control-allow-origin"] for answer in [*answers, preflight]} == {page["Origin"]}
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "in chunks"])
+async def test_a_mounted_route_has_its_own_limit_however_its_body_comes(
+    app_on: Any, serve: Any, url: str, clock: FixedClock, whole: bool
+) -> None:
+    app, inner = app_on(url, clock, max_body=2 * KIB), FastAPI()
+    once = Depends(Idempotent(key=by_ip, largest=200 * KIB))
+    limits = {"/strict": Depends(body_limit(10)), "/wide": Depends(body_limit(9 * KIB)), "/once": once}
+    for path, limit in limits.items():
+        inner.add_api_route(path, size, methods=["POST"], dependencies=[limit])
+    app.mount("/{tenant}/deep", inner)
+    tries = [("strict", 1, 413), ("wide", 5, 200), ("wide", 10, 413), ("once", 199, 200), ("once", 201, 413)]
+    async with serve(app) as client:
+        for path, kib, status in tries:
+            content = bytes(kib * KIB) if whole else chunked(kib * KIB)
+            headers = {"Idempotency-Key": f"{kib}"}
+            answer = await client.post(f"/acme/deep/{path}", content=content, headers=headers)
+            assert answer.status_code == status, (path, kib)

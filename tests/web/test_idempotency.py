@@ -573,3 +573,22 @@ async def test_a_pin_is_told_as_a_problem(app: FastAPI, serve: Serve) -> None:
     assert [answer.status_code for answer in answers] == [200, 422, 403, 403, 403, 403, 429, 429]
     assert answers[2].json()["left"] == 4
     assert answers[-1].headers["retry-after"] == "900"
+
+
+async def test_a_question_mark_within_a_path_begins_no_query(app: FastAPI, serve: Serve, effects: list[Any]) -> None:
+    async with serve(app) as client:
+        paths = ["/transfers/7%3Fx=1", "/transfers/7?x=1", "/transfers/7%253Fx=1", "/transfers/%37%3fx=1"]
+        got = [await client.post(path, json=TRANSFER, headers={"Idempotency-Key": "k1"}) for path in paths]
+    assert [each.status_code for each in got] == [201, 422, 422, 201]
+    assert len(effects) == 1
+
+
+async def test_a_multipart_body_without_its_boundary_is_compared_as_it_came(app: FastAPI, serve: Serve) -> None:
+    @app.post("/upload")
+    async def upload(claim: Annotated[Started, Depends(Idempotent(key=who))]) -> int:
+        return claim.fence
+
+    async with serve(app) as client:
+        headers = {"Idempotency-Key": "k1", "Content-Type": "multipart/form-data; boundary=b"}
+        got = [await client.post("/upload", content=body, headers=headers) for body in (b"x", b"x", b"y")]
+    assert [each.status_code for each in got] == [200, 200, 422]

@@ -14,6 +14,8 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
@@ -175,12 +177,12 @@ async def test_a_closed_rule_answers_503_when_the_server_is_away() -> None:
 class Socket:
     """A client's side of one WebSocket, without a network."""
 
-    def __init__(self, app: Any, extensions: dict[str, Any] | None = None) -> None:
+    def __init__(self, app: Any, extensions: dict[str, Any] | None = None, path: str = "/ws") -> None:
         self._in: asyncio.Queue[Any] = asyncio.Queue()
         self._out: asyncio.Queue[Any] = asyncio.Queue()
         scope = {
             "type": "websocket",
-            "path": "/ws",
+            "path": path,
             "headers": [],
             "client": ("203.0.113.7", 1),
             "extensions": extensions or {},
@@ -256,6 +258,18 @@ async def test_messages_over_the_limit_are_dropped_and_then_the_socket_is_closed
     async with asyncio.timeout(30):
         while not socket.ended:
             await asyncio.sleep(0.01)
+
+
+async def test_messages_count_together_wherever_the_socket_is_routed_to(room: RateLimit) -> None:
+    app = Starlette(routes=[Mount("/a", app=bare), Mount("/b", app=bare)])
+    limited = RateLimitMiddleware(app, room, sockets=SocketLimits(connect="", held="", messages="1/minute per ip"))
+    one, two = Socket(limited, path="/a/ws"), Socket(limited, path="/b/ws")
+    for socket in (one, two):
+        assert (await socket.next())["type"] == "websocket.accept"
+    assert (await one.say("first"))["text"] == "first"
+    assert json.loads((await two.say("second"))["text"])["status"] == 429
+    await one.leave()
+    await two.leave()
 
 
 async def test_a_dropped_message_is_not_seen_by_the_application(sockets: Any, clock: FixedClock) -> None:

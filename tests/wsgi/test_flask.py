@@ -150,6 +150,13 @@ def test_applications_that_are_mounted_count_and_remember_apart(app: Flask, hx: 
     assert [client.post(f"/{name}/pay", headers=headers).text for name in "abab"] == ["a", "b", "a", "b"]
 
 
+def test_a_question_mark_within_a_path_begins_no_query(app: Flask, hx: HustleX) -> None:
+    app.post("/pay/<to>")(login_required(idempotent(lambda to: to)))
+    headers = bearer(hx) | {"Idempotency-Key": "k1"}
+    paths = ["/pay/7%3Fx=1", "/pay/7?x=1", "/pay/%37%3fx=1"]
+    assert [app.test_client().post(path, headers=headers).status_code for path in paths] == [200, 422, 200]
+
+
 def test_a_file_is_an_answer_that_is_kept(app: Flask, hx: HustleX) -> None:
     app.post("/file")(login_required(idempotent(lambda: send_file(BytesIO(b"abc"), "text/plain"))))
     headers = bearer(hx) | {"Idempotency-Key": "k1"}

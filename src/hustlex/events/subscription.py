@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from hustlex.core.inbox import Inbox
 from hustlex.errors import Misuse
-from hustlex.events.hub import Hub, Mailbox
+from hustlex.events.hub import Hub, inbox
 from hustlex.events.types import Gap, Message
 
 T = TypeVar("T")
@@ -23,29 +24,26 @@ class Subscription(Generic[T]):
     def __init__(self, hub: Hub[T], name: str) -> None:
         self._hub = hub
         self._name = name
-        self._mailbox: Mailbox[T] | None = None
+        self._inbox: Inbox[Message[T] | Gap] | None = None
 
     async def __aenter__(self) -> AsyncIterator[Message[T] | Gap]:
-        if self._mailbox:
+        if self._inbox:
             raise Misuse("a subscription is entered once", hint="call subscribe() again")
-        self._mailbox = Mailbox()
-        await self._hub.join(self._name, self._mailbox)
+        self._inbox = inbox()
+        await self._hub.join(self._name, self._inbox)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._mailbox:
-            await self._hub.leave(self._name, self._mailbox)
-            self._mailbox.close(None)
+        if self._inbox:
+            await self._hub.leave(self._name, self._inbox)
+            self._inbox.close()
 
     def __aiter__(self) -> AsyncIterator[Message[T] | Gap]:
         return self
 
     async def __anext__(self) -> Message[T] | Gap:
-        if not self._mailbox:
+        if not self._inbox:
             raise Misuse("this subscription has not been entered", hint="use: async with channel.subscribe(...) as ...")
-        item = await self._mailbox.take()
-        if item is None:
-            raise StopAsyncIteration
-        return item
+        return await anext(self._inbox)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, overload
+from urllib.parse import quote
 
 from hustlex.core import check
 from hustlex.core.check import Id
@@ -140,7 +141,7 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
             front(),
             g.get("access"),
             request.headers.getlist("Idempotency-Key"),
-            (request.method, _route(), request.script_root + request.full_path.removesuffix("?")),
+            (request.method, _route(), _target()),
             (request.get_data(), request.content_type or ""),
             execute,
             options,
@@ -148,6 +149,12 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
         return Response(kept.body, kept.status, list(kept.headers))
 
     return wrapped
+
+
+def _target() -> str:
+    """Escaped anew, so that a question mark within the path does not begin the query."""
+    path, query = quote(request.script_root + request.path), request.query_string.decode("latin-1")
+    return f"{path}?{query}" if query else path
 
 
 def _route() -> str:

@@ -1,19 +1,19 @@
 """Background jobs on Asynq's wire: Go and Python producers, workers and tools share the queues."""
 
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask
-from hustlex.jobs.api import Handle, Inspector, Schedules
+from hustlex.jobs.api import Handle, Jobs
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.context import CurrentJob, current_job
 from hustlex.jobs.cron import CronError
 from hustlex.jobs.explanation import Cause, Dependency, Explanation
+from hustlex.jobs.inspector import Inspector, Schedules
 from hustlex.jobs.limits import Limits, Rate
 from hustlex.jobs.options import Job, Options
 from hustlex.jobs.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
 from hustlex.jobs.placeholders import RESULT, RESULTS
 from hustlex.jobs.registry import Task, Tasks
 from hustlex.jobs.stream import Ending, Failed, Gone, Item, Log, NotYet, Progress, Result, StateChange, Succeeded
-from hustlex.jobs.subscription import Jobs
 from hustlex.jobs.types import (
     Cancellation,
     DayStats,

@@ -1,8 +1,8 @@
-"""The producer's side (``Jobs``) and the operator's (``Inspector``). Workers live in ``hustlex.worker``."""
+"""The producer's side. The operator's is in ``inspector``; workers live in ``hustlex.worker``."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Unpack, overload
 
@@ -11,38 +11,27 @@ from hustlex.core.answer.aio import answering
 from hustlex.core.generics import T
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import cancelling, explain, flows, inspection, schedules, steps, stream
-from hustlex.jobs.clock_changes import Dst
+from hustlex.jobs import cancelling, explain, flows, steps, stream
 from hustlex.jobs.explanation import Explanation
 from hustlex.jobs.ids import new_id, new_token
+from hustlex.jobs.inspector import Inspector, Schedules
 from hustlex.jobs.judge import declaration, declared
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import act, change, inspect
 from hustlex.jobs.ops import enqueue as ops
-from hustlex.jobs.ops import schedules as entries
-from hustlex.jobs.options import Job, Options, Start, as_job, draft, served
-from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
-from hustlex.jobs.schedules import Changes
-from hustlex.jobs.stream import Ending, Succeeded
+from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, as_job, draft, served
+from hustlex.jobs.stream import Ending, Item, Succeeded
+from hustlex.jobs.subscription import follow
 from hustlex.jobs.types import (
     Cancellation,
-    DayStats,
     Debounced,
     Duplicate,
     Enqueued,
-    EnqueueEvent,
-    GroupInfo,
     IdTaken,
     Outcome,
-    PeriodicInfo,
     QueueFull,
-    QueueInfo,
-    Server,
-    State,
-    TaskInfo,
 )
-from hustlex.jobs.workflow import OpenStep, Started, StepName, Workflow
+from hustlex.jobs.workflow import Started, StepName, Workflow
 
 
 @answering
@@ -143,8 +132,9 @@ class Jobs:
         workflow_id: a random UUID; starting the same id again has no effect while it runs, and for a day after its
         first steps. Task ids are ``<workflow id>:<position>``. ``expires_in`` and ``process_in`` of a step count from
         the moment in which those before it have succeeded. Raises Misuse for a step with ``task_id``,
-        ``if_finished``, ``group``, uniqueness or a placeholder that cannot be filled, Conflict when another task has such an id, Timeout or
-        Unavailable when it may have been started in part: repeat it then with the same id. Source: lua/plant.lua.
+        ``if_finished``, ``group``, uniqueness or a placeholder that cannot be filled, Conflict when another task has
+        such an id, Timeout or Unavailable when it may have been started in part: repeat it then with the same id.
+        Source: lua/plant.lua.
         """
         return await self._driver.follow(
             steps.start(
@@ -196,208 +186,24 @@ class Jobs:
         task_id, queue = _addressed(task, queue)
         return await self._driver.follow(cancelling.cancel(task_id, queue, self._clock()))
 
+    # async only: it listens for what others do
+    def follow(
+        self, task: str | Enqueued[Any] | StepName, *, queue: str = DEFAULT_QUEUE, since: str = ""
+    ) -> AsyncGenerator[Item, None]:
+        """What a job tells, from the oldest item kept or from behind ``since``, until it ends.
 
-@answering
-class Inspector:
-    """Looks at queues and acts on them, as Asynq's own tools do. What it does counts as neither processed nor failed.
-
-    Raises NotFound for a queue or task that does not exist, Conflict for a task whose state forbids the action.
-    An action whose reply is lost raises OutcomeUnknown: look before repeating it.
-    """
-
-    def __init__(self, driver: AsyncDriver, *, clock: Clock = server_clock) -> None:
-        self._driver = driver
-        self._clock = clock
-
-    async def queues(self) -> list[str]:
-        """The names of all queues that ever got a task, in order."""
-        return await self._driver.run(inspect.queues())
-
-    async def queue(self, name: str) -> QueueInfo:
-        """Counts, latency and memory of a queue. Cost: up to 145 tasks are sampled, all groups are counted."""
-        return await self._driver.follow(inspection.of_queue(name, inspect.queue(name, self._clock())))
-
-    async def history(self, queue: str, days: int = 10) -> list[DayStats]:
-        """Attempts that ended per UTC day, today first. days: 1 to 90."""
-        return await self._driver.follow(inspection.of_queue(queue, inspect.history(queue, days, self._clock())))
-
-    async def groups(self, queue: str) -> list[GroupInfo]:
-        """The groups with tasks waiting for aggregation, by name."""
-        return await self._driver.follow(inspection.of_queue(queue, inspect.groups(queue)))
-
-    async def tasks(
-        self, queue: str, state: State, *, page: int = 1, size: int = 30, group: str = ""
-    ) -> list[TaskInfo]:
-        """One page of a queue's tasks. page: from 1. size: 1 to 1000. group: for AGGREGATING, and only then.
-
-        Pending: next to run first; active: longest running first; the others: by time, earliest first.
+        task: an id in ``queue``, a handle, or a step.
+        Yields Progress, Log and Result as the handler wrote them, and a StateChange when the task moves; the last item
+        is one: completed, archived, or gone (None). since: ``position`` of the last item seen, to go on after a break;
+        at least the newest 1,000 items are kept, for a day after the last.
+        What a Python worker does arrives at once, what others do (Go's workers, operators) within a second.
+        Raises NotFound when there is no trace of such a job, Misuse for a bad position, Unavailable when the server
+        cannot be reached: go on from the last position then. Close the iterator (``contextlib.aclosing``) when you
+        leave before its end.
         """
-        return await self._driver.follow(
-            inspection.of_queue(queue, inspect.tasks(queue, state, page, size, group, self._clock()))
-        )
+        return follow(self._driver, task, queue, since)
 
-    async def task(self, queue: str, task_id: str) -> TaskInfo:
-        """One task, in whatever state. Raises NotFound."""
-        return await self._driver.run(inspect.task(queue, task_id, self._clock()))
-
-    async def run(self, queue: str, task_id: str) -> None:
-        """Run a scheduled, retry, archived, completed or aggregating task now, behind what is pending.
-
-        Its crashes are forgotten.
-        """
-        await self._driver.run(act.run(queue, task_id, self._clock()))
-
-    async def run_all(self, queue: str, state: State, *, group: str = "") -> int:
-        """Run all SCHEDULED, RETRY, ARCHIVED or (of one group) AGGREGATING tasks now; answers how many.
-
-        Their crashes are forgotten. In steps of 500, until as many as there were at the start are done.
-        """
-        return await self._driver.follow(inspection.every(queue, act.run_all(queue, state, group, self._clock())))
-
-    async def archive(self, queue: str, task_id: str) -> None:
-        """Put a task that is not active into the archive, which keeps the newest 9,999 for up to 90 days."""
-        await self._driver.run(act.archive(queue, task_id, self._clock()))
-
-    async def archive_all(self, queue: str, state: State, *, group: str = "") -> int:
-        """Archive all PENDING, SCHEDULED, RETRY or (of one group) AGGREGATING tasks; answers how many."""
-        return await self._driver.follow(inspection.every(queue, act.archive_all(queue, state, group, self._clock())))
-
-    async def delete(self, queue: str, task_id: str) -> None:
-        """Delete a task that is not active, and give its uniqueness lock back."""
-        await self._driver.run(act.delete(queue, task_id))
-
-    async def delete_all(self, queue: str, state: State, *, group: str = "") -> int:
-        """Delete all tasks of one state but ACTIVE, and their uniqueness locks; answers how many."""
-        return await self._driver.follow(inspection.every(queue, act.delete_all(queue, state, group)))
-
-    async def update_payload(self, queue: str, task_id: str, payload: Any) -> None:
-        """Give a scheduled task another payload: None, bytes as they are, anything else as JSON.
-
-        What is unique about it stays as it was, as in Asynq. A change by somebody else in between is kept.
-        Raises NotFound, Conflict when it is not scheduled.
-        """
-        await self._driver.follow(inspection.update_payload(queue, task_id, as_job("any", payload).payload))
-
-    async def reschedule(self, queue: str, task_id: str, **start: Unpack[Start]) -> None:
-        """Give a scheduled or retried task another start: ``process_in`` or ``process_at``; in the past means now.
-
-        Its uniqueness lock follows a later start. Raises NotFound, Conflict when it does not wait for a start.
-        """
-        await self._driver.run(change.reschedule(queue, task_id, start, self._clock()))
-
-    async def delete_queue(self, queue: str, *, force: bool = False) -> None:
-        """Remove a queue, its counters, its limit and its finished tasks; with ``force`` all its other tasks as well.
-
-        Gives uniqueness locks back, and leaves nothing but keys of ours that expire, where Asynq leaves completed
-        tasks, groups, counters, locks and the pause. In steps of 500 tasks, paused meanwhile; should it break off,
-        repeat it. Who enqueues later makes a new queue; it is listed again within a minute.
-        Raises NotFound, Conflict when tasks are active, or when any wait or are archived and ``force`` is not set.
-        """
-        await self._driver.follow(inspection.delete_queue(queue, force, self._clock()))
-
-    async def pause(self, queue: str) -> bool:
-        """Stop workers from taking tasks; enqueueing goes on. False when the queue was paused already."""
-        return await self._driver.run(act.pause(queue, self._clock()))
-
-    async def unpause(self, queue: str) -> bool:
-        """Let workers take tasks again. False when the queue was not paused."""
-        return await self._driver.run(act.unpause(queue))
-
-    async def cancel(self, task_id: str) -> int:
-        """Ask whoever is running this task to cut it off; it is then retried as after any failure (Asynq's rule).
-
-        Returns how many workers heard it, 0 when none is up; whether one of them ran the task is not known. See
-        ``Jobs.cancel`` for a task that is not to be tried again.
-        """
-        return await self._driver.run(act.cancel(task_id))
-
-    async def servers(self) -> list[Server]:
-        """Worker processes, Python and Go, that sent a heartbeat in the last 10 seconds, and what they run."""
-        return await self._driver.follow(inspection.servers(self._clock()))
-
-    async def scheduler_entries(self) -> list[PeriodicInfo]:
-        """Periodic entries of the schedulers that sent a heartbeat in the last 20 seconds, by spec."""
-        return await self._driver.follow(inspection.scheduler_entries(self._clock()))
-
-    async def open_steps(self, *, page: int = 1, size: int = 30) -> list[OpenStep]:
-        """Steps of workflows that others wait for, of all queues, in the order in which they will be looked at."""
-        return await self._driver.follow(steps.open_steps(page, size))
-
-    async def enqueue_events(self, entry_id: str, *, page: int = 1, size: int = 30) -> list[EnqueueEvent]:
-        """When a periodic entry fired and which task it made, newest first; at most 1000 are kept."""
-        return await self._driver.follow(inspection.enqueue_events(entry_id, page, size))
-
-
-@answering
-class Schedules:
-    """Periodic entries that are stored in Redis, beside those in the code of the schedulers (``Tasks.cron``).
-
-    All running schedulers follow a change within 2 seconds, and obey it at every instant after that. Entries in code
-    can be listed, paused and run here, not changed. At most 10,000 entries of 64 KiB each are stored; they outlive
-    every scheduler, and Go's know nothing of them.
-    """
-
-    def __init__(
-        self, driver: AsyncDriver, *, clock: Clock = server_clock, queues: frozenset[str] | None = None
-    ) -> None:
-        self._driver = driver
-        self._clock = clock
-        self._queues = queues
-        self._known = KnownQueues()
-
-    async def add(
-        self,
-        name: str,
-        spec: str,
-        job: Job,
-        *,
-        timezone: str = "UTC",
-        dst: Dst = "asynq",
-        missed: Missed = "skip",
-        most_missed: int = MOST_MISSED,
-    ) -> None:
-        """Store an entry; its instants count from now on. Adding the very same entry again changes nothing.
-
-        Arguments as for ``Tasks.cron``. Raises Conflict when another entry has the name, or 10,000 are stored;
-        CronError and Misuse for what can never work.
-        """
-        entry = define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
-        declared(entry.queue, self._queues)
-        await self._driver.follow(schedules.add(entry, self._clock()))
-
-    async def change(self, name: str, **changes: Unpack[Changes]) -> None:
-        """Change parts of a stored entry; what is left out stays, and so does a pause. Its instants count from now on.
-
-        Raises NotFound, Conflict for an entry in code, CronError, Misuse.
-        """
-        await self._driver.follow(schedules.change(name, changes, self._clock(), self._queues))
-
-    async def remove(self, name: str) -> bool:
-        """Forget a stored entry; what it enqueued stays. False when there is none. Raises Conflict for one in code."""
-        return await self._driver.run(entries.remove(name, self._clock()))
-
-    async def pause(self, name: str) -> bool:
-        """Stop firing an entry, stored or in code, until ``resume``. False when it was paused. Raises NotFound."""
-        return await self._driver.run(entries.hold(name, True, self._clock()))
-
-    async def resume(self, name: str) -> bool:
-        """Fire it again from now on; the pause is not made up for. False when it was not paused. Raises NotFound."""
-        return await self._driver.run(entries.hold(name, False, self._clock()))
-
-    async def run(self, name: str) -> Outcome:
-        """Enqueue an entry's job now, also while it is paused; its next instant stays as it is. Raises NotFound.
-
-        Returns Enqueued, or Duplicate when its uniqueness lock is held.
-        """
-        return await self._driver.follow(schedules.run(name, new_token(), self._clock(), self._known, self._queues))
-
-    async def get(self, name: str) -> ScheduleInfo:
-        """One entry, stored or in code. Raises NotFound."""
-        return await self._driver.follow(schedules.one(name, self._clock()))
-
-    async def all(self) -> list[ScheduleInfo]:
-        """All entries, by name: the stored ones, and those that schedulers of the last day have in their code."""
-        return await self._driver.run(entries.listed(self._clock()))
+    # end of async only
 
 
 def _addressed(task: object, queue: str | None) -> tuple[str, str | None]:

@@ -16,10 +16,10 @@ from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, NotFound
-from hustlex.jobs.api import Inspector
 from hustlex.jobs.backoff import default_delay
 from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.hooks import Next
+from hustlex.jobs.inspector import Inspector
 from hustlex.jobs.ops import inspect
 from hustlex.jobs.registry import Tasks
 from hustlex.jobs.rules import IsFailure, RetryDelay, Rules, every_error

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from hustlex.jobs.api import Inspector, Jobs
+from hustlex.jobs.api import Jobs
+from hustlex.jobs.inspector import Inspector
 from hustlex.jobs.registry import Task
 from hustlex.jobs.types import PayloadError, State, TaskInfo
 

@@ -21,6 +21,8 @@ from hustlex.tokens.types import Rejection
 _TYPE = "at+jwt"
 _LONGEST = 8192
 _EXTRA_LIFE_S = 60
+_LAST_S = 221_845_392_000
+"""The year 9000: a date can still be made of what comes soon after."""
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _HEADERS = frozenset({"alg", "kid", "typ"})
@@ -126,8 +128,10 @@ def _misfit(claims: Claims, issuer: str, audience: str, longest_life_s: int) -> 
         return Rejection.BAD_ISSUER
     if audience not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
         return Rejection.BAD_AUDIENCE
-    lives = claims.exp - claims.iat
-    return None if claims.iat >= 0 and 0 <= lives <= longest_life_s + _EXTRA_LIFE_S else Rejection.MALFORMED
+    lives = 0 <= claims.exp - claims.iat <= longest_life_s + _EXTRA_LIFE_S
+    # Revocations go by ims: one that is not the time of issue would be above them.
+    told = claims.ims // 1000 == claims.iat and all(0 <= each <= _LAST_S for each in (claims.iat, claims.auth_time))
+    return None if lives and told else Rejection.MALFORMED
 
 
 def well_formed(token: str) -> bool:

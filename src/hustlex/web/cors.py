@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hustlex.web.routing import inside
+from hustlex.web.routing import inside, place_of
 
 
 def cors_within(app: Any) -> CORSMiddleware | None:
@@ -23,9 +23,16 @@ def cors_within(app: Any) -> CORSMiddleware | None:
     return None
 
 
+def _cors_on_the_way(app: Any, scope: Scope) -> CORSMiddleware | None:
+    """That of the application, or of the one mounted in it that the request goes to."""
+    found = cors_within(app)
+    place = None if found else place_of(app, scope)
+    return found or next(filter(None, map(cors_within, place.apps)), None) if place else found
+
+
 async def answer(app: Any, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer in the place of an application, as that would have been answered by it."""
-    cors = cors_within(app) if scope["type"] == "http" else None
+    cors = _cors_on_the_way(app, scope) if scope["type"] == "http" else None
     if cors is None:
         await response(scope, receive, send)
         return

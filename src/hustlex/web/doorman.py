@@ -25,7 +25,7 @@ SECURITY_HEADERS: Mapping[str, str] = {
 }
 """Set where an answer does not set them itself; Strict-Transport-Security over HTTPS only."""
 
-_KEY, _PLACE = "hustlex.doorman", "hustlex.place"
+_KEY, _PLACE, _ROOT = "hustlex.doorman", "hustlex.place", "hustlex.root"
 _NOT_ASKED = object()
 
 
@@ -41,11 +41,21 @@ def body_limit(most: int) -> Callable[[], Awaitable[None]]:
     return limited
 
 
+def arrives(scope: Scope) -> None:
+    """Keep what routing will change: a mount lengthens the root path of the one scope there is."""
+    scope.setdefault(_ROOT, scope.get("root_path", ""))
+
+
+def as_it_came(scope: Scope) -> Scope:
+    """The scope before it was routed, where ``arrives`` saw it."""
+    return {**scope, "root_path": scope.get(_ROOT, scope.get("root_path", ""))}
+
+
 def place_in(scope: Scope, app: ASGIApp) -> Place | None:
-    """Where the request goes, looked up once for it."""
+    """Where the request goes, looked up once for it; also while it is there already."""
     found: Any = scope.get(_PLACE, _NOT_ASKED)
     if found is _NOT_ASKED:
-        found = scope[_PLACE] = place_of(app, scope)
+        found = scope[_PLACE] = place_of(app, as_it_came(scope))
     place: Place | None = found
     return place
 
@@ -70,6 +80,7 @@ class Doorman:
             await self._app(scope, receive, send)
             return
         scope[_KEY] = True
+        arrives(scope)
         if not self._origins.serves(host_of(scope)):
             await self._stranger(scope, receive, send)
         elif scope["type"] == "http":
@@ -140,7 +151,7 @@ class _Bounded:
 
     async def _refuse(self) -> None:
         self._started = self._answered = True
-        await answer(self._doorman.app, _too_large().response(), self._scope, self._receive, self._send)
+        await answer(self._doorman.app, _too_large().response(), as_it_came(self._scope), self._receive, self._send)
 
     async def _receiving(self) -> Message:
         message = await self._receive()

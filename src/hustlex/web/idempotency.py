@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Depends, Header
 from starlette.requests import Request
@@ -171,8 +172,9 @@ def verify_webhook(
 
 
 def _target(request: Request) -> str:
-    path, query = request.scope["path"], request.scope.get("query_string", b"").decode("latin-1")
-    return f"{path}?{query}" if query else str(path)
+    # Escaped anew, so that a question mark within the path does not begin the query.
+    path, query = quote(request.scope["path"], errors="surrogatepass"), request.scope.get("query_string", b"")
+    return f"{path}?{query.decode('latin-1')}" if query else path
 
 
 async def _body(request: Request, largest: int) -> bytes:

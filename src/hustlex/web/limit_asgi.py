@@ -281,8 +281,9 @@ class RateLimitMiddleware:
             await self._app(scope, self._guarded(scope, receive, send, messages) if messages else receive, send)
 
     def _guarded(self, scope: Scope, receive: Receive, send: Send, messages: list[_Spot]) -> Receive:
-        """A ``receive`` that lets through what the messages' limit allows."""
+        """A ``receive`` that lets through what the messages' limit allows, counted where the socket came in."""
         strikes = 0
+        came = {name: value for name, value in scope.items() if name != CHARGES}
 
         async def receive_allowed() -> Message:
             nonlocal strikes
@@ -290,7 +291,7 @@ class RateLimitMiddleware:
                 message = await receive()
                 if message["type"] != "websocket.receive":
                     return message
-                decision = await self._spoken(scope, messages)
+                decision = await self._judge(dict(came), messages)  # each is charged, unlike a request
                 if decision is None or decision.allowed:
                     return message
                 strikes += 1
@@ -302,11 +303,6 @@ class RateLimitMiddleware:
                 await send({"type": "websocket.send", "text": json.dumps(refusal(decision).body())})
 
         return receive_allowed
-
-    async def _spoken(self, scope: Scope, messages: list[_Spot]) -> Decision | None:
-        """Judge one message; each is charged, unlike a request, which is charged once."""
-        alone = {name: value for name, value in scope.items() if name != CHARGES}
-        return await self._judge(alone, messages)
 
 
 class _Unfit(Exception):

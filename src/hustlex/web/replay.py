@@ -15,7 +15,7 @@ from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.errors import ConfigurationError
 from hustlex.idempotency import IdempotencyOptions, Lease, Response, Started
-from hustlex.web.doorman import marked, place_in
+from hustlex.web.doorman import arrives, marked, place_in
 
 LARGEST_REQUEST = 65_536
 """Bytes of a request's body that are compared; requests with larger ones cannot use a key, unless
@@ -113,6 +113,7 @@ class IdempotencyMiddleware:
         if scope["type"] != "http" or _SCOPE_KEY in scope:
             await self._app(scope, receive, send)
             return
+        arrives(scope)
         exchange = scope[_SCOPE_KEY] = Exchange(
             lambda: max([self._largest, *marked(place_in(scope, self._app), "hustlex_reads")])
         )

@@ -31,13 +31,14 @@ class Place(msgspec.Struct, frozen=True):
     """What the router has found. template: the route's path, parameters unfilled, with the prefixes of mounts. path:
     the text that the route took for its path, with them too. route: what serves it (of included routers, their view of
     it); None: an application that cannot be looked into. full: the method is served too. mounts: template and text of
-    each prefix, the longest last."""
+    each prefix, the longest last. apps: the applications that are mounted there."""
 
     template: str
     path: str
     route: Any
     full: bool
     mounts: _Mounts = (("", ""),)
+    apps: tuple[Any, ...] = ()
 
     @property
     def methods(self) -> frozenset[str]:
@@ -81,7 +82,8 @@ def _found(routes: Sequence[Any], scope: Scope, mounts: _Mounts) -> Place | None
             continue
         found = _starlette(route)
         if match is Match.FULL and isinstance(found, Mount | Host):
-            return _below(found, {**scope, **child}, scope, mounts)
+            below = _below(found, {**scope, **child}, scope, mounts)
+            return below and msgspec.structs.replace(below, apps=(found.app, *below.apps))
         path, full = taken + _text(found, scope), match is Match.FULL
         place = Place(above + getattr(found, "path", ""), path, found, full, mounts)
         if full:

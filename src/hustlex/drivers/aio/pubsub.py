@@ -1,19 +1,19 @@
 """One pub/sub connection for all channels of a process.
 
-The read callback only appends to mailboxes; it never waits for a subscriber. After every reconnect each mailbox gets a
+The read callback only appends to inboxes; it never waits for a subscriber. After every reconnect each inbox gets a
 ``Message(gap=True)``: a break is never silent.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from random import random
 from typing import Any
 
+from hustlex.core.inbox import Inbox
 from hustlex.core.op import Message
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.dial import dial, passing
@@ -27,50 +27,13 @@ _HELLO = join(("HELLO",))
 GAP = Message("", b"", True)
 
 
-class Mailbox:
-    """One subscriber's bounded queue: on overflow the oldest go, and one gap marks the place."""
-
-    def __init__(self, limit: int) -> None:
-        self._queue: deque[Message] = deque()
-        self._limit = limit
-        self._arrival: asyncio.Future[None] | None = None
-        self._failure: Error | None = None
-
-    def put(self, message: Message) -> None:
-        if len(self._queue) >= self._limit:
-            self._queue.popleft()
-            if not self._queue[0].gap:
-                self._queue[0] = GAP
-        self._queue.append(message)
-        self._wake()
-
-    def fail(self, error: Error) -> None:
-        self._failure = error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
-
-    def __aiter__(self) -> AsyncIterator[Message]:
-        return self
-
-    async def __anext__(self) -> Message:
-        while not self._queue:
-            if self._failure is not None:
-                raise self._failure
-            self._arrival = asyncio.get_running_loop().create_future()
-            await self._arrival
-        return self._queue.popleft()
-
-
 class PubSub:
-    """Channel -> mailboxes, and the task that keeps them connected."""
+    """Channel -> inboxes, and the task that keeps them connected."""
 
     def __init__(self, endpoint: Endpoint, options: Options) -> None:
         self._endpoint = endpoint
         self._options = options
-        self._mailboxes: dict[bytes, set[Mailbox]] = {}
+        self._inboxes: dict[bytes, set[Inbox[Message]]] = {}
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
         self._connection: Connection | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -79,17 +42,17 @@ class PubSub:
     async def subscribe(self, channels: Sequence[str]) -> AsyncIterator[AsyncIterator[Message]]:
         """Entered once the server has confirmed every channel."""
         names = [channel.encode() for channel in channels]
-        mailbox = Mailbox(self._options.queue)
+        inbox: Inbox[Message] = Inbox(lambda _: GAP, max(1, self._options.queue - 1))  # and the gap
         try:
-            await self._join_in_time(names, mailbox)
-            yield mailbox
+            await self._join_in_time(names, inbox)
+            yield inbox
         finally:
-            self._leave(names, mailbox)
+            self._leave(names, inbox)
 
-    async def _join_in_time(self, names: list[bytes], mailbox: Mailbox) -> None:
+    async def _join_in_time(self, names: list[bytes], inbox: Inbox[Message]) -> None:
         try:
             async with asyncio.timeout(self._options.connect + self._options.command):
-                await self._join(names, mailbox)
+                await self._join(names, inbox)
         except TimeoutError:
             raise Unavailable(
                 f"cannot subscribe at {self._endpoint.where}: no answer",
@@ -97,11 +60,11 @@ class PubSub:
                 hint="is the server running, and is the URL right?",
             ) from None
 
-    async def _join(self, names: list[bytes], mailbox: Mailbox) -> None:
-        fresh = [name for name in names if name not in self._mailboxes]
+    async def _join(self, names: list[bytes], inbox: Inbox[Message]) -> None:
+        fresh = [name for name in names if name not in self._inboxes]
         loop = asyncio.get_running_loop()
         for name in names:
-            self._mailboxes.setdefault(name, set()).add(mailbox)
+            self._inboxes.setdefault(name, set()).add(inbox)
         for name in fresh:
             self._confirmed[name] = loop.create_future()
         if fresh and self._connection is not None:
@@ -111,15 +74,15 @@ class PubSub:
         for name in names:
             await asyncio.shield(self._confirmed[name])
 
-    def _leave(self, names: list[bytes], mailbox: Mailbox) -> None:
+    def _leave(self, names: list[bytes], inbox: Inbox[Message]) -> None:
         gone = []
         for name in names:
-            boxes = self._mailboxes.get(name)
+            boxes = self._inboxes.get(name)
             if boxes is None:
                 continue
-            boxes.discard(mailbox)
+            boxes.discard(inbox)
             if not boxes:
-                self._mailboxes.pop(name, None)
+                self._inboxes.pop(name, None)
                 self._confirmed.pop(name).cancel()
                 gone.append(name)
         if gone and self._connection is not None:
@@ -130,7 +93,7 @@ class PubSub:
     async def _keep(self) -> None:
         """Until closed: connect, subscribe everything, wait for the end, say so, start over."""
         attempt = 0
-        while self._mailboxes:
+        while self._inboxes:
             try:
                 await self._live()
                 attempt = 0
@@ -147,9 +110,9 @@ class PubSub:
         connection = await dial(self._endpoint, self._options, lambda _: broken.set(), self._push)
         self._connection = connection
         try:
-            if self._mailboxes:
-                self._send(b"SUBSCRIBE", list(self._mailboxes))
-            while not broken.is_set() and self._mailboxes:
+            if self._inboxes:
+                self._send(b"SUBSCRIBE", list(self._inboxes))
+            while not broken.is_set() and self._inboxes:
                 await self._probe(connection, broken)
             if isinstance(connection.stray, ReplyError):
                 raise refusal(str(connection.stray))
@@ -160,7 +123,7 @@ class PubSub:
 
     def _expect_gaps(self) -> None:
         """Every channel that was live gets a gap as soon as it is confirmed again."""
-        for name in self._mailboxes:
+        for name in self._inboxes:
             if self._confirmed[name].done():
                 self._confirmed[name] = asyncio.get_running_loop().create_future()
                 self._confirmed[name].add_done_callback(partial(self._mark_gap, name))
@@ -187,13 +150,13 @@ class PubSub:
 
     def _mark_gap(self, name: bytes, confirmed: asyncio.Future[None]) -> None:
         if not confirmed.cancelled() and confirmed.exception() is None:
-            for mailbox in self._mailboxes.get(name, ()):
-                mailbox.put(GAP)
+            for inbox in self._inboxes.get(name, ()):
+                inbox.put(GAP)
 
     def _give_up(self, error: Error) -> None:
-        for boxes in self._mailboxes.values():
-            for mailbox in boxes:
-                mailbox.fail(error)
+        for boxes in self._inboxes.values():
+            for inbox in boxes:
+                inbox.close(error)
         for future in self._confirmed.values():
             if not future.done():
                 future.set_exception(error)
@@ -206,8 +169,8 @@ class PubSub:
         kind, name = push[0], push[1]
         if kind == b"message":
             message = Message(name.decode(), push[2])
-            for mailbox in self._mailboxes.get(name, ()):
-                mailbox.put(message)
+            for inbox in self._inboxes.get(name, ()):
+                inbox.put(message)
         elif kind == b"subscribe":
             future = self._confirmed.get(name)
             if future is not None and not future.done():
