@@ -1,5 +1,5 @@
 # Needs python3 (3.11 or newer) and make, nothing else: .venv is made when it is missing or out of date.
-# Options: PYTHON=python3.12  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|cluster9|valkey8|redis8|redis7 (test)
+# Options: PYTHON=python3.13  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|cluster9|valkey8|redis8|redis7 (test)
 PYTHON ?= python3
 SERVER ?= valkey9
 BIN := .venv/bin

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -122,15 +125,28 @@ def _struct(kind: type[msgspec.Struct]) -> str:
     return "\n\n".join([f"### {kind.__name__}", about, _table(["field", "values", "default", "meaning"], rows)])
 
 
-def _described(kind: type[msgspec.Struct]) -> tuple[str, dict[str, str]]:
-    """A docstring in two: what stands before its "field: meaning." parts, and these."""
+def _described(kind: type) -> tuple[str, dict[str, str]]:
+    """What a class is about, and what each of its fields means, by the docstring under the field.
+
+    Where fields have none, the class' own docstring tells, in its "field: meaning." parts.
+    """
     text = re.sub(r"\s*Raises [^.]*\.$", "", _prose(kind)).replace("\n\n", " ")
-    names = "|".join(kind.__struct_fields__)
+    names = "|".join(inspect.get_annotations(kind))
     parts = re.split(rf"(?:^|(?<=[.:] ))((?:{names})(?:, (?:{names}))*): ", text)
     meanings: dict[str, str] = {}
     for heads, meaning in zip(parts[1::2], parts[2::2], strict=True):
         meanings |= dict.fromkeys(heads.split(", "), meaning.strip().removesuffix("."))
-    return parts[0].strip(), meanings
+    return parts[0].strip(), meanings | field_docs(kind)
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """The docstrings under the fields of a class, as Markdown."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
+    return {
+        field.target.id: " ".join(text.value.value.replace("``", "`").split()).removesuffix(".")
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
 
 
 def _values(kind: type, field: str) -> str:

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from hustlex.app import HustleX
 from hustlex.cli.acl import ROOMS, rights
-from hustlex.cli.checks import Facts, Finding, examine, judge
+from hustlex.cli.checks import DoctorFinding, ServerFacts, examine, judge
 from hustlex.cli.doctor import report
 from hustlex.cli.main import cli
 from hustlex.cli.work import findings
-from hustlex.core.memory import Memory
+from hustlex.core.memory import MemoryLimit
 from hustlex.drivers.blocking import Driver
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Denied, Unavailable
@@ -103,9 +103,9 @@ def test_an_unreachable_server_and_a_bad_url_have_codes_of_their_own() -> None:
     assert exit_code(doctor("--url", "http://example").exception) == 2
 
 
-GOOD = Facts(
+GOOD = ServerFacts(
     info={"valkey_version": "9.1.0", "role": "master", "aof_enabled": "1", "used_memory": "1000"},
-    memory=Memory(10_000, "noeviction"),
+    memory=MemoryLimit(10_000, "noeviction"),
     user="hustlex",
     skew_ms=5,
     round_trip_ms=0.2,
@@ -119,8 +119,8 @@ GOOD = Facts(
         ("version", "fail", {"info": {"redis_version": "6.2.14"}}),
         ("version", "ok", {"info": {"redis_version": "7.0.15"}}),
         ("role", "fail", {"info": GOOD.info | {"role": "slave"}}),
-        ("eviction", "fail", {"memory": Memory(1, "")}),
-        ("eviction", "warn", {"memory": Memory(0, "allkeys-lru")}),
+        ("eviction", "fail", {"memory": MemoryLimit(1, "")}),
+        ("eviction", "warn", {"memory": MemoryLimit(0, "allkeys-lru")}),
         ("room", "warn", {"info": GOOD.info | {"used_memory": "9500"}}),
         ("persistence", "warn", {"info": GOOD.info | {"aof_enabled": "0"}}),
         ("persistence", "fail", {"info": GOOD.info | {"aof_last_write_status": "err"}}),
@@ -139,7 +139,11 @@ def test_each_check_finds_its_fault(check: str, level: str, changes: dict[str, A
 
 
 def test_what_a_server_says_of_itself_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
-    report([Finding("state", "version", "ok", "redis [red]9[/red] \x1b]0;x\x07")], unsafe_eviction=False, as_json=False)
+    report(
+        [DoctorFinding("state", "version", "ok", "redis [red]9[/red] \x1b]0;x\x07")],
+        unsafe_eviction=False,
+        as_json=False,
+    )
     assert r"redis [red]9[/red] \x1b]0;x\x07" in " ".join(capsys.readouterr().out.split())
 
 
@@ -309,7 +313,7 @@ def test_the_doctor_examines_as_a_limited_user(own_server: EmbeddedServer, own: 
     with Driver(as_user(own_server, own, "otp")) as driver:
         facts = examine(driver)
     assert facts.user == ""
-    assert facts.memory == Memory(64 * 2**20, "noeviction")
+    assert facts.memory == MemoryLimit(64 * 2**20, "noeviction")
 
 
 def test_the_blocking_driver_works_with_the_same_rights(own_server: EmbeddedServer, own: redis.Redis) -> None:

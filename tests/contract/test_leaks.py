@@ -23,7 +23,7 @@ from hustlex.core.op import Op
 from hustlex.idempotency import Scope
 from hustlex.ratelimit import Policy, RateLimitOptions
 from hustlex.sync import HustleX as BlockingHustleX
-from hustlex.tokens.memory import Memory
+from hustlex.tokens.signature_cache import SignatureCache
 from hustlex.web import RateLimit, install, lifespan
 from tests.conftest import SECRET
 
@@ -116,7 +116,7 @@ async def blocks_left(story: Callable[[str], Any]) -> float:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is remembered of tokens is bounded by 10,000, more than a quick test shows."""
-    monkeypatch.setattr(Memory.__init__, "__defaults__", (4,))
+    monkeypatch.setattr(SignatureCache.__init__, "__defaults__", (4,))
 
 
 @pytest.mark.usefixtures("small")

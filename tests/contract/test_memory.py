@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from hustlex.app import HustleX
-from hustlex.core.memory import Memory, ask
+from hustlex.core.memory import MemoryLimit, ask
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import ConfigurationError
 from hustlex.idempotency import Scope, Started
@@ -126,7 +126,7 @@ async def test_concurrent_first_calls_all_wait_for_the_answer(own_server: Embedd
     assert own.dbsize() == 0
 
 
-def answered(*replies: Any) -> Memory:
+def answered(*replies: Any) -> MemoryLimit:
     """What ``ask`` makes of these replies, or errors, in turn."""
     flow = ask()
     op: Any = next(flow)
@@ -142,8 +142,10 @@ def test_config_is_asked_when_info_does_not_say_and_silence_is_unsafe() -> None:
     from hustlex.errors import Denied
 
     said = b"# Memory\r\nmaxmemory:100\r\nmaxmemory_policy:noeviction\r\n"
-    assert answered(said) == Memory(100, "noeviction")
+    assert answered(said) == MemoryLimit(100, "noeviction")
     silent = b"# Memory\r\nused_memory:5\r\n"
-    assert answered(silent, {b"maxmemory": b"0", b"maxmemory-policy": b"volatile-lru"}) == Memory(0, "volatile-lru")
+    assert answered(silent, {b"maxmemory": b"0", b"maxmemory-policy": b"volatile-lru"}) == MemoryLimit(
+        0, "volatile-lru"
+    )
     assert answered(silent, Denied("no", code="NOPERM")).evicts
     assert answered(silent, {}).evicts

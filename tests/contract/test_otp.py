@@ -36,7 +36,7 @@ from hustlex.otp import (
     ops,
 )
 from hustlex.otp.codes import Codes
-from hustlex.otp.room import Request
+from hustlex.otp.room import NewCode
 from tests.conftest import SECRET
 
 PHONE = "0803 123 4567"
@@ -276,7 +276,7 @@ async def test_what_was_never_sent_is_given_back(hx: Any, raw: redis.Redis) -> N
 async def test_a_repeated_issue_is_one_issue(driver: Any, raw: redis.Redis) -> None:
     """After a broken link the driver sends the same operation again: it must find its own record."""
     room = Otp(driver, KEYRING)._room
-    op = ops.issue(room, Request(E164, "login"), bytes(range(44)), 0)
+    op = ops.issue(room, NewCode(E164, "login"), bytes(range(44)), 0)
     results = [await driver.run(op) for _ in range(3)]
     assert all(isinstance(result, Issued) for result in results)
     assert raw.zcard(f"otp:{{{REF}}}:sends") == 1

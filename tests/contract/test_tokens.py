@@ -36,7 +36,7 @@ from hustlex.tokens import (
     TooManySessions,
     ops,
 )
-from hustlex.tokens.mint import Mint
+from hustlex.tokens.issuer import TokenIssuer
 from hustlex.tokens.options import policy_of
 from hustlex.tokens.refresh_token import Chain, RefreshToken
 from tests.conftest import SECRET
@@ -295,7 +295,7 @@ async def test_sessions_past_their_end_take_no_place(hx: Any, clock: FixedClock,
 
 
 async def test_a_login_repeated_after_a_lost_reply_opens_one_session_and_ends_no_other(hx: Any, driver: Any) -> None:
-    mint = Mint(Keyring(SECRET), policy_of(TokenOptions()), None, "")
+    mint = TokenIssuer(Keyring(SECRET), policy_of(TokenOptions()), None, "")
     pairs = [await login(hx) for _ in range(9)]
     first = RefreshToken(mint.keyring.kid, "u1", "s" * 22, 1, bytes(32))
     op = ops.login(mint, ops.newcomer("u1", "app"), first, FixedClock().now_ms)

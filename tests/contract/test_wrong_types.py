@@ -65,7 +65,7 @@ def run_jobs(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     driver.run(finish.done(Q, DAY, rows[6:], clock.now_ms))
     limits = Limits(max_concurrency=9, rate=Rate(100, timedelta(seconds=1)))
     driver.run(limit.cycle(Q, DAY, "me:3", 3, (), clock.now_ms, limits))
-    asks = [limit.Ask(gate, limits, [(b"h", "me:3"), (b"i", "me:3")], [], 60) for gate in ("one", "two")]
+    asks = [limit.PermitRequest(gate, limits, [(b"h", "me:3"), (b"i", "me:3")], [], 60) for gate in ("one", "two")]
     driver.run(limit.permit(Q, asks, clock.now_ms))
     kept = lease_some(driver, clock, 6, "me:4")
     ends = [field for task_id, m in kept for field in (task_id, "me:4", 60, encode_task(m), m.unique_key)]

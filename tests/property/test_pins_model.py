@@ -63,7 +63,7 @@ class Attempts(RuleBasedStateMachine):
             self.level = min(self.level + 1, len(LOCKS))
             self.until, self.locker = self.clock.now_ms + LOCKS[self.level - 1], self.last
             self.counted.clear()
-        assert answer == ops.Attempt(self.last, left, timedelta(milliseconds=0 if left else self.rest))
+        assert answer == ops.CountedAttempt(self.last, left, timedelta(milliseconds=0 if left else self.rest))
 
     @precondition(lambda self: self.pending)
     @rule(data=st.data())

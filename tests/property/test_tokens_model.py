@@ -30,7 +30,7 @@ from hustlex.tokens import (
     TokenOptions,
     TokenPair,
 )
-from hustlex.tokens.feed import Reader
+from hustlex.tokens.revocation_log import LogReader
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
 SECOND, MINUTE, DAY = 1000, 60_000, 86_400_000
@@ -113,7 +113,7 @@ class Process:
         self.plain, self.following = (
             Tokens(driver, KEYRING, prefix=prefix, clock=clock, options=OPTIONS) for _ in range(2)
         )
-        self.reader = Reader(prefix, self.following._view, lambda: None, 900_000)
+        self.reader = LogReader(prefix, self.following._view, lambda: None, 900_000)
 
     def check(self, access: str) -> tuple[CheckResult, CheckResult]:
         self.reader.lost()

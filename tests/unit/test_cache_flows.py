@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from hustlex.cache import flows
-from hustlex.cache.codec import Codec
+from hustlex.cache.codec import ValueCodec
 from hustlex.cache.flights import Compute, Course, Landed
 from hustlex.cache.ops import Busy, Found, Ours
-from hustlex.cache.plan import Dice, Plan
+from hustlex.cache.plan import CachePlan, Dice
 from hustlex.cache.policy import Options, policy
 from hustlex.core.op import Batch, Call, Flow, Op, Sleep
 from hustlex.core.time import server_clock
@@ -92,8 +92,8 @@ class Hand:
         self.now = 100.0
         self.flights = HandFlights()
         dice = Dice(token=lambda: "ab" * 8, draw=lambda: 0.5, monotonic=lambda: self.now)
-        codec: Codec[int] = Codec(int, limits)
-        self.plan = Plan("n", codec, limits, self.flights, prefix="", clock=server_clock, dice=dice)
+        codec: ValueCodec[int] = ValueCodec(int, limits)
+        self.plan = CachePlan("n", codec, limits, self.flights, prefix="", clock=server_clock, dice=dice)
 
     @property
     def log(self) -> list[str]:
@@ -366,7 +366,7 @@ def test_jitter_only_shortens_and_none_lives_its_own_time() -> None:
     """T-C14."""
     hand = Hand(jitter=0.2, negative_ttl=timedelta(seconds=30))
     for draw, expected in ((0.0, 60_000), (0.5, 54_000), (1.0, 48_000)):
-        plan = Plan(
+        plan = CachePlan(
             "n",
             hand.plan.codec,
             hand.plan.policy,

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hustlex.cache import frame
-from hustlex.cache.codec import Codec, Reading
-from hustlex.cache.frame import Frame, Rejected
+from hustlex.cache.codec import DecodedEntry, ValueCodec
+from hustlex.cache.frame import BadFrame, EntryFrame
 from hustlex.cache.policy import Options, policy
 from hustlex.errors import Misuse
 
@@ -27,9 +27,9 @@ class User(msgspec.Struct, frozen=True):
     tags: list[str]
 
 
-def codec(value_type: Any = User, **options: Any) -> Codec[Any]:
+def codec(value_type: Any = User, **options: Any) -> ValueCodec[Any]:
     known: Options = options  # type: ignore[assignment]
-    return Codec(value_type, policy(ttl=MINUTE, **known))
+    return ValueCodec(value_type, policy(ttl=MINUTE, **known))
 
 
 def pack(body: bytes, **options: Any) -> bytes:
@@ -40,15 +40,15 @@ def test_header_is_the_thirty_bytes_of_the_format() -> None:
     raw = pack(b'{"id":1}')
     assert raw[:30] == struct.pack("<BBIQIIQ", 1, 0, 7, 0, 60_000, 3, 0)
     assert raw[30:] == b'{"id":1}'
-    assert frame.unpack(raw, 7) == Frame(0, 60_000, b'{"id":1}')
+    assert frame.unpack(raw, 7) == EntryFrame(0, 60_000, b'{"id":1}')
 
 
 def test_none_is_a_flag_without_a_body() -> None:
     raw = pack(b"null")
     assert raw[1] == 0b0001_0000
     assert len(raw) == 30
-    assert frame.unpack(raw, 7) == Frame(0, 60_000, b"null")
-    assert frame.unpack(raw + b"x", 7) == Rejected("body")
+    assert frame.unpack(raw, 7) == EntryFrame(0, 60_000, b"null")
+    assert frame.unpack(raw + b"x", 7) == BadFrame("body")
 
 
 @pytest.mark.parametrize(
@@ -70,19 +70,19 @@ def test_unknown_frames_are_rejected_with_a_reason(change: dict[int, int], reaso
     raw = bytearray(pack(b'{"id":1}'))
     for position, value in change.items():
         raw[position] = value
-    assert frame.unpack(bytes(raw), 7) == Rejected(reason)
+    assert frame.unpack(bytes(raw), 7) == BadFrame(reason)
 
 
 def test_short_and_empty_frames_are_rejected() -> None:
-    assert frame.unpack(b"", 7) == Rejected("magic")
-    assert frame.unpack(pack(b"1")[:29], 7) == Rejected("short")
+    assert frame.unpack(b"", 7) == BadFrame("magic")
+    assert frame.unpack(pack(b"1")[:29], 7) == BadFrame("short")
 
 
 def test_compresses_only_over_the_limit_and_only_when_it_saves_a_tenth() -> None:
     words = b" ".join(b"%d" % (n * 7919) for n in range(2000))
     assert pack(words)[1] == 0b0000_0100
     assert len(pack(words)) < 0.9 * len(words)
-    assert frame.unpack(pack(words), 7) == Frame(0, 60_000, words)
+    assert frame.unpack(pack(words), 7) == EntryFrame(0, 60_000, words)
     assert pack(words[:4096])[1] == 0
     noise = random.Random(1).randbytes(10_000)
     assert pack(noise)[30:] == noise
@@ -91,14 +91,14 @@ def test_compresses_only_over_the_limit_and_only_when_it_saves_a_tenth() -> None
 def test_what_it_writes_always_passes_its_own_bomb_guard() -> None:
     zeros = b"0" * 1_000_000
     assert len(zlib.compress(zeros, 1)) * 32 < len(zeros)
-    assert frame.unpack(pack(zeros), 7) == Frame(0, 60_000, zeros)
+    assert frame.unpack(pack(zeros), 7) == EntryFrame(0, 60_000, zeros)
 
 
 def test_a_bomb_is_rejected_unopened() -> None:
     header = bytearray(pack(b"x" * 10))[:30]
     header[1] = 0b0000_0100
-    assert frame.unpack(bytes(header) + zlib.compress(b"0" * 10_000_000), 7) == Rejected("bomb")
-    assert frame.unpack(bytes(header) + zlib.compress(b"0" * 100)[:-3], 7) == Rejected("body")
+    assert frame.unpack(bytes(header) + zlib.compress(b"0" * 10_000_000), 7) == BadFrame("bomb")
+    assert frame.unpack(bytes(header) + zlib.compress(b"0" * 100)[:-3], 7) == BadFrame("body")
 
 
 def test_times_are_clipped_to_their_fields() -> None:
@@ -122,16 +122,16 @@ def test_fuzzed_entries_never_raise() -> None:
         damaged = bytes(raw[: dice.randrange(len(raw) + 1)] if dice.random() < 0.3 else raw)
         for reader in (framed, plain):
             found = reader.read(damaged, dice.choice((0, 10**12)))
-            assert isinstance(found, Reading | Rejected)
-            read += isinstance(found, Reading)
+            assert isinstance(found, DecodedEntry | BadFrame)
+            read += isinstance(found, DecodedEntry)
     assert 1000 < read < 100_000
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_rejected(raw: bytes) -> None:
     for reader in (codec(), codec(Any), codec(format="plain")):
-        assert isinstance(reader.read(raw, 0), Reading | Rejected)
-        assert isinstance(reader.read(b"\x01" + raw, 0), Reading | Rejected)
+        assert isinstance(reader.read(raw, 0), DecodedEntry | BadFrame)
+        assert isinstance(reader.read(b"\x01" + raw, 0), DecodedEntry | BadFrame)
 
 
 _ANYTHING = [codec(Any, format=form, compress_over=1) for form in ("frame", "plain")]
@@ -147,7 +147,7 @@ _ANYTHING = [codec(Any, format=form, compress_over=1) for form in ("frame", "pla
 def test_what_is_stored_is_what_is_read(value: object) -> None:
     for kept in _ANYTHING:
         found = kept.read(kept.pack(kept.encode(value), 1000, 1), 0)
-        assert isinstance(found, Reading)
+        assert isinstance(found, DecodedEntry)
         assert found.value == value
 
 
@@ -161,18 +161,18 @@ def test_a_hook_that_raises_makes_a_miss_and_not_an_error() -> None:
 
     picky = codec(Picky)
     raw = picky.pack(b'{"id":2}', 1000, 1)
-    assert picky.read(raw, 0) == Rejected("body")
+    assert picky.read(raw, 0) == BadFrame("body")
 
 
 def test_freshness_is_judged_only_by_a_given_clock() -> None:
     kept = codec()
     raw = bytearray(kept.pack(kept.encode(User(1, [])), 1000, 1))
     raw[6:14] = (5_000).to_bytes(8, "little")
-    assert isinstance(kept.read(bytes(raw), 0), Reading)
-    assert isinstance(kept.read(bytes(raw), 5_999), Reading)
-    assert kept.read(bytes(raw), 6_000) == Rejected("expired")
+    assert isinstance(kept.read(bytes(raw), 0), DecodedEntry)
+    assert isinstance(kept.read(bytes(raw), 5_999), DecodedEntry)
+    assert kept.read(bytes(raw), 6_000) == BadFrame("expired")
     raw[14:18] = bytes(4)
-    assert kept.read(bytes(raw), 0) == Rejected("expired")
+    assert kept.read(bytes(raw), 0) == BadFrame("expired")
 
 
 def test_a_changed_type_has_another_fingerprint() -> None:

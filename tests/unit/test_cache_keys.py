@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hustlex.cache import keys
-from hustlex.cache.template import Template
+from hustlex.cache.template import KeyTemplate
 from hustlex.core.keys import slot
 from hustlex.errors import Misuse
 from tests.support.ids import texts
@@ -85,7 +85,7 @@ def load(user_id: int, lang: str = "en", *more: str, **options: str) -> None: ..
 
 
 def logical(template: str, *args: Any, **options: Any) -> str:
-    return Template(template, "user", load).logical(args, options)
+    return KeyTemplate(template, "user", load).logical(args, options)
 
 
 def test_templates_take_arguments_however_they_are_passed() -> None:
@@ -118,12 +118,12 @@ def test_templates_take_arguments_however_they_are_passed() -> None:
 )
 def test_templates_are_checked_while_decorating(template: str) -> None:
     with pytest.raises(Misuse):
-        Template(template, "user", load)
+        KeyTemplate(template, "user", load)
 
 
 def test_an_unknown_placeholder_names_the_parameters() -> None:
     with pytest.raises(Misuse, match=r"its parameters are: user_id, lang"):
-        Template("user:{id}", "user", load)
+        KeyTemplate("user:{id}", "user", load)
 
 
 def test_a_wrong_call_fails_as_the_function_would() -> None:

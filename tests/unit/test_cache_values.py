@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, computed_field
 
-from hustlex.cache.codec import Codec
-from hustlex.cache.frame import Rejected
+from hustlex.cache.codec import ValueCodec
+from hustlex.cache.frame import BadFrame
 from hustlex.cache.policy import policy
 from hustlex.errors import Misuse
 
@@ -132,27 +132,27 @@ BAD: list[tuple[Any, Any, str]] = [
 
 @pytest.mark.parametrize(("kind", "value"), GOOD)
 def test_a_value_comes_back_as_it_was(kind: Any, value: Any) -> None:
-    codec: Codec[Any] = Codec(kind, POLICY)
+    codec: ValueCodec[Any] = ValueCodec(kind, POLICY)
     copied, body = codec.write(value)
     assert copied == value
     assert type(copied) is type(value)
     assert copied is not value or not isinstance(value, BaseModel)
     reading = codec.read(codec.pack(body, 1_000, 1), 0)
-    assert not isinstance(reading, Rejected)
+    assert not isinstance(reading, BadFrame)
     assert reading.value == value
 
 
 @pytest.mark.parametrize(("kind", "value", "words"), BAD)
 def test_what_would_not_come_back_is_refused_and_not_shown(kind: Any, value: Any, words: str) -> None:
     with pytest.raises(Misuse, match=words) as caught:
-        Codec(kind, POLICY).write(value)
+        ValueCodec(kind, POLICY).write(value)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [object(), type("Plain", (), {}), type[int], User | Ids, "Missing"])
 def test_a_type_that_cannot_be_cached_is_refused_when_it_is_declared(kind: Any) -> None:
     with pytest.raises(Misuse, match="this type cannot be cached"):
-        Codec(kind, POLICY)
+        ValueCodec(kind, POLICY)
 
 
 def test_a_changed_model_has_another_fingerprint() -> None:
@@ -161,5 +161,5 @@ def test_a_changed_model_has_another_fingerprint() -> None:
         full_name: str = Field(alias="fullName")
 
     Changed.__name__ = Changed.__qualname__ = "User"
-    assert Codec(User, POLICY).fingerprint == Codec(User, POLICY).fingerprint
-    assert Codec(User, POLICY).fingerprint != Codec(Changed, POLICY).fingerprint
+    assert ValueCodec(User, POLICY).fingerprint == ValueCodec(User, POLICY).fingerprint
+    assert ValueCodec(User, POLICY).fingerprint != ValueCodec(Changed, POLICY).fingerprint

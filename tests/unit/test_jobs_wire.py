@@ -157,7 +157,7 @@ def test_any_message_survives_the_wire_with_its_text_cleaned(task: TaskMessage) 
 @given(MESSAGES, st.binary(max_size=20_000), st.text(st.characters(codec="ascii"), min_size=1, max_size=300))
 def test_a_template_writes_what_the_codec_would(task: TaskMessage, payload: bytes, task_id: str) -> None:
     sample = structs.replace(task, payload=None, id="00000000-0000-4000-8000-000000000000")
-    template = wire.Template(wire.encode_task(sample), sample.id)
+    template = wire.MessageTemplate(wire.encode_task(sample), sample.id)
     for content in (payload, None):
         expected = wire.encode_task(structs.replace(task, payload=content, id=task_id))
         assert template.fill(content, task_id) == expected
@@ -165,7 +165,7 @@ def test_a_template_writes_what_the_codec_would(task: TaskMessage, payload: byte
 
 @pytest.mark.parametrize("size", [1, 127, 128, 16_383, 16_384, 2_097_152])
 def test_a_template_writes_lengths_of_any_size(size: int) -> None:
-    template = wire.Template(wire.encode_task(TaskMessage("t", None, "sample", retry=3)), "sample")
+    template = wire.MessageTemplate(wire.encode_task(TaskMessage("t", None, "sample", retry=3)), "sample")
     assert template.fill(b"x" * size, "id") == wire.encode_task(TaskMessage("t", b"x" * size, "id", retry=3))
 
 

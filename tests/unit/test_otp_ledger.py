@@ -9,14 +9,16 @@ import pytest
 
 from hustlex.core.op import Batch
 from hustlex.errors import Unavailable
-from hustlex.otp import OtpOptions, Scope, tickets
-from hustlex.otp.ledger import Ledger
-from hustlex.otp.tickets import Place, Taken
+from hustlex.otp import OtpOptions, Scope, reservations
+from hustlex.otp.outcome_buffer import OutcomeBuffer
+from hustlex.otp.reservations import CapScope, CapUnit
 
 OPTIONS = OtpOptions()
-COUNTRY, PREFIX = Place(Scope.COUNTRY, "cc:NG"), Place(Scope.PREFIX, "pfx:2348031")
-BLOCK, IP = Place(Scope.BLOCK, "blk:b", "m"), Place(Scope.IP, "ip:i")
-TICKET = tickets.write([Taken(place, 1000 + n, counted=True) for n, place in enumerate((COUNTRY, BLOCK, PREFIX, IP))])
+COUNTRY, PREFIX = CapScope(Scope.COUNTRY, "cc:NG"), CapScope(Scope.PREFIX, "pfx:2348031")
+BLOCK, IP = CapScope(Scope.BLOCK, "blk:b", "m"), CapScope(Scope.IP, "ip:i")
+TICKET = reservations.write(
+    [CapUnit(place, 1000 + n, counted=True) for n, place in enumerate((COUNTRY, BLOCK, PREFIX, IP))]
+)
 
 
 def told(batch: Any) -> dict[str, tuple[int, ...]]:
@@ -32,12 +34,12 @@ def finish(flow: Any, answer: Any) -> Any:
 
 
 def test_notes_of_one_place_are_one_operation() -> None:
-    ledger = Ledger()
+    ledger = OutcomeBuffer()
     ledger.verified(TICKET)
     ledger.verified(f"{TICKET}|{TICKET}")
     ledger.wrong("NG")
     ledger.nonsense(IP)
-    ledger.sent([Taken(PREFIX, 7, counted=True), Taken(COUNTRY, 7)])
+    ledger.sent([CapUnit(PREFIX, 7, counted=True), CapUnit(COUNTRY, 7)])
     flow = ledger.tell(OPTIONS, "", 0)
     assert told(next(flow)) == {
         "cc": (0, 0, 2, 1, 1000, 1000, 1000),
@@ -49,7 +51,7 @@ def test_notes_of_one_place_are_one_operation() -> None:
 
 
 def test_while_one_tells_the_others_leave_their_notes() -> None:
-    ledger = Ledger()
+    ledger = OutcomeBuffer()
     ledger.wrong("NG")
     teller = ledger.tell(OPTIONS, "", 0)
     assert told(next(teller)) == {"cc": (0, 0, 0, 1)}
@@ -63,7 +65,7 @@ def test_while_one_tells_the_others_leave_their_notes() -> None:
 
 
 def test_a_teller_that_breaks_off_blocks_nobody() -> None:
-    ledger = Ledger()
+    ledger = OutcomeBuffer()
     ledger.wrong("NG")
     teller = ledger.tell(OPTIONS, "", 0)
     next(teller)
@@ -73,7 +75,7 @@ def test_a_teller_that_breaks_off_blocks_nobody() -> None:
 
 
 def test_a_store_that_is_away_costs_one_try_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    ledger = Ledger()
+    ledger = OutcomeBuffer()
     ledger.verified(TICKET)
     teller = ledger.tell(OPTIONS, "", 0)
     next(teller)
@@ -84,7 +86,7 @@ def test_a_store_that_is_away_costs_one_try_and_no_error(caplog: pytest.LogCaptu
 
 
 def test_nobody_tells_for_ever() -> None:
-    ledger = Ledger()
+    ledger = OutcomeBuffer()
     ledger.wrong("NG")
     teller = ledger.tell(OPTIONS, "", 0)
     next(teller)
@@ -97,7 +99,7 @@ def test_nobody_tells_for_ever() -> None:
 
 
 def test_threads_lose_no_note() -> None:
-    ledger, counted, lock = Ledger(), [], threading.Lock()
+    ledger, counted, lock = OutcomeBuffer(), [], threading.Lock()
 
     def work() -> None:
         for _ in range(500):

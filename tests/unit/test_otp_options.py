@@ -31,12 +31,12 @@ from hustlex.otp import (
     Scope,
     Suppressed,
     Wrong,
-    tickets,
+    reservations,
 )
 from hustlex.otp.codes import Hmac
 from hustlex.otp.phone import normalise
+from hustlex.otp.reservations import CapScope, CapUnit
 from hustlex.otp.telemetry import outcome_of, tell
-from hustlex.otp.tickets import Place, Taken
 
 MINUTE = timedelta(minutes=1)
 
@@ -108,18 +108,18 @@ def test_a_possible_number_is_of_its_calling_codes_country() -> None:
 
 def test_tickets_come_back() -> None:
     units = [
-        Taken(Place(Scope.COUNTRY, "cc:NG", usual=False), 1_767_225_600_000),
-        Taken(Place(Scope.BLOCK, "blk:abc", "member12"), 1_767_225_600_001, 1_767_225_500_000, True),
-        Taken(Place(Scope.PREFIX, "pfx:2348031"), 1_767_225_600_002),
-        Taken(Place(Scope.IP, "ip:abc"), 1_767_225_600_003),
+        CapUnit(CapScope(Scope.COUNTRY, "cc:NG", usual=False), 1_767_225_600_000),
+        CapUnit(CapScope(Scope.BLOCK, "blk:abc", "member12"), 1_767_225_600_001, 1_767_225_500_000, True),
+        CapUnit(CapScope(Scope.PREFIX, "pfx:2348031"), 1_767_225_600_002),
+        CapUnit(CapScope(Scope.IP, "ip:abc"), 1_767_225_600_003),
     ]
-    text = tickets.write(units)
-    assert tickets.read(text) == units
-    assert tickets.read(f"{text}|{text}") == units * 2
-    assert tickets.read(f"{text}|!{text}") == units
-    assert tickets.read("") == tickets.read("|") == []
-    assert [place.tag for place in tickets.places_of(f"!{text}")] == ["cc:NG", "blk:abc", "pfx:2348031"]
-    assert tickets.places_of("") == []
+    text = reservations.write(units)
+    assert reservations.read(text) == units
+    assert reservations.read(f"{text}|{text}") == units * 2
+    assert reservations.read(f"{text}|!{text}") == units
+    assert reservations.read("") == reservations.read("|") == []
+    assert [place.tag for place in reservations.places_of(f"!{text}")] == ["cc:NG", "blk:abc", "pfx:2348031"]
+    assert reservations.places_of("") == []
 
 
 def test_outcomes_have_short_names() -> None:

@@ -40,9 +40,9 @@ from hustlex.otp import (
     ops,
 )
 from hustlex.otp.codes import Codes
-from hustlex.otp.flows import Answer, Ask
-from hustlex.otp.names import Challenge, Grant, Keys, parse_challenge, parse_grant
-from hustlex.otp.room import Attempt, Request, furnish
+from hustlex.otp.flows import IssueRequest, VerifyRequest
+from hustlex.otp.names import Challenge, Grant, SubjectKeys, parse_challenge, parse_grant
+from hustlex.otp.room import CodeAttempt, NewCode, furnish
 
 CODES = Codes(Keyring("a test secret of thirty-two bytes or more"))
 ROOM = furnish(Keyring("a test secret of thirty-two bytes or more"), "app:", OtpOptions())
@@ -80,9 +80,9 @@ def sent(op: Op[Any]) -> str:
 
 def every_op() -> list[Op[Any]]:
     return [
-        ops.issue(ROOM, Request(PHONE, "login"), bytes(range(44)), 0),
+        ops.issue(ROOM, NewCode(PHONE, "login"), bytes(range(44)), 0),
         ops.resend(ROOM, LOGIN, "", 10, 0),
-        ops.verify(ROOM, Attempt(LOGIN, "424242", "", "nonce"), 0),
+        ops.verify(ROOM, CodeAttempt(LOGIN, "424242", "", "nonce"), 0),
         ops.open_challenge(ROOM, LOGIN, "job", 0),
         ops.consume_grant(ROOM, Grant(REF, "s" * 22), "login", "", 0),
         ops.cancel(ROOM, LOGIN, True),
@@ -133,7 +133,7 @@ def test_challenges_and_grants_come_back() -> None:
 
 
 def test_key_names_are_those_of_the_specification() -> None:
-    keys = Keys("app:", "r")
+    keys = SubjectKeys("app:", "r")
     assert keys.record("login", "c") == "app:otp:{r}:login:c"
     assert keys.subject_record("login") == "app:otp:{r}:login"
     assert keys.subject_record("default") == "app:otp:{r}"
@@ -161,24 +161,24 @@ def test_a_status_outside_the_contract_is_a_fault(op: Op[Any]) -> None:
 
 def test_under_subject_binding_left_is_not_told() -> None:
     bound = Challenge(REF, "default", "", CODES.kid)
-    assert ops.verify(ROOM, Attempt(bound, "424242"), 0).decode([4, 3, 0, b"NG"]).result == Wrong(None)
-    assert ops.verify(ROOM, Attempt(LOGIN, "424242"), 0).decode([4, 3, 1, b"NG"]).result == Wrong(3, True)
+    assert ops.verify(ROOM, CodeAttempt(bound, "424242"), 0).decode([4, 3, 0, b"NG"]).result == Wrong(None)
+    assert ops.verify(ROOM, CodeAttempt(LOGIN, "424242"), 0).decode([4, 3, 1, b"NG"]).result == Wrong(3, True)
 
 
 @pytest.mark.parametrize(
     "flow",
     [
-        flows.verify(ROOM, "nonsense", Answer("424242"), 0),
-        flows.verify(ROOM, LOGIN.text().replace("login", "unheard_of"), Answer("424242"), 0),
-        flows.verify(ROOM, LOGIN.text(), Answer("42424"), 0),
-        flows.verify_phone(ROOM, "nobody", "default", "anon", Answer("424242"), 0),
+        flows.verify(ROOM, "nonsense", VerifyRequest("424242"), 0),
+        flows.verify(ROOM, LOGIN.text().replace("login", "unheard_of"), VerifyRequest("424242"), 0),
+        flows.verify(ROOM, LOGIN.text(), VerifyRequest("42424"), 0),
+        flows.verify_phone(ROOM, "nobody", "default", "anon", VerifyRequest("424242"), 0),
         flows.resend(ROOM, "nonsense", None, False, 0),
         flows.open_challenge(ROOM, "nonsense", "", 0),
         flows.cancel(ROOM, "nonsense", False, 0),
         flows.delivery_report(ROOM, "nonsense", DeliveryStatus.FAILED, "sms", 0),
         flows.consume_grant(ROOM, "nonsense", "login", None, 0),
-        flows.issue(ROOM, Ask("nobody", "login"), bytes(44), 0),
-        flows.issue(ROOM, Ask("+1 900 555 0123", "login"), bytes(44), 0),
+        flows.issue(ROOM, IssueRequest("nobody", "login"), bytes(44), 0),
+        flows.issue(ROOM, IssueRequest("+1 900 555 0123", "login"), bytes(44), 0),
     ],
     ids=lambda flow: flow.__name__,
 )
@@ -194,15 +194,15 @@ def test_nonsense_costs_no_round_trip(flow: Any) -> None:
 @pytest.mark.parametrize(
     "flow",
     [
-        flows.issue(ROOM, Ask(PHONE, "unheard_of"), bytes(44), 0),
-        flows.issue(ROOM, Ask(PHONE, "transaction"), bytes(44), 0),
-        flows.issue(ROOM, Ask(PHONE, "login", lane="vip"), bytes(44), 0),  # type: ignore[arg-type]
-        flows.issue(ROOM, Ask(PHONE, "login", ip="not an address"), bytes(44), 0),
-        flows.issue(ROOM, Ask(PHONE, "login", about="ADA\n@evil.example #123456"), bytes(44), 0),
-        flows.issue(ROOM, Ask(PHONE, "login", about="A" * 101), bytes(44), 0),
-        flows.verify_phone(ROOM, PHONE, "login", "anon", Answer("424242"), 0),
+        flows.issue(ROOM, IssueRequest(PHONE, "unheard_of"), bytes(44), 0),
+        flows.issue(ROOM, IssueRequest(PHONE, "transaction"), bytes(44), 0),
+        flows.issue(ROOM, IssueRequest(PHONE, "login", lane="vip"), bytes(44), 0),  # type: ignore[arg-type]
+        flows.issue(ROOM, IssueRequest(PHONE, "login", ip="not an address"), bytes(44), 0),
+        flows.issue(ROOM, IssueRequest(PHONE, "login", about="ADA\n@evil.example #123456"), bytes(44), 0),
+        flows.issue(ROOM, IssueRequest(PHONE, "login", about="A" * 101), bytes(44), 0),
+        flows.verify_phone(ROOM, PHONE, "login", "anon", VerifyRequest("424242"), 0),
         flows.consume_grant(ROOM, "nonsense", "unheard_of", None, 0),
-        flows.verify(ROOM, "nonsense", Answer("424242", {}), 0),
+        flows.verify(ROOM, "nonsense", VerifyRequest("424242", {}), 0),
         flows.unlock(ROOM, "nobody", "anon"),
     ],
     ids=lambda flow: flow.__name__,

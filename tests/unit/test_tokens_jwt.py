@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from hustlex.core.keyring import Keyring
 from hustlex.errors import ConfigurationError
 from hustlex.tokens import KeySet, Rejection
+from hustlex.tokens.issuer import Genuine, SessionClaims, TokenIssuer
 from hustlex.tokens.jwt import Claims, read, write
-from hustlex.tokens.memory import Memory
-from hustlex.tokens.mint import Genuine, Mint, Standing
 from hustlex.tokens.options import TokenOptions, policy_of
 from hustlex.tokens.refresh_token import RefreshToken
+from hustlex.tokens.signature_cache import SignatureCache
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
 KEYS = KeySet.derived(KEYRING)
@@ -304,18 +304,18 @@ def test_no_text_raises(text: str) -> None:
 # -- the mint
 
 
-def mint(keys: KeySet | None = None) -> Mint:
-    return Mint(KEYRING, policy_of(TokenOptions(jitter=0)), keys, "")
+def mint(keys: KeySet | None = None) -> TokenIssuer:
+    return TokenIssuer(KEYRING, policy_of(TokenOptions(jitter=0)), keys, "")
 
 
-def read_claims(it: Mint, access: str) -> Claims:
+def read_claims(it: TokenIssuer, access: str) -> Claims:
     seen = it.read(access)
     assert isinstance(seen, Genuine)
     return seen.claims
 
 
-def standing(issued_ms: int, ends_ms: int = NOW_S * 1000 + 604_800_000) -> Standing:
-    return Standing("u1", "app", issued_ms, ends_ms, issued_ms, ("sms",))
+def standing(issued_ms: int, ends_ms: int = NOW_S * 1000 + 604_800_000) -> SessionClaims:
+    return SessionClaims("u1", "app", issued_ms, ends_ms, issued_ms, ("sms",))
 
 
 FIRST = RefreshToken(KEYRING.kid, "u1", "s" * 22, 1, bytes(32))
@@ -336,7 +336,7 @@ def test_an_access_token_never_outlives_its_session() -> None:
 
 
 def test_tokens_made_together_do_not_expire_together() -> None:
-    it = Mint(KEYRING, policy_of(TokenOptions()), None, "")
+    it = TokenIssuer(KEYRING, policy_of(TokenOptions()), None, "")
     lives = {it.pair(standing(NOW_S * 1000), FIRST, b64(bytes([n] * 16))).expires_in for n in range(100)}
     assert len(lives) > 20
     assert timedelta(minutes=15) * 0.95 <= min(lives) and max(lives) <= timedelta(minutes=15)
@@ -375,7 +375,7 @@ def test_a_verified_token_is_remembered_and_a_changed_one_is_not() -> None:
 
 
 def test_memory_forgets_what_was_not_asked_for_lately() -> None:
-    memory: Memory[int] = Memory(4)
+    memory: SignatureCache[int] = SignatureCache(4)
     for n, name in enumerate("abcdefgh"):
         memory.put(name, n)
         assert memory.get("a") == 0 and len(memory) <= 4

@@ -36,16 +36,16 @@ from hustlex.tokens import (
     flows,
     ops,
 )
-from hustlex.tokens.dpop import Proof
-from hustlex.tokens.feed import announce
+from hustlex.tokens.dpop import DpopProof
 from hustlex.tokens.guard import Guard
-from hustlex.tokens.mint import Genuine, Mint
-from hustlex.tokens.names import Keys
+from hustlex.tokens.issuer import Genuine, TokenIssuer
+from hustlex.tokens.names import UserKeys
 from hustlex.tokens.options import policy_of
 from hustlex.tokens.refresh_token import Chain, RefreshToken, fingerprint
+from hustlex.tokens.revocation_cache import RevocationCache, RevocationEntry
+from hustlex.tokens.revocation_log import announce
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
-from hustlex.tokens.view import Notice, View
 from tests.support.ids import texts
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
@@ -55,8 +55,8 @@ STRANGER = Chain(STRANGERS)
 NOW = 1_767_225_600_000
 SID, NONCE, SECRET, SALT = "s" * 22, "n" * 22, bytes(range(32)), bytes(range(16))
 FIRST, FOREIGN = (RefreshToken(keyring.kid, "u1", SID, 1, SECRET) for keyring in (KEYRING, STRANGERS))
-MINT = Mint(KEYRING, policy_of(TokenOptions(jitter=0)), None, "app:")
-VIEW = View(2.0)
+MINT = TokenIssuer(KEYRING, policy_of(TokenOptions(jitter=0)), None, "app:")
+VIEW = RevocationCache(2.0)
 REVOKER = Revoker(MINT, VIEW)
 SIGNING = Signing(MINT, REVOKER, None, 1)
 SIGNING.due_at = float("inf")
@@ -66,7 +66,7 @@ APP = ops.Refresher("app")
 
 
 def guard(clock: Callable[[], int] = lambda: NOW) -> Guard:
-    return Guard(MINT, View(2.0, clock), SIGNING, clock, "closed", lambda: None)
+    return Guard(MINT, RevocationCache(2.0, clock), SIGNING, clock, "closed", lambda: None)
 
 
 # -- refresh tokens
@@ -160,13 +160,13 @@ def test_a_user_id_that_cannot_be_one_is_misuse(user_id: str) -> None:
 
 
 def test_keys_are_those_of_the_documentation() -> None:
-    names = Keys("", "u1")
+    names = UserKeys("", "u1")
     assert names.record(SID) == f"session:{{u1}}:{SID}"
     assert names.data(SID) == f"session:{{u1}}:{SID}:d"
     assert names.index == "sessions:{u1}"
     assert names.marker == "jwt:revoked_before:{u1}"
     assert names.blacklist("{u1}.abc") == "jwt:blacklist:{u1}.abc"
-    assert Keys("app:", "u1").record(SID).startswith("app:session:")
+    assert UserKeys("app:", "u1").record(SID).startswith("app:session:")
 
 
 # -- settings
@@ -472,8 +472,8 @@ def test_what_is_sent_stays_in_one_slot_under_the_prefix_and_holds_no_secret(mak
 
 
 def test_what_has_a_slot_of_its_own_stays_in_one_under_the_prefix() -> None:
-    proof = Proof("k" * 43, "id", "https://x/", NOW)
-    notices = [Notice("sid", SID, 0), Notice("user", "u1", 0, 5, "")]
+    proof = DpopProof("k" * 43, "id", "https://x/", NOW)
+    notices = [RevocationEntry("sid", SID, 0), RevocationEntry("user", "u1", 0, 5, "")]
     flows_ = [SIGNING.rotate(NOW), SIGNING.retire(SIGNING.infos()[0].kid, NOW), SIGNING.read()]
     steps = [ops.prove(MINT, proof, NOW), announce("app:", notices, NOW, 1), *[begin(flow) for flow in flows_]]
     for step in steps:

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from hustlex.core.op import Op
 from hustlex.core.time import FixedClock
-from hustlex.tokens import Rejected, Rejection, view
-from hustlex.tokens.feed import BLOCK_S, Reader
-from hustlex.tokens.view import Notice, View
+from hustlex.tokens import Rejected, Rejection, revocation_cache
+from hustlex.tokens.revocation_cache import RevocationCache, RevocationEntry
+from hustlex.tokens.revocation_log import BLOCK_S, LogReader
 
 SESSION = Rejected(Rejection.SESSION_REVOKED)
 
 
 class Bearer:
-    def __init__(self, sid: str = "s1", jti: str = "j1", uref: str = "u1", ims: int = 100) -> None:
-        self.sid, self.jti, self.uref, self.ims = sid, jti, uref, ims
+    def __init__(self, sid: str = "s1", jti: str = "j1", uref: str = "u1", ims: int = 100, auth_s: int = 0) -> None:
+        self.sid, self.jti, self.uref, self.ims, self.auth_s = sid, jti, uref, ims, auth_s
 
 
 class Steady:
@@ -45,20 +45,20 @@ def entry(number: int, name: str = "s1") -> list[Any]:
     return [f"{number}-0".encode(), [field.encode() for field in fields]]
 
 
-def attend(reader: Reader, told: int = 0, at: int = 0, life: bytes = b"1.0", since: int = 0) -> None:
+def attend(reader: LogReader, told: int = 0, at: int = 0, life: bytes = b"1.0", since: int = 0) -> None:
     reader.attend().decode([0, 1, 0, life, since, told, at])
 
 
-def read(reader: Reader, reply: Any) -> Op[None]:
+def read(reader: LogReader, reply: Any) -> Op[None]:
     op = reader.next()
     op.decode(reply)
     attend(reader)
     return op
 
 
-def following(steady: Steady, staleness: float = 2.0) -> tuple[View, Reader]:
-    known = View(staleness)
-    reader = Reader("", known, lambda: None, 900_000)
+def following(steady: Steady, staleness: float = 2.0) -> tuple[RevocationCache, LogReader]:
+    known = RevocationCache(staleness)
+    reader = LogReader("", known, lambda: None, 900_000)
     attend(reader)
     return known, reader
 
@@ -125,7 +125,7 @@ def test_after_a_broken_link_all_is_read_again_and_what_was_known_stays(steady: 
 
 def test_a_moved_key_is_told(steady: Steady) -> None:
     told = []
-    reader = Reader("p:", View(2.0), lambda: told.append(1), 900_000)
+    reader = LogReader("p:", RevocationCache(2.0), lambda: told.append(1), 900_000)
     fields = ["kind", "key", "name", "k1", "kept", "", "line", "0", "until", "1"]
     op = read(reader, {b"f": [[b"1-0", [field.encode() for field in fields]]]})
     assert told == [1] and op.keys == ("p:jwt:revocations",)
@@ -135,31 +135,31 @@ def test_a_moved_key_is_told(steady: Steady) -> None:
 
 
 def test_a_later_line_covers_an_earlier_one_and_what_it_kept() -> None:
-    known = View(2.0)
-    known.learn(Notice("user", "u1", 10**15, 100, "s1"))
+    known = RevocationCache(2.0)
+    known.learn(RevocationEntry("user", "u1", 10**15, 100, "s1"))
     assert known.verdict(Bearer(ims=100)) is None
     assert known.verdict(Bearer(sid="s2", ims=100)) == Rejected(Rejection.REVOKED_ALL)
     assert known.verdict(Bearer(sid="s2", ims=101)) is None
-    known.learn(Notice("user", "u1", 10**15, 200, ""))
-    known.learn(Notice("user", "u1", 10**15, 100, "s1"))  # read again, out of order
+    known.learn(RevocationEntry("user", "u1", 10**15, 200, ""))
+    known.learn(RevocationEntry("user", "u1", 10**15, 100, "s1"))  # read again, out of order
     assert known.verdict(Bearer(ims=150)) == Rejected(Rejection.REVOKED_ALL)
     assert known.verdict(Bearer(uref="u2", ims=1)) is None
 
 
 def test_too_much_to_know_makes_every_check_strict_until_it_has_passed(steady: Steady) -> None:
     clock = FixedClock(1_000_000)
-    known = View(2.0, clock, most=3)
+    known = RevocationCache(2.0, clock, most=3)
     for n in range(3):
-        known.learn(Notice("sid", f"s{n}", 2_000_000))
+        known.learn(RevocationEntry("sid", f"s{n}", 2_000_000))
     known.prove(steady.now)
     assert known.fresh_until > steady.now
-    known.learn(Notice("sid", "one too many", 3_000_000))
+    known.learn(RevocationEntry("sid", "one too many", 3_000_000))
     assert known.fresh_until < steady.now
     known.prove(steady.now)
     assert known.fresh_until < steady.now, "a crowded view proved something"
     assert known.verdict(Bearer(sid="s0")) == SESSION  # what is known still forbids
     clock.now_ms = 2_500_000
-    known.learn(Notice("sid", "later", 4_000_000))
+    known.learn(RevocationEntry("sid", "later", 4_000_000))
     known.prove(steady.now)
     assert known.fresh_until < steady.now, "the one too many is forgotten and still matters"
     clock.now_ms = 3_000_000
@@ -169,13 +169,13 @@ def test_too_much_to_know_makes_every_check_strict_until_it_has_passed(steady: S
 
 
 def test_what_has_stopped_to_matter_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view, "_SWEEP_EVERY", 10)
+    monkeypatch.setattr(revocation_cache, "_SWEEP_EVERY", 10)
     clock = FixedClock(0 + 1)
-    known = View(2.0, clock)
+    known = RevocationCache(2.0, clock)
     for n in range(1000):
         clock.now_ms = n + 1
         for kind in ("sid", "jti", "user"):
-            known.learn(Notice(kind, f"{n}", n + 5, n))
+            known.learn(RevocationEntry(kind, f"{n}", n + 5, n))
     assert known.standing().entries < 40
 
 
@@ -187,10 +187,10 @@ lines = st.integers(0, 5)
 @given(st.lists(st.tuples(kinds, names, lines, st.sampled_from(["", "a", "b"])), max_size=12), st.randoms())
 def test_any_order_and_any_repetition_says_the_same(notices: list[tuple[str, str, int, str]], random: Any) -> None:
     """Lines of one user differ in real life: the script moves the marker past the last one."""
-    told = {(kind, name, line): Notice(kind, name, 10**15, line, kept) for kind, name, line, kept in notices}
+    told = {(kind, name, line): RevocationEntry(kind, name, 10**15, line, kept) for kind, name, line, kept in notices}
     shuffled = [*told.values(), *told.values()]
     random.shuffle(shuffled)
-    one, two = View(2.0), View(2.0)
+    one, two = RevocationCache(2.0), RevocationCache(2.0)
     for notice in told.values():
         one.learn(notice)
     for notice in shuffled:

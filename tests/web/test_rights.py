@@ -24,7 +24,7 @@ from hustlex.errors import Misuse, Unavailable
 from hustlex.events import Message
 from hustlex.tokens import TokenPair
 from hustlex.web import CurrentUser, sse_response, while_allowed
-from hustlex.web.rights import Rights, Shown
+from hustlex.web.rights import Rights, ShownToken
 from tests.web.test_sse import Client, Paid, Source
 
 BEAT = timedelta(milliseconds=20)
@@ -197,7 +197,7 @@ async def test_a_server_that_is_away_is_forgiven_once(app: FastAPI) -> None:
         class Front:
             tokens = Away(front)
 
-        rights = Rights(Shown(Front(), pair.access, "", access))  # type: ignore[arg-type]
+        rights = Rights(ShownToken(Front(), pair.access, "", access))  # type: ignore[arg-type]
         assert [await rights.hold(), await rights.hold()] == [True, False]
 
 

@@ -17,7 +17,7 @@ from hustlex.jobs import RESULT, RESULTS, Tasks, Workflow, current_job, gather, 
 from hustlex.jobs.wire import TaskMessage
 from hustlex.jobs.workflow import StepName
 from hustlex.worker import Worker
-from hustlex.worker.continuer import Continuer
+from hustlex.worker.workflow_advancer import WorkflowAdvancer
 
 tasks = Tasks()
 _drivers: list[Driver] = []
@@ -46,14 +46,14 @@ def flow(first: int) -> Workflow:
     return part.job(first).then(middle.then(part.job(RESULT)))
 
 
-_advance, _plan = steps.advance, Continuer.plan
+_advance, _plan = steps.advance, WorkflowAdvancer.plan
 
 
 def _fatal(calls: int) -> None:
     """Armed by the first acknowledgement of a step."""
     armed: list[bool] = []
 
-    def plan(self: Continuer, messages: Iterable[TaskMessage]) -> None:
+    def plan(self: WorkflowAdvancer, messages: Iterable[TaskMessage]) -> None:
         armed.append(True)
         _plan(self, messages)
 
@@ -71,7 +71,7 @@ def _fatal(calls: int) -> None:
             made += 1
 
     steps.advance = advance
-    Continuer.plan = plan  # type: ignore[method-assign]
+    WorkflowAdvancer.plan = plan  # type: ignore[method-assign]
 
 
 async def main(url: str, calls: str | None) -> None:

@@ -36,7 +36,7 @@ def worker_of(driver: Driver, tasks: Tasks, clock: FixedClock, **options: Any) -
 
 async def aggregate(*workers: Worker) -> None:
     """One look of the watcher, one pass of the aggregator, and all that follows from it."""
-    await asyncio.gather(*(worker.watcher.tick() for worker in workers))
+    await asyncio.gather(*(worker.poller.tick() for worker in workers))
     await asyncio.gather(*(worker.aggregator.tick() for worker in workers))
     await asyncio.gather(*(worker.aggregator.idle() for worker in workers))
 
@@ -226,11 +226,11 @@ async def test_a_failing_function_leaves_its_tasks_for_later(
     assert made_of(raw) == [] and raw.zcard(DEFAULT.aggregation_sets) == 1
     assert all(raw.exists(DEFAULT.task(task_id)) for task_id in ids)
     clock.advance((DEADLINE_S - 1) * SECOND)
-    await worker.watcher.tick()
+    await worker.poller.tick()
     await worker.janitor.tick()
     assert raw.zcard(DEFAULT.aggregation_sets) == 1
     clock.advance(SECOND)
-    await worker.watcher.tick()
+    await worker.poller.tick()
     await worker.janitor.tick()
     assert raw.zrange(DEFAULT.group("mail"), 0, -1, withscores=True) == scores
     assert raw.smembers(DEFAULT.groups) == {b"mail"}
@@ -309,11 +309,11 @@ async def test_a_set_whose_time_was_over_is_not_aggregated_twice(
     sleeper, other = (worker_of(driver, Tasks(), clock, aggregator=function) for function in (slow, join))
     await grouped(jobs, 3)
     clock.advance(GRACE_S * SECOND)
-    await sleeper.watcher.tick()
+    await sleeper.poller.tick()
     await sleeper.aggregator.tick()
     await asleep.wait()
     clock.advance(DEADLINE_S * SECOND)
-    await other.watcher.tick()
+    await other.poller.tick()
     await other.janitor.tick()
     await aggregate(other)
     wake.set()
@@ -334,7 +334,7 @@ async def test_a_function_is_cut_off_before_the_deadline(
     worker = worker_of(driver, Tasks(), clock, aggregator=stuck)
     await grouped(jobs, 1)
     clock.advance(GRACE_S * SECOND)
-    await worker.watcher.tick()
+    await worker.poller.tick()
     rules = worker.aggregator._rules[0]
     assert await driver.run(aggregation.check(DEFAULT, "mail", "5e1f", rules, clock()))
     clock.advance((DEADLINE_S - 1.1) * SECOND)

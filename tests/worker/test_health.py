@@ -269,10 +269,10 @@ async def test_a_part_that_died_is_started_again(
 
     run = await start()
     dog = next(part for part in run.worker._parts() if isinstance(part, Watchdog))
-    await until(lambda: all(lane.resting for lane in run.worker.lanes.services))
-    for lane in run.worker.lanes.services:
+    await until(lambda: all(lane.resting for lane in run.worker.fetcher.services))
+    for lane in run.worker.fetcher.services:
         lane._task.cancel()
-    await until(lambda: all(lane.fault() for lane in run.worker.lanes.services))
+    await until(lambda: all(lane.fault() for lane in run.worker.fetcher.services))
     await jobs.enqueue(t.job())
     dog.wake()
     await until(lambda: raw.get(DEFAULT.processed) == b"1")
@@ -307,11 +307,11 @@ async def test_a_part_that_hangs_is_started_again(
             await asyncio.sleep(60)
         return await send(ops)
 
-    for lane in worker.lanes.services:
+    for lane in worker.fetcher.services:
         lane._driver = Stub(hang)
     await jobs.enqueue_many([t.job() for _ in range(5)])
     await until(lambda: len(hung) == 1)
-    monkeypatch.setattr("hustlex.worker.lanes.Lane.longest_pass_s", 0.05)
+    monkeypatch.setattr("hustlex.worker.fetcher.FetchLoop.longest_pass_s", 0.05)
     await asyncio.sleep(0.1)
     dog.wake()
     await until(lambda: raw.get(DEFAULT.processed) == b"5" and not worker.sources[0].held)
@@ -334,17 +334,17 @@ async def test_a_worker_that_forgets_to_lease_is_reminded(
     async def t() -> None: ...
 
     run = await start()
-    lanes = run.worker.lanes
+    fetcher = run.worker.fetcher
     dog = next(part for part in run.worker._parts() if isinstance(part, Watchdog))
-    await until(lambda: all(lane.resting for lane in lanes.services))
-    monkeypatch.setattr(lanes, "ring", lambda _=None: None)
+    await until(lambda: all(lane.resting for lane in fetcher.services))
+    monkeypatch.setattr(fetcher, "ring", lambda _=None: None)
     for waiter in run.worker.waiters.values():
         await waiter.stop()
-    await run.worker.watcher.stop()
+    await run.worker.poller.stop()
     put(raw, message("t1", type="t"))
     run.worker.sources[0].awake = True
     assert not dog._idle_for_no_reason()
-    lanes.asked_at -= 60
+    fetcher.asked_at -= 60
     assert dog._idle_for_no_reason()
     dog.wake()
     await until(lambda: raw.get(DEFAULT.processed) == b"1")
@@ -365,6 +365,6 @@ async def test_a_busy_worker_is_no_trouble(jobs: Jobs, start: Start, tasks: Task
     run = await start(concurrency=2)
     dog = next(part for part in run.worker._parts() if isinstance(part, Watchdog))
     await until(lambda: len(run.worker.runners.waiting) == 2)
-    run.worker.lanes.asked_at -= 60
+    run.worker.fetcher.asked_at -= 60
     assert await dog.tick() > 0
     release.set()

@@ -17,7 +17,7 @@ from hustlex.errors import Unavailable
 from hustlex.jobs import Jobs, Tasks
 from hustlex.jobs.limits import Limits
 from hustlex.worker.aggregator import Aggregator
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import LeasedTask
 from tests.worker.support import DEFAULT, Running, running, until
 
 Start = Callable[..., Awaitable[Running]]
@@ -76,9 +76,9 @@ async def test_what_cannot_be_given_back_now_is_given_back_later(
         await go.wait()
 
     run = await start(concurrency=2)
-    monkeypatch.setattr(run.worker.lanes, "surplus", lambda: 2)
+    monkeypatch.setattr(run.worker.fetcher, "surplus", lambda: 2)
 
-    async def away(_: Any, __: Any, given: list[Job]) -> Any:
+    async def away(_: Any, __: Any, given: list[LeasedTask]) -> Any:
         return given, Unavailable("away")
 
     monkeypatch.setattr("hustlex.worker.surplus.give_back", away)
@@ -160,7 +160,7 @@ async def test_a_worker_full_of_handlers_that_do_not_end_says_so_and_takes_nothi
     assert "task type hangs does not end when told to: 1 of 2 slots are lost" in said
     assert "every slot is held by a handler that does not end: this worker takes no more tasks" in said
     await jobs.enqueue_many([ok.job()] * 3)
-    await run.worker.watcher.tick()
+    await run.worker.poller.tick()
     assert (raw.llen(DEFAULT.pending), raw.llen(DEFAULT.active), fine) == (3, 0, [])
     release.set()
     await until(lambda: len(fine) == 3)

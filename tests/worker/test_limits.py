@@ -96,7 +96,9 @@ async def test_permits_are_given_until_the_limit_and_come_back(driver: Driver, r
     async def ask(*ids: str, ended: tuple[str, ...] = (), holder: str = "s:1") -> limit.Permit:
         rows = [(name.encode(), holder) for name in ids]
         over = [(name.encode(), holder) for name in ended]
-        (permit,) = await driver.run(limit.permit(DEFAULT, [limit.Ask("mail", limits, rows, over, 90)], NOW_MS))
+        (permit,) = await driver.run(
+            limit.permit(DEFAULT, [limit.PermitRequest("mail", limits, rows, over, 90)], NOW_MS)
+        )
         return permit
 
     raw.zadd(DEFAULT.lease, dict.fromkeys("abcdef", NOW_S))
@@ -115,7 +117,7 @@ async def test_permits_are_given_until_the_limit_and_come_back(driver: Driver, r
 async def test_a_rate_counts_starts_in_every_window(driver: Driver, raw: redis.Redis) -> None:
     async def ask(count: int, at_ms: int) -> limit.Permit:
         limits = Limits(rate=Rate(3, ONE_S))
-        asks = [limit.Ask("mail", limits, [(b"x", "s:1")] * count, [], 90)]
+        asks = [limit.PermitRequest("mail", limits, [(b"x", "s:1")] * count, [], 90)]
         (permit,) = await driver.run(limit.permit(DEFAULT, asks, at_ms))
         return permit
 
@@ -132,7 +134,7 @@ async def test_a_window_of_thousands_is_cleared_at_once(driver: Driver, raw: red
     async def ask(count: int, at_ms: int) -> limit.Permit:
         limits = Limits(rate=Rate(5000, ONE_S))
         rows = [(b"x", "s:1")] * count
-        return (await driver.run(limit.permit(DEFAULT, [limit.Ask("m", limits, rows, [], 90)], at_ms)))[0]
+        return (await driver.run(limit.permit(DEFAULT, [limit.PermitRequest("m", limits, rows, [], 90)], at_ms)))[0]
 
     for n in range(5):
         assert await ask(1000, NOW_MS + n) == limit.Permit(1000, 0)

@@ -21,7 +21,7 @@ from hustlex.jobs.ops.enqueue import enqueue
 from hustlex.jobs.options import draft
 from hustlex.jobs.wire import encode_task
 from hustlex.worker import Worker, draw
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 from tests.worker.support import DEFAULT, NOW_MS, NOW_S, message, running, until
 
 Start = Any
@@ -105,8 +105,8 @@ async def test_a_sleeping_forwarder_is_woken_by_what_is_due_earlier(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = asyncio.Event()
-    monkeypatch.setattr("hustlex.worker.watcher._IDLE_S", 60)
-    monkeypatch.setattr("hustlex.worker.watcher._BUSY_S", 60)
+    monkeypatch.setattr("hustlex.worker.poller._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.poller._BUSY_S", 60)
 
     @tasks.task("soon")
     async def soon() -> None:
@@ -126,8 +126,8 @@ async def test_what_may_have_been_missed_during_a_break_is_looked_for(
     start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = asyncio.Event()
-    monkeypatch.setattr("hustlex.worker.watcher._IDLE_S", 60)
-    monkeypatch.setattr("hustlex.worker.watcher._BUSY_S", 60)
+    monkeypatch.setattr("hustlex.worker.poller._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.poller._BUSY_S", 60)
 
     @tasks.task("missed")
     async def missed() -> None:
@@ -135,7 +135,7 @@ async def test_what_may_have_been_missed_during_a_break_is_looked_for(
 
     worker = (await start()).worker
     await until(lambda: raw.pubsub_numsub("asynq:{default}:x:due")[0][1] == 1)
-    await until(lambda: worker.watcher.resting and worker.forwarder.resting)
+    await until(lambda: worker.poller.resting and worker.forwarder.resting)
     data = encode_task(message("m", type="missed", payload=b"{}"))
     raw.hset(DEFAULT.task("m"), mapping={"msg": data, "state": "scheduled"})
     raw.zadd(DEFAULT.scheduled, {"m": raw.time()[0]})  # nobody is told
@@ -204,7 +204,7 @@ async def test_an_idle_worker_sends_at_most_a_command_a_second(
     running = await start(queues={"critical": 6, "default": 3, "low": 1})
     await until(lambda: raw.info("clients")["blocked_clients"] == 3)
     running.worker.runners._fed_at -= 60  # idle for a minute
-    await running.worker.watcher.tick()
+    await running.worker.poller.tick()
     await asyncio.sleep(1.1)  # the last pass at the pace of a busy worker
     before = _calls(raw)
     await asyncio.sleep(6)
@@ -232,7 +232,7 @@ def _calls(raw: redis.Redis) -> dict[str, int]:
 
 
 def test_the_draw_follows_the_weights() -> None:
-    sources = [Source(name, weight) for name, weight in (("critical", 6), ("default", 3), ("low", 1))]
+    sources = [QueueState(name, weight) for name, weight in (("critical", 6), ("default", 3), ("low", 1))]
     drawn: Counter[str] = Counter()
     for _ in range(100):
         for source, slots in draw.weighted(sources, 100).items():
@@ -274,7 +274,7 @@ async def test_due_services_follow_an_injected_clock(driver: Driver, tasks: Task
     await worker.janitor.tick()
     assert raw.exists(DEFAULT.task("c1"))
     clock.advance(timedelta(seconds=30))
-    await worker.watcher.tick()
+    await worker.poller.tick()
     await worker.janitor.tick()
     assert not raw.exists(DEFAULT.task("c1"))
     clock.advance(timedelta(seconds=30))

@@ -242,9 +242,9 @@ async def test_what_is_acknowledged_at_the_very_end_is_followed_too(
     message = decode_task(raw.hget(DEFAULT.task(first.id), "msg"))
     as_go_runs_it(raw, first, b"7")
     worker = Worker(driver, tasks)
-    await worker.aftermath.continuer.tick()  # nothing is due yet
-    worker.aftermath.continuer.plan([message])
-    await worker.aftermath.finish()
+    await worker.completion.workflow_advancer.tick()  # nothing is due yet
+    worker.completion.workflow_advancer.plan([message])
+    await worker.completion.finish()
     assert raw.lrange(DEFAULT.pending, 0, -1) == [second.id.encode()]
 
 

@@ -10,10 +10,10 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overlo
 
 from hustlex.cache import flows, keys
 from hustlex.cache.blocking import Flights, checked
-from hustlex.cache.codec import Codec
-from hustlex.cache.plan import Plan
+from hustlex.cache.codec import ValueCodec
+from hustlex.cache.plan import CachePlan
 from hustlex.cache.policy import Options, policy
-from hustlex.cache.template import Template
+from hustlex.cache.template import KeyTemplate
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
@@ -53,8 +53,8 @@ class Caches:
         Raises Misuse.
         """
         limits = policy(ttl=ttl, **options)
-        plan: Plan[Any] = Plan(
-            name, Codec(value_type, limits), limits, self._flights, prefix=self._prefix, clock=self._clock
+        plan: CachePlan[Any] = CachePlan(
+            name, ValueCodec(value_type, limits), limits, self._flights, prefix=self._prefix, clock=self._clock
         )
         return Cache(self._driver, plan)
 
@@ -67,7 +67,7 @@ class Cache(Generic[V]):
     they count the failure and miss. Writes and invalidations raise: a lost one is stale data.
     """
 
-    def __init__(self, driver: BlockingDriver, plan: Plan[V]) -> None:
+    def __init__(self, driver: BlockingDriver, plan: CachePlan[V]) -> None:
         self._driver = driver
         self._plan = plan
 
@@ -156,7 +156,7 @@ class Decorator(Generic[V]):
     def __call__(self, function: Callable[P, V | None]) -> CachedFunction[P, V | None]: ...
     def __call__(self, function: Callable[P, Any]) -> CachedFunction[P, Any]:
         """The function with a cache in front of it."""
-        template = Template(self._template, self._cache._plan.name, checked(function))
+        template = KeyTemplate(self._template, self._cache._plan.name, checked(function))
         return CachedFunction(self._cache, template, function, self._ttl_ms)
 
 
@@ -166,7 +166,7 @@ class CachedFunction(Generic[P, R]):
     def __init__(
         self,
         cache: Cache[Any],
-        template: Template,
+        template: KeyTemplate,
         function: Callable[P, R],
         ttl_ms: int,
         instance: tuple[Any, ...] = (),

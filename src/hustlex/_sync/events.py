@@ -9,9 +9,9 @@ from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.events import ops
-from hustlex.events.names import Template
+from hustlex.events.names import ChannelTemplate
 from hustlex.events.types import Parameter
-from hustlex.events.wire import MAX_PAYLOAD, Codec
+from hustlex.events.wire import MAX_PAYLOAD, EventCodec
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class Channel(Generic[T]):
     """A family of live channels with one event type. Made by ``Events.channel``."""
 
-    def __init__(self, driver: BlockingDriver, template: Template, codec: Codec[T], clock: Clock) -> None:
+    def __init__(self, driver: BlockingDriver, template: ChannelTemplate, codec: EventCodec[T], clock: Clock) -> None:
         self._driver = driver
         self._template = template
         self._codec = codec
@@ -60,4 +60,6 @@ class Events:
         from JSON; best a union of tagged frozen Structs. max_payload: bytes of JSON, 1 to 1,048,576.
         Raises Misuse for a malformed name.
         """
-        return Channel(self._driver, Template(name, self._prefix), Codec(event_type, max_payload), self._clock)
+        return Channel(
+            self._driver, ChannelTemplate(name, self._prefix), EventCodec(event_type, max_payload), self._clock
+        )

@@ -10,7 +10,7 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.pins import flows, ops
-from hustlex.pins.blocking import Bench
+from hustlex.pins.blocking import HashPool
 from hustlex.pins.hashing import Hasher
 from hustlex.pins.options import PinOptions
 from hustlex.pins.types import HashResult, VerifyResult
@@ -36,8 +36,8 @@ class Pins:
     ) -> None:
         self._driver = driver
         self._options = options or PinOptions()
-        bench = Bench(self._options.threads, self._options.waiting)
-        self._room = flows.Room(keyring, Hasher(keyring), prefix, self._options, clock, bench.run)
+        bench = HashPool(self._options.threads, self._options.waiting)
+        self._room = flows.PinServices(keyring, Hasher(keyring), prefix, self._options, clock, bench.run)
 
     def hash(self, user_id: Id, pin: str) -> HashResult:
         """A verifier, about 115 characters, for this user alone. No round trip; tens of milliseconds of a thread.

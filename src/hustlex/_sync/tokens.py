@@ -14,12 +14,13 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver, Op
 from hustlex.core.time import Clock, server_clock
 from hustlex.tokens import flows, ops
-from hustlex.tokens.blocking import Tail
-from hustlex.tokens.feed import Reader
+from hustlex.tokens.blocking import LogFollower
 from hustlex.tokens.guard import Guard, WatchedGuard
+from hustlex.tokens.issuer import TokenIssuer
 from hustlex.tokens.keyset import Jwk
-from hustlex.tokens.mint import Mint
 from hustlex.tokens.options import Mode, TokenOptions, policy_of
+from hustlex.tokens.revocation_cache import Feeding, RevocationCache
+from hustlex.tokens.revocation_log import LogReader
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import (
@@ -36,7 +37,6 @@ from hustlex.tokens.types import (
     RevokeResult,
     SessionInfo,
 )
-from hustlex.tokens.view import Feeding, View
 
 
 @answering
@@ -61,12 +61,12 @@ class Tokens:
         options = options or TokenOptions()
         self._driver = driver
         self._clock = clock
-        self._mint = Mint(keyring, policy_of(options), options.keys, prefix)
-        self._view = View(options.staleness.total_seconds(), clock)
+        self._mint = TokenIssuer(keyring, policy_of(options), options.keys, prefix)
+        self._view = RevocationCache(options.staleness.total_seconds(), clock)
         self._revoker = Revoker(self._mint, self._view)
         self._signing = Signing(self._mint, self._revoker, options.keys, options.first_key)
         self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
-        self._tail = Tail(driver, Reader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms))
+        self._tail = LogFollower(driver, LogReader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms))
         parts = self._mint, self._view, self._signing, clock, options.away, self._tail.start
         self._guard = WatchedGuard(*parts, driver.hook) if driver.hook is not None else Guard(*parts)
 

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from hustlex.cache import frame
-from hustlex.cache.frame import NEGATIVE_BODY, Rejected
-from hustlex.cache.policy import Policy
+from hustlex.cache.frame import NEGATIVE_BODY, BadFrame
+from hustlex.cache.policy import CachePolicy
 from hustlex.core.codec import change, decoder, dumps, fault, refusal
 from hustlex.errors import Misuse
 
@@ -29,7 +29,7 @@ _ANOTHER = "the value is not of the cache's type"
 _RETURN = "return the declared type, or None"
 
 
-class Reading(msgspec.Struct, Generic[V], frozen=True):
+class DecodedEntry(msgspec.Struct, Generic[V], frozen=True):
     """A decoded entry. created_ms, fresh_ms: 0 in format "plain", where only the server knows."""
 
     value: V | None
@@ -38,13 +38,13 @@ class Reading(msgspec.Struct, Generic[V], frozen=True):
     fresh_ms: int
 
 
-class Codec(Generic[V]):
+class ValueCodec(Generic[V]):
     """For one type. A changed type, or schema_version, has another fingerprint: old entries are misses.
 
     Raises Misuse for a type that has no JSON schema.
     """
 
-    def __init__(self, value_type: Any, policy: Policy) -> None:
+    def __init__(self, value_type: Any, policy: CachePolicy) -> None:
         self._plain = policy.form == "plain"
         self.fingerprint = _fingerprint(value_type, policy.schema_version)
         self._compress_over = policy.compress_over
@@ -94,22 +94,22 @@ class Codec(Generic[V]):
             body, fingerprint=self.fingerprint, fresh_ms=fresh_ms, delta_ms=delta_ms, compress_over=self._compress_over
         )
 
-    def read(self, raw: bytes, now_ms: int) -> Reading[V] | Rejected:
+    def read(self, raw: bytes, now_ms: int) -> DecodedEntry[V] | BadFrame:
         """now_ms: 0 leaves the judgement of freshness to the server's own expiry."""
         if self._plain:
             return self._reading(raw, 0, 0)
         found = frame.unpack(raw, self.fingerprint)
-        if isinstance(found, Rejected):
+        if isinstance(found, BadFrame):
             return found
         if found.fresh_ms == 0 or (now_ms and now_ms >= found.created_ms + found.fresh_ms):
-            return Rejected("expired")
+            return BadFrame("expired")
         return self._reading(found.body, found.created_ms, found.fresh_ms)
 
-    def _reading(self, body: bytes, created_ms: int, fresh_ms: int) -> Reading[V] | Rejected:
+    def _reading(self, body: bytes, created_ms: int, fresh_ms: int) -> DecodedEntry[V] | BadFrame:
         try:
-            return Reading(self.decode(body), body, created_ms, fresh_ms)
+            return DecodedEntry(self.decode(body), body, created_ms, fresh_ms)
         except Exception:  # noqa: BLE001 - the type's own hooks run in here; an unreadable entry is a miss
-            return Rejected("body")
+            return BadFrame("body")
 
 
 def _fingerprint(value_type: Any, schema_version: int) -> int:

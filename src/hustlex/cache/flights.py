@@ -54,7 +54,7 @@ class Seat(Protocol):
 Course = Callable[[Flight], Flow[Landed]]
 
 
-class Flights(Protocol):
+class FlightTable(Protocol):
     """The table."""
 
     def find(self, entry: str) -> Seat | None:

@@ -16,11 +16,11 @@ import msgspec
 
 from hustlex.cache import ops
 from hustlex.cache.circles import Circle, Impatient
-from hustlex.cache.codec import Reading
+from hustlex.cache.codec import DecodedEntry
 from hustlex.cache.flights import Compute, Flight, Landed, Seat
-from hustlex.cache.frame import NEGATIVE_BODY, Rejected
+from hustlex.cache.frame import NEGATIVE_BODY, BadFrame
 from hustlex.cache.ops import Busy, Found, Ours
-from hustlex.cache.plan import Plan
+from hustlex.cache.plan import CachePlan
 from hustlex.cache.types import EntryKey, Hit, Miss
 from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step, do
 from hustlex.errors import BadReply, Error, Misuse, OutcomeUnknown, Refused, Unavailable
@@ -33,7 +33,7 @@ K = TypeVar("K")
 SERVER_FAILURES = (Unavailable, Refused, OutcomeUnknown, BadReply)
 """Passed over by reads, which compute instead. Misuse and ConfigurationError are not: they would never end."""
 
-Judged = Reading[V] | Rejected | Error | None
+Judged = DecodedEntry[V] | BadFrame | Error | None
 """A usable entry, an unusable one, a failed call, or nothing there."""
 
 _ROUNDS = 3
@@ -61,13 +61,13 @@ class Alone(msgspec.Struct, frozen=True):
 # -- plain reads and writes
 
 
-def get(plan: Plan[V], entry: str, default: D) -> Flow[V | D | None]:
+def get(plan: CachePlan[V], entry: str, default: D) -> Flow[V | D | None]:
     """The value, or the default."""
     found = _counted(plan, (yield from _read(plan, entry)))
-    return found.value if isinstance(found, Reading) else default
+    return found.value if isinstance(found, DecodedEntry) else default
 
 
-def get_many(plan: Plan[V], entries: Mapping[K, str]) -> Flow[dict[K, V | None]]:
+def get_many(plan: CachePlan[V], entries: Mapping[K, str]) -> Flow[dict[K, V | None]]:
     """What is there, in the order asked; each entry fetched once."""
     raws: dict[str, Any] = {}
     wanted = list(dict.fromkeys(entries.values()))
@@ -78,17 +78,17 @@ def get_many(plan: Plan[V], entries: Mapping[K, str]) -> Flow[dict[K, V | None]]
     found: dict[K, V | None] = {}
     for key, entry in entries.items():
         reading = _counted(plan, _judged(plan, raws[entry]))
-        if isinstance(reading, Reading):
+        if isinstance(reading, DecodedEntry):
             found[key] = reading.value
     return found
 
 
-def lookup(plan: Plan[V], entry: str) -> Flow[Hit[V] | Miss]:
+def lookup(plan: CachePlan[V], entry: str) -> Flow[Hit[V] | Miss]:
     """The value with its age, in one round trip."""
     timeout_ms = plan.policy.timeout_ms
     raw, left_ms = yield Batch((ops.get(entry, timeout_ms), ops.life(entry, timeout_ms)))
     reading = _counted(plan, _judged(plan, raw))
-    if isinstance(left_ms, Error) or not isinstance(reading, Reading):
+    if isinstance(left_ms, Error) or not isinstance(reading, DecodedEntry):
         return Miss()
     now_ms = plan.clock()
     if reading.fresh_ms and now_ms:
@@ -98,19 +98,19 @@ def lookup(plan: Plan[V], entry: str) -> Flow[Hit[V] | Miss]:
     return Hit(reading.value, timedelta(milliseconds=max(0, left_ms)), age)
 
 
-def put(plan: Plan[V], values: Mapping[EntryKey, V | None], ttl_ms: int) -> Flow[None]:
+def put(plan: CachePlan[V], values: Mapping[EntryKey, V | None], ttl_ms: int) -> Flow[None]:
     """Store by entry. Encodes all before anything is sent."""
     writes = [_put_op(plan, entry, value, ttl_ms) for entry, value in values.items()]
     yield from _write(plan, list(values), writes)
 
 
-def invalidate(plan: Plan[Any], entries: Sequence[str]) -> Flow[None]:
+def invalidate(plan: CachePlan[Any], entries: Sequence[str]) -> Flow[None]:
     """Remove entries and leases. A failure is raised after all were tried: a lost invalidation is stale data."""
     yield from _write(plan, entries, [ops.unlink(entry, plan.lease(entry)) for entry in entries])
     plan.counts.add("calls", "invalidated", len(entries))
 
 
-def _put_op(plan: Plan[V], entry: str, value: V | None, ttl_ms: int) -> Op[bool]:
+def _put_op(plan: CachePlan[V], entry: str, value: V | None, ttl_ms: int) -> Op[bool]:
     _, body = plan.codec.write(value)
     life_ms = plan.life_ms(body, ttl_ms)
     stored = plan.codec.pack(body, life_ms, 1)
@@ -122,7 +122,7 @@ def _put_op(plan: Plan[V], entry: str, value: V | None, ttl_ms: int) -> Op[bool]
     return ops.put(entry, plan.lease(entry), plan.clock(), stored, life_ms)
 
 
-def _write(plan: Plan[Any], entries: Sequence[str], writes: Sequence[Op[Any]]) -> Flow[None]:
+def _write(plan: CachePlan[Any], entries: Sequence[str], writes: Sequence[Op[Any]]) -> Flow[None]:
     """Detach flights before sending, so that nobody boards a doomed one, and again once the write is done."""
     failure: Error | None = None
     _detach(plan, entries)
@@ -136,7 +136,7 @@ def _write(plan: Plan[Any], entries: Sequence[str], writes: Sequence[Op[Any]]) -
         raise failure
 
 
-def _detach(plan: Plan[Any], entries: Sequence[str]) -> None:
+def _detach(plan: CachePlan[Any], entries: Sequence[str]) -> None:
     for entry in entries:
         plan.flights.detach(entry)
 
@@ -144,7 +144,7 @@ def _detach(plan: Plan[Any], entries: Sequence[str]) -> None:
 # -- get or compute
 
 
-def obtain(plan: Plan[Any], entry: str, compute: Compute, ttl_ms: int) -> Flow[Any]:
+def obtain(plan: CachePlan[Any], entry: str, compute: Compute, ttl_ms: int) -> Flow[Any]:
     """The cached value, or the computed one; at most one computation for this caller.
 
     One that would wait for itself, by whatever way, is computed without storing.
@@ -157,12 +157,12 @@ def obtain(plan: Plan[Any], entry: str, compute: Compute, ttl_ms: int) -> Flow[A
     return made.value
 
 
-def _obtain(plan: Plan[Any], entry: str, compute: Compute, ttl_ms: int) -> Flow[Any]:
+def _obtain(plan: CachePlan[Any], entry: str, compute: Compute, ttl_ms: int) -> Flow[Any]:
     for _ in range(_ROUNDS):
         seat = plan.flights.find(entry)
         if seat is None:
             found = yield from _read(plan, entry)
-            if isinstance(found, Reading):
+            if isinstance(found, DecodedEntry):
                 _counted(plan, found)
                 return found.value
             if isinstance(found, Error):
@@ -189,12 +189,12 @@ def _aboard(seat: Seat, patience_s: float) -> Generator[Step, Any, Landed | None
     return landed
 
 
-def lead(plan: Plan[V], entry: str, compute: Compute, ttl_ms: int, flight: Flight) -> Flow[Landed]:
+def lead(plan: CachePlan[V], entry: str, compute: Compute, ttl_ms: int, flight: Flight) -> Flow[Landed]:
     """The flight itself: claim the lease, compute, store. Whatever ends it early gives the lease back."""
     lease, token = plan.lease(entry), f"{ops.COMPUTING}:{plan.dice.token()}"
     try:
         claim = yield from _claim(plan, entry, token, flight)
-        if isinstance(claim, Reading):
+        if isinstance(claim, DecodedEntry):
             return Landed(claim.value, claim.body, proven=False)
         flight.advance()
         if isinstance(claim, Ours):
@@ -211,7 +211,7 @@ def lead(plan: Plan[V], entry: str, compute: Compute, ttl_ms: int, flight: Fligh
         raise
 
 
-def _leased(plan: Plan[V], entry: str, token: str, compute: Compute, ttl_ms: int, flight: Flight) -> Flow[Landed]:
+def _leased(plan: CachePlan[V], entry: str, token: str, compute: Compute, ttl_ms: int, flight: Flight) -> Flow[Landed]:
     lease, policy = plan.lease(entry), plan.policy
     renew = ops.renew(lease, token, policy.lease_ms, policy.timeout_ms)
     made = yield from _make(plan, plan.flights.kept(compute, renew, policy.lease_ms / 3000))
@@ -231,7 +231,7 @@ def _leased(plan: Plan[V], entry: str, token: str, compute: Compute, ttl_ms: int
     return Landed(made.value, made.body, proven=filled)
 
 
-def _make(plan: Plan[V], compute: Compute) -> Flow[Made]:
+def _make(plan: CachePlan[V], compute: Compute) -> Flow[Made]:
     """Compute, and hand out what a later hit would be, so that the first caller sees the same as all others."""
     started = plan.dice.monotonic()
     try:
@@ -247,7 +247,7 @@ def _make(plan: Plan[V], compute: Compute) -> Flow[Made]:
 # -- the lease
 
 
-def _claim(plan: Plan[V], entry: str, token: str, flight: Flight) -> Flow[Reading[V] | Ours | Alone]:
+def _claim(plan: CachePlan[V], entry: str, token: str, flight: Flight) -> Flow[DecodedEntry[V] | Ours | Alone]:
     """Take the lease, or wait for whoever holds it: poll until a value appears, the lease is free, or ``wait`` ends."""
     until = plan.dice.monotonic() + plan.policy.wait_ms / 1000
     over_entry = False
@@ -270,16 +270,16 @@ def _claim(plan: Plan[V], entry: str, token: str, flight: Flight) -> Flow[Readin
         polls += 1
 
 
-def _getl(plan: Plan[V], entry: str, token: str) -> Flow[Reading[V] | Found | Ours | Busy | Alone]:
+def _getl(plan: CachePlan[V], entry: str, token: str) -> Flow[DecodedEntry[V] | Found | Ours | Busy | Alone]:
     policy = plan.policy
     answer = yield from _tried(plan, ops.getl(entry, plan.lease(entry), token, policy.lease_ms, policy.timeout_ms))
     if isinstance(answer, Found):
         reading = _judged(plan, answer.raw)
-        return reading if isinstance(reading, Reading) else answer
+        return reading if isinstance(reading, DecodedEntry) else answer
     return Alone(answer.maybe_executed) if isinstance(answer, Error) else answer
 
 
-def _take(plan: Plan[V], entry: str, token: str) -> Flow[Reading[V] | Ours | Busy | Alone]:
+def _take(plan: CachePlan[V], entry: str, token: str) -> Flow[DecodedEntry[V] | Ours | Busy | Alone]:
     """As ``_getl``, over an unusable entry; gives the lease back if a usable one was stored meanwhile."""
     policy, lease = plan.policy, plan.lease(entry)
     holder, raw = yield Batch(ops.take(entry, lease, token, policy.lease_ms, policy.timeout_ms))
@@ -288,7 +288,7 @@ def _take(plan: Plan[V], entry: str, token: str) -> Flow[Reading[V] | Ours | Bus
             _passed_over(plan, failure)
             return Alone(unsettled=True)
     reading = _judged(plan, raw)
-    if isinstance(reading, Reading):
+    if isinstance(reading, DecodedEntry):
         if isinstance(holder, Ours):
             yield from _release(plan, lease, token)
         return reading
@@ -296,13 +296,13 @@ def _take(plan: Plan[V], entry: str, token: str) -> Flow[Reading[V] | Ours | Bus
     return claimed
 
 
-def _release(plan: Plan[Any], lease: str, token: str) -> Flow[bool]:
+def _release(plan: CachePlan[Any], lease: str, token: str) -> Flow[bool]:
     """Give the lease back. True: it still stood, so no invalidation ran since it was taken."""
     released = yield from _tried(plan, ops.release(lease, token, plan.policy.timeout_ms))
     return released is True
 
 
-def _poll_s(plan: Plan[Any], polls: int, left_ms: int) -> float:
+def _poll_s(plan: CachePlan[Any], polls: int, left_ms: int) -> float:
     spread = 0.8 + 0.4 * plan.dice.draw()
     seconds = min(_LONGEST_POLL_S, _FIRST_POLL_S * _POLL_GROWTH**polls) * spread
     return min(seconds, (left_ms + 1) / 1000) if left_ms else seconds
@@ -311,33 +311,33 @@ def _poll_s(plan: Plan[Any], polls: int, left_ms: int) -> float:
 # -- reading
 
 
-def _read(plan: Plan[V], entry: str) -> Flow[Judged[V]]:
+def _read(plan: CachePlan[V], entry: str) -> Flow[Judged[V]]:
     raw = yield from _tried(plan, ops.get(entry, plan.policy.timeout_ms), count=False)
     return _judged(plan, raw)
 
 
-def _judged(plan: Plan[V], raw: bytes | Error | None) -> Judged[V]:
+def _judged(plan: CachePlan[V], raw: bytes | Error | None) -> Judged[V]:
     """What an answer is worth."""
     if isinstance(raw, Error):
         _passed_over(plan, raw)
         return raw
     plan.counts.answered()
     reading = None if raw is None else plan.codec.read(raw, plan.clock())
-    if isinstance(reading, Rejected):
+    if isinstance(reading, BadFrame):
         plan.counts.add("reject", reading.reason)
     return reading
 
 
-def _counted(plan: Plan[Any], found: Judged[V]) -> Judged[V]:
+def _counted(plan: CachePlan[Any], found: Judged[V]) -> Judged[V]:
     """Each request ends in exactly one of these."""
-    if isinstance(found, Reading):
+    if isinstance(found, DecodedEntry):
         plan.counts.add("requests", "negative" if found.body == NEGATIVE_BODY else "fresh")
     else:
         plan.counts.add("requests", "bypass" if isinstance(found, Error) else "miss")
     return found
 
 
-def _tried(plan: Plan[Any], op: Op[T], *, count: bool = True) -> Generator[Step, Any, T | Error]:
+def _tried(plan: CachePlan[Any], op: Op[T], *, count: bool = True) -> Generator[Step, Any, T | Error]:
     """Run an operation whose failure must not reach the caller; the failure is the answer."""
     try:
         return (yield from do(op))
@@ -347,7 +347,7 @@ def _tried(plan: Plan[Any], op: Op[T], *, count: bool = True) -> Generator[Step,
         return failure
 
 
-def _passed_over(plan: Plan[Any], failure: Error) -> None:
+def _passed_over(plan: CachePlan[Any], failure: Error) -> None:
     if not isinstance(failure, SERVER_FAILURES):
         raise failure
     plan.counts.failed(failure)

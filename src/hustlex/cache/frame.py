@@ -28,7 +28,7 @@ NEGATIVE_BODY = b"null"
 """The body of a cached None."""
 
 
-class Frame(msgspec.Struct, frozen=True):
+class EntryFrame(msgspec.Struct, frozen=True):
     """A readable entry. created_ms: server's clock. fresh_ms: 0 means no longer fresh. body: JSON, unpacked."""
 
     created_ms: int
@@ -36,7 +36,7 @@ class Frame(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class BadFrame(msgspec.Struct, frozen=True):
     """An unreadable entry. reason: magic, short, flags, fingerprint, body, bomb or expired."""
 
     reason: str
@@ -56,32 +56,32 @@ def pack(body: bytes, *, fingerprint: int, fresh_ms: int, delta_ms: int, compres
     return _HEADER.pack(MAGIC, flags, fingerprint, 0, min(fresh_ms, _LARGEST_U32), delta, 0) + stored
 
 
-def unpack(raw: bytes, fingerprint: int) -> Frame | Rejected:
+def unpack(raw: bytes, fingerprint: int) -> EntryFrame | BadFrame:
     """Read a frame written for this type."""
     if not raw or raw[0] != MAGIC:
-        return Rejected("magic")
+        return BadFrame("magic")
     if len(raw) < _HEADER.size:
-        return Rejected("short")
+        return BadFrame("short")
     _, flags, written_for, created_ms, fresh_ms, _, _ = _HEADER.unpack_from(raw)
     if flags & ~_KNOWN_BITS or flags & _CODEC_BITS != _JSON or flags & _COMPRESSION_BITS not in (0, _ZLIB):
-        return Rejected("flags")
+        return BadFrame("flags")
     if written_for != fingerprint:
-        return Rejected("fingerprint")
+        return BadFrame("fingerprint")
     body = raw[_HEADER.size :]
     if flags & _NEGATIVE:
-        return Rejected("body") if body else Frame(created_ms, fresh_ms, NEGATIVE_BODY)
+        return BadFrame("body") if body else EntryFrame(created_ms, fresh_ms, NEGATIVE_BODY)
     if flags & _COMPRESSION_BITS:
         return _inflated(body, created_ms, fresh_ms)
-    return Frame(created_ms, fresh_ms, body)
+    return EntryFrame(created_ms, fresh_ms, body)
 
 
-def _inflated(packed: bytes, created_ms: int, fresh_ms: int) -> Frame | Rejected:
+def _inflated(packed: bytes, created_ms: int, fresh_ms: int) -> EntryFrame | BadFrame:
     """Never more than 32 times its size or 64 MiB, whatever the entry claims."""
     machine = zlib.decompressobj()
     try:
         body = machine.decompress(packed, min(len(packed) * _MOST_RATIO, _MOST_BYTES) + 1)
     except zlib.error:
-        return Rejected("body")
+        return BadFrame("body")
     if len(body) > min(len(packed) * _MOST_RATIO, _MOST_BYTES):
-        return Rejected("bomb")
-    return Frame(created_ms, fresh_ms, body) if machine.eof else Rejected("body")
+        return BadFrame("bomb")
+    return EntryFrame(created_ms, fresh_ms, body) if machine.eof else BadFrame("body")

@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 import msgspec
 
 from hustlex.cache import frame, keys
-from hustlex.cache.codec import Codec
+from hustlex.cache.codec import ValueCodec
 from hustlex.cache.counts import Counts
-from hustlex.cache.flights import Compute, Flights
-from hustlex.cache.policy import Policy, checked_ms
+from hustlex.cache.flights import Compute, FlightTable
+from hustlex.cache.policy import CachePolicy, checked_ms
 from hustlex.cache.types import EntryKey, Key
 from hustlex.core.time import Clock
 from hustlex.errors import Misuse
@@ -34,15 +34,15 @@ class Dice(msgspec.Struct, frozen=True):
     monotonic: Callable[[], float] = time.monotonic
 
 
-class Plan(Generic[V]):
+class CachePlan(Generic[V]):
     """One named cache, without its driver."""
 
     def __init__(
         self,
         name: str,
-        codec: Codec[V],
-        policy: Policy,
-        flights: Flights,
+        codec: ValueCodec[V],
+        policy: CachePolicy,
+        flights: FlightTable,
         *,
         prefix: str,
         clock: Clock,

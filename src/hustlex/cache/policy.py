@@ -40,7 +40,7 @@ class Options(TypedDict, total=False):
     """Bytes of JSON from which on zlib is tried; kept if it saves a tenth [4 KiB]."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """All limits, in milliseconds and bytes; see Options."""
 
     ttl_ms: int
@@ -69,7 +69,7 @@ def policy(
     bulkhead: int = 64,
     max_value: int = 1 << 20,
     compress_over: int = 4096,
-) -> Policy:
+) -> CachePolicy:
     """Check the options of a cache. Raises Misuse."""
     if not 0 <= jitter < 1:
         raise Misuse(f"jitter is {jitter}, not from 0 to below 1", hint="0.10 takes up to a tenth off each life")
@@ -77,7 +77,7 @@ def policy(
         raise Misuse(f"format is {format!r}", hint='use "frame" or "plain"')
     if bulkhead < 1 or max_value < 1:
         raise Misuse("bulkhead and max_value must be at least 1")
-    return Policy(
+    return CachePolicy(
         ttl_ms=checked_ms("ttl", ttl),
         negative_ttl_ms=checked_ms("negative_ttl", negative_ttl),
         jitter=jitter,

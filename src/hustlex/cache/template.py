@@ -17,7 +17,7 @@ _NO_IDS = (bool, float, complex, bytes, bytearray, tuple, frozenset, dt.date, dt
 _NO_NAME = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-class Template:
+class KeyTemplate:
     """A template for one function.
 
     Parts stand between colons; each holds literal text and at most one ``{parameter}``, so that no two sets of

@@ -39,7 +39,7 @@ _FAMILY = re.compile(r"(?:^|[\s,])(?:<prefix>)?([a-z]{2,}):[\w{<]")
 _COMMENT = re.compile(r"--[^\n]*")
 
 
-class Rights(msgspec.Struct, frozen=True):
+class AclRights(msgspec.Struct, frozen=True):
     """commands: as ``hget``, ``client|setname``. keys, channels: patterns."""
 
     commands: tuple[str, ...]
@@ -58,7 +58,7 @@ class Rights(msgspec.Struct, frozen=True):
         ]
 
 
-def rights(rooms: tuple[str, ...] = ROOMS, prefix: str = "") -> Rights:
+def rights(rooms: tuple[str, ...] = ROOMS, prefix: str = "") -> AclRights:
     """What a user of these rooms needs, with this key prefix (the jobs' keys have none)."""
     commands, keys, channels = set(_ALWAYS), set(), set()
     for room in rooms:
@@ -69,7 +69,7 @@ def rights(rooms: tuple[str, ...] = ROOMS, prefix: str = "") -> Rights:
         if room in _CHANNELS:
             channels.add(f"{before}{_CHANNELS[room]}:*")
             commands |= _SUBSCRIBER
-    return Rights(tuple(sorted(commands)), tuple(sorted(keys)), tuple(sorted(channels)))
+    return AclRights(tuple(sorted(commands)), tuple(sorted(keys)), tuple(sorted(channels)))
 
 
 def _commands(place: Traversable) -> Iterator[str]:

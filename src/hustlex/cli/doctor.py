@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hustlex.cli.acl import ROOMS, rights
-from hustlex.cli.checks import Facts, Finding, apart, examine, judge
+from hustlex.cli.checks import DoctorFinding, ServerFacts, apart, examine, judge
 from hustlex.cli.run import named
 from hustlex.cli.work import findings
 from hustlex.core.printable import printable
@@ -52,8 +52,8 @@ def doctor(
 
 
 def _facts(
-    url: str, source: str, also: Callable[[Driver], list[Finding]] = lambda _: []
-) -> tuple[Facts, list[Finding]]:
+    url: str, source: str, also: Callable[[Driver], list[DoctorFinding]] = lambda _: []
+) -> tuple[ServerFacts, list[DoctorFinding]]:
     try:
         driver = Driver(url)
     except ConfigurationError as error:
@@ -62,7 +62,7 @@ def _facts(
         return examine(driver), also(driver)
 
 
-def report(findings: list[Finding], *, unsafe_eviction: bool, as_json: bool) -> None:
+def report(findings: list[DoctorFinding], *, unsafe_eviction: bool, as_json: bool) -> None:
     """Print what was found."""
     if as_json:
         shown: dict[str, Any] = {

@@ -13,17 +13,20 @@ _LATEST = 1.2
 
 
 class BreakerOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Opens after ``failures`` in a row, or when at least ``share`` of at least ``calls`` calls failed within
-    ``window_s``. While open one probe is let through every ``probe_s`` (give or take 20 %); ``probes`` good ones in a
-    row close it. Raises ConfigurationError.
-    """
+    """When calls leave the server alone, and how they come back to it. Raises ConfigurationError."""
 
     failures: int = 5
+    """It opens after so many in a row."""
     share: float = 0.5
+    """It opens when this share of the calls within ``window_s`` failed, above 0 to 1."""
     calls: int = 20
+    """Calls within ``window_s`` before the share counts."""
     window_s: float = 10.0
+    """Seconds over which calls are counted."""
     probe_s: float = 1.0
+    """While it is open one probe is let through each so many seconds, give or take 20 %."""
     probes: int = 3
+    """Good probes in a row that close it."""
 
     def __post_init__(self) -> None:
         for name in ("failures", "calls", "probes"):

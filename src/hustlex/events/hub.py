@@ -9,9 +9,9 @@ from typing import Generic, TypeVar
 
 from hustlex.core.inbox import Inbox
 from hustlex.core.op import AsyncDriver
-from hustlex.events.names import Template
+from hustlex.events.names import ChannelTemplate
 from hustlex.events.types import Gap, Message
-from hustlex.events.wire import Codec
+from hustlex.events.wire import EventCodec
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def inbox() -> Inbox[Message[T] | Gap]:
 class Feed(Generic[T]):
     """Follows one channel while it has subscribers. started: set when the server confirmed, or when it failed."""
 
-    def __init__(self, driver: AsyncDriver, key: str, name: str, codec: Codec[T]) -> None:
+    def __init__(self, driver: AsyncDriver, key: str, name: str, codec: EventCodec[T]) -> None:
         self.inboxes: set[Inbox[Message[T] | Gap]] = set()
         self.started = asyncio.Event()
         self.over = False
@@ -40,7 +40,7 @@ class Feed(Generic[T]):
         self._task.cancel()
         await asyncio.wait({self._task})
 
-    async def _run(self, driver: AsyncDriver, key: str, name: str, codec: Codec[T]) -> None:
+    async def _run(self, driver: AsyncDriver, key: str, name: str, codec: EventCodec[T]) -> None:
         try:
             async with driver.subscribe(key) as frames:
                 self.started.set()
@@ -60,7 +60,7 @@ class Feed(Generic[T]):
 class Hub(Generic[T]):
     """The feeds of one channel family: the first subscriber of a name opens its feed, the last one closes it."""
 
-    def __init__(self, driver: AsyncDriver, template: Template, codec: Codec[T]) -> None:
+    def __init__(self, driver: AsyncDriver, template: ChannelTemplate, codec: EventCodec[T]) -> None:
         self._driver = driver
         self._template = template
         self._codec = codec

@@ -16,7 +16,7 @@ _SAFE = "._~/@+=$-"
 _LONGEST = 255
 
 
-class Template:
+class ChannelTemplate:
     """A name's pattern, checked once.
 
     The namespace takes 2 to 32 of ``[-a-zA-Z0-9_]``, the rest ``[A-Za-z0-9._~/@+=#$:-]`` and placeholders.

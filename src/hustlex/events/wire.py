@@ -18,7 +18,7 @@ _HARD_LIMIT = 1024 * 1024
 _HEAD = re.compile(rb"1 \S{1,64} \d{1,16} (\d{1,16})\n")
 
 
-class Codec(Generic[T]):
+class EventCodec(Generic[T]):
     """Encodes and decodes one channel's type. max_payload: bytes of JSON, at most 1 MiB."""
 
     def __init__(self, event_type: type[T], max_payload: int) -> None:

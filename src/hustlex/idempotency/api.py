@@ -50,7 +50,7 @@ class Idempotency:
         if options is not None:
             check.instance("options", options, IdempotencyOptions)
         self._driver = driver
-        self._room = flows.Room(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
+        self._room = flows.IdempotencyServices(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
 
     @property
     def options(self) -> IdempotencyOptions:
@@ -75,7 +75,7 @@ class Idempotency:
         options: instead of the room's. Raises Misuse for a scope that cannot be one, Unavailable, Full.
         Source: lua/begin.lua.
         """
-        request = flows.Request(key, scope, body, content_type, options or self._room.options)
+        request = flows.KeyedRequest(key, scope, body, content_type, options or self._room.options)
         return await self._driver.follow(flows.begin(self._room, request, over))
 
     async def complete(
@@ -123,7 +123,7 @@ class Idempotency:
         reconcile: asked about an orphan when ``options.orphans`` is "reconcile". Raises what ``execute`` raises (then
         nobody knows how far it came: the claim lapses), and as ``begin``.
         """
-        request = flows.Request(key, scope, body, content_type, options or self._room.options)
+        request = flows.KeyedRequest(key, scope, body, content_type, options or self._room.options)
         return await self._driver.follow(flows.run(self._room, request, self._kept(execute), reconcile))
 
     async def reconcile(
@@ -141,7 +141,7 @@ class Idempotency:
 
         Replay: it was done; the answer is kept. Orphaned: nobody can tell. Other values: another caller was quicker.
         """
-        request = flows.Request(key, scope, body, content_type, options or self._room.options)
+        request = flows.KeyedRequest(key, scope, body, content_type, options or self._room.options)
         return await self._driver.follow(flows.reconciled(self._room, request, orphan, find_out))
 
     async def settle(self, started: Started, response: Response, *, options: IdempotencyOptions | None = None) -> bool:

@@ -40,7 +40,7 @@ from hustlex.idempotency.webhooks import Provider
 _log = logging.getLogger("hustlex.idempotency")
 
 
-class Room(msgspec.Struct, frozen=True, eq=False):
+class IdempotencyServices(msgspec.Struct, frozen=True, eq=False):
     """What every verb needs to know of the room it belongs to."""
 
     keyring: Keyring
@@ -54,7 +54,7 @@ class Room(msgspec.Struct, frozen=True, eq=False):
         return secrets.token_urlsafe(16)
 
 
-class Request(msgspec.Struct, frozen=True):
+class KeyedRequest(msgspec.Struct, frozen=True):
     """One use of a key. options: of the room, or of the route."""
 
     key: Id
@@ -73,7 +73,7 @@ class Request(msgspec.Struct, frozen=True):
         return "Request(...)"
 
 
-def begin(room: Room, request: Request, over: Orphaned | None) -> Flow[BeginResult]:
+def begin(room: IdempotencyServices, request: KeyedRequest, over: Orphaned | None) -> Flow[BeginResult]:
     """Claim a request's key."""
     key = read_key(request.key)
     if key is None:
@@ -88,18 +88,18 @@ def begin(room: Room, request: Request, over: Orphaned | None) -> Flow[BeginResu
         over=_over(over, options),
     )
     outcome = yield from _claimed(room, claim)
-    if isinstance(outcome, ops.Elsewhere):
+    if isinstance(outcome, ops.OtherSecret):
         outcome = yield from _claimed_under(room, request, claim, outcome.kid)
     if isinstance(outcome, Started) and options.replicas:
         return (yield from _replicated(outcome, options))
     return outcome
 
 
-def _print(seals: Seals, request: Request) -> str:
+def _print(seals: Seals, request: KeyedRequest) -> str:
     return seals.fingerprint(request.scope, request.body, request.content_type)
 
 
-def _claimed_under(room: Room, request: Request, claim: ops.Claim, kid: str) -> Flow[ops.Found]:
+def _claimed_under(room: IdempotencyServices, request: KeyedRequest, claim: ops.Claim, kid: str) -> Flow[ops.Found]:
     """Ask again with the print as that secret makes it. To say Mismatch of what cannot be read would be wrong: the
     client would take a new key, and the effect might come twice.
     """
@@ -107,12 +107,12 @@ def _claimed_under(room: Room, request: Request, claim: ops.Claim, kid: str) -> 
     if seals is None:
         raise unlisted()
     outcome = yield from _claimed(room, msgspec.structs.replace(claim, fingerprint=_print(seals, request)))
-    if isinstance(outcome, ops.Elsewhere):  # it ended between the two questions, and was begun anew
+    if isinstance(outcome, ops.OtherSecret):  # it ended between the two questions, and was begun anew
         raise unlisted()
     return outcome
 
 
-def _claimed(room: Room, claim: ops.Claim) -> Flow[ops.Found | ops.Elsewhere]:
+def _claimed(room: IdempotencyServices, claim: ops.Claim) -> Flow[ops.Found | ops.OtherSecret]:
     """Claim. When the answer does not come in time, or its caller is cancelled, the claim may stand all the same, of an
     owner who will do nothing: take it back, best effort, or whoever repeats the request would find an orphan.
     """
@@ -140,7 +140,7 @@ def _replicated(started: Started, options: IdempotencyOptions) -> Flow[Started]:
     return msgspec.structs.replace(started, replicated=replicated)
 
 
-def begin_event(room: Room, provider: Provider, event_id: Id) -> Flow[EventResult]:
+def begin_event(room: IdempotencyServices, provider: Provider, event_id: Id) -> Flow[EventResult]:
     """Claim a provider's event. Who finds it orphaned takes it over: the provider repeats until it is handled."""
     check.instance("provider", provider, Provider)
     record = event_record(room.prefix, provider.name, event_id)
@@ -155,12 +155,14 @@ def begin_event(room: Room, provider: Provider, event_id: Id) -> Flow[EventResul
         over=ops.ANYBODY,
     )
     outcome = yield from _claimed(room, claim)
-    if isinstance(outcome, Replay | Mismatch | ops.Elsewhere):
+    if isinstance(outcome, Replay | Mismatch | ops.OtherSecret):
         return Seen()
     return outcome
 
 
-def complete(room: Room, started: Started, response: Response | None, options: IdempotencyOptions | None) -> Flow[bool]:
+def complete(
+    room: IdempotencyServices, started: Started, response: Response | None, options: IdempotencyOptions | None
+) -> Flow[bool]:
     """Keep an answer."""
     nonce = secrets.token_bytes(NONCE_BYTES)
     return (yield from do(ops.complete(room.seals, started, response, options or room.options, nonce)))
@@ -170,7 +172,9 @@ Kept = Callable[[Started], Any]
 """Runs the caller's function under a lease that is renewed; awaitable for tasks."""
 
 
-def run(room: Room, request: Request, execute: Kept, reconcile: Callable[[Orphaned], Any] | None) -> Flow[RunResult]:
+def run(
+    room: IdempotencyServices, request: KeyedRequest, execute: Kept, reconcile: Callable[[Orphaned], Any] | None
+) -> Flow[RunResult]:
     """Execute once, or repeat the answer of the execution there was."""
     outcome = yield from begin(room, request, None)
     if isinstance(outcome, Orphaned) and reconcile is not None and request.options.orphans == "reconcile":
@@ -187,7 +191,7 @@ def run(room: Room, request: Request, execute: Kept, reconcile: Callable[[Orphan
 
 
 def reconciled(
-    room: Room, request: Request, orphan: Orphaned, reconcile: Callable[[Orphaned], Any]
+    room: IdempotencyServices, request: KeyedRequest, orphan: Orphaned, reconcile: Callable[[Orphaned], Any]
 ) -> Flow[BeginResult]:
     """Ask what became of an orphan, then take exactly that one over, so that of several who ask one goes on.
 
@@ -206,7 +210,7 @@ def reconciled(
     return Replay(finding)
 
 
-def settle(room: Room, started: Started, response: Response, options: IdempotencyOptions) -> Flow[bool]:
+def settle(room: IdempotencyServices, started: Started, response: Response, options: IdempotencyOptions) -> Flow[bool]:
     """Keep an answer, give the key back, or leave it to lapse, as the status says. False: it was to be kept and is not.
 
     Does not raise when the server is away: the effect took place, and the caller must be told its answer.
@@ -222,7 +226,7 @@ def settle(room: Room, started: Started, response: Response, options: Idempotenc
     return (yield from _settled(started, give_back, keep))
 
 
-def settle_event(room: Room, started: Started, handled: bool) -> Flow[bool]:
+def settle_event(room: IdempotencyServices, started: Started, handled: bool) -> Flow[bool]:
     """Remember that an event was handled, or leave it to the provider's next try."""
     if check.flag("handled", handled):
         return (yield from _settled(started, None, ops.complete(room.seals, started, None, room.options, b"")))

@@ -41,7 +41,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         return "Claim(...)"
 
 
-class Elsewhere(msgspec.Struct, frozen=True):
+class OtherSecret(msgspec.Struct, frozen=True):
     """The record's print was made with another secret, whose kid this is: it says nothing about the request."""
 
     kid: str
@@ -50,10 +50,10 @@ class Elsewhere(msgspec.Struct, frozen=True):
 Found = Started | Replay | InFlight | Mismatch | Orphaned
 
 
-def begin(seals: Seals, claim: Claim, now_ms: int) -> Op[Found | Elsewhere]:
+def begin(seals: Seals, claim: Claim, now_ms: int) -> Op[Found | OtherSecret]:
     """Claim a record, or hear what became of it."""
 
-    def decode(reply: Reply) -> Found | Elsewhere:
+    def decode(reply: Reply) -> Found | OtherSecret:
         match reply:
             case [0, fence, point]:
                 return Started(claim.record, claim.owner, fence, _text(point), claim.lease_ms, claim.ttl_ms)
@@ -63,7 +63,7 @@ def begin(seals: Seals, claim: Claim, now_ms: int) -> Op[Found | Elsewhere]:
                 return InFlight(timedelta(milliseconds=rest) if rest >= 0 else None)
             case [3, held]:
                 kid = _text(held).partition(".")[0]
-                return Mismatch() if kid == claim.fingerprint.partition(".")[0] else Elsewhere(kid)
+                return Mismatch() if kid == claim.fingerprint.partition(".")[0] else OtherSecret(kid)
             case [4, fence, point]:
                 return Orphaned(fence, _text(point))
         raise BadReply(f"status {reply[0]!r} is not in the contract")

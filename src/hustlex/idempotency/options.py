@@ -33,28 +33,27 @@ KEPT_HEADERS = frozenset(
 
 
 class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How keys behave.
-
-    orphans: see Orphans. lease: how long an owner that does not renew counts as alive, 1 second to 1 hour.
-    ttl: life of a key after its last change; clients may repeat a request that long, 1 minute to 366 days.
-    largest_body: bytes of an answer that are kept, up to 1 MiB; of a larger one only the status is.
-    headers: lower-case names of the answer's headers that are kept.
-    given_back: statuses that say that nothing was done: not kept, the key can be used again at once.
-    left_open: statuses that say nothing: not kept, the claim lapses and ``orphans`` decides.
-    replicas: replicas that must hold a claim before its caller is told, 0 to 8. replica_wait: how long that may take;
-    ``Started.replicated`` says whether it did.
-    Raises ConfigurationError.
-    """
+    """How keys behave. Raises ConfigurationError."""
 
     orphans: Orphans = "reconcile"
+    """What happens to a claim whose owner is gone: it stays ("refuse"), a callback decides ("reconcile"), or the next
+    caller executes ("takeover"); see Orphans."""
     lease: timedelta = timedelta(seconds=30)
+    """How long an owner that does not renew counts as alive, 1 second to 1 hour."""
     ttl: timedelta = timedelta(hours=24)
+    """Life of a key after its last change; clients may repeat a request that long, 1 minute to 366 days."""
     largest_body: int = 65_536
+    """Bytes of an answer that are kept, up to 1 MiB; of a larger one only the status is."""
     headers: frozenset[str] = KEPT_HEADERS
+    """Lower-case names of the answer's headers that are kept."""
     given_back: frozenset[int] = frozenset({401, 403, 422, 429})
+    """Statuses that say that nothing was done: not kept, the key can be used again at once."""
     left_open: frozenset[int] = frozenset({503})
+    """Statuses that say nothing: not kept, the claim lapses and ``orphans`` decides."""
     replicas: int = 0
+    """Replicas that must hold a claim before its caller is told, 0 to 8."""
     replica_wait: timedelta = timedelta(milliseconds=50)
+    """How long the replicas may take; ``Started.replicated`` says whether it did."""
 
     def __post_init__(self) -> None:
         with bounds.options():

@@ -13,7 +13,7 @@ from hustlex.jobs import inspection
 from hustlex.jobs.explanation import Cause, Dependency, Explanation
 from hustlex.jobs.ops import explain as ops
 from hustlex.jobs.ops import inspect
-from hustlex.jobs.ops.explain import Facts
+from hustlex.jobs.ops.explain import TaskFacts
 from hustlex.jobs.types import Server, State
 from hustlex.jobs.workflow import StepName
 
@@ -49,13 +49,13 @@ _WORDS = {
 }
 
 
-def _find(queues: Sequence[str], task_id: str, now_ms: int) -> Flow[tuple[str, Facts] | None]:
+def _find(queues: Sequence[str], task_id: str, now_ms: int) -> Flow[tuple[str, TaskFacts] | None]:
     looks = yield from _facts([StepName(queue, task_id) for queue in queues], now_ms)
     return next(((name.queue, facts) for name, facts in looks if facts.found), None)
 
 
-def _facts(names: Sequence[StepName], now_ms: int) -> Flow[list[tuple[StepName, Facts]]]:
-    found: list[tuple[StepName, Facts]] = []
+def _facts(names: Sequence[StepName], now_ms: int) -> Flow[list[tuple[StepName, TaskFacts]]]:
+    found: list[tuple[StepName, TaskFacts]] = []
     for start in range(0, len(names), _AT_ONCE):
         chunk = names[start : start + _AT_ONCE]
         answers = yield Batch(tuple(ops.facts(name.queue, name.id, now_ms) for name in chunk))
@@ -66,7 +66,7 @@ def _facts(names: Sequence[StepName], now_ms: int) -> Flow[list[tuple[StepName, 
     return found
 
 
-def _dependencies(facts: Facts, now_ms: int) -> Flow[tuple[Dependency, ...]]:
+def _dependencies(facts: TaskFacts, now_ms: int) -> Flow[tuple[Dependency, ...]]:
     """The steps it waits for: first those that failed or are gone, then those that are on their way."""
     if facts.phase not in ("waits", "broken") or facts.state is not None:
         return ()
@@ -76,7 +76,7 @@ def _dependencies(facts: Facts, now_ms: int) -> Flow[tuple[Dependency, ...]]:
     return tuple(sorted(steps, key=lambda step: step.cause not in _FAILED)[:_MOST_NAMED])
 
 
-def _dependency(name: StepName, facts: Facts) -> Dependency:
+def _dependency(name: StepName, facts: TaskFacts) -> Dependency:
     case = Case(name.id, name.queue, facts, (), ())
     return Dependency(name.queue, name.id, case.where(), case.error)
 
@@ -110,7 +110,7 @@ class Case(msgspec.Struct, frozen=True):
 
     id: str
     queue: str
-    facts: Facts
+    facts: TaskFacts
     servers: Sequence[Server]
     waits_for: tuple[Dependency, ...]
 

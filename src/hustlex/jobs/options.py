@@ -16,7 +16,7 @@ from hustlex.jobs.judge import declared, judged
 from hustlex.jobs.keys import QueueKeys, named, queue_keys
 from hustlex.jobs.placeholders import Placeholder, Slots
 from hustlex.jobs.types import PayloadError
-from hustlex.jobs.wire import TaskMessage, Template, encode_task
+from hustlex.jobs.wire import MessageTemplate, TaskMessage, encode_task
 
 if TYPE_CHECKING:
     from hustlex.jobs.workflow import Workflow
@@ -174,7 +174,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
         return f"Draft({self.id!r}, {self.queue!r})"
 
 
-class Settled(dict[str, Any]):
+class TaskOptions(dict[str, Any]):
     """Options as a task has them, for jobs that add none of their own.
 
     template, like: what all drafts of them have in common, worked out once (three quarters of a draft's cost); None
@@ -188,7 +188,7 @@ class Settled(dict[str, Any]):
         super().__init__(judged(options))
         self.like = like = draft(Job(task_type, None, cast("Options", dict(self))), {}, _SAMPLE_ID)
         varies = like.lock or like.id != _SAMPLE_ID
-        self.template = None if varies else Template(like.message, _SAMPLE_ID)
+        self.template = None if varies else MessageTemplate(like.message, _SAMPLE_ID)
 
 
 def as_job(job: Job | str, payload: Any = None) -> Job:
@@ -237,14 +237,14 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
     if job.payload is not None and not isinstance(job.payload, bytes):
         raise Misuse(f"the payload of a Job cannot be {check.shown(job.payload)}", hint="pass bytes, or None")
     known = job.options
-    if type(known) is Settled and known.template is not None and not options and not job.slots:
+    if type(known) is TaskOptions and known.template is not None and not options and not job.slots:
         like = known.like
         return Draft(
             new_id, like.queue, known.template.fill(job.payload, new_id), like.due, "", 0, like.group, "", like.wishes
         )
     if job.slots:
         raise Misuse(f"a job of {job.type!r} waits for a result", hint="only a later step of a workflow can have one")
-    chosen = cast("Options", known if type(known) is Settled else judged(known))
+    chosen = cast("Options", known if type(known) is TaskOptions else judged(known))
     chosen = merge(chosen, options) if options else chosen
     queue = chosen.get("queue", DEFAULT_QUEUE)
     names = queue_keys(queue)

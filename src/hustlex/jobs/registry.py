@@ -19,10 +19,10 @@ from hustlex.jobs.hooks import Hooks, WorkerOptions
 from hustlex.jobs.judge import declaration, declared, judged
 from hustlex.jobs.keys import named
 from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
-from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, Settled, merge
+from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, TaskOptions, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
 from hustlex.jobs.placeholders import is_placeholder
-from hustlex.jobs.returned import Result
+from hustlex.jobs.returned import ResultType
 from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, merged
 from hustlex.jobs.types import PayloadError
 
@@ -63,7 +63,7 @@ class Task(Generic[P, R_co]):
         check.instance("rules", rules, Rules)
         check.flag("cpu", cpu)
         self.function = function
-        self.options = cast("Options", Settled(task_type, options))
+        self.options = cast("Options", TaskOptions(task_type, options))
         self.queues = queues
         declared(self.queue, queues)
         self.limits = limits
@@ -73,7 +73,7 @@ class Task(Generic[P, R_co]):
         self.is_async = functions.is_async(function)
         _check(function, limits, cpu)
         self._arguments = Arguments(function, task_type)
-        self.result = Result(function, task_type)
+        self.result = ResultType(function, task_type)
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:

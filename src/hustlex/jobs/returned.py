@@ -15,7 +15,7 @@ from hustlex.jobs.types import PayloadError
 _FAULTS = (TypeError, ValueError, OverflowError, RecursionError)
 
 
-class Result:
+class ResultType:
     """Of one function, typed by its return annotation as its arguments are by theirs.
 
     Without an annotation the result is what JSON makes of it; ``-> None`` says that there is none.

@@ -205,7 +205,7 @@ def _pack_task(task: TaskMessage) -> bytes:
     return data
 
 
-class Template:
+class MessageTemplate:
     """Messages that differ from a sample in id and payload only: these two fields are written here, the rest is copied.
 
     sample: an encoded message without payload, whose id is ``task_id``.

@@ -12,7 +12,7 @@ from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.otp import flows, totp
 from hustlex.otp.email import Email
-from hustlex.otp.flows import Answer, Ask
+from hustlex.otp.flows import IssueRequest, VerifyRequest
 from hustlex.otp.names import Lane
 from hustlex.otp.ops import ENTROPY
 from hustlex.otp.room import furnish
@@ -84,7 +84,7 @@ class Otp:
         Raises Misuse for an unknown purpose, a missing ctx or an ip that is none. Source: lua/reserve.lua,
         lua/issue.lua.
         """
-        ask = Ask(phone, purpose, ctx, about, ip, lane, device, uid, deliver, risk, human)
+        ask = IssueRequest(phone, purpose, ctx, about, ip, lane, device, uid, deliver, risk, human)
         return await self._driver.follow(flows.issue(self._room, ask, secrets.token_bytes(ENTROPY), self._clock()))
 
     async def resend(self, challenge: str, *, ip: str | None = None, human: bool = False) -> ResendResult:
@@ -108,7 +108,7 @@ class Otp:
         same call with the same nonce within 60 s gets the same answer, for a reply that was lost. remember: answer a
         ``device`` token with the success. Source: lua/verify.lua.
         """
-        answer = Answer(code, ctx, nonce, ip, remember, secrets.token_urlsafe(16))
+        answer = VerifyRequest(code, ctx, nonce, ip, remember, secrets.token_urlsafe(16))
         return await self._driver.follow(flows.verify(self._room, challenge, answer, self._clock()))
 
     async def verify_phone(
@@ -126,7 +126,7 @@ class Otp:
 
         Weaker than ``verify``: anyone who knows the number can use up the attempts.
         """
-        answer = Answer(code, ctx, nonce, ip, False, secrets.token_urlsafe(16))
+        answer = VerifyRequest(code, ctx, nonce, ip, False, secrets.token_urlsafe(16))
         return await self._driver.follow(flows.verify_phone(self._room, phone, purpose, lane, answer, self._clock()))
 
     async def open(self, challenge: str, *, claim: str = "") -> OpenResult:

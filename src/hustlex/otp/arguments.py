@@ -14,13 +14,13 @@ from hustlex.otp.names import LANES
 from hustlex.otp.rules import Policy, Risk
 
 if TYPE_CHECKING:
-    from hustlex.otp.flows import Answer, Ask
+    from hustlex.otp.flows import IssueRequest, VerifyRequest
 
 _LONGEST_ABOUT = 100
 _LONGEST_CHANNEL = 40
 
 
-def asked(ask: Ask) -> None:
+def asked(ask: IssueRequest) -> None:
     """Judge what ``issue`` was called with."""
     destination(ask.phone)
     address(ask.ip)
@@ -41,7 +41,7 @@ def uid(value: object) -> str:
     return check.identity("uid", value) if value != "" else ""
 
 
-def answered(answer: Answer) -> None:
+def answered(answer: VerifyRequest) -> None:
     """Judge what ``verify`` was called with."""
     check.typed("code", answer.code)
     if answer.nonce is not None:

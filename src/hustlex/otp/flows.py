@@ -12,15 +12,15 @@ from hustlex.core.context import Context, context_digest
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import Error, Misuse, Refused
-from hustlex.otp import arguments, caps, email, ops, tickets
+from hustlex.otp import arguments, caps, email, ops, reservations
 from hustlex.otp.caps import Admission
 from hustlex.otp.codes import typed_digits
 from hustlex.otp.email import Email, Mailbox
+from hustlex.otp.event_recorder import EventRecorder
 from hustlex.otp.names import Challenge, Grant, Lane, device_mark, parse_challenge, parse_grant
 from hustlex.otp.phone import Phone, normalise
-from hustlex.otp.room import Attempt, Checked, Request, Room, digits_of
+from hustlex.otp.room import Checked, CodeAttempt, NewCode, OtpServices, digits_of
 from hustlex.otp.rules import Risk
-from hustlex.otp.story import Story
 from hustlex.otp.types import (
     ChallengeRequired,
     DeliveryStatus,
@@ -44,7 +44,7 @@ from hustlex.otp.types import (
 T = TypeVar("T")
 
 
-class Ask(Secretive, frozen=True, eq=False):
+class IssueRequest(Secretive, frozen=True, eq=False):
     """What ``issue`` was called with."""
 
     phone: str | Email
@@ -61,7 +61,7 @@ class Ask(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"phone", "ctx", "about", "ip", "device", "uid"})
 
 
-class Answer(Secretive, frozen=True, eq=False):
+class VerifyRequest(Secretive, frozen=True, eq=False):
     """What ``verify`` was called with. salt: random text."""
 
     code: str
@@ -73,11 +73,11 @@ class Answer(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"code", "ctx", "nonce", "ip", "salt"})
 
 
-def issue(room: Room, ask: Ask, entropy: bytes, now_ms: int) -> Flow[IssueResult]:
+def issue(room: OtpServices, ask: IssueRequest, entropy: bytes, now_ms: int) -> Flow[IssueResult]:
     """Read the phone, ask the caps, then open a challenge."""
     policy = arguments.policy(room.options.policies, ask.purpose)
     arguments.asked(ask)
-    story = Story(room, "issue", purpose=ask.purpose, ip=ask.ip)
+    story = EventRecorder(room, "issue", purpose=ask.purpose, ip=ask.ip)
     if policy.needs_context and ask.ctx is None:
         raise Misuse(f"purpose {ask.purpose!r} needs ctx", hint="name what is being approved")
     digest = context_digest(ask.ctx)
@@ -89,7 +89,7 @@ def issue(room: Room, ask: Ask, entropy: bytes, now_ms: int) -> Flow[IssueResult
     if isinstance(to, Phone) and ask.risk and ask.risk.sim_swap is not None and ask.risk.sim_swap < policy.sim_age:
         return story.end(ChallengeRequired(Obstacle.SIM_SWAP))
     lane = yield from _lane(room, ask, to, now_ms)
-    places = tickets.places(room.codes, to, ask.ip, lane)
+    places = reservations.places(room.codes, to, ask.ip, lane)
     admitted = yield from caps.admit(room, places, ask.human, now_ms)
     if not isinstance(admitted, Admission):
         return story.end(admitted)
@@ -97,12 +97,12 @@ def issue(room: Room, ask: Ask, entropy: bytes, now_ms: int) -> Flow[IssueResult
     return (yield from _send(room, op, admitted, story, now_ms))
 
 
-def _read(room: Room, to: str | Email) -> Phone | Mailbox | InvalidPhone | InvalidEmail | DestinationBlocked:
+def _read(room: OtpServices, to: str | Email) -> Phone | Mailbox | InvalidPhone | InvalidEmail | DestinationBlocked:
     """Where a code is to go."""
     return email.read(to, room.options.mailboxes) if isinstance(to, Email) else normalise(to, room.options.numbers)
 
 
-def _lane(room: Room, ask: Ask, to: Phone | Mailbox, now_ms: int) -> Flow[Lane]:
+def _lane(room: OtpServices, ask: IssueRequest, to: Phone | Mailbox, now_ms: int) -> Flow[Lane]:
     """Known by the caller's word, or by a device token of this phone."""
     mark = device_mark(ask.device)
     if ask.lane == "known" or not mark:
@@ -111,8 +111,10 @@ def _lane(room: Room, ask: Ask, to: Phone | Mailbox, now_ms: int) -> Flow[Lane]:
     return "known" if ours else "anon"
 
 
-def _request(room: Room, ask: Ask, to: Phone | Mailbox, digest: str, lane: Lane, admitted: Admission) -> Request:
-    return Request(
+def _request(
+    room: OtpServices, ask: IssueRequest, to: Phone | Mailbox, digest: str, lane: Lane, admitted: Admission
+) -> NewCode:
+    return NewCode(
         to.number,
         ask.purpose,
         digest,
@@ -121,26 +123,26 @@ def _request(room: Room, ask: Ask, to: Phone | Mailbox, digest: str, lane: Lane,
         ask.about,
         ask.deliver,
         admitted.strong,
-        tickets.domain_tag(room.codes, to) if isinstance(to, Mailbox) else to.country,
+        reservations.domain_tag(room.codes, to) if isinstance(to, Mailbox) else to.country,
         admitted.ticket,
         _day_sends(room, to.known),
     )
 
 
-def resend(room: Room, challenge: str, ip: str | None, human: bool, now_ms: int) -> Flow[ResendResult]:
+def resend(room: OtpServices, challenge: str, ip: str | None, human: bool, now_ms: int) -> Flow[ResendResult]:
     """Send an open challenge once more."""
     arguments.address(ip)
     check.flag("human", human)
-    known, story = _known(room, challenge), Story(room, "resend", ip=ip)
+    known, story = _known(room, challenge), EventRecorder(room, "resend", ip=ip)
     if known is None:
         yield from _nonsense(room, ip, now_ms)
         return story.end(Gone(Reason.UNKNOWN))
     story.challenge(known)
     ticket = yield from do(ops.last_ticket(room, known))
-    places = tickets.places_of(ticket or "")
+    places = reservations.places_of(ticket or "")
     usual = all(place.usual for place in places)
     if ticket is not None and ip is not None and not any(place.known for place in places):
-        places.append(tickets.address(room.codes, ip, usual))
+        places.append(reservations.address(room.codes, ip, usual))
     admitted = yield from caps.admit(room, places, human, now_ms)
     if not isinstance(admitted, Admission):
         return story.end(admitted)
@@ -148,7 +150,7 @@ def resend(room: Room, challenge: str, ip: str | None, human: bool, now_ms: int)
     return (yield from _send(room, op, admitted, story, now_ms))
 
 
-def _send(room: Room, op: Op[T], admitted: Admission, story: Story, now_ms: int) -> Flow[T]:
+def _send(room: OtpServices, op: Op[T], admitted: Admission, story: EventRecorder, now_ms: int) -> Flow[T]:
     """Ask the phone; what it refuses costs the caps nothing."""
     try:
         result = yield from do(op)
@@ -165,7 +167,7 @@ def _send(room: Room, op: Op[T], admitted: Admission, story: Story, now_ms: int)
     return story.end(result)
 
 
-def verify(room: Room, challenge: str, answer: Answer, now_ms: int) -> Flow[VerifyResult]:
+def verify(room: OtpServices, challenge: str, answer: VerifyRequest, now_ms: int) -> Flow[VerifyResult]:
     """Check a code for the challenge it was sent for."""
     arguments.answered(answer)
     known = _known(room, challenge)
@@ -174,7 +176,7 @@ def verify(room: Room, challenge: str, answer: Answer, now_ms: int) -> Flow[Veri
 
 
 def verify_phone(
-    room: Room, phone: str | Email, purpose: str, lane: Lane, answer: Answer, now_ms: int
+    room: OtpServices, phone: str | Email, purpose: str, lane: Lane, answer: VerifyRequest, now_ms: int
 ) -> Flow[VerifyResult]:
     """Check a code for the one challenge that a phone has under subject binding."""
     arguments.answered(answer)
@@ -193,16 +195,21 @@ def verify_phone(
     return (yield from _check(room, target, answer, sizes, True, now_ms))
 
 
-def _kid(room: Room, ref: str, purpose: str) -> Flow[str]:
+def _kid(room: OtpServices, ref: str, purpose: str) -> Flow[str]:
     """Which secret a subject's code was made with. Asked only where there are several: else it can be but one."""
     made = None if room.codes.alone else (yield from do(ops.subject_kid(room, ref, purpose)))
     return made if made and room.codes.under(made) else room.codes.kid
 
 
 def _check(
-    room: Room, challenge: Challenge | None, answer: Answer, sizes: tuple[int, ...], by_phone: bool, now_ms: int
+    room: OtpServices,
+    challenge: Challenge | None,
+    answer: VerifyRequest,
+    sizes: tuple[int, ...],
+    by_phone: bool,
+    now_ms: int,
 ) -> Flow[VerifyResult]:
-    story, digest = Story(room, "verify", ip=answer.ip), context_digest(answer.ctx)
+    story, digest = EventRecorder(room, "verify", ip=answer.ip), context_digest(answer.ctx)
     if challenge is None:
         yield from _nonsense(room, answer.ip, now_ms)
         return story.end(Gone(Reason.UNKNOWN))
@@ -211,27 +218,27 @@ def _check(
     if digits is None:
         yield from _nonsense(room, answer.ip, now_ms)
         return story.end(Malformed())
-    attempt = Attempt(challenge, digits, digest, answer.nonce or "", answer.salt, answer.remember, by_phone)
+    attempt = CodeAttempt(challenge, digits, digest, answer.nonce or "", answer.salt, answer.remember, by_phone)
     checked = yield from do(ops.verify(room, attempt, now_ms))
     result = yield from replicated(room, checked.result)
     yield from _learn(room, checked, answer.ip, story, now_ms)
     return story.end(result)
 
 
-def replicated(room: Room, result: VerifyResult) -> Flow[VerifyResult]:
+def replicated(room: OtpServices, result: VerifyResult) -> Flow[VerifyResult]:
     """Wait for a replica, where the purpose wants it of a right code."""
     if not isinstance(result, Verified) or room.options.policies[result.purpose].durability == "primary":
         return result
     return msgspec.structs.replace(result, replicated=(yield from _kept(room, parse_grant(result.grant))))
 
 
-def _kept(room: Room, grant: Grant | None) -> Flow[bool]:
+def _kept(room: OtpServices, grant: Grant | None) -> Flow[bool]:
     assert grant is not None
     written, waited = yield Batch(ops.replication(room, grant))
     return not isinstance(written, Error) and waited is True
 
 
-def _learn(room: Room, checked: Checked, ip: str | None, story: Story, now_ms: int) -> Flow[None]:
+def _learn(room: OtpServices, checked: Checked, ip: str | None, story: EventRecorder, now_ms: int) -> Flow[None]:
     """Let caps and breakers know what became of a code."""
     if room.options.caps is None:
         return
@@ -242,21 +249,21 @@ def _learn(room: Room, checked: Checked, ip: str | None, story: Story, now_ms: i
         story.country = "" if ":" in checked.country else checked.country
         room.ledger.wrong(checked.country)
     elif ip is not None and isinstance(checked.result, Gone) and checked.result.reason is Reason.UNKNOWN:
-        room.ledger.nonsense(tickets.address(room.codes, ip))
+        room.ledger.nonsense(reservations.address(room.codes, ip))
     story.also((yield from room.ledger.tell(room.options, room.prefix, now_ms)))
 
 
-def _nonsense(room: Room, ip: str | None, now_ms: int) -> Flow[None]:
+def _nonsense(room: OtpServices, ip: str | None, now_ms: int) -> Flow[None]:
     """What can never work costs its address one unit."""
     if ip is not None and room.options.caps is not None:
-        room.ledger.nonsense(tickets.address(room.codes, ip))
+        room.ledger.nonsense(reservations.address(room.codes, ip))
         yield from room.ledger.tell(room.options, room.prefix, now_ms)
 
 
-def open_challenge(room: Room, challenge: str, claim: str, now_ms: int) -> Flow[OpenResult]:
+def open_challenge(room: OtpServices, challenge: str, claim: str, now_ms: int) -> Flow[OpenResult]:
     """Derive what to send for a challenge."""
     check.typed("claim", claim)
-    known, story = _known(room, challenge), Story(room, "open")
+    known, story = _known(room, challenge), EventRecorder(room, "open")
     if known is None:
         return Gone(Reason.UNKNOWN)
     story.challenge(known)
@@ -264,11 +271,11 @@ def open_challenge(room: Room, challenge: str, claim: str, now_ms: int) -> Flow[
     return story.end(result) if claim else result
 
 
-def consume_grant(room: Room, grant: str, purpose: str, ctx: Context | None, now_ms: int) -> Flow[GrantResult]:
+def consume_grant(room: OtpServices, grant: str, purpose: str, ctx: Context | None, now_ms: int) -> Flow[GrantResult]:
     """Spend a grant."""
     policy = arguments.policy(room.options.policies, purpose)
     digest, known = context_digest(ctx), parse_grant(check.typed("grant", grant))
-    story = Story(room, "grant", purpose=purpose)
+    story = EventRecorder(room, "grant", purpose=purpose)
     if known is None:
         return story.end(Gone(Reason.UNKNOWN))
     story.subject(known.ref)
@@ -278,22 +285,22 @@ def consume_grant(room: Room, grant: str, purpose: str, ctx: Context | None, now
     return story.end(result)
 
 
-def cancel(room: Room, challenge: str, unsent: bool, now_ms: int) -> Flow[bool]:
+def cancel(room: OtpServices, challenge: str, unsent: bool, now_ms: int) -> Flow[bool]:
     """Void an open challenge."""
     check.flag("unsent", unsent)
     known = _known(room, challenge)
     if known is None:
         return False
     ticket = yield from do(ops.cancel(room, known, unsent))
-    yield from caps.give_back(room, tickets.read(ticket or ""), now_ms, sent=True)
+    yield from caps.give_back(room, reservations.read(ticket or ""), now_ms, sent=True)
     return ticket is not None
 
 
-def delivery_report(room: Room, challenge: str, status: DeliveryStatus, channel: str, now_ms: int) -> Flow[bool]:
+def delivery_report(room: OtpServices, challenge: str, status: DeliveryStatus, channel: str, now_ms: int) -> Flow[bool]:
     """Give a message back that reached nobody."""
     check.one_of("status", status, list(DeliveryStatus))
     arguments.channel(channel)
-    known, story = _known(room, challenge), Story(room, "report")
+    known, story = _known(room, challenge), EventRecorder(room, "report")
     if known is None:
         return False
     story.challenge(known)
@@ -302,15 +309,15 @@ def delivery_report(room: Room, challenge: str, status: DeliveryStatus, channel:
         return False
     unqueued = status == DeliveryStatus.UNQUEUED
     ticket = yield from do(ops.undeliver(room, known, unqueued))
-    yield from caps.give_back(room, tickets.read(ticket or ""), now_ms, sent=True, but_ip=not unqueued)
+    yield from caps.give_back(room, reservations.read(ticket or ""), now_ms, sent=True, but_ip=not unqueued)
     return ticket is not None
 
 
-def unlock(room: Room, phone: str | Email, lane: Lane) -> Flow[bool]:
+def unlock(room: OtpServices, phone: str | Email, lane: Lane) -> Flow[bool]:
     """Forget a lane's lock and wrong codes."""
     arguments.lane(lane)
     arguments.destination(phone)
-    to, story = _read(room, phone), Story(room, "unlock", lane=lane)
+    to, story = _read(room, phone), EventRecorder(room, "unlock", lane=lane)
     if not isinstance(to, Phone | Mailbox):
         raise Misuse("this is not a phone or address that is served", hint="pass it as the user typed it, or in E.164")
     story.to(to)
@@ -319,12 +326,12 @@ def unlock(room: Room, phone: str | Email, lane: Lane) -> Flow[bool]:
     return done
 
 
-def _day_sends(room: Room, usual: bool) -> int:
+def _day_sends(room: OtpServices, usual: bool) -> int:
     sends = room.options.limits.sends
     return sends if usual else max(1, sends // 4)
 
 
-def _known(room: Room, challenge: str) -> Challenge | None:
+def _known(room: OtpServices, challenge: str) -> Challenge | None:
     """The challenge, unless it is not one of ours; what a client sends never raises."""
     parsed = parse_challenge(check.typed("challenge", challenge))
     served = parsed is not None and parsed.purpose in room.options.policies and room.codes.under(parsed.kid)

@@ -93,7 +93,7 @@ def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()[:32]
 
 
-class Keys:
+class SubjectKeys:
     """Key names of one phone, or one subject of an authenticator."""
 
     __slots__ = ("_root",)

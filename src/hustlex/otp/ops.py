@@ -12,8 +12,8 @@ from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
 from hustlex.otp.codes import bytes_of, short_ref, text_of
-from hustlex.otp.names import Challenge, Grant, Keys, Lane, device_token, hashed
-from hustlex.otp.room import Attempt, Checked, Request, Room, digits_of
+from hustlex.otp.names import Challenge, Grant, Lane, SubjectKeys, device_token, hashed
+from hustlex.otp.room import Checked, CodeAttempt, NewCode, OtpServices, digits_of
 from hustlex.otp.rules import Policy
 from hustlex.otp.types import (
     Cooldown,
@@ -63,11 +63,11 @@ _MAIL = "\t"
 """Begins a sealed e-mail address; no phone, and no subject of an authenticator, can begin so."""
 
 
-def issue(room: Room, request: Request, entropy: bytes, now_ms: int) -> Op[IssueResult]:
+def issue(room: OtpServices, request: NewCode, entropy: bytes, now_ms: int) -> Op[IssueResult]:
     """Open a challenge. entropy: ENTROPY random bytes."""
     purpose, policy, lane = request.purpose, room.options.policies[request.purpose], request.lane
     ref, strong = room.codes.reference(request.to), "s" if request.strong else ""
-    cid, seed, keys = text_of(entropy[:16]), entropy[16:32], Keys(room.prefix, ref)
+    cid, seed, keys = text_of(entropy[:16]), entropy[16:32], SubjectKeys(room.prefix, ref)
     pause, most_open = policy.cooldowns[0], policy.active if policy.binding == "challenge" else 1
 
     def issued(_: Reply) -> Issued:
@@ -100,7 +100,7 @@ def issue(room: Room, request: Request, entropy: bytes, now_ms: int) -> Op[Issue
     )
 
 
-def _fields(room: Room, request: Request, ref: str, cid: str, seed: bytes, nonce: bytes) -> tuple[str, ...]:
+def _fields(room: OtpServices, request: NewCode, ref: str, cid: str, seed: bytes, nonce: bytes) -> tuple[str, ...]:
     """The part of a record that the script only stores. A decoy costs the same, and no code is right for it."""
     policy, codes = room.options.policies[request.purpose], room.codes
     digits, bound_to = digits_of(room, policy, request.strong), cid if policy.binding == "challenge" else ref
@@ -116,9 +116,9 @@ def _fields(room: Room, request: Request, ref: str, cid: str, seed: bytes, nonce
     return tuple(part for pair in values.items() for part in pair)
 
 
-def resend(room: Room, challenge: Challenge, ticket: str, day_sends: int, now_ms: int) -> Op[ResendResult]:
+def resend(room: OtpServices, challenge: Challenge, ticket: str, day_sends: int, now_ms: int) -> Op[ResendResult]:
     """One more send of an open challenge. Its purpose must have a policy."""
-    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+    policy, keys = room.options.policies[challenge.purpose], SubjectKeys(room.prefix, challenge.ref)
     life_ms = to_ms(policy.lifetime)
     renew_ms = _SAME_CODE_MS if policy.resend == "same" and not challenge.strong else life_ms + 1
 
@@ -158,13 +158,13 @@ def resend(room: Room, challenge: Challenge, ticket: str, day_sends: int, now_ms
     )
 
 
-def verify(room: Room, attempt: Attempt, now_ms: int) -> Op[Checked]:
+def verify(room: OtpServices, attempt: CodeAttempt, now_ms: int) -> Op[Checked]:
     """Check a code. The challenge's secret is listed."""
     challenge, nonce, limits = attempt.challenge, attempt.nonce, room.options.limits
     codes = room.codes.under(challenge.kid)
     assert codes is not None
     ref, purpose = challenge.ref, challenge.purpose
-    policy, keys, lane = room.options.policies[purpose], Keys(room.prefix, ref), challenge.lane
+    policy, keys, lane = room.options.policies[purpose], SubjectKeys(room.prefix, ref), challenge.lane
     subject = policy.binding == "subject"
     mac = codes.mac(ref if subject else challenge.cid, purpose, attempt.context, attempt.code)
     # With a nonce the secrets must come out the same again; without, the salt is one.
@@ -214,9 +214,9 @@ def _checked(challenge: Challenge, secret: str, device: str, subject: bool, repl
     return Checked(_gone(reply))
 
 
-def open_challenge(room: Room, challenge: Challenge, claim: str, now_ms: int) -> Op[OpenResult]:
+def open_challenge(room: OtpServices, challenge: Challenge, claim: str, now_ms: int) -> Op[OpenResult]:
     """What to send for a challenge; Gone when fewer than 20 s of its life remain. claim: who sends it, or ""."""
-    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+    policy, keys = room.options.policies[challenge.purpose], SubjectKeys(room.prefix, challenge.ref)
 
     def delivery(reply: Reply) -> OpenResult:
         _, seed, generation, sealed, rest, sends, strong = reply
@@ -246,7 +246,7 @@ def open_challenge(room: Room, challenge: Challenge, claim: str, now_ms: int) ->
     )
 
 
-def consume_grant(room: Room, grant: Grant, purpose: str, context: str, now_ms: int) -> Op[GrantResult]:
+def consume_grant(room: OtpServices, grant: Grant, purpose: str, context: str, now_ms: int) -> Op[GrantResult]:
     """Spend a grant."""
 
     def granted(reply: Reply) -> Granted:
@@ -254,26 +254,26 @@ def consume_grant(room: Room, grant: Grant, purpose: str, context: str, now_ms: 
         return Granted(phone, grant.ref, purpose, _text(reply[2]), email=email)
 
     return _CONSUME_GRANT.op(
-        (Keys(room.prefix, grant.ref).grant(grant.secret),),
+        (SubjectKeys(room.prefix, grant.ref).grant(grant.secret),),
         (now_ms, purpose, context),
         _reader({0: _unknown, 1: granted, 2: _used, 3: _expired, 4: lambda _: Mismatch()}),
     )
 
 
-def replication(room: Room, grant: Grant) -> tuple[Op[int], Op[bool]]:
+def replication(room: OtpServices, grant: Grant) -> tuple[Op[int], Op[bool]]:
     """A write, and waiting for a replica to have it, and with it all before. Sent together, as WAIT counts for one
     connection; plain commands, as a script might have to be sent again, after WAIT. Whether the grant is good is
     written in it: that it may stay a little longer changes nothing.
     """
-    key = Keys(room.prefix, grant.ref).grant(grant.secret)
+    key = SubjectKeys(room.prefix, grant.ref).grant(grant.secret)
     keep = command("otp.keep", Effect.IDEMPOTENT, "PEXPIRE", key, GRANT_MS, keys=(key,), decode=int)
     wait = command("otp.wait", Effect.READ, "WAIT", 1, _WAIT_MS, keys=(key,), decode=lambda reply: bool(reply >= 1))
     return keep, wait
 
 
-def cancel(room: Room, challenge: Challenge, unsent: bool) -> Op[str | None]:
+def cancel(room: OtpServices, challenge: Challenge, unsent: bool) -> Op[str | None]:
     """Void an open challenge. None when there was nothing to void; else the ticket to give back, or ""."""
-    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+    policy, keys = room.options.policies[challenge.purpose], SubjectKeys(room.prefix, challenge.ref)
     return _CANCEL.op(
         (
             _record(keys, policy, challenge.purpose, challenge.cid),
@@ -286,9 +286,9 @@ def cancel(room: Room, challenge: Challenge, unsent: bool) -> Op[str | None]:
     )
 
 
-def undeliver(room: Room, challenge: Challenge, unqueued: bool) -> Op[str | None]:
+def undeliver(room: OtpServices, challenge: Challenge, unqueued: bool) -> Op[str | None]:
     """Give the last send back, unqueued: with its pause. None when there is none; else the ticket that goes with it."""
-    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+    policy, keys = room.options.policies[challenge.purpose], SubjectKeys(room.prefix, challenge.ref)
     return _UNDELIVER.op(
         (
             _record(keys, policy, challenge.purpose, challenge.cid),
@@ -300,32 +300,32 @@ def undeliver(room: Room, challenge: Challenge, unqueued: bool) -> Op[str | None
     )
 
 
-def subject_kid(room: Room, ref: str, purpose: str) -> Op[str | None]:
+def subject_kid(room: OtpServices, ref: str, purpose: str) -> Op[str | None]:
     """Which secret a subject's code was made with; None when there is none."""
-    key = Keys(room.prefix, ref).subject_record(purpose)
+    key = SubjectKeys(room.prefix, ref).subject_record(purpose)
     return command(
         "otp.kid", Effect.READ, "HGET", key, "kid", keys=(key,), decode=lambda reply: _text(reply) if reply else None
     )
 
 
-def last_ticket(room: Room, challenge: Challenge) -> Op[str | None]:
+def last_ticket(room: OtpServices, challenge: Challenge) -> Op[str | None]:
     """The ticket of a challenge's last message; None when it is not open."""
-    policy, keys = room.options.policies[challenge.purpose], Keys(room.prefix, challenge.ref)
+    policy, keys = room.options.policies[challenge.purpose], SubjectKeys(room.prefix, challenge.ref)
     return _TICKETS.op((_record(keys, policy, challenge.purpose, challenge.cid),), (challenge.cid,), _ticket)
 
 
-def recognise(room: Room, ref: str, device: str, now_ms: int) -> Op[bool]:
+def recognise(room: OtpServices, ref: str, device: str, now_ms: int) -> Op[bool]:
     """Whether a device, by the mark of its token, is one of this phone's."""
-    return _RECOGNISE.op((Keys(room.prefix, ref).devices,), (now_ms, device), lambda reply: bool(reply[0]))
+    return _RECOGNISE.op((SubjectKeys(room.prefix, ref).devices,), (now_ms, device), lambda reply: bool(reply[0]))
 
 
-def unlock(room: Room, ref: str, lane: Lane) -> Op[bool]:
+def unlock(room: OtpServices, ref: str, lane: Lane) -> Op[bool]:
     """Forget a lane's lock and wrong codes. True when there were any."""
-    keys = Keys(room.prefix, ref)
+    keys = SubjectKeys(room.prefix, ref)
     return _UNLOCK.op((keys.fail(lane), keys.lock(lane)), (), lambda reply: bool(reply[0]))
 
 
-def _record(keys: Keys, policy: Policy, purpose: str, cid: str) -> str:
+def _record(keys: SubjectKeys, policy: Policy, purpose: str, cid: str) -> str:
     return keys.subject_record(purpose) if policy.binding == "subject" else keys.record(purpose, cid)
 
 
@@ -334,7 +334,7 @@ def _destination(to: str) -> tuple[str, str]:
     return ("", to.removeprefix(_MAIL)) if to.startswith(_MAIL) else (to, "")
 
 
-def _active(keys: Keys, policy: Policy, purpose: str, lane: Lane) -> str:
+def _active(keys: SubjectKeys, policy: Policy, purpose: str, lane: Lane) -> str:
     """Bound to the subject there is one challenge, which either lane may check."""
     return keys.active(purpose, lane if policy.binding == "challenge" else "anon")
 

@@ -11,21 +11,21 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.outcome import Secretive
 from hustlex.core.time import to_ms
 from hustlex.otp.codes import Codes
-from hustlex.otp.ledger import Ledger
 from hustlex.otp.names import Challenge, Lane
+from hustlex.otp.outcome_buffer import OutcomeBuffer
 from hustlex.otp.rules import OtpOptions, Policy
 from hustlex.otp.types import VerifyResult
 
 _TOMBSTONE_MS = 60_000
 
 
-class Room(msgspec.Struct, frozen=True, eq=False):
+class OtpServices(msgspec.Struct, frozen=True, eq=False):
     """What every operation needs to know of the room it belongs to."""
 
     codes: Codes
     prefix: str
     options: OtpOptions
-    ledger: Ledger
+    ledger: OutcomeBuffer
     guard: tuple[int, ...]
     """What a wrong code leads to, as the scripts take it: the day's wrong codes, then the length of each lock, ms."""
 
@@ -34,14 +34,14 @@ class Room(msgspec.Struct, frozen=True, eq=False):
         return 0 if self.options.layout == "plain" else _TOMBSTONE_MS
 
 
-def furnish(keyring: Keyring, prefix: str, options: OtpOptions) -> Room:
+def furnish(keyring: Keyring, prefix: str, options: OtpOptions) -> OtpServices:
     """A room, with what never changes worked out once."""
     check.instance("options", options, OtpOptions)
     guard = (options.limits.wrong, *map(to_ms, options.limits.locks))
-    return Room(Codes(keyring, plain=options.layout == "plain"), prefix, options, Ledger(), guard)
+    return OtpServices(Codes(keyring, plain=options.layout == "plain"), prefix, options, OutcomeBuffer(), guard)
 
 
-class Request(Secretive, frozen=True, eq=False):
+class NewCode(Secretive, frozen=True, eq=False):
     """A code to issue. to: E.164, or an e-mail address. context: digest, or "". strong: a longer code. guessed: where
     wrong codes are counted. ticket: what it took of the caps. day_sends: most sends of this phone's lane in 24 hours.
     """
@@ -60,7 +60,7 @@ class Request(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"to", "about", "uid"})
 
 
-class Attempt(Secretive, frozen=True, eq=False):
+class CodeAttempt(Secretive, frozen=True, eq=False):
     """A code to check. by_phone: whatever challenge the subject has. code: of the right number of digits.
 
     context: digest, or "". nonce: the caller's, or "". salt: 22 random characters, a secret where there is no nonce.
@@ -85,6 +85,6 @@ class Checked(msgspec.Struct, frozen=True):
     at: int = 0
 
 
-def digits_of(room: Room, policy: Policy, strong: bool) -> int:
+def digits_of(room: OtpServices, policy: Policy, strong: bool) -> int:
     """How many digits a code has."""
     return max(policy.digits, room.options.guesses.digits) if strong else policy.digits

@@ -25,31 +25,32 @@ _LONGEST_WINDOW = timedelta(days=31)
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """How codes of one purpose behave.
-
-    digits: 6 to 10. lifetime: at most 10 minutes. attempts: wrong codes until a challenge locks, 1 to 10.
-    sends: first send and resends of one challenge, 1 to 10. cooldowns: pause after the 1st, 2nd, ... send; the last
-    one repeats. active: open challenges per phone, 1 to 10; one more voids the oldest (1 under subject binding).
-    resend: "same" repeats the code while at least 120 s of its life remain, "new" always makes another.
-    binding: "challenge" ties the code to the request that asked for it; "subject" lets it be checked with the phone
-    alone, so anyone who knows the number can use its attempts up.
-    needs_context: issue must name what is being approved.
-    sim_age: with a SIM card younger than this (``Risk``), no text message is sent; 0: whatever its age.
-    durability: "replica" makes a right code, and its spent grant, wait up to 50 ms for a replica; see
-    ``Verified.replicated``. For the purposes that move money, where there are replicas.
-    """
+    """How codes of one purpose behave."""
 
     digits: int = 6
+    """Length of a code, 6 to 10."""
     lifetime: timedelta = timedelta(minutes=5)
+    """How long a code can be used, at most 10 minutes."""
     attempts: int = 5
+    """Wrong codes until a challenge locks, 1 to 10."""
     sends: int = 3
+    """Messages of one challenge, the first and its resends, 1 to 10."""
     cooldowns: tuple[timedelta, ...] = tuple(timedelta(seconds=s) for s in (60, 60, 120, 300))
+    """Pauses after the 1st, 2nd, ... send; the last one repeats."""
     active: int = 3
+    """Open challenges per phone, 1 to 10; one more voids the oldest (1 under subject binding)."""
     resend: Literal["same", "new"] = "same"
+    """With "same" a resend repeats the code while at least 120 s of its life remain; "new" always makes another."""
     binding: Literal["challenge", "subject"] = "challenge"
+    """What checks a code: "challenge" ties the code to the request that asked for it; "subject" lets it be checked with
+    the phone alone, so anyone who knows the number can use its attempts up."""
     needs_context: bool = False
+    """Whether ``issue`` must name what is being approved."""
     sim_age: timedelta = timedelta(0)
+    """With a SIM card younger than this (``Risk``), no text message is sent; 0: whatever its age."""
     durability: Literal["primary", "replica"] = "primary"
+    """With "replica" a right code, and its spent grant, waits up to 50 ms for a replica; see ``Verified.replicated``.
+    For the purposes that move money, where there are replicas."""
 
     def __post_init__(self) -> None:
         with options():
@@ -66,18 +67,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What one phone may use in each lane, over all purposes and challenges, in a rolling 24 hours.
-
-    sends: messages. wrong: wrong codes until a lane of the phone is locked; a right code takes its own challenge's
-    back. locks: length of the first, second, ... lock; the last repeats, and 24 quiet hours start again at the first.
-    devices: how many devices of a phone are remembered, the latest ones. device_life: for how long.
-    """
+    """What one phone may use in each lane, over all purposes and challenges, in a rolling 24 hours."""
 
     sends: int = 10
+    """Messages, 1 to 1000."""
     wrong: int = 15
+    """Wrong codes until a lane of the phone is locked; a right code takes its own challenge's back."""
     locks: tuple[timedelta, ...] = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=24))
+    """Length of the first, second, ... lock; the last repeats, and 24 quiet hours start again at the first."""
     devices: int = 10
+    """How many devices of a phone are remembered, the latest ones."""
     device_life: timedelta = timedelta(days=180)
+    """How long a device is remembered."""
 
     def __post_init__(self) -> None:
         within("sends", self.sends, 1, 1000)
@@ -97,16 +98,15 @@ def _regions(name: str, regions: object) -> None:
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
-    """Which phone numbers are served. Regions are two-letter codes (ISO 3166), as "NG".
-
-    region: how a number without country code is read; ``HustleX(region=...)`` sets it too. countries: the only regions
-    served; None: all. accept_possible: serve a number of the right length that no range of today's data holds, with a
-    quarter of every cap; a country's new ranges show up before the data knows them.
-    """
+    """Which phone numbers are served. Regions are two-letter codes (ISO 3166), as "NG"."""
 
     region: str = "NG"
+    """How a number without country code is read; ``HustleX(region=...)`` sets it too."""
     countries: frozenset[str] | None = None
+    """The only regions served; None: all."""
     accept_possible: bool = False
+    """Serve a number of the right length that no range of today's data holds, with a quarter of every cap; a country's
+    new ranges show up before the data knows them."""
 
     def __post_init__(self) -> None:
         _regions("region", [self.region])
@@ -117,9 +117,10 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mailboxes(msgspec.Struct, frozen=True, kw_only=True):
-    """Which e-mail addresses are served. domains: the only ones, in small letters, as "example.com"; None: all."""
+    """Which e-mail addresses are served."""
 
     domains: frozenset[str] | None = None
+    """The only domains served, in small letters, as "example.com"; None: all."""
 
     def __post_init__(self) -> None:
         if self.domains is None:
@@ -135,7 +136,9 @@ class Cap(msgspec.Struct, frozen=True):
     """At most ``most`` messages in any ``per``, which is cut in 20 parts; the oldest part counts whole."""
 
     most: int
+    """Messages."""
     per: timedelta
+    """The window."""
 
     def __post_init__(self) -> None:
         within("most", self.most, 1, 10**9)
@@ -144,21 +147,21 @@ class Cap(msgspec.Struct, frozen=True):
 
 class Caps(msgspec.Struct, frozen=True, kw_only=True):
     """Messages over all phones, of callers who are not known. A verified code gives its units back: honest users share
-    addresses and prefixes by the thousand, and use up nothing.
-
-    ip: of an address. prefix: of the numbers with the same first seven digits. block: distinct numbers of a thousand.
-    For e-mail, mailbox: of the spellings that are often one mailbox, by capitals, dots and what follows a plus. domain:
-    of all its addresses.
-    more: for an address, a prefix or a domain, so many in a hundred of the codes that were verified there are added to
-    its cap, so that who wants to use it up must outnumber the honest.
-    """
+    addresses and prefixes by the thousand, and use up nothing."""
 
     ip: Cap = Cap(100, _HOUR)
+    """Messages that callers from one IP address cause."""
     prefix: Cap = Cap(60, timedelta(minutes=10))
+    """Messages to the numbers with the same first seven digits."""
     block: Cap = Cap(5, _HOUR)
+    """Distinct numbers of a thousand that differ in the last three digits."""
     mailbox: Cap = Cap(10, _HOUR)
+    """E-mails to the spellings that are often one mailbox, by capitals, dots and what follows a plus."""
     domain: Cap = Cap(2_000, _HOUR)
+    """E-mails to all addresses of one domain."""
     more: int = 100
+    """For an address, a prefix or a domain, so many in a hundred of the codes that were verified there are added to its
+    cap, so that who wants to use it up must outnumber the honest."""
 
     def __post_init__(self) -> None:
         within("more", self.more, 0, 10_000)
@@ -168,17 +171,16 @@ class Caps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Country(msgspec.Struct, frozen=True, kw_only=True):
-    """What one country may use.
-
-    cap: messages. price: of one message, in minor units of one currency. budget: per UTC day, in the same units; 0: no
-    end. 50, 80 and 100 % of it are warned about. kept: the percentage of it that only known callers may spend, so that
-    strangers cannot use up everybody's day.
-    """
+    """What one country may use."""
 
     cap: Cap = Cap(20_000, _HOUR)
+    """Messages to the whole country."""
     price: int = 0
+    """Price of one message, in minor units of one currency."""
     budget: int = 0
+    """Spending per UTC day, in the same units; 0: no end. 50, 80 and 100 % of it are warned about."""
     kept: int = 20
+    """The percentage of it that only known callers may spend, so that strangers cannot use up everybody's day."""
 
     def __post_init__(self) -> None:
         within("price", self.price, 0, 10**9)
@@ -193,24 +195,30 @@ class Country(msgspec.Struct, frozen=True, kw_only=True):
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     """Slows sending down where codes are not typed, per address, prefix, block, country, mailbox and domain.
 
-    After ``sends`` messages in an hour (of a country or domain at least ``country_sends``) of which fewer than
-    ``percent`` % were verified, only ``probes`` messages pass in each ``pause`` (``country_probes``), evenly spread,
-    and as many more behind a human check, until the hour has become better, or (of a prefix, block, mailbox or address)
-    ``wins`` of them, and the same percentage, were verified. Known callers pass always; those from an address where
-    codes are typed pass all but their address. An address, prefix or mailbox whose codes are not typed counts for the
-    wider scopes with a quarter of ``sends`` messages an hour: whoever sends from one place closes that place.
-    settle: how young a message of a country is not judged yet; a busy country sends 200 within minutes, before they can
-    be typed. Whole 3-minute parts, up to a day.
+    It trips when too few of an hour's messages were verified, and lets ``probes`` messages pass in each ``pause``,
+    evenly spread, and as many more behind a human check, until the hour has become better, or (of a prefix, block,
+    mailbox or address) enough of them were verified. Known callers pass always; those from an address where codes are
+    typed pass all but their address. An address, prefix or mailbox whose codes are not typed counts for the wider
+    scopes with a quarter of ``sends`` messages an hour: whoever sends from one place closes that place.
     """
 
     sends: int = 20
+    """Messages in an hour before it judges."""
     percent: int = 25
+    """It trips when fewer of a hundred messages were verified."""
     pause: timedelta = timedelta(minutes=30)
+    """How long a number of ``probes`` is spread over, 1 s to 31 days."""
     probes: int = 5
+    """Messages that pass in each pause, and as many more behind a human check, 1 to 1000."""
     wins: int = 2
+    """Verified probes that close it again, when ``percent`` of them were, 1 to ``probes``."""
     settle: timedelta = timedelta(minutes=6)
+    """How young a message of a country is not judged yet; a busy country sends 200 within minutes, before they can be
+    typed. Whole 3-minute parts, up to a day."""
     country_sends: int = 200
+    """As ``sends``, of a country or a domain."""
     country_probes: int = 50
+    """As ``probes``, of a country or a domain."""
 
     def __post_init__(self) -> None:
         within("sends", self.sends, 1, 10**9)
@@ -224,16 +232,18 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Guesses(msgspec.Struct, frozen=True, kw_only=True):
-    """Makes strangers' codes longer where somebody tries out many: per country, when of ``checks`` codes or more within
-    ``per`` over ``percent`` % were wrong, new codes have ``digits`` digits and are never repeated, until ``quiet`` has
-    passed.
-    """
+    """Makes strangers' codes longer, per country, where somebody tries out many: they are never repeated then."""
 
     checks: int = 200
+    """Codes tried within ``per`` before it judges."""
     percent: int = 60
+    """It trips when more of a hundred tries were wrong."""
     per: timedelta = timedelta(minutes=10)
+    """The window in which tries are counted."""
     digits: int = 8
+    """Length of the codes from then on, 6 to 10."""
     quiet: timedelta = timedelta(minutes=30)
+    """How long it must be quiet until codes are short again."""
 
     def __post_init__(self) -> None:
         within("checks", self.checks, 1, 10**9)
@@ -266,29 +276,32 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
 
 
 class OtpOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings of the room.
-
-    policies: one per purpose. limits: per phone, over all purposes. numbers: which phones are served. mailboxes: which
-    e-mail addresses are. caps: over all
-    phones; None: no caps, breakers and budgets, as for a load test. countries: those that differ from ``Country()``.
-    elsewhere: where all countries are open, what holds in each but ``numbers.region`` and those of ``countries``.
-    breaker: against pumping. guesses: against guessing at many phones.
-    layout: "plain" writes phones in clear into key names, challenges and jobs, for a service that must find
-    ``otp:{+2348031234567}``; it takes exactly the purpose ``default`` with binding "subject". Whoever sees Redis, its
-    slow log or a backup then sees who logs in. watch: told of every event; must not block and must not raise.
-    """
+    """All settings of the room."""
 
     policies: Mapping[str, Policy] = POLICIES
+    """One ``Policy`` per purpose."""
     limits: Limits = Limits()
+    """What one phone may use, over all purposes."""
     numbers: Numbers = Numbers()
+    """Which phones are served."""
     mailboxes: Mailboxes = Mailboxes()
+    """Which e-mail addresses are served."""
     caps: Caps | None = Caps()
+    """What all phones together may use; None: no caps, breakers and budgets, as for a load test."""
     countries: Mapping[str, Country] = msgspec.field(default_factory=dict)
+    """Countries that differ from ``Country()``, by two-letter code."""
     elsewhere: Country = Country(cap=Cap(1_000, _HOUR))
+    """Where all countries are open, what holds in each of them but ``numbers.region`` and those of ``countries``."""
     breaker: Breaker = Breaker()
+    """When sending slows down, against pumping."""
     guesses: Guesses = Guesses()
+    """When codes grow longer, against guessing at many phones."""
     layout: Literal["sealed", "plain"] = "sealed"
+    """With "plain" phones stand in clear in key names, challenges and jobs, for a service that must find
+    ``otp:{+2348031234567}``; it takes exactly the purpose ``default`` with binding "subject". Whoever sees Redis, its
+    slow log or a backup then sees who logs in."""
     watch: Watch | None = None
+    """Told of every event; must not block and must not raise."""
 
     def __post_init__(self) -> None:
         with options():

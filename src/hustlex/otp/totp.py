@@ -21,11 +21,11 @@ from hustlex.core.outcome import Secretive
 from hustlex.errors import BadReply, Misuse
 from hustlex.otp import arguments
 from hustlex.otp.codes import bytes_of, same, text_of, typed_digits
+from hustlex.otp.event_recorder import EventRecorder
 from hustlex.otp.flows import replicated
-from hustlex.otp.names import Grant, Keys, Lane
+from hustlex.otp.names import Grant, Lane, SubjectKeys
 from hustlex.otp.ops import GRANT_MS
-from hustlex.otp.room import Room
-from hustlex.otp.story import Story
+from hustlex.otp.room import OtpServices
 from hustlex.otp.types import Enrolment, Gone, Malformed, Reason, SubjectLocked, Verified, VerifyResult, Wrong
 
 ENTROPY = 32
@@ -60,7 +60,7 @@ def hotp(secret: bytes, step: int, digits: int = _DIGITS, algorithm: str = "sha1
     return str((int.from_bytes(mac[at : at + 4], "big") & 0x7FFFFFFF) % 10**digits).zfill(digits)
 
 
-def enrol(room: Room, subject: str, issuer: str, account: str, entropy: bytes) -> Enrolment:
+def enrol(room: OtpServices, subject: str, issuer: str, account: str, entropy: bytes) -> Enrolment:
     """A new secret. entropy: ENTROPY random bytes. Raises Misuse for names that an authenticator cannot show."""
     if ":" in check.text("issuer", issuer) + check.text("account", account):
         raise Misuse("issuer and account hold no colons", hint="an authenticator puts one between them")
@@ -72,17 +72,17 @@ def enrol(room: Room, subject: str, issuer: str, account: str, entropy: bytes) -
     return Enrolment(f"otpauth://totp/{quote(issuer)}:{quote(account)}?{query.replace('+', '%20')}", shown, sealed)
 
 
-def reseal(room: Room, subject: str, sealed: str, nonce: bytes) -> str:
+def reseal(room: OtpServices, subject: str, sealed: str, nonce: bytes) -> str:
     """The same secret, sealed with the secret in use. nonce: 12 random bytes. Raises BadReply as verify."""
     _check_subject(subject)
     return room.codes.seal(room.codes.unseal(check.typed("sealed", sealed), _owner(subject)), _owner(subject), nonce)
 
 
-def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
+def verify(room: OtpServices, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
     """Check a code. entropy: GRANT_ENTROPY random bytes. Raises BadReply when sealed is not this subject's."""
     policy = arguments.policy(room.options.policies, typed.purpose)
     arguments.lane(typed.lane)
-    story = Story(room, "totp", purpose=typed.purpose, lane=typed.lane)
+    story = EventRecorder(room, "totp", purpose=typed.purpose, lane=typed.lane)
     _check_subject(typed.subject)
     if policy.needs_context and typed.ctx is None:
         raise Misuse(f"purpose {typed.purpose!r} needs ctx", hint="name what is being approved")
@@ -97,9 +97,9 @@ def verify(room: Room, typed: Typed, entropy: bytes, now_ms: int) -> Flow[Verify
     return story.end((yield from replicated(room, result)))
 
 
-def _spend(room: Room, typed: Typed, steps: list[int], entropy: bytes, now_ms: int) -> Op[VerifyResult]:
+def _spend(room: OtpServices, typed: Typed, steps: list[int], entropy: bytes, now_ms: int) -> Op[VerifyResult]:
     ref, salt = room.codes.reference(typed.subject), text_of(entropy[:16])
-    keys, grant = Keys(room.prefix, ref), Grant(ref, room.codes.secret("otp-grant", "totp", salt))
+    keys, grant = SubjectKeys(room.prefix, ref), Grant(ref, room.codes.secret("otp-grant", "totp", salt))
 
     def decode(reply: Reply) -> VerifyResult:
         if reply[0] == 1:

@@ -37,7 +37,7 @@ Answered = tuple[Claimed, Outcome | Error]
 Parked = tuple[Claimed, str]
 
 
-class Batch(msgspec.Struct):
+class RelayedBatch(msgspec.Struct):
     """What one transaction did. parked: task id, type and reason of each. trouble: why others were left."""
 
     relayed: Relayed
@@ -45,7 +45,7 @@ class Batch(msgspec.Struct):
     trouble: Error | None
 
 
-def relay(connection: Connection, table: Table, limit: int, send: Send) -> Batch:
+def relay(connection: Connection, table: Table, limit: int, send: Send) -> RelayedBatch:
     """Work off the oldest rows, at most ``limit``; rows that other relays have claimed are passed over.
 
     The claim is a lock that ends with the transaction: should this process die, the rows are free at once.
@@ -95,7 +95,7 @@ def _claim(connection: Connection, table: Table, limit: int) -> list[Claimed]:
     return [Claimed(*row) for row in found]
 
 
-def _settle(connection: Connection, table: Table, parked: list[Parked], answered: list[Answered]) -> Batch:
+def _settle(connection: Connection, table: Table, parked: list[Parked], answered: list[Answered]) -> RelayedBatch:
     taken: list[Answered] = []
     refused: list[int] = []
     left: list[Error] = []
@@ -110,7 +110,7 @@ def _settle(connection: Connection, table: Table, parked: list[Parked], answered
     _write(connection, table, [row.id for row, _ in taken], refused, parked)
     enqueued = sum(isinstance(answer, Enqueued) for _, answer in taken)
     relayed = Relayed(enqueued, len(taken) - enqueued, len(parked), len(left))
-    return Batch(relayed, [(row.task_id, row.type, reason) for row, reason in parked], left[0] if left else None)
+    return RelayedBatch(relayed, [(row.task_id, row.type, reason) for row, reason in parked], left[0] if left else None)
 
 
 def _is_bad(row: Claimed, error: Error) -> bool:

@@ -24,7 +24,7 @@ from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops.enqueue import MOST_AT_ONCE, enqueue
 from hustlex.jobs.options import Draft
 from hustlex.jobs.types import Outcome, PartlyEnqueued, QueueFull
-from hustlex.outbox.batch import Batch, is_refusal, relay
+from hustlex.outbox.batch import RelayedBatch, is_refusal, relay
 from hustlex.outbox.table import Outbox
 from hustlex.outbox.types import Relayed
 from hustlex.worker.service import Service
@@ -121,7 +121,7 @@ class OutboxRelay(Service):
             if batch.relayed.claimed < self._batch:
                 return total
 
-    async def _work_off(self) -> Batch:
+    async def _work_off(self) -> RelayedBatch:
         if isinstance(self._engine, AsyncEngine):
             async with self._engine.begin() as connection:
                 done = await connection.run_sync(self._relay)
@@ -131,11 +131,11 @@ class OutboxRelay(Service):
             _log.error("task %s of type %r is parked: %s", task_id, task_type, reason)
         return done
 
-    def _relay(self, connection: Connection) -> Batch:
+    def _relay(self, connection: Connection) -> RelayedBatch:
         table = self._outbox.table
         return relay(connection, table, self._batch, lambda drafts: await_only(self._send(drafts)))
 
-    def _in_thread(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> Batch:
+    def _in_thread(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> RelayedBatch:
         def send(drafts: Sequence[Draft]) -> Sequence[Outcome | Error]:
             return asyncio.run_coroutine_threadsafe(self._send(drafts), loop).result()
 

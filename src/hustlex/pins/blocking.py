@@ -6,17 +6,17 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from hustlex.pins.line import Line
+from hustlex.pins.hash_queue import HashQueue
 
 T = TypeVar("T")
 
 
-class Bench:
+class HashPool:
     """So many hashes at once; other threads wait their turn."""
 
     def __init__(self, threads: int, waiting: int) -> None:
         self._places = threading.BoundedSemaphore(threads)
-        self._line = Line(threads + waiting)
+        self._line = HashQueue(threads + waiting)
 
     def run(self, work: Callable[[], T]) -> T:
         """Raises Overloaded when too many wait."""

@@ -23,7 +23,7 @@ from hustlex.pins.rules import read_pin, weakness
 from hustlex.pins.types import HashResult, PinHashed, PinLocked, PinMalformed, PinOk, PinWeak, PinWrong, VerifyResult
 
 
-class Room(msgspec.Struct, frozen=True, eq=False):
+class PinServices(msgspec.Struct, frozen=True, eq=False):
     """What every verb needs to know of the room it belongs to. work: runs a slow function; awaitable for tasks."""
 
     keyring: Keyring
@@ -38,7 +38,7 @@ class Room(msgspec.Struct, frozen=True, eq=False):
         return ops.tries(self.prefix, user_reference(user_id, self.keyring))
 
 
-def hash_pin(room: Room, user_id: Id, pin: str) -> Flow[HashResult]:
+def hash_pin(room: PinServices, user_id: Id, pin: str) -> Flow[HashResult]:
     """Make a verifier for a PIN that is not easily guessed."""
     user = identity("user_id", user_id)
     digits = read_pin(pin, room.options)
@@ -52,7 +52,7 @@ def hash_pin(room: Room, user_id: Id, pin: str) -> Flow[HashResult]:
     return PinHashed(verifier)
 
 
-def verify(room: Room, user_id: Id, pin: str, stored: str, ctx: Context | None) -> Flow[VerifyResult]:
+def verify(room: PinServices, user_id: Id, pin: str, stored: str, ctx: Context | None) -> Flow[VerifyResult]:
     """Count the attempt, compare, and forgive it when it was right."""
     user = identity("user_id", user_id)
     verifier, key, context = read_verifier(stored), room.tries(user), context_digest(ctx)

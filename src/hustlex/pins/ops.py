@@ -19,7 +19,7 @@ _RESET = load("hustlex.pins", "reset")
 _WITHDRAW = load("hustlex.pins", "withdraw")
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class CountedAttempt(msgspec.Struct, frozen=True):
     """A counted attempt. left: attempts after it. rest: length of the lock that it raised, when none are left."""
 
     seq: int
@@ -32,13 +32,13 @@ def tries(prefix: str, uref: str) -> str:
     return f"{prefix}pin:{{{uref}}}:tries"
 
 
-def attempt(key: str, options: PinOptions, now_ms: int) -> Op[Attempt | PinLocked]:
+def attempt(key: str, options: PinOptions, now_ms: int) -> Op[CountedAttempt | PinLocked]:
     """Count an attempt, before its PIN is compared."""
 
-    def decode(reply: Reply) -> Attempt | PinLocked:
+    def decode(reply: Reply) -> CountedAttempt | PinLocked:
         match reply:
             case [1, seq, left, rest]:
-                return Attempt(seq, left, timedelta(milliseconds=rest))
+                return CountedAttempt(seq, left, timedelta(milliseconds=rest))
             case [2, rest]:
                 return PinLocked(timedelta(milliseconds=rest))
         raise BadReply(f"status {reply[0]!r} is not in the contract")

@@ -14,26 +14,28 @@ COMMON = frozenset({"0852", "1004", "1973", "1998", "2000", "2001", "2580", "568
 
 
 class PinOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How PINs behave.
-
-    shortest, longest: digits, 4 to 8. forbidden: PINs that nobody may choose, besides repeats and sequences.
-    attempts: wrong ones until the user is locked, 1 to 10. locks: length of the first, second, ... lock; the last
-    repeats. quiet: after so long without an attempt, or a lock, all is forgotten.
-    memory_kib, passes: cost of the slow hash, Argon2id; 8 MiB to 1 GiB, 1 to 10. threads: hashes at once in this
-    process, 1 to 32. waiting: calls that may wait for one of them; more are refused with Overloaded.
-    Raises ConfigurationError.
-    """
+    """How PINs behave. Raises ConfigurationError."""
 
     shortest: int = 4
+    """Fewest digits, 4 to 8."""
     longest: int = 8
+    """Most digits, ``shortest`` to 8."""
     forbidden: frozenset[str] = COMMON
+    """PINs that nobody may choose, besides repeats and sequences."""
     attempts: int = 5
+    """Wrong PINs until the user is locked, 1 to 10."""
     locks: tuple[timedelta, ...] = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=24))
+    """Length of the first, second, ... lock; the last repeats."""
     quiet: timedelta = timedelta(hours=24)
+    """After so long without an attempt, or a lock, all is forgotten."""
     memory_kib: int = 19_456
+    """Memory of the slow hash (Argon2id), 8 MiB to 1 GiB."""
     passes: int = 2
+    """Passes of the slow hash over its memory, 1 to 10."""
     threads: int = 2
+    """Hashes at once in this process, 1 to 32."""
     waiting: int = 128
+    """Calls that may wait for a hash; more are refused with Overloaded."""
 
     def __post_init__(self) -> None:
         within("shortest", self.shortest, 4, 8)

@@ -29,7 +29,7 @@ from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import HandlerNotFound, Middleware, Worker
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
@@ -90,7 +90,7 @@ async def drain(
     driver, now = _parts(hx, clock)
     chosen = tasks if state is _FROM_LIFESPAN else _with_state(tasks, state)
     names = None if queues is None else list(queues)
-    log = _Log()
+    log = _AttemptLog()
     Rules(retry_delay, is_failure)  # refused also when there is nothing to run
     options: dict[str, Any] = {
         "concurrency": concurrency,
@@ -113,7 +113,7 @@ async def drain(
     return await _summary(driver, log.attempts, now())
 
 
-class _Log:
+class _AttemptLog:
     """attempts: those that ended. running: types of the others, by task id."""
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ def _with_state(tasks: Tasks, state: Any) -> Tasks:
     return same
 
 
-async def _work(worker: Worker, queues: set[str], look: _Look, log: _Log, until: float) -> None:
+async def _work(worker: Worker, queues: set[str], look: _Look, log: _AttemptLog, until: float) -> None:
     """Run a worker until its queues are empty. Raises TimeoutError, and what ended the worker."""
     run = asyncio.create_task(worker.run())
     try:
@@ -191,7 +191,7 @@ async def _aggregated(driver: AsyncDriver, tasks: Tasks, look: _Look, clock: Clo
     """Make the batches that it is time for by this clock; then what there is to do."""
     aggregator = Aggregator(driver, WorkerClock(clock), rules_of(tasks, None))
     for name in await look.grouped():
-        aggregator.plan(Source(name, 1))
+        aggregator.plan(QueueState(name, 1))
     await aggregator.tick()
     try:
         async with asyncio.timeout(until - time.monotonic()):

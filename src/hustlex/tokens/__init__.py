@@ -3,6 +3,7 @@
 from hustlex.tokens.api import Tokens
 from hustlex.tokens.keyset import Jwk, KeySet
 from hustlex.tokens.options import Mode, TokenOptions
+from hustlex.tokens.revocation_cache import Feeding
 from hustlex.tokens.signing import MAX_AGE_S as JWKS_MAX_AGE_S
 from hustlex.tokens.types import (
     Access,
@@ -33,7 +34,6 @@ from hustlex.tokens.types import (
     TokenPair,
     TooManySessions,
 )
-from hustlex.tokens.view import Feeding
 
 __all__ = [
     "JWKS_MAX_AGE_S",

@@ -31,7 +31,7 @@ _UNRESERVED = frozenset(f"{string.ascii_letters}{string.digits}-._~")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Proof(msgspec.Struct, frozen=True):
+class DpopProof(msgspec.Struct, frozen=True):
     """A good proof, if it is fresh and was not seen before. jkt: thumbprint of its key."""
 
     jkt: str
@@ -48,7 +48,7 @@ class _Said(msgspec.Struct, frozen=True):
     ath: str = ""
 
 
-def read_proof(text: str, method: str, url: str, access: str) -> Proof | BadProof:
+def read_proof(text: str, method: str, url: str, access: str) -> DpopProof | BadProof:
     """access: the access token that came with it, "" for a request that has none (a token request)."""
     if not well_formed(text):
         return BadProof(Flaw.MALFORMED)
@@ -68,7 +68,7 @@ def read_proof(text: str, method: str, url: str, access: str) -> Proof | BadProo
         return BadProof(Flaw.WRONG_REQUEST)
     if access and not hmac.compare_digest(said.ath.encode("utf-8", "surrogatepass"), hash_of(access).encode()):
         return BadProof(Flaw.WRONG_TOKEN)
-    return Proof(key.thumbprint, said.jti, target, said.iat * 1000)
+    return DpopProof(key.thumbprint, said.jti, target, said.iat * 1000)
 
 
 def hash_of(access: str) -> str:

@@ -11,11 +11,11 @@ from hustlex.core.op import Call, Flow, do
 from hustlex.errors import BadReply, Misuse
 from hustlex.tokens import ops
 from hustlex.tokens.dpop import read_proof
-from hustlex.tokens.feed import attend
-from hustlex.tokens.mint import Mint
+from hustlex.tokens.issuer import TokenIssuer
 from hustlex.tokens.names import sid_of
 from hustlex.tokens.options import OnAlarm
 from hustlex.tokens.refresh_token import RefreshToken, fingerprint
+from hustlex.tokens.revocation_log import attend
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import (
@@ -41,7 +41,7 @@ _log = logging.getLogger("hustlex.tokens")
 class Issuer:
     """Opens sessions and swaps refresh tokens."""
 
-    def __init__(self, mint: Mint, signing: Signing, revoker: Revoker, on_alarm: OnAlarm | None = None) -> None:
+    def __init__(self, mint: TokenIssuer, signing: Signing, revoker: Revoker, on_alarm: OnAlarm | None = None) -> None:
         self._mint = mint
         self._on_alarm = on_alarm
         self._signing = signing
@@ -94,7 +94,7 @@ class Issuer:
             _log.exception("the alarm about a session could not be raised")
 
 
-def _confirmed(token: RefreshToken, turn: ops.Turn) -> RefreshToken:
+def _confirmed(token: RefreshToken, turn: ops.RefreshAnswer) -> RefreshToken:
     """Never hand out a token that the server does not hold the hash of."""
     if fingerprint(token.secret) != turn.current:
         raise BadReply(
@@ -105,7 +105,7 @@ def _confirmed(token: RefreshToken, turn: ops.Turn) -> RefreshToken:
     return token
 
 
-def prove(mint: Mint, text: str, method: str, url: str, access: str, now_ms: int) -> Flow[ProofResult]:
+def prove(mint: TokenIssuer, text: str, method: str, url: str, access: str, now_ms: int) -> Flow[ProofResult]:
     """Read a proof of possession, then let the server take it once."""
     for name, value in (("proof", text), ("method", method), ("url", url), ("access", access)):
         check.instance(name, value, str)
@@ -113,14 +113,14 @@ def prove(mint: Mint, text: str, method: str, url: str, access: str, now_ms: int
     return proof if isinstance(proof, BadProof) else (yield from do(ops.prove(mint, proof, now_ms)))
 
 
-def sessions(mint: Mint, user_id: Id, current: Id, now_ms: int) -> Flow[list[SessionInfo]]:
+def sessions(mint: TokenIssuer, user_id: Id, current: Id, now_ms: int) -> Flow[list[SessionInfo]]:
     """Look up the ids, then the sessions: a script may only touch keys it was told."""
     names = mint.names(mint.uref(user_id))
     sids = yield from do(ops.listed(names))
     return (yield from do(ops.sessions(names, sids, sid_of(current), now_ms))) if sids else []
 
 
-def set_data(mint: Mint, user_id: Id, session_id: Id, values: Mapping[str, str], now_ms: int) -> Flow[bool]:
+def set_data(mint: TokenIssuer, user_id: Id, session_id: Id, values: Mapping[str, str], now_ms: int) -> Flow[bool]:
     """Replace a session's application data. Raises Misuse when it is not small, or not text."""
     kept, sid = _small(values), sid_of(session_id)
     names = mint.names(mint.uref(user_id))
@@ -144,7 +144,7 @@ def _value(value: str) -> str:
     return str.__str__(value)
 
 
-def data(mint: Mint, user_id: Id, session_id: Id, now_ms: int) -> Flow[dict[str, str] | None]:
+def data(mint: TokenIssuer, user_id: Id, session_id: Id, now_ms: int) -> Flow[dict[str, str] | None]:
     """A session's application data. None: the session is over."""
     names, sid = mint.names(mint.uref(user_id)), sid_of(session_id)
     return (yield from do(ops.data(names, sid, now_ms))) if sid else None

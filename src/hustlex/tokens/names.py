@@ -43,7 +43,7 @@ def proof_key(prefix: str, jkt: str, jti: str, url: str) -> str:
     return f"{prefix}dpop:{{{jkt}}}:{name}"
 
 
-class Keys:
+class UserKeys:
     """Key names of one user."""
 
     def __init__(self, prefix: str, uref: str) -> None:

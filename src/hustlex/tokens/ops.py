@@ -12,9 +12,9 @@ from hustlex.core.check import Id, identity, instance, text
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.errors import Misuse
-from hustlex.tokens.dpop import FUTURE_MS, PAST_MS, Proof
-from hustlex.tokens.mint import Genuine, Mint, Standing
-from hustlex.tokens.names import Keys, network_of, proof_key
+from hustlex.tokens.dpop import FUTURE_MS, PAST_MS, DpopProof
+from hustlex.tokens.issuer import Genuine, SessionClaims, TokenIssuer
+from hustlex.tokens.names import UserKeys, network_of, proof_key
 from hustlex.tokens.refresh_token import RefreshToken, fingerprint
 from hustlex.tokens.types import (
     Alarm,
@@ -148,7 +148,7 @@ def _word(name: str, value: str) -> str:
     return text(name, value, blank=True)
 
 
-class Turn(msgspec.Struct, frozen=True):
+class RefreshAnswer(msgspec.Struct, frozen=True):
     """The server's answer to a refresh. salt turns the token shown into the current one, whose hash is ``current``.
     alarm: it was spent a moment ago, elsewhere."""
 
@@ -157,18 +157,18 @@ class Turn(msgspec.Struct, frozen=True):
     version: str
     salt: bytes
     current: bytes
-    standing: Standing
+    standing: SessionClaims
     alarm: Alarm | None = None
 
 
 class Opened(msgspec.Struct, frozen=True):
     """A new session, and the ids of those that were ended for it."""
 
-    standing: Standing
+    standing: SessionClaims
     evicted: list[str]
 
 
-def login(mint: Mint, who: Newcomer, first: RefreshToken, now_ms: int) -> Op[Opened | TooManySessions]:
+def login(mint: TokenIssuer, who: Newcomer, first: RefreshToken, now_ms: int) -> Op[Opened | TooManySessions]:
     """Open the session that ``first`` belongs to."""
     names, policy = mint.names(first.uref), mint.policy
 
@@ -176,7 +176,7 @@ def login(mint: Mint, who: Newcomer, first: RefreshToken, now_ms: int) -> Op[Ope
         if reply[0] == 1:
             return TooManySessions(policy.cap)
         born, ends, evicted = reply[1:]
-        standing = Standing(who.user_id, who.client_id, born, ends, born, who.amr, who.acr, who.scope, who.jkt)
+        standing = SessionClaims(who.user_id, who.client_id, born, ends, born, who.amr, who.acr, who.scope, who.jkt)
         return Opened(standing, [sid.decode() for sid in evicted])
 
     return _LOGIN.op(
@@ -195,7 +195,7 @@ def _fields(who: Newcomer) -> list[str]:
     return [text for field in kept.items() for text in field]
 
 
-def check(mint: Mint, token: Genuine, now_ms: int) -> Op[CheckResult]:
+def check(mint: TokenIssuer, token: Genuine, now_ms: int) -> Op[CheckResult]:
     """May this token be used now."""
     names, policy, claims = mint.names(token.uref), mint.policy, token.claims
     good = token.strict
@@ -234,8 +234,8 @@ def refresher(client_id: Id, jkt: str, address: str, device: str) -> Refresher:
 
 
 def refresh(
-    mint: Mint, shown: RefreshToken, successor: RefreshToken, salt: bytes, who: Refresher, now_ms: int
-) -> Op[Turn | RefreshRefused | Alarm]:
+    mint: TokenIssuer, shown: RefreshToken, successor: RefreshToken, salt: bytes, who: Refresher, now_ms: int
+) -> Op[RefreshAnswer | RefreshRefused | Alarm]:
     """Swap one token for the next. successor: what follows ``shown`` under ``salt``."""
     names, policy = mint.names(shown.uref), mint.policy
     return _REFRESH.op(
@@ -247,7 +247,7 @@ def refresh(
     )  # fmt: skip
 
 
-def _turn(reply: Reply, sid: str, who: Refresher) -> Turn | RefreshRefused | Alarm:
+def _turn(reply: Reply, sid: str, who: Refresher) -> RefreshAnswer | RefreshRefused | Alarm:
     status = reply[0]
     if status == 3:
         why = reply[1].decode()
@@ -261,7 +261,7 @@ def _turn(reply: Reply, sid: str, who: Refresher) -> Turn | RefreshRefused | Ala
     elsewhere = status == 5
     issued_ms, gen, version, salt, current, user, auth_ms, amr, ends_ms, *rest = reply[3 if elsewhere else 1 :]
     acr, scope, jkt = ((text or b"").decode() for text in rest)
-    standing = Standing(
+    standing = SessionClaims(
         user.decode(),
         who.client_id,
         issued_ms,
@@ -275,9 +275,9 @@ def _turn(reply: Reply, sid: str, who: Refresher) -> Turn | RefreshRefused | Ala
     if elsewhere:
         device, network = ((text or b"").decode() for text in reply[1:3])
         odd = Alarm(Refusal.SPENT_ELSEWHERE, user.decode(), sid, device, network, who.network, 1, False, who.device)
-        return Turn(How.REPLAYED, int(gen), version.decode(), salt, current, standing, odd)
+        return RefreshAnswer(How.REPLAYED, int(gen), version.decode(), salt, current, standing, odd)
     how = (How.ROTATED, How.REPLAYED, How.COALESCED)[status]
-    return Turn(how, int(gen), version.decode(), salt, current, standing)
+    return RefreshAnswer(how, int(gen), version.decode(), salt, current, standing)
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -287,7 +287,7 @@ class Ended(msgspec.Struct, frozen=True):
     matters: bool
 
 
-def logout(mint: Mint, token: Genuine, now_ms: int) -> Op[Ended]:
+def logout(mint: TokenIssuer, token: Genuine, now_ms: int) -> Op[Ended]:
     """End the session and forbid the token."""
     names = mint.names(token.uref)
     return _LOGOUT.op(
@@ -297,14 +297,14 @@ def logout(mint: Mint, token: Genuine, now_ms: int) -> Op[Ended]:
     )
 
 
-def forbid(mint: Mint, token: Genuine, now_ms: int) -> Op[bool]:
+def forbid(mint: TokenIssuer, token: Genuine, now_ms: int) -> Op[bool]:
     """Forbid one access token. False: it is dead already."""
     return _FORBID.op(
         (mint.names(token.uref).blacklist(token.jti),), (now_ms, token.until_ms), lambda reply: bool(reply[1] > 0)
     )
 
 
-def revoke(mint: Mint, uref: str, sid: str, reason: str, client_id: str = "") -> Op[Ended | None]:
+def revoke(mint: TokenIssuer, uref: str, sid: str, reason: str, client_id: str = "") -> Op[Ended | None]:
     """End one session. None: it is not this client's."""
     names = mint.names(uref)
     return _REVOKE.op(
@@ -318,7 +318,7 @@ def _ended(reply: Reply) -> Ended:
     return Ended(reply[1] == 1, reply[2] == 1)
 
 
-class Line(msgspec.Struct, frozen=True):
+class UserCutoff(msgspec.Struct, frozen=True):
     """Up to which moment everything of a user is void, how many sessions that ended, and whether one was kept."""
 
     at_ms: int
@@ -326,13 +326,13 @@ class Line(msgspec.Struct, frozen=True):
     kept: bool
 
 
-def revoke_all(mint: Mint, uref: str, kept_sid: str, now_ms: int) -> Op[Line]:
+def revoke_all(mint: TokenIssuer, uref: str, kept_sid: str, now_ms: int) -> Op[UserCutoff]:
     """End everything of a user. kept_sid: "" keeps none."""
     names = mint.names(uref)
     return _REVOKE_ALL.op(
         (names.index, names.marker, names.record(kept_sid)),
         (now_ms, kept_sid, mint.policy.life_ms),
-        lambda reply: Line(int(reply[3]), int(reply[1]), reply[2] == 1),
+        lambda reply: UserCutoff(int(reply[3]), int(reply[1]), reply[2] == 1),
     )
 
 
@@ -343,7 +343,7 @@ def wait_for_replica(wait_ms: int) -> Op[bool]:
     )
 
 
-def prove(mint: Mint, proof: Proof, now_ms: int) -> Op[Proven | BadProof]:
+def prove(mint: TokenIssuer, proof: DpopProof, now_ms: int) -> Op[Proven | BadProof]:
     """Take a proof once, while it is fresh."""
 
     def decode(reply: Reply) -> Proven | BadProof:
@@ -353,13 +353,13 @@ def prove(mint: Mint, proof: Proof, now_ms: int) -> Op[Proven | BadProof]:
     return _PROVE.op((key,), (now_ms, proof.made_ms, PAST_MS, FUTURE_MS), decode)
 
 
-def listed(names: Keys) -> Op[list[str]]:
+def listed(names: UserKeys) -> Op[list[str]]:
     """The session ids in a user's index, oldest first; some may be over."""
     return command("tokens.listed", Effect.READ, "ZRANGE", names.index, 0, -1, keys=(names.index,),
                    decode=lambda reply: [sid.decode() for sid in reply])  # fmt: skip
 
 
-def sessions(names: Keys, sids: Sequence[str], current: str, now_ms: int) -> Op[list[SessionInfo]]:
+def sessions(names: UserKeys, sids: Sequence[str], current: str, now_ms: int) -> Op[list[SessionInfo]]:
     """Those of these sessions that live, newest first. current: the one that asks."""
     return _SESSIONS.op(
         (names.index, names.marker, *(names.record(sid) for sid in sids)),
@@ -375,13 +375,13 @@ def _info(entry: Sequence[bytes | None], current: str) -> SessionInfo:
     return SessionInfo(sid, client, device, platform, network, last_network, born, last, ends, sid == current)
 
 
-def set_data(names: Keys, sid: str, values: Mapping[str, str], now_ms: int) -> Op[bool]:
+def set_data(names: UserKeys, sid: str, values: Mapping[str, str], now_ms: int) -> Op[bool]:
     """Replace a session's application data. False: the session is over."""
     pairs = [text for pair in values.items() for text in pair]
     return _SET_DATA.op(_session(names, sid), (now_ms, sid, *pairs), lambda reply: bool(reply[0] == 0))
 
 
-def data(names: Keys, sid: str, now_ms: int) -> Op[dict[str, str] | None]:
+def data(names: UserKeys, sid: str, now_ms: int) -> Op[dict[str, str] | None]:
     """A session's application data. None: the session is over."""
     return _DATA.op(_session(names, sid), (now_ms, sid), _data)
 
@@ -393,5 +393,5 @@ def _data(reply: Reply) -> dict[str, str] | None:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _session(names: Keys, sid: str) -> tuple[str, str, str, str]:
+def _session(names: UserKeys, sid: str) -> tuple[str, str, str, str]:
     return names.record(sid), names.index, names.marker, names.data(sid)

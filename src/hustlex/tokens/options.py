@@ -33,53 +33,56 @@ _ENDS = {
 class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one issuer; all processes of an application use the same.
 
-    keys: what signs access tokens; default keys derived from the secret, which ``rotate_keys`` moves. first_key: the
-    generation of derived keys to start with; raise it after ``retire_key``, as Redis may forget what it was told.
-    issuer, audience: not empty. access_ttl: life of an access token. jitter: share of that life (0 to 0.5) by which it
-    is shortened at random, so that tokens made together do not expire together.
-
-    profile: "phone" (7 days, 3 days idle) or "aal2" (12 hours, 30 minutes idle; longer values are refused).
-    refresh_ttl: the absolute end of a session, counted from login and never moved; default the profile's. idle: a
-    session not used this long is over; default the profile's. leeway: tolerated between clocks, 0 to 5 minutes.
-    grace: how long a spent refresh token still gets the same successor, 0 to 5 minutes; each second is one more for a
-    thief, too. on_reuse: whether a stolen
-    refresh token ends its "session" or everything of the "user".
-
-    sessions_per_user: at this cap a login ends the oldest session. evict_oldest: False refuses the login instead; a
-    session that ran idle then keeps its place until its absolute end.
-
-    staleness: what a bounded check may have missed at most, from 1 s. away: what bounded checks do when that bound is
-    over and the server cannot be asked: "closed" raises Unavailable, "stateless" accepts all but known revocations.
-    durability: "replica" makes what takes rights away wait up to 50 ms for a replica; see ``RevokedAll.replicated``.
-    on_alarm: told when a refresh token was in wrong hands, to warn its owner; see Alarm.
-
     Raises Misuse for a duration below 1 ms, ConfigurationError for values that do not fit.
     """
 
     keys: KeySet | None = None
+    """What signs access tokens; default keys derived from the secret, which ``rotate_keys`` moves."""
     first_key: int = 1
+    """The generation of derived keys to start with; raise it after ``retire_key``, as Redis may forget what it was
+    told."""
     issuer: str = "hustlex"
+    """Who makes the tokens, not empty."""
     audience: str = "hustlex"
+    """Whom they are for, not empty."""
     access_ttl: timedelta = 15 * _MINUTE
+    """Life of an access token."""
     jitter: float = 0.05
+    """Share of ``access_ttl``, 0 to 0.5, by which it is shortened at random, so that tokens made together do not expire
+    together."""
     profile: Literal["phone", "aal2"] = "phone"
+    """How long sessions last: "phone" (7 days, 3 days idle) or "aal2" (12 hours, 30 minutes idle; longer values are
+    refused)."""
     refresh_ttl: timedelta | None = None
+    """The absolute end of a session, counted from login and never moved; default the profile's."""
     idle: timedelta | None = None
+    """A session not used this long is over; default the profile's."""
     leeway: timedelta = timedelta(seconds=30)
+    """Tolerated between clocks, 0 to 5 minutes."""
     grace: timedelta = timedelta(seconds=10)
+    """How long a spent refresh token still gets the same successor, 0 to 5 minutes; each second is one more for a
+    thief, too."""
     on_reuse: Literal["session", "user"] = "session"
+    """Whether a stolen refresh token ends its "session" or everything of the "user"."""
     sessions_per_user: int = 10
+    """At this many a login ends the oldest session."""
     evict_oldest: bool = True
+    """False: at that many the login is refused; a session that ran idle keeps its place until its absolute end."""
     staleness: timedelta = timedelta(seconds=2)
+    """How old a revocation that a bounded check missed may be at most, from 1 s."""
     away: Literal["closed", "stateless"] = "closed"
+    """What bounded checks do when that bound is over and the server cannot be asked: "closed" raises Unavailable,
+    "stateless" accepts all but known revocations."""
     durability: Literal["primary", "replica"] = "primary"
+    """With "replica" what takes rights away waits up to 50 ms for a replica; see ``RevokedAll.replicated``."""
     on_alarm: OnAlarm | None = None
+    """Told when a refresh token was in wrong hands, to warn its owner; see Alarm."""
 
     def __post_init__(self) -> None:
         policy_of(self)
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class TokenPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for every token of one issuer.
 
     touch_ms: a session's last activity is noted at most this often. most_replays: answers to one spent refresh token.
@@ -116,13 +119,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         return self.refresh_ms + self.keep_ms
 
 
-def policy_of(options: TokenOptions) -> Policy:
+def policy_of(options: TokenOptions) -> TokenPolicy:
     """Check the settings; raises as TokenOptions says."""
     _kinds(options)
     refresh_ttl, idle = _ends(options)
     _check(options, refresh_ttl)
     access_ms = positive_ms("access_ttl", options.access_ttl)
-    return Policy(
+    return TokenPolicy(
         issuer=options.issuer,
         audience=options.audience,
         access_ms=access_ms,

@@ -12,10 +12,11 @@ import msgspec
 from hustlex.core.check import Id
 from hustlex.core.op import Flow, Sleep, do
 from hustlex.errors import Error, RevocationIncomplete
-from hustlex.tokens import feed, ops
-from hustlex.tokens.mint import Genuine, Mint
+from hustlex.tokens import ops, revocation_log
+from hustlex.tokens.issuer import Genuine, TokenIssuer
 from hustlex.tokens.names import sid_of
 from hustlex.tokens.refresh_token import RefreshToken
+from hustlex.tokens.revocation_cache import RevocationCache, RevocationEntry
 from hustlex.tokens.types import (
     Forbidden,
     LoggedOut,
@@ -27,7 +28,6 @@ from hustlex.tokens.types import (
     RevokedSession,
     RevokeResult,
 )
-from hustlex.tokens.view import Notice, View
 
 _PAUSES_S = (0.02, 0.1)
 
@@ -35,7 +35,7 @@ _PAUSES_S = (0.02, 0.1)
 class Revoker:
     """Stories that end sessions and tokens. now_ms: 0 means the server's clock."""
 
-    def __init__(self, mint: Mint, view: View) -> None:
+    def __init__(self, mint: TokenIssuer, view: RevocationCache) -> None:
         self._mint = mint
         self._view = view
 
@@ -71,7 +71,7 @@ class Revoker:
 
     def _everything(self, uref: str, kept: str, now_ms: int) -> Flow[RevokedAll]:
         line = yield from do(ops.revoke_all(self._mint, uref, kept, now_ms))
-        notice = Notice("user", uref, 0, line.at_ms, kept if line.kept else "", uref)
+        notice = RevocationEntry("user", uref, 0, line.at_ms, kept if line.kept else "", uref)
         yield from self.announce([notice], now_ms)
         return RevokedAll(line.ended, line.kept, (yield from self._replicated()))
 
@@ -82,7 +82,7 @@ class Revoker:
             if client_id and token.claims.client_id != client_id:
                 return NotOurs(other_client=True)
             if (yield from do(ops.forbid(self._mint, token, now_ms))):
-                yield from self.announce([Notice("jti", token.jti, token.until_ms, user=token.uref)], now_ms)
+                yield from self.announce([RevocationEntry("jti", token.jti, token.until_ms, user=token.uref)], now_ms)
             return Forbidden(token.sid, token.jti, (yield from self._replicated()))
         shown = self._mint.chain.read(text)
         if shown is None:
@@ -116,18 +116,18 @@ class Revoker:
         yield from self._tell(ended, _session(uref, sid), now_ms)
         return ended.by_this_call
 
-    def _tell(self, ended: ops.Ended, notice: Notice, now_ms: int) -> Flow[None]:
+    def _tell(self, ended: ops.Ended, notice: RevocationEntry, now_ms: int) -> Flow[None]:
         """Only what was decided: who names another's session, or none, must find nothing told by it. What was over
         before is told again, for whoever repeats a call that could not tell."""
         if ended.matters:
             yield from self.announce([notice], now_ms)
 
-    def announce(self, notices: Sequence[Notice], now_ms: int) -> Flow[None]:
+    def announce(self, notices: Sequence[RevocationEntry], now_ms: int) -> Flow[None]:
         """Tell what was decided. Raises RevocationIncomplete when that fails three times."""
         self._learn(notices)
         for pause in (*_PAUSES_S, None):
             try:
-                yield from do(feed.announce(self._mint.prefix, notices, now_ms, self._mint.policy.keep_ms))
+                yield from do(revocation_log.announce(self._mint.prefix, notices, now_ms, self._mint.policy.keep_ms))
             except Error as error:
                 if pause is None:
                     raise RevocationIncomplete(
@@ -139,7 +139,7 @@ class Revoker:
             else:
                 return
 
-    def _learn(self, notices: Sequence[Notice]) -> None:
+    def _learn(self, notices: Sequence[RevocationEntry]) -> None:
         until_ms = self._view.now_ms() + self._mint.policy.keep_ms
         for notice in notices:
             self._view.learn(notice if notice.until_ms else msgspec.structs.replace(notice, until_ms=until_ms))
@@ -155,5 +155,5 @@ class Revoker:
             return False
 
 
-def _session(uref: str, sid: str) -> Notice:
-    return Notice("sid", sid, 0, user=uref)
+def _session(uref: str, sid: str) -> RevocationEntry:
+    return RevocationEntry("sid", sid, 0, user=uref)

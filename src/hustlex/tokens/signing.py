@@ -14,11 +14,11 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.lua import load
 from hustlex.core.op import Flow, Op, Reply, do
 from hustlex.errors import ConfigurationError
+from hustlex.tokens.issuer import TokenIssuer
 from hustlex.tokens.keyset import Key, KeySet
-from hustlex.tokens.mint import Mint
+from hustlex.tokens.revocation_cache import RevocationEntry
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.types import KeyInfo
-from hustlex.tokens.view import Notice
 
 MAX_AGE_S = 300
 """How long others may keep the JWK Set."""
@@ -41,7 +41,7 @@ State = dict[str, tuple[str, int]]
 class Signing:
     """due_at: from this moment (steady clock) on, Redis is to be asked again before a key is used."""
 
-    def __init__(self, mint: Mint, revoker: Revoker, configured: KeySet | None, first: int) -> None:
+    def __init__(self, mint: TokenIssuer, revoker: Revoker, configured: KeySet | None, first: int) -> None:
         self._mint = mint
         self._revoker = revoker
         self._configured = configured
@@ -106,7 +106,7 @@ class Signing:
 
     def _moving(self, op: Op[State], kid: str, now_ms: int) -> Flow[None]:
         self._take((yield from do(op)))
-        yield from self._revoker.announce([Notice("key", kid, 0)], now_ms)
+        yield from self._revoker.announce([RevocationEntry("key", kid, 0)], now_ms)
 
     def _name(self, kid: str) -> str | None:
         """What stands for a key in Redis: its generation; of an old secret's key that secret, with all its keys, as who

@@ -13,7 +13,7 @@ from hustlex.core import check
 from hustlex.otp import Email
 from hustlex.web.codes import ChallengeIn, ChallengeOut, CodeIn, HumanCheck, OtpCodes, Proof, Send, invalid_code, unfit
 from hustlex.web.depends import Front, ProvedKey
-from hustlex.web.exchange import Exchange, TokensOut
+from hustlex.web.exchange import TokenExchange, TokensOut
 from hustlex.web.problem import no_store
 from hustlex.web.routing import path_prefix
 
@@ -66,7 +66,9 @@ def auth_router(
     check.function("identify", identify)
     if identify_email is not None:
         check.function("identify_email", identify_email)
-    exchange = Exchange(check.text("client_id", client_id), check.text("refresh_cookie", refresh_cookie, blank=True))
+    exchange = TokenExchange(
+        check.text("client_id", client_id), check.text("refresh_cookie", refresh_cookie, blank=True)
+    )
     codes = OtpCodes(send=send, purpose=purpose, human_check=human_check)
     login = _Login(codes, identify, identify_email, exchange)
 
@@ -88,7 +90,7 @@ def auth_router(
 
 class _Login:
     def __init__(
-        self, codes: OtpCodes, identify: Identify, identify_email: Identify | None, exchange: Exchange
+        self, codes: OtpCodes, identify: Identify, identify_email: Identify | None, exchange: TokenExchange
     ) -> None:
         self._codes = codes
         self._identify = identify

@@ -18,7 +18,7 @@ Scope = MutableMapping[str, Any]
 KEY = "hustlex.charges"
 
 
-class Limit(msgspec.Struct, frozen=True, eq=False):
+class RouteLimit(msgspec.Struct, frozen=True, eq=False):
     """One ``RateLimit`` of routes. endpoint: "" means the route's template."""
 
     policies: Policies
@@ -32,7 +32,7 @@ class Limit(msgspec.Struct, frozen=True, eq=False):
         """What its calls are counted under, while no other limit is there."""
         return self.endpoint or template
 
-    def joins(self, other: Limit) -> bool:
+    def joins(self, other: RouteLimit) -> bool:
         """Whether both can be asked about in one step."""
         return (self.key, self.cost, self.tier, self.show) == (other.key, other.cost, other.tier, other.show)
 
@@ -86,7 +86,7 @@ class Labels:
         self._known: dict[tuple[str, Any], list[Policies]] = {}
         self._strays: set[tuple[str, Any, Policies]] = set()
 
-    def of(self, limit: Limit, template: str) -> str:
+    def of(self, limit: RouteLimit, template: str) -> str:
         """The limit's endpoint at the route of this template."""
         label = limit.label(template)
         there = self._there(label, limit)
@@ -97,7 +97,7 @@ class Labels:
         more = f"~{zlib.crc32(repr(limit.policies).encode()):08x}" if alike > 1 else ""
         return apart(label, limit.policies) + more
 
-    def _there(self, label: str, limit: Limit) -> list[Policies]:
+    def _there(self, label: str, limit: RouteLimit) -> list[Policies]:
         """What counts the same callers under this label. Empty for a limit behind a wall: it counts apart."""
         there, stray = self._known.get((label, limit.key), []), (label, limit.key, limit.policies)
         if limit.policies in there or stray in self._strays:
@@ -134,11 +134,11 @@ def calls_at(route: Any) -> Iterator[Any]:
         yield from _calls(dependant)
 
 
-def limits_at(route: Any) -> Iterator[tuple[Any, Limit]]:
+def limits_at(route: Any) -> Iterator[tuple[Any, RouteLimit]]:
     """The limits of a route and their dependencies, in the order in which they are asked."""
     for call in calls_at(route):
         limit = getattr(call, "hustlex_limit", None)
-        if isinstance(limit, Limit):
+        if isinstance(limit, RouteLimit):
             yield call, limit
 
 

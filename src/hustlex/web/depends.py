@@ -18,7 +18,7 @@ from hustlex.errors import ConfigurationError
 from hustlex.tokens import Access, BadProof, Mode, Rejected
 from hustlex.web.origins import host_of, origins_of
 from hustlex.web.problem import Problem
-from hustlex.web.rights import Shown, keep_shown
+from hustlex.web.rights import ShownToken, keep_shown
 from hustlex.web.routing import OUTERMOST
 
 
@@ -134,7 +134,7 @@ def checked(mode: Mode) -> Callable[..., Awaitable[Access]]:
         if isinstance(answer, Rejected):
             _log.info("access refused: %s %s", answer.reason, answer.detail)
             raise unauthorized("invalid_token", "DPoP" if scheme == "dpop" else "Bearer")
-        keep_shown(connection, Shown(front, token, jkt, answer))
+        keep_shown(connection, ShownToken(front, token, jkt, answer))
         return answer
 
     return user

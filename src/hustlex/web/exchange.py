@@ -43,7 +43,7 @@ class TokensOut(BaseModel):
     device_token: Annotated[str | None, Field(repr=False)] = None
 
 
-class Exchange:
+class TokenExchange:
     """client_id: the application that the sessions belong to. cookie: the name of a refresh cookie; "": bodies."""
 
     def __init__(self, client_id: str, cookie: str) -> None:
@@ -73,7 +73,7 @@ class Exchange:
         )
         if isinstance(pair, TooManySessions):
             raise Problem(409, detail="Too many devices are logged in. Log out on one of them.")
-        return self._tokens(pair, response, jkt)
+        return self._tokens(pair, response)
 
     async def refresh(
         self, front: Front, request: Request, response: Response, jkt: ProvedKey, body: RefreshIn | None = None
@@ -84,7 +84,7 @@ class Exchange:
         )
         if isinstance(answer, RefreshRefused):
             raise self._refused(answer)
-        return self._tokens(answer.pair, response, jkt)
+        return self._tokens(answer.pair, response)
 
     def _refused(self, answer: RefreshRefused) -> Problem:
         level = logging.WARNING if answer.reason in _ALARMING else logging.INFO
@@ -108,12 +108,12 @@ class Exchange:
         given = body.refresh_token if body else None
         return given or (self._cookie.read(request) if self._cookie else "")
 
-    def _tokens(self, pair: TokenPair, response: Response, jkt: str) -> TokensOut:
+    def _tokens(self, pair: TokenPair, response: Response) -> TokensOut:
         if self._cookie:
             self._cookie.put(response, pair.refresh, pair.session_expires_in)
         return TokensOut(
             access_token=pair.access,
             refresh_token=None if self._cookie else pair.refresh,
-            token_type="DPoP" if jkt else "Bearer",
+            token_type="DPoP" if pair.jkt else "Bearer",
             expires_in=pair.expires_in // _SECOND,
         )

@@ -18,7 +18,7 @@ from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, caller_of, parse_rule
 from hustlex.ratelimit import RateLimit as Room
 from hustlex.web.addresses import address_of
-from hustlex.web.charges import Limit, Policies, calls_at, charges_of, labels_of, limits_at
+from hustlex.web.charges import Policies, RouteLimit, calls_at, charges_of, labels_of, limits_at
 from hustlex.web.depends import CurrentUser, Front, StrictUser
 from hustlex.web.problem import Problem
 from hustlex.web.routing import OUTERMOST, every_route, preflight, serving, template
@@ -52,9 +52,6 @@ async def globally() -> str:
     return "global"
 
 
-_NOBODY: Any = None
-"""The call of a decision that nobody asked for."""
-
 _KEYS: dict[str, Key] = {"user": by_user, "ip": by_ip, "global": globally}
 
 
@@ -87,7 +84,7 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
     policies, key, place = _unanimous(rules, key)
     if not callable(key):
         raise Misuse("key cannot be called", hint="pass a dependency that answers who it is, as by_ip")
-    limit = Limit(
+    limit = RouteLimit(
         policies,
         key,
         check.text("endpoint", endpoint, blank=True) or place,
@@ -116,18 +113,18 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
     return dependency
 
 
-async def _judged(connection: HTTPConnection, front: HustleX, limit: Limit, identity: str) -> Decision:
+async def _judged(connection: HTTPConnection, front: HustleX, limit: RouteLimit, identity: str) -> Decision:
     """What was decided of this limit for this request; the first of several asks for all of them."""
     answers: dict[int, Decision] = connection.scope.setdefault(_JUDGED, {})
     if id(limit) not in answers and not _is_preflight(connection.scope):
         group = [limit, *(each for each in _others(connection.scope, limit) if id(each) not in answers)]
         answers |= await _charged(connection, front, group, identity)
-    decision = answers.get(id(limit)) or Decision(True, Outcome.EXEMPT, limit.cost, Source.EXEMPTION, _NOBODY, ())
+    decision = answers.get(id(limit)) or Decision(True, Outcome.EXEMPT, limit.cost, Source.EXEMPTION)
     return _told(connection, front, limit, identity, decision)
 
 
 async def _charged(
-    connection: HTTPConnection, front: HustleX, group: Sequence[Limit], identity: str
+    connection: HTTPConnection, front: HustleX, group: Sequence[RouteLimit], identity: str
 ) -> dict[int, Decision]:
     """Charge limits of one caller in one step, each once for a request. Raises the refusal."""
     scope, room = connection.scope, front.ratelimit
@@ -147,7 +144,7 @@ async def _charged(
     return {number: charges.seen[identity, label][1] for number, (label, _) in spots.items()}
 
 
-async def _asked(room: Room, due: Sequence[tuple[str, Policies]], identity: str, limit: Limit) -> Decision:
+async def _asked(room: Room, due: Sequence[tuple[str, Policies]], identity: str, limit: RouteLimit) -> Decision:
     if len(due) == 1:
         label, policies = due[0]
         return await room.check(policies, identity, endpoint=label, cost=limit.cost, tier=limit.tier)
@@ -155,7 +152,7 @@ async def _asked(room: Room, due: Sequence[tuple[str, Policies]], identity: str,
     return await room.check_all(asked, cost=limit.cost, tier=limit.tier)
 
 
-def _others(scope: Scope, limit: Limit) -> Iterator[Limit]:
+def _others(scope: Scope, limit: RouteLimit) -> Iterator[RouteLimit]:
     """The route's limits that may be asked about together with this one: of the same caller, none overridden."""
     overridden = getattr(scope["app"], "dependency_overrides", {})
     seen = {id(limit)}
@@ -166,7 +163,7 @@ def _others(scope: Scope, limit: Limit) -> Iterator[Limit]:
             yield other
 
 
-def _told(connection: HTTPConnection, front: HustleX, limit: Limit, identity: str, decision: Decision) -> Decision:
+def _told(connection: HTTPConnection, front: HustleX, limit: RouteLimit, identity: str, decision: Decision) -> Decision:
     """Show a decision to the client. Raises the refusal."""
     if limit.show:
         shown = Shown(decision, front.reference(identity)[:12])

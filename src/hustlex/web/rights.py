@@ -32,7 +32,7 @@ _POLICY_VIOLATION = 1008
 _UNSURE_AT_MOST = 1
 
 
-class Shown(msgspec.Struct, frozen=True):
+class ShownToken(msgspec.Struct, frozen=True):
     """The good token of a request. jkt: of the key that was proved with it."""
 
     front: HustleX
@@ -44,7 +44,7 @@ class Shown(msgspec.Struct, frozen=True):
         return "Shown(...)"
 
 
-def keep_shown(connection: HTTPConnection, shown: Shown) -> None:
+def keep_shown(connection: HTTPConnection, shown: ShownToken) -> None:
     """Remember who asks, for as long as the request lasts."""
     connection.scope[_SHOWN] = shown
 
@@ -52,7 +52,7 @@ def keep_shown(connection: HTTPConnection, shown: Shown) -> None:
 class Rights:
     """Of the user whose token a request showed, looked at again while it lasts."""
 
-    def __init__(self, shown: Shown) -> None:
+    def __init__(self, shown: ShownToken) -> None:
         self._shown = shown
         self._unsure = 0
         self.user_id = shown.access.user_id
@@ -79,7 +79,7 @@ class Rights:
 def rights_of(scope: MutableMapping[str, Any]) -> Rights | None:
     """None: no token was asked for."""
     shown = scope.get(_SHOWN)
-    return Rights(shown) if isinstance(shown, Shown) else None
+    return Rights(shown) if isinstance(shown, ShownToken) else None
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.service import FOREVER, Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 from hustlex.worker.threads import Threads
 
 _log = logging.getLogger("hustlex.worker")
@@ -48,12 +48,12 @@ class Aggregator(Service):
         self._clock = clock
         self._rules = rules
         self._pause_s = min([_LONGEST_S, *(rule.grace.total_seconds() for rule in rules)])
-        self._sources: set[Source] = set()
-        self.working: dict[tuple[Source, str], asyncio.Task[None]] = {}
+        self._sources: set[QueueState] = set()
+        self.working: dict[tuple[QueueState, str], asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._threads = Threads(_AT_ONCE)
 
-    def plan(self, source: Source) -> None:
+    def plan(self, source: QueueState) -> None:
         """This queue has groups."""
         if self._rules and source not in self._sources:
             self._sources.add(source)
@@ -75,7 +75,7 @@ class Aggregator(Service):
                     self._begin(source, group, rules)
         return self._pause_s if self._sources else FOREVER
 
-    def _begin(self, source: Source, group: str, rules: Aggregate) -> None:
+    def _begin(self, source: QueueState, group: str, rules: Aggregate) -> None:
         task = asyncio.get_running_loop().create_task(self._look_after(source, group, rules))
         self.working[source, group] = task
         task.add_done_callback(lambda _: self.working.pop((source, group)))
@@ -96,7 +96,7 @@ class Aggregator(Service):
             await asyncio.wait(self.working.values(), timeout=_PARTING_S)
         self._threads.close()
 
-    async def _look_after(self, source: Source, group: str, rules: Aggregate) -> None:
+    async def _look_after(self, source: QueueState, group: str, rules: Aggregate) -> None:
         """Make batches of a group while it is time to."""
         async with self._slots:
             try:
@@ -105,7 +105,7 @@ class Aggregator(Service):
             except Error as error:
                 _log.warning("group %r of queue %s: %s", group, source.name, error)
 
-    async def _batch(self, source: Source, group: str, rules: Aggregate) -> bool:
+    async def _batch(self, source: QueueState, group: str, rules: Aggregate) -> bool:
         """One batch. What fails leaves the set alone: its tasks go back into the group after two minutes."""
         set_id = new_id()
         keys, now_ms = source.keys, self._clock.for_script()
@@ -126,7 +126,7 @@ class Aggregator(Service):
             _log.error("group %r of queue %s was not aggregated: %s", group, source.name, reason)
         return True
 
-    async def _made(self, source: Source, group: str, set_id: str, rules: Aggregate) -> Draft | None:
+    async def _made(self, source: QueueState, group: str, set_id: str, rules: Aggregate) -> Draft | None:
         """The task that takes the place of a set's; its id is the set's, unless the function gave it one."""
         set_key = source.keys.aggregation_set(group, set_id)
         batch = await self._driver.run(aggregation.read(source.keys, set_key))
@@ -143,7 +143,7 @@ class Aggregator(Service):
         await self._driver.run(register(source.name))
         return draft(job, {"queue": source.name}, set_id)
 
-    async def _decoded(self, source: Source, set_key: str, batch: aggregation.Batch) -> list[GroupedTask]:
+    async def _decoded(self, source: QueueState, set_key: str, batch: aggregation.AggregationSet) -> list[GroupedTask]:
         found = []
         for task_id, data in batch.tasks:
             try:

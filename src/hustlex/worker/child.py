@@ -29,7 +29,7 @@ from hustlex.jobs.wire import decode_task
 VERDICTS: dict[str, type[Exception]] = {"skip": SkipRetry, "revoke": RevokeTask, "snooze": Snooze, "retry": Retry}
 
 
-class Call(msgspec.Struct, frozen=True):
+class ChildCall(msgspec.Struct, frozen=True):
     """One attempt. module, name: where the function is. task_type: its task's. message: as stored."""
 
     module: str
@@ -39,7 +39,7 @@ class Call(msgspec.Struct, frozen=True):
     deadline_ms: int
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ChildOutcome(msgspec.Struct, frozen=True):
     """How it ended. value: the pickled result, or the pickled exception when ``failed``; empty when that is impossible.
 
     reason: its type and text. trace: where it was raised. verdicts: those of VERDICTS that it is or was raised from, a
@@ -70,7 +70,7 @@ def serve(pipe: Connection, module: str) -> None:
             request = pipe.recv_bytes()
         except EOFError:
             return
-        pipe.send_bytes(msgspec.msgpack.encode(_answer(msgspec.msgpack.decode(request, type=Call))))
+        pipe.send_bytes(msgspec.msgpack.encode(_answer(msgspec.msgpack.decode(request, type=ChildCall))))
 
 
 def _die_with_parent() -> None:
@@ -80,19 +80,19 @@ def _die_with_parent() -> None:
         os.killpg(0, signal.SIGKILL)
 
 
-def _answer(call: Call) -> Answer:
+def _answer(call: ChildCall) -> ChildOutcome:
     try:
         result = copy_context().run(_run, call)
     except BaseException as fault:  # noqa: BLE001 - sent to the parent
         return _failure(fault)
     try:
-        return Answer(False, pickle.dumps(result))
+        return ChildOutcome(False, pickle.dumps(result))
     except BaseException as fault:  # noqa: BLE001 - whatever a user's type raises
         reason = f"the result is a {type(result).__name__}, which cannot be pickled: {words(fault)}"
-        return Answer(True, b"", reason, verdicts={"skip": 0})
+        return ChildOutcome(True, b"", reason, verdicts={"skip": 0})
 
 
-def _run(call: Call) -> Any:
+def _run(call: ChildCall) -> Any:
     message = decode_task(call.message)
     task = _find(call.module, call.name, call.task_type)
     CURRENT.set(CurrentJob(message, call.deadline_ms, None, _no_result))
@@ -109,10 +109,10 @@ def _find(module: str, name: str, task_type: str) -> Task[..., Any]:
     return found if isinstance(found, Task) else Task(task_type, found, {})
 
 
-def _failure(fault: BaseException) -> Answer:
+def _failure(fault: BaseException) -> ChildOutcome:
     seen = ((name, found(fault, kind)) for name, kind in VERDICTS.items())
     verdicts = {name: _in_ms(verdict) for name, verdict in seen if verdict is not None}
-    return Answer(True, _pickled(fault), describe(fault), trace(fault), verdicts)
+    return ChildOutcome(True, _pickled(fault), describe(fault), trace(fault), verdicts)
 
 
 def _in_ms(verdict: Exception) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 
-def troubles(parts: Sequence[Service], sources: Sequence[Source], runners: Runners) -> dict[str, str]:
+def troubles(parts: Sequence[Service], sources: Sequence[QueueState], runners: Runners) -> dict[str, str]:
     """What keeps each part or queue that does not work from working, by its name."""
     found = {f"queue {source.name}": reason for source in sources if (reason := _of_queue(source, runners))}
     if reason := _of_slots(runners):
@@ -20,7 +20,7 @@ def troubles(parts: Sequence[Service], sources: Sequence[Source], runners: Runne
     return found | {part.name: reason for part in parts if (reason := part.ill())}
 
 
-def _of_queue(source: Source, runners: Runners) -> str:
+def _of_queue(source: QueueState, runners: Runners) -> str:
     hung = sum(job.source is source for job in runners.hung) if source.most else 0
     if source.trouble or not source.most or hung < source.most:
         return source.trouble

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import DeadlineExceeded
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import FOREVER, Service
 
@@ -22,7 +22,7 @@ class Deadlines(Service):
         self._clock = clock
         self._next_ms = 0
 
-    def watch(self, job: Job) -> None:
+    def watch(self, job: LeasedTask) -> None:
         """A handler began to wait: make sure that the next sweep comes in time."""
         if job.deadline_ms < self._next_ms:
             self.wake()

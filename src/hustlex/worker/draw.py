@@ -13,14 +13,14 @@ from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.limits import Limits
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.runners import Runners
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 MOST_SLOTS = 100_000
 """Handlers at once, and weights: more are mistakes."""
 
-Draw = Callable[[Sequence[Source], int], dict[Source, int]]
+Draw = Callable[[Sequence[QueueState], int], dict[QueueState, int]]
 """Splits free slots among queues that may have tasks."""
 
 
@@ -38,7 +38,7 @@ class Reserved(msgspec.Struct, frozen=True):
         check.whole("weight of a reservation", self.weight, 0, MOST_SLOTS)
 
 
-def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits]) -> list[Source]:
+def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits]) -> list[QueueState]:
     """The queues of a worker. Raises Misuse for weights below 1, and for limits that fit no queue."""
     check.instance("queues", queues, Mapping, hint='pass weights by name, as {"critical": 6, "default": 3}')
     check.instance("limits", limits, Mapping, hint="pass Limits by queue")
@@ -51,16 +51,16 @@ def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits
     return [_source(name, share, limits.get(name)) for name, share in queues.items()]
 
 
-def _source(name: str, share: int | Reserved, limits: Limits | None) -> Source:
+def _source(name: str, share: int | Reserved, limits: Limits | None) -> QueueState:
     kept = share if isinstance(share, Reserved) else None
     weight = kept.weight or kept.slots if kept else check.whole("the weight of a queue", share, 1, MOST_SLOTS)
-    source = Source(addressed("queue", name), weight)
+    source = QueueState(addressed("queue", name), weight)
     source.reserved = kept.slots if kept else 0
     source.limits = limits
     return source
 
 
-def weighted(sources: Sequence[Source], slots: int) -> dict[Source, int]:
+def weighted(sources: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
     """A weighted draw for each slot, as Asynq draws for each task: {critical 6, default 3, low 1} is 60/30/10 %.
 
     Among queues that may have tasks this equals Asynq's draw without replacement, which passes over empty ones.
@@ -70,7 +70,7 @@ def weighted(sources: Sequence[Source], slots: int) -> dict[Source, int]:
     return Counter(random.choices(sources, [source.weight for source in sources], k=slots))
 
 
-def strict(sources: Sequence[Source], slots: int) -> dict[Source, int]:
+def strict(sources: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
     """Everything to the queue of the highest weight."""
     return {max(sources, key=lambda source: source.weight): slots}
 
@@ -81,25 +81,25 @@ class Slots:
     starting: jobs that hold a slot though the runners do not have them yet.
     """
 
-    def __init__(self, sources: Sequence[Source], runners: Runners) -> None:
+    def __init__(self, sources: Sequence[QueueState], runners: Runners) -> None:
         if sum(source.reserved for source in sources) > runners.limit:
             raise Misuse("more slots are reserved than the worker has", hint="raise concurrency")
         self._sources = sources
         self._runners = runners
-        self.starting: set[Job] = set()
+        self.starting: set[LeasedTask] = set()
 
     @property
     def plain(self) -> bool:
         """Whether any queue may use any slot."""
         return not any(source.reserved or source.most for source in self._sources)
 
-    def ledger(self, ahead: int = 0, *, asked: bool = True) -> Ledger:
+    def ledger(self, ahead: int = 0, *, asked: bool = True) -> SlotCount:
         """Who uses what right now. ahead: slots beyond the worker's. asked: whether tasks asked for use one already."""
         runners = self._runners
         used = Counter(job.source for job in chain(runners.waiting, runners.backlog, self.starting))
         for source in self._sources if asked else ():
             used[source] += source.asked
-        return Ledger(self._sources, runners.limit + ahead, used)
+        return SlotCount(self._sources, runners.limit + ahead, used)
 
     def draw(self, *, by_rank: bool) -> Draw:
         """Each queue's own slots first, then the rest by weight or strictly, nobody above its limit."""
@@ -107,7 +107,7 @@ class Slots:
         if self.plain:
             return split
 
-        def draw(awake: Sequence[Source], slots: int) -> dict[Source, int]:
+        def draw(awake: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
             ledger = self.ledger()
             owed = {source: ledger.owed(source) for source in self._sources}
             eager = [source for source in awake if ledger.room(source) > 0]
@@ -119,24 +119,24 @@ class Slots:
         return draw
 
 
-class Ledger:
+class SlotCount:
     """A count of used slots that can be drawn from. free: slots that nobody uses."""
 
-    def __init__(self, sources: Sequence[Source], limit: int, used: Counter[Source]) -> None:
+    def __init__(self, sources: Sequence[QueueState], limit: int, used: Counter[QueueState]) -> None:
         self.free = limit - used.total()
         self._used = used
         self._owed = sum(self.owed(source) for source in sources)
 
-    def owed(self, source: Source) -> int:
+    def owed(self, source: QueueState) -> int:
         """Reserved slots that the queue does not use."""
         return max(0, source.reserved - self._used[source])
 
-    def room(self, source: Source) -> int:
+    def room(self, source: QueueState) -> int:
         """How many more tasks of this queue may start."""
         room = self.free - self._owed + self.owed(source)
         return min(room, source.most - self._used[source]) if source.most else room
 
-    def take(self, source: Source) -> None:
+    def take(self, source: QueueState) -> None:
         """One starts."""
         self._owed -= 1 if self.owed(source) else 0
         self._used[source] += 1

@@ -8,7 +8,7 @@ from hustlex.core.op import AsyncDriver
 from hustlex.jobs.ops import maintain
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.service import FOREVER, Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 _MARGIN_S = 0.001
 """Wake a little after the due time: the server's clock, not ours, decides whether it has come."""
@@ -22,15 +22,15 @@ class Forwarder(Service):
     name = "forwarder"
 
     def __init__(
-        self, driver: AsyncDriver, sources: Sequence[Source], clock: WorkerClock, woken: Callable[[], None]
+        self, driver: AsyncDriver, sources: Sequence[QueueState], clock: WorkerClock, woken: Callable[[], None]
     ) -> None:
         super().__init__()
         self._driver = driver
         self._clock = clock
         self._woken = woken
-        self._due: dict[Source, int] = dict.fromkeys(sources, 0)
+        self._due: dict[QueueState, int] = dict.fromkeys(sources, 0)
 
-    def plan(self, source: Source, due_ms: int) -> None:
+    def plan(self, source: QueueState, due_ms: int) -> None:
         """The next task of this queue is due at this Unix millisecond; 0 = perhaps now; -1 = none."""
         if due_ms >= 0 and not 0 <= self._due[source] <= due_ms:
             self._due[source] = due_ms
@@ -46,7 +46,7 @@ class Forwarder(Service):
         waits = [due_ms - now_ms for due_ms in self._due.values() if due_ms >= 0]
         return max(_PACE_S, min(waits) / 1000 + _MARGIN_S) if waits else FOREVER
 
-    async def _forward(self, source: Source) -> int:
+    async def _forward(self, source: QueueState) -> int:
         """One call; answers when the next task is due if it was due already, else -1."""
         planned = self._due[source]
         self._due[source] = -1  # whatever is planned during the call may be later than its answer

@@ -14,11 +14,11 @@ from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.condition import troubles
 from hustlex.worker.draw import Slots
-from hustlex.worker.gates import Gates, limited
+from hustlex.worker.fetcher import Fetcher
 from hustlex.worker.handlers import attempt_ends_ms
 from hustlex.worker.heartbeat import Heartbeat
-from hustlex.worker.job import Job
-from hustlex.worker.lanes import Lanes
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.limiter import Limiter, limited
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
 from hustlex.worker.stalls import StallWatch
@@ -42,7 +42,7 @@ class Guards:
         self,
         driver: AsyncDriver,
         tasks: Tasks,
-        lanes: Lanes,
+        fetcher: Fetcher,
         runners: Runners,
         slots: Slots,
         clock: WorkerClock,
@@ -52,12 +52,12 @@ class Guards:
         *,
         fair: bool,
     ) -> None:
-        self.gates: Gates | None = None
-        self.on_begin: Callable[[Job], None] = lambda _: None
+        self.limiter: Limiter | None = None
+        self.on_begin: Callable[[LeasedTask], None] = lambda _: None
         self._clock = clock
         self._runners = runners
         self.blocks = Blocks()
-        runners.on_done = lanes.ring
+        runners.on_done = fetcher.ring
         runners.on_block = self.blocks.note
         self._stall_watch = StallWatch(driver, heartbeat, self.blocks, clock)
         self._services: list[Service] = []
@@ -68,34 +68,36 @@ class Guards:
             self._processes = Processes(threads)
         if limited(tasks):
             count = processes or _cpus()
-            self.gates = Gates(driver, tasks, runners, slots, clock, count, lanes.look_ahead, fair=fair and slots.plain)
-            self._services.append(self.gates)
-            self._put_in_the_way(self.gates, lanes, runners)
+            self.limiter = Limiter(
+                driver, tasks, runners, slots, clock, count, fetcher.look_ahead, fair=fair and slots.plain
+            )
+            self._services.append(self.limiter)
+            self._put_in_the_way(self.limiter, fetcher, runners)
 
     @staticmethod
-    def _put_in_the_way(gates: Gates, lanes: Lanes, runners: Runners) -> None:
+    def _put_in_the_way(limiter: Limiter, fetcher: Fetcher, runners: Runners) -> None:
         """Between what is leased and what runs."""
 
-        def done(job: Job) -> None:
-            gates.done(job)
-            lanes.ring()
+        def done(job: LeasedTask) -> None:
+            limiter.done(job)
+            fetcher.ring()
 
         runners.on_done = done
-        lanes.surplus, lanes.feed = gates.surplus, gates.feed
-        gates.on_defer = lanes.ring
+        fetcher.surplus, fetcher.feed = limiter.surplus, limiter.feed
+        limiter.on_defer = fetcher.ring
 
     def watch(
         self,
         driver: AsyncDriver,
         parts: Callable[[], Sequence[Service]],
-        lanes: Lanes,
+        fetcher: Fetcher,
         check: HealthCheck | None,
         interval_s: float,
     ) -> None:
         """Hold the worker's parts to their work."""
-        self._services.append(Watchdog(parts, lanes, self._runners))
+        self._services.append(Watchdog(parts, fetcher, self._runners))
         if check is not None:
-            found = lambda: troubles(parts(), lanes.sources, self._runners)  # noqa: E731 - the parts are not there yet
+            found = lambda: troubles(parts(), fetcher.sources, self._runners)  # noqa: E731 - the parts are not there yet
             self._services.append(Checker(driver, check, interval_s, found))
 
     @property
@@ -107,11 +109,11 @@ class Guards:
         """Watch this loop."""
         self._stall_watch.start()
 
-    def withdraw(self) -> list[Job]:
+    def withdraw(self) -> list[LeasedTask]:
         """Start nothing more: the jobs that wait for their turn."""
-        return self.gates.withdraw() if self.gates else []
+        return self.limiter.withdraw() if self.limiter else []
 
-    async def run_in_process(self, job: Job, task: Task[..., Any], current: CurrentJob) -> Any:
+    async def run_in_process(self, job: LeasedTask, task: Task[..., Any], current: CurrentJob) -> Any:
         """A task with ``cpu=True``. The start of its process takes nothing from its time."""
 
         def begins() -> None:

@@ -19,7 +19,7 @@ from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.threads import Threads
 
 _UNBOUNDED_MS = 1_800_000
@@ -38,14 +38,14 @@ class Handlers:
         self, tasks: Tasks, driver: AsyncDriver, clock: WorkerClock, threads: Threads, middleware: Sequence[Middleware]
     ) -> None:
         self.state: Any = None
-        self.in_process: Callable[[Job, Task[..., Any], CurrentJob], Awaitable[Any]]
+        self.in_process: Callable[[LeasedTask, Task[..., Any], CurrentJob], Awaitable[Any]]
         self._tasks = tasks
         self._driver = driver
         self._clock = clock
         self._threads = threads
         self._middleware = tuple(reversed(middleware))
 
-    def begin(self, job: Job) -> tuple[Coroutine[Any, Any, Any], Context]:
+    def begin(self, job: LeasedTask) -> tuple[Coroutine[Any, Any, Any], Context]:
         """The call, not yet started, and the context to run it in.
 
         Raises what the attempt fails with: its fate, DeadlineExceeded, HandlerNotFound, PayloadError.
@@ -66,7 +66,7 @@ class Handlers:
             return task.function(**task.arguments(message.payload)), context
         return self._wrapped(job, task, current), context
 
-    def _wrapped(self, job: Job, task: Task[..., Any] | None, current: CurrentJob) -> Coroutine[Any, Any, Any]:
+    def _wrapped(self, job: LeasedTask, task: Task[..., Any] | None, current: CurrentJob) -> Coroutine[Any, Any, Any]:
         if task is None:
             call: Next = partial(_not_found, current.type)
         elif task.is_async:
@@ -79,13 +79,13 @@ class Handlers:
             call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))
         if not self._middleware:
             return _awaited(call)
-        ended: list[Job] = []
+        ended: list[LeasedTask] = []
         call = partial(contained, partial(self._kept, job, call, ended))
         for middleware in self._middleware:
             call = partial(_through, middleware, current, call)
         return _around(call, ended)
 
-    async def _kept(self, job: Job, call: Next, ended: list[Job]) -> Any:
+    async def _kept(self, job: LeasedTask, call: Next, ended: list[LeasedTask]) -> Any:
         """What middleware is around: the handler with all that it leads to, whose value is kept whoever drops it."""
         try:
             value = await call()
@@ -95,7 +95,7 @@ class Handlers:
         finally:
             ended.append(job)
 
-    def returned(self, job: Job, value: Any) -> Coroutine[Any, Any, Any] | None:
+    def returned(self, job: LeasedTask, value: Any) -> Coroutine[Any, Any, Any] | None:
         """Keep what a handler returned as the job's result, or answer what is still to be awaited of it.
 
         Raises PayloadError for a value that cannot be the task's result.
@@ -118,7 +118,7 @@ class Handlers:
             await asyncio.wait([future])
             raise
 
-    async def _write(self, job: Job, data: bytes) -> bool:
+    async def _write(self, job: LeasedTask, data: bytes) -> bool:
         """Refused once the attempt is over or the lease has ended."""
         if not _is_ours(job):
             return False
@@ -127,7 +127,7 @@ class Handlers:
             job.wrote, job.result = True, data
         return written
 
-    async def _tell(self, job: Job, fields: Sequence[Arg]) -> bool:
+    async def _tell(self, job: LeasedTask, fields: Sequence[Arg]) -> bool:
         """Never raises for a server that is away: no job fails because nobody could hear of it."""
         if not _is_ours(job):
             return False
@@ -140,7 +140,7 @@ class Handlers:
         return heard
 
 
-def _is_ours(job: Job) -> bool:
+def _is_ours(job: LeasedTask) -> bool:
     return not job.settled and job.fate is None and job.lease_until >= monotonic()
 
 
@@ -156,7 +156,7 @@ async def _through(middleware: Middleware, current: CurrentJob, call: Next) -> A
     return value
 
 
-async def _around(call: Next, ended: list[Job]) -> None:
+async def _around(call: Next, ended: list[LeasedTask]) -> None:
     """All layers. A job must not count as done because a layer forgot its handler."""
     await call()
     if not ended:

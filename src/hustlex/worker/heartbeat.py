@@ -14,11 +14,11 @@ from hustlex.jobs.ops.registry import ServerName
 from hustlex.jobs.wire import ServerInfo, WorkerInfo, clean, encode_server, encode_worker
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import Canceled, LeaseExpired
-from hustlex.worker.job import Job
-from hustlex.worker.orders import LEASE_S, MOST, rows
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.requests import LEASE_S, MOST, rows
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 BEAT_S = 5.0
 _IDLE_BEAT_S = 10.0
@@ -52,7 +52,7 @@ class Heartbeat(Service):
     def __init__(
         self,
         driver: AsyncDriver,
-        sources: Sequence[Source],
+        sources: Sequence[QueueState],
         runners: Runners,
         clock: WorkerClock,
         server: ServerName,
@@ -69,7 +69,7 @@ class Heartbeat(Service):
         self._server = server
         self._strict = strict
         self._began_ns = clock.now_ms() * 1_000_000
-        self._owned: set[Source] = set()
+        self._owned: set[QueueState] = set()
         self._fresh_until = self._steady_since = float("-inf")
 
     async def tick(self) -> float:
@@ -122,7 +122,7 @@ class Heartbeat(Service):
         now_s = self._clock.now_ms() // 1000
         return registry.beat(self._server, int(2 * pause), now_s, self._info(), self._running())
 
-    def _living(self, source: Source, now: float) -> list[Job]:
+    def _living(self, source: QueueState, now: float) -> list[LeasedTask]:
         """What may still be extended; the rest is given up."""
         living = []
         for job in list(source.held.values()):
@@ -132,14 +132,14 @@ class Heartbeat(Service):
                 self._lose(job)
         return living
 
-    def _lose(self, job: Job) -> None:
+    def _lose(self, job: LeasedTask) -> None:
         job.source.forget(job)
         job.stop(LeaseExpired(), self._clock.now_ms())
 
-    def _extend(self, source: Source, jobs: Sequence[Job]) -> Op[bytes]:
+    def _extend(self, source: QueueState, jobs: Sequence[LeasedTask]) -> Op[bytes]:
         return lease.extend(source.keys, self._server.id, rows(jobs), self._clock.for_script())
 
-    def _extended(self, jobs: Sequence[Job], codes: bytes, sent: float) -> None:
+    def _extended(self, jobs: Sequence[LeasedTask], codes: bytes, sent: float) -> None:
         for job, code in zip(jobs, codes, strict=True):
             if code in _OURS:
                 job.lease_until = sent + LEASE_S
@@ -189,7 +189,7 @@ class Heartbeat(Service):
             fields += (job.id, self._worker(job))
         return fields
 
-    def _worker(self, job: Job) -> bytes:
+    def _worker(self, job: LeasedTask) -> bytes:
         message, server = job.message, self._server
         return encode_worker(
             WorkerInfo(
@@ -212,7 +212,7 @@ class Heartbeat(Service):
         _raise_first(await self._driver.run_many(calls))
 
 
-def _chunks(held: Sequence[tuple[Source, list[Job]]]) -> list[tuple[Source, list[Job]]]:
+def _chunks(held: Sequence[tuple[QueueState, list[LeasedTask]]]) -> list[tuple[QueueState, list[LeasedTask]]]:
     """As many as one call may carry."""
     return [(source, jobs[i : i + MOST]) for source, jobs in held for i in range(0, len(jobs), MOST)]
 

@@ -8,7 +8,7 @@ from hustlex.core.op import AsyncDriver
 from hustlex.jobs.ops import maintain
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.service import FOREVER, Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 _BATCH = 100
 
@@ -18,13 +18,13 @@ class Janitor(Service):
 
     name = "janitor"
 
-    def __init__(self, driver: AsyncDriver, sources: Sequence[Source], clock: WorkerClock) -> None:
+    def __init__(self, driver: AsyncDriver, sources: Sequence[QueueState], clock: WorkerClock) -> None:
         super().__init__()
         self._driver = driver
         self._clock = clock
         self._dirty = set(sources)
 
-    def plan(self, source: Source) -> None:
+    def plan(self, source: QueueState) -> None:
         """This queue has something to clear away."""
         self._dirty.add(source)
         self.wake()

@@ -11,7 +11,7 @@ from typing import Any
 from hustlex.core.faults import describe, loggable, readable, words
 from hustlex.worker.clock import monotonic
 from hustlex.worker.fates import OURS
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import LeasedTask
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -37,7 +37,7 @@ def text_of(error: Exception) -> str:
     return words(error) if issubclass(type(error), OURS) else describe(error)
 
 
-def attempt_ended(job: Job, error: Exception, outcome: str, *, next_ms: int = 0) -> None:
+def attempt_ended(job: LeasedTask, error: Exception, outcome: str, *, next_ms: int = 0) -> None:
     """Log an attempt that did not succeed."""
     level = _LEVELS.get(outcome, logging.INFO)
     if not _log.isEnabledFor(level):
@@ -61,7 +61,7 @@ def attempt_ended(job: Job, error: Exception, outcome: str, *, next_ms: int = 0)
     )
 
 
-def _fields(job: Job, outcome: str, next_ms: int) -> dict[str, Any]:
+def _fields(job: LeasedTask, outcome: str, next_ms: int) -> dict[str, Any]:
     message = job.message
     return {
         "job_type": _line(message.type),

@@ -17,7 +17,7 @@ from hustlex.jobs.rules import IsFailure, RetryDelay, Rules, every_error
 from hustlex.worker.judge import judge
 
 
-class Settled(msgspec.Struct, frozen=True):
+class SettledOptions(msgspec.Struct, frozen=True):
     """``WorkerOptions``, complete. Raises Misuse for what can never work."""
 
     limits: Mapping[str, Limits] | None = None
@@ -40,13 +40,13 @@ class Settled(msgspec.Struct, frozen=True):
         judge({name: getattr(self, name) for name in self.__struct_fields__})
 
 
-def settle(tasks: Tasks, given: WorkerOptions) -> Settled:
+def settle(tasks: Tasks, given: WorkerOptions) -> SettledOptions:
     """What holds. Raises Misuse, also for an option that there is not, and a task that could never be run."""
     tasks.check()
-    unknown = sorted(given.keys() - set(Settled.__struct_fields__))
+    unknown = sorted(given.keys() - set(SettledOptions.__struct_fields__))
     if unknown:
         raise Misuse(f"a worker has no option {unknown[0]}", hint="see hustlex.worker.Worker")
-    return Settled(**cast("dict[str, Any]", {**tasks.worker_options, **given}))
+    return SettledOptions(**cast("dict[str, Any]", {**tasks.worker_options, **given}))
 
 
 def error_handlers(tasks: Tasks, given: ErrorHandler | None) -> tuple[ErrorHandler, ...]:

@@ -24,7 +24,7 @@ from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.registry import Task
 from hustlex.jobs.verdicts import Retry, Snooze, found
 from hustlex.jobs.wire import encode_task
-from hustlex.worker.child import VERDICTS, Answer, Call, serve
+from hustlex.worker.child import VERDICTS, ChildCall, ChildOutcome, serve
 from hustlex.worker.fates import ProcessDied
 from hustlex.worker.threads import Threads
 
@@ -37,7 +37,7 @@ class Processes:
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
-        self._idle: list[Child] = []
+        self._idle: list[ChildProcess] = []
 
     async def run(self, task: Task[..., Any], current: CurrentJob, begins: Callable[[], None]) -> Any:
         """The function's result. Cancelling kills the process. begins: called when the process is ready for the call.
@@ -47,18 +47,18 @@ class Processes:
         """
         function = task.function
         while True:
-            child = self._idle.pop() if self._idle else Child()
+            child = self._idle.pop() if self._idle else ChildProcess()
             if not child.started:
                 await self._do(child, partial(child.start, function.__module__))
             begins()
             message = encode_task(current.message)
-            call = Call(function.__module__, function.__qualname__, task.type, message, current.deadline_ms)
+            call = ChildCall(function.__module__, function.__qualname__, task.type, message, current.deadline_ms)
             answer = await self._do(child, partial(child.ask, msgspec.msgpack.encode(call)))
             if answer:  # one that died while it had nothing to do is no reason to fail
                 self._idle.append(child)
-                return _result(msgspec.msgpack.decode(answer, type=Answer))
+                return _result(msgspec.msgpack.decode(answer, type=ChildOutcome))
 
-    async def _do(self, child: Child, action: Callable[[], bytes]) -> bytes:
+    async def _do(self, child: ChildProcess, action: Callable[[], bytes]) -> bytes:
         """Something that takes long, in a thread."""
         future = self._threads.submit(action)
         try:
@@ -76,7 +76,7 @@ class Processes:
             await asyncio.wait([self._threads.submit(child.close) for child in idle])
 
 
-class Child:
+class ChildProcess:
     """One process. What takes long is to be called in a thread."""
 
     def __init__(self) -> None:
@@ -160,7 +160,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _result(answer: Answer) -> Any:
+def _result(answer: ChildOutcome) -> Any:
     if not answer.failed:
         return pickle.loads(answer.value)  # noqa: S301 - from our own child
     error = _load(answer) or RuntimeError(answer.reason)
@@ -177,7 +177,7 @@ def _verdict(kind: type[Exception], in_ms: int) -> Exception:
     return kind(in_=timedelta(milliseconds=in_ms)) if kind in (Snooze, Retry) else kind()
 
 
-def _load(answer: Answer) -> Exception | None:
+def _load(answer: ChildOutcome) -> Exception | None:
     load: Callable[[bytes], Any] = pickle.loads
     with suppress(BaseException):  # the child could load it; this process may have other modules
         error = load(answer.value)
@@ -186,7 +186,7 @@ def _load(answer: Answer) -> Exception | None:
     return None
 
 
-_living: weakref.WeakSet[Child] = weakref.WeakSet()
+_living: weakref.WeakSet[ChildProcess] = weakref.WeakSet()
 
 
 @atexit.register

@@ -8,10 +8,10 @@ from hustlex.core.op import AsyncDriver
 from hustlex.jobs.ops import lease
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Crashed
-from hustlex.worker.job import Job
-from hustlex.worker.lanes import Lanes
+from hustlex.worker.fetcher import Fetcher
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.service import FOREVER, Service
-from hustlex.worker.verdict import Policy
+from hustlex.worker.verdict import OutcomePolicy
 
 _SUSPECT = 2
 """Crashes after which a task is run alone among its like; lua/recover.lua has the same number."""
@@ -27,17 +27,17 @@ class Quarantine(Service):
 
     name = "quarantine"
 
-    def __init__(self, driver: AsyncDriver, lanes: Lanes, policy: Policy, clock: WorkerClock) -> None:
+    def __init__(self, driver: AsyncDriver, fetcher: Fetcher, policy: OutcomePolicy, clock: WorkerClock) -> None:
         super().__init__()
         self._driver = driver
-        self._lanes = lanes
-        lanes.admit = self.admit
+        self._fetcher = fetcher
+        fetcher.admit = self.admit
         self._policy = policy
         self._clock = clock
-        self._line: deque[Job] = deque()
-        self._on_trial: Job | None = None
+        self._line: deque[LeasedTask] = deque()
+        self._on_trial: LeasedTask | None = None
 
-    def admit(self, job: Job) -> bool:
+    def admit(self, job: LeasedTask) -> bool:
         """Whether a task with a past may be run as any other; else it is given up here, or waits for its turn."""
         if self._policy.refused(job, self._clock):
             return False
@@ -52,7 +52,7 @@ class Quarantine(Service):
         self.wake()
         return False
 
-    def withdraw(self) -> list[Job]:
+    def withdraw(self) -> list[LeasedTask]:
         """Start nothing more: the tasks that wait for their turn."""
         jobs = list(self._line)
         self._line.clear()
@@ -69,14 +69,14 @@ class Quarantine(Service):
             self._line.popleft()
             if noted:
                 self._on_trial = job
-                self._lanes.feed([job])
+                self._fetcher.feed([job])
                 return _LOOK_S
             job.source.forget(job)
         return FOREVER
 
-    async def _note(self, job: Job) -> bool:
+    async def _note(self, job: LeasedTask) -> bool:
         return await self._driver.run(lease.put_on_trial(job.source.keys, job.id, job.holder))
 
 
-def _is_held(job: Job) -> bool:
+def _is_held(job: LeasedTask) -> bool:
     return job.source.held.get(job.id) is job

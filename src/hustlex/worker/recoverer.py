@@ -11,11 +11,11 @@ from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import LeaseExpired
 from hustlex.worker.heartbeat import Heartbeat
-from hustlex.worker.job import Job
-from hustlex.worker.orders import LEASE_S
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.requests import LEASE_S
 from hustlex.worker.service import FOREVER, Service
-from hustlex.worker.source import Source
-from hustlex.worker.verdict import Policy
+from hustlex.worker.source import QueueState
+from hustlex.worker.verdict import OutcomePolicy
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -32,10 +32,10 @@ class Recoverer(Service):
     def __init__(
         self,
         driver: AsyncDriver,
-        sources: Sequence[Source],
+        sources: Sequence[QueueState],
         clock: WorkerClock,
         server_id: str,
-        policy: Policy,
+        policy: OutcomePolicy,
         heartbeat: Heartbeat,
         woken: Callable[[], None],
         *,
@@ -51,7 +51,7 @@ class Recoverer(Service):
         self._requeue = requeue
         self._suspect = set(sources)
 
-    def plan(self, source: Source) -> None:
+    def plan(self, source: QueueState) -> None:
         """This queue has tasks of the dead."""
         self._suspect.add(source)
         self.wake()
@@ -69,7 +69,7 @@ class Recoverer(Service):
                 self._suspect.discard(source)
         return wait or FOREVER
 
-    async def _orphaned(self, source: Source) -> None:
+    async def _orphaned(self, source: QueueState) -> None:
         """Tasks of a server of ours whose sign of life is gone."""
         ids = await self._driver.run(maintain.recover(source.keys, self._clock.for_script()))
         if ids:
@@ -77,13 +77,13 @@ class Recoverer(Service):
             source.awake = True
             self._woken()
 
-    async def _expired(self, source: Source) -> None:
+    async def _expired(self, source: QueueState) -> None:
         """Tasks whose lease ended 30 s ago: a failed attempt, as in Go."""
         sent = monotonic()
         claimed = await self._driver.run(maintain.claim(source.keys, self._holder, self._clock.for_script()))
         for task_id, data in claimed:
             try:
-                job = Job(source, task_id, self._holder, decode_task(data), sent + LEASE_S)
+                job = LeasedTask(source, task_id, self._holder, decode_task(data), sent + LEASE_S)
             except WireError:
                 source.poison.append((task_id, self._holder))
                 continue

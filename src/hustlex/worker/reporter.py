@@ -10,7 +10,7 @@ from hustlex.errors import Error
 from hustlex.jobs.ops import finish
 from hustlex.jobs.ops.result import end_attempt
 from hustlex.jobs.types import State
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.service import FOREVER, Service
 
 _STATES: dict[Callable[..., Any], State] = {
@@ -23,7 +23,7 @@ _STATES: dict[Callable[..., Any], State] = {
 _MOST = 1_000
 
 
-def _unsaid(job: Job, state: State) -> bytes:
+def _unsaid(job: LeasedTask, state: State) -> bytes:
     """The result that followers have not heard of."""
     return job.result or b"" if state is State.COMPLETED and not job.wrote else b""
 
@@ -41,7 +41,7 @@ class Reporter(Service):
         self._driver = driver
         self._news: list[Op[bool]] = []
 
-    def ended(self, jobs: Sequence[Job], kind: Callable[..., Any]) -> None:
+    def ended(self, jobs: Sequence[LeasedTask], kind: Callable[..., Any]) -> None:
         """These outcomes, of one kind of ``jobs.ops.finish``, were acknowledged."""
         state = _STATES.get(kind)
         told = [job for job in jobs if job.id in job.source.told]

@@ -22,8 +22,8 @@ from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.handlers import Handlers
-from hustlex.worker.job import Job
-from hustlex.worker.verdict import Policy
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.verdict import OutcomePolicy
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -50,16 +50,16 @@ class Runners:
     told of each job whose handler kept the loop for more than 100 ms, in seconds.
     """
 
-    def __init__(self, limit: int, handlers: Handlers, policy: Policy, clock: WorkerClock) -> None:
+    def __init__(self, limit: int, handlers: Handlers, policy: OutcomePolicy, clock: WorkerClock) -> None:
         self.limit = limit
-        self.backlog: deque[Job] = deque()
-        self.waiting: set[Job] = set()
-        self.hung: set[Job] = set()
+        self.backlog: deque[LeasedTask] = deque()
+        self.waiting: set[LeasedTask] = set()
+        self.hung: set[LeasedTask] = set()
         self.broken = self.succeeded = self.failed = 0
         self.pace = -1.0
         self.begun_at = monotonic()
-        self.on_done: Callable[[Job], None] = _ignore
-        self.on_wait: Callable[[Job], None] = _ignore
+        self.on_done: Callable[[LeasedTask], None] = _ignore
+        self.on_wait: Callable[[LeasedTask], None] = _ignore
         self.on_block: Callable[[TaskMessage, float], None] = _ignore
         self._handlers = handlers
         self._policy = policy
@@ -83,7 +83,7 @@ class Runners:
         """Jobs started or waiting to be started."""
         return len(self.waiting) + len(self.backlog)
 
-    def feed(self, jobs: Sequence[Job]) -> None:
+    def feed(self, jobs: Sequence[LeasedTask]) -> None:
         """Take jobs; they start in this order."""
         self._fed_at = monotonic()
         self.backlog.extend(jobs)
@@ -124,13 +124,13 @@ class Runners:
         for _ in range(min(len(self.backlog), self.limit - len(self.waiting))):
             self._add()
 
-    def recall(self) -> list[Job]:
+    def recall(self) -> list[LeasedTask]:
         """The jobs that wait for their start, out of here; those that will fail at once stay."""
         jobs = [job for job in self.backlog if job.fate is None]
         self.backlog = deque(job for job in self.backlog if job.fate is not None)
         return jobs
 
-    def withdraw(self) -> list[Job]:
+    def withdraw(self) -> list[LeasedTask]:
         """Start nothing more: the jobs that wait for their start."""
         self._withdrawn = True
         jobs = list(self.backlog)
@@ -174,7 +174,7 @@ class Runners:
     async def _run(self) -> None:
         me = asyncio.current_task()
         assert me is not None
-        hand: list[Job] = []
+        hand: list[LeasedTask] = []
         try:
             await self._serve(me, hand)
         except Exception as fault:
@@ -182,7 +182,7 @@ class Runners:
                 self._settle(job, fault)
             raise
 
-    async def _serve(self, me: asyncio.Task[None], hand: list[Job]) -> None:
+    async def _serve(self, me: asyncio.Task[None], hand: list[LeasedTask]) -> None:
         """hand: holds the job that is being run."""
         began = awake = monotonic()
         while not self._closed and not me.cancelling():
@@ -214,7 +214,7 @@ class Runners:
         self._beds.append(bed)
         await bed
 
-    def _begin(self, job: Job) -> tuple[Rest | None, Exception | None]:
+    def _begin(self, job: LeasedTask) -> tuple[Rest | None, Exception | None]:
         """Drive a handler to its first wait. What is left of it, or None and how it ended."""
         try:
             call, context = self._handlers.begin(job)
@@ -229,7 +229,7 @@ class Runners:
         return self._resume(job, call, context, wanted), None
 
     def _drive(
-        self, job: Job, call: Coroutine[Any, Any, Any], context: Context
+        self, job: LeasedTask, call: Coroutine[Any, Any, Any], context: Context
     ) -> tuple[Rest | None, Exception | None]:
         try:
             wanted = context.run(call.send, None)
@@ -239,7 +239,7 @@ class Runners:
             return None, as_exception(fault)
         return self._resume(job, call, context, wanted), None
 
-    def _returned(self, job: Job, value: Any, context: Context) -> tuple[Rest | None, Exception | None]:
+    def _returned(self, job: LeasedTask, value: Any, context: Context) -> tuple[Rest | None, Exception | None]:
         """Keep a handler's value, or drive on what it is still to be awaited."""
         try:
             more = context.run(self._handlers.returned, job, value)
@@ -249,7 +249,7 @@ class Runners:
 
     @coroutine
     def _resume(
-        self, job: Job, call: Coroutine[Any, Any, Any], context: Context, wanted: Any
+        self, job: LeasedTask, call: Coroutine[Any, Any, Any], context: Context, wanted: Any
     ) -> Generator[Any, Any, None]:
         """Carry a coroutine on from its first wait, each step in its own context."""
         step: Any
@@ -286,7 +286,7 @@ class Runners:
         if rest is not None:
             yield from cast("Generator[Any, Any, None]", rest)
 
-    async def _outlast(self, job: Job, me: asyncio.Task[None], rest: Rest) -> Exception | None:
+    async def _outlast(self, job: LeasedTask, me: asyncio.Task[None], rest: Rest) -> Exception | None:
         """Wait for a handler's end, while another runner takes the next job."""
         job.runner = me
         self.waiting.add(job)
@@ -308,7 +308,7 @@ class Runners:
             while me.cancelling():
                 me.uncancel()
 
-    def _settle(self, job: Job, error: Exception | None) -> None:
+    def _settle(self, job: LeasedTask, error: Exception | None) -> None:
         """Decide the outcome, once."""
         if job.settled:
             return
@@ -329,7 +329,7 @@ class Runners:
             job.source.forget(job)
         self.on_done(job)
 
-    def give_up(self, job: Job) -> None:
+    def give_up(self, job: LeasedTask) -> None:
         """Settle a job that was told to stop; its handler runs on and keeps its place, and its word counts no more."""
         self._settle(job, job.fate)
         if job in self.waiting and job not in self.hung:

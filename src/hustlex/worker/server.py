@@ -21,22 +21,23 @@ from hustlex.jobs.judge import declared
 from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
 from hustlex.worker import draw
-from hustlex.worker.aftermath import Aftermath
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.completion import Completion
 from hustlex.worker.condition import hung_types, troubles
 from hustlex.worker.deadlines import Deadlines
 from hustlex.worker.draw import Reserved
+from hustlex.worker.fetcher import Fetcher
 from hustlex.worker.forwarder import Forwarder
 from hustlex.worker.guards import Guards
 from hustlex.worker.handlers import Handlers
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
-from hustlex.worker.job import Job
 from hustlex.worker.judge import judge
-from hustlex.worker.lanes import Lanes
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.options import error_handlers, middlewares, settle
+from hustlex.worker.poller import Poller
 from hustlex.worker.quarantine import Quarantine
 from hustlex.worker.recoverer import Recoverer
 from hustlex.worker.runners import Runners
@@ -45,9 +46,8 @@ from hustlex.worker.source import Finish
 from hustlex.worker.subscriber import Subscriber
 from hustlex.worker.surplus import Surplus, give_back
 from hustlex.worker.threads import Threads
-from hustlex.worker.verdict import Policy
+from hustlex.worker.verdict import OutcomePolicy
 from hustlex.worker.waiter import Waiter
-from hustlex.worker.watcher import Watcher
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -119,7 +119,7 @@ class Worker:
         judge(locals())
         rules = settle(tasks, options)
         told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
-        policy = Policy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
+        policy = OutcomePolicy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
         self.id = uuid.uuid4().hex
         self.sources = sources = draw.sources_of(queues, rules.limits or {})
         for source in sources:
@@ -135,52 +135,52 @@ class Worker:
         self.runners = runners = Runners(concurrency, self._handlers, policy, now)
         slots = draw.Slots(sources, runners)
         split, ahead = slots.draw(by_rank=rules.strict), slots.plain and not rules.strict
-        self.lanes = lanes = Lanes(driver, sources, runners, now, self.id, split, ahead=ahead)
+        self.fetcher = fetcher = Fetcher(driver, sources, runners, now, self.id, split, ahead=ahead)
         self.heartbeat = Heartbeat(driver, sources, runners, now, this_process(self.id), strict=rules.strict)
         self.deadlines = Deadlines(runners, now)
-        self.forwarder = Forwarder(driver, sources, now, lanes.ring)
+        self.forwarder = Forwarder(driver, sources, now, fetcher.ring)
         requeue = rules.recover_crashed == "requeue"
-        self.recoverer = Recoverer(driver, sources, now, self.id, policy, self.heartbeat, lanes.ring, requeue=requeue)
+        self.recoverer = Recoverer(driver, sources, now, self.id, policy, self.heartbeat, fetcher.ring, requeue=requeue)
         self.janitor = Janitor(driver, sources, now)
-        self.watcher = Watcher(
-            driver, sources, runners, now, (self.forwarder, self.recoverer, self.janitor), lanes.ring
+        self.poller = Poller(
+            driver, sources, runners, now, (self.forwarder, self.recoverer, self.janitor), fetcher.ring
         )
         self.aggregator = Aggregator(driver, now, rules_of(tasks, aggregator))
         self.subscriber = Subscriber(driver, sources, now, self.deadlines.wake)
-        self.aftermath = Aftermath(driver, now)
-        self.waiters = {source: Waiter(driver, source, lanes.ring) for source in sources}
-        self.quarantine = Quarantine(driver, lanes, policy, now)
+        self.completion = Completion(driver, now)
+        self.waiters = {source: Waiter(driver, source, fetcher.ring) for source in sources}
+        self.quarantine = Quarantine(driver, fetcher, policy, now)
         self.guards = guards = Guards(
-            driver, tasks, lanes, runners, slots, now, self._threads, self.heartbeat, cpu_processes, fair=ahead
+            driver, tasks, fetcher, runners, slots, now, self._threads, self.heartbeat, cpu_processes, fair=ahead
         )
         self.surplus = Surplus(driver, sources, runners)
         most, age_s = rules.archive_max_size, rules.archive_max_age // _SECOND
         self._connect(partial(finish.archive, most=most, age_s=age_s))
         self._handlers.in_process, guards.on_begin = guards.run_in_process, self.deadlines.watch
-        guards.watch(driver, self._parts, lanes, rules.health_check, rules.health_check_interval.total_seconds())
+        guards.watch(driver, self._parts, fetcher, rules.health_check, rules.health_check_interval.total_seconds())
 
     def _connect(self, archive: Finish) -> None:
         """Let the parts hear of each other."""
         for source in self.sources:
             source.on_due = partial(self.forwarder.plan, source)
-            source.on_end = self.aftermath.ended
+            source.on_end = self.completion.ended
             source.archive = archive
         self.heartbeat.on_stop = self.deadlines.wake
-        self.watcher.on_groups = self.aggregator.plan
-        self.lanes.on_empty = lambda source: self.waiters[source].wake()
+        self.poller.on_groups = self.aggregator.plan
+        self.fetcher.on_empty = lambda source: self.waiters[source].wake()
         self.runners.on_wait = self._waits
-        if self.guards.gates is not None:
-            self.surplus.in_line = self.guards.gates.recall
+        if self.guards.limiter is not None:
+            self.surplus.in_line = self.guards.limiter.recall
 
-    def _waits(self, job: Job) -> None:
+    def _waits(self, job: LeasedTask) -> None:
         self.deadlines.watch(job)
         self.surplus.watch()
 
     @property
     def health(self) -> Health:
         """What works and what does not, right now."""
-        gates = self.guards.gates
-        waiting = dict(gates.waiting) if gates else {}
+        limiter = self.guards.limiter
+        waiting = dict(limiter.waiting) if limiter else {}
         return Health(
             troubles(self._parts(), self.sources, self.runners),
             self.guards.blocks.worst,
@@ -247,23 +247,23 @@ class Worker:
     def _parts(self) -> list[Service]:
         """In the order in which they stop."""
         last = (self.subscriber, self.deadlines, self.recoverer, self.heartbeat)
-        return [*self._feeders(), *self.lanes.services, *self.aftermath.services, *last]
+        return [*self._feeders(), *self.fetcher.services, *self.completion.services, *last]
 
     def _feeders(self) -> list[Service]:
         """What brings new work, or keeps house."""
-        keepers = (self.surplus, self.watcher, self.forwarder, self.janitor, self.aggregator, self.quarantine)
+        keepers = (self.surplus, self.poller, self.forwarder, self.janitor, self.aggregator, self.quarantine)
         return [*self.guards.services, *self.waiters.values(), *keepers]
 
     async def _shut_down(self) -> None:
         """Lease nothing more, give back what has not started, wait for the rest, give that back too, say goodbye."""
-        self.lanes.leasing = False
+        self.fetcher.leasing = False
         self.heartbeat.status = "closed"
         self.heartbeat.wake()
         for part in self._feeders():
             await part.stop()
         waiting = [*self.runners.withdraw(), *self.guards.withdraw(), *self.quarantine.withdraw()]
         until = monotonic() + self._grace_s
-        await self._unhurried(self.lanes.landed(self._grace_s))
+        await self._unhurried(self.fetcher.landed(self._grace_s))
         await self._give_back([*waiting, *self.surplus.returning, *self.runners.withdraw(), *self.guards.withdraw()])
         await self._unhurried(self.runners.drained(max(0.0, until - monotonic())))
         await self._give_back([job for job in self.runners.waiting if not job.settled])
@@ -272,7 +272,7 @@ class Worker:
             if part is not self.heartbeat:
                 await part.stop()
         await self._flush()
-        await self.aftermath.finish()
+        await self.completion.finish()
         await self.heartbeat.stop()
         await self._leave()
         await self.guards.stop()
@@ -285,7 +285,7 @@ class Worker:
         for task in waits:
             task.cancel()
 
-    async def _give_back(self, jobs: Sequence[Job]) -> None:
+    async def _give_back(self, jobs: Sequence[LeasedTask]) -> None:
         """What fails stays held, and is recovered by others."""
         for job in jobs:
             job.settled = True
@@ -295,7 +295,7 @@ class Worker:
 
     async def _flush(self) -> None:
         """Send the last acknowledgements."""
-        lane = self.lanes.services[0]
+        lane = self.fetcher.services[0]
         until = monotonic() + _FLUSH_S
         while True:
             try:

@@ -11,7 +11,7 @@ from hustlex.core.op import Arg, Op
 from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.limits import Limits
 from hustlex.jobs.ops import finish
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.service import backoff
 
 _log = logging.getLogger("hustlex.worker")
@@ -25,12 +25,12 @@ Finish = Callable[[QueueKeys, str, Sequence[Arg], int], Op[bytes]]
 class Ack(msgspec.Struct, frozen=True):
     """A decided outcome that Redis must still hear of. row: what its script wants for this task."""
 
-    job: Job
+    job: LeasedTask
     finish: Finish
     row: tuple[Arg, ...]
 
 
-class Source:
+class QueueState:
     """One queue: what it is worth, whether it may have tasks, what is held of it and what is to be acknowledged.
 
     weight: 1 or more. awake: it may have pending tasks; asleep, a waiter watches for the first. paused: at the last
@@ -51,8 +51,8 @@ class Source:
         self.keys = queue_keys(name)
         self.awake = True
         self.paused = False
-        self.held: dict[bytes, Job] = {}
-        self.done: list[Job] = []
+        self.held: dict[bytes, LeasedTask] = {}
+        self.done: list[LeasedTask] = []
         self.acks: list[Ack] = []
         self.poison: list[tuple[bytes, str]] = []
         self.adopt = False
@@ -68,7 +68,7 @@ class Source:
         self.on_due: Callable[[int], None] = lambda _: None
         self.told: set[bytes] = set()
         self.archive: Finish = finish.archive
-        self.on_end: Callable[[Sequence[Job], Finish], None] = lambda *_: None
+        self.on_end: Callable[[Sequence[LeasedTask], Finish], None] = lambda *_: None
 
     @property
     def most(self) -> int:
@@ -89,7 +89,7 @@ class Source:
             _log.info("queue %s: works again after %d refusals", self.name, self._refusals)
         self.trouble, self._refusals, self.rest_s = "", 0, 0.0
 
-    def forget(self, job: Job) -> None:
+    def forget(self, job: LeasedTask) -> None:
         """The task is ours no more: acknowledged, or somebody else has it."""
         if self.held.get(job.id) is job:
             del self.held[job.id]

@@ -15,7 +15,7 @@ from hustlex.errors import Error
 from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.heartbeat import Heartbeat
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.runners import Runners
 
 _log = logging.getLogger("hustlex.worker")
@@ -87,7 +87,7 @@ class StallWatch:
             if self._blocks.may_log("heartbeat"):
                 _log.error("the event loop stands still and a thread cannot keep its leases either: %s", error)
 
-    def _report(self) -> Job | None:
+    def _report(self) -> LeasedTask | None:
         """Log who holds the loop, once a minute for each type. The job, when it is one."""
         frame = sys._current_frames().get(self._loop_thread)
         job = _job_at(frame)
@@ -98,11 +98,11 @@ class StallWatch:
         return job
 
 
-def _job_at(frame: FrameType | None) -> Job | None:
+def _job_at(frame: FrameType | None) -> LeasedTask | None:
     """The job that is being run in this frame or one that called it."""
     while frame is not None:
         if frame.f_code in _DRIVERS:
             job = frame.f_locals.get("job")
-            return job if isinstance(job, Job) else None
+            return job if isinstance(job, LeasedTask) else None
         frame = frame.f_back
     return None

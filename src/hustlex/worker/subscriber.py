@@ -9,7 +9,7 @@ from hustlex.jobs.keys import CANCEL, due
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Canceled
 from hustlex.worker.service import Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 
 class Subscriber(Service):
@@ -20,7 +20,7 @@ class Subscriber(Service):
     interruptible = True
 
     def __init__(
-        self, driver: AsyncDriver, sources: Sequence[Source], clock: WorkerClock, stopped: Callable[[], None]
+        self, driver: AsyncDriver, sources: Sequence[QueueState], clock: WorkerClock, stopped: Callable[[], None]
     ) -> None:
         super().__init__()
         self._driver = driver

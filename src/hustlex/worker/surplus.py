@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.ops import finish
-from hustlex.worker.job import Job
-from hustlex.worker.orders import MOST, rows
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.requests import MOST, rows
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import FOREVER, Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 PATIENCE_S = 0.1
 _TURNS_PATIENCE_S = 1.0
@@ -28,10 +28,10 @@ class Surplus(Service):
     name = "surplus"
     slowest_retry_s = 1.0
 
-    def __init__(self, driver: AsyncDriver, sources: Sequence[Source], runners: Runners) -> None:
+    def __init__(self, driver: AsyncDriver, sources: Sequence[QueueState], runners: Runners) -> None:
         super().__init__()
-        self.in_line: Callable[[], list[Job]] = list
-        self.returning: list[Job] = []
+        self.in_line: Callable[[], list[LeasedTask]] = list
+        self.returning: list[LeasedTask] = []
         self._driver = driver
         self._sources = sources
         self._runners = runners
@@ -56,7 +56,7 @@ class Surplus(Service):
             raise failure
         return self._pause(self._runners.stuck_s())
 
-    def _taken(self, stuck_s: float) -> list[Job]:
+    def _taken(self, stuck_s: float) -> list[LeasedTask]:
         jobs = self._runners.recall() if stuck_s >= PATIENCE_S else []
         return jobs + self.in_line() if stuck_s >= _TURNS_PATIENCE_S else jobs
 
@@ -67,10 +67,10 @@ class Surplus(Service):
 
 
 async def give_back(
-    driver: AsyncDriver, sources: Sequence[Source], jobs: Sequence[Job]
-) -> tuple[list[Job], Error | None]:
+    driver: AsyncDriver, sources: Sequence[QueueState], jobs: Sequence[LeasedTask]
+) -> tuple[list[LeasedTask], Error | None]:
     """Requeue, the one leased first to run first. Those that could not be given back, and why; they stay held."""
-    given, failed, failure = set(jobs), list[Job](), None
+    given, failed, failure = set(jobs), list[LeasedTask](), None
     ours = [[job for job in reversed(source.held.values()) if job in given] for source in sources]
     batches = [jobs[i : i + MOST] for jobs in ours for i in range(0, len(jobs), MOST)]
     answers = await driver.run_many([finish.requeue(batch[0].source.keys, rows(batch)) for batch in batches])

@@ -24,8 +24,8 @@ from hustlex.worker import journal
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Crashed, Expired, HandlerNotFound, LeaseExpired, Revoked
-from hustlex.worker.job import Job
 from hustlex.worker.journal import attempt_ended, text_of
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.source import Ack
 
 _log = logging.getLogger("hustlex.worker")
@@ -33,7 +33,7 @@ _LONGEST_PAUSE_S = 300
 _MOST_TYPES = 10_000
 
 
-class Policy(msgspec.Struct, frozen=True):
+class OutcomePolicy(msgspec.Struct, frozen=True):
     """How failures are judged: by the rules of the task, else by those of the worker.
 
     error_handlers: told of each failure. park_s: seconds for which tasks that no worker knows are put off, before they
@@ -48,7 +48,7 @@ class Policy(msgspec.Struct, frozen=True):
     park_s: int = 86_400
     unknown: set[str] = msgspec.field(default_factory=set)
 
-    def succeeded(self, job: Job, clock: WorkerClock) -> None:
+    def succeeded(self, job: LeasedTask, clock: WorkerClock) -> None:
         """Acknowledge a success: gone, or kept with its result while the retention lasts."""
         message, result = job.message, job.result
         if not message.retention and result is None:
@@ -62,7 +62,7 @@ class Policy(msgspec.Struct, frozen=True):
         else:
             job.source.acks.append(Ack(job, finish.answer, (*row, result)))
 
-    def failed(self, job: Job, error: Exception, clock: WorkerClock) -> None:
+    def failed(self, job: LeasedTask, error: Exception, clock: WorkerClock) -> None:
         """Drop, archive or retry, as Asynq does: revoked, no retry left or wanted, anything else.
 
         A task of unknown type did not fail: it is put off.
@@ -85,7 +85,7 @@ class Policy(msgspec.Struct, frozen=True):
         else:
             job.source.acks.append(self.judge(job, error, clock))
 
-    def aside(self, job: Job, error: Exception) -> bool:
+    def aside(self, job: LeasedTask, error: Exception) -> bool:
         """Whether this is no failure at all: it came too late to start, or its handler put it off."""
         if isinstance(error, Expired):
             attempt_ended(job, error, journal.EXPIRED)
@@ -97,7 +97,7 @@ class Policy(msgspec.Struct, frozen=True):
             job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, to_ms(snooze.in_))))
         return snooze is not None
 
-    def refused(self, job: Job, clock: WorkerClock) -> bool:
+    def refused(self, job: LeasedTask, clock: WorkerClock) -> bool:
         """Whether a task must not start, because it was cancelled or has expired; then its outcome is decided here."""
         past = job.past
         if not past.canceled and not 0 < past.expires_ms <= clock.now_ms():
@@ -106,7 +106,7 @@ class Policy(msgspec.Struct, frozen=True):
         self.failed(job, Revoked() if past.canceled else Expired(), clock)
         return True
 
-    def judge(self, job: Job, error: Exception, clock: WorkerClock) -> Ack:
+    def judge(self, job: LeasedTask, error: Exception, clock: WorkerClock) -> Ack:
         """Archive or retry."""
         message = job.message
         changed = msgspec.structs.replace(message, error_msg=text_of(error), last_failed_at=clock.now_ms() // 1000)
@@ -133,7 +133,7 @@ class Policy(msgspec.Struct, frozen=True):
         task = self.tasks.find(task_type)
         return NO_RULES if task is None else task.rules
 
-    def _may_be_known(self, job: Job, clock: WorkerClock) -> bool:
+    def _may_be_known(self, job: LeasedTask, clock: WorkerClock) -> bool:
         return _parked_s(job, clock) < self.park_s
 
     def _note_unknown(self, task_type: str, error: HandlerNotFound) -> None:
@@ -143,13 +143,13 @@ class Policy(msgspec.Struct, frozen=True):
             _log.warning("%s; tasks of this type are %s", printable(str(error)), put_off)
 
 
-def _put_off(job: Job, clock: WorkerClock) -> Ack:
+def _put_off(job: LeasedTask, clock: WorkerClock) -> Ack:
     """Unchanged, for as long as it has been put off already: 1 to 2 seconds, then longer and longer."""
     pause_s = min(max(_parked_s(job, clock), 1), _LONGEST_PAUSE_S)
     return Ack(job, limit.put_off, (job.id, job.holder, 1000 * pause_s + randrange(1000 * pause_s + 1)))
 
 
-def _parked_s(job: Job, clock: WorkerClock) -> int:
+def _parked_s(job: LeasedTask, clock: WorkerClock) -> int:
     since = job.past.parked_at
     return clock.now_ms() // 1000 - since if since else 0
 

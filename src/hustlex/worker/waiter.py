@@ -9,7 +9,7 @@ from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.ops.lease import wait_pending
 from hustlex.worker.service import FOREVER, Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 _BLOCK_S = 60
 _TRIAL_S = 1
@@ -26,7 +26,7 @@ class Waiter(Service):
 
     interruptible = True
 
-    def __init__(self, driver: AsyncDriver, source: Source, woken: Callable[[], None]) -> None:
+    def __init__(self, driver: AsyncDriver, source: QueueState, woken: Callable[[], None]) -> None:
         super().__init__()
         self.name = f"waiter {source.name}"
         self._driver = driver

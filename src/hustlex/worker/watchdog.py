@@ -11,7 +11,7 @@ from hustlex.errors import Error, Unavailable
 from hustlex.jobs.hooks import HealthCheck
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import monotonic
-from hustlex.worker.lanes import Lanes
+from hustlex.worker.fetcher import Fetcher
 from hustlex.worker.runners import STUCK_S, Runners
 from hustlex.worker.service import Service
 
@@ -26,18 +26,18 @@ class Watchdog(Service):
 
     name = "watchdog"
 
-    def __init__(self, parts: Callable[[], Sequence[Service]], lanes: Lanes, runners: Runners) -> None:
+    def __init__(self, parts: Callable[[], Sequence[Service]], fetcher: Fetcher, runners: Runners) -> None:
         super().__init__()
         self._runners = runners
         self._seen = -1.0
         self._parts = parts
-        self._lanes = lanes
+        self._fetcher = fetcher
 
     async def tick(self) -> float:
         """One look. Raises Unavailable for what it had to start again."""
         faults = [(part, fault) for part in self._parts() if part is not self and (fault := part.fault())]
         if not faults and self._idle_for_no_reason():
-            faults = [(lane, "there are free slots and nothing is leased") for lane in self._lanes.services]
+            faults = [(lane, "there are free slots and nothing is leased") for lane in self._fetcher.services]
         for part, _ in faults:
             await part.restart()
         if not faults and self._nobody_serves():
@@ -53,7 +53,7 @@ class Watchdog(Service):
         return self._runners.hand_s() > STUCK_S and seen == self._seen
 
     def _idle_for_no_reason(self) -> bool:
-        return self._lanes.wants() and monotonic() - self._lanes.asked_at > _NO_LEASE_S
+        return self._fetcher.wants() and monotonic() - self._fetcher.asked_at > _NO_LEASE_S
 
 
 class Checker(Service):

@@ -1,5 +1,5 @@
 """Whether a server keeps what it is told: eviction turns a revoked token into a good one, silently."""
 
-from hustlex.core.memory.facts import Memory, ask, check
+from hustlex.core.memory.facts import MemoryLimit, ask, check
 
-__all__ = ["Memory", "ask", "check"]
+__all__ = ["MemoryLimit", "ask", "check"]

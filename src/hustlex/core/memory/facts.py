@@ -14,7 +14,7 @@ SAFE_POLICY = "noeviction"
 _log = logging.getLogger("hustlex")
 
 
-class Memory(msgspec.Struct, frozen=True):
+class MemoryLimit(msgspec.Struct, frozen=True):
     """limit: bytes, 0 for none. policy: maxmemory-policy; "" when the server does not say."""
 
     limit: int
@@ -26,7 +26,7 @@ class Memory(msgspec.Struct, frozen=True):
         return self.limit > 0 and self.policy != SAFE_POLICY
 
 
-def ask() -> Flow[Memory]:
+def ask() -> Flow[MemoryLimit]:
     """What the server says. INFO first: it is one call, allowed to users of least privilege, and on managed servers."""
     told = yield from do(_info())
     if told is not None:
@@ -34,7 +34,7 @@ def ask() -> Flow[Memory]:
     try:
         return (yield from do(_config()))
     except Refused:
-        return Memory(1, "")
+        return MemoryLimit(1, "")
 
 
 def check() -> Flow[None]:
@@ -55,22 +55,22 @@ def fields_of(info: bytes) -> dict[str, str]:
     return {name: value.strip() for name, colon, value in pairs if colon}
 
 
-def _info() -> Op[Memory | None]:
+def _info() -> Op[MemoryLimit | None]:
     return command(
         "server.memory", Effect.READ, "INFO", "memory", decode=lambda reply: _of(fields_of(bytes(reply)), "_")
     )
 
 
-def _config() -> Op[Memory]:
-    def decode(reply: Reply) -> Memory:
+def _config() -> Op[MemoryLimit]:
+    def decode(reply: Reply) -> MemoryLimit:
         settings = {name.decode(): value.decode() for name, value in reply.items()}
-        return _of(settings, "-") or Memory(1, "")
+        return _of(settings, "-") or MemoryLimit(1, "")
 
     return command(
         "server.memory_settings", Effect.READ, "CONFIG", "GET", "maxmemory", "maxmemory-policy", decode=decode
     )
 
 
-def _of(settings: Mapping[str, str], joint: str) -> Memory | None:
+def _of(settings: Mapping[str, str], joint: str) -> MemoryLimit | None:
     limit, policy = settings.get("maxmemory"), settings.get(f"maxmemory{joint}policy")
-    return Memory(int(limit), policy) if limit is not None and policy is not None else None
+    return MemoryLimit(int(limit), policy) if limit is not None and policy is not None else None

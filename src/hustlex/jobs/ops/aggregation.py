@@ -16,7 +16,7 @@ _SETTLE = load("hustlex.jobs", "settle_set")
 _PARK = load("hustlex.jobs", "park_member")
 
 
-class Batch(msgspec.Struct, frozen=True):
+class AggregationSet(msgspec.Struct, frozen=True):
     """Tasks of an aggregation set, oldest first: id and message. deadline_s: Unix second, others take it apart then."""
 
     deadline_s: int
@@ -39,13 +39,13 @@ def check(queue: QueueKeys, group: str, set_id: str, rules: Aggregate, now_ms: i
     return _CHECK.op(keys, args, lambda reply: bool(reply[0]))
 
 
-def read(queue: QueueKeys, set_key: str) -> Op[Batch | None]:
+def read(queue: QueueKeys, set_key: str) -> Op[AggregationSet | None]:
     """The tasks of a set; None when it is gone."""
     return _READ.op((set_key, queue.aggregation_sets), (queue.task_prefix,), _batch)
 
 
-def _batch(reply: Reply) -> Batch | None:
-    return Batch(reply[1], list(zip(reply[2::2], reply[3::2], strict=True))) if reply[0] else None
+def _batch(reply: Reply) -> AggregationSet | None:
+    return AggregationSet(reply[1], list(zip(reply[2::2], reply[3::2], strict=True))) if reply[0] else None
 
 
 def settle(queue: QueueKeys, set_key: str, draft: Draft | None, now_ms: int) -> Op[str]:

@@ -19,7 +19,7 @@ DEEP = 10_000
 """How many pending tasks are looked at to find one's place."""
 
 
-class Facts(msgspec.Struct, frozen=True):
+class TaskFacts(msgspec.Struct, frozen=True):
     """state: None = no such task. message: None also when it cannot be read. holder: ``<server id>:<number>``.
 
     parked_at: Unix second since when workers put it off because none knows its type, 0 = they do not. score: Unix
@@ -52,17 +52,17 @@ class Facts(msgspec.Struct, frozen=True):
         return self.state is not None or self.parked or bool(self.phase)
 
 
-def facts(queue: str, task_id: str, now_ms: int) -> Op[Facts]:
+def facts(queue: str, task_id: str, now_ms: int) -> Op[TaskFacts]:
     """Look at one task of one queue. Cost: up to 10,000 pending ids are compared."""
     q, task_id = queue_keys(queue), addressed("task_id", task_id)
     keys = (q.task(task_id), record(q, task_id), q.pending, q.lease, q.paused, parked(q))
     return _EXPLAIN.op(keys, (now_ms, task_id, q.prefix, DEEP), _facts)
 
 
-def _facts(reply: Reply) -> Facts:
+def _facts(reply: Reply) -> TaskFacts:
     _, now_ms, paused, is_parked, state, message, owner, crashes, parked_at, score, ahead, size, *rest = reply
     lock, holder, lock_ms, phase, why, after, got = rest
-    return Facts(
+    return TaskFacts(
         now_ms,
         bool(paused),
         bool(is_parked),

@@ -20,7 +20,7 @@ WHEN_ONE_ENDS = -1
 """A wait that ends with a running task, not at a known time."""
 
 
-class Ask(msgspec.Struct, frozen=True):
+class PermitRequest(msgspec.Struct, frozen=True):
     """What one gate wants. starting, ended: id and holder of tasks that want to start, in order, and that had a permit.
 
     life_s: how long any that want to start may run.
@@ -75,7 +75,7 @@ def _cycle(reply: Reply) -> Cycle:
     return Cycle(False, reply[1], reply[2], reply[4] if reply[0] == 2 else 0, pasts(reply[3]))
 
 
-def permit(queue: QueueKeys, asks: Sequence[Ask], now_ms: int) -> Op[list[Permit]]:
+def permit(queue: QueueKeys, asks: Sequence[PermitRequest], now_ms: int) -> Op[list[Permit]]:
     """Ask for all gates of one queue in one step. A call whose reply is lost may have used up starts of a rate."""
     args: list[Arg] = [now_ms, queue.prefix + "x:"]
     for ask in asks:

@@ -22,13 +22,13 @@ _SESSION = Rejected(Rejection.SESSION_REVOKED)
 _ALL = Rejected(Rejection.REVOKED_ALL)
 
 
-class Notice(msgspec.Struct, frozen=True):
+class RevocationEntry(msgspec.Struct, frozen=True):
     """One line of the feed.
 
     kind: "sid", "jti", "user" or "key". name: of what is revoked; of a user the reference, of a key its kid.
-    until_ms: when it stops to matter, because every token it forbids is dead. line_ms (user): tokens issued up to then
-    are void, but for those of the session ``kept``. user (sid): the reference of whose session it is; a notice says
-    nothing of another's ("" from a version that did not tell).
+    until_ms: when it stops to matter, because every token it forbids is dead. line_ms (user): tokens issued up to then,
+    and those of sessions that were logged in before, are void, but for those of the session ``kept``. user (sid): the
+    reference of whose session it is; a notice says nothing of another's ("" from a version that did not tell).
     """
 
     kind: str
@@ -56,9 +56,10 @@ class Bearer(Protocol):
     jti: str
     uref: str
     ims: int
+    auth_s: int
 
 
-class View:
+class RevocationCache:
     """Read by every check without a lock; written under one.
 
     staleness_s: how old what is known may be. floor_ms: only of tokens issued from then on is every revocation known.
@@ -92,7 +93,10 @@ class View:
         if token.jti in self._jtis:
             return _TOKEN
         user = self._users.get(token.uref)
-        return _ALL if user is not None and token.ims <= user[0] and token.sid != user[1] else None
+        if user is None or token.sid == user[1]:
+            return None
+        # By its session too: where the server's clock was set back, a token's own time may lie behind the line.
+        return _ALL if token.ims <= user[0] or 0 < token.auth_s < user[0] // 1000 else None
 
     def now_ms(self) -> int:
         """The server's time, from this process's steady clock; before it was asked, this process's wall clock; in
@@ -133,7 +137,7 @@ class View:
         """Of tokens that were issued before, not every revocation may be known here."""
         self.floor_ms = max(self.floor_ms, since_ms)
 
-    def learn(self, notice: Notice) -> None:
+    def learn(self, notice: RevocationEntry) -> None:
         """Take one notice. Taking it twice is the same as once."""
         with self._lock:
             self._read += 1

@@ -14,14 +14,14 @@ from hustlex.core.reference import user_reference
 from hustlex.tokens import jwt
 from hustlex.tokens.jwt import Claims
 from hustlex.tokens.keyset import KeySet
-from hustlex.tokens.memory import Memory
-from hustlex.tokens.names import Keys, is_random_id
-from hustlex.tokens.options import Mode, Policy
+from hustlex.tokens.names import UserKeys, is_random_id
+from hustlex.tokens.options import Mode, TokenPolicy
 from hustlex.tokens.refresh_token import Chain, RefreshToken
+from hustlex.tokens.signature_cache import SignatureCache
 from hustlex.tokens.types import Access, CheckResult, Rejection, TokenPair
 
 
-class Standing(msgspec.Struct, frozen=True):
+class SessionClaims(msgspec.Struct, frozen=True):
     """What an access token says of its session. issued_ms: the server's time; never before the last revoke_all."""
 
     user_id: str
@@ -43,8 +43,8 @@ class Genuine:
     """
 
     __slots__ = (
-        "bounded", "claims", "from_ms", "ims", "jkt", "jti", "question", "sid", "stateless", "strict", "until_ms",
-        "uref",
+        "auth_s", "bounded", "claims", "from_ms", "ims", "jkt", "jti", "question", "sid", "stateless", "strict",
+        "until_ms", "uref",
     )  # fmt: skip
 
     def __init__(self, claims: Claims, uref: str, leeway_ms: int) -> None:
@@ -53,6 +53,7 @@ class Genuine:
         self.sid = claims.sid
         self.jti = claims.jti
         self.ims = claims.ims
+        self.auth_s = claims.auth_time
         self.jkt = claims.jkt
         # Not its iat: where the server's clock was set back, what was issued a moment ago lies in the future.
         self.from_ms = claims.nbf * 1000 - leeway_ms
@@ -64,32 +65,32 @@ class Genuine:
 _MODES: tuple[Mode, ...] = ("stateless", "bounded", "strict")
 
 
-class Mint:
+class TokenIssuer:
     """Bound to one policy, one keyring and one prefix."""
 
-    def __init__(self, keyring: Keyring, policy: Policy, keys: KeySet | None, prefix: str) -> None:
+    def __init__(self, keyring: Keyring, policy: TokenPolicy, keys: KeySet | None, prefix: str) -> None:
         self.policy = policy
         self.prefix = prefix
         self.chain = Chain(keyring)
         self.keys = keys or KeySet.derived(keyring)
         self.keyring = keyring
-        self._memory: Memory[Genuine] = Memory()
+        self._memory: SignatureCache[Genuine] = SignatureCache()
 
     def trust(self, keys: KeySet) -> None:
         """From now on these keys sign and verify. What others vouched for is looked at again; a thread that is
         verifying by the old keys right now puts what it finds into the old memory."""
         self.keys = keys
-        self._memory = Memory()
+        self._memory = SignatureCache()
 
     def uref(self, user_id: Id) -> str:
         """The user as in key names. Raises Misuse."""
         return user_reference(user_id, self.keyring)
 
-    def names(self, uref: str) -> Keys:
+    def names(self, uref: str) -> UserKeys:
         """The user's keys."""
-        return Keys(self.prefix, uref)
+        return UserKeys(self.prefix, uref)
 
-    def pair(self, standing: Standing, token: RefreshToken, nonce: str) -> TokenPair:
+    def pair(self, standing: SessionClaims, token: RefreshToken, nonce: str) -> TokenPair:
         """Sign what a client is given. nonce: 22 random characters for the jti; they choose the jitter too."""
         early_ms = hash_share(nonce, self.policy.jitter_ms)
         # Rounded up, so that no token is dead on arrival; an access token never outlives its session.
@@ -116,6 +117,7 @@ class Mint:
             timedelta(milliseconds=exp * 1000 - claims.ims),
             token.sid,
             timedelta(milliseconds=max(0, standing.ends_ms - claims.ims)),
+            standing.jkt,
         )
 
     def read(self, access: str) -> Genuine | Rejection:

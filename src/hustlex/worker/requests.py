@@ -11,8 +11,8 @@ from hustlex.errors import Error, Refused
 from hustlex.jobs.ops import finish, lease, limit
 from hustlex.jobs.ops.lease import Past
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.job import Job
-from hustlex.worker.source import Ack, Finish, Source
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.source import Ack, Finish, QueueState
 
 MOST = lease.MOST
 LEASE_S = 29.0
@@ -22,11 +22,11 @@ _FULL_S = 0.25
 
 Leased = tuple[bytes, str, bytes]
 """Id, holder, message."""
-Receive = Callable[[Source, list[Leased], float, Mapping[bytes, Past]], None]
+Receive = Callable[[QueueState, list[Leased], float, Mapping[bytes, Past]], None]
 """Takes tasks that were leased, until when (monotonic), and the pasts of those that have one."""
 
 
-class Order(Protocol):
+class QueueRequest(Protocol):
     """One call. want: how many tasks it may lease."""
 
     op: Op[Any]
@@ -41,12 +41,12 @@ class Order(Protocol):
         ...
 
 
-class CycleOrder:
+class CycleRequest:
     """Acknowledge what succeeded, and lease."""
 
     op: Op[Any]
 
-    def __init__(self, source: Source, want: int, holder: str, clock: WorkerClock, receive: Receive) -> None:
+    def __init__(self, source: QueueState, want: int, holder: str, clock: WorkerClock, receive: Receive) -> None:
         self.want = want
         self._source = source
         self._holder = holder
@@ -102,18 +102,18 @@ class CycleOrder:
         return None
 
 
-def _hold_back(source: Source, wait_ms: int) -> None:
+def _hold_back(source: QueueState, wait_ms: int) -> None:
     """How long a queue is left alone that has more tasks than its limits let us lease."""
     source.full = wait_ms == limit.WHEN_ONE_ENDS
     source.rest_s = _FULL_S * (0.5 + random()) if source.full else wait_ms / 1000
 
 
-class AckOrder:
+class AckRequest:
     """Tell of outcomes of one kind, other than the plain success."""
 
     want = 0
 
-    def __init__(self, source: Source, kind: Finish, acks: Sequence[Ack], clock: WorkerClock) -> None:
+    def __init__(self, source: QueueState, kind: Finish, acks: Sequence[Ack], clock: WorkerClock) -> None:
         now = monotonic()
         self._source = source
         self._later = kind in (finish.retry, limit.defer, limit.put_off)
@@ -139,12 +139,12 @@ class AckOrder:
         return failure
 
 
-class AdoptOrder:
+class AdoptRequest:
     """Look for tasks of a lease whose reply was lost. Nothing is leased from the queue meanwhile."""
 
     want = 0
 
-    def __init__(self, source: Source, server_id: str, clock: WorkerClock, receive: Receive) -> None:
+    def __init__(self, source: QueueState, server_id: str, clock: WorkerClock, receive: Receive) -> None:
         self._source = source
         self._receive = receive
         self._sent = monotonic()
@@ -167,12 +167,12 @@ class AdoptOrder:
         return failure
 
 
-class ParkOrder:
+class ParkRequest:
     """Set an undecodable message aside."""
 
     want = 0
 
-    def __init__(self, source: Source, task_id: bytes, holder: str) -> None:
+    def __init__(self, source: QueueState, task_id: bytes, holder: str) -> None:
         self._source = source
         self._poison = (task_id, holder)
         self.op: Op[Any] = lease.park(source.keys, task_id, holder)
@@ -184,19 +184,19 @@ class ParkOrder:
         return failure
 
 
-def acknowledgements(source: Source, clock: WorkerClock) -> list[Order]:
+def acknowledgements(source: QueueState, clock: WorkerClock) -> list[QueueRequest]:
     """Everything else that a source has to tell, by kind."""
-    orders: list[Order] = [ParkOrder(source, *poison) for poison in source.poison]
+    requests: list[QueueRequest] = [ParkRequest(source, *poison) for poison in source.poison]
     source.poison = []
     kinds: dict[Finish, list[Ack]] = {}
     for ack in source.acks:
         kinds.setdefault(ack.finish, []).append(ack)
     source.acks = []
     for kind, acks in kinds.items():
-        orders += [AckOrder(source, kind, acks[i : i + MOST], clock) for i in range(0, len(acks), MOST)]
-    return orders
+        requests += [AckRequest(source, kind, acks[i : i + MOST], clock) for i in range(0, len(acks), MOST)]
+    return requests
 
 
-def rows(jobs: Sequence[Job]) -> list[Arg]:
+def rows(jobs: Sequence[LeasedTask]) -> list[Arg]:
     """Id and holder of each job, as ``extend`` and ``requeue`` want them."""
     return [field for job in jobs for field in (job.id, job.holder)]

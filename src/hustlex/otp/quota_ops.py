@@ -12,10 +12,10 @@ from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
 from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
-from hustlex.otp import tickets
+from hustlex.otp import reservations
 from hustlex.otp.names import meter
+from hustlex.otp.reservations import CapScope, CapUnit
 from hustlex.otp.rules import OtpOptions
-from hustlex.otp.tickets import Place, Taken
 from hustlex.otp.types import BreakerOpen, BudgetExhausted, CapReached, ChallengeRequired, Denied, Obstacle, Scope
 
 _RESERVE = load("hustlex.otp", "reserve")
@@ -35,7 +35,7 @@ Way = Literal["", "human", "credit", "known"]
 """How a message comes: after a human check, from an address in credit, of a known caller, or like anybody's."""
 
 
-class Standing(enum.IntEnum):
+class ScopeStanding(enum.IntEnum):
     """What the hour's messages say of a scope."""
 
     NEUTRAL = 0
@@ -45,15 +45,15 @@ class Standing(enum.IntEnum):
     """Codes are typed there."""
 
 
-class Reserved(msgspec.Struct, frozen=True):
+class UnitReserved(msgspec.Struct, frozen=True):
     """A unit was taken. strong: codes of this country are longer for now. passed: 50, 80 or 100, when this message
     brought the day's spending to that percentage of the budget; else 0.
     """
 
-    unit: Taken
+    unit: CapUnit
     strong: bool
     passed: int
-    standing: Standing
+    standing: ScopeStanding
 
 
 class Change(msgspec.Struct):
@@ -62,7 +62,7 @@ class Change(msgspec.Struct):
     ``<member>@<ms>``.
     """
 
-    place: Place
+    place: CapScope
     taken: int = 0
     sent: int = 0
     lent: int = 0
@@ -73,15 +73,15 @@ class Change(msgspec.Struct):
     healed: list[int | str] = msgspec.field(default_factory=list)
 
 
-def reserve(options: OtpOptions, prefix: str, place: Place, way: Way, now_ms: int) -> Op[Reserved | Denied]:
+def reserve(options: OtpOptions, prefix: str, place: CapScope, way: Way, now_ms: int) -> Op[UnitReserved | Denied]:
     """Take a unit for one message."""
-    money, breaker, wide = tickets.settings(options, place), options.breaker, place.scope in _WIDE
+    money, breaker, wide = reservations.settings(options, place), options.breaker, place.scope in _WIDE
 
-    def decode(reply: Reply) -> Reserved | Denied:
+    def decode(reply: Reply) -> UnitReserved | Denied:
         if reply[0] == 1:
             _, at, before, probe, strong, spent, standing = reply
-            unit = Taken(place, at, before, probe)
-            return Reserved(unit, bool(strong), _passed(spent, money.price, money.budget), Standing(standing))
+            unit = CapUnit(place, at, before, probe)
+            return UnitReserved(unit, bool(strong), _passed(spent, money.price, money.budget), ScopeStanding(standing))
         rest = timedelta(milliseconds=reply[1])
         if reply[0] == 5:
             return BudgetExhausted(rest)
@@ -114,11 +114,11 @@ def reserve(options: OtpOptions, prefix: str, place: Place, way: Way, now_ms: in
     )
 
 
-def _cap(options: OtpOptions, place: Place, way: Way) -> tuple[int, int, int]:
+def _cap(options: OtpOptions, place: CapScope, way: Way) -> tuple[int, int, int]:
     """Units, what is added of the verified ones, the window. In credit, the narrow ones hold as much again."""
     assert options.caps is not None
     cap, twice = (
-        tickets.cap(options, place),
+        reservations.cap(options, place),
         way == "credit" and place.scope in (Scope.PREFIX, Scope.BLOCK, Scope.MAILBOX, Scope.DOMAIN),
     )
     most = (cap.most if place.usual else max(1, cap.most // 4)) * (2 if twice else 1)
@@ -126,14 +126,14 @@ def _cap(options: OtpOptions, place: Place, way: Way) -> tuple[int, int, int]:
     return most, more, to_ms(cap.per)
 
 
-def gap_ms(options: OtpOptions, place: Place) -> int:
+def gap_ms(options: OtpOptions, place: CapScope) -> int:
     """Time between two messages of a place that its breaker slows down."""
     probes = options.breaker.country_probes if place.scope in _WIDE else options.breaker.probes
     return -(-to_ms(options.breaker.pause) // probes)
 
 
 def unreserve(
-    options: OtpOptions, prefix: str, unit: Taken, now_ms: int, *, sent: bool, keep_unit: bool = False
+    options: OtpOptions, prefix: str, unit: CapUnit, now_ms: int, *, sent: bool, keep_unit: bool = False
 ) -> Op[None]:
     """Undo a reserve. sent: its message was counted as sent. keep_unit: the cap's unit stays taken."""
     place = unit.place
@@ -141,13 +141,13 @@ def unreserve(
         (meter(prefix, place.tag),),
         (
             now_ms,
-            to_ms(tickets.cap(options, place).per),
+            to_ms(reservations.cap(options, place).per),
             place.member,
             unit.at,
             unit.before,
             unit.probe,
             gap_ms(options, place),
-            tickets.settings(options, place).price,
+            reservations.settings(options, place).price,
             int(not keep_unit and not place.known),
             int(sent and unit.counted),
         ),
@@ -157,7 +157,7 @@ def unreserve(
 
 def adjust(options: OtpOptions, prefix: str, change: Change, now_ms: int) -> Op[bool]:
     """Tell a place what became of codes. True: codes of this country get longer from now on."""
-    place, guesses, cap = change.place, options.guesses, tickets.cap(options, change.place)
+    place, guesses, cap = change.place, options.guesses, reservations.cap(options, change.place)
     return _ADJUST.op(
         (meter(prefix, place.tag),),
         (
@@ -191,10 +191,10 @@ def _passed(spent: int, price: int, budget: int) -> int:
     return max((mark for mark in _MARKS if (spent - price) * 100 < mark * budget <= spent * 100), default=0)
 
 
-def _keep_ms(options: OtpOptions, place: Place) -> int:
+def _keep_ms(options: OtpOptions, place: CapScope) -> int:
     """Everything that is counted in a place has left its window by then."""
-    longest = max(to_ms(tickets.cap(options, place).per), _HOUR_MS, to_ms(options.breaker.pause))
+    longest = max(to_ms(reservations.cap(options, place).per), _HOUR_MS, to_ms(options.breaker.pause))
     if place.scope in _WIDE:
         longest = max(longest, to_ms(options.guesses.per), to_ms(options.guesses.quiet))
-        longest = max(longest, _DAY_MS if tickets.settings(options, place).price else 0)
+        longest = max(longest, _DAY_MS if reservations.settings(options, place).price else 0)
     return longest + _HOUR_MS

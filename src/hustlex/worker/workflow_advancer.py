@@ -15,7 +15,7 @@ from hustlex.worker.service import Service
 _IDLE_S = 10.0
 
 
-class Continuer(Service):
+class WorkflowAdvancer(Service):
     """Looks at steps that ``plan`` names at once, and at all open steps of all queues now and then.
 
     So a step that a Go worker ran is seen within some seconds, in whatever queue, and nothing is lost between an

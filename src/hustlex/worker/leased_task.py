@@ -9,10 +9,10 @@ from hustlex.jobs.ops.lease import NO_PAST
 from hustlex.jobs.wire import TaskMessage
 
 if TYPE_CHECKING:
-    from hustlex.worker.source import Source
+    from hustlex.worker.source import QueueState
 
 
-class Job:
+class LeasedTask:
     """From its lease until its outcome is acknowledged.
 
     id: as Redis has it. holder: what the task's owner field holds, the fence of every write. lease_until: on the
@@ -42,7 +42,9 @@ class Job:
         "wrote",
     )
 
-    def __init__(self, source: Source, task_id: bytes, holder: str, message: TaskMessage, lease_until: float) -> None:
+    def __init__(
+        self, source: QueueState, task_id: bytes, holder: str, message: TaskMessage, lease_until: float
+    ) -> None:
         self.source = source
         self.id = task_id
         self.holder = holder

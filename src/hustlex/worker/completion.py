@@ -10,27 +10,27 @@ from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.ops import finish
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.continuer import Continuer
-from hustlex.worker.job import Job
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.reporter import Reporter
+from hustlex.worker.workflow_advancer import WorkflowAdvancer
 
 
-class Aftermath:
+class Completion:
     """services: to be started and stopped with the worker."""
 
     def __init__(self, driver: AsyncDriver, clock: WorkerClock) -> None:
-        self.continuer = Continuer(driver, clock)
+        self.workflow_advancer = WorkflowAdvancer(driver, clock)
         self.reporter = Reporter(driver)
-        self.services = (self.continuer, self.reporter)
+        self.services = (self.workflow_advancer, self.reporter)
 
-    def ended(self, jobs: Sequence[Job], kind: Callable[..., Any]) -> None:
+    def ended(self, jobs: Sequence[LeasedTask], kind: Callable[..., Any]) -> None:
         """These outcomes, of one kind of ``jobs.ops.finish``, were acknowledged."""
         if kind in (finish.complete, finish.answer):
-            self.continuer.plan(job.message for job in jobs)
+            self.workflow_advancer.plan(job.message for job in jobs)
         self.reporter.ended(jobs, kind)
 
     async def finish(self) -> None:
         """At the end of a worker: what its last acknowledgements led to. What fails is left to other workers."""
         with suppress(Error):
-            await self.continuer.finish()
+            await self.workflow_advancer.finish()
             await self.reporter.tick()

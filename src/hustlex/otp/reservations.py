@@ -27,7 +27,7 @@ _RETURNED = "!"
 _NOTHING_SET = Country()
 
 
-class Place(msgspec.Struct, frozen=True):
+class CapScope(msgspec.Struct, frozen=True):
     """One scope of a message. tag: of its key, as ``cc:NG``. member: the number's stand-in in its block, else "".
 
     usual: False for a number in no known range, which has a quarter of the cap. known: the caller is, so that only
@@ -41,13 +41,13 @@ class Place(msgspec.Struct, frozen=True):
     known: bool = False
 
 
-class Taken(msgspec.Struct, frozen=True):
+class CapUnit(msgspec.Struct, frozen=True):
     """A unit taken of a place. at: when, ms. before: when the number was there last, ms. probe: 1 when a breaker let it
     through, 2 when behind a human check. counted: its message counts for that breaker; lent: for wider ones too, which
     no ticket says.
     """
 
-    place: Place
+    place: CapScope
     at: int
     before: int = 0
     probe: int = 0
@@ -55,7 +55,7 @@ class Taken(msgspec.Struct, frozen=True):
     lent: bool = False
 
 
-def places(codes: Codes, to: Phone | Mailbox, ip: str | None, lane: Lane) -> list[Place]:
+def places(codes: Codes, to: Phone | Mailbox, ip: str | None, lane: Lane) -> list[CapScope]:
     """The scopes of a first message, in the order in which they refuse. A known caller is asked for money alone."""
     if isinstance(to, Mailbox):
         found = [] if lane == "known" else _mail(codes, to)
@@ -64,21 +64,21 @@ def places(codes: Codes, to: Phone | Mailbox, ip: str | None, lane: Lane) -> lis
     return [*found, address(codes, ip, to.known)] if ip is not None and lane == "anon" else found
 
 
-def _phone(codes: Codes, phone: Phone, known: bool) -> list[Place]:
-    digits, country = phone.number[1:], Place(Scope.COUNTRY, f"cc:{phone.country}", usual=phone.known, known=known)
+def _phone(codes: Codes, phone: Phone, known: bool) -> list[CapScope]:
+    digits, country = phone.number[1:], CapScope(Scope.COUNTRY, f"cc:{phone.country}", usual=phone.known, known=known)
     if known:
         return [country]
     return [
         country,
-        Place(Scope.BLOCK, f"blk:{codes.hidden(digits[:-3])}", codes.hidden(phone.number)[:8], phone.known),
-        Place(Scope.PREFIX, f"pfx:{digits[:7]}", usual=phone.known),
+        CapScope(Scope.BLOCK, f"blk:{codes.hidden(digits[:-3])}", codes.hidden(phone.number)[:8], phone.known),
+        CapScope(Scope.PREFIX, f"pfx:{digits[:7]}", usual=phone.known),
     ]
 
 
-def _mail(codes: Codes, mailbox: Mailbox) -> list[Place]:
+def _mail(codes: Codes, mailbox: Mailbox) -> list[CapScope]:
     return [
-        Place(Scope.DOMAIN, domain_tag(codes, mailbox)),
-        Place(Scope.MAILBOX, f"box:{codes.hidden(mailbox.stem())}"),
+        CapScope(Scope.DOMAIN, domain_tag(codes, mailbox)),
+        CapScope(Scope.MAILBOX, f"box:{codes.hidden(mailbox.stem())}"),
     ]
 
 
@@ -87,26 +87,26 @@ def domain_tag(codes: Codes, mailbox: Mailbox) -> str:
     return f"dom:{codes.hidden(mailbox.domain)}"
 
 
-def guessed(where: str) -> Place:
+def guessed(where: str) -> CapScope:
     """The scope in which wrong codes are counted; where: a region, as "NG", or the tag of a domain."""
-    return Place(Scope.DOMAIN, where) if ":" in where else Place(Scope.COUNTRY, f"cc:{where}")
+    return CapScope(Scope.DOMAIN, where) if ":" in where else CapScope(Scope.COUNTRY, f"cc:{where}")
 
 
-def address(codes: Codes, ip: str, usual: bool = True) -> Place:
+def address(codes: Codes, ip: str, usual: bool = True) -> CapScope:
     """The scope of an address. Raises Misuse for what is no address."""
     try:
         whom = network(ip)
     except ValueError:
         raise Misuse("ip is not an IPv4 or IPv6 address", hint="pass the client's address, or None") from None
-    return Place(Scope.IP, f"ip:{codes.hidden(str(whom))}", usual=usual)
+    return CapScope(Scope.IP, f"ip:{codes.hidden(str(whom))}", usual=usual)
 
 
-def country(found: list[Place]) -> str:
+def country(found: list[CapScope]) -> str:
     """The region, as "NG"; "" when there is none."""
     return next((place.tag[3:] for place in found if place.scope is Scope.COUNTRY), "")
 
 
-def cap(options: OtpOptions, place: Place) -> Cap:
+def cap(options: OtpOptions, place: CapScope) -> Cap:
     """What holds in a place. There are caps."""
     caps = options.caps
     assert caps is not None
@@ -116,7 +116,7 @@ def cap(options: OtpOptions, place: Place) -> Cap:
     return held
 
 
-def settings(options: OtpOptions, place: Place) -> Country:
+def settings(options: OtpOptions, place: CapScope) -> Country:
     """Price and budget in a place; both 0 where it is no country."""
     if place.scope is not Scope.COUNTRY:
         return _NOTHING_SET
@@ -125,33 +125,33 @@ def settings(options: OtpOptions, place: Place) -> Country:
     return options.countries.get(region, options.elsewhere if foreign else _NOTHING_SET)
 
 
-def write(taken: list[Taken]) -> str:
+def write(taken: list[CapUnit]) -> str:
     """A ticket as text, kept in the challenge's record; "" for none."""
     return ";".join(map(_written, taken))
 
 
-def read(text: str) -> list[Taken]:
+def read(text: str) -> list[CapUnit]:
     """The units that one ticket, or several joined by ``|``, can still give back."""
     held = [ticket for ticket in text.split("|") if ticket and not ticket.startswith(_RETURNED)]
     return [_unit(part) for ticket in held for part in ticket.split(";")]
 
 
-def places_of(text: str) -> list[Place]:
+def places_of(text: str) -> list[CapScope]:
     """The scopes of a ticket, given back or not, without the address, which the next message may not share."""
     parts = text.removeprefix(_RETURNED).split(";") if text else []
     return [unit.place for unit in map(_unit, parts) if unit.place.scope is not Scope.IP]
 
 
-def _written(unit: Taken) -> str:
+def _written(unit: CapUnit) -> str:
     place, kind = unit.place, unit.probe + _COUNTED * unit.counted
     marks = ("" if place.usual else _UNUSUAL) + (_KNOWN if place.known else "")
     return f"{place.tag}{marks}@{unit.at},{unit.before},{kind},{place.member}"
 
 
-def _unit(text: str) -> Taken:
+def _unit(text: str) -> CapUnit:
     name, _, rest = text.partition("@")
     at, before, kind, member = rest.split(",")
     tag = name.rstrip(_UNUSUAL + _KNOWN)
     marks, scope = name[len(tag) :], _SCOPES[tag.partition(":")[0]]
-    place = Place(scope, tag, member, _UNUSUAL not in marks, _KNOWN in marks)
-    return Taken(place, int(at), int(before), int(kind) % _COUNTED, int(kind) >= _COUNTED)
+    place = CapScope(scope, tag, member, _UNUSUAL not in marks, _KNOWN in marks)
+    return CapUnit(place, int(at), int(before), int(kind) % _COUNTED, int(kind) >= _COUNTED)

@@ -14,25 +14,25 @@ from collections import deque
 
 from hustlex.core.op import Batch, Flow
 from hustlex.errors import Error
-from hustlex.otp import meters, tickets
-from hustlex.otp.meters import Change
+from hustlex.otp import quota_ops, reservations
+from hustlex.otp.quota_ops import Change
+from hustlex.otp.reservations import CapScope, CapUnit
 from hustlex.otp.rules import OtpOptions
 from hustlex.otp.telemetry import OtpEvent
-from hustlex.otp.tickets import Place, Taken
 
 _log = logging.getLogger("hustlex.otp")
 _ROUNDS = 4
 """So that no caller tells for ever; whoever comes next takes over."""
 
 
-class Ledger:
+class OutcomeBuffer:
     """One per room, shared by its tasks or threads."""
 
     def __init__(self) -> None:
         self._notes: deque[Change | str] = deque()
         self._telling = threading.Lock()
 
-    def sent(self, units: list[Taken]) -> None:
+    def sent(self, units: list[CapUnit]) -> None:
         """A message was sent. Counted only now: a hundred requests at once of which the phone lets one through must
         not look like a hundred messages that nobody answers.
         """
@@ -44,9 +44,9 @@ class Ledger:
 
     def wrong(self, where: str) -> None:
         """A wrong code was typed for a phone of this country, or an address of this domain."""
-        self._notes.append(Change(tickets.guessed(where), wrong=1))
+        self._notes.append(Change(reservations.guessed(where), wrong=1))
 
-    def nonsense(self, place: Place) -> None:
+    def nonsense(self, place: CapScope) -> None:
         """An address sent what can never work."""
         self._notes.append(Change(place, taken=1))
 
@@ -59,7 +59,7 @@ class Ledger:
                 break
             try:
                 changes = self._sum_up()
-                ops = tuple(meters.adjust(options, prefix, change, now_ms) for change in changes)
+                ops = tuple(quota_ops.adjust(options, prefix, change, now_ms) for change in changes)
                 answers = yield Batch(ops)
             finally:
                 self._telling.release()
@@ -70,7 +70,7 @@ class Ledger:
             for change, guessing in zip(changes, answers, strict=True):
                 if guessing:
                     events.append(
-                        OtpEvent(event="guesses", outcome="guessing", country=tickets.country([change.place]))
+                        OtpEvent(event="guesses", outcome="guessing", country=reservations.country([change.place]))
                     )
         return events
 
@@ -93,7 +93,7 @@ class Ledger:
 def _verified(sums: dict[str, Change], taken: str) -> None:
     """One challenge is one conversion in each place, however many messages it took."""
     seen = set()
-    for unit in tickets.read(taken):
+    for unit in reservations.read(taken):
         place = unit.place
         known = sums.get(place.tag) or sums.setdefault(place.tag, Change(place))
         known.right += place.tag not in seen

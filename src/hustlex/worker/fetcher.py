@@ -18,18 +18,18 @@ from hustlex.jobs.ops.lease import Past
 from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.draw import Draw
-from hustlex.worker.job import Job
-from hustlex.worker.orders import MOST, AdoptOrder, CycleOrder, Leased, Order, acknowledgements
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.requests import MOST, AdoptRequest, CycleRequest, Leased, QueueRequest, acknowledgements
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import FOREVER, Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 _log = logging.getLogger("hustlex.worker")
 _COUNT = 2
 _AHEAD_S = 0.005
 
 
-class Lanes:
+class Fetcher:
     """What the exchanges share.
 
     asked: tasks wanted by calls in flight; asked_at: when the last such call was made, monotonic. ahead: whether to
@@ -41,7 +41,7 @@ class Lanes:
     def __init__(
         self,
         driver: AsyncDriver,
-        sources: Sequence[Source],
+        sources: Sequence[QueueState],
         runners: Runners,
         clock: WorkerClock,
         server_id: str,
@@ -53,11 +53,11 @@ class Lanes:
         self.asked = 0
         self.asked_at = monotonic()
         self.leasing = True
-        self.on_empty: Callable[[Source], None] = lambda _: None
+        self.on_empty: Callable[[QueueState], None] = lambda _: None
         self.surplus: Callable[[], int] = self.look_ahead
-        self.feed: Callable[[Sequence[Job]], None] = runners.feed
-        self.admit: Callable[[Job], bool] = lambda _: True
-        self.services = [Lane(driver, self, number) for number in range(_COUNT)]
+        self.feed: Callable[[Sequence[LeasedTask]], None] = runners.feed
+        self.admit: Callable[[LeasedTask], bool] = lambda _: True
+        self.services = [FetchLoop(driver, self, number) for number in range(_COUNT)]
         self._runners = runners
         self._clock = clock
         self._server_id = server_id
@@ -79,9 +79,9 @@ class Lanes:
             self._landing = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._landing], timeout=seconds)
 
-    def settle(self, order: Order) -> None:
+    def settle(self, request: QueueRequest) -> None:
         """A call came back."""
-        self.asked -= order.want
+        self.asked -= request.want
         if self._landing is not None and not self.asked and not self._landing.done():
             self._landing.set_result(None)
 
@@ -89,27 +89,27 @@ class Lanes:
         """Whether there are free slots and queues that may have tasks."""
         return bool(self._shares())
 
-    def plan(self) -> list[Order]:
+    def plan(self) -> list[QueueRequest]:
         """The calls to make now."""
         shares = self._shares()
         if shares:
             self.asked_at = monotonic()
-        orders: list[Order] = []
+        requests: list[QueueRequest] = []
         for source in self.sources:
             if source.adopt and not source.leasing and source.adopting is None:
-                orders.append(AdoptOrder(source, self._server_id, self._clock, self._receive))
+                requests.append(AdoptRequest(source, self._server_id, self._clock, self._receive))
             want = shares.get(source, 0)
             while source.done or want:
                 self._calls += 1
                 holder = f"{self._server_id}:{self._calls}"
-                orders.append(CycleOrder(source, want, holder, self._clock, self._receive))
+                requests.append(CycleRequest(source, want, holder, self._clock, self._receive))
                 self.asked += want
                 want = 0
             if source.acks or source.poison:
-                orders += acknowledgements(source, self._clock)
-        return orders
+                requests += acknowledgements(source, self._clock)
+        return requests
 
-    def _shares(self) -> dict[Source, int]:
+    def _shares(self) -> dict[QueueState, int]:
         if not self.leasing:
             return {}
         free = min(self._runners.limit + self.surplus() - self._runners.busy - self.asked, MOST)
@@ -120,7 +120,9 @@ class Lanes:
         """Tasks to hold beyond the slots: about 5 ms of work by what runs now, at most as many as there are slots."""
         return min(self._runners.limit, self._runners.startable(_AHEAD_S)) if self._ahead else 0
 
-    def _receive(self, source: Source, leased: list[Leased], lease_until: float, pasts: Mapping[bytes, Past]) -> None:
+    def _receive(
+        self, source: QueueState, leased: list[Leased], lease_until: float, pasts: Mapping[bytes, Past]
+    ) -> None:
         jobs = []
         for task_id, holder, data in leased:
             try:
@@ -129,7 +131,7 @@ class Lanes:
                 _log.error("queue %s: a message cannot be decoded, it is set aside", source.name)
                 source.poison.append((task_id, holder))
                 continue
-            job = source.held[task_id] = Job(source, task_id, holder, message, lease_until)
+            job = source.held[task_id] = LeasedTask(source, task_id, holder, message, lease_until)
             if pasts and task_id in pasts:
                 job.past = pasts[task_id]
                 if not self.admit(job):
@@ -138,42 +140,42 @@ class Lanes:
         self.feed(jobs)
 
 
-class Lane(Service):
+class FetchLoop(Service):
     """One exchange after another."""
 
     longest_pass_s = 30.0
 
-    def __init__(self, driver: AsyncDriver, lanes: Lanes, number: int) -> None:
+    def __init__(self, driver: AsyncDriver, fetcher: Fetcher, number: int) -> None:
         super().__init__()
         self.name = f"lane {number}"
         self._driver = driver
-        self._lanes = lanes
+        self._fetcher = fetcher
 
     async def tick(self) -> float:
         """Send what can be sent, and take the answers in."""
-        orders = self._lanes.plan()
-        if not orders:
+        requests = self._fetcher.plan()
+        if not requests:
             return FOREVER
         answers: list[Any] = []
         try:
-            answers = await self._driver.run_many([order.op for order in orders])
+            answers = await self._driver.run_many([request.op for request in requests])
         finally:
-            failure = self._take_in(orders, answers)
-        for source in self._lanes.sources:
+            failure = self._take_in(requests, answers)
+        for source in self._fetcher.sources:
             if not source.awake:
-                self._lanes.on_empty(source)
+                self._fetcher.on_empty(source)
         if failure is not None:
             raise failure
         return 0
 
-    def _take_in(self, orders: list[Order], answers: list[Any]) -> Error | None:
+    def _take_in(self, requests: list[QueueRequest], answers: list[Any]) -> Error | None:
         """Give each order its answer, or its failure when there is none. The last failure that is not a queue's own."""
         failure = None
-        for order, answer in zip_longest(orders, answers, fillvalue=None):
-            assert order is not None
+        for request, answer in zip_longest(requests, answers, fillvalue=None):
+            assert request is not None
             if answer is None or isinstance(answer, Error):
-                failure = order.fail(answer) or failure
+                failure = request.fail(answer) or failure
             else:
-                order.absorb(answer)
-            self._lanes.settle(order)
+                request.absorb(answer)
+            self._fetcher.settle(request)
         return failure

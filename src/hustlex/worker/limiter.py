@@ -20,12 +20,12 @@ from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.draw import Slots
 from hustlex.worker.handlers import attempt_ends_ms
-from hustlex.worker.job import Job
-from hustlex.worker.line import Line
+from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import FOREVER, Service
-from hustlex.worker.source import Ack, Source
+from hustlex.worker.source import Ack, QueueState
 from hustlex.worker.surplus import PATIENCE_S
+from hustlex.worker.wait_queue import WaitQueue
 
 _LONGEST_NAP_S = 1.0
 _ROOM = 4
@@ -40,7 +40,7 @@ def limited(tasks: Tasks) -> list[Task[..., Any]]:
     return [task for task in tasks if task.cpu or task.limits != NO_LIMITS]
 
 
-class Gates(Service):
+class Limiter(Service):
     """processes: how many tasks with ``cpu=True`` run at once. fair: whether more tasks than slots may be held, so that
     keys can take turns. ahead: how many are held anyway, because they are short.
 
@@ -73,11 +73,11 @@ class Gates(Service):
         self._processes = processes
         self._ahead = ahead
         self._fair = fair and any(task.limits.key is not None for task in self._limited)
-        self._lines: dict[tuple[Source, str], Line] = {}
-        self._ring: deque[Line] = deque()
-        self._ours: dict[Job, Line] = {}
+        self._lines: dict[tuple[QueueState, str], WaitQueue] = {}
+        self._ring: deque[WaitQueue] = deque()
+        self._ours: dict[LeasedTask, WaitQueue] = {}
         self._in_processes = 0
-        self._hung: list[Job] = []
+        self._hung: list[LeasedTask] = []
         self._short = False
 
     @property
@@ -102,7 +102,7 @@ class Gates(Service):
             ready += room
         return ready
 
-    def feed(self, jobs: Sequence[Job]) -> None:
+    def feed(self, jobs: Sequence[LeasedTask]) -> None:
         """Take leased jobs: let them stand in line, or hand on those without limits when there are no turns to take."""
         free = []
         for job in jobs:
@@ -119,7 +119,7 @@ class Gates(Service):
         if self._ring:
             self.wake()
 
-    def _join(self, task: Task[..., Any] | None, job: Job) -> bool:
+    def _join(self, task: Task[..., Any] | None, job: LeasedTask) -> bool:
         """False when it need not wait, because it will fail anyway. task: None = without limits."""
         gate, limits = job.message.type, NO_LIMITS
         if task is not None:
@@ -132,13 +132,15 @@ class Gates(Service):
         line = self._lines.get((job.source, gate))
         if line is None:
             cpu = task is not None and task.cpu
-            line = self._lines[job.source, gate] = Line(job.source, gate, limits, cpu=cpu, processes=self._processes)
+            line = self._lines[job.source, gate] = WaitQueue(
+                job.source, gate, limits, cpu=cpu, processes=self._processes
+            )
         if not line.jobs:
             self._ring.append(line)
         line.join(job, monotonic())
         return True
 
-    def done(self, job: Job) -> None:
+    def done(self, job: LeasedTask) -> None:
         """An attempt is over. One whose handler would not stop keeps its place here until it ends."""
         if job in self._ours:
             if job in self._runners.waiting:
@@ -152,9 +154,9 @@ class Gates(Service):
         if self._ring:
             self.wake()
 
-    def recall(self) -> list[Job]:
+    def recall(self) -> list[LeasedTask]:
         """The jobs that wait for nothing but a slot, out of their lines; those that will fail at once stay."""
-        jobs: list[Job] = []
+        jobs: list[LeasedTask] = []
         for line in self._ring:
             if not line.capped:
                 jobs += [job for job in line.jobs if job.fate is None]
@@ -162,7 +164,7 @@ class Gates(Service):
         self._ring = deque(line for line in self._ring if line.jobs)
         return jobs
 
-    def withdraw(self) -> list[Job]:
+    def withdraw(self) -> list[LeasedTask]:
         """Start nothing more: the jobs that stand in line."""
         jobs = [job for line in self._ring for job in line.jobs]
         self._ring.clear()
@@ -190,10 +192,10 @@ class Gates(Service):
             self._runners.feed(lost)
         self._ring = deque(line for line in self._ring if line.jobs)
 
-    def _choose(self, now: float) -> list[Job]:
+    def _choose(self, now: float) -> list[LeasedTask]:
         """As many as there are slots, one of each line by turns."""
         ledger = self._slots.ledger(self._ahead(), asked=not self._slots.plain)
-        chosen: list[Job] = []
+        chosen: list[LeasedTask] = []
         passed = 0
         self._short = False
         while passed < len(self._ring) and ledger.free > 0:
@@ -215,9 +217,9 @@ class Gates(Service):
         self._short |= ledger.free <= 0
         return chosen
 
-    async def _start(self, chosen: list[Job]) -> bool:
+    async def _start(self, chosen: list[LeasedTask]) -> bool:
         """Start them, those with limits of the fleet only with a permit. Whether any was refused."""
-        asks: dict[Line, list[Job]] = {}
+        asks: dict[WaitQueue, list[LeasedTask]] = {}
         for job in chosen:
             if (line := self._ours[job]).limits.shared:
                 asks.setdefault(line, []).append(job)
@@ -235,9 +237,9 @@ class Gates(Service):
             raise failure
         return refused
 
-    async def _ask(self, asks: dict[Line, list[Job]]) -> tuple[bool, Error | None]:
+    async def _ask(self, asks: dict[WaitQueue, list[LeasedTask]]) -> tuple[bool, Error | None]:
         """Get permits, a call for each queue. Whether any was refused, and the last failure."""
-        queues: dict[Source, list[Line]] = {}
+        queues: dict[QueueState, list[WaitQueue]] = {}
         for line in asks:
             queues.setdefault(line.source, []).append(line)
         calls = [self._call(source, [(line, asks[line]) for line in lines]) for source, lines in queues.items()]
@@ -254,9 +256,9 @@ class Gates(Service):
                     refused |= self._answered(line, asks[line], permit)
         return refused, failure
 
-    def _call(self, source: Source, asks: list[tuple[Line, list[Job]]]) -> Any:
+    def _call(self, source: QueueState, asks: list[tuple[WaitQueue, list[LeasedTask]]]) -> Any:
         rows = [
-            limit.Ask(
+            limit.PermitRequest(
                 line.gate,
                 line.limits,
                 [(job.id, job.holder) for job in jobs],
@@ -267,11 +269,11 @@ class Gates(Service):
         ]
         return limit.permit(source.keys, rows, self._clock.for_script())
 
-    def _life_s(self, job: Job) -> int:
+    def _life_s(self, job: LeasedTask) -> int:
         now_ms = self._clock.now_ms()
         return max(0, attempt_ends_ms(job.message, now_ms) - now_ms) // 1000 + _AFTER_S
 
-    def _answered(self, line: Line, asked: list[Job], permit: limit.Permit | None) -> bool:
+    def _answered(self, line: WaitQueue, asked: list[LeasedTask], permit: limit.Permit | None) -> bool:
         """Take the answer in, None = there was none. Whether any was refused."""
         line.answered(permit, len(asked), monotonic())
         back = asked[permit.granted :] if permit else asked

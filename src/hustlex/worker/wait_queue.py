@@ -8,8 +8,8 @@ from random import random
 
 from hustlex.jobs.limits import Limits
 from hustlex.jobs.ops.limit import WHEN_ONE_ENDS, Permit
-from hustlex.worker.job import Job
-from hustlex.worker.source import Source
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.source import QueueState
 
 _SOONEST_S = 0.02
 _FIRST_PAUSE_S = 0.05
@@ -24,7 +24,7 @@ _FIRST_PACE_S = 0.005
 """How long a task is thought to take before any has ended: who is called too early comes back once more."""
 
 
-class Line:
+class WaitQueue:
     """Times are monotonic seconds.
 
     gate: what is counted together. cpu: its tasks run in processes. jobs: waiting, the next one first. running:
@@ -32,13 +32,13 @@ class Line:
     then.
     """
 
-    def __init__(self, source: Source, gate: str, limits: Limits, *, cpu: bool, processes: int) -> None:
+    def __init__(self, source: QueueState, gate: str, limits: Limits, *, cpu: bool, processes: int) -> None:
         self.source = source
         self.gate = gate
         self.limits = limits
         self.cpu = cpu
-        self.jobs: deque[Job] = deque()
-        self.running: set[Job] = set()
+        self.jobs: deque[LeasedTask] = deque()
+        self.running: set[LeasedTask] = set()
         self.ended: list[tuple[bytes, str]] = []
         self._told = 0
         self.closed_until = 0.0
@@ -55,7 +55,7 @@ class Line:
         """Whether its tasks may have to wait for more than a free slot."""
         return self._cap > 0 or self.limits.rate is not None
 
-    def join(self, job: Job, now: float) -> None:
+    def join(self, job: LeasedTask, now: float) -> None:
         """One more waits."""
         if not self.jobs and not self.running:
             self._moved_at = max(self._moved_at, now)
@@ -67,7 +67,7 @@ class Line:
             return 0
         return min(len(self.jobs), self._cap - len(self.running)) if self._cap else len(self.jobs)
 
-    def begin(self, now: float) -> Job:
+    def begin(self, now: float) -> LeasedTask:
         """The next one is to start."""
         if not self.limits.shared:
             self._moved_at = now
@@ -75,7 +75,7 @@ class Line:
         self.running.add(job)
         return job
 
-    def end(self, job: Job, now_ms: int) -> None:
+    def end(self, job: LeasedTask, now_ms: int) -> None:
         """One ran; its slot is free."""
         self.running.discard(job)
         if job.started_ms:
@@ -84,7 +84,7 @@ class Line:
         if self.limits.max_concurrency:
             self.ended.append((job.id, job.holder))
 
-    def refuse(self, jobs: list[Job]) -> None:
+    def refuse(self, jobs: list[LeasedTask]) -> None:
         """These may not start; they keep their places."""
         self.running.difference_update(jobs)
         self.jobs.extendleft(reversed(jobs))

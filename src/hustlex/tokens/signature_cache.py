@@ -10,7 +10,7 @@ T = TypeVar("T")
 _MOST = 10_000
 
 
-class Memory(Generic[T]):
+class SignatureCache(Generic[T]):
     """What is known of tokens whose signature was good, by SHA-256 of the exact text: no token stays in memory.
 
     Only what can never change is remembered: times and revocation are looked at on every check. Two generations: when

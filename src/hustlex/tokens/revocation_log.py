@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
-from hustlex.tokens.view import Notice, View
+from hustlex.tokens.revocation_cache import RevocationCache, RevocationEntry
 
 _ANNOUNCE = load("hustlex.tokens", "announce")
 _ATTEND = load("hustlex.tokens", "attend")
@@ -45,7 +45,7 @@ def attend(
     return _ATTEND.op((_beside(prefix, "epoch"),), (now_ms, keep_ms, int(look)), decode)
 
 
-def announce(prefix: str, notices: Sequence[Notice], now_ms: int, keep_ms: int) -> Op[None]:
+def announce(prefix: str, notices: Sequence[RevocationEntry], now_ms: int, keep_ms: int) -> Op[None]:
     """Tell every process. A notice's until_ms of 0 means keep_ms from now."""
     args = [
         field
@@ -60,14 +60,14 @@ def _nothing(_: Reply) -> None:
     return None
 
 
-class Reader:
+class LogReader:
     """Where this process stands in the feed. The same for tasks and threads; who drives it is in aio.py, blocking.py:
     ``attend``, then ``next`` and ``attend`` in turns; after a broken link ``lost``, and from the start.
 
     on_key: called when signing keys were changed. keep_ms: the longest that an access token lives.
     """
 
-    def __init__(self, prefix: str, view: View, on_key: Callable[[], None], keep_ms: int) -> None:
+    def __init__(self, prefix: str, view: RevocationCache, on_key: Callable[[], None], keep_ms: int) -> None:
         self._prefix = prefix
         self._feed = feed_key(prefix)
         self._view = view
@@ -146,7 +146,7 @@ class Reader:
         if kind == "key":
             self._on_key()
         user = said.get(b"user", b"").decode()
-        self._view.learn(Notice(kind, name, int(said[b"until"]), int(said[b"line"]), kept, user))
+        self._view.learn(RevocationEntry(kind, name, int(said[b"until"]), int(said[b"line"]), kept, user))
 
     def lost(self) -> None:
         """The link broke. What is known stays known; what is new is looked for from the start."""

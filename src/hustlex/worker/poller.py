@@ -13,7 +13,7 @@ from hustlex.worker.janitor import Janitor
 from hustlex.worker.recoverer import Recoverer
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
-from hustlex.worker.source import Source
+from hustlex.worker.source import QueueState
 
 _BUSY_S = 1.0
 _IDLE_S = 2.5
@@ -21,7 +21,7 @@ _QUIET_S = 10.0
 _GRACE_S = 30
 
 
-class Watcher(Service):
+class Poller(Service):
     """One look each second while tasks run or are scheduled anywhere, else one every 2.5 s.
 
     A look is one call for all queues; in a cluster one per queue, and when idle one queue at a time. on_groups: told of
@@ -34,7 +34,7 @@ class Watcher(Service):
     def __init__(
         self,
         driver: AsyncDriver,
-        sources: Sequence[Source],
+        sources: Sequence[QueueState],
         runners: Runners,
         clock: WorkerClock,
         parts: tuple[Forwarder, Recoverer, Janitor],
@@ -47,10 +47,10 @@ class Watcher(Service):
         self._clock = clock
         self._forwarder, self._recoverer, self._janitor = parts
         self._woken = woken
-        self.on_groups: Callable[[Source], None] = lambda _: None
-        self._groups: list[Sequence[Source]] = []
+        self.on_groups: Callable[[QueueState], None] = lambda _: None
+        self._groups: list[Sequence[QueueState]] = []
         self._turn = 0
-        self._lively: set[Source] = set()
+        self._lively: set[QueueState] = set()
 
     async def tick(self) -> float:
         """Look at every queue; in an idle cluster at the next one."""
@@ -69,11 +69,11 @@ class Watcher(Service):
                 self._hand_on(source, outlook)
         return _IDLE_S if idle else _BUSY_S
 
-    def _next(self) -> Sequence[Source]:
+    def _next(self) -> Sequence[QueueState]:
         self._turn = (self._turn + 1) % len(self._groups)
         return self._groups[self._turn]
 
-    def _hand_on(self, source: Source, seen: maintain.Outlook) -> None:
+    def _hand_on(self, source: QueueState, seen: maintain.Outlook) -> None:
         now_s = seen.now_ms // 1000
         self._forwarder.plan(source, seen.due_ms)
         if _passed(seen.completed, now_s) or _passed(seen.aggregation_set, now_s):

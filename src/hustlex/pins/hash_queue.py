@@ -7,7 +7,7 @@ import threading
 from hustlex.errors import Overloaded
 
 
-class Line:
+class HashQueue:
     """Counts those who are being served or wait."""
 
     def __init__(self, longest: int) -> None:

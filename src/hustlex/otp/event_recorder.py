@@ -10,18 +10,20 @@ from hustlex.core.addresses import network
 from hustlex.otp.email import Mailbox
 from hustlex.otp.names import Challenge
 from hustlex.otp.phone import Phone
-from hustlex.otp.room import Room
+from hustlex.otp.reservations import country, read
+from hustlex.otp.room import OtpServices
 from hustlex.otp.telemetry import Event, OtpEvent, listening, outcome_of, tell
-from hustlex.otp.tickets import country, read
 from hustlex.otp.types import DestinationBlocked, Wrong
 
 T = TypeVar("T")
 
 
-class Story:
+class EventRecorder:
     """One call. Its end is a result (``end``), or a word (``note``)."""
 
-    def __init__(self, room: Room, event: Event, *, purpose: str = "", lane: str = "", ip: str | None = None) -> None:
+    def __init__(
+        self, room: OtpServices, event: Event, *, purpose: str = "", lane: str = "", ip: str | None = None
+    ) -> None:
         self._start = time.perf_counter()
         self._room = room
         self._event = event
