@@ -17,7 +17,6 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction
 from hustlex.jobs.hooks import ErrorHandler, Middleware, WorkerOptions
-from hustlex.jobs.judge import declared
 from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
 from hustlex.worker import draw
@@ -121,9 +120,7 @@ class Worker:
         told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
         policy = OutcomePolicy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
         self.id = uuid.uuid4().hex
-        self.sources = sources = draw.sources_of(queues, rules.limits or {})
-        for source in sources:
-            declared(source.name, tasks.queues)
+        self.sources = sources = draw.sources_of(queues, rules.limits or {}, tasks.queues)
         self.clock = now = WorkerClock(clock)
         self._tasks = tasks
         self._driver = driver
