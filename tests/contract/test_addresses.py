@@ -218,6 +218,11 @@ async def test_unix_sockets(kind: str, server: EmbeddedServer) -> None:
         ("redis://[::1", "cannot be read"),
         ("redis://::1:6379", "in brackets"),
         ("redis://a..b", "can be no host's name"),
+        ("redis://one,two", "can be no host's name"),
+        ("redis://one;two/0", "can be no host's name"),
+        ("redis://pa$$word", "can be no host's name"),
+        ("redis://:pa@ss&word:6379", "can be no host's name"),
+        ("redis://host=1", "can be no host's name"),
         ("redis://host/0\n", "blank or a control"),
         ("redis://my host", "blank"),
         ("redis://host/1?db=2", "twice"),
@@ -246,6 +251,21 @@ def test_a_password_never_shows() -> None:
     assert str(parse_url("redis://u:a%40b:c@d@[::1]:7").password) == "a@b:c@d"
     assert parse_url("redis://[::1]").where == "[::1]:6379"
     assert parse_url("unix://u:p@/run/a@b.sock").path == "/run/a@b.sock"
+
+
+@pytest.mark.parametrize("kind", DRIVERS)
+def test_no_attribute_of_a_driver_shows_a_password(kind: str) -> None:
+    """What a debugger, a report of an error or a log of ``vars`` walks through."""
+    shown, ahead, seen = [], [DRIVERS[kind]("redis://user:hunter2@127.0.0.1:1/0")], set()
+    while ahead:
+        one = ahead.pop()
+        if id(one) in seen or not hasattr(one, "__dict__") or isinstance(one, type):
+            continue
+        seen.add(id(one))
+        shown.append(f"{one!r} {vars(one)!r}")
+        ahead += vars(one).values()
+    assert len(shown) > 3
+    assert not [text for text in shown if "hunter2" in text]
 
 
 SECRET = "hunter2"

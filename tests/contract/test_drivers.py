@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from tests.support.calls import Calls
 from tests.support.proxy import Proxy
 
 Run = Callable[..., Any]
+QUICK = timedelta(milliseconds=300)
 
 
 def same(reply: Any) -> Any:
@@ -94,6 +97,92 @@ async def test_many_answers_keep_their_order_and_their_own_errors(street: Street
     assert isinstance(answers[1], Refused)
     assert answers[2:] == [b"1", 1]
     assert await street.call("run_many", []) == []
+
+
+async def test_many_that_find_no_server_to_serve_them_are_each_answered_with_the_error(
+    kind: Callable[..., Any], url: str
+) -> None:
+    """Nothing is raised, and all wait together, not one after the other."""
+
+    async def replica(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(b"%2\r\n$4\r\nrole\r\n$7\r\nreplica\r\n$5\r\nproto\r\n:3\r\n" * data.count(b"HELLO"))
+            writer.write(b"+OK\r\n" * data.count(b"\r\nCLIENT\r\n"))
+        writer.close()
+
+    place = url.rpartition("@")[2]
+    cases: list[tuple[str, type[Exception]]] = [
+        (f"redis://:wrong@{place}", Denied),
+        ("redis://127.0.0.1:1", Unavailable),
+    ]
+    ops = [increment("n"), *[get("k")] * 30]
+    async with await asyncio.start_server(replica, "127.0.0.1", 0) as server:
+        cases.append((f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", Refused))
+        for where, error in cases:
+            street = Street(kind(where, timeout=QUICK))
+            began = time.monotonic()
+            answers = await street.call("run_many", ops)
+            assert [type(answer) for answer in answers] == [error] * len(ops), where
+            assert time.monotonic() - began < 5
+            await street.call("close")
+
+
+async def test_a_link_that_breaks_under_many_costs_one_repeat_of_all(faulty_street: Street, faulty: Proxy) -> None:
+    """One after the other, each after its own pause, they would not be done before the deadline."""
+    await faulty_street.run(put("k", "v"))
+    read = command("test.get", Effect.READ, "GET", "k", keys=("k",), decode=same, timeout_ms=5_000)
+    for lose in (faulty.lose_request, faulty.lose_reply):
+        lose(containing=b"GET")
+        assert await faulty_street.call("run_many", [read] * 2_000) == [b"v"] * 2_000
+
+
+async def test_what_does_not_speak_the_protocol_is_said(kind: Callable[..., Any]) -> None:
+    """Before the greeting and in the middle of an answer."""
+
+    async def web(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    async def mad(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(b"%2\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$5\r\nproto\r\n:3\r\n" * data.count(b"HELLO"))
+            writer.write(b"+OK\r\n" * data.count(b"\r\nCLIENT\r\n"))
+            writer.write(b"?\r\n" * (data.count(b"\r\nGET\r\n") + data.count(b"\r\nINCR\r\n")))
+        writer.close()
+
+    for answers in (web, mad):
+        async with await asyncio.start_server(answers, "127.0.0.1", 0) as server:
+            street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=QUICK))
+            with pytest.raises(Unavailable, match="does not speak the Redis protocol"):
+                await street.run(get("k"))
+            (answer, other) = await street.call("run_many", [get("k"), increment("n")])
+            assert isinstance(answer, Unavailable)
+            assert isinstance(other, Unavailable if answers is web else OutcomeUnknown)
+            await street.call("close")
+
+
+async def test_a_closed_driver_opens_no_connection_again(street: Street, raw: redis.Redis) -> None:
+    await street.run(get("k"))
+    await street.call("close")
+    calls: list[Callable[[], Any]] = [
+        lambda: street.run(get("k")),
+        lambda: street.call("follow", _one_step()),
+    ]
+    if isinstance(street.driver, aio.Driver):
+        calls += [lambda: street.driver.block(get("k"), 1), lambda: street.driver.subscribe("c").__aenter__()]
+    for call in calls:
+        with pytest.raises(Unavailable, match="the driver is closed"):
+            await call()
+    answers = await street.call("run_many", [get("k"), get("k")])
+    assert [str(answer.message) for answer in answers] == ["the driver is closed"] * 2
+    while any(client["name"] == "hustlex" for client in raw.client_list()):
+        await asyncio.sleep(0.005)
+
+
+def _one_step() -> Flow[Any]:
+    return (yield from do(get("k")))
 
 
 async def test_a_batch_larger_than_the_bound_is_answered_whole(street: Street) -> None:

@@ -106,6 +106,31 @@ async def test_a_bounded_check_asks_nobody_once_it_knows_all(process: Open) -> N
     assert hx.tokens.stats().lag_s < 2
 
 
+@pytest.mark.parametrize("logged_in", ["before", "while it was ahead"])
+async def test_all_ends_for_bounded_checks_although_the_clock_was_set_back(
+    process: Open, clock: FixedClock, logged_in: str
+) -> None:
+    hx, other = await process(clock=clock), await process(clock=clock)
+    before = await login(hx)
+    clock.advance(10 * MINUTE)
+    ahead = await login(hx)
+    if logged_in == "before":
+        refreshed = await hx.tokens.refresh(before.refresh)
+        assert isinstance(refreshed, Refreshed)
+        ahead = refreshed.pair
+    for front in (hx, other):
+        assert await front.tokens.start()
+    clock.advance(-6 * MINUTE)
+    assert not await refused(hx, ahead.access)
+    await hx.tokens.revoke_all("u1")
+    assert await refused(hx, ahead.access)
+    await until(lambda: refused(other, ahead.access))
+    assert not await refused(hx, (await login(hx)).access)
+    if logged_in == "before":
+        clock.advance(7 * MINUTE)  # it has caught up
+        assert [await refused(front, ahead.access) for front in (hx, other)] == [True, True]
+
+
 async def test_until_it_knows_all_a_bounded_check_is_strict(process: Open) -> None:
     hx = await process()
     pair = await login(hx)

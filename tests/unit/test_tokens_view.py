@@ -19,8 +19,8 @@ SESSION = Rejected(Rejection.SESSION_REVOKED)
 
 
 class Bearer:
-    def __init__(self, sid: str = "s1", jti: str = "j1", uref: str = "u1", ims: int = 100) -> None:
-        self.sid, self.jti, self.uref, self.ims = sid, jti, uref, ims
+    def __init__(self, sid: str = "s1", jti: str = "j1", uref: str = "u1", ims: int = 100, auth_s: int = 0) -> None:
+        self.sid, self.jti, self.uref, self.ims, self.auth_s = sid, jti, uref, ims, auth_s
 
 
 class Steady:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import msgspec
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
@@ -22,14 +23,17 @@ from redis.retry import Retry
 from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.faults import (
+    FOREIGN,
     LOOK_S,
     SETTLED_S,
     Failure,
     Late,
     Lost,
     NotSent,
+    anew,
     backoff,
     bad_reply,
+    closed,
     demoted,
     exhausted,
     greeting,
@@ -49,6 +53,12 @@ _COMMAND_S = 1.0
 _POOL = 100
 _SHORTEST_S = 0.001
 _HELLO = join(("HELLO",))
+
+
+class _Again(msgspec.Struct, frozen=True):
+    """In the place of an answer: the call is to be made again."""
+
+    failure: Failure
 
 
 class _Patience(threading.local):
@@ -74,6 +84,7 @@ class Driver:
         self.hook = hook
         self._pool: Any = _pool(self._endpoint)
         self._doubted = 0.0
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -85,22 +96,25 @@ class Driver:
 
     def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
+        deadline = time.monotonic() + self._seconds(op)
         if self.hook is None:
-            return _decode(op, self._insist(op))
+            return _decode(op, self._insist(op, deadline))
         with Watch(self.hook, (op.name,)):
-            return _decode(op, self._insist(op))
+            return _decode(op, self._insist(op, deadline))
 
-    def _insist(self, op: Op[Any]) -> Any:
+    def _seconds(self, op: Op[Any]) -> float:
+        return op.timeout_ms / 1000 if op.timeout_ms else self._command_s
+
+    def _insist(self, op: Op[Any], deadline: float, failure: Failure | None = None) -> Any:
         """Repeat what may be repeated, until the deadline."""
-        deadline = time.monotonic() + (op.timeout_ms / 1000 if op.timeout_ms else self._command_s)
-        whole_script = False
         attempt = 0
         while True:
+            attempt += failure is not None
+            whole_script = failure is not None and self._again(op, failure, attempt, deadline)
             try:
                 return self._exchange([op], deadline, whole_script)[0]
-            except (NotSent, Lost, Late, Refused) as failure:
-                attempt += 1
-                whole_script = self._again(op, failure, attempt, deadline)
+            except (NotSent, Lost, Late, Refused) as error:
+                failure = error
 
     def _again(self, op: Op[Any], failure: Failure, attempt: int, deadline: float) -> bool:
         """Return when the call may be made again (True: with the script's text); else raise."""
@@ -128,6 +142,9 @@ class Driver:
         except exceptions.TimeoutError:
             connection.disconnect()
             raise Late from None
+        except exceptions.InvalidResponse:
+            connection.disconnect()
+            raise Lost(FOREIGN) from None
         except (exceptions.ConnectionError, OSError) as error:
             connection.disconnect()
             raise Lost(type(error).__name__) from None
@@ -160,6 +177,8 @@ class Driver:
             return refusal(str(error))
 
     def _connect(self, deadline: float) -> Any:
+        if self._closed:
+            raise closed()
         _patience.until = deadline
         try:
             connection = self._pool.get_connection()
@@ -168,6 +187,8 @@ class Driver:
             return connection
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             raise NotSent(link_failure(error)) from None
+        except exceptions.InvalidResponse:
+            raise NotSent(FOREIGN) from None
         except exceptions.RedisError as error:
             raise greeting(str(error)) from None
 
@@ -180,7 +201,7 @@ class Driver:
             raise
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        """All in one write; answers in order, a failed one as its Error."""
+        """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together."""
         if not ops:
             return []
         if self.hook is None:
@@ -191,22 +212,41 @@ class Driver:
             return answers
 
     def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        deadline = time.monotonic() + max((op.timeout_ms / 1000 or self._command_s) for op in ops)
-        try:
-            replies = self._exchange(ops, deadline) if len(ops) > 1 else [NotSent()]
-        except (NotSent, Lost, Late) as failure:
-            replies = [failure] * len(ops)
-        answers: list[T | Error] = []
-        for op, reply in zip(ops, replies, strict=True):
-            answers.append(self._outcome(op, reply))
+        answers: list[Any] = [None] * len(ops)
+        deadline = time.monotonic() + max(map(self._seconds, ops))
+        left, attempt = list(range(len(ops))), 0
+        while left:
+            replies = self._together([ops[place] for place in left], deadline)
+            for place, reply in zip(left, replies, strict=True):
+                answers[place] = self._outcome(ops[place], reply, deadline)
+            left = [place for place in left if isinstance(answers[place], _Again)]
+            attempt += 1
+            delay = backoff(attempt) if left else 0.0
+            if time.monotonic() + delay >= deadline:
+                break
+            time.sleep(delay)
+        for place in left:
+            answers[place] = exhausted(answers[place].failure, self._endpoint.where).during(ops[place].name)
         return answers
 
-    def _outcome(self, op: Op[Any], reply: Any) -> Any:
+    def _together(self, ops: Sequence[Op[Any]], deadline: float) -> Sequence[Any]:
+        """What each was answered: its reply, or why there is none."""
         try:
+            return self._exchange(ops, deadline)
+        except Refused as refused:
+            return [anew(refused) for _ in ops]
+        except (NotSent, Lost, Late, Error) as failure:
+            return [failure] * len(ops)
+
+    def _outcome(self, op: Op[Any], reply: Any, deadline: float) -> Any:
+        """The answer, the error, or _Again."""
+        try:
+            if isinstance(reply, Refused) and reply.code == "NOSCRIPT":
+                return _decode(op, self._insist(op, deadline, reply))
             if isinstance(reply, (NotSent, Lost, Late, Refused)):
                 error = verdict(reply, op.effect)
-                return error.during(op.name) if error is not None else _decode(op, self._insist(op))
-            return _decode(op, reply)
+                return _Again(reply) if error is None else error.during(op.name)
+            return reply if isinstance(reply, Error) else _decode(op, reply)
         except Error as error:
             return error
 
@@ -238,7 +278,8 @@ class Driver:
         return step.function()
 
     def close(self) -> None:
-        """Close every connection. Idempotent."""
+        """Close every connection; what is in flight fails. Idempotent."""
+        self._closed = True
         self._pool.disconnect()
 
 
@@ -291,6 +332,17 @@ class _Queue(_WaitingPool):  # type: ignore[misc]
         """Set by redis-py to its default."""
 
 
+class _Credentials(redis.CredentialProvider):
+    """Who logs in. As plain options redis-py would keep the password where ``repr`` and ``vars`` show it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def get_credentials(self) -> tuple[str, str]:
+        """Asked by redis-py for each connection."""
+        return self._endpoint.username or "default", self._endpoint.password
+
+
 def _pool(endpoint: Endpoint) -> Any:
     """redis-py's pool with its retries, shaping and default address off; ours are set above."""
     kind: Any = redis.UnixDomainSocketConnection if endpoint.path else redis.Connection
@@ -309,8 +361,7 @@ def _pool(endpoint: Endpoint) -> Any:
         connection_class=_hurried(kind),
         max_connections=_POOL,
         db=endpoint.database,
-        username=endpoint.username or None,
-        password=endpoint.password or None,
+        credential_provider=_Credentials(endpoint) if endpoint.username or endpoint.password else None,
         protocol=3,
         client_name="hustlex",
         parser_class=_Verbatim,

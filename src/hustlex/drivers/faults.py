@@ -76,6 +76,9 @@ _CERTIFICATES = {
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 
 
+FOREIGN = "what answers there does not speak the Redis protocol"
+
+
 class NotSent(Exception):
     """The call never left this process."""
 
@@ -154,6 +157,11 @@ def greeting(text: str) -> Error:
             "the server has no database of the URL's number", hint="use database 0; a cluster has no other"
         )
     return refusal(text)
+
+
+def closed() -> Unavailable:
+    """Of every call once ``close`` was called: a connection that nobody closes would be opened."""
+    return Unavailable("the driver is closed", hint="use it inside its 'with' block")
 
 
 def bad_reply(op: str, reason: Exception) -> BadReply:

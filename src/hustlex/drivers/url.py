@@ -27,6 +27,8 @@ _LONGEST_PATH = 107
 _OPTIONS = {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "insecure"}
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 _UNREADABLE = re.compile(r"[\x00-\x20\x7f-\xa0\ud800-\udfff]")
+_HOST = re.compile(r"[\w.\u3002-]+")
+"""Other characters belong to a list of hosts, or to half of a password."""
 _HALF_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -140,7 +142,7 @@ def _resolvable(host: str) -> bool:
         host.encode("idna")
     except UnicodeError:
         return False
-    return "%" not in host and "\\" not in host
+    return _HOST.fullmatch(host) is not None
 
 
 def _port(text: str | None) -> int:

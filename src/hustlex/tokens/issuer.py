@@ -43,8 +43,8 @@ class Genuine:
     """
 
     __slots__ = (
-        "bounded", "claims", "from_ms", "ims", "jkt", "jti", "question", "sid", "stateless", "strict", "until_ms",
-        "uref",
+        "auth_s", "bounded", "claims", "from_ms", "ims", "jkt", "jti", "question", "sid", "stateless", "strict",
+        "until_ms", "uref",
     )  # fmt: skip
 
     def __init__(self, claims: Claims, uref: str, leeway_ms: int) -> None:
@@ -53,6 +53,7 @@ class Genuine:
         self.sid = claims.sid
         self.jti = claims.jti
         self.ims = claims.ims
+        self.auth_s = claims.auth_time
         self.jkt = claims.jkt
         # Not its iat: where the server's clock was set back, what was issued a moment ago lies in the future.
         self.from_ms = claims.nbf * 1000 - leeway_ms

@@ -26,9 +26,9 @@ class RevocationEntry(msgspec.Struct, frozen=True):
     """One line of the feed.
 
     kind: "sid", "jti", "user" or "key". name: of what is revoked; of a user the reference, of a key its kid.
-    until_ms: when it stops to matter, because every token it forbids is dead. line_ms (user): tokens issued up to then
-    are void, but for those of the session ``kept``. user (sid): the reference of whose session it is; a notice says
-    nothing of another's ("" from a version that did not tell).
+    until_ms: when it stops to matter, because every token it forbids is dead. line_ms (user): tokens issued up to then,
+    and those of sessions that were logged in before, are void, but for those of the session ``kept``. user (sid): the
+    reference of whose session it is; a notice says nothing of another's ("" from a version that did not tell).
     """
 
     kind: str
@@ -56,6 +56,7 @@ class Bearer(Protocol):
     jti: str
     uref: str
     ims: int
+    auth_s: int
 
 
 class RevocationCache:
@@ -92,7 +93,10 @@ class RevocationCache:
         if token.jti in self._jtis:
             return _TOKEN
         user = self._users.get(token.uref)
-        return _ALL if user is not None and token.ims <= user[0] and token.sid != user[1] else None
+        if user is None or token.sid == user[1]:
+            return None
+        # By its session too: where the server's clock was set back, a token's own time may lie behind the line.
+        return _ALL if token.ims <= user[0] or 0 < token.auth_s < user[0] // 1000 else None
 
     def now_ms(self) -> int:
         """The server's time, from this process's steady clock; before it was asked, this process's wall clock; in

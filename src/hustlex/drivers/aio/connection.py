@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import hiredis
 
-from hustlex.drivers.faults import Late, Lost, NotSent
+from hustlex.drivers.faults import FOREIGN, Late, Lost, NotSent
 
 _GRACE = 0.002
 """Between noticing a deadline and failing the call, let the loop read once: after a blocked loop the reply is
@@ -112,8 +112,8 @@ class Connection(asyncio.Protocol):
         try:
             self._reader.feed(data)
             self._hand_out()
-        except hiredis.ProtocolError as error:
-            self.abort(f"the server does not speak the Redis protocol ({type(error).__name__})")
+        except hiredis.ProtocolError:
+            self.abort(FOREIGN)
         if self.on_room is not None:
             self.on_room()
 

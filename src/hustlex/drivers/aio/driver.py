@@ -26,14 +26,15 @@ from hustlex.drivers.faults import (
     NotSent,
     backoff,
     bad_reply,
+    closed,
     exhausted,
     misplaced,
     refusal,
     verdict,
 )
 from hustlex.drivers.pack import pack
-from hustlex.drivers.url import parse_url
-from hustlex.errors import Error, Misuse, Refused, Unavailable
+from hustlex.drivers.url import Endpoint, parse_url
+from hustlex.errors import Error, Misuse, Refused
 
 T = TypeVar("T")
 
@@ -54,13 +55,17 @@ class Driver:
     """
 
     def __init__(
-        self, url: str, options: Options | None = None, *, hook: Hook | None = None, timeout: timedelta | None = None
+        self,
+        url: str | Endpoint,
+        options: Options | None = None,
+        *,
+        hook: Hook | None = None,
+        timeout: timedelta | None = None,
     ) -> None:
-        self._url = url
         options = options or Options()
         self._options = replace(options, command=timeout.total_seconds()) if timeout is not None else options
         self.hook = hook
-        self._endpoint = parse_url(url)
+        self._endpoint = url if isinstance(url, Endpoint) else parse_url(url)
         self._endpoint.ssl_context()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -90,7 +95,7 @@ class Driver:
                 hint="make one for each event loop, or hand the call to that loop",
             )
         if self._closed:
-            raise Unavailable("the driver is closed", hint="use it inside its 'async with' block")
+            raise closed()
         self._topology.forsake()
         self._lanes.forsake()
         self._pubsub.forsake()
@@ -216,14 +221,24 @@ class Driver:
             deadline = self._deadline(op)
             sent.append((op, self._topology.lane(op).submit(command, deadline), deadline))
         answers: list[Any] = []
+        repeats: list[asyncio.Task[Any]] = []
         try:
             for op, future, deadline in sent:
-                answers.append(await self._outcome(op, future, deadline))
+                outcome = self._outcome(op, future, deadline)
+                if await _served(future):
+                    answers.append(await outcome)
+                else:  # repeated beside the others: one after the other they would not be done in time
+                    repeats.append(asyncio.create_task(outcome))
+                    answers.append(repeats[-1])
+            if repeats:
+                await asyncio.wait(repeats)
         finally:
             for _, future, _ in sent[len(answers) :]:
                 if future is not None:
                     future.cancel()
-        return answers
+            for repeat in repeats:
+                repeat.cancel()
+        return [answer.result() if isinstance(answer, asyncio.Task) else answer for answer in answers]
 
     async def _outcome(self, op: Op[Any], future: asyncio.Future[Any] | None, deadline: float) -> Any:
         try:
@@ -274,6 +289,8 @@ class Driver:
             return await self._wait(op, seconds)
 
     async def _wait(self, op: Op[T], seconds: float) -> T:
+        if self._closed:
+            raise closed().during(op.name)
         packed, attempt = pack(op), 0
         until = self._now() + seconds
         while True:
@@ -307,13 +324,15 @@ class Driver:
     async def subscribe(self, *channels: str) -> AsyncIterator[AsyncIterator[Message]]:
         """Messages of these channels; a Message with ``gap=True`` after every reconnect or overflow."""
         self._now()
+        if self._closed:
+            raise closed().during("subscribe")
         with Watch(self.hook, ("subscribe",)) if self.hook is not None else nullcontext():
             async with self._pubsub.subscribe(channels) as messages:
                 yield messages
 
     def another(self) -> Driver:
         """One with the same settings, for the event loop of another thread; opened and closed there."""
-        return Driver(self._url, self._options, hook=self.hook)
+        return Driver(self._endpoint, self._options, hook=self.hook)
 
     async def close(self) -> None:
         """Answer what is in flight (bounded by ``Options.drain``), then close all connections."""
@@ -323,6 +342,14 @@ class Driver:
         await self._pubsub.close()
         await self._lanes.close()
         await self._topology.close()
+
+
+async def _served(future: asyncio.Future[Any] | None) -> bool:
+    """Whether a call was sent and got a reply that is no refusal."""
+    try:
+        return future is not None and type(await future) is not ReplyError
+    except (NotSent, Lost, Late):
+        return False
 
 
 def _scriptless(failure: Failure) -> bool:

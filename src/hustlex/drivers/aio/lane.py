@@ -13,10 +13,10 @@ import msgspec
 from hustlex.drivers.aio.connection import Connection
 from hustlex.drivers.aio.dial import dial, passing
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import SETTLED_S, NotSent, anew, demoted
+from hustlex.drivers.faults import SETTLED_S, NotSent, anew, closed, demoted
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
-from hustlex.errors import Error, Overloaded, Refused, Unavailable
+from hustlex.errors import Error, Overloaded, Refused
 
 _TEND_EVERY = 1.0
 _SLOWEST_RETRY = 2.0
@@ -80,7 +80,7 @@ class Lane:
             if future is not None:
                 return await future
             if self._closed:
-                raise Unavailable("the driver is closed", hint="use it inside its 'async with' block")
+                raise closed()
             if self._connection is not None:
                 return await self._stand_in_line(packed, deadline)
             await self._opened(deadline)
