@@ -15,7 +15,7 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.ratelimit import Algorithm, Outcome, Policy, RateLimit, RateLimitOptions
 from hustlex.ratelimit.engine import ops
-from hustlex.ratelimit.engine.compiler import NORMAL, Plan
+from hustlex.ratelimit.engine.compiler import NORMAL, CompiledPolicies
 from tests.support.calls import Calls
 
 MINUTE = timedelta(minutes=1)
@@ -236,9 +236,9 @@ async def test_the_servers_clock_decides_in_production(driver: Driver, algorithm
 async def test_a_repeated_request_is_charged_once_even_when_full(
     driver: Driver, raw: redis.Redis, algorithm: Algorithm
 ) -> None:
-    plan = Plan((policy_of(algorithm, 1),))
+    plan = CompiledPolicies((policy_of(algorithm, 1),))
     for request, status in (("one", b"1"), ("one", b"1"), ("another", b"2")):
-        asked = ops.Asked(plan, plan.frame(0), "ratelimit:{u1}:e:", 1, NORMAL, request, 0)
+        asked = ops.CheckRequest(plan, plan.window_at(0), "ratelimit:{u1}:e:", 1, NORMAL, request, 0)
         assert (await driver.run(ops.check(asked, lambda reply: reply, 10_000)))[:1] == status
     assert raw.zcard(raw.keys()[0]) == 1
 

@@ -110,12 +110,12 @@ async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any) -> None
             assert await outcomes(limits, policy, 1) == [("allowed", "redis")]
             server.stop()
             async with asyncio.timeout(30):
-                while not limits._desk._breaker.open:
+                while not limits._limiter.fallback.breaker.open:
                     await limits.check(policy, "u1", **PAY)
             assert (await outcomes(limits, policy, 1))[0] == ("allowed_degraded", "local_fallback")
             server.start()
             async with asyncio.timeout(30):
-                while limits._desk.alert:
+                while limits._limiter.alert:
                     await limits.check(policy, "u1", **PAY)
                     await asyncio.sleep(0.005)
             assert await outcomes(limits, policy, 3) == [("allowed", "redis")] * 3
@@ -155,7 +155,7 @@ async def test_a_cancelled_check_changes_nothing_here(url: str, raw: redis.Redis
                 await task
         answers = [await limits.check(policy, "u1", **PAY) for _ in range(6)]
         assert sum(map(bool, answers)) <= 5
-        assert limits._desk._breaker.quiet
+        assert limits._limiter.fallback.breaker.quiet
 
 
 async def test_peek_reset_and_set_limit_say_that_the_server_is_away() -> None:
@@ -216,7 +216,7 @@ async def test_a_server_that_does_not_answer_in_time_is_not_waited_for(faulty: P
             spent.append(time.perf_counter() - begun)
             assert decision.source is Source.LOCAL_FALLBACK
         assert sorted(spent)[1] <= 0.12  # the fastest that asked the server; the last did not ask
-        assert limits._desk._breaker.open
+        assert limits._limiter.fallback.breaker.open
         faulty.black_hole, faulty.delay_seconds = False, 0.0
 
 

@@ -454,6 +454,18 @@ async def test_a_subscription_that_fails_is_told() -> None:
     assert ends(calls) == [("subscribe", 1, "failed", "Unavailable", 1)]
 
 
+async def test_a_command_that_waits_has_its_time_in_both_drivers(kind: Any, url: str, raw: redis.Redis) -> None:
+    """Longer than a call may take."""
+    calls = Calls()
+    wait = command("test.wait", Effect.READ, "BLPOP", "q", 0.1, keys=("q",), decode=lambda reply: reply)
+    driver = kind(url, hook=calls, timeout=timedelta(milliseconds=50))
+    assert await through(driver.block, wait, 0.1) is None
+    raw.rpush("q", "x")
+    assert await through(driver.block, wait, 0.1) == [b"q", b"x"]
+    await through(driver.close)
+    assert ends(calls) == [("test.wait", 1, "ok", "", 0)] * 2
+
+
 async def test_a_hook_that_fails_changes_no_answer(kind: Any, url: str, caplog: pytest.LogCaptureFixture) -> None:
     def at_once(_: CallStart) -> None:
         raise RuntimeError("no start")

@@ -20,11 +20,12 @@ from hustlex.core.time import server_clock
 from hustlex.errors import ConfigurationError, Misuse, Unavailable
 from hustlex.ratelimit import Decision, Outcome, Penalty, Policy, RateLimitOptions, caller_of
 from hustlex.ratelimit.engine import flows, ops
-from hustlex.ratelimit.engine.compiler import NORMAL, Plan, stem
-from hustlex.ratelimit.engine.limiter import Desk, ServerTime
-from hustlex.ratelimit.engine.memory import Caller
-from hustlex.ratelimit.engine.pending import Sent
-from hustlex.ratelimit.types import Elsewhere
+from hustlex.ratelimit.engine.compiler import NORMAL, CompiledPolicies, key_prefix
+from hustlex.ratelimit.engine.limiter import Limiter
+from hustlex.ratelimit.engine.memory import SubjectState
+from hustlex.ratelimit.engine.ops import PendingCheck
+from hustlex.ratelimit.engine.server_time import ServerTime
+from hustlex.ratelimit.types import WrongWindow
 
 MINUTE = timedelta(minutes=1)
 CALLS = Policy("calls", 10, MINUTE, "counter")
@@ -37,18 +38,18 @@ def names(*policies: Policy, identity: str = "u123", endpoint: str = "/transfers
 
 
 def asked(*policies: Policy, identity: str = "u", endpoint: str = "e", now: int = NOW, cost: int = 1) -> Op[object]:
-    plan = Plan(policies)
-    question = ops.Asked(plan, plan.frame(now), stem("", identity, endpoint), cost, NORMAL, "id", 0)
+    plan = CompiledPolicies(policies)
+    question = ops.CheckRequest(plan, plan.window_at(now), key_prefix("", identity, endpoint), cost, NORMAL, "id", 0)
     return ops.check(question, lambda reply: reply, 50)
 
 
-def desk(**options: object) -> Desk:
-    return Desk("", server_clock, server_clock, RateLimitOptions(**options))  # type: ignore[arg-type]
+def limiter(**options: object) -> Limiter:
+    return Limiter("", server_clock, server_clock, RateLimitOptions(**options))  # type: ignore[arg-type]
 
 
-def called(*policies: Policy, cost: int = 1, on: Desk | None = None) -> Sent:
-    call = (on or desk()).call(policies, "u", "e", cost, NORMAL)
-    assert isinstance(call, Sent)
+def called(*policies: Policy, cost: int = 1, on: Limiter | None = None) -> PendingCheck:
+    call = (on or limiter()).check(policies, "u", "e", cost, NORMAL)
+    assert isinstance(call, PendingCheck)
     return call
 
 
@@ -85,7 +86,7 @@ def test_windows_that_are_not_whole_seconds_have_a_key_each() -> None:
 
 
 def test_the_prefix_stands_in_front() -> None:
-    assert stem("shop:", "u", "e") == "shop:ratelimit:{u}:e:"
+    assert key_prefix("shop:", "u", "e") == "shop:ratelimit:{u}:e:"
 
 
 hostile = st.text(st.sampled_from("ab{}: %~\0é\ud800") | st.characters(exclude_categories=()), min_size=1)
@@ -128,20 +129,20 @@ def test_no_two_callers_share_a_key_and_one_caller_stays_in_one_slot(one: str, a
         lambda: Policy("a", 9, MINUTE, "log", prefetch=timedelta(milliseconds=9)),
         lambda: Penalty(0),
         lambda: Penalty(1, timedelta(days=2)),
-        lambda: Plan((Policy("a", 9, MINUTE, prefetch=timedelta(milliseconds=9)), CALLS)),
+        lambda: CompiledPolicies((Policy("a", 9, MINUTE, prefetch=timedelta(milliseconds=9)), CALLS)),
         lambda: Policy("a", 1, timedelta(seconds=1, microseconds=1)),
         lambda: Policy("a", 1, timedelta(0), "log"),
         lambda: Policy("a", 1, timedelta(days=367)),
         lambda: Policy("a", 10_001, MINUTE, "log"),
         lambda: Policy("a", 10**9, timedelta(days=365), "counter"),
-        lambda: Plan(()),
-        lambda: Plan((CALLS, CALLS)),
-        lambda: Plan(tuple(Policy(f"p{n}", 1, MINUTE) for n in range(9))),
-        lambda: stem("", "", "e"),
-        lambda: stem("", "u", ""),
-        lambda: desk().call(CALLS, "u", "e", 0, NORMAL),
-        lambda: desk().call(CALLS, "u", "e", -1, NORMAL),
-        lambda: desk().call(CALLS, "", "e", 1, NORMAL),
+        lambda: CompiledPolicies(()),
+        lambda: CompiledPolicies((CALLS, CALLS)),
+        lambda: CompiledPolicies(tuple(Policy(f"p{n}", 1, MINUTE) for n in range(9))),
+        lambda: key_prefix("", "", "e"),
+        lambda: key_prefix("", "u", ""),
+        lambda: limiter().check(CALLS, "u", "e", 0, NORMAL),
+        lambda: limiter().check(CALLS, "u", "e", -1, NORMAL),
+        lambda: limiter().check(CALLS, "", "e", 1, NORMAL),
     ],
 )
 def test_what_can_never_work_is_refused_before_anything_is_sent(bad: object) -> None:
@@ -166,26 +167,26 @@ def test_a_plain_policy_alone_is_judged_by_a_short_script() -> None:
 
 
 def test_a_callers_usual_call_is_made_once() -> None:
-    here = desk()
+    here = limiter()
     policy = Policy("a", 9, MINUTE)
-    first, second = (here.call(policy, "u", "e", 1, NORMAL) for _ in range(2))
+    first, second = (here.check(policy, "u", "e", 1, NORMAL) for _ in range(2))
     assert first is second
-    assert here.call(policy, "u", "e", 2, NORMAL) is not first
-    assert here.call(Policy("a", 9, MINUTE), "u", "e", 1, NORMAL) is first
+    assert here.check(policy, "u", "e", 2, NORMAL) is not first
+    assert here.check(Policy("a", 9, MINUTE), "u", "e", 1, NORMAL) is first
 
 
 def test_policies_named_in_a_list_may_change() -> None:
-    here, policies = desk(), [Policy("a", 9, MINUTE)]
-    first = here.call(policies, "u", "e", 1, NORMAL)
+    here, policies = limiter(), [Policy("a", 9, MINUTE)]
+    first = here.check(policies, "u", "e", 1, NORMAL)
     policies.append(CALLS)
-    second = here.call(policies, "u", "e", 1, NORMAL)
-    assert isinstance(first, Sent)
-    assert isinstance(second, Sent)
+    second = here.check(policies, "u", "e", 1, NORMAL)
+    assert isinstance(first, PendingCheck)
+    assert isinstance(second, PendingCheck)
     assert (len(first.op.keys), len(second.op.keys)) == (1, 4)
 
 
-def decoded(sent: Sent, reply: bytes) -> Decision:
-    decision = sent.call.decode(reply)
+def decoded(pending: PendingCheck, reply: bytes) -> Decision:
+    decision = pending.op.decode(reply)
     assert isinstance(decision, Decision)
     return decision
 
@@ -217,11 +218,11 @@ def test_a_call_that_never_fits_says_so_whatever_else_must_be_waited_for() -> No
 
 def test_a_limit_that_opens_is_refused_where_it_must_not() -> None:
     opens = Policy("a", 9, MINUTE, on_error="open")
-    assert desk().call(opens, "u", "GET /gigs", 1, NORMAL)
-    assert desk().call(opens, "u", "/spinning/author", 1, NORMAL)
+    assert limiter().check(opens, "u", "GET /gigs", 1, NORMAL)
+    assert limiter().check(opens, "u", "/spinning/author", 1, NORMAL)
     for endpoint in ("/auth/otp", "POST /wallet/transfers", "pin", "/v1/payments/{id}", "log-in"):
         with pytest.raises(ConfigurationError):
-            desk().call(opens, "u", endpoint, 1, NORMAL)
+            limiter().check(opens, "u", endpoint, 1, NORMAL)
 
 
 def test_a_gcra_of_the_whole_limit_warns() -> None:
@@ -241,20 +242,22 @@ def step_of(flow: object) -> Op[object]:
 
 
 def test_a_wrong_guess_is_corrected_once_and_remembered() -> None:
-    plan, belief = Plan((CALLS,)), ServerTime(lambda: 1_000)
+    plan, server_time = CompiledPolicies((CALLS,)), ServerTime(lambda: 1_000)
 
-    def reset() -> Op[bool | Elsewhere]:
-        return ops.reset(ops.Asked(plan, plan.frame(belief.guess()), "ratelimit:{u}:e:", 1, NORMAL, "", 0))
+    def reset() -> Op[bool | WrongWindow]:
+        return ops.reset(
+            ops.CheckRequest(plan, plan.window_at(server_time.guess()), "ratelimit:{u}:e:", 1, NORMAL, "", 0)
+        )
 
-    flow = flows.aligned(reset, belief)
+    flow = flows.aligned(reset, server_time)
     assert step_of(flow).keys[1].endswith(":0")
-    step = flow.send(Elsewhere(NOW))
+    step = flow.send(WrongWindow(NOW))
     assert isinstance(step, Op)
     assert step.keys[1].endswith(":1795425420")
     with pytest.raises(StopIteration) as end:
         flow.send(True)
     assert end.value.value is True
-    assert belief.guess() == NOW
+    assert server_time.guess() == NOW
 
 
 def test_a_server_that_is_always_a_window_ahead_is_unavailable() -> None:
@@ -262,7 +265,7 @@ def test_a_server_that_is_always_a_window_ahead_is_unavailable() -> None:
     step_of(flow)
     with pytest.raises(Unavailable):
         for later in (1, 2, 3):
-            flow.send(Elsewhere(NOW * later))
+            flow.send(WrongWindow(NOW * later))
 
 
 def test_threads_never_spend_a_unit_twice() -> None:
@@ -270,15 +273,17 @@ def test_threads_never_spend_a_unit_twice() -> None:
         time.sleep(0.002)
         return 0.0
 
-    caller = Caller(Plan((Policy("hot", 9, MINUTE, prefetch=timedelta(milliseconds=250)),)), "", slow_clock)
-    caller.stock_up(3, b"")
+    subject = SubjectState(
+        CompiledPolicies((Policy("hot", 9, MINUTE, prefetch=timedelta(milliseconds=250)),)), "", slow_clock
+    )
+    subject.stock_up(3, b"")
     with ThreadPoolExecutor(8) as threads:
-        assert [*threads.map(caller.spend, [1] * 16)].count(True) == 3
+        assert [*threads.map(subject.spend, [1] * 16)].count(True) == 3
 
 
 def test_threads_that_lose_the_server_at_once_share_one_count() -> None:
-    """Each new policy and caller, met by eight threads at once, is compiled, made and counted once."""
-    shared, interval = desk(breaker=BreakerOptions(failures=1000, calls=1000)), sys.getswitchinterval()
+    """Each new policy and caller, met by eight threads at once, is plan, made and counted once."""
+    shared, interval = limiter(breaker=BreakerOptions(failures=1000, calls=1000)), sys.getswitchinterval()
     policies = [Policy(f"p{n}", 1, MINUTE) for n in range(40)]
     start = threading.Barrier(8, timeout=10)
 
@@ -286,7 +291,7 @@ def test_threads_that_lose_the_server_at_once_share_one_count() -> None:
         answers = []
         for policy in policies:
             start.wait()
-            answers.append(shared.failed(called(policy, on=shared).call, Unavailable("away")))
+            answers.append(shared.failed(called(policy, on=shared).request, Unavailable("away")))
         return answers
 
     sys.setswitchinterval(1e-6)
@@ -300,11 +305,11 @@ def test_threads_that_lose_the_server_at_once_share_one_count() -> None:
 
 def test_giving_back_keeps_to_the_budget_of_a_check() -> None:
     """The server went away between two answers: the refused caller does not wait seconds for the others' refund."""
-    here = desk()
+    here = limiter()
     paid, lost = called(CALLS, on=here), called(Policy("shut", 1, MINUTE, on_error="closed"), on=here)
     story = flows.together(here, [paid, lost])
     next(story)
-    step = story.send([paid.call.decode(b"1 1795425470 0 0 10 0 1"), Unavailable("away")])
+    step = story.send([paid.op.decode(b"1 1795425470 0 0 10 0 1"), Unavailable("away")])
     assert isinstance(step, Batch)
     assert [op.timeout_ms for op in step.ops] == [100]
 

@@ -403,6 +403,17 @@ def test_a_cookie_without_the_prefix_is_refused() -> None:
 # -- proofs
 
 
+async def test_a_proof_at_a_refresh_does_not_turn_a_bearer_token_into_another(
+    client: httpx.AsyncClient, hx: HustleX, clock: FixedClock
+) -> None:
+    got = await code_login(client, hx, "/auth")
+    headers = {"DPoP": Holder().proof("POST", f"{BASE}/auth/refresh", clock.now_ms // 1000)}
+    body = {"refresh_token": got.json()["refresh_token"]}
+    refreshed = (await client.post("/auth/refresh", json=body, headers=headers)).json()
+    assert refreshed["token_type"] == "Bearer"
+    assert (await client.get("/me", headers=bearer(refreshed["access_token"]))).status_code == 200
+
+
 async def test_a_login_with_a_proof_is_bound_and_used_with_proofs(
     client: httpx.AsyncClient, hx: HustleX, clock: FixedClock
 ) -> None:

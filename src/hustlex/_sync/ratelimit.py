@@ -15,11 +15,11 @@ from hustlex.core.telemetry import from_memory
 from hustlex.core.time import Clock, positive_ms, server_clock
 from hustlex.errors import Error, Misuse
 from hustlex.ratelimit.blocking import Hold
-from hustlex.ratelimit.engine import flows, leases, ops
-from hustlex.ratelimit.engine.compiler import NORMAL
-from hustlex.ratelimit.engine.limiter import Desk, Policies, system_clock, triples
-from hustlex.ratelimit.engine.pending import Sent
-from hustlex.ratelimit.engine.refunds import refund
+from hustlex.ratelimit.engine import flows, ops, redeem
+from hustlex.ratelimit.engine.compiler import NORMAL, Policies
+from hustlex.ratelimit.engine.limiter import Limiter
+from hustlex.ratelimit.engine.ops import PendingCheck
+from hustlex.ratelimit.engine.server_time import system_clock
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.policy.policy import Policy
 from hustlex.ratelimit.types import Decision
@@ -45,8 +45,8 @@ class RateLimit:
         if options is not None:
             check.instance("options", options, RateLimitOptions)
         self._driver = driver
-        self._desk = Desk(prefix, clock, local_clock, options or RateLimitOptions())
-        self._call = from_memory(driver.hook, "ratelimit.check", self._desk.call, Decision)
+        self._limiter = Limiter(prefix, clock, local_clock, options or RateLimitOptions())
+        self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)
 
     def check(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Decision:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
@@ -60,18 +60,18 @@ class RateLimit:
         together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        sent = self._call(policy, identity, endpoint, cost, tier)
-        return now(sent) if isinstance(sent, Decision) else later(self._judged(sent))
+        pending = self._check(policy, identity, endpoint, cost, tier)
+        return now(pending) if isinstance(pending, Decision) else later(self._judged(pending))
 
-    def _judged(self, sent: Sent) -> Decision:
+    def _judged(self, pending: PendingCheck) -> Decision:
         try:
-            answer = self._driver.run(sent.op)
+            answer = self._driver.run(pending.op)
             if not isinstance(answer, Decision):
-                again = partial(self._desk.again, sent.call)
-                answer = self._driver.follow(flows.aligned(again, self._desk.server_time, answer))
+                again = partial(self._limiter.again, pending.request)
+                answer = self._driver.follow(flows.aligned(again, self._limiter.server_time, answer))
         except Error as error:
-            answer = self._desk.failed(sent.call, error)
-        return self._desk.answered(answer) if self._desk.alert else answer
+            answer = self._limiter.failed(pending.request, error)
+        return self._limiter.answered(answer) if self._limiter.alert else answer
 
     def check_all(self, asked: Iterable[tuple[Policies, Id, Id]], *, cost: int = 1, tier: str = NORMAL) -> Decision:
         """Judge one call against several callers at once.
@@ -81,31 +81,31 @@ class RateLimit:
         judged by a script of its own, all sent in one write; when one refuses, the others get back what they paid.
         Never lets more through than ``check`` would one by one; for a round trip it may refuse others. Raises Misuse.
         """
-        calls = [self._call(policy, who, endpoint, cost, tier) for policy, who, endpoint in triples(asked)]
-        if not calls:
+        due = [self._check(policy, who, endpoint, cost, tier) for policy, who, endpoint in flows.triples(asked)]
+        if not due:
             raise Misuse("check_all needs at least one caller")
-        return self._driver.follow(flows.together(self._desk, calls))
+        return self._driver.follow(flows.together(self._limiter, due))
 
     def peek(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Decision:
         """What ``check`` would answer now; charges nothing (one round trip). Raises Misuse, Unavailable."""
-        caller = self._desk.caller(policy, identity, endpoint)
-        make = partial(self._desk.peek, caller, ops.positive(cost), tier)
-        return self._driver.follow(flows.aligned(make, self._desk.server_time))
+        subject = self._limiter.subject(policy, identity, endpoint)
+        make = partial(self._limiter.peek, subject, ops.positive(cost), tier)
+        return self._driver.follow(flows.aligned(make, self._limiter.server_time))
 
     def refund(self, decision: Decision) -> bool:
         """Give back what an allowed call took, once however often it is called. True when it was given back now.
 
         Floors at nothing used, and never moves an expiry. Raises Unavailable.
         """
-        return True in [self._driver.run(op) for op in refund(self._desk, decision)]
+        return True in [self._driver.run(op) for op in redeem.refund(self._limiter, decision)]
 
     def reset(self, policy: Policies, identity: Id, *, endpoint: Id) -> bool:
         """Forget what a caller used, and its bans (one round trip). True when there was something.
 
         Other processes may repeat a refusal from memory for up to 2 s (a ban: 60 s). Raises Misuse, Unavailable.
         """
-        make = partial(self._desk.reset, self._desk.caller(policy, identity, endpoint))
-        return self._driver.follow(flows.aligned(make, self._desk.server_time))
+        make = partial(self._limiter.reset, self._limiter.subject(policy, identity, endpoint))
+        return self._driver.follow(flows.aligned(make, self._limiter.server_time))
 
     def set_limit(
         self, policy: Policy, identity: Id, *, endpoint: Id, limit: int | None, ttl: timedelta = timedelta(days=1)
@@ -114,9 +114,7 @@ class RateLimit:
         is judged alone. Raises Misuse, Unavailable.
         """
         check.duration("ttl", ttl, timedelta(milliseconds=1))
-        caller = self._desk.caller(policy, identity, endpoint)
-        key = leases.override_key(caller, policy, limit)
-        caller.forget()
+        key = self._limiter.override_key(policy, identity, endpoint, limit)
         op = ops.unset_limit(key) if limit is None else ops.set_limit(key, limit, positive_ms("ttl", ttl))
         self._driver.run(op)
 
@@ -129,14 +127,14 @@ class RateLimit:
         third of its life, and gives it back however it ends. ``place.lost`` says that the server has given it away.
         """
         ask = partial(self.check, policy, identity, endpoint=endpoint, cost=cost, tier=tier)
-        return Hold(self._driver, self._desk.clock, ask)
+        return Hold(self._driver, self._limiter, ask)
 
     def heartbeat(self, decision: Decision) -> bool:
         """Keep the place of an allowed ``check`` for another life. False: it is lost. Raises Misuse, Unavailable."""
-        op = leases.heartbeat(decision, self._desk.clock())
+        op = redeem.heartbeat(self._limiter, decision)
         return op is None or self._driver.run(op)
 
     def release(self, decision: Decision) -> bool:
         """Give the place of an allowed ``check`` back. False: it was lost before. Raises Misuse, Unavailable."""
-        op = leases.release(decision)
+        op = redeem.release(self._limiter, decision)
         return op is None or self._driver.run(op)

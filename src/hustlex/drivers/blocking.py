@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 import redis
+from msgspec.structs import replace
 from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.connection import DefaultParser
@@ -276,6 +277,12 @@ class Driver:
             return time.sleep(step.seconds)
         assert isinstance(step, Call)
         return step.function()
+
+    def block(self, op: Op[T], seconds: float) -> T:
+        """Run a command that waits on the server up to ``seconds``, and has the time of a call beside that."""
+        if not op.timeout_ms:
+            op = replace(op, timeout_ms=int((seconds + self._command_s) * 1000))
+        return self.run(op)
 
     def close(self) -> None:
         """Close every connection; what is in flight fails. Idempotent."""

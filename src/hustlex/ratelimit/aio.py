@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Self
 
 from hustlex.core.op import AsyncDriver
-from hustlex.core.time import Clock
 from hustlex.errors import Error, Misuse
-from hustlex.ratelimit.engine import leases
+from hustlex.ratelimit.engine import redeem
+from hustlex.ratelimit.engine.limiter import Limiter
 from hustlex.ratelimit.types import Decision
 
 
@@ -19,9 +19,9 @@ class Hold:
 
     decision: Decision
 
-    def __init__(self, driver: AsyncDriver, clock: Clock, ask: Callable[[], Awaitable[Decision]]) -> None:
+    def __init__(self, driver: AsyncDriver, limiter: Limiter, ask: Callable[[], Awaitable[Decision]]) -> None:
         self._driver = driver
-        self._clock = clock
+        self._limiter = limiter
         self._ask = ask
         self._keeper: asyncio.Task[None] | None = None
         self.lost = False
@@ -50,17 +50,17 @@ class Hold:
             await asyncio.shield(asyncio.ensure_future(self._release(self.decision)))
 
     async def _keep(self) -> None:
-        every_s = leases.life_ms(self.decision) / 3000
+        every_s = redeem.life_ms(self.decision) / 3000
         while not self.lost:
             await asyncio.sleep(every_s)
             with contextlib.suppress(Error):
-                op = leases.heartbeat(self.decision, self._clock())
+                op = redeem.heartbeat(self._limiter, self.decision)
                 self.lost = op is not None and not await self._driver.run(op)
 
     async def _release(self, decision: Decision) -> None:
         """What cannot be given back now ends by itself, one life later."""
         with contextlib.suppress(Error):
-            op = leases.release(decision)
+            op = redeem.release(self._limiter, decision)
             if op is not None:
                 await self._driver.run(op)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Self
 
 from hustlex.core.op import BlockingDriver
-from hustlex.core.time import Clock
 from hustlex.errors import Error, Misuse
-from hustlex.ratelimit.engine import leases
+from hustlex.ratelimit.engine import redeem
+from hustlex.ratelimit.engine.limiter import Limiter
 from hustlex.ratelimit.types import Decision
 
 
@@ -19,9 +19,9 @@ class Hold:
 
     decision: Decision
 
-    def __init__(self, driver: BlockingDriver, clock: Clock, ask: Callable[[], Decision]) -> None:
+    def __init__(self, driver: BlockingDriver, limiter: Limiter, ask: Callable[[], Decision]) -> None:
         self._driver = driver
-        self._clock = clock
+        self._limiter = limiter
         self._ask = ask
         self._done = threading.Event()
         self.lost = False
@@ -42,13 +42,13 @@ class Hold:
         if not self.decision.lease:
             return
         with contextlib.suppress(Error):  # what cannot be given back now ends by itself, one life later
-            op = leases.release(self.decision)
+            op = redeem.release(self._limiter, self.decision)
             if op is not None:
                 self._driver.run(op)
 
     def _keep(self) -> None:
-        every_s = leases.life_ms(self.decision) / 3000
+        every_s = redeem.life_ms(self.decision) / 3000
         while not self.lost and not self._done.wait(every_s):
             with contextlib.suppress(Error):
-                op = leases.heartbeat(self.decision, self._clock())
+                op = redeem.heartbeat(self._limiter, self.decision)
                 self.lost = op is not None and not self._driver.run(op)

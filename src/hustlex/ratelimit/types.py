@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import enum
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 import msgspec
 
 from hustlex.errors import Unsuccessful
-
-if TYPE_CHECKING:
-    from hustlex.ratelimit.engine.pending import Call
 
 
 class Outcome(enum.StrEnum):
@@ -66,24 +63,37 @@ NEVER = timedelta(milliseconds=-1)
 _NOTHING = PolicyState("", 0, timedelta(0), True, 0, timedelta(0), timedelta(0), timedelta(0))
 
 
+class Receipt(Protocol):
+    """What ``refund``, ``heartbeat`` and ``release`` need of a decision. Opaque: keep it, read nothing out of it."""
+
+    @property
+    def lease(self) -> str:
+        """The id of the place that was asked for, or ""."""
+        ...
+
+    def states(self, age_us: int = 0) -> tuple[PolicyState, ...]:
+        """Each policy, ``age_us`` after the reply. Worked out when asked for, which is rarely."""
+        ...
+
+
 class Decision(msgspec.Struct, frozen=True, eq=False):
     """The answer to one call; true in a condition when the call is allowed.
 
     With several policies limit, remaining, reset_after and policy (its name) are those of the decisive one: of the
     violated ones the one with the longest wait, else the one with the fewest units left. retry_after: as in
     PolicyState; after a denial the longest wait. cost: as asked. per_policy: each policy, in the order of the call; of
-    a ban only the one that bans. Everything but the first four is worked out when it is asked for.
+    a ban only the one that bans. Everything but the first four is worked out when it is asked for. receipt: for
+    ``refund``, ``heartbeat`` and ``release``; None of a decision that no limiter made. age_s: how long ago the server
+    said so, of a refusal that is repeated from memory. parts: of ``check_all``, the decision of each subject.
     """
 
     allowed: bool
     outcome: Outcome
     cost: int
     source: Source
-    call: Call
-    reply: bytes | tuple[PolicyState, ...]
+    receipt: Receipt | None = None
     age_s: float = 0.0
     parts: tuple[Decision, ...] = ()
-    refund_id: str = ""
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -97,11 +107,11 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Decision):
             return NotImplemented
-        return self._told() == other._told()
+        return self._reported() == other._reported()
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _told(self) -> tuple[object, ...]:
+    def _reported(self) -> tuple[object, ...]:
         return self.allowed, self.outcome, self.cost, self.per_policy
 
     def __repr__(self) -> str:
@@ -110,7 +120,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
     @property
     def lease(self) -> str:
         """The id of the place that a policy of leases gave; "" when there is none."""
-        return self.call.asked.request if self.allowed and self.call.lease_key else ""
+        return self.receipt.lease if self.allowed and self.receipt is not None else ""
 
     @property
     def degraded(self) -> bool:
@@ -119,7 +129,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def per_policy(self) -> tuple[PolicyState, ...]:
-        return self.reply if isinstance(self.reply, tuple) else self.call.read(self.reply, round(self.age_s * 1e6))
+        return () if self.receipt is None else self.receipt.states(round(self.age_s * 1e6))
 
     @property
     def violated(self) -> tuple[str, ...]:
@@ -157,7 +167,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False):
         return self.decisive.reset_after
 
 
-class Elsewhere(msgspec.Struct, frozen=True):
+class WrongWindow(msgspec.Struct, frozen=True):
     """Nothing was decided: ask again, knowing that the server's clock says now_ms."""
 
     now_ms: int

@@ -1,11 +1,11 @@
-"""The feed followed by a task."""
+"""The feed followed, beside the checks."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 
+from hustlex.core.background.aio import Background
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.tokens.revocation_log import BLOCK_S, LogReader
@@ -20,49 +20,33 @@ class LogFollower:
     def __init__(self, driver: AsyncDriver, reader: LogReader) -> None:
         self._driver = driver
         self._reader = reader
-        self._task: asyncio.Task[None] | None = None
-        self._first = asyncio.Event()
-        self._closed = False
+        self._work = Background(self._follow, "hustlex revocations", reader.lost)
 
     def start(self) -> None:
-        """Begin, once, unless closed. In a running event loop."""
-        task = self._task
-        if self._closed or (task and not task.done() and task.get_loop() is asyncio.get_running_loop()):
-            return
-        if task is not None:  # it ended with its event loop, or is a parent process'
-            self._reader.lost()
-            self._first = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._follow(), name="hustlex revocations")
+        """Begin, once, unless closed; again in a child process, or in the next event loop."""
+        self._work.start()
 
     async def wait(self, seconds: float) -> bool:
         """Until caught up for the first time; False when that took longer."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._first.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._work.wait(seconds)
 
     async def _follow(self) -> None:
         failures = 0
-        while True:
+        while not self._work.ended:
             try:
                 await self._driver.run(self._reader.attend())
-                while True:
+                while not self._work.ended:
                     await self._driver.block(self._reader.next(), BLOCK_S)
                     await self._driver.run(self._reader.attend())
                     failures = 0
                     if self._reader.warm:
-                        self._first.set()
+                        self._work.ready()
             except Error as error:
                 _log.warning("the feed of revocations is interrupted: %s", error)
                 self._reader.lost()
-                await asyncio.sleep(random.random() * min(_LONGEST_PAUSE_S, 0.05 * 2 ** min(failures, 10)))
+                await self._work.pause(random.random() * min(_LONGEST_PAUSE_S, 0.05 * 2 ** min(failures, 10)))
                 failures += 1
 
     async def close(self) -> None:
-        """Stop following. Idempotent."""
-        self._closed = True
-        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        """Stop following; waits for the question that is under way. Idempotent."""
+        await self._work.close(4 * BLOCK_S)

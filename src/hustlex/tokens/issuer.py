@@ -117,6 +117,7 @@ class TokenIssuer:
             timedelta(milliseconds=exp * 1000 - claims.ims),
             token.sid,
             timedelta(milliseconds=max(0, standing.ends_ms - claims.ims)),
+            standing.jkt,
         )
 
     def read(self, access: str) -> Genuine | Rejection:

@@ -15,7 +15,8 @@ class TokenPair(Secretive, frozen=True, eq=False):
     """What a client is given. access: a JWT, for each request. refresh: good for one exchange, secret, opaque.
 
     expires_in: life of the access token. session_expires_in: until the session's absolute end, after which no refresh
-    helps. Both tokens are hidden in repr, and a pair cannot be pickled.
+    helps. jkt: thumbprint of the key that both are bound to; "" for bearer tokens. Both tokens are hidden in repr, and
+    a pair cannot be pickled.
     """
 
     access: str
@@ -23,6 +24,7 @@ class TokenPair(Secretive, frozen=True, eq=False):
     expires_in: timedelta
     session_id: str
     session_expires_in: timedelta
+    jkt: str = ""
     hidden: ClassVar[frozenset[str]] = frozenset({"access", "refresh"})
 
 

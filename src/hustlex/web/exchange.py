@@ -73,7 +73,7 @@ class TokenExchange:
         )
         if isinstance(pair, TooManySessions):
             raise Problem(409, detail="Too many devices are logged in. Log out on one of them.")
-        return self._tokens(pair, response, jkt)
+        return self._tokens(pair, response)
 
     async def refresh(
         self, front: Front, request: Request, response: Response, jkt: ProvedKey, body: RefreshIn | None = None
@@ -84,7 +84,7 @@ class TokenExchange:
         )
         if isinstance(answer, RefreshRefused):
             raise self._refused(answer)
-        return self._tokens(answer.pair, response, jkt)
+        return self._tokens(answer.pair, response)
 
     def _refused(self, answer: RefreshRefused) -> Problem:
         level = logging.WARNING if answer.reason in _ALARMING else logging.INFO
@@ -108,12 +108,12 @@ class TokenExchange:
         given = body.refresh_token if body else None
         return given or (self._cookie.read(request) if self._cookie else "")
 
-    def _tokens(self, pair: TokenPair, response: Response, jkt: str) -> TokensOut:
+    def _tokens(self, pair: TokenPair, response: Response) -> TokensOut:
         if self._cookie:
             self._cookie.put(response, pair.refresh, pair.session_expires_in)
         return TokensOut(
             access_token=pair.access,
             refresh_token=None if self._cookie else pair.refresh,
-            token_type="DPoP" if jkt else "Bearer",
+            token_type="DPoP" if pair.jkt else "Bearer",
             expires_in=pair.expires_in // _SECOND,
         )

@@ -13,7 +13,7 @@ from hustlex.core import check
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.problems import Legacy
-from hustlex.ratelimit.engine.limiter import guard
+from hustlex.ratelimit.policy.sensitive import refuse_open
 from hustlex.web.charges import Labels
 from hustlex.web.doorman import MEBIBYTE, SECURITY_HEADERS, Doorman
 from hustlex.web.limits import RateLimitHeaders, route_policies
@@ -90,7 +90,7 @@ def lifespan(
 def _list_limits(app: FastAPI, require: bool) -> None:
     found = route_policies(app)
     for route, policies in found.items():
-        guard(policies, route)
+        refuse_open(policies, route)
         _log.info("%s: %s", route, ", ".join(policy.name for policy in policies) or "no limit")
     bare = [route for route, policies in found.items() if not policies]
     if require and bare:

@@ -17,8 +17,8 @@ from hustlex.core import check
 from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Policy, RateLimit, Rule, Rulebook, Source, caller_of, parse_rule
-from hustlex.ratelimit.engine.compiler import Plan
-from hustlex.ratelimit.engine.limiter import guard
+from hustlex.ratelimit.engine.compiler import CompiledPolicies
+from hustlex.ratelimit.policy.sensitive import refuse_open
 from hustlex.web.addresses import address_of
 from hustlex.web.charges import KEY as CHARGES
 from hustlex.web.charges import Charges, charges_of
@@ -355,9 +355,9 @@ def _spots(rules: Iterable[Rule]) -> list[_Spot]:
         before = found.get(place)
         found[place] = _Spot(before.rule, (*before.policies, rule.policy)) if before else _Spot(rule, (rule.policy,))
     for spot in found.values():
-        guard(spot.policies, spot.rule.endpoint)
+        refuse_open(spot.policies, spot.rule.endpoint)
         try:
-            Plan(spot.policies)
+            CompiledPolicies(spot.policies)
         except Misuse as error:
             raise ConfigurationError(f"rules {spot.rule.who} on {spot.rule.endpoint}: {error.message}") from None
     return list(found.values())

@@ -52,9 +52,6 @@ async def globally() -> str:
     return "global"
 
 
-_NOBODY: Any = None
-"""The call of a decision that nobody asked for."""
-
 _KEYS: dict[str, Key] = {"user": by_user, "ip": by_ip, "global": globally}
 
 
@@ -122,7 +119,7 @@ async def _judged(connection: HTTPConnection, front: HustleX, limit: RouteLimit,
     if id(limit) not in answers and not _is_preflight(connection.scope):
         group = [limit, *(each for each in _others(connection.scope, limit) if id(each) not in answers)]
         answers |= await _charged(connection, front, group, identity)
-    decision = answers.get(id(limit)) or Decision(True, Outcome.EXEMPT, limit.cost, Source.EXEMPTION, _NOBODY, ())
+    decision = answers.get(id(limit)) or Decision(True, Outcome.EXEMPT, limit.cost, Source.EXEMPTION)
     return _told(connection, front, limit, identity, decision)
 
 

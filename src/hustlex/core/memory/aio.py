@@ -43,12 +43,9 @@ class _Guarded:
         driver = await self._checked()
         return await driver.follow(flow)
 
-    # async only
     async def block(self, op: Op[T], seconds: float) -> T:
         driver = await self._checked()
         return await driver.block(op, seconds)
-
-    # end of async only
 
     def __getattr__(self, name: str) -> Any:
         """What touches no key, as ``subscribe`` and ``close``, needs no check."""

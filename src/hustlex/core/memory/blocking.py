@@ -44,6 +44,10 @@ class _Guarded:
         driver = self._checked()
         return driver.follow(flow)
 
+    def block(self, op: Op[T], seconds: float) -> T:
+        driver = self._checked()
+        return driver.block(op, seconds)
+
     def __getattr__(self, name: str) -> Any:
         """What touches no key, as ``subscribe`` and ``close``, needs no check."""
         return getattr(self._driver, name)

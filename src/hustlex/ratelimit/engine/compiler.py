@@ -1,7 +1,7 @@
 """What can be worked out once for a list of policies: key endings and script arguments.
 
-A windowed count's keys carry the start of their window, so the caller must guess the server's time to declare them. A
-Frame is everything that follows from such a guess; it serves all callers until the next window begins.
+A windowed count's keys carry the start of their window, so a process must guess the server's time to declare them. A
+Window is everything that follows from such a guess; it serves all subjects until the next window begins.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.keys import component, tag
 from hustlex.core.op import Arg
 from hustlex.core.time import to_ms
 from hustlex.errors import Misuse
-from hustlex.ratelimit.policy.algorithms import KINDS
+from hustlex.ratelimit.policy.algorithms import ARITHMETIC
 from hustlex.ratelimit.policy.policy import Policy
+
+Policies = Policy | Sequence[Policy]
 
 MOST_POLICIES = 8
 NORMAL = "normal"
 _SHADOW, _COUNT_DENIED, _OVERRIDE, _PENALTY = 1, 2, 4, 8
 _ALWAYS = 1 << 62
+_MOST_COMPILED = 1_000
 _serials = itertools.count()
 
 
-class Frame(msgspec.Struct, frozen=True):
+class Window(msgspec.Struct, frozen=True):
     """For guesses from since_ms until before until_ms. starts: per policy, when the middle window begins (else 0).
 
-    endings: what follows the stem in each key of a check, in order. alone: the short script's arguments for cost 1.
+    endings: what follows the prefix in each key of a check, in order. alone: the short script's arguments for cost 1.
     """
 
     since_ms: int
@@ -38,12 +42,13 @@ class Frame(msgspec.Struct, frozen=True):
     alone: tuple[Arg, ...] = ()
 
 
-class Plan:
+class CompiledPolicies:
     """One list of policies, compiled.
 
-    serial: unlike any other's. current: the last frame, taken to be the right one until fresh_until, a moment of the
+    serial: unlike any other's. current: the last window, taken to be the right one until fresh_until, a moment of the
     monotonic clock. script: the short one that judges a plain policy alone, or "". windowed: keys depend on the time.
-    ids: each call needs an id of its own. largest: cost of a call that can pass. Raises Misuse unless there are 1 to 8
+    ids: each call needs an id of its own. largest: cost of a call that can pass. lease_ending: of the key of the first
+    policy of leases, whose places live for lease_ms; "" when there is none. Raises Misuse unless there are 1 to 8
     policies of different names.
     """
 
@@ -54,39 +59,42 @@ class Plan:
             raise Misuse("two policies of one call have the same name")
         self.serial = next(_serials)
         self.policies = policies
-        self.kinds = tuple(KINDS[policy.algorithm] for policy in policies)
+        self.algorithms = tuple(ARITHMETIC[policy.algorithm] for policy in policies)
         self.flags = tuple(map(_flags, policies))
-        self.windowed = any(not kind.letter for kind in self.kinds)
+        self.windowed = any(not kind.letter for kind in self.algorithms)
         self.ids = any(policy.algorithm in ("log", "leases") for policy in policies)
         self.repeatable = all(policy.algorithm in ("log", "leases") for policy in policies)
         self.shadows = any(policy.shadow for policy in policies)
         self.remembers = all(_remembers(policy) for policy in policies)
         self.largest = min(policy.capacity // policy.cost for policy in policies)
         self.prefetch_s = _prefetch_s(policies)
-        self.script = "" if len(policies) > 1 or self.flags[0] else self.kinds[0].script
-        self.current = Frame(0, 0, (), ())
+        self.script = "" if len(policies) > 1 or self.flags[0] else self.algorithms[0].script
+        leases = [at for at, policy in enumerate(policies) if policy.algorithm == "leases"]
+        self.lease_ending = self.ending(leases[0]) if leases else ""
+        self.lease_ms = policies[leases[0]].window_ms if leases else 0
+        self.current = Window(0, 0, (), ())
         self.fresh_until = 0.0
 
-    def frame(self, guess_ms: int) -> Frame:
-        """The frame of this guess."""
+    def window_at(self, guess_ms: int) -> Window:
+        """The window of this guess."""
         if not self.current.since_ms <= guess_ms < self.current.until_ms:
-            self.current = self._framed(guess_ms)
+            self.current = self._worked_out(guess_ms)
         return self.current
 
-    def _framed(self, guess_ms: int) -> Frame:
-        windows = [p.window_ms for p, kind in zip(self.policies, self.kinds, strict=True) if not kind.letter]
+    def _worked_out(self, guess_ms: int) -> Window:
+        windows = [p.window_ms for p, kind in zip(self.policies, self.algorithms, strict=True) if not kind.letter]
         starts = tuple(
             0 if kind.letter else guess_ms // policy.window_ms * policy.window_ms
-            for policy, kind in zip(self.policies, self.kinds, strict=True)
+            for policy, kind in zip(self.policies, self.algorithms, strict=True)
         )
         since = max((guess_ms // window * window for window in windows), default=0)
         until = min(((guess_ms // window + 1) * window for window in windows), default=_ALWAYS)
         alone = self.alone(starts, 1, NORMAL) if self.script else ()
-        return Frame(since, until, starts, tuple(self._endings(starts)), alone)
+        return Window(since, until, starts, tuple(self._endings(starts)), alone)
 
     def _endings(self, starts: Sequence[int], *, overrides: bool = True) -> Iterator[str]:
         for at, policy in enumerate(self.policies):
-            if self.kinds[at].letter:
+            if self.algorithms[at].letter:
                 yield self.ending(at)
             else:
                 for start in (starts[at] - policy.window_ms, starts[at], starts[at] + policy.window_ms):
@@ -98,9 +106,9 @@ class Plan:
 
     def ending(self, at: int, start_ms: int = 0) -> str:
         """The end of the key that policy number ``at`` counts in. Several of a kind carry their names."""
-        letter = self.kinds[at].letter
+        letter = self.algorithms[at].letter
         name = letter or str(start_ms // 1000)
-        return name + self._suffix(at, [kind.letter == letter for kind in self.kinds])
+        return name + self._suffix(at, [kind.letter == letter for kind in self.algorithms])
 
     def override_ending(self, at: int) -> str:
         """The end of the key that holds a limit set by hand."""
@@ -109,20 +117,20 @@ class Plan:
     def _suffix(self, at: int, alike: Sequence[bool]) -> str:
         return f".{self.policies[at].name}" if sum(alike) > 1 else ""
 
-    def reset_endings(self, frame: Frame) -> tuple[str, ...]:
+    def reset_endings(self, window: Window) -> tuple[str, ...]:
         """What ``reset`` removes: all but overrides."""
-        return tuple(self._endings(frame.starts, overrides=False))
+        return tuple(self._endings(window.starts, overrides=False))
 
     def limits(self, tier: str) -> list[int]:
         """What calls of this class are judged against."""
         return [policy.limit_for(tier) for policy in self.policies]
 
-    def rules(self, frame: Frame, cost: int, tier: str) -> Iterator[Arg]:
+    def rules(self, window: Window, cost: int, tier: str) -> Iterator[Arg]:
         """The general script's nine values per policy."""
-        for policy, kind, start, flags in zip(self.policies, self.kinds, frame.starts, self.flags, strict=True):
+        for policy, kind, start, flags in zip(self.policies, self.algorithms, window.starts, self.flags, strict=True):
             limit, penalty = policy.limit_for(tier), policy.penalty
-            yield from (policy.algorithm, limit, kind.window(policy), policy.units(cost))
-            yield from (kind.room(policy, limit, start), flags)
+            yield from (policy.algorithm, limit, kind.script_window(policy), policy.units(cost))
+            yield from (kind.script_extra(policy, limit, start), flags)
             if penalty is None:
                 yield from (0, 0, 0)
             else:
@@ -130,14 +138,40 @@ class Plan:
 
     def alone(self, starts: Sequence[int], cost: int, tier: str) -> tuple[Arg, ...]:
         """The short scripts' arguments: limit, window, cost, extra, and for windowed counts whether the last counts."""
-        policy, kind = self.policies[0], self.kinds[0]
+        policy, kind = self.policies[0], self.algorithms[0]
         limit = policy.limit_for(tier)
         shown = policy.limit if policy.algorithm == "gcra" else limit
-        args = (shown, kind.window(policy), policy.units(cost), kind.room(policy, limit, starts[0]))
+        args = (shown, kind.script_window(policy), policy.units(cost), kind.script_extra(policy, limit, starts[0]))
         return args if kind.letter else (*args, int(policy.algorithm == "counter"))
 
 
-def stem(prefix: str, identity: str, endpoint: str) -> str:
+class Compiler:
+    """Compiled lists, each once. by_identity: of what cannot change, kept with it: so its id stays its own."""
+
+    def __init__(self) -> None:
+        self.by_identity: dict[int, tuple[object, CompiledPolicies]] = {}
+        self._by_value: dict[tuple[Policy, ...], CompiledPolicies] = {}
+
+    def compiled(self, policy: Policies) -> CompiledPolicies:
+        """By identity for what cannot change, else by value. Raises Misuse."""
+        check.instance("policy", policy, Policy, list, tuple, hint="pass a Policy, or a list of them")
+        policies = (policy,) if isinstance(policy, Policy) else tuple(policy)
+        for each in policies:
+            check.instance("policy", each, Policy)
+        found = self._by_value.get(policies)
+        if found is None:
+            if len(self._by_value) >= _MOST_COMPILED:
+                self._by_value.clear()
+            fresh = CompiledPolicies(policies)
+            found = self._by_value.setdefault(policies, fresh)  # another thread may have been first
+        if isinstance(policy, Policy | tuple):
+            if len(self.by_identity) >= _MOST_COMPILED:
+                self.by_identity.clear()
+            self.by_identity[id(policy)] = (policy, found)
+        return found
+
+
+def key_prefix(prefix: str, identity: str, endpoint: str) -> str:
     """The keys' beginning. Raises Misuse for an empty identity or endpoint."""
     return f"{prefix}ratelimit:{tag(identity)}:{component(endpoint)}:"
 

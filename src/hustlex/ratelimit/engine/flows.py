@@ -1,20 +1,25 @@
-"""Stories of several steps: correcting a wrong guess of the server's window; several callers at once."""
+"""Flows of several steps: correcting a wrong guess of the server's window; several callers at once."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from hustlex.core import check
+from hustlex.core.check import Id
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.core.time import to_ms
-from hustlex.errors import Error, Unavailable
-from hustlex.ratelimit.engine.limiter import Desk, ServerTime
-from hustlex.ratelimit.engine.pending import Call, Sent
-from hustlex.ratelimit.engine.refunds import refund
-from hustlex.ratelimit.types import Decision, Elsewhere, Outcome, Source
+from hustlex.errors import Error, Misuse, Unavailable
+from hustlex.ratelimit.engine.compiler import Policies
+from hustlex.ratelimit.engine.limiter import Limiter
+from hustlex.ratelimit.engine.ops import CheckRequest, PendingCheck
+from hustlex.ratelimit.engine.receipts import ChargeReceipt
+from hustlex.ratelimit.engine.redeem import refund
+from hustlex.ratelimit.engine.server_time import ServerTime
+from hustlex.ratelimit.types import Decision, Outcome, PolicyState, Source, WrongWindow
 
 T = TypeVar("T")
 
@@ -22,55 +27,69 @@ _TRIES = 3
 _log = logging.getLogger("hustlex.ratelimit")
 
 
-def aligned(make: Callable[[], Op[T | Elsewhere]], belief: ServerTime, first: Elsewhere | None = None) -> Flow[T]:
+def aligned(
+    make: Callable[[], Op[T | WrongWindow]], server_time: ServerTime, first: WrongWindow | None = None
+) -> Flow[T]:
     """Run what ``make`` makes; when the guess was wrong, correct it and repeat. Normally one round trip.
 
     first: the answer of a run before.
     """
     if first is not None:
-        belief.learn(first.now_ms)
+        server_time.learn(first.now_ms)
     for _ in range(_TRIES):
         answer = yield from do(make())
-        if not isinstance(answer, Elsewhere):
+        if not isinstance(answer, WrongWindow):
             return answer
-        belief.learn(answer.now_ms)
+        server_time.learn(answer.now_ms)
     raise Unavailable("each reply came more than a window late", hint="the server is overloaded or far away")
 
 
-def together(desk: Desk, calls: Sequence[Sent | Decision]) -> Flow[Decision]:
+def triples(asked: Iterable[tuple[Policies, Id, Id]]) -> list[tuple[Policies, Id, Id]]:
+    """What ``check_all`` is asked. Raises Misuse."""
+    hint = 'pass a list of policies, identity and endpoint, as [(policy, "u7", "/pay")]'
+    check.instance("asked", asked, Iterable, hint=hint)
+    found = list(asked)
+    for each in found:
+        check.instance("what is asked", each, tuple, list, hint=hint)
+        if len(each) != 3:
+            raise Misuse(f"what is asked has {len(each)} parts", hint=hint)
+    return found
+
+
+def together(limiter: Limiter, calls: Sequence[PendingCheck | Decision]) -> Flow[Decision]:
     """Several callers, each in its own slot, in one write. When one is refused, the others get back what they paid.
 
-    calls: some may have been answered here; when one of these is refused, nothing is sent.
+    calls: some may have been answered here; when one of these is refused, nothing is pending.
     """
     here = [call for call in calls if isinstance(call, Decision)]
-    due = [call for call in calls if isinstance(call, Sent)] if all(here) else []
-    answers: list[Any] = (yield Batch(tuple(sent.op for sent in due))) if due else []
+    due = [call for call in calls if isinstance(call, PendingCheck)] if all(here) else []
+    answers: list[Any] = (yield Batch(tuple(pending.op for pending in due))) if due else []
     judged: list[Decision] = []
-    for sent, answer in zip(due, answers, strict=True):
-        if isinstance(answer, Elsewhere):
-            answer = yield from _second(desk, sent.call, answer)
-        decision = desk.failed(sent.call, answer) if isinstance(answer, Error) else answer
-        judged.append(desk.answered(decision) if desk.alert else decision)
+    for pending, answer in zip(due, answers, strict=True):
+        if isinstance(answer, WrongWindow):
+            answer = yield from _second(limiter, pending.request, answer)
+        decision = limiter.failed(pending.request, answer) if isinstance(answer, Error) else answer
+        judged.append(limiter.answered(decision) if limiter.alert else decision)
     asked = iter(judged)
     found = [call if isinstance(call, Decision) else next(asked, None) for call in calls]
     decisions = [each for each in found if each is not None]
     merged = merge(decisions)
     if not merged:
-        yield from _undo(desk, [decision for decision in decisions if decision])
+        yield from _undo(limiter, [decision for decision in decisions if decision])
     return merged
 
 
-def _second(desk: Desk, call: Call, first: Elsewhere) -> Flow[Decision | Error]:
+def _second(limiter: Limiter, request: CheckRequest, first: WrongWindow) -> Flow[Decision | Error]:
     try:
-        return (yield from aligned(lambda: desk.again(call), desk.server_time, first))
+        return (yield from aligned(lambda: limiter.again(request), limiter.server_time, first))
     except Error as error:
         return error
 
 
-def _undo(desk: Desk, paid: Sequence[Decision]) -> Flow[None]:
+def _undo(limiter: Limiter, paid: Sequence[Decision]) -> Flow[None]:
     """Give back; by id, so that a repeat is harmless. What cannot be given back frees itself with its window."""
-    budget_ms = to_ms(desk.options.check_budget)  # the caller is still waiting for its refusal
-    due = [replace(op, timeout_ms=budget_ms) for decision in paid for op in refund(desk, decision)]
+    budget_ms = to_ms(limiter.options.check_budget)  # the caller is still waiting for its refusal
+    due = [replace(op, timeout_ms=budget_ms) for decision in paid for op in refund(limiter, decision)]
     for _ in range(_TRIES):
         if not due:
             return
@@ -90,10 +109,14 @@ def merge(decisions: Sequence[Decision]) -> Decision:
         shown.outcome,
         shown.cost,
         shown.source,
-        shown.call,
-        states,
+        _showing(shown, states),
         parts=() if refusing else tuple(decisions),
     )
+
+
+def _showing(shown: Decision, states: tuple[PolicyState, ...]) -> ChargeReceipt | None:
+    receipt = shown.receipt
+    return ChargeReceipt(receipt.request, states) if isinstance(receipt, ChargeReceipt) else None
 
 
 def _tightest(decisions: Sequence[Decision]) -> Decision:

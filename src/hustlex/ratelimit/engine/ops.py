@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Callable, Sequence
+from random import getrandbits
 from typing import TypeVar
 
 import msgspec
@@ -10,10 +12,13 @@ import msgspec
 from hustlex.core.check import whole
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
-from hustlex.ratelimit.engine.compiler import NORMAL, Frame, Plan
-from hustlex.ratelimit.types import Elsewhere
+from hustlex.ratelimit.engine.compiler import NORMAL, CompiledPolicies, Window
+from hustlex.ratelimit.types import Decision, WrongWindow
 
 T = TypeVar("T")
+SubjectKey = tuple[int, object, object]
+"""Compiled policies by their serial, identity, endpoint."""
+NOBODY: SubjectKey = (-1, "", "")
 
 _DEAREST = 2**31
 
@@ -30,20 +35,31 @@ _RELEASE = load("hustlex.ratelimit", "release")
 _SHORT = {script.name.partition(".")[2]: script for script in (_COUNTER, _STRICT, _GCRA, _LOG)}
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """One call: by which plan, of whom (stem), how much, in which class, under which id. now_ms: 0, or a test's."""
+class CheckRequest(msgspec.Struct, frozen=True, eq=False):
+    """One call: by which policies, of whom, how much, in which class, under which id. now_ms: 0, or a test's.
 
-    plan: Plan
-    frame: Frame
-    stem: str
+    subject: by which memory finds who is request about.
+    """
+
+    compiled: CompiledPolicies
+    window: Window
+    key_prefix: str
     cost: int
     tier: str
-    request: str
+    request_id: str
     now_ms: int
+    subject: SubjectKey = NOBODY
+
+
+class PendingCheck(msgspec.Struct, frozen=True, eq=False):
+    """A request, and what is to be sent for it."""
+
+    request: CheckRequest
+    op: Op[Decision | WrongWindow]
 
 
 def check(
-    asked: Asked,
+    request: CheckRequest,
     decode: Callable[[Reply], T],
     timeout_ms: int,
     *,
@@ -51,36 +67,36 @@ def check(
     kept: list[bytes] | None = None,
 ) -> Op[T]:
     """Charge every policy or none. general: never by a short script. kept: see Op."""
-    plan, frame = asked.plan, asked.frame
-    keys = _keys(asked.stem, frame.endings)
-    if plan.script and not general:
-        usual = asked.cost == 1 and asked.tier == NORMAL
-        args = (asked.now_ms, *(frame.alone if usual else plan.alone(frame.starts, asked.cost, asked.tier)))
-        if plan.ids:
-            args = (*args[:4], asked.request)
-        return _SHORT[plan.script].op(keys, args, decode, timeout_ms=timeout_ms, kept=kept)
-    rules = plan.rules(frame, asked.cost, asked.tier)
-    op = _CHECK.op(keys, (asked.now_ms, asked.request, *rules), decode, timeout_ms=timeout_ms, kept=kept)
-    return msgspec.structs.replace(op, effect=Effect.IDEMPOTENT) if plan.repeatable else op
+    compiled, window = request.compiled, request.window
+    keys = _keys(request.key_prefix, window.endings)
+    if compiled.script and not general:
+        usual = request.cost == 1 and request.tier == NORMAL
+        args = (request.now_ms, *(window.alone if usual else compiled.alone(window.starts, request.cost, request.tier)))
+        if compiled.ids:
+            args = (*args[:4], request.request_id)
+        return _SHORT[compiled.script].op(keys, args, decode, timeout_ms=timeout_ms, kept=kept)
+    rules = compiled.rules(window, request.cost, request.tier)
+    op = _CHECK.op(keys, (request.now_ms, request.request_id, *rules), decode, timeout_ms=timeout_ms, kept=kept)
+    return msgspec.structs.replace(op, effect=Effect.IDEMPOTENT) if compiled.repeatable else op
 
 
-def peek(asked: Asked, decode: Callable[[Reply], T], timeout_ms: int) -> Op[T]:
+def peek(request: CheckRequest, decode: Callable[[Reply], T], timeout_ms: int) -> Op[T]:
     """What ``check`` would answer, with nothing charged."""
-    rules = asked.plan.rules(asked.frame, asked.cost, asked.tier)
-    keys = _keys(asked.stem, asked.frame.endings)
-    return _PEEK.op(keys, (asked.now_ms, *rules), decode, timeout_ms=timeout_ms)
+    rules = request.compiled.rules(request.window, request.cost, request.tier)
+    keys = _keys(request.key_prefix, request.window.endings)
+    return _PEEK.op(keys, (request.now_ms, *rules), decode, timeout_ms=timeout_ms)
 
 
-def reset(asked: Asked) -> Op[bool | Elsewhere]:
+def reset(request: CheckRequest) -> Op[bool | WrongWindow]:
     """Forget what was used, and bans. True when there was something to forget."""
-    plan, frame = asked.plan, asked.frame
+    compiled, window = request.compiled, request.window
     starts: list[Arg] = []
-    for policy, start in zip(plan.policies, frame.starts, strict=True):
+    for policy, start in zip(compiled.policies, window.starts, strict=True):
         starts += [policy.window_ms, start] if start else []
-    return _RESET.op(_keys(asked.stem, plan.reset_endings(frame)), (asked.now_ms, *starts), _removed)
+    return _RESET.op(_keys(request.key_prefix, compiled.reset_endings(window)), (request.now_ms, *starts), _removed)
 
 
-class Part(msgspec.Struct, frozen=True):
+class ChargedPart(msgspec.Struct, frozen=True):
     """What one policy was charged. ending: of its key. amount: units (gcra: microseconds). bucket: of a strict."""
 
     ending: str
@@ -89,11 +105,13 @@ class Part(msgspec.Struct, frozen=True):
     bucket: int
 
 
-def refund(stem: str, parts: Sequence[Part], refund_id: str, request: str, mark_ms: int, now_ms: int) -> Op[bool]:
+def refund(
+    key_prefix: str, parts: Sequence[ChargedPart], refund_id: str, request_id: str, mark_ms: int, now_ms: int
+) -> Op[bool]:
     """Give back what a call took. True the first time, for this id."""
-    keys = (f"{stem}r.{refund_id}", *(stem + part.ending for part in parts))
+    keys = (f"{key_prefix}r.{refund_id}", *(key_prefix + part.ending for part in parts))
     amounts = [value for part in parts for value in (part.kind, part.amount, part.bucket)]
-    return _REFUND.op(keys, (now_ms, mark_ms, request, *amounts), _first)
+    return _REFUND.op(keys, (now_ms, mark_ms, request_id, *amounts), _first)
 
 
 def heartbeat(key: str, lease: str, life_ms: int, now_ms: int) -> Op[bool]:
@@ -107,7 +125,7 @@ def release(key: str, lease: str) -> Op[bool]:
 
 
 def set_limit(key: str, limit: int, ttl_ms: int) -> Op[None]:
-    """From now on one caller has another limit, for this long."""
+    """From now on one subject has another limit, for this long."""
     return command(
         "ratelimit.set_limit", Effect.IDEMPOTENT, "SET", key, limit, "PX", ttl_ms, decode=_nothing, keys=(key,)
     )
@@ -123,12 +141,17 @@ def positive(cost: int) -> int:
     return whole("cost", cost, 1, _DEAREST)
 
 
-def _keys(stem: str, endings: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple([stem + ending for ending in endings])
+def new_id() -> str:
+    """11 characters of 64 random bits: unique, not secret."""
+    return binascii.b2a_base64(getrandbits(64).to_bytes(8, "big"), newline=False)[:11].decode()
 
 
-def _removed(reply: Reply) -> bool | Elsewhere:
-    return Elsewhere(int(reply[1])) if reply[0] == 0 else reply[1] > 0
+def _keys(key_prefix: str, endings: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple([key_prefix + ending for ending in endings])
+
+
+def _removed(reply: Reply) -> bool | WrongWindow:
+    return WrongWindow(int(reply[1])) if reply[0] == 0 else reply[1] > 0
 
 
 def _first(reply: Reply) -> bool:

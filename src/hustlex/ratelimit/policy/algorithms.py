@@ -37,18 +37,18 @@ class Waits(msgspec.Struct, frozen=True):
     reset: int
 
 
-class Kind(Protocol):
+class Arithmetic(Protocol):
     """letter: of its key; "" for windowed counts. width: numbers that it reports. script: of a plain policy alone."""
 
     letter: str
     width: int
     script: str
 
-    def window(self, policy: Policy) -> int:
+    def script_window(self, policy: Policy) -> int:
         """The script's ``window``."""
         ...
 
-    def room(self, policy: Policy, limit: int, start_ms: int) -> int:
+    def script_extra(self, policy: Policy, limit: int, start_ms: int) -> int:
         """The script's ``extra``: what else the kind must know."""
         ...
 
@@ -60,10 +60,10 @@ class Kind(Protocol):
 class _Windowed:
     letter, width, script = "", 2, "check_counter"
 
-    def window(self, policy: Policy) -> int:
+    def script_window(self, policy: Policy) -> int:
         return policy.window_ms
 
-    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+    def script_extra(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
         return start_ms
 
     def waits(self, seen: Reading) -> Waits:
@@ -88,14 +88,14 @@ class _Windowed:
 class _Strict:
     letter, width, script = "b", 4, "check_strict"
 
-    def window(self, policy: Policy) -> int:
+    def script_window(self, policy: Policy) -> int:
         return -(-policy.window_ms // policy.buckets)
 
-    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
-        return -(-policy.window_ms // self.window(policy))
+    def script_extra(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+        return -(-policy.window_ms // self.script_window(policy))
 
     def waits(self, seen: Reading) -> Waits:
-        width, span = self.window(seen.policy), self.room(seen.policy, 0, 0)
+        width, span = self.script_window(seen.policy), self.script_extra(seen.policy, 0, 0)
         used, oldest, newest, freeing = seen.numbers
         bucket = seen.now_ms // width
 
@@ -109,10 +109,10 @@ class _Strict:
 class _Log:
     letter, width, script = "z", 4, "check_log"
 
-    def window(self, policy: Policy) -> int:
+    def script_window(self, policy: Policy) -> int:
         return policy.window_ms * _MS
 
-    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+    def script_extra(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
         return 0
 
     def waits(self, seen: Reading) -> Waits:
@@ -125,15 +125,15 @@ class _Gcra:
 
     letter, width, script = "g", 1, "check_gcra"
 
-    def window(self, policy: Policy) -> int:
+    def script_window(self, policy: Policy) -> int:
         return -(-policy.window_ms * _MS // policy.limit)
 
-    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
-        return limit * self.window(policy)
+    def script_extra(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+        return limit * self.script_window(policy)
 
     def waits(self, seen: Reading) -> Waits:
-        unit, (ahead,) = self.window(seen.policy), seen.numbers
-        burst = self.room(seen.policy, seen.limit, 0)
+        unit, (ahead,) = self.script_window(seen.policy), seen.numbers
+        burst = self.script_extra(seen.policy, seen.limit, 0)
         remaining = max(0, (burst - ahead) // unit)
         more = ahead + (remaining + 1) * unit - burst if ahead else 0
         return Waits(remaining, max(0, ahead + seen.cost * unit - burst), more, ahead)
@@ -142,10 +142,10 @@ class _Gcra:
 class _Leases:
     letter, width, script = "c", 3, ""
 
-    def window(self, policy: Policy) -> int:
+    def script_window(self, policy: Policy) -> int:
         return policy.window_ms
 
-    def room(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
+    def script_extra(self, policy: Policy, limit: int, start_ms: int) -> int:  # noqa: ARG002
         return 0
 
     def waits(self, seen: Reading) -> Waits:
@@ -154,7 +154,7 @@ class _Leases:
 
 
 _WINDOWED = _Windowed()
-KINDS: dict[str, Kind] = {
+ARITHMETIC: dict[str, Arithmetic] = {
     "fixed": _WINDOWED,
     "counter": _WINDOWED,
     "strict": _Strict(),
@@ -166,7 +166,7 @@ KINDS: dict[str, Kind] = {
 
 def state_of(seen: Reading, age_us: int) -> PolicyState:
     """A policy's state, ``age_us`` after the reply."""
-    waits = KINDS[seen.policy.algorithm].waits(seen)
+    waits = ARITHMETIC[seen.policy.algorithm].waits(seen)
 
     def left(us: int) -> timedelta:
         return timedelta(microseconds=max(0, us - age_us))

@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from hustlex.core import check
-from hustlex.ratelimit.policy.algorithms import KINDS
+from hustlex.ratelimit.policy.algorithms import ARITHMETIC
 from hustlex.ratelimit.policy.policy import Policy
 
 _MS = timedelta(milliseconds=1)
@@ -68,7 +68,7 @@ def bound(policy: Policy, length: timedelta) -> int | None:
         if length_ms > window:
             return limit * (length_ms // window + 2)
         return max(limit, -(-limit * (window + length_ms) // window) - 1)
-    return policy.capacity + (length_ms * 1000 - 1) // KINDS["gcra"].window(policy)
+    return policy.capacity + (length_ms * 1000 - 1) // ARITHMETIC["gcra"].script_window(policy)
 
 
 def sheet(policy: Policy) -> Guarantee:
@@ -76,7 +76,7 @@ def sheet(policy: Policy) -> Guarantee:
     check.instance("policy", policy, Policy)
     sustains = 1.0
     if policy.algorithm == "strict" and not policy.shadow:
-        span = KINDS["strict"].room(policy, 0, 0)
+        span = ARITHMETIC["strict"].script_extra(policy, 0, 0)
         sustains = span / (span + 1)
     return Guarantee(
         policy.name,

@@ -1,0 +1,61 @@
+"""What a decision carries for later: its request, and the reply that decided it."""
+
+from __future__ import annotations
+
+import threading
+
+import msgspec
+
+from hustlex.ratelimit.engine import replies
+from hustlex.ratelimit.engine.ops import ChargedPart, CheckRequest, new_id
+from hustlex.ratelimit.types import PolicyState
+
+_naming = threading.Lock()
+
+
+class ChargeReceipt(msgspec.Struct, eq=False):
+    """Of one decision. reply: the server's line, or the states that were worked out here. refund_id: "" until the first
+    refund; the only thing here that ever changes, so that a refund may be repeated and counts once.
+    """
+
+    request: CheckRequest
+    reply: bytes | tuple[PolicyState, ...]
+    refund_id: str = ""
+
+    @property
+    def lease(self) -> str:
+        """The id under which a place was taken; "" when no policy gives places."""
+        return self.request.request_id if self.request.compiled.lease_ending else ""
+
+    @property
+    def lease_key(self) -> str:
+        """Where the places are kept."""
+        return self.request.key_prefix + self.request.compiled.lease_ending
+
+    def states(self, age_us: int = 0) -> tuple[PolicyState, ...]:
+        """Each policy's state, ``age_us`` after the reply."""
+        return self.reply if isinstance(self.reply, tuple) else replies.read(self.request, self.reply, age_us)
+
+    def refunded(self) -> bool:
+        """Give the refund its id. True the first time, False ever after."""
+        with _naming:
+            first = not self.refund_id
+            if first:
+                self.refund_id = new_id()
+        return first
+
+
+def charged_parts(request: CheckRequest, line: bytes, cost: int) -> list[ChargedPart]:
+    """What a call of this cost was charged, by the reply that allowed it."""
+    words = [int(word) for word in line.split()]
+    found, now_ms, bits, compiled = [], replies.server_ms(words), words[3], request.compiled
+    for place, (policy, algorithm) in enumerate(zip(compiled.policies, compiled.algorithms, strict=True)):
+        if bits >> place & 1:
+            continue
+        amount = policy.units(cost)
+        start = 0 if algorithm.letter else now_ms // policy.window_ms * policy.window_ms
+        if policy.algorithm == "gcra":
+            amount *= algorithm.script_window(policy)
+        bucket = now_ms // algorithm.script_window(policy) if policy.algorithm == "strict" else 0
+        found.append(ChargedPart(compiled.ending(place, start), policy.algorithm, amount, bucket))
+    return found
