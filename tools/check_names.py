@@ -13,7 +13,6 @@ TWINS = {"aio.py", "blocking.py"}
 """Files of one folder that do the same for tasks and for threads."""
 PUBLIC = {
     "Breaker": "otp's option; the other is the ground's, known by BreakerOptions",
-    "Call": "a step of a flow, and a rate limit check on its way",
     "Gone": "jobs and otp: read as jobs.Gone and otp.Gone, an outcome of each",
     "Limits": "jobs and otp: options of each",
     "Message": "delivery and events: what is sent by each; and what arrives at the driver",

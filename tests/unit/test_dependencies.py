@@ -80,6 +80,7 @@ NOT_IMPORTED = {
     "pytest-randomly": "a plugin of pytest",
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
+    "python-multipart": "FastAPI reads forms with it",
     "ruff": "run by make check and make fix",
     "structlog": "the guide on failures shows it, and its code is run",
     "types-protobuf": "stubs for mypy",
