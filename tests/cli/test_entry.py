@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 
 def run_without(module: str) -> subprocess.CompletedProcess[str]:
@@ -30,3 +33,17 @@ def test_nothing_is_said_when_all_is_there() -> None:
     told = run_without("no_such_module")
     assert told.returncode == 0
     assert "ACL SETUSER hustlex-otp" in told.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize(
+    "arguments", [["doctor", "--acl"], ["--version"], ["limits", "explain", "5/minute"], ["--help"]]
+)
+def test_a_full_disk_behind_the_output_is_one_sentence(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        told = subprocess.run(
+            [sys.executable, "-m", "hustlex", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert told.stderr.splitlines()[-1] == "hustlex: cannot write the output: No space left on device"
+    assert "Traceback" not in told.stderr
+    assert told.returncode == 1

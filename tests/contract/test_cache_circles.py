@@ -192,6 +192,27 @@ async def test_a_passenger_does_not_get_the_accident_of_a_leader_that_left(front
     assert await asyncio.gather(*passengers) == [1, 1, 1]
 
 
+async def test_what_a_computation_raises_leaves_no_lease_behind(
+    front: HustleX, blocking_front: Any, raw: redis.Redis
+) -> None:
+    """GeneratorExit, too, which generators and coroutines take for the end of their own life."""
+    patient, cache = numbers(front), numbers(blocking_front)
+    for kind in (GeneratorExit, StopIteration, StopAsyncIteration, ValueError):
+
+        def fails(kind: Any = kind) -> int:
+            raise kind("no")
+
+        async def fails_later(fails: Any = fails) -> int:
+            return int(fails())
+
+        expected = RuntimeError if kind in (GeneratorExit, StopIteration) else kind
+        with pytest.raises(expected):
+            await asyncio.to_thread(cache.get_or_compute, kind.__name__, fails)
+        with pytest.raises(expected):
+            await patient.get_or_compute(kind.__name__, fails_later)
+    assert raw.keys() == []
+
+
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_child_process_does_not_wait_for_its_parents_computations(blocking_front: Any) -> None:
     cache = numbers(blocking_front, wait=timedelta(seconds=1))

@@ -50,7 +50,22 @@ def site(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     front.cache_clear()
 
 
-VALUES: list[Any] = [0, -7, 10**30, True, None, "", "12", b"12", 1.5, Decimal("2.50"), {"a": [1, (2,)]}, {1, 2}]
+VALUES: list[Any] = [
+    0,
+    -7,
+    10**30,
+    2**63 - 1,
+    -(2**63),
+    True,
+    None,
+    "",
+    "12",
+    b"12",
+    1.5,
+    Decimal("2.50"),
+    {"a": [1, (2,)]},
+    {1, 2},
+]
 
 
 @pytest.mark.parametrize("value", VALUES, ids=repr)
@@ -113,6 +128,40 @@ def test_clear_takes_its_own_keys_alone(cache: HustlexCache, url: str, raw: redi
     other._driver.close()
 
 
+def test_clear_leaves_a_longer_prefix_alone(url: str, raw: redis.Redis) -> None:
+    caches = [HustlexCache(url, {"KEY_PREFIX": prefix}) for prefix in ("shop", "shop:eu", "s*", "")]
+    for cache in caches:
+        cache.set("k", 1, version=12)
+    caches[0].clear()
+    caches[2].clear()
+    assert sorted(raw.keys()) == [b"django::12:k", b"django:shop:eu:12:k"]
+    for cache in caches:
+        cache._driver.close()
+
+
+def test_numbers_of_any_length_come_back_and_no_interpreters_error(cache: HustlexCache, raw: redis.Redis) -> None:
+    cache.set("k", 10**5_000)
+    assert cache.get("k") == 10**5_000
+    for written, found in ((b"9" * 5_000, None), (b"-", None), (b"7", 7)):
+        raw.set("django:shop:1:k", written)
+        assert cache.get("k") == found
+    cache.set("k", 2**63 - 1)
+    with pytest.raises(ValueError, match="over 64 bits"):
+        cache.incr("k")
+    for odd in (1.5, "1", True, None, 2**64):
+        with pytest.raises(Misuse, match="delta cannot be"):
+            cache.incr("k", odd)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("odd", ["5", float("inf"), float("nan"), 10**20, 1e300, True, [5]], ids=repr)
+def test_what_is_no_timeout_is_refused(cache: HustlexCache, odd: Any) -> None:
+    for write in (cache.set, cache.add):
+        with pytest.raises(Misuse, match="timeout cannot be"):
+            write("k", 1, timeout=odd)
+    with pytest.raises(Misuse, match="timeout cannot be"):
+        cache.touch("k", timeout=odd)
+
+
 def test_who_writes_to_redis_runs_no_code_here(cache: HustlexCache, raw: redis.Redis, tmp_path: Path) -> None:
     class Poison:
         def __reduce__(self) -> Any:
@@ -131,6 +180,26 @@ def test_reads_miss_and_writes_say_so_while_the_server_is_away(unused_tcp_port: 
     for write in (lambda: cache.set("k", 1), lambda: cache.delete("k"), lambda: cache.incr("k")):
         with pytest.raises(Unavailable):
             write()
+
+
+def test_reads_miss_while_the_server_serves_nobody(cache: HustlexCache, raw: redis.Redis) -> None:
+    """A key of another type is refused as one refuses everything that is full, being filled, or a replica."""
+    raw.rpush("django:shop:1:k", 1)
+    cache.set("other", 1)
+    assert cache.get("k", "absent") == "absent"
+    assert cache.get_many(["k", "other"]) == {"other": 1}
+    with pytest.raises(ValueError, match="no whole number"):
+        cache.incr("k")
+
+
+@pytest.mark.usefixtures("site")
+def test_a_session_that_somebody_wrote_over_is_empty(raw: redis.Redis) -> None:
+    session = SessionStore()
+    session["user"] = 7
+    session.create()
+    for rubbish in (b"\xff\xfe", b"", b"a:b:c"):
+        raw.set(raw.keys()[0], rubbish)
+        assert SessionStore(session.session_key).load() == {}
 
 
 @pytest.mark.usefixtures("site")

@@ -11,6 +11,7 @@ from typing import Any
 from hustlex.cache import circles
 from hustlex.cache.flights import Compute, Course, Landed
 from hustlex.core import check, forks
+from hustlex.core.faults import as_exception
 from hustlex.core.keeper.aio import kept
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Misuse, Overloaded
@@ -87,10 +88,13 @@ class Flights:
 
 
 async def _result(compute: Compute) -> Any:
-    result = compute()
-    if not inspect.isawaitable(result):
-        raise Misuse(f"compute returned {check.shown(result)} at once", hint="pass an async function")
-    return await result
+    try:
+        result = compute()
+        if inspect.isawaitable(result):
+            return await result
+    except GeneratorExit as escaped:  # would end the flight as if nobody waited for it, and leave its lease behind
+        raise as_exception(escaped) from escaped
+    raise Misuse(f"compute returned {check.shown(result)} at once", hint="pass an async function")
 
 
 class _Gate:

@@ -11,6 +11,7 @@ from typing import Any
 from hustlex.cache import circles
 from hustlex.cache.flights import Compute, Course, Landed
 from hustlex.core import check, forks
+from hustlex.core.faults import as_exception
 from hustlex.core.keeper.blocking import kept
 from hustlex.core.op import BlockingDriver, Op
 from hustlex.errors import Misuse, Overloaded
@@ -81,7 +82,10 @@ class Flights:
 
 
 def _result(compute: Compute) -> Any:
-    result = compute()
+    try:
+        result = compute()
+    except GeneratorExit as escaped:  # would end the flight as if nobody waited for it, and leave its lease behind
+        raise as_exception(escaped) from escaped
     if inspect.iscoroutine(result):
         result.close()
         raise Misuse("compute returned a coroutine", hint="pass a plain function, or use the cache of hustlex.HustleX")

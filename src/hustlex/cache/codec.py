@@ -123,7 +123,7 @@ def _fingerprint(value_type: Any, schema_version: int) -> int:
 
 def _model_schema(kind: Any) -> Any:
     if not hasattr(kind, "model_json_schema"):
-        raise NotImplementedError
+        raise TypeError(f"{getattr(kind, '__name__', kind)} cannot be written as JSON")
     return kind.model_json_schema()
 
 

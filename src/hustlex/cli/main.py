@@ -5,6 +5,8 @@ Exit codes: 0 done; 1 the work failed; 2 bad input or set-up (settings, URL, mod
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -15,6 +17,8 @@ from hustlex.cli import doctor, http, scheduler, up, worker
 from hustlex.cli.limits import limits
 from hustlex.core.printable import printable
 from hustlex.errors import ConfigurationError, Error, Misuse, Unavailable
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 cli = typer.Typer(
     name="hustlex",
@@ -54,6 +58,12 @@ def app() -> None:
     except Error as error:
         print(f"hustlex: {printable(str(error))}", file=sys.stderr)
         sys.exit(exit_code(error))
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left unwritten is not tried again at the end
+        print(f"hustlex: cannot write the output: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
 
 
 def exit_code(error: Error) -> int:

@@ -1,8 +1,8 @@
 """A cache backend for Django: ``CACHES = {"default": {"BACKEND": "hustlex.django.cache.HustlexCache", ...}}``.
 
 LOCATION: the server's URL. Whole numbers are kept as text, so that ``incr`` is one atomic step; all else is pickled and
-signed with SECRET_KEY, so that who can write to Redis cannot run code here. Reads miss while the server is away; what
-changes something raises, because a lost invalidation is stale data. ``timeout=None``: until evicted.
+signed with SECRET_KEY, so that who can write to Redis cannot run code here. Reads miss while the server is away or does
+not serve; what changes something raises, because a lost invalidation is stale data. ``timeout=None``: until evicted.
 
 For computations that run once in the whole fleet use ``hustlex.django.front().cache``.
 """
@@ -19,13 +19,19 @@ from typing import Any
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.utils.crypto import salted_hmac
 
+from hustlex.core import check
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, command
 from hustlex.drivers.blocking import Driver
-from hustlex.errors import Error, Unavailable
+from hustlex.errors import BadReply, Error, Refused, Unavailable
 
 _INCREMENT = load("hustlex.django", "increment")
 _MAC_BYTES = 16
+_MOST_BITS = 63
+_LONGEST_NUMBER = 20
+_LONGEST_S = check.LONGEST_DURATION.total_seconds()
+_PASSED_OVER = (Unavailable, Refused, BadReply)
+"""By reads: also a server that is full, filled, or a replica serves nobody."""
 _MISSING = object()
 _log = logging.getLogger("hustlex.django")
 
@@ -76,26 +82,35 @@ class HustlexCache(BaseCache):
         return self._driver.run(_delete(self._name(key, version)))
 
     def delete_many(self, keys: Iterable[str], version: int | None = None) -> None:
-        results = self._driver.run_many([_delete(self._name(key, version)) for key in keys])
+        self._delete_all([self._name(key, version) for key in keys])
+
+    def _delete_all(self, names: Iterable[str | bytes]) -> None:
+        results = self._driver.run_many([_delete(name) for name in names])
         for failed in (result for result in results if isinstance(result, Error)):
             raise failed
 
     def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
-        """One atomic step. Raises ValueError for an absent key or a value that is no whole number, as Django's do."""
-        name = self._name(key, version)
-        reply = self._driver.run(_INCREMENT.op((name,), (delta,), lambda reply: reply))
+        """One atomic step. Raises ValueError for an absent key or a value that is no whole number, as Django's do.
+
+        Also where the sum has over 64 bits.
+        """
+        name, step = self._name(key, version), check.whole("delta", delta, -(2**63), 2**63 - 1)
+        reply = self._driver.run(_INCREMENT.op((name,), (step,), lambda reply: reply))
         if reply[0] == 0:
-            raise ValueError("the key is not there, or holds no whole number")
+            raise ValueError("the key is not there, holds no whole number, or would hold one of over 64 bits")
         return int(reply[1])
 
     def clear(self) -> None:
-        """Delete this cache's keys, those with its KEY_PREFIX in every version; others stay. Walks the whole server."""
+        """Delete this cache's keys, those with its KEY_PREFIX in every version; others stay. Walks the whole server.
+
+        Versions are whole numbers here: in ``shop:eu:1:k`` "eu" is none, so it belongs to the prefix ``shop:eu``.
+        """
         pattern = f"django:{_literal(self.key_prefix)}:*"
+        ours = re.compile(rf"django:{re.escape(self.key_prefix)}:\d+:".encode())
         cursor = b"0"
         while True:
             cursor, names = self._driver.run(_scan(cursor, pattern))
-            if names:
-                self._driver.run_many([_delete(name) for name in names])
+            self._delete_all([name for name in names if ours.match(name)])
             if cursor == b"0":
                 return
 
@@ -114,10 +129,12 @@ class HustlexCache(BaseCache):
     def _life(self, timeout: Any) -> tuple[str, int] | tuple[()]:
         """The words that end an entry: none for never, 0 for at once."""
         seconds = self.default_timeout if timeout is DEFAULT_TIMEOUT else timeout
-        return () if seconds is None else ("PX", max(0, int(seconds * 1000)))
+        if seconds is None:
+            return ()
+        return ("PX", max(0, int(check.number("timeout", seconds, -_LONGEST_S, _LONGEST_S) * 1000)))
 
     def _bytes(self, value: Any) -> bytes:
-        if type(value) is int:
+        if type(value) is int and value.bit_length() <= _MOST_BITS:  # what Redis can add to
             return str(value).encode()
         body = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         return self._mac(body) + body
@@ -128,13 +145,13 @@ class HustlexCache(BaseCache):
     def _read(self, reply: Any) -> Any:
         """The value; _MISSING for none, one that was not signed here, or a server that is away."""
         if isinstance(reply, Error):
-            if not isinstance(reply, Unavailable):
+            if not isinstance(reply, _PASSED_OVER):
                 raise reply
             _log.warning("the cache is away, reads miss: %s", reply)
             return _MISSING
         if reply is None:
             return _MISSING
-        if reply.removeprefix(b"-").isdigit():
+        if len(reply) <= _LONGEST_NUMBER and reply.removeprefix(b"-").isdigit():
             return int(reply)
         mac, body = reply[:_MAC_BYTES], reply[_MAC_BYTES:]
         # Only what was signed with SECRET_KEY is unpickled.

@@ -25,7 +25,7 @@ class SessionStore(SessionBase):
         if kept is None:
             self._session_key = None
             return {}
-        content: dict[str, Any] = self.decode(kept.decode())
+        content: dict[str, Any] = self.decode(kept.decode("utf-8", "replace"))
         return content
 
     def exists(self, session_key: str) -> bool:

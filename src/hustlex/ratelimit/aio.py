@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from hustlex.core.keeper import Lease
+from hustlex.core.keeper.aio import kept
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error, Misuse
 from hustlex.ratelimit.engine import redeem
@@ -23,8 +25,12 @@ class Hold:
         self._driver = driver
         self._limiter = limiter
         self._ask = ask
-        self._keeper: asyncio.Task[None] | None = None
-        self.lost = False
+        self._lease = Lease()
+        self._kept = contextlib.AsyncExitStack()
+
+    @property
+    def lost(self) -> bool:
+        return self._lease.lost
 
     def __bool__(self) -> bool:
         if "decision" not in self.__dict__:
@@ -39,23 +45,16 @@ class Hold:
         except asyncio.CancelledError:
             asking.add_done_callback(self._unwanted)
             raise
-        if self.decision.lease:
-            self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="hustlex lease")
+        renew = redeem.heartbeat(self._limiter, self.decision) if self.decision.lease else None
+        if renew is not None:
+            every_s = redeem.life_ms(self.decision) / 3000
+            self._lease = await self._kept.enter_async_context(kept(self._driver, renew, every_s))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            self._keeper = None
+        await self._kept.aclose()
+        if self.decision.lease:
             await asyncio.shield(asyncio.ensure_future(self._release(self.decision)))
-
-    async def _keep(self) -> None:
-        every_s = redeem.life_ms(self.decision) / 3000
-        while not self.lost:
-            await asyncio.sleep(every_s)
-            with contextlib.suppress(Error):
-                op = redeem.heartbeat(self._limiter, self.decision)
-                self.lost = op is not None and not await self._driver.run(op)
 
     async def _release(self, decision: Decision) -> None:
         """What cannot be given back now ends by itself, one life later."""

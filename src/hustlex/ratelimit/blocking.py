@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from typing import Self
 
+from hustlex.core.keeper import Lease
+from hustlex.core.keeper.blocking import kept
 from hustlex.core.op import BlockingDriver
 from hustlex.errors import Error, Misuse
 from hustlex.ratelimit.engine import redeem
@@ -23,8 +24,12 @@ class Hold:
         self._driver = driver
         self._limiter = limiter
         self._ask = ask
-        self._done = threading.Event()
-        self.lost = False
+        self._lease = Lease()
+        self._kept = contextlib.ExitStack()
+
+    @property
+    def lost(self) -> bool:
+        return self._lease.lost
 
     def __bool__(self) -> bool:
         if "decision" not in self.__dict__:
@@ -33,22 +38,17 @@ class Hold:
 
     def __enter__(self) -> Self:
         self.decision = self._ask()
-        if self.decision.lease:
-            threading.Thread(target=self._keep, daemon=True, name="hustlex lease").start()
+        renew = redeem.heartbeat(self._limiter, self.decision) if self.decision.lease else None
+        if renew is not None:
+            every_s = redeem.life_ms(self.decision) / 3000
+            self._lease = self._kept.enter_context(kept(self._driver, renew, every_s))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._done.set()
+        self._kept.close()
         if not self.decision.lease:
             return
         with contextlib.suppress(Error):  # what cannot be given back now ends by itself, one life later
             op = redeem.release(self._limiter, self.decision)
             if op is not None:
                 self._driver.run(op)
-
-    def _keep(self) -> None:
-        every_s = redeem.life_ms(self.decision) / 3000
-        while not self.lost and not self._done.wait(every_s):
-            with contextlib.suppress(Error):
-                op = redeem.heartbeat(self._limiter, self.decision)
-                self.lost = op is not None and not self._driver.run(op)

@@ -76,7 +76,7 @@ class Receipt(Protocol):
         ...
 
 
-class Decision(msgspec.Struct, frozen=True, eq=False):
+class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The answer to one call; true in a condition when the call is allowed.
 
     With several policies limit, remaining, reset_after and policy (its name) are those of the decisive one: of the

@@ -46,6 +46,8 @@ class Limiter:
         self.compiler = Compiler()
         self.subjects = Subjects(prefix, options, self.now)
         self.fallback = Fallback(options, self.now)
+        self._by_identity = self.compiler.by_identity
+        self._breaker = self.fallback.breaker
         self._timeout_ms = to_ms(options.check_budget)
         self._always_alert = options.on_decision is not None or bool(options.exempt)
         self.alert = self._always_alert
@@ -54,7 +56,7 @@ class Limiter:
 
     def check(self, policy: Policies, identity: Id, endpoint: Id, cost: int, tier: str) -> PendingCheck | Decision:
         """The next check of a subject, unless it can be answered without the server."""
-        known = self.compiler.by_identity.get(id(policy))
+        known = self._by_identity.get(id(policy))
         compiled = known[1] if known is not None else self.compiler.compiled(policy)
         try:
             subject = self.subjects.young.get((compiled.serial, identity, endpoint))
@@ -98,7 +100,7 @@ class Limiter:
         if subject.exempt:
             receipt = ChargeReceipt(self._request(subject, cost, tier), ())
             return self._reported(Decision(True, Outcome.EXEMPT, cost, Source.EXEMPTION, receipt))
-        if not self.fallback.breaker.allows(self.now()):
+        if not self._breaker.allows(self.now()):
             return self._reported(self.fallback.judge(subject, self._request(subject, cost, tier)))
         if not subject.compiled.prefetch_s or tier != NORMAL:
             return None
@@ -141,8 +143,8 @@ class Limiter:
     def answered(self, decision: Decision) -> Decision:
         """A check's answer, while ``alert``."""
         if not decision.degraded:
-            self.fallback.breaker.succeeded(self.now())
-            self.alert = self._always_alert or not self.fallback.breaker.quiet
+            self._breaker.succeeded(self.now())
+            self.alert = self._always_alert or not self._breaker.quiet
         return self._reported(decision)
 
     def failed(self, request: CheckRequest, error: Error) -> Decision:

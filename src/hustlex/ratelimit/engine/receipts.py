@@ -13,7 +13,7 @@ from hustlex.ratelimit.types import PolicyState
 _naming = threading.Lock()
 
 
-class ChargeReceipt(msgspec.Struct, eq=False):
+class ChargeReceipt(msgspec.Struct, eq=False, gc=False):
     """Of one decision. reply: the server's line, or the states that were worked out here. refund_id: "" until the first
     refund; the only thing here that ever changes, so that a refund may be repeated and counts once.
     """
