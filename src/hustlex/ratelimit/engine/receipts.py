@@ -14,9 +14,10 @@ _naming = threading.Lock()
 
 
 class ChargeReceipt(msgspec.Struct, eq=False, gc=False):
-    """Of one decision. reply: the server's line, or the states that were worked out here. charged: False of a peek,
-    which took nothing. refund_id: "" until the first refund; only that ever changes, so that a refund may be repeated and
-    counts once.
+    """Of one decision. reply: the server's line, or the states that were worked out here.
+
+    charged: False of a peek, which took nothing. refund_id: "" until the first refund; only that ever changes, so that
+    a refund may be repeated and counts once.
     """
 
     request: CheckRequest
