@@ -9,7 +9,7 @@ from examples.gigs.backend import Backend, open_backend
 from examples.gigs.views import Notice
 from hustlex import Tasks
 from hustlex.delivery import Message, Texts, deliver_codes
-from hustlex.jobs import current_job
+from hustlex.jobs import IdTaken, current_job
 
 tasks = Tasks(lifespan=open_backend)
 
@@ -33,7 +33,9 @@ async def escrow_release(gig_id: int) -> None:
     text = f"NGN {gig.price_kobo / 100:,.2f} for '{gig.title}' is in your wallet"
     await backend().profiles.delete(gig.worker_id)
     message = push.job(user_id=gig.worker_id, title="You were paid", text=text)
-    await backend().hx.jobs.enqueue(message, task_id=f"push:escrow:{gig_id}", retention=timedelta(days=1))
+    told = await backend().hx.jobs.enqueue(message, task_id=f"push:escrow:{gig_id}", retention=timedelta(days=1))
+    if not isinstance(told, IdTaken):  # by the attempt before this one
+        told.or_raise()
     await backend().notices.publish(Notice("escrow_released", text), user_id=gig.worker_id)
 
 
@@ -67,7 +69,9 @@ async def remind_savers() -> None:
     async with backend().database.transaction() as session:
         savers = await money.savers(session)
     text = "Put a part of this week's earnings aside"
-    await backend().hx.jobs.enqueue_many([push.job(user_id=user, title="Savings", text=text) for user in savers])
+    jobs = [push.job(user_id=user, title="Savings", text=text) for user in savers]
+    for told in await backend().hx.jobs.enqueue_many(jobs):
+        told.or_raise()
 
 
 tasks.cron("weekly reminder", "0 9 * * 1", remind_savers.job(), timezone="Africa/Lagos")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
@@ -76,6 +78,7 @@ def load_settings(**given: object) -> Settings:
     """
     kept = {name: value for name, value in given.items() if value is not None}
     try:
+        _judge_lines(Path(".env"))
         settings = Settings(**kept)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
@@ -92,6 +95,16 @@ def load_settings(**given: object) -> Settings:
     _judge_prefix(settings.prefix)
     _judge_secrets(settings)
     return settings
+
+
+def _judge_lines(path: Path) -> None:
+    """A line that cannot be read is left out by the reader: the default in its place would be believed."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in parse_stream(file):
+            if line.error and "HUSTLEX_" in line.original.string.upper():
+                raise ConfigurationError(f".env cannot be read in line {line.original.line}", hint="does a quote end?")
 
 
 def _variable(name: str) -> str:

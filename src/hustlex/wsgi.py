@@ -29,6 +29,13 @@ def access_of(hx: HustleX, authorization: str, mode: Mode) -> Access | None:
     return answer if isinstance(answer, Access) else None
 
 
+def logged_in(access: Access | None) -> Access:
+    """The access that ``login_required`` has left on a request. Raises ConfigurationError where there is none."""
+    if not isinstance(access, Access):
+        raise ConfigurationError("nobody is logged in here", hint="put @login_required above the view")
+    return access
+
+
 def plain_view(view: Any) -> Any:
     """A view of the application. Raises Misuse for an async one: it would be counted, and claimed, and never run."""
     if inspect.iscoroutinefunction(check.function("view", view)):

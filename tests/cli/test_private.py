@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -24,8 +25,12 @@ def mode(path: Path) -> int:
 
 
 def loose(root: Path) -> dict[str, str]:
-    """Whatever others may do something with."""
-    return {str(path.relative_to(root)): oct(mode(path)) for path in (root, *root.rglob("*")) if mode(path) & 0o077}
+    """Whatever others may do something with. A server that runs there removes files while we look."""
+    found = {}
+    for path in (root, *root.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            found[str(path.relative_to(root))] = mode(path)
+    return {name: oct(rights) for name, rights in found.items() if rights & 0o077}
 
 
 @pytest.fixture
@@ -83,6 +88,15 @@ def test_an_open_directory_is_tightened_or_refused(tmp_path: Path, rights: int) 
     with pytest.raises(ConfigurationError, match=r"strange is open to other users .*chmod 700"):
         private.directory(strange, MARKS)
     assert (mode(empty), mode(ours), mode(strange)) == (0o700, 0o700, rights)
+
+
+def test_a_file_that_vanishes_meanwhile_is_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").touch(0o600)
+    tmp_path.chmod(0o755)
+    found = [tmp_path / "secret", tmp_path / "temp-rewriteaof-1.aof"]
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(found))
+    private.directory(tmp_path, MARKS)
+    assert mode(tmp_path) == 0o700
 
 
 def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ def test_options_are_named_as_they_were_given() -> None:
         (b"\xff\xfeH\x00", ".env is not UTF-8, in line 1"),
         (b"HUSTLEX_CONCURRENCY=many\n", "HUSTLEX_CONCURRENCY: "),
         (b"HUSTLEX_QUEUES=critical\n", "HUSTLEX_QUEUES is not JSON"),
+        (b'A=1\nHUSTLEX_URL="redis://:hunter2@127.0.0.1:1\nB=2\n', ".env cannot be read in line 2"),
+        (b"export hustlex_url='redis://h", ".env cannot be read in line 1"),
     ],
 )
 def test_a_bad_env_file_is_one_sentence(tmp_path: Path, content: bytes, words: str) -> None:
@@ -89,6 +91,11 @@ def test_a_bad_env_file_is_one_sentence(tmp_path: Path, content: bytes, words: s
     with pytest.raises(ConfigurationError) as caught:
         load_settings()
     assert str(caught.value).startswith(words)
+
+
+def test_a_line_of_others_that_cannot_be_read_is_theirs(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("===\nOTHER='x\nHUSTLEX_PREFIX=a:\n")
+    assert load_settings().prefix == "a:"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

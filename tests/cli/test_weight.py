@@ -26,6 +26,10 @@ CASES = {
 }
 
 
+COMPANY = {"fastapi": ["fastapi", "starlette"], "flask": ["flask", "werkzeug"]}
+"""What an extra brings along is as far away as what it is named for."""
+
+
 def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
@@ -44,6 +48,9 @@ def test_an_import_brings_only_what_it_needs(statement: str) -> None:
     [
         ("import hustlex.web", "fastapi", "web"),
         ("import hustlex.web.sse", "fastapi", "web"),
+        ("import hustlex.flask", "flask", "flask"),
+        ("import hustlex.django", "django", "django"),
+        ("import hustlex.django.sessions", "django", "django"),
         ("import hustlex.outbox", "sqlalchemy", "outbox"),
         ("from hustlex.delivery import HttpSender; HttpSender('https://sms.test')", "httpx", "gateway"),
         (
@@ -56,7 +63,8 @@ def test_an_import_brings_only_what_it_needs(statement: str) -> None:
 )
 def test_what_is_missing_names_its_extra(statement: str, module: str, extra: str) -> None:
     told = run(
-        f"import sys; sys.modules[{module!r}] = None\ntry:\n    {statement}\nexcept ImportError as error: print(error)"
+        f"import sys; [sys.modules.update({{name: None}}) for name in {COMPANY.get(module, [module])!r}]\n"
+        f"try:\n    {statement}\nexcept ImportError as error: print(error)"
     )
     assert told.returncode == 0, told.stderr
     assert told.stdout.strip().endswith(f"needs {module}, which is not installed (pip install 'hustlex[{extra}]')")

@@ -37,6 +37,7 @@ from tests.support import servers
 from tests.support.blocking import Blocking
 from tests.support.calls import Calls
 from tests.support.proxy import Proxy
+from tests.worker.nasty import Exits, Mute, Wordless
 
 MINUTE = timedelta(minutes=1)
 SOON = TokenOptions(staleness=timedelta(seconds=1))
@@ -235,9 +236,12 @@ async def test_a_spent_token_from_elsewhere_within_the_grace_is_told(process: Op
     assert [alarm.seen_device for alarm in heard] == ["curl", "a tablet"]
 
 
-async def test_an_alarm_that_fails_hides_nothing(process: Open, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("the pager is out"), Mute(), Exits(), Wordless()])
+async def test_an_alarm_that_fails_hides_nothing(
+    process: Open, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
     def broken(_: Alarm) -> None:
-        raise RuntimeError("the pager is out")
+        raise error
 
     hx = await process(tokens=TokenOptions(on_alarm=broken))
     pair = await login(hx)

@@ -138,7 +138,7 @@ async def test_the_opening_example_runs(hustlex_server: EmbeddedServer) -> None:
     class User(msgspec.Struct):
         name: str
 
-    async def load_user() -> User:
+    async def load_user(user_id: int) -> User:
         return User("Ada")
 
     names: dict[str, Any] = {"SECRET": "32 random bytes or more, from a vault", "User": User, "load_user": load_user}

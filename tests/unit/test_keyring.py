@@ -139,6 +139,11 @@ GUESSED: list[bytes | str] = [
     "your-secret-key-goes-here-0123456789",
     "<replace with 32 random bytes or more>", "super-secret-key-of-our-production-1",
     "this is a placeholder, do set it!!",
+    "secretsecretsecretsecretsecretsecret1", "1admin-admin-admin-admin-admin-admin-", "abc" * 12 + "!?",
+    b"\0" * 31 + b"\1", "${HUSTLEX_SECRET}, as the vault has it", "{{ secrets.HUSTLEX_ROOT_SECRET_KEY }}",
+    "%HUSTLEX_SECRET_OF_THIS_MACHINE_64%",
+    "<32 bytes of the vault's own choosing>", "$(openssl rand -hex 32) is not run here",
+    "TODO: set a real secret before we go live", "qwertyuiopasdfghjklzxcvbnm1234567890",
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,45 @@ async def test_the_endpoint_answers_for_the_worker(driver: Driver, jobs: Jobs, t
             assert (await get(port)).status_code == 503
         with pytest.raises(httpx.ConnectError):
             await get(port)
+
+
+async def test_types_that_nobody_here_knows_are_shown(
+    driver: Driver, jobs: Jobs, tasks: Tasks, raw: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are no trouble of this worker's: another one, of the next release perhaps, runs them."""
+    put(raw, message("1", type="mail:b\nERROR forged"), message("2", type="mail:a"), message("3", type="mail:a"))
+    async with running(driver, tasks) as run, serve_health(run.worker, driver, 0) as port:
+        await until(lambda: raw.zcard(DEFAULT.scheduled) == 3)
+        found = (await get(port)).json()
+    assert (found["ok"], found["unknown"]) == (True, ["mail:a", "'mail:b\\nERROR forged'"])
+    assert "\nERROR forged" not in caplog.text
+
+
+@pytest.mark.parametrize("how", ["fails", "blocks", "hangs", "unknown"])
+async def test_a_type_is_one_line_of_the_log_whatever_it_holds(
+    driver: Driver, tasks: Tasks, raw: redis.Redis, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """What others push is not checked by anybody."""
+    free = asyncio.Event()
+
+    async def acts(message: Any) -> None:
+        if how == "blocks":
+            time.sleep(0.12)
+        while how == "hangs" and not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+        raise ValueError("as usual")
+
+    if how != "unknown":
+        tasks.task("mail:", prefix=True)(lambda: acts(None))
+    put(raw, message("1", type="mail:\x1b[2J\nERROR forged", timeout=1))
+    async with running(driver, tasks, concurrency=1) as run:
+        await until(lambda: "mail:" in caplog.text.replace("task types mail:", "") and "forged" in caplog.text)
+        if how == "hangs":
+            await until(lambda: run.worker.health.trouble)
+            assert run.worker.health.trouble["slots"].isprintable()
+        free.set()
+    assert "\nERROR forged" not in caplog.text and "\x1b" not in caplog.text
 
 
 async def test_the_endpoint_fails_while_redis_is_away_and_recovers(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 
-from hustlex.errors import Misuse
-from hustlex.jobs import Jobs, NeverRuns, Retry, Snooze, Stopping, Tasks, TooLate
+from hustlex.errors import Misuse, Unsuccessful
+from hustlex.jobs import Failed, Jobs, NeverRuns, Retry, Snooze, Stopping, Succeeded, Tasks, TooLate
 from hustlex.jobs.keys import CANCEL
 from hustlex.jobs.wire import decode_task
 from tests.worker.support import DEFAULT, until
@@ -63,21 +64,42 @@ async def test_a_cancellation_that_was_not_heard_is_found_by_the_heartbeat(
     await until(lambda: state(raw, "x") == "archived")
 
 
+@pytest.mark.parametrize("how", ["returns", "fails", "in a thread", "fails in a thread", "too late in a thread"])
 async def test_a_handler_that_ends_well_all_the_same_has_succeeded(
-    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, how: str
 ) -> None:
-    @tasks.task("stubborn", retention=HOUR)
-    async def stubborn() -> None:
+    """Its effects are there."""
+    go_on = threading.Event()
+
+    @tasks.task("stubborn", retention=HOUR, timeout=timedelta(seconds=1 if "late" in how else 30))
+    async def stubborn() -> int:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            return
+            if how == "fails":
+                raise ValueError("as usual") from None
+        return 7
+
+    @tasks.task("thread", retention=HOUR, timeout=timedelta(seconds=1 if "late" in how else 30))
+    def thread() -> int:
+        go_on.wait(10)
+        if how.startswith("fails"):
+            raise ValueError("as usual")
+        return 7
 
     await start()
-    await jobs.enqueue(stubborn.job(), task_id="x")
-    await until(lambda: state(raw, "x") == "active" and raw.pubsub_numsub(CANCEL)[0][1] == 1)
-    await jobs.cancel("x")
-    await until(lambda: state(raw, "x") in ("archived", "completed"))
+    try:
+        handle = (await jobs.enqueue((thread if "thread" in how else stubborn).job(), task_id="x")).or_raise()
+        await until(lambda: state(raw, "x") == "active" and raw.pubsub_numsub(CANCEL)[0][1] == 1)
+        assert isinstance(await jobs.cancel("x"), Stopping)
+        if how == "too late in a thread":
+            await until(lambda: state(raw, "x") != "active")
+        go_on.set()
+        ending = await handle.wait(timeout=timedelta(seconds=10))
+    finally:
+        go_on.set()
+    well = how in ("returns", "in a thread")
+    assert ending == (Succeeded(7) if well else Failed("context canceled")), ending
 
 
 async def test_whoever_wins_a_cancelled_task_runs_at_most_as_it_was_answered(
@@ -131,6 +153,23 @@ async def test_what_expired_is_dropped_at_once(jobs: Jobs, start: Start, tasks: 
     await until(lambda: state(raw, "x") == "gone" and state(raw, "y") == "gone")
     assert ran == ["in time"] and not raw.exists(DEFAULT.archived, DEFAULT.retry, DEFAULT.failed)
     assert raw.get(DEFAULT.processed) == b"2" and raw.keys(DEFAULT.prefix + "unique:*") == []
+
+
+async def test_whoever_waits_hears_that_a_job_expired(jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis) -> None:
+    @tasks.task("late")
+    async def late() -> int:
+        return 7
+
+    enqueued = await jobs.enqueue(late.job(), expires_in=MILLISECOND, unique_for=HOUR)
+    handle = enqueued.or_raise()
+    waiting = asyncio.create_task(handle.wait(timeout=timedelta(seconds=10)))
+    await until(lambda: raw.hexists(DEFAULT.task(handle.id), "awaited"))
+    await start()
+    assert await waiting == Failed("expired before it was started")
+    assert await jobs.result(handle.id, timeout=timedelta(0)) == Failed("expired before it was started")
+    with pytest.raises(Unsuccessful, match="expired before"):
+        await handle.result(timeout=timedelta(0))
+    assert raw.get(DEFAULT.processed) == b"1" and not raw.exists(DEFAULT.failed, DEFAULT.archived)
 
 
 async def test_a_retry_that_would_start_too_late_is_dropped(

@@ -37,6 +37,28 @@ def count(tasks: Tasks, seconds: float = 0.002) -> list[int]:
     return ran
 
 
+async def test_a_server_that_refuses_to_wait_is_not_asked_all_the_time(
+    url: str, jobs: Jobs, tasks: Tasks, raw: redis.Redis
+) -> None:
+    """As when its memory is full: the queue is looked at instead, now and then."""
+    ran = count(tasks)
+    (note,) = tasks
+    raw.acl_setuser("deaf", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", "-blmove"])
+    driver = Driver(f"redis://deaf:x@{url.partition('@')[2]}")
+    try:
+        async with running(driver, tasks) as run:
+            await until(lambda: "waiter default" in run.worker.health.trouble)
+            await jobs.enqueue(note.job(1))
+            await until(lambda: ran == [1])
+            raw.config_resetstat()
+            await asyncio.sleep(1)
+            assert raw.info("commandstats")["cmdstat_blmove"]["rejected_calls"] <= 6
+            assert run.worker.health.trouble
+    finally:
+        await driver.close()
+        raw.acl_deluser("deaf")
+
+
 async def test_connections_cut_in_mid_run_lose_and_repeat_nothing(
     driver: Driver, jobs: Jobs, tasks: Tasks, raw: redis.Redis
 ) -> None:

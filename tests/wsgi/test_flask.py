@@ -8,12 +8,12 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from flask import Flask, abort, g, send_file
+from flask import Flask, abort, send_file
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from hustlex.errors import ConfigurationError, Misuse
-from hustlex.flask import idempotent, init_app, login_required, rate_limit
+from hustlex.flask import current_user, idempotent, init_app, login_required, rate_limit
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX
 from tests.conftest import SECRET
@@ -38,7 +38,7 @@ def bearer(hx: HustleX, user: str = "u1") -> dict[str, str]:
 
 
 def test_a_logout_counts_at_once_and_the_challenge_is_said(app: Flask, hx: HustleX) -> None:
-    app.get("/me")(login_required(lambda: g.access.user_id))
+    app.get("/me")(login_required(lambda: current_user().user_id))
     headers = bearer(hx)
     assert app.test_client().get("/me", headers=headers).text == "u1"
     hx.tokens.logout(headers["Authorization"].partition(" ")[2])
@@ -47,6 +47,11 @@ def test_a_logout_counts_at_once_and_the_challenge_is_said(app: Flask, hx: Hustl
         assert refused.status_code == 401
         assert refused.headers["WWW-Authenticate"] == "Bearer"
         assert refused.content_type == "application/problem+json"
+
+
+def test_a_view_without_login_is_told_what_it_lacks(app: Flask) -> None:
+    with app.test_request_context("/me"), pytest.raises(ConfigurationError, match="put @login_required above the view"):
+        current_user()
 
 
 def test_an_answer_tells_what_is_left_and_a_refusal_when_to_come_back(app: Flask) -> None:

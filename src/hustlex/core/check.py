@@ -30,11 +30,15 @@ _LONGEST_SHOWN = 60
 _NOTHING = timedelta(0)
 _MAKE_ONE = "make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
 _FEWEST_CHARACTERS = 8
+_LONG = 16
+"""From so many characters on, a repeated pattern with a character or two more is one: chance makes one in 10^8."""
+_TEMPLATE = re.compile(rb"\$\{|\$\(|\{\{|\{%|^%\w+%$|^<.*>$")
 _PLACEHOLDERS = (
     b"changeme", b"changethis", b"changeit", b"replaceme", b"replacethis", b"replacewith", b"placeholder",
     b"yoursecret", b"secretkey", b"secrethere", b"putyour", b"insertyour", b"insertsecret", b"yourkeyhere",
     b"supersecret", b"topsecret", b"notsosecret", b"donotuse", b"dontuse", b"password", b"insecure",
-    b"defaultsecret", b"developmentonly", b"example", b"fixmefixme", b"todotodo",
+    b"defaultsecret", b"developmentonly", b"example", b"fixmefixme", b"todotodo", b"realsecret",
+    b"qwertyui", b"asdfghjk", b"zxcvbnm",
 )  # fmt: skip
 """Letters of what stands where a secret should; a random one of 64 characters holds one of them by chance in 10^8."""
 _NO_YEAR = 9000
@@ -166,9 +170,10 @@ def secret(name: str, value: object, shortest: int = 1) -> bytes:
 def _guessable(raw: bytes) -> str:
     if not raw.strip():
         return "is blank"
-    periods = range(1, min(len(raw) // 2, 64) + 1)
-    if len(raw) > 3 and any(raw[period:] == raw[:-period] for period in periods):
+    if any(_repeats(text) for text in ((raw, raw[:-1], raw[1:], raw[:-2]) if len(raw) >= _LONG else (raw,))):
         return "repeats one pattern"
+    if raw.isascii() and _TEMPLATE.search(raw):
+        return "is a template that nothing has filled in"
     steps = [after - before for before, after in itertools.pairwise(raw)]
     if raw.isalnum() and len(raw) > 3 and max(map(steps.count, (1, -1))) > len(steps) / 2:
         return "counts up or down"
@@ -176,6 +181,11 @@ def _guessable(raw: bytes) -> str:
         return f"has only {len(set(raw))} different characters"
     letters = re.sub(rb"[^a-z]", b"", raw.lower())
     return "is a placeholder" if any(word in letters for word in _PLACEHOLDERS) else ""
+
+
+def _repeats(raw: bytes) -> bool:
+    periods = range(1, min(len(raw) // 2, 64) + 1)
+    return len(raw) > 3 and any(raw[period:] == raw[:-period] for period in periods)
 
 
 def function(name: str, value: object) -> Callable[..., Any]:

@@ -29,7 +29,7 @@ def directory(path: Path, marks: Collection[str]) -> None:
         found = path.stat()
         loose = stat.S_IMODE(found.st_mode) & _OTHERS
         inside = list(path.iterdir()) if loose else []
-        foreign = [one for one in (path, *inside) if _foreign(one.lstat())]
+        foreign = [one for one in inside if _theirs(one)]
     except OSError as error:
         raise ConfigurationError(f"cannot write to {path}: {error.strerror}") from None
     if foreign or _foreign(found):
@@ -83,6 +83,14 @@ def append(path: Path) -> IO[str]:
         os.close(number)
         raise
     return os.fdopen(number, "a", encoding="utf-8")
+
+
+def _theirs(path: Path) -> bool:
+    """Whether a file is somebody else's; one that a server has just removed is nobody's."""
+    try:
+        return _foreign(path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _foreign(found: os.stat_result) -> bool:

@@ -16,9 +16,14 @@
     @idempotent
     def transfer(request): ...
 
-``request.access`` is the logged-in user's ``hustlex.tokens.Access``. Errors of this package become problems (RFC 9457).
+``current_user(request)`` (also ``request.access``) is the logged-in user's ``hustlex.tokens.Access``.
+Errors of this package become problems (RFC 9457).
 """
 
-from hustlex.django.views import HustlexMiddleware, front, idempotent, login_required, rate_limit
+from hustlex.core.extras import require
 
-__all__ = ["HustlexMiddleware", "front", "idempotent", "login_required", "rate_limit"]
+require("hustlex.django", "django", "django")
+
+from hustlex.django.views import HustlexMiddleware, current_user, front, idempotent, login_required, rate_limit
+
+__all__ = ["HustlexMiddleware", "current_user", "front", "idempotent", "login_required", "rate_limit"]

@@ -7,21 +7,18 @@ from functools import cache, wraps
 from http.cookies import SimpleCookie
 from typing import Any, TypeVar, overload
 
+from django.conf import settings
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+
 from hustlex.core.check import Id
 from hustlex.errors import ConfigurationError, Error
 from hustlex.idempotency import IdempotencyOptions, Response
 from hustlex.problems import MEDIA_TYPE, Description, Shown, fields, problem_of, refusal
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX
-from hustlex.tokens import Mode
-from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller, plain_view
-
-try:
-    from django.conf import settings
-    from django.core.exceptions import BadRequest, PermissionDenied
-    from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-except ModuleNotFoundError as missing:
-    raise ConfigurationError("Django is not installed", hint="pip install 'hustlex[django]'") from missing
+from hustlex.tokens import Access, Mode
+from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller, logged_in, plain_view
 
 _ANSWERS = {Http404: 404, PermissionDenied: 403, BadRequest: 400}
 """Exceptions that are answers too."""
@@ -53,6 +50,11 @@ class HustlexMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Django's own word for it; None leaves the error to others."""
         return _answer(problem_of(error)) if isinstance(error, Error) else None
+
+
+def current_user(request: HttpRequest) -> Access:
+    """Who is logged in. Raises ConfigurationError in a view without ``@login_required``."""
+    return logged_in(getattr(request, "access", None))
 
 
 @overload

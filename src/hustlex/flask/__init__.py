@@ -12,7 +12,8 @@
     @idempotent
     def transfer(): ...
 
-``g.access`` is the logged-in user's ``hustlex.tokens.Access``. Errors of this package become problems (RFC 9457).
+``current_user()`` (also ``g.access``) is the logged-in user's ``hustlex.tokens.Access``.
+Errors of this package become problems (RFC 9457).
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ from functools import wraps
 from typing import Any, TypeVar, overload
 from urllib.parse import quote
 
+from hustlex.core.extras import require
+
+require("hustlex.flask", "flask", "flask")
+
+from flask import Flask, Response, current_app, g, json, make_response, request
+from werkzeug.exceptions import HTTPException
+
 from hustlex.core import check
 from hustlex.core.check import Id
 from hustlex.errors import ConfigurationError, Error
@@ -30,16 +38,10 @@ from hustlex.idempotency import Response as Kept
 from hustlex.problems import MEDIA_TYPE, Description, Shown, fields, problem_of, refusal
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX
-from hustlex.tokens import Mode
-from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller, plain_view
+from hustlex.tokens import Access, Mode
+from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller, logged_in, plain_view
 
-try:
-    from flask import Flask, Response, current_app, g, json, make_response, request
-    from werkzeug.exceptions import HTTPException
-except ModuleNotFoundError as missing:
-    raise ConfigurationError("Flask is not installed", hint="pip install 'hustlex[flask]'") from missing
-
-__all__ = ["front", "idempotent", "init_app", "login_required", "rate_limit"]
+__all__ = ["current_user", "front", "idempotent", "init_app", "login_required", "rate_limit"]
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -60,6 +62,11 @@ def front() -> HustleX:
     if not isinstance(hx, HustleX):
         raise ConfigurationError("this app has no HustleX", hint="call hustlex.flask.init_app(app, hx)")
     return hx
+
+
+def current_user() -> Access:
+    """Who is logged in. Raises ConfigurationError in a view without ``@login_required``."""
+    return logged_in(g.get("access"))
 
 
 @overload

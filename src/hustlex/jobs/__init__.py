@@ -38,6 +38,7 @@ from hustlex.jobs.types import (
     TooLate,
 )
 from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze
+from hustlex.jobs.wire import TaskMessage
 from hustlex.jobs.workflow import OpenStep, Started, Step, StepName, Workflow, gather
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "Succeeded",
     "Task",
     "TaskInfo",
+    "TaskMessage",
     "Tasks",
     "TooLate",
     "Workflow",

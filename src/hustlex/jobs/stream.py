@@ -90,7 +90,7 @@ class Succeeded(Outcome, Generic[T], frozen=True):
 
 
 class Failed(Failure, frozen=True):
-    """The job is archived, or is a step of a workflow that can never start. error: why."""
+    """The job is archived, expired, or is a step of a workflow that can never start. error: why."""
 
     error: str
 
@@ -109,10 +109,16 @@ class NotYet(Failure, frozen=True):
 
 
 class Gone(Failure, frozen=True):
-    """No trace of the job: it succeeded and is not kept, it was revoked or deleted, or there never was one."""
+    """No trace of the job: it succeeded and is not kept, it was dropped or deleted, or there never was one.
+
+    One that returns nothing, is not kept, and ended before anybody waited is Gone, never Succeeded(None).
+    """
 
     def _words(self) -> str:
-        return "nothing is left of the job: give it a retention to ask for its result later"
+        return (
+            "nothing is left of the job: it succeeded and is not kept, was dropped or deleted, or never was; give it a"
+            " retention to ask for its end later"
+        )
 
 
 Ending = Succeeded[T] | Failed | NotYet | Gone

@@ -19,6 +19,7 @@ from hustlex.errors import Misuse
 from hustlex.jobs.api import Jobs, Placed
 from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.functions import rest_of
+from hustlex.jobs.gotext import quote
 from hustlex.jobs.ids import new_id
 from hustlex.jobs.options import Draft, Job, Options, as_job, draft
 from hustlex.jobs.registry import Tasks
@@ -189,7 +190,7 @@ class EagerJobs(Jobs):
     async def _attempt(self, message: TaskMessage, arguments: dict[str, Any], timeout_s: float) -> Any:
         task = self._tasks.find(message.type)
         if task is None:
-            raise HandlerNotFound(f'handler not found for task "{message.type}"')
+            raise HandlerNotFound(f"handler not found for task {quote(message.type)}")
         arguments.update(task.arguments(message.payload))
         if timeout_s <= 0:
             raise DeadlineExceeded

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from hustlex.core import check
 from hustlex.core.check import Id
+from hustlex.core.faults import loggable
 from hustlex.core.op import Call, Flow, do
 from hustlex.errors import BadReply, Misuse
 from hustlex.tokens import ops
@@ -90,8 +91,8 @@ class Issuer:
             return
         try:
             yield Call(lambda: ring(alarm))
-        except Exception:  # noqa: BLE001 - the application's own function
-            _log.exception("the alarm about a session could not be raised")
+        except Exception as fault:  # noqa: BLE001 - the application's own function
+            _log.error("the alarm about a session could not be raised", exc_info=loggable(fault))
 
 
 def _confirmed(token: RefreshToken, turn: ops.RefreshAnswer) -> RefreshToken:

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 from hustlex.core.extras import require
-from hustlex.web.addresses import client_ip
 
 require("hustlex.web", "web", "fastapi")
 
+from hustlex.web.addresses import client_ip
 from hustlex.web.auth import auth_router
 from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (

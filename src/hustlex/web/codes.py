@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.faults import loggable
 from hustlex.core.outcome import Secretive
 from hustlex.otp import (
     BreakerOpen,
@@ -164,7 +165,7 @@ class OtpCodes:
         try:
             await self._queue(front, issued.challenge)
         except Exception as error:
-            _log.exception("the delivery of a code was not queued")
+            _log.error("the delivery of a code was not queued", exc_info=loggable(error))
             await front.otp.cancel(issued.challenge, unsent=True)
             raise unavailable("The code could not be sent. Try again.") from error
         return _challenge(issued)
@@ -179,7 +180,7 @@ class OtpCodes:
         try:
             await self._queue(front, resent.challenge)
         except Exception as error:
-            _log.exception("the delivery of a code was not queued")
+            _log.error("the delivery of a code was not queued", exc_info=loggable(error))
             await front.otp.delivery_report(resent.challenge, DeliveryStatus.UNQUEUED)
             raise unavailable("The code could not be sent. Try again.") from error
         return _challenge(resent)

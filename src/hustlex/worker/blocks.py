@@ -6,6 +6,7 @@ import logging
 
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import monotonic
+from hustlex.worker.journal import line_of
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -34,7 +35,7 @@ class Blocks:
         if self.may_log(task_type):
             _log.warning(
                 "task type %s kept the event loop for %.0f ms: await, or make it a plain function",
-                task_type,
+                line_of(task_type),
                 seconds * 1e3,
             )
 

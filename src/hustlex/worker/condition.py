@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from hustlex.worker.journal import line_of
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
 from hustlex.worker.source import QueueState
@@ -30,7 +31,7 @@ def _of_queue(source: QueueState, runners: Runners) -> str:
 def _of_slots(runners: Runners) -> str:
     if len(runners.hung) < runners.limit:
         return ""
-    types = ", ".join(sorted(hung_types(runners)))
+    types = ", ".join(map(line_of, sorted(hung_types(runners))))
     return f"all {runners.limit} slots are held by handlers that were told to stop and do not end: {types}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hustlex.core.op import Arg, AsyncDriver
 from hustlex.errors import Error, Misuse
-from hustlex.jobs import functions
+from hustlex.jobs import functions, gotext
 from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.hooks import Middleware, Next
 from hustlex.jobs.ops.result import tell, write_result
@@ -110,13 +110,14 @@ class Handlers:
         return None
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        """A thread cannot be stopped: when told to, wait for its end all the same, because it holds the slot."""
+        """A thread cannot be stopped: when told to, wait for its end all the same; it holds the slot, and its word may
+        count."""
         future = self._threads.submit(function)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])
-            raise
+            return future.result()
 
     async def _write(self, job: LeasedTask, data: bytes) -> bool:
         """Refused once the attempt is over or the lease has ended."""
@@ -168,7 +169,7 @@ async def _awaiting(rest: Awaitable[Any]) -> Any:
 
 
 async def _not_found(task_type: str) -> None:
-    raise HandlerNotFound(f'handler not found for task "{task_type}"')
+    raise HandlerNotFound(f"handler not found for task {gotext.quote(task_type)}")
 
 
 def attempt_ends_ms(message: TaskMessage, now_ms: int) -> int:

@@ -35,8 +35,7 @@ class QueueReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What ``/health`` answers. See ``Health`` for trouble, blocking, waiting, hung, ahead and
-    unknown.
+    """What ``/health`` answers. See ``Health`` for trouble, blocking, waiting, hung, ahead and unknown.
 
     status: new, active or closed; anything but active is not ok. running: handlers that wait for something. broken:
     runners that had to be replaced since the start.

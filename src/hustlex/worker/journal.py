@@ -64,9 +64,9 @@ def attempt_ended(job: LeasedTask, error: Exception, outcome: str, *, next_ms: i
 def _fields(job: LeasedTask, outcome: str, next_ms: int) -> dict[str, Any]:
     message = job.message
     return {
-        "job_type": _line(message.type),
-        "job_id": _line(message.id),
-        "job_queue": _line(message.queue),
+        "job_type": line_of(message.type),
+        "job_id": line_of(message.id),
+        "job_queue": line_of(message.queue),
         "job_attempt": message.retried + 1,
         "job_outcome": outcome,
         "job_duration_s": round(monotonic() - job.began, 6) if job.began else 0.0,
@@ -74,6 +74,6 @@ def _fields(job: LeasedTask, outcome: str, next_ms: int) -> dict[str, Any]:
     }
 
 
-def _line(name: str) -> str:
+def line_of(name: str) -> str:
     """A name from the wire, which may be anything, on one line."""
     return name if name.isprintable() and len(name) <= _LONGEST else repr(readable(name[:_LONGEST]))

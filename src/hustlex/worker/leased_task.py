@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hustlex.jobs.ops.lease import NO_PAST
 from hustlex.jobs.wire import TaskMessage
+from hustlex.worker.fates import Canceled
 
 if TYPE_CHECKING:
     from hustlex.worker.source import QueueState
@@ -17,10 +18,11 @@ class LeasedTask:
 
     id: as Redis has it. holder: what the task's owner field holds, the fence of every write. lease_until: on the
     monotonic clock; past it nothing may be written. past: what befell it before. began: monotonic; started_ms,
-    deadline_ms: Unix ms; 0 before the start. fate: why the handler was told to stop. patience_ms: how long its end
-    is waited for then (0 in a thread, which cannot be told); give_up_ms: until when, 0 = not told to stop. settled:
-    its outcome is decided, whatever the handler does from now on. runner: the task that runs it, while it waits for
-    something. result: what it returned, as JSON, or wrote; None = nothing. wrote: which of the two.
+    deadline_ms: Unix ms; 0 before the start. fate: why the handler was told to stop. patience_ms: how long its end is
+    waited for then (0 in a thread, which cannot be told; a cancelled one has until its deadline); give_up_ms: until
+    when, 0 = not told to stop. settled: its outcome is decided, whatever the handler does from now on. runner: the task
+    that runs it, while it waits for something. result: what it returned, as JSON, or wrote; None = nothing. wrote:
+    which of the two.
     """
 
     __slots__ = (
@@ -67,6 +69,7 @@ class LeasedTask:
         if self.fate is not None or self.settled:
             return
         self.fate = fate
-        self.give_up_ms = now_ms + self.patience_ms
+        waits_for_it = not self.patience_ms and isinstance(fate, Canceled)
+        self.give_up_ms = self.deadline_ms if waits_for_it else now_ms + self.patience_ms
         if self.runner is not None:
             self.runner.cancel()

@@ -21,7 +21,9 @@ from hustlex.core.faults import as_exception, loggable
 from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.fates import Canceled
 from hustlex.worker.handlers import Handlers
+from hustlex.worker.journal import line_of
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.verdict import OutcomePolicy
 
@@ -313,7 +315,7 @@ class Runners:
         if job.settled:
             return
         job.settled = True
-        if job.fate is not None and not (error is not None and _is_own_word(error)):
+        if job.fate is not None and not _is_own_word(job.fate, error):
             error = job.fate
         try:
             if error is None:
@@ -334,7 +336,7 @@ class Runners:
         self._settle(job, job.fate)
         if job in self.waiting and job not in self.hung:
             self.hung.add(job)
-            many, kind = len(self.hung), job.message.type
+            many, kind = len(self.hung), line_of(job.message.type)
             _log.warning("task type %s does not end when told to: %d of %d slots are lost", kind, many, self.limit)
             if many >= self.limit:
                 _log.error("every slot is held by a handler that does not end: this worker takes no more tasks")
@@ -348,8 +350,10 @@ class Runners:
             await asyncio.wait(self._tasks, timeout=seconds)
 
 
-def _is_own_word(error: Exception) -> bool:
-    """What a handler may still say when it was told to stop."""
+def _is_own_word(fate: Exception, error: Exception | None) -> bool:
+    """What a handler may still say when it was told to stop: that it is done, if that was no matter of time."""
+    if error is None:
+        return isinstance(fate, Canceled)
     return is_or_follows(error, SkipRetry) or is_or_follows(error, RevokeTask)
 
 

@@ -33,6 +33,7 @@ from hustlex.worker.guards import Guards
 from hustlex.worker.handlers import Handlers
 from hustlex.worker.heartbeat import Heartbeat, this_process
 from hustlex.worker.janitor import Janitor
+from hustlex.worker.journal import line_of
 from hustlex.worker.judge import judge
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.options import error_handlers, middlewares, settle
@@ -63,7 +64,7 @@ class Health(msgspec.Struct, frozen=True):
     blocking: the longest time, in seconds, for which a task type kept the loop to itself in the last ten minutes, when
     that was more than 0.1. waiting: tasks held here until their limits let them start, by type. hung: handlers that
     were told to stop and run on, by type; each keeps its slot. ahead: tasks leased and not started. unknown: task types
-    that came and that this worker does not know.
+    that came and that this worker has no task for, put off for others; the first 50 by name.
     """
 
     trouble: dict[str, str]
@@ -184,7 +185,7 @@ class Worker:
             waiting,
             hung_types(self.runners),
             len(self.runners.backlog) + sum(waiting.values()),
-            tuple(sorted(self.runners.unknown)),
+            tuple(line_of(task_type) for task_type in sorted(self.runners.unknown)[:_MOST_NAMED]),
         )
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from hustlex.errors import Error
 from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.heartbeat import Heartbeat
+from hustlex.worker.journal import line_of
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.runners import Runners
 
@@ -94,7 +95,9 @@ class StallWatch:
         task_type = job.message.type if job else "unknown"
         if frame is not None and self._blocks.may_log(task_type):
             where = "".join(traceback.format_stack(frame)[-_FRAMES:])
-            _log.error("the event loop stands still, in task type %s; nothing else runs:\n%s", task_type, where)
+            _log.error(
+                "the event loop stands still, in task type %s; nothing else runs:\n%s", line_of(task_type), where
+            )
         return job
 
 

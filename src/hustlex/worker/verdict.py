@@ -89,7 +89,8 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
         """Whether this is no failure at all: it came too late to start, or its handler put it off."""
         if isinstance(error, Expired):
             attempt_ended(job, error, journal.EXPIRED)
-            job.source.done.append(job)
+            row = (job.id, job.holder, -2, b"", job.message.unique_key, str(error))
+            job.source.acks.append(Ack(job, finish.drop, row))
             return True
         snooze = found(error, Snooze)
         if snooze is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.ops.lease import wait_pending
-from hustlex.worker.service import FOREVER, Service
+from hustlex.worker.service import FOREVER, Service, backoff
 from hustlex.worker.source import QueueState
 
 _BLOCK_S = 60
@@ -25,6 +25,7 @@ class Waiter(Service):
     """
 
     interruptible = True
+    slowest_retry_s = 1.0
 
     def __init__(self, driver: AsyncDriver, source: QueueState, woken: Callable[[], None]) -> None:
         super().__init__()
@@ -47,6 +48,7 @@ class Waiter(Service):
                 if not await self._driver.block(wait_pending(self._source.keys, seconds), seconds):
                     return 0
         except Error:
+            await asyncio.sleep(backoff(self._failures + 1, self.slowest_retry_s))
             self._rouse()  # better to look by polling than not at all
             raise
         self._rouse()

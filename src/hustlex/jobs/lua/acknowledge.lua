@@ -10,7 +10,7 @@ local function acknowledge(active, lease, tasks, rows, first)
     codes[#codes + 1] = held and '1' or '0'
     if held then
       ids[#ids + 1], keys[#keys + 1] = id, tasks .. id
-      if watched and field(tasks .. id, 'awaited') then leave_end(tasks, id, '', 300) end
+      if watched and field(tasks .. id, 'awaited') then leave_end(tasks, id, '+', 300) end
       if lock ~= '' and redis.pcall('GET', lock) == id then keys[#keys + 1] = lock end
     end
   end

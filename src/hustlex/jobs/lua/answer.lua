@@ -9,7 +9,8 @@
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV rows...  sixes   id, holder, retention in seconds, message, lock ("" = none), result
---                       retention: 0 = the result stays for half a minute; -1 = only where somebody waits for it
+--                       retention: 0 = the result stays for half a minute; -1 = only where somebody waits for it;
+--                       -2: the same, and it is no result but why the task failed
 -- REPLY <text>  a letter per row: 1 done, 0 not held
 -- ALLOW-OOM it moves tasks that exist, or frees memory
 -- @include clock
@@ -27,7 +28,7 @@ for i = 3, #ARGV, 6 do
     c = c + 1
     if tonumber(ARGV[i + 2]) <= 0 then
       redis.call('DEL', task)
-      if awaited or ARGV[i + 2] == '0' then leave_end(tasks, id, ARGV[i + 5], awaited and 300 or 30) end
+      if awaited or ARGV[i + 2] == '0' then leave_end(tasks, id, (ARGV[i + 2] == '-2' and '-' or '+') .. ARGV[i + 5], awaited and 300 or 30) end
     else
       redis.call('ZADD', completed, now_s + ARGV[i + 2], id)
       redis.call('HSET', task, 'msg', ARGV[i + 3], 'state', 'completed', 'result', ARGV[i + 5])

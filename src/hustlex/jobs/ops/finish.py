@@ -32,6 +32,11 @@ def answer(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[b
     return _ANSWER.op(keys, (now_ms, queue.task_prefix, *rows), bytes)
 
 
+def drop(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
+    """Delete tasks that must not be tried again and are no failures. rows: as for ``answer``, retention -2; and why."""
+    return answer(queue, day, rows, now_ms)
+
+
 def complete(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
     """Keep tasks that succeeded. rows: id, holder, retention in seconds, message, lock ("" = none)."""
     keys = (queue.active, queue.lease, queue.completed, queue.processed, queue.processed_on(day))
