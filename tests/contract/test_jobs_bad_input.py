@@ -87,7 +87,14 @@ PURE = [
     ),
     Sample(
         Tasks,
-        {"lifespan": None, "retry_delay": MINUTE, "is_failure": lambda _: True, "max_crashes": 2, "worker": {}},
+        {
+            "lifespan": None,
+            "retry_delay": MINUTE,
+            "is_failure": lambda _: True,
+            "max_crashes": 2,
+            "worker": {},
+            "queues": ["default"],
+        },
     ),
     Sample(Tasks.cron, ENTRY, call=_cron),
     Sample(
@@ -277,7 +284,11 @@ async def test_the_outbox(session: Any, driver: Any) -> None:
 
     outbox, opened, engine = session
     samples = [
-        Sample(Outbox, {"metadata": MetaData(), "name": "jobs", "retention": MINUTE, "clock": lambda: 1}, call=_table),
+        Sample(
+            Outbox,
+            {"metadata": MetaData(), "name": "jobs", "retention": MINUTE, "clock": lambda: 1, "queues": ["default"]},
+            call=_table,
+        ),
         Sample(
             OutboxRelay,
             {"engine": engine, "outbox": outbox, "clock": lambda: 0, "poll": MINUTE, "batch": 5},

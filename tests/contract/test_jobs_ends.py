@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
+from sqlalchemy import MetaData
+from sqlalchemy.orm import Session
 
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Conflict, Misuse
-from hustlex.jobs import Duplicate, Enqueued, IdTaken, Job, Jobs, NeverRuns, State, Stopping, Tasks, TooLate
+from hustlex.jobs import (
+    Duplicate,
+    Enqueued,
+    Failed,
+    IdTaken,
+    Job,
+    Jobs,
+    NeverRuns,
+    State,
+    Stopping,
+    Tasks,
+    TooLate,
+    gather,
+)
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.ops import finish, lease, maintain
+from hustlex.jobs.options import Options
 from hustlex.jobs.wire import decode_task, encode_task
+from hustlex.outbox import Outbox
+from hustlex.worker import Worker
 
 Q = queue_keys("default")
 DAY = "2026-01-01"
@@ -246,6 +264,99 @@ async def test_a_queue_that_is_not_declared_is_refused(driver: Driver, raw: redi
     for wrong in ("default", 5, [None], ["a{b}"]):
         with pytest.raises(Misuse):
             Jobs(driver, queues=wrong)
+
+
+UNDECLARED = pytest.mark.parametrize("options", [{"queue": "defualt"}, {"queue": "Default"}])
+
+
+@UNDECLARED
+async def test_no_door_takes_a_queue_that_is_not_declared(
+    driver: Driver, raw: redis.Redis, options: dict[str, Any]
+) -> None:
+    """Enqueue, workflows, stored entries, limits; whatever the job itself says."""
+    jobs, job = Jobs(driver, queues=["default"]), Job("t", None, cast("Options", options))
+    doors = [
+        lambda: jobs.enqueue(job),
+        lambda: jobs.enqueue("t", **options),
+        lambda: jobs.enqueue_many([Job("t"), job]),
+        lambda: jobs.start(Job("a").then(job)),
+        lambda: jobs.start(gather(job, then=Job("a"))),
+        lambda: jobs.schedules.add("n", "@daily", job),
+        lambda: jobs.limit_queue(options["queue"], max_size=1),
+    ]
+    for door in doors:
+        with pytest.raises(Misuse, match="not declared"):
+            await door()
+    assert raw.keys() == []
+    await Jobs(driver).schedules.add("n", "@daily", job)  # by somebody who declares nothing
+    with pytest.raises(Misuse, match="not declared"):
+        await jobs.schedules.run("n")
+    await Jobs(driver).schedules.change("n", job=Job("t"))
+    with pytest.raises(Misuse, match="not declared"):
+        await jobs.schedules.change("n", job=job)
+    assert isinstance(await jobs.schedules.run("n"), Enqueued)
+
+
+@UNDECLARED
+async def test_tasks_that_declare_their_queues_hold_everywhere(
+    driver: Driver, raw: redis.Redis, options: dict[str, Any]
+) -> None:
+    """Where they are defined, wherever their jobs are enqueued, and in the worker that serves them."""
+    tasks = Tasks(queues=["default", "critical"])
+
+    @tasks.task("good", queue="critical")
+    async def good() -> None: ...
+
+    wrong = [
+        lambda: tasks.task("bad", **options)(lambda: None),
+        lambda: tasks.cron("bad", "@daily", good.job().with_options(**options)),
+        lambda: tasks.cron("bad", "@daily", Job("t", None, cast("Options", options))),
+        lambda: Tasks(queues=["default"]).include(tasks),
+        lambda: Worker(driver, tasks, queues={options["queue"]: 1}),
+        lambda: Outbox(MetaData()).add(Session(), good.job(), **options),
+        lambda: Outbox(MetaData(), queues=["default"]).add(Session(), good.job()),
+    ]
+    for definition in wrong:
+        with pytest.raises(Misuse, match="not declared"):
+            definition()
+    jobs = Jobs(driver)
+    for call in (
+        jobs.enqueue(good.job(), **options),
+        jobs.enqueue_many([good.job().with_options(**options)]),
+        jobs.start(good.job().then(good.job().with_options(**options))),
+        jobs.schedules.add("n", "@daily", good.job().with_options(**options)),
+    ):
+        with pytest.raises(Misuse, match="not declared"):
+            await call
+    assert raw.keys() == [] and tasks.find("bad") is None and tasks.periodic == ()
+    assert isinstance(await jobs.enqueue(good.job()), Enqueued)
+
+
+# -- steps that have not started
+
+
+async def test_a_step_that_has_not_started_never_starts_when_cancelled(hx: Any) -> None:
+    started = await hx.jobs.start(Job("a").then(Job("b", None, {"queue": "low"})).then(Job("c")))
+    _, second, third = started.steps
+    assert await hx.jobs.cancel(second) == NeverRuns(second.id, "low", None)
+    assert await hx.jobs.cancel(second.id) == NeverRuns(second.id, "low", None)  # again, wherever it is
+    assert await hx.jobs.cancel(third.id) == NeverRuns(third.id, "default", None)
+    assert await hx.jobs.result(second, timeout=SECOND) == Failed("canceled")
+    assert await hx.jobs.cancel(started.steps[0]) == NeverRuns(started.steps[0].id, "default", State.PENDING)
+    assert await hx.jobs.cancel("nobody") == TooLate("nobody", "", None)
+    assert await hx.jobs.cancel("nobody", queue="low") == TooLate("nobody", "low", None)
+
+
+async def test_steps_may_expire_and_go_first(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
+    first = Job("a", None, {"at_front": True, "expires_in": timedelta(hours=1)})
+    second = Job("b", None, {"at_front": True, "expires_in": timedelta(hours=2)})
+    head, tail = (await hx.jobs.start(first.then(second))).steps
+    assert raw.hget(Q.task(head.id), "first") == b"1"
+    assert int(raw.hget(Q.task(head.id), "expires_at")) == clock() + 3_600_000
+    assert raw.hget(f"{Q.prefix}x:step:{tail.id}", "wishes")
+    for option in ({"if_finished": "replace"}, {"task_id": "x"}, {"group": "g"}, {"unique_for": SECOND}):
+        with pytest.raises(Misuse, match=f"a step of a workflow cannot have {next(iter(option))}.*may have at_front"):
+            await hx.jobs.start(Job("a").then(Job("b", None, option)))
 
 
 def test_a_task_without_its_type_is_refused_where_it_stands() -> None:

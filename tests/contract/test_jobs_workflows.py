@@ -19,6 +19,8 @@ from hustlex.jobs import (
     RESULTS,
     Failed,
     Job,
+    Jobs,
+    NeverRuns,
     NotYet,
     OpenStep,
     Started,
@@ -480,3 +482,31 @@ async def test_the_result_of_a_step_that_can_never_start(hx: Any, blocking_drive
 def server_time(clock: FixedClock) -> None:
     """``hx`` tells time by the server, as the flows here do."""
     clock.now_ms = 0
+
+
+async def test_a_step_that_is_cancelled_while_it_starts_never_runs(
+    driver: Any, blocking_driver: Any, raw: redis.Redis
+) -> None:
+    """Before it starts, or as the task that it has just become."""
+    ends = []
+    for n in range(20):
+        first, second = begin(blocking_driver, A.then(B), f"w{n}").steps
+        succeed(blocking_driver, first)
+        _, ended = await asyncio.gather(asyncio.to_thread(move, blocking_driver, first), Jobs(driver).cancel(second))
+        ends.append(ended)
+        assert ended in (NeverRuns(second.id, "default", None), NeverRuns(second.id, "default", State.PENDING))
+        assert await Jobs(driver).cancel(second) == ended
+        assert pending(raw) == []
+    assert ends
+
+
+def test_a_released_step_keeps_what_was_asked_for_it(blocking_driver: Any, raw: redis.Redis) -> None:
+    """Its expiry counts from there."""
+    later = B.with_options(at_front=True, expires_in=timedelta(hours=1))
+    first, second = begin(blocking_driver, A.then(later)).steps
+    succeed(blocking_driver, first)
+    raw.rpush(Q.pending, "another")
+    move(blocking_driver, first)
+    assert raw.lrange(Q.pending, -1, -1) == [second.id.encode()]  # before the other
+    expires_ms = int(raw.hget(Q.task(second.id), "expires_at"))
+    assert 3_590_000 < expires_ms - 1000 * raw.time()[0] <= 3_601_000

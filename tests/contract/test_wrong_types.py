@@ -200,6 +200,7 @@ def run_schedules(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Red
     hx.jobs.schedules.get("stored")
     hx.jobs.schedules.all()
     driver.run(schedules.publish({"code": entry}, clock.now_ms))
+    driver.run(schedules.note_refused({"code": "its queue is full"}, clock.now_ms))
     driver.run(changes("0", clock.now_ms))
     driver.run(registry.anchor("code", "default", 0, 60, clock.now_ms))
     made = draft(Job("a", b"1", {"unique_for": timedelta(hours=1)}), {}, "fired")

@@ -12,7 +12,7 @@ import typing
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import msgspec
@@ -393,3 +393,42 @@ async def test_what_is_written_wins_over_what_is_returned() -> None:
     async with eager(tasks) as jobs:
         handle = (await jobs.enqueue(handler.job())).or_raise()
         assert await handle.result(timeout=timedelta(0)) == {"written": 1}
+
+
+class Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+
+    at: datetime
+    amount: Decimal
+    id: UUID
+
+
+def test_a_strict_model_is_an_argument_and_a_result() -> None:
+    async def pay(payment: Strict) -> Strict: ...
+
+    given = Strict(at=datetime(2026, 1, 2, tzinfo=UTC), amount=Decimal("1.50"), id=UUID(int=7))
+    task = Tasks().task("pay")(pay)
+    assert task.arguments(task.job(given).payload) == {"payment": given}
+    assert task.result.decode(task.result.encode(given)) == given
+    with pytest.raises(PayloadError, match="not a valid Strict"):
+        task.arguments(b'{"payment": {"at": 5, "amount": "1.5", "id": 7}}')
+
+
+def test_an_annotation_that_no_argument_can_have_is_misuse() -> None:
+    async def pay(amount: Any) -> None: ...
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def raises() -> Any:
+        raise Mute
+
+    for kind in (Final[int], ClassVar[int]):
+        pay.__annotations__["amount"] = kind
+        with pytest.raises(Misuse, match="'pay'"):
+            Tasks().task("pay")(pay)
+    pay.__annotations__["amount"] = "raises()"
+    pay.__globals__["raises"] = raises
+    with pytest.raises(Misuse, match="cannot be read"):
+        Tasks().task("pay")(pay)

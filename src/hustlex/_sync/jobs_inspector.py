@@ -11,6 +11,7 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.jobs import inspection, schedules, steps
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.ids import new_token
+from hustlex.jobs.judge import declared
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import act, change, inspect
 from hustlex.jobs.ops import schedules as entries
@@ -169,9 +170,12 @@ class Schedules:
     every scheduler, and Go's know nothing of them.
     """
 
-    def __init__(self, driver: BlockingDriver, *, clock: Clock = server_clock) -> None:
+    def __init__(
+        self, driver: BlockingDriver, *, clock: Clock = server_clock, queues: frozenset[str] | None = None
+    ) -> None:
         self._driver = driver
         self._clock = clock
+        self._queues = queues
         self._known = KnownQueues()
 
     def add(
@@ -191,6 +195,7 @@ class Schedules:
         CronError and Misuse for what can never work.
         """
         entry = define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
+        declared(entry.queue, self._queues)
         self._driver.follow(schedules.add(entry, self._clock()))
 
     def change(self, name: str, **changes: Unpack[Changes]) -> None:
@@ -198,7 +203,7 @@ class Schedules:
 
         Raises NotFound, Conflict for an entry in code, CronError, Misuse.
         """
-        self._driver.follow(schedules.change(name, changes, self._clock()))
+        self._driver.follow(schedules.change(name, changes, self._clock(), self._queues))
 
     def remove(self, name: str) -> bool:
         """Forget a stored entry; what it enqueued stays. False when there is none. Raises Conflict for one in code."""
@@ -217,7 +222,7 @@ class Schedules:
 
         Returns Enqueued, or Duplicate when its uniqueness lock is held.
         """
-        return self._driver.follow(schedules.run(name, new_token(), self._clock(), self._known))
+        return self._driver.follow(schedules.run(name, new_token(), self._clock(), self._known, self._queues))
 
     def get(self, name: str) -> ScheduleInfo:
         """One entry, stored or in code. Raises NotFound."""

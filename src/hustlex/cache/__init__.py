@@ -1,4 +1,12 @@
-"""Caching: named, typed caches whose reads are never older than an invalidation that returned."""
+"""Caching: named, typed caches whose reads are never older than an invalidation that returned.
+
+How a call flows: ``api.py`` is the door; ``plan.py`` is one named cache with its ``policy.py`` (what can be set),
+``codec.py`` (values as JSON) and ``frame.py`` (what is stored around them); ``keys.py`` and ``template.py`` make key
+names. ``ops.py`` reads, stores and invalidates in one script of ``lua/``. ``get_or_compute`` is a flow
+(``flows.py``): it joins a computation of this process (``flights.py``, kept by ``aio.py`` and ``blocking.py``), else
+it takes the lease in Redis, computes, and stores unless an invalidation came between. ``circles.py`` finds
+computations that wait for each other.
+"""
 
 from hustlex.cache.api import Cache, CachedFunction, Caches
 from hustlex.cache.policy import Options

@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -176,8 +177,10 @@ def _ordered(written: Any, known: Any) -> Any:
 def _from_json(kind: Any, value: Any) -> Any:
     if kind in _ANYTHING:
         return value
-    try:
+    with suppress(ValueError):
         return kind.model_validate(value, **_names_too(kind))
+    try:  # strict models take a date from the text of JSON alone
+        return kind.model_validate_json(msgspec.json.encode(value), **_names_too(kind))
     except ValueError:  # its text shows the value
         raise ValueError(f"not a valid {kind.__name__}") from None
 

@@ -1,5 +1,10 @@
 """Idempotency keys and webhooks: a request that is sent twice is executed once.
 
+How a call flows: ``api.py`` is the door. ``flows.py`` begins a claim, runs the caller's function under it and
+completes it; ``canonical.py`` and ``multipart.py`` make the print of a request, ``names.py`` its key. ``ops.py``
+sends each step as one script of ``lua/``; answers that are kept are sealed by ``seals.py``, whose key Redis does not
+have. ``webhooks.py`` checks signatures, ``http.py`` turns outcomes into answers, ``options.py`` is what can be set.
+
 Redis cannot give exactly-once for money: keep a unique constraint in the database too; see ``Idempotency``.
 """
 

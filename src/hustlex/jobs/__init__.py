@@ -1,4 +1,13 @@
-"""Background jobs on Asynq's wire: Go and Python producers, workers and tools share the queues."""
+"""Background jobs on Asynq's wire: Go and Python producers, workers and tools share the queues.
+
+How an enqueue flows: ``registry.py`` makes a job of a task's arguments (``arguments.py``), ``api.py`` is the door,
+``options.py`` drafts the message (``wire.py``) and its options, ``ops/enqueue.py`` sends it in one script of
+``lua/``; ``flows.py`` sends many. ``keys.py`` knows the key names, ``types.py`` what comes back. Afterwards:
+``stream.py`` waits for results, ``explain.py`` says why a task does not run, ``cancelling.py`` keeps it from running,
+``inspector.py`` looks at queues and acts on them, ``schedules.py`` and ``periodic.py`` are for cron, ``workflow.py``
+and ``steps.py`` for chains and fan-in. What runs them is ``hustlex.worker``, which leases with ``ops/lease.py`` and
+acknowledges with ``ops/finish.py``.
+"""
 
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask
 from hustlex.jobs.api import Handle, Jobs

@@ -15,7 +15,7 @@ from hustlex.jobs import cancelling, explain, flows, steps, stream
 from hustlex.jobs.explanation import Explanation
 from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.inspector import Inspector, Schedules
-from hustlex.jobs.judge import declaration
+from hustlex.jobs.judge import declaration, declared
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import enqueue as ops
@@ -75,7 +75,7 @@ class Jobs:
         self._queues = declaration(queues)
         self._known = KnownQueues()
         self.inspector = Inspector(driver, clock=clock)
-        self.schedules = Schedules(driver, clock=clock)
+        self.schedules = Schedules(driver, clock=clock, queues=self._queues)
 
     @overload
     async def enqueue(self, job: Job[T], **options: Unpack[Options]) -> Placed[T]: ...
@@ -130,12 +130,16 @@ class Jobs:
         again with success; ``explain`` and ``Inspector.open_steps`` show who waits for whom. Go workers may run any
         step, in queues of their own too, as long as a Python worker runs anywhere. A step waits at most 90 days.
         workflow_id: a random UUID; starting the same id again has no effect while it runs, and for a day after its
-        first steps. Task ids are ``<workflow id>:<position>``. Raises Misuse for a step with ``task_id``, ``group``,
-        uniqueness or a placeholder that cannot be filled, Conflict when another task has such an id, Timeout or
-        Unavailable when it may have been started in part: repeat it then with the same id. Source: lua/plant.lua.
+        first steps. Task ids are ``<workflow id>:<position>``. ``expires_in`` and ``process_in`` of a step count from
+        the moment in which those before it have succeeded. Raises Misuse for a step with ``task_id``,
+        ``if_finished``, ``group``, uniqueness or a placeholder that cannot be filled, Conflict when another task has
+        such an id, Timeout or Unavailable when it may have been started in part: repeat it then with the same id.
+        Source: lua/plant.lua.
         """
         return await self._driver.follow(
-            steps.start(workflow, new_id() if workflow_id is None else workflow_id, self._clock(), self._known)
+            steps.start(
+                workflow, new_id() if workflow_id is None else workflow_id, self._clock(), self._known, self._queues
+            )
         )
 
     async def result(
@@ -168,7 +172,7 @@ class Jobs:
         held up: retries, recovery, aggregation, and the inspector's ``run``. With many groups in the queue each enqueue
         costs one look at each of them.
         """
-        await self._driver.run(ops.limit(queue, max_size))
+        await self._driver.run(ops.limit(declared(queue, self._queues), max_size))
 
     async def cancel(self, task: str | Enqueued[Any] | StepName, *, queue: str | None = None) -> Cancellation:
         """See to it that a task never runs, or is stopped and not tried again.
@@ -176,8 +180,8 @@ class Jobs:
         task: an id, a handle, or a step. queue: None = that of the handle or step; for an id, look in all.
         Returns NeverRuns when it waited (it is in the archive now, its uniqueness lock is free), Stopping when a worker
         runs it, TooLate when it has ended or no queue knows it. Raises Conflict when several queues have unfinished
-        tasks of this id: name one. Steps of a workflow that have not started are not known to their queue yet; those
-        behind a cancelled one never start.
+        tasks of this id: name one. A step of a workflow that has not started never starts then (NeverRuns, was=None),
+        and neither do those behind a cancelled one.
         """
         task_id, queue = _addressed(task, queue)
         return await self._driver.follow(cancelling.cancel(task_id, queue, self._clock()))

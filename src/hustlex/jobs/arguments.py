@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from hustlex.core import codec
+from hustlex.core.faults import words
 from hustlex.errors import Misuse
 from hustlex.jobs import functions
 from hustlex.jobs.placeholders import Slots, is_placeholder
@@ -54,7 +55,7 @@ class Arguments:
                 return
             raise self._unresolved(fault) from None
         except Exception as fault:  # noqa: BLE001 - an annotation may run anything
-            raise Misuse(f"the annotations of {self._name!r} cannot be read: {fault}") from None
+            raise Misuse(f"the annotations of {self._name!r} cannot be read: {words(fault)}") from None
         kinds = {name: hints.get(name, Any) for name in self._names}
         parameters = self._signature.parameters
         self._decoder = self._make_decoder(kinds, [name for name in kinds if parameters[name].default is _EMPTY])
@@ -72,17 +73,16 @@ class Arguments:
         )
 
     def _make_decoder(self, kinds: Mapping[str, Any], required: typing.Collection[str]) -> Any:
-        fields = {
-            name: typing.Required[kind] if name in required else typing.NotRequired[kind]
-            for name, kind in kinds.items()
-        }
-        shape: Any = typing.TypedDict("Arguments", fields)  # type: ignore[misc]
         try:
-            return codec.decoder(shape)
-        except TypeError:
+            fields = {
+                name: typing.Required[kind] if name in required else typing.NotRequired[kind]
+                for name, kind in kinds.items()
+            }
+            return codec.decoder(typing.TypedDict("Arguments", fields))  # type: ignore[operator]
+        except TypeError as fault:
             for name, kind in kinds.items():
                 self._check_kind(name, kind)
-            raise
+            raise Misuse(f"the parameters of {self._name!r} cannot be arguments: {fault}") from None
 
     def _check_kind(self, name: str, kind: Any) -> None:
         try:

@@ -10,6 +10,7 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.jobs import inspection, schedules, steps
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.ids import new_token
+from hustlex.jobs.judge import declared
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import act, change, inspect
 from hustlex.jobs.ops import schedules as entries
@@ -170,9 +171,12 @@ class Schedules:
     every scheduler, and Go's know nothing of them.
     """
 
-    def __init__(self, driver: AsyncDriver, *, clock: Clock = server_clock) -> None:
+    def __init__(
+        self, driver: AsyncDriver, *, clock: Clock = server_clock, queues: frozenset[str] | None = None
+    ) -> None:
         self._driver = driver
         self._clock = clock
+        self._queues = queues
         self._known = KnownQueues()
 
     async def add(
@@ -192,6 +196,7 @@ class Schedules:
         CronError and Misuse for what can never work.
         """
         entry = define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
+        declared(entry.queue, self._queues)
         await self._driver.follow(schedules.add(entry, self._clock()))
 
     async def change(self, name: str, **changes: Unpack[Changes]) -> None:
@@ -199,7 +204,7 @@ class Schedules:
 
         Raises NotFound, Conflict for an entry in code, CronError, Misuse.
         """
-        await self._driver.follow(schedules.change(name, changes, self._clock()))
+        await self._driver.follow(schedules.change(name, changes, self._clock(), self._queues))
 
     async def remove(self, name: str) -> bool:
         """Forget a stored entry; what it enqueued stays. False when there is none. Raises Conflict for one in code."""
@@ -218,7 +223,7 @@ class Schedules:
 
         Returns Enqueued, or Duplicate when its uniqueness lock is held.
         """
-        return await self._driver.follow(schedules.run(name, new_token(), self._clock(), self._known))
+        return await self._driver.follow(schedules.run(name, new_token(), self._clock(), self._known, self._queues))
 
     async def get(self, name: str) -> ScheduleInfo:
         """One entry, stored or in code. Raises NotFound."""

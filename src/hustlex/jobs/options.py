@@ -251,6 +251,8 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
     task_type = named("task type", job.type)
     task_id = chosen.get("task_id", new_id)
     until = _until(chosen)
+    if job.task is not None:
+        declared(queue, job.task.queues)
     lock_ttl_s = _lock_ttl(chosen, until)
     lock = _lock(chosen, names, task_type, job) if lock_ttl_s else ""
     due = start_text(chosen)

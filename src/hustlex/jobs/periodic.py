@@ -16,7 +16,7 @@ from hustlex.jobs import cron
 from hustlex.jobs.clock_changes import Dst, obey
 from hustlex.jobs.judge import judged
 from hustlex.jobs.keys import named
-from hustlex.jobs.options import Draft, Job, Options, draft, option_texts
+from hustlex.jobs.options import DEFAULT_QUEUE, Draft, Job, Options, draft, option_texts
 from hustlex.jobs.wire import clean
 
 Missed = Literal["skip", "once", "all"]
@@ -57,6 +57,11 @@ class Periodic(msgspec.Struct, frozen=True):
     def id(self) -> str:
         """The entry's id in Asynq's registry: the same in every scheduler and after every restart."""
         return entry_id(self.name)
+
+    @property
+    def queue(self) -> str:
+        """Where its job goes."""
+        return self.job.options.get("queue", DEFAULT_QUEUE)
 
     def next_ms(self, after_ms: int) -> int:
         """The first instant after a moment, Unix ms; -1 = none. ``@every`` counts from 1970: all agree on it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
@@ -16,10 +16,10 @@ from hustlex.jobs.aggregates import GRACE, UNLIMITED, Aggregate, AggregateFuncti
 from hustlex.jobs.arguments import Arguments
 from hustlex.jobs.clock_changes import Dst
 from hustlex.jobs.hooks import Hooks, WorkerOptions
-from hustlex.jobs.judge import judged
+from hustlex.jobs.judge import declaration, declared, judged
 from hustlex.jobs.keys import named
 from hustlex.jobs.limits import NO_LIMITS, Key, Limits, Rate
-from hustlex.jobs.options import Job, Options, TaskOptions, merge
+from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, TaskOptions, merge
 from hustlex.jobs.periodic import MOST_MISSED, Missed, Periodic
 from hustlex.jobs.placeholders import is_placeholder
 from hustlex.jobs.returned import ResultType
@@ -41,8 +41,8 @@ class Task(Generic[P, R_co]):
 
     type: the name on the wire. options: what its jobs carry. is_async: whether the function is ``async def``.
     limits: what its handler may not exceed. rules: what its failures lead to. cpu: whether it runs in a process of its
-    own. prefix: whether it takes all types that start with its own, as Asynq's mux. result: reads and writes what the
-    function returns.
+    own. prefix: whether it takes all types that start with its own, as Asynq's mux. queues: those its jobs may go into;
+    None = any. result: reads and writes what the function returns.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Task(Generic[P, R_co]):
         rules: Rules = NO_RULES,
         cpu: bool = False,
         prefix: bool = False,
+        queues: frozenset[str] | None = None,
     ) -> None:
         self.type = task_type = named("task type", task_type)
         functions.check(f"the handler of {task_type!r}", function)
@@ -63,6 +64,8 @@ class Task(Generic[P, R_co]):
         check.flag("cpu", cpu)
         self.function = function
         self.options = cast("Options", TaskOptions(task_type, options))
+        self.queues = queues
+        declared(self.queue, queues)
         self.limits = limits
         self.rules = rules
         self.cpu = cpu
@@ -96,6 +99,11 @@ class Task(Generic[P, R_co]):
         payload, slots = self._arguments.template(args, kwargs)
         return Job(self.type, payload, self.options, slots, self)
 
+    @property
+    def queue(self) -> str:
+        """Where its jobs go unless they say otherwise."""
+        return self.options.get("queue", DEFAULT_QUEUE)
+
     def check(self) -> None:
         """Raises Misuse where an annotation still names something that is not defined."""
         self._arguments.prepare()
@@ -119,7 +127,8 @@ class Tasks(Hooks):
     lifespan: makes what handlers share, once per worker process, and takes it down: an async context manager's
     function, as FastAPI's; its value is ``current_job().state``. retry_delay, is_failure, max_crashes: see ``Rules``,
     for every task defined here. worker: options of every worker that runs them, see ``WorkerOptions``. defaults:
-    options for every task defined here; a task's own win.
+    options for every task defined here; a task's own win. queues: all queues there are, as in ``HustleX(queues=...)``:
+    to define a task for another one, to enqueue its jobs into one, or to serve one with a worker is Misuse.
     """
 
     def __init__(
@@ -130,12 +139,14 @@ class Tasks(Hooks):
         is_failure: IsFailure | None = None,
         max_crashes: int | None = None,
         worker: WorkerOptions | None = None,
+        queues: Collection[str] | None = None,
         **defaults: Unpack[Options],
     ) -> None:
         super().__init__(worker)
         self._rules = Rules(retry_delay, is_failure, max_crashes)
         self.lifespan: Lifespan = nullcontext if lifespan is None else _lifespan(lifespan)
         self._defaults = cast("Options", judged(defaults))
+        self.queues = declaration(queues)
         self._tasks: dict[str, Task[..., Any]] = {}
         self._periodic: dict[str, Periodic] = {}
         self._found: dict[str, Task[..., Any] | None] = {}
@@ -171,7 +182,9 @@ class Tasks(Hooks):
 
         def define(function: Callable[P, R_co]) -> Task[P, R_co]:
             chosen = merge(self._defaults, options)
-            task = Task(task_type, function, chosen, limits=limits, rules=rules, cpu=cpu, prefix=prefix)
+            task = Task(
+                task_type, function, chosen, limits=limits, rules=rules, cpu=cpu, prefix=prefix, queues=self.queues
+            )
             self._add(task)
             return task
 
@@ -266,6 +279,7 @@ class Tasks(Hooks):
         return len(self._tasks)
 
     def _add(self, task: Task[..., Any]) -> None:
+        declared(task.queue, self.queues)
         if self._tasks.setdefault(task.type, task) is not task:
             raise Misuse(f"the task type {task.type!r} is defined twice")
         self._found.clear()
@@ -275,6 +289,7 @@ class Tasks(Hooks):
             raise Misuse(f"the aggregation of {rules.pattern!r} is defined twice")
 
     def _schedule(self, entry: Periodic) -> None:
+        declared(entry.queue, self.queues)
         if self._periodic.setdefault(entry.name, entry) is not entry:
             raise Misuse(f"the periodic entry {entry.name!r} is defined twice")
 

@@ -8,6 +8,7 @@ from hustlex.core.op import Batch, Flow, do
 from hustlex.errors import Conflict, Misuse
 from hustlex.jobs import flows
 from hustlex.jobs.clock_changes import Dst
+from hustlex.jobs.judge import declared
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import registry, schedules
 from hustlex.jobs.options import Job
@@ -35,7 +36,7 @@ def add(entry: Periodic, now_ms: int) -> Flow[None]:
         raise Conflict(f"there is another periodic entry {entry.name!r}", hint="change it, or remove it first")
 
 
-def change(name: str, changes: Changes, now_ms: int) -> Flow[None]:
+def change(name: str, changes: Changes, now_ms: int, queues: frozenset[str] | None) -> Flow[None]:
     """Replace parts of a stored entry, without losing what others change meanwhile."""
     if not changes.keys() <= Changes.__annotations__.keys():
         raise Misuse(f"unknown: {', '.join(sorted(changes.keys() - Changes.__annotations__.keys()))}")
@@ -45,7 +46,9 @@ def change(name: str, changes: Changes, now_ms: int) -> Flow[None]:
         page = yield from do(schedules.show(name, now_ms))
         if page.in_code:
             raise Conflict(f"the periodic entry {name!r} is in the schedulers' code", hint="change it there")
-        if (yield from do(schedules.save(_changed(name, page.definition, changes), page.definition, now_ms))):
+        changed = _changed(name, page.definition, changes)
+        declared(changed.queue, queues)
+        if (yield from do(schedules.save(changed, page.definition, now_ms))):
             return
     raise Conflict(f"the periodic entry {name!r} is being changed by others all the time")
 
@@ -69,10 +72,11 @@ def one(name: str, now_ms: int) -> Flow[ScheduleInfo]:
     return described(name, page.definition, page.in_code, page.paused, page.now_ms)
 
 
-def run(name: str, token: str, now_ms: int, known: KnownQueues) -> Flow[Outcome]:
+def run(name: str, token: str, now_ms: int, known: KnownQueues, queues: frozenset[str] | None) -> Flow[Outcome]:
     """Enqueue an entry's job now, and note it in the entry's history."""
     page = yield from do(schedules.show(name, now_ms))
     entry = from_json(name, page.definition)
+    declared(entry.queue, queues)
     placed = entry.made(f"{entry.name}@run-{token}")
     outcome = yield from flows.enqueue(placed, token, now_ms, known)
     if isinstance(outcome, Enqueued):

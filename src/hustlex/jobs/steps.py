@@ -13,6 +13,7 @@ import msgspec
 
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.errors import Conflict, Error
+from hustlex.jobs.judge import declared
 from hustlex.jobs.known import KnownQueues
 from hustlex.jobs.ops import enqueue
 from hustlex.jobs.ops import steps as ops
@@ -40,12 +41,16 @@ for long, because the one that released it, and ran it, may be dead by now."""
 _GONE = "the step before it is gone: deleted, revoked, or trimmed from the archive"
 
 
-def start(workflow: Workflow, workflow_id: str, now_ms: int, known: KnownQueues) -> Flow[Started]:
+def start(
+    workflow: Workflow, workflow_id: str, now_ms: int, known: KnownQueues, queues: frozenset[str] | None = None
+) -> Flow[Started]:
     """Keep the steps that wait, then enqueue the others.
 
     The same call may be repeated after any failure, with the same id: what is there already is left alone.
     """
     steps = plant(workflow, workflow_id)
+    for step in steps:
+        declared(step.name.queue, queues)
     fresh = yield from _plant(steps, now_ms, known)
     return Started(workflow_id, tuple(step.name for step in steps), not fresh)
 

@@ -85,12 +85,12 @@ class QueueFull(outcome.Failure, frozen=True):
 class NeverRuns(msgspec.Struct, frozen=True):
     """Cancelled: it waited, and no worker will ever start it. It is in the archive, with the error "canceled".
 
-    was: PENDING, SCHEDULED, RETRY or AGGREGATING.
+    was: PENDING, SCHEDULED, RETRY or AGGREGATING; None: a step of a workflow that had not started, and is in no queue.
     """
 
     id: str
     queue: str
-    was: State
+    was: State | None
 
 
 class Stopping(msgspec.Struct, frozen=True):

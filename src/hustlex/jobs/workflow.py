@@ -26,7 +26,19 @@ _MOST_LINKS = 10_000
 _LONGEST_ID = 200
 """A step's id is the workflow's and its position."""
 _OPTIONS = frozenset(
-    ("queue", "max_retry", "timeout", "deadline", "process_in", "process_at", "retention", "headers"),
+    (
+        "queue",
+        "max_retry",
+        "timeout",
+        "deadline",
+        "process_in",
+        "process_at",
+        "retention",
+        "headers",
+        "expires_in",
+        "expires_at",
+        "at_front",
+    ),
 )
 
 
@@ -91,7 +103,7 @@ class Planted(msgspec.Struct, frozen=True):
     """A step as Redis keeps it until it starts.
 
     message: TaskMessage, still without results. due: as in ``Draft``. keep_s: the retention that the user asked for.
-    after, then: the steps it waits for, and those that wait for it. slots: see ``Job``.
+    after, then: the steps it waits for, and those that wait for it. slots: see ``Job``. wishes: as in ``Draft``.
     """
 
     name: StepName
@@ -101,6 +113,7 @@ class Planted(msgspec.Struct, frozen=True):
     after: tuple[StepName, ...]
     then: tuple[Link, ...]
     slots: Slots
+    wishes: str = ""
 
 
 def chain(first: Job | Workflow, following: Job | Workflow) -> Workflow:
@@ -167,7 +180,10 @@ def _check(step: Step) -> Options:
     options = cast("Options", judged(job.options))
     strange = options.keys() - _OPTIONS
     if strange:
-        raise Misuse(f"a step of a workflow cannot have {', '.join(sorted(strange))}", hint="see Jobs.start")
+        raise Misuse(
+            f"a step of a workflow cannot have {', '.join(sorted(strange))}",
+            hint=f"a step may have {', '.join(sorted(_OPTIONS))}",
+        )
     wants_all = [every for _, every in job.slots]
     if job.slots and not step.after:
         raise Misuse(f"nothing comes before the step {job.type!r}, so it cannot take a result")
@@ -178,7 +194,7 @@ def _check(step: Step) -> Options:
 
 def _planted(step: Step, names: Sequence[StepName], position: int, then: tuple[Link, ...]) -> Planted:
     """A step that others wait for is kept until somebody has seen that it succeeded, whoever ran it."""
-    name, bare = names[position], Job(step.job.type, step.job.payload, step.job.options)
+    name, bare = names[position], Job(step.job.type, step.job.payload, step.job.options, (), step.job.task)
     made = draft(bare, {"task_id": name.id}, name.id)
     message = decode_task(made.message)
     keep_s = message.retention
@@ -186,7 +202,7 @@ def _planted(step: Step, names: Sequence[StepName], position: int, then: tuple[L
         headers = {**message.headers, HEADER: "1"}
         message = msgspec.structs.replace(message, retention=max(LIFE_S, keep_s), headers=headers)
     after = tuple(names[before] for before in step.after)
-    return Planted(name, encode_task(message), made.due, keep_s, after, then, step.job.slots)
+    return Planted(name, encode_task(message), made.due, keep_s, after, then, step.job.slots, made.wishes)
 
 
 def compose(message: bytes, slots: Slots, results: Sequence[bytes]) -> bytes:

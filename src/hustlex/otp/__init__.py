@@ -1,4 +1,13 @@
-"""One-time passwords by phone or e-mail."""
+"""One-time passwords by phone or e-mail.
+
+How a call flows: ``api.py`` is the door. ``arguments.py`` judges what was passed, ``phone.py`` or ``email.py`` reads
+the destination. ``flows.py`` holds the steps of each verb: ``caps.py`` asks first whether the message may be sent at
+all (``reservations.py`` says which scopes count it, ``quota_ops.py`` takes one unit of each), then ``ops.py`` issues,
+resends or verifies in one script of ``lua/``. ``codes.py`` derives the code, which is stored nowhere; ``room.py`` is
+what the steps share, ``names.py`` knows the keys. What a call leads to later, as units given back, waits in
+``outcome_buffer.py`` and travels with the next call; ``event_recorder.py`` tells ``OtpOptions.watch`` how it ended.
+``totp.py`` is for authenticators, ``rules.py`` for what can be set.
+"""
 
 from hustlex.core.context import Context
 from hustlex.core.outcome import Outcome

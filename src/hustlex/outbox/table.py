@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any, Unpack
 
@@ -30,8 +30,8 @@ from hustlex.core import check
 from hustlex.core.time import Clock
 from hustlex.errors import Misuse
 from hustlex.jobs.ids import new_id
-from hustlex.jobs.judge import seconds
-from hustlex.jobs.options import Draft, Job, Options, as_job, draft
+from hustlex.jobs.judge import declaration, seconds
+from hustlex.jobs.options import Draft, Job, Options, as_job, draft, served
 
 _LONGEST_NAME = 40
 """What databases allow is 63, and an index has the name within its own."""
@@ -51,6 +51,7 @@ class Outbox:
     retention: given to jobs that set none. For so long after its end a task's id is known to the queue, so a row that
     is relayed a second time, because a relay died between enqueueing and deleting it, is dropped as a duplicate.
     Zero: such a task may run twice if the first run was over by then. clock: Unix milliseconds, for ``process_in``.
+    queues: all there are, as in ``HustleX(queues=...)``; None = any name will do.
 
     Tested on SQLite and PostgreSQL. Make it once, beside the models.
     """
@@ -62,6 +63,7 @@ class Outbox:
         name: str = "hustlex_outbox",
         retention: timedelta = timedelta(hours=1),
         clock: Clock = unix_ms,
+        queues: Collection[str] | None = None,
     ) -> None:
         check.instance("metadata", metadata, MetaData)
         check.text("name", name, longest=_LONGEST_NAME)
@@ -70,6 +72,7 @@ class Outbox:
         self.table = _table(metadata, name)
         self._row = type("OutboxRow", (), {"__doc__": "One waiting job, as the session's unit of work wants it."})
         registry(metadata=metadata).map_imperatively(self._row, self.table)
+        self._queues = declaration(queues)
         self._retention = retention
         self._clock = clock
         self._mark = f"hustlex outbox {name}"
@@ -84,7 +87,7 @@ class Outbox:
         """
         check.instance("session", session, Session, AsyncSession, scoped_session, async_scoped_session)
         made = as_job(job, payload)
-        placed = draft(made, self._with_retention(made, options), new_id())
+        placed = served(draft(made, self._with_retention(made, options), new_id()), self._queues)
         row = self._row()
         for name, value in self._values(made, placed).items():
             setattr(row, name, value)

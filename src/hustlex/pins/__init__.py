@@ -1,4 +1,9 @@
-"""Transaction PINs with lockout."""
+"""Transaction PINs with lockout.
+
+How a call flows: ``api.py`` is the door. ``rules.py`` refuses PINs that are easy to guess; ``flows.py`` counts the
+attempt first (``ops.py``, one script of ``lua/``), then compares: ``hashing.py`` computes Argon2id in the threads of
+``aio.py`` or ``blocking.py``, before which ``hash_queue.py`` bounds who may wait. A right PIN takes its attempt back.
+"""
 
 from hustlex.core.context import Context
 from hustlex.pins.api import Pins

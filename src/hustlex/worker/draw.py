@@ -11,6 +11,7 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.errors import Misuse
+from hustlex.jobs.judge import declared
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.limits import Limits
 from hustlex.worker.leased_task import LeasedTask
@@ -38,8 +39,13 @@ class Reserved(msgspec.Struct, frozen=True):
         check.whole("weight of a reservation", self.weight, 0, MOST_SLOTS)
 
 
-def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits]) -> list[QueueState]:
-    """The queues of a worker. Raises Misuse for weights below 1, and for limits that fit no queue."""
+def sources_of(
+    queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits], known: frozenset[str] | None = None
+) -> list[QueueState]:
+    """The queues of a worker. known: those that are declared, None = any.
+
+    Raises Misuse for others, for weights below 1, and for limits that fit no queue.
+    """
     check.instance("queues", queues, Mapping, hint='pass weights by name, as {"critical": 6, "default": 3}')
     check.instance("limits", limits, Mapping, hint="pass Limits by queue")
     if not queues or not limits.keys() <= queues.keys():
@@ -48,7 +54,10 @@ def sources_of(queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits
         check.instance("the limits of a queue", limit, Limits)
     if any(limit.key is not None for limit in limits.values()):
         raise Misuse("the limits of a queue have no key", hint="keys belong to tasks: @tasks.task(..., key=...)")
-    return [_source(name, share, limits.get(name)) for name, share in queues.items()]
+    sources = [_source(name, share, limits.get(name)) for name, share in queues.items()]
+    for source in sources:
+        declared(source.name, known)
+    return sources
 
 
 def _source(name: str, share: int | Reserved, limits: Limits | None) -> QueueState:

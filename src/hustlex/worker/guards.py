@@ -18,7 +18,7 @@ from hustlex.worker.fetcher import Fetcher
 from hustlex.worker.handlers import attempt_ends_ms
 from hustlex.worker.heartbeat import Heartbeat
 from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.limiter import Limiter, limited
+from hustlex.worker.limiter import TaskLimiter, limited
 from hustlex.worker.runners import Runners
 from hustlex.worker.service import Service
 from hustlex.worker.stalls import StallWatch
@@ -52,7 +52,7 @@ class Guards:
         *,
         fair: bool,
     ) -> None:
-        self.limiter: Limiter | None = None
+        self.limiter: TaskLimiter | None = None
         self.on_begin: Callable[[LeasedTask], None] = lambda _: None
         self._clock = clock
         self._runners = runners
@@ -68,14 +68,14 @@ class Guards:
             self._processes = Processes(threads)
         if limited(tasks):
             count = processes or _cpus()
-            self.limiter = Limiter(
+            self.limiter = TaskLimiter(
                 driver, tasks, runners, slots, clock, count, fetcher.look_ahead, fair=fair and slots.plain
             )
             self._services.append(self.limiter)
             self._put_in_the_way(self.limiter, fetcher, runners)
 
     @staticmethod
-    def _put_in_the_way(limiter: Limiter, fetcher: Fetcher, runners: Runners) -> None:
+    def _put_in_the_way(limiter: TaskLimiter, fetcher: Fetcher, runners: Runners) -> None:
         """Between what is leased and what runs."""
 
         def done(job: LeasedTask) -> None:

@@ -40,7 +40,7 @@ def limited(tasks: Tasks) -> list[Task[..., Any]]:
     return [task for task in tasks if task.cpu or task.limits != NO_LIMITS]
 
 
-class Limiter(Service):
+class TaskLimiter(Service):
     """processes: how many tasks with ``cpu=True`` run at once. fair: whether more tasks than slots may be held, so that
     keys can take turns. ahead: how many are held anyway, because they are short.
 

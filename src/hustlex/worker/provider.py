@@ -13,6 +13,7 @@ import msgspec
 
 from hustlex.errors import Error, Misuse, Timeout
 from hustlex.jobs import functions
+from hustlex.jobs.judge import declared
 from hustlex.jobs.periodic import Periodic, PeriodicConfig, define
 from hustlex.worker.boundary import contained
 from hustlex.worker.service import Service
@@ -39,13 +40,16 @@ class Manager(Service):
     name = "periodic tasks"
     interruptible = True
 
-    def __init__(self, provider: Provider, interval: timedelta, timetable: Timetable) -> None:
+    def __init__(
+        self, provider: Provider, interval: timedelta, timetable: Timetable, queues: frozenset[str] | None = None
+    ) -> None:
         super().__init__()
         if interval <= timedelta(0):
             raise Misuse("the interval of a provider must be positive")
         self._provider = provider
         self._interval_s = interval.total_seconds()
         self._timetable = timetable
+        self._queues = queues
         self._threads = Threads(1)
         self._asked: asyncio.Task[list[PeriodicConfig]] | None = None
 
@@ -89,6 +93,7 @@ class Manager(Service):
     def _entry(self, config: PeriodicConfig) -> Periodic | None:
         try:
             entry = define("provided", config.spec, config.job)
+            declared(entry.queue, self._queues)
         except Error as error:
             _log.error("a periodic task of type %s is passed over: %s", config.job.type, error)
             return None

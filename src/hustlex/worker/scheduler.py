@@ -46,7 +46,7 @@ class Scheduler:
             check.function("provider", provider)
         self.timetable = Timetable(driver, WorkerClock(clock))
         self.timetable.take("code", tasks.periodic)
-        self.manager = Manager(provider, provider_interval, self.timetable) if provider else None
+        self.manager = Manager(provider, provider_interval, self.timetable, tasks.queues) if provider else None
         self._quit = asyncio.Event()
 
     @property

@@ -121,7 +121,7 @@ class Worker:
         told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
         policy = OutcomePolicy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
         self.id = uuid.uuid4().hex
-        self.sources = sources = draw.sources_of(queues, rules.limits or {})
+        self.sources = sources = draw.sources_of(queues, rules.limits or {}, tasks.queues)
         self.clock = now = WorkerClock(clock)
         self._tasks = tasks
         self._driver = driver

@@ -15,10 +15,10 @@
 -- @include clock
 -- @include place
 local now = clock(now_ms)
-local found = redis.call('HMGET', step, 'phase', 'due', 'then', 'need')
+local found = redis.call('HMGET', step, 'phase', 'due', 'then', 'need', 'wishes')
 if found[1] ~= 'waits' then return {0} end
 local queue = {prefix = prefix, pending = pending, scheduled = scheduled, now = now}
-if type(place(queue, id, message, found[2], '', 0, '')) == 'table' then
+if type(place(queue, id, message, found[2], '', 0, '', '', found[5] or '')) == 'table' then
   redis.call('HSET', step, 'phase', 'broken', 'why', 'another task has its id')
   return {2}
 end
@@ -26,7 +26,7 @@ if found[3] == '[]' then
   redis.call('DEL', step)
   return {1}
 end
-local spent = {'message', 'due', 'slots', 'need', 'got'}
+local spent = {'message', 'due', 'wishes', 'slots', 'need', 'got'}
 for n = 0, found[4] - 1 do spent[#spent + 1] = 'in:' .. n end
 redis.call('HSET', step, 'phase', 'runs')
 redis.call('HDEL', step, unpack(spent))

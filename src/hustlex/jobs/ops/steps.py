@@ -80,7 +80,7 @@ def plant(steps: Sequence[Planted], life_s: int, latest_ms: int, now_ms: int) ->
     for step in steps:
         after = msgspec.json.encode([(name.queue, name.id) for name in step.after])
         then, slots = msgspec.json.encode(step.then), msgspec.json.encode(step.slots)
-        args += (step.name.id, step.message, step.due, len(step.after), step.keep_s, after, then, slots)
+        args += (step.name.id, step.message, step.due, len(step.after), step.keep_s, after, then, slots, step.wishes)
     return _PLANT.op((queue.pending, queue.scheduled), tuple(args), lambda reply: list(reply[1:]))
 
 
