@@ -289,3 +289,5 @@ async def test_what_compute_gives_must_suit_the_front(front: HustleX, blocking_f
         await numbers(front).get_or_compute("a", lambda: 5)
     with pytest.raises(Misuse, match="pass a plain function"):
         numbers(blocking_front).get_or_compute("b", one)
+    with pytest.raises(Misuse, match="compute cannot be 5"):
+        await numbers(front).get_or_compute("c", 5)  # type: ignore[call-overload]

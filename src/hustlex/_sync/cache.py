@@ -15,6 +15,7 @@ from hustlex.cache.plan import CachePlan
 from hustlex.cache.policy import Options, policy
 from hustlex.cache.template import KeyTemplate
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats
+from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
@@ -118,7 +119,7 @@ class Cache(Generic[V]):
     def get_or_compute(
         self, key: Key, compute: Callable[[], V | None], *, ttl: timedelta | None = None
     ) -> V | None: ...
-    def get_or_compute(self, key: Key, compute: Callable[[], Any], *, ttl: timedelta | None = None) -> Any:
+    def get_or_compute(self, key: Key, compute: Any, *, ttl: timedelta | None = None) -> Any:
         """The cached value, else what ``compute`` returns, stored. One computation at a time per key, in all processes.
 
         compute: takes no arguments. Its exceptions reach every waiting caller and are not cached; None is cached for
@@ -126,6 +127,8 @@ class Cache(Generic[V]):
         Without the server it computes, at most ``bulkhead`` at once. Raises Misuse when the result is not of the
         cache's type, Overloaded when none of those computations ends in time, and what ``compute`` raises.
         """
+        if not callable(compute):
+            check.function("compute", compute)
         flow = flows.obtain(self._plan, self._plan.entry(key), compute, self._plan.ttl_ms(ttl))
         return self._driver.follow(flow)
 

@@ -14,6 +14,7 @@ from hustlex.cache.plan import CachePlan
 from hustlex.cache.policy import Options, policy
 from hustlex.cache.template import KeyTemplate
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats
+from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
@@ -119,9 +120,7 @@ class Cache(Generic[V]):
     async def get_or_compute(
         self, key: Key, compute: Callable[[], Awaitable[V | None]], *, ttl: timedelta | None = None
     ) -> V | None: ...
-    async def get_or_compute(
-        self, key: Key, compute: Callable[[], Awaitable[Any]], *, ttl: timedelta | None = None
-    ) -> Any:
+    async def get_or_compute(self, key: Key, compute: Any, *, ttl: timedelta | None = None) -> Any:
         """The cached value, else what ``compute`` returns, stored. One computation at a time per key, in all processes.
 
         compute: takes no arguments. Its exceptions reach every waiting caller and are not cached; None is cached for
@@ -129,6 +128,8 @@ class Cache(Generic[V]):
         Without the server it computes, at most ``bulkhead`` at once. Raises Misuse when the result is not of the
         cache's type, Overloaded when none of those computations ends in time, and what ``compute`` raises.
         """
+        if not callable(compute):
+            check.function("compute", compute)
         flow = flows.obtain(self._plan, self._plan.entry(key), compute, self._plan.ttl_ms(ttl))
         return await self._driver.follow(flow)
 
