@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -157,6 +158,39 @@ def test_children_of_a_blocking_process_have_connections_of_their_own(url: str, 
         work("parent")
         assert ended(pids) == [0, 0, 0]
         assert front.ratelimit.peek(MANY, "u1", endpoint="/x").remaining == 500
+
+
+def test_a_child_hashes_pins_in_threads_of_its_own(url: str) -> None:
+    front = front_on(url)
+    made: Any = asyncio.run(front.pins.hash("u1", "8361"))
+
+    async def verify() -> None:
+        assert type(await front.pins.verify("u1", "8361", made.verifier)).__name__ == "PinOk"
+
+    assert ended([child(lambda: asyncio.run(asyncio.wait_for(verify(), 15)))]) == [0]
+
+
+def test_a_child_does_not_wait_for_a_room_that_was_being_made(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another thread of its parent, at the moment of the fork."""
+    front = BlockingHustleX(url, secret=SECRET)
+    making, go_on = threading.Event(), threading.Event()
+    secrets, parent = front._secrets, os.getpid()
+
+    def slow(room: str) -> Any:
+        if os.getpid() == parent:
+            making.set()
+            go_on.wait(15)
+        return secrets(room)
+
+    monkeypatch.setattr(front, "_secrets", slow)
+    thread = threading.Thread(target=lambda: front.pins)
+    thread.start()
+    assert making.wait(15)
+    pid = child(lambda: (signal.alarm(10), front.pins.reset("u1")))
+    assert ended([pid]) == [0]
+    go_on.set()
+    thread.join()
+    front.close()
 
 
 async def test_an_absent_server_is_told_within_the_timeout_of_the_front() -> None:

@@ -188,6 +188,17 @@ async def test_a_ban_is_at_most_a_day_and_strikes_are_forgotten(hx: Any, clock: 
         clock.advance(banned.retry_after)
 
 
+@EVERY
+async def test_what_was_only_looked_at_is_not_given_back(hx: Any, algorithm: Algorithm) -> None:
+    policy = policy_of(algorithm, 3)
+    assert await spend(hx, policy, 2) == 2
+    seen = await hx.ratelimit.peek(policy, "u1", **PAY)
+    assert seen
+    assert seen.lease == ""
+    assert not await hx.ratelimit.refund(seen)
+    assert await spend(hx, policy, 3) == 1
+
+
 # -- leases
 
 

@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, Limits, Rate, Tasks
+from hustlex.jobs.keys import queue_keys
 from hustlex.worker import Reserved, draw
-from tests.worker.support import Running, until
+from tests.worker.support import Running, message, put, until
 
 Start = Callable[..., Awaitable[Running]]
 
@@ -192,3 +194,21 @@ def test_plain_workers_draw_as_before() -> None:
     slots = draw.Slots(draw.sources_of({"a": 2, "b": 1}, {"a": Limits(rate=Rate(5))}), crowd)  # type: ignore[arg-type]
     assert slots.plain
     assert slots.draw(by_rank=False) is draw.weighted and slots.draw(by_rank=True) is draw.strict
+
+
+@pytest.mark.parametrize("queue", ["odd name", "a}b", "mail{1}", "Überweisung", "x" * 300])
+async def test_a_queue_that_a_peer_named_as_we_would_not_is_served(
+    start: Callable[..., Awaitable[Running]], tasks: Tasks, raw: redis.Redis, queue: str
+) -> None:
+    """Read, run and acknowledged; not written by us."""
+    ran = asyncio.Event()
+
+    @tasks.task("a:1")
+    async def run() -> None:
+        ran.set()
+
+    put(raw, message("peer", queue=queue, payload=None))
+    await start(queues={queue: 1})
+    await ran.wait()
+    await until(lambda: raw.get(queue_keys(queue).processed) == b"1")
+    assert not raw.exists(queue_keys(queue).task("peer"))

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from hustlex.core import check
 from hustlex.core.keyring import Keyring
+from hustlex.core.lazy import lazy
 from hustlex.core.memory.blocking import guarded
 from hustlex.core.op import BlockingDriver
 from hustlex.core.telemetry import Hook
@@ -114,7 +114,7 @@ class HustleX:
         if self.cache_driver is not self.driver:
             self.cache_driver.close()
 
-    @cached_property
+    @lazy
     def otp(self) -> Otp:
         """One-time passwords. Raises ConfigurationError when no secret was given.
 
@@ -127,7 +127,7 @@ class HustleX:
         options = in_region(self._otp_options, self._region)
         return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=options)
 
-    @cached_property
+    @lazy
     def tokens(self) -> Tokens:
         """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given.
 
@@ -140,7 +140,7 @@ class HustleX:
             self._state, self._secrets("tokens"), prefix=self._prefix, clock=self._clock, options=self._token_options
         )
 
-    @cached_property
+    @lazy
     def ratelimit(self) -> RateLimit:
         """Rate limits per identity and endpoint.
 
@@ -150,7 +150,7 @@ class HustleX:
 
         return RateLimit(self.driver, prefix=self._prefix, clock=self._clock, options=self._ratelimit_options)
 
-    @cached_property
+    @lazy
     def idempotency(self) -> Idempotency:
         """Idempotency keys and webhooks. Raises ConfigurationError when no secret was given.
 
@@ -166,7 +166,7 @@ class HustleX:
             options=self._idempotency_options,
         )
 
-    @cached_property
+    @lazy
     def pins(self) -> Pins:
         """Transaction PINs with lockout. Raises ConfigurationError when no secret was given.
 
@@ -178,14 +178,14 @@ class HustleX:
             self._state, self._secrets("pins"), prefix=self._prefix, clock=self._clock, options=self._pin_options
         )
 
-    @cached_property
+    @lazy
     def cache(self) -> Caches:
         """Named, typed caches: ``users = hx.cache("user", User, ttl=timedelta(minutes=15))``."""
         from hustlex._sync.cache import Caches
 
         return Caches(self.cache_driver, prefix=self._prefix, clock=self._clock)
 
-    @cached_property
+    @lazy
     def jobs(self) -> Jobs:
         """Background jobs on Asynq's wire.
 
@@ -195,7 +195,7 @@ class HustleX:
 
         return Jobs(self.driver, clock=self._clock, queues=self._queues)
 
-    @cached_property
+    @lazy
     def events(self) -> Events:
         """Live events over pub/sub.
 
@@ -205,7 +205,7 @@ class HustleX:
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
 
-    @cached_property
+    @lazy
     def _state(self) -> BlockingDriver:
         """The driver of rooms whose keys stand for somebody's rights."""
         strict = self._strict_memory if self._strict_memory is not None else in_production()

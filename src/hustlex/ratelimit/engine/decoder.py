@@ -39,7 +39,7 @@ class ReplyDecoder:
 
     def _decode_rest(self, line: Reply, subject: SubjectState | None) -> Decision | WrongWindow:
         """Whatever is not simply allowed."""
-        decision = self.decode_peek(line)
+        decision = self._decided(line, charged=True)
         if isinstance(decision, WrongWindow):
             return decision
         if self._extra and not decision:
@@ -53,11 +53,14 @@ class ReplyDecoder:
         return decision
 
     def decode_peek(self, line: Reply) -> Decision | WrongWindow:
-        """The same, remembering nothing."""
+        """What a check would answer: nothing was charged, and nothing is remembered."""
+        return self._decided(line, charged=False)
+
+    def _decided(self, line: bytes, *, charged: bool) -> Decision | WrongWindow:
         if line[0] == _ELSEWHERE:
             return WrongWindow(replies.server_ms(line.split()))
         outcome = self._outcome(line)
-        receipt = ChargeReceipt(self._request, line)
+        receipt = ChargeReceipt(self._request, line, charged)
         return Decision(line[0] == _ALLOWED, outcome, self._request.cost, Source.REDIS, receipt)
 
     def _outcome(self, line: bytes) -> Outcome:

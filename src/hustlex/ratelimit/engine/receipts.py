@@ -14,18 +14,21 @@ _naming = threading.Lock()
 
 
 class ChargeReceipt(msgspec.Struct, eq=False, gc=False):
-    """Of one decision. reply: the server's line, or the states that were worked out here. refund_id: "" until the first
-    refund; the only thing here that ever changes, so that a refund may be repeated and counts once.
+    """Of one decision. reply: the server's line, or the states that were worked out here.
+
+    charged: False of a peek, which took nothing. refund_id: "" until the first refund; only that ever changes, so that
+    a refund may be repeated and counts once.
     """
 
     request: CheckRequest
     reply: bytes | tuple[PolicyState, ...]
+    charged: bool = True
     refund_id: str = ""
 
     @property
     def lease(self) -> str:
         """The id under which a place was taken; "" when no policy gives places."""
-        return self.request.request_id if self.request.compiled.lease_ending else ""
+        return self.request.request_id if self.charged and self.request.compiled.lease_ending else ""
 
     @property
     def lease_key(self) -> str:

@@ -19,7 +19,7 @@ def refund(limiter: Limiter, decision: Decision) -> list[Op[bool]]:
     if decision.parts:
         return [op for part in decision.parts for op in refund(limiter, part)]
     receipt = decision.receipt
-    if not decision or not isinstance(receipt, ChargeReceipt) or receipt.reply == ():
+    if not decision or not isinstance(receipt, ChargeReceipt) or not receipt.charged or receipt.reply == ():
         return []
     first = receipt.refunded()
     limiter.ease(receipt.request)
