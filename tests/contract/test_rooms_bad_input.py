@@ -207,9 +207,9 @@ async def test_what_is_cached_by_a_bad_function_or_key_gets_one_sentence(front: 
     async def load(it: Any) -> int:
         return 7
 
-    samples = [decorated]
-    for act in (load, load.key, load.invalidate, load.refresh):
-        samples.append(Sample(CachedFunction.__call__, {"it": 1}, call=lambda _, it, act=act: act(it)))
+    acts = (load, load.key, load.invalidate, load.refresh)
+    called = [Sample(CachedFunction.__call__, {"it": 1}, call=lambda _, it, act=act: act(it)) for act in acts]
+    samples = [decorated, *called]
     assert [said for sample in samples for said in await complaints(sample)] == []
 
 
