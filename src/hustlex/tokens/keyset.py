@@ -103,7 +103,7 @@ class KeySet:
 
     def find(self, kid: str) -> Key | None:
         """The key of that name, if it is one of ours."""
-        return self._keys.get(kid) if isinstance(kid, str) else None
+        return self._keys.get(check.typed("kid", kid))
 
     def trusted(self) -> list[Key]:
         """All keys, the signing one last."""
