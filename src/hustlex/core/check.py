@@ -203,6 +203,12 @@ def instance(name: str, value: object, *kinds: type, hint: str = "") -> None:
         _refuse(name, value, hint or f"pass {' or '.join(f'{_article(kind.__name__)}' for kind in kinds)}")
 
 
+def protocol(name: str, value: object, *parts: str, hint: str) -> None:
+    """Something, not a class, that has these attributes."""
+    if inspect.isclass(value) or not all(hasattr(value, part) for part in parts):
+        _refuse(name, value, hint)
+
+
 def several(name: str, value: object) -> list[Any]:
     """What can be gone through, but neither text nor bytes: one value that was meant as a list of one."""
     if isinstance(value, str | bytes | bytearray) or not isinstance(value, Iterable):
