@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
+import hypothesis
 import pytest
 import redis
 
@@ -18,6 +19,10 @@ from hustlex.drivers.embedded import EmbeddedServer
 from tests.support import servers
 from tests.support.blocking import Blocking
 from tests.support.proxy import Proxy
+
+# A busy machine is slow now and then: an example that took long is no failure.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 SECRET = b"a test secret of thirty-two bytes or more"
 PATIENCE = timedelta(seconds=5)
@@ -68,7 +73,7 @@ async def driver(url: str) -> AsyncIterator[Any]:
     """The async driver."""
     from hustlex.drivers.aio import Driver
 
-    driver = Driver(url)
+    driver = Driver(url, timeout=PATIENCE)
     yield driver
     await driver.close()
 
@@ -78,7 +83,7 @@ def blocking_driver(url: str) -> Iterator[Any]:
     """The blocking driver."""
     from hustlex.drivers.blocking import Driver
 
-    driver = Driver(url)
+    driver = Driver(url, timeout=PATIENCE)
     yield driver
     driver.close()
 

@@ -63,7 +63,7 @@ FORWARDED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
 DOCUMENTS = ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect", "/v2/docs", "/v2/openapi.json")
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_what_is_safe_by_default(tmp_path: Path) -> None:
     with serving(tmp_path, HUSTLEX_ENV="production", FORWARDED_ALLOW_IPS="*") as (port, _):
         answer = get(port, "/who", **FORWARDED)
@@ -75,7 +75,7 @@ def test_what_is_safe_by_default(tmp_path: Path) -> None:
             assert link.recv(100).startswith(b"HTTP/1.1 400")
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_what_is_asked_for(tmp_path: Path) -> None:
     options = ("--proxy-headers", "--forwarded-allow-ips", "127.0.0.0/8", "--docs", "--limit-concurrency", "2")
     with serving(tmp_path, *options, HUSTLEX_ENV="production") as (port, _):
@@ -85,7 +85,7 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
             assert get(port, "/who").status_code == 503
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_headers_that_do_not_come_are_not_waited_for(tmp_path: Path) -> None:
     with serving(tmp_path, "--header-timeout", "0.3") as (port, _):
         half = [b"", b"GET /who HTT", b"GET /who HTTP/1.1\r\nHost: a\r\nX-A: "]
@@ -120,7 +120,7 @@ async def slow() -> StreamingResponse:
 """
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_an_answer_under_way_outlives_the_header_limit_and_the_stop(tmp_path: Path) -> None:
     with serving(tmp_path, "--header-timeout", "0.1", text=STREAM) as (port, process):
         with httpx.stream("GET", f"http://127.0.0.1:{port}/slow", timeout=10) as answer:
@@ -156,7 +156,7 @@ async def events(request: Request):
 """
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_open_event_stream_ends_with_the_server(tmp_path: Path, number: int) -> None:
     """Politely: a stream that was cut off by the end of the grace would have no last chunk."""

@@ -16,13 +16,13 @@ from examples.gigs import tour
 from tests.cli.backend import Up
 from tests.support.servers import free_port
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "hustlex.cli.main", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=30, env={**os.environ, **environment}, check=False
+        command, capture_output=True, text=True, timeout=90, env={**os.environ, **environment}, check=False
     )
 
 

@@ -71,7 +71,7 @@ def kind(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 @pytest.fixture
 async def street(kind: Callable[..., Any], url: str) -> AsyncIterator[Street]:
-    street = Street(kind(url))
+    street = Street(kind(url, timeout=timedelta(seconds=10)))
     yield street
     await street.call("close")
 

@@ -33,7 +33,7 @@ def write_files(guide: str, into: Path) -> int:
     return nameless
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("guide", "tests"),
     [

@@ -146,7 +146,7 @@ async def test_an_id_is_taken_in_every_state(
     await put_into(target, go, launch, raw)
     before = snapshot(raw)
     for options in ({}, {"process_in": HOUR}, {"group": "H"}):
-        assert await jobs.enqueue("ok:other", task_id="t", **options) == IdTaken("t", "default", State.PENDING)
+        assert await jobs.enqueue("ok:other", task_id="t", **options) == IdTaken("t", "default", target)
         with pytest.raises(GoError) as taken:
             go.enqueue("ok:other", task_id="t", **options)
         assert taken.value.kind == "id taken"

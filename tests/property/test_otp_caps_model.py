@@ -259,7 +259,7 @@ class Crowd(RuleBasedStateMachine):
             assert self.raw.pttl(key) > 0, key
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_caps_and_model_agree(raw: redis.Redis, blocking_driver: Any) -> None:
     machine = type("Crowd", (Crowd,), {"raw": raw, "driver": blocking_driver})
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]

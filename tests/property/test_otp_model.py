@@ -374,7 +374,7 @@ class Histories(RuleBasedStateMachine):
             assert self.raw.pttl(key) > 0, key
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_scripts_and_model_agree(raw: redis.Redis, blocking_driver: Any) -> None:
     machine = type("Histories", (Histories,), {"raw": raw, "driver": blocking_driver})
     run_state_machine_as_test(

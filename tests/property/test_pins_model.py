@@ -100,7 +100,7 @@ class Attempts(RuleBasedStateMachine):
         assert all(0 < self.raw.pttl(key) <= QUIET + LOCKS[-1] for key in self.raw.scan_iter())
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_any_history_of_attempts_is_the_models(url: str) -> None:
     Attempts.url = url
     checks = [HealthCheck.too_slow]

@@ -432,3 +432,44 @@ def test_an_annotation_that_no_argument_can_have_is_misuse() -> None:
     pay.__globals__["raises"] = raises
     with pytest.raises(Misuse, match="cannot be read"):
         Tasks().task("pay")(pay)
+
+
+@dataclasses.dataclass
+class Priced:
+    amount: pydantic.PositiveInt
+
+
+class Paid(pydantic.BaseModel):
+    amount: pydantic.PositiveInt
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pydantic.PositiveInt,
+        list[pydantic.PositiveInt] | None,
+        typing.Annotated[str, pydantic.Field(min_length=1)],
+        dict[str, Priced],
+    ],
+    ids=repr,
+)
+def test_a_constraint_that_nobody_would_hold_is_refused_while_defining(kind: Any) -> None:
+    def pay(amount: Any) -> None: ...
+
+    pay.__annotations__["amount"] = kind
+    with pytest.raises(Misuse, match=r"'amount' of 'pay' .*msgspec.Meta"):
+        Tasks().task("pay")(pay)
+
+
+def test_a_constraint_that_is_held_is_taken() -> None:
+    def pay(
+        amount: typing.Annotated[int, msgspec.Meta(gt=0)],
+        paid: Paid,
+        note: typing.Annotated[str, pydantic.Field(description="for the receipt")] = "",
+    ) -> None: ...
+
+    task = Tasks().task("pay")(pay)
+    task.job(amount=1, paid=Paid(amount=1))
+    for wrong in ({"amount": 0, "paid": Paid(amount=1)}, {"amount": 1, "paid": Paid.model_construct(amount=-1)}):
+        with pytest.raises(PayloadError):
+            task.job(**wrong)

@@ -201,7 +201,7 @@ async def live(url: str, done: Callable[[], bool]) -> None:
     await process.wait()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_poison_is_found_and_those_beside_it_live(driver: Driver, raw: redis.Redis, url: str) -> None:
     """Real processes: each one the poison kills held all 16 tasks, and only the poison is archived."""
     many = [innocent.job(n).with_options(task_id=f"i{n}") for n in range(15)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import typing
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -33,6 +34,7 @@ def dumps(value: Any) -> bytes:
 def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     """Reads what ``dumps`` wrote of a type. Raises TypeError for a type that cannot be read."""
     made: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind, dec_hook=_from_json)
+    check_constraints(kind)
     for custom in _customs(type_info(kind), set()):
         if custom not in _ANYTHING and not hasattr(custom, "model_validate"):
             raise TypeError(f"{getattr(custom, '__name__', custom)} cannot be read from JSON")
@@ -190,6 +192,29 @@ def _names_too(kind: Any) -> dict[str, bool]:
     """Fields may come by name as well, for a model that reads and writes them by different aliases."""
     known = inspect.signature(kind.model_validate).parameters
     return {"by_alias": True, "by_name": True} if "by_name" in known else {}
+
+
+def check_constraints(kind: Any) -> None:
+    """Raises TypeError for a type with a constraint that nobody would hold."""
+    for rule in _foreign(kind, set()):
+        raise TypeError(f"the constraint {rule} holds nothing here: use msgspec.Meta, or a field of a pydantic model")
+
+
+def _foreign(kind: Any, seen: set[int]) -> Iterable[str]:
+    """Constraints of pydantic's outside its models, where nobody looks at them: ``PositiveInt`` would take -1."""
+    if id(kind) in seen or hasattr(kind, "model_validate"):
+        return
+    seen.add(id(kind))
+    for note in getattr(kind, "__metadata__", ()):
+        ours = type(note).__module__.partition(".")[0] not in ("annotated_types", "pydantic")
+        if not ours and getattr(note, "metadata", True):  # a Field that only describes has none
+            yield type(note).__name__
+    inner = [*typing.get_args(kind), getattr(kind, "__origin__", None), getattr(kind, "__value__", None)]
+    if isinstance(kind, type) and getattr(kind, "__annotations__", None):
+        with suppress(Exception):  # names that do not resolve are msgspec's to tell
+            inner += typing.get_type_hints(kind, include_extras=True).values()
+    for part in inner:
+        yield from _foreign(part, seen)
 
 
 def _customs(node: Any, seen: set[int]) -> Iterable[Any]:
