@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hustlex import jobs
+from hustlex._sync.jobs import Jobs as BlockingJobs
 from hustlex.delivery import ConsoleSender, Courier, Texts, deliver_codes
 from hustlex.jobs import (
     Aggregate,
@@ -30,6 +31,7 @@ from hustlex.jobs import (
 )
 from hustlex.outbox import Outbox, OutboxRelay
 from hustlex.worker import Reserved, Scheduler, Worker
+from tests.support.blocking import Blocking
 from tests.support.sweep import Sample, complaints, unswept
 
 MINUTE, LATER = timedelta(minutes=1), datetime(2030, 1, 1, tzinfo=UTC)
@@ -134,15 +136,15 @@ SENT = [
     Sample(Jobs.enqueue_many, {"jobs": [JOB]}),
     Sample(Jobs.start, {"workflow": JOB.then(JOB), "workflow_id": "w"}),
     Sample(Jobs.result, {"task": "kept", "timeout": timedelta(0), "queue": "default"}),
-    Sample(
-        Jobs.follow,
-        {"task": "kept", "queue": "default", "since": ""},
-        call=lambda hub, **given: _first(hub.follow(**given)),
-    ),
     Sample(Jobs.explain, {"task_id": "kept", "queue": "default"}),
     Sample(Jobs.limit_queue, {"queue": "default", "max_size": 5}),
     Sample(Jobs.cancel, {"task": "kept", "queue": "default"}),
 ]
+FOLLOWED = Sample(
+    Jobs.follow,
+    {"task": "kept", "queue": "default", "since": ""},
+    call=lambda hub, **given: _first(hub.follow(**given)),
+)
 
 
 async def _first(items: AsyncGenerator[Any]) -> Any:
@@ -150,10 +152,13 @@ async def _first(items: AsyncGenerator[Any]) -> Any:
         return await anext(items, None)
 
 
-@pytest.fixture
-async def hub(driver: Any) -> Jobs:
+@pytest.fixture(params=["aio", "blocking"])
+async def hub(request: pytest.FixtureRequest, driver: Any, blocking_driver: Any) -> Any:
     """The room, with a task to look at."""
-    made = Jobs(driver)
+    if request.param == "aio":
+        made: Any = Jobs(driver)
+    else:
+        made = Blocking(BlockingJobs(blocking_driver))
     await made.enqueue("t", task_id="kept", process_in=timedelta(days=1))
     return made
 
@@ -161,6 +166,12 @@ async def hub(driver: Any) -> Jobs:
 @pytest.mark.parametrize("sample", SENT, ids=str)
 async def test_what_is_sent(sample: Sample, hub: Jobs) -> None:
     assert await complaints(sample, hub) == []
+
+
+async def test_what_is_followed(driver: Any) -> None:
+    made = Jobs(driver)
+    await made.enqueue("t", task_id="kept", process_in=timedelta(days=1))
+    assert await complaints(FOLLOWED, made) == []
 
 
 QUEUE, ONE = {"queue": "default"}, {"queue": "default", "task_id": "kept"}
@@ -194,8 +205,14 @@ ACTS = [
 ]
 
 
+def _room_of(inspector: Any) -> Any:
+    if isinstance(inspector, Blocking):
+        return Blocking(BlockingJobs(inspector._target._driver))
+    return Jobs(inspector._driver)
+
+
 async def _again(inspector: Inspector, act: str, given: dict[str, Any]) -> Any:
-    await Jobs(inspector._driver).enqueue("t", task_id="kept", process_in=timedelta(days=1))
+    await _room_of(inspector).enqueue("t", task_id="kept", process_in=timedelta(days=1))
     return await getattr(inspector, act)(**given)
 
 
@@ -316,7 +333,7 @@ def test_every_option_of_every_door_is_swept() -> None:
     made = {"Jobs", "Inspector", "Schedules"}  # by the front, from its own driver
     left = {
         name
-        for name in unswept(doors, [*PURE, *SENT, *LOOKS, *ACTS, *ENTRIES, *HOSTS])
+        for name in unswept(doors, [*PURE, *SENT, FOLLOWED, *LOOKS, *ACTS, *ENTRIES, *HOSTS])
         if name.partition("(")[0] not in made
     }
     assert left == {

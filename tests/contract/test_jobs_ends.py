@@ -191,6 +191,20 @@ async def test_a_running_task_is_marked_and_never_tried_again(
     assert await hx.jobs.cancel("x") == TooLate("x", "default", State.ARCHIVED)
 
 
+async def test_a_cancelled_task_without_another_try_gives_its_lock_back(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
+) -> None:
+    """As one with tries left does, and one that waits."""
+    for task_id in ("x", "fails"):
+        await hx.jobs.enqueue("t", task_id.encode(), task_id=task_id, unique_for=HOUR)
+        await leased(driver, clock)
+    await hx.jobs.cancel("x")
+    for task_id in ("x", "fails"):
+        row = (task_id, "me:1", raw.hget(Q.task(task_id), "msg"))
+        assert await driver.run(finish.archive(Q, DAY, row, clock())) == b"1"
+    assert [raw.get(lock) for lock in raw.keys(Q.prefix + "unique:*")] == [b"fails"]
+
+
 async def test_a_mark_outlives_a_crash_and_a_requeue(
     hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hustlex import sync
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.delivery import CallbackSender, HttpSender, Texts
@@ -30,6 +31,7 @@ from hustlex.otp import (
 )
 from hustlex.pins import PinOptions, Pins
 from tests.conftest import SECRET
+from tests.support.blocking import Blocking
 from tests.support.otp import PHONE
 from tests.support.sweep import ODD, Sample, complaints, unswept
 
@@ -86,11 +88,15 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture
-async def front(url: str, clock: FixedClock) -> Any:
+@pytest.fixture(params=["aio", "blocking"])
+async def front(request: pytest.FixtureRequest, url: str, clock: FixedClock) -> Any:
     pins = PinOptions(memory_kib=8_192, passes=1)
-    async with HustleX(url, secret=SECRET, clock=clock, pins=pins) as front:
-        yield front
+    if request.param == "aio":
+        async with HustleX(url, secret=SECRET, clock=clock, pins=pins) as front:
+            yield front
+    else:
+        with sync.HustleX(url, secret=SECRET, clock=clock, pins=pins) as blocking:
+            yield Blocking(blocking)
 
 
 @pytest.mark.parametrize("sample", VERBS, ids=str)

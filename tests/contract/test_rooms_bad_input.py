@@ -6,17 +6,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from hustlex import HustleX
-from hustlex.cache.api import Cache
+from hustlex import HustleX, sync
+from hustlex.cache.api import Cache, CachedFunction, Caches, Decorator
+from hustlex.cache.policy import Options
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keyring import Keyring
 from hustlex.events.api import Channel, Events
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope, Started
 from hustlex.idempotency.webhooks import Provider, hmac_signature
 from hustlex.ratelimit import Penalty, Policy, RateLimit, RateLimitOptions, Rulebook, bound, parse_rule, sheet
-from hustlex.tokens import TokenOptions, Tokens
-from tests.conftest import SECRET
+from hustlex.tokens import KeySet, TokenOptions, Tokens
+from tests.conftest import SECRET, unhurried
+from tests.support.blocking import Blocking
 from tests.support.sweep import ODD, Sample, complaints
 
 MINUTE = timedelta(minutes=1)
@@ -114,12 +117,14 @@ def _signature(header: Any, **options: Any) -> Any:
     return hmac_signature(header, "a good one", **options)
 
 
-@pytest.fixture
-async def front(url: str) -> Any:
-    from tests.conftest import unhurried
-
-    async with HustleX(url, secret=SECRET, ratelimit=unhurried()) as opened:
-        yield opened
+@pytest.fixture(params=["aio", "blocking"])
+async def front(request: pytest.FixtureRequest, url: str) -> Any:
+    if request.param == "aio":
+        async with HustleX(url, secret=SECRET, ratelimit=unhurried()) as opened:
+            yield opened
+    else:
+        with sync.HustleX(url, secret=SECRET, ratelimit=unhurried()) as blocking:
+            yield Blocking(blocking)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +156,6 @@ async def test_bad_input_of_events_gets_one_sentence(front: Any) -> None:
 
 @pytest.mark.parametrize("style", ["aio", "blocking"])
 async def test_a_bad_argument_of_a_front_gets_one_sentence(style: str) -> None:
-    from hustlex import sync
-
     front: Any = HustleX if style == "aio" else sync.HustleX
     fits: dict[str, Any] = {"prefix": "", "strict_memory": None, "secret": SECRET, "old_secrets": (), "hook": None}
     fits |= {"reference_secret": SECRET, "tokens": None, "ratelimit": None, "idempotency": None}
@@ -165,17 +168,77 @@ async def test_a_bad_argument_of_a_front_gets_one_sentence(style: str) -> None:
     assert await complaints(Sample(front, fits, call=opened, spare={"secret": no_secret})) == []
 
 
-async def test_bad_input_of_caches_gets_one_sentence(front: Any) -> None:
-    async def seven() -> int:
+async def seven() -> int:
+    return 7
+
+
+CACHE = [
+    Sample(Cache.key, {"key": 7}),
+    Sample(Cache.get, {"key": 7, "default": None}),
+    Sample(Cache.lookup, {"key": 7}),
+    Sample(Cache.get_many, {"keys": [7]}),
+    Sample(Cache.set, {"key": 7, "value": 1, "ttl": MINUTE}),
+    Sample(Cache.set_many, {"values": {7: 1}, "ttl": MINUTE}),
+    Sample(Cache.delete, {"key": 7}, call=lambda cache, key: cache.delete(key)),
+    Sample(Cache.get_or_compute, {"key": 8, "compute": seven, "ttl": MINUTE}),
+    Sample(Cache.cached, {"template": "user:x", "ttl": MINUTE}),
+]
+
+
+@pytest.mark.parametrize("sample", CACHE, ids=str)
+async def test_bad_input_of_caches_gets_one_sentence(front: Any, sample: Sample) -> None:
+    assert await complaints(sample, front.cache("user", int, ttl=MINUTE)) == []
+
+
+async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> None:
+    fits: dict[str, Any] = {"name": "user", "value_type": int, "ttl": MINUTE, "negative_ttl": MINUTE, "jitter": 0.1}
+    fits |= {"format": "frame", "schema_version": 1, "lease": MINUTE, "wait": MINUTE, "timeout": MINUTE, "bulkhead": 3}
+    fits |= {"max_value": 1000, "compress_over": 100}
+    assert set(fits) - {"name", "value_type", "ttl"} == set(Options.__annotations__)
+    declared = Sample(Caches.__call__, fits, call=lambda opened, **given: opened.cache(**given))
+    assert await complaints(declared, front) == []
+
+
+async def test_what_is_cached_by_a_bad_function_or_key_gets_one_sentence(front: Any) -> None:
+    users = front.cache("user", int, ttl=MINUTE)
+    decorated = Sample(Decorator.__call__, {"function": seven}, call=lambda _, function: users.cached("user")(function))
+
+    @users.cached("user:{it}")
+    async def load(it: Any) -> int:
         return 7
 
-    users = front.cache("user", int, ttl=MINUTE)
+    acts = (load, load.key, load.invalidate, load.refresh)
+    called = [Sample(CachedFunction.__call__, {"it": 1}, call=lambda _, it, act=act: act(it)) for act in acts]
+    samples = [decorated, *called]
+    assert [said for sample in samples for said in await complaints(sample)] == []
+
+
+async def test_bad_input_of_places_gets_one_sentence(front: Any) -> None:
+    leases = Policy("held", 10**6, MINUTE, algorithm="leases")
+
+    async def held(limits: Any, **given: Any) -> None:
+        async with limits.hold(**given):
+            pass
+
+    given = {"policy": leases, "identity": "u1", "endpoint": "/x", "cost": 1, "tier": "normal"}
+    place = await front.ratelimit.check(leases, "u1", endpoint="/x")
+    samples = [Sample(RateLimit.hold, given, call=held)]
+    samples += [Sample(act, {"decision": place}) for act in (RateLimit.heartbeat, RateLimit.release, RateLimit.refund)]
+    assert [said for sample in samples for said in await complaints(sample, front.ratelimit)] == []
+
+
+async def test_bad_keys_get_one_sentence() -> None:
+    pem = Keyring(SECRET)
+    signing = KeySet.derive(pem, 1).private
+    assert signing is not None
+    text = signing.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     samples = [
-        Sample(Cache.key, {"key": 7}),
-        Sample(Cache.get, {"key": 7}),
-        Sample(Cache.lookup, {"key": 7}),
-        Sample(Cache.set, {"key": 7, "value": 1, "ttl": MINUTE}),
-        Sample(Cache.delete, {"key": 7}, call=lambda cache, key: cache.delete(key)),
-        Sample(Cache.get_or_compute, {"key": 7, "compute": seven, "ttl": MINUTE}, spare={"compute": set(ODD)}),
+        Sample(KeySet.from_pem, {"signing": text, "verify_only": [text]}, call=lambda _, **o: KeySet.from_pem(**o)),
+        Sample(KeySet, {"signing": KeySet.derive(pem, 1), "verify_only": [KeySet.derive(pem, 2)]}),
+        Sample(KeySet.derived, {"keyring": pem}, call=lambda _, **o: KeySet.derived(**o)),
+        Sample(KeySet.derive, {"keyring": pem, "generation": 2}, call=lambda _, **o: KeySet.derive(**o)),
+        Sample(KeySet.find, {"kid": "a"}),
+        Sample(KeySet.without, {"kids": ["a"]}),
     ]
-    assert [said for sample in samples for said in await complaints(sample, users)] == []
+    keys = KeySet.derived(pem)
+    assert [said for sample in samples for said in await complaints(sample, keys)] == []

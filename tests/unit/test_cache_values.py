@@ -149,6 +149,15 @@ def test_what_would_not_come_back_is_refused_and_not_shown(kind: Any, value: Any
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(dict[bool, int], {True: 1}), (dict[tuple[int, int], int], {(1, 2): 3}), (dict[None, int], {None: 1})],
+)
+def test_a_dict_with_keys_that_json_lacks_is_refused_for_them(kind: Any, value: Any) -> None:
+    with pytest.raises(Misuse, match="keys of a dict must be text or numbers"):
+        ValueCodec(kind, POLICY).write(value)
+
+
 @pytest.mark.parametrize("kind", [object(), type("Plain", (), {}), type[int], User | Ids, "Missing"])
 def test_a_type_that_cannot_be_cached_is_refused_when_it_is_declared(kind: Any) -> None:
     with pytest.raises(Misuse, match="this type cannot be cached"):

@@ -22,6 +22,7 @@ CHECKS = [
             (check.duration, sweep.ODD["no time"]),
             (check.moment, sweep.ODD["datetime.min"]),
             (check.flag, True),
+            (check.several, [1]),
             (check.function, sweep.complaints),
         )
     ),

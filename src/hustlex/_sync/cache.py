@@ -91,7 +91,8 @@ class Cache(Generic[V]):
 
     def get_many(self, keys: Iterable[K]) -> dict[K, V | None]:
         """What is cached of these, in their order; absent ones are left out. One write for up to 1,000 keys."""
-        return self._driver.follow(flows.get_many(self._plan, {key: self._plan.entry(key) for key in keys}))
+        entries = {key: self._plan.entry(key) for key in check.several("keys", keys)}
+        return self._driver.follow(flows.get_many(self._plan, entries))
 
     def set(self, key: Key, value: V | None, *, ttl: timedelta | None = None) -> None:
         """Store. Two writers race: the last one wins, so after a change ``delete`` is the safer word.
@@ -103,6 +104,7 @@ class Cache(Generic[V]):
 
     def set_many(self, values: Mapping[K, V | None], *, ttl: timedelta | None = None) -> None:
         """Store each, not together: a failure is raised after all were tried. Raises as ``set``."""
+        check.instance("values", values, Mapping, hint="pass a dict of keys and values")
         entries = {self._plan.entry(key): value for key, value in values.items()}
         self._driver.follow(flows.put(self._plan, entries, self._plan.ttl_ms(ttl)))
 
@@ -138,7 +140,7 @@ class Cache(Generic[V]):
         template: the cache's name, then parts with at most one ``{parameter}`` each; ``self`` is in the key only if
         named. Raises Misuse, while decorating, for a name that is not a parameter.
         """
-        return Decorator(self, template, self._plan.ttl_ms(ttl))
+        return Decorator(self, check.text("template", template), self._plan.ttl_ms(ttl))
 
     def stats(self) -> Stats:
         """What this process counted since the cache was declared."""

@@ -52,7 +52,7 @@ class ValueCodec(Generic[V]):
             self._decoder: msgspec.json.Decoder[V] = decoder(value_type)
         except TypeError as error:
             raise Misuse(f"this type cannot be cached: {error}", hint=_HINT) from None
-        self._encoder = msgspec.json.Encoder(enc_hook=lambda value: msgspec.Raw(dumps(value)))
+        self._encoder = msgspec.json.Encoder(enc_hook=_written)
 
     def encode(self, value: V | None) -> bytes:
         """The body. Raises Misuse when the value cannot be JSON; the message never shows it."""
@@ -110,6 +110,12 @@ class ValueCodec(Generic[V]):
             return DecodedEntry(self.decode(body), body, created_ms, fresh_ms)
         except Exception:  # noqa: BLE001 - the type's own hooks run in here; an unreadable entry is a miss
             return BadFrame("body")
+
+
+def _written(value: Any) -> msgspec.Raw:
+    if isinstance(value, msgspec.Raw):  # written already, and still asked for: it is a dict's key
+        raise TypeError("keys of a dict must be text or numbers")
+    return msgspec.Raw(dumps(value))
 
 
 def _fingerprint(value_type: Any, schema_version: int) -> int:

@@ -8,6 +8,7 @@ from typing import TypedDict
 import msgspec
 
 from hustlex.cache.types import Format
+from hustlex.core import check
 from hustlex.core.time import positive_ms
 from hustlex.errors import Misuse
 
@@ -71,12 +72,13 @@ def policy(
     compress_over: int = 4096,
 ) -> CachePolicy:
     """Check the options of a cache. Raises Misuse."""
-    if not 0 <= jitter < 1:
+    if check.number("jitter", jitter, 0, 1) == 1:
         raise Misuse(f"jitter is {jitter}, not from 0 to below 1", hint="0.10 takes up to a tenth off each life")
-    if format not in ("frame", "plain"):
-        raise Misuse(f"format is {format!r}", hint='use "frame" or "plain"')
-    if bulkhead < 1 or max_value < 1:
-        raise Misuse("bulkhead and max_value must be at least 1")
+    check.one_of("format", format, ("frame", "plain"))
+    check.whole("schema_version", schema_version)
+    check.whole("bulkhead", bulkhead, 1)
+    check.whole("max_value", max_value, 1)
+    check.whole("compress_over", compress_over)
     return CachePolicy(
         ttl_ms=checked_ms("ttl", ttl),
         negative_ttl_ms=checked_ms("negative_ttl", negative_ttl),

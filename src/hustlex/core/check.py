@@ -12,7 +12,7 @@ import itertools
 import math
 import re
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
@@ -201,6 +201,19 @@ def instance(name: str, value: object, *kinds: type, hint: str = "") -> None:
     """A value of one of these classes; hint: what to pass, where their names do not say it."""
     if not isinstance(value, kinds):
         _refuse(name, value, hint or f"pass {' or '.join(f'{_article(kind.__name__)}' for kind in kinds)}")
+
+
+def protocol(name: str, value: object, *parts: str, hint: str) -> None:
+    """Something, not a class, that has these attributes."""
+    if inspect.isclass(value) or not all(hasattr(value, part) for part in parts):
+        _refuse(name, value, hint)
+
+
+def several(name: str, value: object) -> list[Any]:
+    """What can be gone through, but neither text nor bytes: one value that was meant as a list of one."""
+    if isinstance(value, str | bytes | bytearray) or not isinstance(value, Iterable):
+        _refuse(name, value, "pass a list")
+    return list(value)
 
 
 def shown(value: object) -> str:

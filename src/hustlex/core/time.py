@@ -21,14 +21,14 @@ class FixedClock:
     """A clock that stands still until a test moves it."""
 
     def __init__(self, now_ms: int = 1_767_225_600_000) -> None:
-        self.now_ms = now_ms
+        self.now_ms = check.whole("now_ms", now_ms)
 
     def __call__(self) -> int:
         return self.now_ms
 
     def advance(self, by: timedelta) -> None:
         """Move forward (or back, with a negative duration)."""
-        self.now_ms += to_ms(by)
+        self.now_ms += to_ms(check.duration("by", by, -check.LONGEST_DURATION))
 
 
 def to_ms(duration: timedelta) -> int:

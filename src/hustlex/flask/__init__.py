@@ -51,6 +51,7 @@ def init_app(app: Flask, hx: HustleX) -> None:
 
     hx: made after the server forked, or before: connections are opened at the first call.
     """
+    check.instance("app", app, Flask)
     check.instance("hx", hx, HustleX, hint="pass a hustlex.sync.HustleX")
     app.extensions["hustlex"] = hx
     app.register_error_handler(Error, lambda error: _answer(problem_of(error)))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.otp.telemetry import OtpEvent
 
 LABELS: Mapping[str, tuple[str, ...]] = {
@@ -47,6 +48,7 @@ class OtpMetrics:
 
     def __call__(self, event: OtpEvent) -> None:
         """Count one event."""
+        check.instance("event", event, OtpEvent)
         with self._lock:
             for name, amount in _counts(event):
                 self._values[(name, tuple(getattr(event, label) for label in LABELS[name]))] += amount

@@ -87,16 +87,17 @@ async def drain(
     TimeoutError when there is still something to do after ``within``, with the names of what does not end, and what the
     lifespan raises.
     """
+    check.instance("tasks", tasks, Tasks)
     driver, now = _parts(hx, clock)
     chosen = tasks if state is _FROM_LIFESPAN else _with_state(tasks, state)
-    names = None if queues is None else list(queues)
+    names = None if queues is None else [check.text("queue", each) for each in check.several("queues", queues)]
     log = _AttemptLog()
     Rules(retry_delay, is_failure)  # refused also when there is nothing to run
     options: dict[str, Any] = {
         "concurrency": concurrency,
         "clock": now,
         "error_handler": log.failed,
-        "middleware": (log.watch, *middleware),
+        "middleware": (log.watch, *check.several("middleware", middleware)),
     }
     if retry_delay is not default_delay:
         options["retry_delay"] = retry_delay
@@ -151,6 +152,10 @@ class _AttemptLog:
 
 def _parts(hx: HustleX | AsyncDriver, clock: Clock | None) -> tuple[AsyncDriver, Clock]:
     front: Any = hx
+    if clock is not None:
+        check.function("clock", clock)
+    if not hasattr(front, "driver"):
+        check.protocol("hx", hx, "run", "run_many", hint="pass a HustleX or its driver")
     if hasattr(front, "driver"):
         return front.driver, clock or front._clock
     return front, clock or server_clock

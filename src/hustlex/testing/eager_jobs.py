@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
@@ -74,6 +75,11 @@ async def eager(
     Arguments go through the same encoding, checks and decoding as through a server. Delays are not waited for, nothing
     is retried, no task id or lock is kept: for those, use ``drain``.
     """
+    check.instance("tasks", tasks, Tasks)
+    check.flag("propagate", propagate)
+    check.function("clock", clock)
+    if hx is not None:
+        check.protocol("hx", hx, "jobs", "__dict__", hint="pass a HustleX")
     async with contained_context(tasks.lifespan) if state is _FROM_LIFESPAN else nullcontext(state) as shared:
         jobs = EagerJobs(tasks, shared, propagate=propagate, clock=clock)
         with nullcontext() if hx is None else _in_place(hx, jobs):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.jobs.api import Jobs
 from hustlex.jobs.inspector import Inspector
 from hustlex.jobs.registry import Task
@@ -41,6 +42,15 @@ async def enqueued(
     task: only of this type. arguments: only with these values; others of the task do not matter, and one that was left
     out counts with its default. queue: only there. states: pending, scheduled and aggregating.
     """
+    check.protocol("hx", hx, "jobs", hint="pass a HustleX")
+    if arguments is not None:
+        check.instance("arguments", arguments, Mapping, hint="pass a dict of arguments by name")
+    for state in check.several("states", states):
+        check.instance("state", state, State)
+    if task is not None:
+        check.instance("task", task, Task, str, hint="pass a task, or its type's name")
+    if queue is not None:
+        check.text("queue", queue)
     inspector = hx.jobs.inspector
     known = await inspector.queues()
     names = known if queue is None else [name for name in known if name == queue]
@@ -73,6 +83,13 @@ async def assert_enqueued(
     """
     found = await enqueued(hx, task, arguments=arguments, queue=queue, states=states)
     now_ms = hx.jobs._clock()
+    for name, length in (("process_in", process_in), ("tolerance", tolerance)):
+        if length is not None:
+            check.duration(name, length)
+    if process_at is not None:
+        check.moment("process_at", process_at)
+    if count is not None:
+        check.whole("count", count)
     if process_in is not None:
         slack = tolerance if tolerance is not None else timedelta(0) if now_ms else timedelta(seconds=5)
         found = [info for info in found if _is_due(info, _moment(now_ms) + process_in, slack)]

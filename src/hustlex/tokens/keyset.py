@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.keyring import Keyring
 from hustlex.core.later import Later
 from hustlex.errors import ConfigurationError
@@ -59,10 +60,14 @@ class KeySet:
     """One key that signs, and any number that only verify (keys that signed before, or will sign next)."""
 
     def __init__(self, signing: Key | None, verify_only: Iterable[Key] = ()) -> None:
+        check.instance("signing", signing, Key, type(None), hint="pass a Key, or make the set with KeySet.from_pem")
+        others = check.several("verify_only", verify_only)
+        for each in others:
+            check.instance("verify_only", each, Key, hint="pass Keys, or make the set with KeySet.from_pem")
         if signing is not None and signing.private is None:
             raise ConfigurationError("the signing key has no private part", hint="hand in a PEM private key")
         self._signing = signing
-        self._keys = {key.kid: key for key in (*verify_only, *([signing] if signing else ()))}
+        self._keys = {key.kid: key for key in (*others, *([signing] if signing else ()))}
 
     @property
     def signing(self) -> Key:
@@ -79,6 +84,8 @@ class KeySet:
     @staticmethod
     def derive(keyring: Keyring, generation: int) -> Key:
         """The ES256 key of a generation, from 1."""
+        check.instance("keyring", keyring, Keyring)
+        check.whole("generation", generation, 1)
         label = "jwt-es256" if generation == 1 else f"jwt-es256-{generation}"
         # 384 bits reduced to 256: no bias worth speaking of (FIPS 186-5, A.2.1).
         number = int.from_bytes(keyring.key(label, 48), "big") % (_P256_ORDER - 1) + 1
@@ -90,11 +97,13 @@ class KeySet:
 
         Raises ConfigurationError for anything else. Private keys must not be encrypted.
         """
-        return cls(_key(_load(signing)), [_public_only(_key(_load(pem))) for pem in verify_only])
+        return cls(
+            _key(_load(signing)), [_public_only(_key(_load(pem))) for pem in check.several("verify_only", verify_only)]
+        )
 
     def find(self, kid: str) -> Key | None:
         """The key of that name, if it is one of ours."""
-        return self._keys.get(kid)
+        return self._keys.get(check.typed("kid", kid))
 
     def trusted(self) -> list[Key]:
         """All keys, the signing one last."""
@@ -102,6 +111,7 @@ class KeySet:
 
     def without(self, kids: Collection[str]) -> KeySet:
         """The others."""
+        kids = check.several("kids", kids)
         signing = self._signing if self._signing is not None and self._signing.kid not in kids else None
         return KeySet(signing, [key for kid, key in self._keys.items() if kid not in kids and key is not signing])
 
@@ -150,7 +160,8 @@ def _algorithm(public: PublicKey) -> str:
 
 
 def _load(pem: bytes | str) -> PrivateKey | PublicKey:
-    raw = pem.encode() if isinstance(pem, str) else pem
+    check.instance("a key", pem, str, bytes, hint="hand in unencrypted PEM")
+    raw = pem.encode("utf-8", "surrogatepass") if isinstance(pem, str) else pem
     try:
         key: Any = (
             serialization.load_pem_private_key(raw, None)

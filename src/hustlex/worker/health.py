@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import ConfigurationError, Error
 from hustlex.jobs.ops.lag import lag
@@ -100,11 +101,17 @@ async def serve_health(worker: Worker, driver: AsyncDriver, port: int, host: str
     port: 0 = any free one; gives the one it is. There is no access control: bind it to an address that only your own
     probes can reach. Raises ConfigurationError when the port is taken.
     """
+    check.instance("worker", worker, Worker)
+    check.protocol("driver", driver, "run_many", hint="pass hx.driver")
+    check.whole("port", port, 0, 65_535)
+    check.text("host", host)
     door = _Door(worker, driver)
     try:
         server = await asyncio.start_server(door.answer, host, port, limit=_LONGEST_REQUEST)
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    except UnicodeError:  # of the resolver's own encoding of names
+        raise ConfigurationError("cannot listen: host is no name and no address") from None
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
