@@ -2,6 +2,8 @@
 # Options: PYTHON=python3.13  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|cluster9|valkey8|redis8|redis7 (test)
 PYTHON ?= python3
 SERVER ?= valkey9
+# Two per core: half of a test's time is waiting.
+PROCESSES ?= $(shell python3 -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo 4)
 BIN := .venv/bin
 RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
@@ -16,7 +18,7 @@ tour: $(RUN) ## walk a user through the running backend, step by step (needs `ma
 	$(BIN)/python -m examples.gigs.tour
 
 test: $(DEV) ## run every test on a real server
-	$(BIN)/pytest -n logical --server $(SERVER) $(ARGS)
+	$(BIN)/pytest -n $(PROCESSES) --server $(SERVER) $(ARGS)
 
 test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, takes about 4 minutes)
 	$(BIN)/pytest -n logical -m slow --server $(SERVER) $(ARGS)

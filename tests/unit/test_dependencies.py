@@ -49,9 +49,9 @@ def imported(path: Path) -> Iterator[str]:
 def undeclared(folder: str, allowed: set[str]) -> set[str]:
     homes = packages_distributions()
     own = {"hustlex", "examples", "bench", "tools", "tests"} | sys.stdlib_module_names
-    # starlette and pydantic are FastAPI's own surface, werkzeug is Flask's; cryptography is PyJWT[crypto]'s; the
-    # last is the type checkers'.
-    allowed = allowed | {"starlette", "pydantic", "werkzeug", "cryptography", "typing-extensions"}
+    # starlette and pydantic are FastAPI's own surface, werkzeug is Flask's; cryptography is PyJWT[crypto]'s, dotenv
+    # pydantic-settings'; the last is the type checkers'.
+    allowed = allowed | {"starlette", "pydantic", "werkzeug", "cryptography", "python-dotenv", "typing-extensions"}
     wanted = {name for path in (ROOT / folder).rglob("*.py") for name in imported(path)} - own
     return {
         name for name in wanted if not {home.lower().replace("_", "-") for home in homes.get(name, [name])} & allowed

@@ -224,11 +224,10 @@ class Driver:
         repeats: list[asyncio.Task[Any]] = []
         try:
             for op, future, deadline in sent:
-                outcome = self._outcome(op, future, deadline)
                 if await _served(future):
-                    answers.append(await outcome)
+                    answers.append(await self._outcome(op, future, deadline))
                 else:  # repeated beside the others: one after the other they would not be done in time
-                    repeats.append(asyncio.create_task(outcome))
+                    repeats.append(asyncio.create_task(self._outcome(op, future, deadline)))
                     answers.append(repeats[-1])
             if repeats:
                 await asyncio.wait(repeats)
