@@ -6,22 +6,36 @@ import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import MetaData
 
 import hustlex.flask
 import hustlex.testing
 from hustlex import HustleX, sync
-from hustlex.idempotency import IdempotencyOptions
-from hustlex.jobs import State, Tasks
-from hustlex.otp import OtpMetrics
+from hustlex.delivery import CallbackSender, ConsoleSender, Courier, HttpSender, Message, Texts
+from hustlex.idempotency import (
+    Finding,
+    Idempotency,
+    IdempotencyOptions,
+    Orphaned,
+    Replay,
+    Response,
+    Scope,
+    Started,
+    http_answer,
+)
+from hustlex.jobs import CurrentJob, State, Tasks, current_job
+from hustlex.otp import Delivery, Issued, OtpMetrics
 from hustlex.otp.telemetry import OtpEvent
-from hustlex.ratelimit import Policy
-from hustlex.testing import FixedClock, assert_enqueued, drain, eager, enqueued
+from hustlex.outbox import Outbox
+from hustlex.ratelimit import Policy, Rule, Rulebook, caller_of, parse_rule
+from hustlex.testing import EagerJobs, FixedClock, assert_enqueued, drain, eager, enqueued
 from hustlex.worker import Worker, serve_health
 from tests.conftest import SECRET
-from tests.support.sweep import Sample, complaints, unswept
+from tests.support.sweep import ODD, Sample, complaints, unswept
 
 SECOND = timedelta(seconds=1)
 
@@ -93,6 +107,83 @@ async def test_what_is_run_at_once(front: HustleX) -> None:
     sample = Sample(eager, given, call=lambda _, **o: entered(eager(**o)))
     assert await complaints(sample) == []
     assert unswept([eager], [sample]) == set()
+
+
+async def test_what_is_said_while_a_job_runs() -> None:
+    tasks, found = Tasks(), ["it did not run"]
+    samples = [
+        Sample(CurrentJob.progress, {"fraction": 0.5, "text": "half"}),
+        Sample(CurrentJob.log, {"text": "half"}),
+        Sample(current_job, {"state": object}, call=lambda _, state: current_job(state)),
+    ]
+
+    @tasks.task("t")
+    async def run() -> None:
+        found[:] = [said for sample in samples for said in await complaints(sample, current_job())]
+
+    async with eager(tasks) as jobs:
+        await jobs.enqueue(run.job())
+        given: dict[str, Any] = {"job": run.job(), "queue": "low", "task_id": "a", "timeout": SECOND}
+        acts = [
+            Sample(EagerJobs.enqueue, given),
+            Sample(EagerJobs.enqueue_many, {"jobs": [run.job()]}),
+            Sample(EagerJobs.result, {"task": "a", "timeout": SECOND, "queue": "low"}),
+        ]
+        heard = [said for sample in acts for said in await complaints(sample, jobs)]
+        assert [said for said in heard if "HandlerNotFound" not in said] == []  # the answer for a name that nobody has
+    assert found == []
+
+
+async def test_what_sends_codes(front: HustleX, tmp_path: Path) -> None:
+    texts, console = Texts(app="Gigs"), ConsoleSender(tmp_path / "sent")
+    said = Delivery("+2348031234567", "123456", "A", "login", SECOND, key="k")
+    message = texts.message(said)
+    issued = await front.otp.issue("+2348031234567")
+    assert isinstance(issued, Issued)
+    given = {"otp": front.otp, "challenge": issued.challenge, "claim": "j", "last": False}
+    assert await complaints(Sample(Courier.deliver, given), Courier(texts, console)) == []
+    for act in (Texts.text, Texts.message):
+        assert await complaints(Sample(act, {"delivery": said}), texts) == []
+    senders = [console, CallbackSender(lambda _: None), HttpSender("http://127.0.0.1:1/", body=lambda _: {})]
+    odd = {name: value for name, value in ODD.items() if not isinstance(value, Message)}
+    for act, sender in zip((ConsoleSender.send, CallbackSender.send, HttpSender.send), senders, strict=True):
+        sample = Sample(act, {"message": message})
+        assert [each for each in await complaints(sample, sender, odd=odd) if "with what fits" not in each] == []
+
+
+async def test_what_listens_to_an_outbox() -> None:
+    outbox = Outbox(MetaData())
+    for act in (Outbox.listen, Outbox.unlisten):
+        assert await complaints(Sample(act, {"committed": view}), outbox) == []
+
+
+async def test_rules_and_callers() -> None:
+    rules = Rulebook({"a": "5/minute per ip on GET /x"})
+    samples = [
+        Sample(Rulebook.fitting, {"method": "GET", "path": "/x"}),
+        Sample(Rulebook.reload, {"source": {"a": "5/minute per ip on GET /x"}}),
+    ]
+    assert [said for sample in samples for said in await complaints(sample, rules)] == []
+    assert (
+        await complaints(Sample(Rule.fits, {"method": "GET", "path": "/x"}), parse_rule("5/minute per ip on /x")) == []
+    )
+    assert await complaints(Sample(caller_of, {"who": "user", "identity": 7})) == []
+    assert await complaints(Sample(Policy.limit_for, {"tier": "a"}), Policy("p", 5, SECOND)) == []
+
+
+async def test_what_became_of_a_request(front: HustleX) -> None:
+    async def done(_: Any) -> Finding:
+        return Finding.UNKNOWN
+
+    started = Started("idem:{u1}:x:y", "o", 1, "none", 1000, 60_000)
+    fits: dict[str, Any] = {"orphan": Orphaned(1, ""), "find_out": done, "key": "k", "scope": Scope("u1", "POST", "/x")}
+    fits |= {"body": b"{}", "content_type": "application/json", "options": None}
+    samples = [
+        Sample(http_answer, {"outcome": Replay(Response(200))}),
+        Sample(Idempotency.reconcile, fits),
+        Sample(Idempotency.hold, {"started": started}, call=lambda room, started: entered(room.hold(started))),
+    ]
+    assert [said for sample in samples for said in await complaints(sample, front.idempotency)] == []
 
 
 async def test_a_clock_of_tests() -> None:

@@ -84,6 +84,7 @@ class ConsoleSender:
         self._file = file
 
     async def send(self, message: Message) -> None:
+        check.instance("message", message, Message)
         line = {
             "kind": "email" if message.by_mail else "sms",
             "to": message.to,
@@ -142,6 +143,7 @@ class HttpSender:
     async def send(self, message: Message) -> None:
         import httpx
 
+        check.instance("message", message, Message)
         headers = self._headers | {"Idempotency-Key": message.key}
         try:
             answer = await self._client.post(self._url, json=self._body(message), headers=headers)
@@ -171,6 +173,7 @@ class CallbackSender:
         self._function = check.function("function", function)
 
     async def send(self, message: Message) -> None:
+        check.instance("message", message, Message)
         if inspect.iscoroutinefunction(self._function):
             await self._function(message)
             return

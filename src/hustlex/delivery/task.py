@@ -52,6 +52,8 @@ class Courier:
         and its units of the caps are given back. last: no further try will be made, so give back as well.
         Raises what the last channel raised, to be tried again.
         """
+        check.protocol("otp", otp, "open", "delivery_report", hint="pass hx.otp")
+        check.flag("last", last)
         opened = await otp.open(challenge, claim=claim)
         if not isinstance(opened, Delivery):
             return False

@@ -62,11 +62,13 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True):
 
     def message(self, delivery: Delivery) -> Message:
         """All of it, for a sender."""
+        check.instance("delivery", delivery, Delivery)
         subject = self.subject.format(app=self.app, ref=delivery.ref) if delivery.email else ""
         return Message(delivery.phone or delivery.email, self.text(delivery), delivery.key, subject)
 
     def text(self, delivery: Delivery) -> str:
         """The message for one delivery."""
+        check.instance("delivery", delivery, Delivery)
         line = self.lines.get(delivery.purpose) or _LINES.get(delivery.purpose, _OTHER)
         minutes = max(1, round(delivery.expires_in / timedelta(minutes=1)))
         first = line.format(

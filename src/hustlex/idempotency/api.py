@@ -103,6 +103,7 @@ class Idempotency:
     @asynccontextmanager
     async def hold(self, started: Started) -> AsyncIterator[Lease]:
         """Renew the lease while the block runs, three times per lease. ``lost`` of its value: stop."""
+        check.instance("started", started, Started)
         renew = ops.renew(started, "", self._room.clock())
         async with kept(self._driver, renew, started.lease_ms / 1000 / _BEATS) as lease:
             yield lease

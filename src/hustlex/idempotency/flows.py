@@ -197,6 +197,8 @@ def reconciled(
 
     Started: it was not done, execute. Replay: it was done. Orphaned: nobody can tell.
     """
+    check.instance("orphan", orphan, Orphaned)
+    check.function("find_out", reconcile)
     finding: Response | Finding = yield Call(lambda: reconcile(orphan))
     if not isinstance(finding, Response | Finding):
         raise Misuse("reconcile must return a Response or a Finding", hint="Finding.UNKNOWN is always safe")

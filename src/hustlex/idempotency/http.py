@@ -9,6 +9,7 @@ from typing import assert_never
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.idempotency.types import (
     Executed,
     InFlight,
@@ -28,12 +29,16 @@ _ORPHAN_WAIT = 60
 _SECOND = timedelta(seconds=1)
 
 
+_OUTCOMES = (Executed, Replay, Seen, InFlight, Orphaned, Mismatch, InvalidKey)
+
+
 def http_answer(outcome: RunResult | Seen) -> Response:
     """What to answer a request whose outcome this is.
 
     Executed, Replay: the answer, a replayed one with ``Idempotent-Replayed: true``. Seen: 200. As RFC 9457 problems,
     InFlight and Orphaned: 409 and when to ask again; Mismatch: 422; InvalidKey: 400.
     """
+    check.instance("outcome", outcome, *_OUTCOMES, hint="pass what the room has answered")
     match outcome:
         case Executed(response):
             return response

@@ -138,6 +138,7 @@ def current_job(state: type[Any] = object) -> CurrentJob[Any]:
 
     Raises Misuse outside a handler, and where the lifespan made another state.
     """
+    check.instance("state", state, type, hint="pass the class of what the lifespan makes")
     job = CURRENT.get(None)
     if job is None:
         raise Misuse("no job is running here", hint="call current_job() inside a task's handler")

@@ -126,9 +126,8 @@ Ending = Succeeded[T] | Failed | NotYet | Gone
 
 def progress_fields(fraction: float, text: str) -> tuple[Arg, ...]:
     """A report as its stream has it. Raises Misuse unless the fraction is from 0 to 1."""
-    if not 0 <= fraction <= 1:  # not a number is neither
-        raise Misuse(f"progress is from 0 to 1, not {fraction!r}")
-    return ("kind", "progress", "fraction", repr(float(fraction)), "text", _cut(text))
+    fraction = float(check.number("progress", fraction, 0, 1))
+    return ("kind", "progress", "fraction", repr(fraction), "text", _cut(text))
 
 
 def log_fields(text: str) -> tuple[Arg, ...]:
@@ -137,7 +136,7 @@ def log_fields(text: str) -> tuple[Arg, ...]:
 
 
 def _cut(text: str) -> str:
-    return clean(text[:_LONGEST_TEXT])
+    return clean(check.typed("text", text)[:_LONGEST_TEXT])
 
 
 def check_position(since: str) -> str:

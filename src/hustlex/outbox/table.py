@@ -97,11 +97,11 @@ class Outbox:
 
     def listen(self, committed: Callable[[], None]) -> None:
         """Call this after each commit in this process that wrote to the outbox, in whatever thread it happens."""
-        self._listeners.add(committed)
+        self._listeners.add(check.function("committed", committed))
 
     def unlisten(self, committed: Callable[[], None]) -> None:
         """Undo ``listen``."""
-        self._listeners.discard(committed)
+        self._listeners.discard(check.function("committed", committed))
 
     def _with_retention(self, job: Job, options: Options) -> Options:
         if not self._retention or "retention" in job.options or "retention" in options:

@@ -16,5 +16,5 @@ def caller_of(who: Literal["user", "key"], identity: check.Id) -> str:
     A user called ``global`` or ``ip:203.0.113.7`` would share the count of everybody, or of that address: they are
     ``user:global`` and ``user:ip:203.0.113.7``. Raises Misuse.
     """
-    plain = check.identity(who, identity)
+    plain = check.identity(check.one_of("who", who, ("user", "key")), identity)
     return f"{who}:{plain}" if _TAKEN.fullmatch(plain) else plain

@@ -121,6 +121,7 @@ class EagerJobs(Jobs):
 
     async def enqueue_many(self, jobs: Iterable[Job[Any]]) -> list[Placed[Any]]:
         """Run the jobs one after the other. Several errors are raised as one ExceptionGroup."""
+        check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")
         made = list(jobs)
         outcomes = await self._take([draft(job, {}, new_id()) for job in made])
         return [self._handle(outcome, job) for outcome, job in zip(outcomes, made, strict=True)]
@@ -133,6 +134,8 @@ class EagerJobs(Jobs):
         queue: str | None = None,  # noqa: ARG002 - ids are unique here
     ) -> Ending[bytes | None]:
         """How a job ended: the last run of this id counts."""
+        if not isinstance(task, str):
+            check.protocol("task", task, "id", hint="pass a task's id, or what enqueue returned")
         task_id = task if isinstance(task, str) else task.id
         ran = next((ran for ran in reversed(self.ran) if ran.id == task_id), None)
         if ran is None:

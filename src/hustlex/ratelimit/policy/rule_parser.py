@@ -63,6 +63,7 @@ class Rule(msgspec.Struct, frozen=True):
 
     def fits(self, method: str, path: str) -> bool:
         """Whether a request is covered. HEAD is a GET whose answer has no body, and costs as much."""
+        method, path = check.typed("method", method), check.typed("path", path)
         asked = "GET" if method == "HEAD" and self.method != "HEAD" else method
         return self.method in ("", asked) and (not self.path or bool(_matcher(self.path).fullmatch(path)))
 

@@ -60,6 +60,8 @@ class Rulebook:
 
     def reload(self, source: Mapping[str, Any] | None = None) -> Reloaded:
         """Read the file (or this dictionary) again. Content that is not valid changes nothing, and is logged."""
+        if source is not None:
+            check.instance("source", source, Mapping, hint="pass a dictionary of rules")
         try:
             if source is None and self._path is None:
                 raise ConfigurationError("these rules came from a dictionary", hint="pass the new one")
@@ -107,6 +109,7 @@ def read_rules(entries: Mapping[str, Any]) -> tuple[Rule, ...]:
 def _rule(name: str, entry: Any) -> Rule:
     if isinstance(entry, str):
         return parse_rule(entry, name=name)
+    check.instance("a rule", entry, str, Mapping, hint="pass its line, or a table of fields")
     fields = dict(entry)
     text = fields.pop("rule", None)
     if not isinstance(text, str):
