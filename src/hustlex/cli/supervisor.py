@@ -81,8 +81,7 @@ class Supervisor:
         self._asked += 1
         if self._asked > 1:
             for process in self._running.values():
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGINT if self._asked == _HURRY else signal.SIGKILL)
+                _signal(process, signal.SIGINT if self._asked == _HURRY else signal.SIGKILL)
         self._stopping.set()
 
     async def _keep(self, child: Child) -> None:
@@ -159,13 +158,13 @@ class Supervisor:
         process = self._running.get(child.name)
         if process is None or process.returncode is not None:
             return
-        process.terminate()
+        _signal(process, signal.SIGTERM)
         try:
             async with asyncio.timeout(child.stop_seconds):
                 await process.wait()
         except TimeoutError:
             say(child.name, f"did not stop within {child.stop_seconds:g} s; killed")
-            process.kill()
+            _signal(process, signal.SIGKILL)
 
     async def _announce_ready(self) -> None:
         for child in self._children:
@@ -208,6 +207,13 @@ def tell(text: str) -> None:
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the program
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    """Send it one. asyncio's own way looks first whether the process has ended, and takes the end from who waits."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def _how(code: int) -> str:
