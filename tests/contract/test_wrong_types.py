@@ -95,7 +95,8 @@ def run_jobs(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     last = lease_some(driver, clock, 3, "me:6")
     driver.run(finish.requeue(Q, [field for task_id, _ in last[:2] for field in (task_id, "me:6")]))
     driver.run(lease.park(Q, last[2][0], "me:6"))
-    driver.run(maintain.peek([Q, queue_keys("low")], clock.now_ms))
+    for keys in (Q, queue_keys("low")):  # in a cluster each look is at one queue
+        driver.run(maintain.peek([keys], clock.now_ms))
     driver.run(maintain.mend(Q, clock.now_ms))
     clock.advance(timedelta(seconds=12))
     driver.run(maintain.forward(Q, clock.now_ms))
