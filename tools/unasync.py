@@ -101,8 +101,7 @@ def tidy(source: str) -> str:
 
 def twins() -> dict[Path, str]:
     """Every generated file and what it must hold."""
-    rooms = [api for api in sorted(PACKAGE.glob("*/api.py")) if (api.parent / "lua").is_dir()]
-    sources = {PACKAGE / "_sync" / f"{api.parent.name}.py": api for api in rooms}
+    sources = {PACKAGE / "_sync" / f"{api.parent.name}.py": api for api in sorted(PACKAGE.glob("*/api.py"))}
     if (PACKAGE / "app.py").exists():
         sources[PACKAGE / "_sync" / "app.py"] = PACKAGE / "app.py"
     sources |= {PACKAGE / "_sync" / f"{each.parent.name}_inspector.py": each for each in PACKAGE.glob("*/inspector.py")}
