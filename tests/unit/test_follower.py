@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from hustlex.core.background.aio import Background
 from hustlex.core.follower import Ask, Listen
 from hustlex.core.follower import blocking as threads
-from hustlex.core.follower.aio import Follower, keep, listened
+from hustlex.core.follower.aio import Follower, heard, keep, listened
 from hustlex.core.op import Effect, Message, Op, command
 from hustlex.errors import Unavailable
 
@@ -109,7 +110,7 @@ async def test_who_hears_nothing_any_more_is_told_why() -> None:
     work = Background(lambda: asyncio.sleep(0), "test")
     driver.frames.put_nowait(Unavailable("closed"))
     with pytest.raises(Unavailable):
-        await keep(driver, log, "test", work, driver)  # type: ignore[arg-type]
+        await keep(driver, log, "test", work, partial(heard, driver))  # type: ignore[arg-type]
 
 
 async def test_a_held_question_waits_on_the_server() -> None:

@@ -67,7 +67,7 @@ def _learned(_: None) -> tuple[()]:
 
 
 class LogReader:
-    """Where this process stands in the feed, a log that ``core.follower`` follows in a task or a thread: ``attend``, then
+    """Where this process stands in the feed, which ``core.follower`` follows in a task or a thread: ``attend``, then
     ``next`` and ``attend`` in turns; after a broken link ``lost``, and from the start.
 
     on_key: called when signing keys were changed. keep_ms: the longest that an access token lives.

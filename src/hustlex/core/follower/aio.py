@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Generic, TypeVar
 
 from hustlex.core.background.aio import Background
@@ -19,31 +20,32 @@ _LONGEST_PAUSE_S = 2.0
 _log = logging.getLogger("hustlex")
 
 
-async def turn(
-    driver: AsyncDriver, step: Ask[T] | Listen[T], frames: AsyncIterator[Message] | None = None
-) -> Iterable[T]:
-    """Take one step of a log; what it brought. frames: what is published on the log's channel."""
-    # async only: blocking code has nobody that listens for it
+Hearing = Callable[[float | None], Awaitable[Message | None]]
+"""Waits for the next message of a log's channel, no longer than this many seconds: None then."""
+
+
+async def turn(driver: AsyncDriver, step: Ask[T] | Listen[T], hearing: Hearing | None = None) -> Iterable[T]:
+    """Take one step of a log; what it brought."""
     if isinstance(step, Listen):
-        assert frames is not None
-        return step.hear(await _next(frames, step.seconds))
-    # end of async only
-    assert isinstance(step, Ask)
+        assert hearing is not None, "this log listens"
+        return step.hear(await hearing(step.seconds))
     if step.hold_s:
         return step.learn(await driver.block(step.op, step.hold_s))
     return step.learn(await driver.run(step.op))
 
 
-# async only
+# async only: a thread has nobody that listens for it
 async def listened(driver: AsyncDriver, log: Log[T], channel: str) -> AsyncGenerator[T, None]:
     """The items of a log that is announced on a channel, until it is over. Raises what the driver raises."""
     async with driver.subscribe(channel) as frames:
+        hearing = partial(heard, frames)
         while not log.over:
-            for item in await turn(driver, log.step(), frames):
+            for item in await turn(driver, log.step(), hearing):
                 yield item
 
 
-async def _next(frames: AsyncIterator[Message], seconds: float | None) -> Message | None:
+async def heard(frames: AsyncIterator[Message], seconds: float | None) -> Message | None:
+    """The next message; None after this long. Raises StopAsyncIteration at the end."""
     if seconds is None:
         return await anext(frames)
     try:
@@ -89,7 +91,7 @@ async def keep(
     log: Log[T],
     name: str,
     work: Background,
-    frames: AsyncIterator[Message] | None = None,
+    hearing: Hearing | None = None,
     take: Callable[[T], object] = bool,
 ) -> None:
     """Step by step until the log is over, the work is ended, or nothing can be heard any more; each item is taken.
@@ -100,7 +102,7 @@ async def keep(
     while not (work.ended or log.over):
         step = log.step()
         try:
-            for item in await turn(driver, step, frames):
+            for item in await turn(driver, step, hearing):
                 take(item)
         except Error as error:
             if isinstance(step, Listen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from hustlex.core.background.blocking import Background
@@ -19,9 +19,15 @@ _LONGEST_PAUSE_S = 2.0
 _log = logging.getLogger("hustlex")
 
 
-def turn(driver: BlockingDriver, step: Ask[T] | Listen[T], frames: Iterator[Message] | None = None) -> Iterable[T]:
-    """Take one step of a log; what it brought. frames: what is published on the log's channel."""
-    assert isinstance(step, Ask)
+Hearing = Callable[[float | None], Message | None]
+"""Waits for the next message of a log's channel, no longer than this many seconds: None then."""
+
+
+def turn(driver: BlockingDriver, step: Ask[T] | Listen[T], hearing: Hearing | None = None) -> Iterable[T]:
+    """Take one step of a log; what it brought."""
+    if isinstance(step, Listen):
+        assert hearing is not None, "this log listens"
+        return step.hear(hearing(step.seconds))
     if step.hold_s:
         return step.learn(driver.block(step.op, step.hold_s))
     return step.learn(driver.run(step.op))
@@ -60,7 +66,7 @@ def keep(
     log: Log[T],
     name: str,
     work: Background,
-    frames: Iterator[Message] | None = None,
+    hearing: Hearing | None = None,
     take: Callable[[T], object] = bool,
 ) -> None:
     """Step by step until the log is over, the work is ended, or nothing can be heard any more; each item is taken.
@@ -71,7 +77,7 @@ def keep(
     while not (work.ended or log.over):
         step = log.step()
         try:
-            for item in turn(driver, step, frames):
+            for item in turn(driver, step, hearing):
                 take(item)
         except Error as error:
             if isinstance(step, Listen):
