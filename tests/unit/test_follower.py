@@ -1,4 +1,4 @@
-"""The one loop that follows logs: in order, whatever breaks, and to the end."""
+"""The one loop that follows streams: in order, whatever breaks, and to the end."""
 
 from __future__ import annotations
 

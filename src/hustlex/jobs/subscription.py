@@ -17,8 +17,8 @@ from hustlex.jobs.workflow import StepName
 _POLL_S = 1.0
 
 
-class _JobLog:
-    """A job's stream as a log: each item is announced by its position, and the task is looked at once a second."""
+class _JobCursor:
+    """A job's stream as its follower reads it: each item is announced by its position, and the task is looked at once a second."""
 
     def __init__(self, queue: str, task_id: str, since: str) -> None:
         self._queue = queue
@@ -58,7 +58,7 @@ def follow(
 ) -> AsyncGenerator[Item, None]:
     """What a job tells, until it ends."""
     if isinstance(task, Enqueued | StepName):
-        log = _JobLog(task.queue, task.id, since)
+        cursor = _JobCursor(task.queue, task.id, since)
     else:
-        log = _JobLog(queue, addressed("task", task), since)
-    return listened(driver, log, log.channel)
+        cursor = _JobCursor(queue, addressed("task", task), since)
+    return listened(driver, cursor, cursor.channel)

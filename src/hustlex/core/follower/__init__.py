@@ -1,7 +1,8 @@
-"""Following a log, whatever breaks: what is asked and learned says the ``Log``; the one loop is in ``aio.py`` for tasks
-and, generated, in ``blocking.py`` for threads. Revocations, what a job tells and channels of events are such logs.
+"""Following a stream, whatever breaks: a ``Cursor`` says what to ask and learns from answers; the one loop is in
+``aio.py`` for tasks and, generated, in ``blocking.py`` for threads. Revocations, what a job tells and channels of events
+are followed so.
 """
 
-from hustlex.core.follower.log import Ask, Listen, Log
+from hustlex.core.follower.cursor import Ask, Cursor, Listen
 
-__all__ = ["Ask", "Listen", "Log"]
+__all__ = ["Ask", "Cursor", "Listen"]

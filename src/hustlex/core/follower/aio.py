@@ -1,4 +1,4 @@
-"""The one loop that follows logs."""
+"""The one loop that follows streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from hustlex.core.background.aio import Background
-from hustlex.core.follower.log import Ask, Listen, Log
+from hustlex.core.follower.cursor import Ask, Cursor, Listen
 from hustlex.core.op import AsyncDriver, Message
 from hustlex.errors import Error
 
@@ -21,13 +21,13 @@ _log = logging.getLogger("hustlex")
 
 
 Hearing = Callable[[float | None], Awaitable[Message | None]]
-"""Waits for the next message of a log's channel, no longer than this many seconds: None then."""
+"""Waits for the next message of a stream's channel, no longer than this many seconds: None then."""
 
 
 async def turn(driver: AsyncDriver, step: Ask[T] | Listen[T], hearing: Hearing | None = None) -> Iterable[T]:
-    """Take one step of a log; what it brought."""
+    """Take one step of a cursor; what it brought."""
     if isinstance(step, Listen):
-        assert hearing is not None, "this log listens"
+        assert hearing is not None, "this cursor listens"
         return step.hear(await hearing(step.seconds))
     if step.hold_s:
         return step.learn(await driver.block(step.op, step.hold_s))
@@ -35,12 +35,12 @@ async def turn(driver: AsyncDriver, step: Ask[T] | Listen[T], hearing: Hearing |
 
 
 # async only: a thread has nobody that listens for it
-async def listened(driver: AsyncDriver, log: Log[T], channel: str) -> AsyncGenerator[T, None]:
-    """The items of a log that is announced on a channel, until it is over. Raises what the driver raises."""
+async def listened(driver: AsyncDriver, cursor: Cursor[T], channel: str) -> AsyncGenerator[T, None]:
+    """The items of a stream that is announced on a channel, until it is over. Raises what the driver raises."""
     async with driver.subscribe(channel) as frames:
         hearing = partial(heard, frames)
-        while not log.over:
-            for item in await turn(driver, log.step(), hearing):
+        while not cursor.over:
+            for item in await turn(driver, cursor.step(), hearing):
                 yield item
 
 
@@ -59,16 +59,16 @@ async def heard(frames: AsyncIterator[Message], seconds: float | None) -> Messag
 
 
 class Follower(Generic[T]):
-    """Follows a log in the background until closed, whatever breaks.
+    """Follows a stream in the background until closed, whatever breaks.
 
     Begins when it is started, again in a child process and in the next event loop.
     """
 
-    def __init__(self, driver: AsyncDriver, log: Log[T], name: str) -> None:
+    def __init__(self, driver: AsyncDriver, cursor: Cursor[T], name: str) -> None:
         self._driver = driver
-        self._log = log
+        self._cursor = cursor
         self._name = name
-        self._work = Background(self._follow, f"hustlex {name}", log.lost)
+        self._work = Background(self._follow, f"hustlex {name}", cursor.lost)
 
     def start(self) -> None:
         """Begin, unless it runs or was closed."""
@@ -79,7 +79,7 @@ class Follower(Generic[T]):
         return await self._work.wait(seconds)
 
     async def _follow(self) -> None:
-        await keep(self._driver, self._log, self._name, self._work)
+        await keep(self._driver, self._cursor, self._name, self._work)
 
     async def close(self, seconds: float) -> None:
         """Stop following; waits for the question that is under way, no longer than this. Idempotent."""
@@ -88,19 +88,19 @@ class Follower(Generic[T]):
 
 async def keep(
     driver: AsyncDriver,
-    log: Log[T],
+    cursor: Cursor[T],
     name: str,
     work: Background,
     hearing: Hearing | None = None,
     take: Callable[[T], object] = bool,
 ) -> None:
-    """Step by step until the log is over, the work is ended, or nothing can be heard any more; each item is taken.
+    """Step by step until the stream is over, the work is ended, or nothing can be heard any more; each item is taken.
 
     A question that fails is asked again, soon at first, then every two seconds at the latest.
     """
     failures = 0
-    while not (work.ended or log.over):
-        step = log.step()
+    while not (work.ended or cursor.over):
+        step = cursor.step()
         try:
             for item in await turn(driver, step, hearing):
                 take(item)
@@ -108,10 +108,10 @@ async def keep(
             if isinstance(step, Listen):
                 raise
             _log.warning("following %s is interrupted: %s", name, error)
-            log.lost()
+            cursor.lost()
             await work.pause(random.random() * min(_LONGEST_PAUSE_S, 0.05 * 2 ** min(failures, 10)))
             failures += 1
         else:
-            if log.caught_up:
+            if cursor.caught_up:
                 failures = 0
                 work.ready()

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Ask(msgspec.Struct, Generic[T], frozen=True):
-    """A log's step: run this operation, and learn from its answer."""
+    """A step: run this operation, and learn from its answer."""
 
     op: Op[Any]
     learn: Callable[[Any], Iterable[T]]
@@ -22,14 +22,14 @@ class Ask(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Listen(msgspec.Struct, Generic[T], frozen=True):
-    """A log's step: wait for what is published on its channel. None is heard when that takes longer."""
+    """A step: wait for what is published on the stream's channel. None is heard when that takes longer."""
 
     hear: Callable[[Message | None], Iterable[T]]
     seconds: float | None = None
     """None: for as long as it takes."""
 
 
-class Log(Protocol[T]):
+class Cursor(Protocol[T]):
     """Where one reader stands in a stream of items."""
 
     @property
