@@ -18,7 +18,7 @@ _POLL_S = 1.0
 
 
 class _JobCursor:
-    """A job's stream as its follower reads it: each item is announced by its position, and the task is looked at once a second."""
+    """Reads a job's stream: each item is announced by its position, and the task is looked at once a second."""
 
     def __init__(self, queue: str, task_id: str, since: str) -> None:
         self._queue = queue
