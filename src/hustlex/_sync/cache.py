@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 
+from hustlex._sync.cache_inspector import CacheInspector
 from hustlex.cache import flows, keys
 from hustlex.cache.blocking import Flights, checked
 from hustlex.cache.codec import ValueCodec
@@ -40,6 +41,7 @@ class Caches:
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
         self._flights = Flights(driver)
+        self.inspector = CacheInspector(driver, self._prefix, clock)
 
     @overload
     def __call__(self, name: str, value_type: type[V], *, ttl: timedelta, **options: Unpack[Options]) -> Cache[V]: ...

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overlo
 from hustlex.cache import flows, keys
 from hustlex.cache.aio import Flights, checked
 from hustlex.cache.codec import ValueCodec
+from hustlex.cache.inspector import CacheInspector
 from hustlex.cache.plan import CachePlan
 from hustlex.cache.policy import Options, policy
 from hustlex.cache.template import KeyTemplate
@@ -39,6 +40,7 @@ class Caches:
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
         self._flights = Flights(driver)
+        self.inspector = CacheInspector(driver, self._prefix, clock)
 
     @overload
     def __call__(self, name: str, value_type: type[V], *, ttl: timedelta, **options: Unpack[Options]) -> Cache[V]: ...
