@@ -16,7 +16,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Full
 from hustlex.jobs import Jobs, Tasks
-from hustlex.jobs.ops import lease
+from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import decode_task, encode_task
 from hustlex.worker import Worker
 from hustlex.worker.clock import monotonic

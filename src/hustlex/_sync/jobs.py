@@ -13,15 +13,17 @@ from hustlex.core.answer.blocking import answering
 from hustlex.core.generics import T
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import cancelling, explain, flows, steps, stream
-from hustlex.jobs.explanation import Explanation
+from hustlex.jobs.checks import declaration, declared
+from hustlex.jobs.enqueue import flows, ops
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.enqueue.options import Job, Options, as_job, draft, served
+from hustlex.jobs.explain import flows as explain
+from hustlex.jobs.explain.types import Explanation
 from hustlex.jobs.ids import new_id, new_token
-from hustlex.jobs.judge import declaration, declared
+from hustlex.jobs.inspect import cancel as cancelling
 from hustlex.jobs.keys import addressed
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import enqueue as ops
-from hustlex.jobs.options import Job, Options, as_job, draft, served
-from hustlex.jobs.stream import Ending, Succeeded
+from hustlex.jobs.stream import flows as stream
+from hustlex.jobs.stream.flows import Ending, Succeeded
 from hustlex.jobs.types import (
     Cancellation,
     Debounced,
@@ -31,7 +33,8 @@ from hustlex.jobs.types import (
     Outcome,
     QueueFull,
 )
-from hustlex.jobs.workflow import Started, StepName, Workflow
+from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow.plan import Started, StepName, Workflow
 
 
 @answering

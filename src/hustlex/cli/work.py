@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from hustlex.cli.checks import DoctorFinding
 from hustlex.drivers.blocking import Driver
 from hustlex.errors import Refused
-from hustlex.jobs import orphans
-from hustlex.jobs.ops import schedules
-from hustlex.jobs.orphans import Orphans
-from hustlex.jobs.periodic import ScheduleInfo
+from hustlex.jobs.inspect import orphans
+from hustlex.jobs.inspect.orphans import Orphans
+from hustlex.jobs.schedule import ops as schedules
+from hustlex.jobs.schedule.periodic import ScheduleInfo
 
 _MOST_NAMED = 5
 

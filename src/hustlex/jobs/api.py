@@ -11,17 +11,19 @@ from hustlex.core.answer.aio import answering
 from hustlex.core.generics import T
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import cancelling, explain, flows, steps, stream
-from hustlex.jobs.explanation import Explanation
+from hustlex.jobs.checks import declaration, declared
+from hustlex.jobs.enqueue import flows, ops
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Job, Options, as_job, draft, served
+from hustlex.jobs.explain import flows as explain
+from hustlex.jobs.explain.types import Explanation
 from hustlex.jobs.ids import new_id, new_token
+from hustlex.jobs.inspect import cancel as cancelling
 from hustlex.jobs.inspector import Inspector, Schedules
-from hustlex.jobs.judge import declaration, declared
 from hustlex.jobs.keys import addressed
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import enqueue as ops
-from hustlex.jobs.options import DEFAULT_QUEUE, Job, Options, as_job, draft, served
-from hustlex.jobs.stream import Ending, Item, Succeeded
-from hustlex.jobs.subscription import follow
+from hustlex.jobs.stream import flows as stream
+from hustlex.jobs.stream.flows import Ending, Item, Succeeded
+from hustlex.jobs.stream.subscription import follow
 from hustlex.jobs.types import (
     Cancellation,
     Debounced,
@@ -31,7 +33,8 @@ from hustlex.jobs.types import (
     Outcome,
     QueueFull,
 )
-from hustlex.jobs.workflow import Started, StepName, Workflow
+from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow.plan import Started, StepName, Workflow
 
 
 @answering

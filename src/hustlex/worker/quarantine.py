@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from hustlex.core.op import AsyncDriver
-from hustlex.jobs.ops import lease
+from hustlex.jobs.lease import ops as lease
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Crashed
 from hustlex.worker.fetcher import Fetcher
