@@ -248,8 +248,10 @@ class _NoServer:
 
     run_many = follow = block = run
 
-    def subscribe(self, *_: str) -> NoReturn:
+    def subscribe(self, *_: Any, **__: Any) -> NoReturn:
         raise Misuse("eager jobs have no server to listen to")
+
+    track = subscribe
 
     def another(self) -> _NoServer:
         return self
