@@ -369,7 +369,7 @@ def test_every_script_of_jobs_that_writes_is_tried(
             flow(hx, blocking_driver, clock, raw)
         tried |= recorder.calls.keys()
     writes = set()
-    for file in (SOURCE / "jobs" / "lua").glob("*.lua"):
+    for file in (SOURCE / "jobs" / "lua").rglob("*.lua"):
         text = file.read_text("utf-8")
         if text.startswith("-- jobs."):
             contract, _ = parse(text, file.name)

@@ -155,7 +155,7 @@ async def test_no_job_fails_because_nobody_could_hear_it(
         async with running(driver, tasks):
             await jobs.enqueue(talk.job())
             await until(lambda: raw.llen(DEFAULT.active) == 1)
-            faulty.lose_reply(containing=load("hustlex.jobs", "tell").sha1.encode())
+            faulty.lose_reply(containing=load("hustlex.jobs", "stream/tell").sha1.encode())
             go.set()
             await until(lambda: raw.get(DEFAULT.processed) == b"1")
     finally:

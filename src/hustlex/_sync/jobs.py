@@ -95,8 +95,8 @@ class Jobs:
         IdTaken, Debounced (the task that waits was changed and put off) or QueueFull. Look at it, or call ``or_raise``.
         A call whose reply is lost is repeated under the same token and has one effect.
         Raises Misuse for options that can never work, Timeout when the outcome stayed unknown for 5 seconds: repeat
-        it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue_plain.lua; lua/enqueue.lua
-        for a task that is to run later, is unique or in a group.
+        it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue/enqueue_plain.lua, and enqueue.lua beside
+        it for a task that is to run later, is unique or in a group.
         """
         token = new_id()  # names the call, and the task when the caller does not
         made = as_job(job, payload)
@@ -137,7 +137,7 @@ class Jobs:
         the moment in which those before it have succeeded. Raises Misuse for a step with ``task_id``,
         ``if_finished``, ``group``, uniqueness or a placeholder that cannot be filled, Conflict when another task has
         such an id, Timeout or Unavailable when it may have been started in part: repeat it then with the same id.
-        Source: lua/plant.lua.
+        Source: lua/workflow/plant.lua.
         """
         return self._driver.follow(
             steps.start(

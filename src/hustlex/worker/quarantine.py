@@ -14,7 +14,7 @@ from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.verdict import OutcomePolicy
 
 _SUSPECT = 2
-"""Crashes after which a task is run alone among its like; lua/recover.lua has the same number."""
+"""Crashes after which a task is run alone among its like; lua/lease/recover.lua has the same number."""
 _LOOK_S = 0.02
 
 

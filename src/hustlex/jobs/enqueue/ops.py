@@ -15,8 +15,8 @@ from hustlex.jobs.types import Debounced, Duplicate, Enqueued, IdTaken, Outcome,
 
 T = TypeVar("T")
 
-_ENQUEUE = load("hustlex.jobs", "enqueue")
-_PLAIN = load("hustlex.jobs", "enqueue_plain")
+_ENQUEUE = load("hustlex.jobs", "enqueue/enqueue")
+_PLAIN = load("hustlex.jobs", "enqueue/enqueue_plain")
 _STATES = {2: State.SCHEDULED, 3: State.AGGREGATING}
 
 MOST_AT_ONCE = 500

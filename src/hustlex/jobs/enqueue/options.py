@@ -147,7 +147,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
     due: "" now, "+<ms>" after a delay, "<ms>" at a Unix time. lock: uniqueness key, "" none. lock_ttl_s: its lifetime
     from the moment the task is due. group: "" none. until: what ends the lock before that: "" success only, "started",
-    "done", or "debounce": as "started", and a task that waits is replaced. wishes: see ``lua/wishes.lua``.
+    "done", or "debounce": as "started", and a task that waits is replaced. wishes: see ``lua/lib/wishes.lua``.
     """
 
     id: str
@@ -162,7 +162,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def row(self) -> tuple[str, bytes, str, str, int, str, str, str]:
-        """What ``lua/place.lua`` wants of it, in its order."""
+        """What ``lua/lib/place.lua`` wants of it, in its order."""
         return self.id, self.message, self.due, self.lock, self.lock_ttl_s, self.group, self.until, self.wishes
 
     @property
@@ -344,7 +344,7 @@ def _group(options: Options, due: str) -> str:
 
 
 def _wishes(options: Options) -> str:
-    """What ``lua/wishes.lua`` reads; "" for most."""
+    """What ``lua/lib/wishes.lua`` reads; "" for most."""
     wishes: dict[str, Any] = {}
     if "expires_in" in options or "expires_at" in options:
         wishes["expires"] = _expiry(options)

@@ -13,7 +13,7 @@ from hustlex.jobs.wire import TaskMessage, WireError, decode_task
 from hustlex.jobs.workflow.ops import record
 from hustlex.jobs.workflow.plan import StepName, names
 
-_EXPLAIN = load("hustlex.jobs", "explain")
+_EXPLAIN = load("hustlex.jobs", "explain/explain")
 
 DEEP = 10_000
 """How many pending tasks are looked at to find one's place."""

@@ -10,10 +10,10 @@ from hustlex.jobs.enqueue.options import Draft
 from hustlex.jobs.group.aggregate import Aggregate
 from hustlex.jobs.keys import QueueKeys
 
-_CHECK = load("hustlex.jobs", "check_group")
-_READ = load("hustlex.jobs", "read_set")
-_SETTLE = load("hustlex.jobs", "settle_set")
-_PARK = load("hustlex.jobs", "park_member")
+_CHECK = load("hustlex.jobs", "group/check_group")
+_READ = load("hustlex.jobs", "group/read_set")
+_SETTLE = load("hustlex.jobs", "group/settle_set")
+_PARK = load("hustlex.jobs", "group/park_member")
 
 
 class AggregationSet(msgspec.Struct, frozen=True):

@@ -11,10 +11,10 @@ from hustlex.jobs.inspect.ops import kind, missing_task, place, stated
 from hustlex.jobs.keys import CANCEL, addressed, queue_keys
 from hustlex.jobs.types import Cancellation, NeverRuns, State, Stopping, TooLate
 
-_RUN, _RUN_ALL = load("hustlex.jobs", "run_task"), load("hustlex.jobs", "run_all")
-_ARCHIVE, _ARCHIVE_ALL = load("hustlex.jobs", "archive_task"), load("hustlex.jobs", "archive_all")
-_DELETE, _DELETE_ALL = load("hustlex.jobs", "delete_task"), load("hustlex.jobs", "delete_all")
-_PAUSE, _CANCEL = load("hustlex.jobs", "pause"), load("hustlex.jobs", "cancel_task")
+_RUN, _RUN_ALL = load("hustlex.jobs", "inspect/run_task"), load("hustlex.jobs", "inspect/run_all")
+_ARCHIVE, _ARCHIVE_ALL = load("hustlex.jobs", "inspect/archive_task"), load("hustlex.jobs", "inspect/archive_all")
+_DELETE, _DELETE_ALL = load("hustlex.jobs", "inspect/delete_task"), load("hustlex.jobs", "inspect/delete_all")
+_PAUSE, _CANCEL = load("hustlex.jobs", "inspect/pause"), load("hustlex.jobs", "inspect/cancel_task")
 
 MOST_AT_ONCE = 500
 """Tasks moved or deleted per script call; other clients of the server wait while it runs."""

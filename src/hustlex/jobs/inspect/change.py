@@ -15,9 +15,9 @@ from hustlex.jobs.inspect.act import MOST_AT_ONCE, acted
 from hustlex.jobs.inspect.ops import missing_task
 from hustlex.jobs.keys import QUEUES, addressed, queue_keys
 
-_UPDATE = load("hustlex.jobs", "update_task")
-_RESCHEDULE = load("hustlex.jobs", "reschedule")
-_DELETE_QUEUE = load("hustlex.jobs", "delete_queue")
+_UPDATE = load("hustlex.jobs", "inspect/update_task")
+_RESCHEDULE = load("hustlex.jobs", "inspect/reschedule")
+_DELETE_QUEUE = load("hustlex.jobs", "inspect/delete_queue")
 _CHANGED = -4
 
 

@@ -22,7 +22,7 @@ from hustlex.jobs.wire import (
 
 T = TypeVar("T")
 
-_LIVE = load("hustlex.jobs", "list_live")
+_LIVE = load("hustlex.jobs", "inspect/list_live")
 
 
 def server_keys(now_ms: int) -> Op[list[str]]:

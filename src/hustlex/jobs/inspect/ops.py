@@ -15,11 +15,11 @@ from hustlex.jobs.keys import QUEUES, QueueKeys, addressed, queue_keys
 from hustlex.jobs.types import DayStats, GroupInfo, QueueInfo, State, TaskInfo
 from hustlex.jobs.wire import WireError, decode_task
 
-_MEASURE = load("hustlex.jobs", "measure")
-_DAYS = load("hustlex.jobs", "count_days")
-_LIST = load("hustlex.jobs", "list_tasks")
-_SHOW = load("hustlex.jobs", "show_task")
-_GROUPS = load("hustlex.jobs", "list_groups")
+_MEASURE = load("hustlex.jobs", "inspect/measure")
+_DAYS = load("hustlex.jobs", "inspect/count_days")
+_LIST = load("hustlex.jobs", "inspect/list_tasks")
+_SHOW = load("hustlex.jobs", "inspect/show_task")
+_GROUPS = load("hustlex.jobs", "inspect/list_groups")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DAYS = 90

@@ -12,12 +12,12 @@ from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op
 from hustlex.jobs.keys import QueueKeys
 
-_DONE = load("hustlex.jobs", "done")
-_ANSWER = load("hustlex.jobs", "answer")
-_COMPLETE = load("hustlex.jobs", "complete")
-_RETRY = load("hustlex.jobs", "retry")
-_ARCHIVE = load("hustlex.jobs", "archive")
-_REQUEUE = load("hustlex.jobs", "requeue")
+_DONE = load("hustlex.jobs", "lease/done")
+_ANSWER = load("hustlex.jobs", "lease/answer")
+_COMPLETE = load("hustlex.jobs", "lease/complete")
+_RETRY = load("hustlex.jobs", "lease/retry")
+_ARCHIVE = load("hustlex.jobs", "lease/archive")
+_REQUEUE = load("hustlex.jobs", "lease/requeue")
 
 
 def done(queue: QueueKeys, day: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:

@@ -10,7 +10,7 @@ from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, command
 from hustlex.jobs import keys
 
-_BEAT = load("hustlex.jobs", "beat")
+_BEAT = load("hustlex.jobs", "lease/beat")
 
 
 class ServerName(msgspec.Struct, frozen=True):

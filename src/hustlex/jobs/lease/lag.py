@@ -8,7 +8,7 @@ from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
 from hustlex.jobs.keys import QueueKeys
 
-_LAG = load("hustlex.jobs", "lag")
+_LAG = load("hustlex.jobs", "lease/lag")
 
 
 class Lag(msgspec.Struct, frozen=True):

@@ -12,9 +12,9 @@ from hustlex.jobs.keys import QueueKeys
 from hustlex.jobs.lease.limits import Limits
 from hustlex.jobs.lease.ops import Cycle, owners, pasts
 
-_CYCLE = load("hustlex.jobs", "cycle_limited")
-_PERMIT = load("hustlex.jobs", "permit")
-_DEFER = load("hustlex.jobs", "defer")
+_CYCLE = load("hustlex.jobs", "lease/cycle_limited")
+_PERMIT = load("hustlex.jobs", "lease/permit")
+_DEFER = load("hustlex.jobs", "lease/defer")
 
 WHEN_ONE_ENDS = -1
 """A wait that ends with a running task, not at a known time."""

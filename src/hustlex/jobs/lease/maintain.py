@@ -11,13 +11,13 @@ from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.jobs.keys import QueueKeys, due
 from hustlex.jobs.lease.ops import owners
 
-_PEEK = load("hustlex.jobs", "peek")
-_FORWARD = load("hustlex.jobs", "forward")
-_SWEEP = load("hustlex.jobs", "sweep")
-_RECOVER = load("hustlex.jobs", "recover")
-_CLAIM = load("hustlex.jobs", "claim")
-_MEND = load("hustlex.jobs", "mend")
-_RECLAIM = load("hustlex.jobs", "reclaim")
+_PEEK = load("hustlex.jobs", "lease/peek")
+_FORWARD = load("hustlex.jobs", "lease/forward")
+_SWEEP = load("hustlex.jobs", "lease/sweep")
+_RECOVER = load("hustlex.jobs", "lease/recover")
+_CLAIM = load("hustlex.jobs", "lease/claim")
+_MEND = load("hustlex.jobs", "lease/mend")
+_RECLAIM = load("hustlex.jobs", "lease/reclaim")
 
 
 class Outlook(msgspec.Struct, frozen=True, gc=False):

@@ -10,11 +10,11 @@ from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
 from hustlex.jobs.keys import QueueKeys
 
-_CYCLE = load("hustlex.jobs", "cycle")
-_EXTEND = load("hustlex.jobs", "extend")
-_ADOPT = load("hustlex.jobs", "adopt")
-_TRIAL = load("hustlex.jobs", "put_on_trial")
-_PARK = load("hustlex.jobs", "park")
+_CYCLE = load("hustlex.jobs", "lease/cycle")
+_EXTEND = load("hustlex.jobs", "lease/extend")
+_ADOPT = load("hustlex.jobs", "lease/adopt")
+_TRIAL = load("hustlex.jobs", "lease/put_on_trial")
+_PARK = load("hustlex.jobs", "lease/park")
 
 LEASE_S = 30
 """How long a lease lasts without a heartbeat."""

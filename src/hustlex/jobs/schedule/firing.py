@@ -12,10 +12,10 @@ from hustlex.jobs.enqueue.options import Draft
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease.heartbeat import enlist, unlist
 
-_ENTRIES = load("hustlex.jobs", "entries")
-_RECORD = load("hustlex.jobs", "record")
-_FIRE = load("hustlex.jobs", "fire")
-_ANCHOR = load("hustlex.jobs", "anchor")
+_ENTRIES = load("hustlex.jobs", "schedule/entries")
+_RECORD = load("hustlex.jobs", "schedule/record")
+_FIRE = load("hustlex.jobs", "schedule/fire")
+_ANCHOR = load("hustlex.jobs", "schedule/anchor")
 
 
 class Fired(enum.Enum):

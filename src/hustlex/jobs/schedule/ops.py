@@ -14,13 +14,13 @@ from hustlex.jobs.keys import addressed
 from hustlex.jobs.schedule.periodic import Periodic, ScheduleInfo, described, to_json
 from hustlex.jobs.wire import clean
 
-_SAVE = load("hustlex.jobs", "save_schedule")
-_HOLD = load("hustlex.jobs", "hold_schedule")
-_REMOVE = load("hustlex.jobs", "remove_schedule")
-_LIST = load("hustlex.jobs", "list_schedules")
-_SHOW = load("hustlex.jobs", "show_schedule")
-_NOTE_REFUSED = load("hustlex.jobs", "note_refused")
-_PUBLISH = load("hustlex.jobs", "publish_schedules")
+_SAVE = load("hustlex.jobs", "schedule/save_schedule")
+_HOLD = load("hustlex.jobs", "schedule/hold_schedule")
+_REMOVE = load("hustlex.jobs", "schedule/remove_schedule")
+_LIST = load("hustlex.jobs", "schedule/list_schedules")
+_SHOW = load("hustlex.jobs", "schedule/show_schedule")
+_NOTE_REFUSED = load("hustlex.jobs", "schedule/note_refused")
+_PUBLISH = load("hustlex.jobs", "schedule/publish_schedules")
 
 PAUSED = -1
 """The state of a paused entry."""

@@ -12,11 +12,11 @@ from hustlex.jobs.keys import addressed, queue_keys
 from hustlex.jobs.types import State
 from hustlex.jobs.workflow.ops import record
 
-_WRITE = load("hustlex.jobs", "write_result")
-_TELL = load("hustlex.jobs", "tell")
-_END = load("hustlex.jobs", "end_attempt")
-_GLANCE = load("hustlex.jobs", "glance")
-_AWAIT = load("hustlex.jobs", "await_end")
+_WRITE = load("hustlex.jobs", "stream/write_result")
+_TELL = load("hustlex.jobs", "stream/tell")
+_END = load("hustlex.jobs", "stream/end_attempt")
+_GLANCE = load("hustlex.jobs", "stream/glance")
+_AWAIT = load("hustlex.jobs", "stream/await_end")
 
 MOST = 100
 """Items in one glance."""

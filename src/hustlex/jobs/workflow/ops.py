@@ -14,14 +14,14 @@ from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.types import State
 from hustlex.jobs.workflow.plan import LIFE_S, Link, Planted, StepName, links
 
-_PLANT = load("hustlex.jobs", "plant")
-_LOOK = load("hustlex.jobs", "look_steps")
-_DELIVER = load("hustlex.jobs", "deliver")
-_RELEASE = load("hustlex.jobs", "release_step")
-_BREAK = load("hustlex.jobs", "break_step")
-_CLOSE = load("hustlex.jobs", "close_steps")
-_NOTE = load("hustlex.jobs", "note_steps")
-_TAKE = load("hustlex.jobs", "take_steps")
+_PLANT = load("hustlex.jobs", "workflow/plant")
+_LOOK = load("hustlex.jobs", "workflow/look_steps")
+_DELIVER = load("hustlex.jobs", "workflow/deliver")
+_RELEASE = load("hustlex.jobs", "workflow/release_step")
+_BREAK = load("hustlex.jobs", "workflow/break_step")
+_CLOSE = load("hustlex.jobs", "workflow/close_steps")
+_NOTE = load("hustlex.jobs", "workflow/note_steps")
+_TAKE = load("hustlex.jobs", "workflow/take_steps")
 
 OPEN = "asynq:x:{flows}:open"
 """Ours, for all queues: steps that others wait for, by the time of the next look."""
