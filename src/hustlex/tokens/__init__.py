@@ -4,8 +4,8 @@ How a call flows: ``api.py`` is the door. Login and refresh are flows (``flows.p
 signs, ``issuer.py`` makes the pair with ``jwt.py`` and ``refresh_token.py``, ``ops.py`` keeps the session in one
 script of ``lua/``. A check goes to ``guard.py``: the issuer reads the token (``signature_cache.py`` remembers good
 signatures), then ``revocation_cache.py`` answers a bounded check from memory, or ``ops.py`` asks Redis.
-``revoker.py`` ends sessions and announces it in ``revocation_log.py``, which ``aio.py`` and ``blocking.py`` follow in
-every process. ``dpop.py`` proves the possession of a key, ``options.py`` is what can be set.
+``revoker.py`` ends sessions and announces it in ``revocation_log.py``, which ``core/follower`` follows in every
+process. ``dpop.py`` proves the possession of a key, ``options.py`` is what can be set.
 """
 
 from hustlex.tokens.api import Tokens
