@@ -94,7 +94,7 @@ def test_caches_that_may_stand_beside_each_other_share_no_entry(
         assert entry(one, *parts) != entry(other, *others)
 
 
-@pytest.mark.parametrize("first, second", [("gigs", "gigs:category"), ("gigs:category", "gigs"), ("a:b:c", "a")])
+@pytest.mark.parametrize(("first", "second"), [("gigs", "gigs:category"), ("gigs:category", "gigs"), ("a:b:c", "a")])
 def test_names_of_which_one_goes_on_where_the_other_ends_are_refused_when_they_are_declared(
     first: str, second: str
 ) -> None:

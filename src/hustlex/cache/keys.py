@@ -45,8 +45,8 @@ def check_apart(name: str, others: Iterable[str]) -> None:
     for other in others:
         if name.startswith(f"{other}:") or other.startswith(f"{name}:"):
             raise Misuse(
-                f"the caches {min(name, other)!r} and {max(name, other)!r} could share entries: one name begins with the other",
-                hint="join the parts of one of them by another sign than ':', as 'gigs-category'",
+                f"the caches {min(name, other)!r} and {max(name, other)!r} could share entries",
+                hint="one name begins with the other: write gigs-category beside gigs, not gigs:category",
             )
 
 
