@@ -29,15 +29,17 @@ from hustlex.jobs import (
     Succeeded,
     gather,
 )
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.inspect import act
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import act, finish, lease
-from hustlex.jobs.ops import steps as ops
-from hustlex.jobs.ops.result import write_result
-from hustlex.jobs.ops.steps import OPEN, record
-from hustlex.jobs.steps import Advanced, advance, start
+from hustlex.jobs.lease import finish
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.stream.ops import write_result
 from hustlex.jobs.wire import decode_task, encode_task
-from hustlex.jobs.workflow import LIFE_S, plant
+from hustlex.jobs.workflow import ops
+from hustlex.jobs.workflow.flows import Advanced, advance, start
+from hustlex.jobs.workflow.ops import OPEN, record
+from hustlex.jobs.workflow.plan import LIFE_S, plant
 
 A, B, C = (Job(name, b"{}") for name in "abc")
 DAY = "2026-01-01"

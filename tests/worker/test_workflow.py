@@ -32,11 +32,11 @@ from hustlex.jobs import (
     Tasks,
     current_job,
     gather,
-    steps,
 )
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops.steps import OPEN, record
 from hustlex.jobs.wire import decode_task, encode_task
+from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow.ops import OPEN, record
 from hustlex.worker import Worker
 from tests.worker import steps_victim
 from tests.worker.support import DEFAULT, running, until

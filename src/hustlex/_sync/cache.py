@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 from weakref import WeakValueDictionary
 
+from hustlex._sync.cache_inspector import CacheInspector
 from hustlex.cache import flows, keys
 from hustlex.cache.blocking import Flights, checked
 from hustlex.cache.codec import ValueCodec
@@ -42,6 +43,7 @@ class Caches:
         self._clock = clock
         self._flights = Flights(driver)
         self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
+        self.inspector = CacheInspector(driver, self._prefix, clock)
 
     @overload
     def __call__(self, name: str, value_type: type[V], *, ttl: timedelta, **options: Unpack[Options]) -> Cache[V]: ...

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from hustlex.cache import flows, keys
 from hustlex.cache.aio import Flights, checked
 from hustlex.cache.codec import ValueCodec
+from hustlex.cache.inspector import CacheInspector
 from hustlex.cache.plan import CachePlan
 from hustlex.cache.policy import Options, policy
 from hustlex.cache.template import KeyTemplate
@@ -41,6 +42,7 @@ class Caches:
         self._clock = clock
         self._flights = Flights(driver)
         self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
+        self.inspector = CacheInspector(driver, self._prefix, clock)
 
     @overload
     def __call__(self, name: str, value_type: type[V], *, ttl: timedelta, **options: Unpack[Options]) -> Cache[V]: ...

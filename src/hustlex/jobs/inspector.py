@@ -7,16 +7,18 @@ from typing import Any, Unpack
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import inspection, schedules, steps
-from hustlex.jobs.clock_changes import Dst
+from hustlex.jobs.checks import declared
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.enqueue.options import Job, Start, as_job
 from hustlex.jobs.ids import new_token
-from hustlex.jobs.judge import declared
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import act, change, inspect
-from hustlex.jobs.ops import schedules as entries
-from hustlex.jobs.options import Job, Start, as_job
-from hustlex.jobs.periodic import MOST_MISSED, Missed, ScheduleInfo, define
-from hustlex.jobs.schedules import Changes
+from hustlex.jobs.inspect import act, change
+from hustlex.jobs.inspect import flows as inspection
+from hustlex.jobs.inspect import ops as inspect
+from hustlex.jobs.schedule import flows as schedules
+from hustlex.jobs.schedule import ops as entries
+from hustlex.jobs.schedule.clock_changes import Dst
+from hustlex.jobs.schedule.flows import Changes
+from hustlex.jobs.schedule.periodic import MOST_MISSED, Missed, ScheduleInfo, define
 from hustlex.jobs.types import (
     DayStats,
     EnqueueEvent,
@@ -28,7 +30,8 @@ from hustlex.jobs.types import (
     State,
     TaskInfo,
 )
-from hustlex.jobs.workflow import OpenStep
+from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow.plan import OpenStep
 
 
 @answering

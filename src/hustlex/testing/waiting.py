@@ -11,8 +11,8 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.jobs.api import Jobs
+from hustlex.jobs.define.tasks import Task
 from hustlex.jobs.inspector import Inspector
-from hustlex.jobs.registry import Task
 from hustlex.jobs.types import PayloadError, State, TaskInfo
 
 WAITING = (State.PENDING, State.SCHEDULED, State.AGGREGATING)

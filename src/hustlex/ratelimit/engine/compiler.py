@@ -104,7 +104,7 @@ class CompiledPolicies:
             if self.flags[at] & _OVERRIDE and lasting:
                 yield self.override_ending(at)
             if self.flags[at] & _PENALTY:
-                yield "pen" + self._suffix(at, [bool(flags & _PENALTY) for flags in self.flags])
+                yield self.penalty_ending(at)
 
     def ending(self, at: int, start_ms: int = 0) -> str:
         """The end of the key that policy number ``at`` counts in. Several of a kind carry their names."""
@@ -115,6 +115,18 @@ class CompiledPolicies:
     def override_ending(self, at: int) -> str:
         """The end of the key that holds a limit set by hand."""
         return "n" + self._suffix(at, [bool(flags & _OVERRIDE) for flags in self.flags])
+
+    def penalty_ending(self, at: int) -> str:
+        """The end of the key that holds strikes and bans."""
+        return "pen" + self._suffix(at, [bool(flags & _PENALTY) for flags in self.flags])
+
+    def marks(self) -> Iterator[tuple[int, str, str]]:
+        """What is remembered besides counts: number of the policy, p for penalties or n for a limit, end of the key."""
+        for at, flags in enumerate(self.flags):
+            if flags & _PENALTY:
+                yield at, "p", self.penalty_ending(at)
+            if flags & _OVERRIDE:
+                yield at, "n", self.override_ending(at)
 
     def _suffix(self, at: int, alike: Sequence[bool]) -> str:
         return f".{self.policies[at].name}" if sum(alike) > 1 else ""
