@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar, overload
 
+from hustlex._sync.events_inspector import EventInspector
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver, Op
@@ -125,6 +126,7 @@ class Events:
         self._prefix = prefix
         self._clock = clock
         self._hub: Any = None
+        self.inspector = EventInspector(driver, prefix)
 
     @overload
     def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...

@@ -4,10 +4,24 @@ How a call flows: ``api.py`` declares a channel, judged by ``declaring.py``; its
 encodes a message, ``ops.py`` publishes it in one command or script, with or without history. A subscriber gets a
 ``subscription.py``; ``hub.py`` has one feed of the driver for all subscribers of a channel in this process, decodes
 once, and hands on what arrives. What a feed knows and does next, also after a break, says its cursor (``cursors.py``).
+
+``inspector.py`` answers what an operator asks.
 """
 
 from hustlex.events.api import Channel, Events, ReplayChannel
+from hustlex.events.inspector import EventInspector
 from hustlex.events.subscription import Subscription
 from hustlex.events.types import Gap, Message, Parameter, Position, Unknown
 
-__all__ = ["Channel", "Events", "Gap", "Message", "Parameter", "Position", "ReplayChannel", "Subscription", "Unknown"]
+__all__ = [
+    "Channel",
+    "EventInspector",
+    "Events",
+    "Gap",
+    "Message",
+    "Parameter",
+    "Position",
+    "ReplayChannel",
+    "Subscription",
+    "Unknown",
+]

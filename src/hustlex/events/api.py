@@ -15,6 +15,7 @@ from hustlex.events import ops
 from hustlex.events.cursors import LIMIT, Declared, new_epoch
 from hustlex.events.declaring import KEPT, MOST_KEPT, declared, position_of
 from hustlex.events.hub import Hub
+from hustlex.events.inspector import EventInspector
 from hustlex.events.subscription import Subscription
 from hustlex.events.types import Kind, Message, Parameter, Position
 from hustlex.events.wire import MAX_PAYLOAD
@@ -159,6 +160,7 @@ class Events:
         # async only
         self._hub = Hub(driver)
         # end of async only
+        self.inspector = EventInspector(driver, prefix)
 
     @overload
     def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...

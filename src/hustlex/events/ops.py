@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hustlex.core.lua import load
-from hustlex.core.op import Effect, Op, Reply
+from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.events.names import ChannelTemplate
 from hustlex.events.types import Position
 
@@ -82,6 +82,18 @@ def rewind(template: ChannelTemplate, name: str, epoch: str, fresh: str) -> Op[b
 def forget(template: ChannelTemplate, name: str) -> Op[None]:
     """Drop what is kept."""
     return _FORGET.op((template.kept(name, "s"),), (), _nothing)
+
+
+def listeners(channel: str) -> Op[int]:
+    """How many connections listen to a channel. channel: the full pub/sub channel."""
+    return command(
+        "events.listeners", Effect.READ, "PUBSUB", "NUMSUB", channel, decode=lambda reply: int(_flat(reply)[1])
+    )
+
+
+def _flat(reply: Reply) -> list[Reply]:
+    """Channels and numbers; a server may answer a map."""
+    return [each for pair in reply.items() for each in pair] if isinstance(reply, dict) else list(reply)
 
 
 def _receivers(reply: Reply) -> int:
