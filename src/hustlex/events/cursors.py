@@ -15,7 +15,7 @@ from hustlex.core import op as ground
 from hustlex.core.follower import Ask, Listen
 from hustlex.events import ops
 from hustlex.events.names import ChannelTemplate
-from hustlex.events.ops import Entry, History, Retention
+from hustlex.events.ops import History, KeptEvent, Retention
 from hustlex.events.types import Gap, Message, Position, Reason, Unknown
 from hustlex.events.wire import EventCodec, head_of
 
@@ -185,7 +185,7 @@ class ReplayCursor:
         held = [message for message, _ in self._recent if message.offset == offset]
         return bool(held) and held[0].ts != ts
 
-    def _messages(self, history: History) -> Iterable[tuple[Message[Any], Entry]]:
+    def _messages(self, history: History) -> Iterable[tuple[Message[Any], KeptEvent]]:
         return zip(self._declared.messages(self._name, history), history.entries, strict=True)
 
     def _hand_on(self, message: Message[Any], size: int) -> Iterator[Sized]:

@@ -25,7 +25,7 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
     idem_ms: int
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class KeptEvent(msgspec.Struct, frozen=True, gc=False):
     """One message of a history."""
 
     offset: int
@@ -38,7 +38,7 @@ class History(msgspec.Struct, frozen=True, gc=False):
 
     epoch: str
     last: int
-    entries: list[Entry]
+    entries: list[KeptEvent]
 
 
 def publish(channel: str, payload: bytes, now_ms: int) -> Op[int]:
@@ -113,9 +113,9 @@ def _newest(reply: Reply) -> History:
     return _oldest(reply)
 
 
-def _entry(entry_id: bytes, flat: list[bytes]) -> Entry:
+def _entry(entry_id: bytes, flat: list[bytes]) -> KeptEvent:
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    return Entry(int(entry_id.partition(b"-")[0]), int(fields.get(b"t", b"0")), fields.get(b"d", b""))
+    return KeptEvent(int(entry_id.partition(b"-")[0]), int(fields.get(b"t", b"0")), fields.get(b"d", b""))
 
 
 def _done(reply: Reply) -> bool:

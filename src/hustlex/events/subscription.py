@@ -29,7 +29,7 @@ NOWHERE = Position("-", 0)
 """Of a text that is no position: nothing comes behind it."""
 
 
-class Listener:
+class ChannelReader:
     """One reader of any number of channels: joins and leaves them, and is handed their items in order.
 
     Where it was too slow, a channel with history is read again from where the reader stands; of others a gap is shown.
@@ -213,7 +213,7 @@ class Subscription(Generic[T]):
         self.name = name
         self._since = since
         self._key = key
-        self._listener: Listener | None = None
+        self._reader: ChannelReader | None = None
         self.recovered: bool | None = None
 
     @property
@@ -224,7 +224,7 @@ class Subscription(Generic[T]):
     @property
     def position(self) -> Position | None:
         """Of the last message read, or where reading began; None for a live channel, and where there is no history."""
-        found = self._listener.positions.get(self.name) if self._listener else None
+        found = self._reader.positions.get(self.name) if self._reader else None
         return found if found and found.epoch else None
 
     def resume(self, position: str) -> None:
@@ -234,26 +234,26 @@ class Subscription(Generic[T]):
             self._since = Position.parse(text) or NOWHERE
 
     async def __aenter__(self) -> Subscription[T]:
-        if self._listener:
+        if self._reader:
             raise Misuse("a subscription is entered once", hint="call subscribe() again")
-        self._listener = Listener(self._hub, self._key)
+        self._reader = ChannelReader(self._hub, self._key)
         try:
-            self.recovered = await self._listener.join(self._declared, self.name, self._since)
+            self.recovered = await self._reader.join(self._declared, self.name, self._since)
         except BaseException:
-            await self._listener.close()
+            await self._reader.close()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._listener:
-            await self._listener.close()
+        if self._reader:
+            await self._reader.close()
 
     def __aiter__(self) -> AsyncIterator[Message[T] | Gap]:
         return self
 
     async def __anext__(self) -> Message[T] | Gap:
-        if not self._listener:
+        if not self._reader:
             raise Misuse("this subscription has not been entered", hint="use: async with channel.subscribe(...) as ...")
-        return await self._listener.next()
+        return await self._reader.next()
