@@ -92,14 +92,16 @@ class CompiledPolicies:
         alone = self.alone(starts, 1, NORMAL) if self.script else ()
         return Window(since, until, starts, tuple(self._endings(starts)), alone)
 
-    def _endings(self, starts: Sequence[int], *, overrides: bool = True) -> Iterator[str]:
+    def _endings(self, starts: Sequence[int], *, lasting: bool = True) -> Iterator[str]:
         for at, policy in enumerate(self.policies):
             if self.algorithms[at].letter:
                 yield self.ending(at)
             else:
                 for start in (starts[at] - policy.window_ms, starts[at], starts[at] + policy.window_ms):
                     yield self.ending(at, start)
-            if self.flags[at] & _OVERRIDE and overrides:
+                if lasting:
+                    yield "w" + self._suffix(at, [not kind.letter for kind in self.algorithms])
+            if self.flags[at] & _OVERRIDE and lasting:
                 yield self.override_ending(at)
             if self.flags[at] & _PENALTY:
                 yield self.penalty_ending(at)
@@ -130,8 +132,8 @@ class CompiledPolicies:
         return f".{self.policies[at].name}" if sum(alike) > 1 else ""
 
     def reset_endings(self, window: Window) -> tuple[str, ...]:
-        """What ``reset`` removes: all but overrides."""
-        return tuple(self._endings(window.starts, overrides=False))
+        """What ``reset`` removes: all but overrides, and marks: without them, void counts were good again."""
+        return tuple(self._endings(window.starts, lasting=False))
 
     def limits(self, tier: str) -> list[int]:
         """What calls of this class are judged against."""
