@@ -56,18 +56,19 @@ class Miss(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """Counts since this process declared the cache.
-
-    requests: fresh, negative (a cached None), miss, bypass (the server failed or refused the lease).
-    origin: computations, ok or error. fill: stored, refused (invalidated meanwhile), too_big, failed.
-    wait: for another process, polled or timeout. reject: unreadable entries by reason. failures: calls that the
-    server did not answer and that were passed over. invalidations: keys deleted.
-    """
+    """Counts since this process declared the cache."""
 
     requests: dict[str, int]
+    """Reads: fresh, negative (a cached None), miss, bypass (the server failed or refused the lease)."""
     origin: dict[str, int]
+    """Computations: ok or error."""
     fill: dict[str, int]
+    """Results: stored, refused (invalidated meanwhile), too_big, failed."""
     wait: dict[str, int]
+    """Waits for another process: polled or timeout."""
     reject: dict[str, int]
+    """Unreadable entries by reason."""
     failures: int
+    """Calls that the server did not answer and that were passed over."""
     invalidations: int
+    """Keys deleted."""
