@@ -39,6 +39,18 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_apart(name: str, others: Iterable[str]) -> None:
+    """Two names of which one goes on where the other ends share entries: ``gigs`` with the key ``("category", 7)``, and
+    ``gigs:category`` with 7. Raises Misuse.
+    """
+    for other in others:
+        if name.startswith(f"{other}:") or other.startswith(f"{name}:"):
+            raise Misuse(
+                f"the caches {min(name, other)!r} and {max(name, other)!r} could share entries",
+                hint="one name begins with the other: write gigs-category beside gigs, not gigs:category",
+            )
+
+
 def text(part: object) -> str:
     """A part as text, the same for equal ids. Raises Misuse for what is no id: its text could change."""
     return check.identity("a part of a cache key", part, longest=_LONGEST_TEXT)
