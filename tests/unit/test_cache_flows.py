@@ -10,7 +10,7 @@ import pytest
 
 from hustlex.cache import flows
 from hustlex.cache import obtain as obtaining
-from hustlex.cache.claims import Ask
+from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.flights import Compute, Course, Landed
 from hustlex.cache.ops import Busy, Found, Ours
@@ -92,8 +92,8 @@ class HandFlights:
         return guarded
 
 
-def ask(compute: Compute, tags: tuple[str, ...] = ()) -> Ask:
-    return Ask(entry=ENTRY, compute=compute, ttl_ms=60_000, tags=tags)
+def ask(compute: Compute, tags: tuple[str, ...] = ()) -> Wanted:
+    return Wanted(entry=ENTRY, compute=compute, ttl_ms=60_000, tags=tags)
 
 
 class Hand:

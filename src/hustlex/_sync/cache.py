@@ -12,9 +12,9 @@ from weakref import WeakValueDictionary
 from hustlex._sync.cache_inspector import CacheInspector
 from hustlex.cache import flows, keys, many
 from hustlex.cache.blocking import Flights, checked
-from hustlex.cache.claims import Ask
+from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
-from hustlex.cache.many import AskMany
+from hustlex.cache.many import WantedMany
 from hustlex.cache.obtain import obtain
 from hustlex.cache.plan import CachePlan, TagSpace
 from hustlex.cache.policy import Options, checked_ms, policy
@@ -190,7 +190,7 @@ class Cache(Generic[V]):
         if not callable(compute):
             check.function("compute", compute)
         plan = self._plan
-        ask = Ask(entry=plan.entry(key), compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags))
+        ask = Wanted(entry=plan.entry(key), compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags))
         return self._driver.follow(obtain(plan, ask))
 
     def get_or_compute_many(
@@ -233,10 +233,10 @@ class Cache(Generic[V]):
 
     def _many(
         self, compute: Callable[..., Any], ttl: timedelta | None, tags: Iterable[str], jitter: float | None = None
-    ) -> AskMany:
+    ) -> WantedMany:
         check.function("compute", compute)
         plan = self._plan
-        return AskMany(compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags), jitter=jitter)
+        return WantedMany(compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags), jitter=jitter)
 
     def cached(
         self, template: str | None = None, *, ttl: timedelta | None = None, tags: Iterable[str] = ()
@@ -303,7 +303,7 @@ class CachedFunction(Generic[P, R]):
         compute = functools.partial(self._function, *self._instance, *args, **options)
         plan, tags = self._cache._plan, self._tags
         named = () if tags is None else tags.names(self._instance + args, options)
-        ask = Ask(entry=self.key(*args, **options), compute=compute, ttl_ms=self._ttl_ms, tags=plan.tags(named))
+        ask = Wanted(entry=self.key(*args, **options), compute=compute, ttl_ms=self._ttl_ms, tags=plan.tags(named))
         result: R = self._cache._driver.follow(obtain(plan, ask))
         return result
 

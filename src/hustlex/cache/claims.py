@@ -25,7 +25,7 @@ _LONGEST_POLL_S = 0.25
 SHORT_REST_MS = 100
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller wants. tags: known before it is computed."""
 
     entry: str
@@ -51,7 +51,7 @@ class Alone(msgspec.Struct, frozen=True):
 Claim = Usable[V] | Leased | Alone
 
 
-def claim(plan: CachePlan[V], ask: Ask, token: str, flight: Flight, spare: Usable[V] | None) -> Flow[Claim[V]]:
+def claim(plan: CachePlan[V], ask: Wanted, token: str, flight: Flight, spare: Usable[V] | None) -> Flow[Claim[V]]:
     """Take the lease, or wait for whoever holds it: poll until a value appears, the lease is free, or ``wait`` ends."""
     until = plan.dice.monotonic() + plan.policy.wait_ms / 1000
     over_entry = spare is not None
@@ -77,7 +77,7 @@ def claim(plan: CachePlan[V], ask: Ask, token: str, flight: Flight, spare: Usabl
         polls += 1
 
 
-def _getl(plan: CachePlan[V], ask: Ask, token: str) -> Flow[Claim[V] | Found | Busy]:
+def _getl(plan: CachePlan[V], ask: Wanted, token: str) -> Flow[Claim[V] | Found | Busy]:
     policy = plan.policy
     getl = ops.getl(ask.entry, plan.lease(ask.entry), token, policy.lease_ms, policy.timeout_ms)
     asked = before(plan, ask.tags, ask.ttl_ms)
@@ -96,7 +96,7 @@ def _getl(plan: CachePlan[V], ask: Ask, token: str) -> Flow[Claim[V] | Found | B
     return _owned(plan, ask, token, stamps) if isinstance(answer, Ours) else answer
 
 
-def take(plan: CachePlan[V], ask: Ask, token: str, judged: Usable[V] | None) -> Flow[Claim[V] | Busy]:
+def take(plan: CachePlan[V], ask: Wanted, token: str, judged: Usable[V] | None) -> Flow[Claim[V] | Busy]:
     """As ``_getl``, over an entry; gives the lease back if another one, a fresh one, was stored since ``judged``."""
     policy, lease = plan.policy, plan.lease(ask.entry)
     taken = ops.take(ask.entry, lease, token, policy.lease_ms, policy.timeout_ms)
@@ -124,7 +124,7 @@ def before(plan: CachePlan[Any], tags: tuple[str, ...], ttl_ms: int) -> tuple[Op
     return stamps if plan.policy.value_tags is None else (*stamps, ops.epoch(plan.epoch, draw(8), timeout_ms))
 
 
-def _owned(plan: CachePlan[Any], ask: Ask, token: str, answers: list[Any]) -> Leased | Alone:
+def _owned(plan: CachePlan[Any], ask: Wanted, token: str, answers: list[Any]) -> Leased | Alone:
     for answer in answers:
         if isinstance(answer, Error):
             passed_over(plan, answer)

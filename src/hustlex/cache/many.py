@@ -26,7 +26,7 @@ ComputeMany = Callable[[list[Any]], Any]
 _LARGEST_CLAIM = 250
 
 
-class AskMany(msgspec.Struct, frozen=True, kw_only=True):
+class WantedMany(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller wants. tags: of every entry. jitter: None for the cache's own."""
 
     compute: ComputeMany
@@ -55,13 +55,15 @@ class Round(msgspec.Struct):
     stored: int = 0
 
 
-def obtain_many(plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: AskMany) -> Flow[dict[K, V | None]]:
+def obtain_many(plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: WantedMany) -> Flow[dict[K, V | None]]:
     """All values, in the order asked. Keys that the function leaves out are cached as None."""
     done = yield from _round(plan, entries, ask)
     return {key: done.found[entry] for key, entry in entries.items()}
 
 
-def warm(plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: AskMany, batch: int, pause_s: float) -> Flow[Warmed]:
+def warm(
+    plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: WantedMany, batch: int, pause_s: float
+) -> Flow[Warmed]:
     """Compute what is not there, ``batch`` keys at a time. Ends when the server fails."""
     pairs, stored, present = list(entries.items()), 0, 0
     for start in range(0, len(pairs), batch):
@@ -77,7 +79,7 @@ def warm(plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: AskMany, batch:
     return Warmed(stored, present, 0)
 
 
-def _round(plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: AskMany) -> Flow[Round]:
+def _round(plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: WantedMany) -> Flow[Round]:
     left: dict[str, K] = {entry: key for key, entry in entries.items()}
     done = Round(f"{ops.COMPUTING}:{plan.dice.token()}", {}, {}, left)
     there = yield from flows.readings(plan, [*left], ask.tags)
@@ -108,7 +110,7 @@ def _noted(done: Round, entry: str, found: Judged[Any]) -> bool:
     return False
 
 
-def _claim(plan: CachePlan[V], done: Round, ask: AskMany) -> Flow[_Claimed]:
+def _claim(plan: CachePlan[V], done: Round, ask: WantedMany) -> Flow[_Claimed]:
     """The leases of what is left, and the stamps before anything is computed."""
     claimed, policy = _Claimed([], [], []), plan.policy
     wanted, stamps = list(done.left), dict[str, Any]()
@@ -150,7 +152,7 @@ def _one(
         claimed.mine.append(entry)
 
 
-def _computed(plan: CachePlan[V], done: Round, ask: AskMany, claimed: _Claimed) -> Flow[None]:
+def _computed(plan: CachePlan[V], done: Round, ask: WantedMany, claimed: _Claimed) -> Flow[None]:
     wanted = [*claimed.mine, *claimed.alone]
     if not wanted:
         return
@@ -196,7 +198,7 @@ def _failed(plan: CachePlan[V], done: Round, claimed: _Claimed, failure: BaseExc
 
 
 def _stored(
-    plan: CachePlan[V], done: Round, ask: AskMany, claimed: _Claimed, bodies: Mapping[str, Any], delta_ms: int
+    plan: CachePlan[V], done: Round, ask: WantedMany, claimed: _Claimed, bodies: Mapping[str, Any], delta_ms: int
 ) -> Flow[None]:
     policy = plan.policy
     leased = claims.Leased(done.token, dict(claimed.stamps), claimed.epoch)

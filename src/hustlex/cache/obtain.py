@@ -18,7 +18,7 @@ import msgspec
 
 from hustlex.cache import claims, ops, reading
 from hustlex.cache.circles import Circle, Impatient
-from hustlex.cache.claims import SHORT_REST_MS, Ask, Leased, release, tagged, tried
+from hustlex.cache.claims import SHORT_REST_MS, Leased, Wanted, release, tagged, tried
 from hustlex.cache.flights import Compute, Flight, GaveUp, Landed, Seat
 from hustlex.cache.flows import counted
 from hustlex.cache.frame import Tags
@@ -44,7 +44,7 @@ class Made(msgspec.Struct, frozen=True):
     delta_ms: int
 
 
-def obtain(plan: CachePlan[Any], ask: Ask) -> Flow[Any]:
+def obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
     """The cached value, or the computed one; at most one computation for this caller.
 
     One that would wait for itself, by whatever way, is computed without storing.
@@ -57,7 +57,7 @@ def obtain(plan: CachePlan[Any], ask: Ask) -> Flow[Any]:
     return made.value
 
 
-def _obtain(plan: CachePlan[Any], ask: Ask) -> Flow[Any]:
+def _obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
     spare: Usable[Any] | None = None
     for _ in range(_ROUNDS):
         seat = None if plan.timed else plan.flights.find(ask.entry)
@@ -93,7 +93,7 @@ def _obtain(plan: CachePlan[Any], ask: Ask) -> Flow[Any]:
     return made.value
 
 
-def _served(plan: CachePlan[Any], ask: Ask, found: Usable[Any]) -> Any:
+def _served(plan: CachePlan[Any], ask: Wanted, found: Usable[Any]) -> Any:
     """Hand out what is there, and see to it that it is computed anew where it is time."""
     if not found.serves:
         return _stale(plan, found)
@@ -114,7 +114,7 @@ def _late(plan: CachePlan[Any]) -> NoReturn:
     )
 
 
-def _board(plan: CachePlan[Any], ask: Ask, spare: Usable[Any] | None) -> Seat:
+def _board(plan: CachePlan[Any], ask: Wanted, spare: Usable[Any] | None) -> Seat:
     policy = plan.policy
     behind = bool(policy.hard_ms or (policy.soft_ms and spare is not None))
     return plan.flights.board(ask.entry, lambda flight: lead(plan, ask, flight, spare), ask.tags, behind=behind)
@@ -137,7 +137,7 @@ def _aboard(seat: Seat, patience_s: float) -> Generator[Step, Any, Landed | None
 # -- the flight itself
 
 
-def lead(plan: CachePlan[V], ask: Ask, flight: Flight, spare: Usable[V] | None = None) -> Flow[Landed]:
+def lead(plan: CachePlan[V], ask: Wanted, flight: Flight, spare: Usable[V] | None = None) -> Flow[Landed]:
     """Claim the lease, compute, store. Whatever ends it early gives the lease back.
 
     spare: an entry that may be served should the computation fail; then nobody tries again for a while.
@@ -162,7 +162,7 @@ def lead(plan: CachePlan[V], ask: Ask, flight: Flight, spare: Usable[V] | None =
         raise
 
 
-def refresh(plan: CachePlan[V], ask: Ask, judged: Usable[V], flight: Flight) -> Flow[Landed]:
+def refresh(plan: CachePlan[V], ask: Wanted, judged: Usable[V], flight: Flight) -> Flow[Landed]:
     """Compute anew what is still served; only one in all processes does, and the others give up at once."""
     token = f"{ops.COMPUTING}:{plan.dice.token()}"
     try:
@@ -191,7 +191,7 @@ def _ended(
     yield from tried(plan, ops.cool(lease, token, policy.cooldown_ms, policy.timeout_ms))
 
 
-def _leased(plan: CachePlan[V], ask: Ask, leased: Leased, flight: Flight) -> Flow[Landed]:
+def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, flight: Flight) -> Flow[Landed]:
     lease, token, policy = plan.lease(ask.entry), leased.token, plan.policy
     renew = ops.renew(lease, token, policy.lease_ms, policy.timeout_ms)
     made = yield from _make(plan, plan.flights.kept(ask.compute, (renew,), policy.lease_ms / 3000))
