@@ -13,7 +13,7 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Debounced, Duplicate, Enqueued, IdTaken, Job, Jobs, QueueFull, State
-from hustlex.jobs.enqueue.options import draft
+from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import finish
 from hustlex.jobs.lease import ops as lease

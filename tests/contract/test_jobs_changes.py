@@ -245,7 +245,8 @@ async def test_a_long_queue_goes_in_steps_and_nobody_is_given_its_tasks(
 
 
 async def test_a_batch_that_is_being_aggregated_goes_too(hx: Any, driver: Driver, raw: redis.Redis) -> None:
-    from hustlex.jobs.enqueue.options import Job, draft
+    from hustlex.jobs.enqueue.draft import draft
+    from hustlex.jobs.enqueue.job import Job
     from hustlex.jobs.group.ops import settle
 
     await hx.jobs.enqueue("t", queue="low", group="g", task_id="a")

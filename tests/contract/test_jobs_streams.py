@@ -29,11 +29,11 @@ from hustlex.jobs import (
     Succeeded,
 )
 from hustlex.jobs.inspect import act
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import queue_keys, stream
 from hustlex.jobs.lease import finish
 from hustlex.jobs.lease import ops as lease
-from hustlex.jobs.stream.flows import log_fields, progress_fields
-from hustlex.jobs.stream.ops import MOST, end_attempt, stream, tell, write_result
+from hustlex.jobs.stream.items import log_fields, progress_fields
+from hustlex.jobs.stream.ops import MOST, end_attempt, tell, write_result
 from hustlex.jobs.wire import decode_task, encode_task
 
 Q = queue_keys("default")

@@ -13,7 +13,8 @@ from hustlex.cache.api import Cache, CachedFunction, Caches, Decorator
 from hustlex.cache.policy import Options
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keyring import Keyring
-from hustlex.events.api import Channel, Events
+from hustlex.events.api import Channel, Events, ReplayChannel
+from hustlex.events.subscription import Subscription
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope, Started
 from hustlex.idempotency.webhooks import Provider, hmac_signature
 from hustlex.ratelimit import Penalty, Policy, RateLimit, RateLimitOptions, Rulebook, bound, parse_rule, sheet
@@ -117,6 +118,19 @@ def _signature(header: Any, **options: Any) -> Any:
     return hmac_signature(header, "a good one", **options)
 
 
+KEPT = [
+    Sample(
+        ReplayChannel.publish, {"idem": "a", "version": 1, "it": 7}, call=lambda on, **given: on.publish(1, **given)
+    ),
+    Sample(
+        ReplayChannel.publish_many, {"events": [1], "it": 7}, call=lambda on, events, it: on.publish_many(events, it=it)
+    ),
+    Sample(ReplayChannel.position, {"it": 7}),
+    Sample(ReplayChannel.history, {"limit": 5, "since": "e.1", "reverse": False, "it": 7}),
+    Sample(ReplayChannel.remove_history, {"it": 7}),
+]
+
+
 @pytest.fixture(params=["aio", "blocking"])
 async def front(request: pytest.FixtureRequest, url: str) -> Any:
     if request.param == "aio":
@@ -147,11 +161,26 @@ async def test_a_bad_option_gets_one_sentence(sample: Sample) -> None:
 
 
 async def test_bad_input_of_events_gets_one_sentence(front: Any) -> None:
-    declared = Sample(Events.channel, {"name": "orders:{it}", "event_type": int, "max_payload": 100})
+    given = {"name": "orders:{it}", "event_type": int, "max_payload": 100, "kind": "replay", "size": 5, "ttl": MINUTE}
+    declared = Sample(Events.channel, given)
     declared = Sample(declared.target, declared.given, spare={"event_type": set(ODD)})
     assert await complaints(declared, front.events) == []
     said = Sample(Channel.publish, {"it": 7}, call=lambda channel, it: channel.publish(1, it=it))
     assert await complaints(said, front.events.channel("orders:{it}", int)) == []
+
+
+@pytest.mark.parametrize("sample", KEPT, ids=str)
+async def test_bad_input_of_events_with_history_gets_one_sentence(sample: Sample, front: Any) -> None:
+    assert await complaints(sample, front.events.channel("orders:{it}", int, kind="replay")) == []
+
+
+async def test_bad_input_of_a_subscription_gets_one_sentence() -> None:
+    async with HustleX("redis://127.0.0.1:1") as front:
+        channel = front.events.channel("orders:{it}", int, kind="replay")
+        sample = Sample(ReplayChannel.subscribe, {"since": "e.1", "conflate": len, "it": 7})
+        assert await complaints(sample, channel) == []
+        resumed = Sample(Subscription.resume, {"position": "e.1"})
+        assert await complaints(resumed, channel.subscribe(it=7)) == []
 
 
 @pytest.mark.parametrize("style", ["aio", "blocking"])

@@ -26,7 +26,8 @@ from hustlex.errors import Error, Refused, Unavailable
 from hustlex.events.api import Channel
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Orphaned, Provider, Response, Scope, hmac_signature
 from hustlex.jobs import Job, Jobs, State
-from hustlex.jobs.inspector import Inspector, Schedules
+from hustlex.jobs.inspector import Inspector
+from hustlex.jobs.schedules import Schedules
 from hustlex.otp import DeliveryStatus, Otp
 from hustlex.pins import Pins
 from hustlex.ratelimit import Policy, RateLimit

@@ -18,8 +18,8 @@ from hustlex.drivers.blocking import Driver
 from hustlex.errors import Error
 from hustlex.idempotency import Response, Scope
 from hustlex.jobs import RESULT, Job, Limits, Rate, State, StepName, Tasks
+from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.enqueue.known import KnownQueues
-from hustlex.jobs.enqueue.options import draft
 from hustlex.jobs.group import ops as aggregation
 from hustlex.jobs.group.aggregate import Aggregate
 from hustlex.jobs.inspect import fleet

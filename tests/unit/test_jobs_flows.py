@@ -12,8 +12,8 @@ from hustlex.errors import Full, Timeout
 from hustlex.jobs import Enqueued, Job, PartlyEnqueued, State
 from hustlex.jobs.define.context import CURRENT, CurrentJob, current_job
 from hustlex.jobs.enqueue import flows
+from hustlex.jobs.enqueue.draft import Draft, draft
 from hustlex.jobs.enqueue.known import KnownQueues
-from hustlex.jobs.enqueue.options import Draft, draft
 from hustlex.jobs.wire import TaskMessage
 
 

@@ -13,7 +13,7 @@ from hustlex.core.lua import load
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Item, Jobs, Log, Progress, Result, SkipRetry, State, StateChange, Tasks, current_job
-from hustlex.jobs.stream.ops import stream
+from hustlex.jobs.keys import stream
 from tests.support.proxy import Proxy
 from tests.worker.support import DEFAULT, running, until
 

@@ -16,8 +16,8 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Job, Jobs, Tasks
+from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.enqueue.ops import enqueue
-from hustlex.jobs.enqueue.options import draft
 from hustlex.jobs.lease import maintain
 from hustlex.jobs.wire import encode_task
 from hustlex.worker import Worker, draw

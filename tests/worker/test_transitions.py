@@ -12,8 +12,8 @@ import redis
 
 from hustlex.core.op import Op
 from hustlex.drivers.aio import Driver
-from hustlex.jobs import Job
-from hustlex.jobs.enqueue.options import draft
+from hustlex.jobs import Job, keys
+from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import finish, heartbeat, maintain
 from hustlex.jobs.lease import ops as lease
@@ -225,7 +225,7 @@ async def test_extend_never_touches_what_somebody_else_has(driver: Driver, raw: 
     rows = (b"t1", "me:1", b"t2", "me:1", b"gone", "me:1")
     assert await driver.run(lease.extend(DEFAULT, "me", rows, NOW_MS + 5000)) == b"100"
     assert dump(raw)["lease"] == {b"t1": NOW_S + 35, b"t2": NOW_S + 30}
-    assert raw.zscore(lease.owners(DEFAULT), "me") == NOW_S + 15
+    assert raw.zscore(keys.owners(DEFAULT), "me") == NOW_S + 15
 
 
 async def test_an_undecodable_message_is_set_aside(driver: Driver, raw: redis.Redis) -> None:
@@ -234,7 +234,7 @@ async def test_an_undecodable_message_is_set_aside(driver: Driver, raw: redis.Re
     await take(driver)
     assert await driver.run(lease.park(DEFAULT, b"p1", "me:1"))
     assert dump(raw) == {"x:parked": {b"p1": b"\xff\xff"}, "x:owners": {b"me": NOW_S + 10}}
-    assert 0 < raw.ttl(lease.parked(DEFAULT)) <= 30 * 86400
+    assert 0 < raw.ttl(keys.parked(DEFAULT)) <= 30 * 86400
     assert not await driver.run(lease.park(DEFAULT, b"p1", "me:1"))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Unpack, overload
 
-from hustlex._sync.jobs_inspector import Inspector, Schedules
+from hustlex._sync.jobs_inspector import Inspector
+from hustlex._sync.jobs_schedules import Schedules
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.generics import T
@@ -15,26 +16,21 @@ from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.jobs.checks import declaration, declared
 from hustlex.jobs.enqueue import flows, ops
+from hustlex.jobs.enqueue.draft import draft, served
+from hustlex.jobs.enqueue.job import Job, Workflow, as_job
 from hustlex.jobs.enqueue.known import KnownQueues
-from hustlex.jobs.enqueue.options import Job, Options, as_job, draft, served
+from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.explain import flows as explain
 from hustlex.jobs.explain.types import Explanation
 from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.inspect import cancel as cancelling
+from hustlex.jobs.inspect.types import Cancellation
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.stream import flows as stream
-from hustlex.jobs.stream.flows import Ending, Succeeded
-from hustlex.jobs.types import (
-    Cancellation,
-    Debounced,
-    Duplicate,
-    Enqueued,
-    IdTaken,
-    Outcome,
-    QueueFull,
-)
+from hustlex.jobs.stream.types import Ending, Succeeded
+from hustlex.jobs.types import Debounced, Duplicate, Enqueued, IdTaken, Outcome, QueueFull
 from hustlex.jobs.workflow import flows as steps
-from hustlex.jobs.workflow.plan import Started, StepName, Workflow
+from hustlex.jobs.workflow.plan import Started, StepName
 
 
 @answering

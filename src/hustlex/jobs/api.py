@@ -13,28 +13,24 @@ from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.jobs.checks import declaration, declared
 from hustlex.jobs.enqueue import flows, ops
+from hustlex.jobs.enqueue.draft import draft, served
+from hustlex.jobs.enqueue.job import Job, Workflow, as_job
 from hustlex.jobs.enqueue.known import KnownQueues
-from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Job, Options, as_job, draft, served
+from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Options
 from hustlex.jobs.explain import flows as explain
 from hustlex.jobs.explain.types import Explanation
 from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.inspect import cancel as cancelling
-from hustlex.jobs.inspector import Inspector, Schedules
+from hustlex.jobs.inspect.types import Cancellation
+from hustlex.jobs.inspector import Inspector
 from hustlex.jobs.keys import addressed
+from hustlex.jobs.schedules import Schedules
 from hustlex.jobs.stream import flows as stream
-from hustlex.jobs.stream.flows import Ending, Item, Succeeded
 from hustlex.jobs.stream.subscription import follow
-from hustlex.jobs.types import (
-    Cancellation,
-    Debounced,
-    Duplicate,
-    Enqueued,
-    IdTaken,
-    Outcome,
-    QueueFull,
-)
+from hustlex.jobs.stream.types import Ending, Item, Succeeded
+from hustlex.jobs.types import Debounced, Duplicate, Enqueued, IdTaken, Outcome, QueueFull
 from hustlex.jobs.workflow import flows as steps
-from hustlex.jobs.workflow.plan import Started, StepName, Workflow
+from hustlex.jobs.workflow.plan import Started, StepName
 
 
 @answering

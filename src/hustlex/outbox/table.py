@@ -30,7 +30,9 @@ from hustlex.core import check
 from hustlex.core.time import Clock
 from hustlex.errors import Misuse
 from hustlex.jobs.checks import declaration, seconds
-from hustlex.jobs.enqueue.options import Draft, Job, Options, as_job, draft, served
+from hustlex.jobs.enqueue.draft import Draft, draft, served
+from hustlex.jobs.enqueue.job import Job, as_job
+from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.ids import new_id
 
 _LONGEST_NAME = 40

@@ -23,8 +23,9 @@ from hustlex.jobs.define.rules import IsFailure, RetryDelay, Rules, every_error
 from hustlex.jobs.define.signals import RevokeTask, is_or_follows
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.jobs.inspect import ops as inspect
+from hustlex.jobs.inspect.types import QueueInfo, TaskInfo
 from hustlex.jobs.inspector import Inspector
-from hustlex.jobs.types import QueueInfo, State, TaskInfo
+from hustlex.jobs.types import State
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import HandlerNotFound, Middleware, Worker
 from hustlex.worker.aggregator import Aggregator, rules_of

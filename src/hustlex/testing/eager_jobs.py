@@ -21,11 +21,13 @@ from hustlex.jobs.api import Jobs, Placed
 from hustlex.jobs.define.context import CURRENT, CurrentJob
 from hustlex.jobs.define.signals import RevokeTask, is_or_follows
 from hustlex.jobs.define.tasks import Tasks
-from hustlex.jobs.enqueue.options import Draft, Job, Options, as_job, draft
+from hustlex.jobs.enqueue.draft import Draft, draft
+from hustlex.jobs.enqueue.job import Job, as_job
+from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.functions import rest_of
 from hustlex.jobs.gotext import quote
 from hustlex.jobs.ids import new_id
-from hustlex.jobs.stream.flows import Ending, Failed, Gone, Succeeded
+from hustlex.jobs.stream.types import Ending, Failed, Gone, Succeeded
 from hustlex.jobs.types import Enqueued, Outcome, State
 from hustlex.jobs.wire import TaskMessage, decode_task
 from hustlex.jobs.workflow.plan import StepName

@@ -13,8 +13,9 @@ from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error, Misuse
 from hustlex.jobs import functions
 from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.enqueue.draft import Draft, draft
+from hustlex.jobs.enqueue.job import Job
 from hustlex.jobs.enqueue.ops import register
-from hustlex.jobs.enqueue.options import Draft, Job, draft
 from hustlex.jobs.group import ops as aggregation
 from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction, GroupedTask, longest
 from hustlex.jobs.ids import new_id

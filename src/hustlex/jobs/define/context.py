@@ -12,7 +12,7 @@ from hustlex.core.generics import T
 from hustlex.core.op import Arg
 from hustlex.errors import Misuse
 from hustlex.jobs.define.results import dumps
-from hustlex.jobs.stream.flows import log_fields, progress_fields
+from hustlex.jobs.stream.items import log_fields, progress_fields
 from hustlex.jobs.wire import TaskMessage
 
 Send = Callable[[bytes], Awaitable[bool]]

@@ -17,7 +17,9 @@ from hustlex.jobs.define.arguments import Arguments
 from hustlex.jobs.define.hooks import Hooks, WorkerOptions
 from hustlex.jobs.define.results import ResultType
 from hustlex.jobs.define.rules import NO_RULES, IsFailure, RetryDelay, Rules, merged
-from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Job, Options, TaskOptions, merge
+from hustlex.jobs.enqueue.draft import TaskOptions
+from hustlex.jobs.enqueue.job import Job
+from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Options, merge
 from hustlex.jobs.enqueue.placeholders import is_placeholder
 from hustlex.jobs.group.aggregate import GRACE, UNLIMITED, Aggregate, AggregateFunction
 from hustlex.jobs.keys import named

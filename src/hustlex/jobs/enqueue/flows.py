@@ -8,8 +8,8 @@ from typing import Any
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.errors import Error
 from hustlex.jobs.enqueue import ops
+from hustlex.jobs.enqueue.draft import Draft
 from hustlex.jobs.enqueue.known import KnownQueues
-from hustlex.jobs.enqueue.options import Draft
 from hustlex.jobs.types import Outcome, PartlyEnqueued
 
 _MOST_CALLS = 16

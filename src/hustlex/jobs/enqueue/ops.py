@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from hustlex.core import check
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
-from hustlex.jobs.enqueue.options import Draft
+from hustlex.jobs.enqueue.draft import Draft
 from hustlex.jobs.keys import QUEUES, named, queue_keys
 from hustlex.jobs.types import Debounced, Duplicate, Enqueued, IdTaken, Outcome, QueueFull, State
 

@@ -9,12 +9,13 @@ import msgspec
 
 from hustlex.core.op import Batch, Flow, do
 from hustlex.errors import Error
+from hustlex.jobs import lookup
 from hustlex.jobs.explain import ops
 from hustlex.jobs.explain.ops import TaskFacts
 from hustlex.jobs.explain.types import Cause, Dependency, Explanation
 from hustlex.jobs.inspect import flows as inspection
-from hustlex.jobs.inspect import ops as inspect
-from hustlex.jobs.types import Server, State
+from hustlex.jobs.inspect.types import Server
+from hustlex.jobs.types import State
 from hustlex.jobs.workflow.plan import StepName
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,7 +31,7 @@ Reasons = Iterator[tuple[Cause, str]]
 
 def explain(task_id: str, queue: str | None, now_ms: int) -> Flow[Explanation]:
     """queue: None = look in all queues, the first that knows the task counts."""
-    queues = [queue] if queue is not None else (yield from do(inspect.queues()))
+    queues = [queue] if queue is not None else (yield from do(lookup.queues()))
     found = yield from _find(queues, task_id, now_ms)
     if found is None:
         return Explanation(task_id, "", None, (Cause.NO_TRACE,), (_NO_TRACE,))

@@ -6,11 +6,9 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
-from hustlex.jobs.keys import addressed, queue_keys
-from hustlex.jobs.lease.ops import parked
+from hustlex.jobs.keys import addressed, parked, queue_keys, step_record
 from hustlex.jobs.types import State
 from hustlex.jobs.wire import TaskMessage, WireError, decode_task
-from hustlex.jobs.workflow.ops import record
 from hustlex.jobs.workflow.plan import StepName, names
 
 _EXPLAIN = load("hustlex.jobs", "explain/explain")
@@ -55,7 +53,7 @@ class TaskFacts(msgspec.Struct, frozen=True):
 def facts(queue: str, task_id: str, now_ms: int) -> Op[TaskFacts]:
     """Look at one task of one queue. Cost: up to 10,000 pending ids are compared."""
     q, task_id = queue_keys(queue), addressed("task_id", task_id)
-    keys = (q.task(task_id), record(q, task_id), q.pending, q.lease, q.paused, parked(q))
+    keys = (q.task(task_id), step_record(q, task_id), q.pending, q.lease, q.paused, parked(q))
     return _EXPLAIN.op(keys, (now_ms, task_id, q.prefix, DEEP), _facts)
 
 

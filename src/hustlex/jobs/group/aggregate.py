@@ -10,7 +10,7 @@ import msgspec
 from hustlex.core import check
 from hustlex.jobs import functions
 from hustlex.jobs.checks import seconds
-from hustlex.jobs.enqueue.options import Job
+from hustlex.jobs.enqueue.job import Job
 from hustlex.jobs.keys import LONGEST_NAME
 
 GRACE = timedelta(seconds=60)

@@ -6,7 +6,7 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
-from hustlex.jobs.enqueue.options import Draft
+from hustlex.jobs.enqueue.draft import Draft
 from hustlex.jobs.group.aggregate import Aggregate
 from hustlex.jobs.keys import QueueKeys
 

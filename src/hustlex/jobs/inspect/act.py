@@ -8,8 +8,9 @@ from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, Script, command
 from hustlex.errors import Conflict, Misuse
 from hustlex.jobs.inspect.ops import kind, missing_task, place, stated
+from hustlex.jobs.inspect.types import Cancellation, NeverRuns, Stopping, TooLate
 from hustlex.jobs.keys import CANCEL, addressed, queue_keys
-from hustlex.jobs.types import Cancellation, NeverRuns, State, Stopping, TooLate
+from hustlex.jobs.types import State
 
 _RUN, _RUN_ALL = load("hustlex.jobs", "inspect/run_task"), load("hustlex.jobs", "inspect/run_all")
 _ARCHIVE, _ARCHIVE_ALL = load("hustlex.jobs", "inspect/archive_task"), load("hustlex.jobs", "inspect/archive_all")

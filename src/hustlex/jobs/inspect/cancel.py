@@ -8,9 +8,10 @@ import msgspec
 
 from hustlex.core.op import Batch, Flow, Sleep, do
 from hustlex.errors import Conflict, Error
+from hustlex.jobs import lookup
 from hustlex.jobs.inspect import act
-from hustlex.jobs.inspect import ops as inspect
-from hustlex.jobs.types import Cancellation, NeverRuns, State, Stopping, TooLate
+from hustlex.jobs.inspect.types import Cancellation, NeverRuns, Stopping, TooLate
+from hustlex.jobs.types import State
 from hustlex.jobs.workflow import ops as steps
 from hustlex.jobs.workflow.plan import StepName
 
@@ -51,7 +52,7 @@ def _never_starts(unknown: TooLate) -> Flow[Cancellation | None]:
 
 def _find_step(task_id: str) -> Flow[str | None]:
     """The queue of a step that has not started."""
-    queues = yield from do(inspect.queues())
+    queues = yield from do(lookup.queues())
     looks = tuple(steps.look([StepName(queue, task_id)]) for queue in queues)
     answers: list[Any] = (yield Batch(looks)) if looks else []
     found = [
@@ -64,8 +65,8 @@ def _find_step(task_id: str) -> Flow[str | None]:
 
 def _find(task_id: str) -> Flow[str | None]:
     """The one queue with an unfinished task of this id, else one with a finished one."""
-    queues = yield from do(inspect.queues())
-    answers: list[Any] = (yield Batch(tuple(inspect.state(queue, task_id) for queue in queues))) if queues else []
+    queues = yield from do(lookup.queues())
+    answers: list[Any] = (yield Batch(tuple(lookup.state(queue, task_id) for queue in queues))) if queues else []
     for answer in answers:
         if isinstance(answer, Error):
             raise answer

@@ -10,9 +10,9 @@ import msgspec
 
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.errors import Conflict, Error, NotFound
+from hustlex.jobs import lookup
 from hustlex.jobs.inspect import change, fleet
-from hustlex.jobs.inspect import ops as inspect
-from hustlex.jobs.types import EnqueueEvent, PeriodicInfo, RunningTask, Server
+from hustlex.jobs.inspect.types import EnqueueEvent, PeriodicInfo, RunningTask, Server
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ _MOST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds
 
 def of_queue(queue: str, op: Op[T]) -> Flow[T]:
     """Run the operation and see in the same write whether the queue exists. Raises NotFound."""
-    known, answer = yield from _all_or_error((inspect.is_known(queue), op))
+    known, answer = yield from _all_or_error((lookup.is_known(queue), op))
     if not known:
         raise NotFound(f"there is no queue {queue!r}", hint="a queue exists once a task was enqueued to it")
     result: T = answer
@@ -81,7 +81,7 @@ def scheduler_entries(now_ms: int) -> Flow[list[PeriodicInfo]]:
 
 def enqueue_events(entry_id: str, page: int, size: int) -> Flow[list[EnqueueEvent]]:
     """Firings of one entry, newest first."""
-    inspect.check_page(page, size)
+    lookup.check_page(page, size)
     first = size * (page - 1)
     found = yield from do(fleet.events(entry_id, first, first + size - 1))
     return [EnqueueEvent(event.task_id, _EPOCH + _since(event.enqueue_time_ns)) for event in found]

@@ -9,10 +9,12 @@ from typing import Any
 
 from hustlex.core import check
 from hustlex.core.lua import load
-from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.core.op import Op, Reply
 from hustlex.errors import Misuse, NotFound
-from hustlex.jobs.keys import QUEUES, QueueKeys, addressed, queue_keys
-from hustlex.jobs.types import DayStats, GroupInfo, QueueInfo, State, TaskInfo
+from hustlex.jobs.inspect.types import DayStats, GroupInfo, QueueInfo, TaskInfo
+from hustlex.jobs.keys import QueueKeys, addressed, queue_keys
+from hustlex.jobs.lookup import check_page
+from hustlex.jobs.types import State
 from hustlex.jobs.wire import WireError, decode_task
 
 _MEASURE = load("hustlex.jobs", "inspect/measure")
@@ -23,21 +25,9 @@ _GROUPS = load("hustlex.jobs", "inspect/list_groups")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DAYS = 90
-_LAST_PAGE = 10**9
-_LARGEST_PAGE = 1_000
 _ROW = 6
 """Values per task in the answers of list_tasks and show_task."""
 _LISTS = (State.PENDING, State.ACTIVE)
-
-
-def queues() -> Op[list[str]]:
-    """Every queue that ever got a task, in order."""
-    return command("jobs.queues", Effect.READ, "SMEMBERS", QUEUES, keys=(QUEUES,), decode=_names)
-
-
-def is_known(queue: str) -> Op[bool]:
-    """Whether the queue ever got a task."""
-    return command("jobs.is_known", Effect.READ, "SISMEMBER", QUEUES, queue, keys=(QUEUES,), decode=bool)
 
 
 def queue(name: str, now_ms: int) -> Op[QueueInfo]:
@@ -86,22 +76,6 @@ def task(name: str, task_id: str, now_ms: int) -> Op[TaskInfo]:
     return _SHOW.op((q.task(task_id), q.lease), (now_ms, task_id, q.prefix), partial(_shown, name, task_id))
 
 
-def state(name: str, task_id: str) -> Op[State | None]:
-    """Where a task is. None: the queue knows none of this id."""
-    key = queue_keys(name).task(task_id)
-    return command("jobs.state", Effect.READ, "HGET", key, "state", keys=(key,), decode=_state)
-
-
-def _state(reply: Reply) -> State | None:
-    return State(_text(reply)) if reply else None
-
-
-def check_page(page: int, size: int) -> None:
-    """Raises Misuse unless page is at least 1 and size 1 to 1000."""
-    check.whole("page", page, 1, _LAST_PAGE)
-    check.whole("size", size, 1, _LARGEST_PAGE)
-
-
 def stated(state: object) -> State:
     """A state, or its word. Raises Misuse."""
     return State(check.one_of("state", state, tuple(State)))
@@ -126,10 +100,6 @@ def place(q: QueueKeys, state: State, group: str) -> str:
 def missing_task(queue: str, task_id: str) -> NotFound:
     """The error for an id that the queue does not know."""
     return NotFound(f"queue {queue!r} has no task {task_id!r}")
-
-
-def _names(reply: Reply) -> list[str]:
-    return sorted(_text(name) for name in reply)
 
 
 def _queue_info(name: str, reply: Reply) -> QueueInfo:

@@ -9,10 +9,12 @@ import msgspec
 
 from hustlex.core.op import Batch, Effect, Flow, Op, command, do
 from hustlex.errors import Error
+from hustlex.jobs import lookup
 from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import ops as inspect
+from hustlex.jobs.inspect.types import TaskInfo
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.types import State, TaskInfo
+from hustlex.jobs.types import State
 
 MOST_QUEUES = 200
 _LOOK = 100
@@ -33,7 +35,7 @@ class Orphans(msgspec.Struct, frozen=True):
 
 def find(now_ms: int) -> Flow[Orphans]:
     """Look at 200 queues at most, and at the 100 tasks of each that start or are tried again next."""
-    known = yield from do(inspect.queues())
+    known = yield from do(lookup.queues())
     looked = known[:MOST_QUEUES]
     served = {queue for server in (yield from inspection.servers(now_ms)) for queue in server.queues}
     counts = yield from _counts([queue for queue in looked if queue not in served])

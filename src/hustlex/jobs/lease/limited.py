@@ -8,9 +8,9 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op, Reply
-from hustlex.jobs.keys import QueueKeys
+from hustlex.jobs.keys import QueueKeys, owners
 from hustlex.jobs.lease.limits import Limits
-from hustlex.jobs.lease.ops import Cycle, owners, pasts
+from hustlex.jobs.lease.ops import Cycle, pasts
 
 _CYCLE = load("hustlex.jobs", "lease/cycle_limited")
 _PERMIT = load("hustlex.jobs", "lease/permit")

@@ -8,8 +8,7 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
-from hustlex.jobs.keys import QueueKeys, due
-from hustlex.jobs.lease.ops import owners
+from hustlex.jobs.keys import QueueKeys, due, owners
 
 _PEEK = load("hustlex.jobs", "lease/peek")
 _FORWARD = load("hustlex.jobs", "lease/forward")

@@ -8,7 +8,7 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
-from hustlex.jobs.keys import QueueKeys
+from hustlex.jobs.keys import QueueKeys, owners, parked
 
 _CYCLE = load("hustlex.jobs", "lease/cycle")
 _EXTEND = load("hustlex.jobs", "lease/extend")
@@ -59,16 +59,6 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     holder: bytes
     message: bytes
     past: Past
-
-
-def owners(queue: QueueKeys) -> str:
-    """Ours: which servers hold tasks of this queue, by the Unix second after which each counts as dead."""
-    return queue.prefix + "x:owners"
-
-
-def parked(queue: QueueKeys) -> str:
-    """Ours: messages that nobody could decode, by task id."""
-    return queue.prefix + "x:parked"
 
 
 def cycle(queue: QueueKeys, day: str, holder: str, want: int, rows: Sequence[Arg], now_ms: int) -> Op[Cycle]:

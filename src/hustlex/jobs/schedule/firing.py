@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.jobs import keys
-from hustlex.jobs.enqueue.options import Draft
+from hustlex.jobs.enqueue.draft import Draft
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease.heartbeat import enlist, unlist
 

@@ -8,8 +8,8 @@ from hustlex.core.op import Batch, Flow, do
 from hustlex.errors import Conflict, Misuse
 from hustlex.jobs.checks import declared
 from hustlex.jobs.enqueue import flows
+from hustlex.jobs.enqueue.job import Job
 from hustlex.jobs.enqueue.known import KnownQueues
-from hustlex.jobs.enqueue.options import Job
 from hustlex.jobs.schedule import firing
 from hustlex.jobs.schedule import ops as schedules
 from hustlex.jobs.schedule.clock_changes import Dst

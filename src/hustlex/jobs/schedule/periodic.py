@@ -13,7 +13,9 @@ import msgspec
 from hustlex.core import check
 from hustlex.errors import BadReply, Error, Misuse
 from hustlex.jobs.checks import judged
-from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Draft, Job, Options, draft, option_texts
+from hustlex.jobs.enqueue.draft import Draft, draft
+from hustlex.jobs.enqueue.job import Job
+from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Options, option_texts
 from hustlex.jobs.keys import named
 from hustlex.jobs.schedule import cron
 from hustlex.jobs.schedule.clock_changes import Dst, obey

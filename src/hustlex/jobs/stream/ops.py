@@ -8,9 +8,8 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op, Reply
-from hustlex.jobs.keys import addressed, queue_keys
+from hustlex.jobs.keys import queue_keys, step_record, stream
 from hustlex.jobs.types import State
-from hustlex.jobs.workflow.ops import record
 
 _WRITE = load("hustlex.jobs", "stream/write_result")
 _TELL = load("hustlex.jobs", "stream/tell")
@@ -24,7 +23,7 @@ FIRST, LAST = "-", "+"
 """Positions: from the oldest item that is kept, and only the newest ones, backwards."""
 
 
-class Item(msgspec.Struct, frozen=True, gc=False):
+class StreamEntry(msgspec.Struct, frozen=True, gc=False):
     """One entry of a stream. position: ``<Unix ms>-<number>``."""
 
     position: str
@@ -42,12 +41,7 @@ class Glance(msgspec.Struct, frozen=True, gc=False):
     result: bytes
     phase: str
     why: str
-    items: list[Item]
-
-
-def stream(queue: str, task_id: str) -> str:
-    """Ours: what a job tells; also the channel on which each item is announced by its position."""
-    return f"{queue_keys(queue).prefix}x:stream:{addressed('task_id', task_id)}"
+    items: list[StreamEntry]
 
 
 def write_result(queue: str, task_id: str, data: bytes) -> Op[bool]:
@@ -74,7 +68,7 @@ def await_end(queue: str, task_id: str) -> Op[bool]:
 def glance(queue: str, task_id: str, position: str) -> Op[Glance]:
     """What is new since a position (or FIRST, LAST), and where the task is."""
     names = queue_keys(queue)
-    keys = (names.task(task_id), stream(queue, task_id), record(names, task_id), f"{names.prefix}x:end:{task_id}")
+    keys = (names.task(task_id), stream(queue, task_id), step_record(names, task_id), f"{names.prefix}x:end:{task_id}")
     return _GLANCE.op(keys, (position,), _glance)
 
 
@@ -86,7 +80,7 @@ def _glance(reply: Reply) -> Glance:
         result,
         phase.decode(),
         why.decode("utf-8", "replace"),
-        [Item(position.decode(), dict(zip(flat[::2], flat[1::2], strict=True))) for position, flat in items],
+        [StreamEntry(position.decode(), dict(zip(flat[::2], flat[1::2], strict=True))) for position, flat in items],
     )
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from hustlex.core.follower import Ask, Listen
 from hustlex.core.follower.aio import listened
 from hustlex.core.op import AsyncDriver, Message
-from hustlex.jobs.keys import addressed
+from hustlex.jobs.keys import addressed, stream
 from hustlex.jobs.stream import ops
-from hustlex.jobs.stream.flows import Item, Trail, order
+from hustlex.jobs.stream.items import order
+from hustlex.jobs.stream.trail import Trail
+from hustlex.jobs.stream.types import Item
 from hustlex.jobs.types import Enqueued
 from hustlex.jobs.workflow.plan import StepName
 
@@ -25,7 +27,7 @@ class _JobCursor:
         self._task_id = task_id
         self._trail = Trail(since)
         self._behind = True
-        self.channel = ops.stream(queue, task_id)
+        self.channel = stream(queue, task_id)
 
     @property
     def over(self) -> bool:

@@ -15,22 +15,12 @@ from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.errors import Conflict, Error
 from hustlex.jobs.checks import declared
 from hustlex.jobs.enqueue import ops as enqueue
+from hustlex.jobs.enqueue.job import Workflow
 from hustlex.jobs.enqueue.known import KnownQueues
-from hustlex.jobs.inspect.ops import check_page
+from hustlex.jobs.lookup import check_page
 from hustlex.jobs.types import PayloadError, State
 from hustlex.jobs.workflow import ops
-from hustlex.jobs.workflow.plan import (
-    Link,
-    OpenStep,
-    Planted,
-    Started,
-    StepName,
-    Workflow,
-    compose,
-    latest_ms,
-    life_s,
-    plant,
-)
+from hustlex.jobs.workflow.plan import Link, OpenStep, Planted, Started, StepName, compose, latest_ms, life_s, plant
 
 SOON_S = 2
 """Until the next look at a step that Python workers may be running, or Go's."""

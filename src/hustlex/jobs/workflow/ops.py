@@ -10,7 +10,7 @@ import msgspec
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
 from hustlex.jobs.enqueue.placeholders import Slots
-from hustlex.jobs.keys import QueueKeys, queue_keys
+from hustlex.jobs.keys import queue_keys, step_record
 from hustlex.jobs.types import State
 from hustlex.jobs.workflow.plan import LIFE_S, Link, Planted, StepName, links
 
@@ -68,11 +68,6 @@ class Taken(msgspec.Struct, frozen=True, gc=False):
     wait_s: int
 
 
-def record(queue: QueueKeys, task_id: str) -> str:
-    """Ours: what a workflow knows of one of its steps."""
-    return f"{queue.prefix}x:step:{task_id}"
-
-
 def plant(steps: Sequence[Planted], life_s: int, latest_ms: int, now_ms: int) -> Op[list[int]]:
     """At most 100 steps of one queue; answers KNOWN, PLANTED or ID_TAKEN for each."""
     queue = queue_keys(steps[0].name.queue)
@@ -87,7 +82,7 @@ def plant(steps: Sequence[Planted], life_s: int, latest_ms: int, now_ms: int) ->
 def look(names: Sequence[StepName]) -> Op[list[Look]]:
     """What became of at most 100 steps of one queue."""
     queue = queue_keys(names[0].queue)
-    keys = [key for name in names for key in (record(queue, name.id), queue.task(name.id))]
+    keys = [key for name in names for key in (step_record(queue, name.id), queue.task(name.id))]
     return _LOOK.op(tuple(keys), (), _looks)
 
 
@@ -101,7 +96,7 @@ def _looks(reply: Reply) -> list[Look]:
 
 def deliver(link: Link, result: bytes) -> Op[Ready | None]:
     """Tell a step that one before it has succeeded. Ready when it was the last of them, also when told again."""
-    return _DELIVER.op((record(queue_keys(link.queue), link.id),), (link.index, result), _ready)
+    return _DELIVER.op((step_record(queue_keys(link.queue), link.id),), (link.index, result), _ready)
 
 
 def _ready(reply: Reply) -> Ready | None:
@@ -113,13 +108,13 @@ def _ready(reply: Reply) -> Ready | None:
 def release(name: StepName, message: bytes, now_ms: int) -> Op[Released]:
     """Enqueue a step that is ready, once."""
     queue = queue_keys(name.queue)
-    keys = (record(queue, name.id), queue.pending, queue.scheduled)
+    keys = (step_record(queue, name.id), queue.pending, queue.scheduled)
     return _RELEASE.op(keys, (now_ms, queue.prefix, name.id, message, LIFE_S), lambda reply: Released(reply[0]))
 
 
 def break_step(name: StepName, why: str) -> Op[bool]:
     """Note that a step can never start."""
-    return _BREAK.op((record(queue_keys(name.queue), name.id),), (why,), _yes)
+    return _BREAK.op((step_record(queue_keys(name.queue), name.id),), (why,), _yes)
 
 
 def close(names: Sequence[StepName], now_ms: int) -> Op[None]:

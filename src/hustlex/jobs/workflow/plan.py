@@ -1,4 +1,4 @@
-"""Workflows as values: jobs that start when others have succeeded. Pure; ``Jobs.start`` sends them."""
+"""Workflows on their way to Redis: every step drafted, linked to those behind it, and later filled with results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import msgspec
 from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.jobs.checks import judged
-from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Job, Options, draft
+from hustlex.jobs.enqueue.draft import draft
+from hustlex.jobs.enqueue.job import Job, Step, Workflow
+from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Options
 from hustlex.jobs.enqueue.placeholders import Slots
 from hustlex.jobs.keys import named
 from hustlex.jobs.types import PayloadError, State
@@ -20,9 +22,6 @@ HEADER = "hustlex-step"
 """On steps that others wait for: tells a Python worker to look after them as soon as it has acknowledged one."""
 LIFE_S = 90 * 86_400
 """How long a step waits for those before it, and a finished one for somebody to see it."""
-MOST_STEPS = 1_000
-
-_MOST_LINKS = 10_000
 _LONGEST_ID = 200
 """A step's id is the workflow's and its position."""
 _OPTIONS = frozenset(
@@ -40,23 +39,6 @@ _OPTIONS = frozenset(
         "at_front",
     ),
 )
-
-
-class Step(msgspec.Struct, frozen=True):
-    """A job of a workflow. after: positions of the steps that must have succeeded before it starts."""
-
-    job: Job
-    after: tuple[int, ...] = ()
-
-
-class Workflow(msgspec.Struct, frozen=True):
-    """Jobs, each started when those before it have succeeded. Make one with ``Job.then`` and ``gather``."""
-
-    steps: tuple[Step, ...]
-
-    def then(self, following: Job | Workflow) -> Workflow:
-        """This workflow, and when its last steps have all succeeded, the job, or the first jobs of the other."""
-        return chain(self, following)
 
 
 class StepName(msgspec.Struct, frozen=True, order=True):
@@ -114,51 +96,6 @@ class Planted(msgspec.Struct, frozen=True):
     then: tuple[Link, ...]
     slots: Slots
     wishes: str = ""
-
-
-def chain(first: Job | Workflow, following: Job | Workflow) -> Workflow:
-    """One after the other. Raises Misuse when it grows beyond 1,000 steps."""
-    before, behind = _steps(first), _steps(following)
-    followed = {position for step in before for position in step.after}
-    tails = tuple(position for position in range(len(before)) if position not in followed)
-    return _workflow((*before, *_shifted(behind, len(before), tails)))
-
-
-def gather(*parts: Job | Workflow, then: Job | Workflow | None = None) -> Workflow:
-    """All at once, and when every one has succeeded, ``then``.
-
-    Raises Misuse for no parts, and beyond 1,000 steps or 10,000 links between them.
-    """
-    if not parts:
-        raise Misuse("gather needs at least one job")
-    steps: tuple[Step, ...] = ()
-    for part in parts:
-        steps += _shifted(_steps(part), len(steps), ())
-    together = _workflow(steps)
-    return together if then is None else chain(together, then)
-
-
-def _steps(part: Job | Workflow) -> tuple[Step, ...]:
-    if isinstance(part, Workflow):
-        return part.steps
-    if isinstance(part, Job):
-        return (Step(part),)
-    raise Misuse(f"a workflow is made of jobs, not of {type(part).__name__}", hint="pass task.job(...)")
-
-
-def _shifted(steps: Sequence[Step], by: int, heads_after: tuple[int, ...]) -> tuple[Step, ...]:
-    return tuple(
-        Step(step.job, tuple(position + by for position in step.after) if step.after else heads_after) for step in steps
-    )
-
-
-def _workflow(steps: tuple[Step, ...]) -> Workflow:
-    if len(steps) > MOST_STEPS or sum(len(step.after) for step in steps) > _MOST_LINKS:
-        raise Misuse(
-            f"a workflow has at most {MOST_STEPS} steps and {_MOST_LINKS} links between them",
-            hint="put a small job between two wide parts, or enqueue the rest from a handler",
-        )
-    return Workflow(steps)
 
 
 def plant(workflow: Workflow, workflow_id: str) -> tuple[Planted, ...]:
