@@ -56,7 +56,7 @@ def _oracle(server: EmbeddedServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def raw(_oracle: redis.Redis) -> redis.Redis:
-    """redis-py on the emptied server, replies as bytes: the oracle. One for all tests: a new one takes longer than most."""
+    """redis-py on the emptied server, replies as bytes: the oracle. Opened once: that takes longer than most tests."""
     _oracle.flushall()
     return _oracle
 
