@@ -15,7 +15,7 @@ import msgspec
 from hustlex.cache import frame
 from hustlex.cache.frame import NEGATIVE_BODY, BadFrame
 from hustlex.cache.policy import CachePolicy
-from hustlex.core.codec import change, decoder, dumps, fault, refusal
+from hustlex.core.codec import Decoder, change, decoder, dumps, fault, refusal
 from hustlex.errors import Misuse
 
 V = TypeVar("V")
@@ -49,7 +49,7 @@ class ValueCodec(Generic[V]):
         self.fingerprint = _fingerprint(value_type, policy.schema_version)
         self._compress_over = policy.compress_over
         try:
-            self._decoder: msgspec.json.Decoder[V] = decoder(value_type)
+            self._decoder: Decoder = decoder(value_type)
         except TypeError as error:
             raise Misuse(f"this type cannot be cached: {error}", hint=_HINT) from None
         self._encoder = msgspec.json.Encoder(enc_hook=_written)
