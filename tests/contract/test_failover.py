@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from hustlex.core.op import Effect, Op, command
-from hustlex.drivers import aio, blocking
+from hustlex.drivers import aio, redis_py
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.faults import WRONG_SERVER
 from hustlex.errors import Refused
@@ -174,7 +174,7 @@ async def test_reads_do_not_stay_with_a_replica(
     kind: Callable[..., Any], pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A replica answers reads without a word: the drivers ask for its role now and then."""
-    monkeypatch.setattr(blocking, "LOOK_S", 0.05)
+    monkeypatch.setattr(redis_py, "LOOK_S", 0.05)
     street = Street(aio.Driver(pair.proxy.url, aio.Options(look=0.05)) if kind is aio.Driver else kind(pair.proxy.url))
     await street.run(get("k"))
     pair.fail_over()
