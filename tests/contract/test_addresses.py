@@ -289,6 +289,9 @@ _PIECES = st.sampled_from(
         "rediss://",
         "unix://",
         "redis+cluster://",
+        "redis+sentinel://",
+        "sentinel_password",
+        ",",
         "://",
         ":",
         "@",
@@ -310,16 +313,17 @@ _PIECES = st.sampled_from(
 def test_any_url_is_a_value_or_one_sentence_without_the_secret(pieces: list[str], at: int) -> None:
     url = "".join([*pieces[:at], SECRET, *pieces[at:]])
     try:
-        endpoint = parse_url(url)
+        address = parse_address(url)
     except ConfigurationError as error:
         chain: BaseException | None = error
         while chain is not None:
             assert SECRET not in f"{chain} {chain!r}"
             chain = chain.__cause__ or chain.__context__
     else:
-        assert endpoint.path or (endpoint.host and 1 <= endpoint.port <= 65_535)
-        if SECRET not in endpoint.where:
-            assert SECRET not in repr(endpoint)
+        endpoints = address.sentinels or address.servers
+        assert all(each.path or (each.host and 1 <= each.port <= 65_535) for each in endpoints)
+        if SECRET not in address.where + address.service:
+            assert SECRET not in repr(address)
 
 
 @pytest.mark.parametrize("kind", DRIVERS)

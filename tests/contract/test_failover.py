@@ -48,7 +48,7 @@ def proxied(url: str, port: int) -> str:
 def both(request: pytest.FixtureRequest) -> Iterator[tuple[EmbeddedServer, EmbeddedServer]]:
     """Single servers whatever the suite runs on: a cluster's nodes fail over in their own way."""
     kind = request.config.getoption("--server")
-    kind = "valkey9" if kind == "cluster9" else kind
+    kind = servers.single(kind)
     with servers.started(kind) as old, servers.started(kind) as new:
         password = urlsplit(old.url).password
         with redis.Redis.from_url(new.url) as client:
