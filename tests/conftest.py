@@ -57,12 +57,17 @@ def arrangement(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield running
 
 
-@pytest.fixture
-def raw(arrangement: Any) -> Iterator[redis.Redis]:
-    """redis-py on the emptied server, replies as bytes: the oracle."""
+@pytest.fixture(scope="session")
+def _oracle(arrangement: Any) -> Iterator[redis.Redis]:
     with servers.oracle(arrangement) as client:
-        client.flushall()
         yield client
+
+
+@pytest.fixture
+def raw(_oracle: redis.Redis) -> redis.Redis:
+    """redis-py on the emptied server, replies as bytes: the oracle. Opened once: that takes longer than most tests."""
+    _oracle.flushall()
+    return _oracle
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from hustlex.errors import Denied, Unavailable
 from hustlex.events import Message
 from hustlex.idempotency import Executed, Response, Scope, Started
 from hustlex.jobs import Job, Tasks
-from hustlex.jobs.ops import schedules
+from hustlex.jobs.schedule import ops as schedules
 from hustlex.pins import PinHashed, PinOk
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX as BlockingHustleX

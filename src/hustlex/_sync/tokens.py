@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from hustlex._sync.tokens_inspector import TokenInspector
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
@@ -68,6 +69,7 @@ class Tokens:
         self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
         reader = LogReader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms)
         self._tail = Follower(driver, reader, "revocations")
+        self.inspector = TokenInspector(driver, self._mint, self._signing, clock)
         parts = self._mint, self._view, self._signing, clock, options.away, self._tail.start
         self._guard = WatchedGuard(*parts, driver.hook) if driver.hook is not None else Guard(*parts)
 

@@ -11,11 +11,11 @@ from hustlex.core.memory import MemoryLimit, ask
 from hustlex.core.memory.facts import fields_of
 from hustlex.core.op import Effect, Flow, Op, Reply, command, do
 from hustlex.errors import Refused
-from hustlex.jobs import orphans
-from hustlex.jobs.ops import schedules
-from hustlex.jobs.ops.schedules import Refusals
-from hustlex.jobs.orphans import Orphans
-from hustlex.jobs.periodic import ScheduleInfo
+from hustlex.jobs.inspect import orphans
+from hustlex.jobs.inspect.orphans import Orphans
+from hustlex.jobs.schedule import ops as schedules
+from hustlex.jobs.schedule.ops import Refusals
+from hustlex.jobs.schedule.periodic import ScheduleInfo
 
 T = TypeVar("T")
 

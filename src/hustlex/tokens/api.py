@@ -15,6 +15,7 @@ from hustlex.core.op import AsyncDriver, Op
 from hustlex.core.time import Clock, server_clock
 from hustlex.tokens import flows, ops
 from hustlex.tokens.guard import Guard, WatchedGuard
+from hustlex.tokens.inspector import TokenInspector
 from hustlex.tokens.issuer import TokenIssuer
 from hustlex.tokens.keyset import Jwk
 from hustlex.tokens.options import Mode, TokenOptions, policy_of
@@ -67,6 +68,7 @@ class Tokens:
         self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
         reader = LogReader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms)
         self._tail = Follower(driver, reader, "revocations")
+        self.inspector = TokenInspector(driver, self._mint, self._signing, clock)
         parts = self._mint, self._view, self._signing, clock, options.away, self._tail.start
         self._guard = WatchedGuard(*parts, driver.hook) if driver.hook is not None else Guard(*parts)
 

@@ -10,7 +10,7 @@ and ``poller.py`` keep the queues, ``scheduler.py`` and ``aggregator.py`` bring 
 whole way stands in docs/internals/task.md.
 """
 
-from hustlex.jobs.hooks import HealthCheck, Middleware, WorkerOptions
+from hustlex.jobs.define.hooks import HealthCheck, Middleware, WorkerOptions
 from hustlex.worker.draw import Reserved
 from hustlex.worker.fates import (
     Canceled,

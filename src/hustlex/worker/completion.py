@@ -8,7 +8,7 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.jobs.ops import finish
+from hustlex.jobs.lease import finish
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.reporter import Reporter
@@ -24,7 +24,7 @@ class Completion:
         self.services = (self.workflow_advancer, self.reporter)
 
     def ended(self, jobs: Sequence[LeasedTask], kind: Callable[..., Any]) -> None:
-        """These outcomes, of one kind of ``jobs.ops.finish``, were acknowledged."""
+        """These outcomes, of one kind of ``jobs.lease.finish``, were acknowledged."""
         if kind in (finish.complete, finish.answer):
             self.workflow_advancer.plan(job.message for job in jobs)
         self.reporter.ended(jobs, kind)

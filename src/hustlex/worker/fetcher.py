@@ -14,7 +14,7 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.jobs.ops.lease import Past
+from hustlex.jobs.lease.ops import Past
 from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.draw import Draw

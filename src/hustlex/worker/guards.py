@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hustlex.core.op import AsyncDriver
-from hustlex.jobs.context import CurrentJob
-from hustlex.jobs.hooks import HealthCheck
-from hustlex.jobs.registry import Task, Tasks
+from hustlex.jobs.define.context import CurrentJob
+from hustlex.jobs.define.hooks import HealthCheck
+from hustlex.jobs.define.tasks import Task, Tasks
 from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.condition import troubles

@@ -11,10 +11,10 @@ from typing import Any
 from hustlex.core.op import Arg, AsyncDriver
 from hustlex.errors import Error, Misuse
 from hustlex.jobs import functions, gotext
-from hustlex.jobs.context import CURRENT, CurrentJob
-from hustlex.jobs.hooks import Middleware, Next
-from hustlex.jobs.ops.result import tell, write_result
-from hustlex.jobs.registry import Task, Tasks
+from hustlex.jobs.define.context import CURRENT, CurrentJob
+from hustlex.jobs.define.hooks import Middleware, Next
+from hustlex.jobs.define.tasks import Task, Tasks
+from hustlex.jobs.stream.ops import tell, write_result
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock, monotonic

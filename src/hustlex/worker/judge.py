@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from hustlex.core import check
-from hustlex.jobs.aggregates import Aggregate
-from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import plain
+from hustlex.jobs.define.rules import plain
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.group.aggregate import Aggregate
 from hustlex.worker.draw import MOST_SLOTS
 
 _TICK = timedelta(milliseconds=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hustlex.jobs.ops.lease import NO_PAST
+from hustlex.jobs.lease.ops import NO_PAST
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.fates import Canceled
 

@@ -9,11 +9,11 @@ from typing import Any, cast
 import msgspec
 
 from hustlex.errors import Misuse
-from hustlex.jobs.backoff import default_delay
-from hustlex.jobs.hooks import ErrorHandler, HealthCheck, Middleware, WorkerOptions
-from hustlex.jobs.limits import Limits
-from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import IsFailure, RetryDelay, Rules, every_error
+from hustlex.jobs.define.backoff import default_delay
+from hustlex.jobs.define.hooks import ErrorHandler, HealthCheck, Middleware, WorkerOptions
+from hustlex.jobs.define.rules import IsFailure, RetryDelay, Rules, every_error
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.lease.limits import Limits
 from hustlex.worker.judge import judge
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from hustlex.core.op import AsyncDriver
-from hustlex.jobs.ops import lease
+from hustlex.jobs.lease import ops as lease
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.fates import Crashed
 from hustlex.worker.fetcher import Fetcher
@@ -14,7 +14,7 @@ from hustlex.worker.service import FOREVER, Service
 from hustlex.worker.verdict import OutcomePolicy
 
 _SUSPECT = 2
-"""Crashes after which a task is run alone among its like; lua/recover.lua has the same number."""
+"""Crashes after which a task is run alone among its like; lua/lease/recover.lua has the same number."""
 _LOOK_S = 0.02
 
 

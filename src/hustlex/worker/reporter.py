@@ -7,8 +7,8 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Error
-from hustlex.jobs.ops import finish
-from hustlex.jobs.ops.result import end_attempt
+from hustlex.jobs.lease import finish
+from hustlex.jobs.stream.ops import end_attempt
 from hustlex.jobs.types import State
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.service import FOREVER, Service
@@ -42,7 +42,7 @@ class Reporter(Service):
         self._news: list[Op[bool]] = []
 
     def ended(self, jobs: Sequence[LeasedTask], kind: Callable[..., Any]) -> None:
-        """These outcomes, of one kind of ``jobs.ops.finish``, were acknowledged."""
+        """These outcomes, of one kind of ``jobs.lease.finish``, were acknowledged."""
         state = _STATES.get(kind)
         told = [job for job in jobs if job.id in job.source.told]
         if state is not None and told:

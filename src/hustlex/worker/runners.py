@@ -18,7 +18,7 @@ from types import coroutine
 from typing import Any, cast
 
 from hustlex.core.faults import as_exception, loggable
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
+from hustlex.jobs.define.signals import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.fates import Canceled

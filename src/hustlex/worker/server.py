@@ -15,10 +15,10 @@ import msgspec
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
-from hustlex.jobs.aggregates import Aggregate, AggregateFunction
-from hustlex.jobs.hooks import ErrorHandler, Middleware, WorkerOptions
-from hustlex.jobs.ops import finish
-from hustlex.jobs.registry import Tasks
+from hustlex.jobs.define.hooks import ErrorHandler, Middleware, WorkerOptions
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction
+from hustlex.jobs.lease import finish
 from hustlex.worker import draw
 from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.boundary import contained_context

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.jobs.ops import finish
+from hustlex.jobs.lease import finish
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.requests import MOST, rows
 from hustlex.worker.runners import Runners
