@@ -58,9 +58,16 @@ def cluster(six_nodes: ClusterHands) -> ClusterHands:
 
 
 @pytest.fixture(scope="session")
-def watched_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSet]:
+def sentinel_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSet]:
     with SentinelSet(servers.binary("valkey9"), tmp_path_factory.mktemp("sentinels")) as running:
         yield running
+
+
+@pytest.fixture
+def watched_pair(sentinel_set: SentinelSet) -> SentinelSet:
+    """A primary and its replica, both known to their Sentinels."""
+    until(sentinel_set.healthy)
+    return sentinel_set
 
 
 @pytest.fixture(params=list(KINDS))

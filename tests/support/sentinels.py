@@ -113,11 +113,15 @@ class SentinelSet:
             return False
 
     def revive(self, dead: EmbeddedServer) -> None:
-        """Start it as the replica that the Sentinels would make of it after eight more seconds."""
+        """Start it again, as a replica."""
         dead.start()
-        with redis.Redis.from_url(dead.url) as client:
-            client.replicaof("127.0.0.1", self.primary.port)
+        self._demote(dead)
         until(self.healthy)
+
+    def _demote(self, server: EmbeddedServer) -> None:
+        """What the Sentinels would do after eight more seconds."""
+        with redis.Redis.from_url(server.url) as client:
+            client.replicaof("127.0.0.1", self.primary.port)
 
     def blocked(self) -> int:
         """How many commands wait at the primary."""
@@ -131,6 +135,7 @@ class SentinelSet:
         with self._client(self.sentinels[0]) as client:
             until(lambda: _accepted(client, "SENTINEL", "FAILOVER", NAME))
         until(lambda: self.primary is not before)
+        self._demote(before)
 
     def stop(self) -> None:
         for node in [*self.sentinels, *self.servers]:
