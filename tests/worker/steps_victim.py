@@ -17,7 +17,7 @@ from hustlex.jobs import RESULT, RESULTS, Tasks, Workflow, current_job, gather, 
 from hustlex.jobs.wire import TaskMessage
 from hustlex.jobs.workflow import StepName
 from hustlex.worker import Worker
-from hustlex.worker.workflow_advancer import WorkflowAdvancer
+from hustlex.worker.complete.workflow_advancer import WorkflowAdvancer
 
 tasks = Tasks()
 _drivers: list[Driver] = []

@@ -219,8 +219,8 @@ async def test_tasks_beside_free_slots_that_nobody_takes_are_seen(
 
     run = await start(concurrency=2)
     runners, watchdog = run.worker.runners, run.worker.guards.services[-1]
-    monkeypatch.setattr("hustlex.worker.runners.STUCK_S", 0.05)
-    monkeypatch.setattr("hustlex.worker.watchdog.STUCK_S", 0.05)
+    monkeypatch.setattr("hustlex.worker.execute.executor.STUCK_S", 0.05)
+    monkeypatch.setattr("hustlex.worker.health.watchdog.STUCK_S", 0.05)
     with monkeypatch.context() as lost:
         lost.setattr(runners, "_rouse", lambda: None)
         await jobs.enqueue(fine.job())

@@ -22,8 +22,8 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import ConfigurationError, Error
 from hustlex.jobs import Jobs, Tasks
 from hustlex.worker import serve_health
-from hustlex.worker.blocks import Blocks
-from hustlex.worker.watchdog import Watchdog
+from hustlex.worker.health.blocks import Blocks
+from hustlex.worker.health.watchdog import Watchdog
 from tests.support.proxy import Proxy
 from tests.worker.support import DEFAULT, Running, message, put, running, until
 
@@ -79,7 +79,7 @@ def test_blocks_are_forgotten_and_logged_once_a_minute(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("hustlex.worker.blocks.monotonic", lambda: now[0])
+    monkeypatch.setattr("hustlex.worker.health.blocks.monotonic", lambda: now[0])
     blocks = Blocks()
     for at, seconds in ((1000, 0.2), (1030, 0.5), (1059, 0.3), (1061, 0.2)):
         now[0] = at
@@ -351,7 +351,7 @@ async def test_a_part_that_hangs_is_started_again(
         lane._driver = Stub(hang)
     await jobs.enqueue_many([t.job() for _ in range(5)])
     await until(lambda: len(hung) == 1)
-    monkeypatch.setattr("hustlex.worker.fetcher.FetchLoop.longest_pass_s", 0.05)
+    monkeypatch.setattr("hustlex.worker.fetch.fetcher.FetchLoop.longest_pass_s", 0.05)
     await asyncio.sleep(0.1)
     dog.wake()
     await until(lambda: raw.get(DEFAULT.processed) == b"5" and not worker.sources[0].held)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, Limits, Rate, Tasks
 from hustlex.jobs.keys import queue_keys
-from hustlex.worker import Reserved, draw
+from hustlex.worker import Reserved
+from hustlex.worker.fetch import allocation as draw
 from tests.worker.support import Running, message, put, until
 
 Start = Callable[..., Awaitable[Running]]

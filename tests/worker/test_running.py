@@ -302,7 +302,7 @@ async def test_an_attempt_past_its_deadline_never_starts(start: Start, tasks: Ta
 async def test_a_handler_that_will_not_stop_is_settled_without_it(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hustlex.worker.handlers._PATIENCE_MS", 50)
+    monkeypatch.setattr("hustlex.worker.execute.handlers._PATIENCE_MS", 50)
     release = asyncio.Event()
 
     @tasks.task("stubborn", timeout=timedelta(seconds=1))

@@ -29,8 +29,8 @@ BEATS = timedelta(seconds=5)
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watch knocks twenty times a second."""
-    monkeypatch.setattr("hustlex.worker.stalls._EVERY_S", 0.05)
-    monkeypatch.setattr("hustlex.worker.stalls._STUCK_S", 0.05)
+    monkeypatch.setattr("hustlex.worker.health.loop_monitor._EVERY_S", 0.05)
+    monkeypatch.setattr("hustlex.worker.health.loop_monitor._STUCK_S", 0.05)
 
 
 def stand_until(condition: Callable[[], Any], seconds: float = 5) -> bool:
@@ -217,7 +217,7 @@ async def test_a_fault_of_the_watch_ends_nothing(
 
     run = await start()
     with monkeypatch.context() as patch:
-        patch.setattr("hustlex.worker.stalls._job_at", lambda _: 1 / 0)
+        patch.setattr("hustlex.worker.health.loop_monitor._job_at", lambda _: 1 / 0)
         await jobs.enqueue(stands.job())
         await until(lambda: raw.get(DEFAULT.processed) == b"1")
     caplog.clear()

@@ -20,8 +20,9 @@ from hustlex.jobs.ops import maintain
 from hustlex.jobs.ops.enqueue import enqueue
 from hustlex.jobs.options import draft
 from hustlex.jobs.wire import encode_task
-from hustlex.worker import Worker, draw
-from hustlex.worker.source import QueueState
+from hustlex.worker import Worker
+from hustlex.worker.fetch import allocation as draw
+from hustlex.worker.queue_state import QueueState
 from tests.worker.support import DEFAULT, NOW_MS, NOW_S, message, running, until
 
 Start = Any
@@ -105,8 +106,8 @@ async def test_a_sleeping_forwarder_is_woken_by_what_is_due_earlier(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = asyncio.Event()
-    monkeypatch.setattr("hustlex.worker.poller._IDLE_S", 60)
-    monkeypatch.setattr("hustlex.worker.poller._BUSY_S", 60)
+    monkeypatch.setattr("hustlex.worker.maintain.poller._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.maintain.poller._BUSY_S", 60)
 
     @tasks.task("soon")
     async def soon() -> None:
@@ -126,8 +127,8 @@ async def test_what_may_have_been_missed_during_a_break_is_looked_for(
     start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = asyncio.Event()
-    monkeypatch.setattr("hustlex.worker.poller._IDLE_S", 60)
-    monkeypatch.setattr("hustlex.worker.poller._BUSY_S", 60)
+    monkeypatch.setattr("hustlex.worker.maintain.poller._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.maintain.poller._BUSY_S", 60)
 
     @tasks.task("missed")
     async def missed() -> None:
@@ -200,7 +201,7 @@ async def test_entries_of_a_queue_without_our_workers_do_not_pile_up(driver: Dri
 async def test_an_idle_worker_sends_at_most_a_command_a_second(
     start: Start, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hustlex.worker.heartbeat._STEADY_S", 0)
+    monkeypatch.setattr("hustlex.worker.maintain.heartbeat._STEADY_S", 0)
     running = await start(queues={"critical": 6, "default": 3, "low": 1})
     await until(lambda: raw.info("clients")["blocked_clients"] == 3)
     running.worker.runners._fed_at -= 60  # idle for a minute

@@ -222,7 +222,7 @@ async def test_nobody_is_called_dead_right_after_an_outage(driver: Driver, tasks
     worker = Worker(driver, tasks, queues={"default": 1})
     now = [100.0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hustlex.worker.heartbeat.monotonic", lambda: now[0])
+        patch.setattr("hustlex.worker.maintain.heartbeat.monotonic", lambda: now[0])
         worker.recoverer._expired = nothing  # type: ignore[method-assign]  # the lease ended long ago as well
         await worker.heartbeat.tick()
         assert await worker.recoverer.tick() == pytest.approx(6)

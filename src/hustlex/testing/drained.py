@@ -27,9 +27,9 @@ from hustlex.jobs.types import QueueInfo, State, TaskInfo
 from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import HandlerNotFound, Middleware, Worker
-from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.source import QueueState
+from hustlex.worker.maintain.aggregator import Aggregator, rules_of
+from hustlex.worker.queue_state import QueueState
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX

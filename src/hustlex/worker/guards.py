@@ -10,23 +10,23 @@ from hustlex.core.op import AsyncDriver
 from hustlex.jobs.context import CurrentJob
 from hustlex.jobs.hooks import HealthCheck
 from hustlex.jobs.registry import Task, Tasks
-from hustlex.worker.blocks import Blocks
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.condition import troubles
-from hustlex.worker.draw import Slots
-from hustlex.worker.fetcher import Fetcher
-from hustlex.worker.handlers import attempt_ends_ms
-from hustlex.worker.heartbeat import Heartbeat
+from hustlex.worker.execute.executor import Runners
+from hustlex.worker.execute.handlers import attempt_ends_ms
+from hustlex.worker.fetch.allocation import Slots
+from hustlex.worker.fetch.fetcher import Fetcher
+from hustlex.worker.health.blocks import Blocks
+from hustlex.worker.health.condition import troubles
+from hustlex.worker.health.loop_monitor import StallWatch
+from hustlex.worker.health.watchdog import Checker, Watchdog
 from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.limiter import TaskLimiter, limited
-from hustlex.worker.runners import Runners
+from hustlex.worker.limits.limiter import TaskLimiter, limited
+from hustlex.worker.maintain.heartbeat import Heartbeat
 from hustlex.worker.service import Service
-from hustlex.worker.stalls import StallWatch
 from hustlex.worker.threads import Threads
-from hustlex.worker.watchdog import Checker, Watchdog
 
 if TYPE_CHECKING:
-    from hustlex.worker.processes import Processes
+    from hustlex.worker.execute.processes import Processes
 
 _SLOWEST_START_MS = 60_000
 
@@ -63,7 +63,7 @@ class Guards:
         self._services: list[Service] = []
         self._processes: Processes | None = None
         if any(task.cpu for task in tasks):
-            from hustlex.worker.processes import Processes
+            from hustlex.worker.execute.processes import Processes
 
             self._processes = Processes(threads)
         if limited(tasks):

@@ -9,8 +9,8 @@ import logging
 from typing import Any
 
 from hustlex.core.faults import describe, loggable, readable, words
+from hustlex.worker.attempt_errors import OURS
 from hustlex.worker.clock import monotonic
-from hustlex.worker.fates import OURS
 from hustlex.worker.leased_task import LeasedTask
 
 _log = logging.getLogger("hustlex.worker")

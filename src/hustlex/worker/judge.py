@@ -10,7 +10,7 @@ from hustlex.core import check
 from hustlex.jobs.aggregates import Aggregate
 from hustlex.jobs.registry import Tasks
 from hustlex.jobs.rules import plain
-from hustlex.worker.draw import MOST_SLOTS
+from hustlex.worker.fetch.allocation import MOST_SLOTS
 
 _TICK = timedelta(milliseconds=1)
 

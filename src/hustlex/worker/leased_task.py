@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from hustlex.jobs.ops.lease import NO_PAST
 from hustlex.jobs.wire import TaskMessage
-from hustlex.worker.fates import Canceled
+from hustlex.worker.attempt_errors import Canceled
 
 if TYPE_CHECKING:
-    from hustlex.worker.source import QueueState
+    from hustlex.worker.queue_state import QueueState
 
 
 class LeasedTask:

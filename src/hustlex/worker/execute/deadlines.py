@@ -1,0 +1,43 @@
+"""Ends attempts that take too long: one sweep over the handlers that wait, no timer per job."""
+
+from __future__ import annotations
+
+from hustlex.worker.attempt_errors import DeadlineExceeded
+from hustlex.worker.clock import WorkerClock
+from hustlex.worker.execute.executor import Runners
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.service import FOREVER, Service
+
+_FINEST_S = 0.02
+
+
+class Deadlines(Service):
+    """Cancels handlers at their deadline, and settles those that do not end when they are told to stop."""
+
+    name = "deadlines"
+
+    def __init__(self, runners: Runners, clock: WorkerClock) -> None:
+        super().__init__()
+        self._runners = runners
+        self._clock = clock
+        self._next_ms = 0
+
+    def watch(self, job: LeasedTask) -> None:
+        """A handler began to wait: make sure that the next sweep comes in time."""
+        if job.deadline_ms < self._next_ms:
+            self.wake()
+
+    async def tick(self) -> float:
+        """Sweep once."""
+        now_ms = self._clock.now_ms()
+        nearest: int | None = None
+        for job in list(self._runners.waiting):
+            if job.fate is None and job.deadline_ms <= now_ms:
+                job.stop(DeadlineExceeded(), now_ms)
+            if job.fate is not None and job.give_up_ms <= now_ms:
+                self._runners.give_up(job)
+            elif not job.settled:
+                at = job.deadline_ms if job.fate is None else job.give_up_ms
+                nearest = at if nearest is None else min(nearest, at)
+        self._next_ms = nearest if nearest is not None else 1 << 62
+        return FOREVER if nearest is None else max(_FINEST_S, (nearest - now_ms) / 1000)
