@@ -217,7 +217,7 @@ async def test_a_worker_says_what_it_runs_and_what_it_did(
 
     await jobs.enqueue_many([fine.job(), fine.job(), fails.job()])
     async with Worker(driver, tasks, queues={"default": 3, "low": 1}, concurrency=7) as worker:
-        assert worker.heartbeat.status == "active"
+        assert worker.parts.heartbeat.status == "active"
         await until(lambda: raw.get(DEFAULT.processed) == b"3")
     said = [record.getMessage() for record in caplog.records]
     assert f"worker {worker.id} started: queues default=3, low=1; 7 slots; task types fails, fine" in said

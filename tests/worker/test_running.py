@@ -280,11 +280,11 @@ async def test_a_timeout_ends_the_attempt(jobs: Jobs, start: Start, tasks: Tasks
     await until(lambda: state(raw, "h1") == "retry")
     assert stored(raw, "h1").error_msg == "context deadline exceeded"
     if kind == "thread":  # the thread holds its slot until it ends
-        assert running.worker.runners.busy == 1
+        assert running.worker.parts.executor.busy == 1
         release.set()
     else:
         assert ended == ["cancelled"]
-    await until(lambda: running.worker.runners.busy == 0)
+    await until(lambda: running.worker.parts.executor.busy == 0)
     assert raw.get(DEFAULT.failed) == b"1"
 
 
@@ -316,9 +316,9 @@ async def test_a_handler_that_will_not_stop_is_settled_without_it(
     await jobs.enqueue(stubborn.job(), task_id="h1")
     running = await start(concurrency=1)
     await until(lambda: state(raw, "h1") == "retry")
-    assert running.worker.runners.busy == 1
+    assert running.worker.parts.executor.busy == 1
     release.set()
-    await until(lambda: running.worker.runners.busy == 0)
+    await until(lambda: running.worker.parts.executor.busy == 0)
     assert raw.get(DEFAULT.processed) == raw.get(DEFAULT.failed) == b"1"
 
 
@@ -466,7 +466,7 @@ async def test_a_push_wakes_an_idle_worker_and_pausing_stops_it(start: Start, ta
     raw.set(DEFAULT.paused, 1)
     await until(lambda: raw.info("clients")["blocked_clients"] == 2)
     put(raw, message("late", type="ping"))
-    await until(lambda: running.worker.sources[0].paused)
+    await until(lambda: running.worker.parts.queues[0].paused)
     assert len(ran) == 20 and raw.llen(DEFAULT.pending) == 1
     raw.delete(DEFAULT.paused)
     await until(lambda: len(ran) == 21)

@@ -141,7 +141,7 @@ class _AttemptLog:
 
     def describe(self, worker: Worker) -> str:
         """What is going on, for whoever waited too long."""
-        if worker.heartbeat.status == "new":
+        if worker.parts.heartbeat.status == "new":
             return "the lifespan of the tasks has not made what handlers share"
         running = ", ".join(f"{kind} (id {task_id})" for task_id, kind in sorted(self.running.items())) or "nothing"
         ended = Counter(attempt.type for attempt in self.attempts).most_common(_MOST_NAMED)
@@ -181,7 +181,7 @@ async def _work(worker: Worker, queues: set[str], look: _Look, log: _AttemptLog,
 
 async def _end(worker: Worker, run: asyncio.Task[None]) -> None:
     """Raises TimeoutError when the lifespan does not begin or does not end."""
-    if worker.heartbeat.status == "new":
+    if worker.parts.heartbeat.status == "new":
         run.cancel()
     worker.stop()
     await asyncio.wait([run], timeout=_PARTING_S)

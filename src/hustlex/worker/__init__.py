@@ -1,12 +1,13 @@
 """The engine: runs tasks from Asynq's queues and enqueues periodic ones. Async only; plain functions run in threads.
 
-How a task flows: ``worker.py`` makes all parts. ``fetch/fetcher.py`` plans the calls to each queue
-(``fetch/allocation.py`` splits the free slots, ``queue_state.py`` is what this worker knows of a queue),
-``fetch/requests.py`` builds them and takes the answers in. A task (``leased_task.py``) passes ``limits/quarantine.py``
-if it has a past and ``limits/limiter.py`` if it has limits, and comes to ``execute/executor.py``, which drives its
-handler (``execute/handlers.py``, in ``threads.py`` or ``execute/processes.py`` if need be). ``execute/outcomes.py``
-decides what becomes of it; the next exchange acknowledges it; ``complete/completion.py`` does what follows. Beside it:
-``maintain/`` keeps leases and queues and makes jobs of groups, ``periodic/`` brings new tasks, ``health_http.py``
+How a task flows: ``worker.py`` starts and stops what ``parts.py`` puts together. ``fetch/`` leases:
+``fetch/fetcher.py`` plans the calls to each queue (``queue_state.py``), ``fetch/allocation.py`` splits the free
+slots, ``fetch/requests.py`` builds the calls and takes the answers in. ``limits/admission.py`` lets a task
+(``leased_task.py``) pass, through ``limits/quarantine.py`` if it has a past and ``limits/limiter.py`` if it has
+limits. ``execute/executor.py`` drives its handler (``execute/handlers.py``, in ``threads.py`` or
+``execute/processes.py`` if need be), ``execute/outcomes.py`` decides what becomes of it. The next exchange
+acknowledges it, ``complete/completion.py`` does what follows. Beside it: ``maintain/`` keeps leases and queues and
+makes jobs of groups, ``health/`` sees what does not work, ``periodic/`` enqueues by the clock, ``health_http.py``
 answers. The whole way stands in docs/internals/task.md.
 """
 

@@ -60,10 +60,10 @@ class Report(msgspec.Struct, frozen=True):
 async def report(worker: Worker, driver: AsyncDriver) -> Report:
     """Ask the worker's parts, and Redis for the queues; never raises."""
     lags = await _lags(worker, driver)
-    health, status = worker.health, worker.heartbeat.status
+    health, status = worker.health, worker.parts.heartbeat.status
     queues = {
         source.name: QueueReport(len(source.held), *(found or (None, None, None)))
-        for source, found in zip(worker.sources, lags, strict=True)
+        for source, found in zip(worker.parts.queues, lags, strict=True)
     }
     return Report(
         health.ok and status == "active",
@@ -71,19 +71,19 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
         status,
         health.trouble,
         queues,
-        len(worker.runners.waiting),
-        worker.runners.limit,
+        len(worker.parts.executor.waiting),
+        worker.parts.executor.limit,
         health.blocking,
         health.waiting,
         health.hung,
         health.ahead,
-        worker.runners.broken,
+        worker.parts.executor.broken,
         health.unknown,
     )
 
 
 async def _lags(worker: Worker, driver: AsyncDriver) -> list[tuple[int, int, bool] | None]:
-    calls = [lag(source.keys, worker.clock.for_script()) for source in worker.sources]
+    calls = [lag(source.keys, worker.parts.clock.for_script()) for source in worker.parts.queues]
     try:
         async with asyncio.timeout(_LAG_PATIENCE_S):
             answers = await driver.run_many(calls)

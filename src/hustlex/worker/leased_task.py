@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hustlex.jobs.ops.lease import NO_PAST
+from hustlex.jobs.ops.lease import NO_PAST, Past
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.attempt_errors import Canceled
 
@@ -45,14 +45,20 @@ class LeasedTask:
     )
 
     def __init__(
-        self, source: QueueState, task_id: bytes, holder: str, message: TaskMessage, lease_until: float
+        self,
+        source: QueueState,
+        task_id: bytes,
+        holder: str,
+        message: TaskMessage,
+        lease_until: float,
+        past: Past = NO_PAST,
     ) -> None:
         self.source = source
         self.id = task_id
         self.holder = holder
         self.message = message
         self.lease_until = lease_until
-        self.past = NO_PAST
+        self.past = past
         self.began = 0.0
         self.started_ms = 0
         self.deadline_ms = 0
@@ -63,6 +69,42 @@ class LeasedTask:
         self.runner: asyncio.Task[None] | None = None
         self.result: bytes | None = None
         self.wrote = False
+
+    def begin(self, now: float) -> None:
+        """A runner took it, at this moment of the monotonic clock."""
+        self.began = now
+
+    def start(self, now_ms: int, deadline_ms: int, patience_ms: int) -> None:
+        """Its handler is called."""
+        self.started_ms, self.deadline_ms, self.patience_ms = now_ms, deadline_ms, patience_ms
+
+    def allow(self, deadline_ms: int) -> None:
+        """Its time ends at another moment."""
+        self.deadline_ms = deadline_ms
+
+    def bear(self, patience_ms: int) -> None:
+        """Wait so long for its end when it is told to stop."""
+        self.patience_ms = patience_ms
+
+    def wait(self, runner: asyncio.Task[None] | None) -> None:
+        """Its handler waits for something, in this runner; None = it ended."""
+        self.runner = runner
+
+    def keep(self, result: bytes | None, *, wrote: bool = False) -> None:
+        """The result so far."""
+        self.result, self.wrote = result, wrote
+
+    def renew(self, lease_until: float) -> None:
+        """The lease was made longer."""
+        self.lease_until = lease_until
+
+    def settle(self) -> None:
+        """The outcome is decided."""
+        self.settled = True
+
+    def doom(self, fate: Exception) -> None:
+        """Let it fail at its start."""
+        self.fate = fate
 
     def stop(self, fate: Exception, now_ms: int) -> None:
         """Cancel the handler, or keep it from starting. The first fate wins."""

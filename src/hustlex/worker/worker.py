@@ -1,4 +1,4 @@
-"""A worker: all its parts, their start, and an orderly end."""
+"""A worker: the start of its parts, and an orderly end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import logging
 import uuid
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any, Self, Unpack
 
 import msgspec
@@ -17,37 +16,18 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
 from hustlex.jobs.aggregates import Aggregate, AggregateFunction
 from hustlex.jobs.hooks import ErrorHandler, Middleware, WorkerOptions
-from hustlex.jobs.ops import finish
 from hustlex.jobs.registry import Tasks
 from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.complete.completion import Completion
-from hustlex.worker.execute.deadlines import Deadlines
-from hustlex.worker.execute.executor import Runners
-from hustlex.worker.execute.handlers import Handlers
 from hustlex.worker.execute.outcomes import OutcomePolicy
-from hustlex.worker.fetch import allocation as draw
-from hustlex.worker.fetch.allocation import Reserved
-from hustlex.worker.fetch.fetcher import Fetcher
-from hustlex.worker.fetch.waiter import Waiter
-from hustlex.worker.guards import Guards
-from hustlex.worker.health.condition import hung_types, troubles
+from hustlex.worker.fetch.allocation import Reserved, queues_of
+from hustlex.worker.health.watchdog import hung_types
 from hustlex.worker.journal import line_of
-from hustlex.worker.judge import judge
 from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.limits.quarantine import Quarantine
-from hustlex.worker.limits.surplus import Surplus, give_back
-from hustlex.worker.maintain.aggregator import Aggregator, rules_of
-from hustlex.worker.maintain.forwarder import Forwarder
-from hustlex.worker.maintain.heartbeat import Heartbeat, this_process
-from hustlex.worker.maintain.janitor import Janitor
-from hustlex.worker.maintain.poller import Poller
-from hustlex.worker.maintain.recoverer import Recoverer
-from hustlex.worker.maintain.subscriber import Subscriber
-from hustlex.worker.options import error_handlers, middlewares, settle
-from hustlex.worker.queue_state import Finish
-from hustlex.worker.service import Service
-from hustlex.worker.threads import Threads
+from hustlex.worker.limits.surplus import give_back
+from hustlex.worker.maintain.aggregator import rules_of
+from hustlex.worker.options import error_handlers, judge, middlewares, settle
+from hustlex.worker.parts import Parts
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -58,21 +38,22 @@ _SECOND = timedelta(seconds=1)
 
 
 class Health(msgspec.Struct, frozen=True):
-    """trouble: what keeps each part that does not work from working, by its name; empty when all is well. ``slots``:
-    handlers that were told to stop and do not end hold every one; ``runners``: what runs handlers had to be replaced.
-
-    blocking: the longest time, in seconds, for which a task type kept the loop to itself in the last ten minutes, when
-    that was more than 0.1. waiting: tasks held here until their limits let them start, by type. hung: handlers that
-    were told to stop and run on, by type; each keeps its slot. ahead: tasks leased and not started. unknown: task types
-    that came and that this worker has no task for, put off for others; the first 50 by name.
-    """
+    """How a worker is, right now."""
 
     trouble: dict[str, str]
+    """What keeps each part that does not work from working, by its name; empty when all is well. ``slots``: handlers
+    that were told to stop and do not end hold every one; ``runners``: what runs handlers had to be replaced."""
     blocking: dict[str, float] = {}
+    """The longest time, in seconds, for which a task type kept the loop to itself in the last ten minutes, when that
+    was more than 0.1."""
     waiting: dict[str, int] = {}
+    """Tasks held here until their limits let them start, by type."""
     hung: dict[str, int] = {}
+    """Handlers that were told to stop and run on, by type; each keeps its slot."""
     ahead: int = 0
+    """Tasks leased and not started."""
     unknown: tuple[str, ...] = ()
+    """Task types that came and that this worker has no task for, put off for others; the first 50 by name."""
 
     @property
     def ok(self) -> bool:
@@ -83,22 +64,18 @@ class Health(msgspec.Struct, frozen=True):
 class Worker:
     """Runs tasks from Asynq's queues, beside Go workers or alone. One per process and event loop.
 
-    queues: name -> weight, 1 or more: the share of free slots while all have tasks, or ``Reserved``; strict: the
-    highest weight first, always. limits: queue -> what may be taken from it (``max_concurrency`` counts its tasks
-    wherever they run, on Go workers too; ``rate`` counts what Python workers take). concurrency: handlers at once.
-    shutdown_timeout: what running ones get to finish when the worker stops. retry_delay: wait before the next attempt,
-    see ``RetryDelay``. is_failure: False for errors that must not count as a retry. max_crashes: workers that may die
-    with a task before it is archived, 0 = any number. A task's own rules replace these three. cpu_processes: how many
-    tasks with ``cpu=True`` run at once, each in a process; 0 = as many as there are CPUs. error_handler: told of each
-    failed attempt, a plain function, must not block. health_check: called each ``health_check_interval`` with what
-    keeps the worker from working, or None. middleware: around every handler, outermost first. What ``Tasks`` declare
-    (``@tasks.on_error``, ``@tasks.middleware``, ``Tasks(worker=...)``) holds as well. aggregator: makes jobs of
-    grouped tasks, with Asynq's rules or those of an ``Aggregate``; for the groups that the tasks' own ``aggregate``
-    functions leave. recover_crashed: "requeue" gives tasks of a dead worker of ours back within about 10 s, as a crash
-    and no retry; "retry" waits and counts as Go does. park_unknown: for how long tasks of a type that no worker knows
-    are put off, at growing distances of up to 10 minutes, before they are archived. archive_max_size, archive_max_age:
-    what the archive keeps when this worker adds to it, trimmed by 1,000 at a time; Go's workers and the inspector trim
-    to Asynq's 9,999 and 90 days all the same.
+    - queues: name -> weight, 1 or more: the share of free slots while all have tasks; or ``Reserved``.
+    - concurrency: handlers at once.
+    - cpu_processes: tasks with ``cpu=True`` at once, each in a process; 0 = as many as there are CPUs.
+    - shutdown_timeout: what running handlers get to finish when the worker stops.
+    - error_handler: told of each failed attempt; a plain function that does not block.
+    - middleware: around every handler, outermost first.
+    - aggregator: makes jobs of grouped tasks, with Asynq's rules or those of an ``Aggregate``; for the groups that the
+      tasks' own ``aggregate`` functions leave.
+    - options: as ``WorkerOptions`` explains them.
+
+    What ``Tasks`` declare (``@tasks.on_error``, ``@tasks.middleware``, ``Tasks(worker=...)``) holds as well; a task's
+    own rules for retries and crashes go before those of the worker.
     """
 
     def __init__(
@@ -118,74 +95,39 @@ class Worker:
     ) -> None:
         judge(locals())
         rules = settle(tasks, options)
-        told, park_s = error_handlers(tasks, error_handler), rules.park_unknown // _SECOND
-        policy = OutcomePolicy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, told, park_s)
+        reporters, park_s = error_handlers(tasks, error_handler), rules.park_unknown // timedelta(seconds=1)
         self.id = uuid.uuid4().hex
-        self.sources = sources = draw.sources_of(queues, rules.limits or {}, tasks.queues)
-        self.clock = now = WorkerClock(clock)
         self._tasks = tasks
         self._driver = driver
         self._grace_s = shutdown_timeout.total_seconds()
         self._quit, self._hurry, self._running = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._run: asyncio.Task[None] | None = None
-        self._threads = Threads(concurrency)
-        self._handlers = Handlers(tasks, driver, now, self._threads, middlewares(tasks, middleware))
-        self.runners = runners = Runners(concurrency, self._handlers, policy, now)
-        slots = draw.Slots(sources, runners)
-        split, ahead = slots.draw(by_rank=rules.strict), slots.plain and not rules.strict
-        self.fetcher = fetcher = Fetcher(driver, sources, runners, now, self.id, split, ahead=ahead)
-        self.heartbeat = Heartbeat(driver, sources, runners, now, this_process(self.id), strict=rules.strict)
-        self.deadlines = Deadlines(runners, now)
-        self.forwarder = Forwarder(driver, sources, now, fetcher.ring)
-        requeue = rules.recover_crashed == "requeue"
-        self.recoverer = Recoverer(driver, sources, now, self.id, policy, self.heartbeat, fetcher.ring, requeue=requeue)
-        self.janitor = Janitor(driver, sources, now)
-        self.poller = Poller(
-            driver, sources, runners, now, (self.forwarder, self.recoverer, self.janitor), fetcher.ring
+        self.parts = Parts(
+            driver,
+            tasks,
+            queues_of(queues, rules.limits or {}, tasks.queues),
+            WorkerClock(clock),
+            self.id,
+            OutcomePolicy(tasks, rules.retry_delay, rules.is_failure, rules.max_crashes, reporters, park_s),
+            rules,
+            concurrency=concurrency,
+            cpu_processes=cpu_processes,
+            middleware=middlewares(tasks, middleware),
+            aggregates=rules_of(tasks, aggregator),
         )
-        self.aggregator = Aggregator(driver, now, rules_of(tasks, aggregator))
-        self.subscriber = Subscriber(driver, sources, now, self.deadlines.wake)
-        self.completion = Completion(driver, now)
-        self.waiters = {source: Waiter(driver, source, fetcher.ring) for source in sources}
-        self.quarantine = Quarantine(driver, fetcher, policy, now)
-        self.guards = guards = Guards(
-            driver, tasks, fetcher, runners, slots, now, self._threads, self.heartbeat, cpu_processes, fair=ahead
-        )
-        self.surplus = Surplus(driver, sources, runners)
-        most, age_s = rules.archive_max_size, rules.archive_max_age // _SECOND
-        self._connect(partial(finish.archive, most=most, age_s=age_s))
-        self._handlers.in_process, guards.on_begin = guards.run_in_process, self.deadlines.watch
-        guards.watch(driver, self._parts, fetcher, rules.health_check, rules.health_check_interval.total_seconds())
-
-    def _connect(self, archive: Finish) -> None:
-        """Let the parts hear of each other."""
-        for source in self.sources:
-            source.on_due = partial(self.forwarder.plan, source)
-            source.on_end = self.completion.ended
-            source.archive = archive
-        self.heartbeat.on_stop = self.deadlines.wake
-        self.poller.on_groups = self.aggregator.plan
-        self.fetcher.on_empty = lambda source: self.waiters[source].wake()
-        self.runners.on_wait = self._waits
-        if self.guards.limiter is not None:
-            self.surplus.in_line = self.guards.limiter.recall
-
-    def _waits(self, job: LeasedTask) -> None:
-        self.deadlines.watch(job)
-        self.surplus.watch()
 
     @property
     def health(self) -> Health:
         """What works and what does not, right now."""
-        limiter = self.guards.limiter
-        waiting = dict(limiter.waiting) if limiter else {}
+        parts = self.parts
+        waiting = parts.admission.waiting
         return Health(
-            troubles(self._parts(), self.sources, self.runners),
-            self.guards.blocks.worst,
+            parts.troubles(),
+            parts.blocks.worst,
             waiting,
-            hung_types(self.runners),
-            len(self.runners.backlog) + sum(waiting.values()),
-            tuple(line_of(task_type) for task_type in sorted(self.runners.unknown)[:_MOST_NAMED]),
+            hung_types(parts.executor),
+            len(parts.executor.backlog) + sum(waiting.values()),
+            tuple(line_of(task_type) for task_type in sorted(parts.executor.unknown)[:_MOST_NAMED]),
         )
 
     def stop(self) -> None:
@@ -199,21 +141,22 @@ class Worker:
 
     async def run(self) -> None:
         """Work until ``stop``, once. Raises what the tasks' lifespan raises; a server that is away is waited for."""
-        if self.heartbeat.status != "new":
+        parts = self.parts
+        if parts.heartbeat.status != "new":
             raise Misuse("a worker runs once", hint="make another one")
         async with contained_context(self._tasks.lifespan) as state:
-            self._handlers.state = state
-            self.heartbeat.status = "active"
-            for part in self._parts():
+            parts.handlers.share(state)
+            parts.heartbeat.become("active")
+            for part in parts.services():
                 part.start()
-            self.guards.start()
+            parts.loop_monitor.start()
             _log.info("worker %s started: %s", self.id, self._what())
             self._running.set()
             try:
                 await self._quit.wait()
             finally:
                 await self._shut_down()
-                good, bad = self.runners.succeeded, self.runners.failed
+                good, bad = parts.executor.succeeded, parts.executor.failed
                 _log.info("worker %s stopped: %d attempts succeeded, %d did not", self.id, good, bad)
 
     async def __aenter__(self) -> Self:
@@ -236,45 +179,36 @@ class Worker:
 
     def _what(self) -> str:
         """What it runs, for the log."""
-        queues = ", ".join(f"{source.name}={source.weight}" for source in self.sources)
+        queues = ", ".join(f"{source.name}={source.weight}" for source in self.parts.queues)
         types = sorted(task.type for task in self._tasks)
         more = f" and {len(types) - _MOST_NAMED} more" if types[_MOST_NAMED:] else ""
         named = ", ".join(types[:_MOST_NAMED]) + more
-        return f"queues {queues}; {self.runners.limit} slots; task types {named or 'none'}"
-
-    def _parts(self) -> list[Service]:
-        """In the order in which they stop."""
-        last = (self.subscriber, self.deadlines, self.recoverer, self.heartbeat)
-        return [*self._feeders(), *self.fetcher.services, *self.completion.services, *last]
-
-    def _feeders(self) -> list[Service]:
-        """What brings new work, or keeps house."""
-        keepers = (self.surplus, self.poller, self.forwarder, self.janitor, self.aggregator, self.quarantine)
-        return [*self.guards.services, *self.waiters.values(), *keepers]
+        return f"queues {queues}; {self.parts.executor.limit} slots; task types {named or 'none'}"
 
     async def _shut_down(self) -> None:
         """Lease nothing more, give back what has not started, wait for the rest, give that back too, say goodbye."""
-        self.fetcher.leasing = False
-        self.heartbeat.status = "closed"
-        self.heartbeat.wake()
-        for part in self._feeders():
+        parts, executor = self.parts, self.parts.executor
+        parts.fetcher.close()
+        parts.heartbeat.become("closed")
+        parts.heartbeat.wake()
+        for part in parts.feeders():
             await part.stop()
-        waiting = [*self.runners.withdraw(), *self.guards.withdraw(), *self.quarantine.withdraw()]
+        waiting = parts.admission.withdraw()
         until = monotonic() + self._grace_s
-        await self._unhurried(self.fetcher.landed(self._grace_s))
-        await self._give_back([*waiting, *self.surplus.returning, *self.runners.withdraw(), *self.guards.withdraw()])
-        await self._unhurried(self.runners.drained(max(0.0, until - monotonic())))
-        await self._give_back([job for job in self.runners.waiting if not job.settled])
-        await self.runners.close(0.1 if self._hurry.is_set() else 1.0)
-        for part in self._parts():
-            if part is not self.heartbeat:
+        await self._unhurried(parts.fetcher.landed(self._grace_s))
+        await self._give_back([*waiting, *parts.surplus.returning, *parts.admission.withdraw()])
+        await self._unhurried(executor.drained(max(0.0, until - monotonic())))
+        await self._give_back([job for job in executor.waiting if not job.settled])
+        await executor.close(0.1 if self._hurry.is_set() else 1.0)
+        for part in parts.services():
+            if part is not parts.heartbeat:
                 await part.stop()
         await self._flush()
-        await self.completion.finish()
-        await self.heartbeat.stop()
+        await parts.completion.finish()
+        await parts.heartbeat.stop()
         await self._leave()
-        await self.guards.stop()
-        self._threads.close()
+        parts.loop_monitor.stop()
+        await parts.handlers.close()
 
     async def _unhurried(self, wait: Coroutine[Any, Any, None]) -> None:
         """Wait for this, unless there is a hurry."""
@@ -286,18 +220,18 @@ class Worker:
     async def _give_back(self, jobs: Sequence[LeasedTask]) -> None:
         """What fails stays held, and is recovered by others."""
         for job in jobs:
-            job.settled = True
-        failed, failure = await give_back(self._driver, self.sources, jobs)
+            job.settle()
+        failed, failure = await give_back(self._driver, self.parts.queues, jobs)
         if failed:
             _log.error("%d tasks could not be given back: %s", len(failed), failure)
 
     async def _flush(self) -> None:
         """Send the last acknowledgements."""
-        lane = self.fetcher.services[0]
+        exchange = self.parts.fetcher.services[0]
         until = monotonic() + _FLUSH_S
         while True:
             try:
-                if await lane.tick():
+                if await exchange.tick():
                     return
             except Error as error:
                 if monotonic() > until:
@@ -307,6 +241,6 @@ class Worker:
 
     async def _leave(self) -> None:
         try:
-            await self.heartbeat.leave()
+            await self.parts.heartbeat.leave()
         except Error as error:
             _log.warning("could not leave the registry: %s", error)

@@ -22,7 +22,7 @@ class WorkflowAdvancer(Service):
     acknowledgement and what follows from it. Without workflows: one call every 10 s; with some, one every 2 s.
     """
 
-    name = "continuer"
+    name = "workflow advancer"
 
     def __init__(self, driver: AsyncDriver, clock: WorkerClock) -> None:
         super().__init__()

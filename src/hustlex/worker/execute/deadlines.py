@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hustlex.worker.attempt_errors import DeadlineExceeded
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.execute.executor import Runners
+from hustlex.worker.execute.executor import Executor
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.service import FOREVER, Service
 
@@ -16,9 +16,9 @@ class Deadlines(Service):
 
     name = "deadlines"
 
-    def __init__(self, runners: Runners, clock: WorkerClock) -> None:
+    def __init__(self, executor: Executor, clock: WorkerClock) -> None:
         super().__init__()
-        self._runners = runners
+        self._executor = executor
         self._clock = clock
         self._next_ms = 0
 
@@ -31,11 +31,11 @@ class Deadlines(Service):
         """Sweep once."""
         now_ms = self._clock.now_ms()
         nearest: int | None = None
-        for job in list(self._runners.waiting):
+        for job in list(self._executor.waiting):
             if job.fate is None and job.deadline_ms <= now_ms:
                 job.stop(DeadlineExceeded(), now_ms)
             if job.fate is not None and job.give_up_ms <= now_ms:
-                self._runners.give_up(job)
+                self._executor.give_up(job)
             elif not job.settled:
                 at = job.deadline_ms if job.fate is None else job.give_up_ms
                 nearest = at if nearest is None else min(nearest, at)

@@ -42,17 +42,29 @@ BLOCK_S = 0.1
 Rest = Awaitable[None]
 
 
-class Runners:
+class Executor:
     """At most ``limit`` handlers at once.
 
     backlog: leased and not started. waiting: jobs whose handlers wait for something. hung: those of them that were
     told to stop and do not end. succeeded, failed: attempts so far. broken: runners that ended by an error of ours.
     pace: seconds that an attempt takes, on a moving average, -1 before the first; begun_at: when the last one began,
-    monotonic. on_done: called after each attempt. on_wait: called when a handler waits for the first time. on_block:
-    told of each job whose handler kept the loop for more than 100 ms, in seconds.
+    monotonic.
+
+    Of its life it tells: ended, each attempt that is over; waits, each handler that waits for the first time; blocked,
+    each job whose handler kept the loop for more than 100 ms, in seconds.
     """
 
-    def __init__(self, limit: int, handlers: Handlers, policy: OutcomePolicy, clock: WorkerClock) -> None:
+    def __init__(
+        self,
+        limit: int,
+        handlers: Handlers,
+        policy: OutcomePolicy,
+        clock: WorkerClock,
+        *,
+        ended: Callable[[LeasedTask], None],
+        waits: Callable[[LeasedTask], None],
+        blocked: Callable[[TaskMessage, float], None],
+    ) -> None:
         self.limit = limit
         self.backlog: deque[LeasedTask] = deque()
         self.waiting: set[LeasedTask] = set()
@@ -60,15 +72,15 @@ class Runners:
         self.broken = self.succeeded = self.failed = 0
         self.pace = -1.0
         self.begun_at = monotonic()
-        self.on_done: Callable[[LeasedTask], None] = _ignore
-        self.on_wait: Callable[[LeasedTask], None] = _ignore
-        self.on_block: Callable[[TaskMessage, float], None] = _ignore
+        self._on_ended = ended
+        self._on_wait = waits
+        self._on_block = blocked
         self._handlers = handlers
         self._policy = policy
         self.unknown = policy.unknown
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
-        self._beds: list[asyncio.Future[None]] = []
+        self._idle: list[asyncio.Future[None]] = []
         self._closed = False
         self._withdrawn = False
         self._drained: asyncio.Future[None] | None = None
@@ -89,7 +101,7 @@ class Runners:
         """Take jobs; they start in this order."""
         self._fed_at = monotonic()
         self.backlog.extend(jobs)
-        self._rouse()
+        self._wake_one()
 
     def quiet_s(self) -> float:
         """Seconds since the last job came, or the start; 0 while any is here."""
@@ -146,14 +158,14 @@ class Runners:
         self._drained = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._drained], timeout=seconds)
 
-    def _rouse(self) -> None:
+    def _wake_one(self) -> None:
         """One more runner, when there is work for it."""
         if not self.backlog or self._closed or self._withdrawn:
             return
-        while self._beds:
-            bed = self._beds.pop()
-            if not bed.done():
-                bed.set_result(None)
+        while self._idle:
+            idle = self._idle.pop()
+            if not idle.done():
+                idle.set_result(None)
                 return
         if len(self._tasks) < self.limit:
             self._add()
@@ -171,7 +183,7 @@ class Runners:
             self.broken += 1
             self._broke_at = monotonic()
             _log.error("a runner broke, another takes its place", exc_info=loggable(fault))
-        self._rouse()
+        self._wake_one()
 
     async def _run(self) -> None:
         me = asyncio.current_task()
@@ -194,11 +206,12 @@ class Runners:
                 continue
             job = self.backlog.popleft()
             hand[:] = (job,)
-            job.began = self.begun_at = began
+            self.begun_at = began
+            job.begin(began)
             waited, error = self._begin(job)
             if waited is not None:
                 if monotonic() - began > BLOCK_S:
-                    self.on_block(job.message, monotonic() - began)
+                    self._on_block(job.message, monotonic() - began)
                 error = await self._outlast(job, me, waited)
                 awake = monotonic()
             self._settle(job, error)
@@ -206,15 +219,15 @@ class Runners:
             self.pace += (ended - began - self.pace) * _BLEND if self.pace >= 0 else ended - began + 1
             if ended - awake > _SLICE_S:
                 if waited is None and ended - began > BLOCK_S:
-                    self.on_block(job.message, ended - began)
+                    self._on_block(job.message, ended - began)
                 await asyncio.sleep(0)
                 ended = awake = monotonic()
             began = ended
 
     async def _rest(self) -> None:
-        bed = asyncio.get_running_loop().create_future()
-        self._beds.append(bed)
-        await bed
+        fed = asyncio.get_running_loop().create_future()
+        self._idle.append(fed)
+        await fed
 
     def _begin(self, job: LeasedTask) -> tuple[Rest | None, Exception | None]:
         """Drive a handler to its first wait. What is left of it, or None and how it ended."""
@@ -279,7 +292,7 @@ class Runners:
                 raise as_exception(fault)  # noqa: B904 - it is the same one, mostly
             finally:
                 if monotonic() - began > BLOCK_S:
-                    self.on_block(job.message, monotonic() - began)
+                    self._on_block(job.message, monotonic() - began)
         if returned is None:
             return
         rest, error = self._returned(job, returned, context)
@@ -290,10 +303,10 @@ class Runners:
 
     async def _outlast(self, job: LeasedTask, me: asyncio.Task[None], rest: Rest) -> Exception | None:
         """Wait for a handler's end, while another runner takes the next job."""
-        job.runner = me
+        job.wait(me)
         self.waiting.add(job)
-        self._rouse()
-        self.on_wait(job)
+        self._wake_one()
+        self._on_wait(job)
         try:
             await rest
             return None
@@ -301,10 +314,10 @@ class Runners:
             return fault
         finally:
             self.waiting.discard(job)
-            job.runner = None
+            job.wait(None)
             if job in self.hung:
                 self.hung.discard(job)
-                self.on_done(job)
+                self._on_ended(job)
             if self._drained is not None and not self.waiting and not self._drained.done():
                 self._drained.set_result(None)
             while me.cancelling():
@@ -314,7 +327,7 @@ class Runners:
         """Decide the outcome, once."""
         if job.settled:
             return
-        job.settled = True
+        job.settle()
         if job.fate is not None and not _is_own_word(job.fate, error):
             error = job.fate
         try:
@@ -329,7 +342,7 @@ class Runners:
                 "the outcome of a job could not be written down; its lease will expire", exc_info=loggable(fault)
             )
             job.source.forget(job)
-        self.on_done(job)
+        self._on_ended(job)
 
     def give_up(self, job: LeasedTask) -> None:
         """Settle a job that was told to stop; its handler runs on and keeps its place, and its word counts no more."""
@@ -355,6 +368,3 @@ def _is_own_word(fate: Exception, error: Exception | None) -> bool:
     if error is None:
         return isinstance(fate, Canceled)
     return is_or_follows(error, SkipRetry) or is_or_follows(error, RevokeTask)
-
-
-def _ignore(*_: object) -> None: ...

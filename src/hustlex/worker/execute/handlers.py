@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hustlex.core.op import Arg, AsyncDriver
 from hustlex.errors import Error, Misuse
@@ -22,28 +22,42 @@ from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.threads import Threads
 
+if TYPE_CHECKING:
+    from hustlex.worker.execute.processes import Processes
+
 _UNBOUNDED_MS = 1_800_000
 _FORGOTTEN = "await handle() in it, or raise RevokeTask to drop the job"
 _PATIENCE_MS = 5_000
 """How long an async handler that was told to stop may take to end."""
+_SLOWEST_START_MS = 60_000
+"""What the start of a process may take."""
 
 
 class Handlers:
-    """state: what the tasks' lifespan made, for ``current_job().state``; set before the first job.
-
-    in_process: runs a task with ``cpu=True``; set when there is one.
-    """
+    """state: what the tasks' lifespan made, for ``current_job().state``. moved: told of jobs whose time ends at another
+    moment than at their start."""
 
     def __init__(
-        self, tasks: Tasks, driver: AsyncDriver, clock: WorkerClock, threads: Threads, middleware: Sequence[Middleware]
+        self,
+        tasks: Tasks,
+        driver: AsyncDriver,
+        clock: WorkerClock,
+        threads: Threads,
+        middleware: Sequence[Middleware],
+        moved: Callable[[LeasedTask], None],
     ) -> None:
         self.state: Any = None
-        self.in_process: Callable[[LeasedTask, Task[..., Any], CurrentJob], Awaitable[Any]]
         self._tasks = tasks
         self._driver = driver
         self._clock = clock
         self._threads = threads
+        self._processes = _processes(tasks, threads)
         self._middleware = tuple(reversed(middleware))
+        self._moved = moved
+
+    def share(self, state: Any) -> None:
+        """What the lifespan made; before the first job."""
+        self.state = state
 
     def begin(self, job: LeasedTask) -> tuple[Coroutine[Any, Any, Any], Context]:
         """The call, not yet started, and the context to run it in.
@@ -53,15 +67,15 @@ class Handlers:
         if job.fate is not None:
             raise job.fate
         message = job.message
-        job.started_ms = now_ms = self._clock.now_ms()
-        job.deadline_ms = deadline_ms = attempt_ends_ms(message, now_ms)
+        now_ms = self._clock.now_ms()
+        deadline_ms = attempt_ends_ms(message, now_ms)
+        job.start(now_ms, deadline_ms, _PATIENCE_MS)
         if deadline_ms <= now_ms:
             raise DeadlineExceeded
         current = CurrentJob(message, deadline_ms, self.state, partial(self._write, job), partial(self._tell, job))
         context = copy_context()
         context.run(CURRENT.set, current)
         task = self._tasks.find(message.type)
-        job.patience_ms = _PATIENCE_MS
         if task is not None and task.is_async and not self._middleware:
             return task.function(**task.arguments(message.payload)), context
         return self._wrapped(job, task, current), context
@@ -73,9 +87,9 @@ class Handlers:
             call = partial(task.function, **task.arguments(current.payload))
         elif task.cpu:
             task.arguments(current.payload)
-            call = partial(self.in_process, job, task, current)
+            call = partial(self._in_process, job, task, current)
         else:
-            job.patience_ms = 0
+            job.bear(0)
             call = partial(self._in_thread, partial(task.function, **task.arguments(current.payload)))
         if not self._middleware:
             return _awaited(call)
@@ -102,11 +116,11 @@ class Handlers:
         """
         rest = functions.rest_of(value, job.message.type)
         if rest is not None:
-            job.patience_ms = _PATIENCE_MS
+            job.bear(_PATIENCE_MS)
             return _awaiting(rest)
         task = self._tasks.find(job.message.type)
         if task is not None and value is not None and not job.wrote:
-            job.result = task.result.encode(value)
+            job.keep(task.result.encode(value))
         return None
 
     async def _in_thread(self, function: Callable[[], Any]) -> Any:
@@ -119,13 +133,32 @@ class Handlers:
             await asyncio.wait([future])
             return future.result()
 
+    async def _in_process(self, job: LeasedTask, task: Task[..., Any], current: CurrentJob) -> Any:
+        """The start of its process takes nothing from its time."""
+
+        def begins() -> None:
+            deadline_ms = attempt_ends_ms(job.message, self._clock.now_ms())
+            job.allow(deadline_ms)
+            current._ends_at(deadline_ms)
+            self._moved(job)
+
+        assert self._processes is not None
+        job.allow(job.deadline_ms + _SLOWEST_START_MS)
+        return await self._processes.run(task, current, begins)
+
+    async def close(self) -> None:
+        """End the processes that have nothing to do, and the threads."""
+        if self._processes is not None:
+            await self._processes.close()
+        self._threads.close()
+
     async def _write(self, job: LeasedTask, data: bytes) -> bool:
         """Refused once the attempt is over or the lease has ended."""
         if not _is_ours(job):
             return False
         written = await self._driver.run(write_result(job.source.name, job.message.id, data))
         if written and not job.settled:
-            job.wrote, job.result = True, data
+            job.keep(data, wrote=True)
         return written
 
     async def _tell(self, job: LeasedTask, fields: Sequence[Arg]) -> bool:
@@ -137,8 +170,17 @@ class Handlers:
         except Error:
             return False
         if heard and not job.settled:
-            job.source.told.add(job.id)
+            job.source.followed.add(job.id)
         return heard
+
+
+def _processes(tasks: Tasks, threads: Threads) -> Processes | None:
+    """Only where tasks compute: they bring modules that nobody else needs."""
+    if not any(task.cpu for task in tasks):
+        return None
+    from hustlex.worker.execute.processes import Processes
+
+    return Processes(threads)
 
 
 def _is_ours(job: LeasedTask) -> bool:

@@ -103,7 +103,7 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
         past = job.past
         if not past.canceled and not 0 < past.expires_ms <= clock.now_ms():
             return False
-        job.settled = True
+        job.settle()
         self.failed(job, Revoked() if past.canceled else Expired(), clock)
         return True
 

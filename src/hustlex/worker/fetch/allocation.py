@@ -14,12 +14,14 @@ from hustlex.errors import Misuse
 from hustlex.jobs.judge import declared
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.limits import Limits
-from hustlex.worker.execute.executor import Runners
+from hustlex.worker.execute.executor import Executor
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.queue_state import QueueState
 
 MOST_SLOTS = 100_000
 """Handlers at once, and weights: more are mistakes."""
+
+_AHEAD_S = 0.005
 
 Draw = Callable[[Sequence[QueueState], int], dict[QueueState, int]]
 """Splits free slots among queues that may have tasks."""
@@ -39,7 +41,7 @@ class Reserved(msgspec.Struct, frozen=True):
         check.whole("weight of a reservation", self.weight, 0, MOST_SLOTS)
 
 
-def sources_of(
+def queues_of(
     queues: Mapping[str, int | Reserved], limits: Mapping[str, Limits], known: frozenset[str] | None = None
 ) -> list[QueueState]:
     """The queues of a worker. known: those that are declared, None = any.
@@ -61,12 +63,10 @@ def sources_of(
 
 
 def _source(name: str, share: int | Reserved, limits: Limits | None) -> QueueState:
-    kept = share if isinstance(share, Reserved) else None
-    weight = kept.weight or kept.slots if kept else check.whole("the weight of a queue", share, 1, MOST_SLOTS)
-    source = QueueState(addressed("queue", name), weight)
-    source.reserved = kept.slots if kept else 0
-    source.limits = limits
-    return source
+    if isinstance(share, Reserved):
+        return QueueState(addressed("queue", name), share.weight or share.slots, reserved=share.slots, limits=limits)
+    weight = check.whole("the weight of a queue", share, 1, MOST_SLOTS)
+    return QueueState(addressed("queue", name), weight, limits=limits)
 
 
 def weighted(sources: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
@@ -79,53 +79,56 @@ def weighted(sources: Sequence[QueueState], slots: int) -> dict[QueueState, int]
     return Counter(random.choices(sources, [source.weight for source in sources], k=slots))
 
 
-def strict(sources: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
+def by_rank(sources: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
     """Everything to the queue of the highest weight."""
     return {max(sources, key=lambda source: source.weight): slots}
 
 
 class Slots:
-    """The slots of a worker of which some are reserved, or whose queues may not use all.
+    """The slots of a worker, some of them reserved or closed to queues that have enough.
 
-    starting: jobs that hold a slot though the runners do not have them yet.
+    starting: jobs that hold a slot though the executor does not have them yet.
     """
 
-    def __init__(self, sources: Sequence[QueueState], runners: Runners) -> None:
-        if sum(source.reserved for source in sources) > runners.limit:
+    def __init__(self, sources: Sequence[QueueState], executor: Executor, *, strict: bool) -> None:
+        if sum(source.reserved for source in sources) > executor.limit:
             raise Misuse("more slots are reserved than the worker has", hint="raise concurrency")
         self._sources = sources
-        self._runners = runners
+        self._executor = executor
+        self._draw: Draw = by_rank if strict else weighted
+        self.plain = not any(source.reserved or source.most for source in sources)
+        """Whether any queue may use any slot."""
+        self.open = self.plain and not strict
+        """Whether more tasks than slots may be held."""
         self.starting: set[LeasedTask] = set()
 
-    @property
-    def plain(self) -> bool:
-        """Whether any queue may use any slot."""
-        return not any(source.reserved or source.most for source in self._sources)
+    def free(self, beyond: int) -> int:
+        """Slots that no task in hand wants. beyond: how many more tasks than slots to hold."""
+        return self._executor.limit + beyond - self._executor.busy
 
-    def ledger(self, ahead: int = 0, *, asked: bool = True) -> SlotCount:
+    def ahead(self) -> int:
+        """Tasks to hold beyond the slots: about 5 ms of work by what runs now, at most as many as there are slots."""
+        return min(self._executor.limit, self._executor.startable(_AHEAD_S)) if self.open else 0
+
+    def count(self, ahead: int = 0, *, asked: bool = True) -> SlotCount:
         """Who uses what right now. ahead: slots beyond the worker's. asked: whether tasks asked for use one already."""
-        runners = self._runners
-        used = Counter(job.source for job in chain(runners.waiting, runners.backlog, self.starting))
+        executor = self._executor
+        used = Counter(job.source for job in chain(executor.waiting, executor.backlog, self.starting))
         for source in self._sources if asked else ():
             used[source] += source.asked
-        return SlotCount(self._sources, runners.limit + ahead, used)
+        return SlotCount(self._sources, executor.limit + ahead, used)
 
-    def draw(self, *, by_rank: bool) -> Draw:
-        """Each queue's own slots first, then the rest by weight or strictly, nobody above its limit."""
-        split = strict if by_rank else weighted
+    def split(self, awake: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
+        """Each queue's own slots first, then the rest by weight or by rank, nobody above its limit."""
         if self.plain:
-            return split
-
-        def draw(awake: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
-            ledger = self.ledger()
-            owed = {source: ledger.owed(source) for source in self._sources}
-            eager = [source for source in awake if ledger.room(source) > 0]
-            rest = slots - sum(owed.values())
-            shares = split(eager, rest) if eager and rest > 0 else {}
-            wanted = {source: shares.get(source, 0) + min(owed[source], slots) for source in eager}
-            return {source: min(want, ledger.room(source)) for source, want in wanted.items() if want}
-
-        return draw
+            return self._draw(awake, slots)
+        count = self.count()
+        owed = {source: count.owed(source) for source in self._sources}
+        eager = [source for source in awake if count.room(source) > 0]
+        rest = slots - sum(owed.values())
+        shares = self._draw(eager, rest) if eager and rest > 0 else {}
+        wanted = {source: shares.get(source, 0) + min(owed[source], slots) for source in eager}
+        return {source: min(want, count.room(source)) for source, want in wanted.items() if want}
 
 
 class SlotCount:

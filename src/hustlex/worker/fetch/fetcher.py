@@ -8,70 +8,85 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.jobs.ops.lease import Past
+from hustlex.jobs.ops.lease import NO_PAST, Past
 from hustlex.jobs.wire import WireError, decode_task
-from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.execute.executor import Runners
-from hustlex.worker.fetch.allocation import Draw
-from hustlex.worker.fetch.requests import MOST, AdoptRequest, CycleRequest, Leased, QueueRequest, acknowledgements
+from hustlex.worker.clock import monotonic
+from hustlex.worker.fetch.allocation import Slots
+from hustlex.worker.fetch.requests import (
+    MOST,
+    AdoptRequest,
+    CycleRequest,
+    Exchange,
+    Leased,
+    QueueRequest,
+    acknowledgements,
+)
+from hustlex.worker.fetch.waiter import Waiter
 from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.limits.admission import Admission
 from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import FOREVER, Service
 
 _log = logging.getLogger("hustlex.worker")
 _COUNT = 2
-_AHEAD_S = 0.005
+
+
+class FetchBell:
+    """Wakes an exchange that rests. It is there before all parts, because each of them may have something to send."""
+
+    def __init__(self) -> None:
+        self._loops: list[FetchLoop] = []
+
+    def hang(self, loops: Sequence[FetchLoop]) -> None:
+        """These listen from now on."""
+        self._loops += loops
+
+    def ring(self, _: object = None) -> None:
+        """Something can be sent: an outcome, a free slot, a queue that woke up."""
+        for loop in self._loops:
+            if loop.resting:
+                loop.wake()
+                return
 
 
 class Fetcher:
     """What the exchanges share.
 
-    asked: tasks wanted by calls in flight; asked_at: when the last such call was made, monotonic. ahead: whether to
-    hold more tasks than slots when they are short ones. on_empty: told of each queue that fell asleep. leasing: set
-    False to lease nothing more. surplus: how many tasks to hold beyond the slots. admit: whether a task with a past may
-    be run as any other; else it is taken care of. feed: takes what was leased.
+    asked: tasks wanted by calls in flight; asked_at: when the last such call was made, monotonic.
     """
 
     def __init__(
         self,
         driver: AsyncDriver,
         sources: Sequence[QueueState],
-        runners: Runners,
-        clock: WorkerClock,
-        server_id: str,
-        draw: Draw,
-        *,
-        ahead: bool,
+        slots: Slots,
+        admission: Admission,
+        exchange: Exchange,
+        waiters: Mapping[QueueState, Waiter],
+        bell: FetchBell,
     ) -> None:
         self.sources = sources
         self.asked = 0
         self.asked_at = monotonic()
-        self.leasing = True
-        self.on_empty: Callable[[QueueState], None] = lambda _: None
-        self.surplus: Callable[[], int] = self.look_ahead
-        self.feed: Callable[[Sequence[LeasedTask]], None] = runners.feed
-        self.admit: Callable[[LeasedTask], bool] = lambda _: True
         self.services = [FetchLoop(driver, self, number) for number in range(_COUNT)]
-        self._runners = runners
-        self._clock = clock
-        self._server_id = server_id
-        self._draw = draw
-        self._ahead = ahead
+        bell.hang(self.services)
+        self._slots = slots
+        self._admission = admission
+        self._exchange = exchange
+        self._waiters = waiters
+        self._leasing = True
         self._calls = 0
         self._landing: asyncio.Future[None] | None = None
 
-    def ring(self, _: object = None) -> None:
-        """Something can be sent: an outcome, a free slot, a queue that woke up."""
-        for lane in self.services:
-            if lane.resting:
-                lane.wake()
-                return
+    def close(self) -> None:
+        """Lease nothing more. Outcomes are acknowledged all the same."""
+        self._leasing = False
 
     async def landed(self, seconds: float) -> None:
         """Wait until no call that leases is in flight, at most this long."""
@@ -97,28 +112,24 @@ class Fetcher:
         requests: list[QueueRequest] = []
         for source in self.sources:
             if source.adopt and not source.leasing and source.adopting is None:
-                requests.append(AdoptRequest(source, self._server_id, self._clock, self._receive))
+                requests.append(AdoptRequest(source, self._exchange, self._receive))
             want = shares.get(source, 0)
             while source.done or want:
                 self._calls += 1
-                holder = f"{self._server_id}:{self._calls}"
-                requests.append(CycleRequest(source, want, holder, self._clock, self._receive))
+                holder = f"{self._exchange.server_id}:{self._calls}"
+                requests.append(CycleRequest(source, want, holder, self._exchange, self._receive))
                 self.asked += want
                 want = 0
             if source.acks or source.poison:
-                requests += acknowledgements(source, self._clock)
+                requests += acknowledgements(source, self._exchange)
         return requests
 
     def _shares(self) -> dict[QueueState, int]:
-        if not self.leasing:
+        if not self._leasing:
             return {}
-        free = min(self._runners.limit + self.surplus() - self._runners.busy - self.asked, MOST)
+        free = min(self._slots.free(self._admission.surplus()) - self.asked, MOST)
         awake = [source for source in self.sources if source.awake and not source.adopt and source.adopting is None]
-        return self._draw(awake, free) if awake and free > 0 else {}
-
-    def look_ahead(self) -> int:
-        """Tasks to hold beyond the slots: about 5 ms of work by what runs now, at most as many as there are slots."""
-        return min(self._runners.limit, self._runners.startable(_AHEAD_S)) if self._ahead else 0
+        return self._slots.split(awake, free) if awake and free > 0 else {}
 
     def _receive(
         self, source: QueueState, leased: list[Leased], lease_until: float, pasts: Mapping[bytes, Past]
@@ -131,13 +142,16 @@ class Fetcher:
                 _log.error("queue %s: a message cannot be decoded, it is set aside", source.name)
                 source.poison.append((task_id, holder))
                 continue
-            job = source.held[task_id] = LeasedTask(source, task_id, holder, message, lease_until)
-            if pasts and task_id in pasts:
-                job.past = pasts[task_id]
-                if not self.admit(job):
-                    continue
+            past = pasts.get(task_id, NO_PAST) if pasts else NO_PAST
+            job = source.held[task_id] = LeasedTask(source, task_id, holder, message, lease_until, past)
             jobs.append(job)
-        self.feed(jobs)
+        self._admission.take(jobs)
+
+    def sleepers(self) -> None:
+        """Let the waiters watch the queues that have nothing more."""
+        for source in self.sources:
+            if not source.awake:
+                self._waiters[source].wake()
 
 
 class FetchLoop(Service):
@@ -147,7 +161,7 @@ class FetchLoop(Service):
 
     def __init__(self, driver: AsyncDriver, fetcher: Fetcher, number: int) -> None:
         super().__init__()
-        self.name = f"lane {number}"
+        self.name = f"fetcher {number}"
         self._driver = driver
         self._fetcher = fetcher
 
@@ -161,9 +175,7 @@ class FetchLoop(Service):
             answers = await self._driver.run_many([request.op for request in requests])
         finally:
             failure = self._take_in(requests, answers)
-        for source in self._fetcher.sources:
-            if not source.awake:
-                self._fetcher.on_empty(source)
+        self._fetcher.sleepers()
         if failure is not None:
             raise failure
         return 0

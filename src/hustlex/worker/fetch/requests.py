@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from random import random
 from typing import Any, Protocol
+
+import msgspec
 
 from hustlex.core.op import Arg, Op
 from hustlex.errors import Error, Refused
@@ -17,13 +18,24 @@ from hustlex.worker.queue_state import Ack, Finish, QueueState
 MOST = lease.MOST
 LEASE_S = 29.0
 """How long a lease is trusted: the 30 s of Redis, whose clock is read in whole seconds, from before the call went."""
-_FULL_S = 0.25
-"""A queue that is full is looked at this often: its tasks may end elsewhere."""
 
 Leased = tuple[bytes, str, bytes]
 """Id, holder, message."""
 Receive = Callable[[QueueState, list[Leased], float, Mapping[bytes, Past]], None]
 """Takes tasks that were leased, until when (monotonic), and the pasts of those that have one."""
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """What all calls of a worker have in common."""
+
+    server_id: str
+    clock: WorkerClock
+    archive: Finish
+    """``finish.archive`` with this worker's limits."""
+    due: Callable[[QueueState, int], None]
+    """Told of the Unix millisecond at which a task of a queue will be due."""
+    ended: Callable[[Sequence[LeasedTask], Finish], None]
+    """Told of tasks and how they ended, when Redis has heard of it."""
 
 
 class QueueRequest(Protocol):
@@ -46,19 +58,19 @@ class CycleRequest:
 
     op: Op[Any]
 
-    def __init__(self, source: QueueState, want: int, holder: str, clock: WorkerClock, receive: Receive) -> None:
+    def __init__(self, source: QueueState, want: int, holder: str, exchange: Exchange, receive: Receive) -> None:
         self.want = want
         self._source = source
         self._holder = holder
+        self._exchange = exchange
         self._receive = receive
         self._sent = monotonic()
-        self._done = [job for job in source.done[:MOST] if job.lease_until > self._sent]
-        source.done = source.done[MOST:]
+        self._done = [job for job in source.take_done(MOST) if job.lease_until > self._sent]
+        clock = exchange.clock
         rows = [field for job in self._done for field in (job.id, job.holder, job.message.unique_key)]
         day, now_ms = clock.day(), clock.for_script()
         if want:
-            source.leasing += 1
-            source.asked += want
+            source.ask(want)
             if source.limits is None:
                 self.op = lease.cycle(source.keys, day, holder, want, rows, now_ms)
             else:
@@ -68,23 +80,16 @@ class CycleRequest:
 
     def absorb(self, answer: lease.Cycle | bytes) -> None:
         source = self._source
-        if source.told:
-            source.on_end(self._done, finish.done)
+        if source.followed:
+            self._exchange.ended(self._done, finish.done)
         for job in self._done:
             source.forget(job)
-        if source.full and self._done:
-            source.awake = True
+        if self._done:
+            source.ended()
         if isinstance(answer, bytes):
             return
-        source.leasing -= 1
-        source.asked -= self.want
-        source.paused = answer.paused
-        source.served()
-        if source.limits is not None:
-            _hold_back(source, answer.wait_ms)
         flat, holder = answer.leased, self._holder
-        if len(flat) < 2 * self.want:
-            source.awake = False
+        source.answered(self.want, len(flat) // 2, paused=answer.paused, wait_ms=answer.wait_ms)
         if flat:
             tasks = [(task_id, holder, message) for task_id, message in zip(flat[::2], flat[1::2], strict=True)]
             self._receive(source, tasks, self._sent + LEASE_S, answer.pasts)
@@ -93,19 +98,11 @@ class CycleRequest:
         self._source.done[:0] = self._done
         if not self.want:
             return failure
-        self._source.leasing -= 1
-        self._source.asked -= self.want
-        self._source.adopt = True
+        self._source.lost(self.want)
         if not isinstance(failure, Refused):
             return failure
         self._source.refused(str(failure))
         return None
-
-
-def _hold_back(source: QueueState, wait_ms: int) -> None:
-    """How long a queue is left alone that has more tasks than its limits let us lease."""
-    source.full = wait_ms == limit.WHEN_ONE_ENDS
-    source.rest_s = _FULL_S * (0.5 + random()) if source.full else wait_ms / 1000
 
 
 class AckRequest:
@@ -113,26 +110,25 @@ class AckRequest:
 
     want = 0
 
-    def __init__(self, source: QueueState, kind: Finish, acks: Sequence[Ack], clock: WorkerClock) -> None:
+    def __init__(self, source: QueueState, kind: Finish, acks: Sequence[Ack], exchange: Exchange) -> None:
         now = monotonic()
         self._source = source
         self._later = kind in (finish.retry, limit.defer, limit.put_off)
-        self._clock = clock
+        self._exchange = exchange
         self._acks = [ack for ack in acks if ack.job.lease_until > now]
         rows = [field for ack in self._acks for field in ack.row]
-        call = source.archive if kind is finish.archive else kind
-        self.op: Op[Any] = call(source.keys, clock.day(), rows, clock.for_script())
+        call = exchange.archive if kind is finish.archive else kind
+        self.op: Op[Any] = call(source.keys, exchange.clock.day(), rows, exchange.clock.for_script())
 
     def absorb(self, _: bytes) -> None:
         if self._acks:
-            self._source.on_end([ack.job for ack in self._acks], self._acks[0].finish)
+            self._exchange.ended([ack.job for ack in self._acks], self._acks[0].finish)
         for ack in self._acks:
             self._source.forget(ack.job)
-        if self._source.full:
-            self._source.awake = True
+        self._source.ended()
         if self._later:
             soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
-            self._source.on_due(self._clock.now_ms() + soonest)
+            self._exchange.due(self._source, self._exchange.clock.now_ms() + soonest)
 
     def fail(self, failure: Error | None) -> Error | None:
         self._source.acks[:0] = self._acks
@@ -144,26 +140,22 @@ class AdoptRequest:
 
     want = 0
 
-    def __init__(self, source: QueueState, server_id: str, clock: WorkerClock, receive: Receive) -> None:
+    def __init__(self, source: QueueState, exchange: Exchange, receive: Receive) -> None:
         self._source = source
         self._receive = receive
         self._sent = monotonic()
-        source.adopt = False
-        source.adopting = set()
-        self.op: Op[Any] = lease.adopt(source.keys, server_id, clock.for_script())
+        source.search()
+        self.op: Op[Any] = lease.adopt(source.keys, exchange.server_id, exchange.clock.for_script())
 
     def absorb(self, answer: list[lease.Held]) -> None:
-        source = self._source
-        known = source.held.keys() | (source.adopting or set())
-        source.adopting = None
+        known = self._source.found()
         strays = [(task.id, task.holder.decode(), task.message) for task in answer if task.id not in known]
         if strays:
             pasts = {task.id: task.past for task in answer}
-            self._receive(source, strays, self._sent + LEASE_S, pasts)
+            self._receive(self._source, strays, self._sent + LEASE_S, pasts)
 
     def fail(self, failure: Error | None) -> Error | None:
-        self._source.adopting = None
-        self._source.adopt = True
+        self._source.search_again()
         return failure
 
 
@@ -184,16 +176,14 @@ class ParkRequest:
         return failure
 
 
-def acknowledgements(source: QueueState, clock: WorkerClock) -> list[QueueRequest]:
+def acknowledgements(source: QueueState, exchange: Exchange) -> list[QueueRequest]:
     """Everything else that a source has to tell, by kind."""
-    requests: list[QueueRequest] = [ParkRequest(source, *poison) for poison in source.poison]
-    source.poison = []
+    requests: list[QueueRequest] = [ParkRequest(source, *poison) for poison in source.take_poison()]
     kinds: dict[Finish, list[Ack]] = {}
-    for ack in source.acks:
+    for ack in source.take_acks():
         kinds.setdefault(ack.finish, []).append(ack)
-    source.acks = []
     for kind, acks in kinds.items():
-        requests += [AckRequest(source, kind, acks[i : i + MOST], clock) for i in range(0, len(acks), MOST)]
+        requests += [AckRequest(source, kind, acks[i : i + MOST], exchange) for i in range(0, len(acks), MOST)]
     return requests
 
 

@@ -49,11 +49,11 @@ class Waiter(Service):
                     return 0
         except Error:
             await asyncio.sleep(backoff(self._failures + 1, self.slowest_retry_s))
-            self._rouse()  # better to look by polling than not at all
+            self._report()  # better to look by polling than not at all
             raise
-        self._rouse()
+        self._report()
         return FOREVER
 
-    def _rouse(self) -> None:
-        self._source.awake = True
+    def _report(self) -> None:
+        self._source.wake()
         self._woken()

@@ -1,4 +1,7 @@
-"""Watches the event loop from a thread: says who makes it stand still, and keeps what this worker holds meanwhile."""
+"""Handlers that keep the event loop to themselves: heartbeats, timeouts and all other handlers wait for them.
+
+A short block is noted by who runs the handler; a long one is seen by a thread, which also keeps what this worker holds.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from types import FrameType
 from hustlex.core.faults import loggable
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.worker.clock import WorkerClock
-from hustlex.worker.execute.executor import Runners
-from hustlex.worker.health.blocks import Blocks
+from hustlex.jobs.wire import TaskMessage
+from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.execute.executor import Executor
 from hustlex.worker.journal import line_of
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.maintain.heartbeat import Heartbeat
@@ -25,11 +28,47 @@ _EVERY_S = 1.0
 _STUCK_S = 2.0
 """With _EVERY_S: a stall is noticed within 3 s, so at most 8 s after the last beat; at 10 the worker counts as dead."""
 _UNKNOWN_MS = 60_000
+_QUIET_S = 60.0
+_REMEMBERED_S = 600.0
 _FRAMES = 4
-_DRIVERS = (Runners._begin.__code__, Runners._resume.__code__)
+_DRIVERS = (Executor._begin.__code__, Executor._resume.__code__)
 
 
-class StallWatch:
+class Blocks:
+    """Which types did it lately, and for how long. One log line for each type and minute."""
+
+    def __init__(self) -> None:
+        self._worst: dict[str, tuple[float, float]] = {}
+        self._logged_at: dict[str, float] = {}
+
+    @property
+    def worst(self) -> dict[str, float]:
+        """The longest block of the last ten minutes, in seconds, by task type."""
+        since = monotonic() - _REMEMBERED_S
+        return {task_type: seconds for task_type, (at, seconds) in self._worst.items() if at > since}
+
+    def note(self, message: TaskMessage, seconds: float) -> None:
+        """A handler of this task kept the loop for so long."""
+        now, task_type = monotonic(), message.type
+        at, worst = self._worst.get(task_type, (now, 0.0))
+        self._worst[task_type] = (now, max(worst if at > now - _REMEMBERED_S else 0.0, seconds))
+        if self.may_log(task_type):
+            _log.warning(
+                "task type %s kept the event loop for %.0f ms: await, or make it a plain function",
+                line_of(task_type),
+                seconds * 1e3,
+            )
+
+    def may_log(self, task_type: str) -> bool:
+        """True once a minute for each type."""
+        now = monotonic()
+        if now - self._logged_at.get(task_type, -_QUIET_S) < _QUIET_S:
+            return False
+        self._logged_at[task_type] = now
+        return True
+
+
+class LoopMonitor:
     """Knocks at the loop; when nobody answers, a heartbeat from here says that this worker lives.
 
     It does so until the deadline of the task whose handler holds the loop, or for a minute when no handler does. After
@@ -48,7 +87,7 @@ class StallWatch:
         """Watch the loop that is running here."""
         self._loop_thread = threading.get_ident()
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._watch, args=(loop,), daemon=True, name="hustlex stall watch").start()
+        threading.Thread(target=self._watch, args=(loop,), daemon=True, name="hustlex loop monitor").start()
 
     def stop(self) -> None:
         """End the thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from hustlex.core.faults import loggable
@@ -11,8 +12,10 @@ from hustlex.errors import Error, Unavailable
 from hustlex.jobs.hooks import HealthCheck
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import monotonic
-from hustlex.worker.execute.executor import STUCK_S, Runners
+from hustlex.worker.execute.executor import STUCK_S, Executor
 from hustlex.worker.fetch.fetcher import Fetcher
+from hustlex.worker.journal import line_of
+from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import Service
 
 _log = logging.getLogger("hustlex.worker")
@@ -26,9 +29,9 @@ class Watchdog(Service):
 
     name = "watchdog"
 
-    def __init__(self, parts: Callable[[], Sequence[Service]], fetcher: Fetcher, runners: Runners) -> None:
+    def __init__(self, parts: Callable[[], Sequence[Service]], fetcher: Fetcher, executor: Executor) -> None:
         super().__init__()
-        self._runners = runners
+        self._executor = executor
         self._seen = -1.0
         self._parts = parts
         self._fetcher = fetcher
@@ -37,11 +40,11 @@ class Watchdog(Service):
         """One look. Raises Unavailable for what it had to start again."""
         faults = [(part, fault) for part in self._parts() if part is not self and (fault := part.fault())]
         if not faults and self._idle_for_no_reason():
-            faults = [(lane, "there are free slots and nothing is leased") for lane in self._fetcher.services]
+            faults = [(loop, "there are free slots and nothing is leased") for loop in self._fetcher.services]
         for part, _ in faults:
             await part.restart()
         if not faults and self._nobody_serves():
-            self._runners.revive()
+            self._executor.revive()
             raise Unavailable("tasks waited beside free slots and were not started, new runners began")
         if faults:
             raise Unavailable("; ".join(f"{part.name}: {fault}, started again" for part, fault in faults))
@@ -49,8 +52,8 @@ class Watchdog(Service):
 
     def _nobody_serves(self) -> bool:
         """Seen twice: after a stall of the loop the runners come a little after us."""
-        seen, self._seen = self._seen, self._runners.begun_at
-        return self._runners.hand_s() > STUCK_S and seen == self._seen
+        seen, self._seen = self._seen, self._executor.begun_at
+        return self._executor.hand_s() > STUCK_S and seen == self._seen
 
     def _idle_for_no_reason(self) -> bool:
         return self._fetcher.wants() and monotonic() - self._fetcher.asked_at > _NO_LEASE_S
@@ -85,3 +88,32 @@ class Checker(Service):
         except Exception as fault:  # noqa: BLE001 - the user's function
             _log.error("the health check raised", exc_info=loggable(fault))
         return self._interval_s
+
+
+def troubles(parts: Sequence[Service], sources: Sequence[QueueState], executor: Executor) -> dict[str, str]:
+    """What keeps each part or queue that does not work from working, by its name."""
+    found = {f"queue {source.name}": reason for source in sources if (reason := _of_queue(source, executor))}
+    if reason := _of_slots(executor):
+        found["slots"] = reason
+    if reason := executor.trouble():
+        found["runners"] = reason
+    return found | {part.name: reason for part in parts if (reason := part.ill())}
+
+
+def _of_queue(source: QueueState, executor: Executor) -> str:
+    hung = sum(job.source is source for job in executor.hung) if source.most else 0
+    if source.trouble or not source.most or hung < source.most:
+        return source.trouble
+    return f"all {source.most} tasks that may run at once were told to stop and do not end"
+
+
+def _of_slots(executor: Executor) -> str:
+    if len(executor.hung) < executor.limit:
+        return ""
+    types = ", ".join(map(line_of, sorted(hung_types(executor))))
+    return f"all {executor.limit} slots are held by handlers that were told to stop and do not end: {types}"
+
+
+def hung_types(executor: Executor) -> dict[str, int]:
+    """How many handlers were told to stop and run on, by task type."""
+    return dict(Counter(job.message.type for job in executor.hung))

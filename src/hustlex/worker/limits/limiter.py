@@ -6,6 +6,7 @@ with limited tasks have this part.
 
 from __future__ import annotations
 
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,19 +19,20 @@ from hustlex.jobs.ops import limit
 from hustlex.jobs.registry import Task, Tasks
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.execute.executor import Runners
+from hustlex.worker.execute.executor import Executor
 from hustlex.worker.execute.handlers import attempt_ends_ms
 from hustlex.worker.fetch.allocation import Slots
 from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.limits.surplus import PATIENCE_S
 from hustlex.worker.limits.wait_queue import WaitQueue
 from hustlex.worker.queue_state import Ack, QueueState
 from hustlex.worker.service import FOREVER, Service
 
+PATIENCE_S = 0.1
+"""Every slot taken for so long: they do not turn over."""
 _LONGEST_NAP_S = 1.0
 _ROOM = 4
 _SMALLEST_ROOM, _LARGEST_ROOM = 64, 1000
-_MOST_LINES = 4096
+_MOST_QUEUES = 4096
 _AFTER_S = 60
 _GRID_MS = 250
 
@@ -40,41 +42,43 @@ def limited(tasks: Tasks) -> list[Task[..., Any]]:
     return [task for task in tasks if task.cpu or task.limits != NO_LIMITS]
 
 
-class TaskLimiter(Service):
-    """processes: how many tasks with ``cpu=True`` run at once. fair: whether more tasks than slots may be held, so that
-    keys can take turns. ahead: how many are held anyway, because they are short.
+def _cpus() -> int:
+    """Those this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    starting: those that ask Redis right now. on_defer: called when something was given back.
+
+class TaskLimiter(Service):
+    """processes: how many tasks with ``cpu=True`` run at once, 0 = as many as there are CPUs. deferred: called when
+    something was given back.
+
+    Where more tasks than slots may be held, keys take turns.
     """
 
-    name = "gates"
+    name = "limiter"
     slowest_retry_s = 1.0
 
     def __init__(
         self,
         driver: AsyncDriver,
         tasks: Tasks,
-        runners: Runners,
+        executor: Executor,
         slots: Slots,
         clock: WorkerClock,
         processes: int,
-        ahead: Callable[[], int],
-        *,
-        fair: bool,
+        deferred: Callable[[], None],
     ) -> None:
         super().__init__()
-        self.on_defer: Callable[[], None] = lambda: None
         self._driver = driver
         self._tasks = tasks
         self._limited = set(limited(tasks))
-        self._runners = runners
+        self._executor = executor
         self._slots = slots
         self._clock = clock
-        self._processes = processes
-        self._ahead = ahead
-        self._fair = fair and any(task.limits.key is not None for task in self._limited)
-        self._lines: dict[tuple[QueueState, str], WaitQueue] = {}
-        self._ring: deque[WaitQueue] = deque()
+        self._processes = processes or _cpus()
+        self._deferred = deferred
+        self._fair = slots.open and any(task.limits.key is not None for task in self._limited)
+        self._queues: dict[tuple[QueueState, str], WaitQueue] = {}
+        self._turns: deque[WaitQueue] = deque()
         self._ours: dict[LeasedTask, WaitQueue] = {}
         self._in_processes = 0
         self._hung: list[LeasedTask] = []
@@ -83,19 +87,19 @@ class TaskLimiter(Service):
     @property
     def waiting(self) -> Counter[str]:
         """How many wait for their turn, by type."""
-        return Counter(job.message.type for line in self._ring for job in line.jobs)
+        return Counter(job.message.type for line in self._turns for job in line.jobs)
 
     def surplus(self) -> int:
         """How many tasks to hold beyond the slots: more when keys take turns, less when they wait for slots already."""
-        fair = self._fair and self._runners.stuck_s() < PATIENCE_S
-        return (self._runners.limit if fair else self._ahead()) - self._ready(monotonic())
+        fair = self._fair and self._executor.stuck_s() < PATIENCE_S
+        return (self._executor.limit if fair else self._slots.ahead()) - self._ready(monotonic())
 
     def _ready(self, now: float) -> int:
         """How many wait for nothing but a slot, as far as this worker knows."""
-        ledger = None if self._slots.plain else self._slots.ledger(asked=False)
+        count = None if self._slots.plain else self._slots.count(asked=False)
         ready, in_processes = 0, self._processes - self._in_processes
-        for line in self._ring:
-            room = line.room(now) if ledger is None else min(line.room(now), ledger.room(line.source))
+        for line in self._turns:
+            room = line.room(now) if count is None else min(line.room(now), count.room(line.source))
             if line.cpu:
                 room = min(room, in_processes)
                 in_processes -= room
@@ -115,8 +119,8 @@ class TaskLimiter(Service):
             if not self._join(task, job):
                 free.append(job)
         if free:
-            self._runners.feed(free)
-        if self._ring:
+            self._executor.feed(free)
+        if self._turns:
             self.wake()
 
     def _join(self, task: Task[..., Any] | None, job: LeasedTask) -> bool:
@@ -126,24 +130,24 @@ class TaskLimiter(Service):
             try:
                 gate = ask(task.limits.gate, task.type, partial(task.arguments, job.message.payload))
             except Exception as fault:  # noqa: BLE001 - the user's function, or a payload that does not fit
-                job.fate = fault
+                job.doom(fault)
                 return False
             limits = task.limits
-        line = self._lines.get((job.source, gate))
+        line = self._queues.get((job.source, gate))
         if line is None:
             cpu = task is not None and task.cpu
-            line = self._lines[job.source, gate] = WaitQueue(
+            line = self._queues[job.source, gate] = WaitQueue(
                 job.source, gate, limits, cpu=cpu, processes=self._processes
             )
         if not line.jobs:
-            self._ring.append(line)
+            self._turns.append(line)
         line.join(job, monotonic())
         return True
 
     def done(self, job: LeasedTask) -> None:
         """An attempt is over. One whose handler would not stop keeps its place here until it ends."""
         if job in self._ours:
-            if job in self._runners.waiting:
+            if job in self._executor.waiting:
                 self._hung.append(job)
                 return
             line = self._ours.pop(job)
@@ -151,70 +155,67 @@ class TaskLimiter(Service):
             line.end(job, self._clock.now_ms())
         elif not self._short:
             return
-        if self._ring:
+        if self._turns:
             self.wake()
 
     def recall(self) -> list[LeasedTask]:
         """The jobs that wait for nothing but a slot, out of their lines; those that will fail at once stay."""
         jobs: list[LeasedTask] = []
-        for line in self._ring:
+        for line in self._turns:
             if not line.capped:
-                jobs += [job for job in line.jobs if job.fate is None]
-                line.jobs = deque(job for job in line.jobs if job.fate is not None)
-        self._ring = deque(line for line in self._ring if line.jobs)
+                jobs += line.recall()
+        self._turns = deque(line for line in self._turns if line.jobs)
         return jobs
 
     def withdraw(self) -> list[LeasedTask]:
         """Start nothing more: the jobs that stand in line."""
-        jobs = [job for line in self._ring for job in line.jobs]
-        self._ring.clear()
-        self._lines.clear()
+        jobs = [job for line in self._turns for job in line.jobs]
+        self._turns.clear()
+        self._queues.clear()
         return jobs
 
     async def tick(self) -> float:
         """Start what may start, give back what cannot for long."""
-        for job in [job for job in self._hung if job not in self._runners.waiting]:
+        for job in [job for job in self._hung if job not in self._executor.waiting]:
             self._hung.remove(job)
             self.done(job)
         self._let_go()
         chosen = self._choose(monotonic())
         refused = await self._start(chosen) if chosen else False
         self._give_back(monotonic())
-        if len(self._lines) > _MOST_LINES:
-            self._lines = {place: line for place, line in self._lines.items() if not line.idle}
+        if len(self._queues) > _MOST_QUEUES:
+            self._queues = {place: line for place, line in self._queues.items() if not line.idle}
         return self._nap_s(monotonic(), refused)
 
     def _let_go(self) -> None:
         """Those that were cancelled, or whose lease was lost, fail now."""
-        for line in [line for line in self._ring if any(job.fate is not None for job in line.jobs)]:
-            lost = [job for job in line.jobs if job.fate is not None]
-            line.jobs = deque(job for job in line.jobs if job.fate is None)
-            self._runners.feed(lost)
-        self._ring = deque(line for line in self._ring if line.jobs)
+        for line in [line for line in self._turns if any(job.fate is not None for job in line.jobs)]:
+            self._executor.feed(line.doomed())
+        self._turns = deque(line for line in self._turns if line.jobs)
 
     def _choose(self, now: float) -> list[LeasedTask]:
         """As many as there are slots, one of each line by turns."""
-        ledger = self._slots.ledger(self._ahead(), asked=not self._slots.plain)
+        count = self._slots.count(self._slots.ahead(), asked=not self._slots.plain)
         chosen: list[LeasedTask] = []
         passed = 0
         self._short = False
-        while passed < len(self._ring) and ledger.free > 0:
-            line = self._ring[0]
-            self._ring.rotate(-1)
+        while passed < len(self._turns) and count.free > 0:
+            line = self._turns[0]
+            self._turns.rotate(-1)
             full = line.cpu and self._in_processes >= self._processes
-            if full or line.room(now) <= 0 or ledger.room(line.source) <= 0:
+            if full or line.room(now) <= 0 or count.room(line.source) <= 0:
                 self._short |= not full and line.room(now) > 0
                 passed += 1
                 continue
             job = line.begin(now)
             self._ours[job] = line
             self._in_processes += line.cpu
-            ledger.take(line.source)
+            count.take(line.source)
             chosen.append(job)
             passed = 0
             if not line.jobs:
-                self._ring.pop()
-        self._short |= ledger.free <= 0
+                self._turns.pop()
+        self._short |= count.free <= 0
         return chosen
 
     async def _start(self, chosen: list[LeasedTask]) -> bool:
@@ -224,15 +225,15 @@ class TaskLimiter(Service):
             if (line := self._ours[job]).limits.shared:
                 asks.setdefault(line, []).append(job)
         asking = {job for jobs in asks.values() for job in jobs}
-        self._runners.feed([job for job in chosen if job not in asking])
+        self._executor.feed([job for job in chosen if job not in asking])
         if not asking:
             return False
-        self._slots.starting = asking
+        self._slots.starting.update(asking)
         try:
             refused, failure = await self._ask(asks)
         finally:
-            self._slots.starting = set()
-            self._runners.feed([job for job in chosen if job in asking and job in self._ours])
+            self._slots.starting.clear()
+            self._executor.feed([job for job in chosen if job in asking and job in self._ours])
         if failure is not None:
             raise failure
         return refused
@@ -281,25 +282,26 @@ class TaskLimiter(Service):
             del self._ours[job]
         self._in_processes -= line.cpu * len(back)
         if back and not line.jobs:
-            self._ring.append(line)
+            self._turns.append(line)
         line.refuse(back)
         return bool(back)
 
     def _give_back(self, now: float) -> None:
         """What is too much for this room comes again later; every line keeps its share."""
-        lines = [line for line in self._ring if line.capped]
-        room = min(max(_ROOM * self._runners.limit, _SMALLEST_ROOM), _LARGEST_ROOM)
+        lines = [line for line in self._turns if line.capped]
+        room = min(max(_ROOM * self._executor.limit, _SMALLEST_ROOM), _LARGEST_ROOM)
         share = max(1, room // len(lines)) if lines else 0
         given = False
         for n, line in enumerate(lines):
             keep = min(share, line.quota(now)) if n < room else 0
             while len(line.jobs) > keep:
                 job = line.jobs.pop()
-                job.settled = given = True
+                job.settle()
+                given = True
                 job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, self._round(line.later_ms(now)))))
         if given:
-            self._ring = deque(line for line in self._ring if line.jobs)
-            self.on_defer()
+            self._turns = deque(line for line in self._turns if line.jobs)
+            self._deferred()
 
     def _round(self, delay_ms: int) -> int:
         """Up to the next quarter of a second, so that those given back come again in batches."""
@@ -308,9 +310,9 @@ class TaskLimiter(Service):
 
     def _nap_s(self, now: float, refused: bool) -> float:
         """Until the next line opens; a job's end wakes us earlier."""
-        if not self._ring:
+        if not self._turns:
             return FOREVER
         if refused:
             return 0
-        opens = [line.closed_until - now for line in self._ring if line.closed_until > now]
+        opens = [line.closed_until - now for line in self._turns if line.closed_until > now]
         return max(0.001, min([*opens, _LONGEST_NAP_S]))

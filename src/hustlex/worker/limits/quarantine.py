@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 
 from hustlex.core.op import AsyncDriver
 from hustlex.jobs.ops import lease
 from hustlex.worker.attempt_errors import Crashed
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.execute.outcomes import OutcomePolicy
-from hustlex.worker.fetch.fetcher import Fetcher
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.service import FOREVER, Service
 
@@ -23,19 +23,25 @@ class Quarantine(Service):
 
     A crash counts for all that the worker held, because nobody can say which task it was. So tasks that were there
     twice are run one at a time, each noted before its start; from then on a crash counts for the noted one only.
+    feed: takes a task whose turn has come.
     """
 
     name = "quarantine"
 
-    def __init__(self, driver: AsyncDriver, fetcher: Fetcher, policy: OutcomePolicy, clock: WorkerClock) -> None:
+    def __init__(
+        self,
+        driver: AsyncDriver,
+        policy: OutcomePolicy,
+        clock: WorkerClock,
+        feed: Callable[[Sequence[LeasedTask]], None],
+    ) -> None:
         super().__init__()
         self._driver = driver
-        self._fetcher = fetcher
-        fetcher.admit = self.admit
         self._policy = policy
         self._clock = clock
-        self._line: deque[LeasedTask] = deque()
-        self._on_trial: LeasedTask | None = None
+        self._feed = feed
+        self._suspects: deque[LeasedTask] = deque()
+        self._isolated: LeasedTask | None = None
 
     def admit(self, job: LeasedTask) -> bool:
         """Whether a task with a past may be run as any other; else it is given up here, or waits for its turn."""
@@ -43,33 +49,33 @@ class Quarantine(Service):
             return False
         crashes, most = job.past.crashes, self._policy.most_crashes(job.message.type)
         if most and crashes >= most:
-            job.settled = True
+            job.settle()
             self._policy.failed(job, Crashed(crashes), self._clock)
             return False
         if crashes < _SUSPECT:
             return True
-        self._line.append(job)
+        self._suspects.append(job)
         self.wake()
         return False
 
     def withdraw(self) -> list[LeasedTask]:
         """Start nothing more: the tasks that wait for their turn."""
-        jobs = list(self._line)
-        self._line.clear()
+        jobs = list(self._suspects)
+        self._suspects.clear()
         return jobs
 
     async def tick(self) -> float:
         """Start the next suspect, once the last one is over."""
-        if self._on_trial is not None and not self._on_trial.settled:
+        if self._isolated is not None and not self._isolated.settled:
             return _LOOK_S
-        self._on_trial = None
-        while self._line:
-            job = self._line[0]
+        self._isolated = None
+        while self._suspects:
+            job = self._suspects[0]
             noted = _is_held(job) and await self._note(job)
-            self._line.popleft()
+            self._suspects.popleft()
             if noted:
-                self._on_trial = job
-                self._fetcher.feed([job])
+                self._isolated = job
+                self._feed([job])
                 return _LOOK_S
             job.source.forget(job)
         return FOREVER

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.ops import finish
-from hustlex.worker.execute.executor import Runners
+from hustlex.worker.execute.executor import Executor
 from hustlex.worker.fetch.requests import MOST, rows
 from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.limits.limiter import PATIENCE_S, TaskLimiter
 from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import FOREVER, Service
 
-PATIENCE_S = 0.1
 _TURNS_PATIENCE_S = 1.0
 """For tasks that are held so that keys can take turns: what is given back and leased again starts its turn anew."""
 
@@ -21,47 +21,50 @@ _TURNS_PATIENCE_S = 1.0
 class Surplus(Service):
     """Asleep while slots are free or turn over. ``watch`` wakes it when the last one was taken.
 
-    in_line: gives the tasks that wait for their turn, and holds them no more. returning: given back as soon as the
-    server hears of it; settled meanwhile.
+    limiter: None where no task has limits. returning: given back as soon as the server hears of it; settled meanwhile.
     """
 
     name = "surplus"
     slowest_retry_s = 1.0
 
-    def __init__(self, driver: AsyncDriver, sources: Sequence[QueueState], runners: Runners) -> None:
+    def __init__(
+        self, driver: AsyncDriver, sources: Sequence[QueueState], executor: Executor, limiter: TaskLimiter | None
+    ) -> None:
         super().__init__()
-        self.in_line: Callable[[], list[LeasedTask]] = list
         self.returning: list[LeasedTask] = []
         self._driver = driver
         self._sources = sources
-        self._runners = runners
+        self._executor = executor
+        self._limiter = limiter
 
     def watch(self, _: object = None) -> None:
         """A handler began to wait."""
-        if self.resting and self._runners.full:
+        if self.resting and self._executor.full:
             self.wake()
 
     async def tick(self) -> float:
         """Give back what has waited too long for a slot. What fails is given back at the next pass."""
         if not self.returning:
-            stuck_s = self._runners.stuck_s()
+            stuck_s = self._executor.stuck_s()
             self.returning = self._taken(stuck_s)
             if not self.returning:
                 return self._pause(stuck_s)
         for job in self.returning:
-            job.settled = True
+            job.settle()
         failed, failure = await give_back(self._driver, self._sources, self.returning)
         self.returning = failed
         if failure is not None:
             raise failure
-        return self._pause(self._runners.stuck_s())
+        return self._pause(self._executor.stuck_s())
 
     def _taken(self, stuck_s: float) -> list[LeasedTask]:
-        jobs = self._runners.recall() if stuck_s >= PATIENCE_S else []
-        return jobs + self.in_line() if stuck_s >= _TURNS_PATIENCE_S else jobs
+        jobs = self._executor.recall() if stuck_s >= PATIENCE_S else []
+        if self._limiter is not None and stuck_s >= _TURNS_PATIENCE_S:
+            jobs += self._limiter.recall()
+        return jobs
 
     def _pause(self, stuck_s: float) -> float:
-        if not self._runners.full or stuck_s >= _TURNS_PATIENCE_S:
+        if not self._executor.full or stuck_s >= _TURNS_PATIENCE_S:
             return FOREVER
         return max((PATIENCE_S if stuck_s < PATIENCE_S else _TURNS_PATIENCE_S) - stuck_s, 0.001)
 

@@ -61,6 +61,18 @@ class WaitQueue:
             self._moved_at = max(self._moved_at, now)
         self.jobs.append(job)
 
+    def recall(self) -> list[LeasedTask]:
+        """Those that wait, out of here, but for those that will fail at once."""
+        jobs = [job for job in self.jobs if job.fate is None]
+        self.jobs = deque(job for job in self.jobs if job.fate is not None)
+        return jobs
+
+    def doomed(self) -> list[LeasedTask]:
+        """Those that will fail at once, out of here."""
+        jobs = [job for job in self.jobs if job.fate is not None]
+        self.jobs = deque(job for job in self.jobs if job.fate is None)
+        return jobs
+
     def room(self, now: float) -> int:
         """How many of those that wait may start, as far as this worker knows."""
         if self.closed_until > now:

@@ -58,6 +58,6 @@ class Forwarder(Service):
         told = self._due[source]
         self._due[source] = min((at for at in (answer.due_ms, told) if at >= 0), default=-1)
         if answer.moved:
-            source.awake = True
+            source.wake()
             self._woken()
         return answer.due_ms if answer.due_ms <= answer.now_ms else -1

@@ -14,7 +14,7 @@ from hustlex.jobs.ops.registry import ServerName
 from hustlex.jobs.wire import ServerInfo, WorkerInfo, clean, encode_server, encode_worker
 from hustlex.worker.attempt_errors import Canceled, LeaseExpired
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.execute.executor import Runners
+from hustlex.worker.execute.executor import Executor
 from hustlex.worker.fetch.requests import LEASE_S, MOST, rows
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.queue_state import QueueState
@@ -42,7 +42,7 @@ def this_host() -> str:
 class Heartbeat(Service):
     """Every 5 s while tasks are held, else every 10 s. status: new, active, stopped or closed.
 
-    on_stop: called when a task was told to stop, because somebody cancelled it and that was not heard at once.
+    stopped: called when a task was told to stop, because somebody cancelled it and that was not heard at once.
     """
 
     name = "heartbeat"
@@ -53,24 +53,29 @@ class Heartbeat(Service):
         self,
         driver: AsyncDriver,
         sources: Sequence[QueueState],
-        runners: Runners,
+        executor: Executor,
         clock: WorkerClock,
         server: ServerName,
+        stopped: Callable[[], None],
         *,
         strict: bool,
     ) -> None:
         super().__init__()
         self.status = "new"
-        self.on_stop: Callable[[], None] = lambda: None
         self._driver = driver
         self._sources = sources
-        self._runners = runners
+        self._executor = executor
         self._clock = clock
         self._server = server
+        self._stopped = stopped
         self._strict = strict
         self._began_ns = clock.now_ms() * 1_000_000
         self._owned: set[QueueState] = set()
         self._fresh_until = self._steady_since = float("-inf")
+
+    def become(self, status: str) -> None:
+        """Another status, told with the next beat."""
+        self.status = status
 
     async def tick(self) -> float:
         """One beat for the registry and for every lease."""
@@ -115,7 +120,7 @@ class Heartbeat(Service):
             if not isinstance(codes, Error):
                 for job, code in zip(jobs, codes, strict=True):
                     if code in _OURS:
-                        job.lease_until = max(job.lease_until, sent + LEASE_S)
+                        job.renew(max(job.lease_until, sent + LEASE_S))
         _raise_first(answers)
 
     def _beats(self, pause: float) -> list[Op[int]]:
@@ -142,10 +147,10 @@ class Heartbeat(Service):
     def _extended(self, jobs: Sequence[LeasedTask], codes: bytes, sent: float) -> None:
         for job, code in zip(jobs, codes, strict=True):
             if code in _OURS:
-                job.lease_until = sent + LEASE_S
+                job.renew(sent + LEASE_S)
                 if code == _CANCELED:
                     job.stop(Canceled(), self._clock.now_ms())
-                    self.on_stop()
+                    self._stopped()
             elif job.source.held.get(job.id) is job:
                 self._lose(job)
 
@@ -174,18 +179,18 @@ class Heartbeat(Service):
                 self._server.host,
                 self._server.pid,
                 self._server.id,
-                self._runners.limit,
+                self._executor.limit,
                 {source.name: source.weight for source in self._sources},
                 self._strict,
                 self.status,
                 self._began_ns,
-                len(self._runners.waiting),
+                len(self._executor.waiting),
             )
         )
 
     def _running(self) -> list[str | bytes]:
         fields: list[str | bytes] = []
-        for job in list(self._runners.waiting):
+        for job in list(self._executor.waiting):
             fields += (job.id, self._worker(job))
         return fields
 

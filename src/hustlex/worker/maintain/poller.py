@@ -8,7 +8,8 @@ from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.ops import maintain
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.execute.executor import Runners
+from hustlex.worker.execute.executor import Executor
+from hustlex.worker.maintain.aggregator import Aggregator
 from hustlex.worker.maintain.forwarder import Forwarder
 from hustlex.worker.maintain.janitor import Janitor
 from hustlex.worker.maintain.recoverer import Recoverer
@@ -24,30 +25,28 @@ _GRACE_S = 30
 class Poller(Service):
     """One look each second while tasks run or are scheduled anywhere, else one every 2.5 s.
 
-    A look is one call for all queues; in a cluster one per queue, and when idle one queue at a time. on_groups: told of
-    queues that have groups.
+    A look is one call for all queues; in a cluster one per queue, and when idle one queue at a time.
     """
 
-    name = "watcher"
+    name = "poller"
     longest_pass_s = 30.0
 
     def __init__(
         self,
         driver: AsyncDriver,
         sources: Sequence[QueueState],
-        runners: Runners,
+        executor: Executor,
         clock: WorkerClock,
-        parts: tuple[Forwarder, Recoverer, Janitor],
+        parts: tuple[Forwarder, Recoverer, Janitor, Aggregator],
         woken: Callable[[], None],
     ) -> None:
         super().__init__()
         self._driver = driver
         self._sources = sources
-        self._runners = runners
+        self._executor = executor
         self._clock = clock
-        self._forwarder, self._recoverer, self._janitor = parts
+        self._forwarder, self._recoverer, self._janitor, self._aggregator = parts
         self._woken = woken
-        self.on_groups: Callable[[QueueState], None] = lambda _: None
         self._groups: list[Sequence[QueueState]] = []
         self._turn = 0
         self._lively: set[QueueState] = set()
@@ -57,7 +56,7 @@ class Poller(Service):
         if not self._groups:
             apart = await self._driver.run(maintain.clustered())
             self._groups = [[source] for source in self._sources] if apart else [self._sources]
-        idle = not self._lively and self._runners.quiet_s() > _QUIET_S
+        idle = not self._lively and self._executor.quiet_s() > _QUIET_S
         chosen = [self._next()] if idle else self._groups
         now_ms = self._clock.for_script()
         looks = [maintain.peek([source.keys for source in group], now_ms) for group in chosen]
@@ -81,9 +80,9 @@ class Poller(Service):
         if _passed(seen.owner, now_s - 1) or _passed(seen.lease, now_s - _GRACE_S) or seen.unleased:
             self._recoverer.plan(source)
         if seen.groups:
-            self.on_groups(source)
+            self._aggregator.plan(source)
         if seen.pending and not source.awake and not source.paused:
-            source.awake = True
+            source.wake()
             self._woken()
         (self._lively.add if max(seen.owner, seen.due_ms) >= 0 else self._lively.discard)(source)
 

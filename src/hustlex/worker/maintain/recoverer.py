@@ -74,7 +74,7 @@ class Recoverer(Service):
         ids = await self._driver.run(maintain.recover(source.keys, self._clock.for_script()))
         if ids:
             _log.warning("queue %s: %d tasks of a dead worker given back", source.name, len(ids))
-            source.awake = True
+            source.wake()
             self._woken()
 
     async def _expired(self, source: QueueState) -> None:

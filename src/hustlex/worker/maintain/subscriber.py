@@ -14,19 +14,26 @@ from hustlex.worker.service import Service
 
 class Subscriber(Service):
     """Best effort, as in Asynq: what is published while the link is broken is missed. For due times the queues are
-    looked at then."""
+    looked at then. plan: told when a task of a queue is due. stopped: called when a task was told to stop.
+    """
 
     name = "subscriber"
     interruptible = True
 
     def __init__(
-        self, driver: AsyncDriver, sources: Sequence[QueueState], clock: WorkerClock, stopped: Callable[[], None]
+        self,
+        driver: AsyncDriver,
+        sources: Sequence[QueueState],
+        clock: WorkerClock,
+        plan: Callable[[QueueState, int], None],
+        stopped: Callable[[], None],
     ) -> None:
         super().__init__()
         self._driver = driver
         self._sources = sources
         self._named = {due(source.keys): source for source in sources}
         self._clock = clock
+        self._plan = plan
         self._stopped = stopped
 
     async def tick(self) -> float:
@@ -40,13 +47,13 @@ class Subscriber(Service):
                 elif message.channel == CANCEL:
                     self.cancel(message.data)
                 else:
-                    self._named[message.channel].on_due(int(message.data))
+                    self._plan(self._named[message.channel], int(message.data))
         return 0
 
     def _look(self) -> None:
         """Something may have been missed."""
         for source in self._sources:
-            source.on_due(0)
+            self._plan(source, 0)
 
     def cancel(self, task_id: bytes) -> None:
         """Cancel this task in every queue where it is held, also when it has not started yet."""
