@@ -23,12 +23,12 @@ from hustlex.worker.execute.handlers import Handlers
 from hustlex.worker.execute.outcomes import OutcomePolicy
 from hustlex.worker.fetch.allocation import Slots
 from hustlex.worker.fetch.fetcher import FetchBell, Fetcher
-from hustlex.worker.fetch.requests import Exchange
+from hustlex.worker.fetch.requests import ExchangeContext
 from hustlex.worker.fetch.waiter import Waiter
 from hustlex.worker.health.loop_monitor import Blocks, LoopMonitor
 from hustlex.worker.health.watchdog import Checker, Watchdog, troubles
 from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.limits.admission import Admission
+from hustlex.worker.limits.admission import TaskAdmission
 from hustlex.worker.limits.limiter import TaskLimiter, limited
 from hustlex.worker.limits.quarantine import Quarantine
 from hustlex.worker.limits.surplus import Surplus
@@ -47,7 +47,7 @@ from hustlex.worker.threads import Threads
 _SECOND = timedelta(seconds=1)
 
 
-class Parts:
+class WorkerParts:
     """Fetcher, admission, executor, completion; and what keeps house beside them."""
 
     def __init__(
@@ -107,11 +107,11 @@ class Parts:
         )
         self.surplus = Surplus(driver, queues, executor, self.limiter)
         self.quarantine = Quarantine(driver, policy, clock, (self.limiter or executor).feed)
-        self.admission = Admission(self.quarantine, self.limiter, executor, slots)
+        self.admission = TaskAdmission(self.quarantine, self.limiter, executor, slots)
         self.waiters = {queue: Waiter(driver, queue, ring) for queue in queues}
         self.forwarder = Forwarder(driver, queues, clock, ring)
         archive = partial(finish.archive, most=options.archive_max_size, age_s=options.archive_max_age // _SECOND)
-        exchange = Exchange(server_id, clock, archive, self.forwarder.plan, self.completion.ended)
+        exchange = ExchangeContext(server_id, clock, archive, self.forwarder.plan, self.completion.ended)
         self.fetcher = Fetcher(driver, queues, slots, self.admission, exchange, self.waiters, self.bell)
 
     def _ended(self, job: LeasedTask) -> None:

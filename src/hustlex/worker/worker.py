@@ -27,7 +27,7 @@ from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.limits.surplus import give_back
 from hustlex.worker.maintain.aggregator import rules_of
 from hustlex.worker.options import error_handlers, judge, middlewares, settle
-from hustlex.worker.parts import Parts
+from hustlex.worker.parts import WorkerParts
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -102,7 +102,7 @@ class Worker:
         self._grace_s = shutdown_timeout.total_seconds()
         self._quit, self._hurry, self._running = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._run: asyncio.Task[None] | None = None
-        self.parts = Parts(
+        self.parts = WorkerParts(
             driver,
             tasks,
             queues_of(queues, rules.limits or {}, tasks.queues),

@@ -22,14 +22,14 @@ from hustlex.worker.fetch.requests import (
     MOST,
     AdoptRequest,
     CycleRequest,
-    Exchange,
+    ExchangeContext,
     Leased,
     QueueRequest,
     acknowledgements,
 )
 from hustlex.worker.fetch.waiter import Waiter
 from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.limits.admission import Admission
+from hustlex.worker.limits.admission import TaskAdmission
 from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import FOREVER, Service
 
@@ -66,8 +66,8 @@ class Fetcher:
         driver: AsyncDriver,
         sources: Sequence[QueueState],
         slots: Slots,
-        admission: Admission,
-        exchange: Exchange,
+        admission: TaskAdmission,
+        exchange: ExchangeContext,
         waiters: Mapping[QueueState, Waiter],
         bell: FetchBell,
     ) -> None:

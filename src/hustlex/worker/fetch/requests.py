@@ -25,7 +25,7 @@ Receive = Callable[[QueueState, list[Leased], float, Mapping[bytes, Past]], None
 """Takes tasks that were leased, until when (monotonic), and the pasts of those that have one."""
 
 
-class Exchange(msgspec.Struct, frozen=True):
+class ExchangeContext(msgspec.Struct, frozen=True):
     """What all calls of a worker have in common."""
 
     server_id: str
@@ -58,7 +58,7 @@ class CycleRequest:
 
     op: Op[Any]
 
-    def __init__(self, source: QueueState, want: int, holder: str, exchange: Exchange, receive: Receive) -> None:
+    def __init__(self, source: QueueState, want: int, holder: str, exchange: ExchangeContext, receive: Receive) -> None:
         self.want = want
         self._source = source
         self._holder = holder
@@ -110,7 +110,7 @@ class AckRequest:
 
     want = 0
 
-    def __init__(self, source: QueueState, kind: Finish, acks: Sequence[Ack], exchange: Exchange) -> None:
+    def __init__(self, source: QueueState, kind: Finish, acks: Sequence[Ack], exchange: ExchangeContext) -> None:
         now = monotonic()
         self._source = source
         self._later = kind in (finish.retry, limit.defer, limit.put_off)
@@ -140,7 +140,7 @@ class AdoptRequest:
 
     want = 0
 
-    def __init__(self, source: QueueState, exchange: Exchange, receive: Receive) -> None:
+    def __init__(self, source: QueueState, exchange: ExchangeContext, receive: Receive) -> None:
         self._source = source
         self._receive = receive
         self._sent = monotonic()
@@ -176,7 +176,7 @@ class ParkRequest:
         return failure
 
 
-def acknowledgements(source: QueueState, exchange: Exchange) -> list[QueueRequest]:
+def acknowledgements(source: QueueState, exchange: ExchangeContext) -> list[QueueRequest]:
     """Everything else that a source has to tell, by kind."""
     requests: list[QueueRequest] = [ParkRequest(source, *poison) for poison in source.take_poison()]
     kinds: dict[Finish, list[Ack]] = {}

@@ -12,7 +12,7 @@ from hustlex.worker.limits.limiter import TaskLimiter
 from hustlex.worker.limits.quarantine import Quarantine
 
 
-class Admission:
+class TaskAdmission:
     """Each task comes by once: to the quarantine if it has a past, to the limiter if some task has limits, else to the
     executor.
     """
