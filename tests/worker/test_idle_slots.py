@@ -141,7 +141,7 @@ async def test_a_worker_full_of_handlers_that_do_not_end_says_so_and_takes_nothi
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
-    monkeypatch.setattr("hustlex.worker.execute.handlers._PATIENCE_MS", 50)
+    monkeypatch.setattr("hustlex.worker.execute.handlers.PATIENCE_MS", 50)
     hangs = hanging(tasks, kind, release)
     fine: list[int] = []
 

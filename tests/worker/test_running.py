@@ -302,7 +302,7 @@ async def test_an_attempt_past_its_deadline_never_starts(start: Start, tasks: Ta
 async def test_a_handler_that_will_not_stop_is_settled_without_it(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hustlex.worker.execute.handlers._PATIENCE_MS", 50)
+    monkeypatch.setattr("hustlex.worker.execute.handlers.PATIENCE_MS", 50)
     release = asyncio.Event()
 
     @tasks.task("stubborn", timeout=timedelta(seconds=1))
@@ -320,6 +320,31 @@ async def test_a_handler_that_will_not_stop_is_settled_without_it(
     release.set()
     await until(lambda: running.worker.parts.executor.busy == 0)
     assert raw.get(DEFAULT.processed) == raw.get(DEFAULT.failed) == b"1"
+
+
+async def test_a_cancelled_thread_that_hangs_is_shown_and_may_still_succeed(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread can be told to stop. It holds the slot until it ends, which health says long before its deadline."""
+    monkeypatch.setattr("hustlex.worker.execute.deadlines.PATIENCE_MS", 50)
+    release = threading.Event()
+
+    @tasks.task("thread", timeout=timedelta(minutes=30), retention=timedelta(hours=1))
+    def thread() -> str:
+        release.wait(30)
+        return "late"
+
+    await jobs.enqueue(thread.job(), task_id="t1")
+    run = await start(concurrency=1)
+    await until(lambda: run.worker.parts.executor.waiting)
+    await until(lambda: raw.publish("asynq:cancel", "t1"))
+    await until(lambda: run.worker.health.hung)
+    assert run.worker.health.hung == {"thread": 1}
+    assert "do not end: thread" in run.worker.health.trouble["slots"]
+    assert state(raw, "t1") == "active"
+    release.set()
+    await until(lambda: state(raw, "t1") == "completed")
+    assert run.worker.health.ok and not run.worker.health.hung
 
 
 async def test_a_cancelled_task_fails_with_gos_text(jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis) -> None:

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 class LeasedTask:
     """From its lease until its outcome is acknowledged.
 
-    id: as Redis has it. holder: what the task's owner field holds, the fence of every write. lease_until: on the
-    monotonic clock; past it nothing may be written. past: what befell it before. began: monotonic; started_ms,
-    deadline_ms: Unix ms; 0 before the start. fate: why the handler was told to stop. patience_ms: how long its end is
-    waited for then (0 in a thread, which cannot be told; a cancelled one has until its deadline); give_up_ms: until
-    when, 0 = not told to stop. settled: its outcome is decided, whatever the handler does from now on. runner: the task
-    that runs it, while it waits for something. result: what it returned, as JSON, or wrote; None = nothing. wrote:
-    which of the two.
+    - id: as Redis has it. holder: what the task's owner field holds, the fence of every write.
+    - lease_until: on the monotonic clock; past it nothing may be written. past: what befell it before.
+    - began: monotonic. started_ms, deadline_ms: Unix ms. All are 0 before the start.
+    - fate: why the handler was told to stop; told_ms: when, Unix ms.
+    - patience_ms: how long its end is waited for then (0 in a thread, which cannot be told; a cancelled one has until
+      its deadline); give_up_ms: until when, 0 = not told to stop.
+    - settled: its outcome is decided, whatever the handler does from now on.
+    - runner: the task that runs it, while it waits for something.
+    - result: what it returned, as JSON, or wrote; None = nothing. wrote: which of the two.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class LeasedTask:
         "settled",
         "source",
         "started_ms",
+        "told_ms",
         "wrote",
     )
 
@@ -65,6 +68,7 @@ class LeasedTask:
         self.fate: Exception | None = None
         self.patience_ms = 0
         self.give_up_ms = 0
+        self.told_ms = 0
         self.settled = False
         self.runner: asyncio.Task[None] | None = None
         self.result: bytes | None = None
@@ -110,7 +114,7 @@ class LeasedTask:
         """Cancel the handler, or keep it from starting. The first fate wins."""
         if self.fate is not None or self.settled:
             return
-        self.fate = fate
+        self.fate, self.told_ms = fate, now_ms
         waits_for_it = not self.patience_ms and isinstance(fate, Canceled)
         self.give_up_ms = self.deadline_ms if waits_for_it else now_ms + self.patience_ms
         if self.runner is not None:

@@ -49,7 +49,8 @@ class Health(msgspec.Struct, frozen=True):
     waiting: dict[str, int] = {}
     """Tasks held here until their limits let them start, by type."""
     hung: dict[str, int] = {}
-    """Handlers that were told to stop and run on, by type; each keeps its slot."""
+    """Handlers that were told to stop and run on, by type; each keeps its slot until it ends. A cancelled plain
+    function is counted after five seconds; its word counts until its deadline all the same."""
     ahead: int = 0
     """Tasks leased and not started."""
     unknown: tuple[str, ...] = ()

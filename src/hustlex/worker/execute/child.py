@@ -18,13 +18,14 @@ from typing import Any
 
 import msgspec
 
-from hustlex.core.faults import describe, trace, words
+from hustlex.core.faults import describe, trace, trimmed, words
 from hustlex.core.time import to_ms
 from hustlex.errors import Misuse
 from hustlex.jobs.context import CURRENT, CurrentJob
 from hustlex.jobs.registry import Task
 from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze, found
 from hustlex.jobs.wire import decode_task
+from hustlex.worker.journal import ENGINE
 
 VERDICTS: dict[str, type[Exception]] = {"skip": SkipRetry, "revoke": RevokeTask, "snooze": Snooze, "retry": Retry}
 
@@ -112,7 +113,7 @@ def _find(module: str, name: str, task_type: str) -> Task[..., Any]:
 def _failure(fault: BaseException) -> ChildOutcome:
     seen = ((name, found(fault, kind)) for name, kind in VERDICTS.items())
     verdicts = {name: _in_ms(verdict) for name, verdict in seen if verdict is not None}
-    return ChildOutcome(True, _pickled(fault), describe(fault), trace(fault), verdicts)
+    return ChildOutcome(True, _pickled(fault), describe(fault), trace(trimmed(fault, ENGINE)), verdicts)
 
 
 def _in_ms(verdict: Exception) -> int:

@@ -348,11 +348,15 @@ class Executor:
         """Settle a job that was told to stop; its handler runs on and keeps its place, and its word counts no more."""
         self._settle(job, job.fate)
         if job in self.waiting and job not in self.hung:
-            self.hung.add(job)
-            many, kind = len(self.hung), line_of(job.message.type)
-            _log.warning("task type %s does not end when told to: %d of %d slots are lost", kind, many, self.limit)
-            if many >= self.limit:
-                _log.error("every slot is held by a handler that does not end: this worker takes no more tasks")
+            self.hangs(job)
+
+    def hangs(self, job: LeasedTask) -> None:
+        """It was told to stop a while ago and keeps its slot."""
+        self.hung.add(job)
+        many, kind = len(self.hung), line_of(job.message.type)
+        _log.warning("task type %s does not end when told to: %d of %d slots are lost", kind, many, self.limit)
+        if many >= self.limit:
+            _log.error("every slot is held by a handler that does not end: this worker takes no more tasks")
 
     async def close(self, seconds: float) -> None:
         """Cancel every handler that still runs, and wait so long for their ends."""

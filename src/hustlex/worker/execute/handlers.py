@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _UNBOUNDED_MS = 1_800_000
 _FORGOTTEN = "await handle() in it, or raise RevokeTask to drop the job"
-_PATIENCE_MS = 5_000
+PATIENCE_MS = 5_000
 """How long an async handler that was told to stop may take to end."""
 _SLOWEST_START_MS = 60_000
 """What the start of a process may take."""
@@ -69,7 +69,7 @@ class Handlers:
         message = job.message
         now_ms = self._clock.now_ms()
         deadline_ms = attempt_ends_ms(message, now_ms)
-        job.start(now_ms, deadline_ms, _PATIENCE_MS)
+        job.start(now_ms, deadline_ms, PATIENCE_MS)
         if deadline_ms <= now_ms:
             raise DeadlineExceeded
         current = CurrentJob(message, deadline_ms, self.state, partial(self._write, job), partial(self._tell, job))
@@ -116,7 +116,7 @@ class Handlers:
         """
         rest = functions.rest_of(value, job.message.type)
         if rest is not None:
-            job.bear(_PATIENCE_MS)
+            job.bear(PATIENCE_MS)
             return _awaiting(rest)
         task = self._tasks.find(job.message.type)
         if task is not None and value is not None and not job.wrote:
