@@ -22,6 +22,18 @@ _NAMELESS = re.compile(r"redis\.p?call\([^,)'\"]*[,)]")
 _INCLUDE = re.compile(r"^-- @include ([a-z_]+)$", re.MULTILINE)
 
 
+def lua_files() -> list[Path]:
+    """Every Lua file of the package, in order."""
+    return sorted(set(SOURCE.rglob("lua/**/*.lua")))
+
+
+def place(path: Path) -> tuple[str, str]:
+    """What ``load`` is asked for: the package of a Lua file, and its name below the package's ``lua``."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    at = parts.index("lua")
+    return ".".join(parts[:at]), "/".join(parts[at + 1 :])
+
+
 def problems(path: Path, used: set[tuple[str, str]], included: set[str]) -> Iterator[str]:
     """One line for each rule that a file breaks."""
     where = path.relative_to(SOURCE).as_posix()
@@ -32,13 +44,17 @@ def problems(path: Path, used: set[tuple[str, str]], included: set[str]) -> Iter
     if not is_script(source):
         if path.stem not in included:
             yield f"{where}: a fragment that no script includes"
+        if path.parent.name != "lib" and SOURCE.joinpath(*place(path)[0].split("."), "lua", "lib").is_dir():
+            yield f"{where}: a fragment; its room keeps them in lua/lib"
         return
-    package = ".".join(path.relative_to(SOURCE).parts[:-2])
-    if (package, path.stem) not in used:
-        yield f'{where}: no module says load("{package}", "{path.stem}")'
+    if "lib" in path.parts:
+        yield f"{where}: a script in the folder of fragments"
+    package, name = place(path)
+    if (package, name) not in used:
+        yield f'{where}: no module says load("{package}", "{name}")'
     try:
         contract, _ = parse(source, where)
-        load(package, path.stem)
+        load(package, name)
     except ContractError as error:
         yield str(error)
         return
@@ -87,11 +103,11 @@ def loads() -> set[tuple[str, str]]:
 
 
 def main() -> int:
-    files = sorted(SOURCE.rglob("lua/*.lua"))
+    files = lua_files()
     included = {name for path in files for name in _INCLUDE.findall(path.read_text("utf-8"))}
     used = loads()
     found = [line for path in files for line in problems(path, used, included)]
-    known = {(".".join(path.relative_to(SOURCE).parts[:-2]), path.stem) for path in files}
+    known = {place(path) for path in files}
     found += [f'load("{package}", "{verb}") names no file' for package, verb in sorted(used - known)]
     print("\n".join(found) or f"lua: {len(files)} files hold their contracts")
     return 1 if found else 0

@@ -23,7 +23,7 @@ from hustlex.core.telemetry import CallEnd, CallStart
 from hustlex.otp.metrics import LABELS
 from hustlex.ratelimit.policy.guarantees import spoken
 from hustlex.settings import Settings
-from tools.check_lua import SOURCE, is_script
+from tools.check_lua import is_script, lua_files, place
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STRUCTS: dict[str, tuple[type[msgspec.Struct], ...]] = {
@@ -60,13 +60,13 @@ def pages() -> dict[str, str]:
 def scripts() -> str:
     """One section per room, one row per script."""
     rooms: dict[str, list[list[str]]] = {}
-    for path in sorted(SOURCE.rglob("lua/*.lua")):
+    for path in lua_files():
         source = path.read_text("utf-8")
         if is_script(source):
             contract, _ = parse(source, path.name)
             title = source.splitlines()[0].partition(": ")[2].rstrip(".")
             row = [f"`{contract.name}`", title, contract.effect.value, _codes(contract.keys), _codes(contract.args)]
-            rooms.setdefault(path.parts[-3], []).append([*row, _codes(contract.replies)])
+            rooms.setdefault(place(path)[0].rpartition(".")[2], []).append([*row, _codes(contract.replies)])
     head = ["script", "what it does", "effect", "keys", "arguments", "replies"]
     sections = [f"## {room}\n\n{_table(head, rows)}" for room, rows in sorted(rooms.items())]
     about = (

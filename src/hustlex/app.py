@@ -19,6 +19,7 @@ from hustlex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hustlex.cache.api import Caches
+    from hustlex.diagnostics.api import Diagnostics
     from hustlex.events.api import Events
     from hustlex.idempotency.api import Idempotency
     from hustlex.idempotency.options import IdempotencyOptions
@@ -203,6 +204,17 @@ class HustleX:
         from hustlex.events.api import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
+
+    @lazy
+    def diagnostics(self) -> Diagnostics:
+        """Whether the servers are fit for what they hold, and which jobs do not run; as ``hustlex doctor`` prints it.
+
+        Doors: check.
+        """
+        from hustlex.diagnostics.api import Diagnostics
+
+        cache = self.cache_driver if self.cache_driver is not self.driver else None
+        return Diagnostics(self.driver, cache, clock=self._clock)
 
     @lazy
     def _state(self) -> AsyncDriver:

@@ -34,7 +34,8 @@ from tests.support.proxy import Proxy
 _WORKERS = 4
 _MOST_WAITING = 2_000
 _AFTER_SECONDS = 60
-_SCRIPTS = [load("hustlex.jobs", name).sha1.encode() for name in ("cycle", "done", "retry", "enqueue_plain")]
+_NAMES = ("lease/cycle", "lease/done", "lease/retry", "enqueue/enqueue_plain")
+_SCRIPTS = [load("hustlex.jobs", name).sha1.encode() for name in _NAMES]
 
 
 class Victims:

@@ -15,19 +15,17 @@ import redis
 from typer.testing import CliRunner
 
 from hustlex.app import HustleX
-from hustlex.cli.acl import ROOMS, rights
-from hustlex.cli.checks import DoctorFinding, ServerFacts, examine, judge
 from hustlex.cli.doctor import report
 from hustlex.cli.main import cli
-from hustlex.cli.work import findings
 from hustlex.core.memory import MemoryLimit
+from hustlex.diagnostics import ROOMS, Checkup, DoctorFinding, ServerFacts, facts, judge, rights
 from hustlex.drivers.blocking import Driver
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Denied, Unavailable
 from hustlex.events import Message
 from hustlex.idempotency import Executed, Response, Scope, Started
 from hustlex.jobs import Job, Tasks
-from hustlex.jobs.ops import schedules
+from hustlex.jobs.schedule import ops as schedules
 from hustlex.pins import PinHashed, PinOk
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX as BlockingHustleX
@@ -85,6 +83,25 @@ def test_a_state_server_that_evicts_fails(own_server: EmbeddedServer, own: redis
     assert policy in table.stdout
 
 
+def test_strict_makes_warnings_fail_and_json_names_its_schema(own_server: EmbeddedServer, own: redis.Redis) -> None:
+    result = doctor("--url", own_server.url, "--strict", "--json")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert told["schema"] == "hustlex.doctor/1"
+    assert told["as_of"].endswith("Z")
+    assert told["ok"] is True
+
+
+async def test_the_front_has_the_same_checkup(own_server: EmbeddedServer, own: redis.Redis) -> None:
+    """For a console, a readiness probe or a test of a deployment: no command line is needed."""
+    async with HustleX(own_server.url) as hx:
+        found = await hx.diagnostics.check()
+    with BlockingHustleX(own_server.url) as front:
+        assert [each.check for each in front.diagnostics.check().findings] == [each.check for each in found.findings]
+    assert found.ok and not found.clean
+    assert [each.check for each in found.findings if each.level == "warn"] == ["rights", "separate"]
+
+
 def test_one_server_for_both_and_no_limit_is_a_warning(own_server: EmbeddedServer, own: redis.Redis) -> None:
     own.config_set("maxmemory", 0)
     result = doctor("--url", own_server.url, "--cache-url", own_server.url, "--json")
@@ -112,6 +129,9 @@ GOOD = ServerFacts(
 )
 
 
+LARGE = GOOD.info | {"used_memory": str(200 * 2**20), "maxmemory": "0"}
+
+
 @pytest.mark.parametrize(
     ("check", "level", "changes"),
     [
@@ -129,6 +149,23 @@ GOOD = ServerFacts(
         ("distance", "warn", {"round_trip_ms": 40.0}),
         ("rights", "warn", {"user": "default"}),
         ("rights", "ok", {"user": ""}),
+        ("evicted", "fail", {"info": GOOD.info | {"evicted_keys": "3"}}),
+        ("evicted", "warn", {"info": GOOD.info | {"evicted_clients": "1"}}),
+        ("fragmentation", "ok", {"info": GOOD.info | {"mem_fragmentation_ratio": "9.5"}}),
+        ("fragmentation", "warn", {"info": LARGE | {"mem_fragmentation_ratio": "1.6"}}),
+        ("fragmentation", "fail", {"info": LARGE | {"mem_fragmentation_ratio": "2.1"}}),
+        ("persistence", "fail", {"info": GOOD.info | {"aof_last_bgrewrite_status": "err"}}),
+        ("fork", "warn", {"info": GOOD.info | {"latest_fork_usec": "300000"}}),
+        ("fork", "fail", {"info": GOOD.info | {"latest_fork_usec": "1100000"}}),
+        ("replicas", "ok", {"info": GOOD.info | {"slave0": "ip=10.0.0.2,port=6379,state=online,offset=1,lag=1"}}),
+        ("replicas", "warn", {"info": GOOD.info | {"slave0": "ip=10.0.0.2,port=6379,state=online,offset=1,lag=11"}}),
+        ("replicas", "warn", {"info": GOOD.info | {"slave0": "ip=10.0.0.2,port=6379,state=wait_bgsave,lag=0"}}),
+        ("clients", "warn", {"info": GOOD.info | {"connected_clients": "81", "maxclients": "100"}}),
+        ("clients", "fail", {"info": GOOD.info | {"rejected_connections": "1"}}),
+        ("scripts", "warn", {"info": GOOD.info | {"number_of_cached_scripts": "501"}}),
+        ("scripts", "warn", {"info": GOOD.info | {"evicted_scripts": "1"}}),
+        ("version", "unknown", {"info": {}}),
+        ("room", "unknown", {"info": {}}),
     ],
 )
 def test_each_check_finds_its_fault(check: str, level: str, changes: dict[str, Any]) -> None:
@@ -139,11 +176,8 @@ def test_each_check_finds_its_fault(check: str, level: str, changes: dict[str, A
 
 
 def test_what_a_server_says_of_itself_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
-    report(
-        [DoctorFinding("state", "version", "ok", "redis [red]9[/red] \x1b]0;x\x07")],
-        unsafe_eviction=False,
-        as_json=False,
-    )
+    found = DoctorFinding("state", "version", "ok", "redis [red]9[/red] \x1b]0;x\x07")
+    report(Checkup((found,), unsafe_eviction=False), as_json=False)
     assert r"redis [red]9[/red] \x1b]0;x\x07" in " ".join(capsys.readouterr().out.split())
 
 
@@ -198,7 +232,7 @@ def test_the_rights_are_printed(own: redis.Redis) -> None:
     for line in lines:
         assert own.execute_command(*fit(own, line.replace(">PASSWORD", ">p").split())) == b"OK"
         own.acl_deluser(line.split()[2])
-    assert json.loads(doctor("--acl", "--json").stdout).keys() == {*ROOMS, "all"}
+    assert json.loads(doctor("--acl", "--json").stdout)["rules"].keys() == {*ROOMS, "all"}
 
 
 def as_user(own_server: EmbeddedServer, own: redis.Redis, *rooms: str) -> str:
@@ -311,9 +345,9 @@ async def test_events_are_published_and_heard_with_their_own_rights(
 
 def test_the_doctor_examines_as_a_limited_user(own_server: EmbeddedServer, own: redis.Redis) -> None:
     with Driver(as_user(own_server, own, "otp")) as driver:
-        facts = examine(driver)
-    assert facts.user == ""
-    assert facts.memory == MemoryLimit(64 * 2**20, "noeviction")
+        found = driver.follow(facts.of_server())
+    assert found.user == ""
+    assert found.memory == MemoryLimit(64 * 2**20, "noeviction")
 
 
 def test_the_blocking_driver_works_with_the_same_rights(own_server: EmbeddedServer, own: redis.Redis) -> None:
@@ -367,6 +401,6 @@ def test_the_doctor_is_silent_about_jobs_that_its_user_may_not_see(
     own_server: EmbeddedServer, own: redis.Redis
 ) -> None:
     with Driver(as_user(own_server, own, "otp")) as driver:
-        assert findings(driver) == []
+        assert driver.follow(facts.of_jobs()) is None
     with Driver(as_user(own_server, own, "jobs")) as driver:
-        assert len(findings(driver)) == 4
+        assert driver.follow(facts.of_jobs()) is not None

@@ -17,7 +17,8 @@ from hustlex.errors import Misuse
 from hustlex.events.api import Channel
 from hustlex.idempotency import Idempotency, Scope
 from hustlex.jobs.api import Jobs
-from hustlex.jobs.inspector import Inspector, Schedules
+from hustlex.jobs.inspector import Inspector
+from hustlex.jobs.schedules import Schedules
 from hustlex.otp import Otp
 from hustlex.pins.api import Pins
 from hustlex.ratelimit import Policy, RateLimit

@@ -14,9 +14,9 @@ import redis
 from hustlex.core.time import FixedClock
 from hustlex.errors import Error, Misuse
 from hustlex.jobs import Duplicate, Enqueued, IdTaken, Job, State, Tasks
+from hustlex.jobs.enqueue.draft import draft
+from hustlex.jobs.enqueue.ops import enqueue
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops.enqueue import enqueue
-from hustlex.jobs.options import draft
 from hustlex.jobs.wire import TaskMessage, decode_task, encode_task
 from tests.conftest import SECRET
 from tests.support.blocking import Blocking

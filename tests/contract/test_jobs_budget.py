@@ -13,10 +13,12 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Debounced, Duplicate, Enqueued, IdTaken, Job, Jobs, QueueFull, State
+from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import finish, lease, registry
-from hustlex.jobs.ops.registry import Fired
-from hustlex.jobs.options import draft
+from hustlex.jobs.lease import finish
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.schedule import firing
+from hustlex.jobs.schedule.firing import Fired
 
 MINUTE = timedelta(minutes=1)
 Q = queue_keys("default")
@@ -95,7 +97,7 @@ async def test_a_batch_is_filled_up_item_by_item(hx: Any, raw: redis.Redis) -> N
 
 
 async def test_a_repeat_of_the_same_call_gets_the_same_answer(driver: Driver, raw: redis.Redis) -> None:
-    from hustlex.jobs.ops.enqueue import enqueue, limit
+    from hustlex.jobs.enqueue.ops import enqueue, limit
 
     await driver.run(limit("default", 1))
     call = enqueue([draft(Job("t"), {}, task_id) for task_id in ("a", "b")], "token", 0)
@@ -115,6 +117,6 @@ async def test_many_producers_together_never_pass_the_limit(hx: Any, url: str, r
 
 async def test_periodic_entries_obey_and_their_instant_is_over(driver: Driver, raw: redis.Redis) -> None:
     await Jobs(driver).limit_queue("default", max_size=1)
-    calls = [registry.fire("e", n, 60, draft(Job("t"), {}, f"e{n}"), 1_000) for n in (1, 2, 2)]
+    calls = [firing.fire("e", n, 60, draft(Job("t"), {}, f"e{n}"), 1_000) for n in (1, 2, 2)]
     assert [await driver.run(call) for call in calls] == [Fired.NOW, Fired.FULL, Fired.BEFORE]
     assert raw.lrange(Q.pending, 0, -1) == [b"e1"]

@@ -13,9 +13,11 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import Duplicate, Enqueued, Jobs, State
+from hustlex.jobs.inspect.change import update
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import finish, lease, limit, maintain
-from hustlex.jobs.ops.change import update
+from hustlex.jobs.lease import finish, maintain
+from hustlex.jobs.lease import limited as limit
+from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import decode_task
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
@@ -229,7 +231,7 @@ async def test_a_long_queue_goes_in_steps_and_nobody_is_given_its_tasks(
     hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
 ) -> None:
     from hustlex.jobs import Job
-    from hustlex.jobs.ops.change import delete_queue
+    from hustlex.jobs.inspect.change import delete_queue
 
     for state in ("pending", "scheduled"):
         options = {"queue": "low"} | ({"process_in": HOUR} if state == "scheduled" else {})
@@ -243,8 +245,9 @@ async def test_a_long_queue_goes_in_steps_and_nobody_is_given_its_tasks(
 
 
 async def test_a_batch_that_is_being_aggregated_goes_too(hx: Any, driver: Driver, raw: redis.Redis) -> None:
-    from hustlex.jobs.ops.aggregation import settle
-    from hustlex.jobs.options import Job, draft
+    from hustlex.jobs.enqueue.draft import draft
+    from hustlex.jobs.enqueue.job import Job
+    from hustlex.jobs.group.ops import settle
 
     await hx.jobs.enqueue("t", queue="low", group="g", task_id="a")
     name = Q.aggregation_set("g", "s")

@@ -28,9 +28,10 @@ from hustlex.jobs import (
     TooLate,
     gather,
 )
+from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import finish, lease, maintain
-from hustlex.jobs.options import Options
+from hustlex.jobs.lease import finish, maintain
+from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import decode_task, encode_task
 from hustlex.outbox import Outbox
 from hustlex.worker import Worker

@@ -11,11 +11,14 @@ from msgspec.structs import replace
 
 from hustlex.core.time import FixedClock
 from hustlex.jobs import Cause, Job, State, StepName, gather
+from hustlex.jobs.inspect import act
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import act, finish, lease, limit, maintain, registry
-from hustlex.jobs.ops.registry import ServerName
-from hustlex.jobs.steps import advance
+from hustlex.jobs.lease import finish, heartbeat, maintain
+from hustlex.jobs.lease import limited as limit
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.lease.heartbeat import ServerName
 from hustlex.jobs.wire import ServerInfo, WorkerInfo, decode_task, encode_server, encode_task, encode_worker
+from hustlex.jobs.workflow.flows import advance
 
 Q = queue_keys("default")
 DAY = "2026-11-23"
@@ -34,7 +37,7 @@ def serve(driver: Any, *queues: str, running: str = "", status: str = "active", 
     info = ServerInfo("host", 7, name, 10, dict.fromkeys(queues, 1), False, status, NOW_S * 10**9)
     work = WorkerInfo("host", 7, name, running, "a", b"", "default", NOW_S * 10**9, 0)
     rows = [running, encode_worker(work)] if running else []
-    for op in registry.beat(ServerName("host", 7, name), 10, NOW_S, encode_server(info), rows):
+    for op in heartbeat.beat(ServerName("host", 7, name), 10, NOW_S, encode_server(info), rows):
         driver.run(op)
 
 

@@ -132,7 +132,7 @@ async def test_history_names_utc_days(
 
 
 async def test_every_utc_day_of_a_century_is_right(driver: Any, raw: redis.Redis) -> None:
-    from hustlex.jobs.ops.inspect import history
+    from hustlex.jobs.inspect.ops import history
 
     for year in range(1970, 2071, 4):
         newest = datetime(year, 3, 10, tzinfo=UTC)

@@ -13,8 +13,8 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import BadReply, Conflict, Misuse, NotFound
 from hustlex.jobs import CronError, Duplicate, Enqueued, Job, Jobs, State
-from hustlex.jobs.ops import schedules
-from hustlex.jobs.periodic import define, entry_id
+from hustlex.jobs.schedule import ops as schedules
+from hustlex.jobs.schedule.periodic import define, entry_id
 from hustlex.jobs.wire import decode_event, decode_task
 from tests.support.proxy import Proxy
 

@@ -28,10 +28,12 @@ from hustlex.jobs import (
     StateChange,
     Succeeded,
 )
-from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import act, finish, lease
-from hustlex.jobs.ops.result import MOST, end_attempt, stream, tell, write_result
-from hustlex.jobs.stream import log_fields, progress_fields
+from hustlex.jobs.inspect import act
+from hustlex.jobs.keys import queue_keys, stream
+from hustlex.jobs.lease import finish
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.stream.items import log_fields, progress_fields
+from hustlex.jobs.stream.ops import MOST, end_attempt, tell, write_result
 from hustlex.jobs.wire import decode_task, encode_task
 
 Q = queue_keys("default")

@@ -13,7 +13,8 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.jobs import Debounced, Duplicate, Enqueued, IdTaken, Job, State
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import finish, lease
+from hustlex.jobs.lease import finish
+from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import decode_task
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -29,15 +29,17 @@ from hustlex.jobs import (
     Succeeded,
     gather,
 )
-from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import act, finish, lease
-from hustlex.jobs.ops import steps as ops
-from hustlex.jobs.ops.result import write_result
-from hustlex.jobs.ops.steps import OPEN, record
-from hustlex.jobs.steps import Advanced, advance, start
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.inspect import act
+from hustlex.jobs.keys import queue_keys, step_record
+from hustlex.jobs.lease import finish
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.stream.ops import write_result
 from hustlex.jobs.wire import decode_task, encode_task
-from hustlex.jobs.workflow import LIFE_S, plant
+from hustlex.jobs.workflow import ops
+from hustlex.jobs.workflow.flows import Advanced, advance, start
+from hustlex.jobs.workflow.ops import OPEN
+from hustlex.jobs.workflow.plan import LIFE_S, plant
 
 A, B, C = (Job(name, b"{}") for name in "abc")
 DAY = "2026-01-01"
@@ -109,7 +111,7 @@ async def test_a_start_that_is_repeated_has_no_effect(hx: Any, raw: redis.Redis,
         succeed(blocking_driver, name)
         move(blocking_driver, name)
     assert (await hx.jobs.start(flow, workflow_id="w")).repeated, "also when all is over"
-    assert not raw.exists(Q.pending, Q.task("w:0"), record(Q, "w:1"))
+    assert not raw.exists(Q.pending, Q.task("w:0"), step_record(Q, "w:1"))
 
 
 async def test_ids_that_are_taken_are_refused(hx: Any) -> None:
@@ -193,7 +195,7 @@ def test_a_step_that_is_gone_breaks_those_behind_it(blocking_driver: Any, raw: r
     one, two, _ = begin(blocking_driver, A.then(B).then(C)).steps
     blocking_driver.run(act.delete("default", one.id))
     assert move(blocking_driver, one).released == []
-    assert raw.hget(record(Q, two.id), "phase") == b"broken"
+    assert raw.hget(step_record(Q, two.id), "phase") == b"broken"
     assert not raw.exists(OPEN)
 
 
@@ -201,7 +203,7 @@ def test_a_result_that_cannot_be_an_argument_breaks_the_step(blocking_driver: An
     one, two = begin(blocking_driver, A.then(B.taking(RESULT))).steps
     succeed(blocking_driver, one, b"\xffnot json")
     assert move(blocking_driver, one).released == []
-    assert raw.hget(record(Q, two.id), "why") == b"the result of a step before it is not JSON"
+    assert raw.hget(step_record(Q, two.id), "why") == b"the result of a step before it is not JSON"
     assert not raw.exists(OPEN) and not raw.exists(Q.pending)
 
 
@@ -210,7 +212,7 @@ def test_a_task_that_took_the_id_meanwhile_breaks_the_step(blocking_driver: Any,
     raw.hset(Q.task(two.id), mapping={"msg": b"", "state": "pending"})
     succeed(blocking_driver, one)
     assert move(blocking_driver, one).released == []
-    assert raw.hget(record(Q, two.id), "why") == b"another task has its id"
+    assert raw.hget(step_record(Q, two.id), "why") == b"another task has its id"
 
 
 def test_a_step_that_ran_twice_leads_on_once(blocking_driver: Any, raw: redis.Redis) -> None:
@@ -342,7 +344,7 @@ def test_who_comes_too_late_to_release_a_step_changes_nothing(blocking_driver: A
     blocking_driver.run(act.delete("default", two.id))
     assert blocking_driver.run(ops.release(two, second.message, 0)) is ops.Released.BEFORE
     assert not raw.exists(Q.pending)
-    assert raw.hget(record(Q, two.id), "phase") == b"runs"
+    assert raw.hget(step_record(Q, two.id), "phase") == b"runs"
 
 
 def test_a_step_that_succeeds_twice_counts_once(blocking_driver: Any) -> None:
@@ -384,8 +386,8 @@ async def test_fifty_fan_ins_at_once(driver: Any, blocking_driver: Any, raw: red
 def test_one_bad_record_holds_up_nobody_else(blocking_driver: Any, raw: redis.Redis) -> None:
     bad = begin(blocking_driver, A.then(B), "bad").steps
     good = begin(blocking_driver, A.then(B), "good").steps
-    raw.delete(record(Q, bad[1].id))
-    raw.set(record(Q, bad[1].id), "not a hash")
+    raw.delete(step_record(Q, bad[1].id))
+    raw.set(step_record(Q, bad[1].id), "not a hash")
     succeed(blocking_driver, bad[0])
     succeed(blocking_driver, good[0])
     advanced = blocking_driver.follow(advance([bad[0], good[0]], set(), 0))

@@ -213,6 +213,12 @@ async def test_a_server_clock_set_back_blocks_nobody_for_long(hx: Any, clock: Fi
     assert await spend(hx, policy, 5) == 5
     clock.advance(timedelta(seconds=-10))
     peeked = await hx.ratelimit.peek(policy, "u1", endpoint="/pay")
+    if algorithm in ("counter", "fixed"):  # a window that is lived through again begins anew
+        assert peeked.remaining == 5
+        assert await spend(hx, policy, 6) == 5
+        clock.advance(2 * MINUTE)
+        assert await spend(hx, policy, 6) == 5
+        return
     denied = await hx.ratelimit.check(policy, "u1", endpoint="/pay")
     assert denied == peeked
     assert timedelta(0) < denied.retry_after <= MINUTE + timedelta(seconds=3 if algorithm == "strict" else 0)

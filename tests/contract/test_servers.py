@@ -13,9 +13,9 @@ from hustlex.drivers import aio, blocking
 from hustlex.drivers.binary import server_version
 from hustlex.drivers.embedded import EmbeddedServer
 from tests.support import servers
-from tools.check_lua import SOURCE, is_script
+from tools.check_lua import is_script, lua_files, place
 
-SCRIPTS = [path for path in sorted(SOURCE.rglob("lua/*.lua")) if is_script(path.read_text("utf-8"))]
+SCRIPTS = [path for path in lua_files() if is_script(path.read_text("utf-8"))]
 
 
 @pytest.fixture(scope="module", params=sorted(servers.KINDS))
@@ -28,7 +28,7 @@ def any_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
 def test_takes_every_script(any_server: EmbeddedServer) -> None:
     with redis.Redis.from_url(any_server.url, decode_responses=True) as client:
         for path in SCRIPTS:
-            script = load(".".join(path.relative_to(SOURCE).parts[:-2]), path.stem)
+            script = load(*place(path))
             assert client.script_load(script.text) == script.sha1
 
 

@@ -45,6 +45,8 @@ BY_THE_WORKER = "asked by the worker and the scheduler, with what was judged whe
 NOT_SWEPT = {
     **dict.fromkeys(("Cache", "CachedFunction", "Caches", "Channel", "Events", "Idempotency", "Otp"), BY_THE_FRONT),
     **dict.fromkeys(("Pins", "Tokens", "Inspector", "Jobs", "Schedules", "CurrentJob", "EagerJobs"), BY_THE_FRONT),
+    **dict.fromkeys(("CacheInspector", "ClaimInspector", "EventInspector", "LimitInspector"), BY_THE_FRONT),
+    **dict.fromkeys(("OtpInspector", "PinInspector", "TokenInspector"), BY_THE_FRONT),
     "Subscription": "made by Events.subscribe",
     **dict.fromkeys(("Limits.gate", "Task.arguments", "Task.canonical", "Tasks.find"), BY_THE_WORKER),
     **dict.fromkeys(("Periodic.at", "Periodic.made", "Periodic.next_ms", "Periodic.passed"), BY_THE_WORKER),

@@ -9,13 +9,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-import hustlex
 from hustlex.app import HustleX
 from hustlex.cache.api import Cache
 from hustlex.core.lua import load
@@ -28,7 +26,8 @@ from hustlex.errors import Error, Refused, Unavailable
 from hustlex.events.api import Channel
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Orphaned, Provider, Response, Scope, hmac_signature
 from hustlex.jobs import Job, Jobs, State
-from hustlex.jobs.inspector import Inspector, Schedules
+from hustlex.jobs.inspector import Inspector
+from hustlex.jobs.schedules import Schedules
 from hustlex.otp import DeliveryStatus, Otp
 from hustlex.pins import Pins
 from hustlex.ratelimit import Policy, RateLimit
@@ -38,6 +37,7 @@ from tests.conftest import PATIENCE, SECRET, unhurried
 from tests.support.blocking import Blocking
 from tests.support.calls import Calls
 from tests.support.proxy import Proxy
+from tools.check_lua import is_script, lua_files, place
 
 MINUTE = timedelta(minutes=1)
 PAY = {"endpoint": "/pay"}
@@ -261,8 +261,7 @@ def doors_of(kind: type) -> set[tuple[type, str]]:
 @pytest.fixture(scope="module")
 def scripts(server: EmbeddedServer) -> dict[str, str]:
     """SHA-1 -> name of every script of the package. The server knows them all, so none is sent twice."""
-    paths = [path for path in Path(hustlex.__file__).parent.glob("*/lua/*.lua") if "\n-- EFFECT " in path.read_text()]
-    found = [load(f"hustlex.{path.parent.parent.name}", path.stem) for path in paths]
+    found = [load(*place(path)) for path in lua_files() if is_script(path.read_text("utf-8"))]
     with redis.Redis.from_url(server.url) as client:
         for script in found:
             client.script_load(script.text)

@@ -18,16 +18,23 @@ from hustlex.drivers.blocking import Driver
 from hustlex.errors import Error
 from hustlex.idempotency import Response, Scope
 from hustlex.jobs import RESULT, Job, Limits, Rate, State, StepName, Tasks
-from hustlex.jobs.aggregates import Aggregate
+from hustlex.jobs.enqueue.draft import draft
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.group import ops as aggregation
+from hustlex.jobs.group.aggregate import Aggregate
+from hustlex.jobs.inspect import fleet
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import aggregation, finish, fleet, lease, limit, maintain, registry, result, schedules
-from hustlex.jobs.ops import steps as step_ops
-from hustlex.jobs.ops.lag import lag
-from hustlex.jobs.ops.schedules import changes
-from hustlex.jobs.options import draft
-from hustlex.jobs.steps import advance, start
+from hustlex.jobs.lease import finish, heartbeat, maintain
+from hustlex.jobs.lease import limited as limit
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.lease.lag import lag
+from hustlex.jobs.schedule import firing
+from hustlex.jobs.schedule import ops as schedules
+from hustlex.jobs.schedule.ops import changes
+from hustlex.jobs.stream import ops as result
 from hustlex.jobs.wire import decode_task, encode_task
+from hustlex.jobs.workflow import ops as step_ops
+from hustlex.jobs.workflow.flows import advance, start
 from hustlex.ratelimit import Penalty, Policy
 from hustlex.sync import HustleX
 from tests.conftest import SECRET, unhurried
@@ -203,14 +210,14 @@ def run_schedules(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Red
     driver.run(schedules.publish({"code": entry}, clock.now_ms))
     driver.run(schedules.note_refused({"code": "its queue is full"}, clock.now_ms))
     driver.run(changes("0", clock.now_ms))
-    driver.run(registry.anchor("code", "default", 0, 60, clock.now_ms))
+    driver.run(firing.anchor("code", "default", 0, 60, clock.now_ms))
     made = draft(Job("a", b"1", {"unique_for": timedelta(hours=1)}), {}, "fired")
-    driver.run(registry.fire("code", clock.now_ms, 60, made, clock.now_ms))
-    driver.run(registry.record("code", clock.now_ms // 1000, b"event"))
-    server = registry.ServerName("host", 1, "me")
-    for call in registry.beat(server, 20, clock.now_ms // 1000, b"info", ["one", b"1"]):
+    driver.run(firing.fire("code", clock.now_ms, 60, made, clock.now_ms))
+    driver.run(firing.record("code", clock.now_ms // 1000, b"event"))
+    server = heartbeat.ServerName("host", 1, "me")
+    for call in heartbeat.beat(server, 20, clock.now_ms // 1000, b"info", ["one", b"1"]):
         driver.run(call)
-    for call in registry.write_entries("me", [b"entry", b"other"], clock.now_ms // 1000 + 20):
+    for call in firing.write_entries("me", [b"entry", b"other"], clock.now_ms // 1000 + 20):
         driver.run(call)
     driver.run(fleet.server_keys(clock.now_ms))
     hx.jobs.schedules.remove("stored")
@@ -362,7 +369,7 @@ def test_every_script_of_jobs_that_writes_is_tried(
             flow(hx, blocking_driver, clock, raw)
         tried |= recorder.calls.keys()
     writes = set()
-    for file in (SOURCE / "jobs" / "lua").glob("*.lua"):
+    for file in (SOURCE / "jobs" / "lua").rglob("*.lua"):
         text = file.read_text("utf-8")
         if text.startswith("-- jobs."):
             contract, _ = parse(text, file.name)

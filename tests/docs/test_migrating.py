@@ -40,7 +40,8 @@ from hustlex.jobs import (
     gather,
 )
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import lease, maintain
+from hustlex.jobs.lease import maintain
+from hustlex.jobs.lease import ops as lease
 from hustlex.testing import Drained, drain, eager
 from hustlex.worker import Scheduler, Worker
 from tests.support.claims import ROOT, Check, Claims, stands, unheld

@@ -17,8 +17,8 @@ from typing import Any
 import redis
 
 from hustlex.jobs import Inspector, Job
+from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.options import Options
 from hustlex.jobs.wire import TaskMessage, decode_task
 
 RUNS = "peer:runs"

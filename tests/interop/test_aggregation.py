@@ -11,7 +11,7 @@ import redis
 
 from hustlex.drivers.aio import Driver
 from hustlex.jobs import Aggregate, GroupedTask, Inspector, Job, Jobs, Tasks
-from hustlex.jobs.ops import aggregation
+from hustlex.jobs.group import ops as aggregation
 from tests.interop.support import GoClient, Launch, decoded, enlist, runs
 from tests.worker.support import DEFAULT, running, until
 

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hustlex.jobs import Job, cron, gotext, wire
-from hustlex.jobs.cron import CronError
-from hustlex.jobs.options import Options, option_texts
+from hustlex.jobs import Job, gotext, wire
+from hustlex.jobs.enqueue.options import Options, option_texts
+from hustlex.jobs.schedule import cron
+from hustlex.jobs.schedule.cron import CronError
 from hustlex.jobs.wire import SchedulerEnqueueEvent, SchedulerEntry, ServerInfo, TaskMessage, WorkerInfo
 from tests.interop.support import GoClient, GoError, encoded, spec
 from tests.unit.test_jobs_cron import RECORDED

@@ -20,7 +20,7 @@ from typing import Any
 from hustlex.core.op import Effect, command
 from hustlex.drivers.aio import Driver
 from hustlex.jobs import CurrentJob, Tasks, current_job
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry
+from hustlex.jobs.define.signals import RevokeTask, SkipRetry
 from hustlex.worker import Worker
 from hustlex.worker.execute.handlers import Next
 

@@ -24,8 +24,8 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver, Options
 from hustlex.errors import Conflict, Denied, Misuse, Refused, Unavailable
 from hustlex.jobs import Jobs, State
+from hustlex.jobs.enqueue.draft import Draft
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.options import Draft
 from hustlex.jobs.wire import decode_task
 from hustlex.outbox import Outbox, OutboxRelay, Relayed
 from hustlex.testing import drain

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hustlex.jobs import Dst, Job
-from hustlex.jobs.clock_changes import obey
-from hustlex.jobs.cron import CronError, Schedule, parse
-from hustlex.jobs.periodic import define
+from hustlex.jobs.schedule.clock_changes import obey
+from hustlex.jobs.schedule.cron import CronError, Schedule, parse
+from hustlex.jobs.schedule.periodic import define
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)

@@ -31,6 +31,7 @@ from hustlex.otp import (
     Reason,
     Verified,
 )
+from tests.support.keys import lives_ms
 from tests.support.otp import KEYRING, phone, units
 
 MINUTE, HOUR = 60_000, 3_600_000
@@ -255,8 +256,8 @@ class Crowd(RuleBasedStateMachine):
             found = {int(name[1:]): int(value) for name, value in stored.items() if name[:1] == kind}
             assert sum(count for number, count in found.items() if number >= newest - 20) == ring.live(self.now)
         assert units(self.raw, PFX_TAG) >= 0
-        for key in self.raw.scan_iter("*:cap"):
-            assert self.raw.pttl(key) > 0, key
+        for key, life in lives_ms(self.raw, "*:cap").items():
+            assert life > 0, key
 
 
 @pytest.mark.timeout(240)

@@ -31,6 +31,7 @@ from hustlex.tokens import (
     TokenPair,
 )
 from hustlex.tokens.revocation_log import LogReader
+from tests.support.keys import lives_ms
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
 SECOND, MINUTE, DAY = 1000, 60_000, 86_400_000
@@ -319,8 +320,8 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def every_key_has_an_end(self) -> None:
-        for key in self.raw.scan_iter(match=f"{self.prefix}*", count=1000):
-            assert self.raw.pttl(key) != -1, key  # it may end while we look
+        for key, life in lives_ms(self.raw, f"{self.prefix}*").items():
+            assert life != -1, key
 
 
 def test_random_histories_match_the_model(url: str, raw: redis.Redis) -> None:

@@ -16,8 +16,8 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Duplicate, Enqueued, GroupedTask, IdTaken, Job, Jobs, State, current_job, gather
+from hustlex.jobs.define.signals import RevokeTask, SkipRetry
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry
 from hustlex.testing import Attempt, drain
 from hustlex.worker import HandlerNotFound
 from hustlex.worker.execute.handlers import Next

@@ -18,7 +18,7 @@ from hustlex import HustleX, Tasks
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.jobs import Enqueued, Jobs, PayloadError, State, current_job
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry
+from hustlex.jobs.define.signals import RevokeTask, SkipRetry
 from hustlex.testing import eager
 from hustlex.worker import DeadlineExceeded, HandlerNotFound
 

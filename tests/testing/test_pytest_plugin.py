@@ -157,7 +157,7 @@ def test_a_project_may_bring_its_own_server(pytester: pytest.Pytester) -> None:
         from hustlex.errors import Unavailable
 
         async def test_ours(hustlex):
-            assert "127.0.0.1:1" in repr(hustlex.driver._topology.primary().where)
+            assert "127.0.0.1:1" in repr(hustlex.driver._topology.title)
     """)
     passes(pytester.runpytest_subprocess(*PLAIN), passed=1)
 

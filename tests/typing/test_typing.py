@@ -12,9 +12,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 GUIDES = ROOT / "docs" / "guides"
 BLOCK = re.compile(r"^```python ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_HERE = [
-    f"--disable-error-code=import-{why}" for why in ("untyped", "not-found")
-]  # Django's stubs, Sentry, structlog
+NOT_HERE = re.compile(r".*\[import-(untyped|not-found)\]\n(.*: note: .*\n)*")  # Django's stubs, Sentry, structlog
+# The first fills the cache for the others. Other options of mypy would empty it, so all are run with the same.
+pytestmark = pytest.mark.xdist_group("mypy")
 PROGRAMS = sorted(path.name for path in HERE.glob("*.py") if not path.name.startswith("test_"))
 
 
@@ -71,5 +71,5 @@ def test_who_copies_a_guide_has_types_without_a_cast(monkeypatch: pytest.MonkeyP
         (tmp_path / name).write_text(code, "utf-8")
     monkeypatch.chdir(ROOT)
     programs = [str(tmp_path / name) for name in modules]
-    report, failure, status = api.run(["--strict", "--no-error-summary", *NOT_HERE, *programs])
-    assert (report, failure, status) == ("", "", 0)
+    report, failure, status = api.run(["--strict", "--no-error-summary", *programs])
+    assert (NOT_HERE.sub("", report), failure) == ("", "") and status in (0, 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from datetime import timedelta
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hustlex.cache import keys
+from hustlex.cache.api import Caches
 from hustlex.cache.template import KeyTemplate
 from hustlex.core.keys import slot
 from hustlex.errors import Misuse
@@ -73,6 +75,37 @@ def test_parts_without_one_stable_text_are_refused(value: Any) -> None:
 def test_malformed_names_are_refused(name: str) -> None:
     with pytest.raises(Misuse):
         keys.check_name(name)
+
+
+names = st.lists(st.sampled_from(["a", "b", "gigs", "gig"]), min_size=1, max_size=3).map(":".join)
+
+
+@given(names, names, st.lists(st.sampled_from(["a", "b", "gigs", "gig"]), min_size=1, max_size=3), st.data())
+def test_caches_that_may_stand_beside_each_other_share_no_entry(
+    one: str, other: str, parts: list[str], data: Any
+) -> None:
+    try:
+        keys.check_apart(one, [other])
+    except Misuse:
+        assert one != other
+        return
+    if one != other:
+        others = data.draw(st.lists(st.sampled_from(["a", "b", "gigs", "gig"]), min_size=1, max_size=3))
+        assert entry(one, *parts) != entry(other, *others)
+
+
+@pytest.mark.parametrize(("first", "second"), [("gigs", "gigs:category"), ("gigs:category", "gigs"), ("a:b:c", "a")])
+def test_names_of_which_one_goes_on_where_the_other_ends_are_refused_when_they_are_declared(
+    first: str, second: str
+) -> None:
+    caches = Caches(cast("Any", None))
+    declared = caches(first, int, ttl=timedelta(minutes=1))
+    again = caches(first, str, ttl=timedelta(minutes=1))
+    beside = caches(f"z{second}", int, ttl=timedelta(minutes=1))
+    with pytest.raises(Misuse, match="could share entries"):
+        caches(second, int, ttl=timedelta(minutes=1))
+    del declared, again, beside
+    caches(second, int, ttl=timedelta(minutes=1))
 
 
 @pytest.mark.parametrize("prefix", ["{app}:", "a}", "é", "a" * 65])

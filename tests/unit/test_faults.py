@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from hustlex.core.faults import LONGEST_TEXT, LONGEST_TRACE, as_exception, describe, loggable, trace, words
-from hustlex.jobs.verdicts import SkipRetry, is_or_follows
+from hustlex.jobs.define.signals import SkipRetry, is_or_follows
 from tests.worker.nasty import ALL, ENDS, throw
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hustlex.jobs.backoff import default_delay
+from hustlex.jobs.define.backoff import default_delay
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hustlex.jobs import cron
-from hustlex.jobs.cron import CronError, parse
+from hustlex.jobs.schedule import cron
+from hustlex.jobs.schedule.cron import CronError, parse
 
 START = datetime(2026, 3, 7, 23, 59, 59, 500_000, tzinfo=UTC)
 

@@ -9,10 +9,11 @@ import pytest
 
 from hustlex.core.op import Batch, Flow, Op
 from hustlex.errors import Full, Timeout
-from hustlex.jobs import Enqueued, Job, PartlyEnqueued, State, flows
-from hustlex.jobs.context import CURRENT, CurrentJob, current_job
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.options import Draft, draft
+from hustlex.jobs import Enqueued, Job, PartlyEnqueued, State
+from hustlex.jobs.define.context import CURRENT, CurrentJob, current_job
+from hustlex.jobs.enqueue import flows
+from hustlex.jobs.enqueue.draft import Draft, draft
+from hustlex.jobs.enqueue.known import KnownQueues
 from hustlex.jobs.wire import TaskMessage
 
 

@@ -12,8 +12,10 @@ import pytest
 
 from hustlex.errors import Misuse
 from hustlex.jobs import Tasks
+from hustlex.jobs.enqueue.draft import Draft, draft
+from hustlex.jobs.enqueue.job import Job, as_job
+from hustlex.jobs.enqueue.options import Options, merge, option_texts
 from hustlex.jobs.ids import new_id
-from hustlex.jobs.options import Draft, Job, Options, as_job, draft, merge, option_texts
 from hustlex.jobs.types import PayloadError
 from hustlex.jobs.wire import TaskMessage, decode_task
 

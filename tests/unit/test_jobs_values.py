@@ -194,7 +194,7 @@ def test_plain_values_that_the_type_reads_are_taken(kind: Any, value: Any) -> No
 
 
 def lock(job: Job) -> str:
-    from hustlex.jobs.options import draft
+    from hustlex.jobs.enqueue.draft import draft
 
     return draft(job, {"unique_for": timedelta(minutes=1)}, "id").lock
 

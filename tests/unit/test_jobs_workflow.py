@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from hustlex.errors import Misuse
 from hustlex.jobs import RESULT, RESULTS, Job, PayloadError, StepName, Tasks, Workflow, gather
-from hustlex.jobs.options import draft
+from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.wire import TaskMessage, decode_task, encode_task
-from hustlex.jobs.workflow import HEADER, LIFE_S, Link, compose, latest_ms, life_s, plant
+from hustlex.jobs.workflow.plan import HEADER, LIFE_S, Link, compose, latest_ms, life_s, plant
 
 tasks = Tasks()
 

@@ -10,7 +10,7 @@ import pytest
 
 from hustlex.core.lua import ContractError, load, parse
 from hustlex.core.op import Effect
-from tools.check_lua import SOURCE, format_problems, is_script, tag_problems
+from tools.check_lua import format_problems, is_script, lua_files, place, tag_problems
 
 GOOD = """\
 -- room.spend: take one, in one step.
@@ -123,7 +123,7 @@ def test_too_many_names_are_refused(package: Path) -> None:
         load("shop", "spend")
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("lua/*.lua")), ids=lambda path: "/".join(path.parts[-3::2]))
+@pytest.mark.parametrize("path", lua_files(), ids=lambda path: "/".join(place(path)))
 def test_every_shipped_file_is_a_script_or_a_fragment(path: Path) -> None:
     source = path.read_text("utf-8")
     if is_script(source):

@@ -58,6 +58,7 @@ def test_a_counters_keys_are_the_seeds() -> None:
         "ratelimit:{u123}:/transfers:1795425360",
         "ratelimit:{u123}:/transfers:1795425420",
         "ratelimit:{u123}:/transfers:1795425480",
+        "ratelimit:{u123}:/transfers:w",
     )
 
 
@@ -68,7 +69,7 @@ def test_a_log_is_one_key_and_several_of_a_kind_carry_their_names() -> None:
         "ratelimit:{u123}:/transfers:z.other",
     )
     hour = names(CALLS, Policy("hour", 100, timedelta(hours=1), "counter"))
-    assert len(set(hour)) == 6
+    assert len(set(hour)) == 8
     assert hour[1] == "ratelimit:{u123}:/transfers:1795425420.calls"
 
 
@@ -76,7 +77,7 @@ def test_each_kind_has_its_letter() -> None:
     kinds = [Policy("a", 9, MINUTE), Policy("b", 9, MINUTE, "gcra", burst=1), Policy("c", 9, MINUTE, "leases")]
     extras = [Policy("d", 9, MINUTE, "fixed", overridable=True, penalty=Penalty())]
     assert [key.rpartition(":")[2] for key in names(*kinds)] == ["b", "g", "c"]
-    assert [key.rpartition(":")[2] for key in names(*extras)][3:] == ["n", "pen"]
+    assert [key.rpartition(":")[2] for key in names(*extras)][3:] == ["w", "n", "pen"]
 
 
 def test_windows_that_are_not_whole_seconds_have_a_key_each() -> None:
@@ -182,7 +183,7 @@ def test_policies_named_in_a_list_may_change() -> None:
     second = here.check(policies, "u", "e", 1, NORMAL)
     assert isinstance(first, PendingCheck)
     assert isinstance(second, PendingCheck)
-    assert (len(first.op.keys), len(second.op.keys)) == (1, 4)
+    assert (len(first.op.keys), len(second.op.keys)) == (1, 5)
 
 
 def decoded(pending: PendingCheck, reply: bytes) -> Decision:

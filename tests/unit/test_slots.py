@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from hustlex.core.keys import slot
-from tools.check_lua import SOURCE, is_script
+from tools.check_lua import is_script, lua_files, place
 
-SCRIPTS = [path for path in sorted(SOURCE.rglob("lua/*.lua")) if is_script(path.read_text("utf-8"))]
+SCRIPTS = [path for path in lua_files() if is_script(path.read_text("utf-8"))]
 PATTERN = re.compile(r"^-- (?:KEYS|TOUCHES) +(?:\S+ +[a-z]+ +)?(?P<key>\S*[{<:]\S*)", re.MULTILINE)
 WHOLE = re.compile(r"whole as the [a-z']+ tag \{<([a-z ]+)>\}")
 """A key without a tag of its own, whose whole name is the tag of the others."""
@@ -30,7 +30,7 @@ def keys_of(source: str, number: int) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: f"{path.parts[-3]}.{path.stem}")
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: ".".join(place(path)))
 def test_the_keys_of_a_script_share_a_slot(path: Path) -> None:
     source = path.read_text("utf-8")
     for number in range(20):

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hustlex.jobs import Tasks, current_job
-from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze
+from hustlex.jobs.define.signals import Retry, RevokeTask, SkipRetry, Snooze
 from tests.worker.nasty import throw
 
 tasks = Tasks()

@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterable, Sequence
 
 from hustlex.core.op import Effect, Flow, command
 from hustlex.drivers.aio import Driver
-from hustlex.jobs import RESULT, RESULTS, Tasks, Workflow, current_job, gather, steps
+from hustlex.jobs import RESULT, RESULTS, Tasks, Workflow, current_job, gather
 from hustlex.jobs.wire import TaskMessage
-from hustlex.jobs.workflow import StepName
+from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow.plan import StepName
 from hustlex.worker import Worker
 from hustlex.worker.complete.workflow_advancer import WorkflowAdvancer
 

@@ -15,7 +15,7 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Aggregate, Enqueued, GroupedTask, Inspector, Job, Jobs, Tasks
-from hustlex.jobs.ops import aggregation
+from hustlex.jobs.group import ops as aggregation
 from hustlex.jobs.wire import TaskMessage, decode_task
 from hustlex.worker import Worker
 from tests.support.proxy import Proxy

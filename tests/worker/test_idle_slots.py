@@ -15,7 +15,7 @@ import redis
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Unavailable
 from hustlex.jobs import Jobs, Tasks
-from hustlex.jobs.limits import Limits
+from hustlex.jobs.lease.limits import Limits
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.maintain.aggregator import Aggregator
 from tests.worker.support import DEFAULT, Running, running, until

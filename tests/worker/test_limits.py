@@ -14,7 +14,8 @@ import redis
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, Limits, Rate, Tasks
-from hustlex.jobs.ops import lease, limit
+from hustlex.jobs.lease import limited as limit
+from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import decode_task
 from hustlex.worker import Reserved
 from tests.worker.support import DAY, DEFAULT, NOW_MS, NOW_S, Running, dump, message, put, running, until

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hustlex.drivers.blocking import Driver
-from hustlex.jobs.ops import finish, lease, maintain
+from hustlex.jobs.lease import finish, maintain
+from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import encode_task
 from tests.worker.support import DAY, DEFAULT, NOW_MS, dump, message, put
 

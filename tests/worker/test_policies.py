@@ -16,7 +16,8 @@ import redis
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, State, Tasks
-from hustlex.jobs.ops import finish, lease, maintain
+from hustlex.jobs.lease import finish, maintain
+from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import decode_task, encode_task
 from hustlex.worker import Crashed, HandlerNotFound, Worker
 from tests.worker.poisoned import innocent, poison

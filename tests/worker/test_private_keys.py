@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from datetime import timedelta
-from importlib.resources import files
 from typing import Any, Self
 
 import pytest
@@ -15,6 +14,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.jobs import Job, Jobs, Limits, Rate, Tasks, current_job, gather
 from hustlex.worker import Scheduler
 from tests.worker.support import DEFAULT, message, put, running, until
+from tools.check_lua import lua_files
 
 HOUR = timedelta(hours=1)
 KEPT = {"x:limit", "x:{schedules}:entries", "x:{schedules}:state"}
@@ -30,8 +30,8 @@ def kind_of(key: str) -> str:
 def kinds_in_scripts() -> set[str]:
     """Every kind that the header of a script names."""
     found = set()
-    for script in files("hustlex.jobs").joinpath("lua").iterdir():
-        for line in script.read_text().splitlines():
+    for script in lua_files():
+        for line in script.read_text("utf-8").splitlines():
             if line.startswith("--"):
                 found |= {kind_of(key) for key in re.findall(r"asynq:[^ ]*x:[{}a-z_:]+", line)}
     return found - {""}

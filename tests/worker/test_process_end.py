@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from hustlex.drivers.blocking import Driver
-from hustlex.jobs.ops import maintain
+from hustlex.jobs.lease import maintain
 from tests.worker.support import DEFAULT, message, put
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from hustlex.jobs import Jobs, Tasks, current_job
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry
+from hustlex.jobs.define.signals import RevokeTask, SkipRetry
 from hustlex.jobs.wire import decode_task
 from tests.worker.support import DEFAULT, dump, message, put, until
 

@@ -16,8 +16,8 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import Conflict, Error, Misuse
 from hustlex.jobs import IdTaken, Job, Jobs, Missed, Tasks
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import schedules as entries
-from hustlex.jobs.periodic import define, entry_id
+from hustlex.jobs.schedule import ops as entries
+from hustlex.jobs.schedule.periodic import define, entry_id
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, decode_entry, decode_event, decode_task
 from hustlex.worker import Scheduler
 from tests.support.proxy import Proxy

@@ -17,8 +17,8 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.drivers.blocking import Driver as BlockingDriver
 from hustlex.jobs import Job, Jobs, Tasks
-from hustlex.jobs.ops import maintain
-from hustlex.jobs.ops.lease import owners
+from hustlex.jobs.keys import owners
+from hustlex.jobs.lease import maintain
 from tests.support.proxy import Proxy
 from tests.worker.support import DEFAULT, Running, running, until
 

@@ -13,7 +13,7 @@ from hustlex.core.lua import load
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Item, Jobs, Log, Progress, Result, SkipRetry, State, StateChange, Tasks, current_job
-from hustlex.jobs.ops.result import stream
+from hustlex.jobs.keys import stream
 from tests.support.proxy import Proxy
 from tests.worker.support import DEFAULT, running, until
 
@@ -155,7 +155,7 @@ async def test_no_job_fails_because_nobody_could_hear_it(
         async with running(driver, tasks):
             await jobs.enqueue(talk.job())
             await until(lambda: raw.llen(DEFAULT.active) == 1)
-            faulty.lose_reply(containing=load("hustlex.jobs", "tell").sha1.encode())
+            faulty.lose_reply(containing=load("hustlex.jobs", "stream/tell").sha1.encode())
             go.set()
             await until(lambda: raw.get(DEFAULT.processed) == b"1")
     finally:

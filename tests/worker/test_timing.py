@@ -16,9 +16,9 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Job, Jobs, Tasks
-from hustlex.jobs.ops import maintain
-from hustlex.jobs.ops.enqueue import enqueue
-from hustlex.jobs.options import draft
+from hustlex.jobs.enqueue.draft import draft
+from hustlex.jobs.enqueue.ops import enqueue
+from hustlex.jobs.lease import maintain
 from hustlex.jobs.wire import encode_task
 from hustlex.worker import Worker
 from hustlex.worker.fetch import allocation

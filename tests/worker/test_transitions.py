@@ -12,11 +12,13 @@ import redis
 
 from hustlex.core.op import Op
 from hustlex.drivers.aio import Driver
-from hustlex.jobs import Job
+from hustlex.jobs import Job, keys
+from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import finish, lease, maintain, registry
-from hustlex.jobs.ops.registry import Fired
-from hustlex.jobs.options import draft
+from hustlex.jobs.lease import finish, heartbeat, maintain
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.schedule import firing
+from hustlex.jobs.schedule.firing import Fired
 from hustlex.jobs.wire import decode_task, encode_task
 from tests.worker.support import DAY, DEFAULT, NOW_MS, NOW_S, dump, message, put
 
@@ -223,7 +225,7 @@ async def test_extend_never_touches_what_somebody_else_has(driver: Driver, raw: 
     rows = (b"t1", "me:1", b"t2", "me:1", b"gone", "me:1")
     assert await driver.run(lease.extend(DEFAULT, "me", rows, NOW_MS + 5000)) == b"100"
     assert dump(raw)["lease"] == {b"t1": NOW_S + 35, b"t2": NOW_S + 30}
-    assert raw.zscore(lease.owners(DEFAULT), "me") == NOW_S + 15
+    assert raw.zscore(keys.owners(DEFAULT), "me") == NOW_S + 15
 
 
 async def test_an_undecodable_message_is_set_aside(driver: Driver, raw: redis.Redis) -> None:
@@ -232,7 +234,7 @@ async def test_an_undecodable_message_is_set_aside(driver: Driver, raw: redis.Re
     await take(driver)
     assert await driver.run(lease.park(DEFAULT, b"p1", "me:1"))
     assert dump(raw) == {"x:parked": {b"p1": b"\xff\xff"}, "x:owners": {b"me": NOW_S + 10}}
-    assert 0 < raw.ttl(lease.parked(DEFAULT)) <= 30 * 86400
+    assert 0 < raw.ttl(keys.parked(DEFAULT)) <= 30 * 86400
     assert not await driver.run(lease.park(DEFAULT, b"p1", "me:1"))
 
 
@@ -353,8 +355,8 @@ async def test_waiting_for_a_task_changes_nothing(driver: Driver, raw: redis.Red
 
 
 async def test_registry_entries_live_as_long_as_they_say(driver: Driver, raw: redis.Redis) -> None:
-    server = registry.ServerName("host", 7, "sid")
-    for op in registry.beat(server, 10, NOW_S, b"info", (b"t1", b"worker")):
+    server = heartbeat.ServerName("host", 7, "sid")
+    for op in heartbeat.beat(server, 10, NOW_S, b"info", (b"t1", b"worker")):
         await driver.run(op)
     info, workers = "asynq:servers:{host:7:sid}", "asynq:workers:{host:7:sid}"
     assert dump(raw, "asynq:*") == {
@@ -364,21 +366,21 @@ async def test_registry_entries_live_as_long_as_they_say(driver: Driver, raw: re
         workers[6:]: {b"t1": b"worker"},
     }
     assert raw.ttl(info) == raw.ttl(workers) == 10
-    for op in registry.leave(server):
+    for op in heartbeat.leave(server):
         await driver.run(op)
     assert dump(raw, "asynq:*") == {}
 
 
 async def test_scheduler_entries_and_history(driver: Driver, raw: redis.Redis) -> None:
-    for op in registry.write_entries("h:1:u", (b"first", b"second"), NOW_S + 20):
+    for op in firing.write_entries("h:1:u", (b"first", b"second"), NOW_S + 20):
         await driver.run(op)
     assert raw.lrange("asynq:schedulers:{h:1:u}", 0, -1) == [b"second", b"first"]
     assert raw.ttl("asynq:schedulers:{h:1:u}") == 20
     for n in range(1002):
-        await driver.run(registry.record("e", NOW_S + n, b"event%d" % n))
+        await driver.run(firing.record("e", NOW_S + n, b"event%d" % n))
     assert raw.zcard("asynq:scheduler_history:e") == 1000
     assert 0 < raw.ttl("asynq:scheduler_history:e") <= 30 * 86400
-    for op in registry.clear_entries("h:1:u"):
+    for op in firing.clear_entries("h:1:u"):
         await driver.run(op)
     assert raw.keys("asynq:schedulers*") == []
 
@@ -391,7 +393,7 @@ async def test_an_instant_is_fired_once(driver: Driver, raw: redis.Redis) -> Non
             {"unique_for": timedelta(minutes=5)} if unique else {}
         )
         made = draft(Job("w", b"x"), options, "")
-        return registry.fire("weekly", NOW_MS + minute * 60_000, 86_400, made, NOW_MS)
+        return firing.fire("weekly", NOW_MS + minute * 60_000, 86_400, made, NOW_MS)
 
     calls = [driver.run(fire(1)) for _ in range(20)]
     assert Counter(await asyncio.gather(*calls)) == {Fired.BEFORE: 19, Fired.NOW: 1}

@@ -16,7 +16,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Full
 from hustlex.jobs import Jobs, Tasks
-from hustlex.jobs.ops import lease
+from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import decode_task, encode_task
 from hustlex.worker import Worker
 from hustlex.worker.clock import monotonic
@@ -80,7 +80,7 @@ async def test_a_lost_reply_is_made_good(faulty: Proxy, jobs: Jobs, tasks: Tasks
     """The script ran and its answer vanished: a lease is found again, an acknowledgement repeated."""
     ran = count(tasks)
     (note,) = tasks
-    script = load("hustlex.jobs", lost)
+    script = load("hustlex.jobs", f"lease/{lost}")
     driver = Driver(faulty.url)
     try:
         async with running(driver, tasks, concurrency=5) as run:

@@ -32,11 +32,11 @@ from hustlex.jobs import (
     Tasks,
     current_job,
     gather,
-    steps,
 )
-from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops.steps import OPEN, record
+from hustlex.jobs.keys import queue_keys, step_record
 from hustlex.jobs.wire import decode_task, encode_task
+from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow.ops import OPEN
 from hustlex.worker import Worker
 from tests.worker import steps_victim
 from tests.worker.support import DEFAULT, running, until
@@ -87,7 +87,7 @@ async def test_a_chain_hands_results_on_and_leaves_nothing_behind(
     assert ran == [1, 2, 4]
     await until(lambda: not raw.exists(OPEN))
     assert leftovers(raw) == set()
-    assert raw.keys("asynq:{default}:x:step:*") == [record(DEFAULT, f"{started.id}:0").encode()]
+    assert raw.keys("asynq:{default}:x:step:*") == [step_record(DEFAULT, f"{started.id}:0").encode()]
     assert raw.get(DEFAULT.processed) == b"3"
 
 

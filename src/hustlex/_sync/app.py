@@ -20,6 +20,7 @@ from hustlex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hustlex._sync.cache import Caches
+    from hustlex._sync.diagnostics import Diagnostics
     from hustlex._sync.events import Events
     from hustlex._sync.idempotency import Idempotency
     from hustlex._sync.jobs import Jobs
@@ -204,6 +205,17 @@ class HustleX:
         from hustlex._sync.events import Events
 
         return Events(self.driver, prefix=self._prefix, clock=self._clock)
+
+    @lazy
+    def diagnostics(self) -> Diagnostics:
+        """Whether the servers are fit for what they hold, and which jobs do not run; as ``hustlex doctor`` prints it.
+
+        Doors: check.
+        """
+        from hustlex._sync.diagnostics import Diagnostics
+
+        cache = self.cache_driver if self.cache_driver is not self.driver else None
+        return Diagnostics(self.driver, cache, clock=self._clock)
 
     @lazy
     def _state(self) -> BlockingDriver:

@@ -7,7 +7,9 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
+from weakref import WeakValueDictionary
 
+from hustlex._sync.cache_inspector import CacheInspector
 from hustlex.cache import flows, keys
 from hustlex.cache.blocking import Flights, checked
 from hustlex.cache.codec import ValueCodec
@@ -40,6 +42,8 @@ class Caches:
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
         self._flights = Flights(driver)
+        self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
+        self.inspector = CacheInspector(driver, self._prefix, clock)
 
     @overload
     def __call__(self, name: str, value_type: type[V], *, ttl: timedelta, **options: Unpack[Options]) -> Cache[V]: ...
@@ -48,7 +52,8 @@ class Caches:
     def __call__(self, name: str, value_type: Any, *, ttl: timedelta, **options: Unpack[Options]) -> Cache[Any]:
         """Declare a cache, once, where the application starts.
 
-        name: the start of its keys, as ``user`` for ``cache:user:42``. value_type: what msgspec can decode from JSON,
+        name: the start of its keys, as ``user`` for ``cache:user:42``; no cache's name may begin with another's and a
+        ``:``, since they could share entries. value_type: what msgspec can decode from JSON,
         and pydantic models; None needs no mention. ttl: an entry's longest life, up to 49 days. options: see
         ``policy.Options``.
         Raises Misuse.
@@ -57,6 +62,8 @@ class Caches:
         plan: CachePlan[Any] = CachePlan(
             name, ValueCodec(value_type, limits), limits, self._flights, prefix=self._prefix, clock=self._clock
         )
+        keys.check_apart(plan.name, list(self._declared))
+        self._declared[plan.name] = plan
         return Cache(self._driver, plan)
 
 

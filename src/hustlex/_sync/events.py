@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar, overload
 
+from hustlex._sync.events_inspector import EventInspector
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
@@ -48,6 +49,7 @@ class Events:
         self._driver = driver
         self._prefix = prefix
         self._clock = clock
+        self.inspector = EventInspector(driver, prefix)
 
     @overload
     def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...

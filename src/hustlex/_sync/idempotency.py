@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from hustlex._sync.idempotency_inspector import ClaimInspector
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.check import Id
@@ -52,6 +53,7 @@ class Idempotency:
             check.instance("options", options, IdempotencyOptions)
         self._driver = driver
         self._room = flows.IdempotencyServices(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
+        self.inspector = ClaimInspector(driver, self._room)
 
     @property
     def options(self) -> IdempotencyOptions:

@@ -7,31 +7,30 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Unpack, overload
 
-from hustlex._sync.jobs_inspector import Inspector, Schedules
+from hustlex._sync.jobs_inspector import Inspector
+from hustlex._sync.jobs_schedules import Schedules
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.generics import T
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.jobs import cancelling, explain, flows, steps, stream
-from hustlex.jobs.explanation import Explanation
+from hustlex.jobs.checks import declaration, declared
+from hustlex.jobs.enqueue import flows, ops
+from hustlex.jobs.enqueue.draft import draft, served
+from hustlex.jobs.enqueue.job import Job, Workflow, as_job
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.enqueue.options import Options
+from hustlex.jobs.explain import flows as explain
+from hustlex.jobs.explain.types import Explanation
 from hustlex.jobs.ids import new_id, new_token
-from hustlex.jobs.judge import declaration, declared
+from hustlex.jobs.inspect import cancel as cancelling
+from hustlex.jobs.inspect.types import Cancellation
 from hustlex.jobs.keys import addressed
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import enqueue as ops
-from hustlex.jobs.options import Job, Options, as_job, draft, served
-from hustlex.jobs.stream import Ending, Succeeded
-from hustlex.jobs.types import (
-    Cancellation,
-    Debounced,
-    Duplicate,
-    Enqueued,
-    IdTaken,
-    Outcome,
-    QueueFull,
-)
-from hustlex.jobs.workflow import Started, StepName, Workflow
+from hustlex.jobs.stream import flows as stream
+from hustlex.jobs.stream.types import Ending, Succeeded
+from hustlex.jobs.types import Debounced, Duplicate, Enqueued, IdTaken, Outcome, QueueFull
+from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow.plan import Started, StepName
 
 
 @answering
@@ -92,8 +91,8 @@ class Jobs:
         IdTaken, Debounced (the task that waits was changed and put off) or QueueFull. Look at it, or call ``or_raise``.
         A call whose reply is lost is repeated under the same token and has one effect.
         Raises Misuse for options that can never work, Timeout when the outcome stayed unknown for 5 seconds: repeat
-        it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue_plain.lua; lua/enqueue.lua
-        for a task that is to run later, is unique or in a group.
+        it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue/enqueue_plain.lua, and enqueue.lua beside
+        it for a task that is to run later, is unique or in a group.
         """
         token = new_id()  # names the call, and the task when the caller does not
         made = as_job(job, payload)
@@ -134,7 +133,7 @@ class Jobs:
         the moment in which those before it have succeeded. Raises Misuse for a step with ``task_id``,
         ``if_finished``, ``group``, uniqueness or a placeholder that cannot be filled, Conflict when another task has
         such an id, Timeout or Unavailable when it may have been started in part: repeat it then with the same id.
-        Source: lua/plant.lua.
+        Source: lua/workflow/plant.lua.
         """
         return self._driver.follow(
             steps.start(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 
+from hustlex._sync.otp_inspector import OtpInspector
 from hustlex.core.answer.blocking import answering
 from hustlex.core.check import Id
 from hustlex.core.context import Context
@@ -50,6 +51,7 @@ class Otp:
         self._driver = driver
         self._clock = clock
         self._room = furnish(keyring, prefix, options or OtpOptions())
+        self.inspector = OtpInspector(driver, self._room, clock)
 
     @property
     def options(self) -> OtpOptions:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from hustlex._sync.pins_inspector import PinInspector
 from hustlex.core.answer.blocking import answering
 from hustlex.core.check import Id
 from hustlex.core.context import Context
@@ -38,6 +39,7 @@ class Pins:
         self._options = options or PinOptions()
         bench = HashPool(self._options.threads, self._options.waiting)
         self._room = flows.PinServices(keyring, Hasher(keyring), prefix, self._options, clock, bench.run)
+        self.inspector = PinInspector(driver, self._room)
 
     def hash(self, user_id: Id, pin: str) -> HashResult:
         """A verifier, about 115 characters, for this user alone. No round trip; tens of milliseconds of a thread.

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import partial
 
+from hustlex._sync.ratelimit_inspector import LimitInspector
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.check import Id
@@ -46,6 +47,7 @@ class RateLimit:
             check.instance("options", options, RateLimitOptions)
         self._driver = driver
         self._limiter = Limiter(prefix, clock, local_clock, options or RateLimitOptions())
+        self.inspector = LimitInspector(driver, self._limiter)
         self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)
 
     def check(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Decision:

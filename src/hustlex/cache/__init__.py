@@ -6,18 +6,24 @@ names. ``ops.py`` reads, stores and invalidates in one script of ``lua/``. ``get
 (``flows.py``): it joins a computation of this process (``flights.py``, kept by ``aio.py`` and ``blocking.py``), else
 it takes the lease in Redis, computes, and stores unless an invalidation came between. ``circles.py`` finds
 computations that wait for each other.
+
+``inspector.py`` answers what an operator asks, by ``look.py``.
 """
 
 from hustlex.cache.api import Cache, CachedFunction, Caches
+from hustlex.cache.inspector import CacheInspector
+from hustlex.cache.look import EntryState
 from hustlex.cache.policy import Options
 from hustlex.cache.types import MISSING, EntryKey, Format, Hit, Key, Miss, Missing, Stats
 
 __all__ = [
     "MISSING",
     "Cache",
+    "CacheInspector",
     "CachedFunction",
     "Caches",
     "EntryKey",
+    "EntryState",
     "Format",
     "Hit",
     "Key",

@@ -36,6 +36,14 @@ class EntryFrame(msgspec.Struct, frozen=True):
     body: bytes
 
 
+class FrameHeader(msgspec.Struct, frozen=True):
+    """What stands before a body. negative: a cached None."""
+
+    created_ms: int
+    fresh_ms: int
+    negative: bool
+
+
 class BadFrame(msgspec.Struct, frozen=True):
     """An unreadable entry. reason: magic, short, flags, fingerprint, body, bomb or expired."""
 
@@ -54,6 +62,14 @@ def pack(body: bytes, *, fingerprint: int, fresh_ms: int, delta_ms: int, compres
             flags, stored = flags | _ZLIB, packed
     delta = min(max(1, delta_ms), _LARGEST_U32)
     return _HEADER.pack(MAGIC, flags, fingerprint, 0, min(fresh_ms, _LARGEST_U32), delta, 0) + stored
+
+
+def header(raw: bytes) -> FrameHeader | None:
+    """What a frame says of itself, whatever type it is of; None when this version does not know such."""
+    if len(raw) < _HEADER.size or raw[0] != MAGIC:
+        return None
+    _, flags, _, created_ms, fresh_ms, _, _ = _HEADER.unpack_from(raw)
+    return None if flags & ~_KNOWN_BITS else FrameHeader(created_ms, fresh_ms, bool(flags & _NEGATIVE))
 
 
 def unpack(raw: bytes, fingerprint: int) -> EntryFrame | BadFrame:

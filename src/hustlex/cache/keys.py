@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from hustlex.cache.types import EntryKey, Key
@@ -35,6 +36,18 @@ def check_name(name: str) -> str:
     if not _LITERAL.fullmatch(check.text("name", name)):
         raise Misuse(f"{name!r} is not a cache name", hint="use A-Z a-z 0-9 . _ ~ / @ + = - with ':' between parts")
     return name
+
+
+def check_apart(name: str, others: Iterable[str]) -> None:
+    """Two names of which one goes on where the other ends share entries: ``gigs`` with the key ``("category", 7)``, and
+    ``gigs:category`` with 7. Raises Misuse.
+    """
+    for other in others:
+        if name.startswith(f"{other}:") or other.startswith(f"{name}:"):
+            raise Misuse(
+                f"the caches {min(name, other)!r} and {max(name, other)!r} could share entries",
+                hint="one name begins with the other: write gigs-category beside gigs, not gigs:category",
+            )
 
 
 def text(part: object) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from binascii import crc_hqx
 from urllib.parse import quote
 
 from hustlex.errors import Misuse
+
+SLOTS = 16_384
+"""Of a cluster."""
 
 _SAFE = "._~/@+=-"
 _LONGEST = 96
@@ -38,21 +42,12 @@ def tag(text: str) -> str:
     return "{" + component(text) + "}"
 
 
-def slot(key: str) -> int:
+def slot(key: str | bytes) -> int:
     """Redis Cluster's slot of a key: CRC16-XMODEM of its tag, or of the whole key, modulo 16384."""
-    raw = key.encode("utf-8", "surrogateescape")
+    raw = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
     start = raw.find(b"{")
     if start >= 0:
         end = raw.find(b"}", start + 1)
         if end > start + 1:
             raw = raw[start + 1 : end]
-    return _crc16(raw) % 16384
-
-
-def _crc16(data: bytes) -> int:
-    crc = 0
-    for byte in data:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = ((crc << 1) ^ 0x1021) & 0xFFFF if crc & 0x8000 else (crc << 1) & 0xFFFF
-    return crc
+    return crc_hqx(raw, 0) % SLOTS

@@ -14,7 +14,8 @@ The names declared under KEYS and ARGV are the variables of the body: the loader
 So the header cannot drift from the code, and the body never says KEYS or ARGV, except for a last name that ends in
 ``...`` (any number of values). ``-- TOUCHES <pattern>`` declares keys computed inside the script (only Asynq's task
 hashes). ``-- ALLOW-OOM why`` lets a script that takes rights away, or frees memory, run on a full server.
-``-- @include name`` puts ``name.lua`` of the same folder, or of ``core/lua``, in place, with its own includes.
+``-- @include name`` puts a fragment in place, with its own includes: ``name.lua`` of the room's ``lua/lib`` or ``lua``,
+or of ``core/lua``.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class ContractError(Exception):
 def load(package: str, verb: str) -> Script:
     """Read ``<package>/lua/<verb>.lua``, resolve its includes, check its contract, bind its names.
 
-    Raises ContractError with the file's name and what is wrong.
+    verb: with its folder where the room sorts its scripts by subject, as ``lease/cycle``. Raises ContractError with
+    the file's name and what is wrong.
     """
     folder = resources.files(package) / "lua"
     source = (folder / f"{verb}.lua").read_text("utf-8")
@@ -189,7 +191,7 @@ def _fragment(line: str, folder: Traversable, seen: set[str]) -> str:
     if found[1] in seen:
         return ""
     seen.add(found[1])
-    for place in (folder, resources.files("hustlex.core") / "lua"):
+    for place in (folder / "lib", folder, resources.files("hustlex.core") / "lua"):
         candidate = place / f"{found[1]}.lua"
         if candidate.is_file():
             return _include(candidate.read_text("utf-8"), folder, seen).rstrip("\n")

@@ -122,6 +122,46 @@ class Message(msgspec.Struct, frozen=True):
     gap: bool = False
 
 
+OnKeys = Callable[[Sequence[bytes] | None], None]
+"""Told the keys that changed, or None for all keys of a server."""
+
+
+class Tracking(Protocol):
+    """Hears of changes, on connections of its own. Its callbacks must neither block nor raise.
+
+    A value may be kept in memory when the call that read it began while ``live`` was true, and since then neither
+    ``epoch`` changed nor its key was told. Whoever keeps values drops them all when ``on_loss`` is called.
+    """
+
+    @property
+    def live(self) -> bool:
+        """Every change is told, from when this became true."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """It will never be live again: closed, or of another event loop or process. Call ``track`` for a new one."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """Another number after each loss."""
+        ...
+
+    @property
+    def error(self) -> Error | None:
+        """Why the server will not tell, once it said so: ``live`` stays false."""
+        ...
+
+    async def settled(self, seconds: float) -> bool:
+        """Wait until ``live`` is true or never will be, at most this long; returns ``live``."""
+        ...
+
+    async def close(self) -> None:
+        """Hear no more. Idempotent; the driver's ``close`` does it, too."""
+        ...
+
+
 class AsyncDriver(Protocol):
     """What a room needs from the async street; implemented in ``drivers.aio``. hook: told of every call."""
 
@@ -145,6 +185,13 @@ class AsyncDriver(Protocol):
 
     def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
         """Messages of these pub/sub channels from the moment the block is entered."""
+        ...
+
+    def track(self, *prefixes: str, on_keys: OnKeys, on_loss: Callable[[], None]) -> Tracking:
+        """Be told from now on which keys with these prefixes change (all keys without one), whoever changes them.
+
+        on_keys: called with each change. on_loss: called when changes may have been missed. Returns at once.
+        """
         ...
 
     def another(self) -> AsyncDriver:

@@ -38,7 +38,7 @@ filled, one cut off from the others. No repetition on the same connection would 
 _CROWDED = "MAXCLIENTS"
 """Ours; the server says ERR to that as to everything."""
 
-NOT_EXECUTED = WRONG_SERVER | {"TRYAGAIN", "BUSY", "NOSCRIPT", _CROWDED}
+NOT_EXECUTED = WRONG_SERVER | {"ASK", "TRYAGAIN", "BUSY", "NOSCRIPT", _CROWDED}
 """First words of refusals that left nothing behind and may pass by themselves."""
 
 SETTLED_S = 0.2
@@ -53,12 +53,14 @@ _DENIED = {
     "NOPERM": "the ACL user may not run this; grant the rights that the documentation lists",
 }
 _FULL = "raise maxmemory, or free memory; the state server wants maxmemory-policy noeviction"
+_CLUSTERED = "the server is part of a cluster, and another one holds this key; use redis+cluster:// in its URL"
 _HINTS = {
     "MISCONF": "the server cannot save to disk; look at its log",
     "NOREPLICAS": "too few replicas are connected for min-replicas-to-write",
     "WRONGTYPE": "a key of this name holds another type; do two applications share a prefix?",
     "READONLY": "this server is a replica; use the primary's URL",
-    "MOVED": "the server is part of a cluster, and another one holds this key; use a server that is not",
+    "MOVED": _CLUSTERED,
+    "ASK": _CLUSTERED,
     "LOADING": "the server is still reading its data from disk",
     "BUSY": "a script has been running too long on the server",
 }
@@ -76,7 +78,18 @@ _CERTIFICATES = {
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
 
 
+_REDIRECTION = re.compile(r"(?:MOVED|ASK) ([0-9]{1,5}) (\S*):([0-9]{1,5})")
+"""The port stands after the last colon: an IPv6 address is not in brackets."""
+
 FOREIGN = "what answers there does not speak the Redis protocol"
+
+
+class Redirected(Refused):
+    """MOVED, or ASK for this call alone: another node of the cluster has the slot. host: "" for the same one's."""
+
+    slot = 0
+    host = ""
+    port = 0
 
 
 class NotSent(Exception):
@@ -99,6 +112,11 @@ def misplaced(failure: object) -> bool:
     return isinstance(failure, Refused) and failure.code in WRONG_SERVER
 
 
+def scriptless(failure: object) -> bool:
+    """Whether the server only lacks the script's text."""
+    return isinstance(failure, Refused) and failure.code == "NOSCRIPT"
+
+
 def demoted(hello: object) -> Refused | None:
     """What to think of HELLO's answer: a replica is not the server to ask."""
     if isinstance(hello, dict) and hello.get(b"role") == b"replica":
@@ -108,7 +126,10 @@ def demoted(hello: object) -> Refused | None:
 
 def anew(error: Refused) -> Refused:
     """The same once more, for another caller."""
-    return type(error)(error.message, code=error.code, hint=error.hint)
+    again = type(error)(error.message, code=error.code, hint=error.hint)
+    if isinstance(error, Redirected) and isinstance(again, Redirected):
+        again.slot, again.host, again.port = error.slot, error.host, error.port
+    return again
 
 
 def verdict(failure: Failure, effect: Effect) -> Error | None:
@@ -139,7 +160,12 @@ def refusal(text: str) -> Refused:
         return Denied(f"the server refused ({code})", code=code, hint=_DENIED[code])
     if code == "OOM":
         return Full("the server's memory is full (OOM)", code=code, hint=_FULL)
-    return Refused(f"the server refused: {_harmless(text)}", code=code, hint=_HINTS.get(code, ""))
+    message, hint = f"the server refused: {_harmless(text)}", _HINTS.get(code, "")
+    if found := _REDIRECTION.fullmatch(text):
+        redirected = Redirected(message, code=code, hint=hint)
+        redirected.slot, redirected.host, redirected.port = int(found[1]), found[2].strip("[]"), int(found[3])
+        return redirected
+    return Refused(message, code=code, hint=hint)
 
 
 def greeting(text: str) -> Error:

@@ -9,6 +9,7 @@ from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.events import ops
 from hustlex.events.hub import Hub
+from hustlex.events.inspector import EventInspector
 from hustlex.events.names import ChannelTemplate
 from hustlex.events.subscription import Subscription
 from hustlex.events.types import Parameter
@@ -59,6 +60,7 @@ class Events:
         self._driver = driver
         self._prefix = prefix
         self._clock = clock
+        self.inspector = EventInspector(driver, prefix)
 
     @overload
     def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...

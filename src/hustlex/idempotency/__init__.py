@@ -6,11 +6,15 @@ sends each step as one script of ``lua/``; answers that are kept are sealed by `
 have. ``webhooks.py`` checks signatures, ``http.py`` turns outcomes into answers, ``options.py`` is what can be set.
 
 Redis cannot give exactly-once for money: keep a unique constraint in the database too; see ``Idempotency``.
+
+``inspector.py`` answers what an operator asks, by ``look.py``.
 """
 
 from hustlex.core.keeper import Lease
 from hustlex.idempotency.api import Idempotency
 from hustlex.idempotency.http import http_answer
+from hustlex.idempotency.inspector import ClaimInspector
+from hustlex.idempotency.look import ClaimPage, ClaimState
 from hustlex.idempotency.names import Scope
 from hustlex.idempotency.options import IdempotencyOptions, Orphans
 from hustlex.idempotency.types import (
@@ -32,6 +36,9 @@ from hustlex.idempotency.webhooks import Provider, Verify, hmac_signature
 
 __all__ = [
     "BeginResult",
+    "ClaimInspector",
+    "ClaimPage",
+    "ClaimState",
     "EventResult",
     "Executed",
     "Finding",

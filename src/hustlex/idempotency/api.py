@@ -14,6 +14,7 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.idempotency import flows, ops
+from hustlex.idempotency.inspector import ClaimInspector
 from hustlex.idempotency.names import Scope
 from hustlex.idempotency.options import IdempotencyOptions
 from hustlex.idempotency.seals import Seals
@@ -51,6 +52,7 @@ class Idempotency:
             check.instance("options", options, IdempotencyOptions)
         self._driver = driver
         self._room = flows.IdempotencyServices(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
+        self.inspector = ClaimInspector(driver, self._room)
 
     @property
     def options(self) -> IdempotencyOptions:

@@ -1,54 +1,62 @@
 """Background jobs on Asynq's wire: Go and Python producers, workers and tools share the queues.
 
-How an enqueue flows: ``registry.py`` makes a job of a task's arguments (``arguments.py``), ``api.py`` is the door,
-``options.py`` drafts the message (``wire.py``) and its options, ``ops/enqueue.py`` sends it in one script of
-``lua/``; ``flows.py`` sends many. ``keys.py`` knows the key names, ``types.py`` what comes back. Afterwards:
-``stream.py`` waits for results, ``explain.py`` says why a task does not run, ``cancelling.py`` keeps it from running,
-``inspector.py`` looks at queues and acts on them, ``schedules.py`` and ``periodic.py`` are for cron, ``workflow.py``
-and ``steps.py`` for chains and fan-in. What runs them is ``hustlex.worker``, which leases with ``ops/lease.py`` and
-acknowledges with ``ops/finish.py``.
+How an enqueue flows:
+
+1. ``define/tasks.py``: ``task.job(...)`` makes a job of a call; ``define/arguments.py`` writes the arguments as JSON.
+2. ``api.py``: the door, ``hx.jobs.enqueue``; it draws the id.
+3. ``enqueue/draft.py``: job and options become a ``Draft``, its message encoded by ``wire.py``.
+4. ``enqueue/ops.py``: the operation, one script of ``lua/``, with key names of ``keys.py``.
+5. ``types.py``: what comes back: a handle, which is ``Enqueued``, or why nothing was enqueued.
+
+The other subjects have rooms of their own: ``lease/`` is what workers (``hustlex.worker``) ask, ``stream/`` waits for
+ends and follows, ``workflow/``, ``schedule/`` and ``group/`` start jobs of others, ``explain/`` says why a task does
+not run, ``inspect/`` looks and acts for operators, whose doors are ``inspector.py`` and ``schedules.py``.
 """
 
-from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask
 from hustlex.jobs.api import Handle, Jobs
-from hustlex.jobs.backoff import default_delay
-from hustlex.jobs.clock_changes import Dst
-from hustlex.jobs.context import CurrentJob, current_job
-from hustlex.jobs.cron import CronError
-from hustlex.jobs.explanation import Cause, Dependency, Explanation
-from hustlex.jobs.inspector import Inspector, Schedules
-from hustlex.jobs.limits import Limits, Rate
-from hustlex.jobs.options import Job, Options
-from hustlex.jobs.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
-from hustlex.jobs.placeholders import RESULT, RESULTS
-from hustlex.jobs.registry import Task, Tasks
-from hustlex.jobs.stream import Ending, Failed, Gone, Item, Log, NotYet, Progress, Result, StateChange, Succeeded
-from hustlex.jobs.types import (
+from hustlex.jobs.define.backoff import default_delay
+from hustlex.jobs.define.context import CurrentJob, current_job
+from hustlex.jobs.define.signals import Retry, RevokeTask, SkipRetry, Snooze
+from hustlex.jobs.define.tasks import Task, Tasks
+from hustlex.jobs.enqueue.job import Job, Step, Workflow, gather
+from hustlex.jobs.enqueue.options import Options
+from hustlex.jobs.enqueue.placeholders import RESULT, RESULTS
+from hustlex.jobs.explain.types import Cause, Dependency, Explanation
+from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction, GroupedTask
+from hustlex.jobs.inspect.types import (
     Cancellation,
     DayStats,
-    Debounced,
-    Duplicate,
-    Enqueued,
     EnqueueEvent,
     GroupInfo,
-    IdTaken,
     NeverRuns,
-    Outcome,
-    PartlyEnqueued,
-    PayloadError,
     PeriodicInfo,
-    QueueFull,
     QueueInfo,
     RunningTask,
     Server,
-    State,
     Stopping,
     TaskInfo,
     TooLate,
 )
-from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze
+from hustlex.jobs.inspector import Inspector
+from hustlex.jobs.lease.limits import Limits, Rate
+from hustlex.jobs.schedule.clock_changes import Dst
+from hustlex.jobs.schedule.cron import CronError
+from hustlex.jobs.schedule.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
+from hustlex.jobs.schedules import Schedules
+from hustlex.jobs.stream.types import Ending, Failed, Gone, Item, Log, NotYet, Progress, Result, StateChange, Succeeded
+from hustlex.jobs.types import (
+    Debounced,
+    Duplicate,
+    Enqueued,
+    IdTaken,
+    Outcome,
+    PartlyEnqueued,
+    PayloadError,
+    QueueFull,
+    State,
+)
 from hustlex.jobs.wire import TaskMessage
-from hustlex.jobs.workflow import OpenStep, Started, Step, StepName, Workflow, gather
+from hustlex.jobs.workflow.plan import OpenStep, Started, StepName
 
 __all__ = [
     "RESULT",

@@ -151,15 +151,35 @@ def scheduler(scheduler_id: str) -> str:
 
 
 def fired(queue: QueueKeys, entry_id: str) -> str:
-    """Our own: the last instant of a periodic entry that was taken care of."""
+    """Ours: the last instant of a periodic entry that was taken care of."""
     return f"{queue.prefix}x:cron:{entry_id}"
 
 
 def due(queue: QueueKeys) -> str:
-    """Our own: task id by Unix ms, of those that hustlex scheduled; also the channel that tells of a new first one."""
+    """Ours: task id by Unix ms, of those that hustlex scheduled; also the channel that tells of a new first one."""
     return f"{queue.prefix}x:due"
 
 
 def scheduler_history(entry_id: str) -> str:
     """Firings of one periodic entry."""
     return f"asynq:scheduler_history:{entry_id}"
+
+
+def owners(queue: QueueKeys) -> str:
+    """Ours: which servers hold tasks of this queue, by the Unix second after which each counts as dead."""
+    return queue.prefix + "x:owners"
+
+
+def parked(queue: QueueKeys) -> str:
+    """Ours: messages that nobody could decode, by task id."""
+    return queue.prefix + "x:parked"
+
+
+def step_record(queue: QueueKeys, task_id: str) -> str:
+    """Ours: what a workflow knows of one of its steps."""
+    return f"{queue.prefix}x:step:{task_id}"
+
+
+def stream(queue: str, task_id: str) -> str:
+    """Ours: what a job tells; also the channel on which each item is announced by its position."""
+    return f"{queue_keys(queue).prefix}x:stream:{addressed('task_id', task_id)}"

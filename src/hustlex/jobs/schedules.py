@@ -1,85 +1,91 @@
-"""The stories of several steps about stored periodic entries."""
+"""The stored periodic entries' door."""
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Unpack
 
-from hustlex.core.op import Batch, Flow, do
-from hustlex.errors import Conflict, Misuse
-from hustlex.jobs import flows
-from hustlex.jobs.clock_changes import Dst
-from hustlex.jobs.judge import declared
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops import registry, schedules
-from hustlex.jobs.options import Job
-from hustlex.jobs.periodic import Missed, Periodic, ScheduleInfo, define, described, from_json
-from hustlex.jobs.types import Enqueued, Outcome
-from hustlex.jobs.wire import SchedulerEnqueueEvent, encode_event
-
-_MOST_TRIES = 20
-
-
-class Changes(TypedDict, total=False):
-    """What to change of a stored entry; left out stays. timezone: only together with spec; "UTC" then."""
-
-    spec: str
-    timezone: str
-    job: Job
-    dst: Dst
-    missed: Missed
-    most_missed: int
+from hustlex.core.answer.aio import answering
+from hustlex.core.op import AsyncDriver
+from hustlex.core.time import Clock, server_clock
+from hustlex.jobs.checks import declared
+from hustlex.jobs.enqueue.job import Job
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.ids import new_token
+from hustlex.jobs.schedule import flows as schedules
+from hustlex.jobs.schedule import ops as entries
+from hustlex.jobs.schedule.clock_changes import Dst
+from hustlex.jobs.schedule.flows import Changes
+from hustlex.jobs.schedule.periodic import MOST_MISSED, Missed, ScheduleInfo, define
+from hustlex.jobs.types import Outcome
 
 
-def add(entry: Periodic, now_ms: int) -> Flow[None]:
-    """Store a new entry; the same one may be added again. Raises Conflict."""
-    if not (yield from do(schedules.save(entry, b"", now_ms))):
-        raise Conflict(f"there is another periodic entry {entry.name!r}", hint="change it, or remove it first")
+@answering
+class Schedules:
+    """Periodic entries that are stored in Redis, beside those in the code of the schedulers (``Tasks.cron``).
 
+    All running schedulers follow a change within 2 seconds, and obey it at every instant after that. Entries in code
+    can be listed, paused and run here, not changed. At most 10,000 entries of 64 KiB each are stored; they outlive
+    every scheduler, and Go's know nothing of them.
+    """
 
-def change(name: str, changes: Changes, now_ms: int, queues: frozenset[str] | None) -> Flow[None]:
-    """Replace parts of a stored entry, without losing what others change meanwhile."""
-    if not changes.keys() <= Changes.__annotations__.keys():
-        raise Misuse(f"unknown: {', '.join(sorted(changes.keys() - Changes.__annotations__.keys()))}")
-    if "timezone" in changes and "spec" not in changes:
-        raise Misuse("a time zone is changed together with its spec", hint="pass both spec and timezone")
-    for _ in range(_MOST_TRIES):
-        page = yield from do(schedules.show(name, now_ms))
-        if page.in_code:
-            raise Conflict(f"the periodic entry {name!r} is in the schedulers' code", hint="change it there")
-        changed = _changed(name, page.definition, changes)
-        declared(changed.queue, queues)
-        if (yield from do(schedules.save(changed, page.definition, now_ms))):
-            return
-    raise Conflict(f"the periodic entry {name!r} is being changed by others all the time")
+    def __init__(
+        self, driver: AsyncDriver, *, clock: Clock = server_clock, queues: frozenset[str] | None = None
+    ) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._queues = queues
+        self._known = KnownQueues()
 
+    async def add(
+        self,
+        name: str,
+        spec: str,
+        job: Job,
+        *,
+        timezone: str = "UTC",
+        dst: Dst = "asynq",
+        missed: Missed = "skip",
+        most_missed: int = MOST_MISSED,
+    ) -> None:
+        """Store an entry; its instants count from now on. Adding the very same entry again changes nothing.
 
-def _changed(name: str, definition: bytes, changes: Changes) -> Periodic:
-    was = from_json(name, definition)
-    return define(
-        name,
-        changes.get("spec", was.spec),
-        changes.get("job", was.job),
-        timezone=changes.get("timezone", "UTC"),
-        dst=changes.get("dst", was.dst),
-        missed=changes.get("missed", was.missed),
-        most_missed=changes.get("most_missed", was.most_missed),
-    )
+        Arguments as for ``Tasks.cron``. Raises Conflict when another entry has the name, or 10,000 are stored;
+        CronError and Misuse for what can never work.
+        """
+        entry = define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
+        declared(entry.queue, self._queues)
+        await self._driver.follow(schedules.add(entry, self._clock()))
 
+    async def change(self, name: str, **changes: Unpack[Changes]) -> None:
+        """Change parts of a stored entry; what is left out stays, and so does a pause. Its instants count from now on.
 
-def one(name: str, now_ms: int) -> Flow[ScheduleInfo]:
-    """An entry. Raises NotFound."""
-    page = yield from do(schedules.show(name, now_ms))
-    return described(name, page.definition, page.in_code, page.paused, page.now_ms)
+        Raises NotFound, Conflict for an entry in code, CronError, Misuse.
+        """
+        await self._driver.follow(schedules.change(name, changes, self._clock(), self._queues))
 
+    async def remove(self, name: str) -> bool:
+        """Forget a stored entry; what it enqueued stays. False when there is none. Raises Conflict for one in code."""
+        return await self._driver.run(entries.remove(name, self._clock()))
 
-def run(name: str, token: str, now_ms: int, known: KnownQueues, queues: frozenset[str] | None) -> Flow[Outcome]:
-    """Enqueue an entry's job now, and note it in the entry's history."""
-    page = yield from do(schedules.show(name, now_ms))
-    entry = from_json(name, page.definition)
-    declared(entry.queue, queues)
-    placed = entry.made(f"{entry.name}@run-{token}")
-    outcome = yield from flows.enqueue(placed, token, now_ms, known)
-    if isinstance(outcome, Enqueued):
-        event = encode_event(SchedulerEnqueueEvent(outcome.id, page.now_ms * 1_000_000))
-        _: Any = yield Batch((registry.record(entry.id, page.now_ms // 1000, event),))  # for display: may fail
-    return outcome
+    async def pause(self, name: str) -> bool:
+        """Stop firing an entry, stored or in code, until ``resume``. False when it was paused. Raises NotFound."""
+        return await self._driver.run(entries.hold(name, True, self._clock()))
+
+    async def resume(self, name: str) -> bool:
+        """Fire it again from now on; the pause is not made up for. False when it was not paused. Raises NotFound."""
+        return await self._driver.run(entries.hold(name, False, self._clock()))
+
+    async def run(self, name: str) -> Outcome:
+        """Enqueue an entry's job now, also while it is paused; its next instant stays as it is. Raises NotFound.
+
+        Returns Enqueued, or Duplicate when its uniqueness lock is held.
+        """
+        return await self._driver.follow(schedules.run(name, new_token(), self._clock(), self._known, self._queues))
+
+    async def get(self, name: str) -> ScheduleInfo:
+        """One entry, stored or in code. Raises NotFound."""
+        return await self._driver.follow(schedules.one(name, self._clock()))
+
+    async def all(self) -> list[ScheduleInfo]:
+        """All entries, by name: the stored ones, and those that schedulers of the last day have in their code."""
+        return await self._driver.run(entries.listed(self._clock()))

@@ -7,12 +7,16 @@ resends or verifies in one script of ``lua/``. ``codes.py`` derives the code, wh
 what the steps share, ``names.py`` knows the keys. What a call leads to later, as units given back, waits in
 ``outcome_buffer.py`` and travels with the next call; ``event_recorder.py`` tells ``OtpOptions.watch`` how it ended.
 ``totp.py`` is for authenticators, ``rules.py`` for what can be set.
+
+``inspector.py`` answers what an operator asks, by ``look.py``.
 """
 
 from hustlex.core.context import Context
 from hustlex.core.outcome import Outcome
 from hustlex.otp.api import Otp
 from hustlex.otp.email import Email
+from hustlex.otp.inspector import OtpInspector
+from hustlex.otp.look import LaneState, OpenCode, PhoneState, ScopeState
 from hustlex.otp.metrics import OtpMetrics
 from hustlex.otp.names import Lane
 from hustlex.otp.rules import (
@@ -92,6 +96,7 @@ __all__ = [
     "IssueResult",
     "Issued",
     "Lane",
+    "LaneState",
     "Limits",
     "Locked",
     "Mailboxes",
@@ -99,18 +104,22 @@ __all__ = [
     "Mismatch",
     "Numbers",
     "Obstacle",
+    "OpenCode",
     "OpenResult",
     "Otp",
     "OtpEvent",
+    "OtpInspector",
     "OtpMetrics",
     "OtpOptions",
     "Outcome",
+    "PhoneState",
     "Policy",
     "Reason",
     "ResendResult",
     "Resent",
     "Risk",
     "Scope",
+    "ScopeState",
     "SendsExhausted",
     "SubjectLocked",
     "Suppressed",

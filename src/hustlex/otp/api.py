@@ -13,6 +13,7 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.otp import flows, totp
 from hustlex.otp.email import Email
 from hustlex.otp.flows import IssueRequest, VerifyRequest
+from hustlex.otp.inspector import OtpInspector
 from hustlex.otp.names import Lane
 from hustlex.otp.ops import ENTROPY
 from hustlex.otp.room import furnish
@@ -49,6 +50,7 @@ class Otp:
         self._driver = driver
         self._clock = clock
         self._room = furnish(keyring, prefix, options or OtpOptions())
+        self.inspector = OtpInspector(driver, self._room, clock)
 
     @property
     def options(self) -> OtpOptions:

@@ -81,7 +81,7 @@ def issue(room: OtpServices, ask: IssueRequest, entropy: bytes, now_ms: int) -> 
     if policy.needs_context and ask.ctx is None:
         raise Misuse(f"purpose {ask.purpose!r} needs ctx", hint="name what is being approved")
     digest = context_digest(ask.ctx)
-    to = _read(room, ask.phone)
+    to = read_destination(room, ask.phone)
     if not isinstance(to, Phone | Mailbox):
         yield from _nonsense(room, ask.ip, now_ms)
         return story.end(to)
@@ -97,7 +97,9 @@ def issue(room: OtpServices, ask: IssueRequest, entropy: bytes, now_ms: int) -> 
     return (yield from _send(room, op, admitted, story, now_ms))
 
 
-def _read(room: OtpServices, to: str | Email) -> Phone | Mailbox | InvalidPhone | InvalidEmail | DestinationBlocked:
+def read_destination(
+    room: OtpServices, to: str | Email
+) -> Phone | Mailbox | InvalidPhone | InvalidEmail | DestinationBlocked:
     """Where a code is to go."""
     return email.read(to, room.options.mailboxes) if isinstance(to, Email) else normalise(to, room.options.numbers)
 
@@ -185,7 +187,7 @@ def verify_phone(
     if policy.binding != "subject":
         raise Misuse(f"codes of purpose {purpose!r} are bound to their challenge", hint="call verify(challenge, code)")
     arguments.lane(lane)
-    to = _read(room, phone)
+    to = read_destination(room, phone)
     traits = "k" if lane == "known" else ""
     target = None
     if isinstance(to, Phone | Mailbox):
@@ -317,7 +319,7 @@ def unlock(room: OtpServices, phone: str | Email, lane: Lane) -> Flow[bool]:
     """Forget a lane's lock and wrong codes."""
     arguments.lane(lane)
     arguments.destination(phone)
-    to, story = _read(room, phone), EventRecorder(room, "unlock", lane=lane)
+    to, story = read_destination(room, phone), EventRecorder(room, "unlock", lane=lane)
     if not isinstance(to, Phone | Mailbox):
         raise Misuse("this is not a phone or address that is served", hint="pass it as the user typed it, or in E.164")
     story.to(to)

@@ -76,6 +76,7 @@ class Change(msgspec.Struct):
 def reserve(options: OtpOptions, prefix: str, place: CapScope, way: Way, now_ms: int) -> Op[UnitReserved | Denied]:
     """Take a unit for one message."""
     money, breaker, wide = reservations.settings(options, place), options.breaker, place.scope in _WIDE
+    least, young = judged_by(options, place)
 
     def decode(reply: Reply) -> UnitReserved | Denied:
         if reply[0] == 1:
@@ -100,12 +101,12 @@ def reserve(options: OtpOptions, prefix: str, place: CapScope, way: Way, now_ms:
             way,
             *_cap(options, place, way),
             place.member,
-            max(breaker.country_sends if wide else 0, breaker.sends),
+            least,
             max(1, breaker.sends // 4),
             breaker.percent,
             gap_ms(options, place),
             breaker.country_probes if wide else breaker.probes,
-            -(-to_ms(breaker.settle) // _PART_MS) if wide else 0,
+            young,
             to_ms(options.guesses.per),
             money.price,
             money.budget if way == "known" else money.budget * (100 - money.kept) // 100,
@@ -124,6 +125,14 @@ def _cap(options: OtpOptions, place: CapScope, way: Way) -> tuple[int, int, int]
     most = (cap.most if place.usual else max(1, cap.most // 4)) * (2 if twice else 1)
     more = options.caps.more if place.scope in (Scope.PREFIX, Scope.DOMAIN, Scope.IP) else 0
     return most, more, to_ms(cap.per)
+
+
+def judged_by(options: OtpOptions, place: CapScope) -> tuple[int, int]:
+    """What a breaker judges by: fewest messages of an hour, and the newest buckets it leaves out."""
+    breaker = options.breaker
+    if place.scope not in _WIDE:
+        return breaker.sends, 0
+    return max(breaker.country_sends, breaker.sends), -(-to_ms(breaker.settle) // _PART_MS)
 
 
 def gap_ms(options: OtpOptions, place: CapScope) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Table, delete, false, select, update
 
 from hustlex.drivers.faults import NOT_EXECUTED
 from hustlex.errors import Conflict, Denied, Error, Full, OutcomeUnknown, Refused, Unavailable
-from hustlex.jobs.options import Draft
+from hustlex.jobs.enqueue.draft import Draft
 from hustlex.jobs.types import Enqueued, Outcome
 from hustlex.jobs.wire import WireError, decode_task
 from hustlex.outbox.types import Relayed

@@ -18,11 +18,11 @@ from hustlex.core import check
 from hustlex.core.op import AsyncDriver, Effect, command
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Conflict, Error, Timeout
-from hustlex.jobs import flows
+from hustlex.jobs.enqueue import flows
+from hustlex.jobs.enqueue.draft import Draft
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.enqueue.ops import MOST_AT_ONCE, enqueue
 from hustlex.jobs.ids import new_token
-from hustlex.jobs.known import KnownQueues
-from hustlex.jobs.ops.enqueue import MOST_AT_ONCE, enqueue
-from hustlex.jobs.options import Draft
 from hustlex.jobs.types import Outcome, PartlyEnqueued, QueueFull
 from hustlex.outbox.batch import RelayedBatch, is_refusal, relay
 from hustlex.outbox.table import Outbox

@@ -29,9 +29,11 @@ from sqlalchemy.orm import Session, object_session, registry, scoped_session
 from hustlex.core import check
 from hustlex.core.time import Clock
 from hustlex.errors import Misuse
+from hustlex.jobs.checks import declaration, seconds
+from hustlex.jobs.enqueue.draft import Draft, draft, served
+from hustlex.jobs.enqueue.job import Job, as_job
+from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.ids import new_id
-from hustlex.jobs.judge import declaration, seconds
-from hustlex.jobs.options import Draft, Job, Options, as_job, draft, served
 
 _LONGEST_NAME = 40
 """What databases allow is 63, and an index has the name within its own."""

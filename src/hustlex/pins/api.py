@@ -11,6 +11,7 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.pins import flows, ops
 from hustlex.pins.aio import HashPool
 from hustlex.pins.hashing import Hasher
+from hustlex.pins.inspector import PinInspector
 from hustlex.pins.options import PinOptions
 from hustlex.pins.types import HashResult, VerifyResult
 
@@ -37,6 +38,7 @@ class Pins:
         self._options = options or PinOptions()
         bench = HashPool(self._options.threads, self._options.waiting)
         self._room = flows.PinServices(keyring, Hasher(keyring), prefix, self._options, clock, bench.run)
+        self.inspector = PinInspector(driver, self._room)
 
     async def hash(self, user_id: Id, pin: str) -> HashResult:
         """A verifier, about 115 characters, for this user alone. No round trip; tens of milliseconds of a thread.

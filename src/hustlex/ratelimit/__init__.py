@@ -11,11 +11,15 @@ How a check flows:
 7. Later: ``engine/redeem.py`` takes the Decision's receipt for refund, heartbeat and release.
 
 ``policy/`` is what an application declares: policies, algorithms, rules as text and files, guarantees.
+
+``inspector.py`` answers what an operator asks, by ``engine/look.py``.
 """
 
 from hustlex.core.breaker import BreakerOptions
 from hustlex.ratelimit.api import RateLimit
+from hustlex.ratelimit.engine.look import PenaltyState
 from hustlex.ratelimit.identity import caller_of
+from hustlex.ratelimit.inspector import LimitInspector
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.policy.guarantees import Guarantee, bound, sheet
 from hustlex.ratelimit.policy.policy import Algorithm, OnError, Penalty, Policy
@@ -28,9 +32,11 @@ __all__ = [
     "BreakerOptions",
     "Decision",
     "Guarantee",
+    "LimitInspector",
     "OnError",
     "Outcome",
     "Penalty",
+    "PenaltyState",
     "Policy",
     "PolicyState",
     "RateLimit",

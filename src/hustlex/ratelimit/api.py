@@ -19,6 +19,7 @@ from hustlex.ratelimit.engine.compiler import NORMAL, Policies
 from hustlex.ratelimit.engine.limiter import Limiter
 from hustlex.ratelimit.engine.ops import PendingCheck
 from hustlex.ratelimit.engine.server_time import system_clock
+from hustlex.ratelimit.inspector import LimitInspector
 from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.policy.policy import Policy
 from hustlex.ratelimit.types import Decision
@@ -45,6 +46,7 @@ class RateLimit:
             check.instance("options", options, RateLimitOptions)
         self._driver = driver
         self._limiter = Limiter(prefix, clock, local_clock, options or RateLimitOptions())
+        self.inspector = LimitInspector(driver, self._limiter)
         self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)
 
     def check(

@@ -16,15 +16,16 @@ from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, NotFound
-from hustlex.jobs.backoff import default_delay
-from hustlex.jobs.context import CurrentJob
-from hustlex.jobs.hooks import Next
+from hustlex.jobs.define.backoff import default_delay
+from hustlex.jobs.define.context import CurrentJob
+from hustlex.jobs.define.hooks import Next
+from hustlex.jobs.define.rules import IsFailure, RetryDelay, Rules, every_error
+from hustlex.jobs.define.signals import RevokeTask, is_or_follows
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.inspect import ops as inspect
+from hustlex.jobs.inspect.types import QueueInfo, TaskInfo
 from hustlex.jobs.inspector import Inspector
-from hustlex.jobs.ops import inspect
-from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import IsFailure, RetryDelay, Rules, every_error
-from hustlex.jobs.types import QueueInfo, State, TaskInfo
-from hustlex.jobs.verdicts import RevokeTask, is_or_follows
+from hustlex.jobs.types import State
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import HandlerNotFound, Middleware, Worker
 from hustlex.worker.clock import WorkerClock

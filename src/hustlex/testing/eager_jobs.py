@@ -18,17 +18,19 @@ from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
 from hustlex.jobs.api import Jobs, Placed
-from hustlex.jobs.context import CURRENT, CurrentJob
+from hustlex.jobs.define.context import CURRENT, CurrentJob
+from hustlex.jobs.define.signals import RevokeTask, is_or_follows
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.enqueue.draft import Draft, draft
+from hustlex.jobs.enqueue.job import Job, as_job
+from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.functions import rest_of
 from hustlex.jobs.gotext import quote
 from hustlex.jobs.ids import new_id
-from hustlex.jobs.options import Draft, Job, Options, as_job, draft
-from hustlex.jobs.registry import Tasks
-from hustlex.jobs.stream import Ending, Failed, Gone, Succeeded
+from hustlex.jobs.stream.types import Ending, Failed, Gone, Succeeded
 from hustlex.jobs.types import Enqueued, Outcome, State
-from hustlex.jobs.verdicts import RevokeTask, is_or_follows
 from hustlex.jobs.wire import TaskMessage, decode_task
-from hustlex.jobs.workflow import StepName
+from hustlex.jobs.workflow.plan import StepName
 from hustlex.worker.attempt_errors import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock
@@ -248,8 +250,10 @@ class _NoServer:
 
     run_many = follow = block = run
 
-    def subscribe(self, *_: str) -> NoReturn:
+    def subscribe(self, *_: Any, **__: Any) -> NoReturn:
         raise Misuse("eager jobs have no server to listen to")
+
+    track = subscribe
 
     def another(self) -> _NoServer:
         return self

@@ -11,9 +11,10 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.jobs.api import Jobs
+from hustlex.jobs.define.tasks import Task
+from hustlex.jobs.inspect.types import TaskInfo
 from hustlex.jobs.inspector import Inspector
-from hustlex.jobs.registry import Task
-from hustlex.jobs.types import PayloadError, State, TaskInfo
+from hustlex.jobs.types import PayloadError, State
 
 WAITING = (State.PENDING, State.SCHEDULED, State.AGGREGATING)
 """Accepted and not begun."""

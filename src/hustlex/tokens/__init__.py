@@ -4,12 +4,16 @@ How a call flows: ``api.py`` is the door. Login and refresh are flows (``flows.p
 signs, ``issuer.py`` makes the pair with ``jwt.py`` and ``refresh_token.py``, ``ops.py`` keeps the session in one
 script of ``lua/``. A check goes to ``guard.py``: the issuer reads the token (``signature_cache.py`` remembers good
 signatures), then ``revocation_cache.py`` answers a bounded check from memory, or ``ops.py`` asks Redis.
-``revoker.py`` ends sessions and announces it in ``revocation_log.py``, which ``aio.py`` and ``blocking.py`` follow in
-every process. ``dpop.py`` proves the possession of a key, ``options.py`` is what can be set.
+``revoker.py`` ends sessions and announces it in ``revocation_log.py``, which ``core/follower`` follows in every
+process. ``dpop.py`` proves the possession of a key, ``options.py`` is what can be set.
+
+``inspector.py`` answers what an operator asks, by ``look.py``.
 """
 
 from hustlex.tokens.api import Tokens
+from hustlex.tokens.inspector import TokenInspector
 from hustlex.tokens.keyset import Jwk, KeySet
+from hustlex.tokens.look import SessionState, UserState
 from hustlex.tokens.options import Mode, TokenOptions
 from hustlex.tokens.revocation_cache import Feeding
 from hustlex.tokens.signing import MAX_AGE_S as JWKS_MAX_AGE_S
@@ -74,8 +78,11 @@ __all__ = [
     "RevokedAll",
     "RevokedSession",
     "SessionInfo",
+    "SessionState",
+    "TokenInspector",
     "TokenOptions",
     "TokenPair",
     "Tokens",
     "TooManySessions",
+    "UserState",
 ]

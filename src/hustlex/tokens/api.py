@@ -9,17 +9,18 @@ from datetime import UTC, datetime
 from hustlex.core import check
 from hustlex.core.answer.aio import Answer, answering, later, now
 from hustlex.core.check import Id
+from hustlex.core.follower.aio import Follower
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.core.time import Clock, server_clock
 from hustlex.tokens import flows, ops
-from hustlex.tokens.aio import LogFollower
 from hustlex.tokens.guard import Guard, WatchedGuard
+from hustlex.tokens.inspector import TokenInspector
 from hustlex.tokens.issuer import TokenIssuer
 from hustlex.tokens.keyset import Jwk
 from hustlex.tokens.options import Mode, TokenOptions, policy_of
 from hustlex.tokens.revocation_cache import Feeding, RevocationCache
-from hustlex.tokens.revocation_log import LogReader
+from hustlex.tokens.revocation_log import BLOCK_S, LogReader
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import (
@@ -65,7 +66,9 @@ class Tokens:
         self._revoker = Revoker(self._mint, self._view)
         self._signing = Signing(self._mint, self._revoker, options.keys, options.first_key)
         self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
-        self._tail = LogFollower(driver, LogReader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms))
+        reader = LogReader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms)
+        self._tail = Follower(driver, reader, "revocations")
+        self.inspector = TokenInspector(driver, self._mint, self._signing, clock)
         parts = self._mint, self._view, self._signing, clock, options.away, self._tail.start
         self._guard = WatchedGuard(*parts, driver.hook) if driver.hook is not None else Guard(*parts)
 
@@ -81,7 +84,7 @@ class Tokens:
 
     async def close(self) -> None:
         """Stop following. Idempotent; the front does it."""
-        await self._tail.close()
+        await self._tail.close(4 * BLOCK_S)
 
     def stats(self) -> Feeding:
         """How well this process knows the revocations of others, for metrics."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from hustlex.core.follower import Ask
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.tokens.revocation_cache import RevocationCache, RevocationEntry
@@ -60,9 +61,14 @@ def _nothing(_: Reply) -> None:
     return None
 
 
+def _learned(_: None) -> tuple[()]:
+    """The decoders of both questions have told the view."""
+    return ()
+
+
 class LogReader:
-    """Where this process stands in the feed. The same for tasks and threads; who drives it is in aio.py, blocking.py:
-    ``attend``, then ``next`` and ``attend`` in turns; after a broken link ``lost``, and from the start.
+    """Where this process stands in the feed, which ``core.follower`` follows in a task or a thread: ``attend``, then
+    ``next`` and ``attend`` in turns; after a broken link ``lost``, and from the start.
 
     on_key: called when signing keys were changed. keep_ms: the longest that an access token lives.
     """
@@ -79,11 +85,20 @@ class LogReader:
         self._sent_at = 0.0
         self._proof: float | None = None
         self._looked = False
+        self._attended = False
+        self.over = False
 
     @property
-    def warm(self) -> bool:
-        """Whether the reader has caught up since the link was last made."""
-        return self._view.warm
+    def caught_up(self) -> bool:
+        """Whether the reader has since the link was last made, and the feed was seen to live after that."""
+        return self._view.warm and self._attended
+
+    def step(self) -> Ask[None]:
+        """Ask for the feed's life, for what it says, and so on in turns."""
+        self._attended = not self._attended
+        if self._attended:
+            return Ask(self.attend(), _learned)
+        return Ask(self.next(), _learned, BLOCK_S)
 
     def attend(self) -> Op[None]:
         """Ask whether the feed still lives, and the server's time, so that bounded checks go by it. What was read since
@@ -150,7 +165,7 @@ class LogReader:
 
     def lost(self) -> None:
         """The link broke. What is known stays known; what is new is looked for from the start."""
-        self._looked = False
+        self._looked = self._attended = False
         self._restart()
 
     def _restart(self) -> None:

@@ -17,7 +17,7 @@ from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.errors import Misuse, NotFound
 from hustlex.jobs import Enqueued, Log, Progress, Result, State, StateChange
-from hustlex.jobs.stream import Item
+from hustlex.jobs.stream.types import Item
 from hustlex.web.problem import Problem
 from hustlex.web.rights import HEARTBEAT
 from hustlex.web.sse import Authorize, Framed, sse_response

@@ -11,7 +11,7 @@ makes jobs of groups, ``health/`` sees what does not work, ``periodic/`` enqueue
 answers. The whole way stands in docs/internals/task.md.
 """
 
-from hustlex.jobs.hooks import HealthCheck, Middleware, WorkerOptions
+from hustlex.jobs.define.hooks import HealthCheck, Middleware, WorkerOptions
 from hustlex.worker.attempt_errors import (
     Canceled,
     Crashed,

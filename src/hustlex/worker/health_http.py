@@ -13,7 +13,7 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import ConfigurationError, Error
-from hustlex.jobs.ops.lag import lag
+from hustlex.jobs.lease.lag import lag
 from hustlex.worker.worker import Worker
 
 _PATIENCE_S = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from hustlex.jobs.ops.lease import NO_PAST, Past
+from hustlex.jobs.lease.ops import NO_PAST, Past
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.attempt_errors import Canceled
 
@@ -74,12 +74,9 @@ class LeasedTask:
         self.result: bytes | None = None
         self.wrote = False
 
-    def begin(self, now: float) -> None:
-        """A runner took it, at this moment of the monotonic clock."""
-        self.began = now
-
-    def start(self, now_ms: int, deadline_ms: int, patience_ms: int) -> None:
-        """Its handler is called."""
+    def start(self, began: float, now_ms: int, deadline_ms: int, patience_ms: int) -> None:
+        """Its handler is called. began: monotonic."""
+        self.began = began
         self.started_ms, self.deadline_ms, self.patience_ms = now_ms, deadline_ms, patience_ms
 
     def allow(self, deadline_ms: int) -> None:

@@ -10,12 +10,12 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.errors import Misuse
-from hustlex.jobs.aggregates import Aggregate
-from hustlex.jobs.backoff import default_delay
-from hustlex.jobs.hooks import ErrorHandler, HealthCheck, Middleware, WorkerOptions
-from hustlex.jobs.limits import Limits
-from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import IsFailure, RetryDelay, Rules, every_error, plain
+from hustlex.jobs.define.backoff import default_delay
+from hustlex.jobs.define.hooks import ErrorHandler, HealthCheck, Middleware, WorkerOptions
+from hustlex.jobs.define.rules import IsFailure, RetryDelay, Rules, every_error, plain
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.group.aggregate import Aggregate
+from hustlex.jobs.lease.limits import Limits
 from hustlex.worker.fetch.allocation import MOST_SLOTS
 
 

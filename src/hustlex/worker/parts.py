@@ -11,10 +11,10 @@ from datetime import timedelta
 from functools import partial
 
 from hustlex.core.op import AsyncDriver
-from hustlex.jobs.aggregates import Aggregate
-from hustlex.jobs.hooks import Middleware
-from hustlex.jobs.ops import finish
-from hustlex.jobs.registry import Tasks
+from hustlex.jobs.define.hooks import Middleware
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.group.aggregate import Aggregate
+from hustlex.jobs.lease import finish
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.complete.completion import Completion
 from hustlex.worker.execute.deadlines import Deadlines
@@ -98,7 +98,13 @@ class WorkerParts:
         self.blocks = Blocks()
         self.handlers = Handlers(tasks, driver, clock, Threads(concurrency), middleware, self._watch)
         self.executor = executor = Executor(
-            concurrency, self.handlers, policy, clock, ended=self._ended, waits=self._watch, blocked=self.blocks.note
+            concurrency,
+            self.handlers,
+            policy,
+            clock,
+            ended=self._ended if limited(tasks) else ring,
+            waits=self._watch,
+            blocked=self.blocks.note,
         )
         self.deadlines = Deadlines(executor, clock)
         slots = Slots(queues, executor, strict=options.strict)
@@ -115,9 +121,9 @@ class WorkerParts:
         self.fetcher = Fetcher(driver, queues, slots, self.admission, exchange, self.waiters, self.bell)
 
     def _ended(self, job: LeasedTask) -> None:
-        """An attempt is over: its place is free, its outcome can be sent."""
-        if self.limiter is not None:
-            self.limiter.done(job)
+        """Where tasks have limits: an attempt is over, its place is free, its outcome can be sent."""
+        assert self.limiter is not None
+        self.limiter.done(job)
         self.bell.ring()
 
     def _watch(self, job: LeasedTask) -> None:

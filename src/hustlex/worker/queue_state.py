@@ -10,8 +10,8 @@ import msgspec
 
 from hustlex.core.op import Arg, Op
 from hustlex.jobs.keys import QueueKeys, queue_keys
-from hustlex.jobs.limits import Limits
-from hustlex.jobs.ops.limit import WHEN_ONE_ENDS
+from hustlex.jobs.lease.limited import WHEN_ONE_ENDS
+from hustlex.jobs.lease.limits import Limits
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.service import backoff
 

@@ -14,9 +14,9 @@ import msgspec
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
-from hustlex.jobs.aggregates import Aggregate, AggregateFunction
-from hustlex.jobs.hooks import ErrorHandler, Middleware, WorkerOptions
-from hustlex.jobs.registry import Tasks
+from hustlex.jobs.define.hooks import ErrorHandler, Middleware, WorkerOptions
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction
 from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.outcomes import OutcomePolicy

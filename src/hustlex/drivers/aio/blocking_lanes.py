@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.lane import Lane
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.url import Endpoint
 from hustlex.errors import Overloaded
 
 _MARGIN = 1.0
@@ -16,19 +16,19 @@ _MARGIN = 1.0
 class BlockingLanes:
     """A small pool that grows to ``Options.blocking`` connections."""
 
-    def __init__(self, endpoint: Endpoint, options: Options) -> None:
-        self._endpoint = endpoint
+    def __init__(self, where: Where, options: Options) -> None:
+        self._where = where
         self._options = options
         self._idle: list[Lane] = []
         self._busy: set[Lane] = set()
 
-    async def run(self, packed: bytes, seconds: float) -> Any:
+    async def run(self, packed: bytes, seconds: float, *, asking: bool = False) -> Any:
         """The raw reply. The command waits up to ``seconds`` on the server; one second more is granted."""
         lane = self._take()
         finished = False
         try:
             deadline = asyncio.get_running_loop().time() + seconds + _MARGIN
-            reply = await lane.exchange(packed, deadline)
+            reply = await lane.exchange(packed, deadline, asking=asking)
             finished = True
             return reply
         finally:
@@ -47,7 +47,7 @@ class BlockingLanes:
         if self._idle:
             lane = self._idle.pop()
         elif len(self._busy) < self._options.blocking:
-            lane = Lane(self._endpoint, self._options, tended=False)
+            lane = Lane(self._where, self._options, tended=False)
         else:
             raise Overloaded(
                 f"{self._options.blocking} blocking commands are running already", hint="raise Options.blocking"

@@ -16,6 +16,7 @@ from typing import Any, cast
 import hiredis
 
 from hustlex.drivers.faults import FOREIGN, Late, Lost, NotSent
+from hustlex.drivers.pack import join
 
 _GRACE = 0.002
 """Between noticing a deadline and failing the call, let the loop read once: after a blocked loop the reply is
@@ -24,6 +25,8 @@ usually already in the socket."""
 _EARLY = 32
 """This many commands are written without waiting for the end of the turn, so that the server works while we do
 (measured with 64 callers: a sixth more calls a second than one write per turn; 8 and 16 cost more than they bring)."""
+
+_ASKING = join(("ASKING",))
 
 Slot = tuple["asyncio.Future[Any]", float]
 
@@ -81,6 +84,16 @@ class Connection(asyncio.Protocol):
             self.write(packed)
         if self._timer is None or deadline < self._timer_at:
             self._arm(deadline)
+        return future
+
+    def ask(self, packed: bytes, deadline: float) -> asyncio.Future[Any]:
+        """As ``send``, with ASKING before it in one piece: what comes between the two would take its leave."""
+        asking = self.send(_ASKING + packed, deadline)
+        if self.closed:
+            return asking
+        future = self._loop.create_future()
+        self.waiting.append((future, deadline))
+        asking.add_done_callback(_heard)
         return future
 
     def write(self, packed: bytes) -> None:
@@ -220,3 +233,9 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
         if self.on_room is not None:
             self.on_room()
+
+
+def _heard(asking: asyncio.Future[Any]) -> None:
+    """ASKING's own reply: the command's says whether it helped."""
+    if not asking.cancelled():
+        asking.exception()

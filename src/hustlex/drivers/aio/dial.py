@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
@@ -16,13 +16,37 @@ from hustlex.errors import Error, Refused, Unavailable
 _LIBRARY = "hustlex"
 
 
+class Where(Protocol):
+    """A server that may have moved since the last time: asked before each dial."""
+
+    @property
+    def title(self) -> str:
+        """For messages: no user, no password."""
+        ...
+
+    async def resolve(self) -> Endpoint:
+        """Where it is now. Raises as ``dial``."""
+        ...
+
+
+class Fixed:
+    """A server that stays at its address (whose host is still looked up at each dial)."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.title = endpoint.where
+
+    async def resolve(self) -> Endpoint:
+        return self.endpoint
+
+
 def passing(error: Error) -> bool:
     """Whether the next attempt may be answered otherwise."""
     return isinstance(error, Unavailable) or (isinstance(error, Refused) and error.code in NOT_EXECUTED)
 
 
 async def dial(
-    endpoint: Endpoint,
+    where: Where,
     options: Options,
     on_lost: Callable[[Connection], None],
     on_push: Callable[[list[Any]], None] | None = None,
@@ -30,6 +54,7 @@ async def dial(
     """A ready connection to a primary. Raises Unavailable, or Denied, Refused, ConfigurationError; see ``passing``."""
     try:
         async with asyncio.timeout(options.connect):
+            endpoint = await where.resolve()
             connection = await _open(endpoint, on_lost, on_push)
             try:
                 await _greet(connection, endpoint, options)
@@ -42,7 +67,7 @@ async def dial(
     except (Late, Lost, NotSent) as failure:
         raise Unavailable(str(failure) or "no answer to the handshake") from None
     except TimeoutError:
-        raise Unavailable(f"no answer from {endpoint.where} within {options.connect:g} s") from None
+        raise Unavailable(f"no answer from {where.title} within {options.connect:g} s") from None
     except OSError as error:
         raise Unavailable(link_failure(error)) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -12,29 +12,16 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from hustlex.core import forks
-from hustlex.core.op import Batch, Call, Flow, Message, Op, Sleep, Step
+from hustlex.core.op import Batch, Call, Flow, Message, OnKeys, Op, Sleep, Step, Tracking
 from hustlex.core.telemetry import Hook, Watch
-from hustlex.drivers.aio.blocking_lanes import BlockingLanes
+from hustlex.drivers.aio.arrange import arranged
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.aio.pubsub import PubSub
-from hustlex.drivers.aio.topology import Single, Topology
-from hustlex.drivers.faults import (
-    Failure,
-    Late,
-    Lost,
-    NotSent,
-    backoff,
-    bad_reply,
-    closed,
-    exhausted,
-    misplaced,
-    refusal,
-    verdict,
-)
+from hustlex.drivers.aio.router import Router
+from hustlex.drivers.faults import Late, Lost, NotSent, bad_reply, closed, refusal
 from hustlex.drivers.pack import pack
 from hustlex.drivers.url import Endpoint, parse_url
-from hustlex.errors import Error, Misuse, Refused
+from hustlex.errors import Error, Misuse
 
 T = TypeVar("T")
 
@@ -73,13 +60,13 @@ class Driver:
         forks.watch(self)
 
     def _fresh(self) -> None:
-        self._topology: Topology = Single(self._endpoint, self._options, self._doubted)
-        self._lanes = BlockingLanes(self._endpoint, self._options)
-        self._pubsub = PubSub(self._endpoint, self._options)
+        self._router = Router(arranged(self._endpoint), self._options)
+        self._topology = self._router.topology
 
     def forked(self) -> None:
         """See ``core.forks``."""
-        _inherited.append((self._topology, self._lanes, self._pubsub, self._loop))
+        _inherited.append((self._router, self._loop))
+        self._router.orphan()
         self._loop = None
         self._fresh()
 
@@ -96,9 +83,7 @@ class Driver:
             )
         if self._closed:
             raise closed()
-        self._topology.forsake()
-        self._lanes.forsake()
-        self._pubsub.forsake()
+        self._router.forsake()
         self._fresh()
 
     def _now(self) -> float:
@@ -128,64 +113,26 @@ class Driver:
         try:  # as in _settle, without a coroutine of its own: a quarter of a microsecond of each call
             reply = await future
         except (NotSent, Lost, Late) as failure:
-            reply = await self._insist(op, deadline, failure)
+            reply = await self._router.insist(op, deadline, failure)
         if type(reply) is ReplyError:
-            reply = await self._insist(op, deadline, refusal(str(reply)))
+            reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
 
     async def _settle(self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float) -> T:
         """The decoded answer of a call that was sent (future) or that found no open line (None)."""
         try:
-            reply = await future if future is not None else await self._insist(op, deadline)
+            reply = await future if future is not None else await self._router.insist(op, deadline)
         except (NotSent, Lost, Late) as failure:
-            reply = await self._insist(op, deadline, failure)
+            reply = await self._router.insist(op, deadline, failure)
         if type(reply) is ReplyError:
-            reply = await self._insist(op, deadline, refusal(str(reply)))
+            reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
-
-    async def _insist(self, op: Op[Any], deadline: float, failure: Failure | None = None) -> Any:
-        """The slow path: wait for the lane, repeat what may be repeated, until the deadline."""
-        lane = self._topology.lane(op)
-        attempt = 0
-        asked = deadline - self._seconds(op)
-        while True:
-            if failure is not None:
-                attempt += 1
-                if misplaced(failure):
-                    lane.distrust(asked)
-                error = verdict(failure, op.effect)
-                if error is not None:
-                    raise error.during(op.name) from None
-                if not _scriptless(failure):
-                    await self._pause(op, attempt, deadline, failure)
-            packed = pack(op, whole_script=failure is not None and _scriptless(failure))
-            asked = asyncio.get_running_loop().time()
-            try:
-                reply = await lane.exchange(packed, deadline)
-            except (NotSent, Lost, Late) as lost:
-                failure = lost
-                continue
-            except Error as error:
-                raise error.during(op.name) from None
-            if type(reply) is not ReplyError:
-                return reply
-            failure = refusal(str(reply))
-
-    async def _pause(self, op: Op[Any], attempt: int, deadline: float, failure: Failure) -> None:
-        """Back off before a repeat; raises when the deadline leaves no room for one."""
-        delay = backoff(attempt)
-        if asyncio.get_running_loop().time() + delay >= deadline:
-            raise exhausted(failure, self._topology.lane(op).endpoint.where).during(op.name) from None
-        await asyncio.sleep(delay)
 
     def _deadline(self, op: Op[Any]) -> float:
         loop = asyncio.get_running_loop()  # as _now, without a call: this is done for each operation
         if loop is not self._loop:
             self._here(loop)
         return loop.time() + (op.timeout_ms / 1000 if op.timeout_ms else self._options.command)
-
-    def _seconds(self, op: Op[Any]) -> float:
-        return op.timeout_ms / 1000 if op.timeout_ms else self._options.command
 
     @staticmethod
     def _decode(op: Op[T], reply: Any) -> T:
@@ -290,34 +237,8 @@ class Driver:
     async def _wait(self, op: Op[T], seconds: float) -> T:
         if self._closed:
             raise closed().during(op.name)
-        packed, attempt = pack(op), 0
         until = self._now() + seconds
-        while True:
-            asked = asyncio.get_running_loop().time()
-            failure: Failure
-            try:
-                reply = await self._lanes.run(packed, seconds)
-            except (NotSent, Lost, Late) as lost:
-                failure = lost
-            except Error as error:
-                raise error.during(op.name) from None
-            else:
-                if type(reply) is not ReplyError:
-                    return self._decode(op, reply)
-                failure = refusal(str(reply))
-                if misplaced(failure):
-                    self._topology.lane(op).distrust(asked)
-                    self._doubted(asked)
-            attempt += 1
-            final = verdict(failure, op.effect)
-            if final is not None:
-                raise final.during(op.name)
-            await self._pause(op, attempt, until, failure)
-
-    def _doubted(self, since: float) -> None:
-        """One connection led to the wrong server: so do the others of its age."""
-        self._lanes.distrust(since)
-        self._pubsub.distrust(since)
+        return self._decode(op, await self._router.insist(op, until, wait=seconds))
 
     @asynccontextmanager
     async def subscribe(self, *channels: str) -> AsyncIterator[AsyncIterator[Message]]:
@@ -326,8 +247,15 @@ class Driver:
         if self._closed:
             raise closed().during("subscribe")
         with Watch(self.hook, ("subscribe",)) if self.hook is not None else nullcontext():
-            async with self._pubsub.subscribe(channels) as messages:
+            async with self._router.pubsub.subscribe(channels) as messages:
                 yield messages
+
+    def track(self, *prefixes: str, on_keys: OnKeys, on_loss: Callable[[], None]) -> Tracking:
+        """Be told from now on which keys with these prefixes change; see ``core.op.Tracking``. Returns at once."""
+        self._now()
+        if self._closed:
+            raise closed().during("track")
+        return self._router.track(prefixes, on_keys, on_loss)
 
     def another(self) -> Driver:
         """One with the same settings, for the event loop of another thread; opened and closed there."""
@@ -338,9 +266,7 @@ class Driver:
         if not self._closed:
             self._now()
         self._closed = True
-        await self._pubsub.close()
-        await self._lanes.close()
-        await self._topology.close()
+        await self._router.close()
 
 
 async def _served(future: asyncio.Future[Any] | None) -> bool:
@@ -349,8 +275,3 @@ async def _served(future: asyncio.Future[Any] | None) -> bool:
         return future is not None and type(await future) is not ReplyError
     except (NotSent, Lost, Late):
         return False
-
-
-def _scriptless(failure: Failure) -> bool:
-    """Whether the server only lacks the script's text."""
-    return isinstance(failure, Refused) and failure.code == "NOSCRIPT"

@@ -11,11 +11,10 @@ from typing import Any
 import msgspec
 
 from hustlex.drivers.aio.connection import Connection
-from hustlex.drivers.aio.dial import dial, passing
+from hustlex.drivers.aio.dial import Where, dial, passing
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.faults import SETTLED_S, NotSent, anew, closed, demoted
 from hustlex.drivers.pack import join
-from hustlex.drivers.url import Endpoint
 from hustlex.errors import Error, Overloaded, Refused
 
 _TEND_EVERY = 1.0
@@ -29,6 +28,7 @@ class Turn(msgspec.Struct):
 
     packed: bytes
     deadline: float
+    asking: bool
     sent: asyncio.Future[asyncio.Future[Any]]
 
 
@@ -36,21 +36,24 @@ class Lane:
     """``submit`` is the fast path; when it answers None, ``exchange`` waits until it can.
 
     on_doubt: told when a connection was dropped because the server behind it is not the one to ask: others that were
-    opened before lead there, too. tended: whether the lane looks at its connection by itself.
+    opened before lead there, too. on_failure: told when the connection was lost or could not be opened.
+    tended: whether the lane looks at its connection by itself.
     """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        where: Where,
         options: Options,
         *,
         on_doubt: Callable[[float], None] | None = None,
+        on_failure: Callable[[], None] | None = None,
         tended: bool = True,
     ) -> None:
-        self.endpoint = endpoint
+        self.where = where
         self._options = options
         self._tended = tended
         self._on_doubt = on_doubt
+        self._on_failure = on_failure
         self._looked = 0.0
         self._leaving: set[asyncio.Task[None]] = set()
         self._connection: Connection | None = None
@@ -59,7 +62,7 @@ class Lane:
         self._line: deque[Turn] = deque()
         self._callers = 0
         self._failure: Error | None = None
-        self._closed = False
+        self._closed = self._left = False
 
     # -- the hot path
 
@@ -73,16 +76,21 @@ class Lane:
     def _free(self, connection: Connection) -> int:
         return self._options.in_flight - len(connection.waiting) if connection.writable else 0
 
-    async def exchange(self, packed: bytes, deadline: float) -> Any:
-        """Send as soon as possible and await the reply. Raises NotSent, Lost, Late, or Error when it is hopeless."""
+    async def exchange(self, packed: bytes, deadline: float, *, asking: bool = False) -> Any:
+        """Send as soon as possible and await the reply. Raises NotSent, Lost, Late, or Error when it is hopeless.
+
+        asking: with ASKING before it, in the same write.
+        """
         while True:
-            future = self.submit(packed, deadline)
+            future = self.submit(packed, deadline) if not asking else None
             if future is not None:
                 return await future
+            if self._left:
+                raise NotSent("the server left the cluster")
             if self._closed:
                 raise closed()
             if self._connection is not None:
-                return await self._stand_in_line(packed, deadline)
+                return await self._stand_in_line(packed, deadline, asking=asking)
             await self._opened(deadline)
 
     # -- opening
@@ -99,7 +107,7 @@ class Lane:
 
     async def _dialled(self) -> None:
         if self._opening is None or self._opening.done():
-            self._opening = asyncio.get_running_loop().create_task(self._open(), name=f"open {self.endpoint.where}")
+            self._opening = asyncio.get_running_loop().create_task(self._open(), name=f"open {self.where.title}")
             self._opening.add_done_callback(_look)
         opening = self._opening
         self._callers += 1
@@ -115,8 +123,10 @@ class Lane:
         attempt = 0
         while self._callers and not self._closed:
             try:
-                connection = await dial(self.endpoint, self._options, self._lost)
+                connection = await dial(self.where, self._options, self._lost)
             except Error as error:
+                if self._on_failure is not None:
+                    self._on_failure()
                 if not passing(error):
                     raise
                 self._failure = error
@@ -140,6 +150,8 @@ class Lane:
     def _lost(self, connection: Connection) -> None:
         if self._connection is connection:
             self._let_go("the connection was lost")
+            if self._on_failure is not None:
+                self._on_failure()
 
     def _let_go(self, reason: str) -> None:
         self._connection = None
@@ -165,10 +177,11 @@ class Lane:
 
     # -- back-pressure: callers stand in line, first come first served
 
-    async def _stand_in_line(self, packed: bytes, deadline: float) -> Any:
+    async def _stand_in_line(self, packed: bytes, deadline: float, *, asking: bool) -> Any:
         """The reply of a call that is sent when its turn comes. Raises Overloaded when the deadline passes before."""
-        turn = Turn(packed, deadline, asyncio.get_running_loop().create_future())
+        turn = Turn(packed, deadline, asking, asyncio.get_running_loop().create_future())
         self._line.append(turn)
+        self._advance()
         try:
             async with asyncio.timeout_at(deadline):
                 await turn.sent
@@ -183,7 +196,8 @@ class Lane:
         while self._line and connection is not None and self._free(connection) > 0:
             turn = self._line.popleft()
             if not turn.sent.done():
-                turn.sent.set_result(connection.send(turn.packed, turn.deadline))
+                send = connection.ask if turn.asking else connection.send
+                turn.sent.set_result(send(turn.packed, turn.deadline))
 
     def _send_away(self, reason: str) -> None:
         """The connection is gone: those in line were never sent."""
@@ -225,6 +239,13 @@ class Lane:
         connection, self._connection, self._closed = self._connection, None, True
         if connection is not None:
             connection.forsake()
+
+    def leave(self) -> None:
+        """Nothing more goes here: who waits to be sent asks for the way again. ``close`` does the rest."""
+        self._closed = self._left = True
+        self._send_away("the server left the cluster")
+        if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
 
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close for good. Idempotent."""

@@ -7,36 +7,32 @@ The read callback only appends to inboxes; it never waits for a subscriber. Afte
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from random import random
 from typing import Any
 
 from hustlex.core.inbox import Inbox
 from hustlex.core.op import Message
-from hustlex.drivers.aio.connection import Connection, ReplyError
-from hustlex.drivers.aio.dial import dial, passing
+from hustlex.drivers.aio.connection import Connection
+from hustlex.drivers.aio.dial import Where
+from hustlex.drivers.aio.listener import Listener
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import Late, Lost, NotSent, demoted, refusal
 from hustlex.drivers.pack import join
-from hustlex.drivers.url import Endpoint
 from hustlex.errors import Error, Unavailable
 
-_HELLO = join(("HELLO",))
 GAP = Message("", b"", True)
 
 
 class PubSub:
-    """Channel -> inboxes, and the task that keeps them connected."""
+    """Channel -> inboxes, while one listener keeps them connected. where: asked before each dial."""
 
-    def __init__(self, endpoint: Endpoint, options: Options) -> None:
-        self._endpoint = endpoint
+    def __init__(self, where: Callable[[], Where], options: Options) -> None:
+        self.where = where
         self._options = options
         self._inboxes: dict[bytes, set[Inbox[Message]]] = {}
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
-        self._connection: Connection | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._listener = Listener(self, options, "hustlex pub/sub")
 
     @asynccontextmanager
     async def subscribe(self, channels: Sequence[str]) -> AsyncIterator[AsyncIterator[Message]]:
@@ -55,7 +51,7 @@ class PubSub:
                 await self._join(names, inbox)
         except TimeoutError:
             raise Unavailable(
-                f"cannot subscribe at {self._endpoint.where}: no answer",
+                f"cannot subscribe at {self.where().title}: no answer",
                 op="subscribe",
                 hint="is the server running, and is the URL right?",
             ) from None
@@ -67,10 +63,9 @@ class PubSub:
             self._inboxes.setdefault(name, set()).add(inbox)
         for name in fresh:
             self._confirmed[name] = loop.create_future()
-        if fresh and self._connection is not None:
-            self._send(b"SUBSCRIBE", fresh)
-        if self._keeper is None or self._keeper.done():
-            self._keeper = loop.create_task(self._keep(), name="hustlex pub/sub")
+        if fresh and self._listener.connection is not None:
+            self._send(self._listener.connection, b"SUBSCRIBE", fresh)
+        self._listener.start()
         for name in names:
             await asyncio.shield(self._confirmed[name])
 
@@ -85,87 +80,23 @@ class PubSub:
                 self._inboxes.pop(name, None)
                 self._confirmed.pop(name).cancel()
                 gone.append(name)
-        if gone and self._connection is not None:
-            self._send(b"UNSUBSCRIBE", gone)
+        if gone and self._listener.connection is not None:
+            self._send(self._listener.connection, b"UNSUBSCRIBE", gone)
 
-    # -- keeping the connection
+    # -- what the listener calls
 
-    async def _keep(self) -> None:
-        """Until closed: connect, subscribe everything, wait for the end, say so, start over."""
-        attempt = 0
-        while self._inboxes:
-            try:
-                await self._live()
-                attempt = 0
-            except Error as error:
-                if not passing(error):
-                    self._give_up(error)
-                    return
-                attempt += 1
-            await asyncio.sleep(random() * min(2.0, 0.05 * 2 ** min(attempt, 8)))
+    @property
+    def wanted(self) -> bool:
+        """Whether there is a subscriber."""
+        return bool(self._inboxes)
 
-    async def _live(self) -> None:
-        """One connection's life. Returns when it broke."""
-        broken = asyncio.Event()
-        connection = await dial(self._endpoint, self._options, lambda _: broken.set(), self._push)
-        self._connection = connection
-        try:
-            if self._inboxes:
-                self._send(b"SUBSCRIBE", list(self._inboxes))
-            while not broken.is_set() and self._inboxes:
-                await self._probe(connection, broken)
-            if isinstance(connection.stray, ReplyError):
-                raise refusal(str(connection.stray))
-        finally:
-            self._connection = None
-            connection.abort("the subscription ended")
-            self._expect_gaps()
+    async def begin(self, connection: Connection) -> None:
+        """Subscribe everything."""
+        if self._inboxes:
+            self._send(connection, b"SUBSCRIBE", list(self._inboxes))
 
-    def _expect_gaps(self) -> None:
-        """Every channel that was live gets a gap as soon as it is confirmed again."""
-        for name in self._inboxes:
-            if self._confirmed[name].done():
-                self._confirmed[name] = asyncio.get_running_loop().create_future()
-                self._confirmed[name].add_done_callback(partial(self._mark_gap, name))
-
-    async def _probe(self, connection: Connection, broken: asyncio.Event) -> None:
-        """Wait for the end of the link; every few seconds ask for a sign of life and its role."""
-        try:
-            async with asyncio.timeout(self._options.look):
-                await broken.wait()
-        except TimeoutError:
-            loop = asyncio.get_running_loop()
-            try:
-                hello = await connection.send(_HELLO, loop.time() + self._options.stall)
-            except (Late, Lost, NotSent):
-                connection.abort("no sign of life on the subscription")
-            else:
-                if demoted(hello):
-                    connection.abort("another server is to be asked")
-
-    def distrust(self, since: float) -> None:
-        """Dial anew if the connection is older than this; subscribers see a gap."""
-        if self._connection is not None and self._connection.opened <= since:
-            self._connection.abort("another server is to be asked")
-
-    def _mark_gap(self, name: bytes, confirmed: asyncio.Future[None]) -> None:
-        if not confirmed.cancelled() and confirmed.exception() is None:
-            for inbox in self._inboxes.get(name, ()):
-                inbox.put(GAP)
-
-    def _give_up(self, error: Error) -> None:
-        for boxes in self._inboxes.values():
-            for inbox in boxes:
-                inbox.close(error)
-        for future in self._confirmed.values():
-            if not future.done():
-                future.set_exception(error)
-
-    def _send(self, verb: bytes, names: list[bytes]) -> None:
-        assert self._connection is not None
-        self._connection.write(join((verb, *names)))
-
-    def _push(self, push: list[Any]) -> None:
+    def hear(self, push: list[Any]) -> None:
+        """A message or a confirmation."""
         kind, name = push[0], push[1]
         if kind == b"message":
             message = Message(name.decode(), push[2])
@@ -176,14 +107,42 @@ class PubSub:
             if future is not None and not future.done():
                 future.set_result(None)
 
+    def lost(self) -> None:
+        """Every channel that was live gets a gap as soon as it is confirmed again."""
+        for name in self._inboxes:
+            if self._confirmed[name].done():
+                self._confirmed[name] = asyncio.get_running_loop().create_future()
+                self._confirmed[name].add_done_callback(partial(self._mark_gap, name))
+
+    def _mark_gap(self, name: bytes, confirmed: asyncio.Future[None]) -> None:
+        if not confirmed.cancelled() and confirmed.exception() is None:
+            for inbox in self._inboxes.get(name, ()):
+                inbox.put(GAP)
+
+    def refused(self, error: Error) -> None:
+        """Every subscription ends with the error."""
+        for boxes in self._inboxes.values():
+            for inbox in boxes:
+                inbox.close(error)
+        for future in self._confirmed.values():
+            if not future.done():
+                future.set_exception(error)
+
+    @staticmethod
+    def _send(connection: Connection, verb: bytes, names: list[bytes]) -> None:
+        connection.write(join((verb, *names)))
+
+    # -- ending
+
+    def distrust(self, since: float) -> None:
+        """Dial anew if the connection is older than this; subscribers see a gap."""
+        self._listener.distrust(since)
+
     def forsake(self) -> None:
         """As ``Connection.forsake``."""
-        if self._connection is not None:
-            self._connection.forsake()
+        self._listener.forsake()
 
     async def close(self) -> None:
-        """Stop the keeper; every open subscription ends with an error."""
-        if self._keeper is not None and not self._keeper.done():
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
-        self._give_up(Unavailable("the driver was closed"))
+        """Stop the listener; every open subscription ends with an error."""
+        await self._listener.stop()
+        self.refused(Unavailable("the driver was closed"))

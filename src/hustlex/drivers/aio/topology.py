@@ -1,25 +1,56 @@
-"""Which server answers an operation. One server today; Sentinel and Cluster fit behind the same two words."""
+"""Which server answers an operation: the seam between the driver and how its servers are arranged."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import msgspec
+
 from hustlex.core.op import Op
+from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.lane import Lane
+from hustlex.drivers.aio.node import ServerNode
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.url import Endpoint
+from hustlex.drivers.faults import Failure, misplaced
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Where one attempt goes. asking: the node answers for a slot that is on its way to it (ASK). named: the last
+    answer named this node, so it is asked at once."""
+
+    node: ServerNode
+    asking: bool = False
+    named: bool = False
 
 
 class Topology(Protocol):
-    """Routes operations to lanes."""
+    """Routes operations to nodes. ``lane`` is the hot path; the rest is for the retry loop."""
 
     def lane(self, op: Op[Any]) -> Lane:
-        """The lane for this operation's keys."""
+        """Where to try first: answers at once; its ``submit`` gives None when nothing can be sent yet."""
         ...
 
-    def primary(self) -> Endpoint:
-        """A server for blocking commands and subscriptions."""
+    async def route(self, op: Op[Any], deadline: float) -> Route:
+        """Where an attempt goes, waiting until that is known. Raises NotSent, or Error when it is hopeless."""
+        ...
+
+    def learn(self, op: Op[Any], route: Route | None, failure: Failure, asked: float) -> Route | None:
+        """Hear of a failed attempt. Returns where the answer sent this call, if it did. asked: when it was made."""
+        ...
+
+    def homes(self) -> list[Where]:
+        """Each server that holds a part of the data: invalidations come from each."""
+        ...
+
+    @property
+    def anywhere(self) -> Where:
+        """A server for messages, which every server of a cluster passes on to the others."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """The servers' addresses, for errors."""
         ...
 
     def forsake(self) -> None:
@@ -27,25 +58,35 @@ class Topology(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close every lane."""
+        """Close every connection."""
         ...
 
 
 class Single:
-    """One server, one lane."""
+    """One primary: at one address, or wherever it is found at each dial."""
 
-    def __init__(self, endpoint: Endpoint, options: Options, on_doubt: Callable[[float], None]) -> None:
-        self._endpoint = endpoint
-        self._lane = Lane(endpoint, options, on_doubt=on_doubt)
+    def __init__(self, where: Where, options: Options, on_doubt: Callable[[float], None]) -> None:
+        self._node = ServerNode(where, options, on_doubt)
+        self._route = Route(self._node)
+        self.anywhere = where
+        self.title = where.title
 
-    def lane(self, op: Op[Any]) -> Lane:  # noqa: ARG002 - the seam for Cluster
-        return self._lane
+    def lane(self, op: Op[Any]) -> Lane:  # noqa: ARG002 - there is one
+        return self._node.lane
 
-    def primary(self) -> Endpoint:
-        return self._endpoint
+    async def route(self, op: Op[Any], deadline: float) -> Route:  # noqa: ARG002 - there is one
+        return self._route
+
+    def learn(self, op: Op[Any], route: Route | None, failure: Failure, asked: float) -> Route | None:  # noqa: ARG002
+        if misplaced(failure):
+            self._node.distrust(asked)
+        return None
+
+    def homes(self) -> list[Where]:
+        return [self.anywhere]
 
     def forsake(self) -> None:
-        self._lane.forsake()
+        self._node.forsake()
 
     async def close(self) -> None:
-        await self._lane.close()
+        await self._node.close()

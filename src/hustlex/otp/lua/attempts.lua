@@ -3,6 +3,10 @@ local DAY = 86400000
 
 local function count_wrong(fail, member, now)
   redis.call('ZREMRANGEBYSCORE', fail, '-inf', now - DAY)
+  -- Typed in the future: the server's clock was set back. They count as typed now.
+  for _, late in ipairs(redis.call('ZRANGE', fail, string.format('(%.0f', now), '+inf', 'BYSCORE')) do
+    redis.call('ZADD', fail, now, late)
+  end
   redis.call('ZADD', fail, now, member)
   redis.call('PEXPIRE', fail, DAY)
   return redis.call('ZCARD', fail)

@@ -21,12 +21,14 @@ end
 
 -- How long until a message passes unasked, and behind a human check; 0: now. gap: between two.
 local function probe_rests(key, fields, now, gap, most)
-  if not fields.next then
-    fields.next = now + gap
-    redis.call('HSET', key, 'next', fields.next)
+  -- Later than can be: it trips just now, or the server's clock was set back.
+  for name, latest in pairs({next = now + gap, human = now + most * gap}) do
+    if name == 'next' and not fields.next or (fields[name] or 0) > latest then
+      fields[name] = latest
+      redis.call('HSET', key, name, latest)
+    end
   end
-  local used = math.max((fields.human or 0) - now, 0)
-  return math.max(0, math.min(fields.next, now + gap) - now), math.max(0, math.min(used, most * gap) + gap - most * gap)
+  return math.max(0, fields.next - now), math.max(0, math.max((fields.human or 0) - now, 0) + gap - most * gap)
 end
 
 local function note_probe(key, fields, now, gap, kind)

@@ -2,7 +2,7 @@
 local function distinct_rest(fields, member, now, window, most)
   local times = {}
   for name, at in pairs(fields) do
-    if string.sub(name, 1, 1) == 'n' and at > now - window then times[#times + 1] = at end
+    if numbered(name) and at > now - window then times[#times + 1] = at end
   end
   if #times < most or (fields['n' .. member] or 0) > now - window then return 0 end
   table.sort(times)

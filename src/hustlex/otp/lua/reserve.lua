@@ -27,7 +27,9 @@
 -- @include breaker
 -- @include cap
 local now, window, gap = clock(now_ms), tonumber(window_ms), tonumber(gap_ms)
+local windows = {c = window, s = HOUR, v = HOUR, k = HOUR, x = tonumber(guess_ms), y = tonumber(guess_ms)}
 local fields, free, trial = read_meter(meter), way == 'known', 0
+settle(meter, fields, now, windows)
 if not free then
   local shut = bad(fields, now, tonumber(least), tonumber(percent), tonumber(young))
   if fields.next and not shut then reopen(meter) end
@@ -44,7 +46,7 @@ local day, spent = math.floor(now / DAY), price + 0
 if fields.day == day then spent = spent + fields.spent end
 if tonumber(budget) > 0 and spent > tonumber(budget) then return {5, (day + 1) * DAY - now} end
 
-sweep(meter, fields, now, {c = window, s = HOUR, v = HOUR, k = HOUR, x = tonumber(guess_ms), y = tonumber(guess_ms)})
+sweep(meter, fields, now, windows)
 if member ~= '' then redis.call('HSET', meter, 'n' .. member, now) end
 if member == '' and not free then count(meter, 'c', now, window, 1) end
 if tonumber(price) > 0 then redis.call('HSET', meter, 'day', day, 'spent', spent) end

@@ -27,6 +27,10 @@ local now = clock(now_ms)
 local rest = lock_rest(lock, now)
 if rest > 0 then return {6, rest} end
 local current, last, used = math.floor(now / period_ms), tonumber(redis.call('GET', step) or -1), false
+if last > current + window then  -- the server's clock was set back: of steps to come, those count as used that are good now
+  last = current + window
+  redis.call('SET', step, string.format('%.0f', last), 'PX', period_ms * (2 * window + 2))
+end
 for found in string.gmatch(steps, '%d+') do
   local candidate = tonumber(found)
   if math.abs(candidate - current) <= tonumber(window) then

@@ -92,17 +92,19 @@ class CompiledPolicies:
         alone = self.alone(starts, 1, NORMAL) if self.script else ()
         return Window(since, until, starts, tuple(self._endings(starts)), alone)
 
-    def _endings(self, starts: Sequence[int], *, overrides: bool = True) -> Iterator[str]:
+    def _endings(self, starts: Sequence[int], *, lasting: bool = True) -> Iterator[str]:
         for at, policy in enumerate(self.policies):
             if self.algorithms[at].letter:
                 yield self.ending(at)
             else:
                 for start in (starts[at] - policy.window_ms, starts[at], starts[at] + policy.window_ms):
                     yield self.ending(at, start)
-            if self.flags[at] & _OVERRIDE and overrides:
+                if lasting:
+                    yield "w" + self._suffix(at, [not kind.letter for kind in self.algorithms])
+            if self.flags[at] & _OVERRIDE and lasting:
                 yield self.override_ending(at)
             if self.flags[at] & _PENALTY:
-                yield "pen" + self._suffix(at, [bool(flags & _PENALTY) for flags in self.flags])
+                yield self.penalty_ending(at)
 
     def ending(self, at: int, start_ms: int = 0) -> str:
         """The end of the key that policy number ``at`` counts in. Several of a kind carry their names."""
@@ -114,12 +116,24 @@ class CompiledPolicies:
         """The end of the key that holds a limit set by hand."""
         return "n" + self._suffix(at, [bool(flags & _OVERRIDE) for flags in self.flags])
 
+    def penalty_ending(self, at: int) -> str:
+        """The end of the key that holds strikes and bans."""
+        return "pen" + self._suffix(at, [bool(flags & _PENALTY) for flags in self.flags])
+
+    def marks(self) -> Iterator[tuple[int, str, str]]:
+        """What is remembered besides counts: number of the policy, p for penalties or n for a limit, end of the key."""
+        for at, flags in enumerate(self.flags):
+            if flags & _PENALTY:
+                yield at, "p", self.penalty_ending(at)
+            if flags & _OVERRIDE:
+                yield at, "n", self.override_ending(at)
+
     def _suffix(self, at: int, alike: Sequence[bool]) -> str:
         return f".{self.policies[at].name}" if sum(alike) > 1 else ""
 
     def reset_endings(self, window: Window) -> tuple[str, ...]:
-        """What ``reset`` removes: all but overrides."""
-        return tuple(self._endings(window.starts, overrides=False))
+        """What ``reset`` removes: all but overrides, and marks: without them, void counts were good again."""
+        return tuple(self._endings(window.starts, lasting=False))
 
     def limits(self, tier: str) -> list[int]:
         """What calls of this class are judged against."""

@@ -1,8 +1,8 @@
 -- ratelimit.check: judge one call against all its policies, then charge all of them, or none.
 -- EFFECT once            with only logs and leases: idempotent, by the request id
 -- KEYS keys...   mixed   ratelimit:{<id>}:<endpoint>:<window start>, :b, :z, :g or :c, with .<policy> when several of a
---                        kind; per windowed count three strings, else one hash (b), sorted set (z, c) or string (g);
---                        then :n when the policy can be overridden, and :pen when it bans
+--                        kind; per windowed count three strings and the mark (:w), else one hash (b), sorted set (z, c)
+--                        or string (g); then :n when the policy can be overridden, and :pen when it bans
 -- ARGV now_ms    int     0: the server's clock
 -- ARGV request   text    id of this call; "" when no policy keeps one
 -- ARGV rules...  mixed   per policy: kind, limit, window (ms; log, gcra us), cost, extra (see the kind's fragment), flags

@@ -3,6 +3,7 @@
 -- KEYS before    string  ratelimit:{<id>}:<endpoint>:<window start>
 -- KEYS this      string  ratelimit:{<id>}:<endpoint>:<window start>
 -- KEYS after     string  ratelimit:{<id>}:<endpoint>:<window start>
+-- KEYS mark      string  ratelimit:{<id>}:<endpoint>:w
 -- ARGV now_ms    int     0: the server's clock
 -- ARGV limit     int     units
 -- ARGV window    int     milliseconds
@@ -14,18 +15,24 @@
 -- REPLY <2 time 1 limit previous current>   denied
 local given_ms = now_ms
 -- @include moment
+-- @include lives
 local left = start + window - now
 if left <= 0 or left > window + 0 then return '0 ' .. seconds .. ' ' .. micros end
-local counts = redis.call('MGET', before, this, after)
-if counts[3] then return '0 ' .. seconds .. ' ' .. micros end
-local previous = carries == '1' and counts[1] or 0
-local used, units = counts[2] or 0, cost + 0
+local values = redis.call('MGET', before, this, after, mark)
+local marked = values[4]
+if newest(marked) > math.floor(start / 1000) or values[3] and of_life(marked, values[3]) > 0 then
+  return '0 ' .. seconds .. ' ' .. micros
+end
+local last, used, units = of_life(marked, values[1]), of_life(marked, values[2]), cost + 0
+local previous = carries == '1' and last or 0
 if used + math.ceil(previous * left / window) + units > limit + 0 then
   return '2 ' .. seconds .. ' ' .. micros .. ' 1 ' .. limit .. ' ' .. previous .. ' ' .. used
 end
-if counts[2] then
+if used > 0 then
   redis.call('INCRBY', this, cost)
 else
-  redis.call('SET', this, cost, 'PX', left + carries * window + 1000)
+  local life = left + carries * window + 1000
+  redis.call('SET', this, born(marked) + units, 'PX', life)
+  if last > 0 then redis.call('SET', mark, born(marked) + math.floor(start / 1000), 'PX', life) end
 end
 return '1 ' .. seconds .. ' ' .. micros .. ' 0 ' .. limit .. ' ' .. previous .. ' ' .. used + units

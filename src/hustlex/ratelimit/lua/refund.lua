@@ -10,8 +10,9 @@
 -- REPLY {2}              this refund was done before
 if not redis.call('SET', mark, 1, 'NX', 'PX', mark_ms) then return {2} end
 
+-- @include lives
 local function lower(key, amount)
-  local had = tonumber(redis.call('GET', key) or 0)
+  local had = newest(redis.call('GET', key))  -- units, whatever their life
   if had > 0 then redis.call('DECRBY', key, math.min(had, amount)) end
 end
 

@@ -22,6 +22,9 @@ log: never more than ``limit`` in any window, exactly; 13 to 79 bytes per unit. 
 worst window, about the limit in ordinary traffic. fixed: up to 2 * limit around the turn of a window. gcra: a token
 bucket: ``burst`` at once, then one every ``window / limit``. leases: ``limit`` holders at once, each for ``window`` at
 a time.
+
+A server's clock that is set back shuts nobody out for longer than without that: one window, two of a counter. Where a
+window of counter or fixed is lived through again, its later units are void: each step back may let ``limit`` more pass.
 """
 OnError = Literal["local", "open", "closed"]
 """When the server cannot be asked. local: this process counts alone, ``limit / expected_replicas``. open: let through.

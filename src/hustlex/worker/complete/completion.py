@@ -8,8 +8,8 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Error
-from hustlex.jobs.ops import finish
-from hustlex.jobs.ops.result import end_attempt
+from hustlex.jobs.lease import finish
+from hustlex.jobs.stream.ops import end_attempt
 from hustlex.jobs.types import State
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.complete.workflow_advancer import WorkflowAdvancer
@@ -35,7 +35,7 @@ class Completion:
         self.services = (self.workflow_advancer, self.reporter)
 
     def ended(self, jobs: Sequence[LeasedTask], kind: Callable[..., Any]) -> None:
-        """These outcomes, of one kind of ``jobs.ops.finish``, were acknowledged."""
+        """These outcomes, of one kind of ``jobs.lease.finish``, were acknowledged."""
         if kind in (finish.complete, finish.answer):
             self.workflow_advancer.plan(job.message for job in jobs)
         self.reporter.ended(jobs, kind)
@@ -63,7 +63,7 @@ class Reporter(Service):
         self._news: list[Op[bool]] = []
 
     def ended(self, jobs: Sequence[LeasedTask], kind: Callable[..., Any]) -> None:
-        """These outcomes, of one kind of ``jobs.ops.finish``, were acknowledged."""
+        """These outcomes, of one kind of ``jobs.lease.finish``, were acknowledged."""
         state = _STATES.get(kind)
         followed = [job for job in jobs if job.id in job.source.followed]
         if state is not None and followed:

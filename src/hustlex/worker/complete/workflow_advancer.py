@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hustlex.core.op import AsyncDriver
-from hustlex.jobs import steps
-from hustlex.jobs.ops import steps as ops
 from hustlex.jobs.wire import TaskMessage
-from hustlex.jobs.workflow import HEADER, StepName
+from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow import ops
+from hustlex.jobs.workflow.plan import HEADER, StepName
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.service import Service
 

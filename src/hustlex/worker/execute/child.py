@@ -21,9 +21,9 @@ import msgspec
 from hustlex.core.faults import describe, trace, trimmed, words
 from hustlex.core.time import to_ms
 from hustlex.errors import Misuse
-from hustlex.jobs.context import CURRENT, CurrentJob
-from hustlex.jobs.registry import Task
-from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze, found
+from hustlex.jobs.define.context import CURRENT, CurrentJob
+from hustlex.jobs.define.signals import Retry, RevokeTask, SkipRetry, Snooze, found
+from hustlex.jobs.define.tasks import Task
 from hustlex.jobs.wire import decode_task
 from hustlex.worker.journal import ENGINE
 

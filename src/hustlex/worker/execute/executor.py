@@ -18,7 +18,7 @@ from types import coroutine
 from typing import Any, cast
 
 from hustlex.core.faults import as_exception, loggable
-from hustlex.jobs.verdicts import RevokeTask, SkipRetry, is_or_follows
+from hustlex.jobs.define.signals import RevokeTask, SkipRetry, is_or_follows
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.attempt_errors import Canceled
 from hustlex.worker.clock import WorkerClock, monotonic
@@ -207,8 +207,7 @@ class Executor:
             job = self.backlog.popleft()
             hand[:] = (job,)
             self.begun_at = began
-            job.begin(began)
-            waited, error = self._begin(job)
+            waited, error = self._begin(job, began)
             if waited is not None:
                 if monotonic() - began > BLOCK_S:
                     self._on_block(job.message, monotonic() - began)
@@ -229,10 +228,10 @@ class Executor:
         self._idle.append(fed)
         await fed
 
-    def _begin(self, job: LeasedTask) -> tuple[Rest | None, Exception | None]:
+    def _begin(self, job: LeasedTask, began: float) -> tuple[Rest | None, Exception | None]:
         """Drive a handler to its first wait. What is left of it, or None and how it ended."""
         try:
-            call, context = self._handlers.begin(job)
+            call, context = self._handlers.begin(job, began)
         except BaseException as fault:  # noqa: BLE001 - a failed attempt
             return None, as_exception(fault)
         try:  # as ``_drive`` does, without a call: nearly every job ends here

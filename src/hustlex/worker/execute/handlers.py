@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from hustlex.core.op import Arg, AsyncDriver
 from hustlex.errors import Error, Misuse
 from hustlex.jobs import functions, gotext
-from hustlex.jobs.context import CURRENT, CurrentJob
-from hustlex.jobs.hooks import Middleware, Next
-from hustlex.jobs.ops.result import tell, write_result
-from hustlex.jobs.registry import Task, Tasks
+from hustlex.jobs.define.context import CURRENT, CurrentJob
+from hustlex.jobs.define.hooks import Middleware, Next
+from hustlex.jobs.define.tasks import Task, Tasks
+from hustlex.jobs.stream.ops import tell, write_result
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.attempt_errors import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.boundary import contained
@@ -59,17 +59,17 @@ class Handlers:
         """What the lifespan made; before the first job."""
         self.state = state
 
-    def begin(self, job: LeasedTask) -> tuple[Coroutine[Any, Any, Any], Context]:
+    def begin(self, job: LeasedTask, began: float) -> tuple[Coroutine[Any, Any, Any], Context]:
         """The call, not yet started, and the context to run it in.
 
-        Raises what the attempt fails with: its fate, DeadlineExceeded, HandlerNotFound, PayloadError.
+        began: monotonic. Raises what the attempt fails with: its fate, DeadlineExceeded, HandlerNotFound, PayloadError.
         """
         if job.fate is not None:
             raise job.fate
         message = job.message
         now_ms = self._clock.now_ms()
         deadline_ms = attempt_ends_ms(message, now_ms)
-        job.start(now_ms, deadline_ms, PATIENCE_MS)
+        job.start(began, now_ms, deadline_ms, PATIENCE_MS)
         if deadline_ms <= now_ms:
             raise DeadlineExceeded
         current = CurrentJob(message, deadline_ms, self.state, partial(self._write, job), partial(self._tell, job))

@@ -1,4 +1,4 @@
-"""What becomes of a task after an attempt: pure decisions, written as rows for the scripts of ``jobs.ops.finish``."""
+"""What becomes of a task after an attempt: pure decisions, written as rows for the scripts of ``jobs.lease.finish``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from hustlex.core.check import duration
 from hustlex.core.faults import loggable
 from hustlex.core.printable import printable
 from hustlex.core.time import to_ms
-from hustlex.jobs.backoff import default_delay
-from hustlex.jobs.hooks import ErrorHandler
-from hustlex.jobs.ops import finish, limit
-from hustlex.jobs.registry import Tasks
-from hustlex.jobs.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay, every_error
+from hustlex.jobs.define.backoff import default_delay
+from hustlex.jobs.define.hooks import ErrorHandler
+from hustlex.jobs.define.rules import NO_RULES, IsFailure, RetryDelay, Rules, delay, every_error
+from hustlex.jobs.define.signals import Retry, RevokeTask, SkipRetry, Snooze, found, is_or_follows
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.lease import finish
+from hustlex.jobs.lease import limited as limit
 from hustlex.jobs.types import PayloadError
-from hustlex.jobs.verdicts import Retry, RevokeTask, SkipRetry, Snooze, found, is_or_follows
 from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.worker import journal
 from hustlex.worker.attempt_errors import Crashed, Expired, HandlerNotFound, LeaseExpired, Revoked

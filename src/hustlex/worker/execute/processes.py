@@ -20,9 +20,9 @@ from typing import Any, cast
 
 import msgspec
 
-from hustlex.jobs.context import CurrentJob
-from hustlex.jobs.registry import Task
-from hustlex.jobs.verdicts import Retry, Snooze, found
+from hustlex.jobs.define.context import CurrentJob
+from hustlex.jobs.define.signals import Retry, Snooze, found
+from hustlex.jobs.define.tasks import Task
 from hustlex.jobs.wire import encode_task
 from hustlex.worker.attempt_errors import ProcessDied
 from hustlex.worker.execute.child import VERDICTS, ChildCall, ChildOutcome, serve

@@ -11,9 +11,9 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.errors import Misuse
-from hustlex.jobs.judge import declared
+from hustlex.jobs.checks import declared
 from hustlex.jobs.keys import addressed
-from hustlex.jobs.limits import Limits
+from hustlex.jobs.lease.limits import Limits
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.queue_state import QueueState

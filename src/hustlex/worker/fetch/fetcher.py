@@ -14,7 +14,7 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.jobs.ops.lease import NO_PAST, Past
+from hustlex.jobs.lease.ops import NO_PAST, Past
 from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.clock import monotonic
 from hustlex.worker.fetch.allocation import Slots

@@ -9,8 +9,10 @@ import msgspec
 
 from hustlex.core.op import Arg, Op
 from hustlex.errors import Error, Refused
-from hustlex.jobs.ops import finish, lease, limit
-from hustlex.jobs.ops.lease import Past
+from hustlex.jobs.lease import finish
+from hustlex.jobs.lease import limited as limit
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.lease.ops import Past
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.queue_state import Ack, Finish, QueueState

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.jobs.ops.lease import wait_pending
+from hustlex.jobs.lease.ops import wait_pending
 from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import FOREVER, Service, backoff
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from hustlex.core.faults import loggable
 from hustlex.core.op import AsyncDriver, Effect, command
 from hustlex.errors import Error, Unavailable
-from hustlex.jobs.hooks import HealthCheck
+from hustlex.jobs.define.hooks import HealthCheck
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import monotonic
 from hustlex.worker.execute.executor import STUCK_S, Executor

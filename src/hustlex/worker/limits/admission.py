@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hustlex.jobs.ops.lease import NO_PAST
+from hustlex.jobs.lease.ops import NO_PAST
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.fetch.allocation import Slots
 from hustlex.worker.leased_task import LeasedTask

@@ -14,9 +14,9 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.jobs.limits import NO_LIMITS
-from hustlex.jobs.ops import limit
-from hustlex.jobs.registry import Task, Tasks
+from hustlex.jobs.define.tasks import Task, Tasks
+from hustlex.jobs.lease import limited as limit
+from hustlex.jobs.lease.limits import NO_LIMITS
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.executor import Executor

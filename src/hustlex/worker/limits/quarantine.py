@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from hustlex.core.op import AsyncDriver
-from hustlex.jobs.ops import lease
+from hustlex.jobs.lease import ops as lease
 from hustlex.worker.attempt_errors import Crashed
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.execute.outcomes import OutcomePolicy
@@ -14,7 +14,7 @@ from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.service import FOREVER, Service
 
 _SUSPECT = 2
-"""Crashes after which a task is run alone among its like; lua/recover.lua has the same number."""
+"""Crashes after which a task is run alone among its like; lua/lease/recover.lua has the same number."""
 _LOOK_S = 0.02
 
 

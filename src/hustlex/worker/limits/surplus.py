@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.jobs.ops import finish
+from hustlex.jobs.lease import finish
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.fetch.requests import MOST, rows
 from hustlex.worker.leased_task import LeasedTask

@@ -6,8 +6,8 @@ import math
 from collections import deque
 from random import random
 
-from hustlex.jobs.limits import Limits
-from hustlex.jobs.ops.limit import WHEN_ONE_ENDS, Permit
+from hustlex.jobs.lease.limited import WHEN_ONE_ENDS, Permit
+from hustlex.jobs.lease.limits import Limits
 from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.queue_state import QueueState
 

@@ -12,12 +12,13 @@ from hustlex.core.faults import describe, loggable, words
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error, Misuse
 from hustlex.jobs import functions
-from hustlex.jobs.aggregates import Aggregate, AggregateFunction, GroupedTask, longest
+from hustlex.jobs.define.tasks import Tasks
+from hustlex.jobs.enqueue.draft import Draft, draft
+from hustlex.jobs.enqueue.job import Job
+from hustlex.jobs.enqueue.ops import register
+from hustlex.jobs.group import ops as aggregation
+from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction, GroupedTask, longest
 from hustlex.jobs.ids import new_id
-from hustlex.jobs.ops import aggregation
-from hustlex.jobs.ops.enqueue import register
-from hustlex.jobs.options import Draft, Job, draft
-from hustlex.jobs.registry import Tasks
 from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock

@@ -9,8 +9,9 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Error
-from hustlex.jobs.ops import lease, registry
-from hustlex.jobs.ops.registry import ServerName
+from hustlex.jobs.lease import heartbeat
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.lease.heartbeat import ServerName
 from hustlex.jobs.wire import ServerInfo, WorkerInfo, clean, encode_server, encode_worker
 from hustlex.worker.attempt_errors import Canceled, LeaseExpired
 from hustlex.worker.clock import WorkerClock, monotonic
@@ -125,7 +126,7 @@ class Heartbeat(Service):
 
     def _beats(self, pause: float) -> list[Op[int]]:
         now_s = self._clock.now_ms() // 1000
-        return registry.beat(self._server, int(2 * pause), now_s, self._info(), self._running())
+        return heartbeat.beat(self._server, int(2 * pause), now_s, self._info(), self._running())
 
     def _living(self, source: QueueState, now: float) -> list[LeasedTask]:
         """What may still be extended; the rest is given up."""
@@ -213,7 +214,7 @@ class Heartbeat(Service):
     async def leave(self) -> None:
         """Take this worker off the registry, at its end. Where it still holds tasks it counts as dead in seconds."""
         leaving = [lease.let_go(source.keys, self._server.id) for source in self._sources if not source.held]
-        calls: list[Op[Any]] = [*registry.leave(self._server), *leaving]
+        calls: list[Op[Any]] = [*heartbeat.leave(self._server), *leaving]
         _raise_first(await self._driver.run_many(calls))
 
 

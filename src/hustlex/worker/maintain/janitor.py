@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hustlex.core.op import AsyncDriver
-from hustlex.jobs.ops import maintain
+from hustlex.jobs.lease import maintain
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import FOREVER, Service

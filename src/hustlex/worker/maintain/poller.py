@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
-from hustlex.jobs.ops import maintain
+from hustlex.jobs.lease import maintain
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.maintain.aggregator import Aggregator

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from hustlex.core.op import AsyncDriver
-from hustlex.jobs.ops import maintain
+from hustlex.jobs.lease import maintain
 from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.attempt_errors import LeaseExpired
 from hustlex.worker.clock import WorkerClock, monotonic

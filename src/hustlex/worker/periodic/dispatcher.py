@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Error
-from hustlex.jobs.ops import registry, schedules
-from hustlex.jobs.ops.enqueue import register
-from hustlex.jobs.ops.registry import Fired
-from hustlex.jobs.options import option_texts
-from hustlex.jobs.periodic import Periodic, ScheduleInfo, described, from_json
+from hustlex.jobs.enqueue.ops import register
+from hustlex.jobs.enqueue.options import option_texts
+from hustlex.jobs.schedule import firing
+from hustlex.jobs.schedule import ops as schedules
+from hustlex.jobs.schedule.firing import Fired
+from hustlex.jobs.schedule.periodic import Periodic, ScheduleInfo, described, from_json
 from hustlex.jobs.wire import NEVER_NS, SchedulerEnqueueEvent, SchedulerEntry, encode_entry, encode_event
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.maintain.heartbeat import this_host
@@ -161,7 +162,7 @@ class Timetable(Service):
             entry.fired()
             if answer is Fired.NOW:
                 event = encode_event(SchedulerEnqueueEvent(task_id, now_ms * 1_000_000))
-                events.append(registry.record(entry.id, now_ms // 1000, event))
+                events.append(firing.record(entry.id, now_ms // 1000, event))
             elif answer is not Fired.BEFORE:
                 refused[entry.periodic.name] = why = _WHY[answer]
                 _log.warning("%s was not enqueued: %s", task_id, why)
@@ -172,7 +173,7 @@ class Timetable(Service):
 
     async def _beat(self) -> None:
         shown = [*(entry.shown() for entry in self.entries.values()), *map(_shown, self._broken)]
-        calls: list[Op[Any]] = [*registry.write_entries(self.id, shown, self._clock.now_ms() // 1000 + _LIFE_S)]
+        calls: list[Op[Any]] = [*firing.write_entries(self.id, shown, self._clock.now_ms() // 1000 + _LIFE_S)]
         in_code: Mapping[str, Periodic] = {**self._named["provided"], **self._named["code"]}
         if in_code:
             calls.append(schedules.publish(in_code, self._clock.for_script()))
@@ -189,7 +190,7 @@ class Timetable(Service):
     async def leave(self) -> None:
         """Take the entries off the registry. Raises what the driver raises."""
         self._fault = None
-        await self._all(registry.clear_entries(self.id))
+        await self._all(firing.clear_entries(self.id))
         if self._fault:
             raise self._fault
 

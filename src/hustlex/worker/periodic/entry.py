@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 
 from hustlex.core.op import Op
+from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, option_texts
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.ops import registry
-from hustlex.jobs.ops.registry import Fired
-from hustlex.jobs.ops.schedules import PAUSED
-from hustlex.jobs.options import DEFAULT_QUEUE, option_texts
-from hustlex.jobs.periodic import Periodic
+from hustlex.jobs.schedule import firing
+from hustlex.jobs.schedule.firing import Fired
+from hustlex.jobs.schedule.ops import PAUSED
+from hustlex.jobs.schedule.periodic import Periodic
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, clean, encode_entry
 
 _REMEMBERED_S = 60 * 86_400
@@ -48,7 +48,7 @@ class Entry:
 
     def anchor(self, now_ms: int, given_ms: int) -> Op[int]:
         """Ask up to which instant others took care of it."""
-        return registry.anchor(self.id, self.queue, self._since_ms, self._life_s(now_ms, now_ms), given_ms)
+        return firing.anchor(self.id, self.queue, self._since_ms, self._life_s(now_ms, now_ms), given_ms)
 
     def begin(self, last_ms: int, now_ms: int) -> None:
         """The answer: go on from there, or from as late as its rule for missed instants says."""
@@ -75,7 +75,7 @@ class Entry:
         """The id of the task of the first instant that waits, and the call that enqueues it."""
         instant_ms = self._waiting[0]
         made = self.periodic.at(instant_ms)
-        return made.id, registry.fire(self.id, instant_ms, self._life_s(instant_ms, now_ms), made, given_ms)
+        return made.id, firing.fire(self.id, instant_ms, self._life_s(instant_ms, now_ms), made, given_ms)
 
     def fired(self) -> None:
         """That instant is taken care of."""

@@ -13,8 +13,8 @@ import msgspec
 
 from hustlex.errors import Error, Misuse, Timeout
 from hustlex.jobs import functions
-from hustlex.jobs.judge import declared
-from hustlex.jobs.periodic import Periodic, PeriodicConfig, define
+from hustlex.jobs.checks import declared
+from hustlex.jobs.schedule.periodic import Periodic, PeriodicConfig, define
 from hustlex.worker.boundary import contained
 from hustlex.worker.periodic.dispatcher import Timetable
 from hustlex.worker.service import Service

@@ -10,7 +10,7 @@ from hustlex.core import check
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error
-from hustlex.jobs.registry import Tasks
+from hustlex.jobs.define.tasks import Tasks
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.periodic.dispatcher import Timetable
 from hustlex.worker.periodic.provider import Manager, Provider

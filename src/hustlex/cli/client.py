@@ -1,0 +1,39 @@
+"""The one way in which commands come by a client: settings first, options above them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from hustlex.cli.run import named
+from hustlex.drivers.url import parse_url
+from hustlex.errors import ConfigurationError
+from hustlex.settings import load_settings
+from hustlex.sync import HustleX
+
+Url = Annotated[str | None, typer.Option(help="State server; default HUSTLEX_URL")]
+CacheUrl = Annotated[str | None, typer.Option(help="Cache server; default HUSTLEX_CACHE_URL")]
+Prefix = Annotated[str | None, typer.Option(help="Put before every key; default HUSTLEX_PREFIX")]
+
+
+@contextmanager
+def opened(url: str | None = None, cache_url: str | None = None, prefix: str | None = None) -> Iterator[HustleX]:
+    """The blocking front, closed in the end. Raises ConfigurationError, which names the option or the variable."""
+    settings = load_settings(url=url, cache_url=cache_url, prefix=prefix)
+    _judge("--url" if url else "HUSTLEX_URL", settings.url)
+    if settings.cache_url:
+        _judge("--cache-url" if cache_url else "HUSTLEX_CACHE_URL", settings.cache_url)
+    with HustleX(
+        settings.url, cache_url=settings.cache_url, prefix=settings.prefix, strict_memory=False, **settings.secrets()
+    ) as front:
+        yield front
+
+
+def _judge(source: str, url: str) -> None:
+    try:
+        parse_url(url)
+    except ConfigurationError as error:
+        raise named(source, error) from None

@@ -1,0 +1,61 @@
+"""Do the jobs run? Periodic entries that cannot fire or were refused, and tasks that nobody takes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from hustlex.diagnostics.facts import JobFacts
+from hustlex.diagnostics.findings import DoctorFinding
+
+_MOST_NAMED = 5
+
+
+def judge_jobs(facts: JobFacts | None) -> Iterator[DoctorFinding]:
+    """One finding for each check; none for a user who may not look at jobs."""
+    if facts is None:
+        return
+    for check in (_schedules, _refused, _queues, _types):
+        detail, trouble, hint = check(facts)
+        name = check.__name__.removeprefix("_")
+        yield (
+            DoctorFinding("state", name, "warn", trouble, hint)
+            if trouble
+            else DoctorFinding("state", name, "ok", detail)
+        )
+
+
+def _schedules(facts: JobFacts) -> tuple[str, str, str]:
+    broken = [f"{entry.name!r} ({entry.trouble})" for entry in facts.entries if entry.trouble]
+    trouble = f"{len(broken)} entries can never fire: {_few(broken)}" if broken else ""
+    hint = "change them with hx.jobs.schedules.change, or remove them"
+    return f"{len(facts.entries)} periodic entries", trouble, hint
+
+
+def _refused(facts: JobFacts) -> tuple[str, str, str]:
+    latest = sorted(facts.refused.items(), key=lambda pair: pair[1].last_at, reverse=True)
+    lines = [f"{name!r} {each.count} times, last {each.last_at:%Y-%m-%d %H:%M} ({each.why})" for name, each in latest]
+    trouble = f"{len(lines)} entries were not enqueued: {_few(lines)}" if lines else ""
+    hint = "the task before was not finished, or its queue is full: look with hx.jobs.explain"
+    return "no periodic entry was refused in the last days", trouble, hint
+
+
+def _queues(facts: JobFacts) -> tuple[str, str, str]:
+    found = facts.orphans
+    lines = [f"{queue!r} ({count} tasks)" for queue, count in sorted(found.queues.items())]
+    among = f"{found.looked} queues" if found.looked == found.known else f"{found.looked} of {found.known} queues"
+    trouble = f"no living worker serves {_few(lines)}" if lines else ""
+    hint = "start a worker with --queue, or see whether the name is meant"
+    return f"a worker serves each of {among} that has tasks", trouble, hint
+
+
+def _types(facts: JobFacts) -> tuple[str, str, str]:
+    lines = [f"{name!r} in {', '.join(map(repr, queues))}" for name, queues in facts.orphans.types.items()]
+    trouble = f"workers did not know {_few(lines)}" if lines else ""
+    hint = "deploy a worker that defines them, or see whether the names are meant"
+    return "no task waits for a worker that knows its type", trouble, hint
+
+
+def _few(lines: Iterable[str]) -> str:
+    lines = list(lines)
+    more = f" and {len(lines) - _MOST_NAMED} more" if len(lines) > _MOST_NAMED else ""
+    return ", ".join(lines[:_MOST_NAMED]) + more

@@ -1,0 +1,145 @@
+"""The way of a call once the short one failed: the only loop that repeats calls, and the route of each attempt.
+
+A failed attempt goes to ``faults.verdict`` (may it be repeated?) and to ``Topology.learn`` (where is it to go?).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hustlex.core.op import OnKeys, Op
+from hustlex.drivers.aio.connection import ReplyError
+from hustlex.drivers.aio.dial import Where
+from hustlex.drivers.aio.options import Options
+from hustlex.drivers.aio.pubsub import PubSub
+from hustlex.drivers.aio.topology import Route, Topology
+from hustlex.drivers.aio.tracking import Invalidations
+from hustlex.drivers.faults import (
+    Failure,
+    Late,
+    Lost,
+    NotSent,
+    backoff,
+    exhausted,
+    refusal,
+    scriptless,
+    verdict,
+)
+from hustlex.drivers.pack import pack
+from hustlex.errors import Error
+
+_MOST_DETOURS = 5
+"""Answers that name another node are followed at once so many times, then with a pause before each."""
+
+_GRACE_S = 1.0
+"""To find the way of a command that waits on the server, however short it waits."""
+
+Arrange = Callable[[Options, Callable[[float], None], Callable[[], None]], Topology]
+"""Makes the topology of a URL: with the options, whom to tell of doubt, and whom to tell of other servers."""
+
+
+class Router:
+    """Everything that holds connections, and which of them a call gets."""
+
+    def __init__(self, arrange: Arrange, options: Options) -> None:
+        self._options = options
+        self.topology = arrange(options, self._doubted, self._rearranged)
+        self.pubsub = PubSub(self._anywhere, options)
+        self._trackings: list[Invalidations] = []
+
+    def seconds(self, op: Op[Any]) -> float:
+        """How long a call of this operation may take."""
+        return op.timeout_ms / 1000 if op.timeout_ms else self._options.command
+
+    async def insist(
+        self, op: Op[Any], deadline: float, failure: Failure | None = None, *, wait: float | None = None
+    ) -> Any:
+        """The reply of a call: repeats what may be repeated until the deadline. Raises Error.
+
+        failure: of an attempt that was made already. wait: the command waits so long on the server, so that it needs
+        a connection of its own.
+        """
+        attempt, whole_script, route = 0, False, None
+        asked = deadline - self.seconds(op)
+        while True:
+            if failure is not None:
+                attempt += 1
+                route = self.topology.learn(op, route, failure, asked)
+                await self._consider(op, failure, route, attempt, deadline)
+                whole_script = whole_script or scriptless(failure)
+            asked = asyncio.get_running_loop().time()
+            try:
+                route = route or await self.topology.route(op, deadline if wait is None else deadline + _GRACE_S)
+                reply = await _attempt(route, pack(op, whole_script=whole_script), deadline, wait)
+            except (NotSent, Lost, Late) as lost:
+                failure = lost
+                continue
+            except Error as error:
+                raise error.during(op.name) from None
+            if type(reply) is not ReplyError:
+                return reply
+            failure = refusal(str(reply))
+
+    async def _consider(
+        self, op: Op[Any], failure: Failure, detour: Route | None, attempt: int, deadline: float
+    ) -> None:
+        """Return when the call may be made again, after a pause where one is due; else raise."""
+        error = verdict(failure, op.effect)
+        if error is not None:
+            raise error.during(op.name) from None
+        if scriptless(failure) or (detour is not None and attempt <= _MOST_DETOURS):
+            return
+        delay = backoff(attempt)
+        if asyncio.get_running_loop().time() + delay >= deadline:
+            raise exhausted(failure, self.topology.title).during(op.name) from None
+        await asyncio.sleep(delay)
+
+    def track(self, prefixes: Sequence[str], on_keys: OnKeys, on_loss: Callable[[], None]) -> Invalidations:
+        """See ``Driver.track``."""
+        self._trackings = [tracking for tracking in self._trackings if not tracking.closed]
+        tracking = Invalidations(prefixes, on_keys, on_loss, self._options)
+        self._trackings.append(tracking)
+        tracking.attend(self.topology.homes())
+        return tracking
+
+    def _anywhere(self) -> Where:
+        return self.topology.anywhere
+
+    def _doubted(self, since: float) -> None:
+        """One connection led to the wrong server: so do the others of its age."""
+        self.pubsub.distrust(since)
+        for tracking in self._trackings:
+            tracking.distrust(since)
+
+    def _rearranged(self) -> None:
+        """Other servers hold the data now."""
+        for tracking in self._trackings:
+            if not tracking.closed:
+                tracking.attend(self.topology.homes())
+
+    def orphan(self) -> None:
+        """This is a child process: the parent has the connections, and hears what changes."""
+        for tracking in self._trackings:
+            tracking.orphan()
+
+    def forsake(self) -> None:
+        """As ``Connection.forsake``."""
+        self.topology.forsake()
+        self.pubsub.forsake()
+        for tracking in self._trackings:
+            tracking.forsake()
+
+    async def close(self) -> None:
+        """Answer what is in flight (bounded), then close every connection."""
+        await self.pubsub.close()
+        for tracking in self._trackings:
+            await tracking.close()
+        await self.topology.close()
+
+
+async def _attempt(route: Route, packed: bytes, deadline: float, wait: float | None) -> Any:
+    if wait is not None:
+        return await route.node.blocking.run(packed, wait, asking=route.asking)
+    return await route.node.lane.exchange(packed, deadline, asking=route.asking)

@@ -1,0 +1,37 @@
+"""The operator's side: which payment is in doubt?"""
+
+from __future__ import annotations
+
+from hustlex.core.answer.aio import answering
+from hustlex.core.check import Id
+from hustlex.core.op import AsyncDriver
+from hustlex.idempotency import look
+from hustlex.idempotency.flows import IdempotencyServices
+from hustlex.idempotency.look import ClaimPage, ClaimState
+from hustlex.idempotency.names import Scope
+
+
+@answering
+class ClaimInspector:
+    """Looks at claims of keys and events. Changes nothing, and shows no request and no answer."""
+
+    def __init__(self, driver: AsyncDriver, room: IdempotencyServices) -> None:
+        self._driver = driver
+        self._room = room
+
+    async def claim(self, key: Id, scope: Scope) -> ClaimState:
+        """What became of one key; one round trip. Raises Misuse. Source: lua/look.lua."""
+        return await self._driver.run(look.look(look.of_key(self._room, key, scope), self._room.clock()))
+
+    async def event(self, provider: str, event_id: Id) -> ClaimState:
+        """What became of one event; one round trip. provider: its name. Raises Misuse. Source: lua/look.lua."""
+        record = look.of_event(self._room, provider, event_id)
+        return await self._driver.run(look.look(record, self._room.clock()))
+
+    async def unfinished(self, *, cursor: str = "") -> ClaimPage:
+        """Claims of keys that run or lapsed: the lapsed ones are stuck until somebody finds out what they did.
+
+        There is no list of them, so the server's keys are gone through, 10,000 at a call (20 steps of about 1 ms each):
+        go on with the page's ``cursor``. Raises Misuse for a cursor that was not given out.
+        """
+        return await self._driver.follow(look.unfinished(self._room.prefix, cursor, self._room.clock()))

@@ -1,0 +1,134 @@
+"""What an operator sees of a claim: how far it came, never what was asked or answered."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from hustlex.core import check
+from hustlex.core.check import Id
+from hustlex.core.lua import load
+from hustlex.core.op import Batch, Effect, Flow, Op, Reply, command, do
+from hustlex.core.reference import user_reference
+from hustlex.errors import Error, Misuse
+from hustlex.idempotency.flows import IdempotencyServices
+from hustlex.idempotency.names import Scope, event_record, read_key, record_of
+
+_LOOK = load("hustlex.idempotency", "look")
+
+State = Literal["unknown", "running", "lapsed", "done"]
+
+_STEPS = 20
+_PER_STEP = 500
+_CURSOR_END = "0"
+_LONGEST_CURSOR = 20
+
+
+class ClaimState(msgspec.Struct, frozen=True):
+    """How one claim stands."""
+
+    record: str
+    """Its name in Redis: the user's stand-in or the provider, the route, and a digest of the key."""
+    state: State
+    """unknown: nothing is known of it. lapsed: its owner is gone, and nobody knows how far it came."""
+    point: str
+    """The last recovery point it reached; "none" when it reached none, "" when nothing is known."""
+    fence: int
+    """How many owners it had."""
+    lease_left: timedelta
+    """How long its owner still counts as alive; 0 when it does not."""
+    status: int
+    """Of the answer that is kept; 0 when there is none."""
+    age: timedelta
+    """Since it was claimed first."""
+    expires_in: timedelta
+    """When it is forgotten."""
+
+
+class ClaimPage(msgspec.Struct, frozen=True):
+    """Some of the claims that are not done."""
+
+    claims: tuple[ClaimState, ...]
+    """Running and lapsed ones, the oldest first."""
+    cursor: str
+    """Where to go on; "" when all keys were looked at."""
+    looked_at: int
+    """At how many keys of the server, about."""
+
+
+def of_key(room: IdempotencyServices, key: Id, scope: Scope) -> str:
+    """The record of a key. Raises Misuse for what cannot be one: here nobody's client sent it."""
+    plain = read_key(key)
+    check.instance("scope", scope, Scope)
+    if plain is None:
+        raise Misuse("this cannot be a key", hint="pass 1 to 255 visible ASCII characters, as the client sent them")
+    return record_of(room.prefix, user_reference(scope.principal, room.keyring), scope, plain)
+
+
+def of_event(room: IdempotencyServices, provider: str, event_id: Id) -> str:
+    """The record of an event. Raises Misuse."""
+    record = event_record(room.prefix, check.text("provider", provider), event_id)
+    if record is None:
+        raise Misuse("this cannot be an event's id", hint="pass it as the provider sent it")
+    return record
+
+
+def look(record: str, now_ms: int) -> Op[ClaimState]:
+    """The state of one record."""
+
+    def decode(reply: Reply) -> ClaimState:
+        if reply[0] == 0:
+            nothing = timedelta(0)
+            return ClaimState(record, "unknown", "", 0, nothing, 0, nothing, nothing)
+        _, done, rest, fence, point, code, age, left = reply
+        state: State = "done" if done else "running" if rest > 0 else "lapsed"
+        return ClaimState(record, state, bytes(point).decode(), fence, _ms(rest), code, _ms(age), _ms(left))
+
+    return _LOOK.op((record,), (now_ms,), decode)
+
+
+def unfinished(prefix: str, cursor: str, now_ms: int) -> Flow[ClaimPage]:
+    """Go through the server's keys, 10,000 at most; each that is a claim is looked at."""
+    at, looked, found = _cursor(cursor), 0, list[ClaimState]()
+    for _ in range(_STEPS):
+        at, names = yield from do(_scan(prefix, at))
+        looked += _PER_STEP
+        found += yield from _unfinished(names, now_ms)
+        if at == _CURSOR_END:
+            break
+    claims = tuple(sorted(found, key=lambda claim: claim.age, reverse=True))
+    return ClaimPage(claims, "" if at == _CURSOR_END else at, looked)
+
+
+def _unfinished(names: list[str], now_ms: int) -> Flow[list[ClaimState]]:
+    if not names:
+        return []
+    answers: list[ClaimState | Error] = yield Batch(tuple(look(name, now_ms) for name in names))
+    return [each for each in answers if isinstance(each, ClaimState) and each.state in ("running", "lapsed")]
+
+
+def _scan(prefix: str, cursor: str) -> Op[tuple[str, list[str]]]:
+    def decode(reply: Reply) -> tuple[str, list[str]]:
+        at, names = reply
+        return bytes(at).decode(), [bytes(name).decode("utf-8", "surrogateescape") for name in names]
+
+    args = ("SCAN", cursor, "MATCH", f"{_literal(prefix)}idem:*", "COUNT", _PER_STEP, "TYPE", "hash")
+    return command("idempotency.scan", Effect.READ, *args, decode=decode)
+
+
+def _literal(text: str) -> str:
+    """Of a pattern: each character as it is."""
+    return "".join(f"\\{letter}" if letter in "*?[]^\\" else letter for letter in text)
+
+
+def _cursor(text: str) -> str:
+    """As it was given out. Raises Misuse for another."""
+    plain = check.text("cursor", text, longest=_LONGEST_CURSOR, blank=True) or _CURSOR_END
+    check.whole("cursor", int(plain) if plain.isascii() and plain.isdigit() else plain, 0, 2**64 - 1)
+    return plain
+
+
+def _ms(milliseconds: int) -> timedelta:
+    return timedelta(milliseconds=max(0, milliseconds))

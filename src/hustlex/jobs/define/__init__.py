@@ -1,0 +1,1 @@
+"""What an application defines: tasks, what surrounds them, and what their handlers see and raise."""

@@ -1,0 +1,77 @@
+"""The jobs room's stories of several steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hustlex.core.op import Batch, Flow, Op, do
+from hustlex.errors import Error
+from hustlex.jobs.enqueue import ops
+from hustlex.jobs.enqueue.draft import Draft
+from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.types import Outcome, PartlyEnqueued
+
+_MOST_CALLS = 16
+"""Script calls in flight of one enqueue_many: 8,000 tasks."""
+
+
+def enqueue(draft: Draft, token: str, now_ms: int, known: KnownQueues) -> Flow[Outcome]:
+    """One task; the queue is registered in the same write when this client has not done so lately."""
+    op = ops.enqueue((draft,), token, now_ms)
+    if known.missing(draft.queue):
+        answer = (yield from _registered(known, {draft.queue}, [op]))[0]
+        if isinstance(answer, Error):
+            raise answer
+        outcome: Outcome = answer[0]
+        return outcome
+    return (yield from do(op))[0]
+
+
+def enqueue_many(drafts: Sequence[Draft], token: str, now_ms: int, known: KnownQueues) -> Flow[list[Outcome]]:
+    """Many tasks of any queues; up to 500 of one queue are one atomic step. Outcomes in the order given.
+
+    Raises PartlyEnqueued when some script calls failed and others did not.
+    """
+    results: list[Any] = [None] * len(drafts)
+    calls = list(_calls(drafts))
+    for start in range(0, len(calls), _MOST_CALLS):
+        window = calls[start : start + _MOST_CALLS]
+        batch = [
+            ops.enqueue([drafts[n] for n in call], f"{token}{start + at}", now_ms) for at, call in enumerate(window)
+        ]
+        fresh = {drafts[call[0]].queue for call in window if known.missing(drafts[call[0]].queue)}
+        answers = yield from _registered(known, fresh, batch)
+        for call, answer in zip(window, answers, strict=True):
+            for at, n in enumerate(call):
+                results[n] = answer if isinstance(answer, Error) else answer[at]
+    return _settled(results)
+
+
+def _calls(drafts: Sequence[Draft]) -> Iterator[list[int]]:
+    """Positions of the drafts, split by queue and into chunks."""
+    by_queue: dict[str, list[int]] = {}
+    for position, draft in enumerate(drafts):
+        by_queue.setdefault(draft.queue, []).append(position)
+    for positions in by_queue.values():
+        for start in range(0, len(positions), ops.MOST_AT_ONCE):
+            yield positions[start : start + ops.MOST_AT_ONCE]
+
+
+def _registered(known: KnownQueues, queues: set[str], batch: list[Op[list[Outcome]]]) -> Flow[list[Any]]:
+    """Send the batch behind the registration of its queues. A failed registration is made up for by the next call."""
+    first = [ops.register(queue) for queue in queues]
+    answers: list[Any] = yield Batch((*first, *batch))
+    for queue, answer in zip(queues, answers, strict=False):
+        if not isinstance(answer, Error):
+            known.note(queue)
+    return answers[len(first) :]
+
+
+def _settled(results: list[Any]) -> list[Outcome]:
+    failed = [result for result in results if isinstance(result, Error)]
+    if not failed:
+        return results
+    if len(failed) == len(results):
+        raise failed[0]
+    raise PartlyEnqueued(results, op="jobs.enqueue")

@@ -1,0 +1,1 @@
+"""Why a task does not run, or ran more than once."""

@@ -1,0 +1,92 @@
+"""All that one queue knows of one task."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hustlex.core.lua import load
+from hustlex.core.op import Op, Reply
+from hustlex.jobs.keys import addressed, parked, queue_keys, step_record
+from hustlex.jobs.types import State
+from hustlex.jobs.wire import TaskMessage, WireError, decode_task
+from hustlex.jobs.workflow.plan import StepName, names
+
+_EXPLAIN = load("hustlex.jobs", "explain/explain")
+
+DEEP = 10_000
+"""How many pending tasks are looked at to find one's place."""
+
+
+class TaskFacts(msgspec.Struct, frozen=True):
+    """state: None = no such task. message: None also when it cannot be read. holder: ``<server id>:<number>``.
+
+    parked_at: Unix second since when workers put it off because none knows its type, 0 = they do not. score: Unix
+    second of its next start, or of its lease's end; None = neither. ahead: tasks in pending before it, -1 = 10,000 or
+    more. lock_holder: "" = its lock is free; None = it has none. phase: of a workflow's step, "" = it is none.
+    after: the steps before it; got: which of them have succeeded.
+    """
+
+    now_ms: int
+    paused: bool
+    parked: bool
+    state: State | None
+    message: TaskMessage | None
+    holder: str
+    crashes: int
+    parked_at: int
+    score: float | None
+    ahead: int
+    size: int
+    lock_holder: str | None
+    lock_ms: int
+    phase: str
+    why: str
+    after: tuple[StepName, ...]
+    got: tuple[bool, ...]
+
+    @property
+    def found(self) -> bool:
+        """Whether the queue knows anything of the task."""
+        return self.state is not None or self.parked or bool(self.phase)
+
+
+def facts(queue: str, task_id: str, now_ms: int) -> Op[TaskFacts]:
+    """Look at one task of one queue. Cost: up to 10,000 pending ids are compared."""
+    q, task_id = queue_keys(queue), addressed("task_id", task_id)
+    keys = (q.task(task_id), step_record(q, task_id), q.pending, q.lease, q.paused, parked(q))
+    return _EXPLAIN.op(keys, (now_ms, task_id, q.prefix, DEEP), _facts)
+
+
+def _facts(reply: Reply) -> TaskFacts:
+    _, now_ms, paused, is_parked, state, message, owner, crashes, parked_at, score, ahead, size, *rest = reply
+    lock, holder, lock_ms, phase, why, after, got = rest
+    return TaskFacts(
+        now_ms,
+        bool(paused),
+        bool(is_parked),
+        State(_text(state)) if state else None,
+        _readable(message),
+        _text(owner),
+        int(crashes or 0),
+        int(parked_at or 0),
+        float(score) if score else None,
+        int(ahead or 0),
+        int(size or 0),
+        _text(holder) if lock else None,
+        max(0, int(lock_ms or 0)),
+        _text(phase),
+        _text(why),
+        tuple(names(after)),
+        tuple(letter == ord("1") for letter in got),
+    )
+
+
+def _readable(message: bytes) -> TaskMessage | None:
+    try:
+        return decode_task(message) if message else None
+    except WireError:
+        return None
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

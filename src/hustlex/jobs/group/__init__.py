@@ -1,0 +1,1 @@
+"""Grouped tasks that become one."""

@@ -1,0 +1,102 @@
+"""Which workers and schedulers live, and what they do; as they wrote it in their last heartbeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from hustlex.core.lua import load
+from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.jobs.keys import SCHEDULERS, SERVERS, WORKERS, addressed, scheduler_history
+from hustlex.jobs.wire import (
+    SchedulerEnqueueEvent,
+    SchedulerEntry,
+    ServerInfo,
+    WireError,
+    WorkerInfo,
+    decode_entry,
+    decode_event,
+    decode_server,
+    decode_worker,
+)
+
+T = TypeVar("T")
+
+_LIVE = load("hustlex.jobs", "inspect/list_live")
+
+
+def server_keys(now_ms: int) -> Op[list[str]]:
+    """Keys of the ServerInfos of living processes."""
+    return _LIVE.op((SERVERS,), (now_ms,), _keys)
+
+
+def worker_keys(now_ms: int) -> Op[list[str]]:
+    """Keys of the hashes of running tasks."""
+    return _LIVE.op((WORKERS,), (now_ms,), _keys)
+
+
+def scheduler_keys(now_ms: int) -> Op[list[str]]:
+    """Keys of the entry lists of living schedulers."""
+    return _LIVE.op((SCHEDULERS,), (now_ms,), _keys)
+
+
+def server(key: str) -> Op[list[ServerInfo]]:
+    """One, or none when it just expired or cannot be read."""
+    return command(
+        "jobs.server",
+        Effect.READ,
+        "GET",
+        key,
+        keys=(key,),
+        decode=lambda reply: _readable(decode_server, [reply] if reply else []),
+    )
+
+
+def running(key: str) -> Op[list[WorkerInfo]]:
+    """The tasks one process is running."""
+    return command(
+        "jobs.running", Effect.READ, "HVALS", key, keys=(key,), decode=lambda reply: _readable(decode_worker, reply)
+    )
+
+
+def entries(key: str) -> Op[list[SchedulerEntry]]:
+    """The periodic entries of one scheduler."""
+    return command(
+        "jobs.entries",
+        Effect.READ,
+        "LRANGE",
+        key,
+        0,
+        -1,
+        keys=(key,),
+        decode=lambda reply: _readable(decode_entry, reply),
+    )
+
+
+def events(entry_id: str, first: int, last: int) -> Op[list[SchedulerEnqueueEvent]]:
+    """Firings of one entry, newest first."""
+    key = scheduler_history(addressed("entry_id", entry_id))
+    return command(
+        "jobs.events",
+        Effect.READ,
+        "ZREVRANGE",
+        key,
+        first,
+        last,
+        keys=(key,),
+        decode=lambda reply: _readable(decode_event, reply),
+    )
+
+
+def _readable(decode: Callable[[bytes], T], replies: Reply) -> list[T]:
+    found: list[T] = []
+    for raw in replies:
+        try:
+            found.append(decode(raw))
+        except WireError:
+            continue
+    return found
+
+
+def _keys(reply: Reply) -> list[str]:
+    return [key.decode("utf-8", "surrogateescape") for key in reply[1:]]

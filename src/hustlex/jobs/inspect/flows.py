@@ -1,0 +1,148 @@
+"""The inspector's stories of several steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from hustlex.core.op import Batch, Flow, Op, do
+from hustlex.errors import Conflict, Error, NotFound
+from hustlex.jobs import lookup
+from hustlex.jobs.inspect import change, fleet
+from hustlex.jobs.inspect.types import EnqueueEvent, PeriodicInfo, RunningTask, Server
+from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
+
+T = TypeVar("T")
+
+_MOST_ATTEMPTS = 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEAST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_MOST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def of_queue(queue: str, op: Op[T]) -> Flow[T]:
+    """Run the operation and see in the same write whether the queue exists. Raises NotFound."""
+    known, answer = yield from _all_or_error((lookup.is_known(queue), op))
+    if not known:
+        raise NotFound(f"there is no queue {queue!r}", hint="a queue exists once a task was enqueued to it")
+    result: T = answer
+    return result
+
+
+def every(queue: str, op: Op[tuple[int, int]]) -> Flow[int]:
+    """Repeat an operation that takes some tasks at a time until it took as many as there were at its start."""
+    taken, left = yield from of_queue(queue, op)
+    total, goal = taken, taken + left
+    while taken and total < goal:
+        taken, left = yield from do(op)
+        total += taken
+    return total
+
+
+def update_payload(queue: str, task_id: str, payload: bytes | None) -> Flow[None]:
+    """Read, change, and write if nobody else has written in between. Raises NotFound, Conflict."""
+    for _ in range(_MOST_ATTEMPTS):
+        was = yield from do(change.message(queue, task_id))
+        becomes = encode_task(msgspec.structs.replace(decode_task(was), payload=payload))
+        if (yield from do(change.update(queue, task_id, was, becomes))):
+            return
+    raise Conflict(f"task {task_id!r} is being changed by others all the time")
+
+
+def delete_queue(queue: str, force: bool, now_ms: int) -> Flow[None]:
+    """Step by step until it is gone. Raises NotFound, Conflict."""
+    op = change.delete_queue(queue, force, now_ms)
+    left = yield from of_queue(queue, op)
+    while left:
+        left = yield from do(op)
+    yield from do(change.forget_queue(queue))
+
+
+def servers(now_ms: int) -> Flow[list[Server]]:
+    """Living worker processes and what they run."""
+    infos, running = yield from _all_or_error((fleet.server_keys(now_ms), fleet.worker_keys(now_ms)))
+    found: list[Any] = yield from _each(fleet.server, infos)
+    tasks: list[WorkerInfo] = yield from _each(fleet.running, running)
+    by_server: dict[str, list[RunningTask]] = {}
+    for worker in tasks:
+        by_server.setdefault(worker.server_id, []).append(_running(worker))
+    return [_server(info, by_server.get(info.server_id, [])) for info in found]
+
+
+def scheduler_entries(now_ms: int) -> Flow[list[PeriodicInfo]]:
+    """Periodic entries of all living schedulers, by spec."""
+    keys = yield from do(fleet.scheduler_keys(now_ms))
+    found: list[SchedulerEntry] = yield from _each(fleet.entries, keys)
+    return [_entry(entry) for entry in sorted(found, key=lambda entry: entry.spec)]
+
+
+def enqueue_events(entry_id: str, page: int, size: int) -> Flow[list[EnqueueEvent]]:
+    """Firings of one entry, newest first."""
+    lookup.check_page(page, size)
+    first = size * (page - 1)
+    found = yield from do(fleet.events(entry_id, first, first + size - 1))
+    return [EnqueueEvent(event.task_id, _EPOCH + _since(event.enqueue_time_ns)) for event in found]
+
+
+def _each(make: Callable[[str], Op[list[T]]], keys: Sequence[str]) -> Flow[list[T]]:
+    answers = yield from _all_or_error(tuple(make(key) for key in keys))
+    return [item for answer in answers for item in answer]
+
+
+def _all_or_error(ops: tuple[Op[Any], ...]) -> Flow[list[Any]]:
+    answers: list[Any] = (yield Batch(ops)) if ops else []
+    for answer in answers:
+        if isinstance(answer, Error):
+            raise answer
+    return answers
+
+
+def _server(info: ServerInfo, running: list[RunningTask]) -> Server:
+    return Server(
+        id=info.server_id,
+        host=info.host,
+        pid=info.pid,
+        concurrency=info.concurrency,
+        queues=info.queues,
+        strict_priority=info.strict_priority,
+        status=info.status,
+        started_at=_EPOCH + _since(info.start_time_ns),
+        active_worker_count=info.active_worker_count,
+        running=tuple(running),
+    )
+
+
+def _running(worker: WorkerInfo) -> RunningTask:
+    return RunningTask(
+        worker.task_id,
+        worker.task_type,
+        worker.queue,
+        worker.task_payload,
+        _EPOCH + _since(worker.start_time_ns),
+        _moment(worker.deadline_ns),
+    )
+
+
+def _entry(entry: SchedulerEntry) -> PeriodicInfo:
+    return PeriodicInfo(
+        entry.id,
+        entry.spec,
+        entry.task_type,
+        entry.task_payload,
+        entry.enqueue_options,
+        _moment(entry.next_enqueue_time_ns),
+        _moment(entry.prev_enqueue_time_ns),
+    )
+
+
+def _moment(nanoseconds: int) -> datetime | None:
+    """None for "never", written as year 1 by Go and left out (0) by others."""
+    return None if nanoseconds in (0, NEVER_NS) else _EPOCH + _since(nanoseconds)
+
+
+def _since(nanoseconds: int) -> timedelta:
+    """Bounded to Python's calendar: a foreign process may have written anything."""
+    return timedelta(microseconds=min(max(nanoseconds // 1_000, _LEAST_US), _MOST_US))

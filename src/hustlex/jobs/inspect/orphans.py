@@ -1,0 +1,82 @@
+"""Tasks that will not run as things are: no worker serves their queue, or who took them does not know their type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from hustlex.core.op import Batch, Effect, Flow, Op, command, do
+from hustlex.errors import Error
+from hustlex.jobs import lookup
+from hustlex.jobs.inspect import flows as inspection
+from hustlex.jobs.inspect import ops as inspect
+from hustlex.jobs.inspect.types import TaskInfo
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.types import State
+
+MOST_QUEUES = 200
+_LOOK = 100
+_UNKNOWN = "handler not found for task "
+"""How the error of a task begins whose type the worker did not know, Go's too."""
+
+
+class Orphans(msgspec.Struct, frozen=True):
+    """queues: how many tasks wait to run, by queue that no living worker serves. types: queues where tasks of this type
+    were put off or failed because a worker did not know it. looked: at how many queues of how many there are.
+    """
+
+    queues: dict[str, int]
+    types: dict[str, tuple[str, ...]]
+    looked: int
+    known: int
+
+
+def find(now_ms: int) -> Flow[Orphans]:
+    """Look at 200 queues at most, and at the 100 tasks of each that start or are tried again next."""
+    known = yield from do(lookup.queues())
+    looked = known[:MOST_QUEUES]
+    served = {queue for server in (yield from inspection.servers(now_ms)) for queue in server.queues}
+    counts = yield from _counts([queue for queue in looked if queue not in served])
+    types: dict[str, set[str]] = {}
+    for queue, tasks in (yield from _next(looked, now_ms)).items():
+        for task in tasks:
+            if task.parked_since is not None or task.last_error.startswith(_UNKNOWN):
+                types.setdefault(task.type, set()).add(queue)
+    return Orphans(
+        {queue: count for queue, count in counts.items() if count},
+        {name: tuple(sorted(queues)) for name, queues in sorted(types.items())},
+        len(looked),
+        len(known),
+    )
+
+
+def _counts(queues: list[str]) -> Flow[dict[str, int]]:
+    keys = [queue_keys(queue) for queue in queues]
+    lists = yield from _answers(_size("LLEN", q.pending) for q in keys)
+    later = yield from _answers(_size("ZCARD", key) for q in keys for key in (q.scheduled, q.retry))
+    found = zip(queues, lists, later[::2], later[1::2], strict=True)
+    return {queue: sum(size or 0 for size in sizes) for queue, *sizes in found}
+
+
+def _next(queues: list[str], now_ms: int) -> Flow[dict[str, list[TaskInfo]]]:
+    states = (State.SCHEDULED, State.RETRY)
+    pages = yield from _answers(
+        inspect.tasks(queue, state, 1, _LOOK, "", now_ms) for queue in queues for state in states
+    )
+    found: dict[str, list[TaskInfo]] = {}
+    for number, page in enumerate(pages):
+        found.setdefault(queues[number // len(states)], []).extend(page or [])
+    return found
+
+
+def _size(verb: str, key: str) -> Op[int]:
+    return command("jobs.size", Effect.READ, verb, key, keys=(key,), decode=int)
+
+
+def _answers(ops: Iterable[Op[Any]]) -> Flow[list[Any]]:
+    """None for a key of another type, or that we may not read."""
+    batch = Batch(tuple(ops))
+    answers: list[Any] = (yield batch) if batch.ops else []
+    return [None if isinstance(answer, Error) else answer for answer in answers]

@@ -1,0 +1,120 @@
+"""Keeping queues in order: moving what is due, giving back what died, deleting what is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from hustlex.core.lua import load
+from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.jobs.keys import QueueKeys, due, owners
+
+_PEEK = load("hustlex.jobs", "lease/peek")
+_FORWARD = load("hustlex.jobs", "lease/forward")
+_SWEEP = load("hustlex.jobs", "lease/sweep")
+_RECOVER = load("hustlex.jobs", "lease/recover")
+_CLAIM = load("hustlex.jobs", "lease/claim")
+_MEND = load("hustlex.jobs", "lease/mend")
+_RECLAIM = load("hustlex.jobs", "lease/reclaim")
+
+
+class Outlook(msgspec.Struct, frozen=True, gc=False):
+    """What a queue will need next. Unix seconds; -1 = nothing waits.
+
+    scheduled, retry, completed, lease, aggregation_set: lowest score of that set. exact_ms: when the first task that
+    hustlex scheduled is due, Unix milliseconds. owner: when the first of our servers that hold tasks here counts as
+    dead. pending: tasks. unleased: tasks in active that have no lease. groups: those with tasks that wait for
+    aggregation.
+    """
+
+    now_ms: int
+    scheduled: int
+    retry: int
+    exact_ms: int
+    completed: int
+    owner: int
+    lease: int
+    aggregation_set: int
+    pending: int
+    unleased: int
+    groups: int
+
+    @property
+    def due_ms(self) -> int:
+        """When the next scheduled or retried task is due, Unix milliseconds, -1 = none."""
+        return min((at for at in (self.scheduled * 1000, self.retry * 1000, self.exact_ms) if at >= 0), default=-1)
+
+
+class Forwarded(msgspec.Struct, frozen=True, gc=False):
+    """moved: 0 to 300. due_ms: when the next task is due, Unix milliseconds, -1 = none; not after now: call again."""
+
+    moved: int
+    due_ms: int
+    now_ms: int
+
+
+def peek(queues: Sequence[QueueKeys], now_ms: int) -> Op[list[Outlook]]:
+    """Look at some queues; in a cluster at one, because each lives in a slot of its own."""
+    keys = [
+        key
+        for queue in queues
+        for key in (
+            queue.scheduled,
+            queue.retry,
+            due(queue),
+            queue.completed,
+            owners(queue),
+            queue.lease,
+            queue.aggregation_sets,
+            queue.pending,
+            queue.active,
+            queue.groups,
+        )
+    ]
+    return _PEEK.op(tuple(keys), (now_ms,), _outlooks)
+
+
+def _outlooks(reply: Reply) -> list[Outlook]:
+    return [Outlook(reply[1], *reply[i : i + 10]) for i in range(2, len(reply), 10)]
+
+
+def clustered() -> Op[bool]:
+    """Whether the server is part of a cluster."""
+    return command("jobs.clustered", Effect.READ, "INFO", "cluster", decode=lambda reply: b"cluster_enabled:1" in reply)
+
+
+def forward(queue: QueueKeys, now_ms: int) -> Op[Forwarded]:
+    """Make scheduled and retried tasks that are due pending, 100 of each."""
+    keys = (queue.scheduled, queue.retry, due(queue), queue.pending, queue.groups)
+    return _FORWARD.op(keys, (now_ms, queue.prefix), lambda reply: Forwarded(reply[1], reply[2], reply[3]))
+
+
+def sweep(queue: QueueKeys, now_ms: int) -> Op[int]:
+    """Delete up to 100 completed tasks whose retention is over; answers how many."""
+    return _SWEEP.op((queue.completed,), (now_ms, queue.task_prefix), int)
+
+
+def recover(queue: QueueKeys, now_ms: int) -> Op[list[bytes]]:
+    """Give back the tasks of servers of ours that died; answers their ids. No retry is counted."""
+    keys = (queue.active, queue.lease, queue.pending, owners(queue))
+    return _RECOVER.op(keys, (now_ms, queue.task_prefix), list)
+
+
+def claim(queue: QueueKeys, holder: str, now_ms: int) -> Op[list[tuple[bytes, bytes]]]:
+    """Take over up to 100 tasks whose lease ended 30 s ago: pairs of id and message, leased to this holder for 30 s."""
+    return _CLAIM.op((queue.active, queue.lease), (now_ms, queue.task_prefix, holder), _pairs)
+
+
+def _pairs(reply: Reply) -> list[tuple[bytes, bytes]]:
+    return list(zip(reply[::2], reply[1::2], strict=True))
+
+
+def mend(queue: QueueKeys, now_ms: int) -> Op[int]:
+    """Give tasks in active that have no lease one that has ended; answers how many."""
+    return _MEND.op((queue.active, queue.lease), (now_ms, queue.task_prefix), int)
+
+
+def reclaim(queue: QueueKeys, now_ms: int) -> Op[int]:
+    """Put the tasks of stale aggregation sets back into their groups; answers how many sets, 100 at most."""
+    return _RECLAIM.op((queue.aggregation_sets, queue.groups), (now_ms, queue.group_prefix), int)

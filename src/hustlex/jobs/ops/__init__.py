@@ -1,1 +1,0 @@
-"""Operations on the queues, as values: one file per subject, all pure."""

@@ -1,0 +1,1 @@
+"""Periodic jobs: specs, entries in code and in Redis, firings."""

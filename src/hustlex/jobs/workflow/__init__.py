@@ -1,0 +1,1 @@
+"""Jobs that start when others have succeeded."""

@@ -1,0 +1,35 @@
+"""The operator's side: why does this phone get no code? To lift a lock there is ``Otp.unlock``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hustlex.core.answer.aio import answering
+from hustlex.core.op import AsyncDriver
+from hustlex.core.time import Clock
+from hustlex.otp import look
+from hustlex.otp.email import Email
+from hustlex.otp.look import PhoneState, ScopeState
+from hustlex.otp.room import OtpServices
+
+
+@answering
+class OtpInspector:
+    """Looks at phones and countries. Changes nothing, and shows no code and no phone."""
+
+    def __init__(self, driver: AsyncDriver, room: OtpServices, clock: Clock) -> None:
+        self._driver = driver
+        self._room = room
+        self._clock = clock
+
+    async def phone(self, phone: str | Email, *, purposes: Sequence[str] = ()) -> PhoneState:
+        """Lanes, locks, open codes, caps and breakers of one phone; two round trips.
+
+        phone: as for ``Otp.issue``. purposes: to look for besides those of the options. Raises Misuse, Unavailable.
+        Source: lua/look.lua, lua/look_scope.lua.
+        """
+        return await self._driver.follow(look.phone(self._room, phone, purposes, self._clock()))
+
+    async def country(self, region: str) -> ScopeState:
+        """Cap, breaker and budget of a country, as "NG"; one round trip. Raises Misuse. Source: lua/look_scope.lua."""
+        return await self._driver.run(look.country(self._room, region, self._clock()))

@@ -1,0 +1,35 @@
+-- otp.look: how a phone's lanes stand and which codes are open, for an operator; counts nothing and repairs nothing.
+-- EFFECT read
+-- KEYS devices    zset    otp:{<ref>}:dev             mark of a device token -> its end in ms
+-- KEYS keys...    mixed   otp:{<ref>}: of lane anon, then known: sends, cool, fail, lock; then the act of each purpose and lane
+-- ARGV now_ms     int     0: the server's clock
+-- REPLY {remembered, lanes, open}   devices; per lane {sends, pause, wrong, rest, level}: of 24 hours, ms, of 24 hours, ms, the
+--                         locks in a row; per act the ms until each open code ends
+-- @include clock
+local now, DAY = clock(now_ms), 86400000
+local function since(key) return redis.call('ZCOUNT', key, string.format('(%.0f', now - DAY), '+inf') end
+
+-- Never longer than it was for: the server's clock may have been set back.
+local function pause(key)
+  local had = redis.call('GET', key) or ''
+  local rest = (tonumber(string.match(had, ':(%d+)$')) or 0) - now
+  return math.max(0, math.min(rest, tonumber(string.match(had, ':(%d+):%d+$')) or rest))
+end
+
+local function lock(key)
+  local ends, length, level = unpack(redis.call('HMGET', key, 'until', 'len', 'level'))
+  local rest = (tonumber(ends) or 0) - now
+  return math.max(0, math.min(rest, tonumber(length) or rest)), tonumber(level) or 0
+end
+
+local lanes, open = {}, {}
+for at = 2, 9, 4 do
+  local rest, level = lock(KEYS[at + 3])
+  lanes[#lanes + 1] = {since(KEYS[at]), pause(KEYS[at + 1]), since(KEYS[at + 2]), rest, level}
+end
+for at = 10, #KEYS do
+  local ends, rests = redis.call('ZRANGE', KEYS[at], string.format('(%.0f', now), '+inf', 'BYSCORE', 'LIMIT', 0, 20, 'WITHSCORES'), {}
+  for n = 2, #ends, 2 do rests[#rests + 1] = ends[n] - now end
+  open[#open + 1] = rests
+end
+return {redis.call('ZCOUNT', devices, string.format('(%.0f', now), '+inf'), lanes, open}

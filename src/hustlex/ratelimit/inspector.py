@@ -1,0 +1,36 @@
+"""The operator's side: who is banned, and who has a limit of their own? What is left tells ``RateLimit.peek``."""
+
+from __future__ import annotations
+
+from hustlex.core.answer.aio import answering
+from hustlex.core.check import Id
+from hustlex.core.op import AsyncDriver
+from hustlex.ratelimit.engine import look
+from hustlex.ratelimit.engine.compiler import Policies
+from hustlex.ratelimit.engine.limiter import Limiter
+from hustlex.ratelimit.engine.look import PenaltyState
+
+
+@answering
+class LimitInspector:
+    """Looks at what is remembered of a caller besides the counts, and lifts bans."""
+
+    def __init__(self, driver: AsyncDriver, limiter: Limiter) -> None:
+        self._driver = driver
+        self._limiter = limiter
+
+    async def caller(self, policy: Policies, identity: Id, *, endpoint: Id) -> tuple[PenaltyState, ...]:
+        """Strikes, ban and own limit, of each policy that has such; one round trip. Raises Misuse, Unavailable.
+
+        Pass the policies that are judged together, as for ``check``: their keys depend on it. Source: lua/look.lua.
+        """
+        op = look.penalties(self._limiter.subject(policy, identity, endpoint), self._limiter.clock())
+        return () if op is None else await self._driver.run(op)
+
+    async def unban(self, policy: Policies, identity: Id, *, endpoint: Id) -> bool:
+        """Forget strikes and bans; what was used stays used (``reset`` forgets that, too). True when there were any.
+
+        Other processes may repeat a ban from memory for up to 60 s. Raises Misuse, Unavailable.
+        """
+        op = look.unban(self._limiter.subject(policy, identity, endpoint))
+        return False if op is None else await self._driver.run(op)

@@ -1,0 +1,83 @@
+"""What an operator sees of a user's sessions: no token, no secret, no address but its network."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from hustlex.core import check
+from hustlex.core.check import Id
+from hustlex.core.lua import load
+from hustlex.core.op import Effect, Flow, Op, Reply, command, do
+from hustlex.tokens import flows
+from hustlex.tokens.issuer import TokenIssuer
+from hustlex.tokens.names import UserKeys, sid_of
+from hustlex.tokens.types import SessionInfo
+
+_LOOK = load("hustlex.tokens", "look")
+
+
+class UserState(msgspec.Struct, frozen=True):
+    """What stands for one user."""
+
+    sessions: tuple[SessionInfo, ...]
+    """The living ones, newest first."""
+    revoked_before: datetime | None
+    """Tokens and sessions made up to then are void; None when nothing is known of such a call."""
+
+
+class SessionState(msgspec.Struct, frozen=True):
+    """What became of one session."""
+
+    alive: bool
+    """Whether its tokens are good."""
+    why: str
+    """Why it is over: gone (never was, or forgotten), idle, absolute (its longest life), evicted (too many sessions),
+    revoke_all, or the reason of a logout or revocation; "" while it lives."""
+    generation: int
+    """How often its refresh token was swapped, from 1; 0 when nothing is known any more."""
+    client_id: str
+    """The application that opened it; "" when nothing is known."""
+    bound: bool
+    """Whether its tokens need fresh proofs of a key (DPoP)."""
+    created_at: datetime | None
+    """When it was opened."""
+    last_seen_at: datetime | None
+    """When it was used last, to the minute."""
+    expires_at: datetime | None
+    """When it ends, whatever is done."""
+    revoked_before: datetime | None
+    """As in UserState."""
+
+
+def user(mint: TokenIssuer, user_id: Id, now_ms: int) -> Flow[UserState]:
+    """The sessions, and the line before which everything is void."""
+    found = yield from flows.sessions(mint, user_id, "", now_ms)
+    line = yield from do(_line(mint.names(mint.uref(user_id))))
+    return UserState(tuple(found), line)
+
+
+def session(mint: TokenIssuer, user_id: Id, session_id: Id, now_ms: int) -> Flow[SessionState]:
+    """One session, alive or not."""
+    names, sid = mint.names(mint.uref(user_id)), sid_of(check.identity("session_id", session_id))
+    return (yield from do(_session(names, sid, now_ms)))
+
+
+def _line(names: UserKeys) -> Op[datetime | None]:
+    return command("tokens.line", Effect.READ, "GET", names.marker, keys=(names.marker,), decode=_moment)
+
+
+def _session(names: UserKeys, sid: str, now_ms: int) -> Op[SessionState]:
+    def decode(reply: Reply) -> SessionState:
+        why, client = bytes(reply[0]).decode(), bytes(reply[6]).decode()
+        born, last, ends = map(_moment, reply[3:6])
+        return SessionState(
+            not why, why, int(reply[2] or 0), client, bool(reply[7]), born, last, ends, _moment(reply[1])
+        )
+
+    return _LOOK.op((names.record(sid), names.index, names.marker), (now_ms, sid), decode)
+
+
+def _moment(ms: bytes | int | None) -> datetime | None:
+    return datetime.fromtimestamp(int(ms) / 1000, UTC) if ms else None

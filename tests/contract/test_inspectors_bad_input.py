@@ -1,0 +1,49 @@
+"""Bad input at the operator's side of each room: one sentence, never an error of the interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hustlex import HustleX
+from hustlex.cache import CacheInspector
+from hustlex.events import EventInspector
+from hustlex.idempotency import ClaimInspector, Scope
+from hustlex.otp import OtpInspector
+from hustlex.pins import PinInspector
+from hustlex.ratelimit import LimitInspector, Penalty, Policy
+from hustlex.tokens import TokenInspector
+from tests.conftest import PATIENCE, SECRET
+from tests.support.sweep import Sample, complaints
+
+MINUTE = timedelta(minutes=1)
+WHO = {"policy": Policy("p", 5, MINUTE, penalty=Penalty(3, MINUTE, MINUTE)), "identity": "u1", "endpoint": "/x"}
+SAMPLES = [
+    ("otp", Sample(OtpInspector.phone, {"phone": "+2348031234567", "purposes": ["login"]})),
+    ("otp", Sample(OtpInspector.country, {"region": "NG"})),
+    ("tokens", Sample(TokenInspector.user, {"user_id": "u1"})),
+    ("tokens", Sample(TokenInspector.session, {"user_id": "u1", "session_id": "s" * 22})),
+    ("ratelimit", Sample(LimitInspector.caller, WHO)),
+    ("ratelimit", Sample(LimitInspector.unban, WHO)),
+    ("cache", Sample(CacheInspector.entry, {"name": "user", "key": 7})),
+    ("idempotency", Sample(ClaimInspector.claim, {"key": "k", "scope": Scope("u1", "POST", "/pay")})),
+    ("idempotency", Sample(ClaimInspector.event, {"provider": "paystack", "event_id": "e1"})),
+    ("idempotency", Sample(ClaimInspector.unfinished, {"cursor": ""})),
+    ("pins", Sample(PinInspector.user, {"user_id": "u1"})),
+    ("events", Sample(EventInspector.listeners, {"channel": "orders:42"})),
+]
+
+
+@pytest.fixture
+async def front(url: str) -> AsyncIterator[HustleX]:
+    async with HustleX(url, secret=SECRET, timeout=PATIENCE) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("room", "sample"), SAMPLES, ids=str)
+async def test_bad_input_gets_one_sentence(front: HustleX, room: str, sample: Sample) -> None:
+    door: Any = getattr(front, room)
+    assert await complaints(sample, door.inspector) == []
