@@ -111,8 +111,8 @@ async def while_allowed(
 
     For routes that ask for a user (``CurrentUser``); without one nothing is watched. The token's end, a logout and
     every revocation end the block at the next heartbeat at the latest, and close the socket with 1008. per_user:
-    sockets and event streams that one user may hold open, over all processes; one more is answered 429, if the socket was
-    not accepted yet. Raises Misuse, Problem.
+    sockets and event streams that one user may hold open, over all processes; one more is answered 429, if the socket
+    was not accepted yet. Raises Misuse, Problem.
     """
     check.instance("connection", connection, HTTPConnection, hint="pass the WebSocket of the route")
     pause = check.duration("heartbeat", heartbeat, timedelta(milliseconds=1)).total_seconds()
