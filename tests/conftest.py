@@ -48,12 +48,17 @@ def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
         yield running
 
 
-@pytest.fixture
-def raw(server: EmbeddedServer) -> Iterator[redis.Redis]:
-    """redis-py on the emptied server, replies as bytes: the oracle."""
+@pytest.fixture(scope="session")
+def _oracle(server: EmbeddedServer) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(server.url, decode_responses=False) as client:
-        client.flushall()
         yield client
+
+
+@pytest.fixture
+def raw(_oracle: redis.Redis) -> redis.Redis:
+    """redis-py on the emptied server, replies as bytes: the oracle. Opened once: that takes longer than most tests."""
+    _oracle.flushall()
+    return _oracle
 
 
 @pytest.fixture
