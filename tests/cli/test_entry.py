@@ -24,7 +24,7 @@ def test_a_missing_extra_is_named() -> None:
 
 
 def test_a_missing_module_of_something_else_is_a_traceback() -> None:
-    told = run_without("hustlex.cli.acl")
+    told = run_without("hustlex.diagnostics.rights")
     assert told.returncode == 1
     assert "Traceback" in told.stderr
 

@@ -1,4 +1,4 @@
-"""``hustlex limits explain``, run as a user runs it."""
+"""``hustlex limit explain`` (and its plural), run as a user runs it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def test_it_prints_what_each_policy_promises() -> None:
 def test_a_file_and_json(tmp_path: Path) -> None:
     (tmp_path / "limits.toml").write_text('smooth = "100/minute global using gcra"\nlog = "5/30s per ip using log"\n')
     told = hustlex("--json", str(tmp_path / "limits.toml"))
-    smooth, log = json.loads(told.stdout)
+    answer = json.loads(told.stdout)
+    assert answer["schema"] == "hustlex.limit.guarantee.list/1"
+    smooth, log = answer["items"]
     assert told.stderr == ""
     assert (smooth["policy"], smooth["worst_in_window"], smooth["at_once"]) == ("smooth", 199, 100)
     assert smooth["flags"][0].startswith("burst = limit: admits 199, not 100")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 import time
@@ -223,6 +224,60 @@ async def test_subscribing_where_no_server_is_fails_clearly() -> None:
         with pytest.raises(Unavailable, match="cannot subscribe at"):
             async with driver.subscribe("a"):
                 pytest.fail("subscribed to nothing")
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_subscribing_where_something_else_answers_says_so(greeting: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(greeting)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Driver(f"redis://127.0.0.1:{port}", Options(connect=0.5, command=0.1)) as driver:
+        with pytest.raises(Unavailable, match="does not speak the Redis protocol"):
+            async with driver.subscribe("a"):
+                pytest.fail("subscribed to nothing")
+
+
+async def test_who_comes_while_another_leaves_misses_nothing(driver: Driver, raw: redis.Redis) -> None:
+    """One channel, many who join, give up half way and leave: whoever is in hears what is said from then on."""
+    chance = random.Random(20261129)
+
+    async def visit(number: int) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(chance.choice((0, 0.0002, 0.001))):
+                async with driver.subscribe("a"):
+                    pass
+        async with driver.subscribe("a") as messages:
+            assert raw.publish("a", str(number)) == 1
+            while (await anext(messages)).data != b"%d" % number:
+                pass
+
+    for _ in range(30):
+        await asyncio.gather(*(visit(number) for number in range(chance.randrange(1, 6))))
+
+
+async def test_the_answer_to_somebody_elses_subscription_is_not_ones_own(faulty: Proxy) -> None:
+    """Join, leave and join again in one write: the first confirmation belongs to who has left."""
+    async with Driver(faulty.url) as driver, driver.subscribe("other"):
+        faulty.delay_seconds = 0.2  # the server's own answers come after ours
+        pubsub = driver._router.pubsub
+        first = asyncio.create_task(driver.subscribe("a").__aenter__())
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        second = driver.subscribe("a")
+        joining = asyncio.create_task(second.__aenter__())
+        await asyncio.sleep(0)
+        pubsub.hear([b"subscribe", b"a", 1])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not joining.done()
+        pubsub.hear([b"unsubscribe", b"a", 1])
+        await joining
+        await second.__aexit__(None, None, None)
 
 
 async def test_close_answers_what_is_in_flight_and_is_idempotent(url: str) -> None:

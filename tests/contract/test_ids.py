@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from base64 import b32decode
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.idempotency import Executed, InFlight, Replay, Response, Scope, Seen, Started
 from hustlex.idempotency.webhooks import Provider
+from hustlex.otp import Gone, Issued, Verified
+from hustlex.otp.totp import hotp
 from hustlex.pins import PinHashed, PinOk
 from hustlex.ratelimit import Policy, RateLimitOptions
 from hustlex.tokens import Access, Rejected, TokenPair
@@ -162,3 +166,27 @@ async def test_what_is_no_id_is_refused_at_every_door(hx: Any, door: str) -> Non
         with pytest.raises(Misuse) as refused:
             await DOORS[door](hx, odd)
         assert refused.value.hint and "\0" not in str(refused.value)
+
+
+@pytest.mark.parametrize("identity", IDS, ids=str)
+async def test_authenticators(hx: Any, clock: FixedClock, identity: Any) -> None:
+    first, *others = spellings(identity)
+    enrolment = hx.otp.totp_enrol(first, issuer="HustleX", account="ada@example.com")
+    secret, seen = b32decode(enrolment.secret), set()
+    for written in others:
+        sealed = hx.otp.totp_reseal(written, enrolment.sealed)
+        codes = [hotp(secret, clock() // 30_000 + off) for off in (0, 1)]
+        answer = await hx.otp.totp_verify(written, sealed, codes[len(seen) % 2])
+        assert isinstance(answer, Verified | Gone)
+        seen.add(type(answer))
+    assert seen == {Verified, Gone}, "each step once, whoever asks"
+
+
+@pytest.mark.parametrize("identity", IDS, ids=str)
+async def test_users_of_codes(hx: Any, identity: Any) -> None:
+    for number, written in enumerate(spellings(identity)):
+        issued = await hx.otp.issue(f"+234803900{IDS.index(identity)}0{number:02}", uid=written)
+        assert isinstance(issued, Issued)
+        verified = await hx.otp.verify(issued.challenge, (await hx.otp.open(issued.challenge)).code)
+        granted = await hx.otp.consume_grant(verified.grant, "login")
+        assert (granted.uid, type(granted.uid)) == (str(identity), str)

@@ -13,7 +13,8 @@ from hustlex.cache.api import Cache, CachedFunction, Caches, Decorator
 from hustlex.cache.policy import Options
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keyring import Keyring
-from hustlex.events.api import Channel, Events
+from hustlex.events.api import Channel, Events, ReplayChannel
+from hustlex.events.subscription import Subscription, Together
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope, Started
 from hustlex.idempotency.webhooks import Provider, hmac_signature
 from hustlex.ratelimit import Penalty, Policy, RateLimit, RateLimitOptions, Rulebook, bound, parse_rule, sheet
@@ -117,6 +118,19 @@ def _signature(header: Any, **options: Any) -> Any:
     return hmac_signature(header, "a good one", **options)
 
 
+KEPT = [
+    Sample(
+        ReplayChannel.publish, {"idem": "a", "version": 1, "it": 7}, call=lambda on, **given: on.publish(1, **given)
+    ),
+    Sample(
+        ReplayChannel.publish_many, {"events": [1], "it": 7}, call=lambda on, events, it: on.publish_many(events, it=it)
+    ),
+    Sample(ReplayChannel.position, {"it": 7}),
+    Sample(ReplayChannel.history, {"limit": 5, "since": "e.1", "reverse": False, "it": 7}),
+    Sample(ReplayChannel.remove_history, {"it": 7}),
+]
+
+
 @pytest.fixture(params=["aio", "blocking"])
 async def front(request: pytest.FixtureRequest, url: str) -> Any:
     if request.param == "aio":
@@ -147,11 +161,28 @@ async def test_a_bad_option_gets_one_sentence(sample: Sample) -> None:
 
 
 async def test_bad_input_of_events_gets_one_sentence(front: Any) -> None:
-    declared = Sample(Events.channel, {"name": "orders:{it}", "event_type": int, "max_payload": 100})
+    given = {"name": "orders:{it}", "event_type": int, "max_payload": 100, "kind": "replay", "size": 5, "ttl": MINUTE}
+    declared = Sample(Events.channel, given)
     declared = Sample(declared.target, declared.given, spare={"event_type": set(ODD)})
     assert await complaints(declared, front.events) == []
     said = Sample(Channel.publish, {"it": 7}, call=lambda channel, it: channel.publish(1, it=it))
     assert await complaints(said, front.events.channel("orders:{it}", int)) == []
+
+
+@pytest.mark.parametrize("sample", KEPT, ids=str)
+async def test_bad_input_of_events_with_history_gets_one_sentence(sample: Sample, front: Any) -> None:
+    assert await complaints(sample, front.events.channel("orders:{it}", int, kind="replay")) == []
+
+
+async def test_bad_input_of_a_subscription_gets_one_sentence() -> None:
+    async with HustleX("redis://127.0.0.1:1") as front:
+        channel = front.events.channel("orders:{it}", int, kind="replay")
+        sample = Sample(ReplayChannel.subscribe, {"since": "e.1", "conflate": len, "it": 7})
+        assert await complaints(sample, channel) == []
+        resumed = Sample(Subscription.resume, {"position": "e.1"})
+        assert await complaints(resumed, channel.subscribe(it=7)) == []
+        several = Sample(Together.resume, {"position": "m1.AAAA"})
+        assert await complaints(several, Together(channel.subscribe(it=7))) == []
 
 
 @pytest.mark.parametrize("style", ["aio", "blocking"])
@@ -172,16 +203,33 @@ async def seven() -> int:
     return 7
 
 
+async def sevens(keys: list[int]) -> dict[int, int]:
+    return dict.fromkeys(keys, 7)
+
+
+def _invalidate(cache: Any, tag: Any, soft: Any) -> Any:
+    return cache.invalidate_tags(tag, soft=soft)
+
+
 CACHE = [
     Sample(Cache.key, {"key": 7}),
     Sample(Cache.get, {"key": 7, "default": None}),
     Sample(Cache.lookup, {"key": 7}),
     Sample(Cache.get_many, {"keys": [7]}),
-    Sample(Cache.set, {"key": 7, "value": 1, "ttl": MINUTE}),
-    Sample(Cache.set_many, {"values": {7: 1}, "ttl": MINUTE}),
+    Sample(Cache.set, {"key": 7, "value": 1, "ttl": MINUTE, "tags": ["a"], "version": 1}),
+    Sample(Cache.set_many, {"values": {7: 1}, "ttl": MINUTE, "tags": ["a"]}),
     Sample(Cache.delete, {"key": 7}, call=lambda cache, key: cache.delete(key)),
-    Sample(Cache.get_or_compute, {"key": 8, "compute": seven, "ttl": MINUTE}),
-    Sample(Cache.cached, {"template": "user:x", "ttl": MINUTE}),
+    Sample(Cache.get_or_compute, {"key": 8, "compute": seven, "ttl": MINUTE, "tags": ["a"]}),
+    Sample(Cache.get_or_compute_many, {"keys": [8], "compute": sevens, "ttl": MINUTE, "tags": ["a"]}),
+    Sample(
+        Cache.warm,
+        {"keys": [9], "compute": sevens, "ttl": MINUTE, "tags": ["a"], "jitter": 0.5, "batch": 5, "pause": MINUTE},
+    ),
+    Sample(Cache.delete, {"key": 7, "hold": MINUTE}, call=lambda cache, key, hold: cache.delete(key, hold=hold)),
+    Sample(Cache.expire, {"key": 7}, call=lambda cache, key: cache.expire(key)),
+    Sample(Cache.invalidate_tags, {"tag": "a", "soft": True}, call=_invalidate),
+    Sample(Cache.clear, {"soft": True}),
+    Sample(Cache.cached, {"template": "user:x", "ttl": MINUTE, "tags": ["a:b"]}),
 ]
 
 
@@ -193,10 +241,13 @@ async def test_bad_input_of_caches_gets_one_sentence(front: Any, sample: Sample)
 async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> None:
     fits: dict[str, Any] = {"name": "user", "value_type": int, "ttl": MINUTE, "negative_ttl": MINUTE, "jitter": 0.1}
     fits |= {"format": "frame", "schema_version": 1, "lease": MINUTE, "wait": MINUTE, "timeout": MINUTE, "bulkhead": 3}
-    fits |= {"max_value": 1000, "compress_over": 100}
+    fits |= {"max_value": 1000, "compress_over": 100, "tags": ["a"], "value_tags": str.split, "clearable": True}
+    fits |= {"stale_ttl": MINUTE, "stale_if_error": MINUTE, "cooldown": MINUTE, "early": 1.0}
+    fits |= {"soft_timeout": MINUTE, "hard_timeout": MINUTE}
     assert set(fits) - {"name", "value_type", "ttl"} == set(Options.__annotations__)
     declared = Sample(Caches.__call__, fits, call=lambda opened, **given: opened.cache(**given))
-    assert await complaints(declared, front) == []
+    tags = Sample(Caches.invalidate_tags, {"tag": "a", "soft": True}, call=lambda it, **o: _invalidate(it.cache, **o))
+    assert [said for sample in (declared, tags) for said in await complaints(sample, front)] == []
 
 
 async def test_what_is_cached_by_a_bad_function_or_key_gets_one_sentence(front: Any) -> None:

@@ -218,7 +218,7 @@ async def test_a_mailbox_is_bounded_in_bytes(driver: HandDriver, orders: Any) ->
 async def test_a_break_is_shown(driver: HandDriver, orders: Any) -> None:
     async with orders.subscribe(order_id=1) as messages:
         driver.queues["app:ev:orders:1"].put_nowait(Frame("", b"", gap=True))
-        assert await anext(messages) == Gap("reconnected")
+        assert await anext(messages) == Gap("reconnected", channel="orders:1")
 
 
 async def test_the_drivers_error_reaches_every_subscriber_last(driver: HandDriver, orders: Any) -> None:

@@ -24,8 +24,14 @@ if not settings.configured:
     settings.configure(SECRET_KEY="a key of tests alone", SESSION_ENGINE="hustlex.django.sessions")
     django.setup()
 
-from django.core.exceptions import BadRequest
-from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.core.exceptions import (
+    BadRequest,
+    DisallowedHost,
+    PermissionDenied,
+    SuspiciousOperation,
+    TooManyFilesSent,
+)
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.response import SimpleTemplateResponse
 from django.test import RequestFactory
 
@@ -272,18 +278,24 @@ def test_every_kind_of_answer_is_kept_and_repeated(view: Any) -> None:
     assert not again.cookies
 
 
+REFUSALS = [(BadRequest, 400), (Http404, 404), (PermissionDenied, 403), (DisallowedHost, 400), (TooManyFilesSent, 400)]
+
+
 @pytest.mark.usefixtures("site")
-def test_a_bad_request_is_an_answer_that_is_kept() -> None:
+@pytest.mark.parametrize(("kind", "status"), REFUSALS)
+def test_exceptions_that_are_answers_are_kept(kind: Any, status: int, caplog: pytest.LogCaptureFixture) -> None:
     calls: list[int] = []
 
     def view(_: HttpRequest) -> HttpResponse:
         calls.append(1)
-        raise BadRequest
+        raise kind("no")
 
     headers = {"Authorization": f"Bearer {front().tokens.login('u1').access}", "Idempotency-Key": "k1"}
     served = login_required(idempotent(view))
-    assert [served(RequestFactory().post("/pay", headers=headers)).status_code for _ in range(2)] == [400, 400]
-    assert calls == [1]
+    assert [served(RequestFactory().post("/pay", headers=headers)).status_code for _ in range(2)] == [status] * 2
+    assert calls == [1] * (2 if status == 403 else 1), "who may not today may tomorrow"
+    told = [each.name for each in caplog.records if each.name.startswith("django.security")]
+    assert told == ([f"django.security.{kind.__name__}"] if issubclass(kind, SuspiciousOperation) else [])
 
 
 @pytest.mark.parametrize("decorate", [login_required, idempotent, rate_limit("5/minute per ip"), idempotent()])

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar, overload
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from hustlex._sync.events_inspector import EventInspector
+from hustlex.core import check
 from hustlex.core.answer.blocking import answering
-from hustlex.core.op import BlockingDriver
+from hustlex.core.op import BlockingDriver, Op
 from hustlex.core.time import Clock, server_clock
+from hustlex.errors import Error
 from hustlex.events import ops
-from hustlex.events.names import ChannelTemplate
-from hustlex.events.types import Parameter
-from hustlex.events.wire import MAX_PAYLOAD, EventCodec
+from hustlex.events.cursors import LIMIT, Declared, new_epoch
+from hustlex.events.declaring import KEPT, MOST_KEPT, declared, position_of
+from hustlex.events.types import Kind, Message, Parameter, Position
+from hustlex.events.wire import MAX_PAYLOAD
 
 T = TypeVar("T")
 
@@ -21,11 +26,11 @@ T = TypeVar("T")
 class Channel(Generic[T]):
     """A family of live channels with one event type. Made by ``Events.channel``."""
 
-    def __init__(self, driver: BlockingDriver, template: ChannelTemplate, codec: EventCodec[T], clock: Clock) -> None:
+    def __init__(self, driver: BlockingDriver, hub: Any, declared: Declared, clock: Clock) -> None:
         self._driver = driver
-        self._template = template
-        self._codec = codec
+        self.declared = declared
         self._clock = clock
+        self._hub = hub
 
     def publish(self, event: T, /, **parameters: Parameter) -> int:
         """Send an event to whoever listens now (one round trip); nobody listening is no error.
@@ -35,33 +40,139 @@ class Channel(Generic[T]):
         Raises Misuse (wrong parameters, event too large) before anything is sent, OutcomeUnknown when the reply is
         lost: the event may have been sent. Source: lua/publish.lua.
         """
-        key = self._template.key(self._template.name(parameters))
-        return self._driver.run(ops.publish(key, self._codec.encode(event), self._clock()))
+        key = self.declared.template.key(self.declared.template.name(parameters))
+        return self._driver.run(ops.publish(key, self.declared.codec.encode(event), self._clock()))
+
+
+@answering
+class ReplayChannel(Generic[T]):
+    """A family of channels with history and one event type. Made by ``Events.channel(kind="replay")`` or "latest"."""
+
+    def __init__(self, driver: BlockingDriver, hub: Any, declared: Declared, clock: Clock) -> None:
+        self._driver = driver
+        self.declared = declared
+        self._clock = clock
+        self._hub = hub
+
+    def publish(
+        self, event: T, /, *, idem: str | None = None, version: int | None = None, **parameters: Parameter
+    ) -> Position:
+        """Keep an event in the history and send it to whoever listens, in one step.
+
+        idem: an id of this event; within 5 minutes a second publish with it does nothing and returns the first one's
+        position, so it may be repeated. version: of a state, 1 or more; an event that is no newer than the last one
+        is dropped. parameters: one value per placeholder of the name.
+        Returns its position (of the newest event, when this one was dropped). Raises Misuse before anything is sent;
+        without ``idem`` OutcomeUnknown when the reply is lost: it may have been sent. Source: lua/append.lua.
+        """
+        return self._driver.run(self._append(event, idem, version, parameters))
+
+    def publish_many(self, events: Iterable[T], /, **parameters: Parameter) -> list[Position | Error]:
+        """Publish several, in order, in one write. A failed one is its Error, not raised. Source: lua/append.lua."""
+        name = self.declared.template.name(parameters)
+        sent = [self._op(event, name, "", 0) for event in check.several("events", events)]
+        return self._driver.run_many(sent)
+
+    def position(self, **parameters: Parameter) -> Position | None:
+        """Where the channel stands; None before the first event, and after its life.
+
+        Ask before you load a state, then subscribe since that position: nothing is missed between the two. Source:
+        lua/read.lua.
+        """
+        history = self._driver.run(ops.read(self.declared.template, self.declared.template.name(parameters), 0, 0))
+        return Position(history.epoch, history.last) if history.epoch else None
+
+    def history(
+        self, *, limit: int = 100, since: Position | str | None = None, reverse: bool = False, **parameters: Parameter
+    ) -> list[Message[T]]:
+        """Events that are kept. limit: 1 to 300. since: only those behind it; none when it is of another epoch.
+        reverse: the newest first. Raises Misuse. Source: lua/read.lua.
+        """
+        check.whole("limit", limit, 1, LIMIT)
+        check.flag("reverse", reverse)
+        name, after = self.declared.template.name(parameters), position_of("since", since)
+        offset = after.offset if after else 0
+        history = self._driver.run(ops.read(self.declared.template, name, offset, limit, newest=reverse))
+        if after and history.epoch != after.epoch:
+            return []
+        messages = self.declared.messages(name, history)
+        return messages[::-1] if reverse else messages
+
+    def remove_history(self, **parameters: Parameter) -> None:
+        """Drop what is kept; who comes back gets a Gap. Source: lua/forget.lua."""
+        self._driver.run(ops.forget(self.declared.template, self.declared.template.name(parameters)))
+
+    def _append(self, event: T, idem: str | None, version: int | None, parameters: dict[str, Any]) -> Op[Position]:
+        known = "" if idem is None else check.identity("idem", idem)
+        number = 0 if version is None else check.whole("version", version, 1)
+        return self._op(event, self.declared.template.name(parameters), known, number)
+
+    def _op(self, event: T, name: str, idem: str, version: int) -> Op[Position]:
+        declared, payload = self.declared, self.declared.codec.encode(event)
+        assert declared.retention is not None
+        return ops.append(
+            declared.template, name, payload, declared.retention, new_epoch(), self._clock(), idem=idem, version=version
+        )
 
 
 class Events:
-    """Typed messages between processes, delivered at most once; a break is shown to subscribers as a Gap.
+    """Typed messages between processes. A break is shown to subscribers as a Gap, or healed from the history.
 
-    Subscribers of one Channel object share one feed per name.
+    Subscribers of one channel object share one feed per name.
     """
 
     def __init__(self, driver: BlockingDriver, *, prefix: str = "", clock: Clock = server_clock) -> None:
         self._driver = driver
         self._prefix = prefix
         self._clock = clock
+        self._hub: Any = None
         self.inspector = EventInspector(driver, prefix)
 
     @overload
     def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...
     @overload
+    def channel(
+        self,
+        name: str,
+        event_type: type[T],
+        *,
+        kind: Literal["replay", "latest"],
+        size: int = MOST_KEPT,
+        ttl: timedelta = KEPT,
+        max_payload: int = MAX_PAYLOAD,
+    ) -> ReplayChannel[T]: ...
+    @overload
     def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]: ...
-    def channel(self, name: str, event_type: Any, *, max_payload: int = MAX_PAYLOAD) -> Channel[Any]:
+    @overload
+    def channel(
+        self,
+        name: str,
+        event_type: Any,
+        *,
+        kind: Literal["replay", "latest"],
+        size: int = MOST_KEPT,
+        ttl: timedelta = KEPT,
+        max_payload: int = MAX_PAYLOAD,
+    ) -> ReplayChannel[Any]: ...
+    def channel(
+        self,
+        name: str,
+        event_type: Any,
+        *,
+        kind: Kind = "live",
+        size: int = MOST_KEPT,
+        ttl: timedelta = KEPT,
+        max_payload: int = MAX_PAYLOAD,
+    ) -> Channel[Any] | ReplayChannel[Any]:
         """Declare a channel, once, where the application starts.
 
         name: ``namespace:rest`` with placeholders, as ``orders:{order_id}``. event_type: a type msgspec can decode
-        from JSON; best a union of tagged frozen Structs. max_payload: bytes of JSON, 1 to 1,048,576.
-        Raises Misuse for a malformed name.
+        from JSON; best a union of tagged frozen Structs. kind: "live" (for those who listen now), "replay" (kept, so
+        that who comes back misses nothing) or "latest" (a state: the newest event is kept, and sent first).
+        size, ttl: of "replay", how many events are kept, 1 to 10,000, and how long after the last one, 1 second to 7
+        days. max_payload: bytes of JSON, 1 to 1,048,576.
+        Raises Misuse for a malformed name, and for a placeholder that is an option of publishing or subscribing.
         """
-        return Channel(
-            self._driver, ChannelTemplate(name, self._prefix), EventCodec(event_type, max_payload), self._clock
-        )
+        family = declared(name, event_type, self._prefix, kind, size, ttl, max_payload)
+        made = Channel if family.retention is None else ReplayChannel
+        return made(self._driver, self._hub, family, self._clock)

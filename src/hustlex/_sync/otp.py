@@ -164,7 +164,7 @@ class Otp:
         """
         return self._driver.follow(flows.unlock(self._room, phone, lane))
 
-    def totp_enrol(self, subject: str, *, issuer: str, account: str) -> Enrolment:
+    def totp_enrol(self, subject: Id, *, issuer: str, account: str) -> Enrolment:
         """A new authenticator secret for a user. Show ``uri`` once as a QR code, keep ``sealed`` with the user.
 
         subject: who it is for, from then on always the same text: the user's id, or the phone in E.164 to share the
@@ -172,7 +172,7 @@ class Otp:
         """
         return totp.enrol(self._room, subject, issuer, account, secrets.token_bytes(totp.ENTROPY))
 
-    def totp_reseal(self, subject: str, sealed: str) -> str:
+    def totp_reseal(self, subject: Id, sealed: str) -> str:
         """``sealed`` anew, with the secret in use: for the application's rows while an old secret is given up.
 
         Raises BadReply when it is another subject's, or of a secret that is not listed.
@@ -181,7 +181,7 @@ class Otp:
 
     def totp_verify(
         self,
-        subject: str,
+        subject: Id,
         sealed: str,
         code: str,
         purpose: str = "login",
@@ -193,6 +193,6 @@ class Otp:
 
         sealed: of ``totp_enrol``. The wrong ones count as those of text messages do. Source: lua/totp.lua.
         """
-        typed = totp.Typed(subject, sealed, code, purpose, ctx, lane)
+        typed = totp.Typed(totp.subject_of(subject), sealed, code, purpose, ctx, lane)
         entropy = secrets.token_bytes(totp.GRANT_ENTROPY)
         return self._driver.follow(totp.verify(self._room, typed, entropy, self._clock()))

@@ -9,7 +9,9 @@ import typer
 
 from hustlex.cli.client import CacheUrl, Url, opened
 from hustlex.cli.output import AsJson, print_json, print_table
+from hustlex.core.printable import printable
 from hustlex.diagnostics import ROOMS, Checkup, rights
+from hustlex.errors import Denied
 from hustlex.settings import load_settings
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red", "unknown": "cyan"}
@@ -32,8 +34,12 @@ def doctor(
     if acl:
         _print_rights(load_settings(url=url, cache_url=cache_url).prefix, as_json)
         return
-    with opened(url, cache_url) as hx:
-        found = hx.diagnostics.check()
+    try:
+        with opened(url, cache_url) as hx:
+            found = hx.diagnostics.check()
+    except Denied as error:
+        print(f"hustlex: {printable(str(error))}", file=sys.stderr)
+        raise typer.Exit(1) from None
     report(found, as_json=as_json)
     if not (found.clean if strict else found.ok):
         raise typer.Exit(1)

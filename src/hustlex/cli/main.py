@@ -1,6 +1,7 @@
 """``hustlex``: the command line.
 
-Exit codes: 0 done; 1 the work failed; 2 bad input or set-up (settings, URL, module, port); 3 the server is unreachable.
+Exit codes: 0 done; 1 the work failed; 2 bad input or set-up (settings, URL, module, port); 3 the server is unreachable;
+4 not found; 5 a conflict; 6 denied; 9 the outcome is not known.
 """
 
 from __future__ import annotations
@@ -14,9 +15,16 @@ import typer
 
 from hustlex import __version__
 from hustlex.cli import doctor, http, scheduler, up, worker
-from hustlex.cli.limits import limits
+from hustlex.cli.cache import cache
+from hustlex.cli.event import event
+from hustlex.cli.idem import idem
+from hustlex.cli.limit import limit
+from hustlex.cli.otp import otp
+from hustlex.cli.pin import pin
+from hustlex.cli.session import session
+from hustlex.cli.user import user
 from hustlex.core.printable import printable
-from hustlex.errors import ConfigurationError, Error, Misuse, Unavailable
+from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound, OutcomeUnknown, Unavailable
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -48,7 +56,28 @@ cli.command("api")(http.api)
 cli.command("worker")(worker.worker)
 cli.command("scheduler")(scheduler.scheduler)
 cli.command("doctor")(doctor.doctor)
-cli.add_typer(limits, name="limits")
+for _name, _noun in {
+    "limit": limit,
+    "session": session,
+    "otp": otp,
+    "pin": pin,
+    "cache": cache,
+    "idem": idem,
+    "user": user,
+    "event": event,
+}.items():
+    cli.add_typer(_noun, name=_name)
+    cli.add_typer(_noun, name=f"{_name}s", hidden=True)
+
+_CODES: tuple[tuple[type[Error], int], ...] = (
+    (ConfigurationError, 2),
+    (Misuse, 2),
+    (Unavailable, 3),
+    (NotFound, 4),
+    (Conflict, 5),
+    (Denied, 6),
+    (OutcomeUnknown, 9),
+)
 
 
 def app() -> None:
@@ -68,9 +97,7 @@ def app() -> None:
 
 def exit_code(error: Error) -> int:
     """The documented exit code of an error."""
-    if isinstance(error, ConfigurationError | Misuse):
-        return 2
-    return 3 if isinstance(error, Unavailable) else 1
+    return next((code for kind, code in _CODES if isinstance(error, kind)), 1)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hustlex.core.printable import printable
+from hustlex.errors import Misuse
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text")]
 
@@ -23,6 +25,28 @@ def print_json(schema: str, answer: Mapping[str, Any]) -> None:
     """One object. schema: as ``otp.phone/1``; adding a field keeps the number, renaming one raises it."""
     head = {"schema": f"hustlex.{schema}", "as_of": plain(datetime.now(UTC))}
     print(json.dumps({**head, **{name: plain(value) for name, value in named(answer.items())}}))
+
+
+def print_done(done: bool, schema: str, *, as_json: bool) -> None:
+    """What an act did. done: False when there was nothing to change."""
+    if as_json:
+        print_json(schema, {"changed": done})
+    else:
+        print("done" if done else "there was nothing")
+
+
+def typed(text: str) -> str:
+    """An argument that may be personal: "-" stands for a line of standard input, which no shell keeps."""
+    return sys.stdin.readline().strip() if text == "-" else text
+
+
+def confirm(act: str, *, yes: bool) -> None:
+    """Ask before what cannot be undone. Raises Misuse where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Misuse(f"{act} cannot be undone, and nobody can be asked", hint="pass --yes")
+    typer.confirm(f"{act}. This cannot be undone. Go on?", abort=True, err=True)
 
 
 def fields_of(answer: msgspec.Struct) -> dict[str, Any]:

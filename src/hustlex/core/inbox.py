@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Generic, Self, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ class Inbox(Generic[T]):
         self._gap = gap
         self._most = most
         self._most_bytes = most_bytes
-        self._items: deque[tuple[T, int]] = deque()
+        self._items: deque[tuple[T, int]] | _Newest[T] = deque()
         self._bytes = 0
         self._dropped = 0
         self._closed = False
@@ -56,3 +56,37 @@ class Inbox(Generic[T]):
             self._bytes -= size
             return item
         raise self._error or StopAsyncIteration
+
+
+class _Newest(Generic[T]):
+    """A queue of items and sizes that holds one of each key, in the order of their last change."""
+
+    def __init__(self, key: Callable[[T], Hashable]) -> None:
+        self._key = key
+        self._held: dict[Hashable, tuple[T, int]] = {}
+
+    def take(self, item: T) -> int:
+        """Remove what an item replaces; its size."""
+        return self._held.pop(self._key(item), (item, 0))[1]
+
+    def append(self, sized: tuple[T, int]) -> None:
+        self._held[self._key(sized[0])] = sized
+
+    def popleft(self) -> tuple[T, int]:
+        return self._held.pop(next(iter(self._held)))
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+
+class Conflated(Inbox[T]):
+    """Of the items that wait, the newest of each key alone."""
+
+    def __init__(self, gap: Callable[[int], T], most: int, most_bytes: int, key: Callable[[T], Any]) -> None:
+        super().__init__(gap, most, most_bytes)
+        self._newest = self._items = _Newest(key)
+
+    def put(self, item: T, size: int = 0) -> None:
+        """Append without waiting, in place of the one with its key."""
+        self._bytes -= self._newest.take(item)
+        super().put(item, size)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from http.cookies import SimpleCookie
 from typing import Any, TypeVar, overload
 
 from django.conf import settings
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from hustlex.core.check import Id
@@ -20,7 +21,7 @@ from hustlex.sync import HustleX
 from hustlex.tokens import Access, Mode
 from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller, logged_in, plain_view
 
-_ANSWERS = {Http404: 404, PermissionDenied: 403, BadRequest: 400}
+_ANSWERS = {Http404: 404, PermissionDenied: 403, BadRequest: 400, SuspiciousOperation: 400}
 """Exceptions that are answers too."""
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
@@ -135,6 +136,7 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
             try:
                 answer = _whole(view(request, *args, **kwargs))
             except tuple(_ANSWERS) as error:
+                _tell(request, error)
                 answer = _answer(Description(next(_ANSWERS[kind] for kind in _ANSWERS if isinstance(error, kind))))
             cookies.update(answer.cookies)
             return Response(answer.status_code, answer.content, tuple(answer.items()))
@@ -154,6 +156,13 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
         return repeated
 
     return wrapped
+
+
+def _tell(request: HttpRequest, error: Exception) -> None:
+    """Where Django itself would: whoever watches ``django.security`` hears of it though the answer is kept."""
+    if isinstance(error, SuspiciousOperation):
+        told = {"status_code": 400, "request": request}
+        logging.getLogger(f"django.security.{type(error).__name__}").error("%s", error, extra=told)
 
 
 def _whole(answer: Any) -> HttpResponse:

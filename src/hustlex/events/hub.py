@@ -1,53 +1,69 @@
-"""One feed per channel and process: read once, decode once, handed to every local subscriber without waiting for it."""
+"""One feed per channel and process: read once, decode once, handed to every local subscriber without waiting for it.
+
+All feeds share the driver's one pub/sub connection, which asks for signs of life and is dialled anew without them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any
 
+from hustlex.core.follower.aio import heard, keep, turn
 from hustlex.core.inbox import Inbox
 from hustlex.core.op import AsyncDriver
-from hustlex.events.names import ChannelTemplate
-from hustlex.events.types import Gap, Message
-from hustlex.events.wire import EventCodec
-
-T = TypeVar("T")
-
-_MOST_MESSAGES = 1_000
-_MOST_BYTES = 1024 * 1024
+from hustlex.events import ops
+from hustlex.events.cursors import LIMIT, Declared, Item, LiveCursor, ReplayCursor, Sized
+from hustlex.events.ops import History
+from hustlex.events.types import Position
 
 
-def inbox() -> Inbox[Message[T] | Gap]:
-    """Of one subscriber: 1,000 messages and 1 MiB."""
-    return Inbox(partial(Gap, "dropped"), _MOST_MESSAGES, _MOST_BYTES)
-
-
-class Feed(Generic[T]):
+class Feed:
     """Follows one channel while it has subscribers. started: set when the server confirmed, or when it failed."""
 
-    def __init__(self, driver: AsyncDriver, key: str, name: str, codec: EventCodec[T]) -> None:
-        self.inboxes: set[Inbox[Message[T] | Gap]] = set()
+    def __init__(self, driver: AsyncDriver, declared: Declared, name: str) -> None:
+        self.inboxes: set[Inbox[Item]] = set()
         self.started = asyncio.Event()
-        self.over = False
+        self.over = self.ended = False
         self.loop = asyncio.get_running_loop()
         self.error: Exception | None = None
+        self.cursor = ReplayCursor(declared, name) if declared.retention else LiveCursor(declared, name)
+        self._driver = driver
+        self._declared = declared
+        self._name = name
+        self._reads: dict[Position, asyncio.Task[History]] = {}
         # The feed outlives the subscriber that starts it, so it does not inherit that one's context.
-        self._task = asyncio.create_task(self._run(driver, key, name, codec), context=contextvars.Context())
+        self._task = asyncio.create_task(self._run(), context=contextvars.Context())
 
     async def stop(self) -> None:
+        """Leave the channel."""
         self._task.cancel()
         await asyncio.wait({self._task})
 
-    async def _run(self, driver: AsyncDriver, key: str, name: str, codec: EventCodec[T]) -> None:
+    async def history(self, position: Position) -> History:
+        """What came behind a position: asked once, however many want to know it at a time."""
+        task = self._reads.get(position)
+        if task is None:
+            op = ops.read(self._declared.template, self._name, position.offset, LIMIT + 1)
+            task = self._reads[position] = asyncio.create_task(self._driver.run(op), context=contextvars.Context())
+            task.add_done_callback(lambda done: self._has_read(position, done))
+        return await asyncio.shield(task)
+
+    def _has_read(self, position: Position, done: asyncio.Task[History]) -> None:
+        del self._reads[position]
+        if not done.cancelled():
+            done.exception()  # everybody who asked may have left
+
+    async def _run(self) -> None:
         try:
-            async with driver.subscribe(key) as frames:
+            async with self._driver.subscribe(self._declared.template.key(self._name)) as frames:
+                if isinstance(self.cursor, ReplayCursor):
+                    self._take_all(await turn(self._driver, self.cursor.step()))
                 self.started.set()
-                async for frame in frames:
-                    item = Gap("reconnected") if frame.gap else codec.decode(name, frame.data)
-                    for inbox in self.inboxes:
-                        inbox.put(item, len(frame.data))
+                await keep(self._driver, self.cursor, "a channel", self, partial(heard, frames), self._take)
+        except StopAsyncIteration:
+            pass
         except Exception as error:  # noqa: BLE001 - raised to every subscriber
             self.error = error
         finally:
@@ -56,34 +72,52 @@ class Feed(Generic[T]):
             for inbox in self.inboxes:
                 inbox.close(self.error)
 
+    def _take_all(self, items: Any) -> None:
+        for item in items:
+            self._take(item)
 
-class Hub(Generic[T]):
-    """The feeds of one channel family: the first subscriber of a name opens its feed, the last one closes it."""
+    def _take(self, sized: Sized) -> None:
+        item, size = sized
+        for inbox in self.inboxes:
+            inbox.put(item, size)
 
-    def __init__(self, driver: AsyncDriver, template: ChannelTemplate, codec: EventCodec[T]) -> None:
+    async def pause(self, seconds: float) -> None:
+        """Before a question is asked again."""
+        await asyncio.sleep(seconds)
+
+    def ready(self) -> None:
+        """Caught up: nobody waits for more than the start."""
+
+
+class Hub:
+    """The feeds of a process: the first subscriber of a name opens its feed, the last one closes it."""
+
+    def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
-        self._template = template
-        self._codec = codec
-        self._feeds: dict[str, Feed[T]] = {}
+        self._feeds: dict[tuple[Declared, str], Feed] = {}
 
-    async def join(self, name: str, inbox: Inbox[Message[T] | Gap]) -> None:
+    async def join(self, declared: Declared, name: str, inbox: Inbox[Item]) -> Feed:
         """Deliver to the inbox from here on. Raises what the driver raised when the server cannot be followed."""
-        feed = self._feeds.get(name)
+        key = declared, name
+        feed = self._feeds.get(key)
         if feed is None or feed.over or feed.loop is not asyncio.get_running_loop():
-            feed = self._feeds[name] = Feed(self._driver, self._template.key(name), name, self._codec)
+            feed = self._feeds[key] = Feed(self._driver, declared, name)
         feed.inboxes.add(inbox)
         try:
             await feed.started.wait()
             if feed.error:
                 raise feed.error
         except BaseException:
-            await self.leave(name, inbox)
+            await self.leave(declared, name, inbox)
             raise
+        return feed
 
-    async def leave(self, name: str, inbox: Inbox[Message[T] | Gap]) -> None:
+    async def leave(self, declared: Declared, name: str, inbox: Inbox[Item]) -> None:
         """Stop delivering. Idempotent."""
-        for feed in [feed for key, feed in self._feeds.items() if key == name and inbox in feed.inboxes]:
-            feed.inboxes.discard(inbox)
-            if not feed.inboxes:
-                del self._feeds[name]
-                await feed.stop()
+        feed = self._feeds.get((declared, name))
+        if feed is None or inbox not in feed.inboxes:
+            return
+        feed.inboxes.discard(inbox)
+        if not feed.inboxes:
+            del self._feeds[declared, name]
+            await feed.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from hustlex.core import check
 from hustlex.errors import Misuse
@@ -13,6 +13,7 @@ from hustlex.events.types import Parameter
 _PIECE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z0-9._~/@+=#$:-]+)")
 _NAMESPACE = re.compile(r"[-a-zA-Z0-9_]{2,32}:.")
 _SAFE = "._~/@+=$-"
+_VALUE = "[A-Za-z0-9._~/@+=$%-]+"
 _LONGEST = 255
 
 
@@ -29,22 +30,56 @@ class ChannelTemplate:
         pieces = list(_PIECE.finditer(text))
         if not _NAMESPACE.match(text) or "".join(piece[0] for piece in pieces) != text:
             raise Misuse(f"{text!r} is not a channel name", hint="write namespace:rest, as orders:{order_id}")
+        self.text = text
         self._pieces = [(piece[1], piece[2]) for piece in pieces]
-        self._parameters = frozenset(field for field, _ in self._pieces if field)
+        self.parameters = frozenset(field for field, _ in self._pieces if field)
         self._prefix = f"{prefix}ev:"
+        self._pattern: re.Pattern[str] | None = None
 
     def name(self, values: Mapping[str, Parameter]) -> str:
         """The channel's name, at most 255 bytes. Raises Misuse for a missing or unknown one, or what is no id."""
-        if values.keys() != self._parameters:
-            raise Misuse(f"this channel takes the parameters {sorted(self._parameters)}, not {sorted(values)}")
+        if values.keys() != self.parameters:
+            raise Misuse(f"this channel takes the parameters {sorted(self.parameters)}, not {sorted(values)}")
         name = "".join(_encoded(field, values[field]) if field else text for field, text in self._pieces)
         if len(name) > _LONGEST:
             raise Misuse(f"the channel's name has {len(name)} bytes", hint=f"at most {_LONGEST} are allowed")
         return name
 
+    def match(self, name: str) -> dict[str, str] | None:
+        """The values in a name; None when it is no name of this pattern."""
+        if self._pattern is None:
+            self._pattern = re.compile("".join(_groups(self._pieces)))
+        found = self._pattern.fullmatch(name) if len(name) <= _LONGEST else None
+        if found is None:
+            return None
+        try:
+            values = {field: unquote(value, errors="strict") for field, value in found.groupdict().items()}
+            return values if self.name(values) == name else None
+        except (Misuse, UnicodeDecodeError):
+            return None
+
     def key(self, name: str) -> str:
         """The pub/sub channel of a name. The prefix is part of it because pub/sub ignores database numbers."""
         return self._prefix + name
+
+    def kept(self, name: str, what: str) -> str:
+        """A key beside the channel, in the name's slot. what: "s" its history, "m" where that stands."""
+        return f"{self._prefix}{{{name}}}:{what}"
+
+
+def _groups(pieces: list[tuple[str | None, str]]) -> list[str]:
+    """Of a placeholder that comes again, the second is held against the first."""
+    seen: set[str] = set()
+    groups = []
+    for field, text in pieces:
+        if not field:
+            groups.append(re.escape(text))
+        elif field in seen:
+            groups.append(f"(?P={field})")
+        else:
+            seen.add(field)
+            groups.append(f"(?P<{field}>{_VALUE})")
+    return groups
 
 
 def _encoded(field: str, value: Parameter) -> str:

@@ -2,15 +2,86 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.events.names import ChannelTemplate
+from hustlex.events.types import Position
 
 _PUBLISH = load("hustlex.events", "publish")
+_APPEND = load("hustlex.events", "append")
+_READ = load("hustlex.events", "read")
+_REWIND = load("hustlex.events", "rewind")
+_FORGET = load("hustlex.events", "forget")
+
+
+class Retention(msgspec.Struct, frozen=True, gc=False):
+    """What is kept of a channel, times in milliseconds."""
+
+    size: int
+    keep_ms: int
+    meta_ms: int
+    idem_ms: int
+
+
+class KeptEvent(msgspec.Struct, frozen=True, gc=False):
+    """One message of a history."""
+
+    offset: int
+    ts: int
+    payload: bytes
+
+
+class History(msgspec.Struct, frozen=True, gc=False):
+    """A part of a channel's history, oldest first. epoch: "" there is none. last: the offset of the newest message."""
+
+    epoch: str
+    last: int
+    entries: list[KeptEvent]
 
 
 def publish(channel: str, payload: bytes, now_ms: int) -> Op[int]:
     """Send one live message. channel: the full pub/sub channel. Answers the number of connections that took it."""
     return _PUBLISH.op((), (channel, now_ms, payload), _receivers)
+
+
+def append(
+    template: ChannelTemplate,
+    name: str,
+    payload: bytes,
+    retention: Retention,
+    fresh: str,
+    now_ms: int,
+    *,
+    idem: str = "",
+    version: int = 0,
+) -> Op[Position]:
+    """Keep and send one message; may be repeated when it has an id. fresh: the epoch, should there be none."""
+    keys = (template.kept(name, "s"), template.kept(name, "m"), template.kept(name, f"i:{idem}"))
+    args = (
+        *(template.key(name), now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms),
+        *(retention.idem_ms if idem else 0, version),
+    )
+    op = _APPEND.op(keys, args, _position)
+    return msgspec.structs.replace(op, effect=Effect.IDEMPOTENT) if idem else op
+
+
+def read(template: ChannelTemplate, name: str, after: int, most: int, *, newest: bool = False) -> Op[History]:
+    """What is kept behind an offset, ``most`` messages of it, from the oldest on or the newest ones."""
+    keys = (template.kept(name, "s"), template.kept(name, "m"))
+    return _READ.op(keys, (after, most, int(newest)), _newest if newest else _oldest)
+
+
+def rewind(template: ChannelTemplate, name: str, epoch: str, fresh: str) -> Op[bool]:
+    """Begin a new epoch, unless somebody has."""
+    keys = (template.kept(name, "s"), template.kept(name, "m"))
+    return _REWIND.op(keys, (epoch, fresh), _done)
+
+
+def forget(template: ChannelTemplate, name: str) -> Op[None]:
+    """Drop what is kept."""
+    return _FORGET.op((template.kept(name, "s"),), (), _nothing)
 
 
 def listeners(channel: str) -> Op[int]:
@@ -27,3 +98,29 @@ def _flat(reply: Reply) -> list[Reply]:
 
 def _receivers(reply: Reply) -> int:
     return int(reply[1])
+
+
+def _position(reply: Reply) -> Position:
+    return Position(reply[1].decode(), int(reply[2]))
+
+
+def _oldest(reply: Reply) -> History:
+    return History(reply[1].decode(), int(reply[2]), [_entry(entry_id, flat) for entry_id, flat in reply[3]])
+
+
+def _newest(reply: Reply) -> History:
+    reply[3].reverse()
+    return _oldest(reply)
+
+
+def _entry(entry_id: bytes, flat: list[bytes]) -> KeptEvent:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return KeptEvent(int(entry_id.partition(b"-")[0]), int(fields.get(b"t", b"0")), fields.get(b"d", b""))
+
+
+def _done(reply: Reply) -> bool:
+    return bool(reply[0] == 1)
+
+
+def _nothing(_: Reply) -> None:
+    return None

@@ -15,7 +15,26 @@ T = TypeVar("T")
 
 MAX_PAYLOAD = 64 * 1024
 _HARD_LIMIT = 1024 * 1024
-_HEAD = re.compile(rb"1 \S{1,64} \d{1,16} (\d{1,16})\n")
+_HEAD = re.compile(rb"1 ([A-Za-z0-9_-]{1,64}) (\d{1,16}) (\d{1,16})\n")
+_LIVE = "-"
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The first line of a message. epoch: "" for a live one. size: bytes of the line."""
+
+    epoch: str
+    offset: int
+    ts: int
+    size: int
+
+
+def head_of(wire: bytes) -> Head | None:
+    """None for what this package did not send."""
+    found = _HEAD.match(wire)
+    if not found:
+        return None
+    epoch = found[1].decode()
+    return Head("" if epoch == _LIVE else epoch, int(found[2]), int(found[3]), found.end())
 
 
 class EventCodec(Generic[T]):
@@ -36,13 +55,16 @@ class EventCodec(Generic[T]):
             raise Misuse(f"the event has {len(payload)} bytes", hint=f"this channel allows {self._max_payload}")
         return payload
 
-    def decode(self, channel: str, wire: bytes) -> Message[T]:
-        """A message from the wire. Never raises: what cannot be read is delivered as Unknown."""
-        head = _HEAD.match(wire)
-        if not head:
-            return Message(Unknown(wire), channel, 0)
-        payload = wire[head.end() :]
+    def read(self, payload: bytes) -> T | Unknown:
+        """The event. Never raises: what cannot be read is Unknown."""
         try:
-            return Message(self._decoder.decode(payload), channel, int(head[1]))
+            return self._decoder.decode(payload)
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            return Message(Unknown(payload), channel, int(head[1]))
+            return Unknown(payload)
+
+    def decode(self, channel: str, wire: bytes) -> Message[T]:
+        """A live message from the wire. Never raises: what cannot be read is delivered as Unknown."""
+        head = head_of(wire)
+        if head is None:
+            return Message(Unknown(wire), channel, 0)
+        return Message(self.read(wire[head.size :]), channel, head.ts)

@@ -14,6 +14,7 @@ from typing import ClassVar
 from urllib.parse import quote, urlencode
 
 from hustlex.core import check
+from hustlex.core.check import Id
 from hustlex.core.context import Context, context_digest
 from hustlex.core.lua import load
 from hustlex.core.op import Flow, Op, Reply, do
@@ -42,7 +43,7 @@ _SKEW = 10
 
 
 class Typed(Secretive, frozen=True, eq=False):
-    """What ``totp_verify`` was called with."""
+    """What ``totp_verify`` was called with. subject: as text."""
 
     subject: str
     sealed: str
@@ -60,22 +61,22 @@ def hotp(secret: bytes, step: int, digits: int = _DIGITS, algorithm: str = "sha1
     return str((int.from_bytes(mac[at : at + 4], "big") & 0x7FFFFFFF) % 10**digits).zfill(digits)
 
 
-def enrol(room: OtpServices, subject: str, issuer: str, account: str, entropy: bytes) -> Enrolment:
+def enrol(room: OtpServices, subject: Id, issuer: str, account: str, entropy: bytes) -> Enrolment:
     """A new secret. entropy: ENTROPY random bytes. Raises Misuse for names that an authenticator cannot show."""
     if ":" in check.text("issuer", issuer) + check.text("account", account):
         raise Misuse("issuer and account hold no colons", hint="an authenticator puts one between them")
-    _check_subject(subject)
+    owner = _owner(subject_of(subject))
     secret = entropy[:_SECRET_BYTES]
     shown = b32encode(secret).decode()
-    sealed = room.codes.seal(text_of(secret), _owner(subject), entropy[_SECRET_BYTES:])
+    sealed = room.codes.seal(text_of(secret), owner, entropy[_SECRET_BYTES:])
     query = urlencode({"secret": shown, "issuer": issuer, "algorithm": "SHA1", "digits": _DIGITS, "period": 30})
     return Enrolment(f"otpauth://totp/{quote(issuer)}:{quote(account)}?{query.replace('+', '%20')}", shown, sealed)
 
 
-def reseal(room: OtpServices, subject: str, sealed: str, nonce: bytes) -> str:
+def reseal(room: OtpServices, subject: Id, sealed: str, nonce: bytes) -> str:
     """The same secret, sealed with the secret in use. nonce: 12 random bytes. Raises BadReply as verify."""
-    _check_subject(subject)
-    return room.codes.seal(room.codes.unseal(check.typed("sealed", sealed), _owner(subject)), _owner(subject), nonce)
+    owner = _owner(subject_of(subject))
+    return room.codes.seal(room.codes.unseal(check.typed("sealed", sealed), owner), owner, nonce)
 
 
 def verify(room: OtpServices, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
@@ -83,7 +84,6 @@ def verify(room: OtpServices, typed: Typed, entropy: bytes, now_ms: int) -> Flow
     policy = arguments.policy(room.options.policies, typed.purpose)
     arguments.lane(typed.lane)
     story = EventRecorder(room, "totp", purpose=typed.purpose, lane=typed.lane)
-    _check_subject(typed.subject)
     if policy.needs_context and typed.ctx is None:
         raise Misuse(f"purpose {typed.purpose!r} needs ctx", hint="name what is being approved")
     secret = bytes_of(room.codes.unseal(check.typed("sealed", typed.sealed), _owner(typed.subject)))
@@ -128,9 +128,9 @@ def _spend(room: OtpServices, typed: Typed, steps: list[int], entropy: bytes, no
     )
 
 
-def _check_subject(subject: str) -> None:
-    if not check.typed("subject", subject).isprintable() or not 0 < len(subject) <= check.LONGEST_ID:
-        raise Misuse("a subject is a user's id or phone", hint="printable text of 1 to 255 characters")
+def subject_of(subject: object) -> str:
+    """A user's id or phone, the same text for equal ids."""
+    return check.identity("subject", subject)
 
 
 def _owner(subject: str) -> str:

@@ -15,6 +15,7 @@ from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.errors import ConfigurationError
 from hustlex.idempotency import IdempotencyOptions, Lease, Response, Started
+from hustlex.idempotency.http import HEADER
 from hustlex.web.doorman import arrives, marked, place_in
 
 LARGEST_REQUEST = 65_536
@@ -22,6 +23,7 @@ LARGEST_REQUEST = 65_536
 their route says more."""
 
 _SCOPE_KEY = "hustlex.idempotency"
+_KEY_HEADER = HEADER.lower().encode()
 
 Settle = Callable[[Response], Awaitable[object]]
 """What to do with an answer: keep it, or give the claim back. Does not raise."""
@@ -114,6 +116,7 @@ class IdempotencyMiddleware:
             await self._app(scope, receive, send)
             return
         arrives(scope)
+        _as_everybody_reads(scope)
         exchange = scope[_SCOPE_KEY] = Exchange(
             lambda: max([self._largest, *marked(place_in(scope, self._app), "hustlex_reads")])
         )
@@ -133,6 +136,15 @@ class IdempotencyMiddleware:
                 # Whoever stands outside (Starlette: always) answers 500. It says nothing else, so it can be told now.
                 await exchange.failed(_internal_error())
                 raise
+
+
+def _as_everybody_reads(scope: Scope) -> None:
+    """An answer that is kept is read by whoever repeats the request, and not all take the same codings: what stands
+    inside of us does not compress it. What stands outside may, each time anew.
+    """
+    headers = scope["headers"]
+    if any(name == _KEY_HEADER for name, _ in headers):
+        scope["headers"] = [each for each in headers if each[0] != b"accept-encoding"]
 
 
 def _internal_error() -> Response:

@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from hustlex.core.background.aio import Background
 from hustlex.core.follower.cursor import Ask, Cursor, Listen
@@ -86,11 +86,22 @@ class Follower(Generic[T]):
         await self._work.close(seconds)
 
 
+class Work(Protocol):
+    """Whose loop it is: a ``Background``, or what serves as one."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    async def pause(self, seconds: float) -> None: ...
+
+    def ready(self) -> None: ...
+
+
 async def keep(
     driver: AsyncDriver,
     cursor: Cursor[T],
     name: str,
-    work: Background,
+    work: Work,
     hearing: Hearing | None = None,
     take: Callable[[T], object] = bool,
 ) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from hustlex.core.background.blocking import Background
 from hustlex.core.follower.cursor import Ask, Cursor, Listen
@@ -61,11 +61,22 @@ class Follower(Generic[T]):
         self._work.close(seconds)
 
 
+class Work(Protocol):
+    """Whose loop it is: a ``Background``, or what serves as one."""
+
+    @property
+    def ended(self) -> bool: ...
+
+    def pause(self, seconds: float) -> None: ...
+
+    def ready(self) -> None: ...
+
+
 def keep(
     driver: BlockingDriver,
     cursor: Cursor[T],
     name: str,
-    work: Background,
+    work: Work,
     hearing: Hearing | None = None,
     take: Callable[[T], object] = bool,
 ) -> None:

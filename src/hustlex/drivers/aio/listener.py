@@ -54,6 +54,8 @@ class Listener:
         self._name = name
         self._keeper: asyncio.Task[None] | None = None
         self.connection: Connection | None = None
+        self.trouble = ""
+        """Why the last attempt failed; "" while there is a connection."""
 
     def start(self) -> None:
         """Does nothing when it runs already."""
@@ -67,12 +69,14 @@ class Listener:
             try:
                 await self._live()
                 attempt = 0
-            except (Late, Lost, NotSent):
+            except (Late, Lost, NotSent) as failure:
+                self.trouble = str(failure)
                 attempt += 1
             except Error as error:
                 if not passing(error):
                     self._hearer.refused(error)
                     return
+                self.trouble = error.message
                 attempt += 1
             await asyncio.sleep(random() * min(2.0, 0.05 * 2 ** min(attempt, 8)))
 
@@ -80,7 +84,7 @@ class Listener:
         """One connection's life. Returns when it broke."""
         broken = asyncio.Event()
         connection = await dial(self._hearer.where(), self._options, lambda _: broken.set(), self._hearer.hear)
-        self.connection = connection
+        self.connection, self.trouble = connection, ""
         try:
             await self._hearer.begin(connection)
             while not broken.is_set() and self._hearer.wanted:

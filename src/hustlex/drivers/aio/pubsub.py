@@ -7,6 +7,7 @@ The read callback only appends to inboxes; it never waits for a subscriber. Afte
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -32,6 +33,8 @@ class PubSub:
         self._options = options
         self._inboxes: dict[bytes, set[Inbox[Message]]] = {}
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
+        self._unanswered: Counter[bytes] = Counter()
+        """SUBSCRIBEs of this connection: who joins after another has left waits for the answer to its own."""
         self._listener = Listener(self, options, "hustlex pub/sub")
 
     @asynccontextmanager
@@ -51,7 +54,7 @@ class PubSub:
                 await self._join(names, inbox)
         except TimeoutError:
             raise Unavailable(
-                f"cannot subscribe at {self.where().title}: no answer",
+                f"cannot subscribe at {self.where().title}: {self._listener.trouble or 'no answer'}",
                 op="subscribe",
                 hint="is the server running, and is the URL right?",
             ) from None
@@ -64,7 +67,7 @@ class PubSub:
         for name in fresh:
             self._confirmed[name] = loop.create_future()
         if fresh and self._listener.connection is not None:
-            self._send(self._listener.connection, b"SUBSCRIBE", fresh)
+            self._ask_for(self._listener.connection, fresh)
         self._listener.start()
         for name in names:
             await asyncio.shield(self._confirmed[name])
@@ -92,8 +95,9 @@ class PubSub:
 
     async def begin(self, connection: Connection) -> None:
         """Subscribe everything."""
+        self._unanswered.clear()
         if self._inboxes:
-            self._send(connection, b"SUBSCRIBE", list(self._inboxes))
+            self._ask_for(connection, list(self._inboxes))
 
     def hear(self, push: list[Any]) -> None:
         """A message or a confirmation."""
@@ -103,6 +107,10 @@ class PubSub:
             for inbox in self._inboxes.get(name, ()):
                 inbox.put(message)
         elif kind == b"subscribe":
+            self._unanswered[name] -= 1
+            if self._unanswered[name] > 0:
+                return
+            del self._unanswered[name]
             future = self._confirmed.get(name)
             if future is not None and not future.done():
                 future.set_result(None)
@@ -127,6 +135,10 @@ class PubSub:
         for future in self._confirmed.values():
             if not future.done():
                 future.set_exception(error)
+
+    def _ask_for(self, connection: Connection, names: list[bytes]) -> None:
+        self._unanswered.update(names)
+        self._send(connection, b"SUBSCRIBE", names)
 
     @staticmethod
     def _send(connection: Connection, verb: bytes, names: list[bytes]) -> None:

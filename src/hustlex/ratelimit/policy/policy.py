@@ -15,7 +15,7 @@ from hustlex.core.time import to_ms
 from hustlex.errors import Misuse
 
 Algorithm = Literal["strict", "log", "counter", "fixed", "gcra", "leases"]
-"""How a policy counts; ``hustlex limits explain`` prints what each promises.
+"""How a policy counts; ``hustlex limit explain`` prints what each promises.
 
 strict: never more than ``limit`` in any window, in constant memory; sustains at least K / (K + 1) of it (K buckets).
 log: never more than ``limit`` in any window, exactly; 13 to 79 bytes per unit. counter: up to 2 * limit - 1 in the

@@ -1,0 +1,51 @@
+"""``hustlex cache``: why is this entry as it is?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from hustlex.cli.client import CacheUrl, Prefix, Url, opened
+from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json
+
+cache = typer.Typer(no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The cache's name, as user")]
+Key = Annotated[list[str], typer.Argument(help="What follows it: one or several parts, as 42")]
+
+
+@cache.callback()
+def group() -> None:
+    """Caches: look at an entry, drop it."""
+
+
+@cache.command()
+def get(
+    name: Name, key: Key, url: Url = None, cache_url: CacheUrl = None, prefix: Prefix = None, as_json: AsJson = False
+) -> None:
+    """Age, life, lease, and why an entry is as it is; never its value.
+
+    Example: hustlex cache get user 42
+    """
+    with opened(url, cache_url, prefix) as hx:
+        state = hx.cache.inspector.entry(name, tuple(key))
+    if as_json:
+        print_json("cache.entry/1", fields_of(state))
+    else:
+        print_fields(fields_of(state))
+
+
+@cache.command()
+def rm(
+    name: Name, key: Key, url: Url = None, cache_url: CacheUrl = None, prefix: Prefix = None, as_json: AsJson = False
+) -> None:
+    """Invalidate an entry: no read that starts later gets a value computed before.
+
+    Example: hustlex cache rm user 42
+    """
+    with opened(url, cache_url, prefix) as hx:
+        there = hx.cache.inspector.entry(name, tuple(key)).kind != "absent"
+        hx.cache(name, Any, ttl=timedelta(minutes=1)).delete(tuple(key))
+    print_done(there, "cache.rm/1", as_json=as_json)

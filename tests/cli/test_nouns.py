@@ -1,0 +1,186 @@
+"""The nouns of the command line: thin, one helper for what they print, and nothing secret in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from typer.testing import CliRunner
+
+from hustlex.cli.main import cli, exit_code
+from hustlex.errors import Conflict, Denied, Misuse, NotFound, OutcomeUnknown, Unavailable
+from hustlex.idempotency import Scope, Started
+from hustlex.ratelimit import Policy, Rulebook
+from hustlex.sync import HustleX
+from tests.conftest import PATIENCE, SECRET, unhurried
+
+MINUTE = timedelta(minutes=1)
+PHONE = "+2348031234567"
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def hx(url: str) -> Iterator[HustleX]:
+    with HustleX(url, secret=SECRET, prefix="app:", timeout=PATIENCE, ratelimit=unhurried()) as front:
+        yield front
+
+
+@pytest.fixture
+def run(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(tmp_path)
+    told = {"HUSTLEX_URL": url, "HUSTLEX_SECRET": SECRET.decode(), "HUSTLEX_PREFIX": "app:", "NO_COLOR": "1"}
+
+    def call(*arguments: str, typed: str = "", code: int = 0) -> Any:
+        result = CliRunner().invoke(cli, [*arguments], input=typed, env=told)
+        found = exit_code(result.exception) if hasattr(result.exception, "maybe_executed") else result.exit_code
+        assert found == code, (arguments, result.output, result.exception)
+        return result
+
+    return call
+
+
+@pytest.fixture
+def answer(run: Run) -> Run:
+    """The object of ``--json``; the text must come without an error as well."""
+
+    def call(*arguments: str, **options: Any) -> Any:
+        found = json.loads(run(*arguments, "--json", **options).stdout)
+        assert found.pop("schema").startswith("hustlex.")
+        assert found.pop("as_of").endswith("Z")
+        return found
+
+    return call
+
+
+def test_a_phone_is_looked_at_and_unlocked_without_standing_in_the_shell(hx: HustleX, run: Run, answer: Run) -> None:
+    challenge = hx.otp.issue(PHONE).challenge  # type: ignore[union-attr]
+    code = hx.otp.open(challenge).code  # type: ignore[union-attr]
+    hx.otp.verify(challenge, "000000")
+    found = answer("otp", "phone", "-", typed=PHONE + "\n")
+    assert [(lane["lane"], lane["sends"], lane["wrong"]) for lane in found["lanes"]] == [
+        ("anon", 1, 1),
+        ("known", 0, 0),
+    ]
+    assert found["lanes"][0]["locked_for_ms"] == 0
+    assert found["open"][0]["purpose"] == "login" and found["open"][0]["expires_in_ms"] > 0
+    text = run("otp", "phone", "-", typed=PHONE).stdout
+    assert "login" in text and "anon" in text
+    assert all(secret not in text + json.dumps(found) for secret in (PHONE, code, challenge))
+    assert answer("otp", "unlock", PHONE) == {"changed": True}
+    assert answer("otp", "unlock", PHONE) == {"changed": False}
+    assert answer("otp", "country", "NG")["used"] == 1
+    run("otp", "country", "NG")
+    run("otp", "unlock", PHONE, "--lane", "odd", code=2)
+
+
+def test_sessions_are_listed_explained_and_revoked(hx: HustleX, run: Run, answer: Run) -> None:
+    pair = hx.tokens.login("u7", device="Pixel 9", address="203.0.113.9")
+    found = answer("session", "ls", "u7")
+    (session,) = found["items"]
+    assert (session["device"], session["last_network"]) == ("Pixel 9", "203.0.113.0/24")
+    text = run("session", "ls", "u7").stdout
+    assert "Pixel" in text and pair.access not in text + json.dumps(found)  # type: ignore[union-attr]
+    sid = session["session_id"]
+    assert answer("session", "show", "u7", sid)["alive"] is True
+    assert answer("session", "revoke", "u7", sid) == {"changed": True}
+    gone = answer("session", "show", "u7", sid)
+    assert (gone["alive"], bool(gone["why"])) == (False, True)
+    hx.tokens.login("u7")
+    run("session", "revoke-all", "u7", code=2)
+    assert len(hx.tokens.sessions("u7")) == 1
+    assert answer("session", "revoke-all", "u7", "--yes") == {"ended": 1}
+    assert answer("session", "ls", "u7")["revoked_before"].endswith("Z")
+
+
+def test_limits_are_peeked_reset_and_bans_lifted(hx: HustleX, run: Run, answer: Run, tmp_path: Path) -> None:
+    rule = ("limit", "peek", "2/minute per user on POST /pay named pay", "--who", "u7")
+    for _ in range(3):
+        hx.ratelimit.check(Policy("pay", 2, MINUTE), "u7", endpoint="POST /pay")
+    found = answer(*rule)
+    assert (found["allowed"], found["outcome"], found["policies"][0]["remaining"]) == (False, "denied", 0)
+    assert 0 < found["retry_after_ms"] <= 70_000
+    assert "denied" in run(*rule).stdout
+    assert answer("limit", "reset", *rule[2:]) == {"changed": True}
+    assert answer(*rule)["allowed"] is True
+
+    (tmp_path / "limits.toml").write_text(
+        '[pay]\nrule = "1/minute"\npenalty = {strikes = 1, per = "1min", ban = "1h"}\n'
+    )
+    banned = ("limits.toml", "--who", "-", "--endpoint", "/pay")
+    policies = tuple(rule.policy for rule in Rulebook(tmp_path / "limits.toml").rules)
+    for _ in range(2):
+        hx.ratelimit.check(policies, "u8", endpoint="/pay")
+    assert answer("limit", "peek", *banned, typed="u8\n")["marks"][0]["banned_for_ms"] > 3_500_000
+    assert answer("limits", "unban", *banned, typed="u8\n") == {"changed": True}
+    run("limit", "peek", "1/s per ip on /a", "1/s per user on /a", "--who", "u7", code=2)
+
+
+def test_a_cache_entry_is_explained_and_dropped(hx: HustleX, run: Run, answer: Run) -> None:
+    hx.cache("user", str, ttl=MINUTE).set(("42", "name"), "Ada Obi")
+    found = answer("cache", "get", "user", "42", "name")
+    assert (found["key"], found["kind"]) == ("app:cache:user:42:name", "value")
+    assert "Ada" not in run("cache", "get", "user", "42", "name").stdout
+    assert answer("cache", "rm", "user", "42", "name") == {"changed": True}
+    assert answer("cache", "get", "user", "42", "name")["kind"] == "absent"
+
+
+def test_claims_that_are_in_doubt_are_found(hx: HustleX, run: Run, answer: Run) -> None:
+    started = hx.idempotency.begin("5f2c", Scope("u7", "POST", "/pay"))
+    assert isinstance(started, Started)
+    hx.idempotency.renew(started, point="charging")
+    found = answer("idem", "ls")
+    assert (found["items"][0]["point"], found["next"], found["complete"]) == ("charging", None, True)
+    assert "charging" in run("idem", "ls").stdout
+    assert answer("idem", "show", "u7", "POST", "/pay", "5f2c")["state"] == "running"
+    assert "running" in run("idem", "show", "u7", "POST", "/pay", "5f2c").stdout
+
+
+def test_a_user_and_a_pin_are_shown(hx: HustleX, run: Run, answer: Run) -> None:
+    hx.tokens.login("u7", device="Pixel 9")
+    verifier = hx.pins.hash("u7", "4821").verifier  # type: ignore[union-attr]
+    hx.pins.verify("u7", "4822", verifier)
+    found = answer("user", "show", "u7")
+    assert (found["pin"]["wrong"], len(found["sessions"])) == (1, 1)
+    assert "Pixel 9" in run("user", "show", "u7").stdout
+    assert answer("pin", "show", "u7")["left"] == 4
+    assert answer("pin", "reset", "u7") == {"changed": True}
+    assert "wrong" in run("pin", "show", "u7").stdout
+
+
+def test_listeners_of_a_channel(run: Run, answer: Run) -> None:
+    assert answer("event", "show", "orders:42") == {"channel": "orders:42", "connections": 0}
+    run("event", "show", "orders:42")
+
+
+def test_a_bad_url_names_its_option_and_no_secret_is_a_setting_that_is_missing(run: Run, url: str) -> None:
+    told = run("otp", "phone", PHONE, "--url", "http://x", code=2)
+    assert str(told.exception).startswith("--url:")
+    bare = CliRunner().invoke(cli, ["session", "ls", "u7", "--url", url], env={"HUSTLEX_SECRET": None})
+    assert exit_code(bare.exception) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Misuse("x"), 2),
+        (Unavailable("x"), 3),
+        (NotFound("x"), 4),
+        (Conflict("x"), 5),
+        (Denied("x", code="NOPERM"), 6),
+        (OutcomeUnknown("x"), 9),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: Any, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_what_a_server_holds_is_printed_and_not_obeyed(hx: HustleX, run: Run, raw: redis.Redis) -> None:
+    hx.tokens.login("u7")
+    (record,) = (key for key in raw.keys("app:session:{u7}:*") if not key.endswith(b":d"))
+    raw.hset(record, "dn", b"[red]\x1b]0;x\x07")
+    assert "\x1b" not in run("session", "ls", "u7").stdout + run("user", "show", "u7").stdout
