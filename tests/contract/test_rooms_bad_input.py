@@ -14,7 +14,7 @@ from hustlex.cache.policy import Options
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keyring import Keyring
 from hustlex.events.api import Channel, Events, ReplayChannel
-from hustlex.events.subscription import Subscription
+from hustlex.events.subscription import Subscription, Together
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope, Started
 from hustlex.idempotency.webhooks import Provider, hmac_signature
 from hustlex.ratelimit import Penalty, Policy, RateLimit, RateLimitOptions, Rulebook, bound, parse_rule, sheet
@@ -181,6 +181,8 @@ async def test_bad_input_of_a_subscription_gets_one_sentence() -> None:
         assert await complaints(sample, channel) == []
         resumed = Sample(Subscription.resume, {"position": "e.1"})
         assert await complaints(resumed, channel.subscribe(it=7)) == []
+        several = Sample(Together.resume, {"position": "m1.AAAA"})
+        assert await complaints(several, Together(channel.subscribe(it=7))) == []
 
 
 @pytest.mark.parametrize("style", ["aio", "blocking"])
