@@ -26,6 +26,13 @@ from tests.support.proxy import Proxy
 
 QUARTER, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(hours=24)
 RIGHT, WRONG = "4821", "4822"
+CHEAP = PinOptions(memory_kib=8192, passes=1)
+"""As weak as may be: these tests count attempts, and some hash dozens of times."""
+
+
+@pytest.fixture
+def rooms() -> dict[str, Any]:
+    return {"pins": CHEAP}
 
 
 @pytest.fixture
@@ -192,12 +199,18 @@ async def test_lengths_are_the_options(url: str) -> None:
 async def test_a_verifier_is_salted_bound_to_its_user_and_to_the_secret(hx: Any, url: str, stored: str) -> None:
     again = await hx.pins.hash("u1", RIGHT)
     assert again.verifier != stored
-    assert stored.startswith(f"$argon2id$v=19$m=19456,t=2,p=1,keyid={Keyring(SECRET).kid}$")
+    assert stored.startswith(f"$argon2id$v=19$m=8192,t=1,p=1,keyid={Keyring(SECRET).kid}$")
     assert isinstance(await hx.pins.verify("u2", RIGHT, stored), PinWrong)
     other = Keyring(b"another secret of thirty-two bytes or so")
     claimed = stored.replace(Keyring(SECRET).kid, other.kid)
     async with HustleX(url, secret=b"another secret of thirty-two bytes or so") as front:
         assert isinstance(await front.pins.verify("u1", RIGHT, claimed), PinWrong)
+
+
+async def test_a_verifier_is_strong_by_default(url: str) -> None:
+    async with HustleX(url, secret=SECRET) as front:
+        made = await front.pins.hash("u1", RIGHT)
+    assert made.verifier.startswith(f"$argon2id$v=19$m=19456,t=2,p=1,keyid={Keyring(SECRET).kid}$")
 
 
 async def test_a_weaker_verifier_asks_to_be_hashed_again(hx: Any, url: str, stored: str) -> None:

