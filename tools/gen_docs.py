@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 import msgspec
 
-from hustlex import errors, idempotency, otp, pins, ratelimit, tokens
+from hustlex import errors, idempotency, jobs, otp, pins, ratelimit, tokens
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.lua import parse
 from hustlex.core.telemetry import CallEnd, CallStart
@@ -26,7 +26,7 @@ from hustlex.settings import Settings
 from tools.check_lua import is_script, lua_files, place
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
-STRUCTS: dict[str, tuple[type[msgspec.Struct], ...]] = {
+STRUCTS: dict[str, tuple[type, ...]] = {
     "otp": (
         otp.OtpOptions,
         otp.Policy,
@@ -40,6 +40,7 @@ STRUCTS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     ),
     "tokens": (tokens.TokenOptions,),
     "ratelimit": (ratelimit.RateLimitOptions, BreakerOptions, ratelimit.Policy, ratelimit.Penalty),
+    "jobs": (jobs.Options, jobs.Limits, jobs.Rate),
     "idempotency": (idempotency.IdempotencyOptions,),
     "pins": (pins.PinOptions,),
 }
@@ -102,7 +103,7 @@ def settings() -> str:
 
 
 def options() -> str:
-    """One section per room, one table per struct that tunes it, one row per field."""
+    """One section per room, one table per struct (or dict of keyword arguments) that tunes it, one row per field."""
     about = (
         "What can be set on a room, as `HustleX(url, secret=..., otp=OtpOptions(...))`; the same in `hustlex.sync`. "
         "All are frozen and checked when they are made: what does not fit raises `ConfigurationError` or `Misuse`."
@@ -110,14 +111,17 @@ def options() -> str:
     return _page("Options", about, *(_options_of(room, kinds) for room, kinds in STRUCTS.items()))
 
 
-def _options_of(room: str, kinds: tuple[type[msgspec.Struct], ...]) -> str:
+def _options_of(room: str, kinds: tuple[type, ...]) -> str:
     guide = {"ratelimit": "limits"}.get(room, room)
     head = f"## hustlex.{room}\n\nSee the [guide](../guides/{guide}.md)."
     return "\n\n".join([head, *(_struct(kind) for kind in kinds)])
 
 
-def _struct(kind: type[msgspec.Struct]) -> str:
+def _struct(kind: type) -> str:
     about, meanings = _described(kind)
+    if is_typeddict(kind):
+        rows = [[f"`{name}`", _values(kind, name), meanings.get(name, "")] for name in inspect.get_annotations(kind)]
+        return "\n\n".join([f"### {kind.__name__}", about, _table(["option", "values", "meaning"], rows)])
     rows = [
         [f"`{field.name}`", _values(kind, field.name), _field_default(field), meanings.get(field.name, "")]
         for field in msgspec.structs.fields(kind)
@@ -153,7 +157,8 @@ def _values(kind: type, field: str) -> str:
     """A field's type; of a Literal, under whatever name, its words."""
     annotation = inspect.get_annotations(kind)[field]
     words = get_args(get_type_hints(kind)[field])
-    return _list(words) if words and all(isinstance(word, str) for word in words) else f"`{annotation}`"
+    told = getattr(annotation, "__forward_arg__", annotation)  # as a TypedDict keeps it
+    return _list(words) if words and all(isinstance(word, str) for word in words) else f"`{told}`"
 
 
 def _field_default(field: msgspec.structs.FieldInfo) -> str:

@@ -259,9 +259,10 @@ async def test_who_comes_while_another_leaves_misses_nothing(driver: Driver, raw
         await asyncio.gather(*(visit(number) for number in range(chance.randrange(1, 6))))
 
 
-async def test_the_answer_to_somebody_elses_subscription_is_not_ones_own(driver: Driver) -> None:
+async def test_the_answer_to_somebody_elses_subscription_is_not_ones_own(faulty: Proxy) -> None:
     """Join, leave and join again in one write: the first confirmation belongs to who has left."""
-    async with driver.subscribe("other"):
+    async with Driver(faulty.url) as driver, driver.subscribe("other"):
+        faulty.delay_seconds = 0.2  # the server's own answers come after ours
         pubsub = driver._router.pubsub
         first = asyncio.create_task(driver.subscribe("a").__aenter__())
         await asyncio.sleep(0)

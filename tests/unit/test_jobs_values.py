@@ -12,19 +12,23 @@ import typing
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Generic, TypeVar
 from uuid import UUID
 
+import annotated_types
 import msgspec
 import pydantic
 import pytest
 
+from hustlex.core import codec
 from hustlex.errors import Misuse
 from hustlex.jobs import Aggregate, Job, PayloadError, Tasks, current_job
 from hustlex.testing import eager
 
 if typing.TYPE_CHECKING:
     from fractions import Fraction
+
+T = TypeVar("T")
 
 
 class Color(enum.Enum):
@@ -439,25 +443,93 @@ class Priced:
     amount: pydantic.PositiveInt
 
 
+@dataclasses.dataclass
+class Boxed(Generic[T]):
+    inside: T
+
+
+class Chain(msgspec.Struct):
+    amount: pydantic.PositiveInt
+    next: Chain | None = None
+
+
+class Row(typing.TypedDict, total=False):
+    amount: pydantic.PositiveInt
+
+
 class Paid(pydantic.BaseModel):
     amount: pydantic.PositiveInt
 
 
+Kobo = typing.NewType("Kobo", pydantic.PositiveInt)
+Even = typing.Annotated[int, pydantic.AfterValidator(lambda value: value if value % 2 == 0 else 1 / 0)]
+Text = typing.Annotated[str, pydantic.StringConstraints(strip_whitespace=True, min_length=1)]
+Price = typing.Annotated[Decimal, pydantic.Field(gt=0, decimal_places=2)]
+
+
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "good", "bad", "where"),
     [
-        pydantic.PositiveInt,
-        list[pydantic.PositiveInt] | None,
-        typing.Annotated[str, pydantic.Field(min_length=1)],
-        dict[str, Priced],
+        (pydantic.PositiveInt, 1, 0, "$.amount"),
+        (typing.Annotated[int, pydantic.Field(gt=0)] | None, None, -1, "$.amount"),
+        (list[pydantic.PositiveInt] | None, [1], [1, -1], "$.amount[1]"),
+        (tuple[str, pydantic.PositiveInt], ("a", 1), ("a", 0), "$.amount[1]"),
+        (dict[str, Priced], {"a": Priced(1)}, {"a": Priced(0)}, "$.amount[...].amount"),
+        (Boxed[pydantic.PositiveInt], Boxed(1), Boxed(0), "$.amount.inside"),
+        (Chain, Chain(1, Chain(2)), Chain(1, Chain(0)), "$.amount.next.amount"),
+        (Row, {"amount": 1}, {"amount": 0}, "$.amount.amount"),
+        (Kobo, 1, 0, "$.amount"),
+        (typing.Annotated[list[int], annotated_types.Len(1)], [0], [], "$.amount"),
+        (Price, Decimal("1.25"), Decimal("1.255"), "$.amount"),
+        (Even, 2, 3, "$.amount"),
+        (Text, "x", " x", "$.amount"),
+        (
+            pydantic.UUID4,
+            UUID("a3f0c1d2-0000-4000-8000-000000000000"),
+            UUID("a3f0c1d2-0000-1000-8000-000000000000"),
+            "$.amount",
+        ),
     ],
-    ids=repr,
+    ids=[f"kind {n}" for n in range(14)],
 )
-def test_a_constraint_that_nobody_would_hold_is_refused_while_defining(kind: Any) -> None:
+def test_a_constraint_is_held_where_a_job_is_made_and_where_it_is_read(
+    kind: Any, good: Any, bad: Any, where: str
+) -> None:
     def pay(amount: Any) -> None: ...
 
     pay.__annotations__["amount"] = kind
-    with pytest.raises(Misuse, match=r"'amount' of 'pay' .*msgspec.Meta"):
+    task = Tasks().task("pay")(pay)
+    assert task.arguments(task.job(good).payload)["amount"] == good
+    for attempt in (lambda: task.job(bad), lambda: task.arguments(codec.dumps({"amount": bad}))):
+        with pytest.raises(PayloadError) as caught:
+            attempt()
+        assert caught.value.message.endswith(f" - at `{where}`"), caught.value.message
+
+
+def test_a_result_is_held_to_its_constraint() -> None:
+    def count() -> pydantic.PositiveInt:
+        return 0
+
+    task = Tasks().task("count")(count)
+    assert task.result.decode(task.result.encode(1)) == 1
+    with pytest.raises(PayloadError, match="greater than 0"):
+        task.result.encode(0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        (typing.Annotated[datetime, annotated_types.Timezone(None)], "a field of a pydantic model, or as msgspec.Meta"),
+        (pydantic.AwareDatetime, "take the plain type"),
+        (pydantic.HttpUrl, "take the plain type"),
+    ],
+    ids=["timezone", "aware", "url"],
+)
+def test_what_nobody_would_hold_is_refused_while_defining_and_says_what_to_write(kind: Any, advice: str) -> None:
+    def pay(amount: Any) -> None: ...
+
+    pay.__annotations__["amount"] = kind
+    with pytest.raises(Misuse, match=rf"'amount' of 'pay' .*{advice}"):
         Tasks().task("pay")(pay)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hustlex.cache import circles
 from hustlex.cache.flights import Compute, Course, Landed, Tags
+from hustlex.cache.near import NearWatch
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.keeper.aio import kept
@@ -27,6 +28,11 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     if not any(inspect.iscoroutinefunction(each) for each in (function, inner, called)):
         raise Misuse("the cached function is not async", hint="write async def, or use the cache of hustlex.sync")
     return function
+
+
+def watching(driver: AsyncDriver, prefix: str) -> NearWatch:
+    """What hears of changes, for near caches."""
+    return NearWatch(driver, prefix)
 
 
 class Flights:

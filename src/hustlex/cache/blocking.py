@@ -11,6 +11,7 @@ from typing import Any
 
 from hustlex.cache import circles
 from hustlex.cache.flights import Compute, Course, Landed, Tags
+from hustlex.cache.near import NearWatch
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.keeper.blocking import kept
@@ -25,6 +26,12 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     if any(inspect.iscoroutinefunction(each) for each in (function, called)):
         raise Misuse("the cached function is async", hint="write def, or use the cache of hustlex.HustleX")
     return function
+
+
+def watching(driver: BlockingDriver, prefix: str) -> NearWatch:
+    """There is none. Raises Misuse."""
+    del driver, prefix
+    raise Misuse("a blocking front keeps no near cache", hint="leave out near=, or use hustlex.HustleX")
 
 
 class Flights:

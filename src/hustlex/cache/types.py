@@ -69,11 +69,12 @@ class Warmed(msgspec.Struct, frozen=True):
 class Stats(msgspec.Struct, frozen=True):
     """Counts since this process declared the cache.
 
-    requests: fresh, early (served, and computed anew), stale (the same, or instead of an error), negative (a cached
-    None), miss, bypass (the server failed or refused the lease).
+    requests: near (a copy in this process), fresh, early (served, and computed anew), stale (the same, or instead of an
+    error), negative (a cached None), miss, bypass (the server failed or refused the lease).
     origin: computations, ok or error. fill: stored, refused (invalidated meanwhile), too_big, failed.
-    wait: for another process, polled or timeout. reject: unreadable entries by reason. failures: calls that the
-    server did not answer and that were passed over. invalidations: keys deleted.
+    wait: for another process, polled or timeout. near: proofs, same or differed, see ``near_proof``. reject: unreadable
+    entries by reason. failures: calls that the server did not answer and that were passed over. invalidations: keys
+    deleted.
     """
 
     requests: dict[str, int]
@@ -81,5 +82,6 @@ class Stats(msgspec.Struct, frozen=True):
     fill: dict[str, int]
     wait: dict[str, int]
     reject: dict[str, int]
+    near: dict[str, int]
     failures: int
     invalidations: int

@@ -1,7 +1,7 @@
 """Values as JSON and back, so that they arrive as they were: written in one way only, and refused where they would not.
 
 One text for equal values: parameters and fields in their order, keys of dicts and members of sets sorted. Types: what
-msgspec knows, and pydantic models (by their aliases).
+msgspec knows, and pydantic models (by their aliases). Constraints of both are held.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-import typing
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.inspect import CustomType, type_info
+
+from hustlex.core import constraints
 
 _SAFE = (bool, int, str, type(None))
 _PARSED = (str, int, float, list, tuple, dict)
@@ -31,14 +32,40 @@ def dumps(value: Any) -> bytes:
         return _ENCODER.encode(_plain(value))
 
 
-def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+class Decoder(Protocol):
+    """Reads values of one type."""
+
+    def decode(self, data: bytes, /) -> Any:
+        """Raises msgspec.DecodeError; ValidationError for a value that is not of the type."""
+
+
+class CheckedDecoder:
+    """For a type with constraints that msgspec reads past."""
+
+    def __init__(self, decoder: Decoder, check: constraints.Check) -> None:
+        self._decoder = decoder
+        self._check = check
+
+    def decode(self, data: bytes, /) -> Any:
+        """See ``Decoder``."""
+        value = self._decoder.decode(data)
+        if (wrong := self._check(value)) is not None:
+            place, _, words = wrong.partition(": ")
+            raise msgspec.ValidationError(f"{words} - at `${place}`")
+        return value
+
+
+def decoder(kind: Any) -> Decoder:
     """Reads what ``dumps`` wrote of a type. Raises TypeError for a type that cannot be read."""
-    made: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind, dec_hook=_from_json)
-    check_constraints(kind)
+    made: Decoder = msgspec.json.Decoder(kind, dec_hook=_from_json)
     for custom in _customs(type_info(kind), set()):
         if custom not in _ANYTHING and not hasattr(custom, "model_validate"):
-            raise TypeError(f"{getattr(custom, '__name__', custom)} cannot be read from JSON")
-    return made
+            raise TypeError(
+                f"{getattr(custom, '__name__', custom)} cannot be read from JSON: take the plain type that it is made"
+                " of, or a pydantic model with a field of it"
+            )
+    check = constraints.checker(kind)
+    return CheckedDecoder(made, check) if check else made
 
 
 def change(given: Any, arrived: Any, at: str = "") -> str | None:
@@ -192,29 +219,6 @@ def _names_too(kind: Any) -> dict[str, bool]:
     """Fields may come by name as well, for a model that reads and writes them by different aliases."""
     known = inspect.signature(kind.model_validate).parameters
     return {"by_alias": True, "by_name": True} if "by_name" in known else {}
-
-
-def check_constraints(kind: Any) -> None:
-    """Raises TypeError for a type with a constraint that nobody would hold."""
-    for rule in _foreign(kind, set()):
-        raise TypeError(f"the constraint {rule} holds nothing here: use msgspec.Meta, or a field of a pydantic model")
-
-
-def _foreign(kind: Any, seen: set[int]) -> Iterable[str]:
-    """Constraints of pydantic's outside its models, where nobody looks at them: ``PositiveInt`` would take -1."""
-    if id(kind) in seen or hasattr(kind, "model_validate"):
-        return
-    seen.add(id(kind))
-    for note in getattr(kind, "__metadata__", ()):
-        ours = type(note).__module__.partition(".")[0] not in ("annotated_types", "pydantic")
-        if not ours and getattr(note, "metadata", True):  # a Field that only describes has none
-            yield type(note).__name__
-    inner = [*typing.get_args(kind), getattr(kind, "__origin__", None), getattr(kind, "__value__", None)]
-    if isinstance(kind, type) and getattr(kind, "__annotations__", None):
-        with suppress(Exception):  # names that do not resolve are msgspec's to tell
-            inner += typing.get_type_hints(kind, include_extras=True).values()
-    for part in inner:
-        yield from _foreign(part, seen)
 
 
 def _customs(node: Any, seen: set[int]) -> Iterable[Any]:

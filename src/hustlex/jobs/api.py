@@ -148,8 +148,9 @@ class Jobs:
 
         task: an id, a handle, or a step. queue: None = that of the handle or step; for an id, look in all.
         Returns Succeeded (result, as it is kept), Failed (error) when it is archived, NotYet when the time is up, or
-        Gone. A job that is not kept (``retention``) leaves a trace for some minutes if somebody waited for it, for half
-        a minute if it returned something, for a day if its handler reported progress or wrote a log.
+        Gone. A job that is not kept (``retention``) leaves a trace for some minutes if somebody waited for it, for a
+        day if its handler reported progress or wrote a log, else for half a minute; if it returned nothing only while
+        it is among the last 1,000 such of its queue.
         """
         patience_s = check.duration("timeout", timeout).total_seconds()
         task_id, queue = _addressed(task, queue)

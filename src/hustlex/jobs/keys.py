@@ -175,6 +175,11 @@ def parked(queue: QueueKeys) -> str:
     return queue.prefix + "x:parked"
 
 
+def ended(queue: QueueKeys) -> str:
+    """Ours: the ids of the last tasks that succeeded and left nothing."""
+    return queue.prefix + "x:ended"
+
+
 def step_record(queue: QueueKeys, task_id: str) -> str:
     """Ours: what a workflow knows of one of its steps."""
     return f"{queue.prefix}x:step:{task_id}"

@@ -31,9 +31,9 @@ from hustlex.jobs.stream.types import Ending, Failed, Gone, Succeeded
 from hustlex.jobs.types import Enqueued, Outcome, State
 from hustlex.jobs.wire import TaskMessage, decode_task
 from hustlex.jobs.workflow.plan import StepName
+from hustlex.worker.attempt_errors import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.journal import text_of
 
 if TYPE_CHECKING:

@@ -66,7 +66,7 @@ async def sse_response(
     route has decided already.
     heartbeat: a comment after this much silence. lifetime: a clean end after this long, give or take 20 %, so that
     rights are checked again; the browser reconnects by itself. write_timeout: a client that takes nothing for this
-    long is cut off. per_user: streams and sockets that one user may hold open in this process; one more gets 429.
+    long is cut off. per_user: streams and sockets that one user may hold open, over all processes; one more gets 429.
 
     A subscription of channels with history is resumed: each event has its position for an id, which a browser that
     comes back sends as ``Last-Event-ID`` (or as ``last_event_id`` in the query).
@@ -149,7 +149,7 @@ class EventStream(Response):
         """Stream until the client leaves, the subscription ends or the lifetime is over."""
         lifetime = self._lifetime if self._rights is None else min(self._lifetime, max(0.0, self._rights.left))
         async with AsyncExitStack() as stack:
-            stack.enter_context(seat(scope, self._rights, self._per_user))
+            await stack.enter_async_context(seat(self._rights, self._per_user))
             items = await stack.enter_async_context(self._subscription)
             writer = asyncio.create_task(self._write(items, send))
             departure = asyncio.create_task(_departure(receive))
