@@ -58,7 +58,7 @@ class EventsSocket:
         await self._socket.accept()
         try:
             await self._begin()
-            with seat(self._socket.scope, self._rights, self._options.per_user):
+            async with seat(self._rights, self._options.per_user):
                 await self._together(self._hear(), self._tell(), self._watch())
         except SocketClosing as ending:
             await self._close(ending)
