@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from hustlex.jobs.lease.heartbeat import ServedTypes
 from hustlex.jobs.types import State
 
 
@@ -160,6 +161,8 @@ class Server(msgspec.Struct, frozen=True):
     started_at: datetime
     active_worker_count: int
     running: tuple[RunningTask, ...]
+    served: ServedTypes | None = None
+    """The task types it has handlers for; None for a process that does not tell, as Go's."""
 
 
 class PeriodicInfo(msgspec.Struct, frozen=True):
