@@ -20,6 +20,8 @@ from hustlex.web.depends import (
     strict_user,
 )
 from hustlex.web.doorman import SECURITY_HEADERS, body_limit
+from hustlex.web.events import events_router
+from hustlex.web.expose import Allow, Deny
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SECURITY_HEADERS",
+    "Allow",
     "CodeIn",
     "CurrentUser",
+    "Deny",
     "Front",
     "IdempotencyMiddleware",
     "Idempotent",
@@ -59,6 +63,7 @@ __all__ = [
     "client_ip",
     "current_user",
     "end_streams",
+    "events_router",
     "get_hustlex",
     "globally",
     "install",
