@@ -8,6 +8,7 @@ require("hustlex.web", "web", "fastapi")
 
 from hustlex.web.addresses import client_ip
 from hustlex.web.auth import auth_router
+from hustlex.web.caching import CacheMiddleware, PageOptions, ResponseCache, tag_response
 from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (
     CurrentUser,
@@ -37,16 +38,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SECURITY_HEADERS",
+    "CacheMiddleware",
     "CodeIn",
     "CurrentUser",
     "Front",
     "IdempotencyMiddleware",
     "Idempotent",
     "OtpCodes",
+    "PageOptions",
     "Problem",
     "Proof",
     "RateLimit",
     "RateLimitMiddleware",
+    "ResponseCache",
     "SocketLimits",
     "StrictUser",
     "attach",
@@ -74,6 +78,7 @@ __all__ = [
     "sessions_router",
     "sse_response",
     "strict_user",
+    "tag_response",
     "unlimited",
     "verify_webhook",
     "while_allowed",
