@@ -16,7 +16,9 @@ from hustlex.idempotency import IdempotencyOptions, Provider, hmac_signature
 from hustlex.pins import PinOk
 from hustlex.ratelimit import Policy
 from hustlex.web import (
+    Allow,
     CacheMiddleware,
+    Deny,
     IdempotencyMiddleware,
     Idempotent,
     OtpCodes,
@@ -30,6 +32,7 @@ from hustlex.web import (
     by_ip,
     checked,
     end_streams,
+    events_router,
     install,
     install_problems,
     lifespan,
@@ -128,6 +131,13 @@ SAMPLES = [
     Sample(problem_of, {"error": Conflict("no")}),
     Sample(route_policies, {"app": FastAPI()}),
     Sample(end_streams, {"app": FastAPI()}),
+    Sample(
+        events_router,
+        {"channels": human, "authorize": human, "prefix": "/events", "per_user": 5, "per_connection": 5}
+        | {"heartbeat": timedelta(seconds=5), "pong": timedelta(seconds=5)},
+    ),
+    Sample(Deny),
+    Sample(Allow, {"until": None}),
     Sample(
         sse_response,
         {"request": request(), "subscription": Source().subscribe(), "authorize": human,

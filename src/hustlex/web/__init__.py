@@ -21,6 +21,8 @@ from hustlex.web.depends import (
     strict_user,
 )
 from hustlex.web.doorman import SECURITY_HEADERS, body_limit
+from hustlex.web.events import events_router
+from hustlex.web.expose import Allow, Deny
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SECURITY_HEADERS",
+    "Allow",
     "CacheMiddleware",
     "CodeIn",
     "CurrentUser",
+    "Deny",
     "Front",
     "IdempotencyMiddleware",
     "Idempotent",
@@ -63,6 +67,7 @@ __all__ = [
     "client_ip",
     "current_user",
     "end_streams",
+    "events_router",
     "get_hustlex",
     "globally",
     "install",

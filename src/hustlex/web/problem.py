@@ -34,8 +34,10 @@ __all__ = ["MEDIA_TYPE", "Problem", "install_problems", "no_store", "problem_of"
 class Problem(HTTPException):
     """Raise it anywhere in a request: ``raise Problem(409, detail="This gig is taken.")``.
 
-    kind: the body's ``type``, a URI; "about:blank" means no more than the status. title: default the status's own
-    phrase. detail: for the person who reads it. members: further fields of the body, JSON values.
+    kind: the body's ``type``, a URI; "about:blank" means no more than the status.
+    title: default the status's own phrase.
+    detail: for the person who reads it.
+    members: further fields of the body, JSON values.
     """
 
     def __init__(

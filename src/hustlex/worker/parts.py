@@ -34,7 +34,7 @@ from hustlex.worker.limits.quarantine import Quarantine
 from hustlex.worker.limits.surplus import Surplus
 from hustlex.worker.maintain.aggregator import Aggregator
 from hustlex.worker.maintain.forwarder import Forwarder
-from hustlex.worker.maintain.heartbeat import Heartbeat, this_process
+from hustlex.worker.maintain.heartbeat import Heartbeat, served_by, this_process
 from hustlex.worker.maintain.janitor import Janitor
 from hustlex.worker.maintain.poller import Poller
 from hustlex.worker.maintain.recoverer import Recoverer
@@ -70,7 +70,7 @@ class WorkerParts:
         self._compose_way(driver, tasks, server_id, policy, options, concurrency, cpu_processes, middleware)
         executor, woken, stopped = self.executor, bell.ring, self.deadlines.wake
         me, strict, requeue = this_process(server_id), options.strict, options.recover_crashed == "requeue"
-        self.heartbeat = Heartbeat(driver, queues, executor, clock, me, stopped, strict=strict)
+        self.heartbeat = Heartbeat(driver, queues, executor, clock, me, served_by(tasks), stopped, strict=strict)
         self.subscriber = Subscriber(driver, queues, clock, self.forwarder.plan, stopped)
         self.recoverer = Recoverer(driver, queues, clock, server_id, policy, self.heartbeat, woken, requeue=requeue)
         self.janitor = Janitor(driver, queues, clock)

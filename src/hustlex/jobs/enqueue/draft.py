@@ -28,22 +28,24 @@ _NOTHING = timedelta(0)
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """A job ready to be sent: every default filled in, every limit checked.
-
-    due: "" now, "+<ms>" after a delay, "<ms>" at a Unix time. lock: uniqueness key, "" none. lock_ttl_s: its lifetime
-    from the moment the task is due. group: "" none. until: what ends the lock before that: "" success only, "started",
-    "done", or "debounce": as "started", and a task that waits is replaced. wishes: see ``lua/lib/wishes.lua``.
-    """
+    """A job ready to be sent: every default filled in, every limit checked."""
 
     id: str
     queue: str
     message: bytes
     due: str
+    """"" now, "+<ms>" after a delay, "<ms>" at a Unix time."""
     lock: str
+    """Uniqueness key, "" = none."""
     lock_ttl_s: int
+    """Life of the lock, from the moment the task is due."""
     group: str
+    """"" = none."""
     until: str = ""
+    """What ends the lock before that: "" success only, "started", "done", or "debounce": as "started", and a task
+    that waits is replaced."""
     wishes: str = ""
+    """What ``lua/lib/wishes.lua`` reads, "" = nothing."""
 
     @property
     def row(self) -> tuple[str, bytes, str, str, int, str, str, str]:

@@ -31,17 +31,20 @@ class StreamEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Glance(msgspec.Struct, frozen=True, gc=False):
-    """A job at one instant. state: None = no such task. message, result: b"" unless it ended or failed.
-
-    phase, why: of a workflow's step, "" = it is none. items: after the position asked for, 100 at most.
-    """
+    """A job at one instant."""
 
     state: State | None
+    """None = no such task."""
     message: bytes
+    """b"" unless it ended or failed."""
     result: bytes
+    """b"" unless it ended or failed."""
     phase: str
+    """Of a workflow's step, "" = it is none."""
     why: str
+    """Why such a step can never start."""
     items: list[StreamEntry]
+    """After the position asked for, 100 at most."""
 
 
 def write_result(queue: str, task_id: str, data: bytes) -> Op[bool]:

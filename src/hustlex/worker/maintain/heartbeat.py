@@ -9,6 +9,7 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Error
+from hustlex.jobs.define.tasks import Tasks
 from hustlex.jobs.lease import heartbeat
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.lease.heartbeat import ServerName
@@ -35,6 +36,12 @@ def this_process(server_id: str) -> ServerName:
     return ServerName(this_host(), os.getpid(), server_id)
 
 
+def served_by(tasks: Tasks) -> bytes:
+    """Which task types a worker of these tasks has handlers for, for others to read."""
+    starts = {task.type for task in tasks if task.prefix}
+    return heartbeat.encode_served((task.type for task in tasks if task.type not in starts), starts)
+
+
 def this_host() -> str:
     """The host's name, as Asynq's registry has it."""
     return clean(socket.gethostname() or "unknown-host")
@@ -57,6 +64,7 @@ class Heartbeat(Service):
         executor: Executor,
         clock: WorkerClock,
         server: ServerName,
+        served: bytes,
         stopped: Callable[[], None],
         *,
         strict: bool,
@@ -68,6 +76,7 @@ class Heartbeat(Service):
         self._executor = executor
         self._clock = clock
         self._server = server
+        self._served = served
         self._stopped = stopped
         self._strict = strict
         self._began_ns = clock.now_ms() * 1_000_000
@@ -126,7 +135,7 @@ class Heartbeat(Service):
 
     def _beats(self, pause: float) -> list[Op[int]]:
         now_s = self._clock.now_ms() // 1000
-        return heartbeat.beat(self._server, int(2 * pause), now_s, self._info(), self._running())
+        return heartbeat.beat(self._server, int(2 * pause), now_s, self._info(), self._running(), self._served)
 
     def _living(self, source: QueueState, now: float) -> list[LeasedTask]:
         """What may still be extended; the rest is given up."""
