@@ -26,7 +26,7 @@ from hustlex.web import pages
 from hustlex.web.charges import calls_at
 from hustlex.web.depends import current_user, front_of
 from hustlex.web.doorman import arrives, as_it_came, place_in
-from hustlex.web.pages import Page
+from hustlex.web.pages import CachedPage
 from hustlex.web.problem import Problem
 from hustlex.web.routing import Place
 
@@ -95,7 +95,7 @@ class ResponseCache:
         self._client_ttl = None if client_ttl is None else check.duration("client_ttl", client_ttl)
         self.honor_client = check.flag("honor_client", honor_client)
         self._options = options
-        self._caches: WeakKeyDictionary[HustleX, Cache[Page]] = WeakKeyDictionary()
+        self._caches: WeakKeyDictionary[HustleX, Cache[CachedPage]] = WeakKeyDictionary()
         self.hustlex_caches = self
 
     async def __call__(self, connection: HTTPConnection) -> None:
@@ -114,13 +114,13 @@ class ResponseCache:
         check.instance("front", front, HustleX)
         await self.of(front).clear()
 
-    def of(self, front: HustleX) -> Cache[Page]:
+    def of(self, front: HustleX) -> Cache[CachedPage]:
         """Its cache at this front."""
         found = self._caches.get(front)
         if found is None:
             options: Any = self._options
             found = self._caches[front] = front.cache(
-                self.name, Page, ttl=self._ttl, tags=self._fixed, value_tags=lambda made: made.tags, **options
+                self.name, CachedPage, ttl=self._ttl, tags=self._fixed, value_tags=lambda made: made.tags, **options
             )
         return found
 
@@ -256,7 +256,7 @@ class _Run:
         self._body = bytearray()
         self._keeps = True
 
-    async def __call__(self) -> Page:
+    async def __call__(self) -> CachedPage:
         self.ran = not self.left
         scope = self._asked()
         await self._app(scope, self._receiving, self._sending)
@@ -320,7 +320,7 @@ class _Run:
         await send({"type": "http.response.body", "body": bytes(self._body)})
 
 
-async def _answer(rule: ResponseCache, page: Page, connection: HTTPConnection, send: Send, *, hit: bool) -> None:
+async def _answer(rule: ResponseCache, page: CachedPage, connection: HTTPConnection, send: Send, *, hit: bool) -> None:
     """304 is decided against this very page."""
     age_s = max(0, int(time.time() - page.made)) if hit else 0
     left_s = rule.left_s(age_s)

@@ -20,7 +20,7 @@ _IN_304 = frozenset(("cache-control", "content-location", "etag", "expires", "va
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
-class Page(msgspec.Struct, frozen=True):
+class CachedPage(msgspec.Struct, frozen=True):
     """A response. made: when, in seconds since 1970. fixed: whether its own Cache-Control stands."""
 
     status: int
@@ -38,7 +38,9 @@ class Page(msgspec.Struct, frozen=True):
         return [*own, ("age", str(age_s)), ("cache-status", status)]
 
 
-def page(status: int, headers: RawHeaders, body: bytes, made: float, tags: Iterable[str], vary: Iterable[str]) -> Page:
+def page(
+    status: int, headers: RawHeaders, body: bytes, made: float, tags: Iterable[str], vary: Iterable[str]
+) -> CachedPage:
     """Of what an application answered. Its own ETag stays."""
     fields = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
     known = Headers(raw=list(headers))
@@ -47,7 +49,7 @@ def page(status: int, headers: RawHeaders, body: bytes, made: float, tags: Itera
     names = [name.strip().lower() for name in known.get("vary", "").split(",") if name.strip()]
     varied = ", ".join(dict.fromkeys([*names, *vary]))
     kept += [("etag", etag), *([("vary", varied)] if varied else [])]
-    return Page(status, tuple(kept), body, etag, made, tuple(tags))
+    return CachedPage(status, tuple(kept), body, etag, made, tuple(tags))
 
 
 def made_etag(body: bytes, encoding: str) -> str:
