@@ -9,7 +9,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names audit fix bench bench-redis bench-jobs bench-auth bench-limits docs clean
+.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names audit fix bench bench-redis bench-jobs bench-auth bench-limits soak-memory docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -88,6 +88,9 @@ bench-auth: $(DEV) ## token checks, refreshes, logins and codes: ours against Py
 
 bench-limits: $(DEV) ## rate limit decisions by 1 and 64 callers: every algorithm beside the limits library
 	QUICK=$(QUICK) $(BIN)/python -m bench.limits
+
+soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
+	$(BIN)/python -m tests.support.soak
 
 docs: $(DEV) ## write docs/reference from the code
 	$(BIN)/python -m tools.gen_docs

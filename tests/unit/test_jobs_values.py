@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Generic, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import annotated_types
 import msgspec
@@ -545,3 +546,64 @@ def test_a_constraint_that_is_held_is_taken() -> None:
     for wrong in ({"amount": 0, "paid": Paid(amount=1)}, {"amount": 1, "paid": Paid.model_construct(amount=-1)}):
         with pytest.raises(PayloadError):
             task.job(**wrong)
+
+
+LAGOS, LONDON = ZoneInfo("Africa/Lagos"), ZoneInfo("Europe/London")
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def test_a_moment_of_an_hour_that_occurs_twice_arrives() -> None:
+    def remind(at: datetime) -> None: ...
+
+    task = Tasks().task("remind")(remind)
+    for fold in (0, 1):
+        at = datetime(2026, 10, 25, 1, 30, fold=fold, tzinfo=LONDON)
+        assert task.arguments(task.job(at).payload)["at"].timestamp() == at.timestamp()
+
+
+def test_a_whole_number_that_a_float_cannot_hold_is_refused() -> None:
+    def pay(kobo: float, each: list[float] | None = None) -> None: ...
+
+    task = Tasks().task("pay")(pay)
+    assert task.arguments(task.job(2**53, each=[1]).payload) == {"kobo": 2.0**53, "each": [1.0]}
+    with pytest.raises(PayloadError, match="'kobo' of 'pay' would not arrive"):
+        task.job(2**53 + 1)
+    with pytest.raises(PayloadError, match=r"'each' of 'pay'\[1\] would not arrive"):
+        task.job(1, each=[1, 2**53 + 1])
+
+
+@dataclasses.dataclass
+class Due:
+    at: datetime
+    amount: Decimal
+    tags: frozenset[str] = frozenset()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Due(NOON, Decimal("1.10")), Due(NOON.astimezone(LAGOS), Decimal("1.1"))),
+        (Due(NOON, Decimal(100), frozenset("ab")), Due(NOON, Decimal("1E+2"), frozenset("ba"))),
+        (Due(NOON, Decimal(0)), Due(NOON, Decimal("-0.00"))),
+    ],
+)
+def test_equal_calls_are_one_job_for_a_lock(first: Due, second: Due) -> None:
+    def pay(due: Due, rate: float = 0.0) -> None: ...
+
+    task = Tasks().task("pay")(pay)
+    locks = {task.canonical(task.job(due, **more).payload) for due in (first, second) for more in ({}, {"rate": -0.0})}
+    assert first == second and len(locks) == 1
+
+
+def test_calls_that_differ_in_the_last_of_many_digits_are_two_jobs() -> None:
+    def pay(amount: Decimal) -> None: ...
+
+    task = Tasks().task("pay")(pay)
+    assert len({task.canonical(task.job(Decimal("1." + "0" * 40 + digit)).payload) for digit in "12"}) == 2
+
+
+@pytest.mark.parametrize(
+    "value", [1, "x", [1.5, None], {"b": 1, "a": 2}, Money(Decimal("1.5")), Color.RED, b"x", {3, 1, 2}, NOON]
+)
+def test_a_settled_text_is_the_usual_one_where_a_value_has_only_one(value: Any) -> None:
+    assert codec.settled(value) == codec.dumps(value)

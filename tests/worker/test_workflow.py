@@ -72,8 +72,8 @@ def task(tasks: Tasks, name: str) -> Any:
 
 
 def leftovers(raw: redis.Redis) -> set[bytes]:
-    """Keys of queues that are neither counters nor the receipt of a start nor a sign of life."""
-    passing = (b":processed", b":failed", b":x:step:", b":x:owners")
+    """Keys of queues that are neither counters nor the receipt of a start nor a sign of life nor a note of an end."""
+    passing = (b":processed", b":failed", b":x:step:", b":x:owners", b":x:end")
     return {name for name in raw.keys("asynq:{*}:*") if not any(part in name for part in passing)}
 
 

@@ -11,6 +11,8 @@ import inspect
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Context, Decimal
 from functools import cache
 from typing import Any, Protocol
 
@@ -55,6 +57,29 @@ class CheckedDecoder:
         return value
 
 
+def settled(value: Any) -> bytes:
+    """As ``dumps``, and one text for equal values that have several: moments in UTC, decimals without last zeros."""
+    kept = (datetime, Decimal)
+    try:
+        built = msgspec.to_builtins(value, builtin_types=kept, enc_hook=_to_json, str_keys=True, order="deterministic")
+    except TypeError:
+        return dumps(value)
+    return msgspec.json.encode(_settled(built))
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _settled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_settled(item) for item in value]
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC)
+    if isinstance(value, Decimal) and value.is_finite():
+        digits = len(value.as_tuple().digits)
+        return value.normalize(Context(prec=digits)) if value else Decimal(0)
+    return 0.0 if isinstance(value, float) and value == 0 else value
+
+
 def decoder(kind: Any) -> Decoder:
     """Reads what ``dumps`` wrote of a type. Raises TypeError for a type that cannot be read."""
     made: Decoder = msgspec.json.Decoder(kind, dec_hook=_from_json)
@@ -81,6 +106,8 @@ def change(given: Any, arrived: Any, at: str = "") -> str | None:
     if isinstance(given, dict) and isinstance(arrived, Mapping):
         odd = _first(f"{at}[...]" for key in given if key not in arrived)
         return odd or _first(change(value, arrived[key], f"{at}.{_word(key)}") for key, value in given.items())
+    if type(given) is int and type(arrived) is float:
+        return None if given == arrived else at
     if type(given) in _PARSED and arrived is not None and type(given) is not type(arrived):
         return _unparsed(given, arrived, at) if isinstance(given, dict) else None
     if isinstance(given, set | frozenset) or _fields(given) is None or type(given) is not type(arrived):
@@ -133,6 +160,8 @@ def _word(key: Any) -> str:
 
 
 def _equal(given: Any, arrived: Any) -> bool:
+    if isinstance(given, datetime) and isinstance(arrived, datetime) and given.tzinfo and arrived.tzinfo:
+        given, arrived = given.astimezone(UTC), arrived.astimezone(UTC)  # else unequal in an hour that occurs twice
     try:
         return bool(given == arrived)
     except Exception:  # noqa: BLE001 - a user's __eq__

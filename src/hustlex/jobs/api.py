@@ -162,7 +162,8 @@ class Jobs:
         queue: None = look in all. Also for steps of a workflow that have not started. One step in the task's queue,
         then reads of the registry of workers. Cost: up to 10,000 pending ids are compared.
         """
-        return await self._driver.follow(explain.explain(task_id, queue, self._clock()))
+        known = None if queue is None else addressed("queue", queue)
+        return await self._driver.follow(explain.explain(addressed("task_id", task_id), known, self._clock()))
 
     async def limit_queue(self, queue: str, *, max_size: int | None) -> None:
         """Let a queue hold at most this many unfinished tasks; None lifts the limit.
@@ -208,6 +209,7 @@ class Jobs:
 
 def _addressed(task: object, queue: str | None) -> tuple[str, str | None]:
     """The id of a task, and its queue where that is known."""
+    named = None if queue is None else addressed("queue", queue)
     if isinstance(task, Enqueued | StepName):
-        return task.id, queue if queue is not None else task.queue
-    return addressed("task", task), queue
+        return task.id, task.queue if named is None else named
+    return addressed("task", task), named

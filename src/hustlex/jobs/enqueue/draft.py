@@ -153,6 +153,8 @@ def _limits(options: Options) -> tuple[int, int]:
     deadline = (options["deadline"] - _EPOCH) // _SECOND if "deadline" in options else 0
     if deadline <= _ZERO_TIME_S:
         deadline = 0
+    if deadline and "process_at" in options and deadline <= (options["process_at"] - _EPOCH) / _SECOND:
+        raise Misuse("the deadline, cut to the second, is not after process_at", hint="let the deadline be later")
     return (timeout if timeout or deadline else DEFAULT_TIMEOUT_S), deadline
 
 

@@ -77,10 +77,20 @@ class Start(TypedDict, total=False):
     process_at: datetime
 
 
+_OTHER = {
+    "process_in": "process_at",
+    "process_at": "process_in",
+    "expires_in": "expires_at",
+    "expires_at": "expires_in",
+}
+"""Two ways to say one thing."""
+
+
 def merge(first: Options, second: Options) -> Options:
     """Second over first, which was judged before. Raises Misuse for what can never work.
 
-    Headers are merged name by name; the later of process_in and process_at replaces the other.
+    Headers are merged name by name; the later of process_in and process_at replaces the other, and so do expires_in
+    and expires_at.
     """
     second = cast("Options", judged(second))
     if not first:
@@ -88,10 +98,9 @@ def merge(first: Options, second: Options) -> Options:
     merged = cast("Options", {**first, **second})
     if "headers" in first and "headers" in second:
         merged["headers"] = {**first["headers"], **second["headers"]}
-    if "process_in" in second and "process_at" not in second:
-        merged.pop("process_at", None)
-    elif "process_at" in second and "process_in" not in second:
-        merged.pop("process_in", None)
+    for name in second.keys() & _OTHER.keys():
+        if _OTHER[name] not in second:
+            merged.pop(_OTHER[name], None)  # type: ignore[misc]
     return merged
 
 
