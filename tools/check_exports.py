@@ -24,6 +24,7 @@ UNNAMED = {
     "OtpCodes.ask -> ChallengeOut": "the body of an answer",
     "Periodic.at -> Draft": "for schedulers",
     "Periodic.made -> Draft": "for schedulers",
+    "ResponseCache.of -> CachedPage": "for the middleware, which has made the cache",
     "Subscription.reader -> ChannelReader": "for the streams of hustlex.web",
     "RateLimit.hold -> Hold": "used in a with statement",
 }
