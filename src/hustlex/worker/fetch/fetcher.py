@@ -56,10 +56,7 @@ class FetchBell:
 
 
 class Fetcher:
-    """What the exchanges share.
-
-    asked: tasks wanted by calls in flight; asked_at: when the last such call was made, monotonic.
-    """
+    """What the exchanges share."""
 
     def __init__(
         self,
@@ -73,7 +70,9 @@ class Fetcher:
     ) -> None:
         self.sources = sources
         self.asked = 0
+        """Tasks wanted by calls in flight."""
         self.asked_at = monotonic()
+        """When the last such call was made."""
         self.services = [FetchLoop(driver, self, number) for number in range(_COUNT)]
         bell.hang(self.services)
         self._slots = slots
