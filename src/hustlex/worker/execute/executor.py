@@ -25,7 +25,7 @@ from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.handlers import Handlers
 from hustlex.worker.execute.outcomes import OutcomePolicy
 from hustlex.worker.journal import line_of
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.queue_state import LeasedTask
 
 _log = logging.getLogger("hustlex.worker")
 

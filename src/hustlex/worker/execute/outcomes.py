@@ -26,8 +26,7 @@ from hustlex.worker.attempt_errors import Crashed, Expired, HandlerNotFound, Lea
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.journal import attempt_ended, text_of
-from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.queue_state import Ack
+from hustlex.worker.queue_state import Ack, LeasedTask
 
 _log = logging.getLogger("hustlex.worker")
 _LONGEST_PAUSE_S = 300

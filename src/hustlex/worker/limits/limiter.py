@@ -21,10 +21,9 @@ from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.execute.handlers import attempt_ends_ms
-from hustlex.worker.fetch.allocation import Slots
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.limits.allocation import Slots
 from hustlex.worker.limits.wait_queue import WaitQueue
-from hustlex.worker.queue_state import Ack, QueueState
+from hustlex.worker.queue_state import Ack, LeasedTask, QueueState
 from hustlex.worker.service import FOREVER, Service
 
 PATIENCE_S = 0.1

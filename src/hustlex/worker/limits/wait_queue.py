@@ -8,8 +8,7 @@ from random import random
 
 from hustlex.jobs.lease.limited import WHEN_ONE_ENDS, Permit
 from hustlex.jobs.lease.limits import Limits
-from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.queue_state import QueueState
+from hustlex.worker.queue_state import LeasedTask, QueueState
 
 _SOONEST_S = 0.02
 _FIRST_PAUSE_S = 0.05
