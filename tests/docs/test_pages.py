@@ -93,7 +93,8 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "folder"), [("guides", "guides"), ("guides", "reference"), ("internals", "internals")]
+    ("index", "folder"),
+    [("guides", "guides"), ("guides", "reference"), ("internals", "internals"), ("migrating", "migrating")],
 )
 def test_the_index_of_the_guides_or_of_the_inside_knows_every_page(index: str, folder: str) -> None:
     text = (ROOT / "docs" / index / "README.md").read_text("utf-8")
