@@ -23,6 +23,7 @@ from hustlex.core.telemetry import CallEnd, CallStart
 from hustlex.otp.metrics import LABELS
 from hustlex.ratelimit.policy.guarantees import spoken
 from hustlex.settings import Settings
+from hustlex.worker import WorkerOptions
 from tools.check_lua import is_script, lua_files, place
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -41,6 +42,7 @@ STRUCTS: dict[str, tuple[type, ...]] = {
     "tokens": (tokens.TokenOptions,),
     "ratelimit": (ratelimit.RateLimitOptions, BreakerOptions, ratelimit.Policy, ratelimit.Penalty),
     "jobs": (jobs.Options, jobs.Limits, jobs.Rate),
+    "worker": (WorkerOptions,),
     "idempotency": (idempotency.IdempotencyOptions,),
     "pins": (pins.PinOptions,),
 }
@@ -112,7 +114,7 @@ def options() -> str:
 
 
 def _options_of(room: str, kinds: tuple[type, ...]) -> str:
-    guide = {"ratelimit": "limits"}.get(room, room)
+    guide = {"ratelimit": "limits", "worker": "jobs"}.get(room, room)
     head = f"## hustlex.{room}\n\nSee the [guide](../guides/{guide}.md)."
     return "\n\n".join([head, *(_struct(kind) for kind in kinds)])
 

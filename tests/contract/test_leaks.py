@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 import hustlex
 from hustlex.app import HustleX
+from hustlex.cache import plan
 from hustlex.core.op import Op
 from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.tokens.signature_cache import SignatureCache
@@ -48,8 +49,10 @@ async def blocks_left(story: Callable[[str], Any]) -> float:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered of tokens is bounded by 10,000, more than a quick test shows."""
+    """What is remembered of tokens and of a cache's keys is bounded by 10,000, more than a quick test shows."""
     monkeypatch.setattr(SignatureCache.__init__, "__defaults__", (4,))
+    monkeypatch.setattr(plan, "_MOST_NAMES", 4)
+    monkeypatch.setattr(plan, "_MOST_RESTS", 4)
 
 
 @pytest.mark.usefixtures("small")
@@ -78,14 +81,15 @@ async def cycles_left(story: Callable[[str], Any]) -> float:
     """Objects for each stranger that only a collector would free."""
     for number in range(3):
         await done(story(f"u{number}"))
-    gc.collect()
     gc.disable()
+    gc.freeze()
     try:
         for number in range(20):
             await done(story(f"u{100 + number}"))
         await asyncio.sleep(0.01)
         return gc.collect() / 20
     finally:
+        gc.unfreeze()
         gc.enable()
 
 

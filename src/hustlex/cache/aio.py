@@ -13,7 +13,7 @@ from hustlex.cache.flights import Compute, Course, Landed, Tags
 from hustlex.cache.near import NearWatch
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
-from hustlex.core.keeper.aio import kept
+from hustlex.core.lease_renewal.aio import renewed
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Misuse, Overloaded
 
@@ -94,7 +94,7 @@ class Flights:
         several: Any = renews
 
         async def run() -> Any:
-            async with kept(together, several, every_s):
+            async with renewed(together, several, every_s):
                 return await _result(compute)
 
         return run

@@ -14,7 +14,7 @@ from hustlex.cache.flights import Compute, Course, Landed, Tags
 from hustlex.cache.near import NearWatch
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
-from hustlex.core.keeper.blocking import kept
+from hustlex.core.lease_renewal.blocking import renewed
 from hustlex.core.op import BlockingDriver, Op
 from hustlex.errors import Misuse, Overloaded
 
@@ -108,7 +108,7 @@ class Flights:
         several: Any = renews
 
         def run() -> Any:
-            with kept(together, several, every_s):
+            with renewed(together, several, every_s):
                 return _result(compute)
 
         return run

@@ -99,10 +99,10 @@ def _load(path: str) -> ModuleType:
     try:
         return import_module(path)
     except (Exception, SystemExit) as error:  # whatever user code raises at import is the same to us: no start
-        raise ConfigurationError(f"cannot import {path}: {_told(error)}") from error
+        raise ConfigurationError(f"cannot import {path}: {_described(error)}") from error
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     """Kind, first words and place: ``KeyError: 'PORT' (app/settings.py, line 7)``."""
     try:
         text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

@@ -1,8 +1,9 @@
 """An operation is a value.
 
 ``Op[T]`` says what to send and how to read the answer. Rooms build it in pure functions (``ops.py``), a driver
-sends it, nothing else touches the network. The few stories with several steps are generators (``Flow[T]``) that
-yield steps and are followed by either driver, so their logic exists once and can be tested by feeding replies by hand.
+sends it, nothing else touches the network. What takes several
+steps is a generator (``Flow[T]``) that yields them and is followed by either driver, so its logic exists once and can
+be tested by feeding replies by hand.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ class Tracking(Protocol):
 
 
 class AsyncDriver(Protocol):
-    """What a room needs from the async street; implemented in ``drivers.aio``. hook: told of every call."""
+    """What a room needs from the async driver; implemented in ``drivers.aio``. hook: told of every call."""
 
     hook: Hook | None
 

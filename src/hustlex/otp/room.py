@@ -28,7 +28,7 @@ class OtpServices(msgspec.Struct, frozen=True, eq=False):
     """Put before every key."""
     options: OtpOptions
     """All that was set."""
-    ledger: OutcomeBuffer
+    outcomes: OutcomeBuffer
     """What calls led to, until a later call takes it along."""
     guard: tuple[int, ...]
     """What a wrong code leads to, as the scripts take it: the day's wrong codes, then the length of each lock, ms."""
@@ -38,7 +38,7 @@ class OtpServices(msgspec.Struct, frozen=True, eq=False):
         return 0 if self.options.layout == "plain" else _TOMBSTONE_MS
 
 
-def furnish(keyring: Keyring, prefix: str, options: OtpOptions) -> OtpServices:
+def services_of(keyring: Keyring, prefix: str, options: OtpOptions) -> OtpServices:
     """A room, with what never changes worked out once."""
     check.instance("options", options, OtpOptions)
     guard = (options.limits.wrong, *map(to_ms, options.limits.locks))
@@ -94,7 +94,7 @@ class CodeAttempt(Secretive, frozen=True, eq=False):
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """A result, and what the ledger learns from it. at: the server's time, ms, of a right code; else 0."""
+    """A result, and what the outcomes learns from it. at: the server's time, ms, of a right code; else 0."""
 
     result: VerifyResult
     tickets: str = ""

@@ -100,7 +100,7 @@ def listening(watch: Watch | None, outcome: str) -> bool:
     return watch is not None or log.isEnabledFor(_LEVELS.get(outcome, logging.INFO))
 
 
-def tell(watch: Watch | None, event: OtpEvent) -> None:
+def report(watch: Watch | None, event: OtpEvent) -> None:
     """To the log ``hustlex.otp``, as a line of name=value and with the fields as ``record.otp``; and to the hook."""
     if log.isEnabledFor(event.level):
         fields = msgspec.structs.asdict(event)

@@ -8,6 +8,7 @@ require("hustlex.web", "web", "fastapi")
 
 from hustlex.web.addresses import client_ip
 from hustlex.web.auth import auth_router
+from hustlex.web.caching import CacheMiddleware, PageOptions, ResponseCache, tag_response
 from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (
     CurrentUser,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SECURITY_HEADERS",
     "Allow",
+    "CacheMiddleware",
     "CodeIn",
     "CurrentUser",
     "Deny",
@@ -47,10 +49,12 @@ __all__ = [
     "IdempotencyMiddleware",
     "Idempotent",
     "OtpCodes",
+    "PageOptions",
     "Problem",
     "Proof",
     "RateLimit",
     "RateLimitMiddleware",
+    "ResponseCache",
     "SocketLimits",
     "StrictUser",
     "attach",
@@ -79,6 +83,7 @@ __all__ = [
     "sessions_router",
     "sse_response",
     "strict_user",
+    "tag_response",
     "unlimited",
     "verify_webhook",
     "while_allowed",

@@ -59,9 +59,15 @@ class Problem(HTTPException):
         self._description = Description(status, kind, title, detail, members=dict(members or {}))
 
     @classmethod
-    def of(cls, told: Description) -> Problem:
+    def of(cls, described: Description) -> Problem:
         """A problem of this package as an exception."""
-        return cls(told.status, kind=told.kind, detail=told.detail, headers=told.headers, members=told.members)
+        return cls(
+            described.status,
+            kind=described.kind,
+            detail=described.detail,
+            headers=described.headers,
+            members=described.members,
+        )
 
     def body(self) -> dict[str, Any]:
         """The problem as JSON values."""

@@ -34,37 +34,45 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class QueueState:
-    """One queue: what it is worth, whether it may have tasks, what is held of it and what is to be acknowledged.
-
-    weight: 1 or more. reserved: slots that no other queue may use. limits: of the whole queue. awake: it may have
-    pending tasks; asleep, a waiter watches for the first. paused: at the last look. held: tasks by id, until their
-    outcome is acknowledged. done: succeeded and not kept; acks: all other outcomes. poison: id and holder of messages
-    that cannot be decoded. leasing: calls in flight that lease. asked: tasks that they want. adopt: the reply of one
-    was lost, look for its tasks; adopting: looking, and which ids were let go meanwhile. followed: ids of tasks with a
-    stream that somebody may follow. rest_s: after falling asleep, how long its limits or a refusal forbid to lease
-    more, 0 = not; full: until a task ends, at most. trouble: why the server refuses to lease from it, "" = it does not.
-    """
+    """One queue: what it is worth, whether it may have tasks, what is held of it and what is to be acknowledged."""
 
     def __init__(self, name: str, weight: int, *, reserved: int = 0, limits: Limits | None = None) -> None:
         self.name = name
-        self.weight = weight
-        self.reserved = reserved
-        self.limits = limits
         self.keys = queue_keys(name)
+        self.weight = weight
+        """1 or more."""
+        self.reserved = reserved
+        """Slots that no other queue may use."""
+        self.limits = limits
+        """Of the whole queue."""
         self.awake = True
+        """Whether it may have pending tasks; while it sleeps, a waiter watches for the first."""
         self.paused = False
+        """At the last look."""
         self.held: dict[bytes, LeasedTask] = {}
+        """Tasks by id, until their outcome is acknowledged."""
         self.done: list[LeasedTask] = []
+        """Outcomes to acknowledge: succeeded and not kept."""
         self.acks: list[Ack] = []
+        """All other outcomes."""
         self.poison: list[tuple[bytes, str]] = []
+        """Id and holder of messages that cannot be decoded."""
         self.adopt = False
+        """Whether the reply of a call that leases was lost: look for its tasks."""
         self.adopting: set[bytes] | None = None
+        """While looking: ids that were let go meanwhile."""
         self.leasing = 0
+        """Calls in flight that lease."""
         self.asked = 0
+        """Tasks that they want."""
         self.rest_s = 0.0
+        """After falling asleep, how long its limits or a refusal forbid to lease more, 0 = not."""
         self.full = False
+        """Whether that ends when one of its tasks does."""
         self.trouble = ""
+        """Why the server refuses to lease from it, "" = it does not."""
         self.followed: set[bytes] = set()
+        """Ids of tasks with a stream that somebody may follow."""
         self._refusals = 0
 
     @property
