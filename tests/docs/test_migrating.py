@@ -61,10 +61,10 @@ _RQ = (
 )
 
 _MOVE = (
-    "1. Make handlers repeatable. Every queue worth its name runs a job at least once; ours says so and helps: `task_id`, "
-    "`unique_for`, a ledger key in your database. 2. Start a hustlex worker beside the old one. It uses keys of its own "
-    "(`asynq:*`), so both live on one Redis. 3. Switch producers one task type at a time. Old jobs drain from the old "
-    "queue. 4. Stop the old worker when its queue is empty."
+    "1. Make handlers repeatable. Every queue worth its name runs a job at least once; ours says so and helps: "
+    "`task_id`, `unique_for`, a ledger key in your database. 2. Start a hustlex worker beside the old one. It uses keys "
+    "of its own (`asynq:*`), so both live on one Redis. 3. Switch producers one task type at a time. Old jobs drain "
+    "from the old queue. 4. Stop the old worker when its queue is empty."
 )
 
 ELSEWHERE = {
@@ -195,7 +195,7 @@ def _in_two_minutes_ms() -> int:
 @claims.hold(_MOVE)
 async def beside_another_queue(house: House) -> None:
     house.raw.rpush("rq:queue:default", "old")
-    kept = {name: house.raw.dump(name) for name in house.raw.keys()}
+    kept = {name: house.raw.dump(name) for name in house.raw.scan_iter()}
     outcomes = [await house.jobs.enqueue(house.note.job(1), task_id="charge-1") for _ in range(2)]
     outcomes += [await house.jobs.enqueue(house.note.job(2), unique_for=MINUTE) for _ in range(2)]
     assert isinstance(outcomes[1], IdTaken) and isinstance(outcomes[3], Duplicate)
@@ -205,7 +205,7 @@ async def beside_another_queue(house: House) -> None:
     assert await house.hx.driver.run(maintain.recover(DEFAULT, _in_two_minutes_ms())) == [b"charge-1"]
     await house.drain()
     assert 1 in house.ran
-    ours = {name for name in house.raw.keys() if name not in kept}
+    ours = {name for name in house.raw.scan_iter() if name not in kept}
     assert ours and all(name.startswith(b"asynq:") for name in ours)
     assert {name: house.raw.dump(name) for name in kept} == kept
 
