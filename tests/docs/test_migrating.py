@@ -62,9 +62,9 @@ _RQ = (
 
 _MOVE = (
     "1. Make handlers repeatable. Every queue worth its name runs a job at least once; ours says so and helps: "
-    "`task_id`, `unique_for`, a ledger key in your database. 2. Start a hustlex worker beside the old one. It uses keys "
-    "of its own (`asynq:*`), so both live on one Redis. 3. Switch producers one task type at a time. Old jobs drain "
-    "from the old queue. 4. Stop the old worker when its queue is empty."
+    "`task_id`, `unique_for`, a ledger key in your database. 2. Start a hustlex worker beside the old one. It "
+    "uses keys of its own (`asynq:*`), so both live on one Redis. 3. Switch producers one task type at a time. "
+    "Old jobs drain from the old queue. 4. Stop the old worker when its queue is empty."
 )
 
 ELSEWHERE = {
