@@ -38,7 +38,7 @@ servers: cluster ## run the contract tests on the other servers: a cluster, Valk
 chaos: $(DEV) ## 100,000 jobs while workers, server and network die around them, and an exact account (SEED=1)
 	$(BIN)/python -m tests.chaos.storm --jobs $(or $(JOBS),100000) $(if $(SEED),--seed $(SEED))
 
-check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names ## all static checks (`make -k check`: see every complaint)
+check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports ## all static checks (`make -k check`: see every complaint)
 
 check-lint: $(DEV)
 	$(BIN)/ruff check
@@ -65,6 +65,9 @@ check-wiring: $(DEV)
 
 check-names: $(DEV)
 	$(BIN)/python -m tools.check_names
+
+check-exports: $(DEV)
+	$(BIN)/python -m tools.check_exports
 
 audit: $(DEV) ## hold the dependencies, their versions and licences against docs/dependencies.md; pip-audit where it is installed
 	$(BIN)/python -m tools.audit $(ARGS)
