@@ -9,7 +9,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape check-names check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits docs clean
+.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits soak-memory docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -38,7 +38,7 @@ servers: cluster ## run the contract tests on the other servers: a cluster, Valk
 chaos: $(DEV) ## 100,000 jobs while workers, server and network die around them, and an exact account (SEED=1)
 	$(BIN)/python -m tests.chaos.storm --jobs $(or $(JOBS),100000) $(if $(SEED),--seed $(SEED))
 
-check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-names check-sleeps ## all static checks (`make -k check`: see every complaint)
+check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-sleeps ## all static checks (`make -k check`: see every complaint)
 
 check-lint: $(DEV)
 	$(BIN)/ruff check
@@ -59,6 +59,9 @@ check-generated: $(DEV)
 
 check-shape: $(DEV)
 	$(BIN)/python -m tools.check_shape
+
+check-wiring: $(DEV)
+	$(BIN)/python -m tools.check_wiring
 
 check-names: $(DEV)
 	$(BIN)/python -m tools.check_names
@@ -88,6 +91,9 @@ bench-auth: $(DEV) ## token checks, refreshes, logins and codes: ours against Py
 
 bench-limits: $(DEV) ## rate limit decisions by 1 and 64 callers: every algorithm beside the limits library
 	QUICK=$(QUICK) $(BIN)/python -m bench.limits
+
+soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
+	$(BIN)/python -m tests.support.soak
 
 docs: $(DEV) ## write docs/reference from the code
 	$(BIN)/python -m tools.gen_docs

@@ -1,6 +1,6 @@
 """One real server per test process, emptied before each test; the front in both styles from one body.
 
-``--server valkey9|cluster9|valkey8|redis8|redis7`` (or HUSTLEX_TEST_SERVER) chooses the server.
+``--server valkey9|cluster9|cluster6|sentinel|valkey8|redis8|redis7`` (or HUSTLEX_TEST_SERVER) chooses the server.
 """
 
 from __future__ import annotations
@@ -45,15 +45,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
+def server(request: pytest.FixtureRequest) -> Any:
     """A running server, shared by the tests of this process. Stop or kill only servers of your own."""
-    with servers.started(request.config.getoption("--server")) as running:
+    kind = request.config.getoption("--server")
+    if kind in servers.SEVERAL:
+        pytest.skip(f"looks at one server, and {kind} is several")
+    return request.getfixturevalue("arrangement")
+
+
+@pytest.fixture(scope="session")
+def arrangement(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The running servers, whatever their arrangement; ``url`` leads to them."""
+    with servers.arranged(request.config.getoption("--server")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def _oracle(server: EmbeddedServer) -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(server.url, decode_responses=False) as client:
+def _oracle(arrangement: Any) -> Iterator[redis.Redis]:
+    with servers.oracle(arrangement) as client:
         yield client
 
 
@@ -65,9 +74,10 @@ def raw(_oracle: redis.Redis) -> redis.Redis:
 
 
 @pytest.fixture
-def url(server: EmbeddedServer, raw: redis.Redis) -> str:
+def url(arrangement: Any, raw: redis.Redis) -> str:
     """The URL of the emptied server."""
-    return server.url
+    address: str = arrangement.url
+    return address
 
 
 @pytest.fixture
@@ -125,7 +135,7 @@ def unhurried() -> Any:
 
 
 @pytest.fixture
-def faulty(url: str) -> Iterator[Proxy]:
+def faulty(server: EmbeddedServer, url: str) -> Iterator[Proxy]:
     """A TCP proxy in front of the server that cuts, delays and loses things on demand."""
     with Proxy(url) as proxy:
         yield proxy

@@ -18,6 +18,7 @@ ENDLESS_S, WORK_S = 30, 0.05
 ALLOWED = {
     "contract/test_aio_driver.py::test_a_call_sent_at_its_very_deadline_is_not_said_to_be_unsent": "the loop stops",
     "contract/test_cache.py::test_a_long_computation_keeps_its_lease": "the lease must outlive its own length",
+    "contract/test_cache_tags.py::test_who_asks_after_the_invalidation_of_a_tag_gets_the_new_value": "who waits is silent",
     "contract/test_events_replay.py::test_a_failover_that_lost_messages_begins_a_new_epoch": "a later millisecond",
     "contract/test_failover.py::test_blocked_commands_and_subscriptions_move_with_the_primary": "a connection must age",
     "contract/test_jobs_streams.py::test_items_arrive_at_once": "who listens is silent",
@@ -32,6 +33,7 @@ ALLOWED = {
     "interop/test_workflows.py::test_a_mixed_fleet_runs_the_parts_of_a_fan_in": "what must not run again gives no sign",
     "property/test_cache_race.py::Race": "the race is made of random waits",
     "property/test_cache_race.py::test_threads_keep_the_same_promise": "the race is made of random waits",
+    "web/test_caching.py::test_what_is_never_stored": "who waits is silent",
     "worker/test_health.py::test_a_handler_that_blocks_the_loop_is_named": "how long it blocks is what is told",
     "worker/test_health.py::test_a_part_that_hangs_is_started_again": "a pass must have lasted too long",
     "worker/test_health.py::test_a_type_is_one_line_of_the_log_whatever_it_holds": "how long it blocks is what is told",

@@ -68,6 +68,10 @@ class Timeout(Unavailable):
     maybe_executed = True
 
 
+class LoadTimeout(Error, TimeoutError):
+    """The computation of a cached value takes longer than the cache's ``hard_timeout``; it goes on, and is stored."""
+
+
 class OutcomeUnknown(Error):
     """A call that must not run twice was sent and its reply was lost: it may or may not have been executed.
 

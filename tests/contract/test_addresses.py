@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from hustlex.core.op import Effect, command
 from hustlex.drivers import aio, blocking
+from hustlex.drivers.address import parse_address
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.url import parse_url
 from hustlex.errors import ConfigurationError, Denied, Refused, Unavailable
@@ -202,8 +203,20 @@ async def test_unix_sockets(kind: str, server: EmbeddedServer) -> None:
         ("redis://host/one", "database"),
         ("redis://host/0?timeout=1", "unknown option: timeout"),
         ("unix://", "socket path"),
-        ("redis+sentinel://host/name", "Sentinel"),
-        ("redis+cluster://host", "Cluster"),
+        ("redis+cluster://", "no host"),
+        ("redis+cluster://,", "no host"),
+        ("redis+cluster://one,,two", "empty place in its list"),
+        ("redis+cluster://one,two/1", "only number 0"),
+        ("redis+cluster://one:x", "port"),
+        ("redis+cluster://one;two", "can be no host's name"),
+        ("redis+sentinel://host", "which server the Sentinels"),
+        ("redis+sentinel://host//0", "which server the Sentinels"),
+        ("redis+sentinel:///name", "no host"),
+        ("redis+sentinel://host/name/x", "database"),
+        ("redis+sentinel://host/na%zzme", "'%'"),
+        ("redis+sentinel://host/name?sentinel_password=%zz", "sentinel_password with a '%'"),
+        ("redis+sentinel://host/name?password=x", "unknown option: password"),
+        ("redis+ring://host", "no scheme"),
         (None, "no text"),
         (b"redis://host", "no text"),
         ("redis://host:0", "from 1 to 65535"),
@@ -242,7 +255,7 @@ async def test_unix_sockets(kind: str, server: EmbeddedServer) -> None:
 )
 def test_a_url_that_cannot_work_says_why(url: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        parse_url(url)
+        parse_address(url)
 
 
 def test_a_password_never_shows() -> None:
@@ -261,6 +274,7 @@ def test_no_attribute_of_a_driver_shows_a_password(kind: str) -> None:
     shown, ahead, seen = [], [DRIVERS[kind]("redis://user:hunter2@127.0.0.1:1/0")], set()
     while ahead:
         one = ahead.pop()
+        ahead += [getattr(one, name) for name in getattr(one, "__struct_fields__", ())]
         if id(one) in seen or not hasattr(one, "__dict__") or isinstance(one, type):
             continue
         seen.add(id(one))
@@ -277,6 +291,9 @@ _PIECES = st.sampled_from(
         "rediss://",
         "unix://",
         "redis+cluster://",
+        "redis+sentinel://",
+        "sentinel_password",
+        ",",
         "://",
         ":",
         "@",
@@ -298,16 +315,17 @@ _PIECES = st.sampled_from(
 def test_any_url_is_a_value_or_one_sentence_without_the_secret(pieces: list[str], at: int) -> None:
     url = "".join([*pieces[:at], SECRET, *pieces[at:]])
     try:
-        endpoint = parse_url(url)
+        address = parse_address(url)
     except ConfigurationError as error:
         chain: BaseException | None = error
         while chain is not None:
             assert SECRET not in f"{chain} {chain!r}"
             chain = chain.__cause__ or chain.__context__
     else:
-        assert endpoint.path or (endpoint.host and 1 <= endpoint.port <= 65_535)
-        if SECRET not in endpoint.where:
-            assert SECRET not in repr(endpoint)
+        endpoints = address.sentinels or address.servers
+        assert all(each.path or (each.host and 1 <= each.port <= 65_535) for each in endpoints)
+        if SECRET not in address.where + address.service:
+            assert SECRET not in repr(address)
 
 
 @pytest.mark.parametrize("kind", DRIVERS)

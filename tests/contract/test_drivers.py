@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from hustlex.core.op import Batch, Call, Effect, Flow, Op, Script, Sleep, command, do
-from hustlex.drivers import aio, blocking
+from hustlex.drivers import aio, blocking, redis_py
 from hustlex.errors import BadReply, Denied, Full, Misuse, OutcomeUnknown, Refused, Unavailable
 from tests.conftest import LONG
 from tests.support.calls import Calls
@@ -320,7 +320,7 @@ async def test_connecting_ends_with_the_call_that_needs_it(kind: Callable[..., A
 def test_waiting_for_a_free_connection_ends_with_the_call_that_needs_it(
     faulty: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocking, "_POOL", 1)
+    monkeypatch.setattr(redis_py, "_POOL", 1)
     with blocking.Driver(faulty.url) as driver, ThreadPoolExecutor(1) as other:
         driver.run(get("warm"))
         faulty.black_hole = True

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from hustlex.core.op import Effect, Op, command
-from hustlex.drivers import aio, blocking
+from hustlex.drivers import aio, redis_py
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.faults import WRONG_SERVER
 from hustlex.errors import Refused, Unavailable
@@ -48,7 +48,7 @@ def proxied(url: str, port: int) -> str:
 def both(request: pytest.FixtureRequest) -> Iterator[tuple[EmbeddedServer, EmbeddedServer]]:
     """Single servers whatever the suite runs on: a cluster's nodes fail over in their own way."""
     kind = request.config.getoption("--server")
-    kind = "valkey9" if kind == "cluster9" else kind
+    kind = servers.single(kind)
     with servers.started(kind) as old, servers.started(kind) as new:
         password = urlsplit(old.url).password
         with redis.Redis.from_url(new.url) as client:
@@ -177,7 +177,7 @@ async def test_reads_do_not_stay_with_a_replica(
     kind: Callable[..., Any], pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A replica answers reads without a word: the drivers ask for its role now and then."""
-    monkeypatch.setattr(blocking, "LOOK_S", 0.05)
+    monkeypatch.setattr(redis_py, "LOOK_S", 0.05)
     street = Street(aio.Driver(pair.proxy.url, aio.Options(look=0.05)) if kind is aio.Driver else kind(pair.proxy.url))
     await street.run(get("k"))
     pair.fail_over()

@@ -14,7 +14,7 @@ from hustlex.cache.policy import Options
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keyring import Keyring
 from hustlex.events.api import Channel, Events, ReplayChannel
-from hustlex.events.subscription import Subscription
+from hustlex.events.subscription import Subscription, Together
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope, Started
 from hustlex.idempotency.webhooks import Provider, hmac_signature
 from hustlex.ratelimit import Penalty, Policy, RateLimit, RateLimitOptions, Rulebook, bound, parse_rule, sheet
@@ -181,6 +181,8 @@ async def test_bad_input_of_a_subscription_gets_one_sentence() -> None:
         assert await complaints(sample, channel) == []
         resumed = Sample(Subscription.resume, {"position": "e.1"})
         assert await complaints(resumed, channel.subscribe(it=7)) == []
+        several = Sample(Together.resume, {"position": "m1.AAAA"})
+        assert await complaints(several, Together(channel.subscribe(it=7))) == []
 
 
 @pytest.mark.parametrize("style", ["aio", "blocking"])
@@ -201,16 +203,33 @@ async def seven() -> int:
     return 7
 
 
+async def sevens(keys: list[int]) -> dict[int, int]:
+    return dict.fromkeys(keys, 7)
+
+
+def _invalidate(cache: Any, tag: Any, soft: Any) -> Any:
+    return cache.invalidate_tags(tag, soft=soft)
+
+
 CACHE = [
     Sample(Cache.key, {"key": 7}),
     Sample(Cache.get, {"key": 7, "default": None}),
     Sample(Cache.lookup, {"key": 7}),
     Sample(Cache.get_many, {"keys": [7]}),
-    Sample(Cache.set, {"key": 7, "value": 1, "ttl": MINUTE}),
-    Sample(Cache.set_many, {"values": {7: 1}, "ttl": MINUTE}),
+    Sample(Cache.set, {"key": 7, "value": 1, "ttl": MINUTE, "tags": ["a"], "version": 1}),
+    Sample(Cache.set_many, {"values": {7: 1}, "ttl": MINUTE, "tags": ["a"]}),
     Sample(Cache.delete, {"key": 7}, call=lambda cache, key: cache.delete(key)),
-    Sample(Cache.get_or_compute, {"key": 8, "compute": seven, "ttl": MINUTE}),
-    Sample(Cache.cached, {"template": "user:x", "ttl": MINUTE}),
+    Sample(Cache.get_or_compute, {"key": 8, "compute": seven, "ttl": MINUTE, "tags": ["a"]}),
+    Sample(Cache.get_or_compute_many, {"keys": [8], "compute": sevens, "ttl": MINUTE, "tags": ["a"]}),
+    Sample(
+        Cache.warm,
+        {"keys": [9], "compute": sevens, "ttl": MINUTE, "tags": ["a"], "jitter": 0.5, "batch": 5, "pause": MINUTE},
+    ),
+    Sample(Cache.delete, {"key": 7, "hold": MINUTE}, call=lambda cache, key, hold: cache.delete(key, hold=hold)),
+    Sample(Cache.expire, {"key": 7}, call=lambda cache, key: cache.expire(key)),
+    Sample(Cache.invalidate_tags, {"tag": "a", "soft": True}, call=_invalidate),
+    Sample(Cache.clear, {"soft": True}),
+    Sample(Cache.cached, {"template": "user:x", "ttl": MINUTE, "tags": ["a:b"]}),
 ]
 
 
@@ -222,10 +241,15 @@ async def test_bad_input_of_caches_gets_one_sentence(front: Any, sample: Sample)
 async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> None:
     fits: dict[str, Any] = {"name": "user", "value_type": int, "ttl": MINUTE, "negative_ttl": MINUTE, "jitter": 0.1}
     fits |= {"format": "frame", "schema_version": 1, "lease": MINUTE, "wait": MINUTE, "timeout": MINUTE, "bulkhead": 3}
-    fits |= {"max_value": 1000, "compress_over": 100}
-    assert set(fits) - {"name", "value_type", "ttl"} == set(Options.__annotations__)
+    fits |= {"max_value": 1000, "compress_over": 100, "tags": ["a"], "value_tags": str.split, "clearable": True}
+    fits |= {"stale_ttl": MINUTE, "stale_if_error": MINUTE, "cooldown": MINUTE, "early": 1.0}
+    fits |= {"soft_timeout": MINUTE, "hard_timeout": MINUTE, "near_entries": 5, "near_bytes": 5, "near_proof": 0.5}
+    if isinstance(front, HustleX):
+        fits["near"] = MINUTE
+    assert set(fits) - {"name", "value_type", "ttl"} | {"near"} == set(Options.__annotations__)
     declared = Sample(Caches.__call__, fits, call=lambda opened, **given: opened.cache(**given))
-    assert await complaints(declared, front) == []
+    tags = Sample(Caches.invalidate_tags, {"tag": "a", "soft": True}, call=lambda it, **o: _invalidate(it.cache, **o))
+    assert [said for sample in (declared, tags) for said in await complaints(sample, front)] == []
 
 
 async def test_what_is_cached_by_a_bad_function_or_key_gets_one_sentence(front: Any) -> None:

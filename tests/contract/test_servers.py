@@ -18,7 +18,7 @@ from tools.check_lua import is_script, lua_files, place
 SCRIPTS = [path for path in lua_files() if is_script(path.read_text("utf-8"))]
 
 
-@pytest.fixture(scope="module", params=sorted(servers.KINDS))
+@pytest.fixture(scope="module", params=sorted(set(servers.KINDS) - set(servers.SEVERAL)))
 def any_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
     assert server_version(servers.binary(request.param))[0] == int(request.param[-1])
     with servers.started(request.param) as running:

@@ -49,7 +49,7 @@ def write_files(guide: str, into: Path) -> int:
         ("fastapi.md", 1),
         ("idempotency.md", 4),
         ("limits.md", 5),
-        ("cache.md", 2),
+        ("cache.md", 4),
         ("pins.md", 1),
         ("otp.md", 6),
         ("tokens.md", 4),

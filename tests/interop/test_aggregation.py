@@ -42,7 +42,7 @@ async def test_two_aggregators_put_each_task_into_one_batch(
         return join(group, members)
 
     async with running(driver, tasks, concurrency=1) as worker:
-        worker.worker.fetcher.leasing = False  # what the batches become runs in Go, which notes it
+        worker.worker.parts.fetcher.close()  # what the batches become runs in Go, which notes it
         total = 0
         while total < 60 or not 0 < made.total() < len(batches(raw)):  # until both had their share
             assert total < 1000
@@ -87,7 +87,7 @@ async def test_a_set_that_a_dead_aggregator_of_gos_left_is_taken_apart_by_us(
     tasks = Tasks()
     tasks.aggregate("G", grace=timedelta(seconds=1))(join)
     async with running(driver, tasks) as worker:
-        worker.worker.fetcher.leasing = False
+        worker.worker.parts.fetcher.close()
         await until(lambda: raw.llen(DEFAULT.pending) == 1)
     (task_id,) = raw.lrange(DEFAULT.pending, 0, -1)
     seen = go("task", queue="default", id=task_id.decode())

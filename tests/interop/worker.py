@@ -22,7 +22,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.jobs import CurrentJob, Tasks, current_job
 from hustlex.jobs.define.signals import RevokeTask, SkipRetry
 from hustlex.worker import Worker
-from hustlex.worker.handlers import Next
+from hustlex.worker.execute.handlers import Next
 
 tasks = Tasks()
 

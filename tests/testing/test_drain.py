@@ -20,7 +20,7 @@ from hustlex.jobs.define.signals import RevokeTask, SkipRetry
 from hustlex.jobs.keys import queue_keys
 from hustlex.testing import Attempt, drain
 from hustlex.worker import HandlerNotFound
-from hustlex.worker.handlers import Next
+from hustlex.worker.execute.handlers import Next
 
 tasks = Tasks()
 ran: list[Any] = []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from hustlex.cache import flows
+from hustlex.cache import obtain as obtaining
+from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.flights import Compute, Course, Landed
 from hustlex.cache.ops import Busy, Found, Ours
@@ -60,13 +62,20 @@ class HandFlights:
     def find(self, entry: str) -> HandSeat | None:
         return self.there
 
-    def board(self, entry: str, course: Course) -> HandSeat:
+    def board(self, entry: str, course: Course, tags: tuple[str, ...] = (), *, behind: bool = False) -> HandSeat:
+        self.log += ["behind"] * behind
         return HandSeat(course(HandFlight(self.log)))
 
     def detach(self, entry: str) -> None:
         self.log.append(f"detach {entry}")
 
-    def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
+    def launch(self, entry: str, course: Course, tags: tuple[str, ...] = ()) -> None:
+        self.log.append("launch")
+
+    def detach_tagged(self, tags: Collection[str]) -> None:
+        self.log.append(f"detach {sorted(tags)}")
+
+    def kept(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
         self.log.append(f"keep every {every_s:g} s")
         return compute
 
@@ -83,11 +92,15 @@ class HandFlights:
         return guarded
 
 
+def ask(compute: Compute, tags: tuple[str, ...] = ()) -> Wanted:
+    return Wanted(entry=ENTRY, compute=compute, ttl_ms=60_000, tags=tags)
+
+
 class Hand:
     """A cache of ints whose flows are driven by hand. now: what the monotonic clock says."""
 
     def __init__(self, **options: Any) -> None:
-        known: Options = options  # type: ignore[assignment]
+        known: Options = {"clearable": False} | options  # type: ignore[assignment]
         limits = policy(ttl=timedelta(minutes=1), **known)
         self.now = 100.0
         self.flights = HandFlights()
@@ -100,7 +113,7 @@ class Hand:
         return self.flights.log
 
     def lead(self, compute: Compute = lambda: 1) -> Flow[Landed]:
-        return flows.lead(self.plan, ENTRY, compute, 60_000, HandFlight(self.log))
+        return obtaining.lead(self.plan, ask(compute), HandFlight(self.log))
 
     def stored(self, value: int) -> bytes:
         codec = self.plan.codec
@@ -181,14 +194,14 @@ def test_an_unusable_entry_is_taken_over_and_checked_again() -> None:
     take = flow.send(Found(b"\x01not for us"))
     assert isinstance(take, Batch)
     assert take.ops[0].args[:1] == ("SET",)
-    release = flow.send([Ours(), hand.stored(7)])
+    release = flow.send([Ours(), hand.stored(7), 1000])
     assert name(release) == "cache.release"
     assert end(flow, True) == Landed(7, b"7", proven=False)
 
     flow = hand.lead()
     next(flow)
     flow.send(Found(b"\x01not for us"))
-    assert name(flow.send([Ours(), b"\x01not for us"])) == "Call"
+    assert name(flow.send([Ours(), b"\x01not for us", 1000])) == "Call"
 
 
 def test_waiting_polls_ever_more_slowly_then_computes_behind_the_bulkhead_without_storing() -> None:
@@ -287,7 +300,7 @@ def test_too_big_is_shared_when_the_release_proves_it_but_never_stored() -> None
 
 
 def obtain(hand: Hand) -> Flow[Any]:
-    return flows.obtain(hand.plan, ENTRY, lambda: 1, 60_000)
+    return obtaining.obtain(hand.plan, ask(lambda: 1))
 
 
 def test_a_hit_is_one_read() -> None:

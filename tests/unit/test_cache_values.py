@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, computed_field
 
 from hustlex.cache.codec import ValueCodec
-from hustlex.cache.frame import BadFrame
+from hustlex.cache.frame import BadFrame, EntryFrame
 from hustlex.cache.policy import policy
 from hustlex.errors import Misuse
 
@@ -137,7 +137,9 @@ def test_a_value_comes_back_as_it_was(kind: Any, value: Any) -> None:
     assert copied == value
     assert type(copied) is type(value)
     assert copied is not value or not isinstance(value, BaseModel)
-    reading = codec.read(codec.pack(body, 1_000, 1), 0)
+    opened = codec.open(codec.pack(body, 1_000, 1))
+    assert isinstance(opened, EntryFrame)
+    reading = codec.read(opened)
     assert not isinstance(reading, BadFrame)
     assert reading.value == value
 

@@ -10,21 +10,25 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from fastapi import FastAPI, Request, WebSocket
 
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse, Unavailable
 from hustlex.events import Message
-from hustlex.tokens import TokenPair
+from hustlex.ratelimit import Policy
+from hustlex.tokens import Access, TokenPair
 from hustlex.web import CurrentUser, sse_response, while_allowed
-from hustlex.web.rights import Rights, ShownToken
+from hustlex.web.problem import Problem
+from hustlex.web.rights import Rights, ShownToken, seat
+from tests.conftest import SECRET
 from tests.web.test_sse import Client, Paid, Source
 
 BEAT = timedelta(milliseconds=20)
@@ -118,7 +122,7 @@ async def test_no_event_is_written_to_who_was_logged_out(streaming: FastAPI, sou
     assert b"paid" not in client.body
 
 
-async def test_a_user_holds_so_many_streams_and_sockets(streaming: FastAPI) -> None:
+async def test_a_user_holds_so_many_streams_and_sockets(streaming: FastAPI, raw: redis.Redis) -> None:
     pair, other = await logged_in(streaming), await logged_in(streaming, "u2")
     streams = [await live(streaming, pair, path) for path in ("/events", "/inner/events", "/events")]
     refused, task = opened(streaming, pair)
@@ -132,7 +136,38 @@ async def test_a_user_holds_so_many_streams_and_sockets(streaming: FastAPI) -> N
     for client, each in streams[1:]:
         client.left.set()
         await ended(each)
-    assert streaming.state.hustlex_seats == {}
+    assert raw.keys("*open-streams*") == []
+
+
+async def test_places_are_counted_over_all_processes(streaming: FastAPI, url: str, clock: FixedClock) -> None:
+    """Another process is another front; of one that was killed, the places end by themselves."""
+    pair = await logged_in(streaming)
+    streams = [await live(streaming, pair) for _ in range(2)]
+    async with HustleX(url, secret=SECRET, clock=clock) as elsewhere:
+        checked = await elsewhere.tokens.check(pair.access, mode="strict")
+        assert isinstance(checked, Access)
+        there = Rights(ShownToken(elsewhere, pair.access, "", checked))
+        places = AsyncExitStack()
+        await places.enter_async_context(seat(there, 3))
+        refused, task = opened(streaming, pair)
+        await ended(task)
+        assert refused.start["status"] == 429
+        with pytest.raises(Problem):
+            await places.enter_async_context(seat(there, 3))
+        await places.aclose()
+    streams.append(await live(streaming, pair))
+    for client, each in streams:
+        client.left.set()
+        await ended(each)
+    lost = streaming.state.hustlex.ratelimit
+    for _ in range(3):
+        assert await lost.check(
+            Policy("open-streams", 3, timedelta(seconds=90), "leases"), "u1", endpoint="open-streams"
+        )
+    clock.advance(timedelta(seconds=91))
+    client, each = await live(streaming, await logged_in(streaming))
+    client.left.set()
+    await ended(each)
 
 
 async def connected(app: FastAPI, pair: TokenPair) -> tuple[asyncio.Queue[Any], asyncio.Queue[Any], Any]:
@@ -162,7 +197,6 @@ async def test_a_socket_ends_with_the_rights_of_its_user(streaming: FastAPI, clo
         closed = await asyncio.wait_for(sent.get(), PATIENCE)
         assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
         await ended(task)
-    assert streaming.state.hustlex_seats == {}
 
 
 async def test_a_time_out_of_the_block_itself_is_its_own(streaming: FastAPI) -> None:
@@ -216,7 +250,7 @@ async def test_options_are_named(source: Source, option: dict[str, Any]) -> None
 
 APP = """
     import asyncio
-    from contextlib import asynccontextmanager
+    from contextlib import AsyncExitStack, asynccontextmanager
     from starlette.applications import Starlette
     from starlette.routing import Route
     from hustlex.web import sse_response

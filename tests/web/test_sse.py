@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse, Unavailable
-from hustlex.events import Events, Gap, Message, Unknown
+from hustlex.events import Events, Gap, Message, Together, Unknown, together
 from hustlex.web.sse import end_streams, frame, render, sse_response
 
 
@@ -411,3 +411,131 @@ async def test_hundreds_of_browsers_come_and_go_and_nothing_stays(driver: Driver
                     writer.close()
         await settled(lambda: not raw.pubsub_channels())
         await settled(lambda: len(asyncio.all_tasks()) <= tasks and psutil.Process().num_fds() <= files)
+
+
+# -- coming back
+
+
+def parsed_with_ids(stream: bytes) -> list[tuple[str, str]]:
+    """(id in force, event) of each dispatched event; the standard keeps the last id."""
+    found, position, event, data = [], "", "message", False
+    for line in stream.decode().split("\n"):
+        field, _, value = line.partition(": ")
+        if field == "id":
+            position = value
+        elif field == "event":
+            event = value
+        elif field == "data":
+            data = True
+        elif line == "":
+            found += [(position, event)] if data else []
+            event, data = "message", False
+    return found
+
+
+async def resumed(subscription: Any, client: Client, *, header: str | None = None, query: bytes = b"") -> Any:
+    headers = [] if header is None else [(b"last-event-id", header.encode("latin-1"))]
+    scope = {**SCOPE, "headers": headers, "query_string": query}
+    response = await sse_response(Request(scope), subscription, authorize=None)
+    return asyncio.ensure_future(response(scope, client.receive, client.send))
+
+
+async def test_a_browser_that_comes_back_goes_on_where_it_was(driver: Driver) -> None:
+    orders = Events(driver).channel("orders:{order_id}", Paid, kind="replay")
+    first = Client()
+    stream = await resumed(orders.subscribe(order_id=1), first)
+    await first.until(lambda: b":\n\n" in first.body)
+    assert b"\nid: .0\n" in first.body, "there is nothing yet, and that is a place, too"
+    for amount in range(3):
+        await orders.publish(Paid(amount), order_id=1)
+    await first.until(lambda: first.body.count(b"data:") == 3)
+    first.left.set()
+    await stream
+    ids = [position for position, _ in parsed_with_ids(first.body)]
+    assert [each.partition(".")[2] for each in ids] == ["1", "2", "3"]
+    for came_from, left in ((".0", 3), (ids[0], 2), (ids[2], 0)):
+        for how in ({"header": came_from}, {"query": f"last_event_id={came_from}".encode()}):
+            client = Client()
+            stream = await resumed(orders.subscribe(order_id=1), client, **how)  # type: ignore[arg-type]
+            await client.until(lambda: b":\n\n" in client.body)  # noqa: B023
+            await orders.publish(Paid(9), order_id=1)
+            wanted = left + 1
+            await client.until(lambda: client.body.count(b"data:") >= wanted)  # noqa: B023
+            assert b"event: gap" not in client.body
+            client.left.set()
+            await stream
+            await orders.remove_history(order_id=2)
+        left += 1
+
+
+@pytest.mark.parametrize(
+    "header", ["garbage", "other.5", "", "\xff\xfe", "m1.AAAA", "x" * 9_000, "e.99999999999999999999"]
+)
+async def test_a_position_of_nothing_is_a_gap_and_no_error(driver: Driver, header: str) -> None:
+    orders = Events(driver).channel("orders:{order_id}", Paid, kind="replay")
+    here = await orders.publish(Paid(1), order_id=1)
+    client = Client()
+    stream = await resumed(orders.subscribe(order_id=1), client, header=header or "-")
+    await client.until(lambda: b"event: gap" in client.body)
+    assert parsed_with_ids(client.body)[0] == (str(here), "gap")
+    client.left.set()
+    await stream
+
+
+async def test_several_channels_are_one_stream_with_one_id(driver: Driver) -> None:
+    events = Events(driver)
+    orders = events.channel("orders:{order_id}", Paid, kind="replay")
+    prices = events.channel("prices:{item}", Plain, kind="replay")
+    live = events.channel("live:all", Plain)
+
+    def both() -> Together:
+        return together(orders.subscribe(order_id=1), prices.subscribe(item=1), live.subscribe())
+
+    client = Client()
+    stream = await resumed(both(), client)
+    await client.until(lambda: b":\n\n" in client.body)
+    await orders.publish(Paid(1), order_id=1)
+    await client.until(lambda: client.body.count(b"data:") == 1)
+    middle = parsed_with_ids(client.body)[-1][0]
+    await prices.publish(Plain(1), item=1)
+    await client.until(lambda: client.body.count(b"data:") == 2)
+    client.left.set()
+    await stream
+    await orders.publish(Paid(2), order_id=1)
+    back = Client()
+    stream = await resumed(both(), back, header=middle)
+    await back.until(lambda: back.body.count(b"data:") == 2)
+    assert sorted(event for _, event in parsed_with_ids(back.body)) == ["message", "paid"]
+    assert b"event: gap" not in back.body
+    back.left.set()
+    await stream
+    lost = Client()
+    stream = await resumed(both(), lost, header="m1.garbage")
+    await lost.until(lambda: lost.body.count(b"event: gap") == 2)
+    lost.left.set()
+    await stream
+
+
+async def test_what_cannot_be_one_stream_is_refused(driver: Driver) -> None:
+    orders = Events(driver).channel("orders:{order_id}", Paid, kind="replay")
+    for wrong in ((), (orders.subscribe(order_id=1), orders.subscribe(order_id=1)), (5,)):
+        with pytest.raises(Misuse):
+            together(*wrong)  # type: ignore[arg-type]
+    with pytest.raises(Misuse):
+        together(*(orders.subscribe(order_id=n) for n in range(33)))
+
+
+async def test_an_event_is_written_once_for_all_streams(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    monkeypatch.setattr("hustlex.web.sse.render", lambda item: written.append(item) or render(item))
+    orders = Events(driver).channel("orders:{order_id}", Paid, kind="replay")
+    clients = [Client() for _ in range(10)]
+    streams = [await resumed(orders.subscribe(order_id=1), client) for client in clients]
+    for client in clients:
+        await client.until(lambda: b":\n\n" in client.body)  # noqa: B023
+    await orders.publish(Paid(1), order_id=1)
+    for client in clients:
+        await client.until(lambda: client.body.count(b"data:") == 1)  # noqa: B023
+        client.left.set()
+    await asyncio.gather(*streams)
+    assert len(written) == 1

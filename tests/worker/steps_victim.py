@@ -18,7 +18,7 @@ from hustlex.jobs.wire import TaskMessage
 from hustlex.jobs.workflow import flows as steps
 from hustlex.jobs.workflow.plan import StepName
 from hustlex.worker import Worker
-from hustlex.worker.workflow_advancer import WorkflowAdvancer
+from hustlex.worker.complete.workflow_advancer import WorkflowAdvancer
 
 tasks = Tasks()
 _drivers: list[Driver] = []

@@ -36,9 +36,9 @@ def worker_of(driver: Driver, tasks: Tasks, clock: FixedClock, **options: Any) -
 
 async def aggregate(*workers: Worker) -> None:
     """One look of the watcher, one pass of the aggregator, and all that follows from it."""
-    await asyncio.gather(*(worker.poller.tick() for worker in workers))
-    await asyncio.gather(*(worker.aggregator.tick() for worker in workers))
-    await asyncio.gather(*(worker.aggregator.idle() for worker in workers))
+    await asyncio.gather(*(worker.parts.poller.tick() for worker in workers))
+    await asyncio.gather(*(worker.parts.aggregator.tick() for worker in workers))
+    await asyncio.gather(*(worker.parts.aggregator.idle() for worker in workers))
 
 
 async def grouped(jobs: Jobs, count: int, group: str = "mail", **options: Any) -> list[str]:
@@ -93,7 +93,7 @@ async def test_a_group_becomes_one_task_after_the_grace(
     assert sorted(task.id for task in seen[0]) == sorted(ids) and sorted(numbers(message)) == [0, 1, 2]
     assert (task.type, task.headers) == ("one", {"trace": "x"}) and "trace" not in repr(task)
     assert left(raw) == {"pending", f"t:{message.id}"}  # no set, no group, no counter, nothing of the old tasks
-    assert await worker.aggregator.tick() == float("inf")
+    assert await worker.parts.aggregator.tick() == float("inf")
 
 
 async def test_size_and_age_make_batches_too(driver: Driver, jobs: Jobs, raw: redis.Redis, clock: FixedClock) -> None:
@@ -182,7 +182,7 @@ async def test_the_longest_pattern_that_fits_is_used_and_other_groups_are_left_a
     await aggregate(worker)
     assert sorted(message.type for message in made_of(raw)) == ["mail", "urgent"]
     assert raw.smembers(DEFAULT.groups) == {b"other"}
-    assert await worker.aggregator.tick() == 1.0
+    assert await worker.parts.aggregator.tick() == 1.0
     await aggregate(worker_of(driver, tasks, clock, aggregator=Aggregate("", join)))
     assert made_of(raw)[-1].type == "many"
     with pytest.raises(Misuse):
@@ -226,12 +226,12 @@ async def test_a_failing_function_leaves_its_tasks_for_later(
     assert made_of(raw) == [] and raw.zcard(DEFAULT.aggregation_sets) == 1
     assert all(raw.exists(DEFAULT.task(task_id)) for task_id in ids)
     clock.advance((DEADLINE_S - 1) * SECOND)
-    await worker.poller.tick()
-    await worker.janitor.tick()
+    await worker.parts.poller.tick()
+    await worker.parts.janitor.tick()
     assert raw.zcard(DEFAULT.aggregation_sets) == 1
     clock.advance(SECOND)
-    await worker.poller.tick()
-    await worker.janitor.tick()
+    await worker.parts.poller.tick()
+    await worker.parts.janitor.tick()
     assert raw.zrange(DEFAULT.group("mail"), 0, -1, withscores=True) == scores
     assert raw.smembers(DEFAULT.groups) == {b"mail"}
     good = True
@@ -267,9 +267,9 @@ async def test_the_new_task_keeps_its_own_options_but_for_the_queue(
     worker = worker_of(driver, Tasks(), clock, aggregator=Aggregate("", function, max_size=1))
     for number in range(3):
         await grouped(jobs, 1, str(number))
-    worker.aggregator.plan(worker.sources[0])
-    await worker.aggregator.tick()
-    await worker.aggregator.idle()
+    worker.parts.aggregator.plan(worker.parts.queues[0])
+    await worker.parts.aggregator.tick()
+    await worker.parts.aggregator.idle()
     inspector = Inspector(driver, clock=clock)
     assert await inspector.queues() == ["default"]
     info = await inspector.queue("default")
@@ -309,15 +309,15 @@ async def test_a_set_whose_time_was_over_is_not_aggregated_twice(
     sleeper, other = (worker_of(driver, Tasks(), clock, aggregator=function) for function in (slow, join))
     await grouped(jobs, 3)
     clock.advance(GRACE_S * SECOND)
-    await sleeper.poller.tick()
-    await sleeper.aggregator.tick()
+    await sleeper.parts.poller.tick()
+    await sleeper.parts.aggregator.tick()
     await asleep.wait()
     clock.advance(DEADLINE_S * SECOND)
-    await other.poller.tick()
-    await other.janitor.tick()
+    await other.parts.poller.tick()
+    await other.parts.janitor.tick()
     await aggregate(other)
     wake.set()
-    await sleeper.aggregator.idle()
+    await sleeper.parts.aggregator.idle()
     assert "its time was over" in caplog.text
     (message,) = made_of(raw)
     assert sorted(numbers(message)) == [0, 1, 2]
@@ -334,12 +334,12 @@ async def test_a_function_is_cut_off_before_the_deadline(
     worker = worker_of(driver, Tasks(), clock, aggregator=stuck)
     await grouped(jobs, 1)
     clock.advance(GRACE_S * SECOND)
-    await worker.poller.tick()
-    rules = worker.aggregator._rules[0]
+    await worker.parts.poller.tick()
+    rules = worker.parts.aggregator._rules[0]
     assert await driver.run(aggregation.check(DEFAULT, "mail", "5e1f", rules, clock()))
     clock.advance((DEADLINE_S - 1.1) * SECOND)
     with pytest.raises(TimeoutError):
-        await worker.aggregator._made(worker.sources[0], "mail", "5e1f", rules)
+        await worker.parts.aggregator._made(worker.parts.queues[0], "mail", "5e1f", rules)
 
 
 async def test_a_lost_reply_makes_no_second_task(
@@ -453,7 +453,7 @@ async def test_a_worker_without_functions_leaves_groups_alone(
     clock.advance(GRACE_S * SECOND)
     await aggregate(worker)
     assert raw.zcard(DEFAULT.group("mail")) == 2
-    assert await worker.aggregator.tick() == float("inf")
+    assert await worker.parts.aggregator.tick() == float("inf")
 
 
 @pytest.mark.parametrize(

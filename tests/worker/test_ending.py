@@ -98,8 +98,8 @@ async def test_the_registry_shows_the_worker_while_it_runs(
 
     await jobs.enqueue(shown.job(), task_id="s1")
     async with running(driver, tasks, queues={"default": 3, "low": 1}, concurrency=7) as run:
-        await until(lambda: run.worker.runners.waiting)
-        await run.worker.heartbeat.tick()
+        await until(lambda: run.worker.parts.executor.waiting)
+        await run.worker.parts.heartbeat.tick()
         (name,) = raw.zrange("asynq:servers", 0, -1)
         info = decode_server(raw.get(name))
         assert (info.server_id, info.concurrency, info.queues) == (run.worker.id, 7, {"default": 3, "low": 1})

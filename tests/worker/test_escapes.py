@@ -34,11 +34,11 @@ async def all_fail(start: Start, jobs: Jobs, tasks: Tasks, raw: redis.Redis, *ma
     run = await start(concurrency=2, **options)
     await until(lambda: int(raw.get(DEFAULT.failed) or 0) == len(made))
     await jobs.enqueue_many([ok.job(n) for n in range(9)])
-    await until(lambda: len(fine) == 9 and not run.worker.sources[0].held)
+    await until(lambda: len(fine) == 9 and not run.worker.parts.queues[0].held)
     assert raw.zcard(DEFAULT.retry) == len(made)
     for task_id in raw.zrange(DEFAULT.retry, 0, -1):
         assert decode_task(raw.hget(DEFAULT.task(task_id.decode()), "msg")).error_msg
-    assert run.worker.health.ok and not run.worker.runners.broken
+    assert run.worker.health.ok and not run.worker.parts.executor.broken
     return run
 
 
@@ -179,7 +179,7 @@ async def test_out_of_a_lifespan(driver: Driver, kind: str, when: str) -> None:
     with pytest.raises(Exception) as caught:
         await worker.run()
     assert isinstance(caught.value, Exception)
-    assert worker.heartbeat.status == ("new" if when == "start" else "closed")
+    assert worker.parts.heartbeat.status == ("new" if when == "start" else "closed")
 
 
 async def test_a_runner_that_dies_all_the_same_is_replaced_counted_and_told(
@@ -192,17 +192,17 @@ async def test_a_runner_that_dies_all_the_same_is_replaced_counted_and_told(
         ran.append(n)
 
     run = await start(concurrency=2)
-    done, dies = run.worker.runners.on_done, iter([1, 1, 1])
+    done, dies = run.worker.parts.executor._on_ended, iter([1, 1, 1])
 
     def broken(job: Any) -> None:
         done(job)
         if next(dies, None):
             raise KeyError("ours")
 
-    run.worker.runners.on_done = broken
+    run.worker.parts.executor._on_ended = broken
     await jobs.enqueue_many([fine.job(n) for n in range(20)])
-    await until(lambda: len(ran) == 20 and not run.worker.sources[0].held)
-    assert run.worker.runners.broken == 3
+    await until(lambda: len(ran) == 20 and not run.worker.parts.queues[0].held)
+    assert run.worker.parts.executor.broken == 3
     assert run.worker.health.trouble == {"runners": "3 broke and were replaced, the last one within a minute"}
     assert sum("a runner broke" in record.getMessage() for record in caplog.records) == 3
 
@@ -218,11 +218,11 @@ async def test_tasks_beside_free_slots_that_nobody_takes_are_seen(
         ran.append(1)
 
     run = await start(concurrency=2)
-    runners, watchdog = run.worker.runners, run.worker.guards.services[-1]
-    monkeypatch.setattr("hustlex.worker.runners.STUCK_S", 0.05)
-    monkeypatch.setattr("hustlex.worker.watchdog.STUCK_S", 0.05)
+    runners, watchdog = run.worker.parts.executor, run.worker.parts.watchdog
+    monkeypatch.setattr("hustlex.worker.execute.executor.STUCK_S", 0.05)
+    monkeypatch.setattr("hustlex.worker.health.watchdog.STUCK_S", 0.05)
     with monkeypatch.context() as lost:
-        lost.setattr(runners, "_rouse", lambda: None)
+        lost.setattr(runners, "_wake_one", lambda: None)
         await jobs.enqueue(fine.job())
         await until(lambda: run.worker.health.trouble)
     assert "wait beside free slots" in run.worker.health.trouble["runners"]

@@ -22,8 +22,8 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import ConfigurationError, Error
 from hustlex.jobs import Jobs, Tasks
 from hustlex.worker import serve_health
-from hustlex.worker.blocks import Blocks
-from hustlex.worker.watchdog import Watchdog
+from hustlex.worker.health.loop_monitor import Blocks
+from hustlex.worker.health.watchdog import Watchdog
 from tests.support.proxy import Proxy
 from tests.worker.support import DEFAULT, Running, message, put, running, until
 
@@ -79,7 +79,7 @@ def test_blocks_are_forgotten_and_logged_once_a_minute(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("hustlex.worker.blocks.monotonic", lambda: now[0])
+    monkeypatch.setattr("hustlex.worker.health.loop_monitor.monotonic", lambda: now[0])
     blocks = Blocks()
     for at, seconds in ((1000, 0.2), (1030, 0.5), (1059, 0.3), (1061, 0.2)):
         now[0] = at
@@ -106,7 +106,7 @@ async def test_the_endpoint_answers_for_the_worker(driver: Driver, jobs: Jobs, t
             raw.set(DEFAULT.paused.replace("default", "low"), 1)
             for _ in range(3):
                 await jobs.enqueue(hold.job())
-            await until(lambda: len(run.worker.runners.waiting) == 2)
+            await until(lambda: len(run.worker.parts.executor.waiting) == 2)
             await asyncio.sleep(0.05)
             answer = await get(port)
             found = answer.json()
@@ -186,7 +186,7 @@ async def test_the_endpoint_fails_while_redis_is_away_and_recovers(
     driver = Driver(faulty.url)
     try:
         async with running(driver, tasks) as run, serve_health(run.worker, driver, 0) as port:
-            await until(lambda: run.worker.heartbeat.status == "active")
+            await until(lambda: run.worker.parts.heartbeat.status == "active")
             assert (await get(port)).status_code == 200
             faulty.refuse = True
             faulty.cut()
@@ -308,15 +308,15 @@ async def test_a_part_that_died_is_started_again(
     async def t() -> None: ...
 
     run = await start()
-    dog = next(part for part in run.worker._parts() if isinstance(part, Watchdog))
-    await until(lambda: all(lane.resting for lane in run.worker.fetcher.services))
-    for lane in run.worker.fetcher.services:
-        lane._task.cancel()
-    await until(lambda: all(lane.fault() for lane in run.worker.fetcher.services))
+    dog = next(part for part in run.worker.parts.services() if isinstance(part, Watchdog))
+    await until(lambda: all(loop.resting for loop in run.worker.parts.fetcher.services))
+    for loop in run.worker.parts.fetcher.services:
+        loop._task.cancel()
+    await until(lambda: all(loop.fault() for loop in run.worker.parts.fetcher.services))
     await jobs.enqueue(t.job())
     dog.wake()
     await until(lambda: raw.get(DEFAULT.processed) == b"1")
-    assert "lane 0: its loop ended, started again" in run.worker.health.trouble["watchdog"]
+    assert "fetcher 0: its loop ended, started again" in run.worker.health.trouble["watchdog"]
     dog.wake()
     await until(lambda: run.worker.health.ok)
     lines = [record.message for record in caplog.records if record.message.startswith("watchdog")]
@@ -338,7 +338,7 @@ async def test_a_part_that_hangs_is_started_again(
 
     run = await start()
     worker = run.worker
-    dog = next(part for part in worker._parts() if isinstance(part, Watchdog))
+    dog = next(part for part in worker.parts.services() if isinstance(part, Watchdog))
     send, hung = worker._driver.run_many, []
 
     async def hang(ops: Any) -> Any:
@@ -347,14 +347,14 @@ async def test_a_part_that_hangs_is_started_again(
             await asyncio.sleep(60)
         return await send(ops)
 
-    for lane in worker.fetcher.services:
-        lane._driver = Stub(hang)
+    for loop in worker.parts.fetcher.services:
+        loop._driver = Stub(hang)
     await jobs.enqueue_many([t.job() for _ in range(5)])
     await until(lambda: len(hung) == 1)
-    monkeypatch.setattr("hustlex.worker.fetcher.FetchLoop.longest_pass_s", 0.05)
+    monkeypatch.setattr("hustlex.worker.fetch.fetcher.FetchLoop.longest_pass_s", 0.05)
     await asyncio.sleep(0.1)
     dog.wake()
-    await until(lambda: raw.get(DEFAULT.processed) == b"5" and not worker.sources[0].held)
+    await until(lambda: raw.get(DEFAULT.processed) == b"5" and not worker.parts.queues[0].held)
     (line,) = [record.message for record in caplog.records if record.message.startswith("watchdog: ")]
     assert "a pass took more than 0 s, started again" in line
     assert not raw.exists(DEFAULT.active)
@@ -365,24 +365,21 @@ class Stub:
         self.run_many = run_many
 
 
-async def test_a_worker_that_forgets_to_lease_is_reminded(
-    start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_worker_that_forgets_to_lease_is_reminded(start: Start, tasks: Tasks, raw: redis.Redis) -> None:
     """A lost wake-up: everything lives, tasks wait, slots are free."""
 
     @tasks.task("t")
     async def t() -> None: ...
 
     run = await start()
-    fetcher = run.worker.fetcher
-    dog = next(part for part in run.worker._parts() if isinstance(part, Watchdog))
-    await until(lambda: all(lane.resting for lane in fetcher.services))
-    monkeypatch.setattr(fetcher, "ring", lambda _=None: None)
-    for waiter in run.worker.waiters.values():
+    fetcher = run.worker.parts.fetcher
+    dog = next(part for part in run.worker.parts.services() if isinstance(part, Watchdog))
+    await until(lambda: all(loop.resting for loop in fetcher.services))
+    for waiter in run.worker.parts.waiters.values():
         await waiter.stop()
-    await run.worker.poller.stop()
+    await run.worker.parts.poller.stop()
     put(raw, message("t1", type="t"))
-    run.worker.sources[0].awake = True
+    run.worker.parts.queues[0].awake = True
     assert not dog._idle_for_no_reason()
     fetcher.asked_at -= 60
     assert dog._idle_for_no_reason()
@@ -403,8 +400,8 @@ async def test_a_busy_worker_is_no_trouble(jobs: Jobs, start: Start, tasks: Task
 
     await jobs.enqueue_many([hold.job() for _ in range(9)])
     run = await start(concurrency=2)
-    dog = next(part for part in run.worker._parts() if isinstance(part, Watchdog))
-    await until(lambda: len(run.worker.runners.waiting) == 2)
-    run.worker.fetcher.asked_at -= 60
+    dog = next(part for part in run.worker.parts.services() if isinstance(part, Watchdog))
+    await until(lambda: len(run.worker.parts.executor.waiting) == 2)
+    run.worker.parts.fetcher.asked_at -= 60
     assert await dog.tick() > 0
     release.set()

@@ -16,8 +16,8 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import Unavailable
 from hustlex.jobs import Jobs, Tasks
 from hustlex.jobs.lease.limits import Limits
-from hustlex.worker.aggregator import Aggregator
 from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.maintain.aggregator import Aggregator
 from tests.worker.support import DEFAULT, Running, running, until
 
 Start = Callable[..., Awaitable[Running]]
@@ -54,8 +54,8 @@ async def test_what_was_leased_for_short_tasks_goes_back_when_long_ones_fill_the
     await until(lambda: raw.get(DEFAULT.processed) == b"400")
     made = [long.job()] * 4 + [following.job(n) for n in range(4)]
     await jobs.enqueue_many(made)
-    await until(lambda: len(full.worker.runners.waiting) == 4 and raw.llen(DEFAULT.pending) == 4)
-    await until(lambda: len(full.worker.sources[0].held) == 4)
+    await until(lambda: len(full.worker.parts.executor.waiting) == 4 and raw.llen(DEFAULT.pending) == 4)
+    await until(lambda: len(full.worker.parts.queues[0].held) == 4)
     assert full.worker.health.ahead == 0
     assert not ran
     async with running(driver, tasks, concurrency=1):
@@ -76,12 +76,12 @@ async def test_what_cannot_be_given_back_now_is_given_back_later(
         await go.wait()
 
     run = await start(concurrency=2)
-    monkeypatch.setattr(run.worker.fetcher, "surplus", lambda: 2)
+    monkeypatch.setattr(run.worker.parts.admission, "surplus", lambda: 2)
 
     async def away(_: Any, __: Any, given: list[LeasedTask]) -> Any:
         return given, Unavailable("away")
 
-    monkeypatch.setattr("hustlex.worker.surplus.give_back", away)
+    monkeypatch.setattr("hustlex.worker.limits.surplus.give_back", away)
     await jobs.enqueue_many([long.job()] * 4)
     await until(lambda: "surplus" in run.worker.health.trouble)
     assert raw.llen(DEFAULT.active) == 4
@@ -141,7 +141,7 @@ async def test_a_worker_full_of_handlers_that_do_not_end_says_so_and_takes_nothi
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
-    monkeypatch.setattr("hustlex.worker.handlers._PATIENCE_MS", 50)
+    monkeypatch.setattr("hustlex.worker.execute.handlers.PATIENCE_MS", 50)
     hangs = hanging(tasks, kind, release)
     fine: list[int] = []
 
@@ -160,7 +160,7 @@ async def test_a_worker_full_of_handlers_that_do_not_end_says_so_and_takes_nothi
     assert "task type hangs does not end when told to: 1 of 2 slots are lost" in said
     assert "every slot is held by a handler that does not end: this worker takes no more tasks" in said
     await jobs.enqueue_many([ok.job()] * 3)
-    await run.worker.poller.tick()
+    await run.worker.parts.poller.tick()
     assert (raw.llen(DEFAULT.pending), raw.llen(DEFAULT.active), fine) == (3, 0, [])
     release.set()
     await until(lambda: len(fine) == 3)
@@ -218,8 +218,8 @@ async def test_aggregate_functions_that_hang_are_told(
 async def test_every_part_that_does_not_work_is_named(start: Start, ill: str, says: str) -> None:
     """None of a worker's parts can be down and unnamed, the one that watches the others included."""
     run = await start()
-    parts = run.worker._parts()
-    await until(lambda: all(part.resting or part.interruptible or part.name == "continuer" for part in parts))
+    parts = run.worker.parts.services()
+    await until(lambda: all(part.resting or part.interruptible or part.name == "workflow advancer" for part in parts))
     for part in parts:
         task, trouble = part._task, part.trouble
         if ill == "ended":

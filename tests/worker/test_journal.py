@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -14,11 +15,16 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, RevokeTask, SkipRetry, Tasks
 from hustlex.worker import Worker
+from tests.worker import heavy
 from tests.worker.nasty import UNSPEAKABLE, throw
 from tests.worker.support import DEFAULT, Running, message, put, until
 
 Start = Callable[..., Awaitable[Running]]
 SECRET = "0803-SECRET"
+
+
+def throw_here(text: str) -> None:
+    raise ValueError(text)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -78,6 +84,65 @@ async def test_what_cannot_be_described_is_logged_all_the_same(
     await until(lambda: len(lines(caplog)) == len(UNSPEAKABLE))
     assert caplog.text.count("in throw") >= len(UNSPEAKABLE)
     caplog.text.encode()
+
+
+@pytest.mark.parametrize("layered", [False, True])
+async def test_the_traceback_in_the_log_is_the_applications(
+    jobs: Jobs, start: Start, tasks: Tasks, caplog: pytest.LogCaptureFixture, layered: bool
+) -> None:
+    """However a handler is called, no step of the engine's stands between the lines one looks for."""
+    tasks.include(heavy.tasks)
+
+    @tasks.task("async")
+    async def waits() -> None:
+        await asyncio.sleep(0)
+        throw_here("async")
+
+    @tasks.task("at:once")
+    async def at_once() -> None:
+        throw_here("at:once")
+
+    @tasks.task("plain")
+    def plain() -> None:
+        throw_here("plain")
+
+    @tasks.task("caused")
+    def caused() -> None:
+        try:
+            throw_here("the cause")
+        except ValueError as error:
+            raise SystemExit("caused") from error
+
+    async def layer(job: Any, handle: Callable[[], Awaitable[Any]]) -> Any:
+        return await handle()
+
+    made = [waits.job(), at_once.job(), plain.job(), caused.job(), heavy.fail.job("error")]
+    await jobs.enqueue_many(made)
+    await start(middleware=[layer] * layered)
+    await until(lambda: len(lines(caplog)) == len(made))
+    for record in lines(caplog):
+        assert record.exc_info is not None
+        text = logging.Formatter().formatException(record.exc_info)  # type: ignore[arg-type]
+        assert "hustlex/worker/" not in text
+        if record.job_type == "cpu:fail":
+            assert "heavy.py" in text and "in fail" in text
+        else:
+            assert text.count("in throw_here") == 1 and "test_journal.py" in text
+        assert text.count("in layer") == layered
+
+
+async def test_an_error_of_the_engines_own_keeps_its_traceback(
+    jobs: Jobs, start: Start, tasks: Tasks, caplog: pytest.LogCaptureFixture
+) -> None:
+    @tasks.task("t")
+    async def t() -> None: ...
+
+    async def forgets(job: Any, handle: Any) -> None: ...
+
+    await jobs.enqueue(t.job())
+    await start(middleware=[forgets])
+    await until(lambda: lines(caplog))
+    assert "in _around" in caplog.text
 
 
 async def test_own_reasons_have_no_traceback_and_odd_names_stay_on_their_line(
@@ -217,7 +282,7 @@ async def test_a_worker_says_what_it_runs_and_what_it_did(
 
     await jobs.enqueue_many([fine.job(), fine.job(), fails.job()])
     async with Worker(driver, tasks, queues={"default": 3, "low": 1}, concurrency=7) as worker:
-        assert worker.heartbeat.status == "active"
+        assert worker.parts.heartbeat.status == "active"
         await until(lambda: raw.get(DEFAULT.processed) == b"3")
     said = [record.getMessage() for record in caplog.records]
     assert f"worker {worker.id} started: queues default=3, low=1; 7 slots; task types fails, fine" in said

@@ -60,7 +60,7 @@ async def test_a_cancellation_that_was_not_heard_is_found_by_the_heartbeat(
     await jobs.enqueue(slow.job(), task_id="x")
     await until(lambda: state(raw, "x") == "active")
     raw.hset(DEFAULT.task("x"), "canceled", "active")
-    run.worker.heartbeat.wake()
+    run.worker.parts.heartbeat.wake()
     await until(lambda: state(raw, "x") == "archived")
 
 

@@ -372,7 +372,7 @@ async def test_a_payload_that_gives_no_key_fails_as_any_other(
 async def test_a_handler_that_will_not_stop_keeps_its_place_here(
     driver: Driver, jobs: Jobs, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hustlex.worker.handlers._PATIENCE_MS", 50)
+    monkeypatch.setattr("hustlex.worker.execute.handlers.PATIENCE_MS", 50)
     release = asyncio.Event()
     started: list[str] = []
 

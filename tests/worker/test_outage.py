@@ -56,10 +56,10 @@ async def test_attempts_while_redis_is_away_are_few(
             seconds = time.monotonic() - began
             assert (faulty.connections - before) / seconds < 15
             assert (time.process_time() - cpu) / seconds < 0.2
-            assert any(part.startswith("lane") for part in run.worker.health.trouble)
+            assert any(part.startswith("fetcher") for part in run.worker.health.trouble)
             faulty.refuse = False
             back = time.monotonic()
-            await until(lambda: len(ran) == 40 and not run.worker.sources[1].held)
+            await until(lambda: len(ran) == 40 and not run.worker.parts.queues[1].held)
             await jobs.enqueue_many([t.job(n).with_options(queue="low") for n in range(40, 45)])
             await until(lambda: len(ran) == 45 and run.worker.health.ok)
             assert time.monotonic() - back < 20
@@ -143,7 +143,7 @@ async def test_servers_killed_in_mid_drain_lose_and_repeat_nothing(mortal: Embed
                 await asyncio.to_thread(mortal.kill)
                 await asyncio.sleep(0.1)
                 await asyncio.to_thread(mortal.start)
-            await until(lambda: len(ran) == 4000 and not run.worker.sources[0].held)
+            await until(lambda: len(ran) == 4000 and not run.worker.parts.queues[0].held)
             await until(lambda: run.worker.health.ok)
     finally:
         await driver.close()

@@ -81,7 +81,7 @@ async def test_no_more_processes_run_than_there_may_be(
     await jobs.enqueue_many([heavy.nap.job(str(tmp_path), 0.2) for _ in range(6)])
     async with running(driver, tasks, concurrency=10, cpu_processes=2) as run:
         await until(lambda: len(notes(tmp_path)) == 2)
-        assert len(run.worker.runners.waiting) <= 2
+        assert len(run.worker.parts.executor.waiting) <= 2
         await jobs.enqueue(heavy.fail.job("none"))
         await until(lambda: raw.get(DEFAULT.processed) == b"7")
     lines = [line.split() for lines in notes(tmp_path).values() for line in lines]
@@ -95,7 +95,7 @@ async def test_a_process_is_killed_at_the_timeout(jobs: Jobs, start: Start, raw:
     await jobs.enqueue(heavy.spin.job(str(tmp_path)), task_id="s1")
     await until(lambda: state(raw, "s1") == "retry")
     assert stored(raw, "s1").error_msg == "context deadline exceeded"
-    assert running.worker.runners.busy == 0
+    assert running.worker.parts.executor.busy == 0
     ((pid, lines),) = notes(tmp_path).items()
     assert not lives(pid)
     await until(lambda: not lives(int(lines[1].split()[1])))  # what it had started is gone too

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, Limits, Rate, Tasks
 from hustlex.jobs.keys import queue_keys
-from hustlex.worker import Reserved, draw
+from hustlex.worker import Reserved
+from hustlex.worker.fetch import allocation
 from tests.worker.support import Running, message, put, until
 
 Start = Callable[..., Awaitable[Running]]
@@ -157,7 +158,7 @@ class Crowd:
 
 
 class Held:
-    def __init__(self, source: draw.Source) -> None:
+    def __init__(self, source: allocation.QueueState) -> None:
         self.source = source
 
 
@@ -171,15 +172,14 @@ def test_nobody_ever_takes_a_slot_that_another_reserved(
 ) -> None:
     """Whatever queues are awake and whatever ends, every queue can have its reserved slots at once."""
     queues = {f"q{n}": Reserved(slots) if slots else 1 for n, slots in enumerate(reserved)}
-    sources = draw.sources_of(queues, {})
+    sources = allocation.queues_of(queues, {})
     crowd = Crowd(sum(reserved) + extra)
-    slots = draw.Slots(sources, crowd)  # type: ignore[arg-type]
-    split = slots.draw(by_rank=False)
+    slots = allocation.Slots(sources, crowd, strict=False)  # type: ignore[arg-type]
     for lease, which, random in moves:
         free = crowd.limit - len(crowd.waiting)
         if lease and free:
             awake = random.sample(sources, random.randint(1, len(sources)))
-            shares = split(awake, free)
+            shares = slots.split(awake, free)
             assert shares.keys() <= set(awake) and sum(shares.values()) <= free
             crowd.waiting += [Held(source) for source, count in shares.items() for _ in range(count)]
         elif crowd.waiting:
@@ -191,9 +191,13 @@ def test_nobody_ever_takes_a_slot_that_another_reserved(
 
 def test_plain_workers_draw_as_before() -> None:
     crowd = Crowd(10)
-    slots = draw.Slots(draw.sources_of({"a": 2, "b": 1}, {"a": Limits(rate=Rate(5))}), crowd)  # type: ignore[arg-type]
-    assert slots.plain
-    assert slots.draw(by_rank=False) is draw.weighted and slots.draw(by_rank=True) is draw.strict
+    queues = allocation.queues_of({"a": 2, "b": 1}, {"a": Limits(rate=Rate(5))})
+    slots = allocation.Slots(queues, crowd, strict=False)  # type: ignore[arg-type]
+    assert slots.plain and slots.open
+    assert slots._draw is allocation.weighted
+    ranked = allocation.Slots(queues, crowd, strict=True)  # type: ignore[arg-type]
+    assert ranked.plain and not ranked.open
+    assert ranked._draw is allocation.by_rank
 
 
 @pytest.mark.parametrize("queue", ["odd name", "a}b", "mail{1}", "Überweisung", "x" * 300])

@@ -280,11 +280,11 @@ async def test_a_timeout_ends_the_attempt(jobs: Jobs, start: Start, tasks: Tasks
     await until(lambda: state(raw, "h1") == "retry")
     assert stored(raw, "h1").error_msg == "context deadline exceeded"
     if kind == "thread":  # the thread holds its slot until it ends
-        assert running.worker.runners.busy == 1
+        assert running.worker.parts.executor.busy == 1
         release.set()
     else:
         assert ended == ["cancelled"]
-    await until(lambda: running.worker.runners.busy == 0)
+    await until(lambda: running.worker.parts.executor.busy == 0)
     assert raw.get(DEFAULT.failed) == b"1"
 
 
@@ -302,7 +302,7 @@ async def test_an_attempt_past_its_deadline_never_starts(start: Start, tasks: Ta
 async def test_a_handler_that_will_not_stop_is_settled_without_it(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hustlex.worker.handlers._PATIENCE_MS", 50)
+    monkeypatch.setattr("hustlex.worker.execute.handlers.PATIENCE_MS", 50)
     release = asyncio.Event()
 
     @tasks.task("stubborn", timeout=timedelta(seconds=1))
@@ -316,10 +316,35 @@ async def test_a_handler_that_will_not_stop_is_settled_without_it(
     await jobs.enqueue(stubborn.job(), task_id="h1")
     running = await start(concurrency=1)
     await until(lambda: state(raw, "h1") == "retry")
-    assert running.worker.runners.busy == 1
+    assert running.worker.parts.executor.busy == 1
     release.set()
-    await until(lambda: running.worker.runners.busy == 0)
+    await until(lambda: running.worker.parts.executor.busy == 0)
     assert raw.get(DEFAULT.processed) == raw.get(DEFAULT.failed) == b"1"
+
+
+async def test_a_cancelled_thread_that_hangs_is_shown_and_may_still_succeed(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread can be told to stop. It holds the slot until it ends, which health says long before its deadline."""
+    monkeypatch.setattr("hustlex.worker.execute.deadlines.PATIENCE_MS", 50)
+    release = threading.Event()
+
+    @tasks.task("thread", timeout=timedelta(minutes=30), retention=timedelta(hours=1))
+    def thread() -> str:
+        release.wait(30)
+        return "late"
+
+    await jobs.enqueue(thread.job(), task_id="t1")
+    run = await start(concurrency=1)
+    await until(lambda: run.worker.parts.executor.waiting)
+    await until(lambda: raw.publish("asynq:cancel", "t1"))
+    await until(lambda: run.worker.health.hung)
+    assert run.worker.health.hung == {"thread": 1}
+    assert "do not end: thread" in run.worker.health.trouble["slots"]
+    assert state(raw, "t1") == "active"
+    release.set()
+    await until(lambda: state(raw, "t1") == "completed")
+    assert run.worker.health.ok and not run.worker.health.hung
 
 
 async def test_a_cancelled_task_fails_with_gos_text(jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis) -> None:
@@ -466,7 +491,7 @@ async def test_a_push_wakes_an_idle_worker_and_pausing_stops_it(start: Start, ta
     raw.set(DEFAULT.paused, 1)
     await until(lambda: raw.info("clients")["blocked_clients"] == 2)
     put(raw, message("late", type="ping"))
-    await until(lambda: running.worker.sources[0].paused)
+    await until(lambda: running.worker.parts.queues[0].paused)
     assert len(ran) == 20 and raw.llen(DEFAULT.pending) == 1
     raw.delete(DEFAULT.paused)
     await until(lambda: len(ran) == 21)

@@ -16,7 +16,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Job, Jobs, PeriodicConfig, Tasks
 from hustlex.worker import Scheduler
-from hustlex.worker.provider import Manager
+from hustlex.worker.periodic.provider import Manager
 from tests.worker.nasty import ENDS, throw
 from tests.worker.support import DEFAULT, until
 
@@ -225,7 +225,7 @@ async def test_a_provider_that_hangs_from_the_start_holds_up_nothing(
 async def test_a_provider_that_hangs_is_told_and_asked_once(
     driver: Driver, tasks: Tasks, clock: FixedClock, style: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hustlex.worker.provider.PATIENCE_S", 0.01)
+    monkeypatch.setattr("hustlex.worker.periodic.provider.PATIENCE_S", 0.01)
     named, free = Named(config()), threading.Event()
 
     def slow() -> Any:

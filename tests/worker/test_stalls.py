@@ -29,8 +29,8 @@ BEATS = timedelta(seconds=5)
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The watch knocks twenty times a second."""
-    monkeypatch.setattr("hustlex.worker.stalls._EVERY_S", 0.05)
-    monkeypatch.setattr("hustlex.worker.stalls._STUCK_S", 0.05)
+    monkeypatch.setattr("hustlex.worker.health.loop_monitor._EVERY_S", 0.05)
+    monkeypatch.setattr("hustlex.worker.health.loop_monitor._STUCK_S", 0.05)
 
 
 def stand_until(condition: Callable[[], Any], seconds: float = 5) -> bool:
@@ -63,7 +63,7 @@ async def test_a_loop_that_stands_still_is_told_from_outside_it(
 
     await jobs.enqueue(stands.job())
     run = await start()
-    await until(lambda: seen and run.worker.runners.busy == 0)
+    await until(lambda: seen and run.worker.parts.executor.busy == 0)
     assert len(seen) == 1 and "in task type stands" in seen[0] and "test_stalls.py" in seen[0]
 
 
@@ -93,7 +93,7 @@ async def test_a_worker_whose_loop_stands_still_keeps_its_tasks(
 
     await jobs.enqueue_many([stands.job(), waits.job()])
     run = await start(clock=clock)
-    await until(lambda: raw.get(DEFAULT.processed) == b"2" and not run.worker.sources[0].held)
+    await until(lambda: raw.get(DEFAULT.processed) == b"2" and not run.worker.parts.queues[0].held)
     assert ran == ["began", "ended", "waited"]
     assert recovered == []
     assert not raw.exists(DEFAULT.retry, DEFAULT.failed, DEFAULT.pending, DEFAULT.active, DEFAULT.lease)
@@ -128,7 +128,7 @@ async def test_past_its_deadline_it_keeps_nothing(
 
     await jobs.enqueue(stands.job().with_options(task_id="s"))
     run = await start(clock=clock)
-    await until(lambda: raw.get(DEFAULT.processed) == b"1" and not run.worker.sources[0].held)
+    await until(lambda: raw.get(DEFAULT.processed) == b"1" and not run.worker.parts.queues[0].held)
     assert recovered == [b"s"]
     assert len(began) == 2
     assert not raw.exists(DEFAULT.retry, DEFAULT.failed, DEFAULT.pending, DEFAULT.active, DEFAULT.lease)
@@ -145,7 +145,7 @@ async def test_a_loop_that_no_handler_holds_is_helped_for_a_minute(
 
     await jobs.enqueue(waits.job())
     run = await start(clock=clock)
-    await until(lambda: run.worker.runners.waiting)
+    await until(lambda: run.worker.parts.executor.waiting)
     clock.advance(BEATS)
     assert stand_until(lambda: alive_until(raw) == clock.now_ms // 1000 + 10)
     clock.advance(timedelta(seconds=60))
@@ -171,7 +171,7 @@ async def test_a_stall_in_an_outage_is_told_and_survived(
     try:
         async with running(driver, tasks) as run:
             await jobs.enqueue(stands.job())
-            await until(lambda: raw.get(DEFAULT.processed) == b"1" and not run.worker.sources[0].held)
+            await until(lambda: raw.get(DEFAULT.processed) == b"1" and not run.worker.parts.queues[0].held)
     finally:
         await driver.close()
     assert len(told()) == 1
@@ -211,13 +211,13 @@ async def test_a_fault_of_the_watch_ends_nothing(
 
     @tasks.task("stands")
     async def stands() -> None:
-        run.worker.guards.blocks._logged_at.clear()
+        run.worker.parts.blocks._logged_at.clear()
         wanted = "broke" if not told else "stands still"
         told.append(stand_until(lambda: any(wanted in record.getMessage() for record in caplog.records)))
 
     run = await start()
     with monkeypatch.context() as patch:
-        patch.setattr("hustlex.worker.stalls._job_at", lambda _: 1 / 0)
+        patch.setattr("hustlex.worker.health.loop_monitor._job_at", lambda _: 1 / 0)
         await jobs.enqueue(stands.job())
         await until(lambda: raw.get(DEFAULT.processed) == b"1")
     caplog.clear()

@@ -125,7 +125,7 @@ async def test_jobs_that_tell_nothing_cost_nothing(jobs: Jobs, start: Start, tas
     calls = raw.info("commandstats")
     assert not {"cmdstat_xadd", "cmdstat_publish"} & calls.keys()
     assert not raw.keys("*:x:stream:*")
-    assert not run.worker.sources[0].told
+    assert not run.worker.parts.queues[0].followed
 
 
 async def test_nothing_is_remembered_of_jobs_that_ended(
@@ -137,8 +137,8 @@ async def test_nothing_is_remembered_of_jobs_that_ended(
 
     run = await start()
     await jobs.enqueue_many([talk.job(n).with_options(task_id=str(n)) for n in range(50)])
-    await until(lambda: raw.get(DEFAULT.processed) == b"50" and not run.worker.sources[0].held)
-    assert run.worker.sources[0].told == set()
+    await until(lambda: raw.get(DEFAULT.processed) == b"50" and not run.worker.parts.queues[0].held)
+    assert run.worker.parts.queues[0].followed == set()
     await until(
         lambda: all(raw.xrevrange(stream("default", str(n)), count=1)[0][1][b"kind"] == b"state" for n in range(50))
     )

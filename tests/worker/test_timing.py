@@ -20,8 +20,9 @@ from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.enqueue.ops import enqueue
 from hustlex.jobs.lease import maintain
 from hustlex.jobs.wire import encode_task
-from hustlex.worker import Worker, draw
-from hustlex.worker.source import QueueState
+from hustlex.worker import Worker
+from hustlex.worker.fetch import allocation
+from hustlex.worker.queue_state import QueueState
 from tests.worker.support import DEFAULT, NOW_MS, NOW_S, message, running, until
 
 Start = Any
@@ -109,8 +110,8 @@ async def test_a_sleeping_forwarder_is_woken_by_what_is_due_earlier(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = asyncio.Event()
-    monkeypatch.setattr("hustlex.worker.poller._IDLE_S", 60)
-    monkeypatch.setattr("hustlex.worker.poller._BUSY_S", 60)
+    monkeypatch.setattr("hustlex.worker.maintain.poller._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.maintain.poller._BUSY_S", 60)
 
     @tasks.task("soon")
     async def soon() -> None:
@@ -130,8 +131,8 @@ async def test_what_may_have_been_missed_during_a_break_is_looked_for(
     start: Start, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = asyncio.Event()
-    monkeypatch.setattr("hustlex.worker.poller._IDLE_S", 60)
-    monkeypatch.setattr("hustlex.worker.poller._BUSY_S", 60)
+    monkeypatch.setattr("hustlex.worker.maintain.poller._IDLE_S", 60)
+    monkeypatch.setattr("hustlex.worker.maintain.poller._BUSY_S", 60)
 
     @tasks.task("missed")
     async def missed() -> None:
@@ -139,7 +140,7 @@ async def test_what_may_have_been_missed_during_a_break_is_looked_for(
 
     worker = (await start()).worker
     await until(lambda: raw.pubsub_numsub("asynq:{default}:x:due")[0][1] == 1)
-    await until(lambda: worker.poller.resting and worker.forwarder.resting)
+    await until(lambda: worker.parts.poller.resting and worker.parts.forwarder.resting)
     data = encode_task(message("m", type="missed", payload=b"{}"))
     raw.hset(DEFAULT.task("m"), mapping={"msg": data, "state": "scheduled"})
     raw.zadd(DEFAULT.scheduled, {"m": raw.time()[0]})  # nobody is told
@@ -204,11 +205,11 @@ async def test_entries_of_a_queue_without_our_workers_do_not_pile_up(driver: Dri
 async def test_an_idle_worker_sends_at_most_a_command_a_second(
     start: Start, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hustlex.worker.heartbeat._STEADY_S", 0)
+    monkeypatch.setattr("hustlex.worker.maintain.heartbeat._STEADY_S", 0)
     running = await start(queues={"critical": 6, "default": 3, "low": 1})
     await until(lambda: raw.info("clients")["blocked_clients"] == 3)
-    running.worker.runners._fed_at -= 60  # idle for a minute
-    await running.worker.poller.tick()
+    running.worker.parts.executor._fed_at -= 60  # idle for a minute
+    await running.worker.parts.poller.tick()
     await asyncio.sleep(1.1)  # the last pass at the pace of a busy worker
     before = _calls(raw)
     await asyncio.sleep(6)
@@ -239,14 +240,14 @@ def test_the_draw_follows_the_weights() -> None:
     sources = [QueueState(name, weight) for name, weight in (("critical", 6), ("default", 3), ("low", 1))]
     drawn: Counter[str] = Counter()
     for _ in range(100):
-        for source, slots in draw.weighted(sources, 100).items():
+        for source, slots in allocation.weighted(sources, 100).items():
             drawn[source.name] += slots
     assert drawn.total() == 10_000
     assert drawn["critical"] == pytest.approx(6000, abs=300)
     assert drawn["default"] == pytest.approx(3000, abs=300)
     assert drawn["low"] == pytest.approx(1000, abs=300)
-    assert draw.strict(sources, 100) == {sources[0]: 100}
-    assert draw.weighted(sources[2:], 7) == {sources[2]: 7}
+    assert allocation.by_rank(sources, 100) == {sources[0]: 100}
+    assert allocation.weighted(sources[2:], 7) == {sources[2]: 7}
 
 
 async def test_strict_priority_empties_the_highest_queue_first(driver: Driver, tasks: Tasks, raw: redis.Redis) -> None:
@@ -274,15 +275,15 @@ async def test_due_services_follow_an_injected_clock(driver: Driver, tasks: Task
     raw.zadd(DEFAULT.scheduled, {"s1": now_s + 60})
     raw.hset(DEFAULT.task("c1"), mapping={"msg": b"m", "state": "completed"})
     raw.zadd(DEFAULT.completed, {"c1": now_s + 30})
-    assert await worker.forwarder.tick() == pytest.approx(60, abs=0.1)
-    await worker.janitor.tick()
+    assert await worker.parts.forwarder.tick() == pytest.approx(60, abs=0.1)
+    await worker.parts.janitor.tick()
     assert raw.exists(DEFAULT.task("c1"))
     clock.advance(timedelta(seconds=30))
-    await worker.poller.tick()
-    await worker.janitor.tick()
+    await worker.parts.poller.tick()
+    await worker.parts.janitor.tick()
     assert not raw.exists(DEFAULT.task("c1"))
     clock.advance(timedelta(seconds=30))
-    await worker.forwarder.tick()
+    await worker.parts.forwarder.tick()
     assert raw.lrange(DEFAULT.pending, 0, -1) == [b"s1"]
 
 

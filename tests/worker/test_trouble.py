@@ -69,7 +69,7 @@ async def test_connections_cut_in_mid_run_lose_and_repeat_nothing(
         for stage in range(1, 6):
             await until(lambda stage=stage: len(ran) > stage * 200)
             raw.client_kill_filter(_type="normal", skipme=True)
-        await until(lambda: len(ran) >= 1500 and not run.worker.sources[0].held)
+        await until(lambda: len(ran) >= 1500 and not run.worker.parts.queues[0].held)
     assert sorted(ran) == list(range(1500))
     assert raw.get(DEFAULT.processed) == b"1500"
     assert not raw.exists(DEFAULT.active, DEFAULT.lease, DEFAULT.retry)
@@ -87,7 +87,7 @@ async def test_a_lost_reply_is_made_good(faulty: Proxy, jobs: Jobs, tasks: Tasks
             for stage in range(1, 5):
                 faulty.lose_reply(containing=script.sha1.encode())
                 await jobs.enqueue_many([note.job(n) for n in range(stage * 20 - 20, stage * 20)])
-                await until(lambda stage=stage: len(ran) >= stage * 20 and not run.worker.sources[0].held)
+                await until(lambda stage=stage: len(ran) >= stage * 20 and not run.worker.parts.queues[0].held)
     finally:
         await driver.close()
     assert sorted(ran) == list(range(80))
@@ -113,15 +113,15 @@ async def test_outcomes_wait_for_a_server_that_is_away(
     try:
         await Jobs(driver).enqueue_many([note.job(n) for n in range(5)])
         async with running(driver, tasks, concurrency=5) as run:
-            await until(lambda: len(run.worker.runners.waiting) == 5)
+            await until(lambda: len(run.worker.parts.executor.waiting) == 5)
             await asyncio.to_thread(mortal.kill)
             await until(lambda: len(ran) == 5)
-            await until(lambda: any(part.startswith("lane") for part in run.worker.health.trouble))
+            await until(lambda: any(part.startswith("fetcher") for part in run.worker.health.trouble))
             cpu = time.process_time()
             await asyncio.sleep(0.5)
             assert time.process_time() - cpu < 0.25
             await asyncio.to_thread(mortal.start)
-            await until(lambda: not run.worker.sources[0].held and run.worker.health.ok)
+            await until(lambda: not run.worker.parts.queues[0].held and run.worker.health.ok)
             await Jobs(driver).enqueue_many([note.job(n) for n in range(5, 10)])
             await until(lambda: len(ran) == 10)
     finally:
@@ -130,7 +130,9 @@ async def test_outcomes_wait_for_a_server_that_is_away(
         assert sorted(ran) == list(range(10))
         assert raw.get(DEFAULT.processed) == b"10"
         assert not raw.exists(DEFAULT.active, DEFAULT.lease, DEFAULT.retry)
-    warnings = [record for record in caplog.records if "lane" in record.message and record.levelno >= logging.WARNING]
+    warnings = [
+        record for record in caplog.records if "fetcher" in record.message and record.levelno >= logging.WARNING
+    ]
     assert 1 <= len(warnings) <= 2
 
 
@@ -149,11 +151,11 @@ async def test_nothing_is_written_for_a_lease_that_lapsed(
 
     await jobs.enqueue(long.job(), task_id="l1")
     async with running(driver, tasks, error_handler=lambda _, error: told.append(str(error))) as run:
-        await until(lambda: run.worker.runners.waiting)
+        await until(lambda: run.worker.parts.executor.waiting)
         before = dump(raw)
-        for job in run.worker.sources[0].held.values():
+        for job in run.worker.parts.queues[0].held.values():
             job.lease_until = monotonic() - 1
-        await run.worker.heartbeat.tick()
+        await run.worker.parts.heartbeat.tick()
         await until(lambda: told)
         assert told == ["asynq: task lease expired"] and cancelled
         assert dump(raw)["lease"] == before["lease"]
@@ -173,10 +175,10 @@ async def test_a_task_that_somebody_else_took_is_let_go(
 
     await jobs.enqueue(long.job(), task_id="l1")
     async with running(driver, tasks) as run:
-        await until(lambda: run.worker.runners.waiting)
+        await until(lambda: run.worker.parts.executor.waiting)
         raw.hset(DEFAULT.task("l1"), "owner", "another:1")
         go.set()  # the handler ends before the next heartbeat would notice
-        await until(lambda: not run.worker.sources[0].held)
+        await until(lambda: not run.worker.parts.queues[0].held)
     assert raw.lrange(DEFAULT.active, 0, -1) == [b"l1"]
     assert raw.hget(DEFAULT.task("l1"), "owner") == b"another:1"
     assert not raw.exists(DEFAULT.processed)
@@ -189,12 +191,12 @@ async def test_leases_of_waiting_and_running_tasks_are_extended(
     (note,) = tasks
     await jobs.enqueue_many([note.job(n) for n in range(3)])
     async with running(driver, tasks, concurrency=3) as run:
-        await until(lambda: len(run.worker.runners.waiting) == 3)
+        await until(lambda: len(run.worker.parts.executor.waiting) == 3)
         for task_id in raw.lrange(DEFAULT.active, 0, -1):
             raw.zadd(DEFAULT.lease, {task_id: 1})
-        await run.worker.heartbeat.tick()
+        await run.worker.parts.heartbeat.tick()
         scores = dump(raw)["lease"].values()
-        now_s = run.worker.clock.now_ms() // 1000
+        now_s = run.worker.parts.clock.now_ms() // 1000
         assert len(scores) == 3 and all(now_s + 28 <= score <= now_s + 31 for score in scores)
         run.worker._grace_s = 0
 
@@ -222,22 +224,22 @@ async def test_nobody_is_called_dead_right_after_an_outage(driver: Driver, tasks
     worker = Worker(driver, tasks, queues={"default": 1})
     now = [100.0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hustlex.worker.heartbeat.monotonic", lambda: now[0])
-        worker.recoverer._expired = nothing  # type: ignore[method-assign]  # the lease ended long ago as well
-        await worker.heartbeat.tick()
-        assert await worker.recoverer.tick() == pytest.approx(6)
+        patch.setattr("hustlex.worker.maintain.heartbeat.monotonic", lambda: now[0])
+        worker.parts.recoverer._expired = nothing  # type: ignore[method-assign]  # the lease ended long ago as well
+        await worker.parts.heartbeat.tick()
+        assert await worker.parts.recoverer.tick() == pytest.approx(6)
         now[0] += 5.9
-        await worker.heartbeat.tick()
-        assert await worker.recoverer.tick() == pytest.approx(0.1)
+        await worker.parts.heartbeat.tick()
+        assert await worker.parts.recoverer.tick() == pytest.approx(0.1)
         assert raw.llen(DEFAULT.active) == 1
         now[0] += 30  # no beat got through for half a minute
-        assert await worker.recoverer.tick() == 6
-        worker.recoverer._expired = nothing  # type: ignore[method-assign]  # the lease ended long ago as well
-        await worker.heartbeat.tick()
-        assert await worker.recoverer.tick() == pytest.approx(6)
+        assert await worker.parts.recoverer.tick() == 6
+        worker.parts.recoverer._expired = nothing  # type: ignore[method-assign]  # the lease ended long ago as well
+        await worker.parts.heartbeat.tick()
+        assert await worker.parts.recoverer.tick() == pytest.approx(6)
         now[0] += 6
-        await worker.heartbeat.tick()
-        await worker.recoverer.tick()
+        await worker.parts.heartbeat.tick()
+        await worker.parts.recoverer.tick()
     assert raw.lrange(DEFAULT.pending, 0, -1) == [b"t1"]
     assert raw.hget(DEFAULT.task("t1"), "crashes") == b"1"
 
@@ -262,7 +264,9 @@ async def test_a_full_server_is_drained(driver: Driver, jobs: Jobs, tasks: Tasks
         async with running(driver, tasks, retry_delay=timedelta(0)) as run:
             await until(lambda: len(ran) == 201 and raw.zcard(DEFAULT.archived) == 3)
             with pytest.raises(Full):
-                await run.worker.heartbeat.tick()  # the registry's lists do not fit; leases are extended all the same
+                await (
+                    run.worker.parts.heartbeat.tick()
+                )  # the registry's lists do not fit; leases are extended all the same
     finally:
         raw.config_set("maxmemory", 0)
     assert not raw.exists(DEFAULT.active, DEFAULT.lease)

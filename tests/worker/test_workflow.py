@@ -72,8 +72,8 @@ def task(tasks: Tasks, name: str) -> Any:
 
 
 def leftovers(raw: redis.Redis) -> set[bytes]:
-    """Keys of queues that are neither counters nor the receipt of a start nor a sign of life."""
-    passing = (b":processed", b":failed", b":x:step:", b":x:owners")
+    """Keys of queues that are neither counters nor the receipt of a start nor a sign of life nor a note of an end."""
+    passing = (b":processed", b":failed", b":x:step:", b":x:owners", b":x:end")
     return {name for name in raw.keys("asynq:{*}:*") if not any(part in name for part in passing)}
 
 
@@ -83,7 +83,7 @@ async def test_a_chain_hands_results_on_and_leaves_nothing_behind(
     double = task(tasks, "double")
     started = await jobs.start(double.job(1).then(double.job(RESULT)).then(double.job(n=RESULT)))
     run = await start()
-    await until(lambda: len(ran) == 3 and not run.worker.sources[0].held)
+    await until(lambda: len(ran) == 3 and not run.worker.parts.queues[0].held)
     assert ran == [1, 2, 4]
     await until(lambda: not raw.exists(OPEN))
     assert leftovers(raw) == set()
@@ -242,9 +242,9 @@ async def test_what_is_acknowledged_at_the_very_end_is_followed_too(
     message = decode_task(raw.hget(DEFAULT.task(first.id), "msg"))
     as_go_runs_it(raw, first, b"7")
     worker = Worker(driver, tasks)
-    await worker.completion.workflow_advancer.tick()  # nothing is due yet
-    worker.completion.workflow_advancer.plan([message])
-    await worker.completion.finish()
+    await worker.parts.completion.workflow_advancer.tick()  # nothing is due yet
+    worker.parts.completion.workflow_advancer.plan([message])
+    await worker.parts.completion.finish()
     assert raw.lrange(DEFAULT.pending, 0, -1) == [second.id.encode()]
 
 

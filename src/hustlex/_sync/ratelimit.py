@@ -30,8 +30,11 @@ from hustlex.ratelimit.types import Decision
 class RateLimit:
     """Limits by caller and endpoint. Every decision is one atomic step, taken by the server's clock.
 
-    prefix: put before every key. clock: tests only. local_clock: this process' idea of the server's time; a wrong one
-    costs one more round trip, once, and never changes a decision. options: see RateLimitOptions.
+    prefix: put before every key.
+    clock: tests only.
+    local_clock: this process' idea of the server's time; a wrong one costs one more round trip, once, and never changes
+        a decision.
+    options: see RateLimitOptions.
     """
 
     def __init__(

@@ -2,10 +2,10 @@
 
 How a call flows: ``api.py`` is the door; ``plan.py`` is one named cache with its ``policy.py`` (what can be set),
 ``codec.py`` (values as JSON) and ``frame.py`` (what is stored around them); ``keys.py`` and ``template.py`` make key
-names. ``ops.py`` reads, stores and invalidates in one script of ``lua/``. ``get_or_compute`` is a flow
-(``flows.py``): it joins a computation of this process (``flights.py``, kept by ``aio.py`` and ``blocking.py``), else
-it takes the lease in Redis, computes, and stores unless an invalidation came between. ``circles.py`` finds
-computations that wait for each other.
+names. ``ops.py`` reads, stores and invalidates by a script of ``lua/``; ``reading.py`` judges what was read, by age
+and tags. ``flows.py`` has plain reads and writes. Get-or-compute (``obtain.py``, ``many.py``) joins a computation of
+this process (``flights.py``, kept by ``aio.py`` and ``blocking.py``), else it takes the lease in Redis (``claims.py``),
+computes, and stores unless an invalidation came between. ``circles.py`` finds computations that wait for each other.
 
 ``inspector.py`` answers what an operator asks, by ``look.py``.
 """
@@ -14,7 +14,7 @@ from hustlex.cache.api import Cache, CachedFunction, Caches
 from hustlex.cache.inspector import CacheInspector
 from hustlex.cache.look import EntryState
 from hustlex.cache.policy import Options
-from hustlex.cache.types import MISSING, EntryKey, Format, Hit, Key, Miss, Missing, Stats
+from hustlex.cache.types import MISSING, EntryKey, Format, Hit, Key, Miss, Missing, Stats, Warmed
 
 __all__ = [
     "MISSING",
@@ -31,4 +31,5 @@ __all__ = [
     "Missing",
     "Options",
     "Stats",
+    "Warmed",
 ]

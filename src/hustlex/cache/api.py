@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 from weakref import WeakValueDictionary
 
-from hustlex.cache import flows, keys
-from hustlex.cache.aio import Flights, checked
+from hustlex.cache import flows, keys, many
+from hustlex.cache.aio import Flights, checked, watching
+from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.inspector import CacheInspector
-from hustlex.cache.plan import CachePlan
-from hustlex.cache.policy import Options, policy
-from hustlex.cache.template import KeyTemplate
-from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats
+from hustlex.cache.many import WantedMany
+from hustlex.cache.obtain import obtain
+from hustlex.cache.plan import CachePlan, TagSpace
+from hustlex.cache.policy import Options, checked_ms, policy
+from hustlex.cache.template import CallKey, KeyTemplate, TagTemplate
+from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats, Warmed
 from hustlex.core import check
-from hustlex.core.answer.aio import answering
+from hustlex.core.answer.aio import Answer, answering, later, now
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 
@@ -28,6 +31,13 @@ R = TypeVar("R")
 S = TypeVar("S")
 P = ParamSpec("P")
 Q = ParamSpec("Q")
+
+_MOST_AT_ONCE = 1000
+_MOST_JITTER = 0.9
+_MOST_NAMES = 10_000
+_PLAIN = frozenset((int, str))
+"""Of these, equal arguments make equal keys; True and 1 do not."""
+_NO_TIME = timedelta(0)
 
 
 class Caches:
@@ -41,6 +51,7 @@ class Caches:
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
         self._flights = Flights(driver)
+        self._space = TagSpace(self._prefix, self._flights)
         self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
         self.inspector = CacheInspector(driver, self._prefix, clock)
 
@@ -59,11 +70,28 @@ class Caches:
         """
         limits = policy(ttl=ttl, **options)
         plan: CachePlan[Any] = CachePlan(
-            name, ValueCodec(value_type, limits), limits, self._flights, prefix=self._prefix, clock=self._clock
+            name,
+            ValueCodec(value_type, limits),
+            limits,
+            self._flights,
+            prefix=self._prefix,
+            clock=self._clock,
+            space=self._space,
         )
         keys.check_apart(plan.name, list(self._declared))
+        if limits.near_ms:
+            plan.keep_near(self._space.watch or watching(self._driver, self._prefix))
         self._declared[plan.name] = plan
         return Cache(self._driver, plan)
+
+    async def invalidate_tags(self, *tags: str, soft: bool = False) -> None:
+        """All entries with any of these tags, in all caches; the cost does not depend on how many there are.
+
+        Once this returns, no read that starts later, in any process, gets a value computed before it. soft: they become
+        stale instead of unusable, see ``stale_ttl``. Call it after the database commit. Raises as ``Cache.delete``.
+        """
+        named = keys.tags(tags, _MOST_AT_ONCE)
+        await self._driver.follow(flows.invalidate_tags(self._space, named, soft=check.flag("soft", soft)))
 
 
 @answering
@@ -83,13 +111,18 @@ class Cache(Generic[V]):
         return self._plan.entry(key)
 
     @overload
-    async def get(self, key: Key) -> V | None: ...
+    def get(self, key: Key) -> Answer[V | None]: ...
     @overload
-    async def get(self, key: Key, default: D) -> V | D | None: ...
-    async def get(self, key: Key, default: Any = None) -> Any:
+    def get(self, key: Key, default: D) -> Answer[V | D | None]: ...
+    def get(self, key: Key, default: Any = None) -> Answer[Any]:
         """The value, or ``default`` (pass MISSING to tell an absent entry from a cached None). One round trip."""
-        flow = flows.get(self._plan, self._plan.entry(key), default)
-        return await self._driver.follow(flow)
+        plan = self._plan
+        entry = plan.entry(key)
+        copy = plan.nearby(entry)
+        if copy is not None:
+            return now(plan.copied(copy))
+        flow: Any = flows.get(plan, entry, default)
+        return later(self._driver.follow(flow))
 
     async def lookup(self, key: Key) -> Hit[V] | Miss:
         """The value with its age and remaining life. One round trip."""
@@ -100,55 +133,147 @@ class Cache(Generic[V]):
         entries = {key: self._plan.entry(key) for key in check.several("keys", keys)}
         return await self._driver.follow(flows.get_many(self._plan, entries))
 
-    async def set(self, key: Key, value: V | None, *, ttl: timedelta | None = None) -> None:
+    async def set(
+        self, key: Key, value: V | None, *, ttl: timedelta | None = None, tags: Iterable[str] = (), version: int = 0
+    ) -> bool:
         """Store. Two writers race: the last one wins, so after a change ``delete`` is the safer word.
 
-        Raises Misuse for a value of another type or over ``max_value``, Unavailable when Redis cannot be reached.
-        Source: lua/put.lua.
+        version: a number that grows with the value, as a row's; then what is there with a higher one stays, and False
+        is returned. Raises Misuse for a value of another type or over ``max_value``, Unavailable when Redis cannot be
+        reached. Source: lua/put.lua.
         """
-        await self._driver.follow(flows.put(self._plan, {self._plan.entry(key): value}, self._plan.ttl_ms(ttl)))
+        plan = self._plan
+        values = {plan.entry(key): value}
+        number = check.whole("version", version)
+        return await self._driver.follow(flows.put(plan, values, plan.ttl_ms(ttl), plan.tags(tags), number))
 
-    async def set_many(self, values: Mapping[K, V | None], *, ttl: timedelta | None = None) -> None:
+    async def set_many(
+        self, values: Mapping[K, V | None], *, ttl: timedelta | None = None, tags: Iterable[str] = ()
+    ) -> None:
         """Store each, not together: a failure is raised after all were tried. Raises as ``set``."""
         check.instance("values", values, Mapping, hint="pass a dict of keys and values")
         entries = {self._plan.entry(key): value for key, value in values.items()}
-        await self._driver.follow(flows.put(self._plan, entries, self._plan.ttl_ms(ttl)))
+        await self._driver.follow(flows.put(self._plan, entries, self._plan.ttl_ms(ttl), self._plan.tags(tags)))
 
-    async def delete(self, *keys: Key) -> None:
+    async def delete(self, *keys: Key, hold: timedelta | None = None) -> None:
         """Invalidate. Once this returns, no read that starts later, in any process, gets a value computed before it.
 
-        Call it after the database commit. Raises Unavailable when Redis cannot be reached; repeat it then.
+        Call it after the database commit; or with ``hold`` before it: for so long nothing is stored. Raises
+        Unavailable when Redis cannot be reached; repeat it then.
         """
-        await self._driver.follow(flows.invalidate(self._plan, [self._plan.entry(key) for key in keys]))
+        hold_ms = 0 if hold is None else checked_ms("hold", hold)
+        entries = [self._plan.entry(key) for key in keys]
+        await self._driver.follow(flows.invalidate(self._plan, entries, hold_ms=hold_ms))
+
+    async def expire(self, *keys: Key) -> None:
+        """Make them stale, as if their ttl had passed: still good while they are computed anew, see ``stale_ttl``."""
+        await self._driver.follow(flows.invalidate(self._plan, [self._plan.entry(key) for key in keys], soft=True))
+
+    async def invalidate_tags(self, *tags: str, soft: bool = False) -> None:
+        """All entries with any of these tags, in all caches; see ``Caches.invalidate_tags``."""
+        named = keys.tags(tags, _MOST_AT_ONCE)
+        await self._driver.follow(flows.invalidate_tags(self._plan.space, named, soft=check.flag("soft", soft)))
+        self._plan.counts.add("calls", "invalidated_tags", len(named))
+
+    async def clear(self, *, soft: bool = False) -> None:
+        """Invalidate all entries of this cache, by one stamp; soft: see ``invalidate_tags``. Raises Misuse for a cache
+        that is not ``clearable``.
+        """
+        check.flag("soft", soft)
+        await self._driver.follow(flows.invalidate_tags(self._plan.space, [self._plan.namespace()], soft=soft))
 
     @overload
-    async def get_or_compute(
-        self, key: Key, compute: Callable[[], Awaitable[V]], *, ttl: timedelta | None = None
-    ) -> V: ...
+    def get_or_compute(
+        self, key: Key, compute: Callable[[], Awaitable[V]], *, ttl: timedelta | None = None, tags: Iterable[str] = ()
+    ) -> Answer[V]: ...
     @overload
-    async def get_or_compute(
-        self, key: Key, compute: Callable[[], Awaitable[V | None]], *, ttl: timedelta | None = None
-    ) -> V | None: ...
-    async def get_or_compute(self, key: Key, compute: Any, *, ttl: timedelta | None = None) -> Any:
+    def get_or_compute(
+        self,
+        key: Key,
+        compute: Callable[[], Awaitable[V | None]],
+        *,
+        ttl: timedelta | None = None,
+        tags: Iterable[str] = (),
+    ) -> Answer[V | None]: ...
+    def get_or_compute(
+        self, key: Key, compute: Any, *, ttl: timedelta | None = None, tags: Iterable[str] = ()
+    ) -> Answer[Any]:
         """The cached value, else what ``compute`` returns, stored. One computation at a time per key, in all processes.
 
-        compute: takes no arguments. Its exceptions reach every waiting caller and are not cached; None is cached for
-        ``negative_ttl``. Every caller gets an object of its own. Cancelling one caller leaves the others their result.
-        Without the server it computes, at most ``bulkhead`` at once. Raises Misuse when the result is not of the
-        cache's type, Overloaded when none of those computations ends in time, and what ``compute`` raises.
+        compute: takes no arguments. Its exceptions reach every waiting caller and are not cached, but see
+        ``stale_if_error``; None is cached for ``negative_ttl``. tags: as ["org:7"], for ``invalidate_tags``.
+        Every caller gets an object of its own. Cancelling one caller leaves the others their result. Without the server
+        it computes, at most ``bulkhead`` at once. Raises Misuse when the result is not of the cache's type, Overloaded
+        when none of those computations ends in time, LoadTimeout after ``hard_timeout``, and what ``compute`` raises.
         """
         if not callable(compute):
             check.function("compute", compute)
-        flow = flows.obtain(self._plan, self._plan.entry(key), compute, self._plan.ttl_ms(ttl))
-        return await self._driver.follow(flow)
+        plan = self._plan
+        entry = plan.entry(key)
+        ask = Wanted(entry=entry, compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags))
+        copy = plan.nearby(entry)
+        if copy is not None:
+            return now(plan.copied(copy))
+        return later(self._driver.follow(obtain(plan, ask)))
 
-    def cached(self, template: str, *, ttl: timedelta | None = None) -> Decorator[V]:
-        """Decorate a function: ``@users.cached("user:{user_id}")``.
+    async def get_or_compute_many(
+        self,
+        keys: Iterable[K],
+        compute: Callable[[list[K]], Awaitable[Mapping[K, V | None]]],
+        *,
+        ttl: timedelta | None = None,
+        tags: Iterable[str] = (),
+    ) -> dict[K, V | None]:
+        """All values, in the order asked; ``compute`` is called once, with the keys that nobody has or computes.
+
+        What it leaves out is cached as None. Raises as ``get_or_compute``.
+        """
+        entries = {key: self._plan.entry(key) for key in check.several("keys", keys)}
+        return await self._driver.follow(many.obtain_many(self._plan, entries, self._many(compute, ttl, tags)))
+
+    async def warm(
+        self,
+        keys: Iterable[K],
+        compute: Callable[[list[K]], Awaitable[Mapping[K, V | None]]],
+        *,
+        ttl: timedelta | None = None,
+        tags: Iterable[str] = (),
+        jitter: float = 0.5,
+        batch: int = 100,
+        pause: timedelta = _NO_TIME,
+    ) -> Warmed:
+        """Compute what is not cached, before anybody asks; never overwrites, and ends when the server fails.
+
+        compute: as for ``get_or_compute_many``, called for ``batch`` keys at a time with a ``pause`` between. jitter:
+        more than usual, so that entries warmed together do not end together.
+        """
+        entries = {key: self._plan.entry(key) for key in check.several("keys", keys)}
+        ask = self._many(compute, ttl, tags, check.number("jitter", jitter, 0, _MOST_JITTER))
+        pause_s = check.duration("pause", pause).total_seconds()
+        return await self._driver.follow(
+            many.warm(self._plan, entries, ask, check.whole("batch", batch, 1, _MOST_AT_ONCE), pause_s)
+        )
+
+    def _many(
+        self, compute: Callable[..., Any], ttl: timedelta | None, tags: Iterable[str], jitter: float | None = None
+    ) -> WantedMany:
+        check.function("compute", compute)
+        plan = self._plan
+        return WantedMany(compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags), jitter=jitter)
+
+    def cached(
+        self, template: str | None = None, *, ttl: timedelta | None = None, tags: Iterable[str] = ()
+    ) -> Decorator[V]:
+        """Decorate a function: ``@users.cached("user:{user_id}", tags=["org:{org_id}"])``.
 
         template: the cache's name, then parts with at most one ``{parameter}`` each; ``self`` is in the key only if
-        named. Raises Misuse, while decorating, for a name that is not a parameter.
+        named. None: all arguments, by a digest of their values; such keys cannot be told by looking at them. tags: the
+        same kind of templates, without the cache's name. Raises Misuse, while decorating, for a name that is not a
+        parameter.
         """
-        return Decorator(self, check.text("template", template), self._plan.ttl_ms(ttl))
+        named = None if template is None else check.text("template", template)
+        wanted = [check.text("a tag", tag) for tag in check.several("tags", tags)]
+        return Decorator(self, named, wanted, self._plan.ttl_ms(ttl))
 
     def stats(self) -> Stats:
         """What this process counted since the cache was declared."""
@@ -158,9 +283,10 @@ class Cache(Generic[V]):
 class Decorator(Generic[V]):
     """What ``Cache.cached`` returns: give it the function."""
 
-    def __init__(self, cache: Cache[V], template: str, ttl_ms: int) -> None:
+    def __init__(self, cache: Cache[V], template: str | None, tags: Sequence[str], ttl_ms: int) -> None:
         self._cache = cache
         self._template = template
+        self._tags = tags
         self._ttl_ms = ttl_ms
 
     @overload
@@ -169,8 +295,10 @@ class Decorator(Generic[V]):
     def __call__(self, function: Callable[P, Awaitable[V | None]]) -> CachedFunction[P, V | None]: ...
     def __call__(self, function: Callable[P, Awaitable[Any]]) -> CachedFunction[P, Any]:
         """The function with a cache in front of it."""
-        template = KeyTemplate(self._template, self._cache._plan.name, checked(function))
-        return CachedFunction(self._cache, template, function, self._ttl_ms)
+        plan, inner = self._cache._plan, checked(function)
+        key = CallKey(plan.name, inner) if self._template is None else KeyTemplate(self._template, plan.name, inner)
+        tags = TagTemplate(self._tags, inner) if self._tags else None
+        return CachedFunction(self._cache, key, function, self._ttl_ms, tags)
 
 
 class CachedFunction(Generic[P, R]):
@@ -179,28 +307,45 @@ class CachedFunction(Generic[P, R]):
     def __init__(
         self,
         cache: Cache[Any],
-        template: KeyTemplate,
+        template: KeyTemplate | CallKey,
         function: Callable[P, Awaitable[R]],
         ttl_ms: int,
+        tags: TagTemplate | None,
         instance: tuple[Any, ...] = (),
     ) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self._cache = cache
         self._template = template
         self._function: Any = function
         self._ttl_ms = ttl_ms
+        self._tags = tags
         self._instance = instance
+        self._names: dict[tuple[Any, ...], EntryKey] = {}
 
     async def __call__(self, *args: P.args, **options: P.kwargs) -> R:
         """The cached result, else the function's; see ``Cache.get_or_compute``."""
         compute = functools.partial(self._function, *self._instance, *args, **options)
-        flow = flows.obtain(self._cache._plan, self.key(*args, **options), compute, self._ttl_ms)
-        result: R = await self._cache._driver.follow(flow)
+        plan, tags = self._cache._plan, self._tags
+        entry = self.key(*args, **options)
+        copy = plan.nearby(entry)
+        if copy is not None:
+            kept: R = plan.copied(copy)
+            return kept
+        named = () if tags is None else tags.names(self._instance + args, options)
+        ask = Wanted(entry=entry, compute=compute, ttl_ms=self._ttl_ms, tags=plan.tags(named))
+        result: R = await self._cache._driver.follow(obtain(plan, ask))
         return result
 
     def key(self, *args: P.args, **options: P.kwargs) -> EntryKey:
         """The Redis key for these arguments."""
-        return self._cache._plan.templated(self._template.logical(self._instance + args, options))
+        if options or self._instance or not _PLAIN.issuperset(map(type, args)):
+            return self._cache._plan.templated(self._template.logical(self._instance + args, options))
+        found = self._names.get(args)
+        if found is None:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            found = self._names[args] = self._cache._plan.templated(self._template.logical(args, options))
+        return found
 
     async def invalidate(self, *args: P.args, **options: P.kwargs) -> None:
         """Drop the result for these arguments; see ``Cache.delete``."""
@@ -210,6 +355,10 @@ class CachedFunction(Generic[P, R]):
         """Invalidate, then compute and store anew: the result is never older than this call."""
         await self.invalidate(*args, **options)
         return await self(*args, **options)
+
+    async def peek(self, *args: P.args, **options: P.kwargs) -> Hit[R] | Miss:
+        """What is cached for these arguments, computing nothing."""
+        return await self._cache.lookup(self.key(*args, **options))
 
     async def uncached(self, *args: P.args, **options: P.kwargs) -> R:
         """The function itself: nothing read, nothing stored."""
@@ -224,4 +373,4 @@ class CachedFunction(Generic[P, R]):
     ) -> CachedFunction[Q, R]: ...
     def __get__(self, instance: Any, owner: type | None = None) -> CachedFunction[Any, R]:
         bound = () if instance is None else (instance,)
-        return CachedFunction(self._cache, self._template, self._function, self._ttl_ms, bound)
+        return CachedFunction(self._cache, self._template, self._function, self._ttl_ms, self._tags, bound)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from hustlex.cache import circles
-from hustlex.cache.flights import Compute, Course, Landed
+from hustlex.cache.flights import Compute, Course, Landed, Tags
+from hustlex.cache.near import NearWatch
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
-from hustlex.core.keeper.blocking import kept
+from hustlex.core.lease_renewal.blocking import renewed
 from hustlex.core.op import BlockingDriver, Op
 from hustlex.errors import Misuse, Overloaded
 
@@ -24,6 +26,12 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     if any(inspect.iscoroutinefunction(each) for each in (function, called)):
         raise Misuse("the cached function is async", hint="write def, or use the cache of hustlex.HustleX")
     return function
+
+
+def watching(driver: BlockingDriver, prefix: str) -> NearWatch:
+    """There is none. Raises Misuse."""
+    del driver, prefix
+    raise Misuse("a blocking front keeps no near cache", hint="leave out near=, or use hustlex.HustleX")
 
 
 class Flights:
@@ -49,21 +57,58 @@ class Flights:
         flight = self._flights.get(entry)
         return None if flight is None else _ThreadSeat(flight, None)
 
-    def board(self, entry: str, course: Course) -> _ThreadSeat:
+    def board(self, entry: str, course: Course, tags: Tags = (), *, behind: bool = False) -> _ThreadSeat:
         with self._lock:
             seat = self._seat(entry)
             if seat is not None:
                 return seat
-            flight = self._flights[entry] = _ThreadFlight(self._flights, self._lock, entry)
-            return _ThreadSeat(flight, lambda: self._driver.follow(course(flight)))
+            flight = self._enter(entry, tags)
+            if not behind:
+                return _ThreadSeat(flight, lambda: self._driver.follow(course(flight)))
+            seat = _ThreadSeat(flight, None)
+        self._fly_behind(flight, course)
+        return seat
+
+    def launch(self, entry: str, course: Course, tags: Tags = ()) -> None:
+        with self._lock:
+            if entry in self._flights:
+                return
+            flight = self._enter(entry, tags)
+            flight.abandoned = True
+        self._fly_behind(flight, course)
+
+    def _enter(self, entry: str, tags: Tags) -> _ThreadFlight:
+        flight = self._flights[entry] = _ThreadFlight(self._flights, self._lock, entry, tags)
+        return flight
+
+    def _fly_behind(self, flight: _ThreadFlight, course: Course) -> None:
+        def fly() -> None:
+            try:
+                flight.fly(lambda: self._driver.follow(course(flight)))
+            except Exception:  # noqa: S110, BLE001 - passengers are told; without any, the flow has counted it
+                pass
+            finally:
+                flight.end()
+
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(fly,), name="hustlex cache", daemon=True).start()
 
     def detach(self, entry: str) -> None:
         with self._lock:
             self._flights.pop(entry, None)
 
-    def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
+    def detach_tagged(self, tags: Collection[str]) -> None:
+        with self._lock:
+            for entry, flight in [*self._flights.items()]:
+                if not flight.tags.isdisjoint(tags):
+                    self._flights.pop(entry, None)
+
+    def kept(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
+        together: Any = _Together(self._driver)
+        several: Any = renews
+
         def run() -> Any:
-            with kept(self._driver, renew, every_s):
+            with renewed(together, several, every_s):
                 return _result(compute)
 
         return run
@@ -79,6 +124,16 @@ class Flights:
         gate = _Gate(places, patience_s)
         self._gates.add(gate)
         return gate
+
+
+class _Together:
+    """A driver whose operation is several: leases that are renewed together, while any of them stands."""
+
+    def __init__(self, driver: BlockingDriver) -> None:
+        self._driver = driver
+
+    def run(self, renews: Sequence[Op[bool]]) -> bool:
+        return any(answer is not False for answer in self._driver.run_many(renews))
 
 
 def _result(compute: Compute) -> Any:
@@ -118,8 +173,13 @@ class _Gate:
 
 
 class _ThreadFlight:
-    def __init__(self, table: dict[str, _ThreadFlight], lock: threading.Lock, entry: str) -> None:
+    """abandoned: one in the background, whose errors are nobody's. aboard: seats that were not left."""
+
+    def __init__(self, table: dict[str, _ThreadFlight], lock: threading.Lock, entry: str, tags: Tags) -> None:
         self.node = circles.Node()
+        self.tags = frozenset(tags)
+        self.abandoned = False
+        self.aboard = 0
         self._table = table
         self._lock = lock
         self._entry = entry
@@ -137,9 +197,30 @@ class _ThreadFlight:
             if self._table.get(self._entry) is self:
                 del self._table[self._entry]
 
+    def fly(self, follow: Callable[[], Landed]) -> Landed:
+        try:
+            with circles.inside(self.node):
+                landed = self.landed = follow()
+        except Exception as error:
+            self.error = error
+            raise
+        return landed
+
     def end(self) -> None:
         self.seal()
         self.done.set()
+        self.forget()
+
+    def forget(self) -> None:
+        """Once it has ended and all have left: its error knows the frames that know the flight."""
+        with self._lock:
+            if self.done.is_set() and not self.aboard:
+                self.error = None
+
+    def leave(self) -> None:
+        with self._lock:
+            self.aboard -= 1
+        self.forget()
 
 
 class _ThreadSeat:
@@ -148,21 +229,16 @@ class _ThreadSeat:
         self._flight = flight
         self._stage = flight.stage
         self._fly = fly
+        flight.aboard += 1
         self.leading = fly is not None
 
     def wait(self, patience_s: float) -> Landed | None:
         flight = self._flight
         if self._fly is not None:
-            try:
-                with circles.inside(flight.node):
-                    flight.landed = self._fly()
-            except Exception as error:
-                flight.error = error
-                raise
-            return flight.landed
+            return flight.fly(self._fly)
         if not flight.done.wait(patience_s):
             raise circles.Impatient
-        if flight.error is not None:
+        if flight.error is not None and not flight.abandoned:
             raise flight.error
         landed = flight.landed
         return landed if landed and (landed.proven or self._stage < flight.stage) else None
@@ -171,3 +247,4 @@ class _ThreadSeat:
         circles.untie(self._tied, self._flight.node)
         if self.leading:
             self._flight.end()
+        self._flight.leave()

@@ -13,9 +13,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from hustlex.cache import frame
-from hustlex.cache.frame import NEGATIVE_BODY, BadFrame
+from hustlex.cache.frame import NEGATIVE_BODY, BadFrame, EntryFrame, Tags
+from hustlex.cache.near import immutable
 from hustlex.cache.policy import CachePolicy
-from hustlex.core.codec import change, decoder, dumps, fault, refusal
+from hustlex.core.codec import Decoder, change, decoder, dumps, fault, refusal
 from hustlex.errors import Misuse
 
 V = TypeVar("V")
@@ -30,12 +31,14 @@ _RETURN = "return the declared type, or None"
 
 
 class DecodedEntry(msgspec.Struct, Generic[V], frozen=True):
-    """A decoded entry. created_ms, fresh_ms: 0 in format "plain", where only the server knows."""
+    """A decoded entry. frame: its times are 0 in format "plain", where only the server knows."""
 
     value: V | None
-    body: bytes
-    created_ms: int
-    fresh_ms: int
+    frame: EntryFrame
+
+    @property
+    def body(self) -> bytes:
+        return self.frame.body
 
 
 class ValueCodec(Generic[V]):
@@ -46,10 +49,12 @@ class ValueCodec(Generic[V]):
 
     def __init__(self, value_type: Any, policy: CachePolicy) -> None:
         self._plain = policy.form == "plain"
-        self.fingerprint = _fingerprint(value_type, policy.schema_version)
+        self.fingerprint = _fingerprint(value_type, policy.schema_version, policy.extra_ms)
         self._compress_over = policy.compress_over
+        self.immutable = bool(policy.near_ms) and immutable(value_type)
+        """Whether callers may have one object."""
         try:
-            self._decoder: msgspec.json.Decoder[V] = decoder(value_type)
+            self._decoder: Decoder = decoder(value_type)
         except TypeError as error:
             raise Misuse(f"this type cannot be cached: {error}", hint=_HINT) from None
         self._encoder = msgspec.json.Encoder(enc_hook=_written)
@@ -86,28 +91,28 @@ class ValueCodec(Generic[V]):
         except (ValueError, RecursionError):
             raise Misuse(_ANOTHER, hint=_RETURN) from None
 
-    def pack(self, body: bytes, fresh_ms: int, delta_ms: int) -> bytes:
+    def pack(self, body: bytes, fresh_ms: int, delta_ms: int, tags: Tags = (), version: int = 0) -> bytes:
         """What to store."""
         if self._plain:
             return body
         return frame.pack(
-            body, fingerprint=self.fingerprint, fresh_ms=fresh_ms, delta_ms=delta_ms, compress_over=self._compress_over
+            body,
+            fingerprint=self.fingerprint,
+            fresh_ms=fresh_ms,
+            delta_ms=delta_ms,
+            compress_over=self._compress_over,
+            tags=tags,
+            version=version,
         )
 
-    def read(self, raw: bytes, now_ms: int) -> DecodedEntry[V] | BadFrame:
-        """now_ms: 0 leaves the judgement of freshness to the server's own expiry."""
-        if self._plain:
-            return self._reading(raw, 0, 0)
-        found = frame.unpack(raw, self.fingerprint)
-        if isinstance(found, BadFrame):
-            return found
-        if found.fresh_ms == 0 or (now_ms and now_ms >= found.created_ms + found.fresh_ms):
-            return BadFrame("expired")
-        return self._reading(found.body, found.created_ms, found.fresh_ms)
+    def open(self, raw: bytes) -> EntryFrame | BadFrame:
+        """What was stored, its body not decoded yet."""
+        return EntryFrame(0, 0, raw) if self._plain else frame.unpack(raw, self.fingerprint)
 
-    def _reading(self, body: bytes, created_ms: int, fresh_ms: int) -> DecodedEntry[V] | BadFrame:
+    def read(self, found: EntryFrame) -> DecodedEntry[V] | BadFrame:
+        """The entry with its value."""
         try:
-            return DecodedEntry(self.decode(body), body, created_ms, fresh_ms)
+            return DecodedEntry(self.decode(found.body), found)
         except Exception:  # noqa: BLE001 - the type's own hooks run in here; an unreadable entry is a miss
             return BadFrame("body")
 
@@ -118,13 +123,15 @@ def _written(value: Any) -> msgspec.Raw:
     return msgspec.Raw(dumps(value))
 
 
-def _fingerprint(value_type: Any, schema_version: int) -> int:
+def _fingerprint(value_type: Any, schema_version: int, extra_ms: int) -> int:
+    """extra_ms counts: an entry's age is known by what is left of its life and of this."""
     try:
         schema = msgspec.json.schema(value_type, schema_hook=_model_schema)
     except Exception as error:  # noqa: BLE001 - pydantic has its own, for models that are not complete
         raise Misuse(f"this type cannot be cached: {error}", hint=_HINT) from None
     canonical = json.dumps(_without_prose(schema), sort_keys=True, default=str)
-    return zlib.crc32(f"{_CODEC}\n{canonical}\n{schema_version}".encode())
+    extra = f"\n{extra_ms}" if extra_ms else ""
+    return zlib.crc32(f"{_CODEC}\n{canonical}\n{schema_version}{extra}".encode())
 
 
 def _model_schema(kind: Any) -> Any:

@@ -7,7 +7,7 @@ invalidation came between. A sealed flight takes nobody on board.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +16,14 @@ from hustlex.core.op import Flow, Op
 
 Compute = Callable[[], Any]
 """The caller's function; awaitable for tasks."""
+
+
+class GaveUp(Exception):
+    """A flight in the background that found nothing to do; whoever waits for it starts over."""
+
+
+class Unshared(Exception):
+    """A computation's result is for its own caller alone: no failure, and nothing to store or to share."""
 
 
 class Landed(msgspec.Struct, frozen=True):
@@ -52,6 +60,7 @@ class Seat(Protocol):
 
 
 Course = Callable[[Flight], Flow[Landed]]
+Tags = tuple[str, ...]
 
 
 class FlightTable(Protocol):
@@ -60,14 +69,21 @@ class FlightTable(Protocol):
     def find(self, entry: str) -> Seat | None:
         """A seat on the flight for this entry, if there is one."""
 
-    def board(self, entry: str, course: Course) -> Seat:
-        """A seat on the flight for this entry, starting it if there is none."""
+    def board(self, entry: str, course: Course, tags: Tags = (), *, behind: bool = False) -> Seat:
+        """A seat on the flight for this entry, starting it if there is none. behind: one that goes on though everybody
+        leaves; whoever starts it is a passenger like others."""
+
+    def launch(self, entry: str, course: Course, tags: Tags = ()) -> None:
+        """Start a flight in the background, unless there is one. Whoever boards it and sees it fail starts over."""
 
     def detach(self, entry: str) -> None:
         """Let the flight for this entry go on for those on board, and nobody else."""
 
-    def kept(self, compute: Compute, renew: Op[bool], every_s: float) -> Compute:
-        """The computation with its lease renewed at this interval while it runs."""
+    def detach_tagged(self, tags: Collection[str]) -> None:
+        """The same for all that were started with one of these tags."""
+
+    def kept(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
+        """The computation with its leases renewed at this interval while it runs."""
 
     def gate(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
         """Wraps computations so that at most this many run at once. Raises Overloaded when none ends in time."""

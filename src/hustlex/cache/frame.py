@@ -1,4 +1,7 @@
-"""The entry's frame: 30 bytes of header, then the body. One that says anything unknown is a miss, never an error."""
+"""The entry's frame: 30 bytes of header, its tags with their stamps, then the body.
+
+One that says anything unknown is a miss, never an error.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ _CODEC_BITS = 0b0000_0011
 _ZLIB = 0b0000_0100
 _COMPRESSION_BITS = 0b0000_1100
 _NEGATIVE = 0b0001_0000
-_KNOWN_BITS = _CODEC_BITS | _COMPRESSION_BITS | _NEGATIVE
+_TAGGED = 0b0010_0000
+_KNOWN_BITS = _CODEC_BITS | _COMPRESSION_BITS | _NEGATIVE | _TAGGED
 _LARGEST_U32 = 0xFFFF_FFFF
 _FASTEST_LEVEL = 1
 _WORTH_IT = 0.9
@@ -27,13 +31,23 @@ _MOST_BYTES = 64 << 20
 NEGATIVE_BODY = b"null"
 """The body of a cached None."""
 
+MOST_TAGS = 16
+STAMP_BYTES = 16
+
+Tags = tuple[tuple[str, bytes], ...]
+"""Each tag with the stamp that the entry was computed under."""
+
 
 class EntryFrame(msgspec.Struct, frozen=True):
-    """A readable entry. created_ms: server's clock. fresh_ms: 0 means no longer fresh. body: JSON, unpacked."""
+    """A readable entry. created_ms: server's clock. fresh_ms: 0 means no longer fresh. body: JSON, unpacked.
+    delta_ms: how long its computation took. version: 0 for none."""
 
     created_ms: int
     fresh_ms: int
     body: bytes
+    delta_ms: int = 1
+    version: int = 0
+    tags: Tags = ()
 
 
 class FrameHeader(msgspec.Struct, frozen=True):
@@ -45,12 +59,22 @@ class FrameHeader(msgspec.Struct, frozen=True):
 
 
 class BadFrame(msgspec.Struct, frozen=True):
-    """An unreadable entry. reason: magic, short, flags, fingerprint, body, bomb or expired."""
+    """An unreadable entry. reason: magic, short, flags, fingerprint, tags, body, bomb; also
+    expired, or invalid for one whose tag was invalidated."""
 
     reason: str
 
 
-def pack(body: bytes, *, fingerprint: int, fresh_ms: int, delta_ms: int, compress_over: int) -> bytes:
+def pack(
+    body: bytes,
+    *,
+    fingerprint: int,
+    fresh_ms: int,
+    delta_ms: int,
+    compress_over: int,
+    tags: Tags = (),
+    version: int = 0,
+) -> bytes:
     """A frame with creation time 0. delta_ms: how long the computation took."""
     flags, stored = _JSON, body
     if body == NEGATIVE_BODY:
@@ -61,7 +85,9 @@ def pack(body: bytes, *, fingerprint: int, fresh_ms: int, delta_ms: int, compres
         if len(body) / _MOST_RATIO <= len(packed) <= len(body) * _WORTH_IT:
             flags, stored = flags | _ZLIB, packed
     delta = min(max(1, delta_ms), _LARGEST_U32)
-    return _HEADER.pack(MAGIC, flags, fingerprint, 0, min(fresh_ms, _LARGEST_U32), delta, 0) + stored
+    if tags:
+        flags, stored = flags | _TAGGED, _packed_tags(tags) + stored
+    return _HEADER.pack(MAGIC, flags, fingerprint, 0, min(fresh_ms, _LARGEST_U32), delta, version) + stored
 
 
 def header(raw: bytes) -> FrameHeader | None:
@@ -78,20 +104,42 @@ def unpack(raw: bytes, fingerprint: int) -> EntryFrame | BadFrame:
         return BadFrame("magic")
     if len(raw) < _HEADER.size:
         return BadFrame("short")
-    _, flags, written_for, created_ms, fresh_ms, _, _ = _HEADER.unpack_from(raw)
+    _, flags, written_for, created_ms, fresh_ms, delta_ms, version = _HEADER.unpack_from(raw)
     if flags & ~_KNOWN_BITS or flags & _CODEC_BITS != _JSON or flags & _COMPRESSION_BITS not in (0, _ZLIB):
         return BadFrame("flags")
     if written_for != fingerprint:
         return BadFrame("fingerprint")
-    body = raw[_HEADER.size :]
+    start, tags = _read_tags(raw) if flags & _TAGGED else (_HEADER.size, ())
+    if not start:
+        return BadFrame("tags")
+    body: bytes | BadFrame = raw[start:]
     if flags & _NEGATIVE:
-        return BadFrame("body") if body else EntryFrame(created_ms, fresh_ms, NEGATIVE_BODY)
-    if flags & _COMPRESSION_BITS:
-        return _inflated(body, created_ms, fresh_ms)
-    return EntryFrame(created_ms, fresh_ms, body)
+        body = BadFrame("body") if body else NEGATIVE_BODY
+    elif flags & _COMPRESSION_BITS:
+        body = _inflated(raw[start:])
+    return body if isinstance(body, BadFrame) else EntryFrame(created_ms, fresh_ms, body, delta_ms, version, tags)
 
 
-def _inflated(packed: bytes, created_ms: int, fresh_ms: int) -> EntryFrame | BadFrame:
+def _packed_tags(tags: Tags) -> bytes:
+    named = [(tag.encode("latin-1"), stamp) for tag, stamp in tags]
+    return bytes((len(named),)) + b"".join(bytes((len(tag),)) + tag + stamp for tag, stamp in named)
+
+
+def _read_tags(raw: bytes) -> tuple[int, Tags]:
+    """Where the body begins, and the tags; 0 when they are cut off."""
+    if len(raw) <= _HEADER.size or raw[_HEADER.size] > MOST_TAGS:
+        return 0, ()
+    tags, place = [], _HEADER.size + 1
+    for _ in range(raw[_HEADER.size]):
+        if place >= len(raw):
+            return 0, ()
+        name, end = place + 1, place + 1 + raw[place]
+        tags.append((raw[name:end].decode("latin-1"), raw[end : end + STAMP_BYTES]))
+        place = end + STAMP_BYTES
+    return (place, tuple(tags)) if place <= len(raw) else (0, ())
+
+
+def _inflated(packed: bytes) -> bytes | BadFrame:
     """Never more than 32 times its size or 64 MiB, whatever the entry claims."""
     machine = zlib.decompressobj()
     try:
@@ -100,4 +148,4 @@ def _inflated(packed: bytes, created_ms: int, fresh_ms: int) -> EntryFrame | Bad
         return BadFrame("body")
     if len(body) > min(len(packed) * _MOST_RATIO, _MOST_BYTES):
         return BadFrame("bomb")
-    return EntryFrame(created_ms, fresh_ms, body) if machine.eof else BadFrame("body")
+    return body if machine.eof else BadFrame("body")

@@ -17,6 +17,7 @@ _LONGEST_PREFIX = 64
 _LONGEST_PART = 96
 _LONGEST_KEY = 250
 _LONGEST_TEXT = 65_536
+_LONGEST_TAG = 180
 _DIGEST_BYTES = 8
 
 
@@ -75,6 +76,33 @@ def entry(prefix: str, logical: str) -> EntryKey:
 def lease(prefix: str, entry_key: str) -> str:
     """``<prefix>cl:{<entry>}``. Its tag is the whole entry key, so that both live in one slot."""
     return f"{prefix}cl:{{{entry_key}}}"
+
+
+def stamp(prefix: str, tag_text: str) -> str:
+    """``<prefix>ct:<tag>``: what is stored for a tag."""
+    return f"{prefix}ct:{tag_text}"
+
+
+def tag(value: object) -> str:
+    """A tag as it stands in keys: parts between ``:``, encoded as those of a key. Raises Misuse."""
+    parts = check.text("a tag", value, longest=_LONGEST_TEXT).split(":")
+    if not all(parts):
+        raise Misuse("a part of a tag is empty", hint="write tags as 'org:7'")
+    whole = ":".join(component(part) for part in parts)
+    return whole if len(whole) <= _LONGEST_TAG else f"{whole[:_LONGEST_TAG]}~{_digest(whole)}"
+
+
+def tags(given: Iterable[str], most: int) -> tuple[str, ...]:
+    """Several, each once. Raises Misuse for one, or for more than ``most``."""
+    found = tuple(dict.fromkeys(tag(each) for each in check.several("tags", given)))
+    if len(found) > most:
+        raise Misuse(f"an entry cannot have {len(found)} tags", hint=f"pass at most {most}")
+    return found
+
+
+def namespace(name: str) -> str:
+    """The tag of all entries of one cache. No caller's tag can be it: ``*`` is encoded in those."""
+    return f"*{name}" if len(name) < _LONGEST_TAG else f"*~{_digest(name)}"
 
 
 def logical(name: str, key: Key) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from hustlex.cache import frame, keys
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.counts import Counts
 from hustlex.cache.flights import Compute, FlightTable
+from hustlex.cache.frame import MOST_TAGS
+from hustlex.cache.near import NearCopy, NearShelf, NearWatch
 from hustlex.cache.policy import CachePolicy, checked_ms
 from hustlex.cache.types import EntryKey, Key
 from hustlex.core.time import Clock
@@ -24,14 +26,36 @@ V = TypeVar("V")
 
 _PATIENCE = 6
 """Times ``wait``, for computations of this process: what waits here costs less than computing twice."""
+_STAMP_SPARE_MS = 60_000
+_MOST_RESTS = 10_000
+_MOST_NAMES = 10_000
 
 
 class Dice(msgspec.Struct, frozen=True):
-    """Chance and elapsed time, so that tests can hold them still. token: 16 hex. draw: 0 to 1."""
+    """Chance and elapsed time, so that tests can hold them still. token: 16 hex. stamp: random bytes.
+    draw: 0 to 1."""
 
     token: Callable[[], str] = lambda: secrets.token_hex(8)
+    stamp: Callable[[int], bytes] = secrets.token_bytes
     draw: Callable[[], float] = random.random
     monotonic: Callable[[], float] = time.monotonic
+
+
+class TagSpace:
+    """What invalidating a tag takes: keys, dice, and the flights that are detached. One for all caches of a front."""
+
+    def __init__(self, prefix: str, flights: FlightTable, dice: Dice | None = None) -> None:
+        self.prefix = prefix
+        self.flights = flights
+        self.dice = dice or Dice()
+        self.epoch = f"{prefix}cv"
+        """The key that tells of invalidated tags."""
+        self.watch: NearWatch | None = None
+        """Who hears of changes, once there is a near cache."""
+
+    def stamp(self, tag: str) -> str:
+        """The key of a tag's stamp."""
+        return keys.stamp(self.prefix, tag)
 
 
 class CachePlan(Generic[V]):
@@ -47,6 +71,7 @@ class CachePlan(Generic[V]):
         prefix: str,
         clock: Clock,
         dice: Dice | None = None,
+        space: TagSpace | None = None,
     ) -> None:
         self.name = keys.check_name(name)
         self.codec = codec
@@ -56,17 +81,51 @@ class CachePlan(Generic[V]):
         self.dice = dice or Dice()
         self.counts = Counts(name)
         self.patience_s = _PATIENCE * policy.wait_ms / 1000
+        self.timed = bool(policy.extra_ms or policy.early or policy.near_ms)
+        """Whether a read must know how old an entry is."""
         self.gate: Callable[[Compute], Compute] = flights.gate(policy.bulkhead, self.patience_s)
         self._prefix = prefix
+        self.space = space or TagSpace(prefix, flights, self.dice)
+        self.stamp, self.epoch = self.space.stamp, self.space.epoch
+        self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
+        self._rests: dict[str, float] = {}
+        self._entries: dict[str | int, EntryKey] = {}
+        self.near: NearShelf[V | None] | None = None
+        """The copies in this process."""
 
     def entry(self, key: Key) -> EntryKey:
         """The Redis key. Raises Misuse for an unusable part, or for another cache's EntryKey."""
+        if type(key) is int or type(key) is str:  # nothing that is only equal, as True
+            found = self._entries.get(key)
+            if found is None:
+                if len(self._entries) >= _MOST_NAMES:
+                    self._entries.clear()
+                found = self._entries[key] = keys.entry(self._prefix, keys.logical(self.name, key))
+            return found
         if not isinstance(key, EntryKey):
             return keys.entry(self._prefix, keys.logical(self.name, key))
         own = keys.entry(self._prefix, self.name)
         if key != own and not key.startswith(f"{own}:"):
             raise Misuse(f"this is not a key of the cache {self.name!r}", hint="pass what follows the cache's name")
         return key
+
+    def keep_near(self, watch: NearWatch) -> None:
+        """Keep copies from now on."""
+        policy = self.policy
+        self.space.watch = watch
+        self.near = watch.shelf(entries=policy.near_entries, size=policy.near_bytes, age_s=policy.near_ms / 1000)
+
+    def nearby(self, entry: str) -> NearCopy[V | None] | None:
+        """A copy that counts; none where it is to be proved by asking the server."""
+        near = self.near
+        if near is None or (self.policy.near_proof and self.dice.draw() < self.policy.near_proof):
+            return None
+        return near.find(entry)
+
+    def copied(self, copy: NearCopy[V | None]) -> Any:
+        """The value of a copy, for one caller."""
+        self.counts.near += 1
+        return copy.value if copy.shared else self.codec.decode(copy.body)
 
     def templated(self, logical: str) -> EntryKey:
         """The Redis key of a filled-in template."""
@@ -76,14 +135,60 @@ class CachePlan(Generic[V]):
         """The lease of an entry."""
         return keys.lease(self._prefix, entry)
 
+    def namespace(self) -> str:
+        """The tag of all entries. Raises Misuse for a cache that cannot be cleared."""
+        if not self.policy.clearable:
+            raise Misuse("this cache cannot be cleared", hint='declare it with clearable=True, and not as "plain"')
+        return keys.namespace(self.name)
+
+    def tags(self, given: Iterable[str] = ()) -> tuple[str, ...]:
+        """All tags that an entry is known to have before it is read: its own, the cache's, the namespace."""
+        return self.fixed_tags + keys.tags(given, MOST_TAGS - len(self.fixed_tags)) if given else self.fixed_tags
+
+    def tags_of(self, value: V | None, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Those that only the value knows. Raises Misuse."""
+        made = self.policy.value_tags
+        if made is None or value is None:
+            return ()
+        found = keys.tags(made(value), MOST_TAGS)
+        fresh = tuple(tag for tag in found if tag not in known)
+        if len(known) + len(fresh) > MOST_TAGS:
+            raise Misuse(f"an entry cannot have {len(known) + len(fresh)} tags", hint=f"it may have {MOST_TAGS}")
+        return fresh
+
+    def needed_ms(self, ttl_ms: int) -> int:
+        """How long a stamp must live for an entry that is about to be computed."""
+        return ttl_ms + self.policy.extra_ms + self.policy.lease_ms + _STAMP_SPARE_MS
+
     def ttl_ms(self, ttl: timedelta | None) -> int:
         """A call's own ttl, or the cache's. Raises Misuse for one out of range."""
         return self.policy.ttl_ms if ttl is None else checked_ms("ttl", ttl)
 
-    def life_ms(self, body: bytes, ttl_ms: int) -> int:
-        """How long this body stays: never longer than its ttl, and less by a random part, so that entries stored
+    def life_ms(self, body: bytes, ttl_ms: int, jitter: float | None = None) -> int:
+        """How long this body is fresh: never longer than its ttl, and less by a random part, so that entries stored
         together do not end together.
         """
         if body == frame.NEGATIVE_BODY:
             ttl_ms = min(ttl_ms, self.policy.negative_ttl_ms)
-        return max(1, int(ttl_ms * (1 - self.policy.jitter * self.dice.draw())))
+        spread = self.policy.jitter if jitter is None else jitter
+        return max(1, int(ttl_ms * (1 - spread * self.dice.draw())))
+
+    def stay_ms(self, body: bytes, life_ms: int) -> int:
+        """How long it stays on the server. A cached None is never served stale."""
+        return life_ms if body == frame.NEGATIVE_BODY else life_ms + self.policy.extra_ms
+
+    def resting(self, entry: str) -> bool:
+        """Whether a computation of it failed a moment ago, here or elsewhere."""
+        until = self._rests.get(entry)
+        if until is None:
+            return False
+        if until > self.dice.monotonic():
+            return True
+        self._rests.pop(entry, None)
+        return False
+
+    def rest(self, entry: str, ms: int) -> None:
+        """Do not try again for this long."""
+        if len(self._rests) >= _MOST_RESTS:
+            self._rests.clear()
+        self._rests[entry] = self.dice.monotonic() + ms / 1000

@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
+import decimal
+import enum
+import hashlib
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from hustlex.cache import keys
 from hustlex.errors import Misuse
 
 _PART = re.compile(r"([A-Za-z0-9._~/@+=-]*)(?:\{([^{}]*)\}([A-Za-z0-9._~/@+=-]*))?")
 _NO_IDS = (bool, float, complex, bytes, bytearray, tuple, frozenset, dt.date, dt.timedelta, type(None))
+_SPELLED = (int, float, bytes, dt.date, dt.time, dt.timedelta, uuid.UUID, decimal.Decimal)
+_NO_KEY = "pass ids, text, numbers, times, bytes, enum members, and lists, sets, dicts, dataclasses or models of those"
 _NO_NAME = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-class KeyTemplate:
-    """A template for one function.
-
-    Parts stand between colons; each holds literal text and at most one ``{parameter}``, so that no two sets of
-    arguments meet in one key. The template starts with the cache's name. Raises Misuse for anything else, and for a
-    name that is not a parameter of the function.
+class Template:
+    """Parts between colons; each holds literal text and at most one ``{parameter}``, so that no two sets of arguments
+    meet in one text. Raises Misuse for anything else, and for a name that is not a parameter of the function.
     """
 
-    def __init__(self, template: str, cache_name: str, function: Callable[..., Any]) -> None:
+    def __init__(self, template: str, function: Callable[..., Any]) -> None:
         self._signature = inspect.signature(function)
-        if template != cache_name and not template.startswith(f"{cache_name}:"):
-            raise Misuse(
-                f"the key template {template!r} does not start with the cache's name",
-                hint=f"write {cache_name}:{{...}}",
-            )
         self._hints = _hints(function)
         self._parts = [self._part(part, template) for part in template.split(":")]
 
     def logical(self, args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
-        """The key for these arguments, without prefix. Raises TypeError as the call itself would, Misuse for values
-        that are not str, int or UUID.
+        """The text for these arguments. Raises TypeError as the call itself would, Misuse for values that are not str,
+        int or UUID.
         """
-        bound = self._signature.bind(*args, **options)
-        bound.apply_defaults()
-        values = bound.arguments
+        return self.filled(bound(self._signature, args, options))
+
+    def plain(self, values: Mapping[str, Any]) -> str:
+        """As a caller would write it, nothing encoded."""
+        return ":".join(
+            before + (keys.text(values[field]) if field else "") + after for before, field, after in self._parts
+        )
+
+    def filled(self, values: Mapping[str, Any]) -> str:
+        """The text for these values of parameters."""
         return ":".join(
             keys.component(before + (keys.text(values[field]) if field else "") + after)
             for before, field, after in self._parts
@@ -51,7 +59,7 @@ class KeyTemplate:
         found = _PART.fullmatch(part)
         if not part or not found:
             raise Misuse(
-                f"{part!r} in the key template {template!r} is not literal text with at most one {{parameter}}",
+                f"{part!r} in the template {template!r} is not literal text with at most one {{parameter}}",
                 hint="write parts of A-Z a-z 0-9 . _ ~ / @ + = - with ':' between them",
             )
         before, field, after = found.groups()
@@ -64,16 +72,103 @@ class KeyTemplate:
         if parameter is None or parameter.kind in _NO_NAME:
             known = ", ".join(name for name, p in self._signature.parameters.items() if p.kind not in _NO_NAME)
             raise Misuse(
-                f"the key template {template!r} names {{{field}}}, which is no parameter of the function",
+                f"the template {template!r} names {{{field}}}, which is no parameter of the function",
                 hint=f"its parameters are: {known or 'none'}",
             )
         hint = self._hints.get(field)
         kind = typing.get_origin(hint) or hint
         if isinstance(kind, type) and (issubclass(kind, _NO_IDS) or kind.__hash__ is None):
             raise Misuse(
-                f"the key template {template!r} names {{{field}}}, but {field} is a {kind.__name__}",
+                f"the template {template!r} names {{{field}}}, but {field} is a {kind.__name__}",
                 hint="a part of a key is text, a whole number, a UUID or an enum member",
             )
+
+
+class KeyTemplate(Template):
+    """A template for the keys of one function; it starts with the cache's name."""
+
+    def __init__(self, template: str, cache_name: str, function: Callable[..., Any]) -> None:
+        if template != cache_name and not template.startswith(f"{cache_name}:"):
+            raise Misuse(
+                f"the key template {template!r} does not start with the cache's name",
+                hint=f"write {cache_name}:{{...}}",
+            )
+        super().__init__(template, function)
+
+
+class TagTemplate:
+    """The tags of one function, as ``org:{org_id}``."""
+
+    def __init__(self, templates: Sequence[str], function: Callable[..., Any]) -> None:
+        self._signature = inspect.signature(function)
+        self._templates = [Template(template, function) for template in templates]
+
+    def names(self, args: tuple[Any, ...], options: Mapping[str, Any]) -> list[str]:
+        """For these arguments. Raises as ``Template.logical``."""
+        values = bound(self._signature, args, options)
+        return [template.plain(values) for template in self._templates]
+
+
+class CallKey:
+    """Keys of a function without a template: its name, and a digest of its arguments.
+
+    Arguments in another order, or left at their defaults, make the same key. Raises Misuse for methods: what of
+    ``self`` counts, only a template can say.
+    """
+
+    def __init__(self, cache_name: str, function: Callable[..., Any]) -> None:
+        self._signature = inspect.signature(function)
+        if next(iter(self._signature.parameters), "") in ("self", "cls"):
+            raise Misuse("a method needs a key template", hint="name what counts, as user:{self.id} cannot: user:{id}")
+        inner = inspect.unwrap(getattr(function, "func", function))
+        named = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', type(inner).__name__)}"
+        self._start = f"{cache_name}:fn:{keys.component(named)}"
+
+    def logical(self, args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
+        """Raises TypeError as the call itself would, Misuse for values that have no one spelling."""
+        values = bound(self._signature, args, options)
+        return f"{self._start}:{spelled(values)}"
+
+
+def bound(signature: inspect.Signature, args: tuple[Any, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    """All parameters with their values, defaults included."""
+    found = signature.bind(*args, **options)
+    found.apply_defaults()
+    return dict(found.arguments)
+
+
+def spelled(values: Mapping[str, Any]) -> str:
+    """A digest: the same for equal values, another for others. Raises Misuse for what cannot be a key."""
+    try:
+        written = msgspec.msgpack.encode(_plain(values), order="sorted")
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise Misuse("an argument cannot be part of a cache key", hint=_NO_KEY) from None
+    return hashlib.blake2b(written, digest_size=16).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Tagged with its kind where two kinds would be spelled alike: 1 and True, a UUID and its text."""
+    if isinstance(value, enum.Enum):
+        return [type(value).__qualname__, _plain(value.value)]
+    if value is None or isinstance(value, str | bool) or type(value) is int:
+        return value
+    if isinstance(value, Mapping):
+        return {"map": sorted(([_plain(key), _plain(each)] for key, each in value.items()), key=repr)}
+    if isinstance(value, set | frozenset):
+        return ["set", sorted((_plain(each) for each in value), key=repr)]
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and value != value:
+        raise TypeError
+    if isinstance(value, _SPELLED):
+        return [type(value).__name__, value]
+    if isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value):
+        fields = msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else vars(value)
+        return [type(value).__qualname__, _plain(fields)]
+    dump = getattr(value, "model_dump", None)
+    if callable(dump) and not isinstance(value, type):
+        return [type(value).__qualname__, _plain(dump())]
+    raise TypeError
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

@@ -41,33 +41,48 @@ MISSING: Final = Missing.MISSING
 
 
 class Hit(msgspec.Struct, Generic[V], frozen=True):
-    """A cached value. fresh_for: how long it still counts. age: since it was stored; None in format "plain"."""
+    """A cached value. fresh_for: how long it still counts. age: since it was stored; None in format "plain", and where
+    it was made stale. state: fresh, early (it is time to compute it anew) or stale."""
 
     value: V | None
     fresh_for: timedelta
     age: timedelta | None
+    state: str = "fresh"
+    tags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Hit(<{type(self.value).__name__}>, fresh_for={self.fresh_for!r}, age={self.age!r})"
+        return f"Hit(<{type(self.value).__name__}>, {self.state}, fresh_for={self.fresh_for!r}, age={self.age!r})"
 
 
 class Miss(msgspec.Struct, frozen=True):
     """No usable value: absent, expired, unreadable, or the server could not be asked."""
 
 
-class Stats(msgspec.Struct, frozen=True):
-    """Counts since this process declared the cache.
+class Warmed(msgspec.Struct, frozen=True):
+    """What ``warm`` did: stored; present: there already, or computed elsewhere; left: not tried, the server failed."""
 
-    requests: fresh, negative (a cached None), miss, bypass (the server failed or refused the lease).
-    origin: computations, ok or error. fill: stored, refused (invalidated meanwhile), too_big, failed.
-    wait: for another process, polled or timeout. reject: unreadable entries by reason. failures: calls that the
-    server did not answer and that were passed over. invalidations: keys deleted.
-    """
+    stored: int
+    present: int
+    left: int
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Counts since this process declared the cache."""
 
     requests: dict[str, int]
+    """Reads: near (a copy in this process), fresh, early (served, and computed anew), stale (the same, or instead of an
+    error), negative (a cached None), miss, bypass (the server failed or refused the lease)."""
     origin: dict[str, int]
+    """Computations: ok or error."""
     fill: dict[str, int]
+    """Results: stored, refused (invalidated meanwhile), too_big, failed."""
     wait: dict[str, int]
+    """Waits for another process: polled or timeout."""
     reject: dict[str, int]
+    """Unreadable entries by reason."""
+    near: dict[str, int]
+    """Proofs of near copies: same or differed, see ``near_proof``."""
     failures: int
+    """Calls that the server did not answer and that were passed over."""
     invalidations: int
+    """Keys deleted."""

@@ -9,10 +9,12 @@ import re
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
 LONGEST_TEXT = 1_000
 LONGEST_TRACE = 20_000
+_MOST_CAUSES = 100
 SPEECHLESS = "(it cannot say what it is)"
 _UNREADABLE = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
 _name: Callable[[type], str] = type.__dict__["__name__"].__get__
@@ -71,6 +73,42 @@ def trace(error: BaseException) -> str:
     if len(found) > LONGEST_TRACE:
         found = f"{found[: LONGEST_TRACE // 2 - 5]}\n...\n{found[-LONGEST_TRACE // 2 :]}"
     return readable(found)
+
+
+def trimmed(error: BaseException, folder: str) -> BaseException:
+    """The error without the steps of its traceback, and of those it came from, that files of this folder made.
+
+    A traceback of nothing else stays as it is, unless a note says more. Never raises.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    with suppress(BaseException):  # whatever a type's own words raise
+        while waiting and len(seen) < _MOST_CAUSES:
+            fault = waiting.pop()
+            if fault is None or id(fault) in seen:
+                continue
+            seen.add(id(fault))
+            steps = _steps(_traceback(fault))
+            own = [step for step in steps if not step.tb_frame.f_code.co_filename.startswith(folder)]
+            if len(own) < len(steps) and (own or getattr(fault, "__notes__", None)):
+                BaseException.with_traceback(fault, _joined(own))
+            waiting += [fault.__cause__, fault.__context__]
+    return error
+
+
+def _steps(trace: TracebackType | None) -> list[TracebackType]:
+    steps = []
+    while trace is not None:
+        steps.append(trace)
+        trace = trace.tb_next
+    return steps
+
+
+def _joined(steps: list[TracebackType]) -> TracebackType | None:
+    joined: TracebackType | None = None
+    for step in reversed(steps):
+        joined = TracebackType(joined, step.tb_frame, step.tb_lasti, step.tb_lineno)
+    return joined
 
 
 def loggable(error: BaseException) -> BaseException:

@@ -17,6 +17,8 @@ import ssl
 from random import random
 
 from hustlex.core.op import Effect
+from hustlex.core.printable import printable
+from hustlex.drivers.url import Endpoint
 from hustlex.errors import (
     BadReply,
     ConfigurationError,
@@ -46,6 +48,9 @@ SETTLED_S = 0.2
 second, not thousands."""
 LOOK_S = 5.0
 """How often a connection in use is asked for the server's role; reads are answered by a replica without a word."""
+
+MOST_DETOURS = 5
+"""Answers that name another node are followed at once so many times, then with a pause before each."""
 
 _DENIED = {
     "NOAUTH": "the server wants a password; put it in the URL: redis://user:password@host:port",
@@ -122,6 +127,26 @@ def demoted(hello: object) -> Refused | None:
     if isinstance(hello, dict) and hello.get(b"role") == b"replica":
         return refusal("READONLY this server is a replica")
     return None
+
+
+def unfit(hello: object, endpoint: Endpoint) -> Error | None:
+    """What to raise when the server that greets is not of the kind that the URL says, or a replica."""
+    mode = hello.get(b"mode") if isinstance(hello, dict) else None
+    if mode == b"standalone" and endpoint.mode == "cluster":
+        return ConfigurationError(f"{endpoint.where} is no part of a cluster", hint="use redis:// for a single server")
+    if mode == b"sentinel" and endpoint.mode != "sentinel":
+        hint = "use redis+sentinel://host:26379/name in the URL"
+        return ConfigurationError(f"{endpoint.where} is a Sentinel and holds no data", hint=hint)
+    if mode not in (None, b"sentinel") and endpoint.mode == "sentinel":
+        hint = "name the Sentinels in the URL; their usual port is 26379"
+        return ConfigurationError(f"{endpoint.where} is no Sentinel", hint=hint)
+    return None if endpoint.seed else demoted(hello)
+
+
+def nameless(service: str) -> ConfigurationError:
+    """No Sentinel knows what the URL calls the server."""
+    hint = "it is the word after 'sentinel monitor' in their configuration"
+    return ConfigurationError(f"the Sentinels watch no server of the name {printable(service)}", hint=hint)
 
 
 def anew(error: Refused) -> Refused:

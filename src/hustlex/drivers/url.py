@@ -17,7 +17,6 @@ from hustlex.errors import ConfigurationError
 
 _EXAMPLE = "use redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/socket"
 _TCP = {"redis": False, "valkey": False, "rediss": True, "valkeys": True}
-_PLANNED = {"redis+sentinel": "Sentinel", "redis+cluster": "Cluster"}
 _FOREIGN = ("http", "https", "postgres", "postgresql", "mysql", "amqp", "mongodb", "memcached", "sqlite", "tcp", "file")
 """Schemes that a message may name; of others nobody knows what they are."""
 _DEFAULT_PORT = 6379
@@ -33,7 +32,11 @@ _HALF_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One server. ``path`` is set for a unix socket, else host and port. The password never shows in ``repr``."""
+    """One server. ``path`` is set for a unix socket, else host and port. The password never shows in ``repr``.
+
+    mode: what it is to be, "cluster", "sentinel", or "" for a server that answers for all keys. seed: it is only asked
+    where others are, so that it may be a replica.
+    """
 
     host: str
     port: int
@@ -43,6 +46,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     password: str
     tls: bool
     options: dict[str, str]
+    mode: str = ""
+    seed: bool = False
 
     @property
     def where(self) -> str:
@@ -93,23 +98,21 @@ def parse_url(url: str) -> Endpoint:
     if not isinstance(url, str):
         raise ConfigurationError(f"the server URL is no text but of type {type(url).__name__}", hint=_EXAMPLE)
     if _UNREADABLE.search(url):
-        raise _wrong("holds a blank or a control character")
+        raise wrong("holds a blank or a control character")
     scheme, _, rest = url.partition("://")
-    if scheme in _PLANNED:
-        raise _wrong(f"is for {_PLANNED[scheme]}, which is not supported yet")
     if scheme not in (*_TCP, "unix") or not url.startswith(f"{scheme}://"):
         shown = f"the scheme {scheme!r}" if scheme in _FOREIGN else "no scheme that is known"
-        raise _wrong(f"has {shown}")
+        raise wrong(f"has {shown}")
     if "#" in rest:
-        raise _wrong("has a '#', which means nothing here", "in a password write %23")
+        raise wrong("has a '#', which means nothing here", "in a password write %23")
     place, _, query = rest.partition("?")
     authority, slash, path = place.partition("/")
     account, _, address = authority.rpartition("@")
     if "@" in query or ("@" in path and (scheme != "unix" or (authority and not account))):
-        raise _wrong("has an '@' after the host", "in a password write / as %2F, ? as %3F and @ as %40")
+        raise wrong("has an '@' after the host", "in a password write / as %2F, ? as %3F and @ as %40")
     options = _options(query, tls=_TCP.get(scheme, False))
     user, _, password = account.partition(":")
-    login = _decoded(user, "user name"), _decoded(password, "password")
+    login = decoded(user, "user name"), decoded(password, "password")
     if scheme == "unix":
         return _unix(address, slash + path, login, options)
     return _tcp(address, path, login, options, tls=_TCP[scheme])
@@ -117,22 +120,22 @@ def parse_url(url: str) -> Endpoint:
 
 def _unix(address: str, path: str, login: tuple[str, str], options: dict[str, str]) -> Endpoint:
     if address:
-        raise _wrong("names a socket path that is not absolute", "write unix:///path/to/socket, with three slashes")
-    socket = _decoded(path, "socket path")
+        raise wrong("names a socket path that is not absolute", "write unix:///path/to/socket, with three slashes")
+    socket = decoded(path, "socket path")
     if len(socket) < 2 or "\0" in socket or len(socket.encode()) > _LONGEST_PATH:
-        raise _wrong(f"names no socket path of up to {_LONGEST_PATH} bytes")
+        raise wrong(f"names no socket path of up to {_LONGEST_PATH} bytes")
     return Endpoint("", 0, socket, _database("", options), *login, False, options)
 
 
 def _tcp(address: str, path: str, login: tuple[str, str], options: dict[str, str], *, tls: bool) -> Endpoint:
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^\[\]:]*))(?::([^:]*))?", address)
     if not found:
-        raise _wrong("has a host and port that cannot be read", "write an IPv6 address in brackets, as [::1]:6379")
+        raise wrong("has a host and port that cannot be read", "write an IPv6 address in brackets, as [::1]:6379")
     host = found[1] or found[2] or ""
     if not host:
-        raise _wrong("names no host")
+        raise wrong("names no host")
     if not found[1] and not _resolvable(host):
-        raise _wrong("names a host that can be no host's name")
+        raise wrong("names a host that can be no host's name")
     return Endpoint(host.lower(), _port(found[3]), "", _database(path, options), *login, tls, options)
 
 
@@ -149,17 +152,17 @@ def _port(text: str | None) -> int:
     if not text:
         return _DEFAULT_PORT
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= _LAST_PORT:
-        raise _wrong(f"has a port that is not a number from 1 to {_LAST_PORT}")
+        raise wrong(f"has a port that is not a number from 1 to {_LAST_PORT}")
     return int(text)
 
 
 def _database(path: str, options: dict[str, str]) -> int:
     named = path.removesuffix("/")
     if named and "db" in options:
-        raise _wrong("names a database twice", "write it after the host, or as ?db=")
+        raise wrong("names a database twice", "write it after the host, or as ?db=")
     text = named or options.get("db", "0")
     if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > _MOST_DATABASES:
-        raise _wrong("names a database that is not a number", "write redis://host:6379/0")
+        raise wrong("names a database that is not a number", "write redis://host:6379/0")
     return int(text)
 
 
@@ -169,28 +172,29 @@ def _options(query: str, *, tls: bool) -> dict[str, str]:
         name, _, value = pair.partition("=")
         if name not in _OPTIONS:
             shown = f": {name}" if re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) else ""
-            raise _wrong(f"has an unknown option{shown}", f"known are {', '.join(sorted(_OPTIONS))}")
+            raise wrong(f"has an unknown option{shown}", f"known are {', '.join(sorted(_OPTIONS))}")
         if name in options or not value:
-            raise _wrong(f"has the option {name} {'twice' if value else 'without a value'}")
-        options[name] = _decoded(value, f"option {name}")
+            raise wrong(f"has the option {name} {'twice' if value else 'without a value'}")
+        options[name] = decoded(value, f"option {name}")
     if options.get("insecure", "0").lower() not in (*_YES, *_NO):
-        raise _wrong("has an option insecure that is neither 1 nor 0")
+        raise wrong("has an option insecure that is neither 1 nor 0")
     secured = sorted(set(options) - {"db"})
     if secured and not tls:
-        raise _wrong(f"has {secured[0]}, but no TLS", "use rediss://")
+        raise wrong(f"has {secured[0]}, but no TLS", "use rediss://")
     if "ssl_keyfile" in options and "ssl_certfile" not in options:
-        raise _wrong("has ssl_keyfile without ssl_certfile")
+        raise wrong("has ssl_keyfile without ssl_certfile")
     return options
 
 
-def _decoded(text: str, part: str) -> str:
+def decoded(text: str, part: str) -> str:
+    """Without its % escapes. Raises ConfigurationError that names the part."""
     if _HALF_ESCAPE.search(text):
-        raise _wrong(f"has a {part} with a '%' that no two hex digits follow", "write % as %25")
+        raise wrong(f"has a {part} with a '%' that no two hex digits follow", "write % as %25")
     try:
         return unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
         pass
-    raise _wrong(f"has a {part} that is not UTF-8 once its % escapes are read")
+    raise wrong(f"has a {part} that is not UTF-8 once its % escapes are read")
 
 
 def _readable(name: str, path: str | None) -> None:
@@ -205,5 +209,6 @@ def _readable(name: str, path: str | None) -> None:
     raise ConfigurationError(f"{name}: {path} cannot be read: {reason}", hint="it is named in the server URL")
 
 
-def _wrong(what: str, hint: str = _EXAMPLE) -> ConfigurationError:
+def wrong(what: str, hint: str = _EXAMPLE) -> ConfigurationError:
+    """The error for a URL with this fault."""
     return ConfigurationError(f"the server URL {what}", hint=hint)

@@ -10,7 +10,7 @@ once, and hands on what arrives. What a feed knows and does next, also after a b
 
 from hustlex.events.api import Channel, Events, ReplayChannel
 from hustlex.events.inspector import EventInspector
-from hustlex.events.subscription import Subscription
+from hustlex.events.subscription import Subscription, Together, together
 from hustlex.events.types import Gap, Message, Parameter, Position, Unknown
 
 __all__ = [
@@ -23,5 +23,7 @@ __all__ = [
     "Position",
     "ReplayChannel",
     "Subscription",
+    "Together",
     "Unknown",
+    "together",
 ]

@@ -209,7 +209,7 @@ class ReplayCursor:
 
     def since(self, position: Position) -> list[Message[Any]] | None:
         """What came behind it, as far as that is remembered here; None: the server has to be asked."""
-        if position.epoch != self._epoch or position.offset > self._last:
+        if position.epoch not in ("", self._epoch) or position.offset > self._last:
             return None
         behind = [message for message, _ in self._recent if message.offset > position.offset]
         return behind if len(behind) == self._last - position.offset else None

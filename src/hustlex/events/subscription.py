@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
@@ -23,10 +24,16 @@ T = TypeVar("T")
 
 MOST_MESSAGES = 1_000
 MOST_BYTES = 1024 * 1024
+_MOST_TOGETHER = 32
+_LONGEST_PLACE = 16_384
+_SEVERAL = "m1."
 NOTHING = Position("", 0)
 """Where a channel begins that has no history yet."""
 NOWHERE = Position("-", 0)
 """Of a text that is no position: nothing comes behind it."""
+
+_WAKE = Gap("dropped")
+"""For a task that waits for the inbox while another one joins a channel."""
 
 
 class ChannelReader:
@@ -46,6 +53,7 @@ class ChannelReader:
         self._feeds: dict[str, tuple[Declared, Feed]] = {}
         self._pending: deque[Item] = deque()
         self._lagging: dict[str, None] = {}
+        self._waiting = False
         self.positions: dict[str, Position] = {}
 
     async def join(self, declared: Declared, name: str, since: Position | None) -> bool | None:
@@ -55,6 +63,12 @@ class ChannelReader:
         """
         feed = await self._hub.join(declared, name, self._inbox)
         self._feeds[name] = declared, feed
+        recovered = await self._go_on(feed, declared, name, since)
+        if self._waiting:
+            self._inbox.put(_WAKE)
+        return recovered
+
+    async def _go_on(self, feed: Feed, declared: Declared, name: str, since: Position | None) -> bool | None:
         cursor = feed.cursor
         if not isinstance(cursor, ReplayCursor):
             return None if since is None else self._lose(name, "epoch", None)
@@ -121,12 +135,21 @@ class ChannelReader:
                 await self._refill()
                 continue
             else:
-                item = await anext(self._inbox)
+                item = await self._arrival()
+                if item is _WAKE:
+                    continue
                 if isinstance(item, Gap) and item.reason == "dropped":
                     self._note_dropped(item)
                     continue
             if self._is_news(item):
                 return item
+
+    async def _arrival(self) -> Item:
+        self._waiting = True
+        try:
+            return await anext(self._inbox)
+        finally:
+            self._waiting = False
 
     def _note_dropped(self, gap: Gap) -> None:
         replayed = [name for name, (declared, _) in self._feeds.items() if declared.retention]
@@ -222,6 +245,12 @@ class Subscription(Generic[T]):
         return self._declared.retention is not None and self._since is None
 
     @property
+    def place(self) -> str:
+        """What a browser that comes back sends to go on from here; "" for a live channel."""
+        found = self._reader.positions.get(self.name) if self._reader else None
+        return str(found) if found else ""
+
+    @property
     def position(self) -> Position | None:
         """Of the last message read, or where reading began; None for a live channel, and where there is no history."""
         found = self._reader.positions.get(self.name) if self._reader else None
@@ -233,12 +262,20 @@ class Subscription(Generic[T]):
         if self.resumable:
             self._since = Position.parse(text) or NOWHERE
 
+    def reader(self) -> ChannelReader:
+        """A new one."""
+        return ChannelReader(self._hub, self._key)
+
+    async def joined(self, reader: ChannelReader) -> None:
+        """Let a reader hear this channel."""
+        self.recovered = await reader.join(self._declared, self.name, self._since)
+
     async def __aenter__(self) -> Subscription[T]:
         if self._reader:
             raise Misuse("a subscription is entered once", hint="call subscribe() again")
-        self._reader = ChannelReader(self._hub, self._key)
+        self._reader = self.reader()
         try:
-            self.recovered = await self._reader.join(self._declared, self.name, self._since)
+            await self.joined(self._reader)
         except BaseException:
             await self._reader.close()
             raise
@@ -257,3 +294,78 @@ class Subscription(Generic[T]):
         if not self._reader:
             raise Misuse("this subscription has not been entered", hint="use: async with channel.subscribe(...) as ...")
         return await self._reader.next()
+
+
+class Together:
+    """``async with together(orders.subscribe(order_id=1), prices.subscribe(item=2)) as messages``.
+
+    One stream of several channels, up to 32, each in its order. One use.
+    """
+
+    def __init__(self, *subscriptions: Subscription[Any]) -> None:
+        for each in subscriptions:
+            check.instance("subscription", each, Subscription, hint="pass channel.subscribe(...)")
+        if not 1 <= len(subscriptions) <= _MOST_TOGETHER:
+            raise Misuse(f"{len(subscriptions)} subscriptions", hint=f"pass 1 to {_MOST_TOGETHER}")
+        self._parts = {each.name: each for each in subscriptions}
+        if len(self._parts) < len(subscriptions):
+            raise Misuse("a channel is there twice", hint="subscribe to it once")
+        self._reader: ChannelReader | None = None
+
+    @property
+    def place(self) -> str:
+        """What a browser that comes back sends to go on from here; "" where all channels are live."""
+        stands = self._reader.positions if self._reader else {}
+        packed = msgspec.msgpack.encode({name: [each.epoch, each.offset] for name, each in stands.items()})
+        return _SEVERAL + base64.urlsafe_b64encode(packed).decode() if stands else ""
+
+    def resume(self, position: str) -> None:
+        """Go on from behind a place; what is none, or names a channel less, is a gap of that channel."""
+        text = check.text("position", position, longest=_LONGEST_PLACE, blank=True)
+        stands = _unpacked(text)
+        for name, part in self._parts.items():
+            epoch, offset = stands.get(name, ("", -1))
+            part.resume(f"{epoch}.{offset}")
+
+    async def __aenter__(self) -> Self:
+        if self._reader:
+            raise Misuse("a subscription is entered once", hint="call subscribe() again")
+        first = next(iter(self._parts.values()))
+        self._reader = first.reader()
+        try:
+            for part in self._parts.values():
+                await part.joined(self._reader)
+        except BaseException:
+            await self._reader.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._reader:
+            await self._reader.close()
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self
+
+    async def __anext__(self) -> Item:
+        if not self._reader:
+            raise Misuse("this subscription has not been entered", hint="use: async with together(...) as ...")
+        return await self._reader.next()
+
+
+def together(*subscriptions: Subscription[Any]) -> Together:
+    """Several channels as one stream. Raises Misuse."""
+    return Together(*subscriptions)
+
+
+def _unpacked(text: str) -> dict[str, tuple[str, int]]:
+    """Positions by channel; none for what is no place."""
+    if not text.startswith(_SEVERAL):
+        return {}
+    try:
+        packed = base64.urlsafe_b64decode(text.removeprefix(_SEVERAL).encode("ascii"))
+        return msgspec.msgpack.decode(packed, type=dict[str, tuple[str, int]])
+    except (ValueError, msgspec.MsgspecError):
+        return {}

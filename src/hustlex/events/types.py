@@ -18,14 +18,14 @@ Kind = Literal["live", "replay", "latest"]
 Reason = Literal["reconnected", "dropped", "epoch", "trimmed", "limit", "rewound", "slow"]
 
 LAST_OFFSET = 2**53 - 1
-_POSITION = re.compile(r"([A-Za-z0-9_-]{1,64})\.(0|[1-9][0-9]{0,15})")
+_POSITION = re.compile(r"([A-Za-z0-9_-]{0,64})\.(0|[1-9][0-9]{0,15})", re.ASCII)
 
 
 class Position(msgspec.Struct, frozen=True):
     """A place in a channel's history; as text ``<epoch>.<offset>``, which is what a browser sends back."""
 
     epoch: str
-    """Of the history: another one after the server has lost it."""
+    """Of the history: another one after the server has lost it. "": there was none yet."""
     offset: int
     """Of the last message seen, from 1; 0: before the first."""
 
@@ -36,7 +36,9 @@ class Position(msgspec.Struct, frozen=True):
     def parse(cls, text: str) -> Self | None:
         """None for what is no position."""
         found = _POSITION.fullmatch(text)
-        return cls(found[1], int(found[2])) if found and int(found[2]) <= LAST_OFFSET else None
+        if found is None or int(found[2]) > LAST_OFFSET or (not found[1] and found[2] != "0"):
+            return None
+        return cls(found[1], int(found[2]))
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -55,6 +57,7 @@ class Message(msgspec.Struct, Generic[T], frozen=True):
     """One event. Decoded once per process and shared by all local subscribers: treat its data as read-only."""
 
     data: T | Unknown
+    """The event; read-only, as all local subscribers share it."""
     channel: str
     """Its name without the prefix, as ``orders:42``."""
     ts: int

@@ -28,9 +28,9 @@ from hustlex.jobs.inspector import Inspector
 from hustlex.jobs.types import State
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker import HandlerNotFound, Middleware, Worker
-from hustlex.worker.aggregator import Aggregator, rules_of
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.source import QueueState
+from hustlex.worker.maintain.aggregator import Aggregator, rules_of
+from hustlex.worker.queue_state import QueueState
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
@@ -52,17 +52,18 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """How many attempts ended how, by task type; a type that is not there counts 0.
-
-    done: succeeded. retried: failed and repeated, now or later; or put off, because no task has this type. failed:
-    given up, the task is archived. revoked: dropped by RevokeTask. attempts: each, in the order of their ends.
-    """
+    """How many attempts ended how, by task type; a type that is not there counts 0."""
 
     done: dict[str, int]
+    """Succeeded."""
     retried: dict[str, int]
+    """Failed and repeated, now or later; or put off, because no task has this type."""
     failed: dict[str, int]
+    """Given up, the task is archived."""
     revoked: dict[str, int]
+    """Dropped by RevokeTask."""
     attempts: tuple[Attempt, ...]
+    """Each, in the order of their ends."""
 
 
 async def drain(
@@ -142,7 +143,7 @@ class _AttemptLog:
 
     def describe(self, worker: Worker) -> str:
         """What is going on, for whoever waited too long."""
-        if worker.heartbeat.status == "new":
+        if worker.parts.heartbeat.status == "new":
             return "the lifespan of the tasks has not made what handlers share"
         running = ", ".join(f"{kind} (id {task_id})" for task_id, kind in sorted(self.running.items())) or "nothing"
         ended = Counter(attempt.type for attempt in self.attempts).most_common(_MOST_NAMED)
@@ -182,7 +183,7 @@ async def _work(worker: Worker, queues: set[str], look: _Look, log: _AttemptLog,
 
 async def _end(worker: Worker, run: asyncio.Task[None]) -> None:
     """Raises TimeoutError when the lifespan does not begin or does not end."""
-    if worker.heartbeat.status == "new":
+    if worker.parts.heartbeat.status == "new":
         run.cancel()
     worker.stop()
     await asyncio.wait([run], timeout=_PARTING_S)

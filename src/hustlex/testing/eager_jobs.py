@@ -31,9 +31,9 @@ from hustlex.jobs.stream.types import Ending, Failed, Gone, Succeeded
 from hustlex.jobs.types import Enqueued, Outcome, State
 from hustlex.jobs.wire import TaskMessage, decode_task
 from hustlex.jobs.workflow.plan import StepName
+from hustlex.worker.attempt_errors import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.fates import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.journal import text_of
 
 if TYPE_CHECKING:
@@ -45,19 +45,22 @@ _FROM_LIFESPAN: Any = object()
 
 
 class Ran(msgspec.Struct, frozen=True):
-    """A job that was run, once. arguments: what the handler got. returned: its value.
-
-    result: what is kept of it: the value as JSON, or what it wrote with ``current_job().result``; None = nothing.
-    error: what it failed with.
-    """
+    """A job that was run, once."""
 
     id: str
+    """The task's."""
     queue: str
+    """Where it was enqueued."""
     type: str
+    """The task's name."""
     arguments: dict[str, Any]
+    """What the handler got."""
     returned: Any
+    """Its value."""
     result: bytes | None
+    """What is kept of it: the value as JSON, or what it wrote with ``current_job().result``; None = nothing."""
     error: Exception | None
+    """What it failed with."""
 
 
 @asynccontextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 import threading
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from datetime import timedelta
 from types import FrameType
@@ -19,17 +19,19 @@ from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.errors import Error
 from hustlex.problems import QUOTA_EXCEEDED
+from hustlex.ratelimit import Policy, caller_of
 from hustlex.tokens import Access
 from hustlex.web.problem import Problem
-from hustlex.web.routing import OUTERMOST
 
 HEARTBEAT = timedelta(seconds=15)
 PER_USER = 20
-"""Event streams and sockets that one user may hold open in one process."""
+"""Event streams and sockets that one user may hold open, over all processes."""
 
 _SHOWN = "hustlex.shown"
 _POLICY_VIOLATION = 1008
 _UNSURE_AT_MOST = 1
+_PLACE_LIFE = timedelta(seconds=90)
+"""After a crash a place is free again so much later; while it is held, it is renewed three times in this."""
 
 
 class ShownToken(msgspec.Struct, frozen=True):
@@ -56,6 +58,7 @@ class Rights:
         self._shown = shown
         self._unsure = 0
         self.user_id = shown.access.user_id
+        self.front = shown.front
 
     @property
     def left(self) -> float:
@@ -82,25 +85,22 @@ def rights_of(scope: MutableMapping[str, Any]) -> Rights | None:
     return Rights(shown) if isinstance(shown, ShownToken) else None
 
 
-@contextlib.contextmanager
-def seat(scope: MutableMapping[str, Any], rights: Rights | None, most: int) -> Iterator[None]:
-    """One of the user's places for open connections in this process. Raises Problem: 429."""
-    app = scope.get(OUTERMOST) or scope.get("app")
-    if app is None or rights is None:
+@functools.cache
+def _places(most: int) -> Policy:
+    return Policy("open-streams", most, _PLACE_LIFE, "leases")
+
+
+@contextlib.asynccontextmanager
+async def seat(rights: Rights | None, most: int) -> AsyncIterator[None]:
+    """One of the user's places for open connections, over all processes. Raises Problem: 429."""
+    if rights is None:
         yield
         return
-    if not hasattr(app.state, "hustlex_seats"):
-        app.state.hustlex_seats = Counter()
-    taken: Counter[str] = app.state.hustlex_seats
-    if taken[rights.user_id] >= most:
-        raise Problem(429, kind=QUOTA_EXCEEDED, detail="Too many connections are open. Close one of them.")
-    taken[rights.user_id] += 1
-    try:
+    who = caller_of("user", rights.user_id)
+    async with rights.front.ratelimit.hold(_places(most), who, endpoint="open-streams") as place:
+        if not place.decision:
+            raise Problem(429, kind=QUOTA_EXCEEDED, detail="Too many connections are open. Close one of them.")
         yield
-    finally:
-        taken[rights.user_id] -= 1
-        if not taken[rights.user_id]:
-            del taken[rights.user_id]
 
 
 @contextlib.asynccontextmanager
@@ -111,14 +111,14 @@ async def while_allowed(
 
     For routes that ask for a user (``CurrentUser``); without one nothing is watched. The token's end, a logout and
     every revocation end the block at the next heartbeat at the latest, and close the socket with 1008. per_user:
-    sockets and event streams that one user may hold open in this process; one more is answered 429, if the socket was
-    not accepted yet. Raises Misuse, Problem.
+    sockets and event streams that one user may hold open, over all processes; one more is answered 429, if the socket
+    was not accepted yet. Raises Misuse, Problem.
     """
     check.instance("connection", connection, HTTPConnection, hint="pass the WebSocket of the route")
     pause = check.duration("heartbeat", heartbeat, timedelta(milliseconds=1)).total_seconds()
     most = check.whole("per_user", per_user, 1)
     rights = rights_of(connection.scope)
-    with seat(connection.scope, rights, most):
+    async with seat(rights, most):
         if rights is None:
             yield
             return

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from hustlex.core import check
 from hustlex.errors import Error
-from hustlex.events import Gap, Message, Unknown
+from hustlex.events import Gap, Message, Subscription, Together, Unknown
 from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, seat
 from hustlex.web.routing import OUTERMOST
 
@@ -44,6 +44,8 @@ WRITE_TIMEOUT = timedelta(seconds=10)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _COMMENT = b":\n\n"
+_LONGEST_PLACE = 8_192
+_KEPT_CHUNKS = 256
 
 
 async def sse_response(
@@ -64,7 +66,10 @@ async def sse_response(
     route has decided already.
     heartbeat: a comment after this much silence. lifetime: a clean end after this long, give or take 20 %, so that
     rights are checked again; the browser reconnects by itself. write_timeout: a client that takes nothing for this
-    long is cut off. per_user: streams and sockets that one user may hold open in this process; one more gets 429.
+    long is cut off. per_user: streams and sockets that one user may hold open, over all processes; one more gets 429.
+
+    A subscription of channels with history is resumed: each event has its position for an id, which a browser that
+    comes back sends as ``Last-Event-ID`` (or as ``last_event_id`` in the query).
 
     Where the route asks for a user (``CurrentUser``), the stream ends with the token, and before each event and comment
     it looks whether that was revoked, by a bounded check. A server that stops (SIGTERM, SIGINT) ends it, too.
@@ -77,6 +82,8 @@ async def sse_response(
     most = check.whole("per_user", per_user, 1)
     if authorize is not None and not await authorize(request):
         return Response(status_code=204)
+    if isinstance(subscription, Subscription | Together) and (came_from := _came_from(request)):
+        subscription.resume(came_from)
     return EventStream(
         subscription,
         _seconds("heartbeat", heartbeat),
@@ -85,6 +92,13 @@ async def sse_response(
         rights_of(request.scope),
         most,
     )
+
+
+def _came_from(request: Request) -> str:
+    """The place that a browser was at, "" for a new one. What is no place of ours counts as one of nothing."""
+    query = request.query_params.get("last_event_id") if request.scope.get("query_string") else None
+    place = request.headers.get("last-event-id") or query or ""
+    return place if place.isascii() and place.isprintable() and len(place) <= _LONGEST_PLACE else "-"
 
 
 def _seconds(name: str, value: timedelta) -> float:
@@ -135,7 +149,7 @@ class EventStream(Response):
         """Stream until the client leaves, the subscription ends or the lifetime is over."""
         lifetime = self._lifetime if self._rights is None else min(self._lifetime, max(0.0, self._rights.left))
         async with AsyncExitStack() as stack:
-            stack.enter_context(seat(scope, self._rights, self._per_user))
+            await stack.enter_async_context(seat(self._rights, self._per_user))
             items = await stack.enter_async_context(self._subscription)
             writer = asyncio.create_task(self._write(items, send))
             departure = asyncio.create_task(_departure(receive))
@@ -161,7 +175,9 @@ class EventStream(Response):
         """Write events and heartbeats. True: the stream may be ended politely; False: the client takes nothing."""
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await self._send(send, b"retry: %d\n" % random.randint(2_000, 4_000) + _COMMENT)
+            place = getattr(items, "place", "")
+            here = b"id: %s\n" % place.encode() if place else b""
+            await self._send(send, b"retry: %d\n" % random.randint(2_000, 4_000) + here + _COMMENT)
             while chunk := await self._next(items):
                 if self._rights is not None and not await self._rights.hold():
                     break
@@ -174,7 +190,7 @@ class EventStream(Response):
         """The next event, a comment after silence, or nothing at the end."""
         try:
             async with asyncio.timeout(self._heartbeat):
-                return render(await anext(items))
+                return _chunk(await anext(items), items)
         except TimeoutError:
             return _COMMENT
         except (StopAsyncIteration, Error):
@@ -185,21 +201,39 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
-def render(item: Item) -> bytes:
-    """One item as an event, named after the tag of its type (no name without one).
+_chunks: dict[int, tuple[Item, bytes]] = {}
+
+
+def _chunk(item: Item, items: AsyncIterator[Item]) -> bytes:
+    """An item as bytes, written once for all streams of one channel, which are given the same object."""
+    if isinstance(items, Together):
+        return render(item, items.place)
+    held = _chunks.get(id(item))
+    if held is not None and held[0] is item:
+        return held[1]
+    chunk = render(item)
+    while len(_chunks) >= _KEPT_CHUNKS:
+        del _chunks[next(iter(_chunks))]
+    _chunks[id(item)] = (item, chunk)
+    return chunk
+
+
+def render(item: Item, place: str | None = None) -> bytes:
+    """One item as an event, named after the tag of its type (no name without one). place: its id, if not its own.
 
     A gap is ``event: gap``. What this process could not read is ``event: unknown`` with ``null``: nothing has checked
     its content, so it is not passed on.
     """
     if isinstance(item, Framed):
         return frame(item.data, item.event, item.id)
+    here = str(item.position or "") if place is None else place
     if isinstance(item, Gap):
-        gap = {"reason": item.reason, "recovered": False, "position": None}
-        return frame(msgspec.json.encode(gap).decode(), "gap")
+        gap = {"reason": item.reason, "recovered": False, "position": str(item.position) if item.position else None}
+        return frame(msgspec.json.encode(gap).decode(), "gap", here)
     if isinstance(item.data, Unknown):
-        return frame("null", "unknown")
+        return frame("null", "unknown", here)
     tag = item.data.__struct_config__.tag if isinstance(item.data, msgspec.Struct) else None
-    return frame(msgspec.json.encode(item.data).decode(), "" if tag is None else str(tag))
+    return frame(msgspec.json.encode(item.data).decode(), "" if tag is None else str(tag), here)
 
 
 def frame(data: str, event: str = "", position: str = "") -> bytes:

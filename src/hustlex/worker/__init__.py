@@ -1,18 +1,18 @@
 """The engine: runs tasks from Asynq's queues and enqueues periodic ones. Async only; plain functions run in threads.
 
-How a task flows: ``server.py`` makes all parts. ``fetcher.py`` plans the calls to each queue (``draw.py`` splits the
-free slots, ``source.py`` is what this worker knows of a queue), ``requests.py`` builds them and takes the answers in.
-A task (``leased_task.py``) passes ``quarantine.py`` if it has a past and ``limiter.py`` if it has limits, and comes
-to ``runners.py``, which drives its handler (``handlers.py``, in ``threads.py`` or ``processes.py`` if need be).
-``verdict.py`` decides what becomes of it; the next exchange acknowledges it; ``completion.py`` does what follows.
-Beside it: ``heartbeat.py`` keeps leases, ``recoverer.py`` takes those of the dead, ``forwarder.py``, ``janitor.py``
-and ``poller.py`` keep the queues, ``scheduler.py`` and ``aggregator.py`` bring new tasks, ``health.py`` answers. The
-whole way stands in docs/internals/task.md.
+How a task flows: ``worker.py`` starts and stops what ``parts.py`` puts together. ``fetch/`` leases:
+``fetch/fetcher.py`` plans the calls to each queue (``queue_state.py``), ``fetch/allocation.py`` splits the free
+slots, ``fetch/requests.py`` builds the calls and takes the answers in. ``limits/admission.py`` lets a task
+(``leased_task.py``) pass, through ``limits/quarantine.py`` if it has a past and ``limits/limiter.py`` if it has
+limits. ``execute/executor.py`` drives its handler (``execute/handlers.py``, in ``threads.py`` or
+``execute/processes.py`` if need be), ``execute/outcomes.py`` decides what becomes of it. The next exchange
+acknowledges it, ``complete/completion.py`` does what follows. Beside it: ``maintain/`` keeps leases and queues and
+makes jobs of groups, ``health/`` sees what does not work, ``periodic/`` enqueues by the clock, ``health_http.py``
+answers. The whole way stands in docs/internals/task.md.
 """
 
 from hustlex.jobs.define.hooks import HealthCheck, Middleware, WorkerOptions
-from hustlex.worker.draw import Reserved
-from hustlex.worker.fates import (
+from hustlex.worker.attempt_errors import (
     Canceled,
     Crashed,
     DeadlineExceeded,
@@ -22,10 +22,11 @@ from hustlex.worker.fates import (
     ProcessDied,
     Revoked,
 )
-from hustlex.worker.health import serve_health
-from hustlex.worker.provider import Provider
-from hustlex.worker.scheduler import Scheduler
-from hustlex.worker.server import Health, Worker
+from hustlex.worker.fetch.allocation import Reserved
+from hustlex.worker.health_http import serve_health
+from hustlex.worker.periodic.provider import Provider
+from hustlex.worker.periodic.scheduler import Scheduler
+from hustlex.worker.worker import Health, Worker
 
 __all__ = [
     "Canceled",

@@ -6,11 +6,13 @@ Never a payload. What an exception says of itself is the application's to choose
 from __future__ import annotations
 
 import logging
+from os import sep
+from pathlib import Path
 from typing import Any
 
-from hustlex.core.faults import describe, loggable, readable, words
+from hustlex.core.faults import describe, loggable, readable, trimmed, words
+from hustlex.worker.attempt_errors import OURS
 from hustlex.worker.clock import monotonic
-from hustlex.worker.fates import OURS
 from hustlex.worker.leased_task import LeasedTask
 
 _log = logging.getLogger("hustlex.worker")
@@ -30,6 +32,8 @@ _SAYS = {
     SNOOZED: "is put off by its handler",
 }
 _LONGEST = 255
+ENGINE = str(Path(__file__).parent) + sep
+"""What a traceback in the log leaves out: how the handler was called."""
 
 
 def text_of(error: Exception) -> str:
@@ -43,7 +47,7 @@ def attempt_ended(job: LeasedTask, error: Exception, outcome: str, *, next_ms: i
     if not _log.isEnabledFor(level):
         return
     says = _SAYS[outcome]
-    seen = None if outcome in (REVOKED, SNOOZED) or issubclass(type(error), OURS) else loggable(error)
+    seen = None if outcome in (REVOKED, SNOOZED) or issubclass(type(error), OURS) else loggable(trimmed(error, ENGINE))
     fields = _fields(job, outcome, next_ms)
     _log.log(
         level,

@@ -5,10 +5,10 @@
 -- ARGV lease_value str      t:<16 hex>, drawn for this computation
 -- ARGV lease_ms    int      how long it lasts unless renewed
 -- REPLY {0}                 the lease is the caller's
--- REPLY {1, value}          somebody stored a value meanwhile
+-- REPLY {1, value, left_ms} somebody stored a value meanwhile
 -- REPLY {2, left_ms, kind}  somebody else's lease; kind t: computing, h: hold, c: cooldown
 local value = redis.call('GET', entry)
-if value then return {1, value} end
+if value then return {1, value, redis.call('PTTL', entry)} end
 if redis.call('SET', lease, lease_value, 'NX', 'PX', lease_ms) then return {0} end
 local holder = redis.call('GET', lease) or 't'
 if holder == lease_value then return {0} end

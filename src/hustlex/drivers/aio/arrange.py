@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hustlex.drivers.address import Address
+from hustlex.drivers.aio.cluster import Cluster
 from hustlex.drivers.aio.dial import Fixed
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Arrange
+from hustlex.drivers.aio.sentinel import Sentinels
 from hustlex.drivers.aio.topology import Single, Topology
-from hustlex.drivers.url import Endpoint
 
 
-def arranged(endpoint: Endpoint) -> Arrange:
+def arranged(address: Address) -> Arrange:
     """What makes the topology."""
 
-    def single(options: Options, on_doubt: Callable[[float], None], _: Callable[[], None]) -> Topology:
-        return Single(Fixed(endpoint), options, on_doubt)
+    def make(options: Options, on_doubt: Callable[[float], None], on_change: Callable[[], None]) -> Topology:
+        if address.kind == "cluster":
+            return Cluster(address, options, on_change)
+        where = Sentinels(address, options) if address.kind == "sentinel" else Fixed(address.servers[0])
+        return Single(where, options, on_doubt)
 
-    return single
+    return make

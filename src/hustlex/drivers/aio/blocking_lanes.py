@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from hustlex.drivers.aio.dial import Where
@@ -16,9 +17,11 @@ _MARGIN = 1.0
 class BlockingLanes:
     """A small pool that grows to ``Options.blocking`` connections."""
 
-    def __init__(self, where: Where, options: Options) -> None:
+    def __init__(self, where: Where, options: Options, on_failure: Callable[[], None] | None = None) -> None:
         self._where = where
         self._options = options
+        self._on_failure = on_failure
+        self._left = False
         self._idle: list[Lane] = []
         self._busy: set[Lane] = set()
 
@@ -33,7 +36,7 @@ class BlockingLanes:
             return reply
         finally:
             self._busy.discard(lane)
-            if finished:
+            if finished and not self._left:
                 self._idle.append(lane)
             else:
                 await self._drop(lane)
@@ -47,7 +50,7 @@ class BlockingLanes:
         if self._idle:
             lane = self._idle.pop()
         elif len(self._busy) < self._options.blocking:
-            lane = Lane(self._where, self._options, tended=False)
+            lane = Lane(self._where, self._options, on_failure=self._on_failure, tended=False)
         else:
             raise Overloaded(
                 f"{self._options.blocking} blocking commands are running already", hint="raise Options.blocking"
@@ -59,6 +62,22 @@ class BlockingLanes:
         """As ``Lane.distrust``, for those that wait for a caller; one that is blocked hears it from the server."""
         for lane in self._idle:
             lane.distrust(since)
+
+    @property
+    def stuck(self) -> bool:
+        """As ``Lane.stuck`` of any of them."""
+        return any(lane.stuck for lane in self._busy)
+
+    def leave(self) -> None:
+        """As ``Lane.leave`` for each of them."""
+        self._left = True
+        for lane in [*self._busy, *self._idle]:
+            lane.leave()
+
+    async def close_idle(self) -> None:
+        """Close those that wait for a caller."""
+        while self._idle:
+            await self._idle.pop().close()
 
     def forsake(self) -> None:
         """As ``Connection.forsake``."""

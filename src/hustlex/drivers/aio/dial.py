@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import NOT_EXECUTED, Late, Lost, NotSent, demoted, greeting, link_failure
+from hustlex.drivers.faults import NOT_EXECUTED, Late, Lost, NotSent, greeting, link_failure, unfit
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import Error, Refused, Unavailable
@@ -99,7 +99,7 @@ async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -
     deadline = asyncio.get_running_loop().time() + options.connect
     sent = [connection.send(join(tuple(command)), deadline) for command in commands]
     replies = await asyncio.gather(*sent, return_exceptions=True)  # a server that is full answers once and hangs up
-    _check_hello(replies[0])
+    _check_hello(replies[0], endpoint)
     broken = next((reply for reply in replies if isinstance(reply, (Late, Lost, NotSent))), None)
     if broken is not None:
         raise broken
@@ -107,10 +107,10 @@ async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -
         raise greeting(str(replies[2]))
 
 
-def _check_hello(reply: Any) -> None:
+def _check_hello(reply: Any, endpoint: Endpoint) -> None:
     if isinstance(reply, (Late, Lost, NotSent)):
         raise reply
     if isinstance(reply, ReplyError):
         raise greeting(str(reply))
-    if (replica := demoted(reply)) is not None:
-        raise replica
+    if (error := unfit(reply, endpoint)) is not None:
+        raise error

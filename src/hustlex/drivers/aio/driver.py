@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from hustlex.core import forks
 from hustlex.core.op import Batch, Call, Flow, Message, OnKeys, Op, Sleep, Step, Tracking
 from hustlex.core.telemetry import Hook, Watch
+from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.aio.arrange import arranged
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Router
 from hustlex.drivers.faults import Late, Lost, NotSent, bad_reply, closed, refusal
 from hustlex.drivers.pack import pack
-from hustlex.drivers.url import Endpoint, parse_url
 from hustlex.errors import Error, Misuse
 
 T = TypeVar("T")
@@ -36,14 +36,15 @@ _inherited: list[object] = []
 class Driver:
     """Opens lazily at the first call. One per event loop at a time; share it between all tasks.
 
-    url: redis://, rediss://, valkey:// or unix://. timeout: as ``Options.command``. Raises ConfigurationError for a bad
+    url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
+    as ``Options.command``. Raises ConfigurationError for a bad
     URL. Once its event loop has ended, or in a child process, it opens new connections; used from a second loop while
     the first one runs, it raises Misuse.
     """
 
     def __init__(
         self,
-        url: str | Endpoint,
+        url: str | Address,
         options: Options | None = None,
         *,
         hook: Hook | None = None,
@@ -52,15 +53,15 @@ class Driver:
         options = options or Options()
         self._options = replace(options, command=timeout.total_seconds()) if timeout is not None else options
         self.hook = hook
-        self._endpoint = url if isinstance(url, Endpoint) else parse_url(url)
-        self._endpoint.ssl_context()
+        self._address = url if isinstance(url, Address) else parse_address(url)
+        self._address.check_certificates()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._fresh()
         forks.watch(self)
 
     def _fresh(self) -> None:
-        self._router = Router(arranged(self._endpoint), self._options)
+        self._router = Router(arranged(self._address), self._options)
         self._topology = self._router.topology
 
     def forked(self) -> None:
@@ -259,7 +260,7 @@ class Driver:
 
     def another(self) -> Driver:
         """One with the same settings, for the event loop of another thread; opened and closed there."""
-        return Driver(self._endpoint, self._options, hook=self.hook)
+        return Driver(self._address, self._options, hook=self.hook)
 
     async def close(self) -> None:
         """Answer what is in flight (bounded by ``Options.drain``), then close all connections."""

@@ -259,6 +259,11 @@ class Lane:
         await asyncio.gather(*self._leaving)
 
     @property
+    def stuck(self) -> bool:
+        """Callers wait for a connection that is not there yet."""
+        return self._connection is None and self._callers > 0
+
+    @property
     def open(self) -> bool:
         """Whether a connection stands right now."""
         return self._connection is not None

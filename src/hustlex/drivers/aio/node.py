@@ -22,11 +22,13 @@ class ServerNode:
         options: Options,
         on_doubt: Callable[[float], None],
         on_failure: Callable[[], None] | None = None,
+        place: tuple[str, int] = ("", 0),
     ) -> None:
         self.where = where
+        self.place = place
         self._on_doubt = on_doubt
         self.lane = Lane(where, options, on_doubt=self._doubted, on_failure=on_failure)
-        self.blocking = BlockingLanes(where, options)
+        self.blocking = BlockingLanes(where, options, on_failure)
 
     def distrust(self, since: float) -> None:
         """An answer to a call of this time said that this is not the server to ask."""
@@ -37,10 +39,25 @@ class ServerNode:
         self.blocking.distrust(since)
         self._on_doubt(since)
 
+    @property
+    def stuck(self) -> bool:
+        """Callers wait for a connection that cannot be opened."""
+        return self.lane.stuck or self.blocking.stuck
+
+    def leave(self) -> None:
+        """As ``Lane.leave``; commands that are blocked here are answered."""
+        self.lane.leave()
+        self.blocking.leave()
+
     def forsake(self) -> None:
         """As ``Connection.forsake``."""
         self.lane.forsake()
         self.blocking.forsake()
+
+    async def close_idle(self) -> None:
+        """After ``leave``: answer what is in flight (bounded), and leave to itself what is blocked."""
+        await self.blocking.close_idle()
+        await self.lane.close()
 
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close for good."""

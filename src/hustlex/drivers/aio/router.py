@@ -17,6 +17,7 @@ from hustlex.drivers.aio.pubsub import PubSub
 from hustlex.drivers.aio.topology import Route, Topology
 from hustlex.drivers.aio.tracking import Invalidations
 from hustlex.drivers.faults import (
+    MOST_DETOURS,
     Failure,
     Late,
     Lost,
@@ -29,9 +30,6 @@ from hustlex.drivers.faults import (
 )
 from hustlex.drivers.pack import pack
 from hustlex.errors import Error
-
-_MOST_DETOURS = 5
-"""Answers that name another node are followed at once so many times, then with a pause before each."""
 
 _GRACE_S = 1.0
 """To find the way of a command that waits on the server, however short it waits."""
@@ -89,7 +87,7 @@ class Router:
         error = verdict(failure, op.effect)
         if error is not None:
             raise error.during(op.name) from None
-        if scriptless(failure) or (detour is not None and attempt <= _MOST_DETOURS):
+        if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
         if asyncio.get_running_loop().time() + delay >= deadline:

@@ -16,12 +16,10 @@ from hustlex.drivers.faults import Failure, misplaced
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Where one attempt goes. asking: the node answers for a slot that is on its way to it (ASK). named: the last
-    answer named this node, so it is asked at once."""
+    """Where one attempt goes. asking: to a slot that is on its way to this node (ASK)."""
 
     node: ServerNode
     asking: bool = False
-    named: bool = False
 
 
 class Topology(Protocol):

@@ -101,6 +101,10 @@ class CurrentJob(Generic[T]):
         """``await current_job().result.write(...)``."""
         return ResultWriter(self._send)
 
+    def _ends_at(self, deadline_ms: int) -> None:
+        """The worker says that it is cut off at another moment."""
+        self.deadline_ms = deadline_ms
+
     async def progress(self, fraction: float, text: str = "") -> bool:
         """Say how far the job is, to whoever follows it (``Jobs.follow``). fraction: 0 to 1, else Misuse is raised.
 

@@ -1,0 +1,242 @@
+"""What get-or-compute decides, step by step; the same generators serve tasks and threads.
+
+Three rules keep a value from outliving an invalidation. A computation stores only while its lease stands, and an
+invalidation deletes the lease. Its tags' stamps are read before it begins, and an invalidation of a tag deletes the
+stamp. A result is shared only with callers that provably asked early enough (``flights``): those on board before it
+began, and others when the fill was answered with yes and every stamp is unchanged. A flight is sealed before the step
+that proves it, so that nobody boards between the proof and its arrival.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from functools import partial
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from hustlex.cache import claims, ops, reading
+from hustlex.cache.circles import Circle, Impatient
+from hustlex.cache.claims import SHORT_REST_MS, Leased, Wanted, release, tagged, tried
+from hustlex.cache.flights import Compute, Flight, GaveUp, Landed, Seat, Unshared
+from hustlex.cache.flows import counted
+from hustlex.cache.frame import Tags
+from hustlex.cache.ops import Busy
+from hustlex.cache.plan import CachePlan
+from hustlex.cache.reading import Usable, passed_over
+from hustlex.core.op import Batch, Call, Flow, Op, Step
+from hustlex.errors import Error, LoadTimeout, Misuse
+
+V = TypeVar("V")
+T = TypeVar("T")
+
+_ROUNDS = 3
+"""How often a caller is turned away by unproven flights before it computes for itself."""
+_log = logging.getLogger("hustlex.cache")
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A computed value, its body, and how long it took."""
+
+    value: Any
+    body: bytes
+    delta_ms: int
+
+
+def obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
+    """The cached value, or the computed one; at most one computation for this caller.
+
+    One that would wait for itself, by whatever way, is computed without storing.
+    """
+    try:
+        return (yield from _obtain(plan, ask))
+    except Circle:
+        plan.counts.circled()
+    made = yield from _make(plan, plan.flights.around(ask.entry, ask.compute))
+    return made.value
+
+
+def _obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
+    spare: Usable[Any] | None = None
+    for _ in range(_ROUNDS):
+        seat = None if plan.timed else plan.flights.find(ask.entry)
+        if seat is None:
+            found = yield from reading.read(plan, ask.entry, ask.tags)
+            if isinstance(found, Usable) and (found.serves or plan.resting(ask.entry)):
+                return _served(plan, ask, found)
+            if isinstance(found, Error):
+                break
+            spare = found if isinstance(found, Usable) else None
+            seat = _board(plan, ask, spare)
+        try:
+            landed = yield from _aboard(seat, _patience_s(plan, spare))
+        except Impatient:
+            if spare is not None and plan.policy.soft_ms:
+                return _stale(plan, spare)
+            if plan.policy.hard_ms:
+                _late(plan)
+            plan.counts.add("wait", "timeout")
+            break
+        except (Circle, Misuse, Unshared):
+            raise
+        except Exception as failure:
+            if spare is None:
+                raise
+            _log.warning("cache %s: a computation failed, a stale value is served: %r", plan.name, type(failure))
+            return _stale(plan, spare)
+        if landed is not None:
+            plan.counts.add("requests", "miss")
+            return landed.value if seat.leading else plan.codec.copy(landed.body)
+    plan.counts.add("requests", "bypass")
+    made = yield from _make(plan, plan.gate(ask.compute))
+    return made.value
+
+
+def _served(plan: CachePlan[Any], ask: Wanted, found: Usable[Any]) -> Any:
+    """Hand out what is there, and see to it that it is computed anew where it is time."""
+    if not found.serves:
+        return _stale(plan, found)
+    counted(plan, found)
+    if found.state != "fresh" and not plan.resting(ask.entry):
+        plan.flights.launch(ask.entry, lambda flight: refresh(plan, ask, found, flight), ask.tags)
+    return found.entry.value
+
+
+def _stale(plan: CachePlan[Any], spare: Usable[Any]) -> Any:
+    plan.counts.add("requests", "stale")
+    return spare.entry.value
+
+
+def _late(plan: CachePlan[Any]) -> NoReturn:
+    raise LoadTimeout(
+        f"computing takes longer than {plan.policy.hard_ms} ms", op="cache.get_or_compute", hint="see hard_timeout"
+    )
+
+
+def _board(plan: CachePlan[Any], ask: Wanted, spare: Usable[Any] | None) -> Seat:
+    policy = plan.policy
+    behind = bool(policy.hard_ms or (policy.soft_ms and spare is not None))
+    return plan.flights.board(ask.entry, lambda flight: lead(plan, ask, flight, spare), ask.tags, behind=behind)
+
+
+def _patience_s(plan: CachePlan[Any], spare: Usable[Any] | None) -> float:
+    policy = plan.policy
+    limits = [policy.hard_ms, policy.soft_ms if spare is not None else 0]
+    return min([plan.patience_s, *(ms / 1000 for ms in limits if ms)])
+
+
+def _aboard(seat: Seat, patience_s: float) -> Generator[Step, Any, Landed | None]:
+    try:
+        landed: Landed | None = yield Call(partial(seat.wait, patience_s))
+    finally:
+        seat.leave()
+    return landed
+
+
+# -- the flight itself
+
+
+def lead(plan: CachePlan[V], ask: Wanted, flight: Flight, spare: Usable[V] | None = None) -> Flow[Landed]:
+    """Claim the lease, compute, store. Whatever ends it early gives the lease back.
+
+    spare: an entry that may be served should the computation fail; then nobody tries again for a while.
+    """
+    token = f"{ops.COMPUTING}:{plan.dice.token()}"
+    try:
+        claim = yield from claims.claim(plan, ask, token, flight, spare)
+        if isinstance(claim, Usable):
+            return Landed(claim.entry.value, claim.entry.body, proven=False)
+        flight.advance()
+        if isinstance(claim, Leased):
+            return (yield from _leased(plan, ask, claim, flight))
+        flight.seal()
+        made = yield from _make(plan, plan.gate(ask.compute))
+        if claim.unsettled:
+            yield from release(plan, plan.lease(ask.entry), token)
+        return Landed(made.value, made.body, proven=False)
+    except GeneratorExit:
+        raise
+    except BaseException as failure:
+        yield from _ended(plan, ask.entry, token, failure, spare)
+        raise
+
+
+def refresh(plan: CachePlan[V], ask: Wanted, judged: Usable[V], flight: Flight) -> Flow[Landed]:
+    """Compute anew what is still served; only one in all processes does, and the others give up at once."""
+    token = f"{ops.COMPUTING}:{plan.dice.token()}"
+    try:
+        claim = yield from claims.take(plan, ask, token, judged)
+        if isinstance(claim, Busy):
+            plan.rest(ask.entry, claim.left_ms or SHORT_REST_MS)
+        if not isinstance(claim, Leased):
+            raise GaveUp
+        flight.advance()
+        return (yield from _leased(plan, ask, claim, flight))
+    except (GeneratorExit, GaveUp):
+        raise
+    except BaseException as failure:
+        yield from _ended(plan, ask.entry, token, failure, judged)
+        raise
+
+
+def _ended(
+    plan: CachePlan[Any], entry: str, token: str, failure: BaseException, spare: Usable[Any] | None
+) -> Flow[None]:
+    policy, lease = plan.policy, plan.lease(entry)
+    if spare is None or isinstance(failure, Unshared) or not isinstance(failure, Exception):
+        yield from release(plan, lease, token)
+        return
+    plan.rest(entry, policy.cooldown_ms)
+    yield from tried(plan, ops.cool(lease, token, policy.cooldown_ms, policy.timeout_ms))
+
+
+def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, flight: Flight) -> Flow[Landed]:
+    lease, token, policy = plan.lease(ask.entry), leased.token, plan.policy
+    renew = ops.renew(lease, token, policy.lease_ms, policy.timeout_ms)
+    made = yield from _make(plan, plan.flights.kept(ask.compute, (renew,), policy.lease_ms / 3000))
+    tags = yield from tagged(plan, ask.tags, leased, made.value, ask.ttl_ms)
+    flight.seal()
+    if tags is None:
+        plan.counts.add("fill", "refused")
+        yield from release(plan, lease, token)
+        return Landed(made.value, made.body, proven=False)
+    life_ms = plan.life_ms(made.body, ask.ttl_ms)
+    stored = plan.codec.pack(made.body, life_ms, made.delta_ms, tags)
+    if len(stored) > policy.max_value:
+        plan.counts.too_big(len(stored), policy.max_value)
+        released, unchanged = yield from _proved(plan, ops.release(lease, token, policy.timeout_ms), tags)
+        return Landed(made.value, made.body, proven=released is True and unchanged)
+    stay_ms = plan.stay_ms(made.body, life_ms)
+    fill = ops.fill(ask.entry, lease, token, plan.clock(), stored, stay_ms, policy.timeout_ms)
+    filled, unchanged = yield from _proved(plan, fill, tags)
+    if isinstance(filled, Error):
+        plan.counts.add("fill", "failed")
+        yield from release(plan, lease, token)
+        return Landed(made.value, made.body, proven=False)
+    plan.counts.add("fill", "stored" if filled else "refused")
+    return Landed(made.value, made.body, proven=filled and unchanged)
+
+
+def _proved(plan: CachePlan[Any], end: Op[bool], tags: Tags) -> Flow[tuple[bool | Error, bool]]:
+    """End the lease, and read the stamps again: whether it still stood, and whether every stamp is unchanged."""
+    if not tags:
+        return (yield from tried(plan, end)), True
+    again = tuple(ops.stamped(plan.stamp(tag), plan.policy.timeout_ms) for tag, _ in tags)
+    ended, *stamps = yield Batch((end, *again))
+    if isinstance(ended, Error):
+        passed_over(plan, ended)
+    return ended, stamps == [stamp for _, stamp in tags]
+
+
+def _make(plan: CachePlan[V], compute: Compute) -> Flow[Made]:
+    """Compute, and hand out what a later hit would be, so that the first caller sees the same as all others."""
+    started = plan.dice.monotonic()
+    try:
+        value = yield Call(compute)
+    except Exception:
+        plan.counts.add("origin", "error")
+        raise
+    plan.counts.add("origin", "ok")
+    delta_ms = int((plan.dice.monotonic() - started) * 1000)
+    return Made(*plan.codec.write(value), delta_ms)

@@ -1,0 +1,62 @@
+"""Where the primary is, asked of Sentinels before each dial."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from msgspec.structs import replace
+
+from hustlex.drivers.address import Address
+from hustlex.drivers.aio.connection import ReplyError
+from hustlex.drivers.aio.dial import Fixed, dial
+from hustlex.drivers.aio.options import Options
+from hustlex.drivers.faults import Late, Lost, NotSent, nameless, refusal
+from hustlex.drivers.pack import join
+from hustlex.drivers.url import Endpoint
+from hustlex.errors import Unavailable
+
+ANSWER_S = 0.3
+"""A Sentinel that does not answer in this time is passed over."""
+
+
+class Sentinels:
+    """A ``Where``. The one that answered last is asked first the next time."""
+
+    def __init__(self, address: Address, options: Options) -> None:
+        self._service = address.service
+        self._sentinels = list(address.sentinels)
+        self._pattern = address.servers[0]
+        self._options = replace(options, connect=ANSWER_S)
+        self.title = address.where
+
+    async def resolve(self) -> Endpoint:
+        """Raises Unavailable, or ConfigurationError when all that answer know no such name."""
+        unknown, failure = False, ""
+        for sentinel in [*self._sentinels]:
+            try:
+                place = await self._ask(sentinel)
+            except (Late, Lost, NotSent, Unavailable) as error:
+                failure = str(error) or "no answer"
+                continue
+            if place is None:
+                unknown = True
+                continue
+            self._sentinels.remove(sentinel)
+            self._sentinels.insert(0, sentinel)
+            return replace(self._pattern, host=place[0].decode(), port=int(place[1]))
+        if unknown and not failure:
+            raise nameless(self._service)
+        raise Unavailable(f"no Sentinel could say where the server is: {failure}")
+
+    async def _ask(self, sentinel: Endpoint) -> Any:
+        """Host and port, or None when it knows no such name."""
+        connection = await dial(Fixed(sentinel), self._options, lambda _: None)
+        try:
+            question = join(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service))
+            reply = await connection.send(question, asyncio.get_running_loop().time() + ANSWER_S)
+        finally:
+            connection.abort("a Sentinel was asked")
+        if isinstance(reply, ReplyError):
+            raise refusal(str(reply))
+        return reply

@@ -1,0 +1,231 @@
+"""Which server answers an operation of the blocking driver: ``aio/topology.py``, ``sentinel.py`` and ``cluster.py``
+for threads. Nothing runs beside the calls: who finds the map of a cluster out of date asks for a new one."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from hustlex.core.keys import SLOTS, slot
+from hustlex.core.op import Op
+from hustlex.drivers.address import Address
+from hustlex.drivers.faults import (
+    Failure,
+    Late,
+    Lost,
+    NotSent,
+    Redirected,
+    misplaced,
+    nameless,
+)
+from hustlex.drivers.pack import join
+from hustlex.drivers.redis_py import ServerPool
+from hustlex.drivers.slotmap import ASK_SLOTS, Place, SlotRange, read_slots
+from hustlex.drivers.url import Endpoint
+from hustlex.errors import ConfigurationError, Denied, Error, Refused
+
+_QUESTION = join(ASK_SLOTS)
+_APART_S = 1.0
+_PERIOD_S = 60.0
+_ANSWER_S = 0.3
+"""A node or Sentinel that does not answer in this time is passed over."""
+
+
+class PoolRoute(msgspec.Struct, frozen=True):
+    """Where one attempt goes. asking: to a slot that is on its way to this server (ASK)."""
+
+    pool: ServerPool
+    asking: bool = False
+
+
+class Pools(Protocol):
+    """As ``aio.topology.Topology``."""
+
+    title: str
+
+    def route(self, op: Op[Any], deadline: float) -> PoolRoute: ...
+
+    def learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure) -> PoolRoute | None: ...
+
+    def close(self) -> None: ...
+
+
+def pools_of(address: Address) -> Pools:
+    """For the arrangement that the URL names."""
+    if address.kind == "cluster":
+        return ClusterPools(address)
+    if address.kind == "sentinel":
+        return OnePool(address.where, ServerPool(address.servers[0], WatchedServer(address).resolve))
+    return OnePool(address.where, ServerPool(address.servers[0]))
+
+
+class OnePool:
+    """One primary."""
+
+    def __init__(self, title: str, pool: ServerPool) -> None:
+        self.title = title
+        self._route = PoolRoute(pool)
+
+    def route(self, op: Op[Any], deadline: float) -> PoolRoute:  # noqa: ARG002 - there is one
+        return self._route
+
+    def learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure) -> PoolRoute | None:  # noqa: ARG002
+        return None
+
+    def close(self) -> None:
+        self._route.pool.close()
+
+
+class WatchedServer:
+    """Where the primary is, asked of Sentinels; the one that answered last is asked first the next time."""
+
+    def __init__(self, address: Address) -> None:
+        self._service = address.service
+        self._pattern = address.servers[0]
+        self._sentinels = [ServerPool(each) for each in address.sentinels]
+
+    def resolve(self) -> Endpoint:
+        """Raises NotSent, or ConfigurationError when all that answer know no such name."""
+        question = join(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service))
+        unknown, failure = False, ""
+        for sentinel in [*self._sentinels]:
+            try:
+                (reply,) = sentinel.exchange([question], time.monotonic() + _ANSWER_S)
+            except (NotSent, Lost, Late) as error:
+                failure = str(error) or "no answer"
+                continue
+            if isinstance(reply, Refused):
+                raise reply
+            if reply is None:
+                unknown = True
+                continue
+            self._sentinels.sort(key=lambda each: each is not sentinel)
+            return replace(self._pattern, host=reply[0].decode(), port=int(reply[1]))
+        if unknown and not failure:
+            raise nameless(self._service)
+        raise NotSent(f"no Sentinel could say where the server is: {failure}")
+
+
+class ClusterPools:
+    """Each slot's primary."""
+
+    def __init__(self, address: Address) -> None:
+        self.title = address.where
+        self._seeds = address.servers
+        self._pattern = replace(address.servers[0], seed=False)
+        self._owners: list[ServerPool | None] = [None] * SLOTS
+        self._primaries: list[ServerPool] = []
+        self._pools: dict[Place, ServerPool] = {}
+        self._making = threading.Lock()
+        self._asking = threading.Lock()
+        self._due = self._asked = float("-inf")
+
+    def route(self, op: Op[Any], deadline: float) -> PoolRoute:
+        if not self._primaries or self._due <= time.monotonic():
+            self._refresh(deadline)
+        pool = self._owner(op)
+        if pool is None:
+            self._want()
+            raise NotSent("no node of the cluster serves the key's slot")
+        return PoolRoute(pool)
+
+    def _owner(self, op: Op[Any]) -> ServerPool | None:
+        if op.keys:
+            return self._owners[slot(op.keys[0])]
+        return random.choice(self._primaries) if self._primaries else None
+
+    def learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure) -> PoolRoute | None:
+        if isinstance(failure, Redirected) and 0 <= failure.slot < SLOTS:
+            owner = route.pool if route is not None else self._owner(op)
+            host = failure.host or (owner.place[0] if owner is not None else "?")
+            if host != "?":
+                return self._redirected(failure, self._at((host, failure.port)))
+        if misplaced(failure) or not isinstance(failure, Refused):
+            self._want()
+        return None
+
+    def _redirected(self, answer: Redirected, target: ServerPool) -> PoolRoute:
+        if answer.code == "ASK":
+            return PoolRoute(target, asking=True)
+        self._owners[answer.slot] = target
+        self._want()
+        return PoolRoute(target)
+
+    def _at(self, place: Place) -> ServerPool:
+        with self._making:
+            if place not in self._pools:
+                self._pools[place] = ServerPool(replace(self._pattern, host=place[0], port=place[1]))
+            return self._pools[place]
+
+    # -- the map
+
+    def _want(self) -> None:
+        self._due = min(self._due, self._asked + _APART_S)
+
+    def _refresh(self, deadline: float) -> None:
+        """By one thread at a time; the others go on with the map that they have, if there is one."""
+        known = bool(self._primaries)
+        if not self._asking.acquire(timeout=0 if known else max(0.0, deadline - time.monotonic())):
+            if known:
+                return
+            raise NotSent("no node of the cluster answered yet")
+        try:
+            if self._primaries and self._due > time.monotonic():
+                return
+            self._asked = time.monotonic()
+            self._due = self._asked + _PERIOD_S * random.uniform(0.8, 1.2)
+            self._arrange(self._answer(deadline))
+        except (NotSent, Error):
+            self._due = self._asked + _APART_S
+            if not self._primaries:
+                raise
+        finally:
+            self._asking.release()
+
+    def _answer(self, deadline: float) -> list[SlotRange]:
+        """Of nodes in random order, until one answers. Raises NotSent, or Error when it is hopeless."""
+        nodes = [replace(self._pattern, host=pool.place[0], port=pool.place[1], seed=True) for pool in self._primaries]
+        order = [*random.sample(nodes, len(nodes)), *random.sample(self._seeds, len(self._seeds))]
+        failure: Exception = NotSent("no node of the cluster answered")
+        for endpoint in order:
+            patience = min(deadline, time.monotonic() + _ANSWER_S)
+            try:
+                return self._ask(endpoint, patience)
+            except (NotSent, Lost, Late, Error) as error:
+                failure = error
+        if isinstance(failure, ConfigurationError | Denied):
+            raise failure
+        raise NotSent(str(failure) or "no answer")
+
+    @staticmethod
+    def _ask(endpoint: Endpoint, deadline: float) -> list[SlotRange]:
+        pool = ServerPool(endpoint)
+        try:
+            (reply,) = pool.exchange([_QUESTION], deadline)
+        finally:
+            pool.close()
+        if isinstance(reply, Refused):
+            raise reply
+        return read_slots(reply, endpoint.host)
+
+    def _arrange(self, ranges: list[SlotRange]) -> None:
+        owners: list[ServerPool | None] = [None] * SLOTS
+        for each in ranges:
+            owners[each.first : each.last + 1] = [self._at(each.primary)] * (each.last - each.first + 1)
+        primaries = [self._at(place) for place in dict.fromkeys(each.primary for each in ranges)]
+        replicas = {place for each in ranges for place in each.replicas}
+        with self._making:
+            gone = [place for place, pool in self._pools.items() if pool not in primaries and place in replicas]
+            retired = [self._pools.pop(place) for place in gone]
+        self._owners, self._primaries = owners, primaries
+        for pool in retired:
+            pool.retire()
+
+    def close(self) -> None:
+        for pool in [*self._pools.values()]:
+            pool.close()

@@ -1,0 +1,272 @@
+"""redis-py's connections to one server, with its retries, shaping and default address off; ours are set above."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.connection import DefaultParser
+from redis.retry import Retry
+
+from hustlex.drivers.faults import (
+    FOREIGN,
+    LOOK_S,
+    SETTLED_S,
+    Late,
+    Lost,
+    NotSent,
+    demoted,
+    greeting,
+    link_failure,
+    misplaced,
+    refusal,
+    unfit,
+)
+from hustlex.drivers.pack import join
+from hustlex.drivers.url import Endpoint
+from hustlex.errors import Refused
+
+CONNECT_S = 2.0
+COMMAND_S = 1.0
+_POOL = 100
+_SHORTEST_S = 0.001
+_HELLO = join(("HELLO",))
+_ASKING = join(("ASKING",))
+
+Resolve = Callable[[], Endpoint]
+"""Where the server is now. Raises NotSent, or Error."""
+
+
+class _Patience(threading.local):
+    """Until when (steady clock) the call of this thread may wait."""
+
+    until = float("inf")
+
+
+_patience = _Patience()
+
+
+class ServerPool:
+    """Connections to one server, one for each caller at a time. resolve: asked before each dial."""
+
+    def __init__(self, endpoint: Endpoint, resolve: Resolve | None = None) -> None:
+        self.place = endpoint.host, endpoint.port
+        self._endpoint = endpoint
+        self._pool: Any = _pool(endpoint, resolve or (lambda: endpoint))
+        self._doubted = 0.0
+        self.failed = False
+
+    def exchange(self, packed: Sequence[bytes], deadline: float, *, asking: bool = False) -> list[Any]:
+        """Write all, read all, on one connection. Raises NotSent, Lost, Late, or Error when nothing can be sent."""
+        return self.receive(self.send(packed, deadline, asking=asking))
+
+    def send(self, packed: Sequence[bytes], deadline: float, *, asking: bool = False) -> Sent:
+        """Write all, with ASKING before each where that is due. The connection is kept until ``receive``."""
+        connection = self._take(deadline)
+        sent = Sent(connection, len(packed), deadline, asking)
+        words = [part for command in packed for part in (_ASKING, command)] if asking else [*packed]
+        if sent.looking:
+            words.insert(0, _HELLO)
+        with self._kept(connection):
+            connection.send_packed_command([b"".join(words)])
+        return sent
+
+    def receive(self, sent: Sent) -> list[Any]:
+        """The replies; a refusal is one of them."""
+        connection = sent.connection
+        with self._kept(connection):
+            hello = _read(connection, sent.deadline) if sent.looking else None
+            replies = [_read(connection, sent.deadline) for _ in range(sent.count * (2 if sent.asking else 1))]
+        self._pool.release(connection)
+        self.failed = False
+        if sent.looking:
+            connection.looked = sent.at
+        replica = None if self._endpoint.seed else demoted(hello)
+        return self._trusted(sent, replica, replies[1::2] if sent.asking else replies)
+
+    def _trusted(self, sent: Sent, replica: Refused | None, replies: list[Any]) -> list[Any]:
+        """The replies, unless a replica gave them. One that says so ends this connection and all of its age."""
+        if replica is not None:
+            replies = [replica] * len(replies)
+        if any(misplaced(reply) for reply in replies) and sent.connection.opened <= sent.at - SETTLED_S:
+            self._doubted = sent.at
+        return replies
+
+    def _kept(self, connection: Any) -> _Kept:
+        return _Kept(self, connection)
+
+    def give_up(self, connection: Any) -> None:
+        """Replies that nobody read would go to the next caller."""
+        self.failed = True
+        connection.disconnect()
+        self._pool.release(connection)
+
+    def _take(self, deadline: float) -> Any:
+        _patience.until = deadline
+        try:
+            connection = self._pool.get_connection()
+            if connection.opened <= self._doubted:
+                self._dial_anew(connection)
+            return connection
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            self.failed = True
+            raise NotSent(link_failure(error)) from None
+        except exceptions.InvalidResponse:
+            raise NotSent(FOREIGN) from None
+        except exceptions.RedisError as error:
+            raise greeting(str(error)) from None
+
+    def _dial_anew(self, connection: Any) -> None:
+        try:
+            connection.disconnect()
+            connection.connect()
+        except BaseException:
+            self._pool.release(connection)
+            raise
+
+    def retire(self) -> None:
+        """Close what nobody uses; the rest closes with its callers."""
+        self._doubted = float("inf")
+        self._pool.disconnect(inuse_connections=False)
+
+    def close(self) -> None:
+        """Close every connection; what is in flight fails. Idempotent."""
+        self._pool.disconnect()
+
+
+class Sent:
+    """Commands that were written, and whose replies are to be read."""
+
+    def __init__(self, connection: Any, count: int, deadline: float, asking: bool) -> None:
+        self.connection = connection
+        self.count = count
+        self.deadline = deadline
+        self.asking = asking
+        self.at = time.monotonic()
+        self.looking = self.at - connection.looked >= LOOK_S
+
+
+class _Kept:
+    """Whatever goes wrong in the block ends the connection, and is said in our words."""
+
+    def __init__(self, pool: ServerPool, connection: Any) -> None:
+        self._pool = pool
+        self._connection = connection
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is None:
+            return
+        self._pool.give_up(self._connection)
+        if isinstance(error, exceptions.TimeoutError):
+            raise Late from None
+        if isinstance(error, exceptions.InvalidResponse):
+            raise Lost(FOREIGN) from None
+        if isinstance(error, exceptions.ConnectionError | OSError):
+            raise Lost(type(error).__name__) from None
+
+
+def _read(connection: Any, deadline: float) -> Any:
+    seconds = max(_SHORTEST_S, deadline - time.monotonic())
+    try:
+        return connection.read_response(disable_decoding=True, timeout=seconds, disconnect_on_error=False)
+    except exceptions.ResponseError as error:
+        return refusal(str(error))
+
+
+def _hurried(kind: Any, resolve: Resolve, *, moves: bool) -> Any:
+    """redis-py's connection, opened within the time of the call that needs it, its handshake included."""
+
+    class Hurried(kind):  # type: ignore[misc]
+        opened = looked = 0.0
+
+        def connect(self) -> None:
+            if self._sock is not None:
+                return
+            until = _patience.until
+            endpoint = resolve()
+            if moves:
+                self.host, self.port = endpoint.host, endpoint.port
+            left = max(_SHORTEST_S, until - time.monotonic())
+            self.socket_connect_timeout, self.socket_timeout = min(CONNECT_S, left), min(COMMAND_S, left)
+            super().connect()
+            opened: Any = self._sock
+            opened.settimeout(COMMAND_S)
+            self.socket_timeout = COMMAND_S
+            self.opened = self.looked = time.monotonic()
+            if (error := unfit(self.handshake_metadata, endpoint)) is not None:
+                self.disconnect()
+                raise error
+
+    return Hurried
+
+
+_Parser: Any = DefaultParser
+
+
+class _Verbatim(_Parser):  # type: ignore[misc]
+    """redis-py's parser, leaving errors as the server words them: redis-py drops the first word of some."""
+
+    @classmethod
+    def parse_error(cls, response: str) -> Exception:
+        return exceptions.ResponseError(response)
+
+
+_WaitingPool: Any = redis.BlockingConnectionPool
+
+
+class _Queue(_WaitingPool):  # type: ignore[misc]
+    """redis-py's pool, in which a call waits for a free connection no longer than it has time."""
+
+    @property
+    def timeout(self) -> float:
+        return max(_SHORTEST_S, min(CONNECT_S, _patience.until - time.monotonic()))
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        """Set by redis-py to its default."""
+
+
+class _Credentials(redis.CredentialProvider):
+    """Who logs in. As plain options redis-py would keep the password where ``repr`` and ``vars`` show it."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def get_credentials(self) -> tuple[str, str]:
+        """Asked by redis-py for each connection."""
+        return self._endpoint.username or "default", self._endpoint.password
+
+
+def _pool(endpoint: Endpoint, resolve: Resolve) -> Any:
+    kind: Any = redis.UnixDomainSocketConnection if endpoint.path else redis.Connection
+    place: dict[str, Any] = {"path": endpoint.path} if endpoint.path else {"host": endpoint.host, "port": endpoint.port}
+    if endpoint.tls:
+        kind = redis.SSLConnection
+        insecure = endpoint.insecure
+        place |= {
+            "ssl_ca_certs": endpoint.options.get("ssl_ca_certs"),
+            "ssl_check_hostname": not insecure,
+            "ssl_certfile": endpoint.options.get("ssl_certfile"),
+            "ssl_keyfile": endpoint.options.get("ssl_keyfile"),
+            "ssl_cert_reqs": "none" if insecure else "required",
+        }
+    return _Queue(
+        connection_class=_hurried(kind, resolve, moves=not endpoint.path),
+        max_connections=_POOL,
+        db=endpoint.database,
+        credential_provider=_Credentials(endpoint) if endpoint.username or endpoint.password else None,
+        protocol=3,
+        client_name="hustlex",
+        parser_class=_Verbatim,
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=CONNECT_S,
+        socket_timeout=COMMAND_S,
+        **place,
+    )

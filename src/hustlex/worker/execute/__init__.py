@@ -1,0 +1,1 @@
+"""Runs handlers and decides the outcome of each attempt."""

@@ -1,0 +1,1 @@
+"""Exchanges with Redis: leases tasks, and acknowledges what became of those before."""

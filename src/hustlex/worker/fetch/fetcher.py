@@ -1,0 +1,193 @@
+"""The traffic between a worker and its queues: leases and acknowledgements, batched, one script per queue and turn.
+
+Two exchanges run at a time: while one is on its way, the tasks that the other brought are run. Under load the batches
+grow by themselves, because outcomes gather while both are away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from hustlex.core.op import AsyncDriver
+from hustlex.errors import Error
+from hustlex.jobs.lease.ops import NO_PAST, Past
+from hustlex.jobs.wire import WireError, decode_task
+from hustlex.worker.clock import monotonic
+from hustlex.worker.fetch.allocation import Slots
+from hustlex.worker.fetch.requests import (
+    MOST,
+    AdoptRequest,
+    CycleRequest,
+    ExchangeContext,
+    Leased,
+    QueueRequest,
+    acknowledgements,
+)
+from hustlex.worker.fetch.waiter import Waiter
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.limits.admission import TaskAdmission
+from hustlex.worker.queue_state import QueueState
+from hustlex.worker.service import FOREVER, Service
+
+_log = logging.getLogger("hustlex.worker")
+_COUNT = 2
+
+
+class FetchBell:
+    """Wakes an exchange that rests. It is there before all parts, because each of them may have something to send."""
+
+    def __init__(self) -> None:
+        self._loops: list[FetchLoop] = []
+
+    def hang(self, loops: Sequence[FetchLoop]) -> None:
+        """These listen from now on."""
+        self._loops += loops
+
+    def ring(self, _: object = None) -> None:
+        """Something can be sent: an outcome, a free slot, a queue that woke up."""
+        for loop in self._loops:
+            if loop.resting:
+                loop.wake()
+                return
+
+
+class Fetcher:
+    """What the exchanges share.
+
+    asked: tasks wanted by calls in flight; asked_at: when the last such call was made, monotonic.
+    """
+
+    def __init__(
+        self,
+        driver: AsyncDriver,
+        sources: Sequence[QueueState],
+        slots: Slots,
+        admission: TaskAdmission,
+        exchange: ExchangeContext,
+        waiters: Mapping[QueueState, Waiter],
+        bell: FetchBell,
+    ) -> None:
+        self.sources = sources
+        self.asked = 0
+        self.asked_at = monotonic()
+        self.services = [FetchLoop(driver, self, number) for number in range(_COUNT)]
+        bell.hang(self.services)
+        self._slots = slots
+        self._admission = admission
+        self._exchange = exchange
+        self._waiters = waiters
+        self._leasing = True
+        self._calls = 0
+        self._landing: asyncio.Future[None] | None = None
+
+    def close(self) -> None:
+        """Lease nothing more. Outcomes are acknowledged all the same."""
+        self._leasing = False
+
+    async def landed(self, seconds: float) -> None:
+        """Wait until no call that leases is in flight, at most this long."""
+        if self.asked:
+            self._landing = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._landing], timeout=seconds)
+
+    def settle(self, request: QueueRequest) -> None:
+        """A call came back."""
+        self.asked -= request.want
+        if self._landing is not None and not self.asked and not self._landing.done():
+            self._landing.set_result(None)
+
+    def wants(self) -> bool:
+        """Whether there are free slots and queues that may have tasks."""
+        return bool(self._shares())
+
+    def plan(self) -> list[QueueRequest]:
+        """The calls to make now."""
+        shares = self._shares()
+        if shares:
+            self.asked_at = monotonic()
+        requests: list[QueueRequest] = []
+        for source in self.sources:
+            if source.adopt and not source.leasing and source.adopting is None:
+                requests.append(AdoptRequest(source, self._exchange, self._receive))
+            want = shares.get(source, 0)
+            while source.done or want:
+                self._calls += 1
+                holder = f"{self._exchange.server_id}:{self._calls}"
+                requests.append(CycleRequest(source, want, holder, self._exchange, self._receive))
+                self.asked += want
+                want = 0
+            if source.acks or source.poison:
+                requests += acknowledgements(source, self._exchange)
+        return requests
+
+    def _shares(self) -> dict[QueueState, int]:
+        if not self._leasing:
+            return {}
+        free = min(self._slots.free(self._admission.surplus()) - self.asked, MOST)
+        awake = [source for source in self.sources if source.awake and not source.adopt and source.adopting is None]
+        return self._slots.split(awake, free) if awake and free > 0 else {}
+
+    def _receive(
+        self, source: QueueState, leased: list[Leased], lease_until: float, pasts: Mapping[bytes, Past]
+    ) -> None:
+        jobs = []
+        for task_id, holder, data in leased:
+            try:
+                message = decode_task(data)
+            except WireError:
+                _log.error("queue %s: a message cannot be decoded, it is set aside", source.name)
+                source.poison.append((task_id, holder))
+                continue
+            past = pasts.get(task_id, NO_PAST) if pasts else NO_PAST
+            job = source.held[task_id] = LeasedTask(source, task_id, holder, message, lease_until, past)
+            jobs.append(job)
+        self._admission.take(jobs)
+
+    def sleepers(self) -> None:
+        """Let the waiters watch the queues that have nothing more."""
+        for source in self.sources:
+            if not source.awake:
+                self._waiters[source].wake()
+
+
+class FetchLoop(Service):
+    """One exchange after another."""
+
+    longest_pass_s = 30.0
+
+    def __init__(self, driver: AsyncDriver, fetcher: Fetcher, number: int) -> None:
+        super().__init__()
+        self.name = f"fetcher {number}"
+        self._driver = driver
+        self._fetcher = fetcher
+
+    async def tick(self) -> float:
+        """Send what can be sent, and take the answers in."""
+        requests = self._fetcher.plan()
+        if not requests:
+            return FOREVER
+        answers: list[Any] = []
+        try:
+            answers = await self._driver.run_many([request.op for request in requests])
+        finally:
+            failure = self._take_in(requests, answers)
+        self._fetcher.sleepers()
+        if failure is not None:
+            raise failure
+        return 0
+
+    def _take_in(self, requests: list[QueueRequest], answers: list[Any]) -> Error | None:
+        """Give each order its answer, or its failure when there is none. The last failure that is not a queue's own."""
+        failure = None
+        for request, answer in zip_longest(requests, answers, fillvalue=None):
+            assert request is not None
+            if answer is None or isinstance(answer, Error):
+                failure = request.fail(answer) or failure
+            else:
+                request.absorb(answer)
+            self._fetcher.settle(request)
+        return failure

@@ -1,0 +1,194 @@
+"""Calls of one exchange with a queue: built from what the source holds, and put back there when they fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from hustlex.core.op import Arg, Op
+from hustlex.errors import Error, Refused
+from hustlex.jobs.lease import finish
+from hustlex.jobs.lease import limited as limit
+from hustlex.jobs.lease import ops as lease
+from hustlex.jobs.lease.ops import Past
+from hustlex.worker.clock import WorkerClock, monotonic
+from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.queue_state import Ack, Finish, QueueState
+
+MOST = lease.MOST
+LEASE_S = 29.0
+"""How long a lease is trusted: the 30 s of Redis, whose clock is read in whole seconds, from before the call went."""
+
+Leased = tuple[bytes, str, bytes]
+"""Id, holder, message."""
+Receive = Callable[[QueueState, list[Leased], float, Mapping[bytes, Past]], None]
+"""Takes tasks that were leased, until when (monotonic), and the pasts of those that have one."""
+
+
+class ExchangeContext(msgspec.Struct, frozen=True):
+    """What all calls of a worker have in common."""
+
+    server_id: str
+    clock: WorkerClock
+    archive: Finish
+    """``finish.archive`` with this worker's limits."""
+    due: Callable[[QueueState, int], None]
+    """Told of the Unix millisecond at which a task of a queue will be due."""
+    ended: Callable[[Sequence[LeasedTask], Finish], None]
+    """Told of tasks and how they ended, when Redis has heard of it."""
+
+
+class QueueRequest(Protocol):
+    """One call. want: how many tasks it may lease."""
+
+    op: Op[Any]
+    want: int
+
+    def absorb(self, answer: Any) -> None:
+        """Take the answer in."""
+        ...
+
+    def fail(self, failure: Error | None) -> Error | None:
+        """Put everything back; whether the call was executed is not known. What is left for the exchange to report."""
+        ...
+
+
+class CycleRequest:
+    """Acknowledge what succeeded, and lease."""
+
+    op: Op[Any]
+
+    def __init__(self, source: QueueState, want: int, holder: str, exchange: ExchangeContext, receive: Receive) -> None:
+        self.want = want
+        self._source = source
+        self._holder = holder
+        self._exchange = exchange
+        self._receive = receive
+        self._sent = monotonic()
+        self._done = [job for job in source.take_done(MOST) if job.lease_until > self._sent]
+        clock = exchange.clock
+        rows = [field for job in self._done for field in (job.id, job.holder, job.message.unique_key)]
+        day, now_ms = clock.day(), clock.for_script()
+        if want:
+            source.ask(want)
+            if source.limits is None:
+                self.op = lease.cycle(source.keys, day, holder, want, rows, now_ms)
+            else:
+                self.op = limit.cycle(source.keys, day, holder, want, rows, now_ms, source.limits)
+        else:
+            self.op = finish.done(source.keys, day, rows, now_ms)
+
+    def absorb(self, answer: lease.Cycle | bytes) -> None:
+        source = self._source
+        if source.followed:
+            self._exchange.ended(self._done, finish.done)
+        for job in self._done:
+            source.forget(job)
+        if self._done:
+            source.ended()
+        if isinstance(answer, bytes):
+            return
+        flat, holder = answer.leased, self._holder
+        source.answered(self.want, len(flat) // 2, paused=answer.paused, wait_ms=answer.wait_ms)
+        if flat:
+            tasks = [(task_id, holder, message) for task_id, message in zip(flat[::2], flat[1::2], strict=True)]
+            self._receive(source, tasks, self._sent + LEASE_S, answer.pasts)
+
+    def fail(self, failure: Error | None) -> Error | None:
+        self._source.done[:0] = self._done
+        if not self.want:
+            return failure
+        self._source.lost(self.want)
+        if not isinstance(failure, Refused):
+            return failure
+        self._source.refused(str(failure))
+        return None
+
+
+class AckRequest:
+    """Tell of outcomes of one kind, other than the plain success."""
+
+    want = 0
+
+    def __init__(self, source: QueueState, kind: Finish, acks: Sequence[Ack], exchange: ExchangeContext) -> None:
+        now = monotonic()
+        self._source = source
+        self._later = kind in (finish.retry, limit.defer, limit.put_off)
+        self._exchange = exchange
+        self._acks = [ack for ack in acks if ack.job.lease_until > now]
+        rows = [field for ack in self._acks for field in ack.row]
+        call = exchange.archive if kind is finish.archive else kind
+        self.op: Op[Any] = call(source.keys, exchange.clock.day(), rows, exchange.clock.for_script())
+
+    def absorb(self, _: bytes) -> None:
+        if self._acks:
+            self._exchange.ended([ack.job for ack in self._acks], self._acks[0].finish)
+        for ack in self._acks:
+            self._source.forget(ack.job)
+        self._source.ended()
+        if self._later:
+            soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
+            self._exchange.due(self._source, self._exchange.clock.now_ms() + soonest)
+
+    def fail(self, failure: Error | None) -> Error | None:
+        self._source.acks[:0] = self._acks
+        return failure
+
+
+class AdoptRequest:
+    """Look for tasks of a lease whose reply was lost. Nothing is leased from the queue meanwhile."""
+
+    want = 0
+
+    def __init__(self, source: QueueState, exchange: ExchangeContext, receive: Receive) -> None:
+        self._source = source
+        self._receive = receive
+        self._sent = monotonic()
+        source.search()
+        self.op: Op[Any] = lease.adopt(source.keys, exchange.server_id, exchange.clock.for_script())
+
+    def absorb(self, answer: list[lease.Held]) -> None:
+        known = self._source.found()
+        strays = [(task.id, task.holder.decode(), task.message) for task in answer if task.id not in known]
+        if strays:
+            pasts = {task.id: task.past for task in answer}
+            self._receive(self._source, strays, self._sent + LEASE_S, pasts)
+
+    def fail(self, failure: Error | None) -> Error | None:
+        self._source.search_again()
+        return failure
+
+
+class ParkRequest:
+    """Set an undecodable message aside."""
+
+    want = 0
+
+    def __init__(self, source: QueueState, task_id: bytes, holder: str) -> None:
+        self._source = source
+        self._poison = (task_id, holder)
+        self.op: Op[Any] = lease.park(source.keys, task_id, holder)
+
+    def absorb(self, _: bool) -> None: ...
+
+    def fail(self, failure: Error | None) -> Error | None:
+        self._source.poison.append(self._poison)
+        return failure
+
+
+def acknowledgements(source: QueueState, exchange: ExchangeContext) -> list[QueueRequest]:
+    """Everything else that a source has to tell, by kind."""
+    requests: list[QueueRequest] = [ParkRequest(source, *poison) for poison in source.take_poison()]
+    kinds: dict[Finish, list[Ack]] = {}
+    for ack in source.take_acks():
+        kinds.setdefault(ack.finish, []).append(ack)
+    for kind, acks in kinds.items():
+        requests += [AckRequest(source, kind, acks[i : i + MOST], exchange) for i in range(0, len(acks), MOST)]
+    return requests
+
+
+def rows(jobs: Sequence[LeasedTask]) -> list[Arg]:
+    """Id and holder of each job, as ``extend`` and ``requeue`` want them."""
+    return [field for job in jobs for field in (job.id, job.holder)]

@@ -1,0 +1,59 @@
+"""Watches an empty queue without polling: a blocked connection that any producer's push wakes at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from hustlex.core.op import AsyncDriver
+from hustlex.errors import Error
+from hustlex.jobs.lease.ops import wait_pending
+from hustlex.worker.queue_state import QueueState
+from hustlex.worker.service import FOREVER, Service, backoff
+
+_BLOCK_S = 60
+_TRIAL_S = 1
+"""The first wait after a failure, so that health hears soon of its success."""
+_PAUSED_S = 1.0
+
+
+class Waiter(Service):
+    """Sleeps while the source is awake; when it falls asleep, waits for its next task and wakes it.
+
+    A paused queue is looked at every second instead, and one that its limits close when they may let a task through,
+    because its tasks would end every wait at once.
+    """
+
+    interruptible = True
+    slowest_retry_s = 1.0
+
+    def __init__(self, driver: AsyncDriver, source: QueueState, woken: Callable[[], None]) -> None:
+        super().__init__()
+        self.name = f"waiter {source.name}"
+        self._driver = driver
+        self._source = source
+        self._woken = woken
+
+    async def tick(self) -> float:
+        """One wait."""
+        if self._source.awake:
+            return FOREVER
+        try:
+            if self._source.paused:
+                await asyncio.sleep(_PAUSED_S)
+            elif self._source.rest_s:
+                await asyncio.sleep(self._source.rest_s)
+            else:
+                seconds = _TRIAL_S if self.trouble else _BLOCK_S
+                if not await self._driver.block(wait_pending(self._source.keys, seconds), seconds):
+                    return 0
+        except Error:
+            await asyncio.sleep(backoff(self._failures + 1, self.slowest_retry_s))
+            self._report()  # better to look by polling than not at all
+            raise
+        self._report()
+        return FOREVER
+
+    def _report(self) -> None:
+        self._source.wake()
+        self._woken()

@@ -1,0 +1,171 @@
+"""``GET /health``: whether a worker works, for a load balancer, an orchestrator or a person; HTTP/1.1, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from hustlex.core import check
+from hustlex.core.op import AsyncDriver
+from hustlex.errors import ConfigurationError, Error
+from hustlex.jobs.lease.lag import lag
+from hustlex.worker.worker import Worker
+
+_PATIENCE_S = 5.0
+_LAG_PATIENCE_S = 1.0
+_LONGEST_REQUEST = 8192
+_MOST_CLIENTS = 32
+_HEAD = (
+    "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
+    "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+)
+
+
+class QueueReport(msgspec.Struct, frozen=True):
+    """A queue as of now; None where Redis did not answer in a second."""
+
+    held: int
+    """Its tasks in the worker's hands."""
+    pending: int | None = None
+    """Its tasks that wait to run."""
+    wait_ms: int | None = None
+    """How long the next of them has waited."""
+    paused: bool | None = None
+    """Whether nothing of it starts."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What ``/health`` answers."""
+
+    ok: bool
+    """Whether it is active and every part works."""
+    worker: str
+    """Its id."""
+    status: str
+    """new, active or closed; anything but active is not ok."""
+    trouble: dict[str, str]
+    """As blocking, waiting, hung, ahead and unknown: see ``Health``."""
+    queues: dict[str, QueueReport]
+    running: int
+    """Handlers that wait for something."""
+    concurrency: int
+    """How many may run."""
+    blocking: dict[str, float]
+    waiting: dict[str, int]
+    hung: dict[str, int]
+    ahead: int
+    broken: int
+    """Runners that had to be replaced since the start."""
+    unknown: tuple[str, ...]
+
+
+async def report(worker: Worker, driver: AsyncDriver) -> Report:
+    """Ask the worker's parts, and Redis for the queues; never raises."""
+    lags = await _lags(worker, driver)
+    health, status = worker.health, worker.parts.heartbeat.status
+    queues = {
+        source.name: QueueReport(len(source.held), *(found or (None, None, None)))
+        for source, found in zip(worker.parts.queues, lags, strict=True)
+    }
+    return Report(
+        health.ok and status == "active",
+        worker.id,
+        status,
+        health.trouble,
+        queues,
+        len(worker.parts.executor.waiting),
+        worker.parts.executor.limit,
+        health.blocking,
+        health.waiting,
+        health.hung,
+        health.ahead,
+        worker.parts.executor.broken,
+        health.unknown,
+    )
+
+
+async def _lags(worker: Worker, driver: AsyncDriver) -> list[tuple[int, int, bool] | None]:
+    calls = [lag(source.keys, worker.parts.clock.for_script()) for source in worker.parts.queues]
+    try:
+        async with asyncio.timeout(_LAG_PATIENCE_S):
+            answers = await driver.run_many(calls)
+    except (TimeoutError, Error):
+        return [None] * len(calls)
+    return [
+        None if isinstance(answer, Error) else (answer.pending, answer.wait_ms, answer.paused) for answer in answers
+    ]
+
+
+@asynccontextmanager
+async def serve_health(worker: Worker, driver: AsyncDriver, port: int, host: str = "127.0.0.1") -> AsyncIterator[int]:
+    """Answer ``GET /health`` while the block runs: 200 when the worker works, else 503, both with a ``Report``.
+
+    port: 0 = any free one; gives the one it is. There is no access control: bind it to an address that only your own
+    probes can reach. Raises ConfigurationError when the port is taken.
+    """
+    check.instance("worker", worker, Worker)
+    check.protocol("driver", driver, "run_many", hint="pass hx.driver")
+    check.whole("port", port, 0, 65_535)
+    check.text("host", host)
+    door = _Door(worker, driver)
+    try:
+        server = await asyncio.start_server(door.answer, host, port, limit=_LONGEST_REQUEST)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    except UnicodeError:  # of the resolver's own encoding of names
+        raise ConfigurationError("cannot listen: host is no name and no address") from None
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        await door.close()
+
+
+class _Door:
+    def __init__(self, worker: Worker, driver: AsyncDriver) -> None:
+        self._worker = worker
+        self._driver = driver
+        self._clients: set[asyncio.Task[Any]] = set()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, one request."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        try:
+            if len(self._clients) <= _MOST_CLIENTS:
+                with suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                    async with asyncio.timeout(_PATIENCE_S):
+                        request = await reader.readuntil(b"\r\n\r\n")
+                        writer.write(await self._reply(request))
+                        await writer.drain()
+        finally:
+            self._clients.discard(task)
+            writer.close()
+
+    async def _reply(self, request: bytes) -> bytes:
+        method, _, rest = request.partition(b" ")
+        path = rest.partition(b" ")[0].partition(b"?")[0]
+        if path != b"/health":
+            return _response(HTTPStatus.NOT_FOUND, b'{"error":"try /health"}')
+        if method not in (b"GET", b"HEAD"):
+            return _response(HTTPStatus.METHOD_NOT_ALLOWED, b'{"error":"use GET"}')
+        found = await report(self._worker, self._driver)
+        status = HTTPStatus.OK if found.ok else HTTPStatus.SERVICE_UNAVAILABLE
+        return _response(status, msgspec.json.encode(found), head=method == b"HEAD")
+
+    async def close(self) -> None:
+        """Cut off who is still here."""
+        for task in list(self._clients):
+            task.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+
+
+def _response(status: HTTPStatus, body: bytes, *, head: bool = False) -> bytes:
+    start = _HEAD.format(status.value, status.phrase, len(body)).encode()
+    return start if head else start + body

@@ -1,0 +1,1 @@
+"""Admission: which leased tasks may start now, which wait here, and which go back."""

@@ -1,0 +1,1 @@
+"""Keeps leases, queues and groups in order beside the tasks' own way."""

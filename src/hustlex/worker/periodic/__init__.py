@@ -1,0 +1,1 @@
+"""Enqueues periodic tasks."""

@@ -1,0 +1,83 @@
+"""Servers in several arrangements, each started once for the tests of this process that want it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hustlex.core.op import Op
+from hustlex.drivers import aio, blocking
+from hustlex.drivers.embedded_cluster import EmbeddedCluster
+from tests.support import servers
+from tests.support.clusters import ClusterHands
+from tests.support.sentinels import SentinelSet, until
+
+KINDS: dict[str, Callable[..., Any]] = {"aio": aio.Driver, "blocking": blocking.Driver}
+PATIENCE = timedelta(seconds=10)
+
+
+class Street:
+    """Either driver, awaited the same way."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    async def call(self, verb: str, *args: Any) -> Any:
+        method = getattr(self.driver, verb)
+        if inspect.iscoroutinefunction(method):
+            return await method(*args)
+        return await asyncio.to_thread(method, *args)
+
+    async def run(self, op: Op[Any]) -> Any:
+        return await self.call("run", op)
+
+    async def many(self, ops: list[Op[Any]]) -> list[Any]:
+        answers: list[Any] = await self.call("run_many", ops)
+        return answers
+
+
+@pytest.fixture(scope="session")
+def six_nodes() -> Iterator[ClusterHands]:
+    """Three primaries and their replicas."""
+    options = ("--enable-debug-command", "local")
+    with EmbeddedCluster(binary=servers.binary("valkey9"), extra_args=options) as cluster:
+        yield ClusterHands(cluster)
+
+
+@pytest.fixture
+def cluster(six_nodes: ClusterHands) -> ClusterHands:
+    """The cluster, emptied."""
+    until(six_nodes.healthy)
+    six_nodes.flush()
+    return six_nodes
+
+
+@pytest.fixture(scope="session")
+def sentinel_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSet]:
+    with SentinelSet(servers.binary("valkey9"), tmp_path_factory.mktemp("sentinels")) as running:
+        yield running
+
+
+@pytest.fixture
+def watched_pair(sentinel_set: SentinelSet) -> SentinelSet:
+    """A primary and its replica, both known to their Sentinels."""
+    until(sentinel_set.healthy)
+    return sentinel_set
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    return KINDS[request.param]
+
+
+@pytest.fixture
+async def street(kind: Callable[..., Any], cluster: ClusterHands) -> AsyncIterator[Street]:
+    """A driver of the cluster."""
+    street = Street(kind(cluster.url, timeout=PATIENCE))
+    yield street
+    await street.call("close")

@@ -1,0 +1,112 @@
+"""What tests do to a six-node cluster: find nodes, move slots, kill and revive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from hustlex.core.keys import slot
+from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.drivers.embedded_cluster import EmbeddedCluster
+from tests.support.sentinels import until
+
+
+class ClusterHands:
+    """An operator's hands on a running cluster."""
+
+    def __init__(self, cluster: EmbeddedCluster) -> None:
+        self.cluster = cluster
+        self.url = cluster.url
+
+    def ask(self, node: EmbeddedServer, *words: Any) -> Any:
+        """One command to this node, whatever it is; redirections are errors."""
+        with redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=5) as client:
+            return client.execute_command(*words)
+
+    def node_at(self, port: int) -> EmbeddedServer:
+        return next(node for node in self.cluster.nodes if node.port == port)
+
+    def ranges(self) -> list[tuple[int, int, EmbeddedServer]]:
+        """First and last slot and the primary that has them, as a living node says."""
+        reply = self.ask(next(node for node in self.cluster.nodes if node.running), "CLUSTER", "SLOTS")
+        return [(first, last, self.node_at(primary[1])) for first, last, primary, *_ in _raw(reply)]
+
+    def owner(self, key: str) -> EmbeddedServer:
+        wanted = slot(key)
+        return next(node for first, last, node in self.ranges() if first <= wanted <= last)
+
+    def primaries(self) -> list[EmbeddedServer]:
+        return list(dict.fromkeys(node for _, _, node in self.ranges()))
+
+    def key_at(self, node: EmbeddedServer, stem: str = "key") -> str:
+        """A key that this primary has."""
+        mine = [(first, last) for first, last, owner in self.ranges() if owner is node]
+        keys = (f"{{{stem}{number}}}" for number in range(10_000))
+        return next(key for key in keys if any(first <= slot(key) <= last for first, last in mine))
+
+    def begin_move(self, moved: int, source: EmbeddedServer, target: EmbeddedServer) -> None:
+        """From now on the source sends callers of keys that it lacks to the target, for once (ASK)."""
+        self.ask(target, "CLUSTER", "SETSLOT", moved, "IMPORTING", self.ask(source, "CLUSTER", "MYID"))
+        self.ask(source, "CLUSTER", "SETSLOT", moved, "MIGRATING", self.ask(target, "CLUSTER", "MYID"))
+
+    def carry(self, source: EmbeddedServer, target: EmbeddedServer, keys: Sequence[str]) -> None:
+        """Take these keys over."""
+        password = target.url.partition("//:")[2].partition("@")[0]
+        if keys:
+            words = ("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "AUTH", password, "KEYS", *keys)
+            self.ask(source, *words)
+
+    def end_move(self, moved: int, target: EmbeddedServer) -> None:
+        name = self.ask(target, "CLUSTER", "MYID")
+        self.ask(target, "CLUSTER", "SETSLOT", moved, "NODE", name)
+        for node in self.primaries():
+            if node is not target:
+                self.ask(node, "CLUSTER", "SETSLOT", moved, "NODE", name)
+
+    def move(self, moved: int, target: EmbeddedServer) -> None:
+        """The whole move of a slot, as resharding does it."""
+        source = next(node for first, last, node in self.ranges() if first <= moved <= last)
+        if source is target:
+            return
+        self.begin_move(moved, source, target)
+        while keys := self.ask(source, "CLUSTER", "GETKEYSINSLOT", moved, 100):
+            self.carry(source, target, keys)
+        self.end_move(moved, target)
+
+    def flush(self) -> None:
+        for node in self.primaries():
+            self.ask(node, "FLUSHALL")
+
+    def healthy(self) -> bool:
+        """Every node runs, knows all slots served by three primaries, and each of these has a replica in step."""
+        try:
+            for node in self.cluster.nodes:
+                if "cluster_state:ok" not in str(self.ask(node, "CLUSTER", "INFO")):
+                    return False
+            replies = [_raw(self.ask(node, "CLUSTER", "SLOTS")) for node in self.cluster.nodes]
+            return all({len(entry) for entry in reply} == {4} for reply in replies)
+        except redis.RedisError:
+            return False
+
+    @contextmanager
+    def healed(self) -> Iterator[None]:
+        """Afterwards all nodes run again and know each other."""
+        try:
+            yield
+        finally:
+            for node in self.cluster.nodes:
+                node.start()
+            until(self.healthy, 60)
+
+
+def _raw(reply: Any) -> Any:
+    """CLUSTER SLOTS as the server sends it; redis-py makes a dict of it."""
+    if isinstance(reply, dict):
+        return [
+            [first, last, list(entry["primary"]), *map(list, entry["replicas"])]
+            for (first, last), entry in reply.items()
+        ]
+    return reply
