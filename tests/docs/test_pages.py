@@ -121,7 +121,10 @@ def test_every_option_is_explained(kind: type) -> None:
 async def test_every_verb_of_the_rooms_exists() -> None:
     rows = re.findall(r"^\| `hx\.(\w+)` \| (.*?) \|", ROOMS, re.MULTILINE)
     async with HustleX("redis://127.0.0.1:1", secret="32 random bytes or more, from your vault") as hx:
-        cache, channel = hx.cache("user", int, ttl=timedelta(minutes=1)), hx.events.channel("user:{id}", dict)
+        cache, channel = (
+            hx.cache("user", int, ttl=timedelta(minutes=1)),
+            hx.events.channel("user:{id}", dict, kind="replay"),
+        )
         places: dict[str, Any] = {"cache": cache, "events": channel}
         assert len(rows) == 8
         for room, text in rows:
