@@ -21,7 +21,7 @@ from hustlex.jobs.enqueue.ops import enqueue
 from hustlex.jobs.lease import maintain
 from hustlex.jobs.wire import encode_task
 from hustlex.worker import Worker
-from hustlex.worker.fetch import allocation
+from hustlex.worker.limits import allocation
 from hustlex.worker.queue_state import QueueState
 from tests.worker.support import DEFAULT, NOW_MS, NOW_S, message, running, until
 

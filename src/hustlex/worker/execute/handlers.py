@@ -19,8 +19,8 @@ from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.attempt_errors import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.lifespans import StateByTask
+from hustlex.worker.queue_state import LeasedTask
 from hustlex.worker.threads import Threads
 
 if TYPE_CHECKING:

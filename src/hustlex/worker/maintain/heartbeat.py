@@ -18,8 +18,7 @@ from hustlex.worker.attempt_errors import Canceled, LeaseExpired
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.fetch.requests import LEASE_S, MOST, rows
-from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.queue_state import QueueState
+from hustlex.worker.queue_state import LeasedTask, QueueState
 from hustlex.worker.service import Service
 
 BEAT_S = 5.0
