@@ -52,6 +52,11 @@ class RateLimit:
         self.inspector = LimitInspector(driver, self._limiter)
         self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)
 
+    @property
+    def degraded(self) -> bool:
+        """Whether the policies' ``on_error`` decides for now, since the server did not answer; for a health check."""
+        return self._limiter.fallback.breaker.open
+
     def check(
         self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL
     ) -> Answer[Decision]:
