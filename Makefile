@@ -11,8 +11,8 @@ DEV := .venv/.ready-dev
 .DEFAULT_GOAL := help
 .PHONY: help up tour test test-slow cluster topologies servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names audit fix bench bench-redis bench-jobs bench-auth bench-limits docs clean
 
-up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
-	$(BIN)/hustlex up examples.gigs
+up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, worker, scheduler (Ctrl-C stops)
+	$(BIN)/hustlex up examples.gigs $(if $(CLUSTER),--cluster)
 
 tour: $(RUN) ## walk a user through the running backend, step by step (needs `make up` in another terminal)
 	$(BIN)/python -m examples.gigs.tour
