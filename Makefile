@@ -9,7 +9,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster topologies servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names audit fix bench bench-redis bench-jobs bench-auth bench-limits docs clean
+.PHONY: help up tour test test-slow cluster topologies servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events soak-memory docs clean
 
 up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs $(if $(CLUSTER),--cluster)
@@ -42,7 +42,7 @@ servers: cluster ## run the contract tests on the other servers: a cluster, Valk
 chaos: $(DEV) ## 100,000 jobs while workers, server and network die around them, and an exact account (SEED=1)
 	$(BIN)/python -m tests.chaos.storm --jobs $(or $(JOBS),100000) $(if $(SEED),--seed $(SEED))
 
-check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names ## all static checks (`make -k check`: see every complaint)
+check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps ## all static checks (`make -k check`: see every complaint)
 
 check-lint: $(DEV)
 	$(BIN)/ruff check
@@ -70,6 +70,12 @@ check-wiring: $(DEV)
 check-names: $(DEV)
 	$(BIN)/python -m tools.check_names
 
+check-sleeps: $(DEV)
+	$(BIN)/python -m tools.check_sleeps
+
+check-exports: $(DEV)
+	$(BIN)/python -m tools.check_exports
+
 audit: $(DEV) ## hold the dependencies, their versions and licences against docs/dependencies.md; pip-audit where it is installed
 	$(BIN)/python -m tools.audit $(ARGS)
 
@@ -79,7 +85,7 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs bench-auth bench-limits ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
@@ -92,6 +98,15 @@ bench-auth: $(DEV) ## token checks, refreshes, logins and codes: ours against Py
 
 bench-limits: $(DEV) ## rate limit decisions by 1 and 64 callers: every algorithm beside the limits library
 	QUICK=$(QUICK) $(BIN)/python -m bench.limits
+
+bench-cache: $(DEV) ## cached functions, copies, tags, a cold key and the race: beside cashews, fastapi-cache2, fastapi-redis-sdk
+	QUICK=$(QUICK) $(BIN)/python -m bench.cache
+
+soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
+	$(BIN)/python -m tests.support.soak
+
+bench-events: $(DEV) ## publishing with history, event streams to 10,000 browsers, and links that are cut
+	QUICK=$(QUICK) $(BIN)/python -m bench.events
 
 docs: $(DEV) ## write docs/reference from the code
 	$(BIN)/python -m tools.gen_docs

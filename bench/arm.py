@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ def main(module: str, action: str, *arguments: str) -> None:
     """Run an action of this file on a peer's module."""
     actions: dict[str, Callable[..., dict[str, float] | None]] = {
         "get": get,
+        "hits": partial(cached, "hits"),
+        "race": partial(cached, "race"),
+        "stampede": partial(cached, "stampede"),
+        "cache_extras": partial(cached, "extras"),
         "auth": auth,
         "decide": decide,
         "decide_blocking": decide_blocking,
@@ -59,6 +64,15 @@ async def _get(peer: Any, url: str, seconds: float) -> dict[str, float]:
         result[f"get{callers}"] = await per_second(callers, calls, call)
         result[f"get{callers}_cpu"] = (time.process_time() - cpu) / len(calls) * 1e6
     await close()
+    return result
+
+
+def cached(what: str, peer: Any, url: str, seconds: str = "0") -> dict[str, float]:
+    """A part of the cache's figures, see ``cache_arms``; on uvloop."""
+    import uvloop
+
+    part: Any = getattr(import_module("bench.cache_arms"), what)
+    result: dict[str, float] = uvloop.run(part(peer, url, float(seconds)))
     return result
 
 

@@ -12,21 +12,22 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 import msgspec
 
-from hustlex import errors, idempotency, otp, pins, ratelimit, tokens
+from hustlex import HustleX, errors, idempotency, jobs, otp, pins, ratelimit, tokens
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.lua import parse
 from hustlex.core.telemetry import CallEnd, CallStart
 from hustlex.otp.metrics import LABELS
 from hustlex.ratelimit.policy.guarantees import spoken
 from hustlex.settings import Settings
+from hustlex.worker import WorkerOptions
 from tools.check_lua import is_script, lua_files, place
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
-STRUCTS: dict[str, tuple[type[msgspec.Struct], ...]] = {
+STRUCTS: dict[str, tuple[type, ...]] = {
     "otp": (
         otp.OtpOptions,
         otp.Policy,
@@ -40,6 +41,8 @@ STRUCTS: dict[str, tuple[type[msgspec.Struct], ...]] = {
     ),
     "tokens": (tokens.TokenOptions,),
     "ratelimit": (ratelimit.RateLimitOptions, BreakerOptions, ratelimit.Policy, ratelimit.Penalty),
+    "jobs": (jobs.Options, jobs.Limits, jobs.Rate),
+    "worker": (WorkerOptions,),
     "idempotency": (idempotency.IdempotencyOptions,),
     "pins": (pins.PinOptions,),
 }
@@ -102,27 +105,51 @@ def settings() -> str:
 
 
 def options() -> str:
-    """One section per room, one table per struct that tunes it, one row per field."""
+    """One section per room, one table per struct (or dict of keyword arguments) that tunes it, one row per field."""
     about = (
         "What can be set on a room, as `HustleX(url, secret=..., otp=OtpOptions(...))`; the same in `hustlex.sync`. "
         "All are frozen and checked when they are made: what does not fit raises `ConfigurationError` or `Misuse`."
     )
-    return _page("Options", about, *(_options_of(room, kinds) for room, kinds in STRUCTS.items()))
+    return _page("Options", about, _front(), *(_options_of(room, kinds) for room, kinds in STRUCTS.items()))
 
 
-def _options_of(room: str, kinds: tuple[type[msgspec.Struct], ...]) -> str:
-    guide = {"ratelimit": "limits"}.get(room, room)
+def _options_of(room: str, kinds: tuple[type, ...]) -> str:
+    guide = {"ratelimit": "limits", "worker": "jobs"}.get(room, room)
     head = f"## hustlex.{room}\n\nSee the [guide](../guides/{guide}.md)."
     return "\n\n".join([head, *(_struct(kind) for kind in kinds)])
 
 
-def _struct(kind: type[msgspec.Struct]) -> str:
+def _struct(kind: type) -> str:
     about, meanings = _described(kind)
+    if is_typeddict(kind):
+        rows = [[f"`{name}`", _values(kind, name), meanings.get(name, "")] for name in inspect.get_annotations(kind)]
+        return "\n\n".join([f"### {kind.__name__}", about, _table(["option", "values", "meaning"], rows)])
     rows = [
         [f"`{field.name}`", _values(kind, field.name), _field_default(field), meanings.get(field.name, "")]
         for field in msgspec.structs.fields(kind)
     ]
     return "\n\n".join([f"### {kind.__name__}", about, _table(["field", "values", "default", "meaning"], rows)])
+
+
+def _fields(kind: type[msgspec.Struct]) -> str:
+    """What a hook or a caller is given: one row per field."""
+    about, meanings = _described(kind)
+    rows = [[f"`{field.name}`", meanings.get(field.name, "")] for field in msgspec.structs.fields(kind)]
+    return f"{about}\n\n{_table(['field', 'meaning'], rows)}"
+
+
+def _front() -> str:
+    """The front's arguments, one row each."""
+    parameters = [each for each in inspect.signature(HustleX).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    text = inspect.getdoc(HustleX) or ""
+    rows = [[f"`{each.name}`", _argument(text, each.name)] for each in parameters]
+    return "## hustlex.HustleX\n\n" + _table(["argument", "meaning"], rows)
+
+
+def _argument(text: str, name: str) -> str:
+    """What follows its name, which begins a line, alone or among others."""
+    found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)*: (.+(?:\n    .+)*)", text, re.MULTILINE)
+    return " ".join(found[1].replace("``", "`").split()).removesuffix(".") if found else ""
 
 
 def _described(kind: type) -> tuple[str, dict[str, str]]:
@@ -153,7 +180,8 @@ def _values(kind: type, field: str) -> str:
     """A field's type; of a Literal, under whatever name, its words."""
     annotation = inspect.get_annotations(kind)[field]
     words = get_args(get_type_hints(kind)[field])
-    return _list(words) if words and all(isinstance(word, str) for word in words) else f"`{annotation}`"
+    told = getattr(annotation, "__forward_arg__", annotation)  # as a TypedDict keeps it
+    return _list(words) if words and all(isinstance(word, str) for word in words) else f"`{told}`"
 
 
 def _field_default(field: msgspec.structs.FieldInfo) -> str:
@@ -227,12 +255,13 @@ def metrics() -> str:
         CALLS,
         "`CallStart`: " + _prose(CallStart),
         "`CallEnd` has the fields of its `CallStart` (and `op`, `size`), and more: " + _prose(CallEnd),
-        "## Codes\n\n`OtpOptions(watch=...)` is told of every attempt, as is the logger `hustlex.otp`. "
-        + _prose(otp.OtpEvent),
+        "## Codes\n\n`OtpOptions(watch=...)` is told of every attempt, as is the logger `hustlex.otp`.",
+        _fields(otp.OtpEvent),
         f"`OtpMetrics` is such a hook and counts; its `samples()` are:\n\n{codes}",
         "## Rate limits\n\n`RateLimitOptions(on_decision=...)` sees every `Decision`. Count by:\n\n"
         + _table(["field", "values"], decisions),
-        "## Tokens\n\n`hx.tokens.stats()` tells how far bounded checks can be trusted now. " + _prose(tokens.Feeding),
+        "## Tokens\n\n`hx.tokens.stats()` tells how far bounded checks can be trusted now.",
+        _fields(tokens.Feeding),
         "## Jobs\n\nSee [is it working?](../guides/jobs.md#is-it-working), and `hx.jobs.inspector`.",
     )
 

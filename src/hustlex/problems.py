@@ -37,18 +37,20 @@ _STANDARD = frozenset({"type", "title", "status", "detail"})
 
 
 class Description(msgspec.Struct, frozen=True):
-    """A problem before a framework makes an answer of it.
-
-    kind: the body's ``type``, a URI; "about:blank" means no more than the status. title: default the status's own
-    phrase. detail: for the person who reads it. members: further fields of the body, JSON values.
-    """
+    """A problem before a framework makes an answer of it."""
 
     status: int
+    """The answer's status."""
     kind: str = "about:blank"
+    """The body's ``type``, a URI; "about:blank" means no more than the status."""
     title: str = ""
+    """Default the status's own phrase."""
     detail: str = ""
+    """For the person who reads it."""
     headers: dict[str, str] = {}
+    """Further headers of the answer."""
     members: dict[str, Any] = {}
+    """Further fields of the body, JSON values."""
 
     def body(self) -> dict[str, Any]:
         """The problem as JSON values."""

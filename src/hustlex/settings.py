@@ -122,13 +122,13 @@ def _judge_prefix(prefix: str) -> None:
 
 def _judge_secrets(settings: Settings) -> None:
     """Each by itself, so that an error can name its variable; then all together, as a front takes them."""
-    told = settings.secrets()
+    given = settings.secrets()
     for name in ("secret", "old_secrets", "reference_secret"):
-        value = told[name]
+        value = given[name]
         for one in value if isinstance(value, tuple) else (value,):
             if one is not None:
                 _naming(name, lambda one=one: Keyring(one))  # type: ignore[misc]
-    secret, old, reference = told["secret"], told["old_secrets"], told["reference_secret"]
+    secret, old, reference = given["secret"], given["old_secrets"], given["reference_secret"]
     if secret is not None:
         _naming("old_secrets", lambda: Keyring(secret, old=old, reference=reference))
 

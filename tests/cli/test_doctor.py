@@ -25,6 +25,7 @@ from hustlex.errors import Denied, Unavailable
 from hustlex.events import Message
 from hustlex.idempotency import Executed, Response, Scope, Started
 from hustlex.jobs import Job, Tasks
+from hustlex.jobs.explain.types import Cause
 from hustlex.jobs.schedule import ops as schedules
 from hustlex.pins import PinHashed, PinOk
 from hustlex.ratelimit import Policy
@@ -394,7 +395,41 @@ async def test_orphans_are_named(own_server: EmbeddedServer, own: redis.Redis) -
             await until(lambda: own.zcard("asynq:{served}:scheduled"))
             found = await asyncio.to_thread(told, own_server)
     assert found["queues"] == ("warn", "no living worker serves 'defualt' (1 tasks), 'later' (1 tasks)")
-    assert found["types"] == ("warn", "workers did not know 'refund' in 'served'")
+    assert found["types"] == ("warn", "no living worker has handlers for 'refund' in 'served'")
+
+
+async def test_a_type_that_no_living_worker_serves_is_named_before_anybody_takes_it(
+    own_server: EmbeddedServer, own: redis.Redis
+) -> None:
+    """Each worker tells its types with its heartbeat; of one that does not, as Go's, nothing is claimed."""
+    tasks = Tasks()
+
+    @tasks.task("known")
+    async def known() -> None: ...
+
+    @tasks.task("mail:", prefix=True)
+    async def mail() -> None: ...
+
+    own.set("asynq:{q}:paused", "1")
+    async with HustleX(own_server.url) as hx:
+        waiting = {kind: await hx.jobs.enqueue(kind, queue="q") for kind in ("known", "mail:welcome", "refund")}
+        async with Worker(hx.driver, tasks, queues={"q": 1}) as worker:
+            await until(lambda: own.keys("asynq:x:types:*"))
+            found = await asyncio.to_thread(told, own_server)
+            (server,) = await hx.jobs.inspector.servers()
+            causes = {kind: (await hx.jobs.explain(one.or_raise().id)).causes for kind, one in waiting.items()}
+            assert not worker.health.unknown
+            (key,) = own.keys("asynq:x:types:*")
+            assert 0 < own.ttl(key) <= 20
+            own.delete(key)  # as if Go's worker were there
+            silent = await asyncio.to_thread(told, own_server)
+    assert found["types"] == ("warn", "no living worker has handlers for 'refund' in 'q'")
+    assert server.served is not None
+    assert (server.served.types, server.served.prefixes, server.served.more) == (("known",), ("mail:",), False)
+    assert {kind for kind, why in causes.items() if Cause.UNKNOWN_TYPE in why} == {"refund"}
+    level, text = silent["types"]
+    assert level == "ok" and text.endswith("as far as workers tell: not of 'known', 'mail:welcome', 'refund'")
+    assert not own.keys("asynq:x:types:*"), "a worker that left tells nothing"
 
 
 def test_the_doctor_is_silent_about_jobs_that_its_user_may_not_see(

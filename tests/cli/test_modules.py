@@ -5,17 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from typer.testing import CliRunner
 
 from hustlex import __version__
 from hustlex.cli.backend import load_app, load_tasks, parts_of
 from hustlex.cli.main import cli
 from hustlex.cli.sources import Sources
+from hustlex.drivers.aio import Driver
 from hustlex.errors import ConfigurationError
+from hustlex.jobs import Job, Jobs
+from hustlex.worker import Worker
 from tests.cli.backend import Up
 
 TASKS = """
@@ -56,16 +61,56 @@ def test_several_modules_make_one_set(write: Any) -> None:
     assert load_tasks(["mail_jobs", "more_jobs"]) is load_tasks(["mail_jobs:tasks"])
 
 
-def test_one_lifespan_serves_all_and_two_are_refused(write: Any) -> None:
-    write("one", TASKS.format(name="one").replace("Tasks()", "Tasks(lifespan=open_all)") + "def open_all(): ...\n")
+def test_one_lifespan_serves_all(write: Any) -> None:
     write("one", "def open_all(): ...\n" + TASKS.format(name="one").replace("Tasks()", "Tasks(lifespan=open_all)"))
     write("two", TASKS.format(name="two"))
-    write(
-        "three", "def open_other(): ...\n" + TASKS.format(name="three").replace("Tasks()", "Tasks(lifespan=open_other)")
-    )
     assert load_tasks(["two", "one"]).lifespan is sys.modules["one"].open_all
-    with pytest.raises(ConfigurationError, match="one and three have lifespans of their own"):
-        load_tasks(["one", "three"])
+
+
+LIFESPAN = """
+    from contextlib import asynccontextmanager
+    from hustlex import Tasks
+    from hustlex.jobs import current_job
+    trail = []
+
+    @asynccontextmanager
+    async def open_{name}():
+        trail.append("open {name}")
+        try:
+            yield "{name}'s"
+        finally:
+            trail.append("close {name}")
+
+    tasks = Tasks(lifespan=open_{name})
+
+    @tasks.task("{name}")
+    async def {name}() -> str:
+        return current_job().state
+"""
+
+
+async def test_each_of_several_lifespans_serves_its_own_module(write: Any, driver: Driver, raw: redis.Redis) -> None:
+    """Opened in the order of the modules, closed in the opposite one."""
+    write("mail", LIFESPAN.format(name="mail"))
+    write("pay", LIFESPAN.format(name="pay").replace("trail = []", "from mail import trail"))
+    write("bare", TASKS.format(name="bare").replace("-> None: ...", "-> bool: return current_job().state is None"))
+    bare = Path("bare.py")
+    bare.write_text("from hustlex.jobs import current_job\n" + bare.read_text())
+    tasks, jobs = load_tasks(["mail", "pay", "bare"]), Jobs(driver)
+    made = [Job(name) for name in ("mail", "pay", "bare")]
+    async with Worker(driver, tasks, queues={"default": 1}):
+        handles = [(await jobs.enqueue(job, retention=timedelta(minutes=1))).or_raise() for job in made]
+        found = [await handle.result(timeout=timedelta(seconds=20)) for handle in handles]
+    assert found == [b'"mail\'s"', b'"pay\'s"', b"true"]
+    assert sys.modules["mail"].trail == ["open mail", "open pay", "close pay", "close mail"]
+
+
+async def test_a_lifespan_that_fails_closes_those_before_it(write: Any, driver: Driver) -> None:
+    write("mail", LIFESPAN.format(name="mail"))
+    write("pay", LIFESPAN.format(name="pay").replace('trail.append("open pay")', 'raise ValueError("no bank")'))
+    with pytest.raises(ValueError, match="no bank"):
+        await Worker(driver, load_tasks(["mail", "pay"])).run()
+    assert sys.modules["mail"].trail == ["open mail", "close mail"]
 
 
 def test_two_that_define_one_type_are_named(write: Any) -> None:
@@ -204,7 +249,7 @@ tasks = Tasks(lifespan=lifespan)
 """
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_up_starts_anew_when_a_file_changes_and_waits_out_a_mistake(tmp_path: Path) -> None:
     source = tmp_path / "changing.py"
     source.write_text(PRINTS.format(number=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -18,6 +19,7 @@ from hustlex.jobs import (
     RESULT,
     RESULTS,
     Failed,
+    Gone,
     Job,
     Jobs,
     NeverRuns,
@@ -512,3 +514,34 @@ def test_a_released_step_keeps_what_was_asked_for_it(blocking_driver: Any, raw: 
     assert raw.lrange(Q.pending, -1, -1) == [second.id.encode()]  # before the other
     expires_ms = int(raw.hget(Q.task(second.id), "expires_at"))
     assert 3_590_000 < expires_ms - 1000 * raw.time()[0] <= 3_601_000
+
+
+async def test_the_result_of_a_step_that_nobody_retains_is_there_for_half_a_minute(
+    hx: Any, raw: redis.Redis, blocking_driver: Any
+) -> None:
+    one, two = begin(blocking_driver, A.then(B)).steps
+    succeed(blocking_driver, one, b"7")
+    move(blocking_driver, one)
+    succeed(blocking_driver, two)
+    move(blocking_driver, two)
+    assert not raw.exists(Q.task(one.id))
+    assert await hx.jobs.result(one, timeout=timedelta(0)) == Succeeded(b"7")
+    note = f"{Q.prefix}x:end:{one.id}"
+    assert 0 < raw.ttl(note) <= 30
+    raw.delete(note)
+    assert await hx.jobs.result(one, timeout=timedelta(0)) == Gone()
+
+
+class Word(enum.StrEnum):
+    FLOW = "flow"
+    DEFAULT = "default"
+
+
+async def test_what_was_named_by_a_number_or_an_enum_comes_back_as_text(hx: Any) -> None:
+    started = await hx.jobs.start(A.then(B), workflow_id=Word.FLOW)
+    numbered = await hx.jobs.start(A.then(B), workflow_id=7)
+    told = await hx.jobs.explain(started.last.id, queue=Word.DEFAULT)
+    found = [started.id, numbered.id, told.id, told.queue, (await hx.jobs.explain(7)).id]
+    found += [(answer := await hx.jobs.cancel(started.last.id, queue=Word.DEFAULT)).id, answer.queue]
+    assert [type(name) for name in found] == [str] * 7
+    assert found == ["flow", "7", "flow:1", "default", "7", "flow:1", "default"]

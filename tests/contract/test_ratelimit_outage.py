@@ -102,7 +102,7 @@ async def test_an_outage_costs_little_time_and_then_none() -> None:
         assert len(calls.sent) <= tried + 3  # a probe a second, no more
 
 
-async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any) -> None:
+async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
     options = {"check_budget": timedelta(milliseconds=300), "breaker": BreakerOptions(probe_s=0.02)}
     with EmbeddedServer(tmp_path) as server:
         async with room(server.url, **options) as (limits, _):
@@ -112,13 +112,17 @@ async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any) -> None
             async with asyncio.timeout(30):
                 while not limits._limiter.fallback.breaker.open:
                     await limits.check(policy, "u1", **PAY)
+            assert limits.degraded
             assert (await outcomes(limits, policy, 1))[0] == ("allowed_degraded", "local_fallback")
             server.start()
             async with asyncio.timeout(30):
                 while limits._limiter.alert:
                     await limits.check(policy, "u1", **PAY)
                     await asyncio.sleep(0.005)
+            assert not limits.degraded
             assert await outcomes(limits, policy, 3) == [("allowed", "redis")] * 3
+    told = [each.message.partition(":")[0] for each in caplog.records if each.name == "hustlex.ratelimit"]
+    assert told == ["rate limits are judged without the server", "rate limits are judged by the server again"]
 
 
 async def test_a_held_place_is_kept_and_given_back_on_a_full_server(url: str, raw: redis.Redis) -> None:

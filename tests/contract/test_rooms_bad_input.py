@@ -243,8 +243,10 @@ async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> Non
     fits |= {"format": "frame", "schema_version": 1, "lease": MINUTE, "wait": MINUTE, "timeout": MINUTE, "bulkhead": 3}
     fits |= {"max_value": 1000, "compress_over": 100, "tags": ["a"], "value_tags": str.split, "clearable": True}
     fits |= {"stale_ttl": MINUTE, "stale_if_error": MINUTE, "cooldown": MINUTE, "early": 1.0}
-    fits |= {"soft_timeout": MINUTE, "hard_timeout": MINUTE}
-    assert set(fits) - {"name", "value_type", "ttl"} == set(Options.__annotations__)
+    fits |= {"soft_timeout": MINUTE, "hard_timeout": MINUTE, "near_entries": 5, "near_bytes": 5, "near_proof": 0.5}
+    if isinstance(front, HustleX):
+        fits["near"] = MINUTE
+    assert set(fits) - {"name", "value_type", "ttl"} | {"near"} == set(Options.__annotations__)
     declared = Sample(Caches.__call__, fits, call=lambda opened, **given: opened.cache(**given))
     tags = Sample(Caches.invalidate_tags, {"tag": "a", "soft": True}, call=lambda it, **o: _invalidate(it.cache, **o))
     assert [said for sample in (declared, tags) for said in await complaints(sample, front)] == []

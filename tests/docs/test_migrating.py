@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -47,7 +49,7 @@ from hustlex.worker import Scheduler, Worker
 from tests.support.claims import ROOT, Check, Claims, stands, unheld
 from tests.worker.support import DAY, DEFAULT, running, until
 
-PAGES = ("celery", "rq", "arq", "asynq")
+PAGES = ("README", "celery", "rq", "arq", "asynq")
 SECOND, MINUTE, NOW = timedelta(seconds=1), timedelta(minutes=1), timedelta(0)
 PATIENCE = timedelta(seconds=5)
 claims = Claims()
@@ -58,7 +60,23 @@ _RQ = (
     "([figures](../benchmarks.md))."
 )
 
+_MOVE = (
+    "1. Make handlers repeatable. Every queue worth its name runs a job at least once; ours says so and helps: "
+    "`task_id`, `unique_for`, a ledger key in your database. 2. Start a hustlex worker beside the old one. It "
+    "uses keys of its own (`asynq:*`), so both live on one Redis. 3. Switch producers one task type at a time. "
+    "Old jobs drain from the old queue. 4. Stop the old worker when its queue is empty."
+)
+
 ELSEWHERE = {
+    "One page each: what is called what, what behaves differently, how to move while both run.": (
+        "tests/docs/test_pages.py::test_the_index_of_the_guides_or_of_the_inside_knows_every_page"
+    ),
+    "rate limits: one step for several, and a worst case that is proven": (
+        "tests/docs/test_migrating_limits.py::test_what_the_page_says_is_true"
+    ),
+    "nothing to move: both run on the same queues": (
+        "tests/interop/test_fleet.py::test_a_mixed_fleet_runs_each_task_once"
+    ),
     "There is nothing to migrate. Keys, fields, scores and messages are Asynq's (v0.26), checked against the real Go "
     "library in `tests/interop`. Go and Python producers, workers and inspectors share queues; move one task type at a "
     "time.": "tests/interop/test_fleet.py::test_a_mixed_fleet_runs_each_task_once",
@@ -167,6 +185,61 @@ def test_every_sentence_is_held_and_nothing_else() -> None:
     assert [test for test in ELSEWHERE.values() if not stands(test)] == []
 
 
+# -- the index
+
+
+def _in_two_minutes_ms() -> int:
+    return int((time.time() + 120) * 1000)
+
+
+@claims.hold(_MOVE)
+async def beside_another_queue(house: House) -> None:
+    house.raw.rpush("rq:queue:default", "old")
+    kept = {name: house.raw.dump(name) for name in house.raw.scan_iter()}
+    outcomes = [await house.jobs.enqueue(house.note.job(1), task_id="charge-1") for _ in range(2)]
+    outcomes += [await house.jobs.enqueue(house.note.job(2), unique_for=MINUTE) for _ in range(2)]
+    assert isinstance(outcomes[1], IdTaken) and isinstance(outcomes[3], Duplicate)
+    await house.jobs.start(house.note.job(3).then(house.note.job(RESULT)))
+    await house.jobs.schedules.add("nightly", "@daily", house.note.job(4))
+    assert (await house.hx.driver.run(lease.cycle(DEFAULT, DAY, "killed:1", 1, (), 0))).leased[0] == b"charge-1"
+    assert await house.hx.driver.run(maintain.recover(DEFAULT, _in_two_minutes_ms())) == [b"charge-1"]
+    await house.drain()
+    assert 1 in house.ran
+    ours = {name for name in house.raw.scan_iter() if name not in kept}
+    assert ours and all(name.startswith(b"asynq:") for name in ours)
+    assert {name: house.raw.dump(name) for name in kept} == kept
+
+
+@claims.hold("tasks become typed functions; results are kept on request; no broker or backend URLs")
+async def typed_functions_and_results(house: House) -> None:
+    for retention in (NOW, MINUTE):
+        handle = await house.put(house.note.job(7), retention=retention)
+        await house.drain()
+        assert await handle.result(timeout=NOW) == 7
+        assert house.raw.exists(DEFAULT.task(handle.id)) == (retention == MINUTE)
+
+
+@claims.hold("no fork per job; arguments are JSON, not pickles")
+async def no_fork(house: House) -> None:
+    @house.tasks.task("where")
+    async def where() -> None:
+        house.ran.append(os.getpid())
+
+    handle = await house.put(where.job())
+    assert (await house.look(handle.id)).payload == b"{}"
+    await house.drain()
+    assert house.ran == [os.getpid()]
+
+
+@claims.hold("the closest in spirit; no `ctx`, no one-second polling, jobs survive a kill -9")
+async def closest_in_spirit(house: House) -> None:
+    handle = await house.put(house.note.job(7))
+    await house.hx.driver.run(lease.cycle(DEFAULT, DAY, "killed:1", 1, (), 0))
+    assert await house.hx.driver.run(maintain.recover(DEFAULT, _in_two_minutes_ms())) == [handle.id.encode()]
+    async with running(house.hx.driver, house.tasks):
+        assert await handle.result(timeout=PATIENCE) == 7
+
+
 # -- tasks, arguments, names
 
 
@@ -221,7 +294,7 @@ async def many_at_once(house: House) -> None:
 
     @house.tasks.task("plain")
     def plain() -> None:
-        threads.wait(10)
+        threads.wait(60)
         house.ran.append(threading.get_ident() != here)
 
     here = threading.get_ident()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 def texts(longest: int) -> st.SearchStrategy[str]:
     """What ``check.identity`` takes."""
-    plain = st.characters(blacklist_categories=("Cc", "Cs"))
+    plain = st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp"))
     return st.text(plain, min_size=1, max_size=longest).filter(str.strip)
 
 

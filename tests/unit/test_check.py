@@ -7,6 +7,7 @@ import math
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -39,6 +40,11 @@ class Loud(str):
         return self.upper()
 
 
+class LoudUUID(uuid.UUID):
+    def __str__(self) -> str:
+        return super().__str__().upper()
+
+
 @pytest.mark.parametrize("same", ["gold", Plan.GOLD, Level.GOLD, Loud("gold")])
 def test_equal_ids_are_one_text(same: Any) -> None:
     found = check.identity("user_id", same)
@@ -49,12 +55,12 @@ def test_equal_ids_are_one_text(same: Any) -> None:
 def test_numbers_and_uuids_are_the_text_they_are_written_as() -> None:
     some = uuid.UUID(int=7)
     assert [check.identity("id", one) for one in (1, Rank.FIRST, Plan.FIRST, "1")] == ["1"] * 4
-    assert check.identity("id", some) == str(some)
+    assert check.identity("id", some) == check.identity("id", LoudUUID(int=7)) == str(some)
     assert check.identity("id", "Ọlá Ade") == "Ọlá Ade"
 
 
-UNFIT: list[Any] = [None, True, b"x", 1.5, [], {}, (), Plan.NOTHING]
-UNFIT += ["", " ", "a\x00b", "a\nb", "\x9f", "\ud800", "x" * 256]
+UNFIT: list[Any] = [None, True, b"x", bytearray(b"x"), memoryview(b"x"), 1.5, Decimal(7), [], {}, (), Plan.NOTHING]
+UNFIT += ["", " ", "\xa0", "a\u2028b", "\u2029a", 2**64 + 1, "a\x00b", "a\nb", "\x9f", "\ud800", "x" * 256]
 
 
 @pytest.mark.parametrize("odd", UNFIT, ids=repr)

@@ -41,6 +41,24 @@ def test_the_defaults_are_those_of_asynq() -> None:
     assert drafted() == Draft(ID, "default", drafted().message, "", "", 0, "")
 
 
+MORNING = datetime(2027, 1, 15, 8, 0, 0, 400_000, tzinfo=UTC)
+
+
+def test_the_later_expiry_replaces_the_earlier() -> None:
+    assert merge({"expires_in": HOUR}, {"expires_at": MORNING}) == {"expires_at": MORNING}
+    assert merge({"expires_at": MORNING}, {"expires_in": HOUR}) == {"expires_in": HOUR}
+    with pytest.raises(Misuse, match="exclude each other"):
+        draft(Job("t", None, {"expires_in": HOUR}), {"expires_in": HOUR, "expires_at": MORNING}, ID)
+
+
+def test_a_deadline_before_the_start_is_refused() -> None:
+    for late in (timedelta(0), timedelta(milliseconds=500)):
+        with pytest.raises(Misuse, match="deadline"):
+            drafted(process_at=MORNING, deadline=MORNING + late)
+    assert message(process_at=MORNING, deadline=MORNING + SECOND).deadline == 1_800_000_001
+    assert message(process_at=MORNING, deadline=datetime(1970, 1, 1, tzinfo=UTC)).timeout == 1800
+
+
 @pytest.mark.parametrize(
     ("options", "field", "stored"),
     [

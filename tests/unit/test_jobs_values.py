@@ -12,19 +12,24 @@ import typing
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Generic, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+import annotated_types
 import msgspec
 import pydantic
 import pytest
 
+from hustlex.core import codec
 from hustlex.errors import Misuse
 from hustlex.jobs import Aggregate, Job, PayloadError, Tasks, current_job
 from hustlex.testing import eager
 
 if typing.TYPE_CHECKING:
     from fractions import Fraction
+
+T = TypeVar("T")
 
 
 class Color(enum.Enum):
@@ -439,25 +444,93 @@ class Priced:
     amount: pydantic.PositiveInt
 
 
+@dataclasses.dataclass
+class Boxed(Generic[T]):
+    inside: T
+
+
+class Chain(msgspec.Struct):
+    amount: pydantic.PositiveInt
+    next: Chain | None = None
+
+
+class Row(typing.TypedDict, total=False):
+    amount: pydantic.PositiveInt
+
+
 class Paid(pydantic.BaseModel):
     amount: pydantic.PositiveInt
 
 
+Kobo = typing.NewType("Kobo", pydantic.PositiveInt)
+Even = typing.Annotated[int, pydantic.AfterValidator(lambda value: value if value % 2 == 0 else 1 / 0)]
+Text = typing.Annotated[str, pydantic.StringConstraints(strip_whitespace=True, min_length=1)]
+Price = typing.Annotated[Decimal, pydantic.Field(gt=0, decimal_places=2)]
+
+
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "good", "bad", "where"),
     [
-        pydantic.PositiveInt,
-        list[pydantic.PositiveInt] | None,
-        typing.Annotated[str, pydantic.Field(min_length=1)],
-        dict[str, Priced],
+        (pydantic.PositiveInt, 1, 0, "$.amount"),
+        (typing.Annotated[int, pydantic.Field(gt=0)] | None, None, -1, "$.amount"),
+        (list[pydantic.PositiveInt] | None, [1], [1, -1], "$.amount[1]"),
+        (tuple[str, pydantic.PositiveInt], ("a", 1), ("a", 0), "$.amount[1]"),
+        (dict[str, Priced], {"a": Priced(1)}, {"a": Priced(0)}, "$.amount[...].amount"),
+        (Boxed[pydantic.PositiveInt], Boxed(1), Boxed(0), "$.amount.inside"),
+        (Chain, Chain(1, Chain(2)), Chain(1, Chain(0)), "$.amount.next.amount"),
+        (Row, {"amount": 1}, {"amount": 0}, "$.amount.amount"),
+        (Kobo, 1, 0, "$.amount"),
+        (typing.Annotated[list[int], annotated_types.Len(1)], [0], [], "$.amount"),
+        (Price, Decimal("1.25"), Decimal("1.255"), "$.amount"),
+        (Even, 2, 3, "$.amount"),
+        (Text, "x", " x", "$.amount"),
+        (
+            pydantic.UUID4,
+            UUID("a3f0c1d2-0000-4000-8000-000000000000"),
+            UUID("a3f0c1d2-0000-1000-8000-000000000000"),
+            "$.amount",
+        ),
     ],
-    ids=repr,
+    ids=[f"kind {n}" for n in range(14)],
 )
-def test_a_constraint_that_nobody_would_hold_is_refused_while_defining(kind: Any) -> None:
+def test_a_constraint_is_held_where_a_job_is_made_and_where_it_is_read(
+    kind: Any, good: Any, bad: Any, where: str
+) -> None:
     def pay(amount: Any) -> None: ...
 
     pay.__annotations__["amount"] = kind
-    with pytest.raises(Misuse, match=r"'amount' of 'pay' .*msgspec.Meta"):
+    task = Tasks().task("pay")(pay)
+    assert task.arguments(task.job(good).payload)["amount"] == good
+    for attempt in (lambda: task.job(bad), lambda: task.arguments(codec.dumps({"amount": bad}))):
+        with pytest.raises(PayloadError) as caught:
+            attempt()
+        assert caught.value.message.endswith(f" - at `{where}`"), caught.value.message
+
+
+def test_a_result_is_held_to_its_constraint() -> None:
+    def count() -> pydantic.PositiveInt:
+        return 0
+
+    task = Tasks().task("count")(count)
+    assert task.result.decode(task.result.encode(1)) == 1
+    with pytest.raises(PayloadError, match="greater than 0"):
+        task.result.encode(0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        (typing.Annotated[datetime, annotated_types.Timezone(None)], "a field of a pydantic model, or as msgspec.Meta"),
+        (pydantic.AwareDatetime, "take the plain type"),
+        (pydantic.HttpUrl, "take the plain type"),
+    ],
+    ids=["timezone", "aware", "url"],
+)
+def test_what_nobody_would_hold_is_refused_while_defining_and_says_what_to_write(kind: Any, advice: str) -> None:
+    def pay(amount: Any) -> None: ...
+
+    pay.__annotations__["amount"] = kind
+    with pytest.raises(Misuse, match=rf"'amount' of 'pay' .*{advice}"):
         Tasks().task("pay")(pay)
 
 
@@ -473,3 +546,64 @@ def test_a_constraint_that_is_held_is_taken() -> None:
     for wrong in ({"amount": 0, "paid": Paid(amount=1)}, {"amount": 1, "paid": Paid.model_construct(amount=-1)}):
         with pytest.raises(PayloadError):
             task.job(**wrong)
+
+
+LAGOS, LONDON = ZoneInfo("Africa/Lagos"), ZoneInfo("Europe/London")
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def test_a_moment_of_an_hour_that_occurs_twice_arrives() -> None:
+    def remind(at: datetime) -> None: ...
+
+    task = Tasks().task("remind")(remind)
+    for fold in (0, 1):
+        at = datetime(2026, 10, 25, 1, 30, fold=fold, tzinfo=LONDON)
+        assert task.arguments(task.job(at).payload)["at"].timestamp() == at.timestamp()
+
+
+def test_a_whole_number_that_a_float_cannot_hold_is_refused() -> None:
+    def pay(kobo: float, each: list[float] | None = None) -> None: ...
+
+    task = Tasks().task("pay")(pay)
+    assert task.arguments(task.job(2**53, each=[1]).payload) == {"kobo": 2.0**53, "each": [1.0]}
+    with pytest.raises(PayloadError, match="'kobo' of 'pay' would not arrive"):
+        task.job(2**53 + 1)
+    with pytest.raises(PayloadError, match=r"'each' of 'pay'\[1\] would not arrive"):
+        task.job(1, each=[1, 2**53 + 1])
+
+
+@dataclasses.dataclass
+class Due:
+    at: datetime
+    amount: Decimal
+    tags: frozenset[str] = frozenset()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Due(NOON, Decimal("1.10")), Due(NOON.astimezone(LAGOS), Decimal("1.1"))),
+        (Due(NOON, Decimal(100), frozenset("ab")), Due(NOON, Decimal("1E+2"), frozenset("ba"))),
+        (Due(NOON, Decimal(0)), Due(NOON, Decimal("-0.00"))),
+    ],
+)
+def test_equal_calls_are_one_job_for_a_lock(first: Due, second: Due) -> None:
+    def pay(due: Due, rate: float = 0.0) -> None: ...
+
+    task = Tasks().task("pay")(pay)
+    locks = {task.canonical(task.job(due, **more).payload) for due in (first, second) for more in ({}, {"rate": -0.0})}
+    assert first == second and len(locks) == 1
+
+
+def test_calls_that_differ_in_the_last_of_many_digits_are_two_jobs() -> None:
+    def pay(amount: Decimal) -> None: ...
+
+    task = Tasks().task("pay")(pay)
+    assert len({task.canonical(task.job(Decimal("1." + "0" * 40 + digit)).payload) for digit in "12"}) == 2
+
+
+@pytest.mark.parametrize(
+    "value", [1, "x", [1.5, None], {"b": 1, "a": 2}, Money(Decimal("1.5")), Color.RED, b"x", {3, 1, 2}, NOON]
+)
+def test_a_settled_text_is_the_usual_one_where_a_value_has_only_one(value: Any) -> None:
+    assert codec.settled(value) == codec.dumps(value)

@@ -36,7 +36,7 @@ from hustlex.otp import (
 from hustlex.otp.codes import Hmac
 from hustlex.otp.phone import normalise
 from hustlex.otp.reservations import CapScope, CapUnit
-from hustlex.otp.telemetry import outcome_of, tell
+from hustlex.otp.telemetry import outcome_of, report
 
 MINUTE = timedelta(minutes=1)
 
@@ -170,7 +170,7 @@ def test_events_become_counts() -> None:
 def test_events_have_the_level_that_they_deserve(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     for outcome in ("verified", "wrong", "locked", "used", "malformed", "subject_locked", "context_mismatch"):
-        tell(None, OtpEvent(event="verify", outcome=outcome))
+        report(None, OtpEvent(event="verify", outcome=outcome))
     levels = {record.otp["outcome"]: record.levelname for record in caplog.records}  # type: ignore[attr-defined]
     assert levels == {
         "verified": "INFO",

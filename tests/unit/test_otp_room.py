@@ -42,10 +42,10 @@ from hustlex.otp import (
 from hustlex.otp.codes import Codes
 from hustlex.otp.flows import IssueRequest, VerifyRequest
 from hustlex.otp.names import Challenge, Grant, SubjectKeys, parse_challenge, parse_grant
-from hustlex.otp.room import CodeAttempt, NewCode, furnish
+from hustlex.otp.room import CodeAttempt, NewCode, services_of
 
 CODES = Codes(Keyring("a test secret of thirty-two bytes or more"))
-ROOM = furnish(Keyring("a test secret of thirty-two bytes or more"), "app:", OtpOptions())
+ROOM = services_of(Keyring("a test secret of thirty-two bytes or more"), "app:", OtpOptions())
 PHONE = "+2348031234567"
 REF = CODES.reference(PHONE)
 CID = "A" * 22

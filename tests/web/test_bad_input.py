@@ -16,18 +16,23 @@ from hustlex.idempotency import IdempotencyOptions, Provider, hmac_signature
 from hustlex.pins import PinOk
 from hustlex.ratelimit import Policy
 from hustlex.web import (
+    Allow,
+    CacheMiddleware,
+    Deny,
     IdempotencyMiddleware,
     Idempotent,
     OtpCodes,
     Problem,
     RateLimit,
     RateLimitMiddleware,
+    ResponseCache,
     SocketLimits,
     auth_router,
     body_limit,
     by_ip,
     checked,
     end_streams,
+    events_router,
     install,
     install_problems,
     lifespan,
@@ -38,6 +43,7 @@ from hustlex.web import (
     route_policies,
     sessions_router,
     sse_response,
+    tag_response,
     verify_webhook,
     while_allowed,
 )
@@ -126,6 +132,13 @@ SAMPLES = [
     Sample(route_policies, {"app": FastAPI()}),
     Sample(end_streams, {"app": FastAPI()}),
     Sample(
+        events_router,
+        {"channels": human, "authorize": human, "prefix": "/events", "per_user": 5, "per_connection": 5}
+        | {"heartbeat": timedelta(seconds=5), "pong": timedelta(seconds=5)},
+    ),
+    Sample(Deny),
+    Sample(Allow, {"until": None}),
+    Sample(
         sse_response,
         {"request": request(), "subscription": Source().subscribe(), "authorize": human,
          "heartbeat": timedelta(seconds=5), "lifetime": timedelta(seconds=5), "write_timeout": timedelta(seconds=5),
@@ -139,6 +152,17 @@ SAMPLES = [
     ),
     Sample(body_limit, {"most": 5}),
     Sample(
+        ResponseCache,
+        {"name": "page", "ttl": timedelta(minutes=1), "tags": ["a"], "vary": ["accept"], "query": ["q"]}
+        | {"private": False, "public": False, "user": human, "client_ttl": timedelta(0), "honor_client": False},
+    ),
+    Sample(CacheMiddleware, {"app": bare, "rules": {"/": ResponseCache(ttl=timedelta(minutes=1))}}),
+    Sample(
+        tag_response,
+        {"connection": request(), "tag": "a"},
+        call=lambda _, connection, tag: tag_response(connection, tag),
+    ),
+    Sample(
         hmac_signature,
         {"header": "x", "digest": "sha512", "prefix": "sha512=", "secrets": "a secret"},
         call=lambda _, secrets, **given: hmac_signature(given.pop("header"), secrets, **given),
@@ -149,6 +173,7 @@ SAMPLES = [
     ),
 ]  # fmt: skip
 BY_THE_FRAMEWORK = {
+    "PageOptions",
     *("by_ip", "by_user", "by_strict_user", "globally", "unlimited", "get_hustlex", "current_user", "strict_user"),
     *("jwks", "client_ip", "attach", "CodeIn", "Proof", "progress_response"),
 }

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 
 from hustlex.core.time import FixedClock
 from hustlex.errors import ConfigurationError, Misuse
-from hustlex.ratelimit import Decision, Penalty, Policy
+from hustlex.ratelimit import Decision, Penalty, Policy, Rule
 from hustlex.web import (
     Problem,
     RateLimit,
@@ -260,6 +260,45 @@ async def test_several_limits_of_different_callers_add_up(app: FastAPI, serve: A
     assert told(answers[0], "ratelimit-policy") == '"name";q=1;w=60, "address";q=2;w=60'
     assert answers[1].json()["violated-policies"] == ["name"]
     assert answers[3].json()["violated-policies"] == ["address"]
+
+
+@pytest.mark.parametrize("where", ["dependencies", "middleware"])
+@pytest.mark.parametrize("algorithm", ["strict", "log", "counter", "fixed", "gcra"])
+async def test_a_race_of_several_callers_charges_who_passed_and_nobody_else(
+    app: FastAPI, serve: Any, where: str, algorithm: Any
+) -> None:
+    """Limits of different callers cannot be one step: they have a slot each. What holds all the same: none is ever
+    exceeded, and once the answers are there, each has counted exactly those who passed. Meanwhile one may refuse who
+    would have passed, for as long as a refund is on its way: so many fewer pass, and the next request does."""
+    more = {"burst": 6} if algorithm == "gcra" else {}
+    address, user = (
+        Policy("address", 6, 60 * MINUTE, algorithm, **more),
+        Policy("user", 2, 60 * MINUTE, algorithm, **(more and {"burst": 2})),
+    )
+    who = lambda scope, _: dict(scope["headers"])[b"who"].decode()  # noqa: E731
+
+    async def by_header(request: Request) -> str:
+        return request.headers["who"]
+
+    guards = [
+        Depends(RateLimit(address, key=by_ip, endpoint="/pay")),
+        Depends(RateLimit(user, key=by_header, endpoint="/pay")),
+    ]
+    app.add_api_route("/pay", nothing, methods=["POST"], dependencies=guards if where == "dependencies" else [])
+    if where == "middleware":
+        rules = [Rule(address, "ip", "", "/pay"), Rule(user, "user", "", "/pay")]
+        app.add_middleware(RateLimitMiddleware, rules=rules, identify=who)
+    async with serve(app) as client:
+        room = app.state.hustlex.ratelimit
+        calls = [client.post("/pay", headers={"who": f"u{number % 5}"}) for number in range(40)]
+        passed = [number % 5 for number, answer in enumerate(await asyncio.gather(*calls)) if answer.status_code == 200]
+        assert len(passed) <= 6
+        assert all(passed.count(each) <= 2 for each in range(5))
+        for each in range(5):
+            left = await room.peek(user, f"u{each}", endpoint="/pay")
+            assert left.remaining == 2 - passed.count(each)
+        late = [(await client.post("/pay", headers={"who": f"v{number}"})).status_code for number in range(7)]
+        assert late == [200] * (6 - len(passed)) + [429] * (1 + len(passed))
 
 
 async def test_a_payments_limit_that_opens_ends_the_start(app: FastAPI, serve: Any) -> None:

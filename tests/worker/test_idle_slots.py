@@ -16,8 +16,8 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import Unavailable
 from hustlex.jobs import Jobs, Tasks
 from hustlex.jobs.lease.limits import Limits
-from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.maintain.aggregator import Aggregator
+from hustlex.worker.queue_state import LeasedTask
 from tests.worker.support import DEFAULT, Running, running, until
 
 Start = Callable[..., Awaitable[Running]]
@@ -81,7 +81,7 @@ async def test_what_cannot_be_given_back_now_is_given_back_later(
     async def away(_: Any, __: Any, given: list[LeasedTask]) -> Any:
         return given, Unavailable("away")
 
-    monkeypatch.setattr("hustlex.worker.limits.surplus.give_back", away)
+    monkeypatch.setattr("hustlex.worker.fetch.surplus.give_back", away)
     await jobs.enqueue_many([long.job()] * 4)
     await until(lambda: "surplus" in run.worker.health.trouble)
     assert raw.llen(DEFAULT.active) == 4
@@ -117,7 +117,7 @@ def hanging(tasks: Tasks, kind: str, release: threading.Event) -> Any:
 
         @tasks.task("hangs", timeout=timedelta(seconds=1))
         def plain() -> None:
-            release.wait(15)
+            release.wait(60)
 
         return plain
 
@@ -193,7 +193,7 @@ async def test_aggregate_functions_that_hang_are_told(
 
     @tasks.aggregate(max_size=1)
     def hangs(group: str, _: Any) -> Any:
-        release.wait(15)
+        release.wait(60)
 
     @tasks.task("part")
     async def part() -> None: ...

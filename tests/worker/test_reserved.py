@@ -16,7 +16,7 @@ from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, Limits, Rate, Tasks
 from hustlex.jobs.keys import queue_keys
 from hustlex.worker import Reserved
-from hustlex.worker.fetch import allocation
+from hustlex.worker.limits import allocation
 from tests.worker.support import Running, message, put, until
 
 Start = Callable[..., Awaitable[Running]]

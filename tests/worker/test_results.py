@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pydantic
 import pytest
 import redis
 
 from hustlex.errors import NotReady, Unsuccessful
-from hustlex.jobs import RESULT, Enqueued, Failed, Gone, Jobs, NotYet, RevokeTask, Succeeded, Tasks, current_job
+from hustlex.jobs import (
+    RESULT,
+    Enqueued,
+    Failed,
+    Gone,
+    Jobs,
+    NotYet,
+    PayloadError,
+    RevokeTask,
+    State,
+    StateChange,
+    Succeeded,
+    Tasks,
+    current_job,
+)
+from hustlex.jobs.keys import ended
 from hustlex.sync import HustleX
 from hustlex.testing import drain
 from hustlex.worker import Worker
@@ -72,11 +89,56 @@ async def test_a_value_nobody_retains_is_there_for_half_a_minute_and_then_nothin
     assert notes == [f"asynq:{{default}}:x:end:{handle.id}".encode()] and 0 < raw.ttl(notes[0]) <= 30
     assert await handle.wait(timeout=timedelta(0)) == Succeeded(7)
     assert await jobs.result(handle.id, timeout=timedelta(0)) == Succeeded(b"7")
+    assert await jobs.result("q", timeout=timedelta(0)) == Succeeded(None)
+    assert 0 < raw.ttl(ended(DEFAULT)) <= 30
+    raw.delete(notes[0], ended(DEFAULT))
     assert await jobs.result("q", timeout=timedelta(0)) == Gone()
-    raw.delete(notes[0])
     with pytest.raises(Unsuccessful, match="retention") as gone:
         await handle.result(timeout=timedelta(0))
     assert gone.value.outcome == Gone()
+
+
+async def test_an_argument_that_breaks_its_constraint_is_archived_without_a_retry(
+    jobs: Jobs, tasks: Tasks, start: Start
+) -> None:
+    ran: list[int] = []
+
+    @tasks.task("pay")
+    async def pay(kobo: pydantic.PositiveInt) -> None:
+        ran.append(kobo)
+
+    with pytest.raises(PayloadError, match=r"greater than 0 - at `\$\.kobo`"):
+        pay.job(-1)
+    handle = (await jobs.enqueue("pay", {"kobo": -1})).or_raise()
+    await start()
+    ending = await handle.wait(timeout=SOON)
+    assert isinstance(ending, Failed) and "greater than 0" in ending.error
+    assert (await jobs.inspector.task("default", handle.id)).retried == 0 and ran == []
+
+
+async def test_the_last_thousand_jobs_that_left_nothing_are_known_to_have_succeeded(
+    jobs: Jobs, tasks: Tasks, start: Start, raw: redis.Redis
+) -> None:
+    @tasks.task("t")
+    async def handler() -> None: ...
+
+    first = (await jobs.enqueue(handler.job())).or_raise()
+    await start(concurrency=50)
+    assert await first.result(timeout=SOON) is None
+    handles = [each.or_raise() for each in await jobs.enqueue_many([handler.job()] * 1_200)]
+    await until(lambda: not raw.exists(DEFAULT.pending, DEFAULT.active))
+    assert raw.llen(ended(DEFAULT)) == 1_000
+    assert await handles[-1].wait(timeout=timedelta(0)) == Succeeded(None)
+    assert await handles[0].wait(timeout=timedelta(0)) == Gone()
+    async with contextlib.aclosing(jobs.follow(handles[-1])) as items:
+        assert [item.state async for item in items if isinstance(item, StateChange)] == [State.COMPLETED]
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    again = (await jobs.enqueue(handler.job(), task_id=handles[-1].id, expires_at=past)).or_raise()
+    await until(lambda: not raw.exists(DEFAULT.task(again.id)))
+    assert await again.wait(timeout=timedelta(0)) == Gone(), "expired: the success was that of another"
+    later = (await jobs.enqueue("t", task_id=handles[-2].id, process_in=timedelta(hours=1))).or_raise()
+    await jobs.inspector.delete("default", later.id)
+    assert await later.wait(timeout=timedelta(0)) == Gone()
 
 
 async def test_whoever_waits_hears_of_a_job_that_returns_nothing(

@@ -97,7 +97,7 @@ async def test_done_frees_the_lock_only_of_its_own_task(driver: Driver, raw: red
     assert await driver.run(finish.done(DEFAULT, DAY, (b"u1", "me:1", lock), NOW_MS)) == b"1"
     assert raw.get(lock) == b"u2"
     assert await driver.run(finish.done(DEFAULT, DAY, (b"u2", "me:1", lock), NOW_MS)) == b"1"
-    assert dump(raw) == counters(2) | {"x:owners": {b"me": NOW_S + 10}}
+    assert dump(raw) == counters(2) | {"x:owners": {b"me": NOW_S + 10}, "x:ended": [b"u2", b"u1"]}
 
 
 async def test_a_repeated_or_foreign_acknowledgement_touches_nothing(driver: Driver, raw: redis.Redis) -> None:

@@ -41,15 +41,20 @@ _SHORTEST, _LONGEST = timedelta(milliseconds=10), timedelta(seconds=5)
 class HustleX:
     """The Redis layer of one application.
 
-    url: the state server, as ``redis://localhost:6379/0``. cache_url: a second server for the cache (recommended in
-    production, because eviction is per server); default the same one. secret: at least 32 bytes, the root of every
-    derived key; needed by ``otp``, ``tokens``, ``idempotency`` and ``pins``. old_secrets, reference_secret: while the
-    secret is being changed and after, see ``Keyring`` and docs/guides/secrets.md. prefix: put before every key, except
-    those of the jobs, whose names are Asynq's. clock: 0 means the server's time; tests hand in a ``FixedClock``.
-    hook: told of every call, its start and its end, see ``core.telemetry``. timeout: how long a call may wait for the
-    server, connecting included, 10 ms to 5 s; default 1 s (the cache's reads and checks of limits have shorter ones of
-    their own). strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the
-    state server may evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
+    url: the state server, as ``redis://localhost:6379/0``.
+    cache_url: a second server for the cache (recommended in production, because eviction is per server); default the
+        same one.
+    secret: at least 32 bytes, the root of every derived key; needed by ``otp``, ``tokens``, ``idempotency`` and
+        ``pins``.
+    old_secrets, reference_secret: while the secret is being changed and after, see ``Keyring`` and
+        docs/guides/secrets.md.
+    prefix: put before every key, except those of the jobs, whose names are Asynq's.
+    clock: 0 means the server's time; tests hand in a ``FixedClock``.
+    hook: told of every call, its start and its end, see ``core.telemetry``.
+    timeout: how long a call may wait for the server, connecting included, 10 ms to 5 s; default 1 s (the cache's reads
+        and checks of limits have shorter ones of their own).
+    strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may
+        evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
     region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
     queues: all queues there are; to enqueue into another one is Misuse. Default: any name will do.
     otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.

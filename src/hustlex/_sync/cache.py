@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from hustlex._sync.cache_inspector import CacheInspector
 from hustlex.cache import flows, keys, many
-from hustlex.cache.blocking import Flights, checked
+from hustlex.cache.blocking import Flights, checked, watching
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.many import WantedMany
@@ -21,7 +21,7 @@ from hustlex.cache.policy import Options, checked_ms, policy
 from hustlex.cache.template import CallKey, KeyTemplate, TagTemplate
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats, Warmed
 from hustlex.core import check
-from hustlex.core.answer.blocking import answering
+from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 
@@ -35,6 +35,9 @@ Q = ParamSpec("Q")
 
 _MOST_AT_ONCE = 1000
 _MOST_JITTER = 0.9
+_MOST_NAMES = 10_000
+_PLAIN = frozenset((int, str))
+"""Of these, equal arguments make equal keys; True and 1 do not."""
 _NO_TIME = timedelta(0)
 
 
@@ -68,9 +71,17 @@ class Caches:
         """
         limits = policy(ttl=ttl, **options)
         plan: CachePlan[Any] = CachePlan(
-            name, ValueCodec(value_type, limits), limits, self._flights, prefix=self._prefix, clock=self._clock
+            name,
+            ValueCodec(value_type, limits),
+            limits,
+            self._flights,
+            prefix=self._prefix,
+            clock=self._clock,
+            space=self._space,
         )
         keys.check_apart(plan.name, list(self._declared))
+        if limits.near_ms:
+            plan.keep_near(self._space.watch or watching(self._driver, self._prefix))
         self._declared[plan.name] = plan
         return Cache(self._driver, plan)
 
@@ -106,8 +117,13 @@ class Cache(Generic[V]):
     def get(self, key: Key, default: D) -> V | D | None: ...
     def get(self, key: Key, default: Any = None) -> Any:
         """The value, or ``default`` (pass MISSING to tell an absent entry from a cached None). One round trip."""
-        flow = flows.get(self._plan, self._plan.entry(key), default)
-        return self._driver.follow(flow)
+        plan = self._plan
+        entry = plan.entry(key)
+        copy = plan.nearby(entry)
+        if copy is not None:
+            return now(plan.copied(copy))
+        flow: Any = flows.get(plan, entry, default)
+        return later(self._driver.follow(flow))
 
     def lookup(self, key: Key) -> Hit[V] | Miss:
         """The value with its age and remaining life. One round trip."""
@@ -190,8 +206,12 @@ class Cache(Generic[V]):
         if not callable(compute):
             check.function("compute", compute)
         plan = self._plan
-        ask = Wanted(entry=plan.entry(key), compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags))
-        return self._driver.follow(obtain(plan, ask))
+        entry = plan.entry(key)
+        ask = Wanted(entry=entry, compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags))
+        copy = plan.nearby(entry)
+        if copy is not None:
+            return now(plan.copied(copy))
+        return later(self._driver.follow(obtain(plan, ask)))
 
     def get_or_compute_many(
         self,
@@ -297,19 +317,32 @@ class CachedFunction(Generic[P, R]):
         self._ttl_ms = ttl_ms
         self._tags = tags
         self._instance = instance
+        self._names: dict[tuple[Any, ...], EntryKey] = {}
 
     def __call__(self, *args: P.args, **options: P.kwargs) -> R:
         """The cached result, else the function's; see ``Cache.get_or_compute``."""
         compute = functools.partial(self._function, *self._instance, *args, **options)
         plan, tags = self._cache._plan, self._tags
+        entry = self.key(*args, **options)
+        copy = plan.nearby(entry)
+        if copy is not None:
+            kept: R = plan.copied(copy)
+            return kept
         named = () if tags is None else tags.names(self._instance + args, options)
-        ask = Wanted(entry=self.key(*args, **options), compute=compute, ttl_ms=self._ttl_ms, tags=plan.tags(named))
+        ask = Wanted(entry=entry, compute=compute, ttl_ms=self._ttl_ms, tags=plan.tags(named))
         result: R = self._cache._driver.follow(obtain(plan, ask))
         return result
 
     def key(self, *args: P.args, **options: P.kwargs) -> EntryKey:
         """The Redis key for these arguments."""
-        return self._cache._plan.templated(self._template.logical(self._instance + args, options))
+        if options or self._instance or not _PLAIN.issuperset(map(type, args)):
+            return self._cache._plan.templated(self._template.logical(self._instance + args, options))
+        found = self._names.get(args)
+        if found is None:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            found = self._names[args] = self._cache._plan.templated(self._template.logical(args, options))
+        return found
 
     def invalidate(self, *args: P.args, **options: P.kwargs) -> None:
         """Drop the result for these arguments; see ``Cache.delete``."""

@@ -30,7 +30,7 @@ class Channel(Generic[T]):
         self._driver = driver
         self.declared = declared
         self._clock = clock
-        self._hub = hub
+        self.hub = hub
 
     def publish(self, event: T, /, **parameters: Parameter) -> int:
         """Send an event to whoever listens now (one round trip); nobody listening is no error.
@@ -52,7 +52,7 @@ class ReplayChannel(Generic[T]):
         self._driver = driver
         self.declared = declared
         self._clock = clock
-        self._hub = hub
+        self.hub = hub
 
     def publish(
         self, event: T, /, *, idem: str | None = None, version: int | None = None, **parameters: Parameter

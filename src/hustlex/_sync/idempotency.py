@@ -10,9 +10,9 @@ from hustlex._sync.idempotency_inspector import ClaimInspector
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.check import Id
-from hustlex.core.keeper import Lease
-from hustlex.core.keeper.blocking import kept
 from hustlex.core.keyring import Keyring
+from hustlex.core.lease_renewal import Lease
+from hustlex.core.lease_renewal.blocking import renewed
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.idempotency import flows, ops
@@ -108,7 +108,7 @@ class Idempotency:
         """Renew the lease while the block runs, three times per lease. ``lost`` of its value: stop."""
         check.instance("started", started, Started)
         renew = ops.renew(started, "", self._room.clock())
-        with kept(self._driver, renew, started.lease_ms / 1000 / _BEATS) as lease:
+        with renewed(self._driver, renew, started.lease_ms / 1000 / _BEATS) as lease:
             yield lease
 
     def run(

@@ -148,8 +148,9 @@ class Jobs:
 
         task: an id, a handle, or a step. queue: None = that of the handle or step; for an id, look in all.
         Returns Succeeded (result, as it is kept), Failed (error) when it is archived, NotYet when the time is up, or
-        Gone. A job that is not kept (``retention``) leaves a trace for some minutes if somebody waited for it, for half
-        a minute if it returned something, for a day if its handler reported progress or wrote a log.
+        Gone. A job that is not kept (``retention``) leaves a trace for some minutes if somebody waited for it, for a
+        day if its handler reported progress or wrote a log, else for half a minute; if it returned nothing only while
+        it is among the last 1,000 such of its queue.
         """
         patience_s = check.duration("timeout", timeout).total_seconds()
         task_id, queue = _addressed(task, queue)
@@ -161,7 +162,8 @@ class Jobs:
         queue: None = look in all. Also for steps of a workflow that have not started. One step in the task's queue,
         then reads of the registry of workers. Cost: up to 10,000 pending ids are compared.
         """
-        return self._driver.follow(explain.explain(task_id, queue, self._clock()))
+        known = None if queue is None else addressed("queue", queue)
+        return self._driver.follow(explain.explain(addressed("task_id", task_id), known, self._clock()))
 
     def limit_queue(self, queue: str, *, max_size: int | None) -> None:
         """Let a queue hold at most this many unfinished tasks; None lifts the limit.
@@ -188,6 +190,7 @@ class Jobs:
 
 def _addressed(task: object, queue: str | None) -> tuple[str, str | None]:
     """The id of a task, and its queue where that is known."""
+    named = None if queue is None else addressed("queue", queue)
     if isinstance(task, Enqueued | StepName):
-        return task.id, queue if queue is not None else task.queue
-    return addressed("task", task), queue
+        return task.id, task.queue if named is None else named
+    return addressed("task", task), named

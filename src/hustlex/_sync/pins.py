@@ -37,8 +37,8 @@ class Pins:
     ) -> None:
         self._driver = driver
         self._options = options or PinOptions()
-        bench = HashPool(self._options.threads, self._options.waiting)
-        self._room = flows.PinServices(keyring, Hasher(keyring), prefix, self._options, clock, bench.run)
+        pool = HashPool(self._options.threads, self._options.waiting)
+        self._room = flows.PinServices(keyring, Hasher(keyring), prefix, self._options, clock, pool.run)
         self.inspector = PinInspector(driver, self._room)
 
     def hash(self, user_id: Id, pin: str) -> HashResult:

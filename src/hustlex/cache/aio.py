@@ -10,9 +10,10 @@ from typing import Any
 
 from hustlex.cache import circles
 from hustlex.cache.flights import Compute, Course, Landed, Tags
+from hustlex.cache.near import NearWatch
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
-from hustlex.core.keeper.aio import kept
+from hustlex.core.lease_renewal.aio import renewed
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Misuse, Overloaded
 
@@ -27,6 +28,11 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     if not any(inspect.iscoroutinefunction(each) for each in (function, inner, called)):
         raise Misuse("the cached function is not async", hint="write async def, or use the cache of hustlex.sync")
     return function
+
+
+def watching(driver: AsyncDriver, prefix: str) -> NearWatch:
+    """What hears of changes, for near caches."""
+    return NearWatch(driver, prefix)
 
 
 class Flights:
@@ -48,7 +54,7 @@ class Flights:
         flight = self._flights.get(entry)
         if flight is None:
             return None
-        if flight.task.get_loop() is not asyncio.get_running_loop():  # that loop has ended, and its tasks with it
+        if flight.elsewhere:  # that loop has ended, and its tasks with it
             flight.seal()
             return None
         return _TaskSeat(flight, leading=False)
@@ -61,7 +67,7 @@ class Flights:
 
     def launch(self, entry: str, course: Course, tags: Tags = ()) -> None:
         there = self._flights.get(entry)
-        if there is None or there.task.get_loop() is not asyncio.get_running_loop():
+        if there is None or there.elsewhere:
             self._start(entry, course, tags, behind=True).abandoned = True
 
     def _start(self, entry: str, course: Course, tags: Tags, *, behind: bool) -> _TaskFlight:
@@ -88,7 +94,7 @@ class Flights:
         several: Any = renews
 
         async def run() -> Any:
-            async with kept(together, several, every_s):
+            async with renewed(together, several, every_s):
                 return await _result(compute)
 
         return run
@@ -161,9 +167,10 @@ class _Gate:
 
 class _TaskFlight:
     """abandoned: whoever started it has gone, and may have taken along what the computation needs. aboard: passengers;
-    one in the background has one more, so that it is never empty."""
+    one in the background has one more, so that it is never empty. task: None once it has ended, since its error leads
+    here."""
 
-    task: asyncio.Task[Landed]
+    task: asyncio.Task[Landed] | None = None
 
     def __init__(self, table: dict[str, _TaskFlight], entry: str, tags: Tags) -> None:
         self.node = circles.Node()
@@ -174,6 +181,11 @@ class _TaskFlight:
         self.aboard = 0
         self.abandoned = False
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it belongs to another event loop."""
+        return self.task is not None and self.task.get_loop() is not asyncio.get_running_loop()
+
     def advance(self) -> None:
         self.stage += 1
 
@@ -183,39 +195,43 @@ class _TaskFlight:
 
     def end(self, task: asyncio.Task[Landed]) -> None:
         self.seal()
+        self.task = None
         if not task.cancelled():
             task.exception()  # one that all have left is not reported as forgotten
 
 
 class _TaskSeat:
+    """task: until it is left. An error that is raised here knows this frame, so no name in it holds the task."""
+
     def __init__(self, flight: _TaskFlight, *, leading: bool) -> None:
         self._tied = circles.tie(flight.node)
         self._flight = flight
+        self._task = flight.task
         self._stage = flight.stage
         self.leading = leading
         flight.aboard += 1
 
     async def wait(self, patience_s: float) -> Landed | None:
-        task = self._flight.task
-        await asyncio.wait((task,), timeout=None if self.leading else patience_s)
-        if not task.done():
+        assert self._task is not None
+        await asyncio.wait((self._task,), timeout=None if self.leading else patience_s)
+        if not self._task.done():
             raise circles.Impatient
-        if task.cancelled():
+        if self._task.cancelled():
             if self.leading:
                 raise asyncio.CancelledError
             return None
-        if self._flight.abandoned and task.exception() is not None:
+        if self._flight.abandoned and self._task.exception() is not None:
             return None
-        landed = task.result()
+        landed = self._task.result()
         return landed if self.leading or landed.proven or self._stage < self._flight.stage else None
 
     def leave(self) -> None:
-        flight = self._flight
+        flight, task, self._task = self._flight, self._task, None
         circles.untie(self._tied, flight.node)
         flight.aboard -= 1
-        if flight.task.done():
+        if task is None or task.done():
             return
         flight.abandoned = flight.abandoned or self.leading
         if not flight.aboard:
             flight.seal()
-            flight.task.cancel()
+            task.cancel()

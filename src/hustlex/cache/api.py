@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overlo
 from weakref import WeakValueDictionary
 
 from hustlex.cache import flows, keys, many
-from hustlex.cache.aio import Flights, checked
+from hustlex.cache.aio import Flights, checked, watching
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.inspector import CacheInspector
@@ -20,7 +20,7 @@ from hustlex.cache.policy import Options, checked_ms, policy
 from hustlex.cache.template import CallKey, KeyTemplate, TagTemplate
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats, Warmed
 from hustlex.core import check
-from hustlex.core.answer.aio import answering
+from hustlex.core.answer.aio import Answer, answering, later, now
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 
@@ -34,6 +34,9 @@ Q = ParamSpec("Q")
 
 _MOST_AT_ONCE = 1000
 _MOST_JITTER = 0.9
+_MOST_NAMES = 10_000
+_PLAIN = frozenset((int, str))
+"""Of these, equal arguments make equal keys; True and 1 do not."""
 _NO_TIME = timedelta(0)
 
 
@@ -67,9 +70,17 @@ class Caches:
         """
         limits = policy(ttl=ttl, **options)
         plan: CachePlan[Any] = CachePlan(
-            name, ValueCodec(value_type, limits), limits, self._flights, prefix=self._prefix, clock=self._clock
+            name,
+            ValueCodec(value_type, limits),
+            limits,
+            self._flights,
+            prefix=self._prefix,
+            clock=self._clock,
+            space=self._space,
         )
         keys.check_apart(plan.name, list(self._declared))
+        if limits.near_ms:
+            plan.keep_near(self._space.watch or watching(self._driver, self._prefix))
         self._declared[plan.name] = plan
         return Cache(self._driver, plan)
 
@@ -100,13 +111,18 @@ class Cache(Generic[V]):
         return self._plan.entry(key)
 
     @overload
-    async def get(self, key: Key) -> V | None: ...
+    def get(self, key: Key) -> Answer[V | None]: ...
     @overload
-    async def get(self, key: Key, default: D) -> V | D | None: ...
-    async def get(self, key: Key, default: Any = None) -> Any:
+    def get(self, key: Key, default: D) -> Answer[V | D | None]: ...
+    def get(self, key: Key, default: Any = None) -> Answer[Any]:
         """The value, or ``default`` (pass MISSING to tell an absent entry from a cached None). One round trip."""
-        flow = flows.get(self._plan, self._plan.entry(key), default)
-        return await self._driver.follow(flow)
+        plan = self._plan
+        entry = plan.entry(key)
+        copy = plan.nearby(entry)
+        if copy is not None:
+            return now(plan.copied(copy))
+        flow: Any = flows.get(plan, entry, default)
+        return later(self._driver.follow(flow))
 
     async def lookup(self, key: Key) -> Hit[V] | Miss:
         """The value with its age and remaining life. One round trip."""
@@ -167,21 +183,21 @@ class Cache(Generic[V]):
         await self._driver.follow(flows.invalidate_tags(self._plan.space, [self._plan.namespace()], soft=soft))
 
     @overload
-    async def get_or_compute(
+    def get_or_compute(
         self, key: Key, compute: Callable[[], Awaitable[V]], *, ttl: timedelta | None = None, tags: Iterable[str] = ()
-    ) -> V: ...
+    ) -> Answer[V]: ...
     @overload
-    async def get_or_compute(
+    def get_or_compute(
         self,
         key: Key,
         compute: Callable[[], Awaitable[V | None]],
         *,
         ttl: timedelta | None = None,
         tags: Iterable[str] = (),
-    ) -> V | None: ...
-    async def get_or_compute(
+    ) -> Answer[V | None]: ...
+    def get_or_compute(
         self, key: Key, compute: Any, *, ttl: timedelta | None = None, tags: Iterable[str] = ()
-    ) -> Any:
+    ) -> Answer[Any]:
         """The cached value, else what ``compute`` returns, stored. One computation at a time per key, in all processes.
 
         compute: takes no arguments. Its exceptions reach every waiting caller and are not cached, but see
@@ -193,8 +209,12 @@ class Cache(Generic[V]):
         if not callable(compute):
             check.function("compute", compute)
         plan = self._plan
-        ask = Wanted(entry=plan.entry(key), compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags))
-        return await self._driver.follow(obtain(plan, ask))
+        entry = plan.entry(key)
+        ask = Wanted(entry=entry, compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags))
+        copy = plan.nearby(entry)
+        if copy is not None:
+            return now(plan.copied(copy))
+        return later(self._driver.follow(obtain(plan, ask)))
 
     async def get_or_compute_many(
         self,
@@ -300,19 +320,32 @@ class CachedFunction(Generic[P, R]):
         self._ttl_ms = ttl_ms
         self._tags = tags
         self._instance = instance
+        self._names: dict[tuple[Any, ...], EntryKey] = {}
 
     async def __call__(self, *args: P.args, **options: P.kwargs) -> R:
         """The cached result, else the function's; see ``Cache.get_or_compute``."""
         compute = functools.partial(self._function, *self._instance, *args, **options)
         plan, tags = self._cache._plan, self._tags
+        entry = self.key(*args, **options)
+        copy = plan.nearby(entry)
+        if copy is not None:
+            kept: R = plan.copied(copy)
+            return kept
         named = () if tags is None else tags.names(self._instance + args, options)
-        ask = Wanted(entry=self.key(*args, **options), compute=compute, ttl_ms=self._ttl_ms, tags=plan.tags(named))
+        ask = Wanted(entry=entry, compute=compute, ttl_ms=self._ttl_ms, tags=plan.tags(named))
         result: R = await self._cache._driver.follow(obtain(plan, ask))
         return result
 
     def key(self, *args: P.args, **options: P.kwargs) -> EntryKey:
         """The Redis key for these arguments."""
-        return self._cache._plan.templated(self._template.logical(self._instance + args, options))
+        if options or self._instance or not _PLAIN.issuperset(map(type, args)):
+            return self._cache._plan.templated(self._template.logical(self._instance + args, options))
+        found = self._names.get(args)
+        if found is None:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            found = self._names[args] = self._cache._plan.templated(self._template.logical(args, options))
+        return found
 
     async def invalidate(self, *args: P.args, **options: P.kwargs) -> None:
         """Drop the result for these arguments; see ``Cache.delete``."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from hustlex.cache import circles
 from hustlex.cache.flights import Compute, Course, Landed, Tags
+from hustlex.cache.near import NearWatch
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
-from hustlex.core.keeper.blocking import kept
+from hustlex.core.lease_renewal.blocking import renewed
 from hustlex.core.op import BlockingDriver, Op
 from hustlex.errors import Misuse, Overloaded
 
@@ -25,6 +26,12 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     if any(inspect.iscoroutinefunction(each) for each in (function, called)):
         raise Misuse("the cached function is async", hint="write def, or use the cache of hustlex.HustleX")
     return function
+
+
+def watching(driver: BlockingDriver, prefix: str) -> NearWatch:
+    """There is none. Raises Misuse."""
+    del driver, prefix
+    raise Misuse("a blocking front keeps no near cache", hint="leave out near=, or use hustlex.HustleX")
 
 
 class Flights:
@@ -101,7 +108,7 @@ class Flights:
         several: Any = renews
 
         def run() -> Any:
-            with kept(together, several, every_s):
+            with renewed(together, several, every_s):
                 return _result(compute)
 
         return run
@@ -166,12 +173,13 @@ class _Gate:
 
 
 class _ThreadFlight:
-    """abandoned: one in the background, whose errors are nobody's."""
+    """abandoned: one in the background, whose errors are nobody's. aboard: seats that were not left."""
 
     def __init__(self, table: dict[str, _ThreadFlight], lock: threading.Lock, entry: str, tags: Tags) -> None:
         self.node = circles.Node()
         self.tags = frozenset(tags)
         self.abandoned = False
+        self.aboard = 0
         self._table = table
         self._lock = lock
         self._entry = entry
@@ -201,6 +209,18 @@ class _ThreadFlight:
     def end(self) -> None:
         self.seal()
         self.done.set()
+        self.forget()
+
+    def forget(self) -> None:
+        """Once it has ended and all have left: its error knows the frames that know the flight."""
+        with self._lock:
+            if self.done.is_set() and not self.aboard:
+                self.error = None
+
+    def leave(self) -> None:
+        with self._lock:
+            self.aboard -= 1
+        self.forget()
 
 
 class _ThreadSeat:
@@ -209,6 +229,7 @@ class _ThreadSeat:
         self._flight = flight
         self._stage = flight.stage
         self._fly = fly
+        flight.aboard += 1
         self.leading = fly is not None
 
     def wait(self, patience_s: float) -> Landed | None:
@@ -226,3 +247,4 @@ class _ThreadSeat:
         circles.untie(self._tied, self._flight.node)
         if self.leading:
             self._flight.end()
+        self._flight.leave()

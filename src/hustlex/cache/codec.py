@@ -14,8 +14,9 @@ import msgspec
 
 from hustlex.cache import frame
 from hustlex.cache.frame import NEGATIVE_BODY, BadFrame, EntryFrame, Tags
+from hustlex.cache.near import immutable
 from hustlex.cache.policy import CachePolicy
-from hustlex.core.codec import change, decoder, dumps, fault, refusal
+from hustlex.core.codec import Decoder, change, decoder, dumps, fault, refusal
 from hustlex.errors import Misuse
 
 V = TypeVar("V")
@@ -50,8 +51,10 @@ class ValueCodec(Generic[V]):
         self._plain = policy.form == "plain"
         self.fingerprint = _fingerprint(value_type, policy.schema_version, policy.extra_ms)
         self._compress_over = policy.compress_over
+        self.immutable = bool(policy.near_ms) and immutable(value_type)
+        """Whether callers may have one object."""
         try:
-            self._decoder: msgspec.json.Decoder[V] = decoder(value_type)
+            self._decoder: Decoder = decoder(value_type)
         except TypeError as error:
             raise Misuse(f"this type cannot be cached: {error}", hint=_HINT) from None
         self._encoder = msgspec.json.Encoder(enc_hook=_written)

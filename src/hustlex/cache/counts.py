@@ -19,9 +19,11 @@ class Counts:
         self._name = name
         self._lock = threading.Lock()
         self._tallies: dict[str, Counter[str]] = {
-            kind: Counter() for kind in ("requests", "origin", "fill", "wait", "reject", "calls")
+            kind: Counter() for kind in ("requests", "origin", "fill", "wait", "reject", "near", "calls")
         }
         self._reachable = True
+        self.near = 0
+        """Hits on copies in this process; by its one event loop alone, so without the lock."""
         self._warned_of_size = self._warned_of_circle = False
 
     def add(self, kind: str, what: str, times: int = 1) -> None:
@@ -62,5 +64,7 @@ class Counts:
         """All counts at one moment."""
         with self._lock:
             tallies = {kind: dict(tally) for kind, tally in self._tallies.items()}
+        if self.near:
+            tallies["requests"]["near"] = self.near
         calls = tallies.pop("calls")
         return Stats(**tallies, failures=calls.get("failed", 0), invalidations=calls.get("invalidated", 0))

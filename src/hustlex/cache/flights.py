@@ -22,6 +22,10 @@ class GaveUp(Exception):
     """A flight in the background that found nothing to do; whoever waits for it starts over."""
 
 
+class Unshared(Exception):
+    """A computation's result is for its own caller alone: no failure, and nothing to store or to share."""
+
+
 class Landed(msgspec.Struct, frozen=True):
     """A flight's result. value: for the caller that started it. body: for the others to decode. proven: for all."""
 

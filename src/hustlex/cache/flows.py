@@ -128,9 +128,9 @@ def invalidate(plan: CachePlan[Any], entries: Sequence[str], *, soft: bool = Fal
 
 def invalidate_tags(space: TagSpace, tags: Sequence[str], *, soft: bool) -> Flow[None]:
     """All entries under a tag, by its stamp alone. Computations that do not know their tags yet are told first."""
-    space.flights.detach_tagged(tags)
+    stamps = [(tag, space.stamp(tag)) for tag in tags]
+    _detach_tagged(space, tags)
     try:
-        stamps = [(tag, space.stamp(tag)) for tag in tags]
         if soft:
             yield from _sent([ops.soften(key, space.dice.stamp(4)) for _, key in stamps])
         else:
@@ -139,7 +139,14 @@ def invalidate_tags(space: TagSpace, tags: Sequence[str], *, soft: bool) -> Flow
                 yield from _sent([ops.turn(space.epoch, space.dice.stamp(8), groups)])
             yield from _sent([ops.drop(key) for _, key in stamps])
     finally:
-        space.flights.detach_tagged(tags)
+        _detach_tagged(space, tags)
+
+
+def _detach_tagged(space: TagSpace, tags: Sequence[str]) -> None:
+    space.flights.detach_tagged(tags)
+    if space.watch is not None:
+        for tag in tags:
+            space.watch.drop(space.stamp(tag))
 
 
 def _write(plan: CachePlan[Any], entries: Sequence[str], writes: Sequence[Op[Any]]) -> Flow[list[Any]]:
@@ -163,8 +170,11 @@ def _sent(writes: Sequence[Op[Any]]) -> Flow[list[Any]]:
 
 
 def _detach(plan: CachePlan[Any], entries: Iterable[str]) -> None:
+    watch = plan.space.watch
     for entry in entries:
         plan.flights.detach(entry)
+        if watch is not None:
+            watch.drop(entry)
 
 
 def counted(plan: CachePlan[Any], found: Judged[V]) -> Judged[V]:

@@ -19,7 +19,7 @@ import msgspec
 from hustlex.cache import claims, ops, reading
 from hustlex.cache.circles import Circle, Impatient
 from hustlex.cache.claims import SHORT_REST_MS, Leased, Wanted, release, tagged, tried
-from hustlex.cache.flights import Compute, Flight, GaveUp, Landed, Seat
+from hustlex.cache.flights import Compute, Flight, GaveUp, Landed, Seat, Unshared
 from hustlex.cache.flows import counted
 from hustlex.cache.frame import Tags
 from hustlex.cache.ops import Busy
@@ -78,7 +78,7 @@ def _obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
                 _late(plan)
             plan.counts.add("wait", "timeout")
             break
-        except (Circle, Misuse):
+        except (Circle, Misuse, Unshared):
             raise
         except Exception as failure:
             if spare is None:
@@ -184,7 +184,7 @@ def _ended(
     plan: CachePlan[Any], entry: str, token: str, failure: BaseException, spare: Usable[Any] | None
 ) -> Flow[None]:
     policy, lease = plan.policy, plan.lease(entry)
-    if spare is None or not isinstance(failure, Exception):
+    if spare is None or isinstance(failure, Unshared) or not isinstance(failure, Exception):
         yield from release(plan, lease, token)
         return
     plan.rest(entry, policy.cooldown_ms)

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from hustlex.cache.codec import ValueCodec
 from hustlex.cache.counts import Counts
 from hustlex.cache.flights import Compute, FlightTable
 from hustlex.cache.frame import MOST_TAGS
+from hustlex.cache.near import NearCopy, NearShelf, NearWatch
 from hustlex.cache.policy import CachePolicy, checked_ms
 from hustlex.cache.types import EntryKey, Key
 from hustlex.core.time import Clock
@@ -27,6 +28,7 @@ _PATIENCE = 6
 """Times ``wait``, for computations of this process: what waits here costs less than computing twice."""
 _STAMP_SPARE_MS = 60_000
 _MOST_RESTS = 10_000
+_MOST_NAMES = 10_000
 
 
 class Dice(msgspec.Struct, frozen=True):
@@ -48,6 +50,8 @@ class TagSpace:
         self.dice = dice or Dice()
         self.epoch = f"{prefix}cv"
         """The key that tells of invalidated tags."""
+        self.watch: NearWatch | None = None
+        """Who hears of changes, once there is a near cache."""
 
     def stamp(self, tag: str) -> str:
         """The key of a tag's stamp."""
@@ -67,6 +71,7 @@ class CachePlan(Generic[V]):
         prefix: str,
         clock: Clock,
         dice: Dice | None = None,
+        space: TagSpace | None = None,
     ) -> None:
         self.name = keys.check_name(name)
         self.codec = codec
@@ -76,23 +81,51 @@ class CachePlan(Generic[V]):
         self.dice = dice or Dice()
         self.counts = Counts(name)
         self.patience_s = _PATIENCE * policy.wait_ms / 1000
-        self.timed = bool(policy.extra_ms or policy.early)
+        self.timed = bool(policy.extra_ms or policy.early or policy.near_ms)
         """Whether a read must know how old an entry is."""
         self.gate: Callable[[Compute], Compute] = flights.gate(policy.bulkhead, self.patience_s)
         self._prefix = prefix
-        self.space = TagSpace(prefix, flights, self.dice)
+        self.space = space or TagSpace(prefix, flights, self.dice)
         self.stamp, self.epoch = self.space.stamp, self.space.epoch
         self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
         self._rests: dict[str, float] = {}
+        self._entries: dict[str | int, EntryKey] = {}
+        self.near: NearShelf[V | None] | None = None
+        """The copies in this process."""
 
     def entry(self, key: Key) -> EntryKey:
         """The Redis key. Raises Misuse for an unusable part, or for another cache's EntryKey."""
+        if type(key) is int or type(key) is str:  # nothing that is only equal, as True
+            found = self._entries.get(key)
+            if found is None:
+                if len(self._entries) >= _MOST_NAMES:
+                    self._entries.clear()
+                found = self._entries[key] = keys.entry(self._prefix, keys.logical(self.name, key))
+            return found
         if not isinstance(key, EntryKey):
             return keys.entry(self._prefix, keys.logical(self.name, key))
         own = keys.entry(self._prefix, self.name)
         if key != own and not key.startswith(f"{own}:"):
             raise Misuse(f"this is not a key of the cache {self.name!r}", hint="pass what follows the cache's name")
         return key
+
+    def keep_near(self, watch: NearWatch) -> None:
+        """Keep copies from now on."""
+        policy = self.policy
+        self.space.watch = watch
+        self.near = watch.shelf(entries=policy.near_entries, size=policy.near_bytes, age_s=policy.near_ms / 1000)
+
+    def nearby(self, entry: str) -> NearCopy[V | None] | None:
+        """A copy that counts; none where it is to be proved by asking the server."""
+        near = self.near
+        if near is None or (self.policy.near_proof and self.dice.draw() < self.policy.near_proof):
+            return None
+        return near.find(entry)
+
+    def copied(self, copy: NearCopy[V | None]) -> Any:
+        """The value of a copy, for one caller."""
+        self.counts.near += 1
+        return copy.value if copy.shared else self.codec.decode(copy.body)
 
     def templated(self, logical: str) -> EntryKey:
         """The Redis key of a filled-in template."""

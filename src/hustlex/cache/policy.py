@@ -51,6 +51,15 @@ class Options(TypedDict, total=False):
     """How long a caller who may be served a stale value waits for the computation [without end]."""
     hard_timeout: timedelta
     """How long any caller does; then LoadTimeout. In both cases the computation goes on and is stored [without end]."""
+    near: timedelta
+    """Keep copies in this process, each for so long at most, dropped when the server tells that they changed; only in
+    the async front [not]."""
+    near_entries: int
+    """Copies at once [10,000]."""
+    near_bytes: int
+    """Of their JSON, at once [64 MiB]."""
+    near_proof: float
+    """This part of the hits on copies also asks the server; ``stats().near`` counts what differed [0]."""
     lease: timedelta
     """How long a computation may go without a sign of life before another process may start one [10 s]."""
     wait: timedelta
@@ -83,6 +92,10 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
     early: float
     soft_ms: int
     hard_ms: int
+    near_ms: int
+    near_entries: int
+    near_bytes: int
+    near_proof: float
     lease_ms: int
     wait_ms: int
     timeout_ms: int
@@ -117,6 +130,10 @@ def policy(
     early: float = 0.0,
     soft_timeout: timedelta | None = None,
     hard_timeout: timedelta | None = None,
+    near: timedelta | None = None,
+    near_entries: int = 10_000,
+    near_bytes: int = 64 << 20,
+    near_proof: float = 0.0,
     lease: timedelta = timedelta(seconds=10),
     wait: timedelta = timedelta(seconds=5),
     timeout: timedelta = timedelta(milliseconds=50),
@@ -148,6 +165,10 @@ def policy(
         early=check.number("early", early, 0, _MOST_EARLY),
         soft_ms=0 if soft_timeout is None else checked_ms("soft_timeout", soft_timeout),
         hard_ms=0 if hard_timeout is None else checked_ms("hard_timeout", hard_timeout),
+        near_ms=0 if near is None else checked_ms("near", near),
+        near_entries=check.whole("near_entries", near_entries, 1),
+        near_bytes=check.whole("near_bytes", near_bytes, 1),
+        near_proof=check.number("near_proof", near_proof, 0, 1),
         lease_ms=checked_ms("lease", lease),
         wait_ms=checked_ms("wait", wait),
         timeout_ms=checked_ms("timeout", timeout),

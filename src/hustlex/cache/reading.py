@@ -15,6 +15,7 @@ import msgspec
 from hustlex.cache import ops
 from hustlex.cache.codec import DecodedEntry
 from hustlex.cache.frame import NEGATIVE_BODY, BadFrame, EntryFrame
+from hustlex.cache.near import NearGuard, NearShelf
 from hustlex.cache.plan import CachePlan
 from hustlex.core.op import Batch, Flow, Op, Step
 from hustlex.errors import BadReply, Error, OutcomeUnknown, Refused, Unavailable
@@ -53,6 +54,32 @@ Judged = Usable[V] | BadFrame | Error | None
 
 def read(plan: CachePlan[V], entry: str, tags: tuple[str, ...], *, timed: bool = False) -> Flow[Judged[V]]:
     """One round trip, unless the entry has tags that were not known before. timed: also how old it is."""
+    near = plan.near
+    if near is None:
+        return (yield from _read(plan, entry, tags, timed, None))
+    before, guard = near.held(entry), near.watch.begin((entry, *map(plan.stamp, tags)))
+    clean = False
+    try:
+        found = yield from _read(plan, entry, tags, timed, guard)
+    finally:
+        clean = guard is not None and near.watch.end(guard)
+    if before is not None and before.kept and clean:
+        same = isinstance(found, Usable) and found.entry.body == before.body
+        plan.counts.add("near", "same" if same else "differed")
+    if clean and isinstance(found, Usable) and found.state == "fresh" and found.left_ms:
+        _keep(plan, near, entry, found, found.left_ms)
+    return found
+
+
+def _keep(plan: CachePlan[V], near: NearShelf[V | None], entry: str, found: Usable[V], left_ms: int) -> None:
+    frame, shared = found.entry.frame, plan.codec.immutable
+    stamps = (plan.stamp(tag) for tag, _ in frame.tags)
+    near.keep(entry, found.entry.value if shared else None, frame.body, shared, left_ms / 1000, stamps)
+
+
+def _read(
+    plan: CachePlan[V], entry: str, tags: tuple[str, ...], timed: bool, guard: NearGuard | None
+) -> Flow[Judged[V]]:
     timeout_ms = plan.policy.timeout_ms
     if not tags and not timed and not plan.timed:
         try:
@@ -68,17 +95,19 @@ def read(plan: CachePlan[V], entry: str, tags: tuple[str, ...], *, timed: bool =
     left_ms = answers[1] if start > 1 else 0
     if isinstance(left_ms, Error):
         return (yield from judge(plan, left_ms, 0, {}))
-    return (yield from judge(plan, answers[0], left_ms, dict(zip(tags, answers[start:], strict=True))))
+    return (yield from judge(plan, answers[0], left_ms, dict(zip(tags, answers[start:], strict=True)), guard))
 
 
 def judge(
-    plan: CachePlan[V], raw: bytes | Error | None, left_ms: int, stamps: Stamps
+    plan: CachePlan[V], raw: bytes | Error | None, left_ms: int, stamps: Stamps, guard: NearGuard | None = None
 ) -> Generator[Step, Any, Judged[V]]:
     """What an answer is worth. left_ms: until the entry leaves the server, 0 when not known."""
     found = opened(plan, raw)
     if isinstance(found, EntryFrame):
         unknown = missing(found, stamps)
         if unknown:
+            if guard is not None:
+                guard.watch(map(plan.stamp, unknown))
             asked = tuple(ops.stamped(plan.stamp(tag), plan.policy.timeout_ms) for tag in unknown)
             answers = yield Batch(asked)
             stamps = {**stamps, **dict(zip(unknown, answers, strict=True))}

@@ -67,19 +67,22 @@ class Warmed(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """Counts since this process declared the cache.
-
-    requests: fresh, early (served, and computed anew), stale (the same, or instead of an error), negative (a cached
-    None), miss, bypass (the server failed or refused the lease).
-    origin: computations, ok or error. fill: stored, refused (invalidated meanwhile), too_big, failed.
-    wait: for another process, polled or timeout. reject: unreadable entries by reason. failures: calls that the
-    server did not answer and that were passed over. invalidations: keys deleted.
-    """
+    """Counts since this process declared the cache."""
 
     requests: dict[str, int]
+    """Reads: near (a copy in this process), fresh, early (served, and computed anew), stale (the same, or instead of an
+    error), negative (a cached None), miss, bypass (the server failed or refused the lease)."""
     origin: dict[str, int]
+    """Computations: ok or error."""
     fill: dict[str, int]
+    """Results: stored, refused (invalidated meanwhile), too_big, failed."""
     wait: dict[str, int]
+    """Waits for another process: polled or timeout."""
     reject: dict[str, int]
+    """Unreadable entries by reason."""
+    near: dict[str, int]
+    """Proofs of near copies: same or differed, see ``near_proof``."""
     failures: int
+    """Calls that the server did not answer and that were passed over."""
     invalidations: int
+    """Keys deleted."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ import msgspec
 from hustlex.core.printable import printable
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Tasks
+from hustlex.worker.lifespans import together
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -38,19 +38,10 @@ def load_tasks(modules: Sequence[str]) -> Tasks:
 
 
 def _merged(modules: Sequence[str], found: list[Tasks]) -> Tasks:
-    lifespans = list(dict.fromkeys(tasks.lifespan for tasks in found if tasks.lifespan is not nullcontext))
-    if len(lifespans) > 1:
-        raise ConfigurationError(
-            f"{' and '.join(modules)} have lifespans of their own, and a worker has one",
-            hint="give one of them, or all the same, to Tasks(lifespan=...)",
-        )
-    together = Tasks(lifespan=lifespans[0] if lifespans else None)
-    for tasks in found:
-        try:
-            together.include(tasks)
-        except Misuse as error:
-            raise ConfigurationError(f"{' and '.join(modules)} do not fit together: {error}") from None
-    return together
+    try:
+        return together(found)
+    except Misuse as error:
+        raise ConfigurationError(f"{' and '.join(modules)} do not fit together: {error}") from None
 
 
 def load_app(module: str) -> Any:
@@ -108,10 +99,10 @@ def _load(path: str) -> ModuleType:
     try:
         return import_module(path)
     except (Exception, SystemExit) as error:  # whatever user code raises at import is the same to us: no start
-        raise ConfigurationError(f"cannot import {path}: {_told(error)}") from error
+        raise ConfigurationError(f"cannot import {path}: {_described(error)}") from error
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     """Kind, first words and place: ``KeyError: 'PORT' (app/settings.py, line 7)``."""
     try:
         text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

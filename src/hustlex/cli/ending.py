@@ -59,7 +59,7 @@ def _end_within(seconds: float, code: int, why: str) -> None:
 
 def _end(seconds: float, code: int, why: str) -> None:
     time.sleep(seconds)
-    told = threading.Thread(target=_log.error, args=("the process ends now: %s", why), daemon=True)
-    told.start()  # whoever hangs may hold the log's lock
-    told.join(_LOG_S)
+    logger = threading.Thread(target=_log.error, args=("the process ends now: %s", why), daemon=True)
+    logger.start()  # whoever hangs may hold the log's lock
+    logger.join(_LOG_S)
     os._exit(code)

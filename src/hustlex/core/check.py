@@ -56,7 +56,7 @@ def identity(name: str, value: object, *, longest: int = LONGEST_ID) -> str:
         return value
     plain: object = value.value if isinstance(value, enum.Enum) else value
     if isinstance(plain, str | uuid.UUID):
-        return text(name, str.__str__(plain) if isinstance(plain, str) else str(plain), longest=longest)
+        return text(name, (str if isinstance(plain, str) else uuid.UUID).__str__(plain), longest=longest)
     if isinstance(plain, int) and not isinstance(plain, bool):
         return str(whole(name, plain, -(2**63), 2**64))
     return _refuse(name, value, "pass text, a whole number, a UUID or an enum member of those")
@@ -74,7 +74,7 @@ def text(name: str, value: object, *, longest: int = LONGEST_ID, blank: bool = F
     if plain.isascii() and plain.isprintable():
         return plain
     for character in plain:
-        if character < " " or "\x7f" <= character <= "\x9f":
+        if character < " " or "\x7f" <= character <= "\x9f" or character in "\u2028\u2029":
             raise Misuse(f"{name} holds the control character U+{ord(character):04X}", hint="leave it out")
         if "\ud800" <= character <= "\udfff":
             raise Misuse(f"{name} holds half a character (U+{ord(character):04X})", hint="pass valid Unicode text")

@@ -1,7 +1,7 @@
 """Values as JSON and back, so that they arrive as they were: written in one way only, and refused where they would not.
 
 One text for equal values: parameters and fields in their order, keys of dicts and members of sets sorted. Types: what
-msgspec knows, and pydantic models (by their aliases).
+msgspec knows, and pydantic models (by their aliases). Constraints of both are held.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-import typing
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Context, Decimal
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec.inspect import CustomType, type_info
+
+from hustlex.core import constraints
 
 _SAFE = (bool, int, str, type(None))
 _PARSED = (str, int, float, list, tuple, dict)
@@ -31,14 +34,63 @@ def dumps(value: Any) -> bytes:
         return _ENCODER.encode(_plain(value))
 
 
-def decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+class Decoder(Protocol):
+    """Reads values of one type."""
+
+    def decode(self, data: bytes, /) -> Any:
+        """Raises msgspec.DecodeError; ValidationError for a value that is not of the type."""
+
+
+class CheckedDecoder:
+    """For a type with constraints that msgspec reads past."""
+
+    def __init__(self, decoder: Decoder, check: constraints.Check) -> None:
+        self._decoder = decoder
+        self._check = check
+
+    def decode(self, data: bytes, /) -> Any:
+        """See ``Decoder``."""
+        value = self._decoder.decode(data)
+        if (wrong := self._check(value)) is not None:
+            place, _, words = wrong.partition(": ")
+            raise msgspec.ValidationError(f"{words} - at `${place}`")
+        return value
+
+
+def settled(value: Any) -> bytes:
+    """As ``dumps``, and one text for equal values that have several: moments in UTC, decimals without last zeros."""
+    kept = (datetime, Decimal)
+    try:
+        built = msgspec.to_builtins(value, builtin_types=kept, enc_hook=_to_json, str_keys=True, order="deterministic")
+    except TypeError:
+        return dumps(value)
+    return msgspec.json.encode(_settled(built))
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _settled(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_settled(item) for item in value]
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC)
+    if isinstance(value, Decimal) and value.is_finite():
+        digits = len(value.as_tuple().digits)
+        return value.normalize(Context(prec=digits)) if value else Decimal(0)
+    return 0.0 if isinstance(value, float) and value == 0 else value
+
+
+def decoder(kind: Any) -> Decoder:
     """Reads what ``dumps`` wrote of a type. Raises TypeError for a type that cannot be read."""
-    made: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind, dec_hook=_from_json)
-    check_constraints(kind)
+    made: Decoder = msgspec.json.Decoder(kind, dec_hook=_from_json)
     for custom in _customs(type_info(kind), set()):
         if custom not in _ANYTHING and not hasattr(custom, "model_validate"):
-            raise TypeError(f"{getattr(custom, '__name__', custom)} cannot be read from JSON")
-    return made
+            raise TypeError(
+                f"{getattr(custom, '__name__', custom)} cannot be read from JSON: take the plain type that it is made"
+                " of, or a pydantic model with a field of it"
+            )
+    check = constraints.checker(kind)
+    return CheckedDecoder(made, check) if check else made
 
 
 def change(given: Any, arrived: Any, at: str = "") -> str | None:
@@ -54,6 +106,8 @@ def change(given: Any, arrived: Any, at: str = "") -> str | None:
     if isinstance(given, dict) and isinstance(arrived, Mapping):
         odd = _first(f"{at}[...]" for key in given if key not in arrived)
         return odd or _first(change(value, arrived[key], f"{at}.{_word(key)}") for key, value in given.items())
+    if type(given) is int and type(arrived) is float:
+        return None if given == arrived else at
     if type(given) in _PARSED and arrived is not None and type(given) is not type(arrived):
         return _unparsed(given, arrived, at) if isinstance(given, dict) else None
     if isinstance(given, set | frozenset) or _fields(given) is None or type(given) is not type(arrived):
@@ -106,6 +160,8 @@ def _word(key: Any) -> str:
 
 
 def _equal(given: Any, arrived: Any) -> bool:
+    if isinstance(given, datetime) and isinstance(arrived, datetime) and given.tzinfo and arrived.tzinfo:
+        given, arrived = given.astimezone(UTC), arrived.astimezone(UTC)  # else unequal in an hour that occurs twice
     try:
         return bool(given == arrived)
     except Exception:  # noqa: BLE001 - a user's __eq__
@@ -192,29 +248,6 @@ def _names_too(kind: Any) -> dict[str, bool]:
     """Fields may come by name as well, for a model that reads and writes them by different aliases."""
     known = inspect.signature(kind.model_validate).parameters
     return {"by_alias": True, "by_name": True} if "by_name" in known else {}
-
-
-def check_constraints(kind: Any) -> None:
-    """Raises TypeError for a type with a constraint that nobody would hold."""
-    for rule in _foreign(kind, set()):
-        raise TypeError(f"the constraint {rule} holds nothing here: use msgspec.Meta, or a field of a pydantic model")
-
-
-def _foreign(kind: Any, seen: set[int]) -> Iterable[str]:
-    """Constraints of pydantic's outside its models, where nobody looks at them: ``PositiveInt`` would take -1."""
-    if id(kind) in seen or hasattr(kind, "model_validate"):
-        return
-    seen.add(id(kind))
-    for note in getattr(kind, "__metadata__", ()):
-        ours = type(note).__module__.partition(".")[0] not in ("annotated_types", "pydantic")
-        if not ours and getattr(note, "metadata", True):  # a Field that only describes has none
-            yield type(note).__name__
-    inner = [*typing.get_args(kind), getattr(kind, "__origin__", None), getattr(kind, "__value__", None)]
-    if isinstance(kind, type) and getattr(kind, "__annotations__", None):
-        with suppress(Exception):  # names that do not resolve are msgspec's to tell
-            inner += typing.get_type_hints(kind, include_extras=True).values()
-    for part in inner:
-        yield from _foreign(part, seen)
 
 
 def _customs(node: Any, seen: set[int]) -> Iterable[Any]:

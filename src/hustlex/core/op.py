@@ -1,8 +1,9 @@
 """An operation is a value.
 
 ``Op[T]`` says what to send and how to read the answer. Rooms build it in pure functions (``ops.py``), a driver
-sends it, nothing else touches the network. The few stories with several steps are generators (``Flow[T]``) that
-yield steps and are followed by either driver, so their logic exists once and can be tested by feeding replies by hand.
+sends it, nothing else touches the network. What takes several
+steps is a generator (``Flow[T]``) that yields them and is followed by either driver, so its logic exists once and can
+be tested by feeding replies by hand.
 """
 
 from __future__ import annotations
@@ -61,22 +62,24 @@ class Script(msgspec.Struct, frozen=True, eq=False):
 
 
 class Op(msgspec.Struct, Generic[T], frozen=True, eq=False):
-    """One round trip: a script call, or a plain command.
-
-    name: ``room.verb``, for errors and telemetry. keys: every key touched, all in one hash slot.
-    args: the script's ARGV, or the whole command when ``script`` is None.
-    timeout_ms: 0 means the driver's default. kept: for an operation that will be run again as it is, an empty list, in
-    which the driver keeps the packed bytes.
-    """
+    """One round trip: a script call, or a plain command."""
 
     name: str
+    """``room.verb``, for errors and telemetry."""
     effect: Effect
+    """What happens when it is sent twice."""
     keys: tuple[str, ...]
+    """Every key touched, all in one hash slot."""
     args: tuple[Arg, ...]
+    """The script's ARGV, or the whole command when ``script`` is None."""
     decode: Callable[[Reply], T]
+    """Makes the answer of the server's reply."""
     script: Script | None = None
+    """What to run; None for a plain command."""
     timeout_ms: int = 0
+    """How long the call may wait for the server; 0: the driver's default."""
     kept: list[bytes] | None = None
+    """For an operation that will be run again as it is, an empty list, in which the driver keeps the packed bytes."""
 
 
 def command(
@@ -163,7 +166,7 @@ class Tracking(Protocol):
 
 
 class AsyncDriver(Protocol):
-    """What a room needs from the async street; implemented in ``drivers.aio``. hook: told of every call."""
+    """What a room needs from the async driver; implemented in ``drivers.aio``. hook: told of every call."""
 
     hook: Hook | None
 

@@ -29,20 +29,20 @@ _NAMES = frozenset({"app", "code", "ref", "minutes", "about"})
 
 
 class Texts(msgspec.Struct, frozen=True, kw_only=True):
-    """The messages of an application.
-
-    app: its name, first word of each message. lines: for purposes that need other words than the standard ones; with
-    {app}, {code}, {ref}, {minutes} and {about}. domain: adds a last line ``@domain #code``, by which phones offer the
-    code on that site alone, so that it cannot be filled in on a copy of it. retriever: the 11 characters by which
-    Android hands the message to the application; neither stands in an e-mail. subject: of an e-mail, with {app} and
-    {ref}. Raises ConfigurationError for a line without {code} or {ref}.
-    """
+    """The messages of an application. Raises ConfigurationError for a line without {code} or {ref}."""
 
     app: str
+    """The application's name, first word of each message."""
     lines: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Texts for purposes that need other words than the standard ones, with {app}, {code}, {ref},
+    {minutes} and {about}."""
     domain: str = ""
+    """Adds a last line ``@domain #code``, by which phones offer the code on that site alone, so that it cannot be
+    filled in on a copy of it."""
     retriever: str = ""
+    """The 11 characters by which Android hands the message to the application; neither stands in an e-mail."""
     subject: str = "{app}: your code (ref {ref})"
+    """The subject line of an e-mail, with {app} and {ref}."""
 
     def __post_init__(self) -> None:
         with options():

@@ -50,9 +50,11 @@ def _queues(facts: JobFacts) -> tuple[str, str, str]:
 
 def _types(facts: JobFacts) -> tuple[str, str, str]:
     lines = [f"{name!r} in {', '.join(map(repr, queues))}" for name, queues in facts.orphans.types.items()]
-    trouble = f"workers did not know {_few(lines)}" if lines else ""
+    trouble = f"no living worker has handlers for {_few(lines)}" if lines else ""
     hint = "deploy a worker that defines them, or see whether the names are meant"
-    return "no task waits for a worker that knows its type", trouble, hint
+    unsure = _few(map(repr, facts.orphans.unsure))
+    fine = "no task waits for a worker that knows its type"
+    return f"{fine}, as far as workers tell: not of {unsure}" if unsure else fine, trouble, hint
 
 
 def _few(lines: Iterable[str]) -> str:

@@ -31,7 +31,7 @@ class Channel(Generic[T]):
         self._driver = driver
         self.declared = declared
         self._clock = clock
-        self._hub = hub
+        self.hub = hub
 
     async def publish(self, event: T, /, **parameters: Parameter) -> int:
         """Send an event to whoever listens now (one round trip); nobody listening is no error.
@@ -47,7 +47,7 @@ class Channel(Generic[T]):
     # async only: a subscription waits for what others do, which blocking code cannot do without a thread
     def subscribe(self, **parameters: Parameter) -> Subscription[T]:
         """What is published from the moment the block is entered. parameters: as for ``publish``."""
-        return Subscription(self._hub, self.declared, self.declared.template.name(parameters))
+        return Subscription(self.hub, self.declared, self.declared.template.name(parameters))
 
     # end of async only
 
@@ -60,7 +60,7 @@ class ReplayChannel(Generic[T]):
         self._driver = driver
         self.declared = declared
         self._clock = clock
-        self._hub = hub
+        self.hub = hub
 
     async def publish(
         self, event: T, /, *, idem: str | None = None, version: int | None = None, **parameters: Parameter
@@ -141,7 +141,7 @@ class ReplayChannel(Generic[T]):
         if conflate is not None:
             check.function("conflate", conflate)
         name = self.declared.template.name(parameters)
-        return Subscription(self._hub, self.declared, name, position_of("since", since), conflate)
+        return Subscription(self.hub, self.declared, name, position_of("since", since), conflate)
 
     # end of async only
 

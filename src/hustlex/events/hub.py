@@ -34,12 +34,15 @@ class Feed:
         self._name = name
         self._reads: dict[Position, asyncio.Task[History]] = {}
         # The feed outlives the subscriber that starts it, so it does not inherit that one's context.
-        self._task = asyncio.create_task(self._run(), context=contextvars.Context())
+        self._task: asyncio.Task[None] | None = asyncio.create_task(self._run(), context=contextvars.Context())
 
     async def stop(self) -> None:
-        """Leave the channel."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        """Leave the channel. Errors know the frames that know this feed, and are let go."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        self.error = None
 
     async def history(self, position: Position) -> History:
         """What came behind a position: asked once, however many want to know it at a time."""

@@ -83,4 +83,9 @@ def _groups(pieces: list[tuple[str | None, str]]) -> list[str]:
 
 
 def _encoded(field: str, value: Parameter) -> str:
-    return quote(check.identity(field, value), safe=_SAFE)
+    return quoted(check.identity(field, value))
+
+
+def quoted(value: str) -> str:
+    """A value as it stands in a name."""
+    return quote(value, safe=_SAFE)

@@ -32,6 +32,9 @@ NOTHING = Position("", 0)
 NOWHERE = Position("-", 0)
 """Of a text that is no position: nothing comes behind it."""
 
+_WAKE = Gap("dropped")
+"""For a task that waits for the inbox while another one joins a channel."""
+
 
 class ChannelReader:
     """One reader of any number of channels: joins and leaves them, and is handed their items in order.
@@ -50,6 +53,7 @@ class ChannelReader:
         self._feeds: dict[str, tuple[Declared, Feed]] = {}
         self._pending: deque[Item] = deque()
         self._lagging: dict[str, None] = {}
+        self._waiting = False
         self.positions: dict[str, Position] = {}
 
     async def join(self, declared: Declared, name: str, since: Position | None) -> bool | None:
@@ -59,6 +63,12 @@ class ChannelReader:
         """
         feed = await self._hub.join(declared, name, self._inbox)
         self._feeds[name] = declared, feed
+        recovered = await self._go_on(feed, declared, name, since)
+        if self._waiting:
+            self._inbox.put(_WAKE)
+        return recovered
+
+    async def _go_on(self, feed: Feed, declared: Declared, name: str, since: Position | None) -> bool | None:
         cursor = feed.cursor
         if not isinstance(cursor, ReplayCursor):
             return None if since is None else self._lose(name, "epoch", None)
@@ -125,12 +135,21 @@ class ChannelReader:
                 await self._refill()
                 continue
             else:
-                item = await anext(self._inbox)
+                item = await self._arrival()
+                if item is _WAKE:
+                    continue
                 if isinstance(item, Gap) and item.reason == "dropped":
                     self._note_dropped(item)
                     continue
             if self._is_news(item):
                 return item
+
+    async def _arrival(self) -> Item:
+        self._waiting = True
+        try:
+            return await anext(self._inbox)
+        finally:
+            self._waiting = False
 
     def _note_dropped(self, gap: Gap) -> None:
         replayed = [name for name, (declared, _) in self._feeds.items() if declared.retention]

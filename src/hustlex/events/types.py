@@ -57,6 +57,7 @@ class Message(msgspec.Struct, Generic[T], frozen=True):
     """One event. Decoded once per process and shared by all local subscribers: treat its data as read-only."""
 
     data: T | Unknown
+    """The event; read-only, as all local subscribers share it."""
     channel: str
     """Its name without the prefix, as ``orders:42``."""
     ts: int

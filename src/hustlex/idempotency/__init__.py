@@ -10,7 +10,7 @@ Redis cannot give exactly-once for money: keep a unique constraint in the databa
 ``inspector.py`` answers what an operator asks, by ``look.py``.
 """
 
-from hustlex.core.keeper import Lease
+from hustlex.core.lease_renewal import Lease
 from hustlex.idempotency.api import Idempotency
 from hustlex.idempotency.http import http_answer
 from hustlex.idempotency.inspector import ClaimInspector

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.check import Id
-from hustlex.core.keeper import Lease
-from hustlex.core.keeper.aio import kept
 from hustlex.core.keyring import Keyring
+from hustlex.core.lease_renewal import Lease
+from hustlex.core.lease_renewal.aio import renewed
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.idempotency import flows, ops
@@ -107,7 +107,7 @@ class Idempotency:
         """Renew the lease while the block runs, three times per lease. ``lost`` of its value: stop."""
         check.instance("started", started, Started)
         renew = ops.renew(started, "", self._room.clock())
-        async with kept(self._driver, renew, started.lease_ms / 1000 / _BEATS) as lease:
+        async with renewed(self._driver, renew, started.lease_ms / 1000 / _BEATS) as lease:
             yield lease
 
     async def run(

@@ -20,18 +20,17 @@ _LONGEST_ROUTE = 2048
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Where a key counts: the same key of another user, method or route is another key.
-
-    principal: who asks, 1 to 255 characters, as a user id; equal ids are one, as ``7`` and ``"7"``. method: letters, as
-    ``POST``; outside HTTP any verb.
-    route: the template, as ``/transfers/{id}``, never the raw path. target: the raw path and query, which a key is good
-    for as it is for one body: sent to another account, it is another request. Raises Misuse.
-    """
+    """Where a key counts: the same key of another user, method or route is another key. Raises Misuse."""
 
     principal: check.Id
+    """Who asks, 1 to 255 characters, as a user id; equal ids are one, as ``7`` and ``"7"``."""
     method: str
+    """Letters, as ``POST``; outside HTTP any verb."""
     route: str
+    """The template, as ``/transfers/{id}``, never the raw path."""
     target: str = ""
+    """The raw path and query, which a key is good for as it is for one body: sent to another account, it is another
+    request."""
 
     def __post_init__(self) -> None:
         force_setattr(self, "principal", check.identity("principal", self.principal))

@@ -45,18 +45,17 @@ def hmac_signature(
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """Who sends events.
-
-    name: stands in key names. verify: see Verify. lease: how long handling that does not renew it counts as alive
-    (``verify_webhook`` and ``hold`` renew); then a repeat begins anew. ttl: how long an event is remembered: the
-    provider's last repeat and a day.
-    Raises Misuse, ConfigurationError.
-    """
+    """Who sends events. Raises Misuse, ConfigurationError."""
 
     name: str
+    """Stands in key names."""
     verify: Verify
+    """Says whether a body and its headers are the provider's; see Verify."""
     lease: timedelta = timedelta(seconds=60)
+    """How long handling that does not renew it counts as alive (``verify_webhook`` and ``hold`` renew); then a
+    repeat begins anew."""
     ttl: timedelta = timedelta(days=7)
+    """How long an event is remembered: the provider's last repeat and a day."""
 
     def __post_init__(self) -> None:
         with bounds.options():

@@ -145,6 +145,11 @@ def workers(host: str, pid: int, server_id: str) -> str:
     return f"{WORKERS}:{{{host}:{pid}:{server_id}}}"
 
 
+def served(host: str, pid: int, server_id: str) -> str:
+    """Ours: the task types that one worker process has handlers for."""
+    return f"asynq:x:types:{{{host}:{pid}:{server_id}}}"
+
+
 def scheduler(scheduler_id: str) -> str:
     """Entries of one scheduler. scheduler_id: ``<host>:<pid>:<uuid4>``."""
     return f"{SCHEDULERS}:{{{scheduler_id}}}"
@@ -173,6 +178,11 @@ def owners(queue: QueueKeys) -> str:
 def parked(queue: QueueKeys) -> str:
     """Ours: messages that nobody could decode, by task id."""
     return queue.prefix + "x:parked"
+
+
+def ended(queue: QueueKeys) -> str:
+    """Ours: the ids of the last tasks that succeeded and left nothing."""
+    return queue.prefix + "x:ended"
 
 
 def step_record(queue: QueueKeys, task_id: str) -> str:

@@ -32,27 +32,32 @@ class WireError(Error, ValueError):
 
 
 class TaskMessage(msgspec.Struct, frozen=True, gc=False):
-    """One task as stored in the ``msg`` field of its hash.
-
-    payload: None is Go's nil; on the wire an empty payload and None are the same, so decoding gives None for both.
-    retry: the maximum number of retries; retried: how many were used. timeout, retention: seconds, 0 = none.
-    deadline, last_failed_at, completed_at: Unix seconds, 0 = none. unique_key: full lock key, "" = none.
-    """
+    """One task as stored in the ``msg`` field of its hash."""
 
     type: str
     payload: bytes | None = None
+    """None is Go's nil; on the wire an empty payload and None are the same, so decoding gives None for both."""
     id: str = ""
     queue: str = "default"
     retry: int = 0
+    """The maximum number of retries."""
     retried: int = 0
+    """How many of them were used."""
     error_msg: str = ""
     timeout: int = 0
+    """Seconds, 0 = none."""
     deadline: int = 0
+    """Unix second, 0 = none."""
     unique_key: str = ""
+    """Full lock key, "" = none."""
     last_failed_at: int = 0
+    """Unix second, 0 = never."""
     retention: int = 0
+    """Seconds, 0 = none."""
     completed_at: int = 0
+    """Unix second, 0 = never."""
     group_key: str = ""
+    """"" = none."""
     headers: dict[str, str] = {}
 
     def __repr__(self) -> str:

@@ -17,7 +17,7 @@ from hustlex.otp.api import Otp
 from hustlex.otp.email import Email
 from hustlex.otp.inspector import OtpInspector
 from hustlex.otp.look import LaneState, OpenCode, PhoneState, ScopeState
-from hustlex.otp.metrics import OtpMetrics
+from hustlex.otp.metrics import OtpMetrics, Sample
 from hustlex.otp.names import Lane
 from hustlex.otp.rules import (
     POLICIES,
@@ -118,6 +118,7 @@ __all__ = [
     "ResendResult",
     "Resent",
     "Risk",
+    "Sample",
     "Scope",
     "ScopeState",
     "SendsExhausted",

@@ -16,7 +16,7 @@ from hustlex.otp.flows import IssueRequest, VerifyRequest
 from hustlex.otp.inspector import OtpInspector
 from hustlex.otp.names import Lane
 from hustlex.otp.ops import ENTROPY
-from hustlex.otp.room import furnish
+from hustlex.otp.room import services_of
 from hustlex.otp.rules import OtpOptions, Risk
 from hustlex.otp.types import (
     DeliveryStatus,
@@ -49,7 +49,7 @@ class Otp:
     ) -> None:
         self._driver = driver
         self._clock = clock
-        self._room = furnish(keyring, prefix, options or OtpOptions())
+        self._room = services_of(keyring, prefix, options or OtpOptions())
         self.inspector = OtpInspector(driver, self._room, clock)
 
     @property

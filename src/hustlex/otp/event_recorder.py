@@ -12,7 +12,7 @@ from hustlex.otp.names import Challenge
 from hustlex.otp.phone import Phone
 from hustlex.otp.reservations import country, read
 from hustlex.otp.room import OtpServices
-from hustlex.otp.telemetry import Event, OtpEvent, listening, outcome_of, tell
+from hustlex.otp.telemetry import Event, OtpEvent, listening, outcome_of, report
 from hustlex.otp.types import DestinationBlocked, Wrong
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class EventRecorder:
     def also(self, events: Iterable[OtpEvent]) -> None:
         """Something else that was found out on the way."""
         for event in events:
-            tell(self._room.options.watch, event)
+            report(self._room.options.watch, event)
 
     def end(self, result: T) -> T:
         """Tell the result, and hand it on."""
@@ -90,7 +90,7 @@ class EventRecorder:
             seconds=time.perf_counter() - self._start,
             age=self._age,
         )
-        tell(self._room.options.watch, event)
+        report(self._room.options.watch, event)
 
     def _short_subject(self) -> str:
         """Never a phone or an address, not even in the plain layout."""

@@ -77,24 +77,24 @@ def issue(room: OtpServices, ask: IssueRequest, entropy: bytes, now_ms: int) -> 
     """Read the phone, ask the caps, then open a challenge."""
     policy = arguments.policy(room.options.policies, ask.purpose)
     arguments.asked(ask)
-    story = EventRecorder(room, "issue", purpose=ask.purpose, ip=ask.ip)
+    recorder = EventRecorder(room, "issue", purpose=ask.purpose, ip=ask.ip)
     if policy.needs_context and ask.ctx is None:
         raise Misuse(f"purpose {ask.purpose!r} needs ctx", hint="name what is being approved")
     digest = context_digest(ask.ctx)
     to = read_destination(room, ask.phone)
     if not isinstance(to, Phone | Mailbox):
         yield from _nonsense(room, ask.ip, now_ms)
-        return story.end(to)
-    story.to(to)
+        return recorder.end(to)
+    recorder.to(to)
     if isinstance(to, Phone) and ask.risk and ask.risk.sim_swap is not None and ask.risk.sim_swap < policy.sim_age:
-        return story.end(ChallengeRequired(Obstacle.SIM_SWAP))
+        return recorder.end(ChallengeRequired(Obstacle.SIM_SWAP))
     lane = yield from _lane(room, ask, to, now_ms)
     places = reservations.places(room.codes, to, ask.ip, lane)
     admitted = yield from caps.admit(room, places, ask.human, now_ms)
     if not isinstance(admitted, Admission):
-        return story.end(admitted)
+        return recorder.end(admitted)
     op = ops.issue(room, _request(room, ask, to, digest, lane, admitted), entropy, now_ms)
-    return (yield from _send(room, op, admitted, story, now_ms))
+    return (yield from _send(room, op, admitted, recorder, now_ms))
 
 
 def read_destination(
@@ -135,11 +135,11 @@ def resend(room: OtpServices, challenge: str, ip: str | None, human: bool, now_m
     """Send an open challenge once more."""
     arguments.address(ip)
     check.flag("human", human)
-    known, story = _known(room, challenge), EventRecorder(room, "resend", ip=ip)
+    known, recorder = _known(room, challenge), EventRecorder(room, "resend", ip=ip)
     if known is None:
         yield from _nonsense(room, ip, now_ms)
-        return story.end(Gone(Reason.UNKNOWN))
-    story.challenge(known)
+        return recorder.end(Gone(Reason.UNKNOWN))
+    recorder.challenge(known)
     ticket = yield from do(ops.last_ticket(room, known))
     places = reservations.places_of(ticket or "")
     usual = all(place.usual for place in places)
@@ -147,12 +147,12 @@ def resend(room: OtpServices, challenge: str, ip: str | None, human: bool, now_m
         places.append(reservations.address(room.codes, ip, usual))
     admitted = yield from caps.admit(room, places, human, now_ms)
     if not isinstance(admitted, Admission):
-        return story.end(admitted)
+        return recorder.end(admitted)
     op = ops.resend(room, known, admitted.ticket, _day_sends(room, usual), now_ms)
-    return (yield from _send(room, op, admitted, story, now_ms))
+    return (yield from _send(room, op, admitted, recorder, now_ms))
 
 
-def _send(room: OtpServices, op: Op[T], admitted: Admission, story: EventRecorder, now_ms: int) -> Flow[T]:
+def _send(room: OtpServices, op: Op[T], admitted: Admission, recorder: EventRecorder, now_ms: int) -> Flow[T]:
     """Ask the phone; what it refuses costs the caps nothing."""
     try:
         result = yield from do(op)
@@ -162,11 +162,11 @@ def _send(room: OtpServices, op: Op[T], admitted: Admission, story: EventRecorde
     if not isinstance(result, Issued):
         yield from caps.give_back(room, admitted.units, now_ms)
     else:
-        story.challenge(parse_challenge(result.challenge))
-        room.ledger.sent(admitted.units)
-        story.also(admitted.events)
-        story.also((yield from room.ledger.tell(room.options, room.prefix, now_ms)))
-    return story.end(result)
+        recorder.challenge(parse_challenge(result.challenge))
+        room.outcomes.sent(admitted.units)
+        recorder.also(admitted.events)
+        recorder.also((yield from room.outcomes.flush(room.options, room.prefix, now_ms)))
+    return recorder.end(result)
 
 
 def verify(room: OtpServices, challenge: str, answer: VerifyRequest, now_ms: int) -> Flow[VerifyResult]:
@@ -211,20 +211,20 @@ def _check(
     by_phone: bool,
     now_ms: int,
 ) -> Flow[VerifyResult]:
-    story, digest = EventRecorder(room, "verify", ip=answer.ip), context_digest(answer.ctx)
+    recorder, digest = EventRecorder(room, "verify", ip=answer.ip), context_digest(answer.ctx)
     if challenge is None:
         yield from _nonsense(room, answer.ip, now_ms)
-        return story.end(Gone(Reason.UNKNOWN))
-    story.challenge(challenge)
+        return recorder.end(Gone(Reason.UNKNOWN))
+    recorder.challenge(challenge)
     digits = next((read for size in sizes if (read := typed_digits(answer.code, size))), None)
     if digits is None:
         yield from _nonsense(room, answer.ip, now_ms)
-        return story.end(Malformed())
+        return recorder.end(Malformed())
     attempt = CodeAttempt(challenge, digits, digest, answer.nonce or "", answer.salt, answer.remember, by_phone)
     checked = yield from do(ops.verify(room, attempt, now_ms))
     result = yield from replicated(room, checked.result)
-    yield from _learn(room, checked, answer.ip, story, now_ms)
-    return story.end(result)
+    yield from _learn(room, checked, answer.ip, recorder, now_ms)
+    return recorder.end(result)
 
 
 def replicated(room: OtpServices, result: VerifyResult) -> Flow[VerifyResult]:
@@ -240,51 +240,51 @@ def _kept(room: OtpServices, grant: Grant | None) -> Flow[bool]:
     return not isinstance(written, Error) and waited is True
 
 
-def _learn(room: OtpServices, checked: Checked, ip: str | None, story: EventRecorder, now_ms: int) -> Flow[None]:
+def _learn(room: OtpServices, checked: Checked, ip: str | None, recorder: EventRecorder, now_ms: int) -> Flow[None]:
     """Let caps and breakers know what became of a code."""
     if room.options.caps is None:
         return
     if checked.tickets:
-        room.ledger.verified(checked.tickets)
-        story.verified(checked.tickets, checked.at)
+        room.outcomes.verified(checked.tickets)
+        recorder.verified(checked.tickets, checked.at)
     elif checked.country:
-        story.country = "" if ":" in checked.country else checked.country
-        room.ledger.wrong(checked.country)
+        recorder.country = "" if ":" in checked.country else checked.country
+        room.outcomes.wrong(checked.country)
     elif ip is not None and isinstance(checked.result, Gone) and checked.result.reason is Reason.UNKNOWN:
-        room.ledger.nonsense(reservations.address(room.codes, ip))
-    story.also((yield from room.ledger.tell(room.options, room.prefix, now_ms)))
+        room.outcomes.nonsense(reservations.address(room.codes, ip))
+    recorder.also((yield from room.outcomes.flush(room.options, room.prefix, now_ms)))
 
 
 def _nonsense(room: OtpServices, ip: str | None, now_ms: int) -> Flow[None]:
     """What can never work costs its address one unit."""
     if ip is not None and room.options.caps is not None:
-        room.ledger.nonsense(reservations.address(room.codes, ip))
-        yield from room.ledger.tell(room.options, room.prefix, now_ms)
+        room.outcomes.nonsense(reservations.address(room.codes, ip))
+        yield from room.outcomes.flush(room.options, room.prefix, now_ms)
 
 
 def open_challenge(room: OtpServices, challenge: str, claim: str, now_ms: int) -> Flow[OpenResult]:
     """Derive what to send for a challenge."""
     check.typed("claim", claim)
-    known, story = _known(room, challenge), EventRecorder(room, "open")
+    known, recorder = _known(room, challenge), EventRecorder(room, "open")
     if known is None:
         return Gone(Reason.UNKNOWN)
-    story.challenge(known)
+    recorder.challenge(known)
     result = yield from do(ops.open_challenge(room, known, claim, now_ms))
-    return story.end(result) if claim else result
+    return recorder.end(result) if claim else result
 
 
 def consume_grant(room: OtpServices, grant: str, purpose: str, ctx: Context | None, now_ms: int) -> Flow[GrantResult]:
     """Spend a grant."""
     policy = arguments.policy(room.options.policies, purpose)
     digest, known = context_digest(ctx), parse_grant(check.typed("grant", grant))
-    story = EventRecorder(room, "grant", purpose=purpose)
+    recorder = EventRecorder(room, "grant", purpose=purpose)
     if known is None:
-        return story.end(Gone(Reason.UNKNOWN))
-    story.subject(known.ref)
+        return recorder.end(Gone(Reason.UNKNOWN))
+    recorder.subject(known.ref)
     result = yield from do(ops.consume_grant(room, known, purpose, digest, now_ms))
     if isinstance(result, Granted) and policy.durability == "replica":
         result = msgspec.structs.replace(result, replicated=(yield from _kept(room, known)))
-    return story.end(result)
+    return recorder.end(result)
 
 
 def cancel(room: OtpServices, challenge: str, unsent: bool, now_ms: int) -> Flow[bool]:
@@ -302,11 +302,11 @@ def delivery_report(room: OtpServices, challenge: str, status: DeliveryStatus, c
     """Give a message back that reached nobody."""
     check.one_of("status", status, list(DeliveryStatus))
     arguments.channel(channel)
-    known, story = _known(room, challenge), EventRecorder(room, "report")
+    known, recorder = _known(room, challenge), EventRecorder(room, "report")
     if known is None:
         return False
-    story.challenge(known)
-    story.note(str(status), channel=channel)
+    recorder.challenge(known)
+    recorder.note(str(status), channel=channel)
     if status not in (DeliveryStatus.FAILED, DeliveryStatus.UNQUEUED):
         return False
     unqueued = status == DeliveryStatus.UNQUEUED
@@ -319,12 +319,12 @@ def unlock(room: OtpServices, phone: str | Email, lane: Lane) -> Flow[bool]:
     """Forget a lane's lock and wrong codes."""
     arguments.lane(lane)
     arguments.destination(phone)
-    to, story = read_destination(room, phone), EventRecorder(room, "unlock", lane=lane)
+    to, recorder = read_destination(room, phone), EventRecorder(room, "unlock", lane=lane)
     if not isinstance(to, Phone | Mailbox):
         raise Misuse("this is not a phone or address that is served", hint="pass it as the user typed it, or in E.164")
-    story.to(to)
+    recorder.to(to)
     done = yield from do(ops.unlock(room, room.codes.reference(to.number), lane))
-    story.note("unlocked" if done else "unknown")
+    recorder.note("unlocked" if done else "unknown")
     return done
 
 

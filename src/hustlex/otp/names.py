@@ -28,18 +28,19 @@ _DEVICE = re.compile(r"od1\.([A-Za-z0-9_-]{22})", re.ASCII)
 
 
 class Challenge(msgspec.Struct, frozen=True):
-    """ref: keyed stand-in for the phone. cid: 128 random bits, known only to whoever asked for the code. kid: the
-    secret its codes were made with.
-
-    traits: "k" in lane ``known``, "s" with a longer code that is never repeated. The record says the same, or the
-    challenge is not good for anything.
-    """
+    """One request for a code, as the client holds it."""
 
     ref: str
+    """Keyed stand-in for the phone."""
     purpose: str
+    """What the code is for."""
     cid: str
+    """128 random bits, known only to whoever asked for the code."""
     kid: str
+    """The secret its codes were made with."""
     traits: str = ""
+    """A "k" in lane ``known``, an "s" with a longer code that is never repeated. The record says the same, or the
+    challenge is not good for anything."""
 
     @property
     def lane(self) -> Lane:

@@ -50,7 +50,7 @@ class OutcomeBuffer:
         """An address sent what can never work."""
         self._notes.append(Change(place, taken=1))
 
-    def tell(self, options: OtpOptions, prefix: str, now_ms: int) -> Flow[list[OtpEvent]]:
+    def flush(self, options: OtpOptions, prefix: str, now_ms: int) -> Flow[list[OtpEvent]]:
         """Tell all notes, unless another caller is at it. What is worth an event; never raises a store's error."""
         events: list[OtpEvent] = []
         for _ in range(_ROUNDS):

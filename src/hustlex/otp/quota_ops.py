@@ -57,20 +57,26 @@ class UnitReserved(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct):
-    """What became of codes in one place, summed up. sent, verified: as far as they count for the breaker; lent: for
-    wider ones too. right: right codes. healed: when the units that are given back were taken, ms; of distinct numbers
-    ``<member>@<ms>``.
-    """
+    """What became of codes in one place, summed up."""
 
     place: CapScope
+    """The scope."""
     taken: int = 0
+    """Units that are given back."""
     sent: int = 0
+    """Messages, as far as they count for the breaker."""
     lent: int = 0
+    """Messages that count for wider breakers too."""
     verified: int = 0
+    """Codes, as far as they count for the breaker."""
     right: int = 0
+    """Right codes."""
     wrong: int = 0
+    """Wrong codes."""
     wins: int = 0
+    """Verified messages that the breaker had let through."""
     healed: list[int | str] = msgspec.field(default_factory=list)
+    """When the units that are given back were taken, ms; of distinct numbers ``<member>@<ms>``."""
 
 
 def reserve(options: OtpOptions, prefix: str, place: CapScope, way: Way, now_ms: int) -> Op[UnitReserved | Denied]:

@@ -28,31 +28,35 @@ _NOTHING_SET = Country()
 
 
 class CapScope(msgspec.Struct, frozen=True):
-    """One scope of a message. tag: of its key, as ``cc:NG``. member: the number's stand-in in its block, else "".
-
-    usual: False for a number in no known range, which has a quarter of the cap. known: the caller is, so that only
-    money counts.
-    """
+    """One scope of a message."""
 
     scope: Scope
+    """Which kind."""
     tag: str
+    """In the name of its key, as ``cc:NG``."""
     member: str = ""
+    """The number's stand-in in its block, else ""."""
     usual: bool = True
+    """False for a number in no known range, which has a quarter of the cap."""
     known: bool = False
+    """The caller is known, so that only money counts."""
 
 
 class CapUnit(msgspec.Struct, frozen=True):
-    """A unit taken of a place. at: when, ms. before: when the number was there last, ms. probe: 1 when a breaker let it
-    through, 2 when behind a human check. counted: its message counts for that breaker; lent: for wider ones too, which
-    no ticket says.
-    """
+    """A unit taken of a place."""
 
     place: CapScope
+    """Where it was taken."""
     at: int
+    """When, ms."""
     before: int = 0
+    """When the number was there last, ms."""
     probe: int = 0
+    """1 when a breaker let it through, 2 when behind a human check."""
     counted: bool = False
+    """Its message counts for that breaker."""
     lent: bool = False
+    """It counts for wider breakers too, which no ticket says."""
 
 
 def places(codes: Codes, to: Phone | Mailbox, ip: str | None, lane: Lane) -> list[CapScope]:

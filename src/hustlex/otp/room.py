@@ -23,9 +23,13 @@ class OtpServices(msgspec.Struct, frozen=True, eq=False):
     """What every operation needs to know of the room it belongs to."""
 
     codes: Codes
+    """Derives codes, stand-ins and seals from the secret."""
     prefix: str
+    """Put before every key."""
     options: OtpOptions
-    ledger: OutcomeBuffer
+    """All that was set."""
+    outcomes: OutcomeBuffer
+    """What calls led to, until a later call takes it along."""
     guard: tuple[int, ...]
     """What a wrong code leads to, as the scripts take it: the day's wrong codes, then the length of each lock, ms."""
 
@@ -34,7 +38,7 @@ class OtpServices(msgspec.Struct, frozen=True, eq=False):
         return 0 if self.options.layout == "plain" else _TOMBSTONE_MS
 
 
-def furnish(keyring: Keyring, prefix: str, options: OtpOptions) -> OtpServices:
+def services_of(keyring: Keyring, prefix: str, options: OtpOptions) -> OtpServices:
     """A room, with what never changes worked out once."""
     check.instance("options", options, OtpOptions)
     guard = (options.limits.wrong, *map(to_ms, options.limits.locks))
@@ -42,42 +46,55 @@ def furnish(keyring: Keyring, prefix: str, options: OtpOptions) -> OtpServices:
 
 
 class NewCode(Secretive, frozen=True, eq=False):
-    """A code to issue. to: E.164, or an e-mail address. context: digest, or "". strong: a longer code. guessed: where
-    wrong codes are counted. ticket: what it took of the caps. day_sends: most sends of this phone's lane in 24 hours.
-    """
+    """A code to issue."""
 
     to: str
+    """E.164, or an e-mail address."""
     purpose: str
+    """What it is for."""
     context: str = ""
+    """Digest, or ""."""
     lane: Lane = "anon"
+    """In which lane it counts."""
     uid: str = ""
+    """The application's, comes back with the grant."""
     about: str = ""
+    """What is approved, for the person."""
     deliver: bool = True
+    """False: a decoy."""
     strong: bool = False
+    """Whether the code is a longer one."""
     guessed: str = ""
+    """Where wrong codes are counted."""
     ticket: str = ""
+    """What it took of the caps."""
     day_sends: int = 10
+    """Most sends of this phone's lane in 24 hours."""
     hidden: ClassVar[frozenset[str]] = frozenset({"to", "about", "uid"})
 
 
 class CodeAttempt(Secretive, frozen=True, eq=False):
-    """A code to check. by_phone: whatever challenge the subject has. code: of the right number of digits.
-
-    context: digest, or "". nonce: the caller's, or "". salt: 22 random characters, a secret where there is no nonce.
-    """
+    """A code to check."""
 
     challenge: Challenge
+    """What it is typed for."""
     code: str
+    """Of the right number of digits."""
     context: str = ""
+    """Digest, or ""."""
     nonce: str = ""
+    """The caller's, or ""."""
     salt: str = ""
+    """22 random characters, a secret where there is no nonce."""
     remember: bool = False
+    """Whether the device is to be remembered."""
     by_phone: bool = False
+    """It is for whatever challenge the subject has."""
     hidden: ClassVar[frozenset[str]] = frozenset({"code", "nonce", "salt"})
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """A result, and what the ledger learns from it. at: the server's time, ms, of a right code; else 0."""
+    """A result, and what the outcomes learns from it. at: the server's time, ms, of a right code; else 0."""
 
     result: VerifyResult
     tickets: str = ""

@@ -31,31 +31,40 @@ Event = Literal["issue", "resend", "verify", "totp", "open", "grant", "cancel", 
 
 
 class OtpEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt.
-
-    event: what was asked. outcome: what was answered, as "verified", "wrong", "ip_cap". purpose, lane, country ("NG"),
-    prefix (7 digits), network (IPv4 /24, IPv6 /48), scope, channel: "" where unknown. challenge: first 6 characters of
-    its id. subject: first 8 characters of the phone's keyed stand-in. unusual: the number is in no known range
-    (``Numbers.accept_possible``). left: attempts, -1 when unknown. percent: of the day's budget, for "spent".
-    seconds: how long the call took. age: since the code was sent, for "verified"; else 0.
-    """
+    """One attempt, for ``OtpOptions.watch``. Texts are "" where they are unknown."""
 
     event: Event
+    """What was asked."""
     outcome: str
+    """What was answered, as "verified", "wrong", "ip_cap"."""
     purpose: str = ""
+    """What the code is for."""
     lane: str = ""
+    """Which lane it counts in."""
     challenge: str = ""
+    """First 6 characters of its id."""
     subject: str = ""
+    """First 8 characters of the phone's keyed stand-in."""
     country: str = ""
+    """The region, as "NG"."""
     prefix: str = ""
+    """The number's first 7 digits."""
     unusual: bool = False
+    """The number is in no known range (``Numbers.accept_possible``)."""
     network: str = ""
+    """The client's network, an IPv4 /24 or IPv6 /48."""
     scope: str = ""
+    """Which cap, breaker or budget decided."""
     channel: str = ""
+    """What the message went by, as "sms"."""
     left: int = -1
+    """Attempts that remain, -1 when unknown."""
     percent: int = 0
+    """Percentage of the day's budget, for "spent"."""
     seconds: float = 0.0
+    """How long the call took."""
     age: float = 0.0
+    """Since the code was sent, for "verified"; else 0."""
 
     @property
     def level(self) -> int:
@@ -91,7 +100,7 @@ def listening(watch: Watch | None, outcome: str) -> bool:
     return watch is not None or log.isEnabledFor(_LEVELS.get(outcome, logging.INFO))
 
 
-def tell(watch: Watch | None, event: OtpEvent) -> None:
+def report(watch: Watch | None, event: OtpEvent) -> None:
     """To the log ``hustlex.otp``, as a line of name=value and with the fields as ``record.otp``; and to the hook."""
     if log.isEnabledFor(event.level):
         fields = msgspec.structs.asdict(event)

@@ -83,18 +83,18 @@ def verify(room: OtpServices, typed: Typed, entropy: bytes, now_ms: int) -> Flow
     """Check a code. entropy: GRANT_ENTROPY random bytes. Raises BadReply when sealed is not this subject's."""
     policy = arguments.policy(room.options.policies, typed.purpose)
     arguments.lane(typed.lane)
-    story = EventRecorder(room, "totp", purpose=typed.purpose, lane=typed.lane)
+    recorder = EventRecorder(room, "totp", purpose=typed.purpose, lane=typed.lane)
     if policy.needs_context and typed.ctx is None:
         raise Misuse(f"purpose {typed.purpose!r} needs ctx", hint="name what is being approved")
     secret = bytes_of(room.codes.unseal(check.typed("sealed", typed.sealed), _owner(typed.subject)))
-    story.subject(room.codes.hidden(typed.subject))
+    recorder.subject(room.codes.hidden(typed.subject))
     digits = typed_digits(check.typed("code", typed.code), _DIGITS)
     if digits is None:
-        return story.end(Malformed())
+        return recorder.end(Malformed())
     now = (now_ms or time.time_ns() // 1_000_000) // _PERIOD_MS
     steps = [step for step in range(max(0, now - _SKEW), now + _SKEW + 1) if same(hotp(secret, step), digits)]
     result = yield from do(_spend(room, typed, steps, entropy, now_ms))
-    return story.end((yield from replicated(room, result)))
+    return recorder.end((yield from replicated(room, result)))
 
 
 def _spend(room: OtpServices, typed: Typed, steps: list[int], entropy: bytes, now_ms: int) -> Op[VerifyResult]:

@@ -56,17 +56,18 @@ class Obstacle(enum.StrEnum):
 
 
 class Issued(Secretive, frozen=True, eq=False):
-    """A challenge stands; queue its delivery.
-
-    challenge: opaque, for the client and the delivery job. ref: three letters, shown on the screen and in the message.
-    expires_in: life of the code. resend_in: earliest resend. sends_left: resends that remain for this challenge.
-    """
+    """A challenge stands; queue its delivery."""
 
     challenge: str
+    """Opaque, for the client and the delivery job."""
     ref: str
+    """Three letters, shown on the screen and in the message."""
     expires_in: timedelta
+    """Life of the code."""
     resend_in: timedelta
+    """Earliest resend."""
     sends_left: int
+    """Resends that remain for this challenge."""
     hidden: ClassVar[frozenset[str]] = frozenset({"challenge"})
 
 
@@ -162,21 +163,21 @@ class DestinationBlocked(Failure, frozen=True):
 
 
 class Verified(Secretive, frozen=True, eq=False):
-    """The code was right and is spent.
-
-    grant: single-use, 10 minutes; the next step hands it to ``consume_grant``. subject: keyed stand-in for the phone.
-    replayed: this answer repeats an earlier one whose reply was lost (same nonce); the grant is the same.
-    device: what makes this device known next time, when it was asked for (``remember=True``); hand it to ``issue``.
-    replicated: whether a replica had it before the answer; None when none was waited for (``Policy.durability``). False
-    does not undo anything: it says that after a failover right now the code might be good once more.
-    """
+    """The code was right and is spent."""
 
     grant: str
+    """Single-use, 10 minutes; the next step hands it to ``consume_grant``."""
     subject: str
+    """Keyed stand-in for the phone."""
     purpose: str
+    """What the code was for."""
     replayed: bool
+    """This answer repeats an earlier one whose reply was lost (same nonce); the grant is the same."""
     device: str = ""
+    """What makes this device known next time, when it was asked for (``remember=True``); hand it to ``issue``."""
     replicated: bool | None = None
+    """Whether a replica had it before the answer; None when none was waited for (``Policy.durability``). False does
+    not undo anything: it says that after a failover right now the code might be good once more."""
     hidden: ClassVar[frozenset[str]] = frozenset({"grant", "device"})
 
 

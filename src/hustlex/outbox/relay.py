@@ -41,9 +41,11 @@ class OutboxRelay(Service):
 
         async with OutboxRelay(hx.driver, engine, outbox): ...
 
-    driver: the queues' server. engine: the outbox' database. poll: how often to look for what other processes added.
+    driver: the queues' server.
+    engine: the outbox' database.
+    poll: how often to look for what other processes added.
     batch: most rows in one transaction, 1 to 500. Relays share the work: PostgreSQL's row locks keep them apart, on
-    SQLite they take turns. One relay keeps each queue's order of adding; several keep it by and large.
+        SQLite they take turns. One relay keeps each queue's order of adding; several keep it by and large.
 
     ``trouble`` says what keeps it from working, "" = nothing.
     """

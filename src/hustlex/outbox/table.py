@@ -49,10 +49,12 @@ def unix_ms() -> int:
 class Outbox:
     """A table of the application's own database; what is added in a transaction is enqueued after its commit.
 
-    metadata: the application's, so that its migrations (or ``create_all``) make the table. name: the table's.
+    metadata: the application's, so that its migrations (or ``create_all``) make the table.
+    name: the table's.
     retention: given to jobs that set none. For so long after its end a task's id is known to the queue, so a row that
-    is relayed a second time, because a relay died between enqueueing and deleting it, is dropped as a duplicate.
-    Zero: such a task may run twice if the first run was over by then. clock: Unix milliseconds, for ``process_in``.
+        is relayed a second time, because a relay died between enqueueing and deleting it, is dropped as a duplicate.
+        Zero: such a task may run twice if the first run was over by then.
+    clock: Unix milliseconds, for ``process_in``.
     queues: all there are, as in ``HustleX(queues=...)``; None = any name will do.
 
     Tested on SQLite and PostgreSQL. Make it once, beside the models.

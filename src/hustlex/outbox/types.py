@@ -6,17 +6,17 @@ import msgspec
 
 
 class Relayed(msgspec.Struct, frozen=True):
-    """What became of rows that were claimed.
-
-    enqueued: accepted by their queue. duplicates: the queue knew the id, another task held the uniqueness lock, or a
-    waiting one was put off (debounce); as with a plain enqueue, nothing is left to do. parked: set aside with the
-    reason. left: refused, for a full queue, or not sent because the server is away; they stay and are tried again.
-    """
+    """What became of rows that were claimed."""
 
     enqueued: int = 0
+    """Accepted by their queue."""
     duplicates: int = 0
+    """The queue knew the id, another task held the uniqueness lock, or a waiting one was put off (debounce); as with
+    a plain enqueue, nothing is left to do."""
     parked: int = 0
+    """Set aside with the reason."""
     left: int = 0
+    """Refused, for a full queue, or not sent because the server is away; they stay and are tried again."""
 
     @property
     def claimed(self) -> int:

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-from hustlex.core.keeper import Lease
-from hustlex.core.keeper.aio import kept
+from hustlex.core.lease_renewal import Lease
+from hustlex.core.lease_renewal.aio import renewed
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error, Misuse
 from hustlex.ratelimit.engine import redeem
@@ -48,7 +48,7 @@ class Hold:
         renew = redeem.heartbeat(self._limiter, self.decision) if self.decision.lease else None
         if renew is not None:
             every_s = redeem.life_ms(self.decision) / 3000
-            self._lease = await self._kept.enter_async_context(kept(self._driver, renew, every_s))
+            self._lease = await self._kept.enter_async_context(renewed(self._driver, renew, every_s))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -29,8 +29,11 @@ from hustlex.ratelimit.types import Decision
 class RateLimit:
     """Limits by caller and endpoint. Every decision is one atomic step, taken by the server's clock.
 
-    prefix: put before every key. clock: tests only. local_clock: this process' idea of the server's time; a wrong one
-    costs one more round trip, once, and never changes a decision. options: see RateLimitOptions.
+    prefix: put before every key.
+    clock: tests only.
+    local_clock: this process' idea of the server's time; a wrong one costs one more round trip, once, and never changes
+        a decision.
+    options: see RateLimitOptions.
     """
 
     def __init__(
@@ -48,6 +51,11 @@ class RateLimit:
         self._limiter = Limiter(prefix, clock, local_clock, options or RateLimitOptions())
         self.inspector = LimitInspector(driver, self._limiter)
         self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the policies' ``on_error`` decides for now, since the server did not answer; for a health check."""
+        return self._limiter.fallback.breaker.open
 
     def check(
         self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL

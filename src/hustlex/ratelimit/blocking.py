@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable
 from typing import Self
 
-from hustlex.core.keeper import Lease
-from hustlex.core.keeper.blocking import kept
+from hustlex.core.lease_renewal import Lease
+from hustlex.core.lease_renewal.blocking import renewed
 from hustlex.core.op import BlockingDriver
 from hustlex.errors import Error, Misuse
 from hustlex.ratelimit.engine import redeem
@@ -41,7 +41,7 @@ class Hold:
         renew = redeem.heartbeat(self._limiter, self.decision) if self.decision.lease else None
         if renew is not None:
             every_s = redeem.life_ms(self.decision) / 3000
-            self._lease = self._kept.enter_context(kept(self._driver, renew, every_s))
+            self._lease = self._kept.enter_context(renewed(self._driver, renew, every_s))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -13,23 +13,22 @@ from hustlex.ratelimit.types import Decision
 
 
 class RateLimitOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings of the room.
-
-    check_budget: the most that one check may take, connecting included; 1 ms to 10 s. breaker: when the server is
-    left alone. expected_replicas: processes that share the limits, for policies that count locally when it is away.
-    local_deny: repeat refusals from memory. remembered: callers kept in memory, 1.2 to 1.6 kB each. exempt: identities
-    that are never limited. on_decision: told of every decision; must not block and must not raise.
-
-    Raises ConfigurationError.
-    """
+    """All settings of the room. Raises ConfigurationError."""
 
     check_budget: timedelta = timedelta(milliseconds=100)
+    """The most that one check may take, connecting included; 1 ms to 10 s."""
     breaker: BreakerOptions = BreakerOptions()
+    """When the server is left alone."""
     expected_replicas: int = 1
+    """Processes that share the limits, for policies that count locally when it is away."""
     local_deny: bool = True
+    """Whether to repeat refusals from memory."""
     remembered: int = 20_000
+    """Callers kept in memory, 1.2 to 1.6 kB each."""
     exempt: frozenset[check.Id] = frozenset()
+    """Identities that are never limited."""
     on_decision: Callable[[Decision], None] | None = None
+    """Told of every decision; must not block and must not raise."""
 
     def __post_init__(self) -> None:
         bounds.within("check_budget", self.check_budget, timedelta(milliseconds=1), timedelta(seconds=10))

@@ -41,22 +41,25 @@ class Source(enum.StrEnum):
 
 
 class PolicyState(msgspec.Struct, frozen=True):
-    """One policy after a check.
-
-    allowed: whether this policy alone lets the call through. remaining: units left, 0 or more.
-    retry_after: 0 when allowed, else the exact time after which the same call passes if nobody else calls; -1 ms when
-    it never will. more_after: until at least one unit more is left. reset_after: until the whole limit is free again.
-    For leases these are upper bounds: a holder may release earlier.
-    """
+    """One policy after a check."""
 
     policy: str
+    """Its name."""
     limit: int
+    """What holds for this caller."""
     window: timedelta
+    """In which time."""
     allowed: bool
+    """Whether this policy alone lets the call through."""
     remaining: int
+    """Units left, 0 or more."""
     retry_after: timedelta
+    """How long to wait: 0 when allowed, else the exact time after which the same call passes if nobody
+    else calls; -1 ms when it never will."""
     more_after: timedelta
+    """Until at least one unit more is left."""
     reset_after: timedelta
+    """Until the whole limit is free again. For leases these are upper bounds: a holder may release earlier."""
 
 
 NEVER = timedelta(milliseconds=-1)
@@ -80,20 +83,24 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The answer to one call; true in a condition when the call is allowed.
 
     With several policies limit, remaining, reset_after and policy (its name) are those of the decisive one: of the
-    violated ones the one with the longest wait, else the one with the fewest units left. retry_after: as in
-    PolicyState; after a denial the longest wait. cost: as asked. per_policy: each policy, in the order of the call; of
-    a ban only the one that bans. Everything but the first four is worked out when it is asked for. receipt: for
-    ``refund``, ``heartbeat`` and ``release``; None of a decision that no limiter made. age_s: how long ago the server
-    said so, of a refusal that is repeated from memory. parts: of ``check_all``, the decision of each subject.
+    violated ones the one with the longest wait, else the one with the fewest units left. All that is no field is worked
+    out when it is asked for.
     """
 
     allowed: bool
+    """Whether the call may go on."""
     outcome: Outcome
+    """Why, or why not."""
     cost: int
+    """As asked."""
     source: Source
+    """Who decided."""
     receipt: Receipt | None = None
+    """For ``refund``, ``heartbeat`` and ``release``; None of a decision that no limiter made."""
     age_s: float = 0.0
+    """How long ago the server said so, of a refusal that is repeated from memory."""
     parts: tuple[Decision, ...] = ()
+    """Of ``check_all``: the decision of each subject."""
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -129,6 +136,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def per_policy(self) -> tuple[PolicyState, ...]:
+        """Each policy, in the order of the call; of a ban only the one that bans."""
         return () if self.receipt is None else self.receipt.states(round(self.age_s * 1e6))
 
     @property
@@ -160,6 +168,7 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def retry_after(self) -> timedelta:
+        """As in PolicyState; after a denial the longest wait."""
         return timedelta(0) if self.allowed else self.decisive.retry_after
 
     @property

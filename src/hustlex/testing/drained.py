@@ -52,17 +52,18 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """How many attempts ended how, by task type; a type that is not there counts 0.
-
-    done: succeeded. retried: failed and repeated, now or later; or put off, because no task has this type. failed:
-    given up, the task is archived. revoked: dropped by RevokeTask. attempts: each, in the order of their ends.
-    """
+    """How many attempts ended how, by task type; a type that is not there counts 0."""
 
     done: dict[str, int]
+    """Succeeded."""
     retried: dict[str, int]
+    """Failed and repeated, now or later; or put off, because no task has this type."""
     failed: dict[str, int]
+    """Given up, the task is archived."""
     revoked: dict[str, int]
+    """Dropped by RevokeTask."""
     attempts: tuple[Attempt, ...]
+    """Each, in the order of their ends."""
 
 
 async def drain(

@@ -45,19 +45,22 @@ _FROM_LIFESPAN: Any = object()
 
 
 class Ran(msgspec.Struct, frozen=True):
-    """A job that was run, once. arguments: what the handler got. returned: its value.
-
-    result: what is kept of it: the value as JSON, or what it wrote with ``current_job().result``; None = nothing.
-    error: what it failed with.
-    """
+    """A job that was run, once."""
 
     id: str
+    """The task's."""
     queue: str
+    """Where it was enqueued."""
     type: str
+    """The task's name."""
     arguments: dict[str, Any]
+    """What the handler got."""
     returned: Any
+    """Its value."""
     result: bytes | None
+    """What is kept of it: the value as JSON, or what it wrote with ``current_job().result``; None = nothing."""
     error: Exception | None
+    """What it failed with."""
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ process. ``dpop.py`` proves the possession of a key, ``options.py`` is what can 
 
 from hustlex.tokens.api import Tokens
 from hustlex.tokens.inspector import TokenInspector
-from hustlex.tokens.keyset import Jwk, KeySet
+from hustlex.tokens.keyset import Jwk, Key, KeySet
 from hustlex.tokens.look import SessionState, UserState
 from hustlex.tokens.options import Mode, TokenOptions
 from hustlex.tokens.revocation_cache import Feeding
@@ -58,6 +58,7 @@ __all__ = [
     "Forbidden",
     "How",
     "Jwk",
+    "Key",
     "KeyInfo",
     "KeySet",
     "LoggedOut",

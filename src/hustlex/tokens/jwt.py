@@ -31,27 +31,38 @@ _ALGORITHMS = frozenset({"ES256", "EdDSA", "RS256"})
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The claims of an access token. exp, iat, nbf, auth_time: seconds since 1970. ims: when issued, in ms.
-
-    sid: the session. jti: ``{<uref>}.<random>``. amr: authentication methods (RFC 8176). cnf: ``{"jkt": ...}``, the
-    thumbprint of the key that must prove each use (RFC 9449).
-    """
+    """The claims of an access token."""
 
     iss: str
+    """Who issued it."""
     sub: str
+    """The user."""
     aud: str | list[str]
+    """For whom it is meant."""
     exp: int
+    """When it ends, in seconds since 1970."""
     iat: int
+    """When it was issued, in seconds since 1970."""
     jti: str
+    """``{<uref>}.<random>``."""
     client_id: str
+    """The application."""
     sid: str
+    """The session."""
     ims: int
+    """When it was issued, in milliseconds since 1970."""
     nbf: int = 0
+    """From when it is good, in seconds since 1970."""
     auth_time: int = 0
+    """When the user proved who they are, in seconds since 1970."""
     amr: tuple[str, ...] = ()
+    """Authentication methods (RFC 8176)."""
     acr: str = ""
+    """How strongly the user proved it, as given at login."""
     scope: str = ""
+    """What it may be used for, as given at login."""
     cnf: dict[str, str] = {}
+    """``{"jkt": ...}``, the thumbprint of the key that must prove each use (RFC 9449)."""
 
     @property
     def jkt(self) -> str:

@@ -26,14 +26,18 @@ _FORM = re.compile(
 
 
 class RefreshToken(msgspec.Struct, frozen=True, eq=False):
-    """version: kid of the root that tags it and derives its successor. uref, sid: as in key names. gen: place in the
-    chain, from 1. secret: 32 bytes."""
+    """What a refresh token says."""
 
     version: str
+    """Kid of the root that tags it and derives its successor."""
     uref: str
+    """The user's stand-in in key names."""
     sid: str
+    """The session's id."""
     gen: int
+    """Place in the chain, from 1."""
     secret: bytes
+    """32 bytes."""
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return [("sid", self.sid), ("gen", self.gen)]

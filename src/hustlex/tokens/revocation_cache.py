@@ -40,13 +40,16 @@ class RevocationEntry(msgspec.Struct, frozen=True):
 
 
 class Feeding(msgspec.Struct, frozen=True):
-    """How the local view stands. warm: it has caught up with the feed. lag_s: what a bounded check may have missed
-    now (infinite before it was warm). entries: revocations held. read: notices seen since the start."""
+    """How the local view stands."""
 
     warm: bool
+    """Whether it has caught up with the feed."""
     lag_s: float
+    """What a bounded check may have missed now (infinite before it was warm)."""
     entries: int
+    """Revocations held."""
     read: int
+    """Notices seen since the start."""
 
 
 class Bearer(Protocol):

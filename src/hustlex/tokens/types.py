@@ -12,19 +12,20 @@ from hustlex.core.outcome import Failure, Outcome, Secretive
 
 
 class TokenPair(Secretive, frozen=True, eq=False):
-    """What a client is given. access: a JWT, for each request. refresh: good for one exchange, secret, opaque.
-
-    expires_in: life of the access token. session_expires_in: until the session's absolute end, after which no refresh
-    helps. jkt: thumbprint of the key that both are bound to; "" for bearer tokens. Both tokens are hidden in repr, and
-    a pair cannot be pickled.
-    """
+    """What a client is given. Both tokens are hidden in repr, and a pair cannot be pickled."""
 
     access: str
+    """A JWT, for each request."""
     refresh: str
+    """Good for one exchange, secret, opaque."""
     expires_in: timedelta
+    """Life of the access token."""
     session_id: str
+    """The session behind both."""
     session_expires_in: timedelta
+    """Until the session's absolute end, after which no refresh helps."""
     jkt: str = ""
+    """Thumbprint of the key that both are bound to; "" for bearer tokens."""
     hidden: ClassVar[frozenset[str]] = frozenset({"access", "refresh"})
 
 
@@ -56,24 +57,32 @@ class Rejection(enum.StrEnum):
 
 
 class Access(Outcome, frozen=True):
-    """The token is good: this user, in this session. amr, acr, scope: as given at login. mode: how sure it is.
-
-    authenticated_at: when the user last proved it, to the second. jkt: the thumbprint of the key the token is bound to,
-    which was proved; "" for a bearer token.
-    """
+    """The token is good: this user, in this session."""
 
     user_id: str
+    """Whose token it is."""
     session_id: str
+    """The session behind it."""
     client_id: str
+    """The application it was issued to."""
     jti: str
+    """The token's own id."""
     issued_at: datetime
+    """When it was issued."""
     expires_at: datetime
+    """When it ends."""
     authenticated_at: datetime
+    """When the user last proved it, to the second."""
     amr: tuple[str, ...]
+    """How the user proved who they are (RFC 8176), as given at login."""
     acr: str = ""
+    """As given at login."""
     scope: str = ""
+    """As given at login."""
     jkt: str = ""
+    """The thumbprint of the key the token is bound to, which was proved; "" for a bearer token."""
     mode: Literal["stateless", "bounded", "strict"] = "strict"
+    """How sure the answer is: as the check was asked for."""
 
 
 class Rejected(Failure, frozen=True):
@@ -130,24 +139,28 @@ class RefreshRefused(Failure, frozen=True):
 
 
 class Alarm(msgspec.Struct, frozen=True):
-    """A refresh token was in wrong hands, and its session was ended: tell its owner.
-
-    reason: REUSE_DETECTED, CLIENT_MISMATCH or BINDING_MISMATCH; or SPENT_ELSEWHERE: within the grace a spent token came
-    from another network or device than the one that spent it. A phone that changes its network looks the same, so that
-    session goes on (``ended`` is False); the application may end it. network: where the session was last refreshed
-    from; seen_network: where this came from ("" where no address was given). generations: how long ago the token was
-    spent, in exchanges. seen_device: the label given with this refresh.
-    """
+    """A refresh token was in wrong hands, and its session was ended: tell its owner."""
 
     reason: Refusal
+    """REUSE_DETECTED, CLIENT_MISMATCH or BINDING_MISMATCH; or SPENT_ELSEWHERE: within the grace a spent token came
+    from another network or device than the one that spent it. A phone that changes its network looks the same, so
+    that session goes on (``ended`` is False); the application may end it."""
     user_id: str
+    """Whose session it was."""
     session_id: str
+    """Which session."""
     device: str
+    """The label given at login."""
     network: str
+    """Where the session was last refreshed from."""
     seen_network: str
+    """Where this came from ("" where no address was given)."""
     generations: int
+    """How long ago the token was spent, in exchanges."""
     ended: bool = True
+    """Whether the session was ended for it."""
     seen_device: str = ""
+    """The label given with this refresh."""
 
 
 class LoggedOut(Outcome, frozen=True):
@@ -185,22 +198,28 @@ class RevokedAll(Outcome, frozen=True):
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
-    """One living session, for a user's list of devices. last_seen_at: to the minute. expires_at: whatever is done.
-
-    platform: as given at login. network, last_network: where it was opened and last refreshed from, an IPv4 /24 or
-    IPv6 /48, or "". current: it is the session that asked.
-    """
+    """One living session, for a user's list of devices."""
 
     session_id: str
+    """Its id, for ``revoke_session``."""
     client_id: str
+    """The application it was opened in."""
     device: str
+    """The label given at login."""
     platform: str
+    """As given at login."""
     network: str
+    """Where it was opened from: an IPv4 /24 or IPv6 /48, or ""."""
     last_network: str
+    """Where it was last refreshed from, likewise."""
     created_at: datetime
+    """When it was opened."""
     last_seen_at: datetime
+    """When it was used last, to the minute."""
     expires_at: datetime
+    """When it ends, whatever is done."""
     current: bool = False
+    """Whether it is the session that asked."""
 
 
 class Proven(Outcome, frozen=True):

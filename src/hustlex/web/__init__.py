@@ -8,6 +8,7 @@ require("hustlex.web", "web", "fastapi")
 
 from hustlex.web.addresses import client_ip
 from hustlex.web.auth import auth_router
+from hustlex.web.caching import CacheMiddleware, PageOptions, ResponseCache, tag_response
 from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (
     CurrentUser,
@@ -20,6 +21,8 @@ from hustlex.web.depends import (
     strict_user,
 )
 from hustlex.web.doorman import SECURITY_HEADERS, body_limit
+from hustlex.web.events import events_router
+from hustlex.web.expose import Allow, Deny
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
@@ -37,16 +40,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SECURITY_HEADERS",
+    "Allow",
+    "CacheMiddleware",
     "CodeIn",
     "CurrentUser",
+    "Deny",
     "Front",
     "IdempotencyMiddleware",
     "Idempotent",
     "OtpCodes",
+    "PageOptions",
     "Problem",
     "Proof",
     "RateLimit",
     "RateLimitMiddleware",
+    "ResponseCache",
     "SocketLimits",
     "StrictUser",
     "attach",
@@ -59,6 +67,7 @@ __all__ = [
     "client_ip",
     "current_user",
     "end_streams",
+    "events_router",
     "get_hustlex",
     "globally",
     "install",
@@ -74,6 +83,7 @@ __all__ = [
     "sessions_router",
     "sse_response",
     "strict_user",
+    "tag_response",
     "unlimited",
     "verify_webhook",
     "while_allowed",

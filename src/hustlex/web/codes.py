@@ -88,17 +88,18 @@ class ChallengeOut(BaseModel):
 
 
 class Proof(Secretive, frozen=True, eq=False):
-    """Who typed a right code, whose grant is spent.
-
-    phone: E.164, or "" where email, an address, was proved. subject: keyed stand-in for it. uid: as given when the code
-    was asked for. device: token to remember the device by, or "".
-    """
+    """Who typed a right code, whose grant is spent."""
 
     phone: str
+    """E.164, or "" where email, an address, was proved."""
     subject: str
+    """Keyed stand-in for the phone or the address."""
     uid: str
+    """As given when the code was asked for."""
     device: str
+    """Token to remember the device by, or ""."""
     email: str = ""
+    """The address that was proved, or ""."""
     hidden: ClassVar[frozenset[str]] = frozenset({"phone", "device", "email"})
 
 

@@ -124,6 +124,7 @@ def checked(mode: Mode) -> Callable[..., Awaitable[Access]]:
     check.one_of("mode", mode, ("stateless", "bounded", "strict"))
 
     async def user(connection: HTTPConnection, front: Front, _: Bearer) -> Access:
+        """The access behind the request's token."""
         scheme, token = shown_token(connection)
         if scheme not in ("bearer", "dpop") or not token:
             raise unauthorized()

@@ -88,10 +88,12 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True):
 class RateLimitMiddleware:
     """``app.add_middleware(RateLimitMiddleware, rules=["100/minute per ip", "5/minute per user on POST /pay"])``.
 
-    limits: the room; None: that of the application's front, see ``lifespan``. rules: lines, Rules, or a Rulebook, which
-    may be reloaded meanwhile. All rules that cover a request are charged, or none; a WebSocket's handshake is a GET.
-    identify: see Identify; needed for rules per user or key. sockets: more limits of WebSockets. legacy: older header
-    fields too.
+    limits: the room; None: that of the application's front, see ``lifespan``.
+    rules: lines, Rules, or a Rulebook, which may be reloaded meanwhile. All rules that cover a request are charged, or
+        none; a WebSocket's handshake is a GET.
+    identify: see Identify; needed for rules per user or key.
+    sockets: more limits of WebSockets.
+    legacy: older header fields too.
 
     A rule's path holds for what the application's router serves at that template, however the path is written, and for
     each path that it fits. A browser's preflights are neither charged nor refused. Raises ConfigurationError, Misuse.

@@ -105,7 +105,7 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
         async with front.ratelimit.hold(policies, identity, endpoint=label, cost=cost, tier=tier) as place:
             if not place.decision:
                 await charges_of(connection.scope).give_back()
-            yield _told(connection, front, limit, identity, place.decision)
+            yield _said(connection, front, limit, identity, place.decision)
 
     dependency: _Dependency = hold if any(each.algorithm == "leases" for each in policies) else ask
     dependency.hustlex_policies = policies  # type: ignore[attr-defined]
@@ -120,7 +120,7 @@ async def _judged(connection: HTTPConnection, front: HustleX, limit: RouteLimit,
         group = [limit, *(each for each in _others(connection.scope, limit) if id(each) not in answers)]
         answers |= await _charged(connection, front, group, identity)
     decision = answers.get(id(limit)) or Decision(True, Outcome.EXEMPT, limit.cost, Source.EXEMPTION)
-    return _told(connection, front, limit, identity, decision)
+    return _said(connection, front, limit, identity, decision)
 
 
 async def _charged(
@@ -137,7 +137,7 @@ async def _charged(
         decision = await _asked(room, due, identity, group[0])
         if not decision:
             await charges.give_back()
-            _told(connection, front, group[0], identity, decision)
+            _said(connection, front, group[0], identity, decision)
         charges.paid.append((room, decision))
         for (label, policies), part in zip(due, decision.parts or (decision,), strict=True):
             charges.note(identity, label, policies, part)
@@ -163,7 +163,7 @@ def _others(scope: Scope, limit: RouteLimit) -> Iterator[RouteLimit]:
             yield other
 
 
-def _told(connection: HTTPConnection, front: HustleX, limit: RouteLimit, identity: str, decision: Decision) -> Decision:
+def _said(connection: HTTPConnection, front: HustleX, limit: RouteLimit, identity: str, decision: Decision) -> Decision:
     """Show a decision to the client. Raises the refusal."""
     if limit.show:
         shown = Shown(decision, front.reference(identity)[:12])

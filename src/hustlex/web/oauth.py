@@ -80,7 +80,7 @@ class _Endpoints:
         except _Refused as refused:
             return refused.response
         answer = await front.tokens.introspect(token)
-        return JSONResponse(_told(answer) if isinstance(answer, Access) else {"active": False}, headers=_NO_STORE)
+        return JSONResponse(_described(answer) if isinstance(answer, Access) else {"active": False}, headers=_NO_STORE)
 
     async def revoke(self, request: Request, front: Front) -> Response:
         """End a refresh token's session, or forbid an access token. 200 too when there was nothing to end."""
@@ -146,8 +146,8 @@ def _basic(header: str) -> tuple[str, str]:
     return unquote_plus(name), unquote_plus(secret)
 
 
-def _told(access: Access) -> dict[str, Any]:
-    told: dict[str, Any] = {
+def _described(access: Access) -> dict[str, Any]:
+    claims: dict[str, Any] = {
         "active": True,
         "client_id": access.client_id,
         "sub": access.user_id,
@@ -158,4 +158,4 @@ def _told(access: Access) -> dict[str, Any]:
         "token_type": "DPoP" if access.jkt else "Bearer",
     }
     optional = {"scope": access.scope, "acr": access.acr, "cnf": {"jkt": access.jkt} if access.jkt else None}
-    return told | {name: value for name, value in optional.items() if value}
+    return claims | {name: value for name, value in optional.items() if value}

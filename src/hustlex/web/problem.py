@@ -34,8 +34,10 @@ __all__ = ["MEDIA_TYPE", "Problem", "install_problems", "no_store", "problem_of"
 class Problem(HTTPException):
     """Raise it anywhere in a request: ``raise Problem(409, detail="This gig is taken.")``.
 
-    kind: the body's ``type``, a URI; "about:blank" means no more than the status. title: default the status's own
-    phrase. detail: for the person who reads it. members: further fields of the body, JSON values.
+    kind: the body's ``type``, a URI; "about:blank" means no more than the status.
+    title: default the status's own phrase.
+    detail: for the person who reads it.
+    members: further fields of the body, JSON values.
     """
 
     def __init__(
@@ -57,9 +59,15 @@ class Problem(HTTPException):
         self._description = Description(status, kind, title, detail, members=dict(members or {}))
 
     @classmethod
-    def of(cls, told: Description) -> Problem:
+    def of(cls, described: Description) -> Problem:
         """A problem of this package as an exception."""
-        return cls(told.status, kind=told.kind, detail=told.detail, headers=told.headers, members=told.members)
+        return cls(
+            described.status,
+            kind=described.kind,
+            detail=described.detail,
+            headers=described.headers,
+            members=described.members,
+        )
 
     def body(self) -> dict[str, Any]:
         """The problem as JSON values."""

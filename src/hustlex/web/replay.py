@@ -94,6 +94,10 @@ class Exchange:
         if more is not None or answer:
             await send({"type": "http.response.body", "body": answer, "more_body": more is not False})
 
+    def over(self) -> None:
+        """The request is over: what asked its scope, which leads here, does so no more."""
+        self._largest = _nothing
+
     async def failed(self, response: Response) -> None:
         """The application raised before it answered: this is what the client will be told."""
         if self.settle is not None:
@@ -136,6 +140,12 @@ class IdempotencyMiddleware:
                 # Whoever stands outside (Starlette: always) answers 500. It says nothing else, so it can be told now.
                 await exchange.failed(_internal_error())
                 raise
+            finally:
+                exchange.over()
+
+
+def _nothing() -> int:
+    return 0
 
 
 def _as_everybody_reads(scope: Scope) -> None:

@@ -28,17 +28,20 @@ _Mounts = tuple[tuple[str, str], ...]
 
 
 class Place(msgspec.Struct, frozen=True):
-    """What the router has found. template: the route's path, parameters unfilled, with the prefixes of mounts. path:
-    the text that the route took for its path, with them too. route: what serves it (of included routers, their view of
-    it); None: an application that cannot be looked into. full: the method is served too. mounts: template and text of
-    each prefix, the longest last. apps: the applications that are mounted there."""
+    """What the router has found."""
 
     template: str
+    """The route's path, parameters unfilled, with the prefixes of mounts."""
     path: str
+    """The text that the route took for its path, with them too."""
     route: Any
+    """What serves it (of included routers, their view of it); None: an application that cannot be looked into."""
     full: bool
+    """Whether the method is served, too."""
     mounts: _Mounts = (("", ""),)
+    """Template and text of each prefix, the longest last."""
     apps: tuple[Any, ...] = ()
+    """The applications that are mounted there."""
 
     @property
     def methods(self) -> frozenset[str]:

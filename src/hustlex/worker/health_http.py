@@ -27,33 +27,40 @@ _HEAD = (
 
 
 class QueueReport(msgspec.Struct, frozen=True):
-    """held: tasks of this queue in the worker's hands. The others as of now: None when Redis did not answer in 1 s."""
+    """A queue as of now; None where Redis did not answer in a second."""
 
     held: int
+    """Its tasks in the worker's hands."""
     pending: int | None = None
+    """Its tasks that wait to run."""
     wait_ms: int | None = None
+    """How long the next of them has waited."""
     paused: bool | None = None
+    """Whether nothing of it starts."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What ``/health`` answers. See ``Health`` for trouble, blocking, waiting, hung, ahead and unknown.
-
-    status: new, active or closed; anything but active is not ok. running: handlers that wait for something. broken:
-    runners that had to be replaced since the start.
-    """
+    """What ``/health`` answers."""
 
     ok: bool
+    """Whether it is active and every part works."""
     worker: str
+    """Its id."""
     status: str
+    """new, active or closed; anything but active is not ok."""
     trouble: dict[str, str]
+    """As blocking, waiting, hung, ahead and unknown: see ``Health``."""
     queues: dict[str, QueueReport]
     running: int
+    """Handlers that wait for something."""
     concurrency: int
+    """How many may run."""
     blocking: dict[str, float]
     waiting: dict[str, int]
     hung: dict[str, int]
     ahead: int
     broken: int
+    """Runners that had to be replaced since the start."""
     unknown: tuple[str, ...]
 
 

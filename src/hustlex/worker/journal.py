@@ -13,7 +13,7 @@ from typing import Any
 from hustlex.core.faults import describe, loggable, readable, trimmed, words
 from hustlex.worker.attempt_errors import OURS
 from hustlex.worker.clock import monotonic
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.queue_state import LeasedTask
 
 _log = logging.getLogger("hustlex.worker")
 

@@ -16,7 +16,7 @@ from hustlex.jobs.define.rules import IsFailure, RetryDelay, Rules, every_error,
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.jobs.group.aggregate import Aggregate
 from hustlex.jobs.lease.limits import Limits
-from hustlex.worker.fetch.allocation import MOST_SLOTS
+from hustlex.worker.limits.allocation import MOST_SLOTS
 
 
 class SettledOptions(msgspec.Struct, frozen=True):

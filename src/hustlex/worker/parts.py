@@ -21,26 +21,25 @@ from hustlex.worker.execute.deadlines import Deadlines
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.execute.handlers import Handlers
 from hustlex.worker.execute.outcomes import OutcomePolicy
-from hustlex.worker.fetch.allocation import Slots
 from hustlex.worker.fetch.fetcher import FetchBell, Fetcher
 from hustlex.worker.fetch.requests import ExchangeContext
+from hustlex.worker.fetch.surplus import Surplus
 from hustlex.worker.fetch.waiter import Waiter
 from hustlex.worker.health.loop_monitor import Blocks, LoopMonitor
 from hustlex.worker.health.watchdog import Checker, Watchdog, troubles
-from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.limits.admission import TaskAdmission
+from hustlex.worker.limits.allocation import Slots
 from hustlex.worker.limits.limiter import TaskLimiter, limited
 from hustlex.worker.limits.quarantine import Quarantine
-from hustlex.worker.limits.surplus import Surplus
 from hustlex.worker.maintain.aggregator import Aggregator
 from hustlex.worker.maintain.forwarder import Forwarder
-from hustlex.worker.maintain.heartbeat import Heartbeat, this_process
+from hustlex.worker.maintain.heartbeat import Heartbeat, served_by, this_process
 from hustlex.worker.maintain.janitor import Janitor
 from hustlex.worker.maintain.poller import Poller
 from hustlex.worker.maintain.recoverer import Recoverer
 from hustlex.worker.maintain.subscriber import Subscriber
 from hustlex.worker.options import SettledOptions
-from hustlex.worker.queue_state import QueueState
+from hustlex.worker.queue_state import LeasedTask, QueueState
 from hustlex.worker.service import Service
 from hustlex.worker.threads import Threads
 
@@ -70,7 +69,7 @@ class WorkerParts:
         self._compose_way(driver, tasks, server_id, policy, options, concurrency, cpu_processes, middleware)
         executor, woken, stopped = self.executor, bell.ring, self.deadlines.wake
         me, strict, requeue = this_process(server_id), options.strict, options.recover_crashed == "requeue"
-        self.heartbeat = Heartbeat(driver, queues, executor, clock, me, stopped, strict=strict)
+        self.heartbeat = Heartbeat(driver, queues, executor, clock, me, served_by(tasks), stopped, strict=strict)
         self.subscriber = Subscriber(driver, queues, clock, self.forwarder.plan, stopped)
         self.recoverer = Recoverer(driver, queues, clock, server_id, policy, self.heartbeat, woken, requeue=requeue)
         self.janitor = Janitor(driver, queues, clock)

@@ -1,7 +1,8 @@
-"""A queue as one worker sees it."""
+"""A queue as one worker sees it, and the tasks that it holds of it."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from random import random
@@ -12,7 +13,9 @@ from hustlex.core.op import Arg, Op
 from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.lease.limited import WHEN_ONE_ENDS
 from hustlex.jobs.lease.limits import Limits
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.jobs.lease.ops import NO_PAST, Past
+from hustlex.jobs.wire import TaskMessage
+from hustlex.worker.attempt_errors import Canceled
 from hustlex.worker.service import backoff
 
 _log = logging.getLogger("hustlex.worker")
@@ -25,6 +28,111 @@ Finish = Callable[[QueueKeys, str, Sequence[Arg], int], Op[bytes]]
 """A kind of ``finish``, or ``limit.defer`` or ``limit.put_off``."""
 
 
+class LeasedTask:
+    """From its lease until its outcome is acknowledged.
+
+    - id: as Redis has it. holder: what the task's owner field holds, the fence of every write.
+    - lease_until: on the monotonic clock; past it nothing may be written. past: what befell it before.
+    - began: monotonic. started_ms, deadline_ms: Unix ms. All are 0 before the start.
+    - fate: why the handler was told to stop; told_ms: when, Unix ms.
+    - patience_ms: how long its end is waited for then (0 in a thread, which cannot be told; a cancelled one has until
+      its deadline); give_up_ms: until when, 0 = not told to stop.
+    - settled: its outcome is decided, whatever the handler does from now on.
+    - runner: the task that runs it, while it waits for something.
+    - result: what it returned, as JSON, or wrote; None = nothing. wrote: which of the two.
+    """
+
+    __slots__ = (
+        "began",
+        "deadline_ms",
+        "fate",
+        "give_up_ms",
+        "holder",
+        "id",
+        "lease_until",
+        "message",
+        "past",
+        "patience_ms",
+        "result",
+        "runner",
+        "settled",
+        "source",
+        "started_ms",
+        "told_ms",
+        "wrote",
+    )
+
+    def __init__(
+        self,
+        source: QueueState,
+        task_id: bytes,
+        holder: str,
+        message: TaskMessage,
+        lease_until: float,
+        past: Past = NO_PAST,
+    ) -> None:
+        self.source = source
+        self.id = task_id
+        self.holder = holder
+        self.message = message
+        self.lease_until = lease_until
+        self.past = past
+        self.began = 0.0
+        self.started_ms = 0
+        self.deadline_ms = 0
+        self.fate: Exception | None = None
+        self.patience_ms = 0
+        self.give_up_ms = 0
+        self.told_ms = 0
+        self.settled = False
+        self.runner: asyncio.Task[None] | None = None
+        self.result: bytes | None = None
+        self.wrote = False
+
+    def start(self, began: float, now_ms: int, deadline_ms: int, patience_ms: int) -> None:
+        """Its handler is called. began: monotonic."""
+        self.began = began
+        self.started_ms, self.deadline_ms, self.patience_ms = now_ms, deadline_ms, patience_ms
+
+    def allow(self, deadline_ms: int) -> None:
+        """Its time ends at another moment."""
+        self.deadline_ms = deadline_ms
+
+    def bear(self, patience_ms: int) -> None:
+        """Wait so long for its end when it is told to stop."""
+        self.patience_ms = patience_ms
+
+    def wait(self, runner: asyncio.Task[None] | None) -> None:
+        """Its handler waits for something, in this runner; None = it ended."""
+        self.runner = runner
+
+    def keep(self, result: bytes | None, *, wrote: bool = False) -> None:
+        """The result so far."""
+        self.result, self.wrote = result, wrote
+
+    def renew(self, lease_until: float) -> None:
+        """The lease was made longer."""
+        self.lease_until = lease_until
+
+    def settle(self) -> None:
+        """The outcome is decided."""
+        self.settled = True
+
+    def doom(self, fate: Exception) -> None:
+        """Let it fail at its start."""
+        self.fate = fate
+
+    def stop(self, fate: Exception, now_ms: int) -> None:
+        """Cancel the handler, or keep it from starting. The first fate wins."""
+        if self.fate is not None or self.settled:
+            return
+        self.fate, self.told_ms = fate, now_ms
+        waits_for_it = not self.patience_ms and isinstance(fate, Canceled)
+        self.give_up_ms = self.deadline_ms if waits_for_it else now_ms + self.patience_ms
+        if self.runner is not None:
+            self.runner.cancel()
+
+
 class Ack(msgspec.Struct, frozen=True):
     """A decided outcome that Redis must still hear of. row: what its script wants for this task."""
 
@@ -34,37 +142,45 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class QueueState:
-    """One queue: what it is worth, whether it may have tasks, what is held of it and what is to be acknowledged.
-
-    weight: 1 or more. reserved: slots that no other queue may use. limits: of the whole queue. awake: it may have
-    pending tasks; asleep, a waiter watches for the first. paused: at the last look. held: tasks by id, until their
-    outcome is acknowledged. done: succeeded and not kept; acks: all other outcomes. poison: id and holder of messages
-    that cannot be decoded. leasing: calls in flight that lease. asked: tasks that they want. adopt: the reply of one
-    was lost, look for its tasks; adopting: looking, and which ids were let go meanwhile. followed: ids of tasks with a
-    stream that somebody may follow. rest_s: after falling asleep, how long its limits or a refusal forbid to lease
-    more, 0 = not; full: until a task ends, at most. trouble: why the server refuses to lease from it, "" = it does not.
-    """
+    """One queue: what it is worth, whether it may have tasks, what is held of it and what is to be acknowledged."""
 
     def __init__(self, name: str, weight: int, *, reserved: int = 0, limits: Limits | None = None) -> None:
         self.name = name
-        self.weight = weight
-        self.reserved = reserved
-        self.limits = limits
         self.keys = queue_keys(name)
+        self.weight = weight
+        """1 or more."""
+        self.reserved = reserved
+        """Slots that no other queue may use."""
+        self.limits = limits
+        """Of the whole queue."""
         self.awake = True
+        """Whether it may have pending tasks; while it sleeps, a waiter watches for the first."""
         self.paused = False
+        """At the last look."""
         self.held: dict[bytes, LeasedTask] = {}
+        """Tasks by id, until their outcome is acknowledged."""
         self.done: list[LeasedTask] = []
+        """Outcomes to acknowledge: succeeded and not kept."""
         self.acks: list[Ack] = []
+        """All other outcomes."""
         self.poison: list[tuple[bytes, str]] = []
+        """Id and holder of messages that cannot be decoded."""
         self.adopt = False
+        """Whether the reply of a call that leases was lost: look for its tasks."""
         self.adopting: set[bytes] | None = None
+        """While looking: ids that were let go meanwhile."""
         self.leasing = 0
+        """Calls in flight that lease."""
         self.asked = 0
+        """Tasks that they want."""
         self.rest_s = 0.0
+        """After falling asleep, how long its limits or a refusal forbid to lease more, 0 = not."""
         self.full = False
+        """Whether that ends when one of its tasks does."""
         self.trouble = ""
+        """Why the server refuses to lease from it, "" = it does not."""
         self.followed: set[bytes] = set()
+        """Ids of tasks with a stream that somebody may follow."""
         self._refusals = 0
 
     @property

@@ -20,14 +20,14 @@ from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction
 from hustlex.worker.boundary import contained_context
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.outcomes import OutcomePolicy
-from hustlex.worker.fetch.allocation import Reserved, queues_of
+from hustlex.worker.fetch.surplus import give_back
 from hustlex.worker.health.watchdog import hung_types
 from hustlex.worker.journal import line_of
-from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.limits.surplus import give_back
+from hustlex.worker.limits.allocation import Reserved, queues_of
 from hustlex.worker.maintain.aggregator import rules_of
 from hustlex.worker.options import error_handlers, judge, middlewares, settle
 from hustlex.worker.parts import WorkerParts
+from hustlex.worker.queue_state import LeasedTask
 
 _log = logging.getLogger("hustlex.worker")
 

@@ -31,6 +31,14 @@ class Background:
             self._before_again()
             self._ready = asyncio.Event()
         self._task = loop.create_task(self._run(), name=self._name)
+        self._task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Future[None]) -> None:
+        """What has ended for good leads to its task no more, whose error would lead back: strangers begin these, and a
+        cycle stays until somebody looks for it.
+        """
+        if self.ended and task is self._task:
+            self._task = None
 
     async def _run(self) -> None:
         await self._work()
@@ -55,6 +63,7 @@ class Background:
     def end(self) -> None:
         """Stop soon. Idempotent."""
         self.ended = True
+        self._work = _nothing
         if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
             self._task.cancel()
 
@@ -63,3 +72,7 @@ class Background:
         self.end()
         if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
             await asyncio.wait((self._task,), timeout=seconds)
+
+
+async def _nothing() -> None:
+    return None

@@ -52,9 +52,14 @@ class Background:
     def end(self) -> None:
         """Stop soon. Idempotent."""
         self._ended.set()
+        self._work = _nothing  # what has ended for good leads back to itself no more
 
     def close(self, seconds: float) -> None:
         """Stop, and wait for that, no longer than this. Idempotent."""
         self.end()
         if self._thread is not None:
             self._thread.join(seconds)
+
+
+def _nothing() -> None:
+    return None

@@ -8,22 +8,23 @@ from hustlex.drivers.faults import LOOK_S
 
 
 class Options(msgspec.Struct, frozen=True):
-    """Times in seconds.
-
-    connect: one attempt, TCP + TLS + handshake. command: default deadline of a call, waiting included.
-    stall: no byte for this long while calls are in flight means the link is dead. look: how often a connection is
-    asked for a sign of life and for the server's role.
-    drain: how long ``close`` waits for calls in flight. in_flight: calls sent and unanswered; more wait.
-    blocking: connections for blocking commands at once. queue: messages kept per slow subscriber.
-    name: the connection's name on the server.
-    """
+    """Times in seconds."""
 
     connect: float = 2.0
+    """One attempt, TCP + TLS + handshake."""
     command: float = 1.0
+    """Default deadline of a call, waiting included."""
     stall: float = 3.0
+    """No byte for this long while calls are in flight means the link is dead."""
     look: float = LOOK_S
+    """How often a connection is asked for a sign of life and for the server's role."""
     drain: float = 5.0
+    """How long ``close`` waits for calls in flight."""
     in_flight: int = 10_000
+    """Calls sent and unanswered; more wait."""
     blocking: int = 64
+    """Connections for blocking commands at once."""
     queue: int = 1_000
+    """Messages kept per slow subscriber."""
     name: str = "hustlex"
+    """The connection's name on the server."""

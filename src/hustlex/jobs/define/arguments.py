@@ -180,8 +180,8 @@ class Arguments:
             return payload
         defaults = {name: parameter.default for name, parameter in self._signature.parameters.items()}
         call = self._call(**{name: value for name, value in defaults.items() if value is not _EMPTY} | given)
-        with suppress(PayloadError):  # a default that is no value of its type
-            return self._written(call)
+        with suppress(*_FAULTS):  # a default that is no value of its type
+            return codec.settled(call)
         return payload
 
     def decode(self, payload: bytes | None) -> dict[str, Any]:

@@ -27,21 +27,37 @@ _Middleware = TypeVar("_Middleware", bound=Middleware)
 
 
 class WorkerOptions(TypedDict, total=False):
-    """How a worker treats its tasks; ``Worker`` says what each means. Given to a worker they go before what ``Tasks``
-    say.
+    """How a worker treats its tasks. Given to a worker they go before what ``Tasks(worker=...)`` says; a task's own
+    rules for retries and crashes go before both.
     """
 
     limits: Mapping[str, Limits]
+    """By queue, what may be taken from it: ``max_concurrency`` counts its tasks wherever they run, on Go workers too;
+    ``rate`` counts what Python workers take."""
     strict: bool
+    """Whether the queue of the highest weight goes first, always; else weights are shares."""
     retry_delay: RetryDelay
+    """The wait before the next attempt, see ``RetryDelay``."""
     is_failure: IsFailure
+    """False for errors that must not count as a retry."""
     max_crashes: int
+    """Workers that may die with a task before it is archived, 0 = any number."""
     health_check: HealthCheck | None
+    """Called each ``health_check_interval`` with what keeps the worker from working, or None. A plain function that
+    does not block."""
     health_check_interval: timedelta
+    """Between two calls of ``health_check``."""
     recover_crashed: Literal["requeue", "retry"]
+    """``requeue`` gives tasks of a dead worker of ours back within about 10 s, as a crash and no retry; ``retry`` waits
+    and counts as Go does."""
     park_unknown: timedelta
+    """For how long tasks of a type that no worker knows are put off, at growing distances of up to 10 minutes, before
+    they are archived."""
     archive_max_size: int
+    """Tasks that the archive keeps when this worker adds to it, trimmed by 1,000 at a time. Go's workers and the
+    inspector trim to Asynq's 9,999 all the same."""
     archive_max_age: timedelta
+    """For how long, likewise; Asynq's are 90 days."""
 
 
 class Hooks:

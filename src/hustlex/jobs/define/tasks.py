@@ -40,13 +40,27 @@ _MOST_REMEMBERED = 10_000
 
 
 class Task(Generic[P, R_co]):
-    """A function with a task type. Calling it calls the function; ``job`` makes the call a job.
+    """A function with a task type. Calling it calls the function; ``job`` makes the call a job."""
 
-    type: the name on the wire. options: what its jobs carry. is_async: whether the function is ``async def``.
-    limits: what its handler may not exceed. rules: what its failures lead to. cpu: whether it runs in a process of its
-    own. prefix: whether it takes all types that start with its own, as Asynq's mux. queues: those its jobs may go into;
-    None = any. result: reads and writes what the function returns.
-    """
+    type: str
+    """The name on the wire."""
+    function: Callable[P, R_co]
+    options: Options
+    """What its jobs carry."""
+    queues: frozenset[str] | None
+    """Those its jobs may go into; None = any."""
+    limits: Limits
+    """What its handler may not exceed."""
+    rules: Rules
+    """What its failures lead to."""
+    cpu: bool
+    """Whether it runs in a process of its own."""
+    prefix: bool
+    """Whether it takes all types that start with its own, as Asynq's mux."""
+    is_async: bool
+    """Whether the function is ``async def``."""
+    result: ResultType
+    """Reads and writes what the function returns."""
 
     def __init__(
         self,
@@ -128,10 +142,12 @@ class Tasks(Hooks):
     """A set of tasks and periodic entries, as one application or one module defines them.
 
     lifespan: makes what handlers share, once per worker process, and takes it down: an async context manager's
-    function, as FastAPI's; its value is ``current_job().state``. retry_delay, is_failure, max_crashes: see ``Rules``,
-    for every task defined here. worker: options of every worker that runs them, see ``WorkerOptions``. defaults:
-    options for every task defined here; a task's own win. queues: all queues there are, as in ``HustleX(queues=...)``:
-    to define a task for another one, to enqueue its jobs into one, or to serve one with a worker is Misuse.
+        function, as FastAPI's; its value is ``current_job().state``.
+    retry_delay, is_failure, max_crashes: see ``Rules``, for every task defined here.
+    worker: options of every worker that runs them, see ``WorkerOptions``.
+    queues: all queues there are, as in ``HustleX(queues=...)``: to define a task for another one, to enqueue its jobs
+        into one, or to serve one with a worker is Misuse.
+    defaults: options for every task defined here; a task's own win.
     """
 
     def __init__(

@@ -28,22 +28,24 @@ _NOTHING = timedelta(0)
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """A job ready to be sent: every default filled in, every limit checked.
-
-    due: "" now, "+<ms>" after a delay, "<ms>" at a Unix time. lock: uniqueness key, "" none. lock_ttl_s: its lifetime
-    from the moment the task is due. group: "" none. until: what ends the lock before that: "" success only, "started",
-    "done", or "debounce": as "started", and a task that waits is replaced. wishes: see ``lua/lib/wishes.lua``.
-    """
+    """A job ready to be sent: every default filled in, every limit checked."""
 
     id: str
     queue: str
     message: bytes
     due: str
+    """"" now, "+<ms>" after a delay, "<ms>" at a Unix time."""
     lock: str
+    """Uniqueness key, "" = none."""
     lock_ttl_s: int
+    """Life of the lock, from the moment the task is due."""
     group: str
+    """"" = none."""
     until: str = ""
+    """What ends the lock before that: "" success only, "started", "done", or "debounce": as "started", and a task
+    that waits is replaced."""
     wishes: str = ""
+    """What ``lua/lib/wishes.lua`` reads, "" = nothing."""
 
     @property
     def row(self) -> tuple[str, bytes, str, str, int, str, str, str]:
@@ -151,6 +153,8 @@ def _limits(options: Options) -> tuple[int, int]:
     deadline = (options["deadline"] - _EPOCH) // _SECOND if "deadline" in options else 0
     if deadline <= _ZERO_TIME_S:
         deadline = 0
+    if deadline and "process_at" in options and deadline <= (options["process_at"] - _EPOCH) / _SECOND:
+        raise Misuse("the deadline, cut to the second, is not after process_at", hint="let the deadline be later")
     return (timeout if timeout or deadline else DEFAULT_TIMEOUT_S), deadline
 
 

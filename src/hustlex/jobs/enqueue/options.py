@@ -18,51 +18,56 @@ _MILLISECOND = timedelta(milliseconds=1)
 class Options(TypedDict, total=False):
     """How a task is to be run. Left out means the default; options of a call win over those of the task.
 
-    queue, task_id, group: 1 to 255 characters without braces and control characters; whole numbers, UUIDs and enum
-    members count as their text. Durations are of at most 100 years, moments before the year 9000.
-    queue: case-sensitive; "default". task_id: a random UUID.
-    max_retry: retries after the first failure, 0 to 2147483647; 25.
-    timeout: of one attempt, 0 (none) or at least 1 second, cut to whole seconds; 30 minutes unless a deadline is given.
-    deadline: no attempt runs past this moment (aware; cut to the second); none.
-    unique_for: at least 1 second, cut to whole seconds: until the task succeeds, or this long, no second task of the
-    same queue, type and payload is accepted; off. While the task is scheduled the lock covers the wait as well.
-    unique_until: unique not for a time but until the task is "started" (leased for the first time) or "done"
-    (succeeded, revoked, archived or deleted; retries in between keep it); off. ``unique_for`` then is the cap, 30 days
-    if left out. A Go worker ends such a lock at success only, but our producers look at the task's state and pass it.
-    unique_key: what must be unique instead of the payload, 1 to 1024 characters; only with another of the unique
-    options.
-    debounce: start this long after the last of several calls; off. A call that finds a task of the same lock waiting
-    gives it this payload and these options, under its own id, and a new start; implies unique_until="started". Calls
-    that never pause this long put the start off for ever.
-    process_in, process_at: not before; in the past means now. At most one of them; now.
-    retention: keep the finished task and its result, 0 or at least 1 second; 0.
-    group: collect with others for aggregation; not together with a later start; none.
-    expires_in, expires_at: no attempt starts after this (from the enqueueing on): the task is dropped then, as if it
-    had been revoked. One that started in time may end. At most one of the two; Go's workers do not know it; none.
-    if_finished: what becomes of a completed or archived task that has the ``task_id``: "replace" puts the new one in
-    its place, in one step; "refuse" answers IdTaken, as every other state does; "refuse".
-    at_front: be the next of its queue to run, also after a wait; the last of several comes first. Not with a group.
-    headers: text by name, for tracing and the like, of at most 255 and 8192 characters; merged name by name.
+    Names have 1 to 255 characters without braces and control characters; whole numbers, UUIDs and enum members count
+    as their text. Durations are of at most 100 years, moments aware and before the year 9000.
     """
 
     queue: str
+    """Where the task goes, a name; "default" by default. Case-sensitive."""
     task_id: str
+    """A name that no other task of the queue has; a random UUID by default."""
     max_retry: int
+    """Retries after the first failure, 0 to 2147483647; 25 by default."""
     timeout: timedelta
+    """Of one attempt, 0 (none) or at least 1 second, cut to whole seconds; 30 minutes by default, unless a deadline
+    is given."""
     deadline: datetime
+    """No attempt runs past this moment, cut to the second; none by default."""
     unique_for: timedelta
+    """Until the task succeeds, or this long, no second task of the same queue, type and payload is accepted; at
+    least 1 second, cut to whole seconds; off by default. While the task is scheduled the lock covers the wait as
+    well."""
     unique_until: Literal["started", "done"]
+    """Unique not for a time but until the task is "started" (leased for the first time) or "done" (succeeded,
+    revoked, archived or deleted; retries in between keep it); off by default. ``unique_for`` then is the cap, 30
+    days if left out. A Go worker ends such a lock at success only, but our producers look at the task's state and
+    pass it."""
     unique_key: str
+    """What must be unique instead of the payload, 1 to 1024 characters; only with another of the unique options."""
     debounce: timedelta
+    """Start this long after the last of several calls, at least 1 ms; off by default. A call that finds a task of
+    the same lock waiting gives it this payload and these options, under its own id, and a new start; implies
+    unique_until="started". Calls that never pause this long put the start off for ever."""
     process_in: timedelta
+    """Not before this has passed; now by default. Not together with ``process_at``."""
     process_at: datetime
+    """Not before this moment; one in the past means now."""
     retention: timedelta
+    """How long the finished task and its result are kept, 0 or at least 1 second; 0 by default."""
     group: str
+    """A name: collect with others of this group for aggregation. Not together with a later start; none by default."""
     headers: Mapping[str, str]
+    """Text by name, for tracing and the like: names of at most 255 characters, values of 8192. Merged name by name."""
     expires_in: timedelta
+    """No attempt starts when this has passed since the enqueueing: the task is dropped then, as if it had been
+    revoked. One that started in time may end. At least 1 ms; none by default. Go's workers do not know it."""
     expires_at: datetime
+    """The same as a moment; not together with ``expires_in``. One in the past drops the task at once."""
     if_finished: Literal["refuse", "replace"]
+    """What becomes of a completed or archived task that has the ``task_id``: "replace" puts the new one in its
+    place, in one step; "refuse" answers IdTaken, as every other state does; "refuse" by default."""
     at_front: bool
+    """Be the next of its queue to run, also after a wait; the last of several comes first. Not with a group."""
 
 
 class Start(TypedDict, total=False):
@@ -72,10 +77,20 @@ class Start(TypedDict, total=False):
     process_at: datetime
 
 
+_OTHER = {
+    "process_in": "process_at",
+    "process_at": "process_in",
+    "expires_in": "expires_at",
+    "expires_at": "expires_in",
+}
+"""Two ways to say one thing."""
+
+
 def merge(first: Options, second: Options) -> Options:
     """Second over first, which was judged before. Raises Misuse for what can never work.
 
-    Headers are merged name by name; the later of process_in and process_at replaces the other.
+    Headers are merged name by name; the later of process_in and process_at replaces the other, and so do expires_in
+    and expires_at.
     """
     second = cast("Options", judged(second))
     if not first:
@@ -83,10 +98,9 @@ def merge(first: Options, second: Options) -> Options:
     merged = cast("Options", {**first, **second})
     if "headers" in first and "headers" in second:
         merged["headers"] = {**first["headers"], **second["headers"]}
-    if "process_in" in second and "process_at" not in second:
-        merged.pop("process_at", None)
-    elif "process_at" in second and "process_in" not in second:
-        merged.pop("process_in", None)
+    for name in second.keys() & _OTHER.keys():
+        if _OTHER[name] not in second:
+            merged.pop(_OTHER[name], None)  # type: ignore[misc]
     return merged
 
 

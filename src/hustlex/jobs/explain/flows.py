@@ -129,6 +129,12 @@ class Case(msgspec.Struct, frozen=True):
         return any(task.id == self.id and task.queue == self.queue for task in server.running)
 
     @property
+    def _known(self) -> bool:
+        """Whether a living worker of the queue has a handler for the type, or may have: Go's do not tell."""
+        task_type = self.facts.message.type if self.facts.message else ""
+        return any(server.served is None or server.served.serves(task_type) is not False for server in self.serving)
+
+    @property
     def error(self) -> str:
         """Of the last attempt, "" = none."""
         return self.facts.message.error_msg if self.facts.message else ""
@@ -159,6 +165,8 @@ class Case(msgspec.Struct, frozen=True):
         if waits and (self.facts.parked_at or self.error.startswith(_NO_HANDLER)):
             since = f" since {_at(self.facts.parked_at)}" if self.facts.parked_at else ""
             yield Cause.UNKNOWN_TYPE, f"No worker that took it{since} has a handler for its type, so it is put off."
+        elif waits and self.serving and not self._known:
+            yield Cause.UNKNOWN_TYPE, "No living worker of its queue has a handler for its type."
         yield where, self._words(where)
 
     def _words(self, where: Cause) -> str:

@@ -18,31 +18,36 @@ DEEP = 10_000
 
 
 class TaskFacts(msgspec.Struct, frozen=True):
-    """state: None = no such task. message: None also when it cannot be read. holder: ``<server id>:<number>``.
-
-    parked_at: Unix second since when workers put it off because none knows its type, 0 = they do not. score: Unix
-    second of its next start, or of its lease's end; None = neither. ahead: tasks in pending before it, -1 = 10,000 or
-    more. lock_holder: "" = its lock is free; None = it has none. phase: of a workflow's step, "" = it is none.
-    after: the steps before it; got: which of them have succeeded.
-    """
+    """What one queue knows of one task."""
 
     now_ms: int
     paused: bool
     parked: bool
     state: State | None
+    """None = no such task."""
     message: TaskMessage | None
+    """None also when it cannot be read."""
     holder: str
+    """``<server id>:<number>``."""
     crashes: int
     parked_at: int
+    """Unix second since when workers put it off because none knows its type, 0 = they do not."""
     score: float | None
+    """Unix second of its next start, or of its lease's end; None = neither."""
     ahead: int
+    """Tasks in pending before it, -1 = 10,000 or more."""
     size: int
+    """Of its group, when it waits in one."""
     lock_holder: str | None
+    """"" = its lock is free; None = it has none."""
     lock_ms: int
     phase: str
+    """Of a workflow's step, "" = it is none."""
     why: str
     after: tuple[StepName, ...]
+    """The steps before it."""
     got: tuple[bool, ...]
+    """Which of them have succeeded."""
 
     @property
     def found(self) -> bool:

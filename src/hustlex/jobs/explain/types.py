@@ -50,36 +50,43 @@ class Dependency(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """One task at one instant. Its repr hides the words: errors may hold personal data.
-
-    queue: "" when no queue knows the task. state: None = there is no task (yet). causes: the most telling first.
-    words: the same for people, a fact each. next_start: not before then; None = not known, or never.
-    ahead: pending tasks that are next before it, -1 = 10,000 or more, None = it is not pending.
-    served_by: ``host:pid`` of the living workers that take tasks of its queue. running_on: of the one that runs it.
-    retried, max_retry: attempts repeated because they failed. crashes: attempts repeated because a worker died.
-    repeats: why it ran more than once, as far as that is recorded. last_error: "" = none.
-    lock_holder: id of the task that has its uniqueness lock, "" = nobody, None = it has no lock; lock_left: how long.
-    group: "" = none. waits_for: the steps it waits for, those to blame first, 20 at most.
-    """
+    """One task at one instant. Its repr hides the words: errors may hold personal data."""
 
     id: str
     queue: str
+    """"" when no queue knows the task."""
     state: State | None
+    """None = there is no task (yet)."""
     causes: tuple[Cause, ...]
+    """Why it is not running, or that it is; the most telling first."""
     words: tuple[str, ...]
+    """The same for people, a fact each."""
     next_start: datetime | None = None
+    """Not before then; None = not known, or never."""
     ahead: int | None = None
+    """Pending tasks that are next before it, -1 = 10,000 or more, None = it is not pending."""
     served_by: tuple[str, ...] = ()
+    """``host:pid`` of the living workers that take tasks of its queue."""
     running_on: str | None = None
+    """``host:pid`` of the one that runs it."""
     retried: int = 0
+    """Attempts repeated because they failed."""
     max_retry: int = 0
+    """How many of those there may be."""
     crashes: int = 0
+    """Attempts repeated because a worker died."""
     repeats: tuple[str, ...] = ()
+    """Why it ran more than once, as far as that is recorded."""
     last_error: str = ""
+    """Of the last attempt, "" = none."""
     lock_holder: str | None = None
+    """Id of the task that has its uniqueness lock, "" = nobody, None = it has no lock."""
     lock_left: timedelta = timedelta(0)
+    """How long that lock lasts."""
     group: str = ""
+    """"" = none."""
     waits_for: tuple[Dependency, ...] = ()
+    """The steps it waits for, those to blame first, 20 at most."""
 
     @property
     def text(self) -> str:

@@ -7,7 +7,9 @@ from typing import TypeVar
 
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.jobs import keys
 from hustlex.jobs.keys import SCHEDULERS, SERVERS, WORKERS, addressed, scheduler_history
+from hustlex.jobs.lease.heartbeat import ServedTypes, decode_served
 from hustlex.jobs.wire import (
     SchedulerEnqueueEvent,
     SchedulerEntry,
@@ -50,6 +52,12 @@ def server(key: str) -> Op[list[ServerInfo]]:
         keys=(key,),
         decode=lambda reply: _readable(decode_server, [reply] if reply else []),
     )
+
+
+def served(info: ServerInfo) -> Op[list[ServedTypes | None]]:
+    """The task types one process has handlers for; None = it does not tell."""
+    key = keys.served(info.host, info.pid, info.server_id)
+    return command("jobs.served", Effect.READ, "GET", key, keys=(key,), decode=lambda reply: [decode_served(reply)])
 
 
 def running(key: str) -> Op[list[WorkerInfo]]:

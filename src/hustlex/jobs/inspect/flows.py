@@ -13,6 +13,7 @@ from hustlex.errors import Conflict, Error, NotFound
 from hustlex.jobs import lookup
 from hustlex.jobs.inspect import change, fleet
 from hustlex.jobs.inspect.types import EnqueueEvent, PeriodicInfo, RunningTask, Server
+from hustlex.jobs.lease.heartbeat import ServedTypes
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
 
 T = TypeVar("T")
@@ -69,7 +70,8 @@ def servers(now_ms: int) -> Flow[list[Server]]:
     by_server: dict[str, list[RunningTask]] = {}
     for worker in tasks:
         by_server.setdefault(worker.server_id, []).append(_running(worker))
-    return [_server(info, by_server.get(info.server_id, [])) for info in found]
+    served: list[ServedTypes | None] = yield from _each(fleet.served, found)
+    return [_server(info, by_server.get(info.server_id, []), types) for info, types in zip(found, served, strict=True)]
 
 
 def scheduler_entries(now_ms: int) -> Flow[list[PeriodicInfo]]:
@@ -87,7 +89,7 @@ def enqueue_events(entry_id: str, page: int, size: int) -> Flow[list[EnqueueEven
     return [EnqueueEvent(event.task_id, _EPOCH + _since(event.enqueue_time_ns)) for event in found]
 
 
-def _each(make: Callable[[str], Op[list[T]]], keys: Sequence[str]) -> Flow[list[T]]:
+def _each(make: Callable[[Any], Op[list[T]]], keys: Sequence[Any]) -> Flow[list[T]]:
     answers = yield from _all_or_error(tuple(make(key) for key in keys))
     return [item for answer in answers for item in answer]
 
@@ -100,7 +102,7 @@ def _all_or_error(ops: tuple[Op[Any], ...]) -> Flow[list[Any]]:
     return answers
 
 
-def _server(info: ServerInfo, running: list[RunningTask]) -> Server:
+def _server(info: ServerInfo, running: list[RunningTask], served: ServedTypes | None) -> Server:
     return Server(
         id=info.server_id,
         host=info.host,
@@ -112,6 +114,7 @@ def _server(info: ServerInfo, running: list[RunningTask]) -> Server:
         started_at=_EPOCH + _since(info.start_time_ns),
         active_worker_count=info.active_worker_count,
         running=tuple(running),
+        served=served,
     )
 
 

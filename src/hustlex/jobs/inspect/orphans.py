@@ -12,7 +12,7 @@ from hustlex.errors import Error
 from hustlex.jobs import lookup
 from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import ops as inspect
-from hustlex.jobs.inspect.types import TaskInfo
+from hustlex.jobs.inspect.types import Server, TaskInfo
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.types import State
 
@@ -23,33 +23,45 @@ _UNKNOWN = "handler not found for task "
 
 
 class Orphans(msgspec.Struct, frozen=True):
-    """queues: how many tasks wait to run, by queue that no living worker serves. types: queues where tasks of this type
-    were put off or failed because a worker did not know it. looked: at how many queues of how many there are.
-    """
+    """What nobody will run."""
 
     queues: dict[str, int]
+    """How many tasks wait to run, by queue that no living worker serves."""
     types: dict[str, tuple[str, ...]]
+    """Queues where tasks of this type wait and no living worker has a handler for it, or were put off or failed because
+    a worker did not know it and none is known to do so now."""
+    unsure: dict[str, tuple[str, ...]]
+    """Queues where tasks of this type wait, and workers serve that do not tell what they have handlers for (Go's)."""
     looked: int
+    """At how many queues."""
     known: int
+    """Of how many."""
 
 
 def find(now_ms: int) -> Flow[Orphans]:
-    """Look at 200 queues at most, and at the 100 tasks of each that start or are tried again next."""
+    """Look at 200 queues at most, and at the 100 tasks of each that start, are due or are tried again next."""
     known = yield from do(lookup.queues())
     looked = known[:MOST_QUEUES]
-    served = {queue for server in (yield from inspection.servers(now_ms)) for queue in server.queues}
+    servers = yield from inspection.servers(now_ms)
+    served = {queue for server in servers for queue in server.queues}
     counts = yield from _counts([queue for queue in looked if queue not in served])
-    types: dict[str, set[str]] = {}
+    found: dict[str, dict[str, set[str]]] = {"types": {}, "unsure": {}}
     for queue, tasks in (yield from _next(looked, now_ms)).items():
         for task in tasks:
-            if task.parked_since is not None or task.last_error.startswith(_UNKNOWN):
-                types.setdefault(task.type, set()).add(queue)
-    return Orphans(
-        {queue: count for queue, count in counts.items() if count},
-        {name: tuple(sorted(queues)) for name, queues in sorted(types.items())},
-        len(looked),
-        len(known),
-    )
+            if kind := _doubt(task, [server for server in servers if queue in server.queues]):
+                found[kind].setdefault(task.type, set()).add(queue)
+    types, unsure = ({name: tuple(sorted(queues)) for name, queues in sorted(each.items())} for each in found.values())
+    return Orphans({queue: count for queue, count in counts.items() if count}, types, unsure, len(looked), len(known))
+
+
+def _doubt(task: TaskInfo, servers: list[Server]) -> str:
+    """``types`` for one that nobody serves, ``unsure``, or nothing. Workers that do not tell may well serve it."""
+    answers = {None if server.served is None else server.served.serves(task.type) for server in servers}
+    if True in answers:
+        return ""
+    if task.parked_since is not None or task.last_error.startswith(_UNKNOWN) or answers == {False}:
+        return "types"
+    return "unsure" if answers else ""
 
 
 def _counts(queues: list[str]) -> Flow[dict[str, int]]:
@@ -61,7 +73,7 @@ def _counts(queues: list[str]) -> Flow[dict[str, int]]:
 
 
 def _next(queues: list[str], now_ms: int) -> Flow[dict[str, list[TaskInfo]]]:
-    states = (State.SCHEDULED, State.RETRY)
+    states = (State.PENDING, State.SCHEDULED, State.RETRY)
     pages = yield from _answers(
         inspect.tasks(queue, state, 1, _LOOK, "", now_ms) for queue in queues for state in states
     )

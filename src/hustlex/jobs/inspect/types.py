@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from hustlex.jobs.lease.heartbeat import ServedTypes
 from hustlex.jobs.types import State
 
 
@@ -45,35 +46,40 @@ Cancellation = NeverRuns | Stopping | TooLate
 
 
 class TaskInfo(msgspec.Struct, frozen=True):
-    """A stored task. None in a time means never, or none set.
-
-    payload, result: None when empty or absent. timeout, retention: zero when none.
-    next_process_at: for scheduled and retry tasks; now for pending ones.
-    orphaned: an active task whose lease is over (its worker died or hangs; it will be recovered).
-    crashes: how many of our workers died with it since it was enqueued or last run by hand; too many archive it.
-    parked_since: workers put it off again and again since then, because none that saw it knows its type.
-    """
+    """A stored task. None in a time means never, or none set."""
 
     id: str
     queue: str
     type: str
     payload: bytes | None
+    """None when empty."""
     state: State
     max_retry: int
+    """Retries it may have after the first failure."""
     retried: int
+    """Retries it has had."""
     last_error: str
+    """"" = it has not failed."""
     last_failed_at: datetime | None
     timeout: timedelta
+    """Of one attempt; zero when none."""
     deadline: datetime | None
     group: str
+    """"" = none."""
     next_process_at: datetime | None
+    """For scheduled and retry tasks; now for pending ones."""
     retention: timedelta
+    """Zero when it is not kept."""
     completed_at: datetime | None
     result: bytes | None
+    """What it returned or wrote; None when nothing."""
     headers: dict[str, str]
     orphaned: bool = False
+    """An active task whose lease is over: its worker died or hangs, it will be recovered."""
     crashes: int = 0
+    """How many of our workers died with it since it was enqueued or last run by hand; too many archive it."""
     parked_since: datetime | None = None
+    """Workers put it off again and again since then, because none that saw it knows its type."""
 
     def __repr__(self) -> str:
         """Without payload, result, headers and error: they may hold personal data."""
@@ -81,12 +87,7 @@ class TaskInfo(msgspec.Struct, frozen=True):
 
 
 class QueueInfo(msgspec.Struct, frozen=True):
-    """A queue at one instant. processed and failed count attempts that ended; failed ones are in both.
-
-    latency: how long the next pending task has waited. memory_bytes: an estimate from at most 20 tasks per state.
-    groups: how many groups have tasks waiting; aggregating: how many tasks wait in them. limit: of unfinished tasks,
-    see ``Jobs.limit_queue``; None = none.
-    """
+    """A queue at one instant, in numbers of tasks."""
 
     name: str
     pending: int
@@ -96,15 +97,22 @@ class QueueInfo(msgspec.Struct, frozen=True):
     archived: int
     completed: int
     aggregating: int
+    """Tasks that wait in groups."""
     groups: int
+    """How many groups have tasks waiting."""
     processed_today: int
     failed_today: int
     processed: int
+    """Attempts that ended, failed ones among them."""
     failed: int
+    """Attempts that failed."""
     paused: bool
     latency: timedelta
+    """How long the next pending task has waited."""
     memory_bytes: int
+    """An estimate from at most 20 tasks per state."""
     limit: int | None
+    """Of unfinished tasks, see ``Jobs.limit_queue``; None = none."""
 
     @property
     def size(self) -> int:
@@ -153,6 +161,8 @@ class Server(msgspec.Struct, frozen=True):
     started_at: datetime
     active_worker_count: int
     running: tuple[RunningTask, ...]
+    served: ServedTypes | None = None
+    """The task types it has handlers for; None for a process that does not tell, as Go's."""
 
 
 class PeriodicInfo(msgspec.Struct, frozen=True):

@@ -21,13 +21,12 @@ _SHORTEST, _LONGEST = timedelta(milliseconds=1), timedelta(days=1)
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """At most ``count`` starts in any span of length ``per``, wherever the span begins.
-
-    count: 1 to 10,000. per: 1 ms to 1 day. Raises Misuse.
-    """
+    """At most ``count`` starts in any span of length ``per``, wherever the span begins. Raises Misuse."""
 
     count: int
+    """1 to 10,000."""
     per: timedelta = timedelta(seconds=1)
+    """1 ms to 1 day."""
 
     def __post_init__(self) -> None:
         check.whole("count of a rate", self.count, 1, _MOST_STARTS)
@@ -45,18 +44,17 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a task's handler may not exceed; each key has the limits for itself.
-
-    max_concurrency: running at once in all Python workers of a queue, 1 to 1000; 0 = any number.
-    max_per_worker: running at once in one worker process; 0 = any number.
-    rate: starts in all Python workers of a queue. key: see ``Key``; workers with more than they can start take turns
-    between keys. Raises Misuse.
-    """
+    """What a task's handler may not exceed; each key has the limits for itself. Raises Misuse."""
 
     max_concurrency: int = 0
+    """Running at once in all Python workers of a queue, 1 to 1000; 0 = any number."""
     max_per_worker: int = 0
+    """Running at once in one worker process; 0 = any number."""
     rate: Rate | None = None
+    """Starts in all Python workers of a queue; None = any number."""
     key: Key | None = None
+    """The parameter whose value tells tenants apart, or a function of the arguments, see ``Key``; workers with more
+    than they can start take turns between keys. None = all are one."""
 
     def __post_init__(self) -> None:
         check.whole("max_concurrency", self.max_concurrency, 0, MOST_AT_ONCE)

@@ -20,25 +20,24 @@ _RECLAIM = load("hustlex.jobs", "lease/reclaim")
 
 
 class Outlook(msgspec.Struct, frozen=True, gc=False):
-    """What a queue will need next. Unix seconds; -1 = nothing waits.
-
-    scheduled, retry, completed, lease, aggregation_set: lowest score of that set. exact_ms: when the first task that
-    hustlex scheduled is due, Unix milliseconds. owner: when the first of our servers that hold tasks here counts as
-    dead. pending: tasks. unleased: tasks in active that have no lease. groups: those with tasks that wait for
-    aggregation.
-    """
+    """What a queue will need next. Scores are Unix seconds, the lowest of their set; -1 = nothing waits."""
 
     now_ms: int
     scheduled: int
     retry: int
     exact_ms: int
+    """When the first task that hustlex scheduled is due, Unix milliseconds."""
     completed: int
     owner: int
+    """When the first of our servers that hold tasks here counts as dead."""
     lease: int
     aggregation_set: int
     pending: int
+    """How many tasks."""
     unleased: int
+    """How many tasks in active have no lease."""
     groups: int
+    """How many have tasks that wait for aggregation."""
 
     @property
     def due_ms(self) -> int:

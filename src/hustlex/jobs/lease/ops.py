@@ -23,33 +23,34 @@ MOST = 1000
 
 
 class Past(msgspec.Struct, frozen=True, gc=False):
-    """What a task's private fields remember. crashes: how often a worker died with it.
-
-    parked_at: Unix second since when workers have put it off because none knew its type; 0 = they have not.
-    canceled: 1 = it must not run. expires_ms: Unix ms at which it is not worth its start any more; 0 = never.
-    """
+    """What a task's private fields remember."""
 
     crashes: int = 0
+    """How often a worker died with it."""
     parked_at: int = 0
+    """Unix second since when workers have put it off because none knew its type; 0 = they have not."""
     canceled: int = 0
+    """1 = it must not run."""
     expires_ms: int = 0
+    """Unix ms at which it is not worth its start any more; 0 = never."""
 
 
 NO_PAST = Past()
 
 
 class Cycle(msgspec.Struct, frozen=True, gc=False):
-    """The answer of ``cycle``. codes: one byte per row, ``1`` done, ``0`` not held.
-
-    leased: id, message, id, message, ... as bytes; pasts: by id, of those that have one. paused: the queue is, so
-    nothing was leased. wait_ms: its limits forbid more for so long; see ``limit``; 0 = they do not.
-    """
+    """The answer of ``cycle``."""
 
     paused: bool
+    """The queue is, so nothing was leased."""
     codes: bytes
+    """One byte per row, ``1`` done, ``0`` not held."""
     leased: list[bytes]
+    """id, message, id, message, ... as bytes."""
     wait_ms: int = 0
+    """The queue's limits forbid more for so long, see ``limited``; 0 = they do not."""
     pasts: dict[bytes, Past] = {}
+    """By id, of those that have one."""
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):

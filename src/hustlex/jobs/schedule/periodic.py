@@ -40,20 +40,23 @@ _FORBIDDEN = ("process_in", "process_at", "debounce", "group")
 
 
 class Periodic(msgspec.Struct, frozen=True):
-    """A job that is enqueued again and again. name: identifies the entry among all schedulers.
-
-    spec: as shown to people, with its time zone; schedule: tells the next firing, clock changes considered.
-    dst, missed: see there. most_missed: 1 to 1000, for ``missed="all"``. A job with a ``task_id`` has that id at each
-    instant, and takes the place of a finished task of it unless its own ``if_finished`` says otherwise.
-    """
+    """A job that is enqueued again and again."""
 
     name: str
+    """Identifies the entry among all schedulers."""
     spec: str
+    """As shown to people, with its time zone."""
     schedule: cron.Schedule
+    """Tells the next firing, clock changes considered."""
     job: Job
+    """One with a ``task_id`` has that id at each instant, and takes the place of a finished task of it unless its
+    own ``if_finished`` says otherwise."""
     dst: Dst = "asynq"
+    """What clock changes do to it."""
     missed: Missed = "skip"
+    """What becomes of instants without a scheduler."""
     most_missed: int = MOST_MISSED
+    """1 to 1000, for ``missed="all"``."""
 
     @property
     def id(self) -> str:
@@ -188,15 +191,11 @@ def from_json(name: str, data: bytes) -> Periodic:
 
 
 class ScheduleInfo(msgspec.Struct, frozen=True):
-    """A periodic entry as ``hx.jobs.schedules`` answers it. id: its id in Asynq's registry and history.
-
-    in_code: a scheduler that ran in the last day has it in its code; else it is stored. next_at: None when paused, or
-    when it never fires again. trouble: why no scheduler can fire it, "" = nothing; spec and job are then what can be
-    read of it.
-    """
+    """A periodic entry as ``hx.jobs.schedules`` answers it."""
 
     name: str
     id: str
+    """In Asynq's registry and history."""
     spec: str
     job: Job
     dst: Dst
@@ -204,8 +203,11 @@ class ScheduleInfo(msgspec.Struct, frozen=True):
     most_missed: int
     paused: bool
     in_code: bool
+    """A scheduler that ran in the last day has it in its code; else it is stored."""
     next_at: datetime | None
+    """None when paused, or when it never fires again."""
     trouble: str = ""
+    """Why no scheduler can fire it, "" = nothing; spec and job are then what can be read of it."""
 
 
 def described(name: str, definition: bytes, in_code: bool, paused: bool, now_ms: int) -> ScheduleInfo:

@@ -8,7 +8,7 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op, Reply
-from hustlex.jobs.keys import queue_keys, step_record, stream
+from hustlex.jobs.keys import ended, queue_keys, step_record, stream
 from hustlex.jobs.types import State
 
 _WRITE = load("hustlex.jobs", "stream/write_result")
@@ -31,17 +31,20 @@ class StreamEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Glance(msgspec.Struct, frozen=True, gc=False):
-    """A job at one instant. state: None = no such task. message, result: b"" unless it ended or failed.
-
-    phase, why: of a workflow's step, "" = it is none. items: after the position asked for, 100 at most.
-    """
+    """A job at one instant."""
 
     state: State | None
+    """None = no such task."""
     message: bytes
+    """b"" unless it ended or failed."""
     result: bytes
+    """b"" unless it ended or failed."""
     phase: str
+    """Of a workflow's step, "" = it is none."""
     why: str
+    """Why such a step can never start."""
     items: list[StreamEntry]
+    """After the position asked for, 100 at most."""
 
 
 def write_result(queue: str, task_id: str, data: bytes) -> Op[bool]:
@@ -68,8 +71,14 @@ def await_end(queue: str, task_id: str) -> Op[bool]:
 def glance(queue: str, task_id: str, position: str) -> Op[Glance]:
     """What is new since a position (or FIRST, LAST), and where the task is."""
     names = queue_keys(queue)
-    keys = (names.task(task_id), stream(queue, task_id), step_record(names, task_id), f"{names.prefix}x:end:{task_id}")
-    return _GLANCE.op(keys, (position,), _glance)
+    keys = (
+        names.task(task_id),
+        stream(queue, task_id),
+        step_record(names, task_id),
+        f"{names.prefix}x:end:{task_id}",
+        ended(names),
+    )
+    return _GLANCE.op(keys, (task_id, position), _glance)
 
 
 def _glance(reply: Reply) -> Glance:

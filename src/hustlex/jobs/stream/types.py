@@ -95,7 +95,8 @@ class NotYet(Failure, frozen=True):
 class Gone(Failure, frozen=True):
     """No trace of the job: it succeeded and is not kept, it was dropped or deleted, or there never was one.
 
-    One that returns nothing, is not kept, and ended before anybody waited is Gone, never Succeeded(None).
+    One that returns nothing, is not kept, and ended before anybody waited is Succeeded for half a minute, while it is
+    among the last 1000 such of its queue; then it is Gone.
     """
 
     def _words(self) -> str:

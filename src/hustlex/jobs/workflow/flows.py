@@ -42,7 +42,8 @@ def start(
     for step in steps:
         declared(step.name.queue, queues)
     fresh = yield from _plant(steps, now_ms, known)
-    return Started(workflow_id, tuple(step.name for step in steps), not fresh)
+    plain_id = steps[0].name.id.rpartition(":")[0]
+    return Started(plain_id, tuple(step.name for step in steps), not fresh)
 
 
 def _plant(steps: Sequence[Planted], now_ms: int, known: KnownQueues) -> Flow[bool]:

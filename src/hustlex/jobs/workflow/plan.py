@@ -82,20 +82,23 @@ class Link(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Planted(msgspec.Struct, frozen=True):
-    """A step as Redis keeps it until it starts.
-
-    message: TaskMessage, still without results. due: as in ``Draft``. keep_s: the retention that the user asked for.
-    after, then: the steps it waits for, and those that wait for it. slots: see ``Job``. wishes: as in ``Draft``.
-    """
+    """A step as Redis keeps it until it starts."""
 
     name: StepName
     message: bytes
+    """TaskMessage, still without results."""
     due: str
+    """As in ``Draft``."""
     keep_s: int
+    """The retention that the user asked for."""
     after: tuple[StepName, ...]
+    """The steps it waits for."""
     then: tuple[Link, ...]
+    """Those that wait for it."""
     slots: Slots
+    """See ``Job``."""
     wishes: str = ""
+    """As in ``Draft``."""
 
 
 def plant(workflow: Workflow, workflow_id: str) -> tuple[Planted, ...]:

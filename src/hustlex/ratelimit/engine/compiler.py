@@ -45,11 +45,14 @@ class Window(msgspec.Struct, frozen=True):
 class CompiledPolicies:
     """One list of policies, compiled.
 
-    serial: unlike any other's. current: the last window, taken to be the right one until fresh_until, a moment of the
-    monotonic clock. script: the short one that judges a plain policy alone, or "". windowed: keys depend on the time.
-    ids: each call needs an id of its own. largest: cost of a call that can pass. lease_ending: of the key of the first
-    policy of leases, whose places live for lease_ms; "" when there is none. Raises Misuse unless there are 1 to 8
-    policies of different names.
+    serial: unlike any other's.
+    current: the last window, taken to be the right one until fresh_until, a moment of the monotonic clock.
+    script: the short one that judges a plain policy alone, or "".
+    windowed: keys depend on the time.
+    ids: each call needs an id of its own.
+    largest: cost of a call that can pass.
+    lease_ending: of the key of the first policy of leases, whose places live for lease_ms; "" when there is none.
+        Raises Misuse unless there are 1 to 8 policies of different names.
     """
 
     def __init__(self, policies: tuple[Policy, ...]) -> None:

@@ -38,6 +38,13 @@ class Fallback:
         if self.breaker.open and not was_open:
             _log.error("rate limits are judged without the server: %s", error)
 
+    def succeeded(self) -> None:
+        """The server answered."""
+        was_open = self.breaker.open
+        self.breaker.succeeded(self._now())
+        if was_open and not self.breaker.open:
+            _log.warning("rate limits are judged by the server again")
+
     def judge(self, subject: SubjectState, request: CheckRequest) -> Decision:
         """The answer without the server: the strictest ``on_error`` of the policies decides."""
         now = self._now()

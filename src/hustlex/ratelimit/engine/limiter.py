@@ -143,7 +143,7 @@ class Limiter:
     def answered(self, decision: Decision) -> Decision:
         """A check's answer, while ``alert``."""
         if not decision.degraded:
-            self._breaker.succeeded(self.now())
+            self.fallback.succeeded()
             self.alert = self._always_alert or not self._breaker.quiet
         return self._reported(decision)
 

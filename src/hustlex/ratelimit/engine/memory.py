@@ -29,10 +29,15 @@ _spending = threading.Lock()
 
 
 class SubjectState:
-    """watching: allowing replies need a second look (shadow policies, prefetch). remembering: refusals. exempt: never
-    limited. last: the latest reply, for when the server is away. denied_until: of the monotonic clock; only calls of at
-    least denied_cost are refused by it. pending: its usual check, packed, for this window. usual: by which its replies
-    are read. local: what was counted here. key: by which it is found.
+    """watching: allowing replies need a second look (shadow policies, prefetch).
+    remembering: refusals.
+    exempt: never limited.
+    last: the latest reply, for when the server is away.
+    denied_until: of the monotonic clock; only calls of at least denied_cost are refused by it.
+    pending: its usual check, packed, for this window.
+    usual: by which its replies are read.
+    local: what was counted here.
+    key: by which it is found.
     """
 
     __slots__ = (

@@ -15,22 +15,26 @@ _MS = timedelta(milliseconds=1)
 
 
 class Guarantee(msgspec.Struct, frozen=True):
-    """One policy's sheet.
-
-    worst: the most units in any window of its length, however the calls arrive; None: no such bound. at_once: the most
-    in one instant; None: no bound, as of a shadow policy. sustains: the share of the limit that a steady overload gets,
-    at least. reason: why, one sentence. flags: what a reader should question.
-    """
+    """One policy's sheet."""
 
     policy: str
+    """Its name."""
     algorithm: str
+    """How it counts."""
     limit: int
+    """What it says."""
     window: timedelta
+    """In which time."""
     worst: int | None
+    """The most units in any window of its length, however the calls arrive; None: no such bound."""
     at_once: int | None
+    """The most in one instant; None: no bound, as of a shadow policy."""
     sustains: float
+    """The share of the limit that a steady overload gets, at least."""
     reason: str
+    """Why that is so, in one sentence."""
     flags: tuple[str, ...]
+    """What a reader should question."""
 
     @property
     def exceedable(self) -> bool:

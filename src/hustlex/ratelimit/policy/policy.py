@@ -55,36 +55,40 @@ class Penalty(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """At most ``limit`` units per ``window`` and caller.
-
-    name: 1 to 64 of ``A-Z a-z 0-9 _ . -``, shown to clients in the RateLimit headers. limit: 1 or more; a log holds at
-    most 10,000. window: whole milliseconds up to 366 days; at least 1 second for counter and fixed, whose keys name the
-    second it starts; for leases the life of one. algorithm: see Algorithm. cost: units that one call takes.
-
-    burst: gcra only, units at once; default ``limit``, which admits up to 2 * limit - 1 in a window and warns.
-    buckets: strict only, 1 to 100: more sustain more of the limit, for 10 bytes each. count_denied: refused calls are
-    charged too (strict, counter and fixed). on_error: see OnError. shadow: judge, but let through. reserve: shares of
-    the limit kept for classes of calls, as ``{"critical": 0.2}``: others are judged against 0.8 of it. penalty: see
-    Penalty. prefetch: for hot keys, take units for this long in advance (1 to 250 ms): any interval then admits what
-    one longer by that much would. local_deny: remember refusals in this process for up to 2 s. overridable: obey
-    ``set_limit``, which costs one read more. Raises Misuse.
-    """
+    """At most ``limit`` units per ``window`` and caller. Raises Misuse."""
 
     name: str
+    """Its name: 1 to 64 of ``A-Z a-z 0-9 _ . -``, shown to clients in the RateLimit headers."""
     limit: int
+    """Units in a window, 1 or more; a log holds at most 10,000."""
     window: timedelta
+    """Length of the window in whole milliseconds up to 366 days; at least 1 second for counter and fixed, whose keys
+    name the second it starts; for leases the life of one."""
     algorithm: Algorithm = "strict"
+    """How it counts; see Algorithm."""
     cost: int = 1
+    """Units that one call takes."""
     burst: int | None = None
+    """Units at once, with gcra only; default ``limit``, which admits up to 2 * limit - 1 in a window and warns."""
     buckets: int = 20
+    """Parts of the window, 1 to 100, with strict only: more sustain more of the limit, for 10 bytes each."""
     count_denied: bool = False
+    """Whether refused calls are charged too (strict, counter and fixed)."""
     on_error: OnError = "local"
+    """What happens when the server cannot be asked; see OnError."""
     shadow: bool = False
+    """Whether it judges, but lets all calls through."""
     reserve: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
+    """Shares of the limit kept for classes of calls, as ``{"critical": 0.2}``: others are judged against 0.8 of it."""
     penalty: Penalty | None = None
+    """Bans those who are refused too often; see Penalty."""
     prefetch: timedelta | None = None
+    """For hot keys, take units for this long in advance (1 to 250 ms): any interval then admits what one longer by
+    that much would."""
     local_deny: bool = True
+    """Whether refusals are remembered in this process for up to 2 s."""
     overridable: bool = False
+    """Whether ``set_limit`` is obeyed, which costs one read more."""
 
     def __post_init__(self) -> None:
         _kinds(self)

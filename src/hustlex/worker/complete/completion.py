@@ -13,7 +13,7 @@ from hustlex.jobs.stream.ops import end_attempt
 from hustlex.jobs.types import State
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.complete.workflow_advancer import WorkflowAdvancer
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.queue_state import LeasedTask
 from hustlex.worker.service import FOREVER, Service
 
 _STATES: dict[Callable[..., Any], State] = {

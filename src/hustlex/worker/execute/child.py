@@ -31,27 +31,33 @@ VERDICTS: dict[str, type[Exception]] = {"skip": SkipRetry, "revoke": RevokeTask,
 
 
 class ChildCall(msgspec.Struct, frozen=True):
-    """One attempt. module, name: where the function is. task_type: its task's. message: as stored."""
+    """One attempt."""
 
     module: str
+    """Where the function is."""
     name: str
+    """And what it is called there."""
     task_type: str
+    """Its task's."""
     message: bytes
+    """As stored."""
     deadline_ms: int
+    """When the attempt is cut off, Unix ms."""
 
 
 class ChildOutcome(msgspec.Struct, frozen=True):
-    """How it ended. value: the pickled result, or the pickled exception when ``failed``; empty when that is impossible.
-
-    reason: its type and text. trace: where it was raised. verdicts: those of VERDICTS that it is or was raised from, a
-    cause being no part of a pickle, with their ``in_`` in milliseconds.
-    """
+    """How it ended."""
 
     failed: bool
+    """Whether the function raised."""
     value: bytes
+    """The pickled result, or exception; empty for one that cannot be pickled."""
     reason: str = ""
+    """The exception's type and text."""
     trace: str = ""
+    """Where it was raised."""
     verdicts: dict[str, int] = msgspec.field(default_factory=dict)
+    """Those of VERDICTS that it is or was raised from, a cause being no part of a pickle, with their ``in_`` in ms."""
 
 
 def serve(pipe: Connection, module: str) -> None:

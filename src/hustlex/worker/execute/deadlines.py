@@ -6,7 +6,7 @@ from hustlex.worker.attempt_errors import DeadlineExceeded
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.execute.handlers import PATIENCE_MS
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.queue_state import LeasedTask
 from hustlex.worker.service import FOREVER, Service
 
 _FINEST_S = 0.02

@@ -25,7 +25,7 @@ from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.handlers import Handlers
 from hustlex.worker.execute.outcomes import OutcomePolicy
 from hustlex.worker.journal import line_of
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.queue_state import LeasedTask
 
 _log = logging.getLogger("hustlex.worker")
 
@@ -45,11 +45,6 @@ Rest = Awaitable[None]
 class Executor:
     """At most ``limit`` handlers at once.
 
-    backlog: leased and not started. waiting: jobs whose handlers wait for something. hung: those of them that were
-    told to stop and do not end. succeeded, failed: attempts so far. broken: runners that ended by an error of ours.
-    pace: seconds that an attempt takes, on a moving average, -1 before the first; begun_at: when the last one began,
-    monotonic.
-
     Of its life it tells: ended, each attempt that is over; waits, each handler that waits for the first time; blocked,
     each job whose handler kept the loop for more than 100 ms, in seconds.
     """
@@ -67,11 +62,19 @@ class Executor:
     ) -> None:
         self.limit = limit
         self.backlog: deque[LeasedTask] = deque()
+        """Leased and not started."""
         self.waiting: set[LeasedTask] = set()
+        """Those whose handlers wait for something."""
         self.hung: set[LeasedTask] = set()
-        self.broken = self.succeeded = self.failed = 0
+        """Those of them that were told to stop and do not end."""
+        self.succeeded = self.failed = 0
+        """Attempts so far."""
+        self.broken = 0
+        """Runners that ended by an error of ours."""
         self.pace = -1.0
+        """Seconds that an attempt takes, on a moving average; -1 before the first."""
         self.begun_at = monotonic()
+        """When the last one began."""
         self._on_ended = ended
         self._on_wait = waits
         self._on_block = blocked

@@ -19,7 +19,8 @@ from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.attempt_errors import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.boundary import contained
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.lifespans import StateByTask
+from hustlex.worker.queue_state import LeasedTask
 from hustlex.worker.threads import Threads
 
 if TYPE_CHECKING:
@@ -34,8 +35,7 @@ _SLOWEST_START_MS = 60_000
 
 
 class Handlers:
-    """state: what the tasks' lifespan made, for ``current_job().state``. moved: told of jobs whose time ends at another
-    moment than at their start."""
+    """moved: told of jobs whose time ends at another moment than at their start."""
 
     def __init__(
         self,
@@ -46,7 +46,8 @@ class Handlers:
         middleware: Sequence[Middleware],
         moved: Callable[[LeasedTask], None],
     ) -> None:
-        self.state: Any = None
+        self._state: Any = None
+        self._states: StateByTask | None = None
         self._tasks = tasks
         self._driver = driver
         self._clock = clock
@@ -56,8 +57,11 @@ class Handlers:
         self._moved = moved
 
     def share(self, state: Any) -> None:
-        """What the lifespan made; before the first job."""
-        self.state = state
+        """What the lifespan made, for ``current_job().state``; before the first job."""
+        if isinstance(state, StateByTask):
+            self._states = state
+        else:
+            self._state = state
 
     def begin(self, job: LeasedTask, began: float) -> tuple[Coroutine[Any, Any, Any], Context]:
         """The call, not yet started, and the context to run it in.
@@ -72,10 +76,11 @@ class Handlers:
         job.start(began, now_ms, deadline_ms, PATIENCE_MS)
         if deadline_ms <= now_ms:
             raise DeadlineExceeded
-        current = CurrentJob(message, deadline_ms, self.state, partial(self._write, job), partial(self._tell, job))
+        task = self._tasks.find(message.type)
+        state = self._state if self._states is None else self._states.of(task)
+        current = CurrentJob(message, deadline_ms, state, partial(self._write, job), partial(self._tell, job))
         context = copy_context()
         context.run(CURRENT.set, current)
-        task = self._tasks.find(message.type)
         if task is not None and task.is_async and not self._middleware:
             return task.function(**task.arguments(message.payload)), context
         return self._wrapped(job, task, current), context

@@ -26,8 +26,7 @@ from hustlex.worker.attempt_errors import Crashed, Expired, HandlerNotFound, Lea
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.journal import attempt_ended, text_of
-from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.queue_state import Ack
+from hustlex.worker.queue_state import Ack, LeasedTask
 
 _log = logging.getLogger("hustlex.worker")
 _LONGEST_PAUSE_S = 300
@@ -35,19 +34,18 @@ _MOST_TYPES = 10_000
 
 
 class OutcomePolicy(msgspec.Struct, frozen=True):
-    """How failures are judged: by the rules of the task, else by those of the worker.
-
-    error_handlers: told of each failure. park_s: seconds for which tasks that no worker knows are put off, before they
-    are archived. unknown: their types.
-    """
+    """How failures are judged: by the rules of the task, else by those of the worker."""
 
     tasks: Tasks
     retry_delay: RetryDelay = default_delay
     is_failure: IsFailure = every_error
     max_crashes: int = 3
     error_handlers: tuple[ErrorHandler, ...] = ()
+    """Told of each failure."""
     park_s: int = 86_400
+    """Seconds for which tasks that no worker knows are put off, before they are archived."""
     unknown: set[str] = msgspec.field(default_factory=set)
+    """Their types."""
 
     def succeeded(self, job: LeasedTask, clock: WorkerClock) -> None:
         """Acknowledge a success: gone, or kept with its result while the retention lasts."""

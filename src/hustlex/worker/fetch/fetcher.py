@@ -17,7 +17,6 @@ from hustlex.errors import Error
 from hustlex.jobs.lease.ops import NO_PAST, Past
 from hustlex.jobs.wire import WireError, decode_task
 from hustlex.worker.clock import monotonic
-from hustlex.worker.fetch.allocation import Slots
 from hustlex.worker.fetch.requests import (
     MOST,
     AdoptRequest,
@@ -28,9 +27,9 @@ from hustlex.worker.fetch.requests import (
     acknowledgements,
 )
 from hustlex.worker.fetch.waiter import Waiter
-from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.limits.admission import TaskAdmission
-from hustlex.worker.queue_state import QueueState
+from hustlex.worker.limits.allocation import Slots
+from hustlex.worker.queue_state import LeasedTask, QueueState
 from hustlex.worker.service import FOREVER, Service
 
 _log = logging.getLogger("hustlex.worker")
@@ -56,10 +55,7 @@ class FetchBell:
 
 
 class Fetcher:
-    """What the exchanges share.
-
-    asked: tasks wanted by calls in flight; asked_at: when the last such call was made, monotonic.
-    """
+    """What the exchanges share."""
 
     def __init__(
         self,
@@ -73,7 +69,9 @@ class Fetcher:
     ) -> None:
         self.sources = sources
         self.asked = 0
+        """Tasks wanted by calls in flight."""
         self.asked_at = monotonic()
+        """When the last such call was made."""
         self.services = [FetchLoop(driver, self, number) for number in range(_COUNT)]
         bell.hang(self.services)
         self._slots = slots

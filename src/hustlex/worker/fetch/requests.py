@@ -14,8 +14,7 @@ from hustlex.jobs.lease import limited as limit
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.lease.ops import Past
 from hustlex.worker.clock import WorkerClock, monotonic
-from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.queue_state import Ack, Finish, QueueState
+from hustlex.worker.queue_state import Ack, Finish, LeasedTask, QueueState
 
 MOST = lease.MOST
 LEASE_S = 29.0

@@ -19,8 +19,8 @@ from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.journal import line_of
-from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.maintain.heartbeat import Heartbeat
+from hustlex.worker.queue_state import LeasedTask
 
 _log = logging.getLogger("hustlex.worker")
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from hustlex.jobs.lease.ops import NO_PAST
 from hustlex.worker.execute.executor import Executor
-from hustlex.worker.fetch.allocation import Slots
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.limits.allocation import Slots
 from hustlex.worker.limits.limiter import TaskLimiter
 from hustlex.worker.limits.quarantine import Quarantine
+from hustlex.worker.queue_state import LeasedTask
 
 
 class TaskAdmission:

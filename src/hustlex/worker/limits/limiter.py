@@ -21,10 +21,9 @@ from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.execute.handlers import attempt_ends_ms
-from hustlex.worker.fetch.allocation import Slots
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.limits.allocation import Slots
 from hustlex.worker.limits.wait_queue import WaitQueue
-from hustlex.worker.queue_state import Ack, QueueState
+from hustlex.worker.queue_state import Ack, LeasedTask, QueueState
 from hustlex.worker.service import FOREVER, Service
 
 PATIENCE_S = 0.1
@@ -87,7 +86,7 @@ class TaskLimiter(Service):
     @property
     def waiting(self) -> Counter[str]:
         """How many wait for their turn, by type."""
-        return Counter(job.message.type for line in self._turns for job in line.jobs)
+        return Counter(job.message.type for queue in self._turns for job in queue.jobs)
 
     def surplus(self) -> int:
         """How many tasks to hold beyond the slots: more when keys take turns, less when they wait for slots already."""
@@ -98,16 +97,16 @@ class TaskLimiter(Service):
         """How many wait for nothing but a slot, as far as this worker knows."""
         count = None if self._slots.plain else self._slots.count(asked=False)
         ready, in_processes = 0, self._processes - self._in_processes
-        for line in self._turns:
-            room = line.room(now) if count is None else min(line.room(now), count.room(line.source))
-            if line.cpu:
+        for queue in self._turns:
+            room = queue.room(now) if count is None else min(queue.room(now), count.room(queue.source))
+            if queue.cpu:
                 room = min(room, in_processes)
                 in_processes -= room
             ready += room
         return ready
 
     def feed(self, jobs: Sequence[LeasedTask]) -> None:
-        """Take leased jobs: let them stand in line, or hand on those without limits when there are no turns to take."""
+        """Take leased jobs: let them wait, or hand on those without limits when there are no turns to take."""
         free = []
         for job in jobs:
             task = self._tasks.find(job.message.type)
@@ -133,15 +132,15 @@ class TaskLimiter(Service):
                 job.doom(fault)
                 return False
             limits = task.limits
-        line = self._queues.get((job.source, gate))
-        if line is None:
+        queue = self._queues.get((job.source, gate))
+        if queue is None:
             cpu = task is not None and task.cpu
-            line = self._queues[job.source, gate] = WaitQueue(
+            queue = self._queues[job.source, gate] = WaitQueue(
                 job.source, gate, limits, cpu=cpu, processes=self._processes
             )
-        if not line.jobs:
-            self._turns.append(line)
-        line.join(job, monotonic())
+        if not queue.jobs:
+            self._turns.append(queue)
+        queue.join(job, monotonic())
         return True
 
     def done(self, job: LeasedTask) -> None:
@@ -150,26 +149,26 @@ class TaskLimiter(Service):
             if job in self._executor.waiting:
                 self._hung.append(job)
                 return
-            line = self._ours.pop(job)
-            self._in_processes -= line.cpu
-            line.end(job, self._clock.now_ms())
+            queue = self._ours.pop(job)
+            self._in_processes -= queue.cpu
+            queue.end(job, self._clock.now_ms())
         elif not self._short:
             return
         if self._turns:
             self.wake()
 
     def recall(self) -> list[LeasedTask]:
-        """The jobs that wait for nothing but a slot, out of their lines; those that will fail at once stay."""
+        """The jobs that wait for nothing but a slot, out of their queues; those that will fail at once stay."""
         jobs: list[LeasedTask] = []
-        for line in self._turns:
-            if not line.capped:
-                jobs += line.recall()
-        self._turns = deque(line for line in self._turns if line.jobs)
+        for queue in self._turns:
+            if not queue.capped:
+                jobs += queue.recall()
+        self._turns = deque(queue for queue in self._turns if queue.jobs)
         return jobs
 
     def withdraw(self) -> list[LeasedTask]:
-        """Start nothing more: the jobs that stand in line."""
-        jobs = [job for line in self._turns for job in line.jobs]
+        """Start nothing more: those that wait here."""
+        jobs = [job for queue in self._turns for job in queue.jobs]
         self._turns.clear()
         self._queues.clear()
         return jobs
@@ -184,36 +183,36 @@ class TaskLimiter(Service):
         refused = await self._start(chosen) if chosen else False
         self._give_back(monotonic())
         if len(self._queues) > _MOST_QUEUES:
-            self._queues = {place: line for place, line in self._queues.items() if not line.idle}
+            self._queues = {place: queue for place, queue in self._queues.items() if not queue.idle}
         return self._nap_s(monotonic(), refused)
 
     def _let_go(self) -> None:
         """Those that were cancelled, or whose lease was lost, fail now."""
-        for line in [line for line in self._turns if any(job.fate is not None for job in line.jobs)]:
-            self._executor.feed(line.doomed())
-        self._turns = deque(line for line in self._turns if line.jobs)
+        for queue in [queue for queue in self._turns if any(job.fate is not None for job in queue.jobs)]:
+            self._executor.feed(queue.doomed())
+        self._turns = deque(queue for queue in self._turns if queue.jobs)
 
     def _choose(self, now: float) -> list[LeasedTask]:
-        """As many as there are slots, one of each line by turns."""
+        """As many as there are slots, one of each queue by turns."""
         count = self._slots.count(self._slots.ahead(), asked=not self._slots.plain)
         chosen: list[LeasedTask] = []
         passed = 0
         self._short = False
         while passed < len(self._turns) and count.free > 0:
-            line = self._turns[0]
+            queue = self._turns[0]
             self._turns.rotate(-1)
-            full = line.cpu and self._in_processes >= self._processes
-            if full or line.room(now) <= 0 or count.room(line.source) <= 0:
-                self._short |= not full and line.room(now) > 0
+            full = queue.cpu and self._in_processes >= self._processes
+            if full or queue.room(now) <= 0 or count.room(queue.source) <= 0:
+                self._short |= not full and queue.room(now) > 0
                 passed += 1
                 continue
-            job = line.begin(now)
-            self._ours[job] = line
-            self._in_processes += line.cpu
-            count.take(line.source)
+            job = queue.begin(now)
+            self._ours[job] = queue
+            self._in_processes += queue.cpu
+            count.take(queue.source)
             chosen.append(job)
             passed = 0
-            if not line.jobs:
+            if not queue.jobs:
                 self._turns.pop()
         self._short |= count.free <= 0
         return chosen
@@ -222,8 +221,8 @@ class TaskLimiter(Service):
         """Start them, those with limits of the fleet only with a permit. Whether any was refused."""
         asks: dict[WaitQueue, list[LeasedTask]] = {}
         for job in chosen:
-            if (line := self._ours[job]).limits.shared:
-                asks.setdefault(line, []).append(job)
+            if (queue := self._ours[job]).limits.shared:
+                asks.setdefault(queue, []).append(job)
         asking = {job for jobs in asks.values() for job in jobs}
         self._executor.feed([job for job in chosen if job not in asking])
         if not asking:
@@ -240,33 +239,33 @@ class TaskLimiter(Service):
 
     async def _ask(self, asks: dict[WaitQueue, list[LeasedTask]]) -> tuple[bool, Error | None]:
         """Get permits, a call for each queue. Whether any was refused, and the last failure."""
-        queues: dict[QueueState, list[WaitQueue]] = {}
-        for line in asks:
-            queues.setdefault(line.source, []).append(line)
-        calls = [self._call(source, [(line, asks[line]) for line in lines]) for source, lines in queues.items()]
+        by_source: dict[QueueState, list[WaitQueue]] = {}
+        for queue in asks:
+            by_source.setdefault(queue.source, []).append(queue)
+        calls = [self._call(source, [(queue, asks[queue]) for queue in queues]) for source, queues in by_source.items()]
         answers: list[Any] = [Error("not asked")] * len(calls)
         refused, failure = False, None
         try:
             answers = await self._driver.run_many(calls)
         finally:
-            for lines, answer in zip(queues.values(), answers, strict=True):
+            for queues, answer in zip(by_source.values(), answers, strict=True):
                 if isinstance(answer, Error):
                     failure = answer
-                    answer = [None] * len(lines)
-                for line, permit in zip(lines, answer, strict=True):
-                    refused |= self._answered(line, asks[line], permit)
+                    answer = [None] * len(queues)
+                for queue, permit in zip(queues, answer, strict=True):
+                    refused |= self._answered(queue, asks[queue], permit)
         return refused, failure
 
     def _call(self, source: QueueState, asks: list[tuple[WaitQueue, list[LeasedTask]]]) -> Any:
         rows = [
             limit.PermitRequest(
-                line.gate,
-                line.limits,
+                queue.gate,
+                queue.limits,
                 [(job.id, job.holder) for job in jobs],
-                line.tell(),
+                queue.report(),
                 max(self._life_s(job) for job in jobs),
             )
-            for line, jobs in asks
+            for queue, jobs in asks
         ]
         return limit.permit(source.keys, rows, self._clock.for_script())
 
@@ -274,33 +273,33 @@ class TaskLimiter(Service):
         now_ms = self._clock.now_ms()
         return max(0, attempt_ends_ms(job.message, now_ms) - now_ms) // 1000 + _AFTER_S
 
-    def _answered(self, line: WaitQueue, asked: list[LeasedTask], permit: limit.Permit | None) -> bool:
+    def _answered(self, queue: WaitQueue, asked: list[LeasedTask], permit: limit.Permit | None) -> bool:
         """Take the answer in, None = there was none. Whether any was refused."""
-        line.answered(permit, len(asked), monotonic())
+        queue.answered(permit, len(asked), monotonic())
         back = asked[permit.granted :] if permit else asked
         for job in back:
             del self._ours[job]
-        self._in_processes -= line.cpu * len(back)
-        if back and not line.jobs:
-            self._turns.append(line)
-        line.refuse(back)
+        self._in_processes -= queue.cpu * len(back)
+        if back and not queue.jobs:
+            self._turns.append(queue)
+        queue.refuse(back)
         return bool(back)
 
     def _give_back(self, now: float) -> None:
-        """What is too much for this room comes again later; every line keeps its share."""
-        lines = [line for line in self._turns if line.capped]
+        """What is too much for this room comes again later; every queue keeps its share."""
+        queues = [queue for queue in self._turns if queue.capped]
         room = min(max(_ROOM * self._executor.limit, _SMALLEST_ROOM), _LARGEST_ROOM)
-        share = max(1, room // len(lines)) if lines else 0
+        share = max(1, room // len(queues)) if queues else 0
         given = False
-        for n, line in enumerate(lines):
-            keep = min(share, line.quota(now)) if n < room else 0
-            while len(line.jobs) > keep:
-                job = line.jobs.pop()
+        for n, queue in enumerate(queues):
+            keep = min(share, queue.quota(now)) if n < room else 0
+            while len(queue.jobs) > keep:
+                job = queue.jobs.pop()
                 job.settle()
                 given = True
-                job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, self._round(line.later_ms(now)))))
+                job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, self._round(queue.later_ms(now)))))
         if given:
-            self._turns = deque(line for line in self._turns if line.jobs)
+            self._turns = deque(queue for queue in self._turns if queue.jobs)
             self._deferred()
 
     def _round(self, delay_ms: int) -> int:
@@ -309,10 +308,10 @@ class TaskLimiter(Service):
         return -(-(now_ms + delay_ms) // _GRID_MS) * _GRID_MS - now_ms
 
     def _nap_s(self, now: float, refused: bool) -> float:
-        """Until the next line opens; a job's end wakes us earlier."""
+        """Until the next queue opens; a job's end wakes us earlier."""
         if not self._turns:
             return FOREVER
         if refused:
             return 0
-        opens = [line.closed_until - now for line in self._turns if line.closed_until > now]
+        opens = [queue.closed_until - now for queue in self._turns if queue.closed_until > now]
         return max(0.001, min([*opens, _LONGEST_NAP_S]))

@@ -10,7 +10,7 @@ from hustlex.jobs.lease import ops as lease
 from hustlex.worker.attempt_errors import Crashed
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.execute.outcomes import OutcomePolicy
-from hustlex.worker.leased_task import LeasedTask
+from hustlex.worker.queue_state import LeasedTask
 from hustlex.worker.service import FOREVER, Service
 
 _SUSPECT = 2

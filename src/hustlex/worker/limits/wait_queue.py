@@ -8,8 +8,7 @@ from random import random
 
 from hustlex.jobs.lease.limited import WHEN_ONE_ENDS, Permit
 from hustlex.jobs.lease.limits import Limits
-from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.queue_state import QueueState
+from hustlex.worker.queue_state import LeasedTask, QueueState
 
 _SOONEST_S = 0.02
 _FIRST_PAUSE_S = 0.05
@@ -25,23 +24,24 @@ _FIRST_PACE_S = 0.005
 
 
 class WaitQueue:
-    """Times are monotonic seconds.
-
-    gate: what is counted together. cpu: its tasks run in processes. jobs: waiting, the next one first. running:
-    started, or asking Redis. ended: gave a permit back, Redis hears of it at the next ask. closed_until: refused till
-    then.
-    """
+    """Times are monotonic seconds."""
 
     def __init__(self, source: QueueState, gate: str, limits: Limits, *, cpu: bool, processes: int) -> None:
         self.source = source
         self.gate = gate
+        """What is counted together."""
         self.limits = limits
         self.cpu = cpu
+        """Whether its tasks run in processes."""
         self.jobs: deque[LeasedTask] = deque()
+        """Waiting, the next one first."""
         self.running: set[LeasedTask] = set()
+        """Started, or asking Redis."""
         self.ended: list[tuple[bytes, str]] = []
-        self._told = 0
+        """Gave a permit back; Redis hears of it at the next ask."""
         self.closed_until = 0.0
+        """Refused till then."""
+        self._reported = 0
         self._rate_opens = 0.0
         self._moved_at = 0.0
         self._pause_s = _FIRST_PAUSE_S
@@ -101,17 +101,17 @@ class WaitQueue:
         self.running.difference_update(jobs)
         self.jobs.extendleft(reversed(jobs))
 
-    def tell(self) -> list[tuple[bytes, str]]:
+    def report(self) -> list[tuple[bytes, str]]:
         """Who gave a permit back, for Redis; until it has answered they may be told again."""
-        self._told = len(self.ended)
+        self._reported = len(self.ended)
         return self.ended
 
     def answered(self, permit: Permit | None, asked: int, now: float) -> None:
-        """Redis has decided: when to ask again. None: it did not; what it takes to answer says nothing of the line."""
+        """Redis has decided: when to ask again. None: it did not; what it takes to answer says nothing of the queue."""
         if permit is None:
             self._moved_at = now
             return
-        self.ended = self.ended[self._told :]
+        self.ended = self.ended[self._reported :]
         if permit.granted:
             self._moved_at, self._pause_s = now, _FIRST_PAUSE_S
         if permit.granted == asked:

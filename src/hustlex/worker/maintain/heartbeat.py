@@ -9,6 +9,7 @@ from typing import Any
 
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Error
+from hustlex.jobs.define.tasks import Tasks
 from hustlex.jobs.lease import heartbeat
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.lease.heartbeat import ServerName
@@ -17,8 +18,7 @@ from hustlex.worker.attempt_errors import Canceled, LeaseExpired
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.fetch.requests import LEASE_S, MOST, rows
-from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.queue_state import QueueState
+from hustlex.worker.queue_state import LeasedTask, QueueState
 from hustlex.worker.service import Service
 
 BEAT_S = 5.0
@@ -33,6 +33,12 @@ _OURS = b"12"
 def this_process(server_id: str) -> ServerName:
     """Host, pid and id of this worker."""
     return ServerName(this_host(), os.getpid(), server_id)
+
+
+def served_by(tasks: Tasks) -> bytes:
+    """Which task types a worker of these tasks has handlers for, for others to read."""
+    starts = {task.type for task in tasks if task.prefix}
+    return heartbeat.encode_served((task.type for task in tasks if task.type not in starts), starts)
 
 
 def this_host() -> str:
@@ -57,6 +63,7 @@ class Heartbeat(Service):
         executor: Executor,
         clock: WorkerClock,
         server: ServerName,
+        served: bytes,
         stopped: Callable[[], None],
         *,
         strict: bool,
@@ -68,6 +75,7 @@ class Heartbeat(Service):
         self._executor = executor
         self._clock = clock
         self._server = server
+        self._served = served
         self._stopped = stopped
         self._strict = strict
         self._began_ns = clock.now_ms() * 1_000_000
@@ -126,7 +134,7 @@ class Heartbeat(Service):
 
     def _beats(self, pause: float) -> list[Op[int]]:
         now_s = self._clock.now_ms() // 1000
-        return heartbeat.beat(self._server, int(2 * pause), now_s, self._info(), self._running())
+        return heartbeat.beat(self._server, int(2 * pause), now_s, self._info(), self._running(), self._served)
 
     def _living(self, source: QueueState, now: float) -> list[LeasedTask]:
         """What may still be extended; the rest is given up."""

@@ -12,9 +12,8 @@ from hustlex.worker.attempt_errors import LeaseExpired
 from hustlex.worker.clock import WorkerClock, monotonic
 from hustlex.worker.execute.outcomes import OutcomePolicy
 from hustlex.worker.fetch.requests import LEASE_S
-from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.maintain.heartbeat import Heartbeat
-from hustlex.worker.queue_state import QueueState
+from hustlex.worker.queue_state import LeasedTask, QueueState
 from hustlex.worker.service import FOREVER, Service
 
 _log = logging.getLogger("hustlex.worker")

@@ -5,7 +5,7 @@
 -- KEYS completed        zset    asynq:{<queue>}:completed        task id by Unix second of expiry
 -- KEYS processed        int     asynq:{<queue>}:processed
 -- KEYS processed_today  int     asynq:{<queue>}:processed:<day>
--- TOUCHES asynq:{<queue>}:t:<id> and asynq:{<queue>}:x:end:<id> of the tasks, and the locks named in rows
+-- TOUCHES asynq:{<queue>}:t:<id> and asynq:{<queue>}:x:end:<id> of the tasks, the locks named in rows, asynq:{<queue>}:x:ended
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV rows...  sixes   id, holder, retention in seconds, message, lock ("" = none), result
@@ -28,6 +28,7 @@ for i = 3, #ARGV, 6 do
     c = c + 1
     if tonumber(ARGV[i + 2]) <= 0 then
       redis.call('DEL', task)
+      if ARGV[i + 2] == '-2' then redis.pcall('LREM', string.sub(tasks, 1, -3) .. 'x:ended', 0, id) end
       if awaited or ARGV[i + 2] == '0' then leave_end(tasks, id, (ARGV[i + 2] == '-2' and '-' or '+') .. ARGV[i + 5], awaited and 300 or 30) end
     else
       redis.call('ZADD', completed, now_s + ARGV[i + 2], id)

@@ -1,15 +1,18 @@
--- jobs.beat: say that a worker process lives and what it is running.
+-- jobs.beat: say that a worker process lives, what it can run and what it is running.
 -- EFFECT idempotent
 -- KEYS info        string  asynq:servers:{<host>:<pid>:<server id>}
 -- KEYS workers     hash    asynq:workers:{<host>:<pid>:<server id>}
--- ARGV life_s      int     seconds until both are gone
+-- KEYS types       string  asynq:x:types:{<host>:<pid>:<server id>}
+-- ARGV life_s      int     seconds until all are gone
 -- ARGV server      bytes   ServerInfo
+-- ARGV served      bytes   which task types it has handlers for
 -- ARGV running...  pairs   task id, WorkerInfo
 -- REPLY int        the server's clock in milliseconds
 -- ALLOW-OOM a live server must not look dead
 -- @include clock
 redis.call('SETEX', info, life_s, server)
+redis.call('SETEX', types, life_s, served)
 redis.call('DEL', workers)
-for i = 3, #ARGV, 2 do redis.call('HSET', workers, ARGV[i], ARGV[i + 1]) end
+for i = 4, #ARGV, 2 do redis.call('HSET', workers, ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', workers, life_s)
 return clock(0)

@@ -8,6 +8,7 @@
 -- KEYS processed        int     asynq:{<queue>}:processed
 -- KEYS processed_today  int     asynq:{<queue>}:processed:<day>
 -- TOUCHES asynq:{<queue>}:t:<id> of the tasks, asynq:{<queue>}:x:end:<id> of those awaited (x:awaited), and the locks named in rows
+-- TOUCHES asynq:{<queue>}:x:ended, a list of ids
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV tasks    text    asynq:{<queue>}:t:
 -- ARGV holder   text    <server id>:<number of this call>: what the leased tasks' owner field will hold

@@ -1,6 +1,7 @@
 -- @include fields
 -- Delete the tasks in rows (id, holder, lock), from row `first` on, that their holder still has, and free their locks.
--- Of those that are awaited a note of five minutes stays. Answers a letter per row, 1 done, 0 not held, and how many were done.
+-- Of those that are awaited a note of five minutes stays, of all others their id for half a minute, while it is among the
+-- last 1000 of the queue. Answers a letter per row, 1 done, 0 not held, and how many were done.
 local function acknowledge(active, lease, tasks, rows, first)
   local codes, ids, keys = {}, {}, {}
   local watched = redis.call('EXISTS', string.sub(tasks, 1, -3) .. 'x:awaited') == 1
@@ -17,6 +18,11 @@ local function acknowledge(active, lease, tasks, rows, first)
   if #ids > 0 then
     redis.call('ZREM', lease, unpack(ids))
     redis.call('DEL', unpack(keys))
+    local ended = string.sub(tasks, 1, -3) .. 'x:ended'
+    if type(redis.pcall('LPUSH', ended, unpack(ids))) == 'number' then
+      redis.call('LTRIM', ended, 0, 999)
+      redis.call('EXPIRE', ended, 30)
+    end
   end
   return table.concat(codes), #ids
 end

@@ -5,6 +5,8 @@
 -- KEYS step      hash    asynq:{<queue>}:x:step:<id>    as in jobs.plant
 -- KEYS note      string  asynq:{<queue>}:x:end:<id>     of a task that is gone, for 5 minutes: "+" and what it returned,
 --                                                      or "-" and why it failed
+-- KEYS ended     list    asynq:{<queue>}:x:ended       the last ids that succeeded and left nothing, newest first, for half a minute
+-- ARGV id        text
 -- ARGV position  text    of the last item seen; "-" = from the first, "+" = only the last ones
 -- REPLY {1, state, message, result, phase, why, items}  state: "" no such task; message and result only when it ended
 --                        or failed; phase, why: of a workflow's step, or "broken" and why, "" none; items: 100 at most, as XRANGE has them
@@ -28,5 +30,8 @@ if position == '+' then
   reply[7] = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 100)
 else
   reply[7] = redis.call('XRANGE', stream, position == '-' and '-' or '(' .. position, '+', 'COUNT', 100)
+end
+if reply[2] == '' and reply[5] == '' and redis.call('EXISTS', stream) == 0 then
+  if type(redis.pcall('LPOS', ended, id)) == 'number' then reply[2] = 'completed' end
 end
 return reply

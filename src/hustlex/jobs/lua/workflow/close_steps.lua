@@ -1,7 +1,8 @@
--- jobs.close_steps: steps are done with, everybody who waited for them was told. Kept only as long as the user asked.
+-- jobs.close_steps: steps are done with, everybody who waited for them was told. Kept as long as the user
+--   asked, at least half a minute as a note.
 -- EFFECT idempotent
 -- KEYS completed  zset  asynq:{<queue>}:completed   task id by Unix second of expiry
--- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:x:step:<id> of the steps; those that came first stay known for a day
+-- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:x:end:<id>  asynq:{<queue>}:x:step:<id> of the steps; those that came first stay known for a day
 -- ARGV now_ms     int   0: the server's clock
 -- ARGV prefix     text  asynq:{<queue>}:
 -- ARGV ids...     text
@@ -9,6 +10,7 @@
 -- ALLOW-OOM it frees memory
 -- @include clock
 -- @include fields
+-- @include leave_end
 local now_s = math.floor(clock(now_ms) / 1000)
 
 local function keep_for(id, seconds)
@@ -17,6 +19,7 @@ local function keep_for(id, seconds)
     redis.call('ZADD', completed, 'XX', now_s + seconds, id)
   else
     redis.call('ZREM', completed, id)
+    leave_end(prefix .. 't:', id, '+' .. (field(prefix .. 't:' .. id, 'result') or ''), 30)
     redis.call('DEL', prefix .. 't:' .. id)
   end
 end

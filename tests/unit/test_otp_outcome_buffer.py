@@ -34,13 +34,13 @@ def finish(flow: Any, answer: Any) -> Any:
 
 
 def test_notes_of_one_place_are_one_operation() -> None:
-    ledger = OutcomeBuffer()
-    ledger.verified(TICKET)
-    ledger.verified(f"{TICKET}|{TICKET}")
-    ledger.wrong("NG")
-    ledger.nonsense(IP)
-    ledger.sent([CapUnit(PREFIX, 7, counted=True), CapUnit(COUNTRY, 7)])
-    flow = ledger.tell(OPTIONS, "", 0)
+    buffer = OutcomeBuffer()
+    buffer.verified(TICKET)
+    buffer.verified(f"{TICKET}|{TICKET}")
+    buffer.wrong("NG")
+    buffer.nonsense(IP)
+    buffer.sent([CapUnit(PREFIX, 7, counted=True), CapUnit(COUNTRY, 7)])
+    flow = buffer.flush(OPTIONS, "", 0)
     assert told(next(flow)) == {
         "cc": (0, 0, 2, 1, 1000, 1000, 1000),
         "bl": (0, 0, 2, 0, "m@1001", "m@1001", "m@1001"),
@@ -51,60 +51,60 @@ def test_notes_of_one_place_are_one_operation() -> None:
 
 
 def test_while_one_tells_the_others_leave_their_notes() -> None:
-    ledger = OutcomeBuffer()
-    ledger.wrong("NG")
-    teller = ledger.tell(OPTIONS, "", 0)
+    buffer = OutcomeBuffer()
+    buffer.wrong("NG")
+    teller = buffer.flush(OPTIONS, "", 0)
     assert told(next(teller)) == {"cc": (0, 0, 0, 1)}
     for _ in range(3):
-        ledger.wrong("NG")
+        buffer.wrong("NG")
         with pytest.raises(StopIteration):
-            next(ledger.tell(OPTIONS, "", 0))
+            next(buffer.flush(OPTIONS, "", 0))
     assert told(teller.send([False])) == {"cc": (0, 0, 0, 3)}
     (event,) = finish(teller, [True])
     assert (event.outcome, event.country) == ("guessing", "NG")
 
 
 def test_a_teller_that_breaks_off_blocks_nobody() -> None:
-    ledger = OutcomeBuffer()
-    ledger.wrong("NG")
-    teller = ledger.tell(OPTIONS, "", 0)
+    buffer = OutcomeBuffer()
+    buffer.wrong("NG")
+    teller = buffer.flush(OPTIONS, "", 0)
     next(teller)
     teller.close()
-    ledger.wrong("NG")
-    assert told(next(ledger.tell(OPTIONS, "", 0))) == {"cc": (0, 0, 0, 1)}
+    buffer.wrong("NG")
+    assert told(next(buffer.flush(OPTIONS, "", 0))) == {"cc": (0, 0, 0, 1)}
 
 
 def test_a_store_that_is_away_costs_one_try_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    ledger = OutcomeBuffer()
-    ledger.verified(TICKET)
-    teller = ledger.tell(OPTIONS, "", 0)
+    buffer = OutcomeBuffer()
+    buffer.verified(TICKET)
+    teller = buffer.flush(OPTIONS, "", 0)
     next(teller)
-    ledger.wrong("NG")
+    buffer.wrong("NG")
     assert finish(teller, [Unavailable("away")] * 4) == []
     assert "Unavailable" in caplog.text
-    assert told(next(ledger.tell(OPTIONS, "", 0))) == {"cc": (0, 0, 0, 1)}
+    assert told(next(buffer.flush(OPTIONS, "", 0))) == {"cc": (0, 0, 0, 1)}
 
 
 def test_nobody_tells_for_ever() -> None:
-    ledger = OutcomeBuffer()
-    ledger.wrong("NG")
-    teller = ledger.tell(OPTIONS, "", 0)
+    buffer = OutcomeBuffer()
+    buffer.wrong("NG")
+    teller = buffer.flush(OPTIONS, "", 0)
     next(teller)
     for _ in range(3):
-        ledger.wrong("NG")
+        buffer.wrong("NG")
         assert isinstance(teller.send([False]), Batch)
-    ledger.wrong("NG")
+    buffer.wrong("NG")
     assert finish(teller, [False]) == []
-    assert told(next(ledger.tell(OPTIONS, "", 0))) == {"cc": (0, 0, 0, 1)}
+    assert told(next(buffer.flush(OPTIONS, "", 0))) == {"cc": (0, 0, 0, 1)}
 
 
 def test_threads_lose_no_note() -> None:
-    ledger, counted, lock = OutcomeBuffer(), [], threading.Lock()
+    buffer, counted, lock = OutcomeBuffer(), [], threading.Lock()
 
     def work() -> None:
         for _ in range(500):
-            ledger.wrong("NG")
-            flow = ledger.tell(OPTIONS, "", 0)
+            buffer.wrong("NG")
+            flow = buffer.flush(OPTIONS, "", 0)
             try:
                 batch = next(flow)
                 while True:
@@ -119,7 +119,7 @@ def test_threads_lose_no_note() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    for batch in ledger.tell(OPTIONS, "", 0):
+    for batch in buffer.flush(OPTIONS, "", 0):
         counted.append(told(batch)["cc"][3])
         break
     assert sum(counted) == 4000

@@ -15,8 +15,7 @@ from hustlex.jobs.checks import declared
 from hustlex.jobs.keys import addressed
 from hustlex.jobs.lease.limits import Limits
 from hustlex.worker.execute.executor import Executor
-from hustlex.worker.leased_task import LeasedTask
-from hustlex.worker.queue_state import QueueState
+from hustlex.worker.queue_state import LeasedTask, QueueState
 
 MOST_SLOTS = 100_000
 """Handlers at once, and weights: more are mistakes."""

@@ -9,9 +9,8 @@ from hustlex.errors import Error
 from hustlex.jobs.lease import finish
 from hustlex.worker.execute.executor import Executor
 from hustlex.worker.fetch.requests import MOST, rows
-from hustlex.worker.leased_task import LeasedTask
 from hustlex.worker.limits.limiter import PATIENCE_S, TaskLimiter
-from hustlex.worker.queue_state import QueueState
+from hustlex.worker.queue_state import LeasedTask, QueueState
 from hustlex.worker.service import FOREVER, Service
 
 _TURNS_PATIENCE_S = 1.0

@@ -1,0 +1,112 @@
+"""Event streams of one process to 10,000 browsers over real sockets: what a delivery costs, and how late it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+import psutil
+
+from bench.harness import percentile
+from hustlex.drivers.aio import Driver
+from hustlex.events import Events
+
+_BROWSERS = int(os.environ.get("BENCH_BROWSERS", "10000"))
+_AT_ONCE = 100
+_SERVER = "bench.own.event_server"
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """at: nanoseconds of the machine's steady clock."""
+
+    at: int
+
+
+class _Browser(asyncio.Protocol):
+    """Opens the stream, and notes how old each event is."""
+
+    def __init__(self, lateness: list[float], on_open: Callable[[], None]) -> None:
+        self._lateness = lateness
+        self._on_open = on_open
+        self._open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.write(b"GET /events HTTP/1.1\r\nHost: bench\r\n\r\n")  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        if not self._open and b"retry:" in data:
+            self._open = True
+            self._on_open()
+        found = data.find(b'"at":')
+        if found >= 0:
+            at = int(data[found + 5 : data.index(b"}", found)])
+            self._lateness.append((time.monotonic_ns() - at) / 1e6)
+
+
+async def measure(url: str, messages: float) -> dict[str, float]:
+    """Browsers served, CPU per delivery in microseconds, lateness in milliseconds."""
+    server = await asyncio.create_subprocess_exec(*(sys.executable, "-m", _SERVER, url), stdout=asyncio.subprocess.PIPE)
+    assert server.stdout is not None
+    port = int(await server.stdout.readline())
+    try:
+        return await _measure(url, port, server.pid, int(messages))
+    finally:
+        server.kill()
+        await server.wait()
+
+
+async def _measure(url: str, port: int, pid: int, messages: int) -> dict[str, float]:
+    lateness: list[float] = []
+    transports = await _connect(port, lateness)
+    driver = Driver(url)
+    news = Events(driver).channel("news:all", Sent, kind="replay")
+    process = psutil.Process(pid)
+    await news.publish(Sent(time.monotonic_ns()))
+    await _until(lambda: len(lateness) >= _BROWSERS)
+    lateness.clear()
+    before = process.cpu_times()
+    for number in range(1, messages + 1):
+        await news.publish(Sent(time.monotonic_ns()))
+        await _until(lambda: len(lateness) >= number * _BROWSERS)  # noqa: B023
+    after = process.cpu_times()
+    cpu = after.user + after.system - before.user - before.system
+    lateness.sort()
+    for transport in transports:
+        transport.abort()
+    await driver.close()
+    return {
+        "sse_subscribers": len(lateness) / messages,
+        "sse_messages": messages,
+        "sse_delivery_us": cpu / len(lateness) * 1e6,
+        "sse_p50_ms": percentile(lateness, 0.5),
+        "sse_p99_ms": percentile(lateness, 0.99),
+        "sse_memory_kb": process.memory_info().rss / 1024 / _BROWSERS,
+    }
+
+
+async def _connect(port: int, lateness: list[float]) -> list[asyncio.Transport]:
+    room, opened = asyncio.Semaphore(_AT_ONCE), 0
+    loop = asyncio.get_running_loop()
+    transports: list[asyncio.Transport] = []
+
+    def on_open() -> None:
+        nonlocal opened
+        opened += 1
+        room.release()
+
+    for _ in range(_BROWSERS):
+        await room.acquire()
+        transport, _ = await loop.create_connection(lambda: _Browser(lateness, on_open), "127.0.0.1", port)
+        transports.append(transport)
+    await _until(lambda: opened == _BROWSERS)
+    return transports
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(40):
+        while not condition():
+            await asyncio.sleep(0.005)

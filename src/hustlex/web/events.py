@@ -1,0 +1,117 @@
+"""Events for browsers: a router with a WebSocket, a resumable event stream and the client that speaks to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from importlib import resources
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from hustlex.app import HustleX
+from hustlex.core import check
+from hustlex.events import together
+from hustlex.tokens import Access
+from hustlex.web.depends import Front, checked, front_of, shown_token
+from hustlex.web.expose import Authorize, Exposed, Family, Named
+from hustlex.web.problem import Problem
+from hustlex.web.rights import PER_USER
+from hustlex.web.routing import path_prefix
+from hustlex.web.socket import EventsSocket, SocketOptions
+from hustlex.web.sse import sse_response
+
+Channels = Callable[[HustleX], Sequence[Family]]
+
+_BEAT = timedelta(seconds=25)
+_PONG = timedelta(seconds=10)
+_SHORT = timedelta(milliseconds=1)
+_MOST_CHANNELS = 128
+_SCRIPT = {"Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "no-cache"}
+
+
+def events_router(
+    channels: Channels,
+    *,
+    authorize: Authorize,
+    prefix: str = "/events",
+    heartbeat: timedelta = _BEAT,
+    pong: timedelta = _PONG,
+    per_user: int = PER_USER,
+    per_connection: int = _MOST_CHANNELS,
+) -> APIRouter:
+    """WebSocket /events/socket, GET /events/stream?ch=orders:42, GET /events/client.js.
+
+    channels: ``lambda hx: [hx.events.channel(...), ...]``, those that clients may name; others are unknown to them.
+    authorize: asked for each, ``async def may(access, channel, values, action)``, answers ``Allow()``, ``Allow(until)``
+    or ``Deny()``; access is None where nobody is logged in, values are those in the channel's name, action is
+    "subscribe", "publish" or "history". A channel whose name ends in ``#<user>`` is that user's alone.
+    heartbeat, pong: a ping after this much silence, and how long its answer may take. The token is looked at as often
+    as a pong may take, and what was allowed until some time is asked again then. per_user, per_connection: sockets and
+    streams of one user over all processes, and channels of one socket. Raises Misuse.
+    """
+    check.function("channels", channels)
+    check.function("authorize", authorize)
+    options = SocketOptions(
+        beat_s=check.duration("heartbeat", heartbeat, _SHORT).total_seconds(),
+        pong_s=check.duration("pong", pong, _SHORT).total_seconds(),
+        per_user=check.whole("per_user", per_user, 1),
+        channels=check.whole("per_connection", per_connection, 1),
+    )
+    routes = _EventRoutes(channels, authorize, options)
+    router = APIRouter(prefix=path_prefix(prefix), tags=["events"])
+    router.add_api_websocket_route("/socket", routes.socket)
+    router.add_api_route("/stream", routes.stream, methods=["GET"], response_class=Response)
+    router.add_api_route("/client.js", client_js, methods=["GET"], include_in_schema=False)
+    return router
+
+
+class _EventRoutes:
+    """The routes. What is exposed is made when the first client comes, since the front is made when the app starts."""
+
+    def __init__(self, channels: Channels, authorize: Authorize, options: SocketOptions) -> None:
+        self._channels = channels
+        self._authorize = authorize
+        self._options = options
+        self._made: tuple[HustleX, Exposed] | None = None
+
+    def _exposed(self, front: HustleX) -> Exposed:
+        if self._made is None or self._made[0] is not front:
+            self._made = front, Exposed(self._channels(front), self._authorize)
+        return self._made[1]
+
+    async def socket(self, socket: WebSocket) -> None:
+        """One connection for any number of channels."""
+        front = front_of(socket.scope)
+        await EventsSocket(socket, front, self._exposed(front), self._options).serve()
+
+    async def stream(self, request: Request, front: Front, ch: Annotated[list[str], Query(max_length=32)]) -> Response:
+        """Up to 32 channels as server-sent events; goes on behind ``Last-Event-ID``."""
+        access = await _who(request, front)
+        exposed = self._exposed(front)
+        named = [await _allowed(exposed, access, name) for name in dict.fromkeys(ch)]
+        subscriptions = [each.family.subscribe(**each.values) for each in named]
+        subscription = subscriptions[0] if len(subscriptions) == 1 else together(*subscriptions)
+        return await sse_response(request, subscription, authorize=None, per_user=self._options.per_user)
+
+
+async def _who(request: Request, front: HustleX) -> Access | None:
+    return await checked("bounded")(request, front, None) if shown_token(request)[1] else None
+
+
+async def _allowed(exposed: Exposed, access: Access | None, name: str) -> Named:
+    named = exposed.find(name)
+    if named is None:
+        raise Problem(404, detail="There is no such channel.")
+    if await exposed.allows(access, named, "subscribe") is None:
+        raise Problem(403, detail="This channel is not yours.")
+    return named
+
+
+async def client_js() -> Response:
+    """The client for browsers: one ES module."""
+    script = resources.files("hustlex.web") / "static" / "events.js"
+    return Response(script.read_bytes(), headers=_SCRIPT)

@@ -1,0 +1,76 @@
+"""Which channels clients may name, and what each of them may do there: nothing, unless somebody allows it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from hustlex.core import check
+from hustlex.errors import Misuse
+from hustlex.events import Channel, ReplayChannel
+from hustlex.events.names import quoted
+from hustlex.tokens import Access
+
+Action = Literal["subscribe", "publish", "history"]
+Family = Channel[Any] | ReplayChannel[Any]
+
+_BOUND_TO_USER = "#"
+
+
+class Allow(msgspec.Struct, frozen=True):
+    """Yes. until: it is asked again then; None: for as long as the connection lasts."""
+
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.until is not None:
+            check.moment("until", self.until)
+
+
+class Deny(msgspec.Struct, frozen=True):
+    """No."""
+
+
+Authorize = Callable[[Access | None, str, dict[str, str], Action], Awaitable[Allow | Deny]]
+"""May this user (None: nobody is logged in) do this on the channel of this name, with these values in it?"""
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A channel that a client has named. values: those in its name."""
+
+    name: str
+    family: Family
+    values: dict[str, Any]
+
+
+class Exposed:
+    """The channels that are declared for clients."""
+
+    def __init__(self, channels: Sequence[Family], authorize: Authorize) -> None:
+        self._families = check.several("channels", channels)
+        for family in self._families:
+            check.instance("channel", family, Channel, ReplayChannel, hint="pass what hx.events.channel returned")
+        if not self._families:
+            raise Misuse("no channels are given", hint="pass those that clients may name")
+        self.hub = self._families[0].hub
+        self._authorize = check.function("authorize", authorize)
+
+    def find(self, name: str) -> Named | None:
+        """None for a name that no declared channel has."""
+        for family in self._families:
+            values = family.declared.template.match(name)
+            if values is not None:
+                return Named(name, family, values)
+        return None
+
+    async def allows(self, access: Access | None, named: Named, action: Action) -> Allow | None:
+        """None: it does not. A name that ends in ``#<user>`` is that user's alone, whatever else is allowed."""
+        _, bound, owner = named.name.rpartition(_BOUND_TO_USER)
+        if bound and (access is None or owner != quoted(access.user_id)):
+            return None
+        answer = await self._authorize(access, named.name, named.values, action)
+        check.instance("what authorize answers", answer, Allow, Deny)
+        return answer if isinstance(answer, Allow) else None

@@ -1,0 +1,290 @@
+"""A WebSocket of events: one connection, any number of channels, resumable. Its frames are in ``frames``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from hustlex.app import HustleX
+from hustlex.errors import Error, Misuse
+from hustlex.events import Position, ReplayChannel, Unknown
+from hustlex.events.subscription import ChannelReader
+from hustlex.tokens import Access
+from hustlex.web import frames
+from hustlex.web.expose import Action, Allow, Exposed, Named
+from hustlex.web.frames import ClientFrame, CommandRefused, Connect, OnChannel, SocketClosing
+from hustlex.web.problem import Problem
+from hustlex.web.rights import Rights, ShownToken, ended_by_signals, seat
+
+
+class SocketOptions(msgspec.Struct, frozen=True):
+    """Seconds and numbers of one connection."""
+
+    beat_s: float = 25.0
+    pong_s: float = 10.0
+    connect_s: float = 15.0
+    write_s: float = 10.0
+    channels: int = 128
+    per_user: int = 20
+    commands_per_s: int = 50
+    errors: int = 20
+
+
+class EventsSocket:
+    """One client. Two tasks beside its reader: one writes what arrives on its channels, one watches over it."""
+
+    def __init__(self, socket: WebSocket, front: HustleX, exposed: Exposed, options: SocketOptions) -> None:
+        self._socket = socket
+        self._front = front
+        self._exposed = exposed
+        self._options = options
+        self._reader = ChannelReader(exposed.hub)
+        self._rights: Rights | None = None
+        self._access: Access | None = None
+        self._granted: dict[str, tuple[Named, Allow]] = {}
+        self._sending = asyncio.Lock()
+        self._commands: deque[float] = deque()
+        self._errors = 0
+        self._heard = self._asked = asyncio.get_running_loop().time()
+
+    async def serve(self) -> None:
+        """Until the client leaves, or has to."""
+        await self._socket.accept()
+        try:
+            await self._begin()
+            async with seat(self._rights, self._options.per_user):
+                await self._together(self._hear(), self._tell(), self._watch())
+        except SocketClosing as ending:
+            await self._close(ending)
+        except Problem:
+            await self._close(SocketClosing(*frames.TOO_MANY_CONNECTIONS))
+        except (WebSocketDisconnect, OSError, RuntimeError):
+            pass
+        finally:
+            await self._reader.close()
+
+    async def _together(self, *parts: Awaitable[None]) -> None:
+        """Run them until one ends, and raise why."""
+        tasks = [asyncio.ensure_future(part) for part in parts]
+        stopper = asyncio.ensure_future(asyncio.Event().wait())
+        try:
+            with ended_by_signals(stopper):
+                await asyncio.wait([*tasks, stopper], return_when=asyncio.FIRST_COMPLETED)
+            if stopper.done():
+                raise SocketClosing(*frames.SHUTDOWN)
+        finally:
+            for task in (*tasks, stopper):
+                task.cancel()
+            await asyncio.wait([*tasks, stopper])
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+    async def _close(self, ending: SocketClosing) -> None:
+        with contextlib.suppress(RuntimeError, OSError, TimeoutError):
+            async with asyncio.timeout(self._options.write_s):
+                await self._socket.close(ending.code, ending.reason)
+
+    async def _send(self, frame: Any) -> None:
+        """Raises SocketClosing when the client takes nothing."""
+        try:
+            async with asyncio.timeout(self._options.write_s):
+                await self._socket.send_text(msgspec.json.encode(frame).decode())
+        except TimeoutError:
+            raise SocketClosing(*frames.SLOW) from None
+
+    # -- who it is
+
+    async def _begin(self) -> None:
+        """The first frame says who connects."""
+        try:
+            async with asyncio.timeout(self._options.connect_s):
+                first, *rest = frames.read(await self._text()) or [ClientFrame()]
+        except TimeoutError:
+            raise SocketClosing(*frames.STALE) from None
+        if first.connect is None or rest:
+            raise SocketClosing(*frames.MALFORMED)
+        await self._show(first.connect)
+        await self._send({"id": first.id, "connect": {"ping": self._options.beat_s, **self._life()}})
+
+    async def _show(self, shown: Connect) -> None:
+        if not shown.token:
+            return
+        try:
+            access = await self._front.tokens.check(shown.token, mode="bounded")
+        except Error:
+            raise SocketClosing(*frames.INTERNAL) from None
+        if not isinstance(access, Access):
+            raise SocketClosing(*frames.INVALID_TOKEN)
+        if self._access is not None and access.user_id != self._access.user_id:
+            raise SocketClosing(*frames.INVALID_TOKEN)
+        self._access = access
+        self._rights = Rights(ShownToken(self._front, shown.token, "", access))
+
+    def _life(self) -> dict[str, float]:
+        return {"expires_in": round(self._rights.left, 3)} if self._rights else {}
+
+    # -- what it says
+
+    async def _text(self) -> str:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1000))
+        self._heard = asyncio.get_running_loop().time()
+        text: str | bytes = message.get("text") or message.get("bytes") or ""
+        return text if isinstance(text, str) else text.decode("utf-8", "replace")
+
+    async def _hear(self) -> None:
+        while True:
+            for frame in frames.read(await self._text()):
+                self._count()
+                await self._answer(frame)
+
+    def _count(self) -> None:
+        self._commands.append(self._heard)
+        if len(self._commands) > self._options.commands_per_s and self._heard - self._commands.popleft() < 1.0:
+            raise SocketClosing(*frames.TOO_MANY_REQUESTS)
+
+    async def _answer(self, frame: ClientFrame) -> None:
+        """Its reply goes out before what its channel brings."""
+        for verb, does in self._verbs().items():
+            given = getattr(frame, verb)
+            if given is not None:
+                async with self._sending:
+                    await self._send({"id": frame.id, **await self._outcome(verb, does, given)})
+                return
+
+    def _verbs(self) -> dict[str, Callable[[Any], Awaitable[dict[str, Any]]]]:
+        return {
+            "connect": self._connect_again,
+            "refresh": self._refresh,
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "publish": self._publish,
+            "history": self._history,
+        }
+
+    async def _outcome(self, verb: str, does: Callable[[Any], Awaitable[dict[str, Any]]], given: Any) -> dict[str, Any]:
+        try:
+            return {verb: await does(given)}
+        except CommandRefused as refusal:
+            error = refusal
+        except Misuse:
+            error = CommandRefused(*frames.BAD_REQUEST)
+        except Error:
+            return {"error": CommandRefused(*frames.UNAVAILABLE, temporary=True).frame}
+        self._errors += 1
+        if self._errors > self._options.errors:
+            raise SocketClosing(*frames.TOO_MANY_ERRORS)
+        return {"error": error.frame}
+
+    async def _connect_again(self, _: Connect) -> dict[str, Any]:
+        raise SocketClosing(*frames.MALFORMED)
+
+    async def _refresh(self, shown: Connect) -> dict[str, Any]:
+        await self._show(shown)
+        return self._life()
+
+    async def _allowed(self, name: str, action: Action) -> tuple[Named, Allow]:
+        named = self._exposed.find(name)
+        if named is None:
+            raise CommandRefused(*frames.UNKNOWN_CHANNEL)
+        allow = await self._exposed.allows(self._access, named, action)
+        if allow is None:
+            raise CommandRefused(*frames.DENIED)
+        return named, allow
+
+    async def _subscribe(self, to: OnChannel) -> dict[str, Any]:
+        named, allow = await self._allowed(to.ch, "subscribe")
+        if named.name in self._granted:
+            raise CommandRefused(*frames.ALREADY)
+        if len(self._granted) >= self._options.channels:
+            raise CommandRefused(*frames.LIMIT)
+        self._granted[named.name] = named, allow
+        since = None if to.since is None else Position(to.since.e, to.since.o)
+        try:
+            recovered = await self._reader.join(named.family.declared, named.name, since)
+        except BaseException:
+            del self._granted[named.name]
+            raise
+        here = self._reader.positions.get(named.name)
+        return {"ch": named.name, "recovered": recovered, **({"e": here.epoch, "o": here.offset} if here else {})}
+
+    async def _unsubscribe(self, of: OnChannel) -> dict[str, Any]:
+        self._granted.pop(of.ch, None)
+        await self._reader.leave(of.ch)
+        return {"ch": of.ch}
+
+    async def _publish(self, of: OnChannel) -> dict[str, Any]:
+        named, _ = await self._allowed(of.ch, "publish")
+        event = named.family.declared.codec.read(bytes(of.data))
+        if isinstance(event, Unknown):
+            raise CommandRefused(*frames.BAD_REQUEST)
+        if not isinstance(named.family, ReplayChannel):
+            await named.family.publish(event, **named.values)
+            return {"ch": named.name}
+        position = await named.family.publish(event, idem=of.idem, **named.values)
+        return {"ch": named.name, "e": position.epoch, "o": position.offset}
+
+    async def _history(self, of: OnChannel) -> dict[str, Any]:
+        named, _ = await self._allowed(of.ch, "history")
+        if not isinstance(named.family, ReplayChannel):
+            raise CommandRefused(*frames.BAD_REQUEST)
+        since = None if of.since is None else Position(of.since.e, of.since.o)
+        kept = await named.family.history(limit=of.limit, since=since, **named.values)
+        return {"ch": named.name, "msgs": [frames.contents(message) for message in kept]}
+
+    # -- what it is told
+
+    async def _tell(self) -> None:
+        """What arrives on its channels. The lost link of a channel ends the connection: the client comes back."""
+        while True:
+            try:
+                item = await self._reader.next()
+            except (Error, StopAsyncIteration):
+                raise SocketClosing(*frames.INTERNAL) from None
+            async with self._sending:
+                await self._send(frames.pushed(item))
+
+    async def _watch(self) -> None:
+        """Ping, and look at rights: the token's, and those that were granted for a time."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._pause())
+            await self._look_at_rights()
+            now = loop.time()
+            if self._heard < self._asked and now - self._asked >= self._options.pong_s:
+                raise SocketClosing(*frames.NO_PONG)
+            if now - max(self._asked, self._heard) >= self._options.beat_s:
+                self._asked = now
+                async with self._sending:
+                    await self._send({})
+
+    async def _look_at_rights(self) -> None:
+        if self._rights is not None and not await self._rights.hold():
+            raise SocketClosing(*(frames.EXPIRED if self._rights.left <= 0 else frames.INVALID_TOKEN))
+        for name, (named, allow) in list(self._granted.items()):
+            if allow.until is not None and allow.until <= self._front.tokens.now():
+                await self._ask_again(name, named)
+
+    def _pause(self) -> float:
+        """Until the next look, or the token's end."""
+        usual = min(self._options.pong_s, self._options.beat_s)
+        return max(0.0, min(usual, self._rights.left)) if self._rights else usual
+
+    async def _ask_again(self, name: str, named: Named) -> None:
+        allow = await self._exposed.allows(self._access, named, "subscribe")
+        if allow is not None:
+            self._granted[name] = named, allow
+            return
+        del self._granted[name]
+        await self._reader.leave(name)
+        async with self._sending:
+            code, message = frames.DENIED
+            await self._send({"unsubscribed": {"ch": name, "code": code, "message": message}})
