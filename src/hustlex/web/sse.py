@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from hustlex.core import check
 from hustlex.errors import Error
 from hustlex.events import Gap, Message, Subscription, Together, Unknown
-from hustlex.web.alarm import Alarm
+from hustlex.web.reusable_timeout import ReusableTimeout
 from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, seat
 from hustlex.web.routing import OUTERMOST
 
@@ -175,28 +175,28 @@ class EventStream(Response):
 
     async def _write(self, items: AsyncIterator[Item], send: Send) -> bool:
         """Write events and heartbeats. True: the stream may be ended politely; False: the client takes nothing."""
-        alarm = Alarm()
+        timeout = ReusableTimeout()
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             place = getattr(items, "place", "")
             here = b"id: %s\n" % place.encode() if place else b""
-            with alarm(self._write_timeout):
+            with timeout(self._write_timeout):
                 await send(_body(b"retry: %d\n" % random.randint(2_000, 4_000) + here + _COMMENT))
-            while chunk := await self._next(items, alarm):
+            while chunk := await self._next(items, timeout):
                 if self._rights is not None and not await self._rights.hold():
                     break
-                with alarm(self._write_timeout):
+                with timeout(self._write_timeout):
                     await send(_body(chunk))
         except (OSError, TimeoutError):
             return False
         finally:
-            alarm.close()
+            timeout.close()
         return True
 
-    async def _next(self, items: AsyncIterator[Item], alarm: Alarm) -> bytes:
+    async def _next(self, items: AsyncIterator[Item], timeout: ReusableTimeout) -> bytes:
         """The next event, a comment after silence, or nothing at the end."""
         try:
-            with alarm(self._heartbeat):
+            with timeout(self._heartbeat):
                 return _chunk(await anext(items), items)
         except TimeoutError:
             return _COMMENT

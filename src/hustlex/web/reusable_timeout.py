@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 
 
-class Alarm:
-    """``with alarm(10.0): await ...``, any number of times, one after the other, in the task that made it.
+class ReusableTimeout:
+    """``with timeout(10.0): await ...``, any number of times, one after the other, in the task that made it.
 
     As ``asyncio.timeout``, but no timer is set each time: the one there is looks, when it rings, whether the block that
     runs then is late. Of what an event stream costs per event the timers were a quarter.

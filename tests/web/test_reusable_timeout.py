@@ -6,42 +6,42 @@ import asyncio
 
 import pytest
 
-from hustlex.web.alarm import Alarm
+from hustlex.web.reusable_timeout import ReusableTimeout
 
 
 async def test_it_rings_for_the_block_that_is_late_and_serves_the_next() -> None:
-    alarm = Alarm()
+    timeout = ReusableTimeout()
     for _ in range(3):
-        with alarm(30.0):
+        with timeout(30.0):
             await asyncio.sleep(0)
-        with pytest.raises(TimeoutError), alarm(0.005):
+        with pytest.raises(TimeoutError), timeout(0.005):
             await asyncio.sleep(30)
-    alarm.close()
+    timeout.close()
 
 
 async def test_a_block_that_is_in_time_hears_nothing_however_often() -> None:
-    alarm = Alarm()
+    timeout = ReusableTimeout()
     for _ in range(50):
-        with alarm(0.5):
+        with timeout(0.5):
             await asyncio.sleep(0.001)
     await asyncio.sleep(0.01)
-    alarm.close()
+    timeout.close()
 
 
 async def test_a_timer_that_rings_between_blocks_disturbs_nobody() -> None:
-    alarm = Alarm()
-    with alarm(0.005):
+    timeout = ReusableTimeout()
+    with timeout(0.005):
         await asyncio.sleep(0)
     await asyncio.sleep(0.02)
-    with alarm(30.0):
+    with timeout(30.0):
         await asyncio.sleep(0.02)
-    alarm.close()
+    timeout.close()
 
 
 async def test_who_is_cancelled_is_cancelled() -> None:
     async def work() -> None:
-        alarm = Alarm()
-        with alarm(30.0):
+        timeout = ReusableTimeout()
+        with timeout(30.0):
             begun.set()
             await asyncio.sleep(30)
 
@@ -54,7 +54,7 @@ async def test_who_is_cancelled_is_cancelled() -> None:
 
 
 async def test_what_the_block_raises_comes_out() -> None:
-    alarm = Alarm()
-    with pytest.raises(KeyError), alarm(30.0):
+    timeout = ReusableTimeout()
+    with pytest.raises(KeyError), timeout(30.0):
         raise KeyError
-    alarm.close()
+    timeout.close()
