@@ -10,8 +10,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overlo
 from weakref import WeakValueDictionary
 
 from hustlex._sync.cache_inspector import CacheInspector
-from hustlex.cache import flows, keys, many
-from hustlex.cache.blocking import Flights, checked, watching
+from hustlex.cache import commit, flows, keys, many
+from hustlex.cache.blocking import Flights, checked, fitting, sender, watching
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.many import WantedMany
@@ -93,6 +93,37 @@ class Caches:
         """
         named = keys.tags(tags, _MOST_AT_ONCE)
         self._driver.follow(flows.invalidate_tags(self._space, named, soft=check.flag("soft", soft)))
+
+    def after(self, session: Any) -> AfterCommit:
+        """Invalidate when this SQLAlchemy session commits: ``hx.cache.after(session).delete(users, 42)``.
+
+        It is done before ``commit`` returns; should it fail, the commit stands, and it is tried again for half a minute
+        and then logged as an error. A rollback leaves it for the session's next commit. Raises Misuse.
+        """
+        send = sender(self._driver, self._space)
+        return AfterCommit(commit.pending(fitting(session), self._space, send))
+
+
+class AfterCommit:
+    """What a transaction will invalidate. Made by ``Caches.after``. No I/O."""
+
+    def __init__(self, pending: commit.Pending) -> None:
+        self._pending = pending
+
+    def delete(self, cache: Cache[Any] | CachedFunction[Any, Any], *keys: Any) -> AfterCommit:
+        """Entries of a cache; of a cached function that for these arguments. Raises Misuse."""
+        check.instance("cache", cache, Cache, CachedFunction)
+        if isinstance(cache, CachedFunction):
+            plan, entries = cache._cache._plan, [cache.key(*keys)]
+        else:
+            plan, entries = cache._plan, [cache.key(key) for key in keys]
+        self._pending.entries |= {(plan, entry): None for entry in entries}
+        return self
+
+    def invalidate_tags(self, *tags: str) -> AfterCommit:
+        """See ``Caches.invalidate_tags``. Raises Misuse."""
+        self._pending.tags |= dict.fromkeys(keys.tags(tags, _MOST_AT_ONCE))
+        return self
 
 
 @answering

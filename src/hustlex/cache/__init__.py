@@ -10,7 +10,7 @@ computes, and stores unless an invalidation came between. ``circles.py`` finds c
 ``inspector.py`` answers what an operator asks, by ``look.py``.
 """
 
-from hustlex.cache.api import Cache, CachedFunction, Caches
+from hustlex.cache.api import AfterCommit, Cache, CachedFunction, Caches
 from hustlex.cache.inspector import CacheInspector
 from hustlex.cache.look import EntryState
 from hustlex.cache.policy import Options
@@ -18,6 +18,7 @@ from hustlex.cache.types import MISSING, EntryKey, Format, Hit, Key, Miss, Missi
 
 __all__ = [
     "MISSING",
+    "AfterCommit",
     "Cache",
     "CacheInspector",
     "CachedFunction",
