@@ -9,7 +9,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events soak-memory docs clean
+.PHONY: help up tour test test-slow cluster servers chaos check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events soak-memory docs clean
 
 up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs
@@ -38,7 +38,7 @@ servers: cluster ## run the contract tests on the other servers: a cluster, Valk
 chaos: $(DEV) ## 100,000 jobs while workers, server and network die around them, and an exact account (SEED=1)
 	$(BIN)/python -m tests.chaos.storm --jobs $(or $(JOBS),100000) $(if $(SEED),--seed $(SEED))
 
-check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports ## all static checks (`make -k check`: see every complaint)
+check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps ## all static checks (`make -k check`: see every complaint)
 
 check-lint: $(DEV)
 	$(BIN)/ruff check
@@ -65,6 +65,9 @@ check-wiring: $(DEV)
 
 check-names: $(DEV)
 	$(BIN)/python -m tools.check_names
+
+check-sleeps: $(DEV)
+	$(BIN)/python -m tools.check_sleeps
 
 check-exports: $(DEV)
 	$(BIN)/python -m tools.check_exports

@@ -16,7 +16,7 @@ from examples.gigs import tour
 from tests.cli.backend import Up
 from tests.support.servers import free_port
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

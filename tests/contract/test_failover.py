@@ -15,7 +15,7 @@ from hustlex.core.op import Effect, Op, command
 from hustlex.drivers import aio, redis_py
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.faults import WRONG_SERVER
-from hustlex.errors import Refused
+from hustlex.errors import Refused, Unavailable
 from tests.contract.test_drivers import KINDS, Street, get, increment, put
 from tests.support import servers
 from tests.support.proxy import Proxy
@@ -162,9 +162,12 @@ async def test_any_answer_that_means_another_server_ends_the_connection(
     async with await asyncio.start_server(old, "127.0.0.1", 0) as server:
         pair.proxy.lead_to(proxied(pair.old_url, server.sockets[0].getsockname()[1]))
         street = Street(kind(pair.proxy.url))
-        with pytest.raises(Refused) as caught:
-            await street.run(increment("m"))
-        assert caught.value.code == word
+        for _ in range(5):  # the last attempt of a call may fail for lack of time
+            with pytest.raises((Refused, Unavailable)) as caught:
+                await street.run(increment("m"))
+            if isinstance(caught.value, Refused):
+                break
+        assert isinstance(caught.value, Refused) and caught.value.code == word
         pair.proxy.lead_to(pair.new_url)
         assert await street.run(patient(increment("m"))) == 1
         await street.call("close")
