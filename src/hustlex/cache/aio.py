@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from hustlex.cache import circles
-from hustlex.cache.commit import Pending
+from hustlex.cache.commit import Pending, waited
 from hustlex.cache.flights import Compute, Course, Landed, Tags
 from hustlex.cache.near import NearWatch
 from hustlex.cache.plan import TagSpace
@@ -46,10 +46,8 @@ def sender(driver: AsyncDriver, space: TagSpace) -> Callable[[Pending], None]:
     """Invalidates when a session has committed, before ``await session.commit()`` returns."""
 
     def send(what: Pending) -> None:
-        from sqlalchemy.util import await_only
-
         try:
-            await_only(driver.follow(what.flow(space)))
+            waited(driver.follow(what.flow(space)))
         except Error as failure:
             _log.warning("an invalidation after a commit failed, and is tried again: %s", failure)
             task = asyncio.get_running_loop().create_task(driver.follow(what.again(space)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from hustlex.cache import flows
@@ -83,3 +83,10 @@ def pending(session: Any, space: TagSpace, send: Callable[[Pending], None]) -> P
         event.listen(inner, "after_commit", committed)
     found = waiting[space] = waiting.get(space) or Pending()
     return found
+
+
+def waited(answer: Awaitable[None]) -> None:
+    """Wait for it inside of a commit that somebody awaits."""
+    from sqlalchemy.util import await_only
+
+    await_only(answer)
