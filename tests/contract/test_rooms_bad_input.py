@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from hustlex import HustleX, sync
-from hustlex.cache.api import AfterCommit, Cache, CachedFunction, Caches, Decorator
+from hustlex.cache import AfterCommit
+from hustlex.cache.api import Cache, CachedFunction, Caches, Decorator
 from hustlex.cache.policy import Options
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keyring import Keyring

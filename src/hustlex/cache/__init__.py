@@ -10,7 +10,8 @@ computes, and stores unless an invalidation came between. ``circles.py`` finds c
 ``inspector.py`` answers what an operator asks, by ``look.py``.
 """
 
-from hustlex.cache.api import AfterCommit, Cache, CachedFunction, Caches
+from hustlex.cache.api import Cache, CachedFunction, Caches
+from hustlex.cache.commit import AfterCommit
 from hustlex.cache.inspector import CacheInspector
 from hustlex.cache.look import EntryState
 from hustlex.cache.policy import Options

@@ -12,6 +12,7 @@ from hustlex.cache import commit, flows, keys, many
 from hustlex.cache.aio import Flights, checked, fitting, sender, watching
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
+from hustlex.cache.commit import AfterCommit
 from hustlex.cache.inspector import CacheInspector
 from hustlex.cache.many import WantedMany
 from hustlex.cache.obtain import obtain
@@ -101,28 +102,6 @@ class Caches:
         """
         send = sender(self._driver, self._space)
         return AfterCommit(commit.pending(fitting(session), self._space, send))
-
-
-class AfterCommit:
-    """What a transaction will invalidate. Made by ``Caches.after``. No I/O."""
-
-    def __init__(self, pending: commit.Pending) -> None:
-        self._pending = pending
-
-    def delete(self, cache: Cache[Any] | CachedFunction[Any, Any], *keys: Any) -> AfterCommit:
-        """Entries of a cache; of a cached function that for these arguments. Raises Misuse."""
-        check.instance("cache", cache, Cache, CachedFunction)
-        if isinstance(cache, CachedFunction):
-            plan, entries = cache._cache._plan, [cache.key(*keys)]
-        else:
-            plan, entries = cache._plan, [cache.key(key) for key in keys]
-        self._pending.entries |= {(plan, entry): None for entry in entries}
-        return self
-
-    def invalidate_tags(self, *tags: str) -> AfterCommit:
-        """See ``Caches.invalidate_tags``. Raises Misuse."""
-        self._pending.tags |= dict.fromkeys(keys.tags(tags, _MOST_AT_ONCE))
-        return self
 
 
 @answering

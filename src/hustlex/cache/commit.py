@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from hustlex.cache import flows
+from hustlex.cache import keys as names
 from hustlex.cache.plan import CachePlan, TagSpace
+from hustlex.core import check
 from hustlex.core.op import Flow, Sleep
 from hustlex.errors import Error, Misuse
 
 _MARK = "hustlex.cache.after"
 _TRIES = 30
 _PAUSE_S = 1.0
+_MOST_TAGS = 1000
 _log = logging.getLogger("hustlex.cache")
 
 
@@ -90,3 +93,25 @@ def waited(answer: Awaitable[None]) -> None:
     from sqlalchemy.util import await_only
 
     await_only(answer)
+
+
+class AfterCommit:
+    """What a transaction will invalidate. Made by ``Caches.after``. No I/O."""
+
+    def __init__(self, waiting: Pending) -> None:
+        self._waiting = waiting
+
+    def delete(self, cache: Any, *keys: Any) -> AfterCommit:
+        """Entries of a cache; of a cached function that for these arguments. Raises Misuse."""
+        owner = getattr(cache, "_cache", cache)
+        plan = getattr(owner, "_plan", None)
+        if not isinstance(plan, CachePlan):
+            raise Misuse(f"cache cannot be {check.shown(cache)}", hint="pass a cache, or a cached function")
+        entries = [owner.key(key) for key in keys] if owner is cache else [cache.key(*keys)]
+        self._waiting.entries |= {(plan, entry): None for entry in entries}
+        return self
+
+    def invalidate_tags(self, *tags: str) -> AfterCommit:
+        """See ``Caches.invalidate_tags``. Raises Misuse."""
+        self._waiting.tags |= dict.fromkeys(names.tags(tags, _MOST_TAGS))
+        return self
