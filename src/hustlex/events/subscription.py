@@ -135,7 +135,11 @@ class ChannelReader:
                 await self._refill()
                 continue
             else:
-                item = await self._arrival()
+                self._waiting = True
+                try:
+                    item = await anext(self._inbox)
+                finally:
+                    self._waiting = False
                 if item is _WAKE:
                     continue
                 if isinstance(item, Gap) and item.reason == "dropped":
@@ -143,13 +147,6 @@ class ChannelReader:
                     continue
             if self._is_news(item):
                 return item
-
-    async def _arrival(self) -> Item:
-        self._waiting = True
-        try:
-            return await anext(self._inbox)
-        finally:
-            self._waiting = False
 
     def _note_dropped(self, gap: Gap) -> None:
         replayed = [name for name, (declared, _) in self._feeds.items() if declared.retention]
