@@ -42,12 +42,9 @@ def tag(text: str) -> str:
     return "{" + component(text) + "}"
 
 
-def slot(key: str | bytes) -> int:
+def slot(key: str) -> int:
     """Redis Cluster's slot of a key: CRC16-XMODEM of its tag, or of the whole key, modulo 16384."""
-    if isinstance(key, str):
-        raw = key.encode() if key.isascii() else key.encode("utf-8", "surrogateescape")
-    else:
-        raw = key
+    raw = key.encode() if key.isascii() else key.encode("utf-8", "surrogateescape")
     start = raw.find(b"{")
     if start >= 0:
         end = raw.find(b"}", start + 1)
