@@ -42,6 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """The desk's own settings must not decide what a test sees."""
     for name in [name for name in os.environ if name.startswith("HUSTLEX_") and name not in _KEPT]:
         del os.environ[name]
+    config.addinivalue_line("markers", "one_server: says something of one server that nobody else uses")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what several servers answer otherwise."""
+    kind = item.config.getoption("--server")
+    if kind in servers.SEVERAL and item.get_closest_marker("one_server"):
+        pytest.skip(f"says something of one server, and {kind} is several")
 
 
 @pytest.fixture(scope="session")

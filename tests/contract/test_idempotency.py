@@ -671,6 +671,7 @@ async def test_on_a_full_server_nothing_begins_but_all_that_began_ends(own_serve
 # -- replicas
 
 
+@pytest.mark.one_server
 async def test_a_claim_can_wait_for_replicas(hx: Any) -> None:
     options = IdempotencyOptions(replicas=1, replica_wait=timedelta(milliseconds=20))
     started = await begun(hx, options=options)

@@ -44,7 +44,18 @@ BY_THE_FRONT = "made by the front, the declaration or the helper that is swept"
 BY_THE_WORKER = "asked by the worker and the scheduler, with what was judged when it was declared"
 NOT_SWEPT = {
     **dict.fromkeys(
-        ("Cache", "CachedFunction", "Caches", "Channel", "Events", "ReplayChannel", "Idempotency", "Otp"), BY_THE_FRONT
+        (
+            "AfterCommit",
+            "Cache",
+            "CachedFunction",
+            "Caches",
+            "Channel",
+            "Events",
+            "ReplayChannel",
+            "Idempotency",
+            "Otp",
+        ),
+        BY_THE_FRONT,
     ),
     **dict.fromkeys(("Pins", "Tokens", "Inspector", "Jobs", "Schedules", "CurrentJob", "EagerJobs"), BY_THE_FRONT),
     **dict.fromkeys(("CacheInspector", "ClaimInspector", "EventInspector", "LimitInspector"), BY_THE_FRONT),

@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 from hustlex.core import check
 from hustlex.errors import Error
 from hustlex.events import Gap, Message, Subscription, Together, Unknown
+from hustlex.web.reusable_timeout import ReusableTimeout
 from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, seat
 from hustlex.web.routing import OUTERMOST
 
@@ -167,38 +168,44 @@ class EventStream(Response):
         polite = writer.cancelled() or writer.result()
         if polite and not gone:
             with contextlib.suppress(OSError, TimeoutError):
-                await self._send(send, b"", more=False)
+                async with asyncio.timeout(self._write_timeout):
+                    await send(_body(b"", more=False))
         if self.background is not None:
             await self.background()
 
     async def _write(self, items: AsyncIterator[Item], send: Send) -> bool:
         """Write events and heartbeats. True: the stream may be ended politely; False: the client takes nothing."""
+        timeout = ReusableTimeout()
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             place = getattr(items, "place", "")
             here = b"id: %s\n" % place.encode() if place else b""
-            await self._send(send, b"retry: %d\n" % random.randint(2_000, 4_000) + here + _COMMENT)
-            while chunk := await self._next(items):
+            with timeout(self._write_timeout):
+                await send(_body(b"retry: %d\n" % random.randint(2_000, 4_000) + here + _COMMENT))
+            while chunk := await self._next(items, timeout):
                 if self._rights is not None and not await self._rights.hold():
                     break
-                await self._send(send, chunk)
+                with timeout(self._write_timeout):
+                    await send(_body(chunk))
         except (OSError, TimeoutError):
             return False
+        finally:
+            timeout.close()
         return True
 
-    async def _next(self, items: AsyncIterator[Item]) -> bytes:
+    async def _next(self, items: AsyncIterator[Item], timeout: ReusableTimeout) -> bytes:
         """The next event, a comment after silence, or nothing at the end."""
         try:
-            async with asyncio.timeout(self._heartbeat):
+            with timeout(self._heartbeat):
                 return _chunk(await anext(items), items)
         except TimeoutError:
             return _COMMENT
         except (StopAsyncIteration, Error):
             return b""
 
-    async def _send(self, send: Send, chunk: bytes, *, more: bool = True) -> None:
-        async with asyncio.timeout(self._write_timeout):
-            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+def _body(chunk: bytes, *, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": chunk, "more_body": more}
 
 
 _chunks: dict[int, tuple[Item, bytes]] = {}
