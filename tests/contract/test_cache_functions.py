@@ -16,6 +16,7 @@ import pytest
 
 from hustlex.app import HustleX
 from hustlex.errors import Misuse
+from tests.conftest import PATIENCE
 from tests.contract.test_cache import PATIENT, QUARTER, every_key_ends
 
 __all__ = ["every_key_ends"]
@@ -119,7 +120,7 @@ async def test_what_cannot_be_a_key_is_refused(hx: Any) -> None:
 
 
 async def test_a_method_names_what_counts(url: str) -> None:
-    async with HustleX(url) as hx:
+    async with HustleX(url, timeout=PATIENCE) as hx:
         await _methods(hx)
 
 

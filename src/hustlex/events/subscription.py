@@ -259,20 +259,20 @@ class Subscription(Generic[T]):
         if self.resumable:
             self._since = Position.parse(position) or NOWHERE
 
-    def reader(self) -> ChannelReader:
+    def _new_reader(self) -> ChannelReader:
         """A new one."""
         return ChannelReader(self._hub, self._key)
 
-    async def joined(self, reader: ChannelReader) -> None:
+    async def _join(self, reader: ChannelReader) -> None:
         """Let a reader hear this channel."""
         self.recovered = await reader.join(self._declared, self.name, self._since)
 
     async def __aenter__(self) -> Subscription[T]:
         if self._reader:
             raise Misuse("a subscription is entered once", hint="call subscribe() again")
-        self._reader = self.reader()
+        self._reader = self._new_reader()
         try:
-            await self.joined(self._reader)
+            await self._join(self._reader)
         except BaseException:
             await self._reader.close()
             raise
@@ -328,10 +328,10 @@ class Together:
         if self._reader:
             raise Misuse("a subscription is entered once", hint="call subscribe() again")
         first = next(iter(self._parts.values()))
-        self._reader = first.reader()
+        self._reader = first._new_reader()
         try:
             for part in self._parts.values():
-                await part.joined(self._reader)
+                await part._join(self._reader)
         except BaseException:
             await self._reader.close()
             raise
