@@ -104,8 +104,12 @@ async def sse_response(
 
 
 def _left(request: Request, until: datetime) -> Left:
-    front = front_of(request.scope)
-    return lambda: (until - front.tokens.now()).total_seconds()
+    tokens = front_of(request.scope).tokens
+
+    def left() -> float:
+        return (until - tokens.now()).total_seconds()
+
+    return left
 
 
 def _for_ever() -> float:
