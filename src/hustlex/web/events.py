@@ -51,7 +51,8 @@ def events_router(
     "subscribe", "publish" or "history". A channel whose name ends in ``#<user>`` is that user's alone.
     heartbeat, pong: a ping after this much silence, and how long its answer may take. The token is looked at as often
     as a pong may take, and what was allowed until some time is asked again then; a stream ends, and comes back.
-    per_user, per_connection: sockets and streams of one user over all processes, and channels of one socket. Raises Misuse.
+    per_user, per_connection: sockets and streams of one user over all processes, and channels of one socket.
+    Raises Misuse.
     """
     check.function("channels", channels)
     check.function("authorize", authorize)
