@@ -1,5 +1,5 @@
 # Needs python3 (3.11 or newer) and make, nothing else: .venv is made when it is missing or out of date.
-# Options: PYTHON=python3.13  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|cluster9|valkey8|redis8|redis7 (test)
+# Options: PYTHON=python3.13  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|cluster9|cluster6|sentinel|valkey8|redis8|redis7 (test)
 PYTHON ?= python3
 SERVER ?= valkey9
 # Two per core: half of a test's time is waiting.
@@ -9,10 +9,10 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events soak-memory docs clean
+.PHONY: help up tour test test-slow cluster topologies servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events soak-memory docs clean
 
-up: $(RUN) ## start the HustleX backend: server, API, worker, scheduler (Ctrl-C stops)
-	$(BIN)/hustlex up examples.gigs
+up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, worker, scheduler (Ctrl-C stops)
+	$(BIN)/hustlex up examples.gigs $(if $(CLUSTER),--cluster)
 
 tour: $(RUN) ## walk a user through the running backend, step by step (needs `make up` in another terminal)
 	$(BIN)/python -m examples.gigs.tour
@@ -30,6 +30,10 @@ test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, 
 cluster: $(DEV) ## run the contract tests on a cluster of one node: it refuses a call whose keys are in several slots
 	$(BIN)/pytest -n logical -q tests/contract --server cluster9
 
+topologies: $(DEV) ## run the contract tests on a cluster of six nodes and behind Sentinels
+	$(BIN)/pytest -n logical -q tests/contract --server cluster6
+	$(BIN)/pytest -n logical -q tests/contract --server sentinel
+
 servers: cluster ## run the contract tests on the other servers: a cluster, Valkey 8.1, Redis 8.2, Redis 7
 	$(BIN)/pytest -n logical -q tests/contract --server valkey8
 	$(BIN)/pytest -n logical -q tests/contract --server redis8
@@ -41,7 +45,7 @@ chaos: $(DEV) ## 100,000 jobs while workers, server and network die around them,
 explore: $(DEV) ## every interleaving of some actors, with crashes, lost replies and repeats, on the real scripts (QUICK=1, ONLY=otp, REPLAY=otp:0.4)
 	$(BIN)/python -m tests.explore $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(REPLAY),--replay $(REPLAY))
 
-check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports ## all static checks (`make -k check`: see every complaint)
+check: check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps ## all static checks (`make -k check`: see every complaint)
 
 check-lint: $(DEV)
 	$(BIN)/ruff check
@@ -68,6 +72,9 @@ check-wiring: $(DEV)
 
 check-names: $(DEV)
 	$(BIN)/python -m tools.check_names
+
+check-sleeps: $(DEV)
+	$(BIN)/python -m tools.check_sleeps
 
 check-exports: $(DEV)
 	$(BIN)/python -m tools.check_exports

@@ -18,6 +18,7 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.embedded import EmbeddedServer
 from tests.support import servers
 from tests.support.blocking import Blocking
+from tests.support.needs import pytest_make_collect_report, pytest_runtest_makereport  # noqa: F401 - hooks
 from tests.support.proxy import Proxy
 
 # A busy machine is slow now and then: an example that took long is no failure.
@@ -26,7 +27,9 @@ hypothesis.settings.load_profile("patient")
 
 SECRET = b"a test secret of thirty-two bytes or more"
 PATIENCE = timedelta(seconds=5)
-"""With a crowded machine's server."""
+"""With a crowded machine's server: the most that a front may be told."""
+LONG = timedelta(seconds=30)
+"""The same for a driver."""
 _KEPT = ("HUSTLEX_TEST_SERVER", "HUSTLEX_SERVER_BINARY")
 
 
@@ -39,6 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """The desk's own settings must not decide what a test sees."""
     for name in [name for name in os.environ if name.startswith("HUSTLEX_") and name not in _KEPT]:
         del os.environ[name]
+    config.addinivalue_line("markers", "one_server: says something of one server that nobody else uses")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what several servers answer otherwise."""
+    kind = item.config.getoption("--server")
+    if kind in servers.SEVERAL and item.get_closest_marker("one_server"):
+        pytest.skip(f"says something of one server, and {kind} is several")
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +99,7 @@ async def driver(url: str) -> AsyncIterator[Any]:
     """The async driver."""
     from hustlex.drivers.aio import Driver
 
-    driver = Driver(url, timeout=PATIENCE)
+    driver = Driver(url, timeout=LONG)
     yield driver
     await driver.close()
 
@@ -98,7 +109,7 @@ def blocking_driver(url: str) -> Iterator[Any]:
     """The blocking driver."""
     from hustlex.drivers.blocking import Driver
 
-    driver = Driver(url, timeout=PATIENCE)
+    driver = Driver(url, timeout=LONG)
     yield driver
     driver.close()
 

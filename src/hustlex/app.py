@@ -202,9 +202,9 @@ class HustleX:
 
     @lazy
     def events(self) -> Events:
-        """Live events over pub/sub.
+        """Live events, with history where it is wanted.
 
-        Doors: channel(...).publish, channel(...).subscribe.
+        Doors: channel(...).publish, publish_many, subscribe, position, history, remove_history; inspector.
         """
         from hustlex.events.api import Events
 

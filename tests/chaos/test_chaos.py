@@ -9,7 +9,7 @@ import pytest
 from tests.chaos.storm import told, weather
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_short_storm_leaves_an_exact_account() -> None:
     seed = int(os.environ.get("CHAOS_SEED", "0")) or int.from_bytes(os.urandom(3), "big")
     deeds, diaries, wrong = weather(5_000, 8, seed)

@@ -19,7 +19,7 @@ from typing import Self
 from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[2]
-_PATIENCE_SECONDS = 40.0
+_PATIENCE_SECONDS = 120.0
 
 
 class Up:

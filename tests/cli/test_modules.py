@@ -249,7 +249,7 @@ tasks = Tasks(lifespan=lifespan)
 """
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_up_starts_anew_when_a_file_changes_and_waits_out_a_mistake(tmp_path: Path) -> None:
     source = tmp_path / "changing.py"
     source.write_text(PRINTS.format(number=1))

@@ -126,6 +126,7 @@ def test_a_cache_entry_is_explained_and_dropped(hx: HustleX, run: Run, answer: R
     assert (found["key"], found["kind"]) == ("app:cache:user:42:name", "value")
     assert "Ada" not in run("cache", "get", "user", "42", "name").stdout
     assert answer("cache", "rm", "user", "42", "name") == {"changed": True}
+    assert answer("cache", "invalidate", "--tag", "org:7", "--tag", "org:8") == {"changed": True}
     assert answer("cache", "get", "user", "42", "name")["kind"] == "absent"
 
 

@@ -41,7 +41,7 @@ def careless() -> object:
     os.umask(before)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_what_a_backend_leaves_behind_is_private(tmp_path: Path, careless: object) -> None:
     data = tmp_path / "data"
     with Up(data) as up:
@@ -192,7 +192,7 @@ tasks = Tasks(lifespan=lifespan)
 """
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_the_programs_of_up_are_told_the_socket_and_never_the_port(tmp_path: Path) -> None:
     """While the server is down, whoever takes its port would be sent the password by them."""
     (tmp_path / "tells.py").write_text(TELLS)

@@ -132,7 +132,7 @@ APP = textwrap.dedent(
 )
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_up_survives_a_worker_that_writes_a_long_binary_line(tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(APP)
     with Up(tmp_path / "data", modules=["loud"], at=tmp_path) as up:
@@ -144,7 +144,7 @@ def test_up_survives_a_worker_that_writes_a_long_binary_line(tmp_path: Path) -> 
     assert "none: no module defines `app`" in told
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_up_stops_in_order_when_nobody_reads_it(tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(APP.replace('"still writing', 'f"worker {os.getpid()} writes'))
     command = [sys.executable, "-m", "hustlex", "up", "loud", "--data", str(tmp_path / "data")]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -11,12 +13,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import redis
 
 from examples.gigs import tour
 from tests.cli.backend import Up
 from tests.support.servers import free_port
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -41,6 +44,48 @@ def test_the_tour_holds_and_ctrl_c_stops_cleanly(tmp_path: Path, capsys: pytest.
     assert "blacklisted token refused: 401" in capsys.readouterr().out
     assert up.lines[-1].startswith("stopped")
     assert not any("Traceback" in line for line in up.lines), "\n".join(up.lines)
+
+
+def test_the_tour_holds_on_a_cluster_and_again_after_a_primary_died(tmp_path: Path) -> None:
+    with ExitStack() as closing, Up(tmp_path / "data", "--cluster") as up:
+        up.wait_for_line("^ready$")
+        tour.walk(up.url, up.data / "outbox.jsonl")
+        owner = signed_in(up, closing)
+        kill_a_primary(up)
+        up.wait_for_line("ended; starting it again")
+        assert tour.wait_for(lambda: answers(owner))
+        tour.wait_for(lambda: healed(up))
+        tour.walk(up.url, up.data / "outbox.jsonl")
+        assert up.stop() == 0
+        assert not any("Traceback" in line for line in up.lines), "\n".join(up.lines)
+
+
+def healed(up: Up) -> bool:
+    """Whether all nodes of the cluster serve again."""
+    password = (up.data / "cluster" / "password").read_text().strip()
+    ports = next(line for line in up.lines if "  cluster " in line).partition("ports ")[2].split(", append")[0]
+    try:
+        for port in ports.split(", "):
+            with redis.Redis(port=int(port), password=password, decode_responses=True) as client:
+                if "cluster_state:ok" not in str(client.execute_command("CLUSTER", "INFO")):
+                    return False
+    except redis.RedisError:
+        return False
+    return True
+
+
+def kill_a_primary(up: Up) -> None:
+    port = next(re.findall(r"ports (\d+),", line)[0] for line in up.lines if "  cluster " in line)
+    servers = (each for each in Path("/proc").glob("[0-9]*/cmdline") if _serves(each, f"127.0.0.1:{port}".encode()))
+    os.kill(int(next(servers).parent.name), signal.SIGKILL)
+
+
+def _serves(command: Path, address: bytes) -> bool:
+    """Servers write their address where their arguments stood."""
+    try:
+        return b"-server" in (words := command.read_bytes()) and address in words
+    except OSError:
+        return False
 
 
 def test_deaths_lose_nothing_and_the_next_start_goes_on(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -27,14 +28,15 @@ from hustlex.drivers.address import parse_address
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.url import parse_url
 from hustlex.errors import ConfigurationError, Denied, Refused, Unavailable
+from tests.conftest import LONG
 from tests.support import servers
 
 DRIVERS = {"aio": aio.Driver, "blocking": blocking.Driver}
 PING = command("test.ping", Effect.READ, "PING", decode=bytes)
 
 
-async def ping(kind: str, url: str) -> bytes:
-    driver: Any = DRIVERS[kind](url)
+async def ping(kind: str, url: str, patience: timedelta | None = LONG) -> bytes:
+    driver: Any = DRIVERS[kind](url, timeout=patience)
     try:
         if inspect.iscoroutinefunction(driver.run):
             answer: bytes = await driver.run(PING)
@@ -181,7 +183,7 @@ async def test_a_server_full_of_clients_is_named(kind: str) -> None:
 
     async with await asyncio.start_server(full, "127.0.0.1", 0) as server:
         with pytest.raises(Refused, match=r"no connection left for us \(maxclients\)"):
-            await ping(kind, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            await ping(kind, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
 
 
 @pytest.mark.parametrize("kind", DRIVERS)
@@ -331,7 +333,7 @@ def test_any_url_is_a_value_or_one_sentence_without_the_secret(pieces: list[str]
 async def test_no_error_of_a_link_shows_a_password(kind: str, secret: str) -> None:
     for place in ("127.0.0.1:1", "no-such-host.invalid:6379"):
         with pytest.raises(Unavailable) as caught:
-            await ping(kind, f"redis://user:{secret}@{place}")
+            await ping(kind, f"redis://user:{secret}@{place}", None)
         assert not {secret, unquote(secret), "user"} & set(re.split(r"[ @:/]", str(caught.value)))
         assert secret not in str(caught.value)
         assert unquote(secret) not in str(caught.value)

@@ -79,7 +79,7 @@ def test_two_processes_compute_once_however_long_it_takes(url: str, raw: redis.R
     with process(url, **options) as one, process(url, **options) as other:
         go(one)
         go(other)
-        outputs = [running.communicate(timeout=15)[0] for running in (one, other)]
+        outputs = [running.communicate(timeout=60)[0] for running in (one, other)]
     assert all(output.endswith("True\n") for output in outputs)
     assert raw.get("origin") == b"1"
 

@@ -15,6 +15,7 @@ from hustlex.cache import MISSING, Hit, Miss, Warmed
 from hustlex.cache.plan import Dice
 from hustlex.core.time import FixedClock
 from hustlex.errors import LoadTimeout, Misuse
+from tests.conftest import PATIENCE
 from tests.contract.test_cache import PATIENT, Origin, every_key_ends, keys, start, until
 
 __all__ = ["every_key_ends"]
@@ -49,7 +50,7 @@ async def test_a_stale_value_is_served_while_it_is_computed_anew(hx: Any, clock:
 
 
 async def test_one_process_refreshes_and_the_others_serve(url: str, raw: redis.Redis) -> None:
-    async with HustleX(url) as one, HustleX(url) as other:
+    async with HustleX(url, timeout=PATIENCE) as one, HustleX(url, timeout=PATIENCE) as other:
         here, there = numbers(one, stale_ttl=MINUTE), numbers(other, stale_ttl=MINUTE)
         origin = Origin(1)
         await here.get_or_compute(1, origin.load)
@@ -293,7 +294,7 @@ async def test_a_hold_keeps_everybody_from_storing(hx: Any, raw: redis.Redis) ->
 
 async def test_production_knows_ages_without_a_clock(url: str, raw: redis.Redis) -> None:
     """T-C15: ages come from what is left of an entry's life on the server, so no clock of an application counts."""
-    async with HustleX(url) as front:
+    async with HustleX(url, timeout=PATIENCE) as front:
         cache = front.cache("n", int, ttl=MINUTE, stale_ttl=MINUTE, timeout=PATIENT, jitter=0)
         origin = Origin(1)
         await cache.get_or_compute(1, origin.load)

@@ -178,7 +178,7 @@ def test_dies_with_the_program_that_started_it(binary: Path, tmp_path: Path) -> 
         server = psutil.Process(int(parent.stdout.readline()))
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
-    psutil.wait_procs([server], timeout=5)
+    psutil.wait_procs([server], timeout=30)
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
 
 

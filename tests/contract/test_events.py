@@ -28,6 +28,7 @@ class Shipped(msgspec.Struct, frozen=True, tag="shipped"):
 OrderEvent = Paid | Shipped
 
 
+@pytest.mark.one_server
 async def test_an_event_reaches_a_subscriber_from_either_style(hx: Any, driver: Driver, clock: FixedClock) -> None:
     listening = Events(driver).channel("orders:{order_id}", OrderEvent)
     publishing = hx.events.channel("orders:{order_id}", OrderEvent)
@@ -40,12 +41,13 @@ async def test_an_event_reaches_a_subscriber_from_either_style(hx: Any, driver: 
         assert await anext(messages) == Message(Shipped("car"), "orders:42", clock())
 
 
+@pytest.mark.one_server
 async def test_the_wire_is_as_specified(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
     with raw.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe("ev:orders:42")
-        pubsub.get_message(ignore_subscribe_messages=False, timeout=5)
+        pubsub.get_message(ignore_subscribe_messages=False, timeout=30)
         assert await hx.events.channel("orders:{order_id}", OrderEvent).publish(Paid(5), order_id=42) == 1
-        received = pubsub.get_message(timeout=5)
+        received = pubsub.get_message(timeout=30)
     assert received is not None
     assert received["data"] == b'1 - 0 %d\n{"type":"paid","amount":5,"note":""}' % clock()
     assert raw.dbsize() == 0
@@ -60,6 +62,7 @@ async def test_the_servers_clock_stamps_by_default(driver: Driver) -> None:
     assert abs(message.ts - time.time() * 1000) < 60_000
 
 
+@pytest.mark.one_server
 async def test_the_prefix_separates_applications(driver: Driver) -> None:
     ours, theirs = (Events(driver, prefix=prefix).channel("orders:all", OrderEvent) for prefix in ("a:", "b:"))
     async with ours.subscribe() as messages:
@@ -77,6 +80,7 @@ async def test_foreign_and_newer_payloads_are_unknown(driver: Driver, raw: redis
         assert await anext(messages) == Message(Unknown(b'{"type":"refunded"}'), "orders:all", 5)
 
 
+@pytest.mark.one_server
 async def test_too_large_an_event_is_not_sent(hx: Any, raw: redis.Redis) -> None:
     orders = hx.events.channel("orders:all", OrderEvent, max_payload=1_000)
     published_before = raw.info("commandstats").get("cmdstat_publish", {}).get("calls", 0)
@@ -85,6 +89,7 @@ async def test_too_large_an_event_is_not_sent(hx: Any, raw: redis.Redis) -> None
     assert raw.info("commandstats").get("cmdstat_publish", {}).get("calls", 0) == published_before
 
 
+@pytest.mark.one_server
 async def test_fifty_publishers_to_fifty_subscribers_each_in_order(driver: Driver, raw: redis.Redis) -> None:
     orders = Events(driver).channel("orders:all", OrderEvent)
     entered = asyncio.Barrier(51)
@@ -110,6 +115,7 @@ async def test_fifty_publishers_to_fifty_subscribers_each_in_order(driver: Drive
         assert [amount % 10 for amount in received if amount // 10 == publisher] == list(range(10))
 
 
+@pytest.mark.one_server
 async def test_a_killed_connection_is_shown_as_a_gap_and_heals(driver: Driver, raw: redis.Redis) -> None:
     orders = Events(driver).channel("orders:{order_id}", OrderEvent)
     async with orders.subscribe(order_id=1) as first, orders.subscribe(order_id=2) as second:
@@ -121,6 +127,7 @@ async def test_a_killed_connection_is_shown_as_a_gap_and_heals(driver: Driver, r
             assert (await anext(first)).data == Paid(amount)
 
 
+@pytest.mark.one_server
 async def test_the_last_subscriber_gone_nothing_is_left_on_the_server(driver: Driver, raw: redis.Redis) -> None:
     orders = Events(driver).channel("orders:{order_id}", OrderEvent)
     for _ in range(100):

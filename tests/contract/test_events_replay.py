@@ -84,9 +84,9 @@ async def test_an_event_is_kept_and_sent_in_one_step_by_either_style(
 async def test_the_wire_is_as_specified(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
     with raw.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe("ev:orders:42")
-        pubsub.get_message(ignore_subscribe_messages=False, timeout=5)
+        pubsub.get_message(ignore_subscribe_messages=False, timeout=30)
         here = await hx.events.channel("orders:{order_id}", OrderEvent, kind="replay").publish(Paid(5), order_id=42)
-        received = pubsub.get_message(timeout=5)
+        received = pubsub.get_message(timeout=30)
     assert received is not None
     assert received["data"] == b'1 %s 1 %d\n{"type":"paid","amount":5,"note":""}' % (here.epoch.encode(), clock())
 

@@ -235,6 +235,7 @@ async def test_nonsense_is_refused(jobs: Jobs) -> None:
             await anext(jobs.follow("t", since=since))
 
 
+@pytest.mark.one_server
 async def test_a_hundred_can_follow_on_one_connection(jobs: Jobs, handler: Handler, raw: redis.Redis) -> None:
     async def collect() -> list[str]:
         return [item.text async for item in jobs.follow("t") if isinstance(item, Log)]

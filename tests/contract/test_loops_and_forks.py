@@ -179,13 +179,13 @@ def test_a_child_does_not_wait_for_a_room_that_was_being_made(url: str, monkeypa
     def slow(room: str) -> Any:
         if os.getpid() == parent:
             making.set()
-            go_on.wait(15)
+            go_on.wait(60)
         return secrets(room)
 
     monkeypatch.setattr(front, "_secrets", slow)
     thread = threading.Thread(target=lambda: front.pins)
     thread.start()
-    assert making.wait(15)
+    assert making.wait(60)
     pid = child(lambda: (signal.alarm(10), front.pins.reset("u1")))
     assert ended([pid]) == [0]
     go_on.set()

@@ -71,7 +71,7 @@ def test_exactly_the_limit_passes_over_four_processes(url: str) -> None:
         subprocess.Popen([sys.executable, "-c", _CALLER, url, *ALGORITHMS], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    admitted = [list(map(int, caller.communicate(timeout=15)[0].split())) for caller in callers]
+    admitted = [list(map(int, caller.communicate(timeout=60)[0].split())) for caller in callers]
     assert [sum(column) for column in zip(*admitted, strict=True)] == [100] * len(ALGORITHMS)
 
 

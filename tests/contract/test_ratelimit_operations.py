@@ -287,8 +287,8 @@ async def test_a_cancelled_block_gives_its_place_back(driver: Driver, raw: redis
         tasks = [asyncio.create_task(work()) for _ in range(5)]
         for _ in range(turns):
             await asyncio.sleep(0)
-        if turns > 8:
-            await asyncio.sleep(0.02)
+        while turns > 8 and not raw.exists("ratelimit:{u1}:/pay:c"):
+            await asyncio.sleep(0.001)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

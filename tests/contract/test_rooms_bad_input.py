@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Session
 
 from hustlex import HustleX, sync
+from hustlex.cache import AfterCommit
 from hustlex.cache.api import Cache, CachedFunction, Caches, Decorator
 from hustlex.cache.policy import Options
 from hustlex.core.breaker import BreakerOptions
@@ -249,7 +252,13 @@ async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> Non
     assert set(fits) - {"name", "value_type", "ttl"} | {"near"} == set(Options.__annotations__)
     declared = Sample(Caches.__call__, fits, call=lambda opened, **given: opened.cache(**given))
     tags = Sample(Caches.invalidate_tags, {"tag": "a", "soft": True}, call=lambda it, **o: _invalidate(it.cache, **o))
-    assert [said for sample in (declared, tags) for said in await complaints(sample, front)] == []
+    session = AsyncSession() if isinstance(front, HustleX) else Session()
+    after = Sample(Caches.after, {"session": session}, call=lambda it, session: it.cache.after(session))
+    users = front.cache("after", int, ttl=MINUTE)
+    one = Sample(AfterCommit.delete, {"key": 1}, call=lambda it, key: it.cache.after(session).delete(users, key))
+    two = Sample(AfterCommit.invalidate_tags, {"a": "a"}, call=lambda it, a: it.cache.after(session).invalidate_tags(a))
+    samples = (declared, tags, after, one, two)
+    assert [said for sample in samples for said in await complaints(sample, front)] == []
 
 
 async def test_what_is_cached_by_a_bad_function_or_key_gets_one_sentence(front: Any) -> None:

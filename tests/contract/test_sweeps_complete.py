@@ -44,12 +44,23 @@ BY_THE_FRONT = "made by the front, the declaration or the helper that is swept"
 BY_THE_WORKER = "asked by the worker and the scheduler, with what was judged when it was declared"
 NOT_SWEPT = {
     **dict.fromkeys(
-        ("Cache", "CachedFunction", "Caches", "Channel", "Events", "ReplayChannel", "Idempotency", "Otp"), BY_THE_FRONT
+        (
+            "AfterCommit",
+            "Cache",
+            "CachedFunction",
+            "Caches",
+            "Channel",
+            "Events",
+            "ReplayChannel",
+            "Idempotency",
+            "Otp",
+        ),
+        BY_THE_FRONT,
     ),
     **dict.fromkeys(("Pins", "Tokens", "Inspector", "Jobs", "Schedules", "CurrentJob", "EagerJobs"), BY_THE_FRONT),
     **dict.fromkeys(("CacheInspector", "ClaimInspector", "EventInspector", "LimitInspector"), BY_THE_FRONT),
     **dict.fromkeys(("OtpInspector", "PinInspector", "TokenInspector"), BY_THE_FRONT),
-    "Subscription": "made by Events.subscribe",
+    **dict.fromkeys(("Subscription", "Subscription.joined"), "made by Events.subscribe, and joined by its own reader"),
     **dict.fromkeys(("Limits.gate", "Task.arguments", "Task.canonical", "Tasks.find"), BY_THE_WORKER),
     **dict.fromkeys(("Periodic.at", "Periodic.made", "Periodic.next_ms", "Periodic.passed"), BY_THE_WORKER),
     **dict.fromkeys(("Handle.result", "Handle.wait"), "pass on to Jobs.result, which is swept"),

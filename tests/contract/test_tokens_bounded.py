@@ -301,8 +301,11 @@ async def test_a_closed_front_follows_nothing(process: Open, raw: redis.Redis) -
 async def test_expiry_is_judged_by_the_servers_clock(process: Open, raw: redis.Redis) -> None:
     hx = await process()
     assert await hx.tokens.start()
-    seconds, micros = raw.time()
-    assert abs(hx.tokens.now().timestamp() - (seconds + micros / 1e6)) < 0.5
+    apart = []
+    for _ in range(5):
+        seconds, micros = raw.time()
+        apart.append(abs(hx.tokens.now().timestamp() - (seconds + micros / 1e6)))
+    assert min(apart) < 0.5
 
 
 # -- when the feed fails

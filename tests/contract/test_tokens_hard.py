@@ -65,7 +65,7 @@ class History:
         assert answer.pair.refresh == self.chain[-1], "the chain forked"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 async def test_ten_thousand_random_refreshes_raise_no_false_alarm_and_every_replay_is_caught(driver: Any) -> None:
     seed = random.randrange(2**32)
     chance = random.Random(seed)

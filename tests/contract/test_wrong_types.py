@@ -254,7 +254,7 @@ def lost(victim: bytes, before: Facts, after: Facts, usual: Facts) -> list[bytes
     return [task_id for task_id in found if found[task_id] not in (was[task_id], should[task_id])]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.__name__)
 def test_no_task_is_lost_beside_a_key_of_another_type(
     flow: Any, url: str, raw: redis.Redis, clock: FixedClock, blocking_driver: Driver, monkeypatch: pytest.MonkeyPatch
@@ -339,7 +339,7 @@ def run_rest(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
 ROOMS = [run_codes, run_sessions, run_limits, run_rest]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 @pytest.mark.parametrize("flow", ROOMS, ids=lambda flow: flow.__name__)
 def test_a_call_that_fails_beside_a_key_of_another_type_has_changed_nothing(
     flow: Any, url: str, raw: redis.Redis, clock: FixedClock, blocking_driver: Driver, monkeypatch: pytest.MonkeyPatch

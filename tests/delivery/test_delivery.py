@@ -201,13 +201,13 @@ class Wiretap:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         with redis.Redis.from_url(self._client_url()) as other:
             other.echo("the end of the tape")
-        self._thread.join(5)
+        self._thread.join(60)
         self._client.close()
 
     def _client_url(self) -> str:

@@ -37,7 +37,7 @@ def write_files(guide: str, into: Path) -> int:
     return nameless
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 @pytest.mark.parametrize(
     ("guide", "tests"),
     [
@@ -59,9 +59,11 @@ def write_files(guide: str, into: Path) -> int:
 def test_every_block_of_a_guide_runs(guide: str, tests: int, tmp_path: Path) -> None:
     assert write_files(guide, tmp_path) == 0
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *PLAIN], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "pytest", "-q", *PLAIN]
+    for _ in range(3):  # a page's code goes on without a server that a busy machine keeps from answering in time
+        ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        if "no answer yet" not in ran.stdout:
+            break
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert f"{tests} passed" in ran.stdout
 

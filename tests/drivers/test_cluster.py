@@ -126,6 +126,31 @@ async def test_a_slot_that_moved_is_followed_and_remembered(street: Street, clus
         await asyncio.to_thread(cluster.move, slot(key), source)
 
 
+def test_the_same_on_the_loop_that_commands_run_on(cluster: ClusterHands) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    source, target, _ = cluster.primaries()
+    key = cluster.key_at(source, "uv")
+
+    async def follow() -> None:
+        async with aio.Driver(cluster.url, timeout=PATIENCE) as driver:
+            for number, goal in enumerate((source, target, source)):
+                await asyncio.to_thread(cluster.move, slot(key), goal)
+                assert await driver.run(increment(key)) == number + 1
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(follow())
+
+
+def test_a_driver_goes_on_in_the_next_event_loop(cluster: ClusterHands) -> None:
+    driver = aio.Driver(cluster.url, timeout=PATIENCE)
+
+    async def count() -> list[Any]:
+        return await driver.run_many([increment(cluster.key_at(node, "loop")) for node in cluster.primaries()])
+
+    assert [asyncio.run(count()) for _ in range(3)] == [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
+    asyncio.run(driver.close())
+
+
 async def test_a_slot_on_its_way_is_asked_of_both_nodes(street: Street, cluster: ClusterHands) -> None:
     source, target, _ = cluster.primaries()
     tag = cluster.key_at(source, "way")

@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if not item.path.is_relative_to(_HERE):
             continue
-        item.add_marker(pytest.mark.timeout(240 if item.get_closest_marker("slow") else 120, func_only=True))
+        item.add_marker(pytest.mark.timeout(600 if item.get_closest_marker("slow") else 300, func_only=True))
         if item.get_closest_marker("slow") and "slow" not in config.getoption("-m"):
             item.add_marker(pytest.mark.skip(reason="takes minutes; run it with -m slow"))
 

@@ -153,6 +153,5 @@ async def test_its_pages_stay_up_while_python_workers_die(
             if look == 12:
                 workers[round_ % 2].kill()
                 workers[round_ % 2] = launch("py", concurrency=50)
-            await asyncio.sleep(0.01)
     await until(lambda: raw.zcard("asynq:{default}:completed") == 1800)
     ui.get("/api/queues/default/completed_tasks", params={"page": 90, "size": 20})

@@ -32,7 +32,7 @@ def cli(peer_binary: Path, url: str) -> Cli:
     """``cli("queue", "inspect", "default")``: what the command shows; fails with what it complains about."""
 
     def run(*words: str) -> Any:
-        done = subprocess.run([str(peer_binary), "cli", url, *words], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([str(peer_binary), "cli", url, *words], capture_output=True, text=True, timeout=60)
         if done.returncode:
             raise RuntimeError(done.stderr.strip())
         return json.loads(done.stdout)

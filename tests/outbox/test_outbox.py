@@ -268,7 +268,7 @@ async def test_what_another_process_added_is_found_by_polling(
 
 def killed(program: str, *arguments: str) -> None:
     command = [sys.executable, "-m", "tests.outbox.shop", program, *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=15, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 

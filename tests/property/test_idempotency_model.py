@@ -152,7 +152,7 @@ def machine(url: str) -> type[Keys]:
     return Keys
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_any_history_of_a_key_is_the_models(machine: type[Keys]) -> None:
     checks = [HealthCheck.too_slow]
     run_state_machine_as_test(

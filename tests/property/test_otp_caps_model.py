@@ -260,7 +260,7 @@ class Crowd(RuleBasedStateMachine):
             assert life > 0, key
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_caps_and_model_agree(raw: redis.Redis, blocking_driver: Any) -> None:
     machine = type("Crowd", (Crowd,), {"raw": raw, "driver": blocking_driver})
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]

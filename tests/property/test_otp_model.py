@@ -375,7 +375,7 @@ class Histories(RuleBasedStateMachine):
             assert life > 0, key
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_scripts_and_model_agree(raw: redis.Redis, blocking_driver: Any) -> None:
     machine = type("Histories", (Histories,), {"raw": raw, "driver": blocking_driver})
     run_state_machine_as_test(

@@ -101,7 +101,7 @@ class Attempts(RuleBasedStateMachine):
         assert all(0 < life <= QUIET + LOCKS[-1] for life in lives_ms(self.raw).values())
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_any_history_of_attempts_is_the_models(url: str) -> None:
     Attempts.url = url
     checks = [HealthCheck.too_slow]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -110,3 +110,50 @@ def _raw(reply: Any) -> Any:
             for (first, last), entry in reply.items()
         ]
     return reply
+
+
+class ClusterOracle(redis.RedisCluster):
+    """redis-py's client of a cluster that answers for all of it what a single server answers."""
+
+    def execute_command(self, *words: Any, **options: Any) -> Any:
+        name = " ".join(str(word) for word in words).upper()
+        how = next((how for start, how in _EVERYWHERE.items() if name.startswith(start)), None)
+        if how is None or "target_nodes" in options:
+            return super().execute_command(*words, **options)
+        nodes = self.get_nodes() if name.startswith(("CLIENT", "PUBSUB", "CONFIG")) else self.get_primaries()
+        return how([self.get_redis_connection(node).execute_command(*words, **options) for node in nodes])
+
+
+def _first(answers: list[Any]) -> Any:
+    return answers[0]
+
+
+def _joined(answers: list[Any]) -> list[Any]:
+    return [one for answer in answers for one in answer]
+
+
+def _info(answers: list[Any]) -> Any:
+    """Of all nodes: numbers are added, the rest is the first one's."""
+    merged = dict(answers[0])
+    for answer in answers[1:]:
+        merged.update({name: merged.get(name, 0) + value for name, value in answer.items() if type(value) is int})
+    return merged
+
+
+_EVERYWHERE: dict[str, Callable[[list[Any]], Any]] = {
+    "KEYS": _joined,
+    "DBSIZE": sum,
+    "FLUSHALL": all,
+    "CLIENT KILL": sum,
+    "CLIENT LIST": _joined,
+    "CLIENT PAUSE": _first,
+    "CONFIG SET": all,
+    "CONFIG RESETSTAT": all,
+    "CONFIG GET": _first,
+    "SCRIPT FLUSH": all,
+    "PUBSUB CHANNELS": _joined,
+    "PUBSUB NUMSUB": _joined,
+    "INFO": _info,
+    "ACL SETUSER": _first,
+    "TIME": _first,
+}

@@ -64,7 +64,7 @@ class Recorder:
         with self._raw.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.dump(key)
-            return dict(zip(keys, pipe.execute(), strict=True))
+            return {key: held for key, held in zip(keys, pipe.execute(), strict=True) if held is not None}
 
     def _keep(self, call: Recorded) -> None:
         calls = self.calls.setdefault(call.op.name, [])

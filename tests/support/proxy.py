@@ -111,13 +111,15 @@ class Proxy:
             return
         try:
             upstream = await asyncio.open_connection("127.0.0.1", self._target.port)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         link = _Link(self, writer, upstream[1])
         self._links.add(link)
         try:
             await asyncio.gather(link.requests(reader, upstream[1]), link.replies(upstream[0], writer))
+        except asyncio.CancelledError:
+            pass  # asyncio asks what a connection's task raised, and fails over a cancelled one with its socket open
         finally:
             link.cut()
             self._links.discard(link)

@@ -16,6 +16,7 @@ import redis
 from hustlex.drivers.binary import bundled_binary, server_version
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
+from tests.support.clusters import ClusterOracle
 from tests.support.needs import needs
 from tests.support.sentinels import SentinelSet
 
@@ -64,7 +65,7 @@ def arranged(kind: str) -> Iterator[Any]:
 def oracle(server: Any) -> Any:
     """redis-py's client of running servers, with replies as bytes."""
     if isinstance(server, EmbeddedCluster):
-        return redis.RedisCluster.from_url(server.nodes[0].url, decode_responses=False)
+        return ClusterOracle.from_url(server.nodes[0].url, decode_responses=False)
     one = server.primary if isinstance(server, SentinelSet) else server
     return redis.Redis.from_url(one.url, decode_responses=False)
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("mypy")
 PROGRAMS = sorted(path.name for path in HERE.glob("*.py") if not path.name.startswith("test_"))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_users_program_has_the_types_we_promise(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from mypy import api
@@ -28,7 +28,7 @@ def test_a_users_program_has_the_types_we_promise(program: str, monkeypatch: pyt
     assert (report, failure, status) == ("", "", 0)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_the_example_of_the_readme_is_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With what it leaves to the reader: a secret, a User and where users come from."""
     from mypy import api
@@ -60,7 +60,7 @@ def application_of(guide: Path) -> dict[str, str]:
     return {f"{own}_{name}.py": code for name, code in modules.items()}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_who_copies_a_guide_has_types_without_a_cast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from mypy import api
 

@@ -22,7 +22,7 @@ async def test_a_task_starts_once_tells_when_it_is_ready_and_ends() -> None:
     assert not await background.wait(0)
     for _ in range(3):
         background.start()
-    assert await background.wait(5)
+    assert await background.wait(60)
     await background.close(5)
     background.start()
     await asyncio.sleep(0)
@@ -41,7 +41,7 @@ def test_a_task_of_a_loop_that_has_ended_starts_again() -> None:
 
     async def use() -> None:
         background.start()
-        assert await background.wait(5)
+        assert await background.wait(60)
 
     for _ in range(2):
         asyncio.run(use())
@@ -61,7 +61,7 @@ def test_a_thread_starts_once_tells_when_it_is_ready_and_ends() -> None:
     assert not background.wait(0)
     for _ in range(3):
         background.start()
-    assert background.wait(5)
+    assert background.wait(60)
     background.close(5)
     background.start()
     assert len(begun) == 1
@@ -77,10 +77,10 @@ def test_a_thread_that_is_gone_starts_again() -> None:
 
     background = blocking.Background(work, "work", lambda: begun.append("again"))
     background.start()
-    assert background.wait(5)
+    assert background.wait(60)
     (thread,) = [each for each in threading.enumerate() if each.name == "work"] or [None]
     if thread is not None:
-        thread.join(5)
+        thread.join(60)
     background.start()
     background.close(5)
     assert begun == ["work", "again", "work"]

@@ -100,7 +100,7 @@ async def test_a_question_that_fails_is_raised_to_who_follows_and_asked_again_in
     log, taken = Numbers(last=2, there=2), list[int]()
     work = Background(lambda: keep(Hand(2), log, "test", work, None, taken.append), "test")  # type: ignore[arg-type]
     work.start()
-    assert await work.wait(5)
+    assert await work.wait(60)
     await work.close(5)
     assert (taken, log.breaks) == ([1, 2], 2)
 
@@ -118,7 +118,7 @@ async def test_a_held_question_waits_on_the_server() -> None:
     log.hold_s = 0.5
     follower = Follower(driver, log, "test")  # type: ignore[arg-type]
     follower.start()
-    assert await follower.wait(5)
+    assert await follower.wait(60)
     await follower.close(5)
     assert driver.held == [0.5, 0.5]
 
@@ -136,6 +136,6 @@ def test_a_thread_follows_alike() -> None:
     log = Numbers(last=3, there=3)
     follower: Any = threads.Follower(Plain(), log, "test")  # type: ignore[arg-type]
     follower.start()
-    assert follower.wait(5)
+    assert follower.wait(60)
     follower.close(5)
     assert (log.read, log.breaks) == (3, 1)

@@ -286,7 +286,7 @@ def test_threads_that_lose_the_server_at_once_share_one_count() -> None:
     """Each new policy and caller, met by eight threads at once, is plan, made and counted once."""
     shared, interval = limiter(breaker=BreakerOptions(failures=1000, calls=1000)), sys.getswitchinterval()
     policies = [Policy(f"p{n}", 1, MINUTE) for n in range(40)]
-    start = threading.Barrier(8, timeout=10)
+    start = threading.Barrier(8, timeout=60)
 
     def lose(_: int) -> list[Decision]:
         answers = []

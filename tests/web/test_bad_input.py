@@ -142,7 +142,7 @@ SAMPLES = [
         sse_response,
         {"request": request(), "subscription": Source().subscribe(), "authorize": human,
          "heartbeat": timedelta(seconds=5), "lifetime": timedelta(seconds=5), "write_timeout": timedelta(seconds=5),
-         "per_user": 5},
+         "per_user": 5, "until": None},
         spare={"authorize": {"function"}},  # asked at once, and this one is not async
     ),
     Sample(

@@ -48,14 +48,14 @@ class Served:
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def sign_in(self, phone: str) -> str:
         """An access token."""
         challenge = httpx.post(f"{self.url}/auth/otp/request", json={"phone": phone}).json()["challenge"]
         opening = self.app.state.hustlex.otp.open(challenge)
-        delivery = asyncio.run_coroutine_threadsafe(opening, self._loop).result(10)
+        delivery = asyncio.run_coroutine_threadsafe(opening, self._loop).result(60)
         assert isinstance(delivery, Delivery)
         proof = {"challenge": challenge, "code": delivery.code}
         token: str = httpx.post(f"{self.url}/auth/otp/verify", json=proof).json()["access_token"]
@@ -71,7 +71,7 @@ def served(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         yield served
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 def test_no_request_is_answered_with_a_5xx(served: Served, raw: redis.Redis) -> None:
     schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
     asked: Statuses = {}

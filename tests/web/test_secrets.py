@@ -46,7 +46,7 @@ def watched(url: str) -> Iterator[list[str]]:
         yield seen
         with redis.Redis.from_url(url) as other:
             other.echo(_END)
-        watching.join(10)
+        watching.join(60)
         assert not watching.is_alive()
 
 

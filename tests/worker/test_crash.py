@@ -39,7 +39,7 @@ def launch(url: str) -> Iterator[Launch]:
         process.wait()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 async def test_tasks_of_a_killed_worker_run_again_within_seconds(
     driver: Driver, raw: redis.Redis, launch: Launch
 ) -> None:

@@ -47,16 +47,19 @@ async def test_what_ends_within_the_grace_is_acknowledged(
     driver: Driver, jobs: Jobs, tasks: Tasks, raw: redis.Redis
 ) -> None:
     began: list[int] = []
+    leave = asyncio.Event()
 
     @tasks.task("short")
     async def short() -> None:
         began.append(1)
-        await asyncio.sleep(0.1)
+        await leave.wait()
 
     await jobs.enqueue_many([short.job() for _ in range(9)])
     async with running(driver, tasks, concurrency=3) as run:
         await until(lambda: len(began) == 3)
-        await run.stop()
+        run.worker.stop()
+        leave.set()
+        await run.task
     assert raw.get(DEFAULT.processed) == b"3"
     assert raw.llen(DEFAULT.pending) == 6
     assert not raw.exists(DEFAULT.active, DEFAULT.lease)

@@ -117,7 +117,7 @@ def hanging(tasks: Tasks, kind: str, release: threading.Event) -> Any:
 
         @tasks.task("hangs", timeout=timedelta(seconds=1))
         def plain() -> None:
-            release.wait(15)
+            release.wait(60)
 
         return plain
 
@@ -193,7 +193,7 @@ async def test_aggregate_functions_that_hang_are_told(
 
     @tasks.aggregate(max_size=1)
     def hangs(group: str, _: Any) -> Any:
-        release.wait(15)
+        release.wait(60)
 
     @tasks.task("part")
     async def part() -> None: ...

@@ -82,7 +82,7 @@ async def test_a_handler_that_ends_well_all_the_same_has_succeeded(
 
     @tasks.task("thread", retention=HOUR, timeout=timedelta(seconds=1 if "late" in how else 30))
     def thread() -> int:
-        go_on.wait(10)
+        go_on.wait(60)
         if how.startswith("fails"):
             raise ValueError("as usual")
         return 7

@@ -178,7 +178,7 @@ class Both:
         self.model.expire(self.now_ms // 1000)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, max_size=25))
 def test_our_batches_leave_what_asynqs_single_steps_leave(

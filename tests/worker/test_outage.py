@@ -94,7 +94,7 @@ async def test_a_worker_may_start_before_redis(faulty: Proxy, jobs: Jobs, tasks:
         await driver.close()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 async def test_a_server_that_answers_nothing_is_noticed(
     faulty: Proxy, jobs: Jobs, tasks: Tasks, raw: redis.Redis
 ) -> None:
@@ -119,7 +119,7 @@ async def test_a_server_that_answers_nothing_is_noticed(
         await driver.close()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 async def test_servers_killed_in_mid_drain_lose_and_repeat_nothing(mortal: EmbeddedServer, tasks: Tasks) -> None:
     ran: Counter[int] = Counter()
 

@@ -158,18 +158,22 @@ async def test_a_suspect_that_waits_is_given_back_at_the_end(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
 ) -> None:
     ran: list[int] = []
+    leave = asyncio.Event()
 
     @tasks.task("long")
     async def long(n: int) -> None:
         ran.append(n)
-        await asyncio.sleep(0.2)
+        await leave.wait()
 
     for n in range(3):
         await jobs.enqueue(long.job(n), task_id=f"s{n}")
         raw.hset(DEFAULT.task(f"s{n}"), "crashes", 2)
     worker = await start()
     await until(lambda: ran and raw.llen(DEFAULT.active) == 3)
-    await worker.stop()
+    worker.worker.stop()
+    await until(lambda: raw.llen(DEFAULT.pending) == 2)
+    leave.set()
+    await worker.task
     assert ran == [0] and raw.lrange(DEFAULT.pending, 0, -1) == [b"s2", b"s1"]
     assert crashes(raw, "s1", "s2") == [2, 2] and not raw.exists(DEFAULT.active, DEFAULT.lease)
 
@@ -202,7 +206,7 @@ async def live(url: str, done: Callable[[], bool]) -> None:
     await process.wait()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 async def test_poison_is_found_and_those_beside_it_live(driver: Driver, raw: redis.Redis, url: str) -> None:
     """Real processes: each one the poison kills held all 16 tasks, and only the poison is archived."""
     many = [innocent.job(n).with_options(task_id=f"i{n}") for n in range(15)]

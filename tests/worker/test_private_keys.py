@@ -66,7 +66,7 @@ class Guard:
                 self.endless |= {kind_of(key) for key, left in zip(keys, lives.execute(), strict=True) if left == -1}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 async def test_every_private_key_has_an_end_or_a_most(
     url: str, driver: Driver, jobs: Jobs, tasks: Tasks, raw: redis.Redis
 ) -> None:

@@ -55,7 +55,8 @@ async def test_every_task_runs_once_and_only_counters_are_left(
     await until(lambda: len(ran) == 600)
     await running.stop()
     assert sorted(ran) == list(range(600))
-    left = {key for key in dump(raw) if not key.startswith("x:sent:")}
+    briefly = ("x:sent:", "x:ended")
+    left = {key for key in dump(raw) if not key.startswith(briefly)}
     assert left == {"processed", f"processed:{datetime.now(UTC):%Y-%m-%d}"}
     assert raw.get(DEFAULT.processed) == b"600"
     assert raw.keys("asynq:servers*") == raw.keys("asynq:workers*") == []
@@ -167,7 +168,7 @@ async def test_the_delay_grows_as_asynqs_does(jobs: Jobs, start: Start, tasks: T
         score - stored(raw, task_id.decode()).last_failed_at
         for task_id, score in raw.zrange(DEFAULT.retry, 0, -1, withscores=True)
     ]
-    assert all(96 <= wait <= 213 for wait in waits)
+    assert all(96 <= wait <= 230 for wait in waits)  # 212, and what a busy machine takes to write it down
     assert {stored(raw, f"r{n}").error_msg for n in range(20)} == {"ValueError"}
 
 
@@ -273,7 +274,7 @@ async def test_a_timeout_ends_the_attempt(jobs: Jobs, start: Start, tasks: Tasks
 
         @tasks.task("hangs", timeout=timedelta(seconds=1))
         def hangs() -> None:
-            release.wait(10)
+            release.wait(60)
 
     await jobs.enqueue(hangs.job(), task_id="h1")
     running = await start(concurrency=1)
@@ -487,7 +488,7 @@ async def test_a_push_wakes_an_idle_worker_and_pausing_stops_it(start: Start, ta
         put(raw, message(f"t{n}", type="ping"))  # as Go does, without a hint to anybody
         await until(lambda n=n: len(ran) == n + 1)
         waits.append(ran[-1] - sent)
-    assert sorted(waits)[10] < 0.05
+    assert sorted(waits)[10] < 0.25, "looking once a second would take half of one"
     raw.set(DEFAULT.paused, 1)
     await until(lambda: raw.info("clients")["blocked_clients"] == 2)
     put(raw, message("late", type="ping"))

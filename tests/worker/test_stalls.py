@@ -178,7 +178,7 @@ async def test_a_stall_in_an_outage_is_told_and_survived(
     assert not raw.exists(DEFAULT.retry, DEFAULT.failed, DEFAULT.pending, DEFAULT.active, DEFAULT.lease)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 async def test_no_other_worker_takes_what_a_standing_one_has(
     url: str, jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
 ) -> None:

@@ -66,7 +66,7 @@ async def test_the_end_is_heard_at_once_and_not_by_looking(jobs: Jobs, start: St
     @tasks.task("once")
     async def once() -> None:
         await current_job().log("hello")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         ended.append(loop.time())
 
     await start()
@@ -86,11 +86,16 @@ async def test_each_attempt_says_how_it_ended(jobs: Jobs, start: Start, tasks: T
 
     await start()
     await jobs.enqueue(shaky.job(), task_id="t")
-    following = asyncio.ensure_future(collect(jobs.follow("t")))
-    await until(lambda: raw.zscore(DEFAULT.retry, "t"))
-    await asyncio.sleep(0.1)
+    items: list[Item] = []
+
+    async def listen() -> None:
+        async for item in jobs.follow("t"):
+            items.append(item)  # noqa: PERF401 - seen while they come
+
+    following = asyncio.create_task(listen())
+    await until(lambda: State.RETRY in heard(items))
     await jobs.inspector.run("default", "t")
-    items = await asyncio.wait_for(following, 30)
+    await asyncio.wait_for(following, 30)
     ends = [(item.state, item.error) for item in items if isinstance(item, StateChange) and item.error]
     assert ends == [(State.RETRY, "ValueError: no luck"), (State.ARCHIVED, "ValueError: no luck")]
     assert [item.text for item in items if isinstance(item, Log)] == ["attempt 0", "attempt 1"]

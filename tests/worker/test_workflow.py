@@ -129,7 +129,7 @@ async def test_a_step_follows_within_milliseconds(
     assert asyncio.get_running_loop().time() - began < 8  # 30 steps; looking takes a second for each
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 async def test_fifty_fan_ins_at_once_by_three_workers(
     driver: Driver, jobs: Jobs, tasks: Tasks, ran: list[Any], raw: redis.Redis
 ) -> None:
@@ -295,7 +295,7 @@ def processed(raw: redis.Redis) -> int:
     return sum(int(raw.get(queue_keys(name).processed) or 0) for name in QUEUES)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 @pytest.mark.parametrize("calls", ["0", "1", "2", "3", "4", "5"])
 async def test_a_worker_killed_between_acknowledging_and_moving_on(
     driver: Driver, jobs: Jobs, raw: redis.Redis, launch: Launch, calls: str, monkeypatch: pytest.MonkeyPatch
@@ -312,7 +312,7 @@ async def test_a_worker_killed_between_acknowledging_and_moving_on(
     assert ran.total() == 6 or int(calls) >= 4, "and what it had begun runs again"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(450)
 async def test_workers_killed_again_and_again_continue_every_step_exactly_once(
     driver: Driver, jobs: Jobs, raw: redis.Redis, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,10 +10,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overlo
 from weakref import WeakValueDictionary
 
 from hustlex._sync.cache_inspector import CacheInspector
-from hustlex.cache import flows, keys, many
-from hustlex.cache.blocking import Flights, checked, watching
+from hustlex.cache import commit, flows, keys, many
+from hustlex.cache.blocking import Flights, checked, fitting, sender, watching
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
+from hustlex.cache.commit import AfterCommit
 from hustlex.cache.many import WantedMany
 from hustlex.cache.obtain import obtain
 from hustlex.cache.plan import CachePlan, TagSpace
@@ -93,6 +94,15 @@ class Caches:
         """
         named = keys.tags(tags, _MOST_AT_ONCE)
         self._driver.follow(flows.invalidate_tags(self._space, named, soft=check.flag("soft", soft)))
+
+    def after(self, session: Any) -> AfterCommit:
+        """Invalidate when this SQLAlchemy session commits: ``hx.cache.after(session).delete(users, 42)``.
+
+        It is done before ``commit`` returns; should it fail, the commit stands, and it is tried again for half a minute
+        and then logged as an error. A rollback leaves it for the session's next commit. Raises Misuse.
+        """
+        send = sender(self._driver, self._space)
+        return AfterCommit(commit.pending(fitting(session), self._space, send))
 
 
 @answering

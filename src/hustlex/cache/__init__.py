@@ -11,6 +11,7 @@ computes, and stores unless an invalidation came between. ``circles.py`` finds c
 """
 
 from hustlex.cache.api import Cache, CachedFunction, Caches
+from hustlex.cache.commit import AfterCommit
 from hustlex.cache.inspector import CacheInspector
 from hustlex.cache.look import EntryState
 from hustlex.cache.policy import Options
@@ -18,6 +19,7 @@ from hustlex.cache.types import MISSING, EntryKey, Format, Hit, Key, Miss, Missi
 
 __all__ = [
     "MISSING",
+    "AfterCommit",
     "Cache",
     "CacheInspector",
     "CachedFunction",

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from hustlex.cache import circles
+from hustlex.cache.commit import Pending, waited
 from hustlex.cache.flights import Compute, Course, Landed, Tags
 from hustlex.cache.near import NearWatch
+from hustlex.cache.plan import TagSpace
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.lease_renewal.aio import renewed
 from hustlex.core.op import AsyncDriver, Op
-from hustlex.errors import Misuse, Overloaded
+from hustlex.errors import Error, Misuse, Overloaded
 
+_log = logging.getLogger("hustlex.cache")
 _inherited: list[object] = []
 """Tasks of a parent process: never resumed, never reported as forgotten."""
 
@@ -33,6 +37,35 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
 def watching(driver: AsyncDriver, prefix: str) -> NearWatch:
     """What hears of changes, for near caches."""
     return NearWatch(driver, prefix)
+
+
+_resending: set[asyncio.Task[None]] = set()
+
+
+def sender(driver: AsyncDriver, space: TagSpace) -> Callable[[Pending], None]:
+    """Invalidates when a session has committed, before ``await session.commit()`` returns."""
+
+    def send(what: Pending) -> None:
+        try:
+            waited(driver.follow(what.flow(space)))
+        except Error as failure:
+            _log.warning("an invalidation after a commit failed, and is tried again: %s", failure)
+            task = asyncio.get_running_loop().create_task(driver.follow(what.again(space)))
+            _resending.add(task)
+            task.add_done_callback(_resending.discard)
+
+    return send
+
+
+def fitting(session: Any) -> Any:
+    """A session whose commit can wait for us. Raises Misuse."""
+    if not hasattr(session, "sync_session") and not hasattr(session, "async_session_factory"):
+        inner = getattr(session, "session_factory", None)
+        raise Misuse(
+            f"after takes an AsyncSession here, not {check.shown(session if inner is None else inner)}",
+            hint="pass the AsyncSession that will commit; for a Session use hustlex.sync",
+        )
+    return session
 
 
 class Flights:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from hustlex.cache import circles
+from hustlex.cache.commit import Pending
 from hustlex.cache.flights import Compute, Course, Landed, Tags
 from hustlex.cache.near import NearWatch
+from hustlex.cache.plan import TagSpace
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.lease_renewal.blocking import renewed
 from hustlex.core.op import BlockingDriver, Op
-from hustlex.errors import Misuse, Overloaded
+from hustlex.errors import Error, Misuse, Overloaded
+
+_log = logging.getLogger("hustlex.cache")
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,6 +37,26 @@ def watching(driver: BlockingDriver, prefix: str) -> NearWatch:
     """There is none. Raises Misuse."""
     del driver, prefix
     raise Misuse("a blocking front keeps no near cache", hint="leave out near=, or use hustlex.HustleX")
+
+
+def sender(driver: BlockingDriver, space: TagSpace) -> Callable[[Pending], None]:
+    """Invalidates when a session has committed, before ``session.commit()`` returns."""
+
+    def send(what: Pending) -> None:
+        try:
+            driver.follow(what.flow(space))
+        except Error as failure:
+            _log.warning("an invalidation after a commit failed, and is tried again: %s", failure)
+            threading.Thread(target=lambda: driver.follow(what.again(space)), name="hustlex cache", daemon=True).start()
+
+    return send
+
+
+def fitting(session: Any) -> Any:
+    """A session whose commit can wait for us. Raises Misuse."""
+    if hasattr(session, "sync_session") or hasattr(session, "async_session_factory"):
+        raise Misuse("after takes a Session here, not an AsyncSession", hint="use the cache of hustlex.HustleX")
+    return session
 
 
 class Flights:

@@ -49,3 +49,21 @@ def rm(
         there = hx.cache.inspector.entry(name, tuple(key)).kind != "absent"
         hx.cache(name, Any, ttl=timedelta(minutes=1)).delete(tuple(key))
     print_done(there, "cache.rm/1", as_json=as_json)
+
+
+@cache.command()
+def invalidate(
+    tag: Annotated[list[str], typer.Option(help="A tag, as org:7; may be given several times")],
+    url: Url = None,
+    cache_url: CacheUrl = None,
+    prefix: Prefix = None,
+    soft: Annotated[bool, typer.Option(help="Stale instead of gone")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Invalidate all entries with a tag, in all caches: no read that starts later gets a value computed before.
+
+    Example: hustlex cache invalidate --tag org:7
+    """
+    with opened(url, cache_url, prefix) as hx:
+        hx.cache.invalidate_tags(*tag, soft=soft)
+    print_done(True, "cache.invalidate/1", as_json=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -19,15 +20,27 @@ CacheUrl = Annotated[str | None, typer.Option(help="Cache server; default HUSTLE
 Prefix = Annotated[str | None, typer.Option(help="Put before every key; default HUSTLEX_PREFIX")]
 
 
+_PATIENCE = timedelta(seconds=5)
+"""An operator waits for a busy server; a request would not."""
+
+
 @contextmanager
 def opened(url: str | None = None, cache_url: str | None = None, prefix: str | None = None) -> Iterator[HustleX]:
     """The blocking front, closed in the end. Raises ConfigurationError, which names the option or the variable."""
+    from hustlex.ratelimit import RateLimitOptions
+
     settings = load_settings(url=url, cache_url=cache_url, prefix=prefix)
     _judge("--url" if url else "HUSTLEX_URL", settings.url)
     if settings.cache_url:
         _judge("--cache-url" if cache_url else "HUSTLEX_CACHE_URL", settings.cache_url)
     with HustleX(
-        settings.url, cache_url=settings.cache_url, prefix=settings.prefix, strict_memory=False, **settings.secrets()
+        settings.url,
+        cache_url=settings.cache_url,
+        prefix=settings.prefix,
+        timeout=_PATIENCE,
+        strict_memory=False,
+        ratelimit=RateLimitOptions(check_budget=_PATIENCE),
+        **settings.secrets(),
     ) as front:
         yield front
 

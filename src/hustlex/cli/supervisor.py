@@ -15,6 +15,7 @@ import msgspec
 
 from hustlex.cli.relay import Relay
 from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.drivers.embedded_cluster import EmbeddedCluster
 from hustlex.drivers.launch import tied
 from hustlex.errors import ConfigurationError
 
@@ -44,7 +45,7 @@ class Supervisor:
 
     def __init__(
         self,
-        server: EmbeddedServer,
+        server: EmbeddedServer | EmbeddedCluster,
         children: Sequence[Child],
         environment: dict[str, str],
         changed: Callable[[], str] | None = None,

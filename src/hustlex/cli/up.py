@@ -20,10 +20,12 @@ from hustlex.cli.supervisor import Child, Supervisor
 from hustlex.core import private
 from hustlex.core.extras import require
 from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.drivers.embedded_cluster import EmbeddedCluster
+from hustlex.errors import ConfigurationError
 from hustlex.settings import Settings, load_settings
 
 _SECRET_NAME = "secret"  # noqa: S105 - a file name
-_MARKS = frozenset({_SECRET_NAME, "server"})
+_MARKS = frozenset({_SECRET_NAME, "server", "cluster"})
 _STOP_SECONDS = 15.0
 
 
@@ -33,6 +35,7 @@ def up(
     ],
     port: Annotated[int, typer.Option(min=1, max=65535, help="The API's port")] = 8000,
     redis_port: Annotated[int, typer.Option(min=0, max=65535, help="The server's port; 0: a free one")] = 0,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Six servers that form a cluster, instead of one")] = False,
     data: Annotated[Path, typer.Option(help="Where everything is kept between runs")] = Path(".hustlex"),
     reload: Annotated[bool, typer.Option("--reload", help="Start anew when a source file here changes")] = False,
 ) -> None:
@@ -46,13 +49,15 @@ def up(
     if parts.app:
         require("an API", "web", "uvicorn", "fastapi")
         check_free("127.0.0.1", port)
+    if cluster and redis_port:
+        raise ConfigurationError("--redis-port names one port, and a cluster needs six", hint="leave it out")
     private.directory(data, _MARKS)
     _ready_to_print()
-    server = EmbeddedServer(data / "server", port=redis_port, append_only=True)
+    server = _cluster(data) if cluster else EmbeddedServer(data / "server", port=redis_port, append_only=True)
     with server:
         # By the socket: while the server is down, anybody on this machine may take its port and wait for passwords.
         environment = {
-            "HUSTLEX_URL": server.socket_url,
+            "HUSTLEX_URL": server.url if isinstance(server, EmbeddedCluster) else server.socket_url,
             "HUSTLEX_SECRET": _secret(data),
             "HUSTLEX_DATA": str(data.resolve()),
         }
@@ -78,9 +83,20 @@ def _children(parts: Parts, port: int, settings: Settings) -> list[Child]:
     return children
 
 
-def _announce(parts: Parts, port: int, server: EmbeddedServer, data: Path, settings: Settings) -> None:
-    print(f"  server     redis on 127.0.0.1:{server.port}, append-only file in {data / 'server'}")
-    print(f"  look       {_look(server)}")
+def _cluster(data: Path) -> EmbeddedCluster:
+    return EmbeddedCluster(data / "cluster", append_only=True)
+
+
+def _announce(
+    parts: Parts, port: int, server: EmbeddedServer | EmbeddedCluster, data: Path, settings: Settings
+) -> None:
+    if isinstance(server, EmbeddedCluster):
+        ports = ", ".join(str(node.port) for node in server.nodes)
+        print(f"  cluster    redis on 127.0.0.1, ports {ports}, append-only files in {data / 'cluster'}")
+        print(f"  look       {_look(server.nodes[0], clustered=True)}")
+    else:
+        print(f"  server     redis on 127.0.0.1:{server.port}, append-only file in {data / 'server'}")
+        print(f"  look       {_look(server)}")
     if parts.app:
         print(f"  api        http://127.0.0.1:{port}  (documentation at /docs)")
     else:
@@ -93,10 +109,10 @@ def _announce(parts: Parts, port: int, server: EmbeddedServer, data: Path, setti
     print("Ctrl-C stops everything; the next start continues where this one ended.", flush=True)
 
 
-def _look(server: EmbeddedServer) -> str:
+def _look(server: EmbeddedServer, *, clustered: bool = False) -> str:
     """A line for the shell that opens the server, and holds no password itself."""
     password, socket = (_near(path) for path in (server.directory / "password", server.socket))
-    return f'REDISCLI_AUTH="$(cat {password})" redis-cli -s {socket}'
+    return f'REDISCLI_AUTH="$(cat {password})" redis-cli {f"-c -p {server.port}" if clustered else f"-s {socket}"}'
 
 
 def _near(path: Path) -> str:

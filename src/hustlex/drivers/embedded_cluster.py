@@ -24,7 +24,7 @@ from hustlex.drivers.address import Address
 from hustlex.drivers.blocking import Driver
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.url import parse_url
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Misuse
 
 _READY_S = 60.0
 _POLL_S = 0.02
@@ -62,7 +62,14 @@ class EmbeddedCluster:
         self.nodes: list[EmbeddedServer] = []
 
     def start(self) -> Self:
-        """Start the nodes and wait until all of them know that all slots are served. Raises ConfigurationError."""
+        """Start the nodes that do not run, and wait until all know that all slots are served.
+
+        Raises ConfigurationError.
+        """
+        if self.nodes:
+            for node in self.nodes:
+                node.start()
+            return self
         self._directory = self._given_directory or Path(tempfile.mkdtemp(prefix="hustlex-cluster-"))
         self._directory = self._directory.resolve()
         private.directory(self._directory, {"password"})
@@ -83,17 +90,26 @@ class EmbeddedCluster:
         private.write(directory / "replication.conf", f"masterauth {password}\n")  # not on the command line
         options = {
             "cluster-enabled": "yes",
-            "cluster-port": str(self._buses.setdefault(directory, _free_port())),
+            "cluster-port": str(self._bus(directory)),
             "cluster-node-timeout": str(self._node_timeout_ms),
             "cluster-replica-validity-factor": "0",
             "cluster-allow-replica-migration": "no",
             "repl-diskless-sync-delay": "0",
+            "repl-ping-replica-period": "1",  # Redis 7 names a replica only once it has heard this
             "include": str(directory / "replication.conf"),
         }
         words = tuple(word for name, value in options.items() for word in (f"--{name}", value))
         return EmbeddedServer(
             directory, binary=self._binary, append_only=self._append_only, extra_args=words + self._extra_args
         )
+
+    def _bus(self, directory: Path) -> int:
+        """The same as last time: the others look for the node there."""
+        kept = private.read(directory / "bus")
+        port = int(kept) if kept.isdigit() else _free_port()
+        private.write(directory / "bus", str(port))
+        self._buses[directory] = port
+        return port
 
     # -- forming the cluster
 
@@ -128,6 +144,18 @@ class EmbeddedCluster:
         return b"cluster_state:ok" in info and len(nodes) == self._count and up
 
     # -- what a test or a program needs
+
+    @property
+    def running(self) -> bool:
+        """True while all nodes live."""
+        return bool(self.nodes) and all(node.running for node in self.nodes)
+
+    @property
+    def directory(self) -> Path:
+        """Where the nodes' directories are. Raises Misuse before the first start."""
+        if self._directory is None:
+            raise Misuse("the cluster was not started", hint="call start() first")
+        return self._directory
 
     @property
     def url(self) -> str:

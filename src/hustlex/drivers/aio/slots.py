@@ -39,7 +39,7 @@ class SlotsTask:
         self._waiting = waiting
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._asked_at = float("-inf")
+        self._asked_at = self._due = float("-inf")
         self._failure: Error | None = None
         self._closed = False
 
@@ -51,14 +51,17 @@ class SlotsTask:
         self._at(max(loop.time(), self._asked_at + _APART_S))
 
     def _at(self, moment: float) -> None:
-        if self._timer is not None and not self._timer.cancelled() and self._timer.when() <= moment:
-            return
         if self._timer is not None:
+            if self._due <= moment:
+                return
             self._timer.cancel()
+        self._due = moment
         self._timer = asyncio.get_running_loop().call_at(moment, self._begin)
 
     def _begin(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._refresh(), name="cluster slots")
 

@@ -143,7 +143,7 @@ class Fetcher:
             past = pasts.get(task_id, NO_PAST) if pasts else NO_PAST
             job = source.held[task_id] = LeasedTask(source, task_id, holder, message, lease_until, past)
             jobs.append(job)
-        self._admission.take(jobs)
+        self._admission.take(jobs, with_past=bool(pasts))
 
     def sleepers(self) -> None:
         """Let the waiters watch the queues that have nothing more."""

@@ -25,9 +25,11 @@ class TaskAdmission:
         self.surplus = slots.ahead if limiter is None else limiter.surplus
         """How many tasks to hold beyond the slots."""
 
-    def take(self, jobs: Sequence[LeasedTask]) -> None:
-        """Leased tasks, in their order."""
-        self._feed([job for job in jobs if job.past is NO_PAST or self._quarantine.admit(job)])
+    def take(self, jobs: Sequence[LeasedTask], *, with_past: bool) -> None:
+        """Leased tasks, in their order. with_past: whether any of them has one."""
+        if with_past:
+            jobs = [job for job in jobs if job.past is NO_PAST or self._quarantine.admit(job)]
+        self._feed(jobs)
 
     @property
     def waiting(self) -> dict[str, int]:
