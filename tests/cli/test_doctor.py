@@ -247,8 +247,8 @@ def test_rights_are_read_from_the_rooms() -> None:
         "ratelimit": {"ratelimit"},
         "idempotency": {"idem", "webhook"},
         "pins": {"pin"},
-        "cache": {"cache", "cl"},
-        "events": set(),
+        "cache": {"cache", "cl", "ct"},
+        "events": {"ev"},
         "jobs": {"asynq"},
     }
     assert all(families[room] <= known[room] for room in ROOMS), families
@@ -263,6 +263,8 @@ def test_rights_are_read_from_the_rooms() -> None:
         "pin",
         "cache",
         "cl",
+        "ct",
+        "ev",
         "asynq",
     } <= set().union(*families.values())
     assert {"evalsha", "eval", "time", "hmget"} <= set(rights(("otp",)).commands)
