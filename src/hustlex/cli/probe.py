@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from http.client import HTTPException
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import urlopen
 
 import msgspec
@@ -30,15 +30,19 @@ class _Told(msgspec.Struct):
 def processes(urls: list[str]) -> Iterator[DoctorFinding]:
     """Ask each. Raises BadParameter for what is no address."""
     for url in urls:
-        try:
-            parts = urlsplit(url)
-            known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            known = False
-        if not known:
+        parts = _parts(url)
+        if parts is None:
             raise typer.BadParameter("--health takes addresses as http://127.0.0.1:8081/health")
         host = parts.netloc.rpartition("@")[2]
         yield from _findings(host, parts._replace(netloc=host).geturl())
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        return parts if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def _findings(name: str, url: str) -> Iterator[DoctorFinding]:
@@ -54,9 +58,10 @@ def _findings(name: str, url: str) -> Iterator[DoctorFinding]:
         yield DoctorFinding("process", name, "warn", f"{room}: {sentence}", "see its log")
     for task_type in told.unknown:
         yield DoctorFinding("process", name, "warn", f"it has no handler for {task_type}", "deploy one, or delete them")
-    if not told.trouble:
-        level, detail = ("ok", "works") if told.ok else ("fail", f"is not at work ({told.status})")
-        yield DoctorFinding("process", name, level, detail, "" if told.ok else "is it starting or stopping?")
+    if told.ok:
+        yield DoctorFinding("process", name, "ok", "works")
+    elif not told.trouble:
+        yield DoctorFinding("process", name, "fail", f"is not at work ({told.status})", "does it start, or stop?")
 
 
 def _answer(url: str) -> bytes:
