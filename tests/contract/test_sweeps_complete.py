@@ -60,7 +60,7 @@ NOT_SWEPT = {
     **dict.fromkeys(("Pins", "Tokens", "Inspector", "Jobs", "Schedules", "CurrentJob", "EagerJobs"), BY_THE_FRONT),
     **dict.fromkeys(("CacheInspector", "ClaimInspector", "EventInspector", "LimitInspector"), BY_THE_FRONT),
     **dict.fromkeys(("OtpInspector", "PinInspector", "TokenInspector"), BY_THE_FRONT),
-    **dict.fromkeys(("Subscription", "Subscription.joined"), "made by Events.subscribe, and joined by its own reader"),
+    "Subscription": "made by Events.subscribe",
     **dict.fromkeys(("Limits.gate", "Task.arguments", "Task.canonical", "Tasks.find"), BY_THE_WORKER),
     **dict.fromkeys(("Periodic.at", "Periodic.made", "Periodic.next_ms", "Periodic.passed"), BY_THE_WORKER),
     **dict.fromkeys(("Handle.result", "Handle.wait"), "pass on to Jobs.result, which is swept"),

@@ -33,6 +33,7 @@ from hustlex.web import (
     checked,
     end_streams,
     events_router,
+    health_router,
     install,
     install_problems,
     lifespan,
@@ -151,6 +152,7 @@ SAMPLES = [
         call=entered,
     ),
     Sample(body_limit, {"most": 5}),
+    Sample(health_router, {"path": "/health"}),
     Sample(
         ResponseCache,
         {"name": "page", "ttl": timedelta(minutes=1), "tags": ["a"], "vary": ["accept"], "query": ["q"]}

@@ -58,6 +58,11 @@ class RateLimit:
         """Whether the policies' ``on_error`` decides for now, since the server did not answer; for a health check."""
         return self._limiter.fallback.breaker.open
 
+    @property
+    def trouble(self) -> str:
+        """One sentence while ``degraded``, else ""."""
+        return "limits are judged without the server, as each policy's on_error says" if self.degraded else ""
+
     def check(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Decision:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -90,6 +91,15 @@ class Tokens:
     def stats(self) -> Feeding:
         """How well this process knows the revocations of others, for metrics."""
         return self._view.standing()
+
+    @property
+    def trouble(self) -> str:
+        """One sentence while bounded checks, once begun, cannot be answered here; else ""."""
+        if not self._tail.begun or time.monotonic() < self._view.fresh_until:
+            return ""
+        return (
+            "revocations of other processes are not heard: bounded checks ask the server, or follow TokenOptions.away"
+        )
 
     def login(
         self,

@@ -56,6 +56,11 @@ class Caches:
         self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
         self.inspector = CacheInspector(driver, self._prefix, clock)
 
+    @property
+    def trouble(self) -> str:
+        """One sentence while near caches are off, else ""."""
+        return self._space.watch.trouble if self._space.watch is not None else ""
+
     @overload
     def __call__(self, name: str, value_type: type[V], *, ttl: timedelta, **options: Unpack[Options]) -> Cache[V]: ...
     @overload
