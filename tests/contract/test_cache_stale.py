@@ -12,7 +12,7 @@ import redis
 
 from hustlex.app import HustleX
 from hustlex.cache import MISSING, Hit, Miss, Warmed
-from hustlex.cache.plan import Dice
+from hustlex.cache.plan import Entropy
 from hustlex.core.time import FixedClock
 from hustlex.errors import LoadTimeout, Misuse
 from tests.conftest import PATIENCE
@@ -153,14 +153,20 @@ def test_early_refresh_is_drawn_as_the_paper_says() -> None:
     from hustlex.cache.plan import CachePlan
     from hustlex.cache.policy import policy
     from hustlex.cache.reading import _freshness
-    from tests.unit.test_cache_flows import HandFlights
+    from tests.unit.test_cache_flows import HandComputations
 
     dice = random.Random(20261129)
     for early in (1.0, 2.0):
         limits = policy(ttl=MINUTE, early=early, clearable=False)
         clock = FixedClock(1_000_000)
         plan = CachePlan(
-            "n", ValueCodec(int, limits), limits, HandFlights(), prefix="", clock=clock, dice=Dice(draw=dice.random)
+            "n",
+            ValueCodec(int, limits),
+            limits,
+            HandComputations(),
+            prefix="",
+            clock=clock,
+            entropy=Entropy(draw=dice.random),
         )
         for left, delta in ((100, 400), (400, 400), (2000, 400), (10_000, 400)):
             frame = EntryFrame(1_000_000 - 60_000 + left, 60_000, b"1", delta)

@@ -92,7 +92,7 @@ async def test_a_tag_invalidated_while_computing_makes_the_result_worthless(hx: 
 
 
 async def test_who_asks_after_the_invalidation_of_a_tag_gets_the_new_value(hx: Any, raw: redis.Redis) -> None:
-    """T-C07b for tags, foreign: this process learns it from the stamps when the flight lands."""
+    """T-C07b for tags, foreign: this process learns it from the stamps when the computation ends."""
     gigs = gigs_of(hx)
     origin = Origin(1)
     origin.close()

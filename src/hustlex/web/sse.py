@@ -26,7 +26,7 @@ from hustlex.errors import Error
 from hustlex.events import Gap, Message, Subscription, Together, Unknown
 from hustlex.web.depends import front_of
 from hustlex.web.reusable_timeout import ReusableTimeout
-from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, seat
+from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, stream_place
 from hustlex.web.routing import OUTERMOST
 
 
@@ -173,7 +173,7 @@ class EventStream(Response):
         """Stream until the client leaves, the subscription ends or the lifetime is over."""
         lifetime = min(self._lifetime, max(0.0, self._left()))
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(seat(self._rights, self._per_user))
+            await stack.enter_async_context(stream_place(self._rights, self._per_user))
             items = await stack.enter_async_context(self._subscription)
             writer = asyncio.create_task(self._write(items, send))
             departure = asyncio.create_task(_departure(receive))
