@@ -106,6 +106,7 @@ class HustleX:
         self._otp_options = otp
         self._ratelimit_options = ratelimit
         self._journal = health.Journal()
+        self._closed = False
         health.join(self)
 
     async def __aenter__(self) -> Self:
@@ -116,6 +117,7 @@ class HustleX:
 
     async def close(self) -> None:
         """Finish what is in flight (bounded) and close every connection. Idempotent."""
+        self._closed = True
         health.leave(self)
         if "tokens" in self.__dict__:
             await self.tokens.close()
@@ -136,6 +138,8 @@ class HustleX:
         Never raises; takes no longer than a second for each server. What begins and what ends is logged once, by
         ``hustlex.health``.
         """
+        if self._closed:
+            return FrontHealth({"front": "this HustleX was closed"}, {})
         trouble = {}
         drivers = {"server": self._state}
         if self.cache_driver is not self.driver:

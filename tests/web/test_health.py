@@ -117,3 +117,4 @@ def test_a_closed_front_tells_no_more(proxy: Proxy) -> None:
         front.ratelimit._limiter.fallback.breaker.open = True
         assert front.degraded["ratelimit"] in health.degraded().values()
     assert front not in health._tellers
+    assert front.health().trouble == {"front": "this HustleX was closed"}

@@ -9,7 +9,7 @@ import typer
 
 from hustlex.cli.client import CacheUrl, Url, opened
 from hustlex.cli.output import AsJson, print_json, print_table
-from hustlex.cli.probe import processes
+from hustlex.cli.probe import judged, processes
 from hustlex.core.printable import printable
 from hustlex.diagnostics import ROOMS, Checkup, rights
 from hustlex.errors import Denied
@@ -24,7 +24,8 @@ def doctor(
     as_json: AsJson = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings, and for what cannot be known")] = False,
     health: Annotated[
-        list[str] | None, typer.Option(help="A process's /health, as http://127.0.0.1:8081/health; repeatable")
+        list[str] | None,
+        typer.Option(help="A process's /health, as http://127.0.0.1:8081/health; repeatable", callback=judged),
     ] = None,
     acl: Annotated[bool, typer.Option("--acl", help="Print the rights an ACL user needs, and ask no server")] = False,
 ) -> None:

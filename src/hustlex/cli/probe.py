@@ -28,13 +28,25 @@ class _Told(msgspec.Struct):
 
 
 def processes(urls: list[str]) -> Iterator[DoctorFinding]:
-    """Ask each. Raises BadParameter for what is no address."""
-    for url in urls:
-        parts = _parts(url)
-        if parts is None:
-            raise typer.BadParameter("--health takes addresses as http://127.0.0.1:8081/health")
-        host = parts.netloc.rpartition("@")[2]
-        yield from _findings(host, parts._replace(netloc=host).geturl())
+    """Ask each."""
+    for host, url in map(_place, urls):
+        yield from _findings(host, url)
+
+
+def judged(urls: list[str] | None) -> list[str]:
+    """The same, once each is an address. Raises BadParameter."""
+    for url in urls or []:
+        _place(url)
+    return urls or []
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Host and port, and the address without an account."""
+    parts = _parts(url)
+    if parts is None:
+        raise typer.BadParameter("--health takes addresses as http://127.0.0.1:8081/health")
+    host = parts.netloc.rpartition("@")[2]
+    return host, parts._replace(netloc=host).geturl()
 
 
 def _parts(url: str) -> SplitResult | None:
