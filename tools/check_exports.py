@@ -25,7 +25,6 @@ UNNAMED = {
     "Periodic.at -> Draft": "for schedulers",
     "Periodic.made -> Draft": "for schedulers",
     "ResponseCache.of -> CachedPage": "for the middleware, which has made the cache",
-    "Subscription.reader -> ChannelReader": "for the streams of hustlex.web",
     "RateLimit.hold -> Hold": "used in a with statement",
 }
 """What a method returns and nobody needs to name, each with its reason."""

@@ -12,7 +12,7 @@ from examples.gigs.backend import open_backend
 from examples.gigs.jobs import send_code
 from examples.gigs.money import KeyReused, NotEnoughMoney
 from examples.gigs.routes import router
-from hustlex.web import Problem, auth_router, install, lifespan, sessions_router
+from hustlex.web import Problem, auth_router, health_router, install, lifespan, sessions_router
 
 
 @asynccontextmanager
@@ -28,6 +28,7 @@ def create_app() -> FastAPI:
     app = FastAPI(title="HustleX gigs", lifespan=connected)
     install(app)
     app.include_router(router)
+    app.include_router(health_router())
 
     async def identify(phone: str) -> str:
         backend = app.state.backend

@@ -6,6 +6,8 @@ import asyncio
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,6 +72,58 @@ def test_a_good_server_passes(own_server: EmbeddedServer, own: redis.Redis, url:
         ("cache", "eviction"),
     }
     assert found["cache", "separate"] == "ok"
+
+
+class Reporting(BaseHTTPRequestHandler):
+    told = b""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+        self.wfile.write(self.told)
+
+    def log_message(self, *_: Any) -> None:
+        return None
+
+
+@pytest.fixture
+def process() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Reporting) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://user:hidden@127.0.0.1:{server.server_port}/health"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        ({"ok": True, "trouble": {}, "degraded": {}}, [("ok", "works")]),
+        ({"ok": True, "trouble": {}, "degraded": {"cache": "off"}}, [("warn", "cache: off"), ("ok", "works")]),
+        ({"ok": False, "trouble": {"slots": "all hang"}, "unknown": ["a"]},
+         [("fail", "slots: all hang"), ("warn", "it has no handler for a")]),
+        ({"ok": False, "trouble": {}, "status": "closed"}, [("fail", "is not at work (closed)")]),
+        ([1], [("fail", "what it answers is no report")]),
+    ],
+)  # fmt: skip
+def test_processes_are_asked_for_their_health(
+    own_server: EmbeddedServer, own: redis.Redis, process: str, told: Any, wanted: list[tuple[str, str]]
+) -> None:
+    Reporting.told = json.dumps(told).encode()
+    result = doctor("--url", own_server.url, "--health", process, "--json")
+    found = [each for each in json.loads(result.stdout)["findings"] if each["role"] == "process"]
+    assert [(each["level"], each["detail"]) for each in found] == wanted
+    assert result.exit_code == ("fail" in dict(wanted))
+    assert "hidden" not in result.stdout
+
+
+def test_a_process_that_is_not_there_fails(own_server: EmbeddedServer, own: redis.Redis, unused_tcp_port: int) -> None:
+    result = doctor("--url", own_server.url, "--health", f"http://127.0.0.1:{unused_tcp_port}/health")
+    assert (result.exit_code, "it does not answer" in result.stdout) == (1, True)
+    for wrong in ("127.0.0.1:80", "ftp://x/", "http://", "http://[::1/health"):
+        result = doctor("--url", own_server.url, "--health", wrong)
+        assert result.exit_code == 2
+        assert "Traceback" not in result.output
+        assert "--health takes addresses" in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("policy", ["volatile-lru", "volatile-ttl", "allkeys-lfu"])
@@ -193,8 +247,8 @@ def test_rights_are_read_from_the_rooms() -> None:
         "ratelimit": {"ratelimit"},
         "idempotency": {"idem", "webhook"},
         "pins": {"pin"},
-        "cache": {"cache", "cl"},
-        "events": set(),
+        "cache": {"cache", "cl", "ct"},
+        "events": {"ev"},
         "jobs": {"asynq"},
     }
     assert all(families[room] <= known[room] for room in ROOMS), families
@@ -209,6 +263,8 @@ def test_rights_are_read_from_the_rooms() -> None:
         "pin",
         "cache",
         "cl",
+        "ct",
+        "ev",
         "asynq",
     } <= set().union(*families.values())
     assert {"evalsha", "eval", "time", "hmget"} <= set(rights(("otp",)).commands)

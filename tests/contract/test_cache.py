@@ -67,22 +67,22 @@ def keys(raw: redis.Redis) -> list[bytes]:
     return sorted(key for key in raw.scan_iter() if b"ct:" not in key)
 
 
-def passengers(hx: Any) -> list[str]:
-    """Grows by the entry's key each time a caller joins a flight that is under way."""
+def callers_who_joined(hx: Any) -> list[str]:
+    """Grows by the entry's key each time a caller joins a computation that is under way."""
     caches = getattr(hx.cache, "_target", hx.cache)
     joined: list[str] = []
 
     def spied(verb: Callable[..., Any]) -> Callable[..., Any]:
-        def spy(entry: str, *course: Any, **how: Any) -> Any:
-            seat = verb(entry, *course, **how)
-            if seat is not None and not seat.leading:
+        def spy(entry: str, *rest: Any, **how: Any) -> Any:
+            participant = verb(entry, *rest, **how)
+            if participant is not None and not participant.leading:
                 joined.append(entry)
-            return seat
+            return participant
 
         return spy
 
-    caches._flights.find = spied(caches._flights.find)
-    caches._flights.board = spied(caches._flights.board)
+    caches._computations.join = spied(caches._computations.join)
+    caches._computations.join_or_start = spied(caches._computations.join_or_start)
     return joined
 
 
@@ -227,7 +227,7 @@ async def test_large_values_are_compressed_and_too_large_ones_served_but_not_sto
     assert await texts.get("words") == words
     noise = "".join(chr(33 + (n * n * 7919 + n // 97) % 90) for n in range(5 << 20))
     origin = Origin(noise)
-    joined = passengers(hx)
+    joined = callers_who_joined(hx)
     origin.close()
     calls = [start(texts.get_or_compute("big", origin.load)) for _ in range(2)]
     await until(lambda: joined)
@@ -267,7 +267,7 @@ async def test_get_many_and_set_many(hx: Any, raw: redis.Redis) -> None:
 async def test_a_hundred_cold_calls_compute_once(hx: Any, raw: redis.Redis) -> None:
     """T-C01."""
     users = hx.cache("user", int, ttl=QUARTER, timeout=PATIENT)
-    origin, joined = Origin(7), passengers(hx)
+    origin, joined = Origin(7), callers_who_joined(hx)
     origin.close()
     calls = [start(users.get_or_compute(1, origin.load)) for _ in range(100)]
     await origin.computing.wait()
@@ -282,7 +282,7 @@ async def test_nobody_shares_a_mutable_object(hx: Any) -> None:
     """T-C30."""
     lists = hx.cache("list", list[int], ttl=QUARTER, timeout=PATIENT)
     original = [1, 2]
-    origin, joined = Origin(original), passengers(hx)
+    origin, joined = Origin(original), callers_who_joined(hx)
     origin.close()
     calls = [start(lists.get_or_compute(1, origin.load)) for _ in range(3)]
     await until(lambda: len(joined) == 2)
@@ -297,7 +297,7 @@ async def test_nobody_shares_a_mutable_object(hx: Any) -> None:
 async def test_errors_reach_every_waiter_and_are_not_cached(hx: Any, raw: redis.Redis) -> None:
     """C-08."""
     users = hx.cache("user", int, ttl=QUARTER, timeout=PATIENT)
-    origin, joined = Origin(LookupError("no such row")), passengers(hx)
+    origin, joined = Origin(LookupError("no such row")), callers_who_joined(hx)
     origin.close()
     calls = [start(users.get_or_compute(1, origin.load)) for _ in range(10)]
     await until(lambda: len(joined) == 9)
@@ -341,7 +341,7 @@ async def test_a_set_during_the_computation_wins(hx: Any) -> None:
 async def test_joining_after_a_foreign_invalidation_gives_the_new_value(hx: Any, raw: redis.Redis) -> None:
     """T-C07b, foreign: this process cannot know; the refused fill tells."""
     users = hx.cache("user", int, ttl=QUARTER, timeout=PATIENT)
-    origin, joined = Origin(1), passengers(hx)
+    origin, joined = Origin(1), callers_who_joined(hx)
     origin.close()
     before = start(users.get_or_compute(1, origin.load))
     await origin.computing.wait()

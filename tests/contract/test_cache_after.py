@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from hustlex.app import HustleX
 from hustlex.errors import Misuse
 from hustlex.sync import HustleX as BlockingHustleX
+from tests.conftest import PATIENCE
 
 TTL = timedelta(minutes=5)
 PATIENT = timedelta(seconds=2)
@@ -21,7 +22,7 @@ PATIENT = timedelta(seconds=2)
 
 async def test_an_async_commit_invalidates_before_it_returns(url: str) -> None:
     engine = create_async_engine("sqlite+aiosqlite://")
-    async with HustleX(url) as hx, AsyncSession(engine) as session:
+    async with HustleX(url, timeout=PATIENCE) as hx, AsyncSession(engine) as session:
         users = hx.cache("user", int, ttl=TTL, timeout=PATIENT)
 
         @users.cached("user:f:{it}")
@@ -52,7 +53,7 @@ async def test_an_async_commit_invalidates_before_it_returns(url: str) -> None:
 
 
 def test_a_blocking_commit_does_too(url: str) -> None:
-    with BlockingHustleX(url) as hx, Session(create_engine("sqlite://")) as session:
+    with BlockingHustleX(url, timeout=PATIENCE) as hx, Session(create_engine("sqlite://")) as session:
         users = hx.cache("user", int, ttl=TTL, timeout=PATIENT)
         users.set(1, 1)
         session.execute(text("select 1"))

@@ -1,4 +1,4 @@
-"""Computations that need each other, and passengers of a leader that had an accident: nobody waits for ever."""
+"""Computations that need each other, and callers who joined a leader that had an accident: nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ async def test_waiting_for_a_place_has_an_end() -> None:
         assert await first == 1
 
 
-async def test_a_passenger_does_not_get_the_accident_of_a_leader_that_left(front: HustleX) -> None:
+async def test_a_caller_who_joined_does_not_get_the_accident_of_a_leader_that_left(front: HustleX) -> None:
     cache = numbers(front)
     started, closed = asyncio.Event(), asyncio.Event()
 
@@ -183,13 +183,13 @@ async def test_a_passenger_does_not_get_the_accident_of_a_leader_that_left(front
 
     leader = asyncio.create_task(cache.get_or_compute("a", with_my_session))
     await started.wait()
-    passengers = [asyncio.create_task(cache.get_or_compute("a", one)) for _ in range(3)]
-    while cache._plan.flights._flights["cache:n:a"].aboard < 4:
+    callers = [asyncio.create_task(cache.get_or_compute("a", one)) for _ in range(3)]
+    while cache._plan.computations._computations["cache:n:a"].callers < 4:
         await asyncio.sleep(0)
     leader.cancel()
     await asyncio.gather(leader, return_exceptions=True)
     closed.set()
-    assert await asyncio.gather(*passengers) == [1, 1, 1]
+    assert await asyncio.gather(*callers) == [1, 1, 1]
 
 
 async def test_what_a_computation_raises_leaves_no_lease_behind(

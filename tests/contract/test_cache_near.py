@@ -17,6 +17,7 @@ from hustlex.app import HustleX
 from hustlex.cache.near import NearShelf, NearWatch, immutable
 from hustlex.errors import Misuse
 from hustlex.sync import HustleX as BlockingHustleX
+from tests.conftest import PATIENCE
 from tests.contract.test_cache import PATIENT, QUARTER, Origin, every_key_ends, until
 from tests.support.proxy import Proxy
 
@@ -27,13 +28,13 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 async def one(url: str) -> AsyncIterator[HustleX]:
-    async with HustleX(url) as front:
+    async with HustleX(url, timeout=PATIENCE) as front:
         yield front
 
 
 @pytest.fixture
 async def other(url: str) -> AsyncIterator[HustleX]:
-    async with HustleX(url) as front:
+    async with HustleX(url, timeout=PATIENCE) as front:
         yield front
 
 
@@ -143,7 +144,7 @@ async def test_values_tags_are_kept_and_told_too(one: HustleX, other: HustleX) -
 
 async def test_a_broken_link_drops_everything(url: str, faulty: Proxy) -> None:
     """T-C23 in part: nothing is served from memory until every change is told again."""
-    async with HustleX(faulty.url) as front, HustleX(url) as other:
+    async with HustleX(faulty.url) as front, HustleX(url, timeout=PATIENCE) as other:
         cache, writer = await near(front), other.cache("n", int, ttl=QUARTER, timeout=PATIENT, near=MINUTE)
         await writer.set(1, 1)
         assert await kept(cache, 1) == 1
@@ -167,7 +168,7 @@ async def test_proofs_are_counted(one: HustleX, raw: redis.Redis) -> None:
 
 
 def test_a_blocking_front_has_none(url: str) -> None:
-    with BlockingHustleX(url) as front, pytest.raises(Misuse, match="near"):
+    with BlockingHustleX(url, timeout=PATIENCE) as front, pytest.raises(Misuse, match="near"):
         front.cache("n", int, ttl=QUARTER, near=MINUTE)
 
 

@@ -12,9 +12,10 @@ import redis
 
 from hustlex.app import HustleX
 from hustlex.cache import MISSING, Hit, Miss, Warmed
-from hustlex.cache.plan import Dice
+from hustlex.cache.plan import Entropy
 from hustlex.core.time import FixedClock
 from hustlex.errors import LoadTimeout, Misuse
+from tests.conftest import PATIENCE
 from tests.contract.test_cache import PATIENT, Origin, every_key_ends, keys, start, until
 
 __all__ = ["every_key_ends"]
@@ -49,7 +50,7 @@ async def test_a_stale_value_is_served_while_it_is_computed_anew(hx: Any, clock:
 
 
 async def test_one_process_refreshes_and_the_others_serve(url: str, raw: redis.Redis) -> None:
-    async with HustleX(url) as one, HustleX(url) as other:
+    async with HustleX(url, timeout=PATIENCE) as one, HustleX(url, timeout=PATIENCE) as other:
         here, there = numbers(one, stale_ttl=MINUTE), numbers(other, stale_ttl=MINUTE)
         origin = Origin(1)
         await here.get_or_compute(1, origin.load)
@@ -152,14 +153,20 @@ def test_early_refresh_is_drawn_as_the_paper_says() -> None:
     from hustlex.cache.plan import CachePlan
     from hustlex.cache.policy import policy
     from hustlex.cache.reading import _freshness
-    from tests.unit.test_cache_flows import HandFlights
+    from tests.unit.test_cache_flows import HandComputations
 
     dice = random.Random(20261129)
     for early in (1.0, 2.0):
         limits = policy(ttl=MINUTE, early=early, clearable=False)
         clock = FixedClock(1_000_000)
         plan = CachePlan(
-            "n", ValueCodec(int, limits), limits, HandFlights(), prefix="", clock=clock, dice=Dice(draw=dice.random)
+            "n",
+            ValueCodec(int, limits),
+            limits,
+            HandComputations(),
+            prefix="",
+            clock=clock,
+            entropy=Entropy(draw=dice.random),
         )
         for left, delta in ((100, 400), (400, 400), (2000, 400), (10_000, 400)):
             frame = EntryFrame(1_000_000 - 60_000 + left, 60_000, b"1", delta)
@@ -293,7 +300,7 @@ async def test_a_hold_keeps_everybody_from_storing(hx: Any, raw: redis.Redis) ->
 
 async def test_production_knows_ages_without_a_clock(url: str, raw: redis.Redis) -> None:
     """T-C15: ages come from what is left of an entry's life on the server, so no clock of an application counts."""
-    async with HustleX(url) as front:
+    async with HustleX(url, timeout=PATIENCE) as front:
         cache = front.cache("n", int, ttl=MINUTE, stale_ttl=MINUTE, timeout=PATIENT, jitter=0)
         origin = Origin(1)
         await cache.get_or_compute(1, origin.load)

@@ -14,6 +14,7 @@ from hustlex.app import HustleX
 from hustlex.cache import MISSING, Hit, Miss
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
+from tests.conftest import PATIENCE
 from tests.contract.test_cache import PATIENT, QUARTER, Origin, every_key_ends, start, until
 
 __all__ = ["every_key_ends"]
@@ -91,7 +92,7 @@ async def test_a_tag_invalidated_while_computing_makes_the_result_worthless(hx: 
 
 
 async def test_who_asks_after_the_invalidation_of_a_tag_gets_the_new_value(hx: Any, raw: redis.Redis) -> None:
-    """T-C07b for tags, foreign: this process learns it from the stamps when the flight lands."""
+    """T-C07b for tags, foreign: this process learns it from the stamps when the computation ends."""
     gigs = gigs_of(hx)
     origin = Origin(1)
     origin.close()
@@ -250,7 +251,7 @@ async def _numbers(ids: list[int]) -> dict[int, int]:
 
 
 async def test_two_fronts_agree(url: str) -> None:
-    async with HustleX(url) as one, HustleX(url) as other:
+    async with HustleX(url, timeout=PATIENCE) as one, HustleX(url, timeout=PATIENCE) as other:
         mine, theirs = gigs_of(one), gigs_of(other)
         await mine.set(1, 1, tags=["a"])
         assert await theirs.get(1) == 1

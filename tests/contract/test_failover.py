@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 import redis
 
@@ -16,6 +17,7 @@ from hustlex.drivers import aio, redis_py
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.faults import WRONG_SERVER
 from hustlex.errors import Refused, Unavailable
+from hustlex.events import Events, Position
 from tests.contract.test_drivers import KINDS, Street, get, increment, put
 from tests.support import servers
 from tests.support.proxy import Proxy
@@ -214,3 +216,44 @@ async def test_a_subscription_alone_sees_the_role_change(pair: Pair) -> None:
         assert (await anext(messages)).gap
         pair.new.publish("news", "b")
         assert (await anext(messages)).data == b"b"
+
+
+class Tick(msgspec.Struct, frozen=True):
+    number: int
+
+
+async def test_a_subscription_goes_on_at_the_new_primary_and_misses_nothing_it_had(pair: Pair) -> None:
+    """The new primary had everything: what is published there afterwards follows without a gap."""
+    pair.new.config_set("masterauth", urlsplit(pair.old_url).password)
+    pair.old.config_set("repl-diskless-sync-delay", "0")
+    pair.new.replicaof("127.0.0.1", urlsplit(pair.old_url).port)
+    listening, publishing = aio.Driver(pair.proxy.url, aio.Options(look=0.05)), aio.Driver(pair.old_url)
+    inbound = Events(listening).channel("ticks:all", Tick, kind="replay")
+    async with asyncio.timeout(30), inbound.subscribe() as messages:
+        await Events(publishing).channel("ticks:all", Tick, kind="replay").publish(Tick(1))
+        assert (await anext(messages)).data == Tick(1)
+        while not pair.new.exists("ev:{ticks:all}:s"):
+            await asyncio.sleep(0.01)
+        pair.new.replicaof("NO", "ONE")
+        successor = aio.Driver(pair.new_url)
+        pair.fail_over()
+        await Events(successor).channel("ticks:all", Tick, kind="replay").publish(Tick(2))
+        assert (await anext(messages)).data == Tick(2)
+    for driver in (listening, publishing, successor):
+        await driver.close()
+
+
+async def test_a_failover_to_a_server_that_had_nothing_is_a_gap_and_then_whole(pair: Pair) -> None:
+    listening, publishing = aio.Driver(pair.proxy.url, aio.Options(look=0.05)), aio.Driver(pair.old_url)
+    inbound = Events(listening).channel("ticks:all", Tick, kind="replay")
+    async with asyncio.timeout(30), inbound.subscribe() as messages:
+        await Events(publishing).channel("ticks:all", Tick, kind="replay").publish(Tick(1))
+        assert (await anext(messages)).data == Tick(1)
+        successor = aio.Driver(pair.new_url)
+        pair.fail_over()
+        here = await Events(successor).channel("ticks:all", Tick, kind="replay").publish(Tick(2))
+        gap = await anext(messages)
+        assert (gap.reason, gap.position) == ("epoch", Position(here.epoch, 0))
+        assert (await anext(messages)).data == Tick(2)
+    for driver in (listening, publishing, successor):
+        await driver.close()

@@ -69,10 +69,12 @@ async def test_a_server_that_evicts_is_refused(
             await CALLS[room](strict)
     assert own.dbsize() == 0
     assert policy in caplog.text
+    assert "may evict" in (await strict.health()).trouble["server"]
     limits = Policy("p", 5, timedelta(minutes=1))
     assert await strict.ratelimit.check(limits, "u1", endpoint="/"), "what only counts is not refused"
     own.config_set("maxmemory-policy", "noeviction")
     await CALLS[room](strict)
+    assert (await strict.health()).ok
 
 
 @pytest.mark.parametrize(("limit", "policy"), [("0", "allkeys-lru"), ("64mb", "noeviction")])

@@ -298,7 +298,7 @@ async def test_a_login_repeated_after_a_lost_reply_opens_one_session_and_ends_no
     mint = TokenIssuer(Keyring(SECRET), policy_of(TokenOptions()), None, "")
     pairs = [await login(hx) for _ in range(9)]
     first = RefreshToken(mint.keyring.kid, "u1", "s" * 22, 1, bytes(32))
-    op = ops.login(mint, ops.newcomer("u1", "app"), first, FixedClock().now_ms)
+    op = ops.login(mint, ops.session_request("u1", "app"), first, FixedClock().now_ms)
     assert op.effect is Effect.IDEMPOTENT
     assert await driver.run(op) == await driver.run(op)
     assert all([await good(hx, pair.access) for pair in pairs])

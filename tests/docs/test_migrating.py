@@ -408,7 +408,7 @@ async def periodic(house: House) -> None:
     for days in (1, 2):
         for wait in (NOW, timedelta(hours=24)):
             house.clock.advance(wait)
-            await asyncio.gather(*(each.timetable.tick() for each in schedulers))
+            await asyncio.gather(*(each.dispatcher.tick() for each in schedulers))
         await house.drain()
         assert house.ran == [1] * days
 

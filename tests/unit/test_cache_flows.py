@@ -12,9 +12,9 @@ from hustlex.cache import flows
 from hustlex.cache import obtain as obtaining
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
-from hustlex.cache.flights import Compute, Course, Landed
+from hustlex.cache.computations import Compute, MakeFlow, SharedResult
 from hustlex.cache.ops import Busy, Found, Ours
-from hustlex.cache.plan import CachePlan, Dice
+from hustlex.cache.plan import CachePlan, Entropy
 from hustlex.cache.policy import Options, policy
 from hustlex.core.op import Batch, Call, Flow, Op, Sleep
 from hustlex.core.time import server_clock
@@ -27,8 +27,8 @@ class Interrupted(BaseException):
     """As a cancellation or Ctrl-C, without their meaning for the test runner."""
 
 
-class HandFlight:
-    """Records what the flow does to its flight, between the steps it sends."""
+class HandComputation:
+    """Records what the flow does to its computation, between the steps it sends."""
 
     def __init__(self, log: list[str]) -> None:
         self._log = log
@@ -36,15 +36,15 @@ class HandFlight:
     def advance(self) -> None:
         self._log.append("advance")
 
-    def seal(self) -> None:
-        self._log.append("seal")
+    def close(self) -> None:
+        self._log.append("close")
 
 
-class HandSeat:
+class HandParticipant:
     leading = True
 
-    def __init__(self, course: Flow[Landed] | None = None) -> None:
-        self.course = course
+    def __init__(self, make_flow: Flow[SharedResult] | None = None) -> None:
+        self.make_flow = make_flow
         self.left = False
 
     def wait(self, patience_s: float) -> Any:
@@ -54,35 +54,37 @@ class HandSeat:
         self.left = True
 
 
-class HandFlights:
+class HandComputations:
     def __init__(self) -> None:
         self.log: list[str] = []
-        self.there: HandSeat | None = None
+        self.there: HandParticipant | None = None
 
-    def find(self, entry: str) -> HandSeat | None:
+    def join(self, entry: str) -> HandParticipant | None:
         return self.there
 
-    def board(self, entry: str, course: Course, tags: tuple[str, ...] = (), *, behind: bool = False) -> HandSeat:
-        self.log += ["behind"] * behind
-        return HandSeat(course(HandFlight(self.log)))
+    def join_or_start(
+        self, entry: str, make_flow: MakeFlow, tags: tuple[str, ...] = (), *, background: bool = False
+    ) -> HandParticipant:
+        self.log += ["background"] * background
+        return HandParticipant(make_flow(HandComputation(self.log)))
 
     def detach(self, entry: str) -> None:
         self.log.append(f"detach {entry}")
 
-    def launch(self, entry: str, course: Course, tags: tuple[str, ...] = ()) -> None:
-        self.log.append("launch")
+    def start_in_background(self, entry: str, make_flow: MakeFlow, tags: tuple[str, ...] = ()) -> None:
+        self.log.append("start_in_background")
 
     def detach_tagged(self, tags: Collection[str]) -> None:
         self.log.append(f"detach {sorted(tags)}")
 
-    def kept(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
+    def renewing(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
         self.log.append(f"keep every {every_s:g} s")
         return compute
 
     def around(self, entry: str, compute: Compute) -> Compute:
         return compute
 
-    def gate(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
+    def bulkhead(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
         def guarded(compute: Compute) -> Compute:
             def behind() -> Any:
                 return compute()
@@ -103,17 +105,17 @@ class Hand:
         known: Options = {"clearable": False} | options  # type: ignore[assignment]
         limits = policy(ttl=timedelta(minutes=1), **known)
         self.now = 100.0
-        self.flights = HandFlights()
-        dice = Dice(token=lambda: "ab" * 8, draw=lambda: 0.5, monotonic=lambda: self.now)
+        self.computations = HandComputations()
+        dice = Entropy(token=lambda: "ab" * 8, draw=lambda: 0.5, monotonic=lambda: self.now)
         codec: ValueCodec[int] = ValueCodec(int, limits)
-        self.plan = CachePlan("n", codec, limits, self.flights, prefix="", clock=server_clock, dice=dice)
+        self.plan = CachePlan("n", codec, limits, self.computations, prefix="", clock=server_clock, entropy=dice)
 
     @property
     def log(self) -> list[str]:
-        return self.flights.log
+        return self.computations.log
 
-    def lead(self, compute: Compute = lambda: 1) -> Flow[Landed]:
-        return obtaining.lead(self.plan, ask(compute), HandFlight(self.log))
+    def lead(self, compute: Compute = lambda: 1) -> Flow[SharedResult]:
+        return obtaining.lead(self.plan, ask(compute), None, HandComputation(self.log))
 
     def stored(self, value: int) -> bytes:
         codec = self.plan.codec
@@ -144,13 +146,13 @@ def test_order_on_a_miss_is_claim_compute_seal_fill() -> None:
     assert hand.log == ["advance", "advance", "keep every 3.33333 s"]
     hand.now += 0.25
     fill = flow.send(compute.function())
-    assert hand.log[-1] == "seal"
+    assert hand.log[-1] == "close"
     assert isinstance(fill, Op)
     assert fill.name == "cache.fill"
     token, now_ms, frame, px_ms = fill.args
     assert (token, now_ms, px_ms) == ("t:" + "ab" * 8, 0, 57_000)  # 5 % jitter drawn
     assert int.from_bytes(frame[18:22], "little") == 250  # type: ignore[index,arg-type]
-    assert end(flow, True) == Landed(1, b"1", proven=True)
+    assert end(flow, True) == SharedResult(1, b"1", proven=True)
     assert hand.plan.counts.snapshot().fill == {"stored": 1}
 
 
@@ -160,7 +162,7 @@ def test_a_refused_fill_is_not_proven() -> None:
     next(flow)
     flow.send(Ours())
     assert name(flow.send(1)) == "cache.fill"
-    assert end(flow, False) == Landed(1, b"1", proven=False)
+    assert end(flow, False) == SharedResult(1, b"1", proven=False)
     assert hand.plan.counts.snapshot().fill == {"refused": 1}
 
 
@@ -172,18 +174,18 @@ def test_a_failed_fill_is_swallowed_and_the_lease_given_back(error: Exception) -
     flow.send(Ours())
     assert name(flow.send(1)) == "cache.fill"
     assert name(flow.throw(error)) == "cache.release"
-    assert end(flow, True) == Landed(1, b"1", proven=False)
+    assert end(flow, True) == SharedResult(1, b"1", proven=False)
     assert hand.plan.counts.snapshot().failures == 1
 
 
-def test_a_value_found_while_claiming_ends_the_flight_unproven() -> None:
+def test_a_value_found_while_claiming_ends_the_computation_unproven() -> None:
     hand = Hand()
     flow = hand.lead()
     next(flow)
     found = Found(hand.stored(7))
     with pytest.raises(StopIteration) as stop:
         flow.send(found)
-    assert stop.value.value == Landed(7, b"7", proven=False)
+    assert stop.value.value == SharedResult(7, b"7", proven=False)
     assert hand.log == ["advance"]
 
 
@@ -196,7 +198,7 @@ def test_an_unusable_entry_is_taken_over_and_checked_again() -> None:
     assert take.ops[0].args[:1] == ("SET",)
     release = flow.send([Ours(), hand.stored(7), 1000])
     assert name(release) == "cache.release"
-    assert end(flow, True) == Landed(7, b"7", proven=False)
+    assert end(flow, True) == SharedResult(7, b"7", proven=False)
 
     flow = hand.lead()
     next(flow)
@@ -218,10 +220,10 @@ def test_waiting_polls_ever_more_slowly_then_computes_behind_the_bulkhead_withou
     assert pauses[:3] == pytest.approx([0.010, 0.016, 0.0256])
     assert max(pauses) == 0.25
     assert 2.0 <= sum(pauses) < 2.3
-    assert hand.log[-2:] == ["advance", "seal"]
+    assert hand.log[-2:] == ["advance", "close"]
     assert isinstance(step, Call)
     assert "behind" in step.function.__qualname__
-    assert end(flow, 5) == Landed(5, b"5", proven=False)
+    assert end(flow, 5) == SharedResult(5, b"5", proven=False)
     assert hand.plan.counts.snapshot().wait["timeout"] == 1
 
 
@@ -240,7 +242,7 @@ def test_hold_and_cooldown_compute_at_once_without_storing(kind: str) -> None:
     step = flow.send(Busy(kind, 9_000))
     assert isinstance(step, Call)
     assert "behind" in step.function.__qualname__
-    assert end(flow, 5) == Landed(5, b"5", proven=False)
+    assert end(flow, 5) == SharedResult(5, b"5", proven=False)
 
 
 def test_a_lost_claim_computes_and_then_gives_back_what_it_may_hold() -> None:
@@ -249,16 +251,16 @@ def test_a_lost_claim_computes_and_then_gives_back_what_it_may_hold() -> None:
     next(flow)
     assert name(flow.throw(Timeout("late"))) == "Call"
     assert name(flow.send(5)) == "cache.release"
-    assert end(flow, False) == Landed(5, b"5", proven=False)
+    assert end(flow, False) == SharedResult(5, b"5", proven=False)
 
     flow = hand.lead()
     next(flow)
     assert name(flow.throw(Unavailable("refused"))) == "Call"
-    assert end(flow, 5) == Landed(5, b"5", proven=False)
+    assert end(flow, 5) == SharedResult(5, b"5", proven=False)
 
 
 @pytest.mark.parametrize("where", ["claim", "compute"])
-def test_whatever_ends_a_flight_early_gives_the_lease_back(where: str) -> None:
+def test_whatever_ends_a_computation_early_gives_the_lease_back(where: str) -> None:
     hand = Hand()
     flow = hand.lead()
     next(flow)
@@ -269,7 +271,7 @@ def test_whatever_ends_a_flight_early_gives_the_lease_back(where: str) -> None:
         flow.send(True)
 
 
-def test_an_abandoned_flight_asks_for_nothing_more() -> None:
+def test_an_abandoned_computation_asks_for_nothing_more() -> None:
     flow = Hand().lead()
     next(flow)
     flow.send(Ours())
@@ -292,7 +294,7 @@ def test_too_big_is_shared_when_the_release_proves_it_but_never_stored() -> None
     next(flow)
     flow.send(Ours())
     assert name(flow.send(123_456)) == "cache.release"
-    assert end(flow, True) == Landed(123_456, b"123456", proven=True)
+    assert end(flow, True) == SharedResult(123_456, b"123456", proven=True)
     assert hand.plan.counts.snapshot().fill == {"too_big": 1}
 
 
@@ -329,10 +331,10 @@ def test_errors_that_would_never_end_are_not_passed_over() -> None:
         flow.throw(ConfigurationError("bad URL"))
 
 
-def test_turned_away_passengers_start_over_and_in_the_end_compute_for_themselves() -> None:
+def test_turned_away_callers_start_over_and_in_the_end_compute_for_themselves() -> None:
     hand = Hand()
-    hand.flights.there = seat = HandSeat()
-    seat.leading = False
+    hand.computations.there = participant = HandParticipant()
+    participant.leading = False
     flow = obtain(hand)
     assert isinstance(next(flow), Call)
     for _ in range(2):
@@ -343,21 +345,21 @@ def test_turned_away_passengers_start_over_and_in_the_end_compute_for_themselves
     assert end(flow, 9) == 9
 
 
-def test_passengers_get_an_object_of_their_own_and_always_leave() -> None:
+def test_callers_who_join_get_an_object_of_their_own_and_always_leave() -> None:
     hand = Hand()
-    hand.flights.there = seat = HandSeat()
-    seat.leading = False
+    hand.computations.there = participant = HandParticipant()
+    participant.leading = False
     flow = obtain(hand)
     next(flow)
-    assert end(flow, Landed("the leader's object", b"4", proven=True)) == 4
-    assert seat.left
+    assert end(flow, SharedResult("the leader's object", b"4", proven=True)) == 4
+    assert participant.left
 
-    hand.flights.there = seat = HandSeat()
+    hand.computations.there = participant = HandParticipant()
     flow = obtain(hand)
     next(flow)
     with pytest.raises(Interrupted):
         flow.throw(Interrupted())
-    assert seat.left
+    assert participant.left
 
 
 def test_an_invalidation_detaches_before_and_after_and_raises_after_all_were_tried() -> None:
@@ -379,15 +381,10 @@ def test_jitter_only_shortens_and_none_lives_its_own_time() -> None:
     """T-C14."""
     hand = Hand(jitter=0.2, negative_ttl=timedelta(seconds=30))
     for draw, expected in ((0.0, 60_000), (0.5, 54_000), (1.0, 48_000)):
+        held = Entropy(draw=lambda draw=draw: draw)  # type: ignore[misc]
         plan = CachePlan(
-            "n",
-            hand.plan.codec,
-            hand.plan.policy,
-            hand.flights,
-            prefix="",
-            clock=server_clock,
-            dice=Dice(draw=lambda draw=draw: draw),
-        )  # type: ignore[misc]
+            "n", hand.plan.codec, hand.plan.policy, hand.computations, prefix="", clock=server_clock, entropy=held
+        )
         assert plan.life_ms(b"1", 60_000) == expected
         assert plan.life_ms(b"null", 60_000) == expected // 2
         assert plan.life_ms(b"null", 10_000) == expected // 6

@@ -60,7 +60,7 @@ VIEW = RevocationCache(2.0)
 REVOKER = Revoker(MINT, VIEW)
 SIGNING = Signing(MINT, REVOKER, None, 1)
 SIGNING.due_at = float("inf")
-ISSUER = flows.Issuer(MINT, SIGNING, REVOKER)
+ISSUER = flows.SessionFlows(MINT, SIGNING, REVOKER)
 ISSUER._fed = True
 APP = ops.Refresher("app")
 
@@ -208,7 +208,7 @@ def test_no_second_rotation_happens_within_the_grace() -> None:
 )
 def test_a_login_of_nonsense_is_misuse(client: str, amr: Any) -> None:
     with pytest.raises(Misuse):
-        ops.newcomer("u1", client, amr=amr)
+        ops.session_request("u1", client, amr=amr)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_login_of_nonsense_is_misuse(client: str, amr: Any) -> None:
 )
 def test_a_field_without_its_form_is_misuse(field: dict[str, str]) -> None:
     with pytest.raises(Misuse):
-        ops.newcomer("u1", "app", **field)
+        ops.session_request("u1", "app", **field)
 
 
 @pytest.mark.parametrize(
@@ -237,13 +237,13 @@ def test_a_field_without_its_form_is_misuse(field: dict[str, str]) -> None:
     ],
 )
 def test_only_the_network_of_an_address_is_kept(address: str, network: str) -> None:
-    assert ops.newcomer("u1", "app", address=address).network == network
+    assert ops.session_request("u1", "app", address=address).network == network
 
 
 def test_a_device_label_is_cut_because_clients_choose_it() -> None:
-    assert ops.newcomer("u1", "app", device="\U0001f4f1" * 1000).device == "\U0001f4f1" * 64
-    assert ops.newcomer("u1", "app", device="bad \ud800").device == "bad ?"
-    assert ops.newcomer("u1", "app", device="x\r\n@evil #1\x1b[2J\u202e").device == "x  @evil #1 [2J "
+    assert ops.session_request("u1", "app", device="\U0001f4f1" * 1000).device == "\U0001f4f1" * 64
+    assert ops.session_request("u1", "app", device="bad \ud800").device == "bad ?"
+    assert ops.session_request("u1", "app", device="x\r\n@evil #1\x1b[2J\u202e").device == "x  @evil #1 [2J "
 
 
 # -- flows, fed by hand
@@ -267,7 +267,7 @@ def finish(flow: Flow[Any]) -> Any:
     return stop.value.value
 
 
-WHO = ops.newcomer("u1", "app", device="Pixel", amr=("sms",))
+WHO = ops.session_request("u1", "app", device="Pixel", amr=("sms",))
 
 
 def login() -> TokenPair:

@@ -33,6 +33,7 @@ from hustlex.web import (
     checked,
     end_streams,
     events_router,
+    health_router,
     install,
     install_problems,
     lifespan,
@@ -142,7 +143,7 @@ SAMPLES = [
         sse_response,
         {"request": request(), "subscription": Source().subscribe(), "authorize": human,
          "heartbeat": timedelta(seconds=5), "lifetime": timedelta(seconds=5), "write_timeout": timedelta(seconds=5),
-         "per_user": 5},
+         "per_user": 5, "until": None},
         spare={"authorize": {"function"}},  # asked at once, and this one is not async
     ),
     Sample(
@@ -151,6 +152,7 @@ SAMPLES = [
         call=entered,
     ),
     Sample(body_limit, {"most": 5}),
+    Sample(health_router, {"path": "/health"}),
     Sample(
         ResponseCache,
         {"name": "page", "ttl": timedelta(minutes=1), "tags": ["a"], "vary": ["accept"], "query": ["q"]}

@@ -157,6 +157,9 @@ async def test_what_makes_another_page(shop: Shop, client: httpx.AsyncClient) ->
     await client.get("/gigs/7?a=2")
     await client.get("/gigs/7?a=1&b=2", headers={"host": "other"})
     assert len(shop.calls) == 4
+    await client.get("/gigs/7?q=ada&q=bo")
+    await client.get("/gigs/7?q=bo&q=ada")
+    assert shop.calls[4:] == ["gig 7 bo", "gig 7 ada"]
 
 
 @pytest.mark.parametrize("q", ["cookie", "private", "vary", "broken"])

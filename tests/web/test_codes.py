@@ -161,7 +161,7 @@ async def test_all_limits_look_alike(url: str, clock: FixedClock, serve: Any) ->
     app.include_router(auth_router(send=ignore, identify=identify))
     async with serve(app) as client:
         redis.Redis.from_url(url).flushall()
-        for _ in range(11):
+        for _ in range(12):
             got = await asked(client, PHONE)
             clock.advance(MINUTE)
         bodies.append((got.status_code, got.json(), sorted(got.headers)))

@@ -381,6 +381,50 @@ async def test_the_stream_is_for_declared_and_allowed_channels(
         assert "export class Events" in script.text
 
 
+@asynccontextmanager
+async def streaming(app: FastAPI, query: str, *headers: tuple[bytes, bytes]) -> AsyncIterator[asyncio.Queue[Any]]:
+    """What the stream sends; it is left with the block."""
+    sent: asyncio.Queue[Any] = asyncio.Queue()
+    request = {"type": "http.request", "body": b"", "more_body": False}
+    arriving: asyncio.Queue[Any] = asyncio.Queue()
+    arriving.put_nowait(request)
+    scope = {
+        "type": "http", "method": "GET", "scheme": "http", "path": "/events/stream", "root_path": "",
+        "query_string": query.encode(), "headers": [(b"host", b"hustlex.test"), *headers], "client": ("1.2.3.4", 5),
+    }  # fmt: skip
+    task = asyncio.ensure_future(app(scope, arriving.get, sent.put))
+    try:
+        async with asyncio.timeout(20):
+            yield sent
+    finally:
+        arriving.put_nowait({"type": "http.disconnect"})
+        await asyncio.wait_for(task, 20)
+
+
+async def test_a_stream_ends_when_what_was_allowed_for_a_time_is_over(
+    live: FastAPI, world: World, orders: Any, clock: FixedClock
+) -> None:
+    world.until = live.state.hustlex.tokens.now() + timedelta(seconds=30)
+    async with streaming(live, "ch=orders:1&ch=orders:2") as sent:
+        assert (await sent.get())["status"] == 200
+        await sent.get()
+        await orders.publish(Paid(1), order_id=1)
+        assert b"paid" in (await sent.get())["body"]
+        clock.advance(timedelta(seconds=31))
+        await orders.publish(Paid(2), order_id=1)
+        assert await sent.get() == {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+@pytest.mark.parametrize("query", ["ch=orders:1", "ch=orders:1&ch=orders:2"])
+@pytest.mark.parametrize("place", [b"a" * 8_000, b"1" * 5_000 + b".1", b"m1.gadvcmRlcnM6MZKiYQpiAA", b"x" * 20_000])
+async def test_a_forged_place_is_a_gap(live: FastAPI, orders: Any, query: str, place: bytes) -> None:
+    await orders.publish(Paid(1), order_id=1)
+    async with streaming(live, query, (b"last-event-id", place)) as sent:
+        assert (await sent.get())["status"] == 200
+        await sent.get()
+        assert b"event: gap" in (await sent.get())["body"]
+
+
 async def test_bad_options_get_one_sentence(channels: Any, world: World) -> None:
     for wrong in ({"authorize": None}, {"heartbeat": 5}, {"pong": timedelta(0)}, {"per_user": 0}, {"prefix": "x"}):
         with pytest.raises(Misuse):

@@ -27,7 +27,7 @@ from hustlex.ratelimit import Policy
 from hustlex.tokens import Access, TokenPair
 from hustlex.web import CurrentUser, sse_response, while_allowed
 from hustlex.web.problem import Problem
-from hustlex.web.rights import Rights, ShownToken, seat
+from hustlex.web.rights import Rights, ShownToken, stream_place
 from tests.conftest import SECRET
 from tests.web.test_sse import Client, Paid, Source
 
@@ -148,12 +148,12 @@ async def test_places_are_counted_over_all_processes(streaming: FastAPI, url: st
         assert isinstance(checked, Access)
         there = Rights(ShownToken(elsewhere, pair.access, "", checked))
         places = AsyncExitStack()
-        await places.enter_async_context(seat(there, 3))
+        await places.enter_async_context(stream_place(there, 3))
         refused, task = opened(streaming, pair)
         await ended(task)
         assert refused.start["status"] == 429
         with pytest.raises(Problem):
-            await places.enter_async_context(seat(there, 3))
+            await places.enter_async_context(stream_place(there, 3))
         await places.aclose()
     streams.append(await live(streaming, pair))
     for client, each in streams:

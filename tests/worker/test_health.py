@@ -130,6 +130,7 @@ async def test_the_endpoint_answers_for_the_worker(driver: Driver, jobs: Jobs, t
                 "ahead": 0,
                 "broken": 0,
                 "unknown": [],
+                "degraded": {},
             }
             assert (await get(port, method="HEAD")).content == b""
             assert [(await get(port, path)).status_code for path in ("/", "/health?x=1")] == [404, 200]

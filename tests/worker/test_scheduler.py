@@ -41,7 +41,7 @@ def pending(raw: redis.Redis, queue: str = "default") -> list[str]:
 
 def listed(raw: redis.Redis, scheduler: Scheduler) -> dict[str, SchedulerEntry]:
     """What Go's tools see of one scheduler, by task type."""
-    raws = raw.lrange(f"asynq:schedulers:{{{scheduler.timetable.id}}}", 0, -1)
+    raws = raw.lrange(f"asynq:schedulers:{{{scheduler.dispatcher.id}}}", 0, -1)
     return {entry.task_type: entry for entry in map(decode_entry, raws)}
 
 
@@ -54,7 +54,7 @@ async def test_three_schedulers_fire_each_instant_once(
     tasks.cron("hourly", "0 * * * *", report.job(), timezone="Africa/Lagos")
     tasks.cron("often", "@every 90s", report.job())
     schedulers = [Scheduler(driver, tasks, clock=clock) for _ in range(3)]
-    await asyncio.gather(*(scheduler.timetable.tick() for scheduler in schedulers))
+    await asyncio.gather(*(scheduler.dispatcher.tick() for scheduler in schedulers))
     assert pending(raw, "low") == []
     (first, *_) = raw.zrange("asynq:schedulers", 0, -1)
     assert raw.zcard("asynq:schedulers") == 3 and 18 <= raw.ttl(first) <= 20
@@ -64,7 +64,7 @@ async def test_three_schedulers_fire_each_instant_once(
     assert (hourly.next_enqueue_time_ns, hourly.prev_enqueue_time_ns) == (1_767_229_200 * 10**9, NEVER_NS)
     for _ in range(41):
         clock.advance(timedelta(seconds=90))
-        await asyncio.gather(*(scheduler.timetable.tick() for scheduler in schedulers))
+        await asyncio.gather(*(scheduler.dispatcher.tick() for scheduler in schedulers))
     ids = [decode_task(raw.hget("asynq:{low}:t:" + task_id, "msg")).id for task_id in pending(raw, "low")]
     assert Counter(task_id.partition("@")[0] for task_id in ids) == {"often": 41, "hourly": 1}
     assert "hourly@20260101T010000Z" in ids
@@ -88,9 +88,9 @@ async def test_schedulers_that_come_and_go_at_random_fire_each_instant_once(
     for step in range(120):
         schedulers[step % 12] = fresh(step)
         chosen = [one for n, one in enumerate(schedulers) if (step + n) % 3]
-        await asyncio.gather(*(scheduler.timetable.tick() for scheduler in chosen))
+        await asyncio.gather(*(scheduler.dispatcher.tick() for scheduler in chosen))
         clock.advance(timedelta(seconds=23))
-    await Scheduler(driver, tasks, clock=clock).timetable.tick()
+    await Scheduler(driver, tasks, clock=clock).dispatcher.tick()
     instants = [START_MS // 60_000 + n for n in range(1, 120 * 23 // 60 + 1)]
     wanted = [define("minutely", "* * * * *", Job("t")).at(minute * 60_000).id for minute in instants]
     assert pending(raw) == wanted
@@ -109,13 +109,13 @@ async def test_what_was_due_while_no_scheduler_ran(
     driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock, missed: Missed, most: int, made_up: str
 ) -> None:
     tasks.cron("quarterly", "*/15 * * * *", Job("t"), missed=missed, most_missed=most)
-    await Scheduler(driver, tasks, clock=clock).timetable.tick()
+    await Scheduler(driver, tasks, clock=clock).dispatcher.tick()
     clock.advance(2 * HOUR + 2 * MINUTE)
     after = [Scheduler(driver, tasks, clock=clock) for _ in range(4)]
-    await asyncio.gather(*(scheduler.timetable.tick() for scheduler in after))
+    await asyncio.gather(*(scheduler.dispatcher.tick() for scheduler in after))
     assert pending(raw) == [f"quarterly@20260101T{time}00Z" for time in made_up.split()]
     clock.advance(13 * MINUTE)
-    await asyncio.gather(*(scheduler.timetable.tick() for scheduler in after))
+    await asyncio.gather(*(scheduler.dispatcher.tick() for scheduler in after))
     assert pending(raw)[-1] == "quarterly@20260101T021500Z"
     assert len(pending(raw)) == len(made_up.split()) + 1
 
@@ -125,13 +125,13 @@ async def test_a_restart_within_a_minute_loses_no_instant(
 ) -> None:
     tasks.cron("quarterly", "*/15 * * * *", Job("t"))
     tasks.cron("every two hours", "@every 2h", Job("t"))
-    await Scheduler(driver, tasks, clock=clock).timetable.tick()
+    await Scheduler(driver, tasks, clock=clock).dispatcher.tick()
     clock.advance(timedelta(minutes=15, seconds=40))
-    await Scheduler(driver, tasks, clock=clock).timetable.tick()
+    await Scheduler(driver, tasks, clock=clock).dispatcher.tick()
     assert pending(raw) == ["quarterly@20260101T001500Z"]
     for _ in range(70):
         clock.advance(timedelta(seconds=100))
-        await Scheduler(driver, tasks, clock=clock).timetable.tick()
+        await Scheduler(driver, tasks, clock=clock).dispatcher.tick()
     assert "every two hours@20260101T020000Z" in pending(raw)
 
 
@@ -139,11 +139,11 @@ async def test_a_running_scheduler_fires_the_last_of_the_instants_it_was_late_fo
     driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock
 ) -> None:
     tasks.cron("quarterly", "*/15 * * * *", Job("t"))
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
     clock.advance(2 * HOUR + 5 * MINUTE)
-    await timetable.tick()
-    await timetable.tick()
+    await dispatcher.tick()
+    await dispatcher.tick()
     assert pending(raw) == ["quarterly@20260101T020000Z"]
 
 
@@ -152,11 +152,11 @@ async def test_the_memory_of_an_instant_outlives_the_next_one_and_then_ends(
 ) -> None:
     tasks.cron("yearly", "@yearly", Job("t"), missed="once")
     tasks.cron("daily", "@daily", Job("t"))
-    await Scheduler(driver, tasks, clock=clock).timetable.tick()
+    await Scheduler(driver, tasks, clock=clock).dispatcher.tick()
     days = {name: raw.ttl(MARK + entry_id(name)) / 86400 for name in ("yearly", "daily")}
     assert days == {"yearly": pytest.approx(425, abs=1), "daily": pytest.approx(61, abs=1)}
     clock.advance(timedelta(days=400, hours=1))
-    await Scheduler(driver, tasks, clock=clock).timetable.tick()
+    await Scheduler(driver, tasks, clock=clock).dispatcher.tick()
     assert pending(raw) == ["yearly@20270101T000000Z"]
 
 
@@ -164,11 +164,11 @@ async def test_a_taken_id_or_lock_uses_the_instant_up(
     driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     tasks.cron("locked", "* * * * *", Job("t", None, {"unique_for": timedelta(hours=1)}))
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
     for _ in range(3):
         clock.advance(MINUTE)
-        await timetable.tick()
+        await dispatcher.tick()
     assert pending(raw) == ["locked@20260101T000100Z"]
     assert caplog.text.count("its id or its lock is taken") == 2
     assert raw.zcard(f"asynq:scheduler_history:{entry_id('locked')}") == 1
@@ -179,12 +179,12 @@ async def test_a_broken_queue_stops_no_other_entry(
 ) -> None:
     tasks.cron("bad", "* * * * *", Job("t", None, {"queue": "bad"}))
     tasks.cron("good", "* * * * *", Job("t"))
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
     raw.set("asynq:{bad}:pending", "no list")
     clock.advance(MINUTE)
     with pytest.raises(Error):
-        await timetable.tick()
+        await dispatcher.tick()
     assert pending(raw) == ["good@20260101T000100Z"]
     raw.delete("asynq:{bad}:pending")
 
@@ -194,14 +194,14 @@ async def test_an_instant_whose_reply_is_lost_is_fired_once(
 ) -> None:
     tasks.cron("minutely", "* * * * *", Job("t"), missed="all")
     driver = Driver(faulty.url)
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
     for _ in range(10):
         clock.advance(MINUTE)
         faulty.lose_reply(containing=b"minutely@")
         while True:
             try:
-                await timetable.tick()
+                await dispatcher.tick()
                 break
             except Error:
                 continue
@@ -213,14 +213,14 @@ async def test_entries_are_added_changed_and_removed_while_schedulers_run(
     driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock
 ) -> None:
     schedules = Jobs(driver, clock=clock).schedules
-    timetables = [Scheduler(driver, tasks, clock=clock).timetable for _ in range(3)]
+    dispatchers = [Scheduler(driver, tasks, clock=clock).dispatcher for _ in range(3)]
 
     async def pass_time(by: timedelta = MINUTE) -> list[str]:
         clock.advance(by)
         before = len(pending(raw))
-        for timetable in timetables:
-            timetable._look_at = float("-inf")  # as after 1.5 s of real time
-        await asyncio.gather(*(timetable.tick() for timetable in timetables))
+        for dispatcher in dispatchers:
+            dispatcher._look_at = float("-inf")  # as after 1.5 s of real time
+        await asyncio.gather(*(dispatcher.tick() for dispatcher in dispatchers))
         return pending(raw)[before:]
 
     await pass_time()
@@ -235,7 +235,7 @@ async def test_entries_are_added_changed_and_removed_while_schedulers_run(
     assert await pass_time() == ["n@20260101T000500Z"]
     await schedules.remove("n")
     assert await pass_time(10 * MINUTE) == []
-    assert all(timetable.entries == {} for timetable in timetables)
+    assert all(dispatcher.entries == {} for dispatcher in dispatchers)
     await schedules.add("n", "*/5 * * * *", Job("t", b"1"), missed="all")
     assert await pass_time(5 * MINUTE) == ["n@20260101T002000Z"]
 
@@ -243,13 +243,13 @@ async def test_entries_are_added_changed_and_removed_while_schedulers_run(
 async def test_an_entry_added_just_before_its_instant_is_fired_at_it(
     driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock
 ) -> None:
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
     clock.advance(timedelta(seconds=58.5))
     await Jobs(driver, clock=clock).schedules.add("n", "* * * * *", Job("t"))
     clock.advance(timedelta(seconds=1))
-    timetable._look_at = float("-inf")
-    await timetable.tick()
+    dispatcher._look_at = float("-inf")
+    await dispatcher.tick()
     assert pending(raw) == ["n@20260101T000100Z"]
 
 
@@ -260,20 +260,20 @@ async def test_what_was_paused_before_an_instant_is_not_fired_and_not_made_up(
     tasks.cron("in code", "* * * * *", Job("a"), missed="all")
     await schedules.add("stored", "* * * * *", Job("b"), missed="all")
     running = Scheduler(driver, tasks, clock=clock)
-    await running.timetable.tick()
+    await running.dispatcher.tick()
     assert await schedules.pause("in code") and await schedules.pause("stored")
     clock.advance(MINUTE)
-    await running.timetable.tick()  # without waiting for the next look
+    await running.dispatcher.tick()  # without waiting for the next look
     assert pending(raw) == []
     assert {entry.next_enqueue_time_ns for entry in listed(raw, running).values()} == {NEVER_NS}
     restarted = Scheduler(driver, tasks, clock=clock)
     clock.advance(5 * MINUTE)
-    await restarted.timetable.tick()
+    await restarted.dispatcher.tick()
     assert pending(raw) == []
     assert await schedules.resume("in code") and await schedules.resume("stored")
     clock.advance(2 * MINUTE)
-    running.timetable._look_at = restarted.timetable._look_at = float("-inf")  # as after 1.5 s of real time
-    await asyncio.gather(running.timetable.tick(), restarted.timetable.tick())
+    running.dispatcher._look_at = restarted.dispatcher._look_at = float("-inf")  # as after 1.5 s of real time
+    await asyncio.gather(running.dispatcher.tick(), restarted.dispatcher.tick())
     ids = [f"{name}@20260101T000{minute}00Z" for minute in (7, 8) for name in ("in code", "stored")]
     assert sorted(pending(raw)) == sorted(ids)
 
@@ -283,10 +283,10 @@ async def test_an_unreadable_stored_entry_stops_no_other(
 ) -> None:
     await Jobs(driver, clock=clock).schedules.add("good", "* * * * *", Job("t"))
     raw.hset("asynq:x:{schedules}:entries", mapping={"a": b"\xff", "b": b"{}", "c": b'{"spec":"x","type":"t"}'})
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
     clock.advance(MINUTE)
-    await timetable.tick()
+    await dispatcher.tick()
     assert pending(raw) == ["good@20260101T000100Z"]
     assert caplog.text.count("is passed over") == 3
 
@@ -297,9 +297,9 @@ async def test_a_stored_entry_does_not_hide_one_in_code(
     schedules = Jobs(driver, clock=clock).schedules
     await schedules.add("n", "* * * * *", Job("stored"))
     tasks.cron("n", "* * * * *", Job("code"))
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
-    assert timetable.entries["n"].periodic.job.type == "code"
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
+    assert dispatcher.entries["n"].periodic.job.type == "code"
     await schedules.remove("n")
     with pytest.raises(Conflict):
         await schedules.add("n", "@daily", Job("stored"))
@@ -313,10 +313,10 @@ async def test_running_schedulers_follow_changes_within_two_seconds(
     running = [asyncio.create_task(scheduler.run()) for scheduler in schedulers]
     await until(lambda: raw.zcard("asynq:schedulers") == 3)
     await schedules.add("n", "@every 1s", Job("t"))
-    await until(lambda: all("n" in one.timetable.entries for one in schedulers), 2)
+    await until(lambda: all("n" in one.dispatcher.entries for one in schedulers), 2)
     await until(lambda: len(pending(raw)) >= 2)
     await schedules.remove("n")
-    await until(lambda: not any(one.timetable.entries for one in schedulers), 2)
+    await until(lambda: not any(one.dispatcher.entries for one in schedulers), 2)
     for scheduler in schedulers:
         scheduler.stop()
     await asyncio.gather(*running)
@@ -328,7 +328,7 @@ async def test_an_idle_scheduler_sends_less_than_a_command_a_second(
     driver: Driver, tasks: Tasks, raw: redis.Redis
 ) -> None:
     tasks.cron("yearly", "@yearly", Job("t"))
-    timetable = Scheduler(driver, tasks).timetable
+    dispatcher = Scheduler(driver, tasks).dispatcher
     calls = 0
     send: Callable[..., Any] = driver.run_many
 
@@ -337,14 +337,14 @@ async def test_an_idle_scheduler_sends_less_than_a_command_a_second(
         calls += len(ops)
         return await send(ops)
 
-    await timetable.tick()
+    await dispatcher.tick()
     driver.run_many = count  # type: ignore[method-assign]
     wait = 0.0
     for _ in range(20):  # skip from look to look; 30 s
         wait += 1.5
-        timetable._look_at -= 1.5
-        timetable._beat_at -= 1.5
-        await timetable.tick()
+        dispatcher._look_at -= 1.5
+        dispatcher._beat_at -= 1.5
+        await dispatcher.tick()
     assert calls / wait < 1
 
 
@@ -390,20 +390,20 @@ async def test_a_stored_entry_that_never_fires_is_named_in_the_log(
     schedules = Jobs(driver, clock=clock).schedules
     await schedules.add("daily", "@daily", Job("t"))
     raw.hset("asynq:x:{schedules}:entries", "never", b'{"spec":"0 0 30 2 *","type":"t"}')
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
     assert "the stored periodic entry 'never' is passed over" in caplog.text and "never fires" in caplog.text
-    assert set(timetable.entries) == {"daily"}
-    assert "'never'" in timetable.ill() and "never fires" in timetable.ill()
+    assert set(dispatcher.entries) == {"daily"}
+    assert "'never'" in dispatcher.ill() and "never fires" in dispatcher.ill()
     never = await schedules.get("never")
     assert (never.spec, never.job.type, never.next_at) == ("0 0 30 2 *", "t", None)
     assert "never fires" in never.trouble
     (shown,) = [entry for entry in await Jobs(driver, clock=clock).inspector.scheduler_entries() if "30" in entry.spec]
     assert (shown.type, shown.next_at) == ("t", None)
     await schedules.remove("never")
-    timetable._look_at = float("-inf")
-    await timetable.tick()
-    assert timetable.ill() == ""
+    dispatcher._look_at = float("-inf")
+    await dispatcher.tick()
+    assert dispatcher.ill() == ""
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -418,13 +418,13 @@ async def test_an_entry_with_a_fixed_id_replaces_its_finished_task(
         await jobs.schedules.add("report", "* * * * *", job)
     else:
         tasks.cron("report", "* * * * *", job)
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
 
     async def fire() -> None:
         clock.advance(MINUTE)
-        timetable._look_at = float("-inf")
-        await timetable.tick()
+        dispatcher._look_at = float("-inf")
+        await dispatcher.tick()
 
     await fire()
     assert pending(raw) == ["fixed"]
@@ -447,8 +447,8 @@ async def test_an_entry_may_say_that_its_finished_task_blocks_it(
     tasks.cron("once", "* * * * *", Job("t", None, {"task_id": "fixed", "if_finished": "refuse"}))
     raw.hset("asynq:{default}:t:fixed", mapping={"state": "archived", "msg": b""})
     raw.zadd("asynq:{default}:archived", {"fixed": clock() // 1000})
-    timetable = Scheduler(driver, tasks, clock=clock).timetable
-    await timetable.tick()
+    dispatcher = Scheduler(driver, tasks, clock=clock).dispatcher
+    await dispatcher.tick()
     clock.advance(MINUTE)
-    await timetable.tick()
+    await dispatcher.tick()
     assert pending(raw) == [] and (await driver.run(entries.refused()))["once"].count == 1

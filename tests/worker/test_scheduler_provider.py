@@ -50,7 +50,7 @@ def manager(scheduler: Scheduler) -> Manager:
 
 
 def types(scheduler: Scheduler) -> list[str]:
-    return sorted(entry.periodic.job.type for entry in scheduler.timetable.entries.values())
+    return sorted(entry.periodic.job.type for entry in scheduler.dispatcher.entries.values())
 
 
 def test_identities_are_those_of_go() -> None:
@@ -71,9 +71,9 @@ async def test_what_the_provider_names_is_fired_once_by_three(
     schedulers = [Scheduler(driver, tasks, provider=provider, clock=clock) for _ in range(3)]
     for _ in range(3):
         await asyncio.gather(*(manager(scheduler).tick() for scheduler in schedulers))
-        await asyncio.gather(*(scheduler.timetable.tick() for scheduler in schedulers))
+        await asyncio.gather(*(scheduler.dispatcher.tick() for scheduler in schedulers))
         clock.advance(MINUTE)
-    await asyncio.gather(*(scheduler.timetable.tick() for scheduler in schedulers))
+    await asyncio.gather(*(scheduler.dispatcher.tick() for scheduler in schedulers))
     identity = named.answer[0].identity.encode()
     assert raw.lrange("asynq:{low}:pending", 0, -1) == [identity + b"@20260101T000%d00Z" % n for n in (3, 2, 1)]
 
@@ -84,15 +84,15 @@ async def test_what_stays_keeps_its_time_and_what_goes_is_fired_no_more(
     named = Named(config(), config("* * * * *", "gone"))
     scheduler = Scheduler(driver, tasks, provider=named, clock=clock)
     await manager(scheduler).tick()
-    await scheduler.timetable.tick()
-    kept = scheduler.timetable.entries[config().identity]
+    await scheduler.dispatcher.tick()
+    kept = scheduler.dispatcher.entries[config().identity]
     named.answer = [config(), config(), config("* * * * *", "new")]
     await manager(scheduler).tick()
     assert types(scheduler) == ["new", "t"]
-    assert scheduler.timetable.entries[config().identity] is kept
-    await scheduler.timetable.tick()
+    assert scheduler.dispatcher.entries[config().identity] is kept
+    await scheduler.dispatcher.tick()
     clock.advance(MINUTE)
-    await scheduler.timetable.tick()
+    await scheduler.dispatcher.tick()
     assert raw.llen(DEFAULT.pending) == 2
     named.answer = ()
     await manager(scheduler).tick()
@@ -140,9 +140,9 @@ async def test_one_job_that_can_never_work_holds_up_no_other(
     named = Named(PeriodicConfig("* * * * *", Job(**{"type": "bad"} | bad)), config(task_type="good"))
     scheduler = Scheduler(driver, tasks, provider=named, clock=clock)
     await manager(scheduler).tick()
-    await scheduler.timetable.tick()
+    await scheduler.dispatcher.tick()
     clock.advance(MINUTE)
-    await scheduler.timetable.tick()
+    await scheduler.dispatcher.tick()
     assert (types(scheduler), raw.llen(DEFAULT.pending), scheduler.trouble) == (["good"], 1, "")
 
 
@@ -152,9 +152,9 @@ async def test_what_counts_as_text_is_fired_and_listed_as_text(
     job = Job(7, None, {"queue": 5})  # type: ignore[arg-type, typeddict-item]
     scheduler = Scheduler(driver, tasks, provider=Named(PeriodicConfig("* * * * *", job)), clock=clock)
     await manager(scheduler).tick()
-    await scheduler.timetable.tick()
+    await scheduler.dispatcher.tick()
     clock.advance(MINUTE)
-    await scheduler.timetable.tick()
+    await scheduler.dispatcher.tick()
     assert raw.llen("asynq:{5}:pending") == 1
     (entry,) = await Jobs(driver, clock=clock).schedules.all()
     assert (entry.job.type, entry.job.options["queue"]) == ("7", "5")
@@ -280,13 +280,13 @@ async def test_what_is_provided_can_be_listed_paused_and_run(
 ) -> None:
     scheduler = Scheduler(driver, tasks, provider=Named(config()), clock=clock)
     await manager(scheduler).tick()
-    await scheduler.timetable.tick()
+    await scheduler.dispatcher.tick()
     schedules = Jobs(driver, clock=clock).schedules
     (entry,) = await schedules.all()
     assert (entry.name, entry.in_code) == (config().identity, True)
     await schedules.pause(entry.name)
     clock.advance(MINUTE)
-    await scheduler.timetable.tick()
+    await scheduler.dispatcher.tick()
     assert raw.llen(DEFAULT.pending) == 0
     await schedules.run(entry.name)
     assert raw.llen(DEFAULT.pending) == 1

@@ -356,16 +356,18 @@ async def test_waiting_for_a_task_changes_nothing(driver: Driver, raw: redis.Red
 
 async def test_registry_entries_live_as_long_as_they_say(driver: Driver, raw: redis.Redis) -> None:
     server = heartbeat.ServerName("host", 7, "sid")
-    for op in heartbeat.beat(server, 10, NOW_S, b"info", (b"t1", b"worker")):
+    for op in heartbeat.beat(server, 10, NOW_S, b"info", (b"t1", b"worker"), b"types"):
         await driver.run(op)
+    types = "asynq:x:types:{host:7:sid}"
     info, workers = "asynq:servers:{host:7:sid}", "asynq:workers:{host:7:sid}"
     assert dump(raw, "asynq:*") == {
         "servers": {info.encode(): NOW_S + 10},
         "workers": {workers.encode(): NOW_S + 10},
         info[6:]: b"info",
         workers[6:]: {b"t1": b"worker"},
+        types[6:]: b"types",
     }
-    assert raw.ttl(info) == raw.ttl(workers) == 10
+    assert raw.ttl(info) == raw.ttl(workers) == raw.ttl(types) == 10
     for op in heartbeat.leave(server):
         await driver.run(op)
     assert dump(raw, "asynq:*") == {}

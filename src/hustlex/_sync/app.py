@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
-from hustlex.core import check
+from hustlex.core import check, health
+from hustlex.core.health import FrontHealth
 from hustlex.core.keyring import Keyring
 from hustlex.core.lazy import lazy
 from hustlex.core.memory.blocking import guarded
@@ -16,7 +17,7 @@ from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
 from hustlex.drivers.blocking import Driver
 from hustlex.environment import in_production
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, Error
 
 if TYPE_CHECKING:
     from hustlex._sync.cache import Caches
@@ -105,6 +106,9 @@ class HustleX:
         self._region = region
         self._otp_options = otp
         self._ratelimit_options = ratelimit
+        self._journal = health.Journal()
+        self._closed = False
+        health.join(self)
 
     def __enter__(self) -> Self:
         return self
@@ -114,11 +118,39 @@ class HustleX:
 
     def close(self) -> None:
         """Finish what is in flight (bounded) and close every connection. Idempotent."""
+        self._closed = True
+        health.leave(self)
         if "tokens" in self.__dict__:
             self.tokens.close()
         self.driver.close()
         if self.cache_driver is not self.driver:
             self.cache_driver.close()
+
+    @property
+    def degraded(self) -> dict[str, str]:
+        """What works by second best in this process for now, a sentence for each room that was used; asks nobody."""
+        used = vars(self)
+        said = {room: used[room].trouble for room in ("ratelimit", "tokens", "cache", "events") if room in used}
+        return {room: why for room, why in said.items() if why}
+
+    def health(self) -> FrontHealth:
+        """Whether the servers answer, and what the rooms know of themselves; for load balancers and people.
+
+        Never raises; takes no longer than a second for each server. What begins and what ends is logged once, by
+        ``hustlex.health``.
+        """
+        if self._closed:
+            return FrontHealth({"front": "this HustleX was closed"}, {})
+        trouble = {}
+        drivers = {"server": self._state}
+        if self.cache_driver is not self.driver:
+            drivers["cache server"] = self.cache_driver
+        for name, driver in drivers.items():
+            try:
+                driver.run(health.sign_of_life())
+            except Error as error:
+                trouble[name] = health.why(name, error)
+        return self._journal.note(FrontHealth(trouble, self.degraded))
 
     @lazy
     def otp(self) -> Otp:
@@ -203,9 +235,9 @@ class HustleX:
 
     @lazy
     def events(self) -> Events:
-        """Live events over pub/sub.
+        """Live events, with history where it is wanted.
 
-        Doors: channel(...).publish, channel(...).subscribe.
+        Doors: channel(...).publish, publish_many, subscribe, position, history, remove_history; inspector.
         """
         from hustlex._sync.events import Events
 

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from hustlex._sync.cache_inspector import CacheInspector
 from hustlex.cache import commit, flows, keys, many
-from hustlex.cache.blocking import Flights, checked, fitting, sender, watching
+from hustlex.cache.blocking import Computations, checked, fitting, sender, watching
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.commit import AfterCommit
@@ -52,10 +52,15 @@ class Caches:
         self._driver = driver
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
-        self._flights = Flights(driver)
-        self._space = TagSpace(self._prefix, self._flights)
+        self._computations = Computations(driver)
+        self._space = TagSpace(self._prefix, self._computations)
         self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
         self.inspector = CacheInspector(driver, self._prefix, clock)
+
+    @property
+    def trouble(self) -> str:
+        """One sentence while near caches are off, else ""."""
+        return self._space.watch.trouble if self._space.watch is not None else ""
 
     @overload
     def __call__(self, name: str, value_type: type[V], *, ttl: timedelta, **options: Unpack[Options]) -> Cache[V]: ...
@@ -75,7 +80,7 @@ class Caches:
             name,
             ValueCodec(value_type, limits),
             limits,
-            self._flights,
+            self._computations,
             prefix=self._prefix,
             clock=self._clock,
             space=self._space,

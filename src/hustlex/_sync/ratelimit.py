@@ -58,6 +58,11 @@ class RateLimit:
         """Whether the policies' ``on_error`` decides for now, since the server did not answer; for a health check."""
         return self._limiter.fallback.breaker.open
 
+    @property
+    def trouble(self) -> str:
+        """One sentence while ``degraded``, else ""."""
+        return "limits are judged without the server, as each policy's on_error says" if self.degraded else ""
+
     def check(self, policy: Policies, identity: Id, *, endpoint: Id, cost: int = 1, tier: str = NORMAL) -> Decision:
         """Judge one call and charge it: all policies, or none when one of them refuses (one round trip or none).
 
@@ -70,8 +75,9 @@ class RateLimit:
         together have keys of their own. When the server cannot be asked, the policies' ``on_error`` decides.
         Raises Misuse. Source: lua/check.lua, and lua/check_*.lua for one plain policy.
         """
-        pending = self._check(policy, identity, endpoint, cost, tier)
-        return now(pending) if isinstance(pending, Decision) else later(self._judged(pending))
+        ask = self._check  # apart from the call, see the lesson in engine/limiter.py
+        pending = ask(policy, identity, endpoint, cost, tier)
+        return later(self._judged(pending)) if isinstance(pending, PendingCheck) else now(pending)
 
     def _judged(self, pending: PendingCheck) -> Decision:
         try:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -62,15 +63,15 @@ class Tokens:
         options = options or TokenOptions()
         self._driver = driver
         self._clock = clock
-        self._mint = TokenIssuer(keyring, policy_of(options), options.keys, prefix)
+        self._issuer = TokenIssuer(keyring, policy_of(options), options.keys, prefix)
         self._view = RevocationCache(options.staleness.total_seconds(), clock)
-        self._revoker = Revoker(self._mint, self._view)
-        self._signing = Signing(self._mint, self._revoker, options.keys, options.first_key)
-        self._issuer = flows.Issuer(self._mint, self._signing, self._revoker, options.on_alarm)
-        reader = LogReader(prefix, self._view, self._signing.moved, self._mint.policy.keep_ms)
+        self._revoker = Revoker(self._issuer, self._view)
+        self._signing = Signing(self._issuer, self._revoker, options.keys, options.first_key)
+        self._session_flows = flows.SessionFlows(self._issuer, self._signing, self._revoker, options.on_alarm)
+        reader = LogReader(prefix, self._view, self._signing.moved, self._issuer.policy.keep_ms)
         self._tail = Follower(driver, reader, "revocations")
-        self.inspector = TokenInspector(driver, self._mint, self._signing, clock)
-        parts = self._mint, self._view, self._signing, clock, options.away, self._tail.start
+        self.inspector = TokenInspector(driver, self._issuer, self._signing, clock)
+        parts = self._issuer, self._view, self._signing, clock, options.away, self._tail.start
         self._guard = WatchedGuard(*parts, driver.hook) if driver.hook is not None else Guard(*parts)
 
     def start(self, seconds: float = 5.0) -> bool:
@@ -90,6 +91,15 @@ class Tokens:
     def stats(self) -> Feeding:
         """How well this process knows the revocations of others, for metrics."""
         return self._view.standing()
+
+    @property
+    def trouble(self) -> str:
+        """One sentence while bounded checks, once begun, cannot be answered here; else ""."""
+        if not self._tail.begun or time.monotonic() < self._view.fresh_until:
+            return ""
+        return (
+            "revocations of other processes are not heard: bounded checks ask the server, or follow TokenOptions.away"
+        )
 
     def login(
         self,
@@ -115,7 +125,7 @@ class Tokens:
 
         Returns TokenPair or TooManySessions. Raises Misuse. Source: lua/login.lua.
         """
-        who = ops.newcomer(
+        who = ops.session_request(
             user_id,
             client_id,
             device=device,
@@ -127,7 +137,7 @@ class Tokens:
             jkt=jkt,
         )
         sid, nonce, secret = secrets.token_urlsafe(16), secrets.token_urlsafe(16), secrets.token_bytes(32)
-        return self._driver.follow(self._issuer.login(who, self._clock(), sid=sid, nonce=nonce, secret=secret))
+        return self._driver.follow(self._session_flows.login(who, self._clock(), sid=sid, nonce=nonce, secret=secret))
 
     def check(self, access: str, *, mode: Mode = "bounded", jkt: str = "") -> CheckResult:
         """Decide whether a request with this access token may go on.
@@ -171,7 +181,9 @@ class Tokens:
         """
         nonce, salt = secrets.token_urlsafe(16), secrets.token_bytes(16)
         who = ops.refresher(client_id, jkt, address, device)
-        return self._driver.follow(self._issuer.refresh(refresh_token, who, self._clock(), nonce=nonce, salt=salt))
+        return self._driver.follow(
+            self._session_flows.refresh(refresh_token, who, self._clock(), nonce=nonce, salt=salt)
+        )
 
     def prove(self, proof: str, method: str, url: str, *, access: str = "") -> ProofResult:
         """Take a DPoP proof (RFC 9449): who sent it holds a key. Each proof counts once, for a minute.
@@ -181,7 +193,7 @@ class Tokens:
 
         Returns Proven, whose ``jkt`` goes to login, check or refresh, or BadProof. Source: lua/prove.lua.
         """
-        return self._driver.follow(flows.prove(self._mint, proof, method, url, access, self._clock()))
+        return self._driver.follow(flows.prove(self._issuer, proof, method, url, access, self._clock()))
 
     def logout(self, access: str, refresh_token: str | None = None) -> LogoutResult:
         """End the session of these tokens at once, and forbid the access token for the rest of its life.
@@ -215,7 +227,7 @@ class Tokens:
     def sessions(self, user_id: Id, *, current: Id = "") -> list[SessionInfo]:
         """The user's living sessions, newest first; current: the id of the one that asks. Two round trips.
         Source: lua/sessions.lua."""
-        return self._driver.follow(flows.sessions(self._mint, user_id, current, self._clock()))
+        return self._driver.follow(flows.sessions(self._issuer, user_id, current, self._clock()))
 
     def set_data(self, user_id: Id, session_id: Id, values: Mapping[str, str]) -> bool:
         """Replace what the application keeps with a session; it goes when the session does.
@@ -223,17 +235,17 @@ class Tokens:
         values: at most 32 entries, names to 64 and values to 1024 characters; else Misuse. Not for secrets.
         Returns False when the session is over. Source: lua/set_data.lua.
         """
-        return self._driver.follow(flows.set_data(self._mint, user_id, session_id, values, self._clock()))
+        return self._driver.follow(flows.set_data(self._issuer, user_id, session_id, values, self._clock()))
 
     def data(self, user_id: Id, session_id: Id) -> dict[str, str] | None:
         """What ``set_data`` stored, {} for nothing, None when the session is over. Source: lua/data.lua."""
-        return self._driver.follow(flows.data(self._mint, user_id, session_id, self._clock()))
+        return self._driver.follow(flows.data(self._issuer, user_id, session_id, self._clock()))
 
     def jwks(self) -> dict[str, list[Jwk]]:
         """The public keys as a JWK Set (RFC 7517), for other services that verify access tokens; they may keep it for
         5 minutes. Asks the server once a minute at most. Source: lua/keys.lua."""
         self._driver.follow(self._signing.current())
-        return self._mint.keys.jwks()
+        return self._issuer.keys.jwks()
 
     def rotate_keys(self) -> list[KeyInfo]:
         """Move the derived signing keys one stage on, where it is time; call it as often as you like, say daily.

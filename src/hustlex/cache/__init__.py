@@ -4,8 +4,9 @@ How a call flows: ``api.py`` is the door; ``plan.py`` is one named cache with it
 ``codec.py`` (values as JSON) and ``frame.py`` (what is stored around them); ``keys.py`` and ``template.py`` make key
 names. ``ops.py`` reads, stores and invalidates by a script of ``lua/``; ``reading.py`` judges what was read, by age
 and tags. ``flows.py`` has plain reads and writes. Get-or-compute (``obtain.py``, ``many.py``) joins a computation of
-this process (``flights.py``, kept by ``aio.py`` and ``blocking.py``), else it takes the lease in Redis (``claims.py``),
-computes, and stores unless an invalidation came between. ``circles.py`` finds computations that wait for each other.
+this process (``computations.py``, run by ``aio.py`` and ``blocking.py``), else it takes the lease in Redis
+(``claims.py``), computes, and stores unless an invalidation came between. ``circles.py`` finds computations that wait
+for each other.
 
 ``inspector.py`` answers what an operator asks, by ``look.py``.
 """

@@ -1,4 +1,4 @@
-"""Flights as tasks."""
+"""Computations as tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from hustlex.cache import circles
 from hustlex.cache.commit import Pending, waited
-from hustlex.cache.flights import Compute, Course, Landed, Tags
+from hustlex.cache.computations import Compute, MakeFlow, SharedResult, Tags
 from hustlex.cache.near import NearWatch
 from hustlex.cache.plan import TagSpace
 from hustlex.core import check, forks
@@ -68,61 +68,63 @@ def fitting(session: Any) -> Any:
     return session
 
 
-class Flights:
+class Computations:
     """The table, for tasks of one event loop. A cancelled caller leaves; the task goes on while anybody waits."""
 
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
-        self._flights: dict[str, _TaskFlight] = {}
+        self._computations: dict[str, _TaskComputation] = {}
         forks.watch(self)
 
     def forked(self) -> None:
-        _inherited.append(self._flights)
-        self._flights = {}
+        _inherited.append(self._computations)
+        self._computations = {}
 
-    def find(self, entry: str) -> _TaskSeat | None:
-        return self._seat(entry)
+    def join(self, entry: str) -> _TaskParticipant | None:
+        return self._joined(entry)
 
-    def _seat(self, entry: str) -> _TaskSeat | None:
-        flight = self._flights.get(entry)
-        if flight is None:
+    def _joined(self, entry: str) -> _TaskParticipant | None:
+        computation = self._computations.get(entry)
+        if computation is None:
             return None
-        if flight.elsewhere:  # that loop has ended, and its tasks with it
-            flight.seal()
+        if computation.elsewhere:  # that loop has ended, and its tasks with it
+            computation.close()
             return None
-        return _TaskSeat(flight, leading=False)
+        return _TaskParticipant(computation, leading=False)
 
-    def board(self, entry: str, course: Course, tags: Tags = (), *, behind: bool = False) -> _TaskSeat:
-        there = self._seat(entry)
+    def join_or_start(
+        self, entry: str, make_flow: MakeFlow, tags: Tags = (), *, background: bool = False
+    ) -> _TaskParticipant:
+        there = self._joined(entry)
         if there is not None:
             return there
-        return _TaskSeat(self._start(entry, course, tags, behind=behind), leading=not behind)
+        return _TaskParticipant(self._start(entry, make_flow, tags, background=background), leading=not background)
 
-    def launch(self, entry: str, course: Course, tags: Tags = ()) -> None:
-        there = self._flights.get(entry)
+    def start_in_background(self, entry: str, make_flow: MakeFlow, tags: Tags = ()) -> None:
+        there = self._computations.get(entry)
         if there is None or there.elsewhere:
-            self._start(entry, course, tags, behind=True).abandoned = True
+            self._start(entry, make_flow, tags, background=True).abandoned = True
 
-    def _start(self, entry: str, course: Course, tags: Tags, *, behind: bool) -> _TaskFlight:
-        flight = _TaskFlight(self._flights, entry, tags)
-        flight.aboard = int(behind)
+    def _start(self, entry: str, make_flow: MakeFlow, tags: Tags, *, background: bool) -> _TaskComputation:
+        computation = _TaskComputation(self._computations, entry, tags)
+        computation.callers = int(background)
         context = contextvars.copy_context()
-        context.run(circles.enter, flight.node)
-        coroutine = self._driver.follow(course(flight))
-        flight.task = asyncio.get_running_loop().create_task(coroutine, context=context)
-        flight.task.add_done_callback(flight.end)
-        self._flights[entry] = flight
-        return flight
+        context.run(circles.enter, computation.node)
+        coroutine = self._driver.follow(make_flow(computation))
+        computation.task = asyncio.get_running_loop().create_task(coroutine, context=context)
+        computation.task.add_done_callback(computation.end)
+        self._computations[entry] = computation
+        return computation
 
     def detach(self, entry: str) -> None:
-        self._flights.pop(entry, None)
+        self._computations.pop(entry, None)
 
     def detach_tagged(self, tags: Collection[str]) -> None:
-        for entry, flight in [*self._flights.items()]:
-            if not flight.tags.isdisjoint(tags):
-                self._flights.pop(entry, None)
+        for entry, computation in [*self._computations.items()]:
+            if not computation.tags.isdisjoint(tags):
+                self._computations.pop(entry, None)
 
-    def kept(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
+    def renewing(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
         together: Any = _Together(self._driver)
         several: Any = renews
 
@@ -139,8 +141,8 @@ class Flights:
 
         return run
 
-    def gate(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
-        return _Gate(places, patience_s)
+    def bulkhead(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
+        return _Bulkhead(places, patience_s)
 
 
 class _Together:
@@ -158,12 +160,12 @@ async def _result(compute: Compute) -> Any:
         result = compute()
         if inspect.isawaitable(result):
             return await result
-    except GeneratorExit as escaped:  # would end the flight as if nobody waited for it, and leave its lease behind
+    except GeneratorExit as escaped:  # would end this as if nobody waited, and leave the lease behind
         raise as_exception(escaped) from escaped
     raise Misuse(f"compute returned {check.shown(result)} at once", hint="pass an async function")
 
 
-class _Gate:
+class _Bulkhead:
     """A semaphore, another one in each event loop."""
 
     def __init__(self, places: int, patience_s: float) -> None:
@@ -198,20 +200,20 @@ class _Gate:
         return semaphore
 
 
-class _TaskFlight:
-    """abandoned: whoever started it has gone, and may have taken along what the computation needs. aboard: passengers;
-    one in the background has one more, so that it is never empty. task: None once it has ended, since its error leads
-    here."""
+class _TaskComputation:
+    """abandoned: whoever started it has gone, and may have taken along what the computation needs. callers: how many
+    wait for it; one in the background has one more, so that it is never empty. task: None once it has ended, since its
+    error leads here."""
 
-    task: asyncio.Task[Landed] | None = None
+    task: asyncio.Task[SharedResult] | None = None
 
-    def __init__(self, table: dict[str, _TaskFlight], entry: str, tags: Tags) -> None:
+    def __init__(self, table: dict[str, _TaskComputation], entry: str, tags: Tags) -> None:
         self.node = circles.Node()
         self.tags = frozenset(tags)
         self._table = table
         self._entry = entry
         self.stage = 0
-        self.aboard = 0
+        self.callers = 0
         self.abandoned = False
 
     @property
@@ -222,29 +224,29 @@ class _TaskFlight:
     def advance(self) -> None:
         self.stage += 1
 
-    def seal(self) -> None:
+    def close(self) -> None:
         if self._table.get(self._entry) is self:
             del self._table[self._entry]
 
-    def end(self, task: asyncio.Task[Landed]) -> None:
-        self.seal()
+    def end(self, task: asyncio.Task[SharedResult]) -> None:
+        self.close()
         self.task = None
         if not task.cancelled():
             task.exception()  # one that all have left is not reported as forgotten
 
 
-class _TaskSeat:
+class _TaskParticipant:
     """task: until it is left. An error that is raised here knows this frame, so no name in it holds the task."""
 
-    def __init__(self, flight: _TaskFlight, *, leading: bool) -> None:
-        self._tied = circles.tie(flight.node)
-        self._flight = flight
-        self._task = flight.task
-        self._stage = flight.stage
+    def __init__(self, computation: _TaskComputation, *, leading: bool) -> None:
+        self._tied = circles.tie(computation.node)
+        self._computation = computation
+        self._task = computation.task
+        self._stage = computation.stage
         self.leading = leading
-        flight.aboard += 1
+        computation.callers += 1
 
-    async def wait(self, patience_s: float) -> Landed | None:
+    async def wait(self, patience_s: float) -> SharedResult | None:
         assert self._task is not None
         await asyncio.wait((self._task,), timeout=None if self.leading else patience_s)
         if not self._task.done():
@@ -253,18 +255,18 @@ class _TaskSeat:
             if self.leading:
                 raise asyncio.CancelledError
             return None
-        if self._flight.abandoned and self._task.exception() is not None:
+        if self._computation.abandoned and self._task.exception() is not None:
             return None
-        landed = self._task.result()
-        return landed if self.leading or landed.proven or self._stage < self._flight.stage else None
+        result = self._task.result()
+        return result if self.leading or result.proven or self._stage < self._computation.stage else None
 
     def leave(self) -> None:
-        flight, task, self._task = self._flight, self._task, None
-        circles.untie(self._tied, flight.node)
-        flight.aboard -= 1
+        computation, task, self._task = self._computation, self._task, None
+        circles.untie(self._tied, computation.node)
+        computation.callers -= 1
         if task is None or task.done():
             return
-        flight.abandoned = flight.abandoned or self.leading
-        if not flight.aboard:
-            flight.seal()
+        computation.abandoned = computation.abandoned or self.leading
+        if not computation.callers:
+            computation.close()
             task.cancel()

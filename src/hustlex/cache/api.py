@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overlo
 from weakref import WeakValueDictionary
 
 from hustlex.cache import commit, flows, keys, many
-from hustlex.cache.aio import Flights, checked, fitting, sender, watching
+from hustlex.cache.aio import Computations, checked, fitting, sender, watching
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.commit import AfterCommit
@@ -51,10 +51,15 @@ class Caches:
         self._driver = driver
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
-        self._flights = Flights(driver)
-        self._space = TagSpace(self._prefix, self._flights)
+        self._computations = Computations(driver)
+        self._space = TagSpace(self._prefix, self._computations)
         self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
         self.inspector = CacheInspector(driver, self._prefix, clock)
+
+    @property
+    def trouble(self) -> str:
+        """One sentence while near caches are off, else ""."""
+        return self._space.watch.trouble if self._space.watch is not None else ""
 
     @overload
     def __call__(self, name: str, value_type: type[V], *, ttl: timedelta, **options: Unpack[Options]) -> Cache[V]: ...
@@ -74,7 +79,7 @@ class Caches:
             name,
             ValueCodec(value_type, limits),
             limits,
-            self._flights,
+            self._computations,
             prefix=self._prefix,
             clock=self._clock,
             space=self._space,

@@ -1,4 +1,4 @@
-"""Flights in threads."""
+"""Computations in threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from hustlex.cache import circles
 from hustlex.cache.commit import Pending
-from hustlex.cache.flights import Compute, Course, Landed, Tags
+from hustlex.cache.computations import Compute, MakeFlow, SharedResult, Tags
 from hustlex.cache.near import NearWatch
 from hustlex.cache.plan import TagSpace
 from hustlex.core import check, forks
@@ -59,76 +59,78 @@ def fitting(session: Any) -> Any:
     return session
 
 
-class Flights:
-    """The table, for threads. Flights are flown by the thread that started them; other threads wait."""
+class Computations:
+    """The table, for threads. The thread that starts a computation runs it; other threads wait."""
 
     def __init__(self, driver: BlockingDriver) -> None:
         self._driver = driver
-        self._gates: weakref.WeakSet[_Gate] = weakref.WeakSet()
+        self._bulkheads: weakref.WeakSet[_Bulkhead] = weakref.WeakSet()
         self.forked()
         forks.watch(self)
 
     def forked(self) -> None:
-        self._flights: dict[str, _ThreadFlight] = {}
+        self._computations: dict[str, _ThreadComputation] = {}
         self._lock = threading.Lock()
-        for gate in self._gates:
-            gate.reopen()
+        for bulkhead in self._bulkheads:
+            bulkhead.reopen()
 
-    def find(self, entry: str) -> _ThreadSeat | None:
+    def join(self, entry: str) -> _ThreadParticipant | None:
         with self._lock:
-            return self._seat(entry)
+            return self._joined(entry)
 
-    def _seat(self, entry: str) -> _ThreadSeat | None:
-        flight = self._flights.get(entry)
-        return None if flight is None else _ThreadSeat(flight, None)
+    def _joined(self, entry: str) -> _ThreadParticipant | None:
+        computation = self._computations.get(entry)
+        return None if computation is None else _ThreadParticipant(computation, None)
 
-    def board(self, entry: str, course: Course, tags: Tags = (), *, behind: bool = False) -> _ThreadSeat:
+    def join_or_start(
+        self, entry: str, make_flow: MakeFlow, tags: Tags = (), *, background: bool = False
+    ) -> _ThreadParticipant:
         with self._lock:
-            seat = self._seat(entry)
-            if seat is not None:
-                return seat
-            flight = self._enter(entry, tags)
-            if not behind:
-                return _ThreadSeat(flight, lambda: self._driver.follow(course(flight)))
-            seat = _ThreadSeat(flight, None)
-        self._fly_behind(flight, course)
-        return seat
+            participant = self._joined(entry)
+            if participant is not None:
+                return participant
+            computation = self._enter(entry, tags)
+            if not background:
+                return _ThreadParticipant(computation, lambda: self._driver.follow(make_flow(computation)))
+            participant = _ThreadParticipant(computation, None)
+        self._run_in_background(computation, make_flow)
+        return participant
 
-    def launch(self, entry: str, course: Course, tags: Tags = ()) -> None:
+    def start_in_background(self, entry: str, make_flow: MakeFlow, tags: Tags = ()) -> None:
         with self._lock:
-            if entry in self._flights:
+            if entry in self._computations:
                 return
-            flight = self._enter(entry, tags)
-            flight.abandoned = True
-        self._fly_behind(flight, course)
+            computation = self._enter(entry, tags)
+            computation.abandoned = True
+        self._run_in_background(computation, make_flow)
 
-    def _enter(self, entry: str, tags: Tags) -> _ThreadFlight:
-        flight = self._flights[entry] = _ThreadFlight(self._flights, self._lock, entry, tags)
-        return flight
+    def _enter(self, entry: str, tags: Tags) -> _ThreadComputation:
+        computation = self._computations[entry] = _ThreadComputation(self._computations, self._lock, entry, tags)
+        return computation
 
-    def _fly_behind(self, flight: _ThreadFlight, course: Course) -> None:
-        def fly() -> None:
+    def _run_in_background(self, computation: _ThreadComputation, make_flow: MakeFlow) -> None:
+        def run() -> None:
             try:
-                flight.fly(lambda: self._driver.follow(course(flight)))
-            except Exception:  # noqa: S110, BLE001 - passengers are told; without any, the flow has counted it
+                computation.run(lambda: self._driver.follow(make_flow(computation)))
+            except Exception:  # noqa: S110, BLE001 - who joined is told; without any, the flow has counted it
                 pass
             finally:
-                flight.end()
+                computation.end()
 
         context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(fly,), name="hustlex cache", daemon=True).start()
+        threading.Thread(target=context.run, args=(run,), name="hustlex cache", daemon=True).start()
 
     def detach(self, entry: str) -> None:
         with self._lock:
-            self._flights.pop(entry, None)
+            self._computations.pop(entry, None)
 
     def detach_tagged(self, tags: Collection[str]) -> None:
         with self._lock:
-            for entry, flight in [*self._flights.items()]:
-                if not flight.tags.isdisjoint(tags):
-                    self._flights.pop(entry, None)
+            for entry, computation in [*self._computations.items()]:
+                if not computation.tags.isdisjoint(tags):
+                    self._computations.pop(entry, None)
 
-    def kept(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
+    def renewing(self, compute: Compute, renews: Sequence[Op[bool]], every_s: float) -> Compute:
         together: Any = _Together(self._driver)
         several: Any = renews
 
@@ -145,10 +147,10 @@ class Flights:
 
         return run
 
-    def gate(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
-        gate = _Gate(places, patience_s)
-        self._gates.add(gate)
-        return gate
+    def bulkhead(self, places: int, patience_s: float) -> Callable[[Compute], Compute]:
+        bulkhead = _Bulkhead(places, patience_s)
+        self._bulkheads.add(bulkhead)
+        return bulkhead
 
 
 class _Together:
@@ -164,7 +166,7 @@ class _Together:
 def _result(compute: Compute) -> Any:
     try:
         result = compute()
-    except GeneratorExit as escaped:  # would end the flight as if nobody waited for it, and leave its lease behind
+    except GeneratorExit as escaped:  # would end this as if nobody waited, and leave the lease behind
         raise as_exception(escaped) from escaped
     if inspect.iscoroutine(result):
         result.close()
@@ -172,7 +174,7 @@ def _result(compute: Compute) -> Any:
     return result
 
 
-class _Gate:
+class _Bulkhead:
     def __init__(self, places: int, patience_s: float) -> None:
         self._places = places
         self._patience_s = patience_s
@@ -197,79 +199,79 @@ class _Gate:
         return run
 
 
-class _ThreadFlight:
-    """abandoned: one in the background, whose errors are nobody's. aboard: seats that were not left."""
+class _ThreadComputation:
+    """abandoned: one in the background, whose errors are nobody's. callers: how many have not left it."""
 
-    def __init__(self, table: dict[str, _ThreadFlight], lock: threading.Lock, entry: str, tags: Tags) -> None:
+    def __init__(self, table: dict[str, _ThreadComputation], lock: threading.Lock, entry: str, tags: Tags) -> None:
         self.node = circles.Node()
         self.tags = frozenset(tags)
         self.abandoned = False
-        self.aboard = 0
+        self.callers = 0
         self._table = table
         self._lock = lock
         self._entry = entry
         self.stage = 0
         self.done = threading.Event()
-        self.landed: Landed | None = None
+        self.result: SharedResult | None = None
         self.error: Exception | None = None
 
     def advance(self) -> None:
         with self._lock:
             self.stage += 1
 
-    def seal(self) -> None:
+    def close(self) -> None:
         with self._lock:
             if self._table.get(self._entry) is self:
                 del self._table[self._entry]
 
-    def fly(self, follow: Callable[[], Landed]) -> Landed:
+    def run(self, follow: Callable[[], SharedResult]) -> SharedResult:
         try:
             with circles.inside(self.node):
-                landed = self.landed = follow()
+                result = self.result = follow()
         except Exception as error:
             self.error = error
             raise
-        return landed
+        return result
 
     def end(self) -> None:
-        self.seal()
+        self.close()
         self.done.set()
         self.forget()
 
     def forget(self) -> None:
-        """Once it has ended and all have left: its error knows the frames that know the flight."""
+        """Once it has ended and all have left: its error knows the frames that know the computation."""
         with self._lock:
-            if self.done.is_set() and not self.aboard:
+            if self.done.is_set() and not self.callers:
                 self.error = None
 
     def leave(self) -> None:
         with self._lock:
-            self.aboard -= 1
+            self.callers -= 1
         self.forget()
 
 
-class _ThreadSeat:
-    def __init__(self, flight: _ThreadFlight, fly: Callable[[], Landed] | None) -> None:
-        self._tied = circles.tie(flight.node)
-        self._flight = flight
-        self._stage = flight.stage
-        self._fly = fly
-        flight.aboard += 1
-        self.leading = fly is not None
+class _ThreadParticipant:
+    def __init__(self, computation: _ThreadComputation, run: Callable[[], SharedResult] | None) -> None:
+        self._tied = circles.tie(computation.node)
+        self._computation = computation
+        self._stage = computation.stage
+        self._run = run
+        computation.callers += 1
+        self.leading = run is not None
 
-    def wait(self, patience_s: float) -> Landed | None:
-        flight = self._flight
-        if self._fly is not None:
-            return flight.fly(self._fly)
-        if not flight.done.wait(patience_s):
+    def wait(self, patience_s: float) -> SharedResult | None:
+        computation = self._computation
+        if self._run is not None:
+            return computation.run(self._run)
+        if not computation.done.wait(patience_s):
             raise circles.Impatient
-        if flight.error is not None and not flight.abandoned:
-            raise flight.error
-        landed = flight.landed
-        return landed if landed and (landed.proven or self._stage < flight.stage) else None
+        if computation.error is not None and not computation.abandoned:
+            raise computation.error
+        result = computation.result
+        return result if result and (result.proven or self._stage < computation.stage) else None
 
     def leave(self) -> None:
-        circles.untie(self._tied, self._flight.node)
+        circles.untie(self._tied, self._computation.node)
         if self.leading:
-            self._flight.end()
-        self._flight.leave()
+            self._computation.end()
+        self._computation.leave()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hustlex.cache import ops, reading
-from hustlex.cache.flights import Compute, Flight
+from hustlex.cache.computations import Computation, Compute
 from hustlex.cache.frame import Tags
 from hustlex.cache.ops import Busy, Found, Ours
 from hustlex.cache.plan import CachePlan
@@ -51,13 +51,15 @@ class Alone(msgspec.Struct, frozen=True):
 Claim = Usable[V] | Leased | Alone
 
 
-def claim(plan: CachePlan[V], ask: Wanted, token: str, flight: Flight, spare: Usable[V] | None) -> Flow[Claim[V]]:
+def claim(
+    plan: CachePlan[V], ask: Wanted, token: str, computation: Computation, spare: Usable[V] | None
+) -> Flow[Claim[V]]:
     """Take the lease, or wait for whoever holds it: poll until a value appears, the lease is free, or ``wait`` ends."""
-    until = plan.dice.monotonic() + plan.policy.wait_ms / 1000
+    until = plan.entropy.monotonic() + plan.policy.wait_ms / 1000
     over_entry = spare is not None
     polls = 0
     while True:
-        flight.advance()
+        computation.advance()
         answer = yield from take(plan, ask, token, spare) if over_entry else _getl(plan, ask, token)
         if isinstance(answer, Found):  # unreadable for us: another version's, or past its time
             over_entry = True
@@ -70,7 +72,7 @@ def claim(plan: CachePlan[V], ask: Wanted, token: str, flight: Flight, spare: Us
         if answer.kind != ops.COMPUTING:
             return Alone()
         plan.counts.add("wait", "polled")
-        if plan.dice.monotonic() >= until:
+        if plan.entropy.monotonic() >= until:
             plan.counts.add("wait", "timeout")
             return Alone()
         yield Sleep(poll_s(plan, polls, answer.left_ms))
@@ -119,7 +121,7 @@ def take(plan: CachePlan[V], ask: Wanted, token: str, judged: Usable[V] | None) 
 
 def before(plan: CachePlan[Any], tags: tuple[str, ...], ttl_ms: int) -> tuple[Op[Any], ...]:
     """What must be known before a computation begins: the stamps of its tags, and what tells of more of them."""
-    timeout_ms, needed, draw = plan.policy.timeout_ms, plan.needed_ms(ttl_ms), plan.dice.stamp
+    timeout_ms, needed, draw = plan.policy.timeout_ms, plan.needed_ms(ttl_ms), plan.entropy.stamp
     stamps = tuple(ops.stamp(plan.stamp(tag), draw(16), needed, timeout_ms) for tag in tags)
     return stamps if plan.policy.value_tags is None else (*stamps, ops.epoch(plan.epoch, draw(8), timeout_ms))
 
@@ -140,7 +142,7 @@ def release(plan: CachePlan[Any], lease: str, token: str) -> Flow[bool]:
 
 
 def poll_s(plan: CachePlan[Any], polls: int, left_ms: int) -> float:
-    spread = 0.8 + 0.4 * plan.dice.draw()
+    spread = 0.8 + 0.4 * plan.entropy.draw()
     seconds = min(_LONGEST_POLL_S, _FIRST_POLL_S * _POLL_GROWTH**polls) * spread
     return min(seconds, (left_ms + 1) / 1000) if left_ms else seconds
 
@@ -163,9 +165,9 @@ def tagged(
     if not more:
         return before
     policy, needed = plan.policy, plan.needed_ms(ttl_ms)
-    stamps = tuple(ops.stamp(plan.stamp(tag), plan.dice.stamp(16), needed, policy.timeout_ms) for tag in more)
+    stamps = tuple(ops.stamp(plan.stamp(tag), plan.entropy.stamp(16), needed, policy.timeout_ms) for tag in more)
     answers = yield Batch(stamps)
-    epoch = yield from tried(plan, ops.epoch(plan.epoch, plan.dice.stamp(8), policy.timeout_ms))
+    epoch = yield from tried(plan, ops.epoch(plan.epoch, plan.entropy.stamp(8), policy.timeout_ms))
     if isinstance(epoch, Error):
         return None
     failed = next((each for each in answers if isinstance(each, Error)), None)

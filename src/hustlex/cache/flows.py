@@ -97,7 +97,7 @@ def _stamps(plan: CachePlan[Any], tags: Sequence[str], ttl_ms: int) -> Flow[dict
     if not tags:
         return {}
     needed = plan.needed_ms(ttl_ms)
-    answers = yield Batch(tuple(ops.stamp(plan.stamp(tag), plan.dice.stamp(16), needed, 0) for tag in tags))
+    answers = yield Batch(tuple(ops.stamp(plan.stamp(tag), plan.entropy.stamp(16), needed, 0) for tag in tags))
     for answer in answers:
         if isinstance(answer, Error):
             raise answer
@@ -132,25 +132,25 @@ def invalidate_tags(space: TagSpace, tags: Sequence[str], *, soft: bool) -> Flow
     _detach_tagged(space, tags)
     try:
         if soft:
-            yield from _sent([ops.soften(key, space.dice.stamp(4)) for _, key in stamps])
+            yield from _sent([ops.soften(key, space.entropy.stamp(4)) for _, key in stamps])
         else:
             groups = sorted({ops.group(tag) for tag, _ in stamps if not tag.startswith("*")})
             if groups:
-                yield from _sent([ops.turn(space.epoch, space.dice.stamp(8), groups)])
+                yield from _sent([ops.turn(space.epoch, space.entropy.stamp(8), groups)])
             yield from _sent([ops.drop(key) for _, key in stamps])
     finally:
         _detach_tagged(space, tags)
 
 
 def _detach_tagged(space: TagSpace, tags: Sequence[str]) -> None:
-    space.flights.detach_tagged(tags)
+    space.computations.detach_tagged(tags)
     if space.watch is not None:
         for tag in tags:
             space.watch.drop(space.stamp(tag))
 
 
 def _write(plan: CachePlan[Any], entries: Sequence[str], writes: Sequence[Op[Any]]) -> Flow[list[Any]]:
-    """Detach flights before sending, so that nobody boards a doomed one, and again once the write is done."""
+    """Detach computations before sending, so that nobody joins a doomed one, and again once the write is done."""
     _detach(plan, entries)
     try:
         return (yield from _sent(writes))
@@ -172,7 +172,7 @@ def _sent(writes: Sequence[Op[Any]]) -> Flow[list[Any]]:
 def _detach(plan: CachePlan[Any], entries: Iterable[str]) -> None:
     watch = plan.space.watch
     for entry in entries:
-        plan.flights.detach(entry)
+        plan.computations.detach(entry)
         if watch is not None:
             watch.drop(entry)
 

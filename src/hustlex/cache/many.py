@@ -81,14 +81,14 @@ def warm(
 
 def _round(plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: WantedMany) -> Flow[Round]:
     left: dict[str, K] = {entry: key for key, entry in entries.items()}
-    done = Round(f"{ops.COMPUTING}:{plan.dice.token()}", {}, {}, left)
+    done = Round(f"{ops.COMPUTING}:{plan.entropy.token()}", {}, {}, left)
     there = yield from flows.readings(plan, [*left], ask.tags)
     for entry, found in there.items():
         _noted(done, entry, flows.counted(plan, found))
-    until, polls = plan.dice.monotonic() + plan.policy.wait_ms / 1000, 0
+    until, polls = plan.entropy.monotonic() + plan.policy.wait_ms / 1000, 0
     while done.left:
         claimed = yield from _claim(plan, done, ask)
-        over = plan.dice.monotonic() >= until
+        over = plan.entropy.monotonic() >= until
         if over:
             plan.counts.add("wait", "timeout")
             claimed.alone += claimed.theirs
@@ -159,9 +159,9 @@ def _computed(plan: CachePlan[V], done: Round, ask: WantedMany, claimed: _Claime
     policy = plan.policy
     compute = partial(ask.compute, [done.left[entry] for entry in wanted])
     renews = [ops.renew(plan.lease(e), done.token, policy.lease_ms, policy.timeout_ms) for e in claimed.mine]
-    started = plan.dice.monotonic()
+    started = plan.entropy.monotonic()
     try:
-        values = yield Call(plan.flights.kept(compute, renews, policy.lease_ms / 3000))
+        values = yield Call(plan.computations.renewing(compute, renews, policy.lease_ms / 3000))
         check.instance("what compute returned", values, Mapping, hint="return a dict of keys and values")
         bodies = {entry: plan.codec.write(values.get(done.left[entry])) for entry in wanted}
     except GeneratorExit:
@@ -171,7 +171,7 @@ def _computed(plan: CachePlan[V], done: Round, ask: WantedMany, claimed: _Claime
         yield from _failed(plan, done, claimed, failure)
         return
     plan.counts.add("origin", "ok")
-    yield from _stored(plan, done, ask, claimed, bodies, int((plan.dice.monotonic() - started) * 1000))
+    yield from _stored(plan, done, ask, claimed, bodies, int((plan.entropy.monotonic() - started) * 1000))
     for entry, (value, _) in bodies.items():
         done.found[entry] = value
         done.left.pop(entry)

@@ -97,6 +97,13 @@ class NearWatch:
             return False
         return tracking.live
 
+    @property
+    def trouble(self) -> str:
+        """One sentence while no copies are kept although somebody asked for some; else ""."""
+        tracking = self._tracking
+        off = tracking is not None and not tracking.closed and not tracking.live
+        return "near caches keep nothing, since the server tells no changes" if off else ""
+
     def told(self, keys: Sequence[bytes] | None) -> None:
         """These keys changed; None: all."""
         if keys is None:

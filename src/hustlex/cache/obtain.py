@@ -2,9 +2,9 @@
 
 Three rules keep a value from outliving an invalidation. A computation stores only while its lease stands, and an
 invalidation deletes the lease. Its tags' stamps are read before it begins, and an invalidation of a tag deletes the
-stamp. A result is shared only with callers that provably asked early enough (``flights``): those on board before it
-began, and others when the fill was answered with yes and every stamp is unchanged. A flight is sealed before the step
-that proves it, so that nobody boards between the proof and its arrival.
+stamp. A result is shared only with callers that provably asked early enough (``computations``): those who
+joined before it began, and others when the fill was answered with yes and every stamp is unchanged. A computation is
+closed before the step that proves it, so that nobody joins between the proof and its arrival.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from hustlex.cache import claims, ops, reading
 from hustlex.cache.circles import Circle, Impatient
 from hustlex.cache.claims import SHORT_REST_MS, Leased, Wanted, release, tagged, tried
-from hustlex.cache.flights import Compute, Flight, GaveUp, Landed, Seat, Unshared
+from hustlex.cache.computations import Computation, Compute, GaveUp, Participant, SharedResult, Unshared
 from hustlex.cache.flows import counted
 from hustlex.cache.frame import Tags
 from hustlex.cache.ops import Busy
@@ -32,7 +32,7 @@ V = TypeVar("V")
 T = TypeVar("T")
 
 _ROUNDS = 3
-"""How often a caller is turned away by unproven flights before it computes for itself."""
+"""How often a caller is turned away by unproven computations before it computes for itself."""
 _log = logging.getLogger("hustlex.cache")
 
 
@@ -53,24 +53,24 @@ def obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
         return (yield from _obtain(plan, ask))
     except Circle:
         plan.counts.circled()
-    made = yield from _make(plan, plan.flights.around(ask.entry, ask.compute))
+    made = yield from _make(plan, plan.computations.around(ask.entry, ask.compute))
     return made.value
 
 
 def _obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
     spare: Usable[Any] | None = None
     for _ in range(_ROUNDS):
-        seat = None if plan.timed else plan.flights.find(ask.entry)
-        if seat is None:
+        participant = None if plan.timed else plan.computations.join(ask.entry)
+        if participant is None:
             found = yield from reading.read(plan, ask.entry, ask.tags)
             if isinstance(found, Usable) and (found.serves or plan.resting(ask.entry)):
                 return _served(plan, ask, found)
             if isinstance(found, Error):
                 break
             spare = found if isinstance(found, Usable) else None
-            seat = _board(plan, ask, spare)
+            participant = _join_or_start(plan, ask, spare)
         try:
-            landed = yield from _aboard(seat, _patience_s(plan, spare))
+            result = yield from _awaited(participant, _patience_s(plan, spare))
         except Impatient:
             if spare is not None and plan.policy.soft_ms:
                 return _stale(plan, spare)
@@ -85,11 +85,11 @@ def _obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
                 raise
             _log.warning("cache %s: a computation failed, a stale value is served: %r", plan.name, type(failure))
             return _stale(plan, spare)
-        if landed is not None:
+        if result is not None:
             plan.counts.add("requests", "miss")
-            return landed.value if seat.leading else plan.codec.copy(landed.body)
+            return result.value if participant.leading else plan.codec.copy(result.body)
     plan.counts.add("requests", "bypass")
-    made = yield from _make(plan, plan.gate(ask.compute))
+    made = yield from _make(plan, plan.bulkhead(ask.compute))
     return made.value
 
 
@@ -99,7 +99,7 @@ def _served(plan: CachePlan[Any], ask: Wanted, found: Usable[Any]) -> Any:
         return _stale(plan, found)
     counted(plan, found)
     if found.state != "fresh" and not plan.resting(ask.entry):
-        plan.flights.launch(ask.entry, lambda flight: refresh(plan, ask, found, flight), ask.tags)
+        plan.computations.start_in_background(ask.entry, partial(refresh, plan, ask, found), ask.tags)
     return found.entry.value
 
 
@@ -114,10 +114,11 @@ def _late(plan: CachePlan[Any]) -> NoReturn:
     )
 
 
-def _board(plan: CachePlan[Any], ask: Wanted, spare: Usable[Any] | None) -> Seat:
+def _join_or_start(plan: CachePlan[Any], ask: Wanted, spare: Usable[Any] | None) -> Participant:
     policy = plan.policy
-    behind = bool(policy.hard_ms or (policy.soft_ms and spare is not None))
-    return plan.flights.board(ask.entry, lambda flight: lead(plan, ask, flight, spare), ask.tags, behind=behind)
+    background = bool(policy.hard_ms or (policy.soft_ms and spare is not None))
+    begin = partial(lead, plan, ask, spare)
+    return plan.computations.join_or_start(ask.entry, begin, ask.tags, background=background)
 
 
 def _patience_s(plan: CachePlan[Any], spare: Usable[Any] | None) -> float:
@@ -126,35 +127,35 @@ def _patience_s(plan: CachePlan[Any], spare: Usable[Any] | None) -> float:
     return min([plan.patience_s, *(ms / 1000 for ms in limits if ms)])
 
 
-def _aboard(seat: Seat, patience_s: float) -> Generator[Step, Any, Landed | None]:
+def _awaited(participant: Participant, patience_s: float) -> Generator[Step, Any, SharedResult | None]:
     try:
-        landed: Landed | None = yield Call(partial(seat.wait, patience_s))
+        result: SharedResult | None = yield Call(partial(participant.wait, patience_s))
     finally:
-        seat.leave()
-    return landed
+        participant.leave()
+    return result
 
 
-# -- the flight itself
+# -- the computation itself
 
 
-def lead(plan: CachePlan[V], ask: Wanted, flight: Flight, spare: Usable[V] | None = None) -> Flow[Landed]:
+def lead(plan: CachePlan[V], ask: Wanted, spare: Usable[V] | None, computation: Computation) -> Flow[SharedResult]:
     """Claim the lease, compute, store. Whatever ends it early gives the lease back.
 
     spare: an entry that may be served should the computation fail; then nobody tries again for a while.
     """
-    token = f"{ops.COMPUTING}:{plan.dice.token()}"
+    token = f"{ops.COMPUTING}:{plan.entropy.token()}"
     try:
-        claim = yield from claims.claim(plan, ask, token, flight, spare)
+        claim = yield from claims.claim(plan, ask, token, computation, spare)
         if isinstance(claim, Usable):
-            return Landed(claim.entry.value, claim.entry.body, proven=False)
-        flight.advance()
+            return SharedResult(claim.entry.value, claim.entry.body, proven=False)
+        computation.advance()
         if isinstance(claim, Leased):
-            return (yield from _leased(plan, ask, claim, flight))
-        flight.seal()
-        made = yield from _make(plan, plan.gate(ask.compute))
+            return (yield from _leased(plan, ask, claim, computation))
+        computation.close()
+        made = yield from _make(plan, plan.bulkhead(ask.compute))
         if claim.unsettled:
             yield from release(plan, plan.lease(ask.entry), token)
-        return Landed(made.value, made.body, proven=False)
+        return SharedResult(made.value, made.body, proven=False)
     except GeneratorExit:
         raise
     except BaseException as failure:
@@ -162,17 +163,17 @@ def lead(plan: CachePlan[V], ask: Wanted, flight: Flight, spare: Usable[V] | Non
         raise
 
 
-def refresh(plan: CachePlan[V], ask: Wanted, judged: Usable[V], flight: Flight) -> Flow[Landed]:
+def refresh(plan: CachePlan[V], ask: Wanted, judged: Usable[V], computation: Computation) -> Flow[SharedResult]:
     """Compute anew what is still served; only one in all processes does, and the others give up at once."""
-    token = f"{ops.COMPUTING}:{plan.dice.token()}"
+    token = f"{ops.COMPUTING}:{plan.entropy.token()}"
     try:
         claim = yield from claims.take(plan, ask, token, judged)
         if isinstance(claim, Busy):
             plan.rest(ask.entry, claim.left_ms or SHORT_REST_MS)
         if not isinstance(claim, Leased):
             raise GaveUp
-        flight.advance()
-        return (yield from _leased(plan, ask, claim, flight))
+        computation.advance()
+        return (yield from _leased(plan, ask, claim, computation))
     except (GeneratorExit, GaveUp):
         raise
     except BaseException as failure:
@@ -191,31 +192,31 @@ def _ended(
     yield from tried(plan, ops.cool(lease, token, policy.cooldown_ms, policy.timeout_ms))
 
 
-def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, flight: Flight) -> Flow[Landed]:
+def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, computation: Computation) -> Flow[SharedResult]:
     lease, token, policy = plan.lease(ask.entry), leased.token, plan.policy
     renew = ops.renew(lease, token, policy.lease_ms, policy.timeout_ms)
-    made = yield from _make(plan, plan.flights.kept(ask.compute, (renew,), policy.lease_ms / 3000))
+    made = yield from _make(plan, plan.computations.renewing(ask.compute, (renew,), policy.lease_ms / 3000))
     tags = yield from tagged(plan, ask.tags, leased, made.value, ask.ttl_ms)
-    flight.seal()
+    computation.close()
     if tags is None:
         plan.counts.add("fill", "refused")
         yield from release(plan, lease, token)
-        return Landed(made.value, made.body, proven=False)
+        return SharedResult(made.value, made.body, proven=False)
     life_ms = plan.life_ms(made.body, ask.ttl_ms)
     stored = plan.codec.pack(made.body, life_ms, made.delta_ms, tags)
     if len(stored) > policy.max_value:
         plan.counts.too_big(len(stored), policy.max_value)
         released, unchanged = yield from _proved(plan, ops.release(lease, token, policy.timeout_ms), tags)
-        return Landed(made.value, made.body, proven=released is True and unchanged)
+        return SharedResult(made.value, made.body, proven=released is True and unchanged)
     stay_ms = plan.stay_ms(made.body, life_ms)
     fill = ops.fill(ask.entry, lease, token, plan.clock(), stored, stay_ms, policy.timeout_ms)
     filled, unchanged = yield from _proved(plan, fill, tags)
     if isinstance(filled, Error):
         plan.counts.add("fill", "failed")
         yield from release(plan, lease, token)
-        return Landed(made.value, made.body, proven=False)
+        return SharedResult(made.value, made.body, proven=False)
     plan.counts.add("fill", "stored" if filled else "refused")
-    return Landed(made.value, made.body, proven=filled and unchanged)
+    return SharedResult(made.value, made.body, proven=filled and unchanged)
 
 
 def _proved(plan: CachePlan[Any], end: Op[bool], tags: Tags) -> Flow[tuple[bool | Error, bool]]:
@@ -231,12 +232,12 @@ def _proved(plan: CachePlan[Any], end: Op[bool], tags: Tags) -> Flow[tuple[bool 
 
 def _make(plan: CachePlan[V], compute: Compute) -> Flow[Made]:
     """Compute, and hand out what a later hit would be, so that the first caller sees the same as all others."""
-    started = plan.dice.monotonic()
+    started = plan.entropy.monotonic()
     try:
         value = yield Call(compute)
     except Exception:
         plan.counts.add("origin", "error")
         raise
     plan.counts.add("origin", "ok")
-    delta_ms = int((plan.dice.monotonic() - started) * 1000)
+    delta_ms = int((plan.entropy.monotonic() - started) * 1000)
     return Made(*plan.codec.write(value), delta_ms)

@@ -1,4 +1,4 @@
-"""Everything a flow needs to know about its cache: limits, codec, clock, dice, and the table of flights."""
+"""Everything a flow needs to know about its cache: limits, codec, clock, entropy, and the table of computations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import msgspec
 
 from hustlex.cache import frame, keys
 from hustlex.cache.codec import ValueCodec
+from hustlex.cache.computations import ComputationTable, Compute
 from hustlex.cache.counts import Counts
-from hustlex.cache.flights import Compute, FlightTable
 from hustlex.cache.frame import MOST_TAGS
 from hustlex.cache.near import NearCopy, NearShelf, NearWatch
 from hustlex.cache.policy import CachePolicy, checked_ms
@@ -31,8 +31,8 @@ _MOST_RESTS = 10_000
 _MOST_NAMES = 10_000
 
 
-class Dice(msgspec.Struct, frozen=True):
-    """Chance and elapsed time, so that tests can hold them still. token: 16 hex. stamp: random bytes.
+class Entropy(msgspec.Struct, frozen=True):
+    """Randomness and elapsed time, so that tests can hold them still. token: 16 hex. stamp: random bytes.
     draw: 0 to 1."""
 
     token: Callable[[], str] = lambda: secrets.token_hex(8)
@@ -42,12 +42,12 @@ class Dice(msgspec.Struct, frozen=True):
 
 
 class TagSpace:
-    """What invalidating a tag takes: keys, dice, and the flights that are detached. One for all caches of a front."""
+    """What invalidating a tag takes: keys, entropy, computations that are detached. One for all caches of a front."""
 
-    def __init__(self, prefix: str, flights: FlightTable, dice: Dice | None = None) -> None:
+    def __init__(self, prefix: str, computations: ComputationTable, entropy: Entropy | None = None) -> None:
         self.prefix = prefix
-        self.flights = flights
-        self.dice = dice or Dice()
+        self.computations = computations
+        self.entropy = entropy or Entropy()
         self.epoch = f"{prefix}cv"
         """The key that tells of invalidated tags."""
         self.watch: NearWatch | None = None
@@ -66,26 +66,26 @@ class CachePlan(Generic[V]):
         name: str,
         codec: ValueCodec[V],
         policy: CachePolicy,
-        flights: FlightTable,
+        computations: ComputationTable,
         *,
         prefix: str,
         clock: Clock,
-        dice: Dice | None = None,
+        entropy: Entropy | None = None,
         space: TagSpace | None = None,
     ) -> None:
         self.name = keys.check_name(name)
         self.codec = codec
         self.policy = policy
-        self.flights = flights
+        self.computations = computations
         self.clock = clock
-        self.dice = dice or Dice()
+        self.entropy = entropy or Entropy()
         self.counts = Counts(name)
         self.patience_s = _PATIENCE * policy.wait_ms / 1000
         self.timed = bool(policy.extra_ms or policy.early or policy.near_ms)
         """Whether a read must know how old an entry is."""
-        self.gate: Callable[[Compute], Compute] = flights.gate(policy.bulkhead, self.patience_s)
+        self.bulkhead: Callable[[Compute], Compute] = computations.bulkhead(policy.bulkhead, self.patience_s)
         self._prefix = prefix
-        self.space = space or TagSpace(prefix, flights, self.dice)
+        self.space = space or TagSpace(prefix, computations, self.entropy)
         self.stamp, self.epoch = self.space.stamp, self.space.epoch
         self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
         self._rests: dict[str, float] = {}
@@ -118,7 +118,7 @@ class CachePlan(Generic[V]):
     def nearby(self, entry: str) -> NearCopy[V | None] | None:
         """A copy that counts; none where it is to be proved by asking the server."""
         near = self.near
-        if near is None or (self.policy.near_proof and self.dice.draw() < self.policy.near_proof):
+        if near is None or (self.policy.near_proof and self.entropy.draw() < self.policy.near_proof):
             return None
         return near.find(entry)
 
@@ -171,7 +171,7 @@ class CachePlan(Generic[V]):
         if body == frame.NEGATIVE_BODY:
             ttl_ms = min(ttl_ms, self.policy.negative_ttl_ms)
         spread = self.policy.jitter if jitter is None else jitter
-        return max(1, int(ttl_ms * (1 - spread * self.dice.draw())))
+        return max(1, int(ttl_ms * (1 - spread * self.entropy.draw())))
 
     def stay_ms(self, body: bytes, life_ms: int) -> int:
         """How long it stays on the server. A cached None is never served stale."""
@@ -182,7 +182,7 @@ class CachePlan(Generic[V]):
         until = self._rests.get(entry)
         if until is None:
             return False
-        if until > self.dice.monotonic():
+        if until > self.entropy.monotonic():
             return True
         self._rests.pop(entry, None)
         return False
@@ -191,4 +191,4 @@ class CachePlan(Generic[V]):
         """Do not try again for this long."""
         if len(self._rests) >= _MOST_RESTS:
             self._rests.clear()
-        self._rests[entry] = self.dice.monotonic() + ms / 1000
+        self._rests[entry] = self.entropy.monotonic() + ms / 1000

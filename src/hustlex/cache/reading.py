@@ -183,7 +183,7 @@ def _due(plan: CachePlan[Any], found: EntryFrame, left: int | None, negative: bo
     if not early or left is None or negative:
         return False
     span = min(early * found.delta_ms, found.fresh_ms / _QUARTER)
-    return -span * math.log(1 - plan.dice.draw()) >= left
+    return -span * math.log(1 - plan.entropy.draw()) >= left
 
 
 def passed_over(plan: CachePlan[Any], failure: Error) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from hustlex.cli.client import CacheUrl, Url, opened
 from hustlex.cli.output import AsJson, print_json, print_table
+from hustlex.cli.probe import judged, processes
 from hustlex.core.printable import printable
 from hustlex.diagnostics import ROOMS, Checkup, rights
 from hustlex.errors import Denied
@@ -22,10 +23,15 @@ def doctor(
     cache_url: CacheUrl = None,
     as_json: AsJson = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings, and for what cannot be known")] = False,
+    health: Annotated[
+        list[str] | None,
+        typer.Option(help="A process's /health, as http://127.0.0.1:8081/health; repeatable", callback=judged),
+    ] = None,
     acl: Annotated[bool, typer.Option("--acl", help="Print the rights an ACL user needs, and ask no server")] = False,
 ) -> None:
     """Check the servers: version, eviction, memory, persistence, clients, clock, distance, rights, a cache of its own,
-    and the jobs: periodic entries that cannot fire or were refused, queues and task types that no worker takes.
+    the jobs: periodic entries that cannot fire or were refused, queues and task types that no worker takes, and what
+    running applications and workers say of themselves (--health).
 
     Exit codes: 0 nothing failed (there may be warnings, but with --strict); 1 a check failed, or the server refused
     us; 2 bad settings; 3 a server is unreachable.
@@ -40,6 +46,7 @@ def doctor(
     except Denied as error:
         print(f"hustlex: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(1) from None
+    found = Checkup((*found.findings, *processes(health or [])), found.unsafe_eviction)
     report(found, as_json=as_json)
     if not (found.clean if strict else found.ok):
         raise typer.Exit(1)

@@ -25,7 +25,7 @@ class Inbox(Generic[T]):
         self._dropped = 0
         self._closed = False
         self._error: Exception | None = None
-        self._wake = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
 
     def put(self, item: T, size: int = 0) -> None:
         """Append without waiting. size: bytes on the wire."""
@@ -34,20 +34,28 @@ class Inbox(Generic[T]):
         while len(self._items) > self._most or self._bytes > self._most_bytes > 0:
             self._bytes -= self._items.popleft()[1]
             self._dropped += 1
-        self._wake.set()
+        if self._waiter is not None:
+            self._wake()
 
     def close(self, error: Exception | None = None) -> None:
         """Nothing more will come. error: why, raised to the reader once the queue is empty."""
         self._closed, self._error = True, error
-        self._wake.set()
+        if self._waiter is not None:
+            self._wake()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
         while not (self._dropped or self._items or self._closed):
-            self._wake.clear()
-            await self._wake.wait()
+            if self._waiter is None or self._waiter.done():
+                self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             return self._gap(dropped)

@@ -42,12 +42,12 @@ def tag(text: str) -> str:
     return "{" + component(text) + "}"
 
 
-def slot(key: str | bytes) -> int:
+def slot(key: str) -> int:
     """Redis Cluster's slot of a key: CRC16-XMODEM of its tag, or of the whole key, modulo 16384."""
-    raw = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else key
+    raw = key.encode() if key.isascii() else key.encode("utf-8", "surrogateescape")
     start = raw.find(b"{")
     if start >= 0:
         end = raw.find(b"}", start + 1)
         if end > start + 1:
             raw = raw[start + 1 : end]
-    return crc_hqx(raw, 0) % SLOTS
+    return crc_hqx(raw, 0) & (SLOTS - 1)

@@ -190,6 +190,11 @@ class AsyncDriver(Protocol):
         """Messages of these pub/sub channels from the moment the block is entered."""
         ...
 
+    @property
+    def deaf(self) -> bool:
+        """Whether somebody subscribes, and the link is broken."""
+        ...
+
     def track(self, *prefixes: str, on_keys: OnKeys, on_loss: Callable[[], None]) -> Tracking:
         """Be told from now on which keys with these prefixes change (all keys without one), whoever changes them.
 

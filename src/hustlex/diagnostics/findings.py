@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Role = Literal["state", "cache"]
+Role = Literal["state", "cache", "process"]
 Level = Literal["ok", "warn", "fail", "unknown"]
 
 
@@ -14,7 +14,7 @@ class DoctorFinding(msgspec.Struct, frozen=True):
     """What one check found."""
 
     role: Role
-    """Which server: the one of the state, or the one of the cache."""
+    """Which server: the one of the state, or the one of the cache; or a process that was asked for its health."""
     check: str
     """The check's name, one of the guide's table."""
     level: Level

@@ -59,6 +59,10 @@ def parse_address(url: str) -> Address:
 def _each(scheme: str, account: str, hosts: str, path: str, query: str, example: str) -> tuple[Endpoint, ...]:
     if not hosts.strip(","):
         raise wrong("names no host", example)
+    if "," in account and "@" in account.removesuffix("@"):
+        raise wrong(
+            "has an account at several hosts", "write it once, before the first host; in a password write @ as %40"
+        )
     if "" in hosts.split(","):
         raise wrong("has an empty place in its list of hosts", example)
     tail = f"/{path}?{query}"
@@ -74,7 +78,7 @@ def _cluster(servers: tuple[Endpoint, ...]) -> Address:
 def _sentinel(scheme: str, account: str, hosts: str, path: str, query: str) -> Address:
     name, _, database = path.partition("/")
     service = decoded(name, "name of what the Sentinels watch")
-    if not service:
+    if not service.strip() or not service.isprintable():
         raise wrong("does not say which server the Sentinels are asked for", _SENTINEL_EXAMPLE)
     login, rest = _login(query)
     pattern = _each(scheme, account, hosts, database, rest, _SENTINEL_EXAMPLE)

@@ -162,6 +162,11 @@ class Events:
         # end of async only
         self.inspector = EventInspector(driver, prefix)
 
+    @property
+    def trouble(self) -> str:
+        """One sentence while subscribers here hear nothing, else ""."""
+        return self._hub.trouble if self._hub is not None else ""
+
     @overload
     def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...
     @overload

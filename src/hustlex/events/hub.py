@@ -99,6 +99,12 @@ class Hub:
         self._driver = driver
         self._feeds: dict[tuple[Declared, str], Feed] = {}
 
+    @property
+    def trouble(self) -> str:
+        """One sentence while the feeds have no link, else ""."""
+        deaf = bool(self._feeds) and self._driver.deaf
+        return f"{len(self._feeds)} channels hear nothing: their link to the server is broken" if deaf else ""
+
     async def join(self, declared: Declared, name: str, inbox: Inbox[Item]) -> Feed:
         """Deliver to the inbox from here on. Raises what the driver raised when the server cannot be followed."""
         key = declared, name

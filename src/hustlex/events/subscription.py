@@ -135,7 +135,11 @@ class ChannelReader:
                 await self._refill()
                 continue
             else:
-                item = await self._arrival()
+                self._waiting = True
+                try:
+                    item = await anext(self._inbox)
+                finally:
+                    self._waiting = False
                 if item is _WAKE:
                     continue
                 if isinstance(item, Gap) and item.reason == "dropped":
@@ -143,13 +147,6 @@ class ChannelReader:
                     continue
             if self._is_news(item):
                 return item
-
-    async def _arrival(self) -> Item:
-        self._waiting = True
-        try:
-            return await anext(self._inbox)
-        finally:
-            self._waiting = False
 
     def _note_dropped(self, gap: Gap) -> None:
         replayed = [name for name, (declared, _) in self._feeds.items() if declared.retention]
@@ -258,24 +255,24 @@ class Subscription(Generic[T]):
 
     def resume(self, position: str) -> None:
         """Go on from behind a position as text, unless one was given; before the block is entered."""
-        text = check.text("position", position, longest=4096, blank=True)
+        check.instance("position", position, str)
         if self.resumable:
-            self._since = Position.parse(text) or NOWHERE
+            self._since = Position.parse(position) or NOWHERE
 
-    def reader(self) -> ChannelReader:
+    def _new_reader(self) -> ChannelReader:
         """A new one."""
         return ChannelReader(self._hub, self._key)
 
-    async def joined(self, reader: ChannelReader) -> None:
+    async def _join(self, reader: ChannelReader) -> None:
         """Let a reader hear this channel."""
         self.recovered = await reader.join(self._declared, self.name, self._since)
 
     async def __aenter__(self) -> Subscription[T]:
         if self._reader:
             raise Misuse("a subscription is entered once", hint="call subscribe() again")
-        self._reader = self.reader()
+        self._reader = self._new_reader()
         try:
-            await self.joined(self._reader)
+            await self._join(self._reader)
         except BaseException:
             await self._reader.close()
             raise
@@ -321,8 +318,8 @@ class Together:
 
     def resume(self, position: str) -> None:
         """Go on from behind a place; what is none, or names a channel less, is a gap of that channel."""
-        text = check.text("position", position, longest=_LONGEST_PLACE, blank=True)
-        stands = _unpacked(text)
+        check.instance("position", position, str)
+        stands = _unpacked(position) if len(position) <= _LONGEST_PLACE else {}
         for name, part in self._parts.items():
             epoch, offset = stands.get(name, ("", -1))
             part.resume(f"{epoch}.{offset}")
@@ -331,10 +328,10 @@ class Together:
         if self._reader:
             raise Misuse("a subscription is entered once", hint="call subscribe() again")
         first = next(iter(self._parts.values()))
-        self._reader = first.reader()
+        self._reader = first._new_reader()
         try:
             for part in self._parts.values():
-                await part.joined(self._reader)
+                await part._join(self._reader)
         except BaseException:
             await self._reader.close()
             raise

@@ -247,6 +247,7 @@ class _NoServer:
     """The driver behind eager jobs: whatever needs a server says so."""
 
     hook: Hook | None = None
+    deaf = False
 
     async def run(self, *_: Any) -> NoReturn:
         raise Misuse("eager jobs are kept on no server", hint="look at jobs.ran, or use hustlex.testing.drain")

@@ -39,39 +39,41 @@ _LONGEST_VALUE = 1024
 _log = logging.getLogger("hustlex.tokens")
 
 
-class Issuer:
+class SessionFlows:
     """Opens sessions and swaps refresh tokens."""
 
-    def __init__(self, mint: TokenIssuer, signing: Signing, revoker: Revoker, on_alarm: OnAlarm | None = None) -> None:
-        self._mint = mint
+    def __init__(
+        self, issuer: TokenIssuer, signing: Signing, revoker: Revoker, on_alarm: OnAlarm | None = None
+    ) -> None:
+        self._issuer = issuer
         self._on_alarm = on_alarm
         self._signing = signing
         self._revoker = revoker
         self._fed = False
 
-    def login(self, who: ops.Newcomer, now_ms: int, *, sid: str, nonce: str, secret: bytes) -> Flow[LoginResult]:
+    def login(self, who: ops.SessionRequest, now_ms: int, *, sid: str, nonce: str, secret: bytes) -> Flow[LoginResult]:
         """Open a session, then sign with the time the server gave: so no token is older than a revocation before it."""
-        mint = self._mint
+        issuer = self._issuer
         yield from self._signing.current()
         if not self._fed:  # the feed's life begins before the first token: bounded checks take what is younger
-            yield from do(attend(mint.prefix, now_ms, mint.policy.keep_ms))
+            yield from do(attend(issuer.prefix, now_ms, issuer.policy.keep_ms))
             self._fed = True
-        first = RefreshToken(mint.chain.kid, mint.uref(who.user_id), sid, 1, secret)
-        opened = yield from do(ops.login(mint, who, first, now_ms))
+        first = RefreshToken(issuer.chain.kid, issuer.uref(who.user_id), sid, 1, secret)
+        opened = yield from do(ops.login(issuer, who, first, now_ms))
         if isinstance(opened, TooManySessions):
             return opened
         if opened.evicted:
             yield from self._revoker.evicted(first.uref, opened.evicted, now_ms)
-        return mint.pair(opened.standing, first, nonce)
+        return issuer.pair(opened.standing, first, nonce)
 
     def refresh(self, text: str, who: ops.Refresher, now_ms: int, *, nonce: str, salt: bytes) -> Flow[RefreshResult]:
         """Swap a token for its successor. salt: used if this call is the one that rotates."""
-        mint, chain = self._mint, self._mint.chain
+        issuer, chain = self._issuer, self._issuer.chain
         shown = chain.read(text)
         if shown is None:
             return RefreshRefused(Refusal.MALFORMED)
         yield from self._signing.current()
-        turn = yield from do(ops.refresh(mint, shown, chain.successor(shown, salt), salt, who, now_ms))
+        turn = yield from do(ops.refresh(issuer, shown, chain.successor(shown, salt), salt, who, now_ms))
         if isinstance(turn, RefreshRefused):
             return turn
         if isinstance(turn, Alarm):
@@ -81,7 +83,7 @@ class Issuer:
         if turn.alarm is not None:
             yield from self._ring(turn.alarm)
         current = shown if turn.how is How.COALESCED else chain.successor(shown, turn.salt, turn.version)
-        return Refreshed(mint.pair(turn.standing, _confirmed(current, turn), nonce), turn.how)
+        return Refreshed(issuer.pair(turn.standing, _confirmed(current, turn), nonce), turn.how)
 
     def _ring(self, alarm: Alarm) -> Flow[None]:
         """Before the feed is told: who must know should know though that fails."""
@@ -106,25 +108,25 @@ def _confirmed(token: RefreshToken, turn: ops.RefreshAnswer) -> RefreshToken:
     return token
 
 
-def prove(mint: TokenIssuer, text: str, method: str, url: str, access: str, now_ms: int) -> Flow[ProofResult]:
+def prove(issuer: TokenIssuer, text: str, method: str, url: str, access: str, now_ms: int) -> Flow[ProofResult]:
     """Read a proof of possession, then let the server take it once."""
     for name, value in (("proof", text), ("method", method), ("url", url), ("access", access)):
         check.instance(name, value, str)
     proof = read_proof(text, method, url, access)
-    return proof if isinstance(proof, BadProof) else (yield from do(ops.prove(mint, proof, now_ms)))
+    return proof if isinstance(proof, BadProof) else (yield from do(ops.prove(issuer, proof, now_ms)))
 
 
-def sessions(mint: TokenIssuer, user_id: Id, current: Id, now_ms: int) -> Flow[list[SessionInfo]]:
+def sessions(issuer: TokenIssuer, user_id: Id, current: Id, now_ms: int) -> Flow[list[SessionInfo]]:
     """Look up the ids, then the sessions: a script may only touch keys it was told."""
-    names = mint.names(mint.uref(user_id))
+    names = issuer.names(issuer.uref(user_id))
     sids = yield from do(ops.listed(names))
     return (yield from do(ops.sessions(names, sids, sid_of(current), now_ms))) if sids else []
 
 
-def set_data(mint: TokenIssuer, user_id: Id, session_id: Id, values: Mapping[str, str], now_ms: int) -> Flow[bool]:
+def set_data(issuer: TokenIssuer, user_id: Id, session_id: Id, values: Mapping[str, str], now_ms: int) -> Flow[bool]:
     """Replace a session's application data. Raises Misuse when it is not small, or not text."""
     kept, sid = _small(values), sid_of(session_id)
-    names = mint.names(mint.uref(user_id))
+    names = issuer.names(issuer.uref(user_id))
     return bool(sid) and (yield from do(ops.set_data(names, sid, kept, now_ms)))
 
 
@@ -145,7 +147,7 @@ def _value(value: str) -> str:
     return str.__str__(value)
 
 
-def data(mint: TokenIssuer, user_id: Id, session_id: Id, now_ms: int) -> Flow[dict[str, str] | None]:
+def data(issuer: TokenIssuer, user_id: Id, session_id: Id, now_ms: int) -> Flow[dict[str, str] | None]:
     """A session's application data. None: the session is over."""
-    names, sid = mint.names(mint.uref(user_id)), sid_of(session_id)
+    names, sid = issuer.names(issuer.uref(user_id)), sid_of(session_id)
     return (yield from do(ops.data(names, sid, now_ms))) if sid else None

@@ -1,7 +1,7 @@
 """The check of access tokens: at once from what this process knows, or one question to the server.
 
 Lesson of the profile (a bounded check, 64 callers): the SHA-256 of the token is a third, the rest attribute look-ups.
-So a token's answer, its question and its times are made once (``mint.Genuine``), and there is no generator, no lock
+So a token's answer, its question and its times are made once (``issuer.Genuine``), and there is no generator, no lock
 and no new object on the common path.
 """
 
@@ -34,14 +34,14 @@ class Guard:
 
     def __init__(
         self,
-        mint: TokenIssuer,
+        issuer: TokenIssuer,
         view: RevocationCache,
         signing: Signing,
         clock: Clock,
         away: str,
         start: Callable[[], None],
     ) -> None:
-        self._mint = mint
+        self._issuer = issuer
         self._view = view
         self._signing = signing
         self._clock = clock
@@ -53,7 +53,7 @@ class Guard:
         moment = time.monotonic()
         if moment >= self._signing.due_at:
             return self._after_reading_keys(access, mode, jkt)
-        token = self._mint.read(access)
+        token = self._issuer.read(access)
         if not isinstance(token, Genuine):
             if token is Rejection.UNKNOWN_KID and self._signing.may_ask(moment):
                 return self._after_reading_keys(access, mode, jkt)
@@ -83,10 +83,10 @@ class Guard:
     def _question(self, token: Genuine) -> Op[CheckResult]:
         now_ms = self._clock()
         if now_ms:  # a test's clock: the question is another one each time
-            return ops.check(self._mint, token, now_ms)
+            return ops.check(self._issuer, token, now_ms)
         question = token.question
         if question is None:
-            question = token.question = ops.check(self._mint, token, 0)
+            question = token.question = ops.check(self._issuer, token, 0)
         return question
 
     def _while_away(self, token: Genuine) -> Flow[CheckResult]:
@@ -118,7 +118,7 @@ class WatchedGuard(Guard):
 
     def __init__(
         self,
-        mint: TokenIssuer,
+        issuer: TokenIssuer,
         view: RevocationCache,
         signing: Signing,
         clock: Clock,
@@ -126,7 +126,7 @@ class WatchedGuard(Guard):
         start: Callable[[], None],
         hook: Hook,
     ) -> None:
-        super().__init__(mint, view, signing, clock, away, start)
+        super().__init__(issuer, view, signing, clock, away, start)
         self._seen = from_memory(hook, "tokens.check", super().begin, (Access, Rejected))
 
     def begin(self, access: str, mode: Mode, jkt: str | None) -> CheckResult | Op[CheckResult] | Flow[CheckResult]:

@@ -17,19 +17,19 @@ from hustlex.tokens.types import KeyInfo
 class TokenInspector:
     """Looks at sessions, revocations and signing keys. Changes nothing, and shows no token."""
 
-    def __init__(self, driver: AsyncDriver, mint: TokenIssuer, signing: Signing, clock: Clock) -> None:
+    def __init__(self, driver: AsyncDriver, issuer: TokenIssuer, signing: Signing, clock: Clock) -> None:
         self._driver = driver
-        self._mint = mint
+        self._issuer = issuer
         self._signing = signing
         self._clock = clock
 
     async def user(self, user_id: Id) -> UserState:
         """A user's living sessions, and up to when all is revoked; three round trips. Raises Misuse."""
-        return await self._driver.follow(look.user(self._mint, user_id, self._clock()))
+        return await self._driver.follow(look.user(self._issuer, user_id, self._clock()))
 
     async def session(self, user_id: Id, session_id: Id) -> SessionState:
         """What became of one session, and why; one round trip. Raises Misuse. Source: lua/look.lua."""
-        return await self._driver.follow(look.session(self._mint, user_id, session_id, self._clock()))
+        return await self._driver.follow(look.session(self._issuer, user_id, session_id, self._clock()))
 
     async def keys(self) -> list[KeyInfo]:
         """The signing keys that are trusted, and the stage of each. Source: lua/keys.lua."""

@@ -51,16 +51,16 @@ class SessionState(msgspec.Struct, frozen=True):
     """As in UserState."""
 
 
-def user(mint: TokenIssuer, user_id: Id, now_ms: int) -> Flow[UserState]:
+def user(issuer: TokenIssuer, user_id: Id, now_ms: int) -> Flow[UserState]:
     """The sessions, and the line before which everything is void."""
-    found = yield from flows.sessions(mint, user_id, "", now_ms)
-    line = yield from do(_line(mint.names(mint.uref(user_id))))
+    found = yield from flows.sessions(issuer, user_id, "", now_ms)
+    line = yield from do(_line(issuer.names(issuer.uref(user_id))))
     return UserState(tuple(found), line)
 
 
-def session(mint: TokenIssuer, user_id: Id, session_id: Id, now_ms: int) -> Flow[SessionState]:
+def session(issuer: TokenIssuer, user_id: Id, session_id: Id, now_ms: int) -> Flow[SessionState]:
     """One session, alive or not."""
-    names, sid = mint.names(mint.uref(user_id)), sid_of(check.identity("session_id", session_id))
+    names, sid = issuer.names(issuer.uref(user_id)), sid_of(check.identity("session_id", session_id))
     return (yield from do(_session(names, sid, now_ms)))
 
 

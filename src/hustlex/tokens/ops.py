@@ -71,7 +71,7 @@ _REFUSALS = {
 }
 
 
-class Newcomer(msgspec.Struct, frozen=True):
+class SessionRequest(msgspec.Struct, frozen=True):
     """Who logs in, from where. device: a label for people. amr: authentication methods. network: already coarse."""
 
     user_id: str
@@ -85,7 +85,7 @@ class Newcomer(msgspec.Struct, frozen=True):
     jkt: str = ""
 
 
-def newcomer(
+def session_request(
     user_id: Id,
     client_id: str,
     *,
@@ -96,7 +96,7 @@ def newcomer(
     acr: str = "",
     scope: str = "",
     jkt: str = "",
-) -> Newcomer:
+) -> SessionRequest:
     """device is one line of at most 64 characters, whatever came: clients choose it, and it ends up in logs and
     messages. Raises Misuse for what does not have its form."""
     instance("amr", amr, list, tuple, hint="pass a list of words, as ('sms', 'pin')")
@@ -108,7 +108,7 @@ def newcomer(
         raise Misuse(
             "platform, acr and scope have at most 64 plain characters", hint="as 'android', 'aal2', 'read pay'"
         )
-    return Newcomer(
+    return SessionRequest(
         identity("user_id", user_id),
         client(client_id),
         label(device),
@@ -168,9 +168,9 @@ class Opened(msgspec.Struct, frozen=True):
     evicted: list[str]
 
 
-def login(mint: TokenIssuer, who: Newcomer, first: RefreshToken, now_ms: int) -> Op[Opened | TooManySessions]:
+def login(issuer: TokenIssuer, who: SessionRequest, first: RefreshToken, now_ms: int) -> Op[Opened | TooManySessions]:
     """Open the session that ``first`` belongs to."""
-    names, policy = mint.names(first.uref), mint.policy
+    names, policy = issuer.names(first.uref), issuer.policy
 
     def decode(reply: Reply) -> Opened | TooManySessions:
         if reply[0] == 1:
@@ -187,7 +187,7 @@ def login(mint: TokenIssuer, who: Newcomer, first: RefreshToken, now_ms: int) ->
     )  # fmt: skip
 
 
-def _fields(who: Newcomer) -> list[str]:
+def _fields(who: SessionRequest) -> list[str]:
     """The session's fields that tell of the login; empty ones are not kept, but those that older readers expect."""
     kept = {"uid": who.user_id, "cid": who.client_id, "dn": who.device, "amr": " ".join(who.amr)}
     rest = {"pf": who.platform, "ip0": who.network, "ip1": who.network, "acr": who.acr, "scp": who.scope}
@@ -195,9 +195,9 @@ def _fields(who: Newcomer) -> list[str]:
     return [text for field in kept.items() for text in field]
 
 
-def check(mint: TokenIssuer, token: Genuine, now_ms: int) -> Op[CheckResult]:
+def check(issuer: TokenIssuer, token: Genuine, now_ms: int) -> Op[CheckResult]:
     """May this token be used now."""
-    names, policy, claims = mint.names(token.uref), mint.policy, token.claims
+    names, policy, claims = issuer.names(token.uref), issuer.policy, token.claims
     good = token.strict
 
     def decode(reply: Reply) -> CheckResult:
@@ -234,10 +234,10 @@ def refresher(client_id: Id, jkt: str, address: str, device: str) -> Refresher:
 
 
 def refresh(
-    mint: TokenIssuer, shown: RefreshToken, successor: RefreshToken, salt: bytes, who: Refresher, now_ms: int
+    issuer: TokenIssuer, shown: RefreshToken, successor: RefreshToken, salt: bytes, who: Refresher, now_ms: int
 ) -> Op[RefreshAnswer | RefreshRefused | Alarm]:
     """Swap one token for the next. successor: what follows ``shown`` under ``salt``."""
-    names, policy = mint.names(shown.uref), mint.policy
+    names, policy = issuer.names(shown.uref), issuer.policy
     return _REFRESH.op(
         _session(names, shown.sid),
         (now_ms, shown.sid, who.client_id, who.jkt, who.network, who.device, shown.gen, fingerprint(shown.secret),
@@ -287,29 +287,29 @@ class Ended(msgspec.Struct, frozen=True):
     matters: bool
 
 
-def logout(mint: TokenIssuer, token: Genuine, now_ms: int) -> Op[Ended]:
+def logout(issuer: TokenIssuer, token: Genuine, now_ms: int) -> Op[Ended]:
     """End the session and forbid the token."""
-    names = mint.names(token.uref)
+    names = issuer.names(token.uref)
     return _LOGOUT.op(
         (names.record(token.sid), names.index, names.data(token.sid), names.blacklist(token.jti)),
-        (now_ms, token.sid, token.until_ms, mint.policy.keep_ms),
+        (now_ms, token.sid, token.until_ms, issuer.policy.keep_ms),
         _ended,
     )
 
 
-def forbid(mint: TokenIssuer, token: Genuine, now_ms: int) -> Op[bool]:
+def forbid(issuer: TokenIssuer, token: Genuine, now_ms: int) -> Op[bool]:
     """Forbid one access token. False: it is dead already."""
     return _FORBID.op(
-        (mint.names(token.uref).blacklist(token.jti),), (now_ms, token.until_ms), lambda reply: bool(reply[1] > 0)
+        (issuer.names(token.uref).blacklist(token.jti),), (now_ms, token.until_ms), lambda reply: bool(reply[1] > 0)
     )
 
 
-def revoke(mint: TokenIssuer, uref: str, sid: str, reason: str, client_id: str = "") -> Op[Ended | None]:
+def revoke(issuer: TokenIssuer, uref: str, sid: str, reason: str, client_id: str = "") -> Op[Ended | None]:
     """End one session. None: it is not this client's."""
-    names = mint.names(uref)
+    names = issuer.names(uref)
     return _REVOKE.op(
         (names.record(sid), names.index, names.data(sid)),
-        (sid, reason, client_id, mint.policy.keep_ms),
+        (sid, reason, client_id, issuer.policy.keep_ms),
         lambda reply: None if reply[0] == 1 else _ended(reply),
     )
 
@@ -326,12 +326,12 @@ class UserCutoff(msgspec.Struct, frozen=True):
     kept: bool
 
 
-def revoke_all(mint: TokenIssuer, uref: str, kept_sid: str, now_ms: int) -> Op[UserCutoff]:
+def revoke_all(issuer: TokenIssuer, uref: str, kept_sid: str, now_ms: int) -> Op[UserCutoff]:
     """End everything of a user. kept_sid: "" keeps none."""
-    names = mint.names(uref)
+    names = issuer.names(uref)
     return _REVOKE_ALL.op(
         (names.index, names.marker, names.record(kept_sid)),
-        (now_ms, kept_sid, mint.policy.life_ms),
+        (now_ms, kept_sid, issuer.policy.life_ms),
         lambda reply: UserCutoff(int(reply[3]), int(reply[1]), reply[2] == 1),
     )
 
@@ -343,13 +343,13 @@ def wait_for_replica(wait_ms: int) -> Op[bool]:
     )
 
 
-def prove(mint: TokenIssuer, proof: DpopProof, now_ms: int) -> Op[Proven | BadProof]:
+def prove(issuer: TokenIssuer, proof: DpopProof, now_ms: int) -> Op[Proven | BadProof]:
     """Take a proof once, while it is fresh."""
 
     def decode(reply: Reply) -> Proven | BadProof:
         return Proven(proof.jkt) if reply[0] == 0 else BadProof((Flaw.REPLAYED, Flaw.STALE)[reply[0] - 1])
 
-    key = proof_key(mint.prefix, proof.jkt, proof.jti, proof.url)
+    key = proof_key(issuer.prefix, proof.jkt, proof.jti, proof.url)
     return _PROVE.op((key,), (now_ms, proof.made_ms, PAST_MS, FUTURE_MS), decode)
 
 

@@ -35,20 +35,20 @@ _PAUSES_S = (0.02, 0.1)
 class Revoker:
     """Stories that end sessions and tokens. now_ms: 0 means the server's clock."""
 
-    def __init__(self, mint: TokenIssuer, view: RevocationCache) -> None:
-        self._mint = mint
+    def __init__(self, issuer: TokenIssuer, view: RevocationCache) -> None:
+        self._issuer = issuer
         self._view = view
 
     # -- the stories
 
     def logout(self, access: str, refresh_token: str | None, now_ms: int) -> Flow[LogoutResult]:
         """End the session that either token names. Their age does not matter: nothing is granted."""
-        token = self._mint.read(access)
-        shown = self._mint.chain.read(refresh_token) if refresh_token else None
+        token = self._issuer.read(access)
+        shown = self._issuer.chain.read(refresh_token) if refresh_token else None
         if isinstance(token, Genuine):
             if shown is not None and (shown.uref, shown.sid) != (token.uref, token.sid):
                 return LogoutRefused(Rejection.MALFORMED)
-            ended = yield from do(ops.logout(self._mint, token, now_ms))
+            ended = yield from do(ops.logout(self._issuer, token, now_ms))
             yield from self._tell(ended, _session(token.uref, token.sid), now_ms)
             return LoggedOut(token.sid, ended.by_this_call, (yield from self._replicated()))
         if shown is None:
@@ -58,7 +58,7 @@ class Revoker:
 
     def session(self, user_id: Id, session_id: Id, now_ms: int) -> Flow[RevokedSession]:
         """End one session."""
-        uref, sid = self._mint.uref(user_id), sid_of(session_id)
+        uref, sid = self._issuer.uref(user_id), sid_of(session_id)
         if not sid:
             return RevokedSession(False)
         ended = yield from self._end(uref, sid, "revoked", "", now_ms)
@@ -66,25 +66,25 @@ class Revoker:
 
     def everything(self, user_id: Id, kept: Id | None, now_ms: int) -> Flow[RevokedAll]:
         """End everything of a user but the session ``kept``. An id that cannot be one keeps none."""
-        uref = self._mint.uref(user_id)
+        uref = self._issuer.uref(user_id)
         return (yield from self._everything(uref, "" if kept is None else sid_of(kept), now_ms))
 
     def _everything(self, uref: str, kept: str, now_ms: int) -> Flow[RevokedAll]:
-        line = yield from do(ops.revoke_all(self._mint, uref, kept, now_ms))
+        line = yield from do(ops.revoke_all(self._issuer, uref, kept, now_ms))
         notice = RevocationEntry("user", uref, 0, line.at_ms, kept if line.kept else "", uref)
         yield from self.announce([notice], now_ms)
         return RevokedAll(line.ended, line.kept, (yield from self._replicated()))
 
     def token(self, text: str, client_id: str, now_ms: int) -> Flow[RevokeResult]:
         """Forbid an access token, or end the session of a refresh token; only a client's own, when one is named."""
-        token = self._mint.read(text)
+        token = self._issuer.read(text)
         if isinstance(token, Genuine):
             if client_id and token.claims.client_id != client_id:
                 return NotOurs(other_client=True)
-            if (yield from do(ops.forbid(self._mint, token, now_ms))):
+            if (yield from do(ops.forbid(self._issuer, token, now_ms))):
                 yield from self.announce([RevocationEntry("jti", token.jti, token.until_ms, user=token.uref)], now_ms)
             return Forbidden(token.sid, token.jti, (yield from self._replicated()))
-        shown = self._mint.chain.read(text)
+        shown = self._issuer.chain.read(text)
         if shown is None:
             return NotOurs()
         ended = yield from self._end(shown.uref, shown.sid, "revoked", client_id, now_ms)
@@ -94,7 +94,7 @@ class Revoker:
 
     def alarm(self, shown: RefreshToken, now_ms: int) -> Flow[None]:
         """A refresh token was in wrong hands, and its session is over: tell it."""
-        if self._mint.policy.end_user:
+        if self._issuer.policy.end_user:
             yield from self._everything(shown.uref, "", now_ms)
         else:
             yield from self.announce([_session(shown.uref, shown.sid)], now_ms)
@@ -110,7 +110,7 @@ class Revoker:
     # -- how
 
     def _end(self, uref: str, sid: str, reason: str, client_id: str, now_ms: int) -> Flow[bool | None]:
-        ended = yield from do(ops.revoke(self._mint, uref, sid, reason, client_id))
+        ended = yield from do(ops.revoke(self._issuer, uref, sid, reason, client_id))
         if ended is None:
             return None
         yield from self._tell(ended, _session(uref, sid), now_ms)
@@ -127,7 +127,9 @@ class Revoker:
         self._learn(notices)
         for pause in (*_PAUSES_S, None):
             try:
-                yield from do(revocation_log.announce(self._mint.prefix, notices, now_ms, self._mint.policy.keep_ms))
+                yield from do(
+                    revocation_log.announce(self._issuer.prefix, notices, now_ms, self._issuer.policy.keep_ms)
+                )
             except Error as error:
                 if pause is None:
                     raise RevocationIncomplete(
@@ -140,13 +142,13 @@ class Revoker:
                 return
 
     def _learn(self, notices: Sequence[RevocationEntry]) -> None:
-        until_ms = self._view.now_ms() + self._mint.policy.keep_ms
+        until_ms = self._view.now_ms() + self._issuer.policy.keep_ms
         for notice in notices:
             self._view.learn(notice if notice.until_ms else msgspec.structs.replace(notice, until_ms=until_ms))
 
     def _replicated(self) -> Flow[bool | None]:
         """Whether a replica has it. The same connection wrote it, unless it broke within this millisecond."""
-        wait_ms = self._mint.policy.wait_ms
+        wait_ms = self._issuer.policy.wait_ms
         if not wait_ms:
             return None
         try:

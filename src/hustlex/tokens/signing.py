@@ -41,12 +41,12 @@ State = dict[str, tuple[str, int]]
 class Signing:
     """due_at: from this moment (steady clock) on, Redis is to be asked again before a key is used."""
 
-    def __init__(self, mint: TokenIssuer, revoker: Revoker, configured: KeySet | None, first: int) -> None:
-        self._mint = mint
+    def __init__(self, issuer: TokenIssuer, revoker: Revoker, configured: KeySet | None, first: int) -> None:
+        self._issuer = issuer
         self._revoker = revoker
         self._configured = configured
         self._first = first
-        self._key = f"{mint.prefix}jwt:keys"
+        self._key = f"{issuer.prefix}jwt:keys"
         self._state: State = {}
         self._made: dict[tuple[str, int], Key] = {}
         self._asked_at = _ALWAYS
@@ -90,7 +90,7 @@ class Signing:
                 "these signing keys are configured, so their stages are too",
                 hint="publish the next one with KeySet.from_pem(..., verify_only=[...]), then swap the two",
             )
-        policy = self._mint.policy
+        policy = self._issuer.policy
         args = (now_ms, self._newest_active(), _PUBLISHED_MS, policy.keep_ms + _MAX_AGE_MS, _LIFE_MS)
         yield from self._moving(_ROTATE.op((self._key,), args, _state), "", now_ms)
         return self.infos()
@@ -114,7 +114,7 @@ class Signing:
         for gen in self._known():
             if self._derived(gen).kid == kid:
                 return str(gen)
-            for old in self._mint.keyring.old:
+            for old in self._issuer.keyring.old:
                 if self._derived(gen, old).kid == kid:
                     return f"x{old.kid}"
         return None
@@ -134,11 +134,11 @@ class Signing:
             keys = self._configured.without({name[1:] for name in state if name.startswith("x")})
         else:
             keys = self._derived_keys()
-        self._mint.trust(keys)
+        self._issuer.trust(keys)
 
     def _derived_keys(self) -> KeySet:
         """Old secrets' keys verify in the same generations; none of a secret that was shut out."""
-        keyring, active = self._mint.keyring, self._newest_active()
+        keyring, active = self._issuer.keyring, self._newest_active()
         if self._is_out(keyring):
             return KeySet(None, self._others())
         own = [self._derived(gen) for gen in self._known() if gen != active]
@@ -146,7 +146,7 @@ class Signing:
 
     def _others(self) -> list[Key]:
         """The keys of old secrets."""
-        trusted = [old for old in self._mint.keyring.old if not self._is_out(old)]
+        trusted = [old for old in self._issuer.keyring.old if not self._is_out(old)]
         return [self._derived(gen, old) for old in trusted for gen in self._known()]
 
     def _is_out(self, keyring: Keyring) -> bool:
@@ -160,7 +160,7 @@ class Signing:
         return max((int(gen) for gen, (stage, _) in self._state.items() if stage == "active"), default=self._first)
 
     def _derived(self, gen: int, keyring: Keyring | None = None) -> Key:
-        keyring = keyring or self._mint.keyring
+        keyring = keyring or self._issuer.keyring
         made = keyring.kid, gen
         if made not in self._made:
             self._made[made] = KeySet.derive(keyring, gen)
@@ -169,7 +169,7 @@ class Signing:
     def infos(self) -> list[KeyInfo]:
         """Every trusted key and its stage; configured ones that do not sign, and old secrets', are called published."""
         if self._configured is not None:
-            keys = self._mint.keys
+            keys = self._issuer.keys
             return [
                 KeyInfo(key.kid, key.alg, "active" if key is keys.signing else "published", None)
                 for key in keys.trusted()

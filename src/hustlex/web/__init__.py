@@ -23,6 +23,7 @@ from hustlex.web.depends import (
 from hustlex.web.doorman import SECURITY_HEADERS, body_limit
 from hustlex.web.events import events_router
 from hustlex.web.expose import Allow, Deny
+from hustlex.web.health import health_router
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
@@ -70,6 +71,7 @@ __all__ = [
     "events_router",
     "get_hustlex",
     "globally",
+    "health_router",
     "install",
     "install_problems",
     "jwks",

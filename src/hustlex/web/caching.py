@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hustlex.app import HustleX
 from hustlex.cache.api import Cache
-from hustlex.cache.flights import Unshared
+from hustlex.cache.computations import Unshared
 from hustlex.core import check
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.web import pages

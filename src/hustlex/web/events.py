@@ -17,7 +17,7 @@ from hustlex.core import check
 from hustlex.events import together
 from hustlex.tokens import Access
 from hustlex.web.depends import Front, checked, front_of, shown_token
-from hustlex.web.expose import Authorize, Exposed, Family, Named
+from hustlex.web.expose import Allow, Authorize, Exposed, Family, Named
 from hustlex.web.problem import Problem
 from hustlex.web.rights import PER_USER
 from hustlex.web.routing import path_prefix
@@ -50,8 +50,9 @@ def events_router(
     or ``Deny()``; access is None where nobody is logged in, values are those in the channel's name, action is
     "subscribe", "publish" or "history". A channel whose name ends in ``#<user>`` is that user's alone.
     heartbeat, pong: a ping after this much silence, and how long its answer may take. The token is looked at as often
-    as a pong may take, and what was allowed until some time is asked again then. per_user, per_connection: sockets and
-    streams of one user over all processes, and channels of one socket. Raises Misuse.
+    as a pong may take, and what was allowed until some time is asked again then; a stream ends, and comes back.
+    per_user, per_connection: sockets and streams of one user over all processes, and channels of one socket.
+    Raises Misuse.
     """
     check.function("channels", channels)
     check.function("authorize", authorize)
@@ -92,23 +93,26 @@ class _EventRoutes:
         """Up to 32 channels as server-sent events; goes on behind ``Last-Event-ID``."""
         access = await _who(request, front)
         exposed = self._exposed(front)
-        named = [await _allowed(exposed, access, name) for name in dict.fromkeys(ch)]
-        subscriptions = [each.family.subscribe(**each.values) for each in named]
+        granted = [await _allowed(exposed, access, name) for name in dict.fromkeys(ch)]
+        until = min((allow.until for _, allow in granted if allow.until is not None), default=None)
+        subscriptions = [each.family.subscribe(**each.values) for each, _ in granted]
         subscription = subscriptions[0] if len(subscriptions) == 1 else together(*subscriptions)
-        return await sse_response(request, subscription, authorize=None, per_user=self._options.per_user)
+        most = self._options.per_user
+        return await sse_response(request, subscription, authorize=None, per_user=most, until=until)
 
 
 async def _who(request: Request, front: HustleX) -> Access | None:
     return await checked("bounded")(request, front, None) if shown_token(request)[1] else None
 
 
-async def _allowed(exposed: Exposed, access: Access | None, name: str) -> Named:
+async def _allowed(exposed: Exposed, access: Access | None, name: str) -> tuple[Named, Allow]:
     named = exposed.find(name)
     if named is None:
         raise Problem(404, detail="There is no such channel.")
-    if await exposed.allows(access, named, "subscribe") is None:
+    allow = await exposed.allows(access, named, "subscribe")
+    if allow is None:
         raise Problem(403, detail="This channel is not yours.")
-    return named
+    return named, allow
 
 
 async def client_js() -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -91,9 +92,10 @@ def not_modified(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def query_of(raw: bytes, names: frozenset[str] | None) -> str:
-    """A query in one order; only these parameters, None for all."""
+    """A query in one order of names; only these parameters, None for all. Of one that is there twice a route takes the
+    last, or all in their order."""
     pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
-    return urlencode(sorted(pair for pair in pairs if names is None or pair[0] in names))
+    return urlencode(sorted((pair for pair in pairs if names is None or pair[0] in names), key=itemgetter(0)))
 
 
 def digest(parts: Iterable[str]) -> str:

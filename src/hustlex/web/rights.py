@@ -91,7 +91,7 @@ def _places(most: int) -> Policy:
 
 
 @contextlib.asynccontextmanager
-async def seat(rights: Rights | None, most: int) -> AsyncIterator[None]:
+async def stream_place(rights: Rights | None, most: int) -> AsyncIterator[None]:
     """One of the user's places for open connections, over all processes. Raises Problem: 429."""
     if rights is None:
         yield
@@ -118,7 +118,7 @@ async def while_allowed(
     pause = check.duration("heartbeat", heartbeat, timedelta(milliseconds=1)).total_seconds()
     most = check.whole("per_user", per_user, 1)
     rights = rights_of(connection.scope)
-    async with seat(rights, most):
+    async with stream_place(rights, most):
         if rights is None:
             yield
             return

@@ -20,7 +20,7 @@ from hustlex.web import frames
 from hustlex.web.expose import Action, Allow, Exposed, Named
 from hustlex.web.frames import ClientFrame, CommandRefused, Connect, OnChannel, SocketClosing
 from hustlex.web.problem import Problem
-from hustlex.web.rights import Rights, ShownToken, ended_by_signals, seat
+from hustlex.web.rights import Rights, ShownToken, ended_by_signals, stream_place
 
 
 class SocketOptions(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class EventsSocket:
         await self._socket.accept()
         try:
             await self._begin()
-            async with seat(self._rights, self._options.per_user):
+            async with stream_place(self._rights, self._options.per_user):
                 await self._together(self._hear(), self._tell(), self._watch())
         except SocketClosing as ending:
             await self._close(ending)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -23,7 +24,9 @@ from starlette.types import Receive, Scope, Send
 from hustlex.core import check
 from hustlex.errors import Error
 from hustlex.events import Gap, Message, Subscription, Together, Unknown
-from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, seat
+from hustlex.web.depends import front_of
+from hustlex.web.reusable_timeout import ReusableTimeout
+from hustlex.web.rights import HEARTBEAT, PER_USER, Rights, ended_by_signals, rights_of, stream_place
 from hustlex.web.routing import OUTERMOST
 
 
@@ -37,6 +40,8 @@ class Framed(msgspec.Struct, frozen=True):
 
 Item = Message[Any] | Gap | Framed
 Authorize = Callable[[Request], Awaitable[bool]]
+Left = Callable[[], float]
+"""Seconds for which a stream may go on."""
 
 LIFETIME = timedelta(minutes=45)
 WRITE_TIMEOUT = timedelta(seconds=10)
@@ -44,7 +49,7 @@ WRITE_TIMEOUT = timedelta(seconds=10)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _COMMENT = b":\n\n"
-_LONGEST_PLACE = 8_192
+_LONGEST_PLACE = 16_384
 _KEPT_CHUNKS = 256
 
 
@@ -57,6 +62,7 @@ async def sse_response(
     lifetime: timedelta = LIFETIME,
     write_timeout: timedelta = WRITE_TIMEOUT,
     per_user: int = PER_USER,
+    until: datetime | None = None,
 ) -> Response:
     """Answer with a stream: ``return await sse_response(request, orders.subscribe(order_id=42), authorize=None)``.
 
@@ -67,6 +73,7 @@ async def sse_response(
     heartbeat: a comment after this much silence. lifetime: a clean end after this long, give or take 20 %, so that
     rights are checked again; the browser reconnects by itself. write_timeout: a client that takes nothing for this
     long is cut off. per_user: streams and sockets that one user may hold open, over all processes; one more gets 429.
+    until: what was allowed for a time ends then; a browser comes back, and is judged anew.
 
     A subscription of channels with history is resumed: each event has its position for an id, which a browser that
     comes back sends as ``Last-Event-ID`` (or as ``last_event_id`` in the query).
@@ -80,6 +87,7 @@ async def sse_response(
     if authorize is not None:
         check.function("authorize", authorize)
     most = check.whole("per_user", per_user, 1)
+    left = _left(request, check.moment("until", until)) if until is not None else _for_ever
     if authorize is not None and not await authorize(request):
         return Response(status_code=204)
     if isinstance(subscription, Subscription | Together) and (came_from := _came_from(request)):
@@ -91,7 +99,21 @@ async def sse_response(
         _seconds("write_timeout", write_timeout),
         rights_of(request.scope),
         most,
+        left,
     )
+
+
+def _left(request: Request, until: datetime) -> Left:
+    tokens = front_of(request.scope).tokens
+
+    def left() -> float:
+        return (until - tokens.now()).total_seconds()
+
+    return left
+
+
+def _for_ever() -> float:
+    return math.inf
 
 
 def _came_from(request: Request) -> str:
@@ -135,6 +157,7 @@ class EventStream(Response):
         write_timeout: float,
         rights: Rights | None = None,
         per_user: int = PER_USER,
+        left: Left = _for_ever,
     ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
@@ -144,12 +167,13 @@ class EventStream(Response):
         self._write_timeout = write_timeout
         self._rights = rights
         self._per_user = per_user
+        self._left = left if rights is None else lambda: min(left(), rights.left)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the client leaves, the subscription ends or the lifetime is over."""
-        lifetime = self._lifetime if self._rights is None else min(self._lifetime, max(0.0, self._rights.left))
+        lifetime = min(self._lifetime, max(0.0, self._left()))
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(seat(self._rights, self._per_user))
+            await stack.enter_async_context(stream_place(self._rights, self._per_user))
             items = await stack.enter_async_context(self._subscription)
             writer = asyncio.create_task(self._write(items, send))
             departure = asyncio.create_task(_departure(receive))
@@ -167,38 +191,44 @@ class EventStream(Response):
         polite = writer.cancelled() or writer.result()
         if polite and not gone:
             with contextlib.suppress(OSError, TimeoutError):
-                await self._send(send, b"", more=False)
+                async with asyncio.timeout(self._write_timeout):
+                    await send(_body(b"", more=False))
         if self.background is not None:
             await self.background()
 
     async def _write(self, items: AsyncIterator[Item], send: Send) -> bool:
         """Write events and heartbeats. True: the stream may be ended politely; False: the client takes nothing."""
+        timeout = ReusableTimeout()
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             place = getattr(items, "place", "")
             here = b"id: %s\n" % place.encode() if place else b""
-            await self._send(send, b"retry: %d\n" % random.randint(2_000, 4_000) + here + _COMMENT)
-            while chunk := await self._next(items):
-                if self._rights is not None and not await self._rights.hold():
+            with timeout(self._write_timeout):
+                await send(_body(b"retry: %d\n" % random.randint(2_000, 4_000) + here + _COMMENT))
+            while chunk := await self._next(items, timeout):
+                if self._left() <= 0 or (self._rights is not None and not await self._rights.hold()):
                     break
-                await self._send(send, chunk)
+                with timeout(self._write_timeout):
+                    await send(_body(chunk))
         except (OSError, TimeoutError):
             return False
+        finally:
+            timeout.close()
         return True
 
-    async def _next(self, items: AsyncIterator[Item]) -> bytes:
+    async def _next(self, items: AsyncIterator[Item], timeout: ReusableTimeout) -> bytes:
         """The next event, a comment after silence, or nothing at the end."""
         try:
-            async with asyncio.timeout(self._heartbeat):
+            with timeout(self._heartbeat):
                 return _chunk(await anext(items), items)
         except TimeoutError:
             return _COMMENT
         except (StopAsyncIteration, Error):
             return b""
 
-    async def _send(self, send: Send, chunk: bytes, *, more: bool = True) -> None:
-        async with asyncio.timeout(self._write_timeout):
-            await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+def _body(chunk: bytes, *, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": chunk, "more_body": more}
 
 
 _chunks: dict[int, tuple[Item, bytes]] = {}

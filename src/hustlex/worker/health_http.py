@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.health import degraded
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import ConfigurationError, Error
 from hustlex.jobs.lease.lag import lag
@@ -62,6 +63,8 @@ class Report(msgspec.Struct, frozen=True):
     broken: int
     """Runners that had to be replaced since the start."""
     unknown: tuple[str, ...]
+    degraded: dict[str, str] = {}
+    """What works by second best in this process, as ``HustleX.degraded``; it does not count against ``ok``."""
 
 
 async def report(worker: Worker, driver: AsyncDriver) -> Report:
@@ -86,6 +89,7 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
         health.ahead,
         worker.parts.executor.broken,
         health.unknown,
+        degraded(),
     )
 
 

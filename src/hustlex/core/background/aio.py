@@ -43,6 +43,11 @@ class Background:
     async def _run(self) -> None:
         await self._work()
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was started, and not ended."""
+        return self._task is not None and not self.ended
+
     async def pause(self, seconds: float) -> None:
         """Wait; shorter when it is ended."""
         await asyncio.sleep(seconds)

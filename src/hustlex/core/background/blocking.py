@@ -26,6 +26,11 @@ class Background:
         """Whether it is to stop."""
         return self._ended.is_set()
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was started, and not ended."""
+        return self._thread is not None and not self.ended
+
     def start(self) -> None:
         """Begin, unless it runs or was ended."""
         with self._lock:

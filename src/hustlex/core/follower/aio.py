@@ -74,6 +74,11 @@ class Follower(Generic[T]):
         """Begin, unless it runs or was closed."""
         self._work.start()
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was started, and not closed."""
+        return self._work.begun
+
     async def wait(self, seconds: float) -> bool:
         """Until caught up for the first time; False when that took longer."""
         return await self._work.wait(seconds)

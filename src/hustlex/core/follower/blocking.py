@@ -49,6 +49,11 @@ class Follower(Generic[T]):
         """Begin, unless it runs or was closed."""
         self._work.start()
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was started, and not closed."""
+        return self._work.begun
+
     def wait(self, seconds: float) -> bool:
         """Until caught up for the first time; False when that took longer."""
         return self._work.wait(seconds)

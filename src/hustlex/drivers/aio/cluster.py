@@ -49,7 +49,8 @@ class Cluster:
     # -- routes
 
     def lane(self, op: Op[Any]) -> Lane:
-        return self._owner(op).lane
+        keys = op.keys  # as _owner, without a call: this is done for each operation
+        return (self._owners[slot(keys[0])] if keys else self._owner(op)).lane
 
     def _owner(self, op: Op[Any]) -> ServerNode:
         if op.keys:

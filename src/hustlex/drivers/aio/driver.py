@@ -251,6 +251,11 @@ class Driver:
             async with self._router.pubsub.subscribe(channels) as messages:
                 yield messages
 
+    @property
+    def deaf(self) -> bool:
+        """Whether somebody subscribes, and the link is broken."""
+        return self._router.pubsub.deaf
+
     def track(self, *prefixes: str, on_keys: OnKeys, on_loss: Callable[[], None]) -> Tracking:
         """Be told from now on which keys with these prefixes change; see ``core.op.Tracking``. Returns at once."""
         self._now()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from random import random
 from typing import Any, Protocol
 
+from hustlex.core.printable import printable
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.dial import Where, dial, passing
 from hustlex.drivers.aio.options import Options
@@ -13,6 +15,7 @@ from hustlex.drivers.faults import SETTLED_S, Late, Lost, NotSent, demoted, refu
 from hustlex.drivers.pack import join
 from hustlex.errors import Error
 
+_log = logging.getLogger("hustlex.drivers")
 _HELLO = join(("HELLO",))
 
 
@@ -70,20 +73,27 @@ class Listener:
                 await self._live()
                 attempt = 0
             except (Late, Lost, NotSent) as failure:
-                self.trouble = str(failure)
+                self._complain(str(failure))
                 attempt += 1
             except Error as error:
                 if not passing(error):
                     self._hearer.refused(error)
                     return
-                self.trouble = error.message
+                self._complain(error.message)
                 attempt += 1
             await asyncio.sleep(random() * min(2.0, 0.05 * 2 ** min(attempt, 8)))
+
+    def _complain(self, trouble: str) -> None:
+        if not self.trouble:
+            _log.warning("%s hears nothing: %s", self._name, printable(trouble))
+        self.trouble = trouble
 
     async def _live(self) -> None:
         """One connection's life. Returns when it broke."""
         broken = asyncio.Event()
         connection = await dial(self._hearer.where(), self._options, lambda _: broken.set(), self._hearer.hear)
+        if self.trouble:
+            _log.warning("%s has its link again", self._name)
         self.connection, self.trouble = connection, ""
         try:
             await self._hearer.begin(connection)

@@ -93,6 +93,11 @@ class PubSub:
         """Whether there is a subscriber."""
         return bool(self._inboxes)
 
+    @property
+    def deaf(self) -> bool:
+        """Whether there is a subscriber, and no connection."""
+        return self.wanted and self._listener.connection is None
+
     async def begin(self, connection: Connection) -> None:
         """Subscribe everything."""
         self._unanswered.clear()

@@ -31,7 +31,8 @@ class ReplyDecoder:
 
     def decode(self, line: Reply) -> Decision | WrongWindow:
         """A check's reply; the subject remembers it."""
-        subject = self._subject()
+        known = self._subject
+        subject = known()
         if line[0] == _ALLOWED and subject is not None and not subject.watching:
             subject.last = line
             return Decision(True, _PLAINLY, self._request.cost, _REDIS, ChargeReceipt(self._request, line))

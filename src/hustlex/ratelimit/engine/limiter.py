@@ -2,7 +2,9 @@
 
 Lesson of the profile (64 callers, 200 identities): building and packing an operation costs more than sending it, so a
 subject's usual check is kept, packed; a reply is one line of text that is read when somebody asks; no clock, no id and
-no randomness on the usual path.
+no randomness on the usual path. A function that stands in an attribute is fetched first and then called: as a method it
+is looked up in the class each time (200 to 300 instructions; three of them were 7 % of a check). For the same reason
+``isinstance`` names the class that is likely.
 """
 
 from __future__ import annotations
@@ -72,8 +74,10 @@ class Limiter:
             return answer
         if cost is not _ONE or tier != NORMAL or compiled.ids or not self._live:
             return self._pending(subject, cost, tier)
-        if compiled.windowed and self.now() >= compiled.fresh_until:
-            self._refresh(compiled)
+        if compiled.windowed:
+            now = self.now  # apart from the call, see the lesson
+            if now() >= compiled.fresh_until:
+                self._refresh(compiled)
         if subject.window is not compiled.current or subject.pending is None:
             subject.pending = self._pending(subject, 1, NORMAL, keep=True)
             subject.window = compiled.current
@@ -116,8 +120,9 @@ class Limiter:
         window = compiled.window_at(self.server_time.guess() if compiled.windowed else 0)
         tier = check.text("tier", tier)
         request_id = ops.new_id() if compiled.ids else ""
+        clock = self.clock
         return CheckRequest(
-            compiled, window, subject.key_prefix, ops.positive(cost), tier, request_id, self.clock(), subject.key
+            compiled, window, subject.key_prefix, ops.positive(cost), tier, request_id, clock(), subject.key
         )
 
     def _pending(

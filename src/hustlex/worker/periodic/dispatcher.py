@@ -37,7 +37,7 @@ Origin = Literal["code", "stored", "provided"]
 """Who named an entry. Of two with one name the first in this order counts."""
 
 
-class Timetable(Service):
+class ScheduleDispatcher(Service):
     """Fires what is due and keeps the entries listed. What was paused or changed before an instant is obeyed at it."""
 
     name = "scheduler"

@@ -16,7 +16,7 @@ from hustlex.jobs import functions
 from hustlex.jobs.checks import declared
 from hustlex.jobs.schedule.periodic import Periodic, PeriodicConfig, define
 from hustlex.worker.boundary import contained
-from hustlex.worker.periodic.dispatcher import Timetable
+from hustlex.worker.periodic.dispatcher import ScheduleDispatcher
 from hustlex.worker.service import Service
 from hustlex.worker.threads import Threads
 
@@ -41,14 +41,18 @@ class Manager(Service):
     interruptible = True
 
     def __init__(
-        self, provider: Provider, interval: timedelta, timetable: Timetable, queues: frozenset[str] | None = None
+        self,
+        provider: Provider,
+        interval: timedelta,
+        dispatcher: ScheduleDispatcher,
+        queues: frozenset[str] | None = None,
     ) -> None:
         super().__init__()
         if interval <= timedelta(0):
             raise Misuse("the interval of a provider must be positive")
         self._provider = provider
         self._interval_s = interval.total_seconds()
-        self._timetable = timetable
+        self._timetable = dispatcher
         self._queues = queues
         self._threads = Threads(1)
         self._asked: asyncio.Task[list[PeriodicConfig]] | None = None

@@ -12,7 +12,7 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.worker.clock import WorkerClock
-from hustlex.worker.periodic.dispatcher import Timetable
+from hustlex.worker.periodic.dispatcher import ScheduleDispatcher
 from hustlex.worker.periodic.provider import Manager, Provider
 from hustlex.worker.service import Service
 
@@ -44,9 +44,9 @@ class Scheduler:
         check.function("clock", clock)
         if provider is not None:
             check.function("provider", provider)
-        self.timetable = Timetable(driver, WorkerClock(clock))
-        self.timetable.take("code", tasks.periodic)
-        self.manager = Manager(provider, provider_interval, self.timetable, tasks.queues) if provider else None
+        self.dispatcher = ScheduleDispatcher(driver, WorkerClock(clock))
+        self.dispatcher.take("code", tasks.periodic)
+        self.manager = Manager(provider, provider_interval, self.dispatcher, tasks.queues) if provider else None
         self._quit = asyncio.Event()
 
     @property
@@ -64,7 +64,7 @@ class Scheduler:
         Raises what the provider raises at its first call, Misuse when that answer is not valid, Timeout when there is
         none for a minute; entries in code are fired meanwhile.
         """
-        self.timetable.start()
+        self.dispatcher.start()
         try:
             if self.manager and await self._begun(self.manager):
                 self.manager.start()
@@ -87,9 +87,9 @@ class Scheduler:
 
     async def _leave(self) -> None:
         try:
-            await self.timetable.leave()
+            await self.dispatcher.leave()
         except Error as error:
             _log.warning("could not leave the registry: %s", error)
 
     def _parts(self) -> list[Service]:
-        return [self.timetable, self.manager] if self.manager else [self.timetable]
+        return [self.dispatcher, self.manager] if self.manager else [self.dispatcher]

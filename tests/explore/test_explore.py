@@ -1,0 +1,42 @@
+"""The short exploration of every protocol, and every fault put in on purpose is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.explore.engine import Explorer, describe, explored
+from tests.explore.protocols import PROTOCOLS
+from tests.explore.server import ExploredServer, explored_server
+from tests.explore.world import Bounds
+
+pytestmark = pytest.mark.xdist_group("explore")
+_FAULTS = [(name, mutation.name) for name, each in PROTOCOLS.items() for mutation in each.mutations()]
+
+
+@pytest.fixture(scope="module")
+def explored_on() -> Iterator[ExploredServer]:
+    with explored_server() as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_invariant_holds(name: str, explored_on: ExploredServer) -> None:
+    report = explored(PROTOCOLS[name], explored_on, PROTOCOLS[name].short)
+    assert not report.broken, describe(report)
+    assert report.states > 500
+    assert report.schedules > 50
+
+
+@pytest.mark.parametrize(("name", "fault"), _FAULTS)
+def test_a_fault_put_in_is_caught_and_can_be_replayed(name: str, fault: str, explored_on: ExploredServer) -> None:
+    protocol = PROTOCOLS[name]
+    mutation = next(each for each in protocol.mutations() if each.name == fault)
+    report = explored(protocol, explored_on, protocol.short, mutation)
+    assert report.broken, describe(report)
+    assert len(report.story) == len(report.numbers.split("."))
+    numbers = [int(number) for number in report.numbers.split(".")]
+    again = Explorer(protocol, explored_on, Bounds(), mutation).replay(numbers)
+    assert (again.broken, again.story) == (report.broken, report.story)
+    assert not Explorer(protocol, explored_on, Bounds()).replay(numbers[:-1]).broken
