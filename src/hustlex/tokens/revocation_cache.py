@@ -1,6 +1,6 @@
 """What this process knows of revocations, and up to which moment it is sure to know them all. No I/O.
 
-Everything here is told by the feed (``feed.py``), or by this process's own revocations.
+Everything here is told by the feed (``revocation_log.py``), or by this process's own revocations.
 """
 
 from __future__ import annotations

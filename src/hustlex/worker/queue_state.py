@@ -267,6 +267,17 @@ class QueueState:
             _log.info("queue %s: works again after %d refusals", self.name, self._refusals)
         self.trouble, self._refusals, self.rest_s = "", 0, 0.0
 
+    def forget_all(self, jobs: Sequence[LeasedTask]) -> None:
+        """As ``forget`` for each. A loop here costs a batch less than a call for each of its tasks."""
+        if self.followed or self.adopting is not None:
+            for job in jobs:
+                self.forget(job)
+            return
+        held = self.held
+        for job in jobs:
+            if held.get(job.id) is job:
+                del held[job.id]
+
     def forget(self, job: LeasedTask) -> None:
         """The task is ours no more: acknowledged, or somebody else has it."""
         if self.held.get(job.id) is job:

@@ -100,6 +100,6 @@ def defer(queue: QueueKeys, _: str, rows: Sequence[Arg], now_ms: int) -> Op[byte
 
 
 def put_off(queue: QueueKeys, _: str, rows: Sequence[Arg], now_ms: int) -> Op[bytes]:
-    """As ``defer``, for tasks of a type that the worker does not know: since when stays on them, see ``lease.Past``."""
+    """As ``defer``, for tasks of a type that the worker does not know: since when stays on them, see ``ops.Past``."""
     keys = (queue.active, queue.lease, queue.scheduled)
     return _DEFER.op(keys, (now_ms, queue.task_prefix, "parked_at", *rows), bytes)

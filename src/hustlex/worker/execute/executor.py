@@ -191,15 +191,15 @@ class Executor:
     async def _run(self) -> None:
         me = asyncio.current_task()
         assert me is not None
-        hand: list[LeasedTask] = []
+        hand: list[LeasedTask | None] = [None]
         try:
             await self._serve(me, hand)
         except Exception as fault:
-            for job in hand:
+            if (job := hand[0]) is not None:
                 self._settle(job, fault)
             raise
 
-    async def _serve(self, me: asyncio.Task[None], hand: list[LeasedTask]) -> None:
+    async def _serve(self, me: asyncio.Task[None], hand: list[LeasedTask | None]) -> None:
         """hand: holds the job that is being run."""
         began = awake = monotonic()
         while not self._closed and not me.cancelling():
@@ -208,7 +208,7 @@ class Executor:
                 began = awake = monotonic()
                 continue
             job = self.backlog.popleft()
-            hand[:] = (job,)
+            hand[0] = job
             self.begun_at = began
             waited, error = self._begin(job, began)
             if waited is not None:

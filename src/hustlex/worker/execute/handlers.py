@@ -26,6 +26,7 @@ from hustlex.worker.threads import Threads
 if TYPE_CHECKING:
     from hustlex.worker.execute.processes import Processes
 
+_set_current = CURRENT.set
 _UNBOUNDED_MS = 1_800_000
 _FORGOTTEN = "await handle() in it, or raise RevokeTask to drop the job"
 PATIENCE_MS = 5_000
@@ -55,6 +56,8 @@ class Handlers:
         self._processes = _processes(tasks, threads)
         self._middleware = tuple(reversed(middleware))
         self._moved = moved
+        self._send, self._report = self._write, self._tell
+        """Bound once: each job has both, and few use one."""
 
     def share(self, state: Any) -> None:
         """What the lifespan made, for ``current_job().state``; before the first job."""
@@ -78,9 +81,9 @@ class Handlers:
             raise DeadlineExceeded
         task = self._tasks.find(message.type)
         state = self._state if self._states is None else self._states.of(task)
-        current = CurrentJob(message, deadline_ms, state, partial(self._write, job), partial(self._tell, job))
+        current = CurrentJob(message, deadline_ms, state, partial(self._send, job), partial(self._report, job))
         context = copy_context()
-        context.run(CURRENT.set, current)
+        context.run(_set_current, current)
         if task is not None and task.is_async and not self._middleware:
             return task.function(**task.arguments(message.payload)), context
         return self._wrapped(job, task, current), context

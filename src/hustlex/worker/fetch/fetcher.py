@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -130,7 +130,7 @@ class Fetcher:
         return self._slots.split(awake, free) if awake and free > 0 else {}
 
     def _receive(
-        self, source: QueueState, leased: list[Leased], lease_until: float, pasts: Mapping[bytes, Past]
+        self, source: QueueState, leased: Iterable[Leased], lease_until: float, pasts: Mapping[bytes, Past]
     ) -> None:
         jobs = []
         for task_id, holder, data in leased:

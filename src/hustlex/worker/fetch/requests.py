@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Protocol
 
 import msgspec
@@ -22,7 +23,7 @@ LEASE_S = 29.0
 
 Leased = tuple[bytes, str, bytes]
 """Id, holder, message."""
-Receive = Callable[[QueueState, list[Leased], float, Mapping[bytes, Past]], None]
+Receive = Callable[[QueueState, Iterable[Leased], float, Mapping[bytes, Past]], None]
 """Takes tasks that were leased, until when (monotonic), and the pasts of those that have one."""
 
 
@@ -83,16 +84,15 @@ class CycleRequest:
         source = self._source
         if source.followed:
             self._exchange.ended(self._done, finish.done)
-        for job in self._done:
-            source.forget(job)
+        source.forget_all(self._done)
         if self._done:
             source.ended()
         if isinstance(answer, bytes):
             return
-        flat, holder = answer.leased, self._holder
+        flat = answer.leased
         source.answered(self.want, len(flat) // 2, paused=answer.paused, wait_ms=answer.wait_ms)
         if flat:
-            tasks = [(task_id, holder, message) for task_id, message in zip(flat[::2], flat[1::2], strict=True)]
+            tasks = zip(flat[::2], repeat(self._holder), flat[1::2], strict=False)
             self._receive(source, tasks, self._sent + LEASE_S, answer.pasts)
 
     def fail(self, failure: Error | None) -> Error | None:
@@ -124,8 +124,7 @@ class AckRequest:
     def absorb(self, _: bytes) -> None:
         if self._acks:
             self._exchange.ended([ack.job for ack in self._acks], self._acks[0].finish)
-        for ack in self._acks:
-            self._source.forget(ack.job)
+        self._source.forget_all([ack.job for ack in self._acks])
         self._source.ended()
         if self._later:
             soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
