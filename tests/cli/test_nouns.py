@@ -65,6 +65,7 @@ def test_a_phone_is_looked_at_and_unlocked_without_standing_in_the_shell(hx: Hus
     assert [(lane["lane"], lane["sends"], lane["wrong"]) for lane in found["lanes"]] == [
         ("anon", 1, 1),
         ("known", 0, 0),
+        ("extra", 0, 0),
     ]
     assert found["lanes"][0]["locked_for_ms"] == 0
     assert found["open"][0]["purpose"] == "login" and found["open"][0]["expires_in_ms"] > 0

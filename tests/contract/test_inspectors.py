@@ -41,6 +41,7 @@ async def test_a_phone_that_was_never_seen_has_nothing(hx: Any) -> None:
     assert [(lane.lane, lane.sends, lane.wrong, lane.locked_for) for lane in state.lanes] == [
         ("anon", 0, 0, ZERO),
         ("known", 0, 0, ZERO),
+        ("extra", 0, 0, ZERO),
     ]
     assert (state.open, state.devices) == ((), 0)
     assert [scope.scope for scope in state.scopes] == ["country", "block", "prefix"]
@@ -53,7 +54,7 @@ async def test_open_codes_pauses_and_wrong_ones_are_told_per_lane(hx: Any, clock
         await hx.otp.verify(issued.challenge, "000000")
     clock.advance(timedelta(seconds=10))
     state = await hx.otp.inspector.phone(PHONE)
-    anon, known = state.lanes
+    anon, known, _ = state.lanes
     assert (anon.sends, anon.wrong, anon.next_send_in) == (1, 3, timedelta(seconds=50))
     assert (known.sends, known.wrong) == (1, 0)
     left = timedelta(minutes=5) - timedelta(seconds=10)

@@ -11,7 +11,23 @@ import redis
 
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
-from hustlex.otp import Gone, Issued, Limits, Locked, Otp, OtpOptions, Policy, Reason, SubjectLocked, Verified, Wrong
+from hustlex.otp import (
+    ChallengeRequired,
+    DailyCap,
+    DeliveryStatus,
+    Gone,
+    Issued,
+    Limits,
+    Locked,
+    Otp,
+    OtpOptions,
+    Policy,
+    Reason,
+    SendsExhausted,
+    SubjectLocked,
+    Verified,
+    Wrong,
+)
 from tests.support.otp import KEYRING, PHONE, REF, code_of, sent, verified, wrong
 
 MINUTE = timedelta(minutes=1)
@@ -156,3 +172,138 @@ async def test_a_flood_of_guesses_in_both_lanes_is_counted_exactly(hx: Any, cloc
     for half in (answers[:50], answers[50:]):
         assert sorted(answer.left for answer in half if isinstance(answer, Wrong)) == [1, 2, 3, 4]
         assert half.count(Locked()) == 46
+
+
+# --- lane extra: strangers, while theirs is used up or locked --------------------------------------------------------
+
+ATTACKER, HOME, HOUR = "198.51.100.1", "41.73.1.9", timedelta(hours=1)
+
+
+def uncapped(driver: Any, clock: FixedClock, **limits: Any) -> Otp:
+    return Otp(driver, KEYRING, clock=clock, options=OtpOptions(limits=Limits(**limits), caps=None))
+
+
+async def use_up(otp: Any, clock: FixedClock) -> None:
+    for _ in range(10):
+        await sent(otp, ip=ATTACKER)
+        clock.advance(MINUTE)
+
+
+@pytest.mark.parametrize("way", [use_up, exhaust])
+async def test_an_owner_from_a_fresh_network_gets_in(hx: Any, clock: FixedClock, way: Any) -> None:
+    await way(hx.otp, clock)
+    issued = await sent(hx.otp, ip=HOME)
+    assert (issued.challenge.rpartition(".")[2], issued.sends_left) == ("es", 0)
+    code = await code_of(hx.otp, issued.challenge)
+    assert len(code) == 8
+    for step in range(1, 5):
+        assert await hx.otp.verify(issued.challenge, wrong(code, step)) == Wrong(5 - step)
+    device = (await verified(hx.otp, issued, ip=HOME, remember=True)).device
+    assert (await sent(hx.otp, device=device)).challenge.endswith(".k")
+
+
+async def test_a_challenge_of_lane_extra_is_good_for_nothing_else(hx: Any, clock: FixedClock) -> None:
+    await use_up(hx.otp, clock)
+    challenge = (await sent(hx.otp, ip=HOME)).challenge
+    code = await code_of(hx.otp, challenge)
+    for traits in ("", ".s", ".k", ".ks", ".e"):
+        assert not isinstance(await hx.otp.verify(challenge.removesuffix(".es") + traits, code), Verified)
+    assert isinstance(await hx.otp.resend(challenge), SendsExhausted)
+    assert isinstance(await hx.otp.verify(challenge, code), Verified)
+    with pytest.raises(Misuse):
+        await hx.otp.issue(PHONE, lane="extra")
+
+
+async def test_a_network_has_one_message_a_day(hx: Any, clock: FixedClock) -> None:
+    await use_up(hx.otp, clock)
+    for first, again in (("41.73.1.9", "41.73.1.200"), ("2001:db8:1::1", "2001:db8:ffff::1")):
+        await sent(hx.otp, ip=first)
+        clock.advance(MINUTE)
+        assert isinstance(await hx.otp.issue(PHONE, ip=again), ChallengeRequired)
+    assert isinstance(await hx.otp.issue(PHONE), DailyCap), "no address, no network"
+
+
+async def test_a_day_of_any_number_of_networks_is_twenty_messages(driver: Any, clock: FixedClock) -> None:
+    otp, answers = uncapped(driver, clock), []
+    for number in range(40):
+        answers.append(type(await otp.issue(PHONE, ip=f"198.18.{number}.1")))
+        clock.advance(MINUTE)
+    assert answers == [Issued] * 20 + [ChallengeRequired] * 20
+    clock.advance(24 * HOUR - 41 * MINUTE)
+    assert isinstance(await otp.issue(PHONE, ip=HOME), ChallengeRequired)
+    clock.advance(MINUTE)
+    assert (await sent(otp, ip=HOME)).sends_left == 2, "the strangers' lane is back"
+
+
+async def test_a_human_check_opens_one_place_an_hour(driver: Any, clock: FixedClock) -> None:
+    clock.now_ms -= clock.now_ms % 3_600_000
+    otp = uncapped(driver, clock, sends=1, extra=1)
+    for human in (False, False, True):
+        await sent(otp, ip=ATTACKER, human=human)
+        clock.advance(MINUTE)
+    assert await otp.issue(PHONE, ip=HOME) == DailyCap(24 * HOUR - 3 * MINUTE), "this hour's is taken"
+    assert await otp.issue(PHONE, ip=HOME, human=True) == DailyCap(57 * MINUTE)
+    clock.advance(57 * MINUTE)
+    assert isinstance(await otp.issue(PHONE, ip=HOME), ChallengeRequired)
+    await verified(otp, await sent(otp, ip=HOME, human=True))
+
+
+async def test_a_day_behind_human_checks_is_bounded(driver: Any, clock: FixedClock) -> None:
+    otp, got = uncapped(driver, clock, sends=1, extra=1), 0
+    for _ in range(24 * 3):
+        got += isinstance(await otp.issue(PHONE, ip=ATTACKER, human=True), Issued)
+        clock.advance(20 * MINUTE)
+    assert 1 + 1 + 23 <= got <= 1 + 1 + 25
+
+
+async def test_guesses_in_lane_extra_close_nothing(driver: Any, clock: FixedClock) -> None:
+    otp = uncapped(driver, clock)
+    await exhaust(otp, clock)
+    for number in range(9):
+        issued = await sent(otp, ip=f"198.18.{number}.1")
+        code = await code_of(otp, issued.challenge)
+        answers = [await otp.verify(issued.challenge, wrong(code, step)) for step in range(1, 8)]
+        assert answers[4:] == [Locked()] * 3
+        clock.advance(MINUTE)
+    await verified(otp, await sent(otp, ip=HOME))
+
+
+@pytest.mark.parametrize("unsent", [True, False])
+async def test_a_message_that_was_not_sent_gives_its_place_back_once(hx: Any, clock: FixedClock, unsent: bool) -> None:
+    await use_up(hx.otp, clock)
+    issued = await sent(hx.otp, ip=HOME)
+
+    async def given_back() -> bool:
+        if unsent:
+            return bool(await hx.otp.cancel(issued.challenge, unsent=True))
+        return bool(await hx.otp.delivery_report(issued.challenge, DeliveryStatus.FAILED))
+
+    assert await given_back()
+    clock.advance(MINUTE)
+    await sent(hx.otp, ip=HOME)
+    assert await given_back() is unsent
+    clock.advance(MINUTE)
+    assert isinstance(await hx.otp.issue(PHONE, ip=HOME), ChallengeRequired)
+
+
+async def test_without_extra_nothing_is_added(driver: Any, clock: FixedClock) -> None:
+    otp = uncapped(driver, clock, sends=1, extra=0)
+    await sent(otp, ip=ATTACKER)
+    clock.advance(MINUTE)
+    assert isinstance(await otp.issue(PHONE, ip=HOME, human=True), DailyCap)
+
+
+async def test_codes_bound_to_the_phone_and_known_callers_have_no_lane_extra(driver: Any, clock: FixedClock) -> None:
+    otp = uncapped(driver, clock, sends=1)
+    await sent(otp, purpose="default")
+    await sent(otp, lane="known")
+    clock.advance(MINUTE)
+    assert isinstance(await otp.issue(PHONE, "default", ip=HOME), DailyCap)
+    assert isinstance(await otp.issue(PHONE, lane="known", ip=HOME), DailyCap)
+
+
+async def test_a_decoy_has_its_place_too(hx: Any, clock: FixedClock) -> None:
+    await use_up(hx.otp, clock)
+    decoy = await sent(hx.otp, ip=HOME, deliver=False)
+    assert decoy.challenge.endswith(".es")
+    assert await hx.otp.open(decoy.challenge) == Gone(Reason.SUPPRESSED)

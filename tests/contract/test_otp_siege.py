@@ -21,13 +21,14 @@ from hustlex.otp import (
     DailyCap,
     Guesses,
     Issued,
+    Obstacle,
     Otp,
     OtpOptions,
     Scope,
     Verified,
 )
 from tests.support.otp import KEYRING, PHONE, code_of, phone, sent, units, verified, wrong
-from tests.support.siege import ATTACKS, Siege
+from tests.support.siege import ATTACKS, PhoneSiege, Siege
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 ATTACKER, HOME, CARRIER = "198.51.100.1", "41.73.1.9", "102.89.1.1"
@@ -58,7 +59,12 @@ async def test_a_strangers_day_of_requests_leaves_the_owners_device_alone(hx: An
     for _ in range(9):
         await sent(hx.otp, ip=ATTACKER)
         clock.advance(MINUTE)
-    assert isinstance(await hx.otp.issue(PHONE, ip=ATTACKER), DailyCap)
+    assert (await sent(hx.otp, ip=ATTACKER)).challenge.endswith(".es"), "the one of his network"
+    assert isinstance(await hx.otp.issue(PHONE, ip=ATTACKER), Cooldown)
+    clock.advance(MINUTE)
+    assert await hx.otp.issue(PHONE, ip=ATTACKER) == ChallengeRequired(
+        Obstacle.USED_UP, timedelta(hours=23, minutes=49)
+    )
     for _ in range(10):
         await verified(hx.otp, await sent(hx.otp, device=device, ip=HOME))
         clock.advance(MINUTE)
@@ -235,3 +241,14 @@ async def test_an_attack_is_bounded_and_the_honest_log_in(driver: Any, clock: Fi
     most, least = BOUNDS[name]
     assert sum(tally.hours.values()) <= most
     assert {kind: tally.share(kind) >= share for kind, share in least.items()} == dict.fromkeys(least, True), tally
+
+
+@pytest.mark.parametrize(("networks", "guesses", "human_check"), [(5, True, False), (30, False, True)])
+async def test_days_of_attacks_on_one_phone_cost_little_and_leave_a_way_in(
+    driver: Any, clock: FixedClock, networks: int, guesses: bool, human_check: bool
+) -> None:
+    otp = Otp(driver, KEYRING, clock=clock)
+    siege = PhoneSiege(otp, clock, networks, guesses, human_check, every=20 * 60_000)
+    await siege.run(3)
+    assert siege.logged_in == 2
+    assert max(siege.messages.values()) <= 20

@@ -36,12 +36,12 @@ from tests.explore.world import Bounds, Broken, Story, World
 
 GRACE_MS = 10_000
 _OPTIONS = TokenOptions(grace=timedelta(milliseconds=GRACE_MS), jitter=0)
-_MINT = TokenIssuer(Keyring(b"a test secret of thirty-two bytes or more"), policy_of(_OPTIONS), None, "")
-_REVOKER = Revoker(_MINT, RevocationCache(2.0, server_clock))
-_SIGNING = Signing(_MINT, _REVOKER, None, 1)
+_ISSUER = TokenIssuer(Keyring(b"a test secret of thirty-two bytes or more"), policy_of(_OPTIONS), None, "")
+_REVOKER = Revoker(_ISSUER, RevocationCache(2.0, server_clock))
+_SIGNING = Signing(_ISSUER, _REVOKER, None, 1)
 _SIGNING.due_at = float("inf")
 """The keys are those of the first generation: asking for them is not what is explored."""
-ISSUER = flows.Issuer(_MINT, _SIGNING, _REVOKER)
+SESSIONS = flows.SessionFlows(_ISSUER, _SIGNING, _REVOKER)
 _SUCCESSOR = Chain.successor
 
 
@@ -96,9 +96,9 @@ class Tokens(Protocol):
         return Chained()
 
     def setup(self, world: World) -> Story:
-        ISSUER._fed = True
-        who = ops.newcomer("user", "app")
-        pair = yield from ISSUER.login(who, 0, sid="S" * 22, nonce="N" * 22, secret=bytes(32))
+        SESSIONS._fed = True
+        who = ops.session_request("user", "app")
+        pair = yield from SESSIONS.login(who, 0, sid="S" * 22, nonce="N" * 22, secret=bytes(32))
         assert isinstance(pair, TokenPair)
         world.ledger.first = world.ledger.given[1] = pair.refresh
 
@@ -145,7 +145,7 @@ class Tokens(Protocol):
         chain: Chained = world.ledger
         newest = max(chain.given)
         age = world.now_ms - chain.spent.get(newest, world.now_ms)
-        result = yield from ISSUER.refresh(
+        result = yield from SESSIONS.refresh(
             chain.given[newest], ops.refresher("app", "", "", ""), 0, nonce="C" * 22, salt=b"c" * 16
         )
         if not chain.over and age <= GRACE_MS and not isinstance(result, Refreshed):
@@ -161,9 +161,9 @@ def _refresh(world: World, name: str, token: str, times: int) -> Story:
     for number in range(times):
         nonce, salt = (name * 21 + str(number)), (name * 15 + str(number)).encode()
         try:
-            result = yield from ISSUER.refresh(token, who, 0, nonce=nonce, salt=salt)
+            result = yield from SESSIONS.refresh(token, who, 0, nonce=nonce, salt=salt)
         except Timeout:
-            result = yield from ISSUER.refresh(token, who, 0, nonce=nonce, salt=salt)
+            result = yield from SESSIONS.refresh(token, who, 0, nonce=nonce, salt=salt)
         if not isinstance(result, Refreshed):
             return
         token = result.pair.refresh
@@ -185,6 +185,6 @@ def _forgetful() -> AbstractContextManager[Any]:
     """The second of two who show one token is handed what this call's own salt gives."""
 
     def pick(token: Any, turn: Any) -> Any:
-        return token if turn.how.value != "replayed" else _SUCCESSOR(_MINT.chain, token, b"another salt----")
+        return token if turn.how.value != "replayed" else _SUCCESSOR(_ISSUER.chain, token, b"another salt----")
 
     return mock.patch.object(flows, "_confirmed", pick)

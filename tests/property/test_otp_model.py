@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
@@ -24,6 +25,7 @@ from hustlex._sync.otp import Otp
 from hustlex.core.keyring import Keyring
 from hustlex.core.time import FixedClock
 from hustlex.otp import (
+    ChallengeRequired,
     Cooldown,
     DailyCap,
     Delivery,
@@ -34,6 +36,7 @@ from hustlex.otp import (
     Limits,
     Locked,
     Mismatch,
+    Obstacle,
     OtpOptions,
     Policy,
     Reason,
@@ -43,11 +46,12 @@ from hustlex.otp import (
     Verified,
     Wrong,
 )
+from hustlex.otp.names import CountedLane
 from tests.support.keys import lives_ms
 
 PHONE = "+2348031234567"
 DAY = 86_400_000
-MINUTE = 60_000
+MINUTE, HOUR = 60_000, 3_600_000
 COOLDOWNS = (60_000, 60_000, 120_000)
 LOCKS = (900_000, 3_600_000, DAY)
 PURPOSES = {
@@ -55,7 +59,8 @@ PURPOSES = {
     "transaction": Policy(attempts=2, sends=2, resend="new", lifetime=timedelta(minutes=2)),
     "default": Policy(attempts=3, binding="subject"),
 }
-LIMITS = Limits(sends=9, wrong=4)
+LIMITS = Limits(wrong=4, extra=1)
+ADDRESSES = [None, "203.0.113.1", "198.51.100.1", "2001:db8::1"]
 LANES: list[Lane] = ["anon", "anon", "known"]
 
 
@@ -76,11 +81,16 @@ class Code:
     used_at: int = 0
     nonce: str = ""
     grant: str = ""
-    lane: Lane = "anon"
+    lane: CountedLane = "anon"
+    by: str = ""
 
     @property
     def policy(self) -> Policy:
         return PURPOSES[self.purpose]
+
+    @property
+    def most(self) -> int:
+        return 1 if self.by else self.policy.sends
 
     def life(self) -> int:
         return self.policy.lifetime // timedelta(milliseconds=1)
@@ -90,30 +100,51 @@ class Code:
 class Phone:
     """What the specification says, without Redis."""
 
+    sends_of_day: int
     codes: list[Code] = field(default_factory=list)
-    fails: list[tuple[int, str, int, Lane]] = field(default_factory=list)  # when, challenge, generation, lane
-    sends: list[tuple[int, str, int, Lane]] = field(default_factory=list)  # when, challenge, number
-    cool: dict[Lane, tuple[int, str]] = field(default_factory=lambda: {"anon": (0, ""), "known": (0, "")})
-    lock_until: dict[Lane, int] = field(default_factory=lambda: {"anon": 0, "known": 0})
-    lock_level: dict[Lane, int] = field(default_factory=lambda: {"anon": 0, "known": 0})
+    fails: list[tuple[int, str, int, CountedLane]] = field(default_factory=list)  # when, challenge, generation, lane
+    sends: list[tuple[int, str, int, CountedLane]] = field(default_factory=list)  # when, challenge, number
+    extra: dict[str, int] = field(default_factory=dict)  # who took a place of lane extra, and when
+    cool: dict[CountedLane, tuple[int, str]] = field(
+        default_factory=lambda: {"anon": (0, ""), "known": (0, ""), "extra": (0, "")}
+    )
+    lock_until: dict[CountedLane, int] = field(default_factory=lambda: {"anon": 0, "known": 0, "extra": 0})
+    lock_level: dict[CountedLane, int] = field(default_factory=lambda: {"anon": 0, "known": 0})
     spent: set[str] = field(default_factory=set)
 
-    def refusal(self, lane: Lane, now: int) -> SubjectLocked | None:
+    def refusal(self, lane: CountedLane, now: int) -> SubjectLocked | None:
         until = self.lock_until[lane]
         return SubjectLocked(ms(until - now)) if until > now else None
 
-    def day_full(self, lane: Lane, now: int) -> DailyCap | None:
+    def day_full(self, lane: CountedLane, now: int) -> DailyCap | None:
         live = sorted(when for when, _, _, of in self.sends if when > now - DAY and of == lane)
-        return DailyCap(ms(live[-LIMITS.sends] + DAY - now)) if len(live) >= LIMITS.sends else None
+        return DailyCap(ms(live[-self.sends_of_day] + DAY - now)) if len(live) >= self.sends_of_day else None
+
+    def extra_full(self, by: str, now: int) -> Cooldown | DailyCap | ChallengeRequired | None:
+        """Each network has a place of a day, they all have one, and a human check opens one in each hour."""
+        if (until := self.cool["extra"][0]) > now:
+            return Cooldown(ms(until - now))
+        taken = {who: at + DAY - now for who, at in self.extra.items() if at > now - DAY}
+        asked, human = taken.get(by), by_human(now) in taken
+        if by == by_human(now):
+            return DailyCap(ms(HOUR - now % HOUR)) if human else None
+        rests = sorted(rest for who, rest in taken.items() if who[0] != "h")
+        rest = asked or (rests[len(rests) - LIMITS.extra] if len(rests) >= LIMITS.extra else 0)
+        if not rest:
+            return None
+        return DailyCap(ms(rest)) if human else ChallengeRequired(Obstacle.USED_UP, ms(rest))
 
     def note_send(self, code: Code, now: int) -> int:
         pause = COOLDOWNS[min(code.sends, 3) - 1]
-        self.sends.append((now, code.challenge, code.sends, code.lane))
+        if code.by:
+            self.extra[code.by] = now
+        else:
+            self.sends.append((now, code.challenge, code.sends, code.lane))
         self.cool[code.lane] = (max(now + pause, self.cool[code.lane][0]), code.challenge)
         code.earliest = now + pause
         return pause
 
-    def make_room(self, purpose: str, lane: Lane, now: int) -> None:
+    def make_room(self, purpose: str, lane: CountedLane, now: int) -> None:
         policy = PURPOSES[purpose]
         most = 1 if policy.binding == "subject" else policy.active
         live = [c for c in self.codes if c.purpose == purpose and c.state == "active" and c.ends > now]
@@ -125,7 +156,7 @@ class Phone:
     def count_wrong(self, code: Code, now: int) -> SubjectLocked | None:
         lane, fails = code.lane, [fail for fail in self.fails if fail[0] > now - DAY]
         self.fails = [*fails, (now, code.challenge, code.generation, lane)]
-        if sum(fail[3] == lane for fail in self.fails) < LIMITS.wrong:
+        if lane == "extra" or sum(fail[3] == lane for fail in self.fails) < LIMITS.wrong:
             return None
         if self.lock_until[lane] + DAY <= now:
             self.lock_level[lane] = 0
@@ -136,6 +167,10 @@ class Phone:
 
 def ms(count: int) -> timedelta:
     return timedelta(milliseconds=count)
+
+
+def by_human(now: int) -> str:
+    return f"h:{now // HOUR}"
 
 
 def gone(reason: Reason) -> Gone:
@@ -150,16 +185,16 @@ class Histories(RuleBasedStateMachine):
     codes = Bundle("codes")
     grants = Bundle("grants")
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(sends=st.sampled_from([2, 9]))
+    def begin(self, sends: int) -> None:
         self.raw.flushall()
         self.clock = FixedClock()
-        self.phone = Phone()
+        self.phone = Phone(sends_of_day=sends)
         self.otp = Otp(
             self.driver,
             Keyring(bytes(range(32))),
             clock=self.clock,
-            options=OtpOptions(policies=PURPOSES, limits=LIMITS, caps=None),
+            options=OtpOptions(policies=PURPOSES, limits=msgspec.structs.replace(LIMITS, sends=sends), caps=None),
         )
 
     @property
@@ -180,26 +215,44 @@ class Histories(RuleBasedStateMachine):
         purpose=st.sampled_from(sorted(PURPOSES)),
         patient=st.sampled_from([True, True, False]),
         lane=st.sampled_from(LANES),
+        ip=st.sampled_from(ADDRESSES),
+        human=st.booleans(),
     )
-    def issue(self, purpose: str, patient: bool, lane: Lane) -> Any:
+    def issue(self, purpose: str, patient: bool, lane: Lane, ip: str | None, human: bool) -> Any:
         self.wait_until(patient, max(self.phone.cool[lane][0], self.phone.lock_until[lane]))
         phone, now = self.phone, self.now
-        expected = self.expect_issue(lane)
-        result = self.otp.issue("0803 123 4567", purpose, lane=lane)
-        if expected is not None:
+        expected = self.expect_issue(purpose, lane, ip, human)
+        result = self.otp.issue("0803 123 4567", purpose, lane=lane, ip=ip, human=human)
+        if not isinstance(expected, str):
             assert result == expected
             return multiple()
         assert isinstance(result, Issued)
-        phone.make_room(purpose, lane, now)
-        code = Code(purpose, result.challenge, 0, 0, "", lane=lane)
+        served: CountedLane = "extra" if expected else lane
+        phone.make_room(purpose, served, now)
+        code = Code(purpose, result.challenge, 0, 0, "", lane=served, by=expected)
         code.ends = now + code.life()
         phone.note_send(code, now)
         phone.codes.append(code)
         code.code = self.delivered(code)
-        assert (result.expires_in, result.sends_left) == (code.policy.lifetime, code.policy.sends - 1)
+        assert len(code.code) == (8 if code.by else 6)
+        assert (result.expires_in, result.sends_left) == (code.policy.lifetime, code.most - 1)
         return code
 
-    def expect_issue(self, lane: Lane) -> Any:
+    def expect_issue(self, purpose: str, lane: Lane, ip: str | None, human: bool) -> Any:
+        """A text: it is sent; if it is not empty, in lane extra."""
+        refused = [self.expect_in_lane(lane)]
+        if refused[0] is None:
+            return ""
+        if isinstance(refused[0], Cooldown) or lane == "known" or PURPOSES[purpose].binding == "subject":
+            return refused[0]
+        for by in ([f"n:{ip}"] if ip else []) + ([by_human(self.now)] if human else []):
+            refused.append(self.phone.extra_full(by, self.now))
+            if refused[-1] is None or isinstance(refused[-1], Cooldown):
+                return by if refused[-1] is None else refused[-1]
+        told = refused[-1] if isinstance(refused[-1], ChallengeRequired) else refused[0]
+        return msgspec.structs.replace(told, retry_after=min(each.retry_after for each in refused))
+
+    def expect_in_lane(self, lane: Lane) -> Any:
         """None: it is sent."""
         phone, now = self.phone, self.now
         if (refusal := phone.refusal(lane, now)) is not None:
@@ -214,7 +267,7 @@ class Histories(RuleBasedStateMachine):
             return refusal
         if not self.current(code) or code.state != "active" or code.ends <= now:
             return gone(Reason.UNKNOWN)
-        if code.sends >= code.policy.sends:
+        if code.sends >= code.most:
             return SendsExhausted(ms(code.ends - now))
         return Cooldown(ms(code.earliest - now)) if code.earliest > now else phone.day_full(code.lane, now)
 
@@ -247,7 +300,7 @@ class Histories(RuleBasedStateMachine):
         code.sends += 1
         pause = phone.note_send(code, now)
         assert (result.new_code, result.expires_in) == (renewed, ms(code.ends - now))
-        assert (result.resend_in, result.sends_left) == (ms(pause), code.policy.sends - code.sends)
+        assert (result.resend_in, result.sends_left) == (ms(pause), code.most - code.sends)
         if code.ends - now >= 20_000:
             sent = self.delivered(code)
             assert (sent == code.code) is not renewed
@@ -261,7 +314,7 @@ class Histories(RuleBasedStateMachine):
         by_phone=st.booleans(),
     )
     def verify(self, code: Code, right: bool, nonce: str, by_phone: bool) -> Any:
-        guess = code.code if right else str((int(code.code) + 1) % 10**6).zfill(6)
+        guess = code.code if right else str((int(code.code) + 1) % 10 ** len(code.code)).zfill(len(code.code))
         if by_phone and code.policy.binding == "subject":
             code = [c for c in self.phone.codes if c.purpose == code.purpose][-1]
             result: Any = self.otp.verify_phone("+2348031234567", guess, code.purpose, nonce=nonce, lane=code.lane)
@@ -343,6 +396,7 @@ class Histories(RuleBasedStateMachine):
         if unsent:
             last = (code.challenge, code.sends)
             self.phone.sends = [send for send in self.phone.sends if send[1:3] != last]
+            self.phone.extra.pop(code.by, None)
             if self.phone.cool[code.lane][1] == code.challenge:
                 self.phone.cool[code.lane] = (0, "")
 

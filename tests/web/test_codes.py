@@ -15,7 +15,7 @@ from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.delivery import Message, Texts, deliver_codes
 from hustlex.jobs import Tasks
-from hustlex.otp import Breaker, Cap, Caps, Country, Email, Issued, OtpOptions, Risk
+from hustlex.otp import Breaker, Cap, Caps, Country, Email, Issued, Limits, OtpOptions, Risk
 from hustlex.testing import drain
 from hustlex.web import CodeIn, OtpCodes, auth_router, get_hustlex, install, lifespan
 from tests.conftest import SECRET
@@ -95,6 +95,8 @@ async def test_a_known_device_gets_past_strangers(url: str, clock: FixedClock, s
             for step in range(1, 6):
                 await client.post("/auth/otp/verify", json={"challenge": challenge, "code": wrong(code, step)})
         clock.advance(MINUTE)
+        assert (await asked(client, PHONE)).json()["challenge"].endswith(".es"), "the one of this network"
+        clock.advance(MINUTE)
         assert (await asked(client, PHONE)).status_code == 429
         got = await asked(client, PHONE, device_token=token)
         assert got.status_code == 202
@@ -116,6 +118,21 @@ async def test_a_human_check_opens_what_a_breaker_closed(url: str, clock: FixedC
             assert refused.json()["obstacle"] == "low_conversion"
         passed = {"x-captcha": "passed"}
         assert (await asked(client, phone(9), headers=passed)).status_code == 202
+
+
+async def test_a_human_check_opens_a_phone_that_strangers_used_up(url: str, clock: FixedClock, serve: Any) -> None:
+    app = app_with(url, clock, limits=Limits(sends=1))
+    app.include_router(auth_router(send=ignore, identify=identify, human_check=by_header))
+    async with serve(app) as client:
+        for _ in range(2):
+            assert (await asked(client, PHONE)).status_code == 202
+            clock.advance(MINUTE)
+        refused = await asked(client, PHONE)
+        assert (refused.status_code, refused.json()["obstacle"]) == (403, "used_up")
+        passed = {"x-captcha": "passed"}
+        assert (await asked(client, PHONE, headers=passed)).status_code == 202
+        clock.advance(MINUTE)
+        assert (await asked(client, PHONE, headers=passed)).status_code == 429
 
 
 async def test_all_limits_look_alike(url: str, clock: FixedClock, serve: Any) -> None:
@@ -144,7 +161,7 @@ async def test_all_limits_look_alike(url: str, clock: FixedClock, serve: Any) ->
     app.include_router(auth_router(send=ignore, identify=identify))
     async with serve(app) as client:
         redis.Redis.from_url(url).flushall()
-        for _ in range(11):
+        for _ in range(12):
             got = await asked(client, PHONE)
             clock.advance(MINUTE)
         bodies.append((got.status_code, got.json(), sorted(got.headers)))

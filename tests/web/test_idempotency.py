@@ -556,7 +556,10 @@ async def test_a_forged_event_never_touches_redis(app: FastAPI, handled: list[An
 
 
 @pytest.mark.parametrize(
-    "event", [b"{}", b"[]", b'{"data":1}', b"nonsense", {"data": {"id": ""}}, {"data": {"id": None}}]
+    "event",
+    [b"{}", b"[]", b'{"data":1}', b"nonsense", b"[" * 100_000]
+    + [{"data": {"id": wrong}} for wrong in ("", None, True, 1.5, {"a": 1}, [7], "a\nb", "x" * 5_000)],
+    ids=lambda event: str(event)[:30],
 )
 async def test_an_event_without_an_id_is_refused(app: FastAPI, handled: list[Any], serve: Serve, event: Any) -> None:
     async with serve(app) as client:

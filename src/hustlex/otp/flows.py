@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -23,6 +24,7 @@ from hustlex.otp.room import Checked, CodeAttempt, NewCode, OtpServices, digits_
 from hustlex.otp.rules import Risk
 from hustlex.otp.types import (
     ChallengeRequired,
+    DailyCap,
     DeliveryStatus,
     DestinationBlocked,
     Gone,
@@ -37,6 +39,7 @@ from hustlex.otp.types import (
     OpenResult,
     Reason,
     ResendResult,
+    SubjectLocked,
     Verified,
     VerifyResult,
 )
@@ -93,8 +96,9 @@ def issue(room: OtpServices, ask: IssueRequest, entropy: bytes, now_ms: int) -> 
     admitted = yield from caps.admit(room, places, ask.human, now_ms)
     if not isinstance(admitted, Admission):
         return recorder.end(admitted)
-    op = ops.issue(room, _request(room, ask, to, digest, lane, admitted), entropy, now_ms)
-    return (yield from _send(room, op, admitted, recorder, now_ms))
+    asked = _asked(room, ask, _request(room, ask, to, digest, lane, admitted), to.known)
+    tries = (ops.issue(room, request, entropy, now_ms) for request in asked)
+    return (yield from _send(room, tries, admitted, recorder, now_ms))
 
 
 def read_destination(
@@ -127,8 +131,20 @@ def _request(
         admitted.strong,
         reservations.domain_tag(room.codes, to) if isinstance(to, Mailbox) else to.country,
         admitted.ticket,
-        _day_sends(room, to.known),
+        _of_day(room.options.limits.sends, to.known),
     )
+
+
+def _asked(room: OtpServices, ask: IssueRequest, first: NewCode, usual: bool) -> Iterator[NewCode]:
+    """As asked; then, for strangers whose lane is used up or locked, in lane extra."""
+    yield first
+    extra = room.options.limits.extra
+    if first.lane == "known" or not extra or room.options.policies[ask.purpose].binding == "subject":
+        return
+    takers = [] if ask.ip is None else [reservations.taker(room.codes, ask.ip)]
+    for by in [*takers, "h"] if ask.human else takers:
+        day_sends = _of_day(extra, usual)
+        yield msgspec.structs.replace(first, lane="extra", strong=True, by=by, day_sends=day_sends)
 
 
 def resend(room: OtpServices, challenge: str, ip: str | None, human: bool, now_ms: int) -> Flow[ResendResult]:
@@ -148,14 +164,16 @@ def resend(room: OtpServices, challenge: str, ip: str | None, human: bool, now_m
     admitted = yield from caps.admit(room, places, human, now_ms)
     if not isinstance(admitted, Admission):
         return recorder.end(admitted)
-    op = ops.resend(room, known, admitted.ticket, _day_sends(room, usual), now_ms)
-    return (yield from _send(room, op, admitted, recorder, now_ms))
+    op = ops.resend(room, known, admitted.ticket, _of_day(room.options.limits.sends, usual), now_ms)
+    return (yield from _send(room, [op], admitted, recorder, now_ms))
 
 
-def _send(room: OtpServices, op: Op[T], admitted: Admission, recorder: EventRecorder, now_ms: int) -> Flow[T]:
+def _send(
+    room: OtpServices, tries: Iterable[Op[T]], admitted: Admission, recorder: EventRecorder, now_ms: int
+) -> Flow[T]:
     """Ask the phone; what it refuses costs the caps nothing."""
     try:
-        result = yield from do(op)
+        result = yield from _first(tries)
     except Refused:
         yield from caps.give_back(room, admitted.units, now_ms)
         raise
@@ -167,6 +185,19 @@ def _send(room: OtpServices, op: Op[T], admitted: Admission, recorder: EventReco
         recorder.also(admitted.events)
         recorder.also((yield from room.outcomes.flush(room.options, room.prefix, now_ms)))
     return recorder.end(result)
+
+
+def _first(tries: Iterable[Op[T]]) -> Flow[T]:
+    """The first answer that is not of a lane which is used up or locked; if all are, when the soonest is not."""
+    refused: list[Any] = []
+    for op in tries:
+        result = yield from do(op)
+        if not isinstance(result, DailyCap | SubjectLocked | ChallengeRequired):
+            return result
+        refused.append(result)
+    told: Any = refused[-1] if isinstance(refused[-1], ChallengeRequired) else refused[0]
+    at_last: T = msgspec.structs.replace(told, retry_after=min(each.retry_after for each in refused))
+    return at_last
 
 
 def verify(room: OtpServices, challenge: str, answer: VerifyRequest, now_ms: int) -> Flow[VerifyResult]:
@@ -328,8 +359,7 @@ def unlock(room: OtpServices, phone: str | Email, lane: Lane) -> Flow[bool]:
     return done
 
 
-def _day_sends(room: OtpServices, usual: bool) -> int:
-    sends = room.options.limits.sends
+def _of_day(sends: int, usual: bool) -> int:
     return sends if usual else max(1, sends // 4)
 
 

@@ -15,7 +15,7 @@ from hustlex.errors import Error, Misuse
 from hustlex.otp import arguments, quota_ops, reservations
 from hustlex.otp.email import Email, Mailbox
 from hustlex.otp.flows import read_destination
-from hustlex.otp.names import LANES, Lane, SubjectKeys, meter
+from hustlex.otp.names import COUNTED, CountedLane, SubjectKeys, meter
 from hustlex.otp.phone import Phone
 from hustlex.otp.reservations import CapScope
 from hustlex.otp.room import OtpServices
@@ -29,8 +29,9 @@ _MOST_PURPOSES = 50
 class LaneState(msgspec.Struct, frozen=True):
     """How one lane of a phone stands."""
 
-    lane: Lane
-    """Strangers share "anon"; "known" is for devices and sessions that proved themselves."""
+    lane: CountedLane
+    """Strangers share "anon"; "known" is for devices and sessions that proved themselves; "extra" serves
+    strangers while theirs is used up or locked."""
     sends: int
     """Messages of the last 24 hours."""
     next_send_in: timedelta
@@ -48,7 +49,7 @@ class OpenCode(msgspec.Struct, frozen=True):
 
     purpose: str
     """What it is for."""
-    lane: Lane
+    lane: CountedLane
     """In which lane it was asked for; "anon" under subject binding."""
     expires_in: timedelta
     """Rest of its life."""
@@ -83,7 +84,7 @@ class PhoneState(msgspec.Struct, frozen=True):
     ref: str
     """Its keyed stand-in, as in logs and key names; the phone itself is not told."""
     lanes: tuple[LaneState, ...]
-    """Both lanes."""
+    """The three lanes."""
     open: tuple[OpenCode, ...]
     """Codes that can still be used."""
     devices: int
@@ -126,19 +127,19 @@ def _lanes(
     room: OtpServices, ref: str, purposes: list[str], now_ms: int
 ) -> Op[tuple[int, tuple[LaneState, ...], tuple[OpenCode, ...]]]:
     keys = SubjectKeys(room.prefix, ref)
-    places = [(purpose, lane) for purpose in purposes for lane in LANES]
-    own = [key for lane in LANES for key in (keys.sends(lane), keys.cool(lane), keys.fail(lane), keys.lock(lane))]
+    places = [(purpose, lane) for purpose in purposes for lane in COUNTED]
+    own = [key for lane in COUNTED for key in (keys.sends(lane), keys.cool(lane), keys.fail(lane), keys.lock(lane))]
 
     def decode(reply: Reply) -> tuple[int, tuple[LaneState, ...], tuple[OpenCode, ...]]:
         devices, lanes, opened = reply
-        states = tuple(_lane(lane, row) for lane, row in zip(LANES, lanes, strict=True))
+        states = tuple(_lane(lane, row) for lane, row in zip(COUNTED, lanes, strict=True))
         codes = zip(places, opened, strict=True)
         return devices, states, tuple(OpenCode(*place, _ms(rest)) for place, rests in codes for rest in rests)
 
     return _LOOK.op((keys.devices, *own, *(keys.active(*place) for place in places)), (now_ms,), decode)
 
 
-def _lane(lane: Lane, row: Sequence[int]) -> LaneState:
+def _lane(lane: CountedLane, row: Sequence[int]) -> LaneState:
     sends, pause, wrong, rest, locks = row
     return LaneState(lane, sends, _ms(pause), wrong, _ms(rest), locks)
 

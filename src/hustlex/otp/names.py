@@ -18,10 +18,15 @@ for devices and sessions that proved themselves before, so that strangers cannot
 
 LANES: tuple[Lane, Lane] = ("anon", "known")
 
-_OF_LANE: dict[Lane, str] = {"anon": "", "known": ":known"}
+CountedLane = Literal["anon", "known", "extra"]
+"""A lane that is counted. Nobody asks for ``extra``: it serves strangers while theirs is used up or locked."""
+
+COUNTED: tuple[CountedLane, ...] = (*LANES, "extra")
+LANE_TRAITS: dict[CountedLane, str] = {"anon": "", "known": "k", "extra": "e"}
+_OF_LANE: dict[CountedLane, str] = {"anon": "", "known": ":known", "extra": ":extra"}
 _REF = r"[a-z2-7]{26}|\+[0-9]{5,15}"
 _CHALLENGE = re.compile(
-    rf"oc1\.({_REF})\.([a-z][a-z0-9_]{{0,31}})\.([A-Za-z0-9_-]{{22}})\.({KID})(?:\.(k?s?))?", re.ASCII
+    rf"oc1\.({_REF})\.([a-z][a-z0-9_]{{0,31}})\.([A-Za-z0-9_-]{{22}})\.({KID})(?:\.([ke]?s?))?", re.ASCII
 )
 _GRANT = re.compile(rf"og1\.({_REF})\.([A-Za-z0-9_-]{{22}})", re.ASCII)
 _DEVICE = re.compile(r"od1\.([A-Za-z0-9_-]{22})", re.ASCII)
@@ -39,12 +44,12 @@ class Challenge(msgspec.Struct, frozen=True):
     kid: str
     """The secret its codes were made with."""
     traits: str = ""
-    """A "k" in lane ``known``, an "s" with a longer code that is never repeated. The record says the same, or the
-    challenge is not good for anything."""
+    """A "k" in lane ``known``, an "e" in ``extra``, an "s" with a longer code that is never repeated. The record says
+    the same, or the challenge is not good for anything."""
 
     @property
-    def lane(self) -> Lane:
-        return "known" if "k" in self.traits else "anon"
+    def lane(self) -> CountedLane:
+        return "known" if "k" in self.traits else "extra" if "e" in self.traits else "anon"
 
     @property
     def strong(self) -> bool:
@@ -102,11 +107,11 @@ class SubjectKeys:
     def __init__(self, prefix: str, ref: str) -> None:
         self._root = f"{prefix}otp:{{{ref}}}"
 
-    def sends(self, lane: Lane) -> str:
+    def sends(self, lane: CountedLane) -> str:
         """The lane's sends of 24 hours."""
         return f"{self._root}:sends{_OF_LANE[lane]}"
 
-    def cool(self, lane: Lane) -> str:
+    def cool(self, lane: CountedLane) -> str:
         """The lane's pause."""
         return f"{self._root}:cool{_OF_LANE[lane]}"
 
@@ -120,11 +125,11 @@ class SubjectKeys:
         """The last step of an authenticator that was used."""
         return f"{self._root}:totp"
 
-    def fail(self, lane: Lane) -> str:
+    def fail(self, lane: CountedLane) -> str:
         """The lane's wrong codes of 24 hours."""
         return f"{self._root}:fail:{lane}"
 
-    def lock(self, lane: Lane) -> str:
+    def lock(self, lane: CountedLane) -> str:
         """The lane's lock."""
         return f"{self._root}:lock:{lane}"
 
@@ -136,7 +141,7 @@ class SubjectKeys:
         """The one record that a phone has for a purpose under subject binding."""
         return self._root if purpose == "default" else f"{self._root}:{purpose}"
 
-    def active(self, purpose: str, lane: Lane) -> str:
+    def active(self, purpose: str, lane: CountedLane) -> str:
         """The lane's open challenges of a purpose."""
         return f"{self._root}:act:{purpose}{_OF_LANE[lane]}"
 

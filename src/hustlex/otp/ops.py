@@ -12,10 +12,11 @@ from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
 from hustlex.otp.codes import bytes_of, short_ref, text_of
-from hustlex.otp.names import Challenge, Grant, Lane, SubjectKeys, device_token, hashed
-from hustlex.otp.room import Checked, CodeAttempt, NewCode, OtpServices, digits_of
+from hustlex.otp.names import LANE_TRAITS, Challenge, CountedLane, Grant, Lane, SubjectKeys, device_token, hashed
+from hustlex.otp.room import Checked, CodeAttempt, NewCode, OtpServices, digits_of, sends_of
 from hustlex.otp.rules import Policy
 from hustlex.otp.types import (
+    ChallengeRequired,
     Cooldown,
     DailyCap,
     Delivery,
@@ -26,6 +27,7 @@ from hustlex.otp.types import (
     IssueResult,
     Locked,
     Mismatch,
+    Obstacle,
     OpenResult,
     Reason,
     ResendResult,
@@ -71,9 +73,9 @@ def issue(room: OtpServices, request: NewCode, entropy: bytes, now_ms: int) -> O
     pause, most_open = policy.cooldowns[0], policy.active if policy.binding == "challenge" else 1
 
     def issued(_: Reply) -> Issued:
-        text = Challenge(ref, purpose, cid, room.codes.kid, ("k" if lane == "known" else "") + strong).text()
+        text = Challenge(ref, purpose, cid, room.codes.kid, LANE_TRAITS[lane] + strong).text()
         kind = Issued if request.deliver else Suppressed
-        return kind(text, short_ref(cid), policy.lifetime, pause, policy.sends - 1)
+        return kind(text, short_ref(cid), policy.lifetime, pause, sends_of(policy, request) - 1)
 
     return _ISSUE.op(
         (
@@ -87,6 +89,8 @@ def issue(room: OtpServices, request: NewCode, entropy: bytes, now_ms: int) -> O
             now_ms,
             cid,
             lane,
+            LANE_TRAITS[lane],
+            request.by,
             strong,
             policy.attempts,
             to_ms(policy.lifetime),
@@ -96,7 +100,7 @@ def issue(room: OtpServices, request: NewCode, entropy: bytes, now_ms: int) -> O
             most_open,
             *_fields(room, request, ref, cid, seed, entropy[32:44]),
         ),
-        _reader({1: issued, 2: _subject_locked, 3: _cooldown, 4: _daily_cap}),
+        _reader({1: issued, 2: _subject_locked, 3: _cooldown, 4: _used_up}),
     )
 
 
@@ -104,7 +108,7 @@ def _fields(room: OtpServices, request: NewCode, ref: str, cid: str, seed: bytes
     """The part of a record that the script only stores. A decoy costs the same, and no code is right for it."""
     policy, codes = room.options.policies[request.purpose], room.codes
     digits, bound_to = digits_of(room, policy, request.strong), cid if policy.binding == "challenge" else ref
-    made = [codes.code(seed, generation, digits) for generation in range(1, policy.sends + 1)]
+    made = [codes.code(seed, generation, digits) for generation in range(1, sends_of(policy, request) + 1)]
     decoy = "" if request.deliver else _NOBODY + cid
     macs = "".join(codes.mac(bound_to, request.purpose, request.context, code + decoy) for code in made)
     to = (_MAIL if "@" in request.to else "") + request.to
@@ -192,7 +196,7 @@ def verify(room: OtpServices, attempt: CodeAttempt, now_ms: int) -> Op[Checked]:
             device and hashed(device),
             to_ms(limits.device_life) if device else 0,
             limits.devices,
-            *room.guard,
+            *room.guard_of(lane),
         ),
         partial(_checked, challenge, secret, device, subject),
     )
@@ -334,7 +338,7 @@ def _destination(to: str) -> tuple[str, str]:
     return ("", to.removeprefix(_MAIL)) if to.startswith(_MAIL) else (to, "")
 
 
-def _active(keys: SubjectKeys, policy: Policy, purpose: str, lane: Lane) -> str:
+def _active(keys: SubjectKeys, policy: Policy, purpose: str, lane: CountedLane) -> str:
     """Bound to the subject there is one challenge, which either lane may check."""
     return keys.active(purpose, lane if policy.binding == "challenge" else "anon")
 
@@ -379,6 +383,10 @@ def _cooldown(reply: Reply) -> Cooldown:
 
 def _daily_cap(reply: Reply) -> DailyCap:
     return DailyCap(_ms(reply[1]))
+
+
+def _used_up(reply: Reply) -> DailyCap | ChallengeRequired:
+    return ChallengeRequired(Obstacle.USED_UP, _ms(reply[1])) if reply[2] else _daily_cap(reply)
 
 
 def _ms(milliseconds: int) -> timedelta:

@@ -11,12 +11,13 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.outcome import Secretive
 from hustlex.core.time import to_ms
 from hustlex.otp.codes import Codes
-from hustlex.otp.names import Challenge, Lane
+from hustlex.otp.names import Challenge, CountedLane
 from hustlex.otp.outcome_buffer import OutcomeBuffer
 from hustlex.otp.rules import OtpOptions, Policy
 from hustlex.otp.types import VerifyResult
 
 _TOMBSTONE_MS = 60_000
+_NEVER = 10**9
 
 
 class OtpServices(msgspec.Struct, frozen=True, eq=False):
@@ -32,6 +33,11 @@ class OtpServices(msgspec.Struct, frozen=True, eq=False):
     """What calls led to, until a later call takes it along."""
     guard: tuple[int, ...]
     """What a wrong code leads to, as the scripts take it: the day's wrong codes, then the length of each lock, ms."""
+
+    def guard_of(self, lane: CountedLane) -> tuple[int, ...]:
+        """The guard of a lane. Lane extra has no lock, which strangers could close it with: guesses there are held by
+        how few and how long its codes are."""
+        return self.guard if lane != "extra" else (_NEVER, *self.guard[1:])
 
     def keep_ms(self) -> int:
         """How long a record tells after its end what has become of it; the plain layout lives as long as its code."""
@@ -54,7 +60,7 @@ class NewCode(Secretive, frozen=True, eq=False):
     """What it is for."""
     context: str = ""
     """Digest, or ""."""
-    lane: Lane = "anon"
+    lane: CountedLane = "anon"
     """In which lane it counts."""
     uid: str = ""
     """The application's, comes back with the grant."""
@@ -70,6 +76,8 @@ class NewCode(Secretive, frozen=True, eq=False):
     """What it took of the caps."""
     day_sends: int = 10
     """Most sends of this phone's lane in 24 hours."""
+    by: str = ""
+    """In lane extra, who takes one: ``n:<network>``, or ``h`` behind a human check."""
     hidden: ClassVar[frozenset[str]] = frozenset({"to", "about", "uid"})
 
 
@@ -105,3 +113,8 @@ class Checked(msgspec.Struct, frozen=True):
 def digits_of(room: OtpServices, policy: Policy, strong: bool) -> int:
     """How many digits a code has."""
     return max(policy.digits, room.options.guesses.digits) if strong else policy.digits
+
+
+def sends_of(policy: Policy, request: NewCode) -> int:
+    """How often a challenge may be sent; in lane extra each message takes a place of its own."""
+    return policy.sends if request.lane != "extra" else 1

@@ -71,6 +71,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     sends: int = 10
     """Messages, 1 to 1000."""
+    extra: int = 10
+    """Messages where the strangers' lane is used up or locked, one for each network (/24, of IPv6 /32), 0 to 100.
+    Behind a human check one more in each hour, whatever the network; 0: neither. Their codes are the longer ones."""
     wrong: int = 15
     """Wrong codes until a lane of the phone is locked; a right code takes its own challenge's back."""
     locks: tuple[timedelta, ...] = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=24))
@@ -82,6 +85,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         within("sends", self.sends, 1, 1000)
+        within("extra", self.extra, 0, 100)
         within("wrong", self.wrong, 1, 100)
         within("devices", self.devices, 1, 100)
         within("device_life", self.device_life, _SHORTEST, check.LONGEST_DURATION)

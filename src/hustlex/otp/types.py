@@ -52,6 +52,8 @@ class Obstacle(enum.StrEnum):
     """Why a human check, or another way than a text message, is asked for."""
 
     LOW_CONVERSION = "low_conversion"
+    USED_UP = "used_up"
+    """The phone's messages for strangers are used up, or its wrong codes, by whomever."""
     SIM_SWAP = "sim_swap"
 
 

@@ -210,7 +210,7 @@ class OtpCodes:
         """Call; when that asks for a human check which this request passes, call again. Where there is no check to ask
         for, what a check would let through waits for its turn."""
         answer = await call(False)
-        needed = isinstance(answer, ChallengeRequired) and answer.obstacle is Obstacle.LOW_CONVERSION
+        needed = isinstance(answer, ChallengeRequired) and answer.obstacle is not Obstacle.SIM_SWAP
         if needed and self._human_check is not None and await self._human_check(request):
             return await call(True)
         return answer

@@ -44,7 +44,8 @@ Reconcile = Callable[[Request, Orphaned], Awaitable[Response | Finding]]
 """Finds out what a request did whose server died: its answer, ``Finding.NOT_DONE``, or ``Finding.UNKNOWN``."""
 
 EventId = Callable[[bytes], str | int | None]
-"""The id of an event, from its body. A LookupError, TypeError or ValueError means that it has none."""
+"""The id of an event, from its body. What it raises of LookupError, TypeError, ValueError and RecursionError, and
+what can be no id (see ``check.identity``), means that it has none."""
 
 
 class Answered(Problem):
@@ -152,11 +153,10 @@ def verify_webhook(
         if not provider.verify(body, request.headers):
             raise Problem(401, detail="The signature is not right.")
         try:
-            event = event_id(body)
-        except (LookupError, TypeError, ValueError):
+            event = check.identity("the event's id", event_id(body))
+        except (LookupError, TypeError, ValueError, RecursionError, Misuse):
             raise Problem(400, detail=_NO_ID) from None
-        # Paystack's ids are numbers; null is none.
-        outcome = await front.idempotency.begin_event(provider, "" if event is None else str(event))
+        outcome = await front.idempotency.begin_event(provider, event)
         if isinstance(outcome, InvalidKey):
             raise Problem(400, detail=_NO_ID)
         started = _started(outcome)

@@ -2,21 +2,21 @@
 -- EFFECT idempotent
 -- ALLOW-OOM it takes a right away
 -- KEYS record   hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
--- KEYS act      zset    otp:{<ref>}:act:<purpose>, lane known: with :known; cid -> its end, ms; others are void
--- KEYS sends    zset    otp:{<ref>}:sends, in lane known with :known   <cid>#<number> -> ms
--- KEYS cool     string  otp:{<ref>}:cool, in lane known with :known    <cid>:<length>:<end of the pause in ms>
+-- KEYS act      zset    otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; cid -> its end, ms; others are void
+-- KEYS sends    zset    otp:{<ref>}:sends, other lanes: with :<lane>   <cid>#<number> -> ms
+-- KEYS cool     string  otp:{<ref>}:cool, other lanes: with :<lane>    <cid>:<length>:<end of the pause in ms>
 -- ARGV cid      text    the challenge
 -- ARGV unsent   int     1: its last send did not happen
 -- REPLY {0}             there was nothing to void
 -- REPLY {1, tickets}    void now; what of the caps its last send gives back, empty when it was sent
 -- @include attempts
 -- @include sending
-local st, id, sent, tickets = unpack(redis.call('HMGET', record, 'st', 'cid', 'sends', 'tickets'))
+local st, id, sent, tickets, by = unpack(redis.call('HMGET', record, 'st', 'cid', 'sends', 'tickets', 'by'))
 if id ~= cid or (st ~= 'active' and st ~= 'void') then return {0} end
 if st == 'void' then return {1, ''} end
 close(record, act, cid, 'void')
 if unsent == '1' then
-  redis.call('ZREM', sends, cid .. '#' .. sent)
+  redis.call('ZREM', sends, (by or cid) .. '#' .. sent)
   warm(cool, cid)
 end
 return {1, unsent == '1' and string.match(tickets, '[^|]*$') or ''}

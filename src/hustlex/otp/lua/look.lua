@@ -1,7 +1,7 @@
 -- otp.look: how a phone's lanes stand and which codes are open, for an operator; counts nothing and repairs nothing.
 -- EFFECT read
 -- KEYS devices    zset    otp:{<ref>}:dev             mark of a device token -> its end in ms
--- KEYS keys...    mixed   otp:{<ref>}: of lane anon, then known: sends, cool, fail, lock; then the act of each purpose and lane
+-- KEYS keys...    mixed   otp:{<ref>}: of lanes anon, known, extra: sends, cool, fail, lock; then the act of each purpose and lane
 -- ARGV now_ms     int     0: the server's clock
 -- REPLY {remembered, lanes, open}   devices; per lane {sends, pause, wrong, rest, level}: of 24 hours, ms, of 24 hours, ms, the
 --                         locks in a row; per act the ms until each open code ends
@@ -23,11 +23,11 @@ local function lock(key)
 end
 
 local lanes, open = {}, {}
-for at = 2, 9, 4 do
+for at = 2, 13, 4 do
   local rest, level = lock(KEYS[at + 3])
   lanes[#lanes + 1] = {since(KEYS[at]), pause(KEYS[at + 1]), since(KEYS[at + 2]), rest, level}
 end
-for at = 10, #KEYS do
+for at = 14, #KEYS do
   local ends, rests = redis.call('ZRANGE', KEYS[at], string.format('(%.0f', now), '+inf', 'BYSCORE', 'LIMIT', 0, 20, 'WITHSCORES'), {}
   for n = 2, #ends, 2 do rests[#rests + 1] = ends[n] - now end
   open[#open + 1] = rests

@@ -1,7 +1,7 @@
 -- otp.open: what a delivery needs of an open challenge, if it is worth sending; one of several claimants gets it.
 -- EFFECT idempotent  (a claimant that asks again has its claim already)
 -- KEYS record   hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
--- KEYS act      zset    otp:{<ref>}:act:<purpose>, lane known: with :known; cid -> its end, ms; others are void
+-- KEYS act      zset    otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; cid -> its end, ms; others are void
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV cid      text    the challenge
 -- ARGV least_ms int     with less life left, a message would come too late

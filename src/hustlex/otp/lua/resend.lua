@@ -1,9 +1,9 @@
 -- otp.resend: admit one more send of an open challenge, with the same code or the next generation's.
 -- EFFECT once
 -- KEYS record      hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
--- KEYS act         zset    otp:{<ref>}:act:<purpose>, lane known: with :known; cid -> its end, ms; others are void
--- KEYS sends       zset    otp:{<ref>}:sends, in lane known with :known   <cid>#<number> -> ms
--- KEYS cool        string  otp:{<ref>}:cool, in lane known with :known    <cid>:<length>:<end of the pause in ms>
+-- KEYS act         zset    otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; cid -> its end, ms; others are void
+-- KEYS sends       zset    otp:{<ref>}:sends, other lanes: with :<lane>   <cid>#<number> -> ms
+-- KEYS cool        string  otp:{<ref>}:cool, other lanes: with :<lane>    <cid>:<length>:<end of the pause in ms>
 -- KEYS lock        hash    otp:{<ref>}:lock:<lane>     until (ms), level
 -- ARGV now_ms      int     0: the server's clock
 -- ARGV cid         text    the challenge

@@ -1,13 +1,17 @@
 -- Shared by issue and resend: a lane's rolling day of sends, its pause, and the note of one more.
 -- Nothing is removed before the first write that needs memory: a full server only refuses a script at its first write.
-local DAY = 86400000
+local DAY, HOUR = 86400000, 3600000
 
-local function day_rest(sends, most, now)
-  if redis.call('ZCOUNT', sends, string.format('(%.0f', now - DAY), '+inf') < tonumber(most) then return 0 end
-  -- Sent in the future: the server's clock was set back. They count as sent now.
+-- Sent in the future: the server's clock was set back. They count as sent now.
+local function bring_back(sends, now)
   for _, late in ipairs(redis.call('ZRANGE', sends, string.format('(%.0f', now), '+inf', 'BYSCORE')) do
     redis.call('ZADD', sends, string.format('%.0f', now), late)
   end
+end
+
+local function day_rest(sends, most, now)
+  if redis.call('ZCOUNT', sends, string.format('(%.0f', now - DAY), '+inf') < tonumber(most) then return 0 end
+  bring_back(sends, now)
   return redis.call('ZRANGE', sends, -most, -most, 'WITHSCORES')[2] + DAY - now
 end
 
@@ -21,8 +25,8 @@ local function cool_rest(cool, now)
   return tonumber(length)
 end
 
-local function note_send(sends, cool, cid, number, pause, now)
-  redis.call('ZADD', sends, now, cid .. string.format('#%.0f', number))
+local function note_send(sends, cool, cid, number, pause, now, by)
+  redis.call('ZADD', sends, now, (by or cid) .. string.format('#%.0f', number))
   redis.call('ZREMRANGEBYSCORE', sends, '-inf', now - DAY)
   redis.call('PEXPIRE', sends, DAY)
   local rest = math.max(pause, cool_rest(cool, now))

@@ -2,7 +2,7 @@
 -- EFFECT once
 -- ALLOW-OOM it spends codes and locks phones, which must work on a full server
 -- KEYS record     hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
--- KEYS act        zset    otp:{<ref>}:act:<purpose>, lane known: with :known; cid -> its end, ms; others are void
+-- KEYS act        zset    otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; cid -> its end, ms; others are void
 -- KEYS fail       zset    otp:{<ref>}:fail:<lane>     <cid>#<generation>.<attempt> -> ms
 -- KEYS lock       hash    otp:{<ref>}:lock:<lane>     until (ms), level
 -- KEYS grant      string  otp:{<ref>}:grant:<gid>
