@@ -1,7 +1,7 @@
 """Cache: compute under a lease, invalidate, fill. Two readers and a writer who changes the row and then invalidates.
 
 The operations in the order in which `obtain` and `invalidate` send them; what processes share among themselves in
-memory (flights, copies) is not in it.
+memory (computations, copies) is not in it.
 
 Invariants:
 
