@@ -93,7 +93,7 @@ async def test_idempotency_keys_scopes_and_events(hx: Any, identity: Any) -> Non
 
 @pytest.mark.parametrize("identity", IDS, ids=str)
 async def test_cached_values_and_their_invalidation(hx: Any, identity: Any) -> None:
-    users = hx.cache("user", int, ttl=MINUTE)
+    users = hx.cache("user", int, ttl=MINUTE, timeout=timedelta(seconds=5))
 
     async def one() -> int:
         return 1

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from datetime import timedelta
 from typing import Any
@@ -166,10 +166,13 @@ async def pins(rooms: Rooms) -> None:
 
 
 async def cache(rooms: Rooms) -> None:
-    numbers = rooms.doors(rooms.front.cache("number", int, ttl=MINUTE), Cache)
+    numbers = rooms.doors(rooms.front.cache("number", int, ttl=MINUTE, clearable=True, timeout=PATIENCE), Cache)
 
     async def seven() -> int:
         return 7
+
+    async def sevens(keys: Sequence[str]) -> dict[str, int]:
+        return dict.fromkeys(keys, 7)
 
     for _ in range(2):
         assert await numbers.get_or_compute("a", seven) == 7
@@ -179,6 +182,11 @@ async def cache(rooms: Rooms) -> None:
     await numbers.get("b")
     await numbers.lookup("b")
     await numbers.delete("b", "c")
+    assert await numbers.get_or_compute_many(["d", "f"], sevens) == {"d": 2, "f": 7}
+    await numbers.warm(["g"], sevens)
+    await numbers.expire("f")
+    await numbers.invalidate_tags("odd")
+    await numbers.clear()
 
 
 async def jobs(rooms: Rooms) -> None:

@@ -168,8 +168,8 @@ async def test_no_get_is_older_than_an_invalidation_that_returned(url: str, behi
     await compete(url, race, ways)
     print(f"{race.gets} gets, {race.loads} loads, {race.invalidations} invalidations")
     assert race.violations == []
-    assert race.gets > 300
-    assert race.invalidations > 50
+    assert race.gets > 100
+    assert race.invalidations > 20
     assert behind or race.loads < race.gets
 
 
@@ -185,7 +185,7 @@ async def test_copies_in_the_process_keep_the_promise_there(url: str) -> None:
     }
     await compete(url, race, ways, fronts=1)
     assert race.violations == []
-    assert race.gets > 300
+    assert race.gets > 100
 
 
 @pytest.mark.timeout(450)

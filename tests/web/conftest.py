@@ -24,7 +24,7 @@ def new_app(url: str, clock: FixedClock, *, check_budget: timedelta = timedelta(
     """An installed app whose front stands on this server and this clock. options: of ``install`` and ``lifespan``."""
     secret = b"a test secret of thirty-two bytes or more"
     limits = RateLimitOptions(check_budget=check_budget)
-    front = partial(HustleX, url, secret=secret, clock=clock, ratelimit=limits)
+    front = partial(HustleX, url, secret=secret, clock=clock, timeout=timedelta(seconds=5), ratelimit=limits)
     own = ("legacy", "origins", "hosts", "max_body", "headers")
     installed = {name: options.pop(name) for name in own if name in options}
     app = FastAPI(lifespan=lifespan(front, **options))
