@@ -145,7 +145,7 @@ async def test_set_get_delete(hx: Any, raw: redis.Redis) -> None:
         await users.set(1, User(1, "x"), ttl=timedelta(0))
 
 
-async def test_entries_end_by_the_clock(hx: Any, clock: FixedClock) -> None:
+async def test_lookup_of_entries_that_end_by_the_clock(hx: Any, clock: FixedClock) -> None:
     users = hx.cache("user", User, ttl=QUARTER, jitter=0, timeout=PATIENT)
     origin = Origin(User(1, "Ada"))
     await users.get_or_compute(1, origin.load)

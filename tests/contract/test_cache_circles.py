@@ -40,7 +40,7 @@ def numbers(front: Any, **options: Any) -> Any:
     return front.cache("n", int, ttl=QUARTER, timeout=PATIENT, **options)
 
 
-async def test_a_computation_that_asks_for_itself_through_gather_is_told(front: HustleX) -> None:
+async def test_get_or_compute_of_itself_through_gather_is_told(front: HustleX) -> None:
     cache = numbers(front)
 
     async def asks() -> int:
@@ -284,7 +284,7 @@ async def test_a_parameter_that_can_never_be_a_key_is_refused_when_decorated(fro
             numbers(front).cached(f"n:{{{name}}}")(function)
 
 
-async def test_what_compute_gives_must_suit_the_front(front: HustleX, blocking_front: Any) -> None:
+async def test_get_or_compute_takes_functions_that_suit_the_front(front: HustleX, blocking_front: Any) -> None:
     with pytest.raises(Misuse, match="pass an async function"):
         await numbers(front).get_or_compute("a", lambda: 5)
     with pytest.raises(Misuse, match="pass a plain function"):

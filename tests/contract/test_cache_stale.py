@@ -194,7 +194,7 @@ async def test_an_early_refresh_runs_behind(hx: Any, clock: FixedClock) -> None:
 # -- many
 
 
-async def test_many_are_computed_in_one_call(hx: Any, raw: redis.Redis) -> None:
+async def test_get_or_compute_many_computes_in_one_call(hx: Any, raw: redis.Redis) -> None:
     """T-C29."""
     cache = numbers(hx)
     asked: list[list[int]] = []
@@ -219,7 +219,7 @@ async def test_many_are_computed_in_one_call(hx: Any, raw: redis.Redis) -> None:
     assert not [key for key in raw.scan_iter() if key.startswith(b"cl:")]
 
 
-async def test_many_wait_for_what_others_compute(hx: Any) -> None:
+async def test_get_or_compute_many_waits_for_what_others_compute(hx: Any) -> None:
     cache = numbers(hx)
     origin, asked = Origin(7), []
     origin.close()
@@ -238,7 +238,9 @@ async def test_many_wait_for_what_others_compute(hx: Any) -> None:
     assert asked == [[2]]
 
 
-async def test_many_raise_what_the_function_raises_and_leave_nothing(hx: Any, raw: redis.Redis) -> None:
+async def test_get_or_compute_many_raises_what_the_function_raises_and_leaves_nothing(
+    hx: Any, raw: redis.Redis
+) -> None:
     cache = numbers(hx)
 
     async def broken(_: list[int]) -> dict[int, int]:

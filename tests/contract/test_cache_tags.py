@@ -29,7 +29,7 @@ def gigs_of(hx: Any, **options: Any) -> Any:
     return hx.cache("gig", int, ttl=QUARTER, timeout=PATIENT, **options)
 
 
-async def test_a_tag_takes_its_entries_and_no_others(hx: Any) -> None:
+async def test_invalidate_tags_takes_their_entries_and_no_others(hx: Any) -> None:
     gigs, users = gigs_of(hx), hx.cache("user", int, ttl=QUARTER, timeout=PATIENT)
     await gigs.set(1, 1, tags=["org:7", "city:lagos"])
     await gigs.set(2, 2, tags=["org:8"])
@@ -161,7 +161,7 @@ async def test_functions_name_tags_by_their_arguments(hx: Any) -> None:
         gigs.cached("gig:{gig}", tags=["org:{nobody}"])(load.uncached)
 
 
-async def test_soft_is_stale_and_hard_is_gone(hx: Any) -> None:
+async def test_invalidate_tags_soft_makes_stale_and_hard_removes(hx: Any) -> None:
     """T-C11."""
     gigs = gigs_of(hx, stale_ttl=timedelta(minutes=5))
     origin = Origin(1)

@@ -544,7 +544,7 @@ async def test_nothing_shows_in_a_repr_or_a_log(hx: Any, caplog: pytest.LogCaptu
 # -- events of providers
 
 
-async def test_an_event_is_handled_once(hx: Any, raw: redis.Redis) -> None:
+async def test_begin_event_lets_an_event_be_handled_once(hx: Any, raw: redis.Redis) -> None:
     started = await hx.idempotency.begin_event(PAYSTACK, "evt_1")
     assert isinstance(started, Started)
     assert raw.keys() == [b"webhook:{paystack}:evt_1"]
@@ -556,11 +556,24 @@ async def test_an_event_is_handled_once(hx: Any, raw: redis.Redis) -> None:
     assert await hx.idempotency.begin_event(PAYSTACK, "") == InvalidKey()
 
 
-async def test_an_event_whose_handler_died_is_taken_over(hx: Any, clock: FixedClock) -> None:
+async def test_begin_event_takes_over_from_a_handler_that_died(hx: Any, clock: FixedClock) -> None:
     late = await hx.idempotency.begin_event(PAYSTACK, "evt_1")
     clock.advance(timedelta(seconds=60))
     taker = await hx.idempotency.begin_event(PAYSTACK, "evt_1")
     assert (taker.fence, await hx.idempotency.complete(late), await hx.idempotency.complete(taker)) == (2, False, True)
+
+
+async def test_settle_event_ends_it_or_lets_the_provider_send_it_again(hx: Any, clock: FixedClock) -> None:
+    failed = await hx.idempotency.begin_event(PAYSTACK, "evt_1")
+    assert await hx.idempotency.settle_event(failed, handled=False)
+    again = await hx.idempotency.begin_event(PAYSTACK, "evt_1")
+    assert isinstance(again, Started)
+    assert await hx.idempotency.settle_event(again, handled=True)
+    assert await hx.idempotency.begin_event(PAYSTACK, "evt_1") == Seen()
+    lost = await hx.idempotency.begin_event(PAYSTACK, "evt_2")
+    clock.advance(timedelta(seconds=60))
+    await hx.idempotency.begin_event(PAYSTACK, "evt_2")
+    assert not await hx.idempotency.settle_event(lost, handled=True)
 
 
 # -- a server in trouble

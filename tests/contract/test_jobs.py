@@ -280,7 +280,7 @@ async def test_many_answer_each_in_order(hx: Any, raw: redis.Redis) -> None:
     assert raw.lrange(P + "pending", 0, -1) == [b"a", b"taken"]
 
 
-async def test_thousands_arrive_once_and_in_order(hx: Any, raw: redis.Redis) -> None:
+async def test_enqueue_many_of_thousands_arrives_once_and_in_order(hx: Any, raw: redis.Redis) -> None:
     outcomes = await hx.jobs.enqueue_many([Job("t", b"%d" % n) for n in range(2_100)])
     assert raw.lrange(P + "pending", 0, -1) == [outcome.id.encode() for outcome in reversed(outcomes)]
     assert len({outcome.id for outcome in outcomes}) == 2_100
@@ -316,7 +316,7 @@ async def test_a_key_of_another_type_leaves_nothing_half_done(
     assert dump(raw) == {P + "pending": b"not a list"}
 
 
-async def test_no_tasks_are_no_call(hx: Any, raw: redis.Redis) -> None:
+async def test_enqueue_many_of_no_tasks_is_no_call(hx: Any, raw: redis.Redis) -> None:
     assert await hx.jobs.enqueue_many([]) == []
     assert raw.dbsize() == 0
 
@@ -379,7 +379,9 @@ async def test_a_task_that_was_done_before_the_repeat_is_not_run_again(
     assert not raw.llen(P + "pending") and not raw.exists(P + "t:x")
 
 
-async def test_lost_replies_of_many_neither_raise_nor_double(distant: Any, faulty: Proxy, raw: redis.Redis) -> None:
+async def test_lost_replies_of_enqueue_many_neither_raise_nor_double(
+    distant: Any, faulty: Proxy, raw: redis.Redis
+) -> None:
     faulty.lose_reply(containing=b"precious", times=2)
     outcomes = await distant.jobs.enqueue_many([Job("precious", b"%d" % n) for n in range(1_200)])
     assert all(isinstance(outcome, Enqueued) for outcome in outcomes)

@@ -34,13 +34,13 @@ async def test_a_full_queue_says_so_and_takes_nothing(hx: Any, raw: redis.Redis)
     assert {key: raw.dump(key) for key in raw.scan_iter() if b":x:sent:" not in key} == before
 
 
-async def test_other_queues_are_not_limited(hx: Any) -> None:
+async def test_limit_queue_limits_no_other_queue(hx: Any) -> None:
     await hx.jobs.limit_queue("default", max_size=0)
     assert isinstance(await hx.jobs.enqueue("t", queue="other"), Enqueued)
     assert await hx.jobs.enqueue("t") == QueueFull("default", 0, 0)
 
 
-async def test_a_limit_can_be_changed_seen_and_lifted(hx: Any) -> None:
+async def test_limit_queue_sets_changes_and_lifts_what_is_seen(hx: Any) -> None:
     await hx.jobs.enqueue("t")
     assert (await hx.jobs.inspector.queue("default")).limit is None
     await hx.jobs.limit_queue("default", max_size=1)

@@ -55,7 +55,7 @@ async def in_state(hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock,
 @pytest.mark.parametrize(
     ("given", "kept"), [(b"new", b"new"), ({"a": 1}, b'{"a":1}'), (None, None), ("text", b'"text"'), (b"", None)]
 )
-async def test_a_scheduled_task_gets_another_payload(hx: Any, raw: redis.Redis, given: Any, kept: bytes | None) -> None:
+async def test_update_payload_of_a_scheduled_task(hx: Any, raw: redis.Redis, given: Any, kept: bytes | None) -> None:
     options = {"queue": "low", "process_in": MINUTE, "max_retry": 3, "headers": {"a": "b"}, "retention": HOUR}
     await hx.jobs.enqueue("t", b"old", task_id="x", unique_for=HOUR, **options)
     before, where = stored(raw, "x"), raw.zscore(Q.scheduled, "x")
@@ -89,7 +89,7 @@ async def test_what_is_not_there_cannot_be_changed(hx: Any, raw: redis.Redis) ->
     assert raw.dbsize() == 0
 
 
-async def test_a_change_in_between_is_not_lost(hx: Any, driver: Driver, raw: redis.Redis) -> None:
+async def test_update_payload_loses_no_change_in_between(hx: Any, driver: Driver, raw: redis.Redis) -> None:
     await hx.jobs.enqueue("t", b"1", task_id="x", queue="low", process_in=MINUTE)
     was = raw.hget(Q.task("x"), "msg")
     await hx.jobs.inspector.update_payload("low", "x", b"2")
@@ -132,7 +132,7 @@ async def test_it_starts_at_its_millisecond(hx: Any, driver: Driver, clock: Fixe
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in (State.SCHEDULED, State.RETRY)])
-async def test_what_does_not_wait_for_a_start_is_left_alone(
+async def test_reschedule_leaves_alone_what_does_not_wait(
     hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock, state: State
 ) -> None:
     await in_state(hx, driver, raw, clock, state, "x")
@@ -142,12 +142,12 @@ async def test_what_does_not_wait_for_a_start_is_left_alone(
 
 
 @pytest.mark.parametrize("start", [{}, {"process_in": MINUTE, "process_at": datetime(2030, 1, 1, tzinfo=UTC)}])
-async def test_one_start_is_needed(hx: Any, start: dict[str, Any]) -> None:
+async def test_reschedule_needs_one_start(hx: Any, start: dict[str, Any]) -> None:
     with pytest.raises(Misuse):
         await hx.jobs.inspector.reschedule("low", "x", **start)
 
 
-async def test_the_lock_follows_a_later_start(hx: Any, raw: redis.Redis) -> None:
+async def test_reschedule_takes_the_lock_along(hx: Any, raw: redis.Redis) -> None:
     await hx.jobs.enqueue("t", task_id="x", queue="low", process_in=MINUTE, unique_for=MINUTE)
     lock = Q.unique("t", None)
     await hx.jobs.inspector.reschedule("low", "x", process_in=HOUR)
@@ -163,7 +163,7 @@ async def test_the_lock_follows_a_later_start(hx: Any, raw: redis.Redis) -> None
 
 
 @pytest.mark.parametrize("state", [State.PENDING, State.SCHEDULED, State.RETRY, State.ARCHIVED, State.AGGREGATING])
-async def test_a_queue_with_tasks_goes_by_force_only(
+async def test_delete_queue_with_tasks_by_force_only(
     hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock, state: State
 ) -> None:
     await in_state(hx, driver, raw, clock, state, "x")
@@ -175,13 +175,15 @@ async def test_a_queue_with_tasks_goes_by_force_only(
     assert not rest(raw)
 
 
-async def test_finished_tasks_are_no_obstacle(hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock) -> None:
+async def test_delete_queue_with_finished_tasks(hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock) -> None:
     await in_state(hx, driver, raw, clock, State.COMPLETED, "x")
     await hx.jobs.inspector.delete_queue("low")
     assert not rest(raw)
 
 
-async def test_active_tasks_are_always_one(hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock) -> None:
+async def test_delete_queue_is_refused_while_tasks_are_active(
+    hx: Any, driver: Driver, raw: redis.Redis, clock: FixedClock
+) -> None:
     await in_state(hx, driver, raw, clock, State.ACTIVE, "x")
     for force in (False, True):
         with pytest.raises(Conflict):

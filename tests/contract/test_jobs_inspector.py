@@ -287,7 +287,7 @@ async def test_the_last_task_of_a_group_takes_its_name_along(hx: Any, raw: redis
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.ACTIVE])
-async def test_deleting_gives_the_lock_back(hx: Any, raw: redis.Redis, state: State) -> None:
+async def test_delete_and_delete_all_give_the_lock_back(hx: Any, raw: redis.Redis, state: State) -> None:
     locks = {name: Q.unique_named("email", name) for name in ("one", "all", "lost")}
     for name, lock in locks.items():
         put(raw, name, state, lock=lock)
@@ -320,7 +320,9 @@ ALL = {
 
 
 @pytest.mark.parametrize(("action", "state"), [(action, state) for action, states in ALL.items() for state in states])
-async def test_all_are_taken_in_steps(hx: Any, raw: redis.Redis, action: str, state: State) -> None:
+async def test_run_all_archive_all_and_delete_all_act_in_steps(
+    hx: Any, raw: redis.Redis, action: str, state: State
+) -> None:
     for n in range(20):
         put(raw, f"x{n}", state)
     put(raw, "other", State.COMPLETED if state is not State.COMPLETED else State.RETRY)
@@ -333,7 +335,7 @@ async def test_all_are_taken_in_steps(hx: Any, raw: redis.Redis, action: str, st
     assert await getattr(hx.jobs.inspector, action)("low", state, group=group_of(state)) == 0
 
 
-async def test_more_than_one_step_is_needed_for_more_than_500(hx: Any, raw: redis.Redis) -> None:
+async def test_run_all_takes_more_than_one_step_for_more_than_500(hx: Any, raw: redis.Redis) -> None:
     for n in range(1_203):
         raw.zadd(Q.retry, {f"{n:04d}": n})
         raw.hset(Q.task(f"{n:04d}"), mapping={"msg": b"m", "state": "retry"})
@@ -351,7 +353,7 @@ async def test_a_state_that_the_action_is_not_for_is_refused(hx: Any, raw: redis
     assert where(raw, "x") == ["active", "active"]
 
 
-async def test_ids_without_a_task_are_swept_away(hx: Any, raw: redis.Redis) -> None:
+async def test_run_all_sweeps_ids_without_a_task_away(hx: Any, raw: redis.Redis) -> None:
     put(raw, "real", State.RETRY)
     raw.zadd(Q.retry, {"ghost": 1})
     assert await hx.jobs.inspector.run_all("low", State.RETRY) == 2
@@ -427,6 +429,6 @@ async def test_periodic_entries_and_their_firings_are_shown(hx: Any, raw: redis.
         await hx.jobs.inspector.enqueue_events("a", page=0)
 
 
-async def test_nobody_there_is_no_error(hx: Any) -> None:
+async def test_enqueue_events_of_nobody_are_no_error(hx: Any) -> None:
     assert (await hx.jobs.inspector.servers(), await hx.jobs.inspector.scheduler_entries()) == ([], [])
     assert await hx.jobs.inspector.enqueue_events("none") == []

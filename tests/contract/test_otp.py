@@ -324,7 +324,7 @@ async def test_a_changed_transaction_makes_the_code_useless(hx: Any) -> None:
     assert isinstance(await hx.otp.consume_grant(verified.grant, "transaction", CTX), Granted)
 
 
-async def test_a_grant_is_bound_to_its_purpose_and_ten_minutes(hx: Any, clock: FixedClock) -> None:
+async def test_consume_grant_for_its_purpose_within_ten_minutes(hx: Any, clock: FixedClock) -> None:
     result, code = await issued(hx)
     verified = await hx.otp.verify(result.challenge, code)
     assert await hx.otp.consume_grant(verified.grant, "pin_reset") == Mismatch()
@@ -334,7 +334,7 @@ async def test_a_grant_is_bound_to_its_purpose_and_ten_minutes(hx: Any, clock: F
     assert await hx.otp.consume_grant(verified.grant, "login") == EXPIRED
 
 
-async def test_the_seed_layout_binds_to_the_phone(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
+async def test_verify_phone_on_the_plain_layout(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
     result, code = await issued(hx, "default")
     assert raw.type(f"otp:{{{REF}}}") == b"hash"
     assert 300_000 < raw.pttl(f"otp:{{{REF}}}") <= 360_000

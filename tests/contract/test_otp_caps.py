@@ -181,9 +181,7 @@ async def test_nonsense_costs_its_address_a_unit_and_nothing_else(hx: Any, raw: 
     assert units(raw, IP_TAG, "s") == 1
 
 
-async def test_a_message_that_reached_nobody_is_given_back_once(
-    driver: Any, clock: FixedClock, raw: redis.Redis
-) -> None:
+async def test_delivery_report_of_failure_gives_back_once(driver: Any, clock: FixedClock, raw: redis.Redis) -> None:
     otp = room(driver, clock, countries={"NG": Country(price=400, budget=1000)})
     issued = await sent(otp, ip=IP)
     assert await otp.delivery_report(issued.challenge, DeliveryStatus.SENT) is False
@@ -199,7 +197,9 @@ async def test_a_message_that_reached_nobody_is_given_back_once(
     assert (units(raw, IP_TAG), units(raw, PFX_TAG), units(raw, CC_TAG)) == (1, 0, 0)
 
 
-async def test_a_message_that_was_given_up_may_still_arrive(driver: Any, clock: FixedClock, raw: redis.Redis) -> None:
+async def test_delivery_report_may_come_after_a_message_was_given_up(
+    driver: Any, clock: FixedClock, raw: redis.Redis
+) -> None:
     events: list[OtpEvent] = []
     otp = room(driver, clock, watch=events.append)
     issued = await sent(otp, ip=IP)

@@ -148,7 +148,7 @@ async def test_an_administrator_unlocks_one_lane(hx: Any, clock: FixedClock, raw
         await hx.otp.unlock(PHONE, "vip")
 
 
-async def test_under_subject_binding_the_caller_names_the_lane(driver: Any, clock: FixedClock) -> None:
+async def test_verify_phone_names_the_lane_under_subject_binding(driver: Any, clock: FixedClock) -> None:
     options = OtpOptions(policies={"default": Policy(binding="subject", attempts=10)}, limits=Limits(wrong=3))
     otp = Otp(driver, KEYRING, clock=clock, options=options)
     issued = await sent(otp, purpose="default")

@@ -71,7 +71,7 @@ async def test_a_code_is_good_once_and_one_step_early_or_late(hx: Any, clock: Fi
     assert granted.phone == "user-1"
 
 
-async def test_fifty_at_once_are_one(hx: Any, clock: FixedClock) -> None:
+async def test_totp_verify_of_fifty_at_once_is_one(hx: Any, clock: FixedClock) -> None:
     enrolment, secret = enrol(hx.otp)
     code = shown(secret, clock)
     answers = await asyncio.gather(*(hx.otp.totp_verify("user-1", enrolment.sealed, code) for _ in range(50)))
@@ -95,7 +95,7 @@ async def test_wrong_ones_lock_a_lane_together_with_text_messages(hx: Any, clock
     assert isinstance(await hx.otp.totp_verify(PHONE, enrolment.sealed, shown(secret, clock), lane="known"), Verified)
 
 
-async def test_a_sealed_secret_is_its_users_only(hx: Any, clock: FixedClock) -> None:
+async def test_totp_verify_takes_a_sealed_secret_of_its_user_only(hx: Any, clock: FixedClock) -> None:
     enrolment, secret = enrol(hx.otp)
     with pytest.raises(BadReply):
         await hx.otp.totp_verify("user-2", enrolment.sealed, shown(secret, clock))
@@ -115,7 +115,7 @@ async def test_it_approves_a_transaction(hx: Any, clock: FixedClock) -> None:
     assert isinstance(await hx.otp.consume_grant(answer.grant, "transaction", ctx), Granted)
 
 
-async def test_the_uri_is_what_authenticators_read(hx: Any) -> None:
+async def test_totp_enrol_gives_the_uri_that_authenticators_read(hx: Any) -> None:
     enrolment, secret = enrol(hx.otp)
     uri = urlparse(enrolment.uri)
     assert (uri.scheme, uri.netloc, uri.path) == ("otpauth", "totp", "/HustleX:ada%40example.com")

@@ -331,7 +331,7 @@ async def test_the_place_of_a_killed_holder_comes_back(driver: Driver, url: str)
 # -- several callers at once
 
 
-async def test_several_callers_are_charged_together_or_not_at_all(hx: Any, clock: FixedClock) -> None:
+async def test_check_all_charges_several_callers_together_or_not_at_all(hx: Any, clock: FixedClock) -> None:
     per_user, per_ip, total = (
         Policy(name, limit, MINUTE)
         for name, limit in (

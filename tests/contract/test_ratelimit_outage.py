@@ -188,7 +188,7 @@ async def test_a_place_is_counted_here_while_the_server_is_away() -> None:
             assert four
 
 
-async def test_several_callers_are_judged_here_too() -> None:
+async def test_check_all_is_judged_here_without_the_server() -> None:
     async with room(AWAY) as (limits, _):
         asked = [(Policy("u", 2, MINUTE), "u1", "/pay"), (Policy("i", 5, MINUTE), "ip:1", "/pay")]
         decisions = [await limits.check_all(asked) for _ in range(3)]

@@ -148,7 +148,7 @@ async def test_locks_are_kept(front: Fronts, clock: FixedClock) -> None:
     assert isinstance(await front(AFTER).otp.issue(PHONE), SubjectLocked)
 
 
-async def test_an_authenticator_is_sealed_anew(front: Fronts, clock: FixedClock) -> None:
+async def test_totp_reseal_after_a_change_of_secret(front: Fronts, clock: FixedClock) -> None:
     enrolled = front(BEFORE).otp.totp_enrol("ada@example.com", issuer="Hustle", account="ada")
     changed, after = front(CHANGED), front(AFTER)
 

@@ -325,7 +325,7 @@ async def test_sessions_tells_what_a_user_may_see(hx: Any, clock: FixedClock) ->
     assert await hx.tokens.sessions("u1") == []
 
 
-async def test_data_lives_and_dies_with_its_session(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
+async def test_set_data_lives_and_dies_with_its_session(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
     pair, other = await login(hx), await login(hx)
     sid = pair.session_id
     assert await hx.tokens.data("u1", sid) == {}

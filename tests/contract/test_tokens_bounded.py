@@ -545,7 +545,7 @@ async def test_a_service_in_another_language_finds_the_blacklist_by_the_jti_alon
     assert isinstance(await hx.tokens.refresh(pair.refresh), Refreshed)  # the session goes on
 
 
-async def test_a_client_revokes_its_own_tokens_only(process: Open) -> None:
+async def test_revoke_token_of_the_clients_own_only(process: Open) -> None:
     hx = await process()
     pair = await login(hx, client_id="web")
     for token in (pair.access, pair.refresh):

@@ -127,7 +127,7 @@ async def test_a_proof_belongs_to_one_access_token(hx: Any, clock: FixedClock) -
     assert await hx.tokens.prove(proof, "GET", URL, access="the token") == Proven(holder.jkt)
 
 
-async def test_a_bound_token_is_good_with_its_key_only(hx: Any) -> None:
+async def test_introspect_and_check_a_bound_token_with_its_key_only(hx: Any) -> None:
     holder, other = Holder(), Holder()
     pair = await bound(hx, holder)
     for mode in ("strict", "bounded", "stateless"):

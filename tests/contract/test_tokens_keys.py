@@ -82,7 +82,7 @@ async def test_a_key_is_published_then_signs_then_only_verifies_then_is_gone(hx:
     assert isinstance(await hx.tokens.check(last, mode="strict"), Access)
 
 
-async def test_a_hundred_rotations_at_once_move_once(hx: Any, clock: FixedClock) -> None:
+async def test_rotate_keys_a_hundred_times_at_once_moves_once(hx: Any, clock: FixedClock) -> None:
     await hx.tokens.rotate_keys()
     clock.advance(WAIT)
     answers = await asyncio.gather(*[hx.tokens.rotate_keys() for _ in range(100)])
@@ -129,7 +129,7 @@ async def test_an_unknown_kid_makes_a_process_ask_once_a_minute(driver: Any, clo
     assert told == ["tokens.keys"]
 
 
-async def test_a_leaked_key_is_shut_out_and_the_next_one_signs(hx: Any) -> None:
+async def test_retire_key_shuts_a_leaked_key_out_and_the_next_one_signs(hx: Any) -> None:
     old = await login(hx.tokens)
     assert isinstance(await hx.tokens.check(old, mode="strict"), Access)
     await hx.tokens.rotate_keys()

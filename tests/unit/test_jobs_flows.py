@@ -97,7 +97,7 @@ def test_many_are_split_by_queue_and_into_chunks_and_answered_in_order() -> None
     assert len({op.args[2] for op in calls}) == 4  # each call has a token of its own
 
 
-def test_a_great_many_go_in_bounded_steps() -> None:
+def test_enqueue_many_goes_in_bounded_steps() -> None:
     outcomes, sent = play(flows.enqueue_many(drafts(9_000), "token", 0, KnownQueues()), accept)
     assert len(outcomes) == 9_000
     assert [sum(op.name == "jobs.enqueue_plain" for op in step) for step in sent] == [16, 2]
