@@ -340,8 +340,8 @@ def test_every_option_of_every_door_is_swept() -> None:
         "Worker(driver)",
         "Scheduler(driver)",
         "Workflow(steps)",
-        "Limits.gate(task_type)",
-        "Limits.gate(arguments)",
+        "Limits.group_of(task_type)",
+        "Limits.group_of(arguments)",
         "Tasks.find(task_type)",
     }
 

@@ -33,7 +33,7 @@ from hustlex.jobs.keys import queue_keys, stream
 from hustlex.jobs.lease import finish
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.stream.items import log_fields, progress_fields
-from hustlex.jobs.stream.ops import MOST, end_attempt, tell, write_result
+from hustlex.jobs.stream.ops import MOST, append, end_attempt, write_result
 from hustlex.jobs.wire import decode_task, encode_task
 
 Q = queue_keys("default")
@@ -59,7 +59,7 @@ class Handler:
         _, self._message = self._driver.run(lease.cycle(Q, DAY, "w:1", 1, (), 0)).leased
 
     def say(self, *fields: Any) -> bool:
-        heard: bool = self._driver.run(tell("default", "t", fields))
+        heard: bool = self._driver.run(append("default", "t", fields))
         return heard
 
     def result(self, data: bytes) -> bool:

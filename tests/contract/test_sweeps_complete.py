@@ -61,7 +61,7 @@ NOT_SWEPT = {
     **dict.fromkeys(("CacheInspector", "ClaimInspector", "EventInspector", "LimitInspector"), BY_THE_FRONT),
     **dict.fromkeys(("OtpInspector", "PinInspector", "TokenInspector"), BY_THE_FRONT),
     "Subscription": "made by Events.subscribe",
-    **dict.fromkeys(("Limits.gate", "Task.arguments", "Task.canonical", "Tasks.find"), BY_THE_WORKER),
+    **dict.fromkeys(("Limits.group_of", "Task.arguments", "Task.canonical", "Tasks.find"), BY_THE_WORKER),
     **dict.fromkeys(("Periodic.at", "Periodic.made", "Periodic.next_ms", "Periodic.passed"), BY_THE_WORKER),
     **dict.fromkeys(("Handle.result", "Handle.wait"), "pass on to Jobs.result, which is swept"),
     "Policy.units": "asked by the engine, with a cost that check has judged",

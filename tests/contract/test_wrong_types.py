@@ -86,7 +86,7 @@ def run_jobs(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     driver.run(lease.extend(Q, "me", [more[3][0], "me:5"], clock.now_ms))
     driver.run(lease.put_on_trial(Q, more[3][0], "me:5"))
     driver.run(result.write_result("default", more[3][0].decode(), b"{}"))
-    driver.run(result.tell("default", more[3][0].decode(), ["kind", "log", "text", "x"]))
+    driver.run(result.append("default", more[3][0].decode(), ["kind", "log", "text", "x"]))
     driver.run(result.write_result("default", more[3][0].decode(), b"[]"))
     driver.run(result.end_attempt("default", more[3][0].decode(), State.COMPLETED))
     driver.run(result.glance("default", more[3][0].decode(), "-"))

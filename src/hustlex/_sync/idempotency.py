@@ -128,7 +128,7 @@ class Idempotency:
         nobody knows how far it came: the claim lapses), and as ``begin``.
         """
         request = flows.KeyedRequest(key, scope, body, content_type, options or self._room.options)
-        return self._driver.follow(flows.run(self._room, request, self._kept(execute), reconcile))
+        return self._driver.follow(flows.run(self._room, request, self._holding(execute), reconcile))
 
     def reconcile(
         self,
@@ -166,7 +166,7 @@ class Idempotency:
         """``complete`` or ``abandon`` an event. False: lost, or the server is away; a log line says why."""
         return self._driver.follow(flows.settle_event(self._room, started, handled))
 
-    def _kept(self, execute: Execute) -> Execute:
+    def _holding(self, execute: Execute) -> Execute:
         def run(started: Started) -> Response:
             with self.hold(started):
                 return execute(started)

@@ -93,7 +93,7 @@ class NearWatch:
         tracking = self._tracking
         if tracking is None or tracking.closed:
             self.forget()
-            self._tracking = self._driver.track(*self._prefixes, on_keys=self.told, on_loss=self.forget)
+            self._tracking = self._driver.track(*self._prefixes, on_keys=self.changed, on_loss=self.forget)
             return False
         return tracking.live
 
@@ -104,7 +104,7 @@ class NearWatch:
         off = tracking is not None and not tracking.closed and not tracking.live
         return "near caches keep nothing, since the server tells no changes" if off else ""
 
-    def told(self, keys: Sequence[bytes] | None) -> None:
+    def changed(self, keys: Sequence[bytes] | None) -> None:
         """These keys changed; None: all."""
         if keys is None:
             self.forget()

@@ -72,7 +72,7 @@ class Supervisor:
         ready = asyncio.create_task(self._announce_ready())
         await self._stopping.wait()
         ready.cancel()
-        tell("stopping")
+        print_line("stopping")
         for child in self._children:
             await self._stop(child)
         await asyncio.gather(*keepers, ready, return_exceptions=True)
@@ -171,7 +171,7 @@ class Supervisor:
         for child in self._children:
             while child.ready_port and not await _accepts(child.ready_port):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
-        tell("ready")
+        print_line("ready")
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not into a stop."""
@@ -198,10 +198,10 @@ async def _accepts(port: int) -> bool:
 
 def say(name: str, text: str) -> None:
     """One line of a child's output, with its name."""
-    tell(f"{name:<9} | {text}")
+    print_line(f"{name:<9} | {text}")
 
 
-def tell(text: str) -> None:
+def print_line(text: str) -> None:
     """One line on standard output. When nobody reads it any more, the end of the program is asked for, in order."""
     try:
         print(text, flush=True)

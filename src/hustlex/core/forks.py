@@ -22,10 +22,10 @@ def watch(owner: Forked) -> None:
     _watched.add(owner)
 
 
-def _tell() -> None:
+def _notify_watched() -> None:
     for owner in list(_watched):
         owner.forked()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_tell)
+    os.register_at_fork(after_in_child=_notify_watched)

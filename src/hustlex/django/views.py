@@ -136,7 +136,7 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
             try:
                 answer = _whole(view(request, *args, **kwargs))
             except tuple(_ANSWERS) as error:
-                _tell(request, error)
+                _log_suspicious(request, error)
                 answer = _answer(Description(next(_ANSWERS[kind] for kind in _ANSWERS if isinstance(error, kind))))
             cookies.update(answer.cookies)
             return Response(answer.status_code, answer.content, tuple(answer.items()))
@@ -158,11 +158,11 @@ def idempotent(view: Any = None, *, options: IdempotencyOptions | None = None) -
     return wrapped
 
 
-def _tell(request: HttpRequest, error: Exception) -> None:
+def _log_suspicious(request: HttpRequest, error: Exception) -> None:
     """Where Django itself would: whoever watches ``django.security`` hears of it though the answer is kept."""
     if isinstance(error, SuspiciousOperation):
-        told = {"status_code": 400, "request": request}
-        logging.getLogger(f"django.security.{type(error).__name__}").error("%s", error, extra=told)
+        context = {"status_code": 400, "request": request}
+        logging.getLogger(f"django.security.{type(error).__name__}").error("%s", error, extra=context)
 
 
 def _whole(answer: Any) -> HttpResponse:

@@ -171,7 +171,7 @@ class EmbeddedServer:
             given = self._given_directory
             self._directory = given.resolve() if given else Path(tempfile.mkdtemp(prefix="hustlex-server-"))
         private.directory(self._directory, _FILES)
-        self._password = _kept(self._directory / "password", secrets.token_urlsafe(24))
+        self._password = _kept_text(self._directory / "password", secrets.token_urlsafe(24))
         if self._port == 0 and (last := _read(self._directory / "port")).isdigit():
             self._port = int(last)
         if len(os.fsencode(self._directory / "server.sock")) > _LONGEST_SOCKET_PATH and not self._socket_directory:
@@ -325,7 +325,7 @@ def _free_port() -> int:
         return port
 
 
-def _kept(path: Path, fresh: str) -> str:
+def _kept_text(path: Path, fresh: str) -> str:
     """The text of a private file; ``fresh``, then written there, when there is none or others may have read it."""
     with contextlib.suppress(ConfigurationError):
         if text := private.read(path):

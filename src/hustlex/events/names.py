@@ -62,7 +62,7 @@ class ChannelTemplate:
         """The pub/sub channel of a name. The prefix is part of it because pub/sub ignores database numbers."""
         return self._prefix + name
 
-    def kept(self, name: str, what: str) -> str:
+    def key_beside(self, name: str, what: str) -> str:
         """A key beside the channel, in the name's slot. what: "s" its history, "m" where that stands."""
         return f"{self._prefix}{{{name}}}:{what}"
 

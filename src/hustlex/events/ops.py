@@ -58,7 +58,7 @@ def append(
     version: int = 0,
 ) -> Op[Position]:
     """Keep and send one message; may be repeated when it has an id. fresh: the epoch, should there be none."""
-    keys = (template.kept(name, "s"), template.kept(name, "m"), template.kept(name, f"i:{idem}"))
+    keys = (template.key_beside(name, "s"), template.key_beside(name, "m"), template.key_beside(name, f"i:{idem}"))
     args = (
         *(template.key(name), now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms),
         *(retention.idem_ms if idem else 0, version),
@@ -69,19 +69,19 @@ def append(
 
 def read(template: ChannelTemplate, name: str, after: int, most: int, *, newest: bool = False) -> Op[History]:
     """What is kept behind an offset, ``most`` messages of it, from the oldest on or the newest ones."""
-    keys = (template.kept(name, "s"), template.kept(name, "m"))
+    keys = (template.key_beside(name, "s"), template.key_beside(name, "m"))
     return _READ.op(keys, (after, most, int(newest)), _newest if newest else _oldest)
 
 
 def rewind(template: ChannelTemplate, name: str, epoch: str, fresh: str) -> Op[bool]:
     """Begin a new epoch, unless somebody has."""
-    keys = (template.kept(name, "s"), template.kept(name, "m"))
+    keys = (template.key_beside(name, "s"), template.key_beside(name, "m"))
     return _REWIND.op(keys, (epoch, fresh), _done)
 
 
 def forget(template: ChannelTemplate, name: str) -> Op[None]:
     """Drop what is kept."""
-    return _FORGET.op((template.kept(name, "s"),), (), _nothing)
+    return _FORGET.op((template.key_beside(name, "s"),), (), _nothing)
 
 
 def listeners(channel: str) -> Op[int]:

@@ -63,7 +63,7 @@ def judged(options: object) -> dict[str, Any]:
     check.instance("options", options, Mapping, hint="pass a dict of options by name")
     assert isinstance(options, Mapping)
     if not options.keys() <= JUDGES.keys():
-        raise Misuse(f"unknown option: {', '.join(sorted(map(_told, options.keys() - JUDGES.keys())))}")
+        raise Misuse(f"unknown option: {', '.join(sorted(map(_with_suggestion, options.keys() - JUDGES.keys())))}")
     return {name: JUDGES[name](name, value) for name, value in options.items()}
 
 
@@ -87,7 +87,7 @@ def declared(queue: str, queues: frozenset[str] | None) -> str:
     return queue
 
 
-def _told(name: object) -> str:
+def _with_suggestion(name: object) -> str:
     return f"{name!r}{meant(name, JUDGES)}" if isinstance(name, str) else check.shown(name)
 
 

@@ -262,10 +262,10 @@ def replicated(room: OtpServices, result: VerifyResult) -> Flow[VerifyResult]:
     """Wait for a replica, where the purpose wants it of a right code."""
     if not isinstance(result, Verified) or room.options.policies[result.purpose].durability == "primary":
         return result
-    return msgspec.structs.replace(result, replicated=(yield from _kept(room, parse_grant(result.grant))))
+    return msgspec.structs.replace(result, replicated=(yield from _replicated(room, parse_grant(result.grant))))
 
 
-def _kept(room: OtpServices, grant: Grant | None) -> Flow[bool]:
+def _replicated(room: OtpServices, grant: Grant | None) -> Flow[bool]:
     assert grant is not None
     written, waited = yield Batch(ops.replication(room, grant))
     return not isinstance(written, Error) and waited is True
@@ -314,7 +314,7 @@ def consume_grant(room: OtpServices, grant: str, purpose: str, ctx: Context | No
     recorder.subject(known.ref)
     result = yield from do(ops.consume_grant(room, known, purpose, digest, now_ms))
     if isinstance(result, Granted) and policy.durability == "replica":
-        result = msgspec.structs.replace(result, replicated=(yield from _kept(room, known)))
+        result = msgspec.structs.replace(result, replicated=(yield from _replicated(room, known)))
     return recorder.end(result)
 
 

@@ -254,15 +254,15 @@ async def _summary(driver: AsyncDriver, attempts: Sequence[Attempt], now_ms: int
     last = {(attempt.queue, attempt.id): attempt for attempt in attempts}
     ends = [attempt for attempt in last.values() if attempt.error is not None]
     looks = await driver.run_many([inspect.task(end.queue, end.id, now_ms) for end in ends])
-    fates = {id(end): _fate(end, look) for end, look in zip(ends, looks, strict=True)}
+    endings = {id(end): _ended_as(end, look) for end, look in zip(ends, looks, strict=True)}
     counts: dict[str, Counter[str]] = {name: Counter() for name in ("done", "retried", "failed", "revoked")}
     for attempt in attempts:
-        fate = "done" if attempt.error is None else fates.get(id(attempt), "retried")
+        fate = "done" if attempt.error is None else endings.get(id(attempt), "retried")
         counts[fate][attempt.type] += 1
     return Drained(**{name: dict(count) for name, count in counts.items()}, attempts=tuple(attempts))
 
 
-def _fate(end: Attempt, look: TaskInfo | Error) -> str:
+def _ended_as(end: Attempt, look: TaskInfo | Error) -> str:
     if isinstance(look, NotFound) and end.error is not None and is_or_follows(end.error, RevokeTask):
         return "revoked"
     if isinstance(look, Error) and not isinstance(look, NotFound):

@@ -49,7 +49,7 @@ class Revoker:
             if shown is not None and (shown.uref, shown.sid) != (token.uref, token.sid):
                 return LogoutRefused(Rejection.MALFORMED)
             ended = yield from do(ops.logout(self._issuer, token, now_ms))
-            yield from self._tell(ended, _session(token.uref, token.sid), now_ms)
+            yield from self._announce_if_ended(ended, _session(token.uref, token.sid), now_ms)
             return LoggedOut(token.sid, ended.by_this_call, (yield from self._replicated()))
         if shown is None:
             return LogoutRefused(token)
@@ -113,10 +113,10 @@ class Revoker:
         ended = yield from do(ops.revoke(self._issuer, uref, sid, reason, client_id))
         if ended is None:
             return None
-        yield from self._tell(ended, _session(uref, sid), now_ms)
+        yield from self._announce_if_ended(ended, _session(uref, sid), now_ms)
         return ended.by_this_call
 
-    def _tell(self, ended: ops.Ended, notice: RevocationEntry, now_ms: int) -> Flow[None]:
+    def _announce_if_ended(self, ended: ops.Ended, notice: RevocationEntry, now_ms: int) -> Flow[None]:
         """Only what was decided: who names another's session, or none, must find nothing told by it. What was over
         before is told again, for whoever repeats a call that could not tell."""
         if ended.matters:

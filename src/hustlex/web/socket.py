@@ -59,7 +59,7 @@ class EventsSocket:
         try:
             await self._begin()
             async with stream_place(self._rights, self._options.per_user):
-                await self._together(self._hear(), self._tell(), self._watch())
+                await self._together(self._hear(), self._send_messages(), self._watch())
         except SocketClosing as ending:
             await self._close(ending)
         except Problem:
@@ -242,7 +242,7 @@ class EventsSocket:
 
     # -- what it is told
 
-    async def _tell(self) -> None:
+    async def _send_messages(self) -> None:
         """What arrives on its channels. The lost link of a channel ends the connection: the client comes back."""
         while True:
             try:

@@ -196,7 +196,7 @@ class Worker:
             await part.stop()
         waiting = parts.admission.withdraw()
         until = monotonic() + self._grace_s
-        await self._unhurried(parts.fetcher.landed(self._grace_s))
+        await self._unhurried(parts.fetcher.wait_for_calls(self._grace_s))
         await self._give_back([*waiting, *parts.surplus.returning, *parts.admission.withdraw()])
         await self._unhurried(executor.drained(max(0.0, until - monotonic())))
         await self._give_back([job for job in executor.waiting if not job.settled])

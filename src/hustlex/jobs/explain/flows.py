@@ -198,7 +198,7 @@ class Case(msgspec.Struct, frozen=True):
         return f"{ahead if ahead > 0 else '10,000 or more'} pending tasks of its queue are next before it."
 
     def _steps(self) -> str:
-        named = ", ".join(f"{step.id} in queue {step.queue!r} ({_told(step)})" for step in self.waits_for)
+        named = ", ".join(f"{step.id} in queue {step.queue!r} ({_in_words(step)})" for step in self.waits_for)
         return f"It is a step of a workflow and starts when these have succeeded: {named}."
 
     def next_start(self) -> datetime | None:
@@ -237,7 +237,7 @@ _PLACES = {
 }
 
 
-def _told(step: Dependency) -> str:
+def _in_words(step: Dependency) -> str:
     return f"{step.cause}: {step.error}" if step.error else str(step.cause)
 
 

@@ -71,7 +71,7 @@ class Limits(msgspec.Struct, frozen=True):
         """Whether Redis must be asked before a start."""
         return self.max_concurrency > 0 or self.rate is not None
 
-    def gate(self, task_type: str, arguments: Callable[[], Mapping[str, Any]]) -> str:
+    def group_of(self, task_type: str, arguments: Callable[[], Mapping[str, Any]]) -> str:
         """What is counted together: the type, or the type and a digest of the key (keys may be personal data)."""
         if self.key is None:
             return task_type

@@ -146,7 +146,7 @@ def _book(reply: Reply) -> Book:
         reply[1],
         reply[2].decode(),
         {_text(name): definition for name, definition in stored.items()},
-        {_text(name): _told(definition) for name, definition in static.items()},
+        {_text(name): _definition_of(definition) for name, definition in static.items()},
         {_text(name): int(value) for name, value in state.items()},
     )
 
@@ -155,10 +155,10 @@ def _page(reply: Reply, name: str) -> Page:
     if not reply[0]:
         raise NotFound(f"there is no periodic entry {name!r}")
     in_code = reply[0] == 2
-    return Page(reply[1], in_code, _told(reply[2]) if in_code else reply[2], reply[3] == b"-1")
+    return Page(reply[1], in_code, _definition_of(reply[2]) if in_code else reply[2], reply[3] == b"-1")
 
 
-def _told(published: bytes) -> bytes:
+def _definition_of(published: bytes) -> bytes:
     return published.partition(b" ")[2]
 
 

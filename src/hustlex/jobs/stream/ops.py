@@ -52,7 +52,7 @@ def write_result(queue: str, task_id: str, data: bytes) -> Op[bool]:
     return _WRITE.op((queue_keys(queue).task(task_id), stream(queue, task_id)), (data,), _yes)
 
 
-def tell(queue: str, task_id: str, fields: Sequence[Arg]) -> Op[bool]:
+def append(queue: str, task_id: str, fields: Sequence[Arg]) -> Op[bool]:
     """Append to the job's stream; False when the task is not active (any more)."""
     return _TELL.op((queue_keys(queue).task(task_id), stream(queue, task_id)), tuple(fields), _yes)
 

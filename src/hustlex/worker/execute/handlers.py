@@ -14,7 +14,7 @@ from hustlex.jobs import functions, gotext
 from hustlex.jobs.define.context import CURRENT, CurrentJob
 from hustlex.jobs.define.hooks import Middleware, Next
 from hustlex.jobs.define.tasks import Task, Tasks
-from hustlex.jobs.stream.ops import tell, write_result
+from hustlex.jobs.stream.ops import append, write_result
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.attempt_errors import DeadlineExceeded, HandlerNotFound
 from hustlex.worker.boundary import contained
@@ -56,7 +56,7 @@ class Handlers:
         self._processes = _processes(tasks, threads)
         self._middleware = tuple(reversed(middleware))
         self._moved = moved
-        self._send, self._report = self._write, self._tell
+        self._send, self._report = self._write, self._append
         """Bound once: each job has both, and few use one."""
 
     def share(self, state: Any) -> None:
@@ -102,12 +102,12 @@ class Handlers:
         if not self._middleware:
             return _awaited(call)
         ended: list[LeasedTask] = []
-        call = partial(contained, partial(self._kept, job, call, ended))
+        call = partial(contained, partial(self._keep_value, job, call, ended))
         for middleware in self._middleware:
             call = partial(_through, middleware, current, call)
         return _around(call, ended)
 
-    async def _kept(self, job: LeasedTask, call: Next, ended: list[LeasedTask]) -> Any:
+    async def _keep_value(self, job: LeasedTask, call: Next, ended: list[LeasedTask]) -> Any:
         """What middleware is around: the handler with all that it leads to, whose value is kept whoever drops it."""
         try:
             value = await call()
@@ -169,12 +169,12 @@ class Handlers:
             job.keep(data, wrote=True)
         return written
 
-    async def _tell(self, job: LeasedTask, fields: Sequence[Arg]) -> bool:
+    async def _append(self, job: LeasedTask, fields: Sequence[Arg]) -> bool:
         """Never raises for a server that is away: no job fails because nobody could hear of it."""
         if not _is_ours(job):
             return False
         try:
-            heard = await self._driver.run(tell(job.source.name, job.message.id, fields))
+            heard = await self._driver.run(append(job.source.name, job.message.id, fields))
         except Error:
             return False
         if heard and not job.settled:

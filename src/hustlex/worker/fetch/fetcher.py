@@ -86,7 +86,7 @@ class Fetcher:
         """Lease nothing more. Outcomes are acknowledged all the same."""
         self._leasing = False
 
-    async def landed(self, seconds: float) -> None:
+    async def wait_for_calls(self, seconds: float) -> None:
         """Wait until no call that leases is in flight, at most this long."""
         if self.asked:
             self._landing = asyncio.get_running_loop().create_future()

@@ -127,7 +127,7 @@ class TaskLimiter(Service):
         gate, limits = job.message.type, NO_LIMITS
         if task is not None:
             try:
-                gate = ask(task.limits.gate, task.type, partial(task.arguments, job.message.payload))
+                gate = ask(task.limits.group_of, task.type, partial(task.arguments, job.message.payload))
             except Exception as fault:  # noqa: BLE001 - the user's function, or a payload that does not fit
                 job.doom(fault)
                 return False

@@ -59,11 +59,11 @@ class ScheduleDispatcher(Service):
         """All that this origin names, from now on. An entry that stays as it was keeps its place in time."""
         self._named[origin] = {entry.name: entry for entry in entries}
         merged = {**self._named["provided"], **self._named["stored"], **self._named["code"]}
-        self.entries = {name: self._kept(periodic) for name, periodic in merged.items()}
+        self.entries = {name: self._entry_of(periodic) for name, periodic in merged.items()}
         self._beat_at = float("-inf")
         self.wake()
 
-    def _kept(self, periodic: Periodic) -> Entry:
+    def _entry_of(self, periodic: Periodic) -> Entry:
         known = self.entries.get(periodic.name)
         if known is not None and known.periodic == periodic:
             return known
