@@ -1,4 +1,4 @@
-"""What only the multiplexed connection can get wrong: order under cancellation, back-pressure, its own lanes."""
+"""What only the multiplexed connection can get wrong: order under cancellation, back-pressure, blocking."""
 
 from __future__ import annotations
 

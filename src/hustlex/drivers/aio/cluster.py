@@ -17,7 +17,7 @@ from hustlex.core.keys import SLOTS, slot
 from hustlex.core.op import Op
 from hustlex.drivers.address import Address
 from hustlex.drivers.aio.dial import Fixed, Where
-from hustlex.drivers.aio.lane import Lane
+from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.node import ServerNode
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.slots import SlotsTask
@@ -48,9 +48,9 @@ class Cluster:
 
     # -- routes
 
-    def lane(self, op: Op[Any]) -> Lane:
+    def connection(self, op: Op[Any]) -> ManagedConnection:
         keys = op.keys  # as _owner, without a call: this is done for each operation
-        return (self._owners[slot(keys[0])] if keys else self._owner(op)).lane
+        return (self._owners[slot(keys[0])] if keys else self._owner(op)).connection
 
     def _owner(self, op: Op[Any]) -> ServerNode:
         if op.keys:
@@ -109,7 +109,7 @@ class Cluster:
         primaries = [self._at(place) for place in dict.fromkeys(each.primary for each in ranges)]
         replicas = {place for each in ranges for place in each.replicas}
         for place, node in [*self._nodes.items()]:
-            if node not in primaries and (place in replicas or not node.lane.open):
+            if node not in primaries and (place in replicas or not node.connection.open):
                 del self._nodes[place]
                 self._retire(node)
         changed = set(primaries) != set(self._primaries)

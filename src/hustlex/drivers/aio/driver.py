@@ -106,9 +106,9 @@ class Driver:
         if self.hook is not None:
             with Watch(self.hook, (op.name,)):
                 deadline = self._deadline(op)
-                return await self._settle(op, self._topology.lane(op).submit(pack(op), deadline), deadline)
+                return await self._settle(op, self._topology.connection(op).submit(pack(op), deadline), deadline)
         deadline = self._deadline(op)
-        future = self._topology.lane(op).submit(pack(op), deadline)
+        future = self._topology.connection(op).submit(pack(op), deadline)
         if future is None:
             return await self._settle(op, None, deadline)
         try:  # as in _settle, without a coroutine of its own: a quarter of a microsecond of each call
@@ -167,7 +167,7 @@ class Driver:
         sent: list[tuple[Op[Any], asyncio.Future[Any] | None, float]] = []
         for op, command in zip(ops, packed, strict=True):
             deadline = self._deadline(op)
-            sent.append((op, self._topology.lane(op).submit(command, deadline), deadline))
+            sent.append((op, self._topology.connection(op).submit(command, deadline), deadline))
         answers: list[Any] = []
         repeats: list[asyncio.Task[Any]] = []
         try:
@@ -223,7 +223,7 @@ class Driver:
         result = step.function()
         return await result if inspect.isawaitable(result) else result
 
-    # -- lanes of their own
+    # -- connections of their own
 
     async def block(self, op: Op[T], seconds: float) -> T:
         """Run a command that waits on the server up to ``seconds``; a cancelled one drops its connection.

@@ -1,12 +1,12 @@
-"""One server: the lane that all callers share, and connections for the commands that block."""
+"""One server: the connection that all callers share, and connections for the commands that block."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from hustlex.drivers.aio.blocking_lanes import BlockingLanes
+from hustlex.drivers.aio.blocking_connections import BlockingConnections
 from hustlex.drivers.aio.dial import Where
-from hustlex.drivers.aio.lane import Lane
+from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.options import Options
 
 
@@ -27,12 +27,12 @@ class ServerNode:
         self.where = where
         self.place = place
         self._on_doubt = on_doubt
-        self.lane = Lane(where, options, on_doubt=self._doubted, on_failure=on_failure)
-        self.blocking = BlockingLanes(where, options, on_failure)
+        self.connection = ManagedConnection(where, options, on_doubt=self._doubted, on_failure=on_failure)
+        self.blocking = BlockingConnections(where, options, on_failure)
 
     def distrust(self, since: float) -> None:
         """An answer to a call of this time said that this is not the server to ask."""
-        self.lane.distrust(since)
+        self.connection.distrust(since)
         self._doubted(since)
 
     def _doubted(self, since: float) -> None:
@@ -42,24 +42,24 @@ class ServerNode:
     @property
     def stuck(self) -> bool:
         """Callers wait for a connection that cannot be opened."""
-        return self.lane.stuck or self.blocking.stuck
+        return self.connection.stuck or self.blocking.stuck
 
     def leave(self) -> None:
-        """As ``Lane.leave``; commands that are blocked here are answered."""
-        self.lane.leave()
+        """As ``ManagedConnection.leave``; commands that are blocked here are answered."""
+        self.connection.leave()
         self.blocking.leave()
 
     def forsake(self) -> None:
         """As ``Connection.forsake``."""
-        self.lane.forsake()
+        self.connection.forsake()
         self.blocking.forsake()
 
     async def close_idle(self) -> None:
         """After ``leave``: answer what is in flight (bounded), and leave to itself what is blocked."""
         await self.blocking.close_idle()
-        await self.lane.close()
+        await self.connection.close()
 
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close for good."""
         await self.blocking.close()
-        await self.lane.close()
+        await self.connection.close()

@@ -140,4 +140,4 @@ class Router:
 async def _attempt(route: Route, packed: bytes, deadline: float, wait: float | None) -> Any:
     if wait is not None:
         return await route.node.blocking.run(packed, wait, asking=route.asking)
-    return await route.node.lane.exchange(packed, deadline, asking=route.asking)
+    return await route.node.connection.exchange(packed, deadline, asking=route.asking)

@@ -9,7 +9,7 @@ import msgspec
 
 from hustlex.core.op import Op
 from hustlex.drivers.aio.dial import Where
-from hustlex.drivers.aio.lane import Lane
+from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.node import ServerNode
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.faults import Failure, misplaced
@@ -23,9 +23,9 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Topology(Protocol):
-    """Routes operations to nodes. ``lane`` is the hot path; the rest is for the retry loop."""
+    """Routes operations to nodes. ``connection`` is the hot path; the rest is for the retry loop."""
 
-    def lane(self, op: Op[Any]) -> Lane:
+    def connection(self, op: Op[Any]) -> ManagedConnection:
         """Where to try first: answers at once; its ``submit`` gives None when nothing can be sent yet."""
         ...
 
@@ -69,8 +69,8 @@ class Single:
         self.anywhere = where
         self.title = where.title
 
-    def lane(self, op: Op[Any]) -> Lane:  # noqa: ARG002 - there is one
-        return self._node.lane
+    def connection(self, op: Op[Any]) -> ManagedConnection:  # noqa: ARG002 - there is one
+        return self._node.connection
 
     async def route(self, op: Op[Any], deadline: float) -> Route:  # noqa: ARG002 - there is one
         return self._route

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from hustlex.drivers.aio.dial import Where
-from hustlex.drivers.aio.lane import Lane
+from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.options import Options
 from hustlex.errors import Overloaded
 
 _MARGIN = 1.0
 
 
-class BlockingLanes:
+class BlockingConnections:
     """A small pool that grows to ``Options.blocking`` connections."""
 
     def __init__(self, where: Where, options: Options, on_failure: Callable[[], None] | None = None) -> None:
@@ -22,57 +22,57 @@ class BlockingLanes:
         self._options = options
         self._on_failure = on_failure
         self._left = False
-        self._idle: list[Lane] = []
-        self._busy: set[Lane] = set()
+        self._idle: list[ManagedConnection] = []
+        self._busy: set[ManagedConnection] = set()
 
     async def run(self, packed: bytes, seconds: float, *, asking: bool = False) -> Any:
         """The raw reply. The command waits up to ``seconds`` on the server; one second more is granted."""
-        lane = self._take()
+        connection = self._take()
         finished = False
         try:
             deadline = asyncio.get_running_loop().time() + seconds + _MARGIN
-            reply = await lane.exchange(packed, deadline, asking=asking)
+            reply = await connection.exchange(packed, deadline, asking=asking)
             finished = True
             return reply
         finally:
-            self._busy.discard(lane)
+            self._busy.discard(connection)
             if finished and not self._left:
-                self._idle.append(lane)
+                self._idle.append(connection)
             else:
-                await self._drop(lane)
+                await self._drop(connection)
 
-    async def _drop(self, lane: Lane) -> None:
+    async def _drop(self, connection: ManagedConnection) -> None:
         """The server may still be waiting on this connection: it cannot be used again."""
-        lane.abort("a blocking command was abandoned")
-        await lane.close()
+        connection.abort("a blocking command was abandoned")
+        await connection.close()
 
-    def _take(self) -> Lane:
+    def _take(self) -> ManagedConnection:
         if self._idle:
-            lane = self._idle.pop()
+            connection = self._idle.pop()
         elif len(self._busy) < self._options.blocking:
-            lane = Lane(self._where, self._options, on_failure=self._on_failure, tended=False)
+            connection = ManagedConnection(self._where, self._options, on_failure=self._on_failure, tended=False)
         else:
             raise Overloaded(
                 f"{self._options.blocking} blocking commands are running already", hint="raise Options.blocking"
             )
-        self._busy.add(lane)
-        return lane
+        self._busy.add(connection)
+        return connection
 
     def distrust(self, since: float) -> None:
-        """As ``Lane.distrust``, for those that wait for a caller; one that is blocked hears it from the server."""
-        for lane in self._idle:
-            lane.distrust(since)
+        """As ``ManagedConnection.distrust``, for those that are idle; a blocked one hears it from the server."""
+        for connection in self._idle:
+            connection.distrust(since)
 
     @property
     def stuck(self) -> bool:
-        """As ``Lane.stuck`` of any of them."""
-        return any(lane.stuck for lane in self._busy)
+        """As ``ManagedConnection.stuck`` of any of them."""
+        return any(connection.stuck for connection in self._busy)
 
     def leave(self) -> None:
-        """As ``Lane.leave`` for each of them."""
+        """As ``ManagedConnection.leave`` for each of them."""
         self._left = True
-        for lane in [*self._busy, *self._idle]:
-            lane.leave()
+        for connection in [*self._busy, *self._idle]:
+            connection.leave()
 
     async def close_idle(self) -> None:
         """Close those that wait for a caller."""
@@ -81,13 +81,13 @@ class BlockingLanes:
 
     def forsake(self) -> None:
         """As ``Connection.forsake``."""
-        for lane in [*self._busy, *self._idle]:
-            lane.forsake()
+        for connection in [*self._busy, *self._idle]:
+            connection.forsake()
 
     async def close(self) -> None:
         """Abandon what is blocked, close what is idle."""
-        for lane in [*self._busy]:
-            lane.abort("the driver was closed")
-        for lane in [*self._busy, *self._idle]:
-            await lane.close()
+        for connection in [*self._busy]:
+            connection.abort("the driver was closed")
+        for connection in [*self._busy, *self._idle]:
+            await connection.close()
         self._idle.clear()

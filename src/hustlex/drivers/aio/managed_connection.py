@@ -1,4 +1,4 @@
-"""A lane keeps one connection to one server: opens it when needed, reopens it, makes callers wait when it is full."""
+"""Keeps one connection to one server: opens it when needed, reopens it, makes callers wait when it is full."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Turn(msgspec.Struct):
     sent: asyncio.Future[asyncio.Future[Any]]
 
 
-class Lane:
+class ManagedConnection:
     """``submit`` is the fast path; when it answers None, ``exchange`` waits until it can.
 
     on_doubt: told when a connection was dropped because the server behind it is not the one to ask: others that were
     opened before lead there, too. on_failure: told when the connection was lost or could not be opened.
-    tended: whether the lane looks at its connection by itself.
+    tended: whether it looks after itself.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Lane:
     # -- the hot path
 
     def submit(self, packed: bytes, deadline: float) -> asyncio.Future[Any] | None:
-        """Send, or None when the lane is closed, opening or full, or others stand in line."""
+        """Send, or None when the connection is closed, opening or full, or others stand in line."""
         connection = self._connection
         if connection is None or self._line or not self._free(connection):
             return None
