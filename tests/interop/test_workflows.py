@@ -16,7 +16,7 @@ OPEN = "asynq:x:{flows}:open"
 
 def leftovers(raw: redis.Redis) -> set[str]:
     """What is left of queues beside counters, receipts and signs of life."""
-    passing = ("processed", "failed", "x:step", "x:owners")
+    passing = ("processed", "failed", "x:step", "x:owners", "x:ended")
     names = [name.decode().split("}:")[1] for name in raw.scan_iter("asynq:{*}:*", count=10_000)]
     return {name for name in names if not name.startswith(passing)}
 
