@@ -98,11 +98,13 @@ class Proxy:
 
     async def _close(self) -> None:
         self._server.close()
+        await _a_few_turns()  # a task that is cancelled before it began would leave its socket open
         self._cut_all()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await _a_few_turns()  # what was aborted is closed a turn later
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -183,6 +185,11 @@ class _Link:
                 await writer.drain()
                 if self._proxy.trickle:
                     await asyncio.sleep(0)
+
+
+async def _a_few_turns() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

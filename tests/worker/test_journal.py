@@ -116,10 +116,10 @@ async def test_the_traceback_in_the_log_is_the_applications(
     async def layer(job: Any, handle: Callable[[], Awaitable[Any]]) -> Any:
         return await handle()
 
-    made = [waits.job(), at_once.job(), plain.job(), caused.job(), heavy.fail.job("error")]
+    made = [waits.job(), at_once.job(), plain.job(), caused.job(), heavy.fail.job("plain")]
     await jobs.enqueue_many(made)
     await start(middleware=[layer] * layered)
-    await until(lambda: len(lines(caplog)) == len(made))
+    await until(lambda: {record.job_type for record in lines(caplog)} == {job.type for job in made})
     for record in lines(caplog):
         assert record.exc_info is not None
         text = logging.Formatter().formatException(record.exc_info)  # type: ignore[arg-type]

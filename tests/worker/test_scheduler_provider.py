@@ -243,7 +243,7 @@ async def test_a_provider_that_hangs_is_told_and_asked_once(
     scheduler = Scheduler(driver, tasks, provider=provider, provider_interval=timedelta(milliseconds=1), clock=clock)
     manager(scheduler).start()
     try:
-        await until(lambda: "has not answered" in scheduler.trouble)
+        await until(lambda: named.asked and "has not answered" in scheduler.trouble)
         assert named.asked == 1
     finally:
         free.set()
