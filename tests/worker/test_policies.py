@@ -275,7 +275,7 @@ async def test_it_is_looked_at_again_at_growing_distances(
     await run.stop()
     waits = [score - now_s for _, score in raw.zrange(DEFAULT.scheduled, 0, -1, withscores=True)]
     assert all(least <= wait <= most + 5 for wait in waits)
-    assert len(set(waits)) > 1  # not all at once again
+    assert len(set(waits)) > 1 or most == least + 1  # not all at once again; starts are whole seconds
     if parked_s:
         assert {raw.hget(DEFAULT.task(f"u{n}"), "parked_at") for n in range(30)} == {b"%d" % (now_s - parked_s)}
 
