@@ -37,6 +37,11 @@ class Topology(Protocol):
         """Hear of a failed attempt. Returns where the answer sent this call, if it did. asked: when it was made."""
         ...
 
+    @property
+    def crosses_slots(self) -> bool:
+        """Whether a call may have keys of several slots."""
+        ...
+
     def homes(self) -> list[Where]:
         """Each server that holds a part of the data: invalidations come from each."""
         ...
@@ -79,6 +84,10 @@ class Single:
         if misplaced(failure):
             self._node.distrust(asked)
         return None
+
+    @property
+    def crosses_slots(self) -> bool:
+        return self._node.connection.standalone  # redis:// may lead to a cluster of one node
 
     def homes(self) -> list[Where]:
         return [self.anywhere]
