@@ -9,7 +9,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster topologies servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events soak-memory docs clean
+.PHONY: help up tour test test-slow cluster topologies servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events soak-memory pictures docs clean
 
 up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs $(if $(CLUSTER),--cluster)
