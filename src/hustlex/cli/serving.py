@@ -52,6 +52,13 @@ def hasty(base: Any, seconds: float) -> type[Any]:
     return Hasty
 
 
+def has_pages(application: Any) -> bool:
+    """Whether there is something to see at ``/``."""
+    from hustlex.web.routing import every_route
+
+    return any(path == "/" and "GET" in getattr(route, "methods", ()) for path, route in every_route(application))
+
+
 def without_documentation(application: Any) -> None:
     """Take FastAPI's own pages (``/docs``, ``/redoc``, ``/openapi.json``) out of an application and what it mounts."""
     for one in _applications(application):
