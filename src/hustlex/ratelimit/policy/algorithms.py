@@ -28,6 +28,11 @@ class Reading(msgspec.Struct, frozen=True):
     over: bool
     cost: int
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether it refuses such a call for ever."""
+        return self.over and self.cost > self.limit
+
 
 class Waits(msgspec.Struct, frozen=True):
     """Units left; microseconds until the same call passes, until a unit more is left, until all are."""
@@ -175,7 +180,7 @@ def state_of(seen: Reading, age_us: int) -> PolicyState:
 
     retry = _NONE
     if seen.over:
-        retry = NEVER if seen.cost > seen.limit else left(waits.retry)
+        retry = NEVER if seen.hopeless else left(waits.retry)
     shown = seen.policy.limit if seen.policy.algorithm == "gcra" else seen.limit
     return PolicyState(
         seen.policy.name,
