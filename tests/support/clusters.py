@@ -117,6 +117,10 @@ class ClusterOracle(redis.RedisCluster):
 
     def execute_command(self, *words: Any, **options: Any) -> Any:
         name = " ".join(str(word) for word in words).upper()
+        if name.startswith("PUBLISH "):  # by itself it tells of the one node that took it
+            heard = self.execute_command("PUBSUB NUMSUB", words[1])
+            super().execute_command(*words, **options)
+            return sum(pair[1] for pair in heard)
         how = next((how for start, how in _EVERYWHERE.items() if name.startswith(start)), None)
         if how is None or "target_nodes" in options:
             return super().execute_command(*words, **options)
