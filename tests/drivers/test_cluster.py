@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -302,6 +303,30 @@ async def test_calls_go_on_once_a_replica_was_promoted(street: Street, cluster: 
         assert await asyncio.gather(*calls) == [b"OK", [b"OK", b"OK"]]
         assert time.monotonic() - promoted < 5
         assert await street.many([get(key), get(living)]) == [b"new", b"50"]
+
+
+async def test_a_call_waits_for_the_promotion_though_its_deadline_is_shorter(
+    kind: Callable[..., Any], cluster: ClusterHands
+) -> None:
+    """Of one second; one that has a time of its own keeps it, and so do all where nobody wants to wait."""
+    street, hasty = Street(kind(cluster.url)), Street(kind(cluster.url, failover=timedelta(0)))
+    victim = cluster.primaries()[0]
+    key, other = cluster.key_at(victim, "waits"), cluster.key_at(cluster.primaries()[1], "waits")
+    assert await street.many([put(key, "old"), put(other, "old")]) == [b"OK", b"OK"]
+    assert await hasty.run(get(key)) == b"old"
+    with cluster.healed():
+        victim.kill()
+        calls: list[Any] = [street.run(put(key, "new")), street.many([get(other), get(key)])]
+        calls = [asyncio.create_task(call) for call in calls]
+        for refused in (street.run(get(key, timeout_ms=100)), hasty.run(get(key))):
+            with pytest.raises(Unavailable):
+                await refused
+        calls.append(asyncio.create_task(street.run(increment(key + "n"))))
+        first, (living, second), third = await asyncio.gather(*calls)
+        assert (first, living, third) == (b"OK", b"old", 1)
+        assert second in {b"old", b"new"}
+    await street.call("close")
+    await hasty.call("close")
 
 
 async def test_a_dead_seed_does_not_matter(kind: Callable[..., Any], cluster: ClusterHands) -> None:

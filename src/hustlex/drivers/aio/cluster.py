@@ -23,6 +23,7 @@ from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.slots import SlotsTask
 from hustlex.drivers.aio.topology import Route
 from hustlex.drivers.faults import Failure, NotSent, Redirected, misplaced
+from hustlex.drivers.patience import FOR_EVER
 from hustlex.drivers.slotmap import Place, SlotRange
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import Refused
@@ -75,6 +76,10 @@ class Cluster:
         if misplaced(failure) or not isinstance(failure, Refused):
             self._slots.wanted()
         return None
+
+    def away_since(self, op: Op[Any], route: Route | None) -> float:
+        node = route.node if route is not None else self._owner(op)
+        return node.away_since() if self._primaries else FOR_EVER
 
     def _redirected(self, node: ServerNode, answer: Redirected) -> Route | None:
         host = answer.host or node.place[0]

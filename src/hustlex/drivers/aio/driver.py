@@ -37,9 +37,9 @@ class Driver:
     """Opens lazily at the first call. One per event loop at a time; share it between all tasks.
 
     url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
-    as ``Options.command``. Raises ConfigurationError for a bad
-    URL. Once its event loop has ended, or in a child process, it opens new connections; used from a second loop while
-    the first one runs, it raises Misuse.
+    as ``Options.command``, failover: as ``Options.failover``. Raises ConfigurationError for a bad URL. Once its event
+    loop has ended, or in a child process, it opens new connections; used from a second loop while the first one runs,
+    it raises Misuse.
     """
 
     def __init__(
@@ -49,9 +49,11 @@ class Driver:
         *,
         hook: Hook | None = None,
         timeout: timedelta | None = None,
+        failover: timedelta | None = None,
     ) -> None:
-        options = options or Options()
-        self._options = replace(options, command=timeout.total_seconds()) if timeout is not None else options
+        given = {"command": timeout, "failover": failover}
+        seconds = {name: length.total_seconds() for name, length in given.items() if length is not None}
+        self._options = replace(options or Options(), **seconds)
         self.hook = hook
         self._address = url if isinstance(url, Address) else parse_address(url)
         self._address.check_certificates()
