@@ -138,9 +138,15 @@ def _joined(answers: list[Any]) -> list[Any]:
 
 def _info(answers: list[Any]) -> Any:
     """Of all nodes: numbers are added, the rest is the first one's."""
-    merged = dict(answers[0])
-    for answer in answers[1:]:
-        merged.update({name: merged.get(name, 0) + value for name, value in answer.items() if type(value) is int})
+    merged: dict[str, Any] = {}
+    for answer in answers:
+        for name, value in answer.items():
+            if type(value) is int:
+                merged[name] = merged.get(name, 0) + value
+            elif isinstance(value, dict):
+                merged[name] = _info([merged.get(name, {}), value])
+            else:
+                merged.setdefault(name, value)
     return merged
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step
+from hustlex.core.op import PING, Batch, Call, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.faults import (
@@ -241,10 +241,18 @@ class Driver:
             return self.run(step)
         if isinstance(step, Batch):
             return self.run_many(step.ops)
+        if isinstance(step, Part):
+            return self._part(step)
         if isinstance(step, Sleep):
             return time.sleep(step.seconds)
         assert isinstance(step, Call)
         return step.function()
+
+    def _part(self, step: Part) -> Any:
+        if not self._pools.parts:
+            self.run(PING)
+        parts = self._pools.parts
+        return self.run(step.op.at(parts[step.number])) if step.number < len(parts) else None
 
     def block(self, op: Op[T], seconds: float) -> T:
         """Run a command that waits on the server up to ``seconds``, and has the time of a call beside that."""

@@ -26,7 +26,7 @@ from hustlex.drivers.faults import (
 from hustlex.drivers.pack import join
 from hustlex.drivers.patience import FOR_EVER, Outage
 from hustlex.drivers.redis_py import ServerPool
-from hustlex.drivers.slotmap import ASK_SLOTS, Place, SlotRange, read_slots
+from hustlex.drivers.slotmap import ASK_SLOTS, Place, SlotRange, first_slots, read_slots
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import ConfigurationError, Denied, Error, Refused
 
@@ -48,6 +48,7 @@ class Pools(Protocol):
     """As ``aio.topology.Topology``."""
 
     title: str
+    parts: list[int]
 
     def route(self, op: Op[Any], deadline: float) -> PoolRoute: ...
 
@@ -74,6 +75,7 @@ class OnePool:
         self.title = title
         self._watched = watched
         self._route = PoolRoute(pool)
+        self.parts = [0]
 
     def route(self, op: Op[Any], deadline: float) -> PoolRoute:  # noqa: ARG002 - there is one
         return self._route
@@ -128,6 +130,7 @@ class ClusterPools:
         self._pattern = replace(address.servers[0], seed=False)
         self._owners: list[ServerPool | None] = [None] * SLOTS
         self._primaries: list[ServerPool] = []
+        self.parts: list[int] = []
         self._pools: dict[Place, ServerPool] = {}
         self._making = threading.Lock()
         self._asking = threading.Lock()
@@ -236,7 +239,7 @@ class ClusterPools:
         with self._making:
             gone = [place for place, pool in self._pools.items() if pool not in primaries and place in replicas]
             retired = [self._pools.pop(place) for place in gone]
-        self._owners, self._primaries = owners, primaries
+        self._owners, self._primaries, self.parts = owners, primaries, first_slots(ranges)
         for pool in retired:
             pool.retire()
 

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from hustlex.core import forks
-from hustlex.core.op import Batch, Call, Flow, Message, OnKeys, Op, Sleep, Step, Tracking
+from hustlex.core.op import PING, Batch, Call, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.aio.arrange import arranged
@@ -219,11 +219,19 @@ class Driver:
             return await self.run(step)
         if isinstance(step, Batch):
             return await self.run_many(step.ops)
+        if isinstance(step, Part):
+            return await self._part(step)
         if isinstance(step, Sleep):
             return await asyncio.sleep(step.seconds)
         assert isinstance(step, Call)
         result = step.function()
         return await result if inspect.isawaitable(result) else result
+
+    async def _part(self, step: Part) -> Any:
+        if not self._topology.parts:
+            await self.run(PING)
+        parts = self._topology.parts
+        return await self.run(step.op.at(parts[step.number])) if step.number < len(parts) else None
 
     # -- connections of their own
 

@@ -47,6 +47,11 @@ class Topology(Protocol):
         ...
 
     @property
+    def parts(self) -> list[int]:
+        """A slot of each part of the data; none while they are not known."""
+        ...
+
+    @property
     def anywhere(self) -> Where:
         """A server for messages, which every server of a cluster passes on to the others."""
         ...
@@ -75,6 +80,7 @@ class Single:
         self._node = ServerNode(where, options, on_doubt)
         self._route = Route(self._node)
         self.anywhere = where
+        self.parts = [0]
         self.title = where.title
 
     def connection(self, op: Op[Any]) -> ManagedConnection:  # noqa: ARG002 - there is one
