@@ -91,7 +91,7 @@ async def test_callers_wait_when_the_line_is_full_and_all_are_served(url: str) -
 
 
 async def test_callers_that_give_up_in_line_do_not_hold_up_the_others(url: str) -> None:
-    async with Driver(url, Options(in_flight=4)) as driver:
+    async with Driver(url, Options(in_flight=4, command=30)) as driver:
         await driver.run(echo("warm"))
         calls = [asyncio.create_task(driver.run(echo(str(n)))) for n in range(400)]
         await asyncio.sleep(0)
