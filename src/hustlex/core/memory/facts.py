@@ -28,9 +28,9 @@ class MemoryLimit(msgspec.Struct, frozen=True):
 
 def ask() -> Flow[MemoryLimit]:
     """What the server says. INFO first: it is one call, allowed to users of least privilege, and on managed servers."""
-    told = yield from do(_info())
-    if told is not None:
-        return told
+    facts = yield from do(_info())
+    if facts is not None:
+        return facts
     try:
         return (yield from do(_config()))
     except Refused:
