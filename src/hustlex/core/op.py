@@ -15,6 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from hustlex.core.link import ServerLink
 from hustlex.core.telemetry import Hook
 from hustlex.errors import Error
 
@@ -202,6 +203,11 @@ class AsyncDriver(Protocol):
         """
         ...
 
+    @property
+    def link(self) -> ServerLink:
+        """How the server is reached."""
+        ...
+
     def another(self) -> AsyncDriver:
         """A driver to the same server with the same settings, for the event loop of another thread."""
         ...
@@ -223,5 +229,8 @@ class BlockingDriver(Protocol):
     def follow(self, flow: Flow[T]) -> T: ...
 
     def block(self, op: Op[T], seconds: float) -> T: ...
+
+    @property
+    def link(self) -> ServerLink: ...
 
     def close(self) -> None: ...
