@@ -564,7 +564,7 @@ async def jobs(hx: Any) -> None:
     await hx.jobs.enqueue(ping.job())
     worker = Worker(hx.driver, work, queues={"default": 1})
     running = asyncio.ensure_future(worker.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await ran.wait()
     worker.stop()
     await running

@@ -188,7 +188,7 @@ async def test_the_cache_comes_back_with_the_server(front: Any, mortal: Embedded
         assert await users.get_or_compute(1, load) == 1
     finally:
         os.kill(mortal.pid, signal.SIGCONT)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await users.get(1) is None:
             await users.get_or_compute(1, load)
     settled = calls

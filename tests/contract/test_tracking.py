@@ -26,7 +26,7 @@ class Ear:
         self.losses += 1
 
     async def next(self) -> Sequence[bytes] | None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.heard.get()
 
 

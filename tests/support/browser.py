@@ -45,7 +45,7 @@ class Tab:
 
     async def until(self, script: str) -> None:
         """Wait until an expression is true."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await self.run(script):
                 await asyncio.sleep(0.02)
 
@@ -74,7 +74,7 @@ class Chromium:
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         said = {"id": number, "method": method, "params": given, **({"sessionId": session} if session else {})}
         await self._link.send(json.dumps(said))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await answer
 
     async def open(self, url: str) -> Tab:

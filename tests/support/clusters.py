@@ -23,7 +23,7 @@ class ClusterHands:
 
     def ask(self, node: EmbeddedServer, *words: Any) -> Any:
         """One command to this node, whatever it is; redirections are errors."""
-        with redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=5) as client:
+        with redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=30) as client:
             return client.execute_command(*words)
 
     def node_at(self, port: int) -> EmbeddedServer:

@@ -77,8 +77,10 @@ async def running(driver: Driver, tasks: Tasks, **options: Any) -> AsyncIterator
         await run.stop()
 
 
-async def until(condition: Callable[[], Any], seconds: float = 30) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 50) -> None:
     """Wait until a condition holds; fails loudly when it does not. Only a failure waits long: machines may be busy."""
+    pause = 0.002
     async with asyncio.timeout(seconds):
         while not condition():
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.05, 0.02)  # who waits for seconds leaves the processor to what it waits for

@@ -209,17 +209,17 @@ async def test_nonsense_at_the_endpoint_harms_nobody(driver: Driver, tasks: Task
             writer.write(nonsense)
             if writer.can_write_eof():
                 writer.write_eof()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await reader.read()
             writer.close()
         idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for reader, _ in idle[32:]:
                 assert await reader.read() == b""  # no more than so many at a time
         for _, writer in idle:
             writer.close()
         await until(lambda: run.worker.health.ok)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     assert (await get(port)).status_code == 200
@@ -245,7 +245,7 @@ async def test_the_command_line_serves_health_and_reserves_slots(url: str, raw: 
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     worker = await asyncio.create_subprocess_exec(*command, env=environment, cwd=tmp_path)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     answer = await get(port)
@@ -254,7 +254,7 @@ async def test_the_command_line_serves_health_and_reserves_slots(url: str, raw: 
                     await asyncio.sleep(0.05)
         assert answer.json()["queues"].keys() == {"critical", "default"}
         worker.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(worker.wait(), 30) == 0
+        assert await asyncio.wait_for(worker.wait(), 60) == 0
     finally:
         if worker.returncode is None:
             worker.kill()

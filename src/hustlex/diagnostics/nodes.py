@@ -41,7 +41,7 @@ def of_cluster() -> Flow[ClusterFacts | None]:
     rows = yield from asks.allowed(asks.ask("", list, "CLUSTER", "SLOTS"))
     if not rows:
         return None
-    told = yield from asks.allowed(asks.ask("", lambda reply: fields_of(bytes(reply)), "CLUSTER", "INFO"))
+    info = yield from asks.allowed(asks.ask("", lambda reply: fields_of(bytes(reply)), "CLUSTER", "INFO"))
     counts: Counter[tuple[str, int]] = Counter()
     first: dict[tuple[str, int], int] = {}
     replicas: Counter[tuple[str, int]] = Counter()
@@ -51,7 +51,7 @@ def of_cluster() -> Flow[ClusterFacts | None]:
         first.setdefault(place, begin)
         replicas[place] = max(replicas[place], len(others))
     nodes = (ClusterNode(*place, key_of(first[place]), counts[place], replicas[place]) for place in sorted(counts))
-    return ClusterFacts((told or {}).get("cluster_state", "unknown"), SLOTS - counts.total(), tuple(nodes))
+    return ClusterFacts((info or {}).get("cluster_state", "unknown"), SLOTS - counts.total(), tuple(nodes))
 
 
 def key_of(wanted: int) -> str:

@@ -32,9 +32,9 @@ def ask(at: str = "") -> Flow[MemoryLimit]:
     at: a key of a slot that the node serves, in a cluster.
     """
     keys = (at,) if at else ()
-    told = yield from do(_info(keys))
-    if told is not None:
-        return told
+    facts = yield from do(_info(keys))
+    if facts is not None:
+        return facts
     try:
         return (yield from do(_config(keys)))
     except Refused:
