@@ -38,12 +38,12 @@ def doctor(
     prefix: Prefix = None,
     acl: Annotated[bool, typer.Option("--acl", help="Print the rights an ACL user needs, and ask no server")] = False,
 ) -> None:
-    """Check the servers (each node of a cluster): version, memory, persistence, replicas, clients, rights, clock, speed,
-    what they refused; the jobs: entries that cannot fire, tasks that nobody takes or that wait; and what running
+    """Check the servers (each node of a cluster): version, memory, persistence, replicas, clients, rights, clock,
+    speed, what they refused; the jobs: entries that cannot fire, tasks that nobody takes or that wait; and what running
     applications and workers say of themselves (--health).
 
-    Exit codes: 0 nothing failed (there may be warnings, but with --strict); 1 with --strict: there are warnings, or
-    something cannot be known; 2 a check failed, the server refused us, or bad settings; 3 a server is unreachable.
+    Exit codes: 0 nothing failed (there may be warnings); 1 with --strict: there are warnings, or something
+    cannot be known; 2 a check failed, the server refused us, or bad settings; 3 a server is unreachable.
     Example: hustlex doctor --json | jq .unsafe_eviction
     """
     if acl:

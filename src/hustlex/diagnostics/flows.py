@@ -30,10 +30,14 @@ def servers(link: ServerLink, deep: DeepCheck | None) -> Flow[RoleFacts]:
     cluster = yield from of_cluster()
     if cluster is None:
         return RoleFacts(((yield from of_server(None, link, deep)),))
-    found = []
+    return RoleFacts((yield from _each(cluster, link, deep)), cluster)
+
+
+def _each(cluster: ClusterFacts, link: ServerLink, deep: DeepCheck | None) -> Flow[tuple[ServerFacts, ...]]:
+    found: tuple[ServerFacts, ...] = ()
     for node in cluster.nodes:
-        found.append((yield from of_server(node, link, deep)))
-    return RoleFacts(tuple(found), cluster)
+        found = (*found, (yield from of_server(node, link, deep)))
+    return found
 
 
 def checkup(state: RoleFacts, jobs: JobFacts | None, cache: RoleFacts | None = None) -> Checkup:

@@ -21,6 +21,7 @@ _KEYLESS = {
 }  # fmt: skip
 _WITH_VERB = ("ACL", "CLIENT", "CLUSTER", "COMMAND", "CONFIG", "LATENCY", "MEMORY", "OBJECT", "SCRIPT", "SLOWLOG")
 _KEY_LINE = re.compile(r"^-- (?:KEYS|TOUCHES) .*$", re.MULTILINE)
+_WORD = re.compile(r"(?:^|[:{])([a-z_]{1,20})(?=[:}]|$)")
 _VERB = re.compile(r"[A-Za-z|-]{1,20}")
 _HIDDEN = "*"
 _CUT = re.compile(rb"\.\.\. \(\d+ more (?:bytes|arguments)\)$")
@@ -89,7 +90,7 @@ def _vocabulary() -> frozenset[str]:
             if name.endswith(".lua"):
                 for line in _KEY_LINE.findall(source):
                     for pattern in re.findall(r"\S*:\S*", line):
-                        words |= set(re.findall(r"(?:^|[:{])([a-z_]{1,20})(?=[:}]|$)", re.sub(r"<[^>]*>", "", pattern)))
+                        words |= set(_WORD.findall(re.sub(r"<[^>]*>", "", pattern)))
     return frozenset(words)
 
 
