@@ -30,11 +30,10 @@ PATIENT = timedelta(seconds=2)
 _PROCESS = """
 import asyncio, sys
 from datetime import timedelta
-import redis
 from hustlex import HustleX
+from hustlex.core.op import Effect, command
 
 url, lease_ms, seconds, callers = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
-oracle = redis.Redis.from_url(url)
 
 async def main():
     async with HustleX(url) as hx:
@@ -42,7 +41,7 @@ async def main():
                          timeout=timedelta(seconds=2))
         async def load():
             print("computing", flush=True)
-            oracle.incr("origin")
+            await hx.driver.run(command("test.count", Effect.ONCE, "INCR", "origin", keys=("origin",), decode=int))
             await asyncio.sleep(seconds)
             return 7
         await users.get(0)

@@ -309,13 +309,11 @@ async def test_newer_types_and_foreign_messages_are_unknown(
     newer = Events(driver).channel("orders:{order_id}", Paid | Refunded, kind="replay")
     async with orders.subscribe(order_id=1) as messages:
         position = await newer.publish(Refunded(5), order_id=1)
+        assert (await anext(messages)).data == Unknown(b'{"type":"refunded","amount":5}')
         raw.publish("ev:orders:1", b"hello")
+        assert (await anext(messages)).data == Unknown(b"hello")
         await orders.publish(Paid(1), order_id=1)
-        assert [(await anext(messages)).data for _ in range(3)] == [
-            Unknown(b'{"type":"refunded","amount":5}'),
-            Unknown(b"hello"),
-            Paid(1),
-        ]
+        assert (await anext(messages)).data == Paid(1)
     assert position.offset == 1
     assert (await orders.history(order_id=1))[0].data == Unknown(b'{"type":"refunded","amount":5}')
 

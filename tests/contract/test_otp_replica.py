@@ -45,6 +45,7 @@ def primary() -> Iterator[EmbeddedServer]:
         yield first
 
 
+@pytest.mark.one_server
 async def test_without_a_replica_a_code_is_good_and_says_so(hx: Any) -> None:
     right = await verified(hx.otp, await sent(hx.otp, purpose="transaction", ctx=CTX), ctx=CTX)
     assert right.replicated is False

@@ -1,8 +1,8 @@
 """What the package knows of the servers it runs on, for the command line, a console or a test of a deployment.
 
 ``facts``, ``nodes``, ``keyscan`` and ``job_facts`` ask (flows, so both drivers can) in the words of ``asks``,
-``checks`` and ``jobs`` judge what came back and ask nobody, ``findings`` holds what they say, ``rights`` reads what an ACL user
-needs from the rooms' own scripts, ``seen`` says what may be shown of a command, and ``api`` is the door:
+``checks`` and ``jobs`` judge what came back and ask nobody, ``findings`` holds what they say, ``rights`` reads what
+a user needs from the rooms' own scripts, ``seen`` says what may be shown of a command, and ``api`` is the door:
 ``await hx.diagnostics.check()``.
 """
 

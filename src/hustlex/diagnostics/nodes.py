@@ -6,7 +6,7 @@ from collections import Counter
 
 import msgspec
 
-from hustlex.core.keys import SLOTS, slot
+from hustlex.core.keys import SLOTS, key_in
 from hustlex.core.memory.facts import fields_of
 from hustlex.core.op import Flow, Reply
 from hustlex.diagnostics import asks
@@ -50,13 +50,8 @@ def of_cluster() -> Flow[ClusterFacts | None]:
         counts[place] += end - begin + 1
         first.setdefault(place, begin)
         replicas[place] = max(replicas[place], len(others))
-    nodes = (ClusterNode(*place, key_of(first[place]), counts[place], replicas[place]) for place in sorted(counts))
+    nodes = (ClusterNode(*place, key_in(first[place]), counts[place], replicas[place]) for place in sorted(counts))
     return ClusterFacts((info or {}).get("cluster_state", "unknown"), SLOTS - counts.total(), tuple(nodes))
-
-
-def key_of(wanted: int) -> str:
-    """A key of this slot."""
-    return next(key for key in map(str, range(1_000_000)) if slot(key) == wanted)
 
 
 def _place(node: Reply) -> tuple[str, int]:

@@ -89,8 +89,8 @@ def _vocabulary() -> frozenset[str]:
         for name, source in sources(resources.files(f"hustlex.{room}")):
             if name.endswith(".lua"):
                 for line in _KEY_LINE.findall(source):
-                    for pattern in re.findall(r"\S*:\S*", line):
-                        words |= set(_WORD.findall(re.sub(r"<[^>]*>", "", pattern)))
+                    patterns = re.findall(r"\S*:\S*", re.sub(r"<[^>]*>", "", line))
+                    words |= {word for pattern in patterns for word in _WORD.findall(pattern)}
     return frozenset(words)
 
 
