@@ -71,7 +71,7 @@ def _script(name: str, words: Sequence[bytes]) -> str:
 
 
 def key_pattern(key: bytes, prefix: str = "") -> str:
-    """A key with a star for each part that is not a word of a room's contracts: ids, numbers, names that users chose."""
+    """A key with a star for each part that is not a word of the rooms' contracts: ids, numbers, what users chose."""
     text = _CUT.sub(b"", key).decode("utf-8", "replace")
     ours = text.removeprefix(prefix) if prefix and text.startswith(prefix) else text
     before = prefix if ours is not text else ""
