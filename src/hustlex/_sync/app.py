@@ -262,7 +262,7 @@ class HustleX:
         from hustlex._sync.diagnostics import Diagnostics
 
         cache = self.cache_driver if self.cache_driver is not self.driver else None
-        return Diagnostics(self.driver, cache, clock=self._clock)
+        return Diagnostics(self.driver, cache, prefix=self._prefix, clock=self._clock)
 
     @lazy
     def _state(self) -> BlockingDriver:
