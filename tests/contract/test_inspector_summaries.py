@@ -10,7 +10,7 @@ from hustlex.jobs import QueueInfo, QueueSummary, State
 
 async def test_summaries_count_as_queue_does(hx: Any) -> None:
     inspector = hx.jobs.inspector
-    await hx.jobs.limit_queue("critical", 500)
+    await hx.jobs.limit_queue("critical", max_size=500)
     for n in range(7):
         await hx.jobs.enqueue("gig:notify", task_id=f"p{n}", queue="critical")
         await hx.jobs.enqueue("gig:notify", task_id=f"s{n}", queue="critical", process_in=timedelta(hours=1))

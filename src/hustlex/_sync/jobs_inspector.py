@@ -146,7 +146,7 @@ class Inspector:
         Returns how many workers heard it, 0 when none is up; whether one of them ran the task is not known. See
         ``Jobs.cancel`` for a task that is not to be tried again.
         """
-        return self._driver.run(act.cancel(task_id))
+        return self._driver.follow(act.cancel(task_id))
 
     def servers(self) -> list[Server]:
         """Worker processes, Python and Go, that sent a heartbeat in the last 10 seconds, and what they run."""
