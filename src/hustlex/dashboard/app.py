@@ -103,6 +103,8 @@ class Dashboard:
         if route.room and not asked.operator.sees_room(route.room):
             raise NotFound("there is no such page")
         page = await route.view(asked)
+        if page.elsewhere:
+            return RedirectResponse(page.elsewhere, 303)
         return await self._answer(request, asked, page, live=route.tick_s > 0)
 
     async def _live(self, request: Request) -> Response:

@@ -67,6 +67,8 @@ class PageContent(msgspec.Struct, frozen=True):
     status: int = 200
     trouble: int = 0
     """How many things need attention: the window's title says so."""
+    elsewhere: str = ""
+    """An address to go to instead."""
 
 
 View = Callable[[PageRequest], Awaitable[PageContent]]
