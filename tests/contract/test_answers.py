@@ -23,7 +23,7 @@ from hustlex.otp import Otp
 from hustlex.pins.api import Pins
 from hustlex.ratelimit import Policy, RateLimit
 from hustlex.tokens import Access, TokenPair, Tokens
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 
 POLICY = Policy("login", 1, timedelta(minutes=1))
 ROOMS = [Tokens, RateLimit, Otp, Pins, Idempotency, Cache, Channel, Jobs, Inspector, Schedules]
@@ -33,7 +33,7 @@ OWN = {("Tokens", "check"), ("RateLimit", "check")}
 
 @pytest.fixture
 async def front(url: str) -> Any:
-    async with HustleX(url, secret=SECRET) as opened:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET) as opened:
         yield opened
 
 
@@ -82,7 +82,7 @@ async def test_an_answer_is_awaited_like_a_coroutine(front: HustleX) -> None:
         ask = lambda mode=mode: front.tokens.check(pair.access, mode=mode)  # noqa: E731
         assert isinstance(await ask(), Access)
         assert isinstance(await asyncio.create_task(ask()), Access)
-        assert isinstance(await asyncio.wait_for(ask(), 5), Access)
+        assert isinstance(await asyncio.wait_for(ask(), 60), Access)
         assert [type(each) for each in await asyncio.gather(ask(), ask())] == [Access, Access]
         assert isinstance(await asyncio.shield(ask()), Access)
         async with asyncio.TaskGroup() as group:

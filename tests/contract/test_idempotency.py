@@ -38,7 +38,7 @@ from hustlex.idempotency import (
     hmac_signature,
 )
 from hustlex.sync import HustleX as BlockingHustleX
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.proxy import Proxy
 
 PAY = Scope("u1", "POST", "/transfers/{id}")
@@ -106,7 +106,7 @@ def test_of_50_threads_one_executes(url: str) -> None:
         executions.append(started.fence)
         return CREATED
 
-    with BlockingHustleX(url, secret=SECRET) as hx:
+    with BlockingHustleX(url, timeout=PATIENCE, secret=SECRET) as hx:
 
         def client() -> None:
             outcome: Any = InFlight(None)
@@ -155,7 +155,7 @@ def test_over_four_processes_one_caller_executes(url: str) -> None:
 
 @pytest.mark.parametrize("room", ["idempotency", "pins"])
 def test_the_room_needs_a_secret(url: str, room: str) -> None:
-    with BlockingHustleX(url) as hx, pytest.raises(ConfigurationError):
+    with BlockingHustleX(url, timeout=PATIENCE) as hx, pytest.raises(ConfigurationError):
         getattr(hx, room)
 
 
@@ -416,12 +416,12 @@ async def test_a_lease_is_renewed_while_the_block_runs(hx: Any, raw: redis.Redis
     clock.advance(timedelta(milliseconds=900))
     before = int(raw.hget(started.record, "lease"))
     async with hx.idempotency.hold(started) as lease:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while int(raw.hget(started.record, "lease")) == before:
                 await asyncio.sleep(0.01)
         assert not lease.lost
         raw.hset(started.record, "own", "another")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not lease.lost:
                 await asyncio.sleep(0.01)
 
@@ -594,7 +594,7 @@ async def test_a_claim_whose_answer_came_too_late_is_taken_back(faulty: Proxy, r
         faulty.delay_seconds = 1.5
         with pytest.raises(Unavailable):
             await begin(hx)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while raw.dbsize():
                 await asyncio.sleep(0.01)
         faulty.delay_seconds = 0
@@ -602,7 +602,7 @@ async def test_a_claim_whose_answer_came_too_late_is_taken_back(faulty: Proxy, r
 
 
 async def test_a_claim_whose_caller_is_cancelled_is_taken_back(url: str, raw: redis.Redis) -> None:
-    async with HustleX(url, secret=SECRET) as hx:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET) as hx:
         for turns in range(60):
             claiming = asyncio.ensure_future(begin(hx, key=f"k{turns}"))
             for _ in range(turns % 6):
@@ -699,7 +699,7 @@ async def test_a_claim_that_a_replica_has_says_so(own_server: EmbeddedServer, tm
         primary = urlsplit(own_server.url)
         client.config_set("masterauth", primary.password)
         client.replicaof(primary.hostname, primary.port)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while client.info("replication").get("master_link_status") != "up":
                 await asyncio.sleep(0.02)
         options = IdempotencyOptions(replicas=1, replica_wait=timedelta(seconds=1))

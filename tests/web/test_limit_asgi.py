@@ -23,6 +23,7 @@ from hustlex.errors import ConfigurationError, Misuse
 from hustlex.ratelimit import RateLimit, RateLimitOptions, Rulebook, parse_rule
 from hustlex.web import RateLimit as RateLimitDependency
 from hustlex.web import RateLimitMiddleware, SocketLimits, strict_user
+from tests.conftest import LONG
 
 MINUTE = timedelta(minutes=1)
 
@@ -42,7 +43,7 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 async def room(url: str, clock: FixedClock) -> AsyncIterator[RateLimit]:
-    driver = Driver(url)
+    driver = Driver(url, timeout=LONG)
     yield RateLimit(driver, clock=clock, options=RateLimitOptions(check_budget=timedelta(seconds=10)))
     await driver.close()
 
@@ -191,7 +192,7 @@ class Socket:
         self._task = asyncio.create_task(app(scope, self._in.get, self._out.put))
 
     async def next(self) -> Any:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self._out.get()
 
     async def say(self, text: str) -> Any:
@@ -255,7 +256,7 @@ async def test_messages_over_the_limit_are_dropped_and_then_the_socket_is_closed
     closed = await socket.say("more")
     assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
     await asyncio.sleep(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not socket.ended:
             await asyncio.sleep(0.01)
 

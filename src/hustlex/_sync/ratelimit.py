@@ -49,7 +49,7 @@ class RateLimit:
     ) -> None:
         if options is not None:
             check.instance("options", options, RateLimitOptions)
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._limiter = Limiter(prefix, clock, local_clock, options or RateLimitOptions())
         self._answer = CoalescedChecks(driver, self._limiter).answer
         self.inspector = LimitInspector(driver, self._limiter)

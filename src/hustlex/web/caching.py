@@ -146,7 +146,7 @@ class ResponseCache:
         if self._user is not None:
             return check.identity("a user", found) if (found := await self._user(connection)) is not None else ""
         try:
-            access = await current_user(connection, front_of(connection.scope), None)
+            access = await current_user(connection)
         except Problem:
             return ""  # the route says so itself
         user: str = access.user_id

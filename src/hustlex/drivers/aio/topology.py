@@ -13,6 +13,7 @@ from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.node import ServerNode
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.faults import Failure, misplaced
+from hustlex.drivers.patience import FOR_EVER
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -42,8 +43,17 @@ class Topology(Protocol):
         """Whether a call may have keys of several slots."""
         ...
 
+    def away_since(self, op: Op[Any], route: Route | None) -> float:
+        """Since when the server of a failed attempt fails its callers; for ever where none will take its place."""
+        ...
+
     def homes(self) -> list[Where]:
         """Each server that holds a part of the data: invalidations come from each."""
+        ...
+
+    @property
+    def parts(self) -> list[int]:
+        """A slot of each part of the data; none while they are not known."""
         ...
 
     @property
@@ -66,12 +76,16 @@ class Topology(Protocol):
 
 
 class Single:
-    """One primary: at one address, or wherever it is found at each dial."""
+    """One primary: at one address, or (watched) wherever it is found at each dial."""
 
-    def __init__(self, where: Where, options: Options, on_doubt: Callable[[float], None]) -> None:
+    def __init__(
+        self, where: Where, options: Options, on_doubt: Callable[[float], None], *, watched: bool = False
+    ) -> None:
+        self._watched = watched
         self._node = ServerNode(where, options, on_doubt)
         self._route = Route(self._node)
         self.anywhere = where
+        self.parts = [0]
         self.title = where.title
 
     def connection(self, op: Op[Any]) -> ManagedConnection:  # noqa: ARG002 - there is one
@@ -88,6 +102,9 @@ class Single:
     @property
     def crosses_slots(self) -> bool:
         return self._node.connection.standalone  # redis:// may lead to a cluster of one node
+
+    def away_since(self, op: Op[Any], route: Route | None) -> float:  # noqa: ARG002 - there is one
+        return self._node.away_since() if self._watched and self._node.connection.met else FOR_EVER
 
     def homes(self) -> list[Where]:
         return [self.anywhere]

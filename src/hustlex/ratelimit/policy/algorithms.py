@@ -15,6 +15,7 @@ from hustlex.ratelimit.policy.policy import Policy
 from hustlex.ratelimit.types import NEVER, PolicyState
 
 _MS = 1000
+_NONE, _MICROSECOND = timedelta(0), timedelta(microseconds=1)
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -76,7 +77,8 @@ class _Windowed:
         return start_ms
 
     def waits(self, seen: Reading) -> Waits:
-        window, elapsed = seen.policy.window_ms, seen.now_ms % seen.policy.window_ms
+        window = seen.policy.window_ms
+        elapsed = seen.now_ms % window
         previous, current = seen.numbers
         used = current - (-previous * (window - elapsed) // window)
 
@@ -178,9 +180,9 @@ def state_of(seen: Reading, age_us: int) -> PolicyState:
     waits = ARITHMETIC[seen.policy.algorithm].waits(seen)
 
     def left(us: int) -> timedelta:
-        return timedelta(microseconds=max(0, us - age_us))
+        return (us - age_us) * _MICROSECOND if us > age_us else _NONE
 
-    retry = timedelta(0)
+    retry = _NONE
     if seen.over:
         retry = NEVER if seen.hopeless else left(waits.retry)
     shown = seen.policy.limit if seen.policy.algorithm == "gcra" else seen.limit
