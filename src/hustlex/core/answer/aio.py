@@ -39,7 +39,7 @@ class _Later(msgspec.Struct, eq=False):
         self.__await__.__self__.close()  # type: ignore[attr-defined]
 
 
-class _Once(msgspec.Struct, eq=False, gc=False):
+class _Once(msgspec.Struct, eq=False):
     """An answer that is asked for when it is awaited: without a coroutine of its own."""
 
     ask: Callable[[Any], asyncio.Future[Any]]
