@@ -192,7 +192,9 @@ async def test_a_call_whose_keys_are_parted_for_a_while_waits(street: Street, cl
     await asyncio.to_thread(cluster.move, slot(tag), source)
 
 
-async def test_slots_move_under_load_without_an_error(street: Street, cluster: ClusterHands) -> None:
+@pytest.mark.parametrize("way", ["move", "migrate"])
+async def test_slots_move_under_load_without_an_error(street: Street, cluster: ClusterHands, way: str) -> None:
+    """Key by key, and as one step of the servers."""
     source, target, _ = cluster.primaries()
     tags = [cluster.key_at(source, f"load{number}-") for number in range(8)]
     stop = False
@@ -208,7 +210,7 @@ async def test_slots_move_under_load_without_an_error(street: Street, cluster: C
     callers = [asyncio.create_task(caller(tag)) for tag in tags]
     for goal in (target, source):
         for tag in tags:
-            await asyncio.to_thread(cluster.move, slot(tag), goal)
+            await asyncio.to_thread(getattr(cluster, way), slot(tag), goal)
     stop = True
     await asyncio.gather(*callers)
     assert all(counts.values())

@@ -6,7 +6,7 @@ import pytest
 
 from hustlex.core.op import Effect, Op, command
 from hustlex.drivers.faults import Late, Lost, NotSent, refusal
-from hustlex.drivers.patience import FOR_EVER, REMEMBERED_S, Outage, Patience
+from hustlex.drivers.patience import FOR_EVER, REMEMBERED_S, Outage, Patience, RepeatBudget
 
 
 def op(effect: Effect = Effect.READ, timeout_ms: int = 0) -> Op[bytes]:
@@ -53,3 +53,21 @@ def test_what_may_have_run_is_repeated_only_as_long_as_the_server_remembers_it()
     assert patience.until == 100.0 + REMEMBERED_S
     patience.learn(NotSent("refused"), 160.0)
     assert patience.until == 100.0 + REMEMBERED_S
+
+
+def test_repeats_are_let_through_up_to_a_second_s_worth_and_then_one_by_one() -> None:
+    budget = RepeatBudget(per_second=10)
+    assert [budget.pause(5.0) for _ in range(10)] == [0.0] * 10
+    assert [round(budget.pause(5.0), 3) for _ in range(3)] == [0.1, 0.2, 0.3]
+    assert budget.pause(9.0) == 0.0
+
+
+def test_a_server_is_away_for_long_while_it_is_still_tried() -> None:
+    outage = Outage()
+    outage.noted(100.0)
+    assert not outage.lasts(109.0)
+    outage.noted(110.0)
+    assert outage.lasts(111.0)
+    assert not outage.lasts(120.0)
+    outage.over()
+    assert not outage.lasts(111.0)

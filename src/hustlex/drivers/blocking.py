@@ -32,8 +32,9 @@ from hustlex.drivers.faults import (
     scriptless,
     verdict,
 )
+from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
-from hustlex.drivers.patience import FAILOVER_S, Patience
+from hustlex.drivers.patience import FAILOVER_S, Patience, RepeatBudget
 from hustlex.drivers.pools import PoolRoute, pools_of
 from hustlex.drivers.redis_py import COMMAND_S
 from hustlex.errors import Error, Refused
@@ -52,8 +53,9 @@ class Driver:
 
     url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
     of a call, connecting included; default 1 s. failover: how long after the primary of a cluster or behind Sentinels
-    went away calls wait for the next one, also beyond their timeout; default 10 s. Raises ConfigurationError for a bad
-    URL. A child process opens connections of its own.
+    went away calls wait for the next one, also beyond their timeout; default 10 s. credentials: asked for user and
+    password before each connection. Raises ConfigurationError for a bad URL. A child process opens connections of its
+    own.
     """
 
     def __init__(
@@ -63,13 +65,16 @@ class Driver:
         hook: Hook | None = None,
         timeout: timedelta | None = None,
         failover: timedelta | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self._command_s = timeout.total_seconds() if timeout is not None else COMMAND_S
         self._failover_s = failover.total_seconds() if failover is not None else FAILOVER_S
-        self._address = url if isinstance(url, Address) else parse_address(url)
+        address = url if isinstance(url, Address) else parse_address(url)
+        self._address = address.with_login(credentials) if credentials is not None else address
         self._address.check_certificates()
         self.hook = hook
         self._pools = pools_of(self._address)
+        self._repeats = RepeatBudget()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -128,6 +133,8 @@ class Driver:
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
+        if not isinstance(failure, NotSent):
+            delay = max(delay, self._repeats.pause(time.monotonic()))
         if time.monotonic() + delay >= deadline:
             raise exhausted(failure, self._pools.title).during(op.name) from None
         time.sleep(delay)

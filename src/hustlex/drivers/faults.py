@@ -86,6 +86,9 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKN
 _REDIRECTION = re.compile(r"(?:MOVED|ASK) ([0-9]{1,5}) (\S*):([0-9]{1,5})")
 """The port stands after the last colon: an IPv6 address is not in brackets."""
 
+_NO_HELLO = re.compile(r"^NOPROTO|unknown command|unsupported|not supported|invalid request", re.IGNORECASE)
+"""What servers before RESP3 and proxies say to it."""
+
 FOREIGN = "what answers there does not speak the Redis protocol"
 
 
@@ -201,8 +204,9 @@ def greeting(text: str) -> Error:
             code=_CROWDED,
             hint="raise its maxclients, or run fewer processes",
         )
-    if text.startswith("NOPROTO") or "unknown command" in text:
-        return ConfigurationError("the server does not speak RESP3", hint="Redis 7 or Valkey 7.2 and newer do")
+    if _NO_HELLO.search(text):
+        hint = "Redis 7, Valkey 7.2 and newer take it; an old proxy does not: connect past it"
+        return ConfigurationError("the server, or a proxy before it, refuses HELLO 3 (RESP3)", hint=hint)
     if "DB index" in text or "SELECT is not allowed" in text:
         return ConfigurationError(
             "the server has no database of the URL's number", hint="use database 0; a cluster has no other"

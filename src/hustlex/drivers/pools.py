@@ -96,7 +96,7 @@ class WatchedServer:
 
     def __init__(self, address: Address) -> None:
         self._service = address.service
-        self._pattern = address.servers[0]
+        self._address = address
         self._sentinels = [ServerPool(each) for each in address.sentinels]
 
     def resolve(self) -> Endpoint:
@@ -115,7 +115,7 @@ class WatchedServer:
                 unknown = True
                 continue
             self._sentinels.sort(key=lambda each: each is not sentinel)
-            return replace(self._pattern, host=reply[0].decode(), port=int(reply[1]))
+            return self._address.at(reply[0].decode(), int(reply[1]))
         if unknown and not failure:
             raise nameless(self._service)
         raise NotSent(f"no Sentinel could say where the server is: {failure}")
@@ -127,7 +127,7 @@ class ClusterPools:
     def __init__(self, address: Address) -> None:
         self.title = address.where
         self._seeds = address.servers
-        self._pattern = replace(address.servers[0], seed=False)
+        self._address = address
         self._owners: list[ServerPool | None] = [None] * SLOTS
         self._primaries: list[ServerPool] = []
         self.parts: list[int] = []
@@ -176,7 +176,7 @@ class ClusterPools:
     def _at(self, place: Place) -> ServerPool:
         with self._making:
             if place not in self._pools:
-                self._pools[place] = ServerPool(replace(self._pattern, host=place[0], port=place[1]))
+                self._pools[place] = ServerPool(self._address.at(*place), place=place)
             return self._pools[place]
 
     # -- the map
@@ -206,7 +206,7 @@ class ClusterPools:
 
     def _answer(self, deadline: float) -> list[SlotRange]:
         """Of nodes in random order, until one answers. Raises NotSent, or Error when it is hopeless."""
-        nodes = [replace(self._pattern, host=pool.place[0], port=pool.place[1], seed=True) for pool in self._primaries]
+        nodes = [replace(self._address.at(*pool.place), seed=True) for pool in self._primaries]
         order = [*random.sample(nodes, len(nodes)), *random.sample(self._seeds, len(self._seeds))]
         failure: Exception = NotSent("no node of the cluster answered")
         for endpoint in order:

@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from hustlex.drivers.login import Credentials
 from hustlex.errors import ConfigurationError
 
 _EXAMPLE = "use redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/socket"
@@ -48,6 +49,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     options: dict[str, str]
     mode: str = ""
     seed: bool = False
+    credentials: Credentials | None = None
+    """Asked instead of the user and password here."""
 
     @property
     def where(self) -> str:

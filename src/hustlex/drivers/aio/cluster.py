@@ -35,10 +35,10 @@ class Cluster:
     """on_change: told when other nodes have the slots."""
 
     def __init__(self, address: Address, options: Options, on_change: Callable[[], None]) -> None:
-        self._pattern = replace(address.servers[0], seed=False)
+        self._address = address
         self._options = options
         self._on_change = on_change
-        self._nowhere = ServerNode(Fixed(replace(self._pattern, host="", port=0)), options, _ignore)
+        self._nowhere = ServerNode(Fixed(address.at("", 0)), options, _ignore)
         self._owners = [self._nowhere] * SLOTS
         self._primaries: list[ServerNode] = []
         self.parts: list[int] = []
@@ -103,7 +103,7 @@ class Cluster:
         return node
 
     def _endpoint(self, place: Place) -> Endpoint:
-        return replace(self._pattern, host=place[0], port=place[1])
+        return self._address.at(*place)
 
     # -- the map
 

@@ -20,6 +20,7 @@ from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Router
 from hustlex.drivers.faults import Late, Lost, NotSent, bad_reply, closed, refusal
+from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
 from hustlex.errors import Error, Misuse
 
@@ -37,7 +38,8 @@ class Driver:
     """Opens lazily at the first call. One per event loop at a time; share it between all tasks.
 
     url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
-    as ``Options.command``, failover: as ``Options.failover``. Raises ConfigurationError for a bad URL. Once its event
+    as ``Options.command``, failover: as ``Options.failover``. credentials: asked for user and
+    password before each connection. Raises ConfigurationError for a bad URL. Once its event
     loop has ended, or in a child process, it opens new connections; used from a second loop while the first one runs,
     it raises Misuse.
     """
@@ -50,12 +52,14 @@ class Driver:
         hook: Hook | None = None,
         timeout: timedelta | None = None,
         failover: timedelta | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         given = {"command": timeout, "failover": failover}
         seconds = {name: length.total_seconds() for name, length in given.items() if length is not None}
         self._options = replace(options or Options(), **seconds)
         self.hook = hook
-        self._address = url if isinstance(url, Address) else parse_address(url)
+        address = url if isinstance(url, Address) else parse_address(url)
+        self._address = address.with_login(credentials) if credentials is not None else address
         self._address.check_certificates()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False

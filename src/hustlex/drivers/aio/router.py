@@ -29,7 +29,7 @@ from hustlex.drivers.faults import (
     verdict,
 )
 from hustlex.drivers.pack import pack
-from hustlex.drivers.patience import Patience
+from hustlex.drivers.patience import Patience, RepeatBudget
 from hustlex.errors import Error
 
 _GRACE_S = 1.0
@@ -47,6 +47,7 @@ class Router:
         self.topology = arrange(options, self._doubted, self._rearranged)
         self.pubsub = PubSub(self._anywhere, options)
         self._trackings: list[Invalidations] = []
+        self._repeats = RepeatBudget()
 
     def seconds(self, op: Op[Any]) -> float:
         """How long a call of this operation may take."""
@@ -95,6 +96,8 @@ class Router:
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
+        if not isinstance(failure, NotSent):
+            delay = max(delay, self._repeats.pause(asyncio.get_running_loop().time()))
         if asyncio.get_running_loop().time() + delay >= deadline:
             raise exhausted(failure, self.topology.title).during(op.name) from None
         await asyncio.sleep(delay)

@@ -26,7 +26,7 @@ class Sentinels:
     def __init__(self, address: Address, options: Options) -> None:
         self._service = address.service
         self._sentinels = list(address.sentinels)
-        self._pattern = address.servers[0]
+        self._address = address
         self._options = replace(options, connect=ANSWER_S)
         self.title = address.where
 
@@ -44,7 +44,7 @@ class Sentinels:
                 continue
             self._sentinels.remove(sentinel)
             self._sentinels.insert(0, sentinel)
-            return replace(self._pattern, host=place[0].decode(), port=int(place[1]))
+            return self._address.at(place[0].decode(), int(place[1]))
         if unknown and not failure:
             raise nameless(self._service)
         raise Unavailable(f"no Sentinel could say where the server is: {failure}")
