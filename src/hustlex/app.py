@@ -15,6 +15,7 @@ from hustlex.core.memory.aio import guarded
 from hustlex.core.op import AsyncDriver
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
+from hustlex.drivers.address import for_rooms
 from hustlex.drivers.aio import Driver
 from hustlex.drivers.login import Credentials
 from hustlex.environment import in_production
@@ -106,8 +107,8 @@ class HustleX:
         if credentials is not None:
             check.function("credentials", credentials)
         how: dict[str, Any] = {"hook": hook, "timeout": timeout, "failover": failover, "credentials": credentials}
-        self.driver: AsyncDriver = Driver(url, **how)
-        self.cache_driver: AsyncDriver = Driver(cache_url, **how) if cache_url else self.driver
+        self.driver: AsyncDriver = Driver(for_rooms(url), **how)
+        self.cache_driver: AsyncDriver = Driver(for_rooms(cache_url), **how) if cache_url else self.driver
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
         # A rate limit shows each caller's with each answer; to work one out costs 20 to 40 us.
         self._references = lru_cache(4096)(self._keyring.reference if self._keyring else lambda _: "")

@@ -25,6 +25,7 @@ from hustlex.errors import (
     Denied,
     Error,
     Full,
+    Misuse,
     OutcomeUnknown,
     Refused,
     Timeout,
@@ -144,6 +145,12 @@ def unfit(hello: object, endpoint: Endpoint) -> Error | None:
         hint = "name the Sentinels in the URL; their usual port is 26379"
         return ConfigurationError(f"{endpoint.where} is no Sentinel", hint=hint)
     return None if endpoint.seed else demoted(hello)
+
+
+def only_reads(name: str, effect: Effect) -> None:
+    """Raises Misuse for a write where replicas are read from."""
+    if effect is not Effect.READ:
+        raise Misuse("this driver reads from replicas and writes nothing", op=name, hint="use one without read_from")
 
 
 def nameless(service: str) -> ConfigurationError:

@@ -227,6 +227,9 @@ def _hurried(kind: Any, resolve: Resolve, *, moves: bool) -> Any:
             self.socket_connect_timeout, self.socket_timeout = min(CONNECT_S, left), min(COMMAND_S, left)
             try:
                 super().connect()
+                if endpoint.replica and endpoint.mode == "cluster":
+                    self.send_command("READONLY")
+                    self.read_response()
             except Error:  # of ``_Credentials``: redis-py closes for errors of its own only
                 self.disconnect()
                 raise

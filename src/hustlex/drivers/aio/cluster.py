@@ -110,18 +110,22 @@ class Cluster:
     def _arrange(self, ranges: list[SlotRange]) -> None:
         """Take over a new map; callers that wait for a node which has no slots any more ask for their way again."""
         owners = [self._nowhere] * SLOTS
+        serving = {each.first: self._serves(each) for each in ranges}
         for each in ranges:
-            owners[each.first : each.last + 1] = [self._at(each.primary)] * (each.last - each.first + 1)
-        primaries = [self._at(place) for place in dict.fromkeys(each.primary for each in ranges)]
-        replicas = {place for each in ranges for place in each.replicas}
+            owners[each.first : each.last + 1] = [self._at(serving[each.first])] * (each.last - each.first + 1)
+        primaries = [self._at(place) for place in dict.fromkeys(serving.values())]
+        others = {place for each in ranges for place in (each.primary, *each.replicas)} - {*serving.values()}
         for place, node in [*self._nodes.items()]:
-            if node not in primaries and (place in replicas or not node.connection.open):
+            if node not in primaries and (place in others or not node.connection.open):
                 del self._nodes[place]
                 self._retire(node)
         changed = set(primaries) != set(self._primaries)
         self._owners, self._primaries, self.parts = owners, primaries, first_slots(ranges)
         if changed:
             self._on_change()
+
+    def _serves(self, each: SlotRange) -> Place:
+        return each.primary
 
     def _retire(self, node: ServerNode) -> None:
         node.leave()

@@ -99,6 +99,8 @@ async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -
     commands: list[list[str | int]] = [[*hello, "SETNAME", options.name], ["CLIENT", "SETINFO", "LIB-NAME", _LIBRARY]]
     if endpoint.database:
         commands.append(["SELECT", endpoint.database])
+    if endpoint.replica and endpoint.mode == "cluster":
+        commands.append(["READONLY"])
     deadline = asyncio.get_running_loop().time() + options.connect
     sent = [connection.send(join(tuple(command)), deadline) for command in commands]
     replies = await asyncio.gather(*sent, return_exceptions=True)  # a server that is full answers once and hangs up
