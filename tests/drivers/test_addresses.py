@@ -155,12 +155,16 @@ async def test_ipv6_in_the_url_and_in_what_a_cluster_announces(
 # -- TLS
 
 
+def tls(certificate: Path, key: Path) -> tuple[str, ...]:
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate))
+    return (*files, "--tls-auth-clients", "no")
+
+
 class TlsCluster(EmbeddedCluster):
     """Nodes that speak TLS to their clients and among each other, too."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
-        self._tls = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file")
-        self._tls += (str(certificate), "--tls-auth-clients", "no", "--tls-cluster", "yes")
+        self._tls = (*tls(certificate, key), "--tls-cluster", "yes")
         self.ports: list[int] = []
         super().__init__(binary=servers.binary("redis7"), replicas=0)
 
@@ -188,3 +192,38 @@ async def test_a_cluster_by_tls_whose_certificate_nobody_knows(kind: Callable[..
     with pytest.raises(ConfigurationError, match="certificate cannot be verified"):
         await street.run(get("k"))
     await street.call("close")
+    for _ in range(3):
+        await asyncio.sleep(0)  # asyncio closes the socket of a failed TLS handshake in its next turn
+
+
+class TlsSentinels(SentinelSet):
+    """A pair and its Sentinels, all of whom speak TLS to everybody."""
+
+    def __init__(self, directory: Path, certificate: Path, key: Path) -> None:
+        super().__init__(servers.binary("redis7"), directory, down_ms=30_000)
+        self._tls = (*tls(certificate, key), "--tls-replication", "yes")
+        self._ports: dict[EmbeddedServer, int] = {}
+
+    def _node(self, name: str, *words: str, password: str | None = None) -> EmbeddedServer:
+        port = servers.free_port()
+        node = super()._node(name, *words, *self._tls, "--tls-port", str(port), password=password)
+        self._ports[node] = port
+        return node
+
+    def port_of(self, server: EmbeddedServer) -> int:
+        return self._ports[server]
+
+
+async def test_sentinels_and_their_primary_by_tls(
+    kind: Callable[..., Any], tls_sentinels: tuple[SentinelSet, Path]
+) -> None:
+    watched, certificate = tls_sentinels
+    url = watched.url.replace("redis+sentinel", "rediss+sentinel") + f"&ssl_ca_certs={certificate}"
+    await serves(kind, url, ["k"])
+
+
+@pytest.fixture(scope="module")
+def tls_sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SentinelSet, Path]]:
+    certificate, key = self_signed(tmp_path_factory.mktemp("tls"))
+    with TlsSentinels(tmp_path_factory.mktemp("watched"), certificate, key) as watched:
+        yield watched, certificate
