@@ -256,19 +256,23 @@ class Driver:
         return self._decode(op, await self._router.insist(op, until, wait=seconds))
 
     @asynccontextmanager
-    async def subscribe(self, *channels: str) -> AsyncIterator[AsyncIterator[Message]]:
-        """Messages of these channels; a Message with ``gap=True`` after every reconnect or overflow."""
+    async def subscribe(self, *channels: str, sharded: bool = False) -> AsyncIterator[AsyncIterator[Message]]:
+        """Messages of these channels; a Message with ``gap=True`` after every reconnect or overflow.
+
+        sharded: what SPUBLISH tells, at the node of each channel, instead of what PUBLISH tells to all nodes.
+        """
         self._now()
         if self._closed:
             raise closed().during("subscribe")
         with Watch(self.hook, ("subscribe",)) if self.hook is not None else nullcontext():
-            async with self._router.pubsub.subscribe(channels) as messages:
+            ear = self._router.sharded if sharded else self._router.pubsub
+            async with ear.subscribe(channels) as messages:
                 yield messages
 
     @property
     def deaf(self) -> bool:
         """Whether somebody subscribes, and the link is broken."""
-        return self._router.pubsub.deaf
+        return self._router.pubsub.deaf or self._router.sharded.deaf
 
     def track(self, *prefixes: str, on_keys: OnKeys, on_loss: Callable[[], None]) -> Tracking:
         """Be told from now on which keys with these prefixes change; see ``core.op.Tracking``. Returns at once."""

@@ -14,6 +14,7 @@ from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.pubsub import PubSub
+from hustlex.drivers.aio.sharded import ShardedPubSub
 from hustlex.drivers.aio.topology import Route, Topology
 from hustlex.drivers.aio.tracking import Invalidations
 from hustlex.drivers.faults import (
@@ -46,6 +47,7 @@ class Router:
         self._options = options
         self.topology = arrange(options, self._doubted, self._rearranged)
         self.pubsub = PubSub(self._anywhere, options)
+        self.sharded = ShardedPubSub(self.topology, options)
         self._trackings: list[Invalidations] = []
         self._repeats = RepeatBudget()
 
@@ -116,6 +118,7 @@ class Router:
     def _doubted(self, since: float) -> None:
         """One connection led to the wrong server: so do the others of its age."""
         self.pubsub.distrust(since)
+        self.sharded.distrust(since)
         for tracking in self._trackings:
             tracking.distrust(since)
 
@@ -134,12 +137,14 @@ class Router:
         """As ``Connection.forsake``."""
         self.topology.forsake()
         self.pubsub.forsake()
+        self.sharded.forsake()
         for tracking in self._trackings:
             tracking.forsake()
 
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close every connection."""
         await self.pubsub.close()
+        await self.sharded.close()
         for tracking in self._trackings:
             await tracking.close()
         await self.topology.close()
