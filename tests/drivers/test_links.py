@@ -232,3 +232,19 @@ async def test_whoever_waits_for_a_replica_of_a_cluster_waits_at_the_node_that_w
 def _calls(cluster: Any, node: Any, name: str) -> int:
     stats = cluster.ask(node, "INFO", "commandstats")
     return int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"])
+
+
+# -- memory
+
+
+async def test_one_node_of_a_cluster_that_may_evict_is_enough_to_refuse(cluster: Any) -> None:
+    *_, last = cluster.primaries()
+    cluster.ask(last, "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru")
+    try:
+        async with HustleX(cluster.url, secret=SECRET, strict_memory=True, timeout=LONG / 10) as hx:
+            with pytest.raises(ConfigurationError, match="may evict codes.*allkeys-lru"):
+                await hx.tokens.login("user")
+    finally:
+        cluster.ask(last, "CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction")
+    async with HustleX(cluster.url, secret=SECRET, strict_memory=True, timeout=LONG / 10) as hx:
+        (await hx.tokens.login("user")).or_raise()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from hustlex.core.op import Effect, Flow, Op, Reply, command, do
+from hustlex.core.op import Effect, Flow, Op, Part, Reply, command
 from hustlex.errors import ConfigurationError, Refused
 
 SAFE_POLICY = "noeviction"
@@ -27,14 +27,21 @@ class MemoryLimit(msgspec.Struct, frozen=True):
 
 
 def ask() -> Flow[MemoryLimit]:
-    """What the server says. INFO first: it is one call, allowed to users of least privilege, and on managed servers."""
-    facts = yield from do(_info())
-    if facts is not None:
-        return facts
+    """What the servers say: the first that may evict, else any. INFO first: it is one call, allowed to users of least
+    privilege, and on managed servers.
+    """
+    found: list[MemoryLimit] = []
+    while (answer := (yield Part(_info(), len(found)))) is not None:
+        found.append(answer[0] or (yield from _settings(len(found))))
+    return next((each for each in found if each.evicts), found[0])
+
+
+def _settings(number: int) -> Flow[MemoryLimit]:
     try:
-        return (yield from do(_config()))
+        limit: MemoryLimit = yield Part(_config(), number)
     except Refused:
         return MemoryLimit(1, "")
+    return limit
 
 
 def check() -> Flow[None]:
@@ -55,9 +62,9 @@ def fields_of(info: bytes) -> dict[str, str]:
     return {name: value.strip() for name, colon, value in pairs if colon}
 
 
-def _info() -> Op[MemoryLimit | None]:
+def _info() -> Op[tuple[MemoryLimit | None]]:
     return command(
-        "server.memory", Effect.READ, "INFO", "memory", decode=lambda reply: _of(fields_of(bytes(reply)), "_")
+        "server.memory", Effect.READ, "INFO", "memory", decode=lambda reply: (_of(fields_of(bytes(reply)), "_"),)
     )
 
 
