@@ -242,7 +242,7 @@ async def test_one_node_of_a_cluster_that_may_evict_is_enough_to_refuse(cluster:
     cluster.ask(last, "CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru")
     try:
         async with HustleX(cluster.url, secret=SECRET, strict_memory=True, timeout=LONG / 10) as hx:
-            with pytest.raises(ConfigurationError, match="may evict codes.*allkeys-lru"):
+            with pytest.raises(ConfigurationError, match=r"may evict codes.*allkeys-lru"):
                 await hx.tokens.login("user")
     finally:
         cluster.ask(last, "CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction")

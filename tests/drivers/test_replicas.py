@@ -11,6 +11,7 @@ import pytest
 from hustlex.app import HustleX
 from hustlex.core.op import Effect, command
 from hustlex.drivers.address import parse_address
+from hustlex.drivers.slotmap import SlotRange, reader
 from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import SECRET
@@ -50,18 +51,13 @@ async def refuses_writes(reading: Street, key: str) -> None:
     assert await reading.run(get(key)) == b"v"
 
 
-async def test_a_primary_answers_where_there_is_no_replica(
-    street: Street, cluster: ClusterHands, kind: Callable[..., Any]
-) -> None:
-    victim = next(node for node in cluster.cluster.nodes if node not in cluster.primaries())
-    keys = [cluster.key_at(node, "lone") for node in cluster.primaries()]
-    await street.many([put(key, "v") for key in keys])
-    with cluster.healed():
-        victim.kill()
-        reading = Street(kind(f"{cluster.url}?read_from=replica"))
-        answers = [await reading.run(get(key)) for key in keys]
-        assert answers == [b"v"] * 3
-        await reading.call("close")
+def test_a_replica_is_kept_while_it_is_one_and_a_primary_answers_where_there_is_none() -> None:
+    primary, one, other = ("p", 1), ("a", 2), ("b", 3)
+    both = SlotRange(0, 9, primary, (one, other))
+    assert {reader(both, None) for _ in range(100)} == {one, other}
+    assert {reader(both, other) for _ in range(100)} == {other}
+    assert reader(SlotRange(0, 9, primary, (one,)), other) == one
+    assert reader(SlotRange(0, 9, primary, ()), other) == primary
 
 
 async def test_a_replica_that_sentinels_watch_answers_reads(
