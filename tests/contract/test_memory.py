@@ -129,13 +129,12 @@ async def test_concurrent_first_calls_all_wait_for_the_answer(own_server: Embedd
 
 
 def answered(*replies: Any) -> MemoryLimit:
-    """What ``ask`` makes of these replies of a single server, or errors, in turn."""
+    """What ``ask`` makes of these replies, or errors, in turn."""
     flow = ask()
-    part: Any = next(flow)
+    op: Any = next(flow)
     for reply in replies:
         try:
-            part = flow.throw(reply) if isinstance(reply, Exception) else flow.send(part.op.decode(reply))
-            part = flow.send(None) if part.number else part
+            op = flow.throw(reply) if isinstance(reply, Exception) else flow.send(op.decode(reply))
         except StopIteration as stop:
             return stop.value
     raise AssertionError("it asks on")
