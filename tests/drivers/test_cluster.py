@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hustlex._sync.diagnostics import Diagnostics
 from hustlex.core.keys import slot
-from hustlex.core.op import Effect, Flow, Op, Script, command, parts, subscribers
+from hustlex.core.op import Batch, Effect, Flow, Op, Script, command, parts, subscribers
 from hustlex.diagnostics.checks import ROWS, judge_cluster
 from hustlex.diagnostics.nodes import ClusterFacts, ClusterNode
 from hustlex.drivers import aio, blocking
@@ -64,6 +64,11 @@ def test_slots_are_those_that_the_server_computes(six_nodes: ClusterHands, keys:
         for key in keys:
             pipe.execute_command("CLUSTER", "KEYSLOT", key)
         assert pipe.execute() == [slot(key) for key in keys]
+
+
+def together(ops: list[Op[Any]]) -> Flow[list[Any]]:
+    answers: list[Any] = yield Batch(tuple(ops))
+    return answers
 
 
 # -- keys everywhere
@@ -305,12 +310,16 @@ async def test_calls_wait_for_a_promotion_though_their_deadline_is_shorter(
     with cluster.healed():
         victim.kill()
         write = put(key, "new")
-        calls = [asyncio.create_task(street.run(write)), asyncio.create_task(street.many([write, get(living), write]))]
+        story = together([write, get(living), write])
+        calls = [asyncio.create_task(street.run(write)), asyncio.create_task(street.call("follow", story))]
         for number in range(50):
             assert await street.run(increment(living)) == number + 1
         for refused in (street.run(get(key, timeout_ms=100)), hasty.run(get(key))):
             with pytest.raises(Unavailable):
                 await refused
+        lives, dead = await street.many([get(living), get(key)])
+        assert lives == b"50"
+        assert isinstance(dead, Unavailable)
         calls.append(asyncio.create_task(street.run(increment(key + "n"))))
         await asyncio.to_thread(until, lambda: cluster.owner(key) is not victim)
         promoted = time.monotonic()

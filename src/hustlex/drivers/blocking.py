@@ -120,9 +120,11 @@ class Driver:
                 return reply
             failure = reply
 
-    def _learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure, patience: Patience) -> PoolRoute | None:
+    def _learn(
+        self, op: Op[Any], route: PoolRoute | None, failure: Failure, patience: Patience | None
+    ) -> PoolRoute | None:
         detour = self._pools.learn(op, route, failure)
-        if detour is None:
+        if detour is None and patience is not None:
             patience.learn(failure, self._pools.away_since(op, route) + self._failover_s)
         return detour
 
@@ -141,17 +143,23 @@ class Driver:
         time.sleep(delay)
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together."""
+        """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together.
+
+        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        """
+        return self._watched(ops, patient=False)
+
+    def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
         if not ops:
             return []
         if self.hook is None:
-            return self._many(ops)
+            return self._many(ops, patient)
         with Watch(self.hook, tuple(op.name for op in ops)) as call:
-            answers = self._many(ops)
+            answers = self._many(ops, patient)
             call.results(answers)
             return answers
 
-    def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
+    def _many(self, ops: Sequence[Op[T]], patient: bool) -> list[T | Error]:
         answers: list[Any] = [None] * len(ops)
         packed = [pack(op) for op in ops]
         seconds = max(map(self._seconds, ops))
@@ -164,9 +172,8 @@ class Driver:
             until = max(patience[place].attempt(now) for place in left)
             for place, route, reply in self._together(ops, packed, left, detours, until):
                 answers[place] = answer = self._outcome(ops[place], reply, until)
-                if isinstance(answer, _Again) and (
-                    detour := self._learn(ops[place], route, answer.failure, patience[place])
-                ):
+                waiting = patience[place] if patient else None
+                if isinstance(answer, _Again) and (detour := self._learn(ops[place], route, answer.failure, waiting)):
                     detours[place] = detour
             left = [place for place in left if isinstance(answers[place], _Again)]
             attempt += 1
@@ -248,7 +255,7 @@ class Driver:
         if isinstance(step, Op):
             return self.run(step)
         if isinstance(step, Batch):
-            return self.run_many(step.ops)
+            return self._watched(step.ops, patient=True)
         if isinstance(step, Part):
             return self._part(step)
         if isinstance(step, Sleep):

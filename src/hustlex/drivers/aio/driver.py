@@ -126,14 +126,16 @@ class Driver:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
 
-    async def _settle(self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float) -> T:
+    async def _settle(
+        self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float, *, patient: bool = True
+    ) -> T:
         """The decoded answer of a call that was sent (future) or that found no open line (None)."""
         try:
-            reply = await future if future is not None else await self._router.insist(op, deadline)
+            reply = await future if future is not None else await self._router.insist(op, deadline, patient=patient)
         except (NotSent, Lost, Late) as failure:
-            reply = await self._router.insist(op, deadline, failure)
+            reply = await self._router.insist(op, deadline, failure, patient=patient)
         if type(reply) is ReplyError:
-            reply = await self._router.insist(op, deadline, refusal(str(reply)))
+            reply = await self._router.insist(op, deadline, refusal(str(reply)), patient=patient)
         return self._decode(op, reply)
 
     def _deadline(self, op: Op[Any]) -> float:
@@ -154,23 +156,29 @@ class Driver:
     # -- many operations
 
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        """All in one write (of up to 4,096 each); answers in order, a failed one as its Error."""
+        """All in one write (of up to 4,096 each); answers in order, a failed one as its Error.
+
+        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        """
+        return await self._watched(ops, patient=False)
+
+    async def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
         if self.hook is None or not ops:
-            return await self._many(ops)
+            return await self._many(ops, patient)
         with Watch(self.hook, tuple(op.name for op in ops)) as call:
-            answers = await self._many(ops)
+            answers = await self._many(ops, patient)
             call.results(answers)
             return answers
 
-    async def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
+    async def _many(self, ops: Sequence[Op[T]], patient: bool) -> list[T | Error]:
         packed = [pack(op) for op in ops]
         answers: list[T | Error] = []
         for start in range(0, len(ops), _CHUNK):
             end = start + _CHUNK
-            answers += await self._chunk(ops[start:end], packed[start:end])
+            answers += await self._chunk(ops[start:end], packed[start:end], patient)
         return answers
 
-    async def _chunk(self, ops: Sequence[Op[Any]], packed: Sequence[bytes]) -> list[Any]:
+    async def _chunk(self, ops: Sequence[Op[Any]], packed: Sequence[bytes], patient: bool) -> list[Any]:
         sent: list[tuple[Op[Any], asyncio.Future[Any] | None, float]] = []
         for op, command in zip(ops, packed, strict=True):
             deadline = self._deadline(op)
@@ -180,9 +188,9 @@ class Driver:
         try:
             for op, future, deadline in sent:
                 if await _served(future):
-                    answers.append(await self._outcome(op, future, deadline))
+                    answers.append(await self._outcome(op, future, deadline, patient))
                 else:  # repeated beside the others: one after the other they would not be done in time
-                    repeats.append(asyncio.create_task(self._outcome(op, future, deadline)))
+                    repeats.append(asyncio.create_task(self._outcome(op, future, deadline, patient)))
                     answers.append(repeats[-1])
             if repeats:
                 await asyncio.wait(repeats)
@@ -194,9 +202,9 @@ class Driver:
                 repeat.cancel()
         return [answer.result() if isinstance(answer, asyncio.Task) else answer for answer in answers]
 
-    async def _outcome(self, op: Op[Any], future: asyncio.Future[Any] | None, deadline: float) -> Any:
+    async def _outcome(self, op: Op[Any], future: asyncio.Future[Any] | None, deadline: float, patient: bool) -> Any:
         try:
-            return await self._settle(op, future, deadline)
+            return await self._settle(op, future, deadline, patient=patient)
         except Error as error:
             return error
 
@@ -223,7 +231,7 @@ class Driver:
         if isinstance(step, Op):
             return await self.run(step)
         if isinstance(step, Batch):
-            return await self.run_many(step.ops)
+            return await self._watched(step.ops, patient=True)
         if isinstance(step, Part):
             return await self._part(step)
         if isinstance(step, Sleep):

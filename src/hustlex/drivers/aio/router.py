@@ -56,12 +56,18 @@ class Router:
         return op.timeout_ms / 1000 if op.timeout_ms else self._options.command
 
     async def insist(
-        self, op: Op[Any], deadline: float, failure: Failure | None = None, *, wait: float | None = None
+        self,
+        op: Op[Any],
+        deadline: float,
+        failure: Failure | None = None,
+        *,
+        wait: float | None = None,
+        patient: bool = True,
     ) -> Any:
         """The reply of a call: repeats what may be repeated until the deadline. Raises Error.
 
         failure: of an attempt that was made already. wait: the command waits so long on the server, so that it needs
-        a connection of its own.
+        a connection of its own. patient: whether it goes on beyond the deadline while its server is being replaced.
         """
         attempt, whole_script, route = 0, False, None
         patience = Patience(op, deadline, self.seconds(op))
@@ -70,7 +76,7 @@ class Router:
             if failure is not None:
                 attempt += 1
                 tried, route = route, self.topology.learn(op, route, failure, asked)
-                if route is None and wait is None:
+                if route is None and wait is None and patient:
                     patience.learn(failure, self.topology.away_since(op, tried) + self._options.failover)
                 await self._consider(op, failure, route, attempt, patience.until)
                 whole_script = whole_script or scriptless(failure)
