@@ -47,6 +47,19 @@ def test_other_calls_end_at_their_deadline(call: Op[bytes], failure: Exception, 
     assert patience.attempt(100.9) == 101.0
 
 
+def test_a_call_to_a_server_that_answers_nobody_goes_on_unless_it_must_run_once() -> None:
+    late = Late()
+    late.silent = True
+    for effect, goes_on in ((Effect.READ, True), (Effect.IDEMPOTENT, True), (Effect.ONCE, False)):
+        patience = Patience(op(effect), deadline=101.0, seconds=1.0)
+        patience.learn(late, 150.0)
+        assert patience.goes_on(101.0) is goes_on
+    assert patience.until == 150.0
+    repeatable = Patience(op(Effect.IDEMPOTENT), deadline=101.0, seconds=1.0)
+    repeatable.learn(late, 150.0)
+    assert repeatable.until == 100.0 + REMEMBERED_S
+
+
 def test_what_may_have_run_is_repeated_only_as_long_as_the_server_remembers_it() -> None:
     patience = Patience(op(Effect.IDEMPOTENT), deadline=101.0, seconds=1.0)
     patience.learn(Lost("closed"), 150.0)

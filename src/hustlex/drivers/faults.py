@@ -110,7 +110,9 @@ class Lost(Exception):
 
 
 class Late(Exception):
-    """The call was sent and its deadline passed before its reply."""
+    """The call was sent and its deadline passed before its reply. silent: nor came any other reply in that time."""
+
+    silent = False
 
 
 Failure = NotSent | Lost | Late | Refused

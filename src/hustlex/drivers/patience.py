@@ -6,7 +6,7 @@ from random import uniform
 from typing import Any
 
 from hustlex.core.op import Effect, Op
-from hustlex.drivers.faults import Failure, Lost, NotSent, misplaced
+from hustlex.drivers.faults import Failure, Late, Lost, NotSent, misplaced
 
 FAILOVER_S = 10.0
 AGE_S = 3600.0
@@ -75,11 +75,16 @@ class Patience:
 
     def learn(self, failure: Failure, replaced_by: float) -> None:
         """An attempt failed. replaced_by: when another server is to be in the place of this one, at the latest."""
-        if self._op.timeout_ms or not (misplaced(failure) or isinstance(failure, NotSent | Lost)):
+        silent = isinstance(failure, Late) and failure.silent
+        if self._op.timeout_ms or not (silent or misplaced(failure) or isinstance(failure, NotSent | Lost)):
             return
-        if isinstance(failure, Lost) and self._op.effect is Effect.IDEMPOTENT:
+        if isinstance(failure, Lost | Late) and self._op.effect is Effect.IDEMPOTENT:
             self._limit = self._deadline - self._seconds + REMEMBERED_S
         self.until = max(self._deadline, min(replaced_by, self._limit))
+
+    def goes_on(self, now: float) -> bool:
+        """Whether its deadline alone is no reason to end."""
+        return self.until > max(self._deadline, now) and self._op.effect is not Effect.ONCE
 
     def attempt(self, now: float) -> float:
         """The deadline of an attempt that begins now."""

@@ -25,6 +25,8 @@ _LONGEST_PAUSE = 0.5
 """A deadline that is noticed late is as much later, up to this: while this process stood still (its collector of
 cycles, a handler that computes) the server was not away, and what was to be sent may not even have been written."""
 
+SILENT_S = 0.9
+"""A server that is only slow answers somebody in this time."""
 _EARLY = 32
 """This many commands are written without waiting for the end of the turn, so that the server works while we do
 (measured with 64 callers: a sixth more calls a second than one write per turn; 8 and 16 cost more than they bring)."""
@@ -182,11 +184,16 @@ class Connection(asyncio.Protocol):
             if future.done():
                 continue
             if deadline <= now:
-                future.set_exception(Late())
+                future.set_exception(self._late(now))
             elif not earliest or deadline < earliest:
                 earliest = deadline
         if earliest and not self.closed:
             self._arm(earliest)
+
+    def _late(self, now: float) -> Late:
+        late = Late()
+        late.silent = now - max(self.last_received, self.busy_since) > SILENT_S
+        return late
 
     # -- ending
 

@@ -78,7 +78,7 @@ class Router:
                 tried, route = route, self.topology.learn(op, route, failure, asked)
                 if route is None and wait is None and patient:
                     patience.learn(failure, self.topology.away_since(op, tried) + self._options.failover)
-                await self._consider(op, failure, route, attempt, patience.until)
+                await self._consider(op, failure, route, attempt, patience)
                 whole_script = whole_script or scriptless(failure)
             asked = asyncio.get_running_loop().time()
             try:
@@ -95,19 +95,19 @@ class Router:
             failure = refusal(str(reply))
 
     async def _consider(
-        self, op: Op[Any], failure: Failure, detour: Route | None, attempt: int, deadline: float
+        self, op: Op[Any], failure: Failure, detour: Route | None, attempt: int, patience: Patience
     ) -> None:
         """Return when the call may be made again, after a pause where one is due; else raise."""
-        error = verdict(failure, op.effect)
-        if error is not None:
+        error, now = verdict(failure, op.effect), asyncio.get_running_loop().time()
+        if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
             raise error.during(op.name) from None
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
         if not isinstance(failure, NotSent):
-            delay = max(delay, self._repeats.pause(asyncio.get_running_loop().time()))
-        if asyncio.get_running_loop().time() + delay >= deadline:
-            raise exhausted(failure, self.topology.title).during(op.name) from None
+            delay = max(delay, self._repeats.pause(now))
+        if now + delay >= patience.until:
+            raise (error or exhausted(failure, self.topology.title)).during(op.name) from None
         await asyncio.sleep(delay)
 
     def track(self, prefixes: Sequence[str], on_keys: OnKeys, on_loss: Callable[[], None]) -> Invalidations:
