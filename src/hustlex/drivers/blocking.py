@@ -105,7 +105,7 @@ class Driver:
             if failure is not None:
                 attempt += 1
                 route = self._learn(op, route, failure, patience)
-                self._consider(op, failure, route, attempt, patience.until)
+                self._consider(op, failure, route, attempt, patience)
                 whole_script = whole_script or scriptless(failure)
             if self._closed:
                 raise closed().during(op.name)
@@ -128,18 +128,20 @@ class Driver:
             patience.learn(failure, self._pools.away_since(op, route) + self._failover_s)
         return detour
 
-    def _consider(self, op: Op[Any], failure: Failure, detour: PoolRoute | None, attempt: int, deadline: float) -> None:
+    def _consider(
+        self, op: Op[Any], failure: Failure, detour: PoolRoute | None, attempt: int, patience: Patience
+    ) -> None:
         """Return when the call may be made again, after a pause where one is due; else raise."""
-        error = verdict(failure, op.effect)
-        if error is not None:
+        error, now = verdict(failure, op.effect), time.monotonic()
+        if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
             raise error.during(op.name) from None
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
         if not isinstance(failure, NotSent):
-            delay = max(delay, self._repeats.pause(time.monotonic()))
-        if time.monotonic() + delay >= deadline:
-            raise exhausted(failure, self._pools.title).during(op.name) from None
+            delay = max(delay, self._repeats.pause(now))
+        if now + delay >= patience.until:
+            raise (error or exhausted(failure, self._pools.title)).during(op.name) from None
         time.sleep(delay)
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:

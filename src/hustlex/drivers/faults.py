@@ -50,6 +50,9 @@ second, not thousands."""
 LOOK_S = 5.0
 """How often a connection in use is asked for the server's role; reads are answered by a replica without a word."""
 
+SILENT_S = 0.9
+"""A server that is only slow answers somebody in this time."""
+
 MOST_DETOURS = 5
 """Answers that name another node are followed at once so many times, then with a pause before each."""
 

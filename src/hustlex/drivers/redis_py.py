@@ -18,6 +18,7 @@ from hustlex.drivers.faults import (
     FOREIGN,
     LOOK_S,
     SETTLED_S,
+    SILENT_S,
     Late,
     Lost,
     NotSent,
@@ -30,7 +31,7 @@ from hustlex.drivers.faults import (
 )
 from hustlex.drivers.login import login, loginless
 from hustlex.drivers.pack import join
-from hustlex.drivers.patience import AGE_S, Outage, expiry
+from hustlex.drivers.patience import AGE_S, FOR_EVER, Outage, expiry
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import Error, Misuse, Refused, Unavailable
 
@@ -68,6 +69,7 @@ class ServerPool:
         self._pool: Any = _pool(endpoint, resolve or (lambda: endpoint))
         self._doubted = 0.0
         self.failed = self.met = False
+        self.answered = FOR_EVER
         self.outage = Outage()
         self._links = Outage()
         self._looking = threading.Lock()
@@ -90,11 +92,12 @@ class ServerPool:
     def receive(self, sent: Sent) -> list[Any]:
         """The replies; a refusal is one of them."""
         connection = sent.connection
-        with self._kept(connection):
+        with self._kept(connection, sent.at):
             hello = _read(connection, sent.deadline) if sent.looking else None
             replies = [_read(connection, sent.deadline) for _ in range(sent.count * (2 if sent.asking else 1))]
         self._pool.release(connection)
         self.failed, self.met = False, True
+        self.answered = time.monotonic()
         if sent.looking:
             connection.looked = sent.at
         replica = None if self._endpoint.seed else demoted(hello)
@@ -108,8 +111,8 @@ class ServerPool:
             self._doubted = sent.at
         return replies
 
-    def _kept(self, connection: Any) -> _Kept:
-        return _Kept(self, connection)
+    def _kept(self, connection: Any, sent_at: float = FOR_EVER) -> _Kept:
+        return _Kept(self, connection, sent_at)
 
     def give_up(self, connection: Any) -> None:
         """Replies that nobody read would go to the next caller."""
@@ -184,9 +187,10 @@ class Sent:
 class _Kept:
     """Whatever goes wrong in the block ends the connection, and is said in our words."""
 
-    def __init__(self, pool: ServerPool, connection: Any) -> None:
+    def __init__(self, pool: ServerPool, connection: Any, sent_at: float) -> None:
         self._pool = pool
         self._connection = connection
+        self._sent_at = sent_at
 
     def __enter__(self) -> None: ...
 
@@ -195,7 +199,9 @@ class _Kept:
             return
         self._pool.give_up(self._connection)
         if isinstance(error, exceptions.TimeoutError):
-            raise Late from None
+            late = Late()
+            late.silent = time.monotonic() - max(self._pool.answered, self._sent_at) > SILENT_S
+            raise late from None
         if isinstance(error, exceptions.InvalidResponse):
             raise Lost(FOREIGN) from None
         if isinstance(error, exceptions.ConnectionError | OSError):

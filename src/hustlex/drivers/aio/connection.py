@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import hiredis
 
-from hustlex.drivers.faults import FOREIGN, Late, Lost, NotSent
+from hustlex.drivers.faults import FOREIGN, SILENT_S, Late, Lost, NotSent
 from hustlex.drivers.pack import join
 
 _GRACE = 0.002
@@ -25,8 +25,6 @@ _LONGEST_PAUSE = 0.5
 """A deadline that is noticed late is as much later, up to this: while this process stood still (its collector of
 cycles, a handler that computes) the server was not away, and what was to be sent may not even have been written."""
 
-SILENT_S = 0.9
-"""A server that is only slow answers somebody in this time."""
 _EARLY = 32
 """This many commands are written without waiting for the end of the turn, so that the server works while we do
 (measured with 64 callers: a sixth more calls a second than one write per turn; 8 and 16 cost more than they bring)."""
