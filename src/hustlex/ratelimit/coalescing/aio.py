@@ -192,7 +192,8 @@ class CoalescedChecks:
         if any(map(asyncio.Future.done, callers)):
             asked, callers = _parted([pair for pair in zip(asked, callers, strict=True) if not pair[1].done()])
         keys: dict[PendingCheck, object] = {pending: pending.request.window for pending in set(asked)}
-        if not self._driver.crosses_slots:
+        crossing = self._driver.crosses_slots
+        if not crossing:
             keys = {pending: (window, slot(pending.op.keys[0])) for pending, window in keys.items()}
         if len(set(keys.values())) < 2:
             self._send(asked, callers, traffic)
@@ -202,7 +203,7 @@ class CoalescedChecks:
             groups.setdefault(keys[pending], []).append((pending, caller))
         for group in groups.values():
             self._send(*_parted(group), traffic)
-        if 2 * len(groups) > len(callers):
+        if 2 * len(groups) > len(callers) and crossing is not None:
             traffic.pause()
 
     def _send(self, asked: list[PendingCheck], callers: list[Caller], traffic: _Traffic) -> None:
