@@ -53,7 +53,18 @@ _RATIOS = {
     "cache_added_vs_best": ("cached function", _CACHES),
     "page_added_vs_best": ("cached page", ("fastapi-redis-sdk, page",)),
 }
+_PACKAGES = (
+    "fastapi",
+    "uvicorn",
+    "slowapi",
+    "fastapi-limiter",
+    "fastapi-cache2",
+    "cashews",
+    "fastapi-redis-sdk",
+    "PyJWT",
+)
 _CONNECTIONS = 16
+_USERS = 200
 _SLICE_S = 0.35 if QUICK else 1.5
 
 
@@ -112,10 +123,16 @@ class Caller(asyncio.Protocol):
         self._ask()
 
     def _ask(self) -> None:
-        more = {"Idempotency-Key": f"{next(self._serial)}"} if self._application.method == "POST" else {}
-        lines = [f"{name}: {value}\r\n" for name, value in ({"Host": "bench"} | self._application.headers | more).items()]
+        number, method = next(self._serial), self._application.method
+        fields = (
+            {"Host": "bench"}
+            | self._application.headers
+            | ({"Idempotency-Key": f"{number}"} if method == "POST" else {})
+        )
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self._seen, self._began = b"", time.perf_counter()
-        self._transport.write(f"{self._application.method} / HTTP/1.1\r\n{''.join(lines)}Content-Length: 0\r\n\r\n".encode())
+        path = f"/users/{number % _USERS}"
+        self._transport.write(f"{method} {path} HTTP/1.1\r\n{head}Content-Length: 0\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
         self._seen += data
@@ -186,8 +203,7 @@ async def _measured(figures: Figures, arms: dict[str, Application]) -> None:
 
 def _report(figures: Figures) -> None:
     print_table(
-        f"One uvicorn process, {_CONNECTIONS} connections ({versions('fastapi', 'uvicorn', 'slowapi', 'fastapi-limiter')},"
-        f" {versions('fastapi-cache2', 'cashews', 'fastapi-redis-sdk', 'PyJWT', 'redis')}): median (min-max)",
+        f"One uvicorn process, {_CONNECTIONS} connections ({versions(*_PACKAGES)}): median (min-max)",
         ["", "CPU added us", "CPU us", "p50 ms", "p99 ms"],
         [[arm, *(figures.cell(arm, name, digits) for name, digits in _COLUMNS)] for arm in _ARMS],
     )

@@ -1,7 +1,7 @@
 """One application behind uvicorn in a process of its own: ``python -m bench.web_server module:factory url``.
 
-Says on its output where it listens and what requests must carry; answers each line of its input with the CPU it has used,
-which costs the application nothing. The end of the input ends it.
+Says on its output where it listens and what requests must carry; answers each line of its input with the CPU it has
+used, which costs the application nothing. The end of the input ends it.
 """
 
 from __future__ import annotations

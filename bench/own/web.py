@@ -23,22 +23,30 @@ from hustlex.web import (
     lifespan,
 )
 
-SECRET = "6c6b3d7f09a2e1b4c5d8f7a6b3c2e1d0"  # noqa: S105 - of a benchmark
-USER = {"id": 7, "name": "Adaeze Okafor", "phone": "+2348031234567", "tags": ["a", "b"], "rating": 4.9, "bio": "x" * 300}
+SECRET = "6c6b3d7f09a2e1b4c5d8f7a6b3c2e1d0"
+USER = {
+    "id": 7,
+    "name": "Adaeze Okafor",
+    "phone": "+2348031234567",
+    "tags": ["a", "b"],
+    "rating": 4.9,
+    "bio": 300 * "x",
+}
+PATH = "/users/{user_id}"
 WIDE = "1000000/minute"
 _TTL = timedelta(minutes=10)
 
 
-async def answer() -> dict[str, Any]:
+async def answer(user_id: int) -> dict[str, Any]:
     """The handler of every arm."""
-    return USER
+    return USER | {"id": user_id}
 
 
 def bare(_: str) -> FastAPI:
     """Nothing but FastAPI."""
     app = FastAPI()
-    app.get("/")(answer)
-    app.post("/")(answer)
+    app.get(PATH)(answer)
+    app.post(PATH)(answer)
     return app
 
 
@@ -63,14 +71,14 @@ def _app(url: str) -> FastAPI:
 def installed(url: str) -> FastAPI:
     """``install`` alone: problems, header fields, bodies, hosts."""
     app = _app(url)
-    app.get("/")(answer)
+    app.get(PATH)(answer)
     return app
 
 
 def limit(url: str) -> FastAPI:
     """A limit per address as a dependency."""
     app = _app(url)
-    app.get("/", dependencies=[Depends(RateLimit(f"{WIDE} per ip"))])(answer)
+    app.get(PATH, dependencies=[Depends(RateLimit(f"{WIDE} per ip"))])(answer)
     return app
 
 
@@ -81,7 +89,7 @@ async def _key() -> str:
 def limit_own_key(url: str) -> FastAPI:
     """A limit per what a dependency of the application answers."""
     app = _app(url)
-    app.get("/", dependencies=[Depends(RateLimit(WIDE, key=_key))])(answer)
+    app.get(PATH, dependencies=[Depends(RateLimit(WIDE, key=_key))])(answer)
     return app
 
 
@@ -89,29 +97,29 @@ def limit_middleware(url: str) -> FastAPI:
     """The same by the middleware."""
     app = _app(url)
     app.add_middleware(RateLimitMiddleware, rules=[f"{WIDE} per ip"])
-    app.get("/")(answer)
+    app.get(PATH)(answer)
     return app
 
 
-async def _me(user: CurrentUser) -> dict[str, Any]:
-    return USER | {"id": user.user_id}
+async def _seen(user_id: int, user: CurrentUser) -> dict[str, Any]:
+    return USER | {"id": user_id, "by": user.user_id}
 
 
-async def _strictly_me(user: StrictUser) -> dict[str, Any]:
-    return USER | {"id": user.user_id}
+async def _strictly_seen(user_id: int, user: StrictUser) -> dict[str, Any]:
+    return USER | {"id": user_id, "by": user.user_id}
 
 
 def current_user(url: str) -> FastAPI:
     """A checked token, without a round trip."""
     app = _app(url)
-    app.get("/")(_me)
+    app.get(PATH)(_seen)
     return app
 
 
 def strict_user(url: str) -> FastAPI:
     """A checked token, with one."""
     app = _app(url)
-    app.get("/")(_strictly_me)
+    app.get(PATH)(_strictly_seen)
     return app
 
 
@@ -119,10 +127,13 @@ def cached(url: str) -> FastAPI:
     """A cached function, found in Redis."""
     app = _app(url)
 
-    async def read(request: Request) -> Any:
-        return await request.app.state.users.get_or_compute(7, answer)
+    async def read(user_id: int, request: Request) -> Any:
+        async def load() -> dict[str, Any]:
+            return await answer(user_id)
 
-    app.get("/")(read)
+        return await request.app.state.users.get_or_compute(user_id, load)
+
+    app.get(PATH)(read)
     return app
 
 
@@ -130,23 +141,23 @@ def page(url: str) -> FastAPI:
     """A cached response."""
     app = _app(url)
     app.add_middleware(CacheMiddleware)
-    app.get("/", dependencies=[Depends(ResponseCache(ttl=_TTL, public=True))])(answer)
+    app.get(PATH, dependencies=[Depends(ResponseCache(ttl=_TTL, public=True))])(answer)
     return app
 
 
-async def _pay(user: StrictUser, claim: Annotated[Started, Depends(Idempotent())]) -> dict[str, Any]:
-    return USER | {"id": user.user_id}
+async def _pay(user_id: int, user: StrictUser, claim: Annotated[Started, Depends(Idempotent())]) -> dict[str, Any]:
+    return USER | {"id": user_id, "by": user.user_id}
 
 
 def idempotent(url: str) -> FastAPI:
     """A payment that may be repeated, of a strictly checked user."""
     app = _app(url)
-    app.post("/")(_pay)
+    app.post(PATH)(_pay)
     return app
 
 
 def payment(url: str) -> FastAPI:
     """The same with a limit per user: the guide's route."""
     app = _app(url)
-    app.post("/", dependencies=[Depends(RateLimit(f"{WIDE} per user"))])(_pay)
+    app.post(PATH, dependencies=[Depends(RateLimit(f"{WIDE} per user"))])(_pay)
     return app

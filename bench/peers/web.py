@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from redis.asyncio import Redis
 
-from bench.own.web import USER, answer
+from bench.own.web import PATH, USER, answer
 
 _WIDE = 1_000_000
 
@@ -26,11 +26,11 @@ def slowapi(url: str) -> FastAPI:
     app = FastAPI()
     limiter = app.state.limiter = Limiter(get_remote_address, storage_uri=url, strategy="fixed-window")
 
-    async def limited(request: Request) -> dict[str, Any]:  # noqa: ARG001 - slowapi looks for it
-        return USER
+    async def limited(request: Request, user_id: int) -> dict[str, Any]:  # slowapi looks for the request
+        return await answer(user_id)
 
-    limited.__annotations__["request"] = Request
-    app.get("/")(limiter.limit(f"{_WIDE}/minute")(limited))
+    limited.__annotations__ |= {"request": Request, "user_id": int}
+    app.get(PATH)(limiter.limit(f"{_WIDE}/minute")(limited))
     return app
 
 
@@ -43,7 +43,7 @@ def fastapi_limiter(url: str) -> FastAPI:
     async def opened(app: FastAPI) -> AsyncIterator[None]:
         redis = Redis.from_url(url)
         bucket: Any = RedisBucket.init([Rate(_WIDE, Duration.SECOND * 2)], redis, "bench")
-        app.get("/", dependencies=[Depends(RateLimiter(limiter=Limiter(await bucket)))])(answer)
+        app.get(PATH, dependencies=[Depends(RateLimiter(limiter=Limiter(await bucket)))])(answer)
         yield
         await redis.aclose()
 
@@ -64,7 +64,7 @@ def sdk_limit(url: str) -> FastAPI:
 
     app, setup = _sdk(url)
     setup.rate_limiting()
-    app.get("/", dependencies=[Depends(rate_limit(f"{_WIDE}/minute"))])(answer)
+    app.get(PATH, dependencies=[Depends(rate_limit(f"{_WIDE}/minute"))])(answer)
     return app
 
 
@@ -79,13 +79,13 @@ def sdk_session(url: str) -> FastAPI:
         session["user_id"] = "user7"
         return {}
 
-    async def me(session: SessionDep) -> dict[str, Any]:
-        return USER | {"id": session.get("user_id")}
+    async def me(user_id: int, session: SessionDep) -> dict[str, Any]:
+        return USER | {"id": user_id, "by": session.get("user_id")}
 
-    for handler in (login, me):
-        handler.__annotations__["session"] = SessionDep
-    app.post("/")(login)
-    app.get("/", dependencies=[Depends(valid_session())])(me)
+    login.__annotations__["session"] = SessionDep
+    me.__annotations__ |= {"session": SessionDep, "user_id": int}
+    app.post(PATH)(login)
+    app.get(PATH, dependencies=[Depends(valid_session())])(me)
     app.state.bench_headers = {"login": "cookie"}
     return app
 
@@ -96,7 +96,7 @@ def sdk_page(url: str) -> FastAPI:
 
     app, setup = _sdk(url)
     setup.caching()
-    app.get("/", dependencies=[Depends(cache(ttl=600))])(answer)
+    app.get(PATH, dependencies=[Depends(cache(ttl=600))])(answer)
     return app
 
 
@@ -107,14 +107,14 @@ def sdk_cached(url: str) -> FastAPI:
     app, setup = _sdk(url)
     setup.caching()
 
-    async def read(backend: CacheBackendDep) -> Any:
-        value = await backend.get("user:7", default=None)
+    async def read(user_id: int, backend: CacheBackendDep) -> Any:
+        value = await backend.get(f"user:{user_id}", default=None)
         if value is None:
-            await backend.set("user:7", value := await answer(), ttl=600)
+            await backend.set(f"user:{user_id}", value := await answer(user_id), ttl=600)
         return value
 
-    read.__annotations__["backend"] = CacheBackendDep
-    app.get("/")(read)
+    read.__annotations__ |= {"backend": CacheBackendDep, "user_id": int}
+    app.get(PATH)(read)
     return app
 
 
@@ -125,12 +125,12 @@ def cashews(url: str) -> FastAPI:
     cache = Cache()
     cache.setup(url, client_side=False, max_connections=100)
     app = FastAPI()
-    cached = cache(ttl="10m", key="user:7")(answer)
+    cached = cache(ttl="10m", key="user:{user_id}")(answer)
 
-    async def read() -> Any:
-        return await cached()
+    async def read(user_id: int) -> Any:
+        return await cached(user_id)
 
-    app.get("/")(read)
+    app.get(PATH)(read)
     return app
 
 
@@ -142,7 +142,7 @@ def fastapi_cache2(url: str) -> FastAPI:
 
     FastAPICache.init(RedisBackend(Redis.from_url(url)), prefix="bench")
     app = FastAPI()
-    app.get("/")(cache(expire=600)(answer))
+    app.get(PATH)(cache(expire=600)(answer))
     return app
 
 
@@ -161,10 +161,10 @@ def _jwt(url: str, algorithm: str, signing: Any, verifying: Any) -> FastAPI:
             raise HTTPException(401)
         return found
 
-    async def me(found: Any = Depends(user)) -> dict[str, Any]:
-        return USER | {"id": found["sub"]}
+    async def me(user_id: int, found: Any = Depends(user)) -> dict[str, Any]:  # noqa: B008 - FastAPI's way
+        return USER | {"id": user_id, "by": found["sub"]}
 
-    app.get("/")(me)
+    app.get(PATH)(me)
     app.state.bench_headers = {"Authorization": f"Bearer {jwt.encode(claims, signing, algorithm)}"}
     return app
 

@@ -130,15 +130,11 @@ def _mores(states: Iterable[PolicyState]) -> Iterable[timedelta]:
     return (state.more_after for state in states if not state.allowed)
 
 
-# The same for each answer to a caller, and of a policy.
-
-
-@lru_cache(maxsize=4096)
 def _partition(name: str) -> str:
     return f";pk=:{b64encode(name.encode()).decode()}:" if name else ""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # the same with each answer
 def _policy_item(name: str, limit: int, window: timedelta) -> str:
     return f'"{name}";q={limit}' + ("" if window % _SECOND else f";w={window // _SECOND}")
 

@@ -110,8 +110,11 @@ def unauthorized(error: str = "", scheme: str = "Bearer", **more: str) -> Proble
 
 def shown_token(connection: HTTPConnection) -> tuple[str, str]:
     """Scheme (in lower case) and token of the Authorization header; two times "" without one."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    return scheme.lower(), token.strip()
+    for name, value in connection.scope["headers"]:  # the first of several, as Starlette's Headers has it
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            return scheme.lower(), token.strip()
+    return "", ""
 
 
 async def proved_key(connection: HTTPConnection, front: Front) -> str:
@@ -183,7 +186,10 @@ class CheckedUser(Marked):
     async def __call__(self, connection: HTTPConnection) -> Access:  # type: ignore[override]
         """The access behind the request's token; what ``ask`` has just found is handed over, once."""
         found: Access | None = connection.scope.pop(self._found, None)
-        return await self._check(connection, await front_for(connection)) if found is None else found
+        if found is not None:
+            return found
+        other = overridden(connection, get_hustlex)
+        return await self._check(connection, await front_for(connection) if other else front_of(connection.scope))
 
     async def ask(self, connection: HTTPConnection) -> Access:
         """The same for another dependency of ours; the route's own, before or after it, is not checked again."""
