@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from bench.harness import QUICK, Budget, Figures, percentile, print_summary, print_table, serving, turned, versions
@@ -41,6 +42,13 @@ _ARMS: dict[str, tuple[str, ...]] = {
     "POST, limit too": (f"{_OWN}:payment",),
     "POST, limit too, frozen": (f"{_OWN}:payment", "frozen"),
 }
+_NEEDS = {
+    "slowapi": "slowapi",
+    "fastapi-limiter": "fastapi_limiter",
+    "fastapi-redis-sdk": "redis_fastapi",
+    "cashews": "cashews",
+    "fastapi-cache2": "fastapi_cache",
+}
 _LIMITS = ("slowapi", "fastapi-limiter", "fastapi-redis-sdk, limit")
 _USERS = ("PyJWT HS256 + EXISTS", "fastapi-redis-sdk, session")
 _CACHES = ("cashews", "fastapi-cache2", "fastapi-redis-sdk, value")
@@ -68,15 +76,28 @@ _USERS = 200
 _SLICE_S = 0.35 if QUICK else 1.5
 
 
+def _present() -> list[str]:
+    """The arms whose packages are installed."""
+    missing = {arm for arm in _ARMS if not find_spec(_NEEDS.get(arm.partition(",")[0], "hustlex"))}
+    if missing:
+        print("not installed, so not measured:", ", ".join(sorted(missing)))
+    return [arm for arm in _ARMS if arm not in missing]
+
+
 class Application:
-    """A running arm. method, headers: of its requests."""
+    """An arm's process. method, headers: of its requests."""
+
+    port: int
+    headers: dict[str, str]
 
     def __init__(self, process: subprocess.Popen[str], method: str) -> None:
         self._process = process
         self.method = method
+
+    def wait(self) -> None:
+        """Until it serves."""
         told = self._told()
-        self.port: int = told["port"]
-        self.headers: dict[str, str] = told["headers"]
+        self.port, self.headers = told["port"], told["headers"]
 
     def cpu(self) -> float:
         """Seconds it has used, by its own rusage."""
@@ -141,7 +162,9 @@ class Caller(asyncio.Protocol):
         if not found or len(body) < int(length):
             return
         if not head.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"an arm of bench-web answered {self._seen[:300]!r}")
+            self.done.set_exception(RuntimeError(f"{self._application} answered {self._seen[:300]!r}"))
+            self._transport.close()
+            return
         self.waits.append((time.perf_counter() - self._began) * 1000)
         self.headers = head
         if time.perf_counter() < self._until:
@@ -185,7 +208,9 @@ def main() -> None:
 
     figures = Figures()
     with serving() as server, ExitStack() as stack:
-        arms = {arm: stack.enter_context(running(arm, server.url)) for arm in _ARMS}
+        arms = {arm: stack.enter_context(running(arm, server.url)) for arm in _present()}
+        for application in arms.values():
+            application.wait()
         uvloop.run(_measured(figures, arms))
     _report(figures)
 
@@ -193,7 +218,7 @@ def main() -> None:
 async def _measured(figures: Figures, arms: dict[str, Application]) -> None:
     for application in arms.values():
         await log_in(application)
-        await load(application, _SLICE_S / 3)
+        await load(application, 0.5)
     for number in Budget(45 if QUICK else 300, 5 if QUICK else 9).rounds():
         found = {arm: await load(arms[arm], _SLICE_S) for arm in turned(list(arms), number)}
         for arm, measured in found.items():
@@ -207,12 +232,14 @@ def _report(figures: Figures) -> None:
         ["", "CPU added us", "CPU us", "p50 ms", "p99 ms"],
         [[arm, *(figures.cell(arm, name, digits) for name, digits in _COLUMNS)] for arm in _ARMS],
     )
-    summary = {
-        name: figures.median(ours, "added") / min(figures.median(peer, "added") for peer in peers)
-        for name, (ours, peers) in _RATIOS.items()
+    summary = {}
+    for name, (ours, peers) in _RATIOS.items():
+        others = [figures.median(peer, "added") for peer in peers if figures.names(peer)]
+        summary |= {name: figures.median(ours, "added") / min(others)} if others else {}
+    summary |= {
+        f"added_us_{_named(arm)}": figures.median(arm, "added") for arm in _ARMS if arm != BARE and figures.names(arm)
     }
-    summary |= {f"added_us_{_named(arm)}": figures.median(arm, "added") for arm in _ARMS if arm != BARE}
-    summary |= {f"p99_ms_{_named(arm)}": figures.median(arm, "p99") for arm in _ARMS}
+    summary |= {f"p99_ms_{_named(arm)}": figures.median(arm, "p99") for arm in _ARMS if figures.names(arm)}
     print_summary(summary)
 
 

@@ -271,7 +271,7 @@ class HustleX:
 
     def reference(self, text: str) -> str:
         """An opaque stand-in for an id, the same wherever the secret is; "" without a secret."""
-        return self._references(text)
+        return self._references(check.typed("text", text))
 
     @lazy
     def _references(self) -> Callable[[str], str]:

@@ -22,7 +22,7 @@ from hustlex.tokens import Access, BadProof, Mode, Rejected
 from hustlex.web.origins import host_of, origins_of
 from hustlex.web.problem import Problem
 from hustlex.web.rights import ShownToken, keep_shown, shown_in
-from hustlex.web.routing import OUTERMOST
+from hustlex.web.routing import OUTERMOST, serving
 
 
 class Marked(HTTPBearer):
@@ -64,9 +64,10 @@ Front = Annotated[HustleX, Depends(get_hustlex)]
 
 
 def overridden(connection: HTTPConnection, *dependencies: Any) -> bool:
-    """Whether a test has put something in the place of one of these (``app.dependency_overrides``)."""
-    overrides = getattr(connection.scope.get("app"), "dependency_overrides", None) or ()
-    return any(each in overrides for each in dependencies) if overrides else False
+    """Whether a test has put something in the place of one of these (``app.dependency_overrides``). Only a route has
+    dependencies: a middleware, which stands before it, asks the real ones."""
+    overrides: Any = getattr(connection.scope.get("app"), "dependency_overrides", None)
+    return bool(overrides) and "route" in connection.scope and any(each in overrides for each in dependencies)
 
 
 async def asked(connection: HTTPConnection, dependency: Any) -> Any:
@@ -79,7 +80,7 @@ async def asked(connection: HTTPConnection, dependency: Any) -> Any:
     async with AsyncExitStack() as stack:
         solved = await solve_dependencies(
             request=connection,  # type: ignore[arg-type]
-            dependant=get_dependant(path="", call=wanted),
+            dependant=get_dependant(path=getattr(serving(connection.scope), "path_format", ""), call=wanted),
             dependency_overrides_provider=connection.scope.get("app"),
             async_exit_stack=stack,
             embed_body_fields=False,
