@@ -28,6 +28,8 @@ from hustlex.web.routing import OUTERMOST, serving
 class Marked(HTTPBearer):
     """Says in the OpenAPI document that a token is wanted."""
 
+    __globals__ = globals()  # where FastAPI before 0.121 looks for the classes that an object's annotations name
+
     def __init__(self) -> None:
         about = "An access token from /auth/otp/verify."
         super().__init__(auto_error=False, bearerFormat="JWT", scheme_name="HTTPBearer", description=about)
