@@ -28,7 +28,7 @@ from hustlex.web.routing import OUTERMOST, serving
 class Marked(HTTPBearer):
     """Says in the OpenAPI document that a token is wanted."""
 
-    __globals__ = globals()  # where FastAPI before 0.121 looks for the classes that an object's annotations name
+    __globals__ = globals()  # where older FastAPI looks for what the annotations of an object name
 
     def __init__(self) -> None:
         about = "An access token from /auth/otp/verify."
