@@ -15,9 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hustlex._sync.diagnostics import Diagnostics
 from hustlex.core.keys import slot
 from hustlex.core.op import Effect, Flow, Op, Script, command, parts, subscribers
-from hustlex.drivers import aio
+from hustlex.diagnostics.checks import ROWS, judge_cluster
+from hustlex.diagnostics.nodes import ClusterFacts, ClusterNode
+from hustlex.drivers import aio, blocking
 from hustlex.errors import Error, Refused, Unavailable
 from hustlex.jobs.inspect import act
 from tests.drivers.conftest import PATIENCE, Street
@@ -370,6 +373,25 @@ async def test_no_node_that_can_be_reached(kind: Callable[..., Any]) -> None:
 async def test_a_wrong_password(kind: Callable[..., Any], cluster: ClusterHands) -> None:
     hosts = cluster.url.rpartition("@")[2]
     assert "WRONGPASS" in await sentence(kind, f"redis+cluster://:wrong@{hosts}")
+
+
+def test_the_doctor_asks_each_node(cluster: ClusterHands) -> None:
+    """And judges the cluster as a whole."""
+    with blocking.Driver(cluster.url) as driver:
+        found = Diagnostics(driver).check(deep=True, watch=timedelta(0)).findings
+    names = {f"127.0.0.1:{node.port}" for node in cluster.primaries()}
+    assert {each.node for each in found if each.check == "room"} == names
+    whole = {each.check: each.level for each in found if each.check in ROWS}
+    assert whole == {"slots": "ok", "spares": "ok", "coverage": "info", "balance": "ok"}
+
+
+def test_a_cluster_with_holes_and_uneven_nodes_is_told() -> None:
+    node = ClusterNode("10.0.0.1", 6379, "1", 12_000, 0)
+    facts = ClusterFacts("fail", 2_000, (node, ClusterNode("10.0.0.2", 6379, "2", 2_384, 1)))
+    found = {each.check: each for each in judge_cluster("state", facts, ())}
+    levels = {name: each.level for name, each in found.items()}
+    assert levels == {"slots": "fail", "spares": "warn", "coverage": "unknown", "balance": "warn"}
+    assert found["spares"].detail == "without a replica: 10.0.0.1:6379"
 
 
 # -- what no key names is asked of every node

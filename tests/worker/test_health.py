@@ -24,6 +24,7 @@ from hustlex.jobs import Jobs, Tasks
 from hustlex.worker import serve_health
 from hustlex.worker.health.loop_monitor import Blocks
 from hustlex.worker.health.watchdog import Watchdog
+from tests.cli import inside
 from tests.support.proxy import Proxy
 from tests.worker.support import DEFAULT, Running, message, put, running, until
 
@@ -262,12 +263,10 @@ async def test_the_command_line_serves_health_and_reserves_slots(url: str, raw: 
 
 
 @pytest.mark.parametrize("given", ["critical=reserved:0", "critical=reserved", "=3", "critical=many"])
-async def test_the_command_line_refuses_odd_queues(given: str, tmp_path: Path) -> None:
-    command = (sys.executable, "-m", "hustlex.cli.main", "worker", "backend", "--queue", given)
-    pipe = asyncio.subprocess.PIPE
-    worker = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stderr=pipe, stdout=pipe)
-    assert b"NAME=reserved:SLOTS" in (await worker.communicate())[1]
-    assert worker.returncode == 2
+def test_the_command_line_refuses_odd_queues(given: str) -> None:
+    told = inside.hustlex("worker", "backend", "--queue", given)
+    assert "NAME=reserved:SLOTS" in told.stderr
+    assert told.returncode == 2
 
 
 # The application's check.

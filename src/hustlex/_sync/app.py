@@ -136,6 +136,11 @@ class HustleX:
             self.cache_driver.close()
 
     @property
+    def prefix(self) -> str:
+        """What stands before every key but those of the jobs."""
+        return self._prefix
+
+    @property
     def degraded(self) -> dict[str, str]:
         """What works by second best in this process for now, a sentence for each room that was used; asks nobody."""
         used = vars(self)
@@ -261,7 +266,7 @@ class HustleX:
         from hustlex._sync.diagnostics import Diagnostics
 
         cache = self.cache_driver if self.cache_driver is not self.driver else None
-        return Diagnostics(self.driver, cache, clock=self._clock)
+        return Diagnostics(self.driver, cache, prefix=self._prefix, clock=self._clock)
 
     @lazy
     def _state(self) -> BlockingDriver:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from hustlex.core.keys import key_in
+from hustlex.core.link import ServerLink
 from hustlex.core.telemetry import Hook
 from hustlex.errors import Error
 
@@ -238,6 +239,11 @@ class AsyncDriver(Protocol):
         """
         ...
 
+    @property
+    def link(self) -> ServerLink:
+        """How the server is reached."""
+        ...
+
     def another(self) -> AsyncDriver:
         """A driver to the same server with the same settings, for the event loop of another thread."""
         ...
@@ -259,5 +265,8 @@ class BlockingDriver(Protocol):
     def follow(self, flow: Flow[T]) -> T: ...
 
     def block(self, op: Op[T], seconds: float) -> T: ...
+
+    @property
+    def link(self) -> ServerLink: ...
 
     def close(self) -> None: ...

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from hustlex.core.link import ServerLink
 from hustlex.core.op import PING, Batch, Call, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
@@ -259,6 +260,11 @@ class Driver:
         if not op.timeout_ms:
             op = replace(op, timeout_ms=int((seconds + self._command_s) * 1000))
         return self.run(op)
+
+    @property
+    def link(self) -> ServerLink:
+        """How the server is reached."""
+        return self._address.servers[0].link
 
     def close(self) -> None:
         """Close every connection; what is in flight fails. Idempotent."""

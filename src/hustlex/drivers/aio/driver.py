@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from hustlex.core import forks
+from hustlex.core.link import ServerLink
 from hustlex.core.op import PING, Batch, Call, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
@@ -272,6 +273,11 @@ class Driver:
         if self._closed:
             raise closed().during("track")
         return self._router.track(prefixes, on_keys, on_loss)
+
+    @property
+    def link(self) -> ServerLink:
+        """How the server is reached."""
+        return self._address.servers[0].link
 
     def another(self) -> Driver:
         """One with the same settings, for the event loop of another thread; opened and closed there."""
