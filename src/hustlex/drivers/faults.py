@@ -138,6 +138,11 @@ def demoted(hello: object) -> Refused | None:
     return None
 
 
+def alone(hello: object) -> bool:
+    """Whether the server that greets is no part of a cluster."""
+    return isinstance(hello, dict) and hello.get(b"mode") == b"standalone"
+
+
 def unfit(hello: object, endpoint: Endpoint) -> Error | None:
     """What to raise when the server that greets is not of the kind that the URL says, or a replica."""
     mode = hello.get(b"mode") if isinstance(hello, dict) else None

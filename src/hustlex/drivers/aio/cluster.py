@@ -47,6 +47,7 @@ class Cluster:
         self._slots = SlotsTask(address.servers, options, self._arrange, self._waiting)
         self.anywhere: Where = _Anywhere(self)
         self.title = address.where
+        self.crosses_slots = False
 
     # -- routes
 

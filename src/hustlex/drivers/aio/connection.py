@@ -40,6 +40,7 @@ _NOTHING = object()
 class Connection(asyncio.Protocol):
     """A multiplexed connection.
 
+    standalone: the server said that it is no part of a cluster.
     on_lost: called once when the link is gone. on_push: called with each RESP3 push, from the read callback.
     """
 
@@ -62,6 +63,7 @@ class Connection(asyncio.Protocol):
         self.waiting: deque[Slot] = deque()
         self.writable = True
         self.closed = False
+        self.standalone = False
         self.on_room: Callable[[], None] | None = None
         self.stray: Any = None
         self.opened = self.last_received = 0.0

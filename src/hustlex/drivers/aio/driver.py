@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -125,6 +125,16 @@ class Driver:
         if type(reply) is ReplyError:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
+
+    def send(self, op: Op[T]) -> Coroutine[Any, Any, T]:
+        """As ``run``, but sent before this returns, and not told to the hook; see ``core.op.AsyncDriver``."""
+        deadline = self._deadline(op)
+        return self._settle(op, self._topology.connection(op).submit(pack(op), deadline), deadline)
+
+    @property
+    def crosses_slots(self) -> bool:
+        """Whether one call may have keys of several slots; known once connected."""
+        return self._topology.crosses_slots
 
     async def _settle(
         self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float, *, patient: bool = True

@@ -315,6 +315,11 @@ class ManagedConnection:
         return self._connection is None and self._callers > 0
 
     @property
+    def standalone(self) -> bool:
+        """Whether it is connected to a server that is no part of a cluster."""
+        return self._connection is not None and self._connection.standalone
+
+    @property
     def open(self) -> bool:
         """Whether a connection stands right now."""
         return self._connection is not None
