@@ -254,9 +254,9 @@ class HustleX:
 
     @lazy
     def diagnostics(self) -> Diagnostics:
-        """Whether the servers are fit for what they hold, and which jobs do not run; as ``hustlex doctor`` prints it.
+        """Whether the servers are fit for what they hold, what they do, and which jobs do not run.
 
-        Doors: check.
+        Doors: check, servers, slowlog, monitor.
         """
         from hustlex.diagnostics.api import Diagnostics
 

@@ -21,6 +21,7 @@ from hustlex.cli.idem import idem
 from hustlex.cli.limit import limit
 from hustlex.cli.otp import otp
 from hustlex.cli.pin import pin
+from hustlex.cli.redis import redis
 from hustlex.cli.session import session
 from hustlex.cli.user import user
 from hustlex.core.printable import printable
@@ -65,6 +66,7 @@ for _name, _noun in {
     "idem": idem,
     "user": user,
     "event": event,
+    "redis": redis,
 }.items():
     cli.add_typer(_noun, name=_name)
     cli.add_typer(_noun, name=f"{_name}s", hidden=True)

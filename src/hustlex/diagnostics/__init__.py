@@ -2,8 +2,8 @@
 
 ``facts``, ``nodes``, ``keyscan`` and ``job_facts`` ask (flows, so both drivers can) in the words of ``asks``,
 ``checks`` and ``jobs`` judge what came back and ask nobody, ``findings`` holds what they say, ``rights`` reads what
-a user needs from the rooms' own scripts, ``seen`` says what may be shown of a command, and ``api`` is the door:
-``await hx.diagnostics.check()``.
+a user needs from the rooms' own scripts, ``seen`` says what may be shown of a command, ``watching`` what a
+server does right now, and ``api`` is the door: ``await hx.diagnostics.check()``.
 """
 
 from hustlex.diagnostics.api import Diagnostics
@@ -16,20 +16,27 @@ from hustlex.diagnostics.jobs import judge_jobs
 from hustlex.diagnostics.keyscan import KeyFacts
 from hustlex.diagnostics.places import LocalFacts
 from hustlex.diagnostics.rights import ROOMS, AclRights, doctor_rights, rights
+from hustlex.diagnostics.seen import SeenCommand
+from hustlex.diagnostics.watching import CommandSample, MonitoredCommand, ServerSummary, SlowEntry
 
 __all__ = [
     "ROOMS",
     "AclRights",
     "Checkup",
+    "CommandSample",
     "Diagnostics",
     "DoctorFinding",
     "JobFacts",
     "KeyFacts",
     "LatencyEvent",
     "LocalFacts",
+    "MonitoredCommand",
     "QueueBacklog",
+    "SeenCommand",
     "ServerFacts",
+    "ServerSummary",
     "SlowCall",
+    "SlowEntry",
     "UserRules",
     "apart",
     "doctor_rights",

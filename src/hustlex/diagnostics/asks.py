@@ -88,8 +88,18 @@ def settings(at: str) -> Flow[dict[str, str] | None]:
 
 
 def slow_calls(at: str, count: int) -> Flow[list[SlowCall] | None]:
+    """The newest entries of the slow log, where it may be asked."""
+    return (yield from allowed(slow(at, count)))
+
+
+def slow(at: str, count: int) -> Op[list[SlowCall]]:
     """The newest entries of the slow log."""
-    return (yield from allowed(ask(at, lambda reply: [_slow(each) for each in reply], "SLOWLOG", "GET", count)))
+    return ask(at, lambda reply: [_slow(each) for each in reply], "SLOWLOG", "GET", count)
+
+
+def fields(text: str) -> dict[str, str]:
+    """Of a line of INFO, as ``calls=1,usec=2``."""
+    return dict(part.partition("=")[::2] for part in text.split(","))
 
 
 def latency(at: str) -> Flow[list[LatencyEvent] | None]:

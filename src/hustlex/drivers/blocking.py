@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -260,6 +261,20 @@ class Driver:
         if not op.timeout_ms:
             op = replace(op, timeout_ms=int((seconds + self._command_s) * 1000))
         return self.run(op)
+
+    def listen(self, op: Op[T], most: int, seconds: float) -> list[T]:
+        """What a command goes on to say after its first reply; see ``core.op.AsyncDriver``."""
+        if self._closed:
+            raise closed().during(op.name)
+        deadline = time.monotonic() + self._command_s
+        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+            try:
+                replies = self._pools.route(op, deadline).pool.listen(pack(op), most, seconds, deadline)
+            except (NotSent, Lost, Late) as failure:
+                raise exhausted(failure, self._pools.title).during(op.name) from None
+            except Error as error:
+                raise error.during(op.name) from None
+            return [_decode(op, reply) for reply in replies]
 
     @property
     def link(self) -> ServerLink:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hustlex.diagnostics.checks.check import Checks, Info, Judgement, above, denied, fields, grown, mib, number, ok
+from hustlex.diagnostics.asks import fields
+from hustlex.diagnostics.checks.check import Checks, Info, Judgement, above, denied, grown, mib, number, ok
 from hustlex.diagnostics.facts import ServerFacts
 from hustlex.diagnostics.findings import Role
 

@@ -20,7 +20,8 @@ from hustlex.drivers.aio.arrange import arranged
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Router
-from hustlex.drivers.faults import Late, Lost, NotSent, bad_reply, closed, refusal
+from hustlex.drivers.aio.stream import heard
+from hustlex.drivers.faults import Late, Lost, NotSent, bad_reply, closed, exhausted, refusal
 from hustlex.drivers.pack import pack
 from hustlex.errors import Error, Misuse
 
@@ -251,6 +252,20 @@ class Driver:
             raise closed().during(op.name)
         until = self._now() + seconds
         return self._decode(op, await self._router.insist(op, until, wait=seconds))
+
+    async def listen(self, op: Op[T], most: int, seconds: float) -> list[T]:
+        """What a command goes on to say after its first reply; see ``core.op.AsyncDriver``."""
+        if self._closed:
+            raise closed().during(op.name)
+        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+            try:
+                route = await self._topology.route(op, self._now() + self._options.command)
+                replies = await heard(route.node.where, self._options, pack(op), most, seconds)
+            except NotSent as failure:
+                raise exhausted(failure, self._topology.title).during(op.name) from None
+            except Error as error:
+                raise error.during(op.name) from None
+            return [self._decode(op, reply) for reply in replies]
 
     @asynccontextmanager
     async def subscribe(self, *channels: str) -> AsyncIterator[AsyncIterator[Message]]:
