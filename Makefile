@@ -9,7 +9,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster topologies servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory soak-memory costs docs clean
+.PHONY: help up tour test test-slow cluster topologies servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory bench-durable soak-memory costs docs clean
 
 up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs $(if $(CLUSTER),--cluster)
@@ -92,6 +92,9 @@ bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events b
 
 bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
+
+bench-durable: $(DEV) ## enqueues that wait for the disk or a replica, by 1 and 64 callers
+	QUICK=$(QUICK) $(BIN)/python -m bench.durable
 
 bench-jobs: $(DEV) ## every figure of the job queue against its target, beside repid, dramatiq, huey and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.jobs

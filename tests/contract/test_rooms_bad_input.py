@@ -111,7 +111,7 @@ PLAIN = [
         {"keys": None, "first_key": 1, "issuer": "a", "audience": "b", "access_ttl": MINUTE, "jitter": 0.05}
         | {"profile": "phone", "refresh_ttl": timedelta(days=1), "idle": timedelta(hours=1), "leeway": MINUTE}
         | {"grace": MINUTE, "on_reuse": "user", "sessions_per_user": 1, "evict_oldest": True, "staleness": MINUTE}
-        | {"away": "closed", "durability": "primary", "on_alarm": None},
+        | {"away": "closed", "durability": "memory", "on_alarm": None},
     ),
     Sample(Keyring, {"root": SECRET, "old": [], "reference": SECRET}),
 ]

@@ -47,6 +47,25 @@ def _delayed_writes(role: Role, facts: ServerFacts) -> Judgement | None:
     return ("warn" if count else "ok"), detail, "use a faster disk, or no-appendfsync-on-rewrite yes"
 
 
+@CHECKS.add(
+    "warn: calls wait for the disk (WAITAOF), which is forced once a second; fail: there is no append-only file",
+    "each such call takes a tenth of a second, or cannot be made",
+)
+def _forced_writes(role: Role, facts: ServerFacts) -> Judgement | None:
+    calls = number(fields(facts.info.get("cmdstat_waitaof", "")), "calls")
+    if role == "cache" or not facts.info:
+        return None
+    if not calls:
+        return ok("nobody waits for the disk")
+    detail = f"{calls:.0f} times somebody waited for the disk"
+    if facts.info.get("aof_enabled") != "1":
+        return "fail", detail, "appendonly yes"
+    if facts.settings is None:
+        return denied("+config|get")
+    policy = facts.settings.get("appendfsync", "")
+    return ("ok" if policy == "always" else "warn"), f"{detail}, appendfsync {policy}", "set appendfsync always"
+
+
 @CHECKS.by_info("fail: the last save stopped all calls for over 1 s; warn: over 200 ms", "every save does it again")
 def _fork(_: Role, info: Info) -> Judgement:
     pause_ms = number(info, "latest_fork_usec") / 1000

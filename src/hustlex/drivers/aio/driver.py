@@ -12,8 +12,9 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from hustlex.core import forks
+from hustlex.core.durability.level import Committed, Durability, WaitReply, reached
 from hustlex.core.link import ServerLink
-from hustlex.core.op import PING, Batch, Call, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
+from hustlex.core.op import PING, Batch, Call, Durable, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.aio.arrange import arranged
@@ -197,6 +198,29 @@ class Driver:
         except Error as error:
             return error
 
+    # -- writes that are waited for
+
+    async def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
+        """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
+        if self.hook is None:
+            return await self._commit(op, durability)
+        with Watch(self.hook, (op.name,)):
+            return await self._commit(op, durability)
+
+    async def _commit(self, op: Op[T], durability: Durability) -> Committed[T]:
+        deadline = self._deadline(op) + durability.wait_ms / 1000
+        found: WaitReply = await self._router.insist(op, deadline, durability=durability)
+        value = self._decode(op, found.reply)
+        return Committed(value, reached(durability, found), found.local, found.replicas)
+
+    async def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]:
+        """All at a time, in order where one server has their keys; a failed one as its Error."""
+        answers = await asyncio.gather(*(self.commit(op, durability) for op in ops), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, Error):
+                raise answer
+        return answers  # type: ignore[return-value]
+
     # -- flows
 
     async def follow(self, flow: Flow[T]) -> T:
@@ -221,6 +245,8 @@ class Driver:
             return await self.run(step)
         if isinstance(step, Batch):
             return await self.run_many(step.ops)
+        if isinstance(step, Durable):
+            return await self.commit_many(step.ops, step.durability)
         if isinstance(step, Part):
             return await self._part(step)
         if isinstance(step, Sleep):
