@@ -255,7 +255,8 @@ class HustleX:
         """Named, typed caches: ``users = hx.cache("user", User, ttl=timedelta(minutes=15))``."""
         from hustlex.cache.api import Caches
 
-        return Caches(self.cache_driver, prefix=self._prefix, clock=self._clock)
+        shared = self.cache_driver is self.driver
+        return Caches(self.cache_driver, prefix=self._prefix, clock=self._clock, shared=shared)
 
     @lazy
     def jobs(self) -> Jobs:

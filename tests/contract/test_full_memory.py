@@ -36,7 +36,7 @@ STILL = {
     *("jobs.recover", "jobs.forward", "jobs.delete_task", "jobs.delete_queue", "jobs.remove_schedule"),
     *("idempotency.renew", "idempotency.complete", "idempotency.abandon"),
     *("otp.verify", "otp.consume_grant", "otp.cancel", "otp.unlock", "pins.attempt", "pins.reset"),
-    *("ratelimit.release", "ratelimit.reset"),
+    *("ratelimit.release", "ratelimit.reset", "cache.turn", "cache.soften", "cache.expire"),
 }
 """What takes rights away, acknowledges, frees, or ends what has begun."""
 NOT = {

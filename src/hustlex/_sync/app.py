@@ -256,7 +256,8 @@ class HustleX:
         """Named, typed caches: ``users = hx.cache("user", User, ttl=timedelta(minutes=15))``."""
         from hustlex._sync.cache import Caches
 
-        return Caches(self.cache_driver, prefix=self._prefix, clock=self._clock)
+        shared = self.cache_driver is self.driver
+        return Caches(self.cache_driver, prefix=self._prefix, clock=self._clock, shared=shared)
 
     @lazy
     def jobs(self) -> Jobs:
