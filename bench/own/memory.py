@@ -31,20 +31,20 @@ def _answer() -> bytes:
     receipt = {
         "id": "9b0c1f7e-54a1-4a49-8c07-2f8e3a3f6d10",
         "status": "completed",
-        "amount": {"currency": "NGN", "minor": 1_250_000, "text": "NGN 12,500.00"},
-        "from": {"wallet": "0f7c2a9c11", "name": "Adaeze Okafor", "bank": "HustleX"},
-        "to": {"wallet": "77b1c0de42", "name": "Chinedu Balogun", "bank": "HustleX"},
+        "amount": {"currency": "NGN", "minor": 1_250_000},
+        "from": {"wallet": "0f7c2a9c11", "name": "Adaeze Okafor"},
+        "to": {"wallet": "77b1c0de42", "name": "Chinedu Balogun", "bank": "Zenith Bank"},
         "created_at": "2026-11-29T14:03:22.481Z",
         "reference": "HX-2026-11-29-000481223",
         "fees": [{"kind": "stamp", "minor": 5_000}, {"kind": "transfer", "minor": 1_075}],
-        "memo": "",
+        "memo": "November rent, second half; thanks for your patience...",
+        "balance": {"currency": "NGN", "minor": 48_210_055},
     }
-    body = msgspec.json.encode(receipt)
-    return msgspec.json.encode(receipt | {"memo": "x" * (500 - len(body))})
+    return msgspec.json.encode(receipt)
 
 
-BODY_BYTES = 500
 _BODY = _answer()
+BODY_BYTES = len(_BODY)
 _tasks = Tasks()
 
 

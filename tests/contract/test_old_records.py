@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 import redis
 
 from hustlex.core.time import FixedClock
+from hustlex.idempotency import InFlight, Mismatch, Orphaned, Replay, Response, Scope, Started
 from hustlex.otp import Cooldown, Delivery, Granted, Issued, OtpOptions, Policy, Resent, Verified, Wrong
 from tests.conftest import SECRET
 
 PHONE = "0803 123 4567"
 RECORDS: dict[str, Any] = json.loads(Path(__file__).with_name("records").joinpath("before_compact.json").read_text())
+PAY = Scope("user-7", "POST", "/transfers")
 CTX = {"to": "0123456789"}
 
 
@@ -118,6 +121,41 @@ async def test_a_grant_of_before_is_spent(hx: Any, stored: Any) -> None:
     granted = await hx.otp.consume_grant(stored("grant")["grant"], "login")
     assert isinstance(granted, Granted)
     assert granted.phone == "+2348031234567"
+
+
+async def test_an_answer_of_before_is_repeated(hx: Any, stored: Any) -> None:
+    stored("answered")
+    replay = await hx.idempotency.begin("a-key", PAY, body=b'{"amount":5}')
+    assert isinstance(replay, Replay)
+    assert (replay.response.status, replay.response.body) == (201, b'{"id": 42}')
+    assert replay.response.headers == (("content-type", "application/json"),)
+    assert isinstance(await hx.idempotency.begin("a-key", PAY, body=b'{"amount":6}'), Mismatch)
+
+
+async def test_a_claim_of_before_stands_and_is_taken_over_and_answered(hx: Any, stored: Any, clock: FixedClock) -> None:
+    stored("claimed")
+    assert isinstance(await hx.idempotency.begin("a-key", PAY, body=b'{"amount":5}'), InFlight)
+    clock.advance(timedelta(seconds=31))
+    orphan = await hx.idempotency.begin("a-key", PAY, body=b'{"amount":5}')
+    assert isinstance(orphan, Orphaned)
+    started = await hx.idempotency.begin("a-key", PAY, body=b'{"amount":5}', over=orphan)
+    assert isinstance(started, Started)
+    assert await hx.idempotency.complete(started, Response(201, b"x" * 3_000))
+    replay = await hx.idempotency.begin("a-key", PAY, body=b'{"amount":5}')
+    assert isinstance(replay, Replay)
+    assert replay.response.body == b"x" * 3_000
+
+
+@pytest.mark.parametrize("size", [0, 20, 1_000, 30_000])
+async def test_an_answer_of_any_length_is_repeated_as_it_was(hx: Any, raw: redis.Redis, size: int) -> None:
+    body = random.Random(size).randbytes(size)
+    started = await hx.idempotency.begin("a-key", PAY)
+    await hx.idempotency.complete(started, Response(200, body))
+    replay = await hx.idempotency.begin("a-key", PAY)
+    assert isinstance(replay, Replay)
+    assert replay.response.body == body
+    (key,) = raw.scan_iter("idem:*")
+    assert raw.object("encoding", key) == (b"listpack" if size < 2_000 else b"hashtable")
 
 
 def test_an_authenticator_of_before_opens() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hustlex.core.context import context_digest
 from hustlex.core.keyring import Keyring
 from hustlex.errors import BadReply, Misuse
-from hustlex.otp.codes import Codes, bytes_of, in_parts, sealed_text, short_ref, text_of, typed_digits
+from hustlex.otp.codes import Codes, bytes_of, sealed_text, short_ref, text_of, typed_digits
 
 CODES = Codes(Keyring("a test secret of thirty-two bytes or more"))
 OTHER = Codes(Keyring("another secret of thirty-two bytes or more"))
@@ -95,12 +95,6 @@ def test_a_sealed_phone_opens_for_its_own_ref_only() -> None:
         with pytest.raises(BadReply) as caught:
             codes.unseal(text, ref)
         assert "803" not in str(caught.value)
-
-
-def test_a_long_value_stands_in_parts() -> None:
-    assert in_parts("to", b"") == []
-    assert in_parts("to", b"x" * 64) == ["to", b"x" * 64]
-    assert in_parts("to", bytes(130)) == ["to", bytes(64), "to2", bytes(64), "to3", bytes(2)]
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,6 @@ _NONCE_BYTES = 12
 _SEED_BYTES = 16
 _RAW, _TEXT = b":", b"."
 """What stands behind the kid of a seal: bytes follow, or letters."""
-PART = 64
-"""The longest value of a compact hash."""
 _LONGEST_INPUT = 64
 _LIST_IT = "add it to old_secrets, see docs/guides/secrets.md"
 _DROPPED = frozenset({"Zs", "Pd", "Cf", "Cc"})
@@ -154,14 +152,6 @@ def _raw(sealed: bytes) -> bytes:
 def seed_of(kept: bytes) -> bytes:
     """A seed as records hold it; those of the version before in letters."""
     return kept if len(kept) == _SEED_BYTES else bytes_of(kept.decode("ascii"))
-
-
-def in_parts(name: str, value: bytes) -> list[bytes | str]:
-    """Fields of a record and their values, as ``lua/parts.lua`` reads them; none for an empty value."""
-    found: list[bytes | str] = []
-    for number, at in enumerate(range(0, len(value), PART), 1):
-        found += (name if number == 1 else f"{name}{number}", value[at : at + PART])
-    return found
 
 
 def _bound(ref: str) -> bytes:

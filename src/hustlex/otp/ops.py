@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Effect, Op, Reply, command
+from hustlex.core.parts import in_parts
 from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
-from hustlex.otp.codes import in_parts, seed_of, short_ref, text_of
+from hustlex.otp.codes import seed_of, short_ref, text_of
 from hustlex.otp.names import LANE_TRAITS, Challenge, CountedLane, Grant, Lane, SubjectKeys, device_token, hashed
 from hustlex.otp.room import Checked, CodeAttempt, NewCode, OtpServices, digits_of, sends_of
 from hustlex.otp.rules import Policy

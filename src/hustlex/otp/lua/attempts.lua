@@ -1,4 +1,4 @@
--- @include parts
+-- @include forget
 -- @include listed
 -- The phone's wrong codes of 24 hours, and the end of a challenge.
 local DAY = 86400000

@@ -26,7 +26,7 @@
 -- REPLY {4, rest, helps} the day's sends are used up, ms until the oldest leaves; 1: a human check would help now
 -- @include clock
 -- @include lock
--- @include parts
+-- @include forget
 -- @include listed
 -- @include sending
 -- @include opening
