@@ -287,7 +287,7 @@ class HustleX:
     def diagnostics(self) -> Diagnostics:
         """Whether the servers are fit for what they hold, what they do, and which jobs do not run.
 
-        Doors: check, servers, slowlog, monitor.
+        Doors: check, self_check, servers, slowlog, monitor.
         """
         from hustlex.diagnostics.api import Diagnostics
 

@@ -288,7 +288,7 @@ class HustleX:
     def diagnostics(self) -> Diagnostics:
         """Whether the servers are fit for what they hold, what they do, and which jobs do not run.
 
-        Doors: check, servers, slowlog, monitor.
+        Doors: check, self_check, servers, slowlog, monitor.
         """
         from hustlex._sync.diagnostics import Diagnostics
 

@@ -12,6 +12,7 @@ from hustlex.diagnostics import flows, watching
 from hustlex.diagnostics.facts import DeepCheck
 from hustlex.diagnostics.findings import Checkup
 from hustlex.diagnostics.watching import CommandSample, MonitoredCommand, ServerSummary, SlowEntry
+from hustlex.errors import ConfigurationError
 
 _WATCH = timedelta(seconds=5)
 _LONGEST_WATCH = timedelta(minutes=5)
@@ -60,6 +61,25 @@ class Diagnostics:
             return flows.checkup(state, jobs)
         cache = await self._cache_driver.follow(flows.servers(self._cache_driver.link, further))
         return flows.checkup(state, jobs, cache)
+
+    async def self_check(self, *, strict: bool = False) -> Checkup:
+        """What a process should know of its servers when it starts, in three or four round trips.
+
+        Version, role, eviction, persistence, clients, password, rights, TLS. What is not good is logged by
+        ``hustlex.doctor``. strict: raise ConfigurationError for what failed. Raises as ``check``.
+        """
+        check.flag("strict", strict)
+        found = flows.judged_at_start("state", await self._driver.follow(flows.starting(self._driver.link)))
+        if self._cache_driver is not None:
+            found += flows.judged_at_start(
+                "cache", await self._cache_driver.follow(flows.starting(self._cache_driver.link))
+            )
+        failed = [each for each in found if each.level == "fail"]
+        if strict and failed:
+            what = "; ".join(f"{each.role} {each.check}: {each.detail}" for each in failed)
+            raise ConfigurationError(f"the servers are not fit: {what}", hint=failed[0].hint)
+        unsafe = any(each.check == "eviction" and each.level == "fail" for each in found if each.role == "state")
+        return Checkup(tuple(found), unsafe)
 
     async def servers(self, *, role: str = "state") -> list[ServerSummary]:
         """The figures of a server, or of each node of a cluster, now. Raises Denied when the user may not ask."""

@@ -53,6 +53,11 @@ def check() -> Flow[None]:
         )
 
 
+def memory_of(info: Mapping[str, str]) -> MemoryLimit | None:
+    """What INFO's fields say of it; None when they do not."""
+    return _of(info, "_")
+
+
 def fields_of(info: bytes) -> dict[str, str]:
     """INFO's lines."""
     pairs = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines())
