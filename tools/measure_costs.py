@@ -39,6 +39,7 @@ _WARM = 100
 _HOUR = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
 COUNT = 10_000
+_ROUNDS = 3
 TARGET = Path(__file__).parent.parent / "src" / "hustlex" / "diagnostics" / "capacity" / "costs.py"
 ALGORITHMS = ("strict", "log", "counter", "fixed", "gcra")
 
@@ -210,7 +211,9 @@ def main() -> int:
             info = raw.info("server")
         kind = "valkey" if "valkey_version" in info else "redis"
         for name in ACTS:
-            costs[name] = _rounded(asyncio.run(cost_of(name, running, COUNT)))
+            rounds = [asyncio.run(cost_of(name, running, COUNT)) for _ in range(_ROUNDS)]
+            quickest = min(each.cpu_us for each in rounds)  # whatever else the machine did, it did not make it faster
+            costs[name] = _rounded(msgspec.structs.replace(rounds[-1], cpu_us=quickest))
             print(name, costs[name])
     lines = "".join(f'    "{name}": {_written(cost)},\n' for name, cost in costs.items())
     TARGET.write_text(
