@@ -30,6 +30,7 @@ def own_server() -> Iterator[EmbeddedServer]:
 def raw(own_server: EmbeddedServer) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(own_server.url) as raw:
         raw.flushall()
+        raw.set("ballast", bytes(2**24))  # beside it the buffers of connections are nothing
         yield raw
         raw.config_set("maxmemory", 0)
         raw.config_set("maxmemory-policy", "noeviction")
