@@ -238,6 +238,6 @@ def _make(plan: CachePlan[V], compute: Compute) -> Flow[Made]:
     except Exception:
         plan.counts.add("origin", "error")
         raise
-    plan.counts.add("origin", "ok")
     delta_ms = int((plan.entropy.monotonic() - started) * 1000)
+    plan.counts.computed(delta_ms)
     return Made(*plan.codec.write(value), delta_ms)

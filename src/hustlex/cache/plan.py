@@ -6,6 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from copy import copy
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +19,7 @@ from hustlex.cache.counts import Counts
 from hustlex.cache.frame import MOST_TAGS
 from hustlex.cache.near import NearCopy, NearShelf, NearWatch
 from hustlex.cache.policy import CachePolicy, checked_ms
+from hustlex.cache.shared_reads import SharedReads
 from hustlex.cache.types import EntryKey, Key
 from hustlex.core.time import Clock
 from hustlex.errors import Misuse
@@ -52,6 +54,8 @@ class TagSpace:
         """The key that tells of invalidated tags."""
         self.watch: NearWatch | None = None
         """Who hears of changes, once there is a near cache."""
+        self.reads: SharedReads | None = None
+        """Reads of stamps that tasks share; threads read their own."""
 
     def stamp(self, tag: str) -> str:
         """The key of a tag's stamp."""
@@ -88,10 +92,19 @@ class CachePlan(Generic[V]):
         self.space = space or TagSpace(prefix, computations, self.entropy)
         self.stamp, self.epoch = self.space.stamp, self.space.epoch
         self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
+        self._templates: dict[str, CachePlan[V]] = {}
         self._rests: dict[str, float] = {}
         self._entries: dict[str | int, EntryKey] = {}
         self.near: NearShelf[V | None] | None = None
         """The copies in this process."""
+
+    def of_template(self, text: str) -> CachePlan[V]:
+        """The same cache as the functions of one key template see it: what they do is counted apart as well."""
+        found = self._templates.get(text)
+        if found is None:
+            found = self._templates[text] = copy(self)
+            found.counts = self.counts.of_template(text)
+        return found
 
     def entry(self, key: Key) -> EntryKey:
         """The Redis key. Raises Misuse for an unusable part, or for another cache's EntryKey."""
