@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from hustlex.cache import claims, ops, reading
+from hustlex.cache.budget import yields
 from hustlex.cache.circles import Circle, Impatient
 from hustlex.cache.claims import SHORT_REST_MS, Leased, Wanted, release, tagged, tried
 from hustlex.cache.computations import Computation, Compute, GaveUp, Participant, SharedResult, Unshared
@@ -202,12 +203,14 @@ def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, computation: Comput
         plan.counts.add("fill", "refused")
         yield from release(plan, lease, token)
         return SharedResult(made.value, made.body, proven=False)
+    if (yield from yields(plan, ask.entry)):
+        plan.counts.add("fill", "yielded")
+        return (yield from _unstored(plan, ask.entry, token, made, tags))
     life_ms = plan.life_ms(made.body, ask.ttl_ms)
     stored = plan.codec.pack(made.body, life_ms, made.delta_ms, tags)
     if len(stored) > policy.max_value:
         plan.counts.too_big(len(stored), policy.max_value)
-        released, unchanged = yield from _proved(plan, ops.release(lease, token, policy.timeout_ms), tags)
-        return SharedResult(made.value, made.body, proven=released is True and unchanged)
+        return (yield from _unstored(plan, ask.entry, token, made, tags))
     stay_ms = plan.stay_ms(made.body, life_ms)
     fill = ops.fill(ask.entry, lease, token, plan.clock(), stored, stay_ms, policy.timeout_ms)
     filled, unchanged = yield from _proved(plan, fill, tags)
@@ -217,6 +220,12 @@ def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, computation: Comput
         return SharedResult(made.value, made.body, proven=False)
     plan.counts.add("fill", "stored" if filled else "refused")
     return SharedResult(made.value, made.body, proven=filled and unchanged)
+
+
+def _unstored(plan: CachePlan[Any], entry: str, token: str, made: Made, tags: Tags) -> Flow[SharedResult]:
+    """A result that goes to who waits for it, and nowhere else."""
+    released, unchanged = yield from _proved(plan, ops.release(plan.lease(entry), token, plan.policy.timeout_ms), tags)
+    return SharedResult(made.value, made.body, proven=released is True and unchanged)
 
 
 def _proved(plan: CachePlan[Any], end: Op[bool], tags: Tags) -> Flow[tuple[bool | Error, bool]]:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from hustlex.cache import frame, keys
+from hustlex.cache.budget import Budget
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.computations import ComputationTable, Compute
 from hustlex.cache.counts import Counts
@@ -54,6 +55,7 @@ class TagSpace:
         """The key that tells of invalidated tags."""
         self.watch: NearWatch | None = None
         """Who hears of changes, once there is a near cache."""
+        self.budget = Budget()
         self.reads: SharedReads | None = None
         """Reads of stamps that tasks share; threads read their own."""
 
