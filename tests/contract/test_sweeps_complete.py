@@ -51,6 +51,7 @@ NOT_SWEPT = {
             "Caches",
             "Channel",
             "Events",
+            "Presence",
             "ReplayChannel",
             "Idempotency",
             "Otp",

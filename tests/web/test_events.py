@@ -230,16 +230,43 @@ async def test_clients_publish_and_read_what_is_kept(live: FastAPI, orders: Any)
         ({"history": {"ch": "orders:forbidden"}}, 103),
         ({"history": {"ch": "live:x"}}, 101),
         ({"history": {"ch": "orders:1", "limit": 0}}, 101),
+        ({"presence": {"ch": "orders:forbidden"}}, 103),
+        ({"presence": {"ch": "orders:1"}}, 101),
     ],
 )
 async def test_a_command_that_cannot_be_done_gets_one_error(
     live: FastAPI, world: World, command: dict[str, Any], code: int
 ) -> None:
-    world.denied = {("orders:forbidden", action) for action in ("subscribe", "publish", "history")}
+    world.denied = {("orders:forbidden", action) for action in ("subscribe", "publish", "history", "presence")}
     async with opened(live) as browser:
         error = (await browser.ask(**command))["error"]
         assert (error["code"], error["temporary"]) == (code, False)
         assert (await browser.subscribe("orders:1"))["ch"] == "orders:1", "the connection goes on"
+
+
+class TestPresence:
+    @pytest.fixture
+    def options(self) -> Options:
+        return {"presence": lambda hx: [hx.events.presence("live:{topic}")]}
+
+    async def test_who_hears_a_channel_is_there(self, live: FastAPI, world: World) -> None:
+        pair = await logged_in(live, "ada")
+        async with opened(live, pair.access) as ada:
+            await ada.subscribe("live:x")
+            async with opened(live) as stranger, opened(live, pair.access) as tablet:
+                await stranger.subscribe("live:x")
+                await tablet.subscribe("live:x")
+                there = (await ada.ask(presence={"ch": "live:x"}))["presence"]
+                assert (there["connections"], there["users"]) == (3, 1)
+                assert sorted(member["user"] for member in there["members"]) == ["", "ada", "ada"]
+                assert len({member["id"] for member in there["members"]}) == 3
+                await tablet.ask(unsubscribe={"ch": "live:x"})
+                assert (await ada.ask(presence={"ch": "live:x", "limit": 1}))["presence"]["connections"] == 2
+            there = (await ada.ask(presence={"ch": "live:x"}))["presence"]
+            assert [member["user"] for member in there["members"]] == ["ada"]
+            world.denied.add(("live:x", "presence"))
+            assert (await ada.ask(presence={"ch": "live:x"}))["error"]["code"] == 103
+        assert (await live.state.hustlex.events.presence("live:{topic}").count(topic="x")).members == 0
 
 
 async def test_a_channel_is_subscribed_once(live: FastAPI) -> None:
@@ -426,7 +453,14 @@ async def test_a_forged_place_is_a_gap(live: FastAPI, orders: Any, query: str, p
 
 
 async def test_bad_options_get_one_sentence(channels: Any, world: World) -> None:
-    for wrong in ({"authorize": None}, {"heartbeat": 5}, {"pong": timedelta(0)}, {"per_user": 0}, {"prefix": "x"}):
+    for wrong in (
+        {"authorize": None},
+        {"presence": []},
+        {"heartbeat": 5},
+        {"pong": timedelta(0)},
+        {"per_user": 0},
+        {"prefix": "x"},
+    ):
         with pytest.raises(Misuse):
             events_router(channels, **{"authorize": world.may, **wrong})
     with pytest.raises(Misuse):

@@ -8,15 +8,16 @@ from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from hustlex._sync.events_inspector import EventInspector
+from hustlex._sync.events_presence import Presence
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver, Op
 from hustlex.core.time import Clock, server_clock
-from hustlex.errors import Error
+from hustlex.errors import Error, Misuse
 from hustlex.events import ops
 from hustlex.events.cursors import LIMIT, Declared, new_epoch
 from hustlex.events.declaring import KEPT, MOST_KEPT, declared, position_of
-from hustlex.events.names import ChannelKeys
+from hustlex.events.names import ChannelKeys, ChannelTemplate
 from hustlex.events.types import Kind, Message, Parameter, Position
 from hustlex.events.wire import MAX_PAYLOAD
 
@@ -133,12 +134,23 @@ class Events:
         self._prefix = prefix
         self._clock = clock
         self._hub: Any = None
+        self._keeper: Any = None
         self.inspector = EventInspector(driver, prefix)
 
     @property
     def trouble(self) -> str:
         """One sentence while subscribers here hear nothing, else ""."""
         return self._hub.trouble if self._hub is not None else ""
+
+    def presence(self, name: str) -> Presence:
+        """Declare places where it is known who is there, once, as ``rooms:{room}``; a name as channels have it.
+
+        Raises Misuse for a malformed name, and for a placeholder called member, user or limit.
+        """
+        template = ChannelTemplate(name, self._prefix)
+        if reserved := template.parameters & {"member", "user", "limit"}:
+            raise Misuse(f"a placeholder cannot be called {min(reserved)}", hint="rename it")
+        return Presence(self._driver, self._keeper, template, self._clock)
 
     @overload
     def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...

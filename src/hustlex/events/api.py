@@ -10,13 +10,15 @@ from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.core.time import Clock, server_clock
-from hustlex.errors import Error
+from hustlex.errors import Error, Misuse
 from hustlex.events import ops
 from hustlex.events.cursors import LIMIT, Declared, new_epoch
 from hustlex.events.declaring import KEPT, MOST_KEPT, declared, position_of
 from hustlex.events.hub import Hub
 from hustlex.events.inspector import EventInspector
-from hustlex.events.names import ChannelKeys
+from hustlex.events.names import ChannelKeys, ChannelTemplate
+from hustlex.events.presence import Presence
+from hustlex.events.presence_keeper import PresenceKeeper
 from hustlex.events.subscription import Subscription
 from hustlex.events.types import Kind, Message, Parameter, Position
 from hustlex.events.wire import MAX_PAYLOAD
@@ -164,8 +166,9 @@ class Events:
         self._prefix = prefix
         self._clock = clock
         self._hub: Any = None
+        self._keeper: Any = None
         # async only
-        self._hub = Hub(driver)
+        self._hub, self._keeper = Hub(driver), PresenceKeeper(driver)
         # end of async only
         self.inspector = EventInspector(driver, prefix)
 
@@ -173,6 +176,16 @@ class Events:
     def trouble(self) -> str:
         """One sentence while subscribers here hear nothing, else ""."""
         return self._hub.trouble if self._hub is not None else ""
+
+    def presence(self, name: str) -> Presence:
+        """Declare places where it is known who is there, once, as ``rooms:{room}``; a name as channels have it.
+
+        Raises Misuse for a malformed name, and for a placeholder called member, user or limit.
+        """
+        template = ChannelTemplate(name, self._prefix)
+        if reserved := template.parameters & {"member", "user", "limit"}:
+            raise Misuse(f"a placeholder cannot be called {min(reserved)}", hint="rename it")
+        return Presence(self._driver, self._keeper, template, self._clock)
 
     @overload
     def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...

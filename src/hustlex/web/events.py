@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket
 
 from hustlex.app import HustleX
 from hustlex.core import check
-from hustlex.events import together
+from hustlex.events import Presence, together
 from hustlex.tokens import Access
 from hustlex.web.depends import Front, current_user, front_of, shown_token
 from hustlex.web.expose import Allow, Authorize, Exposed, Family, Named
@@ -25,6 +25,7 @@ from hustlex.web.socket import EventsSocket, SocketOptions
 from hustlex.web.sse import sse_response
 
 Channels = Callable[[HustleX], Sequence[Family]]
+Crowds = Callable[[HustleX], Sequence[Presence]]
 
 _BEAT = timedelta(seconds=25)
 _PONG = timedelta(seconds=10)
@@ -37,6 +38,7 @@ def events_router(
     channels: Channels,
     *,
     authorize: Authorize,
+    presence: Crowds | None = None,
     prefix: str = "/events",
     heartbeat: timedelta = _BEAT,
     pong: timedelta = _PONG,
@@ -48,7 +50,9 @@ def events_router(
     channels: ``lambda hx: [hx.events.channel(...), ...]``, those that clients may name; others are unknown to them.
     authorize: asked for each, ``async def may(access, channel, values, action)``, answers ``Allow()``, ``Allow(until)``
     or ``Deny()``; access is None where nobody is logged in, values are those in the channel's name, action is
-    "subscribe", "publish" or "history". A channel whose name ends in ``#<user>`` is that user's alone.
+    "subscribe", "publish", "history" or "presence". A channel whose name ends in ``#<user>`` is that user's alone.
+    presence: ``lambda hx: [hx.events.presence("rooms:{room}")]``: of channels with such names it is known which sockets
+    hear them, and whose they are.
     heartbeat, pong: a ping after this much silence, and how long its answer may take. The token is looked at as often
     as a pong may take, and what was allowed until some time is asked again then; a stream ends, and comes back.
     per_user, per_connection: sockets and streams of one user over all processes, and channels of one socket.
@@ -56,13 +60,15 @@ def events_router(
     """
     check.function("channels", channels)
     check.function("authorize", authorize)
+    if presence is not None:
+        check.function("presence", presence)
     options = SocketOptions(
         beat_s=check.duration("heartbeat", heartbeat, _SHORT).total_seconds(),
         pong_s=check.duration("pong", pong, _SHORT).total_seconds(),
         per_user=check.whole("per_user", per_user, 1),
         channels=check.whole("per_connection", per_connection, 1),
     )
-    routes = _EventRoutes(channels, authorize, options)
+    routes = _EventRoutes(channels, authorize, presence, options)
     router = APIRouter(prefix=path_prefix(prefix), tags=["events"])
     router.add_api_websocket_route("/socket", routes.socket)
     router.add_api_route("/stream", routes.stream, methods=["GET"], response_class=Response)
@@ -73,15 +79,19 @@ def events_router(
 class _EventRoutes:
     """The routes. What is exposed is made when the first client comes, since the front is made when the app starts."""
 
-    def __init__(self, channels: Channels, authorize: Authorize, options: SocketOptions) -> None:
+    def __init__(
+        self, channels: Channels, authorize: Authorize, presence: Crowds | None, options: SocketOptions
+    ) -> None:
         self._channels = channels
+        self._presence = presence
         self._authorize = authorize
         self._options = options
         self._made: tuple[HustleX, Exposed] | None = None
 
     def _exposed(self, front: HustleX) -> Exposed:
         if self._made is None or self._made[0] is not front:
-            self._made = front, Exposed(self._channels(front), self._authorize)
+            crowds = self._presence(front) if self._presence is not None else ()
+            self._made = front, Exposed(self._channels(front), self._authorize, crowds)
         return self._made[1]
 
     async def socket(self, socket: WebSocket) -> None:

@@ -10,11 +10,11 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.errors import Misuse
-from hustlex.events import Channel, ReplayChannel
+from hustlex.events import Channel, Presence, ReplayChannel
 from hustlex.events.names import quoted
 from hustlex.tokens import Access
 
-Action = Literal["subscribe", "publish", "history"]
+Action = Literal["subscribe", "publish", "history", "presence"]
 Family = Channel[Any] | ReplayChannel[Any]
 
 _BOUND_TO_USER = "#"
@@ -46,15 +46,25 @@ class Named(msgspec.Struct, frozen=True):
     values: dict[str, Any]
 
 
+class Crowd(msgspec.Struct, frozen=True):
+    """Who is at a channel. values: those in its name."""
+
+    presence: Presence
+    values: dict[str, Any]
+
+
 class Exposed:
     """The channels that are declared for clients."""
 
-    def __init__(self, channels: Sequence[Family], authorize: Authorize) -> None:
+    def __init__(self, channels: Sequence[Family], authorize: Authorize, presence: Sequence[Presence] = ()) -> None:
         self._families = check.several("channels", channels)
         for family in self._families:
             check.instance("channel", family, Channel, ReplayChannel, hint="pass what hx.events.channel returned")
         if not self._families:
             raise Misuse("no channels are given", hint="pass those that clients may name")
+        self._crowds = check.several("presence", presence)
+        for crowd in self._crowds:
+            check.instance("presence", crowd, Presence, hint="pass what hx.events.presence returned")
         self.hub = self._families[0].hub
         self._authorize = check.function("authorize", authorize)
 
@@ -64,6 +74,14 @@ class Exposed:
             values = family.declared.template.match(name)
             if values is not None:
                 return Named(name, family, values)
+        return None
+
+    def crowd(self, name: str) -> Crowd | None:
+        """Where it is known who is at this channel; None where nobody wants to know."""
+        for presence in self._crowds:
+            values = presence.template.match(name)
+            if values is not None:
+                return Crowd(presence, values)
         return None
 
     async def allows(self, access: Access | None, named: Named, action: Action) -> Allow | None:

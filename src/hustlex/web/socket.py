@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -48,6 +49,8 @@ class EventsSocket:
         self._rights: Rights | None = None
         self._access: Access | None = None
         self._granted: dict[str, tuple[Named, Allow]] = {}
+        self._places: dict[str, contextlib.AsyncExitStack] = {}
+        self._id = secrets.token_urlsafe(12)
         self._sending = asyncio.Lock()
         self._commands: deque[float] = deque()
         self._errors = 0
@@ -67,6 +70,8 @@ class EventsSocket:
         except (WebSocketDisconnect, OSError, RuntimeError):
             pass
         finally:
+            for name in [*self._places]:
+                await self._go(name)
             await self._reader.close()
 
     async def _together(self, *parts: Awaitable[None]) -> None:
@@ -168,6 +173,7 @@ class EventsSocket:
             "unsubscribe": self._unsubscribe,
             "publish": self._publish,
             "history": self._history,
+            "presence": self._presence,
         }
 
     async def _outcome(self, verb: str, does: Callable[[Any], Awaitable[dict[str, Any]]], given: Any) -> dict[str, Any]:
@@ -210,14 +216,17 @@ class EventsSocket:
         since = None if to.since is None else Position(to.since.e, to.since.o)
         try:
             recovered = await self._reader.join(named.family.declared, named.name, since)
+            await self._enter(named.name)
         except BaseException:
             del self._granted[named.name]
+            await self._reader.leave(named.name)
             raise
         here = self._reader.positions.get(named.name)
         return {"ch": named.name, "recovered": recovered, **({"e": here.epoch, "o": here.offset} if here else {})}
 
     async def _unsubscribe(self, of: OnChannel) -> dict[str, Any]:
         self._granted.pop(of.ch, None)
+        await self._go(of.ch)
         await self._reader.leave(of.ch)
         return {"ch": of.ch}
 
@@ -239,6 +248,30 @@ class EventsSocket:
         since = None if of.since is None else Position(of.since.e, of.since.o)
         kept = await named.family.history(limit=of.limit, since=since, **named.values)
         return {"ch": named.name, "msgs": [frames.contents(message) for message in kept]}
+
+    async def _presence(self, of: OnChannel) -> dict[str, Any]:
+        named, _ = await self._allowed(of.ch, "presence")
+        crowd = self._exposed.crowd(named.name)
+        if crowd is None:
+            raise CommandRefused(*frames.BAD_REQUEST)
+        members = await crowd.presence.members(limit=of.limit, **crowd.values)
+        count = await crowd.presence.count(**crowd.values)
+        return {"ch": named.name, "members": members, "connections": count.members, "users": count.users}
+
+    async def _enter(self, name: str) -> None:
+        """Whoever hears a channel is there."""
+        crowd = self._exposed.crowd(name)
+        if crowd is None:
+            return
+        user = "" if self._access is None else self._access.user_id
+        place = contextlib.AsyncExitStack()
+        await place.enter_async_context(crowd.presence.join(self._id, user=user, **crowd.values))
+        self._places[name] = place
+
+    async def _go(self, name: str) -> None:
+        place = self._places.pop(name, None)
+        if place is not None:
+            await place.aclose()
 
     # -- what it is told
 
@@ -284,6 +317,7 @@ class EventsSocket:
             self._granted[name] = named, allow
             return
         del self._granted[name]
+        await self._go(name)
         await self._reader.leave(name)
         async with self._sending:
             code, message = frames.DENIED
