@@ -252,7 +252,9 @@ async def test_each_page_is_careful_and_can_be_read(app: Any, owner: Browser) ->
     for path in ("/", "/new", "/work", "/wallet", "/notices", "/gig/1"):
         careful(owner, await owner.open(path))
     for path in ("/gig/7", "/gig/x", "/nowhere"):
-        careful(owner, await owner.open(path, status=404))
+        seen = await owner.open(path, status=404)
+        careful(owner, seen)
+        assert "₦35,000" in seen.text
 
 
 def careful(browser: Browser, seen: Seen) -> None:

@@ -56,6 +56,10 @@ _CONTRAST = """(() => {
 })()"""
 """Texts whose contrast is below 4.5 (WCAG 2 AA), but on the wallet's gradient."""
 
+_WATCH = """window.forbidden = [];
+document.addEventListener("securitypolicyviolation", (event) => forbidden.push(event.violatedDirective));"""
+"""What the page's own policy has stopped."""
+
 _WIDE = """[...document.querySelectorAll("html, body *")].filter((node) => {
   if (node === document.documentElement) return node.scrollWidth > innerWidth;
   return node.getBoundingClientRect().right > 361 && !node.closest(".chips");
@@ -100,7 +104,9 @@ async def test_pages_fit_a_phone_and_the_wallet_moves_by_itself(site: tuple[str,
     url, backend = site
     user = await find_or_create(backend.database, "+2348031234567", 5_000_000)
     async with connected(address) as browser:
-        tab = await browser.open(url)
+        tab = await browser.open(f"{url}/static/icon.svg")
+        await tab.call("Page.enable")
+        await tab.call("Page.addScriptToEvaluateOnNewDocument", source=_WATCH)
         await fits(tab, url, "/", "/login")
         pair = (await backend.hx.tokens.login(user, client_id="pages")).or_raise()
         for name, value in (("gigs-access", pair.access), ("gigs-refresh", pair.refresh)):
@@ -123,5 +129,7 @@ async def fits(tab: Tab, url: str, *paths: str) -> None:
         await tab.go(url + path)
         for scheme in ("light", "dark"):
             await tab.look(360, 740, scheme)
-            found = await tab.run(f"({{wide: {_WIDE}, faint: {_CONTRAST}, nameless: {_NAMELESS}, small: {_SMALL}}})")
+            found = await tab.run(
+                f"({{forbidden, wide: {_WIDE}, faint: {_CONTRAST}, nameless: {_NAMELESS}, small: {_SMALL}}})"
+            )
             assert not any(found.values()), f"{path}, {scheme}: {json.dumps(found, indent=1)}"
