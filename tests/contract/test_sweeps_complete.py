@@ -62,6 +62,7 @@ NOT_SWEPT = {
     **dict.fromkeys(("CacheInspector", "ClaimInspector", "EventInspector", "LimitInspector"), BY_THE_FRONT),
     **dict.fromkeys(("OtpInspector", "PinInspector", "TokenInspector"), BY_THE_FRONT),
     "Subscription": "made by Events.subscribe",
+    "EventTask": "made by publish_events",
     **dict.fromkeys(("Limits.group_of", "Task.arguments", "Task.canonical", "Tasks.find"), BY_THE_WORKER),
     **dict.fromkeys(("Periodic.at", "Periodic.made", "Periodic.next_ms", "Periodic.passed"), BY_THE_WORKER),
     **dict.fromkeys(("Handle.result", "Handle.wait"), "pass on to Jobs.result, which is swept"),
