@@ -11,7 +11,7 @@ import msgspec
 from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.events import Channel, Presence, ReplayChannel
-from hustlex.events.names import quoted
+from hustlex.events.names import ChannelTemplate, quoted
 from hustlex.tokens import Access
 
 Action = Literal["subscribe", "publish", "history", "presence"]
@@ -39,11 +39,19 @@ Authorize = Callable[[Access | None, str, dict[str, str], Action], Awaitable[All
 
 
 class Named(msgspec.Struct, frozen=True):
-    """A channel that a client has named. values: those in its name."""
+    """A channel that a client has named. family: None for a job's. values: those in its name."""
 
     name: str
-    family: Family
+    family: Family | None
     values: dict[str, Any]
+
+
+def job_names(template: str) -> ChannelTemplate:
+    """Names of jobs' channels. Raises Misuse."""
+    made = ChannelTemplate(template)
+    if "task_id" not in made.parameters or made.parameters - {"task_id", "queue"}:
+        raise Misuse("the names of jobs' channels name the job", hint="as jobs:{task_id} or jobs:{queue}:{task_id}")
+    return made
 
 
 class Crowd(msgspec.Struct, frozen=True):
@@ -56,7 +64,9 @@ class Crowd(msgspec.Struct, frozen=True):
 class Exposed:
     """The channels that are declared for clients."""
 
-    def __init__(self, channels: Sequence[Family], authorize: Authorize, presence: Sequence[Presence] = ()) -> None:
+    def __init__(
+        self, channels: Sequence[Family], authorize: Authorize, presence: Sequence[Presence] = (), jobs: str = ""
+    ) -> None:
         self._families = check.several("channels", channels)
         for family in self._families:
             check.instance("channel", family, Channel, ReplayChannel, hint="pass what hx.events.channel returned")
@@ -65,6 +75,7 @@ class Exposed:
         self._crowds = check.several("presence", presence)
         for crowd in self._crowds:
             check.instance("presence", crowd, Presence, hint="pass what hx.events.presence returned")
+        self._jobs = job_names(jobs) if jobs else None
         self.hub = self._families[0].hub
         self._authorize = check.function("authorize", authorize)
 
@@ -74,7 +85,8 @@ class Exposed:
             values = family.declared.template.match(name)
             if values is not None:
                 return Named(name, family, values)
-        return None
+        job = self._jobs.match(name) if self._jobs is not None else None
+        return None if job is None else Named(name, None, job)
 
     def crowd(self, name: str) -> Crowd | None:
         """Where it is known who is at this channel; None where nobody wants to know."""
