@@ -230,7 +230,7 @@ async def code(visit: Visitor, next_: Annotated[str, Query(alias="next", max_len
 async def check(visit: Visitor, request: Request) -> Response:
     """Swap the code for a session; or send it again."""
     filled = await visit.form()
-    challenge = visit.cookie("challenge")
+    challenge = visit.cookie("challenge")[:256]
     try:
         if "again" in filled:
             visit.put("challenge", (await codes.again(visit.shared.hx, request, challenge)).challenge)
