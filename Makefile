@@ -9,7 +9,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster topologies servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory soak-memory docs clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(MAKEFILE_LIST))
 
 up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs $(if $(CLUSTER),--cluster)
@@ -113,6 +113,9 @@ soak-memory: $(DEV) ## a million strangers in each room, and whether memory stay
 
 bench-events: $(DEV) ## publishing with history, event streams to 10,000 browsers, and links that are cut
 	QUICK=$(QUICK) $(BIN)/python -m bench.events
+
+pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
+	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)
 
 docs: $(DEV) ## write docs/reference from the code
 	$(BIN)/python -m tools.gen_docs

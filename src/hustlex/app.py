@@ -136,6 +136,11 @@ class HustleX:
             await self.cache_driver.close()
 
     @property
+    def prefix(self) -> str:
+        """What stands before every key but those of the jobs."""
+        return self._prefix
+
+    @property
     def degraded(self) -> dict[str, str]:
         """What works by second best in this process for now, a sentence for each room that was used; asks nobody."""
         used = vars(self)

@@ -61,7 +61,7 @@ def undeclared(folder: str, allowed: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django"]),
+        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django", "dashboard"]),
         ("examples", ["example", "postgres"]),
         ("bench", ["bench"]),
         ("tools", ["dev"]),
