@@ -30,9 +30,14 @@ test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, 
 cluster: $(DEV) ## run the contract tests on a cluster of one node: it refuses a call whose keys are in several slots
 	$(BIN)/pytest -n logical -q tests/contract --server cluster9
 
-topologies: $(DEV) ## run the contract tests on a cluster of six nodes and behind Sentinels
-	$(BIN)/pytest -n logical -q tests/contract --server cluster6
-	$(BIN)/pytest -n logical -q tests/contract --server sentinel
+# A file or two of each room, and the drivers.
+SOME := drivers aio_driver tracking answers otp tokens tokens_bounded ratelimit idempotency pins cache cache_tags events \
+	events_replay jobs jobs_unique jobs_streams jobs_inspector inspectors
+CONTRACTS := $(if $(QUICK),$(SOME:%=tests/contract/test_%.py),tests/contract)
+
+topologies: $(DEV) ## run the contract tests on a cluster of six nodes and behind Sentinels (QUICK=1: some of each room)
+	$(BIN)/pytest -n logical -q $(CONTRACTS) --server cluster6
+	$(BIN)/pytest -n logical -q $(CONTRACTS) --server sentinel
 
 servers: cluster ## run the contract tests on the other servers: a cluster, Valkey 8.1, Redis 8.2, Redis 7
 	$(BIN)/pytest -n logical -q tests/contract --server valkey8
@@ -88,10 +93,13 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory bench-durable ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
+
+bench-durable: $(DEV) ## enqueues that wait for the disk or a replica, by 1 and 64 callers
+	QUICK=$(QUICK) $(BIN)/python -m bench.durable
 
 bench-jobs: $(DEV) ## every figure of the job queue against its target, beside repid, dramatiq, huey and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.jobs
@@ -113,6 +121,9 @@ soak-memory: $(DEV) ## a million strangers in each room, and whether memory stay
 
 bench-events: $(DEV) ## publishing with history, event streams to 10,000 browsers, and links that are cut
 	QUICK=$(QUICK) $(BIN)/python -m bench.events
+
+costs: $(DEV) ## measure what each thing costs a server, for `hustlex plan`
+	$(BIN)/python -m tools.measure_costs
 
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench import durable
 from bench.harness import QUICK, Budget, Figures, print_summary, print_table, run_arm, serving, turned, versions
 
 _OURS = ("bench.own.redis", "uvloop")
@@ -53,7 +54,7 @@ def _report(figures: Figures) -> None:
             f"{name}_redis_py_asyncio_per_s": figures.median("redis-py, asyncio", name),
             f"{name}_redis_py_uvloop_per_s": figures.median("redis-py, uvloop", name),
         }
-    print_summary(summary)
+    print_summary(summary | durable.measured())
 
 
 if __name__ == "__main__":

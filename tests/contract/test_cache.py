@@ -603,35 +603,3 @@ async def test_a_full_server_still_computes_and_blocks_nobody(hx: Any, raw: redi
         raw.config_set("maxmemory", 0)
     assert keys(raw) == []
     assert users.stats().fill == {"failed": 1}
-
-
-async def test_a_cache_yields_while_the_servers_memory_is_needed_for_others(
-    hx: Any, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("hustlex.cache.budget._EVERY_S", 0.0)
-    users, origin = hx.cache("user", int, ttl=QUARTER, timeout=PATIENT, memory_share=0.5), Origin(1)
-    bold = hx.cache("bold", int, ttl=QUARTER, timeout=PATIENT, memory_share=1)
-    await users.get_or_compute(0, origin.load)  # the first may be the only one: it asks nobody
-    used = raw.info("memory")["used_memory"]
-    try:
-        raw.config_set("maxmemory", int(used * 1.25))
-        assert await users.get_or_compute(1, origin.load) == 1
-        assert await users.get_or_compute_many([2, 3], values) == {2: 2, 3: 3}
-        assert await users.get_many([1, 2, 3]) == {}
-        assert users.stats().fill == {"stored": 1, "yielded": 3}
-        assert caplog.text.count("nothing is stored") == 1
-        await bold.get_or_compute(1, origin.load)
-        assert await bold.get(1) == 1
-        raw.config_set("maxmemory-policy", "allkeys-lru")  # makes room by itself
-        await users.get_or_compute(4, origin.load)
-        raw.config_set("maxmemory-policy", "noeviction")
-        raw.config_set("maxmemory", used * 8)
-        await users.get_or_compute(5, origin.load)
-        assert await users.get_many([4, 5]) == {4: 1, 5: 1}
-    finally:
-        raw.config_set("maxmemory-policy", "noeviction")
-        raw.config_set("maxmemory", 0)
-
-
-async def values(keys: list[int]) -> dict[int, int]:
-    return {key: key for key in keys}

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from hustlex.cache import claims, flows, ops, reading
-from hustlex.cache.budget import yields
 from hustlex.cache.frame import Tags
 from hustlex.cache.ops import Busy, Ours
 from hustlex.cache.plan import CachePlan
@@ -205,14 +204,14 @@ def _stored(
     policy = plan.policy
     leased = claims.Leased(done.token, dict(claimed.stamps), claimed.epoch)
     writes: list[Op[bool]] = []
-    full = bool(claimed.mine) and (yield from yields(plan, claimed.mine[0]))
+    yield from plan.pressure.look()
     for entry in claimed.mine:
         value, body = bodies[entry]
         tags = yield from claims.tagged(plan, ask.tags, leased, value, ask.ttl_ms)
         life_ms = plan.life_ms(body, ask.ttl_ms, ask.jitter)
         stored = plan.codec.pack(body, life_ms, max(1, delta_ms), tags or ())
         lease = plan.lease(entry)
-        if full or tags is None or len(stored) > policy.max_value:
+        if tags is None or plan.pressure.stops or len(stored) > policy.max_value:
             writes.append(ops.release(lease, done.token, policy.timeout_ms))
             continue
         stay_ms = plan.stay_ms(body, life_ms)
@@ -225,4 +224,4 @@ def _stored(
             passed_over(plan, answer)
         stored_it = answer is True and op.name == "cache.fill"
         done.stored += stored_it
-        plan.counts.add("fill", "stored" if stored_it else "yielded" if full else "refused")
+        plan.counts.add("fill", "stored" if stored_it else "refused")

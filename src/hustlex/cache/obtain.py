@@ -17,7 +17,6 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from hustlex.cache import claims, ops, reading
-from hustlex.cache.budget import yields
 from hustlex.cache.circles import Circle, Impatient
 from hustlex.cache.claims import SHORT_REST_MS, Leased, Wanted, release, tagged, tried
 from hustlex.cache.computations import Computation, Compute, GaveUp, Participant, SharedResult, Unshared
@@ -196,16 +195,14 @@ def _ended(
 def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, computation: Computation) -> Flow[SharedResult]:
     lease, token, policy = plan.lease(ask.entry), leased.token, plan.policy
     renew = ops.renew(lease, token, policy.lease_ms, policy.timeout_ms)
+    yield from plan.pressure.look()
     made = yield from _make(plan, plan.computations.renewing(ask.compute, (renew,), policy.lease_ms / 3000))
     tags = yield from tagged(plan, ask.tags, leased, made.value, ask.ttl_ms)
     computation.close()
-    if tags is None:
+    if tags is None or plan.pressure.stops:
         plan.counts.add("fill", "refused")
         yield from release(plan, lease, token)
         return SharedResult(made.value, made.body, proven=False)
-    if (yield from yields(plan, ask.entry)):
-        plan.counts.add("fill", "yielded")
-        return (yield from _unstored(plan, ask.entry, token, made, tags))
     life_ms = plan.life_ms(made.body, ask.ttl_ms)
     stored = plan.codec.pack(made.body, life_ms, made.delta_ms, tags)
     if len(stored) > policy.max_value:

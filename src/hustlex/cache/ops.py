@@ -136,11 +136,6 @@ def hold(entry: str, lease: str, hold_ms: int) -> Op[Any]:
     return _HOLD.op((entry, lease), (hold_ms,), _status)
 
 
-def memory(entry: str, timeout_ms: int) -> Op[float]:
-    """The part of its memory that the entry's server uses; 0 where it has no limit, or evicts what is old."""
-    return command("cache.memory", Effect.READ, "INFO", "memory", keys=(entry,), decode=_used, timeout_ms=timeout_ms)
-
-
 # -- tags
 
 
@@ -182,14 +177,6 @@ def group(tag: str) -> int:
 def _pairs(reply: Reply) -> dict[bytes, bytes]:
     flat = list(reply.items()) if isinstance(reply, dict) else list(zip(reply[::2], reply[1::2], strict=True))
     return {bytes(field): bytes(value) for field, value in flat}
-
-
-def _used(reply: Reply) -> float:
-    told = dict(line.split(b":", 1) for line in bytes(reply).splitlines() if b":" in line)
-    most = int(told.get(b"maxmemory", 0))
-    if not most or told.get(b"maxmemory_policy") != b"noeviction":
-        return 0.0
-    return int(told[b"used_memory"]) / most
 
 
 def _raw(reply: Reply) -> bytes | None:

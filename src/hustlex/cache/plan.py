@@ -13,14 +13,13 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from hustlex.cache import frame, keys
-from hustlex.cache.budget import Budget
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.computations import ComputationTable, Compute
 from hustlex.cache.counts import Counts
 from hustlex.cache.frame import MOST_TAGS
 from hustlex.cache.near import NearCopy, NearShelf, NearWatch
 from hustlex.cache.policy import CachePolicy, checked_ms
-from hustlex.cache.shared_reads import SharedReads
+from hustlex.cache.pressure import MemoryPressure
 from hustlex.cache.types import EntryKey, Key
 from hustlex.core.time import Clock
 from hustlex.errors import Misuse
@@ -53,11 +52,10 @@ class TagSpace:
         self.entropy = entropy or Entropy()
         self.epoch = f"{prefix}cv"
         """The key that tells of invalidated tags."""
+        self.pressure = MemoryPressure(prefix, self.entropy.monotonic)
         self.watch: NearWatch | None = None
         """Who hears of changes, once there is a near cache."""
-        self.budget = Budget()
-        self.reads: SharedReads | None = None
-        """Reads of stamps that tasks share; threads read their own."""
+        self.reads = computations.reads
 
     def stamp(self, tag: str) -> str:
         """The key of a tag's stamp."""
@@ -92,7 +90,7 @@ class CachePlan(Generic[V]):
         self.bulkhead: Callable[[Compute], Compute] = computations.bulkhead(policy.bulkhead, self.patience_s)
         self._prefix = prefix
         self.space = space or TagSpace(prefix, computations, self.entropy)
-        self.stamp, self.epoch = self.space.stamp, self.space.epoch
+        self.stamp, self.epoch, self.pressure = self.space.stamp, self.space.epoch, self.space.pressure
         self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
         self._templates: dict[str, CachePlan[V]] = {}
         self._rests: dict[str, float] = {}
@@ -181,12 +179,12 @@ class CachePlan(Generic[V]):
 
     def life_ms(self, body: bytes, ttl_ms: int, jitter: float | None = None) -> int:
         """How long this body is fresh: never longer than its ttl, and less by a random part, so that entries stored
-        together do not end together.
+        together do not end together. Half of it while memory is short.
         """
         if body == frame.NEGATIVE_BODY:
             ttl_ms = min(ttl_ms, self.policy.negative_ttl_ms)
         spread = self.policy.jitter if jitter is None else jitter
-        return max(1, int(ttl_ms * (1 - spread * self.entropy.draw())))
+        return max(1, int(self.pressure.life_ms(ttl_ms) * (1 - spread * self.entropy.draw())))
 
     def stay_ms(self, body: bytes, life_ms: int) -> int:
         """How long it stays on the server. A cached None is never served stale."""

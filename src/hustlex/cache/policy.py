@@ -73,9 +73,6 @@ class Options(TypedDict, total=False):
     """Bytes as stored; a larger value is not [1 MiB]."""
     compress_over: int
     """Bytes of JSON from which on zlib is tried; kept if it saves a tenth [4 KiB]."""
-    memory_share: float
-    """While the server uses more than this part of its maxmemory, results are not stored, so that jobs and all else
-    have room; looked at every 5 seconds, where the server does not evict; 1: never [0.9]."""
 
 
 class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +102,6 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
     bulkhead: int
     max_value: int
     compress_over: int
-    memory_share: float
 
     @property
     def extra_ms(self) -> int:
@@ -144,7 +140,6 @@ def policy(
     bulkhead: int = 64,
     max_value: int = 1 << 20,
     compress_over: int = 4096,
-    memory_share: float = 0.9,
 ) -> CachePolicy:
     """Check the options of a cache. Raises Misuse."""
     if check.number("jitter", jitter, 0, 1) == 1:
@@ -180,7 +175,6 @@ def policy(
         bulkhead=check.whole("bulkhead", bulkhead, 1),
         max_value=check.whole("max_value", max_value, 1),
         compress_over=check.whole("compress_over", compress_over),
-        memory_share=check.number("memory_share", memory_share, 0, 1),
     )
 
 

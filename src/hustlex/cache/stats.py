@@ -27,7 +27,7 @@ class Stats(msgspec.Struct, frozen=True):
     origin: dict[str, int]
     """Computations: ok or error."""
     fill: dict[str, int]
-    """Results: stored, refused (invalidated meanwhile), too_big, yielded (see ``memory_share``), failed."""
+    """Results: stored, refused (invalidated meanwhile), too_big, failed."""
     wait: dict[str, int]
     """Waits for another process: polled or timeout."""
     reject: dict[str, int]
@@ -91,8 +91,6 @@ def _of_whole(stats: Stats) -> Iterator[str]:
         yield "it is invalidated more often than it is read: the ttl is not what ends its entries"
     if stats.fill.get("too_big"):
         yield f"{stats.fill['too_big']} values were over max_value and not stored"
-    if stats.fill.get("yielded"):
-        yield f"{stats.fill['yielded']} results were not stored, as the server's memory was nearly used up"
     if stats.near.get("differed"):
         yield f"{stats.near['differed']} near copies were out of date when they were proved"
 

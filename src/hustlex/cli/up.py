@@ -121,7 +121,7 @@ def _announce(
     else:
         print("  worker     none: no module defines `tasks`")
     if console_port:
-        print(f"  console    http://127.0.0.1:{console_port}  (the link to sign in with follows)")
+        print(f"  console    http://127.0.0.1:{console_port}  (the link to sign in follows)")
     print("Ctrl-C stops everything; the next start continues where this one ended.", flush=True)
 
 

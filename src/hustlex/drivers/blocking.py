@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,8 +16,9 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from hustlex.core.durability.level import Committed, Durability, WaitReply, answered, reached
 from hustlex.core.link import ServerLink
-from hustlex.core.op import PING, Batch, Call, Flow, Op, Part, Sleep, Step
+from hustlex.core.op import PING, Batch, Call, Durable, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.faults import (
@@ -31,12 +33,14 @@ from hustlex.drivers.faults import (
     closed,
     exhausted,
     scriptless,
+    unable,
     verdict,
 )
-from hustlex.drivers.pack import pack
-from hustlex.drivers.patience import FAILOVER_S, Patience
+from hustlex.drivers.login import Credentials
+from hustlex.drivers.pack import join, pack
+from hustlex.drivers.patience import FAILOVER_S, Patience, RepeatBudget
 from hustlex.drivers.pools import PoolRoute, pools_of
-from hustlex.drivers.redis_py import COMMAND_S
+from hustlex.drivers.redis_py import COMMAND_S, ServerPool
 from hustlex.errors import Error, Refused
 
 T = TypeVar("T")
@@ -53,8 +57,9 @@ class Driver:
 
     url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
     of a call, connecting included; default 1 s. failover: how long after the primary of a cluster or behind Sentinels
-    went away calls wait for the next one, also beyond their timeout; default 10 s. Raises ConfigurationError for a bad
-    URL. A child process opens connections of its own.
+    went away calls wait for the next one, also beyond their timeout; default 10 s. credentials: asked for user and
+    password before each connection. Raises ConfigurationError for a bad URL. A child process opens connections of its
+    own.
     """
 
     def __init__(
@@ -64,13 +69,17 @@ class Driver:
         hook: Hook | None = None,
         timeout: timedelta | None = None,
         failover: timedelta | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self._command_s = timeout.total_seconds() if timeout is not None else COMMAND_S
         self._failover_s = failover.total_seconds() if failover is not None else FAILOVER_S
-        self._address = url if isinstance(url, Address) else parse_address(url)
+        address = url if isinstance(url, Address) else parse_address(url)
+        self._address = address.with_login(credentials) if credentials is not None else address
         self._address.check_certificates()
         self.hook = hook
         self._pools = pools_of(self._address)
+        self._able: set[ServerPool] = set()
+        self._repeats = RepeatBudget()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -92,59 +101,88 @@ class Driver:
     def _seconds(self, op: Op[Any]) -> float:
         return op.timeout_ms / 1000 if op.timeout_ms else self._command_s
 
-    def _insist(self, op: Op[Any], deadline: float, failure: Failure | None = None) -> Any:
-        """The only loop: repeat what may be repeated, each attempt on its own way, until the deadline."""
+    def _insist(
+        self, op: Op[Any], deadline: float, failure: Failure | None = None, durability: Durability | None = None
+    ) -> Any:
+        """The only loop: repeat what may be repeated, each attempt on its own way, until the deadline.
+
+        durability: the reply is a WaitReply.
+        """
         attempt, whole_script, route = 0, False, None
-        patience = Patience(op, deadline, self._seconds(op))
+        seconds = self._seconds(op) + (durability.wait_ms / 1000 if durability is not None else 0)
+        patience = Patience(op, deadline, seconds)
         while True:
             if failure is not None:
                 attempt += 1
                 route = self._learn(op, route, failure, patience)
-                self._consider(op, failure, route, attempt, patience.until)
+                self._consider(op, failure, route, attempt, patience)
                 whole_script = whole_script or scriptless(failure)
             if self._closed:
                 raise closed().during(op.name)
             packed, until = [pack(op, whole_script=whole_script)], patience.attempt(time.monotonic())
             try:
                 route = route or self._pools.route(op, until)
-                (reply,) = route.pool.exchange(packed, until, asking=route.asking)
+                if durability is not None:
+                    packed.append(self._question(route.pool, durability, until))
+                reply, *waited = route.pool.exchange(packed, until, asking=route.asking)
             except (NotSent, Lost, Late, Refused) as error:
                 failure = error
                 continue
             if not isinstance(reply, Refused):
-                return reply
+                return reply if durability is None else WaitReply(reply, *answered(durability, waited[0]))
             failure = reply
 
-    def _learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure, patience: Patience) -> PoolRoute | None:
+    def _question(self, pool: ServerPool, durability: Durability, deadline: float) -> bytes:
+        """What waits. Raises ConfigurationError for a server that cannot, before anything is written."""
+        if durability.probe is not None and pool not in self._able:
+            (reply,) = pool.exchange([join(durability.probe)], deadline)
+            if isinstance(reply, Refused):
+                raise unable(durability.word, reply.message.removeprefix("the server refused: "))
+            self._able.add(pool)
+        return join(durability.question)
+
+    def _learn(
+        self, op: Op[Any], route: PoolRoute | None, failure: Failure, patience: Patience | None
+    ) -> PoolRoute | None:
         detour = self._pools.learn(op, route, failure)
-        if detour is None:
+        if detour is None and patience is not None:
             patience.learn(failure, self._pools.away_since(op, route) + self._failover_s)
         return detour
 
-    def _consider(self, op: Op[Any], failure: Failure, detour: PoolRoute | None, attempt: int, deadline: float) -> None:
+    def _consider(
+        self, op: Op[Any], failure: Failure, detour: PoolRoute | None, attempt: int, patience: Patience
+    ) -> None:
         """Return when the call may be made again, after a pause where one is due; else raise."""
-        error = verdict(failure, op.effect)
-        if error is not None:
+        error, now = verdict(failure, op.effect), time.monotonic()
+        if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
             raise error.during(op.name) from None
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
-        if time.monotonic() + delay >= deadline:
-            raise exhausted(failure, self._pools.title).during(op.name) from None
+        if not isinstance(failure, NotSent):
+            delay = max(delay, self._repeats.pause(now))
+        if now + delay >= patience.until:
+            raise (error or exhausted(failure, self._pools.title)).during(op.name) from None
         time.sleep(delay)
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together."""
+        """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together.
+
+        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        """
+        return self._watched(ops, patient=False)
+
+    def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
         if not ops:
             return []
         if self.hook is None:
-            return self._many(ops)
+            return self._many(ops, patient)
         with Watch(self.hook, tuple(op.name for op in ops)) as call:
-            answers = self._many(ops)
+            answers = self._many(ops, patient)
             call.results(answers)
             return answers
 
-    def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
+    def _many(self, ops: Sequence[Op[T]], patient: bool) -> list[T | Error]:
         answers: list[Any] = [None] * len(ops)
         packed = [pack(op) for op in ops]
         seconds = max(map(self._seconds, ops))
@@ -157,9 +195,8 @@ class Driver:
             until = max(patience[place].attempt(now) for place in left)
             for place, route, reply in self._together(ops, packed, left, detours, until):
                 answers[place] = answer = self._outcome(ops[place], reply, until)
-                if isinstance(answer, _Again) and (
-                    detour := self._learn(ops[place], route, answer.failure, patience[place])
-                ):
+                waiting = patience[place] if patient else None
+                if isinstance(answer, _Again) and (detour := self._learn(ops[place], route, answer.failure, waiting)):
                     detours[place] = detour
             left = [place for place in left if isinstance(answers[place], _Again)]
             attempt += 1
@@ -220,6 +257,24 @@ class Driver:
         except Error as error:
             return error
 
+    def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
+        """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
+        deadline = time.monotonic() + self._seconds(op) + durability.wait_ms / 1000
+        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+            found: WaitReply = self._insist(op, deadline, durability=durability)
+            value = _decode(op, found.reply)
+        return Committed(value, reached(durability, found), found.local, found.replicas)
+
+    def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]:
+        """One after the other; a failed one as its Error."""
+        answers: list[Committed[T] | Error] = []
+        for op in ops:
+            try:
+                answers.append(self.commit(op, durability))
+            except Error as error:
+                answers.append(error)
+        return answers
+
     def follow(self, flow: Flow[T]) -> T:
         """Carry a flow to its end; every exception is thrown into it so that it can clean up."""
         try:
@@ -241,7 +296,9 @@ class Driver:
         if isinstance(step, Op):
             return self.run(step)
         if isinstance(step, Batch):
-            return self.run_many(step.ops)
+            return self._watched(step.ops, patient=True)
+        if isinstance(step, Durable):
+            return self.commit_many(step.ops, step.durability)
         if isinstance(step, Part):
             return self._part(step)
         if isinstance(step, Sleep):
@@ -260,6 +317,20 @@ class Driver:
         if not op.timeout_ms:
             op = replace(op, timeout_ms=int((seconds + self._command_s) * 1000))
         return self.run(op)
+
+    def listen(self, op: Op[T], most: int, seconds: float) -> list[T]:
+        """What a command goes on to say after its first reply; see ``core.op.AsyncDriver``."""
+        if self._closed:
+            raise closed().during(op.name)
+        deadline = time.monotonic() + self._command_s
+        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+            try:
+                replies = self._pools.route(op, deadline).pool.listen(pack(op), most, seconds, deadline)
+            except (NotSent, Lost, Late) as failure:
+                raise exhausted(failure, self._pools.title).during(op.name) from None
+            except Error as error:
+                raise error.during(op.name) from None
+            return [_decode(op, reply) for reply in replies]
 
     @property
     def link(self) -> ServerLink:

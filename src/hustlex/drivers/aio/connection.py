@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import hiredis
 
-from hustlex.drivers.faults import FOREIGN, Late, Lost, NotSent
+from hustlex.drivers.faults import FOREIGN, SILENT_S, Late, Lost, NotSent
 from hustlex.drivers.pack import join
 
 _GRACE = 0.002
@@ -40,7 +40,9 @@ _NOTHING = object()
 class Connection(asyncio.Protocol):
     """A multiplexed connection.
 
+    standalone: the server said that it is no part of a cluster.
     on_lost: called once when the link is gone. on_push: called with each RESP3 push, from the read callback.
+    on_reply: with each reply that nobody waits for; without it such a reply ends the connection.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Connection(asyncio.Protocol):
         self.waiting: deque[Slot] = deque()
         self.writable = True
         self.closed = False
+        self.standalone = False
         self.on_room: Callable[[], None] | None = None
+        self.on_reply: Callable[[Any], None] | None = None
         self.stray: Any = None
         self.opened = self.last_received = 0.0
         self.busy_since = 0.0
@@ -145,6 +149,8 @@ class Connection(asyncio.Protocol):
                 future = popleft()[0]
                 if not future.done():
                     future.set_result(reply)
+            elif self.on_reply is not None:
+                self.on_reply(reply)
             else:
                 self.stray = reply
                 self.abort("the server sent a reply that nobody asked for")
@@ -170,6 +176,10 @@ class Connection(asyncio.Protocol):
         self._timer_at = at
         self._timer = self._loop.call_at(at, self._deadline_near)
 
+    def listen_anew(self) -> None:
+        """Count the server's silence from now on."""
+        self.busy_since = self._loop.time()
+
     def _deadline_near(self) -> None:
         paused = min(self._loop.time() - self._timer_at, _LONGEST_PAUSE)
         self._timer = self._loop.call_later(max(_GRACE, paused), self._expire)
@@ -182,11 +192,16 @@ class Connection(asyncio.Protocol):
             if future.done():
                 continue
             if deadline <= now:
-                future.set_exception(Late())
+                future.set_exception(self._late(now))
             elif not earliest or deadline < earliest:
                 earliest = deadline
         if earliest and not self.closed:
             self._arm(earliest)
+
+    def _late(self, now: float) -> Late:
+        late = Late()
+        late.silent = now - max(self.last_received, self.busy_since) > SILENT_S
+        return late
 
     # -- ending
 
