@@ -13,6 +13,7 @@ from hustlex.jobs.keys import queue_keys
 from tests.chaos.victim import QUEUES
 
 _COUNTERS = ("processed", "failed")
+_PREFIXES = tuple(queue_keys(queue).prefix for queue in QUEUES)
 
 
 @dataclass
@@ -51,9 +52,10 @@ def read(paths: Iterable[Path]) -> Diaries:
     return Diaries(counts["began"], counts["ended"], counts["failed"], used)
 
 
-def complaints(deeds: Deeds, diaries: Diaries, raw: redis.Redis) -> list[str]:
-    """Everything that is not as it must be; empty when all is well."""
-    return [*_lost(deeds, diaries), *_repeated(deeds, diaries), *_miscounted(deeds, diaries, raw), *_left_behind(raw)]
+def complaints(deeds: Deeds, diaries: Diaries, raw: redis.Redis, *, alone: bool = True) -> list[str]:
+    """Everything that is not as it must be; empty when all is well. alone: the server held nothing but these jobs."""
+    wrong = [*_lost(deeds, diaries), *_repeated(deeds, diaries), *_miscounted(deeds, diaries, raw)]
+    return wrong + list(_left_behind(raw, ("",) if alone else _PREFIXES))
 
 
 def _lost(deeds: Deeds, diaries: Diaries) -> Iterator[str]:
@@ -91,12 +93,12 @@ def _number(raw: redis.Redis, queue: str, name: str) -> int:
     return int(raw.get(queue_keys(queue).prefix + name) or 0)
 
 
-def _left_behind(raw: redis.Redis) -> Iterator[str]:
+def _left_behind(raw: redis.Redis, prefixes: tuple[str, ...]) -> Iterator[str]:
     """Nothing may stay but Asynq's registries and the queues' counters; what else there is must end by itself."""
     kept = {"asynq:queues", "asynq:servers", "asynq:workers"} | {
         queue_keys(queue).prefix + name for queue in QUEUES for name in _COUNTERS
     }
     for key in raw.scan_iter(count=10_000):
         name = key.decode()
-        if name not in kept and (raw.ttl(key) < 0 or ":t:" in name):
+        if name.startswith(prefixes) and name not in kept and (raw.ttl(key) < 0 or ":t:" in name):
             yield f"left behind: {name}"
