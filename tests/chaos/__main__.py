@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -23,16 +23,20 @@ from random import Random
 import psutil
 
 from hustlex import HustleX
+from hustlex.core.telemetry import CallEnd, CallStart
 from hustlex.otp import OtpOptions
 from tests.chaos.faults import Fault, fitting
 from tests.chaos.ledgers import Ledger, every_ledger
-from tests.chaos.stage import STAGES, Stage
+from tests.chaos.stage import STAGES, Stage, patiently
 from tests.conftest import SECRET
 
 _log = logging.getLogger("chaos")
 _ENDING_S = 60
 _CALM_S = (0.3, 1.5)
 _TWO_AT_ONCE = 0.15
+_TIMEOUT_S, _SLACK_S = 2.0, 2.0
+"""Of a call, and what a crowded machine may add."""
+_WAITING = ("subscribe", "tokens.follow")
 
 
 class Play:
@@ -47,12 +51,15 @@ class Play:
         self.ledgers: list[Ledger] = []
         self.struck: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self.notes: list[str] = []
         self.process: dict[str, tuple[float, float]] = {}
+        self._primaries: set[int] = set()
+        self._slowest = Slowest()
 
     async def run(self, seconds: float) -> None:
         """Prepare, play, settle."""
         async with AsyncExitStack() as stack:
-            fronts = [await stack.enter_async_context(_front(self._stage.url)) for _ in range(2)]
+            fronts = [await stack.enter_async_context(_front(self._stage.url, self._slowest)) for _ in range(2)]
             self.ledgers = [kind(self._stage, fronts, self._seed) for kind in self._kinds]
             for ledger in self.ledgers:
                 await ledger.prepare()
@@ -65,15 +72,28 @@ class Play:
             await asyncio.to_thread(self._stage.settle)
             for ledger in self.ledgers:
                 await self._settled(ledger)
+            self._judge_slowest()
             self.process = {name: (before[name], now) for name, now in _size().items()}
 
     async def _strike_until(self, end: float, actors: Sequence[asyncio.Task[None]]) -> None:
         while time.monotonic() < end and not any(actor.done() for actor in actors):
             await asyncio.sleep(self._dice.uniform(*_CALM_S))
+            await self._look_around()
             drawn = self._dice.choices(self._faults, [each.weight for each in self._faults])
             if self._dice.random() < _TWO_AT_ONCE:
                 drawn += [each for each in (self._dice.choice(self._faults),) if _beside(drawn[0], each)]
             await asyncio.gather(*(self._strike(each) for each in drawn))
+            self._primaries = set()
+            await self._look_around()
+
+    async def _look_around(self) -> None:
+        """What happened by itself: no program may end, and who is a primary changes by a fault alone."""
+        ended = [program.name for program in self._stage.programs if program.ended]
+        self.wrong += [f"{name} ended, and nobody had ended it" for name in ended]
+        primaries = {server.port for server in await asyncio.to_thread(patiently, self._stage.primaries)}
+        if self._primaries not in (set(), primaries):
+            self.notes.append("a failover that nobody asked for: what the old primary alone had is lost")
+        self._primaries = primaries
 
     async def _strike(self, fault: Fault) -> None:
         self.struck[f"{fault.name} ({fault.covers})"] += 1
@@ -91,6 +111,12 @@ class Play:
             task.cancel()
         self.wrong += [f"an actor died of {task.exception()!r}" for task in done if task.exception() is not None]
 
+    def _judge_slowest(self) -> None:
+        call = self._slowest.call
+        self.notes.append(f"slowest call {call.seconds:.2f} s ({call.op})")
+        if call.seconds > _TIMEOUT_S + _SLACK_S:
+            self.wrong.append(f"{call.op} took {call.seconds:.2f} s, and the timeout is {_TIMEOUT_S:g}")
+
     async def _settled(self, ledger: Ledger) -> None:
         _log.info("%s settles", ledger.name)
         try:
@@ -101,8 +127,22 @@ class Play:
         self.wrong += ledger.complaints()
 
 
-def _front(url: str) -> HustleX:
-    return HustleX(url, secret=SECRET, timeout=timedelta(seconds=2), otp=OtpOptions(caps=None))
+class Slowest:
+    """A hook that keeps the longest call; what waits on the server by its nature is left out."""
+
+    def __init__(self) -> None:
+        self.call = CallEnd((), seconds=0.0)
+
+    def __call__(self, _: CallStart) -> Callable[[CallEnd], None]:
+        return self._ended
+
+    def _ended(self, call: CallEnd) -> None:
+        if call.seconds > self.call.seconds and call.op not in _WAITING:
+            self.call = call
+
+
+def _front(url: str, hook: Slowest) -> HustleX:
+    return HustleX(url, secret=SECRET, timeout=timedelta(seconds=_TIMEOUT_S), otp=OtpOptions(caps=None), hook=hook)
 
 
 def _beside(first: Fault, second: Fault) -> bool:
@@ -135,6 +175,7 @@ def told(play: Play) -> str:
     """The account in words."""
     lines = [f"  {ledger.name:<12} {ledger.told()}" for ledger in play.ledgers]
     lines.append("  faults       " + ", ".join(f"{name} {times}" for name, times in sorted(play.struck.items())))
+    lines += [f"  {note}" for note in play.notes]
     lines += [f"  {name:<12} {before:.0f} -> {after:.0f}" for name, (before, after) in play.process.items()]
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from tests.support.sentinels import SentinelSet, until
 
 _DEBUG = ("--enable-debug-command", "local")
 _PATIENCE_S = 60.0
+_NODE_TIMEOUT = timedelta(seconds=3)
+"""Longer than a crowded machine lets a node wait for its turn: a failover that nobody asked for may lose writes."""
 
 
 class Stage:
@@ -144,7 +147,7 @@ class WatchedPair(Stage):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.watched = self._closing.enter_context(
-            SentinelSet(servers.binary("valkey9"), folder / "sentinels", extra_args=_DEBUG)
+            SentinelSet(servers.binary("valkey9"), folder / "sentinels", down_ms=2_000, extra_args=_DEBUG)
         )
 
     @property
@@ -168,7 +171,9 @@ class SixNodes(Stage):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.cluster = self._closing.enter_context(EmbeddedCluster(binary=servers.binary("valkey9"), extra_args=_DEBUG))
+        self.cluster = self._closing.enter_context(
+            EmbeddedCluster(binary=servers.binary("valkey9"), node_timeout=_NODE_TIMEOUT, extra_args=_DEBUG)
+        )
         self.hands = ClusterHands(self.cluster)
 
     @property
