@@ -8,8 +8,21 @@ from pathlib import Path
 
 def in_production() -> bool:
     """Whether HUSTLEX_ENV, or a ``.env`` file, says production. Raises ConfigurationError for what they may not say."""
-    if not any(name.upper() == "HUSTLEX_ENV" for name in os.environ) and not Path(".env").exists():
+    if not _may_say("HUSTLEX_ENV"):
         return False
     from hustlex.settings import load_settings
 
     return load_settings().env == "production"
+
+
+def freezes_gc() -> bool:
+    """Whether a process that serves freezes what its start has made; see ``cli.collector``. Raises as above."""
+    if not _may_say("HUSTLEX_FREEZE_GC"):
+        return True
+    from hustlex.settings import load_settings
+
+    return load_settings().freeze_gc
+
+
+def _may_say(variable: str) -> bool:
+    return any(name.upper() == variable for name in os.environ) or Path(".env").exists()

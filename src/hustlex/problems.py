@@ -6,11 +6,11 @@ lists of quoted names.
 
 from __future__ import annotations
 
-import math
 import random
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -101,11 +101,14 @@ class Shown(msgspec.Struct, frozen=True):
 
 def fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[str, str]]:
     """Header fields for an answer, in the order of the decisions; none when there is nothing to tell."""
-    states = [(state, _partition(each)) for each in shown for state in each.decision.per_policy]
+    states = [(state, _partition(each.partition)) for each in shown for state in each.decision.per_policy]
     if not states:
         return []
     found = [
-        ("RateLimit-Policy", ", ".join(_policy_item(state) + pk for state, pk in states)),
+        (
+            "RateLimit-Policy",
+            ", ".join(_policy_item(state.policy, state.limit, state.window) + pk for state, pk in states),
+        ),
         ("RateLimit", ", ".join(_state_item(state) + pk for state, pk in states)),
     ]
     if legacy:
@@ -120,20 +123,24 @@ def fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[s
 
 def whole_seconds(duration: timedelta) -> int:
     """Rounded up: who comes back then is not too early."""
-    return math.ceil(duration / _SECOND)
+    return -(-duration // _SECOND)
 
 
 def _mores(states: Iterable[PolicyState]) -> Iterable[timedelta]:
     return (state.more_after for state in states if not state.allowed)
 
 
-def _partition(shown: Shown) -> str:
-    return f";pk=:{b64encode(shown.partition.encode()).decode()}:" if shown.partition else ""
+# The same for each answer to a caller, and of a policy.
 
 
-def _policy_item(state: PolicyState) -> str:
-    window = "" if state.window % _SECOND else f";w={state.window // _SECOND}"
-    return f'"{state.policy}";q={state.limit}{window}'
+@lru_cache(maxsize=4096)
+def _partition(name: str) -> str:
+    return f";pk=:{b64encode(name.encode()).decode()}:" if name else ""
+
+
+@lru_cache(maxsize=4096)
+def _policy_item(name: str, limit: int, window: timedelta) -> str:
+    return f'"{name}";q={limit}' + ("" if window % _SECOND else f";w={window // _SECOND}")
 
 
 def _state_item(state: PolicyState) -> str:

@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         8.0, ge=0, le=600, description="Seconds that running jobs get to finish when a worker stops."
     )
 
+    freeze_gc: bool = Field(
+        True,
+        description="Whether `hustlex api` and workers leave what their start has made out of garbage collections.",
+    )
+
     def secrets(self) -> Secrets:
         """What a front takes of them: ``HustleX(settings.url, **settings.secrets())``."""
         secret, reference = self.secret, self.reference_secret

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import json
 import os
@@ -31,6 +32,12 @@ from fastapi import FastAPI, Request
 app = FastAPI()
 mounted = FastAPI()
 app.mount("/v2", mounted)
+
+@app.get("/gc")
+async def collector() -> list[int]:
+    import gc
+
+    return [gc.get_freeze_count(), *gc.get_threshold()]
 
 @app.get("/who")
 async def who(request: Request) -> dict[str, str]:
@@ -216,3 +223,10 @@ def test_only_fastapis_own_pages_are_taken_out() -> None:
     assert inner.routes == []
     without_documentation(object())
     assert json.dumps(app.openapi())
+
+
+@pytest.mark.parametrize(("freeze", "frozen"), [("true", True), ("false", False)])
+def test_what_the_start_made_is_left_out_of_collections(tmp_path: Path, freeze: str, frozen: bool) -> None:
+    with serving(tmp_path, HUSTLEX_FREEZE_GC=freeze) as (port, _):
+        count, *thresholds = get(port, "/gc").json()
+    assert (count > 10_000, thresholds > [*gc.get_threshold()]) == (frozen, frozen)

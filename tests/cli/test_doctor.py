@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,11 +22,31 @@ from typer.testing import CliRunner
 from hustlex.app import HustleX
 from hustlex.cli.doctor import report
 from hustlex.cli.main import cli
+from hustlex.core.link import ServerLink
+from hustlex.core.lua import load
 from hustlex.core.memory import MemoryLimit
-from hustlex.diagnostics import ROOMS, Checkup, DoctorFinding, ServerFacts, facts, judge, rights
+from hustlex.diagnostics import (
+    ROOMS,
+    Checkup,
+    DoctorFinding,
+    KeyFacts,
+    LatencyEvent,
+    LocalFacts,
+    ServerFacts,
+    SlowCall,
+    UserRules,
+    doctor_rights,
+    facts,
+    job_facts,
+    judge,
+    places,
+    rights,
+)
+from hustlex.diagnostics.checks import CHECKS, ROWS
+from hustlex.diagnostics.seen import seen
 from hustlex.drivers.blocking import Driver
 from hustlex.drivers.embedded import EmbeddedServer
-from hustlex.errors import Denied, Unavailable
+from hustlex.errors import Denied, Refused, Unavailable
 from hustlex.events import Message
 from hustlex.idempotency import Executed, Response, Scope, Started
 from hustlex.jobs import Job, Tasks
@@ -35,6 +58,16 @@ from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.worker import Worker
 from tests.conftest import SECRET
 from tests.worker.support import until
+
+BY_THE_MACHINE = {"distance", "slowlog", "latency", "script_times", "fork", "busy", "uptime"}
+"""Checks whose result is the machine's that runs the tests."""
+
+
+@pytest.fixture(autouse=True)
+def no_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the machine itself would tell is none of these tests', but for those that write it here."""
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +99,8 @@ def test_a_good_server_passes(own_server: EmbeddedServer, own: redis.Redis, url:
     told = json.loads(result.stdout)
     assert (told["ok"], told["unsafe_eviction"]) == (True, False)
     found = levels(result)
-    assert {check for check, level in found.items() if level != "ok"} == {
+    troubles = {check for check, level in found.items() if level not in ("ok", "info")}
+    assert {check for check in troubles if check[1] not in BY_THE_MACHINE} == {
         ("state", "rights"),
         ("cache", "rights"),
         ("cache", "eviction"),
@@ -112,13 +146,13 @@ def test_processes_are_asked_for_their_health(
     result = doctor("--url", own_server.url, "--health", process, "--json")
     found = [each for each in json.loads(result.stdout)["findings"] if each["role"] == "process"]
     assert [(each["level"], each["detail"]) for each in found] == wanted
-    assert result.exit_code == ("fail" in dict(wanted))
+    assert result.exit_code == (2 if "fail" in dict(wanted) else 0)
     assert "hidden" not in result.stdout
 
 
 def test_a_process_that_is_not_there_fails(own_server: EmbeddedServer, own: redis.Redis, unused_tcp_port: int) -> None:
     result = doctor("--url", own_server.url, "--health", f"http://127.0.0.1:{unused_tcp_port}/health")
-    assert (result.exit_code, "it does not answer" in result.stdout) == (1, True)
+    assert (result.exit_code, "it does not answer" in result.stdout) == (2, True)
     for wrong in ("127.0.0.1:80", "ftp://x/", "http://", "http://[::1/health"):
         result = doctor("--url", own_server.url, "--health", wrong)
         assert result.exit_code == 2
@@ -130,11 +164,11 @@ def test_a_process_that_is_not_there_fails(own_server: EmbeddedServer, own: redi
 def test_a_state_server_that_evicts_fails(own_server: EmbeddedServer, own: redis.Redis, policy: str) -> None:
     own.config_set("maxmemory-policy", policy)
     result = doctor("--url", own_server.url, "--json")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert json.loads(result.stdout)["unsafe_eviction"] is True
     assert levels(result)["state", "eviction"] == "fail"
     table = doctor("--url", own_server.url)
-    assert table.exit_code == 1
+    assert table.exit_code == 2
     assert policy in table.stdout
 
 
@@ -153,8 +187,9 @@ async def test_the_front_has_the_same_checkup(own_server: EmbeddedServer, own: r
         found = await hx.diagnostics.check()
     with BlockingHustleX(own_server.url) as front:
         assert [each.check for each in front.diagnostics.check().findings] == [each.check for each in found.findings]
-    assert found.ok and not found.clean
-    assert [each.check for each in found.findings if each.level == "warn"] == ["rights", "separate"]
+    assert not found.clean
+    warned = [each.check for each in found.findings if each.level == "warn" and each.check not in BY_THE_MACHINE]
+    assert warned == ["rights", "separate"]
 
 
 def test_one_server_for_both_and_no_limit_is_a_warning(own_server: EmbeddedServer, own: redis.Redis) -> None:
@@ -181,9 +216,60 @@ GOOD = ServerFacts(
     user="hustlex",
     skew_ms=5,
     round_trip_ms=0.2,
+    slowest_ms=0.5,
+    settings={
+        "bind": "10.0.0.1",
+        "cluster-require-full-coverage": "no",
+        "dir": "/data",
+        "latency-monitor-threshold": "50",
+        "maxmemory-clients": "5%",
+        "min-replicas-to-write": "0",
+        "protected-mode": "yes",
+        "save": "3600 1",
+        "timeout": "0",
+    },
+    slow=[],
+    latency=[],
+    clients=[{"idle": "1", "omem": "0", "flags": "N", "lib-name": "hustlex"}],
+    rules=UserRules("hustlex", open=False, commands="-@all +get", keys="~app:*"),
+    open_default=False,
+    missing=[],
+    absent={},
 )
 
 
+def changed(facts: ServerFacts, **changes: Any) -> ServerFacts:
+    return msgspec.structs.replace(facts, **changes)
+
+
+def settings(**changes: str) -> dict[str, Any]:
+    return {"settings": GOOD.settings | {name.replace("_", "-"): value for name, value in changes.items()}}  # type: ignore[operator]
+
+
+def link(**changes: Any) -> dict[str, Any]:
+    plain = ServerLink("db.example", 6379, "", 0, tls=True, verified=True, password=True, context=lambda: None)
+    private = changes.pop("private", True)
+    days = changes.pop("days", 90.0)
+    return {"link": msgspec.structs.replace(plain, **changes), "private": private, "certificate_days": days}
+
+
+def keys(**changes: Any) -> dict[str, Any]:
+    plain = KeyFacts(100, 100, {}, (), {}, prefixed=True, hottest=None)
+    return {"later": GOOD.info, "watched_s": 5.0, "keys": msgspec.structs.replace(plain, **changes)}
+
+
+def watched(before: dict[str, str], after: dict[str, str]) -> dict[str, Any]:
+    return {"info": GOOD.info | before, "later": GOOD.info | before | after, "watched_s": 5.0}
+
+
+def local(**changes: Any) -> dict[str, Any]:
+    plain = LocalFacts(10**12, None, overcommit=True, huge_pages=False)
+    return {"local": msgspec.structs.replace(plain, **changes)}
+
+
+VERIFY = load("hustlex.otp", "verify").sha1
+REPLICA = "ip=10.0.0.2,port=6379,state=online,offset=1,lag=1"
+RECENT_S = int(time.time())
 LARGE = GOOD.info | {"used_memory": str(200 * 2**20), "maxmemory": "0"}
 
 
@@ -196,12 +282,16 @@ LARGE = GOOD.info | {"used_memory": str(200 * 2**20), "maxmemory": "0"}
         ("role", "fail", {"info": GOOD.info | {"role": "slave"}}),
         ("eviction", "fail", {"memory": MemoryLimit(1, "")}),
         ("eviction", "warn", {"memory": MemoryLimit(0, "allkeys-lru")}),
-        ("room", "warn", {"info": GOOD.info | {"used_memory": "9500"}}),
+        ("room", "warn", {"info": GOOD.info | {"used_memory": "8500"}}),
+        ("room", "fail", {"info": GOOD.info | {"used_memory": "9500"}}),
+        ("room", "ok", {"info": GOOD.info | {"used_memory": "9500", "mem_not_counted_for_evict": "3000"}}),
         ("persistence", "warn", {"info": GOOD.info | {"aof_enabled": "0"}}),
         ("persistence", "fail", {"info": GOOD.info | {"aof_last_write_status": "err"}}),
         ("clock", "warn", {"skew_ms": -3_000}),
         ("clock", "fail", {"skew_ms": 31_000}),
-        ("distance", "warn", {"round_trip_ms": 40.0}),
+        ("clock", "warn", {"skew_ms": 1_500}),
+        ("distance", "fail", {"round_trip_ms": 40.0}),
+        ("distance", "warn", {"slowest_ms": 6.0}),
         ("rights", "warn", {"user": "default"}),
         ("rights", "ok", {"user": ""}),
         ("evicted", "fail", {"info": GOOD.info | {"evicted_keys": "3"}}),
@@ -214,7 +304,86 @@ LARGE = GOOD.info | {"used_memory": str(200 * 2**20), "maxmemory": "0"}
         ("fork", "fail", {"info": GOOD.info | {"latest_fork_usec": "1100000"}}),
         ("replicas", "ok", {"info": GOOD.info | {"slave0": "ip=10.0.0.2,port=6379,state=online,offset=1,lag=1"}}),
         ("replicas", "warn", {"info": GOOD.info | {"slave0": "ip=10.0.0.2,port=6379,state=online,offset=1,lag=11"}}),
-        ("replicas", "warn", {"info": GOOD.info | {"slave0": "ip=10.0.0.2,port=6379,state=wait_bgsave,lag=0"}}),
+        ("replicas", "fail", {"info": GOOD.info | {"slave0": "ip=10.0.0.2,port=6379,state=wait_bgsave,lag=0"}}),
+        ("replicas", "fail", settings(min_replicas_to_write="1")),
+        ("split_brain", "info", {"info": GOOD.info | {"slave0": REPLICA}}),
+        (
+            "backlog",
+            "warn",
+            {
+                "info": GOOD.info
+                | {
+                    "slave0": REPLICA,
+                    "uptime_in_seconds": "1000",
+                    "master_repl_offset": str(10**9),
+                    "repl_backlog_size": str(10**6),
+                }
+            },
+        ),
+        ("backlog", "ok", watched({"slave0": REPLICA, "repl_backlog_size": str(10**6)}, {"master_repl_offset": "500"})),
+        ("persistence", "fail", {"info": GOOD.info | {"aof_enabled": "0"}, **settings(save="")}),
+        ("delayed_writes", "warn", watched({"aof_delayed_fsync": "3"}, {"aof_delayed_fsync": "4"})),
+        ("delayed_writes", "ok", watched({"aof_delayed_fsync": "3"}, {})),
+        ("disk", "fail", local(free_bytes=1_999)),
+        ("kernel", "warn", local(overcommit=False)),
+        ("kernel", "warn", local(huge_pages=True)),
+        ("eviction", "fail", {"memory": MemoryLimit(0, "noeviction"), **local(memory_limit=2**30)}),
+        ("fragmentation", "fail", {"info": LARGE | {"mem_fragmentation_ratio": "0.8"}}),
+        ("client_memory", "info", settings(maxmemory_clients="0")),
+        ("client_memory", "unknown", {"settings": None}),
+        ("uptime", "info", {"info": GOOD.info | {"uptime_in_seconds": "60"}}),
+        ("capabilities", "info", {"absent": {"waitaof": "durability fsync is refused"}}),
+        ("capabilities", "unknown", {"absent": None}),
+        ("slowlog", "warn", {"slow": [SlowCall(1, RECENT_S, 11_000, (b"KEYS", b"*"), "")]}),
+        ("slowlog", "fail", {"slow": [SlowCall(1, RECENT_S, 11_000, (b"EVALSHA", VERIFY.encode(), b"0"), "")]}),
+        ("slowlog", "ok", {"slow": [SlowCall(1, RECENT_S - 4_000, 11_000, (b"KEYS", b"*"), "")]}),
+        ("slowlog", "unknown", {"slow": None}),
+        ("latency", "warn", {"latency": [LatencyEvent("fork", RECENT_S, 101, 101)]}),
+        ("latency", "info", settings(latency_monitor_threshold="0")),
+        ("latency", "unknown", {"latency": None}),
+        (
+            "script_times",
+            "warn",
+            {"info": GOOD.info | {"latency_percentiles_usec_evalsha": "p50=1,p99=5001"}},
+        ),
+        ("refusals", "info", {"info": GOOD.info | {"errorstat_OOM": "count=2"}}),
+        ("refusals", "warn", watched({}, {"errorstat_OOM": "count=2"})),
+        ("refusals", "ok", watched({"errorstat_OOM": "count=2"}, {})),
+        ("busy", "warn", watched({}, {"used_cpu_sys_main_thread": "1.8", "used_cpu_user_main_thread": "2"})),
+        ("busy", "fail", watched({}, {"used_cpu_sys_main_thread": "2.8", "used_cpu_user_main_thread": "2"})),
+        ("blocking_commands", "info", {"info": GOOD.info | {"cmdstat_keys": "calls=2,usec=1"}}),
+        ("blocking_commands", "warn", watched({"cmdstat_keys": "calls=2"}, {"cmdstat_keys": "calls=3"})),
+        ("connections", "warn", {"clients": [{"omem": str(2**21), "flags": "N"}]}),
+        ("connections", "info", {"clients": [{"idle": "4000", "flags": "N"}]}),
+        ("connections", "info", {"clients": [{"lib-name": "ioredis", "flags": "N"}]}),
+        ("connections", "ok", {"clients": [{"idle": "4000", "flags": "P"}]}),
+        ("connections", "unknown", {"clients": None}),
+        ("cut_off", "info", {"info": GOOD.info | {"client_output_buffer_limit_disconnections": "1"}}),
+        ("cut_off", "warn", watched({}, {"client_output_buffer_limit_disconnections": "1"})),
+        ("timeout", "warn", settings(timeout="20")),
+        ("timeout", "unknown", {"settings": None}),
+        ("rights", "warn", {"rules": UserRules("u", open=False, commands="+@all -@write", keys="~*")}),
+        ("rights", "warn", {"rules": UserRules("u", open=False, commands="-@all +@admin", keys="~app:*")}),
+        ("commands", "fail", {"missing": ["blmove"]}),
+        ("commands", "unknown", {"missing": None}),
+        ("password", "fail", link(password=False)),
+        ("password", "fail", {**link(), "open_default": True}),
+        ("password", "unknown", {**link(), "open_default": None}),
+        ("exposed", "fail", {"open_default": True, **settings(protected_mode="no", bind="*")}),
+        ("exposed", "unknown", {"open_default": None}),
+        ("tls", "ok", link()),
+        ("tls", "ok", link(tls=False)),
+        ("tls", "fail", link(tls=False, private=False)),
+        ("tls", "fail", link(verified=False)),
+        ("tls", "warn", link(days=20.0)),
+        ("tls", "unknown", link(days=None)),
+        ("immortal", "fail", keys(immortal={"otp:{*}:*": 3})),
+        ("immortal", "unknown", {"later": GOOD.info}),
+        ("large_keys", "warn", keys(large=("cache:*:* (2.0 MiB)",))),
+        ("foreign_keys", "warn", keys(foreign={"app:*:*": 3})),
+        ("foreign_keys", "info", keys(foreign={"*:*": 3}, prefixed=False)),
+        ("hot_keys", "warn", keys(hottest=255)),
+        ("hot_keys", "ok", keys(hottest=20)),
         ("clients", "warn", {"info": GOOD.info | {"connected_clients": "81", "maxclients": "100"}}),
         ("clients", "fail", {"info": GOOD.info | {"rejected_connections": "1"}}),
         ("scripts", "warn", {"info": GOOD.info | {"number_of_cached_scripts": "501"}}),
@@ -225,9 +394,36 @@ LARGE = GOOD.info | {"used_memory": str(200 * 2**20), "maxmemory": "0"}
 )
 def test_each_check_finds_its_fault(check: str, level: str, changes: dict[str, Any]) -> None:
     assert {finding.level for finding in judge("state", GOOD)} == {"ok"}
-    found = {finding.check: finding for finding in judge("state", msgspec.structs.replace(GOOD, **changes))}
+    found = {finding.check: finding for finding in judge("state", changed(GOOD, **changes))}
     assert found[check].level == level
-    assert bool(found[check].hint) == (level != "ok")
+    assert bool(found[check].hint) == bool(found[check].why) == bool(found[check].limit) == (level != "ok")
+
+
+@pytest.mark.parametrize(
+    ("check", "level", "changes"),
+    [
+        ("eviction", "warn", {}),
+        ("hits", "info", {"info": GOOD.info | {"keyspace_hits": "100", "keyspace_misses": "900"}}),
+        ("hits", "ok", {"info": GOOD.info | {"keyspace_hits": "900", "keyspace_misses": "100"}}),
+        ("near_caches", "info", {"info": GOOD.info | {"tracking_clients": "2", "tracking_total_prefixes": "0"}}),
+        ("near_caches", "ok", {"info": GOOD.info | {"tracking_clients": "2", "tracking_total_prefixes": "1"}}),
+        ("eviction_rate", "info", watched({}, {"evicted_keys": "50"})),
+        ("persistence", "ok", {"info": GOOD.info | {"aof_enabled": "0"}}),
+    ],
+)
+def test_a_cache_has_checks_of_its_own(check: str, level: str, changes: dict[str, Any]) -> None:
+    found = {finding.check: finding for finding in judge("cache", changed(GOOD, **changes))}
+    assert found[check].level == level
+
+
+def test_each_check_has_a_case() -> None:
+    """And a row in the guide."""
+    cases = Path(__file__).read_text("utf-8")
+    guide = (Path(__file__).parents[2] / "docs/guides/doctor.md").read_text("utf-8")
+    assert [check.name for check in CHECKS if not re.search(rf'\(\s*"{check.name}",', cases)] == []
+    rows = re.findall(r"^\| ([a-z_]+) \| (.+) \|$", guide, re.MULTILINE)
+    limits = {check.name: check.limit for check in CHECKS} | {name: limit for name, (limit, _) in ROWS.items()}
+    assert {name: limit for name, limit in rows if name in limits} == limits
 
 
 def test_what_a_server_says_of_itself_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,11 +481,11 @@ def test_the_rights_are_printed(own: redis.Redis) -> None:
     printed = doctor("--acl")
     assert "Redis 7.0" in printed.stderr
     lines = [line for line in printed.stdout.splitlines() if line]
-    assert len(lines) == len(ROOMS) + 1
+    assert len(lines) == len(ROOMS) + 2
     for line in lines:
         assert own.execute_command(*fit(own, line.replace(">PASSWORD", ">p").split())) == b"OK"
         own.acl_deluser(line.split()[2])
-    assert json.loads(doctor("--acl", "--json").stdout)["rules"].keys() == {*ROOMS, "all"}
+    assert json.loads(doctor("--acl", "--json").stdout)["rules"].keys() == {*ROOMS, "all", "doctor"}
 
 
 def as_user(own_server: EmbeddedServer, own: redis.Redis, *rooms: str) -> str:
@@ -368,7 +564,7 @@ async def jobs(hx: Any) -> None:
     await hx.jobs.enqueue(ping.job())
     worker = Worker(hx.driver, work, queues={"default": 1})
     running = asyncio.ensure_future(worker.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await ran.wait()
     worker.stop()
     await running
@@ -492,6 +688,126 @@ def test_the_doctor_is_silent_about_jobs_that_its_user_may_not_see(
     own_server: EmbeddedServer, own: redis.Redis
 ) -> None:
     with Driver(as_user(own_server, own, "otp")) as driver:
-        assert driver.follow(facts.of_jobs()) is None
+        assert driver.follow(job_facts.of_jobs()) is None
     with Driver(as_user(own_server, own, "jobs")) as driver:
-        assert driver.follow(facts.of_jobs()) is not None
+        assert driver.follow(job_facts.of_jobs()) is not None
+
+
+# A deep check, and what may be asked.
+
+
+def test_a_deep_check_finds_leaks_large_and_foreign_keys_and_shows_none_of_them(
+    own_server: EmbeddedServer, own: redis.Redis
+) -> None:
+    with BlockingHustleX(own_server.url, secret=SECRET, prefix="app:") as hx:
+        hx.otp.issue("+2348031234567")
+        hx.jobs.enqueue("t")
+        own.persist(next(own.scan_iter("app:otp:*")))
+        own.set("app:users:ada", "x")
+        own.set("app:cache:user:ada", bytes(2**20 + 1), ex=60)
+        own.hset("app:session:{ada}:x", mapping={str(number): "x" * 9 for number in range(10_001)})
+        own.expire("app:session:{ada}:x", 60)
+        own.config_set("maxmemory-policy", "allkeys-lfu")
+        found = hx.diagnostics.check(deep=True, watch=timedelta(milliseconds=5))
+    named = {each.check: each for each in found.findings if each.role == "state"}
+    assert named["immortal"].level == "fail" and "1 of app:otp:{" in named["immortal"].detail
+    assert (named["foreign_keys"].level, named["foreign_keys"].detail) == ("warn", "not of hustlex: 1 of app:*:*")
+    assert "app:cache:*:* (1." in named["large_keys"].detail
+    assert "10001 elements" in named["large_keys"].detail
+    assert named["hot_keys"].level == "ok" and "of 255" in named["hot_keys"].detail
+    assert {named[check].level for check in ("delayed_writes", "blocking_commands", "refusals")} == {"ok"}
+    assert "ada" not in repr(found) and "2348" not in repr(found)
+
+
+def test_a_deep_check_may_be_asked_for_at_the_command_line(own_server: EmbeddedServer, own: redis.Redis) -> None:
+    own.set("x:1", "1")
+    result = doctor("--url", own_server.url, "--deep", "--seconds", "0", "--keys", "5", "--json")
+    assert levels(result)["state", "foreign_keys"] == "info", "without a prefix all others are only worth knowing"
+    assert levels(result)["state", "immortal"] == "ok"
+
+
+def test_where_config_is_forbidden_what_needs_it_is_unknown_and_the_rest_is_judged(
+    own_server: EmbeddedServer, own: redis.Redis
+) -> None:
+    own.execute_command("ACL", "SETUSER", "hosted", "reset", "on", ">pw", "~*", "&*", "+@all", "-config", "-slowlog")
+    parts = urlsplit(own_server.url)
+    result = doctor("--url", f"redis://hosted:pw@{parts.hostname}:{parts.port}/0", "--json")
+    found = levels(result)
+    unknown = {check for (_, check), level in found.items() if level == "unknown"}
+    assert unknown == {"client_memory", "timeout", "exposed", "slowlog"}
+    assert found["state", "commands"] == "ok"
+    hints = {each["check"]: each["hint"] for each in json.loads(result.stdout)["findings"]}
+    assert "+config|get" in hints["timeout"]
+
+
+def test_the_rights_of_the_doctor_are_enough_for_every_check_and_write_nothing(
+    own_server: EmbeddedServer, own: redis.Redis
+) -> None:
+    own.execute_command("ACL", "SETUSER", "looks", "reset", "on", ">pw", *fit(own, doctor_rights("app:").rules()))
+    parts = urlsplit(own_server.url)
+    with BlockingHustleX(f"redis://looks:pw@{parts.hostname}:{parts.port}/0", prefix="app:") as hx:
+        found = hx.diagnostics.check(deep=True, watch=timedelta(0))
+        with pytest.raises(Refused):
+            hx.jobs.enqueue("t")
+    assert {each.check for each in found.findings if each.level == "unknown"} == set()
+    lacking = next(each for each in found.findings if each.check == "commands")
+    assert lacking.level == "fail" and "blmove" in lacking.detail, "it is no user for the application"
+
+
+def test_a_server_of_this_machine_tells_of_disk_and_kernel(
+    own_server: EmbeddedServer, own: redis.Redis, no_machine: Path
+) -> None:
+    process = no_machine / "proc" / str(own.info("server")["process_id"])
+    for path, text in {
+        process / "comm": "valkey-server",
+        process / "cgroup": "0::/app",
+        no_machine / "sys/fs/cgroup/app/memory.max": str(2**30),
+        no_machine / "proc/sys/vm/overcommit_memory": "0",
+        no_machine / "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never",
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    own.config_set("maxmemory", 0)
+    found = told(own_server)
+    assert found["eviction"] == (
+        "fail",
+        "maxmemory unlimited, maxmemory-policy noeviction, in a container of 1,024 MiB",
+    )
+    assert found["kernel"] == ("warn", "vm.overcommit_memory is not 1")
+    assert found["disk"][0] == "ok" and "MiB free" in found["disk"][1]
+
+
+def test_one_server_split_by_database_fails(own_server: EmbeddedServer, own: redis.Redis) -> None:
+    other = own_server.url.removesuffix("/0") + "/1"
+    assert levels(doctor("--url", own_server.url, "--cache-url", other, "--json"))["cache", "separate"] == "fail"
+
+
+def test_what_waits_and_what_was_given_up_is_told(own_server: EmbeddedServer, own: redis.Redis) -> None:
+    with BlockingHustleX(own_server.url) as hx:
+        job = hx.jobs.enqueue("t", queue="q").or_raise()
+    own.hset(f"asynq:{{q}}:t:{job.id}", "pending_since", int((time.time() - 600) * 1e9))
+    own.zadd("asynq:{q}:lease", {"gone": time.time() - 60, "held": time.time() + 20})
+    own.zadd("asynq:{q}:archived", {str(number): number for number in range(1_000)})
+    found = told(own_server)
+    assert found["waiting"] == ("warn", "tasks wait in 'q' for 10 minutes")
+    assert found["lost"] == ("warn", "workers died and nobody took their tasks back: 'q' (1)")
+    assert found["archived"] == ("warn", "many tasks were given up in 'q' (1000)")
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ([b"SET", b"otp:{abc}:login", b"123456"], ("SET", "", "otp:{*}:*")),
+        ([b"CONFIG", b"SET", b"requirepass", b"secret"], ("CONFIG SET", "", "")),
+        ([b"AUTH", b"secret"], ("AUTH", "", "")),
+        ([b"MEMORY", b"USAGE", b"app:cache:user:ada"], ("MEMORY USAGE", "", "app:cache:*:*")),
+        ([b"EVALSHA", VERIFY.encode(), b"1", b"otp:{abc}:login", b"1"], ("EVALSHA", "otp.verify", "otp:{*}:*")),
+        ([b"EVALSHA", b"0" * 40, b"0", b"secret"], ("EVALSHA", "?", "")),
+        ([b"EVAL", b"return 'secret'", b"1", b"secret"], ("EVAL", "?", "*")),
+        ([b"secret words", b"secret"], ("?", "", "*")),
+        ([], ("?", "", "")),
+    ],
+)
+def test_of_a_command_only_words_of_ours_are_shown(words: list[bytes], shown: tuple[str, str, str]) -> None:
+    found = seen(words, "app:")
+    assert (found.name, found.script, found.key) == shown

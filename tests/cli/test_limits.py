@@ -1,18 +1,18 @@
-"""``hustlex limit explain`` (and its plural), run as a user runs it."""
+"""``hustlex limit explain`` (and its plural)."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli import inside
+
 
 def hustlex(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hustlex.cli.main", "limits", "explain", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return inside.hustlex("limits", "explain", *arguments)
 
 
 def test_it_prints_what_each_policy_promises() -> None:

@@ -110,7 +110,7 @@ async def test_a_child_whose_own_child_keeps_its_output_is_started_again(
     monkeypatch.setattr(supervisor, "_LAST_WORDS_SECONDS", 0.05)
     left = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'input()'], stdin=0).pid)"
     keeper = Child("keeper", [sys.executable, "-c", left + "; import time; print('gone')"])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await Supervisor(NoServer(), [keeper], {}).run()  # type: ignore[arg-type]
     assert capsys.readouterr().out.count("| gone") == 2
 
@@ -153,6 +153,6 @@ def test_up_stops_in_order_when_nobody_reads_it(tmp_path: Path) -> None:
         up.stdout.close()
         worker = int(line.split()[-2])
         os.kill(worker, signal.SIGKILL)  # that it is told of, in vain
-        assert up.wait(30) == 0
+        assert up.wait(60) == 0
         assert up.stderr.read() == ""
     assert not (tmp_path / "data/server/server.sock").exists()

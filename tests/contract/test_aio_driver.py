@@ -91,7 +91,7 @@ async def test_callers_wait_when_the_line_is_full_and_all_are_served(url: str) -
 
 
 async def test_callers_that_give_up_in_line_do_not_hold_up_the_others(url: str) -> None:
-    async with Driver(url, Options(in_flight=4)) as driver:
+    async with Driver(url, Options(in_flight=4, command=30)) as driver:
         await driver.run(echo("warm"))
         calls = [asyncio.create_task(driver.run(echo(str(n)))) for n in range(400)]
         await asyncio.sleep(0)
@@ -140,6 +140,34 @@ async def test_a_silent_link_is_given_up_and_replaced(faulty: Proxy) -> None:
         faulty.black_hole = False
         faulty.cut()
         assert await call == b"patient"
+
+
+def stand_still(seconds: float) -> None:
+    """As while the collector of cycles looks at everything."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+async def test_a_pause_of_this_process_is_not_the_servers(faulty: Proxy) -> None:
+    """It falls between the call and the write, so that no reply waits in the socket when it ends."""
+    async with Driver(faulty.url) as driver:
+        assert await driver.run(echo("open", 5000)) == b"open"
+        faulty.delay_seconds = 0.03
+        calls = asyncio.gather(*(driver.run(echo(str(number), 50)) for number in range(3)))
+        asyncio.get_running_loop().call_soon(stand_still, 0.2)  # the next turn writes
+        assert await calls == [b"0", b"1", b"2"]
+
+
+async def test_a_server_that_does_not_answer_is_late_all_the_same(faulty: Proxy) -> None:
+    async with Driver(faulty.url) as driver:
+        assert await driver.run(echo("open", 5000)) == b"open"
+        faulty.black_hole = True
+        stand_still(0.1)
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            await driver.run(echo("lost", 50))
+        assert time.monotonic() - began < 5
 
 
 async def test_blocking_commands_do_not_hold_up_others(driver: Driver, raw: redis.Redis) -> None:

@@ -82,7 +82,7 @@ async def test_an_answer_is_awaited_like_a_coroutine(front: HustleX) -> None:
         ask = lambda mode=mode: front.tokens.check(pair.access, mode=mode)  # noqa: E731
         assert isinstance(await ask(), Access)
         assert isinstance(await asyncio.create_task(ask()), Access)
-        assert isinstance(await asyncio.wait_for(ask(), 5), Access)
+        assert isinstance(await asyncio.wait_for(ask(), 60), Access)
         assert [type(each) for each in await asyncio.gather(ask(), ask())] == [Access, Access]
         assert isinstance(await asyncio.shield(ask()), Access)
         async with asyncio.TaskGroup() as group:

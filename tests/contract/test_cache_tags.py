@@ -189,7 +189,7 @@ async def test_invalidate_tags_soft_makes_stale_and_hard_removes(hx: Any) -> Non
 
 
 async def _comes(cache: Any, key: int, value: Any) -> bool:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await cache.get(key) != value:
             await asyncio.sleep(0.002)
     return True

@@ -45,9 +45,9 @@ async def test_an_event_reaches_a_subscriber_from_either_style(hx: Any, driver: 
 async def test_the_wire_is_as_specified(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
     with raw.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe("ev:orders:42")
-        pubsub.get_message(ignore_subscribe_messages=False, timeout=30)
+        pubsub.get_message(ignore_subscribe_messages=False, timeout=60)
         assert await hx.events.channel("orders:{order_id}", OrderEvent).publish(Paid(5), order_id=42) == 1
-        received = pubsub.get_message(timeout=30)
+        received = pubsub.get_message(timeout=60)
     assert received is not None
     assert received["data"] == b'1 - 0 %d\n{"type":"paid","amount":5,"note":""}' % clock()
     assert raw.dbsize() == 0
@@ -134,7 +134,7 @@ async def test_the_last_subscriber_gone_nothing_is_left_on_the_server(driver: Dr
         async with orders.subscribe(order_id=1), orders.subscribe(order_id=1), orders.subscribe(order_id=2):
             assert sorted(raw.pubsub_channels()) == [b"ev:orders:1", b"ev:orders:2"]
             assert raw.pubsub_numsub("ev:orders:1") == [(b"ev:orders:1", 1)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while raw.pubsub_channels():
             await asyncio.sleep(0.01)
 

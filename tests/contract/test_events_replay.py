@@ -46,13 +46,13 @@ def orders(driver: Driver) -> ReplayChannel[Any]:
 
 async def amounts(messages: Any, count: int) -> list[Any]:
     """The next items; a gap stands as it is."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         items = [await anext(messages) for _ in range(count)]
     return [item.data.amount if isinstance(item, Message) else item for item in items]
 
 
 async def settled(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -84,9 +84,9 @@ async def test_an_event_is_kept_and_sent_in_one_step_by_either_style(
 async def test_the_wire_is_as_specified(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
     with raw.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe("ev:orders:42")
-        pubsub.get_message(ignore_subscribe_messages=False, timeout=30)
+        pubsub.get_message(ignore_subscribe_messages=False, timeout=60)
         here = await hx.events.channel("orders:{order_id}", OrderEvent, kind="replay").publish(Paid(5), order_id=42)
-        received = pubsub.get_message(timeout=30)
+        received = pubsub.get_message(timeout=60)
     assert received is not None
     assert received["data"] == b'1 %s 1 %d\n{"type":"paid","amount":5,"note":""}' % (here.epoch.encode(), clock())
 
@@ -309,13 +309,11 @@ async def test_newer_types_and_foreign_messages_are_unknown(
     newer = Events(driver).channel("orders:{order_id}", Paid | Refunded, kind="replay")
     async with orders.subscribe(order_id=1) as messages:
         position = await newer.publish(Refunded(5), order_id=1)
+        assert (await anext(messages)).data == Unknown(b'{"type":"refunded","amount":5}')
         raw.publish("ev:orders:1", b"hello")
+        assert (await anext(messages)).data == Unknown(b"hello")
         await orders.publish(Paid(1), order_id=1)
-        assert [(await anext(messages)).data for _ in range(3)] == [
-            Unknown(b'{"type":"refunded","amount":5}'),
-            Unknown(b"hello"),
-            Paid(1),
-        ]
+        assert (await anext(messages)).data == Paid(1)
     assert position.offset == 1
     assert (await orders.history(order_id=1))[0].data == Unknown(b'{"type":"refunded","amount":5}')
 
@@ -374,7 +372,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order_while_links_break(
     done.set()
     await flood
     await publishing.publish(Paid(-1), order_id=1)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for got in await asyncio.gather(*listeners):
             assert got == [*range(sent), -1]
     for other in others:
@@ -498,7 +496,7 @@ async def test_a_huge_message_of_somebody_else_costs_no_message(driver: Driver, 
         await orders.publish(Paid(1), order_id=1)
         await asyncio.to_thread(raw.publish, "ev:orders:1", b"x" * 33_000_000)
         await orders.publish(Paid(2), order_id=1)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             items = [await anext(messages), await anext(messages)]
             if isinstance(items[1].data, Unknown):  # it came through before the cut
                 items[1] = await anext(messages)

@@ -416,12 +416,12 @@ async def test_a_lease_is_renewed_while_the_block_runs(hx: Any, raw: redis.Redis
     clock.advance(timedelta(milliseconds=900))
     before = int(raw.hget(started.record, "lease"))
     async with hx.idempotency.hold(started) as lease:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while int(raw.hget(started.record, "lease")) == before:
                 await asyncio.sleep(0.01)
         assert not lease.lost
         raw.hset(started.record, "own", "another")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not lease.lost:
                 await asyncio.sleep(0.01)
 
@@ -594,7 +594,7 @@ async def test_a_claim_whose_answer_came_too_late_is_taken_back(faulty: Proxy, r
         faulty.delay_seconds = 1.5
         with pytest.raises(Unavailable):
             await begin(hx)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while raw.dbsize():
                 await asyncio.sleep(0.01)
         faulty.delay_seconds = 0
@@ -699,7 +699,7 @@ async def test_a_claim_that_a_replica_has_says_so(own_server: EmbeddedServer, tm
         primary = urlsplit(own_server.url)
         client.config_set("masterauth", primary.password)
         client.replicaof(primary.hostname, primary.port)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while client.info("replication").get("master_link_status") != "up":
                 await asyncio.sleep(0.02)
         options = IdempotencyOptions(replicas=1, replica_wait=timedelta(seconds=1))

@@ -91,8 +91,10 @@ async def test_an_answer_holds_no_phone_no_code_and_no_challenge(hx: Any) -> Non
 
 async def test_a_purpose_of_another_program_is_looked_for_when_it_is_named(hx: Any, raw: redis.Redis) -> None:
     await hx.otp.issue(PHONE)
-    for key in raw.keys("otp:*act:login"):
-        raw.copy(key, key.replace(b"act:login", b"act:other"))
+    (key,) = raw.keys("otp:*:sends")
+    for member, score in raw.zrange(key, 0, -1, withscores=True):
+        if member.startswith(b"@login:"):
+            raw.zadd(key, {member.replace(b"@login:", b"@other:"): score})
     found = (await hx.otp.inspector.phone(PHONE, purposes=["other"])).open
     assert sorted(code.purpose for code in found) == ["login", "other"]
     with pytest.raises(Misuse, match="at most 50"):

@@ -376,10 +376,10 @@ async def test_cancel_publishes_the_bare_id(hx: Any, raw: redis.Redis) -> None:
     assert await hx.jobs.inspector.cancel("x") == 0
     with raw.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe("asynq:cancel")
-        listener.get_message(ignore_subscribe_messages=False, timeout=30)
+        listener.get_message(ignore_subscribe_messages=False, timeout=60)
         assert await hx.jobs.inspector.cancel("task-7") == 1
         assert await hx.jobs.inspector.cancel("task-8") == 1
-        heard = [listener.get_message(timeout=30)["data"] for _ in range(2)]
+        heard = [listener.get_message(timeout=60)["data"] for _ in range(2)]
     assert heard == [b"task-7", b"task-8"]
 
 

@@ -136,11 +136,11 @@ def test_children_of_a_process_with_a_running_loop_have_connections_of_their_own
 
     thread = threading.Thread(target=lambda: asyncio.run(parent()))
     thread.start()
-    assert ready.wait(30)
+    assert ready.wait(60)
     pids = [child(lambda: asyncio.run(one(2)))]
     codes = ended(pids)
     end.set()
-    thread.join(30)
+    thread.join(60)
     assert codes == [0]
     assert set(answers) == {b"parent"}
 
@@ -167,7 +167,7 @@ def test_a_child_hashes_pins_in_threads_of_its_own(url: str) -> None:
     async def verify() -> None:
         assert type(await front.pins.verify("u1", "8361", made.verifier)).__name__ == "PinOk"
 
-    assert ended([child(lambda: asyncio.run(asyncio.wait_for(verify(), 15)))]) == [0]
+    assert ended([child(lambda: asyncio.run(asyncio.wait_for(verify(), 60)))]) == [0]
 
 
 def test_a_child_does_not_wait_for_a_room_that_was_being_made(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

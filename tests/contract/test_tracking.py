@@ -26,7 +26,7 @@ class Ear:
         self.losses += 1
 
     async def next(self) -> Sequence[bytes] | None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self.heard.get()
 
 
@@ -63,23 +63,22 @@ async def test_an_emptied_server_is_told_as_all_keys(ear: Ear, raw: redis.Redis)
     assert await ear.next() is None
 
 
-async def test_a_broken_link_is_a_loss_at_once_and_hearing_begins_again(url: str) -> None:
-    with Proxy(url) as proxy:
-        async with Driver(proxy.url) as driver:
-            ear = Ear(driver)
-            assert await ear.tracking.settled(5)
-            proxy.refuse = True
-            proxy.cut()
-            while not ear.losses:
-                await asyncio.sleep(0.001)
-            assert (ear.losses, ear.tracking.epoch, ear.tracking.live) == (1, 1, False)
-            assert not await ear.tracking.settled(0.01)
-            proxy.refuse = False
-            assert await ear.tracking.settled(5)
-            with redis.Redis.from_url(url) as client:
-                client.set("near:1", "x")
-            assert await ear.next() == [b"near:1"]
-            assert ear.losses == 1
+async def test_a_broken_link_is_a_loss_at_once_and_hearing_begins_again(faulty: Proxy, url: str) -> None:
+    async with Driver(faulty.url) as driver:
+        ear = Ear(driver)
+        assert await ear.tracking.settled(5)
+        faulty.refuse = True
+        faulty.cut()
+        while not ear.losses:
+            await asyncio.sleep(0.001)
+        assert (ear.losses, ear.tracking.epoch, ear.tracking.live) == (1, 1, False)
+        assert not await ear.tracking.settled(0.01)
+        faulty.refuse = False
+        assert await ear.tracking.settled(5)
+        with redis.Redis.from_url(url) as client:
+            client.set("near:1", "x")
+        assert await ear.next() == [b"near:1"]
+        assert ear.losses == 1
 
 
 async def test_a_server_that_will_not_tell_says_so(driver: Driver) -> None:
@@ -99,7 +98,7 @@ async def test_closing_ends_hearing_with_a_last_loss(driver: Driver, ear: Ear, r
     assert (other.losses, other.tracking.live) == (1, False)
     with pytest.raises(Unavailable, match="closed"):
         driver.track("near:", on_keys=lambda _: None, on_loss=lambda: None)
-    while raw.client_list(_type="normal")[1:]:
+    while any(client["name"] == "hustlex" for client in raw.client_list(_type="normal")):
         await asyncio.sleep(0.005)
 
 

@@ -8,16 +8,21 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hustlex._sync.diagnostics import Diagnostics
 from hustlex.core.keys import slot
-from hustlex.core.op import Effect, Op, Script, command
-from hustlex.drivers import aio
+from hustlex.core.op import Effect, Flow, Op, Script, command, parts, subscribers
+from hustlex.diagnostics.checks import ROWS, judge_cluster
+from hustlex.diagnostics.nodes import ClusterFacts, ClusterNode
+from hustlex.drivers import aio, blocking
 from hustlex.errors import Error, Refused, Unavailable
+from hustlex.jobs.inspect import act
 from tests.drivers.conftest import PATIENCE, Street
 from tests.support.clusters import ClusterHands
 from tests.support.sentinels import until
@@ -304,6 +309,30 @@ async def test_calls_go_on_once_a_replica_was_promoted(street: Street, cluster: 
         assert await street.many([get(key), get(living)]) == [b"new", b"50"]
 
 
+async def test_a_call_waits_for_the_promotion_though_its_deadline_is_shorter(
+    kind: Callable[..., Any], cluster: ClusterHands
+) -> None:
+    """Of one second; one that has a time of its own keeps it, and so do all where nobody wants to wait."""
+    street, hasty = Street(kind(cluster.url)), Street(kind(cluster.url, failover=timedelta(0)))
+    victim = cluster.primaries()[0]
+    key, other = cluster.key_at(victim, "waits"), cluster.key_at(cluster.primaries()[1], "waits")
+    assert await street.many([put(key, "old"), put(other, "old")]) == [b"OK", b"OK"]
+    assert await hasty.run(get(key)) == b"old"
+    with cluster.healed():
+        victim.kill()
+        calls: list[Any] = [street.run(put(key, "new")), street.many([get(other), get(key)])]
+        calls = [asyncio.create_task(call) for call in calls]
+        for refused in (street.run(get(key, timeout_ms=100)), hasty.run(get(key))):
+            with pytest.raises(Unavailable):
+                await refused
+        calls.append(asyncio.create_task(street.run(increment(key + "n"))))
+        first, (living, second), third = await asyncio.gather(*calls)
+        assert (first, living, third) == (b"OK", b"old", 1)
+        assert second in {b"old", b"new"}
+    await street.call("close")
+    await hasty.call("close")
+
+
 async def test_a_dead_seed_does_not_matter(kind: Callable[..., Any], cluster: ClusterHands) -> None:
     account, _, hosts = cluster.url.rpartition("@")
     street = Street(kind(f"{account}@127.0.0.1:1,{hosts.split(',')[-1]}", timeout=PATIENCE))
@@ -344,3 +373,50 @@ async def test_no_node_that_can_be_reached(kind: Callable[..., Any]) -> None:
 async def test_a_wrong_password(kind: Callable[..., Any], cluster: ClusterHands) -> None:
     hosts = cluster.url.rpartition("@")[2]
     assert "WRONGPASS" in await sentence(kind, f"redis+cluster://:wrong@{hosts}")
+
+
+def test_the_doctor_asks_each_node(cluster: ClusterHands) -> None:
+    """And judges the cluster as a whole."""
+    with blocking.Driver(cluster.url) as driver:
+        found = Diagnostics(driver).check(deep=True, watch=timedelta(0)).findings
+    names = {f"127.0.0.1:{node.port}" for node in cluster.primaries()}
+    assert {each.node for each in found if each.check == "room"} == names
+    whole = {each.check: each.level for each in found if each.check in ROWS}
+    assert whole == {"slots": "ok", "spares": "ok", "coverage": "info", "balance": "ok"}
+
+
+def test_a_cluster_with_holes_and_uneven_nodes_is_told() -> None:
+    node = ClusterNode("10.0.0.1", 6379, "1", 12_000, 0)
+    facts = ClusterFacts("fail", 2_000, (node, ClusterNode("10.0.0.2", 6379, "2", 2_384, 1)))
+    found = {each.check: each for each in judge_cluster("state", facts, ())}
+    levels = {name: each.level for name, each in found.items()}
+    assert levels == {"slots": "fail", "spares": "warn", "coverage": "unknown", "balance": "warn"}
+    assert found["spares"].detail == "without a replica: 10.0.0.1:6379"
+
+
+# -- what no key names is asked of every node
+
+
+def count(name: str) -> Flow[list[int]]:
+    return parts(command(name, Effect.READ, "DBSIZE", decode=int))
+
+
+async def test_each_part_is_asked_once_and_a_single_server_is_one_part(
+    street: Street, cluster: ClusterHands, url: str, kind: Callable[..., Any]
+) -> None:
+    keys = [cluster.key_at(node, f"part{number}-") for node in cluster.primaries() for number in range(5)]
+    alone = Street(kind(url))
+    assert await alone.call("follow", count("test.count")) == [0]
+    await alone.call("close")
+    fresh = Street(kind(cluster.url, timeout=PATIENCE))
+    assert await fresh.call("follow", count("test.count")) == [0, 0, 0]
+    await fresh.call("close")
+    assert set(await street.many([put(key, "v") for key in keys])) == {b"OK"}
+    assert await street.call("follow", count("test.count")) == [5, 5, 5]
+
+
+async def test_who_hears_a_channel_is_counted_at_all_nodes(cluster: ClusterHands) -> None:
+    drivers = [aio.Driver(cluster.url, timeout=PATIENCE) for _ in range(2)]
+    async with drivers[0] as one, drivers[1] as two, one.subscribe("asynq:cancel"), two.subscribe("asynq:cancel"):
+        assert await one.follow(act.cancel("nobody")) == 2
+        assert sum(await two.follow(parts(subscribers("test.heard", "asynq:cancel")))) == 2

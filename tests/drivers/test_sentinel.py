@@ -44,14 +44,20 @@ async def test_calls_go_where_the_sentinels_say_and_follow_a_promotion(
     assert await watched.many([get("k"), put("k", "3"), get("k")]) == [b"2", b"OK", b"3"]
 
 
-async def test_calls_go_on_after_the_primary_died(watched: Street, watched_pair: SentinelSet) -> None:
-    assert await watched.run(put("k", "1")) == b"OK"
+async def test_calls_wait_for_the_next_primary_though_their_deadline_is_shorter(
+    kind: Callable[..., Any], watched_pair: SentinelSet
+) -> None:
+    write = command("test.set", Effect.IDEMPOTENT, "SET", "k", "1", keys=("k",), decode=same)
+    street = Street(kind(watched_pair.url))
+    assert await street.run(put("k", "0")) == b"OK"
     dead = watched_pair.primary
     dead.kill()
     try:
-        assert await watched.run(put("k", "2")) == b"OK"
+        assert await street.run(write) == b"OK"
         assert watched_pair.primary is not dead
+        assert await street.many([get("k")]) == [b"1"]
     finally:
+        await street.call("close")
         await asyncio.to_thread(watched_pair.revive, dead)
 
 

@@ -95,7 +95,7 @@ class Otp(Protocol):
                 ops._VERIFY,
                 (
                     ("seal(record, 'used', 'used_at', now, 'n', nonce)", ""),
-                    ("if redis.call('ZREM', act, id) == 0 then return {0} end", ""),
+                    ("if unlist(list, act, id) == 0 then return {0} end", ""),
                 ),
             ),
             Mutation(

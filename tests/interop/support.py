@@ -150,7 +150,7 @@ def is_uuid4(text: str) -> bool:
 async def enlist(inspector: Inspector, peers: list[Peer]) -> None:
     """Wait until all these workers are up."""
     pids = {peer.pid for peer in peers}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not pids <= {server.pid for server in await inspector.servers()}:
             await asyncio.sleep(0.02)
 

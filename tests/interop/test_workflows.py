@@ -41,7 +41,7 @@ async def test_a_mixed_fleet_runs_the_parts_of_a_fan_in(
     await enlist(inspector, [launch("go", concurrency=4), launch("py", concurrency=4), launch("go", concurrency=4)])
     parts = 120
     await jobs.start(gather(*[Job("result:part")] * parts, then=Job("ok:all").taking(RESULTS)), workflow_id="w")
-    await until(lambda: counted(raw)[f"w:{parts}"], 40)
+    await until(lambda: counted(raw)[f"w:{parts}"])
     await asyncio.sleep(0.2)
     assert counted(raw) == Counter(f"w:{n}" for n in range(parts + 1)), "each once"
     assert {run["by"] for run in runs(raw)} == {"go", "py"}

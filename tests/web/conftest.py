@@ -8,9 +8,12 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import fastapi.dependencies.utils
+import fastapi.routing
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
@@ -41,6 +44,18 @@ async def serving(app: FastAPI, address: str = "203.0.113.7") -> AsyncIterator[h
         httpx.AsyncClient(transport=transport, base_url="http://hustlex.test") as client,
     ):
         yield client
+
+
+@pytest.fixture(autouse=True)
+def no_thread_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test here serves: nothing of the package goes through FastAPI's thread pool."""
+
+    async def watched(call: Any, *args: Any, **named: Any) -> Any:
+        assert not getattr(call, "__module__", "").startswith("hustlex"), f"{call} ran in a thread"
+        return await run_in_threadpool(call, *args, **named)
+
+    for module in (fastapi.routing, fastapi.dependencies.utils):
+        monkeypatch.setattr(module, "run_in_threadpool", watched)
 
 
 @pytest.fixture

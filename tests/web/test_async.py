@@ -6,7 +6,8 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
-from typing import Any, get_type_hints
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -32,9 +33,7 @@ async def identify(phone: str) -> int:
 def served() -> FastAPI:
     """Every route and dependency that we make, in one app."""
     app = create_app()
-    limits = [RateLimit("5/minute per ip"), RateLimit("5/minute global"), RateLimit("5 at once per user")]
-    provider = Provider(name="p", verify=lambda body, headers: True)
-    made = [*limits, Idempotent(), verify_webhook(provider, event_id=lambda body: "1")]
+    made = [each for several in MADE.values() for each in several]
     app.include_router(auth_router(send=send, identify=identify, prefix="/more"))
     app.include_router(sessions_router(prefix="/more/sessions"))
     app.include_router(oauth_router(clients={"svc": "a secret of a service"}))
@@ -75,9 +74,52 @@ def test_nothing_that_is_annotated_as_a_dependency_takes_a_thread(module: Any) -
         assert all(runs_in_the_loop(mark.dependency) for mark in marks), name
 
 
-def test_keys_are_async() -> None:
-    keys = [getattr(hustlex.web, name) for name in hustlex.web.__all__ if name.startswith("by_") or name == "globally"]
-    keys += [hustlex.web.unlimited, hustlex.web.get_hustlex, hustlex.web.current_user, hustlex.web.strict_user]
-    assert len(keys) == 8
-    assert all(map(inspect.iscoroutinefunction, keys))
-    assert all(get_dependant(path="/", call=key) and get_type_hints(key) for key in keys)
+_LIMITS = [RateLimit("5/minute per ip"), RateLimit("5/minute global"), RateLimit("5 at once per user")]
+MADE: dict[str, list[Any]] = {
+    "RateLimit": [*_LIMITS, RateLimit("5/minute per user"), RateLimit("5/minute", key=hustlex.web.by_strict_user)],
+    "Idempotent": [Idempotent(), Idempotent(key=hustlex.web.by_ip)],
+    "ResponseCache": [hustlex.web.ResponseCache(ttl=timedelta(seconds=5))],
+    "body_limit": [hustlex.web.body_limit(7)],
+    "checked": [hustlex.web.checked("stateless"), hustlex.web.checked("bounded"), hustlex.web.checked("strict")],
+    "recently": [hustlex.web.recently(timedelta(minutes=5))],
+    "verify_webhook": [verify_webhook(Provider(name="p", verify=lambda body, headers: True), event_id=lambda _: "1")],
+}
+"""What each export that makes dependencies makes."""
+
+ITSELF = {
+    *("by_ip", "by_strict_user", "by_user", "current_user", "get_hustlex", "globally", "strict_user", "unlimited"),
+    *("CurrentUser", "Front", "StrictUser"),
+}
+"""Exports that are dependencies."""
+
+NOT_ASKED_BY_FASTAPI = {
+    *("CacheMiddleware", "IdempotencyMiddleware", "RateLimitMiddleware", "SECURITY_HEADERS", "SocketLimits"),
+    *("Allow", "CodeIn", "Deny", "OtpCodes", "PageOptions", "Problem", "Proof"),
+    *("attach", "client_ip", "end_streams", "install", "install_problems", "jwks", "lifespan", "pin_ok", "problem_of"),
+    *("progress_response", "route_policies", "sse_response", "tag_response", "while_allowed"),
+    *("auth_router", "events_router", "health_router", "oauth_router", "sessions_router"),
+}
+"""The rest; what routers ask for is looked at above."""
+
+
+def tree(dependency: Any) -> Iterator[Any]:
+    yield dependency
+    yield from dependencies(get_dependant(path="/", call=dependency))
+
+
+def test_each_export_is_known_as_a_dependency_or_as_none() -> None:
+    assert {*MADE, *ITSELF, *NOT_ASKED_BY_FASTAPI} == set(hustlex.web.__all__)
+
+
+@pytest.mark.parametrize("name", sorted({*MADE, *ITSELF}))
+def test_no_exported_dependency_takes_a_thread(name: str) -> None:
+    value = getattr(hustlex.web, name)
+    marks = [mark.dependency for mark in getattr(value, "__metadata__", ()) if isinstance(mark, Depends)]
+    for dependency in MADE.get(name) or marks or [value]:
+        assert all(map(runs_in_the_loop, tree(dependency)))
+
+
+def test_a_limit_and_a_user_are_one_dependency_each() -> None:
+    """Each one more costs FastAPI tens of microseconds for each request."""
+    alone = [*MADE["checked"], *_LIMITS[:2], *MADE["RateLimit"][3:], hustlex.web.current_user, hustlex.web.strict_user]
+    assert [len(list(tree(each))) for each in alone] == [1] * len(alone)

@@ -77,7 +77,7 @@ class Site:
         )
         self._server = uvicorn.Server(config)
         self._task = asyncio.create_task(self._server.serve())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not self._server.started:
                 await asyncio.sleep(0.01)
 
@@ -169,7 +169,7 @@ async def test_a_page_hears_publishes_and_misses_nothing(site: Site, browser: Ch
         await tab.until("got.includes(7)")
         assert await tab.run("got.slice(6)") == ["epoch", 7]
         await tab.run("(stop(), 0)")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while raw.pubsub_channels():
                 await asyncio.sleep(0.01)
 
@@ -211,7 +211,7 @@ async def test_tabs_of_one_user_share_a_connection_and_hand_it_on(site: Site, br
     answer = await tabs[1].run("events.publish('orders:1', {type: 'paid', amount: 2})")
     assert answer["o"] == 2
     await tabs[0].close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any([await tab.run("events.leading") for tab in tabs[1:]]):
             await asyncio.sleep(0.02)
     await paid(site, 3)

@@ -45,7 +45,7 @@ async def client(proxy: Proxy) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def until(asked: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not asked():
             await asyncio.sleep(0.01)
 

@@ -191,7 +191,7 @@ class Socket:
         self._task = asyncio.create_task(app(scope, self._in.get, self._out.put))
 
     async def next(self) -> Any:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             return await self._out.get()
 
     async def say(self, text: str) -> Any:
@@ -255,7 +255,7 @@ async def test_messages_over_the_limit_are_dropped_and_then_the_socket_is_closed
     closed = await socket.say("more")
     assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
     await asyncio.sleep(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not socket.ended:
             await asyncio.sleep(0.01)
 

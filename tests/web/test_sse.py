@@ -139,7 +139,7 @@ class Client:
             self.arrived.notify_all()
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(30), self.arrived:
+        async with asyncio.timeout(60), self.arrived:
             await self.arrived.wait_for(condition)
 
 
@@ -250,14 +250,14 @@ async def test_a_client_that_takes_nothing_is_cut_off(source: Source, client: Cl
     await client.until(lambda: client.body)
     client.room.clear()
     source.items.put_nowait(Message(Paid(1), "c", 1))
-    await asyncio.wait_for(stream, 30)
+    await asyncio.wait_for(stream, 60)
     assert source.left == 1
     assert not client.ended
 
 
 async def test_a_stream_ends_by_itself_after_its_lifetime(source: Source, client: Client) -> None:
     stream = await streaming(source, client, lifetime=timedelta(milliseconds=50))
-    await asyncio.wait_for(stream, 30)
+    await asyncio.wait_for(stream, 60)
     assert client.ended
     assert source.left == 1
 
@@ -270,11 +270,11 @@ async def test_a_stopping_server_ends_the_streams_of_its_app_and_no_others(sourc
         streams.append(asyncio.ensure_future(response({**SCOPE, "app": app}, client.receive, client.send)))
         await client.until(lambda: client.body)  # noqa: B023 - awaited within this turn
     end_streams(ours)
-    await asyncio.wait_for(asyncio.gather(*streams[:2]), 30)
+    await asyncio.wait_for(asyncio.gather(*streams[:2]), 60)
     assert [client.ended for client in clients] == [True, True, False]
     assert source.left == 2
     end_streams(other)
-    await asyncio.wait_for(streams[2], 30)
+    await asyncio.wait_for(streams[2], 60)
     end_streams(Starlette())
 
 
@@ -369,7 +369,7 @@ async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
 
 
 async def settled(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -23,15 +23,29 @@ DEFAULT = queue_keys("default")
 
 def dump(raw: redis.Redis, match: str = "asynq:{default}:*") -> dict[str, Any]:
     """Every key that matches, without the common part of the pattern: text, list, set, dict (hash, sorted set)."""
-    read = {
-        b"string": lambda key: raw.get(key),
-        b"list": lambda key: raw.lrange(key, 0, -1),
-        b"set": lambda key: set(raw.smembers(key)),
-        b"zset": lambda key: {member: int(score) for member, score in raw.zrange(key, 0, -1, withscores=True)},
-        b"hash": lambda key: raw.hgetall(key),
-    }
-    start = len(match.rstrip("*"))
-    return {key.decode()[start:]: read[raw.type(key)](key) for key in raw.scan_iter(match, count=10_000)}
+    start, keys = len(match.rstrip("*")), list(raw.scan_iter(match, count=10_000))
+    with raw.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.type(key)
+        for key, kind in zip(keys, pipe.execute(), strict=True):
+            _READ[kind](pipe, key)
+        held = dict(zip(keys, pipe.execute(), strict=True))
+    return {key.decode()[start:]: _plain(value) for key, value in held.items()}
+
+
+_READ: dict[bytes, Callable[[Any, bytes], Any]] = {
+    b"string": lambda pipe, key: pipe.get(key),
+    b"list": lambda pipe, key: pipe.lrange(key, 0, -1),
+    b"set": lambda pipe, key: pipe.smembers(key),
+    b"zset": lambda pipe, key: pipe.zrange(key, 0, -1, withscores=True),
+    b"hash": lambda pipe, key: pipe.hgetall(key),
+}
+
+
+def _plain(value: Any) -> Any:
+    """A sorted set by member; the others are what they are."""
+    scored = isinstance(value, list) and value and isinstance(value[0], tuple | list)
+    return {member: int(score) for member, score in value} if scored else value
 
 
 def message(task_id: str, **fields: Any) -> TaskMessage:
@@ -47,7 +61,7 @@ def put(raw: redis.Redis, *tasks: TaskMessage) -> None:
         raw.sadd("asynq:queues", task.queue)
         fields = {"msg": encode_task(task), "state": "pending", "pending_since": NOW_MS * 1_000_000}
         if task.unique_key:
-            raw.set(task.unique_key, task.id, ex=90)
+            raw.set(task.unique_key, task.id, ex=3600)
             fields["unique_key"] = task.unique_key
         raw.hset(keys.task(task.id), mapping=fields)
         raw.lpush(keys.pending, task.id)
@@ -77,8 +91,10 @@ async def running(driver: Driver, tasks: Tasks, **options: Any) -> AsyncIterator
         await run.stop()
 
 
-async def until(condition: Callable[[], Any], seconds: float = 30) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 50) -> None:
     """Wait until a condition holds; fails loudly when it does not. Only a failure waits long: machines may be busy."""
+    pause = 0.002
     async with asyncio.timeout(seconds):
         while not condition():
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.05, 0.02)  # who waits for seconds leaves the processor to what it waits for

@@ -106,7 +106,7 @@ async def test_a_limit_of_this_worker_alone_hides_nothing_from_others(
     await jobs.enqueue_many([narrow.job(n) for n in range(2)])
     await until(lambda: ran == ["0"])
     async with running(driver, tasks, concurrency=4):
-        await until(lambda: len(ran) == 2, 15)
+        await until(lambda: len(ran) == 2)
         go.set()
         await until(lambda: raw.get(DEFAULT.processed) == b"2")
 

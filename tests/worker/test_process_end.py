@@ -116,3 +116,4 @@ def test_the_command_line_says_what_it_runs_and_what_failed(launch: Launch, raw:
     assert "ERROR hustlex.worker: task fails failed and is archived: ValueError: as usual (id f, queue default" in said
     assert "Traceback" in said and 'raise ValueError("as usual")' in said
     assert "stopped: 1 attempts succeeded, 1 did not" in said
+    assert "frozen: True" in said

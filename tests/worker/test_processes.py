@@ -100,7 +100,7 @@ async def test_a_process_is_killed_at_the_timeout(jobs: Jobs, start: Start, raw:
     assert not lives(pid)
     await until(lambda: not lives(int(lines[1].split()[1])))  # what it had started is gone too
     await jobs.enqueue(heavy.add.job(str(tmp_path), 1, 2))
-    await until(lambda: len(notes(tmp_path)) == 2, 15)  # a new process took its place
+    await until(lambda: len(notes(tmp_path)) == 2)  # a new process took its place
 
 
 async def test_a_process_is_killed_when_its_task_is_cancelled(

@@ -53,7 +53,7 @@ async def test_a_job_is_followed_from_its_enqueueing_to_its_end(jobs: Jobs, star
     following = asyncio.ensure_future(collect(jobs.follow("t")))
     await asyncio.sleep(0.05)
     await start()
-    items = await asyncio.wait_for(following, 30)
+    items = await asyncio.wait_for(following, 60)
     told = [what for what in heard(items) if what not in (State.PENDING, State.ACTIVE)]
     assert told == [(0.5, "half"), "smells good", b'{"cake":1}', (1.0, ""), State.COMPLETED]
 
@@ -95,7 +95,7 @@ async def test_each_attempt_says_how_it_ended(jobs: Jobs, start: Start, tasks: T
     following = asyncio.create_task(listen())
     await until(lambda: State.RETRY in heard(items))
     await jobs.inspector.run("default", "t")
-    await asyncio.wait_for(following, 30)
+    await asyncio.wait_for(following, 60)
     ends = [(item.state, item.error) for item in items if isinstance(item, StateChange) and item.error]
     assert ends == [(State.RETRY, "ValueError: no luck"), (State.ARCHIVED, "ValueError: no luck")]
     assert [item.text for item in items if isinstance(item, Log)] == ["attempt 0", "attempt 1"]
@@ -109,7 +109,7 @@ async def test_a_job_that_gives_up_is_archived_in_the_stream_too(jobs: Jobs, sta
 
     await start()
     await jobs.enqueue(never.job(), task_id="t")
-    items = await asyncio.wait_for(collect(jobs.follow("t")), 30)
+    items = await asyncio.wait_for(collect(jobs.follow("t")), 60)
     assert heard(items)[-1] is State.ARCHIVED
 
 

@@ -306,7 +306,7 @@ async def test_a_worker_killed_between_acknowledging_and_moving_on(
     assert await asyncio.to_thread(victim.wait, 15) == -signal.SIGKILL
     assert processed(raw) == 1 or int(calls) >= 4, "what it released it may have run"
     async with running(driver, steps_victim.tasks, queues=QUEUES):
-        await until(lambda: processed(raw) == 6, 40)
+        await until(lambda: processed(raw) == 6)
     ran = Counter(raw.lrange("test:ran", 0, -1))
     assert set(ran) == {b"1", b"2", b"11", b"21", b"join 3,12,22", b"37"}
     assert ran.total() == 6 or int(calls) >= 4, "and what it had begun runs again"
@@ -327,7 +327,7 @@ async def test_workers_killed_again_and_again_continue_every_step_exactly_once(
         victim.kill()
         victim.wait()
     async with running(driver, steps_victim.tasks, queues=QUEUES, concurrency=50):
-        await until(lambda: processed(raw) >= 6 * flows, 60)
+        await until(lambda: processed(raw) >= 6 * flows)
         await asyncio.sleep(0.3)
     assert processed(raw) == 6 * flows
     wanted = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Self
 
 from hustlex.core import check, health
 from hustlex.core.health import FrontHealth
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _SHORTEST, _LONGEST = timedelta(milliseconds=10), timedelta(seconds=5)
 """An enqueue is repeated under its token until then, which the server remembers for 10 seconds."""
+_LONGEST_FAILOVER = timedelta(seconds=60)
 
 
 class HustleX:
@@ -54,6 +56,8 @@ class HustleX:
     hook: told of every call, its start and its end, see ``core.telemetry``.
     timeout: how long a call may wait for the server, connecting included, 10 ms to 5 s; default 1 s (the cache's reads
         and checks of limits have shorter ones of their own).
+    failover: how long after the primary of a cluster or behind Sentinels went away calls wait for the next one, also
+        beyond their timeout, up to 60 s; default 10 s.
     strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may
         evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
     region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
@@ -76,6 +80,7 @@ class HustleX:
         clock: Clock = server_clock,
         hook: Hook | None = None,
         timeout: timedelta | None = None,
+        failover: timedelta | None = None,
         strict_memory: bool | None = None,
         region: str | None = None,
         queues: Collection[str] | None = None,
@@ -87,15 +92,20 @@ class HustleX:
     ) -> None:
         if timeout is not None:
             check.duration("timeout", timeout, _SHORTEST, _LONGEST)
+        if failover is not None:
+            check.duration("failover", failover, timedelta(0), _LONGEST_FAILOVER)
         check.text("prefix", prefix, blank=True)
         check.instance("clock", clock, Callable, hint="leave it out; tests pass a FixedClock")  # type: ignore[arg-type]
         if hook is not None:
             check.instance("hook", hook, Callable, hint="pass a function")  # type: ignore[arg-type]
         if strict_memory is not None:
             check.flag("strict_memory", strict_memory)
-        self.driver: BlockingDriver = Driver(url, hook=hook, timeout=timeout)
-        self.cache_driver: BlockingDriver = Driver(cache_url, hook=hook, timeout=timeout) if cache_url else self.driver
+        waits: dict[str, Any] = {"timeout": timeout, "failover": failover}
+        self.driver: BlockingDriver = Driver(url, hook=hook, **waits)
+        self.cache_driver: BlockingDriver = Driver(cache_url, hook=hook, **waits) if cache_url else self.driver
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
+        # A rate limit shows each caller's with each answer; to work one out costs 20 to 40 us.
+        self._references = lru_cache(4096)(self._keyring.reference if self._keyring else lambda _: "")
         self._prefix = prefix
         self._clock = clock
         self._queues = queues
@@ -125,6 +135,11 @@ class HustleX:
         self.driver.close()
         if self.cache_driver is not self.driver:
             self.cache_driver.close()
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every key but those of the jobs."""
+        return self._prefix
 
     @property
     def degraded(self) -> dict[str, str]:
@@ -252,7 +267,7 @@ class HustleX:
         from hustlex._sync.diagnostics import Diagnostics
 
         cache = self.cache_driver if self.cache_driver is not self.driver else None
-        return Diagnostics(self.driver, cache, clock=self._clock)
+        return Diagnostics(self.driver, cache, prefix=self._prefix, clock=self._clock)
 
     @lazy
     def _state(self) -> BlockingDriver:
@@ -262,7 +277,7 @@ class HustleX:
 
     def reference(self, text: str) -> str:
         """An opaque stand-in for an id, the same wherever the secret is; "" without a secret."""
-        return self._keyring.reference(text) if self._keyring else ""
+        return self._references(text)
 
     def _secrets(self, room: str) -> Keyring:
         if self._keyring is None:

@@ -23,4 +23,4 @@ class EventInspector:
         Raises Misuse for what is no name, Unavailable.
         """
         template = ChannelTemplate(channel, self._prefix)
-        return self._driver.run(ops.listeners(template.key(template.name({}))))
+        return self._driver.follow(ops.listeners(template.key(template.name({}))))

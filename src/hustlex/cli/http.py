@@ -9,7 +9,7 @@ import typer
 
 from hustlex.cli.backend import load_app
 from hustlex.cli.ports import check_free
-from hustlex.cli.serving import hasty, proxies, without_documentation
+from hustlex.cli.serving import frozen, hasty, proxies, without_documentation
 from hustlex.core.extras import require
 from hustlex.environment import in_production
 
@@ -66,4 +66,4 @@ def api(
         h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
     )
     with suppress(KeyboardInterrupt):  # Ctrl-C, raised again when all is put away
-        uvicorn.Server(config).run()
+        frozen(uvicorn.Server)(config).run()

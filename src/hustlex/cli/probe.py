@@ -17,7 +17,7 @@ _PATIENCE_S = 5.0
 _MOST_BYTES = 1 << 20
 
 
-class _Told(msgspec.Struct):
+class _Report(msgspec.Struct):
     """What the reports of applications and of workers share."""
 
     ok: bool
@@ -59,21 +59,21 @@ def _parts(url: str) -> SplitResult | None:
 
 def _findings(name: str, url: str) -> Iterator[DoctorFinding]:
     try:
-        told = msgspec.json.decode(_answer(url), type=_Told)
+        report = msgspec.json.decode(_answer(url), type=_Report)
     except (OSError, HTTPException, ValueError) as error:
         why = "what it answers is no report" if isinstance(error, ValueError) else "it does not answer"
         yield DoctorFinding("process", name, "fail", why, "is it the address of /health, and does the process live?")
         return
-    for part, sentence in told.trouble.items():
+    for part, sentence in report.trouble.items():
         yield DoctorFinding("process", name, "fail", f"{part}: {sentence}", "see its log")
-    for room, sentence in told.degraded.items():
+    for room, sentence in report.degraded.items():
         yield DoctorFinding("process", name, "warn", f"{room}: {sentence}", "see its log")
-    for task_type in told.unknown:
+    for task_type in report.unknown:
         yield DoctorFinding("process", name, "warn", f"it has no handler for {task_type}", "deploy one, or delete them")
-    if told.ok:
+    if report.ok:
         yield DoctorFinding("process", name, "ok", "works")
-    elif not told.trouble:
-        yield DoctorFinding("process", name, "fail", f"is not at work ({told.status})", "does it start, or stop?")
+    elif not report.trouble:
+        yield DoctorFinding("process", name, "fail", f"is not at work ({report.status})", "does it start, or stop?")
 
 
 def _answer(url: str) -> bytes:

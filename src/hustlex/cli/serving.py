@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from hustlex.cli.collector import freeze_start
 from hustlex.errors import ConfigurationError
 
 
@@ -50,6 +51,24 @@ def hasty(base: Any, seconds: float) -> type[Any]:
                 self.transport.close()
 
     return Hasty
+
+
+def has_pages(application: Any) -> bool:
+    """Whether there is something to see at ``/``."""
+    from hustlex.web.routing import every_route
+
+    return any(path == "/" and "GET" in getattr(route, "methods", ()) for path, route in every_route(application))
+
+
+def frozen(base: Any) -> type[Any]:
+    """A server of uvicorn's that freezes what the start of the application has made."""
+
+    class Frozen(base):  # type: ignore[misc]
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            freeze_start()
+
+    return Frozen
 
 
 def without_documentation(application: Any) -> None:

@@ -13,8 +13,9 @@ from typing import Annotated
 
 import typer
 
-from hustlex.cli.backend import Parts, parts_of
+from hustlex.cli.backend import Parts, load_app, parts_of
 from hustlex.cli.ports import check_free
+from hustlex.cli.serving import has_pages
 from hustlex.cli.sources import Sources
 from hustlex.cli.supervisor import Child, Supervisor
 from hustlex.core import private
@@ -99,6 +100,8 @@ def _announce(
         print(f"  look       {_look(server)}")
     if parts.app:
         print(f"  api        http://127.0.0.1:{port}  (documentation at /docs)")
+        if has_pages(load_app(parts.app)):
+            print(f"  pages      http://127.0.0.1:{port}/")
     else:
         print("  api        none: no module defines `app`")
     if parts.tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from hustlex.cli.backend import load_tasks
+from hustlex.cli.collector import freeze_start
 from hustlex.cli.run import named, open_driver, run_until_signal
 from hustlex.errors import Misuse
 from hustlex.jobs.keys import queue_keys
@@ -55,9 +57,18 @@ def worker(
 
     async def run() -> None:
         async with serve_health(engine, driver, health_port, health_host) if health_port else nullcontext():
-            await engine.run()
+            starting = asyncio.create_task(_freeze(engine))
+            try:
+                await engine.run()
+            finally:
+                starting.cancel()
 
     run_until_signal(run, engine.stop, driver, hurry=engine.hurry, grace_s=settings.shutdown_timeout_s)
+
+
+async def _freeze(engine: Worker) -> None:
+    await engine.started()
+    freeze_start()
 
 
 def _queues(given: list[str] | None) -> dict[str, int | str] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from binascii import crc_hqx
+from functools import cache
+from itertools import count
 from urllib.parse import quote
 
 from hustlex.errors import Misuse
@@ -40,6 +42,12 @@ def component(text: str) -> str:
 def tag(text: str) -> str:
     """A component in braces: the hash tag that puts all keys of one script in one slot."""
     return "{" + component(text) + "}"
+
+
+@cache
+def key_in(number: int) -> str:
+    """Some key of this slot."""
+    return next(name for name in map(str, count()) if slot(name) == number)
 
 
 def slot(key: str) -> int:

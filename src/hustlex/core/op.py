@@ -14,7 +14,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
+from hustlex.core.keys import key_in
+from hustlex.core.link import ServerLink
 from hustlex.core.telemetry import Hook
 from hustlex.errors import Error
 
@@ -81,12 +84,19 @@ class Op(msgspec.Struct, Generic[T], frozen=True, eq=False):
     kept: list[bytes] | None = None
     """For an operation that will be run again as it is, an empty list, in which the driver keeps the packed bytes."""
 
+    def at(self, slot: int) -> Op[T]:
+        """One that names no key, for the server which has this slot."""
+        return replace(self, keys=(key_in(slot),))
+
 
 def command(
     name: str, effect: Effect, *args: Arg, decode: Callable[[Reply], T], keys: tuple[str, ...] = (), timeout_ms: int = 0
 ) -> Op[T]:
     """A plain command as an operation: ``command("cache.get", Effect.READ, "GET", key, keys=(key,), decode=...)``."""
     return Op(name, effect, keys, args, decode, None, timeout_ms)
+
+
+PING = command("server.ping", Effect.READ, "PING", decode=bytes)
 
 
 class Sleep(msgspec.Struct, frozen=True):
@@ -101,13 +111,23 @@ class Batch(msgspec.Struct, frozen=True):
     ops: tuple[Op[Any], ...]
 
 
+class Part(msgspec.Struct, frozen=True):
+    """A flow's step: run an operation that names no key at one of the servers which hold the data.
+
+    number: from 0, in an order that stays while slots do; the answer is None past the last one.
+    """
+
+    op: Op[Any]
+    number: int
+
+
 class Call(msgspec.Struct, frozen=True):
     """A flow's step: run the user's function (plain, or async under the async driver) and answer its result."""
 
     function: Callable[[], Any]
 
 
-Step = Op[Any] | Batch | Sleep | Call
+Step = Op[Any] | Batch | Part | Sleep | Call
 Flow = Generator[Step, Any, T]
 
 
@@ -115,6 +135,23 @@ def do(op: Op[T]) -> Generator[Step, Any, T]:
     """``value = yield from do(op)`` inside a flow: runs one operation and keeps its type."""
     result: T = yield op
     return result
+
+
+def parts(op: Op[T]) -> Generator[Step, Any, list[T]]:
+    """``counts = yield from parts(op)`` inside a flow: the answers of all servers that hold the data."""
+    answers: list[T] = []
+    while (answer := (yield Part(op, len(answers)))) is not None:
+        answers.append(answer)
+    return answers
+
+
+def subscribers(name: str, channel: str) -> Op[int]:
+    """How many connections at one server listen to a channel."""
+
+    def decode(reply: Reply) -> int:
+        return int(next(iter(reply.values())) if isinstance(reply, dict) else reply[1])
+
+    return command(name, Effect.READ, "PUBSUB", "NUMSUB", channel, decode=decode)
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -202,6 +239,11 @@ class AsyncDriver(Protocol):
         """
         ...
 
+    @property
+    def link(self) -> ServerLink:
+        """How the server is reached."""
+        ...
+
     def another(self) -> AsyncDriver:
         """A driver to the same server with the same settings, for the event loop of another thread."""
         ...
@@ -223,5 +265,8 @@ class BlockingDriver(Protocol):
     def follow(self, flow: Flow[T]) -> T: ...
 
     def block(self, op: Op[T], seconds: float) -> T: ...
+
+    @property
+    def link(self) -> ServerLink: ...
 
     def close(self) -> None: ...

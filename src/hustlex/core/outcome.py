@@ -32,8 +32,8 @@ class Failure(Outcome, frozen=True):
     def _words(self) -> str:
         """What the error says: of the fields only numbers, times and words of ours."""
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        told = ", ".join(f"{name}={value}" for name, value in fields if isinstance(value, int | timedelta | enum.Enum))
-        return f"the outcome is {type(self).__name__}({told})"
+        shown = ", ".join(f"{name}={value}" for name, value in fields if isinstance(value, int | timedelta | enum.Enum))
+        return f"the outcome is {type(self).__name__}({shown})"
 
 
 class Secretive(Outcome, frozen=True, eq=False):

@@ -117,10 +117,10 @@ def from_memory(hook: Hook | None, op: str, ask: Callable[P, R], known: type | t
     return asked
 
 
-def _safely(told: Callable[[Any], Any], event: CallStart) -> Any:
+def _safely(hook: Callable[[Any], Any], event: CallStart) -> Any:
     """Call it; a hook that fails must not change what a call did."""
     try:
-        return told(event)
+        return hook(event)
     except Exception:  # noqa: BLE001 - whatever it raises
         _log.exception("the hook failed; the call goes on")
         return None

@@ -1,16 +1,21 @@
 """What the package knows of the servers it runs on, for the command line, a console or a test of a deployment.
 
-``facts`` asks a server and the jobs (flows, so both drivers can), ``checks`` and ``jobs`` judge what came back and ask
-nobody, ``findings`` holds what they say, ``rights`` reads what an ACL user needs from the rooms' own scripts, and
-``api`` is the door: ``await hx.diagnostics.check()``.
+``facts``, ``nodes``, ``keyscan`` and ``job_facts`` ask (flows, so both drivers can) in the words of ``asks``,
+``checks`` and ``jobs`` judge what came back and ask nobody, ``findings`` holds what they say, ``rights`` reads what
+a user needs from the rooms' own scripts, ``seen`` says what may be shown of a command, and ``api`` is the door:
+``await hx.diagnostics.check()``.
 """
 
 from hustlex.diagnostics.api import Diagnostics
+from hustlex.diagnostics.asks import LatencyEvent, SlowCall, UserRules
 from hustlex.diagnostics.checks import apart, judge
-from hustlex.diagnostics.facts import JobFacts, ServerFacts
+from hustlex.diagnostics.facts import ServerFacts
 from hustlex.diagnostics.findings import Checkup, DoctorFinding
+from hustlex.diagnostics.job_facts import JobFacts, QueueBacklog
 from hustlex.diagnostics.jobs import judge_jobs
-from hustlex.diagnostics.rights import ROOMS, AclRights, rights
+from hustlex.diagnostics.keyscan import KeyFacts
+from hustlex.diagnostics.places import LocalFacts
+from hustlex.diagnostics.rights import ROOMS, AclRights, doctor_rights, rights
 
 __all__ = [
     "ROOMS",
@@ -19,8 +24,15 @@ __all__ = [
     "Diagnostics",
     "DoctorFinding",
     "JobFacts",
+    "KeyFacts",
+    "LatencyEvent",
+    "LocalFacts",
+    "QueueBacklog",
     "ServerFacts",
+    "SlowCall",
+    "UserRules",
     "apart",
+    "doctor_rights",
     "judge",
     "judge_jobs",
     "rights",

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
-from typing import TypeVar
 
 import msgspec
 
+from hustlex.core.link import ServerLink
 from hustlex.core.memory import MemoryLimit, ask
-from hustlex.core.memory.facts import fields_of
-from hustlex.core.op import Effect, Flow, Op, Reply, command, do
+from hustlex.core.op import Flow, Reply, Sleep, do
+from hustlex.diagnostics import asks, places
+from hustlex.diagnostics.aside import aside
+from hustlex.diagnostics.asks import LatencyEvent, SlowCall, UserRules
+from hustlex.diagnostics.keyscan import KeyFacts, scan
+from hustlex.diagnostics.nodes import ClusterNode
+from hustlex.diagnostics.places import LocalFacts
+from hustlex.diagnostics.rights import ROOMS, rights
 from hustlex.errors import Refused
-from hustlex.jobs.inspect import orphans
-from hustlex.jobs.inspect.orphans import Orphans
-from hustlex.jobs.schedule import ops as schedules
-from hustlex.jobs.schedule.ops import Refusals
-from hustlex.jobs.schedule.periodic import ScheduleInfo
 
-T = TypeVar("T")
+_PINGS = 100
+_PINGS_S = 1.0
+_SLOW_CALLS = 50
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says of itself."""
+    """What a server says of itself. None in a field: the user may not ask for that, or nobody asked."""
 
     info: dict[str, str]
     """The fields of INFO; none when the user may not ask for it."""
@@ -32,55 +35,140 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     skew_ms: int
     """Its clock minus ours."""
     round_trip_ms: float
-    """How long one call took."""
+    """How long a call takes: the median of up to 100."""
+    slowest_ms: float = 0.0
+    """How long one in a hundred takes at least."""
+    node: str = ""
+    """Its address, of a cluster's."""
+    settings: dict[str, str] | None = None
+    """Some of its configuration."""
+    slow: list[SlowCall] | None = None
+    """The newest entries of its slow log."""
+    latency: list[LatencyEvent] | None = None
+    """What its latency monitor saw."""
+    clients: list[dict[str, str]] | None = None
+    """Its connections."""
+    rules: UserRules | None = None
+    """Of our user."""
+    open_default: bool | None = None
+    """Whether anybody may come in without a password."""
+    missing: list[str] | None = None
+    """Commands of ours that the user may not run."""
+    absent: dict[str, str] | None = None
+    """Commands that the server lacks, and what is off because of that."""
+    link: ServerLink | None = None
+    """How we reach it."""
+    private: bool | None = None
+    """Whether its address is in a network of ours; None for a socket."""
+    certificate_days: float | None = None
+    """How long its certificate is good."""
+    local: LocalFacts | None = None
+    """What this machine tells, when the server runs here."""
+    later: dict[str, str] | None = None
+    """INFO once more, after ``watched_s``; of a deep check alone."""
+    watched_s: float = 0.0
+    """Seconds between the two."""
+    keys: KeyFacts | None = None
+    """A sample of its keys; of a deep check alone."""
 
 
-class JobFacts(msgspec.Struct, frozen=True):
-    """What is known of jobs that do not run."""
+class DeepCheck(msgspec.Struct, frozen=True):
+    """watch_s: how long the counters are watched. keys: how many are looked at on each server. prefix: of our keys."""
 
-    entries: list[ScheduleInfo]
-    """All periodic entries."""
-    refused: dict[str, Refusals]
-    """Entries whose task was not enqueued, of the last days."""
-    orphans: Orphans
-    """Queues and types that no worker takes."""
+    watch_s: float
+    keys: int
+    prefix: str
 
 
-def of_server() -> Flow[ServerFacts]:
-    """Ask a server. Raises Unavailable, and Denied for a wrong password."""
-    yield from do(command("doctor.ping", Effect.READ, "PING", decode=bool))
-    info = yield from _allowed(
-        command("doctor.info", Effect.READ, "INFO", decode=lambda reply: fields_of(bytes(reply)))
-    )
-    before = time.time()
-    server_ms = yield from do(command("doctor.time", Effect.READ, "TIME", decode=_milliseconds))
-    after = time.time()
-    memory = yield from ask()
-    user = yield from _allowed(command("doctor.whoami", Effect.READ, "ACL", "WHOAMI", decode=_text))
-    return ServerFacts(
-        info=info or {},
+def of_server(
+    node: ClusterNode | None = None, link: ServerLink | None = None, deep: DeepCheck | None = None
+) -> Flow[ServerFacts]:
+    """Ask a server, or this node of a cluster. Raises Unavailable, and Denied for a wrong password."""
+    at = node.key if node is not None else ""
+    median_ms, slowest_ms = yield from _pings(at)
+    info = (yield from asks.info(at)) or {}
+    skew_ms = yield from _skew(at)
+    memory = yield from _memory(at)
+    settings = yield from asks.settings(at)
+    user = (yield from asks.allowed(asks.ask(at, _text, "ACL", "WHOAMI"))) or ""
+    rules = (yield from asks.user(at, user)) if user else None
+    default = yield from asks.user(at, "default")
+    facts = ServerFacts(
+        info=info,
         memory=memory,
-        user=user or "",
-        skew_ms=round(server_ms - (before + after) * 500),
-        round_trip_ms=(after - before) * 1000,
+        user=user,
+        skew_ms=skew_ms,
+        round_trip_ms=median_ms,
+        slowest_ms=slowest_ms,
+        node=node.name if node is not None else "",
+        settings=settings,
+        slow=(yield from asks.slow_calls(at, _SLOW_CALLS)),
+        latency=(yield from asks.latency(at)),
+        clients=(yield from asks.clients(at)),
+        rules=rules,
+        open_default=default.open if default is not None else None,
+        missing=(yield from _missing(at, rules)),
+        absent=(yield from asks.absent(at)),
+        link=link,
+    )
+    facts = yield from _around(facts, node)
+    return (yield from _deeper(facts, at, deep)) if deep is not None else facts
+
+
+def _pings(at: str) -> Flow[tuple[float, float]]:
+    times: list[float] = []
+    end = time.perf_counter() + _PINGS_S
+    while len(times) < _PINGS and (not times or time.perf_counter() < end):
+        before = time.perf_counter()
+        yield from do(asks.ask(at, bool, "PING"))
+        times.append((time.perf_counter() - before) * 1000)
+    times.sort()
+    return times[len(times) // 2], times[int(len(times) * 0.99)]
+
+
+def _skew(at: str) -> Flow[int]:
+    before = time.time()
+    server_ms: int = yield from do(asks.ask(at, _milliseconds, "TIME"))
+    return round(server_ms - (before + time.time()) * 500)
+
+
+def _memory(at: str) -> Flow[MemoryLimit]:
+    try:
+        return (yield from ask(at))
+    except Refused:
+        return MemoryLimit(1, "")
+
+
+def _missing(at: str, rules: UserRules | None) -> Flow[list[str] | None]:
+    if rules is None or rules.unlimited:
+        return [] if rules is not None else None
+    return (yield from asks.missing(at, rules.name, rights(ROOMS).commands))
+
+
+def _around(facts: ServerFacts, node: ClusterNode | None) -> Flow[ServerFacts]:
+    """What no server says: the address, the certificate, the machine."""
+    link = facts.link
+    if link is None:
+        return facts
+    host, port = (node.host, node.port) if node is not None else (link.host, link.port)
+    directory = (facts.settings or {}).get("dir", "")
+    ends = (yield from aside(lambda: places.certificate_ends(link, host, port))) if link.tls and host else None
+    return msgspec.structs.replace(
+        facts,
+        private=(yield from aside(lambda: places.private(host))) if host else None,
+        certificate_days=places.days_left(ends),
+        local=places.look(link, facts.info, directory),
     )
 
 
-def of_jobs(now_ms: int = 0) -> Flow[JobFacts | None]:
-    """Ask for what does not run; None for a user who may not look at jobs. Bounded, see ``Orphans``."""
-    try:
-        entries = yield from do(schedules.listed(now_ms))
-        refused = yield from do(schedules.refused())
-        return JobFacts(entries, refused, (yield from orphans.find(now_ms)))
-    except Refused:
-        return None
-
-
-def _allowed(op: Op[T]) -> Flow[T | None]:
-    try:
-        return (yield from do(op))
-    except Refused:
-        return None
+def _deeper(facts: ServerFacts, at: str, deep: DeepCheck) -> Flow[ServerFacts]:
+    begun = time.perf_counter()
+    before = (yield from asks.info(at)) or {}
+    keys = yield from scan(at, deep.prefix, deep.keys, facts.memory)
+    yield Sleep(max(0.0, deep.watch_s - (time.perf_counter() - begun)))
+    later = yield from asks.info(at)
+    watched_s = time.perf_counter() - begun
+    return msgspec.structs.replace(facts, info=before or facts.info, later=later, watched_s=watched_s, keys=keys)
 
 
 def _text(reply: Reply) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 Role = Literal["state", "cache", "process"]
-Level = Literal["ok", "warn", "fail", "unknown"]
+Level = Literal["ok", "info", "warn", "fail", "unknown"]
 
 
 class DoctorFinding(msgspec.Struct, frozen=True):
@@ -18,11 +18,17 @@ class DoctorFinding(msgspec.Struct, frozen=True):
     check: str
     """The check's name, one of the guide's table."""
     level: Level
-    """unknown: the server did not let us look, or does not say."""
+    """info: worth knowing, nothing is wrong. unknown: the server did not let us look, or does not say."""
     detail: str
     """What was measured."""
     hint: str = ""
     """What to do, when the level is not "ok"."""
+    node: str = ""
+    """Of a cluster: its address."""
+    limit: str = ""
+    """From where on the check speaks, when the level is not "ok"."""
+    why: str = ""
+    """What comes of it, when the level is not "ok"."""
 
 
 class Checkup(msgspec.Struct, frozen=True):
@@ -40,4 +46,4 @@ class Checkup(msgspec.Struct, frozen=True):
     @property
     def clean(self) -> bool:
         """Whether nothing failed and there is no warning, and nothing unknown."""
-        return all(finding.level == "ok" for finding in self.findings)
+        return all(finding.level in ("ok", "info") for finding in self.findings)

@@ -1,20 +1,24 @@
-"""Do the jobs run? Periodic entries that cannot fire or were refused, and tasks that nobody takes. Pure."""
+"""Do the jobs run? Periodic entries that cannot fire or were refused, tasks that nobody takes or that wait. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from hustlex.diagnostics.facts import JobFacts
 from hustlex.diagnostics.findings import DoctorFinding
+from hustlex.diagnostics.job_facts import JobFacts
 
 _MOST_NAMED = 5
+_LATE_S = 300
+_MANY_ARCHIVED = 1_000
 
 
 def judge_jobs(facts: JobFacts | None) -> Iterator[DoctorFinding]:
-    """One finding for each check; none for a user who may not look at jobs."""
+    """One finding for each check; one that is unknown for a user who may not look at jobs."""
     if facts is None:
+        hint = "allow the rights of jobs (hustlex doctor --acl), or ask as another user"
+        yield DoctorFinding("state", "jobs", "unknown", "this user may not look at jobs", hint)
         return
-    for check in (_schedules, _refused, _queues, _types):
+    for check in (_schedules, _refused, _queues, _types, _waiting, _archived, _lost):
         detail, trouble, hint = check(facts)
         name = check.__name__.removeprefix("_")
         yield (
@@ -55,6 +59,35 @@ def _types(facts: JobFacts) -> tuple[str, str, str]:
     unsure = _few(map(repr, facts.orphans.unsure))
     fine = "no task waits for a worker that knows its type"
     return f"{fine}, as far as workers tell: not of {unsure}" if unsure else fine, trouble, hint
+
+
+def _waiting(facts: JobFacts) -> tuple[str, str, str]:
+    waits = {name: each.oldest_s for name, each in facts.backlogs.items()}
+    lines = [f"{name!r} for {seconds / 60:.0f} minutes" for name, seconds in waits.items() if seconds > _LATE_S]
+    hint = "start more workers, or give the queue more of them (--queue)"
+    detail = f"the oldest task that could run has waited {max(waits.values(), default=0.0):.1f} s"
+    return detail, f"tasks wait in {_few(lines)}" if lines else "", hint
+
+
+def _archived(facts: JobFacts) -> tuple[str, str, str]:
+    counts = {name: each.archived for name, each in facts.backlogs.items()}
+    lines = [f"{name!r} ({count})" for name, count in counts.items() if count >= _MANY_ARCHIVED]
+    hint = "look why (hx.jobs.inspector.tasks), then run or delete them; the oldest are dropped at 10,000"
+    return (
+        f"{sum(counts.values())} tasks were given up",
+        f"many tasks were given up in {_few(lines)}" if lines else "",
+        hint,
+    )
+
+
+def _lost(facts: JobFacts) -> tuple[str, str, str]:
+    lines = [f"{name!r} ({each.lost})" for name, each in facts.backlogs.items() if each.lost]
+    trouble = f"workers died and nobody took their tasks back: {_few(lines)}" if lines else ""
+    return (
+        "no task is left with a worker that died",
+        trouble,
+        "start a worker that serves the queue: it takes them back",
+    )
 
 
 def _few(lines: Iterable[str]) -> str:

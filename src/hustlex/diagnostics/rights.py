@@ -28,6 +28,26 @@ _ALWAYS = frozenset(
         "type",
     }
 )
+# What the doctor asks beside them.
+_LOOKS = frozenset(
+    {
+        "@connection",
+        "@read",
+        "acl|dryrun",
+        "acl|getuser",
+        "acl|whoami",
+        "client|list",
+        "cluster|info",
+        "cluster|slots",
+        "command|info",
+        "config|get",
+        "latency|latest",
+        "memory|usage",
+        "object|freq",
+        "slowlog|get",
+        "zremrangebyscore",  # who lists the living workers takes the dead ones off the list
+    }
+)
 _CHANNELS = {"events": "ev", "jobs": "asynq"}
 _SUBSCRIBER = frozenset({"subscribe", "unsubscribe"})
 
@@ -40,7 +60,8 @@ _COMMENT = re.compile(r"--[^\n]*")
 
 
 class AclRights(msgspec.Struct, frozen=True):
-    """commands: as ``hget``, ``client|setname``. keys, channels: patterns."""
+    """commands: as ``hget``, ``client|setname``, ``@read``. keys, channels: patterns; keys as ``%R~app:*``
+    where reading is enough."""
 
     commands: tuple[str, ...]
     keys: tuple[str, ...]
@@ -53,7 +74,7 @@ class AclRights(msgspec.Struct, frozen=True):
             "resetchannels",
             "-@all",
             *(f"+{name}" for name in self.commands),
-            *(f"~{pattern}" for pattern in self.keys),
+            *(pattern if pattern.startswith("%") else f"~{pattern}" for pattern in self.keys),
             *(f"&{pattern}" for pattern in self.channels),
         ]
 
@@ -72,8 +93,14 @@ def rights(rooms: tuple[str, ...] = ROOMS, prefix: str = "") -> AclRights:
     return AclRights(tuple(sorted(commands)), tuple(sorted(keys)), tuple(sorted(channels)))
 
 
+def doctor_rights(prefix: str = "") -> AclRights:
+    """What every check needs, for a user who changes nothing: also what ``--deep`` and ``hustlex redis`` look at."""
+    keys = (f"%R~{prefix}*", "asynq:*")  # scripts that only read need more than %R for their keys
+    return AclRights(tuple(sorted(_ALWAYS | _LOOKS)), keys, ())
+
+
 def _commands(place: Traversable) -> Iterator[str]:
-    for name, source in _sources(place):
+    for name, source in sources(place):
         if name.endswith(".lua"):
             for call in _CALL.findall(_COMMENT.sub("", source)):
                 yield from _WORD.findall(call)
@@ -82,15 +109,16 @@ def _commands(place: Traversable) -> Iterator[str]:
 
 
 def _families(place: Traversable) -> Iterator[str]:
-    for name, source in _sources(place):
+    for name, source in sources(place):
         if name.endswith(".lua"):
             for line in _KEY_LINE.findall(source):
                 yield from _FAMILY.findall(line)
 
 
-def _sources(place: Traversable) -> Iterator[tuple[str, str]]:
+def sources(place: Traversable) -> Iterator[tuple[str, str]]:
+    """Every Lua and Python file under a place: its name and text."""
     for entry in place.iterdir():
         if entry.is_dir():
-            yield from _sources(entry)
+            yield from sources(entry)
         elif entry.name.endswith((".lua", ".py")):
             yield entry.name, entry.read_text("utf-8")

@@ -21,7 +21,7 @@ from django.utils.crypto import salted_hmac
 
 from hustlex.core import check
 from hustlex.core.lua import load
-from hustlex.core.op import Effect, Op, command
+from hustlex.core.op import Effect, Flow, Op, Part, command
 from hustlex.drivers.blocking import Driver
 from hustlex.errors import BadReply, Error, Refused, Unavailable
 
@@ -101,18 +101,20 @@ class HustlexCache(BaseCache):
         return int(reply[1])
 
     def clear(self) -> None:
-        """Delete this cache's keys, those with its KEY_PREFIX in every version; others stay. Walks the whole server.
+        """Delete this cache's keys, those with its KEY_PREFIX in every version; others stay. Walks all servers.
 
         Versions are whole numbers here: in ``shop:eu:1:k`` "eu" is none, so it belongs to the prefix ``shop:eu``.
         """
         pattern = f"django:{_literal(self.key_prefix)}:*"
         ours = re.compile(rf"django:{re.escape(self.key_prefix)}:\d+:".encode())
-        cursor = b"0"
-        while True:
-            cursor, names = self._driver.run(_scan(cursor, pattern))
+        self._driver.follow(self._clear(pattern, ours))
+
+    def _clear(self, pattern: str, ours: re.Pattern[bytes]) -> Flow[None]:
+        cursor, part = b"0", 0
+        while (step := (yield Part(_scan(cursor, pattern), part))) is not None:
+            cursor, names = step
             self._delete_all([name for name in names if ours.match(name)])
-            if cursor == b"0":
-                return
+            part += cursor == b"0"
 
     def close(self, **_: Any) -> None:
         """Django calls it after each request; the connections stay for the next."""

@@ -15,7 +15,8 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from hustlex.core.op import Batch, Call, Flow, Op, Sleep, Step
+from hustlex.core.link import ServerLink
+from hustlex.core.op import PING, Batch, Call, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.faults import (
@@ -33,6 +34,7 @@ from hustlex.drivers.faults import (
     verdict,
 )
 from hustlex.drivers.pack import pack
+from hustlex.drivers.patience import FAILOVER_S, Patience
 from hustlex.drivers.pools import PoolRoute, pools_of
 from hustlex.drivers.redis_py import COMMAND_S
 from hustlex.errors import Error, Refused
@@ -50,12 +52,21 @@ class Driver:
     """A connection per concurrent caller, from a pool. Safe to share between threads.
 
     url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
-    of a call, connecting included; default 1 s. Raises
-    ConfigurationError for a bad URL. A child process opens connections of its own.
+    of a call, connecting included; default 1 s. failover: how long after the primary of a cluster or behind Sentinels
+    went away calls wait for the next one, also beyond their timeout; default 10 s. Raises ConfigurationError for a bad
+    URL. A child process opens connections of its own.
     """
 
-    def __init__(self, url: str | Address, *, hook: Hook | None = None, timeout: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        url: str | Address,
+        *,
+        hook: Hook | None = None,
+        timeout: timedelta | None = None,
+        failover: timedelta | None = None,
+    ) -> None:
         self._command_s = timeout.total_seconds() if timeout is not None else COMMAND_S
+        self._failover_s = failover.total_seconds() if failover is not None else FAILOVER_S
         self._address = url if isinstance(url, Address) else parse_address(url)
         self._address.check_certificates()
         self.hook = hook
@@ -84,24 +95,31 @@ class Driver:
     def _insist(self, op: Op[Any], deadline: float, failure: Failure | None = None) -> Any:
         """The only loop: repeat what may be repeated, each attempt on its own way, until the deadline."""
         attempt, whole_script, route = 0, False, None
+        patience = Patience(op, deadline, self._seconds(op))
         while True:
             if failure is not None:
                 attempt += 1
-                route = self._pools.learn(op, route, failure)
-                self._consider(op, failure, route, attempt, deadline)
+                route = self._learn(op, route, failure, patience)
+                self._consider(op, failure, route, attempt, patience.until)
                 whole_script = whole_script or scriptless(failure)
             if self._closed:
                 raise closed().during(op.name)
-            packed = [pack(op, whole_script=whole_script)]
+            packed, until = [pack(op, whole_script=whole_script)], patience.attempt(time.monotonic())
             try:
-                route = route or self._pools.route(op, deadline)
-                (reply,) = route.pool.exchange(packed, deadline, asking=route.asking)
+                route = route or self._pools.route(op, until)
+                (reply,) = route.pool.exchange(packed, until, asking=route.asking)
             except (NotSent, Lost, Late, Refused) as error:
                 failure = error
                 continue
             if not isinstance(reply, Refused):
                 return reply
             failure = reply
+
+    def _learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure, patience: Patience) -> PoolRoute | None:
+        detour = self._pools.learn(op, route, failure)
+        if detour is None:
+            patience.learn(failure, self._pools.away_since(op, route) + self._failover_s)
+        return detour
 
     def _consider(self, op: Op[Any], failure: Failure, detour: PoolRoute | None, attempt: int, deadline: float) -> None:
         """Return when the call may be made again, after a pause where one is due; else raise."""
@@ -129,19 +147,25 @@ class Driver:
     def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         answers: list[Any] = [None] * len(ops)
         packed = [pack(op) for op in ops]
-        deadline = time.monotonic() + max(map(self._seconds, ops))
+        seconds = max(map(self._seconds, ops))
+        deadline = time.monotonic() + seconds
+        patience = [Patience(op, deadline, seconds) for op in ops]
         left, attempt = list(range(len(ops))), 0
         detours: dict[int, PoolRoute] = {}
         while left:
-            for place, route, reply in self._together(ops, packed, left, detours, deadline):
-                answers[place] = answer = self._outcome(ops[place], reply, deadline)
-                if isinstance(answer, _Again) and (detour := self._pools.learn(ops[place], route, answer.failure)):
+            now = time.monotonic()
+            until = max(patience[place].attempt(now) for place in left)
+            for place, route, reply in self._together(ops, packed, left, detours, until):
+                answers[place] = answer = self._outcome(ops[place], reply, until)
+                if isinstance(answer, _Again) and (
+                    detour := self._learn(ops[place], route, answer.failure, patience[place])
+                ):
                     detours[place] = detour
             left = [place for place in left if isinstance(answers[place], _Again)]
             attempt += 1
             waits = attempt > MOST_DETOURS or not detours.keys() >= set(left)
             delay = backoff(attempt) if left and waits else 0.0
-            if time.monotonic() + delay >= deadline:
+            if not left or time.monotonic() + delay >= max(patience[place].until for place in left):
                 break
             time.sleep(delay)
         for place in left:
@@ -218,16 +242,29 @@ class Driver:
             return self.run(step)
         if isinstance(step, Batch):
             return self.run_many(step.ops)
+        if isinstance(step, Part):
+            return self._part(step)
         if isinstance(step, Sleep):
             return time.sleep(step.seconds)
         assert isinstance(step, Call)
         return step.function()
+
+    def _part(self, step: Part) -> Any:
+        if not self._pools.parts:
+            self.run(PING)
+        parts = self._pools.parts
+        return self.run(step.op.at(parts[step.number])) if step.number < len(parts) else None
 
     def block(self, op: Op[T], seconds: float) -> T:
         """Run a command that waits on the server up to ``seconds``, and has the time of a call beside that."""
         if not op.timeout_ms:
             op = replace(op, timeout_ms=int((seconds + self._command_s) * 1000))
         return self.run(op)
+
+    @property
+    def link(self) -> ServerLink:
+        """How the server is reached."""
+        return self._address.servers[0].link
 
     def close(self) -> None:
         """Close every connection; what is in flight fails. Idempotent."""

@@ -24,8 +24,9 @@ from hustlex.drivers.faults import (
     nameless,
 )
 from hustlex.drivers.pack import join
+from hustlex.drivers.patience import FOR_EVER, Outage
 from hustlex.drivers.redis_py import ServerPool
-from hustlex.drivers.slotmap import ASK_SLOTS, Place, SlotRange, read_slots
+from hustlex.drivers.slotmap import ASK_SLOTS, Place, SlotRange, first_slots, read_slots
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import ConfigurationError, Denied, Error, Refused
 
@@ -47,10 +48,13 @@ class Pools(Protocol):
     """As ``aio.topology.Topology``."""
 
     title: str
+    parts: list[int]
 
     def route(self, op: Op[Any], deadline: float) -> PoolRoute: ...
 
     def learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure) -> PoolRoute | None: ...
+
+    def away_since(self, op: Op[Any], route: PoolRoute | None) -> float: ...
 
     def close(self) -> None: ...
 
@@ -60,22 +64,28 @@ def pools_of(address: Address) -> Pools:
     if address.kind == "cluster":
         return ClusterPools(address)
     if address.kind == "sentinel":
-        return OnePool(address.where, ServerPool(address.servers[0], WatchedServer(address).resolve))
+        return OnePool(address.where, ServerPool(address.servers[0], WatchedServer(address).resolve), watched=True)
     return OnePool(address.where, ServerPool(address.servers[0]))
 
 
 class OnePool:
-    """One primary."""
+    """One primary; watched: by Sentinels."""
 
-    def __init__(self, title: str, pool: ServerPool) -> None:
+    def __init__(self, title: str, pool: ServerPool, *, watched: bool = False) -> None:
         self.title = title
+        self._watched = watched
         self._route = PoolRoute(pool)
+        self.parts = [0]
 
     def route(self, op: Op[Any], deadline: float) -> PoolRoute:  # noqa: ARG002 - there is one
         return self._route
 
     def learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure) -> PoolRoute | None:  # noqa: ARG002
         return None
+
+    def away_since(self, op: Op[Any], route: PoolRoute | None) -> float:  # noqa: ARG002 - there is one
+        pool = self._route.pool
+        return pool.outage.noted(time.monotonic()) if self._watched and pool.met else FOR_EVER
 
     def close(self) -> None:
         self._route.pool.close()
@@ -120,10 +130,12 @@ class ClusterPools:
         self._pattern = replace(address.servers[0], seed=False)
         self._owners: list[ServerPool | None] = [None] * SLOTS
         self._primaries: list[ServerPool] = []
+        self.parts: list[int] = []
         self._pools: dict[Place, ServerPool] = {}
         self._making = threading.Lock()
         self._asking = threading.Lock()
         self._due = self._asked = float("-inf")
+        self._unserved = Outage()
 
     def route(self, op: Op[Any], deadline: float) -> PoolRoute:
         if not self._primaries or self._due <= time.monotonic():
@@ -148,6 +160,11 @@ class ClusterPools:
         if misplaced(failure) or not isinstance(failure, Refused):
             self._want()
         return None
+
+    def away_since(self, op: Op[Any], route: PoolRoute | None) -> float:
+        pool = route.pool if route is not None else self._owner(op)
+        outage = self._unserved if pool is None else pool.outage
+        return outage.noted(time.monotonic()) if self._primaries else FOR_EVER
 
     def _redirected(self, answer: Redirected, target: ServerPool) -> PoolRoute:
         if answer.code == "ASK":
@@ -222,7 +239,7 @@ class ClusterPools:
         with self._making:
             gone = [place for place, pool in self._pools.items() if pool not in primaries and place in replicas]
             retired = [self._pools.pop(place) for place in gone]
-        self._owners, self._primaries = owners, primaries
+        self._owners, self._primaries, self.parts = owners, primaries, first_slots(ranges)
         for pool in retired:
             pool.retire()
 

@@ -28,6 +28,7 @@ from hustlex.drivers.faults import (
     unfit,
 )
 from hustlex.drivers.pack import join
+from hustlex.drivers.patience import Outage
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import Refused
 
@@ -59,7 +60,8 @@ class ServerPool:
         self._endpoint = endpoint
         self._pool: Any = _pool(endpoint, resolve or (lambda: endpoint))
         self._doubted = 0.0
-        self.failed = False
+        self.failed = self.met = False
+        self.outage = Outage()
 
     def exchange(self, packed: Sequence[bytes], deadline: float, *, asking: bool = False) -> list[Any]:
         """Write all, read all, on one connection. Raises NotSent, Lost, Late, or Error when nothing can be sent."""
@@ -83,7 +85,7 @@ class ServerPool:
             hello = _read(connection, sent.deadline) if sent.looking else None
             replies = [_read(connection, sent.deadline) for _ in range(sent.count * (2 if sent.asking else 1))]
         self._pool.release(connection)
-        self.failed = False
+        self.failed, self.met = False, True
         if sent.looking:
             connection.looked = sent.at
         replica = None if self._endpoint.seed else demoted(hello)

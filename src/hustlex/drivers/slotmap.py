@@ -38,6 +38,14 @@ def read_slots(reply: Any, asked: str) -> list[SlotRange]:
     return known
 
 
+def first_slots(ranges: list[SlotRange]) -> list[int]:
+    """The first slot of each primary, in order: they name the parts of the data, whoever has them later."""
+    first: dict[Place, int] = {}
+    for each in ranges:
+        first[each.primary] = min(each.first, first.get(each.primary, SLOTS))
+    return sorted(first.values())
+
+
 def _range(entry: Any, asked: str) -> SlotRange | None:
     first, last, *nodes = entry
     if not 0 <= first <= last < SLOTS:

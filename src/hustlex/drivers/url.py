@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from hustlex.core.link import ServerLink
 from hustlex.errors import ConfigurationError
 
 _EXAMPLE = "use redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/socket"
@@ -62,6 +63,12 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Endpoint({self.where}, database={self.database}, tls={self.tls})"
+
+    @property
+    def link(self) -> ServerLink:
+        """What may be known of it."""
+        verified, known = not self.insecure, bool(self.password)
+        return ServerLink(self.host, self.port, self.path, self.database, self.tls, verified, known, self.ssl_context)
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Python's default checks (TLS 1.2 or newer, host name verified), with the URL's certificates.

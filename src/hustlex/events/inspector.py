@@ -22,4 +22,4 @@ class EventInspector:
         Raises Misuse for what is no name, Unavailable.
         """
         template = ChannelTemplate(channel, self._prefix)
-        return await self._driver.run(ops.listeners(template.key(template.name({}))))
+        return await self._driver.follow(ops.listeners(template.key(template.name({}))))

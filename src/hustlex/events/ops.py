@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hustlex.core.lua import load
-from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.core.op import Effect, Flow, Op, Reply, parts, subscribers
 from hustlex.events.names import ChannelTemplate
 from hustlex.events.types import Position
 
@@ -84,16 +84,9 @@ def forget(template: ChannelTemplate, name: str) -> Op[None]:
     return _FORGET.op((template.key_beside(name, "s"),), (), _nothing)
 
 
-def listeners(channel: str) -> Op[int]:
-    """How many connections listen to a channel. channel: the full pub/sub channel."""
-    return command(
-        "events.listeners", Effect.READ, "PUBSUB", "NUMSUB", channel, decode=lambda reply: int(_flat(reply)[1])
-    )
-
-
-def _flat(reply: Reply) -> list[Reply]:
-    """Channels and numbers; a server may answer a map."""
-    return [each for pair in reply.items() for each in pair] if isinstance(reply, dict) else list(reply)
+def listeners(channel: str) -> Flow[int]:
+    """How many connections listen to a channel, at all servers. channel: the full pub/sub channel."""
+    return sum((yield from parts(subscribers("events.listeners", channel))))
 
 
 def _receivers(reply: Reply) -> int:

@@ -95,7 +95,7 @@ def begin(room: IdempotencyServices, request: KeyedRequest, over: Orphaned | Non
     return outcome
 
 
-def _print(seals: Seals, request: KeyedRequest) -> str:
+def _print(seals: Seals, request: KeyedRequest) -> bytes:
     return seals.fingerprint(request.scope, request.body, request.content_type)
 
 
@@ -148,7 +148,7 @@ def begin_event(room: IdempotencyServices, provider: Provider, event_id: Id) -> 
         return InvalidKey()
     claim = ops.Claim(
         record=record,
-        fingerprint="",
+        fingerprint=b"",
         owner=room.owner(),
         lease_ms=provider.lease_ms,
         ttl_ms=provider.ttl_ms,

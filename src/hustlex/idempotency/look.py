@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Literal
 
@@ -10,7 +11,7 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.check import Id
 from hustlex.core.lua import load
-from hustlex.core.op import Batch, Effect, Flow, Op, Reply, command, do
+from hustlex.core.op import Batch, Effect, Flow, Op, Part, Reply, command
 from hustlex.core.reference import user_reference
 from hustlex.errors import Error, Misuse
 from hustlex.idempotency.flows import IdempotencyServices
@@ -20,10 +21,11 @@ _LOOK = load("hustlex.idempotency", "look")
 
 State = Literal["unknown", "running", "lapsed", "done"]
 
-_STEPS = 20
 _PER_STEP = 500
+_MOST = 20 * _PER_STEP
 _CURSOR_END = "0"
-_LONGEST_CURSOR = 20
+_LONGEST_CURSOR = 26
+_CURSOR = re.compile(r"([0-9]{1,5})-([0-9]{1,20})")
 
 
 class ClaimState(msgspec.Struct, frozen=True):
@@ -90,16 +92,21 @@ def look(record: str, now_ms: int) -> Op[ClaimState]:
 
 
 def unfinished(prefix: str, cursor: str, now_ms: int) -> Flow[ClaimPage]:
-    """Go through the server's keys, 10,000 at most; each that is a claim is looked at."""
-    at, looked, found = _cursor(cursor), 0, list[ClaimState]()
-    for _ in range(_STEPS):
-        at, names = yield from do(_scan(prefix, at))
+    """Go through the servers' keys, 10,000 at most; each that is a claim is looked at."""
+    (part, at), looked, found = _cursor(cursor), 0, list[ClaimState]()
+    while looked < _MOST or at == _CURSOR_END:
+        step = yield Part(_scan(prefix, at), part)
+        if step is None:
+            return ClaimPage(_oldest_first(found), "", looked)
+        at, names = step
         looked += _PER_STEP
         found += yield from _unfinished(names, now_ms)
-        if at == _CURSOR_END:
-            break
-    claims = tuple(sorted(found, key=lambda claim: claim.age, reverse=True))
-    return ClaimPage(claims, "" if at == _CURSOR_END else at, looked)
+        part += at == _CURSOR_END
+    return ClaimPage(_oldest_first(found), f"{part}-{at}", looked)
+
+
+def _oldest_first(claims: list[ClaimState]) -> tuple[ClaimState, ...]:
+    return tuple(sorted(claims, key=lambda claim: claim.age, reverse=True))
 
 
 def _unfinished(names: list[str], now_ms: int) -> Flow[list[ClaimState]]:
@@ -123,11 +130,13 @@ def _literal(text: str) -> str:
     return "".join(f"\\{letter}" if letter in "*?[]^\\" else letter for letter in text)
 
 
-def _cursor(text: str) -> str:
-    """As it was given out. Raises Misuse for another."""
-    plain = check.text("cursor", text, longest=_LONGEST_CURSOR, blank=True) or _CURSOR_END
-    check.whole("cursor", int(plain) if plain.isascii() and plain.isdigit() else plain, 0, 2**64 - 1)
-    return plain
+def _cursor(text: str) -> tuple[int, str]:
+    """Which part of the data, and how far in it. Raises Misuse for what was not given out."""
+    found = _CURSOR.fullmatch(check.text("cursor", text, longest=_LONGEST_CURSOR, blank=True) or f"0-{_CURSOR_END}")
+    if found is None:
+        raise Misuse("this is no cursor", hint="pass the cursor of the page before")
+    check.whole("cursor", int(found[2]), 0, 2**64 - 1)
+    return int(found[1]), found[2]
 
 
 def _ms(milliseconds: int) -> timedelta:

@@ -7,8 +7,10 @@ from datetime import timedelta
 import msgspec
 
 from hustlex.core.check import instance, text
+from hustlex.core.keyring import KID_LENGTH
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.core.parts import in_parts
 from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
 from hustlex.idempotency.options import IdempotencyOptions
@@ -25,13 +27,14 @@ NOBODY = 0
 _LONGEST_POINT = 64
 _WITHDRAWAL_MS = 100
 _NO_ANSWER = Response(0)
+_LONGEST_IN_PARTS = 2048
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """Who wants what. over: whom a lapsed claim is taken from: NOBODY, ANYBODY, or the owner with this fence."""
 
     record: str
-    fingerprint: str
+    fingerprint: bytes
     owner: str
     lease_ms: int
     ttl_ms: int
@@ -62,8 +65,8 @@ def begin(seals: Seals, claim: Claim, now_ms: int) -> Op[Found | OtherSecret]:
             case [2, rest]:
                 return InFlight(timedelta(milliseconds=rest) if rest >= 0 else None)
             case [3, held]:
-                kid = _text(held).partition(".")[0]
-                return Mismatch() if kid == claim.fingerprint.partition(".")[0] else OtherSecret(kid)
+                kid = bytes(held)[:KID_LENGTH]
+                return Mismatch() if kid == claim.fingerprint[:KID_LENGTH] else OtherSecret(kid.decode("latin-1"))
             case [4, fence, point]:
                 return Orphaned(fence, _text(point))
         raise BadReply(f"status {reply[0]!r} is not in the contract")
@@ -89,7 +92,8 @@ def complete(
         kept = tuple((name.lower(), value) for name, value in response.headers if name.lower() in options.headers)
         answer = Response(response.status, b"" if big else response.body, kept)
         status, sealed = response.status, seals.seal(answer, started.record, nonce)
-    return _COMPLETE.op((started.record,), (started.owner, status, int(big), sealed, started.ttl_ms), _yes)
+    kept_as = in_parts("body", sealed) if len(sealed) <= _LONGEST_IN_PARTS else ("body", sealed)
+    return _COMPLETE.op((started.record,), (started.owner, status, int(big), started.ttl_ms, *kept_as), _yes)
 
 
 def renew(started: Started, point: str, now_ms: int) -> Op[bool]:

@@ -14,7 +14,7 @@ import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING
 
-from hustlex.core.keyring import Keyring
+from hustlex.core.keyring import KID_LENGTH, Keyring
 from hustlex.core.later import Later
 from hustlex.errors import BadReply
 
@@ -26,6 +26,9 @@ else:
     aead = Later("cryptography.hazmat.primitives.ciphers.aead")
 
 _NONCE_BYTES = 12
+_SEED_BYTES = 16
+_RAW, _TEXT = b":", b"."
+"""What stands behind the kid of a seal: bytes follow, or letters."""
 _LONGEST_INPUT = 64
 _LIST_IT = "add it to old_secrets, see docs/guides/secrets.md"
 _DROPPED = frozenset({"Zs", "Pd", "Cf", "Cc"})
@@ -96,34 +99,34 @@ class Codes:
                     return str(word % 10**digits).zfill(digits)
         raise AssertionError("unreachable")
 
-    def mac(self, bound_to: str, purpose: str, context: str, code: str) -> str:
-        """What Redis compares: 32 hex digits over the code and all it is bound to."""
-        return self._keyed("otp-mac", bound_to, purpose, context, code)[:16].hex()
+    def mac(self, bound_to: str, purpose: str, context: str, code: str) -> bytes:
+        """What Redis compares: 16 bytes over the code and all it is bound to."""
+        return self._keyed("otp-mac", bound_to, purpose, context, code)[:16]
 
-    def nonce_mark(self, nonce: str, mac: str) -> str:
+    def nonce_mark(self, nonce: str, mac: bytes) -> str:
         """Recognises a repeated call by its nonce, together with the code it carried; "" without a nonce."""
-        return self._keyed("otp-nonce", nonce, mac)[:16].hex() if nonce else ""
+        return self._keyed("otp-nonce", nonce, mac.hex())[:16].hex() if nonce else ""
 
-    def secret(self, label: str, mac: str, salt: str) -> str:
+    def secret(self, label: str, mac: bytes, salt: str) -> str:
         """A secret that a right code earns, 22 characters. The same salt: the same one, kept nowhere."""
-        return text_of(self._keyed(label, mac, salt)[:16])
+        return text_of(self._keyed(label, mac.hex(), salt)[:16])
 
-    def seal(self, text: str, ref: str, nonce: bytes) -> str:
+    def seal(self, text: str, ref: str, nonce: bytes) -> bytes:
         """A phone, encrypted for the records of this ref alone. nonce: 12 random bytes, never twice."""
-        return f"{self.kid}.{text_of(nonce + self._seal.encrypt(nonce, text.encode(), _bound(ref)))}"
+        return self.kid.encode() + _RAW + nonce + self._seal.encrypt(nonce, text.encode(), _bound(ref))
 
-    def unseal(self, sealed: str, ref: str) -> str:
+    def unseal(self, sealed: bytes, ref: str) -> str:
         """Raises BadReply when it was sealed for another ref, with a secret that is not listed, or changed since."""
         try:
-            raw = bytes_of(sealed.partition(".")[2])
+            raw = _raw(sealed)
             plain = self.sealer(sealed)._seal.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _bound(ref))
         except (exceptions.InvalidTag, ValueError):
             raise BadReply("what is stored cannot be opened", hint="was it sealed for somebody else?") from None
         return plain.decode()
 
-    def sealer(self, sealed: str) -> Codes:
+    def sealer(self, sealed: bytes) -> Codes:
         """Those that sealed it. Raises BadReply when their secret is not listed."""
-        codes = self.under(sealed.partition(".")[0])
+        codes = self.under(sealed[:KID_LENGTH].decode("latin-1"))
         if codes is None:
             raise BadReply("what is stored was sealed with a secret that is not listed", hint=_LIST_IT)
         return codes
@@ -133,6 +136,22 @@ class Codes:
 
     def __repr__(self) -> str:
         return "Codes(...)"
+
+
+def sealed_text(sealed: bytes) -> str:
+    """A seal as text, for applications to keep."""
+    return sealed[:KID_LENGTH].decode() + _TEXT.decode() + text_of(_raw(sealed))
+
+
+def _raw(sealed: bytes) -> bytes:
+    """Nonce and ciphertext; seals of the version before, and those of authenticators, are text. Raises ValueError."""
+    kind, raw = sealed[KID_LENGTH : KID_LENGTH + 1], sealed[KID_LENGTH + 1 :]
+    return raw if kind == _RAW else bytes_of(raw.decode("ascii"))
+
+
+def seed_of(kept: bytes) -> bytes:
+    """A seed as records hold it; those of the version before in letters."""
+    return kept if len(kept) == _SEED_BYTES else bytes_of(kept.decode("ascii"))
 
 
 def _bound(ref: str) -> bytes:

@@ -195,8 +195,8 @@ def _first(tries: Iterable[Op[T]]) -> Flow[T]:
         if not isinstance(result, DailyCap | SubjectLocked | ChallengeRequired):
             return result
         refused.append(result)
-    told: Any = refused[-1] if isinstance(refused[-1], ChallengeRequired) else refused[0]
-    at_last: T = msgspec.structs.replace(told, retry_after=min(each.retry_after for each in refused))
+    refusal: Any = refused[-1] if isinstance(refused[-1], ChallengeRequired) else refused[0]
+    at_last: T = msgspec.structs.replace(refusal, retry_after=min(each.retry_after for each in refused))
     return at_last
 
 

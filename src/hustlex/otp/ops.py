@@ -8,10 +8,11 @@ from functools import partial
 from typing import TypeVar
 
 from hustlex.core.lua import load
-from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.core.op import Arg, Effect, Op, Reply, command
+from hustlex.core.parts import in_parts
 from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
-from hustlex.otp.codes import bytes_of, short_ref, text_of
+from hustlex.otp.codes import seed_of, short_ref, text_of
 from hustlex.otp.names import LANE_TRAITS, Challenge, CountedLane, Grant, Lane, SubjectKeys, device_token, hashed
 from hustlex.otp.room import Checked, CodeAttempt, NewCode, OtpServices, digits_of, sends_of
 from hustlex.otp.rules import Policy
@@ -80,7 +81,7 @@ def issue(room: OtpServices, request: NewCode, entropy: bytes, now_ms: int) -> O
     return _ISSUE.op(
         (
             _record(keys, policy, purpose, cid),
-            _active(keys, policy, purpose, lane),
+            *_open(keys, policy, purpose, lane),
             keys.sends(lane),
             keys.cool(lane),
             keys.lock(lane),
@@ -88,7 +89,6 @@ def issue(room: OtpServices, request: NewCode, entropy: bytes, now_ms: int) -> O
         (
             now_ms,
             cid,
-            lane,
             LANE_TRAITS[lane],
             request.by,
             strong,
@@ -104,20 +104,25 @@ def issue(room: OtpServices, request: NewCode, entropy: bytes, now_ms: int) -> O
     )
 
 
-def _fields(room: OtpServices, request: NewCode, ref: str, cid: str, seed: bytes, nonce: bytes) -> tuple[str, ...]:
-    """The part of a record that the script only stores. A decoy costs the same, and no code is right for it."""
+def _fields(room: OtpServices, request: NewCode, ref: str, cid: str, seed: bytes, nonce: bytes) -> tuple[Arg, ...]:
+    """The part of a record that the script only stores, without what is empty. A decoy costs the same, and no code is
+    right for it.
+    """
     policy, codes = room.options.policies[request.purpose], room.codes
     digits, bound_to = digits_of(room, policy, request.strong), cid if policy.binding == "challenge" else ref
     made = [codes.code(seed, generation, digits) for generation in range(1, sends_of(policy, request) + 1)]
     decoy = "" if request.deliver else _NOBODY + cid
-    macs = "".join(codes.mac(bound_to, request.purpose, request.context, code + decoy) for code in made)
+    macs = b"".join(codes.mac(bound_to, request.purpose, request.context, code + decoy) for code in made)
     to = (_MAIL if "@" in request.to else "") + request.to
     sealed = codes.seal(f"{to if request.deliver else _NOBODY + to[1:]}\n{request.about}", ref, nonce)
-    values = {"seed": text_of(seed), "mac": macs, "to": sealed, "ctx": request.context, "cc": request.guessed}
-    values |= {"uid": request.uid, "tickets": request.ticket}
+    values: dict[str, bytes | str] = {"ctx": request.context, "cc": request.guessed}
     if policy.binding == "subject":
-        values["kid"] = codes.kid
-    return tuple(part for pair in values.items() for part in pair)
+        values |= {"cid": cid, "kid": codes.kid}
+    found = [part for pair in values.items() if pair[1] for part in pair]
+    found += ("mac", macs.hex()) if room.options.layout == "plain" else in_parts("macs", macs)
+    for name, value in (("to", sealed), ("uid", request.uid.encode()), ("tickets", request.ticket.encode())):
+        found += in_parts(name, value)
+    return ("seed", seed, "of", len(made), *found)
 
 
 def resend(room: OtpServices, challenge: Challenge, ticket: str, day_sends: int, now_ms: int) -> Op[ResendResult]:
@@ -131,13 +136,7 @@ def resend(room: OtpServices, challenge: Challenge, ticket: str, day_sends: int,
         return Resent(challenge.text(), short_ref(challenge.cid), _ms(life), _ms(pause), left, bool(renewed))
 
     return _RESEND.op(
-        (
-            _record(keys, policy, challenge.purpose, challenge.cid),
-            _active(keys, policy, challenge.purpose, challenge.lane),
-            keys.sends(challenge.lane),
-            keys.cool(challenge.lane),
-            keys.lock(challenge.lane),
-        ),
+        (*_message(keys, policy, challenge), keys.lock(challenge.lane)),
         (
             now_ms,
             challenge.cid,
@@ -178,7 +177,7 @@ def verify(room: OtpServices, attempt: CodeAttempt, now_ms: int) -> Op[Checked]:
     return _VERIFY.op(
         (
             keys.subject_record(purpose) if subject else keys.record(purpose, challenge.cid),
-            _active(keys, policy, purpose, lane),
+            *_open(keys, policy, purpose, lane),
             keys.fail(lane),
             keys.lock(lane),
             keys.grant(secret),
@@ -224,14 +223,14 @@ def open_challenge(room: OtpServices, challenge: Challenge, claim: str, now_ms: 
 
     def delivery(reply: Reply) -> OpenResult:
         _, seed, generation, sealed, rest, sends, strong = reply
-        codes = room.codes.sealer(_text(sealed))
-        to, _, about = codes.unseal(_text(sealed), challenge.ref).partition("\n")
+        codes = room.codes.sealer(sealed)
+        to, _, about = codes.unseal(sealed, challenge.ref).partition("\n")
         if to.startswith(_NOBODY):
             return Gone(Reason.SUPPRESSED)
         phone, email = _destination(to)
         return Delivery(
             phone,
-            codes.code(bytes_of(_text(seed)), generation, digits_of(room, policy, bool(strong))),
+            codes.code(seed_of(seed), generation, digits_of(room, policy, bool(strong))),
             short_ref(challenge.cid),
             challenge.purpose,
             _ms(rest),
@@ -243,7 +242,7 @@ def open_challenge(room: OtpServices, challenge: Challenge, claim: str, now_ms: 
     return _OPEN.op(
         (
             _record(keys, policy, challenge.purpose, challenge.cid),
-            _active(keys, policy, challenge.purpose, challenge.lane),
+            *_open(keys, policy, challenge.purpose, challenge.lane),
         ),
         (now_ms, challenge.cid, _WORTH_SENDING_MS, claim),
         _reader({0: _unknown, 1: delivery, 2: _used, 3: _expired, 4: lambda _: Gone(Reason.CLAIMED)}),
@@ -254,7 +253,7 @@ def consume_grant(room: OtpServices, grant: Grant, purpose: str, context: str, n
     """Spend a grant."""
 
     def granted(reply: Reply) -> Granted:
-        phone, email = _destination(room.codes.unseal(_text(reply[1]), grant.ref).partition("\n")[0])
+        phone, email = _destination(room.codes.unseal(reply[1], grant.ref).partition("\n")[0])
         return Granted(phone, grant.ref, purpose, _text(reply[2]), email=email)
 
     return _CONSUME_GRANT.op(
@@ -279,12 +278,7 @@ def cancel(room: OtpServices, challenge: Challenge, unsent: bool) -> Op[str | No
     """Void an open challenge. None when there was nothing to void; else the ticket to give back, or ""."""
     policy, keys = room.options.policies[challenge.purpose], SubjectKeys(room.prefix, challenge.ref)
     return _CANCEL.op(
-        (
-            _record(keys, policy, challenge.purpose, challenge.cid),
-            _active(keys, policy, challenge.purpose, challenge.lane),
-            keys.sends(challenge.lane),
-            keys.cool(challenge.lane),
-        ),
+        _message(keys, policy, challenge),
         (challenge.cid, int(unsent)),
         _ticket,
     )
@@ -333,14 +327,22 @@ def _record(keys: SubjectKeys, policy: Policy, purpose: str, cid: str) -> str:
     return keys.subject_record(purpose) if policy.binding == "subject" else keys.record(purpose, cid)
 
 
+def _message(keys: SubjectKeys, policy: Policy, challenge: Challenge) -> tuple[str, ...]:
+    """Record, where it is listed, and where its messages are counted."""
+    purpose, lane = challenge.purpose, challenge.lane
+    opened = _open(keys, policy, purpose, lane)
+    return _record(keys, policy, purpose, challenge.cid), *opened, keys.sends(lane), keys.cool(lane)
+
+
 def _destination(to: str) -> tuple[str, str]:
     """A phone and "", or "" and an e-mail address."""
     return ("", to.removeprefix(_MAIL)) if to.startswith(_MAIL) else (to, "")
 
 
-def _active(keys: SubjectKeys, policy: Policy, purpose: str, lane: CountedLane) -> str:
-    """Bound to the subject there is one challenge, which either lane may check."""
-    return keys.active(purpose, lane if policy.binding == "challenge" else "anon")
+def _open(keys: SubjectKeys, policy: Policy, purpose: str, lane: CountedLane) -> tuple[str, str]:
+    """Where an open challenge is listed. Bound to the subject there is one, which either lane may check."""
+    listed = lane if policy.binding == "challenge" else "anon"
+    return keys.sends(listed), keys.active(purpose, listed)
 
 
 def _reader(cases: dict[int, Callable[[Reply], T]]) -> Callable[[Reply], T]:

@@ -21,7 +21,7 @@ from hustlex.core.op import Flow, Op, Reply, do
 from hustlex.core.outcome import Secretive
 from hustlex.errors import BadReply, Misuse
 from hustlex.otp import arguments
-from hustlex.otp.codes import bytes_of, same, text_of, typed_digits
+from hustlex.otp.codes import bytes_of, same, sealed_text, text_of, typed_digits
 from hustlex.otp.event_recorder import EventRecorder
 from hustlex.otp.flows import replicated
 from hustlex.otp.names import Grant, Lane, SubjectKeys
@@ -68,7 +68,7 @@ def enrol(room: OtpServices, subject: Id, issuer: str, account: str, entropy: by
     owner = _owner(subject_of(subject))
     secret = entropy[:_SECRET_BYTES]
     shown = b32encode(secret).decode()
-    sealed = room.codes.seal(text_of(secret), owner, entropy[_SECRET_BYTES:])
+    sealed = sealed_text(room.codes.seal(text_of(secret), owner, entropy[_SECRET_BYTES:]))
     query = urlencode({"secret": shown, "issuer": issuer, "algorithm": "SHA1", "digits": _DIGITS, "period": 30})
     return Enrolment(f"otpauth://totp/{quote(issuer)}:{quote(account)}?{query.replace('+', '%20')}", shown, sealed)
 
@@ -76,7 +76,8 @@ def enrol(room: OtpServices, subject: Id, issuer: str, account: str, entropy: by
 def reseal(room: OtpServices, subject: Id, sealed: str, nonce: bytes) -> str:
     """The same secret, sealed with the secret in use. nonce: 12 random bytes. Raises BadReply as verify."""
     owner = _owner(subject_of(subject))
-    return room.codes.seal(room.codes.unseal(check.typed("sealed", sealed), owner), owner, nonce)
+    opened = room.codes.unseal(check.typed("sealed", sealed).encode("utf-8", "replace"), owner)
+    return sealed_text(room.codes.seal(opened, owner, nonce))
 
 
 def verify(room: OtpServices, typed: Typed, entropy: bytes, now_ms: int) -> Flow[VerifyResult]:
@@ -86,7 +87,9 @@ def verify(room: OtpServices, typed: Typed, entropy: bytes, now_ms: int) -> Flow
     recorder = EventRecorder(room, "totp", purpose=typed.purpose, lane=typed.lane)
     if policy.needs_context and typed.ctx is None:
         raise Misuse(f"purpose {typed.purpose!r} needs ctx", hint="name what is being approved")
-    secret = bytes_of(room.codes.unseal(check.typed("sealed", typed.sealed), _owner(typed.subject)))
+    secret = bytes_of(
+        room.codes.unseal(check.typed("sealed", typed.sealed).encode("utf-8", "replace"), _owner(typed.subject))
+    )
     recorder.subject(room.codes.hidden(typed.subject))
     digits = typed_digits(check.typed("code", typed.code), _DIGITS)
     if digits is None:
@@ -99,7 +102,7 @@ def verify(room: OtpServices, typed: Typed, entropy: bytes, now_ms: int) -> Flow
 
 def _spend(room: OtpServices, typed: Typed, steps: list[int], entropy: bytes, now_ms: int) -> Op[VerifyResult]:
     ref, salt = room.codes.reference(typed.subject), text_of(entropy[:16])
-    keys, grant = SubjectKeys(room.prefix, ref), Grant(ref, room.codes.secret("otp-grant", "totp", salt))
+    keys, grant = SubjectKeys(room.prefix, ref), Grant(ref, room.codes.secret("otp-grant", b"totp", salt))
 
     def decode(reply: Reply) -> VerifyResult:
         if reply[0] == 1:

@@ -78,7 +78,7 @@ class RateLimit:
         """
         ask = self._check  # apart from the call, see the lesson in engine/limiter.py
         pending = ask(policy, identity, endpoint, cost, tier)
-        return later(self._judged(pending)) if isinstance(pending, PendingCheck) else now(pending)
+        return later(self._judged(pending)) if type(pending) is PendingCheck else now(pending)
 
     async def _judged(self, pending: PendingCheck) -> Decision:
         try:

@@ -259,6 +259,10 @@ class _NoServer:
 
     track = subscribe
 
+    @property
+    def link(self) -> NoReturn:
+        raise Misuse("eager jobs have no server to reach")
+
     def another(self) -> _NoServer:
         return self
 

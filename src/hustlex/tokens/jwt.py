@@ -141,8 +141,8 @@ def _misfit(claims: Claims, issuer: str, audience: str, longest_life_s: int) -> 
         return Rejection.BAD_AUDIENCE
     lives = 0 <= claims.exp - claims.iat <= longest_life_s + _EXTRA_LIFE_S
     # Revocations go by ims: one that is not the time of issue would be above them.
-    told = claims.ims // 1000 == claims.iat and all(0 <= each <= _LAST_S for each in (claims.iat, claims.auth_time))
-    return None if lives and told else Rejection.MALFORMED
+    dated = claims.ims // 1000 == claims.iat and all(0 <= each <= _LAST_S for each in (claims.iat, claims.auth_time))
+    return None if lives and dated else Rejection.MALFORMED
 
 
 def well_formed(token: str) -> bool:

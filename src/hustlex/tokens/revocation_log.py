@@ -80,7 +80,7 @@ class LogReader:
         self._on_key = on_key
         self._keep_ms = keep_ms
         self._life = b""
-        self._told = self._told_at = self._seen = 0
+        self._announced = self._announced_at = self._seen = 0
         self._last = _START
         self._sent_at = 0.0
         self._proof: float | None = None
@@ -106,17 +106,17 @@ class LogReader:
         asked_at = time.monotonic()
 
         def decode(reply: Reply) -> None:
-            seconds, micros, life, since_ms, told, at_ms = reply[1:]
+            seconds, micros, life, since_ms, announced, at_ms = reply[1:]
             self._view.set_clock(seconds * 1000 + micros // 1000, asked_at)
             self._looked = True
             if life != self._life:
                 self._begin(life, since_ms)
-            elif told < self._told:  # the same life, but less of it: an older state was put back
+            elif announced < self._announced:  # the same life, but less of it: an older state was put back
                 self._begin(life, self._view.now_ms() + 1)
             elif self._proof is not None:
                 self._view.prove(self._proof)
             self._proof = None
-            self._told, self._told_at = told, at_ms
+            self._announced, self._announced_at = announced, at_ms
 
         return attend(self._prefix, self._view.injected_ms(), self._keep_ms, decode, look=not self._looked)
 
@@ -144,9 +144,9 @@ class LogReader:
             self._learn(dict(zip(fields[::2], fields[1::2], strict=True)))
             self._last = entry_id.decode()
         if len(entries) < _BATCH:
-            if self._seen < self._told:  # told before this question, and not there
-                self._view.complete_from(self._told_at + 1)
-                self._seen = self._told
+            if self._seen < self._announced:  # told before this question, and not there
+                self._view.complete_from(self._announced_at + 1)
+                self._seen = self._announced
             waited = BLOCK_S if self._view.warm and not entries else 0
             self._view.warm = True
             self._proof = self._sent_at + waited

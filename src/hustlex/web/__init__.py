@@ -9,6 +9,7 @@ require("hustlex.web", "web", "fastapi")
 from hustlex.web.addresses import client_ip
 from hustlex.web.auth import auth_router
 from hustlex.web.caching import CacheMiddleware, PageOptions, ResponseCache, tag_response
+from hustlex.web.callers import by_ip, by_strict_user, by_user, globally
 from hustlex.web.codes import CodeIn, OtpCodes, Proof
 from hustlex.web.depends import (
     CurrentUser,
@@ -27,7 +28,7 @@ from hustlex.web.health import health_router
 from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
-from hustlex.web.limits import RateLimit, by_ip, by_strict_user, by_user, globally, route_policies, unlimited
+from hustlex.web.limits import RateLimit, route_policies, unlimited
 from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from starlette.requests import HTTPConnection
 
 from hustlex.core.addresses import network
@@ -22,6 +24,7 @@ def shown_ip(connection: HTTPConnection) -> str:
     return client_ip(connection).removeprefix(NOWHERE)
 
 
+@lru_cache(maxsize=4096)  # reading one costs 20 us, and a client asks many times
 def address_of(host: str | None) -> str:
     """Who an address is: ``ip:203.0.113.7``, or ``ip:2001:db8:1:2::/64``. ``ip:unreadable``: all that cannot be read;
     ``ip:local``: a peer without an address."""

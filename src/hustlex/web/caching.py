@@ -136,17 +136,17 @@ class ResponseCache:
                 return None
         elif not self._public and ("authorization" in headers or "cookie" in headers):
             return None
-        told = [",".join(headers.getlist(name)) for name in self.vary]
+        varying = [",".join(headers.getlist(name)) for name in self.vary]
         query = pages.query_of(scope.get("query_string", b""), self._query)
         path = scope["path"] or "/"
-        parts = (scope.get("scheme", ""), headers.get("host", ""), path, query, "u" * bool(who) + who, *told)
+        parts = (scope.get("scheme", ""), headers.get("host", ""), path, query, "u" * bool(who) + who, *varying)
         return path, pages.digest(parts)
 
     async def _who(self, connection: HTTPConnection) -> str:
         if self._user is not None:
             return check.identity("a user", found) if (found := await self._user(connection)) is not None else ""
         try:
-            access = await current_user(connection, front_of(connection.scope), None)
+            access = await current_user(connection)
         except Problem:
             return ""  # the route says so itself
         user: str = access.user_id
@@ -324,8 +324,8 @@ async def _answer(rule: ResponseCache, page: CachedPage, connection: HTTPConnect
     """304 is decided against this very page."""
     age_s = max(0, int(time.time() - page.made)) if hit else 0
     left_s = rule.left_s(age_s)
-    told = f"hit; ttl={left_s}" + ("" if left_s > 0 else "; detail=stale") if hit else "fwd=uri-miss; stored"
-    fields = page.fields(rule.directives(age_s), age_s, f"{rule.name}; {told}")
+    cache_status = f"hit; ttl={left_s}" + ("" if left_s > 0 else "; detail=stale") if hit else "fwd=uri-miss; stored"
+    fields = page.fields(rule.directives(age_s), age_s, f"{rule.name}; {cache_status}")
     status, body = page.status, page.body
     asked = connection.headers.get("if-none-match")
     if asked and page.status == 200 and pages.matches(asked, page.etag):

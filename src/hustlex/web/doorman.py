@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hustlex.core import check
@@ -73,7 +73,9 @@ class Doorman:
         self._app = app
         self._max_body = max_body
         self._origins = origins
-        self._headers = dict(headers)
+        fields = {name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()}
+        self._secure = tuple(fields.items())
+        self._plain = tuple(each for each in self._secure if each[0] != b"strict-transport-security")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or _KEY in scope:
@@ -109,15 +111,13 @@ class Doorman:
         await send({"type": "websocket.close", "code": 1008})
 
     def _careful(self, scope: Scope, send: Send) -> Send:
-        secure = scope.get("scheme") == "https"
+        ours = self._secure if scope.get("scheme") == "https" else self._plain
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message.setdefault("headers", [])
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    if secure or name.lower() != "strict-transport-security":
-                        headers.setdefault(name, value)
+                headers = list(message.get("headers", ()))
+                there = {name for name, _ in headers}
+                message["headers"] = [*headers, *(field for field in ours if field[0] not in there)]
             await send(message)
 
         return send_with_headers

@@ -16,7 +16,7 @@ from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.events import together
 from hustlex.tokens import Access
-from hustlex.web.depends import Front, checked, front_of, shown_token
+from hustlex.web.depends import Front, current_user, front_of, shown_token
 from hustlex.web.expose import Allow, Authorize, Exposed, Family, Named
 from hustlex.web.problem import Problem
 from hustlex.web.rights import PER_USER
@@ -91,7 +91,7 @@ class _EventRoutes:
 
     async def stream(self, request: Request, front: Front, ch: Annotated[list[str], Query(max_length=32)]) -> Response:
         """Up to 32 channels as server-sent events; goes on behind ``Last-Event-ID``."""
-        access = await _who(request, front)
+        access = await _who(request)
         exposed = self._exposed(front)
         granted = [await _allowed(exposed, access, name) for name in dict.fromkeys(ch)]
         until = min((allow.until for _, allow in granted if allow.until is not None), default=None)
@@ -101,8 +101,8 @@ class _EventRoutes:
         return await sse_response(request, subscription, authorize=None, per_user=most, until=until)
 
 
-async def _who(request: Request, front: HustleX) -> Access | None:
-    return await checked("bounded")(request, front, None) if shown_token(request)[1] else None
+async def _who(request: Request) -> Access | None:
+    return await current_user(request) if shown_token(request)[1] else None
 
 
 async def _allowed(exposed: Exposed, access: Access | None, name: str) -> tuple[Named, Allow]:

@@ -27,8 +27,8 @@ from hustlex.idempotency import (
     http_answer,
 )
 from hustlex.idempotency.http import HEADER
-from hustlex.web.depends import Front
-from hustlex.web.limits import Key, by_strict_user
+from hustlex.web.callers import Key, by_strict_user
+from hustlex.web.depends import front_for
 from hustlex.web.problem import Problem
 from hustlex.web.replay import LARGEST_REQUEST, attach, exchange_of, hold
 from hustlex.web.routing import template
@@ -86,9 +86,7 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
 
     _fit(key, endpoint, required, reconcile, options, largest)
 
-    async def claim(
-        request: Request, front: Front, _: _KeyHeader = None, principal: Any = Depends(key)
-    ) -> Started | None:
+    async def claim(request: Request, _: _KeyHeader = None, principal: Any = Depends(key)) -> Started | None:
         given = request.headers.getlist(HEADER)
         if not given and not required:
             return None
@@ -101,7 +99,7 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
             _target(request),
         )
         body = await _body(request, largest)
-        media = request.headers.get("content-type", "")
+        media, front = request.headers.get("content-type", ""), await front_for(request)
         room = front.idempotency
         outcome = await room.begin(given[0], scope, body=body, content_type=media, options=options)
         if isinstance(outcome, Orphaned) and reconcile and (options or room.options).orphans == "reconcile":
@@ -148,7 +146,8 @@ def verify_webhook(
     check.function("event_id", event_id)
     check.whole("largest", largest, 1)
 
-    async def claim(request: Request, front: Front) -> Started:
+    async def claim(request: Request) -> Started:
+        front = await front_for(request)
         body = await _body(request, largest)
         if not provider.verify(body, request.headers):
             raise Problem(401, detail="The signature is not right.")
@@ -185,7 +184,7 @@ async def _body(request: Request, largest: int) -> bytes:
         await request.body()
     if exchange.too_large or len(exchange.request) > largest:
         raise Problem(413, detail="The request is too large to be compared with a repeat.")
-    return bytes(exchange.request)
+    return exchange.request
 
 
 def _started(outcome: BeginResult | EventResult) -> Started:

@@ -15,44 +15,17 @@ from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.problems import Legacy, Shown, fields, refusal
-from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, caller_of, parse_rule
+from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, parse_rule
 from hustlex.ratelimit import RateLimit as Room
-from hustlex.web.addresses import address_of
+from hustlex.web.callers import KEYS, Key, for_caller
 from hustlex.web.charges import Policies, RouteLimit, calls_at, charges_of, labels_of, limits_at
-from hustlex.web.depends import CurrentUser, Front, StrictUser
+from hustlex.web.depends import front_for
 from hustlex.web.problem import Problem
 from hustlex.web.routing import OUTERMOST, every_route, preflight, serving, template
 
 _SCOPE_KEY = "hustlex.ratelimit"
 _JUDGED = "hustlex.judged"
 _Dependency = Callable[..., Awaitable[Decision] | AsyncIterator[Decision]]
-
-Key = Callable[..., check.Id | Awaitable[check.Id]]
-"""A dependency that answers who is limited: a reference that may stand in key names, not personal data."""
-
-
-async def by_user(user: CurrentUser) -> str:
-    """The logged-in user; the route is for logged-in users only."""
-    return caller_of("user", user.user_id)
-
-
-async def by_strict_user(user: StrictUser) -> str:
-    """The logged-in user, asked for each time: what was revoked a moment ago does not count."""
-    return caller_of("user", user.user_id)
-
-
-async def by_ip(connection: HTTPConnection) -> str:
-    """The peer's address, an IPv6 one as its /64. Behind a proxy, let the ASGI server read the forwarded address
-    (uvicorn: ``--proxy-headers --forwarded-allow-ips``); nothing here believes a header."""
-    return address_of(connection.client.host if connection.client else None)
-
-
-async def globally() -> str:
-    """Everybody together."""
-    return "global"
-
-
-_KEYS: dict[str, Key] = {"user": by_user, "ip": by_ip, "global": globally}
 
 
 def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencies
@@ -96,18 +69,20 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
         if each.units(cost) > each.limit_for(tier):
             raise Misuse(f"policy {each.name}: one call costs more than the whole limit")
 
-    async def ask(connection: HTTPConnection, front: Front, identity: Any = Depends(key)) -> Decision:
-        return await _judged(connection, front, limit, check.identity("what key answers", identity))
-
-    async def hold(connection: HTTPConnection, front: Front, identity: Any = Depends(key)) -> AsyncIterator[Decision]:
+    async def ask(connection: HTTPConnection, identity: Any) -> Decision:
         identity = check.identity("what key answers", identity)
+        return await _judged(connection, await front_for(connection), limit, identity)
+
+    async def hold(connection: HTTPConnection, identity: Any = Depends(key)) -> AsyncIterator[Decision]:
+        identity, front = check.identity("what key answers", identity), await front_for(connection)
         label = labels_of(connection.scope).of(limit, template(connection.scope))
         async with front.ratelimit.hold(policies, identity, endpoint=label, cost=cost, tier=tier) as place:
             if not place.decision:
                 await charges_of(connection.scope).give_back()
             yield _said(connection, front, limit, identity, place.decision)
 
-    dependency: _Dependency = hold if any(each.algorithm == "leases" for each in policies) else ask
+    leases = any(each.algorithm == "leases" for each in policies)
+    dependency: _Dependency = hold if leases else for_caller(key, ask)
     dependency.hustlex_policies = policies  # type: ignore[attr-defined]
     dependency.hustlex_limit = limit  # type: ignore[attr-defined]
     return dependency
@@ -196,7 +171,7 @@ def _unanimous(rules: Sequence[Rule], key: Key | None) -> tuple[tuple[Policy, ..
     rule = rules[0] if rules else Rule(_at_least_one())
     if key is None and rule.who == "key":
         raise Misuse("a limit per key needs key=...", hint="a dependency that answers the API key's reference")
-    return tuple(each.policy for each in rules), key or _KEYS[rule.who], rule.endpoint if rule.path else ""
+    return tuple(each.policy for each in rules), key or KEYS[rule.who], rule.endpoint if rule.path else ""
 
 
 def _at_least_one() -> Policy:

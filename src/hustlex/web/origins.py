@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from hustlex.core import check
@@ -26,10 +25,10 @@ class Origins(msgspec.Struct, frozen=True):
 
     def serves(self, host: str) -> bool:
         """Whether a Host header names this application."""
+        if not self.hosts:
+            return True
         name = _host(host)
-        return not self.hosts or any(
-            each in ("*", name) or (each.startswith("*.") and name.endswith(each[1:])) for each in self.hosts
-        )
+        return any(each in ("*", name) or (each.startswith("*.") and name.endswith(each[1:])) for each in self.hosts)
 
     def of(self, host: str) -> str:
         """The own origin that a request with this Host header came to; "" when that is not certain."""
@@ -68,8 +67,9 @@ def same_origin(connection: HTTPConnection) -> bool:
 
 def host_of(scope: MutableMapping[str, Any]) -> str:
     """The one Host header; "" without, or with several."""
-    found = Headers(scope=scope).getlist("host")
-    return found[0] if len(found) == 1 else ""
+    headers = scope["headers"] = list(scope["headers"])
+    found = [value for name, value in headers if name == b"host"]
+    return found[0].decode("latin-1") if len(found) == 1 else ""
 
 
 def _texts(name: str, given: object) -> Sequence[Any]:

@@ -30,18 +30,20 @@ Settle = Callable[[Response], Awaitable[object]]
 
 
 class Exchange:
-    """One request and its answer, as they pass by."""
+    """One request and its answer, as they pass by. kept: leases, while a claim is held."""
+
+    __slots__ = ("_answer", "_largest", "_start", "keeps", "kept", "read", "request", "settle", "too_large")
 
     def __init__(self, largest: Callable[[], int]) -> None:
-        self.stack = AsyncExitStack()
-        self.request = bytearray()
+        self.kept: AsyncExitStack | None = None
+        self.request = b""
         self.read = False
         self.too_large = False
         self.settle: Settle | None = None
         self.keeps = 0
         self._largest = largest
         self._start: Message | None = None
-        self._answer = bytearray()
+        self._answer = b""
 
     def received(self, message: Message) -> None:
         """A part of the request's body went by."""
@@ -49,11 +51,13 @@ class Exchange:
             return
         part = message.get("body", b"")
         self.too_large = self.too_large or bool(part and len(self.request) + len(part) > self._largest())
-        if self.too_large:
-            self.request.clear()
-        else:
-            self.request += part
+        self.request = b"" if self.too_large else self.request + part if self.request else part
         self.read = not message.get("more_body", False)
+
+    @property
+    def looks_on(self) -> bool:
+        """Whether no claim is held, so that the answer is nobody's business."""
+        return self.settle is None and self._start is None
 
     async def sent(self, message: Message, send: Send) -> None:
         """A part of the answer goes by. A small one is held back until it is kept; then nobody can see one that is
@@ -84,7 +88,7 @@ class Exchange:
 
     async def _let_go(self, send: Send, *, whole: bool, more: bool | None = None) -> None:
         """Settle, then send what was held back. more: None when only the start was."""
-        start, answer, settle = self._start, bytes(self._answer), self.settle
+        start, answer, settle = self._start, self._answer, self.settle
         assert start is not None
         assert settle is not None
         self._start = self.settle = None
@@ -131,17 +135,18 @@ class IdempotencyMiddleware:
             return message
 
         async def sending(message: Message) -> None:
-            await exchange.sent(message, send)
+            await (send(message) if exchange.looks_on else exchange.sent(message, send))
 
-        async with exchange.stack:
-            try:
-                await self._app(scope, receiving, sending)
-            except Exception:
-                # Whoever stands outside (Starlette: always) answers 500. It says nothing else, so it can be told now.
-                await exchange.failed(_internal_error())
-                raise
-            finally:
-                exchange.over()
+        try:
+            await self._app(scope, receiving, sending)
+        except Exception:
+            # Whoever stands outside (Starlette: always) answers 500. It says nothing else, so it can be told now.
+            await exchange.failed(_internal_error())
+            raise
+        finally:
+            exchange.over()
+            if exchange.kept is not None:
+                await exchange.kept.aclose()
 
 
 def _nothing() -> int:
@@ -185,5 +190,5 @@ async def attach(scope: Scope, front: HustleX, started: Started, *, options: Ide
 
 async def hold(exchange: Exchange, front: HustleX, started: Started, settle: Settle, keeps: int) -> Lease:
     """Keep the lease until the answer is sent. keeps: bytes of it that are worth holding back."""
-    exchange.settle, exchange.keeps = settle, keeps
-    return await exchange.stack.enter_async_context(front.idempotency.hold(started))
+    exchange.settle, exchange.keeps, exchange.kept = settle, keeps, AsyncExitStack()
+    return await exchange.kept.enter_async_context(front.idempotency.hold(started))

@@ -20,7 +20,7 @@ from hustlex.core import check
 from hustlex.errors import Error
 from hustlex.problems import QUOTA_EXCEEDED
 from hustlex.ratelimit import Policy, caller_of
-from hustlex.tokens import Access
+from hustlex.tokens import Access, Mode
 from hustlex.web.problem import Problem
 
 HEARTBEAT = timedelta(seconds=15)
@@ -35,12 +35,17 @@ _PLACE_LIFE = timedelta(seconds=90)
 
 
 class ShownToken(msgspec.Struct, frozen=True):
-    """The good token of a request. jkt: of the key that was proved with it."""
+    """The good token of a request. jkt: of the key that was proved with it. mode: how it was checked."""
 
     front: HustleX
     token: str
     jkt: str
     access: Access
+    mode: Mode = "bounded"
+
+    def is_of(self, front: HustleX, token: str, mode: Mode) -> bool:
+        """Whether this is what such a check found."""
+        return self.front is front and self.token == token and self.mode == mode
 
     def __repr__(self) -> str:
         return "Shown(...)"
@@ -79,10 +84,16 @@ class Rights:
         return isinstance(answer, Access)
 
 
-def rights_of(scope: MutableMapping[str, Any]) -> Rights | None:
+def shown_in(scope: MutableMapping[str, Any]) -> ShownToken | None:
     """None: no token was asked for."""
     shown = scope.get(_SHOWN)
-    return Rights(shown) if isinstance(shown, ShownToken) else None
+    return shown if isinstance(shown, ShownToken) else None
+
+
+def rights_of(scope: MutableMapping[str, Any]) -> Rights | None:
+    """None: no token was asked for."""
+    shown = shown_in(scope)
+    return None if shown is None else Rights(shown)
 
 
 @functools.cache

@@ -160,10 +160,14 @@ class Worker:
                 good, bad = parts.executor.succeeded, parts.executor.failed
                 _log.info("worker %s stopped: %d attempts succeeded, %d did not", self.id, good, bad)
 
+    async def started(self) -> None:
+        """Return once ``run`` takes jobs: the tasks' lifespan is open."""
+        await self._running.wait()
+
     async def __aenter__(self) -> Self:
         """Run beside the application's own work. Raises what ``run`` raises at its start."""
         self._run = asyncio.create_task(self.run(), name="hustlex worker")
-        started = asyncio.create_task(self._running.wait())
+        started = asyncio.create_task(self.started())
         try:
             await asyncio.wait([self._run, started], return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -26,13 +26,17 @@ class MemoryLimit(msgspec.Struct, frozen=True):
         return self.limit > 0 and self.policy != SAFE_POLICY
 
 
-def ask() -> Flow[MemoryLimit]:
-    """What the server says. INFO first: it is one call, allowed to users of least privilege, and on managed servers."""
-    told = yield from do(_info())
-    if told is not None:
-        return told
+def ask(at: str = "") -> Flow[MemoryLimit]:
+    """What the server says. INFO first: it is one call, allowed to users of least privilege, and on managed servers.
+
+    at: a key of a slot that the node serves, in a cluster.
+    """
+    keys = (at,) if at else ()
+    facts = yield from do(_info(keys))
+    if facts is not None:
+        return facts
     try:
-        return (yield from do(_config()))
+        return (yield from do(_config(keys)))
     except Refused:
         return MemoryLimit(1, "")
 
@@ -55,20 +59,20 @@ def fields_of(info: bytes) -> dict[str, str]:
     return {name: value.strip() for name, colon, value in pairs if colon}
 
 
-def _info() -> Op[MemoryLimit | None]:
-    return command(
-        "server.memory", Effect.READ, "INFO", "memory", decode=lambda reply: _of(fields_of(bytes(reply)), "_")
-    )
+def _info(keys: tuple[str, ...]) -> Op[MemoryLimit | None]:
+    def decode(reply: Reply) -> MemoryLimit | None:
+        return _of(fields_of(bytes(reply)), "_")
+
+    return command("server.memory", Effect.READ, "INFO", "memory", keys=keys, decode=decode)
 
 
-def _config() -> Op[MemoryLimit]:
+def _config(keys: tuple[str, ...]) -> Op[MemoryLimit]:
     def decode(reply: Reply) -> MemoryLimit:
         settings = {name.decode(): value.decode() for name, value in reply.items()}
         return _of(settings, "-") or MemoryLimit(1, "")
 
-    return command(
-        "server.memory_settings", Effect.READ, "CONFIG", "GET", "maxmemory", "maxmemory-policy", decode=decode
-    )
+    words = ("CONFIG", "GET", "maxmemory", "maxmemory-policy")
+    return command("server.memory_settings", Effect.READ, *words, keys=keys, decode=decode)
 
 
 def _of(settings: Mapping[str, str], joint: str) -> MemoryLimit | None:

@@ -20,6 +20,6 @@ def arranged(address: Address) -> Arrange:
         if address.kind == "cluster":
             return Cluster(address, options, on_change)
         where = Sentinels(address, options) if address.kind == "sentinel" else Fixed(address.servers[0])
-        return Single(where, options, on_doubt)
+        return Single(where, options, on_doubt, watched=address.kind == "sentinel")
 
     return make

@@ -23,7 +23,8 @@ from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.slots import SlotsTask
 from hustlex.drivers.aio.topology import Route
 from hustlex.drivers.faults import Failure, NotSent, Redirected, misplaced
-from hustlex.drivers.slotmap import Place, SlotRange
+from hustlex.drivers.patience import FOR_EVER
+from hustlex.drivers.slotmap import Place, SlotRange, first_slots
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import Refused
 
@@ -40,6 +41,7 @@ class Cluster:
         self._nowhere = ServerNode(Fixed(replace(self._pattern, host="", port=0)), options, _ignore)
         self._owners = [self._nowhere] * SLOTS
         self._primaries: list[ServerNode] = []
+        self.parts: list[int] = []
         self._nodes: dict[Place, ServerNode] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._slots = SlotsTask(address.servers, options, self._arrange, self._waiting)
@@ -75,6 +77,10 @@ class Cluster:
         if misplaced(failure) or not isinstance(failure, Refused):
             self._slots.wanted()
         return None
+
+    def away_since(self, op: Op[Any], route: Route | None) -> float:
+        node = route.node if route is not None else self._owner(op)
+        return node.away_since() if self._primaries else FOR_EVER
 
     def _redirected(self, node: ServerNode, answer: Redirected) -> Route | None:
         host = answer.host or node.place[0]
@@ -113,7 +119,7 @@ class Cluster:
                 del self._nodes[place]
                 self._retire(node)
         changed = set(primaries) != set(self._primaries)
-        self._owners, self._primaries = owners, primaries
+        self._owners, self._primaries, self.parts = owners, primaries, first_slots(ranges)
         if changed:
             self._on_change()
 

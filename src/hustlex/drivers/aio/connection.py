@@ -21,6 +21,9 @@ from hustlex.drivers.pack import join
 _GRACE = 0.002
 """Between noticing a deadline and failing the call, let the loop read once: after a blocked loop the reply is
 usually already in the socket."""
+_LONGEST_PAUSE = 0.5
+"""A deadline that is noticed late is as much later, up to this: while this process stood still (its collector of
+cycles, a handler that computes) the server was not away, and what was to be sent may not even have been written."""
 
 _EARLY = 32
 """This many commands are written without waiting for the end of the turn, so that the server works while we do
@@ -168,7 +171,8 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_at(at, self._deadline_near)
 
     def _deadline_near(self) -> None:
-        self._timer = self._loop.call_later(_GRACE, self._expire)
+        paused = min(self._loop.time() - self._timer_at, _LONGEST_PAUSE)
+        self._timer = self._loop.call_later(max(_GRACE, paused), self._expire)
 
     def _expire(self) -> None:
         self._timer = None

@@ -12,7 +12,8 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from hustlex.core import forks
-from hustlex.core.op import Batch, Call, Flow, Message, OnKeys, Op, Sleep, Step, Tracking
+from hustlex.core.link import ServerLink
+from hustlex.core.op import PING, Batch, Call, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.aio.arrange import arranged
@@ -37,9 +38,9 @@ class Driver:
     """Opens lazily at the first call. One per event loop at a time; share it between all tasks.
 
     url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
-    as ``Options.command``. Raises ConfigurationError for a bad
-    URL. Once its event loop has ended, or in a child process, it opens new connections; used from a second loop while
-    the first one runs, it raises Misuse.
+    as ``Options.command``, failover: as ``Options.failover``. Raises ConfigurationError for a bad URL. Once its event
+    loop has ended, or in a child process, it opens new connections; used from a second loop while the first one runs,
+    it raises Misuse.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class Driver:
         *,
         hook: Hook | None = None,
         timeout: timedelta | None = None,
+        failover: timedelta | None = None,
     ) -> None:
-        options = options or Options()
-        self._options = replace(options, command=timeout.total_seconds()) if timeout is not None else options
+        given = {"command": timeout, "failover": failover}
+        seconds = {name: length.total_seconds() for name, length in given.items() if length is not None}
+        self._options = replace(options or Options(), **seconds)
         self.hook = hook
         self._address = url if isinstance(url, Address) else parse_address(url)
         self._address.check_certificates()
@@ -217,11 +220,19 @@ class Driver:
             return await self.run(step)
         if isinstance(step, Batch):
             return await self.run_many(step.ops)
+        if isinstance(step, Part):
+            return await self._part(step)
         if isinstance(step, Sleep):
             return await asyncio.sleep(step.seconds)
         assert isinstance(step, Call)
         result = step.function()
         return await result if inspect.isawaitable(result) else result
+
+    async def _part(self, step: Part) -> Any:
+        if not self._topology.parts:
+            await self.run(PING)
+        parts = self._topology.parts
+        return await self.run(step.op.at(parts[step.number])) if step.number < len(parts) else None
 
     # -- connections of their own
 
@@ -262,6 +273,11 @@ class Driver:
         if self._closed:
             raise closed().during("track")
         return self._router.track(prefixes, on_keys, on_loss)
+
+    @property
+    def link(self) -> ServerLink:
+        """How the server is reached."""
+        return self._address.servers[0].link
 
     def another(self) -> Driver:
         """One with the same settings, for the event loop of another thread; opened and closed there."""

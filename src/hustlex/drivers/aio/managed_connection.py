@@ -63,6 +63,8 @@ class ManagedConnection:
         self._callers = 0
         self._failure: Error | None = None
         self._closed = self._left = False
+        self.met = False
+        """Whether a connection was ever open."""
 
     # -- the hot path
 
@@ -141,6 +143,7 @@ class ManagedConnection:
             connection.abort("the driver was closed")
             return
         self._connection = connection
+        self.met = True
         self._failure = None
         self._looked = connection.opened
         connection.on_room = self._advance

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from hustlex.drivers.aio.blocking_connections import BlockingConnections
 from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.options import Options
+from hustlex.drivers.patience import Outage
 
 
 class ServerNode:
@@ -27,6 +29,7 @@ class ServerNode:
         self.where = where
         self.place = place
         self._on_doubt = on_doubt
+        self._outage = Outage()
         self.connection = ManagedConnection(where, options, on_doubt=self._doubted, on_failure=on_failure)
         self.blocking = BlockingConnections(where, options, on_failure)
 
@@ -38,6 +41,10 @@ class ServerNode:
     def _doubted(self, since: float) -> None:
         self.blocking.distrust(since)
         self._on_doubt(since)
+
+    def away_since(self) -> float:
+        """It has failed one more caller; when that began."""
+        return self._outage.noted(asyncio.get_running_loop().time())
 
     @property
     def stuck(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hustlex.drivers.faults import LOOK_S
+from hustlex.drivers.patience import FAILOVER_S
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -14,6 +15,9 @@ class Options(msgspec.Struct, frozen=True):
     """One attempt, TCP + TLS + handshake."""
     command: float = 1.0
     """Default deadline of a call, waiting included."""
+    failover: float = FAILOVER_S
+    """How long after a primary of a cluster or behind Sentinels went away calls wait for the next one, also beyond
+    their deadline."""
     stall: float = 3.0
     """No byte for this long while calls are in flight means the link is dead."""
     look: float = LOOK_S

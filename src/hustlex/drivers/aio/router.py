@@ -29,6 +29,7 @@ from hustlex.drivers.faults import (
     verdict,
 )
 from hustlex.drivers.pack import pack
+from hustlex.drivers.patience import Patience
 from hustlex.errors import Error
 
 _GRACE_S = 1.0
@@ -60,17 +61,21 @@ class Router:
         a connection of its own.
         """
         attempt, whole_script, route = 0, False, None
+        patience = Patience(op, deadline, self.seconds(op))
         asked = deadline - self.seconds(op)
         while True:
             if failure is not None:
                 attempt += 1
-                route = self.topology.learn(op, route, failure, asked)
-                await self._consider(op, failure, route, attempt, deadline)
+                tried, route = route, self.topology.learn(op, route, failure, asked)
+                if route is None and wait is None:
+                    patience.learn(failure, self.topology.away_since(op, tried) + self._options.failover)
+                await self._consider(op, failure, route, attempt, patience.until)
                 whole_script = whole_script or scriptless(failure)
             asked = asyncio.get_running_loop().time()
             try:
-                route = route or await self.topology.route(op, deadline if wait is None else deadline + _GRACE_S)
-                reply = await _attempt(route, pack(op, whole_script=whole_script), deadline, wait)
+                until = patience.attempt(asked)
+                route = route or await self.topology.route(op, until if wait is None else until + _GRACE_S)
+                reply = await _attempt(route, pack(op, whole_script=whole_script), until, wait)
             except (NotSent, Lost, Late) as lost:
                 failure = lost
                 continue

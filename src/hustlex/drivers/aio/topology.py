@@ -13,6 +13,7 @@ from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.node import ServerNode
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.faults import Failure, misplaced
+from hustlex.drivers.patience import FOR_EVER
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -37,8 +38,17 @@ class Topology(Protocol):
         """Hear of a failed attempt. Returns where the answer sent this call, if it did. asked: when it was made."""
         ...
 
+    def away_since(self, op: Op[Any], route: Route | None) -> float:
+        """Since when the server of a failed attempt fails its callers; for ever where none will take its place."""
+        ...
+
     def homes(self) -> list[Where]:
         """Each server that holds a part of the data: invalidations come from each."""
+        ...
+
+    @property
+    def parts(self) -> list[int]:
+        """A slot of each part of the data; none while they are not known."""
         ...
 
     @property
@@ -61,12 +71,16 @@ class Topology(Protocol):
 
 
 class Single:
-    """One primary: at one address, or wherever it is found at each dial."""
+    """One primary: at one address, or (watched) wherever it is found at each dial."""
 
-    def __init__(self, where: Where, options: Options, on_doubt: Callable[[float], None]) -> None:
+    def __init__(
+        self, where: Where, options: Options, on_doubt: Callable[[float], None], *, watched: bool = False
+    ) -> None:
+        self._watched = watched
         self._node = ServerNode(where, options, on_doubt)
         self._route = Route(self._node)
         self.anywhere = where
+        self.parts = [0]
         self.title = where.title
 
     def connection(self, op: Op[Any]) -> ManagedConnection:  # noqa: ARG002 - there is one
@@ -79,6 +93,9 @@ class Single:
         if misplaced(failure):
             self._node.distrust(asked)
         return None
+
+    def away_since(self, op: Op[Any], route: Route | None) -> float:  # noqa: ARG002 - there is one
+        return self._node.away_since() if self._watched and self._node.connection.met else FOR_EVER
 
     def homes(self) -> list[Where]:
         return [self.anywhere]

@@ -5,14 +5,14 @@
 -- ARGV owner    text   who began
 -- ARGV code     int    status of the answer
 -- ARGV big      int    1: the answer was too large to keep
--- ARGV body     text   the answer, sealed; or empty
 -- ARGV ttl_ms   int    life of the record from now on
+-- ARGV parts... bytes  the answer, sealed, as name and value, see parts.lua; none for no answer
 -- REPLY {0}            not the caller's any more
 -- REPLY {1}            kept
 local st, own = unpack(redis.call('HMGET', record, 'st', 'own'))
 if own ~= owner then return {0} end
 if st == 'done' then return {1} end
-redis.call('HSET', record, 'st', 'done', 'code', code, 'big', big, 'body', body)
-redis.call('HDEL', record, 'lease')
+redis.call('HSET', record, 'st', 'done', 'code', code, 'big', big, unpack(ARGV, 5))
+redis.call('HDEL', record, 'lease', 'len')
 redis.call('PEXPIRE', record, ttl_ms)
 return {1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from hustlex.core.lua import load
-from hustlex.core.op import Arg, Effect, Op, Reply, Script, command
+from hustlex.core.op import Arg, Effect, Flow, Op, Part, Reply, Script, command, subscribers
 from hustlex.errors import Conflict, Misuse
 from hustlex.jobs.inspect.ops import kind, missing_task, place, stated
 from hustlex.jobs.inspect.types import Cancellation, NeverRuns, Stopping, TooLate
@@ -79,10 +79,14 @@ def unpause(queue: str) -> Op[bool]:
     return command("jobs.unpause", Effect.IDEMPOTENT, "DEL", key, keys=(key,), decode=bool)
 
 
-def cancel(task_id: str) -> Op[int]:
-    """Tell every worker to cut this task off; answers how many connections heard it."""
+def cancel(task_id: str) -> Flow[int]:
+    """Tell every worker to cut this task off; answers how many connections hear it, at all servers."""
     task_id = addressed("task_id", task_id)
-    return command("jobs.cancel", Effect.IDEMPOTENT, "PUBLISH", CANCEL, task_id, decode=int)
+    told = command("jobs.cancel", Effect.IDEMPOTENT, "PUBLISH", CANCEL, task_id, decode=int)
+    heard, number = (yield Part(told, 0)), 1
+    while (more := (yield Part(subscribers("jobs.cancel", CANCEL), number))) is not None:
+        heard, number = heard + more, number + 1
+    return int(heard)
 
 
 def forbid(queue: str, task_id: str, now_ms: int) -> Op[Cancellation | None]:

@@ -31,7 +31,7 @@ def cancel(task_id: str, queue: str | None, now_ms: int) -> Flow[Cancellation]:
     for _ in range(_TRIES):
         answer = yield from do(act.forbid(known, task_id, now_ms))
         if isinstance(answer, Stopping):
-            heard = yield from do(act.cancel(task_id))
+            heard = yield from act.cancel(task_id)
             return msgspec.structs.replace(answer, heard=heard)
         if isinstance(answer, TooLate) and answer.state is None:
             answer = yield from _never_starts(answer)

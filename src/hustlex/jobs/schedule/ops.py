@@ -131,8 +131,8 @@ def refused() -> Op[dict[str, Refusals]]:
 def _refusals(reply: Reply) -> dict[str, Refusals]:
     pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
     found = {}
-    for name, told in pairs:
-        count, _, rest = _text(told).partition(" ")
+    for name, line in pairs:
+        count, _, rest = _text(line).partition(" ")
         at_ms, _, why = rest.partition(" ")
         if count.isdecimal() and at_ms.isdecimal():
             found[_text(name)] = Refusals(int(count), datetime.fromtimestamp(int(at_ms) / 1000, UTC), why)

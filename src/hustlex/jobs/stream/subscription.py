@@ -47,8 +47,8 @@ class _JobCursor:
         self._behind = self._trail.more
 
     def _hear(self, message: Message | None) -> Iterable[Item]:
-        told = "" if message is None or message.gap else message.data.decode("ascii", "replace")
-        self._behind = not told or order(told) > order(self._trail.position)
+        last = "" if message is None or message.gap else message.data.decode("ascii", "replace")
+        self._behind = not last or order(last) > order(self._trail.position)
         return ()
 
     def lost(self) -> None:

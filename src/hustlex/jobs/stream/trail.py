@@ -56,8 +56,8 @@ class Trail:
         """Where the task is, when nobody has announced it: Go's workers and operators do not."""
         if seen.state is None and seen.phase == "waits":
             return
-        told = self._last is not None and self._last.state in ENDS
-        if seen.state is None and told:
+        ended = self._last is not None and self._last.state in ENDS
+        if seen.state is None and ended:
             self.over = True
             return
         if self._last is None or self._last.state is not seen.state:

@@ -6,12 +6,15 @@
 -- REPLY {remembered, lanes, open}   devices; per lane {sends, pause, wrong, rest, level}: of 24 hours, ms, of 24 hours, ms, the
 --                         locks in a row; per act the ms until each open code ends
 -- @include clock
-local now, DAY = clock(now_ms), 86400000
+-- @include listed
+-- @include sending
+local now = clock(now_ms)
 local function since(key) return redis.call('ZCOUNT', key, string.format('(%.0f', now - DAY), '+inf') end
 
 -- Never longer than it was for: the server's clock may have been set back.
-local function pause(key)
-  local had = redis.call('GET', key) or ''
+local function pause(sends, cool)
+  local pause, ended = pause_of(sends)
+  local had = pause and pause .. string.format(':%.0f', ended) or redis.call('GET', cool) or ''
   local rest = (tonumber(string.match(had, ':(%d+)$')) or 0) - now
   return math.max(0, math.min(rest, tonumber(string.match(had, ':(%d+):%d+$')) or rest))
 end
@@ -25,11 +28,16 @@ end
 local lanes, open = {}, {}
 for at = 2, 13, 4 do
   local rest, level = lock(KEYS[at + 3])
-  lanes[#lanes + 1] = {since(KEYS[at]), pause(KEYS[at + 1]), since(KEYS[at + 2]), rest, level}
+  lanes[#lanes + 1] = {since(KEYS[at]), pause(KEYS[at], KEYS[at + 1]), since(KEYS[at + 2]), rest, level}
 end
 for at = 14, #KEYS do
   local ends, rests = redis.call('ZRANGE', KEYS[at], string.format('(%.0f', now), '+inf', 'BYSCORE', 'LIMIT', 0, 20, 'WITHSCORES'), {}
   for n = 2, #ends, 2 do rests[#rests + 1] = ends[n] - now end
+  local list, place = KEYS[2 + 4 * ((at - 14) % 3)], place_of(KEYS[at])
+  ends = redis.call('ZRANGE', list, string.format('(-%.0f', now), '-inf', 'BYSCORE', 'REV', 'WITHSCORES')
+  for n = 1, #ends, 2 do
+    if string.sub(ends[n], 1, #place) == place then rests[#rests + 1] = -ends[n + 1] - now end
+  end
   open[#open + 1] = rests
 end
 return {redis.call('ZCOUNT', devices, string.format('(%.0f', now), '+inf'), lanes, open}

@@ -1,9 +1,10 @@
 -- otp.resend: admit one more send of an open challenge, with the same code or the next generation's.
 -- EFFECT once
 -- KEYS record      hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
--- KEYS act         zset    otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; cid -> its end, ms; others are void
--- KEYS sends       zset    otp:{<ref>}:sends, other lanes: with :<lane>   <cid>#<number> -> ms
--- KEYS cool        string  otp:{<ref>}:cool, other lanes: with :<lane>    <cid>:<length>:<end of the pause in ms>
+-- KEYS list        zset    otp:{<ref>}:sends, other lanes: with :<lane>   where it is listed, see listed.lua
+-- KEYS act         zset    otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; names its place there; the older list
+-- KEYS sends       zset    otp:{<ref>}:sends, other lanes: with :<lane>   see sending.lua
+-- KEYS cool        string  otp:{<ref>}:cool, other lanes: with :<lane>    an older pause
 -- KEYS lock        hash    otp:{<ref>}:lock:<lane>     until (ms), level
 -- ARGV now_ms      int     0: the server's clock
 -- ARGV cid         text    the challenge
@@ -22,15 +23,19 @@
 -- REPLY {5, rest}          the challenge's sends are used up, ms until it expires
 -- @include clock
 -- @include lock
+-- @include parts
+-- @include listed
 -- @include sending
+-- @include opening
 local now = clock(now_ms)
 local rest = lock_rest(lock, now)
 if rest > 0 then return {2, rest} end
-local st, id, macs, sent, ends, earliest, tr, tickets =
-  unpack(redis.call('HMGET', record, 'st', 'cid', 'mac', 'sends', 'exp', 'next', 'tr', 'tickets'))
-if st ~= 'active' or id ~= cid or tr ~= traits then return {0} end
-if tonumber(ends) <= now or not redis.call('ZSCORE', act, cid) then return {0} end
-local life, most = ends - now, #macs / 32
+local st, id, most, sent, ends, earliest, tr, tickets =
+  unpack(redis.call('HMGET', record, 'st', 'cid', 'of', 'sends', 'exp', 'next', 'tr', 'tickets'))
+if st ~= 'active' or (id or cid) ~= cid or (tr or '') ~= traits then return {0} end
+if tonumber(ends) <= now or not is_listed(list, act, cid) then return {0} end
+local life = ends - now
+most = tonumber(most) or redis.call('HSTRLEN', record, 'mac') / 32
 if tonumber(sent) >= most then return {5, life} end
 if tonumber(earliest) > now then return {3, earliest - now} end
 rest = day_rest(sends, day_sends, now)
@@ -41,10 +46,11 @@ if renewed == 1 then
   life = tonumber(life_ms)
   redis.call('HSET', record, 'exp', now + life, 'att', 0)
   redis.call('HINCRBY', record, 'gen', 1)
-  open_until(record, act, cid, now + life, life, keep_ms)
+  open_until(record, list, act, cid, now + life, life, keep_ms)
 end
 sent = sent + 1
 local pause = tonumber(ARGV[8 + math.min(sent, #ARGV - 8)])
-redis.call('HSET', record, 'sends', sent, 'next', now + pause, 'tickets', tickets .. '|' .. ticket)
+tickets = joined(record, 'tickets', tickets) .. '|' .. ticket
+redis.call('HSET', record, 'sends', sent, 'next', now + pause, in_parts('tickets', tickets))
 note_send(sends, cool, cid, sent, pause, now)
 return {1, renewed, life, pause, most - sent}

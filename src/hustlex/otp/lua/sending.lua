@@ -1,4 +1,6 @@
--- Shared by issue and resend: a lane's rolling day of sends, its pause, and the note of one more.
+-- Shared by issue and resend: a lane's rolling day of sends, its pause, and the note of one more. All in one sorted set:
+-- a send is <cid, short>#<number> -> ms, in lane extra <by>#1; the pause is =<cid, short>:<length> -> its end in ms, below 0; so
+-- are the open challenges (listed.lua).
 -- Nothing is removed before the first write that needs memory: a full server only refuses a script at its first write.
 local DAY, HOUR = 86400000, 3600000
 
@@ -15,32 +17,41 @@ local function day_rest(sends, most, now)
   return redis.call('ZRANGE', sends, -most, -most, 'WITHSCORES')[2] + DAY - now
 end
 
--- A pause is <cid>:<length>:<end>, older ones <cid>:<end>. It ends in its time though the server's clock is set back.
-local function cool_rest(cool, now)
-  local had = redis.call('GET', cool) or ''
-  local rest = (tonumber(string.match(had, ':(%d+)$')) or 0) - now
-  local cid, length = string.match(had, '^(.-):(%d+):%d+$')
-  if not length or rest <= tonumber(length) then return rest end
-  redis.call('SET', cool, table.concat({cid, length, string.format('%.0f', now + length)}, ':'), 'PX', length)
-  return tonumber(length)
+-- A pause ends in its time though the server's clock is set back. Older ones are strings, <cid>:<length>:<end> or <cid>:<end>.
+local function pause_of(sends)
+  local ends = redis.call('ZRANGE', sends, '-inf', '(0', 'BYSCORE', 'WITHSCORES')
+  for n = 1, #ends, 2 do
+    if string.sub(ends[n], 1, 1) == '=' then return ends[n], -ends[n + 1] end
+  end
+end
+
+local function cool_rest(sends, cool, now)
+  local pause, ended = pause_of(sends)
+  if not pause then return (tonumber(string.match(redis.call('GET', cool) or '', ':(%d+)$')) or 0) - now end
+  local rest, length = ended - now, tonumber(string.match(pause, ':(%d+)$'))
+  if rest <= length then return rest, pause end
+  redis.call('ZADD', sends, string.format('-%.0f', now + length), pause)
+  return length, pause
 end
 
 local function note_send(sends, cool, cid, number, pause, now, by)
-  redis.call('ZADD', sends, now, (by or cid) .. string.format('#%.0f', number))
-  redis.call('ZREMRANGEBYSCORE', sends, '-inf', now - DAY)
-  redis.call('PEXPIRE', sends, DAY)
-  local rest = math.max(pause, cool_rest(cool, now))
-  redis.call('SET', cool, cid .. string.format(':%.0f:%.0f', rest, now + rest), 'PX', rest)
+  local rest, former = cool_rest(sends, cool, now)
+  rest = math.max(pause, rest)
+  local latter = '=' .. short(cid) .. string.format(':%.0f', rest)
+  redis.call('ZADD', sends, now, (by or short(cid)) .. string.format('#%.0f', number), string.format('-%.0f', now + rest), latter)
+  if former and former ~= latter then redis.call('ZREM', sends, former) end
+  redis.call('ZREMRANGEBYSCORE', sends, 0, now - DAY)
+  redis.call('PEXPIRE', sends, math.max(DAY, rest))
 end
 
--- keep: how long the record tells after its end what has become of it.
-local function open_until(record, act, cid, ends, lifetime, keep)
-  redis.call('ZADD', act, ends, cid)
-  redis.call('PEXPIRE', act, lifetime + keep)
-  redis.call('PEXPIRE', record, lifetime + keep)
+-- Takes a send back: 0 when it is not there.
+local function unsend(sends, by, cid, number)
+  return redis.call('ZREM', sends, (by or short(cid)) .. '#' .. number, (by or cid) .. '#' .. number)
 end
 
 -- Ends the lane's pause, if this challenge's last message began it.
-local function warm(cool, cid)
+local function warm(sends, cool, cid)
+  local pause = pause_of(sends)
+  if pause and string.match(pause, '^=(.-):') == short(cid) then redis.call('ZREM', sends, pause) end
   if string.match(redis.call('GET', cool) or '', '^(.-):') == cid then redis.call('DEL', cool) end
 end

@@ -4,6 +4,7 @@
 -- ARGV cid      text    the challenge
 -- REPLY {0}             no such open challenge
 -- REPLY {1, ticket}     see hustlex.otp.tickets; empty without caps
+-- @include parts
 local st, id, tickets = unpack(redis.call('HMGET', record, 'st', 'cid', 'tickets'))
-if st ~= 'active' or id ~= cid then return {0} end
-return {1, string.match(tickets, '[^|]*$')}
+if st ~= 'active' or (id or cid) ~= cid then return {0} end
+return {1, string.match(joined(record, 'tickets', tickets), '[^|]*$')}

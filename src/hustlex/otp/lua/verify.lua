@@ -2,7 +2,8 @@
 -- EFFECT once
 -- ALLOW-OOM it spends codes and locks phones, which must work on a full server
 -- KEYS record     hash    otp:{<ref>}:<purpose>:<cid>; bound to the subject: otp:{<ref>}:<purpose>, or otp:{<ref>}
--- KEYS act        zset    otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; cid -> its end, ms; others are void
+-- KEYS list       zset    otp:{<ref>}:sends, other lanes: with :<lane>   where it is listed, see listed.lua
+-- KEYS act        zset    otp:{<ref>}:act:<purpose>, other lanes: with :<lane>; names its place there; the older list
 -- KEYS fail       zset    otp:{<ref>}:fail:<lane>     <cid>#<generation>.<attempt> -> ms
 -- KEYS lock       hash    otp:{<ref>}:lock:<lane>     until (ms), level
 -- KEYS grant      string  otp:{<ref>}:grant:<gid>
@@ -10,7 +11,7 @@
 -- ARGV now_ms     int     0: the server's clock
 -- ARGV cid        text    the challenge; empty: the one the subject has
 -- ARGV traits     text    as the challenge says; * with the subject's own
--- ARGV mac        hex     of the code as typed
+-- ARGV mac        bytes   of the code as typed, 16
 -- ARGV ctx        hex     digest of what is approved, or empty
 -- ARGV nonce      hex     mark of the caller's nonce, or empty
 -- ARGV purpose    text    goes into the grant
@@ -33,28 +34,27 @@
 local now = clock(now_ms)
 local rest = lock_rest(lock, now)
 if rest > 0 then return {6, rest, ''} end
-local st, id, tr, gen, ends, macs, approved =
-  unpack(redis.call('HMGET', record, 'st', 'cid', 'tr', 'gen', 'exp', 'mac', 'ctx'))
-if not st or (traits ~= '*' and (cid ~= id or tr ~= traits)) then return {0} end
+local st, id, tr, gen, ends, macs, approved = unpack(redis.call('HMGET', record, 'st', 'cid', 'tr', 'gen', 'exp', 'macs', 'ctx'))
+id, approved = id or cid, approved or ''
+if not st or (traits ~= '*' and (cid ~= id or (tr or '') ~= traits)) then return {0} end
 if st == 'used' then
   local used, mark = unpack(redis.call('HMGET', record, 'used_at', 'n'))
   return nonce ~= '' and nonce == mark and now - used < 60000 and {1, 1, now, ''} or {2}
 end
-if tonumber(ends) <= now then redis.call('HDEL', record, 'mac', 'seed', 'to') return {3} end
+if tonumber(ends) <= now then forget(record) return {3} end
 if st == 'locked' then return {5, ''} end
-if macs and ctx == approved and mac == string.sub(macs, 32 * gen - 31, 32 * gen) then
-  if redis.call('ZREM', act, id) == 0 then return {0} end
+if ctx == approved and mac == mac_of(record, macs, gen) then
+  if unlist(list, act, id) == 0 then return {0} end
   local to, uid, tickets = spend(record, fail, id, gen, now, nonce)
   write_grant(grant, purpose, ctx, to, uid, now, grant_ms)
   if device ~= '' then remember(devices, device, now + device_ms, device_ms, most_devices) end
   return {1, 0, now, tickets}
 end
-if not redis.call('ZSCORE', act, id) then return {0} end
+if not is_listed(list, act, id) then return {0} end
 local max, cc = unpack(redis.call('HMGET', record, 'max', 'cc'))
 local left = max - redis.call('HINCRBY', record, 'att', 1)
-if left <= 0 then close(record, act, id, 'locked') end
+if left <= 0 then close(record, list, act, id, 'locked') end
 if count_wrong(fail, id .. '#' .. gen .. string.format('.%.0f', max - left), now) >= tonumber(most_wrong) then
-  return {6, raise_lock(lock, now, ARGV, 12), cc}
+  return {6, raise_lock(lock, now, ARGV, 12), cc or ''}
 end
-if left <= 0 then return {5, cc} end
-return {4, left, ctx == approved and 0 or 1, cc}
+return left <= 0 and {5, cc or ''} or {4, left, ctx == approved and 0 or 1, cc or ''}

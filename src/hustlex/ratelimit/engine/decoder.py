@@ -9,7 +9,7 @@ from hustlex.ratelimit.engine import replies
 from hustlex.ratelimit.engine.memory import SubjectState
 from hustlex.ratelimit.engine.ops import CheckRequest
 from hustlex.ratelimit.engine.receipts import ChargeReceipt
-from hustlex.ratelimit.types import NEVER, Decision, Outcome, Source, WrongWindow
+from hustlex.ratelimit.types import Decision, Outcome, Source, WrongWindow
 
 _PLAINLY, _REDIS = Outcome.ALLOWED, Source.REDIS
 _ALLOWED, _BANNED, _ELSEWHERE = b"1"[0], b"3"[0], b"0"[0]
@@ -65,12 +65,11 @@ class ReplyDecoder:
         return Decision(line[0] == _ALLOWED, outcome, self._request.cost, Source.REDIS, receipt)
 
     def _outcome(self, line: bytes) -> Outcome:
-        compiled = self._request.compiled
+        request = self._request
         if line[0] == _BANNED:
             return Outcome.BANNED
         if line[0] == _ALLOWED:
-            watched = compiled.shadows and not all(state.allowed for state in replies.read(self._request, line))
+            watched = request.compiled.shadows and replies.refusing(request, line)
             return Outcome.SHADOW_DENIED if watched else Outcome.ALLOWED
-        judged = zip(compiled.policies, replies.read(self._request, line), strict=True)
-        never = any(state.retry_after == NEVER for policy, state in judged if not policy.shadow)
+        never = any(each.hopeless and not each.policy.shadow for each in replies.refusing(request, line))
         return Outcome.COST_TOO_LARGE if never else Outcome.DENIED

@@ -4,7 +4,7 @@ Lesson of the profile (64 callers, 200 identities): building and packing an oper
 subject's usual check is kept, packed; a reply is one line of text that is read when somebody asks; no clock, no id and
 no randomness on the usual path. A function that stands in an attribute is fetched first and then called: as a method it
 is looked up in the class each time (200 to 300 instructions; three of them were 7 % of a check). For the same reason
-``isinstance`` names the class that is likely.
+a door asks ``type(...) is``, which costs the same for either answer: ``isinstance`` takes 700 more where it is false.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hustlex.ratelimit.options import RateLimitOptions
 from hustlex.ratelimit.policy.policy import Policy
 from hustlex.ratelimit.types import Decision, Outcome, Source, WrongWindow
 
-_LOCAL_DENY = Source.LOCAL_DENY
+_PLAINLY, _LOCAL_DENY, _PREFETCH = Outcome.ALLOWED, Source.LOCAL_DENY, Source.PREFETCH
 _ONE = 1
 
 
@@ -70,8 +70,10 @@ class Limiter:
             ops.positive(cost)
         if subject.denied_until and (denied := self._denied(subject, cost, tier)) is not None:
             return denied
-        if (self.alert or compiled.prefetch_s) and (answer := self._unusual(subject, cost, tier)) is not None:
+        if self.alert and (answer := self._alerted(subject, cost, tier)) is not None:
             return answer
+        if compiled.prefetch_s and tier == NORMAL and (ahead := self._ahead(subject, cost)) is not None:
+            return ahead
         if cost is not _ONE or tier != NORMAL or compiled.ids or not self._live:
             return self._pending(subject, cost, tier)
         if compiled.windowed:
@@ -90,7 +92,8 @@ class Limiter:
 
     def _denied(self, subject: SubjectState, cost: int, tier: str) -> Decision | None:
         """A refusal that still holds."""
-        now, denial = self.now(), subject.denial
+        clock = self.now
+        now, denial = clock(), subject.denial
         if not subject.denied_at <= now < subject.denied_until or denial is None:
             subject.denied_until = 0.0
             return None
@@ -99,21 +102,24 @@ class Limiter:
         denied = Decision(False, denial.outcome, cost, _LOCAL_DENY, denial.receipt, now - subject.denied_at)
         return self._reported(denied) if self.alert else denied
 
-    def _unusual(self, subject: SubjectState, cost: int, tier: str) -> Decision | PendingCheck | None:
-        """Exemptions, an open breaker, units in stock; None: go on as usual."""
+    def _alerted(self, subject: SubjectState, cost: int, tier: str) -> Decision | None:
+        """Exemptions, an open breaker; None: go on as usual."""
         if subject.exempt:
             receipt = ChargeReceipt(self._request(subject, cost, tier), ())
             return self._reported(Decision(True, Outcome.EXEMPT, cost, Source.EXEMPTION, receipt))
         if not self._breaker.allows(self.now()):
             return self._reported(self.fallback.judge(subject, self._request(subject, cost, tier)))
-        if not subject.compiled.prefetch_s or tier != NORMAL:
-            return None
+        return None
+
+    def _ahead(self, subject: SubjectState, cost: int) -> Decision | PendingCheck | None:
+        """Units in stock, or a check that takes some; None: go on as usual."""
         subject.rate_calls += 1
-        if subject.usual is not None and subject.spend(ops.positive(cost)):
-            receipt = ChargeReceipt(subject.usual, subject.stocked)
-            return self._reported(Decision(True, Outcome.ALLOWED, cost, Source.PREFETCH, receipt))
+        usual = subject.usual
+        if usual is not None and subject.spend(cost):
+            bought = Decision(True, _PLAINLY, cost, _PREFETCH, ChargeReceipt(usual, subject.stocked))
+            return self._reported(bought) if self.alert else bought
         extra = subject.worth_taking(self.options.expected_replicas)
-        return self._pending(subject, cost, tier, extra=extra) if extra else None
+        return self._pending(subject, cost, NORMAL, extra=extra) if extra else None
 
     def _request(self, subject: SubjectState, cost: int, tier: str) -> CheckRequest:
         compiled = subject.compiled

@@ -23,6 +23,7 @@ _LONGEST_DENIAL_S = 2.0
 _LONGEST_BAN_S = 60.0
 _RATE_S = 1.0
 _SHORTEST_RATE_S = 0.02
+_FEWEST = 2
 _LONGEST_ID = 65_536
 """Whoever limits by a header's value may have long ones; their end is a digest in the key."""
 _spending = threading.Lock()
@@ -120,7 +121,7 @@ class SubjectState:
 
     def spend(self, cost: int) -> bool:
         """Take from what was fetched in advance."""
-        if not 0 < self.stock_until - self.clock() <= self.compiled.prefetch_s:
+        if self.stock < cost or not 0 < self.stock_until - self.clock() <= self.compiled.prefetch_s:
             return False
         with _spending:  # no two threads may spend one unit
             enough = self.stock >= cost
@@ -143,11 +144,14 @@ class SubjectState:
         if now < self.taking_until or not self.last or self.usual is None:
             return 0
         elapsed = max(now - self.rate_since, _SHORTEST_RATE_S)
-        left = replies.read(self.usual, self.last)[0].remaining
-        extra = min(int(self.rate_calls / elapsed * self.compiled.prefetch_s), left // (2 * replicas)) - 1
-        if extra > 0:
-            self.taking_until = now + self.compiled.prefetch_s
-        return max(0, extra)
+        needed = int(self.rate_calls / elapsed * self.compiled.prefetch_s)
+        if needed < _FEWEST:
+            return 0
+        extra = min(needed, replies.remaining(self.usual, self.last) // (2 * replicas)) - 1
+        if extra <= 0:
+            return 0
+        self.taking_until = now + self.compiled.prefetch_s
+        return extra
 
 
 class Subjects:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Callable, Sequence
 from random import getrandbits
-from typing import TypeVar
+from typing import TypeVar, final
 
 import msgspec
 
@@ -51,6 +51,7 @@ class CheckRequest(msgspec.Struct, frozen=True, eq=False):
     subject: SubjectKey = NOBODY
 
 
+@final
 class PendingCheck(msgspec.Struct, frozen=True, eq=False):
     """A request, and what is to be sent for it."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hustlex.ratelimit.engine.ops import CheckRequest
-from hustlex.ratelimit.policy.algorithms import Reading, state_of
+from hustlex.ratelimit.policy.algorithms import ARITHMETIC, Reading, state_of
 from hustlex.ratelimit.types import NEVER, PolicyState
 
 _BANNED = 3
@@ -14,17 +14,28 @@ _BANNED = 3
 def read(request: CheckRequest, line: bytes, age_us: int = 0) -> tuple[PolicyState, ...]:
     """Each policy's state, ``age_us`` after the reply. Of a ban: only the policy that bans."""
     words = [int(word) for word in line.split()]
-    status, now_ms, bits = words[0], server_ms(words), words[3]
-    if status == _BANNED:
-        return (_ban(request, words[4], bits * 1000 - age_us),)
-    states, at, compiled = [], 4, request.compiled
+    if words[0] == _BANNED:
+        return (_ban(request, words[4], words[3] * 1000 - age_us),)
+    return tuple([state_of(reading, age_us) for reading in _readings(request, words)])
+
+
+def refusing(request: CheckRequest, line: bytes) -> list[Reading]:
+    """What the policies that refuse read, shadow ones included, in a reply that is no ban."""
+    return [reading for reading in _readings(request, [int(word) for word in line.split()]) if reading.over]
+
+
+def remaining(request: CheckRequest, line: bytes) -> int:
+    """Units left of the only policy, in a reply that is no ban."""
+    reading = next(_readings(request, [int(word) for word in line.split()]))
+    return ARITHMETIC[reading.policy.algorithm].waits(reading).remaining
+
+
+def _readings(request: CheckRequest, words: Sequence[int]) -> Iterator[Reading]:
+    now_ms, bits, at, compiled = server_ms(words), words[3], 4, request.compiled
     for place, (policy, algorithm) in enumerate(zip(compiled.policies, compiled.algorithms, strict=True)):
         numbers = words[at + 1 : at + 1 + algorithm.width]
-        cost = policy.units(request.cost)
-        over = bool(bits >> place & 1)
-        states.append(state_of(Reading(policy, words[at], numbers, now_ms, over, cost), age_us))
+        yield Reading(policy, words[at], numbers, now_ms, bool(bits >> place & 1), policy.units(request.cost))
         at += 1 + algorithm.width
-    return tuple(states)
 
 
 def server_ms(words: Sequence[int | bytes]) -> int:

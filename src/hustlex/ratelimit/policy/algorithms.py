@@ -15,6 +15,7 @@ from hustlex.ratelimit.policy.policy import Policy
 from hustlex.ratelimit.types import NEVER, PolicyState
 
 _MS = 1000
+_NONE, _MICROSECOND = timedelta(0), timedelta(microseconds=1)
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -26,6 +27,11 @@ class Reading(msgspec.Struct, frozen=True):
     now_ms: int
     over: bool
     cost: int
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it refuses such a call for ever."""
+        return self.over and self.cost > self.limit
 
 
 class Waits(msgspec.Struct, frozen=True):
@@ -67,7 +73,8 @@ class _Windowed:
         return start_ms
 
     def waits(self, seen: Reading) -> Waits:
-        window, elapsed = seen.policy.window_ms, seen.now_ms % seen.policy.window_ms
+        window = seen.policy.window_ms
+        elapsed = seen.now_ms % window
         previous, current = seen.numbers
         used = current - (-previous * (window - elapsed) // window)
 
@@ -169,11 +176,11 @@ def state_of(seen: Reading, age_us: int) -> PolicyState:
     waits = ARITHMETIC[seen.policy.algorithm].waits(seen)
 
     def left(us: int) -> timedelta:
-        return timedelta(microseconds=max(0, us - age_us))
+        return (us - age_us) * _MICROSECOND if us > age_us else _NONE
 
-    retry = timedelta(0)
+    retry = _NONE
     if seen.over:
-        retry = NEVER if seen.cost > seen.limit else left(waits.retry)
+        retry = NEVER if seen.hopeless else left(waits.retry)
     shown = seen.policy.limit if seen.policy.algorithm == "gcra" else seen.limit
     return PolicyState(
         seen.policy.name,

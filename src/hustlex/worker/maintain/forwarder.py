@@ -55,8 +55,8 @@ class Forwarder(Service):
         except BaseException:
             self._due[source] = planned
             raise
-        told = self._due[source]
-        self._due[source] = min((at for at in (answer.due_ms, told) if at >= 0), default=-1)
+        known_ms = self._due[source]
+        self._due[source] = min((at for at in (answer.due_ms, known_ms) if at >= 0), default=-1)
         if answer.moved:
             source.wake()
             self._woken()

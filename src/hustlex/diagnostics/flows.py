@@ -1,0 +1,56 @@
+"""Each server is asked, then all that is known is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from hustlex.core.link import ServerLink
+from hustlex.core.op import Flow
+from hustlex.diagnostics.checks import apart, judge, judge_cluster
+from hustlex.diagnostics.facts import DeepCheck, ServerFacts, of_server
+from hustlex.diagnostics.findings import Checkup, DoctorFinding, Role
+from hustlex.diagnostics.job_facts import JobFacts, of_jobs
+from hustlex.diagnostics.jobs import judge_jobs
+from hustlex.diagnostics.nodes import ClusterFacts, of_cluster
+
+__all__ = ["checkup", "of_jobs", "servers"]
+
+
+class RoleFacts(msgspec.Struct, frozen=True):
+    """Of the state, or of the cache: its server, or those of its cluster."""
+
+    servers: tuple[ServerFacts, ...]
+    cluster: ClusterFacts | None = None
+
+
+def servers(link: ServerLink, deep: DeepCheck | None) -> Flow[RoleFacts]:
+    """Ask the server, or each node of a cluster one after the other."""
+    cluster = yield from of_cluster()
+    if cluster is None:
+        return RoleFacts(((yield from of_server(None, link, deep)),))
+    return RoleFacts((yield from _each(cluster, link, deep)), cluster)
+
+
+def _each(cluster: ClusterFacts, link: ServerLink, deep: DeepCheck | None) -> Flow[tuple[ServerFacts, ...]]:
+    found: tuple[ServerFacts, ...] = ()
+    for node in cluster.nodes:
+        found = (*found, (yield from of_server(node, link, deep)))
+    return found
+
+
+def checkup(state: RoleFacts, jobs: JobFacts | None, cache: RoleFacts | None = None) -> Checkup:
+    """All findings, the state server's first."""
+    found = [*_judged("state", state), *judge_jobs(jobs)]
+    if cache is not None:
+        found += _judged("cache", cache)
+    found.append(apart(state.servers[0], cache.servers[0] if cache is not None else None))
+    return Checkup(tuple(found), any(server.memory.evicts for server in state.servers))
+
+
+def _judged(role: Role, facts: RoleFacts) -> Iterator[DoctorFinding]:
+    if facts.cluster is not None:
+        yield from judge_cluster(role, facts.cluster, facts.servers)
+    for server in facts.servers:
+        yield from judge(role, server)

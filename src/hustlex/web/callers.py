@@ -1,0 +1,95 @@
+"""Who is limited, or whose a request is: keys for ``RateLimit`` and ``Idempotent``."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from hustlex.core import check
+from hustlex.ratelimit import caller_of
+from hustlex.web.addresses import address_of
+from hustlex.web.depends import CurrentUser, Marked, StrictUser, asked, current_user, overridden, strict_user
+
+T = TypeVar("T")
+
+Key = Callable[..., check.Id | Awaitable[check.Id]]
+"""A dependency that answers who is limited: a reference that may stand in key names, not personal data."""
+
+
+async def by_user(user: CurrentUser) -> str:
+    """The logged-in user; the route is for logged-in users only."""
+    return caller_of("user", user.user_id)
+
+
+async def by_strict_user(user: StrictUser) -> str:
+    """The logged-in user, asked for each time: what was revoked a moment ago does not count."""
+    return caller_of("user", user.user_id)
+
+
+async def by_ip(connection: HTTPConnection) -> str:
+    """The peer's address, an IPv6 one as its /64. Behind a proxy, let the ASGI server read the forwarded address
+    (uvicorn: ``--proxy-headers --forwarded-allow-ips``); nothing here believes a header."""
+    return address_of(connection.client.host if connection.client else None)
+
+
+async def globally() -> str:
+    """Everybody together."""
+    return "global"
+
+
+async def _user(connection: HTTPConnection) -> str:
+    return caller_of("user", (await current_user.ask(connection)).user_id)
+
+
+async def _strict_user(connection: HTTPConnection) -> str:
+    return caller_of("user", (await strict_user.ask(connection)).user_id)
+
+
+async def _everybody(_: HTTPConnection) -> str:
+    return "global"
+
+
+KEYS: dict[str, Key] = {"user": by_user, "ip": by_ip, "global": globally}
+"""Those of rules' lines."""
+
+_ASKED_HERE: dict[Key, Callable[[HTTPConnection], Awaitable[str]]] = {
+    by_user: _user,
+    by_strict_user: _strict_user,
+    by_ip: by_ip,
+    globally: _everybody,
+}
+_OF_USERS = (by_user, by_strict_user)
+
+Act = Callable[[HTTPConnection, Any], Awaitable[T]]
+"""What is to be done for a caller: the connection, and what its key answered."""
+
+
+def for_caller(key: Key, act: Act[T]) -> Callable[..., Awaitable[T]]:
+    """A dependency that does this for whom the key names. The keys of this module are asked in place, see ``asked``."""
+    here = _ASKED_HERE.get(key)
+    if here is None:
+
+        async def ask(connection: HTTPConnection, identity: Any = Depends(key)) -> T:
+            return await act(connection, identity)
+
+        return ask
+
+    async def alone(connection: HTTPConnection) -> T:
+        told = asked(connection, key) if overridden(connection, key) else here(connection)
+        return await act(connection, await told)
+
+    return _OfUser(alone) if key in _OF_USERS else alone
+
+
+class _OfUser(Marked, Generic[T]):
+    """Of the user behind a token, which the OpenAPI document says."""
+
+    def __init__(self, alone: Callable[[HTTPConnection], Awaitable[T]]) -> None:
+        super().__init__()
+        self._alone = alone
+
+    async def __call__(self, connection: HTTPConnection) -> T:  # type: ignore[override]
+        return await self._alone(connection)
