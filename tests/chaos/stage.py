@@ -49,18 +49,15 @@ class Stage:
     def url(self) -> str:
         raise NotImplementedError
 
-    @property
-    def direct_url(self) -> str:
-        """Past the proxy."""
-        return self.url
-
     def primaries(self) -> list[EmbeddedServer]:
         """Those that take writes now."""
         raise NotImplementedError
 
-    def oracle(self) -> Any:
-        """redis-py on all of it; who asks waits for a server that is away."""
-        raise NotImplementedError
+    @contextmanager
+    def oracle(self) -> Iterator[Any]:
+        """redis-py on all of it; see ``patiently``."""
+        with redis.Redis.from_url(self.primaries()[0].url) as client:
+            yield client
 
     def healthy(self) -> bool:
         """Whether every server runs and is in step."""
@@ -123,15 +120,8 @@ class OneServer(Stage):
         assert self.proxy is not None
         return self.proxy.url
 
-    @property
-    def direct_url(self) -> str:
-        return self.server.url
-
     def primaries(self) -> list[EmbeddedServer]:
         return [self.server]
-
-    def oracle(self) -> Any:
-        return redis.Redis.from_url(self.server.url)
 
     def healthy(self) -> bool:
         with contextlib.suppress(redis.RedisError), redis.Redis.from_url(self.server.url) as client:
@@ -157,9 +147,6 @@ class WatchedPair(Stage):
     def primaries(self) -> list[EmbeddedServer]:
         return [self.watched.primary]
 
-    def oracle(self) -> Any:
-        return redis.Redis.from_url(self.watched.primary.url)
-
     def healthy(self) -> bool:
         return self.watched.healthy()
 
@@ -175,6 +162,7 @@ class SixNodes(Stage):
             EmbeddedCluster(binary=servers.binary("valkey9"), node_timeout=_NODE_TIMEOUT, extra_args=_DEBUG)
         )
         self.hands = ClusterHands(self.cluster)
+        self._oracle: Any = None
 
     @property
     def url(self) -> str:
@@ -183,8 +171,11 @@ class SixNodes(Stage):
     def primaries(self) -> list[EmbeddedServer]:
         return self.hands.primaries()
 
-    def oracle(self) -> Any:
-        return servers.oracle(self.cluster)
+    @contextmanager
+    def oracle(self) -> Iterator[Any]:
+        if self._oracle is None:  # it asks every node what it can do: once is enough
+            self._oracle = servers.oracle(self.cluster)
+        yield self._oracle
 
     def healthy(self) -> bool:
         return self.hands.healthy()
@@ -199,7 +190,7 @@ def patiently(ask: Any) -> Any:
     while True:
         try:
             return ask()
-        except (redis.RedisError, AssertionError, StopIteration):
+        except (redis.RedisError, AssertionError, RuntimeError, StopIteration):
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)

@@ -32,7 +32,6 @@ class JobsLedger(Ledger):
 
     async def prepare(self) -> None:
         self._deeds = Deeds(0)
-        self._raw = self.stage.oracle
         self._victims = [Victim(n, self.stage.url, self.stage.folder, self._note_held) for n in range(_WORKERS)]
         for victim in self._victims:
             victim.log = self.stage.folder / f"{victim.name}.log"
@@ -84,7 +83,7 @@ class JobsLedger(Ledger):
         """Tasks in whatever state."""
 
         def ask() -> int:
-            with self._raw() as raw:
+            with self.stage.oracle() as raw:
                 return sum(
                     raw.llen(keys.pending) + raw.llen(keys.active) + raw.zcard(keys.scheduled) + raw.zcard(keys.retry)
                     for keys in map(queue_keys, QUEUES)
@@ -100,7 +99,7 @@ class JobsLedger(Ledger):
 
     def _held_by(self, worker: str) -> list[int]:
         held = []
-        with self._raw() as raw:
+        with self.stage.oracle() as raw:
             for keys in map(queue_keys, QUEUES):
                 for task_id in raw.lrange(keys.active, 0, -1):
                     owner = raw.hget(keys.task(task_id.decode()), "owner") or b""
@@ -121,7 +120,7 @@ class JobsLedger(Ledger):
         for victim in self._victims:
             await asyncio.to_thread(victim.stop)
         diaries = read(path for victim in self._victims for path in victim.diaries if path.exists())
-        with self._raw() as raw:
+        with self.stage.oracle() as raw:
             self.wrong += [f"jobs: {each}" for each in complaints(self._deeds, diaries, raw, alone=False)]
         self.counts["jobs"] = self._deeds.jobs
         self.counts["attempts"] = sum(diaries.began.values())

@@ -19,14 +19,14 @@ POLICIES = [
     Policy("fixed", 20, _WINDOW, "fixed", on_error="closed"),
     Policy("gcra", 20, _WINDOW, "gcra", burst=10, on_error="closed"),
 ]
-_LOOKED_AT = 400
+_LOOKED_AT = 3 * _WINDOW
 
 
 class LimitsLedger(Ledger):
     name = "limits"
 
     async def prepare(self) -> None:
-        self._passed: defaultdict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=_LOOKED_AT))
+        self._passed: defaultdict[str, deque[tuple[float, float]]] = defaultdict(deque)
 
     def actors(self) -> list[Coroutine[Any, Any, None]]:
         return [self._play(policy) for policy in POLICIES for _ in range(2)]
@@ -50,9 +50,11 @@ class LimitsLedger(Ledger):
         """Any calls that surely passed within a time: the server judged each between its beginning and its end."""
         calls = self._passed[policy.name]
         last = calls[-1][1]
-        for first in sorted({begun for begun, _ in calls}):
-            inside = sum(begun >= first for begun, _ in calls)
-            most = bound(policy, timedelta(seconds=last - first))
-            if last - first <= 3 * _WINDOW.total_seconds() and most is not None and inside > most:
+        while calls[0][0] < last - _LOOKED_AT.total_seconds():
+            calls.popleft()
+        begun = sorted(each for each, _ in calls)
+        for place, first in enumerate(begun):
+            most, inside = bound(policy, timedelta(seconds=last - first)), len(begun) - place
+            if most is not None and inside > most:
                 self.hold(False, f"{policy.name} let {inside} pass in {last - first:.3f} s, and states {most}")
                 return
