@@ -6,7 +6,7 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -54,7 +54,7 @@ async def test_a_code_that_two_use_is_found() -> None:
         issue=says(Issued("c", "REF", MINUTE, MINUTE, 2)),
         open=says(Delivery("+234", "123456", "login", "REF", MINUTE, "")),
         verify=says(Verified("g", "s", "login", False)),
-        consume_grant=says(Granted("s", "login")),
+        consume_grant=says(Granted("+234", "s", "login")),
     )
     ledger = await ledger_of(CodesLedger, otp=otp)
     await ledger._one_code()
@@ -142,12 +142,12 @@ class Heard:
     def __init__(self, items: list[Any]) -> None:
         self._items = iter(items)
 
-    async def __aenter__(self) -> Heard:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    def __aiter__(self) -> Heard:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:

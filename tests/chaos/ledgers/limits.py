@@ -19,6 +19,8 @@ POLICIES = [
     Policy("fixed", 20, _WINDOW, "fixed", on_error="closed"),
     Policy("gcra", 20, _WINDOW, "gcra", burst=10, on_error="closed"),
 ]
+_TICK = timedelta(milliseconds=1)
+"""Of the server's clock."""
 _LOOKED_AT = 3 * _WINDOW
 
 
@@ -54,7 +56,7 @@ class LimitsLedger(Ledger):
             calls.popleft()
         begun = sorted(each for each, _ in calls)
         for place, first in enumerate(begun):
-            most, inside = bound(policy, timedelta(seconds=last - first)), len(begun) - place
+            inside, most = len(begun) - place, bound(policy, timedelta(seconds=last - first) + _TICK)
             if most is not None and inside > most:
                 self.hold(False, f"{policy.name} let {inside} pass in {last - first:.3f} s, and states {most}")
                 return
