@@ -12,6 +12,7 @@ from pathlib import Path
 from hustlex.drivers.launch import tied
 
 ROOT = Path(__file__).parents[2]
+_PATH = os.pathsep.join(("src", ".", "tests/chaos/clock"))
 
 
 class Program:
@@ -23,6 +24,7 @@ class Program:
         self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
         self.log: Path | None = None
+        self.clock_offset_s = 0
 
     def command(self) -> list[str]:
         """What the next start runs."""
@@ -35,7 +37,9 @@ class Program:
             self._process = subprocess.Popen(
                 tied(self.command()),
                 cwd=ROOT,
-                env=os.environ | self._environment,
+                env=os.environ
+                | self._environment
+                | {"CHAOS_CLOCK_OFFSET_S": str(self.clock_offset_s), "PYTHONPATH": _PATH},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -57,8 +61,9 @@ class Program:
     async def died(self) -> None:
         """What a ledger must know of a sudden end, before anybody else takes the work over."""
 
-    async def replace(self) -> None:
-        """A deploy: ended in order, then the next one."""
+    async def replace(self, clock_offset_s: int = 0) -> None:
+        """A deploy: ended in order, then the next one, whose clock may be wrong."""
+        self.clock_offset_s = clock_offset_s
         await asyncio.to_thread(self._end, signal.SIGTERM)
         self.start()
 

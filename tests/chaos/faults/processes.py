@@ -24,6 +24,12 @@ async def deploy_a_program(stage: Stage, dice: Random) -> None:
     await dice.choice(stage.programs).replace()
 
 
+@fault("K-19")
+async def deploy_with_a_wrong_clock(stage: Stage, dice: Random) -> None:
+    """The next one's clock is an hour fast, or slow; until it is killed or replaced."""
+    await dice.choice(stage.programs).replace(dice.choice((-3600, 3600)))
+
+
 @fault("K-03", weight=2)
 async def stop_a_program(stage: Stage, dice: Random) -> None:
     """SIGSTOP and SIGCONT, shorter than its leases last."""

@@ -61,7 +61,6 @@ class MoneyLedger(Ledger):
             "HUSTLEX_SECRET": SECRET.decode(),
             "HUSTLEX_DATA": str(self._data),
             "HUSTLEX_SHUTDOWN_TIMEOUT_S": "2",
-            "PYTHONPATH": "src:.",
         }
         hustlex = [sys.executable, "-m", "hustlex"]
         api = Program("api", [*hustlex, "api", "examples.gigs", "--port", str(self._port)], environment)
