@@ -31,6 +31,9 @@ PAGES = {
     "workers": "/workers",
     "cron": "/cron",
     "workflows": "/workflows",
+    "people": "/people",
+    "limits": "/limits",
+    "payments": "/idempotency",
     "redis": "/redis",
     "audit": "/audit",
 }

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
 
@@ -35,10 +36,19 @@ def signed_in(up: Up, closing: ExitStack) -> tour.Person:
     return person
 
 
+def look_into_the_console(up: Up) -> None:
+    place, token = up.wait_for_line("sign in, once").rsplit(" ", 1)[1].split("/enter#")
+    with httpx.Client(base_url=place, headers={"Sec-Fetch-Site": "same-origin"}, follow_redirects=True) as browser:
+        assert "Sign in" in browser.get("/").text
+        page = browser.post("/enter", data={"token": token})
+        assert page.status_code == 200 and "critical" in page.text and "1 worker" in page.text
+
+
 def test_the_tour_holds_and_ctrl_c_stops_cleanly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Up(tmp_path / "data") as up:
+    with Up(tmp_path / "data", "--console") as up:
         up.wait_for_line("^ready$")
         tour.walk(up.url, up.data / "outbox.jsonl")
+        look_into_the_console(up)
         assert up.stop() == 0
     assert "blacklisted token refused: 401" in capsys.readouterr().out
     assert up.lines[-1].startswith("stopped")

@@ -178,6 +178,7 @@ QUEUE, ONE = {"queue": "default"}, {"queue": "default", "task_id": "kept"}
 GROUPED = {"queue": "default", "state": State.AGGREGATING, "group": "g"}
 LOOKS = [
     Sample(Inspector.queue, {"name": "default"}),
+    Sample(Inspector.summaries, {"queues": ["default"]}),
     Sample(Inspector.history, {**QUEUE, "days": 3}),
     Sample(Inspector.groups, QUEUE),
     Sample(Inspector.tasks, {**GROUPED, **PAGE}),

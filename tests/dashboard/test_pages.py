@@ -56,6 +56,17 @@ async def test_a_task_says_why_it_is_where_it_is(hx: Any, person: Callable[..., 
     assert (await ada.open("/tasks/default/nothing")).status_code == 404
 
 
+async def test_a_task_is_found_by_its_id(hx: Any, person: Callable[..., Person]) -> None:
+    await hx.jobs.enqueue("gig:notify", task_id="a b/c", queue="low")
+    ada = person("read")
+    answer = await ada.open("/tasks?id=a+b/c")
+    assert answer.headers["location"] == "/tasks/low/a~20b~2fc"
+    assert "gig:notify" in (await ada.open(answer.headers["location"])).text
+    assert (await ada.open("/tasks?id=nothing")).status_code == 404
+    narrow = person("read", queues=("gig*",))
+    assert (await narrow.open("/tasks?id=a+b/c")).status_code == 404
+
+
 async def test_buttons_do_what_they_say_and_are_written_down(hx: Any, person: Callable[..., Person]) -> None:
     inspector = hx.jobs.inspector
     for name in ("a", "b", "c"):

@@ -40,7 +40,7 @@ class Inspector:
     """
 
     def __init__(self, driver: BlockingDriver, *, clock: Clock = server_clock) -> None:
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._clock = clock
 
     def queues(self) -> list[str]:

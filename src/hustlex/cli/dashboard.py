@@ -88,7 +88,7 @@ def _spoken(console: Any) -> Any:
 
 def _hand_over(link: str, token_file: Path | None) -> None:
     if token_file is None:
-        print(f"console {link}", flush=True)
+        print(f"sign in, once and within 15 minutes: {link}", flush=True)
     else:
         private.write(token_file, link + "\n")
         print(f"the sign-in link is in {token_file}", flush=True)

@@ -14,7 +14,7 @@ from hustlex.core.extras import require
 require("hustlex.dashboard", "dashboard", "starlette", "jinja2")
 
 from hustlex.dashboard.app import Dashboard
-from hustlex.dashboard.operators import Access, Operator
+from hustlex.dashboard.operators import Access, Level, Operator
 from hustlex.dashboard.redact import Formatter, Redacted, Redactor, What
 
-__all__ = ["Access", "Dashboard", "Formatter", "Operator", "Redacted", "Redactor", "What"]
+__all__ = ["Access", "Dashboard", "Formatter", "Level", "Operator", "Redacted", "Redactor", "What"]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from hustlex.core import check
+from hustlex.dashboard.pages.people import destination
 from hustlex.dashboard.request import PageRequest
 from hustlex.errors import Misuse, NotFound
 from hustlex.jobs import State
 
+if TYPE_CHECKING:
+    from hustlex.app import HustleX
+
 Weight = Literal["light", "medium", "heavy"]
-FIELDS = ("queue", "task", "state", "entry")
+FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane")
+PRIVATE = ("user", "phone")
 """What a target is named by."""
 
 
@@ -24,9 +29,15 @@ class Target(msgspec.Struct, frozen=True):
     task: str = ""
     state: str = ""
     entry: str = ""
+    user: str = ""
+    session: str = ""
+    phone: str = ""
+    lane: str = ""
 
-    def __str__(self) -> str:
-        return " ".join(f"{name}={getattr(self, name)}" for name in FIELDS if getattr(self, name))
+    def written(self, hx: HustleX) -> str:
+        """For the audit: a person stands there under the keyed stand-in of key names and logs."""
+        given = [(name, getattr(self, name)) for name in FIELDS if getattr(self, name)]
+        return " ".join(f"{name}={hx.reference(value) if name in PRIVATE else value}" for name, value in given)
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -48,7 +59,7 @@ class Act(msgspec.Struct, frozen=True):
 
     def typed(self, target: Target) -> str:
         """What must be typed for a heavy act."""
-        return target.queue or target.entry
+        return target.queue or target.entry or target.user
 
 
 def target_of(request: PageRequest, act: Act, given: Mapping[str, str]) -> Target:
@@ -116,6 +127,23 @@ async def _resume_entry(request: PageRequest, target: Target) -> None:
     await request.hx.jobs.schedules.resume(target.entry)
 
 
+async def _unlock(request: PageRequest, target: Target) -> None:
+    lane: Any = check.one_of("lane", target.lane, ("anon", "known"))
+    await request.hx.otp.unlock(destination(target.phone), lane)
+
+
+async def _revoke(request: PageRequest, target: Target) -> None:
+    await request.hx.tokens.revoke_session(target.user, target.session)
+
+
+async def _revoke_all(request: PageRequest, target: Target) -> int:
+    return (await request.hx.tokens.revoke_all(target.user)).ended
+
+
+async def _reset_pin(request: PageRequest, target: Target) -> None:
+    await request.hx.pins.reset(target.user)
+
+
 _LOST = "This cannot be undone."
 _TASK, _STATE = ("queue", "task"), ("queue", "state")
 ACTS: dict[str, Act] = {
@@ -134,6 +162,28 @@ ACTS: dict[str, Act] = {
     "delete_all": Act("Delete all", "heavy", _STATE, _delete_all, "are deleted.", _LOST),
     "delete_queue": Act(
         "Delete queue", "heavy", ("queue",), _delete_queue, "The queue is deleted.", f"With all its tasks. {_LOST}"
+    ),
+    "unlock": Act(
+        "Unlock", "medium", ("phone", "lane"), _unlock, "It is unlocked.", "Wrong codes are forgotten.", "people"
+    ),
+    "revoke": Act("Log out", "medium", ("user", "session"), _revoke, "The session has ended.", _LOST, "people"),
+    "revoke_all": Act(
+        "Log out everywhere",
+        "heavy",
+        ("user",),
+        _revoke_all,
+        "sessions have ended.",
+        f"Every session and token of this person ends. {_LOST}",
+        "people",
+    ),
+    "reset_pin": Act(
+        "Reset PIN attempts",
+        "medium",
+        ("user",),
+        _reset_pin,
+        "The attempts are forgiven.",
+        "Only after the person has proved otherwise who they are.",
+        "people",
     ),
     "fire": Act("Run now", "light", ("entry",), _fire, "The entry was fired."),
     "pause_entry": Act("Pause", "light", ("entry",), _pause_entry, "The entry is paused."),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
@@ -32,6 +33,7 @@ from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
 from hustlex.ratelimit import Policy
 
+_FOREIGN = "This form is not one of ours, or older than a day: load the page anew."
 _ENTRIES = Policy("console_enter", 5, timedelta(minutes=1), on_error="closed")
 _STATUS: tuple[tuple[type[Error], int], ...] = ((NotFound, 404), (Misuse, 400), (Conflict, 409), (Denied, 403))
 
@@ -71,10 +73,10 @@ class Dashboard:
             Route("/static/{name}", self._asset),
             Route("/live", self._live),
             Route("/act", self._act, methods=["POST"]),
-            Route("/confirm", self._confirm),
+            Route("/confirm", self._confirm, methods=["GET", "POST"]),
             Route("/enter", self._enter, methods=["GET", "POST"]),
             Route("/leave", self._leave, methods=["POST"]),
-            Route("/{path:path}", self._page),
+            Route("/{path:path}", self._page, methods=["GET", "POST"]),
         ]
         inner = Starlette(routes=routes, exception_handlers={Error: self._failed})
         self._app = RequestGuard(inner, hosts)
@@ -100,9 +102,16 @@ class Dashboard:
         asked = await self._ask(request, params, dict(request.query_params))
         if not asked.operator.reads:
             return self._closed(request)
-        if route.room and not asked.operator.sees_room(route.room):
+        if (route.room and not asked.operator.sees_room(route.room)) or (request.method == "POST" and not route.asks):
             raise NotFound("there is no such page")
+        if request.method == "POST":
+            form = await form_of(request)
+            if form is None or not self._is_ours(request, asked, form):
+                return await self._told(request, asked, 403, _FOREIGN)
+            asked = msgspec.structs.replace(asked, form=form)
         page = await route.view(asked)
+        if page.elsewhere:
+            return RedirectResponse(page.elsewhere, 303)
         return await self._answer(request, asked, page, live=route.tick_s > 0)
 
     async def _live(self, request: Request) -> Response:
@@ -134,7 +143,8 @@ class Dashboard:
 
     async def _confirm(self, request: Request) -> Response:
         """What an act would change, and the form that does it."""
-        asked = await self._ask(request, {}, dict(request.query_params))
+        form = await form_of(request) if request.method == "POST" else dict(request.query_params)
+        asked = await self._ask(request, {}, form or {})
         if not asked.operator.reads:
             return self._closed(request)
         verb = asked.word("verb")
@@ -153,14 +163,12 @@ class Dashboard:
         form = await form_of(request)
         if form is None or not asked.operator.reads:
             return self._closed(request)
-        if not is_own_form(request) or not self._signer.is_form_token(form.get("form_token", ""), asked.operator.name):
-            return await self._told(
-                request, asked, 403, "This form is not one of ours, or older than a day: load the page anew."
-            )
+        if not self._is_ours(request, asked, form):
+            return await self._told(request, asked, 403, _FOREIGN)
         verb = form.get("verb", "")
         act, target = self._wanted(asked, verb, form)
         if not asked.operator.acts:
-            await self._audit.note(asked.operator, "refused", verb, str(target))
+            await self._audit.note(asked.operator, "refused", verb, target.written(asked.hx))
             return await self._told(
                 request, asked, 403, f"You are {asked.operator.name} and may look, but not change anything."
             )
@@ -172,6 +180,10 @@ class Dashboard:
         back = _local(form.get("back", ""), asked)
         return RedirectResponse(_with(back, said=verb, n="" if count is None else count), 303)
 
+    def _is_ours(self, request: Request, asked: PageRequest, form: Mapping[str, str]) -> bool:
+        token = form.get("form_token", "")
+        return is_own_form(request) and self._signer.is_form_token(token, asked.operator.name)
+
     def _wanted(self, asked: PageRequest, verb: str, given: Any) -> tuple[Act, Target]:
         act = ACTS.get(verb)
         if act is None or not asked.operator.sees_room(act.room):
@@ -180,14 +192,16 @@ class Dashboard:
 
     async def _do(self, asked: PageRequest, verb: str, act: Act, target: Target) -> int | None:
         """With an entry before, without which nothing is done, and one after."""
-        entry = await self._audit.note(asked.operator, "intent", verb, str(target))
+        entry = await self._audit.note(asked.operator, "intent", verb, target.written(asked.hx))
         try:
             count = await act.does(asked, target)
         except Error as error:
-            await self._audit.note(asked.operator, "failed", verb, str(target), of=entry, error=type(error).__name__)
+            await self._audit.note(
+                asked.operator, "failed", verb, target.written(asked.hx), of=entry, error=type(error).__name__
+            )
             raise
         await self._audit.note(
-            asked.operator, "done", verb, str(target), of=entry, count="" if count is None else str(count)
+            asked.operator, "done", verb, target.written(asked.hx), of=entry, count="" if count is None else str(count)
         )
         return count
 

@@ -26,7 +26,7 @@ class Operator(msgspec.Struct, frozen=True):
     queues: tuple[str, ...] = ("*",)
     """Patterns of queues, as ``gig*``; all others are as if they did not exist."""
     rooms: tuple[str, ...] = ("*",)
-    """Patterns of rooms: jobs, people, limits, cache, events, redis, audit."""
+    """Patterns of rooms: jobs, people, limits, idempotency, cache, events, redis, audit."""
     reveal: bool = False
     """Whether values that are hidden by default may be shown."""
 

@@ -27,6 +27,11 @@ SECTIONS = (
     ("Workers", "workers", "jobs", "w"),
     ("Cron", "cron", "jobs", "c"),
     ("Workflows", "workflows", "jobs", "f"),
+    ("People", "people", "people", "u"),
+    ("Limits", "limits", "limits", "l"),
+    ("Payments", "idempotency", "idempotency", "i"),
+    ("Cache", "cache", "cache", "k"),
+    ("Events", "events", "events", "e"),
     ("Redis", "redis", "redis", "r"),
     ("Audit", "audit", "audit", "a"),
 )

@@ -30,6 +30,8 @@ class PageRequest(msgspec.Struct, frozen=True):
     params: Mapping[str, str]
     """What stands in the path, decoded."""
     query: Mapping[str, str]
+    form: Mapping[str, str] = {}
+    """What was sent with a look-up: phones, users and keys stand in no address and no log."""
 
     def url(self, *parts: str, **query: object) -> str:
         """An address of ours: names are coded, empty values left out."""
@@ -40,6 +42,10 @@ class PageRequest(msgspec.Struct, frozen=True):
     def word(self, name: str, default: str = "") -> str:
         """A value of the query, cut."""
         return self.query.get(name, default)[:_LONGEST]
+
+    def given(self, name: str) -> str:
+        """A field of the look-up, cut; "" when the page was only opened."""
+        return self.form.get(name, "").strip()[:_LONGEST]
 
     def page_number(self) -> int:
         """``page`` of the query, from 1; 1 for what is none."""
@@ -67,6 +73,8 @@ class PageContent(msgspec.Struct, frozen=True):
     status: int = 200
     trouble: int = 0
     """How many things need attention: the window's title says so."""
+    elsewhere: str = ""
+    """An address to go to instead."""
 
 
 View = Callable[[PageRequest], Awaitable[PageContent]]

@@ -8,17 +8,33 @@ from collections.abc import Mapping
 import msgspec
 
 from hustlex.dashboard.names import from_url
-from hustlex.dashboard.pages import audit, cron, home, queues, redis, tasks, workers, workflows
+from hustlex.dashboard.pages import (
+    audit,
+    cache,
+    cron,
+    events,
+    home,
+    idempotency,
+    limits,
+    people,
+    queues,
+    redis,
+    tasks,
+    workers,
+    workflows,
+)
 from hustlex.dashboard.request import View
 
 
 class PageRoute(msgspec.Struct, frozen=True):
-    """A page. pattern: of its path, names in braces. room: which operator it needs, "" = any. tick_s: live, 0 = not."""
+    """A page. pattern: of its path, names in braces. room: who may see it, "" = all. tick_s: live, 0 = not. asks: it
+    has a form whose answer is the same page."""
 
     pattern: str
     view: View
     room: str = "jobs"
     tick_s: float = 5.0
+    asks: bool = False
 
 
 ROUTES = (
@@ -31,6 +47,11 @@ ROUTES = (
     PageRoute("/cron", cron.cron, tick_s=10.0),
     PageRoute("/cron/{id}", cron.entry, tick_s=10.0),
     PageRoute("/workflows", workflows.workflows),
+    PageRoute("/people", people.people, "people", 0, asks=True),
+    PageRoute("/limits", limits.limits, "limits", 0, asks=True),
+    PageRoute("/cache", cache.cache, "cache", 0, asks=True),
+    PageRoute("/idempotency", idempotency.idempotency, "idempotency", 0),
+    PageRoute("/events", events.events, "events", 0, asks=True),
     PageRoute("/redis", redis.redis, "redis", 30.0),
     PageRoute("/audit", audit.audit, "audit", 10.0),
 )

@@ -17,6 +17,7 @@ _GLYPHS = {
     "aggregating": ("◫", "calm"),
     "idle": ("○", "calm"),
     "ok": ("✓", "calm"),
+    "info": ("i", "calm"),
     "retry": ("▲", "warn"),
     "paused": ("‖", "warn"),
     "full": ("▲", "warn"),

@@ -39,7 +39,7 @@ class Inspector:
     """
 
     def __init__(self, driver: AsyncDriver, *, clock: Clock = server_clock) -> None:
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._clock = clock
 
     async def queues(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hustlex.dashboard.request import PageContent, PageRequest
 
-_ORDER = ("fail", "unknown", "warn", "ok")
+_ORDER = ("fail", "unknown", "warn", "info", "ok")
 
 
 async def redis(request: PageRequest) -> PageContent:

@@ -21,7 +21,9 @@ ACTS: dict[State, tuple[str, ...]] = {
 
 
 async def tasks(request: PageRequest) -> PageContent:
-    """One queue's tasks in one state."""
+    """One queue's tasks in one state; with ``id``, that task's page."""
+    if task_id := request.word("id").strip():
+        return await _sought(request, task_id)
     inspector = request.hx.jobs.inspector
     summaries = [each for each in await inspector.summaries() if request.operator.sees_queue(each.name)]
     chosen = next((each for each in summaries if each.name == request.word("queue")), None)
@@ -42,6 +44,13 @@ async def tasks(request: PageRequest) -> PageContent:
         "last": max(1, -(-count // _SIZE)),
     }
     return PageContent("tasks", f"{state.value} tasks", values)
+
+
+async def _sought(request: PageRequest, task_id: str) -> PageContent:
+    found = await request.hx.jobs.explain(task_id)
+    if not found.queue or not request.operator.sees_queue(found.queue):
+        raise NotFound(f"no queue knows a task {task_id!r}", hint="it ended and is not kept, or there never was one")
+    return PageContent("tasks", "Tasks", elsewhere=request.url("tasks", found.queue, task_id))
 
 
 async def task(request: PageRequest) -> PageContent:

@@ -170,6 +170,10 @@ class Connection(asyncio.Protocol):
         self._timer_at = at
         self._timer = self._loop.call_at(at, self._deadline_near)
 
+    def listen_anew(self) -> None:
+        """Count the server's silence from now on."""
+        self.busy_since = self._loop.time()
+
     def _deadline_near(self) -> None:
         paused = min(self._loop.time() - self._timer_at, _LONGEST_PAUSE)
         self._timer = self._loop.call_later(max(_GRACE, paused), self._expire)

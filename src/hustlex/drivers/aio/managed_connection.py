@@ -18,6 +18,8 @@ from hustlex.drivers.pack import join
 from hustlex.errors import Error, Overloaded, Refused
 
 _TEND_EVERY = 1.0
+_STOOD_STILL = 0.5
+"""So late, this process did not listen: whether the server was silent nobody can tell yet."""
 _SLOWEST_RETRY = 2.0
 _HELLO = join(("HELLO",))
 """Answered by servers of every state, for every user, with the server's role."""
@@ -218,7 +220,9 @@ class ManagedConnection:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if connection.waiting and now - max(connection.last_received, connection.busy_since) > self._options.stall:
+        if self._tending is not None and now - self._tending.when() > _STOOD_STILL:
+            connection.listen_anew()
+        elif connection.waiting and now - max(connection.last_received, connection.busy_since) > self._options.stall:
             connection.abort(f"the server was silent for {self._options.stall:g} s")
             return
         if now - self._looked >= self._options.look:
