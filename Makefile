@@ -30,9 +30,14 @@ test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, 
 cluster: $(DEV) ## run the contract tests on a cluster of one node: it refuses a call whose keys are in several slots
 	$(BIN)/pytest -n logical -q tests/contract --server cluster9
 
-topologies: $(DEV) ## run the contract tests on a cluster of six nodes and behind Sentinels
-	$(BIN)/pytest -n logical -q tests/contract --server cluster6
-	$(BIN)/pytest -n logical -q tests/contract --server sentinel
+# A file or two of each room, and the drivers.
+SOME := drivers aio_driver tracking answers otp tokens tokens_bounded ratelimit idempotency pins cache cache_tags events \
+	events_replay jobs jobs_unique jobs_streams jobs_inspector inspectors
+CONTRACTS := $(if $(QUICK),$(SOME:%=tests/contract/test_%.py),tests/contract)
+
+topologies: $(DEV) ## run the contract tests on a cluster of six nodes and behind Sentinels (QUICK=1: some of each room)
+	$(BIN)/pytest -n logical -q $(CONTRACTS) --server cluster6
+	$(BIN)/pytest -n logical -q $(CONTRACTS) --server sentinel
 
 servers: cluster topologies ## run the contract tests on all other servers: clusters, Sentinels, Valkey 8.1, Redis 8.2, Redis 7, TLS
 	$(BIN)/pytest -n logical -q tests/contract --server valkey8

@@ -72,22 +72,22 @@ def auth(peer: Any, url: str, seconds: str) -> dict[str, float]:
 
 
 def decide(peer: Any, url: str, seconds: str, kind: str, loop: str, who: str = "few") -> dict[str, float]:
-    """Decisions per second and CPU per decision, of 200 identities or of a fresh one each time."""
+    """Decisions per second and CPU per decision. who: "few" (200 identities), "one", or "fresh": another each time."""
     import uvloop
 
     runner = uvloop.run if loop == "uvloop" else asyncio.run
-    result: dict[str, float] = runner(_decide(peer, url, float(seconds), kind, fresh=who == "fresh"))
+    result: dict[str, float] = runner(_decide(peer, url, float(seconds), kind, who))
     return result
 
 
-async def _decide(peer: Any, url: str, seconds: float, kind: str, *, fresh: bool) -> dict[str, float]:
+async def _decide(peer: Any, url: str, seconds: float, kind: str, who: str) -> dict[str, float]:
     check, close = peer.connect(url, kind)
-    names = ["the one"] if kind == "denied" else [f"user{number}" for number in range(_IDENTITIES)]
+    names = [f"user{number}" for number in range(1 if kind == "denied" or who == "one" else _IDENTITIES)]
     serial = itertools.count()
     result: dict[str, float] = {}
 
     async def call(job: int) -> None:
-        await check(f"new{next(serial)}" if fresh else names[job % len(names)])
+        await check(f"new{next(serial)}" if who == "fresh" else names[job % len(names)])
 
     for callers in (CALLERS, 1):  # in this order: being on one core lingers on
         warm = await per_second(callers, range(callers * 20), call)

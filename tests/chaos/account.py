@@ -18,14 +18,14 @@ _PREFIXES = tuple(queue_keys(queue).prefix for queue in QUEUES)
 
 @dataclass
 class Deeds:
-    """What was done. doubtful: jobs whose enqueue was repeated because the first call's outcome stayed unknown.
+    """What was done. doubtful: how often a job was enqueued again because the outcome of a call stayed unknown.
 
     held: how many killed workers had the job in their hands when they died.
     """
 
     jobs: int
     done: Counter[str] = field(default_factory=Counter)
-    doubtful: set[int] = field(default_factory=set)
+    doubtful: Counter[int] = field(default_factory=Counter)
     held: Counter[int] = field(default_factory=Counter)
 
 
@@ -67,7 +67,7 @@ def _lost(deeds: Deeds, diaries: Diaries) -> Iterator[str]:
 def _repeated(deeds: Deeds, diaries: Diaries) -> Iterator[str]:
     """More attempts than retries need a worker that died with the job in its hands; retries need failures."""
     for job, began in diaries.began.items():
-        spare = began - 1 - diaries.used[job] - deeds.held[job] - (job in deeds.doubtful)
+        spare = began - 1 - diaries.used[job] - deeds.held[job] - deeds.doubtful[job]
         if spare > 0:
             yield f"job {job} began {began} times: {spare} more than retries and crashes explain"
         if diaries.used[job] > diaries.failed[job]:
@@ -78,7 +78,7 @@ def _miscounted(deeds: Deeds, diaries: Diaries, raw: redis.Redis) -> Iterator[st
     """Every job succeeded once as far as Redis knows, and every failure that it knows of is a retry used."""
     counted = {name: sum(_number(raw, queue, name) for queue in QUEUES) for name in _COUNTERS}
     succeeded, retries = counted["processed"] - counted["failed"], sum(diaries.used.values())
-    if not deeds.jobs <= succeeded <= deeds.jobs + len(deeds.doubtful):
+    if not deeds.jobs <= succeeded <= deeds.jobs + deeds.doubtful.total():
         yield f"{succeeded} successes counted for {deeds.jobs} jobs ({len(deeds.doubtful)} of them doubtful)"
     if counted["failed"] != retries:
         yield f"{counted['failed']} failures counted, {retries} retries used"

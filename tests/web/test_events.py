@@ -258,6 +258,23 @@ async def test_what_is_no_command_ends_the_connection(live: FastAPI, text: str) 
         assert await closing_code(browser) == 4501
 
 
+async def test_a_close_that_nobody_hears_is_the_end_and_no_error(live: FastAPI) -> None:
+    """As when the server stops, and the browser has gone: servers raise OSError then."""
+    scope = {"type": "websocket", "path": "/events/socket", "headers": [(b"host", b"hustlex.test")], "scheme": "ws"}
+    sent: list[str] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.receive", "text": "nonsense"} if sent else {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+        if message["type"] == "websocket.close":
+            raise OSError("the client has gone")
+
+    await live({**scope, "query_string": b"", "subprotocols": []}, receive, send)
+    assert sent == ["websocket.accept", "websocket.close"]
+
+
 async def test_the_first_command_says_who_connects(live: FastAPI) -> None:
     for first in ({"id": 1, "subscribe": {"ch": "orders:1"}}, {}):
         async with opened(live, token=None) as browser:

@@ -9,7 +9,7 @@ be tested by feeding replies by hand.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -83,6 +83,9 @@ class Op(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """How long the call may wait for the server; 0: the driver's default."""
     kept: list[bytes] | None = None
     """For an operation that will be run again as it is, an empty list, in which the driver keeps the packed bytes."""
+    parts: tuple[Op[Any], ...] = ()
+    """Kept operations whose keys are, one after the other, this one's, and whose arguments its own begin with: their
+    bytes are used again."""
 
     def at(self, slot: int) -> Op[T]:
         """One that names no key, for the server which has this slot."""
@@ -209,6 +212,15 @@ class AsyncDriver(Protocol):
 
     async def run(self, op: Op[T]) -> T:
         """Send one operation and decode its answer. Raises the package's errors."""
+        ...
+
+    def send(self, op: Op[T]) -> Coroutine[Any, Any, T]:
+        """As ``run``, but sent before this returns. The hook is not told: it was told of the callers that share it."""
+        ...
+
+    @property
+    def crosses_slots(self) -> bool:
+        """Whether one call may have keys of several slots: one server has them all. False until that is known."""
         ...
 
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:

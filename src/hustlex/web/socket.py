@@ -87,7 +87,7 @@ class EventsSocket:
                 task.result()
 
     async def _close(self, ending: SocketClosing) -> None:
-        with contextlib.suppress(RuntimeError, OSError, TimeoutError):
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
             async with asyncio.timeout(self._options.write_s):
                 await self._socket.close(ending.code, ending.reason)
 

@@ -67,7 +67,7 @@ class JobsLedger(Ledger):
                 if isinstance(outcome, Enqueued | IdTaken):
                     del left[number]
                 else:
-                    self._deeds.doubtful.add(number)
+                    self._deeds.doubtful[number] += 1
         self.hold(not left, f"{len(left)} jobs could not be handed over in {_DRAIN_S} s")
 
     def _job(self, number: int) -> Job:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import hiredis
 
-from hustlex.drivers.faults import FOREIGN, Late, Lost, NotSent
+from hustlex.drivers.faults import FOREIGN, SILENT_S, Late, Lost, NotSent
 from hustlex.drivers.pack import join
 
 _GRACE = 0.002
@@ -40,6 +40,7 @@ _NOTHING = object()
 class Connection(asyncio.Protocol):
     """A multiplexed connection.
 
+    standalone: the server said that it is no part of a cluster.
     on_lost: called once when the link is gone. on_push: called with each RESP3 push, from the read callback.
     """
 
@@ -62,6 +63,7 @@ class Connection(asyncio.Protocol):
         self.waiting: deque[Slot] = deque()
         self.writable = True
         self.closed = False
+        self.standalone = False
         self.on_room: Callable[[], None] | None = None
         self.stray: Any = None
         self.opened = self.last_received = 0.0
@@ -186,11 +188,16 @@ class Connection(asyncio.Protocol):
             if future.done():
                 continue
             if deadline <= now:
-                future.set_exception(Late())
+                future.set_exception(self._late(now))
             elif not earliest or deadline < earliest:
                 earliest = deadline
         if earliest and not self.closed:
             self._arm(earliest)
+
+    def _late(self, now: float) -> Late:
+        late = Late()
+        late.silent = now - max(self.last_received, self.busy_since) > SILENT_S
+        return late
 
     # -- ending
 

@@ -38,6 +38,11 @@ class Topology(Protocol):
         """Hear of a failed attempt. Returns where the answer sent this call, if it did. asked: when it was made."""
         ...
 
+    @property
+    def crosses_slots(self) -> bool:
+        """Whether a call may have keys of several slots."""
+        ...
+
     def away_since(self, op: Op[Any], route: Route | None) -> float:
         """Since when the server of a failed attempt fails its callers; for ever where none will take its place."""
         ...
@@ -93,6 +98,10 @@ class Single:
         if misplaced(failure):
             self._node.distrust(asked)
         return None
+
+    @property
+    def crosses_slots(self) -> bool:
+        return self._node.connection.standalone  # redis:// may lead to a cluster of one node
 
     def away_since(self, op: Op[Any], route: Route | None) -> float:  # noqa: ARG002 - there is one
         return self._node.away_since() if self._watched and self._node.connection.met else FOR_EVER

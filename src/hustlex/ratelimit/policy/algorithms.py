@@ -44,11 +44,15 @@ class Waits(msgspec.Struct, frozen=True):
 
 
 class Arithmetic(Protocol):
-    """letter: of its key; "" for windowed counts. width: numbers that it reports. script: of a plain policy alone."""
+    """letter: of its key; "" for windowed counts. width: numbers that it reports. script: of a plain policy alone.
+
+    counted: which of its numbers each call that passes adds to.
+    """
 
     letter: str
     width: int
     script: str
+    counted: int
 
     def script_window(self, policy: Policy) -> int:
         """The script's ``window``."""
@@ -64,7 +68,7 @@ class Arithmetic(Protocol):
 
 
 class _Windowed:
-    letter, width, script = "", 2, "check_counter"
+    letter, width, script, counted = "", 2, "check_counter", 1
 
     def script_window(self, policy: Policy) -> int:
         return policy.window_ms
@@ -93,7 +97,7 @@ class _Windowed:
 
 
 class _Strict:
-    letter, width, script = "b", 4, "check_strict"
+    letter, width, script, counted = "b", 4, "check_strict", 0
 
     def script_window(self, policy: Policy) -> int:
         return -(-policy.window_ms // policy.buckets)
@@ -114,7 +118,7 @@ class _Strict:
 
 
 class _Log:
-    letter, width, script = "z", 4, "check_log"
+    letter, width, script, counted = "z", 4, "check_log", 0
 
     def script_window(self, policy: Policy) -> int:
         return policy.window_ms * _MS
@@ -130,7 +134,7 @@ class _Log:
 class _Gcra:
     """window: microseconds per unit, rounded up. extra: the burst in microseconds."""
 
-    letter, width, script = "g", 1, "check_gcra"
+    letter, width, script, counted = "g", 1, "check_gcra", 0
 
     def script_window(self, policy: Policy) -> int:
         return -(-policy.window_ms * _MS // policy.limit)
@@ -147,7 +151,7 @@ class _Gcra:
 
 
 class _Leases:
-    letter, width, script = "c", 3, ""
+    letter, width, script, counted = "c", 3, "", 0
 
     def script_window(self, policy: Policy) -> int:
         return policy.window_ms
