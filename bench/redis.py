@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from importlib.util import find_spec
 
+from bench import durable
 from bench.commands import CALLERS
 from bench.harness import QUICK, Budget, Figures, print_summary, print_table, run_arm, serving, turned, versions
 from bench.peers import redis_benchmark
@@ -54,7 +54,7 @@ def main() -> None:
     _report(figures, arms, on_cluster)
     for name in left_out:
         print(f"{name} was left out: it is not installed")
-    found = _summary(figures, arms) | _durable()
+    found = _summary(figures, arms) | durable.measured()
     print_table("Must", ["", "measured", "must", ""], list(judged(found, MUST)))
     print_summary(found)
 
@@ -115,14 +115,6 @@ def _summary(figures: Figures, arms: list[str]) -> dict[str, float]:
         found[f"{name}_cpu_us"] = figures.median(OURS, f"{name}_cpu")
     found["get500_p99_ms"] = figures.median(OURS, "get500_p99_ms")
     found["cluster_share"] = figures.median(OURS, "get64_cpu") / figures.median(OURS, "cluster_get64_cpu")
-    return found
-
-
-def _durable() -> dict[str, float]:
-    """``bench/durable.py``: enqueues that are on disk before they are answered."""
-    if find_spec("bench.durable") is None:
-        return {}
-    found: dict[str, float] = import_module("bench.durable").measure(quick=QUICK)
     return found
 
 

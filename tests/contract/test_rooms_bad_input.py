@@ -104,14 +104,15 @@ PLAIN = [
     Sample(
         IdempotencyOptions,
         {"orphans": "refuse", "lease": MINUTE, "ttl": timedelta(days=1), "largest_body": 10, "headers": frozenset()}
-        | {"given_back": frozenset(), "left_open": frozenset(), "replicas": 0, "replica_wait": timedelta(seconds=1)},
+        | {"given_back": frozenset(), "left_open": frozenset(), "replicas": 1, "replica_wait": timedelta(seconds=1)}
+        | {"durability": "memory"},
     ),
     Sample(
         TokenOptions,
         {"keys": None, "first_key": 1, "issuer": "a", "audience": "b", "access_ttl": MINUTE, "jitter": 0.05}
         | {"profile": "phone", "refresh_ttl": timedelta(days=1), "idle": timedelta(hours=1), "leeway": MINUTE}
         | {"grace": MINUTE, "on_reuse": "user", "sessions_per_user": 1, "evict_oldest": True, "staleness": MINUTE}
-        | {"away": "closed", "durability": "primary", "on_alarm": None},
+        | {"away": "closed", "durability": "memory", "on_alarm": None},
     ),
     Sample(Keyring, {"root": SECRET, "old": [], "reference": SECRET}),
 ]
@@ -193,6 +194,7 @@ async def test_a_bad_argument_of_a_front_gets_one_sentence(style: str) -> None:
     front: Any = HustleX if style == "aio" else sync.HustleX
     fits: dict[str, Any] = {"prefix": "", "strict_memory": None, "secret": SECRET, "old_secrets": (), "hook": None}
     fits |= {"reference_secret": SECRET, "tokens": None, "ratelimit": None, "idempotency": None}
+    fits |= {"durability": {"jobs": "fsync"}}
 
     def opened(_: Any, **given: Any) -> None:
         made = front("redis://127.0.0.1:1", **given)
@@ -200,6 +202,8 @@ async def test_a_bad_argument_of_a_front_gets_one_sentence(style: str) -> None:
 
     no_secret = {name for name, value in ODD.items() if not value}
     assert await complaints(Sample(front, fits, call=opened, spare={"secret": no_secret})) == []
+    level = Sample(front.durable, {"level": "fsync"})
+    assert await complaints(level, front("redis://127.0.0.1:1")) == []
 
 
 async def seven() -> int:

@@ -45,15 +45,19 @@ _NO_TIME = timedelta(0)
 class Caches:
     """Declares caches. One per driver, so that all caches of a process share one table of computations.
 
-    prefix: put before every key; ASCII without braces, at most 64 characters.
+    prefix: put before every key; ASCII without braces, at most 64 characters. shared: state is on the same server, to
+    which the cache yields when memory is short.
     """
 
-    def __init__(self, driver: BlockingDriver, *, prefix: str = "", clock: Clock = server_clock) -> None:
+    def __init__(
+        self, driver: BlockingDriver, *, prefix: str = "", clock: Clock = server_clock, shared: bool = False
+    ) -> None:
         self._driver = check.driver(driver)
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
         self._computations = Computations(driver)
         self._space = TagSpace(self._prefix, self._computations)
+        self._space.pressure.active = shared
         self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
         self.inspector = CacheInspector(driver, self._prefix, clock)
 
@@ -155,8 +159,8 @@ class Cache(Generic[V]):
         """Store. Two writers race: the last one wins, so after a change ``delete`` is the safer word.
 
         version: a number that grows with the value, as a row's; then what is there with a higher one stays, and False
-        is returned. Raises Misuse for a value of another type or over ``max_value``, Unavailable when Redis cannot be
-        reached. Source: lua/put.lua.
+        is returned; as it is while the cache shares a server that is over 80 % full. Raises Misuse for a value of
+        another type or over ``max_value``, Unavailable when Redis cannot be reached. Source: lua/put.lua.
         """
         plan = self._plan
         values = {plan.entry(key): value}

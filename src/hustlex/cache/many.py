@@ -203,13 +203,14 @@ def _stored(
     policy = plan.policy
     leased = claims.Leased(done.token, dict(claimed.stamps), claimed.epoch)
     writes: list[Op[bool]] = []
+    yield from plan.pressure.look()
     for entry in claimed.mine:
         value, body = bodies[entry]
         tags = yield from claims.tagged(plan, ask.tags, leased, value, ask.ttl_ms)
         life_ms = plan.life_ms(body, ask.ttl_ms, ask.jitter)
         stored = plan.codec.pack(body, life_ms, max(1, delta_ms), tags or ())
         lease = plan.lease(entry)
-        if tags is None or len(stored) > policy.max_value:
+        if tags is None or plan.pressure.stops or len(stored) > policy.max_value:
             writes.append(ops.release(lease, done.token, policy.timeout_ms))
             continue
         stay_ms = plan.stay_ms(body, life_ms)

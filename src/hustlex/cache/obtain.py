@@ -195,10 +195,11 @@ def _ended(
 def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, computation: Computation) -> Flow[SharedResult]:
     lease, token, policy = plan.lease(ask.entry), leased.token, plan.policy
     renew = ops.renew(lease, token, policy.lease_ms, policy.timeout_ms)
+    yield from plan.pressure.look()
     made = yield from _make(plan, plan.computations.renewing(ask.compute, (renew,), policy.lease_ms / 3000))
     tags = yield from tagged(plan, ask.tags, leased, made.value, ask.ttl_ms)
     computation.close()
-    if tags is None:
+    if tags is None or plan.pressure.stops:
         plan.counts.add("fill", "refused")
         yield from release(plan, lease, token)
         return SharedResult(made.value, made.body, proven=False)
