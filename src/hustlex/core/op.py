@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from hustlex.core.durability.level import Committed, Durability
 from hustlex.core.keys import key_in
 from hustlex.core.link import ServerLink
 from hustlex.core.telemetry import Hook
@@ -124,13 +125,20 @@ class Part(msgspec.Struct, frozen=True):
     number: int
 
 
+class Durable(msgspec.Struct, frozen=True):
+    """A flow's step: as Batch, and wait for the disk or for replicas. The answer is a list of Committed or Error."""
+
+    ops: tuple[Op[Any], ...]
+    durability: Durability
+
+
 class Call(msgspec.Struct, frozen=True):
     """A flow's step: run the user's function (plain, or async under the async driver) and answer its result."""
 
     function: Callable[[], Any]
 
 
-Step = Op[Any] | Batch | Part | Sleep | Call
+Step = Op[Any] | Batch | Durable | Part | Sleep | Call
 Flow = Generator[Step, Any, T]
 
 
@@ -227,12 +235,30 @@ class AsyncDriver(Protocol):
         """Send all in one write; answers in order. A failed one is its Error, not raised."""
         ...
 
+    async def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
+        """Send one operation and wait for the disk, or for replicas, on a connection that others wait on, too.
+
+        Raises ConfigurationError, before anything is written, when the server cannot do that.
+        """
+        ...
+
+    async def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]:
+        """All at a time; answers in order, a failed one as its Error."""
+        ...
+
     async def follow(self, flow: Flow[T]) -> T:
         """Carry a flow to its end."""
         ...
 
     async def block(self, op: Op[T], seconds: float) -> T:
         """Run a blocking command (it waits up to ``seconds`` on the server) on a connection of its own."""
+        ...
+
+    async def listen(self, op: Op[T], most: int, seconds: float) -> list[T]:
+        """What a command that answers without end says after its first reply, decoded one by one.
+
+        So many at most, for so long at most, on a connection of its own. Never repeated.
+        """
         ...
 
     def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
@@ -274,9 +300,15 @@ class BlockingDriver(Protocol):
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]: ...
 
+    def commit(self, op: Op[T], durability: Durability) -> Committed[T]: ...
+
+    def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]: ...
+
     def follow(self, flow: Flow[T]) -> T: ...
 
     def block(self, op: Op[T], seconds: float) -> T: ...
+
+    def listen(self, op: Op[T], most: int, seconds: float) -> list[T]: ...
 
     @property
     def link(self) -> ServerLink: ...

@@ -198,6 +198,17 @@ def exhausted(failure: Failure, where: str) -> Error:
     return Unavailable(f"cannot reach the server at {where}: {reason}", hint="is it running, and is the URL right?")
 
 
+def unable(word: str, answer: str) -> Error:
+    """What to raise when a server refuses to wait for its disk."""
+    code = answer.split(" ", 1)[0]
+    if code in _DENIED or code in NOT_EXECUTED:
+        return refusal(answer)
+    if "appendonly" in answer:
+        hint = "set appendonly yes, or ask for replica"
+        return ConfigurationError(f"durability {word}: the server keeps no append-only file", hint=hint)
+    return ConfigurationError(f"durability {word}: the server knows no WAITAOF", hint="use Redis 7.2, or Valkey")
+
+
 def refusal(text: str) -> Refused:
     """A server's error line as an exception. Only its first word is trusted to be free of user data."""
     code = text.split(" ", 1)[0]

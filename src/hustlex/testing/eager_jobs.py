@@ -252,7 +252,7 @@ class _NoServer:
     async def run(self, *_: Any) -> NoReturn:
         raise Misuse("eager jobs are kept on no server", hint="look at jobs.ran, or use hustlex.testing.drain")
 
-    run_many = follow = block = send = run
+    run_many = commit = commit_many = follow = block = listen = send = run
 
     def subscribe(self, *_: Any, **__: Any) -> NoReturn:
         raise Misuse("eager jobs have no server to listen to")

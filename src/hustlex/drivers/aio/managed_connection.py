@@ -99,6 +99,17 @@ class ManagedConnection:
                 return await self._stand_in_line(packed, deadline, asking=asking)
             await self._opened(deadline)
 
+    async def opened(self, deadline: float) -> Connection:
+        """The connection itself, for who must know that two commands go the same way. Raises as ``exchange``."""
+        while True:
+            if self._left:
+                raise NotSent("the server left the cluster")
+            if self._closed:
+                raise closed()
+            if self._connection is not None:
+                return self._connection
+            await self._opened(deadline)
+
     # -- opening
 
     async def _opened(self, deadline: float) -> None:

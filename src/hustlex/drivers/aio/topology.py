@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from hustlex.core.durability.level import Durability
 from hustlex.core.op import Op
+from hustlex.drivers.aio.commits import CommitConnection
 from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.node import ServerNode
@@ -28,6 +30,10 @@ class Topology(Protocol):
 
     def connection(self, op: Op[Any]) -> ManagedConnection:
         """Where to try first: answers at once; its ``submit`` gives None when nothing can be sent yet."""
+        ...
+
+    def commits(self, op: Op[Any], durability: Durability) -> CommitConnection | None:
+        """Where to try a write first that waits; None when that is not known yet."""
         ...
 
     async def route(self, op: Op[Any], deadline: float) -> Route:
@@ -90,6 +96,9 @@ class Single:
 
     def connection(self, op: Op[Any]) -> ManagedConnection:  # noqa: ARG002 - there is one
         return self._node.connection
+
+    def commits(self, op: Op[Any], durability: Durability) -> CommitConnection:  # noqa: ARG002 - there is one
+        return self._node.commits(durability)
 
     async def route(self, op: Op[Any], deadline: float) -> Route:  # noqa: ARG002 - there is one
         return self._route
