@@ -46,6 +46,7 @@ _DURABLE = ("jobs", "tokens", "otp", "idempotency", "pins", "events")
 _SHORTEST, _LONGEST = timedelta(milliseconds=10), timedelta(seconds=5)
 """An enqueue is repeated under its token until then, which the server remembers for 10 seconds."""
 _LONGEST_FAILOVER = timedelta(seconds=60)
+_REFERENCES = 4096
 
 
 class HustleX:
@@ -120,8 +121,6 @@ class HustleX:
         self.driver: BlockingDriver = Driver(for_rooms(url), **how)
         self.cache_driver: BlockingDriver = Driver(for_rooms(cache_url), **how) if cache_url else self.driver
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
-        # A rate limit shows each caller's with each answer; to work one out costs 20 to 40 us.
-        self._references = lru_cache(4096)(self._keyring.reference if self._keyring else lambda _: "")
         self._prefix = prefix
         self._clock = clock
         self._queues = queues
@@ -328,7 +327,14 @@ class HustleX:
 
     def reference(self, text: str) -> str:
         """An opaque stand-in for an id, the same wherever the secret is; "" without a secret."""
-        return self._references(text)
+        return self._references(check.typed("text", text))
+
+    @lazy
+    def _references(self) -> Callable[[str], str]:
+        """A rate limit shows its caller's with each answer; to work one out costs 20 to 40 us."""
+        options = self._ratelimit_options
+        remembered = _REFERENCES if options is None else min(options.remembered, _REFERENCES)
+        return lru_cache(remembered)(self._keyring.reference if self._keyring else lambda _: "")
 
     def _secrets(self, room: str) -> Keyring:
         if self._keyring is None:

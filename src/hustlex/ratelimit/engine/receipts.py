@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import msgspec
 
 from hustlex.ratelimit.engine import replies
 from hustlex.ratelimit.engine.ops import ChargedPart, CheckRequest, new_id
-from hustlex.ratelimit.types import PolicyState
+from hustlex.ratelimit.types import Brief, PolicyState, brief_of
 
 _naming = threading.Lock()
 
@@ -41,6 +42,12 @@ class ChargeReceipt(msgspec.Struct, eq=False, gc=False):
         if isinstance(self.reply, tuple):
             return self.reply
         return replies.read(self.request, replies.later(self.request, self.reply, self.before), age_us)
+
+    def briefs(self, age_us: int = 0) -> Sequence[Brief]:
+        """What clients are told of each policy, ``age_us`` after the reply."""
+        if isinstance(self.reply, tuple):
+            return [brief_of(state) for state in self.reply]
+        return replies.briefs(self.request, replies.later(self.request, self.reply, self.before), age_us)
 
     def refunded(self) -> bool:
         """Give the refund its id. True the first time, False ever after."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from hustlex.ratelimit.engine.ops import CheckRequest
 from hustlex.ratelimit.policy.algorithms import ARITHMETIC, Reading, state_of
-from hustlex.ratelimit.types import NEVER, PolicyState
+from hustlex.ratelimit.types import NEVER, Brief, PolicyState, brief_of
 
 _BANNED = 3
 _NUMBERS = 5
@@ -19,6 +19,18 @@ def read(request: CheckRequest, line: bytes, age_us: int = 0) -> tuple[PolicySta
     if words[0] == _BANNED:
         return (_ban(request, words[4], words[3] * 1000 - age_us),)
     return tuple([state_of(reading, age_us) for reading in _readings(request, words)])
+
+
+def briefs(request: CheckRequest, line: bytes, age_us: int = 0) -> list[Brief]:
+    """What clients are told of each policy, ``age_us`` after the reply."""
+    words = [int(word) for word in line.split()]
+    if words[0] == _BANNED:
+        return [brief_of(_ban(request, words[4], words[3] * 1000 - age_us))]
+    found = []
+    for seen in _readings(request, words):
+        policy, waits = seen.policy, ARITHMETIC[seen.policy.algorithm].waits(seen)
+        found.append((policy.name, seen.shown, policy.window, waits.remaining, max(0, waits.more - age_us)))
+    return found
 
 
 def later(request: CheckRequest, line: bytes, passed: int) -> bytes:

@@ -29,6 +29,11 @@ class Reading(msgspec.Struct, frozen=True):
     cost: int
 
     @property
+    def shown(self) -> int:
+        """The limit that clients are told: of a gcra the policy's, as its own is the burst."""
+        return self.policy.limit if self.policy.algorithm == "gcra" else self.limit
+
+    @property
     def hopeless(self) -> bool:
         """Whether it refuses such a call for ever."""
         return self.over and self.cost > self.limit
@@ -185,10 +190,9 @@ def state_of(seen: Reading, age_us: int) -> PolicyState:
     retry = _NONE
     if seen.over:
         retry = NEVER if seen.hopeless else left(waits.retry)
-    shown = seen.policy.limit if seen.policy.algorithm == "gcra" else seen.limit
     return PolicyState(
         seen.policy.name,
-        shown,
+        seen.shown,
         seen.policy.window,
         not seen.over,
         waits.remaining,
