@@ -97,7 +97,7 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory bench-durable ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET, SET and EVALSHA by 1, 64 and 500 callers: redis-py, coredis, valkey-glide and redis-benchmark beside us
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
