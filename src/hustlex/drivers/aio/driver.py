@@ -230,7 +230,7 @@ class Driver:
             return await self._commit(op, durability)
 
     async def _commit(self, op: Op[T], durability: Durability) -> Committed[T]:
-        deadline = self._deadline(op) + durability.wait_ms / 1000
+        deadline = self._deadline(op) + durability.patience_ms / 1000
         found = await self._waited(op, deadline, durability)
         value = self._decode(op, found.reply)
         return Committed(value, reached(durability, found), found.local, found.replicas)
