@@ -35,7 +35,7 @@ from hustlex.drivers.faults import (
 )
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
-from hustlex.drivers.patience import FAILOVER_S, Patience, RepeatBudget
+from hustlex.drivers.patience import FAILOVER_S, Patience, RepeatBudget, Together
 from hustlex.drivers.pools import PoolRoute, pools_of
 from hustlex.drivers.redis_py import COMMAND_S
 from hustlex.errors import Error, Refused
@@ -147,11 +147,10 @@ class Driver:
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together.
 
-        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        Unless a flow asks for them, none waits beyond its deadline for a server that is being replaced: the others'
+        answers would wait with it.
         """
-        return self._watched(ops, patient=False)
-
-    def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
+        patient = isinstance(ops, Together)
         if not ops:
             return []
         if self.hook is None:
@@ -257,7 +256,7 @@ class Driver:
         if isinstance(step, Op):
             return self.run(step)
         if isinstance(step, Batch):
-            return self._watched(step.ops, patient=True)
+            return self.run_many(Together(step.ops))
         if isinstance(step, Part):
             return self._part(step)
         if isinstance(step, Sleep):
