@@ -57,7 +57,7 @@ def worker(
 
     async def run() -> None:
         async with serve_health(engine, driver, health_port, health_host) if health_port else nullcontext():
-            starting = asyncio.create_task(_freeze(engine))
+            starting = asyncio.create_task(_started(engine, freeze=settings.freeze_gc))
             try:
                 await engine.run()
             finally:
@@ -66,9 +66,10 @@ def worker(
     run_until_signal(run, engine.stop, driver, hurry=engine.hurry, grace_s=settings.shutdown_timeout_s)
 
 
-async def _freeze(engine: Worker) -> None:
+async def _started(engine: Worker, *, freeze: bool) -> None:
     await engine.started()
-    freeze_start()
+    if freeze:
+        freeze_start()
 
 
 def _queues(given: list[str] | None) -> dict[str, int | str] | None:
