@@ -48,7 +48,7 @@ from hustlex.drivers.faults import (
 )
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import join, pack
-from hustlex.drivers.patience import FAILOVER_S, Patience, RepeatBudget, Together
+from hustlex.drivers.patience import FAILOVER_S, FlowOps, Patience, RepeatBudget
 from hustlex.drivers.pools import PoolRoute, pools_of
 from hustlex.drivers.redis_py import COMMAND_S, ServerPool
 from hustlex.errors import Error, Refused
@@ -190,7 +190,7 @@ class Driver:
         Unless a flow asks for them, none waits beyond its deadline for a server that is being replaced: the others'
         answers would wait with it.
         """
-        patient = isinstance(ops, Together)
+        patient = isinstance(ops, FlowOps)
         if not ops:
             return []
         if self.hook is None:
@@ -314,7 +314,7 @@ class Driver:
         if isinstance(step, Op):
             return self.run(step)
         if isinstance(step, Batch):
-            return self.run_many(Together(step.ops))
+            return self.run_many(FlowOps(step.ops))
         if isinstance(step, Durable):
             return self.commit_many(step.ops, step.durability)
         if isinstance(step, Part):

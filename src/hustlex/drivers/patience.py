@@ -48,7 +48,7 @@ class Outage:
         return now - self._began > OPEN_AFTER_S and now - self._last < _LATELY_S
 
 
-class Together(tuple[Op[Any], ...]):  # noqa: SLOT001 - a mark
+class FlowOps(tuple[Op[Any], ...]):  # noqa: SLOT001 - a mark
     """Operations that a flow asks for at once: its caller waits for them all."""
 
 
