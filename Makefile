@@ -9,7 +9,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster topologies servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory soak-memory docs clean
+.PHONY: help up tour test test-slow cluster topologies servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory bench-processes bench-growth soak-memory docs clean
 
 up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs $(if $(CLUSTER),--cluster)
@@ -88,7 +88,7 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory bench-processes bench-growth ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
@@ -107,6 +107,12 @@ bench-cache: $(DEV) ## cached functions, copies, tags, a cold key and the race: 
 
 bench-memory: $(DEV) ## bytes on the server per job, code, session, kept answer, limit: beside the peers and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.memory
+
+bench-processes: $(DEV) ## drained jobs per second by one and more processes of `hustlex worker --processes`
+	QUICK=$(QUICK) $(BIN)/python -m bench.processes
+
+bench-growth: $(DEV) ## whether an operation costs the same with a thousand and with a million tasks, callers, sessions, entries
+	QUICK=$(QUICK) $(BIN)/python -m bench.growth
 
 soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
 	$(BIN)/python -m tests.support.soak

@@ -82,6 +82,9 @@ class Fetcher:
         self._admission = admission
         self._exchange = exchange
         self._waiters = waiters
+        self._lively: dict[QueueState, None] = {}
+        for source in sources:
+            source.join(self._lively)
         self._leasing = True
         self._calls = 0
         self._sent_at = float("-inf")
@@ -119,7 +122,7 @@ class Fetcher:
             self.asked_at = monotonic()
         requests: list[QueueRequest] = []
         self._sent_at = monotonic()
-        for source in self.sources:
+        for source in list(self._lively):
             if source.adopt and not source.leasing and source.adopting is None:
                 requests.append(AdoptRequest(source, self._exchange, self._receive))
             want = shares.get(source, 0)
@@ -131,13 +134,15 @@ class Fetcher:
                 want = 0
             if source.acks or source.poison:
                 requests += acknowledgements(source, self._exchange)
+            if source.quiet:
+                del self._lively[source]
         return requests
 
     def _shares(self) -> dict[QueueState, int]:
         if not self._leasing:
             return {}
         free = min(self._slots.free(self._admission.surplus()) - self.asked, MOST)
-        awake = [source for source in self.sources if source.awake and not source.adopt and source.adopting is None]
+        awake = [source for source in self._lively if source.awake and not source.adopt and source.adopting is None]
         return self._slots.split(awake, free) if awake and free > 0 else {}
 
     def _receive(
@@ -156,11 +161,11 @@ class Fetcher:
             jobs.append(job)
         self._admission.take(jobs, with_past=bool(pasts))
 
-    def sleepers(self) -> None:
-        """Let the waiters watch the queues that have nothing more."""
-        for source in self.sources:
-            if not source.awake:
-                self._waiters[source].wake()
+    def sleepers(self, requests: Iterable[QueueRequest]) -> None:
+        """Let the waiters watch those of the queues asked that have nothing more."""
+        for request in requests:
+            if not request.source.awake:
+                self._waiters[request.source].wake()
 
 
 class FetchLoop(Service):
@@ -190,7 +195,7 @@ class FetchLoop(Service):
             answers = await self._driver.run_many([request.op for request in requests])
         finally:
             failure = self._take_in(requests, answers)
-        self._fetcher.sleepers()
+        self._fetcher.sleepers(requests)
         if failure is not None:
             raise failure
         return 0
