@@ -235,16 +235,16 @@ async def _sessions(url: str, _: int) -> Costs:
 
 async def _fill_cache(url: str, size: int) -> None:
     async with _front(url) as hx, Redis.from_url(url) as client:
-        await hx.cache("growth", bytes, ttl=_PAUSE).set("k", b"x" * 500)
+        await hx.cache("growth", str, ttl=_PAUSE).set("k", "x" * 500)
         (key,) = [name.decode() async for name in client.scan_iter("*growth:k")]
         await _copied(client, _COPY_KEYS, [key], size, key, "")
 
 
 async def _cache(url: str, size: int) -> Costs:
     async with _front(url) as hx:
-        cache = hx.cache("growth", bytes, ttl=_PAUSE, timeout=timedelta(seconds=5))
+        cache = hx.cache("growth", str, ttl=_PAUSE, timeout=timedelta(seconds=5))
         read = await _cost(2 * _CALLS, lambda n: cache.get(f"k{n * 7919 % size}"))
-        written = await _cost(_CALLS, lambda n: cache.set(f"k{n * 7919 % size}", b"y" * 500))
+        written = await _cost(_CALLS, lambda n: cache.set(f"k{n * 7919 % size}", "y" * 500))
         return {"cache, read": read, "cache, write": written}
 
 
