@@ -9,7 +9,7 @@ RUN := .venv/.ready-run
 DEV := .venv/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up tour test test-slow cluster topologies servers chaos explore check check-lint check-types check-floor-plan check-lua check-generated check-shape check-wiring check-names check-exports check-sleeps audit fix bench bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory bench-processes bench-growth soak-memory docs clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(MAKEFILE_LIST))
 
 up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, worker, scheduler (Ctrl-C stops)
 	$(BIN)/hustlex up examples.gigs $(if $(CLUSTER),--cluster)
@@ -30,9 +30,14 @@ test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, 
 cluster: $(DEV) ## run the contract tests on a cluster of one node: it refuses a call whose keys are in several slots
 	$(BIN)/pytest -n logical -q tests/contract --server cluster9
 
-topologies: $(DEV) ## run the contract tests on a cluster of six nodes and behind Sentinels
-	$(BIN)/pytest -n logical -q tests/contract --server cluster6
-	$(BIN)/pytest -n logical -q tests/contract --server sentinel
+# A file or two of each room, and the drivers.
+SOME := drivers aio_driver tracking answers otp tokens tokens_bounded ratelimit idempotency pins cache cache_tags events \
+	events_replay jobs jobs_unique jobs_streams jobs_inspector inspectors
+CONTRACTS := $(if $(QUICK),$(SOME:%=tests/contract/test_%.py),tests/contract)
+
+topologies: $(DEV) ## run the contract tests on a cluster of six nodes and behind Sentinels (QUICK=1: some of each room)
+	$(BIN)/pytest -n logical -q $(CONTRACTS) --server cluster6
+	$(BIN)/pytest -n logical -q $(CONTRACTS) --server sentinel
 
 servers: cluster ## run the contract tests on the other servers: a cluster, Valkey 8.1, Redis 8.2, Redis 7
 	$(BIN)/pytest -n logical -q tests/contract --server valkey8
@@ -119,6 +124,9 @@ soak-memory: $(DEV) ## a million strangers in each room, and whether memory stay
 
 bench-events: $(DEV) ## publishing with history, event streams to 10,000 browsers, and links that are cut
 	QUICK=$(QUICK) $(BIN)/python -m bench.events
+
+pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
+	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)
 
 docs: $(DEV) ## write docs/reference from the code
 	$(BIN)/python -m tools.gen_docs

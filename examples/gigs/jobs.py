@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from examples.gigs import money
 from examples.gigs.backend import Backend, open_backend
-from examples.gigs.views import Notice
+from examples.gigs.views import Notice, naira
 from hustlex import Tasks
 from hustlex.delivery import Message, Texts, deliver_codes
 from hustlex.jobs import IdTaken, current_job
@@ -30,13 +30,19 @@ async def escrow_release(gig_id: int) -> None:
         gig = await money.release_escrow(session, gig_id)
     if gig is None or gig.worker_id is None:
         return
-    text = f"NGN {gig.price_kobo / 100:,.2f} for '{gig.title}' is in your wallet"
+    text = f"{naira(gig.price_kobo)} for '{gig.title}' is in your wallet"
     await backend().profiles.delete(gig.worker_id)
     message = push.job(user_id=gig.worker_id, title="You were paid", text=text)
     told = await backend().hx.jobs.enqueue(message, task_id=f"push:escrow:{gig_id}", retention=timedelta(days=1))
     if not isinstance(told, IdTaken):  # by the attempt before this one
         told.or_raise()
-    await backend().notices.publish(Notice("escrow_released", text), user_id=gig.worker_id)
+    await tell(gig.worker_id, Notice("escrow_released", text, gig_id), f"escrow:{gig_id}")
+    await tell(gig.owner_id, Notice("gig_paid", f"'{gig.title}' is paid out", gig_id), f"paid:{gig_id}")
+
+
+async def tell(user_id: int, notice: Notice, idem: str) -> None:
+    """A notice in a user's open windows, and in the list of them; once, though its job may run again."""
+    await backend().notices.publish(notice, idem=idem, user_id=user_id)
 
 
 @tasks.task("notification:sms", queue="low", max_retry=5, timeout=timedelta(seconds=20))

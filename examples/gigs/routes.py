@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+from datetime import timedelta
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from examples.gigs import money
+from examples.gigs import market
 from examples.gigs.backend import Backend
-from examples.gigs.jobs import escrow_release
-from examples.gigs.models import Gig, User, outbox
-from examples.gigs.views import Notice, gig_view
+from examples.gigs.views import gig_view
 from hustlex.idempotency import IdempotencyOptions
+from hustlex.ratelimit import Policy
 from hustlex.web import CurrentUser, Idempotent, RateLimit, StrictUser, sse_response
 
 router = APIRouter()
 
-TRANSFERS = RateLimit("5/minute per user using log named transfers")
+FIVE_A_MINUTE = Policy("transfers", 5, timedelta(minutes=1), "log")
+TRANSFERS = RateLimit(FIVE_A_MINUTE)
 ONCE = Idempotent(options=IdempotencyOptions(orphans="takeover"))
 """A request whose server died may be carried out again, because the ledger takes each of its lines once."""
 CATEGORY = r"^[a-z0-9-]{2,40}$"
@@ -74,53 +72,27 @@ async def gigs(shared: Shared, category: Annotated[str, Query(pattern=CATEGORY)]
 
 @router.post("/gigs", status_code=201)
 async def post_gig(new: NewGig, user: StrictUser, shared: Shared) -> Response:
-    """Post a gig: hold its price, then forget what is cached of it and tell the poster's open windows."""
-    async with shared.database.transaction() as session:
-        gig = Gig(owner_id=int(user.user_id), status="open", **new.model_dump())
-        session.add(gig)
-        await session.flush()
-        await money.hold_escrow(session, gig)
-    await shared.profiles.delete(gig.owner_id)
-    await shared.gig_lists.delete(("category", gig.category))
-    await shared.notices.publish(Notice("gig_posted", f"'{gig.title}' is online"), user_id=gig.owner_id)
-    return as_json(gig_view(gig), 201)
+    """Post a gig; its price is held."""
+    return as_json(gig_view(await market.post(shared, int(user.user_id), **new.model_dump())), 201)
 
 
 @router.post("/gigs/{gig_id}/take")
 async def take_gig(gig_id: GigId, user: CurrentUser, shared: Shared) -> Response:
     """Become the worker of an open gig."""
-    async with shared.database.transaction() as session:
-        gig = await _gig(session, gig_id)
-        if gig.owner_id == int(user.user_id) or gig.status != "open":
-            raise HTTPException(409, "this gig cannot be taken by you")
-        gig.worker_id, gig.status = int(user.user_id), "taken"
-    await shared.gig_lists.delete(("category", gig.category))
-    await shared.notices.publish(Notice("gig_taken", f"'{gig.title}' was taken"), user_id=gig.owner_id)
-    return as_json(gig_view(gig))
+    return as_json(gig_view(await market.take(shared, int(user.user_id), gig_id)))
 
 
 @router.post("/gigs/{gig_id}/complete", status_code=202)
 async def complete_gig(gig_id: GigId, user: StrictUser, shared: Shared) -> Response:
-    """Accept the work. The money moves in a critical job, added in the same transaction; asking again is harmless."""
-    async with shared.database.transaction() as session:
-        gig = await _gig(session, gig_id)
-        if gig.owner_id != int(user.user_id) or gig.status == "open":
-            raise HTTPException(409, "only the owner of a taken gig can complete it")
-        gig.status = "completed"
-        outbox.add(session, escrow_release.job(gig_id=gig.id), task_id=f"escrow:{gig.id}")
-    return as_json(gig_view(gig), 202)
+    """Accept the work; a job pays the worker."""
+    return as_json(gig_view(await market.complete(shared, int(user.user_id), gig_id)), 202)
 
 
 @router.post("/wallet/transfers", dependencies=[Depends(TRANSFERS), Depends(ONCE)])
 async def transfer(new: NewTransfer, request: Request, user: StrictUser, shared: Shared) -> Response:
     """Send money, once per Idempotency-Key; at most 5 a minute."""
-    sender, key = int(user.user_id), hashlib.sha256(request.headers["Idempotency-Key"].encode()).hexdigest()[:32]
-    async with shared.database.transaction() as session:
-        receiver = await session.scalar(select(User.id).where(User.phone == new.to_phone, User.id != sender))
-        if receiver is None:
-            raise HTTPException(404, "no such receiver")
-        await money.transfer(session, f"{sender}:{key}", sender, receiver, new.amount_kobo)
-    await shared.profiles.delete(sender, receiver)
+    key = request.headers["Idempotency-Key"]
+    await market.send(shared, int(user.user_id), key, new.to_phone, new.amount_kobo)
     return as_json({"transferred": True})
 
 
@@ -128,10 +100,3 @@ async def transfer(new: NewTransfer, request: Request, user: StrictUser, shared:
 async def events(request: Request, user: CurrentUser, shared: Shared) -> Response:
     """Live notices for the signed-in user, as server-sent events."""
     return await sse_response(request, shared.notices.subscribe(user_id=user.user_id), authorize=None)
-
-
-async def _gig(session: AsyncSession, gig_id: int) -> Gig:
-    gig = await session.get(Gig, gig_id)
-    if gig is None:
-        raise HTTPException(404, "no such gig")
-    return gig

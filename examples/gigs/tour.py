@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import sys
@@ -210,12 +211,28 @@ def refresh_and_leave(person: Person) -> None:
         notes.append("401")
 
 
+def look_at_pages(url: str, outbox: Path) -> None:
+    """The pages in a browser, where one is installed. Raises TourFailed."""
+    from examples.gigs.browse import browse
+    from examples.gigs.browser import installed
+
+    binary = installed()
+    if binary is None:
+        print("             no Chromium here, so nobody looked at the pages: open them yourself")
+        return
+    try:
+        asyncio.run(browse(url, outbox, binary))
+    except (TimeoutError, AssertionError) as error:
+        raise TourFailed(f"a page did not do what it should: {str(error).partition(chr(10))[0]}") from error
+
+
 def main() -> int:
     """Exit code 0 when every step held, else 1 with one sentence."""
     url = sys.argv[1] if len(sys.argv) > 1 else _URL
     start = time.perf_counter()
     try:
         walk(url, GigsSettings().outbox)
+        look_at_pages(url, GigsSettings().outbox)
     except httpx.TransportError:
         print(f"tour: no API answers at {url}; start it with `make up`", file=sys.stderr)
         return 1

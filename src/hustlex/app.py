@@ -15,7 +15,9 @@ from hustlex.core.memory.aio import guarded
 from hustlex.core.op import AsyncDriver
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
+from hustlex.drivers.address import for_rooms
 from hustlex.drivers.aio import Driver
+from hustlex.drivers.login import Credentials
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Error
 
@@ -57,6 +59,8 @@ class HustleX:
         and checks of limits have shorter ones of their own).
     failover: how long after the primary of a cluster or behind Sentinels went away calls wait for the next one, also
         beyond their timeout, up to 60 s; default 10 s.
+    credentials: a function that gives user and password, asked before each connection is opened, instead of those of
+        the URLs: for passwords that change.
     strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may
         evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
     region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
@@ -80,6 +84,7 @@ class HustleX:
         hook: Hook | None = None,
         timeout: timedelta | None = None,
         failover: timedelta | None = None,
+        credentials: Credentials | None = None,
         strict_memory: bool | None = None,
         region: str | None = None,
         queues: Collection[str] | None = None,
@@ -99,9 +104,11 @@ class HustleX:
             check.instance("hook", hook, Callable, hint="pass a function")  # type: ignore[arg-type]
         if strict_memory is not None:
             check.flag("strict_memory", strict_memory)
-        waits: dict[str, Any] = {"timeout": timeout, "failover": failover}
-        self.driver: AsyncDriver = Driver(url, hook=hook, **waits)
-        self.cache_driver: AsyncDriver = Driver(cache_url, hook=hook, **waits) if cache_url else self.driver
+        if credentials is not None:
+            check.function("credentials", credentials)
+        how: dict[str, Any] = {"hook": hook, "timeout": timeout, "failover": failover, "credentials": credentials}
+        self.driver: AsyncDriver = Driver(for_rooms(url), **how)
+        self.cache_driver: AsyncDriver = Driver(for_rooms(cache_url), **how) if cache_url else self.driver
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
         # A rate limit shows each caller's with each answer; to work one out costs 20 to 40 us.
         self._references = lru_cache(4096)(self._keyring.reference if self._keyring else lambda _: "")
@@ -134,6 +141,11 @@ class HustleX:
         await self.driver.close()
         if self.cache_driver is not self.driver:
             await self.cache_driver.close()
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every key but those of the jobs."""
+        return self._prefix
 
     @property
     def degraded(self) -> dict[str, str]:

@@ -36,7 +36,8 @@ class Up:
         self._at = at
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "hustlex", "up", *self._modules]
+        console = () if "--console" in self._extra else ("--no-console",)
+        command = [sys.executable, "-m", "hustlex", "up", *self._modules, *console]
         self._process = subprocess.Popen(
             [*command, "--port", str(self.port), "--data", str(self.data), *self._extra],
             stdout=subprocess.PIPE,

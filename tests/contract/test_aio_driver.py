@@ -159,6 +159,18 @@ async def test_a_pause_of_this_process_is_not_the_servers(faulty: Proxy) -> None
         assert await calls == [b"0", b"1", b"2"]
 
 
+async def test_a_loop_that_stood_still_does_not_take_the_server_for_silent(faulty: Proxy) -> None:
+    """As behind a handler that blocks for long: what was to be written before it is answered after."""
+    async with Driver(faulty.url, Options(stall=0.3)) as driver:
+        # After one call at a time the next would be written at once.
+        assert await asyncio.gather(*(driver.run(echo(text, 5000)) for text in "ab")) == [b"a", b"b"]
+        faulty.delay_seconds = 0.05
+        push = command("test.push", Effect.ONCE, "RPUSH", "list", 1, decode=int, timeout_ms=10_000)
+        calls = asyncio.gather(*(driver.run(push) for _ in range(3)))
+        asyncio.get_running_loop().call_soon(stand_still, 1.6)  # past the next look at the link
+        assert await calls == [1, 2, 3]
+
+
 async def test_a_server_that_does_not_answer_is_late_all_the_same(faulty: Proxy) -> None:
     async with Driver(faulty.url) as driver:
         assert await driver.run(echo("open", 5000)) == b"open"
@@ -311,7 +323,7 @@ async def test_the_answer_to_somebody_elses_subscription_is_not_ones_own(faulty:
 
 
 async def test_close_answers_what_is_in_flight_and_is_idempotent(url: str) -> None:
-    driver = Driver(url)
+    driver = Driver(url, timeout=LONG)
     calls = [asyncio.create_task(driver.run(echo(str(n)))) for n in range(10)]
     while not all(task.done() for task in calls):
         await asyncio.sleep(0)

@@ -23,7 +23,7 @@ from hustlex.otp import Otp
 from hustlex.pins.api import Pins
 from hustlex.ratelimit import Policy, RateLimit
 from hustlex.tokens import Access, TokenPair, Tokens
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 
 POLICY = Policy("login", 1, timedelta(minutes=1))
 ROOMS = [Tokens, RateLimit, Otp, Pins, Idempotency, Cache, Channel, Jobs, Inspector, Schedules]
@@ -33,7 +33,7 @@ OWN = {("Tokens", "check"), ("RateLimit", "check")}
 
 @pytest.fixture
 async def front(url: str) -> Any:
-    async with HustleX(url, secret=SECRET) as opened:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET) as opened:
         yield opened
 
 

@@ -16,6 +16,7 @@ from hustlex.app import HustleX
 from hustlex.cache import MISSING, EntryKey, Hit, Miss
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
+from tests.conftest import PATIENCE
 from tests.support.proxy import Proxy
 
 QUARTER = timedelta(minutes=15)
@@ -114,7 +115,7 @@ async def test_entries_have_the_seeds_names_and_lives(hx: Any, raw: redis.Redis,
 
 
 async def test_production_frames_carry_the_servers_clock(url: str, raw: redis.Redis) -> None:
-    async with HustleX(url) as front:
+    async with HustleX(url, timeout=PATIENCE) as front:
         users = front.cache("user", int, ttl=QUARTER, timeout=PATIENT)
         await users.set(1, 1)
         await users.get_or_compute(2, Origin().load)

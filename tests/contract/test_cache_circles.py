@@ -17,6 +17,7 @@ import redis
 from hustlex.app import HustleX
 from hustlex.errors import Misuse, Overloaded
 from hustlex.sync import HustleX as BlockingHustleX
+from tests.conftest import PATIENCE
 
 QUARTER = timedelta(minutes=15)
 PATIENT = timedelta(seconds=5)
@@ -26,13 +27,13 @@ AT_ONCE = 10.0
 
 @pytest.fixture
 async def front(url: str) -> Any:
-    async with HustleX(url) as front:
+    async with HustleX(url, timeout=PATIENCE) as front:
         yield front
 
 
 @pytest.fixture
 def blocking_front(url: str) -> Any:
-    with BlockingHustleX(url) as front:
+    with BlockingHustleX(url, timeout=PATIENCE) as front:
         yield front
 
 

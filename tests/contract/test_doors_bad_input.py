@@ -34,7 +34,7 @@ from hustlex.outbox import Outbox
 from hustlex.ratelimit import Policy, Rule, Rulebook, caller_of, parse_rule
 from hustlex.testing import EagerJobs, FixedClock, assert_enqueued, drain, eager, enqueued
 from hustlex.worker import Worker, serve_health
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.sweep import ODD, Sample, complaints, unswept
 
 SECOND = timedelta(seconds=1)
@@ -51,7 +51,7 @@ def view(*_: Any) -> str:
 
 @pytest.fixture
 async def front(url: str) -> Any:
-    async with HustleX(url, secret=SECRET) as opened:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET) as opened:
         yield opened
 
 
@@ -214,7 +214,7 @@ def decorators(door: Any) -> list[Sample]:
 async def test_decorators_of_flask(url: str) -> None:
     from flask import Flask
 
-    with sync.HustleX(url, secret=SECRET) as hx:
+    with sync.HustleX(url, timeout=PATIENCE, secret=SECRET) as hx:
         samples = [*decorators(hustlex.flask), Sample(hustlex.flask.init_app, {"app": Flask("x"), "hx": hx})]
         assert [said for sample in samples for said in await complaints(sample)] == []
     doors = [getattr(hustlex.flask, name) for name in hustlex.flask.__all__]

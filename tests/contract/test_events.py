@@ -14,6 +14,7 @@ from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse, Unavailable
 from hustlex.events import Events, Gap, Message, Unknown
+from tests.conftest import LONG
 
 
 class Paid(msgspec.Struct, frozen=True, tag="paid"):
@@ -140,7 +141,7 @@ async def test_the_last_subscriber_gone_nothing_is_left_on_the_server(driver: Dr
 
 
 async def test_closing_the_driver_ends_the_subscription_with_an_error(url: str) -> None:
-    driver = Driver(url)
+    driver = Driver(url, timeout=LONG)
     async with Events(driver).channel("orders:all", OrderEvent).subscribe() as messages:
         await driver.close()
         with pytest.raises(Unavailable):

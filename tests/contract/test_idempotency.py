@@ -38,7 +38,7 @@ from hustlex.idempotency import (
     hmac_signature,
 )
 from hustlex.sync import HustleX as BlockingHustleX
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.proxy import Proxy
 
 PAY = Scope("u1", "POST", "/transfers/{id}")
@@ -106,7 +106,7 @@ def test_of_50_threads_one_executes(url: str) -> None:
         executions.append(started.fence)
         return CREATED
 
-    with BlockingHustleX(url, secret=SECRET) as hx:
+    with BlockingHustleX(url, timeout=PATIENCE, secret=SECRET) as hx:
 
         def client() -> None:
             outcome: Any = InFlight(None)
@@ -155,7 +155,7 @@ def test_over_four_processes_one_caller_executes(url: str) -> None:
 
 @pytest.mark.parametrize("room", ["idempotency", "pins"])
 def test_the_room_needs_a_secret(url: str, room: str) -> None:
-    with BlockingHustleX(url) as hx, pytest.raises(ConfigurationError):
+    with BlockingHustleX(url, timeout=PATIENCE) as hx, pytest.raises(ConfigurationError):
         getattr(hx, room)
 
 
@@ -602,7 +602,7 @@ async def test_a_claim_whose_answer_came_too_late_is_taken_back(faulty: Proxy, r
 
 
 async def test_a_claim_whose_caller_is_cancelled_is_taken_back(url: str, raw: redis.Redis) -> None:
-    async with HustleX(url, secret=SECRET) as hx:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET) as hx:
         for turns in range(60):
             claiming = asyncio.ensure_future(begin(hx, key=f"k{turns}"))
             for _ in range(turns % 6):

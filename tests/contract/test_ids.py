@@ -19,6 +19,7 @@ from hustlex.otp.totp import hotp
 from hustlex.pins import PinHashed, PinOk
 from hustlex.ratelimit import Policy, RateLimitOptions
 from hustlex.tokens import Access, Rejected, TokenPair
+from tests.conftest import PATIENCE
 from tests.support.ids import spellings
 
 MINUTE = timedelta(minutes=1)
@@ -124,7 +125,7 @@ async def test_events_reach_who_listens(front: Any, identity: Any) -> None:
 async def front(url: str) -> Any:
     from hustlex import HustleX
 
-    async with HustleX(url) as opened:
+    async with HustleX(url, timeout=PATIENCE) as opened:
         yield opened
 
 

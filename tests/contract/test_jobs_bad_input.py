@@ -19,6 +19,7 @@ from hustlex.jobs import (
     Job,
     Jobs,
     Limits,
+    Partitions,
     PeriodicConfig,
     Rate,
     Schedules,
@@ -107,6 +108,9 @@ PURE = [
     Sample(Tasks.include, {"other": Tasks()}, call=lambda _, **given: Tasks().include(**given)),
     Sample(Task, {"task_type": "t", "function": _serve, "options": {}, "limits": Limits(), "cpu": False}),
     Sample(Rate, {"count": 1, "per": MINUTE}),
+    Sample(Partitions, {"queue": "mail", "count": 4}),
+    Sample(Partitions.of, {"key": "a"}, call=lambda _, **given: Partitions("mail", 2).of(**given)),
+    Sample(Partitions.shares, {"share": 1}, call=lambda _, **given: Partitions("mail", 2).shares(**given)),
     Sample(Limits, {"max_concurrency": 1, "max_per_worker": 1, "rate": Rate(1), "key": "a"}),
     Sample(
         Aggregate,
@@ -178,6 +182,7 @@ QUEUE, ONE = {"queue": "default"}, {"queue": "default", "task_id": "kept"}
 GROUPED = {"queue": "default", "state": State.AGGREGATING, "group": "g"}
 LOOKS = [
     Sample(Inspector.queue, {"name": "default"}),
+    Sample(Inspector.summaries, {"queues": ["default"]}),
     Sample(Inspector.history, {**QUEUE, "days": 3}),
     Sample(Inspector.groups, QUEUE),
     Sample(Inspector.tasks, {**GROUPED, **PAGE}),

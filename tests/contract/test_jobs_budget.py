@@ -19,6 +19,7 @@ from hustlex.jobs.lease import finish
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.schedule import firing
 from hustlex.jobs.schedule.firing import Fired
+from tests.conftest import LONG
 
 MINUTE = timedelta(minutes=1)
 Q = queue_keys("default")
@@ -108,7 +109,7 @@ async def test_a_repeat_of_the_same_call_gets_the_same_answer(driver: Driver, ra
 
 async def test_many_producers_together_never_pass_the_limit(hx: Any, url: str, raw: redis.Redis) -> None:
     await hx.jobs.limit_queue("default", max_size=20)
-    async with Driver(url) as other:
+    async with Driver(url, timeout=LONG) as other:
         mixed = [hx.jobs.enqueue("t") for _ in range(30)] + [Jobs(other).enqueue("t") for _ in range(30)]
         outcomes = await asyncio.gather(*mixed)
     assert sum(isinstance(outcome, Enqueued) for outcome in outcomes) == 20 == raw.llen(Q.pending)

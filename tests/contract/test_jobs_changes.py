@@ -19,6 +19,7 @@ from hustlex.jobs.lease import finish, maintain
 from hustlex.jobs.lease import limited as limit
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.wire import decode_task
+from tests.conftest import LONG
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 Q = queue_keys("low")
@@ -264,7 +265,7 @@ async def test_a_batch_that_is_being_aggregated_goes_too(hx: Any, driver: Driver
 
 
 async def test_who_enqueues_later_makes_a_new_queue(url: str, raw: redis.Redis) -> None:
-    async with Driver(url) as driver:
+    async with Driver(url, timeout=LONG) as driver:
         jobs = Jobs(driver)
         await jobs.enqueue("t", queue="low")
         await jobs.inspector.delete_queue("low", force=True)

@@ -35,6 +35,7 @@ from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.stream.items import log_fields, progress_fields
 from hustlex.jobs.stream.ops import MOST, append, end_attempt, write_result
 from hustlex.jobs.wire import decode_task, encode_task
+from tests.conftest import PATIENCE
 
 Q = queue_keys("default")
 KEY = stream("default", "t")
@@ -253,7 +254,7 @@ async def test_a_hundred_can_follow_on_one_connection(jobs: Jobs, handler: Handl
 async def test_the_front_follows(url: str, handler: Handler) -> None:
     handler.say(*log_fields("x"))
     handler.end(State.COMPLETED)
-    async with HustleX(url) as front:
+    async with HustleX(url, timeout=PATIENCE) as front:
         items: AsyncIterator[Any] = front.jobs.follow("t")
         assert len([item async for item in items]) == 2
 

@@ -7,6 +7,7 @@ import gc
 import itertools
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,13 +16,15 @@ from fastapi import Depends, FastAPI
 from starlette.requests import Request
 
 import hustlex
+from hustlex import app as front_module
+from hustlex import problems
 from hustlex.app import HustleX
 from hustlex.cache import plan
 from hustlex.core.op import Op
 from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.tokens.signature_cache import SignatureCache
 from hustlex.web import Idempotent, RateLimit, install, lifespan
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.strangers import ASYNC_STORIES, LIMITS, PLENTY, STORIES, done
 
 MANY, ROUNDS = 50, 60
@@ -49,10 +52,13 @@ async def blocks_left(story: Callable[[str], Any]) -> float:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered of tokens and of a cache's keys is bounded by 10,000, more than a quick test shows."""
+    """What is remembered of tokens, of a cache's keys and of callers is bounded by thousands, more than a quick test
+    shows."""
     monkeypatch.setattr(SignatureCache.__init__, "__defaults__", (4,))
     monkeypatch.setattr(plan, "_MOST_NAMES", 4)
     monkeypatch.setattr(plan, "_MOST_RESTS", 4)
+    monkeypatch.setattr(front_module, "lru_cache", lambda _: lru_cache(4))
+    monkeypatch.setattr(problems, "_partition", lru_cache(4)(problems._partition.__wrapped__))
 
 
 @pytest.mark.usefixtures("small")
@@ -94,9 +100,9 @@ async def cycles_left(story: Callable[[str], Any]) -> float:
 
 
 @pytest.fixture
-async def ask(url: str) -> AsyncIterator[Callable[[str], Any]]:
+async def ask(url: str, small: None) -> AsyncIterator[Callable[[str], Any]]:
     """A request of a stranger, to a route with a limit that is executed once."""
-    app = FastAPI(lifespan=lifespan(lambda: HustleX(url, secret=SECRET, ratelimit=LIMITS)))
+    app = FastAPI(lifespan=lifespan(lambda: HustleX(url, timeout=PATIENCE, secret=SECRET, ratelimit=LIMITS)))
     install(app)
 
     @app.post("/", dependencies=[Depends(RateLimit(PLENTY, key=_stranger)), Depends(Idempotent(key=_stranger))])

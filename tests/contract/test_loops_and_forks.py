@@ -19,7 +19,7 @@ from hustlex.errors import Misuse, Unavailable
 from hustlex.ratelimit import Policy, RateLimitOptions
 from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.tokens import Access
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 
 MINUTE = timedelta(minutes=1)
 MANY = Policy("many", 1_000, MINUTE)
@@ -146,7 +146,7 @@ def test_children_of_a_process_with_a_running_loop_have_connections_of_their_own
 
 
 def test_children_of_a_blocking_process_have_connections_of_their_own(url: str, raw: redis.Redis) -> None:
-    with BlockingHustleX(url, secret=SECRET, ratelimit=LIMITS) as front:
+    with BlockingHustleX(url, timeout=PATIENCE, secret=SECRET, ratelimit=LIMITS) as front:
 
         def work(name: str) -> None:
             for number in range(100):
@@ -172,7 +172,7 @@ def test_a_child_hashes_pins_in_threads_of_its_own(url: str) -> None:
 
 def test_a_child_does_not_wait_for_a_room_that_was_being_made(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In another thread of its parent, at the moment of the fork."""
-    front = BlockingHustleX(url, secret=SECRET)
+    front = BlockingHustleX(url, timeout=PATIENCE, secret=SECRET)
     making, go_on = threading.Event(), threading.Event()
     secrets, parent = front._secrets, os.getpid()
 

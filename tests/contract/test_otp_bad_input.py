@@ -30,7 +30,7 @@ from hustlex.otp import (
     Risk,
 )
 from hustlex.pins import PinOptions, Pins
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.blocking import Blocking
 from tests.support.otp import PHONE
 from tests.support.sweep import ODD, Sample, complaints, unswept
@@ -92,10 +92,10 @@ OPTIONS = [
 async def front(request: pytest.FixtureRequest, url: str, clock: FixedClock) -> Any:
     pins = PinOptions(memory_kib=8_192, passes=1)
     if request.param == "aio":
-        async with HustleX(url, secret=SECRET, clock=clock, pins=pins) as front:
+        async with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock, pins=pins) as front:
             yield front
     else:
-        with sync.HustleX(url, secret=SECRET, clock=clock, pins=pins) as blocking:
+        with sync.HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock, pins=pins) as blocking:
             yield Blocking(blocking)
 
 

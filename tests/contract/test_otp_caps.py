@@ -46,7 +46,7 @@ from hustlex.otp import (
     Verified,
     Wrong,
 )
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.otp import KEYRING, PHONE, code_of, phone, sent, units, verified, wrong
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
@@ -557,13 +557,15 @@ async def test_a_claim_is_one_sending(hx: Any, clock: FixedClock) -> None:
 
 
 async def test_an_evaluator_uses_a_phone_of_his_own(url: str, clock: FixedClock) -> None:
-    async with HustleX(url, secret=SECRET, clock=clock, region="GB") as hx:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock, region="GB") as hx:
         for typed, number in (("07400 123456", "+447400123456"), ("+1 202 555 0143", "+12025550143")):
             opened = await hx.otp.open((await sent(hx.otp, typed)).challenge)
             assert isinstance(opened, Delivery)
             assert opened.phone == number
     numbers = Numbers(countries=frozenset({"NG"}))
-    async with HustleX(url, secret=SECRET, clock=clock, region="GB", otp=OtpOptions(numbers=numbers)) as hx:
+    async with HustleX(
+        url, timeout=PATIENCE, secret=SECRET, clock=clock, region="GB", otp=OtpOptions(numbers=numbers)
+    ) as hx:
         refused = await hx.otp.issue("07400 123457")
         assert refused == DestinationBlocked("GB", "OtpOptions.numbers.countries")
         with pytest.raises(Unsuccessful, match=r"OtpOptions\.numbers\.countries closes it"):

@@ -21,7 +21,7 @@ from hustlex.errors import Misuse, OutcomeUnknown, Overloaded, Unavailable
 from hustlex.pins import PinHashed, PinLocked, PinMalformed, PinOk, PinOptions, PinWeak, PinWrong, Weakness, ops
 from hustlex.pins.hashing import Hasher
 from hustlex.sync import HustleX as BlockingHustleX
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.proxy import Proxy
 
 QUARTER, HOUR, DAY = timedelta(minutes=15), timedelta(hours=1), timedelta(hours=24)
@@ -144,7 +144,7 @@ async def test_a_record_lost_in_the_middle_of_an_attempt_frees_no_guesses(
     await wrong(hx, stored, 3)
     raw.delete("pin:{u1}:tries")
     late = ops.heal("pin:{u1}:tries", 3, PinOptions(), 0)
-    with BlockingHustleX(url) as blocking:
+    with BlockingHustleX(url, timeout=PATIENCE) as blocking:
         assert blocking.driver.run(late) is None
         assert raw.dbsize() == 0
         await wrong(hx, stored, 1)
@@ -188,7 +188,7 @@ async def test_a_weak_pin_cannot_be_chosen(hx: Any, pin: str, why: Weakness) -> 
 
 
 async def test_lengths_are_the_options(url: str) -> None:
-    async with HustleX(url, secret=SECRET, pins=PinOptions(shortest=6, longest=6)) as hx:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, pins=PinOptions(shortest=6, longest=6)) as hx:
         assert await hx.pins.hash("u1", "48213") == PinMalformed()
         assert isinstance(await hx.pins.hash("u1", "482193"), PinHashed)
 
@@ -203,18 +203,18 @@ async def test_a_verifier_is_salted_bound_to_its_user_and_to_the_secret(hx: Any,
     assert isinstance(await hx.pins.verify("u2", RIGHT, stored), PinWrong)
     other = Keyring(b"another secret of thirty-two bytes or so")
     claimed = stored.replace(Keyring(SECRET).kid, other.kid)
-    async with HustleX(url, secret=b"another secret of thirty-two bytes or so") as front:
+    async with HustleX(url, timeout=PATIENCE, secret=b"another secret of thirty-two bytes or so") as front:
         assert isinstance(await front.pins.verify("u1", RIGHT, claimed), PinWrong)
 
 
 async def test_a_verifier_is_strong_by_default(url: str) -> None:
-    async with HustleX(url, secret=SECRET) as front:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET) as front:
         made = await front.pins.hash("u1", RIGHT)
     assert made.verifier.startswith(f"$argon2id$v=19$m=19456,t=2,p=1,keyid={Keyring(SECRET).kid}$")
 
 
 async def test_a_weaker_verifier_asks_to_be_hashed_again(hx: Any, url: str, stored: str) -> None:
-    async with HustleX(url, secret=SECRET, pins=PinOptions(memory_kib=32_768)) as stronger:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, pins=PinOptions(memory_kib=32_768)) as stronger:
         assert await stronger.pins.verify("u1", RIGHT, stored) == PinOk(rehash=True)
         renewed = await stronger.pins.hash("u1", RIGHT)
         assert await stronger.pins.verify("u1", RIGHT, renewed.verifier) == PinOk(rehash=False)
@@ -272,7 +272,7 @@ async def test_nothing_shows_in_a_repr_or_a_log(hx: Any, stored: str, caplog: py
 
 
 async def test_the_event_loop_goes_on_while_pins_are_hashed(url: str) -> None:
-    async with HustleX(url, secret=SECRET, pins=PinOptions(memory_kib=65_536)) as hx:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, pins=PinOptions(memory_kib=65_536)) as hx:
         stored = (await hx.pins.hash("u1", RIGHT)).verifier
         checks = asyncio.gather(*(hx.pins.verify(f"u{n}", RIGHT, stored) for n in range(8)))
         turns = 0
@@ -285,7 +285,7 @@ async def test_the_event_loop_goes_on_while_pins_are_hashed(url: str) -> None:
 
 async def test_too_many_at_once_are_refused_and_places_come_back(hx: Any, url: str) -> None:
     options = PinOptions(threads=1, waiting=2)
-    async with HustleX(url, secret=SECRET, pins=options) as small:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, pins=options) as small:
         calls = (small.pins.hash("u1", RIGHT) for _ in range(10))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert Counter(map(type, answers)) == {PinHashed: 3, Overloaded: 7}
@@ -299,7 +299,7 @@ async def test_too_many_at_once_are_refused_and_places_come_back(hx: Any, url: s
 
 
 async def test_what_too_many_others_crowd_out_is_not_counted(url: str) -> None:
-    async with HustleX(url, secret=SECRET, pins=PinOptions(threads=1, waiting=0)) as small:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, pins=PinOptions(threads=1, waiting=0)) as small:
         made = await small.pins.hash("u1", RIGHT)
         assert isinstance(made, PinHashed)
         assert await small.pins.verify("u1", WRONG, made.verifier) == PinWrong(4)
@@ -320,7 +320,9 @@ async def test_what_too_many_others_crowd_out_is_not_counted(url: str) -> None:
 
 def test_blocking_callers_wait_their_turn_and_too_many_are_refused(url: str) -> None:
     answers: list[Any] = []
-    with BlockingHustleX(url, secret=SECRET, pins=PinOptions(threads=1, waiting=1, memory_kib=65_536)) as hx:
+    with BlockingHustleX(
+        url, timeout=PATIENCE, secret=SECRET, pins=PinOptions(threads=1, waiting=1, memory_kib=65_536)
+    ) as hx:
 
         def call() -> None:
             try:

@@ -19,6 +19,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Misuse
 from hustlex.ratelimit import Algorithm, Outcome, Penalty, Policy, RateLimit, RateLimitOptions, Source
+from tests.conftest import LONG
 from tests.contract.test_ratelimit import ALGORITHMS, EVERY, MINUTE, RATES, UNHURRIED, policy_of, spend
 from tests.support.calls import Calls
 
@@ -492,7 +493,7 @@ async def test_a_hot_key_is_decided_here_within_its_budget(url: str, raw: redis.
 
 
 async def test_a_cost_below_one_fills_no_stock(url: str) -> None:
-    driver = Driver(url)
+    driver = Driver(url, timeout=LONG)
     limits = RateLimit(driver, options=UNHURRIED)
     policy = Policy("hot", 3_000, timedelta(hours=1), prefetch=timedelta(milliseconds=250))
     while (await limits.check(policy, "global", **PAY)).source is not Source.PREFETCH:

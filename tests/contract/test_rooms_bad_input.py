@@ -22,7 +22,7 @@ from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope
 from hustlex.idempotency.webhooks import Provider, hmac_signature
 from hustlex.ratelimit import Penalty, Policy, RateLimit, RateLimitOptions, Rulebook, bound, parse_rule, sheet
 from hustlex.tokens import KeySet, TokenOptions, Tokens
-from tests.conftest import SECRET, unhurried
+from tests.conftest import PATIENCE, SECRET, unhurried
 from tests.support.blocking import Blocking
 from tests.support.sweep import ODD, Sample, complaints
 
@@ -137,10 +137,10 @@ KEPT = [
 @pytest.fixture(params=["aio", "blocking"])
 async def front(request: pytest.FixtureRequest, url: str) -> Any:
     if request.param == "aio":
-        async with HustleX(url, secret=SECRET, ratelimit=unhurried()) as opened:
+        async with HustleX(url, timeout=PATIENCE, secret=SECRET, ratelimit=unhurried()) as opened:
             yield opened
     else:
-        with sync.HustleX(url, secret=SECRET, ratelimit=unhurried()) as blocking:
+        with sync.HustleX(url, timeout=PATIENCE, secret=SECRET, ratelimit=unhurried()) as blocking:
             yield Blocking(blocking)
 
 

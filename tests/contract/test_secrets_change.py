@@ -33,7 +33,7 @@ from hustlex.otp.totp import hotp
 from hustlex.pins import PinOk, PinWrong
 from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.tokens import Access, How, Refreshed, RefreshRefused, Refusal, Rejected, Rejection
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.blocking import Blocking
 from tests.support.otp import PHONE, code_of, everything, sent, verified, wrong
 
@@ -57,10 +57,10 @@ async def front(request: pytest.FixtureRequest, url: str, clock: FixedClock) -> 
 
         def make(told: dict[str, Any]) -> Any:
             if request.param == "aio":
-                made = HustleX(url, clock=clock, **told, **ROOMS)
+                made = HustleX(url, timeout=PATIENCE, clock=clock, **told, **ROOMS)
                 stack.push_async_callback(made.close)
                 return made
-            blocking = BlockingHustleX(url, clock=clock, **told, **ROOMS)
+            blocking = BlockingHustleX(url, timeout=PATIENCE, clock=clock, **told, **ROOMS)
             stack.callback(blocking.close)
             return Blocking(blocking)
 

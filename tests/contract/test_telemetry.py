@@ -211,6 +211,7 @@ async def inspector(room: Any) -> None:
         await getattr(room, door)()
     for door in ("queue", "history", "groups", "pause", "unpause"):
         await getattr(room, door)("default")
+    await room.summaries(["default"])
     await room.enqueue_events("entry")
     await room.tasks("default", State.PENDING)
     for door in ("task", "run", "archive", "delete"):

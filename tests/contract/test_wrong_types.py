@@ -37,7 +37,7 @@ from hustlex.jobs.workflow import ops as step_ops
 from hustlex.jobs.workflow.flows import advance, start
 from hustlex.ratelimit import Penalty, Policy
 from hustlex.sync import HustleX
-from tests.conftest import SECRET, unhurried
+from tests.conftest import PATIENCE, SECRET, unhurried
 from tests.support.poison import Facts, Recorder, outcomes
 
 Q = queue_keys("default")
@@ -260,7 +260,7 @@ def test_no_task_is_lost_beside_a_key_of_another_type(
     flow: Any, url: str, raw: redis.Redis, clock: FixedClock, blocking_driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(raw)
-    with HustleX(url, secret=SECRET, clock=clock) as hx, recorder.listening(monkeypatch):
+    with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx, recorder.listening(monkeypatch):
         flow(hx, blocking_driver, clock, raw)
     wrong = []
     for name, calls in recorder.calls.items():
@@ -345,7 +345,10 @@ def test_a_call_that_fails_beside_a_key_of_another_type_has_changed_nothing(
     flow: Any, url: str, raw: redis.Redis, clock: FixedClock, blocking_driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = Recorder(raw)
-    with HustleX(url, secret=SECRET, clock=clock, ratelimit=unhurried()) as hx, recorder.listening(monkeypatch):
+    with (
+        HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock, ratelimit=unhurried()) as hx,
+        recorder.listening(monkeypatch),
+    ):
         flow(hx, blocking_driver, clock, raw)
     assert len(recorder.calls) >= 4
     wrong = []
@@ -365,7 +368,7 @@ def test_every_script_of_jobs_that_writes_is_tried(
     for flow in FLOWS:
         raw.flushall()
         recorder = Recorder(raw)
-        with HustleX(url, secret=SECRET, clock=clock) as hx, recorder.listening(monkeypatch):
+        with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx, recorder.listening(monkeypatch):
             flow(hx, blocking_driver, clock, raw)
         tried |= recorder.calls.keys()
     writes = set()

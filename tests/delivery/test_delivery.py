@@ -33,7 +33,7 @@ from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Tasks
 from hustlex.otp import Delivery, Email, OtpEvent, OtpOptions, Policy, Verified
 from hustlex.testing import drain
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.otp import PHONE, REF, everything, phone, sent, units, wrong
 
 MINUTE = timedelta(minutes=1)
@@ -67,7 +67,7 @@ def events() -> list[OtpEvent]:
 @pytest.fixture
 async def hx(url: str, clock: FixedClock, events: list[OtpEvent]) -> AsyncIterator[HustleX]:
     options = OtpOptions(watch=events.append, policies=POLICIES)
-    async with HustleX(url, secret=SECRET, clock=clock, otp=options) as front:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock, otp=options) as front:
         yield front
 
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from hustlex._sync.diagnostics import Diagnostics
 from hustlex.core.keys import slot
-from hustlex.core.op import Effect, Flow, Op, Script, command, parts, subscribers
+from hustlex.core.op import Batch, Effect, Flow, Op, Script, command, parts, subscribers
 from hustlex.diagnostics.checks import ROWS, judge_cluster
 from hustlex.diagnostics.nodes import ClusterFacts, ClusterNode
 from hustlex.drivers import aio, blocking
-from hustlex.errors import Error, Refused, Unavailable
+from hustlex.errors import Error, Refused, Timeout, Unavailable
 from hustlex.jobs.inspect import act
 from tests.drivers.conftest import PATIENCE, Street
 from tests.support.clusters import ClusterHands
@@ -64,6 +64,11 @@ def test_slots_are_those_that_the_server_computes(six_nodes: ClusterHands, keys:
         for key in keys:
             pipe.execute_command("CLUSTER", "KEYSLOT", key)
         assert pipe.execute() == [slot(key) for key in keys]
+
+
+def together(ops: list[Op[Any]]) -> Flow[list[Any]]:
+    answers: list[Any] = yield Batch(tuple(ops))
+    return answers
 
 
 # -- keys everywhere
@@ -195,7 +200,9 @@ async def test_a_call_whose_keys_are_parted_for_a_while_waits(street: Street, cl
     await asyncio.to_thread(cluster.move, slot(tag), source)
 
 
-async def test_slots_move_under_load_without_an_error(street: Street, cluster: ClusterHands) -> None:
+@pytest.mark.parametrize("way", ["move", "migrate"])
+async def test_slots_move_under_load_without_an_error(street: Street, cluster: ClusterHands, way: str) -> None:
+    """Key by key, and as one step of the servers."""
     source, target, _ = cluster.primaries()
     tags = [cluster.key_at(source, f"load{number}-") for number in range(8)]
     stop = False
@@ -211,7 +218,7 @@ async def test_slots_move_under_load_without_an_error(street: Street, cluster: C
     callers = [asyncio.create_task(caller(tag)) for tag in tags]
     for goal in (target, source):
         for tag in tags:
-            await asyncio.to_thread(cluster.move, slot(tag), goal)
+            await asyncio.to_thread(getattr(cluster, way), slot(tag), goal)
     stop = True
     await asyncio.gather(*callers)
     assert all(counts.values())
@@ -291,46 +298,59 @@ async def test_one_silent_node_holds_up_nobody_else(street: Street, cluster: Clu
         await asyncio.to_thread(until, cluster.healthy)
 
 
-async def test_calls_go_on_once_a_replica_was_promoted(street: Street, cluster: ClusterHands) -> None:
-    """And the nodes that live are not disturbed."""
-    victim, *others = cluster.primaries()
-    key, living = cluster.key_at(victim, "dies"), cluster.key_at(others[0], "lives")
-    assert await street.run(put(key, "old")) == b"OK"
-    with cluster.healed():
-        victim.kill()
-        write = command("test.set", Effect.IDEMPOTENT, "SET", key, "new", keys=(key,), decode=same, timeout_ms=18_000)
-        calls = [asyncio.create_task(street.run(write)), asyncio.create_task(street.many([write, write]))]
-        for number in range(50):
-            assert await street.run(increment(living)) == number + 1
-        await asyncio.to_thread(until, lambda: cluster.owner(key) is not victim)
-        promoted = time.monotonic()
-        assert await asyncio.gather(*calls) == [b"OK", [b"OK", b"OK"]]
-        assert time.monotonic() - promoted < 5
-        assert await street.many([get(key), get(living)]) == [b"new", b"50"]
-
-
-async def test_a_call_waits_for_the_promotion_though_its_deadline_is_shorter(
+async def test_calls_wait_for_a_promotion_though_their_deadline_is_shorter(
     kind: Callable[..., Any], cluster: ClusterHands
 ) -> None:
-    """Of one second; one that has a time of its own keeps it, and so do all where nobody wants to wait."""
+    """And the nodes that live are not disturbed. Calls with a time of their own keep it."""
     street, hasty = Street(kind(cluster.url)), Street(kind(cluster.url, failover=timedelta(0)))
-    victim = cluster.primaries()[0]
-    key, other = cluster.key_at(victim, "waits"), cluster.key_at(cluster.primaries()[1], "waits")
-    assert await street.many([put(key, "old"), put(other, "old")]) == [b"OK", b"OK"]
+    victim, *others = cluster.primaries()
+    key, living = cluster.key_at(victim, "dies"), cluster.key_at(others[0], "lives")
+    assert await street.many([put(key, "old"), put(living, "0")]) == [b"OK", b"OK"]
     assert await hasty.run(get(key)) == b"old"
     with cluster.healed():
         victim.kill()
-        calls: list[Any] = [street.run(put(key, "new")), street.many([get(other), get(key)])]
-        calls = [asyncio.create_task(call) for call in calls]
+        write = put(key, "new")
+        story = together([write, get(living), write])
+        calls = [asyncio.create_task(street.run(write)), asyncio.create_task(street.call("follow", story))]
+        for number in range(50):
+            assert await street.run(increment(living)) == number + 1
         for refused in (street.run(get(key, timeout_ms=100)), hasty.run(get(key))):
             with pytest.raises(Unavailable):
                 await refused
+        lives, dead = await street.many([get(living), get(key)])
+        assert lives == b"50"
+        assert isinstance(dead, Unavailable)
         calls.append(asyncio.create_task(street.run(increment(key + "n"))))
-        first, (living, second), third = await asyncio.gather(*calls)
-        assert (first, living, third) == (b"OK", b"old", 1)
-        assert second in {b"old", b"new"}
+        await asyncio.to_thread(until, lambda: cluster.owner(key) is not victim)
+        promoted = time.monotonic()
+        first, (second, lives, third), count = await asyncio.gather(*calls)
+        assert ([first, second, third], count) == ([b"OK"] * 3, 1)
+        assert int(lives) <= 50
+        assert time.monotonic() - promoted < 5
+        assert await street.many([get(key), get(living)]) == [b"new", b"50"]
     await street.call("close")
     await hasty.call("close")
+
+
+async def test_calls_to_a_primary_that_fell_silent_wait_for_its_replacement(
+    kind: Callable[..., Any], cluster: ClusterHands
+) -> None:
+    """A machine that is gone hangs up on nobody. A slow one, which answers others, is no reason to wait."""
+    victim = cluster.primaries()[0]
+    key = cluster.key_at(victim, "silent")
+    street = Street(kind(cluster.url))
+    await street.run(put(key, "old"))
+    with cluster.healed():
+        os.kill(victim.pid, signal.SIGSTOP)
+        try:
+            calls = asyncio.gather(street.run(get(key)), street.run(put(key, "new")))
+            with pytest.raises(Timeout):
+                await street.run(get(key, timeout_ms=950))
+            read, written = await calls
+            assert (read in {b"old", b"new"}, written) == (True, b"OK")
+        finally:
+            os.kill(victim.pid, signal.SIGCONT)
+    await street.call("close")
 
 
 async def test_a_dead_seed_does_not_matter(kind: Callable[..., Any], cluster: ClusterHands) -> None:

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from hustlex.core.keys import slot
 from hustlex.drivers.aio import Driver
-from hustlex.jobs import Jobs, Tasks
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs import Jobs, Partitions, Tasks
 from tests.drivers.conftest import PATIENCE
 from tests.support.clusters import ClusterHands
 from tests.support.sentinels import until
 from tests.worker.support import running
 
-
-def queues_on(cluster: ClusterHands) -> dict[str, int]:
-    """A queue on each primary."""
-    found: dict[str, int] = {}
-    ranges = cluster.ranges()
-    for node in cluster.primaries():
-        mine = [(first, last) for first, last, owner in ranges if owner is node]
-        names = (f"queue{number}" for number in range(1_000))
-        fits = (name for name in names if any(a <= slot(queue_keys(name).pending) <= b for a, b in mine))
-        found[next(fits)] = 1
-    return found
+QUEUES = Partitions("queue", 3).shares()
+"""One on each primary."""
 
 
 def waiting(cluster: ClusterHands) -> list[int]:
@@ -31,7 +20,7 @@ def waiting(cluster: ClusterHands) -> list[int]:
 
 
 async def test_queues_of_several_nodes_are_worked_and_each_is_waited_for_at_its_own(cluster: ClusterHands) -> None:
-    tasks, done, queues = Tasks(), [], queues_on(cluster)
+    tasks, done, queues = Tasks(), [], QUEUES
 
     @tasks.task("note")
     async def note(name: str) -> None:
@@ -51,7 +40,7 @@ async def test_queues_of_several_nodes_are_worked_and_each_is_waited_for_at_its_
 
 async def test_every_job_is_done_though_a_primary_is_killed_under_the_worker(cluster: ClusterHands) -> None:
     """Replication does not wait: of the queue on the dead node, what it took just before may be lost with it."""
-    tasks, done, queues = Tasks(), set(), queues_on(cluster)
+    tasks, done, queues = Tasks(), set(), QUEUES
 
     @tasks.task("note")
     async def note(name: str) -> None:

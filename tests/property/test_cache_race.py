@@ -20,6 +20,7 @@ import redis.asyncio
 
 from hustlex.app import HustleX
 from hustlex.sync import HustleX as BlockingHustleX
+from tests.conftest import PATIENCE
 
 CLIENTS = 6
 READERS = 4
@@ -135,7 +136,7 @@ def cache_of(front: Any, *, value_tags: bool = False, **options: Any) -> Any:
 async def compete(url: str, race: Race, readers: dict[Callable[[Any], Get], Any], fronts: int = CLIENTS) -> None:
     """readers: how to read, and the cache of a front to read from, in turn."""
     async with AsyncExitStack() as stack:
-        opened = [await stack.enter_async_context(HustleX(url)) for _ in range(fronts)]
+        opened = [await stack.enter_async_context(HustleX(url, timeout=PATIENCE)) for _ in range(fronts)]
         ways = list(readers.items())
         caches = [(*ways[n % len(ways)], opened[n % fronts]) for n in range(CLIENTS)]
         caches = [(reader, made(front)) for reader, made, front in caches]
@@ -214,7 +215,7 @@ def test_threads_keep_the_same_promise(url: str) -> None:
     versions, floors, violations = [0] * KEYS, [0] * KEYS, []
     counts = {"gets": 0, "loads": 0}
     until = time.monotonic() + 2.0
-    fronts = [BlockingHustleX(url) for _ in range(3)]
+    fronts = [BlockingHustleX(url, timeout=PATIENCE) for _ in range(3)]
     caches = [front.cache("n", int, ttl=timedelta(minutes=1), timeout=timedelta(seconds=2)) for front in fronts]
 
     def read(cache: Any, dice: random.Random) -> None:

@@ -92,6 +92,37 @@ class ClusterHands:
             return False
 
     @contextmanager
+    def announced(self, how: str, name: str = "") -> Iterator[None]:
+        """Nodes are told by another address. how: as ``cluster-preferred-endpoint-type``."""
+        try:
+            self._announce(how, name)
+            yield
+        finally:
+            self._announce("ip", "")
+
+    def _announce(self, how: str, name: str) -> None:
+        for node in self.cluster.nodes:
+            self.ask(node, "CONFIG", "SET", "cluster-announce-hostname", name)
+            self.ask(node, "CONFIG", "SET", "cluster-preferred-endpoint-type", how)
+        if how == "hostname":
+            until(lambda: all(self._tells(node, name) for node in self.cluster.nodes))
+
+    def _tells(self, node: EmbeddedServer, name: str) -> bool:
+        return all(place[0] == name for entry in _raw(self.ask(node, "CLUSTER", "SLOTS")) for place in entry[2:])
+
+    def migrate(self, moved: int, target: EmbeddedServer) -> None:
+        """The move of a slot as one step, which Valkey 9 has."""
+        source = next(node for first, last, node in self.ranges() if first <= moved <= last)
+        name = self.ask(target, "CLUSTER", "MYID")
+        self.ask(source, "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", moved, moved, "NODE", name)
+        until(lambda: all(self._owner_at(node, moved) is target for node in self.primaries()))
+
+    def _owner_at(self, node: EmbeddedServer, number: int) -> EmbeddedServer:
+        """As this node says."""
+        entries = _raw(self.ask(node, "CLUSTER", "SLOTS"))
+        return next(self.node_at(primary[1]) for first, last, primary, *_ in entries if first <= number <= last)
+
+    @contextmanager
     def healed(self) -> Iterator[None]:
         """Afterwards all nodes run again and know each other."""
         try:

@@ -57,10 +57,10 @@ class SentinelSet:
     def _watch(self) -> None:
         first, second = self.servers
         with redis.Redis.from_url(second.url) as client:
-            client.replicaof("127.0.0.1", first.port)
+            client.replicaof("127.0.0.1", self.port_of(first))
         for sentinel in self.sentinels:
             with self._client(sentinel) as client:
-                client.execute_command("SENTINEL", "MONITOR", NAME, "127.0.0.1", first.port, 2)
+                client.execute_command("SENTINEL", "MONITOR", NAME, "127.0.0.1", self.port_of(first), 2)
                 settings = {
                     "auth-pass": self.password,
                     "down-after-milliseconds": self._down_ms,
@@ -83,13 +83,17 @@ class SentinelSet:
     def _client(sentinel: EmbeddedServer) -> redis.Redis:
         return redis.Redis.from_url(sentinel.url, decode_responses=True, protocol=3)
 
+    def port_of(self, server: EmbeddedServer) -> int:
+        """Where clients and the others reach it."""
+        return server.port
+
     @property
     def url(self) -> str:
         return self.url_of(NAME)
 
     def url_of(self, name: str, *, sentinel_password: str | None = None) -> str:
         account = urlsplit(self.servers[0].url).netloc.rpartition("@")[0]
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        hosts = ",".join(f"127.0.0.1:{self.port_of(sentinel)}" for sentinel in self.sentinels)
         secret = sentinel_password or SENTINEL_PASSWORD
         return f"redis+sentinel://{account}@{hosts}/{name}/0?sentinel_password={secret}"
 
@@ -99,7 +103,7 @@ class SentinelSet:
         for sentinel in self.sentinels:
             with contextlib.suppress(redis.RedisError), self._client(sentinel) as client:
                 _, port = client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
-                return next(server for server in self.servers if server.port == int(port))
+                return next(server for server in self.servers if self.port_of(server) == int(port))
         raise AssertionError("no Sentinel answers")
 
     def healthy(self) -> bool:
@@ -121,7 +125,7 @@ class SentinelSet:
     def _demote(self, server: EmbeddedServer) -> None:
         """What the Sentinels would do after eight more seconds."""
         with redis.Redis.from_url(server.url) as client:
-            client.replicaof("127.0.0.1", self.primary.port)
+            client.replicaof("127.0.0.1", self.port_of(self.primary))
 
     def blocked(self) -> int:
         """How many commands wait at the primary."""

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +32,8 @@ KINDS = {
 }
 
 
+_STEADY = timedelta(seconds=30)
+"""No promotion because the machine is busy, or because a test holds a server still."""
 _DEBUG = ("--enable-debug-command", "local")
 
 
@@ -52,10 +55,11 @@ def single(kind: str) -> str:
 def arranged(kind: str) -> Iterator[Any]:
     """Running servers of this kind, with the ``url`` that leads to them."""
     if kind == "cluster6":
-        with EmbeddedCluster(binary=binary(kind), extra_args=_DEBUG) as cluster:
+        with EmbeddedCluster(binary=binary(kind), node_timeout=_STEADY, extra_args=_DEBUG) as cluster:
             yield cluster
     elif kind == "sentinel":
-        with TemporaryDirectory() as folder, SentinelSet(binary(kind), Path(folder), extra_args=_DEBUG) as watched:
+        folder, down_ms = TemporaryDirectory(), int(_STEADY.total_seconds() * 1000)
+        with folder as place, SentinelSet(binary(kind), Path(place), down_ms=down_ms, extra_args=_DEBUG) as watched:
             yield watched
     else:
         with started(kind) as server:

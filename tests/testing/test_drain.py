@@ -21,6 +21,7 @@ from hustlex.jobs.keys import queue_keys
 from hustlex.testing import Attempt, drain
 from hustlex.worker import HandlerNotFound
 from hustlex.worker.execute.handlers import Next
+from tests.conftest import PATIENCE
 
 tasks = Tasks()
 ran: list[Any] = []
@@ -65,7 +66,7 @@ def _nothing_ran() -> None:
 
 @pytest.fixture
 async def front(url: str, clock: FixedClock) -> AsyncIterator[HustleX]:
-    async with HustleX(url, clock=clock) as hx:
+    async with HustleX(url, timeout=PATIENCE, clock=clock) as hx:
         yield hx
 
 

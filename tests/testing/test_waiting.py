@@ -11,6 +11,7 @@ from hustlex import HustleX, Tasks
 from hustlex.core.time import FixedClock
 from hustlex.jobs import State
 from hustlex.testing import assert_enqueued, drain, enqueued
+from tests.conftest import PATIENCE
 
 tasks = Tasks()
 HOUR = timedelta(hours=1)
@@ -29,7 +30,7 @@ DAY = date(2026, 1, 2)
 
 @pytest.fixture
 async def front(url: str, clock: FixedClock) -> AsyncIterator[HustleX]:
-    async with HustleX(url, clock=clock) as hx:
+    async with HustleX(url, timeout=PATIENCE, clock=clock) as hx:
         yield hx
 
 
@@ -111,7 +112,7 @@ async def test_when_it_is_due_with_a_fixed_clock_to_the_second(front: HustleX, c
 
 
 async def test_when_it_is_due_by_the_servers_clock(url: str) -> None:
-    async with HustleX(url) as hx:
+    async with HustleX(url, timeout=PATIENCE) as hx:
         await hx.jobs.enqueue(escrow.job(7), process_in=HOUR)
         await assert_enqueued(hx, escrow, process_in=HOUR)
         await assert_enqueued(hx, escrow, process_in=HOUR - timedelta(minutes=1), count=0)

@@ -61,7 +61,7 @@ def undeclared(folder: str, allowed: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django"]),
+        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django", "dashboard"]),
         ("examples", ["example", "postgres"]),
         ("bench", ["bench"]),
         ("tools", ["dev"]),
@@ -81,7 +81,7 @@ NOT_IMPORTED = {
     "pytest-randomly": "a plugin of pytest",
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
-    "python-multipart": "what Starlette reads forms with, in tests of bodies",
+    "python-multipart": "what Starlette reads forms with",
     "ruff": "run by make check and make fix",
     "structlog": "a guide's recipe, run as its reader would",
     "types-protobuf": "stubs for mypy",

@@ -6,7 +6,7 @@ import pytest
 
 from hustlex.core.op import Effect, Op, command
 from hustlex.drivers.faults import Late, Lost, NotSent, refusal
-from hustlex.drivers.patience import FOR_EVER, REMEMBERED_S, Outage, Patience
+from hustlex.drivers.patience import FOR_EVER, REMEMBERED_S, Outage, Patience, RepeatBudget
 
 
 def op(effect: Effect = Effect.READ, timeout_ms: int = 0) -> Op[bytes]:
@@ -47,9 +47,40 @@ def test_other_calls_end_at_their_deadline(call: Op[bytes], failure: Exception, 
     assert patience.attempt(100.9) == 101.0
 
 
+def test_a_call_to_a_server_that_answers_nobody_goes_on_unless_it_must_run_once() -> None:
+    late = Late()
+    late.silent = True
+    for effect, goes_on in ((Effect.READ, True), (Effect.IDEMPOTENT, True), (Effect.ONCE, False)):
+        patience = Patience(op(effect), deadline=101.0, seconds=1.0)
+        patience.learn(late, 150.0)
+        assert patience.goes_on(101.0) is goes_on
+    assert patience.until == 150.0
+    repeatable = Patience(op(Effect.IDEMPOTENT), deadline=101.0, seconds=1.0)
+    repeatable.learn(late, 150.0)
+    assert repeatable.until == 100.0 + REMEMBERED_S
+
+
 def test_what_may_have_run_is_repeated_only_as_long_as_the_server_remembers_it() -> None:
     patience = Patience(op(Effect.IDEMPOTENT), deadline=101.0, seconds=1.0)
     patience.learn(Lost("closed"), 150.0)
     assert patience.until == 100.0 + REMEMBERED_S
     patience.learn(NotSent("refused"), 160.0)
     assert patience.until == 100.0 + REMEMBERED_S
+
+
+def test_repeats_are_let_through_up_to_a_second_s_worth_and_then_one_by_one() -> None:
+    budget = RepeatBudget(per_second=10)
+    assert [budget.pause(5.0) for _ in range(10)] == [0.0] * 10
+    assert [round(budget.pause(5.0), 3) for _ in range(3)] == [0.1, 0.2, 0.3]
+    assert budget.pause(9.0) == 0.0
+
+
+def test_a_server_is_away_for_long_while_it_is_still_tried() -> None:
+    outage = Outage()
+    outage.noted(100.0)
+    assert not outage.lasts(109.0)
+    outage.noted(110.0)
+    assert outage.lasts(111.0)
+    assert not outage.lasts(120.0)
+    outage.over()
+    assert not outage.lasts(111.0)

@@ -18,6 +18,7 @@ from hustlex.core.time import FixedClock
 from hustlex.errors import ConfigurationError
 from hustlex.otp import Delivery
 from hustlex.web import CurrentUser, auth_router, lifespan
+from tests.conftest import PATIENCE
 from tests.support.otp import KEYRING, units
 
 PHONE = "0803 123 4567"
@@ -444,7 +445,7 @@ async def test_too_many_sessions_is_a_conflict(client: httpx.AsyncClient, hx: Hu
 
 
 async def test_an_app_that_was_not_installed_does_not_start(url: str) -> None:
-    app = FastAPI(lifespan=lifespan(lambda: HustleX(url)))
+    app = FastAPI(lifespan=lifespan(lambda: HustleX(url, timeout=PATIENCE)))
     with pytest.raises(ConfigurationError, match="install"):
         async with app.router.lifespan_context(app):
             pass

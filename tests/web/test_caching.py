@@ -20,7 +20,7 @@ from starlette.routing import Route
 from hustlex import HustleX
 from hustlex.web import CacheMiddleware, CurrentUser, ResponseCache, install, tag_response
 from hustlex.web import pages as http
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 
 MINUTE = timedelta(minutes=1)
 PATIENT = timedelta(seconds=2)
@@ -41,7 +41,7 @@ class Shop:
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            async with HustleX(url, secret=SECRET) as app.state.hustlex:
+            async with HustleX(url, timeout=PATIENCE, secret=SECRET) as app.state.hustlex:
                 yield
 
         self.app = FastAPI(lifespan=lifespan)
@@ -284,7 +284,7 @@ async def test_a_plain_application_names_its_routes(url: str) -> None:
         calls.append(request.path_params["name"])
         return PlainTextResponse("hello")
 
-    async with HustleX(url) as front:
+    async with HustleX(url, timeout=PATIENCE) as front:
         app = Starlette(routes=[Route("/hi/{name}", home)])
         app.state.hustlex = front
         pages = ResponseCache("hi", ttl=MINUTE, tags=["name:{name}"], timeout=PATIENT)

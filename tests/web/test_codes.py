@@ -18,7 +18,7 @@ from hustlex.jobs import Tasks
 from hustlex.otp import Breaker, Cap, Caps, Country, Email, Issued, Limits, OtpOptions, Risk
 from hustlex.testing import drain
 from hustlex.web import CodeIn, OtpCodes, auth_router, get_hustlex, install, lifespan
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.otp import KEYRING, PHONE, code_of, phone, units, verified, wrong
 
 MINUTE = timedelta(minutes=1)
@@ -55,7 +55,7 @@ async def by_header(request: Request) -> bool:
 
 def app_with(url: str, clock: FixedClock, **options: Any) -> FastAPI:
     settings = OtpOptions(**options)
-    app = FastAPI(lifespan=lifespan(lambda: HustleX(url, secret=SECRET, clock=clock, otp=settings)))
+    app = FastAPI(lifespan=lifespan(lambda: HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock, otp=settings)))
     install(app)
     return app
 

@@ -49,7 +49,7 @@ from hustlex.web import (
     pin_ok,
     verify_webhook,
 )
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 
 Serve = Any
 LEASE = timedelta(seconds=30)
@@ -302,7 +302,7 @@ async def test_an_orphan_is_reconciled_by_the_routes_callback(
     async def pay(claim: Started = Depends(Idempotent(key=who, reconcile=look))) -> dict[str, int]:  # noqa: B008
         return {"fence": claim.fence}
 
-    async with HustleX(url, secret=SECRET, clock=clock) as dead:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock) as dead:
         for key in found:
             started = await dead.idempotency.begin(key, Scope("u1", "POST", "/pay", "/pay"), body=b"{}")
             assert isinstance(started, Started)
@@ -417,7 +417,8 @@ async def test_an_answer_is_kept_as_everybody_reads_it(
     """A repeat that takes no compression gets none, though the first was compressed."""
     zipped = Middleware(GZipMiddleware, minimum_size=10)
     app = FastAPI(
-        lifespan=lifespan(lambda: HustleX(url, secret=SECRET, clock=clock)), middleware=[zipped] if inside else []
+        lifespan=lifespan(lambda: HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock)),
+        middleware=[zipped] if inside else [],
     )
     install(app)
     if not inside:
@@ -438,7 +439,7 @@ async def test_an_answer_is_kept_as_everybody_reads_it(
 
 
 async def test_an_answer_without_headers_is_kept(url: str, clock: FixedClock) -> None:
-    async with HustleX(url, secret=SECRET, clock=clock) as hx:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
 
         async def bare(scope: Any, receive: Any, send: Any) -> None:
             outcome = await hx.idempotency.begin("k1", Scope("u1", "POST", "/pay"))
@@ -457,7 +458,7 @@ async def test_a_forgotten_middleware_is_told(url: str, clock: FixedClock, serve
 
     app = FastAPI()
     install_problems(app)
-    app.state.hustlex = HustleX(url, secret=SECRET, clock=clock)
+    app.state.hustlex = HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock)
     ran = respond(app, lambda: Answer("done"))
     async with serve(app) as client:
         assert (await post(client, path="/go")).status_code == 500
@@ -481,7 +482,7 @@ async def test_two_claims_in_one_request_are_told(app: FastAPI, serve: Serve) ->
 
 async def test_any_asgi_framework_may_attach_a_claim(url: str, clock: FixedClock, serve: Serve) -> None:
     ran: list[int] = []
-    async with HustleX(url, secret=SECRET, clock=clock) as hx:
+    async with HustleX(url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
 
         async def pay(request: Request) -> Answer:
             scope = Scope("u1", "POST", "/pay")

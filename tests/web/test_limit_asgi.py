@@ -23,6 +23,7 @@ from hustlex.errors import ConfigurationError, Misuse
 from hustlex.ratelimit import RateLimit, RateLimitOptions, Rulebook, parse_rule
 from hustlex.web import RateLimit as RateLimitDependency
 from hustlex.web import RateLimitMiddleware, SocketLimits, strict_user
+from tests.conftest import LONG
 
 MINUTE = timedelta(minutes=1)
 
@@ -42,7 +43,7 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 async def room(url: str, clock: FixedClock) -> AsyncIterator[RateLimit]:
-    driver = Driver(url)
+    driver = Driver(url, timeout=LONG)
     yield RateLimit(driver, clock=clock, options=RateLimitOptions(check_budget=timedelta(seconds=10)))
     await driver.close()
 

@@ -143,7 +143,7 @@ async def test_places_are_counted_over_all_processes(streaming: FastAPI, url: st
     """Another process is another front; of one that was killed, the places end by themselves."""
     pair = await logged_in(streaming)
     streams = [await live(streaming, pair) for _ in range(2)]
-    async with HustleX(url, secret=SECRET, clock=clock) as elsewhere:
+    async with HustleX(url, timeout=timedelta(seconds=5), secret=SECRET, clock=clock) as elsewhere:
         checked = await elsewhere.tokens.check(pair.access, mode="strict")
         assert isinstance(checked, Access)
         there = Rights(ShownToken(elsewhere, pair.access, "", checked))

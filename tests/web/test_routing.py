@@ -24,6 +24,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.ratelimit import RateLimit, RateLimitOptions, parse_rule
 from hustlex.web import RateLimitMiddleware
 from hustlex.web.routing import place_of
+from tests.conftest import LONG
 
 HTTP = [
     "/login",
@@ -88,7 +89,7 @@ def build() -> FastAPI:
 
 @pytest.fixture
 async def room(url: str, clock: FixedClock) -> AsyncIterator[RateLimit]:
-    driver = Driver(url)
+    driver = Driver(url, timeout=LONG)
     yield RateLimit(driver, clock=clock, options=RateLimitOptions(check_budget=timedelta(seconds=10)))
     await driver.close()
 
@@ -176,7 +177,7 @@ def fuzzed(loop: Any, url: str, clock: FixedClock) -> Iterator[dict[str, Any]]:
     """The application, guarded from outside, from inside, and below other middlewares."""
 
     async def opened() -> tuple[Driver, dict[str, Any]]:
-        driver = Driver(url)
+        driver = Driver(url, timeout=LONG)
         room = RateLimit(driver, clock=clock, options=RateLimitOptions(check_budget=timedelta(seconds=10)))
         inside, below, rooted = build(), build(), build()
         inside.add_middleware(RateLimitMiddleware, limits=room, rules=rules(HTTP))

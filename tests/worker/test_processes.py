@@ -19,6 +19,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.errors import Misuse
 from hustlex.jobs import Jobs, Tasks
 from hustlex.jobs.wire import TaskMessage, decode_task
+from tests.conftest import LONG
 from tests.worker import heavy
 from tests.worker.nasty import ALL
 from tests.worker.support import DEFAULT, Running, message, put, running, until
@@ -250,7 +251,7 @@ async def test_children_end_with_a_worker_that_is_killed(url: str, raw: redis.Re
     main.write_text(script)
     folder = tmp_path / "notes"
     folder.mkdir()
-    await Jobs(driver := Driver(url)).enqueue(heavy.nap.job(str(folder), 60))
+    await Jobs(driver := Driver(url, timeout=LONG)).enqueue(heavy.nap.job(str(folder), 60))
     await driver.close()
     worker = await asyncio.create_subprocess_exec(
         sys.executable, str(main), url, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -35,6 +35,7 @@ from hustlex.jobs.keys import ended
 from hustlex.sync import HustleX
 from hustlex.testing import drain
 from hustlex.worker import Worker
+from tests.conftest import PATIENCE
 from tests.worker.support import DEFAULT, until
 
 SOON = timedelta(seconds=15)
@@ -288,7 +289,7 @@ async def test_a_blocking_handle_waits_too(url: str, tasks: Tasks, start: Start)
         return Receipt(uuid.UUID(int=n), Decimal(n))
 
     def wait() -> Receipt:
-        with HustleX(url) as hx:
+        with HustleX(url, timeout=PATIENCE) as hx:
             return hx.jobs.enqueue(handler.job(3)).or_raise().result(timeout=SOON)
 
     await start()

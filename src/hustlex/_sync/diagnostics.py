@@ -30,7 +30,7 @@ class Diagnostics:
         prefix: str = "",
         clock: Clock = server_clock,
     ) -> None:
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._cache_driver = cache_driver
         self._prefix = prefix
         self._clock = clock

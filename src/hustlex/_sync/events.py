@@ -122,7 +122,7 @@ class Events:
     """
 
     def __init__(self, driver: BlockingDriver, *, prefix: str = "", clock: Clock = server_clock) -> None:
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._prefix = prefix
         self._clock = clock
         self._hub: Any = None

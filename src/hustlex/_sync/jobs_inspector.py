@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
+from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
@@ -14,7 +16,16 @@ from hustlex.jobs.enqueue.options import Start
 from hustlex.jobs.inspect import act, change
 from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import ops as inspect
-from hustlex.jobs.inspect.types import DayStats, EnqueueEvent, GroupInfo, PeriodicInfo, QueueInfo, Server, TaskInfo
+from hustlex.jobs.inspect.types import (
+    DayStats,
+    EnqueueEvent,
+    GroupInfo,
+    PeriodicInfo,
+    QueueInfo,
+    QueueSummary,
+    Server,
+    TaskInfo,
+)
 from hustlex.jobs.types import State
 from hustlex.jobs.workflow import flows as steps
 from hustlex.jobs.workflow.plan import OpenStep
@@ -29,7 +40,7 @@ class Inspector:
     """
 
     def __init__(self, driver: BlockingDriver, *, clock: Clock = server_clock) -> None:
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._clock = clock
 
     def queues(self) -> list[str]:
@@ -39,6 +50,11 @@ class Inspector:
     def queue(self, name: str) -> QueueInfo:
         """Counts, latency and memory of a queue. Cost: up to 145 tasks are sampled, all groups are counted."""
         return self._driver.follow(inspection.of_queue(name, inspect.queue(name, self._clock())))
+
+    def summaries(self, queues: Sequence[str] | None = None) -> list[QueueSummary]:
+        """What stands in each queue, in one write: a constant cost for each (12 counters). None: all queues."""
+        names = self.queues() if queues is None else check.several("queues", queues)
+        return self._driver.follow(inspection.summaries(names, self._clock()))
 
     def history(self, queue: str, days: int = 10) -> list[DayStats]:
         """Attempts that ended per UTC day, today first. days: 1 to 90."""

@@ -61,7 +61,7 @@ class Tokens:
         if options is not None:
             check.instance("options", options, TokenOptions)
         options = options or TokenOptions()
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._clock = clock
         self._issuer = TokenIssuer(keyring, policy_of(options), options.keys, prefix)
         self._view = RevocationCache(options.staleness.total_seconds(), clock)

@@ -48,7 +48,7 @@ class Caches:
     """
 
     def __init__(self, driver: AsyncDriver, *, prefix: str = "", clock: Clock = server_clock) -> None:
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
         self._computations = Computations(driver)

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from hustlex import __version__
-from hustlex.cli import doctor, http, scheduler, up, worker
+from hustlex.cli import dashboard, doctor, http, scheduler, up, worker
 from hustlex.cli.cache import cache
 from hustlex.cli.event import event
 from hustlex.cli.idem import idem
@@ -56,6 +56,7 @@ cli.command("api")(http.api)
 cli.command("worker")(worker.worker)
 cli.command("scheduler")(scheduler.scheduler)
 cli.command("doctor")(doctor.doctor)
+cli.command("dashboard")(dashboard.dashboard)
 for _name, _noun in {
     "limit": limit,
     "session": session,

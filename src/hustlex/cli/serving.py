@@ -53,6 +53,13 @@ def hasty(base: Any, seconds: float) -> type[Any]:
     return Hasty
 
 
+def has_pages(application: Any) -> bool:
+    """Whether there is something to see at ``/``."""
+    from hustlex.web.routing import every_route
+
+    return any(path == "/" and "GET" in getattr(route, "methods", ()) for path, route in every_route(application))
+
+
 def frozen(base: Any) -> type[Any]:
     """A server of uvicorn's that freezes what the start of the application has made."""
 

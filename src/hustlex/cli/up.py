@@ -13,13 +13,14 @@ from typing import Annotated
 
 import typer
 
-from hustlex.cli.backend import Parts, parts_of
-from hustlex.cli.ports import check_free
+from hustlex.cli.backend import Parts, load_app, parts_of
+from hustlex.cli.ports import check_free, free_port
 from hustlex.cli.processes import Processes, cores
+from hustlex.cli.serving import has_pages
 from hustlex.cli.sources import Sources
 from hustlex.cli.supervisor import Child, Supervisor
 from hustlex.core import private
-from hustlex.core.extras import require
+from hustlex.core.extras import installed, require
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
 from hustlex.errors import ConfigurationError
@@ -28,6 +29,7 @@ from hustlex.settings import Settings, load_settings
 _SECRET_NAME = "secret"  # noqa: S105 - a file name
 _MARKS = frozenset({_SECRET_NAME, "server", "cluster"})
 _STOP_SECONDS = 15.0
+_CONSOLE_PORT = 8100
 
 
 def up(
@@ -39,6 +41,9 @@ def up(
     cluster: Annotated[bool, typer.Option("--cluster", help="Six servers that form a cluster, instead of one")] = False,
     data: Annotated[Path, typer.Option(help="Where everything is kept between runs")] = Path(".hustlex"),
     processes: Processes = None,
+    console: Annotated[
+        bool | None, typer.Option("--console/--no-console", help="The web console; default: where it is installed")
+    ] = None,
     reload: Annotated[bool, typer.Option("--reload", help="Start anew when a source file here changes")] = False,
 ) -> None:
     """Start server, API, worker and scheduler of MODULE; restart what dies; Ctrl-C stops all, nothing is lost.
@@ -51,6 +56,10 @@ def up(
     if parts.app:
         require("an API", "web", "uvicorn", "fastapi")
         check_free("127.0.0.1", port)
+    if console:
+        require("a console", "dashboard", "jinja2", "starlette", "uvicorn")
+    shown = console if console is not None else installed("jinja2", "starlette", "uvicorn")
+    console_port = free_port("127.0.0.1", _CONSOLE_PORT) if shown else 0
     if cluster and redis_port:
         raise ConfigurationError("--redis-port names one port, and a cluster needs six", hint="leave it out")
     private.directory(data, _MARKS)
@@ -64,18 +73,21 @@ def up(
             "HUSTLEX_DATA": str(data.resolve()),
         }
         changed = Sources(Path.cwd()).changed if reload else None
-        supervisor = Supervisor(server, _children(parts, port, settings), environment, changed)
+        supervisor = Supervisor(server, _children(parts, port, console_port, settings), environment, changed)
         print(f"{', '.join(module)} {'is' if len(module) == 1 else 'are'} starting")
-        _announce(parts, port, server, data, settings)
+        _announce(parts, port, console_port, server, data, settings)
         failed = asyncio.run(supervisor.run())
     print("stopped; everything is kept in", data)
     raise typer.Exit(1 if failed else 0)
 
 
-def _children(parts: Parts, port: int, settings: Settings) -> list[Child]:
+def _children(parts: Parts, port: int, console_port: int, settings: Settings) -> list[Child]:
     """In the order of their start; they are stopped in the same order: first no new requests, then no new jobs."""
     hustlex = [sys.executable, "-m", "hustlex"]
     children = []
+    if console_port:
+        serve = [*hustlex, "dashboard", "--port", str(console_port), "--title", parts.app or parts.tasks[0]]
+        children.append(Child("console", serve, ready_port=console_port))
     if parts.app:
         children.append(Child("api", [*hustlex, "api", parts.app, "--port", str(port)], ready_port=port))
     if parts.tasks:
@@ -93,7 +105,7 @@ def _cluster(data: Path) -> EmbeddedCluster:
 
 
 def _announce(
-    parts: Parts, port: int, server: EmbeddedServer | EmbeddedCluster, data: Path, settings: Settings
+    parts: Parts, port: int, console_port: int, server: EmbeddedServer | EmbeddedCluster, data: Path, settings: Settings
 ) -> None:
     if isinstance(server, EmbeddedCluster):
         ports = ", ".join(str(node.port) for node in server.nodes)
@@ -104,6 +116,8 @@ def _announce(
         print(f"  look       {_look(server)}")
     if parts.app:
         print(f"  api        http://127.0.0.1:{port}  (documentation at /docs)")
+        if has_pages(load_app(parts.app)):
+            print(f"  pages      http://127.0.0.1:{port}/")
     else:
         print("  api        none: no module defines `app`")
     if parts.tasks:
@@ -113,6 +127,8 @@ def _announce(
         print("  scheduler  periodic jobs")
     else:
         print("  worker     none: no module defines `tasks`")
+    if console_port:
+        print(f"  console    http://127.0.0.1:{console_port}  (the link to sign in follows)")
     print("Ctrl-C stops everything; the next start continues where this one ended.", flush=True)
 
 

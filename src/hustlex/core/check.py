@@ -14,7 +14,7 @@ import re
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from hustlex.errors import Misuse
 
@@ -44,6 +44,8 @@ _PLACEHOLDERS = (
 _NO_YEAR = 9000
 _READABLE = re.compile(r"[!-~]{1,255}")
 """What nearly every id is; taking it as it is costs a third of looking at each character."""
+
+D = TypeVar("D")
 
 
 def identity(name: str, value: object, *, longest: int = LONGEST_ID) -> str:
@@ -207,6 +209,12 @@ def protocol(name: str, value: object, *parts: str, hint: str) -> None:
     """Something, not a class, that has these attributes."""
     if inspect.isclass(value) or not all(hasattr(value, part) for part in parts):
         _refuse(name, value, hint)
+
+
+def driver(given: D) -> D:
+    """A driver, which every room and worker stands on: neither its URL nor the front that has one."""
+    protocol("driver", given, "run", "run_many", "follow", hint="pass hx.driver")
+    return given
 
 
 def several(name: str, value: object) -> list[Any]:

@@ -11,6 +11,11 @@ class NotInstalled(ConfigurationError, ImportError):
     """Something needs an extra that is not installed; an ImportError too, for those who try."""
 
 
+def installed(*modules: str) -> bool:
+    """Whether all modules are there."""
+    return all(find_spec(module) is not None for module in modules)
+
+
 def require(who: str, extra: str, *modules: str) -> None:
     """Raise NotInstalled unless all modules are there."""
     for module in modules:

@@ -11,13 +11,21 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from hustlex.drivers.login import Credentials
 from hustlex.drivers.url import Endpoint, decoded, parse_url, wrong
+from hustlex.errors import ConfigurationError
 
 _SCHEME = re.compile(r"(redis|rediss|valkey|valkeys)\+(cluster|sentinel)")
 _SENTINEL_PORT = 26_379
 _LOGIN = ("sentinel_username", "sentinel_password")
+_MAP = "address_map"
+_READ_FROM = "read_from"
+_MAP_EXAMPLE = "write address_map=announced:6379=reachable:7001, more of them after commas"
 _CLUSTER_EXAMPLE = "use redis+cluster://host1:6379,host2:6379"
 _SENTINEL_EXAMPLE = "use redis+sentinel://host1:26379,host2:26379/name/0"
+
+
+Place = tuple[str, int]
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -28,6 +36,19 @@ class Address(msgspec.Struct, frozen=True):
     servers: tuple[Endpoint, ...]
     sentinels: tuple[Endpoint, ...] = ()
     service: str = ""
+    reached_at: dict[Place, Place] = {}
+    """Of servers that announce addresses which lead nowhere from here: announced to reachable."""
+    replicas: bool = False
+    """Whether replicas are read from, and nothing is written."""
+
+    def with_login(self, credentials: Credentials | None) -> Address:
+        """The same, where a function says who logs in to the servers; Sentinels keep the account of the URL."""
+        return replace(self, servers=tuple(replace(each, credentials=credentials) for each in self.servers))
+
+    def at(self, host: str, port: int) -> Endpoint:
+        """The server that announces itself as this."""
+        host, port = self.reached_at.get((host, port), (host, port))
+        return replace(self.servers[0], host=host, port=port, seed=self.replicas, replica=self.replicas)
 
     @property
     def where(self) -> str:
@@ -50,10 +71,53 @@ def parse_address(url: str) -> Address:
     place, _, query = rest.partition("?")
     authority, _, path = place.partition("/")
     account, at, hosts = authority.rpartition("@")
+    reached_at, query = _reached_at(query)
+    replicas, query = _replicas(query)
     if found[2] == "cluster":
-        servers = _each(found[1], account + at, hosts, path, query, _CLUSTER_EXAMPLE)
-        return _cluster(servers)
-    return _sentinel(found[1], account + at, hosts, path, query)
+        address = _cluster(_each(found[1], account + at, hosts, path, query, _CLUSTER_EXAMPLE))
+    else:
+        address = _sentinel(found[1], account + at, hosts, path, query)
+    return replace(address, reached_at=reached_at, replicas=replicas)
+
+
+def for_rooms(url: str) -> Address:
+    """As ``parse_address``. Raises ConfigurationError for one that reads from replicas: rights must be the newest."""
+    address = parse_address(url)
+    if address.replicas:
+        hint = "leave read_from out; hustlex.drivers.aio.Driver takes it for reads of your own"
+        raise ConfigurationError(
+            "the server URL reads from replicas, where a right may be older than its end", hint=hint
+        )
+    return address
+
+
+def _replicas(query: str) -> tuple[bool, str]:
+    """Whether replicas are read from, and the rest of the options."""
+    pairs = query.split("&")
+    given = [pair.partition("=")[2] for pair in pairs if pair.partition("=")[0] == _READ_FROM]
+    if given not in ([], ["primary"], ["replica"]):
+        raise wrong(f"has an option {_READ_FROM} that is neither primary nor replica", f"write {_READ_FROM}=replica")
+    return given == ["replica"], "&".join(pair for pair in pairs if pair.partition("=")[0] != _READ_FROM)
+
+
+def _reached_at(query: str) -> tuple[dict[Place, Place], str]:
+    """The map of addresses, and the rest of the options."""
+    pairs = query.split("&")
+    given = [pair.partition("=")[2] for pair in pairs if pair.partition("=")[0] == _MAP]
+    if len(given) > 1 or given == [""]:
+        raise wrong(f"has the option {_MAP} {'twice' if given[1:] else 'without a value'}", _MAP_EXAMPLE)
+    places = {}
+    for entry in given[0].split(",") if given else ():
+        announced, _, reachable = entry.partition("=")
+        if not (_has_port(announced) and _has_port(reachable)):
+            raise wrong(f"has an {_MAP} that does not say which address stands for which", _MAP_EXAMPLE)
+        places[_place(announced)] = _place(reachable)
+    return places, "&".join(pair for pair in pairs if pair.partition("=")[0] != _MAP)
+
+
+def _place(text: str) -> Place:
+    endpoint = parse_url(f"redis://{text}")
+    return endpoint.host, endpoint.port
 
 
 def _each(scheme: str, account: str, hosts: str, path: str, query: str, example: str) -> tuple[Endpoint, ...]:

@@ -33,8 +33,9 @@ from hustlex.drivers.faults import (
     scriptless,
     verdict,
 )
+from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
-from hustlex.drivers.patience import FAILOVER_S, Patience
+from hustlex.drivers.patience import FAILOVER_S, Patience, RepeatBudget
 from hustlex.drivers.pools import PoolRoute, pools_of
 from hustlex.drivers.redis_py import COMMAND_S
 from hustlex.errors import Error, Refused
@@ -53,8 +54,9 @@ class Driver:
 
     url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
     of a call, connecting included; default 1 s. failover: how long after the primary of a cluster or behind Sentinels
-    went away calls wait for the next one, also beyond their timeout; default 10 s. Raises ConfigurationError for a bad
-    URL. A child process opens connections of its own.
+    went away calls wait for the next one, also beyond their timeout; default 10 s. credentials: asked for user and
+    password before each connection. Raises ConfigurationError for a bad URL. A child process opens connections of its
+    own.
     """
 
     def __init__(
@@ -64,13 +66,16 @@ class Driver:
         hook: Hook | None = None,
         timeout: timedelta | None = None,
         failover: timedelta | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self._command_s = timeout.total_seconds() if timeout is not None else COMMAND_S
         self._failover_s = failover.total_seconds() if failover is not None else FAILOVER_S
-        self._address = url if isinstance(url, Address) else parse_address(url)
+        address = url if isinstance(url, Address) else parse_address(url)
+        self._address = address.with_login(credentials) if credentials is not None else address
         self._address.check_certificates()
         self.hook = hook
         self._pools = pools_of(self._address)
+        self._repeats = RepeatBudget()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -100,7 +105,7 @@ class Driver:
             if failure is not None:
                 attempt += 1
                 route = self._learn(op, route, failure, patience)
-                self._consider(op, failure, route, attempt, patience.until)
+                self._consider(op, failure, route, attempt, patience)
                 whole_script = whole_script or scriptless(failure)
             if self._closed:
                 raise closed().during(op.name)
@@ -115,36 +120,48 @@ class Driver:
                 return reply
             failure = reply
 
-    def _learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure, patience: Patience) -> PoolRoute | None:
+    def _learn(
+        self, op: Op[Any], route: PoolRoute | None, failure: Failure, patience: Patience | None
+    ) -> PoolRoute | None:
         detour = self._pools.learn(op, route, failure)
-        if detour is None:
+        if detour is None and patience is not None:
             patience.learn(failure, self._pools.away_since(op, route) + self._failover_s)
         return detour
 
-    def _consider(self, op: Op[Any], failure: Failure, detour: PoolRoute | None, attempt: int, deadline: float) -> None:
+    def _consider(
+        self, op: Op[Any], failure: Failure, detour: PoolRoute | None, attempt: int, patience: Patience
+    ) -> None:
         """Return when the call may be made again, after a pause where one is due; else raise."""
-        error = verdict(failure, op.effect)
-        if error is not None:
+        error, now = verdict(failure, op.effect), time.monotonic()
+        if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
             raise error.during(op.name) from None
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
-        if time.monotonic() + delay >= deadline:
-            raise exhausted(failure, self._pools.title).during(op.name) from None
+        if not isinstance(failure, NotSent):
+            delay = max(delay, self._repeats.pause(now))
+        if now + delay >= patience.until:
+            raise (error or exhausted(failure, self._pools.title)).during(op.name) from None
         time.sleep(delay)
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together."""
+        """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together.
+
+        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        """
+        return self._watched(ops, patient=False)
+
+    def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
         if not ops:
             return []
         if self.hook is None:
-            return self._many(ops)
+            return self._many(ops, patient)
         with Watch(self.hook, tuple(op.name for op in ops)) as call:
-            answers = self._many(ops)
+            answers = self._many(ops, patient)
             call.results(answers)
             return answers
 
-    def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
+    def _many(self, ops: Sequence[Op[T]], patient: bool) -> list[T | Error]:
         answers: list[Any] = [None] * len(ops)
         packed = [pack(op) for op in ops]
         seconds = max(map(self._seconds, ops))
@@ -157,9 +174,8 @@ class Driver:
             until = max(patience[place].attempt(now) for place in left)
             for place, route, reply in self._together(ops, packed, left, detours, until):
                 answers[place] = answer = self._outcome(ops[place], reply, until)
-                if isinstance(answer, _Again) and (
-                    detour := self._learn(ops[place], route, answer.failure, patience[place])
-                ):
+                waiting = patience[place] if patient else None
+                if isinstance(answer, _Again) and (detour := self._learn(ops[place], route, answer.failure, waiting)):
                     detours[place] = detour
             left = [place for place in left if isinstance(answers[place], _Again)]
             attempt += 1
@@ -241,7 +257,7 @@ class Driver:
         if isinstance(step, Op):
             return self.run(step)
         if isinstance(step, Batch):
-            return self.run_many(step.ops)
+            return self._watched(step.ops, patient=True)
         if isinstance(step, Part):
             return self._part(step)
         if isinstance(step, Sleep):

@@ -25,6 +25,7 @@ from hustlex.errors import (
     Denied,
     Error,
     Full,
+    Misuse,
     OutcomeUnknown,
     Refused,
     Timeout,
@@ -48,6 +49,9 @@ SETTLED_S = 0.2
 second, not thousands."""
 LOOK_S = 5.0
 """How often a connection in use is asked for the server's role; reads are answered by a replica without a word."""
+
+SILENT_S = 0.9
+"""A server that is only slow answers somebody in this time."""
 
 MOST_DETOURS = 5
 """Answers that name another node are followed at once so many times, then with a pause before each."""
@@ -86,6 +90,9 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKN
 _REDIRECTION = re.compile(r"(?:MOVED|ASK) ([0-9]{1,5}) (\S*):([0-9]{1,5})")
 """The port stands after the last colon: an IPv6 address is not in brackets."""
 
+_NO_HELLO = re.compile(r"^NOPROTO|unknown command|unsupported|not supported|invalid request", re.IGNORECASE)
+"""What servers before RESP3 and proxies say to it."""
+
 FOREIGN = "what answers there does not speak the Redis protocol"
 
 
@@ -106,7 +113,9 @@ class Lost(Exception):
 
 
 class Late(Exception):
-    """The call was sent and its deadline passed before its reply."""
+    """The call was sent and its deadline passed before its reply. silent: nor came any other reply in that time."""
+
+    silent = False
 
 
 Failure = NotSent | Lost | Late | Refused
@@ -141,6 +150,12 @@ def unfit(hello: object, endpoint: Endpoint) -> Error | None:
         hint = "name the Sentinels in the URL; their usual port is 26379"
         return ConfigurationError(f"{endpoint.where} is no Sentinel", hint=hint)
     return None if endpoint.seed else demoted(hello)
+
+
+def only_reads(name: str, effect: Effect) -> None:
+    """Raises Misuse for a write where replicas are read from."""
+    if effect is not Effect.READ:
+        raise Misuse("this driver reads from replicas and writes nothing", op=name, hint="use one without read_from")
 
 
 def nameless(service: str) -> ConfigurationError:
@@ -201,8 +216,9 @@ def greeting(text: str) -> Error:
             code=_CROWDED,
             hint="raise its maxclients, or run fewer processes",
         )
-    if text.startswith("NOPROTO") or "unknown command" in text:
-        return ConfigurationError("the server does not speak RESP3", hint="Redis 7 or Valkey 7.2 and newer do")
+    if _NO_HELLO.search(text):
+        hint = "Redis 7, Valkey 7.2 and newer take it; an old proxy does not: connect past it"
+        return ConfigurationError("the server, or a proxy before it, refuses HELLO 3 (RESP3)", hint=hint)
     if "DB index" in text or "SELECT is not allowed" in text:
         return ConfigurationError(
             "the server has no database of the URL's number", hint="use database 0; a cluster has no other"

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from random import uniform
 from typing import Any
 
 from hustlex.core.op import Effect, Op
-from hustlex.drivers.faults import Failure, Lost, NotSent, misplaced
+from hustlex.drivers.faults import Failure, Late, Lost, NotSent, misplaced
 
 FAILOVER_S = 10.0
+AGE_S = 3600.0
 REMEMBERED_S = 9.0
 """What may have run is repeated no later than this after it began: scripts remember their requests for 10 seconds."""
 FOR_EVER = float("-inf")
+OPEN_AFTER_S = 10.0
+"""A server that could not be reached for so long is tried by one caller at a time; the others fail at once."""
+REPEATS_PER_SECOND = 1_000
+_LATELY_S = 5.0
 _APART_S = 30.0
 """A server that failed nobody for so long was back in between."""
+
+
+def expiry(opened: float, age: float) -> float:
+    """When a connection is to be replaced; not all of a fleet in one moment."""
+    return opened + age * uniform(0.9, 1.1)
 
 
 class Outage:
@@ -27,6 +38,27 @@ class Outage:
             self._began = now
         self._last = now
         return self._began
+
+    def over(self) -> None:
+        """It serves again."""
+        self._began = self._last = FOR_EVER
+
+    def lasts(self, now: float) -> bool:
+        """Whether it is away for so long, and was tried so lately, that one caller at a time is enough to look."""
+        return now - self._began > OPEN_AFTER_S and now - self._last < _LATELY_S
+
+
+class RepeatBudget:
+    """How many calls of one driver are sent again in a second, so that a server in trouble is not drowned in them."""
+
+    def __init__(self, per_second: int = REPEATS_PER_SECOND) -> None:
+        self._apart = 1 / per_second
+        self._next = FOR_EVER
+
+    def pause(self, now: float) -> float:
+        """Take the next place; how long it is until then."""
+        self._next = max(self._next, now - 1.0) + self._apart
+        return max(0.0, self._next - now)
 
 
 class Patience:
@@ -43,11 +75,16 @@ class Patience:
 
     def learn(self, failure: Failure, replaced_by: float) -> None:
         """An attempt failed. replaced_by: when another server is to be in the place of this one, at the latest."""
-        if self._op.timeout_ms or not (misplaced(failure) or isinstance(failure, NotSent | Lost)):
+        silent = isinstance(failure, Late) and failure.silent
+        if self._op.timeout_ms or not (silent or misplaced(failure) or isinstance(failure, NotSent | Lost)):
             return
-        if isinstance(failure, Lost) and self._op.effect is Effect.IDEMPOTENT:
+        if isinstance(failure, Lost | Late) and self._op.effect is Effect.IDEMPOTENT:
             self._limit = self._deadline - self._seconds + REMEMBERED_S
         self.until = max(self._deadline, min(replaced_by, self._limit))
+
+    def goes_on(self, now: float) -> bool:
+        """Whether its deadline alone is no reason to end."""
+        return self.until > max(self._deadline, now) and self._op.effect is not Effect.ONCE
 
     def attempt(self, now: float) -> float:
         """The deadline of an attempt that begins now."""

@@ -22,12 +22,14 @@ from hustlex.drivers.faults import (
     Redirected,
     misplaced,
     nameless,
+    only_reads,
 )
 from hustlex.drivers.pack import join
 from hustlex.drivers.patience import FOR_EVER, Outage
 from hustlex.drivers.redis_py import ServerPool
-from hustlex.drivers.slotmap import ASK_SLOTS, Place, SlotRange, first_slots, read_slots
+from hustlex.drivers.slotmap import ASK_SLOTS, Place, SlotRange, first_slots, read_slots, reader
 from hustlex.drivers.url import Endpoint
+from hustlex.drivers.watching import place_in, questions_of
 from hustlex.errors import ConfigurationError, Denied, Error, Refused
 
 _QUESTION = join(ASK_SLOTS)
@@ -64,20 +66,24 @@ def pools_of(address: Address) -> Pools:
     if address.kind == "cluster":
         return ClusterPools(address)
     if address.kind == "sentinel":
-        return OnePool(address.where, ServerPool(address.servers[0], WatchedServer(address).resolve), watched=True)
+        pool = ServerPool(address.at("", 0), WatchedServer(address).resolve)
+        return OnePool(address.where, pool, watched=True, reads=address.replicas)
     return OnePool(address.where, ServerPool(address.servers[0]))
 
 
 class OnePool:
-    """One primary; watched: by Sentinels."""
+    """One primary; watched: by Sentinels; reads: a replica, which nothing is written to."""
 
-    def __init__(self, title: str, pool: ServerPool, *, watched: bool = False) -> None:
+    def __init__(self, title: str, pool: ServerPool, *, watched: bool = False, reads: bool = False) -> None:
         self.title = title
+        self._reads = reads
         self._watched = watched
         self._route = PoolRoute(pool)
         self.parts = [0]
 
     def route(self, op: Op[Any], deadline: float) -> PoolRoute:  # noqa: ARG002 - there is one
+        if self._reads:
+            only_reads(op.name, op.effect)
         return self._route
 
     def learn(self, op: Op[Any], route: PoolRoute | None, failure: Failure) -> PoolRoute | None:  # noqa: ARG002
@@ -95,29 +101,30 @@ class WatchedServer:
     """Where the primary is, asked of Sentinels; the one that answered last is asked first the next time."""
 
     def __init__(self, address: Address) -> None:
-        self._service = address.service
-        self._pattern = address.servers[0]
+        self._address = address
         self._sentinels = [ServerPool(each) for each in address.sentinels]
 
     def resolve(self) -> Endpoint:
         """Raises NotSent, or ConfigurationError when all that answer know no such name."""
-        question = join(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service))
+        questions = [join(words) for words in questions_of(self._address)]
         unknown, failure = False, ""
         for sentinel in [*self._sentinels]:
             try:
-                (reply,) = sentinel.exchange([question], time.monotonic() + _ANSWER_S)
+                replies = sentinel.exchange(questions, time.monotonic() + _ANSWER_S)
             except (NotSent, Lost, Late) as error:
                 failure = str(error) or "no answer"
                 continue
-            if isinstance(reply, Refused):
-                raise reply
+            refused = next((reply for reply in replies if isinstance(reply, Refused)), None)
+            if refused is not None and replies[0] is not None:
+                raise refused
+            reply = place_in(replies)
             if reply is None:
                 unknown = True
                 continue
             self._sentinels.sort(key=lambda each: each is not sentinel)
-            return replace(self._pattern, host=reply[0].decode(), port=int(reply[1]))
+            return self._address.at(reply[0].decode(), int(reply[1]))
         if unknown and not failure:
-            raise nameless(self._service)
+            raise nameless(self._address.service)
         raise NotSent(f"no Sentinel could say where the server is: {failure}")
 
 
@@ -127,7 +134,7 @@ class ClusterPools:
     def __init__(self, address: Address) -> None:
         self.title = address.where
         self._seeds = address.servers
-        self._pattern = replace(address.servers[0], seed=False)
+        self._address = address
         self._owners: list[ServerPool | None] = [None] * SLOTS
         self._primaries: list[ServerPool] = []
         self.parts: list[int] = []
@@ -138,6 +145,8 @@ class ClusterPools:
         self._unserved = Outage()
 
     def route(self, op: Op[Any], deadline: float) -> PoolRoute:
+        if self._address.replicas:
+            only_reads(op.name, op.effect)
         if not self._primaries or self._due <= time.monotonic():
             self._refresh(deadline)
         pool = self._owner(op)
@@ -176,7 +185,7 @@ class ClusterPools:
     def _at(self, place: Place) -> ServerPool:
         with self._making:
             if place not in self._pools:
-                self._pools[place] = ServerPool(replace(self._pattern, host=place[0], port=place[1]))
+                self._pools[place] = ServerPool(self._address.at(*place), place=place)
             return self._pools[place]
 
     # -- the map
@@ -206,7 +215,7 @@ class ClusterPools:
 
     def _answer(self, deadline: float) -> list[SlotRange]:
         """Of nodes in random order, until one answers. Raises NotSent, or Error when it is hopeless."""
-        nodes = [replace(self._pattern, host=pool.place[0], port=pool.place[1], seed=True) for pool in self._primaries]
+        nodes = [replace(self._address.at(*pool.place), seed=True) for pool in self._primaries]
         order = [*random.sample(nodes, len(nodes)), *random.sample(self._seeds, len(self._seeds))]
         failure: Exception = NotSent("no node of the cluster answered")
         for endpoint in order:
@@ -232,16 +241,22 @@ class ClusterPools:
 
     def _arrange(self, ranges: list[SlotRange]) -> None:
         owners: list[ServerPool | None] = [None] * SLOTS
+        serving = {each.first: self._serves(each) for each in ranges}
         for each in ranges:
-            owners[each.first : each.last + 1] = [self._at(each.primary)] * (each.last - each.first + 1)
-        primaries = [self._at(place) for place in dict.fromkeys(each.primary for each in ranges)]
-        replicas = {place for each in ranges for place in each.replicas}
+            owners[each.first : each.last + 1] = [self._at(serving[each.first])] * (each.last - each.first + 1)
+        primaries = [self._at(place) for place in dict.fromkeys(serving.values())]
+        others = {place for each in ranges for place in (each.primary, *each.replicas)} - {*serving.values()}
         with self._making:
-            gone = [place for place, pool in self._pools.items() if pool not in primaries and place in replicas]
+            gone = [place for place, pool in self._pools.items() if pool not in primaries and place in others]
             retired = [self._pools.pop(place) for place in gone]
         self._owners, self._primaries, self.parts = owners, primaries, first_slots(ranges)
         for pool in retired:
             pool.retire()
+
+    def _serves(self, each: SlotRange) -> Place:
+        """The primary, or a replica where those are read from."""
+        before = self._owners[each.first]
+        return reader(each, before.place if before else None) if self._address.replicas else each.primary
 
     def close(self) -> None:
         for pool in [*self._pools.values()]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -17,6 +18,7 @@ from hustlex.drivers.faults import (
     FOREIGN,
     LOOK_S,
     SETTLED_S,
+    SILENT_S,
     Late,
     Lost,
     NotSent,
@@ -27,10 +29,11 @@ from hustlex.drivers.faults import (
     refusal,
     unfit,
 )
+from hustlex.drivers.login import login, loginless
 from hustlex.drivers.pack import join
-from hustlex.drivers.patience import Outage
+from hustlex.drivers.patience import AGE_S, FOR_EVER, Outage, expiry
 from hustlex.drivers.url import Endpoint
-from hustlex.errors import Refused
+from hustlex.errors import Error, Misuse, Refused, Unavailable
 
 CONNECT_S = 2.0
 COMMAND_S = 1.0
@@ -53,15 +56,23 @@ _patience = _Patience()
 
 
 class ServerPool:
-    """Connections to one server, one for each caller at a time. resolve: asked before each dial."""
+    """Connections to one server, one for each caller at a time.
 
-    def __init__(self, endpoint: Endpoint, resolve: Resolve | None = None) -> None:
-        self.place = endpoint.host, endpoint.port
+    resolve: asked before each dial. place: the address it announces, if that is another one.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, resolve: Resolve | None = None, place: tuple[str, int] | None = None
+    ) -> None:
+        self.place = place or (endpoint.host, endpoint.port)
         self._endpoint = endpoint
         self._pool: Any = _pool(endpoint, resolve or (lambda: endpoint))
         self._doubted = 0.0
         self.failed = self.met = False
+        self.answered = FOR_EVER
         self.outage = Outage()
+        self._links = Outage()
+        self._looking = threading.Lock()
 
     def exchange(self, packed: Sequence[bytes], deadline: float, *, asking: bool = False) -> list[Any]:
         """Write all, read all, on one connection. Raises NotSent, Lost, Late, or Error when nothing can be sent."""
@@ -81,11 +92,12 @@ class ServerPool:
     def receive(self, sent: Sent) -> list[Any]:
         """The replies; a refusal is one of them."""
         connection = sent.connection
-        with self._kept(connection):
+        with self._kept(connection, sent.at):
             hello = _read(connection, sent.deadline) if sent.looking else None
             replies = [_read(connection, sent.deadline) for _ in range(sent.count * (2 if sent.asking else 1))]
         self._pool.release(connection)
         self.failed, self.met = False, True
+        self.answered = time.monotonic()
         if sent.looking:
             connection.looked = sent.at
         replica = None if self._endpoint.seed else demoted(hello)
@@ -99,8 +111,8 @@ class ServerPool:
             self._doubted = sent.at
         return replies
 
-    def _kept(self, connection: Any) -> _Kept:
-        return _Kept(self, connection)
+    def _kept(self, connection: Any, sent_at: float = FOR_EVER) -> _Kept:
+        return _Kept(self, connection, sent_at)
 
     def give_up(self, connection: Any) -> None:
         """Replies that nobody read would go to the next caller."""
@@ -110,13 +122,32 @@ class ServerPool:
 
     def _take(self, deadline: float) -> Any:
         _patience.until = deadline
+        with self._one_at_a_time():
+            connection = self._connection()
+            self._links.over()
+            return connection
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        """Where the server is away for long: one caller looks, the others fail at once."""
+        away = self._links.lasts(time.monotonic())
+        if away and not self._looking.acquire(blocking=False):
+            raise Unavailable(f"{self._endpoint.where} is away", hint="one call at a time tries it")
+        try:
+            yield
+        finally:
+            if away:
+                self._looking.release()
+
+    def _connection(self) -> Any:
         try:
             connection = self._pool.get_connection()
-            if connection.opened <= self._doubted:
+            if connection.opened <= self._doubted or connection.expires <= time.monotonic():
                 self._dial_anew(connection)
             return connection
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             self.failed = True
+            self._links.noted(time.monotonic())
             raise NotSent(link_failure(error)) from None
         except exceptions.InvalidResponse:
             raise NotSent(FOREIGN) from None
@@ -156,9 +187,10 @@ class Sent:
 class _Kept:
     """Whatever goes wrong in the block ends the connection, and is said in our words."""
 
-    def __init__(self, pool: ServerPool, connection: Any) -> None:
+    def __init__(self, pool: ServerPool, connection: Any, sent_at: float) -> None:
         self._pool = pool
         self._connection = connection
+        self._sent_at = sent_at
 
     def __enter__(self) -> None: ...
 
@@ -167,7 +199,9 @@ class _Kept:
             return
         self._pool.give_up(self._connection)
         if isinstance(error, exceptions.TimeoutError):
-            raise Late from None
+            late = Late()
+            late.silent = time.monotonic() - max(self._pool.answered, self._sent_at) > SILENT_S
+            raise late from None
         if isinstance(error, exceptions.InvalidResponse):
             raise Lost(FOREIGN) from None
         if isinstance(error, exceptions.ConnectionError | OSError):
@@ -186,7 +220,7 @@ def _hurried(kind: Any, resolve: Resolve, *, moves: bool) -> Any:
     """redis-py's connection, opened within the time of the call that needs it, its handshake included."""
 
     class Hurried(kind):  # type: ignore[misc]
-        opened = looked = 0.0
+        opened = looked = expires = 0.0
 
         def connect(self) -> None:
             if self._sock is not None:
@@ -197,11 +231,19 @@ def _hurried(kind: Any, resolve: Resolve, *, moves: bool) -> Any:
                 self.host, self.port = endpoint.host, endpoint.port
             left = max(_SHORTEST_S, until - time.monotonic())
             self.socket_connect_timeout, self.socket_timeout = min(CONNECT_S, left), min(COMMAND_S, left)
-            super().connect()
+            try:
+                super().connect()
+                if endpoint.replica and endpoint.mode == "cluster":
+                    self.send_command("READONLY")
+                    self.read_response()
+            except Error:  # of ``_Credentials``: redis-py closes for errors of its own only
+                self.disconnect()
+                raise
             opened: Any = self._sock
             opened.settimeout(COMMAND_S)
             self.socket_timeout = COMMAND_S
             self.opened = self.looked = time.monotonic()
+            self.expires = expiry(self.opened, AGE_S)
             if (error := unfit(self.handshake_metadata, endpoint)) is not None:
                 self.disconnect()
                 raise error
@@ -243,7 +285,15 @@ class _Credentials(redis.CredentialProvider):
 
     def get_credentials(self) -> tuple[str, str]:
         """Asked by redis-py for each connection."""
-        return self._endpoint.username or "default", self._endpoint.password
+        if self._endpoint.credentials is None:
+            return self._endpoint.username or "default", self._endpoint.password
+        try:
+            username, password = login(self._endpoint.credentials())
+        except Misuse:
+            raise
+        except Exception as error:
+            raise loginless(error) from error
+        return username or "default", password
 
 
 def _pool(endpoint: Endpoint, resolve: Resolve) -> Any:
@@ -259,11 +309,12 @@ def _pool(endpoint: Endpoint, resolve: Resolve) -> Any:
             "ssl_keyfile": endpoint.options.get("ssl_keyfile"),
             "ssl_cert_reqs": "none" if insecure else "required",
         }
+    named = endpoint.username or endpoint.password or endpoint.credentials
     return _Queue(
         connection_class=_hurried(kind, resolve, moves=not endpoint.path),
         max_connections=_POOL,
         db=endpoint.database,
-        credential_provider=_Credentials(endpoint) if endpoint.username or endpoint.password else None,
+        credential_provider=_Credentials(endpoint) if named else None,
         protocol=3,
         client_name="hustlex",
         parser_class=_Verbatim,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import msgspec
@@ -44,6 +45,13 @@ def first_slots(ranges: list[SlotRange]) -> list[int]:
     for each in ranges:
         first[each.primary] = min(each.first, first.get(each.primary, SLOTS))
     return sorted(first.values())
+
+
+def reader(each: SlotRange, before: Place | None) -> Place:
+    """A replica to read these slots from: the one in use while it is one, else any; the primary where there is none."""
+    if not each.replicas or before in each.replicas:
+        return before if before in each.replicas else each.primary
+    return random.choice(each.replicas)
 
 
 def _range(entry: Any, asked: str) -> SlotRange | None:

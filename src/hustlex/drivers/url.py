@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from hustlex.core.link import ServerLink
+from hustlex.drivers.login import Credentials
 from hustlex.errors import ConfigurationError
 
 _EXAMPLE = "use redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/socket"
@@ -36,7 +37,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """One server. ``path`` is set for a unix socket, else host and port. The password never shows in ``repr``.
 
     mode: what it is to be, "cluster", "sentinel", or "" for a server that answers for all keys. seed: it is only asked
-    where others are, so that it may be a replica.
+    where others are, so that it may be a replica. replica: it may be one because it only reads.
     """
 
     host: str
@@ -49,6 +50,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     options: dict[str, str]
     mode: str = ""
     seed: bool = False
+    replica: bool = False
+    credentials: Credentials | None = None
+    """Asked instead of the user and password here."""
 
     @property
     def where(self) -> str:

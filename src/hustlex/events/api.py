@@ -153,7 +153,7 @@ class Events:
     """
 
     def __init__(self, driver: AsyncDriver, *, prefix: str = "", clock: Clock = server_clock) -> None:
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._prefix = prefix
         self._clock = clock
         self._hub: Any = None

@@ -50,7 +50,7 @@ class Idempotency:
     ) -> None:
         if options is not None:
             check.instance("options", options, IdempotencyOptions)
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._room = flows.IdempotencyServices(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
         self.inspector = ClaimInspector(driver, self._room)
 

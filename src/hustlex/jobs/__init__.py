@@ -16,6 +16,7 @@ not run, ``inspect/`` looks and acts for operators, whose doors are ``inspector.
 from hustlex.jobs.api import Handle, Jobs
 from hustlex.jobs.define.backoff import default_delay
 from hustlex.jobs.define.context import CurrentJob, current_job
+from hustlex.jobs.define.partitions import Partitions
 from hustlex.jobs.define.signals import Retry, RevokeTask, SkipRetry, Snooze
 from hustlex.jobs.define.tasks import Task, Tasks
 from hustlex.jobs.enqueue.job import Job, Step, Workflow, gather
@@ -31,6 +32,7 @@ from hustlex.jobs.inspect.types import (
     NeverRuns,
     PeriodicInfo,
     QueueInfo,
+    QueueSummary,
     RunningTask,
     Server,
     Stopping,
@@ -94,6 +96,7 @@ __all__ = [
     "OpenStep",
     "Options",
     "Outcome",
+    "Partitions",
     "PartlyEnqueued",
     "PayloadError",
     "Periodic",
@@ -102,6 +105,7 @@ __all__ = [
     "Progress",
     "QueueFull",
     "QueueInfo",
+    "QueueSummary",
     "Rate",
     "Result",
     "Retry",

@@ -69,7 +69,7 @@ class Jobs:
         self, driver: AsyncDriver, *, clock: Clock = server_clock, queues: Collection[str] | None = None
     ) -> None:
         """queues: all there are; to enqueue into another one is Misuse. None = any name will do."""
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._clock = clock
         self._queues = declaration(queues)
         self._known = KnownQueues()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.check import Id
 from hustlex.core.context import Context
@@ -47,7 +48,7 @@ class Otp:
         clock: Clock = server_clock,
         options: OtpOptions | None = None,
     ) -> None:
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._clock = clock
         self._room = services_of(keyring, prefix, options or OtpOptions())
         self.inspector = OtpInspector(driver, self._room, clock)

@@ -62,6 +62,7 @@ class OutboxRelay(Service):
         poll: timedelta = timedelta(seconds=1),
         batch: int = MOST_AT_ONCE,
     ) -> None:
+        check.driver(driver)
         check.instance("engine", engine, AsyncEngine, Engine)
         check.instance("outbox", outbox, Outbox)
         check.whole("batch", batch, 1, MOST_AT_ONCE)

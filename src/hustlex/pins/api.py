@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.check import Id
 from hustlex.core.context import Context
@@ -34,7 +35,7 @@ class Pins:
         clock: Clock = server_clock,
         options: PinOptions | None = None,
     ) -> None:
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._options = options or PinOptions()
         pool = HashPool(self._options.threads, self._options.waiting)
         self._room = flows.PinServices(keyring, Hasher(keyring), prefix, self._options, clock, pool.run)

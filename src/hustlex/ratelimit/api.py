@@ -47,7 +47,7 @@ class RateLimit:
     ) -> None:
         if options is not None:
             check.instance("options", options, RateLimitOptions)
-        self._driver = driver
+        self._driver = check.driver(driver)
         self._limiter = Limiter(prefix, clock, local_clock, options or RateLimitOptions())
         self.inspector = LimitInspector(driver, self._limiter)
         self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from hustlex.core.check import Id
-from hustlex.core.op import Flow, Sleep, do
+from hustlex.core.op import Batch, Flow, Sleep, do
 from hustlex.errors import Error, RevocationIncomplete
 from hustlex.tokens import ops, revocation_log
 from hustlex.tokens.issuer import Genuine, TokenIssuer
@@ -50,11 +50,11 @@ class Revoker:
                 return LogoutRefused(Rejection.MALFORMED)
             ended = yield from do(ops.logout(self._issuer, token, now_ms))
             yield from self._announce_if_ended(ended, _session(token.uref, token.sid), now_ms)
-            return LoggedOut(token.sid, ended.by_this_call, (yield from self._replicated()))
+            return LoggedOut(token.sid, ended.by_this_call, (yield from self._replicated(token.uref)))
         if shown is None:
             return LogoutRefused(token)
         revoked = yield from self._end(shown.uref, shown.sid, "logout", "", now_ms)
-        return LoggedOut(shown.sid, bool(revoked), (yield from self._replicated()))
+        return LoggedOut(shown.sid, bool(revoked), (yield from self._replicated(shown.uref)))
 
     def session(self, user_id: Id, session_id: Id, now_ms: int) -> Flow[RevokedSession]:
         """End one session."""
@@ -62,7 +62,7 @@ class Revoker:
         if not sid:
             return RevokedSession(False)
         ended = yield from self._end(uref, sid, "revoked", "", now_ms)
-        return RevokedSession(bool(ended), (yield from self._replicated()))
+        return RevokedSession(bool(ended), (yield from self._replicated(uref)))
 
     def everything(self, user_id: Id, kept: Id | None, now_ms: int) -> Flow[RevokedAll]:
         """End everything of a user but the session ``kept``. An id that cannot be one keeps none."""
@@ -73,7 +73,7 @@ class Revoker:
         line = yield from do(ops.revoke_all(self._issuer, uref, kept, now_ms))
         notice = RevocationEntry("user", uref, 0, line.at_ms, kept if line.kept else "", uref)
         yield from self.announce([notice], now_ms)
-        return RevokedAll(line.ended, line.kept, (yield from self._replicated()))
+        return RevokedAll(line.ended, line.kept, (yield from self._replicated(uref)))
 
     def token(self, text: str, client_id: str, now_ms: int) -> Flow[RevokeResult]:
         """Forbid an access token, or end the session of a refresh token; only a client's own, when one is named."""
@@ -83,14 +83,14 @@ class Revoker:
                 return NotOurs(other_client=True)
             if (yield from do(ops.forbid(self._issuer, token, now_ms))):
                 yield from self.announce([RevocationEntry("jti", token.jti, token.until_ms, user=token.uref)], now_ms)
-            return Forbidden(token.sid, token.jti, (yield from self._replicated()))
+            return Forbidden(token.sid, token.jti, (yield from self._replicated(token.uref)))
         shown = self._issuer.chain.read(text)
         if shown is None:
             return NotOurs()
         ended = yield from self._end(shown.uref, shown.sid, "revoked", client_id, now_ms)
         if ended is None:
             return NotOurs(other_client=True)
-        return RevokedSession(ended, (yield from self._replicated()))
+        return RevokedSession(ended, (yield from self._replicated(shown.uref)))
 
     def alarm(self, shown: RefreshToken, now_ms: int) -> Flow[None]:
         """A refresh token was in wrong hands, and its session is over: tell it."""
@@ -98,7 +98,7 @@ class Revoker:
             yield from self._everything(shown.uref, "", now_ms)
         else:
             yield from self.announce([_session(shown.uref, shown.sid)], now_ms)
-            yield from self._replicated()
+            yield from self._replicated(shown.uref)
 
     def evicted(self, uref: str, sids: Sequence[str], now_ms: int) -> Flow[None]:
         """Sessions that a login pushed out. The login stands even if this cannot be told: strict checks know."""
@@ -146,15 +146,16 @@ class Revoker:
         for notice in notices:
             self._view.learn(notice if notice.until_ms else msgspec.structs.replace(notice, until_ms=until_ms))
 
-    def _replicated(self) -> Flow[bool | None]:
-        """Whether a replica has it. The same connection wrote it, unless it broke within this millisecond."""
+    def _replicated(self, uref: str) -> Flow[bool | None]:
+        """Whether a replica has it, and the notice: of a cluster, two nodes may have them. The same connections wrote
+        them, unless one broke within this millisecond.
+        """
         wait_ms = self._issuer.policy.wait_ms
         if not wait_ms:
             return None
-        try:
-            return (yield from do(ops.wait_for_replica(wait_ms)))
-        except Error:
-            return False
+        keys = (self._issuer.names(uref).index, revocation_log.feed_key(self._issuer.prefix))
+        answers = yield Batch(tuple(ops.wait_for_replica(key, wait_ms) for key in keys))
+        return all(answer is True for answer in answers)
 
 
 def _session(uref: str, sid: str) -> RevocationEntry:

@@ -116,7 +116,7 @@ async def serve_health(worker: Worker, driver: AsyncDriver, port: int, host: str
     probes can reach. Raises ConfigurationError when the port is taken.
     """
     check.instance("worker", worker, Worker)
-    check.protocol("driver", driver, "run_many", hint="pass hx.driver")
+    check.driver(driver)
     check.whole("port", port, 0, 65_535)
     check.text("host", host)
     async with listening(answer_of(worker, driver), port, host) as taken:

@@ -103,3 +103,5 @@ def judge(given: Mapping[str, object]) -> None:
     """Raises Misuse for arguments that can never work. Queues, limits and rules judge themselves."""
     for name in _JUDGES.keys() & given.keys():
         _JUDGES[name](name, given[name])
+    if "driver" in given:
+        check.driver(given["driver"])

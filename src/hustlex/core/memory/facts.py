@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
-from hustlex.core.op import Effect, Flow, Op, Reply, command, do
+from hustlex.core.op import Effect, Flow, Op, Part, Reply, command, do
 from hustlex.errors import ConfigurationError, Refused
 
 SAFE_POLICY = "noeviction"
@@ -43,14 +44,31 @@ def ask(at: str = "") -> Flow[MemoryLimit]:
 
 def check() -> Flow[None]:
     """Raises ConfigurationError when the server may evict."""
-    memory = yield from ask()
-    if memory.evicts:
+    memory = next((each for each in (yield from _everywhere()) if each.evicts), None)
+    if memory is not None:
         policy = memory.policy or "unknown"
         _log.error("the state server may evict security state: maxmemory is set and maxmemory-policy is %s", policy)
         raise ConfigurationError(
             f"the state server may evict codes, sessions and idempotency keys (maxmemory-policy is {policy})",
             hint="set maxmemory-policy noeviction and give the cache a server of its own; see: hustlex doctor",
         )
+
+
+def _everywhere() -> Flow[list[MemoryLimit]]:
+    """What each server that holds the data says."""
+    info, found = _info(()), list[MemoryLimit]()
+    wrapped = replace(info, decode=lambda reply: (info.decode(reply),))
+    while (answer := (yield Part(wrapped, len(found)))) is not None:
+        found.append(answer[0] or (yield from _settings(len(found))))
+    return found
+
+
+def _settings(number: int) -> Flow[MemoryLimit]:
+    try:
+        limit: MemoryLimit = yield Part(_config(()), number)
+    except Refused:
+        return MemoryLimit(1, "")
+    return limit
 
 
 def fields_of(info: bytes) -> dict[str, str]:

@@ -36,7 +36,7 @@ class BlockingConnections:
             return reply
         finally:
             self._busy.discard(connection)
-            if finished and not self._left:
+            if finished and not self._left and not connection.aged:
                 self._idle.append(connection)
             else:
                 await self._drop(connection)

@@ -35,10 +35,10 @@ class Cluster:
     """on_change: told when other nodes have the slots."""
 
     def __init__(self, address: Address, options: Options, on_change: Callable[[], None]) -> None:
-        self._pattern = replace(address.servers[0], seed=False)
+        self._address = address
         self._options = options
         self._on_change = on_change
-        self._nowhere = ServerNode(Fixed(replace(self._pattern, host="", port=0)), options, _ignore)
+        self._nowhere = ServerNode(Fixed(address.at("", 0)), options, _ignore)
         self._owners = [self._nowhere] * SLOTS
         self._primaries: list[ServerNode] = []
         self.parts: list[int] = []
@@ -103,25 +103,29 @@ class Cluster:
         return node
 
     def _endpoint(self, place: Place) -> Endpoint:
-        return replace(self._pattern, host=place[0], port=place[1])
+        return self._address.at(*place)
 
     # -- the map
 
     def _arrange(self, ranges: list[SlotRange]) -> None:
         """Take over a new map; callers that wait for a node which has no slots any more ask for their way again."""
         owners = [self._nowhere] * SLOTS
+        serving = {each.first: self._serves(each) for each in ranges}
         for each in ranges:
-            owners[each.first : each.last + 1] = [self._at(each.primary)] * (each.last - each.first + 1)
-        primaries = [self._at(place) for place in dict.fromkeys(each.primary for each in ranges)]
-        replicas = {place for each in ranges for place in each.replicas}
+            owners[each.first : each.last + 1] = [self._at(serving[each.first])] * (each.last - each.first + 1)
+        primaries = [self._at(place) for place in dict.fromkeys(serving.values())]
+        others = {place for each in ranges for place in (each.primary, *each.replicas)} - {*serving.values()}
         for place, node in [*self._nodes.items()]:
-            if node not in primaries and (place in replicas or not node.connection.open):
+            if node not in primaries and (place in others or not node.connection.open):
                 del self._nodes[place]
                 self._retire(node)
         changed = set(primaries) != set(self._primaries)
         self._owners, self._primaries, self.parts = owners, primaries, first_slots(ranges)
         if changed:
             self._on_change()
+
+    def _serves(self, each: SlotRange) -> Place:
+        return each.primary
 
     def _retire(self, node: ServerNode) -> None:
         node.leave()

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import hiredis
 
-from hustlex.drivers.faults import FOREIGN, Late, Lost, NotSent
+from hustlex.drivers.faults import FOREIGN, SILENT_S, Late, Lost, NotSent
 from hustlex.drivers.pack import join
 
 _GRACE = 0.002
@@ -170,6 +170,10 @@ class Connection(asyncio.Protocol):
         self._timer_at = at
         self._timer = self._loop.call_at(at, self._deadline_near)
 
+    def listen_anew(self) -> None:
+        """Count the server's silence from now on."""
+        self.busy_since = self._loop.time()
+
     def _deadline_near(self) -> None:
         paused = min(self._loop.time() - self._timer_at, _LONGEST_PAUSE)
         self._timer = self._loop.call_later(max(_GRACE, paused), self._expire)
@@ -182,11 +186,16 @@ class Connection(asyncio.Protocol):
             if future.done():
                 continue
             if deadline <= now:
-                future.set_exception(Late())
+                future.set_exception(self._late(now))
             elif not earliest or deadline < earliest:
                 earliest = deadline
         if earliest and not self.closed:
             self._arm(earliest)
+
+    def _late(self, now: float) -> Late:
+        late = Late()
+        late.silent = now - max(self.last_received, self.busy_since) > SILENT_S
+        return late
 
     # -- ending
 

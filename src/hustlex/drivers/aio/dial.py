@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.faults import NOT_EXECUTED, Late, Lost, NotSent, greeting, link_failure, unfit
+from hustlex.drivers.login import Login, login, loginless
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
-from hustlex.errors import Error, Refused, Unavailable
+from hustlex.errors import Error, Misuse, Refused, Unavailable
 
 _LIBRARY = "hustlex"
 
@@ -91,11 +93,14 @@ async def _open(
 async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -> None:
     """HELLO, names and SELECT in one write. Only HELLO and SELECT must succeed."""
     hello: list[str | int] = ["HELLO", 3]
-    if endpoint.username or endpoint.password:
-        hello += ["AUTH", endpoint.username or "default", endpoint.password]
+    username, password = await _login(endpoint)
+    if username or password:
+        hello += ["AUTH", username or "default", password]
     commands: list[list[str | int]] = [[*hello, "SETNAME", options.name], ["CLIENT", "SETINFO", "LIB-NAME", _LIBRARY]]
     if endpoint.database:
         commands.append(["SELECT", endpoint.database])
+    if endpoint.replica and endpoint.mode == "cluster":
+        commands.append(["READONLY"])
     deadline = asyncio.get_running_loop().time() + options.connect
     sent = [connection.send(join(tuple(command)), deadline) for command in commands]
     replies = await asyncio.gather(*sent, return_exceptions=True)  # a server that is full answers once and hangs up
@@ -105,6 +110,18 @@ async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -
         raise broken
     if endpoint.database and isinstance(replies[2], ReplyError):
         raise greeting(str(replies[2]))
+
+
+async def _login(endpoint: Endpoint) -> Login:
+    if endpoint.credentials is None:
+        return endpoint.username, endpoint.password
+    try:
+        answer = endpoint.credentials()
+        return login(await answer if inspect.isawaitable(answer) else answer)
+    except Misuse:
+        raise
+    except Exception as error:
+        raise loginless(error) from error
 
 
 def _check_hello(reply: Any, endpoint: Endpoint) -> None:

@@ -21,6 +21,7 @@ from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Router
 from hustlex.drivers.faults import Late, Lost, NotSent, bad_reply, closed, refusal
+from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
 from hustlex.errors import Error, Misuse
 
@@ -38,7 +39,8 @@ class Driver:
     """Opens lazily at the first call. One per event loop at a time; share it between all tasks.
 
     url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
-    as ``Options.command``, failover: as ``Options.failover``. Raises ConfigurationError for a bad URL. Once its event
+    as ``Options.command``, failover: as ``Options.failover``. credentials: asked for user and
+    password before each connection. Raises ConfigurationError for a bad URL. Once its event
     loop has ended, or in a child process, it opens new connections; used from a second loop while the first one runs,
     it raises Misuse.
     """
@@ -51,12 +53,14 @@ class Driver:
         hook: Hook | None = None,
         timeout: timedelta | None = None,
         failover: timedelta | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         given = {"command": timeout, "failover": failover}
         seconds = {name: length.total_seconds() for name, length in given.items() if length is not None}
         self._options = replace(options or Options(), **seconds)
         self.hook = hook
-        self._address = url if isinstance(url, Address) else parse_address(url)
+        address = url if isinstance(url, Address) else parse_address(url)
+        self._address = address.with_login(credentials) if credentials is not None else address
         self._address.check_certificates()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -122,14 +126,16 @@ class Driver:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
 
-    async def _settle(self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float) -> T:
+    async def _settle(
+        self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float, *, patient: bool = True
+    ) -> T:
         """The decoded answer of a call that was sent (future) or that found no open line (None)."""
         try:
-            reply = await future if future is not None else await self._router.insist(op, deadline)
+            reply = await future if future is not None else await self._router.insist(op, deadline, patient=patient)
         except (NotSent, Lost, Late) as failure:
-            reply = await self._router.insist(op, deadline, failure)
+            reply = await self._router.insist(op, deadline, failure, patient=patient)
         if type(reply) is ReplyError:
-            reply = await self._router.insist(op, deadline, refusal(str(reply)))
+            reply = await self._router.insist(op, deadline, refusal(str(reply)), patient=patient)
         return self._decode(op, reply)
 
     def _deadline(self, op: Op[Any]) -> float:
@@ -150,23 +156,29 @@ class Driver:
     # -- many operations
 
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
-        """All in one write (of up to 4,096 each); answers in order, a failed one as its Error."""
+        """All in one write (of up to 4,096 each); answers in order, a failed one as its Error.
+
+        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        """
+        return await self._watched(ops, patient=False)
+
+    async def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
         if self.hook is None or not ops:
-            return await self._many(ops)
+            return await self._many(ops, patient)
         with Watch(self.hook, tuple(op.name for op in ops)) as call:
-            answers = await self._many(ops)
+            answers = await self._many(ops, patient)
             call.results(answers)
             return answers
 
-    async def _many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
+    async def _many(self, ops: Sequence[Op[T]], patient: bool) -> list[T | Error]:
         packed = [pack(op) for op in ops]
         answers: list[T | Error] = []
         for start in range(0, len(ops), _CHUNK):
             end = start + _CHUNK
-            answers += await self._chunk(ops[start:end], packed[start:end])
+            answers += await self._chunk(ops[start:end], packed[start:end], patient)
         return answers
 
-    async def _chunk(self, ops: Sequence[Op[Any]], packed: Sequence[bytes]) -> list[Any]:
+    async def _chunk(self, ops: Sequence[Op[Any]], packed: Sequence[bytes], patient: bool) -> list[Any]:
         sent: list[tuple[Op[Any], asyncio.Future[Any] | None, float]] = []
         for op, command in zip(ops, packed, strict=True):
             deadline = self._deadline(op)
@@ -176,9 +188,9 @@ class Driver:
         try:
             for op, future, deadline in sent:
                 if await _served(future):
-                    answers.append(await self._outcome(op, future, deadline))
+                    answers.append(await self._outcome(op, future, deadline, patient))
                 else:  # repeated beside the others: one after the other they would not be done in time
-                    repeats.append(asyncio.create_task(self._outcome(op, future, deadline)))
+                    repeats.append(asyncio.create_task(self._outcome(op, future, deadline, patient)))
                     answers.append(repeats[-1])
             if repeats:
                 await asyncio.wait(repeats)
@@ -190,9 +202,9 @@ class Driver:
                 repeat.cancel()
         return [answer.result() if isinstance(answer, asyncio.Task) else answer for answer in answers]
 
-    async def _outcome(self, op: Op[Any], future: asyncio.Future[Any] | None, deadline: float) -> Any:
+    async def _outcome(self, op: Op[Any], future: asyncio.Future[Any] | None, deadline: float, patient: bool) -> Any:
         try:
-            return await self._settle(op, future, deadline)
+            return await self._settle(op, future, deadline, patient=patient)
         except Error as error:
             return error
 
@@ -219,7 +231,7 @@ class Driver:
         if isinstance(step, Op):
             return await self.run(step)
         if isinstance(step, Batch):
-            return await self.run_many(step.ops)
+            return await self._watched(step.ops, patient=True)
         if isinstance(step, Part):
             return await self._part(step)
         if isinstance(step, Sleep):
@@ -253,19 +265,23 @@ class Driver:
         return self._decode(op, await self._router.insist(op, until, wait=seconds))
 
     @asynccontextmanager
-    async def subscribe(self, *channels: str) -> AsyncIterator[AsyncIterator[Message]]:
-        """Messages of these channels; a Message with ``gap=True`` after every reconnect or overflow."""
+    async def subscribe(self, *channels: str, sharded: bool = False) -> AsyncIterator[AsyncIterator[Message]]:
+        """Messages of these channels; a Message with ``gap=True`` after every reconnect or overflow.
+
+        sharded: what SPUBLISH tells, at the node of each channel, instead of what PUBLISH tells to all nodes.
+        """
         self._now()
         if self._closed:
             raise closed().during("subscribe")
         with Watch(self.hook, ("subscribe",)) if self.hook is not None else nullcontext():
-            async with self._router.pubsub.subscribe(channels) as messages:
+            ear = self._router.sharded if sharded else self._router.pubsub
+            async with ear.subscribe(channels) as messages:
                 yield messages
 
     @property
     def deaf(self) -> bool:
         """Whether somebody subscribes, and the link is broken."""
-        return self._router.pubsub.deaf
+        return self._router.pubsub.deaf or self._router.sharded.deaf
 
     def track(self, *prefixes: str, on_keys: OnKeys, on_loss: Callable[[], None]) -> Tracking:
         """Be told from now on which keys with these prefixes change; see ``core.op.Tracking``. Returns at once."""

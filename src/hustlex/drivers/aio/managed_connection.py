@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import random
 from typing import Any
 
@@ -15,9 +15,12 @@ from hustlex.drivers.aio.dial import Where, dial, passing
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.faults import SETTLED_S, NotSent, anew, closed, demoted
 from hustlex.drivers.pack import join
-from hustlex.errors import Error, Overloaded, Refused
+from hustlex.drivers.patience import Outage, expiry
+from hustlex.errors import Error, Overloaded, Refused, Unavailable
 
 _TEND_EVERY = 1.0
+_STOOD_STILL = 0.5
+"""So late, this process did not listen: whether the server was silent nobody can tell yet."""
 _SLOWEST_RETRY = 2.0
 _HELLO = join(("HELLO",))
 """Answered by servers of every state, for every user, with the server's role."""
@@ -54,7 +57,8 @@ class ManagedConnection:
         self._tended = tended
         self._on_doubt = on_doubt
         self._on_failure = on_failure
-        self._looked = 0.0
+        self._looked = self._expires = 0.0
+        self._outage = Outage()
         self._leaving: set[asyncio.Task[None]] = set()
         self._connection: Connection | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -99,6 +103,7 @@ class ManagedConnection:
 
     async def _opened(self, deadline: float) -> None:
         """Until there is a connection. When the deadline passes first: NotSent, or the last refusal."""
+        self._admit()
         try:
             async with asyncio.timeout_at(deadline):
                 await self._dialled()
@@ -106,6 +111,14 @@ class ManagedConnection:
             if isinstance(self._failure, Refused):
                 raise anew(self._failure) from None
             raise NotSent(self._failure.message if self._failure else "no answer yet") from None
+
+    def _admit(self) -> None:
+        """Raise Unavailable where others wait already for a server that is away, or Overloaded where too many do."""
+        if self._callers and self._outage.lasts(asyncio.get_running_loop().time()):
+            reason = self._failure.message if self._failure else "no answer"
+            raise Unavailable(f"{self.where.title} is away: {reason}", hint="one call at a time tries it")
+        if self._callers >= self._options.line:
+            raise _overloaded()
 
     async def _dialled(self) -> None:
         if self._opening is None or self._opening.done():
@@ -132,6 +145,7 @@ class ManagedConnection:
                 if not passing(error):
                     raise
                 self._failure = error
+                self._outage.noted(asyncio.get_running_loop().time())
             else:
                 self._welcome(connection)
                 return
@@ -145,7 +159,9 @@ class ManagedConnection:
         self._connection = connection
         self.met = True
         self._failure = None
+        self._outage.over()
         self._looked = connection.opened
+        self._expires = expiry(connection.opened, self._options.age)
         connection.on_room = self._advance
         if self._tended:
             self._tend()
@@ -172,16 +188,38 @@ class ManagedConnection:
         if connection is None or connection.opened > min(since, now - SETTLED_S):
             return
         self._let_go("another server is to be asked")
-        leaving = asyncio.get_running_loop().create_task(connection.close(self._options.drain))
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        self._see_off(connection.close(self._options.drain))
         if self._on_doubt is not None:
             self._on_doubt(since)
+
+    def _see_off(self, work: Coroutine[Any, Any, None]) -> None:
+        """In a task that ``close`` waits for."""
+        leaving = asyncio.get_running_loop().create_task(work)
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _renew(self, old: Connection) -> None:
+        """Dial another connection, and leave the old one once there is: behind a name the address may have changed."""
+        try:
+            connection = await dial(self.where, self._options, self._lost)
+        except Error:
+            return
+        if self._connection is not old or connection.closed:
+            connection.abort("it is not wanted any more")
+            return
+        if self._tending is not None:
+            self._tending.cancel()
+        old.on_room = None
+        self._welcome(connection)
+        self._advance()
+        await old.close(self._options.drain)
 
     # -- back-pressure: callers stand in line, first come first served
 
     async def _stand_in_line(self, packed: bytes, deadline: float, *, asking: bool) -> Any:
         """The reply of a call that is sent when its turn comes. Raises Overloaded when the deadline passes before."""
+        if len(self._line) >= self._options.line:
+            raise _overloaded()
         turn = Turn(packed, deadline, asking, asyncio.get_running_loop().create_future())
         self._line.append(turn)
         self._advance()
@@ -190,7 +228,7 @@ class ManagedConnection:
                 await turn.sent
         except TimeoutError:
             if turn.sent.cancelled():
-                raise Overloaded("too many calls are waiting for the server", hint="call less often") from None
+                raise _overloaded() from None
         return await turn.sent.result()  # sent, perhaps in the very turn of the loop in which its deadline passed
 
     def _advance(self) -> None:
@@ -218,12 +256,17 @@ class ManagedConnection:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if connection.waiting and now - max(connection.last_received, connection.busy_since) > self._options.stall:
+        if self._tending is not None and now - self._tending.when() > _STOOD_STILL:
+            connection.listen_anew()
+        elif connection.waiting and now - max(connection.last_received, connection.busy_since) > self._options.stall:
             connection.abort(f"the server was silent for {self._options.stall:g} s")
             return
         if now - self._looked >= self._options.look:
             self._looked = now
             connection.send(_HELLO, now + self._options.stall + 1).add_done_callback(self._look_at)
+        if now >= self._expires:
+            self._expires = expiry(now, self._options.age)
+            self._see_off(self._renew(connection))
         self._tending = loop.call_later(_TEND_EVERY, self._tend)
 
     def _look_at(self, hello: asyncio.Future[Any]) -> None:
@@ -262,6 +305,11 @@ class ManagedConnection:
         await asyncio.gather(*self._leaving)
 
     @property
+    def aged(self) -> bool:
+        """Whether another connection is to be dialled in the place of this one."""
+        return asyncio.get_running_loop().time() >= self._expires
+
+    @property
     def stuck(self) -> bool:
         """Callers wait for a connection that is not there yet."""
         return self._connection is None and self._callers > 0
@@ -270,6 +318,10 @@ class ManagedConnection:
     def open(self) -> bool:
         """Whether a connection stands right now."""
         return self._connection is not None
+
+
+def _overloaded() -> Overloaded:
+    return Overloaded("too many calls are waiting for the server", hint="call less often")
 
 
 def _look(future: asyncio.Future[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hustlex.drivers.faults import LOOK_S
-from hustlex.drivers.patience import FAILOVER_S
+from hustlex.drivers.patience import AGE_S, FAILOVER_S
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -24,8 +24,12 @@ class Options(msgspec.Struct, frozen=True):
     """How often a connection is asked for a sign of life and for the server's role."""
     drain: float = 5.0
     """How long ``close`` waits for calls in flight."""
+    age: float = AGE_S
+    """How old a connection becomes, a tenth more or less; then another one is dialled in its place."""
     in_flight: int = 10_000
     """Calls sent and unanswered; more wait."""
+    line: int = 100_000
+    """Calls that wait to be sent to one server; more are refused with Overloaded."""
     blocking: int = 64
     """Connections for blocking commands at once."""
     queue: int = 1_000

@@ -28,6 +28,9 @@ GAP = Message("", b"", True)
 class PubSub:
     """Channel -> inboxes, while one listener keeps them connected. where: asked before each dial."""
 
+    subscribe_verb, unsubscribe_verb = b"SUBSCRIBE", b"UNSUBSCRIBE"
+    message_kind, confirmed_kind = b"message", b"subscribe"
+
     def __init__(self, where: Callable[[], Where], options: Options) -> None:
         self.where = where
         self._options = options
@@ -84,7 +87,7 @@ class PubSub:
                 self._confirmed.pop(name).cancel()
                 gone.append(name)
         if gone and self._listener.connection is not None:
-            self._send(self._listener.connection, b"UNSUBSCRIBE", gone)
+            self._send(self._listener.connection, self.unsubscribe_verb, gone)
 
     # -- what the listener calls
 
@@ -107,11 +110,11 @@ class PubSub:
     def hear(self, push: list[Any]) -> None:
         """A message or a confirmation."""
         kind, name = push[0], push[1]
-        if kind == b"message":
+        if kind == self.message_kind:
             message = Message(name.decode(), push[2])
             for inbox in self._inboxes.get(name, ()):
                 inbox.put(message)
-        elif kind == b"subscribe":
+        elif kind == self.confirmed_kind:
             self._unanswered[name] -= 1
             if self._unanswered[name] > 0:
                 return
@@ -143,10 +146,9 @@ class PubSub:
 
     def _ask_for(self, connection: Connection, names: list[bytes]) -> None:
         self._unanswered.update(names)
-        self._send(connection, b"SUBSCRIBE", names)
+        self._send(connection, self.subscribe_verb, names)
 
-    @staticmethod
-    def _send(connection: Connection, verb: bytes, names: list[bytes]) -> None:
+    def _send(self, connection: Connection, verb: bytes, names: list[bytes]) -> None:
         connection.write(join((verb, *names)))
 
     # -- ending

@@ -14,6 +14,7 @@ from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.pubsub import PubSub
+from hustlex.drivers.aio.sharded import ShardedPubSub
 from hustlex.drivers.aio.topology import Route, Topology
 from hustlex.drivers.aio.tracking import Invalidations
 from hustlex.drivers.faults import (
@@ -29,7 +30,7 @@ from hustlex.drivers.faults import (
     verdict,
 )
 from hustlex.drivers.pack import pack
-from hustlex.drivers.patience import Patience
+from hustlex.drivers.patience import Patience, RepeatBudget
 from hustlex.errors import Error
 
 _GRACE_S = 1.0
@@ -46,19 +47,27 @@ class Router:
         self._options = options
         self.topology = arrange(options, self._doubted, self._rearranged)
         self.pubsub = PubSub(self._anywhere, options)
+        self.sharded = ShardedPubSub(self.topology, options)
         self._trackings: list[Invalidations] = []
+        self._repeats = RepeatBudget()
 
     def seconds(self, op: Op[Any]) -> float:
         """How long a call of this operation may take."""
         return op.timeout_ms / 1000 if op.timeout_ms else self._options.command
 
     async def insist(
-        self, op: Op[Any], deadline: float, failure: Failure | None = None, *, wait: float | None = None
+        self,
+        op: Op[Any],
+        deadline: float,
+        failure: Failure | None = None,
+        *,
+        wait: float | None = None,
+        patient: bool = True,
     ) -> Any:
         """The reply of a call: repeats what may be repeated until the deadline. Raises Error.
 
         failure: of an attempt that was made already. wait: the command waits so long on the server, so that it needs
-        a connection of its own.
+        a connection of its own. patient: whether it goes on beyond the deadline while its server is being replaced.
         """
         attempt, whole_script, route = 0, False, None
         patience = Patience(op, deadline, self.seconds(op))
@@ -67,9 +76,9 @@ class Router:
             if failure is not None:
                 attempt += 1
                 tried, route = route, self.topology.learn(op, route, failure, asked)
-                if route is None and wait is None:
+                if route is None and wait is None and patient:
                     patience.learn(failure, self.topology.away_since(op, tried) + self._options.failover)
-                await self._consider(op, failure, route, attempt, patience.until)
+                await self._consider(op, failure, route, attempt, patience)
                 whole_script = whole_script or scriptless(failure)
             asked = asyncio.get_running_loop().time()
             try:
@@ -86,17 +95,19 @@ class Router:
             failure = refusal(str(reply))
 
     async def _consider(
-        self, op: Op[Any], failure: Failure, detour: Route | None, attempt: int, deadline: float
+        self, op: Op[Any], failure: Failure, detour: Route | None, attempt: int, patience: Patience
     ) -> None:
         """Return when the call may be made again, after a pause where one is due; else raise."""
-        error = verdict(failure, op.effect)
-        if error is not None:
+        error, now = verdict(failure, op.effect), asyncio.get_running_loop().time()
+        if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
             raise error.during(op.name) from None
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
-        if asyncio.get_running_loop().time() + delay >= deadline:
-            raise exhausted(failure, self.topology.title).during(op.name) from None
+        if not isinstance(failure, NotSent):
+            delay = max(delay, self._repeats.pause(now))
+        if now + delay >= patience.until:
+            raise (error or exhausted(failure, self.topology.title)).during(op.name) from None
         await asyncio.sleep(delay)
 
     def track(self, prefixes: Sequence[str], on_keys: OnKeys, on_loss: Callable[[], None]) -> Invalidations:
@@ -113,6 +124,7 @@ class Router:
     def _doubted(self, since: float) -> None:
         """One connection led to the wrong server: so do the others of its age."""
         self.pubsub.distrust(since)
+        self.sharded.distrust(since)
         for tracking in self._trackings:
             tracking.distrust(since)
 
@@ -131,12 +143,14 @@ class Router:
         """As ``Connection.forsake``."""
         self.topology.forsake()
         self.pubsub.forsake()
+        self.sharded.forsake()
         for tracking in self._trackings:
             tracking.forsake()
 
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close every connection."""
         await self.pubsub.close()
+        await self.sharded.close()
         for tracking in self._trackings:
             await tracking.close()
         await self.topology.close()

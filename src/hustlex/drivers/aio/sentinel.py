@@ -14,6 +14,7 @@ from hustlex.drivers.aio.options import Options
 from hustlex.drivers.faults import Late, Lost, NotSent, nameless, refusal
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
+from hustlex.drivers.watching import place_in, questions_of
 from hustlex.errors import Unavailable
 
 ANSWER_S = 0.3
@@ -24,9 +25,8 @@ class Sentinels:
     """A ``Where``. The one that answered last is asked first the next time."""
 
     def __init__(self, address: Address, options: Options) -> None:
-        self._service = address.service
         self._sentinels = list(address.sentinels)
-        self._pattern = address.servers[0]
+        self._address = address
         self._options = replace(options, connect=ANSWER_S)
         self.title = address.where
 
@@ -44,19 +44,21 @@ class Sentinels:
                 continue
             self._sentinels.remove(sentinel)
             self._sentinels.insert(0, sentinel)
-            return replace(self._pattern, host=place[0].decode(), port=int(place[1]))
+            return self._address.at(place[0].decode(), int(place[1]))
         if unknown and not failure:
-            raise nameless(self._service)
+            raise nameless(self._address.service)
         raise Unavailable(f"no Sentinel could say where the server is: {failure}")
 
     async def _ask(self, sentinel: Endpoint) -> Any:
         """Host and port, or None when it knows no such name."""
         connection = await dial(Fixed(sentinel), self._options, lambda _: None)
+        deadline = asyncio.get_running_loop().time() + ANSWER_S
+        questions = questions_of(self._address)
         try:
-            question = join(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._service))
-            reply = await connection.send(question, asyncio.get_running_loop().time() + ANSWER_S)
+            replies = await asyncio.gather(*[connection.send(join(words), deadline) for words in questions])
         finally:
             connection.abort("a Sentinel was asked")
-        if isinstance(reply, ReplyError):
-            raise refusal(str(reply))
-        return reply
+        for reply in replies if replies[0] is not None else ():
+            if isinstance(reply, ReplyError):
+                raise refusal(str(reply))
+        return place_in(replies)

@@ -11,8 +11,8 @@ import msgspec
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.errors import Conflict, Error, NotFound
 from hustlex.jobs import lookup
-from hustlex.jobs.inspect import change, fleet
-from hustlex.jobs.inspect.types import EnqueueEvent, PeriodicInfo, RunningTask, Server
+from hustlex.jobs.inspect import change, fleet, ops
+from hustlex.jobs.inspect.types import EnqueueEvent, PeriodicInfo, QueueSummary, RunningTask, Server
 from hustlex.jobs.lease.heartbeat import ServedTypes
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
 
@@ -87,6 +87,12 @@ def enqueue_events(entry_id: str, page: int, size: int) -> Flow[list[EnqueueEven
     first = size * (page - 1)
     found = yield from do(fleet.events(entry_id, first, first + size - 1))
     return [EnqueueEvent(event.task_id, _EPOCH + _since(event.enqueue_time_ns)) for event in found]
+
+
+def summaries(queues: Sequence[str], now_ms: int) -> Flow[list[QueueSummary]]:
+    """Each queue's summary, in the order given."""
+    found: list[QueueSummary] = yield from _all_or_error(tuple(ops.summary(name, now_ms) for name in queues))
+    return found
 
 
 def _each(make: Callable[[Any], Op[list[T]]], keys: Sequence[Any]) -> Flow[list[T]]:

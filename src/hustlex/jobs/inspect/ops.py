@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from hustlex.core import check
 from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
 from hustlex.errors import Misuse, NotFound
-from hustlex.jobs.inspect.types import DayStats, GroupInfo, QueueInfo, TaskInfo
+from hustlex.jobs.inspect.types import DayStats, GroupInfo, QueueInfo, QueueSummary, TaskInfo
 from hustlex.jobs.keys import QueueKeys, addressed, queue_keys
 from hustlex.jobs.lookup import check_page
 from hustlex.jobs.types import State
 from hustlex.jobs.wire import WireError, decode_task
 
 _MEASURE = load("hustlex.jobs", "inspect/measure")
+_SUMMARISE = load("hustlex.jobs", "inspect/summarise")
 _DAYS = load("hustlex.jobs", "inspect/count_days")
 _LIST = load("hustlex.jobs", "inspect/list_tasks")
 _SHOW = load("hustlex.jobs", "inspect/show_task")
 _GROUPS = load("hustlex.jobs", "inspect/list_groups")
+
+Counted = TypeVar("Counted", QueueInfo, QueueSummary)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DAYS = 90
@@ -45,7 +48,15 @@ def queue(name: str, now_ms: int) -> Op[QueueInfo]:
         q.paused,
         q.groups,
     )
-    return _MEASURE.op(keys, (now_ms, q.prefix), partial(_queue_info, name))
+    return _MEASURE.op(keys, (now_ms, q.prefix), partial(_counted, QueueInfo, name))
+
+
+def summary(name: str, now_ms: int) -> Op[QueueSummary]:
+    """What can be told at a cost that does not depend on the queue's size."""
+    q = queue_keys(name)
+    states = (q.pending, q.active, q.scheduled, q.retry, q.archived, q.completed)
+    keys = (*states, q.lease, q.groups, q.processed, q.failed, q.paused, f"{q.prefix}x:limit")
+    return _SUMMARISE.op(keys, (now_ms, q.task_prefix), partial(_counted, QueueSummary, name))
 
 
 def history(name: str, days: int, now_ms: int) -> Op[list[DayStats]]:
@@ -102,12 +113,13 @@ def missing_task(queue: str, task_id: str) -> NotFound:
     return NotFound(f"queue {queue!r} has no task {task_id!r}")
 
 
-def _queue_info(name: str, reply: Reply) -> QueueInfo:
+def _counted(kind: type[Counted], name: str, reply: Reply) -> Counted:
+    """The numbers of a script's reply, in the order of the struct's fields."""
     values = (name, *(int(number) for number in reply[1:]))
-    info: dict[str, Any] = dict(zip(QueueInfo.__struct_fields__, values, strict=True))
+    info: dict[str, Any] = dict(zip(kind.__struct_fields__, values, strict=True))
     info["paused"], info["latency"] = bool(info["paused"]), timedelta(milliseconds=info["latency"])
     info["limit"] = None if info["limit"] < 0 else info["limit"]
-    return QueueInfo(**info)
+    return kind(**info)
 
 
 def _day_stats(reply: Reply) -> list[DayStats]:

@@ -122,6 +122,38 @@ class QueueInfo(msgspec.Struct, frozen=True):
         )
 
 
+class QueueSummary(msgspec.Struct, frozen=True):
+    """A queue at one instant, as far as it can be told at a cost that does not depend on its size."""
+
+    name: str
+    pending: int
+    active: int
+    scheduled: int
+    retry: int
+    archived: int
+    completed: int
+    groups: int
+    """How many groups have tasks waiting; how many tasks those are, ``Inspector.queue`` counts."""
+    processed_today: int
+    failed_today: int
+    processed: int
+    """Attempts that ended, failed ones among them."""
+    failed: int
+    """Attempts that failed."""
+    paused: bool
+    latency: timedelta
+    """How long the next pending task has waited."""
+    orphans: int
+    """Active tasks whose lease is over: their worker died or hangs."""
+    limit: int | None
+    """Of unfinished tasks, see ``Jobs.limit_queue``; None = none."""
+
+    @property
+    def unfinished(self) -> int:
+        """Tasks that are still to be done, without those that wait in groups."""
+        return self.pending + self.active + self.scheduled + self.retry
+
+
 class DayStats(msgspec.Struct, frozen=True):
     """Attempts that ended on one UTC day, written ``YYYY-MM-DD``."""
 

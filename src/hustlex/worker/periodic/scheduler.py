@@ -39,6 +39,7 @@ class Scheduler:
         provider_interval: timedelta = _ASK_EVERY,
         clock: Clock = server_clock,
     ) -> None:
+        check.driver(driver)
         check.instance("tasks", tasks, Tasks)
         check.duration("provider_interval", provider_interval, timedelta(milliseconds=1))
         check.function("clock", clock)

@@ -1,0 +1,101 @@
+"""``hustlex dashboard``: the web console by itself, closed to whom has no token."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from hustlex.cli.client import CacheUrl, Prefix, Url
+from hustlex.cli.ports import check_free
+from hustlex.core import private
+from hustlex.core.extras import require
+from hustlex.settings import Settings, load_settings
+
+_PATIENCE = timedelta(seconds=5)
+_GRACE_SECONDS = 3
+
+
+def dashboard(
+    url: Url = None,
+    cache_url: CacheUrl = None,
+    prefix: Prefix = None,
+    host: Annotated[str, typer.Option(help="Address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on")] = 8100,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name under which it is reached, as ops.example:443; repeatable")
+    ] = None,
+    title: Annotated[str, typer.Option(help="What stands on every page")] = "hustlex",
+    level: Annotated[Literal["read", "act"], typer.Option(help="What the printed token allows")] = "act",
+    name: Annotated[str | None, typer.Option(help="Who signs in with it, for the audit; default: you")] = None,
+    token: Annotated[bool, typer.Option("--token", help="Print a sign-in link and start nothing")] = False,
+    token_file: Annotated[Path | None, typer.Option(help="Write the link to this file (mode 600), not here")] = None,
+) -> None:
+    """Serve the console until SIGTERM or Ctrl-C, and print a link that signs in once, within 15 minutes.
+
+    It speaks no TLS: put a proxy in front of it where others reach it, see docs/guides/dashboard.md.
+    Example: hustlex dashboard --port 8100
+    """
+    require("hustlex dashboard", "dashboard", "uvicorn", "starlette", "jinja2")
+    settings = load_settings(url=url, cache_url=cache_url, prefix=prefix)
+    if not token:
+        check_free(host, port)
+    names = allow_host or [f"{known}:{port}" for known in ("localhost", "127.0.0.1", "[::1]", host)]
+    place = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve(settings, host, port, names, title, level, name or _me(), place, token, token_file))
+
+
+async def _serve(
+    settings: Settings, host: str, port: int, names: list[str], title: str, level: Literal["read", "act"], name: str,
+    place: str, only_token: bool, token_file: Path | None,
+) -> None:  # fmt: skip
+    import uvicorn
+
+    from hustlex.app import HustleX
+    from hustlex.dashboard import Dashboard, Operator
+
+    async with HustleX(
+        settings.url, cache_url=settings.cache_url, prefix=settings.prefix, timeout=_PATIENCE, strict_memory=False,
+        **settings.secrets(),
+    ) as hx:  # fmt: skip
+        console = Dashboard(hx, title=title, hosts=names)
+        link = f"{place}/enter#{await console.sign_in_token(Operator(level, name))}"
+        _hand_over(link, token_file)
+        if only_token:
+            return
+        config = uvicorn.Config(
+            _spoken(console), host=host, port=port, log_level="warning", server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )  # fmt: skip
+        await uvicorn.Server(config).serve()
+
+
+def _spoken(console: Any) -> Any:
+    """The console for a server that asks about a lifespan: it has none."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await console(scope, receive, send)
+
+    return app
+
+
+def _hand_over(link: str, token_file: Path | None) -> None:
+    if token_file is None:
+        print(f"sign in, once and within 15 minutes: {link}", flush=True)
+    else:
+        private.write(token_file, link + "\n")
+        print(f"the sign-in link is in {token_file}", flush=True)
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "operator"

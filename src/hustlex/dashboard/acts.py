@@ -1,0 +1,191 @@
+"""What buttons do. Each act is one entry of ``ACTS``: the room's own call, how much thought it needs, and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from hustlex.core import check
+from hustlex.dashboard.pages.people import destination
+from hustlex.dashboard.request import PageRequest
+from hustlex.errors import Misuse, NotFound
+from hustlex.jobs import State
+
+if TYPE_CHECKING:
+    from hustlex.app import HustleX
+
+Weight = Literal["light", "medium", "heavy"]
+FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane")
+PRIVATE = ("user", "phone")
+"""What a target is named by."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What an act is done to. Fields that the act does not need are empty."""
+
+    queue: str = ""
+    task: str = ""
+    state: str = ""
+    entry: str = ""
+    user: str = ""
+    session: str = ""
+    phone: str = ""
+    lane: str = ""
+
+    def written(self, hx: HustleX) -> str:
+        """For the audit: a person stands there under the keyed stand-in of key names and logs."""
+        given = [(name, getattr(self, name)) for name in FIELDS if getattr(self, name)]
+        return " ".join(f"{name}={hx.reference(value) if name in PRIVATE else value}" for name, value in given)
+
+
+class Act(msgspec.Struct, frozen=True):
+    """One thing that can be done."""
+
+    title: str
+    """On the button."""
+    weight: Weight
+    """light: at once; medium: after a look at what it is; heavy: after typing what it is done to."""
+    needs: tuple[str, ...]
+    """Fields of the target that must be given."""
+    does: Callable[[PageRequest, Target], Awaitable[int | None]]
+    """Answers how many it was done to, None where that is one."""
+    said: str
+    """What the next page says."""
+    warning: str = ""
+    """What the person must know before."""
+    room: str = "jobs"
+
+    def typed(self, target: Target) -> str:
+        """What must be typed for a heavy act."""
+        return target.queue or target.entry or target.user
+
+
+def target_of(request: PageRequest, act: Act, given: Mapping[str, str]) -> Target:
+    """Raises Misuse when something is missing, NotFound for what does not exist for this person."""
+    missing = [name for name in act.needs if not given.get(name)]
+    if missing:
+        raise Misuse(f"{act.title}: {' and '.join(missing)} missing", hint="use the button on the page")
+    target = Target(**{name: given[name] for name in act.needs})
+    if target.state:
+        check.one_of("state", target.state, tuple(State))
+    if target.queue and not request.operator.sees_queue(target.queue):
+        raise NotFound(f"there is no queue {target.queue!r}")
+    return target
+
+
+async def _pause(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.pause(target.queue)
+
+
+async def _resume(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.unpause(target.queue)
+
+
+async def _run(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.run(target.queue, target.task)
+
+
+async def _archive(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.archive(target.queue, target.task)
+
+
+async def _delete(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.delete(target.queue, target.task)
+
+
+async def _cancel(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.cancel(target.task, queue=target.queue)
+
+
+async def _run_all(request: PageRequest, target: Target) -> int:
+    return await request.hx.jobs.inspector.run_all(target.queue, State(target.state))
+
+
+async def _archive_all(request: PageRequest, target: Target) -> int:
+    return await request.hx.jobs.inspector.archive_all(target.queue, State(target.state))
+
+
+async def _delete_all(request: PageRequest, target: Target) -> int:
+    return await request.hx.jobs.inspector.delete_all(target.queue, State(target.state))
+
+
+async def _delete_queue(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.delete_queue(target.queue, force=True)
+
+
+async def _fire(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.schedules.run(target.entry)
+
+
+async def _pause_entry(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.schedules.pause(target.entry)
+
+
+async def _resume_entry(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.schedules.resume(target.entry)
+
+
+async def _unlock(request: PageRequest, target: Target) -> None:
+    lane: Any = check.one_of("lane", target.lane, ("anon", "known"))
+    await request.hx.otp.unlock(destination(target.phone), lane)
+
+
+async def _revoke(request: PageRequest, target: Target) -> None:
+    await request.hx.tokens.revoke_session(target.user, target.session)
+
+
+async def _revoke_all(request: PageRequest, target: Target) -> int:
+    return (await request.hx.tokens.revoke_all(target.user)).ended
+
+
+async def _reset_pin(request: PageRequest, target: Target) -> None:
+    await request.hx.pins.reset(target.user)
+
+
+_LOST = "This cannot be undone."
+_TASK, _STATE = ("queue", "task"), ("queue", "state")
+ACTS: dict[str, Act] = {
+    "pause": Act("Pause", "light", ("queue",), _pause, "The queue is paused: workers take no more of its tasks."),
+    "resume": Act("Resume", "light", ("queue",), _resume, "Workers take its tasks again."),
+    "run": Act("Run now", "light", _TASK, _run, "The task is pending now, behind what was."),
+    "archive": Act("Archive", "medium", _TASK, _archive, "The task is in the archive.", "It will not run by itself."),
+    "delete": Act("Delete", "medium", _TASK, _delete, "The task is deleted.", _LOST),
+    "cancel": Act(
+        "Cancel", "medium", _TASK, _cancel, "Its worker was told.", "The attempt is cut off and not repeated."
+    ),
+    "run_all": Act(
+        "Run all", "heavy", _STATE, _run_all, "are pending now.", "All of them run as soon as there are slots."
+    ),
+    "archive_all": Act("Archive all", "heavy", _STATE, _archive_all, "are in the archive.", "The archive keeps 9,999."),
+    "delete_all": Act("Delete all", "heavy", _STATE, _delete_all, "are deleted.", _LOST),
+    "delete_queue": Act(
+        "Delete queue", "heavy", ("queue",), _delete_queue, "The queue is deleted.", f"With all its tasks. {_LOST}"
+    ),
+    "unlock": Act(
+        "Unlock", "medium", ("phone", "lane"), _unlock, "It is unlocked.", "Wrong codes are forgotten.", "people"
+    ),
+    "revoke": Act("Log out", "medium", ("user", "session"), _revoke, "The session has ended.", _LOST, "people"),
+    "revoke_all": Act(
+        "Log out everywhere",
+        "heavy",
+        ("user",),
+        _revoke_all,
+        "sessions have ended.",
+        f"Every session and token of this person ends. {_LOST}",
+        "people",
+    ),
+    "reset_pin": Act(
+        "Reset PIN attempts",
+        "medium",
+        ("user",),
+        _reset_pin,
+        "The attempts are forgiven.",
+        "Only after the person has proved otherwise who they are.",
+        "people",
+    ),
+    "fire": Act("Run now", "light", ("entry",), _fire, "The entry was fired."),
+    "pause_entry": Act("Pause", "light", ("entry",), _pause_entry, "The entry is paused."),
+    "resume_entry": Act("Resume", "light", ("entry",), _resume_entry, "The entry fires again."),
+}

@@ -1,0 +1,318 @@
+"""The console as an ASGI application: composes its parts, and answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from hustlex.app import HustleX
+from hustlex.core import check
+from hustlex.dashboard.acts import ACTS, FIELDS, Act, Target, target_of
+from hustlex.dashboard.audit import Audit
+from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
+from hustlex.dashboard.live import LiveHub
+from hustlex.dashboard.operators import Access, Operator, as_operator
+from hustlex.dashboard.redact import Formatter, Redactor
+from hustlex.dashboard.render import ASSETS, Renderer
+from hustlex.dashboard.request import PageContent, PageRequest
+from hustlex.dashboard.routes import PageRoute, match
+from hustlex.dashboard.signer import Signer
+from hustlex.dashboard.signin import SignIn, cookie_name
+from hustlex.environment import in_production
+from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
+from hustlex.ratelimit import Policy
+
+_FOREIGN = "This form is not one of ours, or older than a day: load the page anew."
+_ENTRIES = Policy("console_enter", 5, timedelta(minutes=1), on_error="closed")
+_STATUS: tuple[tuple[type[Error], int], ...] = ((NotFound, 404), (Misuse, 400), (Conflict, 409), (Denied, 403))
+
+
+class Dashboard:
+    """The web console of one application: ``app.mount("/ops", Dashboard(hx, access=who_may))``.
+
+    access: says for each request what its sender may do, as a Operator or "none", "read", "act"; None: people sign in
+        with tokens of one use, which ``sign_in_token`` makes.
+    title: of the pages, as the application's name.
+    hosts: names under which it may be reached, with ports; None: any, because the application around it decides.
+    formatter: sees every value that somebody else wrote before it is shown; default ``Redactor``.
+
+    Closed by default: nothing is shown to whom ``access`` does not know. Raises Misuse.
+    """
+
+    def __init__(
+        self,
+        hx: HustleX,
+        *,
+        access: Access | None = None,
+        title: str = "hustlex",
+        hosts: Sequence[str] | None = None,
+        formatter: Formatter | None = None,
+    ) -> None:
+        check.instance("hx", hx, HustleX)
+        check.text("title", title)
+        self._hx = hx
+        self._formatter = formatter or Redactor()
+        self._signer = Signer(hx.driver, hx.prefix)
+        self._signin = SignIn(hx, self._signer) if access is None else None
+        self._access: Access = access or self._signin  # type: ignore[assignment]
+        self._audit = Audit(hx.driver, hx.prefix)
+        self._renderer = Renderer(title, production=in_production())
+        self._hub = LiveHub()
+        routes = [
+            Route("/static/{name}", self._asset),
+            Route("/live", self._live),
+            Route("/act", self._act, methods=["POST"]),
+            Route("/confirm", self._confirm, methods=["GET", "POST"]),
+            Route("/enter", self._enter, methods=["GET", "POST"]),
+            Route("/leave", self._leave, methods=["POST"]),
+            Route("/{path:path}", self._page, methods=["GET", "POST"]),
+        ]
+        inner = Starlette(routes=routes, exception_handlers={Error: self._failed})
+        self._app = RequestGuard(inner, hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await self._app(scope, receive, send)
+
+    async def sign_in_token(self, operator: Operator) -> str:
+        """A token that signs its bearer in once, within 15 minutes.
+
+        Raises ConfigurationError where ``access`` is given, Unavailable.
+        """
+        if self._signin is None:
+            raise ConfigurationError("this console asks its application who may enter", hint="leave out access=")
+        return await self._signin.token(operator)
+
+    async def _page(self, request: Request) -> Response:
+        found = match(f"/{request.path_params['path']}")
+        if found is None:
+            raise NotFound("there is no such page")
+        route, params = found
+        asked = await self._ask(request, params, dict(request.query_params))
+        if not asked.operator.reads:
+            return self._closed(request)
+        if (route.room and not asked.operator.sees_room(route.room)) or (request.method == "POST" and not route.asks):
+            raise NotFound("there is no such page")
+        if request.method == "POST":
+            form = await form_of(request)
+            if form is None or not self._is_ours(request, asked, form):
+                return await self._told(request, asked, 403, _FOREIGN)
+            asked = msgspec.structs.replace(asked, form=form)
+        page = await route.view(asked)
+        if page.elsewhere:
+            return RedirectResponse(page.elsewhere, 303)
+        return await self._answer(request, asked, page, live=route.tick_s > 0)
+
+    async def _live(self, request: Request) -> Response:
+        """The same page again and again, for who has it open. path: its path and query, under our root."""
+        parts = urlsplit(request.query_params.get("path", ""))
+        found = match(parts.path)
+        if found is None:
+            return PlainTextResponse("There is no such page.", 404)
+        route, params = found
+        query = dict(parse_qsl(parts.query))
+        asked = await self._ask(request, params, query)
+        if not asked.operator.reads or (route.room and not asked.operator.sees_room(route.room)):
+            return PlainTextResponse("", 403)
+        if self._hub.full:
+            return PlainTextResponse("", 503, {"Retry-After": "30"})
+        await route.view(asked)  # what cannot be shown is no stream
+        key = (route.pattern, tuple(sorted(params.items())), tuple(sorted(query.items())), asked.operator, asked.root)
+        stream = self._hub.stream(
+            key, partial(self._fragment, route, asked), route.tick_s, partial(self._still, request, asked.operator)
+        )
+        return StreamingResponse(stream, 200, {"X-Accel-Buffering": "no"}, "text/event-stream")
+
+    async def _fragment(self, route: PageRoute, asked: PageRequest) -> str:
+        page = await route.view(asked)
+        return self._renderer.main(page, asked, self._signer.form_token(asked.operator.name))
+
+    async def _still(self, request: Request, operator: Operator) -> bool:
+        return as_operator(await self._access(request)) == operator
+
+    async def _confirm(self, request: Request) -> Response:
+        """What an act would change, and the form that does it."""
+        form = await form_of(request) if request.method == "POST" else dict(request.query_params)
+        asked = await self._ask(request, {}, form or {})
+        if not asked.operator.reads:
+            return self._closed(request)
+        verb = asked.word("verb")
+        act, target = self._wanted(asked, verb, asked.query)
+        values = {
+            "verb": verb,
+            "act": act,
+            "target": target,
+            "fields": FIELDS,
+            "back": _local(asked.word("back"), asked),
+        }
+        return await self._answer(request, asked, PageContent("confirm", act.title, values))
+
+    async def _act(self, request: Request) -> Response:
+        asked = await self._ask(request, {}, {})
+        form = await form_of(request)
+        if form is None or not asked.operator.reads:
+            return self._closed(request)
+        if not self._is_ours(request, asked, form):
+            return await self._told(request, asked, 403, _FOREIGN)
+        verb = form.get("verb", "")
+        act, target = self._wanted(asked, verb, form)
+        if not asked.operator.acts:
+            await self._audit.note(asked.operator, "refused", verb, target.written(asked.hx))
+            return await self._told(
+                request, asked, 403, f"You are {asked.operator.name} and may look, but not change anything."
+            )
+        if act.weight == "heavy" and form.get("typed", "") != act.typed(target):
+            raise Misuse(
+                f"{act.title}: what was typed is not {act.typed(target)!r}", hint="go back and type it as it is"
+            )
+        count = await self._do(asked, verb, act, target)
+        back = _local(form.get("back", ""), asked)
+        return RedirectResponse(_with(back, said=verb, n="" if count is None else count), 303)
+
+    def _is_ours(self, request: Request, asked: PageRequest, form: Mapping[str, str]) -> bool:
+        token = form.get("form_token", "")
+        return is_own_form(request) and self._signer.is_form_token(token, asked.operator.name)
+
+    def _wanted(self, asked: PageRequest, verb: str, given: Any) -> tuple[Act, Target]:
+        act = ACTS.get(verb)
+        if act is None or not asked.operator.sees_room(act.room):
+            raise Misuse("there is no such act", hint="use the buttons on the pages")
+        return act, target_of(asked, act, given)
+
+    async def _do(self, asked: PageRequest, verb: str, act: Act, target: Target) -> int | None:
+        """With an entry before, without which nothing is done, and one after."""
+        entry = await self._audit.note(asked.operator, "intent", verb, target.written(asked.hx))
+        try:
+            count = await act.does(asked, target)
+        except Error as error:
+            await self._audit.note(
+                asked.operator, "failed", verb, target.written(asked.hx), of=entry, error=type(error).__name__
+            )
+            raise
+        await self._audit.note(
+            asked.operator, "done", verb, target.written(asked.hx), of=entry, count="" if count is None else str(count)
+        )
+        return count
+
+    async def _enter(self, request: Request) -> Response:
+        if self._signin is None:
+            raise NotFound("there is no such page")
+        await self._signer.ready()
+        asked = self._request(request, Operator("none", "nobody"), {}, {})
+        wrong = ""
+        if request.method == "POST":
+            form = await form_of(request)
+            network = request.client.host if request.client else "unknown"
+            if form is None or not is_own_form(request):
+                wrong = "This form is not one of ours: load the page anew."
+            elif not (await self._hx.ratelimit.check(_ENTRIES, network, endpoint="console")).allowed:
+                wrong = "Too many attempts: try again in a minute."
+            elif cookie := await self._signin.enter(form.get("token", "")):
+                response = RedirectResponse(asked.url(), 303)
+                self._set_cookie(request, response, cookie)
+                return response
+            else:
+                wrong = "This token is not known: it is good for 15 minutes, and once."
+        return await self._answer(
+            request, asked, PageContent("enter", "Sign in", {"wrong": wrong}, 403 if wrong else 200)
+        )
+
+    async def _leave(self, request: Request) -> Response:
+        root = request.scope.get("root_path", "")
+        response = RedirectResponse(f"{root}/enter" if self._signin else f"{root}/", 303)
+        if is_own_form(request):
+            response.delete_cookie(cookie_name(request), path="/")
+        return response
+
+    async def _asset(self, request: Request) -> Response:
+        found = ASSETS.get(request.path_params["name"])
+        if found is None:
+            return PlainTextResponse("", 404)
+        kind, content = found
+        return Response(content, 200, {"Content-Type": kind, "Cache-Control": "private, max-age=31536000, immutable"})
+
+    async def _ask(self, request: Request, params: Any, query: dict[str, str]) -> PageRequest:
+        """The request, with who sent it."""
+        await self._signer.ready()
+        return self._request(request, as_operator(await self._access(request)), params, query)
+
+    def _request(self, request: Request, operator: Operator, params: Any, query: dict[str, str]) -> PageRequest:
+        return PageRequest(self._hx, operator, self._formatter, request.scope.get("root_path", ""), params, query)
+
+    def _closed(self, request: Request) -> Response:
+        if self._signin is not None:
+            return RedirectResponse(f"{request.scope.get('root_path', '')}/enter", 303)
+        return PlainTextResponse("You may not look at this console.", 403)
+
+    async def _told(self, request: Request, asked: PageRequest, status: int, sentence: str, hint: str = "") -> Response:
+        values = {"sentence": sentence, "hint": hint}
+        return await self._answer(
+            request, asked, PageContent("problem", "Not done" if status < 500 else "Trouble", values, status)
+        )
+
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        """One sentence, with what to do; the rest of the console goes on."""
+        assert isinstance(error, Error)
+        status = next((code for kind, code in _STATUS if isinstance(error, kind)), 503)
+        try:
+            asked = await self._ask(request, {}, {})
+        except Error:
+            asked = self._request(request, Operator("none", "nobody"), {}, {})
+        if not (asked.operator.reads or status == 503):
+            return self._closed(request)
+        return await self._told(request, asked, status, error.message, error.hint or "")
+
+    async def _answer(self, request: Request, asked: PageRequest, page: PageContent, *, live: bool = False) -> Response:
+        began = time.perf_counter()
+        act = ACTS.get(request.query_params.get("said", ""))
+        html = self._renderer.document(
+            page, asked, nonce=request.scope[NONCE], live=live, form_token=self._signer.form_token(asked.operator.name),
+            said=_said(act, request.query_params.get("n", "")), signs_in=self._signin is not None,
+        )  # fmt: skip
+        response = HTMLResponse(html, page.status)
+        response.headers["Server-Timing"] = f"render;dur={(time.perf_counter() - began) * 1000:.1f}"
+        if self._signin is not None and (cookie := self._signin.renewed(request)):
+            self._set_cookie(request, response, cookie)
+        return response
+
+    def _set_cookie(self, request: Request, response: Response, value: str) -> None:
+        response.set_cookie(
+            cookie_name(request),
+            value,
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+
+
+def _said(act: Act | None, count: str) -> str:
+    """What was done a moment ago: words of ours alone, whatever stands in the address."""
+    if act is None:
+        return ""
+    return f"{int(count):,} {act.said}" if count.isascii() and count.isdecimal() and len(count) < 12 else act.said
+
+
+def _local(back: str, asked: PageRequest) -> str:
+    """A path of ours to go back to; home for anything else."""
+    parts = urlsplit(back)
+    safe = back.startswith(f"{asked.root}/") and not back.startswith("//") and "\\" not in back and back.isprintable()
+    return back if safe and not parts.netloc and not parts.scheme else asked.url()
+
+
+def _with(address: str, **more: object) -> str:
+    """An address whose query says something more, instead of what it said before."""
+    parts = urlsplit(address)
+    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("said", "n")]
+    return f"{parts.path}?{urlencode([*kept, *((k, str(v)) for k, v in more.items() if v != '')])}"

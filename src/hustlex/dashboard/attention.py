@@ -1,0 +1,86 @@
+"""Is anything wrong, and where? One sentence for each trouble, the worst first. Judges what was read; asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from hustlex.dashboard.words import duration
+from hustlex.jobs import PeriodicInfo, QueueSummary, Server
+
+_LONG_WAIT = timedelta(seconds=60)
+_OVERDUE = timedelta(seconds=60)
+_FULL_ARCHIVE = 9_000
+_MANY_FAILED = 20
+_FAILED_SHARE = 0.05
+_SERVING = ("new", "active")
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """One thing to look at."""
+
+    level: str
+    """fail or warn."""
+    words: str
+    path: tuple[str, ...]
+    """Where to look, as ``PageRequest.url`` takes it."""
+    link: str = "open"
+
+
+def serving(queue: str, servers: Sequence[Server]) -> list[Server]:
+    """Living workers that take tasks of a queue."""
+    return [server for server in servers if queue in server.queues and server.status in _SERVING]
+
+
+def state_of(queue: QueueSummary, servers: Sequence[Server]) -> str:
+    """The word for a queue: paused, unserved, full, running or idle."""
+    if queue.paused:
+        return "paused"
+    if queue.unfinished and not serving(queue.name, servers):
+        return "unserved"
+    if queue.limit is not None and queue.unfinished >= queue.limit:
+        return "full"
+    return "running" if queue.active or queue.pending else "idle"
+
+
+def of_jobs(
+    queues: Sequence[QueueSummary], servers: Sequence[Server], entries: Sequence[PeriodicInfo], now: datetime
+) -> list[Trouble]:
+    """What needs a person, the worst first."""
+    found = [trouble for queue in queues for trouble in _of_queue(queue, servers)]
+    found += [trouble for entry in entries for trouble in _of_entry(entry, now)]
+    return sorted(found, key=lambda trouble: trouble.level != "fail")
+
+
+def _of_queue(queue: QueueSummary, servers: Sequence[Server]) -> Iterator[Trouble]:
+    page = ("queues", queue.name)
+    state = state_of(queue, servers)
+    if state == "unserved":
+        yield Trouble("fail", f"queue {queue.name}: nobody serves it, {queue.unfinished:,} tasks wait", page)
+    elif queue.latency > _LONG_WAIT and state != "paused":
+        yield Trouble("fail", f"queue {queue.name}: the next task has waited {duration(queue.latency)}", page)
+    if queue.orphans:
+        yield Trouble(
+            "fail", f"queue {queue.name}: {queue.orphans:,} tasks lost their worker and wait to be recovered", page
+        )
+    if state == "paused" and queue.pending:
+        yield Trouble("warn", f"queue {queue.name}: paused, {queue.pending:,} tasks wait", page)
+    if state == "full":
+        yield Trouble("warn", f"queue {queue.name}: full, enqueueing is refused", page)
+    if queue.archived > _FULL_ARCHIVE:
+        yield Trouble(
+            "warn", f"queue {queue.name}: the archive holds {queue.archived:,} and drops the oldest at 10,000", page
+        )
+    if queue.failed_today > _MANY_FAILED and queue.failed_today > _FAILED_SHARE * queue.processed_today:
+        share = 100 * queue.failed_today / max(queue.processed_today, 1)
+        yield Trouble(
+            "warn", f"queue {queue.name}: {share:.0f} % of today's attempts failed ({queue.failed_today:,})", page
+        )
+
+
+def _of_entry(entry: PeriodicInfo, now: datetime) -> Iterator[Trouble]:
+    if entry.next_at is not None and now.astimezone(UTC) - entry.next_at > _OVERDUE:
+        late = duration(now.astimezone(UTC) - entry.next_at)
+        yield Trouble("fail", f"cron {entry.spec} {entry.type}: it should have fired {late} ago", ("cron",))

@@ -1,0 +1,49 @@
+"""Charts as SVG made here: themes, print and screen readers get them without a script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+_WIDTH, _HEIGHT = 120, 24
+
+
+def sparkline(values: Sequence[float], label: str) -> Markup:
+    """A small line from the oldest value to the newest, from zero. label: the sentence it stands for."""
+    top = max([*values, 1])
+    step = _WIDTH / max(len(values) - 1, 1)
+    points = " ".join(
+        f"{n * step:.1f},{_HEIGHT - 2 - (_HEIGHT - 4) * value / top:.1f}" for n, value in enumerate(values)
+    )
+    return Markup(
+        '<svg class="spark" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img"><title>{label}</title>'
+        '<polyline points="{points}"/></svg>'
+    ).format(w=_WIDTH, h=_HEIGHT, label=label, points=points)
+
+
+def bars(rows: Sequence[tuple[str, float, float]], label: str, *, width: int = 720, height: int = 140) -> Markup:
+    """Bars from left to right: name, whole, and the bad part of it, which is hatched."""
+    top = max([*(whole for _, whole, _ in rows), 1])
+    slot = width / max(len(rows), 1)
+    drawn = Markup("").join(_bar(row, n, slot, height, top) for n, row in enumerate(rows))
+    return Markup(
+        '<svg class="bars" viewBox="0 0 {w} {full}" role="img" preserveAspectRatio="none"><title>{label}</title>'
+        '<defs><pattern id="bad" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+        '<rect class="bad-ground" width="6" height="6"/><line class="bad-line" x1="0" y1="0" x2="0" y2="6"/>'
+        "</pattern></defs>"
+        "{drawn}</svg>"
+    ).format(w=width, full=height, label=label, drawn=drawn)
+
+
+def _bar(row: tuple[str, float, float], n: int, slot: float, height: int, top: float) -> Markup:
+    name, whole, bad = row
+    tall, failed = (height - 4) * whole / top, (height - 4) * bad / top
+    left, wide = n * slot + slot * 0.15, slot * 0.7
+    return Markup(
+        '<g><title>{name}: {whole:,.0f} ended, {bad:,.0f} failed</title>'
+        '<rect class="whole" x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}"/>'
+        '<rect class="part" x="{x:.1f}" y="{yb:.1f}" width="{w:.1f}" height="{hb:.1f}" fill="url(#bad)"/></g>'
+    ).format(
+        name=name, whole=whole, bad=bad, x=left, y=height - tall, w=wide, h=max(tall, 1), yb=height - failed, hb=failed
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""``/queues`` and ``/queues/{queue}``: which one is behind, and why?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hustlex.dashboard import attention
+from hustlex.dashboard.request import PageContent, PageRequest
+from hustlex.errors import NotFound
+from hustlex.jobs import QueueSummary, Server, State
+
+_SIZE = 50
+_DAYS = 14
+STATES = (State.PENDING, State.ACTIVE, State.SCHEDULED, State.RETRY, State.ARCHIVED, State.COMPLETED)
+_ORDERS: dict[str, Callable[[QueueSummary], Any]] = {
+    "attention": lambda queue: (-queue.orphans, -queue.latency, -queue.unfinished, queue.name),
+    "name": lambda queue: queue.name,
+    "wait": lambda queue: (-queue.latency, queue.name),
+    "pending": lambda queue: (-queue.pending, queue.name),
+    "failed": lambda queue: (-queue.failed_today, queue.name),
+}
+
+
+async def queues(request: PageRequest) -> PageContent:
+    """All queues, 50 a page."""
+    inspector = request.hx.jobs.inspector
+    seen = [each for each in await inspector.summaries() if request.operator.sees_queue(each.name)]
+    servers = await inspector.servers()
+    order = request.word("sort", "attention")
+    order = order if order in _ORDERS else "attention"
+    ordered, page = sorted(seen, key=_ORDERS[order]), request.page_number()
+    shown = ordered[_SIZE * (page - 1) : _SIZE * page]
+    values = {
+        "rows": [(each, attention.state_of(each, servers), _serving(each.name, servers)) for each in shown],
+        "count": len(seen),
+        "order": order,
+        "number": page,
+        "last": max(1, -(-len(seen) // _SIZE)),
+    }
+    return PageContent("queues", "Queues", values)
+
+
+async def queue(request: PageRequest) -> PageContent:
+    """One queue: counts, days, who serves it."""
+    inspector, name = request.hx.jobs.inspector, request.queue()
+    if name not in await inspector.queues():
+        raise NotFound(f"there is no queue {name!r}", hint="a queue exists once a task was enqueued to it")
+    [summary] = await inspector.summaries([name])
+    days = list(reversed(await inspector.history(name, _DAYS)))
+    servers = await inspector.servers()
+    values = {
+        "queue": summary,
+        "state": attention.state_of(summary, servers),
+        "states": [(state.value, getattr(summary, state.value)) for state in STATES],
+        "days": days,
+        "days_rows": [(day.day, day.processed, day.failed) for day in days],
+        "serving": attention.serving(name, servers),
+    }
+    return PageContent("queue", f"Queue {name}", values)
+
+
+def _serving(name: str, servers: list[Server]) -> str:
+    """``6 py 2 go``: processes that take tasks of a queue."""
+    living = attention.serving(name, servers)
+    ours = sum(server.served is not None for server in living)
+    parts = [f"{count} {word}" for count, word in ((ours, "py"), (len(living) - ours, "other")) if count]
+    return " ".join(parts) or "0"

@@ -1,0 +1,140 @@
+"""Pages as HTML: one environment of templates, escaped throughout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hustlex import __version__
+from hustlex.dashboard import charts, words
+from hustlex.dashboard.redact import What
+from hustlex.dashboard.request import PageContent, PageRequest
+
+_LONGEST_ROW = 160
+_LONGEST_TEXT = 65_536
+
+# Navigation: title, path, room, the key that follows `g`.
+SECTIONS = (
+    ("Home", "", "", "h"),
+    ("Queues", "queues", "jobs", "q"),
+    ("Tasks", "tasks", "jobs", "t"),
+    ("Workers", "workers", "jobs", "w"),
+    ("Cron", "cron", "jobs", "c"),
+    ("Workflows", "workflows", "jobs", "f"),
+    ("People", "people", "people", "u"),
+    ("Limits", "limits", "limits", "l"),
+    ("Payments", "idempotency", "idempotency", "i"),
+    ("Cache", "cache", "cache", "k"),
+    ("Events", "events", "events", "e"),
+    ("Redis", "redis", "redis", "r"),
+    ("Audit", "audit", "audit", "a"),
+)
+
+
+def _assets() -> dict[str, tuple[str, bytes]]:
+    """Files that browsers may keep for good, by names that change with their content."""
+    kinds = {"dashboard.css": "text/css; charset=utf-8", "dashboard.js": "text/javascript; charset=utf-8"}
+    found = {}
+    for name, kind in kinds.items():
+        content = (files("hustlex.dashboard") / "static" / name).read_bytes()
+        stem, _, ending = name.partition(".")
+        found[f"{stem}-{hashlib.sha256(content).hexdigest()[:12]}.{ending}"] = (kind, content)
+    return found
+
+
+ASSETS = _assets()
+STYLE, SCRIPT = ASSETS
+
+
+class Renderer:
+    """Makes HTML of pages. title: of the console, as the name of the application. production: a band says so."""
+
+    def __init__(self, title: str, *, production: bool) -> None:
+        self._environment = Environment(
+            loader=PackageLoader("hustlex.dashboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True,
+        )  # fmt: skip
+        self._environment.filters |= {
+            "number": words.number,
+            "size": words.size,
+            "duration": words.duration,
+            "moment": words.moment,
+            "badge": words.badge,
+            "visible": words.visible,
+            "glyph": words.glyph,
+        }
+        self._environment.globals |= {
+            "title": title,
+            "production": production,
+            "version": __version__,
+            "style": STYLE,
+            "script": SCRIPT,
+            "sparkline": charts.sparkline,
+            "bars": charts.bars,
+            "percent": words.percent,
+        }
+
+    def document(self, page: PageContent, request: PageRequest, **frame: Any) -> str:
+        """The whole page."""
+        return str(self._template(page).render(self._values(page, request) | frame))
+
+    def main(self, page: PageContent, request: PageRequest, form_token: str) -> str:
+        """What stands inside ``<main>``, for pages that are open."""
+        template = self._template(page)
+        values = template.new_context(self._values(page, request) | {"form_token": form_token})
+        return "".join(template.blocks["main"](values))
+
+    def _template(self, page: PageContent) -> Any:
+        return self._environment.get_template(f"{page.template}.html")
+
+    def _values(self, page: PageContent, request: PageRequest) -> dict[str, Any]:
+        here = request.url(*[part for part in (page.template,) if part])
+        return {
+            "page": page,
+            "request": request,
+            "operator": request.operator,
+            "url": request.url,
+            "here": here,
+            "sections": [each for each in SECTIONS if not each[2] or request.operator.sees_room(each[2])],
+            "now": datetime.now(UTC),
+            "began": time.perf_counter(),
+            "excerpt": lambda value, kind="payload", task_type="": excerpt(request, value, kind, task_type),
+            "full": lambda value, kind="payload", task_type="": full(request, value, kind, task_type),
+            **page.values,
+        }
+
+
+def excerpt(request: PageRequest, value: Any, kind: Any, task_type: str) -> str:
+    """One line of a value, as a row shows it."""
+    text = " ".join(full(request, value, kind, task_type, indent=None).split())
+    return text if len(text) <= _LONGEST_ROW else f"{text[: _LONGEST_ROW - 1]}…"
+
+
+def full(request: PageRequest, value: Any, kind: Any, task_type: str, *, indent: int | None = 2) -> str:
+    """A value as far as a page shows it: without what is hidden, bytes that are no text in hex."""
+    parsed = _parsed(value)
+    found = request.show(What(kind, parsed, task_type)).value
+    text = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, indent=indent, default=str)
+    text = words.visible(text)
+    left = len(text) - _LONGEST_TEXT
+    return text if left <= 0 else f"{text[:_LONGEST_TEXT]}… and {left:,} more characters"
+
+
+def _parsed(value: Any) -> Any:
+    """Bytes as JSON or text; in hex where they are neither."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        return f"{len(value):,} bytes that are no text: {value[:2048].hex(' ', 4)}"
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,80 @@
+"""What a page is asked with, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from hustlex.dashboard.names import to_url
+from hustlex.dashboard.operators import Operator
+from hustlex.dashboard.redact import Formatter, Redacted, What, shown
+from hustlex.errors import NotFound
+
+if TYPE_CHECKING:
+    from hustlex.app import HustleX
+
+_LONGEST = 1_000
+
+
+class PageRequest(msgspec.Struct, frozen=True):
+    """One look at one page, by a person or for all who have it open."""
+
+    hx: HustleX
+    operator: Operator
+    formatter: Formatter
+    root: str
+    """The path under which the console is mounted, without a slash at its end."""
+    params: Mapping[str, str]
+    """What stands in the path, decoded."""
+    query: Mapping[str, str]
+    form: Mapping[str, str] = {}
+    """What was sent with a look-up: phones, users and keys stand in no address and no log."""
+
+    def url(self, *parts: str, **query: object) -> str:
+        """An address of ours: names are coded, empty values left out."""
+        path = "/".join([self.root, parts[0], *map(to_url, parts[1:])]) if parts else f"{self.root}/"
+        given = {name: str(value) for name, value in query.items() if value not in (None, "")}
+        return f"{path}?{urlencode(given)}" if given else path
+
+    def word(self, name: str, default: str = "") -> str:
+        """A value of the query, cut."""
+        return self.query.get(name, default)[:_LONGEST]
+
+    def given(self, name: str) -> str:
+        """A field of the look-up, cut; "" when the page was only opened."""
+        return self.form.get(name, "").strip()[:_LONGEST]
+
+    def page_number(self) -> int:
+        """``page`` of the query, from 1; 1 for what is none."""
+        text = self.word("page", "1")
+        return min(max(int(text), 1), 10**6) if text.isascii() and text.isdecimal() and len(text) < 9 else 1
+
+    def queue(self) -> str:
+        """The queue in the path. Raises NotFound for one that does not exist for this person."""
+        name = self.params["queue"]
+        if not self.operator.sees_queue(name):
+            raise NotFound(f"there is no queue {name!r}")
+        return name
+
+    def show(self, what: What) -> Redacted:
+        """What may be shown of a value."""
+        return shown(self.formatter, what)
+
+
+class PageContent(msgspec.Struct, frozen=True):
+    """A page's content. template: its file's stem. title: of the window."""
+
+    template: str
+    title: str
+    values: dict[str, Any] = {}
+    status: int = 200
+    trouble: int = 0
+    """How many things need attention: the window's title says so."""
+    elsewhere: str = ""
+    """An address to go to instead."""
+
+
+View = Callable[[PageRequest], Awaitable[PageContent]]

@@ -1,0 +1,107 @@
+"""How numbers, sizes, times and states are written: the same on every page, before and after a live update."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from markupsafe import Markup
+
+UNKNOWN = "-"
+_GLYPHS = {
+    "active": ("●", "work"),
+    "running": ("●", "work"),
+    "pending": ("○", "calm"),
+    "scheduled": ("◷", "calm"),
+    "completed": ("✓", "calm"),
+    "aggregating": ("◫", "calm"),
+    "idle": ("○", "calm"),
+    "ok": ("✓", "calm"),
+    "info": ("i", "calm"),
+    "retry": ("▲", "warn"),
+    "paused": ("‖", "warn"),
+    "full": ("▲", "warn"),
+    "warn": ("▲", "warn"),
+    "unknown": ("?", "warn"),
+    "archived": ("■", "bad"),
+    "unserved": ("■", "bad"),
+    "orphaned": ("■", "bad"),
+    "fail": ("■", "bad"),
+    "lost": ("■", "bad"),
+}
+_STEPS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+def badge(state: str) -> Markup:
+    """A state as a glyph, a word and a colour: never the colour alone."""
+    glyph, meaning = _GLYPHS.get(state, ("○", "calm"))
+    return Markup('<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>').format(meaning, glyph, state)
+
+
+def glyph(state: str) -> str:
+    """The sign of a state alone, beside its word."""
+    return _GLYPHS.get(state, ("○", "calm"))[0]
+
+
+def number(value: float | None) -> Markup | str:
+    """1,234; from 10,000 on 12.3k, with the exact one in the title."""
+    if value is None:
+        return UNKNOWN
+    if abs(value) < 10_000:
+        return f"{value:,.0f}"
+    size, letter = next(step for step in _STEPS if abs(value) >= step[0])
+    return Markup('<span title="{:,.0f}">{}{}</span>').format(value, f"{value / size:.1f}", letter)
+
+
+def size(value: float | None) -> str:
+    """Bytes in B, KiB, MiB or GiB."""
+    if value is None:
+        return UNKNOWN
+    for unit in ("B", "KiB", "MiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def percent(part: float, whole: float) -> str:
+    """One decimal; ``<0.1 %`` for the smallest share; unknown where there is no whole."""
+    if not whole:
+        return UNKNOWN
+    share = 100 * part / whole
+    return "<0.1 %" if 0 < share < 0.1 else f"{share:.1f} %"
+
+
+def duration(value: timedelta | float | None) -> str:
+    """Two units, as ``4 m 12 s``; below a second in ms."""
+    if value is None:
+        return UNKNOWN
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    left, parts = round(seconds), list[str]()
+    for unit, length in _UNITS:
+        if left >= length or parts:
+            parts.append(f"{left // length} {unit}")
+            left %= length
+    return " ".join(part for part in parts[:2] if part[0] != "0") or "0 s"
+
+
+def moment(value: datetime | None, now: float | None = None) -> Markup | str:
+    """How long ago, or until when, with the moment itself (UTC) in the title and for machines."""
+    if value is None:
+        return UNKNOWN
+    away = value.timestamp() - (time.time() if now is None else now)
+    words = f"in {duration(away)}" if away > 0 else f"{duration(-away)} ago" if away < -1 else "now"
+    exact = value.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        exact.isoformat(timespec="milliseconds"), exact.strftime("%Y-%m-%d %H:%M:%S UTC"), words
+    )
+
+
+def visible(text: str) -> str:
+    """Text whose invisible and direction-changing characters are written out: they could make it read as another."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else f"‹{ord(letter):04x}›" for letter in text)

@@ -1,0 +1,113 @@
+"""People, limits, cache, payments and events: asked for by a form, answered on the same page."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from hustlex.idempotency import Scope
+from tests.dashboard.conftest import Person
+
+PHONE = "+2348031234567"
+
+
+async def test_a_phone_that_gets_no_code_says_why(hx: Any, person: Callable[..., Person]) -> None:
+    issued = (await hx.otp.issue(PHONE)).or_raise()
+    for _ in range(5):
+        await hx.otp.verify(issued.challenge, "000000")
+    ada = person("act")
+    await ada.open("/people")
+    await ada.post("/people", phone=PHONE)
+    assert "the next code may be sent in" in ada.shown and "sends in 24 h" in ada.shown.lower()
+    await ada.post("/people", phone="nonsense")
+    assert "<h1>Not done</h1>" in ada.shown
+
+
+async def test_a_person_is_logged_out(hx: Any, person: Callable[..., Person], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="hustlex.audit")
+    for device in ("Tecno <b>Spark</b>", "iPhone"):
+        await hx.tokens.login("u7", device=device)
+    ada = person("act")
+    await ada.open("/people")
+    await ada.post("/people", user="u7")
+    assert "Tecno &lt;b&gt;Spark" in ada.shown and "iPhone" in ada.shown
+    [first, second] = (await hx.tokens.inspector.user("u7")).sessions
+    await ada.post("/confirm", verb="revoke", user="u7", session=first.session_id, back="/people")
+    assert "Log out?" in ada.shown
+    await ada.press("revoke", user="u7", session=first.session_id, back="/people")
+    assert "The session has ended." in ada.shown
+    assert [each.session_id for each in (await hx.tokens.inspector.user("u7")).sessions] == [second.session_id]
+    assert (await ada.press("revoke_all", user="u7", back="/people", typed="u8")).status_code == 400
+    await ada.press("revoke_all", user="u7", back="/people", typed="u7")
+    assert "1 sessions have ended." in ada.shown
+    await ada.post("/people", user="u7")
+    assert "Nobody is logged in" in ada.shown and "was revoked" in ada.shown
+    await ada.open("/audit")
+    assert hx.reference("u7") in ada.shown and ">u7<" not in ada.shown and "user=u7" not in ada.shown
+    assert "user=u7" not in caplog.text
+
+
+async def test_pin_attempts_are_forgiven(hx: Any, person: Callable[..., Person]) -> None:
+    verifier = (await hx.pins.hash("u7", "7391")).or_raise().verifier
+    await hx.pins.verify("u7", "1111", verifier)
+    ada = person("act")
+    await ada.open("/people")
+    await ada.post("/people", user="u7")
+    assert "1 wrong PINs since the last right one" in ada.shown
+    await ada.press("reset_pin", user="u7", back="/people")
+    assert (await hx.pins.inspector.user("u7")).wrong == 0
+
+
+async def test_a_limit_says_what_is_left(hx: Any, person: Callable[..., Person]) -> None:
+    ada = person("read")
+    await ada.open("/limits")
+    await ada.post("/limits", rule="3/minute per user on POST /pay", who="u7")
+    assert "What it promises" in ada.shown and ">3<" in ada.shown
+    assert (await ada.post("/limits", rule="nonsense")).status_code == 400
+    assert (await ada.post("/limits", rule="3/minute per user on POST /pay")).status_code == 200
+
+
+async def test_a_cache_entry_says_why(hx: Any, person: Callable[..., Person]) -> None:
+    users = hx.cache("user", dict, ttl=timedelta(minutes=15))
+    await users.set("42", {"name": "Adaeze"})
+    ada = person("read")
+    await ada.open("/cache")
+    await ada.post("/cache", name="user", key="42")
+    assert "A value is stored" in ada.shown and "Adaeze" not in ada.shown
+    await ada.post("/cache", name="user", key="43")
+    assert "Nothing is stored" in ada.shown
+
+
+async def test_a_payment_in_doubt_is_listed(hx: Any, person: Callable[..., Person]) -> None:
+    ada = person("read")
+    await ada.open("/idempotency")
+    assert "No payment is in doubt" in ada.shown
+    await hx.idempotency.begin("k1", Scope("u7", "POST", "/pay"), body=b"{}")
+    await ada.open("/idempotency")
+    assert "running" in ada.shown and "(1!)" not in ada.shown
+
+
+async def test_a_channel_says_who_listens(hx: Any, person: Callable[..., Person]) -> None:
+    orders = hx.events.channel("orders:{order_id}", dict)
+    ada = person("read")
+    await ada.open("/events")
+    async with orders.subscribe(order_id=42):
+        await ada.post("/events", channel="orders:42")
+        assert "1 connection listens to orders:42" in ada.shown
+    await ada.post("/events", channel="orders:43")
+    assert "Nobody listens" in ada.shown
+
+
+async def test_a_look_up_from_elsewhere_is_refused(person: Callable[..., Person]) -> None:
+    ada = person("act")
+    for page in ("/people", "/limits", "/cache", "/events"):
+        assert (await ada.post(page, user="u7", form_token="")).status_code == 403, page
+        await ada.open(page)
+        ada.client.headers["Sec-Fetch-Site"] = "cross-site"
+        assert (await ada.post(page, user="u7")).status_code == 403, page
+        ada.client.headers["Sec-Fetch-Site"] = "same-origin"
+    assert (await ada.post("/queues")).status_code in (404, 405)
