@@ -136,12 +136,12 @@ def test_what_cannot_work_is_told_once_and_ends_it(start: Callable[..., Workers]
 
 
 def test_up_starts_as_many_and_stops_them_together() -> None:
-    children = _children(Parts(None, ("shop",)), 8000, Settings(processes=3))
+    children = _children(Parts(None, ("shop",)), 8000, 0, Settings(processes=3))
     assert [(child.name, child.stage) for child in children] == [
         ("scheduler", 1),
         *((f"worker {number}", 2) for number in (1, 2, 3)),
     ]
-    assert [child.name for child in _children(Parts(None, ("shop",)), 8000, Settings(processes=1))][1:] == ["worker"]
+    assert [child.name for child in _children(Parts(None, ("shop",)), 8000, 0, Settings(processes=1))][1:] == ["worker"]
 
 
 def test_none_means_as_many_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:

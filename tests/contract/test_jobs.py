@@ -343,6 +343,18 @@ async def test_a_repeated_call_has_one_effect_even_when_the_task_is_done(driver:
     assert [type(outcome) for outcome in fresh] == [Enqueued, Duplicate, Enqueued]
 
 
+async def test_a_repeat_of_what_waits_is_told_the_same(driver: Any, raw: redis.Redis) -> None:
+    """Though it is due by then: no receipt of its own says what the first call answered."""
+    soon, past = datetime.fromtimestamp(NOW_S + 2, UTC), datetime.fromtimestamp(NOW_S - 60, UTC)
+    options: list[Any] = [{"process_in": HOUR}, {"process_at": soon}, {"process_at": past}, {"group": "g"}, {}]
+    for token, chosen in (("waiting-1", [options[0]]), ("waiting-2", options[:2]), ("waiting-3", options)):
+        drafts = [draft(Job("t", b"x"), each, f"{token}{n}") for n, each in enumerate(chosen)]
+        first = await driver.run(enqueue(drafts, token, NOW_S * 1000))
+        raw.delete(*(P + "t:" + each.id for each in drafts), P + "scheduled", P + "pending", P + "g:g")
+        assert await driver.run(enqueue(drafts, token, NOW_S * 1000 + 5_000)) == first
+        assert not raw.exists(P + "scheduled", P + "pending", P + "g:g")
+
+
 def test_calls_are_noted_together_and_never_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A set per call would be 110 bytes for each; a name that came twice would lose a job."""
     now = 0.0
