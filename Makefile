@@ -1,5 +1,5 @@
 # Needs python3 (3.11 or newer) and make, nothing else: .venv is made when it is missing or out of date.
-# Options: PYTHON=python3.13  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|cluster9|cluster6|sentinel|valkey8|redis8|redis7 (test)
+# Options: PYTHON=python3.13  QUICK=1 (bench)  ARGS='-k otp' (test)  SERVER=valkey9|cluster9|cluster6|sentinel|valkey8|redis8|redis7tls|redis7 (test)
 PYTHON ?= python3
 SERVER ?= valkey9
 # Two per core: half of a test's time is waiting.
@@ -19,7 +19,7 @@ tour: $(RUN) ## walk a user through the running backend, step by step (needs `ma
 
 # Hundreds of processes import the package, and each worker rewrites every test's assertions: from source that is a
 # tenth of the whole. Empty means unset.
-test test-slow cluster servers: export PYTHONDONTWRITEBYTECODE =
+test test-slow cluster topologies servers: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEV) ## run every test on a real server
 	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --server $(SERVER) $(ARGS)
@@ -39,12 +39,16 @@ topologies: $(DEV) ## run the contract tests on a cluster of six nodes and behin
 	$(BIN)/pytest -n logical -q $(CONTRACTS) --server cluster6
 	$(BIN)/pytest -n logical -q $(CONTRACTS) --server sentinel
 
-servers: cluster ## run the contract tests on the other servers: a cluster, Valkey 8.1, Redis 8.2, Redis 7
+servers: cluster topologies ## run the contract tests on all other servers: clusters, Sentinels, Valkey 8.1, Redis 8.2, Redis 7, TLS
 	$(BIN)/pytest -n logical -q tests/contract --server valkey8
 	$(BIN)/pytest -n logical -q tests/contract --server redis8
 	$(BIN)/pytest -n logical -q tests/contract --server redis7
+	$(BIN)/pytest -n logical -q tests/contract --server redis7tls
 
-chaos: $(DEV) ## 100,000 jobs while workers, server and network die around them, and an exact account (SEED=1)
+chaos: $(DEV) ## every room at once while servers, workers, API and network fail, and exact accounts (SECONDS=180, SEED=1, ON=one|sentinel|cluster)
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON)) $(if $(CI),,--tell)
+
+chaos-jobs: $(DEV) ## 100,000 jobs while workers, server and network die around them, and an exact account (SEED=1)
 	$(BIN)/python -m tests.chaos.storm --jobs $(or $(JOBS),100000) $(if $(SEED),--seed $(SEED))
 
 explore: $(DEV) ## every interleaving of some actors, with crashes, lost replies and repeats, on the real scripts (QUICK=1, ONLY=otp, REPLAY=otp:0.4)
@@ -93,10 +97,13 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory bench-processes bench-growth ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable bench-processes bench-growth ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
-bench-redis: $(DEV) ## GET by 1 and 64 callers: ours against redis-py asyncio
+bench-redis: $(DEV) ## GET, SET and EVALSHA by 1, 64 and 500 callers: redis-py, coredis, valkey-glide and redis-benchmark beside us
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
+
+bench-durable: $(DEV) ## enqueues that wait for the disk or a replica, by 1 and 64 callers
+	QUICK=$(QUICK) $(BIN)/python -m bench.durable
 
 bench-jobs: $(DEV) ## every figure of the job queue against its target, beside repid, dramatiq, huey and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.jobs
@@ -119,11 +126,17 @@ bench-processes: $(DEV) ## drained jobs per second by one and more processes of 
 bench-growth: $(DEV) ## whether an operation costs the same with a thousand and with a million tasks, callers, sessions, entries
 	QUICK=$(QUICK) $(BIN)/python -m bench.growth
 
+bench-web: $(DEV) ## CPU that limits, users, caches and idempotency add to a route, and p99: beside slowapi, fastapi-limiter, fastapi-redis-sdk and others
+	QUICK=$(QUICK) $(BIN)/python -m bench.web
+
 soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
 	$(BIN)/python -m tests.support.soak
 
 bench-events: $(DEV) ## publishing with history, event streams to 10,000 browsers, and links that are cut
 	QUICK=$(QUICK) $(BIN)/python -m bench.events
+
+costs: $(DEV) ## measure what each thing costs a server, for `hustlex plan`
+	$(BIN)/python -m tools.measure_costs
 
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)

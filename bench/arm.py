@@ -22,7 +22,7 @@ _IDENTITIES = 200
 def main(module: str, action: str, *arguments: str) -> None:
     """Run an action of this file on a peer's module."""
     actions: dict[str, Callable[..., dict[str, float] | None]] = {
-        "get": get,
+        "redis": redis,
         "hits": partial(cached, "hits"),
         "race": partial(cached, "race"),
         "stampede": partial(cached, "stampede"),
@@ -40,30 +40,17 @@ def main(module: str, action: str, *arguments: str) -> None:
         print(json.dumps(result))
 
 
-def get(peer: Any, url: str, loop: str, seconds: str) -> dict[str, float]:
-    """GETs per second and client CPU per GET, from 1 and from 64 callers."""
+def redis(peer: Any, url: str, loop: str, seconds: str, only: str = "") -> dict[str, float]:
+    """Every command by every number of callers, or one of them by 64."""
     import uvloop
 
+    from bench.commands import measured
+
+    if hasattr(peer, "measured"):
+        found: dict[str, float] = peer.measured(url, float(seconds))
+        return found
     runner = uvloop.run if loop == "uvloop" else asyncio.run
-    result: dict[str, float] = runner(_get(peer, url, float(seconds)))
-    return result
-
-
-async def _get(peer: Any, url: str, seconds: float) -> dict[str, float]:
-    read, close = peer.connect(url)
-    result: dict[str, float] = {}
-
-    async def call(_: int) -> None:
-        if await read("bench:key") is None:
-            raise SystemExit("the key is missing")
-
-    for callers in (CALLERS, 1):  # in this order: being on one core lingers on
-        warm = await per_second(callers, range(callers * 20), call)
-        warm = await per_second(callers, range(max(callers * 10, int(warm * seconds / 5))), call)
-        calls, cpu = range(int(warm * seconds)), time.process_time()
-        result[f"get{callers}"] = await per_second(callers, calls, call)
-        result[f"get{callers}_cpu"] = (time.process_time() - cpu) / len(calls) * 1e6
-    await close()
+    result: dict[str, float] = runner(measured(peer, url, float(seconds), only))
     return result
 
 
@@ -85,22 +72,22 @@ def auth(peer: Any, url: str, seconds: str) -> dict[str, float]:
 
 
 def decide(peer: Any, url: str, seconds: str, kind: str, loop: str, who: str = "few") -> dict[str, float]:
-    """Decisions per second and CPU per decision, of 200 identities or of a fresh one each time."""
+    """Decisions per second and CPU per decision. who: "few" (200 identities), "one", or "fresh": another each time."""
     import uvloop
 
     runner = uvloop.run if loop == "uvloop" else asyncio.run
-    result: dict[str, float] = runner(_decide(peer, url, float(seconds), kind, fresh=who == "fresh"))
+    result: dict[str, float] = runner(_decide(peer, url, float(seconds), kind, who))
     return result
 
 
-async def _decide(peer: Any, url: str, seconds: float, kind: str, *, fresh: bool) -> dict[str, float]:
+async def _decide(peer: Any, url: str, seconds: float, kind: str, who: str) -> dict[str, float]:
     check, close = peer.connect(url, kind)
-    names = ["the one"] if kind == "denied" else [f"user{number}" for number in range(_IDENTITIES)]
+    names = [f"user{number}" for number in range(1 if kind == "denied" or who == "one" else _IDENTITIES)]
     serial = itertools.count()
     result: dict[str, float] = {}
 
     async def call(job: int) -> None:
-        await check(f"new{next(serial)}" if fresh else names[job % len(names)])
+        await check(f"new{next(serial)}" if who == "fresh" else names[job % len(names)])
 
     for callers in (CALLERS, 1):  # in this order: being on one core lingers on
         warm = await per_second(callers, range(callers * 20), call)

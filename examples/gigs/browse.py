@@ -56,8 +56,9 @@ async def pay(owner: Tab, worker: Tab, url: str) -> None:
 async def be_refused(tab: Tab, url: str, phone: str) -> None:
     """One transfer more than a minute allows."""
     with step("sixth transfer in a minute refused in words") as notes:
-        for _ in range(6):
-            await tab.go(f"{url}/wallet")
+        await tab.go(f"{url}/wallet")
+        for number in range(6):
+            await tab.run(f"document.body.id = 'before{number}'")
             await tab.fill(phone=phone, amount="10")
-            await tab.until(f"document.querySelector('.said, .refused') && {_LOADED}")
+            await tab.until(f"document.body.id === '' && document.querySelector('.said, .refused') && {_LOADED}")
         notes.append(await tab.run("document.querySelector('.refused .wait').innerText"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import copy
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hustlex.core import check, health
+from hustlex.core.durability.aio import waiting
+from hustlex.core.durability.level import LEVELS, MEMORY, Durability
 from hustlex.core.health import FrontHealth
 from hustlex.core.keyring import Keyring
 from hustlex.core.lazy import lazy
@@ -37,9 +40,12 @@ if TYPE_CHECKING:
     from hustlex.tokens.api import Tokens
     from hustlex.tokens.options import TokenOptions
 
+T = TypeVar("T")
+_DURABLE = ("jobs", "tokens", "otp", "idempotency", "pins", "events")
 _SHORTEST, _LONGEST = timedelta(milliseconds=10), timedelta(seconds=5)
 """An enqueue is repeated under its token until then, which the server remembers for 10 seconds."""
 _LONGEST_FAILOVER = timedelta(seconds=60)
+_REFERENCES = 4096
 
 
 class HustleX:
@@ -59,6 +65,9 @@ class HustleX:
         and checks of limits have shorter ones of their own).
     failover: how long after the primary of a cluster or behind Sentinels went away calls wait for the next one, also
         beyond their timeout, up to 60 s; default 10 s.
+    durability: what each write of a room waits for before its caller is answered, as ``{"jobs": "fsync"}``: "memory",
+        "fsync" (the server's disk), "replica" or "replica_fsync"; of jobs, tokens, otp, idempotency, pins and events.
+        What does not get that far raises NotDurable. For single calls see ``durable``.
     credentials: a function that gives user and password, asked before each connection is opened, instead of those of
         the URLs: for passwords that change.
     strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may
@@ -83,6 +92,7 @@ class HustleX:
         clock: Clock = server_clock,
         hook: Hook | None = None,
         timeout: timedelta | None = None,
+        durability: Mapping[str, str] | None = None,
         failover: timedelta | None = None,
         credentials: Credentials | None = None,
         strict_memory: bool | None = None,
@@ -110,8 +120,6 @@ class HustleX:
         self.driver: AsyncDriver = Driver(for_rooms(url), **how)
         self.cache_driver: AsyncDriver = Driver(for_rooms(cache_url), **how) if cache_url else self.driver
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
-        # A rate limit shows each caller's with each answer; to work one out costs 20 to 40 us.
-        self._references = lru_cache(4096)(self._keyring.reference if self._keyring else lambda _: "")
         self._prefix = prefix
         self._clock = clock
         self._queues = queues
@@ -123,6 +131,8 @@ class HustleX:
         self._otp_options = otp
         self._ratelimit_options = ratelimit
         self._journal = health.Journal()
+        self._durability = _levels(durability)
+        self._views: dict[str, DurableRooms] = {}
         self._closed = False
         health.join(self)
 
@@ -184,7 +194,13 @@ class HustleX:
         from hustlex.otp.rules import in_region
 
         options = in_region(self._otp_options, self._region)
-        return Otp(self._state, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=options)
+        return Otp(
+            self._waiting("otp", self._state),
+            self._secrets("otp"),
+            prefix=self._prefix,
+            clock=self._clock,
+            options=options,
+        )
 
     @lazy
     def tokens(self) -> Tokens:
@@ -196,7 +212,11 @@ class HustleX:
         from hustlex.tokens.api import Tokens
 
         return Tokens(
-            self._state, self._secrets("tokens"), prefix=self._prefix, clock=self._clock, options=self._token_options
+            self._waiting("tokens", self._state),
+            self._secrets("tokens"),
+            prefix=self._prefix,
+            clock=self._clock,
+            options=self._token_options,
         )
 
     @lazy
@@ -218,7 +238,7 @@ class HustleX:
         from hustlex.idempotency.api import Idempotency
 
         return Idempotency(
-            self._state,
+            self._waiting("idempotency", self._state),
             self._secrets("idempotency"),
             prefix=self._prefix,
             clock=self._clock,
@@ -234,7 +254,11 @@ class HustleX:
         from hustlex.pins.api import Pins
 
         return Pins(
-            self._state, self._secrets("pins"), prefix=self._prefix, clock=self._clock, options=self._pin_options
+            self._waiting("pins", self._state),
+            self._secrets("pins"),
+            prefix=self._prefix,
+            clock=self._clock,
+            options=self._pin_options,
         )
 
     @lazy
@@ -242,7 +266,8 @@ class HustleX:
         """Named, typed caches: ``users = hx.cache("user", User, ttl=timedelta(minutes=15))``."""
         from hustlex.cache.api import Caches
 
-        return Caches(self.cache_driver, prefix=self._prefix, clock=self._clock)
+        shared = self.cache_driver is self.driver
+        return Caches(self.cache_driver, prefix=self._prefix, clock=self._clock, shared=shared)
 
     @lazy
     def jobs(self) -> Jobs:
@@ -252,7 +277,7 @@ class HustleX:
         """
         from hustlex.jobs.api import Jobs
 
-        return Jobs(self.driver, clock=self._clock, queues=self._queues)
+        return Jobs(self._waiting("jobs", self.driver), clock=self._clock, queues=self._queues)
 
     @lazy
     def events(self) -> Events:
@@ -262,18 +287,36 @@ class HustleX:
         """
         from hustlex.events.api import Events
 
-        return Events(self.driver, prefix=self._prefix, clock=self._clock)
+        return Events(self._waiting("events", self.driver), prefix=self._prefix, clock=self._clock)
 
     @lazy
     def diagnostics(self) -> Diagnostics:
-        """Whether the servers are fit for what they hold, and which jobs do not run; as ``hustlex doctor`` prints it.
+        """Whether the servers are fit for what they hold, what they do, and which jobs do not run.
 
-        Doors: check.
+        Doors: check, self_check, servers, slowlog, monitor.
         """
         from hustlex.diagnostics.api import Diagnostics
 
         cache = self.cache_driver if self.cache_driver is not self.driver else None
         return Diagnostics(self.driver, cache, prefix=self._prefix, clock=self._clock)
+
+    def durable(self, level: str) -> DurableRooms:
+        """The rooms, for calls whose writes wait: ``await hx.durable("fsync").jobs.enqueue(job)``.
+
+        level: "memory", "fsync" (until the server's disk has it), "replica" (until one replica has), "replica_fsync"
+        (both, and on that one's disk), for 1.5, 0.5 and 2.5 seconds at most. Calls that come together wait together.
+        Raises NotDurable, which has the ``answer``, when it did not get so far in time: the call is done;
+        ConfigurationError, before anything is written, when the server cannot do it, or says what is not true.
+        """
+        word = check.one_of("level", level, LEVELS)
+        if word not in self._views:
+            self._views[word] = DurableRooms(self, Durability(word))
+        return self._views[word]
+
+    def _waiting(self, room: str, driver: AsyncDriver) -> AsyncDriver:
+        """For the writes of a room."""
+        level = self._durability.get(room, MEMORY)
+        return waiting(driver, Durability(level))
 
     @lazy
     def _state(self) -> AsyncDriver:
@@ -283,7 +326,14 @@ class HustleX:
 
     def reference(self, text: str) -> str:
         """An opaque stand-in for an id, the same wherever the secret is; "" without a secret."""
-        return self._references(text)
+        return self._references(check.typed("text", text))
+
+    @lazy
+    def _references(self) -> Callable[[str], str]:
+        """A rate limit shows its caller's with each answer; to work one out costs 20 to 40 us."""
+        options = self._ratelimit_options
+        remembered = _REFERENCES if options is None else min(options.remembered, _REFERENCES)
+        return lru_cache(remembered)(self._keyring.reference if self._keyring else lambda _: "")
 
     def _secrets(self, room: str) -> Keyring:
         if self._keyring is None:
@@ -291,3 +341,58 @@ class HustleX:
                 f"hx.{room} needs a secret", hint="pass secret=..., at least 32 random bytes, or set HUSTLEX_SECRET"
             )
         return self._keyring
+
+
+def _levels(given: Mapping[str, str] | None) -> dict[str, str]:
+    """Per room. Raises Misuse."""
+    if given is None:
+        return {}
+    check.instance("durability", given, Mapping, hint='pass a level for each room, as {"jobs": "fsync"}')
+    return {
+        check.one_of("a room in durability", room, _DURABLE): check.one_of(f"durability of {room}", level, LEVELS)
+        for room, level in given.items()
+    }
+
+
+class DurableRooms:
+    """The rooms of a HustleX, whose writes wait; made by ``HustleX.durable``."""
+
+    def __init__(self, front: HustleX, durability: Durability) -> None:
+        self._front = front
+        self._durability = durability
+
+    def _of(self, room: T) -> T:
+        """The same room, caches and all, with another way to the server."""
+        copied: Any = copy.copy(room)
+        copied._driver = waiting(copied._driver, self._durability)
+        return copied  # type: ignore[no-any-return]
+
+    @lazy
+    def jobs(self) -> Jobs:
+        """See ``HustleX.jobs``; its inspector and schedules do not wait."""
+        return self._of(self._front.jobs)
+
+    @lazy
+    def tokens(self) -> Tokens:
+        """See ``HustleX.tokens``."""
+        return self._of(self._front.tokens)
+
+    @lazy
+    def otp(self) -> Otp:
+        """See ``HustleX.otp``."""
+        return self._of(self._front.otp)
+
+    @lazy
+    def idempotency(self) -> Idempotency:
+        """See ``HustleX.idempotency``."""
+        return self._of(self._front.idempotency)
+
+    @lazy
+    def pins(self) -> Pins:
+        """See ``HustleX.pins``."""
+        return self._of(self._front.pins)
+
+    @lazy
+    def events(self) -> Events:
+        """See ``HustleX.events``; for channels with history."""
+        return self._of(self._front.events)

@@ -16,7 +16,7 @@ def in_production() -> bool:
 
 
 def freezes_gc() -> bool:
-    """Whether a process that serves freezes what its start has made; see ``cli.collector``. Raises as above."""
+    """Whether ``hustlex api`` freezes what its start has made, see ``cli.collector``. Raises ConfigurationError."""
     if not _may_say("HUSTLEX_FREEZE_GC"):
         return True
     from hustlex.settings import load_settings

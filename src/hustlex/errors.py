@@ -85,6 +85,21 @@ class Overloaded(Unavailable):
     """Too many calls were waiting for the connection; this one was never sent."""
 
 
+class NotDurable(Error):
+    """The call was executed, but was not on the disk, or on replicas, in the time that durability waits.
+
+    answer: what it would have returned. local: whether the server's disk has it; replicas: how many of them.
+    """
+
+    maybe_executed = True
+
+    def __init__(self, message: str, *, op: str = "", hint: str = "") -> None:
+        super().__init__(message, op=op, hint=hint)
+        self.answer: object = None
+        self.local = False
+        self.replicas = 0
+
+
 class Refused(Error):
     """The server answered with an error; the call was not executed. ``code`` is the first word of its answer."""
 

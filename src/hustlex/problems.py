@@ -101,18 +101,15 @@ class Shown(msgspec.Struct, frozen=True):
 
 def fields(shown: Sequence[Shown], legacy: Legacy | None = None) -> list[tuple[str, str]]:
     """Header fields for an answer, in the order of the decisions; none when there is nothing to tell."""
-    states = [(state, _partition(each.partition)) for each in shown for state in each.decision.per_policy]
-    if not states:
+    briefs = [(brief, _partition(each.partition)) for each in shown for brief in each.decision.briefs]
+    if not briefs:
         return []
     found = [
-        (
-            "RateLimit-Policy",
-            ", ".join(_policy_item(state.policy, state.limit, state.window) + pk for state, pk in states),
-        ),
-        ("RateLimit", ", ".join(_state_item(state) + pk for state, pk in states)),
+        ("RateLimit-Policy", ", ".join([_policy_item(*brief[:3]) + pk for brief, pk in briefs])),
+        ("RateLimit", ", ".join([_state_item(*brief) + pk for brief, pk in briefs])),
     ]
     if legacy:
-        tightest = min((each.decision for each in shown if each.decision.per_policy), key=lambda each: each.remaining)
+        tightest = min((each.decision for each in shown if each.decision.briefs), key=lambda each: each.remaining)
         found += [
             ("X-RateLimit-Limit", str(tightest.limit)),
             ("X-RateLimit-Remaining", str(tightest.remaining)),
@@ -130,18 +127,14 @@ def _mores(states: Iterable[PolicyState]) -> Iterable[timedelta]:
     return (state.more_after for state in states if not state.allowed)
 
 
-# The same for each answer to a caller, and of a policy.
-
-
-@lru_cache(maxsize=4096)
 def _partition(name: str) -> str:
     return f";pk=:{b64encode(name.encode()).decode()}:" if name else ""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # the same with each answer
 def _policy_item(name: str, limit: int, window: timedelta) -> str:
     return f'"{name}";q={limit}' + ("" if window % _SECOND else f";w={window // _SECOND}")
 
 
-def _state_item(state: PolicyState) -> str:
-    return f'"{state.policy}";r={state.remaining};t={whole_seconds(state.more_after)}'
+def _state_item(name: str, _limit: int, _window: timedelta, left: int, more_us: int) -> str:
+    return f'"{name}";r={left};t={-(-more_us // 1_000_000)}'

@@ -13,18 +13,19 @@ from hustlex.jobs.keys import queue_keys
 from tests.chaos.victim import QUEUES
 
 _COUNTERS = ("processed", "failed")
+_PREFIXES = tuple(queue_keys(queue).prefix for queue in QUEUES)
 
 
 @dataclass
 class Deeds:
-    """What was done. doubtful: jobs whose enqueue was repeated because the first call's outcome stayed unknown.
+    """What was done. doubtful: how often a job was enqueued again because the outcome of a call stayed unknown.
 
     held: how many killed workers had the job in their hands when they died.
     """
 
     jobs: int
     done: Counter[str] = field(default_factory=Counter)
-    doubtful: set[int] = field(default_factory=set)
+    doubtful: Counter[int] = field(default_factory=Counter)
     held: Counter[int] = field(default_factory=Counter)
 
 
@@ -51,9 +52,10 @@ def read(paths: Iterable[Path]) -> Diaries:
     return Diaries(counts["began"], counts["ended"], counts["failed"], used)
 
 
-def complaints(deeds: Deeds, diaries: Diaries, raw: redis.Redis) -> list[str]:
-    """Everything that is not as it must be; empty when all is well."""
-    return [*_lost(deeds, diaries), *_repeated(deeds, diaries), *_miscounted(deeds, diaries, raw), *_left_behind(raw)]
+def complaints(deeds: Deeds, diaries: Diaries, raw: redis.Redis, *, alone: bool = True) -> list[str]:
+    """Everything that is not as it must be; empty when all is well. alone: the server held nothing but these jobs."""
+    wrong = [*_lost(deeds, diaries), *_repeated(deeds, diaries), *_miscounted(deeds, diaries, raw)]
+    return wrong + list(_left_behind(raw, ("",) if alone else _PREFIXES))
 
 
 def _lost(deeds: Deeds, diaries: Diaries) -> Iterator[str]:
@@ -65,7 +67,7 @@ def _lost(deeds: Deeds, diaries: Diaries) -> Iterator[str]:
 def _repeated(deeds: Deeds, diaries: Diaries) -> Iterator[str]:
     """More attempts than retries need a worker that died with the job in its hands; retries need failures."""
     for job, began in diaries.began.items():
-        spare = began - 1 - diaries.used[job] - deeds.held[job] - (job in deeds.doubtful)
+        spare = began - 1 - diaries.used[job] - deeds.held[job] - deeds.doubtful[job]
         if spare > 0:
             yield f"job {job} began {began} times: {spare} more than retries and crashes explain"
         if diaries.used[job] > diaries.failed[job]:
@@ -76,7 +78,7 @@ def _miscounted(deeds: Deeds, diaries: Diaries, raw: redis.Redis) -> Iterator[st
     """Every job succeeded once as far as Redis knows, and every failure that it knows of is a retry used."""
     counted = {name: sum(_number(raw, queue, name) for queue in QUEUES) for name in _COUNTERS}
     succeeded, retries = counted["processed"] - counted["failed"], sum(diaries.used.values())
-    if not deeds.jobs <= succeeded <= deeds.jobs + len(deeds.doubtful):
+    if not deeds.jobs <= succeeded <= deeds.jobs + deeds.doubtful.total():
         yield f"{succeeded} successes counted for {deeds.jobs} jobs ({len(deeds.doubtful)} of them doubtful)"
     if counted["failed"] != retries:
         yield f"{counted['failed']} failures counted, {retries} retries used"
@@ -91,12 +93,12 @@ def _number(raw: redis.Redis, queue: str, name: str) -> int:
     return int(raw.get(queue_keys(queue).prefix + name) or 0)
 
 
-def _left_behind(raw: redis.Redis) -> Iterator[str]:
+def _left_behind(raw: redis.Redis, prefixes: tuple[str, ...]) -> Iterator[str]:
     """Nothing may stay but Asynq's registries and the queues' counters; what else there is must end by itself."""
     kept = {"asynq:queues", "asynq:servers", "asynq:workers"} | {
         queue_keys(queue).prefix + name for queue in QUEUES for name in _COUNTERS
     }
     for key in raw.scan_iter(count=10_000):
         name = key.decode()
-        if name not in kept and (raw.ttl(key) < 0 or ":t:" in name):
+        if name.startswith(prefixes) and name not in kept and (raw.ttl(key) < 0 or ":t:" in name):
             yield f"left behind: {name}"

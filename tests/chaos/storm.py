@@ -130,7 +130,7 @@ class Storm:
                 if isinstance(outcome, Enqueued | IdTaken):
                     del left[n]
                 else:
-                    self.deeds.doubtful.add(n)
+                    self.deeds.doubtful[n] += 1
 
     def _job(self, n: int) -> Job:
         """Mostly short and good; some are long, in threads, late, or fail a time or two."""

@@ -25,6 +25,7 @@ from hustlex.cli.main import cli
 from hustlex.core.link import ServerLink
 from hustlex.core.lua import load
 from hustlex.core.memory import MemoryLimit
+from hustlex.core.telemetry import CallStart
 from hustlex.diagnostics import (
     ROOMS,
     Checkup,
@@ -42,11 +43,11 @@ from hustlex.diagnostics import (
     places,
     rights,
 )
-from hustlex.diagnostics.checks import CHECKS, ROWS
+from hustlex.diagnostics.checks import AT_START, CHECKS, ROWS
 from hustlex.diagnostics.seen import seen
 from hustlex.drivers.blocking import Driver
 from hustlex.drivers.embedded import EmbeddedServer
-from hustlex.errors import Denied, Refused, Unavailable
+from hustlex.errors import ConfigurationError, Denied, Refused, Unavailable
 from hustlex.events import Message
 from hustlex.idempotency import Executed, Response, Scope, Started
 from hustlex.jobs import Job, Tasks
@@ -324,6 +325,14 @@ LARGE = GOOD.info | {"used_memory": str(200 * 2**20), "maxmemory": "0"}
         ("persistence", "fail", {"info": GOOD.info | {"aof_enabled": "0"}, **settings(save="")}),
         ("delayed_writes", "warn", watched({"aof_delayed_fsync": "3"}, {"aof_delayed_fsync": "4"})),
         ("delayed_writes", "ok", watched({"aof_delayed_fsync": "3"}, {})),
+        (
+            "forced_writes",
+            "warn",
+            {"info": GOOD.info | {"cmdstat_waitaof": "calls=2"}, **settings(appendfsync="everysec")},
+        ),
+        ("forced_writes", "ok", {"info": GOOD.info | {"cmdstat_waitaof": "calls=2"}, **settings(appendfsync="always")}),
+        ("forced_writes", "fail", {"info": GOOD.info | {"cmdstat_waitaof": "calls=2", "aof_enabled": "0"}}),
+        ("forced_writes", "unknown", {"info": GOOD.info | {"cmdstat_waitaof": "calls=2"}, "settings": None}),
         ("disk", "fail", local(free_bytes=1_999)),
         ("kernel", "warn", local(overcommit=False)),
         ("kernel", "warn", local(huge_pages=True)),
@@ -464,7 +473,7 @@ def test_rights_are_read_from_the_rooms() -> None:
         "asynq",
     } <= set().union(*families.values())
     assert {"evalsha", "eval", "time", "hmget"} <= set(rights(("otp",)).commands)
-    assert "wait" in rights(("idempotency",)).commands
+    assert {"wait", "waitaof"} <= set(rights(("idempotency",)).commands)
     assert {"llen", "zcard", "blmove", "zrange"} <= set(rights(("jobs",)).commands), "also where Lua chooses a command"
     assert rights(("otp",), "app:").keys == ("app:otp:*",)
     assert rights(("events",), "app:").channels == ("app:ev:*",)
@@ -474,7 +483,7 @@ def fit(own: redis.Redis, rules: list[str]) -> list[str]:
     """The rules that this server knows, as the guide says."""
     info = own.info("server")
     old = "valkey_version" not in info and info["redis_version"].startswith("7.0.")
-    return [rule for rule in rules if not (old and rule == "+client|setinfo")]
+    return [rule for rule in rules if not (old and rule in ("+client|setinfo", "+waitaof"))]
 
 
 def test_the_rights_are_printed(own: redis.Redis) -> None:
@@ -543,7 +552,7 @@ async def pins(hx: Any) -> None:
 
 
 async def cache(hx: Any) -> None:
-    users = hx.cache("user", str, ttl=timedelta(minutes=1))
+    users = hx.cache("user", str, ttl=timedelta(minutes=1), timeout=timedelta(seconds=5))
 
     async def load() -> str:
         return "Ada"
@@ -811,3 +820,31 @@ def test_what_waits_and_what_was_given_up_is_told(own_server: EmbeddedServer, ow
 def test_of_a_command_only_words_of_ours_are_shown(words: list[bytes], shown: tuple[str, str, str]) -> None:
     found = seen(words, "app:")
     assert (found.name, found.script, found.key) == shown
+
+
+async def test_a_starting_process_asks_for_what_matters_and_logs_it(
+    own_server: EmbeddedServer, own: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    trips = 0
+
+    def hook(_: CallStart) -> None:
+        nonlocal trips
+        trips += 1
+
+    own.config_set("maxmemory-policy", "allkeys-lru")
+    async with HustleX(own_server.url, hook=hook) as hx:
+        found = await hx.diagnostics.self_check()
+        assert trips <= 3
+        with pytest.raises(ConfigurationError, match=r"state eviction: maxmemory .*allkeys-lru"):
+            await hx.diagnostics.self_check(strict=True)
+    assert found.unsafe_eviction and not found.ok
+    assert {each.check for each in found.findings} <= AT_START
+    assert "state eviction" in caplog.text
+    own.config_set("maxmemory-policy", "noeviction")
+    with BlockingHustleX(own_server.url, cache_url=own_server.url) as front:
+        found = front.diagnostics.self_check(strict=True)
+    assert found.ok and {each.role for each in found.findings} == {"state", "cache"}
+    caplog.clear()
+    parts = urlsplit(own_server.url)
+    with BlockingHustleX(f"redis://:wrong@{parts.hostname}:{parts.port}/0") as front, pytest.raises(Denied):
+        front.diagnostics.self_check()

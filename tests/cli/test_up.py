@@ -47,10 +47,14 @@ def look_into_the_console(up: Up) -> None:
 def test_the_tour_holds_and_ctrl_c_stops_cleanly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Up(tmp_path / "data", "--console") as up:
         up.wait_for_line("^ready$")
+        assert up.wait_for_line("  pages ").endswith(f" {up.url}/")
         tour.walk(up.url, up.data / "outbox.jsonl")
+        tour.look_at_pages(up.url, up.data / "outbox.jsonl")
         look_into_the_console(up)
         assert up.stop() == 0
-    assert "blacklisted token refused: 401" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "blacklisted token refused: 401" in told
+    assert "sixth transfer in a minute refused in words: You can try again" in told or "no Chromium here" in told
     assert up.lines[-1].startswith("stopped")
     assert not any("Traceback" in line for line in up.lines), "\n".join(up.lines)
 

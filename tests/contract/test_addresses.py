@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import inspect
-import ipaddress
 import re
 import ssl
 from collections.abc import Iterator
@@ -16,9 +14,6 @@ from urllib.parse import unquote
 
 import pytest
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +25,7 @@ from hustlex.drivers.url import parse_url
 from hustlex.errors import ConfigurationError, Denied, Refused, Unavailable
 from tests.conftest import LONG
 from tests.support import servers
+from tests.support.certificates import self_signed
 
 DRIVERS = {"aio": aio.Driver, "blocking": blocking.Driver}
 PING = command("test.ping", Effect.READ, "PING", decode=bytes)
@@ -50,42 +46,12 @@ async def ping(kind: str, url: str, patience: timedelta | None = LONG) -> bytes:
             await asyncio.sleep(0)
 
 
-def self_signed(folder: Path, *, days: tuple[int, int] = (-1, 1), address: str = "127.0.0.1") -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1, its own authority, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test server")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + dt.timedelta(days=days[0]))
-        .not_valid_after(now + dt.timedelta(days=days[1]))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "server.crt", folder / "server.key"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    encoding = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    paths[1].write_bytes(key.private_bytes(*encoding))
-    return paths
-
-
 @pytest.fixture(scope="module")
-def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The URL of a server that speaks TLS, and its certificate. Only Debian's build has TLS."""
-    certificate, key = self_signed(tmp_path_factory.mktemp("tls"))
-    options = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-auth-clients", "no"]
-    probe = EmbeddedServer(binary=servers.binary("redis7"))
-    with probe:
-        port = probe.port
-    server = EmbeddedServer(binary=servers.binary("redis7"), extra_args=["--tls-port", str(port), *options])
-    with server:
-        account = server.url.split("@")[0].replace("redis://", "rediss://")
-        yield f"{account}@127.0.0.1:{port}/0", certificate
+def tls_server() -> Iterator[tuple[str, Path]]:
+    """The URL of a server that speaks TLS, and its certificate."""
+    with servers.started("redis7tls") as server:
+        url, _, certificate = server.url.partition("?ssl_ca_certs=")
+        yield url, Path(certificate)
 
 
 @pytest.mark.parametrize("kind", DRIVERS)

@@ -65,7 +65,7 @@ async def begun(hx: Any, **more: Any) -> Started:
 
 async def test_a_key_is_executed_once_and_then_replayed(hx: Any) -> None:
     started = await begun(hx)
-    assert (started.fence, started.point, started.replicated) == (1, "none", None)
+    assert (started.fence, started.point, started.durable) == (1, "none", None)
     assert await hx.idempotency.complete(started, CREATED)
     replay = await begin(hx)
     assert isinstance(replay, Replay) and replay.response.whole
@@ -686,9 +686,9 @@ async def test_on_a_full_server_nothing_begins_but_all_that_began_ends(own_serve
 
 @pytest.mark.one_server
 async def test_a_claim_can_wait_for_replicas(hx: Any) -> None:
-    options = IdempotencyOptions(replicas=1, replica_wait=timedelta(milliseconds=20))
+    options = IdempotencyOptions(durability="replica", replica_wait=timedelta(milliseconds=20))
     started = await begun(hx, options=options)
-    assert started.replicated is False, "there is none; the claim stands"
+    assert started.durable is False, "there is none; the claim stands"
     assert isinstance(await begin(hx), InFlight)
 
 
@@ -702,12 +702,12 @@ async def test_a_claim_that_a_replica_has_says_so(own_server: EmbeddedServer, tm
         async with asyncio.timeout(60):
             while client.info("replication").get("master_link_status") != "up":
                 await asyncio.sleep(0.02)
-        options = IdempotencyOptions(replicas=1, replica_wait=timedelta(seconds=1))
+        options = IdempotencyOptions(durability="replica", replica_wait=timedelta(seconds=1))
         async with HustleX(own_server.url, secret=SECRET) as hx:
-            assert (await begun(hx, options=options)).replicated is True
+            assert (await begun(hx, options=options)).durable is True
         with BlockingHustleX(own_server.url, secret=SECRET) as hx:
             started = hx.idempotency.begin("k2", PAY, options=options)
-            assert isinstance(started, Started) and started.replicated is True
+            assert isinstance(started, Started) and started.durable is True
 
 
 def test_options_are_checked() -> None:

@@ -7,7 +7,6 @@ import gc
 import itertools
 import sys
 from collections.abc import AsyncIterator, Callable
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -16,8 +15,6 @@ from fastapi import Depends, FastAPI
 from starlette.requests import Request
 
 import hustlex
-from hustlex import app as front_module
-from hustlex import problems
 from hustlex.app import HustleX
 from hustlex.cache import plan
 from hustlex.core.op import Op
@@ -52,13 +49,11 @@ async def blocks_left(story: Callable[[str], Any]) -> float:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered of tokens, of a cache's keys and of callers is bounded by thousands, more than a quick test
-    shows."""
+    """What is remembered of tokens and of a cache's keys is bounded by thousands, more than a quick test shows. So is
+    what is remembered of callers, see LIMITS."""
     monkeypatch.setattr(SignatureCache.__init__, "__defaults__", (4,))
     monkeypatch.setattr(plan, "_MOST_NAMES", 4)
     monkeypatch.setattr(plan, "_MOST_RESTS", 4)
-    monkeypatch.setattr(front_module, "lru_cache", lambda _: lru_cache(4))
-    monkeypatch.setattr(problems, "_partition", lru_cache(4)(problems._partition.__wrapped__))
 
 
 @pytest.mark.usefixtures("small")

@@ -48,16 +48,16 @@ def primary() -> Iterator[EmbeddedServer]:
 @pytest.mark.one_server
 async def test_without_a_replica_a_code_is_good_and_says_so(hx: Any) -> None:
     right = await verified(hx.otp, await sent(hx.otp, purpose="transaction", ctx=CTX), ctx=CTX)
-    assert right.replicated is False
+    assert right.durable is False
     granted = await hx.otp.consume_grant(right.grant, "transaction", CTX)
-    assert isinstance(granted, Granted) and granted.replicated is False
+    assert isinstance(granted, Granted) and granted.durable is False
     assert await hx.otp.consume_grant(right.grant, "transaction", CTX) == Gone(Reason.USED)
 
 
 async def test_other_purposes_wait_for_nothing(hx: Any) -> None:
     right = await verified(hx.otp, await sent(hx.otp))
-    assert right.replicated is None
-    assert (await hx.otp.consume_grant(right.grant, "login")).replicated is None
+    assert right.durable is None
+    assert (await hx.otp.consume_grant(right.grant, "login")).durable is None
 
 
 @pytest.mark.parametrize("style", ["aio", "blocking"])
@@ -71,16 +71,16 @@ async def test_a_replica_knows_of_a_spent_code(primary: EmbeddedServer, style: s
                 issued = await sent(hx.otp, phone(block, style == "aio"), "transaction", ctx=CTX)
                 code = await code_of(hx.otp, issued.challenge)
                 right = await hx.otp.verify(issued.challenge, code, ctx=CTX, nonce="n" * 22)
-                assert isinstance(right, Verified) and isinstance(right.replicated, bool)
+                assert isinstance(right, Verified) and isinstance(right.durable, bool)
                 again = await hx.otp.verify(issued.challenge, code, ctx=CTX, nonce="n" * 22)
                 assert again.replayed and again.grant == right.grant
                 granted = await hx.otp.consume_grant(right.grant, "transaction", CTX)
-                if right.replicated and again.replicated and granted.replicated:
+                if right.durable and again.durable and granted.durable:
                     return
     finally:
         await hx.close()
 
 
-def test_durability_is_one_of_two() -> None:
+def test_durability_is_one_of_four() -> None:
     with pytest.raises(ConfigurationError, match="durability"):
         Policy(durability="disk", lifetime=timedelta(minutes=1))  # type: ignore[arg-type]

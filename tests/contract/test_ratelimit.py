@@ -13,9 +13,10 @@ import redis
 
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
-from hustlex.ratelimit import Algorithm, Outcome, Policy, RateLimit, RateLimitOptions
+from hustlex.ratelimit import Algorithm, Outcome, Penalty, Policy, RateLimit, RateLimitOptions
 from hustlex.ratelimit.engine import ops
 from hustlex.ratelimit.engine.compiler import NORMAL, CompiledPolicies
+from hustlex.ratelimit.types import brief_of
 from tests.support.calls import Calls
 
 MINUTE = timedelta(minutes=1)
@@ -41,6 +42,20 @@ async def test_exactly_the_limit_of_concurrent_calls_pass(hx: Any, algorithm: Al
     policy = policy_of(algorithm, 100)
     assert await spend(hx, policy, 2_000 if hx_is_async(hx) else 400) == 100
     assert not await hx.ratelimit.check(policy, "u1", endpoint="/pay")
+
+
+@EVERY
+async def test_what_clients_are_told_is_the_state(hx: Any, clock: FixedClock, algorithm: Algorithm) -> None:
+    """Allowed, refused, repeated from memory and banned: it is read by a shorter way than the states are."""
+    penalty = Penalty(strikes=4, per=MINUTE, ban=5 * MINUTE) if algorithm != "leases" else None
+    policy = policy_of(algorithm, 3, penalty=penalty)
+    decisions = []
+    for _ in range(9):
+        decisions.append(await hx.ratelimit.check(policy, "u1", endpoint="/pay"))
+        clock.advance(timedelta(milliseconds=150))
+    assert len({decision.outcome for decision in decisions}) == (2 if penalty is None else 3)
+    for decision in decisions:
+        assert [*decision.briefs] == [brief_of(state) for state in decision.per_policy] != []
 
 
 def hx_is_async(hx: Any) -> bool:

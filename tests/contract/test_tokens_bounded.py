@@ -566,7 +566,7 @@ async def test_a_revocation_may_wait_for_a_replica(
     options = TokenOptions(durability="replica")
     hx = await process(tokens=options)
     pair = await login(hx)
-    assert await hx.tokens.logout(pair.access) == LoggedOut(pair.session_id, True, replicated=False)
+    assert await hx.tokens.logout(pair.access) == LoggedOut(pair.session_id, True, durable=False)
     raw.config_set("repl-diskless-sync-delay", 0)
     binary = servers.binary(request.config.getoption("--server"))
     with EmbeddedServer(binary=binary) as second, redis.Redis.from_url(second.url) as replica:
@@ -576,12 +576,12 @@ async def test_a_revocation_may_wait_for_a_replica(
         async def replicated(revoke: Callable[[TokenPair], Awaitable[Any]]) -> bool:
             """A busy machine may take more than the 50 ms that are waited."""
             done = await revoke(await login(hx))
-            assert isinstance(done.replicated, bool)
-            return done.replicated
+            assert isinstance(done.durable, bool)
+            return done.durable
 
         await until(lambda: replicated(lambda pair: hx.tokens.logout(pair.access)))
         await until(lambda: replicated(lambda pair: hx.tokens.revoke_token(pair.access)))
         await until(lambda: replicated(lambda pair: hx.tokens.revoke_session("u1", pair.session_id)))
         await until(lambda: replicated(lambda pair: hx.tokens.revoke_all("u1")))
         assert replica.exists("jwt:revoked_before:{u1}")
-    assert (await hx.tokens.revoke_all("u1")).replicated is False
+    assert (await hx.tokens.revoke_all("u1")).durable is False

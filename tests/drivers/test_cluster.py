@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hustlex._sync.diagnostics import Diagnostics
+from hustlex.core.durability.level import Durability
 from hustlex.core.keys import slot
 from hustlex.core.op import Batch, Effect, Flow, Op, Script, command, parts, subscribers
 from hustlex.diagnostics.checks import ROWS, judge_cluster
@@ -440,3 +441,9 @@ async def test_who_hears_a_channel_is_counted_at_all_nodes(cluster: ClusterHands
     async with drivers[0] as one, drivers[1] as two, one.subscribe("asynq:cancel"), two.subscribe("asynq:cancel"):
         assert await one.follow(act.cancel("nobody")) == 2
         assert sum(await two.follow(parts(subscribers("test.heard", "asynq:cancel")))) == 2
+
+
+async def test_writes_wait_at_the_node_that_has_their_key(street: Street, cluster: ClusterHands) -> None:
+    keys = [cluster.key_at(node, f"safe{number}-") for node in cluster.primaries() for number in range(2)]
+    found = await street.call("commit_many", [put(key, "v") for key in keys], Durability("replica", wait_ms=5_000))
+    assert [(each.value, each.reached, each.replicas) for each in found] == [(b"OK", True, 1)] * len(keys)

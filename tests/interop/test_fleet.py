@@ -102,12 +102,15 @@ async def kill_in_mid_work(raw: redis.Redis, peer: Peer) -> None:
 async def test_nothing_is_lost_when_workers_of_both_languages_are_killed(
     jobs: Jobs, inspector: Inspector, go: GoClient, launch: Launch, raw: redis.Redis
 ) -> None:
-    """Two of each, one of each killed in mid-work. Ours comes back in seconds and uncounted, the library's counted."""
-    count = 3000
+    """Two of each, one of each killed in mid-work. Ours comes back in seconds and uncounted, the library's counted.
+
+    The work is long enough for whoever is held to have some in hand, on a busy machine, too.
+    """
+    count = 600
     fleet = [launch(language, concurrency=20, retry_delay_ms=0) for language in ("go", "py", "go", "py")]
     await enlist(inspector, fleet)
     dead_go, dead_py = fleet[0], fleet[1]
-    await jobs.enqueue_many([Job("slow:x", b"50", {"task_id": f"t{n}"}) for n in range(count)])
+    await jobs.enqueue_many([Job("slow:x", b"400", {"task_id": f"t{n}"}) for n in range(count)])
     await until(lambda: len({run["pid"] for run in runs(raw)}) == 4)
     for dying in (dead_go, dead_py):
         await kill_in_mid_work(raw, dying)

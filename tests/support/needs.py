@@ -11,6 +11,8 @@ import pytest
 T = TypeVar("T")
 MAY_BE_SKIPPED = (
     "takes minutes; run it with -m slow",
+    "takes a minute; make chaos does",
+    "looks into the traffic, which is encrypted",
     "guessed right",
     "SQLite has one writer at a time",
     "PostgreSQL prefers a sequential scan",

@@ -52,7 +52,7 @@ class Recorder:
                 self._keep(Recorded(op, before, len(facts.items() ^ read(self._raw).items())))
 
         def many(driver: Driver, ops: Any) -> list[Any]:
-            return [_outcome(driver, op) for op in ops]
+            return [settled(driver, op) for op in ops]
 
         with monkeypatch.context() as patch:
             patch.setattr(Driver, "run", recorded)
@@ -73,7 +73,8 @@ class Recorder:
         del calls[_MOST_PER_SCRIPT if call.op.name in _SEVERAL_SHAPES else 1 :]
 
 
-def _outcome(driver: Driver, op: Op[Any]) -> Any:
+def settled(driver: Driver, op: Op[Any]) -> Any:
+    """Its answer, or its error."""
     try:
         return driver.run(op)
     except Error as error:
@@ -152,7 +153,7 @@ def outcomes(raw: redis.Redis, driver: Driver, call: Recorded) -> Iterator[tuple
     after an undisturbed call."""
     restore(raw, call.before)
     kinds, unharmed = types(raw), read(raw)
-    _outcome(driver, call.op)
+    settled(driver, call.op)
     usual = read(raw)
     kinds = types(raw) | kinds
     changed = {key for (key, _), _ in unharmed.items() ^ usual.items()}
@@ -162,5 +163,5 @@ def outcomes(raw: redis.Redis, driver: Driver, call: Recorded) -> Iterator[tuple
         restore(raw, call.before)
         poison(raw, victim, kinds.get(victim, b"none"))
         before = {place: value for place, value in unharmed.items() if place[0] != victim}
-        answer = _outcome(driver, call.op)
+        answer = settled(driver, call.op)
         yield victim, answer, before, read(raw), usual

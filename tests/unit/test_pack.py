@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hustlex.core.op import Effect, Script, command
 from hustlex.drivers.pack import pack
@@ -24,6 +25,17 @@ def test_a_kept_operation_is_packed_once() -> None:
     first = pack(op)
     assert pack(op) is first is kept[0]
     assert first == pack(SCRIPT.op(("k",), (1,), bool))
+
+
+def test_an_operation_of_kept_parts_is_packed_as_if_it_had_none() -> None:
+    parts = [SCRIPT.op((f"k{number}", "é"), (1,), bool, kept=[]) for number in range(3)]
+    keys = tuple(key for part in parts for key in part.keys)
+    plain = SCRIPT.op(keys, (1, "x"), bool)
+    pack(parts[1])
+    joint = replace(plain, parts=tuple(parts))
+    assert pack(joint) == pack(joint) == pack(plain)
+    assert pack(joint, whole_script=True) == pack(plain, whole_script=True)
+    assert all(pack(part) == pack(replace(part, kept=None)) for part in parts)
 
 
 def test_the_scripts_text_is_never_kept() -> None:

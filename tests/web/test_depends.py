@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Header
+from fastapi import APIRouter, Depends, FastAPI, Header
 from starlette.requests import Request
 
 from hustlex.app import HustleX
@@ -16,10 +16,12 @@ from hustlex.idempotency import Started
 from hustlex.ratelimit import Decision
 from hustlex.tokens import Access
 from hustlex.web import (
+    CacheMiddleware,
     CurrentUser,
     Idempotent,
     Problem,
     RateLimit,
+    ResponseCache,
     StrictUser,
     by_ip,
     by_strict_user,
@@ -87,6 +89,21 @@ async def test_an_overridden_key_is_what_is_limited(app: FastAPI, serve: Any, ke
     app.add_api_route("/", nothing, dependencies=[Depends(RateLimit("5/minute", key=key))])
     async with serve(app) as client:
         assert [remaining(await client.get("/", headers={"name": name})) for name in ("a", "a", "b")] == [4, 3, 4]
+
+
+async def test_an_override_may_take_what_the_route_takes(app: FastAPI, serve: Any) -> None:
+    async def by_path(number: int, twice: bool = False) -> Any:
+        return FakeUser(str(number + 5 * twice))
+
+    app.dependency_overrides[current_user] = by_path
+    router = APIRouter(prefix="/of/{number}")
+    router.add_api_route("/", nothing, dependencies=[Depends(RateLimit("5/minute per user"))])
+    app.include_router(router)
+    async with serve(app) as client:
+        left = [remaining(await client.get(path)) for path in ("/of/7/", "/of/2/?twice=1", "/of/2/")]
+        assert left == [4, 3, 4]
+        wrong = await client.get("/of/seven/")
+    assert (wrong.status_code, wrong.json()["errors"][0]["name"]) == (422, "number")
 
 
 async def test_an_overridden_front_is_asked_by_every_dependency(app: FastAPI, serve: Any) -> None:
@@ -161,3 +178,16 @@ def test_the_document_says_where_a_token_is_wanted(app: FastAPI) -> None:
     assert wanted == {"/user", "/strict", "/me"}
     assert not any("parameters" in methods["get"] for methods in document["paths"].values())
     assert [*document["components"]["securitySchemes"]] == ["HTTPBearer"]
+
+
+async def test_a_middleware_asks_no_override(app: FastAPI, serve: Any) -> None:
+    """It stands before the route, and there is nothing to solve its dependencies with."""
+    app.add_middleware(CacheMiddleware)
+    app.dependency_overrides |= {get_hustlex: lambda: app.state.hustlex, by_ip: lambda: "everybody"}
+    pages = ResponseCache(ttl=timedelta(minutes=1), private=True)
+    app.add_api_route("/", nothing, dependencies=[Depends(pages), Depends(RateLimit("5/minute per ip"))])
+    async with serve(app) as client:
+        pair = await app.state.hustlex.tokens.login("ada", client_id="app")
+        headers = {"Authorization": f"Bearer {pair.access}"}
+        told = [(await client.get("/", headers=headers)).headers["cache-status"] for _ in range(2)]
+    assert ["hit" in each for each in told] == [False, True]

@@ -9,13 +9,14 @@ from functools import partial
 
 from hustlex._sync.ratelimit_inspector import LimitInspector
 from hustlex.core import check
-from hustlex.core.answer.blocking import answering, later, now
+from hustlex.core.answer.blocking import answering, now
 from hustlex.core.check import Id
 from hustlex.core.op import BlockingDriver
 from hustlex.core.telemetry import from_memory
 from hustlex.core.time import Clock, positive_ms, server_clock
-from hustlex.errors import Error, Misuse
+from hustlex.errors import Misuse
 from hustlex.ratelimit.blocking import Hold
+from hustlex.ratelimit.coalescing.blocking import CoalescedChecks
 from hustlex.ratelimit.engine import flows, ops, redeem
 from hustlex.ratelimit.engine.compiler import NORMAL, Policies
 from hustlex.ratelimit.engine.limiter import Limiter
@@ -50,6 +51,7 @@ class RateLimit:
             check.instance("options", options, RateLimitOptions)
         self._driver = check.driver(driver)
         self._limiter = Limiter(prefix, clock, local_clock, options or RateLimitOptions())
+        self._answer = CoalescedChecks(driver, self._limiter).answer
         self.inspector = LimitInspector(driver, self._limiter)
         self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)
 
@@ -77,17 +79,10 @@ class RateLimit:
         """
         ask = self._check  # apart from the call, see the lesson in engine/limiter.py
         pending = ask(policy, identity, endpoint, cost, tier)
-        return later(self._judged(pending)) if type(pending) is PendingCheck else now(pending)
-
-    def _judged(self, pending: PendingCheck) -> Decision:
-        try:
-            answer = self._driver.run(pending.op)
-            if not isinstance(answer, Decision):
-                again = partial(self._limiter.again, pending.request)
-                answer = self._driver.follow(flows.aligned(again, self._limiter.server_time, answer))
-        except Error as error:
-            answer = self._limiter.failed(pending.request, error)
-        return self._limiter.answered(answer) if self._limiter.alert else answer
+        if type(pending) is not PendingCheck:
+            return now(pending)
+        answer = self._answer
+        return answer(pending)
 
     def check_all(self, asked: Iterable[tuple[Policies, Id, Id]], *, cost: int = 1, tier: str = NORMAL) -> Decision:
         """Judge one call against several callers at once.

@@ -80,8 +80,13 @@ def hit(found: Usable[V]) -> Hit[V]:
 def put(
     plan: CachePlan[V], values: Mapping[EntryKey, V | None], ttl_ms: int, tags: tuple[str, ...], version: int = 0
 ) -> Flow[bool]:
-    """Store by entry. Encodes all before anything is sent. False: a newer version was there."""
+    """Store by entry. Encodes all before anything is sent. False: a newer version was there, or memory is short: then
+    what was there is dropped, since it is old."""
     bodies = {entry: plan.codec.write(value) for entry, value in values.items()}
+    yield from plan.pressure.look()
+    if plan.pressure.stops:
+        yield from invalidate(plan, list(values))
+        return False
     own = {entry: tags + plan.tags_of(value, tags) for entry, (value, _) in bodies.items()}
     wanted = list(dict.fromkeys(tag for each in own.values() for tag in each))
     stamps = yield from _stamps(plan, wanted, ttl_ms)

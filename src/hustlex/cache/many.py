@@ -170,8 +170,9 @@ def _computed(plan: CachePlan[V], done: Round, ask: WantedMany, claimed: _Claime
         plan.counts.add("origin", "error")
         yield from _failed(plan, done, claimed, failure)
         return
-    plan.counts.add("origin", "ok")
-    yield from _stored(plan, done, ask, claimed, bodies, int((plan.entropy.monotonic() - started) * 1000))
+    took_ms = int((plan.entropy.monotonic() - started) * 1000)
+    plan.counts.computed(took_ms)
+    yield from _stored(plan, done, ask, claimed, bodies, took_ms)
     for entry, (value, _) in bodies.items():
         done.found[entry] = value
         done.left.pop(entry)
@@ -203,13 +204,14 @@ def _stored(
     policy = plan.policy
     leased = claims.Leased(done.token, dict(claimed.stamps), claimed.epoch)
     writes: list[Op[bool]] = []
+    yield from plan.pressure.look()
     for entry in claimed.mine:
         value, body = bodies[entry]
         tags = yield from claims.tagged(plan, ask.tags, leased, value, ask.ttl_ms)
         life_ms = plan.life_ms(body, ask.ttl_ms, ask.jitter)
         stored = plan.codec.pack(body, life_ms, max(1, delta_ms), tags or ())
         lease = plan.lease(entry)
-        if tags is None or len(stored) > policy.max_value:
+        if tags is None or plan.pressure.stops or len(stored) > policy.max_value:
             writes.append(ops.release(lease, done.token, policy.timeout_ms))
             continue
         stay_ms = plan.stay_ms(body, life_ms)

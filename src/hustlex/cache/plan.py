@@ -6,6 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from copy import copy
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +19,7 @@ from hustlex.cache.counts import Counts
 from hustlex.cache.frame import MOST_TAGS
 from hustlex.cache.near import NearCopy, NearShelf, NearWatch
 from hustlex.cache.policy import CachePolicy, checked_ms
+from hustlex.cache.pressure import MemoryPressure
 from hustlex.cache.types import EntryKey, Key
 from hustlex.core.time import Clock
 from hustlex.errors import Misuse
@@ -50,8 +52,10 @@ class TagSpace:
         self.entropy = entropy or Entropy()
         self.epoch = f"{prefix}cv"
         """The key that tells of invalidated tags."""
+        self.pressure = MemoryPressure(prefix, self.entropy.monotonic)
         self.watch: NearWatch | None = None
         """Who hears of changes, once there is a near cache."""
+        self.reads = computations.reads
 
     def stamp(self, tag: str) -> str:
         """The key of a tag's stamp."""
@@ -86,12 +90,21 @@ class CachePlan(Generic[V]):
         self.bulkhead: Callable[[Compute], Compute] = computations.bulkhead(policy.bulkhead, self.patience_s)
         self._prefix = prefix
         self.space = space or TagSpace(prefix, computations, self.entropy)
-        self.stamp, self.epoch = self.space.stamp, self.space.epoch
+        self.stamp, self.epoch, self.pressure = self.space.stamp, self.space.epoch, self.space.pressure
         self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
+        self._templates: dict[str, CachePlan[V]] = {}
         self._rests: dict[str, float] = {}
         self._entries: dict[str | int, EntryKey] = {}
         self.near: NearShelf[V | None] | None = None
         """The copies in this process."""
+
+    def of_template(self, text: str) -> CachePlan[V]:
+        """The same cache as the functions of one key template see it: what they do is counted apart as well."""
+        found = self._templates.get(text)
+        if found is None:
+            found = self._templates[text] = copy(self)
+            found.counts = self.counts.of_template(text)
+        return found
 
     def entry(self, key: Key) -> EntryKey:
         """The Redis key. Raises Misuse for an unusable part, or for another cache's EntryKey."""
@@ -166,12 +179,12 @@ class CachePlan(Generic[V]):
 
     def life_ms(self, body: bytes, ttl_ms: int, jitter: float | None = None) -> int:
         """How long this body is fresh: never longer than its ttl, and less by a random part, so that entries stored
-        together do not end together.
+        together do not end together. Half of it while memory is short.
         """
         if body == frame.NEGATIVE_BODY:
             ttl_ms = min(ttl_ms, self.policy.negative_ttl_ms)
         spread = self.policy.jitter if jitter is None else jitter
-        return max(1, int(ttl_ms * (1 - spread * self.entropy.draw())))
+        return max(1, int(self.pressure.life_ms(ttl_ms) * (1 - spread * self.entropy.draw())))
 
     def stay_ms(self, body: bytes, life_ms: int) -> int:
         """How long it stays on the server. A cached None is never served stale."""

@@ -82,6 +82,6 @@ def _print_rights(prefix: str, as_json: bool) -> None:
     if as_json:
         print_json("doctor.rights/1", {"rules": {room: each.rules() for room, each in wanted.items()}})
         return
-    print("# Redis 7.0 does not know client|setinfo: leave it out there.", file=sys.stderr)
+    print("# Redis 7.0 does not know client|setinfo and waitaof: leave them out there.", file=sys.stderr)
     for room, each in wanted.items():
         print(f"ACL SETUSER hustlex-{room} on >PASSWORD {' '.join(each.rules())}\n")

@@ -11,7 +11,7 @@ from hustlex.cli.backend import load_app
 from hustlex.cli.ports import check_free
 from hustlex.cli.serving import frozen, hasty, proxies, without_documentation
 from hustlex.core.extras import require
-from hustlex.environment import in_production
+from hustlex.environment import freezes_gc, in_production
 
 _GRACE_SECONDS = 5
 _MOST_HEADER_BYTES = 16 * 1024
@@ -46,6 +46,7 @@ def api(
     import uvicorn
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+    server = frozen(uvicorn.Server) if freezes_gc() else uvicorn.Server
     trusted = proxies(proxy_headers, forwarded_allow_ips)
     check_free(host, port)
     application = load_app(module)
@@ -66,4 +67,4 @@ def api(
         h11_max_incomplete_event_size=_MOST_HEADER_BYTES,
     )
     with suppress(KeyboardInterrupt):  # Ctrl-C, raised again when all is put away
-        frozen(uvicorn.Server)(config).run()
+        server(config).run()

@@ -14,13 +14,14 @@ from typing import Annotated
 import typer
 
 from hustlex import __version__
-from hustlex.cli import dashboard, doctor, http, scheduler, up, worker
+from hustlex.cli import dashboard, doctor, http, plan, scheduler, up, worker
 from hustlex.cli.cache import cache
 from hustlex.cli.event import event
 from hustlex.cli.idem import idem
 from hustlex.cli.limit import limit
 from hustlex.cli.otp import otp
 from hustlex.cli.pin import pin
+from hustlex.cli.redis import redis
 from hustlex.cli.session import session
 from hustlex.cli.user import user
 from hustlex.core.printable import printable
@@ -56,6 +57,7 @@ cli.command("api")(http.api)
 cli.command("worker")(worker.worker)
 cli.command("scheduler")(scheduler.scheduler)
 cli.command("doctor")(doctor.doctor)
+cli.command("plan")(plan.capacity)
 cli.command("dashboard")(dashboard.dashboard)
 for _name, _noun in {
     "limit": limit,
@@ -66,6 +68,7 @@ for _name, _noun in {
     "idem": idem,
     "user": user,
     "event": event,
+    "redis": redis,
 }.items():
     cli.add_typer(_noun, name=_name)
     cli.add_typer(_noun, name=f"{_name}s", hidden=True)

@@ -71,7 +71,7 @@ def worker(
             serve_health(engine, driver, health_port, health_host) if health_port else nullcontext(),
             listening_at(answer_of(engine, driver), health_socket) if health_socket else nullcontext(),
         ):
-            starting = asyncio.create_task(_freeze(engine))
+            starting = asyncio.create_task(_started(engine, freeze=settings.freeze_gc))
             try:
                 await engine.run()
             finally:
@@ -80,9 +80,10 @@ def worker(
     run_until_signal(run, engine.stop, driver, hurry=engine.hurry, grace_s=settings.shutdown_timeout_s)
 
 
-async def _freeze(engine: Worker) -> None:
+async def _started(engine: Worker, *, freeze: bool) -> None:
     await engine.started()
-    freeze_start()
+    if freeze:
+        freeze_start()
 
 
 def _arguments(modules: list[str], queues: list[str] | None, concurrency: int, cpu_processes: int) -> list[str]:

@@ -9,13 +9,14 @@ be tested by feeding replies by hand.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
+from hustlex.core.durability.level import Committed, Durability
 from hustlex.core.keys import key_in
 from hustlex.core.link import ServerLink
 from hustlex.core.telemetry import Hook
@@ -83,6 +84,9 @@ class Op(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """How long the call may wait for the server; 0: the driver's default."""
     kept: list[bytes] | None = None
     """For an operation that will be run again as it is, an empty list, in which the driver keeps the packed bytes."""
+    parts: tuple[Op[Any], ...] = ()
+    """Kept operations whose keys are, one after the other, this one's, and whose arguments its own begin with: their
+    bytes are used again."""
 
     def at(self, slot: int) -> Op[T]:
         """One that names no key, for the server which has this slot."""
@@ -121,13 +125,20 @@ class Part(msgspec.Struct, frozen=True):
     number: int
 
 
+class Durable(msgspec.Struct, frozen=True):
+    """A flow's step: as Batch, and wait for the disk or for replicas. The answer is a list of Committed or Error."""
+
+    ops: tuple[Op[Any], ...]
+    durability: Durability
+
+
 class Call(msgspec.Struct, frozen=True):
     """A flow's step: run the user's function (plain, or async under the async driver) and answer its result."""
 
     function: Callable[[], Any]
 
 
-Step = Op[Any] | Batch | Part | Sleep | Call
+Step = Op[Any] | Batch | Durable | Part | Sleep | Call
 Flow = Generator[Step, Any, T]
 
 
@@ -211,8 +222,28 @@ class AsyncDriver(Protocol):
         """Send one operation and decode its answer. Raises the package's errors."""
         ...
 
+    def send(self, op: Op[T]) -> Coroutine[Any, Any, T]:
+        """As ``run``, but sent before this returns. The hook is not told: it was told of the callers that share it."""
+        ...
+
+    @property
+    def crosses_slots(self) -> bool:
+        """Whether one call may have keys of several slots: one server has them all. False until that is known."""
+        ...
+
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         """Send all in one write; answers in order. A failed one is its Error, not raised."""
+        ...
+
+    async def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
+        """Send one operation and wait for the disk, or for replicas, on a connection that others wait on, too.
+
+        Raises ConfigurationError, before anything is written, when the server cannot do that.
+        """
+        ...
+
+    async def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]:
+        """All at a time; answers in order, a failed one as its Error."""
         ...
 
     async def follow(self, flow: Flow[T]) -> T:
@@ -221,6 +252,13 @@ class AsyncDriver(Protocol):
 
     async def block(self, op: Op[T], seconds: float) -> T:
         """Run a blocking command (it waits up to ``seconds`` on the server) on a connection of its own."""
+        ...
+
+    async def listen(self, op: Op[T], most: int, seconds: float) -> list[T]:
+        """What a command that answers without end says after its first reply, decoded one by one.
+
+        So many at most, for so long at most, on a connection of its own. Never repeated.
+        """
         ...
 
     def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
@@ -262,9 +300,15 @@ class BlockingDriver(Protocol):
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]: ...
 
+    def commit(self, op: Op[T], durability: Durability) -> Committed[T]: ...
+
+    def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]: ...
+
     def follow(self, flow: Flow[T]) -> T: ...
 
     def block(self, op: Op[T], seconds: float) -> T: ...
+
+    def listen(self, op: Op[T], most: int, seconds: float) -> list[T]: ...
 
     @property
     def link(self) -> ServerLink: ...

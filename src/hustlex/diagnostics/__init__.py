@@ -1,13 +1,14 @@
 """What the package knows of the servers it runs on, for the command line, a console or a test of a deployment.
 
 ``facts``, ``nodes``, ``keyscan`` and ``job_facts`` ask (flows, so both drivers can) in the words of ``asks``,
-``checks`` and ``jobs`` judge what came back and ask nobody, ``findings`` holds what they say, ``rights`` reads what
-a user needs from the rooms' own scripts, ``seen`` says what may be shown of a command, and ``api`` is the door:
-``await hx.diagnostics.check()``.
+``checks`` and ``jobs`` judge what came back and ask nobody, ``findings`` holds what they say, ``rights`` reads what a
+user needs from the rooms' own scripts, ``seen`` says what may be shown of a command, ``watching`` what a server does
+right now, ``capacity`` what an application needs, and ``api`` is the door: ``await hx.diagnostics.check()``.
 """
 
 from hustlex.diagnostics.api import Diagnostics
 from hustlex.diagnostics.asks import LatencyEvent, SlowCall, UserRules
+from hustlex.diagnostics.capacity import Plan, PlanLine, RolePlan, Workload, plan
 from hustlex.diagnostics.checks import apart, judge
 from hustlex.diagnostics.facts import ServerFacts
 from hustlex.diagnostics.findings import Checkup, DoctorFinding
@@ -16,24 +17,36 @@ from hustlex.diagnostics.jobs import judge_jobs
 from hustlex.diagnostics.keyscan import KeyFacts
 from hustlex.diagnostics.places import LocalFacts
 from hustlex.diagnostics.rights import ROOMS, AclRights, doctor_rights, rights
+from hustlex.diagnostics.seen import SeenCommand
+from hustlex.diagnostics.watching import CommandSample, MonitoredCommand, ServerSummary, SlowEntry
 
 __all__ = [
     "ROOMS",
     "AclRights",
     "Checkup",
+    "CommandSample",
     "Diagnostics",
     "DoctorFinding",
     "JobFacts",
     "KeyFacts",
     "LatencyEvent",
     "LocalFacts",
+    "MonitoredCommand",
+    "Plan",
+    "PlanLine",
     "QueueBacklog",
+    "RolePlan",
+    "SeenCommand",
     "ServerFacts",
+    "ServerSummary",
     "SlowCall",
+    "SlowEntry",
     "UserRules",
+    "Workload",
     "apart",
     "doctor_rights",
     "judge",
     "judge_jobs",
+    "plan",
     "rights",
 ]

@@ -8,18 +8,27 @@ from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.diagnostics import flows
+from hustlex.diagnostics import flows, watching
 from hustlex.diagnostics.facts import DeepCheck
 from hustlex.diagnostics.findings import Checkup
+from hustlex.diagnostics.watching import CommandSample, MonitoredCommand, ServerSummary, SlowEntry
+from hustlex.errors import ConfigurationError
 
 _WATCH = timedelta(seconds=5)
 _LONGEST_WATCH = timedelta(minutes=5)
 _MOST_KEYS = 100_000
+_SECOND = timedelta(seconds=1)
+_SHORTEST_LOOK, _LONGEST_LOOK = timedelta(milliseconds=1), timedelta(minutes=1)
+_MOST_ENTRIES = 1_000
+_MOST_COMMANDS = 10_000
 
 
 @answering
 class Diagnostics:
-    """Looks at the servers and at jobs that do not run, changing nothing; ``hustlex doctor`` prints what it finds."""
+    """Looks at the servers and at jobs that do not run, changing nothing.
+
+    ``hustlex doctor`` and ``hustlex redis`` print what it finds. role: "state", or "cache" for the cache's server.
+    """
 
     def __init__(
         self,
@@ -52,3 +61,55 @@ class Diagnostics:
             return flows.checkup(state, jobs)
         cache = await self._cache_driver.follow(flows.servers(self._cache_driver.link, further))
         return flows.checkup(state, jobs, cache)
+
+    async def self_check(self, *, strict: bool = False) -> Checkup:
+        """What a process should know of its servers when it starts, in three or four round trips.
+
+        Version, role, eviction, persistence, clients, password, rights, TLS. What is not good is logged by
+        ``hustlex.doctor``. strict: raise ConfigurationError for what failed. Raises as ``check``.
+        """
+        check.flag("strict", strict)
+        found = flows.judged_at_start("state", await self._driver.follow(flows.starting(self._driver.link)))
+        if self._cache_driver is not None:
+            found += flows.judged_at_start(
+                "cache", await self._cache_driver.follow(flows.starting(self._cache_driver.link))
+            )
+        failed = [each for each in found if each.level == "fail"]
+        if strict and failed:
+            what = "; ".join(f"{each.role} {each.check}: {each.detail}" for each in failed)
+            raise ConfigurationError(f"the servers are not fit: {what}", hint=failed[0].hint)
+        unsafe = any(each.check == "eviction" and each.level == "fail" for each in found if each.role == "state")
+        return Checkup(tuple(found), unsafe)
+
+    async def servers(self, *, role: str = "state") -> list[ServerSummary]:
+        """The figures of a server, or of each node of a cluster, now. Raises Denied when the user may not ask."""
+        return await self._of(role).follow(watching.summaries())
+
+    async def slowlog(self, count: int = 50, *, role: str = "state") -> list[SlowEntry]:
+        """The newest entries of the slow log, newest first, without what they carried. count: 1 to 1,000.
+
+        Raises Denied when the user may not ask.
+        """
+        check.whole("count", count, 1, _MOST_ENTRIES)
+        return await self._of(role).follow(watching.slow(count, self._prefix))
+
+    async def monitor(self, sample: int = 100, *, watch: timedelta = _SECOND, role: str = "state") -> CommandSample:
+        """The next commands that the server runs, without what they carry. Each command costs it more meanwhile.
+
+        sample: 1 to 10,000 commands, then it ends. watch: at most so long, 1 ms to a minute. A cluster's nodes are
+        listened to one after the other, each for its share. Raises Denied: the user needs MONITOR, which the
+        application's has not.
+        """
+        check.whole("sample", sample, 1, _MOST_COMMANDS)
+        check.duration("watch", watch, _SHORTEST_LOOK, _LONGEST_LOOK)
+        driver = self._of(role)
+        nodes = await driver.follow(watching.nodes())
+        most, seconds = watching.share(sample, len(nodes), watch.total_seconds())
+        found: list[MonitoredCommand] = []
+        for node in nodes:
+            found += await driver.listen(watching.monitor(node, self._prefix), most, seconds)
+        return CommandSample(watch.total_seconds(), tuple(found))
+
+    def _of(self, role: str) -> AsyncDriver:
+        check.one_of("role", role, ("state", "cache"))
+        return self._cache_driver if role == "cache" and self._cache_driver is not None else self._driver

@@ -77,56 +77,87 @@ def ask(at: str, decode: Any, *words: Arg) -> Op[Any]:
     return command(f"doctor.{str(words[0]).lower()}", Effect.READ, *words, decode=decode, keys=keys)
 
 
-def info(at: str) -> Flow[dict[str, str] | None]:
+def together(*ops: Op[Any]) -> Flow[list[Any]]:
+    """The answers, in one round trip; None for what the server refuses. Raises what else is wrong."""
+    answers: list[Any] = yield Batch(ops)
+    for answer in answers:
+        if isinstance(answer, Error) and getattr(answer, "code", "") in ("", "NOAUTH", "WRONGPASS"):
+            raise answer
+    return [None if isinstance(answer, Refused) else answer for answer in answers]
+
+
+def info(at: str) -> Op[dict[str, str]]:
     """Every field of INFO, also of commands and their times."""
-    return (yield from allowed(ask(at, lambda reply: fields_of(bytes(reply)), "INFO", "everything")))
+    return ask(at, lambda reply: fields_of(bytes(reply)), "INFO", "everything")
 
 
-def settings(at: str) -> Flow[dict[str, str] | None]:
+def settings(at: str) -> Op[dict[str, str]]:
     """Those of ``SETTINGS`` that this server knows."""
-    return (yield from allowed(ask(at, _texts, "CONFIG", "GET", *SETTINGS)))
+    return ask(at, _texts, "CONFIG", "GET", *SETTINGS)
 
 
-def slow_calls(at: str, count: int) -> Flow[list[SlowCall] | None]:
+def server_ms(at: str) -> Op[int]:
+    """The server's clock."""
+    return ask(at, lambda reply: int(reply[0]) * 1000 + int(reply[1]) // 1000, "TIME")
+
+
+def whoami(at: str) -> Op[str]:
+    """Our user."""
+    return ask(at, lambda reply: bytes(reply).decode(), "ACL", "WHOAMI")
+
+
+def slow(at: str, count: int) -> Op[list[SlowCall]]:
     """The newest entries of the slow log."""
-    return (yield from allowed(ask(at, lambda reply: [_slow(each) for each in reply], "SLOWLOG", "GET", count)))
+    return ask(at, lambda reply: [_slow(each) for each in reply], "SLOWLOG", "GET", count)
 
 
-def latency(at: str) -> Flow[list[LatencyEvent] | None]:
+def fields(text: str) -> dict[str, str]:
+    """Of a line of INFO, as ``calls=1,usec=2``."""
+    return dict(part.partition("=")[::2] for part in text.split(","))
+
+
+def latency(at: str) -> Op[list[LatencyEvent]]:
     """What the latency monitor holds."""
-    return (yield from allowed(ask(at, lambda reply: [_event(each) for each in reply], "LATENCY", "LATEST")))
+    return ask(at, lambda reply: [_event(each) for each in reply], "LATENCY", "LATEST")
 
 
-def clients(at: str) -> Flow[list[dict[str, str]] | None]:
+def clients(at: str) -> Op[list[dict[str, str]]]:
     """Every connection, by the server's own names."""
-    return (yield from allowed(ask(at, _clients, "CLIENT", "LIST")))
+    return ask(at, _clients, "CLIENT", "LIST")
 
 
-def user(at: str, name: str) -> Flow[UserRules | None]:
+def user(at: str, name: str) -> Op[UserRules | None]:
     """The rules of an ACL user."""
-    return (yield from allowed(ask(at, lambda reply: _rules(name, reply), "ACL", "GETUSER", name)))
+    return ask(at, lambda reply: _rules(name, reply), "ACL", "GETUSER", name)
 
 
-def absent(at: str) -> Flow[dict[str, str] | None]:
+def absent(at: str) -> Op[dict[str, str]]:
     """Commands that the server lacks, and what is off because of that."""
-    found = yield from allowed(ask(at, list, "COMMAND", "INFO", *_CAPABILITIES))
-    return (
-        None if found is None else {n: _CAPABILITIES[n] for n, row in zip(_CAPABILITIES, found, strict=True) if not row}
-    )
+    return ask(at, _lacking, "COMMAND", "INFO", *_CAPABILITIES)
 
 
-def missing(at: str, name: str, commands: tuple[str, ...]) -> Flow[list[str] | None]:
+def _lacking(rows: Reply) -> dict[str, str]:
+    return {name: _CAPABILITIES[name] for name, row in zip(_CAPABILITIES, rows, strict=True) if not row}
+
+
+def arities(at: str, commands: tuple[str, ...]) -> Op[dict[str, int]]:
+    """How many words each of these commands has, at least; without those that the server lacks."""
+
+    def decode(rows: Reply) -> dict[str, int]:
+        return {name: abs(row[1]) for name, row in zip(commands, rows, strict=True) if row}
+
+    return ask(at, decode, "COMMAND", "INFO", *commands)
+
+
+def missing(at: str, name: str, known: dict[str, int]) -> Flow[list[str] | None]:
     """Which of these commands the user may not run; None when that may not be asked."""
-    rows = yield from allowed(ask(at, list, "COMMAND", "INFO", *commands))
-    if rows is None:
-        return None
-    known = [(each, abs(row[1])) for each, row in zip(commands, rows, strict=True) if row]
-    tries = tuple(ask(at, bytes, "ACL", "DRYRUN", name, *_filled(each, arity)) for each, arity in known)
-    answers: list[bytes | Error] = yield Batch(tries)
+    answers: list[bytes | Error] = yield Batch(
+        tuple(ask(at, bytes, "ACL", "DRYRUN", name, *_filled(each, arity)) for each, arity in known.items())
+    )
     if any(isinstance(answer, Refused) and answer.code == "NOPERM" for answer in answers):
         return None
     pairs = zip(known, answers, strict=True)
-    return [each for (each, _), answer in pairs if isinstance(answer, bytes) and b"to run the" in answer]
+    return [each for each, answer in pairs if isinstance(answer, bytes) and b"to run the" in answer]
 
 
 def _filled(name: str, arity: int) -> list[str]:

@@ -8,7 +8,8 @@ import msgspec
 
 from hustlex.core.link import ServerLink
 from hustlex.core.memory import MemoryLimit, ask
-from hustlex.core.op import Flow, Reply, Sleep, do
+from hustlex.core.memory.facts import memory_of
+from hustlex.core.op import Flow, Sleep, do
 from hustlex.diagnostics import asks, places
 from hustlex.diagnostics.aside import aside
 from hustlex.diagnostics.asks import LatencyEvent, SlowCall, UserRules
@@ -86,33 +87,46 @@ def of_server(
     """Ask a server, or this node of a cluster. Raises Unavailable, and Denied for a wrong password."""
     at = node.key if node is not None else ""
     median_ms, slowest_ms = yield from _pings(at)
-    info = (yield from asks.info(at)) or {}
     skew_ms = yield from _skew(at)
-    memory = yield from _memory(at)
-    settings = yield from asks.settings(at)
-    user = (yield from asks.allowed(asks.ask(at, _text, "ACL", "WHOAMI"))) or ""
-    rules = (yield from asks.user(at, user)) if user else None
-    default = yield from asks.user(at, "default")
-    facts = ServerFacts(
-        info=info,
-        memory=memory,
-        user=user,
-        skew_ms=skew_ms,
-        round_trip_ms=median_ms,
-        slowest_ms=slowest_ms,
-        node=node.name if node is not None else "",
-        settings=settings,
-        slow=(yield from asks.slow_calls(at, _SLOW_CALLS)),
-        latency=(yield from asks.latency(at)),
-        clients=(yield from asks.clients(at)),
-        rules=rules,
-        open_default=default.open if default is not None else None,
-        missing=(yield from _missing(at, rules)),
-        absent=(yield from asks.absent(at)),
-        link=link,
-    )
+    facts = yield from _known(at, node, link)
+    slow, latency, clients = yield from asks.together(asks.slow(at, _SLOW_CALLS), asks.latency(at), asks.clients(at))
+    found = {"round_trip_ms": median_ms, "slowest_ms": slowest_ms, "skew_ms": skew_ms}
+    facts = msgspec.structs.replace(facts, slow=slow, latency=latency, clients=clients, **found)
     facts = yield from _around(facts, node)
     return (yield from _deeper(facts, at, deep)) if deep is not None else facts
+
+
+def at_start(node: ClusterNode | None = None, link: ServerLink | None = None) -> Flow[ServerFacts]:
+    """What matters when a process starts."""
+    facts = yield from _known(node.key if node is not None else "", node, link)
+    return (yield from _around(facts, node))
+
+
+def _known(at: str, node: ClusterNode | None, link: ServerLink | None) -> Flow[ServerFacts]:
+    """In one round trip, and one or two for the rights."""
+    before = time.time()
+    info, server_ms, settings, name, absent = yield from asks.together(
+        asks.info(at), asks.server_ms(at), asks.settings(at), asks.whoami(at), asks.absent(at)
+    )
+    after = time.time()
+    user = name or ""
+    rules, default, known = yield from asks.together(
+        asks.user(at, user or "default"), asks.user(at, "default"), asks.arities(at, rights(ROOMS).commands)
+    )
+    return ServerFacts(
+        info=info or {},
+        memory=(memory_of(info or {}) or (yield from _memory(at))),
+        user=user,
+        skew_ms=round(server_ms - (before + after) * 500) if server_ms else 0,
+        round_trip_ms=(after - before) * 1000,
+        node=node.name if node is not None else "",
+        settings=settings,
+        rules=rules if user else None,
+        open_default=default.open if default is not None else None,
+        missing=(yield from _missing(at, rules if user else None, known)),
+        absent=absent,
+        link=link,
+    )
 
 
 def _pings(at: str) -> Flow[tuple[float, float]]:
@@ -128,7 +142,7 @@ def _pings(at: str) -> Flow[tuple[float, float]]:
 
 def _skew(at: str) -> Flow[int]:
     before = time.time()
-    server_ms: int = yield from do(asks.ask(at, _milliseconds, "TIME"))
+    server_ms = yield from do(asks.server_ms(at))
     return round(server_ms - (before + time.time()) * 500)
 
 
@@ -139,10 +153,10 @@ def _memory(at: str) -> Flow[MemoryLimit]:
         return MemoryLimit(1, "")
 
 
-def _missing(at: str, rules: UserRules | None) -> Flow[list[str] | None]:
-    if rules is None or rules.unlimited:
-        return [] if rules is not None else None
-    return (yield from asks.missing(at, rules.name, rights(ROOMS).commands))
+def _missing(at: str, rules: UserRules | None, known: dict[str, int] | None) -> Flow[list[str] | None]:
+    if rules is None or known is None:
+        return None
+    return [] if rules.unlimited else (yield from asks.missing(at, rules.name, known))
 
 
 def _around(facts: ServerFacts, node: ClusterNode | None) -> Flow[ServerFacts]:
@@ -163,17 +177,9 @@ def _around(facts: ServerFacts, node: ClusterNode | None) -> Flow[ServerFacts]:
 
 def _deeper(facts: ServerFacts, at: str, deep: DeepCheck) -> Flow[ServerFacts]:
     begun = time.perf_counter()
-    before = (yield from asks.info(at)) or {}
+    (before,) = yield from asks.together(asks.info(at))
     keys = yield from scan(at, deep.prefix, deep.keys, facts.memory)
     yield Sleep(max(0.0, deep.watch_s - (time.perf_counter() - begun)))
-    later = yield from asks.info(at)
+    (later,) = yield from asks.together(asks.info(at))
     watched_s = time.perf_counter() - begun
     return msgspec.structs.replace(facts, info=before or facts.info, later=later, watched_s=watched_s, keys=keys)
-
-
-def _text(reply: Reply) -> str:
-    return bytes(reply).decode()
-
-
-def _milliseconds(reply: Reply) -> int:
-    return int(reply[0]) * 1000 + int(reply[1]) // 1000

@@ -11,7 +11,8 @@ import msgspec
 
 ROOMS = ("otp", "tokens", "ratelimit", "idempotency", "pins", "cache", "events", "jobs")
 
-# What the drivers say on every connection, how scripts run, and the clock and the checks that scripts and rooms share.
+# What the drivers say on every connection, how scripts run, the clock and the checks that scripts and rooms share, and
+# waiting for the disk or a replica.
 _ALWAYS = frozenset(
     {
         "auth",
@@ -26,6 +27,8 @@ _ALWAYS = frozenset(
         "select",
         "time",
         "type",
+        "wait",
+        "waitaof",
     }
 )
 # What the doctor asks beside them.

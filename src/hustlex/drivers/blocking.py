@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,8 +16,18 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from hustlex.core.durability.level import (
+    POLICY,
+    Committed,
+    Durability,
+    WaitReply,
+    answered,
+    exact,
+    forced,
+    reached,
+)
 from hustlex.core.link import ServerLink
-from hustlex.core.op import PING, Batch, Call, Flow, Op, Part, Sleep, Step
+from hustlex.core.op import PING, Batch, Call, Durable, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.faults import (
@@ -30,14 +41,16 @@ from hustlex.drivers.faults import (
     bad_reply,
     closed,
     exhausted,
+    hasty,
     scriptless,
+    unable,
     verdict,
 )
 from hustlex.drivers.login import Credentials
-from hustlex.drivers.pack import pack
+from hustlex.drivers.pack import join, pack
 from hustlex.drivers.patience import FAILOVER_S, Patience, RepeatBudget
 from hustlex.drivers.pools import PoolRoute, pools_of
-from hustlex.drivers.redis_py import COMMAND_S
+from hustlex.drivers.redis_py import COMMAND_S, ServerPool
 from hustlex.errors import Error, Refused
 
 T = TypeVar("T")
@@ -75,6 +88,7 @@ class Driver:
         self._address.check_certificates()
         self.hook = hook
         self._pools = pools_of(self._address)
+        self._exact: dict[ServerPool, bool] = {}
         self._repeats = RepeatBudget()
         self._closed = False
 
@@ -97,10 +111,16 @@ class Driver:
     def _seconds(self, op: Op[Any]) -> float:
         return op.timeout_ms / 1000 if op.timeout_ms else self._command_s
 
-    def _insist(self, op: Op[Any], deadline: float, failure: Failure | None = None) -> Any:
-        """The only loop: repeat what may be repeated, each attempt on its own way, until the deadline."""
+    def _insist(
+        self, op: Op[Any], deadline: float, failure: Failure | None = None, durability: Durability | None = None
+    ) -> Any:
+        """The only loop: repeat what may be repeated, each attempt on its own way, until the deadline.
+
+        durability: the reply is a WaitReply.
+        """
         attempt, whole_script, route = 0, False, None
-        patience = Patience(op, deadline, self._seconds(op))
+        seconds = self._seconds(op) + (durability.patience_ms / 1000 if durability is not None else 0)
+        patience = Patience(op, deadline, seconds)
         while True:
             if failure is not None:
                 attempt += 1
@@ -112,13 +132,33 @@ class Driver:
             packed, until = [pack(op, whole_script=whole_script)], patience.attempt(time.monotonic())
             try:
                 route = route or self._pools.route(op, until)
-                (reply,) = route.pool.exchange(packed, until, asking=route.asking)
+                if durability is not None:
+                    packed += self._questions(route.pool, durability, until)
+                reply, *waited = route.pool.exchange(packed, until, asking=route.asking)
             except (NotSent, Lost, Late, Refused) as error:
                 failure = error
                 continue
             if not isinstance(reply, Refused):
-                return reply
+                return reply if durability is None else self._waited(route.pool, durability, reply, waited)
             failure = reply
+
+    def _questions(self, pool: ServerPool, durability: Durability, deadline: float) -> list[bytes]:
+        """What waits. Raises ConfigurationError for a server that cannot, before anything is written."""
+        if durability.probe is None:
+            return [join(durability.question)]
+        if pool not in self._exact:
+            questions = [join(durability.probe), join(("HELLO",)), join(POLICY)]
+            waited, hello, policy = pool.exchange(questions, deadline)
+            if isinstance(waited, Refused):
+                raise unable(durability.word, waited.message.removeprefix("the server refused: "))
+            if not exact(hello) and not forced(policy):
+                raise hasty(durability.word)
+            self._exact[pool] = exact(hello)
+        return [join(durability.question)] if self._exact[pool] else [join(POLICY), join(durability.question)]
+
+    def _waited(self, pool: ServerPool, durability: Durability, reply: Any, replies: list[Any]) -> WaitReply:
+        believed = durability.probe is None or self._exact[pool] or forced(replies[0])
+        return WaitReply(reply, *answered(durability, replies[-1], believed=believed))
 
     def _learn(
         self, op: Op[Any], route: PoolRoute | None, failure: Failure, patience: Patience | None
@@ -236,6 +276,24 @@ class Driver:
         except Error as error:
             return error
 
+    def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
+        """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
+        deadline = time.monotonic() + self._seconds(op) + durability.patience_ms / 1000
+        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+            found: WaitReply = self._insist(op, deadline, durability=durability)
+            value = _decode(op, found.reply)
+        return Committed(value, reached(durability, found), found.local, found.replicas)
+
+    def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]:
+        """One after the other; a failed one as its Error."""
+        answers: list[Committed[T] | Error] = []
+        for op in ops:
+            try:
+                answers.append(self.commit(op, durability))
+            except Error as error:
+                answers.append(error)
+        return answers
+
     def follow(self, flow: Flow[T]) -> T:
         """Carry a flow to its end; every exception is thrown into it so that it can clean up."""
         try:
@@ -258,6 +316,8 @@ class Driver:
             return self.run(step)
         if isinstance(step, Batch):
             return self._watched(step.ops, patient=True)
+        if isinstance(step, Durable):
+            return self.commit_many(step.ops, step.durability)
         if isinstance(step, Part):
             return self._part(step)
         if isinstance(step, Sleep):
@@ -276,6 +336,20 @@ class Driver:
         if not op.timeout_ms:
             op = replace(op, timeout_ms=int((seconds + self._command_s) * 1000))
         return self.run(op)
+
+    def listen(self, op: Op[T], most: int, seconds: float) -> list[T]:
+        """What a command goes on to say after its first reply; see ``core.op.AsyncDriver``."""
+        if self._closed:
+            raise closed().during(op.name)
+        deadline = time.monotonic() + self._command_s
+        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+            try:
+                replies = self._pools.route(op, deadline).pool.listen(pack(op), most, seconds, deadline)
+            except (NotSent, Lost, Late) as failure:
+                raise exhausted(failure, self._pools.title).during(op.name) from None
+            except Error as error:
+                raise error.during(op.name) from None
+            return [_decode(op, reply) for reply in replies]
 
     @property
     def link(self) -> ServerLink:

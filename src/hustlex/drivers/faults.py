@@ -138,6 +138,11 @@ def demoted(hello: object) -> Refused | None:
     return None
 
 
+def alone(hello: object) -> bool:
+    """Whether the server that greets is no part of a cluster."""
+    return isinstance(hello, dict) and hello.get(b"mode") == b"standalone"
+
+
 def unfit(hello: object, endpoint: Endpoint) -> Error | None:
     """What to raise when the server that greets is not of the kind that the URL says, or a replica."""
     mode = hello.get(b"mode") if isinstance(hello, dict) else None
@@ -191,6 +196,25 @@ def exhausted(failure: Failure, where: str) -> Error:
         return failure
     reason = str(failure) or "no reply"
     return Unavailable(f"cannot reach the server at {where}: {reason}", hint="is it running, and is the URL right?")
+
+
+def unable(word: str, answer: str) -> Error:
+    """What to raise when a server refuses to wait for its disk."""
+    code = answer.split(" ", 1)[0]
+    if code in _DENIED or code in NOT_EXECUTED:
+        return refusal(answer)
+    if "appendonly" in answer:
+        hint = "set appendonly yes, or ask for replica"
+        return ConfigurationError(f"durability {word}: the server keeps no append-only file", hint=hint)
+    return ConfigurationError(f"durability {word}: the server knows no WAITAOF", hint="use Redis 7.2, or Valkey")
+
+
+def hasty(word: str) -> ConfigurationError:
+    """What to raise when a server says that its disk has what it has not, see ``core.durability.level.exact``."""
+    return ConfigurationError(
+        f"durability {word}: this server answers WAITAOF too early, unless each write is forced to the disk",
+        hint="set appendfsync always, and let this user run CONFIG GET; or use Redis 8",
+    )
 
 
 def refusal(text: str) -> Refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import hiredis
@@ -15,6 +16,8 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
     """RESP bytes. whole_script: EVAL with the text, after a NOSCRIPT. Raises Misuse for what cannot be sent."""
     if op.kept and not whole_script:
         return op.kept[0]
+    if op.parts and not whole_script:
+        return _put_together(op)
     script = op.script
     if script is None:
         command = op.args
@@ -30,6 +33,36 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
     if op.kept is not None and not whole_script:
         op.kept.append(packed)
     return packed
+
+
+def _put_together(op: Op[Any]) -> bytes:
+    """Of words that were packed before: packing a key anew costs as much as judging it."""
+    assert op.script is not None
+    try:
+        keys = [part.kept[1] for part in op.parts]  # type: ignore[index]
+    except IndexError:
+        keys = [*map(_kept_keys, op.parts)]
+    shared = op.parts[0].args
+    head, args = _often("EVALSHA", op.script.sha1, len(op.keys)), _often(*shared)
+    rest = _words(op.args[len(shared) :]) if len(op.args) > len(shared) else b""
+    return b"*%d\r\n%b" % (3 + len(op.keys) + len(op.args), b"".join([head, *keys, args, rest]))
+
+
+def _kept_keys(part: Op[Any]) -> bytes:
+    assert part.kept is not None
+    if len(part.kept) < 2:
+        part.kept[:] = [pack(part), _words(part.keys)]
+    return part.kept[1]
+
+
+def _words(words: tuple[Any, ...]) -> bytes:
+    packed = join(words)
+    return packed[packed.index(b"\n") + 1 :]
+
+
+@lru_cache(256, typed=True)
+def _often(*words: Any) -> bytes:
+    return _words(words)
 
 
 def join(command: tuple[Any, ...]) -> bytes:

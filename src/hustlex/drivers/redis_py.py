@@ -103,6 +103,27 @@ class ServerPool:
         replica = None if self._endpoint.seed else demoted(hello)
         return self._trusted(sent, replica, replies[1::2] if sent.asking else replies)
 
+    def listen(self, packed: bytes, most: int, seconds: float, deadline: float) -> list[Any]:
+        """What a command goes on to say after its first reply: so much at most, for so long at most.
+
+        Raises NotSent, Lost, Late, or Error when the server refuses.
+        """
+        connection = self._take(deadline)
+        found: list[Any] = []
+        with self._kept(connection):
+            connection.send_packed_command([packed])
+            begun = _read(connection, deadline)
+            until = time.monotonic() + seconds
+            try:
+                while not isinstance(begun, Refused) and len(found) < most and time.monotonic() < until:
+                    found.append(_read(connection, until))
+            except exceptions.TimeoutError:
+                pass
+        self.give_up(connection)
+        if isinstance(begun, Refused):
+            raise begun
+        return found
+
     def _trusted(self, sent: Sent, replica: Refused | None, replies: list[Any]) -> list[Any]:
         """The replies, unless a replica gave them. One that says so ends this connection and all of its age."""
         if replica is not None:

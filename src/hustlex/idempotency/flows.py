@@ -12,8 +12,9 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.core.check import Id
+from hustlex.core.durability.level import Committed, Durability
 from hustlex.core.keyring import Keyring
-from hustlex.core.op import Batch, Call, Flow, Op, do
+from hustlex.core.op import Call, Durable, Flow, Op, do
 from hustlex.core.reference import user_reference
 from hustlex.core.time import Clock
 from hustlex.errors import Error, Misuse
@@ -90,8 +91,8 @@ def begin(room: IdempotencyServices, request: KeyedRequest, over: Orphaned | Non
     outcome = yield from _claimed(room, claim)
     if isinstance(outcome, ops.OtherSecret):
         outcome = yield from _claimed_under(room, request, claim, outcome.kid)
-    if isinstance(outcome, Started) and options.replicas:
-        return (yield from _replicated(outcome, options))
+    if isinstance(outcome, Started) and (durability := options.waits) is not None:
+        return (yield from _waited(outcome, durability))
     return outcome
 
 
@@ -134,10 +135,10 @@ def _over(orphan: Orphaned | None, options: IdempotencyOptions) -> int:
     return ops.ANYBODY if options.orphans == "takeover" else ops.NOBODY
 
 
-def _replicated(started: Started, options: IdempotencyOptions) -> Flow[Started]:
-    answers: list[Any] = yield Batch(ops.replication(started, options))
-    replicated = not isinstance(answers[1], Error) and answers[1] >= options.replicas
-    return msgspec.structs.replace(started, replicated=replicated)
+def _waited(started: Started, durability: Durability) -> Flow[Started]:
+    answers: list[Any] = yield Durable((ops.keep(started),), durability)
+    reached = isinstance(answers[0], Committed) and answers[0].reached and answers[0].value
+    return msgspec.structs.replace(started, durable=reached)
 
 
 def begin_event(room: IdempotencyServices, provider: Provider, event_id: Id) -> Flow[EventResult]:

@@ -11,7 +11,6 @@ from hustlex.core.keyring import KID_LENGTH
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.core.parts import in_parts
-from hustlex.core.time import to_ms
 from hustlex.errors import BadReply
 from hustlex.idempotency.options import IdempotencyOptions
 from hustlex.idempotency.seals import Seals
@@ -114,24 +113,10 @@ def withdraw(claim: Claim, now_ms: int) -> Op[bool]:
     return _ABANDON.op((claim.record,), (now_ms, claim.owner), _yes, timeout_ms=_WITHDRAWAL_MS)
 
 
-def replication(started: Started, options: IdempotencyOptions) -> tuple[Op[int], Op[int]]:
-    """A write, and waiting until so many replicas have it. Sent together, on one connection: WAIT counts for that one,
-    and what it waits for covers all writes before. Plain commands, as a script might have to be sent again, after WAIT.
-    """
-    keep = command(
-        "idempotency.keep",
-        Effect.IDEMPOTENT,
-        "PEXPIRE",
-        started.record,
-        started.ttl_ms,
-        keys=(started.record,),
-        decode=int,
-    )
-    wait_ms = to_ms(options.replica_wait)
-    wait = command(
-        "idempotency.wait", Effect.READ, "WAIT", options.replicas, wait_ms, keys=(started.record,), decode=int
-    )
-    return keep, wait
+def keep(started: Started) -> Op[bool]:
+    """A write that changes nothing: whoever waits for it waits for the claim, too, if it is there still."""
+    key, ttl = started.record, started.ttl_ms
+    return command("idempotency.keep", Effect.IDEMPOTENT, "PEXPIRE", key, ttl, keys=(key,), decode=bool)
 
 
 def _yes(reply: Reply) -> bool:

@@ -9,7 +9,8 @@ import msgspec
 
 from hustlex.core import bounds, check
 from hustlex.core.bounds import within
-from hustlex.core.time import positive_ms
+from hustlex.core.durability.level import LEVELS, Durability, Level, briefly
+from hustlex.core.time import positive_ms, to_ms
 from hustlex.errors import ConfigurationError
 
 Orphans = Literal["refuse", "reconcile", "takeover"]
@@ -50,13 +51,17 @@ class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Statuses that say that nothing was done: not kept, the key can be used again at once."""
     left_open: frozenset[int] = frozenset({503})
     """Statuses that say nothing: not kept, the claim lapses and ``orphans`` decides."""
-    replicas: int = 0
-    """Replicas that must hold a claim before its caller is told, 0 to 8."""
+    durability: Level = "memory"
+    """What a claim waits for before its caller is told: "fsync" until it is on the disk, "replica" until replicas have
+    it, or "replica_fsync" both; ``Started.durable`` says whether it got so far."""
+    replicas: int = 1
+    """How many replicas must have it, 1 to 8."""
     replica_wait: timedelta = timedelta(milliseconds=50)
-    """How long the replicas may take; ``Started.replicated`` says whether it did."""
+    """How long the replicas may take, up to 1 second; the disk has 1.5 s, a replica's 2.5 s."""
 
     def __post_init__(self) -> None:
         with bounds.options():
+            check.one_of("durability", self.durability, LEVELS)
             check.one_of("orphans", self.orphans, ("refuse", "reconcile", "takeover"))
             for name in ("headers", "given_back", "left_open"):
                 check.instance(name, getattr(self, name), frozenset, set)
@@ -69,10 +74,15 @@ class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
         if self.lease >= self.ttl:
             raise ConfigurationError("lease must be shorter than ttl", hint="a claim must not end under its owner")
         within("largest_body", self.largest_body, 0, 2**20)
-        within("replicas", self.replicas, 0, 8)
+        within("replicas", self.replicas, 1, 8)
         if any(name != name.lower() for name in self.headers):
             raise ConfigurationError("headers must be lower-case names")
         within("replica_wait", self.replica_wait, timedelta(milliseconds=1), timedelta(seconds=1))
+
+    @property
+    def waits(self) -> Durability | None:
+        """What a claim waits for; None for nothing."""
+        return briefly(self.durability, self.replicas, to_ms(self.replica_wait))
 
     @property
     def lease_ms(self) -> int:

@@ -38,8 +38,9 @@ class Started(Secretive, frozen=True, eq=False):
     """The key is the caller's: execute, then ``complete``.
 
     fence: 1 for the first owner and higher for each later one; write it beside the effect and refuse lower ones.
-    point: the recovery point that an earlier owner reached, "none" when there was none. replicated: None when
-    ``IdempotencyOptions.replicas`` is 0. lease, ttl: as they were at ``begin``; in milliseconds.
+    point: the recovery point that an earlier owner reached, "none" when there was none. durable: whether it was as safe
+    as ``IdempotencyOptions.durability`` says before the answer, None for "memory". lease, ttl: as they were at
+    ``begin``; in milliseconds.
     """
 
     record: str
@@ -48,7 +49,7 @@ class Started(Secretive, frozen=True, eq=False):
     point: str
     lease_ms: int
     ttl_ms: int
-    replicated: bool | None = None
+    durable: bool | None = None
     hidden: ClassVar[frozenset[str]] = frozenset({"record", "owner"})
 
 

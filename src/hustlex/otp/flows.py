@@ -10,9 +10,10 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.check import Id
 from hustlex.core.context import Context, context_digest
-from hustlex.core.op import Batch, Flow, Op, do
+from hustlex.core.durability.level import Committed, briefly
+from hustlex.core.op import Durable, Flow, Op, do
 from hustlex.core.outcome import Secretive
-from hustlex.errors import Error, Misuse, Refused
+from hustlex.errors import Misuse, Refused
 from hustlex.otp import arguments, caps, email, ops, reservations
 from hustlex.otp.caps import Admission
 from hustlex.otp.codes import typed_digits
@@ -253,22 +254,25 @@ def _check(
         return recorder.end(Malformed())
     attempt = CodeAttempt(challenge, digits, digest, answer.nonce or "", answer.salt, answer.remember, by_phone)
     checked = yield from do(ops.verify(room, attempt, now_ms))
-    result = yield from replicated(room, checked.result)
+    result = yield from waited(room, checked.result)
     yield from _learn(room, checked, answer.ip, recorder, now_ms)
     return recorder.end(result)
 
 
-def replicated(room: OtpServices, result: VerifyResult) -> Flow[VerifyResult]:
-    """Wait for a replica, where the purpose wants it of a right code."""
-    if not isinstance(result, Verified) or room.options.policies[result.purpose].durability == "primary":
+def waited(room: OtpServices, result: VerifyResult) -> Flow[VerifyResult]:
+    """Wait until a right code is as safe as its purpose wants."""
+    if not isinstance(result, Verified):
         return result
-    return msgspec.structs.replace(result, replicated=(yield from _replicated(room, parse_grant(result.grant))))
+    known = parse_grant(result.grant)
+    return msgspec.structs.replace(result, durable=(yield from _durable(room, result.purpose, known)))
 
 
-def _replicated(room: OtpServices, grant: Grant | None) -> Flow[bool]:
-    assert grant is not None
-    written, waited = yield Batch(ops.replication(room, grant))
-    return not isinstance(written, Error) and waited is True
+def _durable(room: OtpServices, purpose: str, grant: Grant | None) -> Flow[bool | None]:
+    durability = briefly(room.options.policies[purpose].durability)
+    if durability is None or grant is None:
+        return None
+    answers: list[Any] = yield Durable((ops.keep(room, grant),), durability)
+    return isinstance(answers[0], Committed) and answers[0].reached and answers[0].value
 
 
 def _learn(room: OtpServices, checked: Checked, ip: str | None, recorder: EventRecorder, now_ms: int) -> Flow[None]:
@@ -306,15 +310,15 @@ def open_challenge(room: OtpServices, challenge: str, claim: str, now_ms: int) -
 
 def consume_grant(room: OtpServices, grant: str, purpose: str, ctx: Context | None, now_ms: int) -> Flow[GrantResult]:
     """Spend a grant."""
-    policy = arguments.policy(room.options.policies, purpose)
+    arguments.policy(room.options.policies, purpose)
     digest, known = context_digest(ctx), parse_grant(check.typed("grant", grant))
     recorder = EventRecorder(room, "grant", purpose=purpose)
     if known is None:
         return recorder.end(Gone(Reason.UNKNOWN))
     recorder.subject(known.ref)
     result = yield from do(ops.consume_grant(room, known, purpose, digest, now_ms))
-    if isinstance(result, Granted) and policy.durability == "replica":
-        result = msgspec.structs.replace(result, replicated=(yield from _replicated(room, known)))
+    if isinstance(result, Granted):
+        result = msgspec.structs.replace(result, durable=(yield from _durable(room, purpose, known)))
     return recorder.end(result)
 
 

@@ -57,7 +57,6 @@ _UNLOCK = load("hustlex.otp", "unlock")
 _RECOGNISE = load("hustlex.otp", "recognise")
 
 GRANT_MS = 600_000
-_WAIT_MS = 50
 _SAME_CODE_MS = 120_000
 _WORTH_SENDING_MS = 20_000
 _NOBODY = "-"
@@ -263,15 +262,11 @@ def consume_grant(room: OtpServices, grant: Grant, purpose: str, context: str, n
     )
 
 
-def replication(room: OtpServices, grant: Grant) -> tuple[Op[int], Op[bool]]:
-    """A write, and waiting for a replica to have it, and with it all before. Sent together, as WAIT counts for one
-    connection; plain commands, as a script might have to be sent again, after WAIT. Whether the grant is good is
-    written in it: that it may stay a little longer changes nothing.
-    """
+def keep(room: OtpServices, grant: Grant) -> Op[bool]:
+    """A write that changes nothing that matters: whoever waits for it waits for the grant, too, if it is there still.
+    Whether the grant is good is written in it."""
     key = SubjectKeys(room.prefix, grant.ref).grant(grant.secret)
-    keep = command("otp.keep", Effect.IDEMPOTENT, "PEXPIRE", key, GRANT_MS, keys=(key,), decode=int)
-    wait = command("otp.wait", Effect.READ, "WAIT", 1, _WAIT_MS, keys=(key,), decode=lambda reply: bool(reply >= 1))
-    return keep, wait
+    return command("otp.keep", Effect.IDEMPOTENT, "PEXPIRE", key, GRANT_MS, keys=(key,), decode=bool)
 
 
 def cancel(room: OtpServices, challenge: Challenge, unsent: bool) -> Op[str | None]:

@@ -12,6 +12,7 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.core.bounds import options, several, within
+from hustlex.core.durability.level import LEVELS, Level
 from hustlex.errors import BadOption, ConfigurationError, Misuse
 from hustlex.otp.telemetry import Watch
 
@@ -48,13 +49,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Whether ``issue`` must name what is being approved."""
     sim_age: timedelta = timedelta(0)
     """With a SIM card younger than this (``Risk``), no text message is sent; 0: whatever its age."""
-    durability: Literal["primary", "replica"] = "primary"
-    """With "replica" a right code, and its spent grant, waits up to 50 ms for a replica; see ``Verified.replicated``.
-    For the purposes that move money, where there are replicas."""
+    durability: Level = "memory"
+    """What a right code, and its spent grant, waits for: "replica" up to 50 ms until a replica has it, "fsync" and
+    "replica_fsync" up to 1.5 s and 2.5 s until it is on the disk; see ``Verified.durable``. For the purposes that move
+    money."""
 
     def __post_init__(self) -> None:
         with options():
-            check.one_of("durability", self.durability, ("primary", "replica"))
+            check.one_of("durability", self.durability, LEVELS)
             check.one_of("resend", self.resend, ("same", "new"))
             check.one_of("binding", self.binding, ("challenge", "subject"))
             check.flag("needs_context", self.needs_context)

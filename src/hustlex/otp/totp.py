@@ -23,7 +23,7 @@ from hustlex.errors import BadReply, Misuse
 from hustlex.otp import arguments
 from hustlex.otp.codes import bytes_of, same, sealed_text, text_of, typed_digits
 from hustlex.otp.event_recorder import EventRecorder
-from hustlex.otp.flows import replicated
+from hustlex.otp.flows import waited
 from hustlex.otp.names import Grant, Lane, SubjectKeys
 from hustlex.otp.ops import GRANT_MS
 from hustlex.otp.room import OtpServices
@@ -97,7 +97,7 @@ def verify(room: OtpServices, typed: Typed, entropy: bytes, now_ms: int) -> Flow
     now = (now_ms or time.time_ns() // 1_000_000) // _PERIOD_MS
     steps = [step for step in range(max(0, now - _SKEW), now + _SKEW + 1) if same(hotp(secret, step), digits)]
     result = yield from do(_spend(room, typed, steps, entropy, now_ms))
-    return recorder.end((yield from replicated(room, result)))
+    return recorder.end((yield from waited(room, result)))
 
 
 def _spend(room: OtpServices, typed: Typed, steps: list[int], entropy: bytes, now_ms: int) -> Op[VerifyResult]:

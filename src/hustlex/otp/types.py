@@ -177,8 +177,8 @@ class Verified(Secretive, frozen=True, eq=False):
     """This answer repeats an earlier one whose reply was lost (same nonce); the grant is the same."""
     device: str = ""
     """What makes this device known next time, when it was asked for (``remember=True``); hand it to ``issue``."""
-    replicated: bool | None = None
-    """Whether a replica had it before the answer; None when none was waited for (``Policy.durability``). False does
+    durable: bool | None = None
+    """Whether it was as safe as ``Policy.durability`` says before the answer; None for "memory". False does
     not undo anything: it says that after a failover right now the code might be good once more."""
     hidden: ClassVar[frozenset[str]] = frozenset({"grant", "device"})
 
@@ -228,14 +228,14 @@ class Granted(Secretive, frozen=True, eq=False):
     """The grant was good and is spent: this phone (E.164), or this email, passed this purpose; the other one is "".
 
     subject: keyed stand-in for the phone. uid: the opaque user id given to ``issue``, or "". After an authenticator's
-    code, phone is the subject that was named there. replicated: as in Verified, of the spent grant.
+    code, phone is the subject that was named there. durable: as in Verified, of the spent grant.
     """
 
     phone: str
     subject: str
     purpose: str
     uid: str = ""
-    replicated: bool | None = None
+    durable: bool | None = None
     email: str = ""
     hidden: ClassVar[frozenset[str]] = frozenset({"phone", "email"})
 

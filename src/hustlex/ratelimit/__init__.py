@@ -2,10 +2,11 @@
 
 How a check flows:
 
-1. ``api.py``: ``RateLimit.check`` asks the limiter, sends what it is given and hands the Decision on.
+1. ``api.py``: ``RateLimit.check`` asks the limiter, has what it is given sent and hands the Decision on.
 2. ``engine/limiter.py``: is it answered here (refusal, stock, exemption, open breaker), else what is sent.
 3. ``engine/compiler.py``: the policies, worked out once; ``engine/memory.py``: what is known of the subject.
-4. ``engine/ops.py`` and ``lua/check*.lua``: the operation, and the script that judges and charges.
+4. ``engine/ops.py`` and ``lua/check*.lua``: the operation, and the script that judges and charges;
+   ``coalescing/aio.py`` sends it, alone or with others in one call (``engine/shared.py``).
 5. ``engine/decoder.py``: the reply becomes a Decision (``types.py``); ``engine/replies.py`` reads it when asked.
 6. Else: ``engine/flows.py`` asks again in the right window, ``engine/fallback.py`` answers without the server.
 7. Later: ``engine/redeem.py`` takes the Decision's receipt for refund, heartbeat and release.

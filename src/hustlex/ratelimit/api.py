@@ -7,13 +7,14 @@ from datetime import timedelta
 from functools import partial
 
 from hustlex.core import check
-from hustlex.core.answer.aio import Answer, answering, later, now
+from hustlex.core.answer.aio import Answer, answering, now
 from hustlex.core.check import Id
 from hustlex.core.op import AsyncDriver
 from hustlex.core.telemetry import from_memory
 from hustlex.core.time import Clock, positive_ms, server_clock
-from hustlex.errors import Error, Misuse
+from hustlex.errors import Misuse
 from hustlex.ratelimit.aio import Hold
+from hustlex.ratelimit.coalescing.aio import CoalescedChecks
 from hustlex.ratelimit.engine import flows, ops, redeem
 from hustlex.ratelimit.engine.compiler import NORMAL, Policies
 from hustlex.ratelimit.engine.limiter import Limiter
@@ -49,6 +50,7 @@ class RateLimit:
             check.instance("options", options, RateLimitOptions)
         self._driver = check.driver(driver)
         self._limiter = Limiter(prefix, clock, local_clock, options or RateLimitOptions())
+        self._answer = CoalescedChecks(driver, self._limiter).answer
         self.inspector = LimitInspector(driver, self._limiter)
         self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)
 
@@ -78,17 +80,10 @@ class RateLimit:
         """
         ask = self._check  # apart from the call, see the lesson in engine/limiter.py
         pending = ask(policy, identity, endpoint, cost, tier)
-        return later(self._judged(pending)) if type(pending) is PendingCheck else now(pending)
-
-    async def _judged(self, pending: PendingCheck) -> Decision:
-        try:
-            answer = await self._driver.run(pending.op)
-            if not isinstance(answer, Decision):
-                again = partial(self._limiter.again, pending.request)
-                answer = await self._driver.follow(flows.aligned(again, self._limiter.server_time, answer))
-        except Error as error:
-            answer = self._limiter.failed(pending.request, error)
-        return self._limiter.answered(answer) if self._limiter.alert else answer
+        if type(pending) is not PendingCheck:
+            return now(pending)
+        answer = self._answer
+        return answer(pending)
 
     async def check_all(
         self, asked: Iterable[tuple[Policies, Id, Id]], *, cost: int = 1, tier: str = NORMAL

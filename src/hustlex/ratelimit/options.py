@@ -24,7 +24,7 @@ class RateLimitOptions(msgspec.Struct, frozen=True, kw_only=True):
     local_deny: bool = True
     """Whether to repeat refusals from memory."""
     remembered: int = 20_000
-    """Callers kept in memory, 1.2 to 1.6 kB each."""
+    """Callers kept in memory, 1.5 to 2.5 kB each."""
     exempt: frozenset[check.Id] = frozenset()
     """Identities that are never limited."""
     on_decision: Callable[[Decision], None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Protocol, Self
 
@@ -62,6 +63,16 @@ class PolicyState(msgspec.Struct, frozen=True):
     """Until the whole limit is free again. For leases these are upper bounds: a holder may release earlier."""
 
 
+Brief = tuple[str, int, timedelta, int, int]
+"""Of a policy's state what clients are told: its name, limit and window, units left, microseconds until one more is."""
+
+
+def brief_of(state: PolicyState) -> Brief:
+    """The same of a state that is worked out."""
+    return state.policy, state.limit, state.window, state.remaining, state.more_after // _MICROSECOND
+
+
+_MICROSECOND = timedelta(microseconds=1)
 NEVER = timedelta(milliseconds=-1)
 _NOTHING = PolicyState("", 0, timedelta(0), True, 0, timedelta(0), timedelta(0), timedelta(0))
 
@@ -76,6 +87,10 @@ class Receipt(Protocol):
 
     def states(self, age_us: int = 0) -> tuple[PolicyState, ...]:
         """Each policy, ``age_us`` after the reply. Worked out when asked for, which is rarely."""
+        ...
+
+    def briefs(self, age_us: int = 0) -> Sequence[Brief]:
+        """The same, no more than each answer over HTTP needs."""
         ...
 
 
@@ -138,6 +153,11 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
     def per_policy(self) -> tuple[PolicyState, ...]:
         """Each policy, in the order of the call; of a ban only the one that bans."""
         return () if self.receipt is None else self.receipt.states(round(self.age_s * 1e6))
+
+    @property
+    def briefs(self) -> Sequence[Brief]:
+        """What clients are told of each policy."""
+        return () if self.receipt is None else self.receipt.briefs(round(self.age_s * 1e6))
 
     @property
     def violated(self) -> tuple[str, ...]:

@@ -247,12 +247,12 @@ class _NoServer:
     """The driver behind eager jobs: whatever needs a server says so."""
 
     hook: Hook | None = None
-    deaf = False
+    deaf = crosses_slots = False
 
     async def run(self, *_: Any) -> NoReturn:
         raise Misuse("eager jobs are kept on no server", hint="look at jobs.ran, or use hustlex.testing.drain")
 
-    run_many = follow = block = run
+    run_many = commit = commit_many = follow = block = listen = send = run
 
     def subscribe(self, *_: Any, **__: Any) -> NoReturn:
         raise Misuse("eager jobs have no server to listen to")

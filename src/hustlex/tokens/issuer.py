@@ -59,7 +59,8 @@ class Genuine:
         self.from_ms = claims.nbf * 1000 - leeway_ms
         self.until_ms = claims.exp * 1000 + leeway_ms
         self.question: Op[CheckResult] | None = None
-        self.stateless, self.bounded, self.strict = (_access(claims, mode) for mode in _MODES)
+        moments = [datetime.fromtimestamp(each, UTC) for each in (claims.iat, claims.exp, claims.auth_time)]
+        self.stateless, self.bounded, self.strict = (_access(claims, mode, *moments) for mode in _MODES)
 
 
 _MODES: tuple[Mode, ...] = ("stateless", "bounded", "strict")
@@ -157,15 +158,15 @@ def hash_share(nonce: str, most: int) -> int:
     return int.from_bytes(nonce[:8].encode(), "big") % (most + 1)
 
 
-def _access(claims: Claims, mode: Mode) -> Access:
+def _access(claims: Claims, mode: Mode, issued: datetime, expires: datetime, authenticated: datetime) -> Access:
     return Access(
         user_id=claims.sub,
         session_id=claims.sid,
         client_id=claims.client_id,
         jti=claims.jti,
-        issued_at=datetime.fromtimestamp(claims.iat, UTC),
-        expires_at=datetime.fromtimestamp(claims.exp, UTC),
-        authenticated_at=datetime.fromtimestamp(claims.auth_time, UTC),
+        issued_at=issued,
+        expires_at=expires,
+        authenticated_at=authenticated,
         amr=claims.amr,
         acr=claims.acr,
         scope=claims.scope,

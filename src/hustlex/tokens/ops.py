@@ -336,14 +336,6 @@ def revoke_all(issuer: TokenIssuer, uref: str, kept_sid: str, now_ms: int) -> Op
     )
 
 
-def wait_for_replica(key: str, wait_ms: int) -> Op[bool]:
-    """Until one replica has what this connection wrote at the server of the key, or the time is over."""
-    return command(
-        "tokens.wait", Effect.READ, "WAIT", 1, wait_ms,
-        keys=(key,), decode=lambda reply: bool(reply >= 1), timeout_ms=wait_ms + 1000,
-    )  # fmt: skip
-
-
 def prove(issuer: TokenIssuer, proof: DpopProof, now_ms: int) -> Op[Proven | BadProof]:
     """Take a proof once, while it is fresh."""
 

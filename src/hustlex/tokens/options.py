@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from hustlex.core import bounds, check
+from hustlex.core.durability.level import LEVELS, Durability, Level, briefly
 from hustlex.core.time import positive_ms, to_ms
 from hustlex.errors import ConfigurationError
 from hustlex.tokens.keyset import KeySet
@@ -73,8 +74,9 @@ class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
     away: Literal["closed", "stateless"] = "closed"
     """What bounded checks do when that bound is over and the server cannot be asked: "closed" raises Unavailable,
     "stateless" accepts all but known revocations."""
-    durability: Literal["primary", "replica"] = "primary"
-    """With "replica" what takes rights away waits up to 50 ms for a replica; see ``RevokedAll.replicated``."""
+    durability: Level = "memory"
+    """What waits until it is safe when it takes rights away: "replica" for up to 50 ms until a replica has it, "fsync"
+    and "replica_fsync" for up to 1.5 s and 2.5 s until it is on the disk; see ``RevokedAll.durable``."""
     on_alarm: OnAlarm | None = None
     """Told when a refresh token was in wrong hands, to warn its owner; see Alarm."""
 
@@ -99,7 +101,7 @@ class TokenPolicy(msgspec.Struct, frozen=True, kw_only=True):
     cap: int
     evict: bool
     end_user: bool
-    wait_ms: int
+    durability: Durability | None
     touch_ms: int = 60_000
     most_replays: int = 100
 
@@ -137,7 +139,7 @@ def policy_of(options: TokenOptions) -> TokenPolicy:
         cap=options.sessions_per_user,
         evict=options.evict_oldest,
         end_user=options.on_reuse == "user",
-        wait_ms=50 if options.durability == "replica" else 0,
+        durability=briefly(options.durability),
     )
 
 
@@ -183,5 +185,5 @@ _WORDS = {
     "profile": tuple(_ENDS),
     "on_reuse": ("session", "user"),
     "away": ("closed", "stateless"),
-    "durability": ("primary", "replica"),
+    "durability": LEVELS,
 }

@@ -164,19 +164,19 @@ class Alarm(msgspec.Struct, frozen=True):
 
 
 class LoggedOut(Outcome, frozen=True):
-    """The session is over. ended: by this call; False when it was over before. replicated: see RevokedAll."""
+    """The session is over. ended: by this call; False when it was over before. durable: see RevokedAll."""
 
     session_id: str
     ended: bool
-    replicated: bool | None = None
+    durable: bool | None = None
 
 
 class RevokedSession(Outcome, frozen=True):
-    """The session is over. ended: by this call; False when there was none of that id to end. replicated: see
+    """The session is over. ended: by this call; False when there was none of that id to end. durable: see
     RevokedAll."""
 
     ended: bool
-    replicated: bool | None = None
+    durable: bool | None = None
 
 
 class LogoutRefused(Failure, frozen=True):
@@ -188,13 +188,13 @@ class LogoutRefused(Failure, frozen=True):
 class RevokedAll(Outcome, frozen=True):
     """Everything the user held is void. ended: sessions that were listed. kept: the excepted session lives on.
 
-    replicated: whether a replica had it before the answer; None when none was waited for (``durability="primary"``).
+    durable: whether it was as safe as ``TokenOptions.durability`` says before the answer; None for "memory".
     False does not undo anything: it says that a failover right now might.
     """
 
     ended: int
     kept: bool
-    replicated: bool | None = None
+    durable: bool | None = None
 
 
 class SessionInfo(msgspec.Struct, frozen=True):
@@ -247,11 +247,11 @@ class BadProof(Failure, frozen=True):
 
 
 class Forbidden(Outcome, frozen=True):
-    """The access token is forbidden for the rest of its life. replicated: see RevokedAll."""
+    """The access token is forbidden for the rest of its life. durable: see RevokedAll."""
 
     session_id: str
     jti: str
-    replicated: bool | None = None
+    durable: bool | None = None
 
 
 class NotOurs(Failure, frozen=True):

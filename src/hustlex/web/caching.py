@@ -65,6 +65,8 @@ class ResponseCache:
     what the request's Cache-Control says. Raises Misuse.
     """
 
+    __globals__ = globals()  # as in ``depends.Marked``
+
     def __init__(
         self,
         name: str = "page",

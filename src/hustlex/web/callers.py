@@ -48,20 +48,20 @@ async def _strict_user(connection: HTTPConnection) -> str:
     return caller_of("user", (await strict_user.ask(connection)).user_id)
 
 
-async def _everybody(_: HTTPConnection) -> str:
+def _address(connection: HTTPConnection) -> str:
+    client = connection.scope.get("client")
+    return address_of(client[0] if client else None)
+
+
+def _everybody(_: HTTPConnection) -> str:
     return "global"
 
 
 KEYS: dict[str, Key] = {"user": by_user, "ip": by_ip, "global": globally}
 """Those of rules' lines."""
 
-_ASKED_HERE: dict[Key, Callable[[HTTPConnection], Awaitable[str]]] = {
-    by_user: _user,
-    by_strict_user: _strict_user,
-    by_ip: by_ip,
-    globally: _everybody,
-}
-_OF_USERS = (by_user, by_strict_user)
+_KNOWN_HERE: dict[Key, Callable[[HTTPConnection], str]] = {by_ip: _address, globally: _everybody}
+_OF_USERS: dict[Key, Callable[[HTTPConnection], Awaitable[str]]] = {by_user: _user, by_strict_user: _strict_user}
 
 Act = Callable[[HTTPConnection, Any], Awaitable[T]]
 """What is to be done for a caller: the connection, and what its key answered."""
@@ -69,19 +69,22 @@ Act = Callable[[HTTPConnection, Any], Awaitable[T]]
 
 def for_caller(key: Key, act: Act[T]) -> Callable[..., Awaitable[T]]:
     """A dependency that does this for whom the key names. The keys of this module are asked in place, see ``asked``."""
-    here = _ASKED_HERE.get(key)
-    if here is None:
+    known, of_user = _KNOWN_HERE.get(key), _OF_USERS.get(key)
 
-        async def ask(connection: HTTPConnection, identity: Any = Depends(key)) -> T:
-            return await act(connection, identity)
+    async def ask(connection: HTTPConnection, identity: Any = Depends(key)) -> T:
+        return await act(connection, identity)
 
-        return ask
+    async def ask_here(connection: HTTPConnection) -> T:
+        if overridden(connection, key):
+            return await act(connection, await asked(connection, key))
+        if known is not None:
+            return await act(connection, known(connection))
+        assert of_user is not None
+        return await act(connection, await of_user(connection))
 
-    async def alone(connection: HTTPConnection) -> T:
-        told = asked(connection, key) if overridden(connection, key) else here(connection)
-        return await act(connection, await told)
-
-    return _OfUser(alone) if key in _OF_USERS else alone
+    if of_user is not None:
+        return _OfUser(ask_here)
+    return ask if known is None else ask_here
 
 
 class _OfUser(Marked, Generic[T]):

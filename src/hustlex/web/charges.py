@@ -16,6 +16,7 @@ from hustlex.web.routing import OUTERMOST, every_route
 Policies = tuple[Policy, ...]
 Scope = MutableMapping[str, Any]
 KEY = "hustlex.charges"
+_MOST_KNOWN = 10_000
 
 
 class RouteLimit(msgspec.Struct, frozen=True, eq=False):
@@ -44,6 +45,14 @@ class Charges:
         self.seen: dict[tuple[str, str], tuple[Policies, Decision]] = {}
         self.paid: list[tuple[RateLimit, Decision]] = []
 
+    @classmethod
+    def first(cls, room: RateLimit, identity: str, endpoint: str, policies: Policies, decision: Decision) -> Charges:
+        """Of a request that one limit has charged."""
+        made = cls()
+        made.paid.append((room, decision))
+        made.note(identity, endpoint, policies, decision)
+        return made
+
     def place(self, identity: str, endpoint: str, policies: Policies) -> str:
         """The endpoint, named apart when other policies have counted there for this request."""
         before = self.seen.get((identity, endpoint))
@@ -68,7 +77,9 @@ class Charges:
 
 def charges_of(scope: Scope) -> Charges:
     """The request's, one for all middlewares and dependencies."""
-    found: Charges = scope.setdefault(KEY, Charges())
+    found: Charges | None = scope.get(KEY)
+    if found is None:
+        found = scope[KEY] = Charges()
     return found
 
 
@@ -85,6 +96,19 @@ class Labels:
         self._app = app
         self._known: dict[tuple[str, Any], list[Policies]] = {}
         self._strays: set[tuple[str, Any, Policies]] = set()
+        self._alone: dict[tuple[int, int], tuple[Any, str]] = {}
+
+    def alone(self, limit: RouteLimit, route: Any) -> str:
+        """The limit's endpoint at this route, if no other limit there is asked about in the same step; "" else."""
+        known = self._alone.get((id(limit), id(route)))
+        if known is not None and known[0] is route:
+            return known[1]
+        joined = [other for _, other in limits_at(route) if other is not limit and limit.joins(other)]
+        label = "" if joined else self.of(limit, route.path)
+        if len(self._alone) >= _MOST_KNOWN:
+            self._alone.clear()
+        self._alone[id(limit), id(route)] = route, label
+        return label
 
     def of(self, limit: RouteLimit, template: str) -> str:
         """The limit's endpoint at the route of this template."""
@@ -116,6 +140,7 @@ class Labels:
                 if limit.policies not in there:
                     there.append(limit.policies)
         self._known = known
+        self._alone.clear()
 
 
 def labels_of(scope: Scope) -> Labels:

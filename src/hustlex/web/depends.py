@@ -22,11 +22,13 @@ from hustlex.tokens import Access, BadProof, Mode, Rejected
 from hustlex.web.origins import host_of, origins_of
 from hustlex.web.problem import Problem
 from hustlex.web.rights import ShownToken, keep_shown, shown_in
-from hustlex.web.routing import OUTERMOST
+from hustlex.web.routing import OUTERMOST, serving
 
 
 class Marked(HTTPBearer):
     """Says in the OpenAPI document that a token is wanted."""
+
+    __globals__ = globals()  # where older FastAPI looks for what the annotations of an object name
 
     def __init__(self) -> None:
         about = "An access token from /auth/otp/verify."
@@ -64,9 +66,10 @@ Front = Annotated[HustleX, Depends(get_hustlex)]
 
 
 def overridden(connection: HTTPConnection, *dependencies: Any) -> bool:
-    """Whether a test has put something in the place of one of these (``app.dependency_overrides``)."""
-    overrides = getattr(connection.scope.get("app"), "dependency_overrides", None) or ()
-    return any(each in overrides for each in dependencies) if overrides else False
+    """Whether a test has put something in the place of one of these (``app.dependency_overrides``). Only a route has
+    dependencies: a middleware, which stands before it, asks the real ones."""
+    overrides: Any = getattr(connection.scope.get("app"), "dependency_overrides", None)
+    return bool(overrides) and "route" in connection.scope and any(each in overrides for each in dependencies)
 
 
 async def asked(connection: HTTPConnection, dependency: Any) -> Any:
@@ -79,7 +82,7 @@ async def asked(connection: HTTPConnection, dependency: Any) -> Any:
     async with AsyncExitStack() as stack:
         solved = await solve_dependencies(
             request=connection,  # type: ignore[arg-type]
-            dependant=get_dependant(path="", call=wanted),
+            dependant=get_dependant(path=getattr(serving(connection.scope), "path_format", ""), call=wanted),
             dependency_overrides_provider=connection.scope.get("app"),
             async_exit_stack=stack,
             embed_body_fields=False,
@@ -110,8 +113,11 @@ def unauthorized(error: str = "", scheme: str = "Bearer", **more: str) -> Proble
 
 def shown_token(connection: HTTPConnection) -> tuple[str, str]:
     """Scheme (in lower case) and token of the Authorization header; two times "" without one."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    return scheme.lower(), token.strip()
+    for name, value in connection.scope["headers"]:  # the first of several, as Starlette's Headers has it
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            return scheme.lower(), token.strip()
+    return "", ""
 
 
 async def proved_key(connection: HTTPConnection, front: Front) -> str:
@@ -183,7 +189,10 @@ class CheckedUser(Marked):
     async def __call__(self, connection: HTTPConnection) -> Access:  # type: ignore[override]
         """The access behind the request's token; what ``ask`` has just found is handed over, once."""
         found: Access | None = connection.scope.pop(self._found, None)
-        return await self._check(connection, await front_for(connection)) if found is None else found
+        if found is not None:
+            return found
+        other = overridden(connection, get_hustlex)
+        return await self._check(connection, await front_for(connection) if other else front_of(connection.scope))
 
     async def ask(self, connection: HTTPConnection) -> Access:
         """The same for another dependency of ours; the route's own, before or after it, is not checked again."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hustlex.core import check
@@ -24,6 +23,8 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "X-Frame-Options": "DENY",
 }
 """Set where an answer does not set them itself; Strict-Transport-Security over HTTPS only."""
+
+RawFields = tuple[tuple[bytes, bytes], ...]
 
 _KEY, _PLACE, _ROOT = "hustlex.doorman", "hustlex.place", "hustlex.root"
 _NOT_ASKED = object()
@@ -78,15 +79,18 @@ class Doorman:
         self._plain = tuple(each for each in self._secure if each[0] != b"strict-transport-security")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or _KEY in scope:
+        kind = scope["type"]
+        if kind not in ("http", "websocket") or _KEY in scope:
             await self._app(scope, receive, send)
             return
         scope[_KEY] = True
         arrives(scope)
-        if not self._origins.serves(host_of(scope)):
-            await self._stranger(scope, receive, send)
-        elif scope["type"] == "http":
-            await _Bounded(self, scope, receive, self._careful(scope, send)).run()
+        stranger = bool(self._origins.hosts) and not self._origins.serves(host_of(scope))
+        if kind == "http":
+            await _Visit(self, scope, receive, send).run(stranger)
+        elif stranger:
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
         else:
             await self._app(scope, receive, send)
 
@@ -102,56 +106,58 @@ class Doorman:
         own = marked(place, "hustlex_body_limit")
         return min(own) if own else max([self._max_body, *marked(place, "hustlex_reads")])
 
-    async def _stranger(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            problem = Problem(400, detail="This host is not served here.")
-            await answer(self._app, problem.response(), scope, receive, self._careful(scope, send))
-            return
-        await receive()
-        await send({"type": "websocket.close", "code": 1008})
-
-    def _careful(self, scope: Scope, send: Send) -> Send:
-        ours = self._secure if scope.get("scheme") == "https" else self._plain
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = list(message.get("headers", ()))
-                there = {name for name, _ in headers}
-                message["headers"] = [*headers, *(field for field in ours if field[0] not in there)]
-            await send(message)
-
-        return send_with_headers
+    def fields(self, scope: Scope) -> RawFields:
+        """What an answer to this request gets, where it does not say it itself."""
+        return self._secure if scope.get("scheme") == "https" else self._plain
 
 
-class _Bounded:
-    """One request whose body is counted while it comes in."""
+class _Visit:
+    """One request: its body is counted while it comes in, its answer gets fields as it goes out. One object and two
+    methods for both: what stands around every request is called four times for each."""
+
+    __slots__ = (
+        "_answered",
+        "_doorman",
+        "_fields",
+        "_most",
+        "_read",
+        "_receive",
+        "_refused",
+        "_scope",
+        "_send",
+        "_started",
+    )
 
     def __init__(self, doorman: Doorman, scope: Scope, receive: Receive, send: Send) -> None:
         self._doorman, self._scope, self._receive, self._send = doorman, scope, receive, send
+        self._fields = doorman.fields(scope)
         self._read = 0
         self._most = -1
         self._refused = self._started = self._answered = False
 
-    async def run(self) -> None:
+    async def run(self, stranger: bool) -> None:
+        if stranger:
+            await self._refuse(Problem(400, detail="This host is not served here."))
+            return
         declared = _declared(self._scope)
         if declared and declared > self._largest():
-            await self._refuse()
+            await self._refuse(_too_large())
             return
         try:
             await self._doorman.app(self._scope, self._receiving, self._sending)
         except BaseException:
             if not self._refused or self._started:
                 raise
-            await self._refuse()
+            await self._refuse(_too_large())
 
     def _largest(self) -> int:
         if self._most < 0:
             self._most = self._doorman.largest(self._scope)
         return self._most
 
-    async def _refuse(self) -> None:
+    async def _refuse(self, problem: Problem) -> None:
         self._started = self._answered = True
-        await answer(self._doorman.app, _too_large().response(), as_it_came(self._scope), self._receive, self._send)
+        await answer(self._doorman.app, problem.response(), as_it_came(self._scope), self._receive, self._with_fields)
 
     async def _receiving(self) -> Message:
         message = await self._receive()
@@ -165,10 +171,17 @@ class _Bounded:
     async def _sending(self, message: Message) -> None:
         """What the application sends; its answer to a body that it did not see whole is not sent."""
         if self._refused and not self._started:
-            await self._refuse()
+            await self._refuse(_too_large())
         elif not self._answered:
             self._started = self._started or message["type"] == "http.response.start"
-            await self._send(message)
+            await self._with_fields(message)
+
+    def _with_fields(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            there = {name for name, _ in headers}
+            message["headers"] = headers + [field for field in self._fields if field[0] not in there]
+        return self._send(message)
 
 
 def _too_large() -> Problem:
@@ -176,5 +189,5 @@ def _too_large() -> Problem:
 
 
 def _declared(scope: Scope) -> int:
-    text = Headers(scope=scope).get("content-length", "")
+    text = next((value for name, value in scope["headers"] if name == b"content-length"), b"").decode("latin-1")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0

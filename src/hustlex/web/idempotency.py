@@ -184,7 +184,7 @@ async def _body(request: Request, largest: int) -> bytes:
         await request.body()
     if exchange.too_large or len(exchange.request) > largest:
         raise Problem(413, detail="The request is too large to be compared with a repeat.")
-    return exchange.request
+    return bytes(exchange.request)
 
 
 def _started(outcome: BeginResult | EventResult) -> Started:

@@ -160,11 +160,11 @@ class RateLimitMiddleware:
     # -- which rules
 
     def _covering(self, scope: Scope, spots: Iterable[_Spot]) -> list[_Spot]:
-        place = None
-        if any(spot.rule.path and not spot.placeless for spot in spots):
-            opaque = router_of(self._app) is None
-            place = place_of(scope.get("app") if opaque else self._app, scope)
-        seen = _seen(scope, place)
+        if all(spot.placeless or not spot.rule.path for spot in spots):
+            method = scope.get("method", "GET").upper()
+            return [spot for spot in spots if spot.placeless or spot.rule.fits(method, "")]
+        opaque = router_of(self._app) is None
+        seen = _seen(scope, place_of(scope.get("app") if opaque else self._app, scope))
         return [spot for spot in spots if spot.covers(seen)]
 
     def _is_preflight(self, scope: Scope) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,7 +17,8 @@ from hustlex.problems import Legacy, Shown, fields, refusal
 from hustlex.ratelimit import Decision, Outcome, Policy, Rule, Source, parse_rule
 from hustlex.ratelimit import RateLimit as Room
 from hustlex.web.callers import KEYS, Key, for_caller
-from hustlex.web.charges import Policies, RouteLimit, calls_at, charges_of, labels_of, limits_at
+from hustlex.web.charges import KEY as CHARGES
+from hustlex.web.charges import Charges, Policies, RouteLimit, calls_at, charges_of, labels_of, limits_at
 from hustlex.web.depends import front_for
 from hustlex.web.problem import Problem
 from hustlex.web.routing import OUTERMOST, every_route, preflight, serving, template
@@ -70,8 +70,15 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
             raise Misuse(f"policy {each.name}: one call costs more than the whole limit")
 
     async def ask(connection: HTTPConnection, identity: Any) -> Decision:
-        identity = check.identity("what key answers", identity)
-        return await _judged(connection, await front_for(connection), limit, identity)
+        identity, front = check.identity("what key answers", identity), await front_for(connection)
+        label = _alone(connection.scope, limit)
+        if not label:
+            return await _judged(connection, front, limit, identity)
+        decision = await front.ratelimit.check(policies, identity, endpoint=label, cost=cost, tier=tier)
+        if decision.allowed:
+            connection.scope[_JUDGED] = {id(limit): decision}
+            connection.scope[CHARGES] = Charges.first(front.ratelimit, identity, label, policies, decision)
+        return _said(connection, front, limit, identity, decision)
 
     async def hold(connection: HTTPConnection, identity: Any = Depends(key)) -> AsyncIterator[Decision]:
         identity, front = check.identity("what key answers", identity), await front_for(connection)
@@ -86,6 +93,14 @@ def RateLimit(  # noqa: N802 - what it makes is used like a class of dependencie
     dependency.hustlex_policies = policies  # type: ignore[attr-defined]
     dependency.hustlex_limit = limit  # type: ignore[attr-defined]
     return dependency
+
+
+def _alone(scope: Scope, limit: RouteLimit) -> str:
+    """The endpoint of a limit that is asked about by itself, before any other of this request; "" else. The usual case:
+    all that is done around a decision costs as much as the decision."""
+    if _JUDGED in scope or CHARGES in scope or "app_root_path" in scope or scope.get("method") == "OPTIONS":
+        return ""
+    return "" if getattr(scope["app"], "dependency_overrides", None) else labels_of(scope).alone(limit, serving(scope))
 
 
 async def _judged(connection: HTTPConnection, front: HustleX, limit: RouteLimit, identity: str) -> Decision:
@@ -104,10 +119,11 @@ async def _charged(
     """Charge limits of one caller in one step, each once for a request. Raises the refusal."""
     scope, room = connection.scope, front.ratelimit
     charges, labels, where = charges_of(scope), labels_of(scope), template(scope)
-    spots = {}
-    for each in group:
-        spots[id(each)] = (charges.place(identity, labels.of(each, where), each.policies), each.policies)
-    due = [spot for spot in dict.fromkeys(spots.values()) if charges.known(identity, *spot) is None]
+    labelled = [(each, charges.place(identity, labels.of(each, where), each.policies)) for each in group]
+    due: list[tuple[str, Policies]] = []  # no set: to hash policies costs more than to compare a few
+    for each, label in labelled:
+        if charges.known(identity, label, each.policies) is None and (label, each.policies) not in due:
+            due.append((label, each.policies))
     if due:
         decision = await _asked(room, due, identity, group[0])
         if not decision:
@@ -116,7 +132,7 @@ async def _charged(
         charges.paid.append((room, decision))
         for (label, policies), part in zip(due, decision.parts or (decision,), strict=True):
             charges.note(identity, label, policies, part)
-    return {number: charges.seen[identity, label][1] for number, (label, _) in spots.items()}
+    return {id(each): charges.seen[identity, label][1] for each, label in labelled}
 
 
 async def _asked(room: Room, due: Sequence[tuple[str, Policies]], identity: str, limit: RouteLimit) -> Decision:
@@ -195,9 +211,9 @@ class RateLimitHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if shown and message["type"] == "http.response.start" and message["status"] // 100 != 3:
-                headers = MutableHeaders(scope=message)
-                for name, value in fields(shown, self._legacy):
-                    headers[name] = value
+                ours = {name.lower().encode(): value.encode() for name, value in fields(shown, self._legacy)}
+                others = [each for each in message.get("headers", ()) if each[0] not in ours]
+                message["headers"] = [*others, *ours.items()]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -67,8 +67,7 @@ def same_origin(connection: HTTPConnection) -> bool:
 
 def host_of(scope: MutableMapping[str, Any]) -> str:
     """The one Host header; "" without, or with several."""
-    headers = scope["headers"] = list(scope["headers"])
-    found = [value for name, value in headers if name == b"host"]
+    found = [value for name, value in scope["headers"] if name == b"host"]
     return found[0].decode("latin-1") if len(found) == 1 else ""
 
 

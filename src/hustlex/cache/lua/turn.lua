@@ -1,5 +1,6 @@
 -- cache.turn: tell computations whose tags are not known yet that tags of these groups are about to be invalidated.
 -- EFFECT idempotent
+-- ALLOW-OOM an invalidation that is refused leaves what is wrong in place
 -- KEYS epoch       hash     as in cache.epoch
 -- ARGV identity    bytes    8 random bytes, for a new one
 -- ARGV keep_ms     int

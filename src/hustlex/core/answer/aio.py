@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Generator
@@ -11,6 +12,7 @@ import msgspec
 
 from hustlex.errors import Misuse
 
+P = TypeVar("P")
 T = TypeVar("T")
 Room = TypeVar("Room", bound=type)
 
@@ -35,6 +37,35 @@ class _Later(msgspec.Struct, eq=False):
 
     def close(self) -> None:
         self.__await__.__self__.close()  # type: ignore[attr-defined]
+
+
+class _Once(msgspec.Struct, eq=False):
+    """An answer that is asked for when it is awaited: without a coroutine of its own."""
+
+    ask: Callable[[Any], asyncio.Future[Any]]
+    question: Any
+    waiting: Generator[Any, Any, Any] | None = None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        ask, self.ask = self.ask, _asked_before
+        return ask(self.question).__await__()
+
+    def __bool__(self) -> NoReturn:
+        raise _refusal()
+
+    def send(self, value: Any) -> Any:
+        if self.waiting is None:
+            self.waiting = self.__await__()
+        return self.waiting.send(value)
+
+    def throw(self, error: Any, *_: Any) -> Any:
+        if self.waiting is None:
+            raise error
+        return self.waiting.throw(error)
+
+    def close(self) -> None:
+        if self.waiting is not None:
+            self.waiting.close()
 
 
 class _Now(msgspec.Struct, eq=False, gc=False):
@@ -66,12 +97,20 @@ def later(coroutine: Coroutine[Any, Any, T]) -> Answer[T]:
 
 if TYPE_CHECKING:
 
+    def once(ask: Callable[[P], asyncio.Future[T]], question: P) -> Answer[T]:
+        """The answer that this future will have, made when somebody waits."""
+        raise NotImplementedError
+
+    def begun(step: Callable[[], Generator[Any, Any, T]]) -> Answer[T]:
+        """The answer of the coroutine whose ``__await__`` this is."""
+        raise NotImplementedError
+
     def now(value: T) -> Answer[T]:
         """An answer for which nobody has to be asked."""
         raise NotImplementedError
 
 else:
-    now = _Now  # the class itself: a call less on the way of each check that needs no server
+    begun, now, once = _Later, _Now, _Once  # the classes themselves: a call less on the way of each check
 
 
 def answering(room: Room) -> Room:
@@ -89,6 +128,10 @@ def _door(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., An
         return _Later(function(*args, **options).__await__)
 
     return door
+
+
+def _asked_before(_: object) -> NoReturn:
+    raise RuntimeError("cannot reuse already awaited answer")
 
 
 def _refusal() -> Misuse:

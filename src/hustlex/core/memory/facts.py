@@ -54,6 +54,11 @@ def check() -> Flow[None]:
         )
 
 
+def memory_of(info: Mapping[str, str]) -> MemoryLimit | None:
+    """What INFO's fields say of it; None when they do not."""
+    return _of(info, "_")
+
+
 def _everywhere() -> Flow[list[MemoryLimit]]:
     """What each server that holds the data says."""
     info, found = _info(()), list[MemoryLimit]()

@@ -10,7 +10,15 @@ from hustlex.diagnostics.findings import DoctorFinding, Role
 
 CHECKS: tuple[Check, ...] = tuple(check for part in (server, disk, speed, access) for check in part.CHECKS.all)
 
-__all__ = ["CHECKS", "ROWS", "apart", "judge", "judge_cluster"]
+AT_START = frozenset(
+    {
+        *("version", "role", "eviction", "evicted", "persistence", "clients"),
+        *("distance", "password", "commands", "tls"),
+    }
+)
+"""The checks that a starting process makes."""
+
+__all__ = ["AT_START", "CHECKS", "ROWS", "apart", "judge", "judge_cluster"]
 
 
 def judge(role: Role, facts: ServerFacts) -> Iterator[DoctorFinding]:

@@ -91,11 +91,6 @@ def grown(facts: ServerFacts, name: str) -> float | None:
     return number(facts.later, name) - number(facts.info, name) if facts.later is not None else None
 
 
-def fields(text: str) -> dict[str, str]:
-    """Of a line of INFO, as ``calls=1,usec=2``."""
-    return dict(part.partition("=")[::2] for part in text.split(","))
-
-
 def mib(size: float) -> str:
     """Bytes for people."""
     return f"{size / 2**20:,.0f} MiB"

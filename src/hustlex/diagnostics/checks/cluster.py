@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from hustlex.diagnostics.asks import fields
 from hustlex.diagnostics.checks.check import Judgement, number
 from hustlex.diagnostics.facts import ServerFacts
 from hustlex.diagnostics.findings import DoctorFinding, Role
@@ -73,5 +74,4 @@ def _over(counts: dict[str, int], what: str) -> list[str]:
 
 def _keys(server: ServerFacts) -> int:
     """Of database 0, as INFO says: ``keys=1,expires=0``."""
-    line = dict(part.partition("=")[::2] for part in server.info.get("db0", "").split(","))
-    return int(number(line, "keys"))
+    return int(number(fields(server.info.get("db0", "")), "keys"))

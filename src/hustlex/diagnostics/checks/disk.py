@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hustlex.diagnostics.checks.check import Checks, Info, Judgement, above, denied, fields, grown, mib, number, ok
+from hustlex.diagnostics.asks import fields
+from hustlex.diagnostics.checks.check import Checks, Info, Judgement, above, denied, grown, mib, number, ok
 from hustlex.diagnostics.facts import ServerFacts
 from hustlex.diagnostics.findings import Role
 
@@ -44,6 +45,25 @@ def _delayed_writes(role: Role, facts: ServerFacts) -> Judgement | None:
         return None
     detail = f"{count:.0f} in {facts.watched_s:.0f} s"
     return ("warn" if count else "ok"), detail, "use a faster disk, or no-appendfsync-on-rewrite yes"
+
+
+@CHECKS.add(
+    "warn: calls wait for the disk (WAITAOF), which is forced once a second; fail: there is no append-only file",
+    "each such call takes up to a second, or cannot be made",
+)
+def _forced_writes(role: Role, facts: ServerFacts) -> Judgement | None:
+    calls = number(fields(facts.info.get("cmdstat_waitaof", "")), "calls")
+    if role == "cache" or not facts.info:
+        return None
+    if not calls:
+        return ok("nobody waits for the disk")
+    detail = f"{calls:.0f} times somebody waited for the disk"
+    if facts.info.get("aof_enabled") != "1":
+        return "fail", detail, "appendonly yes"
+    if facts.settings is None:
+        return denied("+config|get")
+    policy = facts.settings.get("appendfsync", "")
+    return ("ok" if policy == "always" else "warn"), f"{detail}, appendfsync {policy}", "set appendfsync always"
 
 
 @CHECKS.by_info("fail: the last save stopped all calls for over 1 s; warn: over 200 ms", "every save does it again")

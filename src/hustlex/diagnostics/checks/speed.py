@@ -6,7 +6,8 @@ import re
 import time
 from collections import Counter
 
-from hustlex.diagnostics.checks.check import Checks, Info, Judgement, above, denied, fields, grown, number, ok
+from hustlex.diagnostics.asks import fields
+from hustlex.diagnostics.checks.check import Checks, Info, Judgement, above, denied, grown, number, ok
 from hustlex.diagnostics.facts import ServerFacts
 from hustlex.diagnostics.findings import Level, Role
 from hustlex.diagnostics.seen import seen

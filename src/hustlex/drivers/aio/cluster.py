@@ -13,9 +13,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from hustlex.core.durability.level import Durability
 from hustlex.core.keys import SLOTS, slot
 from hustlex.core.op import Op
 from hustlex.drivers.address import Address
+from hustlex.drivers.aio.commits import CommitConnection
 from hustlex.drivers.aio.dial import Fixed, Where
 from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.node import ServerNode
@@ -47,12 +49,17 @@ class Cluster:
         self._slots = SlotsTask(address.servers, options, self._arrange, self._waiting)
         self.anywhere: Where = _Anywhere(self)
         self.title = address.where
+        self.crosses_slots = False
 
     # -- routes
 
     def connection(self, op: Op[Any]) -> ManagedConnection:
         keys = op.keys  # as _owner, without a call: this is done for each operation
         return (self._owners[slot(keys[0])] if keys else self._owner(op)).connection
+
+    def commits(self, op: Op[Any], durability: Durability) -> CommitConnection | None:
+        node = self._owner(op)
+        return node.commits(durability) if node is not self._nowhere else None
 
     def _owner(self, op: Op[Any]) -> ServerNode:
         if op.keys:

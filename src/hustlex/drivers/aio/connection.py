@@ -40,7 +40,9 @@ _NOTHING = object()
 class Connection(asyncio.Protocol):
     """A multiplexed connection.
 
+    standalone: the server said that it is no part of a cluster.
     on_lost: called once when the link is gone. on_push: called with each RESP3 push, from the read callback.
+    on_reply: with each reply that nobody waits for; without it such a reply ends the connection.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Connection(asyncio.Protocol):
         self.waiting: deque[Slot] = deque()
         self.writable = True
         self.closed = False
+        self.standalone = False
         self.on_room: Callable[[], None] | None = None
+        self.on_reply: Callable[[Any], None] | None = None
         self.stray: Any = None
         self.opened = self.last_received = 0.0
         self.busy_since = 0.0
@@ -145,6 +149,8 @@ class Connection(asyncio.Protocol):
                 future = popleft()[0]
                 if not future.done():
                     future.set_result(reply)
+            elif self.on_reply is not None:
+                self.on_reply(reply)
             else:
                 self.stray = reply
                 self.abort("the server sent a reply that nobody asked for")

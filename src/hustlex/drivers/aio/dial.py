@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import NOT_EXECUTED, Late, Lost, NotSent, greeting, link_failure, unfit
+from hustlex.drivers.faults import NOT_EXECUTED, Late, Lost, NotSent, alone, greeting, link_failure, unfit
 from hustlex.drivers.login import Login, login, loginless
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
@@ -105,6 +105,7 @@ async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -
     sent = [connection.send(join(tuple(command)), deadline) for command in commands]
     replies = await asyncio.gather(*sent, return_exceptions=True)  # a server that is full answers once and hangs up
     _check_hello(replies[0], endpoint)
+    connection.standalone = alone(replies[0])
     broken = next((reply for reply in replies if isinstance(reply, (Late, Lost, NotSent))), None)
     if broken is not None:
         raise broken

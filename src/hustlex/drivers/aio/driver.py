@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, Self, TypeVar
@@ -12,15 +12,17 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from hustlex.core import forks
+from hustlex.core.durability.level import Committed, Durability, WaitReply, reached
 from hustlex.core.link import ServerLink
-from hustlex.core.op import PING, Batch, Call, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
+from hustlex.core.op import PING, Batch, Call, Durable, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
 from hustlex.core.telemetry import Hook, Watch
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.aio.arrange import arranged
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Router
-from hustlex.drivers.faults import Late, Lost, NotSent, bad_reply, closed, refusal
+from hustlex.drivers.aio.stream import heard
+from hustlex.drivers.faults import Failure, Late, Lost, NotSent, bad_reply, closed, exhausted, refusal
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
 from hustlex.errors import Error, Misuse
@@ -126,6 +128,16 @@ class Driver:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
 
+    def send(self, op: Op[T]) -> Coroutine[Any, Any, T]:
+        """As ``run``, but sent before this returns, and not told to the hook; see ``core.op.AsyncDriver``."""
+        deadline = self._deadline(op)
+        return self._settle(op, self._topology.connection(op).submit(pack(op), deadline), deadline)
+
+    @property
+    def crosses_slots(self) -> bool:
+        """Whether one call may have keys of several slots; known once connected."""
+        return self._topology.crosses_slots
+
     async def _settle(
         self, op: Op[T], future: asyncio.Future[Any] | None, deadline: float, *, patient: bool = True
     ) -> T:
@@ -208,6 +220,47 @@ class Driver:
         except Error as error:
             return error
 
+    # -- writes that are waited for
+
+    async def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
+        """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
+        if self.hook is None:
+            return await self._commit(op, durability)
+        with Watch(self.hook, (op.name,)):
+            return await self._commit(op, durability)
+
+    async def _commit(self, op: Op[T], durability: Durability) -> Committed[T]:
+        deadline = self._deadline(op) + durability.patience_ms / 1000
+        found = await self._waited(op, deadline, durability)
+        value = self._decode(op, found.reply)
+        return Committed(value, reached(durability, found), found.local, found.replicas)
+
+    async def _waited(self, op: Op[Any], deadline: float, durability: Durability) -> WaitReply:
+        """As in ``_settle``: once on the short way, then as the router sees fit."""
+        commits = self._topology.commits(op, durability)
+        failure: Failure | None = None
+        if commits is not None:
+            try:
+                found = await commits.exchange(pack(op), deadline)
+            except (NotSent, Lost, Late) as lost:
+                failure = lost
+            except Error as error:
+                raise error.during(op.name) from None
+            else:
+                if type(found.reply) is not ReplyError:
+                    return found
+                failure = refusal(str(found.reply))
+        again: WaitReply = await self._router.insist(op, deadline, failure, durability=durability)
+        return again
+
+    async def commit_many(self, ops: Sequence[Op[T]], durability: Durability) -> list[Committed[T] | Error]:
+        """All at a time, in order where one server has their keys; a failed one as its Error."""
+        answers = await asyncio.gather(*(self.commit(op, durability) for op in ops), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, Error):
+                raise answer
+        return answers  # type: ignore[return-value]
+
     # -- flows
 
     async def follow(self, flow: Flow[T]) -> T:
@@ -232,6 +285,8 @@ class Driver:
             return await self.run(step)
         if isinstance(step, Batch):
             return await self._watched(step.ops, patient=True)
+        if isinstance(step, Durable):
+            return await self.commit_many(step.ops, step.durability)
         if isinstance(step, Part):
             return await self._part(step)
         if isinstance(step, Sleep):
@@ -263,6 +318,20 @@ class Driver:
             raise closed().during(op.name)
         until = self._now() + seconds
         return self._decode(op, await self._router.insist(op, until, wait=seconds))
+
+    async def listen(self, op: Op[T], most: int, seconds: float) -> list[T]:
+        """What a command goes on to say after its first reply; see ``core.op.AsyncDriver``."""
+        if self._closed:
+            raise closed().during(op.name)
+        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+            try:
+                route = await self._topology.route(op, self._now() + self._options.command)
+                replies = await heard(route.node.where, self._options, pack(op), most, seconds)
+            except NotSent as failure:
+                raise exhausted(failure, self._topology.title).during(op.name) from None
+            except Error as error:
+                raise error.during(op.name) from None
+            return [self._decode(op, reply) for reply in replies]
 
     @asynccontextmanager
     async def subscribe(self, *channels: str, sharded: bool = False) -> AsyncIterator[AsyncIterator[Message]]:

@@ -99,6 +99,17 @@ class ManagedConnection:
                 return await self._stand_in_line(packed, deadline, asking=asking)
             await self._opened(deadline)
 
+    async def opened(self, deadline: float) -> Connection:
+        """The connection itself, for who must know that two commands go the same way. Raises as ``exchange``."""
+        while True:
+            if self._left:
+                raise NotSent("the server left the cluster")
+            if self._closed:
+                raise closed()
+            if self._connection is not None:
+                return self._connection
+            await self._opened(deadline)
+
     # -- opening
 
     async def _opened(self, deadline: float) -> None:
@@ -313,6 +324,11 @@ class ManagedConnection:
     def stuck(self) -> bool:
         """Callers wait for a connection that is not there yet."""
         return self._connection is None and self._callers > 0
+
+    @property
+    def standalone(self) -> bool:
+        """Whether it is connected to a server that is no part of a cluster."""
+        return self._connection is not None and self._connection.standalone
 
     @property
     def open(self) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from hustlex.core.durability.level import Durability
 from hustlex.drivers.aio.blocking_connections import BlockingConnections
+from hustlex.drivers.aio.commits import CommitConnection
 from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.options import Options
@@ -32,10 +34,20 @@ class ServerNode:
         self._outage = Outage()
         self.connection = ManagedConnection(where, options, on_doubt=self._doubted, on_failure=on_failure)
         self.blocking = BlockingConnections(where, options, on_failure)
+        self._options = options
+        self._commits: dict[Durability, CommitConnection] = {}
+
+    def commits(self, durability: Durability) -> CommitConnection:
+        """For writes that wait for this."""
+        if durability not in self._commits:
+            self._commits[durability] = CommitConnection(self.where, self._options, durability)
+        return self._commits[durability]
 
     def distrust(self, since: float) -> None:
         """An answer to a call of this time said that this is not the server to ask."""
         self.connection.distrust(since)
+        for commits in self._commits.values():
+            commits.connection.distrust(since)
         self._doubted(since)
 
     def _doubted(self, since: float) -> None:
@@ -49,24 +61,34 @@ class ServerNode:
     @property
     def stuck(self) -> bool:
         """Callers wait for a connection that cannot be opened."""
-        return self.connection.stuck or self.blocking.stuck
+        waiting = any(commits.connection.stuck for commits in self._commits.values())
+        return waiting or self.connection.stuck or self.blocking.stuck
 
     def leave(self) -> None:
         """As ``ManagedConnection.leave``; commands that are blocked here are answered."""
         self.connection.leave()
         self.blocking.leave()
+        for commits in self._commits.values():
+            commits.connection.leave()
 
     def forsake(self) -> None:
         """As ``Connection.forsake``."""
         self.connection.forsake()
         self.blocking.forsake()
+        for commits in self._commits.values():
+            commits.connection.forsake()
 
     async def close_idle(self) -> None:
         """After ``leave``: answer what is in flight (bounded), and leave to itself what is blocked."""
         await self.blocking.close_idle()
-        await self.connection.close()
+        await self._close_shared()
 
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close for good."""
         await self.blocking.close()
+        await self._close_shared()
+
+    async def _close_shared(self) -> None:
         await self.connection.close()
+        for commits in self._commits.values():
+            await commits.close()

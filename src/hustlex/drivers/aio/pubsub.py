@@ -10,7 +10,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 from hustlex.core.inbox import Inbox
@@ -38,6 +37,8 @@ class PubSub:
         self._confirmed: dict[bytes, asyncio.Future[None]] = {}
         self._unanswered: Counter[bytes] = Counter()
         """SUBSCRIBEs of this connection: who joins after another has left waits for the answer to its own."""
+        self._broken: set[bytes] = set()
+        """Channels whose messages were missed since they were live."""
         self._listener = Listener(self, options, "hustlex pub/sub")
 
     @asynccontextmanager
@@ -84,6 +85,7 @@ class PubSub:
             boxes.discard(inbox)
             if not boxes:
                 self._inboxes.pop(name, None)
+                self._broken.discard(name)
                 self._confirmed.pop(name).cancel()
                 gone.append(name)
         if gone and self._listener.connection is not None:
@@ -119,6 +121,10 @@ class PubSub:
             if self._unanswered[name] > 0:
                 return
             del self._unanswered[name]
+            if name in self._broken:  # now, not in a callback: the next message may be in the same packet
+                self._broken.discard(name)
+                for inbox in self._inboxes.get(name, ()):
+                    inbox.put(GAP)
             future = self._confirmed.get(name)
             if future is not None and not future.done():
                 future.set_result(None)
@@ -128,12 +134,7 @@ class PubSub:
         for name in self._inboxes:
             if self._confirmed[name].done():
                 self._confirmed[name] = asyncio.get_running_loop().create_future()
-                self._confirmed[name].add_done_callback(partial(self._mark_gap, name))
-
-    def _mark_gap(self, name: bytes, confirmed: asyncio.Future[None]) -> None:
-        if not confirmed.cancelled() and confirmed.exception() is None:
-            for inbox in self._inboxes.get(name, ()):
-                inbox.put(GAP)
+                self._broken.add(name)
 
     def refused(self, error: Error) -> None:
         """Every subscription ends with the error."""

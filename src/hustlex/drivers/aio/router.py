@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hustlex.core.durability.level import Durability, WaitReply
 from hustlex.core.op import OnKeys, Op
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.dial import Where
@@ -62,16 +63,19 @@ class Router:
         failure: Failure | None = None,
         *,
         wait: float | None = None,
+        durability: Durability | None = None,
         patient: bool = True,
     ) -> Any:
         """The reply of a call: repeats what may be repeated until the deadline. Raises Error.
 
         failure: of an attempt that was made already. wait: the command waits so long on the server, so that it needs
         a connection of its own. patient: whether it goes on beyond the deadline while its server is being replaced.
+        durability: the reply is a WaitReply.
         """
         attempt, whole_script, route = 0, False, None
-        patience = Patience(op, deadline, self.seconds(op))
-        asked = deadline - self.seconds(op)
+        seconds = self.seconds(op) + (durability.patience_ms / 1000 if durability is not None else 0)
+        patience = Patience(op, deadline, seconds)
+        asked = deadline - seconds
         while True:
             if failure is not None:
                 attempt += 1
@@ -84,15 +88,16 @@ class Router:
             try:
                 until = patience.attempt(asked)
                 route = route or await self.topology.route(op, until if wait is None else until + _GRACE_S)
-                reply = await _attempt(route, pack(op, whole_script=whole_script), until, wait)
+                reply = await _attempt(route, pack(op, whole_script=whole_script), until, wait, durability)
             except (NotSent, Lost, Late) as lost:
                 failure = lost
                 continue
             except Error as error:
                 raise error.during(op.name) from None
-            if type(reply) is not ReplyError:
+            said = reply.reply if type(reply) is WaitReply else reply
+            if type(said) is not ReplyError:
                 return reply
-            failure = refusal(str(reply))
+            failure = refusal(str(said))
 
     async def _consider(
         self, op: Op[Any], failure: Failure, detour: Route | None, attempt: int, patience: Patience
@@ -156,7 +161,11 @@ class Router:
         await self.topology.close()
 
 
-async def _attempt(route: Route, packed: bytes, deadline: float, wait: float | None) -> Any:
+async def _attempt(
+    route: Route, packed: bytes, deadline: float, wait: float | None, durability: Durability | None
+) -> Any:
+    if durability is not None:
+        return await route.node.commits(durability).exchange(packed, deadline, asking=route.asking)
     if wait is not None:
         return await route.node.blocking.run(packed, wait, asking=route.asking)
     return await route.node.connection.exchange(packed, deadline, asking=route.asking)

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from hustlex.core.durability.level import Durability
 from hustlex.core.op import Op
+from hustlex.drivers.aio.commits import CommitConnection
 from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.node import ServerNode
@@ -30,12 +32,21 @@ class Topology(Protocol):
         """Where to try first: answers at once; its ``submit`` gives None when nothing can be sent yet."""
         ...
 
+    def commits(self, op: Op[Any], durability: Durability) -> CommitConnection | None:
+        """Where to try a write first that waits; None when that is not known yet."""
+        ...
+
     async def route(self, op: Op[Any], deadline: float) -> Route:
         """Where an attempt goes, waiting until that is known. Raises NotSent, or Error when it is hopeless."""
         ...
 
     def learn(self, op: Op[Any], route: Route | None, failure: Failure, asked: float) -> Route | None:
         """Hear of a failed attempt. Returns where the answer sent this call, if it did. asked: when it was made."""
+        ...
+
+    @property
+    def crosses_slots(self) -> bool:
+        """Whether a call may have keys of several slots."""
         ...
 
     def away_since(self, op: Op[Any], route: Route | None) -> float:
@@ -86,6 +97,9 @@ class Single:
     def connection(self, op: Op[Any]) -> ManagedConnection:  # noqa: ARG002 - there is one
         return self._node.connection
 
+    def commits(self, op: Op[Any], durability: Durability) -> CommitConnection:  # noqa: ARG002 - there is one
+        return self._node.commits(durability)
+
     async def route(self, op: Op[Any], deadline: float) -> Route:  # noqa: ARG002 - there is one
         return self._route
 
@@ -93,6 +107,10 @@ class Single:
         if misplaced(failure):
             self._node.distrust(asked)
         return None
+
+    @property
+    def crosses_slots(self) -> bool:
+        return self._node.connection.standalone  # redis:// may lead to a cluster of one node
 
     def away_since(self, op: Op[Any], route: Route | None) -> float:  # noqa: ARG002 - there is one
         return self._node.away_since() if self._watched and self._node.connection.met else FOR_EVER

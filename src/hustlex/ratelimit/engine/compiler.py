@@ -16,7 +16,7 @@ from hustlex.core.keys import component, tag
 from hustlex.core.op import Arg
 from hustlex.core.time import to_ms
 from hustlex.errors import Misuse
-from hustlex.ratelimit.policy.algorithms import ARITHMETIC
+from hustlex.ratelimit.policy.algorithms import ARITHMETIC, Arithmetic
 from hustlex.ratelimit.policy.policy import Policy
 
 Policies = Policy | Sequence[Policy]
@@ -29,7 +29,7 @@ _MOST_COMPILED = 1_000
 _serials = itertools.count()
 
 
-class Window(msgspec.Struct, frozen=True):
+class Window(msgspec.Struct, frozen=True, eq=False):
     """For guesses from since_ms until before until_ms. starts: per policy, when the middle window begins (else 0).
 
     endings: what follows the prefix in each key of a check, in order. alone: the short script's arguments for cost 1.
@@ -48,6 +48,7 @@ class CompiledPolicies:
     serial: unlike any other's.
     current: the last window, taken to be the right one until fresh_until, a moment of the monotonic clock.
     script: the short one that judges a plain policy alone, or "".
+    shareable: usual checks of several callers may go in one call. step: what each of them adds to the count.
     windowed: keys depend on the time.
     ids: each call needs an id of its own.
     largest: cost of a call that can pass.
@@ -72,6 +73,8 @@ class CompiledPolicies:
         self.largest = min(policy.capacity // policy.cost for policy in policies)
         self.prefetch_s = _prefetch_s(policies)
         self.script = "" if len(policies) > 1 or self.flags[0] else self.algorithms[0].script
+        self.shareable = bool(self.script) and not self.ids and not self.prefetch_s
+        self.step = _step(policies[0], self.algorithms[0])
         leases = [at for at, policy in enumerate(policies) if policy.algorithm == "leases"]
         self.lease_ending = self.ending(leases[0]) if leases else ""
         self.lease_ms = policies[leases[0]].window_ms if leases else 0
@@ -191,6 +194,11 @@ class Compiler:
 def key_prefix(prefix: str, identity: str, endpoint: str) -> str:
     """The keys' beginning. Raises Misuse for an empty identity or endpoint."""
     return f"{prefix}ratelimit:{tag(identity)}:{component(endpoint)}:"
+
+
+def _step(policy: Policy, kind: Arithmetic) -> int:
+    """gcra counts in microseconds."""
+    return policy.units(1) * (kind.script_window(policy) if policy.algorithm == "gcra" else 1)
 
 
 def _flags(policy: Policy) -> int:

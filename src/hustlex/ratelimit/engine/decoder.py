@@ -38,6 +38,16 @@ class ReplyDecoder:
             return Decision(True, _PLAINLY, self._request.cost, _REDIS, ChargeReceipt(self._request, line))
         return self._decode_rest(line, subject)
 
+    def decode_each(self, first: bytes, passing: int) -> list[Decision]:
+        """So many callers pass. first: the line of the first of them."""
+        request, subject = self._request, self._subject()
+        if subject is not None:
+            subject.last = replies.later(request, first, passing - 1)
+        return [
+            Decision(True, _PLAINLY, 1, _REDIS, ChargeReceipt(request, first, True, "", before))
+            for before in range(passing)
+        ]
+
     def _decode_rest(self, line: Reply, subject: SubjectState | None) -> Decision | WrongWindow:
         """Whatever is not simply allowed."""
         decision = self._decided(line, charged=True)

@@ -140,7 +140,8 @@ class Limiter:
             subject.usual = request
         charged = self._request(subject, cost + extra, tier) if extra else request
         decoder = ReplyDecoder(subject, request, extra)
-        return PendingCheck(request, ops.check(charged, decoder.decode, self._timeout_ms, kept=[] if keep else None))
+        op = ops.check(charged, decoder.decode, self._timeout_ms, kept=[] if keep else None)
+        return PendingCheck(request, op, decoder.decode_each if keep and request.compiled.shareable else None)
 
     def again(self, request: CheckRequest) -> Op[Decision | WrongWindow]:
         """The same check once more, by the script that copes with everything; nothing is taken in advance."""

@@ -53,10 +53,14 @@ class CheckRequest(msgspec.Struct, frozen=True, eq=False):
 
 @final
 class PendingCheck(msgspec.Struct, frozen=True, eq=False):
-    """A request, and what is to be sent for it."""
+    """A request, and what is to be sent for it.
+
+    each: the decisions of several callers who pass, by the reply to the first; None where each call is for one.
+    """
 
     request: CheckRequest
     op: Op[Decision | WrongWindow]
+    each: Callable[[bytes, int], list[Decision]] | None = None
 
 
 def check(

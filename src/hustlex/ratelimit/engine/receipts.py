@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import msgspec
 
 from hustlex.ratelimit.engine import replies
 from hustlex.ratelimit.engine.ops import ChargedPart, CheckRequest, new_id
-from hustlex.ratelimit.types import PolicyState
+from hustlex.ratelimit.types import Brief, PolicyState, brief_of
 
 _naming = threading.Lock()
 
@@ -17,13 +18,14 @@ class ChargeReceipt(msgspec.Struct, eq=False, gc=False):
     """Of one decision. reply: the server's line, or the states that were worked out here.
 
     charged: False of a peek, which took nothing. refund_id: "" until the first refund; only that ever changes, so that
-    a refund may be repeated and counts once.
+    a refund may be repeated and counts once. before: callers that passed between the one of the reply and this one.
     """
 
     request: CheckRequest
     reply: bytes | tuple[PolicyState, ...]
     charged: bool = True
     refund_id: str = ""
+    before: int = 0
 
     @property
     def lease(self) -> str:
@@ -37,7 +39,15 @@ class ChargeReceipt(msgspec.Struct, eq=False, gc=False):
 
     def states(self, age_us: int = 0) -> tuple[PolicyState, ...]:
         """Each policy's state, ``age_us`` after the reply."""
-        return self.reply if isinstance(self.reply, tuple) else replies.read(self.request, self.reply, age_us)
+        if isinstance(self.reply, tuple):
+            return self.reply
+        return replies.read(self.request, replies.later(self.request, self.reply, self.before), age_us)
+
+    def briefs(self, age_us: int = 0) -> Sequence[Brief]:
+        """What clients are told of each policy, ``age_us`` after the reply."""
+        if isinstance(self.reply, tuple):
+            return [brief_of(state) for state in self.reply]
+        return replies.briefs(self.request, replies.later(self.request, self.reply, self.before), age_us)
 
     def refunded(self) -> bool:
         """Give the refund its id. True the first time, False ever after."""

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from hustlex.ratelimit.engine.ops import CheckRequest
 from hustlex.ratelimit.policy.algorithms import ARITHMETIC, Reading, state_of
-from hustlex.ratelimit.types import NEVER, PolicyState
+from hustlex.ratelimit.types import NEVER, Brief, PolicyState, brief_of
 
 _BANNED = 3
+_NUMBERS = 5
+"""The first of a policy's numbers, in a reply of one policy."""
 
 
 def read(request: CheckRequest, line: bytes, age_us: int = 0) -> tuple[PolicyState, ...]:
@@ -17,6 +19,27 @@ def read(request: CheckRequest, line: bytes, age_us: int = 0) -> tuple[PolicySta
     if words[0] == _BANNED:
         return (_ban(request, words[4], words[3] * 1000 - age_us),)
     return tuple([state_of(reading, age_us) for reading in _readings(request, words)])
+
+
+def briefs(request: CheckRequest, line: bytes, age_us: int = 0) -> list[Brief]:
+    """What clients are told of each policy, ``age_us`` after the reply."""
+    words = [int(word) for word in line.split()]
+    if words[0] == _BANNED:
+        return [brief_of(_ban(request, words[4], words[3] * 1000 - age_us))]
+    found = []
+    for seen in _readings(request, words):
+        policy, waits = seen.policy, ARITHMETIC[seen.policy.algorithm].waits(seen)
+        found.append((policy.name, seen.shown, policy.window, waits.remaining, max(0, waits.more - age_us)))
+    return found
+
+
+def later(request: CheckRequest, line: bytes, passed: int) -> bytes:
+    """The reply to a usual check after so many more of them passed in the same moment."""
+    if not passed:
+        return line
+    words, place = line.split(), _NUMBERS + request.compiled.algorithms[0].counted
+    words[place] = b"%d" % (int(words[place]) + passed * request.compiled.step)
+    return b" ".join(words)
 
 
 def refusing(request: CheckRequest, line: bytes) -> list[Reading]:

@@ -29,6 +29,11 @@ class Reading(msgspec.Struct, frozen=True):
     cost: int
 
     @property
+    def shown(self) -> int:
+        """The limit that clients are told: of a gcra the policy's, as its own is the burst."""
+        return self.policy.limit if self.policy.algorithm == "gcra" else self.limit
+
+    @property
     def hopeless(self) -> bool:
         """Whether it refuses such a call for ever."""
         return self.over and self.cost > self.limit
@@ -44,11 +49,15 @@ class Waits(msgspec.Struct, frozen=True):
 
 
 class Arithmetic(Protocol):
-    """letter: of its key; "" for windowed counts. width: numbers that it reports. script: of a plain policy alone."""
+    """letter: of its key; "" for windowed counts. width: numbers that it reports. script: of a plain policy alone.
+
+    counted: which of its numbers each call that passes adds to.
+    """
 
     letter: str
     width: int
     script: str
+    counted: int
 
     def script_window(self, policy: Policy) -> int:
         """The script's ``window``."""
@@ -64,7 +73,7 @@ class Arithmetic(Protocol):
 
 
 class _Windowed:
-    letter, width, script = "", 2, "check_counter"
+    letter, width, script, counted = "", 2, "check_counter", 1
 
     def script_window(self, policy: Policy) -> int:
         return policy.window_ms
@@ -93,7 +102,7 @@ class _Windowed:
 
 
 class _Strict:
-    letter, width, script = "b", 4, "check_strict"
+    letter, width, script, counted = "b", 4, "check_strict", 0
 
     def script_window(self, policy: Policy) -> int:
         return -(-policy.window_ms // policy.buckets)
@@ -102,19 +111,18 @@ class _Strict:
         return -(-policy.window_ms // self.script_window(policy))
 
     def waits(self, seen: Reading) -> Waits:
-        width, span = self.script_window(seen.policy), self.script_extra(seen.policy, 0, 0)
-        used, oldest, newest, freeing = seen.numbers
-        bucket = seen.now_ms // width
-
-        def until_gone(age: int) -> int:
-            return max(0, (bucket - age + span + 1) * width - seen.now_ms) * _MS if used else 0
-
-        retry, more, reset = (until_gone(age) for age in (freeing, oldest, newest))
-        return Waits(max(0, seen.limit - used), retry, more, reset)
+        window, (used, oldest, newest, freeing) = seen.policy.window_ms, seen.numbers
+        remaining = max(0, seen.limit - used)
+        if not used:
+            return Waits(remaining, 0, 0, 0)
+        width = -(-window // seen.policy.buckets)
+        # Until a bucket of age 0 has left the span, and the one behind it.
+        newborn = (seen.now_ms // width - (-window // width) + 1) * width - seen.now_ms
+        return Waits(remaining, *(max(0, newborn - age * width) * _MS for age in (freeing, oldest, newest)))
 
 
 class _Log:
-    letter, width, script = "z", 4, "check_log"
+    letter, width, script, counted = "z", 4, "check_log", 0
 
     def script_window(self, policy: Policy) -> int:
         return policy.window_ms * _MS
@@ -130,7 +138,7 @@ class _Log:
 class _Gcra:
     """window: microseconds per unit, rounded up. extra: the burst in microseconds."""
 
-    letter, width, script = "g", 1, "check_gcra"
+    letter, width, script, counted = "g", 1, "check_gcra", 0
 
     def script_window(self, policy: Policy) -> int:
         return -(-policy.window_ms * _MS // policy.limit)
@@ -147,7 +155,7 @@ class _Gcra:
 
 
 class _Leases:
-    letter, width, script = "c", 3, ""
+    letter, width, script, counted = "c", 3, "", 0
 
     def script_window(self, policy: Policy) -> int:
         return policy.window_ms
@@ -181,10 +189,9 @@ def state_of(seen: Reading, age_us: int) -> PolicyState:
     retry = _NONE
     if seen.over:
         retry = NEVER if seen.hopeless else left(waits.retry)
-    shown = seen.policy.limit if seen.policy.algorithm == "gcra" else seen.limit
     return PolicyState(
         seen.policy.name,
-        shown,
+        seen.shown,
         seen.policy.window,
         not seen.over,
         waits.remaining,
