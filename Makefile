@@ -22,7 +22,7 @@ tour: $(RUN) ## walk a user through the running backend, step by step (needs `ma
 test test-slow cluster topologies servers: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEV) ## run every test on a real server
-	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --server $(SERVER) $(ARGS)
+	$(BIN)/pytest -n $(PROCESSES) --dist worksteal --server $(SERVER) $(ARGS)
 
 test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, takes about 4 minutes)
 	$(BIN)/pytest -n logical -m slow --server $(SERVER) $(ARGS)

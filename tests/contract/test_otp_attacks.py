@@ -33,7 +33,7 @@ from hustlex.otp import (
     Verified,
     Wrong,
 )
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.otp import KEYRING, PHONE, REF, code_of, phone, sent, units, verified, wrong
 from tests.support.proxy import Proxy
 
@@ -211,14 +211,14 @@ async def test_scripts_that_the_server_forgot_are_sent_again(hx: Any, raw: redis
 async def test_a_restart_in_the_middle_loses_no_state(clock: FixedClock, tmp_path: Any) -> None:
     """With the append-only file: what was used is used, what was counted is counted, a right code works once."""
     with EmbeddedServer(tmp_path, append_only=True, appendfsync="always") as server:
-        async with HustleX(server.url, secret=SECRET, clock=clock) as hx:
+        async with HustleX(server.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
             used, open_one = await sent(hx.otp, phone(1)), await sent(hx.otp, phone(2))
             code = await code_of(hx.otp, open_one.challenge)
             spent = await code_of(hx.otp, used.challenge)
             await verified(hx.otp, used)
             assert await hx.otp.verify(open_one.challenge, wrong(code)) == Wrong(4)
     with EmbeddedServer(tmp_path, append_only=True, appendfsync="always") as server:
-        async with HustleX(server.url, secret=SECRET, clock=clock) as hx:
+        async with HustleX(server.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
             assert await hx.otp.verify(used.challenge, spent) == USED
             assert await hx.otp.verify(open_one.challenge, wrong(code)) == Wrong(3)
             answers = await asyncio.gather(*(hx.otp.verify(open_one.challenge, code) for _ in range(50)))

@@ -29,7 +29,7 @@ from hustlex.tokens import (
     TokenPair,
     Tokens,
 )
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support import servers
 from tests.support.dpop import Holder
 from tests.support.proxy import Proxy
@@ -105,7 +105,7 @@ async def test_an_evicted_blacklist_entry_revives_no_token(request: pytest.Fixtu
     """The wrong maxmemory-policy beside a cache: what decides is that a living session is there."""
     binary = servers.binary(request.config.getoption("--server"))
     with EmbeddedServer(binary=binary) as server, redis.Redis.from_url(server.url) as client:
-        async with HustleX(server.url, secret=SECRET) as hx:
+        async with HustleX(server.url, timeout=PATIENCE, secret=SECRET) as hx:
             out = await login(hx.tokens)
             assert await hx.tokens.start()
             await hx.tokens.logout(out.access)
@@ -121,7 +121,7 @@ async def test_an_evicted_blacklist_entry_revives_no_token(request: pytest.Fixtu
 async def test_a_restart_in_the_middle_of_everything(request: pytest.FixtureRequest) -> None:
     binary = servers.binary(request.config.getoption("--server"))
     with EmbeddedServer(binary=binary, append_only=True, appendfsync="always") as server:
-        async with HustleX(server.url, secret=SECRET) as hx:
+        async with HustleX(server.url, timeout=PATIENCE, secret=SECRET) as hx:
             going, out = await login(hx.tokens), await login(hx.tokens)
             first = await hx.tokens.refresh(going.refresh)
             await hx.tokens.logout(out.access)

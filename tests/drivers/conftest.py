@@ -1,4 +1,4 @@
-"""Servers in several arrangements, each started once for the tests of this process that want it."""
+"""Servers in several arrangements, each started once for the tests of a module: six that idle are never quite idle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Street:
         return answers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def six_nodes() -> Iterator[ClusterHands]:
     """Three primaries and their replicas."""
     options = ("--enable-debug-command", "local")
@@ -57,7 +57,7 @@ def cluster(six_nodes: ClusterHands) -> ClusterHands:
     return six_nodes
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sentinel_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSet]:
     with SentinelSet(servers.binary("valkey9"), tmp_path_factory.mktemp("sentinels")) as running:
         yield running

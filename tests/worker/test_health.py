@@ -32,7 +32,7 @@ Start = Callable[..., Awaitable[Running]]
 
 
 async def get(port: int, path: str = "/health", method: str = "GET") -> httpx.Response:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=False) as client:
         return await client.request(method, f"http://127.0.0.1:{port}{path}")
 
 

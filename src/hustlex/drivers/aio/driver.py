@@ -134,8 +134,8 @@ class Driver:
         return self._settle(op, self._topology.connection(op).submit(pack(op), deadline), deadline)
 
     @property
-    def crosses_slots(self) -> bool:
-        """Whether one call may have keys of several slots; known once connected."""
+    def crosses_slots(self) -> bool | None:
+        """Whether one call may have keys of several slots; None while that is not known."""
         return self._topology.crosses_slots
 
     async def _settle(
