@@ -241,6 +241,7 @@ async def test_large_values_are_compressed_and_too_large_ones_served_but_not_sto
         await texts.set("big", noise)
 
 
+@pytest.mark.one_server
 async def test_get_many_and_set_many(hx: Any, raw: redis.Redis) -> None:
     """T-C28, without a cluster."""
     users = hx.cache("user", int, ttl=QUARTER, timeout=PATIENT)

@@ -125,11 +125,12 @@ def test_of_50_threads_one_executes(url: str) -> None:
 
 _CLIENTS = """
 import asyncio, sys
+from datetime import timedelta
 from hustlex.app import HustleX
 from hustlex.idempotency import InFlight, Response, Scope
 
 async def main():
-    async with HustleX(sys.argv[1], secret=sys.argv[2]) as hx:
+    async with HustleX(sys.argv[1], secret=sys.argv[2], timeout=timedelta(seconds=5)) as hx:
         executed = []
         async def pay(claim):
             executed.append(claim.fence)

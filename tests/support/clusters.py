@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -173,6 +174,13 @@ def _joined(answers: list[Any]) -> list[Any]:
     return [one for answer in answers for one in answer]
 
 
+def _counted(answers: list[Any]) -> list[tuple[Any, int]]:
+    counts: Counter[Any] = Counter()
+    for answer in answers:
+        counts.update(dict(answer))
+    return [*counts.items()]
+
+
 def _info(answers: list[Any]) -> Any:
     """Of all nodes: numbers are added, the rest is the first one's."""
     merged: dict[str, Any] = {}
@@ -199,7 +207,7 @@ _EVERYWHERE: dict[str, Callable[[list[Any]], Any]] = {
     "CONFIG GET": _first,
     "SCRIPT FLUSH": all,
     "PUBSUB CHANNELS": _joined,
-    "PUBSUB NUMSUB": _joined,
+    "PUBSUB NUMSUB": _counted,
     "INFO": _info,
     "ACL SETUSER": _first,
     "TIME": _first,
