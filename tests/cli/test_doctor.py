@@ -552,7 +552,7 @@ async def pins(hx: Any) -> None:
 
 
 async def cache(hx: Any) -> None:
-    users = hx.cache("user", str, ttl=timedelta(minutes=1))
+    users = hx.cache("user", str, ttl=timedelta(minutes=1), timeout=timedelta(seconds=5))
 
     async def load() -> str:
         return "Ada"

@@ -164,7 +164,7 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         for option in ("--port", "--redis-port"):
             arguments = ["--port", str(free_port()), "--data", str(tmp_path / "data"), option, port]
-            ended = run("up", "examples.gigs", *arguments)
+            ended = inside.hustlex("up", "examples.gigs", *arguments)
             assert ended.returncode == 2, ended.stderr
             assert "port" in ended.stderr
             assert len(ended.stderr.strip().splitlines()) == 1

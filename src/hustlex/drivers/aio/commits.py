@@ -12,17 +12,16 @@ from typing import Any
 
 import msgspec
 
-from hustlex.core.durability.level import Durability, WaitReply, answered
+from hustlex.core.durability.level import POLICY, Durability, WaitReply, answered, exact, forced
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import Late, Lost, NotSent, unable
+from hustlex.drivers.faults import Late, Lost, NotSent, hasty, unable
 from hustlex.drivers.pack import join
 from hustlex.errors import Error, Overloaded
 
-_POLICY = join(("CONFIG", "GET", "appendfsync", "appendonly"))
-_ALWAYS = {b"appendfsync": b"always", b"appendonly": b"yes"}
+_POLICY, _HELLO = join(POLICY), join(("HELLO",))
 
 
 class Write(msgspec.Struct):
@@ -44,7 +43,8 @@ class CommitConnection:
         self._wait = join(durability.question)
         self._probe = join(durability.probe) if durability.probe is not None else None
         self.connection = ManagedConnection(where, options)
-        self._asks_policy = durability.local and not durability.copies
+        self._asks_policy = durability.local
+        self._exact = False
         self._able: Connection | None = None
         self._next: list[Write] = []
         self._running: asyncio.Task[None] | None = None
@@ -91,24 +91,35 @@ class CommitConnection:
         """What was sent before on this connection.
 
         A server that forces each turn's writes to its disk before it answers them (appendfsync always) answers this
-        question with them, and WAITAOF only a turn later: a third of the batches in a second, and of the writes.
+        question with them, and WAITAOF only a turn later.
         """
+        believed = self._exact
         if self._asks_policy:
             policy = await connection.send(_POLICY, deadline)
-            if policy == _ALWAYS:
-                return True, 0
             self._asks_policy = type(policy) is not ReplyError
-        return answered(self._durability, await connection.send(self._wait, deadline))
+            if forced(policy):
+                if not self._durability.copies:
+                    return True, 0
+                believed = True
+        return answered(self._durability, await connection.send(self._wait, deadline), believed=believed)
 
     async def _ready(self, deadline: float) -> Connection:
         """An open connection to a server that can do it. Raises ConfigurationError for one that cannot."""
         connection = await self.connection.opened(deadline)
         if self._probe is not None and connection is not self._able:
-            reply = await connection.send(self._probe, deadline)
-            if type(reply) is ReplyError:
-                raise unable(self._durability.word, str(reply))
+            await self._try(connection, deadline)
             self._able = connection
         return connection
+
+    async def _try(self, connection: Connection, deadline: float) -> None:
+        assert self._probe is not None
+        sent = [connection.send(question, deadline) for question in (self._probe, _HELLO, _POLICY)]
+        waited, hello, policy = await asyncio.gather(*sent)
+        if type(waited) is ReplyError:
+            raise unable(self._durability.word, str(waited))
+        self._exact, self._asks_policy = exact(hello), type(policy) is not ReplyError
+        if not self._exact and not forced(policy):
+            raise hasty(self._durability.word)
 
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close for good."""

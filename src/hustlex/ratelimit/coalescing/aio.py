@@ -191,18 +191,24 @@ class CoalescedChecks:
             return  # of a loop that has ended, or of the process that this one was forked from
         if any(map(asyncio.Future.done, callers)):
             asked, callers = _parted([pair for pair in zip(asked, callers, strict=True) if not pair[1].done()])
-        keys: dict[PendingCheck, object] = {pending: pending.request.window for pending in set(asked)}
-        if not self._driver.crosses_slots:
-            keys = {pending: (window, slot(pending.op.keys[0])) for pending, window in keys.items()}
-        if len(set(keys.values())) < 2:
+        crossing = self._driver.crosses_slots
+        if crossing and len({pending.request.window for pending in set(asked)}) == 1:
             self._send(asked, callers, traffic)
-            return
+        else:
+            self._send_apart(asked, callers, traffic, crossing)
+
+    def _send_apart(
+        self, asked: list[PendingCheck], callers: list[Caller], traffic: _Traffic, crossing: bool | None
+    ) -> None:
+        keys: dict[PendingCheck, object] = {pending: pending.request.window for pending in set(asked)}
+        if not crossing:
+            keys = {pending: (window, slot(pending.op.keys[0])) for pending, window in keys.items()}
         groups: dict[object, Asked] = {}
         for pending, caller in zip(asked, callers, strict=True):
             groups.setdefault(keys[pending], []).append((pending, caller))
         for group in groups.values():
             self._send(*_parted(group), traffic)
-        if 2 * len(groups) > len(callers):
+        if len(groups) > 1 and 2 * len(groups) > len(callers) and crossing is not None:
             traffic.pause()
 
     def _send(self, asked: list[PendingCheck], callers: list[Caller], traffic: _Traffic) -> None:
