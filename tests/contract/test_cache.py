@@ -575,7 +575,7 @@ async def test_context_reaches_the_computation(driver: Any) -> None:
 
 async def test_a_lost_claim_costs_no_second_computation(faulty: Proxy, raw: redis.Redis) -> None:
     """The lease names its owner, so asking for it again finds it is ours."""
-    async with HustleX(faulty.url) as front:
+    async with HustleX(faulty.url, timeout=PATIENCE) as front:
         users = front.cache("user", int, ttl=QUARTER, timeout=PATIENT)
         origin = Origin(1)
         assert await users.get(1) is None

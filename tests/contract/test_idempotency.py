@@ -618,7 +618,7 @@ async def test_a_claim_whose_caller_is_cancelled_is_taken_back(url: str, raw: re
 @pytest.mark.parametrize("verb", ["begin", "renew", "complete", "abandon"])
 async def test_a_lost_reply_changes_nothing(faulty: Proxy, verb: str) -> None:
     """Every script may be repeated: the second run finds what the first one did."""
-    async with HustleX(faulty.url, secret=SECRET) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET) as hx:
         warm = await begun(hx, key="warm")
         await hx.idempotency.renew(warm)
         await hx.idempotency.abandon(warm)

@@ -21,11 +21,17 @@ class ClusterHands:
     def __init__(self, cluster: EmbeddedCluster) -> None:
         self.cluster = cluster
         self.url = cluster.url
+        self._clients: dict[int, redis.Redis] = {}
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
 
     def ask(self, node: EmbeddedServer, *words: Any) -> Any:
         """One command to this node, whatever it is; redirections are errors."""
-        with redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=30) as client:
-            return client.execute_command(*words)
+        if node.port not in self._clients:  # kept: whoever waits for six nodes asks each of them again and again
+            self._clients[node.port] = redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=30)
+        return self._clients[node.port].execute_command(*words)
 
     def node_at(self, port: int) -> EmbeddedServer:
         return next(node for node in self.cluster.nodes if node.port == port)
