@@ -22,7 +22,7 @@ tour: $(RUN) ## walk a user through the running backend, step by step (needs `ma
 test test-slow cluster topologies servers: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEV) ## run every test on a real server
-	$(BIN)/pytest -n $(PROCESSES) --dist loadgroup --server $(SERVER) $(ARGS)
+	$(BIN)/pytest -n $(PROCESSES) --dist worksteal --server $(SERVER) $(ARGS)
 
 test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, takes about 4 minutes)
 	$(BIN)/pytest -n logical -m slow --server $(SERVER) $(ARGS)
@@ -97,7 +97,7 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
 
-bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-events bench-memory bench-durable ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable bench-processes bench-growth ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET, SET and EVALSHA by 1, 64 and 500 callers: redis-py, coredis, valkey-glide and redis-benchmark beside us
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
@@ -120,8 +120,14 @@ bench-cache: $(DEV) ## cached functions, copies, tags, a cold key and the race: 
 bench-memory: $(DEV) ## bytes on the server per job, code, session, kept answer, limit: beside the peers and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.memory
 
-bench-web: $(DEV) ## CPU that limits, users, caches and idempotency add to a route, and p99: beside slowapi, fastapi-limiter, fastapi-redis-sdk and others
-	QUICK=$(QUICK) $(BIN)/python -m bench.web
+bench-web: $(DEV) ## CPU that limits, users, caches and idempotency add to a route, and p99: beside slowapi, fastapi-limiter, fastapi-redis-sdk and others (ONLY=limits|users|caches|posts)
+	QUICK=$(QUICK) ONLY=$(ONLY) $(BIN)/python -m bench.web
+
+bench-processes: $(DEV) ## drained jobs per second by one and more processes of `hustlex worker --processes`
+	QUICK=$(QUICK) $(BIN)/python -m bench.processes
+
+bench-growth: $(DEV) ## whether an operation costs the same with a thousand and with a million tasks, callers, sessions, entries
+	QUICK=$(QUICK) $(BIN)/python -m bench.growth
 
 soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
 	$(BIN)/python -m tests.support.soak

@@ -16,6 +16,8 @@ import uvloop
 
 from bench.harness import CALLERS, QUICK, Budget, Figures, new_server, per_second, print_summary, print_table, serving
 from hustlex import HustleX
+from hustlex.app import DurableRooms
+from hustlex.core.durability.level import Durability
 from hustlex.drivers.embedded import EmbeddedServer
 
 _SECONDS = 0.6 if QUICK else 2.0
@@ -23,7 +25,6 @@ _LEVELS = {
     "memory": ("memory", "everysec"),
     "fsync, appendfsync always": ("fsync", "always"),
     "memory, appendfsync always": ("memory", "always"),
-    "fsync, appendfsync everysec": ("fsync", "everysec"),
     "replica": ("replica", "everysec"),
     "replica_fsync, appendfsync always": ("replica_fsync", "always"),
 }
@@ -66,7 +67,7 @@ def _one(name: str) -> dict[str, float]:
 
 async def _enqueues(url: str, level: str) -> dict[str, float]:
     async with HustleX(url) as hx:
-        jobs: Any = hx.durable(level).jobs
+        jobs: Any = DurableRooms(hx, Durability(level, wait_ms=5_000)).jobs
 
         async def call(_: int) -> None:
             await jobs.enqueue("bench:mark", b"x" * 100)

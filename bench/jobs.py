@@ -30,6 +30,8 @@ _COLUMNS = (
 )
 _NAP_COLUMNS = (("drain /s", "drain", 0), ("worker us/job", "worker_cpu", 1), ("server us/job", "server_cpu", 1))
 _NAPS = "naps of "
+_LISTENERS = ("repid", "huey")
+"""Peers whose workers wait on the server, so that a job is begun as soon as it is there."""
 
 
 def main() -> None:
@@ -69,6 +71,10 @@ def _throughput(figures: Figures, url: str, client: redis.Redis, *, with_go: boo
 def _latency(figures: Figures, url: str, client: redis.Redis, *, with_go: bool) -> None:
     for _ in range(1 if QUICK else 3):
         figures.add(OURS, latency.into_idle(url, client, 300 if QUICK else 1_000))
+        for name in _LISTENERS:
+            figures.add(
+                name, latency.into_idle_peer(url, client, 100 if QUICK else 500, name, throughput.PYTHON[name].module)
+            )
         if with_go:
             found = latency.into_idle(url, client, 300 if QUICK else 1_000, producer="bench.peers.asynq_go")
             figures.add(OURS, {name.replace("pickup", "pickup_go"): value for name, value in found.items()})
@@ -86,7 +92,13 @@ def _report(figures: Figures, no_go: str) -> None:
     for name, arm in (throughput.PYTHON | go).items():
         print(f"{name}: {import_module(arm.module).SETTINGS}")
     found = summary(
-        figures, OURS, [name for name in throughput.PYTHON if name != OURS], go, _NAPS, throughput.BARE_LOOP
+        figures,
+        OURS,
+        [name for name in throughput.PYTHON if name != OURS],
+        go,
+        _NAPS,
+        throughput.BARE_LOOP,
+        () if no_go else throughput.GO_NAPS,
     )
     print_table("Against the targets", ["figure", "measured", "must reach", ""], list(judged(found)))
     if no_go:

@@ -11,11 +11,15 @@ _MUST: Mapping[str, tuple[str, float]] = {
     "drain_vs_best_python": (">=", 2.5),
     "drain_vs_asynq_go": (">=", 2),
     "nap_share_of_ideal": (">=", 0.9),
-    "enqueue1_vs_best_python": (">=", 1),
+    "nap_vs_asynq_go": (">=", 4),
+    "nap_cpu_us": ("<=", 30),
+    "enqueue1_vs_best_python": (">=", 1.5),
+    "enqueue1_vs_asynq_go": (">=", 0.8),
     "enqueue64_per_s": (">=", 40_000),
     "enqueue_batch_per_s": (">=", 80_000),
     "pickup_p50_ms": ("<=", 1.5),
     "pickup_p99_ms": ("<=", 5),
+    "pickup_p50_vs_best_python": ("<=", 1),
     "pickup_go_p50_ms": ("<=", 1.5),
     "pickup_go_p99_ms": ("<=", 5),
     "open_loop_p99_ms": ("<=", 20),
@@ -33,7 +37,13 @@ _COPIED = ("pickup_", "open_loop_", "scheduled_", "crash_", "idle_")
 
 
 def summary(
-    figures: Figures, ours: str, python: Iterable[str], go: Iterable[str], naps: str, bare_loop: str
+    figures: Figures,
+    ours: str,
+    python: Iterable[str],
+    go: Iterable[str],
+    naps: str,
+    bare_loop: str,
+    go_naps: Iterable[str] = (),
 ) -> dict[str, float]:
     """Medians and ratios, flat. Ratios are taken against the best of the peers' medians; without Go some are absent."""
     python, go = list(python), list(go)
@@ -55,8 +65,13 @@ def summary(
     found |= {
         f"worker_cpu_us_{arm.replace(' ', '_')}": figures.median(arm, "worker_cpu") for arm in [ours, *python, *go]
     }
-    for arm in (ours, *go):
+    if go_naps:
+        found["nap_vs_asynq_go"] = found["nap_per_s"] / figures.best([naps + arm for arm in go_naps], "drain")
+    for arm in (ours, *python, *go):
         found |= {name: figures.median(arm, name) for name in figures.names(arm) if name.startswith(_COPIED)}
+    waits = [value for name, value in found.items() if name.endswith("_p50_ms") and name[7:-7] in python]
+    if waits and "pickup_p50_ms" in found:
+        found["pickup_p50_vs_best_python"] = found["pickup_p50_ms"] / min(waits)
     return found
 
 

@@ -106,12 +106,12 @@ async def _revoked(hx: HustleX, number: int) -> None:
 
 
 async def _cached(hx: HustleX, number: int) -> None:
-    cache: Any = hx.cache("user", bytes, ttl=_HOUR, timeout=timedelta(seconds=5))
-    await cache.set(number, b"x" * 500)
+    cache: Any = hx.cache("user", str, ttl=_HOUR, timeout=timedelta(seconds=5))
+    await cache.set(number, "x" * 500)
 
 
 def _limit(kind: Any) -> Make:
-    policy = Policy(kind, 10, _MINUTE, kind)
+    policy = Policy(kind, 10, _MINUTE, kind, burst=5 if kind == "gcra" else None)
     return _thing(lambda hx, number: hx.ratelimit.check(policy, f"user{number}", endpoint="/transfers"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,14 @@ def enqueue(url: str, load: dict[str, int]) -> dict[str, float]:
     return {"enqueue1": one, "enqueue64": many}
 
 
+def produce(url: str, kind: str, *, jobs: int, gap_ms: float) -> None:
+    """pace: one job at a time, with pauses of half to one and a half gaps."""
+    _, mark = _app(url, None)
+    for job in range(jobs):
+        time.sleep((0.5 + random.random()) * gap_ms / 1000)
+        mark(job, time.time_ns())
+
+
 def work(url: str, ledger: Ledger) -> None:
     """One process; its Consumer directly, without the command line."""
     logging.disable(logging.INFO)
@@ -58,8 +67,9 @@ def _app(url: str, ledger: Ledger | None) -> tuple[Any, Any]:
     app = RedisHuey("bench", url=url, results=False)
 
     @app.task()
-    def mark(job: int) -> None:
+    def mark(job: int, sent_ns: int = 0) -> None:
         if ledger is not None:
-            ledger.mark(job)
+            ledger.begin(job, sent_ns)
+            ledger.end(job)
 
     return app, mark

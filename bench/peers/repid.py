@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
+import time
 from typing import Any
 
 import redis
@@ -36,6 +39,20 @@ async def _enqueue(url: str, load: dict[str, int]) -> dict[str, float]:
     return {"enqueue1": one, "enqueue64": many}
 
 
+def produce(url: str, kind: str, *, jobs: int, gap_ms: float) -> None:
+    """pace: one job at a time, with pauses of half to one and a half gaps."""
+    uvloop.run(_pace(url, jobs, gap_ms))
+
+
+async def _pace(url: str, jobs: int, gap_ms: float) -> None:
+    app, server = _app(url)
+    async with server.connection():
+        for job in range(jobs):
+            await asyncio.sleep((0.5 + random.random()) * gap_ms / 1000)
+            payload = {"job": job, "sent_ns": time.time_ns()}
+            await app.send_message_json(channel="bench", payload=payload, headers=_TOPIC)
+
+
 def work(url: str, ledger: Ledger) -> None:
     """One process."""
     logging.disable(logging.INFO)
@@ -47,8 +64,9 @@ async def _work(url: str, ledger: Ledger) -> None:
     router = Router()
 
     @router.actor(channel="bench")
-    async def mark(job: int) -> None:
-        ledger.mark(job)
+    async def mark(job: int, sent_ns: int = 0) -> None:
+        ledger.begin(job, sent_ns)
+        ledger.end(job)
 
     app.include_router(router)
     async with server.connection():

@@ -20,6 +20,7 @@ __all__ = ["NotEnoughMoney", "explained", "own_path", "read_gig", "read_transfer
 MOST_KOBO = 1_000_000_000
 _AMOUNT = re.compile(r"(?:₦|NGN)?\s*(\d{1,3}(?:[, ]?\d{3})*)(?:\.(\d{1,2}))?", re.IGNORECASE)
 _PHONE = re.compile(r"(?:\+?234|0)([789]\d{9})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PATH = re.compile(r"/(?:[a-z0-9]+(?:/[a-z0-9]+)*)?")
 
 
@@ -42,7 +43,7 @@ def read_gig(fields: Mapping[str, str]) -> tuple[GigForm | None, dict[str, str]]
     """The gig, or what is wrong with which field."""
     title, category = fields.get("title", "").strip(), fields.get("category", "")
     price, faults = _money(fields.get("price", "")), {}
-    if not 3 <= len(title) <= 200:
+    if not 3 <= len(title) <= 200 or _CONTROL.search(title):
         faults["title"] = "Say in 3 to 200 characters what is to be done."
     if category not in CATEGORIES:
         faults["category"] = "Choose one of these."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -63,7 +64,11 @@ def login_at(wanted: str) -> str:
 
 async def trouble(request: Request, error: HTTPException) -> Response:
     """A page that says what is wrong."""
-    visit = getattr(request.state, "visit", None) or Visit(request, request.app.state.backend)
+    visit = getattr(request.state, "visit", None)
+    if visit is None:  # nothing was asked for that says who it is
+        visit = Visit(request, request.app.state.backend)
+        with suppress(Error):
+            await visit.recognise("stateless")
     if error.status_code >= 500:
         visit.access, visit.heard = None, {}  # what else the page shows may not be there
     return await page(visit, "trouble.html", error.status_code, headers=error.headers, **forms.explained(error))
@@ -225,7 +230,7 @@ async def code(visit: Visitor, next_: Annotated[str, Query(alias="next", max_len
 async def check(visit: Visitor, request: Request) -> Response:
     """Swap the code for a session; or send it again."""
     filled = await visit.form()
-    challenge = visit.cookie("challenge")
+    challenge = visit.cookie("challenge")[:256]
     try:
         if "again" in filled:
             visit.put("challenge", (await codes.again(visit.shared.hx, request, challenge)).challenge)

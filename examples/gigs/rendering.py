@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +59,7 @@ def from_ms(ts: int) -> datetime:
     return datetime.fromtimestamp(ts / 1000, UTC).replace(tzinfo=None)
 
 
+@functools.cache
 def _version(name: str) -> str:
     """A file's address, another one when its bytes are others."""
     return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]}"

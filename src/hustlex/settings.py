@@ -57,6 +57,9 @@ class Settings(BaseSettings):
         description='Queue names and weights, as JSON; `"reserved:6"` in place of a weight keeps 6 slots for a queue.',
     )
     concurrency: int = Field(100, ge=1, le=10_000, description="Jobs running at once in one worker process.")
+    processes: int = Field(
+        1, ge=0, le=256, description="Processes of one `hustlex worker`; 0: as many as this machine has cores."
+    )
     shutdown_timeout_s: float = Field(
         8.0, ge=0, le=600, description="Seconds that running jobs get to finish when a worker stops."
     )

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,13 +58,14 @@ def serving(place: Path, *options: str, text: str = APP, **environment: str) -> 
                 with socket.socket() as probe:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
+                time.sleep(0.02)
             yield port, process
         finally:
             process.kill()
 
 
 def get(port: int, path: str, **headers: str) -> httpx.Response:
-    return httpx.get(f"http://127.0.0.1:{port}{path}", headers=headers, timeout=60)
+    return httpx.get(f"http://127.0.0.1:{port}{path}", headers=headers, timeout=60, verify=False)
 
 
 FORWARDED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
@@ -130,7 +132,7 @@ async def slow() -> StreamingResponse:
 @pytest.mark.timeout(450)
 def test_an_answer_under_way_outlives_the_header_limit_and_the_stop(tmp_path: Path) -> None:
     with serving(tmp_path, "--header-timeout", "0.1", text=STREAM) as (port, process):
-        with httpx.stream("GET", f"http://127.0.0.1:{port}/slow", timeout=60) as answer:
+        with httpx.stream("GET", f"http://127.0.0.1:{port}/slow", timeout=60, verify=False) as answer:
             chunks = answer.iter_bytes()
             assert next(chunks) == b"begun"
             process.send_signal(signal.SIGTERM)

@@ -126,6 +126,11 @@ def test_a_cache_entry_is_explained_and_dropped(hx: HustleX, run: Run, answer: R
     found = answer("cache", "get", "user", "42", "name")
     assert (found["key"], found["kind"]) == ("app:cache:user:42:name", "value")
     assert "Ada" not in run("cache", "get", "user", "42", "name").stdout
+    assert answer("cache", "why", "app:cache:user:42:name")["tags"] == [{"tag": "*user", "state": "valid"}]
+    assert "*user (valid)" in run("cache", "why", "user:42:name").stdout
+    held = answer("cache", "stat", "user")
+    assert (held["entries"], held["counted"]) == (1, True)
+    assert held["bytes"] > 0
     assert answer("cache", "rm", "user", "42", "name") == {"changed": True}
     assert answer("cache", "invalidate", "--tag", "org:7", "--tag", "org:8") == {"changed": True}
     assert answer("cache", "get", "user", "42", "name")["kind"] == "absent"

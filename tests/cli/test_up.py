@@ -47,10 +47,14 @@ def look_into_the_console(up: Up) -> None:
 def test_the_tour_holds_and_ctrl_c_stops_cleanly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Up(tmp_path / "data", "--console") as up:
         up.wait_for_line("^ready$")
+        assert up.wait_for_line("  pages ").endswith(f" {up.url}/")
         tour.walk(up.url, up.data / "outbox.jsonl")
+        tour.look_at_pages(up.url, up.data / "outbox.jsonl")
         look_into_the_console(up)
         assert up.stop() == 0
-    assert "blacklisted token refused: 401" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "blacklisted token refused: 401" in told
+    assert "refused in words: ₦64,990, You can try again" in told or "no Chromium here" in told
     assert up.lines[-1].startswith("stopped")
     assert not any("Traceback" in line for line in up.lines), "\n".join(up.lines)
 
@@ -160,7 +164,7 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         for option in ("--port", "--redis-port"):
             arguments = ["--port", str(free_port()), "--data", str(tmp_path / "data"), option, port]
-            ended = run("up", "examples.gigs", *arguments)
+            ended = inside.hustlex("up", "examples.gigs", *arguments)
             assert ended.returncode == 2, ended.stderr
             assert "port" in ended.stderr
             assert len(ended.stderr.strip().splitlines()) == 1

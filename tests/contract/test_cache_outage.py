@@ -32,6 +32,7 @@ import asyncio, sys
 from datetime import timedelta
 from hustlex import HustleX
 from hustlex.core.op import Effect, command
+from tests.conftest import PATIENCE
 
 url, lease_ms, seconds, callers = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
 
@@ -142,7 +143,7 @@ async def test_reads_compute_when_the_server_is_gone(front: Any, mortal: Embedde
         for _ in range(3):
             began = time.monotonic()
             assert await users.get_or_compute(1, load) == 7
-            assert time.monotonic() - began < reconnect + 0.4
+            assert time.monotonic() - began < reconnect + 1.4
         assert await users.get(1) is None
         assert await users.get_many([1, 2]) == {}
         for call in (users.delete(1), users.set(1, 2)):

@@ -43,6 +43,15 @@ async def test_invalidate_tags_takes_their_entries_and_no_others(hx: Any) -> Non
     assert [await gigs.get(1), await gigs.get(2)] == [4, None]
 
 
+async def test_callers_of_one_turn_share_the_reads_of_stamps(url: str, raw: redis.Redis) -> None:
+    async with HustleX(url) as hx:
+        gigs = gigs_of(hx)
+        await gigs.set_many({n: n for n in range(64)})
+        before = raw.info("commandstats")["cmdstat_get"]["calls"]
+        assert await asyncio.gather(*(gigs.get(n) for n in range(64))) == [*range(64)]
+    assert raw.info("commandstats")["cmdstat_get"]["calls"] - before == 65
+
+
 async def test_clear_takes_one_cache(hx: Any) -> None:
     gigs, users = gigs_of(hx), hx.cache("user", int, ttl=QUARTER, timeout=PATIENT)
     for n in range(20):

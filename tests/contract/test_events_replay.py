@@ -20,6 +20,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.drivers.aio.options import Options
 from hustlex.errors import Misuse, OutcomeUnknown
 from hustlex.events import Events, Gap, Message, Position, ReplayChannel, Unknown, cursors, ops
+from tests.conftest import LONG
 from tests.support.proxy import Proxy
 
 
@@ -343,7 +344,7 @@ async def test_nothing_is_lost_doubled_or_out_of_order_while_links_break(
     url: str, driver: Driver, raw: redis.Redis
 ) -> None:
     """Two hubs, a publisher that never waits for them, and their links cut again and again."""
-    others = [Driver(url), Driver(url)]
+    others = [Driver(url, timeout=LONG), Driver(url, timeout=LONG)]
     done = asyncio.Event()
 
     async def listen(channel: ReplayChannel[Any]) -> list[Any]:

@@ -125,11 +125,12 @@ def test_of_50_threads_one_executes(url: str) -> None:
 
 _CLIENTS = """
 import asyncio, sys
+from datetime import timedelta
 from hustlex.app import HustleX
 from hustlex.idempotency import InFlight, Response, Scope
 
 async def main():
-    async with HustleX(sys.argv[1], secret=sys.argv[2]) as hx:
+    async with HustleX(sys.argv[1], secret=sys.argv[2], timeout=timedelta(seconds=5)) as hx:
         executed = []
         async def pay(claim):
             executed.append(claim.fence)
@@ -617,7 +618,7 @@ async def test_a_claim_whose_caller_is_cancelled_is_taken_back(url: str, raw: re
 @pytest.mark.parametrize("verb", ["begin", "renew", "complete", "abandon"])
 async def test_a_lost_reply_changes_nothing(faulty: Proxy, verb: str) -> None:
     """Every script may be repeated: the second run finds what the first one did."""
-    async with HustleX(faulty.url, secret=SECRET) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET) as hx:
         warm = await begun(hx, key="warm")
         await hx.idempotency.renew(warm)
         await hx.idempotency.abandon(warm)
@@ -657,7 +658,7 @@ def own_server(tmp_path: Path) -> Iterator[EmbeddedServer]:
 
 
 async def test_a_restart_between_claim_and_answer_loses_neither(own_server: EmbeddedServer) -> None:
-    async with HustleX(own_server.url, secret=SECRET) as hx:
+    async with HustleX(own_server.url, timeout=PATIENCE, secret=SECRET) as hx:
         started = await begun(hx)
         own_server.restart()
         assert isinstance(await begin(hx), InFlight)
@@ -668,7 +669,7 @@ async def test_a_restart_between_claim_and_answer_loses_neither(own_server: Embe
 
 async def test_on_a_full_server_nothing_begins_but_all_that_began_ends(own_server: EmbeddedServer) -> None:
     with redis.Redis.from_url(own_server.url) as raw:
-        async with HustleX(own_server.url, secret=SECRET) as hx:
+        async with HustleX(own_server.url, timeout=PATIENCE, secret=SECRET) as hx:
             running, done, idle = [await begun(hx, key=key) for key in ("k1", "k2", "k3")]
             await hx.idempotency.complete(done, CREATED)
             raw.config_set("maxmemory", "1")
@@ -703,9 +704,9 @@ async def test_a_claim_that_a_replica_has_says_so(own_server: EmbeddedServer, tm
             while client.info("replication").get("master_link_status") != "up":
                 await asyncio.sleep(0.02)
         options = IdempotencyOptions(durability="replica", replica_wait=timedelta(seconds=1))
-        async with HustleX(own_server.url, secret=SECRET) as hx:
+        async with HustleX(own_server.url, timeout=PATIENCE, secret=SECRET) as hx:
             assert (await begun(hx, options=options)).durable is True
-        with BlockingHustleX(own_server.url, secret=SECRET) as hx:
+        with BlockingHustleX(own_server.url, timeout=PATIENCE, secret=SECRET) as hx:
             started = hx.idempotency.begin("k2", PAY, options=options)
             assert isinstance(started, Started) and started.durable is True
 

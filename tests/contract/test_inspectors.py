@@ -211,6 +211,40 @@ async def test_an_entry_tells_why_it_is_as_it_is(hx: Any, clock: FixedClock, raw
         await look("no name", 1)
 
 
+async def test_an_entry_tells_what_has_become_of_its_tags(hx: Any) -> None:
+    users, key = hx.cache("user", str, ttl=MINUTE, stale_ttl=MINUTE), hx.cache.inspector.key
+    await users.set(42, "Ada", tags=["org:7", "city:lagos"])
+    fine = await key("cache:user:42")
+    for same in (await hx.cache.inspector.entry("user", 42), await key("user:42")):
+        assert (same.key, same.tags, same.why) == (fine.key, fine.tags, fine.why)
+    assert [str(tag) for tag in fine.tags] == ["*user (valid)", "org:7 (valid)", "city:lagos (valid)"]
+    await hx.cache.invalidate_tags("city:lagos", soft=True)
+    assert "its tag city:lagos was made stale since" in (await key("user:42")).why
+    await hx.cache.invalidate_tags("org:7")
+    gone = await key("user:42")
+    assert gone.kind == "value" and "its tag org:7 was invalidated since, so reads miss" in gone.why
+    assert {tag.tag: tag.state for tag in gone.tags} == {"*user": "valid", "org:7": "invalid", "city:lagos": "stale"}
+    assert await users.get(42) is None
+    await users.clear()
+    assert "the whole cache user" in (await key("user:42")).why
+    assert "Ada" not in plain(gone)
+    assert (await key("user:43")).kind == "absent"
+    for nonsense in ("", "user", "a b:c", "x" * 5000):
+        with pytest.raises(Misuse):
+            await key(nonsense)
+
+
+async def test_a_cache_tells_how_much_it_holds(hx: Any, raw: redis.Redis) -> None:
+    users, others = hx.cache("user", str, ttl=MINUTE), hx.cache("users", str, ttl=MINUTE)
+    assert (await hx.cache.inspector.size("user")).entries == 0
+    await users.set_many(dict.fromkeys(range(2500), "x" * 100))
+    await others.set(1, "one")
+    size = await hx.cache.inspector.size("user")
+    assert (size.entries, size.counted) == (2500, True)
+    one = raw.memory_usage("cache:user:1")
+    assert 2500 * one * 0.9 < size.bytes < 2500 * one * 1.1
+
+
 async def test_an_entry_that_is_being_computed_says_so(hx: Any) -> None:
     users, seen = hx.cache("user", str, ttl=MINUTE), []
 

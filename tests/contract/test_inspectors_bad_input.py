@@ -29,6 +29,8 @@ SAMPLES = [
     ("ratelimit", Sample(LimitInspector.caller, WHO)),
     ("ratelimit", Sample(LimitInspector.unban, WHO)),
     ("cache", Sample(CacheInspector.entry, {"name": "user", "key": 7})),
+    ("cache", Sample(CacheInspector.key, {"key": "cache:user:7"})),
+    ("cache", Sample(CacheInspector.size, {"name": "user"})),
     ("idempotency", Sample(ClaimInspector.claim, {"key": "k", "scope": Scope("u1", "POST", "/pay")})),
     ("idempotency", Sample(ClaimInspector.event, {"provider": "paystack", "event_id": "e1"})),
     ("idempotency", Sample(ClaimInspector.unfinished, {"cursor": ""})),

@@ -12,7 +12,7 @@ import pytest
 
 from hustlex import jobs
 from hustlex._sync.jobs import Jobs as BlockingJobs
-from hustlex.delivery import ConsoleSender, Courier, Texts, deliver_codes
+from hustlex.delivery import ConsoleSender, Courier, EventTask, Texts, deliver_codes, publish_events
 from hustlex.jobs import (
     Aggregate,
     Inspector,
@@ -353,6 +353,7 @@ def test_every_option_of_every_door_is_swept() -> None:
 
 async def test_delivery(tmp_path: Path) -> None:
     console = ConsoleSender(tmp_path / "sent")
+    told = publish_events(Tasks(), "order:tell", lambda state: state)
     samples = [
         Sample(ConsoleSender, {"file": tmp_path / "sent"}),
         Sample(Courier, {"texts": TEXTS, "sender": console}, call=lambda _, texts, sender: Courier(texts, sender)),
@@ -361,6 +362,12 @@ async def test_delivery(tmp_path: Path) -> None:
             {"sender": console, "texts": TEXTS, "front": lambda state: state, "task_type": "t", "queue": "q"},
             call=lambda _, sender, **given: deliver_codes(Tasks(), sender, **given),
         ),
+        Sample(
+            publish_events,
+            {"tasks": Tasks(), "task_type": "order:tell", "channel": lambda state: state, "queue": "default"},
+            call=lambda _, tasks, **given: publish_events(Tasks() if isinstance(tasks, Tasks) else tasks, **given),
+        ),
+        Sample(EventTask.job, {"order_id": 7}, call=lambda _, order_id: told.job(1, order_id=order_id)),
         Sample(deliver_codes, {"tasks": Tasks()}, call=lambda _, tasks: deliver_codes(tasks, console, texts=TEXTS)),
     ]
     for sample in samples:

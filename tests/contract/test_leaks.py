@@ -33,18 +33,21 @@ async def blocks_left(story: Callable[[str], Any]) -> float:
     """Memory blocks that each stranger leaves. A leak shows in every round, what is still filling up only in some."""
     names = (f"u{number}" for number in itertools.count(1))
     grown = []
-    gc.freeze()  # what was there before is nothing to look at
-    try:
-        while len(grown) < ROUNDS and (not grown or grown[-1] >= MOST_BLOCKS):
-            before = sys.getallocatedblocks()
-            for who in itertools.islice(names, MANY):
-                await done(story(who))
-            await asyncio.sleep(0)
-            gc.collect()
-            grown.append((sys.getallocatedblocks() - before) / MANY)
-    finally:
-        gc.unfreeze()
+    freeze()
+    while len(grown) < ROUNDS and (not grown or grown[-1] >= MOST_BLOCKS):
+        before = sys.getallocatedblocks()
+        for who in itertools.islice(names, MANY):
+            await done(story(who))
+        await asyncio.sleep(0)
+        gc.collect()
+        grown.append((sys.getallocatedblocks() - before) / MANY)
     return min(grown)
+
+
+def freeze() -> None:
+    """What was there before is nothing to look at; nor is it later, as the collected tests are not."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -82,15 +85,14 @@ async def cycles_left(story: Callable[[str], Any]) -> float:
     """Objects for each stranger that only a collector would free."""
     for number in range(3):
         await done(story(f"u{number}"))
+    freeze()
     gc.disable()
-    gc.freeze()
     try:
         for number in range(20):
             await done(story(f"u{100 + number}"))
         await asyncio.sleep(0.01)
         return gc.collect() / 20
     finally:
-        gc.unfreeze()
         gc.enable()
 
 

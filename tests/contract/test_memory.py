@@ -18,7 +18,7 @@ from hustlex.errors import ConfigurationError
 from hustlex.idempotency import Scope, Started
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX as BlockingHustleX
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.blocking import Blocking
 
 PAY = Scope("u1", "POST", "/pay")
@@ -42,10 +42,10 @@ def own(own_server: EmbeddedServer) -> Iterator[redis.Redis]:
 @pytest.fixture(params=["aio", "blocking"])
 async def strict(request: pytest.FixtureRequest, own_server: EmbeddedServer, own: redis.Redis) -> Any:
     if request.param == "aio":
-        async with HustleX(own_server.url, secret=SECRET, strict_memory=True) as hx:
+        async with HustleX(own_server.url, timeout=PATIENCE, secret=SECRET, strict_memory=True) as hx:
             yield hx
     else:
-        with BlockingHustleX(own_server.url, secret=SECRET, strict_memory=True) as hx:
+        with BlockingHustleX(own_server.url, timeout=PATIENCE, secret=SECRET, strict_memory=True) as hx:
             yield Blocking(hx)
 
 
@@ -96,7 +96,7 @@ async def test_it_is_asked_once(strict: Any, own: redis.Redis) -> None:
 async def test_nobody_asks_unless_told_to(own_server: EmbeddedServer, own: redis.Redis) -> None:
     own.config_set("maxmemory-policy", "volatile-lru")
     own.config_set("maxmemory", "64mb")
-    async with HustleX(own_server.url, secret=SECRET) as hx:
+    async with HustleX(own_server.url, timeout=PATIENCE, secret=SECRET) as hx:
         assert isinstance(await hx.idempotency.begin("k1", PAY), Started)
 
 
@@ -111,17 +111,17 @@ async def test_production_is_strict(
         monkeypatch.setenv("HUSTLEX_ENV", "production")
     else:
         (tmp_path / ".env").write_text("HUSTLEX_ENV=production\n")
-    async with HustleX(own_server.url, secret=SECRET) as hx:
+    async with HustleX(own_server.url, timeout=PATIENCE, secret=SECRET) as hx:
         with pytest.raises(ConfigurationError):
             await hx.idempotency.begin("k1", PAY)
-    async with HustleX(own_server.url, secret=SECRET, strict_memory=False) as hx:
+    async with HustleX(own_server.url, timeout=PATIENCE, secret=SECRET, strict_memory=False) as hx:
         assert isinstance(await hx.idempotency.begin("k1", PAY), Started)
 
 
 async def test_concurrent_first_calls_all_wait_for_the_answer(own_server: EmbeddedServer, own: redis.Redis) -> None:
     own.config_set("maxmemory-policy", "volatile-lru")
     own.config_set("maxmemory", "64mb")
-    async with HustleX(own_server.url, secret=SECRET, strict_memory=True) as hx:
+    async with HustleX(own_server.url, timeout=PATIENCE, secret=SECRET, strict_memory=True) as hx:
         calls = (hx.idempotency.begin(f"k{number}", PAY) for number in range(100))
         answers = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(answer) for answer in answers} == {ConfigurationError}

@@ -33,7 +33,7 @@ from hustlex.otp import (
     Verified,
     Wrong,
 )
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.otp import KEYRING, PHONE, REF, code_of, phone, sent, units, verified, wrong
 from tests.support.proxy import Proxy
 
@@ -211,14 +211,14 @@ async def test_scripts_that_the_server_forgot_are_sent_again(hx: Any, raw: redis
 async def test_a_restart_in_the_middle_loses_no_state(clock: FixedClock, tmp_path: Any) -> None:
     """With the append-only file: what was used is used, what was counted is counted, a right code works once."""
     with EmbeddedServer(tmp_path, append_only=True, appendfsync="always") as server:
-        async with HustleX(server.url, secret=SECRET, clock=clock) as hx:
+        async with HustleX(server.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
             used, open_one = await sent(hx.otp, phone(1)), await sent(hx.otp, phone(2))
             code = await code_of(hx.otp, open_one.challenge)
             spent = await code_of(hx.otp, used.challenge)
             await verified(hx.otp, used)
             assert await hx.otp.verify(open_one.challenge, wrong(code)) == Wrong(4)
     with EmbeddedServer(tmp_path, append_only=True, appendfsync="always") as server:
-        async with HustleX(server.url, secret=SECRET, clock=clock) as hx:
+        async with HustleX(server.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
             assert await hx.otp.verify(used.challenge, spent) == USED
             assert await hx.otp.verify(open_one.challenge, wrong(code)) == Wrong(3)
             answers = await asyncio.gather(*(hx.otp.verify(open_one.challenge, code) for _ in range(50)))
@@ -294,7 +294,7 @@ async def test_every_script_of_the_room_touches_one_slot_and_only_declared_keys(
 
 
 async def test_a_success_whose_reply_was_lost_is_found_again(faulty: Proxy, clock: FixedClock) -> None:
-    async with HustleX(faulty.url, secret=SECRET, clock=clock) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
         await verified(hx.otp, await sent(hx.otp, phone(1)))  # the server knows all scripts
         issued = await sent(hx.otp)
         code = await code_of(hx.otp, issued.challenge)
@@ -308,7 +308,7 @@ async def test_a_success_whose_reply_was_lost_is_found_again(faulty: Proxy, cloc
 
 
 async def test_what_caps_were_not_told_harms_no_success(faulty: Proxy, clock: FixedClock, raw: redis.Redis) -> None:
-    async with HustleX(faulty.url, secret=SECRET, clock=clock) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
         await verified(hx.otp, await sent(hx.otp, phone(1)))
         issued = await sent(hx.otp)
         code = await code_of(hx.otp, issued.challenge)
@@ -319,7 +319,7 @@ async def test_what_caps_were_not_told_harms_no_success(faulty: Proxy, clock: Fi
 
 
 async def test_a_lost_reservation_costs_a_unit_and_no_more(faulty: Proxy, clock: FixedClock, raw: redis.Redis) -> None:
-    async with HustleX(faulty.url, secret=SECRET, clock=clock) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
         await verified(hx.otp, await sent(hx.otp, phone(1)))
         faulty.lose_reply(containing=b"cc:NG}:cap")
         with pytest.raises(OutcomeUnknown):

@@ -355,7 +355,7 @@ async def test_without_a_server_nobody_is_let_through(faulty: Proxy) -> None:
 async def test_an_attempt_whose_reply_was_lost_is_counted_and_not_compared(
     faulty: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with HustleX(faulty.url, secret=SECRET) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET) as hx:
         stored = (await hx.pins.hash("u1", RIGHT)).verifier
         await hx.pins.verify("u1", WRONG, stored)
         compared = spy(monkeypatch)
@@ -369,7 +369,7 @@ async def test_an_attempt_whose_reply_was_lost_is_counted_and_not_compared(
 async def test_on_a_full_server_guesses_are_counted_and_right_ones_pass(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path) as server, redis.Redis.from_url(server.url) as raw:
         raw.config_set("maxmemory", "1")
-        async with HustleX(server.url, secret=SECRET) as hx:
+        async with HustleX(server.url, timeout=PATIENCE, secret=SECRET) as hx:
             stored = (await hx.pins.hash("u1", RIGHT)).verifier
             assert isinstance(await hx.pins.verify("u1", RIGHT, stored), PinOk)
             assert isinstance((await wrong(hx, stored, 5))[-1], PinLocked)

@@ -125,6 +125,16 @@ async def test_checks_that_have_little_in_common_go_by_themselves_for_a_while(
             await all_of(limits, counter("p", 1_000), ["u1"] * CALLERS)
 
 
+async def test_checks_made_before_there_is_a_connection_are_no_reason_to_share_none_later(url: str) -> None:
+    driver, names = Counting(url), [f"u{number}" for number in range(CALLERS)]
+    limits = RateLimit(driver, options=RateLimitOptions(check_budget=PATIENT))
+    for _ in range(2):
+        driver.forget()
+        assert all(await all_of(limits, counter("p", 2), names))
+    assert not driver.crosses_slots or len(driver.alone) + len(driver.together) <= 9 + 3
+    await driver.close()
+
+
 POLICIES: list[Any] = [
     counter("counter", 7),
     counter("dear", 9, cost=2),

@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from hustlex import HustleX, sync
-from hustlex.cache import AfterCommit
+from hustlex.cache import AfterCommit, Stats
 from hustlex.cache.api import Cache, CachedFunction, Caches, Decorator
 from hustlex.cache.policy import Options
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.keyring import Keyring
 from hustlex.events.api import Channel, Events, ReplayChannel
+from hustlex.events.presence import Presence
 from hustlex.events.subscription import Subscription, Together
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope, Started
 from hustlex.idempotency.webhooks import Provider, hmac_signature
@@ -32,6 +33,9 @@ WHO = {"policy": POLICY, "identity": "u1", "endpoint": "/x"}
 SCOPE = Scope("u1", "POST", "/pay")
 REQUEST = {"key": "k", "scope": SCOPE, "body": b"{}", "content_type": "application/json"}
 PROVIDER = Provider(name="paystack", verify=lambda _body, _headers: True)
+
+
+COUNTED = Stats({}, {}, {}, {}, {}, {}, 0, 0)
 
 
 async def _pay(_: Any) -> Response:
@@ -114,6 +118,7 @@ PLAIN = [
         | {"grace": MINUTE, "on_reuse": "user", "sessions_per_user": 1, "evict_oldest": True, "staleness": MINUTE}
         | {"away": "closed", "durability": "memory", "on_alarm": None},
     ),
+    Sample(Stats.load_ms, {"part": 0.5}, call=lambda _, part: COUNTED.load_ms(part)),
     Sample(Keyring, {"root": SECRET, "old": [], "reference": SECRET}),
 ]
 
@@ -132,6 +137,14 @@ KEPT = [
     Sample(ReplayChannel.position, {"it": 7}),
     Sample(ReplayChannel.history, {"limit": 5, "since": "e.1", "reverse": False, "it": 7}),
     Sample(ReplayChannel.remove_history, {"it": 7}),
+]
+
+
+THERE = [
+    Sample(Presence.enter, {"member": "m1", "user": "u1", "it": 7}),
+    Sample(Presence.leave, {"member": "m1", "it": 7}),
+    Sample(Presence.members, {"limit": 5, "it": 7}),
+    Sample(Presence.count, {"it": 7}),
 ]
 
 
@@ -176,6 +189,22 @@ async def test_bad_input_of_events_gets_one_sentence(front: Any) -> None:
 @pytest.mark.parametrize("sample", KEPT, ids=str)
 async def test_bad_input_of_events_with_history_gets_one_sentence(sample: Sample, front: Any) -> None:
     assert await complaints(sample, front.events.channel("orders:{it}", int, kind="replay")) == []
+
+
+@pytest.mark.parametrize("sample", THERE, ids=str)
+async def test_bad_input_of_presence_gets_one_sentence(sample: Sample, front: Any) -> None:
+    assert await complaints(sample, front.events.presence("rooms:{it}")) == []
+
+
+async def test_bad_names_and_members_of_places_get_one_sentence(url: str) -> None:
+    async def joined(presence: Any, **given: Any) -> None:
+        async with presence.join(**given):
+            pass
+
+    async with HustleX(url) as front:
+        assert await complaints(Sample(Events.presence, {"name": "rooms:{it}"}), front.events) == []
+        sample = Sample(Presence.join, {"member": "m1", "user": "u1", "it": 7}, call=joined)
+        assert await complaints(sample, front.events.presence("rooms:{it}")) == []
 
 
 async def test_bad_input_of_a_subscription_gets_one_sentence() -> None:

@@ -13,6 +13,7 @@ from hustlex.core.op import Effect, command
 from hustlex.drivers import aio, blocking
 from hustlex.drivers.binary import server_version
 from hustlex.drivers.embedded import EmbeddedServer
+from tests.conftest import LONG
 from tests.support import servers
 from tools.check_lua import is_script, lua_files, place
 
@@ -37,9 +38,9 @@ async def test_answers_both_drivers(any_server: EmbeddedServer) -> None:
     write = command("test.set", Effect.IDEMPOTENT, "SET", "k", b"\x00v", keys=("k",), decode=bytes)
     read = command("test.get", Effect.READ, "GET", "k", keys=("k",), decode=bytes)
     for url in (any_server.url, any_server.socket_url):
-        driver = aio.Driver(url)
+        driver = aio.Driver(url, timeout=LONG)
         assert await driver.run(write) == b"OK"
         assert await driver.run(read) == b"\x00v"
         await driver.close()
-        with blocking.Driver(url) as plain:
+        with blocking.Driver(url, timeout=LONG) as plain:
             assert plain.run(read) == b"\x00v"

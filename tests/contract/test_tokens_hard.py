@@ -29,7 +29,7 @@ from hustlex.tokens import (
     TokenPair,
     Tokens,
 )
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support import servers
 from tests.support.dpop import Holder
 from tests.support.proxy import Proxy
@@ -105,7 +105,7 @@ async def test_an_evicted_blacklist_entry_revives_no_token(request: pytest.Fixtu
     """The wrong maxmemory-policy beside a cache: what decides is that a living session is there."""
     binary = servers.binary(request.config.getoption("--server"))
     with EmbeddedServer(binary=binary) as server, redis.Redis.from_url(server.url) as client:
-        async with HustleX(server.url, secret=SECRET) as hx:
+        async with HustleX(server.url, timeout=PATIENCE, secret=SECRET) as hx:
             out = await login(hx.tokens)
             assert await hx.tokens.start()
             await hx.tokens.logout(out.access)
@@ -121,7 +121,7 @@ async def test_an_evicted_blacklist_entry_revives_no_token(request: pytest.Fixtu
 async def test_a_restart_in_the_middle_of_everything(request: pytest.FixtureRequest) -> None:
     binary = servers.binary(request.config.getoption("--server"))
     with EmbeddedServer(binary=binary, append_only=True, appendfsync="always") as server:
-        async with HustleX(server.url, secret=SECRET) as hx:
+        async with HustleX(server.url, timeout=PATIENCE, secret=SECRET) as hx:
             going, out = await login(hx.tokens), await login(hx.tokens)
             first = await hx.tokens.refresh(going.refresh)
             await hx.tokens.logout(out.access)
@@ -137,7 +137,7 @@ async def test_a_restart_in_the_middle_of_everything(request: pytest.FixtureRequ
 
 async def test_lost_replies_change_no_outcome(faulty: Proxy) -> None:
     """A call is carried out, its reply lost and the link cut; the driver repeats it, and the story is the same."""
-    async with HustleX(faulty.url, secret=SECRET) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET) as hx:
         faulty.lose_reply(containing=b"uid")
         pair = await login(hx.tokens)
         assert [info.session_id for info in await hx.tokens.sessions("u1")] == [pair.session_id]
@@ -156,7 +156,7 @@ async def test_lost_replies_change_no_outcome(faulty: Proxy) -> None:
 
 
 async def test_a_proof_whose_reply_was_lost_does_not_count_twice(faulty: Proxy) -> None:
-    async with HustleX(faulty.url, secret=SECRET) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET) as hx:
         assert await hx.tokens.start()
         holder = Holder()
         url = "https://api.example.com/"

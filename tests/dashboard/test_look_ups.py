@@ -72,7 +72,7 @@ async def test_a_limit_says_what_is_left(hx: Any, person: Callable[..., Person])
 
 
 async def test_a_cache_entry_says_why(hx: Any, person: Callable[..., Person]) -> None:
-    users = hx.cache("user", dict, ttl=timedelta(minutes=15))
+    users = hx.cache("user", dict, ttl=timedelta(minutes=15), timeout=timedelta(seconds=5))
     await users.set("42", {"name": "Adaeze"})
     ada = person("read")
     await ada.open("/cache")

@@ -15,16 +15,17 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHOWN = re.compile(r"(?:^|[`$] ?|python -m )hustlex ((?:[a-z]+ ?)+)([^\n`|]*)", re.MULTILINE)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+HUSTLEX: Any = get_command(cli)
 
 
 def options(words: list[str]) -> set[str] | None:
     """Of the command that these words begin with."""
-    command: Any = get_command(cli)
+    command = HUSTLEX
     for word in words:
         if word not in getattr(command, "commands", {}):
             break
         command = command.commands[word]
-    if command is get_command(cli):
+    if command is HUSTLEX:
         return None
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 

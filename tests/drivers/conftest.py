@@ -1,4 +1,4 @@
-"""Servers in several arrangements, each started once for the tests of this process that want it."""
+"""Servers in several arrangements, each started once for the tests of a module: six that idle are never quite idle."""
 
 from __future__ import annotations
 
@@ -41,12 +41,14 @@ class Street:
         return answers
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def six_nodes() -> Iterator[ClusterHands]:
     """Three primaries and their replicas."""
     options = ("--enable-debug-command", "local")
     with EmbeddedCluster(binary=servers.binary("valkey9"), extra_args=options) as cluster:
-        yield ClusterHands(cluster)
+        hands = ClusterHands(cluster)
+        yield hands
+        hands.close()
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def cluster(six_nodes: ClusterHands) -> ClusterHands:
     return six_nodes
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sentinel_set(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelSet]:
     with SentinelSet(servers.binary("valkey9"), tmp_path_factory.mktemp("sentinels")) as running:
         yield running

@@ -288,7 +288,7 @@ async def test_one_silent_node_holds_up_nobody_else(street: Street, cluster: Clu
         while not all(task.done() for task in lost):
             assert await street.run(get(living[0])) == b"v"
             assert await street.run(get(living[1])) == b"v"
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 2.5  # one after the other they would take 3
         assert all(isinstance(task.exception(), Unavailable) for task in lost)
         few = [get(living[0], timeout_ms=600), get(dead, timeout_ms=600), get(living[1], timeout_ms=600)]
         first, missing, last = await street.many(few)

@@ -11,7 +11,6 @@ from tests.explore.protocols import PROTOCOLS
 from tests.explore.server import ExploredServer, explored_server
 from tests.explore.world import Bounds
 
-pytestmark = pytest.mark.xdist_group("explore")
 _FAULTS = [(name, mutation.name) for name, each in PROTOCOLS.items() for mutation in each.mutations()]
 
 

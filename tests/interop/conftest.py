@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.jobs import Inspector, Jobs
 from tests.interop.support import GoClient, Launch, Peer
 from tests.support.needs import missing, needs
+from tests.support.once import once
 
 _HERE = Path(__file__).parent
 
@@ -50,16 +50,9 @@ def asynqmon_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _built(name: str, factory: pytest.TempPathFactory) -> Path:
-    """A compiled module of this folder. The processes of one run share it: the first builds, the others wait."""
+    """A compiled module of this folder."""
     go = needs(shutil.which("go"), "the Go toolchain, 1.24 or newer")
-    base = factory.getbasetemp()
-    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    binary = folder / f"interop-{name}"
-    with (folder / f"interop-{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not binary.exists():
-            _build(go, _HERE / name, binary)
-    return binary
+    return once(factory, f"interop-{name}", lambda binary: _build(go, _HERE / name, binary))
 
 
 def _build(go: str, source: Path, binary: Path) -> None:

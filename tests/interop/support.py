@@ -20,6 +20,7 @@ from hustlex.jobs import Inspector, Job
 from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.wire import TaskMessage, decode_task
+from tests.worker.support import READ
 
 RUNS = "peer:runs"
 _MILLISECOND = timedelta(milliseconds=1)
@@ -159,18 +160,22 @@ def snapshot(raw: redis.Redis) -> dict[str, Any]:
     """Every key of Asynq's: type, value and time to live; our private ones (``:x:``) and the peers' notes left out."""
     names = [name for name in raw.scan_iter("asynq:*", count=1000) if b":x:" not in name]
     now = raw.time()[0]
-    return {name.decode(): (raw.type(name).decode(), _value(raw, name, now), raw.ttl(name)) for name in names}
+    with raw.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.type(name).ttl(name)
+        facts = pipe.execute()
+        kinds, lives = facts[::2], facts[1::2]
+        for name, kind in zip(names, kinds, strict=True):
+            READ.get(kind, READ[b"string"])(pipe, name)  # one may just have run out
+        values = [_value(value, kind, now) for value, kind in zip(pipe.execute(), kinds, strict=True)]
+    told = [(kind.decode(), value, life) for kind, value, life in zip(kinds, values, lives, strict=True)]
+    return dict(zip([name.decode() for name in names], told, strict=True))
 
 
-def _value(raw: redis.Redis, name: bytes, now: int) -> Any:
-    kind = raw.type(name)
+def _value(value: Any, kind: bytes, now: int) -> Any:
     if kind == b"hash":
-        return _hash(raw.hgetall(name), now)
-    if kind == b"zset":
-        return {member: Near(score, now) for member, score in raw.zrange(name, 0, -1, withscores=True)}
-    if kind == b"list":
-        return raw.lrange(name, 0, -1)
-    return raw.get(name) if kind == b"string" else raw.smembers(name)
+        return _hash(value, now)
+    return {member: Near(score, now) for member, score in value} if kind == b"zset" else value
 
 
 def _hash(fields: dict[bytes, bytes], now: int) -> dict[bytes, Any]:

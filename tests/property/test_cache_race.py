@@ -26,7 +26,7 @@ CLIENTS = 6
 READERS = 4
 KEYS = 5
 SECONDS = 5.0
-LOST = ("cache:n:{}", "cl:{{cache:n:{}}}", "ct:t0", "ct:t1", "ct:*n", "cv")
+LOST = ("cache:n:{}", "cl:{{cache:n:{}}}", "ct:t0", "ct:t1", "ct:*n", "cv", "everything")
 OPTIONS: dict[str, Any] = {"timeout": timedelta(seconds=2)}
 BEHIND: dict[str, Any] = {"stale_ttl": timedelta(minutes=1), "early": 1.0}
 
@@ -105,7 +105,7 @@ class Race:
 
     async def write(self, cache: Any, evict: Callable[[str], Awaitable[None]]) -> None:
         """Change the origin, invalidate by key, tag or all; every tenth time also lose some key of the cache, as
-        eviction would."""
+        eviction would, or all (T-C17)."""
         while self.running:
             key = self.dice.randrange(KEYS)
             way = self.dice.choice((cache.delete, cache.invalidate_tags, cache.invalidate_tags, cache.clear))
@@ -144,7 +144,7 @@ async def compete(url: str, race: Race, readers: dict[Callable[[Any], Get], Any]
         stack.push_async_callback(loser.aclose)
 
         async def evict(key: str) -> None:
-            await loser.unlink(key)
+            await (loser.flushall() if key == "everything" else loser.unlink(key))
 
         writing = [race.write(caches[number][1], evict) for number in range(2)]
         reading = [race.read(reader(cache)) for reader, cache in caches for _ in range(READERS)]

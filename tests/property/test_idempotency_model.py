@@ -24,7 +24,7 @@ from hustlex.idempotency import (
     Started,
 )
 from hustlex.sync import HustleX
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support.keys import lives_ms
 
 SCOPE = Scope("u1", "POST", "/pay")
@@ -49,7 +49,7 @@ class Keys(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = FixedClock()
-        self.hx = HustleX(self.url, secret=SECRET, clock=self.clock)
+        self.hx = HustleX(self.url, timeout=PATIENCE, secret=SECRET, clock=self.clock)
         self.raw = redis.Redis.from_url(self.url)
         self.raw.flushall()
         self.model = Model()

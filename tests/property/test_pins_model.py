@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hustlex.core.time import FixedClock
 from hustlex.drivers.blocking import Driver
 from hustlex.pins import PinLocked, PinOptions, ops
+from tests.conftest import LONG
 from tests.support.keys import lives_ms
 
 CAP, LOCKS, QUIET = 3, (60_000, 600_000), 3_600_000
@@ -32,7 +33,7 @@ class Attempts(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = FixedClock()
-        self.driver = Driver(self.url)
+        self.driver = Driver(self.url, timeout=LONG)
         self.raw = redis.Redis.from_url(self.url)
         self.raw.flushall()
         self.last = 0

@@ -31,6 +31,7 @@ from hustlex.tokens import (
     TokenPair,
 )
 from hustlex.tokens.revocation_log import LogReader
+from tests.conftest import LONG
 from tests.support.keys import lives_ms
 
 KEYRING = Keyring(b"a test secret of thirty-two bytes or more")
@@ -134,7 +135,7 @@ class Model(RuleBasedStateMachine):
         super().__init__()
         self.clock = FixedClock()
         self.prefix = f"p{next(fresh)}:"
-        self.driver = Driver(self.url)
+        self.driver = Driver(self.url, timeout=LONG)
         self.tokens = Tokens(self.driver, KEYRING, prefix=self.prefix, clock=self.clock, options=OPTIONS)
         self.elsewhere = Process(self.driver, self.prefix, self.clock)
         self.all: list[Session] = []

@@ -20,7 +20,9 @@ class ReplicaPair:
 
     def __init__(self, kind: str = "valkey9", *, append_only: bool = True) -> None:
         binary = servers.binary(kind)
-        self.primary, self.replica = (EmbeddedServer(binary=binary, append_only=append_only) for _ in range(2))
+        self.primary, self.replica = (
+            EmbeddedServer(binary=binary, append_only=append_only, appendfsync="always") for _ in range(2)
+        )
 
     def __enter__(self) -> Self:
         self.primary.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.support.once import once
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -21,7 +24,7 @@ PROGRAMS = sorted(path.name for path in HERE.glob("*.py") if not path.name.start
 MYPY = (sys.executable, "-m", "mypy", "--strict", "--no-error-summary")
 # Of its own, and made of files that are replaced whole: `make check` may run beside.
 CACHE = ("--no-sqlite-cache", "--cache-dir", str(ROOT / ".mypy_cache" / "users"))
-pytestmark = [pytest.mark.xdist_group("mypy"), pytest.mark.timeout(450)]
+pytestmark = pytest.mark.timeout(450)
 
 
 def readme() -> str:
@@ -55,7 +58,14 @@ MODULES = {name: code for guide in sorted(GUIDES.glob("*.md")) for name, code in
 @pytest.fixture(scope="module")
 def said_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     """What mypy says of the file of this name; it may say nothing of any other than the programs."""
-    folder = tmp_path_factory.mktemp("programs")
+    told = once(tmp_path_factory, "mypy.json", lambda path: path.write_text(json.dumps(checked(tmp_path_factory))))
+    lines: dict[str, str] = json.loads(told.read_text("utf-8"))
+    return lines.__getitem__
+
+
+def checked(factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What it says, by the file's name."""
+    folder = factory.mktemp("programs")
     for name, code in {"readme.py": readme(), **MODULES}.items():
         (folder / name).write_text(code, "utf-8")
     programs = [*(HERE / name for name in PROGRAMS), *(folder / name for name in ("readme.py", *MODULES))]
@@ -64,7 +74,7 @@ def said_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     lines = {program.name: "" for program in programs}  # not by folder: out of the cache comes an earlier run's
     for line in run.stdout.splitlines(keepends=True):
         lines[Path(line.partition(":")[0]).name] += line
-    return lines.__getitem__
+    return lines
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

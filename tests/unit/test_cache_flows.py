@@ -55,6 +55,8 @@ class HandParticipant:
 
 
 class HandComputations:
+    reads = None
+
     def __init__(self) -> None:
         self.log: list[str] = []
         self.there: HandParticipant | None = None

@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -37,13 +37,19 @@ def names(requirements: list[str]) -> set[str]:
     return found
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Top-level names of third-party modules that a file imports, wherever in the file."""
+packages_distributions = cache(metadata.packages_distributions)
+
+
+@cache
+def imported(path: Path) -> set[str]:
+    """Top-level names of modules that a file imports, wherever in the file."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.level == 0:
             modules = [node.module]
-        yield from (module.partition(".")[0] for module in modules)
+        found |= {module.partition(".")[0] for module in modules}
+    return found
 
 
 def undeclared(folder: str, allowed: set[str]) -> set[str]:

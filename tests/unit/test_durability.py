@@ -13,6 +13,8 @@ from hustlex.core.durability.level import (
     WaitReply,
     answered,
     briefly,
+    exact,
+    forced,
     reached,
 )
 from hustlex.core.op import Batch, Durable, Effect, Flow, Op, Sleep, command, do
@@ -91,9 +93,9 @@ def test_nothing_written_is_nothing_waited_for() -> None:
 @pytest.mark.parametrize(
     ("word", "question", "probe"),
     [
-        ("fsync", ("WAITAOF", 1, 0, 500), ("WAITAOF", 1, 0, 1)),
+        ("fsync", ("WAITAOF", 1, 0, 1_500), ("WAITAOF", 1, 0, 1)),
         ("replica", ("WAIT", 2, 500), None),
-        ("replica_fsync", ("WAITAOF", 1, 2, 500), ("WAITAOF", 1, 0, 1)),
+        ("replica_fsync", ("WAITAOF", 1, 2, 2_500), ("WAITAOF", 1, 0, 1)),
     ],
 )
 def test_what_the_server_is_asked(word: str, question: Any, probe: Any) -> None:
@@ -118,16 +120,41 @@ def test_what_the_server_is_asked(word: str, question: Any, probe: Any) -> None:
 )
 def test_what_its_answer_means(word: str, reply: Any, enough: bool) -> None:
     durability = Durability(word)
-    assert reached(durability, WaitReply("x", *answered(durability, reply))) is enough
+    assert reached(durability, WaitReply("x", *answered(durability, reply, believed=True))) is enough
+    if durability.local:
+        assert not reached(durability, WaitReply("x", *answered(durability, reply, believed=False)))
+
+
+@pytest.mark.parametrize(
+    ("server", "version", "truth"),
+    [
+        (b"redis", b"8.0.0", True),
+        (b"redis", b"8.2.3", True),
+        (b"redis", b"10.0.1", True),
+        (b"redis", b"7.4.2", False),
+        (b"redis", b"7.2.4", False),
+        (b"valkey", b"9.1.2", False),
+        (b"redis", b"", False),
+    ],
+)
+def test_which_servers_are_believed(server: bytes, version: bytes, truth: bool) -> None:
+    assert exact({b"server": server, b"version": version}) is truth
+    assert not exact(Conflict("refused")) and not exact({})
+
+
+def test_only_a_file_that_is_forced_is_forced() -> None:
+    assert forced({b"appendfsync": b"always", b"appendonly": b"yes"})
+    for other in ({b"appendfsync": b"everysec", b"appendonly": b"yes"}, {b"appendfsync": b"always"}, Conflict("no")):
+        assert not forced(other)
 
 
 def test_a_replica_is_waited_for_briefly_and_a_disk_longer() -> None:
     waits = {word: briefly(word) for word in ("memory", "replica", "fsync", "replica_fsync")}
-    assert {word: each.wait_ms if each else None for word, each in waits.items()} == {
+    assert {word: each.patience_ms if each else None for word, each in waits.items()} == {
         "memory": None,
         "replica": 50,
-        "fsync": 500,
-        "replica_fsync": 500,
+        "fsync": 1_500,
+        "replica_fsync": 2_500,
     }
 
 

@@ -17,6 +17,8 @@ from fastapi import FastAPI
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.events import Position
+from hustlex.jobs import Tasks, current_job
+from hustlex.testing import drain
 from hustlex.tokens import Access, TokenPair
 from hustlex.web import Allow, Deny, events_router
 from tests.web.conftest import Serve
@@ -230,16 +232,91 @@ async def test_clients_publish_and_read_what_is_kept(live: FastAPI, orders: Any)
         ({"history": {"ch": "orders:forbidden"}}, 103),
         ({"history": {"ch": "live:x"}}, 101),
         ({"history": {"ch": "orders:1", "limit": 0}}, 101),
+        ({"presence": {"ch": "orders:forbidden"}}, 103),
+        ({"presence": {"ch": "orders:1"}}, 101),
     ],
 )
 async def test_a_command_that_cannot_be_done_gets_one_error(
     live: FastAPI, world: World, command: dict[str, Any], code: int
 ) -> None:
-    world.denied = {("orders:forbidden", action) for action in ("subscribe", "publish", "history")}
+    world.denied = {("orders:forbidden", action) for action in ("subscribe", "publish", "history", "presence")}
     async with opened(live) as browser:
         error = (await browser.ask(**command))["error"]
         assert (error["code"], error["temporary"]) == (code, False)
         assert (await browser.subscribe("orders:1"))["ch"] == "orders:1", "the connection goes on"
+
+
+class TestPresence:
+    @pytest.fixture
+    def options(self) -> Options:
+        return {"presence": lambda hx: [hx.events.presence("live:{topic}")]}
+
+    async def test_who_hears_a_channel_is_there(self, live: FastAPI, world: World) -> None:
+        pair = await logged_in(live, "ada")
+        async with opened(live, pair.access) as ada:
+            await ada.subscribe("live:x")
+            async with opened(live) as stranger, opened(live, pair.access) as tablet:
+                await stranger.subscribe("live:x")
+                await tablet.subscribe("live:x")
+                there = (await ada.ask(presence={"ch": "live:x"}))["presence"]
+                assert (there["connections"], there["users"]) == (3, 1)
+                assert sorted(member["user"] for member in there["members"]) == ["", "ada", "ada"]
+                assert len({member["id"] for member in there["members"]}) == 3
+                await tablet.ask(unsubscribe={"ch": "live:x"})
+                assert (await ada.ask(presence={"ch": "live:x", "limit": 1}))["presence"]["connections"] == 2
+            there = (await ada.ask(presence={"ch": "live:x"}))["presence"]
+            assert [member["user"] for member in there["members"]] == ["ada"]
+            world.denied.add(("live:x", "presence"))
+            assert (await ada.ask(presence={"ch": "live:x"}))["error"]["code"] == 103
+        assert (await live.state.hustlex.events.presence("live:{topic}").count(topic="x")).members == 0
+
+
+class TestJobs:
+    @pytest.fixture
+    def options(self) -> Options:
+        return {"jobs": "jobs:{task_id}", "results": True}
+
+    async def test_a_jobs_progress_is_a_channel_and_resumes(self, live: FastAPI, world: World) -> None:
+        tasks, hx = Tasks(), live.state.hustlex
+
+        @tasks.task("report:build")
+        async def build() -> dict[str, int]:
+            await current_job().progress(0.5, "half")
+            await current_job().log("a line")
+            return {"pages": 2}
+
+        job = (await hx.jobs.enqueue(build.job())).or_raise()
+        ch = f"jobs:{job.id}"
+        async with opened(live) as browser:
+            assert await browser.subscribe(ch) == {"ch": ch, "recovered": None}
+            await drain(hx, tasks)
+            told = [(await browser.hear())["push"]]
+            while told[-1]["data"] != {"type": "state", "state": "completed"}:
+                told.append((await browser.hear())["push"])
+            told = [each for each in told if each["data"]["type"] != "state"]
+            assert [each["data"] for each in told] == [
+                {"type": "progress", "fraction": 0.5, "text": "half"},
+                {"type": "log", "text": "a line"},
+                {"type": "result", "result": {"pages": 2}},
+            ]
+            await browser.ask(unsubscribe={"ch": ch})
+            since = {"e": told[0]["e"], "o": 0}
+            assert (await browser.subscribe(ch, since=since))["recovered"] is True
+            assert [(await browser.hear())["push"]["data"]["type"] for _ in range(3)] == ["log", "result", "state"]
+        assert (None, ch, {"task_id": job.id}, "subscribe") in world.asked
+
+    async def test_a_job_that_is_not_there_or_not_theirs_is_refused(self, live: FastAPI, world: World) -> None:
+        world.denied.add(("jobs:hidden", "subscribe"))
+        async with opened(live) as browser:
+            for command, code in (
+                ({"subscribe": {"ch": "jobs:none"}}, 102),
+                ({"subscribe": {"ch": "jobs:hidden"}}, 103),
+                ({"subscribe": {"ch": "jobs:none", "since": {"e": "junk", "o": 0}}}, 101),
+                ({"publish": {"ch": "jobs:none", "data": {}}}, 101),
+                ({"history": {"ch": "jobs:none"}}, 101),
+            ):
+                assert (await browser.ask(**command))["error"]["code"] == code
+            assert (await browser.subscribe("orders:1"))["ch"] == "orders:1", "the connection goes on"
 
 
 async def test_a_channel_is_subscribed_once(live: FastAPI) -> None:
@@ -443,7 +520,16 @@ async def test_a_forged_place_is_a_gap(live: FastAPI, orders: Any, query: str, p
 
 
 async def test_bad_options_get_one_sentence(channels: Any, world: World) -> None:
-    for wrong in ({"authorize": None}, {"heartbeat": 5}, {"pong": timedelta(0)}, {"per_user": 0}, {"prefix": "x"}):
+    for wrong in (
+        {"authorize": None},
+        {"presence": []},
+        {"jobs": "jobs:{x}"},
+        {"jobs": 5},
+        {"heartbeat": 5},
+        {"pong": timedelta(0)},
+        {"per_user": 0},
+        {"prefix": "x"},
+    ):
         with pytest.raises(Misuse):
             events_router(channels, **{"authorize": world.may, **wrong})
     with pytest.raises(Misuse):

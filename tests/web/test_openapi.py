@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 import pytest
 import redis
+import requests
 import schemathesis
 import uvicorn
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +23,7 @@ from hustlex.otp import Delivery
 from tests.conftest import SECRET
 
 Statuses = dict[str, set[int]]
-_BUDGETS = ("ratelimit:*", "otp:{ip:*", "otp:{pfx:*", "otp:{blk:*", "otp:{cc:*")
+_BUDGETS = (b"ratelimit:", b"otp:{ip:", b"otp:{pfx:", b"otp:{blk:", b"otp:{cc:")
 _STREAMS = {"/events"}
 _OPEN = ("POST /gigs", "GET /users/me", "GET /gigs", "POST /auth/logout")
 """What a signed-in user with a valid request gets through: else nothing behind the doors was tried."""
@@ -53,13 +54,17 @@ class Served:
 
     def sign_in(self, phone: str) -> str:
         """An access token."""
-        challenge = httpx.post(f"{self.url}/auth/otp/request", json={"phone": phone}).json()["challenge"]
+        challenge = self._post("request", phone=phone)["challenge"]
         opening = self.app.state.hustlex.otp.open(challenge)
         delivery = asyncio.run_coroutine_threadsafe(opening, self._loop).result(60)
         assert isinstance(delivery, Delivery)
         proof = {"challenge": challenge, "code": delivery.code}
-        token: str = httpx.post(f"{self.url}/auth/otp/verify", json=proof).json()["access_token"]
+        token: str = self._post("verify", **proof)["access_token"]
         return token
+
+    def _post(self, path: str, **body: str) -> Any:
+        """Nothing is verified: reading the authorities takes longer than the request."""
+        return httpx.post(f"{self.url}/auth/otp/{path}", json=body, timeout=60, verify=False).json()
 
 
 @pytest.fixture
@@ -82,24 +87,29 @@ def test_no_request_is_answered_with_a_5xx(served: Served, raw: redis.Redis) -> 
             continue
         tokens = ["", served.sign_in(f"0803{100 + number}4567")]
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-            _bombard(operation, mode, tokens, raw, asked)
+            with requests.Session() as link:
+                _bombard(operation, mode, tokens, raw, asked, link)
     assert all(any(status < 300 for status in asked[label]) for label in _OPEN), asked
 
 
 def _bombard(
-    operation: Any, mode: GenerationMode, tokens: list[str], raw: redis.Redis, asked: dict[str, set[int]]
+    operation: Any,
+    mode: GenerationMode,
+    tokens: list[str],
+    raw: redis.Redis,
+    asked: Statuses,
+    link: requests.Session,
 ) -> None:
     """Valid requests, or broken ones, by nobody and by somebody; no budget may hide what lies behind it."""
 
     @settings(max_examples=25, deadline=None, database=None, suppress_health_check=_NOT_ITS_FAULT)
     @given(case=operation.as_strategy(generation_mode=mode))
     def bombard(case: Any) -> None:
-        for pattern in _BUDGETS:
-            for key in raw.scan_iter(pattern):
-                raw.delete(key)
+        if spent := [key for key in raw.scan_iter(count=10_000) if key.startswith(_BUDGETS)]:
+            raw.delete(*spent)
         for token in tokens:
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            answer = case.call(headers=headers, timeout=10)
+            answer = case.call(session=link, headers=headers, timeout=60)
             asked.setdefault(operation.label, set()).add(answer.status_code)
             assert answer.status_code < 500, f"{operation.label} answered {answer.status_code}"
 

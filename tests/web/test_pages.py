@@ -179,6 +179,7 @@ async def test_a_transfer_that_is_sent_twice_moves_once_and_the_sixth_waits(app:
 
 WRONG = [
     ({"title": " x "}, "3 to 200 characters"),
+    ({"title": "a\x00b c"}, "3 to 200 characters"),
     ({"category": "theft"}, "Choose one"),
     ({"price": "much"}, "Write an amount"),
     ({"price": "0"}, "Write an amount"),
@@ -252,7 +253,9 @@ async def test_each_page_is_careful_and_can_be_read(app: Any, owner: Browser) ->
     for path in ("/", "/new", "/work", "/wallet", "/notices", "/gig/1"):
         careful(owner, await owner.open(path))
     for path in ("/gig/7", "/gig/x", "/nowhere"):
-        careful(owner, await owner.open(path, status=404))
+        seen = await owner.open(path, status=404)
+        careful(owner, seen)
+        assert "₦35,000" in seen.text
 
 
 def careful(browser: Browser, seen: Seen) -> None:
@@ -276,6 +279,25 @@ async def test_what_is_for_members_leads_to_the_login_and_back(app: Any) -> None
     browser = Browser(app)
     await browser.sign_in(OWNER, "/wallet")
     assert browser.answer.url.path == "/wallet"
+
+
+async def test_cookies_of_nonsense_are_none(app: Any) -> None:
+    for junk in ("x", "x" * 3000, "a.b.c", "%00", '"'):
+        browser = Browser(app)
+        for name in ("access", "refresh", "visit", "challenge", "said"):
+            browser.client.cookies.set(f"gigs-{name}", junk, domain="gigs.local")
+        assert "/login" in (await browser.open("/wallet")).forms
+        await browser.open("/login/code")
+        assert "Ask for a new code" in (await browser.send("/login/code", status=400, code="123456")).text
+        await browser.send("/login/code", status=400, again="1")
+
+
+async def test_bodies_that_are_no_forms_are_refused_on_a_page(owner: Browser) -> None:
+    bad = {"application/json": b"{}", "multipart/form-data; boundary=x": b"junk", "multipart/form-data": b"junk"}
+    for kind, body in {**bad, "application/x-www-form-urlencoded": b"%ff=%00&seal=%ed%a0%80"}.items():
+        answer = await owner.client.post("/wallet", content=body, headers={"Content-Type": kind})
+        assert answer.status_code in (400, 403)
+        assert answer.headers["content-type"].startswith("text/html")
 
 
 async def test_programs_get_problems_still(owner: Browser) -> None:
@@ -313,6 +335,18 @@ async def test_a_page_tells_its_script_where_it_stands(app: Any, owner: Browser)
     assert f"notices:1&#34;: &#34;{here}" in owner.answer.text
     await backend.notices.publish(Notice("gig_taken", "one more"), user_id=1)
     assert f"{here}&#34;" not in (await owner.open("/notices") and owner.answer.text)
+
+
+async def test_while_redis_is_away_a_page_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUSTLEX_URL", "redis://127.0.0.1:1")
+    monkeypatch.setenv("HUSTLEX_SECRET", SECRET.decode())
+    monkeypatch.setenv("HUSTLEX_DATA", str(tmp_path))
+    app = create_app()
+    async with app.router.lifespan_context(app):
+        browser = Browser(app)
+        careful(browser, await browser.open("/", status=503))
+        assert "We will be right back" in browser.answer.text
+        assert int(browser.answer.headers["retry-after"]) > 0
 
 
 def test_amounts_are_read_as_people_write_them() -> None:

@@ -28,18 +28,19 @@ def dump(raw: redis.Redis, match: str = "asynq:{default}:*") -> dict[str, Any]:
         for key in keys:
             pipe.type(key)
         for key, kind in zip(keys, pipe.execute(), strict=True):
-            _READ[kind](pipe, key)
+            READ[kind](pipe, key)
         held = dict(zip(keys, pipe.execute(), strict=True))
     return {key.decode()[start:]: _plain(value) for key, value in held.items()}
 
 
-_READ: dict[bytes, Callable[[Any, bytes], Any]] = {
+READ: dict[bytes, Callable[[Any, bytes], Any]] = {
     b"string": lambda pipe, key: pipe.get(key),
     b"list": lambda pipe, key: pipe.lrange(key, 0, -1),
     b"set": lambda pipe, key: pipe.smembers(key),
     b"zset": lambda pipe, key: pipe.zrange(key, 0, -1, withscores=True),
     b"hash": lambda pipe, key: pipe.hgetall(key),
 }
+"""How a key is read, by its type; of a client or a pipeline."""
 
 
 def _plain(value: Any) -> Any:

@@ -62,6 +62,25 @@ async def test_every_task_runs_once_and_only_counters_are_left(
     assert raw.keys("asynq:servers*") == raw.keys("asynq:workers*") == []
 
 
+async def test_queues_that_sleep_cost_a_call_nothing(tasks: Tasks, jobs: Jobs, start: Start) -> None:
+    """Of a thousand queues nearly all are asleep: what each call looks at is those that have something."""
+    ran: list[str] = []
+
+    @tasks.task("t")
+    async def t(name: str) -> None:
+        ran.append(name)
+
+    names = [f"q{n}" for n in range(30)]
+    running = await start(queues=dict.fromkeys(names, 1))
+    fetcher = running.worker.parts.fetcher
+    await until(lambda: not fetcher._lively)
+    for name in (names[7], names[7], names[29]):
+        await jobs.enqueue(t.job(name), queue=name)
+        await until(lambda: ran[-1:] == [name])  # noqa: B023 - awaited here
+    await until(lambda: not fetcher._lively)
+    assert ran == ["q7", "q7", "q29"]
+
+
 async def test_a_handler_sees_its_job_and_the_lifespan(jobs: Jobs, start: Start, tasks: Tasks) -> None:
     seen: dict[str, Any] = {}
     closed: list[bool] = []

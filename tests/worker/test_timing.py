@@ -163,6 +163,19 @@ def test_only_a_new_first_task_is_announced(url: str, blocking_driver: Any, raw:
     told.close()
 
 
+async def test_what_is_far_off_has_no_entry_and_starts_by_its_second(driver: Driver, raw: redis.Redis) -> None:
+    """An entry is 120 bytes, a quarter of the job."""
+    jobs = Jobs(driver, clock=FixedClock(NOW_S * 1000))
+    await jobs.enqueue("a:1", process_in=timedelta(milliseconds=60_001))
+    await jobs.enqueue("a:1", process_in=timedelta(milliseconds=60_000))
+    assert raw.zcard("asynq:{default}:x:due") == 1
+    moved = [
+        (await driver.run(maintain.forward(DEFAULT, NOW_S * 1000 + at))).moved
+        for at in (59_999, 60_000, 60_999, 61_000)
+    ]
+    assert moved == [0, 1, 0, 1]
+
+
 async def test_forwarding_obeys_the_sets_that_asynq_knows(driver: Driver, jobs: Jobs, raw: redis.Redis) -> None:
     """What Go, or an inspector, moved, deleted or scheduled anew is not forwarded by an entry of ours left behind."""
     clock = FixedClock(NOW_MS)
@@ -202,6 +215,7 @@ async def test_entries_of_a_queue_without_our_workers_do_not_pile_up(driver: Dri
     assert raw.zcard("asynq:{default}:x:due") <= 4
 
 
+@pytest.mark.one_server
 async def test_an_idle_worker_sends_at_most_a_command_a_second(
     start: Start, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

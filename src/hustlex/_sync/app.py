@@ -305,9 +305,9 @@ class HustleX:
         """The rooms, for calls whose writes wait: ``hx.durable("fsync").jobs.enqueue(job)``.
 
         level: "memory", "fsync" (until the server's disk has it), "replica" (until one replica has), "replica_fsync"
-        (both, and on that one's disk), each half a second at most. Calls that come together wait together. Raises
-        NotDurable, which has the ``answer``, when it did not get so far in time: the call is done; ConfigurationError,
-        before anything is written, when the server cannot do it.
+        (both, and on that one's disk), for 1.5, 0.5 and 2.5 seconds at most. Calls that come together wait together.
+        Raises NotDurable, which has the ``answer``, when it did not get so far in time: the call is done;
+        ConfigurationError, before anything is written, when the server cannot do it, or says what is not true.
         """
         word = check.one_of("level", level, LEVELS)
         if word not in self._views:

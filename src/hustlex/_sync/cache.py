@@ -19,8 +19,9 @@ from hustlex.cache.many import WantedMany
 from hustlex.cache.obtain import obtain
 from hustlex.cache.plan import CachePlan, TagSpace
 from hustlex.cache.policy import Options, checked_ms, policy
+from hustlex.cache.stats import Stats
 from hustlex.cache.template import CallKey, KeyTemplate, TagTemplate
-from hustlex.cache.types import EntryKey, Hit, Key, Miss, Stats, Warmed
+from hustlex.cache.types import EntryKey, Hit, Key, Miss, Warmed
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
 from hustlex.core.op import BlockingDriver
@@ -39,7 +40,6 @@ _MOST_JITTER = 0.9
 _MOST_NAMES = 10_000
 _PLAIN = frozenset((int, str))
 """Of these, equal arguments make equal keys; True and 1 do not."""
-_NO_TIME = timedelta(0)
 
 
 class Caches:
@@ -256,7 +256,7 @@ class Cache(Generic[V]):
         tags: Iterable[str] = (),
         jitter: float = 0.5,
         batch: int = 100,
-        pause: timedelta = _NO_TIME,
+        pause: timedelta = timedelta(0),
     ) -> Warmed:
         """Compute what is not cached, before anybody asks; never overwrites, and ends when the server fails.
 
@@ -292,7 +292,7 @@ class Cache(Generic[V]):
         return Decorator(self, named, wanted, self._plan.ttl_ms(ttl))
 
     def stats(self) -> Stats:
-        """What this process counted since the cache was declared."""
+        """What this process counted since the cache was declared, as a whole and of each function's key template."""
         return self._plan.counts.snapshot()
 
 
@@ -331,6 +331,7 @@ class CachedFunction(Generic[P, R]):
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         self._cache = cache
+        self._plan = cache._plan.of_template(template.text)
         self._template = template
         self._function: Any = function
         self._ttl_ms = ttl_ms
@@ -341,7 +342,7 @@ class CachedFunction(Generic[P, R]):
     def __call__(self, *args: P.args, **options: P.kwargs) -> R:
         """The cached result, else the function's; see ``Cache.get_or_compute``."""
         compute = functools.partial(self._function, *self._instance, *args, **options)
-        plan, tags = self._cache._plan, self._tags
+        plan, tags = self._plan, self._tags
         entry = self.key(*args, **options)
         copy = plan.nearby(entry)
         if copy is not None:
@@ -355,12 +356,12 @@ class CachedFunction(Generic[P, R]):
     def key(self, *args: P.args, **options: P.kwargs) -> EntryKey:
         """The Redis key for these arguments."""
         if options or self._instance or not _PLAIN.issuperset(map(type, args)):
-            return self._cache._plan.templated(self._template.logical(self._instance + args, options))
+            return self._plan.templated(self._template.logical(self._instance + args, options))
         found = self._names.get(args)
         if found is None:
             if len(self._names) >= _MOST_NAMES:
                 self._names.clear()
-            found = self._names[args] = self._cache._plan.templated(self._template.logical(args, options))
+            found = self._names[args] = self._plan.templated(self._template.logical(args, options))
         return found
 
     def invalidate(self, *args: P.args, **options: P.kwargs) -> None:
@@ -380,6 +381,10 @@ class CachedFunction(Generic[P, R]):
         """The function itself: nothing read, nothing stored."""
         result: R = self._function(*self._instance, *args, **options)
         return result
+
+    def stats(self) -> Stats:
+        """What this process counted of this function."""
+        return self._plan.counts.snapshot()
 
     @overload
     def __get__(self, instance: None, owner: type) -> CachedFunction[P, R]: ...

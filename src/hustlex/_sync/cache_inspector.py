@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from hustlex.cache import look
+from hustlex.cache import look, sizes
 from hustlex.cache.look import EntryState
+from hustlex.cache.sizes import CacheSize
 from hustlex.cache.types import Key
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
@@ -21,8 +22,21 @@ class CacheInspector:
         self._clock = clock
 
     def entry(self, name: str, key: Key) -> EntryState:
-        """One entry of the cache ``name``: age, life, lease, and why; one round trip. Raises Misuse, Unavailable.
+        """One entry of the cache ``name``: age, life, lease, tags, and why. Raises Misuse, Unavailable.
 
         Source: lua/look.lua.
         """
-        return self._driver.run(look.look(self._prefix, name, key, self._clock()))
+        return self._driver.follow(look.look(self._prefix, name, key, self._clock()))
+
+    def key(self, key: str) -> EntryState:
+        """The same by the entry's name in Redis, as ``cache:user:42``. Raises Misuse, Unavailable.
+
+        Source: lua/look.lua.
+        """
+        return self._driver.follow(look.look_by_name(self._prefix, key, self._clock()))
+
+    def size(self, name: str) -> CacheSize:
+        """How many entries a cache has on the server, and how large they are; looks at up to 200,000 keys of each
+        server, a thousand at a time with pauses. Raises Misuse, Unavailable.
+        """
+        return self._driver.follow(sizes.size(self._prefix, name))

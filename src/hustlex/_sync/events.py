@@ -8,14 +8,16 @@ from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from hustlex._sync.events_inspector import EventInspector
+from hustlex._sync.events_presence import Presence
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver, Op
 from hustlex.core.time import Clock, server_clock
-from hustlex.errors import Error
+from hustlex.errors import Error, Misuse
 from hustlex.events import ops
 from hustlex.events.cursors import LIMIT, Declared, new_epoch
 from hustlex.events.declaring import KEPT, MOST_KEPT, declared, position_of
+from hustlex.events.names import ChannelKeys, ChannelTemplate
 from hustlex.events.types import Kind, Message, Parameter, Position
 from hustlex.events.wire import MAX_PAYLOAD
 
@@ -40,8 +42,9 @@ class Channel(Generic[T]):
         Raises Misuse (wrong parameters, event too large) before anything is sent, OutcomeUnknown when the reply is
         lost: the event may have been sent. Source: lua/publish.lua.
         """
-        key = self.declared.template.key(self.declared.template.name(parameters))
-        return self._driver.run(ops.publish(key, self.declared.codec.encode(event), self._clock()))
+        declared = self.declared
+        channel = declared.template.keys(parameters).channel
+        return self._driver.run(ops.publish(channel, declared.codec.encode(event), self._clock()))
 
 
 @answering
@@ -63,14 +66,18 @@ class ReplayChannel(Generic[T]):
         position, so it may be repeated. version: of a state, 1 or more; an event that is no newer than the last one
         is dropped. parameters: one value per placeholder of the name.
         Returns its position (of the newest event, when this one was dropped). Raises Misuse before anything is sent;
-        without ``idem`` OutcomeUnknown when the reply is lost: it may have been sent. Source: lua/append.lua.
+        without ``idem`` OutcomeUnknown when the reply is lost: it may have been sent. Source: lua/append.lua,
+        lua/append_if_new.lua.
         """
-        return self._driver.run(self._append(event, idem, version, parameters))
+        named = self.declared.template.keys(parameters)
+        if idem is None and version is None:
+            return self._driver.run(self._op(event, named))
+        return self._driver.run(self._op_if_new(event, named, idem, version))
 
     def publish_many(self, events: Iterable[T], /, **parameters: Parameter) -> list[Position | Error]:
         """Publish several, in order, in one write. A failed one is its Error, not raised. Source: lua/append.lua."""
-        name = self.declared.template.name(parameters)
-        sent = [self._op(event, name, "", 0) for event in check.several("events", events)]
+        named = self.declared.template.keys(parameters)
+        sent = [self._op(event, named) for event in check.several("events", events)]
         return self._driver.run_many(sent)
 
     def position(self, **parameters: Parameter) -> Position | None:
@@ -102,16 +109,17 @@ class ReplayChannel(Generic[T]):
         """Drop what is kept; who comes back gets a Gap. Source: lua/forget.lua."""
         self._driver.run(ops.forget(self.declared.template, self.declared.template.name(parameters)))
 
-    def _append(self, event: T, idem: str | None, version: int | None, parameters: dict[str, Any]) -> Op[Position]:
-        known = "" if idem is None else check.identity("idem", idem)
-        number = 0 if version is None else check.whole("version", version, 1)
-        return self._op(event, self.declared.template.name(parameters), known, number)
-
-    def _op(self, event: T, name: str, idem: str, version: int) -> Op[Position]:
-        declared, payload = self.declared, self.declared.codec.encode(event)
+    def _op(self, event: T, named: ChannelKeys) -> Op[Position]:
+        declared = self.declared
         assert declared.retention is not None
-        return ops.append(
-            declared.template, name, payload, declared.retention, new_epoch(), self._clock(), idem=idem, version=version
+        return ops.append(named, declared.codec.encode(event), declared.retention, new_epoch(), self._clock())
+
+    def _op_if_new(self, event: T, named: ChannelKeys, idem: str | None, version: int | None) -> Op[Position]:
+        declared, known = self.declared, "" if idem is None else check.identity("idem", idem)
+        number = 0 if version is None else check.whole("version", version, 1)
+        assert declared.retention is not None
+        return ops.append_if_new(
+            named, declared.codec.encode(event), declared.retention, new_epoch(), self._clock(), known, number
         )
 
 
@@ -126,12 +134,23 @@ class Events:
         self._prefix = prefix
         self._clock = clock
         self._hub: Any = None
+        self._keeper: Any = None
         self.inspector = EventInspector(driver, prefix)
 
     @property
     def trouble(self) -> str:
         """One sentence while subscribers here hear nothing, else ""."""
         return self._hub.trouble if self._hub is not None else ""
+
+    def presence(self, name: str) -> Presence:
+        """Declare places where it is known who is there, once, as ``rooms:{room}``; a name as channels have it.
+
+        Raises Misuse for a malformed name, and for a placeholder called member, user or limit.
+        """
+        template = ChannelTemplate(name, self._prefix)
+        if reserved := template.parameters & {"member", "user", "limit"}:
+            raise Misuse(f"a placeholder cannot be called {min(reserved)}", hint="rename it")
+        return Presence(self._driver, self._keeper, template, self._clock)
 
     @overload
     def channel(self, name: str, event_type: type[T], *, max_payload: int = MAX_PAYLOAD) -> Channel[T]: ...

@@ -8,21 +8,24 @@ this process (``computations.py``, run by ``aio.py`` and ``blocking.py``), else 
 (``claims.py``), computes, and stores unless an invalidation came between. ``circles.py`` finds computations that wait
 for each other.
 
-``inspector.py`` answers what an operator asks, by ``look.py``.
+``inspector.py`` answers what an operator asks, by ``look.py`` and ``sizes.py``.
 """
 
 from hustlex.cache.api import Cache, CachedFunction, Caches
 from hustlex.cache.commit import AfterCommit
 from hustlex.cache.inspector import CacheInspector
-from hustlex.cache.look import EntryState
+from hustlex.cache.look import EntryState, TagState
 from hustlex.cache.policy import Options
-from hustlex.cache.types import MISSING, EntryKey, Format, Hit, Key, Miss, Missing, Stats, Warmed
+from hustlex.cache.sizes import CacheSize
+from hustlex.cache.stats import Stats
+from hustlex.cache.types import MISSING, EntryKey, Format, Hit, Key, Miss, Missing, Warmed
 
 __all__ = [
     "MISSING",
     "AfterCommit",
     "Cache",
     "CacheInspector",
+    "CacheSize",
     "CachedFunction",
     "Caches",
     "EntryKey",
@@ -34,5 +37,6 @@ __all__ = [
     "Missing",
     "Options",
     "Stats",
+    "TagState",
     "Warmed",
 ]

@@ -14,6 +14,7 @@ from hustlex.cache.commit import Pending, waited
 from hustlex.cache.computations import Compute, MakeFlow, SharedResult, Tags
 from hustlex.cache.near import NearWatch
 from hustlex.cache.plan import TagSpace
+from hustlex.cache.shared_reads import SharedReads
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.lease_renewal.aio import renewed
@@ -72,6 +73,7 @@ class Computations:
     """The table, for tasks of one event loop. A cancelled caller leaves; the task goes on while anybody waits."""
 
     def __init__(self, driver: AsyncDriver) -> None:
+        self.reads: SharedReads | None = SharedReads(driver)
         self._driver = driver
         self._computations: dict[str, _TaskComputation] = {}
         forks.watch(self)

@@ -15,6 +15,7 @@ from hustlex.cache.commit import Pending
 from hustlex.cache.computations import Compute, MakeFlow, SharedResult, Tags
 from hustlex.cache.near import NearWatch
 from hustlex.cache.plan import TagSpace
+from hustlex.cache.shared_reads import SharedReads
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.lease_renewal.blocking import renewed
@@ -63,6 +64,7 @@ class Computations:
     """The table, for threads. The thread that starts a computation runs it; other threads wait."""
 
     def __init__(self, driver: BlockingDriver) -> None:
+        self.reads: SharedReads | None = None
         self._driver = driver
         self._bulkheads: weakref.WeakSet[_Bulkhead] = weakref.WeakSet()
         self.forked()

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from hustlex.cache.shared_reads import SharedReads
 from hustlex.core.op import Flow, Op
 
 Compute = Callable[[], Any]
@@ -64,7 +65,9 @@ Tags = tuple[str, ...]
 
 
 class ComputationTable(Protocol):
-    """The table."""
+    """The table. reads: of stamps, which tasks share; None: threads read their own."""
+
+    reads: SharedReads | None
 
     def join(self, entry: str) -> Participant | None:
         """A part in the computation for this entry, if there is one."""

@@ -6,17 +6,23 @@ import logging
 import threading
 from collections import Counter
 
-from hustlex.cache.types import Stats
+from hustlex.cache.stats import Stats, summed
 from hustlex.errors import Error
 
+_BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+_LONGER = 60_000
 _LOG = logging.getLogger("hustlex.cache")
 
 
 class Counts:
-    """Counts of one named cache; safe between threads."""
+    """Counts of one named cache, or of the functions of one key template of it (whole: the cache's); safe between
+    threads."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, whole: Counts | None = None) -> None:
         self._name = name
+        self._whole = whole
+        self._templates: dict[str, Counts] = {}
+        self._loads: Counter[int] = Counter()
         self._lock = threading.Lock()
         self._tallies: dict[str, Counter[str]] = {
             kind: Counter() for kind in ("requests", "origin", "fill", "wait", "reject", "near", "calls")
@@ -26,6 +32,17 @@ class Counts:
         """Hits on copies in this process; by its one event loop alone, so without the lock."""
         self._warned_of_size = self._warned_of_circle = False
 
+    def of_template(self, text: str) -> Counts:
+        """Of one template; what is counted there is the cache's as well."""
+        with self._lock:
+            return self._templates.setdefault(text, Counts(self._name, self))
+
+    def computed(self, took_ms: int) -> None:
+        """A computation has ended well."""
+        with self._lock:
+            self._tallies["origin"]["ok"] += 1
+            self._loads[next((bound for bound in _BOUNDS_MS if took_ms <= bound), _LONGER)] += 1
+
     def add(self, kind: str, what: str, times: int = 1) -> None:
         """One more of ``kind`` (a field of Stats, or calls)."""
         with self._lock:
@@ -34,13 +51,14 @@ class Counts:
     def failed(self, error: Error) -> None:
         """The server did not answer, and the call was passed over. Logs once per outage, never a key."""
         self.add("calls", "failed")
-        if self._reachable:
-            self._reachable = False
+        whole = self._whole or self
+        if whole._reachable:
+            whole._reachable = False
             _LOG.warning("cache %s: going on without the server: %s", self._name, error)
 
     def answered(self) -> None:
         """The server answered."""
-        self._reachable = True
+        (self._whole or self)._reachable = True
 
     def too_big(self, size: int, most: int) -> None:
         """A value over ``max_value`` was not stored. Logs once per cache."""
@@ -64,7 +82,10 @@ class Counts:
         """All counts at one moment."""
         with self._lock:
             tallies = {kind: dict(tally) for kind, tally in self._tallies.items()}
+            loads, templates = dict(self._loads), dict(self._templates)
         if self.near:
             tallies["requests"]["near"] = self.near
         calls = tallies.pop("calls")
-        return Stats(**tallies, failures=calls.get("failed", 0), invalidations=calls.get("invalidated", 0))
+        ends = {"failures": calls.get("failed", 0), "invalidations": calls.get("invalidated", 0)}
+        own = Stats(**tallies, **ends, loads=loads)  # type: ignore[arg-type]
+        return summed(own, {text: counts.snapshot() for text, counts in templates.items()})

@@ -33,6 +33,8 @@ NEGATIVE_BODY = b"null"
 
 MOST_TAGS = 16
 STAMP_BYTES = 16
+HARD = 12
+"""So many bytes of a stamp change with a hard invalidation, the others with a soft one."""
 
 Tags = tuple[tuple[str, bytes], ...]
 """Each tag with the stamp that the entry was computed under."""
@@ -56,6 +58,7 @@ class FrameHeader(msgspec.Struct, frozen=True):
     created_ms: int
     fresh_ms: int
     negative: bool
+    tags: Tags = ()
 
 
 class BadFrame(msgspec.Struct, frozen=True):
@@ -95,7 +98,10 @@ def header(raw: bytes) -> FrameHeader | None:
     if len(raw) < _HEADER.size or raw[0] != MAGIC:
         return None
     _, flags, _, created_ms, fresh_ms, _, _ = _HEADER.unpack_from(raw)
-    return None if flags & ~_KNOWN_BITS else FrameHeader(created_ms, fresh_ms, bool(flags & _NEGATIVE))
+    if flags & ~_KNOWN_BITS:
+        return None
+    start, tags = _read_tags(raw) if flags & _TAGGED else (_HEADER.size, ())
+    return FrameHeader(created_ms, fresh_ms, bool(flags & _NEGATIVE), tags) if start else None
 
 
 def unpack(raw: bytes, fingerprint: int) -> EntryFrame | BadFrame:

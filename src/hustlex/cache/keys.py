@@ -13,6 +13,7 @@ from hustlex.errors import Misuse
 
 _SAFE = "._~/@+=-"
 _LITERAL = re.compile(r"[A-Za-z0-9._~/@+=-]+(:[A-Za-z0-9._~/@+=-]+)*")
+_ENCODED = re.compile(r"[A-Za-z0-9._~/@+=%-]+(:[A-Za-z0-9._~/@+=%-]+)+")
 _LONGEST_PREFIX = 64
 _LONGEST_PART = 96
 _LONGEST_KEY = 250
@@ -37,6 +38,11 @@ def check_name(name: str) -> str:
     if not _LITERAL.fullmatch(check.text("name", name)):
         raise Misuse(f"{name!r} is not a cache name", hint="use A-Z a-z 0-9 . _ ~ / @ + = - with ':' between parts")
     return name
+
+
+def is_logical(text: str) -> bool:
+    """Whether it is a cache's name and what follows it, as they stand in a key."""
+    return ":" in text and bool(_ENCODED.fullmatch(text))
 
 
 def check_apart(name: str, others: Iterable[str]) -> None:

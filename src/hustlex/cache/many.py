@@ -170,8 +170,9 @@ def _computed(plan: CachePlan[V], done: Round, ask: WantedMany, claimed: _Claime
         plan.counts.add("origin", "error")
         yield from _failed(plan, done, claimed, failure)
         return
-    plan.counts.add("origin", "ok")
-    yield from _stored(plan, done, ask, claimed, bodies, int((plan.entropy.monotonic() - started) * 1000))
+    took_ms = int((plan.entropy.monotonic() - started) * 1000)
+    plan.counts.computed(took_ms)
+    yield from _stored(plan, done, ask, claimed, bodies, took_ms)
     for entry, (value, _) in bodies.items():
         done.found[entry] = value
         done.left.pop(entry)

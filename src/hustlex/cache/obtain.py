@@ -207,8 +207,7 @@ def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, computation: Comput
     stored = plan.codec.pack(made.body, life_ms, made.delta_ms, tags)
     if len(stored) > policy.max_value:
         plan.counts.too_big(len(stored), policy.max_value)
-        released, unchanged = yield from _proved(plan, ops.release(lease, token, policy.timeout_ms), tags)
-        return SharedResult(made.value, made.body, proven=released is True and unchanged)
+        return (yield from _unstored(plan, ask.entry, token, made, tags))
     stay_ms = plan.stay_ms(made.body, life_ms)
     fill = ops.fill(ask.entry, lease, token, plan.clock(), stored, stay_ms, policy.timeout_ms)
     filled, unchanged = yield from _proved(plan, fill, tags)
@@ -218,6 +217,12 @@ def _leased(plan: CachePlan[V], ask: Wanted, leased: Leased, computation: Comput
         return SharedResult(made.value, made.body, proven=False)
     plan.counts.add("fill", "stored" if filled else "refused")
     return SharedResult(made.value, made.body, proven=filled and unchanged)
+
+
+def _unstored(plan: CachePlan[Any], entry: str, token: str, made: Made, tags: Tags) -> Flow[SharedResult]:
+    """A result that goes to who waits for it, and nowhere else."""
+    released, unchanged = yield from _proved(plan, ops.release(plan.lease(entry), token, plan.policy.timeout_ms), tags)
+    return SharedResult(made.value, made.body, proven=released is True and unchanged)
 
 
 def _proved(plan: CachePlan[Any], end: Op[bool], tags: Tags) -> Flow[tuple[bool | Error, bool]]:
@@ -239,6 +244,6 @@ def _make(plan: CachePlan[V], compute: Compute) -> Flow[Made]:
     except Exception:
         plan.counts.add("origin", "error")
         raise
-    plan.counts.add("origin", "ok")
     delta_ms = int((plan.entropy.monotonic() - started) * 1000)
+    plan.counts.computed(delta_ms)
     return Made(*plan.codec.write(value), delta_ms)

@@ -6,6 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from copy import copy
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
@@ -54,6 +55,7 @@ class TagSpace:
         self.pressure = MemoryPressure(prefix, self.entropy.monotonic)
         self.watch: NearWatch | None = None
         """Who hears of changes, once there is a near cache."""
+        self.reads = computations.reads
 
     def stamp(self, tag: str) -> str:
         """The key of a tag's stamp."""
@@ -90,10 +92,19 @@ class CachePlan(Generic[V]):
         self.space = space or TagSpace(prefix, computations, self.entropy)
         self.stamp, self.epoch, self.pressure = self.space.stamp, self.space.epoch, self.space.pressure
         self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
+        self._templates: dict[str, CachePlan[V]] = {}
         self._rests: dict[str, float] = {}
         self._entries: dict[str | int, EntryKey] = {}
         self.near: NearShelf[V | None] | None = None
         """The copies in this process."""
+
+    def of_template(self, text: str) -> CachePlan[V]:
+        """The same cache as the functions of one key template see it: what they do is counted apart as well."""
+        found = self._templates.get(text)
+        if found is None:
+            found = self._templates[text] = copy(self)
+            found.counts = self.counts.of_template(text)
+        return found
 
     def entry(self, key: Key) -> EntryKey:
         """The Redis key. Raises Misuse for an unusable part, or for another cache's EntryKey."""

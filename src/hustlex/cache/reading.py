@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping
+from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from hustlex.cache import ops
 from hustlex.cache.codec import DecodedEntry
-from hustlex.cache.frame import NEGATIVE_BODY, BadFrame, EntryFrame
+from hustlex.cache.frame import HARD, NEGATIVE_BODY, BadFrame, EntryFrame
 from hustlex.cache.near import NearGuard, NearShelf
 from hustlex.cache.plan import CachePlan
-from hustlex.core.op import Batch, Flow, Op, Step
+from hustlex.cache.shared_reads import answered
+from hustlex.core.op import Batch, Call, Flow, Op, Step
 from hustlex.errors import BadReply, Error, OutcomeUnknown, Refused, Unavailable
 
 V = TypeVar("V")
@@ -28,7 +30,6 @@ SERVER_FAILURES = (Unavailable, Refused, OutcomeUnknown, BadReply)
 Stamps = Mapping[str, bytes | Error | None]
 State = Literal["fresh", "early", "stale"]
 
-_HARD = 12
 _QUARTER = 4
 
 
@@ -80,22 +81,42 @@ def _keep(plan: CachePlan[V], near: NearShelf[V | None], entry: str, found: Usab
 def _read(
     plan: CachePlan[V], entry: str, tags: tuple[str, ...], timed: bool, guard: NearGuard | None
 ) -> Flow[Judged[V]]:
+    timed, timeout_ms, reads = timed or plan.timed, plan.policy.timeout_ms, plan.space.reads
+    if tags and reads is None:
+        raw, left_ms, stamps = yield from _all(plan, entry, tags, timed)
+        return (yield from judge(plan, raw, left_ms, stamps, guard))
+    asked = [reads.ask(plan.stamp(tag), timeout_ms) for tag in tags] if reads is not None else []
+    raw, left_ms = yield from _entry(plan, entry, timed)
+    stamps = {}
+    if asked and isinstance(raw, bytes):
+        stamps = dict(zip(tags, (yield Call(partial(answered, asked))), strict=True))
+    return (yield from judge(plan, raw, left_ms, stamps, guard))
+
+
+def _entry(plan: CachePlan[V], entry: str, timed: bool) -> Flow[tuple[bytes | Error | None, int]]:
+    """The entry, and with timed how long it stays."""
     timeout_ms = plan.policy.timeout_ms
-    if not tags and not timed and not plan.timed:
+    if not timed:
         try:
-            raw = yield ops.get(entry, timeout_ms)
+            return (yield ops.get(entry, timeout_ms)), 0
         except SERVER_FAILURES as failure:
-            raw = failure
-        return (yield from judge(plan, raw, 0, {}))
+            return failure, 0
+    raw, left_ms = yield Batch((ops.get(entry, timeout_ms), ops.life(entry, timeout_ms)))
+    return (left_ms, 0) if isinstance(left_ms, Error) else (raw, left_ms)
+
+
+def _all(
+    plan: CachePlan[V], entry: str, tags: tuple[str, ...], timed: bool
+) -> Flow[tuple[bytes | Error | None, int, Stamps]]:
+    """The entry and the stamps of its tags, in one write."""
+    timeout_ms = plan.policy.timeout_ms
     batch: tuple[Op[Any], ...] = (ops.get(entry, timeout_ms),)
-    if timed or plan.timed:
-        batch += (ops.life(entry, timeout_ms),)
-    start = len(batch)
+    batch += (ops.life(entry, timeout_ms),) if timed else ()
     answers = yield Batch(batch + tuple(ops.stamped(plan.stamp(tag), timeout_ms) for tag in tags))
-    left_ms = answers[1] if start > 1 else 0
+    left_ms = answers[1] if timed else 0
     if isinstance(left_ms, Error):
-        return (yield from judge(plan, left_ms, 0, {}))
-    return (yield from judge(plan, answers[0], left_ms, dict(zip(tags, answers[start:], strict=True)), guard))
+        return left_ms, 0, {}
+    return answers[0], left_ms, dict(zip(tags, answers[len(batch) :], strict=True))
 
 
 def judge(
@@ -144,7 +165,7 @@ def _settled(plan: CachePlan[V], found: EntryFrame, left_ms: int, stamps: Stamps
     soft = False
     for tag, stamp in found.tags:
         now = stamps[tag]
-        if not isinstance(now, bytes) or now[:_HARD] != stamp[:_HARD]:
+        if not isinstance(now, bytes) or now[:HARD] != stamp[:HARD]:
             return BadFrame("invalid")
         soft = soft or now != stamp
     if plan.fixed_tags and not {tag for tag, _ in found.tags}.issuperset(plan.fixed_tags):

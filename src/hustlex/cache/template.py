@@ -94,6 +94,7 @@ class KeyTemplate(Template):
                 hint=f"write {cache_name}:{{...}}",
             )
         super().__init__(template, function)
+        self.text = template
 
 
 class TagTemplate:
@@ -122,7 +123,7 @@ class CallKey:
             raise Misuse("a method needs a key template", hint="name what counts, as user:{self.id} cannot: user:{id}")
         inner = inspect.unwrap(getattr(function, "func", function))
         named = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', type(inner).__name__)}"
-        self._start = f"{cache_name}:fn:{keys.component(named)}"
+        self._start = self.text = f"{cache_name}:fn:{keys.component(named)}"
 
     def logical(self, args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
         """Raises TypeError as the call itself would, Misuse for values that have no one spelling."""

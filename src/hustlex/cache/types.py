@@ -64,25 +64,3 @@ class Warmed(msgspec.Struct, frozen=True):
     stored: int
     present: int
     left: int
-
-
-class Stats(msgspec.Struct, frozen=True):
-    """Counts since this process declared the cache."""
-
-    requests: dict[str, int]
-    """Reads: near (a copy in this process), fresh, early (served, and computed anew), stale (the same, or instead of an
-    error), negative (a cached None), miss, bypass (the server failed or refused the lease)."""
-    origin: dict[str, int]
-    """Computations: ok or error."""
-    fill: dict[str, int]
-    """Results: stored, refused (invalidated meanwhile), too_big, failed."""
-    wait: dict[str, int]
-    """Waits for another process: polled or timeout."""
-    reject: dict[str, int]
-    """Unreadable entries by reason."""
-    near: dict[str, int]
-    """Proofs of near copies: same or differed, see ``near_proof``."""
-    failures: int
-    """Calls that the server did not answer and that were passed over."""
-    invalidations: int
-    """Keys deleted."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hustlex.cache import EntryState
 from hustlex.cli.client import CacheUrl, Prefix, Url, opened
 from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json
 
@@ -31,10 +32,47 @@ def get(
     """
     with opened(url, cache_url, prefix) as hx:
         state = hx.cache.inspector.entry(name, tuple(key))
+    _print_entry(state, as_json)
+
+
+@cache.command()
+def why(
+    key: Annotated[str, typer.Argument(help="Its name in Redis, as cache:user:42")],
+    url: Url = None,
+    cache_url: CacheUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Why an entry is as it is: its age, its lease, and what has become of its tags; never its value.
+
+    Example: hustlex cache why cache:user:42
+    """
+    with opened(url, cache_url, prefix) as hx:
+        state = hx.cache.inspector.key(key)
+    _print_entry(state, as_json)
+
+
+def _print_entry(state: EntryState, as_json: bool) -> None:
     if as_json:
         print_json("cache.entry/1", fields_of(state))
     else:
         print_fields(fields_of(state))
+
+
+@cache.command()
+def stat(
+    name: Name, url: Url = None, cache_url: CacheUrl = None, prefix: Prefix = None, as_json: AsJson = False
+) -> None:
+    """How many entries a cache has, and what they take. Hits are counted by each process: ``cache.stats()``.
+
+    Example: hustlex cache stat user
+    """
+    with opened(url, cache_url, prefix) as hx:
+        size = hx.cache.inspector.size(name)
+    if as_json:
+        print_json("cache.stat/1", fields_of(size))
+    else:
+        print_fields(fields_of(size))
 
 
 @cache.command()

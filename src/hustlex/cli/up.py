@@ -15,6 +15,7 @@ import typer
 
 from hustlex.cli.backend import Parts, load_app, parts_of
 from hustlex.cli.ports import check_free, free_port
+from hustlex.cli.processes import Processes, cores
 from hustlex.cli.serving import has_pages
 from hustlex.cli.sources import Sources
 from hustlex.cli.supervisor import Child, Supervisor
@@ -39,6 +40,7 @@ def up(
     redis_port: Annotated[int, typer.Option(min=0, max=65535, help="The server's port; 0: a free one")] = 0,
     cluster: Annotated[bool, typer.Option("--cluster", help="Six servers that form a cluster, instead of one")] = False,
     data: Annotated[Path, typer.Option(help="Where everything is kept between runs")] = Path(".hustlex"),
+    processes: Processes = None,
     console: Annotated[
         bool | None, typer.Option("--console/--no-console", help="The web console; default: where it is installed")
     ] = None,
@@ -49,7 +51,7 @@ def up(
     A module without `app` gets no API, one without `tasks` neither worker nor scheduler.
     Example: hustlex up examples.gigs
     """
-    settings = load_settings()
+    settings = load_settings(processes=processes)
     parts = parts_of(module)
     if parts.app:
         require("an API", "web", "uvicorn", "fastapi")
@@ -90,8 +92,11 @@ def _children(parts: Parts, port: int, console_port: int, settings: Settings) ->
         children.append(Child("api", [*hustlex, "api", parts.app, "--port", str(port)], ready_port=port))
     if parts.tasks:
         grace = _STOP_SECONDS + settings.shutdown_timeout_s
-        children.append(Child("scheduler", [*hustlex, "scheduler", *parts.tasks]))
-        children.append(Child("worker", [*hustlex, "worker", *parts.tasks], stop_seconds=grace))
+        worker = [*hustlex, "worker", *parts.tasks, "--processes", "1"]
+        children.append(Child("scheduler", [*hustlex, "scheduler", *parts.tasks], stage=1))
+        count = cores(settings.processes)
+        names = ["worker"] if count == 1 else [f"worker {number}" for number in range(1, count + 1)]
+        children += [Child(name, worker, stage=2, stop_seconds=grace) for name in names]
     return children
 
 
@@ -116,7 +121,9 @@ def _announce(
     else:
         print("  api        none: no module defines `app`")
     if parts.tasks:
-        print("  worker     " + ", ".join(f"{name} {share}" for name, share in settings.queues.items()))
+        count = cores(settings.processes)
+        shares = ", ".join(f"{name} {share}" for name, share in settings.queues.items())
+        print("  worker     " + shares + (f"; {count} processes" if count > 1 else ""))
         print("  scheduler  periodic jobs")
     else:
         print("  worker     none: no module defines `tasks`")

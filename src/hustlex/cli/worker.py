@@ -13,11 +13,13 @@ import typer
 
 from hustlex.cli.backend import load_tasks
 from hustlex.cli.collector import freeze_start
+from hustlex.cli.processes import Processes, cores, run_processes
 from hustlex.cli.run import named, open_driver, run_until_signal
 from hustlex.errors import Misuse
 from hustlex.jobs.keys import queue_keys
 from hustlex.settings import RESERVED, load_settings
 from hustlex.worker import Reserved, Worker, serve_health
+from hustlex.worker.health_http import answer_of, listening_at
 
 Modules = Annotated[
     list[str], typer.Argument(help="Modules that define `tasks`, as examples.gigs, or MODULE:NAME; all run together")
@@ -37,13 +39,22 @@ def worker(
     cpu_processes: Annotated[int, typer.Option(min=0, help="Tasks with cpu=True at once; 0: as many as CPUs")] = 0,
     health_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer GET /health on this port")] = None,
     health_host: Annotated[str, typer.Option(help="Address for --health-port")] = "127.0.0.1",
+    processes: Processes = None,
+    health_socket: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the jobs of all MODULEs until SIGTERM or Ctrl-C, then finish or hand back what is running.
 
+    With --processes N this command keeps N workers running, each with so many jobs at once.
+
     Example: hustlex worker examples.gigs --queue critical=reserved:20 --queue default=3 --queue low=1
     """
-    settings = load_settings(url=url, concurrency=concurrency, queues=_queues(queue))
+    settings = load_settings(url=url, concurrency=concurrency, queues=_queues(queue), processes=processes)
     _check_names(settings.queues, "--queue" if queue else "HUSTLEX_QUEUES")
+    if (count := cores(settings.processes)) > 1:
+        open_driver(url, settings.url, "hustlex:worker")
+        given = _arguments(module, queue, settings.concurrency, cpu_processes)
+        grace_s, environment = settings.shutdown_timeout_s, {"HUSTLEX_URL": settings.url}
+        raise typer.Exit(run_processes(count, given, environment, grace_s=grace_s, port=health_port, host=health_host))
     tasks = load_tasks(module)
     driver = open_driver(url, settings.url, "hustlex:worker")
     engine = Worker(
@@ -56,7 +67,10 @@ def worker(
     )
 
     async def run() -> None:
-        async with serve_health(engine, driver, health_port, health_host) if health_port else nullcontext():
+        async with (
+            serve_health(engine, driver, health_port, health_host) if health_port else nullcontext(),
+            listening_at(answer_of(engine, driver), health_socket) if health_socket else nullcontext(),
+        ):
             starting = asyncio.create_task(_started(engine, freeze=settings.freeze_gc))
             try:
                 await engine.run()
@@ -70,6 +84,12 @@ async def _started(engine: Worker, *, freeze: bool) -> None:
     await engine.started()
     if freeze:
         freeze_start()
+
+
+def _arguments(modules: list[str], queues: list[str] | None, concurrency: int, cpu_processes: int) -> list[str]:
+    """Of each process; the URL, which may hold a password, is in its environment."""
+    shares = [part for one in queues or () for part in ("--queue", one)]
+    return [*modules, *shares, "--concurrency", str(concurrency), "--cpu-processes", str(cpu_processes)]
 
 
 def _queues(given: list[str] | None) -> dict[str, int | str] | None:

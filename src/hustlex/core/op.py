@@ -227,8 +227,8 @@ class AsyncDriver(Protocol):
         ...
 
     @property
-    def crosses_slots(self) -> bool:
-        """Whether one call may have keys of several slots: one server has them all. False until that is known."""
+    def crosses_slots(self) -> bool | None:
+        """Whether one call may have keys of several slots: one server has them all. None while that is not known."""
         ...
 
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:

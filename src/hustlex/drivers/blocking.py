@@ -16,7 +16,16 @@ from typing import Any, Self, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from hustlex.core.durability.level import Committed, Durability, WaitReply, answered, reached
+from hustlex.core.durability.level import (
+    POLICY,
+    Committed,
+    Durability,
+    WaitReply,
+    answered,
+    exact,
+    forced,
+    reached,
+)
 from hustlex.core.link import ServerLink
 from hustlex.core.op import PING, Batch, Call, Durable, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch
@@ -32,13 +41,14 @@ from hustlex.drivers.faults import (
     bad_reply,
     closed,
     exhausted,
+    hasty,
     scriptless,
     unable,
     verdict,
 )
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import join, pack
-from hustlex.drivers.patience import FAILOVER_S, Patience, RepeatBudget
+from hustlex.drivers.patience import FAILOVER_S, FlowOps, Patience, RepeatBudget
 from hustlex.drivers.pools import PoolRoute, pools_of
 from hustlex.drivers.redis_py import COMMAND_S, ServerPool
 from hustlex.errors import Error, Refused
@@ -78,7 +88,7 @@ class Driver:
         self._address.check_certificates()
         self.hook = hook
         self._pools = pools_of(self._address)
-        self._able: set[ServerPool] = set()
+        self._exact: dict[ServerPool, bool] = {}
         self._repeats = RepeatBudget()
         self._closed = False
 
@@ -109,7 +119,7 @@ class Driver:
         durability: the reply is a WaitReply.
         """
         attempt, whole_script, route = 0, False, None
-        seconds = self._seconds(op) + (durability.wait_ms / 1000 if durability is not None else 0)
+        seconds = self._seconds(op) + (durability.patience_ms / 1000 if durability is not None else 0)
         patience = Patience(op, deadline, seconds)
         while True:
             if failure is not None:
@@ -123,23 +133,32 @@ class Driver:
             try:
                 route = route or self._pools.route(op, until)
                 if durability is not None:
-                    packed.append(self._question(route.pool, durability, until))
+                    packed += self._questions(route.pool, durability, until)
                 reply, *waited = route.pool.exchange(packed, until, asking=route.asking)
             except (NotSent, Lost, Late, Refused) as error:
                 failure = error
                 continue
             if not isinstance(reply, Refused):
-                return reply if durability is None else WaitReply(reply, *answered(durability, waited[0]))
+                return reply if durability is None else self._waited(route.pool, durability, reply, waited)
             failure = reply
 
-    def _question(self, pool: ServerPool, durability: Durability, deadline: float) -> bytes:
+    def _questions(self, pool: ServerPool, durability: Durability, deadline: float) -> list[bytes]:
         """What waits. Raises ConfigurationError for a server that cannot, before anything is written."""
-        if durability.probe is not None and pool not in self._able:
-            (reply,) = pool.exchange([join(durability.probe)], deadline)
-            if isinstance(reply, Refused):
-                raise unable(durability.word, reply.message.removeprefix("the server refused: "))
-            self._able.add(pool)
-        return join(durability.question)
+        if durability.probe is None:
+            return [join(durability.question)]
+        if pool not in self._exact:
+            questions = [join(durability.probe), join(("HELLO",)), join(POLICY)]
+            waited, hello, policy = pool.exchange(questions, deadline)
+            if isinstance(waited, Refused):
+                raise unable(durability.word, waited.message.removeprefix("the server refused: "))
+            if not exact(hello) and not forced(policy):
+                raise hasty(durability.word)
+            self._exact[pool] = exact(hello)
+        return [join(durability.question)] if self._exact[pool] else [join(POLICY), join(durability.question)]
+
+    def _waited(self, pool: ServerPool, durability: Durability, reply: Any, replies: list[Any]) -> WaitReply:
+        believed = durability.probe is None or self._exact[pool] or forced(replies[0])
+        return WaitReply(reply, *answered(durability, replies[-1], believed=believed))
 
     def _learn(
         self, op: Op[Any], route: PoolRoute | None, failure: Failure, patience: Patience | None
@@ -168,11 +187,10 @@ class Driver:
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together.
 
-        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        Unless a flow asks for them, none waits beyond its deadline for a server that is being replaced: the others'
+        answers would wait with it.
         """
-        return self._watched(ops, patient=False)
-
-    def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
+        patient = isinstance(ops, FlowOps)
         if not ops:
             return []
         if self.hook is None:
@@ -259,7 +277,7 @@ class Driver:
 
     def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
         """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
-        deadline = time.monotonic() + self._seconds(op) + durability.wait_ms / 1000
+        deadline = time.monotonic() + self._seconds(op) + durability.patience_ms / 1000
         with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
             found: WaitReply = self._insist(op, deadline, durability=durability)
             value = _decode(op, found.reply)
@@ -296,7 +314,7 @@ class Driver:
         if isinstance(step, Op):
             return self.run(step)
         if isinstance(step, Batch):
-            return self._watched(step.ops, patient=True)
+            return self.run_many(FlowOps(step.ops))
         if isinstance(step, Durable):
             return self.commit_many(step.ops, step.durability)
         if isinstance(step, Part):

@@ -209,6 +209,14 @@ def unable(word: str, answer: str) -> Error:
     return ConfigurationError(f"durability {word}: the server knows no WAITAOF", hint="use Redis 7.2, or Valkey")
 
 
+def hasty(word: str) -> ConfigurationError:
+    """What to raise when a server says that its disk has what it has not, see ``core.durability.level.exact``."""
+    return ConfigurationError(
+        f"durability {word}: this server answers WAITAOF too early, unless each write is forced to the disk",
+        hint="set appendfsync always, and let this user run CONFIG GET; or use Redis 8",
+    )
+
+
 def refusal(text: str) -> Refused:
     """A server's error line as an exception. Only its first word is trusted to be free of user data."""
     code = text.split(" ", 1)[0]

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
+import msgspec
+
 from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.events.types import Parameter
@@ -15,6 +17,18 @@ _NAMESPACE = re.compile(r"[-a-zA-Z0-9_]{2,32}:.")
 _SAFE = "._~/@+=$-"
 _VALUE = "[A-Za-z0-9._~/@+=$%-]+"
 _LONGEST = 255
+_MOST_KNOWN = 10_000
+_PLAIN = frozenset((int, str))
+
+
+class ChannelKeys(msgspec.Struct, frozen=True, gc=False):
+    """What one channel is called: its name, the pub/sub channel, its history, where that stands, ids that were sent."""
+
+    name: str
+    channel: str
+    stream: str
+    meta: str
+    once: str
 
 
 class ChannelTemplate:
@@ -35,6 +49,24 @@ class ChannelTemplate:
         self.parameters = frozenset(field for field, _ in self._pieces if field)
         self._prefix = f"{prefix}ev:"
         self._pattern: re.Pattern[str] | None = None
+        self._known: dict[tuple[tuple[str, Parameter], ...], ChannelKeys] = {}
+
+    def keys(self, values: Mapping[str, Parameter]) -> ChannelKeys:
+        """Of the channel with these values; those of many publishes are made once. Raises as ``name``."""
+        if not _PLAIN.issuperset(map(type, values.values())):  # of these, equal values make equal names; True is 1
+            return self._keys(values)
+        given = (*values.items(),)
+        found = self._known.get(given)
+        if found is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = self._known[given] = self._keys(values)
+        return found
+
+    def _keys(self, values: Mapping[str, Parameter]) -> ChannelKeys:
+        name = self.name(values)
+        beside = (self.key_beside(name, what) for what in ("s", "m", "i:"))
+        return ChannelKeys(name, self.key(name), *beside)
 
     def name(self, values: Mapping[str, Parameter]) -> str:
         """The channel's name, at most 255 bytes. Raises Misuse for a missing or unknown one, or what is no id."""

@@ -6,11 +6,12 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Flow, Op, Reply, parts, subscribers
-from hustlex.events.names import ChannelTemplate
+from hustlex.events.names import ChannelKeys, ChannelTemplate
 from hustlex.events.types import Position
 
 _PUBLISH = load("hustlex.events", "publish")
 _APPEND = load("hustlex.events", "append")
+_APPEND_IF_NEW = load("hustlex.events", "append_if_new")
 _READ = load("hustlex.events", "read")
 _REWIND = load("hustlex.events", "rewind")
 _FORGET = load("hustlex.events", "forget")
@@ -46,24 +47,19 @@ def publish(channel: str, payload: bytes, now_ms: int) -> Op[int]:
     return _PUBLISH.op((), (channel, now_ms, payload), _receivers)
 
 
-def append(
-    template: ChannelTemplate,
-    name: str,
-    payload: bytes,
-    retention: Retention,
-    fresh: str,
-    now_ms: int,
-    *,
-    idem: str = "",
-    version: int = 0,
+def append(named: ChannelKeys, payload: bytes, retention: Retention, fresh: str, now_ms: int) -> Op[Position]:
+    """Keep and send one message. fresh: the epoch, should there be none."""
+    args = named.channel, now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms
+    return _APPEND.op((named.stream, named.meta), args, _position)
+
+
+def append_if_new(
+    named: ChannelKeys, payload: bytes, retention: Retention, fresh: str, now_ms: int, idem: str, version: int
 ) -> Op[Position]:
-    """Keep and send one message; may be repeated when it has an id. fresh: the epoch, should there be none."""
-    keys = (template.key_beside(name, "s"), template.key_beside(name, "m"), template.key_beside(name, f"i:{idem}"))
-    args = (
-        *(template.key(name), now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms),
-        *(retention.idem_ms if idem else 0, version),
-    )
-    op = _APPEND.op(keys, args, _position)
+    """The same for one that has an id (""; none), with which it may be repeated, or a version (0: none)."""
+    args = named.channel, now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms
+    more = retention.idem_ms if idem else 0, version
+    op = _APPEND_IF_NEW.op((named.stream, named.meta, f"{named.once}{idem}"), args + more, _position)
     return msgspec.structs.replace(op, effect=Effect.IDEMPOTENT) if idem else op
 
 

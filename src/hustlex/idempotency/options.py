@@ -57,7 +57,7 @@ class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 1
     """How many replicas must have it, 1 to 8."""
     replica_wait: timedelta = timedelta(milliseconds=50)
-    """How long the replicas may take, up to 1 second; the disk has half a second."""
+    """How long the replicas may take, up to 1 second; the disk has 1.5 s, a replica's 2.5 s."""
 
     def __post_init__(self) -> None:
         with bounds.options():

@@ -94,9 +94,9 @@ class Jobs:
         it then only with a ``task_id`` or ``unique_for``. Source: lua/enqueue/enqueue_plain.lua, and enqueue.lua beside
         it for a task that is to run later, is unique or in a group.
         """
-        token = new_id()  # names the call, and the task when the caller does not
+        token = new_token()
         made = as_job(job, payload)
-        placed = served(draft(made, options, token), self._queues)
+        placed = served(draft(made, options, new_id()), self._queues)
         if self._known.missing(placed.queue):
             outcome = await self._driver.follow(flows.enqueue(placed, token, self._clock(), self._known))
         else:

@@ -51,7 +51,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """With a SIM card younger than this (``Risk``), no text message is sent; 0: whatever its age."""
     durability: Level = "memory"
     """What a right code, and its spent grant, waits for: "replica" up to 50 ms until a replica has it, "fsync" and
-    "replica_fsync" up to half a second until it is on the disk; see ``Verified.durable``. For the purposes that move
+    "replica_fsync" up to 1.5 s and 2.5 s until it is on the disk; see ``Verified.durable``. For the purposes that move
     money."""
 
     def __post_init__(self) -> None:

@@ -76,7 +76,7 @@ class TokenOptions(msgspec.Struct, frozen=True, kw_only=True):
     "stateless" accepts all but known revocations."""
     durability: Level = "memory"
     """What waits until it is safe when it takes rights away: "replica" for up to 50 ms until a replica has it, "fsync"
-    and "replica_fsync" for up to half a second until it is on the disk; see ``RevokedAll.durable``."""
+    and "replica_fsync" for up to 1.5 s and 2.5 s until it is on the disk; see ``RevokedAll.durable``."""
     on_alarm: OnAlarm | None = None
     """Told when a refresh token was in wrong hands, to warn its owner; see Alarm."""
 

@@ -10,11 +10,11 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.errors import Misuse
-from hustlex.events import Channel, ReplayChannel
-from hustlex.events.names import quoted
+from hustlex.events import Channel, Presence, ReplayChannel
+from hustlex.events.names import ChannelTemplate, quoted
 from hustlex.tokens import Access
 
-Action = Literal["subscribe", "publish", "history"]
+Action = Literal["subscribe", "publish", "history", "presence"]
 Family = Channel[Any] | ReplayChannel[Any]
 
 _BOUND_TO_USER = "#"
@@ -39,22 +39,43 @@ Authorize = Callable[[Access | None, str, dict[str, str], Action], Awaitable[All
 
 
 class Named(msgspec.Struct, frozen=True):
-    """A channel that a client has named. values: those in its name."""
+    """A channel that a client has named. family: None for a job's. values: those in its name."""
 
     name: str
-    family: Family
+    family: Family | None
+    values: dict[str, Any]
+
+
+def job_names(template: str) -> ChannelTemplate:
+    """Names of jobs' channels. Raises Misuse."""
+    made = ChannelTemplate(template)
+    if "task_id" not in made.parameters or made.parameters - {"task_id", "queue"}:
+        raise Misuse("the names of jobs' channels name the job", hint="as jobs:{task_id} or jobs:{queue}:{task_id}")
+    return made
+
+
+class Crowd(msgspec.Struct, frozen=True):
+    """Who is at a channel. values: those in its name."""
+
+    presence: Presence
     values: dict[str, Any]
 
 
 class Exposed:
     """The channels that are declared for clients."""
 
-    def __init__(self, channels: Sequence[Family], authorize: Authorize) -> None:
+    def __init__(
+        self, channels: Sequence[Family], authorize: Authorize, presence: Sequence[Presence] = (), jobs: str = ""
+    ) -> None:
         self._families = check.several("channels", channels)
         for family in self._families:
             check.instance("channel", family, Channel, ReplayChannel, hint="pass what hx.events.channel returned")
         if not self._families:
             raise Misuse("no channels are given", hint="pass those that clients may name")
+        self._crowds = check.several("presence", presence)
+        for crowd in self._crowds:
+            check.instance("presence", crowd, Presence, hint="pass what hx.events.presence returned")
+        self._jobs = job_names(jobs) if jobs else None
         self.hub = self._families[0].hub
         self._authorize = check.function("authorize", authorize)
 
@@ -64,6 +85,15 @@ class Exposed:
             values = family.declared.template.match(name)
             if values is not None:
                 return Named(name, family, values)
+        job = self._jobs.match(name) if self._jobs is not None else None
+        return None if job is None else Named(name, None, job)
+
+    def crowd(self, name: str) -> Crowd | None:
+        """Where it is known who is at this channel; None where nobody wants to know."""
+        for presence in self._crowds:
+            values = presence.template.match(name)
+            if values is not None:
+                return Crowd(presence, values)
         return None
 
     async def allows(self, access: Access | None, named: Named, action: Action) -> Allow | None:

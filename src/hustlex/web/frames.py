@@ -46,6 +46,7 @@ class ClientFrame(msgspec.Struct):
     unsubscribe: OnChannel | None = None
     publish: OnChannel | None = None
     history: OnChannel | None = None
+    presence: OnChannel | None = None
 
 
 _decoder = msgspec.json.Decoder(ClientFrame | list[ClientFrame])

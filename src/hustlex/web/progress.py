@@ -58,7 +58,7 @@ async def progress_response(
         return Response(status_code=204)
     since = request.headers.get("last-event-id", "")
     try:
-        following = _Following(front.jobs.follow(task, queue=queue, since=since), results)
+        following = Following(front.jobs.follow(task, queue=queue, since=since), results)
         over = await following.looks_over() if since else await following.has_begun()
     except Misuse:
         raise Problem(422, detail="Last-Event-ID is no position of this job.") from None
@@ -70,7 +70,7 @@ async def progress_response(
     return await sse_response(request, following.opened(), authorize=None, heartbeat=heartbeat)
 
 
-class _Following:
+class Following:
     """A job's items as events. A look that is given up (for a heartbeat) is taken up again by the next one."""
 
     def __init__(self, items: AsyncGenerator[Item, None], results: bool) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -18,9 +19,12 @@ from hustlex.events.subscription import ChannelReader
 from hustlex.tokens import Access
 from hustlex.web import frames
 from hustlex.web.expose import Action, Allow, Exposed, Named
-from hustlex.web.frames import ClientFrame, CommandRefused, Connect, OnChannel, SocketClosing
+from hustlex.web.frames import ClientFrame, CommandRefused, Connect, FramePosition, OnChannel, SocketClosing
 from hustlex.web.problem import Problem
 from hustlex.web.rights import Rights, ShownToken, ended_by_signals, stream_place
+
+if TYPE_CHECKING:
+    from hustlex.web.job_channels import JobChannels
 
 
 class SocketOptions(msgspec.Struct, frozen=True):
@@ -34,6 +38,7 @@ class SocketOptions(msgspec.Struct, frozen=True):
     per_user: int = 20
     commands_per_s: int = 50
     errors: int = 20
+    results: bool = False
 
 
 class EventsSocket:
@@ -48,6 +53,10 @@ class EventsSocket:
         self._rights: Rights | None = None
         self._access: Access | None = None
         self._granted: dict[str, tuple[Named, Allow]] = {}
+        self._jobs: JobChannels | None = None
+        self._places: dict[str, contextlib.AsyncExitStack] = {}
+        self._followed: asyncio.Future[JobChannels] = asyncio.get_running_loop().create_future()
+        self._id = secrets.token_urlsafe(12)
         self._sending = asyncio.Lock()
         self._commands: deque[float] = deque()
         self._errors = 0
@@ -59,7 +68,7 @@ class EventsSocket:
         try:
             await self._begin()
             async with stream_place(self._rights, self._options.per_user):
-                await self._together(self._hear(), self._send_messages(), self._watch())
+                await self._together(self._hear(), self._send_messages(), self._watch(), self._lose())
         except SocketClosing as ending:
             await self._close(ending)
         except Problem:
@@ -67,6 +76,10 @@ class EventsSocket:
         except (WebSocketDisconnect, OSError, RuntimeError):
             pass
         finally:
+            for name in [*self._places]:
+                await self._go(name)
+            if self._jobs is not None:
+                await self._jobs.close()
             await self._reader.close()
 
     async def _together(self, *parts: Awaitable[None]) -> None:
@@ -168,6 +181,7 @@ class EventsSocket:
             "unsubscribe": self._unsubscribe,
             "publish": self._publish,
             "history": self._history,
+            "presence": self._presence,
         }
 
     async def _outcome(self, verb: str, does: Callable[[Any], Awaitable[dict[str, Any]]], given: Any) -> dict[str, Any]:
@@ -207,22 +221,53 @@ class EventsSocket:
         if len(self._granted) >= self._options.channels:
             raise CommandRefused(*frames.LIMIT)
         self._granted[named.name] = named, allow
-        since = None if to.since is None else Position(to.since.e, to.since.o)
         try:
-            recovered = await self._reader.join(named.family.declared, named.name, since)
+            recovered = await self._join(named, to.since)
+            await self._enter(named.name)
         except BaseException:
             del self._granted[named.name]
+            await self._quit(named.name)
             raise
         here = self._reader.positions.get(named.name)
         return {"ch": named.name, "recovered": recovered, **({"e": here.epoch, "o": here.offset} if here else {})}
 
+    async def _join(self, named: Named, since: FramePosition | None) -> bool | None:
+        """Whether nothing behind the position is missing; None without one."""
+        if named.family is not None:
+            position = None if since is None else Position(since.e, since.o)
+            return await self._reader.join(named.family.declared, named.name, position)
+        if self._jobs is None:
+            from hustlex.web.job_channels import JobChannels  # an application without jobs does not pay for them
+
+            self._jobs = JobChannels(self._front, self._push, results=self._options.results)
+            self._followed.set_result(self._jobs)
+        await self._jobs.join(named.name, named.values, "" if since is None else since.e)
+        return None if since is None else True
+
+    async def _push(self, frame: Any) -> None:
+        async with self._sending:
+            await self._send(frame)
+
+    async def _lose(self) -> None:
+        """Ends the connection when a job that it follows cannot be followed any more."""
+        await (await self._followed).lost.wait()
+        raise SocketClosing(*frames.INTERNAL)
+
     async def _unsubscribe(self, of: OnChannel) -> dict[str, Any]:
         self._granted.pop(of.ch, None)
-        await self._reader.leave(of.ch)
+        await self._quit(of.ch)
         return {"ch": of.ch}
+
+    async def _quit(self, name: str) -> None:
+        await self._go(name)
+        if self._jobs is not None:
+            await self._jobs.leave(name)
+        await self._reader.leave(name)
 
     async def _publish(self, of: OnChannel) -> dict[str, Any]:
         named, _ = await self._allowed(of.ch, "publish")
+        if named.family is None:
+            raise CommandRefused(*frames.BAD_REQUEST)
         event = named.family.declared.codec.read(bytes(of.data))
         if isinstance(event, Unknown):
             raise CommandRefused(*frames.BAD_REQUEST)
@@ -239,6 +284,30 @@ class EventsSocket:
         since = None if of.since is None else Position(of.since.e, of.since.o)
         kept = await named.family.history(limit=of.limit, since=since, **named.values)
         return {"ch": named.name, "msgs": [frames.contents(message) for message in kept]}
+
+    async def _presence(self, of: OnChannel) -> dict[str, Any]:
+        named, _ = await self._allowed(of.ch, "presence")
+        crowd = self._exposed.crowd(named.name)
+        if crowd is None:
+            raise CommandRefused(*frames.BAD_REQUEST)
+        members = await crowd.presence.members(limit=of.limit, **crowd.values)
+        count = await crowd.presence.count(**crowd.values)
+        return {"ch": named.name, "members": members, "connections": count.members, "users": count.users}
+
+    async def _enter(self, name: str) -> None:
+        """Whoever hears a channel is there."""
+        crowd = self._exposed.crowd(name)
+        if crowd is None:
+            return
+        user = "" if self._access is None else self._access.user_id
+        place = contextlib.AsyncExitStack()
+        await place.enter_async_context(crowd.presence.join(self._id, user=user, **crowd.values))
+        self._places[name] = place
+
+    async def _go(self, name: str) -> None:
+        place = self._places.pop(name, None)
+        if place is not None:
+            await place.aclose()
 
     # -- what it is told
 
@@ -284,7 +353,7 @@ class EventsSocket:
             self._granted[name] = named, allow
             return
         del self._granted[name]
-        await self._reader.leave(name)
+        await self._quit(name)
         async with self._sending:
             code, message = frames.DENIED
             await self._send({"unsubscribed": {"ch": name, "code": code, "message": message}})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +16,9 @@ from hustlex.core.op import AsyncDriver
 from hustlex.errors import ConfigurationError, Error
 from hustlex.jobs.lease.lag import lag
 from hustlex.worker.worker import Worker
+
+Answer = Callable[[], Awaitable[tuple[bool, bytes]]]
+"""Whether all is well, and the report as JSON."""
 
 _PATIENCE_S = 5.0
 _LAG_PATIENCE_S = 1.0
@@ -116,9 +119,26 @@ async def serve_health(worker: Worker, driver: AsyncDriver, port: int, host: str
     check.driver(driver)
     check.whole("port", port, 0, 65_535)
     check.text("host", host)
-    door = _Door(worker, driver)
+    async with listening(answer_of(worker, driver), port, host) as taken:
+        yield taken
+
+
+def answer_of(worker: Worker, driver: AsyncDriver) -> Answer:
+    """What a worker says of itself."""
+
+    async def answer() -> tuple[bool, bytes]:
+        found = await report(worker, driver)
+        return found.ok, msgspec.json.encode(found)
+
+    return answer
+
+
+@asynccontextmanager
+async def listening(answer: Answer, port: int, host: str) -> AsyncIterator[int]:
+    """Answer at an address, as ``serve_health`` says."""
+    door = _Door(answer)
     try:
-        server = await asyncio.start_server(door.answer, host, port, limit=_LONGEST_REQUEST)
+        server = await asyncio.start_server(door.serve, host, port, limit=_LONGEST_REQUEST)
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from None
     except UnicodeError:  # of the resolver's own encoding of names
@@ -130,13 +150,24 @@ async def serve_health(worker: Worker, driver: AsyncDriver, port: int, host: str
         await door.close()
 
 
+@asynccontextmanager
+async def listening_at(answer: Answer, path: str) -> AsyncIterator[None]:
+    """Answer at a socket in the file system, for a program of this machine."""
+    door = _Door(answer)
+    server = await asyncio.start_unix_server(door.serve, path, limit=_LONGEST_REQUEST)
+    try:
+        yield
+    finally:
+        server.close()
+        await door.close()
+
+
 class _Door:
-    def __init__(self, worker: Worker, driver: AsyncDriver) -> None:
-        self._worker = worker
-        self._driver = driver
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
         self._clients: set[asyncio.Task[Any]] = set()
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
         task = asyncio.current_task()
         assert task is not None
@@ -159,9 +190,9 @@ class _Door:
             return _response(HTTPStatus.NOT_FOUND, b'{"error":"try /health"}')
         if method not in (b"GET", b"HEAD"):
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, b'{"error":"use GET"}')
-        found = await report(self._worker, self._driver)
-        status = HTTPStatus.OK if found.ok else HTTPStatus.SERVICE_UNAVAILABLE
-        return _response(status, msgspec.json.encode(found), head=method == b"HEAD")
+        well, body = await self._answer()
+        status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+        return _response(status, body, head=method == b"HEAD")
 
     async def close(self) -> None:
         """Cut off who is still here."""

@@ -182,15 +182,32 @@ class QueueState:
         self.followed: set[bytes] = set()
         """Ids of tasks with a stream that somebody may follow."""
         self._refusals = 0
+        self._lively: dict[QueueState, None] = {}
 
     @property
     def most(self) -> int:
         """Tasks that this worker may run at once, 0 = as many as it has slots."""
         return self.limits.max_per_worker if self.limits else 0
 
+    def join(self, lively: dict[QueueState, None]) -> None:
+        """Stand among these whenever something of it is to be sent: of a thousand queues nearly all are asleep."""
+        self._lively = lively
+        self.stir()
+
+    def stir(self) -> None:
+        """Something of it is to be sent."""
+        self._lively[self] = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing of it is to be sent until it is stirred."""
+        busy = self.awake or self.held or self.acks or self.poison or self.done or self.leasing
+        return not (busy or self.adopt or self.adopting is not None)
+
     def wake(self) -> None:
         """It may have tasks."""
         self.awake = True
+        self.stir()
 
     def take_done(self, most: int) -> list[LeasedTask]:
         """Successes to acknowledge, out of here."""
@@ -228,11 +245,12 @@ class QueueState:
         self.leasing -= 1
         self.asked -= want
         self.adopt = True
+        self.stir()
 
     def ended(self) -> None:
         """Tasks of it ended: its limits may let others start."""
         if self.full:
-            self.awake = True
+            self.wake()
 
     def search(self) -> None:
         """Look for tasks whose lease's reply was lost."""
@@ -247,6 +265,7 @@ class QueueState:
     def search_again(self) -> None:
         """The look failed."""
         self.adopting, self.adopt = None, True
+        self.stir()
 
     def refused(self, reason: str) -> None:
         """The server lives and will not lease from this queue: others go on, it is asked less and less often."""

@@ -33,7 +33,7 @@ class Service:
         self.trouble = ""
         self.resting = False
         self._bell = asyncio.Event()
-        self._stopping = False
+        self._stopping = self._slept = False
         self._failures = 0
         self._pass_began = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -48,12 +48,13 @@ class Service:
 
     def wake(self) -> None:
         """Make the next pass now, whatever the last one answered."""
+        self._slept = False
         self._bell.set()
 
     async def stop(self) -> None:
         """End the loop and wait for its end. Idempotent."""
         self._stopping = True
-        self._bell.set()
+        self.wake()
         if self._task is None:
             return
         if self.interruptible:
@@ -98,14 +99,23 @@ class Service:
                 await self._rest(pause)
 
     async def _rest(self, pause: float) -> None:
-        self.resting = True
+        self.resting, self._slept = True, False
+        # Not asyncio.timeout, which cancels and catches: an exchange rests hundreds of times a second.
+        alarm = None if pause >= FOREVER else asyncio.get_running_loop().call_later(pause, self._over)
         try:
-            async with asyncio.timeout(None if pause >= FOREVER else pause):
-                await self._bell.wait()
-        except TimeoutError:
-            pass
+            await self._bell.wait()
         finally:
             self.resting = False
+            if alarm is not None:
+                alarm.cancel()
+            if self._slept:
+                self._bell.clear()
+
+    def _over(self) -> None:
+        """The pause is over, and nobody rang."""
+        if not self._bell.is_set():
+            self._slept = True
+            self._bell.set()
 
     async def _pass(self) -> float:
         try:

@@ -69,7 +69,7 @@ def not_durable(durability: Durability, found: Committed[Any]) -> NotDurable:
     lacking = [] if found.local or not durability.local else ["the server's disk has not answered for it"]
     if found.replicas < durability.copies:
         lacking.append(f"{found.replicas} of {durability.copies} replicas have it")
-    message = f"done, but not as safe as {durability.word!r}: {' and '.join(lacking)} after {durability.wait_ms} ms"
+    message = f"done, but not as safe as {durability.word!r}: {' and '.join(lacking)} after {durability.patience_ms} ms"
     hint = "do not repeat it blindly: look at the replicas, hustlex doctor does"
     error = NotDurable(message, hint=hint)
     error.local, error.replicas, error.answer = found.local, found.replicas, found.value

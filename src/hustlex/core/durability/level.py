@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -14,24 +15,32 @@ LEVELS = (MEMORY, "fsync", "replica", "replica_fsync")
 _ON_DISK = ("fsync", "replica_fsync")
 
 
+_PATIENCE_MS = {MEMORY: 0, "fsync": 1_500, "replica": 500, "replica_fsync": 2_500}
+"""A disk that is forced once a second has it a second later; a replica tells once a second what its disk has."""
 BRIEFLY_MS = 50
 """With a replica at hand it is a millisecond; without one nobody should wait for long at a logout."""
 
 
 def briefly(word: str, replicas: int = 1, wait_ms: int | None = None) -> Durability | None:
-    """For a room that answers whether it got that far; None for memory. A disk is given half a second."""
+    """For a room that answers whether it got that far; None for memory. A disk is given its time."""
     if word == MEMORY:
         return None
     patience_ms = BRIEFLY_MS if wait_ms is None else wait_ms
-    return Durability(word, patience_ms if word == "replica" else max(patience_ms, 500), replicas)
+    return Durability(word, patience_ms if word == "replica" else 0, replicas)
 
 
 class Durability(msgspec.Struct, frozen=True):
-    """What a write waits for. word: one of LEVELS. wait_ms: for so long at most. replicas: how many of them."""
+    """What a write waits for. word: one of LEVELS. wait_ms: for so long at most; 0: as long as that may take.
+    replicas: how many of them."""
 
     word: str
-    wait_ms: int = 500
+    wait_ms: int = 0
     replicas: int = 1
+
+    @property
+    def patience_ms(self) -> int:
+        """For how long."""
+        return self.wait_ms or _PATIENCE_MS[self.word]
 
     @property
     def local(self) -> bool:
@@ -47,8 +56,8 @@ class Durability(msgspec.Struct, frozen=True):
     def question(self) -> tuple[str | int, ...]:
         """The command that waits for what its own connection wrote before."""
         if self.local:
-            return "WAITAOF", 1, self.copies, self.wait_ms
-        return "WAIT", self.copies, self.wait_ms
+            return "WAITAOF", 1, self.copies, self.patience_ms
+        return "WAIT", self.copies, self.patience_ms
 
     @property
     def probe(self) -> tuple[str | int, ...] | None:
@@ -77,10 +86,35 @@ class Committed(msgspec.Struct, Generic[T], frozen=True):
     """False: there was nothing to wait for."""
 
 
-def answered(durability: Durability, waited: Any) -> tuple[bool, int]:
-    """Of WAIT's or WAITAOF's reply: whether the disk has it, and how many replicas. Anything else is no."""
+POLICY = ("CONFIG", "GET", "appendfsync", "appendonly")
+_FORCED = {b"appendfsync": b"always", b"appendonly": b"yes"}
+_EXACT = (8, 0)
+
+
+def forced(policy: Any) -> bool:
+    """Whether POLICY's reply says that each turn's writes are forced to the disk before they are answered."""
+    return bool(policy == _FORCED)
+
+
+def exact(hello: Any) -> bool:
+    """Whether the server that greets says of its disk what is true, however often it is forced.
+
+    Redis 7.2 to 7.4 and every Valkey (8.1 and 9.1 were tried) answer WAITAOF under appendfsync everysec before the
+    disk has it, unless a second has passed since it was forced last: redis/redis#13793.
+    """
+    if not isinstance(hello, dict) or hello.get(b"server") != b"redis":
+        return False
+    numbers = re.findall(rb"\d+", hello.get(b"version") or b"")
+    return tuple(map(int, numbers[:2])) >= _EXACT
+
+
+def answered(durability: Durability, waited: Any, *, believed: bool) -> tuple[bool, int]:
+    """Of WAIT's or WAITAOF's reply: whether the disk has it, and how many replicas. Anything else is no.
+
+    believed: whether what it says of disks is.
+    """
     if isinstance(waited, list) and len(waited) == 2:
-        return waited[0] >= 1, int(waited[1])
+        return (waited[0] >= 1, int(waited[1])) if believed else (False, 0)
     return False, waited if isinstance(waited, int) and not durability.local else 0
 
 

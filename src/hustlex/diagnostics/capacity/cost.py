@@ -6,7 +6,7 @@ import msgspec
 
 TOLERANCE = 0.25
 """By how much the bytes of a thing may differ on another server, of another number of things: tables grow in steps."""
-CPU_TOLERANCE = 4.0
+CPU_TOLERANCE = 8.0
 """How many times longer or shorter the work may take on another machine, or one that is busy."""
 
 

@@ -49,7 +49,7 @@ def _delayed_writes(role: Role, facts: ServerFacts) -> Judgement | None:
 
 @CHECKS.add(
     "warn: calls wait for the disk (WAITAOF), which is forced once a second; fail: there is no append-only file",
-    "each such call takes a tenth of a second, or cannot be made",
+    "each such call takes up to a second, or cannot be made",
 )
 def _forced_writes(role: Role, facts: ServerFacts) -> Judgement | None:
     calls = number(fields(facts.info.get("cmdstat_waitaof", "")), "calls")

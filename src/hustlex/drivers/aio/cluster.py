@@ -49,7 +49,7 @@ class Cluster:
         self._slots = SlotsTask(address.servers, options, self._arrange, self._waiting)
         self.anywhere: Where = _Anywhere(self)
         self.title = address.where
-        self.crosses_slots = False
+        self.crosses_slots: bool | None = False
 
     # -- routes
 

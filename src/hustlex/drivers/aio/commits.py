@@ -1,7 +1,8 @@
 """Writes that are waited for: those that come together are one batch, with one WAIT or WAITAOF behind it.
 
 On a connection of its own, since WAIT holds up whatever comes behind it, and means what its own connection wrote. One
-batch is in flight; what comes meanwhile is the next.
+batch is in flight; what comes meanwhile is the next. Where the server forces every turn to its disk there is nothing to
+wait for, and batches follow each other: it takes those that come in one turn together.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from typing import Any
 
 import msgspec
 
-from hustlex.core.durability.level import Durability, WaitReply, answered
+from hustlex.core.durability.level import POLICY, Durability, WaitReply, answered, exact, forced
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.dial import Where
 from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import Late, Lost, NotSent, unable
+from hustlex.drivers.faults import Late, Lost, NotSent, hasty, unable
 from hustlex.drivers.pack import join
 from hustlex.errors import Error, Overloaded
 
-_POLICY = join(("CONFIG", "GET", "appendfsync", "appendonly"))
-_ALWAYS = {b"appendfsync": b"always", b"appendonly": b"yes"}
+_MOST_FLYING = 16
+_POLICY, _HELLO = join(POLICY), join(("HELLO",))
 
 
 class Write(msgspec.Struct):
@@ -44,33 +45,45 @@ class CommitConnection:
         self._wait = join(durability.question)
         self._probe = join(durability.probe) if durability.probe is not None else None
         self.connection = ManagedConnection(where, options)
-        self._asks_policy = durability.local and not durability.copies
+        self._asks_policy = durability.local
+        self._exact = False
         self._able: Connection | None = None
         self._next: list[Write] = []
-        self._running: asyncio.Task[None] | None = None
+        self._flying: set[asyncio.Task[None]] = set()
+        self._planned = self._streams = False
 
-    async def exchange(self, packed: bytes, deadline: float, *, asking: bool = False) -> WaitReply:
-        """The reply, once the server has said who has it. Raises as ``ManagedConnection.exchange``."""
+    def exchange(self, packed: bytes, deadline: float, *, asking: bool = False) -> asyncio.Future[WaitReply]:
+        """The reply, once the server has said who has it. Raises as ``ManagedConnection.exchange``, when awaited."""
         if len(self._next) >= self._most:
             raise Overloaded("too many writes wait for the disk or for replicas", hint="call less often")
         loop = asyncio.get_running_loop()
-        write = Write(packed, deadline, asking, loop.create_future())
-        self._next.append(write)
-        if self._running is None:
-            self._running = loop.create_task(self._run(), name=f"commit {self.connection.where.title}")
-        return await write.settled
+        settled: asyncio.Future[WaitReply] = loop.create_future()
+        self._next.append(Write(packed, deadline, asking, settled))
+        if not self._planned:
+            self._planned = True
+            loop.call_soon(self._launch)
+        return settled
 
-    async def _run(self) -> None:
-        try:
-            while self._next:
-                batch, self._next = self._next, []
-                await self._commit([write for write in batch if not write.settled.done()])
-        finally:
-            self._running = None
-            _fail(self._next, NotSent("the driver was closed"))
-            self._next = []
+    def _launch(self) -> None:
+        self._planned = False
+        if not self._next or (self._flying and not (self._streams and len(self._flying) < _MOST_FLYING)):
+            return  # the next one is launched when this one has landed
+        batch, self._next = self._next, []
+        task = asyncio.get_running_loop().create_task(self._commit(batch), name=f"commit {self.connection.where.title}")
+        self._flying.add(task)
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        self._launch()
 
     async def _commit(self, batch: list[Write]) -> None:
+        try:
+            await self._sent([write for write in batch if not write.settled.done()])
+        finally:
+            _fail(batch, NotSent("the driver was closed"))
+
+    async def _sent(self, batch: list[Write]) -> None:
         if not batch:
             return
         deadline = max(write.deadline for write in batch)
@@ -91,30 +104,42 @@ class CommitConnection:
         """What was sent before on this connection.
 
         A server that forces each turn's writes to its disk before it answers them (appendfsync always) answers this
-        question with them, and WAITAOF only a turn later: a third of the batches in a second, and of the writes.
+        question with them, and WAITAOF only a turn later.
         """
+        believed = self._exact
         if self._asks_policy:
             policy = await connection.send(_POLICY, deadline)
-            if policy == _ALWAYS:
-                return True, 0
             self._asks_policy = type(policy) is not ReplyError
-        return answered(self._durability, await connection.send(self._wait, deadline))
+            self._streams = forced(policy) and not self._durability.copies
+            if self._streams:
+                return True, 0
+            if forced(policy):
+                believed = True
+        return answered(self._durability, await connection.send(self._wait, deadline), believed=believed)
 
     async def _ready(self, deadline: float) -> Connection:
         """An open connection to a server that can do it. Raises ConfigurationError for one that cannot."""
         connection = await self.connection.opened(deadline)
         if self._probe is not None and connection is not self._able:
-            reply = await connection.send(self._probe, deadline)
-            if type(reply) is ReplyError:
-                raise unable(self._durability.word, str(reply))
+            await self._try(connection, deadline)
             self._able = connection
         return connection
+
+    async def _try(self, connection: Connection, deadline: float) -> None:
+        assert self._probe is not None
+        sent = [connection.send(question, deadline) for question in (self._probe, _HELLO, _POLICY)]
+        waited, hello, policy = await asyncio.gather(*sent)
+        if type(waited) is ReplyError:
+            raise unable(self._durability.word, str(waited))
+        self._exact, self._asks_policy = exact(hello), type(policy) is not ReplyError
+        if not self._exact and not forced(policy):
+            raise hasty(self._durability.word)
 
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close for good."""
         await self.connection.close()
-        if self._running is not None:
-            await asyncio.wait((self._running,), timeout=self._drain)
+        if self._flying:
+            await asyncio.wait(self._flying, timeout=self._drain)
 
 
 def _fail(batch: list[Write], failure: Exception) -> None:

@@ -25,6 +25,7 @@ from hustlex.drivers.aio.stream import heard
 from hustlex.drivers.faults import Failure, Late, Lost, NotSent, bad_reply, closed, exhausted, refusal
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
+from hustlex.drivers.patience import FlowOps
 from hustlex.errors import Error, Misuse
 
 T = TypeVar("T")
@@ -134,8 +135,8 @@ class Driver:
         return self._settle(op, self._topology.connection(op).submit(pack(op), deadline), deadline)
 
     @property
-    def crosses_slots(self) -> bool:
-        """Whether one call may have keys of several slots; known once connected."""
+    def crosses_slots(self) -> bool | None:
+        """Whether one call may have keys of several slots; None while that is not known."""
         return self._topology.crosses_slots
 
     async def _settle(
@@ -170,11 +171,10 @@ class Driver:
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         """All in one write (of up to 4,096 each); answers in order, a failed one as its Error.
 
-        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        Unless a flow asks for them, none waits beyond its deadline for a server that is being replaced: the others'
+        answers would wait with it.
         """
-        return await self._watched(ops, patient=False)
-
-    async def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
+        patient = isinstance(ops, FlowOps)
         if self.hook is None or not ops:
             return await self._many(ops, patient)
         with Watch(self.hook, tuple(op.name for op in ops)) as call:
@@ -230,7 +230,7 @@ class Driver:
             return await self._commit(op, durability)
 
     async def _commit(self, op: Op[T], durability: Durability) -> Committed[T]:
-        deadline = self._deadline(op) + durability.wait_ms / 1000
+        deadline = self._deadline(op) + durability.patience_ms / 1000
         found = await self._waited(op, deadline, durability)
         value = self._decode(op, found.reply)
         return Committed(value, reached(durability, found), found.local, found.replicas)
@@ -284,7 +284,7 @@ class Driver:
         if isinstance(step, Op):
             return await self.run(step)
         if isinstance(step, Batch):
-            return await self._watched(step.ops, patient=True)
+            return await self.run_many(FlowOps(step.ops))
         if isinstance(step, Durable):
             return await self.commit_many(step.ops, step.durability)
         if isinstance(step, Part):

@@ -326,9 +326,9 @@ class ManagedConnection:
         return self._connection is None and self._callers > 0
 
     @property
-    def standalone(self) -> bool:
-        """Whether it is connected to a server that is no part of a cluster."""
-        return self._connection is not None and self._connection.standalone
+    def standalone(self) -> bool | None:
+        """Whether the server is no part of a cluster; None while it is not connected."""
+        return self._connection.standalone if self._connection is not None else None
 
     @property
     def open(self) -> bool:

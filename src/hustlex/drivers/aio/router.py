@@ -73,7 +73,7 @@ class Router:
         durability: the reply is a WaitReply.
         """
         attempt, whole_script, route = 0, False, None
-        seconds = self.seconds(op) + (durability.wait_ms / 1000 if durability is not None else 0)
+        seconds = self.seconds(op) + (durability.patience_ms / 1000 if durability is not None else 0)
         patience = Patience(op, deadline, seconds)
         asked = deadline - seconds
         while True:

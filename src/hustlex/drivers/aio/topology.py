@@ -45,8 +45,8 @@ class Topology(Protocol):
         ...
 
     @property
-    def crosses_slots(self) -> bool:
-        """Whether a call may have keys of several slots."""
+    def crosses_slots(self) -> bool | None:
+        """Whether a call may have keys of several slots; None while that is not known."""
         ...
 
     def away_since(self, op: Op[Any], route: Route | None) -> float:
@@ -109,7 +109,7 @@ class Single:
         return None
 
     @property
-    def crosses_slots(self) -> bool:
+    def crosses_slots(self) -> bool | None:
         return self._node.connection.standalone  # redis:// may lead to a cluster of one node
 
     def away_since(self, op: Op[Any], route: Route | None) -> float:  # noqa: ARG002 - there is one

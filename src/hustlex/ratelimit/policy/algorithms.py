@@ -111,15 +111,14 @@ class _Strict:
         return -(-policy.window_ms // self.script_window(policy))
 
     def waits(self, seen: Reading) -> Waits:
-        width, span = self.script_window(seen.policy), self.script_extra(seen.policy, 0, 0)
-        used, oldest, newest, freeing = seen.numbers
-        bucket = seen.now_ms // width
-
-        def until_gone(age: int) -> int:
-            return max(0, (bucket - age + span + 1) * width - seen.now_ms) * _MS if used else 0
-
-        retry, more, reset = (until_gone(age) for age in (freeing, oldest, newest))
-        return Waits(max(0, seen.limit - used), retry, more, reset)
+        window, (used, oldest, newest, freeing) = seen.policy.window_ms, seen.numbers
+        remaining = max(0, seen.limit - used)
+        if not used:
+            return Waits(remaining, 0, 0, 0)
+        width = -(-window // seen.policy.buckets)
+        # Until a bucket of age 0 has left the span, and the one behind it.
+        newborn = (seen.now_ms // width - (-window // width) + 1) * width - seen.now_ms
+        return Waits(remaining, *(max(0, newborn - age * width) * _MS for age in (freeing, oldest, newest)))
 
 
 class _Log:

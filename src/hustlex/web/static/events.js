@@ -98,6 +98,11 @@ export class Events {
     return this.#request({ history: { ch, ...which } });
   }
 
+  /** Who hears a channel, and how many: connections and users. @param {string} ch @param {number} [limit] */
+  presence(ch, limit = 100) {
+    return this.#request({ presence: { ch, limit } });
+  }
+
   /** End it for this tab. */
   close() {
     this.#closed = true;

@@ -34,6 +34,10 @@ from hustlex.worker.service import FOREVER, Service
 
 _log = logging.getLogger("hustlex.worker")
 _COUNT = 2
+_GATHER_S = 0.002
+_STOCK_S = 0.003
+"""While there is work for so long, calls are so far apart that outcomes gather: each costs 100 us of CPU in all, which
+handlers that end one by one would pay for every few of them."""
 
 
 class FetchBell:
@@ -49,7 +53,7 @@ class FetchBell:
     def ring(self, _: object = None) -> None:
         """Something can be sent: an outcome, a free slot, a queue that woke up."""
         for loop in self._loops:
-            if loop.resting:
+            if loop.resting and not loop.gathers:
                 loop.wake()
                 return
 
@@ -78,8 +82,12 @@ class Fetcher:
         self._admission = admission
         self._exchange = exchange
         self._waiters = waiters
+        self._lively: dict[QueueState, None] = {}
+        for source in sources:
+            source.join(self._lively)
         self._leasing = True
         self._calls = 0
+        self._sent_at = float("-inf")
         self._landing: asyncio.Future[None] | None = None
 
     def close(self) -> None:
@@ -98,6 +106,11 @@ class Fetcher:
         if self._landing is not None and not self.asked and not self._landing.done():
             self._landing.set_result(None)
 
+    def pause(self) -> float:
+        """Seconds to let outcomes gather before the next call; 0 when the slots would run dry."""
+        rest = self._sent_at + _GATHER_S - monotonic()
+        return rest if rest > 0 and self._leasing and self._slots.stocked(_STOCK_S) else 0.0
+
     def wants(self) -> bool:
         """Whether there are free slots and queues that may have tasks."""
         return bool(self._shares())
@@ -108,7 +121,8 @@ class Fetcher:
         if shares:
             self.asked_at = monotonic()
         requests: list[QueueRequest] = []
-        for source in self.sources:
+        self._sent_at = monotonic()
+        for source in list(self._lively):
             if source.adopt and not source.leasing and source.adopting is None:
                 requests.append(AdoptRequest(source, self._exchange, self._receive))
             want = shares.get(source, 0)
@@ -120,13 +134,15 @@ class Fetcher:
                 want = 0
             if source.acks or source.poison:
                 requests += acknowledgements(source, self._exchange)
+            if source.quiet:
+                del self._lively[source]
         return requests
 
     def _shares(self) -> dict[QueueState, int]:
         if not self._leasing:
             return {}
         free = min(self._slots.free(self._admission.surplus()) - self.asked, MOST)
-        awake = [source for source in self.sources if source.awake and not source.adopt and source.adopting is None]
+        awake = [source for source in self._lively if source.awake and not source.adopt and source.adopting is None]
         return self._slots.split(awake, free) if awake and free > 0 else {}
 
     def _receive(
@@ -145,11 +161,11 @@ class Fetcher:
             jobs.append(job)
         self._admission.take(jobs, with_past=bool(pasts))
 
-    def sleepers(self) -> None:
-        """Let the waiters watch the queues that have nothing more."""
-        for source in self.sources:
-            if not source.awake:
-                self._waiters[source].wake()
+    def sleepers(self, requests: Iterable[QueueRequest]) -> None:
+        """Let the waiters watch those of the queues asked that have nothing more."""
+        for request in requests:
+            if not request.source.awake:
+                self._waiters[request.source].wake()
 
 
 class FetchLoop(Service):
@@ -160,11 +176,17 @@ class FetchLoop(Service):
     def __init__(self, driver: AsyncDriver, fetcher: Fetcher, number: int) -> None:
         super().__init__()
         self.name = f"fetcher {number}"
+        self.gathers = False
+        """Whether it rests so that outcomes gather."""
         self._driver = driver
         self._fetcher = fetcher
 
     async def tick(self) -> float:
         """Send what can be sent, and take the answers in."""
+        pause = self._fetcher.pause()
+        self.gathers = pause > 0
+        if self.gathers:
+            return pause
         requests = self._fetcher.plan()
         if not requests:
             return FOREVER
@@ -173,7 +195,7 @@ class FetchLoop(Service):
             answers = await self._driver.run_many([request.op for request in requests])
         finally:
             failure = self._take_in(requests, answers)
-        self._fetcher.sleepers()
+        self._fetcher.sleepers(requests)
         if failure is not None:
             raise failure
         return 0

@@ -41,10 +41,11 @@ class ExchangeContext(msgspec.Struct, frozen=True):
 
 
 class QueueRequest(Protocol):
-    """One call. want: how many tasks it may lease."""
+    """One call. want: how many tasks it may lease. source: from and to which queue."""
 
     op: Op[Any]
     want: int
+    source: QueueState
 
     def absorb(self, answer: Any) -> None:
         """Take the answer in."""
@@ -62,7 +63,7 @@ class CycleRequest:
 
     def __init__(self, source: QueueState, want: int, holder: str, exchange: ExchangeContext, receive: Receive) -> None:
         self.want = want
-        self._source = source
+        self.source = source
         self._holder = holder
         self._exchange = exchange
         self._receive = receive
@@ -81,7 +82,7 @@ class CycleRequest:
             self.op = finish.done(source.keys, day, rows, now_ms)
 
     def absorb(self, answer: lease.Cycle | bytes) -> None:
-        source = self._source
+        source = self.source
         if source.followed:
             self._exchange.ended(self._done, finish.done)
         source.forget_all(self._done)
@@ -96,13 +97,14 @@ class CycleRequest:
             self._receive(source, tasks, self._sent + LEASE_S, answer.pasts)
 
     def fail(self, failure: Error | None) -> Error | None:
-        self._source.done[:0] = self._done
+        self.source.done[:0] = self._done
+        self.source.stir()
         if not self.want:
             return failure
-        self._source.lost(self.want)
+        self.source.lost(self.want)
         if not isinstance(failure, Refused):
             return failure
-        self._source.refused(str(failure))
+        self.source.refused(str(failure))
         return None
 
 
@@ -113,7 +115,7 @@ class AckRequest:
 
     def __init__(self, source: QueueState, kind: Finish, acks: Sequence[Ack], exchange: ExchangeContext) -> None:
         now = monotonic()
-        self._source = source
+        self.source = source
         self._later = kind in (finish.retry, limit.defer, limit.put_off)
         self._exchange = exchange
         self._acks = [ack for ack in acks if ack.job.lease_until > now]
@@ -124,14 +126,15 @@ class AckRequest:
     def absorb(self, _: bytes) -> None:
         if self._acks:
             self._exchange.ended([ack.job for ack in self._acks], self._acks[0].finish)
-        self._source.forget_all([ack.job for ack in self._acks])
-        self._source.ended()
+        self.source.forget_all([ack.job for ack in self._acks])
+        self.source.ended()
         if self._later:
             soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
-            self._exchange.due(self._source, self._exchange.clock.now_ms() + soonest)
+            self._exchange.due(self.source, self._exchange.clock.now_ms() + soonest)
 
     def fail(self, failure: Error | None) -> Error | None:
-        self._source.acks[:0] = self._acks
+        self.source.acks[:0] = self._acks
+        self.source.stir()
         return failure
 
 
@@ -141,21 +144,21 @@ class AdoptRequest:
     want = 0
 
     def __init__(self, source: QueueState, exchange: ExchangeContext, receive: Receive) -> None:
-        self._source = source
+        self.source = source
         self._receive = receive
         self._sent = monotonic()
         source.search()
         self.op: Op[Any] = lease.adopt(source.keys, exchange.server_id, exchange.clock.for_script())
 
     def absorb(self, answer: list[lease.Held]) -> None:
-        known = self._source.found()
+        known = self.source.found()
         strays = [(task.id, task.holder.decode(), task.message) for task in answer if task.id not in known]
         if strays:
             pasts = {task.id: task.past for task in answer}
-            self._receive(self._source, strays, self._sent + LEASE_S, pasts)
+            self._receive(self.source, strays, self._sent + LEASE_S, pasts)
 
     def fail(self, failure: Error | None) -> Error | None:
-        self._source.search_again()
+        self.source.search_again()
         return failure
 
 
@@ -165,14 +168,15 @@ class ParkRequest:
     want = 0
 
     def __init__(self, source: QueueState, task_id: bytes, holder: str) -> None:
-        self._source = source
+        self.source = source
         self._poison = (task_id, holder)
         self.op: Op[Any] = lease.park(source.keys, task_id, holder)
 
     def absorb(self, _: bool) -> None: ...
 
     def fail(self, failure: Error | None) -> Error | None:
-        self._source.poison.append(self._poison)
+        self.source.poison.append(self._poison)
+        self.source.stir()
         return failure
 
 

@@ -18,7 +18,8 @@ _TURNS_PATIENCE_S = 1.0
 
 
 class Surplus(Service):
-    """Asleep while slots are free or turn over. ``watch`` wakes it when the last one was taken.
+    """Asleep while slots are free. ``watch`` wakes it when the last one was taken; from then on it looks by itself,
+    a few times a second, because under load the last one is taken thousands of times.
 
     limiter: None where no task has limits. returning: given back as soon as the server hears of it; settled meanwhile.
     """
@@ -31,6 +32,7 @@ class Surplus(Service):
     ) -> None:
         super().__init__()
         self.returning: list[LeasedTask] = []
+        self._looks = False
         self._driver = driver
         self._sources = sources
         self._executor = executor
@@ -38,7 +40,7 @@ class Surplus(Service):
 
     def watch(self, _: object = None) -> None:
         """A handler began to wait."""
-        if self.resting and self._executor.full:
+        if self.resting and not self._looks and self._executor.full:
             self.wake()
 
     async def tick(self) -> float:
@@ -63,7 +65,8 @@ class Surplus(Service):
         return jobs
 
     def _pause(self, stuck_s: float) -> float:
-        if not self._executor.full or stuck_s >= _TURNS_PATIENCE_S:
+        self._looks = self._executor.full and stuck_s < _TURNS_PATIENCE_S
+        if not self._looks:
             return FOREVER
         return max((PATIENCE_S if stuck_s < PATIENCE_S else _TURNS_PATIENCE_S) - stuck_s, 0.001)
 

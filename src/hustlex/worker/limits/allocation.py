@@ -109,6 +109,11 @@ class Slots:
         """Tasks to hold beyond the slots: about 5 ms of work by what runs now, at most as many as there are slots."""
         return min(self._executor.limit, self._executor.startable(_AHEAD_S)) if self.open else 0
 
+    def stocked(self, seconds: float) -> bool:
+        """Whether more tasks are in hand than will find a slot within this time."""
+        backlog = len(self._executor.backlog)
+        return self.open and backlog > 0 and backlog >= self._executor.startable(seconds)
+
     def count(self, ahead: int = 0, *, asked: bool = True) -> SlotCount:
         """Who uses what right now. ahead: slots beyond the worker's. asked: whether tasks asked for use one already."""
         executor = self._executor

@@ -88,5 +88,6 @@ class Recoverer(Service):
                 continue
             source.acks.append(self._policy.judge(job, LeaseExpired(), self._clock))
         if claimed:
+            source.stir()
             _log.warning("queue %s: the leases of %d tasks had expired", source.name, len(claimed))
             self._woken()

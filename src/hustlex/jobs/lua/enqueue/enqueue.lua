@@ -1,10 +1,10 @@
 -- jobs.enqueue: put new tasks into one queue, each with an answer of its own.
--- EFFECT idempotent      the token's answers are kept for 10 s: a repeat gets them and changes nothing,
+-- EFFECT idempotent      the token's answers are kept for 10 s or more: a repeat gets them and changes nothing,
 --                        even when the tasks are finished and gone by then
 -- KEYS pending    list   asynq:{<queue>}:pending
 -- KEYS scheduled  zset   asynq:{<queue>}:scheduled
 -- KEYS groups     set    asynq:{<queue>}:groups
--- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:x:sent:<token>  asynq:{<queue>}:x:due
+-- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:g:<group>  asynq:{<queue>}:x:sent:<letters of the token>  asynq:{<queue>}:x:due
 --         and each task's lock
 -- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks
 -- ARGV now_ms     int    0: the server's clock
@@ -21,8 +21,10 @@
 local now = clock(now_ms)
 local fresh = #ARGV > 11 and {redis.call('LLEN', pending)} or nil -- if it holds another type, the script ends here
 local room, limit = room_left(prefix) -- before the receipt, as well
-local receipt = prefix .. 'x:sent:' .. token
-local answered = recall(receipt, (#ARGV - 3) / 8)
+-- By what was asked alone: the same at a repeat, whatever the time is then.
+local function expected(n) return ARGV[8 * n - 2] ~= '' and 2 or ARGV[8 * n + 1] ~= '' and 3 or 1 end
+
+local answered = recall(prefix, token, (#ARGV - 3) / 8, expected)
 if answered then return answered end
 
 local queue = {prefix = prefix, now = now, pending = pending, scheduled = scheduled, groups = groups, fresh = fresh}
@@ -32,12 +34,12 @@ for n = 4, #ARGV, 8 do
   placed, answer = pcall(place, queue, unpack(ARGV, n, n + 7))
   if not placed then break end
   reply[#reply + 1] = answer
-  usual = usual and answer == 1
+  usual = usual and answer == expected((n + 4) / 8)
 end
 if fresh and #fresh > 1 then redis.call('LPUSH', pending, unpack(fresh, 2)) end
 if not placed then -- a key holds another type: those before it are complete, and no receipt says more
-  redis.call('DEL', receipt)
+  retract(prefix, token)
   return redis.error_reply(answer)
 end
-if not usual then redis.call('SET', receipt, cmsgpack.pack(reply), 'EX', 10) end
+if not usual then unusual(prefix, token, reply) end
 return reply

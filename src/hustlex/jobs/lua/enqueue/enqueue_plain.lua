@@ -1,7 +1,7 @@
 -- jobs.enqueue_plain: what `enqueue` does, for tasks that are to run now, are not unique and in no group, as most.
--- EFFECT idempotent  as enqueue: the token's answers are kept for 10 s
+-- EFFECT idempotent  as enqueue: the token's answers are kept for 10 s or more
 -- KEYS pending    list   asynq:{<queue>}:pending
--- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:x:sent:<token>
+-- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:x:sent:<letters of the token>
 -- TOUCHES asynq:{<queue>}:x:limit  and, when it exists, all that holds unfinished tasks
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV prefix     text   asynq:{<queue>}:
@@ -15,8 +15,7 @@
 local limited = redis.call('EXISTS', prefix .. 'x:limit') == 1
 local room, limit
 if limited then room, limit = room_left(prefix) end -- before the receipt: if it ends here, nothing was promised
-local receipt = prefix .. 'x:sent:' .. token
-local answered = recall(receipt, (#ARGV - 3) / 2)
+local answered = recall(prefix, token, (#ARGV - 3) / 2, function() return 1 end)
 if answered then return answered end
 
 local since = string.format('%.0f000000', clock(now_ms))
@@ -34,8 +33,8 @@ end
 local pushed = #fresh == 0 or redis.pcall('LPUSH', pending, unpack(fresh))
 if type(pushed) == 'table' then -- the key holds another type: leave nothing half done, and no receipt that says more
   for _, id in ipairs(fresh) do redis.call('DEL', prefix .. 't:' .. id) end
-  redis.call('DEL', receipt)
+  retract(prefix, token)
   return pushed
 end
-if not usual then redis.call('SET', receipt, cmsgpack.pack(reply), 'EX', 10) end
+if not usual then unusual(prefix, token, reply) end
 return reply

@@ -1,6 +1,8 @@
--- Note to the millisecond when a task is due, for our own forwarders; scores in Asynq's sets are whole seconds.
+-- Note to the millisecond when a task is due within a minute, for our own forwarders; scores in Asynq's sets are whole
+-- seconds, and a later one starts by its score. An entry takes 120 bytes.
 -- They are told when it became the first of its queue. Entries that are over (who moved the task left them) go, 5 a call.
 local function note_due(prefix, id, at_ms, now)
+  if at_ms - now > 60000 then return end
   local due, at = prefix .. 'x:due', string.format('%.0f', at_ms)
   if type(redis.pcall('ZADD', due, at, id)) == 'table' then return end  -- the seconds in Asynq's set must do
   local first = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
