@@ -120,14 +120,14 @@ bench-cache: $(DEV) ## cached functions, copies, tags, a cold key and the race: 
 bench-memory: $(DEV) ## bytes on the server per job, code, session, kept answer, limit: beside the peers and Go's asynq
 	QUICK=$(QUICK) $(BIN)/python -m bench.memory
 
+bench-web: $(DEV) ## CPU that limits, users, caches and idempotency add to a route, and p99: beside slowapi, fastapi-limiter, fastapi-redis-sdk and others (ONLY=limits|users|caches|posts)
+	QUICK=$(QUICK) ONLY=$(ONLY) $(BIN)/python -m bench.web
+
 bench-processes: $(DEV) ## drained jobs per second by one and more processes of `hustlex worker --processes`
 	QUICK=$(QUICK) $(BIN)/python -m bench.processes
 
 bench-growth: $(DEV) ## whether an operation costs the same with a thousand and with a million tasks, callers, sessions, entries
 	QUICK=$(QUICK) $(BIN)/python -m bench.growth
-
-bench-web: $(DEV) ## CPU that limits, users, caches and idempotency add to a route, and p99: beside slowapi, fastapi-limiter, fastapi-redis-sdk and others
-	QUICK=$(QUICK) $(BIN)/python -m bench.web
 
 soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
 	$(BIN)/python -m tests.support.soak

@@ -150,6 +150,10 @@ class Figures:
         """The median over the rounds; 0 when the arm has no such figure."""
         return statistics.median(self._values.get((arm, name), [0.0]))
 
+    def least(self, arm: str, name: str) -> float:
+        """The smallest over the rounds; 0 when the arm has no such figure."""
+        return min(self._values.get((arm, name), [0.0]))
+
     def best(self, arms: Iterable[str], name: str) -> float:
         """The highest median among these arms."""
         return max(self.median(arm, name) for arm in arms)

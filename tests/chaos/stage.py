@@ -162,6 +162,7 @@ class SixNodes(Stage):
             EmbeddedCluster(binary=servers.binary("valkey9"), node_timeout=_NODE_TIMEOUT, extra_args=_DEBUG)
         )
         self.hands = ClusterHands(self.cluster)
+        self._closing.callback(self.hands.close)
         self._oracle: Any = None
 
     @property

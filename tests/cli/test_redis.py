@@ -89,7 +89,7 @@ def traffic(server: EmbeddedServer) -> Iterator[None]:
         with redis.Redis.from_url(server.url) as raw:
             while not over.is_set():
                 raw.set('wallet:"ada"\r\n', "secret")
-                raw.eval("return redis.call('get', KEYS[1])", 1, "cache:user:ada")
+                raw.eval("return redis.call('get', KEYS[1])", 1, "cache:basket:ada")
 
     thread = threading.Thread(target=call)
     thread.start()

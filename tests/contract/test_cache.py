@@ -241,6 +241,7 @@ async def test_large_values_are_compressed_and_too_large_ones_served_but_not_sto
         await texts.set("big", noise)
 
 
+@pytest.mark.one_server
 async def test_get_many_and_set_many(hx: Any, raw: redis.Redis) -> None:
     """T-C28, without a cluster."""
     users = hx.cache("user", int, ttl=QUARTER, timeout=PATIENT)
@@ -574,7 +575,7 @@ async def test_context_reaches_the_computation(driver: Any) -> None:
 
 async def test_a_lost_claim_costs_no_second_computation(faulty: Proxy, raw: redis.Redis) -> None:
     """The lease names its owner, so asking for it again finds it is ours."""
-    async with HustleX(faulty.url) as front:
+    async with HustleX(faulty.url, timeout=PATIENCE) as front:
         users = front.cache("user", int, ttl=QUARTER, timeout=PATIENT)
         origin = Origin(1)
         assert await users.get(1) is None

@@ -29,8 +29,8 @@ def own_server() -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def raw(own_server: EmbeddedServer) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(own_server.url) as raw:
-        raw.execute_command("FLUSHALL", "SYNC")  # what is freed later would count as in use
-        raw.set("ballast", bytes(2**24))  # beside it the buffers of connections are nothing
+        raw.execute_command("FLUSHALL", "SYNC")  # what is freed later would count as in use, as a large command would
+        raw.setrange("ballast", 2**24, b"x")  # beside it the buffers of connections are nothing
         yield raw
         raw.config_set("maxmemory", 0)
         raw.config_set("maxmemory-policy", "noeviction")

@@ -125,11 +125,12 @@ def test_of_50_threads_one_executes(url: str) -> None:
 
 _CLIENTS = """
 import asyncio, sys
+from datetime import timedelta
 from hustlex.app import HustleX
 from hustlex.idempotency import InFlight, Response, Scope
 
 async def main():
-    async with HustleX(sys.argv[1], secret=sys.argv[2]) as hx:
+    async with HustleX(sys.argv[1], secret=sys.argv[2], timeout=timedelta(seconds=5)) as hx:
         executed = []
         async def pay(claim):
             executed.append(claim.fence)
@@ -617,7 +618,7 @@ async def test_a_claim_whose_caller_is_cancelled_is_taken_back(url: str, raw: re
 @pytest.mark.parametrize("verb", ["begin", "renew", "complete", "abandon"])
 async def test_a_lost_reply_changes_nothing(faulty: Proxy, verb: str) -> None:
     """Every script may be repeated: the second run finds what the first one did."""
-    async with HustleX(faulty.url, secret=SECRET) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET) as hx:
         warm = await begun(hx, key="warm")
         await hx.idempotency.renew(warm)
         await hx.idempotency.abandon(warm)

@@ -16,6 +16,7 @@ from hustlex.jobs import CronError, Duplicate, Enqueued, Job, Jobs, State
 from hustlex.jobs.schedule import ops as schedules
 from hustlex.jobs.schedule.periodic import define, entry_id
 from hustlex.jobs.wire import decode_event, decode_task
+from tests.conftest import LONG
 from tests.support.proxy import Proxy
 
 ENTRIES = "asynq:x:{schedules}:entries"
@@ -249,7 +250,7 @@ async def test_a_version_is_never_used_twice(driver: Driver, raw: redis.Redis, c
 
 
 async def test_an_add_whose_reply_is_lost_succeeds(faulty: Proxy, raw: redis.Redis) -> None:
-    driver = Driver(faulty.url)
+    driver = Driver(faulty.url, timeout=LONG)
     book = Jobs(driver).schedules
     await book.all()
     faulty.lose_reply(containing=b"kept")

@@ -294,7 +294,7 @@ async def test_every_script_of_the_room_touches_one_slot_and_only_declared_keys(
 
 
 async def test_a_success_whose_reply_was_lost_is_found_again(faulty: Proxy, clock: FixedClock) -> None:
-    async with HustleX(faulty.url, secret=SECRET, clock=clock) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
         await verified(hx.otp, await sent(hx.otp, phone(1)))  # the server knows all scripts
         issued = await sent(hx.otp)
         code = await code_of(hx.otp, issued.challenge)
@@ -308,7 +308,7 @@ async def test_a_success_whose_reply_was_lost_is_found_again(faulty: Proxy, cloc
 
 
 async def test_what_caps_were_not_told_harms_no_success(faulty: Proxy, clock: FixedClock, raw: redis.Redis) -> None:
-    async with HustleX(faulty.url, secret=SECRET, clock=clock) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
         await verified(hx.otp, await sent(hx.otp, phone(1)))
         issued = await sent(hx.otp)
         code = await code_of(hx.otp, issued.challenge)
@@ -319,7 +319,7 @@ async def test_what_caps_were_not_told_harms_no_success(faulty: Proxy, clock: Fi
 
 
 async def test_a_lost_reservation_costs_a_unit_and_no_more(faulty: Proxy, clock: FixedClock, raw: redis.Redis) -> None:
-    async with HustleX(faulty.url, secret=SECRET, clock=clock) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET, clock=clock) as hx:
         await verified(hx.otp, await sent(hx.otp, phone(1)))
         faulty.lose_reply(containing=b"cc:NG}:cap")
         with pytest.raises(OutcomeUnknown):

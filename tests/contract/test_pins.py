@@ -355,7 +355,7 @@ async def test_without_a_server_nobody_is_let_through(faulty: Proxy) -> None:
 async def test_an_attempt_whose_reply_was_lost_is_counted_and_not_compared(
     faulty: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with HustleX(faulty.url, secret=SECRET) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET) as hx:
         stored = (await hx.pins.hash("u1", RIGHT)).verifier
         await hx.pins.verify("u1", WRONG, stored)
         compared = spy(monkeypatch)

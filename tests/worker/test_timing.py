@@ -215,6 +215,7 @@ async def test_entries_of_a_queue_without_our_workers_do_not_pile_up(driver: Dri
     assert raw.zcard("asynq:{default}:x:due") <= 4
 
 
+@pytest.mark.one_server
 async def test_an_idle_worker_sends_at_most_a_command_a_second(
     start: Start, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -330,6 +330,7 @@ async def test_reclaim_puts_stale_sets_back_where_aggregators_see_them(driver: D
     assert dump(raw) == {"g:a:b": {b"g1": NOW_S - 200, b"g2": NOW_S - 199}, "groups": {b"a:b"}}
 
 
+@pytest.mark.one_server
 async def test_peek_sees_the_first_of_everything(driver: Driver, raw: redis.Redis) -> None:
     (empty,) = await driver.run(maintain.peek([DEFAULT], NOW_MS))
     assert empty == maintain.Outlook(NOW_MS, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -44,7 +45,7 @@ async def test_a_server_that_refuses_to_wait_is_not_asked_all_the_time(
     ran = count(tasks)
     (note,) = tasks
     raw.acl_setuser("deaf", enabled=True, nopass=True, keys=["*"], channels=["*"], commands=["+@all", "-blmove"])
-    driver = Driver(f"redis://deaf:x@{url.partition('@')[2]}")
+    driver = Driver(re.sub(r"//.*@", "//deaf:x@", url))
     try:
         async with running(driver, tasks) as run:
             await until(lambda: "waiter default" in run.worker.health.trouble)

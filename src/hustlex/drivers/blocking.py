@@ -48,7 +48,7 @@ from hustlex.drivers.faults import (
 )
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import join, pack
-from hustlex.drivers.patience import FAILOVER_S, Patience, RepeatBudget
+from hustlex.drivers.patience import FAILOVER_S, FlowOps, Patience, RepeatBudget
 from hustlex.drivers.pools import PoolRoute, pools_of
 from hustlex.drivers.redis_py import COMMAND_S, ServerPool
 from hustlex.errors import Error, Refused
@@ -187,11 +187,10 @@ class Driver:
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         """All in one write; answers in order, a failed one as its Error. What is repeated is repeated together.
 
-        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        Unless a flow asks for them, none waits beyond its deadline for a server that is being replaced: the others'
+        answers would wait with it.
         """
-        return self._watched(ops, patient=False)
-
-    def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
+        patient = isinstance(ops, FlowOps)
         if not ops:
             return []
         if self.hook is None:
@@ -315,7 +314,7 @@ class Driver:
         if isinstance(step, Op):
             return self.run(step)
         if isinstance(step, Batch):
-            return self._watched(step.ops, patient=True)
+            return self.run_many(FlowOps(step.ops))
         if isinstance(step, Durable):
             return self.commit_many(step.ops, step.durability)
         if isinstance(step, Part):

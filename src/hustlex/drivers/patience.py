@@ -48,6 +48,10 @@ class Outage:
         return now - self._began > OPEN_AFTER_S and now - self._last < _LATELY_S
 
 
+class FlowOps(tuple[Op[Any], ...]):  # noqa: SLOT001 - a mark
+    """Operations that a flow asks for at once: its caller waits for them all."""
+
+
 class RepeatBudget:
     """How many calls of one driver are sent again in a second, so that a server in trouble is not drowned in them."""
 

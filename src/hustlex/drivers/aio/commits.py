@@ -1,7 +1,8 @@
 """Writes that are waited for: those that come together are one batch, with one WAIT or WAITAOF behind it.
 
 On a connection of its own, since WAIT holds up whatever comes behind it, and means what its own connection wrote. One
-batch is in flight; what comes meanwhile is the next.
+batch is in flight; what comes meanwhile is the next. Where the server forces every turn to its disk there is nothing to
+wait for, and batches follow each other: it takes those that come in one turn together.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hustlex.drivers.faults import Late, Lost, NotSent, hasty, unable
 from hustlex.drivers.pack import join
 from hustlex.errors import Error, Overloaded
 
+_MOST_FLYING = 16
 _POLICY, _HELLO = join(POLICY), join(("HELLO",))
 
 
@@ -47,30 +49,41 @@ class CommitConnection:
         self._exact = False
         self._able: Connection | None = None
         self._next: list[Write] = []
-        self._running: asyncio.Task[None] | None = None
+        self._flying: set[asyncio.Task[None]] = set()
+        self._planned = self._streams = False
 
-    async def exchange(self, packed: bytes, deadline: float, *, asking: bool = False) -> WaitReply:
-        """The reply, once the server has said who has it. Raises as ``ManagedConnection.exchange``."""
+    def exchange(self, packed: bytes, deadline: float, *, asking: bool = False) -> asyncio.Future[WaitReply]:
+        """The reply, once the server has said who has it. Raises as ``ManagedConnection.exchange``, when awaited."""
         if len(self._next) >= self._most:
             raise Overloaded("too many writes wait for the disk or for replicas", hint="call less often")
         loop = asyncio.get_running_loop()
-        write = Write(packed, deadline, asking, loop.create_future())
-        self._next.append(write)
-        if self._running is None:
-            self._running = loop.create_task(self._run(), name=f"commit {self.connection.where.title}")
-        return await write.settled
+        settled: asyncio.Future[WaitReply] = loop.create_future()
+        self._next.append(Write(packed, deadline, asking, settled))
+        if not self._planned:
+            self._planned = True
+            loop.call_soon(self._launch)
+        return settled
 
-    async def _run(self) -> None:
-        try:
-            while self._next:
-                batch, self._next = self._next, []
-                await self._commit([write for write in batch if not write.settled.done()])
-        finally:
-            self._running = None
-            _fail(self._next, NotSent("the driver was closed"))
-            self._next = []
+    def _launch(self) -> None:
+        self._planned = False
+        if not self._next or (self._flying and not (self._streams and len(self._flying) < _MOST_FLYING)):
+            return  # the next one is launched when this one has landed
+        batch, self._next = self._next, []
+        task = asyncio.get_running_loop().create_task(self._commit(batch), name=f"commit {self.connection.where.title}")
+        self._flying.add(task)
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        self._launch()
 
     async def _commit(self, batch: list[Write]) -> None:
+        try:
+            await self._sent([write for write in batch if not write.settled.done()])
+        finally:
+            _fail(batch, NotSent("the driver was closed"))
+
+    async def _sent(self, batch: list[Write]) -> None:
         if not batch:
             return
         deadline = max(write.deadline for write in batch)
@@ -97,9 +110,10 @@ class CommitConnection:
         if self._asks_policy:
             policy = await connection.send(_POLICY, deadline)
             self._asks_policy = type(policy) is not ReplyError
+            self._streams = forced(policy) and not self._durability.copies
+            if self._streams:
+                return True, 0
             if forced(policy):
-                if not self._durability.copies:
-                    return True, 0
                 believed = True
         return answered(self._durability, await connection.send(self._wait, deadline), believed=believed)
 
@@ -124,8 +138,8 @@ class CommitConnection:
     async def close(self) -> None:
         """Answer what is in flight (bounded), then close for good."""
         await self.connection.close()
-        if self._running is not None:
-            await asyncio.wait((self._running,), timeout=self._drain)
+        if self._flying:
+            await asyncio.wait(self._flying, timeout=self._drain)
 
 
 def _fail(batch: list[Write], failure: Exception) -> None:

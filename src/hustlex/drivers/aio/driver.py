@@ -25,6 +25,7 @@ from hustlex.drivers.aio.stream import heard
 from hustlex.drivers.faults import Failure, Late, Lost, NotSent, bad_reply, closed, exhausted, refusal
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
+from hustlex.drivers.patience import FlowOps
 from hustlex.errors import Error, Misuse
 
 T = TypeVar("T")
@@ -170,11 +171,10 @@ class Driver:
     async def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
         """All in one write (of up to 4,096 each); answers in order, a failed one as its Error.
 
-        None waits beyond its deadline for a server that is being replaced: the others' answers would wait with it.
+        Unless a flow asks for them, none waits beyond its deadline for a server that is being replaced: the others'
+        answers would wait with it.
         """
-        return await self._watched(ops, patient=False)
-
-    async def _watched(self, ops: Sequence[Op[T]], *, patient: bool) -> list[T | Error]:
+        patient = isinstance(ops, FlowOps)
         if self.hook is None or not ops:
             return await self._many(ops, patient)
         with Watch(self.hook, tuple(op.name for op in ops)) as call:
@@ -284,7 +284,7 @@ class Driver:
         if isinstance(step, Op):
             return await self.run(step)
         if isinstance(step, Batch):
-            return await self._watched(step.ops, patient=True)
+            return await self.run_many(FlowOps(step.ops))
         if isinstance(step, Durable):
             return await self.commit_many(step.ops, step.durability)
         if isinstance(step, Part):
