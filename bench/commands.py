@@ -64,12 +64,13 @@ async def _run(callers: int, seconds: float, call: Callable[[str], Awaitable[Any
 
     async def timed(number: int) -> int:
         done, now = 0, clock()
-        while now < end:
+        while True:
             await call(KEYS[(number + done) % len(KEYS)])
             before, now = now, clock()
             waits.append(now - before)
             done += 1
-        return done
+            if now > end:
+                return done
 
     one = timed if callers == max(CALLERS) else caller
     calls = sum(await asyncio.gather(*(one(number) for number in range(callers))))

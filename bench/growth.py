@@ -9,7 +9,8 @@ from contextlib import ExitStack
 import uvloop
 
 from bench.harness import QUICK, Figures, new_server, print_summary, print_table
-from bench.own.growth import STORIES, Story
+from bench.own.growth import STORIES, URL, Story
+from hustlex.drivers.embedded import EmbeddedServer
 
 _ROUNDS = 3 if QUICK else 7
 _GOAL = 1.2
@@ -37,19 +38,19 @@ def _measure(story: Story, figures: Figures) -> None:
     with ExitStack() as stack:
         servers = [stack.enter_context(new_server()) for _ in story.sizes]
         for size, server in zip(story.sizes, servers, strict=True):
-            _named(server.pid)
+            _named(server)
             uvloop.run(story.fill(server.url, size))
         for number in range(_ROUNDS + 1):
             for size, server in zip(story.sizes, servers, strict=True):
-                _named(server.pid)
+                _named(server)
                 found = uvloop.run(story.measure(server.url, size))
                 if number:  # the first warms up
                     for name, costs in found.items():
                         figures.add(f"{name} {size}", {"client": costs[0], "server": costs[1], "all": sum(costs)})
 
 
-def _named(pid: int | None) -> None:
-    os.environ["BENCH_SERVER_PID"] = str(pid)
+def _named(server: EmbeddedServer) -> None:
+    os.environ[URL], os.environ["BENCH_SERVER_PID"] = server.url, str(server.pid)
 
 
 def _rows(story: Story, figures: Figures) -> list[list[str]]:

@@ -229,8 +229,8 @@ def main() -> None:
 async def _measured(figures: Figures, arms: dict[str, Application]) -> None:
     for application in arms.values():
         await log_in(application)
-        await load(application, 0.5)
-    for number in Budget(45 if QUICK else 300, 5 if QUICK else 9).rounds():
+        await load(application, 0.3)
+    for number in Budget(25 if QUICK else 300, 5 if QUICK else 9).rounds():
         found = {arm: await load(arms[arm], _SLICE_S) for arm in turned(list(arms), number)}
         for arm, measured in found.items():
             figures.add(arm, measured | {"added": measured["cpu"] - found[_bare(arm)]["cpu"]})

@@ -38,7 +38,7 @@ _CALLERS = 32
 _WARM = 100
 _HOUR = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
-COUNT = 10_000
+COUNT = 5_000
 _ROUNDS = 3
 TARGET = Path(__file__).parent.parent / "src" / "hustlex" / "diagnostics" / "capacity" / "costs.py"
 ALGORITHMS = ("strict", "log", "counter", "fixed", "gcra")

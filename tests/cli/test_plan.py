@@ -22,6 +22,8 @@ from tools import measure_costs
 
 SMALL = 16
 """Bytes by which a small record may differ whatever its size: a size class of the allocator."""
+SHARED = 64
+"""Bytes on the wire by which a call may differ: checks that come together share one, more or fewer of them."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ async def test_the_constants_are_what_a_server_says(measured: EmbeddedServer, na
     said = COSTS[name]
     found = await measure_costs.cost_of(name, measured, 1_000)
     assert found.bytes == pytest.approx(said.bytes, rel=TOLERANCE, abs=SMALL)
-    assert found.network == pytest.approx(said.network, rel=TOLERANCE, abs=SMALL)
+    assert found.network == pytest.approx(said.network, rel=TOLERANCE, abs=SHARED)
     assert found.disk == pytest.approx(said.disk, rel=TOLERANCE, abs=SMALL)
     assert found.calls == pytest.approx(said.calls, abs=0.3)
     assert said.cpu_us / CPU_TOLERANCE < found.cpu_us < said.cpu_us * CPU_TOLERANCE

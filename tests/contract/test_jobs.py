@@ -356,17 +356,30 @@ async def test_a_repeat_of_what_waits_is_told_the_same(driver: Any, raw: redis.R
 
 
 def test_calls_are_noted_together_and_never_share_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A set per call would be 110 bytes for each; a name that came twice would lose a job."""
+    """A key per call would be 110 bytes for each; a name that came twice would lose a job."""
     now = 0.0
     monkeypatch.setattr(ids, "monotonic", lambda: now)
     tokens = ids._Tokens()
-    drawn = [tokens.draw() for _ in range(1_000)]
-    assert len(set(drawn)) == 1_000 and {len(token) for token in drawn} == {20}
-    assert len({token[:8] for token in drawn}) == 1
+    drawn = [tokens.draw() for _ in range(1_200)]
+    assert len(set(drawn)) == 1_200
+    assert {len(token) for token in drawn} == {26}
+    assert [len({token[:8] for token in drawn[at : at + 500]}) for at in (0, 500, 1_000)] == [1, 1, 1]
+    assert len({token[:8] for token in drawn}) == 3
     now = 8.0
-    assert tokens.draw()[:8] != drawn[0][:8]
+    assert tokens.draw()[:8] != drawn[-1][:8]
     tokens.forget()
     assert not tokens._calls
+    assert ids.nth("12345678" + "9" * 18, 2) == "12345678" + str(10**18 + 1)
+    assert ids.nth("a name", 2) == "a name2"
+
+
+async def test_a_receipt_takes_eight_bytes(hx: Any, raw: redis.Redis) -> None:
+    for number in range(20):
+        await hx.jobs.enqueue("t", b"x", process_in=timedelta(minutes=number))
+    await hx.jobs.enqueue_many([Job("t", b"x")] * 1_200)
+    sets = raw.keys(P + "x:sent:*")
+    assert {raw.object("encoding", key) for key in sets} == {b"intset"}
+    assert sum(raw.scard(key) for key in sets) == 23
 
 
 @pytest.fixture(params=["aio", "blocking"])

@@ -67,10 +67,10 @@ async def test_pending_behind_others(hx: Any, blocking_driver: Any) -> None:
 
 async def test_far_behind_others(hx: Any, raw: redis.Redis) -> None:
     await hx.jobs.enqueue("a", task_id="t")
-    raw.rpush(Q.pending, *range(10_000))
+    raw.rpush(Q.pending, *range(1_000))
     assert (await hx.jobs.explain("t")).ahead == -1
     raw.rpop(Q.pending, 1)
-    assert (await hx.jobs.explain("t")).ahead == 9999
+    assert (await hx.jobs.explain("t")).ahead == 999
 
 
 @pytest.mark.parametrize("status", ["", "closed", "stopped"])

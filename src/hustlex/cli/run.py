@@ -14,10 +14,13 @@ from hustlex.errors import ConfigurationError, Error
 Engine = Callable[[], Awaitable[None]]
 
 
-def open_driver(given: str | None, url: str, name: str) -> Driver:
-    """A driver for ``url``. given: the option it comes from, if it was given; an error names that or the variable."""
+def open_driver(given: str | None, url: str, name: str, *, blocking: int = 0) -> Driver:
+    """A driver for ``url``. given: the option it comes from, if it was given; an error names that or the variable.
+
+    blocking: commands that wait on the server at once, as a worker has one for each of its queues.
+    """
     try:
-        return Driver(url, Options(name=name))
+        return Driver(url, Options(name=name, blocking=max(Options().blocking, blocking)))
     except ConfigurationError as error:
         raise named("HUSTLEX_URL" if given is None else "--url", error) from None
 

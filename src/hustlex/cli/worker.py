@@ -56,7 +56,7 @@ def worker(
         grace_s, environment = settings.shutdown_timeout_s, {"HUSTLEX_URL": settings.url}
         raise typer.Exit(run_processes(count, given, environment, grace_s=grace_s, port=health_port, host=health_host))
     tasks = load_tasks(module)
-    driver = open_driver(url, settings.url, "hustlex:worker")
+    driver = open_driver(url, settings.url, "hustlex:worker", blocking=len(settings.queues))
     engine = Worker(
         driver,
         tasks,

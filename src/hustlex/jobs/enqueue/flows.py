@@ -10,6 +10,7 @@ from hustlex.errors import Error
 from hustlex.jobs.enqueue import ops
 from hustlex.jobs.enqueue.draft import Draft
 from hustlex.jobs.enqueue.known import KnownQueues
+from hustlex.jobs.ids import nth
 from hustlex.jobs.types import Outcome, PartlyEnqueued
 
 _MOST_CALLS = 16
@@ -38,7 +39,7 @@ def enqueue_many(drafts: Sequence[Draft], token: str, now_ms: int, known: KnownQ
     for start in range(0, len(calls), _MOST_CALLS):
         window = calls[start : start + _MOST_CALLS]
         batch = [
-            ops.enqueue([drafts[n] for n in call], f"{token}{start + at}", now_ms) for at, call in enumerate(window)
+            ops.enqueue([drafts[n] for n in call], nth(token, start + at), now_ms) for at, call in enumerate(window)
         ]
         fresh = {drafts[call[0]].queue for call in window if known.missing(drafts[call[0]].queue)}
         answers = yield from _registered(known, fresh, batch)

@@ -195,7 +195,7 @@ class Case(msgspec.Struct, frozen=True):
         ahead = self.facts.ahead
         if ahead == 0:
             return "It is next to run in its queue."
-        return f"{ahead if ahead > 0 else '10,000 or more'} pending tasks of its queue are next before it."
+        return f"{ahead if ahead > 0 else '1,000 or more'} pending tasks of its queue are next before it."
 
     def _steps(self) -> str:
         named = ", ".join(f"{step.id} in queue {step.queue!r} ({_in_words(step)})" for step in self.waits_for)

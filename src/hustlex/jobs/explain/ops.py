@@ -13,7 +13,7 @@ from hustlex.jobs.workflow.plan import StepName, names
 
 _EXPLAIN = load("hustlex.jobs", "explain/explain")
 
-DEEP = 10_000
+DEEP = 1_000
 """How many pending tasks are looked at to find one's place."""
 
 
@@ -35,7 +35,7 @@ class TaskFacts(msgspec.Struct, frozen=True):
     score: float | None
     """Unix second of its next start, or of its lease's end; None = neither."""
     ahead: int
-    """Tasks in pending before it, -1 = 10,000 or more."""
+    """Tasks in pending before it, -1 = 1,000 or more."""
     size: int
     """Of its group, when it waits in one."""
     lock_holder: str | None
@@ -56,7 +56,7 @@ class TaskFacts(msgspec.Struct, frozen=True):
 
 
 def facts(queue: str, task_id: str, now_ms: int) -> Op[TaskFacts]:
-    """Look at one task of one queue. Cost: up to 10,000 pending ids are compared."""
+    """Look at one task of one queue. Cost: up to 1,000 pending ids are compared, as many however long the queue is."""
     q, task_id = queue_keys(queue), addressed("task_id", task_id)
     keys = (q.task(task_id), step_record(q, task_id), q.pending, q.lease, q.paused, parked(q))
     return _EXPLAIN.op(keys, (now_ms, task_id, q.prefix, DEEP), _facts)

@@ -64,7 +64,7 @@ class Explanation(msgspec.Struct, frozen=True):
     next_start: datetime | None = None
     """Not before then; None = not known, or never."""
     ahead: int | None = None
-    """Pending tasks that are next before it, -1 = 10,000 or more, None = it is not pending."""
+    """Pending tasks that are next before it, -1 = 1,000 or more, None = it is not pending."""
     served_by: tuple[str, ...] = ()
     """``host:pid`` of the living workers that take tasks of its queue."""
     running_on: str | None = None

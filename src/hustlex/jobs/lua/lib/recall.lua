@@ -1,5 +1,6 @@
 -- Whether a call is a repeat: what it answered before, or nil for a new one, which is noted. The token's first 8 letters
--- name a set that a client writes to for 8 s at most, the rest the call: a member takes 30 bytes, a key of its own 110.
+-- name a set that a client writes to for 8 s and 500 calls at most, the rest is a number: a member takes 8 bytes, where a
+-- key of its own took 110.
 -- What was not the usual answer stands in a key of the token's name. usual: what that is for the n-th task.
 local function receipt_of(prefix, token) return prefix .. 'x:sent:' .. string.sub(token, 1, 8), string.sub(token, 9) end
 
