@@ -79,7 +79,7 @@ class Jobs(Protocol):
             Mutation(
                 "forgets-the-receipt",
                 enqueue_ops._ENQUEUE,
-                (("redis.call('SET', receipt, '1', 'NX', 'EX', 10)", "true"),),
+                (("redis.call('SADD', receipt, call) == 1", "redis.call('SADD', receipt, call) >= 0"),),
             ),
             Mutation(
                 "recovers-into-nowhere",
