@@ -36,6 +36,7 @@ RUBBISH = {
     ],
     "CONCURRENCY": ["", "0", "-1", "1.5", "x", "1e9", "9" * 5000, "true"],
     "SHUTDOWN_TIMEOUT_S": ["nan", "inf", "-1", "x", "1e400", ""],
+    "PROCESSES": ["", "-1", "1.5", "x", "257", "true"],
     "FREEZE_GC": ["", "x", "2", "maybe", "1.5"],
 }
 
