@@ -20,8 +20,8 @@ from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Misuse
 from tools import measure_costs
 
-SMALL = 16
-"""Bytes by which a small record may differ whatever its size: a size class of the allocator."""
+SMALL = 32
+"""Bytes by which a small record may differ whatever its size: a size class of the allocator, or two."""
 SHARED = 64
 """Bytes on the wire by which a call may differ: checks that come together share one, more or fewer of them."""
 
