@@ -25,7 +25,7 @@ ROOMS = (
     "diagnostics",
     "outbox",
 )
-MADE_BY_ROOMS = {"Cache", "Channel", "ReplayChannel", "Schedules"}
+MADE_BY_ROOMS = {"Cache", "Channel", "Presence", "ReplayChannel", "Schedules"}
 """And the inspectors: nobody else makes them."""
 
 

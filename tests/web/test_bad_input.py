@@ -135,7 +135,8 @@ SAMPLES = [
     Sample(
         events_router,
         {"channels": human, "authorize": human, "prefix": "/events", "per_user": 5, "per_connection": 5}
-        | {"heartbeat": timedelta(seconds=5), "pong": timedelta(seconds=5)},
+        | {"heartbeat": timedelta(seconds=5), "pong": timedelta(seconds=5)}
+        | {"presence": human, "jobs": "jobs:{task_id}", "results": True},
     ),
     Sample(Deny),
     Sample(Allow, {"until": None}),
