@@ -283,7 +283,7 @@ class HustleX:
     def events(self) -> Events:
         """Live events, with history where it is wanted.
 
-        Doors: channel(...).publish, publish_many, subscribe, position, history, remove_history; inspector.
+        Doors: channel(...).publish, publish_many, subscribe, position, history, remove_history; presence; inspector.
         """
         from hustlex.events.api import Events
 

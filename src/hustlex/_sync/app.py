@@ -284,7 +284,7 @@ class HustleX:
     def events(self) -> Events:
         """Live events, with history where it is wanted.
 
-        Doors: channel(...).publish, publish_many, subscribe, position, history, remove_history; inspector.
+        Doors: channel(...).publish, publish_many, subscribe, position, history, remove_history; presence; inspector.
         """
         from hustlex._sync.events import Events
 
