@@ -155,7 +155,9 @@ async def test_what_does_not_speak_the_protocol_is_said(kind: Callable[..., Any]
 
     for answers in (web, mad):
         async with await asyncio.start_server(answers, "127.0.0.1", 0) as server:
-            street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=timedelta(seconds=1)))
+            street = Street(
+                kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=timedelta(seconds=1))
+            )
             with pytest.raises(Unavailable, match="does not speak the Redis protocol"):
                 await street.run(get("k"))
             (answer, other) = await street.call("run_many", [get("k"), increment("n")])
