@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from hustlex.dashboard import Dashboard, Operator
+from hustlex.dashboard.names import to_url
 from hustlex.errors import ConfigurationError, Misuse
+from hustlex.jobs import Job
 from tests.dashboard.conftest import PLACE, Person
 
 PAGES = ("/", "/queues", "/queues/critical", "/tasks", "/workers", "/cron", "/workflows", "/redis", "/audit")
@@ -92,6 +94,30 @@ async def test_queues_outside_a_pattern_do_not_exist(hx: Any, person: Callable[.
     assert (await narrow.press("delete", queue="wallets", task="known", back="/")).status_code == 404
     assert not (await hx.jobs.inspector.summaries(["wallets"]))[0].paused
     assert (await narrow.client.get("/live", params={"path": "/queues/wallets"})).status_code == 404
+
+
+async def test_what_belongs_to_other_queues_is_nowhere(hx: Any, person: Callable[..., Person]) -> None:
+    """Not in cron, nor in what the doctor finds, nor in the audit, nor as a neighbour of a step."""
+    for queue in ("gigs", "wallets"):
+        await hx.jobs.schedules.add(f"of {queue}", "@every 1h", Job("a:b", b"", {"queue": queue}))
+        await hx.jobs.enqueue("a:b", task_id="known", queue=queue)
+    await hx.jobs.start(Job("x:y", b"", {"queue": "gigs"}).then(Job("x:y", b"", {"queue": "wallets"})))
+    whole, narrow = person("act"), person("act", queues=("gig*",))
+    await whole.open("/queues/wallets")
+    await whole.press("pause", queue="wallets", back="/")
+    [hidden] = [each for each in await hx.jobs.schedules.all() if each.name == "of wallets"]
+    for page in ("/", "/cron", "/redis", "/audit", "/workflows", "/tasks/gigs/known", "/workers"):
+        assert ("wallets" in (await whole.open(page)).text) is (
+            page in ("/", "/cron", "/redis", "/audit", "/workflows")
+        )
+        assert "wallets" not in (await narrow.open(page)).text, page
+    assert (await narrow.open(f"/cron/{to_url(hidden.id)}")).status_code == 404
+    await narrow.open("/queues/gigs")
+    for verb in ("fire", "pause_entry", "resume_entry"):
+        assert (await narrow.press(verb, entry="of wallets", back="/cron")).status_code == 404, verb
+        assert (await narrow.press(verb, entry="of gigs", back="/cron")).status_code == 200, verb
+    assert not (await hx.jobs.schedules.get("of wallets")).paused
+    assert (await hx.jobs.inspector.summaries(["wallets"]))[0].pending == 1
 
 
 async def test_rooms_outside_a_pattern_do_not_exist(person: Callable[..., Person]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from hustlex.core import check
+from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.pages.people import destination
 from hustlex.dashboard.request import PageRequest
 from hustlex.errors import Misuse, NotFound
@@ -115,15 +116,24 @@ async def _delete_queue(request: PageRequest, target: Target) -> None:
     await request.hx.jobs.inspector.delete_queue(target.queue, force=True)
 
 
+async def _look_at_entry(request: PageRequest, target: Target) -> None:
+    """Raises NotFound for an entry whose queue does not exist for this person."""
+    if not request.operator.sees_queue(queue_of(await request.hx.jobs.schedules.get(target.entry))):
+        raise NotFound(f"there is no entry {target.entry!r}")
+
+
 async def _fire(request: PageRequest, target: Target) -> None:
+    await _look_at_entry(request, target)
     await request.hx.jobs.schedules.run(target.entry)
 
 
 async def _pause_entry(request: PageRequest, target: Target) -> None:
+    await _look_at_entry(request, target)
     await request.hx.jobs.schedules.pause(target.entry)
 
 
 async def _resume_entry(request: PageRequest, target: Target) -> None:
+    await _look_at_entry(request, target)
     await request.hx.jobs.schedules.resume(target.entry)
 
 

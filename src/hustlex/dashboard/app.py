@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 from starlette.applications import Starlette
@@ -22,6 +22,7 @@ from hustlex.dashboard.acts import ACTS, FIELDS, Act, Target, target_of
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
 from hustlex.dashboard.live import LiveHub
+from hustlex.dashboard.names import path_and_query
 from hustlex.dashboard.operators import Access, Operator, as_operator
 from hustlex.dashboard.redact import Formatter, Redactor
 from hustlex.dashboard.render import ASSETS, Renderer
@@ -116,12 +117,12 @@ class Dashboard:
 
     async def _live(self, request: Request) -> Response:
         """The same page again and again, for who has it open. path: its path and query, under our root."""
-        parts = urlsplit(request.query_params.get("path", ""))
-        found = match(parts.path)
-        if found is None:
+        address = path_and_query(request.query_params.get("path", ""))
+        found = match(address[0]) if address else None
+        if address is None or found is None:
             return PlainTextResponse("There is no such page.", 404)
         route, params = found
-        query = dict(parse_qsl(parts.query))
+        query = dict(address[1])
         asked = await self._ask(request, params, query)
         if not asked.operator.reads or (route.room and not asked.operator.sees_room(route.room)):
             return PlainTextResponse("", 403)
@@ -168,7 +169,7 @@ class Dashboard:
         verb = form.get("verb", "")
         act, target = self._wanted(asked, verb, form)
         if not asked.operator.acts:
-            await self._audit.note(asked.operator, "refused", verb, target.written(asked.hx))
+            await self._audit.note(asked.operator, "refused", verb, target.written(asked.hx), queue=target.queue)
             return await self._told(
                 request, asked, 403, f"You are {asked.operator.name} and may look, but not change anything."
             )
@@ -192,16 +193,28 @@ class Dashboard:
 
     async def _do(self, asked: PageRequest, verb: str, act: Act, target: Target) -> int | None:
         """With an entry before, without which nothing is done, and one after."""
-        entry = await self._audit.note(asked.operator, "intent", verb, target.written(asked.hx))
+        entry = await self._audit.note(asked.operator, "intent", verb, target.written(asked.hx), queue=target.queue)
         try:
             count = await act.does(asked, target)
         except Error as error:
             await self._audit.note(
-                asked.operator, "failed", verb, target.written(asked.hx), of=entry, error=type(error).__name__
+                asked.operator,
+                "failed",
+                verb,
+                target.written(asked.hx),
+                queue=target.queue,
+                of=entry,
+                error=type(error).__name__,
             )
             raise
         await self._audit.note(
-            asked.operator, "done", verb, target.written(asked.hx), of=entry, count="" if count is None else str(count)
+            asked.operator,
+            "done",
+            verb,
+            target.written(asked.hx),
+            queue=target.queue,
+            of=entry,
+            count="" if count is None else str(count),
         )
         return count
 
@@ -306,13 +319,12 @@ def _said(act: Act | None, count: str) -> str:
 
 def _local(back: str, asked: PageRequest) -> str:
     """A path of ours to go back to; home for anything else."""
-    parts = urlsplit(back)
-    safe = back.startswith(f"{asked.root}/") and not back.startswith("//") and "\\" not in back and back.isprintable()
-    return back if safe and not parts.netloc and not parts.scheme else asked.url()
+    ours = path_and_query(back) is not None and back.startswith(f"{asked.root}/")
+    return back if ours else asked.url()
 
 
 def _with(address: str, **more: object) -> str:
     """An address whose query says something more, instead of what it said before."""
-    parts = urlsplit(address)
-    kept = [(name, value) for name, value in parse_qsl(parts.query) if name not in ("said", "n")]
-    return f"{parts.path}?{urlencode([*kept, *((k, str(v)) for k, v in more.items() if v != '')])}"
+    path, query = path_and_query(address) or ("/", [])
+    kept = [(name, value) for name, value in query if name not in ("said", "n")]
+    return f"{path}?{urlencode([*kept, *((k, str(v)) for k, v in more.items() if v != '')])}"

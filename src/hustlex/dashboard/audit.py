@@ -23,9 +23,11 @@ class Audit:
         self._driver = driver
         self._prefix = prefix
 
-    async def note(self, operator: Operator, phase: Phase, verb: str, target: str, **more: str) -> str:
+    async def note(
+        self, operator: Operator, phase: Phase, verb: str, target: str, *, queue: str = "", **more: str
+    ) -> str:
         """Write an entry; answers its id. Raises Unavailable: what cannot be written down is not done."""
-        fields = {"name": operator.name, "phase": phase, "verb": verb, "target": target, **more}
+        fields = {"name": operator.name, "phase": phase, "verb": verb, "target": target, "queue": queue, **more}
         entry = await self._driver.run(ops.note(self._prefix, fields))
         _log.info("%s", json.dumps({"id": entry, **fields}, ensure_ascii=True))
         return entry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qsl
 
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
 _CODED = re.compile(r"(?:[A-Za-z0-9_-]|~[0-9a-f]{2})+")
@@ -12,6 +13,17 @@ def to_url(name: str) -> str:
     """Bytes other than ``A-Z a-z 0-9 _ -`` become ``~hh``: no percent signs, no dots, no slashes."""
     raw = name.encode("utf-8", "surrogateescape")
     return "".join(chr(byte) if _PLAIN.match(bytes([byte])) else f"~{byte:02x}" for byte in raw) or "~"
+
+
+def path_and_query(address: str) -> tuple[str, list[tuple[str, str]]] | None:
+    """Of an address that stands in a form or a query and begins with a path; None for what leads anywhere else."""
+    path, _, query = address.partition("#")[0].partition("?")
+    if not path.startswith("/") or path.startswith("//") or "\\" in path or not address.isprintable():
+        return None
+    try:
+        return path, parse_qsl(query, max_num_fields=100)
+    except ValueError:
+        return None
 
 
 def from_url(coded: str) -> str | None:

@@ -38,6 +38,11 @@ class Operator(msgspec.Struct, frozen=True):
         """Whether a queue exists for this person."""
         return any(fnmatchcase(name, pattern) for pattern in self.queues)
 
+    @property
+    def sees_all_queues(self) -> bool:
+        """Whether what names any queue may be shown."""
+        return "*" in self.queues
+
     def sees_room(self, name: str) -> bool:
         """Whether a room exists for this person."""
         return any(fnmatchcase(name, pattern) for pattern in self.rooms)

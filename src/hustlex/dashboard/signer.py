@@ -38,7 +38,7 @@ class Signer:
             text, mac = map(urlsafe_b64decode, sealed.encode("ascii").split(b".", 1))
         except (ValueError, NotBase64):
             return None
-        return text if hmac.compare_digest(mac, self._mac(b"cookie", text)) else None
+        return text if self._key and hmac.compare_digest(mac, self._mac(b"cookie", text)) else None
 
     def form_token(self, who: str, day: int | None = None) -> str:
         """What a form of ours carries, for one person and day."""

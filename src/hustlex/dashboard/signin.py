@@ -76,7 +76,10 @@ class SignIn:
         text = self._signer.opened(request.cookies.get(cookie_name(request), ""))
         if text is None:
             return None
-        session = msgspec.json.decode(text, type=Session)
+        try:
+            session = msgspec.json.decode(text, type=Session)
+        except msgspec.ValidationError:  # of a version that had other sessions
+            return None
         return session if session.lives(int(time.time())) else None
 
     def _cookie(self, session: Session) -> str:

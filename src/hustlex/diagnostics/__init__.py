@@ -13,7 +13,7 @@ from hustlex.diagnostics.checks import apart, judge
 from hustlex.diagnostics.facts import ServerFacts
 from hustlex.diagnostics.findings import Checkup, DoctorFinding
 from hustlex.diagnostics.job_facts import JobFacts, QueueBacklog
-from hustlex.diagnostics.jobs import judge_jobs
+from hustlex.diagnostics.jobs import JOB_CHECKS, judge_jobs
 from hustlex.diagnostics.keyscan import KeyFacts
 from hustlex.diagnostics.places import LocalFacts
 from hustlex.diagnostics.rights import ROOMS, AclRights, doctor_rights, rights
@@ -21,6 +21,7 @@ from hustlex.diagnostics.seen import SeenCommand
 from hustlex.diagnostics.watching import CommandSample, MonitoredCommand, ServerSummary, SlowEntry
 
 __all__ = [
+    "JOB_CHECKS",
     "ROOMS",
     "AclRights",
     "Checkup",

@@ -18,9 +18,8 @@ def judge_jobs(facts: JobFacts | None) -> Iterator[DoctorFinding]:
         hint = "allow the rights of jobs (hustlex doctor --acl), or ask as another user"
         yield DoctorFinding("state", "jobs", "unknown", "this user may not look at jobs", hint)
         return
-    for check in (_schedules, _refused, _queues, _types, _waiting, _archived, _lost):
+    for name, check in _CHECKS.items():
         detail, trouble, hint = check(facts)
-        name = check.__name__.removeprefix("_")
         yield (
             DoctorFinding("state", name, "warn", trouble, hint)
             if trouble
@@ -94,3 +93,11 @@ def _few(lines: Iterable[str]) -> str:
     lines = list(lines)
     more = f" and {len(lines) - _MOST_NAMED} more" if len(lines) > _MOST_NAMED else ""
     return ", ".join(lines[:_MOST_NAMED]) + more
+
+
+_CHECKS = {
+    check.__name__.removeprefix("_"): check
+    for check in (_schedules, _refused, _queues, _types, _waiting, _archived, _lost)
+}
+JOB_CHECKS = frozenset({"jobs", *_CHECKS})
+"""Their names: what they find names queues, types and entries."""

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from hustlex.dashboard.audit import Audit
+from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.request import PageContent, PageRequest
 
 _SIZE = 50
+
+
+def _may_see(operator: Operator, fields: Mapping[str, str]) -> bool:
+    """All of it, or what was done to queues that exist for this person."""
+    queue = fields.get("queue", "")
+    return operator.sees_all_queues or bool(queue and operator.sees_queue(queue))
+
+
 _ID = re.compile(r"\d{1,20}-\d{1,20}")
 
 
@@ -17,5 +27,9 @@ async def audit(request: PageRequest) -> PageContent:
     before = request.word("before")
     log = Audit(request.hx.driver, request.hx.prefix)
     entries = await log.newest(before if _ID.fullmatch(before) else "", _SIZE)
-    rows = [(datetime.fromtimestamp(int(each.id.split("-")[0]) / 1000, UTC), each.fields) for each in entries]
+    rows = [
+        (datetime.fromtimestamp(int(each.id.split("-")[0]) / 1000, UTC), each.fields)
+        for each in entries
+        if _may_see(request.operator, each.fields)
+    ]
     return PageContent("audit", "Audit", {"rows": rows, "next": entries[-1].id if len(entries) == _SIZE else ""})

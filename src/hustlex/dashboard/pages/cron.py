@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from hustlex.dashboard.request import PageContent, PageRequest
+from hustlex.errors import NotFound
+from hustlex.jobs import ScheduleInfo
+from hustlex.jobs.enqueue.options import DEFAULT_QUEUE
 
 _SIZE = 50
+_QUEUE = re.compile(r'Queue\("(.*)"\)')
+
+
+def queue_of(schedule: ScheduleInfo) -> str:
+    """Where its tasks go."""
+    return schedule.job.options.get("queue", DEFAULT_QUEUE)
+
+
+def queue_named(options: Iterable[str]) -> str:
+    """The same of an entry of another program, by Asynq's texts, as ``Queue("low")``."""
+    return next((found[1] for option in options if (found := _QUEUE.fullmatch(option))), DEFAULT_QUEUE)
 
 
 async def cron(request: PageRequest) -> PageContent:
     """Entries that our schedulers know, and those of living schedulers of any language."""
     schedules = await request.hx.jobs.schedules.all()
     known = {schedule.id for schedule in schedules}
-    entries = [each for each in await request.hx.jobs.inspector.scheduler_entries() if each.id not in known]
+    others = [each for each in await request.hx.jobs.inspector.scheduler_entries() if each.id not in known]
+    schedules = [each for each in schedules if request.operator.sees_queue(queue_of(each))]
+    entries = [each for each in others if request.operator.sees_queue(queue_named(each.options))]
     return PageContent("cron", "Cron", {"schedules": schedules, "entries": entries})
 
 
@@ -19,6 +38,8 @@ async def entry(request: PageRequest) -> PageContent:
     """When one entry fired, and which tasks that made."""
     entry_id, page = request.params["id"], request.page_number()
     schedule = next((each for each in await request.hx.jobs.schedules.all() if each.id == entry_id), None)
+    if not (request.operator.sees_queue(queue_of(schedule)) if schedule else request.operator.sees_all_queues):
+        raise NotFound("there is no such entry")
     events = await request.hx.jobs.inspector.enqueue_events(entry_id, page=page, size=_SIZE)
     values = {"id": entry_id, "schedule": schedule, "events": events, "number": page, "more": len(events) == _SIZE}
     return PageContent("entry", f"Cron {schedule.name if schedule else entry_id}", values)

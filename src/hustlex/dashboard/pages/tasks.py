@@ -66,6 +66,7 @@ async def task(request: PageRequest) -> PageContent:
         "id": task_id,
         "task": found,
         "explanation": explanation,
+        "waits_for": [step for step in explanation.waits_for if request.operator.sees_queue(step.queue)],
         "acts": ACTS[found.state] if found else (),
     }
     return PageContent("task", f"Task {task_id[:8]}", values, status=200 if found else 404)

@@ -1,0 +1,116 @@
+"""Nonsense at every door of the console: a sentence and a status, never an interpreter's error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.jobs import State
+from tests.dashboard.conftest import Person
+
+ODD = ("~ff", "~c3~28", "~00", "~", "a" * 5000, "~f0~9f~92~b8", "%ff", "..%2f..", "~ed~a0~80")
+PATHS = (
+    *(f"/queues/{odd}" for odd in ODD),
+    *(f"/tasks/{odd}/{odd}" for odd in ODD),
+    *(f"/cron/{odd}" for odd in ODD),
+    *(f"/tasks?queue={odd}&state={odd}&page={odd}" for odd in ODD),
+    *(f"/tasks?id={odd}" for odd in ODD),
+    *(f"/queues?sort={odd}&page={odd}" for odd in ODD),
+    *(f"/confirm?verb=run_all&queue={odd}&state={odd}&back={odd}" for odd in ODD),
+    *(f"/audit?before={odd}" for odd in ODD),
+    *(f"/idempotency?cursor={odd}" for odd in ODD),
+    "/confirm?verb=pause&queue=default&back=http://[",
+    "/confirm?verb=pause&queue=default&back=//[::1",
+    "/?said=pause&n=99999999999999999999",
+    "/?said=nothing&n=-1",
+    "/tasks?page=-1",
+    "/tasks?page=9999999999999999999",
+    "/tasks?page=٣",
+    "/queues?page=1000000",
+)
+LIVE = ("http://[", "", "queues", "//", "/queues/~ff", "/nothing", "/\x00", "/?" + "a=1&" * 2000)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
+async def test_an_odd_address_is_a_page(hx: Any, person: Callable[..., Person], path: str) -> None:
+    await hx.jobs.enqueue("gig:notify")
+    answer = await person("act").open(path)
+    assert answer.status_code in (200, 303, 400, 404), answer.text
+    assert answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", LIVE, ids=range(len(LIVE)))
+async def test_an_odd_live_page_is_refused_or_shown(person: Callable[..., Person], path: str) -> None:
+    ada = person("read")
+    try:
+        async with asyncio.timeout(0.5):
+            answer = await ada.client.get("/live", params={"path": path})
+    except TimeoutError:  # it is a page, and streams
+        assert path.startswith("/?")
+    else:
+        assert answer.status_code in (400, 404), answer.text
+
+
+@pytest.mark.parametrize(
+    "verb", ["pause", "run", "delete_all", "revoke", "unlock", "fire", "reset_pin", "", "__class__"]
+)
+async def test_an_odd_act_is_refused(hx: Any, person: Callable[..., Person], verb: str) -> None:
+    await hx.jobs.enqueue("gig:notify")
+    ada = person("act")
+    await ada.open("/queues/default")
+    for odd in ("\udcff", "\x00", "a" * 5000, "{x}", "", "\u202e"):
+        fields = dict.fromkeys(("queue", "task", "state", "entry", "user", "session", "phone", "lane", "typed"), odd)
+        fields = {name: text.encode("utf-8", "surrogatepass").decode("latin-1") for name, text in fields.items()}
+        answer = await ada.press(verb, back="http://[", **fields)
+        assert answer.status_code in (200, 400, 404, 409), (odd, answer.text[-600:])
+
+
+async def test_bytes_that_are_no_form_are_refused(person: Callable[..., Person]) -> None:
+    ada = person("act")
+    form = "application/x-www-form-urlencoded"
+    bodies = [(form, body) for body in (b"\xff\xfe", b"a=%ff", b"&" * 100_000, b"a" * 300_000)]
+    for kind, body in (*bodies, ("multipart/form-data; boundary=x", b"--x"), ("application/json", b"{}"), ("", b"")):
+        for path in ("/act", "/people", "/enter", "/confirm", "/limits"):
+            answer = await ada.client.post(path, content=body, headers={"Content-Type": kind})
+            assert answer.status_code in (303, 400, 403, 404), (path, kind, answer.status_code)
+
+
+async def test_sixty_four_at_once_are_served(hx: Any, person: Callable[..., Person]) -> None:
+    for n in range(30):
+        await hx.jobs.enqueue("gig:notify", task_id=f"t{n}")
+    ada = person("act")
+    pages = ("/", "/queues", "/tasks", "/workers", "/redis", "/tasks/default/t1", "/nothing", "/queues/nothing")
+    answers = await asyncio.gather(*(ada.client.get(pages[n % len(pages)]) for n in range(64)))
+    assert {answer.status_code for answer in answers} == {200, 404}
+    await ada.open("/queues/default")
+    answers = await asyncio.gather(
+        *(
+            ada.client.post(
+                "/act",
+                data={"verb": "archive", "queue": "default", "task": "t1", "back": "/", "form_token": ada.token},
+            )
+            for _ in range(64)
+        )
+    )
+    assert sorted({answer.status_code for answer in answers}) == [303, 409]
+    assert sum(answer.status_code == 303 for answer in answers) == 1
+
+
+async def test_what_cannot_be_written_down_is_not_done(
+    hx: Any, person: Callable[..., Person], raw: redis.Redis
+) -> None:
+    await hx.jobs.enqueue("gig:notify", task_id="t1")
+    ada = person("act")
+    await ada.open("/queues/default")
+    raw.config_set("maxmemory", 1)
+    try:
+        answer = await ada.press("archive", queue="default", task="t1", back="/")
+        assert answer.status_code == 503 and "memory" in answer.text
+        assert (await ada.open("/queues/default")).status_code == 200
+    finally:
+        raw.config_set("maxmemory", 0)
+    assert (await hx.jobs.inspector.task("default", "t1")).state is State.PENDING
