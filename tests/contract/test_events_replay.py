@@ -229,6 +229,20 @@ async def test_after_a_flush_the_epoch_is_another_one(orders: ReplayChannel[Any]
         assert await amounts(messages, 1) == [Gap("epoch", channel="orders:1", position=new)]
 
 
+async def test_a_message_of_a_life_that_is_over_is_nobodys(orders: ReplayChannel[Any], raw: redis.Redis) -> None:
+    """A cluster's nodes hand messages on to each other, so one may come when its history is gone."""
+    with raw.pubsub() as heard:
+        heard.subscribe("ev:orders:1")
+        await orders.publish(Paid(1), order_id=1)
+        late = next(each["data"] for each in heard.listen() if each["type"] == "message")
+    raw.flushall()
+    async with orders.subscribe(order_id=1) as messages:
+        raw.publish("ev:orders:1", late)
+        await orders.publish(Paid(2), order_id=1)
+        await orders.publish(Paid(3), order_id=1)
+        assert await amounts(messages, 2) == [2, 3]
+
+
 async def test_history_that_was_trimmed_is_never_called_whole(driver: Driver) -> None:
     orders = orders_of(driver, size=5)
     first = await orders.publish(Paid(0), order_id=1)

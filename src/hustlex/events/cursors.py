@@ -17,7 +17,7 @@ from hustlex.events import ops
 from hustlex.events.names import ChannelTemplate
 from hustlex.events.ops import History, KeptEvent, Retention
 from hustlex.events.types import Gap, Message, Position, Reason, Unknown
-from hustlex.events.wire import EventCodec, head_of
+from hustlex.events.wire import EventCodec, Head, head_of
 
 Item = Message[Any] | Gap
 Sized = tuple[Item, int]
@@ -95,6 +95,8 @@ class ReplayCursor:
         self._rewound = False
         self._why: Reason = "epoch"
         self._epoch, self._last = "", 0
+        self._first: tuple[Message[Any], int] | None = None
+        """Where nothing was kept: the message that says it is the first, until its epoch is that of the server."""
         self._recent: deque[tuple[Message[Any], int]] = deque()
         self._bytes = 0
 
@@ -140,6 +142,11 @@ class ReplayCursor:
         return ()
 
     def _catch_up(self, history: History) -> Iterator[Sized]:
+        heard, self._first = self._first, None
+        if heard is not None and heard[0].epoch == history.epoch:
+            self._epoch, self._behind = history.epoch, False
+            yield from self._hand_on(*heard)
+            return
         if history.epoch != self._epoch:
             yield from self._change_epoch(history.epoch)
             return
@@ -168,17 +175,18 @@ class ReplayCursor:
         head = head_of(frame.data) if frame is not None and not frame.gap else None
         if frame is not None and not frame.gap and (head is None or not head.epoch):
             return ((Message(Unknown(frame.data), self._name, 0), len(frame.data)),)  # somebody else's
-        if head is not None and not self._epoch and head.offset == 1:
-            self._epoch = head.epoch  # nothing was there when it was asked, so this is the first one
-        if frame is None or head is None or head.epoch != self._epoch or head.offset > self._last + 1:
+        if frame is not None and head is not None and not self._epoch and head.offset == 1:
+            self._first, self._behind = (self._read(frame.data, head), len(frame.data)), True
+        elif frame is None or head is None or head.epoch != self._epoch or head.offset > self._last + 1:
             self._behind = True
         elif head.offset == self._last + 1:
-            data = self._declared.codec.read(frame.data[head.size :])
-            message = Message(data, self._name, head.ts, head.epoch, head.offset)
-            return tuple(self._hand_on(message, len(frame.data)))
+            return tuple(self._hand_on(self._read(frame.data, head), len(frame.data)))
         elif self._differs(head.offset, head.ts):
             self._behind = self._rewound = True
         return ()
+
+    def _read(self, data: bytes, head: Head) -> Message[Any]:
+        return Message(self._declared.codec.read(data[head.size :]), self._name, head.ts, head.epoch, head.offset)
 
     def _differs(self, offset: int, ts: int) -> bool:
         """Whether another message had this offset: the server has lost that one."""
