@@ -201,9 +201,11 @@ async def test_a_page_shows_a_new_token_before_the_old_one_ends(
 
 async def test_tabs_of_one_user_share_a_connection_and_hand_it_on(site: Site, browser: Chromium) -> None:
     tabs = [await site.tab(browser) for _ in range(3)]
-    for tab in tabs:
-        await tab.run("(start({share: 'u1'}), listen('orders:1'), 0)")
+    await tabs[0].run("(start({share: 'u1'}), listen('orders:1'), 0)")
     await heard(tabs[0], "events.leading")
+    for tab in tabs[1:]:
+        await tab.run("(start({share: 'u1'}), listen('orders:1'), 0)")
+        await heard(tab)
     await paid(site, 1)
     for tab in tabs:
         await tab.until("got.length === 1")
