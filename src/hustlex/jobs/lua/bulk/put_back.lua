@@ -13,14 +13,12 @@
 -- @include fields
 local now = string.format('%.0f000000', clock(now_ms))
 
-local function place(task, id, state, group, score, since)
-  redis.call('HSET', task, 'state', state)
-  if state == 'pending' then
-    redis.call('HSET', task, 'pending_since', since ~= '' and since or now)
-    redis.call('RPUSH', pending, id)
+-- What can fail comes first: a task that has left one place stands in the other by then.
+local function enter(id, state, group, score)
+  if state == 'pending' then redis.call('RPUSH', pending, id)
   elseif state == 'aggregating' then
-    redis.call('ZADD', prefix .. 'g:' .. group, score, id)
     redis.call('SADD', prefix .. 'groups', group)
+    redis.call('ZADD', prefix .. 'g:' .. group, score, id)
   else redis.call('ZADD', prefix .. state, score, id) end
 end
 
@@ -28,13 +26,17 @@ local function restore(id, kept)
   local task, state, group, score, since, lock, left, digest, whole = prefix .. 't:' .. id, unpack(kept)
   if #whole > 0 then
     if redis.call('EXISTS', task) == 1 then return 'k' end
+    enter(id, state, group, score)
     redis.call('HSET', task, unpack(whole))
   else
-    local same = redis.sha1hex(field(task, 'msg') or '') == digest and field(task, 'state') == 'archived'
-    if not same or redis.call('ZREM', archived, id) == 0 then return 'k' end
+    if field(task, 'state') ~= 'archived' or redis.sha1hex(field(task, 'msg') or '') ~= digest then return 'k' end
+    if not redis.call('ZSCORE', archived, id) then return 'k' end
+    enter(id, state, group, score)
+    redis.call('ZREM', archived, id)
   end
+  redis.call('HSET', task, 'state', state)
+  if state == 'pending' then redis.call('HSET', task, 'pending_since', since ~= '' and since or now) end
   if lock ~= '' and left > 0 then redis.call('SET', lock, id, 'NX', 'PX', string.format('%.0f', left)) end
-  place(task, id, state, group, score, since)
   return 'u'
 end
 
