@@ -51,7 +51,7 @@ async def paid_back(front: Front, who: str) -> None:
 
 async def computed(front: Front, who: str) -> None:
     if "leaking" not in vars(front):
-        vars(front)["leaking"] = front.cache("leak", str, ttl=MINUTE)
+        vars(front)["leaking"] = front.cache("leak", str, ttl=MINUTE, timeout=MINUTE)
     cache = vars(front)["leaking"]
     value = _later if isinstance(front, HustleX) else lambda: "v"
     assert await done(cache.get_or_compute(who, value)) == "v"
@@ -71,7 +71,7 @@ async def failed(front: Front, who: str) -> None:
         return fail()
 
     if "failing" not in vars(front):
-        vars(front)["failing"] = front.cache("failing", str, ttl=MINUTE)
+        vars(front)["failing"] = front.cache("failing", str, ttl=MINUTE, timeout=MINUTE)
     with contextlib.suppress(LookupError):
         await done(vars(front)["failing"].get_or_compute(who, fail_later if isinstance(front, HustleX) else fail))
 
