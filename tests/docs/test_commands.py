@@ -27,6 +27,7 @@ def options(words: list[str]) -> set[str] | None:
         command = command.commands[word]
     if command is HUSTLEX:
         return None
+    command = getattr(command, "commands", {}).get("start", command)  # `hustlex worker MODULE` leaves the verb out
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 

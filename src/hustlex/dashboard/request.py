@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from hustlex.core.redact import Formatter, Redacted, What, shown
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.operators import Operator
-from hustlex.dashboard.redact import Formatter, Redacted, What, shown
 from hustlex.errors import NotFound
 
 if TYPE_CHECKING:
