@@ -50,7 +50,7 @@ def write_files(guide: str, into: Path) -> int:
         ("idempotency.md", 4),
         ("limits.md", 5),
         ("cache.md", 4),
-        ("events.md", 6),
+        ("events.md", 7),
         ("pins.md", 1),
         ("otp.md", 6),
         ("tokens.md", 4),
