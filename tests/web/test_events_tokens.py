@@ -33,7 +33,7 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture
 def options() -> Options:
-    return {"heartbeat": FAST, "pong": FAST, "subscription_ttl": 60 * SECOND}
+    return {"subscription_ttl": 60 * SECOND}
 
 
 async def token_of(app: FastAPI, user: str = "u1", ch: str = "orders:1", **more: Any) -> tuple[str, str]:
@@ -106,29 +106,36 @@ async def test_attacks_on_a_socket_are_refused(live: FastAPI, world: World) -> N
         assert (await browser.ask(subscribe={"ch": "orders:1", "token": token}))["error"]["code"] == 103
 
 
-async def test_a_token_is_renewed_or_its_channel_ends(live: FastAPI, orders: Any, clock: FixedClock) -> None:
-    access, token = await token_of(live, ttl=30 * SECOND)
-    tokens = live.state.hustlex.tokens
-    user = (await tokens.check(access)).or_raise()
-    async with opened(live, access) as browser:
-        await browser.subscribe("orders:1", token=token)
-        clock.advance(20 * SECOND)
-        newer = (await tokens.issue_subscription(user, "orders:1", ttl=30 * SECOND)).token
-        renewed = (await browser.ask(refresh={"ch": "orders:1", "token": newer}))["refresh"]
-        assert renewed["ch"] == "orders:1"
-        assert 29 < renewed["expires_in"] <= 31
-        clock.advance(15 * SECOND)  # the first one is over
-        await orders.publish(Paid(1), order_id=1)
-        while "push" not in (frame := await browser.hear()):
-            browser.say({})
-        clock.advance(20 * SECOND)
-        while "unsubscribed" not in (frame := await browser.hear()):
-            browser.say({})
-        assert frame["unsubscribed"] == {"ch": "orders:1", "code": 109, "message": "subscription expired"}
-        assert (await browser.ask(subscribe={"ch": "orders:1", "token": newer}))["error"]["code"] == 109
-        assert (await browser.ask(refresh={"ch": "orders:1", "token": newer}))["error"]["code"] == 101
-        await browser.subscribe("orders:2")
-        assert (await browser.ask(refresh={"ch": "orders:2", "token": newer}))["error"]["code"] == 101
+class TestWatched:
+    """The socket looks often, and a ping may be answered late: the machine may be busy."""
+
+    @pytest.fixture
+    def options(self) -> Options:
+        return {"heartbeat": FAST, "pong": 60 * SECOND}
+
+    async def test_a_token_is_renewed_or_its_channel_ends(self, live: FastAPI, orders: Any, clock: FixedClock) -> None:
+        access, token = await token_of(live, ttl=30 * SECOND)
+        tokens = live.state.hustlex.tokens
+        user = (await tokens.check(access)).or_raise()
+        async with opened(live, access) as browser:
+            await browser.subscribe("orders:1", token=token)
+            clock.advance(20 * SECOND)
+            newer = (await tokens.issue_subscription(user, "orders:1", ttl=30 * SECOND)).token
+            renewed = (await browser.ask(refresh={"ch": "orders:1", "token": newer}))["refresh"]
+            assert renewed["ch"] == "orders:1"
+            assert 29 < renewed["expires_in"] <= 31
+            clock.advance(15 * SECOND)  # the first one is over
+            await orders.publish(Paid(1), order_id=1)
+            while "push" not in (frame := await browser.hear()):
+                browser.say({})
+            clock.advance(20 * SECOND)
+            while "unsubscribed" not in (frame := await browser.hear()):
+                browser.say({})
+            assert frame["unsubscribed"] == {"ch": "orders:1", "code": 109, "message": "subscription expired"}
+            assert (await browser.ask(subscribe={"ch": "orders:1", "token": newer}))["error"]["code"] == 109
+            assert (await browser.ask(refresh={"ch": "orders:1", "token": newer}))["error"]["code"] == 101
+            await browser.subscribe("orders:2")
+            assert (await browser.ask(refresh={"ch": "orders:2", "token": newer}))["error"]["code"] == 101
 
 
 async def test_a_stream_hears_by_token_until_it_ends(
