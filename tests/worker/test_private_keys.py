@@ -13,6 +13,7 @@ import redis
 from hustlex.drivers.aio import Driver
 from hustlex.jobs import Job, Jobs, Limits, Rate, Tasks, current_job, gather
 from hustlex.worker import Scheduler
+from hustlex.worker.maintain import recorder
 from tests.worker.support import DEFAULT, message, put, running, until
 from tools.check_lua import lua_files
 
@@ -68,9 +69,10 @@ class Guard:
 
 @pytest.mark.timeout(450)
 async def test_every_private_key_has_an_end_or_a_most(
-    url: str, driver: Driver, jobs: Jobs, tasks: Tasks, raw: redis.Redis
+    url: str, driver: Driver, jobs: Jobs, tasks: Tasks, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that makes one, at once; a kind that a script names and this test does not provoke fails it too."""
+    monkeypatch.setattr(recorder, "_EVERY_S", 0.5)
     ran: list[Any] = []
 
     @tasks.task("limited", max_concurrency=2, rate=Rate(50), key="n")

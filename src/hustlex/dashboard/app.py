@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.dashboard import cost
 from hustlex.dashboard.acts import ACTS, FIELDS, Act, Target, target_of
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
@@ -64,10 +65,11 @@ class Dashboard:
         check.text("title", title)
         self._hx = hx
         self._formatter = formatter or Redactor()
-        self._signer = Signer(hx.driver, hx.prefix)
-        self._signin = SignIn(hx, self._signer) if access is None else None
+        self._front = front = cost.counted(hx)
+        self._signer = Signer(front.driver, hx.prefix)
+        self._signin = SignIn(front, self._signer) if access is None else None
         self._access: Access = access or self._signin  # type: ignore[assignment]
-        self._audit = Audit(hx.driver, hx.prefix)
+        self._audit = Audit(front.driver, hx.prefix)
         self._renderer = Renderer(title, production=in_production())
         self._hub = LiveHub()
         routes = [
@@ -84,6 +86,7 @@ class Dashboard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        cost.begin()
         await self._app(scope, receive, send)
 
     async def sign_in_token(self, operator: Operator) -> str:
@@ -195,7 +198,7 @@ class Dashboard:
         """With an entry before, without which nothing is done, and one after."""
         entry = await self._audit.note(asked.operator, "intent", verb, target.written(asked.hx), queue=target.queue)
         try:
-            count = await act.does(asked, target)
+            count = await act.does(msgspec.structs.replace(asked, hx=self._hx), target)
         except Error as error:
             await self._audit.note(
                 asked.operator,
@@ -261,7 +264,7 @@ class Dashboard:
         return self._request(request, as_operator(await self._access(request)), params, query)
 
     def _request(self, request: Request, operator: Operator, params: Any, query: dict[str, str]) -> PageRequest:
-        return PageRequest(self._hx, operator, self._formatter, request.scope.get("root_path", ""), params, query)
+        return PageRequest(self._front, operator, self._formatter, request.scope.get("root_path", ""), params, query)
 
     def _closed(self, request: Request) -> Response:
         if self._signin is not None:
