@@ -212,6 +212,9 @@ async def inspector(room: Any) -> None:
     for door in ("queue", "history", "groups", "pause", "unpause"):
         await getattr(room, door)("default")
     await room.summaries(["default"])
+    await room.time_series("default")
+    await room.failing()
+    await room.error_groups()
     await room.enqueue_events("entry")
     await room.tasks("default", State.PENDING)
     for door in ("task", "run", "archive", "delete"):

@@ -23,6 +23,7 @@ SECTIONS = (
     ("Home", "", "", "h"),
     ("Queues", "queues", "jobs", "q"),
     ("Tasks", "tasks", "jobs", "t"),
+    ("Bulk", "bulk", "jobs", "b"),
     ("Errors", "errors", "jobs", "x"),
     ("Workers", "workers", "jobs", "w"),
     ("Cron", "cron", "jobs", "c"),

@@ -10,6 +10,7 @@ import msgspec
 from hustlex.dashboard.names import from_url
 from hustlex.dashboard.pages import (
     audit,
+    bulk,
     cache,
     cron,
     errors,
@@ -44,6 +45,8 @@ ROUTES = (
     PageRoute("/queues/{queue}", queues.queue),
     PageRoute("/tasks", tasks.tasks),
     PageRoute("/tasks/{queue}/{id}", tasks.task, tick_s=2.0),
+    PageRoute("/bulk", bulk.bulks),
+    PageRoute("/bulk/{id}", bulk.bulk, tick_s=2.0),
     PageRoute("/errors", errors.errors),
     PageRoute("/errors/{queue}/{signature}", errors.error),
     PageRoute("/workers", workers.workers),

@@ -10,10 +10,21 @@ How an enqueue flows:
 
 The other subjects have rooms of their own: ``lease/`` is what workers (``hustlex.worker``) ask, ``stream/`` waits for
 ends and follows, ``workflow/``, ``schedule/`` and ``group/`` start jobs of others, ``explain/`` says why a task does
-not run, ``inspect/`` looks and acts for operators, whose doors are ``inspector.py`` and ``schedules.py``.
+not run, ``inspect/`` looks and acts for operators, ``search/`` finds tasks, ``bulk/`` acts on what was found; their
+doors are ``inspector.py``, ``bulks.py`` and ``schedules.py``.
 """
 
 from hustlex.jobs.api import Handle, Jobs
+from hustlex.jobs.bulk.types import (
+    Bulk,
+    BulkCount,
+    BulkItem,
+    BulkPhase,
+    BulkReport,
+    BulkVerb,
+    ItemOutcome,
+)
+from hustlex.jobs.bulks import BulkActs
 from hustlex.jobs.define.backoff import default_delay
 from hustlex.jobs.define.context import CurrentJob, current_job
 from hustlex.jobs.define.partitions import Partitions
@@ -47,6 +58,7 @@ from hustlex.jobs.schedule.clock_changes import Dst
 from hustlex.jobs.schedule.cron import CronError
 from hustlex.jobs.schedule.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
 from hustlex.jobs.schedules import Schedules
+from hustlex.jobs.search.types import FoundTasks, UnreadTask
 from hustlex.jobs.stream.types import Ending, Failed, Gone, Item, Log, NotYet, Progress, Result, StateChange, Succeeded
 from hustlex.jobs.types import (
     Debounced,
@@ -67,6 +79,13 @@ __all__ = [
     "RESULTS",
     "Aggregate",
     "AggregateFunction",
+    "Bulk",
+    "BulkActs",
+    "BulkCount",
+    "BulkItem",
+    "BulkPhase",
+    "BulkReport",
+    "BulkVerb",
     "Cancellation",
     "Cause",
     "CronError",
@@ -82,6 +101,7 @@ __all__ = [
     "ErrorGroup",
     "Explanation",
     "Failed",
+    "FoundTasks",
     "Gone",
     "GroupInfo",
     "GroupedTask",
@@ -90,6 +110,7 @@ __all__ = [
     "IdTaken",
     "Inspector",
     "Item",
+    "ItemOutcome",
     "Job",
     "Jobs",
     "Limits",
@@ -133,6 +154,7 @@ __all__ = [
     "TaskMessage",
     "Tasks",
     "TooLate",
+    "UnreadTask",
     "Workflow",
     "current_job",
     "default_delay",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import timedelta
 
 from hustlex.dashboard.request import PageContent, PageRequest
@@ -13,6 +14,7 @@ _SIZE = 50
 _ALL = 100
 _MOST_QUEUES = 20
 _OPEN = (State.RETRY, State.ARCHIVED)
+_LEFT_OUT = re.compile(r"<\w+>")
 
 
 async def errors(request: PageRequest) -> PageContent:
@@ -43,9 +45,22 @@ async def error(request: PageRequest) -> PageContent:
         "group": group,
         "tasks": list(zip(group.ids, tasks, strict=True)),
         "by_hour": _by_hour(group),
+        "search": _search(group),
         "open": sum(task is not None and task.state in _OPEN for task in tasks),
     }
     return PageContent("error", group.error or group.message, values)
+
+
+def _search(group: ErrorGroup) -> str:
+    """A query that finds the tasks of a group: what its failures say is in each task, but for what was left out."""
+    words = [group.error.rpartition(".")[2], max(_LEFT_OUT.split(group.message), key=len).strip()]
+    errors = "".join(f" error~{_quoted(word)}" for word in words if word)
+    return f"state:retry,archived queue={_quoted(group.queue)} type={_quoted(group.type)}{errors}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _by_hour(group: ErrorGroup) -> list[tuple[str, int, int]]:
