@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,12 +13,13 @@ from msgspec.structs import replace
 
 from hustlex.dashboard import timelines
 from hustlex.dashboard.charts import timeline
-from hustlex.jobs import HistoryPoint, QueueHistory
+from hustlex.jobs import HistoryPoint, QueueHistory, Tasks
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from tests.dashboard.conftest import Person
 from tests.dashboard.test_pages import HOSTILE
+from tests.worker.support import running
 
 
 async def broken(hx: Any, queue: str = "gigs", text: str = "no such gig", *, times: int = 3) -> str:
@@ -48,6 +51,31 @@ async def test_an_error_group_leads_to_its_tasks(hx: Any, person: Callable[..., 
     await ada.open(page)
     assert "/tasks/gigs/t1" in ada.shown and "scheduled" in ada.shown and "ended, and not kept" in ada.shown
     assert "provider.post" in ada.shown
+
+
+async def test_a_group_leads_to_all_tasks_that_failed_so(hx: Any, person: Callable[..., Person]) -> None:
+    inspector, tasks = hx.jobs.inspector, Tasks()
+
+    @tasks.task('pay "now"', max_retry=0)
+    async def pay(n: int) -> None:
+        raise ValueError(f'no {n} such "gig", \\ is refused')
+
+    @tasks.task("other", max_retry=0)
+    async def other() -> None:
+        raise ValueError("no such gig, is refused")
+
+    queued = [each.or_raise() for each in await hx.jobs.enqueue_many([*(pay.job(n) for n in range(3)), other.job()])]
+    async with running(hx.driver, tasks):
+        for each in queued:
+            await each.wait(timeout=timedelta(seconds=50))
+    group = next(each for each in await inspector.error_groups(["default"]) if each.count == 3)
+    ada = person("read")
+    await ada.open(f"/errors/default/{group.signature}")
+    found = re.search(r'href="(/tasks\?q=[^"]+)"', ada.shown)
+    assert found is not None
+    await ada.open(html.unescape(found[1]))
+    shown = [each.id for each in queued if each.id[:8] in ada.shown]
+    assert shown == [each.id for each in queued[:3]]
 
 
 async def test_charts_stand_on_the_home_and_the_queue_page(hx: Any, person: Callable[..., Person]) -> None:

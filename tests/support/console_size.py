@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ async def opened(url: str) -> AsyncIterator[tuple[HustleX, Counted, httpx.AsyncC
         return Operator("act", "ada")
 
     counted = Counted()
-    async with HustleX(url, secret=secrets.token_bytes(32), hook=counted) as hx:
+    async with HustleX(url, secret=secrets.token_bytes(32), hook=counted, timeout=timedelta(seconds=5)) as hx:
         transport = httpx.ASGITransport(Dashboard(hx, access=ada))
         async with httpx.AsyncClient(transport=transport, base_url=_PLACE) as client:
             yield hx, counted, client

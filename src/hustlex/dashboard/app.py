@@ -267,10 +267,10 @@ class Dashboard:
         return self._request(request, as_operator(await self._access(request)), params, query)
 
     def _request(self, request: Request, operator: Operator, params: Any, query: dict[str, str]) -> PageRequest:
+        root, still_may = request.scope.get("root_path", ""), partial(self._still, request, operator)
         return PageRequest(
-            self._front, operator, self._formatter, request.scope.get("root_path", ""), params, query, runner=self._runner,
-            still_may=partial(self._still, request, operator),
-        )  # fmt: skip
+            self._front, operator, self._formatter, root, params, query, runner=self._runner, still_may=still_may
+        )
 
     def _closed(self, request: Request) -> Response:
         if self._signin is not None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 from datetime import timedelta
 
+from hustlex.dashboard.redact import What
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import ErrorGroup, Inspector, State, TaskInfo
@@ -45,15 +46,20 @@ async def error(request: PageRequest) -> PageContent:
         "group": group,
         "tasks": list(zip(group.ids, tasks, strict=True)),
         "by_hour": _by_hour(group),
-        "search": _search(group),
+        "search": _search(request, group),
         "open": sum(task is not None and task.state in _OPEN for task in tasks),
     }
     return PageContent("error", group.error or group.message, values)
 
 
-def _search(group: ErrorGroup) -> str:
-    """A query that finds the tasks of a group: what its failures say is in each task, but for what was left out."""
-    words = [group.error.rpartition(".")[2], max(_LEFT_OUT.split(group.message), key=len).strip()]
+def _search(request: PageRequest, group: ErrorGroup) -> str:
+    """A query that finds the tasks of a group: what its failures say is in each task, but for what was left out.
+
+    It stands in an address, so it has no text that the formatter hides.
+    """
+    words = [group.error.rpartition(".")[2]]
+    if not request.show(What("error", group.message, group.type)).hidden:
+        words.append(max(_LEFT_OUT.split(group.message), key=len).strip())
     errors = "".join(f" error~{_quoted(word)}" for word in words if word)
     return f"state:retry,archived queue={_quoted(group.queue)} type={_quoted(group.type)}{errors}"
 
