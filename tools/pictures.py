@@ -92,7 +92,8 @@ async def remember(hx: HustleX) -> None:
         if not 600 < minute < 640:
             seen = QueueMeasure(done, failed, int(40 * swing) + (3_000 - 50 * abs(minute - 230) if outage else 0), 200)
             ops.append(record.history([("critical", seen)], now_ms - minute * 60_000))
-    await hx.driver.run_many(ops)
+    for op in ops:
+        await hx.driver.run(op)
 
 
 async def planned(hx: HustleX) -> str:

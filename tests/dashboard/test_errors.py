@@ -84,7 +84,7 @@ async def test_charts_stand_on_the_home_and_the_queue_page(hx: Any, person: Call
     for path, count in (("/", 3), ("/queues/gigs", 6)):
         await ada.open(path)
         assert ada.shown.count('<svg class="timeline"') == count, path
-        assert "Attempts a minute over the last 24 hours" in ada.shown and "The same in numbers" in ada.shown
+        assert "Attempts per minute over the last 24 hours" in ada.shown and "The same in numbers" in ada.shown
 
 
 async def test_errors_and_history_of_other_queues_do_not_exist(hx: Any, person: Callable[..., Person]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from hustlex.drivers.aio import Driver
-from hustlex.jobs import Job, Jobs, Limits, Rate, Tasks, current_job, gather
+from hustlex.jobs import BulkVerb, Job, Jobs, Limits, Rate, Tasks, current_job, gather
 from hustlex.worker import Scheduler
 from hustlex.worker.maintain import recorder
 from tests.worker.support import DEFAULT, message, put, running, until
@@ -99,6 +99,7 @@ async def test_every_private_key_has_an_end_or_a_most(
     with Guard(url) as guard:
         await jobs.limit_queue("default", max_size=10_000)
         await jobs.schedules.add("stored", "@hourly", tells.job())
+        await jobs.inspector.bulk.plan(BulkVerb.ARCHIVE, "state:retry", by="ada", label="state:retry")
         async with running(driver, tasks, limits=limits, queues={"default": 1, "other": 1}) as run:
             scheduling = run.task.get_loop().create_task(scheduler.run())
             raw.hset(DEFAULT.task("bad"), mapping={"msg": b"\x0a\xff", "state": "pending"})

@@ -37,8 +37,10 @@ def timeline(
         if not n:
             ground = "".join(f"M{piece[0][0]:.1f},{height}L{_joined(piece)}V{height}Z" for piece in pieces)
             drawn += Markup('<path class="ground {}" d="{}"/>').format(name, ground)
-        path = "".join(f"M{_joined(piece if len(piece) > 1 else piece * 2)}" for piece in pieces)
+        path = "".join(f"M{_joined(piece)}" for piece in pieces if len(piece) > 1)
         drawn += Markup('<path class="line {}" d="{}"/>').format(name, path)
+        alone = "".join(f"M{_joined(piece * 2)}" for piece in pieces if len(piece) == 1)
+        drawn += Markup('<path class="line dot {}" d="{}"/>').format(name, alone) if alone else ""
     return Markup(
         '<svg class="timeline" viewBox="0 0 {w} {h}" role="img" preserveAspectRatio="none"><title>{label}</title>'
         "{drawn}</svg>"

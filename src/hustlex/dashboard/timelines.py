@@ -75,7 +75,7 @@ def _timelines(points: Sequence[HistoryPoint], now: datetime, span: Span) -> lis
     ended, failed = _each(bins, _rate("processed")), _each(bins, _rate("failed"))
     unfinished = _each(bins, lambda found: max(point.unfinished for point in found))
     waited = _each(bins, lambda found: max(point.waited for point in found).total_seconds())
-    attempts, bad = f"Attempts a {span.per}", f"failed {_said(failed, number)}, dashed"
+    attempts, bad = f"Attempts per {span.per}", f"failed {_said(failed, number)}, dashed"
     return [
         _drawn(attempts, [("work", ended), ("bad", failed)], number, span, bad),
         _drawn("Unfinished tasks", [("calm", unfinished)], number, span),

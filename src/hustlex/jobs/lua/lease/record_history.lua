@@ -21,7 +21,7 @@ local function latest(was, is) return is < was / 2 and is or math.max(was, is) e
 
 local function known(name, ended, failed)
   local entry = entry_of(queues, name)
-  if entry then return entry, failed > entry[5] end
+  if entry then return entry, failed ~= entry[5] end
   local index, gone = free_index(queues, tonumber(most), now)
   if not index then return nil end
   all[6] = all[6] - gone
