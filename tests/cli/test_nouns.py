@@ -131,6 +131,7 @@ def test_a_cache_entry_is_explained_and_dropped(hx: HustleX, run: Run, answer: R
     held = answer("cache", "stat", "user")
     assert (held["entries"], held["counted"]) == (1, True)
     assert held["bytes"] > 0
+    assert (held["reads"], held["hit_ratio"]) == (0, None)
     assert answer("cache", "rm", "user", "42", "name") == {"changed": True}
     assert answer("cache", "invalidate", "--tag", "org:7", "--tag", "org:8") == {"changed": True}
     assert answer("cache", "get", "user", "42", "name")["kind"] == "absent"

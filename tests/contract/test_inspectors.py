@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from hustlex import HustleX
+from hustlex.cache import tally
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.idempotency import Response, Scope, Started
@@ -243,6 +244,37 @@ async def test_a_cache_tells_how_much_it_holds(hx: Any, raw: redis.Redis) -> Non
     assert (size.entries, size.counted) == (2500, True)
     one = raw.memory_usage("cache:user:1")
     assert 2500 * one * 0.9 < size.bytes < 2500 * one * 1.1
+
+
+async def test_fleet_is_what_all_processes_counted(
+    hx: Any, url: str, clock: FixedClock, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "EVERY_S", 0.0)
+    async with HustleX(url, clock=clock) as other:
+        for front, reads in ((hx, 6), (other, 4)):
+            users = front.cache("user", int, ttl=MINUTE, timeout=MINUTE)
+            bare = front.cache("bare", int, ttl=MINUTE, timeout=MINUTE, clearable=False)
+            await users.set(1, 7)
+            for _ in range(reads - 2):
+                assert await users.get(1) == 7
+            assert await users.get(2) is None
+            await bare.get_many([1])  # each report tells of what was read before it
+            assert await users.get(1) == 7
+        fleet = await hx.cache.inspector.fleet()
+        assert fleet["user"].requests == {"fresh": 6, "miss": 2}
+        assert fleet["user"].hit_ratio == 0.75
+        assert fleet["bare"].requests == {"miss": 2}
+        (part,) = [key for key in raw.scan_iter() if key.startswith(b"cs:")]
+        assert 0 < raw.ttl(part) <= 70 * 60
+        clock.advance(MINUTE * 10)
+        for _ in range(2):
+            await hx.cache("user", int, ttl=MINUTE, timeout=MINUTE).get(3)
+        assert (await other.cache.inspector.fleet())["user"].requests["miss"] == 3
+        assert len([key for key in raw.scan_iter() if key.startswith(b"cs:")]) == 2
+        clock.advance(MINUTE * 55)
+        assert (await other.cache.inspector.fleet())["user"].requests == {"fresh": 1, "miss": 1}
+        clock.advance(MINUTE * 60)
+        assert await other.cache.inspector.fleet() == {}
 
 
 async def test_an_entry_that_is_being_computed_says_so(hx: Any) -> None:
