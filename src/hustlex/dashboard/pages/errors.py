@@ -6,7 +6,7 @@ import asyncio
 import re
 from datetime import timedelta
 
-from hustlex.dashboard.redact import What
+from hustlex.core.redact import What
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import ErrorGroup, Inspector, State, TaskInfo

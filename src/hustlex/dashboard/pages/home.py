@@ -8,6 +8,7 @@ from hustlex.dashboard import attention, timelines
 from hustlex.dashboard.pages import errors
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.jobs import ErrorGroup, QueueHistory, QueueSummary, Server
+from hustlex.jobs.inspect.standing import state_of
 
 _MOST_QUEUES = 8
 _MOST_TROUBLES = 12
@@ -31,7 +32,7 @@ async def home(request: PageRequest) -> PageContent:
         "hours": timelines.rows(history) if history else [],
         "charts_hidden": history is None,
         "groups": groups,
-        "queues": [(each, attention.state_of(each, servers)) for each in _worst(queues)],
+        "queues": [(each, state_of(each, servers)) for each in _worst(queues)],
         "all_queues": len(queues),
         "servers": servers,
         "entries": len(entries),
