@@ -10,10 +10,10 @@ from typing import Any, Literal
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.redact import What
 from hustlex.dashboard.pages.bulk import TYPED_OVER, seen
 from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.pages.people import destination
-from hustlex.dashboard.redact import What
 from hustlex.dashboard.request import PageRequest
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import BulkPhase, Enqueued, State
