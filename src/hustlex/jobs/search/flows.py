@@ -84,8 +84,8 @@ def search(
 ) -> Flow[FoundTasks]:
     """One page of it, in the queues of these names alone. Raises Misuse for a bad cursor."""
     page = PageSoFar(plan(query), budget)
-    stop = opened(cursor, query.text)
-    queues = page.plan.queues(names)
+    stop = opened(cursor, query.text, [place.kind for place in page.plan.places])
+    queues = page.plan.queues(names) if page.plan.places or page.plan.ids else []
     start = bisect_left(queues, stop.queue) if stop else 0
     walk = _by_id if page.plan.ids is not None else _by_place
     where = yield from walk(page, queues[start:], stop, view, now_ms)
