@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 from tools.release import contents
-from tools.release.build import digest, plain
+from tools.release.build import digest, plain_sdist, plain_wheel
 
 PROJECT = contents.PROJECT["project"]
 
@@ -33,7 +33,7 @@ def test_an_sdist_knows_nothing_of_the_machine(tmp_path: Path) -> None:
     ]
     assert digest(made[0]) != digest(made[1])
     for each in made:
-        plain(each, 1_700_000_000)
+        plain_sdist(each, 1_700_000_000)
     assert digest(made[0]) == digest(made[1])
     with tarfile.open(made[0]) as archive:
         assert {(each.mtime, each.uname, each.mode) for each in archive.getmembers()} == {(1_700_000_000, "", 0o644)}
@@ -62,6 +62,17 @@ def wheel(place: Path, *, version: str = PROJECT["version"], extra: str = "", ri
             info.external_attr = right << 16
             archive.writestr(info, text)
     return path
+
+
+def test_a_wheel_knows_nothing_of_the_machine(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    made = [wheel(tmp_path / "one", right=0o600), wheel(tmp_path / "other", right=0o664)]
+    assert digest(made[0]) != digest(made[1])
+    for each in made:
+        plain_wheel(each)
+    assert digest(made[0]) == digest(made[1])
+    assert contents.faults(made[0]) == []
 
 
 def test_a_wheel_as_it_should_be_has_no_faults(tmp_path: Path) -> None:

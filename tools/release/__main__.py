@@ -35,6 +35,7 @@ FRONT = (
     "asyncio.run(main())"
 )
 FRONT_MOST = 2.5
+MINE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 class Report:
@@ -69,11 +70,12 @@ def build(report: Report, place: Path) -> Path:
 
 
 def install(report: Report, place: Path, wheel: Path, version: str, program: str, url: str) -> None:
-    """The base and each extra by itself."""
-    for extra in USES:
-        home = Environment(place / f"{version}-{extra or 'base'}", program, wheel, extra)
-        fault = home.fault or home.smoke(extra, url)
-        report.add(f"Python {version}, {extra or 'base'}", [fault] if fault else [])
+    """The base, and each extra by itself; on other Pythons than this one all extras in one environment."""
+    mine = version == MINE
+    for extras in [[extra] for extra in USES] if mine else [[""], [extra for extra in USES if extra]]:
+        home = Environment(place / f"{version}-{extras[0] or 'base'}", program, wheel, ",".join(extras))
+        faults = [home.fault] if home.fault else [fault for extra in extras if (fault := home.smoke(extra, url))]
+        report.add(f"Python {version}, {' '.join(extras) or 'base'}", faults)
         shutil.rmtree(home.place)
 
 
@@ -115,9 +117,8 @@ def main() -> int:
 def installed(report: Report, place: Path, wheel: Path, url: str, *, quick: bool) -> None:
     """Everything that needs environments."""
     found = interpreters()
-    mine = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if quick:
-        found = {mine: found[mine]}
+        found = {MINE: found[MINE]}
     print(f"Python {', '.join(found)} run here, and nothing is said of others")
     imports(report, place, wheel, url)
     for version, program in found.items():

@@ -6,12 +6,15 @@ import gzip
 import hashlib
 import io
 import os
+import stat
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+_UNIX = 3
 _SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
 _WHEEL = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
@@ -50,14 +53,15 @@ def built(python: Path, place: Path, *, umask: int, zone: str) -> list[Path]:
     }
     _run(python, _SDIST, tree, target, umask, circumstances)
     sdist = next(target.glob("*.tar.gz"))
-    plain(sdist, committed_at())
+    plain_sdist(sdist, committed_at())
     with tarfile.open(sdist) as archive:
         archive.extractall(place, filter="data")
     _run(python, _WHEEL, place / sdist.name.removesuffix(".tar.gz"), target, umask, circumstances)
+    plain_wheel(next(target.glob("*.whl")))
     return sorted(target.iterdir())
 
 
-def plain(sdist: Path, when: int) -> None:
+def plain_sdist(sdist: Path, when: int) -> None:
     """Write it anew without what it knows of this machine: times, owners, rights, the order of the file system."""
     with tarfile.open(sdist) as archive:
         found = [(member, archive.extractfile(member)) for member in archive.getmembers()]
@@ -69,6 +73,22 @@ def plain(sdist: Path, when: int) -> None:
             member.size, member.mtime, member.mode = len(content), when, 0o755 if mode & 0o100 else 0o644
             archive.addfile(member, io.BytesIO(content))
     sdist.write_bytes(gzip.compress(inner.getvalue(), 9, mtime=when))
+
+
+def plain_wheel(wheel: Path) -> None:
+    """The same of a wheel, whose times are the commit's already: the rights of files, RECORD last."""
+    with zipfile.ZipFile(wheel) as archive:
+        found = [(info.filename, info.date_time, archive.read(info)) for info in archive.infolist()]
+    found.sort(key=lambda each: (each[0].endswith(".dist-info/RECORD"), each[0]))
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, when, content in found:
+            info = zipfile.ZipInfo(name, when)
+            info.create_system, info.external_attr, info.compress_type = (
+                _UNIX,
+                (stat.S_IFREG | 0o644) << 16,
+                archive.compression,
+            )
+            archive.writestr(info, content)
 
 
 def digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LIST = ROOT / "docs" / "reference" / "wheel.txt"
-MOST_BYTES = 1024 * 1024
+MOST_BYTES = 1_500_000
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 _INFO = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE", "top_level.txt")
 

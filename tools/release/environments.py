@@ -54,11 +54,15 @@ class Environment:
     def __init__(self, place: Path, program: str, wheel: Path, extras: str = "") -> None:
         self.place = place
         self.python = place / "bin" / "python"
-        subprocess.run([program, "-m", "venv", str(place)], check=True)
-        pip = [str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([program, "-m", "venv", "--without-pip", str(place)], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet", "--no-compile"]
         wanted = f"{wheel}[{extras}]" if extras else str(wheel)
         ran = subprocess.run(
-            [*pip, "-c", str(ROOT / "constraints.txt"), wanted], cwd=place, capture_output=True, text=True, check=False
+            [*pip, "--disable-pip-version-check", "-c", str(ROOT / "constraints.txt"), wanted],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         self.fault = (ran.stderr.strip() or "pip failed") if ran.returncode else ""
 

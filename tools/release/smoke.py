@@ -143,6 +143,7 @@ def django(url: str) -> None:
         CACHES={"default": {"BACKEND": "hustlex.django.cache.HustlexCache", "LOCATION": url}},
         HUSTLEX_URL=url,
         HUSTLEX_SECRET=SECRET,
+        SECRET_KEY=SECRET,
     )
     from django.core.cache import cache
 
