@@ -21,6 +21,7 @@ from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.settings import Settings
 from hustlex.testing import drain
 from hustlex.web.rights import HEARTBEAT
+from hustlex.web.routing import every_route
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -93,7 +94,7 @@ def test_every_setting_exists_and_can_be_read() -> None:
 
 
 def test_probes_ask_what_is_served_where_it_is_served() -> None:
-    served = {getattr(route, "path", "") for route in deployed.app.routes}
+    served = {path for path, _ in every_route(deployed.app)}
     assert {"/health", "/live"} <= served
     for name, container in containers().items():
         ports = {each["name"]: each["containerPort"] for each in container.get("ports", [])}
