@@ -153,6 +153,9 @@ pictures: $(DEV) ## a busy little system in a real browser: the pictures of the 
 docs: $(DEV) ## write docs/reference from the code
 	$(BIN)/python -m tools.gen_docs
 
+docs-site: $(DEV) ## build the site of the documentation, strictly and without a network, and look through what came out (TARGET=build/site)
+	$(BIN)/python -m tools.site.build $(TARGET)
+
 clean: ## remove .venv and caches (not your data)
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

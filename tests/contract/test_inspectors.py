@@ -194,7 +194,7 @@ async def test_a_plain_policy_has_nothing_to_tell_and_asks_nobody(hx: Any, raw: 
 
 
 async def test_an_entry_tells_why_it_is_as_it_is(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
-    users = hx.cache("user", str, ttl=MINUTE, jitter=0)
+    users = hx.cache("user", str, ttl=MINUTE, timeout=PATIENCE, jitter=0)
     look = hx.cache.inspector.entry
     assert ((await look("user", 42)).kind, (await look("user", 42)).key) == ("absent", "cache:user:42")
     await users.set(42, "Ada Obi")
@@ -212,7 +212,7 @@ async def test_an_entry_tells_why_it_is_as_it_is(hx: Any, clock: FixedClock, raw
 
 
 async def test_an_entry_tells_what_has_become_of_its_tags(hx: Any) -> None:
-    users, key = hx.cache("user", str, ttl=MINUTE, stale_ttl=MINUTE), hx.cache.inspector.key
+    users, key = hx.cache("user", str, ttl=MINUTE, timeout=PATIENCE, stale_ttl=MINUTE), hx.cache.inspector.key
     await users.set(42, "Ada", tags=["org:7", "city:lagos"])
     fine = await key("cache:user:42")
     for same in (await hx.cache.inspector.entry("user", 42), await key("user:42")):
@@ -235,7 +235,7 @@ async def test_an_entry_tells_what_has_become_of_its_tags(hx: Any) -> None:
 
 
 async def test_a_cache_tells_how_much_it_holds(hx: Any, raw: redis.Redis) -> None:
-    users, others = hx.cache("user", str, ttl=MINUTE), hx.cache("users", str, ttl=MINUTE)
+    users, others = (hx.cache(name, str, ttl=MINUTE, timeout=PATIENCE) for name in ("user", "users"))
     assert (await hx.cache.inspector.size("user")).entries == 0
     await users.set_many(dict.fromkeys(range(2500), "x" * 100))
     await others.set(1, "one")
@@ -246,7 +246,7 @@ async def test_a_cache_tells_how_much_it_holds(hx: Any, raw: redis.Redis) -> Non
 
 
 async def test_an_entry_that_is_being_computed_says_so(hx: Any) -> None:
-    users, seen = hx.cache("user", str, ttl=MINUTE), []
+    users, seen = hx.cache("user", str, ttl=MINUTE, timeout=PATIENCE), []
 
     async def compute() -> str:
         seen.append(await hx.cache.inspector.entry("user", 1))

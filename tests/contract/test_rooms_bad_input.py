@@ -271,7 +271,7 @@ CACHE = [
 
 @pytest.mark.parametrize("sample", CACHE, ids=str)
 async def test_bad_input_of_caches_gets_one_sentence(front: Any, sample: Sample) -> None:
-    assert await complaints(sample, front.cache("user", int, ttl=MINUTE)) == []
+    assert await complaints(sample, front.cache("user", int, ttl=MINUTE, timeout=PATIENCE)) == []
 
 
 async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> None:
@@ -287,7 +287,7 @@ async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> Non
     tags = Sample(Caches.invalidate_tags, {"tag": "a", "soft": True}, call=lambda it, **o: _invalidate(it.cache, **o))
     session = AsyncSession() if isinstance(front, HustleX) else Session()
     after = Sample(Caches.after, {"session": session}, call=lambda it, session: it.cache.after(session))
-    users = front.cache("after", int, ttl=MINUTE)
+    users = front.cache("after", int, ttl=MINUTE, timeout=PATIENCE)
     one = Sample(AfterCommit.delete, {"key": 1}, call=lambda it, key: it.cache.after(session).delete(users, key))
     two = Sample(AfterCommit.invalidate_tags, {"a": "a"}, call=lambda it, a: it.cache.after(session).invalidate_tags(a))
     samples = (declared, tags, after, one, two)
@@ -295,7 +295,7 @@ async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> Non
 
 
 async def test_what_is_cached_by_a_bad_function_or_key_gets_one_sentence(front: Any) -> None:
-    users = front.cache("user", int, ttl=MINUTE)
+    users = front.cache("user", int, ttl=MINUTE, timeout=PATIENCE)
     decorated = Sample(Decorator.__call__, {"function": seven}, call=lambda _, function: users.cached("user")(function))
 
     @users.cached("user:{it}")

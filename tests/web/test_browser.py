@@ -143,9 +143,9 @@ async def listening(site: Site, browser: Chromium, options: str = "{}", ch: str 
     yield tab
 
 
-async def heard(tab: Tab, condition: str = "true") -> None:
+async def heard(tab: Tab, condition: str = "states.includes('open')") -> None:
     """Wait until the page's channel is heard: the server answers a page's requests in their order."""
-    await tab.until(f"states.includes('open') && {condition}")
+    await tab.until(condition)
     await tab.run("events.history('orders:1', {limit: 1}).then(() => 0)")
 
 
@@ -202,10 +202,10 @@ async def test_a_page_shows_a_new_token_before_the_old_one_ends(
 async def test_tabs_of_one_user_share_a_connection_and_hand_it_on(site: Site, browser: Chromium) -> None:
     tabs = [await site.tab(browser) for _ in range(3)]
     await tabs[0].run("(start({share: 'u1'}), listen('orders:1'), 0)")
-    await heard(tabs[0], "events.leading")
+    await heard(tabs[0], "events.leading && states.includes('open')")
     for tab in tabs[1:]:
         await tab.run("(start({share: 'u1'}), listen('orders:1'), 0)")
-        await heard(tab)
+        await heard(tab, "true")
     await paid(site, 1)
     for tab in tabs:
         await tab.until("got.length === 1")
