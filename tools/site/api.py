@@ -48,7 +48,8 @@ def public_names(module: ModuleType) -> list[str]:
 def page(module: ModuleType) -> str:
     """One module."""
     parts = [f"# {module.__name__}", _prose((module.__doc__ or "").partition("\n\n")[0])]
-    for name in sorted(public_names(module), key=lambda name: _rank(getattr(module, name))):
+    room = module.__name__.rpartition(".")[2]
+    for name in sorted(public_names(module), key=lambda name: (name.lower() != room, _rank(getattr(module, name)))):
         parts += _described(name, getattr(module, name))
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -21,14 +20,14 @@ def build(target: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as place:
         pages = Path(place) / "docs"
         SiteSource(pages).write(generated)
-        settings = configuration(pages) | {"site_dir": str(target.resolve())}
-        theme = Path(place) / "mkdocs.yml"
-        theme.write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
+        settings = configuration(pages) | {"docs_dir": "docs", "site_dir": "site"}
+        (Path(place) / "mkdocs.yml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
+        command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", "mkdocs.yml"]
+        built = subprocess.run(command, cwd=place, check=False, capture_output=True, text=True)
+        if built.returncode:
+            return [built.stdout + built.stderr]
         shutil.rmtree(target, ignore_errors=True)
-        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(theme)]
-        quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-        if subprocess.run(command, env=quiet, check=False).returncode:
-            return ["mkdocs does not build it"]
+        shutil.move(Path(place) / "site", target)
     return list(finished.problems(target))
 
 

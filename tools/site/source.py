@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 ASSETS = Path(__file__).parent / "assets"
 BESIDE = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 """Pages outside docs."""
-_LINK = re.compile(r"(\[[^\]]*\])\(([^)\s]+)\)")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^( *)(```+)(\w*) ?(\S*)(.*)$")
 _HEADING = re.compile(r"^(#+) (.*)$")
 _CODE = re.compile(r"(`+)(?:.+?)\1")
@@ -99,7 +99,7 @@ class SiteSource:
         for inside in sorted((ROOT / path).iterdir()):
             if inside.name not in _SKIPPED:
                 name = inside.relative_to(ROOT).as_posix()
-                yield f"- [{inside.name}{'/' * inside.is_dir()}]({self._link(path + '/', place(path), name)})"
+                yield f"- [{inside.name}{'/' * inside.is_dir()}]({self._link(place(path), name)})"
 
     def _page(self, path: str, text: str) -> Iterator[str]:
         closing = ""
@@ -126,16 +126,16 @@ class SiteSource:
         return "".join([*parts, self._rewritten(path, line[end:])])
 
     def _rewritten(self, path: str, text: str) -> str:
-        return _LINK.sub(lambda link: f"{link[1]}({self._target_of(path, link[2])})", text)
+        return _LINK.sub(lambda link: f"]({self._target_of(path, link[1])})", text)
 
     def _target_of(self, path: str, link: str) -> str:
         if re.match(r"[a-z]+:|#", link):
             return link
         name, _, fragment = link.partition("#")
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-        return self._link(path, place(path), target) + (f"#{fragment}" if fragment else "")
+        return self._link(place(path), target) + (f"#{fragment}" if fragment else "")
 
-    def _link(self, _: str, here: str, target: str) -> str:
+    def _link(self, here: str, target: str) -> str:
         """From a page of the site to a file of the repository, which gets a page if it has none."""
         if place(target) not in self._written:
             self.wanted.append(target)
@@ -163,7 +163,7 @@ def configuration(target: Path) -> dict[str, Any]:
     settings: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
     pages = {path.relative_to(target).as_posix() for path in target.rglob("*.md")}
     settings["nav"] = _spelled(settings["nav"], pages)
-    return settings | {"docs_dir": str(target)}
+    return settings
 
 
 def _of_folder(item: Any, pages: set[str]) -> list[Any]:
