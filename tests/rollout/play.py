@@ -35,7 +35,8 @@ class Size(msgspec.Struct, frozen=True):
     workers: int = 1
     schedulers: int = 0
     customers: int = 2
-    pause_s: float = 0.05
+    pause_s: float = 0.3
+    """Between two orders of one customer, while nothing waits for orders."""
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -68,7 +69,7 @@ class Program:
             "HUSTLEX_SHUTDOWN_TIMEOUT_S": "0.1",
             "SHOP_VERSION": str(version),
             "SHOP_LEDGER": str(ledger),
-            "SHOP_LONG_S": "0.5",
+            "SHOP_LONG_S": "2",
             "PYTHONPATH": os.pathsep.join(("src", ".")) if (ROOT / "src").is_dir() else ".",
         }
         with ledger.with_suffix(".log").open("ab") as log:
@@ -91,6 +92,7 @@ class Play:
         self._programs: list[Program] = []
         self._taken: set[str] = set()
         self._closed = False
+        self._wanted = asyncio.Event()
         self._numbers = count(1)
         self._wrong: list[str] = []
         self._version = 0
@@ -121,7 +123,9 @@ class Play:
             order = str(next(self._numbers))
             if await self._balancer.post(f"/orders/{order}") is not None:
                 self._taken.add(order)
-            await asyncio.sleep(self._size.pause_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._size.pause_s):
+                    await self._wanted.wait()
 
     async def _start(self, version: int) -> list[Program]:
         kinds = {"api": self._size.apis, "worker": self._size.workers, "scheduler": self._size.schedulers}
@@ -154,7 +158,7 @@ class Play:
         self._balancer.ports += [each.port for each in fresh if each.port and each.kind == "api"]
         await self._orders(self._newest_sold)
         for each in old:
-            await (self._end_api(each) if each.kind == "api" else self._end(each))
+            await {"api": self._end_api, "worker": self._end_worker, "scheduler": self._end}[each.kind](each)
         self._programs = fresh
         await self._orders(lambda: True)
 
@@ -172,6 +176,15 @@ class Play:
         await self._orders(lambda: True)  # what was under way is answered
         await self._end(api)
 
+    async def _end_worker(self, worker: Program) -> None:
+        """SIGTERM while it has something in hand that takes longer than it waits: that is handed back."""
+        await self._orders(self._old_in_hand)
+        await self._end(worker)
+
+    def _old_in_hand(self) -> bool:
+        sold = {order for order, _ in self._noted("sold")}
+        return any(version < self._version and order not in sold for order, version in self._noted("began"))
+
     async def _end(self, program: Program) -> None:
         """SIGTERM, and it ends as it should."""
         program.process.send_signal(signal.SIGTERM)
@@ -182,7 +195,10 @@ class Play:
     async def _orders(self, holds: Callable[[], bool]) -> None:
         """Until so many more were taken, and this holds."""
         seen = len(self._taken)
-        await self._until(lambda: len(self._taken) >= seen + _MIXED and holds(), "no more orders")
+        self._wanted.set()
+        await self._until(lambda: len(self._taken) >= seen + _MIXED, "no more orders")
+        self._wanted.clear()
+        await self._until(holds, "it does not come")
 
     async def _until(self, holds: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + _PATIENCE_S
