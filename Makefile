@@ -141,6 +141,9 @@ bench-growth: $(DEV) ## whether an operation costs the same with a thousand and 
 soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
 	$(BIN)/python -m tests.support.soak
 
+bench-sse: $(DEV) ## one process that streams events to 10,000 browsers: memory, CPU and lateness per delivery (BENCH_BROWSERS=)
+	QUICK=$(QUICK) $(BIN)/python -m bench.sse
+
 bench-events: $(DEV) ## publishing with history, event streams to 10,000 browsers, and links that are cut
 	QUICK=$(QUICK) $(BIN)/python -m bench.events
 

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from hustlex import HustleX
+from hustlex.cache import tally
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.idempotency import Response, Scope, Started
@@ -184,6 +185,24 @@ async def test_bans_strikes_and_own_limits_are_told_and_a_ban_is_lifted(hx: Any,
     assert (alone.own_limit, alone.own_limit_for > timedelta(hours=23)) == (7, True)
 
 
+async def test_a_caller_is_banned_by_hand_for_a_time(hx: Any, clock: FixedClock) -> None:
+    strict = Policy("strict", 5, MINUTE, penalty=Penalty(strikes=2, per=MINUTE, ban=timedelta(hours=1)))
+    who = {"identity": "u1", "endpoint": "/pay"}
+    assert (await hx.ratelimit.check(strict, **who)).allowed
+    await hx.ratelimit.inspector.ban(strict, **who, length=timedelta(minutes=2))
+    assert (await hx.ratelimit.check(strict, **who)).outcome == "banned"
+    (state,) = await hx.ratelimit.inspector.caller(strict, **who)
+    assert (state.banned_for, state.level, state.strikes) == (timedelta(minutes=2), 0, 0)
+    await hx.ratelimit.inspector.ban(strict, **who, length=timedelta(seconds=30))
+    clock.advance(timedelta(seconds=31))
+    assert (await hx.ratelimit.peek(strict, **who)).allowed, "a longer ban became the shorter one"
+    await hx.ratelimit.inspector.ban(strict, **who, length=timedelta(hours=24))
+    assert await hx.ratelimit.inspector.unban(strict, **who)
+    assert (await hx.ratelimit.peek(strict, **who)).allowed
+    with pytest.raises(Misuse, match="has a penalty"):
+        await hx.ratelimit.inspector.ban(Policy("p", 1, MINUTE), **who, length=MINUTE)
+
+
 async def test_a_plain_policy_has_nothing_to_tell_and_asks_nobody(hx: Any, raw: redis.Redis) -> None:
     policy = Policy("p", 1, MINUTE)
     assert await hx.ratelimit.inspector.caller(policy, "u1", endpoint="/") == ()
@@ -243,6 +262,37 @@ async def test_a_cache_tells_how_much_it_holds(hx: Any, raw: redis.Redis) -> Non
     assert (size.entries, size.counted) == (2500, True)
     one = raw.memory_usage("cache:user:1")
     assert 2500 * one * 0.9 < size.bytes < 2500 * one * 1.1
+
+
+async def test_fleet_is_what_all_processes_counted(
+    hx: Any, url: str, clock: FixedClock, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "EVERY_S", 0.0)
+    async with HustleX(url, clock=clock) as other:
+        for front, reads in ((hx, 6), (other, 4)):
+            users = front.cache("user", int, ttl=MINUTE, timeout=MINUTE)
+            bare = front.cache("bare", int, ttl=MINUTE, timeout=MINUTE, clearable=False)
+            await users.set(1, 7)
+            for _ in range(reads - 2):
+                assert await users.get(1) == 7
+            assert await users.get(2) is None
+            await bare.get_many([1])  # each report tells of what was read before it
+            assert await users.get(1) == 7
+        fleet = await hx.cache.inspector.fleet()
+        assert fleet["user"].requests == {"fresh": 6, "miss": 2}
+        assert fleet["user"].hit_ratio == 0.75
+        assert fleet["bare"].requests == {"miss": 2}
+        (part,) = [key for key in raw.scan_iter() if key.startswith(b"cs:")]
+        assert 0 < raw.ttl(part) <= 70 * 60
+        clock.advance(MINUTE * 10)
+        for _ in range(2):
+            await hx.cache("user", int, ttl=MINUTE, timeout=MINUTE).get(3)
+        assert (await other.cache.inspector.fleet())["user"].requests["miss"] == 3
+        assert len([key for key in raw.scan_iter() if key.startswith(b"cs:")]) == 2
+        clock.advance(MINUTE * 55)
+        assert (await other.cache.inspector.fleet())["user"].requests == {"fresh": 1, "miss": 1}
+        clock.advance(MINUTE * 60)
+        assert await other.cache.inspector.fleet() == {}
 
 
 async def test_an_entry_that_is_being_computed_says_so(hx: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from hustlex.events.subscription import Subscription, Together
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope, Started
 from hustlex.idempotency.webhooks import Provider, hmac_signature
 from hustlex.ratelimit import Penalty, Policy, RateLimit, RateLimitOptions, Rulebook, bound, parse_rule, sheet
-from hustlex.tokens import KeySet, TokenOptions, Tokens
+from hustlex.tokens import Access, KeySet, TokenOptions, Tokens
 from tests.conftest import PATIENCE, SECRET, unhurried
 from tests.support.blocking import Blocking
 from tests.support.sweep import ODD, Sample, complaints
@@ -42,6 +42,8 @@ async def _pay(_: Any) -> Response:
     return Response(200)
 
 
+NOW = datetime.now(UTC)
+ACCESS = Access("u1", "s" * 22, "app", "{u1}." + "j" * 22, NOW, NOW + MINUTE, NOW, (), issued_ms=1)
 STARTED = Started("idem:{u1}:x:y", "o", 1, "none", 1000, 60_000)
 TOKENS = [
     Sample(
@@ -51,6 +53,8 @@ TOKENS = [
     ),
     Sample(Tokens.check, {"access": "junk", "mode": "strict", "jkt": ""}),
     Sample(Tokens.introspect, {"access": "junk"}),
+    Sample(Tokens.check_subscription, {"token": "junk", "channel": "orders:42", "mode": "strict"}),
+    Sample(Tokens.issue_subscription, {"access": ACCESS, "channel": "orders:42", "ttl": MINUTE, "since": ""}),
     Sample(
         Tokens.refresh, {"refresh_token": "junk", "client_id": "app", "address": "1.2.3.4", "jkt": "", "device": "d"}
     ),

@@ -32,7 +32,7 @@ RUN = [
     ("idempotency.md", 4),
     ("limits.md", 5),
     ("cache.md", 4),
-    ("events.md", 6),
+    ("events.md", 7),
     ("pins.md secrets.md", 2),
     ("otp.md", 6),
     ("tokens.md", 4),

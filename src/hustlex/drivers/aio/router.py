@@ -119,7 +119,7 @@ class Router:
     def track(self, prefixes: Sequence[str], on_keys: OnKeys, on_loss: Callable[[], None]) -> Invalidations:
         """See ``Driver.track``."""
         self._trackings = [tracking for tracking in self._trackings if not tracking.closed]
-        tracking = Invalidations(prefixes, on_keys, on_loss, self._options)
+        tracking = Invalidations(prefixes, on_keys, on_loss, self._options, self.topology.look_again)
         self._trackings.append(tracking)
         tracking.attend(self.topology.homes())
         return tracking
