@@ -119,8 +119,8 @@ def _by_place(page: PageSoFar, queues: Sequence[str], stop: Stop | None, view: V
         if queue not in summaries:
             ahead = queues[n : n + min(_SUMMARIES, page.budget.calls)]
             page.budget.calls -= len(ahead)
-            found: list[Any] = yield from _all([inspect.summary(name, now_ms) for name in ahead])
-            summaries |= {each.name: each for each in found}
+            found: list[Any] = yield from _all([inspect.summaries([name], now_ms) for name in ahead])
+            summaries |= {each.name: each for [each] in found}
         for number, place in _places(page.plan, summaries[queue], first):
             here = yield from _in_place(page, queue, place, mark if number == first else None, view, now_ms)
             if here is not None:
