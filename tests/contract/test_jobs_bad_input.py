@@ -189,6 +189,9 @@ LOOKS = [
     Sample(Inspector.summaries, {"queues": ["default"]}),
     Sample(Inspector.history, {**QUEUE, "days": 3}),
     Sample(Inspector.groups, QUEUE),
+    Sample(Inspector.time_series, {**QUEUE, "hours": 1, "days": 1}),
+    Sample(Inspector.error_groups, {"queues": ["default"], "size": 5}),
+    Sample(Inspector.servers, {"running_of": ["a"]}),
     Sample(Inspector.tasks, {**GROUPED, **PAGE}),
     Sample(Inspector.task, ONE),
     Sample(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.jobs import FoundTasks, State, TaskInfo, wire
 from hustlex.jobs.keys import QueueKeys, queue_keys
-from hustlex.jobs.search.marks import Mark, opened, sealed
+from hustlex.jobs.search.marks import Mark, Stop, about, opened, sealed
 from hustlex.jobs.wire import TaskMessage
 
 NOW_S = 1_795_425_653
@@ -252,6 +253,12 @@ async def test_a_cursor_that_was_not_given_out_is_refused(hx: Any, raw: redis.Re
             await hx.jobs.inspector.search("type:t", cursor=cursor)
     with pytest.raises(Misuse, match="another search"):
         await hx.jobs.inspector.search("type:*", cursor=page.cursor)
+    marks = [Mark(at, word, (b"x",)) for at in (0, 2**30) for word in (b"", b"0" * 40, b"1e999", b"-inf", b"(1", b"5")]
+    for state in WALKED:  # whatever a forged one says, it is refused or looks somewhere
+        put(raw, "a", state, queue="forged")
+        for stop in [Stop(about(f"state:{state}"), "forged", place, mark) for mark in marks for place in (0, 1, 99)]:
+            with suppress(Misuse):
+                await hx.jobs.inspector.search(f"state:{state}", cursor=sealed(stop))
 
 
 async def test_what_may_not_be_seen_is_not_found(hx: Any, raw: redis.Redis) -> None:
@@ -264,6 +271,9 @@ async def test_what_may_not_be_seen_is_not_found(hx: Any, raw: redis.Redis) -> N
     for query in ("payload.pin=7391", "payload~73", "error~7391", "7391"):
         assert ids(await pages(hx, query)) == ["a"] and ids(await pages(hx, query, view=view)) == [], query
     assert ids(await pages(hx, "payload.amount=5 -payload~7391", view=view)) == ["a"]
+    put(raw, "g", State.AGGREGATING, group_key="G")
+    assert ids(await pages(hx, "group:G")) == ["g"]
+    assert ids(await pages(hx, "group:G", view=lambda kind, value, _: "x" if kind == "group" else value)) == []
 
 
 async def test_a_page_of_many_kinds_is_what_was_asked_for(hx: Any, raw: redis.Redis) -> None:
@@ -321,7 +331,7 @@ async def test_a_deep_page_goes_on_where_it_was_after_thousands_ran(hx: Any, raw
         put(pipeline, f"t{n}", State.PENDING, since=NOW_S + 5)
     pipeline.execute()
     page = await hx.jobs.inspector.search("state:pending type:t", size=1)
-    [stop] = [opened(page.cursor, "state:pending type:t")]
+    stop = opened(page.cursor, "state:pending type:t", ["list"])
     assert stop is not None and ids([page]) == ["first"]
     deep = msgspec.structs.replace(stop, mark=Mark(23_995, str((NOW_S + 5) * 10**9).encode(), (b"t23994",)))
     assert ids(await pages(hx, "state:pending type:t", cursor=sealed(deep))) == [f"t{n}" for n in range(23_995, 24_000)]

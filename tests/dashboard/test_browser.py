@@ -14,10 +14,13 @@ import uvicorn
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.jobs import State
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from tests.support.browser import Chromium, Tab, connected, started
 
 PAGES = ("/", "/queues", "/queues/default", "/tasks", "/tasks?q=state:scheduled,archived+odd:1", "/tasks/default/t1",
-         "/bulk", "/workers", "/cron", "/workflows", "/people",
+         "/bulk", "/errors", "/errors/low/5555555555555555", "/workers", "/cron", "/workflows", "/people",
          "/limits", "/cache", "/idempotency", "/events", "/redis", "/audit",
          "/confirm?verb=delete_queue&queue=default&back=/queues")  # fmt: skip
 HOSTILE = "<img src=x onerror=window.hurt=1>"
@@ -94,6 +97,10 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     await hx.jobs.enqueue("gig:notify", {"note": HOSTILE}, task_id="t1", process_in=timedelta(hours=1))
     await hx.jobs.enqueue(HOSTILE, task_id=HOSTILE, queue="low")
     await hx.jobs.inspector.archive("low", HOSTILE)
+    kind = FailureKind(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    await hx.driver.run(record.failures(queue_keys("low"), [FailureCount("5" * 16, kind, 30, (HOSTILE,))], 0))
+    measures = [(name, QueueMeasure(9, 3, 1, 1500)) for name in ("default", "low")]
+    await hx.driver.run(record.history(measures, 0))
     await planned(hx)
     console = Dashboard(hx)
     async with serving(console) as address:

@@ -214,6 +214,7 @@ class Worker:
             if part is not parts.heartbeat:
                 await part.stop()
         await self._flush()
+        await parts.recorder.finish()
         await parts.completion.finish()
         await parts.heartbeat.stop()
         await self._leave()
