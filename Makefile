@@ -88,6 +88,15 @@ check-sleeps: $(DEV)
 check-exports: $(DEV)
 	$(BIN)/python -m tools.check_exports
 
+release-check: $(DEV) ## build sdist and wheel twice, install the wheel alone for each extra and Python, test it there (ARGS=--quick, --build)
+	$(BIN)/python -m tools.release $(ARGS)
+
+rollout: $(DEV) ## replace a backend again and again under load: no 5xx, no job lost or doubled (ROUNDS=5, THROUGH=nginx|caddy)
+	$(BIN)/python -m tests.rollout $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(THROUGH),--through $(THROUGH))
+
+deploy-check: $(DEV) ## hold deploy/ against the tools that know its formats, those of them that are installed
+	$(BIN)/python -m tools.deploy_check
+
 audit: $(DEV) ## hold the dependencies, their versions and licences against docs/dependencies.md; pip-audit where it is installed
 	$(BIN)/python -m tools.audit $(ARGS)
 
@@ -140,6 +149,9 @@ bench-events: $(DEV) ## publishing with history, event streams to 10,000 browser
 
 costs: $(DEV) ## measure what each thing costs a server, for `hustlex plan`
 	$(BIN)/python -m tools.measure_costs
+
+console-size: $(DEV) ## fill a million tasks and a thousand queues, and hold every page of the console to its budget
+	$(BIN)/python -m tests.support.console_size
 
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)

@@ -186,6 +186,9 @@ LOOKS = [
     Sample(Inspector.summaries, {"queues": ["default"]}),
     Sample(Inspector.history, {**QUEUE, "days": 3}),
     Sample(Inspector.groups, QUEUE),
+    Sample(Inspector.time_series, {**QUEUE, "hours": 1, "days": 1}),
+    Sample(Inspector.error_groups, {"queues": ["default"], "size": 5}),
+    Sample(Inspector.servers, {"running_of": ["a"]}),
     Sample(Inspector.tasks, {**GROUPED, **PAGE}),
     Sample(Inspector.task, ONE),
     Sample(
@@ -204,6 +207,7 @@ LOOKS = [
     Sample(Inspector.pause, QUEUE),
     Sample(Inspector.unpause, QUEUE),
     Sample(Inspector.cancel, {"task_id": "kept"}),
+    Sample(Inspector.stop_worker, {"server_id": "nobody"}),
     Sample(Inspector.open_steps, PAGE),
     Sample(Inspector.enqueue_events, {"entry_id": "e", **PAGE}),
 ]

@@ -13,7 +13,7 @@ from hustlex.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SHOWN = re.compile(r"(?:^|[`$] ?|python -m )hustlex ((?:[a-z]+ ?)+)([^\n`|]*)", re.MULTILINE)
+SHOWN = re.compile(r"(?:^|[`$] ?|python -m )hustlex ((?:[a-z]+(?:-[a-z]+)* ?)+)([^\n`|]*)", re.MULTILINE)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 HUSTLEX: Any = get_command(cli)
 
@@ -22,11 +22,14 @@ def options(words: list[str]) -> set[str] | None:
     """Of the command that these words begin with."""
     command = HUSTLEX
     for word in words:
-        if word not in getattr(command, "commands", {}):
+        below = getattr(command, "commands", {})
+        name = word if word in below else word.removesuffix("s")  # a noun has its plural
+        if name not in below:
             break
-        command = command.commands[word]
+        command = below[name]
     if command is HUSTLEX:
         return None
+    command = getattr(command, "commands", {}).get("start", command)  # `hustlex worker MODULE` leaves the verb out
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 
