@@ -42,6 +42,7 @@ _PLAIN = frozenset((int, str))
 """Of these, equal arguments make equal keys; True and 1 do not."""
 
 
+@answering
 class Caches:
     """Declares caches. One per driver, so that all caches of a process share one table of computations.
 
@@ -317,6 +318,7 @@ class Decorator(Generic[V]):
         return CachedFunction(self._cache, key, function, self._ttl_ms, tags)
 
 
+@answering
 class CachedFunction(Generic[P, R]):
     """A function with a cache in front of it; also works as a method."""
 

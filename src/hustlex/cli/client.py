@@ -39,7 +39,7 @@ def opened(url: str | None = None, cache_url: str | None = None, prefix: str | N
         prefix=settings.prefix,
         timeout=_PATIENCE,
         strict_memory=False,
-        ratelimit=RateLimitOptions(check_budget=_PATIENCE),
+        ratelimit=RateLimitOptions(timeout=_PATIENCE),
         **settings.secrets(),
     ) as front:
         yield front
