@@ -138,7 +138,7 @@ def _arguments(signature: inspect.Signature) -> Iterator[str]:
         if parameter.kind is parameter.KEYWORD_ONLY and not starred:
             yield "*"
         starred = starred or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
-        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        stars = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(parameter.kind.name, "")
         kind = "" if parameter.annotation is parameter.empty else f": {_text(parameter.annotation)}"
         given = "" if parameter.default is parameter.empty else f" = {_shown(parameter.default)}"
         yield f"{stars}{parameter.name}{kind}{given}"
@@ -195,20 +195,41 @@ def name_of(line: str) -> str:
 
 
 def unlogged(listing: str, changelog: str) -> list[str]:
-    """What is marked and no line under Unreleased names, each in a sentence."""
+    """What is marked and no line under Unreleased names, each in a sentence.
+
+    A new type, field or member is told with what gives or takes it, a class that goes with its members.
+    """
     entries = list(_bullets(changelog))
     gone, new = _by_name(listing, "- "), _by_name(listing, "+ ")
-    whole = {name for side in (gone, new) for name, found in side.items() if found[0].startswith("class ")}
-    found = []
+    open_: dict[str, AbstractSet[str]] = {}
+    told: set[str] = set()
     for name in sorted(gone.keys() | new.keys()):
         owner, _, last = name.rpartition(".")
-        if (owner in whole and owner not in gone.keys() & new.keys()) or last in _SPOKEN:
-            continue
         topics = _changed(gone[name], new[name]) if name in gone and name in new else {last}
-        if not any(_names(entry, owner, last, topics or {last}) for entry in entries):
-            what = "changed" if name in gone and name in new else "is new" if name in new else "is gone"
-            found.append(f"{name} {what}: say so in CHANGELOG.md under Unreleased ({', '.join(sorted(topics)[:5])})")
-    return found
+        if last in _SPOKEN or any(_names(entry, owner, last, topics or {last}) for entry in entries):
+            told.add(name)
+        else:
+            open_[name] = topics or {last}
+    while with_others := {name for name in open_.keys() - told if _goes_along(name, gone, new, told)}:
+        told |= with_others
+    return [_sentence(name, gone, new, open_[name]) for name in open_ if name not in told]
+
+
+_Marked = Mapping[str, list[str]]
+
+
+def _goes_along(name: str, gone: _Marked, new: _Marked, told: AbstractSet[str]) -> bool:
+    """Whether a line of the changelog that speaks of something else speaks of this, too."""
+    owner, _, last = name.rpartition(".")
+    if owner in told or (name not in gone and "(" not in new[name][0] and owner not in MODULES):
+        return True
+    using = (line for other in told for line in (*new.get(other, ()), *gone.get(other, ())))
+    return owner in MODULES and any(re.search(rf"\b{last}\b", line) for line in using)
+
+
+def _sentence(name: str, gone: _Marked, new: _Marked, topics: AbstractSet[str]) -> str:
+    what = "changed" if name in gone and name in new else "is new" if name in new else "is gone"
+    return f"{name} {what}: say so in CHANGELOG.md under Unreleased ({', '.join(sorted(topics)[:5])})"
 
 
 def _by_name(listing: str, mark: str) -> dict[str, list[str]]:

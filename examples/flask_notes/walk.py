@@ -13,8 +13,8 @@ from examples.visit import expect, until
 def walk(site: httpx.Client) -> Iterator[str]:
     token = expect(site.post("/session", json={"name": f"ada-{secrets.token_hex(4)}"}), 200).json()["access_token"]
     mine = {"Authorization": f"Bearer {token}"}
-    note = {"json": {"text": "buy a lamp"}, "headers": mine | {"Idempotency-Key": "first"}}
-    written = [expect(site.post("/notes", **note), 201).json() for _ in range(2)]
+    first = mine | {"Idempotency-Key": "first"}
+    written = [expect(site.post("/notes", json={"text": "buy a lamp"}, headers=first), 201).json() for _ in range(2)]
     assert written[0] == written[1]
     yield f"a note sent twice under one key: one note, {written[0]['note_id']}"
 

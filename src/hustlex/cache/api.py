@@ -56,7 +56,7 @@ class Caches:
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
         self._computations = Computations(driver)
-        self._space = TagSpace(self._prefix, self._computations)
+        self._space = TagSpace(self._prefix, self._computations, clock=clock)
         self._space.pressure.active = shared
         self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
         self.inspector = CacheInspector(driver, self._prefix, clock)
@@ -110,8 +110,7 @@ class Caches:
         It is done before ``commit`` returns; should it fail, the commit stands, and it is tried again for half a minute
         and then logged as an error. A rollback leaves it for the session's next commit. Raises Misuse.
         """
-        send = sender(self._driver, self._space)
-        return AfterCommit(commit.pending(fitting(session), self._space, send))
+        return AfterCommit(commit.pending(fitting(session), self._space, sender(self._driver, self._space)))
 
 
 @answering
@@ -384,8 +383,7 @@ class CachedFunction(Generic[P, R]):
 
     async def uncached(self, *args: P.args, **options: P.kwargs) -> R:
         """The function itself: nothing read, nothing stored."""
-        result: R = await self._function(*self._instance, *args, **options)
-        return result
+        return await self._function(*self._instance, *args, **options)  # type: ignore[no-any-return]
 
     def stats(self) -> Stats:
         """What this process counted of this function."""

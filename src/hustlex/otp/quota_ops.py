@@ -90,8 +90,8 @@ class Change(msgspec.Struct):
         self.right += first
         self.verified += unit.counted and first
         self.wins += unit.probe > 0
-        if not self.place.known:
-            self.healed.append(f"{self.place.member}" if self.place.member else unit.at)
+        if not unit.place.known:
+            self.healed.append(f"{unit.place.member}@{unit.at}" if unit.place.member else unit.at)
 
 
 def reserve(options: OtpOptions, prefix: str, place: CapScope, way: Way, now_ms: int) -> Op[UnitReserved | Denied]:
