@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shutil import which
 from tempfile import TemporaryDirectory
 
 from hustlex.cli.supervisor import Child, Supervisor
@@ -20,7 +21,6 @@ PORT = "8000"
 def processes(name: str, port: str) -> Mapping[str, Sequence[str]]:
     """What an example consists of. Whatever is called "web" listens at the port, and starts first."""
     api, worker = (*PYTHON, "hustlex", "api", "--port", port), (*PYTHON, "hustlex", "worker")
-    django = ("env", "DJANGO_SETTINGS_MODULE=examples.django_polls.settings")
     return {
         "crawl": {"web": (*PYTHON, "examples.crawl.app", port)},
         "shop": {"web": (*api, "examples.shop.app"), "worker": (*worker, "examples.shop.app")},
@@ -29,13 +29,13 @@ def processes(name: str, port: str) -> Mapping[str, Sequence[str]]:
             "worker": (*worker, "examples.flask_notes.app"),
         },
         "django_polls": {
-            "web": (*django, *PYTHON, "django", "runserver", "--noreload", port),
-            "worker": (*django, *worker, "examples.django_polls.jobs"),
+            "web": (*PYTHON, "django", "runserver", "--noreload", port),
+            "worker": (*worker, "examples.django_polls.jobs"),
         },
         "go_resize": {
             "web": (*api, "examples.go_resize.app"),
             "worker": (*worker, "examples.go_resize.app"),
-            "go": ("go", "run", "-C", str(HERE / "go_resize"), "."),
+            "go": (which("go") or "go", "run", "-C", str(HERE / "go_resize"), "."),
         },
     }[name]
 
@@ -43,6 +43,7 @@ def processes(name: str, port: str) -> Mapping[str, Sequence[str]]:
 def main(name: str, port: str = PORT) -> int:
     with TemporaryDirectory(prefix="hustlex-") as folder, EmbeddedServer(Path(folder) / "server") as server:
         environment = {"HUSTLEX_URL": server.url, "HUSTLEX_SECRET": secrets.token_hex(32), "HUSTLEX_DATA": folder}
+        environment |= {"DJANGO_SETTINGS_MODULE": f"examples.{name}.settings"} if name.startswith("django") else {}
         children = [
             Child(part, command, ready_port=int(port) if part == "web" else 0, leads=part == "web")
             for part, command in processes(name, port).items()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,11 @@ import httpx
 import pytest
 import uvicorn
 
+from examples import visit
 from examples.run import HERE, processes
 from examples.visit import until, walk_of
 from hustlex.app import HustleX
+from hustlex.cli.ports import free_port
 from hustlex.jobs import Tasks
 from hustlex.worker import Worker
 from tests.conftest import PATIENCE, SECRET
@@ -111,26 +115,19 @@ def test_the_notes() -> None:
             assert len(walked("flask_notes", client)) == 5
 
 
-def test_the_polls() -> None:
-    """In a process of its own: Django's settings are one for all."""
-    command = [sys.executable, "-c", "from tests.web.test_examples import polls; polls()"]
-    told = {**os.environ, "DJANGO_SETTINGS_MODULE": "examples.django_polls.settings"}
-    ran = subprocess.run(command, cwd=ROOT, env=told, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    assert len(ran.stdout.splitlines()) == 4
-
-
-def polls() -> None:
-    from examples.django_polls.jobs import tasks
-    from hustlex.django import front
-
-    with working(tasks):
-        from django.core.wsgi import get_wsgi_application
-
-        transport = httpx.WSGITransport(app=get_wsgi_application())
-        with httpx.Client(transport=transport, base_url="http://127.0.0.1") as client:
-            print("\n".join(walked("django_polls", client)))
-    front().close()
+def test_the_polls_by_their_two_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a reader types them; Django's settings are one for all of a process, so it cannot run in this one."""
+    port = str(free_port("127.0.0.1", 0))
+    command = [sys.executable, "-m", "examples.run", "django_polls", port]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            told = list(takewhile(lambda line: line != "ready\n", running.stdout or ()))
+            visit.main("django_polls", port)
+        finally:
+            running.send_signal(signal.SIGINT)
+        rest = running.communicate()[0]
+    assert running.returncode == 0, "".join(told) + rest
+    assert capsys.readouterr().out.endswith("all as it should be\n")
 
 
 @pytest.mark.timeout(300, func_only=True)
