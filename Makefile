@@ -147,6 +147,9 @@ bench-events: $(DEV) ## publishing with history, event streams to 10,000 browser
 costs: $(DEV) ## measure what each thing costs a server, for `hustlex plan`
 	$(BIN)/python -m tools.measure_costs
 
+console-size: $(DEV) ## fill a million tasks and a thousand queues, and hold every page of the console to its budget
+	$(BIN)/python -m tests.support.console_size
+
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("worker", "jobs", "otp", "tokens", "idempotency", "pins", "events", "delivery", "outbox", "dashboard")
 ROOMS += ("diagnostics",)
 FREE = {
+    "src/hustlex/dashboard/cost.py": "a copy of the front, made for one page, whose calls are counted",
     "src/hustlex/jobs/search/flows.py": "a page and its budget are counters of one search",
     "src/hustlex/jobs/wire.py": "a descriptor of protobuf is filled from outside",
     "src/hustlex/outbox/table.py": "a row of SQLAlchemy takes its values so",

@@ -212,13 +212,20 @@ async def inspector(room: Any) -> None:
     for door in ("queue", "history", "groups", "pause", "unpause"):
         await getattr(room, door)("default")
     await room.summaries(["default"])
+    await room.time_series("default")
+    await room.failing()
+    await room.error_groups()
     await room.enqueue_events("entry")
     await room.tasks("default", State.PENDING)
     for door in ("task", "run", "archive", "delete"):
         with suppress(Error):
             await getattr(room, door)("default", "unknown")
+    await room.search("state:pending")
+    for door in ("update_payload", "merge_payload"):
+        with suppress(Error):
+            await getattr(room, door)("default", "unknown", {})
     with suppress(Error):
-        await room.update_payload("default", "unknown", 1)
+        await room.clone("default", "unknown")
     with suppress(Error):
         await room.reschedule("default", "unknown", process_in=MINUTE)
     await room.cancel("unknown")

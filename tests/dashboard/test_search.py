@@ -212,3 +212,44 @@ async def test_a_bulk_act_ends_when_its_person_may_no_more(hx: Any) -> None:
     place = await planned(ada, "run", "type:gig:*")
     level[0] = "read"
     assert (await ada.press("start_bulk", bulk=place.rpartition("/")[2], typed="2", back=place)).status_code == 403
+
+
+async def test_an_act_that_nobody_is_at_can_be_gone_on_with(
+    hx: Any, person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(hx, 3)
+    ada = person("act")
+    place = await planned(ada, "run", "type:gig:*")
+    name = place.rpartition("/")[2]
+    await hx.jobs.inspector.bulk.start(name)  # and its process ends
+    await ada.open(place)
+    assert "Nobody is at it" not in ada.shown
+    monkeypatch.setattr("hustlex.dashboard.pages.bulk.STILL_S", -1)
+    await ada.open(place)
+    assert "Nobody is at it" in ada.shown and "continue_bulk" in ada.shown
+    await ada.press("continue_bulk", bulk=name, back=place)
+    assert (await hx.jobs.inspector.bulk.get(name)).done == 3 and "Nobody is at it" not in ada.shown
+
+
+async def test_what_runs_is_paused_when_who_started_it_may_no_more(hx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hustlex.dashboard.runner._RECHECK_S", -1)
+    asked = 0
+
+    async def who(_: Any) -> Operator:
+        nonlocal asked
+        asked += 1
+        return Operator("act" if asked <= 4 else "none", "ada")
+
+    await hx.jobs.enqueue_many([Job("gig:notify", None, {"process_in": HOUR}) for _ in range(700)])
+    console = Dashboard(hx, access=who)
+    ada = Person(console)
+    place = await planned(ada, "run", "type:gig:*")
+    name = place.rpartition("/")[2]
+    assert asked == 3
+    await ada.client.post(
+        "/act", data={"verb": "start_bulk", "bulk": name, "typed": "700", "back": "/", "form_token": ada.token}
+    )
+    bulk = await hx.jobs.inspector.bulk.get(name)
+    while bulk.moving:
+        bulk = await hx.jobs.inspector.bulk.get(name)
+    assert (bulk.phase.value, bulk.done) == ("paused", 500) and "may not act any longer" in bulk.trouble

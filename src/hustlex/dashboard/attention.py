@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from hustlex.dashboard.words import duration
-from hustlex.jobs import PeriodicInfo, QueueSummary, Server
+from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueSummary, Server
+from hustlex.jobs.inspect.standing import state_of
 
 _LONG_WAIT = timedelta(seconds=60)
 _OVERDUE = timedelta(seconds=60)
 _FULL_ARCHIVE = 9_000
 _MANY_FAILED = 20
 _FAILED_SHARE = 0.05
-_SERVING = ("new", "active")
+_OFTEN = timedelta(hours=1)
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -27,22 +28,6 @@ class Trouble(msgspec.Struct, frozen=True):
     path: tuple[str, ...]
     """Where to look, as ``PageRequest.url`` takes it."""
     link: str = "open"
-
-
-def serving(queue: str, servers: Sequence[Server]) -> list[Server]:
-    """Living workers that take tasks of a queue."""
-    return [server for server in servers if queue in server.queues and server.status in _SERVING]
-
-
-def state_of(queue: QueueSummary, servers: Sequence[Server]) -> str:
-    """The word for a queue: paused, unserved, full, running or idle."""
-    if queue.paused:
-        return "paused"
-    if queue.unfinished and not serving(queue.name, servers):
-        return "unserved"
-    if queue.limit is not None and queue.unfinished >= queue.limit:
-        return "full"
-    return "running" if queue.active or queue.pending else "idle"
 
 
 def of_jobs(
@@ -84,3 +69,14 @@ def _of_entry(entry: PeriodicInfo, now: datetime) -> Iterator[Trouble]:
     if entry.next_at is not None and now.astimezone(UTC) - entry.next_at > _OVERDUE:
         late = duration(now.astimezone(UTC) - entry.next_at)
         yield Trouble("fail", f"cron {entry.spec} {entry.type}: it should have fired {late} ago", ("cron",))
+
+
+def of_errors(groups: Sequence[ErrorGroup], now: datetime) -> list[Trouble]:
+    """Failures of one kind that come often: more than 20 in the present hour."""
+    found = []
+    for group in groups:
+        count = group.by_hour[-1]
+        if count > _MANY_FAILED and now.astimezone(UTC) - group.last_seen < _OFTEN:
+            what = f"{group.error or group.message} in {group.type}: {count:,} failures in an hour"
+            found.append(Trouble("warn", what, ("errors", group.queue, group.signature)))
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hustlex import __version__
-from hustlex.dashboard import charts, words
-from hustlex.dashboard.redact import What
+from hustlex.core.redact import What
+from hustlex.dashboard import charts, cost, words
 from hustlex.dashboard.request import PageContent, PageRequest
 
 _LONGEST_ROW = 160
@@ -25,6 +24,7 @@ SECTIONS = (
     ("Queues", "queues", "jobs", "q"),
     ("Tasks", "tasks", "jobs", "t"),
     ("Bulk", "bulk", "jobs", "b"),
+    ("Errors", "errors", "jobs", "x"),
     ("Workers", "workers", "jobs", "w"),
     ("Cron", "cron", "jobs", "c"),
     ("Workflows", "workflows", "jobs", "f"),
@@ -108,7 +108,7 @@ class Renderer:
             "here": here,
             "sections": [each for each in SECTIONS if not each[2] or request.operator.sees_room(each[2])],
             "now": datetime.now(UTC),
-            "began": time.perf_counter(),
+            "cost": cost.so_far(),
             "excerpt": lambda value, kind="payload", task_type="": excerpt(request, value, kind, task_type),
             "full": lambda value, kind="payload", task_type="": full(request, value, kind, task_type),
             **page.values,

@@ -18,6 +18,8 @@ WORKERS = "asynq:workers"
 SCHEDULERS = "asynq:schedulers"
 CANCEL = "asynq:cancel"
 """Pub/sub channel; a message is a bare task id."""
+HISTORY = "asynq:x:{history}:"
+"""Ours: what the keys of the queues' series begin with; all are in one slot."""
 
 
 class QueueKeys:
@@ -150,6 +152,11 @@ def served(host: str, pid: int, server_id: str) -> str:
     return f"asynq:x:types:{{{host}:{pid}:{server_id}}}"
 
 
+def stop_channel(server_id: str) -> str:
+    """Ours: the channel on which one worker process is told to stop."""
+    return f"asynq:x:stop:{server_id}"
+
+
 def scheduler(scheduler_id: str) -> str:
     """Entries of one scheduler. scheduler_id: ``<host>:<pid>:<uuid4>``."""
     return f"{SCHEDULERS}:{{{scheduler_id}}}"
@@ -193,3 +200,8 @@ def step_record(queue: QueueKeys, task_id: str) -> str:
 def stream(queue: str, task_id: str) -> str:
     """Ours: what a job tells; also the channel on which each item is announced by its position."""
     return f"{queue_keys(queue).prefix}x:stream:{addressed('task_id', task_id)}"
+
+
+def failure_groups(queue: QueueKeys) -> tuple[str, str]:
+    """Ours: failures by their signature, and when each was seen last."""
+    return f"{queue.prefix}x:errors", f"{queue.prefix}x:errors:seen"

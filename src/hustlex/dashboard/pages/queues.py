@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hustlex.dashboard import attention
+from hustlex.dashboard import timelines
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import QueueSummary, Server, State
+from hustlex.jobs.inspect.standing import serving, state_of
 
 _SIZE = 50
 _DAYS = 14
+_GROUPS = 5
 STATES = (State.PENDING, State.ACTIVE, State.SCHEDULED, State.RETRY, State.ARCHIVED, State.COMPLETED)
 _ORDERS: dict[str, Callable[[QueueSummary], Any]] = {
     "attention": lambda queue: (-queue.orphans, -queue.latency, -queue.unfinished, queue.name),
@@ -26,13 +28,13 @@ async def queues(request: PageRequest) -> PageContent:
     """All queues, 50 a page."""
     inspector = request.hx.jobs.inspector
     seen = [each for each in await inspector.summaries() if request.operator.sees_queue(each.name)]
-    servers = await inspector.servers()
+    servers = await inspector.servers(running_of=())
     order = request.word("sort", "attention")
     order = order if order in _ORDERS else "attention"
     ordered, page = sorted(seen, key=_ORDERS[order]), request.page_number()
     shown = ordered[_SIZE * (page - 1) : _SIZE * page]
     values = {
-        "rows": [(each, attention.state_of(each, servers), _serving(each.name, servers)) for each in shown],
+        "rows": [(each, state_of(each, servers), _serving(each.name, servers)) for each in shown],
         "count": len(seen),
         "order": order,
         "number": page,
@@ -42,27 +44,32 @@ async def queues(request: PageRequest) -> PageContent:
 
 
 async def queue(request: PageRequest) -> PageContent:
-    """One queue: counts, days, who serves it."""
+    """One queue: counts, history, errors, who serves it."""
     inspector, name = request.hx.jobs.inspector, request.queue()
     if name not in await inspector.queues():
         raise NotFound(f"there is no queue {name!r}", hint="a queue exists once a task was enqueued to it")
     [summary] = await inspector.summaries([name])
     days = list(reversed(await inspector.history(name, _DAYS)))
-    servers = await inspector.servers()
+    servers = await inspector.servers(running_of=())
+    history = await inspector.time_series(name)
     values = {
         "queue": summary,
-        "state": attention.state_of(summary, servers),
+        "state": state_of(summary, servers),
         "states": [(state.value, getattr(summary, state.value)) for state in STATES],
         "days": days,
         "days_rows": [(day.day, day.processed, day.failed) for day in days],
-        "serving": attention.serving(name, servers),
+        "serving": serving(name, servers),
+        "day": timelines.of_day(history),
+        "month": timelines.of_month(history),
+        "hours": timelines.rows(history),
+        "groups": await inspector.error_groups([name], size=_GROUPS),
     }
     return PageContent("queue", f"Queue {name}", values)
 
 
 def _serving(name: str, servers: list[Server]) -> str:
     """``6 py 2 go``: processes that take tasks of a queue."""
-    living = attention.serving(name, servers)
+    living = serving(name, servers)
     ours = sum(server.served is not None for server in living)
     parts = [f"{count} {word}" for count, word in ((ours, "py"), (len(living) - ours, "other")) if count]
     return " ".join(parts) or "0"

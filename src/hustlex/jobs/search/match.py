@@ -139,7 +139,7 @@ def _texts(field: str, subject: Subject) -> Iterator[str]:
     elif field == "error":
         yield subject.error
     elif info is not None:
-        yield getattr(info, field)
+        yield text_of(subject.seen("group", info.group)) if field == "group" else getattr(info, field)
 
 
 def _compared(term: Term, number: float) -> bool:

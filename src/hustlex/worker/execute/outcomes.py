@@ -25,6 +25,7 @@ from hustlex.worker import journal
 from hustlex.worker.attempt_errors import Crashed, Expired, HandlerNotFound, LeaseExpired, Revoked
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
+from hustlex.worker.execute.failures import FailureTally
 from hustlex.worker.journal import attempt_ended, text_of
 from hustlex.worker.queue_state import Ack, LeasedTask
 
@@ -46,6 +47,8 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
     """Seconds for which tasks that no worker knows are put off, before they are archived."""
     unknown: set[str] = msgspec.field(default_factory=set)
     """Their types."""
+    failures: FailureTally = msgspec.field(default_factory=FailureTally)
+    """Those that count, not told yet."""
 
     def succeeded(self, job: LeasedTask, clock: WorkerClock) -> None:
         """Acknowledge a success: gone, or kept with its result while the retention lasts."""
@@ -111,11 +114,14 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
         message = job.message
         changed = msgspec.structs.replace(message, error_msg=text_of(error), last_failed_at=clock.now_ms() // 1000)
         if message.retried >= message.retry or _hopeless(error):
+            if not isinstance(error, Revoked):
+                self.failures.note(job, error)
             attempt_ended(job, error, journal.CANCELED if isinstance(error, Revoked) else journal.ARCHIVED)
             return Ack(job, finish.archive, (job.id, job.holder, encode_task(changed)))
         rules = self._rules(message.type)
         counts = is_or_follows(error, Retry) or _counts(rules.is_failure or self.is_failure, error)
         if counts:
+            self.failures.note(job, error)
             changed = msgspec.structs.replace(changed, retried=message.retried + 1)
         rule = self.retry_delay if rules.retry_delay is None else rules.retry_delay
         asked = found(error, Retry)
