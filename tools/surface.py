@@ -204,7 +204,7 @@ def unlogged(listing: str, changelog: str) -> list[str]:
     open_: dict[str, AbstractSet[str]] = {}
     told: set[str] = set()
     for name in sorted(gone.keys() | new.keys()):
-        owner, _, last = name.rpartition(".")
+        owner, last = _owner(name), name.rpartition(".")[2]
         topics = _changed(gone[name], new[name]) if name in gone and name in new else {last}
         if last in _SPOKEN or any(_names(entry, owner, last, topics or {last}) for entry in entries):
             told.add(name)
@@ -212,7 +212,8 @@ def unlogged(listing: str, changelog: str) -> list[str]:
             open_[name] = topics or {last}
     while with_others := {name for name in open_.keys() - told if _goes_along(name, gone, new, told)}:
         told |= with_others
-    return [_sentence(name, gone, new, open_[name]) for name in open_ if name not in told]
+    silent = open_.keys() - told
+    return [_sentence(name, gone, new, open_[name]) for name in open_ if name in silent and _owner(name) not in silent]
 
 
 _Marked = Mapping[str, list[str]]
@@ -220,11 +221,15 @@ _Marked = Mapping[str, list[str]]
 
 def _goes_along(name: str, gone: _Marked, new: _Marked, told: AbstractSet[str]) -> bool:
     """Whether a line of the changelog that speaks of something else speaks of this, too."""
-    owner, _, last = name.rpartition(".")
+    owner, last = _owner(name), name.rpartition(".")[2]
     if owner in told or (name not in gone and "(" not in new[name][0] and owner not in MODULES):
         return True
     using = (line for other in told for line in (*new.get(other, ()), *gone.get(other, ())))
     return owner in MODULES and any(re.search(rf"\b{last}\b", line) for line in using)
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _sentence(name: str, gone: _Marked, new: _Marked, topics: AbstractSet[str]) -> str:
