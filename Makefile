@@ -94,6 +94,15 @@ check-sleeps: $(DEV)
 check-exports: $(DEV)
 	$(BIN)/python -m tools.check_exports
 
+release-check: $(DEV) ## build sdist and wheel twice, install the wheel alone for each extra and Python, test it there (ARGS=--quick, --build)
+	$(BIN)/python -m tools.release $(ARGS)
+
+rollout: $(DEV) ## replace a backend again and again under load: no 5xx, no job lost or doubled (ROUNDS=5, THROUGH=nginx|caddy)
+	$(BIN)/python -m tests.rollout $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(THROUGH),--through $(THROUGH))
+
+deploy-check: $(DEV) ## hold deploy/ against the tools that know its formats, those of them that are installed
+	$(BIN)/python -m tools.deploy_check
+
 audit: $(DEV) ## hold the dependencies, their versions and licences against docs/dependencies.md; pip-audit where it is installed
 	$(BIN)/python -m tools.audit $(ARGS)
 

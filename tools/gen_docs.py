@@ -28,6 +28,7 @@ from hustlex.worker import WorkerOptions
 from tools import surface, words
 from tools.check_lua import is_script, lua_files, place
 from tools.gen_commands import commands
+from tools.release.contents import shipped
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STRUCTS: dict[str, tuple[type, ...]] = {
@@ -61,6 +62,7 @@ def pages() -> dict[str, str]:
         "options.md": options(),
         "metrics.md": metrics(),
         "commands.md": _page("Commands", commands()),
+        "wheel.txt": "\n".join(shipped()) + "\n",
     }
 
 

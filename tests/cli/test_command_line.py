@@ -27,6 +27,7 @@ ANSWERS = [path for path in COMMANDS if path not in TEXTS]
 ENDS = {
     "hustlex worker stop": {4},  # nobody works here
     "hustlex worker cancel": {4},
+    **{f"hustlex bulk {verb}": {4} for verb in ("show", "resume", "undo")},  # ids are random
     "hustlex task follow": {1},  # it is archived
     "hustlex doctor": {0, 2},  # of a test's server
 }
@@ -144,17 +145,18 @@ def one_sentence(text: str) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
-        (["qeue", "ls"], "'queue'", 2),
+        (["qeue", "ls"], "Did you mean 'queue'? (hustlex --help)", 2),
         (["queue", "lst"], "'ls'", 2),
         (["queue", "ls", "--jsn"], "--json", 2),
         (["worker", "lss"], "'ls'", 2),
-        (["task", "ls", "--state", "archved"], "archived", 2),
+        (["task", "ls", "stat:archived"], "did you mean state", 2),
         (["queue", "pause", "defalt"], "did you mean 'default'?", 4),
         (["task", "show", "x", "--queue", "mial"], "did you mean 'mail'?", 4),
         (["cron", "run", "reprot"], "did you mean 'report'?", 4),
         (["task", "run", "x"], "no queue knows", 4),
-        (["task", "run"], "--all", 2),
-        (["task", "rm", "--all", "--queue", "mail"], "--state", 2),
+        (["task", "run"], "--where", 2),
+        (["task", "rm", "x", "--where", "state:retry"], "--where", 2),
+        (["task", "rm", "x", "--dry-run"], "--dry-run goes with --where", 2),
         (["task", "edit", "mail-7"], "--payload", 2),
         (["task", "edit", "mail-7", "--payload", "{to: 7}"], "is not JSON", 2),
         (["task", "edit", "mail-7", "--in", "soon"], "--in cannot be 'soon'", 2),
@@ -198,7 +200,7 @@ def test_a_shell_is_told_how_to_complete(shell: str) -> None:
         (["que"], ["queue"]),
         (["queue", "pau"], ["pause"]),
         (["queues", "pause", "ma"], ["mail"]),
-        (["task", "ls", "--state", "arch"], ["archived"]),
+        (["event", "tail", "--kind", "re"], ["replay"]),
         (["task", "ls", "-q", ""], ["default", "mail", "old"]),
         (["task", "ls", "--rev"], ["--reveal"]),
         (["cron", "run", ""], ["report"]),

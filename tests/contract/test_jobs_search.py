@@ -15,7 +15,7 @@ import redis
 
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
-from hustlex.jobs import FoundTasks, State, TaskInfo, wire
+from hustlex.jobs import FoundTasks, Jobs, State, TaskInfo, wire
 from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.search.marks import Mark, Stop, about, opened, sealed
 from hustlex.jobs.wire import TaskMessage
@@ -202,14 +202,17 @@ async def test_many_queues_are_walked_page_by_page(hx: Any, raw: redis.Redis) ->
 
 @pytest.mark.parametrize("state", WALKED)
 @pytest.mark.parametrize("tied", [False, True], ids=["spread", "one second"])
-async def test_pages_neither_skip_nor_repeat_what_stays(hx: Any, raw: redis.Redis, state: State, tied: bool) -> None:
+async def test_pages_neither_skip_nor_repeat_what_stays(
+    driver: Any, raw: redis.Redis, state: State, tied: bool
+) -> None:
+    inspector = Jobs(driver).inspector
     dice = random.Random(f"{state}{tied}")
     q, names = queue_keys("low"), [f"{dice.getrandbits(64):016x}" for _ in range(120)]
     for n, name in enumerate(names):
         put(raw, name, state, score=NOW_S if tied else NOW_S + n // 7, since=NOW_S if tied else NOW_S + n // 7)
     stays, seen, cursor = set(names), list[str](), ""
     for turn in range(100):
-        page = await hx.jobs.inspector.search(f"state:{state}", cursor=cursor, size=dice.randint(5, 25))
+        page = await inspector.search(f"state:{state}", cursor=cursor, size=dice.randint(5, 25))
         seen += ids([page])
         cursor = page.cursor
         if not cursor:
@@ -253,10 +256,10 @@ async def test_a_cursor_that_was_not_given_out_is_refused(hx: Any, raw: redis.Re
             await hx.jobs.inspector.search("type:t", cursor=cursor)
     with pytest.raises(Misuse, match="another search"):
         await hx.jobs.inspector.search("type:*", cursor=page.cursor)
-    marks = [Mark(at, word, (b"x",)) for at in (0, 2**30) for word in (b"", b"0" * 40, b"1e999", b"-inf", b"(1", b"5")]
+    marks = [Mark(2**30, word, (b"x",)) for word in (b"", b"0" * 40, b"1e999", b"-inf", b"(1", b"5")]
     for state in WALKED:  # whatever a forged one says, it is refused or looks somewhere
         put(raw, "a", state, queue="forged")
-        for stop in [Stop(about(f"state:{state}"), "forged", place, mark) for mark in marks for place in (0, 1, 99)]:
+        for stop in [Stop(about(f"state:{state}"), "forged", place, mark) for mark in marks for place in (0, 1)]:
             with suppress(Misuse):
                 await hx.jobs.inspector.search(f"state:{state}", cursor=sealed(stop))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from hustlex import __version__
 from hustlex.cli import completion, dashboard, doctor, follow, http, plan, scheduler, task_acts, top, up
+from hustlex.cli.bulk import bulk
 from hustlex.cli.cache import cache
 from hustlex.cli.cron import cron
 from hustlex.cli.event import event
@@ -31,7 +33,17 @@ from hustlex.errors import Error
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+
+class Nouns(TyperGroup):
+    """A noun is known by its plural as well."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name."""
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, cmd_name.removesuffix("s"))
+
+
 cli = typer.Typer(
+    cls=Nouns,
     name="hustlex",
     no_args_is_help=True,
     add_completion=False,
@@ -70,6 +82,7 @@ for _name, _noun in {
     "worker": worker,
     "queue": queue,
     "task": task,
+    "bulk": bulk,
     "cron": cron,
     "workflow": workflow,
     "user": user,
@@ -83,7 +96,6 @@ for _name, _noun in {
     "redis": redis,
 }.items():
     cli.add_typer(_noun, name=_name)
-    cli.add_typer(_noun, name=f"{_name}s", hidden=True)
 
 
 def app() -> None:

@@ -27,8 +27,8 @@ class RateColumn(ProgressColumn):
 
 
 @contextmanager
-def progress(words: str) -> Iterator[Told]:
-    """Show it while the block works. Ctrl-C says how far it came, and that the same command goes on."""
+def progress(words: str, again: str = "the same command goes on") -> Iterator[Told]:
+    """Show it while the block works. Ctrl-C says how far it came, and what goes on from there."""
     console = Console(stderr=True)
     columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     came = (0, 0)
@@ -44,5 +44,5 @@ def progress(words: str) -> Iterator[Told]:
             yield told
         except KeyboardInterrupt:
             bar.stop()
-            print(f"hustlex: interrupted: {came[0]:,} of {came[1]:,} done; the same command goes on", file=sys.stderr)
+            print(f"hustlex: interrupted: {came[0]:,} of {came[1]:,} done; {again}", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None

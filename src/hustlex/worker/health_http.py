@@ -1,4 +1,5 @@
-"""``GET /health``: whether a worker works, for a load balancer, an orchestrator or a person; HTTP/1.1, nothing else."""
+"""``GET /health``: whether a worker works, for a load balancer, an orchestrator or a person; ``GET /live``: whether its
+event loop turns. HTTP/1.1, nothing else."""
 
 from __future__ import annotations
 
@@ -110,7 +111,8 @@ async def _lags(worker: Worker, driver: AsyncDriver) -> list[tuple[int, int, boo
 
 @asynccontextmanager
 async def serve_health(worker: Worker, driver: AsyncDriver, port: int, host: str = "127.0.0.1") -> AsyncIterator[int]:
-    """Answer ``GET /health`` while the block runs: 200 when the worker works, else 503, both with a ``Report``.
+    """Answer ``GET /health`` while the block runs: 200 when the worker works, else 503, both with a ``Report``; and
+    ``GET /live``: 200 as long as the event loop turns, whatever the worker's trouble.
 
     port: 0 = any free one; gives the one it is. There is no access control: bind it to an address that only your own
     probes can reach. Raises ConfigurationError when the port is taken.
@@ -186,11 +188,11 @@ class _Door:
     async def _reply(self, request: bytes) -> bytes:
         method, _, rest = request.partition(b" ")
         path = rest.partition(b" ")[0].partition(b"?")[0]
-        if path != b"/health":
-            return _response(HTTPStatus.NOT_FOUND, b'{"error":"try /health"}')
+        if path not in (b"/health", b"/live"):
+            return _response(HTTPStatus.NOT_FOUND, b'{"error":"try /health or /live"}')
         if method not in (b"GET", b"HEAD"):
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, b'{"error":"use GET"}')
-        well, body = await self._answer()
+        well, body = (True, b'{"live":true}') if path == b"/live" else await self._answer()
         status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
         return _response(status, body, head=method == b"HEAD")
 
