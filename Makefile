@@ -17,6 +17,12 @@ up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, w
 tour: $(RUN) ## walk a user through the running backend, step by step (needs `make up` in another terminal)
 	$(BIN)/python -m examples.gigs.tour
 
+example: $(RUN) ## run another example on a server of its own: NAME=shop|crawl|flask_notes|django_polls|go_resize
+	$(BIN)/python -m examples.run $(or $(NAME),shop)
+
+visit: $(RUN) ## walk through that example, step by step (needs `make example NAME=...` in another terminal)
+	$(BIN)/python -m examples.visit $(or $(NAME),shop)
+
 # Hundreds of processes import the package, and each worker rewrites every test's assertions: from source that is a
 # tenth of the whole. Empty means unset.
 test test-slow cluster topologies servers: export PYTHONDONTWRITEBYTECODE =
