@@ -49,7 +49,7 @@ ROUTES = (
     PageRoute("/bulk/{id}", bulk.bulk, tick_s=2.0),
     PageRoute("/errors", errors.errors),
     PageRoute("/errors/{queue}/{signature}", errors.error),
-    PageRoute("/workers", workers.workers),
+    PageRoute("/workers", workers.workers, tick_s=10.0),
     PageRoute("/cron", cron.cron, tick_s=10.0),
     PageRoute("/cron/{id}", cron.entry, tick_s=10.0),
     PageRoute("/workflows", workflows.workflows),
