@@ -18,7 +18,7 @@ from hustlex.drivers.embedded import EmbeddedServer
 from tools import audit
 from tools.release import contents
 from tools.release.build import ROOT, builder, built, committed_at, digest, uncommitted
-from tools.release.environments import Environment, interpreters
+from tools.release.environments import VERSIONS, Environment, interpreters
 from tools.release.smoke import SECRET, USES
 
 IMPORTS = {
@@ -96,7 +96,8 @@ def main() -> int:
     """1 when something is wrong."""
     parser = argparse.ArgumentParser(prog="make release-check", description=__doc__)
     parser.add_argument("--build", action="store_true", help="build and look into the wheel, and no more")
-    parser.add_argument("--quick", action="store_true", help="one Python, and no tests")
+    parser.add_argument("--quick", action="store_true", help="this Python, and no tests")
+    parser.add_argument("--python", choices=VERSIONS, help="one Python alone")
     chosen = parser.parse_args()
     report = Report()
     for line in uncommitted():
@@ -108,19 +109,18 @@ def main() -> int:
         report.add("licences of what it brings along", audit.faults(audit.rows()))
         if not chosen.build:
             with EmbeddedServer() as server:
-                installed(report, place, wheel, server.url, quick=chosen.quick)
+                installed(report, place, wheel, server.url, MINE if chosen.quick else chosen.python, chosen.quick)
     print(f"commit time {committed_at()}; dist has the files")
     print("\n".join(report.wrong) or "it may be published")
     return 1 if report.wrong else 0
 
 
-def installed(report: Report, place: Path, wheel: Path, url: str, *, quick: bool) -> None:
+def installed(report: Report, place: Path, wheel: Path, url: str, only: str | None, quick: bool) -> None:
     """Everything that needs environments."""
-    found = interpreters()
-    if quick:
-        found = {MINE: found[MINE]}
-    print(f"Python {', '.join(found)} run here, and nothing is said of others")
-    imports(report, place, wheel, url)
+    found = {version: program for version, program in interpreters().items() if only in (None, version)}
+    print(f"tried with Python {', '.join(found) or '(none of these runs here)'}; nothing is said of others")
+    if MINE in found:
+        imports(report, place, wheel, url)
     for version, program in found.items():
         install(report, place, wheel, version, program, url)
         if not quick:
