@@ -101,8 +101,8 @@ def main() -> int:
     parser.add_argument("--python", choices=VERSIONS, help="one Python alone")
     chosen = parser.parse_args()
     report = Report()
-    for line in uncommitted():
-        print(f"not in the commit, and so not in it: {line}")
+    if changed := uncommitted():
+        print(f"{len(changed)} files are not as in the commit, which alone is built: {changed[0]}, ...")
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         place = Path(folder)
         wheel = build(report, place)
