@@ -28,7 +28,7 @@ from hustlex.errors import Misuse
 from hustlex.jobs import Bulk, Job, State, Tasks
 from hustlex.jobs.keys import queue_keys, stop_channel
 from hustlex.jobs.lease import record
-from hustlex.jobs.lease.record import FailureCount, FailureKind
+from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from hustlex.sync import HustleX
 from hustlex.worker import Worker
 from tests.cli import seeded
@@ -364,6 +364,7 @@ def test_errors_are_grouped_and_what_they_say_is_hidden(hx: HustleX) -> None:
     hx.jobs.enqueue("pay", task_id="t1")
     kind = FailureKind("pay", "ProviderDown", "provider.post", f"{seeded.PHONE} was refused")
     hx.driver.run(record.failures(queue_keys("default"), [FailureCount("5" * 16, kind, 3, ("t1",))], 0))
+    hx.driver.run(record.history([("default", QueueMeasure(9, 3, 1, 1500))], 0))
     [item] = answer("error", "ls")["items"]
     assert (item["type"], item["count"], item["error"]) == ("pay", 3, "ProviderDown")
     shown = text("error", "ls", "--queue", "default")
