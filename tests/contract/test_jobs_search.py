@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -340,3 +341,22 @@ async def test_a_deep_page_goes_on_where_it_was_after_thousands_ran(hx: Any, raw
     assert ids(await pages(hx, "state:pending type:t", cursor=sealed(deep))) == [f"t{n}" for n in range(23_995, 24_000)]
     raw.ltrim(q.pending, 0, 11)
     assert ids(await pages(hx, "state:pending type:t", cursor=sealed(deep))) == [f"t{n}" for n in range(23_995, 24_000)]
+
+
+async def test_needles_spare_reading_and_change_nothing(
+    driver: Any, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hx = SimpleNamespace(jobs=Jobs(driver))
+    notes = ["plain text", "CAPITALS, café", "a/b 12345", 'quote "12345"', "line\nbreak", "1.50", "", "null", "12345"]
+    for n, note in enumerate(notes):
+        payload = json.dumps({"note": note, "n": n * 12345, "deep": [{"x": note}]}, ensure_ascii=n % 2 == 0).encode()
+        put(raw, f"t{n}", State.PENDING, payload=payload, error_msg=note, headers={"h": note}, kind=note or "none")
+    words = ("plain", "Plain", "CAPITALS", "café", "a/b", "12345", "1.5", "*ine*break*", "null")
+    typed = [f'"{each}"' for each in words]
+    fields = ("payload.note", "payload.deep.x", "payload", "payload.n", "error", "header.h", "type")
+    queries = [f"{field}{op}{each}" for field in fields for op in (":", "=", "~") for each in typed]
+    found = {query: ids(await pages(hx, query, size=500)) for query in [*queries, *typed]}
+    monkeypatch.setattr("hustlex.jobs.search.plan.MOST_NEEDLES", 0)
+    assert {query: ids(await pages(hx, query, size=500)) for query in found} == found
+    assert found['payload.n="12345"'] == ["t1"] and found['payload.note:"*ine*break*"'] == ["t4"]
+    assert sum(map(bool, found.values())) > 50

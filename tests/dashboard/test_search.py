@@ -291,3 +291,16 @@ async def test_others_that_failed_alike_are_one_link_away(hx: Any, person: Calla
     [link] = re.findall(r'href="([^"]+)">Others that failed', ada.shown)
     await ada.open(link.replace("&amp;", "&"))
     assert re.findall(r'<tr data-key="low/(\w+)"', ada.shown) == ["t1", "t0"] and "abcdef" not in ada.shown
+
+
+async def test_only_some_acts_are_done_at_a_time(
+    hx: Any, person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hustlex.dashboard.runner._MOST_AT_ONCE", 0)
+    await hx.jobs.enqueue("gig:notify")
+    ada = person("act")
+    await ada.open("/people")
+    for verb in ("plan_bulk", "start_bulk", "undo_bulk", "continue_bulk"):
+        answer = await ada.press(verb, do="run", query="type:a", bulk="x", typed="1", back="/")
+        assert (answer.status_code, "are being done already" in answer.text) == (409, True), verb
+    assert await hx.jobs.inspector.bulk.newest() == []
