@@ -133,6 +133,24 @@ def test_a_chart_has_a_gap_where_nothing_is_known() -> None:
     assert 'd=""' in str(timeline([("work", [None])], "nothing"))
 
 
+@pytest.mark.parametrize(
+    ("unfinished", "said"),
+    [
+        (lambda minute: 1_000 - 50 * minute, "empty at 12:20 UTC"),
+        (lambda minute: 1_000 + 120 * minute, "+120 a minute"),
+        (lambda minute: 1_000 + (-1) ** minute * 400, ""),
+        (lambda minute: 1_000, ""),
+        (lambda minute: 10**6 - minute, ""),
+        (lambda minute: 0, ""),
+    ],
+)
+def test_a_forecast_is_told_where_it_is_clear(unfinished: Callable[[int], int], said: str) -> None:
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    points = tuple(HistoryPoint(noon + timedelta(minutes=n), 0, 0, unfinished(n), timedelta(0)) for n in range(11))
+    assert timelines.forecast(QueueHistory(points, (), points[-1].at)) == said
+    assert timelines.forecast(QueueHistory(points[-4:], (), points[-1].at)) == ""
+
+
 def test_a_chart_is_small_whatever_it_shows() -> None:
     now = _point(1439).at
     history = QueueHistory(tuple(map(_point, range(1440))), tuple(_hour(n) for n in range(720)), now)

@@ -7,6 +7,7 @@ import re
 import pytest
 import redis
 
+from hustlex.dashboard.routes import match
 from tests.support.console_size import BIG, MOST_BYTES, MOST_COMMANDS, PAGES, fill, measure, noted, opened
 
 
@@ -18,6 +19,9 @@ async def test_no_page_exceeds_its_budget_with_a_thousand_queues(url: str, raw: 
         for page in await measure(counted, client, PAGES, 1):
             assert page.status in (200, 303, 404), page
             assert page.commands <= MOST_COMMANDS and page.size <= MOST_BYTES, page
+            found = match(page.path.partition("?")[0])
+            if found is not None and found[0].tick_s and page.status == 200 and "?q=" not in page.path:
+                assert page.commands / found[0].tick_s <= 5, f"{page} is rendered anew every {found[0].tick_s} s"
 
 
 async def test_the_footer_says_what_the_page_cost(url: str, raw: redis.Redis) -> None:

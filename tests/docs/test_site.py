@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tools import plots
 from tools.check_exports import ROOMS
 from tools.site import api, finished
 from tools.site.source import ROOT, SiteSource, anchor, configuration
@@ -85,3 +86,14 @@ def test_what_is_wrong_with_a_site_is_found(tmp_path: Path) -> None:
         "a.html loads https://cdn.example/x.js",
         "a.css loads from elsewhere",
     ]
+
+
+def test_the_pictures_of_the_figures_show_what_the_page_says() -> None:
+    page = (ROOT / "docs/benchmarks.md").read_text("utf-8")
+    drains = next(row for row in plots.rates(page) if row.title.startswith("drain of jobs"))
+    assert [(who, told) for who, _, told in drains.bars] == [
+        ("hustlex", "47,100/s"),
+        ("repid", "7,500/s"),
+        ("Go asynq", "11,700/s"),
+    ]
+    assert all(path.read_text("utf-8") == text for path, text in plots.pictures().items())

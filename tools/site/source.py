@@ -24,6 +24,7 @@ _FENCE = re.compile(r"^( *)(```+)(\w*) ?(\S*)(.*)$")
 _HEADING = re.compile(r"^(#+) (.*)$")
 _CODE = re.compile(r"(`+)(?:.+?)\1")
 _LANGUAGES = {".py": "python", ".lua": "lua", ".js": "js", ".css": "css", ".html": "html", ".yaml": "yaml"}
+_UNSEARCHED = "---\nsearch: {exclude: true}\n---\n\n"
 _SKIPPED = frozenset({"__pycache__", ".hustlex"})
 
 
@@ -79,7 +80,7 @@ class SiteSource:
             self._copy(source, place(path))
         else:
             language = _LANGUAGES.get(source.suffix, "text")
-            self._put(place(path), f"# {path}\n\n````{language}\n{source.read_text('utf-8')}````\n")
+            self._put(place(path), f"{_UNSEARCHED}# {path}\n\n````{language}\n{source.read_text('utf-8')}````\n")
 
     def _put(self, name: str, text: str) -> None:
         self._written.add(name)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, Unpack
 
@@ -143,43 +143,28 @@ class Inspector:
         """
         self._driver.run(act.run(queue, task_id, self._clock()))
 
-    def run_all(
-        self, queue: str, state: State, *, group: str = "", progress: Callable[[int, int], Any] | None = None
-    ) -> int:
+    def run_all(self, queue: str, state: State, *, group: str = "") -> int:
         """Run all SCHEDULED, RETRY, ARCHIVED or (of one group) AGGREGATING tasks now; answers how many.
 
         Their crashes are forgotten. In steps of 500, until as many as there were at the start are done.
-        progress: told after each step how many are done, and of how many; must not raise.
         """
-        op = act.run_all(queue, state, group, self._clock())
-        return self._driver.follow(inspection.every(queue, op, progress))
+        return self._driver.follow(inspection.every(queue, act.run_all(queue, state, group, self._clock())))
 
     def archive(self, queue: str, task_id: str) -> None:
         """Put a task that is not active into the archive, which keeps the newest 9,999 for up to 90 days."""
         self._driver.run(act.archive(queue, task_id, self._clock()))
 
-    def archive_all(
-        self, queue: str, state: State, *, group: str = "", progress: Callable[[int, int], Any] | None = None
-    ) -> int:
-        """Archive all PENDING, SCHEDULED, RETRY or (of one group) AGGREGATING tasks; answers how many.
-
-        progress: as for ``run_all``.
-        """
-        op = act.archive_all(queue, state, group, self._clock())
-        return self._driver.follow(inspection.every(queue, op, progress))
+    def archive_all(self, queue: str, state: State, *, group: str = "") -> int:
+        """Archive all PENDING, SCHEDULED, RETRY or (of one group) AGGREGATING tasks; answers how many."""
+        return self._driver.follow(inspection.every(queue, act.archive_all(queue, state, group, self._clock())))
 
     def delete(self, queue: str, task_id: str) -> None:
         """Delete a task that is not active, and give its uniqueness lock back."""
         self._driver.run(act.delete(queue, task_id))
 
-    def delete_all(
-        self, queue: str, state: State, *, group: str = "", progress: Callable[[int, int], Any] | None = None
-    ) -> int:
-        """Delete all tasks of one state but ACTIVE, and their uniqueness locks; answers how many.
-
-        progress: as for ``run_all``.
-        """
-        return self._driver.follow(inspection.every(queue, act.delete_all(queue, state, group), progress))
+    def delete_all(self, queue: str, state: State, *, group: str = "") -> int:
+        """Delete all tasks of one state but ACTIVE, and their uniqueness locks; answers how many."""
+        return self._driver.follow(inspection.every(queue, act.delete_all(queue, state, group)))
 
     def update_payload(self, queue: str, task_id: str, payload: Any) -> None:
         """Give a scheduled task another payload: None, bytes as they are, anything else as JSON.

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 from markupsafe import Markup
+from msgspec.structs import replace
 
 from hustlex.dashboard.charts import timeline
 from hustlex.dashboard.words import duration, number
@@ -29,6 +30,10 @@ class Span(msgspec.Struct, frozen=True):
 DAY = Span("24 hours", "minute", timedelta(minutes=10), 144)
 MONTH = Span("30 days", "hour", timedelta(hours=3), 240)
 _TABLE_ROWS = 24
+_UNFINISHED = "Unfinished tasks"
+_LOOK_BACK = timedelta(minutes=10)
+_FEWEST = 5
+_FARTHEST = timedelta(hours=24)
 
 
 class Timeline(msgspec.Struct, frozen=True):
@@ -40,6 +45,8 @@ class Timeline(msgspec.Struct, frozen=True):
     chart: Markup
     ago: tuple[str, str, str]
     """What stands under its beginning, its middle and its end."""
+    note: str = ""
+    """What follows from it."""
 
 
 class HourRow(msgspec.Struct, frozen=True):
@@ -54,7 +61,8 @@ class HourRow(msgspec.Struct, frozen=True):
 
 def of_day(history: QueueHistory) -> list[Timeline]:
     """By the minute; none where nothing is known."""
-    return _timelines(history.minutes, history.now, DAY)
+    found = _timelines(history.minutes, history.now, DAY)
+    return [replace(each, note=forecast(history)) if each.title == _UNFINISHED else each for each in found]
 
 
 def of_month(history: QueueHistory) -> list[Timeline]:
@@ -68,6 +76,30 @@ def rows(history: QueueHistory) -> list[HourRow]:
     return [HourRow(each.at, each.processed, each.failed, each.unfinished, each.waited) for each in found]
 
 
+def forecast(history: QueueHistory) -> str:
+    """When the unfinished tasks will be none, or how they grow, by the last ten minutes; "" where that is not clear."""
+    points = [point for point in history.minutes if history.now - point.at <= _LOOK_BACK]
+    if len(points) < _FEWEST:
+        return ""
+    line, error = _line([(point.at - points[0].at).total_seconds() / 60 for point in points], points)
+    if abs(line) < 2 * error or not line:
+        return ""
+    if line > 0:
+        return f"+{line:,.0f} a minute" if line >= 1 else ""
+    left = timedelta(minutes=points[-1].unfinished / -line)
+    return f"empty at {history.now + left:%H:%M} UTC" if timedelta(0) < left < _FARTHEST else ""
+
+
+def _line(minutes: Sequence[float], points: Sequence[HistoryPoint]) -> tuple[float, float]:
+    """Least squares: by how much the tasks grow in a minute, and the standard error of that."""
+    tasks, count = [float(point.unfinished) for point in points], len(points)
+    middle, mean = sum(minutes) / count, sum(tasks) / count
+    spread = sum((at - middle) ** 2 for at in minutes)
+    slope = sum((at - middle) * (each - mean) for at, each in zip(minutes, tasks, strict=True)) / spread
+    rest = sum((each - mean - slope * (at - middle)) ** 2 for at, each in zip(minutes, tasks, strict=True))
+    return slope, (rest / (count - 2) / spread) ** 0.5
+
+
 def _timelines(points: Sequence[HistoryPoint], now: datetime, span: Span) -> list[Timeline]:
     if not points:
         return []
@@ -78,7 +110,7 @@ def _timelines(points: Sequence[HistoryPoint], now: datetime, span: Span) -> lis
     attempts, bad = f"Attempts per {span.per}", f"failed {_said(failed, number)}, dashed"
     return [
         _drawn(attempts, [("work", ended), ("bad", failed)], number, span, bad),
-        _drawn("Unfinished tasks", [("calm", unfinished)], number, span),
+        _drawn(_UNFINISHED, [("calm", unfinished)], number, span),
         _drawn("Longest wait", [("warn", waited)], duration, span),
     ]
 
