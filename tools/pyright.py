@@ -1,6 +1,6 @@
 """``make pyright``: README, guides and examples as a user's programs, read by pyright in strict mode.
 
-Beside mypy, which reads the first two in ``tests/typing``. basedpyright brings pyright and its Node with it; it is large,
+Beside mypy, which reads the first two in ``tests/typing``. basedpyright brings pyright and its Node; it is large,
 so ``make pyright`` fetches it when it is asked for first, and ``make check`` goes without.
 """
 
