@@ -17,6 +17,12 @@ up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, w
 tour: $(RUN) ## walk a user through the running backend, step by step (needs `make up` in another terminal)
 	$(BIN)/python -m examples.gigs.tour
 
+example: $(RUN) ## run another example on a server of its own: NAME=shop|crawl|flask_notes|django_polls|go_resize
+	$(BIN)/python -m examples.run $(or $(NAME),shop)
+
+visit: $(RUN) ## walk through that example, step by step (needs `make example NAME=...` in another terminal)
+	$(BIN)/python -m examples.visit $(or $(NAME),shop)
+
 # Hundreds of processes import the package, and each worker rewrites every test's assertions: from source that is a
 # tenth of the whole. Empty means unset.
 test test-slow cluster topologies servers: export PYTHONDONTWRITEBYTECODE =
@@ -72,6 +78,7 @@ check-lua: $(DEV)
 check-generated: $(DEV)
 	$(BIN)/python -m tools.unasync --check
 	$(BIN)/python -m tools.gen_docs --check
+	$(BIN)/python -m tools.plots --check
 
 check-shape: $(DEV)
 	$(BIN)/python -m tools.check_shape
@@ -105,6 +112,7 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/ruff format --quiet
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
+	$(BIN)/python -m tools.plots
 
 bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable bench-processes bench-growth ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
@@ -156,8 +164,9 @@ console-size: $(DEV) ## fill a million tasks and a thousand queues, and hold eve
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)
 
-docs: $(DEV) ## write docs/reference from the code
+docs: $(DEV) ## write docs/reference from the code, and the pictures of docs/benchmarks.md from its tables
 	$(BIN)/python -m tools.gen_docs
+	$(BIN)/python -m tools.plots
 
 docs-site: $(DEV) ## build the site of the documentation, strictly and without a network, and look through what came out (TARGET=build/site)
 	$(BIN)/python -m tools.site.build $(TARGET)

@@ -96,7 +96,13 @@ async def _insisted(_: Any, **given: Any) -> None:
 
 async def test_what_is_drained(front: HustleX) -> None:
     given: dict[str, Any] = {"hx": front, "tasks": Tasks(), "queues": ["default"], "state": None, "clock": lambda: 0}
-    given |= {"concurrency": 1, "retry_delay": SECOND, "is_failure": lambda _: True, "middleware": (), "within": SECOND}
+    given |= {
+        "concurrency": 1,
+        "retry_delay": SECOND,
+        "is_failure": lambda _: True,
+        "middleware": (),
+        "timeout": SECOND,
+    }
     sample = Sample(drain, given)
     assert await complaints(sample) == []
     assert unswept([drain], [sample]) == set()

@@ -64,7 +64,7 @@ def _cron(_: Any, **given: Any) -> Any:
 
 
 JOB = Job("a")
-ENTRY = {"name": "n", "spec": "@daily", "job": JOB, "timezone": "UTC", "dst": "once", "missed": "all", "most_missed": 5}
+ENTRY = {"name": "n", "spec": "@daily", "job": JOB, "timezone": "UTC", "dst": "once", "missed": "all", "max_missed": 5}
 PAGE = {"page": 1, "size": 30}
 
 PURE = [

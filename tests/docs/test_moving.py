@@ -28,7 +28,7 @@ MIGRATING = ROOT / "docs/migrating"
 BLOCK = re.compile(r"^```python (before|after)\.py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # On a busy machine a call waits longer, and a limit does not decide without the server.
 PATIENT = partial(
-    hustlex.HustleX, timeout=timedelta(seconds=5), ratelimit=RateLimitOptions(check_budget=timedelta(seconds=10))
+    hustlex.HustleX, timeout=timedelta(seconds=5), ratelimit=RateLimitOptions(timeout=timedelta(seconds=10))
 )
 QUOTES = [("GET", "/quotes", 200, "42 NGN")] * 3 + [("GET", "/quotes", 429, None)]
 GIGS = [

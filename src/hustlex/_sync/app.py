@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hustlex.core import check, health
+from hustlex.core.answer.blocking import OneStyle
 from hustlex.core.durability.blocking import waiting
 from hustlex.core.durability.level import LEVELS, MEMORY, Durability
 from hustlex.core.health import FrontHealth
@@ -49,7 +50,7 @@ _LONGEST_FAILOVER = timedelta(seconds=60)
 _REFERENCES = 4096
 
 
-class HustleX:
+class HustleX(OneStyle):
     """The Redis layer of one application.
 
     url: the state server, as ``redis://localhost:6379/0``.
@@ -208,7 +209,7 @@ class HustleX:
         """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given.
 
         Doors: login, check, refresh, logout, introspect, prove, sessions, data, set_data, revoke_token, revoke_session,
-        revoke_all, rotate_keys, retire_key, jwks, stats, now, start, close.
+        revoke_all, issue_subscription, check_subscription, rotate_keys, retire_key, jwks, stats, now, start, close.
         """
         from hustlex._sync.tokens import Tokens
 

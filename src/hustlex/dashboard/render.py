@@ -61,25 +61,29 @@ class Renderer:
             loader=PackageLoader("hustlex.dashboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )  # fmt: skip
-        self._environment.filters |= {
-            "number": words.number,
-            "size": words.size,
-            "duration": words.duration,
-            "moment": words.moment,
-            "badge": words.badge,
-            "visible": words.visible,
-            "glyph": words.glyph,
-        }
-        self._environment.globals |= {
-            "title": title,
-            "production": production,
-            "version": __version__,
-            "style": STYLE,
-            "script": SCRIPT,
-            "sparkline": charts.sparkline,
-            "bars": charts.bars,
-            "percent": words.percent,
-        }
+        self._environment.filters.update(
+            {
+                "number": words.number,
+                "size": words.size,
+                "duration": words.duration,
+                "moment": words.moment,
+                "badge": words.badge,
+                "visible": words.visible,
+                "glyph": words.glyph,
+            }
+        )
+        self._environment.globals.update(
+            {
+                "title": title,
+                "production": production,
+                "version": __version__,
+                "style": STYLE,
+                "script": SCRIPT,
+                "sparkline": charts.sparkline,
+                "bars": charts.bars,
+                "percent": words.percent,
+            }
+        )
 
     def document(self, page: PageContent, request: PageRequest, **frame: Any) -> str:
         """The whole page."""

@@ -76,8 +76,8 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
     lags = await _lags(worker, driver)
     health, status = worker.health, worker.parts.heartbeat.status
     queues = {
-        source.name: QueueReport(len(source.held), *(found or (None, None, None)))
-        for source, found in zip(worker.parts.queues, lags, strict=True)
+        queue.name: QueueReport(len(queue.held), *(found or (None, None, None)))
+        for queue, found in zip(worker.parts.queues, lags, strict=True)
     }
     return Report(
         health.ok and status == "active",
@@ -98,7 +98,7 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
 
 
 async def _lags(worker: Worker, driver: AsyncDriver) -> list[tuple[int, int, bool] | None]:
-    calls = [lag(source.keys, worker.parts.clock.for_script()) for source in worker.parts.queues]
+    calls = [lag(queue.keys, worker.parts.clock.for_script()) for queue in worker.parts.queues]
     try:
         async with asyncio.timeout(_LAG_PATIENCE_S):
             answers = await driver.run_many(calls)

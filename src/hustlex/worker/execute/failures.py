@@ -126,7 +126,7 @@ class FailureTally:
     def note(self, job: LeasedTask, error: BaseException) -> None:
         """One more. Never raises."""
         kind = kind_of(job.message.type, error)
-        self._add(job.source.keys, signature_of(kind), kind, 1, iter([job.id.decode("utf-8", "replace")]))
+        self._add(job.queue.keys, signature_of(kind), kind, 1, iter([job.id.decode("utf-8", "replace")]))
 
     def take(self) -> list[tuple[QueueKeys, list[FailureCount]]]:
         """What was not told yet, out of here."""

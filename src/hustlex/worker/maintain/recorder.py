@@ -45,10 +45,10 @@ class Recorder:
         self._looked_at = now
         return True
 
-    def measured(self, source: QueueState, seen: QueueMeasure | None) -> None:
+    def measured(self, queue: QueueState, seen: QueueMeasure | None) -> None:
         """A look has found this."""
         if seen is not None:
-            self._seen[source.name] = seen
+            self._seen[queue.name] = seen
 
     def calls(self) -> tuple[list[Op[Any]], list[Told]]:
         """What is to be told now: failures first, by queue; and whose they are."""
