@@ -54,6 +54,7 @@ def write_files(guide: str, into: Path) -> int:
         ("pins.md", 1),
         ("otp.md", 6),
         ("tokens.md", 4),
+        ("metrics.md", 3),
     ],
 )
 def test_every_block_of_a_guide_runs(guide: str, tests: int, tmp_path: Path) -> None:

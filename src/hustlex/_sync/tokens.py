@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from hustlex._sync.tokens_inspector import TokenInspector
 from hustlex.core import check
-from hustlex.core.answer.blocking import answering, later, now
+from hustlex.core.answer.blocking import answering, later, now, told
 from hustlex.core.check import Id
 from hustlex.core.follower.blocking import Follower
 from hustlex.core.keyring import Keyring
@@ -73,6 +73,7 @@ class Tokens:
         self.inspector = TokenInspector(driver, self._issuer, self._signing, clock)
         parts = self._issuer, self._view, self._signing, clock, options.away, self._tail.start
         self._guard = WatchedGuard(*parts, driver.hook) if driver.hook is not None else Guard(*parts)
+        told(self, driver.hook)
 
     def start(self, seconds: float = 5.0) -> bool:
         """Begin to follow the revocations of other processes, and wait until bounded checks can be answered here.

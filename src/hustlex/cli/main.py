@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from hustlex import __version__
-from hustlex.cli import dashboard, doctor, http, plan, scheduler, up, worker
+from hustlex.cli import dashboard, doctor, exporter, http, plan, scheduler, up, worker
 from hustlex.cli.cache import cache
 from hustlex.cli.event import event
 from hustlex.cli.idem import idem
@@ -59,6 +59,7 @@ cli.command("scheduler")(scheduler.scheduler)
 cli.command("doctor")(doctor.doctor)
 cli.command("plan")(plan.capacity)
 cli.command("dashboard")(dashboard.dashboard)
+cli.command("exporter")(exporter.exporter)
 for _name, _noun in {
     "limit": limit,
     "session": session,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from hustlex.core import check
-from hustlex.core.answer.aio import Answer, answering, later, now
+from hustlex.core.answer.aio import Answer, answering, later, now, told
 from hustlex.core.check import Id
 from hustlex.core.follower.aio import Follower
 from hustlex.core.keyring import Keyring
@@ -72,6 +72,7 @@ class Tokens:
         self.inspector = TokenInspector(driver, self._issuer, self._signing, clock)
         parts = self._issuer, self._view, self._signing, clock, options.away, self._tail.start
         self._guard = WatchedGuard(*parts, driver.hook) if driver.hook is not None else Guard(*parts)
+        told(self, driver.hook)
 
     async def start(self, seconds: float = 5.0) -> bool:
         """Begin to follow the revocations of other processes, and wait until bounded checks can be answered here.
