@@ -81,6 +81,7 @@ async def watched(metrics: Metrics | None, *sources: Source) -> AsyncIterator[No
     lag = LoopLag()
     for source in (lag.write, *sources):
         metrics.ask(source)
+    metrics.refresh()
     watch = asyncio.create_task(lag.watch(metrics.refresh), name="hustlex loop lag")
     try:
         yield
