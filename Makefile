@@ -135,6 +135,9 @@ bench-growth: $(DEV) ## whether an operation costs the same with a thousand and 
 soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
 	$(BIN)/python -m tests.support.soak
 
+bench-sse: $(DEV) ## one process that streams events to 10,000 browsers: memory, CPU and lateness per delivery (BENCH_BROWSERS=)
+	QUICK=$(QUICK) $(BIN)/python -m bench.sse
+
 bench-events: $(DEV) ## publishing with history, event streams to 10,000 browsers, and links that are cut
 	QUICK=$(QUICK) $(BIN)/python -m bench.events
 
@@ -146,6 +149,9 @@ pictures: $(DEV) ## a busy little system in a real browser: the pictures of the 
 
 docs: $(DEV) ## write docs/reference from the code
 	$(BIN)/python -m tools.gen_docs
+
+docs-site: $(DEV) ## build the site of the documentation, strictly and without a network, and look through what came out (TARGET=build/site)
+	$(BIN)/python -m tools.site.build $(TARGET)
 
 clean: ## remove .venv and caches (not your data)
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -18,7 +18,7 @@ import uvicorn
 from hustlex import HustleX
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.drivers.embedded import EmbeddedServer
-from hustlex.jobs import State, Tasks
+from hustlex.jobs import BulkVerb, Tasks
 from hustlex.worker import Scheduler, Worker
 from tests.support.browser import Chromium, connected, started
 
@@ -28,6 +28,7 @@ PAGES = {
     "queues": "/queues",
     "queue": "/queues/critical",
     "tasks": "/tasks?queue=critical&state=retry",
+    "search": "/tasks?q=state:retry,archived+type:gig:*+error~answer",
     "workers": "/workers",
     "cron": "/cron",
     "workflows": "/workflows",
@@ -74,6 +75,16 @@ async def seed(hx: HustleX) -> None:
     await hx.jobs.enqueue(statement.job("u9", "2026-12"), process_in=timedelta(hours=6))
 
 
+async def planned(hx: HustleX) -> str:
+    """A bulk act that waits to be started; its id."""
+    bulk = await hx.jobs.inspector.bulk.plan(
+        BulkVerb.ARCHIVE, "state:retry,pending", by="ada", label="state:retry,pending"
+    )
+    while bulk.moving:
+        bulk = await hx.jobs.inspector.bulk.step(bulk.id)
+    return bulk.id
+
+
 @contextlib.asynccontextmanager
 async def serving(console: Dashboard) -> AsyncIterator[str]:
     """The console on a free port of loopback; its address."""
@@ -93,7 +104,7 @@ async def serving(console: Dashboard) -> AsyncIterator[str]:
         await task
 
 
-async def take(browser: Chromium, place: str, token: str, target: Path) -> None:
+async def take(browser: Chromium, place: str, token: str, target: Path, pages: dict[str, str]) -> None:
     """Sign in as a person would, then every page in both sizes and themes."""
     tab = await browser.open(f"{place}/enter#{token}")
     await tab.until("document.querySelector('h1') && location.pathname === '/'")
@@ -103,7 +114,7 @@ async def take(browser: Chromium, place: str, token: str, target: Path) -> None:
         )
         for theme in ("light", "dark"):
             await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-            for name, path in PAGES.items():
+            for name, path in pages.items():
                 await tab.call("Page.navigate", url=place + path)
                 await tab.until(
                     f"document.readyState === 'complete' && location.pathname + location.search === '{path}'"
@@ -127,8 +138,8 @@ async def main(target: Path) -> None:
             await asyncio.sleep(6)  # until the next heartbeat has told what runs
             console = Dashboard(hx, title="HustleX", hosts=None)
             async with serving(console) as place, connected(address) as browser:
-                await hx.jobs.inspector.tasks("critical", State.RETRY)
-                await take(browser, place, await console.sign_in_token(Operator("act", "ada")), target)
+                pages = PAGES | {"bulk": f"/bulk/{await planned(hx)}"}
+                await take(browser, place, await console.sign_in_token(Operator("act", "ada")), target, pages)
             worker.stop()
             scheduler.stop()
             await asyncio.gather(*running)

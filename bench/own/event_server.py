@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bench.own.event_streams import Sent
+from bench.own.event_streams import Sent, open_files
 from hustlex.drivers.aio import Driver
 from hustlex.events import Events
 from hustlex.web import sse_response
@@ -19,6 +19,7 @@ from hustlex.web import sse_response
 
 def main(url: str) -> None:
     """Serve until killed."""
+    open_files()
     news = Events(Driver(url)).channel("news:all", Sent, kind="replay")
 
     async def events(request: Request) -> Response:

@@ -122,7 +122,7 @@ def test_limits_are_peeked_reset_and_bans_lifted(hx: HustleX, run: Run, answer: 
 
 
 def test_a_cache_entry_is_explained_and_dropped(hx: HustleX, run: Run, answer: Run) -> None:
-    hx.cache("user", str, ttl=MINUTE).set(("42", "name"), "Ada Obi")
+    hx.cache("user", str, ttl=MINUTE, timeout=PATIENCE).set(("42", "name"), "Ada Obi")
     found = answer("cache", "get", "user", "42", "name")
     assert (found["key"], found["kind"]) == ("app:cache:user:42:name", "value")
     assert "Ada" not in run("cache", "get", "user", "42", "name").stdout
@@ -131,6 +131,7 @@ def test_a_cache_entry_is_explained_and_dropped(hx: HustleX, run: Run, answer: R
     held = answer("cache", "stat", "user")
     assert (held["entries"], held["counted"]) == (1, True)
     assert held["bytes"] > 0
+    assert (held["reads"], held["hit_ratio"]) == (0, None)
     assert answer("cache", "rm", "user", "42", "name") == {"changed": True}
     assert answer("cache", "invalidate", "--tag", "org:7", "--tag", "org:8") == {"changed": True}
     assert answer("cache", "get", "user", "42", "name")["kind"] == "absent"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import re
 import ssl
@@ -26,6 +27,7 @@ from hustlex.errors import ConfigurationError, Denied, Refused, Unavailable
 from tests.conftest import LONG
 from tests.support import servers
 from tests.support.certificates import self_signed
+from tests.support.proxy import Proxy
 
 DRIVERS = {"aio": aio.Driver, "blocking": blocking.Driver}
 PING = command("test.ping", Effect.READ, "PING", decode=bytes)
@@ -43,7 +45,6 @@ async def ping(kind: str, url: str, patience: timedelta | None = LONG) -> bytes:
         if closed is not None:
             await closed
             await asyncio.sleep(0)  # asyncio closes the socket of a failed TLS handshake in its next turn
-            await asyncio.sleep(0)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,20 @@ async def test_tls_with_the_right_authority(kind: str, tls_server: tuple[str, Pa
     url, certificate = tls_server
     assert await ping(kind, f"{url}?ssl_ca_certs={certificate}") == b"PONG"
     assert await ping(kind, f"{url}?insecure=1") == b"PONG"
+
+
+async def test_what_was_closed_waits_for_no_farewell(tls_server: tuple[str, Path]) -> None:
+    """The socket is closed when ``close`` returns, whatever the server does: the loop may end at once."""
+    url, certificate = tls_server
+    with Proxy(url) as between:
+        driver = aio.Driver(f"{between.url}?ssl_ca_certs={certificate}", timeout=LONG)
+        await driver.run(PING)
+        links = [each for each in gc.get_objects() if isinstance(each, asyncio.Transport)]
+        sockets = [each.get_extra_info("socket") for each in links if each.get_extra_info("sslcontext")]
+        assert any(each.fileno() != -1 for each in sockets)
+        between.black_hole = True
+        await driver.close()
+        assert {each.fileno() for each in sockets} == {-1}
 
 
 @pytest.mark.parametrize("kind", DRIVERS)

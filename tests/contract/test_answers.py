@@ -64,7 +64,7 @@ async def test_a_decision_that_was_not_awaited_lets_nobody_in(front: HustleX) ->
         lambda: front.otp.consume_grant("junk", "login"),
         lambda: front.pins.verify("u1", "1234", "junk"),
         lambda: front.idempotency.begin("k", Scope("u1", "POST", "/pay")),
-        lambda: front.cache("flags", bool, ttl=timedelta(minutes=1)).get("open"),
+        lambda: front.cache("flags", bool, ttl=timedelta(minutes=1), timeout=PATIENCE).get("open"),
         lambda: front.jobs.cancel("a"),
     ]
     with warnings.catch_warnings():

@@ -71,7 +71,7 @@ async def test_a_commit_stands_although_redis_is_away(caplog: pytest.LogCaptureF
         HustleX("redis://127.0.0.1:1", timeout=timedelta(milliseconds=50)) as hx,
         AsyncSession(engine) as session,
     ):
-        users = hx.cache("user", int, ttl=TTL)
+        users = hx.cache("user", int, ttl=TTL, timeout=PATIENT)
         await session.execute(text("select 1"))
         hx.cache.after(session).delete(users, 1)
         with caplog.at_level(logging.WARNING):

@@ -112,15 +112,15 @@ async def test_many_that_find_no_server_to_serve_them_are_each_answered_with_the
             writer.write(b"+OK\r\n" * data.count(b"\r\nCLIENT\r\n"))
         writer.close()
 
-    cases: list[tuple[str, type[Exception]]] = [
-        (re.sub(r"//.*@", "//:wrong@", url), Denied),
-        ("redis://127.0.0.1:1", Unavailable),
+    cases: list[tuple[str, type[Exception], timedelta]] = [
+        (re.sub(r"//.*@", "//:wrong@", url), Denied, LONG),
+        ("redis://127.0.0.1:1", Unavailable, QUICK),
     ]
     ops = [increment("n"), *[get("k")] * 30]
     async with await asyncio.start_server(replica, "127.0.0.1", 0) as server:
-        cases.append((f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", Refused))
-        for where, error in cases:
-            street = Street(kind(where, timeout=QUICK))
+        cases.append((f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", Refused, QUICK))
+        for where, error, timeout in cases:
+            street = Street(kind(where, timeout=timeout))
             began = time.monotonic()
             answers = await street.call("run_many", ops)
             assert [type(answer) for answer in answers] == [error] * len(ops), where

@@ -24,7 +24,7 @@ from hustlex.events import presence_ops
 from hustlex.pins import PinOptions
 from hustlex.pins import ops as pins
 from hustlex.sync import HustleX
-from tests.conftest import SECRET, unhurried
+from tests.conftest import PATIENCE, SECRET, unhurried
 from tests.contract.test_wrong_types import FLOWS, ROOMS, SOURCE
 from tests.support import servers
 from tests.support.dpop import Holder
@@ -74,7 +74,9 @@ def raw(full: EmbeddedServer) -> Iterator[redis.Redis]:
 
 def run_caches(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -> None:
     """Entries, tags, and events."""
-    users = hx.cache("user", str, ttl=timedelta(minutes=1), tags=("all",), stale_ttl=timedelta(minutes=5))
+    users = hx.cache(
+        "user", str, ttl=timedelta(minutes=1), timeout=PATIENCE, tags=("all",), stale_ttl=timedelta(minutes=5)
+    )
     users.get_or_compute("1", lambda: "Ada")
     users.set("2", "Bola")
     users.expire("1")

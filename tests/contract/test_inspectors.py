@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from hustlex import HustleX
+from hustlex.cache import tally
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.idempotency import Response, Scope, Started
@@ -194,7 +195,7 @@ async def test_a_plain_policy_has_nothing_to_tell_and_asks_nobody(hx: Any, raw: 
 
 
 async def test_an_entry_tells_why_it_is_as_it_is(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
-    users = hx.cache("user", str, ttl=MINUTE, jitter=0)
+    users = hx.cache("user", str, ttl=MINUTE, timeout=PATIENCE, jitter=0)
     look = hx.cache.inspector.entry
     assert ((await look("user", 42)).kind, (await look("user", 42)).key) == ("absent", "cache:user:42")
     await users.set(42, "Ada Obi")
@@ -212,7 +213,7 @@ async def test_an_entry_tells_why_it_is_as_it_is(hx: Any, clock: FixedClock, raw
 
 
 async def test_an_entry_tells_what_has_become_of_its_tags(hx: Any) -> None:
-    users, key = hx.cache("user", str, ttl=MINUTE, stale_ttl=MINUTE), hx.cache.inspector.key
+    users, key = hx.cache("user", str, ttl=MINUTE, timeout=PATIENCE, stale_ttl=MINUTE), hx.cache.inspector.key
     await users.set(42, "Ada", tags=["org:7", "city:lagos"])
     fine = await key("cache:user:42")
     for same in (await hx.cache.inspector.entry("user", 42), await key("user:42")):
@@ -235,7 +236,7 @@ async def test_an_entry_tells_what_has_become_of_its_tags(hx: Any) -> None:
 
 
 async def test_a_cache_tells_how_much_it_holds(hx: Any, raw: redis.Redis) -> None:
-    users, others = hx.cache("user", str, ttl=MINUTE), hx.cache("users", str, ttl=MINUTE)
+    users, others = (hx.cache(name, str, ttl=MINUTE, timeout=PATIENCE) for name in ("user", "users"))
     assert (await hx.cache.inspector.size("user")).entries == 0
     await users.set_many(dict.fromkeys(range(2500), "x" * 100))
     await others.set(1, "one")
@@ -245,8 +246,39 @@ async def test_a_cache_tells_how_much_it_holds(hx: Any, raw: redis.Redis) -> Non
     assert 2500 * one * 0.9 < size.bytes < 2500 * one * 1.1
 
 
+async def test_fleet_is_what_all_processes_counted(
+    hx: Any, url: str, clock: FixedClock, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "EVERY_S", 0.0)
+    async with HustleX(url, clock=clock) as other:
+        for front, reads in ((hx, 6), (other, 4)):
+            users = front.cache("user", int, ttl=MINUTE, timeout=MINUTE)
+            bare = front.cache("bare", int, ttl=MINUTE, timeout=MINUTE, clearable=False)
+            await users.set(1, 7)
+            for _ in range(reads - 2):
+                assert await users.get(1) == 7
+            assert await users.get(2) is None
+            await bare.get_many([1])  # each report tells of what was read before it
+            assert await users.get(1) == 7
+        fleet = await hx.cache.inspector.fleet()
+        assert fleet["user"].requests == {"fresh": 6, "miss": 2}
+        assert fleet["user"].hit_ratio == 0.75
+        assert fleet["bare"].requests == {"miss": 2}
+        (part,) = [key for key in raw.scan_iter() if key.startswith(b"cs:")]
+        assert 0 < raw.ttl(part) <= 70 * 60
+        clock.advance(MINUTE * 10)
+        for _ in range(2):
+            await hx.cache("user", int, ttl=MINUTE, timeout=MINUTE).get(3)
+        assert (await other.cache.inspector.fleet())["user"].requests["miss"] == 3
+        assert len([key for key in raw.scan_iter() if key.startswith(b"cs:")]) == 2
+        clock.advance(MINUTE * 55)
+        assert (await other.cache.inspector.fleet())["user"].requests == {"fresh": 1, "miss": 1}
+        clock.advance(MINUTE * 60)
+        assert await other.cache.inspector.fleet() == {}
+
+
 async def test_an_entry_that_is_being_computed_says_so(hx: Any) -> None:
-    users, seen = hx.cache("user", str, ttl=MINUTE), []
+    users, seen = hx.cache("user", str, ttl=MINUTE, timeout=PATIENCE), []
 
     async def compute() -> str:
         seen.append(await hx.cache.inspector.entry("user", 1))

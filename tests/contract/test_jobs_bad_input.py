@@ -15,6 +15,7 @@ from hustlex._sync.jobs import Jobs as BlockingJobs
 from hustlex.delivery import ConsoleSender, Courier, EventTask, Texts, deliver_codes, publish_events
 from hustlex.jobs import (
     Aggregate,
+    BulkActs,
     Inspector,
     Job,
     Jobs,
@@ -187,6 +188,13 @@ LOOKS = [
     Sample(Inspector.groups, QUEUE),
     Sample(Inspector.tasks, {**GROUPED, **PAGE}),
     Sample(Inspector.task, ONE),
+    Sample(
+        Inspector.search,
+        {"query": "state:scheduled type:t", "queues": ["default"], "cursor": "", "size": 5, "view": lambda *_: ""},
+        spare={"view": {"generator function"}},
+    ),
+    Sample(Inspector.clone, {**ONE, "to": "low", "changes": {"a": 1}}),
+    Sample(Inspector.merge_payload, {**ONE, "changes": {"a": 1}}),
     Sample(Inspector.run_all, GROUPED),
     Sample(Inspector.archive_all, GROUPED),
     Sample(Inspector.delete_all, GROUPED),
@@ -224,6 +232,46 @@ async def _again(inspector: Inspector, act: str, given: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("sample", [*LOOKS, *ACTS], ids=str)
 async def test_what_operators_ask(sample: Sample, hub: Jobs) -> None:
     assert await complaints(sample, hub.inspector) == []
+
+
+ACT = {"bulk_id": "kept"}
+BULKS = [
+    Sample(BulkActs.plan, {"verb": "run", "query": "type:t", "queues": ["default"], "by": "ada", "label": "l"}),
+    Sample(BulkActs.newest, {"count": 5}),
+    *(
+        Sample(act, given, call=lambda bulk, act=act, **given: _of_bulk(bulk, act.__name__, given))
+        for act, given in (
+            (BulkActs.step, {**ACT, "may": lambda _: True, "view": lambda *_: ""}),
+            (BulkActs.start, ACT),
+            (BulkActs.pause, ACT),
+            (BulkActs.stop, ACT),
+            (BulkActs.undo, ACT),
+            (BulkActs.halt, {**ACT, "why": "odd"}),
+            (BulkActs.get, ACT),
+            (BulkActs.report, {**ACT, "page": 1}),
+        )
+    ),
+]
+
+
+async def _of_bulk(bulk: BulkActs, act: str, given: dict[str, Any]) -> Any:
+    """An act whose id fits is one that is ready, or is done for undoing."""
+    if given["bulk_id"] == "kept":
+        planned = await bulk.plan("delete", "type:t")
+        given = {**given, "bulk_id": planned.id}
+        if act != "step":
+            await bulk.step(planned.id)
+        if act in ("pause", "undo", "halt"):
+            await bulk.start(planned.id)
+        if act == "undo":
+            await _room_of(bulk).enqueue("t", task_id="kept", process_in=timedelta(days=1))
+            await bulk.step(planned.id)
+    return await getattr(bulk, act)(**given)
+
+
+@pytest.mark.parametrize("sample", BULKS, ids=str)
+async def test_what_is_done_to_many(sample: Sample, hub: Jobs) -> None:
+    assert await complaints(sample, hub.inspector.bulk) == []
 
 
 CHANGES = {name: value for name, value in ENTRY.items() if name != "name"}
@@ -333,12 +381,25 @@ TEXTS = Texts(app="Gigs")
 
 
 def test_every_option_of_every_door_is_swept() -> None:
-    doors = [Jobs, Inspector, Schedules, Limits, Rate, Aggregate, Reserved, Worker, Scheduler, PeriodicConfig, Workflow]
+    doors = [
+        Jobs,
+        Inspector,
+        BulkActs,
+        Schedules,
+        Limits,
+        Rate,
+        Aggregate,
+        Reserved,
+        Worker,
+        Scheduler,
+        PeriodicConfig,
+        Workflow,
+    ]
     doors += [Job.with_options, Job.then, Job.taking, Tasks, Tasks.task, Tasks.cron, Tasks.aggregate, Tasks.include]
-    made = {"Jobs", "Inspector", "Schedules"}  # by the front, from its own driver
+    made = {"Jobs", "Inspector", "BulkActs", "Schedules"}  # by the front, from its own driver
     left = {
         name
-        for name in unswept(doors, [*PURE, *SENT, FOLLOWED, *LOOKS, *ACTS, *ENTRIES, *HOSTS])
+        for name in unswept(doors, [*PURE, *SENT, FOLLOWED, *LOOKS, *ACTS, *BULKS, *ENTRIES, *HOSTS])
         if name.partition("(")[0] not in made
     }
     assert left == {

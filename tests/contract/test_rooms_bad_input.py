@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from hustlex.events.subscription import Subscription, Together
 from hustlex.idempotency import Idempotency, IdempotencyOptions, Response, Scope, Started
 from hustlex.idempotency.webhooks import Provider, hmac_signature
 from hustlex.ratelimit import Penalty, Policy, RateLimit, RateLimitOptions, Rulebook, bound, parse_rule, sheet
-from hustlex.tokens import KeySet, TokenOptions, Tokens
+from hustlex.tokens import Access, KeySet, TokenOptions, Tokens
 from tests.conftest import PATIENCE, SECRET, unhurried
 from tests.support.blocking import Blocking
 from tests.support.sweep import ODD, Sample, complaints
@@ -42,6 +42,8 @@ async def _pay(_: Any) -> Response:
     return Response(200)
 
 
+NOW = datetime.now(UTC)
+ACCESS = Access("u1", "s" * 22, "app", "{u1}." + "j" * 22, NOW, NOW + MINUTE, NOW, (), issued_ms=1)
 STARTED = Started("idem:{u1}:x:y", "o", 1, "none", 1000, 60_000)
 TOKENS = [
     Sample(
@@ -51,6 +53,8 @@ TOKENS = [
     ),
     Sample(Tokens.check, {"access": "junk", "mode": "strict", "jkt": ""}),
     Sample(Tokens.introspect, {"access": "junk"}),
+    Sample(Tokens.check_subscription, {"token": "junk", "channel": "orders:42", "mode": "strict"}),
+    Sample(Tokens.issue_subscription, {"access": ACCESS, "channel": "orders:42", "ttl": MINUTE, "since": ""}),
     Sample(
         Tokens.refresh, {"refresh_token": "junk", "client_id": "app", "address": "1.2.3.4", "jkt": "", "device": "d"}
     ),
@@ -271,7 +275,7 @@ CACHE = [
 
 @pytest.mark.parametrize("sample", CACHE, ids=str)
 async def test_bad_input_of_caches_gets_one_sentence(front: Any, sample: Sample) -> None:
-    assert await complaints(sample, front.cache("user", int, ttl=MINUTE)) == []
+    assert await complaints(sample, front.cache("user", int, ttl=MINUTE, timeout=PATIENCE)) == []
 
 
 async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> None:
@@ -287,7 +291,7 @@ async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> Non
     tags = Sample(Caches.invalidate_tags, {"tag": "a", "soft": True}, call=lambda it, **o: _invalidate(it.cache, **o))
     session = AsyncSession() if isinstance(front, HustleX) else Session()
     after = Sample(Caches.after, {"session": session}, call=lambda it, session: it.cache.after(session))
-    users = front.cache("after", int, ttl=MINUTE)
+    users = front.cache("after", int, ttl=MINUTE, timeout=PATIENCE)
     one = Sample(AfterCommit.delete, {"key": 1}, call=lambda it, key: it.cache.after(session).delete(users, key))
     two = Sample(AfterCommit.invalidate_tags, {"a": "a"}, call=lambda it, a: it.cache.after(session).invalidate_tags(a))
     samples = (declared, tags, after, one, two)
@@ -295,7 +299,7 @@ async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> Non
 
 
 async def test_what_is_cached_by_a_bad_function_or_key_gets_one_sentence(front: Any) -> None:
-    users = front.cache("user", int, ttl=MINUTE)
+    users = front.cache("user", int, ttl=MINUTE, timeout=PATIENCE)
     decorated = Sample(Decorator.__call__, {"function": seven}, call=lambda _, function: users.cached("user")(function))
 
     @users.cached("user:{it}")

@@ -58,7 +58,9 @@ NOT_SWEPT = {
         ),
         BY_THE_FRONT,
     ),
-    **dict.fromkeys(("Pins", "Tokens", "Inspector", "Jobs", "Schedules", "CurrentJob", "EagerJobs"), BY_THE_FRONT),
+    **dict.fromkeys(
+        ("Pins", "Tokens", "Inspector", "BulkActs", "Jobs", "Schedules", "CurrentJob", "EagerJobs"), BY_THE_FRONT
+    ),
     **dict.fromkeys(("CacheInspector", "ClaimInspector", "EventInspector", "LimitInspector"), BY_THE_FRONT),
     **dict.fromkeys(("OtpInspector", "PinInspector", "TokenInspector"), BY_THE_FRONT),
     "Subscription": "made by Events.subscribe",

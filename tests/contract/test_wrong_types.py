@@ -43,7 +43,7 @@ from tests.support.poison import Facts, Recorder, outcomes
 Q = queue_keys("default")
 DAY = "2026-11-23"
 SOURCE = Path(__file__).parents[2] / "src" / "hustlex"
-COUNTS = re.compile(rb"processed|failed|x:owners|x:sent|x:due|x:starts|x:gate|:x:stream")
+COUNTS = re.compile(rb"processed|failed|x:owners|x:sent|x:due|x:starts|x:gate|:x:stream|:x:bulk")
 """What is no task: counters, signs of life, receipts, hints and windows may be behind, by a call that failed."""
 
 
@@ -177,6 +177,28 @@ def run_inspector(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Red
     inspector.delete_queue("default", force=True)
 
 
+def run_bulk(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -> None:
+    """Several at once, and back."""
+    acts, hour = hx.jobs.inspector.bulk, timedelta(hours=1)
+    enqueue_all(hx, ["p0", "p1"])
+    enqueue_all(hx, ["s0", "s1"], process_in=hour)
+    enqueue_all(hx, ["g0", "g1"], group="g")
+    hx.jobs.enqueue(Job("a", b"1"), task_id="one", unique_for=hour)
+    for verb, query in (
+        ("archive", "type:a"),
+        ("retry", "state:archived"),
+        ("delete", "type:a"),
+        ("delete", "group:g"),
+    ):
+        name = acts.plan(verb, query).id
+        acts.step(name)
+        acts.start(name)
+        acts.step(name)
+        if verb != "retry":
+            acts.undo(name)
+            acts.step(name)
+
+
 def run_workflows(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -> None:
     """Steps that wait for each other."""
     one, two, three = (Job(name, b"{}") for name in "abc")
@@ -223,7 +245,7 @@ def run_schedules(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Red
     hx.jobs.schedules.remove("stored")
 
 
-FLOWS = [run_jobs, run_groups, run_inspector, run_workflows, run_schedules]
+FLOWS = [run_jobs, run_groups, run_inspector, run_bulk, run_workflows, run_schedules]
 
 
 def belongs(facts: Facts, ids: set[bytes]) -> dict[bytes, Facts]:

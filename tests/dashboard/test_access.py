@@ -13,7 +13,8 @@ from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Job
 from tests.dashboard.conftest import PLACE, Person
 
-PAGES = ("/", "/queues", "/queues/critical", "/tasks", "/workers", "/cron", "/workflows", "/redis", "/audit")
+PAGES = ("/", "/queues", "/queues/critical", "/tasks", "/tasks?q=type:a", "/bulk", "/bulk/nothing", "/workers", "/cron",
+         "/workflows", "/redis", "/audit")  # fmt: skip
 
 
 async def test_a_console_without_access_is_closed_to_whom_has_not_signed_in(hx: Any) -> None:

@@ -16,7 +16,8 @@ from hustlex.dashboard import Dashboard, Operator
 from hustlex.jobs import State
 from tests.support.browser import Chromium, Tab, connected, started
 
-PAGES = ("/", "/queues", "/queues/default", "/tasks", "/tasks/default/t1", "/workers", "/cron", "/workflows", "/people",
+PAGES = ("/", "/queues", "/queues/default", "/tasks", "/tasks?q=state:scheduled,archived+odd:1", "/tasks/default/t1",
+         "/bulk", "/workers", "/cron", "/workflows", "/people",
          "/limits", "/cache", "/idempotency", "/events", "/redis", "/audit",
          "/confirm?verb=delete_queue&queue=default&back=/queues")  # fmt: skip
 HOSTILE = "<img src=x onerror=window.hurt=1>"
@@ -77,12 +78,23 @@ async def browser(browser_address: str) -> AsyncIterator[Chromium]:
         yield found
 
 
+async def planned(hx: Any) -> str:
+    """A bulk act over what somebody hostile wrote, done; its id."""
+    bulk = await hx.jobs.inspector.bulk.plan("retry", "state:archived", by=HOSTILE, label=HOSTILE)
+    await hx.jobs.inspector.bulk.step(bulk.id)
+    await hx.jobs.inspector.bulk.start(bulk.id)
+    await hx.jobs.inspector.bulk.step(bulk.id)
+    await hx.jobs.inspector.archive("low", HOSTILE)
+    return str(bulk.id)
+
+
 @pytest.fixture
 async def place(hx: HustleX) -> AsyncIterator[str]:
     """A link that signs in, to a console over what somebody hostile wrote."""
     await hx.jobs.enqueue("gig:notify", {"note": HOSTILE}, task_id="t1", process_in=timedelta(hours=1))
     await hx.jobs.enqueue(HOSTILE, task_id=HOSTILE, queue="low")
     await hx.jobs.inspector.archive("low", HOSTILE)
+    await planned(hx)
     console = Dashboard(hx)
     async with serving(console) as address:
         yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
@@ -102,11 +114,12 @@ async def go(tab: Tab, place: str, path: str) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-async def test_every_page_can_be_read(browser: Chromium, place: str, theme: str, width: int) -> None:
+async def test_every_page_can_be_read(browser: Chromium, place: str, hx: Any, theme: str, width: int) -> None:
     tab = await signed_in(browser, place)
     await tab.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
     await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-    for path in (*PAGES, "/tasks?queue=low&state=archived"):
+    [bulk] = await hx.jobs.inspector.bulk.newest()
+    for path in (*PAGES, f"/bulk/{bulk.id}", "/tasks?queue=low&state=archived"):
         await go(tab, place, path)
         assert await tab.run("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the window"
         assert await tab.run(CONTRAST) == [], path

@@ -23,6 +23,12 @@ PATHS = (
     *(f"/confirm?verb=run_all&queue={odd}&state={odd}&back={odd}" for odd in ODD),
     *(f"/audit?before={odd}" for odd in ODD),
     *(f"/idempotency?cursor={odd}" for odd in ODD),
+    *(f"/tasks?q={odd}&cursor={odd}" for odd in ODD),
+    *(f"/tasks?queue=default&state=pending&cursor={odd}" for odd in ODD),
+    *(f"/tasks?q=id:{odd} payload.{odd}:{odd} -type~{odd}" for odd in ODD),
+    *(f"/bulk/{odd}" for odd in ODD),
+    *(f"/confirm?verb=start_bulk&bulk={odd}&typed={odd}" for odd in ODD),
+    "/bulk/nothing?page=-1",
     "/confirm?verb=pause&queue=default&back=http://[",
     "/confirm?verb=pause&queue=default&back=//[::1",
     "/?said=pause&n=99999999999999999999",
@@ -56,14 +62,31 @@ async def test_an_odd_live_page_is_refused_or_shown(person: Callable[..., Person
 
 
 @pytest.mark.parametrize(
-    "verb", ["pause", "run", "delete_all", "revoke", "unlock", "fire", "reset_pin", "", "__class__"]
+    "verb",
+    [
+        "pause",
+        "run",
+        "delete_all",
+        "revoke",
+        "unlock",
+        "fire",
+        "reset_pin",
+        "plan_bulk",
+        "start_bulk",
+        "undo_bulk",
+        "merge",
+        "clone",
+        "",
+        "__class__",
+    ],
 )
 async def test_an_odd_act_is_refused(hx: Any, person: Callable[..., Person], verb: str) -> None:
     await hx.jobs.enqueue("gig:notify")
     ada = person("act")
     await ada.open("/queues/default")
     for odd in ("\udcff", "\x00", "a" * 5000, "{x}", "", "\u202e"):
-        fields = dict.fromkeys(("queue", "task", "state", "entry", "user", "session", "phone", "lane", "typed"), odd)
+        fields = dict.fromkeys(("queue", "task", "state", "entry", "user", "session", "phone", "lane", "typed",
+                               "bulk", "do", "query", "changes", "to"), odd)  # fmt: skip
         fields = {name: text.encode("utf-8", "surrogatepass").decode("latin-1") for name, text in fields.items()}
         answer = await ada.press(verb, back="http://[", **fields)
         assert answer.status_code in (200, 400, 404, 409), (odd, answer.text[-600:])

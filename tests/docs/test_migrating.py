@@ -49,7 +49,7 @@ from hustlex.worker import Scheduler, Worker
 from tests.support.claims import ROOT, Check, Claims, stands, unheld
 from tests.worker.support import DAY, DEFAULT, running, until
 
-PAGES = ("README", "celery", "rq", "arq", "asynq")
+PAGES = ("README", "celery", "rq", "arq", "taskiq", "asynq")
 SECOND, MINUTE, NOW = timedelta(seconds=1), timedelta(minutes=1), timedelta(0)
 PATIENCE = timedelta(seconds=5)
 claims = Claims()
@@ -73,6 +73,25 @@ ELSEWHERE = {
     ),
     "rate limits: one step for several, and a worst case that is proven": (
         "tests/docs/test_migrating_limits.py::test_what_the_page_says_is_true"
+    ),
+    "no broker and no result backend to choose": ("tests/docs/test_migrating.py::test_what_the_pages_say_is_true"),
+    "one line on the route, and an outage is decided by each limit": (
+        "tests/docs/test_moving.py::test_both_applications_answer_alike"
+    ),
+    "one computation in all processes, and tags instead of searches through keys": (
+        "tests/docs/test_moving.py::test_both_applications_answer_alike"
+    ),
+    "functions carry their cache; what was invalidated is not stored again": (
+        "tests/docs/test_moving.py::test_both_caches_of_functions_compute_twice"
+    ),
+    "pages by tag, limits that hold in every window": (
+        "tests/docs/test_moving.py::test_both_applications_answer_alike"
+    ),
+    "a logout that works, and refresh tokens that tell of a thief": (
+        "tests/docs/test_moving.py::test_after_fastapi_users_a_logout_counts_at_once"
+    ),
+    "two lines of the settings, and decorators": (
+        "tests/docs/test_moving.py::test_both_backends_of_django_hold_the_contract"
     ),
     "nothing to move: both run on the same queues": (
         "tests/interop/test_fleet.py::test_a_mixed_fleet_runs_each_task_once"

@@ -74,3 +74,14 @@ async def test_a_dead_primary_ends_copies_and_computing_goes_on(cluster: Cluster
             await asyncio.to_thread(until, lambda: cluster.owner(f"cache:n:{key}") is not victim)
             await theirs.set(key, 2)
             assert await kept(mine, key) == 2
+
+
+async def test_copies_are_kept_again_after_a_failover_though_nobody_calls(cluster: ClusterHands) -> None:
+    victim = cluster.primaries()[0]
+    async with HustleX(cluster.url, timeout=PATIENCE) as one:
+        watch = (await near(one))._plan.near.watch
+        with cluster.healed():
+            victim.kill()
+            await seen(lambda: not watch.live)
+            await seen(lambda: watch.live)
+            assert not one.cache.trouble

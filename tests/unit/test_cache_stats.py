@@ -6,6 +6,7 @@ from typing import Any
 
 from hustlex.cache import Stats
 from hustlex.cache.counts import Counts
+from hustlex.cache.stats import numbers_of, of_numbers
 
 
 def counted(**tallies: Any) -> Stats:
@@ -55,3 +56,21 @@ def test_advice_says_what_does_not_pay() -> None:
     assert "more often than it is read" in counted(requests={"fresh": 100}, invalidations=101).advice()[0]
     said = counted(templates={"gig:{id}": counted(requests={"miss": 100})}, fill={"too_big": 2}, near={"differed": 1})
     assert [each.partition(" ")[0] for each in said.advice()] == ["gig:{id}:", "2", "1"]
+
+
+def test_numbers_of_a_whole_cache_make_it_again() -> None:
+    stats = counted(requests={"fresh": 3}, loads={5: 1, 60_000: 2}, failures=4, invalidations=5, near={"same": 1})
+    assert of_numbers(numbers_of(stats)) == stats
+    newer = numbers_of(stats) | {"requests": 9, "novel.kind": 1, "loads.junk": 1, "requests.novel": 2}
+    assert of_numbers(newer).requests == {"fresh": 3, "novel": 2}
+    assert of_numbers(newer).loads == stats.loads
+
+
+def test_news_are_told_once() -> None:
+    counts = Counts("gig")
+    counts.of_template("gig:{id}").add("requests", "fresh", 2)
+    assert counts.news() == {"requests.fresh": 2}
+    assert counts.news() == {}
+    counts.add("requests", "fresh")
+    counts.computed(3)
+    assert counts.news() == {"requests.fresh": 1, "origin.ok": 1, "loads.5": 1}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +43,7 @@ class HandDriver:
         self.refuse: Exception | None = None
         self.confirm = asyncio.Event()
         self.confirm.set()
+        self.link = SimpleNamespace(cluster=False)
 
     async def run(self, op: Any) -> Any:
         """No call is made: tests push what the driver would hear."""
@@ -50,8 +52,9 @@ class HandDriver:
     run_many = follow = run
 
     @asynccontextmanager
-    async def subscribe(self, *channels: str) -> AsyncIterator[AsyncIterator[Frame]]:
+    async def subscribe(self, *channels: str, sharded: bool = False) -> AsyncIterator[AsyncIterator[Frame]]:
         (channel,) = channels
+        assert not sharded
         if self.refuse:
             raise self.refuse
         await self.confirm.wait()
@@ -285,3 +288,17 @@ async def test_a_subscription_is_used_once_and_only_inside_its_block(orders: Any
         await subscription.__aenter__()
     with pytest.raises(StopAsyncIteration):
         await anext(subscription)
+
+
+async def test_ten_thousand_subscribers_of_one_channel_hear_each_message_once(driver: HandDriver, orders: Any) -> None:
+    """T-E23: what a message costs is an entry in each queue; it is decoded once."""
+    async with AsyncExitStack() as stack:
+        subscribers = [await stack.enter_async_context(orders.subscribe(order_id=1)) for _ in range(10_000)]
+        for amount in range(3):
+            driver.push("app:ev:orders:1", wire(b'{"type":"paid","amount":%d}' % amount))
+        seen = [await anext(subscribers[0]) for _ in range(3)]
+        assert [message.data.amount for message in seen] == [0, 1, 2]
+        for subscriber in subscribers[1:]:
+            for message in seen:
+                assert await anext(subscriber) is message
+    assert driver.queues == {}

@@ -60,6 +60,15 @@ def test_a_call_to_a_server_that_answers_nobody_goes_on_unless_it_must_run_once(
     assert repeatable.until == 100.0 + REMEMBERED_S
 
 
+def test_a_call_ends_for_what_it_was_told_and_not_for_want_of_time() -> None:
+    readonly, refused, late = refusal("READONLY You can't write"), NotSent("refused"), NotSent("TimeoutError")
+    patience = Patience(op(), deadline=101.0, seconds=1.0)
+    assert patience.reason(readonly, 100.4) is readonly
+    assert patience.reason(refused, 100.9) is refused
+    assert patience.reason(late, 101.0) is refused
+    assert Patience(op(), deadline=101.0, seconds=1.0).reason(late, 101.0) is late
+
+
 def test_what_may_have_run_is_repeated_only_as_long_as_the_server_remembers_it() -> None:
     patience = Patience(op(Effect.IDEMPOTENT), deadline=101.0, seconds=1.0)
     patience.learn(Lost("closed"), 150.0)

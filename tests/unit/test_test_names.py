@@ -12,6 +12,7 @@ from hustlex.cache.api import Cache, Caches
 from hustlex.events.api import Channel, Events
 from hustlex.idempotency.api import Idempotency
 from hustlex.jobs.api import Jobs
+from hustlex.jobs.bulks import BulkActs
 from hustlex.jobs.inspector import Inspector
 from hustlex.jobs.schedules import Schedules
 from hustlex.otp.api import Otp
@@ -19,7 +20,21 @@ from hustlex.pins.api import Pins
 from hustlex.ratelimit.api import RateLimit
 from hustlex.tokens.api import Tokens
 
-DOORS = (Cache, Caches, Channel, Events, Idempotency, Inspector, Jobs, Otp, Pins, RateLimit, Schedules, Tokens)
+DOORS = (
+    BulkActs,
+    Cache,
+    Caches,
+    Channel,
+    Events,
+    Idempotency,
+    Inspector,
+    Jobs,
+    Otp,
+    Pins,
+    RateLimit,
+    Schedules,
+    Tokens,
+)
 TESTS = Path(__file__).parents[1]
 NAME = re.compile(r"def (test_\w+)")
 

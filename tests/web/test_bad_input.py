@@ -138,7 +138,7 @@ SAMPLES = [
         events_router,
         {"channels": human, "authorize": human, "prefix": "/events", "per_user": 5, "per_connection": 5}
         | {"heartbeat": timedelta(seconds=5), "pong": timedelta(seconds=5)}
-        | {"presence": human, "jobs": "jobs:{task_id}", "results": True},
+        | {"presence": human, "jobs": "jobs:{task_id}", "results": True, "subscription_ttl": timedelta(minutes=5)},
     ),
     Sample(Deny),
     Sample(Allow, {"until": None}),

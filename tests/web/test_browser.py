@@ -94,7 +94,12 @@ class Site:
 
 
 @pytest.fixture
-async def site(url: str, clock: FixedClock) -> AsyncIterator[Site]:
+def beat() -> timedelta:
+    return timedelta(seconds=5)
+
+
+@pytest.fixture
+async def site(url: str, clock: FixedClock, beat: timedelta) -> AsyncIterator[Site]:
     secret = b"a test secret of thirty-two bytes or more"
     app = FastAPI(lifespan=lifespan(partial(HustleX, url, secret=secret, clock=clock)))
     install(app, hosts=["*"])
@@ -103,7 +108,7 @@ async def site(url: str, clock: FixedClock) -> AsyncIterator[Site]:
         app.state.orders = hx.events.channel("orders:{order_id}", Paid, kind="replay")
         return [app.state.orders]
 
-    app.include_router(events_router(channels, authorize=may, heartbeat=timedelta(seconds=5)))
+    app.include_router(events_router(channels, authorize=may, heartbeat=beat))
 
     @app.get("/")
     async def page() -> HTMLResponse:
@@ -143,9 +148,9 @@ async def listening(site: Site, browser: Chromium, options: str = "{}", ch: str 
     yield tab
 
 
-async def heard(tab: Tab, condition: str = "true") -> None:
+async def heard(tab: Tab, condition: str = "states.includes('open')") -> None:
     """Wait until the page's channel is heard: the server answers a page's requests in their order."""
-    await tab.until(f"states.includes('open') && {condition}")
+    await tab.until(condition)
     await tab.run("events.history('orders:1', {limit: 1}).then(() => 0)")
 
 
@@ -202,10 +207,10 @@ async def test_a_page_shows_a_new_token_before_the_old_one_ends(
 async def test_tabs_of_one_user_share_a_connection_and_hand_it_on(site: Site, browser: Chromium) -> None:
     tabs = [await site.tab(browser) for _ in range(3)]
     await tabs[0].run("(start({share: 'u1'}), listen('orders:1'), 0)")
-    await heard(tabs[0], "events.leading")
+    await heard(tabs[0], "events.leading && states.includes('open')")
     for tab in tabs[1:]:
         await tab.run("(start({share: 'u1'}), listen('orders:1'), 0)")
-        await heard(tab)
+        await heard(tab, "true")
     await paid(site, 1)
     for tab in tabs:
         await tab.until("got.length === 1")
@@ -236,3 +241,39 @@ async def test_a_page_that_nobody_looks_at_rests_and_catches_up(site: Site, brow
         await tab.run(show.format("visible"))
         await tab.until("got.length === 2")
         assert await tab.run("got") == [1, 2]
+
+
+class TestSubscriptionTokens:
+    @pytest.fixture
+    def beat(self) -> timedelta:
+        return timedelta(milliseconds=100)
+
+    async def test_a_page_shows_tokens_for_channels_and_new_ones_in_time(
+        self, site: Site, browser: Chromium, clock: FixedClock
+    ) -> None:
+        """One ends while its successor cannot be had: then the channel is heard again from where it was."""
+        ch, tokens = "orders:forbidden", site.hx.tokens
+        pair = (await tokens.login("u1", client_id="app")).or_raise()
+        user = (await tokens.check(pair.access)).or_raise()
+
+        async def gives(minutes: float) -> str:
+            made = await tokens.issue_subscription(user, ch, ttl=timedelta(minutes=minutes))
+            return f"(window.give = () => {json.dumps(made.token)}, 0)"
+
+        tab = await site.tab(browser)
+        await tab.run(await gives(1))
+        await tab.run(
+            f"(start({{token: () => '{pair.access}', subscriptionToken: (ch) => give(ch)}}), listen('{ch}'), 0)"
+        )
+        await tab.until("states.includes('open')")
+        await tab.run(f"events.history('{ch}', {{limit: 1}}).then(() => 0)")
+        await paid(site, 1, order_id="forbidden")
+        await tab.until("got.length === 1")
+        await tab.run("(window.give = () => { window.failed = true; throw new Error('not now'); }, 0)")
+        clock.advance(timedelta(minutes=2))
+        await tab.until("window.failed")
+        await paid(site, 2, order_id="forbidden")
+        await tab.run(await gives(5))
+        await tab.until("got.length === 2")
+        assert await tab.run("got") == [1, 2]
+        assert await tab.run("states") == ["connecting", "open"]

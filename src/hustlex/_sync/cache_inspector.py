@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from hustlex.cache import look, sizes
+from hustlex.cache import look, sizes, tally
 from hustlex.cache.look import EntryState
 from hustlex.cache.sizes import CacheSize
+from hustlex.cache.stats import Stats
 from hustlex.cache.types import Key
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
@@ -40,3 +41,10 @@ class CacheInspector:
         server, a thousand at a time with pauses. Raises Misuse, Unavailable.
         """
         return self._driver.follow(sizes.size(self._prefix, name))
+
+    def fleet(self) -> dict[str, Stats]:
+        """What all processes counted of each cache in the last hour, by its name. Each adds what is new every ten
+        seconds at most, with a read that it sends anyway, so the last moments are missing, and a process that ended at
+        once. Raises Unavailable. Source: lua/report.lua.
+        """
+        return self._driver.follow(tally.fleet(self._prefix, self._clock))

@@ -22,5 +22,5 @@ class EventInspector:
 
         Raises Misuse for what is no name, Unavailable.
         """
-        template = ChannelTemplate(channel, self._prefix)
-        return self._driver.follow(ops.listeners(template.key(template.name({}))))
+        template = ChannelTemplate(channel, self._prefix, sharded=self._driver.link.cluster)
+        return self._driver.follow(ops.listeners(template, template.name({})))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from hustlex._sync.tokens_inspector import TokenInspector
 from hustlex.core import check
@@ -25,6 +25,7 @@ from hustlex.tokens.revocation_cache import Feeding, RevocationCache
 from hustlex.tokens.revocation_log import BLOCK_S, LogReader
 from hustlex.tokens.revoker import Revoker
 from hustlex.tokens.signing import Signing
+from hustlex.tokens.subscriptions import TTL, SubscriptionTokens
 from hustlex.tokens.types import (
     Access,
     CheckResult,
@@ -38,6 +39,8 @@ from hustlex.tokens.types import (
     RevokedSession,
     RevokeResult,
     SessionInfo,
+    SubscriptionResult,
+    SubscriptionToken,
 )
 
 
@@ -72,7 +75,10 @@ class Tokens:
         self._tail = Follower(driver, reader, "revocations")
         self.inspector = TokenInspector(driver, self._issuer, self._signing, clock)
         parts = self._issuer, self._view, self._signing, clock, options.away, self._tail.start
-        self._guard = WatchedGuard(*parts, driver.hook) if driver.hook is not None else Guard(*parts)
+        hook, read = driver.hook, self._issuer.read_subscription
+        self._guard = WatchedGuard(*parts, hook) if hook is not None else Guard(*parts)
+        narrow = WatchedGuard(*parts, hook, read) if hook is not None else Guard(*parts, read)
+        self._subscriptions = SubscriptionTokens(self._issuer, self._signing, self._view, narrow)
         told(self, driver.hook)
 
     def start(self, seconds: float = 5.0) -> bool:
@@ -163,6 +169,26 @@ class Tokens:
         if isinstance(step, (Access, Rejected)):
             return step
         return self._driver.run(step) if isinstance(step, Op) else self._driver.follow(step)
+
+    def issue_subscription(
+        self, access: Access, channel: str, *, ttl: timedelta = TTL, since: str = ""
+    ) -> SubscriptionToken:
+        """A token with which this user hears one channel for a while. No round trip as a rule.
+
+        Whoever shows it is not asked about again until it ends: decide before you make one. access: of the user, as
+        ``check`` answered it; the token is good for that user and session alone, whatever revokes the access token
+        revokes it too, and it never lives longer. channel: its name, as ``orders.name(order_id=42)`` gives it. ttl:
+        1 second to 1 hour. since: a position as text, to go on from if the client has none. Raises Misuse.
+        """
+        return self._driver.follow(self._subscriptions.issue(access, channel, ttl, since))
+
+    def check_subscription(self, token: str, channel: str, *, mode: Mode = "bounded") -> SubscriptionResult:
+        """Decide whether who shows this subscription token may hear this channel; mode: as for ``check``.
+
+        Returns ChannelAccess, whose ``user_id`` must be the user who asks, or Rejected; never raises for what a client
+        sent. Raises Unavailable as ``check`` does. Source: lua/check.lua.
+        """
+        return self._driver.follow(self._subscriptions.check(token, channel, mode))
 
     def now(self) -> datetime:
         """The server's time, as far as it is known here: for comparing with ``Access.authenticated_at``."""

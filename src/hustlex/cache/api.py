@@ -55,7 +55,7 @@ class Caches:
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
         self._computations = Computations(driver)
-        self._space = TagSpace(self._prefix, self._computations)
+        self._space = TagSpace(self._prefix, self._computations, clock=clock)
         self._space.pressure.active = shared
         self.declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
         self.inspector = CacheInspector(driver, self._prefix, clock)

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import Counter
 
-from hustlex.cache.stats import Stats, summed
+from hustlex.cache.stats import Stats, numbers_of, summed
 from hustlex.errors import Error
 
 _BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
@@ -19,7 +19,8 @@ class Counts:
     threads."""
 
     def __init__(self, name: str, whole: Counts | None = None) -> None:
-        self._name = name
+        self.name = name
+        self._told: Counter[str] = Counter()
         self._whole = whole
         self._templates: dict[str, Counts] = {}
         self._loads: Counter[int] = Counter()
@@ -35,7 +36,7 @@ class Counts:
     def of_template(self, text: str) -> Counts:
         """Of one template; what is counted there is the cache's as well."""
         with self._lock:
-            return self._templates.setdefault(text, Counts(self._name, self))
+            return self._templates.setdefault(text, Counts(self.name, self))
 
     def computed(self, took_ms: int) -> None:
         """A computation has ended well."""
@@ -54,7 +55,7 @@ class Counts:
         whole = self._whole or self
         if whole._reachable:
             whole._reachable = False
-            _LOG.warning("cache %s: going on without the server: %s", self._name, error)
+            _LOG.warning("cache %s: going on without the server: %s", self.name, error)
 
     def answered(self) -> None:
         """The server answered."""
@@ -66,7 +67,7 @@ class Counts:
         if not self._warned_of_size:
             self._warned_of_size = True
             _LOG.warning(
-                "cache %s: a value of %d bytes is over max_value (%d) and is not stored", self._name, size, most
+                "cache %s: a value of %d bytes is over max_value (%d) and is not stored", self.name, size, most
             )
 
     def circled(self) -> None:
@@ -74,9 +75,13 @@ class Counts:
         self.add("requests", "bypass")
         if not self._warned_of_circle:
             self._warned_of_circle = True
-            _LOG.warning(
-                "cache %s: computations need each other's results; one is computed without storing", self._name
-            )
+            _LOG.warning("cache %s: computations need each other's results; one is computed without storing", self.name)
+
+    def news(self) -> dict[str, int]:
+        """What was counted since it was asked for last; by one caller at a time."""
+        now = Counter(numbers_of(self.snapshot()))
+        new, self._told = now - self._told, now
+        return dict(new)
 
     def snapshot(self) -> Stats:
         """All counts at one moment."""

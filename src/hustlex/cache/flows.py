@@ -45,9 +45,10 @@ def readings(plan: CachePlan[V], wanted: Sequence[str], tags: tuple[str, ...]) -
         part = wanted[start : start + _LARGEST_BATCH]
         batch: list[Op[Any]] = [ops.get(entry, timeout_ms) for entry in part]
         batch += [ops.life(entry, timeout_ms) for entry in part] if plan.timed else []
-        answers = yield Batch((*batch, *(ops.stamped(plan.stamp(tag), timeout_ms) for tag in tags)))
+        marks = [ops.stamped(plan.stamp(tag), timeout_ms) for tag in tags]
+        answers = yield Batch((*batch, *marks, *plan.space.tally.riding(timeout_ms)))
         lives = answers[len(part) : len(batch)] or [0] * len(part)
-        stamps = dict(zip(tags, answers[len(batch) :], strict=True))
+        stamps = dict(zip(tags, answers[len(batch) :], strict=False))
         opened = [reading.opened(plan, raw) for raw in answers[: len(part)]]
         unknown = {
             tag: None for each in opened if isinstance(each, EntryFrame) for tag in reading.missing(each, stamps)

@@ -10,7 +10,7 @@ import msgspec
 
 from hustlex.cache import claims, flows, ops, reading
 from hustlex.cache.frame import Tags
-from hustlex.cache.ops import Busy, Ours
+from hustlex.cache.ops import Busy
 from hustlex.cache.plan import CachePlan
 from hustlex.cache.reading import Judged, Usable, passed_over
 from hustlex.cache.types import EntryKey, Key, Warmed
@@ -46,12 +46,16 @@ class _Claimed(msgspec.Struct):
 
 
 class Round(msgspec.Struct):
-    """One caller's account. found: values by entry. spare: stale ones. left: entries still wanted, with their keys."""
+    """One caller's account. found: values by entry. spare: stale ones. left: entries still wanted, with their keys.
+
+    leases: entries whose lease is ours, or may be: who gets no answer does not know.
+    """
 
     token: str
     found: dict[str, Any]
     spare: dict[str, Any]
     left: dict[str, Any]
+    leases: set[str]
     stored: int = 0
 
 
@@ -81,10 +85,22 @@ def warm(
 
 def _round(plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: WantedMany) -> Flow[Round]:
     left: dict[str, K] = {entry: key for key, entry in entries.items()}
-    done = Round(f"{ops.COMPUTING}:{plan.entropy.token()}", {}, {}, left)
+    done = Round(f"{ops.COMPUTING}:{plan.entropy.token()}", {}, {}, left, set())
     there = yield from flows.readings(plan, [*left], ask.tags)
     for entry, found in there.items():
         _noted(done, entry, flows.counted(plan, found))
+    try:
+        yield from _filled(plan, done, ask)
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield from _given_back(plan, done)
+        raise
+    return done
+
+
+def _filled(plan: CachePlan[V], done: Round, ask: WantedMany) -> Flow[None]:
+    """Claim and compute until nothing is left."""
     until, polls = plan.entropy.monotonic() + plan.policy.wait_ms / 1000, 0
     while done.left:
         claimed = yield from _claim(plan, done, ask)
@@ -93,11 +109,19 @@ def _round(plan: CachePlan[V], entries: Mapping[K, EntryKey], ask: WantedMany) -
             plan.counts.add("wait", "timeout")
             claimed.alone += claimed.theirs
         yield from _computed(plan, done, ask, claimed)
+        yield from _given_back(plan, done)
         if done.left:
             plan.counts.add("wait", "polled")
             yield Sleep(claims.poll_s(plan, polls, 0))
             polls += 1
-    return done
+
+
+def _given_back(plan: CachePlan[V], done: Round) -> Flow[None]:
+    """Leases that were not used: others would wait for them until they end."""
+    leases = sorted(done.leases)
+    done.leases.clear()
+    if leases:
+        yield Batch(tuple(ops.release(plan.lease(entry), done.token, plan.policy.timeout_ms) for entry in leases))
 
 
 def _noted(done: Round, entry: str, found: Judged[Any]) -> bool:
@@ -118,6 +142,7 @@ def _claim(plan: CachePlan[V], done: Round, ask: WantedMany) -> Flow[_Claimed]:
         part = wanted[start : start + _LARGEST_CLAIM]
         takes = [ops.take(e, plan.lease(e), done.token, policy.lease_ms, policy.timeout_ms) for e in part]
         before = () if stamps else claims.before(plan, ask.tags, ask.ttl_ms)
+        done.leases.update(part)
         answers = yield Batch((*before, *(op for take in takes for op in take)))
         if before:
             stamps = dict(zip((*ask.tags, ""), answers, strict=False))
@@ -138,15 +163,16 @@ def _one(
 ) -> Flow[None]:
     holder, raw, left_ms = answers
     failure = next((each for each in answers if isinstance(each, Error)), None)
+    if isinstance(holder, Busy) or (isinstance(holder, Error) and not holder.maybe_executed):
+        done.leases.discard(entry)
     if failure is not None:
         passed_over(plan, failure)
         claimed.alone.append(entry)
         return
     found = yield from reading.judge(plan, raw, left_ms, stamps)
     if _noted(done, entry, found):
-        if isinstance(holder, Ours):
-            yield from claims.release(plan, plan.lease(entry), done.token)
-    elif isinstance(holder, Busy):
+        return
+    if isinstance(holder, Busy):
         (claimed.theirs if holder.kind == ops.COMPUTING else claimed.alone).append(entry)
     else:
         claimed.mine.append(entry)
@@ -182,16 +208,12 @@ def _failed(plan: CachePlan[V], done: Round, claimed: _Claimed, failure: BaseExc
     """Serve what is stale, if there is something for each key; else raise."""
     wanted, policy = [*claimed.mine, *claimed.alone], plan.policy
     spared = isinstance(failure, Exception) and not isinstance(failure, Misuse) and all(e in done.spare for e in wanted)
-    ends = [
-        ops.cool(plan.lease(entry), done.token, policy.cooldown_ms, policy.timeout_ms)
-        if spared
-        else ops.release(plan.lease(entry), done.token, policy.timeout_ms)
-        for entry in claimed.mine
-    ]
-    if ends:
-        yield Batch(tuple(ends))
     if not spared:
         raise failure
+    if claimed.mine:
+        rest = [ops.cool(plan.lease(e), done.token, policy.cooldown_ms, policy.timeout_ms) for e in claimed.mine]
+        yield Batch(tuple(rest))
+        done.leases.difference_update(claimed.mine)
     for entry in wanted:
         plan.counts.add("requests", "stale")
         done.found[entry] = done.spare[entry]
@@ -203,7 +225,7 @@ def _stored(
 ) -> Flow[None]:
     policy = plan.policy
     leased = claims.Leased(done.token, dict(claimed.stamps), claimed.epoch)
-    writes: list[Op[bool]] = []
+    writes: dict[str, Op[bool]] = {}
     yield from plan.pressure.look()
     for entry in claimed.mine:
         value, body = bodies[entry]
@@ -212,16 +234,17 @@ def _stored(
         stored = plan.codec.pack(body, life_ms, max(1, delta_ms), tags or ())
         lease = plan.lease(entry)
         if tags is None or plan.pressure.stops or len(stored) > policy.max_value:
-            writes.append(ops.release(lease, done.token, policy.timeout_ms))
+            plan.counts.add("fill", "refused")
             continue
         stay_ms = plan.stay_ms(body, life_ms)
-        writes.append(ops.fill(entry, lease, done.token, plan.clock(), stored, stay_ms, policy.timeout_ms))
+        writes[entry] = ops.fill(entry, lease, done.token, plan.clock(), stored, stay_ms, policy.timeout_ms)
     if not writes:
         return
-    answers = yield Batch(tuple(writes))
-    for op, answer in zip(writes, answers, strict=True):
+    answers = yield Batch(tuple(writes.values()))
+    for entry, answer in zip(writes, answers, strict=True):
         if isinstance(answer, Error):
             passed_over(plan, answer)
-        stored_it = answer is True and op.name == "cache.fill"
-        done.stored += stored_it
-        plan.counts.add("fill", "stored" if stored_it else "refused")
+        else:
+            done.leases.discard(entry)
+        done.stored += answer is True
+        plan.counts.add("fill", "stored" if answer is True else "refused")

@@ -6,7 +6,7 @@ timeout_ms: how long a read waits for the server before its caller computes inst
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ _STAMP = load("hustlex.cache", "stamp")
 _SOFTEN = load("hustlex.cache", "soften")
 _EPOCH = load("hustlex.cache", "epoch")
 _TURN = load("hustlex.cache", "turn")
+_REPORT = load("hustlex.cache", "report")
 
 COMPUTING = "t"
 COOLING = "c"
@@ -169,6 +170,17 @@ def turn(key: str, mark: bytes, groups: Iterable[int]) -> Op[bool]:
     return _TURN.op((key,), (mark, _EPOCH_MS, mark, *groups), _status)
 
 
+def report(key: str, keep_ms: int, most: int, counts: Mapping[str, int], timeout_ms: int) -> Op[bool]:
+    """Add these counts to those of all processes."""
+    flat = (part for count in counts.items() for part in count)
+    return _REPORT.op((key,), (keep_ms, most, *flat), _status, timeout_ms=timeout_ms)
+
+
+def counted(key: str) -> Op[dict[str, int]]:
+    """What all processes have counted in some minutes."""
+    return command("cache.counted", Effect.READ, "HGETALL", key, keys=(key,), decode=_numbers)
+
+
 def group(tag: str) -> int:
     """Which of 64 a tag belongs to."""
     return zlib.crc32(tag.encode()) % _GROUPS
@@ -177,6 +189,10 @@ def group(tag: str) -> int:
 def _pairs(reply: Reply) -> dict[bytes, bytes]:
     flat = list(reply.items()) if isinstance(reply, dict) else list(zip(reply[::2], reply[1::2], strict=True))
     return {bytes(field): bytes(value) for field, value in flat}
+
+
+def _numbers(reply: Reply) -> dict[str, int]:
+    return {field.decode("utf-8", "replace"): int(times) for field, times in _pairs(reply).items()}
 
 
 def _raw(reply: Reply) -> bytes | None:

@@ -20,8 +20,9 @@ from hustlex.cache.frame import MOST_TAGS
 from hustlex.cache.near import NearCopy, NearShelf, NearWatch
 from hustlex.cache.policy import CachePolicy, checked_ms
 from hustlex.cache.pressure import MemoryPressure
+from hustlex.cache.tally import FleetTally
 from hustlex.cache.types import EntryKey, Key
-from hustlex.core.time import Clock
+from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
 
 V = TypeVar("V")
@@ -46,7 +47,13 @@ class Entropy(msgspec.Struct, frozen=True):
 class TagSpace:
     """What invalidating a tag takes: keys, entropy, computations that are detached. One for all caches of a front."""
 
-    def __init__(self, prefix: str, computations: ComputationTable, entropy: Entropy | None = None) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        computations: ComputationTable,
+        entropy: Entropy | None = None,
+        clock: Clock = server_clock,
+    ) -> None:
         self.prefix = prefix
         self.computations = computations
         self.entropy = entropy or Entropy()
@@ -55,7 +62,10 @@ class TagSpace:
         self.pressure = MemoryPressure(prefix, self.entropy.monotonic)
         self.watch: NearWatch | None = None
         """Who hears of changes, once there is a near cache."""
+        self.tally = FleetTally(prefix, clock, self.entropy.monotonic)
         self.reads = computations.reads
+        if self.reads is not None:
+            self.reads.riding = self.tally.riding
 
     def stamp(self, tag: str) -> str:
         """The key of a tag's stamp."""
@@ -89,7 +99,8 @@ class CachePlan(Generic[V]):
         """Whether a read must know how old an entry is."""
         self.bulkhead: Callable[[Compute], Compute] = computations.bulkhead(policy.bulkhead, self.patience_s)
         self._prefix = prefix
-        self.space = space or TagSpace(prefix, computations, self.entropy)
+        self.space = space or TagSpace(prefix, computations, self.entropy, clock)
+        self.space.tally.watch(self, self.counts)
         self.stamp, self.epoch, self.pressure = self.space.stamp, self.space.epoch, self.space.pressure
         self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
         self._templates: dict[str, CachePlan[V]] = {}

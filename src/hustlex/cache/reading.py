@@ -96,12 +96,13 @@ def _read(
 def _entry(plan: CachePlan[V], entry: str, timed: bool) -> Flow[tuple[bytes | Error | None, int]]:
     """The entry, and with timed how long it stays."""
     timeout_ms = plan.policy.timeout_ms
-    if not timed:
+    riding = () if plan.fixed_tags else plan.space.tally.riding(timeout_ms)  # else it goes with the stamps
+    if not timed and not riding:
         try:
             return (yield ops.get(entry, timeout_ms)), 0
         except SERVER_FAILURES as failure:
             return failure, 0
-    raw, left_ms = yield Batch((ops.get(entry, timeout_ms), ops.life(entry, timeout_ms)))
+    raw, left_ms, *_ = yield Batch((ops.get(entry, timeout_ms), ops.life(entry, timeout_ms), *riding))
     return (left_ms, 0) if isinstance(left_ms, Error) else (raw, left_ms)
 
 
@@ -112,11 +113,12 @@ def _all(
     timeout_ms = plan.policy.timeout_ms
     batch: tuple[Op[Any], ...] = (ops.get(entry, timeout_ms),)
     batch += (ops.life(entry, timeout_ms),) if timed else ()
-    answers = yield Batch(batch + tuple(ops.stamped(plan.stamp(tag), timeout_ms) for tag in tags))
+    marks = tuple(ops.stamped(plan.stamp(tag), timeout_ms) for tag in tags)
+    answers = yield Batch(batch + marks + plan.space.tally.riding(timeout_ms))
     left_ms = answers[1] if timed else 0
     if isinstance(left_ms, Error):
         return left_ms, 0, {}
-    return answers[0], left_ms, dict(zip(tags, answers[len(batch) :], strict=True))
+    return answers[0], left_ms, dict(zip(tags, answers[len(batch) :], strict=False))
 
 
 def judge(

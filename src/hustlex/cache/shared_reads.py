@@ -7,11 +7,11 @@ another one: a shared answer is never older than its caller's question.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hustlex.cache import ops
-from hustlex.core.op import AsyncDriver
+from hustlex.core.op import AsyncDriver, Op
 from hustlex.errors import Error
 
 Stamp = bytes | Error | None
@@ -26,6 +26,8 @@ class SharedReads:
         self._due: _Due = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sent: set[asyncio.Task[None]] = set()
+        self.riding: Callable[[int], tuple[Op[Any], ...]] = _nothing
+        """What goes with them, and nobody waits for."""
 
     def ask(self, key: str, timeout_ms: int) -> asyncio.Future[Stamp]:
         """The stamp under this key. The future is the caller's own, and may be cancelled."""
@@ -45,10 +47,11 @@ class SharedReads:
         task.add_done_callback(self._sent.discard)
 
     async def _answer(self, due: _Due) -> None:
-        asked = [ops.stamped(key, timeout_ms) for key, timeout_ms in due]
+        asked: list[Op[Any]] = [ops.stamped(key, timeout_ms) for key, timeout_ms in due]
+        patience_ms = min(timeout_ms for _, timeout_ms in due)
         answers: list[Any]
         try:
-            answers = [*await self._driver.run_many(asked)]
+            answers = [*await self._driver.run_many([*asked, *self.riding(patience_ms)])][: len(due)]
         except Exception as failure:  # noqa: BLE001 - it is each caller's own
             answers = [failure] * len(due)
         for waiting, answer in zip(due.values(), answers, strict=True):
@@ -64,3 +67,7 @@ class SharedReads:
 async def answered(asked: Sequence[asyncio.Future[Stamp]]) -> list[Stamp]:
     """All of them, in their order."""
     return [await future for future in asked]
+
+
+def _nothing(_: int) -> tuple[Op[Any], ...]:
+    return ()

@@ -119,3 +119,26 @@ def _sum(tallies: Iterable[Mapping[K, int]]) -> dict[K, int]:
     for tally in tallies:
         total.update(tally)
     return dict(total)
+
+
+_TALLIES = ("requests", "origin", "fill", "wait", "reject", "near")
+_NUMBERS = ("failures", "invalidations")
+
+
+def numbers_of(stats: Stats) -> dict[str, int]:
+    """All counts of a whole cache under one name each, as "requests.fresh"."""
+    found = {f"{kind}.{what}": times for kind in _TALLIES for what, times in getattr(stats, kind).items()}
+    found |= {f"loads.{bound}": times for bound, times in stats.loads.items()}
+    return found | {name: getattr(stats, name) for name in _NUMBERS}
+
+
+def of_numbers(numbers: Mapping[str, int]) -> Stats:
+    """The same back again; what another version counts is passed over."""
+    tallies: dict[str, dict[str, int]] = {kind: {} for kind in (*_TALLIES, "loads")}
+    for name, times in numbers.items():
+        kind, dot, what = name.partition(".")
+        if dot and kind in tallies:
+            tallies[kind][what] = times
+    loads = {int(bound): times for bound, times in tallies.pop("loads").items() if bound.isdecimal()}
+    ends = {name: numbers.get(name, 0) for name in _NUMBERS}
+    return Stats(**tallies, **ends, loads=loads)  # type: ignore[arg-type]

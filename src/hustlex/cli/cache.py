@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hustlex.cache import EntryState
+from hustlex.cache import EntryState, Stats
 from hustlex.cli.client import CacheUrl, Prefix, Url, opened
 from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json
 
@@ -63,16 +63,24 @@ def _print_entry(state: EntryState, as_json: bool) -> None:
 def stat(
     name: Name, url: Url = None, cache_url: CacheUrl = None, prefix: Prefix = None, as_json: AsJson = False
 ) -> None:
-    """How many entries a cache has, and what they take. Hits are counted by each process: ``cache.stats()``.
+    """How many entries a cache has and what they take, and how all processes were served in the last hour.
 
     Example: hustlex cache stat user
     """
     with opened(url, cache_url, prefix) as hx:
-        size = hx.cache.inspector.size(name)
+        told = fields_of(hx.cache.inspector.size(name)) | _counted(hx.cache.inspector.fleet().get(name))
     if as_json:
-        print_json("cache.stat/1", fields_of(size))
+        print_json("cache.stat/1", told)
     else:
-        print_fields(fields_of(size))
+        print_fields(told)
+
+
+def _counted(stats: Stats | None) -> dict[str, Any]:
+    """Of the last hour; None where nobody read."""
+    if stats is None:
+        return {"reads": 0, "hit_ratio": None, "stale_ratio": None, "computed": 0, "load_p99_ms": None}
+    shown = {"reads": sum(stats.requests.values()), "hit_ratio": stats.hit_ratio, "stale_ratio": stats.stale_ratio}
+    return shown | {"computed": stats.origin.get("ok", 0), "load_p99_ms": stats.load_ms(0.99)}
 
 
 @cache.command()

@@ -23,3 +23,5 @@ class ServerLink(msgspec.Struct, frozen=True):
     """Whether one is sent."""
     context: Callable[[], Any]
     """Makes the ``ssl.SSLContext`` of a connection; None without TLS."""
+    cluster: bool = False
+    """Whether the URL names a cluster."""

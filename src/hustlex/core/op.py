@@ -156,12 +156,14 @@ def parts(op: Op[T]) -> Generator[Step, Any, list[T]]:
     return answers
 
 
-def subscribers(name: str, channel: str) -> Op[int]:
-    """How many connections at one server listen to a channel."""
+def subscribers(name: str, channel: str, *, sharded: bool = False) -> Op[int]:
+    """How many connections at one server listen to a channel; of a sharded one, at the server of its slot."""
 
     def decode(reply: Reply) -> int:
         return int(next(iter(reply.values())) if isinstance(reply, dict) else reply[1])
 
+    if sharded:
+        return command(name, Effect.READ, "PUBSUB", "SHARDNUMSUB", channel, keys=(channel,), decode=decode)
     return command(name, Effect.READ, "PUBSUB", "NUMSUB", channel, decode=decode)
 
 
@@ -261,8 +263,8 @@ class AsyncDriver(Protocol):
         """
         ...
 
-    def subscribe(self, *channels: str) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
-        """Messages of these pub/sub channels from the moment the block is entered."""
+    def subscribe(self, *channels: str, sharded: bool = False) -> AbstractAsyncContextManager[AsyncIterator[Message]]:
+        """Messages of these pub/sub channels from the moment the block is entered. sharded: what SPUBLISH tells."""
         ...
 
     @property

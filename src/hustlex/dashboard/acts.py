@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import suppress
+from typing import Any, Literal
 
 import msgspec
 
 from hustlex.core import check
+from hustlex.dashboard.pages.bulk import TYPED_OVER, seen
 from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.pages.people import destination
+from hustlex.dashboard.redact import What
 from hustlex.dashboard.request import PageRequest
-from hustlex.errors import Misuse, NotFound
-from hustlex.jobs import State
-
-if TYPE_CHECKING:
-    from hustlex.app import HustleX
+from hustlex.errors import Conflict, Misuse, NotFound
+from hustlex.jobs import BulkPhase, Enqueued, State
 
 Weight = Literal["light", "medium", "heavy"]
-FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane")
-PRIVATE = ("user", "phone")
+FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "bulk", "do", "query", "changes", "to")
 """What a target is named by."""
+PRIVATE = ("user", "phone")
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -34,11 +35,18 @@ class Target(msgspec.Struct, frozen=True):
     session: str = ""
     phone: str = ""
     lane: str = ""
+    bulk: str = ""
+    do: str = ""
+    query: str = ""
+    changes: str = ""
+    to: str = ""
+    typed: str = ""
 
-    def written(self, hx: HustleX) -> str:
-        """For the audit: a person stands there under the keyed stand-in of key names and logs."""
+    def written(self, request: PageRequest) -> str:
+        """For the audit: a person stands there under the keyed stand-in of key names and logs, of a payload the names
+        of what changes, and a search without what looks like a secret."""
         given = [(name, getattr(self, name)) for name in FIELDS if getattr(self, name)]
-        return " ".join(f"{name}={hx.reference(value) if name in PRIVATE else value}" for name, value in given)
+        return " ".join(f"{name}={_written(request, name, value)}" for name, value in given)
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -50,13 +58,15 @@ class Act(msgspec.Struct, frozen=True):
     """light: at once; medium: after a look at what it is; heavy: after typing what it is done to."""
     needs: tuple[str, ...]
     """Fields of the target that must be given."""
-    does: Callable[[PageRequest, Target], Awaitable[int | None]]
-    """Answers how many it was done to, None where that is one."""
+    does: Callable[[PageRequest, Target], Awaitable[int | str | None]]
+    """Answers how many it was done to, None where that is one, or the address of the page to show next."""
     said: str
     """What the next page says."""
     warning: str = ""
     """What the person must know before."""
     room: str = "jobs"
+    takes: tuple[str, ...] = ()
+    """Fields of the target that may be given."""
 
     def typed(self, target: Target) -> str:
         """What must be typed for a heavy act."""
@@ -68,12 +78,34 @@ def target_of(request: PageRequest, act: Act, given: Mapping[str, str]) -> Targe
     missing = [name for name in act.needs if not given.get(name)]
     if missing:
         raise Misuse(f"{act.title}: {' and '.join(missing)} missing", hint="use the button on the page")
-    target = Target(**{name: given[name] for name in act.needs})
+    target = Target(**{name: given.get(name, "") for name in (*act.needs, *act.takes)})
     if target.state:
         check.one_of("state", target.state, tuple(State))
-    if target.queue and not request.operator.sees_queue(target.queue):
-        raise NotFound(f"there is no queue {target.queue!r}")
+    for queue in (target.queue, target.to):
+        if queue and not request.operator.sees_queue(queue):
+            raise NotFound(f"there is no queue {queue!r}")
     return target
+
+
+def _written(request: PageRequest, name: str, value: str) -> str:
+    if name in PRIVATE:
+        return request.hx.reference(value)
+    if name == "changes":
+        with suppress(Misuse):
+            return ",".join(sorted(_changes(value)))
+        return "?"
+    return str(request.show(What("audit", value)).value) if name == "query" else value
+
+
+def _changes(text: str) -> dict[str, Any]:
+    """What is to be merged into a payload. Raises Misuse for anything but a JSON object."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Misuse("changes is no JSON object", hint='write what changes, as {"gig_id": 8}; null takes a name out')
+    return found
 
 
 async def _pause(request: PageRequest, target: Target) -> None:
@@ -154,6 +186,62 @@ async def _reset_pin(request: PageRequest, target: Target) -> None:
     await request.hx.pins.reset(target.user)
 
 
+async def _plan_bulk(request: PageRequest, target: Target) -> str:
+    """Look for its tasks; answers its page, where it can be started."""
+    acts, operator = request.hx.jobs.inspector.bulk, request.operator
+    queues = None
+    if not operator.sees_all_queues:
+        queues = [name for name in await request.hx.jobs.inspector.queues() if operator.sees_queue(name)]
+    label = str(request.show(What("audit", target.query)).value)
+    verb: Any = target.do
+    planned = await acts.plan(verb, target.query, queues=queues, by=operator.name, label=label)
+    return await _driven(request, planned.id)
+
+
+async def _driven(request: PageRequest, bulk_id: str) -> str:
+    if request.runner is not None:
+        await request.runner.drive(request, bulk_id)
+    return request.url("bulk", bulk_id)
+
+
+async def _start_bulk(request: PageRequest, target: Target) -> str:
+    found = await seen(request, target.bulk)
+    if found.phase is BulkPhase.READY and found.planned > TYPED_OVER and target.typed != str(found.planned):
+        raise Misuse("what was typed is not the number of tasks", hint=f"go back and type {found.planned}")
+    await request.hx.jobs.inspector.bulk.start(found.id)
+    return await _driven(request, found.id)
+
+
+async def _pause_bulk(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.bulk.pause((await seen(request, target.bulk)).id)
+
+
+async def _stop_bulk(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.bulk.stop((await seen(request, target.bulk)).id)
+
+
+async def _undo_bulk(request: PageRequest, target: Target) -> str:
+    found = await seen(request, target.bulk)
+    await request.hx.jobs.inspector.bulk.undo(found.id)
+    return await _driven(request, found.id)
+
+
+async def _continue_bulk(request: PageRequest, target: Target) -> str:
+    return await _driven(request, (await seen(request, target.bulk)).id)
+
+
+async def _merge(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.merge_payload(target.queue, target.task, _changes(target.changes))
+
+
+async def _clone(request: PageRequest, target: Target) -> str:
+    changes = _changes(target.changes) if target.changes.strip() else None
+    made = await request.hx.jobs.inspector.clone(target.queue, target.task, to=target.to or None, changes=changes)
+    if not isinstance(made, Enqueued):
+        raise Conflict("nothing was enqueued: the queue is full, or has a limit")
+    return request.url("tasks", made.queue, made.id)
+
+
 _LOST = "This cannot be undone."
 _TASK, _STATE = ("queue", "task"), ("queue", "state")
 ACTS: dict[str, Act] = {
@@ -173,6 +261,16 @@ ACTS: dict[str, Act] = {
     "delete_queue": Act(
         "Delete queue", "heavy", ("queue",), _delete_queue, "The queue is deleted.", f"With all its tasks. {_LOST}"
     ),
+    "plan_bulk": Act(
+        "Look for tasks", "light", ("do", "query"), _plan_bulk, "Nothing was changed yet: look at what was found."
+    ),
+    "start_bulk": Act("Start", "light", ("bulk", "typed"), _start_bulk, "It was started."),
+    "pause_bulk": Act("Pause", "light", ("bulk",), _pause_bulk, "Nothing more is done until somebody goes on."),
+    "stop_bulk": Act("Stop", "light", ("bulk",), _stop_bulk, "It was stopped; nothing is done to the rest."),
+    "undo_bulk": Act("Undo", "light", ("bulk",), _undo_bulk, "What can be put back is put back."),
+    "continue_bulk": Act("Go on", "light", ("bulk",), _continue_bulk, "Somebody is at it again."),
+    "merge": Act("Change payload", "light", (*_TASK, "changes"), _merge, "The payload is changed."),
+    "clone": Act("Clone", "light", _TASK, _clone, "This is the new task.", takes=("changes", "to")),
     "unlock": Act(
         "Unlock", "medium", ("phone", "lane"), _unlock, "It is unlocked.", "Wrong codes are forgotten.", "people"
     ),

@@ -28,6 +28,7 @@ from hustlex.dashboard.redact import Formatter, Redactor
 from hustlex.dashboard.render import ASSETS, Renderer
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.routes import PageRoute, match
+from hustlex.dashboard.runner import BulkRunner
 from hustlex.dashboard.signer import Signer
 from hustlex.dashboard.signin import SignIn, cookie_name
 from hustlex.environment import in_production
@@ -68,6 +69,7 @@ class Dashboard:
         self._signin = SignIn(hx, self._signer) if access is None else None
         self._access: Access = access or self._signin  # type: ignore[assignment]
         self._audit = Audit(hx.driver, hx.prefix)
+        self._runner = BulkRunner(self._audit)
         self._renderer = Renderer(title, production=in_production())
         self._hub = LiveHub()
         routes = [
@@ -113,7 +115,7 @@ class Dashboard:
         page = await route.view(asked)
         if page.elsewhere:
             return RedirectResponse(page.elsewhere, 303)
-        return await self._answer(request, asked, page, live=route.tick_s > 0)
+        return await self._answer(request, asked, page, live=route.tick_s > 0 and page.live)
 
     async def _live(self, request: Request) -> Response:
         """The same page again and again, for who has it open. path: its path and query, under our root."""
@@ -128,7 +130,8 @@ class Dashboard:
             return PlainTextResponse("", 403)
         if self._hub.full:
             return PlainTextResponse("", 503, {"Retry-After": "30"})
-        await route.view(asked)  # what cannot be shown is no stream
+        if not (await route.view(asked)).live:  # what cannot be shown is no stream, either
+            return PlainTextResponse("This page does not change by itself.", 404)
         key = (route.pattern, tuple(sorted(params.items())), tuple(sorted(query.items())), asked.operator, asked.root)
         stream = self._hub.stream(
             key, partial(self._fragment, route, asked), route.tick_s, partial(self._still, request, asked.operator)
@@ -169,7 +172,7 @@ class Dashboard:
         verb = form.get("verb", "")
         act, target = self._wanted(asked, verb, form)
         if not asked.operator.acts:
-            await self._audit.note(asked.operator, "refused", verb, target.written(asked.hx), queue=target.queue)
+            await self._audit.note(asked.operator, "refused", verb, target.written(asked), queue=target.queue)
             return await self._told(
                 request, asked, 403, f"You are {asked.operator.name} and may look, but not change anything."
             )
@@ -177,9 +180,9 @@ class Dashboard:
             raise Misuse(
                 f"{act.title}: what was typed is not {act.typed(target)!r}", hint="go back and type it as it is"
             )
-        count = await self._do(asked, verb, act, target)
-        back = _local(form.get("back", ""), asked)
-        return RedirectResponse(_with(back, said=verb, n="" if count is None else count), 303)
+        outcome = await self._do(asked, verb, act, target)
+        back = outcome if isinstance(outcome, str) else _local(form.get("back", ""), asked)
+        return RedirectResponse(_with(back, said=verb, n=outcome if isinstance(outcome, int) else ""), 303)
 
     def _is_ours(self, request: Request, asked: PageRequest, form: Mapping[str, str]) -> bool:
         token = form.get("form_token", "")
@@ -191,17 +194,17 @@ class Dashboard:
             raise Misuse("there is no such act", hint="use the buttons on the pages")
         return act, target_of(asked, act, given)
 
-    async def _do(self, asked: PageRequest, verb: str, act: Act, target: Target) -> int | None:
+    async def _do(self, asked: PageRequest, verb: str, act: Act, target: Target) -> int | str | None:
         """With an entry before, without which nothing is done, and one after."""
-        entry = await self._audit.note(asked.operator, "intent", verb, target.written(asked.hx), queue=target.queue)
+        entry = await self._audit.note(asked.operator, "intent", verb, target.written(asked), queue=target.queue)
         try:
-            count = await act.does(asked, target)
+            outcome = await act.does(asked, target)
         except Error as error:
             await self._audit.note(
                 asked.operator,
                 "failed",
                 verb,
-                target.written(asked.hx),
+                target.written(asked),
                 queue=target.queue,
                 of=entry,
                 error=type(error).__name__,
@@ -211,12 +214,12 @@ class Dashboard:
             asked.operator,
             "done",
             verb,
-            target.written(asked.hx),
+            target.written(asked),
             queue=target.queue,
             of=entry,
-            count="" if count is None else str(count),
+            count=str(outcome) if isinstance(outcome, int) else "",
         )
-        return count
+        return outcome
 
     async def _enter(self, request: Request) -> Response:
         if self._signin is None:
@@ -261,7 +264,10 @@ class Dashboard:
         return self._request(request, as_operator(await self._access(request)), params, query)
 
     def _request(self, request: Request, operator: Operator, params: Any, query: dict[str, str]) -> PageRequest:
-        return PageRequest(self._hx, operator, self._formatter, request.scope.get("root_path", ""), params, query)
+        return PageRequest(
+            self._hx, operator, self._formatter, request.scope.get("root_path", ""), params, query, runner=self._runner,
+            still_may=partial(self._still, request, operator),
+        )  # fmt: skip
 
     def _closed(self, request: Request) -> Response:
         if self._signin is not None:

@@ -24,6 +24,7 @@ SECTIONS = (
     ("Home", "", "", "h"),
     ("Queues", "queues", "jobs", "q"),
     ("Tasks", "tasks", "jobs", "t"),
+    ("Bulk", "bulk", "jobs", "b"),
     ("Workers", "workers", "jobs", "w"),
     ("Cron", "cron", "jobs", "c"),
     ("Workflows", "workflows", "jobs", "f"),

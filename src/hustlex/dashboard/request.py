@@ -11,7 +11,9 @@ import msgspec
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.redact import Formatter, Redacted, What, shown
+from hustlex.dashboard.runner import BulkRunner
 from hustlex.errors import NotFound
+from hustlex.jobs.search import match
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
@@ -32,6 +34,10 @@ class PageRequest(msgspec.Struct, frozen=True):
     query: Mapping[str, str]
     form: Mapping[str, str] = {}
     """What was sent with a look-up: phones, users and keys stand in no address and no log."""
+    runner: BulkRunner | None = None
+    """Makes the steps of bulk acts."""
+    still_may: Callable[[], Awaitable[bool]] | None = None
+    """Asks again for the rights of who sent this."""
 
     def url(self, *parts: str, **query: object) -> str:
         """An address of ours: names are coded, empty values left out."""
@@ -39,9 +45,9 @@ class PageRequest(msgspec.Struct, frozen=True):
         given = {name: str(value) for name, value in query.items() if value not in (None, "")}
         return f"{path}?{urlencode(given)}" if given else path
 
-    def word(self, name: str, default: str = "") -> str:
+    def word(self, name: str, default: str = "", *, longest: int = _LONGEST) -> str:
         """A value of the query, cut."""
-        return self.query.get(name, default)[:_LONGEST]
+        return self.query.get(name, default)[:longest]
 
     def given(self, name: str) -> str:
         """A field of the look-up, cut; "" when the page was only opened."""
@@ -63,6 +69,16 @@ class PageRequest(msgspec.Struct, frozen=True):
         """What may be shown of a value."""
         return shown(self.formatter, what)
 
+    def view(self) -> match.View | None:
+        """What of a value this person may see, and so find; None = all of it."""
+        if self.operator.reveal:
+            return None
+        return lambda kind, value, task_type: self.show(What(kind, value, task_type)).value  # type: ignore[arg-type]
+
+    async def still(self) -> bool:
+        """Whether who sent this may do what they could then."""
+        return self.still_may is None or await self.still_may()
+
 
 class PageContent(msgspec.Struct, frozen=True):
     """A page's content. template: its file's stem. title: of the window."""
@@ -75,6 +91,8 @@ class PageContent(msgspec.Struct, frozen=True):
     """How many things need attention: the window's title says so."""
     elsewhere: str = ""
     """An address to go to instead."""
+    live: bool = True
+    """Whether it may be rendered again and again while somebody has it open."""
 
 
 View = Callable[[PageRequest], Awaitable[PageContent]]

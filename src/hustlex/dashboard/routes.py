@@ -10,6 +10,7 @@ import msgspec
 from hustlex.dashboard.names import from_url
 from hustlex.dashboard.pages import (
     audit,
+    bulk,
     cache,
     cron,
     events,
@@ -43,6 +44,8 @@ ROUTES = (
     PageRoute("/queues/{queue}", queues.queue),
     PageRoute("/tasks", tasks.tasks),
     PageRoute("/tasks/{queue}/{id}", tasks.task, tick_s=2.0),
+    PageRoute("/bulk", bulk.bulks),
+    PageRoute("/bulk/{id}", bulk.bulk, tick_s=2.0),
     PageRoute("/workers", workers.workers),
     PageRoute("/cron", cron.cron, tick_s=10.0),
     PageRoute("/cron/{id}", cron.entry, tick_s=10.0),

@@ -11,6 +11,12 @@ UNKNOWN = "-"
 _GLYPHS = {
     "active": ("●", "work"),
     "running": ("●", "work"),
+    "searching": ("●", "work"),
+    "undoing": ("●", "work"),
+    "ready": ("○", "calm"),
+    "done": ("✓", "calm"),
+    "undone": ("✓", "calm"),
+    "stopped": ("■", "warn"),
     "pending": ("○", "calm"),
     "scheduled": ("◷", "calm"),
     "completed": ("✓", "calm"),

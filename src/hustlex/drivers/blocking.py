@@ -178,13 +178,14 @@ class Driver:
         error, now = verdict(failure, op.effect), time.monotonic()
         if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
             raise error.during(op.name) from None
+        reason = patience.reason(failure, now)
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
         if not isinstance(failure, NotSent):
             delay = max(delay, self._repeats.pause(now))
         if now + delay >= patience.until:
-            raise (error or exhausted(failure, self._pools.title)).during(op.name) from None
+            raise (error or exhausted(reason, self._pools.title)).during(op.name) from None
         time.sleep(delay)
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:

@@ -76,6 +76,7 @@ class Patience:
         self._seconds = seconds
         self._op = op
         self._limit = float("inf")
+        self._told: Failure | None = None
 
     def learn(self, failure: Failure, replaced_by: float) -> None:
         """An attempt failed. replaced_by: when another server is to be in the place of this one, at the latest."""
@@ -85,6 +86,12 @@ class Patience:
         if isinstance(failure, Lost | Late) and self._op.effect is Effect.IDEMPOTENT:
             self._limit = self._deadline - self._seconds + REMEMBERED_S
         self.until = max(self._deadline, min(replaced_by, self._limit))
+
+    def reason(self, failure: Failure, now: float) -> Failure:
+        """Why the call ends here, if it does: an attempt that is cut short by the end says less than the one before."""
+        if now < self.until or self._told is None:
+            self._told = failure
+        return self._told
 
     def goes_on(self, now: float) -> bool:
         """Whether its deadline alone is no reason to end."""

@@ -72,7 +72,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     def link(self) -> ServerLink:
         """What may be known of it."""
         verified, known = not self.insecure, bool(self.password)
-        return ServerLink(self.host, self.port, self.path, self.database, self.tls, verified, known, self.ssl_context)
+        clustered = self.mode == "cluster"
+        return ServerLink(
+            self.host, self.port, self.path, self.database, self.tls, verified, known, self.ssl_context, clustered
+        )
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Python's default checks (TLS 1.2 or newer, host name verified), with the URL's certificates.

@@ -36,6 +36,10 @@ class Channel(Generic[T]):
         self._clock = clock
         self.hub = hub
 
+    def name(self, **parameters: Parameter) -> str:
+        """The channel with these values, as clients name it. Raises Misuse."""
+        return self.declared.template.name(parameters)
+
     async def publish(self, event: T, /, **parameters: Parameter) -> int:
         """Send an event to whoever listens now (one round trip); nobody listening is no error.
 
@@ -45,8 +49,8 @@ class Channel(Generic[T]):
         lost: the event may have been sent. Source: lua/publish.lua.
         """
         declared = self.declared
-        channel = declared.template.keys(parameters).channel
-        return await self._driver.run(ops.publish(channel, declared.codec.encode(event), self._clock()))
+        named = declared.template.keys(parameters)
+        return await self._driver.run(ops.publish(named, declared.codec.encode(event), self._clock()))
 
     # async only: a subscription waits for what others do, which blocking code cannot do without a thread
     def subscribe(self, **parameters: Parameter) -> Subscription[T]:
@@ -65,6 +69,10 @@ class ReplayChannel(Generic[T]):
         self.declared = declared
         self._clock = clock
         self.hub = hub
+
+    def name(self, **parameters: Parameter) -> str:
+        """As ``Channel.name``."""
+        return self.declared.template.name(parameters)
 
     async def publish(
         self, event: T, /, *, idem: str | None = None, version: int | None = None, **parameters: Parameter
@@ -232,6 +240,7 @@ class Events:
         days. max_payload: bytes of JSON, 1 to 1,048,576.
         Raises Misuse for a malformed name, and for a placeholder that is an option of publishing or subscribing.
         """
-        family = declared(name, event_type, self._prefix, kind, size, ttl, max_payload)
+        template = ChannelTemplate(name, self._prefix, sharded=self._driver.link.cluster)
+        family = declared(template, event_type, kind, size, ttl, max_payload)
         made = Channel if family.retention is None else ReplayChannel
         return made(self._driver, self._hub, family, self._clock)

@@ -26,13 +26,13 @@ _IDEM = timedelta(minutes=5)
 
 
 def declared(
-    name: str, event_type: Any, prefix: str, kind: str, size: int, ttl: timedelta, max_payload: int
+    template: ChannelTemplate, event_type: Any, kind: str, size: int, ttl: timedelta, max_payload: int
 ) -> Declared:
     """A channel family. Raises Misuse."""
     check.one_of("kind", kind, _KINDS)
     check.whole("size", size, 1, _LARGEST)
     check.duration("ttl", ttl, _SHORTEST, _LONGEST)
-    template, codec = ChannelTemplate(name, prefix), EventCodec(event_type, max_payload)
+    codec = EventCodec(event_type, max_payload)
     if kind == "live":
         return Declared(template, codec, None)
     if template.parameters & _OPTIONS:

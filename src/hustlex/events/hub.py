@@ -60,7 +60,8 @@ class Feed:
 
     async def _run(self) -> None:
         try:
-            async with self._driver.subscribe(self._declared.template.key(self._name)) as frames:
+            template = self._declared.template
+            async with self._driver.subscribe(template.key(self._name), sharded=template.sharded) as frames:
                 if isinstance(self.cursor, ReplayCursor):
                     self._take_all(await turn(self._driver, self.cursor.step()))
                 self.started.set()

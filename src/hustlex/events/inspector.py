@@ -21,5 +21,5 @@ class EventInspector:
 
         Raises Misuse for what is no name, Unavailable.
         """
-        template = ChannelTemplate(channel, self._prefix)
-        return await self._driver.follow(ops.listeners(template.key(template.name({}))))
+        template = ChannelTemplate(channel, self._prefix, sharded=self._driver.link.cluster)
+        return await self._driver.follow(ops.listeners(template, template.name({})))

@@ -22,10 +22,12 @@ _PLAIN = frozenset((int, str))
 
 
 class ChannelKeys(msgspec.Struct, frozen=True, gc=False):
-    """What one channel is called: its name, the pub/sub channel, its history, where that stands, ids that were sent."""
+    """What one channel is called: its name, the pub/sub channel, what a script that keeps is told of that ("": it is
+    sharded), its history, where that stands, ids that were sent."""
 
     name: str
     channel: str
+    told: str
     stream: str
     meta: str
     once: str
@@ -36,10 +38,10 @@ class ChannelTemplate:
 
     The namespace takes 2 to 32 of ``[-a-zA-Z0-9_]``, the rest ``[A-Za-z0-9._~/@+=#$:-]`` and placeholders.
     In a value, everything outside ``[A-Za-z0-9._~/@+=$-]`` is percent-encoded, the separators ``:`` and ``#`` included,
-    so that no value can reach a neighbour's channel.
+    so that no value can reach a neighbour's channel. sharded: for a cluster, where each channel is told at one node.
     """
 
-    def __init__(self, text: str, prefix: str = "") -> None:
+    def __init__(self, text: str, prefix: str = "", *, sharded: bool = False) -> None:
         text = check.text("name", text)
         pieces = list(_PIECE.finditer(text))
         if not _NAMESPACE.match(text) or "".join(piece[0] for piece in pieces) != text:
@@ -48,6 +50,7 @@ class ChannelTemplate:
         self._pieces = [(piece[1], piece[2]) for piece in pieces]
         self.parameters = frozenset(field for field, _ in self._pieces if field)
         self._prefix = f"{prefix}ev:"
+        self.sharded = sharded
         self._pattern: re.Pattern[str] | None = None
         self._known: dict[tuple[tuple[str, Parameter], ...], ChannelKeys] = {}
 
@@ -66,7 +69,8 @@ class ChannelTemplate:
     def _keys(self, values: Mapping[str, Parameter]) -> ChannelKeys:
         name = self.name(values)
         beside = (self.key_beside(name, what) for what in ("s", "m", "i:"))
-        return ChannelKeys(name, self.key(name), *beside)
+        channel = self.key(name)
+        return ChannelKeys(name, channel, "" if self.sharded else channel, *beside)
 
     def name(self, values: Mapping[str, Parameter]) -> str:
         """The channel's name, at most 255 bytes. Raises Misuse for a missing or unknown one, or what is no id."""
@@ -91,8 +95,9 @@ class ChannelTemplate:
             return None
 
     def key(self, name: str) -> str:
-        """The pub/sub channel of a name. The prefix is part of it because pub/sub ignores database numbers."""
-        return self._prefix + name
+        """The pub/sub channel of a name. The prefix is part of it because pub/sub ignores database numbers. A sharded
+        one is in the slot of what is kept beside it."""
+        return f"{self._prefix}{{{name}}}" if self.sharded else self._prefix + name
 
     def key_beside(self, name: str, what: str) -> str:
         """A key beside the channel, in the name's slot. what: "s" its history, "m" where that stands."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from hustlex.core.lua import load
-from hustlex.core.op import Effect, Flow, Op, Reply, parts, subscribers
+from hustlex.core.op import Effect, Flow, Op, Reply, do, parts, subscribers
 from hustlex.events.names import ChannelKeys, ChannelTemplate
 from hustlex.events.types import Position
 
 _PUBLISH = load("hustlex.events", "publish")
+_PUBLISH_SHARDED = load("hustlex.events", "publish_sharded")
 _APPEND = load("hustlex.events", "append")
 _APPEND_IF_NEW = load("hustlex.events", "append_if_new")
 _READ = load("hustlex.events", "read")
@@ -42,14 +43,16 @@ class History(msgspec.Struct, frozen=True, gc=False):
     entries: list[KeptEvent]
 
 
-def publish(channel: str, payload: bytes, now_ms: int) -> Op[int]:
-    """Send one live message. channel: the full pub/sub channel. Answers the number of connections that took it."""
-    return _PUBLISH.op((), (channel, now_ms, payload), _receivers)
+def publish(named: ChannelKeys, payload: bytes, now_ms: int) -> Op[int]:
+    """Send one live message. Answers the number of connections that took it."""
+    if not named.told:
+        return _PUBLISH_SHARDED.op((named.channel,), (now_ms, payload), _receivers)
+    return _PUBLISH.op((), (named.channel, now_ms, payload), _receivers)
 
 
 def append(named: ChannelKeys, payload: bytes, retention: Retention, fresh: str, now_ms: int) -> Op[Position]:
     """Keep and send one message. fresh: the epoch, should there be none."""
-    args = named.channel, now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms
+    args = named.told, now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms
     return _APPEND.op((named.stream, named.meta), args, _position)
 
 
@@ -57,7 +60,7 @@ def append_if_new(
     named: ChannelKeys, payload: bytes, retention: Retention, fresh: str, now_ms: int, idem: str, version: int
 ) -> Op[Position]:
     """The same for one that has an id (""; none), with which it may be repeated, or a version (0: none)."""
-    args = named.channel, now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms
+    args = named.told, now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms
     more = retention.idem_ms if idem else 0, version
     op = _APPEND_IF_NEW.op((named.stream, named.meta, f"{named.once}{idem}"), args + more, _position)
     return msgspec.structs.replace(op, effect=Effect.IDEMPOTENT) if idem else op
@@ -80,8 +83,11 @@ def forget(template: ChannelTemplate, name: str) -> Op[None]:
     return _FORGET.op((template.key_beside(name, "s"),), (), _nothing)
 
 
-def listeners(channel: str) -> Flow[int]:
-    """How many connections listen to a channel, at all servers. channel: the full pub/sub channel."""
+def listeners(template: ChannelTemplate, name: str) -> Flow[int]:
+    """How many connections listen to a channel, at all servers."""
+    channel = template.key(name)
+    if template.sharded:
+        return (yield from do(subscribers("events.listeners", channel, sharded=True)))
     return sum((yield from parts(subscribers("events.listeners", channel))))
 
 

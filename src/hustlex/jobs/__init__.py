@@ -10,10 +10,21 @@ How an enqueue flows:
 
 The other subjects have rooms of their own: ``lease/`` is what workers (``hustlex.worker``) ask, ``stream/`` waits for
 ends and follows, ``workflow/``, ``schedule/`` and ``group/`` start jobs of others, ``explain/`` says why a task does
-not run, ``inspect/`` looks and acts for operators, whose doors are ``inspector.py`` and ``schedules.py``.
+not run, ``inspect/`` looks and acts for operators, ``search/`` finds tasks, ``bulk/`` acts on what was found; their
+doors are ``inspector.py``, ``bulks.py`` and ``schedules.py``.
 """
 
 from hustlex.jobs.api import Handle, Jobs
+from hustlex.jobs.bulk.types import (
+    Bulk,
+    BulkCount,
+    BulkItem,
+    BulkPhase,
+    BulkReport,
+    BulkVerb,
+    ItemOutcome,
+)
+from hustlex.jobs.bulks import BulkActs
 from hustlex.jobs.define.backoff import default_delay
 from hustlex.jobs.define.context import CurrentJob, current_job
 from hustlex.jobs.define.partitions import Partitions
@@ -45,6 +56,7 @@ from hustlex.jobs.schedule.clock_changes import Dst
 from hustlex.jobs.schedule.cron import CronError
 from hustlex.jobs.schedule.periodic import Missed, Periodic, PeriodicConfig, ScheduleInfo
 from hustlex.jobs.schedules import Schedules
+from hustlex.jobs.search.types import FoundTasks, UnreadTask
 from hustlex.jobs.stream.types import Ending, Failed, Gone, Item, Log, NotYet, Progress, Result, StateChange, Succeeded
 from hustlex.jobs.types import (
     Debounced,
@@ -65,6 +77,13 @@ __all__ = [
     "RESULTS",
     "Aggregate",
     "AggregateFunction",
+    "Bulk",
+    "BulkActs",
+    "BulkCount",
+    "BulkItem",
+    "BulkPhase",
+    "BulkReport",
+    "BulkVerb",
     "Cancellation",
     "Cause",
     "CronError",
@@ -79,6 +98,7 @@ __all__ = [
     "Enqueued",
     "Explanation",
     "Failed",
+    "FoundTasks",
     "Gone",
     "GroupInfo",
     "GroupedTask",
@@ -86,6 +106,7 @@ __all__ = [
     "IdTaken",
     "Inspector",
     "Item",
+    "ItemOutcome",
     "Job",
     "Jobs",
     "Limits",
@@ -128,6 +149,7 @@ __all__ = [
     "TaskMessage",
     "Tasks",
     "TooLate",
+    "UnreadTask",
     "Workflow",
     "current_job",
     "default_delay",

@@ -30,7 +30,8 @@ def new_id() -> str:
         try:
             return _stock.pop()
         except IndexError:
-            _stock.extend(_uuid4(os.urandom(16).hex()) for _ in range(_DRAWN))
+            digits = os.urandom(16 * _DRAWN).hex()
+            _stock.extend(_uuid4(digits[at : at + 32]) for at in range(0, len(digits), 32))
 
 
 def _uuid4(digits: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Unpack
 
 from hustlex.core import check
@@ -10,9 +11,12 @@ from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.jobs import lookup
+from hustlex.jobs.bulks import BulkActs
 from hustlex.jobs.enqueue.job import as_job
 from hustlex.jobs.enqueue.options import Start
+from hustlex.jobs.ids import new_id, new_token
 from hustlex.jobs.inspect import act, change
+from hustlex.jobs.inspect import clone as cloning
 from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import ops as inspect
 from hustlex.jobs.inspect.types import (
@@ -25,7 +29,12 @@ from hustlex.jobs.inspect.types import (
     Server,
     TaskInfo,
 )
-from hustlex.jobs.types import State
+from hustlex.jobs.keys import addressed
+from hustlex.jobs.search import flows as searching
+from hustlex.jobs.search.match import View
+from hustlex.jobs.search.query import Query
+from hustlex.jobs.search.types import FoundTasks
+from hustlex.jobs.types import Outcome, State
 from hustlex.jobs.workflow import flows as steps
 from hustlex.jobs.workflow.plan import OpenStep
 
@@ -41,6 +50,7 @@ class Inspector:
     def __init__(self, driver: AsyncDriver, *, clock: Clock = server_clock) -> None:
         self._driver = check.driver(driver)
         self._clock = clock
+        self.bulk = BulkActs(driver, clock=clock)
 
     async def queues(self) -> list[str]:
         """The names of all queues that ever got a task, in order."""
@@ -77,6 +87,34 @@ class Inspector:
     async def task(self, queue: str, task_id: str) -> TaskInfo:
         """One task, in whatever state. Raises NotFound."""
         return await self._driver.run(inspect.task(queue, task_id, self._clock()))
+
+    async def search(
+        self,
+        query: str | Query,
+        *,
+        queues: Sequence[str] | None = None,
+        cursor: str = "",
+        size: int = 50,
+        view: View | None = None,
+    ) -> FoundTasks:
+        """One page of the tasks a query asks for, as ``state:retry type:gig:* error~timeout age>1h``.
+
+        queues: the only ones in which to look, None = all. size: at most so many tasks, 1 to 500. cursor: the page
+        before's. view: what of a value may be seen, and so found: ``view(kind, value, task_type)``; None = all of it.
+        A page looks at 2,000 tasks at most, with 40 calls; what it did not come to stands behind its ``cursor``. Tasks
+        that stay where they are stand on exactly one page, whatever happens around them; who moves meanwhile may be met
+        twice, or not at all. Scheduled and retried: next start first; pending: next to run first; finished: newest
+        first. Grammar: docs/guides/dashboard.md. Raises Misuse with what is wrong, and at which column.
+        """
+        asked = searching.asked(query, self._clock())
+        budget = searching.Budget(size=check.whole("size", size, 1, searching.MOST_FOUND))
+        names = (
+            await self.queues()
+            if queues is None
+            else [addressed("queue", name) for name in check.several("queues", queues)]
+        )
+        shown = None if view is None else check.function("view", view)
+        return await self._driver.follow(searching.search(asked, names, cursor, shown, budget, self._clock()))
 
     async def run(self, queue: str, task_id: str) -> None:
         """Run a scheduled, retry, archived, completed or aggregating task now, behind what is pending.
@@ -115,6 +153,27 @@ class Inspector:
         Raises NotFound, Conflict when it is not scheduled.
         """
         await self._driver.follow(inspection.update_payload(queue, task_id, as_job("any", payload).payload))
+
+    async def merge_payload(self, queue: str, task_id: str, changes: dict[str, Any]) -> None:
+        """Change some of a scheduled task's payload, which is a JSON object, and leave the rest as it is.
+
+        changes: merged into it as RFC 7396 says: objects name by name, None takes a name out. Raises NotFound, Conflict
+        when it is not scheduled or its payload is no object.
+        """
+        merge = partial(cloning.patched, changes=cloning.changes(changes))
+        await self._driver.follow(inspection.update_payload(queue, task_id, merge))
+
+    async def clone(
+        self, queue: str, task_id: str, *, to: str | None = None, changes: dict[str, Any] | None = None
+    ) -> Outcome[Any]:
+        """Enqueue a task once more, to run now, under a new id; the header ``cloned-from`` names the original.
+
+        It has the same type, payload, headers, retries, timeout and retention; neither its start and deadline, nor its
+        lock and group. to: another queue. changes: to its payload, as of ``merge_payload``. Raises NotFound, Conflict.
+        """
+        given = None if changes is None else cloning.changes(changes)
+        flow = cloning.clone(queue, task_id, to, given, new_id(), new_token(), self._clock())
+        return await self._driver.follow(flow)
 
     async def reschedule(self, queue: str, task_id: str, **start: Unpack[Start]) -> None:
         """Give a scheduled or retried task another start: ``process_in`` or ``process_at``; in the past means now.

@@ -25,12 +25,14 @@ from hustlex.tokens.types import Access, CheckResult, Rejected, Rejection
 
 _REJECTED = {reason: Rejected(reason) for reason in Rejection}
 _AHEAD_MS = 1_000
+Read = Callable[[str], Genuine | Rejection]
 _NO_PROOF = _REJECTED[Rejection.BINDING_MISMATCH]
 _log = logging.getLogger("hustlex.tokens")
 
 
 class Guard:
-    """away: what bounded checks do without a server, see TokenOptions. start: begins to follow the feed, once."""
+    """away: what bounded checks do without a server, see TokenOptions. start: begins to follow the feed, once. read: a
+    token of the kind that is checked here; access tokens by default."""
 
     def __init__(
         self,
@@ -40,8 +42,10 @@ class Guard:
         clock: Clock,
         away: str,
         start: Callable[[], None],
+        read: Read | None = None,
     ) -> None:
         self._issuer = issuer
+        self._read = read or issuer.read
         self._view = view
         self._signing = signing
         self._clock = clock
@@ -53,7 +57,7 @@ class Guard:
         moment = time.monotonic()
         if moment >= self._signing.due_at:
             return self._after_reading_keys(access, mode, jkt)
-        token = self._issuer.read(access)
+        token = self._read(access)
         if not isinstance(token, Genuine):
             if token is Rejection.UNKNOWN_KID and self._signing.may_ask(moment):
                 return self._after_reading_keys(access, mode, jkt)
@@ -125,8 +129,9 @@ class WatchedGuard(Guard):
         away: str,
         start: Callable[[], None],
         hook: Hook,
+        read: Read | None = None,
     ) -> None:
-        super().__init__(issuer, view, signing, clock, away, start)
+        super().__init__(issuer, view, signing, clock, away, start, read)
         self._seen = from_memory(hook, "tokens.check", super().begin, (Access, Rejected))
 
     def begin(self, access: str, mode: Mode, jkt: str | None) -> CheckResult | Op[CheckResult] | Flow[CheckResult]:

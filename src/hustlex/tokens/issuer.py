@@ -12,7 +12,7 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.op import Op
 from hustlex.core.reference import user_reference
 from hustlex.tokens import jwt
-from hustlex.tokens.jwt import Claims
+from hustlex.tokens.jwt import Claims, SubscriptionClaims
 from hustlex.tokens.keyset import KeySet
 from hustlex.tokens.names import UserKeys, is_random_id
 from hustlex.tokens.options import Mode, TokenPolicy
@@ -75,13 +75,18 @@ class TokenIssuer:
         self.chain = Chain(keyring)
         self.keys = keys or KeySet.derived(keyring)
         self.keyring = keyring
+        self._forget()
+
+    def _forget(self) -> None:
+        """Of each kind of token for itself: what counts as one never counts as the other."""
         self._memory: SignatureCache[Genuine] = SignatureCache()
+        self._subscriptions: SignatureCache[Genuine] = SignatureCache()
 
     def trust(self, keys: KeySet) -> None:
         """From now on these keys sign and verify. What others vouched for is looked at again; a thread that is
         verifying by the old keys right now puts what it finds into the old memory."""
         self.keys = keys
-        self._memory = SignatureCache()
+        self._forget()
 
     def uref(self, user_id: Id) -> str:
         """The user as in key names. Raises Misuse."""
@@ -128,19 +133,27 @@ class TokenIssuer:
         except AttributeError:  # no text; on the way of every check this costs nothing
             check.instance("access", access, str)
             raise
-        return known if known is not None else self._read(access)
+        return known if known is not None else self._read(access, self._memory, Claims)
 
-    def _read(self, access: str) -> Genuine | Rejection:
-        memory, policy = self._memory, self.policy  # the memory before the keys, see trust
+    def read_subscription(self, token: str) -> Genuine | Rejection:
+        """A genuine subscription token, whatever its age, or why it is none."""
+        known = self._subscriptions.get(check.typed("token", token))
+        return known if known is not None else self._read(token, self._subscriptions, SubscriptionClaims)
+
+    def _read(self, text: str, memory: SignatureCache[Genuine], kind: type[Claims]) -> Genuine | Rejection:
+        """memory: the one from before the keys are looked at, see trust."""
+        policy = self.policy
         life_s = -(-policy.access_ms // 1000)
-        claims = jwt.read(access, self.keys, issuer=policy.issuer, audience=policy.audience, longest_life_s=life_s)
+        claims = jwt.read(
+            text, self.keys, issuer=policy.issuer, audience=policy.audience, longest_life_s=life_s, kind=kind
+        )
         if isinstance(claims, Rejection):
             return claims
         uref = self._one_user(claims)
         if uref is None:
             return Rejection.MALFORMED
         known = Genuine(claims, uref, policy.leeway_ms)
-        memory.put(access, known)
+        memory.put(text, known)
         return known
 
     def _one_user(self, claims: Claims) -> str | None:
@@ -165,6 +178,7 @@ def _access(claims: Claims, mode: Mode, issued: datetime, expires: datetime, aut
         client_id=claims.client_id,
         jti=claims.jti,
         issued_at=issued,
+        issued_ms=claims.ims,
         expires_at=expires,
         authenticated_at=authenticated,
         amr=claims.amr,

@@ -11,14 +11,13 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from hustlex.tokens.keyset import Key, KeySet
 from hustlex.tokens.types import Rejection
 
-_TYPE = "at+jwt"
 _LONGEST = 8192
 _EXTRA_LIFE_S = 60
 _LAST_S = 221_845_392_000
@@ -31,7 +30,10 @@ _ALGORITHMS = frozenset({"ES256", "EdDSA", "RS256"})
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The claims of an access token."""
+    """The claims of an access token. typ: what a token is for, as its header says; one kind never counts as another
+    (RFC 8725, 3.11)."""
+
+    typ: ClassVar[str] = "at+jwt"
 
     iss: str
     """Who issued it."""
@@ -70,10 +72,20 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.cnf.get("jkt", "")
 
 
+class SubscriptionClaims(Claims, frozen=True, omit_defaults=True, kw_only=True):
+    """The claims of a subscription token: of the access token that it was made for, and the one channel."""
+
+    typ: ClassVar[str] = "subscription+jwt"
+    channel: str
+    """Its name."""
+    since: str = ""
+    """A position in it as text."""
+
+
 def write(claims: Claims, key: Key) -> str:
     """Sign. The key must have its private part."""
     assert key.private is not None
-    header = {"alg": key.alg, "kid": key.kid, "typ": _TYPE}
+    header = {"alg": key.alg, "kid": key.kid, "typ": claims.typ}
     signed = f"{_text(msgspec.json.encode(header))}.{_text(msgspec.json.encode(claims))}"
     algorithm = _algorithm(key.alg)
     return f"{signed}.{_text(algorithm.sign(signed.encode(), key.private))}"
@@ -99,24 +111,27 @@ def verified(token: str, key: Key) -> bytes | None:
         return None
 
 
-def read(token: str, keys: KeySet, *, issuer: str, audience: str, longest_life_s: int) -> Claims | Rejection:
-    """The claims of a token that one of our keys signed for us, or what is wrong with it. Times are not compared."""
+def read(
+    token: str, keys: KeySet, *, issuer: str, audience: str, longest_life_s: int, kind: type[Claims] = Claims
+) -> Claims | Rejection:
+    """The claims of a token of this kind that one of our keys signed for us, or what is wrong with it. Times are not
+    compared."""
     if not well_formed(token):
         return Rejection.MALFORMED
-    key = _key(token, keys)
+    key = _key(token, keys, kind.typ)
     if isinstance(key, Rejection):
         return key
     payload = verified(token, key)
     if payload is None:
         return Rejection.BAD_SIGNATURE
     try:
-        claims = msgspec.convert(object_of(payload), Claims)
+        claims = msgspec.convert(object_of(payload), kind)
     except (ValueError, RecursionError):
         return Rejection.MALFORMED
     return _misfit(claims, issuer, audience, longest_life_s) or claims
 
 
-def _key(token: str, keys: KeySet) -> Key | Rejection:
+def _key(token: str, keys: KeySet, typ: str) -> Key | Rejection:
     """The key a token must have been signed with. Only its name is taken from the token, never the algorithm."""
     try:
         header = header_of(token)
@@ -131,7 +146,7 @@ def _key(token: str, keys: KeySet) -> Key | Rejection:
         return Rejection.UNKNOWN_KID
     if alg != key.alg:
         return Rejection.BAD_SIGNATURE
-    return key if header.get("typ") == _TYPE else Rejection.BAD_TYPE
+    return key if header.get("typ") == typ else Rejection.BAD_TYPE
 
 
 def _misfit(claims: Claims, issuer: str, audience: str, longest_life_s: int) -> Rejection | None:

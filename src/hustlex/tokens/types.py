@@ -54,6 +54,8 @@ class Rejection(enum.StrEnum):
     EXPIRED_IDLE = "expired_idle"
     BINDING_MISMATCH = "binding_mismatch"
     """A token bound to a key was shown without a fresh proof of that key (or a proof without such a token)."""
+    OTHER_CHANNEL = "other_channel"
+    """A subscription token was shown for another channel than its own."""
 
 
 class Access(Outcome, frozen=True):
@@ -83,6 +85,8 @@ class Access(Outcome, frozen=True):
     """The thumbprint of the key the token is bound to, which was proved; "" for a bearer token."""
     mode: Literal["stateless", "bounded", "strict"] = "strict"
     """How sure the answer is: as the check was asked for."""
+    issued_ms: int = 0
+    """When it was issued, in milliseconds since 1970."""
 
 
 class Rejected(Failure, frozen=True):
@@ -91,6 +95,33 @@ class Rejected(Failure, frozen=True):
 
     reason: Rejection
     detail: str = ""
+
+
+class SubscriptionToken(Secretive, frozen=True, eq=False):
+    """Good for hearing one channel, for a while. The token is hidden in repr, and this cannot be pickled."""
+
+    token: str
+    """A JWT, for the client that will subscribe."""
+    channel: str
+    """The name of the channel."""
+    expires_in: timedelta
+    """Its life."""
+    hidden: ClassVar[frozenset[str]] = frozenset({"token"})
+
+
+class ChannelAccess(Outcome, frozen=True):
+    """The subscription token is good: this user may hear this channel."""
+
+    user_id: str
+    """Whose token it is."""
+    session_id: str
+    """The session behind it."""
+    channel: str
+    """The name of the channel."""
+    expires_at: datetime
+    """When it ends."""
+    since: str = ""
+    """The position it was made with."""
 
 
 class How(enum.StrEnum):
@@ -274,5 +305,6 @@ ProofResult = Proven | BadProof
 RevokeResult = Forbidden | RevokedSession | NotOurs
 LoginResult = TokenPair | TooManySessions
 CheckResult = Access | Rejected
+SubscriptionResult = ChannelAccess | Rejected
 RefreshResult = Refreshed | RefreshRefused
 LogoutResult = LoggedOut | LogoutRefused

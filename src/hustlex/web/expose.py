@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -12,12 +13,13 @@ from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.events import Channel, Presence, ReplayChannel
 from hustlex.events.names import ChannelTemplate, quoted
-from hustlex.tokens import Access
+from hustlex.tokens import Access, ChannelAccess, Rejected, Rejection, Tokens
 
 Action = Literal["subscribe", "publish", "history", "presence"]
 Family = Channel[Any] | ReplayChannel[Any]
 
 _BOUND_TO_USER = "#"
+_log = logging.getLogger("hustlex.web")
 
 
 class Allow(msgspec.Struct, frozen=True):
@@ -44,6 +46,15 @@ class Named(msgspec.Struct, frozen=True):
     name: str
     family: Family | None
     values: dict[str, Any]
+
+
+class HeardChannel(msgspec.Struct, frozen=True):
+    """A channel that a client may hear. until: what follows then. shown: by a subscription token, of which another one
+    has to be shown until then; else it is asked again."""
+
+    named: Named
+    until: datetime | None
+    shown: bool = False
 
 
 def job_names(template: str) -> ChannelTemplate:
@@ -98,9 +109,27 @@ class Exposed:
 
     async def allows(self, access: Access | None, named: Named, action: Action) -> Allow | None:
         """None: it does not. A name that ends in ``#<user>`` is that user's alone, whatever else is allowed."""
-        _, bound, owner = named.name.rpartition(_BOUND_TO_USER)
-        if bound and (access is None or owner != quoted(access.user_id)):
+        if _is_anothers(named.name, None if access is None else access.user_id):
             return None
         answer = await self._authorize(access, named.name, named.values, action)
         check.instance("what authorize answers", answer, Allow, Deny)
         return answer if isinstance(answer, Allow) else None
+
+    async def shown(
+        self, tokens: Tokens, user_id: str | None, named: Named, token: str
+    ) -> ChannelAccess | Literal["expired", "denied"]:
+        """What a subscription token allows, without asking anybody. user_id: whose it must be; None: it says that
+        itself."""
+        answer = await tokens.check_subscription(token, named.name)
+        if isinstance(answer, ChannelAccess) and answer.expires_at <= tokens.now():
+            answer = Rejected(Rejection.EXPIRED)  # only by the leeway it counts: nothing is left of it
+        if isinstance(answer, Rejected):
+            _log.info("a subscription token was refused: %s", answer.reason)
+            return "expired" if answer.reason is Rejection.EXPIRED else "denied"
+        theirs = user_id in (None, answer.user_id) and not _is_anothers(named.name, answer.user_id)
+        return answer if theirs else "denied"
+
+
+def _is_anothers(name: str, user_id: str | None) -> bool:
+    _, bound, owner = name.rpartition(_BOUND_TO_USER)
+    return bool(bound) and (user_id is None or owner != quoted(user_id))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from hustlex.events import Gap, Message, Unknown
+from hustlex.events import Gap, Message, Position, Unknown
 from hustlex.events.types import LAST_OFFSET
 
 LONGEST = 64 * 1024
@@ -17,6 +17,12 @@ class Connect(msgspec.Struct):
     """The first command. token: an access token; "" for nobody."""
 
     token: str = ""
+
+
+class Refresh(Connect):
+    """Another token. ch: the channel that it is for; "" for the connection."""
+
+    ch: str = ""
 
 
 class FramePosition(msgspec.Struct):
@@ -30,6 +36,7 @@ class OnChannel(msgspec.Struct):
     """A command on a channel."""
 
     ch: str
+    token: str = ""
     since: FramePosition | None = None
     data: msgspec.Raw = msgspec.Raw()
     idem: str | None = None
@@ -41,7 +48,7 @@ class ClientFrame(msgspec.Struct):
 
     id: int = 0
     connect: Connect | None = None
-    refresh: Connect | None = None
+    refresh: Refresh | None = None
     subscribe: OnChannel | None = None
     unsubscribe: OnChannel | None = None
     publish: OnChannel | None = None
@@ -75,6 +82,7 @@ DENIED = 103, "permission denied"
 ALREADY = 105, "already subscribed"
 LIMIT = 106, "limit exceeded"
 UNAVAILABLE = 108, "not available"
+SUBSCRIPTION_EXPIRED = 109, "subscription expired"
 
 SHUTDOWN = 4001, "shutdown"
 INTERNAL = 4004, "internal error"
@@ -98,6 +106,12 @@ def read(text: str | bytes) -> list[ClientFrame]:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise SocketClosing(*MALFORMED) from None
     return frames if isinstance(frames, list) else [frames]
+
+
+def position_of(text: str) -> FramePosition | None:
+    """A position as text; None for what is none."""
+    found = Position.parse(text)
+    return None if found is None else FramePosition(found.epoch, found.offset)
 
 
 def pushed(item: Message[Any] | Gap) -> dict[str, Any]:

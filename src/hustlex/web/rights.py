@@ -20,7 +20,7 @@ from hustlex.core import check
 from hustlex.errors import Error
 from hustlex.problems import QUOTA_EXCEEDED
 from hustlex.ratelimit import Policy, caller_of
-from hustlex.tokens import Access, Mode
+from hustlex.tokens import Access, ChannelAccess, Mode
 from hustlex.web.problem import Problem
 
 HEARTBEAT = timedelta(seconds=15)
@@ -47,11 +47,32 @@ class ShownToken(msgspec.Struct, frozen=True):
         """Whether this is what such a check found."""
         return self.front is front and self.token == token and self.mode == mode
 
+    async def stands(self) -> bool:
+        """Whether it still counts, by a bounded check."""
+        return isinstance(await self.front.tokens.check(self.token, mode="bounded", jkt=self.jkt), Access)
+
     def __repr__(self) -> str:
         return "Shown(...)"
 
 
-def keep_shown(connection: HTTPConnection, shown: ShownToken) -> None:
+class ShownSubscriptions(msgspec.Struct, frozen=True):
+    """The good subscription tokens of a request, by channel, all of one user. access: of one of them."""
+
+    front: HustleX
+    tokens: dict[str, str]
+    access: ChannelAccess
+
+    async def stands(self) -> bool:
+        """Whether all of them still count, by bounded checks."""
+        check = self.front.tokens.check_subscription
+        answers = [await check(token, channel) for channel, token in self.tokens.items()]
+        return all(isinstance(answer, ChannelAccess) for answer in answers)
+
+    def __repr__(self) -> str:
+        return "Shown(...)"
+
+
+def keep_shown(connection: HTTPConnection, shown: ShownToken | ShownSubscriptions) -> None:
     """Remember who asks, for as long as the request lasts."""
     connection.scope[_SHOWN] = shown
 
@@ -59,7 +80,7 @@ def keep_shown(connection: HTTPConnection, shown: ShownToken) -> None:
 class Rights:
     """Of the user whose token a request showed, looked at again while it lasts."""
 
-    def __init__(self, shown: ShownToken) -> None:
+    def __init__(self, shown: ShownToken | ShownSubscriptions) -> None:
         self._shown = shown
         self._unsure = 0
         self.user_id = shown.access.user_id
@@ -74,14 +95,13 @@ class Rights:
         """Whether they still stand, by a bounded check. A server that cannot be asked is forgiven once in a row."""
         if self.left <= 0:
             return False
-        shown = self._shown
         try:
-            answer = await shown.front.tokens.check(shown.token, mode="bounded", jkt=shown.jkt)
+            stands = await self._shown.stands()
         except Error:
             self._unsure += 1
             return self._unsure <= _UNSURE_AT_MOST
         self._unsure = 0
-        return isinstance(answer, Access)
+        return stands
 
 
 def shown_in(scope: MutableMapping[str, Any]) -> ShownToken | None:
@@ -92,8 +112,8 @@ def shown_in(scope: MutableMapping[str, Any]) -> ShownToken | None:
 
 def rights_of(scope: MutableMapping[str, Any]) -> Rights | None:
     """None: no token was asked for."""
-    shown = shown_in(scope)
-    return None if shown is None else Rights(shown)
+    shown = scope.get(_SHOWN)
+    return Rights(shown) if isinstance(shown, ShownToken | ShownSubscriptions) else None
 
 
 @functools.cache

@@ -16,10 +16,10 @@ from hustlex.app import HustleX
 from hustlex.errors import Error, Misuse
 from hustlex.events import Position, ReplayChannel, Unknown
 from hustlex.events.subscription import ChannelReader
-from hustlex.tokens import Access
+from hustlex.tokens import Access, ChannelAccess
 from hustlex.web import frames
-from hustlex.web.expose import Action, Allow, Exposed, Named
-from hustlex.web.frames import ClientFrame, CommandRefused, Connect, FramePosition, OnChannel, SocketClosing
+from hustlex.web.expose import Action, Exposed, HeardChannel, Named
+from hustlex.web.frames import ClientFrame, CommandRefused, Connect, FramePosition, OnChannel, Refresh, SocketClosing
 from hustlex.web.problem import Problem
 from hustlex.web.rights import Rights, ShownToken, ended_by_signals, stream_place
 
@@ -52,7 +52,7 @@ class EventsSocket:
         self._reader = ChannelReader(exposed.hub)
         self._rights: Rights | None = None
         self._access: Access | None = None
-        self._granted: dict[str, tuple[Named, Allow]] = {}
+        self._granted: dict[str, HeardChannel] = {}
         self._jobs: JobChannels | None = None
         self._places: dict[str, contextlib.AsyncExitStack] = {}
         self._followed: asyncio.Future[JobChannels] = asyncio.get_running_loop().create_future()
@@ -201,28 +201,59 @@ class EventsSocket:
     async def _connect_again(self, _: Connect) -> dict[str, Any]:
         raise SocketClosing(*frames.MALFORMED)
 
-    async def _refresh(self, shown: Connect) -> dict[str, Any]:
-        await self._show(shown)
-        return self._life()
+    async def _refresh(self, shown: Refresh) -> dict[str, Any]:
+        if not shown.ch:
+            await self._show(shown)
+            return self._life()
+        granted = self._granted.get(shown.ch)
+        if granted is None or not granted.shown:
+            raise CommandRefused(*frames.BAD_REQUEST)
+        access = await self._by_token(granted.named, shown.token)
+        self._granted[shown.ch] = HeardChannel(granted.named, access.expires_at, shown=True)
+        return {"ch": shown.ch, **self._left(access)}
 
-    async def _allowed(self, name: str, action: Action) -> tuple[Named, Allow]:
+    def _left(self, access: ChannelAccess) -> dict[str, float]:
+        return {"expires_in": round((access.expires_at - self._front.tokens.now()).total_seconds(), 3)}
+
+    async def _by_token(self, named: Named, token: str) -> ChannelAccess:
+        """What a subscription token of this user says, which nobody has to be asked for."""
+        user = "" if self._access is None else self._access.user_id
+        access = await self._exposed.shown(self._front.tokens, user, named, token)
+        if isinstance(access, ChannelAccess):
+            return access
+        raise CommandRefused(*(frames.SUBSCRIPTION_EXPIRED if access == "expired" else frames.DENIED))
+
+    def _named(self, name: str) -> Named:
         named = self._exposed.find(name)
         if named is None:
             raise CommandRefused(*frames.UNKNOWN_CHANNEL)
+        return named
+
+    async def _allowed(self, name: str, action: Action) -> HeardChannel:
+        named = self._named(name)
         allow = await self._exposed.allows(self._access, named, action)
         if allow is None:
             raise CommandRefused(*frames.DENIED)
-        return named, allow
+        return HeardChannel(named, allow.until)
 
     async def _subscribe(self, to: OnChannel) -> dict[str, Any]:
-        named, allow = await self._allowed(to.ch, "subscribe")
+        if not to.token:
+            return await self._hear_channel(await self._allowed(to.ch, "subscribe"), to.since)
+        named = self._named(to.ch)
+        access = await self._by_token(named, to.token)
+        since = to.since or frames.position_of(access.since)
+        granted = HeardChannel(named, access.expires_at, shown=True)
+        return {**await self._hear_channel(granted, since), **self._left(access)}
+
+    async def _hear_channel(self, granted: HeardChannel, since: FramePosition | None) -> dict[str, Any]:
+        named = granted.named
         if named.name in self._granted:
             raise CommandRefused(*frames.ALREADY)
         if len(self._granted) >= self._options.channels:
             raise CommandRefused(*frames.LIMIT)
-        self._granted[named.name] = named, allow
+        self._granted[named.name] = granted
         try:
-            recovered = await self._join(named, to.since)
+            recovered = await self._join(named, since)
             await self._enter(named.name)
         except BaseException:
             del self._granted[named.name]
@@ -265,7 +296,7 @@ class EventsSocket:
         await self._reader.leave(name)
 
     async def _publish(self, of: OnChannel) -> dict[str, Any]:
-        named, _ = await self._allowed(of.ch, "publish")
+        named = (await self._allowed(of.ch, "publish")).named
         if named.family is None:
             raise CommandRefused(*frames.BAD_REQUEST)
         event = named.family.declared.codec.read(bytes(of.data))
@@ -278,7 +309,8 @@ class EventsSocket:
         return {"ch": named.name, "e": position.epoch, "o": position.offset}
 
     async def _history(self, of: OnChannel) -> dict[str, Any]:
-        named, _ = await self._allowed(of.ch, "history")
+        held = self._granted.get(of.ch)
+        named = (held if held is not None and held.shown else await self._allowed(of.ch, "history")).named
         if not isinstance(named.family, ReplayChannel):
             raise CommandRefused(*frames.BAD_REQUEST)
         since = None if of.since is None else Position(of.since.e, of.since.o)
@@ -286,13 +318,13 @@ class EventsSocket:
         return {"ch": named.name, "msgs": [frames.contents(message) for message in kept]}
 
     async def _presence(self, of: OnChannel) -> dict[str, Any]:
-        named, _ = await self._allowed(of.ch, "presence")
-        crowd = self._exposed.crowd(named.name)
+        await self._allowed(of.ch, "presence")
+        crowd = self._exposed.crowd(of.ch)
         if crowd is None:
             raise CommandRefused(*frames.BAD_REQUEST)
         members = await crowd.presence.members(limit=of.limit, **crowd.values)
         count = await crowd.presence.count(**crowd.values)
-        return {"ch": named.name, "members": members, "connections": count.members, "users": count.users}
+        return {"ch": of.ch, "members": members, "connections": count.members, "users": count.users}
 
     async def _enter(self, name: str) -> None:
         """Whoever hears a channel is there."""
@@ -338,22 +370,26 @@ class EventsSocket:
     async def _look_at_rights(self) -> None:
         if self._rights is not None and not await self._rights.hold():
             raise SocketClosing(*(frames.EXPIRED if self._rights.left <= 0 else frames.INVALID_TOKEN))
-        for name, (named, allow) in list(self._granted.items()):
-            if allow.until is not None and allow.until <= self._front.tokens.now():
-                await self._ask_again(name, named)
+        for name, granted in list(self._granted.items()):
+            if granted.until is not None and granted.until <= self._front.tokens.now():
+                await self._over(name, granted)
 
     def _pause(self) -> float:
         """Until the next look, or the token's end."""
         usual = min(self._options.pong_s, self._options.beat_s)
         return max(0.0, min(usual, self._rights.left)) if self._rights else usual
 
-    async def _ask_again(self, name: str, named: Named) -> None:
-        allow = await self._exposed.allows(self._access, named, "subscribe")
+    async def _over(self, name: str, granted: HeardChannel) -> None:
+        """What was allowed for a time is asked again; of a token another one was to be shown."""
+        code, message = frames.SUBSCRIPTION_EXPIRED if granted.shown else frames.DENIED
+        ask = self._exposed.allows
+        allow = None if granted.shown else await ask(self._access, granted.named, "subscribe")
+        if self._granted.get(name) is not granted:
+            return  # left, or renewed, meanwhile
         if allow is not None:
-            self._granted[name] = named, allow
+            self._granted[name] = HeardChannel(granted.named, allow.until)
             return
         del self._granted[name]
         await self._quit(name)
         async with self._sending:
-            code, message = frames.DENIED
             await self._send({"unsubscribed": {"ch": name, "code": code, "message": message}})

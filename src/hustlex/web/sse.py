@@ -90,8 +90,8 @@ async def sse_response(
     left = _left(request, check.moment("until", until)) if until is not None else _for_ever
     if authorize is not None and not await authorize(request):
         return Response(status_code=204)
-    if isinstance(subscription, Subscription | Together) and (came_from := _came_from(request)):
-        subscription.resume(came_from)
+    if isinstance(subscription, Subscription | Together) and (place := came_from(request)):
+        subscription.resume(place)
     return EventStream(
         subscription,
         _seconds("heartbeat", heartbeat),
@@ -116,7 +116,7 @@ def _for_ever() -> float:
     return math.inf
 
 
-def _came_from(request: Request) -> str:
+def came_from(request: Request) -> str:
     """The place that a browser was at, "" for a new one. What is no place of ours counts as one of nothing."""
     query = request.query_params.get("last_event_id") if request.scope.get("query_string") else None
     place = request.headers.get("last-event-id") or query or ""

@@ -18,6 +18,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     "tokens": (
         *("login", "check", "refresh", "logout", "introspect", "prove", "sessions", "data", "set_data"),
         *("revoke_token", "revoke_session", "revoke_all", "rotate_keys", "retire_key", "jwks"),
+        *("issue_subscription", "check_subscription"),
     ),
     "ratelimit": ("check", "check_all", "peek", "heartbeat", "release", "refund", "reset", "set_limit"),
     "idempotency": (

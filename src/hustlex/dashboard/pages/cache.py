@@ -1,12 +1,23 @@
-"""``/cache``: is this entry there, and why is it stale?"""
+"""``/cache``: how well do the caches serve, and why is this entry as it is?"""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from hustlex.cache import Stats
 from hustlex.dashboard.request import PageContent, PageRequest
 
 
 async def cache(request: PageRequest) -> PageContent:
-    """One entry of a named cache; never its value."""
+    """What all processes counted; and one entry of a named cache, never its value."""
     name, key = request.given("name"), request.given("key")
-    entry = await request.hx.cache.inspector.entry(name, key) if name and key else None
-    return PageContent("cache", "Cache", {"name": name, "key": key, "entry": entry})
+    inspector = request.hx.cache.inspector
+    entry = await inspector.entry(name, key) if name and key else None
+    rows = sorted((_row(*each) for each in (await inspector.fleet()).items()), key=lambda row: -row[2])
+    return PageContent("cache", "Cache", {"name": name, "key": key, "entry": entry, "fleet": rows})
+
+
+def _row(name: str, stats: Stats) -> tuple[str, Stats, int, timedelta | None]:
+    slowest = stats.load_ms(0.99)
+    reads = sum(stats.requests.values())
+    return name, stats, reads, None if slowest is None else timedelta(milliseconds=slowest)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 from hustlex.dashboard.pages.queues import STATES
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
-from hustlex.jobs import State, TaskInfo
+from hustlex.jobs import BulkVerb, QueueSummary, State
+from hustlex.jobs.search.query import LONGEST, Query, Term, TextTest, parse
 
 _SIZE = 50
+_MOST_COMPARED = 30
+"""Queues among which the fullest is chosen when none was."""
+_LONGEST_CURSOR = 4_000
 ACTS: dict[State, tuple[str, ...]] = {
     State.PENDING: ("archive", "delete"),
     State.ACTIVE: ("cancel",),
@@ -21,29 +28,47 @@ ACTS: dict[State, tuple[str, ...]] = {
 
 
 async def tasks(request: PageRequest) -> PageContent:
-    """One queue's tasks in one state; with ``id``, that task's page."""
+    """What a search finds, or one queue's tasks in one state; with ``id``, that task's page."""
     if task_id := request.word("id").strip():
         return await _sought(request, task_id)
     inspector = request.hx.jobs.inspector
-    summaries = [each for each in await inspector.summaries() if request.operator.sees_queue(each.name)]
-    chosen = next((each for each in summaries if each.name == request.word("queue")), None)
-    chosen = chosen or max(summaries, key=lambda each: each.unfinished + each.archived, default=None)
+    names = [name for name in await inspector.queues() if request.operator.sees_queue(name)]
+    typed = request.word("q").strip()
+    chosen = None if typed or not names else await _chosen(request, names)
     state = State(request.word("state")) if request.word("state") in [each.value for each in STATES] else State.PENDING
-    page, found = request.page_number(), list[TaskInfo]()
-    if chosen is not None:
-        found = await inspector.tasks(chosen.name, state, page=page, size=_SIZE)
-    count = getattr(chosen, state.value) if chosen else 0
-    values = {
-        "queues": [each.name for each in summaries],
+    query = parse(typed, time.time()) if chosen is None else _of_place(chosen.name, state)
+    values: dict[str, Any] = {
+        "query": query,
+        "longest": LONGEST,
+        "queues": names,
         "queue": chosen,
-        "state": state.value,
+        "state": state.value if chosen else "",
         "states": [(each.value, getattr(chosen, each.value)) for each in STATES] if chosen else [],
-        "tasks": found,
-        "acts": ACTS[state],
-        "number": page,
-        "last": max(1, -(-count // _SIZE)),
+        "found": None,
+        "acts": {each.value: acts for each, acts in ACTS.items()},
+        "verbs": [verb.value for verb in BulkVerb],
+        "cursor": request.word("cursor", longest=_LONGEST_CURSOR),
     }
-    return PageContent("tasks", f"{state.value} tasks", values)
+    if query.terms:
+        values["found"] = await inspector.search(
+            query, queues=names, cursor=values["cursor"], size=_SIZE, view=request.view()
+        )
+    # A search costs more than what may be asked again every few seconds.
+    return PageContent("tasks", f"{state.value} tasks" if chosen else "Tasks", values, live=not typed)
+
+
+async def _chosen(request: PageRequest, names: list[str]) -> QueueSummary:
+    """The queue that was asked for, or the fullest of the first."""
+    wanted = [name for name in names if name == request.word("queue")] or names[:_MOST_COMPARED]
+    summaries = await request.hx.jobs.inspector.summaries(wanted)
+    return max(summaries, key=lambda each: each.unfinished + each.archived)
+
+
+def _of_place(queue: str, state: State) -> Query:
+    """All of one state of one queue, also of one whose name nobody could type."""
+    quoted = queue.replace("\\", "\\\\").replace('"', '\\"')
+    terms = (Term("state", ":", (state,)), Term("queue", "=", (TextTest(queue, "equal", False),)))
+    return Query(f'state:{state.value} queue="{quoted}"', time.time(), terms)
 
 
 async def _sought(request: PageRequest, task_id: str) -> PageContent:

@@ -156,6 +156,9 @@ class Cluster:
             self._slots.wanted()
         return [node.where for node in self._primaries]
 
+    def look_again(self) -> None:
+        self._slots.wanted()
+
     # -- ending
 
     def forsake(self) -> None:

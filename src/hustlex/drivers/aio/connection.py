@@ -231,7 +231,10 @@ class Connection(asyncio.Protocol):
             await asyncio.wait(pending, timeout=seconds)
         if self._transport is not None:
             self._flush()
-            self._transport.close()
+            # TLS would wait for the server's farewell, and the loop may have ended before it comes.
+            encrypted = self._transport.get_extra_info("sslcontext") is not None
+            self._transport.abort() if encrypted else self._transport.close()
+            await asyncio.sleep(0)  # the loop closes the socket
         self._finish("the driver was closed")
 
     def _finish(self, reason: str) -> None:

@@ -106,19 +106,20 @@ class Router:
         error, now = verdict(failure, op.effect), asyncio.get_running_loop().time()
         if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
             raise error.during(op.name) from None
+        reason = patience.reason(failure, now)
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
         delay = backoff(attempt)
         if not isinstance(failure, NotSent):
             delay = max(delay, self._repeats.pause(now))
         if now + delay >= patience.until:
-            raise (error or exhausted(failure, self.topology.title)).during(op.name) from None
+            raise (error or exhausted(reason, self.topology.title)).during(op.name) from None
         await asyncio.sleep(delay)
 
     def track(self, prefixes: Sequence[str], on_keys: OnKeys, on_loss: Callable[[], None]) -> Invalidations:
         """See ``Driver.track``."""
         self._trackings = [tracking for tracking in self._trackings if not tracking.closed]
-        tracking = Invalidations(prefixes, on_keys, on_loss, self._options)
+        tracking = Invalidations(prefixes, on_keys, on_loss, self._options, self.topology.look_again)
         self._trackings.append(tracking)
         tracking.attend(self.topology.homes())
         return tracking

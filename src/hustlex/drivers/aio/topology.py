@@ -57,6 +57,10 @@ class Topology(Protocol):
         """Each server that holds a part of the data: invalidations come from each."""
         ...
 
+    def look_again(self) -> None:
+        """Ask soon which servers hold the data: one of them does not answer."""
+        ...
+
     @property
     def parts(self) -> list[int]:
         """A slot of each part of the data; none while they are not known."""
@@ -117,6 +121,9 @@ class Single:
 
     def homes(self) -> list[Where]:
         return [self.anywhere]
+
+    def look_again(self) -> None:
+        """There is one; where it is watched, each dial asks."""
 
     def forsake(self) -> None:
         self._node.forsake()

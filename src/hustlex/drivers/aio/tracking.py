@@ -22,14 +22,23 @@ from hustlex.errors import Error
 
 
 class Invalidations:
-    """What ``Driver.track`` gives; see ``core.op.Tracking``."""
+    """What ``Driver.track`` gives; see ``core.op.Tracking``. on_silence: told when a server is dialled again, since
+    another one may have its data now."""
 
-    def __init__(self, prefixes: Sequence[str], on_keys: OnKeys, on_loss: Callable[[], None], options: Options) -> None:
+    def __init__(
+        self,
+        prefixes: Sequence[str],
+        on_keys: OnKeys,
+        on_loss: Callable[[], None],
+        options: Options,
+        on_silence: Callable[[], None] = lambda: None,
+    ) -> None:
         words: list[str] = [word for prefix in prefixes or ("",) for word in ("PREFIX", prefix)]
         self.wish = join(("CLIENT", "TRACKING", "ON", "BCAST", *words))
         self.on_keys = on_keys
         self._on_loss = on_loss
         self._options = options
+        self.on_silence = on_silence
         self._ears: dict[str, _Ear] = {}
         self._settled = asyncio.Event()
         self.live = self.closed = False
@@ -100,7 +109,7 @@ class _Ear:
         self._tracking = tracking
         self._where = where
         self._stall = options.stall
-        self.live = False
+        self.live = self._dialled = False
         self._left: asyncio.Task[None] | None = None
         self.listener = Listener(self, options, f"hustlex tracking {where.title}")
         self.listener.start()
@@ -110,6 +119,9 @@ class _Ear:
         return self._left is None and not self._tracking.closed
 
     def where(self) -> Where:
+        if self._dialled:
+            self._tracking.on_silence()
+        self._dialled = True
         return self._where
 
     async def begin(self, connection: Connection) -> None:

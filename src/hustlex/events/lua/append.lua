@@ -2,7 +2,7 @@
 -- EFFECT once
 -- KEYS stream   stream  <prefix>ev:{<name>}:s  ids are the offsets (42-0); d: payload, t: when
 -- KEYS meta     hash    <prefix>ev:{<name>}:m  e: epoch, s: last offset, v: last version
--- ARGV channel  str     <prefix>ev:<name>, a pub/sub channel and not a key
+-- ARGV channel  str     <prefix>ev:<name>, a pub/sub channel and not a key; "": the sharded one, <prefix>ev:{<name>}
 -- ARGV now_ms   int     0: the server's clock
 -- ARGV fresh    str     the epoch, should there be none
 -- ARGV payload  bytes   the event as JSON

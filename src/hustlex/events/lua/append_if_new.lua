@@ -3,7 +3,7 @@
 -- KEYS stream    stream  <prefix>ev:{<name>}:s       as in events.append
 -- KEYS meta      hash    <prefix>ev:{<name>}:m       as in events.append
 -- KEYS once      hash    <prefix>ev:{<name>}:i:<id>  e, s: where the message with this id went
--- ARGV channel   str     <prefix>ev:<name>, a pub/sub channel and not a key
+-- ARGV channel   str     <prefix>ev:<name>, a pub/sub channel and not a key; "": the sharded one, <prefix>ev:{<name>}
 -- ARGV now_ms    int     0: the server's clock
 -- ARGV fresh     str     the epoch, should there be none
 -- ARGV payload   bytes   the event as JSON

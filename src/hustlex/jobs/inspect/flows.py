@@ -43,11 +43,18 @@ def every(queue: str, op: Op[tuple[int, int]]) -> Flow[int]:
     return total
 
 
-def update_payload(queue: str, task_id: str, payload: bytes | None) -> Flow[None]:
-    """Read, change, and write if nobody else has written in between. Raises NotFound, Conflict."""
+def update_payload(
+    queue: str, task_id: str, payload: bytes | Callable[[bytes | None], bytes | None] | None
+) -> Flow[None]:
+    """Read, change, and write if nobody else has written in between. Raises NotFound, Conflict.
+
+    payload: the new one, or what makes it of the one that is there.
+    """
     for _ in range(_MOST_ATTEMPTS):
         was = yield from do(change.message(queue, task_id))
-        becomes = encode_task(msgspec.structs.replace(decode_task(was), payload=payload))
+        task = decode_task(was)
+        new = payload(task.payload) if callable(payload) else payload
+        becomes = encode_task(msgspec.structs.replace(task, payload=new))
         if (yield from do(change.update(queue, task_id, was, becomes))):
             return
     raise Conflict(f"task {task_id!r} is being changed by others all the time")

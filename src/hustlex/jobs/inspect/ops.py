@@ -135,7 +135,7 @@ def _page(state: State, reply: Reply) -> list[TaskInfo]:
     found: list[TaskInfo] = []
     for n in range(2, len(reply), _ROW):
         try:
-            found.append(_task_info(state, reply[n : n + _ROW], reply[1]))
+            found.append(task_info(state, reply[n : n + _ROW], reply[1]))
         except WireError:
             continue
     return found
@@ -145,7 +145,7 @@ def _shown(queue: str, task_id: str, reply: Reply) -> TaskInfo:
     if reply[0] == 0:
         raise missing_task(queue, task_id)
     now_ms, *row, state = reply[1:]
-    return _task_info(State(_text(state)), row, now_ms)
+    return task_info(State(_text(state)), row, now_ms)
 
 
 def _next_start(state: State, score: bytes, now_ms: int) -> datetime | None:
@@ -154,7 +154,8 @@ def _next_start(state: State, score: bytes, now_ms: int) -> datetime | None:
     return _moment(float(score)) if state in (State.SCHEDULED, State.RETRY) else None
 
 
-def _task_info(state: State, row: Reply, now_ms: int) -> TaskInfo:
+def task_info(state: State, row: Reply, now_ms: int) -> TaskInfo:
+    """A row as ``list_tasks`` answers it, read. Raises WireError."""
     message, result, score, expired, crashes, parked_at = row
     m = decode_task(message)
     return TaskInfo(

@@ -17,6 +17,8 @@
  * @property {Position} [since] Go on from behind this position.
  * @typedef {object} Options
  * @property {() => string | Promise<string>} [token] The access token, asked for at each connection and before it ends.
+ * @property {(ch: string) => string | Promise<string>} [subscriptionToken] The token for a channel, asked for before each
+ *   subscription and before it ends; "" where there is none. Throw while it cannot be had: it is asked for again.
  * @property {string} [share] Whose connection it is, as the user's id: tabs of the same user share one. Default: none do.
  * @property {(state: State, code: number) => void} [state] The connection opened, was lost, or was refused for good.
  * @property {number} [hiddenMs] How long a page that nobody looks at keeps its connection. Default: a minute.
@@ -28,6 +30,7 @@ const LONGEST_DELAY_MS = 20_000;
 const HIDDEN_MS = 60_000;
 const RENEW_BEFORE_S = 20;
 const INVALID_TOKEN = 4500;
+const SUBSCRIPTION_EXPIRED = 109;
 
 export class Events {
   /** @type {Map<string, { position?: Position, told: Map<(message: Message) => void, Handlers> }>} */
@@ -210,12 +213,17 @@ export class Events {
   }
 }
 
+/** How long until a token that ends so soon is renewed. @param {number} expires_in */
+const pauseMs = (expires_in) => Math.min(Math.max(expires_in / 2, expires_in - RENEW_BEFORE_S) * 1000, 2 ** 31 - 1);
+
 /** One WebSocket, opened again after every break, with the channels that somebody wants. */
 class Link {
   /** @type {Map<string, { position?: Position, tabs: Set<string> }>} */
   #wanted = new Map();
   /** @type {Map<number, { resolve: (answer: any) => void, reject: (error: any) => void }>} */
   #waiting = new Map();
+  /** @type {Map<string, number>} When tokens are renewed: of channels, and "" of the connection. */
+  #renewals = new Map();
   /** @type {WebSocket | null} */
   #socket = null;
   #open = false;
@@ -224,7 +232,6 @@ class Link {
   #failures = 0;
   #refused = 0;
   #timer = 0;
-  #renewal = 0;
 
   /** @param {URL} url @param {Options} options @param {(frame: any) => void} tell */
   constructor(url, options, tell) {
@@ -250,7 +257,7 @@ class Link {
   drop(ch, tab) {
     const wanted = this.#wanted.get(ch);
     if (!wanted?.tabs.delete(tab) || wanted.tabs.size > 0) return;
-    this.#wanted.delete(ch);
+    this.#forget(ch);
     if (this.#open) this.request({ unsubscribe: { ch } }).catch(() => {});
   }
 
@@ -272,7 +279,7 @@ class Link {
   end() {
     this.#ended = true;
     clearTimeout(this.#timer);
-    clearTimeout(this.#renewal);
+    this.#stopRenewing();
     this.#socket?.close(1000);
   }
 
@@ -295,38 +302,57 @@ class Link {
       this.#failures = this.#refused = 0;
       this.options.state?.("open", 0);
       for (const ch of this.#wanted.keys()) this.#subscribe(ch);
-      this.#renew(expires_in);
+      this.#renew("", expires_in);
     } catch {
       this.#socket?.close(1000);
     }
   }
 
-  /** Show a new token before the old one ends. @param {number | undefined} expires_in */
-  #renew(expires_in) {
+  /** Show a new token before the old one ends. @param {string} ch @param {number | undefined} expires_in */
+  #renew(ch, expires_in) {
     if (expires_in === undefined) return;
-    const seconds = Math.max(expires_in / 2, expires_in - RENEW_BEFORE_S);
-    this.#renewal = setTimeout(async () => {
+    clearTimeout(this.#renewals.get(ch));
+    const renew = async () => {
       try {
-        const renewed = await this.request({ refresh: { token: await this.#token() } });
-        this.#renew(renewed.expires_in);
+        const token = ch ? await this.options.subscriptionToken?.(ch) : await this.#token();
+        const renewed = await this.request({ refresh: { token, ...(ch && { ch }) } });
+        this.#renew(ch, renewed.expires_in);
       } catch {
-        this.#socket?.close(1000);
+        if (!ch) this.#socket?.close(1000); // of a channel the server says when it is over
       }
-    }, Math.min(seconds * 1000, 2 ** 31 - 1));
+    };
+    this.#renewals.set(ch, setTimeout(renew, pauseMs(expires_in)));
+  }
+
+  #stopRenewing() {
+    for (const timer of this.#renewals.values()) clearTimeout(timer);
+    this.#renewals.clear();
+  }
+
+  /** @param {string} ch */
+  #forget(ch) {
+    this.#wanted.delete(ch);
+    clearTimeout(this.#renewals.get(ch));
+    this.#renewals.delete(ch);
   }
 
   /** @param {string} ch */
   async #subscribe(ch) {
     const wanted = this.#wanted.get(ch);
     if (!wanted) return;
+    const socket = this.#socket;
     try {
-      const here = await this.request({ subscribe: { ch, ...(wanted.position ? { since: wanted.position } : {}) } });
+      const token = this.options.subscriptionToken ? await this.options.subscriptionToken(ch) : "";
+      if (this.#socket !== socket || this.#wanted.get(ch) !== wanted) return; // somebody else asks for it now
+      const more = { ...(token && { token }), ...(wanted.position && { since: wanted.position }) };
+      const here = await this.request({ subscribe: { ch, ...more } });
       if (here.e !== undefined && !wanted.position) wanted.position = { e: here.e, o: here.o };
+      if (this.#wanted.get(ch) === wanted) this.#renew(ch, here.expires_in);
     } catch (error) {
+      if (this.#socket !== socket) return; // the link broke: it is asked again
       const refusal = /** @type {any} */ (error).refusal;
-      if (!refusal) return; // the link broke: it is asked again
-      if (refusal.temporary) setTimeout(() => this.#open && this.#subscribe(ch), FIRST_DELAY_MS + Math.random() * 2000);
-      else this.#refuse(ch, refusal);
+      if (refusal && !refusal.temporary && refusal.code !== SUBSCRIPTION_EXPIRED) this.#refuse(ch, refusal);
+      else setTimeout(() => this.#open && this.#socket === socket && this.#subscribe(ch), FIRST_DELAY_MS + Math.random() * 2000);
     }
   }
 
@@ -342,7 +368,7 @@ class Link {
 
   /** @param {string} ch @param {Refusal} refusal */
   #refuse(ch, refusal) {
-    this.#wanted.delete(ch);
+    this.#forget(ch);
     this.tell({ refused: { ch, ...refusal } });
   }
 
@@ -354,7 +380,9 @@ class Link {
       if (wanted && about.e !== undefined) wanted.position = { e: about.e, o: about.o };
       this.tell(frame);
     } else if (frame.unsubscribed) {
-      this.#refuse(frame.unsubscribed.ch, { ...frame.unsubscribed, temporary: false });
+      const { ch, code } = frame.unsubscribed;
+      if (code === SUBSCRIPTION_EXPIRED) this.#subscribe(ch);
+      else this.#refuse(ch, { ...frame.unsubscribed, temporary: false });
     } else if (frame.id) {
       const waiting = this.#waiting.get(frame.id);
       this.#waiting.delete(frame.id);
@@ -370,7 +398,7 @@ class Link {
   #lost(code) {
     this.#socket = null;
     this.#open = false;
-    clearTimeout(this.#renewal);
+    this.#stopRenewing();
     for (const { reject } of this.#waiting.values()) reject(new Error("the connection was lost"));
     this.#waiting.clear();
     if (this.#ended) return;

@@ -1,5 +1,6 @@
 -- Give a message the next offset, keep it and send it. epoch: what is known, false for nothing: then a new one begins, and
 -- history that is left over goes, as it is of another one; so it does where the history is newer than what is known.
+-- channel: "" in a cluster, where the sharded one is meant.
 local function keep(stream, meta, channel, epoch, fresh, stamp, payload, size, keep_ms, meta_ms)
   if not epoch then
     epoch = fresh
@@ -17,6 +18,11 @@ local function keep(stream, meta, channel, epoch, fresh, stamp, payload, size, k
   end
   redis.call('PEXPIRE', stream, keep_ms)
   redis.call('PEXPIRE', meta, meta_ms)
-  redis.call('PUBLISH', channel, '1 ' .. epoch .. ' ' .. offset .. ' ' .. stamp .. '\n' .. payload)
+  local wire = '1 ' .. epoch .. ' ' .. offset .. ' ' .. stamp .. '\n' .. payload
+  if channel == '' then
+    redis.call('SPUBLISH', string.sub(meta, 1, -3), wire)
+  else
+    redis.call('PUBLISH', channel, wire)
+  end
   return epoch, offset
 end

@@ -1,0 +1,84 @@
+"""Where a search stopped, as text that its next page begins with. Nothing in it is trusted but as a place to look."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+
+import msgspec
+
+from hustlex.core import check
+from hustlex.errors import Misuse
+
+LONGEST_CURSOR = 4_000
+MOST_ANCHORS = 24
+_LONGEST_ANCHORS = 1_000
+_SCORE = re.compile(rb"-?\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?|-?inf")
+_DIGEST = re.compile(rb"[0-9a-f]{40}")
+_SINCE = re.compile(rb"\d{0,25}")
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """The last task that was looked at in one place.
+
+    at: where in a list it stood, from the end that runs first. word: its score in a sorted set, since when it is
+    pending in a list, the digest of its id among those that are running. ids: it, and of a list those before it, the
+    last first: whichever still stands there tells where to go on.
+    """
+
+    at: int
+    word: bytes
+    ids: tuple[bytes, ...]
+
+
+class Stop(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page ended. about: a digest of the query. queue, place: where to go on; mark: None = from its start."""
+
+    about: bytes
+    queue: str
+    place: int
+    mark: Mark | None
+
+
+def about(query: str) -> bytes:
+    """What ties a cursor to its query."""
+    return hashlib.blake2b(query.encode("utf-8", "replace"), digest_size=6).digest()
+
+
+def sealed(stop: Stop) -> str:
+    """As text for an address."""
+    return urlsafe_b64encode(msgspec.msgpack.encode(stop)).decode().rstrip("=")
+
+
+def opened(cursor: object, query: str) -> Stop | None:
+    """Where to go on; None for "". Raises Misuse for what was not given out for this query."""
+    text = check.text("cursor", cursor, longest=LONGEST_CURSOR, blank=True)
+    if not text:
+        return None
+    try:
+        raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+        stop = msgspec.msgpack.decode(raw, type=Stop)
+    except (ValueError, msgspec.MsgspecError):
+        raise Misuse("cursor was not given out by a search", hint="begin anew, without one") from None
+    if stop.about != about(query):
+        raise Misuse("cursor is another search's", hint="begin anew, without one")
+    if not (0 <= stop.place < 100 and (stop.mark is None or _sound(stop.mark))):
+        raise Misuse("cursor was not given out by a search", hint="begin anew, without one")
+    return stop
+
+
+def anchored(newest: list[bytes], before: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """As many as a cursor has room for; at least one."""
+    kept, room = list[bytes](), _LONGEST_ANCHORS
+    for name in (*newest, *before)[:MOST_ANCHORS]:
+        room -= len(name)
+        if kept and room < 0:
+            break
+        kept.append(name)
+    return tuple(kept)
+
+
+def _sound(mark: Mark) -> bool:
+    words = _SCORE.fullmatch(mark.word) or _DIGEST.fullmatch(mark.word) or _SINCE.fullmatch(mark.word)
+    return bool(words) and 0 <= mark.at < 2**40 and 0 < len(mark.ids) <= MOST_ANCHORS

@@ -1,0 +1,64 @@
+"""Channels with history and a server that dies under them: nothing is lost, or a Gap says so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from hustlex.drivers.aio import Driver
+from hustlex.drivers.aio.options import Options
+from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.events import Events, Gap, Message, Position
+from tests.conftest import LONG
+from tests.support import servers
+
+
+class Tick(msgspec.Struct, frozen=True):
+    number: int
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["append-only", "in memory alone"])
+async def test_a_killed_server_loses_nothing_or_says_so(request: pytest.FixtureRequest, kept: bool) -> None:
+    """T-E02."""
+    binary = servers.binary(request.config.getoption("--server"))
+    with EmbeddedServer(binary=binary, append_only=kept) as server:
+        listening = Driver(server.url, Options(look=0.05, stall=0.5), timeout=LONG)
+        publishing = Driver(server.url, timeout=LONG)
+        ticks = [Events(each).channel("ticks:all", Tick, kind="replay") for each in (listening, publishing)]
+        async with ticks[0].subscribe() as messages:
+            first = await ticks[1].publish_many([Tick(number) for number in range(50)])
+            assert all(isinstance(each, Position) for each in first)
+            heard: list[Any] = [] if kept else await numbers(messages, 50)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+            await again(ticks[1], Tick(50))
+            while not heard or heard[-1] != 50:
+                heard += await numbers(messages, 1)
+        if kept:
+            assert heard == [*range(51)]
+        else:
+            (gap,) = [each for each in heard if isinstance(each, Gap)]
+            assert (gap.reason, heard) == ("epoch", [*range(50), gap, 50])
+        await listening.close()
+        await publishing.close()
+
+
+async def numbers(messages: Any, count: int) -> list[Any]:
+    """Of the next items; a gap stands as it is."""
+    async with asyncio.timeout(50):
+        items = [await anext(messages) for _ in range(count)]
+    return [item.data.number if isinstance(item, Message) else item for item in items]
+
+
+async def again(channel: Any, tick: Tick) -> None:
+    """Publish until the server is there; with an id, so once."""
+    async with asyncio.timeout(50):
+        while True:
+            try:
+                await channel.publish(tick, idem=f"tick {tick.number}")
+                return
+            except Exception:
+                await asyncio.sleep(0.02)
