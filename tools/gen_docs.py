@@ -27,6 +27,7 @@ from hustlex.settings import Settings
 from hustlex.worker import WorkerOptions
 from tools import grafana
 from tools.check_lua import is_script, lua_files, place
+from tools.gen_commands import commands
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STRUCTS: dict[str, tuple[type, ...]] = {
@@ -59,6 +60,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings(),
         "options.md": options(),
         "metrics.md": metrics(),
+        "commands.md": _page("Commands", commands()),
     }
 
 

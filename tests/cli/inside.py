@@ -10,11 +10,23 @@ from unittest.mock import patch
 from hustlex.cli.entry import main
 
 
-def hustlex(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``hustlex`` with these arguments to its exit."""
+class Typing(io.StringIO):
+    """What somebody types. terminal: whether it looks like one."""
+
+    def __init__(self, text: str, *, terminal: bool) -> None:
+        super().__init__(text)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+def hustlex(*arguments: str, typed: str = "", terminal: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run ``hustlex`` with these arguments to its exit. typed: what stands in its standard input."""
     command = ["hustlex", *arguments]
     with (
         patch("sys.argv", command),
+        patch("sys.stdin", Typing(typed, terminal=terminal)),
         redirect_stdout(io.TextIOWrapper(io.BytesIO(), write_through=True)) as out,
         redirect_stderr(io.TextIOWrapper(io.BytesIO(), write_through=True)) as err,
     ):

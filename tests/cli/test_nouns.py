@@ -61,7 +61,7 @@ def test_a_phone_is_looked_at_and_unlocked_without_standing_in_the_shell(hx: Hus
     challenge = hx.otp.issue(PHONE).challenge  # type: ignore[union-attr]
     code = hx.otp.open(challenge).code  # type: ignore[union-attr]
     hx.otp.verify(challenge, "000000")
-    found = answer("otp", "phone", "-", typed=PHONE + "\n")
+    found = answer("otp", "status", "-", typed=PHONE + "\n")
     assert [(lane["lane"], lane["sends"], lane["wrong"]) for lane in found["lanes"]] == [
         ("anon", 1, 1),
         ("known", 0, 0),
@@ -69,7 +69,7 @@ def test_a_phone_is_looked_at_and_unlocked_without_standing_in_the_shell(hx: Hus
     ]
     assert found["lanes"][0]["locked_for_ms"] == 0
     assert found["open"][0]["purpose"] == "login" and found["open"][0]["expires_in_ms"] > 0
-    text = run("otp", "phone", "-", typed=PHONE).stdout
+    text = run("otp", "status", "-", typed=PHONE).stdout
     assert "login" in text and "anon" in text
     assert all(secret not in text + json.dumps(found) for secret in (PHONE, code, challenge))
     assert answer("otp", "unlock", PHONE) == {"changed": True}
@@ -166,7 +166,7 @@ def test_listeners_of_a_channel(run: Run, answer: Run) -> None:
 
 
 def test_a_bad_url_names_its_option_and_no_secret_is_a_setting_that_is_missing(run: Run, url: str) -> None:
-    told = run("otp", "phone", PHONE, "--url", "http://x", code=2)
+    told = run("otp", "status", PHONE, "--url", "http://x", code=2)
     assert str(told.exception).startswith("--url:")
     bare = CliRunner().invoke(cli, ["session", "ls", "u7", "--url", url], env={"HUSTLEX_SECRET": None})
     assert exit_code(bare.exception) == 2  # type: ignore[arg-type]

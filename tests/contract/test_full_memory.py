@@ -23,6 +23,7 @@ from hustlex.events import ops as events
 from hustlex.events import presence_ops
 from hustlex.pins import PinOptions
 from hustlex.pins import ops as pins
+from hustlex.ratelimit import Penalty, Policy
 from hustlex.sync import HustleX
 from tests.conftest import PATIENCE, SECRET, unhurried
 from tests.contract.test_wrong_types import FLOWS, ROOMS, SOURCE
@@ -37,7 +38,7 @@ STILL = {
     *("jobs.recover", "jobs.forward", "jobs.delete_task", "jobs.delete_queue", "jobs.remove_schedule"),
     *("idempotency.renew", "idempotency.complete", "idempotency.abandon"),
     *("otp.verify", "otp.consume_grant", "otp.cancel", "otp.unlock", "pins.attempt", "pins.reset"),
-    *("ratelimit.release", "ratelimit.reset", "cache.turn", "cache.soften", "cache.expire"),
+    *("ratelimit.release", "ratelimit.reset", "ratelimit.ban", "cache.turn", "cache.soften", "cache.expire"),
 }
 """What takes rights away, acknowledges, frees, or ends what has begun."""
 NOT = {
@@ -121,6 +122,8 @@ def run_more(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     hx.tokens.retire_key(keys[-1]["kid"])
     proof = Holder().proof("GET", "https://x.test/", clock.now_ms // 1000, pair.access)
     hx.tokens.prove(proof, "GET", "https://x.test/", access=pair.access)
+    strict = Policy("strict", 1, timedelta(minutes=1), penalty=Penalty())
+    hx.ratelimit.inspector.ban(strict, "u1", endpoint="/x", length=timedelta(minutes=1))
 
 
 @pytest.mark.timeout(120)

@@ -185,6 +185,24 @@ async def test_bans_strikes_and_own_limits_are_told_and_a_ban_is_lifted(hx: Any,
     assert (alone.own_limit, alone.own_limit_for > timedelta(hours=23)) == (7, True)
 
 
+async def test_a_caller_is_banned_by_hand_for_a_time(hx: Any, clock: FixedClock) -> None:
+    strict = Policy("strict", 5, MINUTE, penalty=Penalty(strikes=2, per=MINUTE, ban=timedelta(hours=1)))
+    who = {"identity": "u1", "endpoint": "/pay"}
+    assert (await hx.ratelimit.check(strict, **who)).allowed
+    await hx.ratelimit.inspector.ban(strict, **who, length=timedelta(minutes=2))
+    assert (await hx.ratelimit.check(strict, **who)).outcome == "banned"
+    (state,) = await hx.ratelimit.inspector.caller(strict, **who)
+    assert (state.banned_for, state.level, state.strikes) == (timedelta(minutes=2), 0, 0)
+    await hx.ratelimit.inspector.ban(strict, **who, length=timedelta(seconds=30))
+    clock.advance(timedelta(seconds=31))
+    assert (await hx.ratelimit.peek(strict, **who)).allowed, "a longer ban became the shorter one"
+    await hx.ratelimit.inspector.ban(strict, **who, length=timedelta(hours=24))
+    assert await hx.ratelimit.inspector.unban(strict, **who)
+    assert (await hx.ratelimit.peek(strict, **who)).allowed
+    with pytest.raises(Misuse, match="has a penalty"):
+        await hx.ratelimit.inspector.ban(Policy("p", 1, MINUTE), **who, length=MINUTE)
+
+
 async def test_a_plain_policy_has_nothing_to_tell_and_asks_nobody(hx: Any, raw: redis.Redis) -> None:
     policy = Policy("p", 1, MINUTE)
     assert await hx.ratelimit.inspector.caller(policy, "u1", endpoint="/") == ()

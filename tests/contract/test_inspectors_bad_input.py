@@ -27,6 +27,7 @@ SAMPLES = [
     ("tokens", Sample(TokenInspector.user, {"user_id": "u1"})),
     ("tokens", Sample(TokenInspector.session, {"user_id": "u1", "session_id": "s" * 22})),
     ("ratelimit", Sample(LimitInspector.caller, WHO)),
+    ("ratelimit", Sample(LimitInspector.ban, {**WHO, "length": MINUTE})),
     ("ratelimit", Sample(LimitInspector.unban, WHO)),
     ("cache", Sample(CacheInspector.entry, {"name": "user", "key": 7})),
     ("cache", Sample(CacheInspector.key, {"key": "cache:user:7"})),

@@ -179,6 +179,9 @@ async def test_what_is_followed(driver: Any) -> None:
     assert await complaints(FOLLOWED, made) == []
 
 
+def _told(done: int, goal: int) -> None: ...
+
+
 QUEUE, ONE = {"queue": "default"}, {"queue": "default", "task_id": "kept"}
 GROUPED = {"queue": "default", "state": State.AGGREGATING, "group": "g"}
 LOOKS = [
@@ -195,15 +198,16 @@ LOOKS = [
     ),
     Sample(Inspector.clone, {**ONE, "to": "low", "changes": {"a": 1}}),
     Sample(Inspector.merge_payload, {**ONE, "changes": {"a": 1}}),
-    Sample(Inspector.run_all, GROUPED),
-    Sample(Inspector.archive_all, GROUPED),
-    Sample(Inspector.delete_all, GROUPED),
+    Sample(Inspector.run_all, {**GROUPED, "progress": _told}),
+    Sample(Inspector.archive_all, {**GROUPED, "progress": _told}),
+    Sample(Inspector.delete_all, {**GROUPED, "progress": _told}),
     Sample(Inspector.update_payload, {**ONE, "payload": {"a": 1}}),
     Sample(Inspector.reschedule, {**ONE, "process_in": timedelta(days=2)}),
     Sample(Inspector.reschedule, {**ONE, "process_at": LATER}),
     Sample(Inspector.pause, QUEUE),
     Sample(Inspector.unpause, QUEUE),
     Sample(Inspector.cancel, {"task_id": "kept"}),
+    Sample(Inspector.stop_worker, {"server_id": "nobody"}),
     Sample(Inspector.open_steps, PAGE),
     Sample(Inspector.enqueue_events, {"entry_id": "e", **PAGE}),
 ]

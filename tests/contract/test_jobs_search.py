@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
@@ -15,6 +16,7 @@ from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.jobs import FoundTasks, State, TaskInfo, wire
 from hustlex.jobs.keys import QueueKeys, queue_keys
+from hustlex.jobs.search.marks import Mark, opened, sealed
 from hustlex.jobs.wire import TaskMessage
 
 NOW_S = 1_795_425_653
@@ -51,9 +53,9 @@ def put(
         raw.zadd(getattr(q, state.value), {task_id: score})
 
 
-async def pages(hx: Any, query: str, **options: Any) -> list[FoundTasks]:
-    """Every page of a search."""
-    found = [await hx.jobs.inspector.search(query, **options)]
+async def pages(hx: Any, query: str, cursor: str = "", **options: Any) -> list[FoundTasks]:
+    """Every page of a search, from one on."""
+    found = [await hx.jobs.inspector.search(query, cursor=cursor, **options)]
     while found[-1].cursor:
         found.append(await hx.jobs.inspector.search(query, cursor=found[-1].cursor, **options))
         assert len(found) < 200, "it does not come to an end"
@@ -172,7 +174,7 @@ async def test_large_and_unreadable_messages_are_named_not_read(hx: Any, raw: re
 
 @pytest.mark.one_server
 async def test_a_page_has_a_bounded_cost(hx: Any, raw: redis.Redis) -> None:
-    pipeline = raw.pipeline()
+    pipeline = raw.pipeline(transaction=False)
     for n in range(3_000):
         put(pipeline, f"t{n:04}", State.ARCHIVED, payload=b"x" * 300, score=NOW_S - n)
     pipeline.execute()
@@ -232,7 +234,7 @@ async def test_a_list_goes_on_when_all_it_showed_has_run(hx: Any, raw: redis.Red
     assert ids([rest]) == [f"t{n:02}" for n in range(30, 80)]
 
 
-def leave(raw: redis.Redis, q: QueueKeys, name: str, state: State) -> None:
+def leave(raw: Any, q: QueueKeys, name: str, state: State) -> None:
     raw.delete(q.task(name))
     if state in (State.PENDING, State.ACTIVE):
         raw.lrem(getattr(q, state.value), 1, name)
@@ -267,7 +269,7 @@ async def test_what_may_not_be_seen_is_not_found(hx: Any, raw: redis.Redis) -> N
 async def test_a_page_of_many_kinds_is_what_was_asked_for(hx: Any, raw: redis.Redis) -> None:
     """Against a list that is gone through here."""
     dice, made = random.Random(7), list[tuple[str, State, str, int]]()
-    pipeline = raw.pipeline()
+    pipeline = raw.pipeline(transaction=False)
     for n in range(300):
         state, kind, retried = dice.choice(WALKED), dice.choice(("gig:pay", "Gig:Pay", "sms:send")), dice.randint(0, 3)
         made.append((f"t{n}", state, kind, retried))
@@ -307,3 +309,21 @@ async def test_clone_enqueues_the_same_once_more(hx: Any, raw: redis.Redis) -> N
     assert (task.timeout, task.retention, task.max_retry) == (timedelta(seconds=30), timedelta(seconds=60), 25)
     assert task.headers == {"x": "1", "cloned-from": "a"} and "high" in await hx.jobs.inspector.queues()
     assert (await hx.jobs.inspector.task("low", "a")).state is State.ARCHIVED
+
+
+@pytest.mark.one_server
+async def test_a_deep_page_goes_on_where_it_was_after_thousands_ran(hx: Any, raw: redis.Redis) -> None:
+    q, pipeline = queue_keys("low"), raw.pipeline(transaction=False)
+    put(pipeline, "first", State.PENDING, since=NOW_S)
+    pipeline.lpush(q.pending, *(f"t{n}" for n in range(24_000)))
+    for n in range(23_990, 24_000):
+        leave(pipeline, q, f"t{n}", State.PENDING)
+        put(pipeline, f"t{n}", State.PENDING, since=NOW_S + 5)
+    pipeline.execute()
+    page = await hx.jobs.inspector.search("state:pending type:t", size=1)
+    [stop] = [opened(page.cursor, "state:pending type:t")]
+    assert stop is not None and ids([page]) == ["first"]
+    deep = msgspec.structs.replace(stop, mark=Mark(23_995, str((NOW_S + 5) * 10**9).encode(), (b"t23994",)))
+    assert ids(await pages(hx, "state:pending type:t", cursor=sealed(deep))) == [f"t{n}" for n in range(23_995, 24_000)]
+    raw.ltrim(q.pending, 0, 11)
+    assert ids(await pages(hx, "state:pending type:t", cursor=sealed(deep))) == [f"t{n}" for n in range(23_995, 24_000)]

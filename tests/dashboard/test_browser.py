@@ -173,3 +173,21 @@ async def test_the_theme_is_chosen_and_kept(browser: Chromium, place: str) -> No
     assert await tab.run(ground) == "rgb(18, 22, 28)"
     await go(tab, place, "/queues")
     assert await tab.run(ground) == "rgb(18, 22, 28)"
+
+
+async def test_all_that_match_are_deleted_and_put_back_by_hand(browser: Chromium, place: str, hx: Any) -> None:
+    tab = await signed_in(browser, place)
+    await go(tab, place, "/tasks")
+    await tab.run("window.old = true; q.value = 'state:scheduled type:gig:*'; q.form.requestSubmit()")
+    await tab.until("!window.old && document.querySelectorAll('tbody tr').length === 1")
+    press = "window.old = true; [...document.querySelectorAll('button')].find((b) => b.textContent === '{}').click()"
+    for button, words in (
+        ("Delete…", "Nothing was changed yet"),
+        ("Delete 1 tasks", "It was started"),
+        ("Undo", "What can be put back"),
+    ):
+        await tab.run(press.format(button))
+        await tab.until(f"!window.old && document.querySelector('.said')?.textContent.includes('{words}')")
+    await tab.until("document.querySelector('h1').textContent.includes('undone')")
+    assert (await hx.jobs.inspector.task("default", "t1")).state is State.SCHEDULED
+    assert await tab.run("window.hurt") is None

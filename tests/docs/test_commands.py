@@ -13,7 +13,7 @@ from hustlex.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SHOWN = re.compile(r"(?:^|[`$] ?|python -m )hustlex ((?:[a-z]+ ?)+)([^\n`|]*)", re.MULTILINE)
+SHOWN = re.compile(r"(?:^|[`$] ?|python -m )hustlex ((?:[a-z]+(?:-[a-z]+)* ?)+)([^\n`|]*)", re.MULTILINE)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 HUSTLEX: Any = get_command(cli)
 
@@ -27,6 +27,7 @@ def options(words: list[str]) -> set[str] | None:
         command = command.commands[word]
     if command is HUSTLEX:
         return None
+    command = getattr(command, "commands", {}).get("start", command)  # `hustlex worker MODULE` leaves the verb out
     return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
 
 

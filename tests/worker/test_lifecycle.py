@@ -12,7 +12,7 @@ import redis
 
 from hustlex.errors import Misuse, Unsuccessful
 from hustlex.jobs import Failed, Jobs, NeverRuns, Retry, Snooze, Stopping, Succeeded, Tasks, TooLate
-from hustlex.jobs.keys import CANCEL
+from hustlex.jobs.keys import CANCEL, stop_channel
 from hustlex.jobs.wire import decode_task
 from tests.worker.support import DEFAULT, until
 
@@ -241,3 +241,26 @@ def test_waits_of_handlers_are_durations() -> None:
             Snooze(wrong)  # type: ignore[arg-type]
         with pytest.raises(Misuse):
             Retry(in_=wrong)  # type: ignore[arg-type]
+
+
+async def test_stop_worker_ends_one_of_two_after_what_it_runs(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis
+) -> None:
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    @tasks.task("slow")
+    async def slow() -> None:
+        began.set()
+        await go_on.wait()
+
+    first, second = await start(), await start(queues={"other": 1})
+    await until(lambda: raw.pubsub_numsub(stop_channel(first.worker.id))[0][1])
+    await jobs.enqueue(slow.job(), task_id="x")
+    await began.wait()
+    assert await jobs.inspector.stop_worker(first.worker.id) == 1
+    assert await jobs.inspector.stop_worker("nobody") == 0
+    go_on.set()
+    async with asyncio.timeout(50):
+        await first.task
+    assert state(raw, "x") == "gone"
+    assert not second.task.done()

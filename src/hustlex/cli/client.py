@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hustlex.cli.run import named
 from hustlex.drivers.url import parse_url
 from hustlex.errors import ConfigurationError
-from hustlex.settings import load_settings
+from hustlex.settings import Settings, load_settings
 from hustlex.sync import HustleX
+
+if TYPE_CHECKING:
+    from hustlex.app import HustleX as AsyncHustleX
 
 Url = Annotated[str | None, typer.Option(help="State server; default HUSTLEX_URL")]
 CacheUrl = Annotated[str | None, typer.Option(help="Cache server; default HUSTLEX_CACHE_URL")]
@@ -27,22 +30,40 @@ _PATIENCE = timedelta(seconds=5)
 @contextmanager
 def opened(url: str | None = None, cache_url: str | None = None, prefix: str | None = None) -> Iterator[HustleX]:
     """The blocking front, closed in the end. Raises ConfigurationError, which names the option or the variable."""
-    from hustlex.ratelimit import RateLimitOptions
+    settings = _settings(url, cache_url, prefix)
+    with HustleX(settings.url, **_given(settings)) as front:
+        yield front
 
+
+@asynccontextmanager
+async def listening(url: str | None = None, prefix: str | None = None) -> AsyncIterator[AsyncHustleX]:
+    """The same for commands that wait for what others do."""
+    from hustlex.app import HustleX as AsyncHustleX
+
+    settings = _settings(url, None, prefix)
+    async with AsyncHustleX(settings.url, **_given(settings)) as front:
+        yield front
+
+
+def _settings(url: str | None, cache_url: str | None, prefix: str | None) -> Settings:
     settings = load_settings(url=url, cache_url=cache_url, prefix=prefix)
     _judge("--url" if url else "HUSTLEX_URL", settings.url)
     if settings.cache_url:
         _judge("--cache-url" if cache_url else "HUSTLEX_CACHE_URL", settings.cache_url)
-    with HustleX(
-        settings.url,
-        cache_url=settings.cache_url,
-        prefix=settings.prefix,
-        timeout=_PATIENCE,
-        strict_memory=False,
-        ratelimit=RateLimitOptions(check_budget=_PATIENCE),
+    return settings
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    from hustlex.ratelimit import RateLimitOptions
+
+    return {
+        "cache_url": settings.cache_url,
+        "prefix": settings.prefix,
+        "timeout": _PATIENCE,
+        "strict_memory": False,
+        "ratelimit": RateLimitOptions(check_budget=_PATIENCE),
         **settings.secrets(),
-    ) as front:
-        yield front
+    }
 
 
 def _judge(source: str, url: str) -> None:

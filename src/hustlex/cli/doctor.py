@@ -73,7 +73,7 @@ def report(found: Checkup, *, as_json: bool) -> None:
         (f"{each.role} {each.node}".strip(), each.check, each.level, each.detail, each.hint or " ")
         for each in found.findings
     ]
-    print_table(("server", "check", "", "what", "what to do"), rows, _COLOURS)
+    print_table(("server", "check", "", "what", "what to do"), rows, _COLOURS, wrap=True)
 
 
 def _print_rights(prefix: str, as_json: bool) -> None:

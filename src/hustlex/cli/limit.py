@@ -11,6 +11,7 @@ import typer
 
 from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json, print_table, typed
+from hustlex.cli.values import duration
 from hustlex.errors import Misuse
 from hustlex.ratelimit import Decision, Guarantee, PenaltyState, Policy, Rule, Rulebook, caller_of, parse_rule, sheet
 from hustlex.ratelimit.policy.guarantees import spoken
@@ -44,6 +45,7 @@ def explain(
 
     Exit codes: 0; 1 with --strict when a worst case lies above its limit, or a policy is a shadow; 2 for a
     rule or file that is not valid.
+    Example: hustlex limit explain '100/hour per ip using counter'
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the sheet says it better
@@ -95,6 +97,26 @@ def reset(
     policies, identity, label = _subject(rules, who, endpoint)
     with opened(url, prefix=prefix) as hx:
         print_done(hx.ratelimit.reset(policies, identity, endpoint=label), "limit.reset/1", as_json=as_json)
+
+
+@limit.command()
+def ban(
+    rules: Rules,
+    who: Who,
+    length: Annotated[str, typer.Option("--for", help="How long, 1s to 24h, as 30min")],
+    endpoint: Endpoint = None,
+    url: Url = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse every call of one caller for a time. One of the rules needs a penalty, so pass their file.
+
+    Example: hustlex limit ban limits.toml --who u7 --endpoint /pay --for 1h
+    """
+    policies, identity, label = _subject(rules, who, endpoint)
+    with opened(url, prefix=prefix) as hx:
+        hx.ratelimit.inspector.ban(policies, identity, endpoint=label, length=duration("--for", length))
+    print_done(True, "limit.ban/1", as_json=as_json)
 
 
 @limit.command()

@@ -1,8 +1,4 @@
-"""``hustlex``: the command line.
-
-Exit codes: 0 done; 1 the work failed; 2 bad input or set-up (settings, URL, module, port); 3 the server is unreachable;
-4 not found; 5 a conflict; 6 denied; 9 the outcome is not known.
-"""
+"""``hustlex``: the command line. Exit codes stand in ``exits``, and in docs/reference/commands.md."""
 
 from __future__ import annotations
 
@@ -14,18 +10,24 @@ from typing import Annotated
 import typer
 
 from hustlex import __version__
-from hustlex.cli import dashboard, doctor, exporter, http, plan, scheduler, up, worker
+from hustlex.cli import completion, dashboard, doctor, exporter, follow, http, plan, scheduler, task_acts, top, up
 from hustlex.cli.cache import cache
+from hustlex.cli.cron import cron
 from hustlex.cli.event import event
+from hustlex.cli.exits import exit_code
+from hustlex.cli.fleet import worker
 from hustlex.cli.idem import idem
 from hustlex.cli.limit import limit
 from hustlex.cli.otp import otp
 from hustlex.cli.pin import pin
+from hustlex.cli.queue import queue
 from hustlex.cli.redis import redis
 from hustlex.cli.session import session
+from hustlex.cli.task import task
 from hustlex.cli.user import user
+from hustlex.cli.workflow import workflow
 from hustlex.core.printable import printable
-from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound, OutcomeUnknown, Unavailable
+from hustlex.errors import Error
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -54,55 +56,73 @@ def command_line(
 
 cli.command("up")(up.up)
 cli.command("api")(http.api)
-cli.command("worker")(worker.worker)
 cli.command("scheduler")(scheduler.scheduler)
+cli.command("dashboard")(dashboard.dashboard)
+cli.command("top")(top.top)
 cli.command("doctor")(doctor.doctor)
 cli.command("plan")(plan.capacity)
-cli.command("dashboard")(dashboard.dashboard)
 cli.command("exporter")(exporter.exporter)
+cli.command("completion")(completion.completion)
+cli.command("complete", hidden=True, context_settings={"ignore_unknown_options": True})(completion.complete)
+for _act in (task_acts.run, task_acts.archive, task_acts.rm, task_acts.cancel, follow.follow):
+    task.command()(_act)
+event.command()(follow.tail)
 for _name, _noun in {
-    "limit": limit,
-    "session": session,
-    "otp": otp,
-    "pin": pin,
-    "cache": cache,
-    "idem": idem,
+    "worker": worker,
+    "queue": queue,
+    "task": task,
+    "cron": cron,
+    "workflow": workflow,
     "user": user,
+    "otp": otp,
+    "session": session,
+    "pin": pin,
+    "limit": limit,
+    "idem": idem,
+    "cache": cache,
     "event": event,
     "redis": redis,
 }.items():
     cli.add_typer(_noun, name=_name)
     cli.add_typer(_noun, name=f"{_name}s", hidden=True)
 
-_CODES: tuple[tuple[type[Error], int], ...] = (
-    (ConfigurationError, 2),
-    (Misuse, 2),
-    (Unavailable, 3),
-    (NotFound, 4),
-    (Conflict, 5),
-    (Denied, 6),
-    (OutcomeUnknown, 9),
-)
-
 
 def app() -> None:
-    """Run the command line; an error of ours is one sentence and an exit code, never a traceback."""
+    """Run the command line; an error of ours, or of what was typed, is one sentence and an exit code."""
     try:
-        cli()
+        code = cli(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
     except Error as error:
-        print(f"hustlex: {printable(str(error))}", file=sys.stderr)
-        sys.exit(exit_code(error))
+        _end(str(error), exit_code(error))
+    except typer.Abort:
+        _end("nothing was done", 1)
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in (*_NO_ROOM, errno.EPIPE):
             raise
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left unwritten is not tried again at the end
-        print(f"hustlex: cannot write the output: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
+        if error.errno == errno.EPIPE:
+            sys.exit(1)
+        _end(f"cannot write the output: {error.strerror}", 1)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        _end_usage(error)
 
 
-def exit_code(error: Error) -> int:
-    """The documented exit code of an error."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), 1)
+def _end_usage(error: Exception) -> None:
+    """What was typed is wrong. Without a sentence the help was asked for, and is printed already."""
+    context = getattr(error, "ctx", None)
+    sentence = " ".join(error.format_message().split()) if type(error).__name__ != "NoArgsIsHelpError" else ""  # type: ignore[attr-defined]
+    if sentence:
+        path = context.command_path if context is not None else "hustlex"
+        print(f"hustlex: {printable(sentence)} ({path} --help)", file=sys.stderr)
+    sys.exit(2)
+
+
+def _end(sentence: str, code: int) -> None:
+    print(f"hustlex: {printable(sentence)}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, prin
 from hustlex.errors import Misuse
 
 if TYPE_CHECKING:
-    from hustlex.otp import Email
+    from hustlex.otp import Email, PhoneState
 
 otp = typer.Typer(no_args_is_help=True)
 
@@ -24,7 +24,7 @@ def group() -> None:
 
 
 @otp.command()
-def phone(
+def status(
     phone: Phone,
     purpose: Annotated[list[str] | None, typer.Option(help="A purpose of your own to look for, repeatable")] = None,
     url: Url = None,
@@ -33,13 +33,18 @@ def phone(
 ) -> None:
     """Lanes, locks, open codes, caps and breakers of one phone; never a code. Caps are shown by the default options.
 
-    Example: echo +2348031234567 | hustlex otp phone -
+    Example: echo +2348031234567 | hustlex otp status -
     """
     with opened(url, prefix=prefix) as hx:
-        state = hx.otp.inspector.phone(_destination(phone), purposes=tuple(purpose or ()))
+        state = hx.otp.inspector.phone(destination(phone), purposes=tuple(purpose or ()))
     if as_json:
-        print_json("otp.phone/1", fields_of(state))
+        print_json("otp.status/1", fields_of(state))
         return
+    print_phone(state)
+
+
+def print_phone(state: PhoneState) -> None:
+    """Lanes, open codes and caps of one phone."""
     print_fields({"reference": state.ref, "remembered devices": state.devices})
     print()
     heads = ("lane", "sends in 24 h", "next send in", "wrong codes", "locked for", "locks in a row")
@@ -84,11 +89,12 @@ def unlock(
     if lane not in ("anon", "known"):
         raise Misuse(f"--lane cannot be {lane!r}", hint="pass anon or known")
     with opened(url, prefix=prefix) as hx:
-        done = hx.otp.unlock(_destination(phone), "known" if lane == "known" else "anon")
+        done = hx.otp.unlock(destination(phone), "known" if lane == "known" else "anon")
     print_done(done, "otp.unlock/1", as_json=as_json)
 
 
-def _destination(phone: str) -> str | Email:
+def destination(phone: str) -> str | Email:
+    """A phone, or an e-mail address; - is read from standard input."""
     from hustlex.otp import Email
 
     text = typed(phone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -19,12 +21,15 @@ from hustlex.core.printable import printable
 from hustlex.errors import Misuse
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
+
+_NARROWEST = 8
 
 
 def print_json(schema: str, answer: Mapping[str, Any]) -> None:
-    """One object. schema: as ``otp.phone/1``; adding a field keeps the number, renaming one raises it."""
+    """One object. schema: as ``otp.status/1``; adding a field keeps the number, renaming one raises it."""
     head = {"schema": f"hustlex.{schema}", "as_of": plain(datetime.now(UTC))}
-    print(json.dumps({**head, **{name: plain(value) for name, value in named(answer.items())}}))
+    print(json.dumps({**head, **{name: plain(value) for name, value in named(answer.items())}}), flush=True)
 
 
 def print_done(done: bool, schema: str, *, as_json: bool) -> None:
@@ -35,18 +40,39 @@ def print_done(done: bool, schema: str, *, as_json: bool) -> None:
         print("done" if done else "there was nothing")
 
 
+def print_answer(schema: str, fields: Mapping[str, Any], *, as_json: bool) -> None:
+    """The same fields, as JSON or a line each."""
+    if as_json:
+        print_json(schema, fields)
+    else:
+        print_fields(fields)
+
+
 def typed(text: str) -> str:
     """An argument that may be personal: "-" stands for a line of standard input, which no shell keeps."""
     return sys.stdin.readline().strip() if text == "-" else text
 
 
-def confirm(act: str, *, yes: bool) -> None:
-    """Ask before what cannot be undone. Raises Misuse where nobody can be asked."""
+def confirm(act: str, *, yes: bool, word: str = "") -> None:
+    """Ask before what cannot be undone. word: what must be typed, where many things are lost at once.
+
+    Raises Misuse where nobody can be asked.
+    """
     if yes:
         return
+    act = printable(act)
     if not sys.stdin.isatty():
         raise Misuse(f"{act} cannot be undone, and nobody can be asked", hint="pass --yes")
-    typer.confirm(f"{act}. This cannot be undone. Go on?", abort=True, err=True)
+    question = f"Type {printable(word)} to go on:" if word else "Go on? [y/N]"
+    answer = _asked(f"{act}. This cannot be undone. {question}")
+    if answer != word if word else answer.lower() not in ("y", "yes"):
+        raise typer.Abort
+
+
+def _asked(question: str) -> str:
+    """What is typed. Standard output holds answers alone."""
+    print(question, end=" ", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
 
 
 def fields_of(answer: msgspec.Struct) -> dict[str, Any]:
@@ -71,18 +97,70 @@ def plain(value: Any) -> Any:
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         case dict():
-            return {str(name): plain(each) for name, each in value.items()}
+            return {str(name): plain(each) for name, each in named(value.items())}
         case list() | tuple() | frozenset() | set():
             return [plain(each) for each in value]
     return value
 
 
-def print_table(heads: Sequence[str], rows: Iterable[Sequence[Any]], colours: Mapping[str, str] | None = None) -> None:
-    """Rows under their heads. colours: of cells, by their text."""
-    table = Table(*heads, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(_cell(spoken(each), colours or {}) for each in row))
-    Console().print(table)
+def print_table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    colours: Mapping[str, str] | None = None,
+    *,
+    wrap: bool = False,
+) -> None:
+    """Rows under their heads, each on one line: what does not fit the terminal is cut, the widest column first.
+
+    The first column, which names a row, is cut last. colours: of cells, by their text. wrap: sentences, which go on in
+    the next line instead.
+    """
+    width = _width()
+    Console(width=None if wrap else width).print(table(heads, rows, colours, width=None if wrap else width))
+
+
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    colours: Mapping[str, str] | None = None,
+    *,
+    width: int | None,
+) -> Table:
+    """The same to be shown by whoever has a console. width: of that; None: cells go on in the next line."""
+    values = [tuple(row) for row in rows]
+    texts = [[printable(spoken(each)) for each in row] for row in values]
+    widths = [max(map(cell_len, column)) for column in zip(heads, *texts, strict=True)]
+    gap = 2 if width is None or sum(widths) + 2 * len(widths) <= width else 1
+    fitted: list[int | None] = [None] * len(widths) if width is None else [*_fitted(widths, gap, width)]
+    made = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    for at, (head, most) in enumerate(zip(heads, fitted, strict=True)):
+        number = bool(values) and all(isinstance(row[at], int) for row in values)
+        made.add_column(
+            head,
+            width=most,
+            no_wrap=most is not None,
+            overflow="ellipsis" if most is not None else "fold",
+            justify="right" if number else "left",
+        )
+    for row in texts:
+        made.add_row(*(_coloured(each, colours or {}) for each in row))
+    return made
+
+
+def _width() -> int:
+    """Of the terminal; where nobody looks, nothing is cut."""
+    console = Console()
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else 10_000
+
+
+def _fitted(natural: Sequence[int], gap: int, width: int) -> list[int]:
+    widths = list(natural)
+    excess = sum(widths) + gap * (len(widths) - 1) - width
+    for columns in (range(1, len(widths)), range(len(widths))):
+        while excess > 0 and columns and widths[widest := max(columns, key=widths.__getitem__)] > _NARROWEST:
+            widths[widest] -= 1
+            excess -= 1
+    return widths
 
 
 def print_fields(fields: Mapping[str, Any]) -> None:
@@ -99,10 +177,12 @@ def spoken(value: Any) -> str:
             return "-"
         case bool():
             return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
         case timedelta():
             return _duration(value)
         case datetime():
-            return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         case enum.Enum():
             return str(value.value)
         case list() | tuple() | frozenset():
@@ -119,6 +199,6 @@ def _duration(value: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def _cell(text: str, colours: Mapping[str, str]) -> str:
-    shown = escape(printable(text))
+def _coloured(text: str, colours: Mapping[str, str]) -> str:
+    shown = escape(text)
     return f"[{colours[text]}]{shown}[/]" if text in colours else shown

@@ -56,7 +56,8 @@ def slowlog(
 ) -> None:
     """The newest calls that took long: command, script and the pattern of its first key, as otp:{*}:*.
 
-    Needs the right +slowlog|get. Example: hustlex redis slowlog --count 5
+    Needs the right +slowlog|get.
+    Example: hustlex redis slowlog --count 5
     """
     with opened(url, cache_url, prefix) as hx:
         found = hx.diagnostics.slowlog(count, role=_role(cache))
@@ -80,7 +81,8 @@ def monitor(
     """The commands that the server runs in the next moment, and how often each kind came. No keys, no values.
 
     While it looks, each command costs the server more: look briefly. Needs the right +monitor, which the
-    application's user should not have. Example: hustlex redis monitor --sample 1000 --seconds 2
+    application's user should not have.
+    Example: hustlex redis monitor --sample 100 --seconds 0.5
     """
     with opened(url, cache_url, prefix) as hx:
         found = hx.diagnostics.monitor(sample, watch=timedelta(seconds=seconds), role=_role(cache))

@@ -1,4 +1,4 @@
-"""``hustlex worker``: run jobs until told to stop."""
+"""``hustlex worker MODULE``: run jobs until told to stop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Queues = Annotated[
 Url = Annotated[str | None, typer.Option(help="Server URL; default HUSTLEX_URL")]
 
 
-def worker(
+def start(
     module: Modules,
     url: Url = None,
     queue: Queues = None,
@@ -47,6 +47,8 @@ def worker(
     health_socket: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the jobs of all MODULEs until SIGTERM or Ctrl-C, then finish or hand back what is running.
+
+    `hustlex worker MODULE` is short for it.
 
     With --processes N this command keeps N workers running, each with so many jobs at once.
 

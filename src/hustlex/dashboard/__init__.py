@@ -5,16 +5,16 @@
 How a request flows: ``app`` composes the parts and answers; ``guard`` refuses strange hosts and forged forms and writes
 the headers; ``grants`` and ``signin`` say who asks; ``routes`` names the page, which is asked with a ``request``;
 ``pages/`` has one file for each page, which reads through the rooms' inspectors; ``acts`` does what buttons say, and
-``audit`` writes it down; ``redact`` sees each value before ``render`` does (``words`` and ``charts`` are how numbers
-look); ``live`` renders open pages anew for all who look.
+``audit`` writes it down; ``core.redact`` sees each value before ``render`` does (``words`` and ``charts`` are how
+numbers look); ``live`` renders open pages anew for all who look.
 """
 
 from hustlex.core.extras import require
 
 require("hustlex.dashboard", "dashboard", "starlette", "jinja2")
 
+from hustlex.core.redact import Formatter, Redacted, Redactor, What
 from hustlex.dashboard.app import Dashboard
 from hustlex.dashboard.operators import Access, Level, Operator
-from hustlex.dashboard.redact import Formatter, Redacted, Redactor, What
 
 __all__ = ["Access", "Dashboard", "Formatter", "Level", "Operator", "Redacted", "Redactor", "What"]

@@ -10,13 +10,14 @@ from typing import Any, Literal
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.redact import What
 from hustlex.dashboard.pages.bulk import TYPED_OVER, seen
 from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.pages.people import destination
-from hustlex.dashboard.redact import What
 from hustlex.dashboard.request import PageRequest
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import BulkPhase, Enqueued, State
+from hustlex.jobs.search.query import LONGEST
 
 Weight = Literal["light", "medium", "heavy"]
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "bulk", "do", "query", "changes", "to")
@@ -192,7 +193,7 @@ async def _plan_bulk(request: PageRequest, target: Target) -> str:
     queues = None
     if not operator.sees_all_queues:
         queues = [name for name in await request.hx.jobs.inspector.queues() if operator.sees_queue(name)]
-    label = str(request.show(What("audit", target.query)).value)
+    label = str(request.show(What("audit", target.query)).value)[:LONGEST]
     verb: Any = target.do
     planned = await acts.plan(verb, target.query, queues=queues, by=operator.name, label=label)
     return await _driven(request, planned.id)

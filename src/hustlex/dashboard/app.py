@@ -18,13 +18,13 @@ from starlette.types import Receive, Scope, Send
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.redact import Formatter, Redactor
 from hustlex.dashboard.acts import ACTS, FIELDS, Act, Target, target_of
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
 from hustlex.dashboard.live import LiveHub
 from hustlex.dashboard.names import path_and_query
 from hustlex.dashboard.operators import Access, Operator, as_operator
-from hustlex.dashboard.redact import Formatter, Redactor
 from hustlex.dashboard.render import ASSETS, Renderer
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.routes import PageRoute, match

@@ -9,13 +9,13 @@ import msgspec
 
 from hustlex.dashboard.words import duration
 from hustlex.jobs import PeriodicInfo, QueueSummary, Server
+from hustlex.jobs.inspect.standing import state_of
 
 _LONG_WAIT = timedelta(seconds=60)
 _OVERDUE = timedelta(seconds=60)
 _FULL_ARCHIVE = 9_000
 _MANY_FAILED = 20
 _FAILED_SHARE = 0.05
-_SERVING = ("new", "active")
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -27,22 +27,6 @@ class Trouble(msgspec.Struct, frozen=True):
     path: tuple[str, ...]
     """Where to look, as ``PageRequest.url`` takes it."""
     link: str = "open"
-
-
-def serving(queue: str, servers: Sequence[Server]) -> list[Server]:
-    """Living workers that take tasks of a queue."""
-    return [server for server in servers if queue in server.queues and server.status in _SERVING]
-
-
-def state_of(queue: QueueSummary, servers: Sequence[Server]) -> str:
-    """The word for a queue: paused, unserved, full, running or idle."""
-    if queue.paused:
-        return "paused"
-    if queue.unfinished and not serving(queue.name, servers):
-        return "unserved"
-    if queue.limit is not None and queue.unfinished >= queue.limit:
-        return "full"
-    return "running" if queue.active or queue.pending else "idle"
 
 
 def of_jobs(

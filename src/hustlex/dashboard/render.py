@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hustlex import __version__
+from hustlex.core.redact import What
 from hustlex.dashboard import charts, words
-from hustlex.dashboard.redact import What
 from hustlex.dashboard.request import PageContent, PageRequest
 
 _LONGEST_ROW = 160

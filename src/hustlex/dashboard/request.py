@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from hustlex.core.redact import Formatter, Redacted, What, shown
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.operators import Operator
-from hustlex.dashboard.redact import Formatter, Redacted, What, shown
 from hustlex.dashboard.runner import BulkRunner
 from hustlex.errors import NotFound
 from hustlex.jobs.search import match

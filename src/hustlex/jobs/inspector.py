@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Unpack
 
@@ -123,28 +123,43 @@ class Inspector:
         """
         await self._driver.run(act.run(queue, task_id, self._clock()))
 
-    async def run_all(self, queue: str, state: State, *, group: str = "") -> int:
+    async def run_all(
+        self, queue: str, state: State, *, group: str = "", progress: Callable[[int, int], Any] | None = None
+    ) -> int:
         """Run all SCHEDULED, RETRY, ARCHIVED or (of one group) AGGREGATING tasks now; answers how many.
 
         Their crashes are forgotten. In steps of 500, until as many as there were at the start are done.
+        progress: told after each step how many are done, and of how many; must not raise.
         """
-        return await self._driver.follow(inspection.every(queue, act.run_all(queue, state, group, self._clock())))
+        op = act.run_all(queue, state, group, self._clock())
+        return await self._driver.follow(inspection.every(queue, op, progress))
 
     async def archive(self, queue: str, task_id: str) -> None:
         """Put a task that is not active into the archive, which keeps the newest 9,999 for up to 90 days."""
         await self._driver.run(act.archive(queue, task_id, self._clock()))
 
-    async def archive_all(self, queue: str, state: State, *, group: str = "") -> int:
-        """Archive all PENDING, SCHEDULED, RETRY or (of one group) AGGREGATING tasks; answers how many."""
-        return await self._driver.follow(inspection.every(queue, act.archive_all(queue, state, group, self._clock())))
+    async def archive_all(
+        self, queue: str, state: State, *, group: str = "", progress: Callable[[int, int], Any] | None = None
+    ) -> int:
+        """Archive all PENDING, SCHEDULED, RETRY or (of one group) AGGREGATING tasks; answers how many.
+
+        progress: as for ``run_all``.
+        """
+        op = act.archive_all(queue, state, group, self._clock())
+        return await self._driver.follow(inspection.every(queue, op, progress))
 
     async def delete(self, queue: str, task_id: str) -> None:
         """Delete a task that is not active, and give its uniqueness lock back."""
         await self._driver.run(act.delete(queue, task_id))
 
-    async def delete_all(self, queue: str, state: State, *, group: str = "") -> int:
-        """Delete all tasks of one state but ACTIVE, and their uniqueness locks; answers how many."""
-        return await self._driver.follow(inspection.every(queue, act.delete_all(queue, state, group)))
+    async def delete_all(
+        self, queue: str, state: State, *, group: str = "", progress: Callable[[int, int], Any] | None = None
+    ) -> int:
+        """Delete all tasks of one state but ACTIVE, and their uniqueness locks; answers how many.
+
+        progress: as for ``run_all``.
+        """
+        return await self._driver.follow(inspection.every(queue, act.delete_all(queue, state, group), progress))
 
     async def update_payload(self, queue: str, task_id: str, payload: Any) -> None:
         """Give a scheduled task another payload: None, bytes as they are, anything else as JSON.
@@ -207,6 +222,14 @@ class Inspector:
         ``Jobs.cancel`` for a task that is not to be tried again.
         """
         return await self._driver.follow(act.cancel(task_id))
+
+    async def stop_worker(self, server_id: str) -> int:
+        """Ask a worker process to stop as SIGTERM does: it takes no more tasks, and has its grace for those it runs.
+
+        Whatever keeps it running (`hustlex up`, `--processes`, an orchestrator) starts it again. Returns how many
+        connections heard it: 0 for a process that is gone, of Go, or whose link to the server is broken right now.
+        """
+        return await self._driver.follow(act.stop_worker(server_id))
 
     async def servers(self) -> list[Server]:
         """Worker processes, Python and Go, that sent a heartbeat in the last 10 seconds, and what they run."""

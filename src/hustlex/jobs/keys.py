@@ -150,6 +150,11 @@ def served(host: str, pid: int, server_id: str) -> str:
     return f"asynq:x:types:{{{host}:{pid}:{server_id}}}"
 
 
+def stop_channel(server_id: str) -> str:
+    """Ours: the channel on which one worker process is told to stop."""
+    return f"asynq:x:stop:{server_id}"
+
+
 def scheduler(scheduler_id: str) -> str:
     """Entries of one scheduler. scheduler_id: ``<host>:<pid>:<uuid4>``."""
     return f"{SCHEDULERS}:{{{scheduler_id}}}"

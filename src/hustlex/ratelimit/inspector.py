@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.check import Id
 from hustlex.core.op import AsyncDriver
+from hustlex.core.time import to_ms
 from hustlex.ratelimit.engine import look
 from hustlex.ratelimit.engine.compiler import Policies
 from hustlex.ratelimit.engine.limiter import Limiter
 from hustlex.ratelimit.engine.look import PenaltyState
 
+_SHORTEST, _LONGEST = timedelta(seconds=1), timedelta(hours=24)
+
 
 @answering
 class LimitInspector:
-    """Looks at what is remembered of a caller besides the counts, and lifts bans."""
+    """Looks at what is remembered of a caller besides the counts, sets and lifts bans."""
 
     def __init__(self, driver: AsyncDriver, limiter: Limiter) -> None:
         self._driver = driver
@@ -26,6 +32,17 @@ class LimitInspector:
         """
         op = look.penalties(self._limiter.subject(policy, identity, endpoint), self._limiter.clock())
         return () if op is None else await self._driver.run(op)
+
+    async def ban(self, policy: Policies, identity: Id, *, endpoint: Id, length: timedelta) -> None:
+        """Refuse every call of a caller for so long, 1 s to 24 h, whatever it used; a longer ban becomes this one.
+
+        Pass the policies that are judged together; one of them must have a penalty, where bans stand.
+        Processes that take units in advance may let some through for up to a second. Raises Misuse, Unavailable.
+        Source: lua/ban.lua.
+        """
+        length_ms = to_ms(check.duration("length", length, _SHORTEST, _LONGEST))
+        subject = self._limiter.subject(policy, identity, endpoint)
+        await self._driver.run(look.ban(subject, length_ms, self._limiter.clock()))
 
     async def unban(self, policy: Policies, identity: Id, *, endpoint: Id) -> bool:
         """Forget strikes and bans; what was used stays used (``reset`` forgets that, too). True when there were any.

@@ -6,7 +6,7 @@ tell an earlier one comes back through ``_ended`` and ``_watch``, or rings the b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -14,6 +14,7 @@ from hustlex.core.op import AsyncDriver
 from hustlex.jobs.define.hooks import Middleware
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.jobs.group.aggregate import Aggregate
+from hustlex.jobs.keys import stop_channel
 from hustlex.jobs.lease import finish
 from hustlex.worker.clock import WorkerClock
 from hustlex.worker.complete.completion import Completion
@@ -63,14 +64,17 @@ class WorkerParts:
         cpu_processes: int,
         middleware: Sequence[Middleware],
         aggregates: Sequence[Aggregate],
+        leave: Callable[[], None],
     ) -> None:
+        """leave: called when somebody asks from outside that this worker stops."""
         self.queues, self.clock = queues, clock
         self.bell = bell = FetchBell()
         self._compose_way(driver, tasks, server_id, policy, options, concurrency, cpu_processes, middleware)
         executor, woken, stopped = self.executor, bell.ring, self.deadlines.wake
         me, strict, requeue = this_process(server_id), options.strict, options.recover_crashed == "requeue"
         self.heartbeat = Heartbeat(driver, queues, executor, clock, me, served_by(tasks), stopped, strict=strict)
-        self.subscriber = Subscriber(driver, queues, clock, self.forwarder.plan, stopped)
+        ours = stop_channel(server_id)
+        self.subscriber = Subscriber(driver, queues, clock, self.forwarder.plan, stopped, ours, leave)
         self.recoverer = Recoverer(driver, queues, clock, server_id, policy, self.heartbeat, woken, requeue=requeue)
         self.janitor = Janitor(driver, queues, clock)
         self.aggregator = Aggregator(driver, clock, aggregates)

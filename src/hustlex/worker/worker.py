@@ -115,6 +115,7 @@ class Worker:
             cpu_processes=cpu_processes,
             middleware=middlewares(tasks, middleware),
             aggregates=rules_of(tasks, aggregator),
+            leave=self._asked_to_stop,
         )
 
     @property
@@ -134,6 +135,10 @@ class Worker:
     def stop(self) -> None:
         """Ask ``run`` to end: at once for what has not started, after the grace for what runs. Safe in a signal."""
         self._quit.set()
+
+    def _asked_to_stop(self) -> None:
+        _log.info("worker %s was asked to stop", self.id)
+        self.stop()
 
     def hurry(self) -> None:
         """As ``stop``, or after it: without the grace. What runs is given back now."""

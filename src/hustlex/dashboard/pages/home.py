@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hustlex.dashboard import attention
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.jobs import QueueSummary, Server
+from hustlex.jobs.inspect.standing import state_of
 
 _MOST_QUEUES = 8
 _MOST_TROUBLES = 12
@@ -23,7 +24,7 @@ async def home(request: PageRequest) -> PageContent:
         "figures": _figures(queues, servers),
         "troubles": troubles[:_MOST_TROUBLES],
         "more": max(0, len(troubles) - _MOST_TROUBLES),
-        "queues": [(each, attention.state_of(each, servers)) for each in _worst(queues)],
+        "queues": [(each, state_of(each, servers)) for each in _worst(queues)],
         "all_queues": len(queues),
         "servers": servers,
         "entries": len(entries),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hustlex.dashboard import attention
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import QueueSummary, Server, State
+from hustlex.jobs.inspect.standing import serving, state_of
 
 _SIZE = 50
 _DAYS = 14
@@ -32,7 +32,7 @@ async def queues(request: PageRequest) -> PageContent:
     ordered, page = sorted(seen, key=_ORDERS[order]), request.page_number()
     shown = ordered[_SIZE * (page - 1) : _SIZE * page]
     values = {
-        "rows": [(each, attention.state_of(each, servers), _serving(each.name, servers)) for each in shown],
+        "rows": [(each, state_of(each, servers), _serving(each.name, servers)) for each in shown],
         "count": len(seen),
         "order": order,
         "number": page,
@@ -51,18 +51,18 @@ async def queue(request: PageRequest) -> PageContent:
     servers = await inspector.servers()
     values = {
         "queue": summary,
-        "state": attention.state_of(summary, servers),
+        "state": state_of(summary, servers),
         "states": [(state.value, getattr(summary, state.value)) for state in STATES],
         "days": days,
         "days_rows": [(day.day, day.processed, day.failed) for day in days],
-        "serving": attention.serving(name, servers),
+        "serving": serving(name, servers),
     }
     return PageContent("queue", f"Queue {name}", values)
 
 
 def _serving(name: str, servers: list[Server]) -> str:
     """``6 py 2 go``: processes that take tasks of a queue."""
-    living = attention.serving(name, servers)
+    living = serving(name, servers)
     ours = sum(server.served is not None for server in living)
     parts = [f"{count} {word}" for count, word in ((ours, "py"), (len(living) - ours, "other")) if count]
     return " ".join(parts) or "0"

@@ -9,7 +9,7 @@ from hustlex.core.op import Arg, Effect, Flow, Op, Part, Reply, Script, command,
 from hustlex.errors import Conflict, Misuse
 from hustlex.jobs.inspect.ops import kind, missing_task, place, stated
 from hustlex.jobs.inspect.types import Cancellation, NeverRuns, Stopping, TooLate
-from hustlex.jobs.keys import CANCEL, addressed, queue_keys
+from hustlex.jobs.keys import CANCEL, addressed, queue_keys, stop_channel
 from hustlex.jobs.types import State
 
 _RUN, _RUN_ALL = load("hustlex.jobs", "inspect/run_task"), load("hustlex.jobs", "inspect/run_all")
@@ -81,10 +81,18 @@ def unpause(queue: str) -> Op[bool]:
 
 def cancel(task_id: str) -> Flow[int]:
     """Tell every worker to cut this task off; answers how many connections hear it, at all servers."""
-    task_id = addressed("task_id", task_id)
-    told = command("jobs.cancel", Effect.IDEMPOTENT, "PUBLISH", CANCEL, task_id, decode=int)
+    return _tell("jobs.cancel", CANCEL, addressed("task_id", task_id))
+
+
+def stop_worker(server_id: str) -> Flow[int]:
+    """Tell one worker process to stop; answers how many connections hear it."""
+    return _tell("jobs.stop_worker", stop_channel(addressed("server_id", server_id)), "stop")
+
+
+def _tell(name: str, channel: str, word: str) -> Flow[int]:
+    told = command(name, Effect.IDEMPOTENT, "PUBLISH", channel, word, decode=int)
     heard, number = (yield Part(told, 0)), 1
-    while (more := (yield Part(subscribers("jobs.cancel", CANCEL), number))) is not None:
+    while (more := (yield Part(subscribers(name, channel), number))) is not None:
         heard, number = heard + more, number + 1
     return int(heard)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hustlex.core import check
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.errors import Conflict, Error, NotFound
 from hustlex.jobs import lookup
@@ -17,6 +18,7 @@ from hustlex.jobs.lease.heartbeat import ServedTypes
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
 
 T = TypeVar("T")
+OnProgress = Callable[[int, int], Any]
 
 _MOST_ATTEMPTS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,14 +35,23 @@ def of_queue(queue: str, op: Op[T]) -> Flow[T]:
     return result
 
 
-def every(queue: str, op: Op[tuple[int, int]]) -> Flow[int]:
-    """Repeat an operation that takes some tasks at a time until it took as many as there were at its start."""
+def every(queue: str, op: Op[tuple[int, int]], progress: OnProgress | None = None) -> Flow[int]:
+    """Repeat an operation that takes some tasks at a time until it took as many as there were at its start.
+
+    progress: told after each step how many are done, and of how many.
+    """
+    told = _silent if progress is None else check.function("progress", progress)
     taken, left = yield from of_queue(queue, op)
     total, goal = taken, taken + left
+    told(total, goal)
     while taken and total < goal:
         taken, left = yield from do(op)
         total += taken
+        told(total, max(total, goal))
     return total
+
+
+def _silent(*_: int) -> None: ...
 
 
 def update_payload(

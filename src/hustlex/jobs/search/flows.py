@@ -139,7 +139,7 @@ def _in_place(
 ) -> Flow[Here | None]:
     """Go through one place. None: to its end."""
     while not page.budget.spent:
-        count = min(_AT_ONCE, page.budget.looks)
+        count = min(_AT_ONCE, page.budget.looks, page.budget.size if page.plan.broad else _AT_ONCE)
         found = yield from do(ops.sieve(page.plan, queue, place, mark, count, page.budget.bytes, view, now_ms))
         page.budget.calls -= 1
         page.budget.looks -= found.looked_at

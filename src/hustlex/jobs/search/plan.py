@@ -54,6 +54,8 @@ class SearchPlan(msgspec.Struct, frozen=True):
     needles: tuple[bytes, ...]
     fold: bool
     results: bool
+    broad: bool
+    """Whether whatever stands in its places is sought."""
 
     def queues(self, names: Iterable[str]) -> list[str]:
         """Those in which it may be found, in order."""
@@ -75,7 +77,8 @@ def plan(query: Query) -> SearchPlan:
         places = [*(_place(query, State.AGGREGATING, group) for group in groups), *places]
     needles, fold = _needles(query)
     results = any(term.field == "result" for term in query.terms)
-    return SearchPlan(query, tuple(places), _ids(query), needles, fold, results)
+    broad = all(term.field in ("state", "queue", "group") for term in query.terms)
+    return SearchPlan(query, tuple(places), _ids(query), needles, fold, results, broad)
 
 
 def _place(query: Query, state: State, group: str) -> TaskPlace:

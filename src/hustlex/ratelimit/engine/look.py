@@ -1,4 +1,4 @@
-"""What an operator sees of a caller: strikes, bans, and limits set by hand. What is left tells ``peek``."""
+"""What an operator sees of a caller: strikes, bans, and limits and bans set by hand. What is left tells ``peek``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import msgspec
 
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
+from hustlex.errors import Misuse
 from hustlex.ratelimit.engine.memory import SubjectState
 
-_LOOK = load("hustlex.ratelimit", "look")
+_LOOK, _BAN = load("hustlex.ratelimit", "look"), load("hustlex.ratelimit", "ban")
 
 
 class PenaltyState(msgspec.Struct, frozen=True):
@@ -44,13 +45,30 @@ def penalties(subject: SubjectState, now_ms: int) -> Op[tuple[PenaltyState, ...]
     return _LOOK.op(tuple(key for *_, key in places), (now_ms, *(kind for _, kind, _ in places)), decode)
 
 
+def ban(subject: SubjectState, length_ms: int, now_ms: int) -> Op[None]:
+    """Refuse every call for so long. Raises Misuse when no policy has a penalty: nobody would look for a ban."""
+    keys = _penalty_keys(subject)
+    if not keys:
+        raise Misuse("none of these policies has a penalty, so none can ban", hint="give one a penalty=Penalty(...)")
+    subject.forget()
+    return _BAN.op(keys, (now_ms, length_ms), _nothing)
+
+
 def unban(subject: SubjectState) -> Op[bool] | None:
     """Forget strikes and bans; what was used stays. None when no policy has a penalty."""
-    keys = tuple(subject.key_prefix + ending for _, kind, ending in subject.compiled.marks() if kind == "p")
+    keys = _penalty_keys(subject)
     subject.forget()
     if not keys:
         return None
     return command("ratelimit.unban", Effect.IDEMPOTENT, "DEL", *keys, keys=keys, decode=bool)
+
+
+def _penalty_keys(subject: SubjectState) -> tuple[str, ...]:
+    return tuple(subject.key_prefix + ending for _, kind, ending in subject.compiled.marks() if kind == "p")
+
+
+def _nothing(_: Reply) -> None:
+    return None
 
 
 def _state(name: str, found: dict[tuple[int, str], list[int]], at: int) -> PenaltyState:

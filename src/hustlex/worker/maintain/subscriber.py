@@ -1,4 +1,6 @@
-"""Listens for cancellations, a bare task id on Asynq's channel, and for tasks that were scheduled to run first."""
+"""Listens for cancellations, a bare task id on Asynq's channel, for tasks that were scheduled to run first, and for
+whoever stops this worker from outside.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ from hustlex.worker.service import Service
 
 class Subscriber(Service):
     """Best effort, as in Asynq: what is published while the link is broken is missed. For due times the queues are
-    looked at then. plan: told when a task of a queue is due. stopped: called when a task was told to stop.
+    looked at then.
+
+    plan: told when a task of a queue is due. stopped: called when a task was told to stop. leave: called when this
+    worker is told to stop, on the channel ``ours``.
     """
 
     name = "subscriber"
@@ -27,6 +32,8 @@ class Subscriber(Service):
         clock: WorkerClock,
         plan: Callable[[QueueState, int], None],
         stopped: Callable[[], None],
+        ours: str,
+        leave: Callable[[], None],
     ) -> None:
         super().__init__()
         self._driver = driver
@@ -35,10 +42,12 @@ class Subscriber(Service):
         self._clock = clock
         self._plan = plan
         self._stopped = stopped
+        self._ours = ours
+        self._leave = leave
 
     async def tick(self) -> float:
         """Listen until the subscription ends."""
-        async with self._driver.subscribe(CANCEL, *self._named) as messages:
+        async with self._driver.subscribe(CANCEL, self._ours, *self._named) as messages:
             self.recovered()
             self._look()
             async for message in messages:
@@ -46,6 +55,8 @@ class Subscriber(Service):
                     self._look()
                 elif message.channel == CANCEL:
                     self.cancel(message.data)
+                elif message.channel == self._ours:
+                    self._leave()
                 else:
                     self._plan(self._named[message.channel], int(message.data))
         return 0

@@ -1,4 +1,4 @@
-"""Every value that somebody else wrote passes here before it is shown, in pages, JSON and the audit alike."""
+"""Every value that somebody else wrote passes here before it is shown: on pages, terminals, in JSON and the audit."""
 
 from __future__ import annotations
 

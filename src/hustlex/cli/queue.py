@@ -1,0 +1,151 @@
+"""``hustlex queue``: which queue is behind, why, and what can be done about it?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from hustlex.cli.client import Url, opened
+from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table
+from hustlex.cli.progress import progress
+from hustlex.cli.values import known_queue
+from hustlex.errors import Misuse
+from hustlex.jobs import QueueSummary, Server
+from hustlex.jobs.inspect.standing import serving, state_of
+
+queue = typer.Typer(no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="The queue's name, as `queue ls` prints it")]
+Names = Annotated[list[str], typer.Argument(help="Queues, as `queue ls` prints them")]
+
+COLOURS = {"unserved": "bold red", "paused": "yellow", "full": "yellow", "running": "green"}
+HEADS = ("queue", "state", "workers", "pending", "active", "sched", "retry", "archive", "wait", "done", "failed")
+
+
+@queue.callback()
+def group() -> None:
+    """Queues: which is behind, and why; pause, limit, remove."""
+
+
+@queue.command()
+def ls(url: Url = None, as_json: AsJson = False) -> None:
+    """All queues: who serves them, what stands in them, how long the next task has waited, today's attempts.
+
+    Example: hustlex queue ls
+    """
+    with opened(url) as hx:
+        found, servers = hx.jobs.inspector.summaries(), hx.jobs.inspector.servers()
+    if as_json:
+        print_json("queue.list/1", {"items": [_answer(each, servers) for each in found]})
+    else:
+        print_table(HEADS, (row(each, servers) for each in found), COLOURS)
+
+
+@queue.command()
+def show(
+    name: Name,
+    days: Annotated[int, typer.Option(min=1, max=90, help="How many days of history")] = 7,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """One queue: counts, memory, groups, who serves it, and the attempts of the last days.
+
+    Example: hustlex queue show default --json | jq .latency_ms
+    """
+    with opened(url) as hx:
+        inspector = hx.jobs.inspector
+        found = inspector.queue(known_queue(hx, name))
+        [summary] = inspector.summaries([name])
+        history, groups, servers = inspector.history(name, days), inspector.groups(name), inspector.servers()
+    state, workers = state_of(summary, servers), [f"{each.host}:{each.pid}" for each in serving(name, servers)]
+    head = {**fields_of(found), "state": state, "orphans": summary.orphans, "workers": workers}
+    if as_json:
+        print_json("queue/1", {**head, "groups": groups, "days": history})
+        return
+    print_fields({**head, "latency": summary.latency})
+    if groups:
+        print()
+        print_table(("group", "tasks"), ((each.name, each.size) for each in groups))
+    print()
+    print_table(("day (UTC)", "done", "failed"), ((each.day, each.processed, each.failed) for each in history))
+
+
+@queue.command()
+def pause(name: Names, url: Url = None, as_json: AsJson = False) -> None:
+    """Stop workers from taking its tasks; enqueueing goes on, and what runs is finished.
+
+    Example: hustlex queue pause mail
+    """
+    with opened(url) as hx:
+        queues = [known_queue(hx, each) for each in name]
+        changed = [hx.jobs.inspector.pause(each) for each in queues]
+    print_done(any(changed), "queue.pause/1", as_json=as_json)
+
+
+@queue.command()
+def resume(name: Names, url: Url = None, as_json: AsJson = False) -> None:
+    """Let workers take its tasks again.
+
+    Example: hustlex queue resume mail
+    """
+    with opened(url) as hx:
+        queues = [known_queue(hx, each) for each in name]
+        changed = [hx.jobs.inspector.unpause(each) for each in queues]
+    print_done(any(changed), "queue.resume/1", as_json=as_json)
+
+
+@queue.command()
+def limit(
+    name: Annotated[str, typer.Argument(help="The queue's name; one that has no tasks yet will do")],
+    size: Annotated[str, typer.Argument(help="The most unfinished tasks it may hold; none: no limit")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refuse new tasks while a queue holds so many unfinished ones. Every producer of this package obeys; Go's do not.
+
+    Example: hustlex queue limit mail 10000
+    """
+    if size != "none" and not (size.isascii() and size.isdecimal() and len(size) < 16):
+        raise Misuse("SIZE is no number of tasks", hint="pass a whole number, or none")
+    most = None if size == "none" else int(size)
+    with opened(url) as hx:
+        hx.jobs.limit_queue(name, max_size=most)
+    if as_json:
+        print_json("queue.limit/1", {"queue": name, "limit": most})
+    else:
+        print("no limit any more" if most is None else f"at most {most:,} unfinished tasks")
+
+
+@queue.command()
+def rm(
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="With its tasks that wait or are archived")] = False,
+    yes: Yes = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a queue, its counters and finished tasks. Refused while tasks run, and while any wait without --force.
+
+    Example: hustlex queue rm old --force --yes
+    """
+    with opened(url) as hx:
+        [summary] = hx.jobs.inspector.summaries([known_queue(hx, name)])
+        held = summary.unfinished + summary.archived
+        confirm(f"the queue {name} goes, with {held:,} tasks", yes=yes, word=name)
+        with progress(f"removing {name}") as told:
+            told(0, held)
+            hx.jobs.inspector.delete_queue(name, force=force)
+    print_done(True, "queue.rm/1", as_json=as_json)
+
+
+def row(queue: QueueSummary, servers: list[Server]) -> tuple[Any, ...]:
+    """A line of the table."""
+    q = queue
+    counts = (q.pending, q.active, q.scheduled, q.retry, q.archived)
+    state, workers = state_of(q, servers), len(serving(q.name, servers))
+    return (q.name, state, workers, *counts, q.latency, q.processed_today, q.failed_today)
+
+
+def _answer(queue: QueueSummary, servers: list[Server]) -> dict[str, Any]:
+    return {**fields_of(queue), "state": state_of(queue, servers), "workers": len(serving(queue.name, servers))}

@@ -1,0 +1,212 @@
+"""``hustlex task``: which tasks are there, why is this one where it is, and what shall become of it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import Annotated, Any
+
+import typer
+
+from hustlex.cli.client import Url, opened
+from hustlex.cli.hidden import Reveal, line, visible
+from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json, print_table
+from hustlex.cli.values import duration, json_value, known_queue, moment, queue_of
+from hustlex.core.printable import printable
+from hustlex.errors import Misuse
+from hustlex.jobs import Dependency, Enqueued, State, TaskInfo
+from hustlex.jobs.enqueue.job import as_job
+from hustlex.sync import HustleX
+
+task = typer.Typer(no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(help="The task's id")]
+Queue = Annotated[str | None, typer.Option("--queue", "-q", help="Its queue; default: look in all")]
+TaskState = Annotated[State | None, typer.Option("--state", "-s", help="Only these")]
+
+_COLOURS = {"active": "green", "retry": "yellow", "archived": "bold red"}
+_ORDER = (State.ACTIVE, State.PENDING, State.RETRY, State.ARCHIVED, State.SCHEDULED, State.AGGREGATING, State.COMPLETED)
+_PAGE, _MOST_LOOKED_AT = 1_000, 20_000
+
+
+@task.callback()
+def group() -> None:
+    """Tasks: list, explain, run, archive, delete, edit, follow."""
+
+
+@task.command()
+def ls(
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Only of this queue")] = None,
+    state: TaskState = None,
+    task_type: Annotated[str, typer.Option("--type", "-t", help="Only of this type; * stands for anything")] = "*",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many")] = 50,
+    reveal: Reveal = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tasks of a queue or of all, of one state or of each: what runs first, then what waits, then what has ended.
+
+    Looks at up to 20,000 tasks.
+    Example: hustlex task ls --state archived --type 'gig:*'
+    """
+    with opened(url) as hx:
+        looked: list[int] = []
+        queues = hx.jobs.inspector.queues() if queue is None else [known_queue(hx, queue)]
+        found = list(islice(_matching(hx, queues, state, task_type, looked), limit))
+    complete = len(found) < limit and sum(looked) < _MOST_LOOKED_AT
+    if as_json:
+        items = [_answer(each, reveal) for each in found]
+        print_json("task.list/1", {"items": items, "looked_at": sum(looked), "complete": complete})
+        return
+    heads = ("id", "queue", "state", "type", "retried", "next start", "error", "payload")
+    print_table(heads, (_row(each, reveal) for each in found), _COLOURS)
+    if not complete:
+        print(f"\nthere may be more: looked at {sum(looked):,} tasks, --limit {limit}")
+
+
+def _matching(
+    hx: HustleX, queues: list[str], state: State | None, pattern: str, looked: list[int]
+) -> Iterator[TaskInfo]:
+    """looked: how many were read, page by page."""
+    for summary in hx.jobs.inspector.summaries(queues):
+        for each in (state,) if state else _ORDER:
+            groups = [""]
+            if each is State.AGGREGATING:
+                groups = [found.name for found in hx.jobs.inspector.groups(summary.name)] if summary.groups else []
+            elif not getattr(summary, each.value):
+                continue
+            for name in groups:
+                yield from _pages(hx, summary.name, each, name, pattern, looked)
+
+
+def _pages(hx: HustleX, queue: str, state: State, group: str, pattern: str, looked: list[int]) -> Iterator[TaskInfo]:
+    page = 1
+    while sum(looked) < _MOST_LOOKED_AT:
+        found = hx.jobs.inspector.tasks(queue, state, page=page, size=_PAGE, group=group)
+        looked.append(len(found))
+        yield from (each for each in found if fnmatchcase(each.type, pattern))
+        if len(found) < _PAGE:
+            return
+        page += 1
+
+
+@task.command()
+def show(task_id: Id, queue: Queue = None, reveal: Reveal = False, url: Url = None, as_json: AsJson = False) -> None:
+    """One task: state, attempts, error, times, headers, payload, result. What looks secret or personal is hidden.
+
+    Example: hustlex task show 3f9a01c2-77aa-4b1e-9d6f-0f3c5a4f2b11
+    """
+    with opened(url) as hx:
+        found = hx.jobs.inspector.task(queue_of(hx, task_id, queue), task_id)
+    answer = _answer(found, reveal)
+    if as_json:
+        print_json("task/1", answer)
+    else:
+        print_fields(answer | {name: line(answer[name]) for name in ("payload", "result", "headers") if answer[name]})
+
+
+@task.command()
+def explain(task_id: Id, queue: Queue = None, url: Url = None, as_json: AsJson = False) -> None:
+    """Why a task is not running, when it will, and why it ran more than once. Also steps that have not started.
+
+    Exit codes: 0; 4 when no queue knows it.
+    Example: hustlex task explain 3f9a01c2-77aa-4b1e-9d6f-0f3c5a4f2b11
+    """
+    with opened(url) as hx:
+        found = hx.jobs.explain(task_id, queue=None if queue is None else known_queue(hx, queue))
+    hidden = {name: visible("error", getattr(found, name)) for name in ("words", "repeats", "last_error")}
+    if as_json:
+        print_json("task.explain/1", fields_of(found) | hidden | {"waits_for": _steps(found.waits_for)})
+    else:
+        where = f"{found.queue}, {found.state.value}" if found.state else found.queue or "no queue"
+        print_fields({printable(task_id): where})
+        print("\n".join(printable(each) for each in dict.fromkeys((*hidden["words"], *hidden["repeats"]))))
+    if not found.queue:
+        raise typer.Exit(4)
+
+
+@task.command()
+def enqueue(
+    task_type: Annotated[str, typer.Argument(metavar="TYPE", help="The task's type, as mail:send")],
+    payload: Annotated[
+        str | None, typer.Argument(help="Its arguments as JSON; - reads them from standard input")
+    ] = None,
+    queue: Annotated[str, typer.Option("--queue", "-q", help="Where it goes")] = "default",
+    task_id: Annotated[str | None, typer.Option("--id", help="An id that no other task of the queue has")] = None,
+    process_in: Annotated[str | None, typer.Option("--in", help="Not before this has passed, as 10min")] = None,
+    process_at: Annotated[str | None, typer.Option("--at", help="Not before this moment, with its zone")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enqueue a task by its type.
+
+    Exit codes: 0; 5 when it was not taken: another holds its id or lock, or the queue is full.
+    Example: hustlex task enqueue mail:send '{"to": 7}' --queue mail --in 10min
+    """
+    job = as_job(task_type, None if payload is None else json_value("PAYLOAD", payload))
+    options: Any = {"queue": queue, **({"task_id": task_id} if task_id else {}), **_start(process_in, process_at)}
+    with opened(url) as hx:
+        outcome = hx.jobs.enqueue(job, **options)
+    taken = isinstance(outcome, Enqueued)
+    if as_json:
+        print_json("task.enqueue/1", {"outcome": type(outcome).__name__, **fields_of(outcome)})
+    else:
+        print_fields({type(outcome).__name__: getattr(outcome, "id", None) or getattr(outcome, "of", queue)})
+    if not taken:
+        raise typer.Exit(5)
+
+
+@task.command()
+def edit(
+    task_id: Id,
+    payload: Annotated[str | None, typer.Option(help="Its new arguments as JSON; - reads standard input")] = None,
+    process_in: Annotated[str | None, typer.Option("--in", help="Another start: after so long, as 10min or 0s")] = None,
+    process_at: Annotated[str | None, typer.Option("--at", help="Another start: a moment, with its zone")] = None,
+    queue: Queue = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a scheduled task another payload, or a scheduled or retried one another start.
+
+    Example: hustlex task edit mail-7 --payload '{"to": 8}' --in 10min
+    """
+    start: Any = _start(process_in, process_at)
+    if payload is None and not start:
+        raise Misuse("there is nothing to change", hint="pass --payload, --in or --at")
+    value = None if payload is None else json_value("--payload", payload)
+    with opened(url) as hx:
+        place = queue_of(hx, task_id, queue)
+        if payload is not None:
+            hx.jobs.inspector.update_payload(place, task_id, value)
+        if start:
+            hx.jobs.inspector.reschedule(place, task_id, **start)
+    print_done(True, "task.edit/1", as_json=as_json)
+
+
+def _start(process_in: str | None, process_at: str | None) -> dict[str, Any]:
+    if process_in is not None and process_at is not None:
+        raise Misuse("--in and --at exclude each other", hint="pass one of them")
+    if process_at is not None:
+        return {"process_at": moment("--at", process_at)}
+    return {} if process_in is None else {"process_in": duration("--in", process_in)}
+
+
+def _answer(task: TaskInfo, reveal: bool) -> dict[str, Any]:
+    """Its fields, as far as they may be shown."""
+    kinds = {"payload": "payload", "result": "result", "headers": "header", "last_error": "error"}
+    shown = {
+        name: visible(kind, getattr(task, name), reveal=reveal, task_type=task.type) for name, kind in kinds.items()
+    }
+    return fields_of(task) | shown
+
+
+def _row(task: TaskInfo, reveal: bool) -> tuple[Any, ...]:
+    answer = _answer(task, reveal)
+    tries = f"{task.retried}/{task.max_retry}"
+    error, payload = line(answer["last_error"]), "" if task.payload is None else line(answer["payload"])
+    return task.id, task.queue, task.state, task.type, tries, task.next_process_at, error, payload
+
+
+def _steps(waits_for: Iterable[Dependency]) -> list[dict[str, Any]]:
+    return [{**fields_of(step), "error": visible("error", step.error)} for step in waits_for]
