@@ -13,12 +13,11 @@ from urllib.parse import parse_qs
 import msgspec
 import typer
 
-from hustlex.cli.client import CacheUrl, Prefix, Url
+from hustlex.cli.client import CacheUrl, Prefix, Url, judged_settings
 from hustlex.cli.ports import check_free
 from hustlex.cli.run import log_plainly
 from hustlex.errors import Error, Misuse
 from hustlex.metrics.files import write
-from hustlex.settings import load_settings
 from hustlex.worker.health_http import Page, PageReply, listening
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def exporter(
     if files is not None:
         print(*write(files), sep="\n")
         return
-    settings = load_settings(url=url, cache_url=cache_url, prefix=prefix)
+    settings = judged_settings(url, cache_url, prefix)
     check_free(host, port)
     log_plainly()
     with suppress(KeyboardInterrupt):
