@@ -17,6 +17,12 @@ up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, w
 tour: $(RUN) ## walk a user through the running backend, step by step (needs `make up` in another terminal)
 	$(BIN)/python -m examples.gigs.tour
 
+example: $(RUN) ## run another example on a server of its own: NAME=shop|crawl|flask_notes|django_polls|go_resize
+	$(BIN)/python -m examples.run $(or $(NAME),shop)
+
+visit: $(RUN) ## walk through that example, step by step (needs `make example NAME=...` in another terminal)
+	$(BIN)/python -m examples.visit $(or $(NAME),shop)
+
 # Hundreds of processes import the package, and each worker rewrites every test's assertions: from source that is a
 # tenth of the whole. Empty means unset.
 test test-slow cluster topologies servers: export PYTHONDONTWRITEBYTECODE =
@@ -88,6 +94,15 @@ check-sleeps: $(DEV)
 check-exports: $(DEV)
 	$(BIN)/python -m tools.check_exports
 
+release-check: $(DEV) ## build sdist and wheel twice, install the wheel alone for each extra and Python, test it there (ARGS=--quick, --build)
+	$(BIN)/python -m tools.release $(ARGS)
+
+rollout: $(DEV) ## replace a backend again and again under load: no 5xx, no job lost or doubled (ROUNDS=5, THROUGH=nginx|caddy)
+	$(BIN)/python -m tests.rollout $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(THROUGH),--through $(THROUGH))
+
+deploy-check: $(DEV) ## hold deploy/ against the tools that know its formats, those of them that are installed
+	$(BIN)/python -m tools.deploy_check
+
 audit: $(DEV) ## hold the dependencies, their versions and licences against docs/dependencies.md; pip-audit where it is installed
 	$(BIN)/python -m tools.audit $(ARGS)
 
@@ -143,6 +158,9 @@ bench-events: $(DEV) ## publishing with history, event streams to 10,000 browser
 
 costs: $(DEV) ## measure what each thing costs a server, for `hustlex plan`
 	$(BIN)/python -m tools.measure_costs
+
+console-size: $(DEV) ## fill a million tasks and a thousand queues, and hold every page of the console to its budget
+	$(BIN)/python -m tests.support.console_size
 
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -25,9 +26,10 @@ from hustlex.otp.metrics import LABELS
 from hustlex.ratelimit.policy.guarantees import spoken
 from hustlex.settings import Settings
 from hustlex.worker import WorkerOptions
-from tools import grafana
+from tools import grafana, surface, words
 from tools.check_lua import is_script, lua_files, place
 from tools.gen_commands import commands
+from tools.release.contents import shipped
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STRUCTS: dict[str, tuple[type, ...]] = {
@@ -61,6 +63,7 @@ def pages() -> dict[str, str]:
         "options.md": options(),
         "metrics.md": metrics(),
         "commands.md": _page("Commands", commands()),
+        "wheel.txt": "\n".join(shipped()) + "\n",
     }
 
 
@@ -84,16 +87,34 @@ def scripts() -> str:
     return _page("Scripts", about, *sections)
 
 
+ERRORS = """Expected outcomes are return values. An exception means that the call could not be answered.
+
+Every one has a `code`, a word that stays when names and messages change: log it, count it, alert by it. `message` says
+what happened, `hint` what to do, `op` during which call, and `maybe_executed` whether it may have been carried out."""
+
+
 def error_tree() -> str:
-    """One row per exception class, in the order of the source."""
-    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
+    """One row per exception class: those of all rooms in the order of the source, then by room."""
+    kinds = [getattr(errors, name) for name in errors.__all__]
     kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
-    rows = [
-        [f"`{kind.__name__}`", f"`{kind.__bases__[0].__name__}`", _first_paragraph(kind), "yes" * kind.maybe_executed]
-        for kind in kinds
-    ]
-    about = "Expected outcomes are return values. An exception means that the call could not be answered."
-    return _page("Errors", about, _table(["error", "is a", "when", "may have been executed"], rows))
+    head = ["error", "code", "is a", "when", "may have been executed"]
+    rows = [[*_error(kind), "yes" * kind.maybe_executed] for kind in kinds]
+    parts = [f"## hustlex.errors\n\n{_table(head, rows)}"]
+    for room in surface.ROOMS:
+        module = importlib.import_module(f"hustlex.{room}")
+        found = [each for each in (getattr(module, name) for name in module.__all__) if _has_code(each)]
+        if found:
+            parts.append(f"## hustlex.{room}\n\n{_table(head[:-1], [_error(kind) for kind in found])}")
+    return _page("Errors", ERRORS, *parts)
+
+
+def _has_code(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, BaseException) and hasattr(value, "code")
+
+
+def _error(kind: type) -> list[str]:
+    code: str = kind.code  # type: ignore[attr-defined]
+    return [f"`{kind.__name__}`", f"`{code}`", f"`{kind.__bases__[0].__name__}`", _first_paragraph(kind)]
 
 
 def settings() -> str:
@@ -226,7 +247,7 @@ call ends. So a span can be opened and closed, in the caller's task or thread:
 
 ```python
 from hustlex import HustleX
-from hustlex.core.telemetry import CallEnd, CallStart, End
+from hustlex.telemetry import CallEnd, CallStart, End
 
 spent: dict[tuple[str, str], float] = {}
 
@@ -310,7 +331,7 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _first_paragraph(kind: type) -> str:
-    return " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+    return " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].replace("``", "`").split())
 
 
 def _default(value: object) -> str:
@@ -341,7 +362,8 @@ def _page(title: str, *parts: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    made = {REFERENCE / name: text for name, text in pages().items()} | {grafana.TARGET: grafana.text()}
+    made = {REFERENCE / name: text for name, text in pages().items()}
+    made |= {surface.LISTING: surface.write(), grafana.TARGET: grafana.text()}
     stale = [path for path, text in made.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         if "--check" in arguments:
@@ -349,7 +371,13 @@ def main(arguments: list[str]) -> int:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made[path], "utf-8")
-    return 1 if stale and "--check" in arguments else 0
+    if "--check" not in arguments:
+        return 0
+    listing = made[surface.LISTING]
+    refused = surface.unlogged(listing, surface.CHANGELOG.read_text("utf-8"))
+    refused += words.synonyms(line[2:] for line in listing.splitlines() if not line.startswith("- "))
+    print("\n".join(refused), end="\n" * bool(refused))
+    return 1 if stale or refused else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hustlex.core import check, health
-from hustlex.core.answer.aio import told
+from hustlex.core.answer.aio import OneStyle, told
 from hustlex.core.durability.aio import waiting
 from hustlex.core.durability.level import LEVELS, MEMORY, Durability
 from hustlex.core.health import FrontHealth
@@ -49,7 +49,7 @@ _LONGEST_FAILOVER = timedelta(seconds=60)
 _REFERENCES = 4096
 
 
-class HustleX:
+class HustleX(OneStyle):
     """The Redis layer of one application.
 
     url: the state server, as ``redis://localhost:6379/0``.

@@ -15,6 +15,8 @@ from hustlex.core import check
 from hustlex.core.keyring import Keyring
 from hustlex.errors import ConfigurationError, Misuse
 
+__all__ = ["Keyring", "Secrets", "Settings", "load_settings"]
+
 _WHERE = "see docs/reference/settings.md"
 RESERVED = r"^reserved:[1-9][0-9]{0,3}$"
 Weight = Annotated[int, Field(strict=True, ge=1, le=1000)]

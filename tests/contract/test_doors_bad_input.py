@@ -80,7 +80,7 @@ async def test_metrics_and_traces(front: HustleX, tmp_path: Path, monkeypatch: p
         Sample(Metrics, {"directory": str(tmp_path)}),
         Sample(Metrics.ask, {"source": view}, call=lambda _, source: Metrics().ask(source)),
         Sample(SlowLog, {"over": SECOND, "per_minute": 5, "metrics": metrics}),
-        Sample(FleetMetrics, {"front": front, "keep": SECOND}),
+        Sample(FleetMetrics, {"front": front, "ttl": SECOND}),
         Sample(FleetMetrics.scale, {"queue": "default"}, call=lambda _, queue: fleet.scale(queue)),
         Sample(
             OpenTelemetry,
@@ -117,7 +117,13 @@ async def _insisted(_: Any, **given: Any) -> None:
 
 async def test_what_is_drained(front: HustleX) -> None:
     given: dict[str, Any] = {"hx": front, "tasks": Tasks(), "queues": ["default"], "state": None, "clock": lambda: 0}
-    given |= {"concurrency": 1, "retry_delay": SECOND, "is_failure": lambda _: True, "middleware": (), "within": SECOND}
+    given |= {
+        "concurrency": 1,
+        "retry_delay": SECOND,
+        "is_failure": lambda _: True,
+        "middleware": (),
+        "timeout": SECOND,
+    }
     sample = Sample(drain, given)
     assert await complaints(sample) == []
     assert unswept([drain], [sample]) == set()

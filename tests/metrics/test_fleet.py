@@ -117,7 +117,7 @@ async def test_a_server_that_is_away_is_told() -> None:
 
 async def test_the_exporter_answers_metrics_and_scale(hx: HustleX, raw: redis.Redis) -> None:
     await hx.jobs.enqueue("t", b"", queue="mail")
-    answers = pages(FleetMetrics(hx, keep=NO_TIME))
+    answers = pages(FleetMetrics(hx, ttl=NO_TIME))
     metrics, scale = await answers[b"/metrics"](""), await answers[b"/scale"]("queue=mail")
     assert metrics.well and b"hustlex_queue_work" in metrics.body
     assert scale.body.startswith(b'{"queue":"mail","work":1,"wait_s":') and scale.body.endswith(b'"serving":0}')
@@ -145,7 +145,7 @@ async def until_told(hx: HustleX, driver: Any) -> None:
     await hx.jobs.inspector.summaries()
 
 
-@pytest.mark.parametrize("make", [lambda hx: FleetMetrics(None), lambda hx: FleetMetrics(hx, keep=5)])
+@pytest.mark.parametrize("make", [lambda hx: FleetMetrics(None), lambda hx: FleetMetrics(hx, ttl=5)])
 def test_bad_arguments_are_refused(hx: HustleX, make: Callable[[Any], Any]) -> None:
     with pytest.raises(Misuse):
         make(hx)

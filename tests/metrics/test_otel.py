@@ -18,10 +18,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from hustlex.app import HustleX
+from hustlex.core.telemetry import Combined
 from hustlex.errors import Misuse, Unsuccessful
 from hustlex.jobs import Duplicate, Job, Retry, Tasks
 from hustlex.jobs.wire import decode_task
-from hustlex.metrics import Combined, Metrics
+from hustlex.metrics import Metrics
 from hustlex.otel import OpenTelemetry, trace_fields
 from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import PATIENCE, SECRET

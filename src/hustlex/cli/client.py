@@ -61,7 +61,7 @@ def _given(settings: Settings) -> dict[str, Any]:
         "prefix": settings.prefix,
         "timeout": _PATIENCE,
         "strict_memory": False,
-        "ratelimit": RateLimitOptions(check_budget=_PATIENCE),
+        "ratelimit": RateLimitOptions(timeout=_PATIENCE),
         **settings.secrets(),
     }
 

@@ -7,7 +7,6 @@ docs/guides/metrics.md and, for the names, docs/reference/metrics.md.
 
 from typing import TYPE_CHECKING, Any
 
-from hustlex.core.telemetry import Combined, Telemetry
 from hustlex.metrics.process import Metrics, process_metrics
 from hustlex.metrics.slow import SlowLog
 from hustlex.metrics.text import CONTENT_TYPE
@@ -17,12 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTENT_TYPE",
-    "Combined",
     "FleetMetrics",
     "Metrics",
     "QueueScale",
     "SlowLog",
-    "Telemetry",
     "process_metrics",
 ]
 

@@ -17,7 +17,6 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.op import Effect, Op, command
 from hustlex.errors import Error
-from hustlex.jobs.inspect import fleet as registry
 from hustlex.jobs.inspect import ops
 from hustlex.jobs.keys import queue_keys
 from hustlex.metrics.board import Figures
@@ -26,11 +25,9 @@ from hustlex.metrics.text import exposition
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
-    from hustlex.jobs import QueueSummary
-    from hustlex.jobs.wire import ServerInfo
+    from hustlex.jobs import QueueSummary, Server
 
 _MOST_QUEUES = METRICS["hustlex_queue_tasks"].labels["queue"]
-_MOST_WORKERS = 500
 _SOON_S = 60
 _STATES = ("pending", "active", "scheduled", "retry", "archived", "completed")
 
@@ -51,14 +48,14 @@ class FleetMetrics:
     """Of one front: ``text()`` for Prometheus, ``scale(queue)`` for an autoscaler. Run it in one place: ``hustlex
     exporter``.
 
-    keep: for how long an answer is good for who asks next.
+    ttl: for how long an answer is good for who asks next.
     """
 
-    def __init__(self, front: HustleX, *, keep: timedelta = timedelta(seconds=5)) -> None:
+    def __init__(self, front: HustleX, *, ttl: timedelta = timedelta(seconds=5)) -> None:
         """Raises Misuse."""
         check.protocol("front", front, "driver", "cache_driver", hint="pass the HustleX")
         self._front = front
-        self._keep_s = check.duration("keep", keep).total_seconds()
+        self._ttl_s = check.duration("ttl", ttl).total_seconds()
         self._figures: Figures = {}
         self._until = float("-inf")
         self._alone = asyncio.Lock()
@@ -83,7 +80,7 @@ class FleetMetrics:
         async with self._alone:
             if time.monotonic() >= self._until:
                 self._figures = await self._look(None)
-                self._until = time.monotonic() + self._keep_s
+                self._until = time.monotonic() + self._ttl_s
             return self._figures
 
     async def _look(self, queues: Sequence[str] | None) -> Figures:
@@ -102,9 +99,10 @@ class FleetMetrics:
     async def _queues(self, figures: Figures, queues: Sequence[str] | None) -> None:
         names = await self._front.jobs.inspector.queues() if queues is None else list(queues)
         shown = names[:_MOST_QUEUES]
-        answers = await self._front.driver.run_many([ops.summary(name, 0) for name in shown])
-        summaries = [answer for answer in answers if not isinstance(answer, Error)]
-        soon, late, workers = {}, {}, await self._workers()
+        # A call for each, in one write: one that cannot be read must not hide the others.
+        answers = await self._front.driver.run_many([ops.summaries([name], 0) for name in shown])
+        summaries = [answer[0] for answer in answers if not isinstance(answer, Error)]
+        soon, late, workers = {}, {}, await self._front.jobs.inspector.servers(running_of=())
         waiting = [summary.name for summary in summaries if summary.scheduled or summary.retry]
         found = await self._front.driver.run_many([op for name in waiting for op in _due(name, time.time())])
         for position, name in enumerate(waiting):
@@ -117,19 +115,9 @@ class FleetMetrics:
         if len(summaries) < len(answers):
             figures["hustlex_scrape_errors", ("queue",)] = [float(len(answers) - len(summaries))]
         figures["hustlex_queues_left_out", ()] = [float(len(names) - len(shown))]
-        for info, python in workers:
-            series = "hustlex_workers", ("python" if python else "go", info.status)
+        for worker in workers:
+            series = "hustlex_workers", ("go" if worker.served is None else "python", worker.status)
             figures[series] = [figures.get(series, [0.0])[0] + 1.0]
-
-    async def _workers(self) -> list[tuple[ServerInfo, bool]]:
-        """Living processes, and whether they are ours: as they wrote in their heartbeats, without what they run."""
-        driver = self._front.driver
-        keys = (await driver.run(registry.server_keys(0)))[:_MOST_WORKERS]
-        infos = [
-            info for answer in await driver.run_many([registry.server(key) for key in keys]) for info in _of(answer)
-        ]
-        served = await driver.run_many([registry.served(info) for info in infos])
-        return [(info, any(_of(types))) for info, types in zip(infos, served, strict=True)]
 
     async def _servers(self, figures: Figures) -> None:
         roles = ["state"] if self._front.cache_driver is self._front.driver else ["state", "cache"]
@@ -148,12 +136,8 @@ class FleetMetrics:
                 figures["hustlex_redis_memory_ratio", (role,)] = [max(ratios)]
 
 
-def _of(answer: Any) -> list[Any]:
-    return [] if isinstance(answer, Error) else answer
-
-
-def _serving(workers: Iterable[tuple[ServerInfo, bool]], queue: str) -> int:
-    return sum(queue in info.queues and info.status == "active" for info, _ in workers)
+def _serving(workers: Iterable[Server], queue: str) -> int:
+    return sum(queue in worker.queues and worker.status == "active" for worker in workers)
 
 
 def _due(queue: str, now: float) -> list[Op[float]]:

@@ -31,7 +31,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     digits: int = 6
     """Length of a code, 6 to 10."""
-    lifetime: timedelta = timedelta(minutes=5)
+    ttl: timedelta = timedelta(minutes=5)
     """How long a code can be used, at most 10 minutes."""
     attempts: int = 5
     """Wrong codes until a challenge locks, 1 to 10."""
@@ -65,7 +65,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         within("digits", self.digits, 6, 10)
         for name in ("attempts", "sends", "active"):
             within(name, getattr(self, name), 1, 10)
-        within("lifetime", self.lifetime, _SHORTEST, _LONGEST_LIFE)
+        within("ttl", self.ttl, _SHORTEST, _LONGEST_LIFE)
         several("cooldowns", self.cooldowns)
 
 
@@ -83,7 +83,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Length of the first, second, ... lock; the last repeats, and 24 quiet hours start again at the first."""
     devices: int = 10
     """How many devices of a phone are remembered, the latest ones."""
-    device_life: timedelta = timedelta(days=180)
+    device_ttl: timedelta = timedelta(days=180)
     """How long a device is remembered."""
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         within("extra", self.extra, 0, 100)
         within("wrong", self.wrong, 1, 100)
         within("devices", self.devices, 1, 100)
-        within("device_life", self.device_life, _SHORTEST, check.LONGEST_DURATION)
+        within("device_ttl", self.device_ttl, _SHORTEST, check.LONGEST_DURATION)
         several("locks", self.locks)
 
 

@@ -1,4 +1,5 @@
-"""``GET /health``: whether a worker works, for a load balancer, an orchestrator or a person; HTTP/1.1, nothing else."""
+"""``GET /health``: whether a worker works, for a load balancer, an orchestrator or a person; ``GET /live``: whether its
+event loop turns. HTTP/1.1, nothing else."""
 
 from __future__ import annotations
 
@@ -89,8 +90,8 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
     lags = await _lags(worker, driver)
     health, status = worker.health, worker.parts.heartbeat.status
     queues = {
-        source.name: QueueReport(len(source.held), *(found or (None, None, None)))
-        for source, found in zip(worker.parts.queues, lags, strict=True)
+        queue.name: QueueReport(len(queue.held), *(found or (None, None, None)))
+        for queue, found in zip(worker.parts.queues, lags, strict=True)
     }
     return Report(
         health.ok and status == "active",
@@ -111,7 +112,7 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
 
 
 async def _lags(worker: Worker, driver: AsyncDriver) -> list[tuple[int, int, bool] | None]:
-    calls = [lag(source.keys, worker.parts.clock.for_script()) for source in worker.parts.queues]
+    calls = [lag(queue.keys, worker.parts.clock.for_script()) for queue in worker.parts.queues]
     try:
         async with asyncio.timeout(_LAG_PATIENCE_S):
             answers = await driver.run_many(calls)
@@ -131,7 +132,8 @@ async def serve_health(
     *,
     metrics: Callable[[], bytes] | None = None,
 ) -> AsyncIterator[int]:
-    """Answer ``GET /health`` while the block runs: 200 when the worker works, else 503, both with a ``Report``.
+    """Answer ``GET /health`` while the block runs: 200 when the worker works, else 503, both with a ``Report``; and
+    ``GET /live``: 200 as long as the event loop turns, whatever the worker's trouble.
 
     port: 0 = any free one; gives the one it is. metrics: answers ``GET /metrics`` in Prometheus' text format, as
     ``process_metrics().text``. There is no access control: bind it to an address that only your own
@@ -163,11 +165,15 @@ def pages_of(answer: Answer, metrics: Callable[[], bytes] | None = None) -> dict
     async def health(_: str) -> PageReply:
         return PageReply(*await answer())
 
+    async def live(_: str) -> PageReply:
+        return PageReply(True, b'{"live":true}')
+
     async def numbers(_: str) -> PageReply:
         assert metrics is not None
         return PageReply(True, metrics(), _PROMETHEUS)
 
-    return {b"/health": health} if metrics is None else {b"/health": health, b"/metrics": numbers}
+    pages: dict[bytes, Page] = {b"/health": health, b"/live": live}
+    return pages if metrics is None else {**pages, b"/metrics": numbers}
 
 
 @asynccontextmanager

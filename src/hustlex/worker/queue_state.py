@@ -56,10 +56,10 @@ class LeasedTask:
         "message",
         "past",
         "patience_ms",
+        "queue",
         "result",
         "runner",
         "settled",
-        "source",
         "started_ms",
         "telling",
         "told_ms",
@@ -68,14 +68,14 @@ class LeasedTask:
 
     def __init__(
         self,
-        source: QueueState,
+        queue: QueueState,
         task_id: bytes,
         holder: str,
         message: TaskMessage,
         lease_until: float,
         past: Past = NO_PAST,
     ) -> None:
-        self.source = source
+        self.queue = queue
         self.id = task_id
         self.holder = holder
         self.message = message

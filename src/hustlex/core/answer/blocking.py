@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from hustlex.core.answer.told import about, wrapped
 from hustlex.core.telemetry import DoorWatch, Hook, Telemetry
+from hustlex.errors import Misuse
 
 T = TypeVar("T")
 
@@ -25,6 +26,18 @@ def now(answer: T) -> T:
 def answering(room: T) -> T:
     """The room as it is."""
     return room
+
+
+class OneStyle:
+    """Of a blocking front: ``async with`` says what to write. Type checkers refuse it by themselves."""
+
+    if not TYPE_CHECKING:
+
+        async def __aenter__(self) -> NoReturn:
+            raise Misuse("this HustleX blocks", hint="write 'with', or import HustleX from hustlex")
+
+        async def __aexit__(self, *_: object) -> None:
+            return None
 
 
 def told(room: T, hook: Hook | None) -> T:

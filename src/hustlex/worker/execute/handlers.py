@@ -168,7 +168,7 @@ class Handlers:
         """Refused once the attempt is over or the lease has ended."""
         if not _is_ours(job):
             return False
-        written = await self._driver.run(write_result(job.source.name, job.message.id, data))
+        written = await self._driver.run(write_result(job.queue.name, job.message.id, data))
         if written and not job.settled:
             job.keep(data, wrote=True)
         return written
@@ -178,11 +178,11 @@ class Handlers:
         if not _is_ours(job):
             return False
         try:
-            heard = await self._driver.run(append(job.source.name, job.message.id, fields))
+            heard = await self._driver.run(append(job.queue.name, job.message.id, fields))
         except Error:
             return False
         if heard and not job.settled:
-            job.source.followed.add(job.id)
+            job.queue.followed.add(job.id)
         return heard
 
 
