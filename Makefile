@@ -78,6 +78,7 @@ check-lua: $(DEV)
 check-generated: $(DEV)
 	$(BIN)/python -m tools.unasync --check
 	$(BIN)/python -m tools.gen_docs --check
+	$(BIN)/python -m tools.plots --check
 
 check-shape: $(DEV)
 	$(BIN)/python -m tools.check_shape
@@ -111,6 +112,7 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/ruff format --quiet
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
+	$(BIN)/python -m tools.plots
 
 bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable bench-processes bench-growth bench-metrics ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
@@ -165,8 +167,9 @@ console-size: $(DEV) ## fill a million tasks and a thousand queues, and hold eve
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)
 
-docs: $(DEV) ## write docs/reference from the code
+docs: $(DEV) ## write docs/reference from the code, and the pictures of docs/benchmarks.md from its tables
 	$(BIN)/python -m tools.gen_docs
+	$(BIN)/python -m tools.plots
 
 docs-site: $(DEV) ## build the site of the documentation, strictly and without a network, and look through what came out (TARGET=build/site)
 	$(BIN)/python -m tools.site.build $(TARGET)

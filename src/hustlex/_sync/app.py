@@ -210,7 +210,7 @@ class HustleX(OneStyle):
         """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given.
 
         Doors: login, check, refresh, logout, introspect, prove, sessions, data, set_data, revoke_token, revoke_session,
-        revoke_all, rotate_keys, retire_key, jwks, stats, now, start, close.
+        revoke_all, issue_subscription, check_subscription, rotate_keys, retire_key, jwks, stats, now, start, close.
         """
         from hustlex._sync.tokens import Tokens
 
