@@ -22,7 +22,7 @@ from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import history as series
 from hustlex.jobs.inspect import ops as inspect
 from hustlex.jobs.inspect.errors import ErrorGroup
-from hustlex.jobs.inspect.history import QueueHistory
+from hustlex.jobs.inspect.history import QueueHistory, RecentMinutes
 from hustlex.jobs.inspect.types import (
     DayStats,
     EnqueueEvent,
@@ -80,6 +80,13 @@ class Inspector:
         write it down, for 500 queues; what Go's do is in it.
         """
         return self._driver.run(series.read(queue, hours, days, self._clock()))
+
+    def recent(self, queues: Sequence[str]) -> list[RecentMinutes]:
+        """Attempts that ended in each of the last 60 minutes, the present one last, of each queue; in one call.
+
+        None where no Python worker looked.
+        """
+        return self._driver.run(series.recent(check.several("queues", queues), self._clock()))
 
     def failing(self) -> list[str]:
         """Queues in which something failed in the last month, the last one first; 500 at most."""
