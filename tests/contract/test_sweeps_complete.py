@@ -38,7 +38,7 @@ ROOMS = [
         "pins",
         "ratelimit",
     ),
-    *("testing", "tokens", "worker", "metrics", "otel"),
+    *("telemetry", "testing", "tokens", "worker", "metrics", "otel"),
 ]
 BY_THE_FRONT = "made by the front, the declaration or the helper that is swept"
 BY_THE_WORKER = "asked by the worker and the scheduler, with what was judged when it was declared"
