@@ -1,4 +1,4 @@
-"""What ``--json`` answers, as names of fields: kept in schemas.json, so that none goes or changes under an old number.
+"""What ``--json`` answers, kept in docs/reference/schemas.json, so that no field goes or changes under an old number.
 
 ``python -m tests.cli.schemas`` writes the file anew, from the answers to every example.
 """
@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).with_suffix(".json")
+FILE = Path(__file__).parents[2] / "docs/reference/schemas.json"
 FREE = {"payload", "result", "headers", "data", "queues", "rules", "options"}
 """What stands below is the application's, or named by what there is."""
 
@@ -38,7 +38,7 @@ def changed(answer: dict[str, Any]) -> list[str]:
 @cache
 def known() -> dict[str, list[str]]:
     """By schema."""
-    found: dict[str, list[str]] = json.loads(FILE.read_text("utf-8"))
+    found: dict[str, list[str]] = json.loads(FILE.read_text("utf-8"))["fields"]
     return found
 
 
@@ -49,6 +49,7 @@ def main() -> None:
     from tests.cli.test_command_line import ANSWERS, words_of
 
     found: dict[str, set[str]] = {}
+    of: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer() as server:
         os.chdir(folder)
         os.environ.update(seeded.environment(server.url))
@@ -62,7 +63,8 @@ def main() -> None:
             for line in told.stdout.splitlines():
                 answer = json.loads(line)
                 found.setdefault(answer["schema"], set()).update(fields(answer))
-    written = {name: sorted(names) for name, names in sorted(found.items())}
+                of[path] = answer["schema"]
+    written = {"of": of, "fields": {name: sorted(names) for name, names in sorted(found.items())}}
     FILE.write_text(json.dumps(written, indent=1) + "\n", "utf-8")
 
 

@@ -26,7 +26,9 @@ from hustlex.cli.top import Snapshot, TopView, frame, look, pressed
 from hustlex.cli.values import me
 from hustlex.errors import Misuse
 from hustlex.jobs import Bulk, Job, State, Tasks
-from hustlex.jobs.keys import stop_channel
+from hustlex.jobs.keys import queue_keys, stop_channel
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from hustlex.sync import HustleX
 from hustlex.worker import Worker
 from tests.cli import seeded
@@ -272,7 +274,7 @@ async def test_a_worker_is_listed_an_attempt_cut_off_and_the_worker_stopped(
         await asyncio.to_thread(hx.jobs.enqueue, slow.job(), task_id="s1")
         async with asyncio.timeout(50):
             await began.wait()
-        # The start of a task is told with the next beat.
+        worker.parts.heartbeat.wake()  # the start of a task is told with the next beat
         await until(lambda: any(each.running for each in hx.jobs.inspector.servers()))
         await until(lambda: raw.pubsub_numsub(stop_channel(worker.id))[0][1])
         [item] = (await asyncio.to_thread(answer, "worker", "ls"))["items"]
@@ -358,6 +360,18 @@ def test_events_with_history_are_published_and_read_from_the_beginning(hx: Hustl
 # -- top, tables
 
 
+def test_errors_are_grouped_and_what_they_say_is_hidden(hx: HustleX) -> None:
+    hx.jobs.enqueue("pay", task_id="t1")
+    kind = FailureKind("pay", "ProviderDown", "provider.post", f"{seeded.PHONE} was refused")
+    hx.driver.run(record.failures(queue_keys("default"), [FailureCount("5" * 16, kind, 3, ("t1",))], 0))
+    hx.driver.run(record.history([("default", QueueMeasure(9, 3, 1, 1500))], 0))
+    [item] = answer("error", "ls")["items"]
+    assert (item["type"], item["count"], item["error"]) == ("pay", 3, "ProviderDown")
+    shown = text("error", "ls", "--queue", "default")
+    assert "ProviderDown" in shown and seeded.PHONE not in shown + json.dumps(item)
+    assert "ProviderDown" in _drawn(look(hx), TopView(pane="errors"), 24)
+
+
 def test_top_shows_one_look_without_a_terminal(hx: HustleX) -> None:
     hx.jobs.enqueue("t")
     shown = text("top")
@@ -380,6 +394,8 @@ def test_keys_of_top_change_what_is_shown(hx: HustleX) -> None:
     assert view.order == "name" and "by name" in drawn(view)
     assert pressed(view, "p") == TopView("queues", "name", paused=True)
     assert "language" in drawn(pressed(view, "2") or view)
+    assert "deadline" in drawn(pressed(view, "3") or view)
+    assert "signature" in drawn(pressed(view, "4") or view)
     assert pressed(view, "x") == view and pressed(view, "q") is None
     assert "away" in _drawn(Snapshot(datetime.now(UTC), trouble="the server is away"), TopView(), 24)
 
