@@ -104,6 +104,10 @@ rollout: $(DEV) ## replace a backend again and again under load: no 5xx, no job 
 deploy-check: $(DEV) ## hold deploy/ against the tools that know its formats, those of them that are installed
 	$(BIN)/python -m tools.deploy_check
 
+pyright: $(DEV) ## README, guides and examples as a user's programs, read by pyright in strict mode (fetches basedpyright, 280 MB)
+	@$(BIN)/python -c 'import basedpyright' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check 'basedpyright>=1.40'
+	$(BIN)/python -m tools.pyright
+
 audit: $(DEV) ## hold the dependencies, their versions and licences against docs/dependencies.md; pip-audit where it is installed
 	$(BIN)/python -m tools.audit $(ARGS)
 
@@ -114,7 +118,7 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/python -m tools.gen_docs
 	$(BIN)/python -m tools.plots
 
-bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable bench-processes bench-growth ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable bench-processes bench-growth bench-metrics ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET, SET and EVALSHA by 1, 64 and 500 callers: redis-py, coredis, valkey-glide and redis-benchmark beside us
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
@@ -142,6 +146,9 @@ bench-web: $(DEV) ## CPU that limits, users, caches and idempotency add to a rou
 
 bench-processes: $(DEV) ## drained jobs per second by one and more processes of `hustlex worker --processes`
 	QUICK=$(QUICK) $(BIN)/python -m bench.processes
+
+bench-metrics: $(DEV) ## what counting a call costs, beside prometheus_client
+	$(BIN)/python -m bench.metrics
 
 bench-growth: $(DEV) ## whether an operation costs the same with a thousand and with a million tasks, callers, sessions, entries
 	QUICK=$(QUICK) $(BIN)/python -m bench.growth

@@ -21,13 +21,22 @@ _NGINX = (
     "pid {place}/nginx.pid; error_log stderr; events {{}} "
     "http {{ access_log off; {temporary} include {place}/backend.conf; }}"
 )
+_ONLY_SAY = ("docker", "docker-compose", "systemd-analyze")
+"""They end with 0 though they complain."""
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def found(*programs: str) -> str | None:
     """The first of these that is installed, beside this interpreter or on the path."""
     beside = Path(sys.executable).parent
-    return next((path for each in programs if (path := shutil.which(each, path=beside) or shutil.which(each))), None)
+    paths = (shutil.which(each, path=beside) or shutil.which(each) for each in programs)
+    return next((path for path in paths if path and _can_compose(path)), None)
+
+
+def _can_compose(path: str) -> bool:
+    """docker without its plugin is of no use here."""
+    asked = [path, "compose", "version"]
+    return Path(path).name != "docker" or subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 
 def dockerfile(place: Path, hadolint: str) -> Iterator[Sequence[str]]:
@@ -99,7 +108,7 @@ def checked(check: Callable[[Path, str], Iterator[Sequence[str]]], program: str)
     with tempfile.TemporaryDirectory(prefix="deploy-") as folder:
         for command in check(Path(folder), program):
             ran = subprocess.run(command, env=os.environ | _FILLED, capture_output=True, text=True, check=False)
-            if ran.returncode:
+            if ran.returncode or (ran.stderr.strip() and Path(program).name in _ONLY_SAY):
                 return (ran.stdout + ran.stderr).strip() or f"exit code {ran.returncode}"
     return ""
 

@@ -21,11 +21,12 @@ from hustlex import HustleX, errors, idempotency, jobs, otp, pins, ratelimit, to
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.lua import parse
 from hustlex.core.telemetry import CallEnd, CallStart
+from hustlex.metrics.declared import METRICS, Metric
 from hustlex.otp.metrics import LABELS
 from hustlex.ratelimit.policy.guarantees import spoken
 from hustlex.settings import Settings
 from hustlex.worker import WorkerOptions
-from tools import surface, words
+from tools import grafana, surface, words
 from tools.check_lua import is_script, lua_files, place
 from tools.gen_commands import commands
 from tools.release.contents import shipped
@@ -234,6 +235,11 @@ def _told(value: object) -> str:
     return str(value)
 
 
+LABELS_NOTE = (
+    "No label holds an id, a user, a phone, a key, the text of an error or the name of a host. Values over the bound "
+    "of their label are counted as `_other`, and `hustlex_labels_folded` says so."
+)
+
 CALLS = """## Calls
 
 `HustleX(hook=...)` is told when a call begins, whichever room it belongs to; the function it returns is told when that
@@ -275,7 +281,9 @@ def metrics() -> str:
     ]
     return _page(
         "Events and metrics",
-        "The package exports nothing by itself: hooks are told, and count. They must not block and must not raise.",
+        "Hooks are told, and count. They must not block and must not raise. What counts for Prometheus is one of them, "
+        "and what traces for OpenTelemetry; see [the guide](../guides/metrics.md).",
+        _of_prometheus(),
         CALLS,
         "`CallStart`: " + _prose(CallStart),
         "`CallEnd` has the fields of its `CallStart` (and `op`, `size`), and more: " + _prose(CallEnd),
@@ -288,6 +296,28 @@ def metrics() -> str:
         _fields(tokens.Feeding),
         "## Jobs\n\nSee [is it working?](../guides/jobs.md#is-it-working), and `hx.jobs.inspector`.",
     )
+
+
+def _of_prometheus() -> str:
+    """Every metric, by who tells it."""
+    told = {
+        "What each process tells of itself: API, worker, scheduler (`process_metrics`)": False,
+        "What the exporter tells of all together (`FleetMetrics`, `hustlex exporter`)": True,
+    }
+    head = ["metric", "type", "labels (most values)", "meaning"]
+    tables = [
+        f"### {title}\n\n{_table(head, [_metric(each) for each in METRICS.values() if each.fleet is fleet])}"
+        for title, fleet in told.items()
+    ]
+    return "\n\n".join(["## Metrics", LABELS_NOTE, *tables])
+
+
+def _metric(metric: Metric) -> list[str]:
+    labels = ", ".join(f"`{name}` ({most})" for name, most in metric.labels.items())
+    about = metric.about
+    if metric.bounds:
+        about += "; buckets " + " ".join(f"{bound:g}" for bound in metric.bounds)
+    return [f"`{metric.name}`", metric.kind, labels, about]
 
 
 def _prose(kind: type) -> str:
@@ -332,11 +362,12 @@ def _page(title: str, *parts: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    made = {REFERENCE / name: text for name, text in pages().items()} | {surface.LISTING: surface.write()}
+    made = {REFERENCE / name: text for name, text in pages().items()}
+    made |= {surface.LISTING: surface.write(), grafana.TARGET: grafana.text()}
     stale = [path for path, text in made.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         if "--check" in arguments:
-            print(f"docs/reference/{path.name} is not current: run `make docs`")
+            print(f"{path.relative_to(REFERENCE.parents[1])} is not current: run `make docs`")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made[path], "utf-8")

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hustlex.core import check, health
-from hustlex.core.answer.aio import OneStyle
+from hustlex.core.answer.aio import OneStyle, told
 from hustlex.core.durability.aio import waiting
 from hustlex.core.durability.level import LEVELS, MEMORY, Durability
 from hustlex.core.health import FrontHealth
@@ -17,7 +17,7 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.lazy import lazy
 from hustlex.core.memory.aio import guarded
 from hustlex.core.op import AsyncDriver
-from hustlex.core.telemetry import Hook
+from hustlex.core.telemetry import Hook, join
 from hustlex.core.time import Clock, server_clock
 from hustlex.drivers.address import for_rooms
 from hustlex.drivers.aio import Driver
@@ -61,7 +61,7 @@ class HustleX(OneStyle):
         docs/guides/secrets.md.
     prefix: put before every key, except those of the jobs, whose names are Asynq's.
     clock: 0 means the server's time; tests hand in a ``FixedClock``.
-    hook: told of every call, its start and its end, see ``core.telemetry``.
+    hook: told of every call, its start and its end; a ``Telemetry`` of more, see docs/guides/metrics.md.
     timeout: how long a call may wait for the server, connecting included, 10 ms to 5 s; default 1 s (the cache's reads
         and checks of limits have shorter ones of their own).
     failover: how long after the primary of a cluster or behind Sentinels went away calls wait for the next one, also
@@ -136,6 +136,7 @@ class HustleX(OneStyle):
         self._views: dict[str, DurableRooms] = {}
         self._closed = False
         health.join(self)
+        join(hook, self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -366,7 +367,7 @@ class DurableRooms:
         """The same room, caches and all, with another way to the server."""
         copied: Any = copy.copy(room)
         copied._driver = waiting(copied._driver, self._durability)
-        return copied  # type: ignore[no-any-return]
+        return told(copied, copied._driver.hook)  # type: ignore[no-any-return]
 
     @lazy
     def jobs(self) -> Jobs:

@@ -70,6 +70,12 @@ class Settings(BaseSettings):
         True,
         description="Whether `hustlex api` and workers leave what their start has made out of garbage collections.",
     )
+    metrics_dir: str | None = Field(
+        None,
+        min_length=1,
+        description="Where the processes of one service share their metrics: a directory of this machine, empty at the "
+        "start; unset: each tells of itself alone.",
+    )
 
     def secrets(self) -> Secrets:
         """What a front takes of them: ``HustleX(settings.url, **settings.secrets())``."""

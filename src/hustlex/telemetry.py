@@ -5,6 +5,26 @@ from hustlex.telemetry import CallEnd, CallStart, End
 ```
 """
 
-from hustlex.core.telemetry import CallEnd, CallStart, End, Hook
+from hustlex.core.telemetry import (
+    AttemptEnd,
+    AttemptStart,
+    CallEnd,
+    CallStart,
+    Combined,
+    DoorEnd,
+    End,
+    Hook,
+    Telemetry,
+)
 
-__all__ = ["CallEnd", "CallStart", "End", "Hook"]
+__all__ = [
+    "AttemptEnd",
+    "AttemptStart",
+    "CallEnd",
+    "CallStart",
+    "Combined",
+    "DoorEnd",
+    "End",
+    "Hook",
+    "Telemetry",
+]

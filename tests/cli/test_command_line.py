@@ -23,7 +23,7 @@ from tools.gen_commands import example, walk
 
 ROOT: Any = get_command(cli)
 COMMANDS = dict(walk(ROOT, "hustlex"))
-SERVING = {f"hustlex {name}" for name in ("up", "api", "scheduler", "dashboard", "worker start")}
+SERVING = {f"hustlex {name}" for name in ("up", "api", "scheduler", "dashboard", "exporter", "worker start")}
 TEXTS = {"hustlex completion", *SERVING}
 """What answers no question."""
 ANSWERS = [path for path in COMMANDS if path not in TEXTS]

@@ -187,6 +187,7 @@ LOOKS = [
     Sample(Inspector.history, {**QUEUE, "days": 3}),
     Sample(Inspector.groups, QUEUE),
     Sample(Inspector.time_series, {**QUEUE, "hours": 1, "days": 1}),
+    Sample(Inspector.recent, {"queues": ["default"]}),
     Sample(Inspector.error_groups, {"queues": ["default"], "size": 5}),
     Sample(Inspector.servers, {"running_of": ["a"]}),
     Sample(Inspector.tasks, {**GROUPED, **PAGE}),

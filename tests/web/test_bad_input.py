@@ -13,6 +13,7 @@ from starlette.requests import Request
 import hustlex.web
 from hustlex.errors import Conflict
 from hustlex.idempotency import IdempotencyOptions, Provider, hmac_signature
+from hustlex.metrics import Metrics
 from hustlex.pins import PinOk
 from hustlex.ratelimit import Policy
 from hustlex.web import (
@@ -37,6 +38,7 @@ from hustlex.web import (
     install,
     install_problems,
     lifespan,
+    metrics_router,
     oauth_router,
     pin_ok,
     problem_of,
@@ -155,6 +157,7 @@ SAMPLES = [
     ),
     Sample(body_limit, {"max_body": 5}),
     Sample(health_router, {"path": "/health"}),
+    Sample(metrics_router, {"path": "/metrics", "metrics": Metrics()}),
     Sample(
         ResponseCache,
         {"name": "page", "ttl": timedelta(minutes=1), "tags": ["a"], "vary": ["accept"], "query": ["q"]}

@@ -28,9 +28,10 @@ def builder(place: Path) -> Path:
     return python
 
 
-def committed_at() -> int:
-    """The time of the commit, Unix seconds: the only time that a build may know."""
-    return int(_git("log", "-1", "--format=%ct"))
+def head() -> tuple[str, int]:
+    """The commit, and its time in Unix seconds: the only time that a build may know."""
+    commit, when = _git("log", "-1", "--format=%H %ct").split()
+    return commit, int(when)
 
 
 def uncommitted() -> list[str]:
@@ -38,22 +39,22 @@ def uncommitted() -> list[str]:
     return _git("status", "--porcelain").splitlines()
 
 
-def built(python: Path, place: Path, *, umask: int, zone: str) -> list[Path]:
+def built(python: Path, place: Path, commit: str, when: int, *, umask: int, zone: str) -> list[Path]:
     """The wheel, made of the sdist alone, and the sdist. umask, zone: what differs between two machines."""
     tree, target = place / "tree", place / "target"
     for folder in (tree, target):
         folder.mkdir(parents=True)
-    with tarfile.open(fileobj=io.BytesIO(subprocess.check_output(["git", "archive", "HEAD"], cwd=ROOT))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(subprocess.check_output(["git", "archive", commit], cwd=ROOT))) as archive:
         archive.extractall(tree, filter="data")
     circumstances = {
-        "SOURCE_DATE_EPOCH": str(committed_at()),
+        "SOURCE_DATE_EPOCH": str(when),
         "TZ": zone,
         "LC_ALL": "C.UTF-8",
         "PYTHONHASHSEED": "random",
     }
     _run(python, _SDIST, tree, target, umask, circumstances)
     sdist = next(target.glob("*.tar.gz"))
-    plain_sdist(sdist, committed_at())
+    plain_sdist(sdist, when)
     with tarfile.open(sdist) as archive:
         archive.extractall(place, filter="data")
     _run(python, _WHEEL, place / sdist.name.removesuffix(".tar.gz"), target, umask, circumstances)

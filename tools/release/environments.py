@@ -34,7 +34,8 @@ def interpreters() -> dict[str, str]:
     """Those of the supported versions that run here: version and program."""
     found = {}
     for version in VERSIONS:
-        for program in (f"python{version}", *sorted(str(each) for each in Path("/usr/bin").glob(f"python{version}"))):
+        kept = sorted(Path.home().glob(f".pyenv/versions/{version}*/bin/python{version}"))
+        for program in (f"python{version}", f"/usr/bin/python{version}", *map(str, kept)):
             path = shutil.which(program)
             if path and _says(path) == version:
                 found[version] = path

@@ -59,7 +59,7 @@ class Caches:
         self._computations = Computations(driver)
         self._space = TagSpace(self._prefix, self._computations, clock=clock)
         self._space.pressure.active = shared
-        self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
+        self.declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
         self.inspector = CacheInspector(driver, self._prefix, clock)
 
     @property
@@ -90,10 +90,10 @@ class Caches:
             clock=self._clock,
             space=self._space,
         )
-        keys.check_apart(plan.name, list(self._declared))
+        keys.check_apart(plan.name, list(self.declared))
         if limits.near_ms:
             plan.keep_near(self._space.watch or watching(self._driver, self._prefix))
-        self._declared[plan.name] = plan
+        self.declared[plan.name] = plan
         return Cache(self._driver, plan)
 
     def invalidate_tags(self, *tags: str, soft: bool = False) -> None:

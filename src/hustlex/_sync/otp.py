@@ -7,7 +7,7 @@ import secrets
 
 from hustlex._sync.otp_inspector import OtpInspector
 from hustlex.core import check
-from hustlex.core.answer.blocking import answering
+from hustlex.core.answer.blocking import answering, told
 from hustlex.core.check import Id
 from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
@@ -19,7 +19,7 @@ from hustlex.otp.flows import IssueRequest, VerifyRequest
 from hustlex.otp.names import Lane
 from hustlex.otp.ops import ENTROPY
 from hustlex.otp.room import services_of
-from hustlex.otp.rules import OtpOptions, Risk
+from hustlex.otp.rules import OtpOptions, Risk, noting
 from hustlex.otp.types import (
     DeliveryStatus,
     Enrolment,
@@ -51,8 +51,9 @@ class Otp:
     ) -> None:
         self._driver = check.driver(driver)
         self._clock = clock
-        self._room = services_of(keyring, prefix, options or OtpOptions())
+        self._room = services_of(keyring, prefix, noting(options or OtpOptions(), driver.hook))
         self.inspector = OtpInspector(driver, self._room, clock)
+        told(self, driver.hook)
 
     @property
     def options(self) -> OtpOptions:

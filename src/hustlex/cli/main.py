@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from hustlex import __version__
-from hustlex.cli import completion, dashboard, doctor, follow, http, plan, scheduler, task_acts, top, up
+from hustlex.cli import completion, dashboard, doctor, exporter, follow, http, plan, scheduler, task_acts, top, up
 from hustlex.cli.bulk import bulk
 from hustlex.cli.cache import cache
 from hustlex.cli.cron import cron
@@ -74,6 +74,7 @@ cli.command("dashboard")(dashboard.dashboard)
 cli.command("top")(top.top)
 cli.command("doctor")(doctor.doctor)
 cli.command("plan")(plan.capacity)
+cli.command("exporter")(exporter.exporter)
 cli.command("completion")(completion.completion)
 cli.command("complete", hidden=True, context_settings={"ignore_unknown_options": True})(completion.complete)
 for _act in (task_acts.run, task_acts.archive, task_acts.rm, task_acts.cancel, follow.follow):

@@ -10,17 +10,15 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT = 120, 24
 
 
-def sparkline(values: Sequence[float], label: str) -> Markup:
-    """A small line from the oldest value to the newest, from zero. label: the sentence it stands for."""
-    top = max([*values, 1])
-    step = _WIDTH / max(len(values) - 1, 1)
-    points = " ".join(
-        f"{n * step:.1f},{_HEIGHT - 2 - (_HEIGHT - 4) * value / top:.1f}" for n, value in enumerate(values)
-    )
+def sparkline(values: Sequence[float | None], label: str) -> Markup:
+    """A small line from the oldest value to the newest, from zero; None is a gap. label: the sentence it stands for."""
+    top = max([1.0, *(value for value in values if value is not None)])
+    pieces = _pieces(values, _WIDTH, _HEIGHT - 1, top)
+    path = "".join(f"M{_joined(piece if len(piece) > 1 else piece * 2)}" for piece in pieces)
     return Markup(
         '<svg class="spark" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img"><title>{label}</title>'
-        '<polyline points="{points}"/></svg>'
-    ).format(w=_WIDTH, h=_HEIGHT, label=label, points=points)
+        '<path d="{path}"/></svg>'
+    ).format(w=_WIDTH, h=_HEIGHT, label=label, path=path)
 
 
 def timeline(

@@ -21,7 +21,7 @@ from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import history as series
 from hustlex.jobs.inspect import ops as inspect
 from hustlex.jobs.inspect.errors import ErrorGroup
-from hustlex.jobs.inspect.history import QueueHistory
+from hustlex.jobs.inspect.history import QueueHistory, RecentMinutes
 from hustlex.jobs.inspect.types import (
     DayStats,
     EnqueueEvent,
@@ -80,6 +80,13 @@ class Inspector:
         """
         return await self._driver.run(series.read(queue, hours, days, self._clock()))
 
+    async def recent(self, queues: Sequence[str]) -> list[RecentMinutes]:
+        """Attempts that ended in each of the last 60 minutes, the present one last, of each queue; in one call.
+
+        None where no Python worker looked.
+        """
+        return await self._driver.run(series.recent(check.several("queues", queues), self._clock()))
+
     async def failing(self) -> list[str]:
         """Queues in which something failed in the last month, the last one first; 500 at most."""
         return await self._driver.run(errors.failing(errors.MOST_LISTED))
@@ -127,7 +134,7 @@ class Inspector:
         A page looks at 2,000 tasks at most, with 40 calls; what it did not come to stands behind its ``cursor``. Tasks
         that stay where they are stand on exactly one page, whatever happens around them; who moves meanwhile may be met
         twice, or not at all. Scheduled and retried: next start first; pending: next to run first; finished: newest
-        first. Grammar: docs/guides/dashboard.md. Raises Misuse with what is wrong, and at which column.
+        first; running: in no order. Grammar: docs/guides/dashboard.md. Raises Misuse with what is wrong, and where.
         """
         asked = searching.asked(query, self._clock())
         budget = searching.Budget(size=check.whole("size", size, 1, searching.MOST_FOUND))

@@ -13,8 +13,9 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.bounds import options, several, within
 from hustlex.core.durability.level import LEVELS, Level
+from hustlex.core.telemetry import Hook, Telemetry, told_of
 from hustlex.errors import BadOption, ConfigurationError, Misuse
-from hustlex.otp.telemetry import Watch
+from hustlex.otp.telemetry import OtpEvent, Watch
 
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _REGION = re.compile(r"[A-Z]{2}")
@@ -360,3 +361,17 @@ def in_region(given: OtpOptions | None, region: str | None) -> OtpOptions:
     if region is None:
         return chosen
     return msgspec.structs.replace(chosen, numbers=msgspec.structs.replace(chosen.numbers, region=region))
+
+
+def noting(given: OtpOptions, hook: Hook | None) -> OtpOptions:
+    """These options; a hook that listens for rooms is told of each event, too."""
+    if not isinstance(hook, Telemetry):
+        return given
+    watch = given.watch
+
+    def both(event: OtpEvent) -> None:
+        told_of(hook, event)
+        if watch is not None:
+            watch(event)
+
+    return msgspec.structs.replace(given, watch=both)

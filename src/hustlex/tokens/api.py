@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from hustlex.core import check
-from hustlex.core.answer.aio import Answer, answering, later, now
+from hustlex.core.answer.aio import Answer, answering, later, now, told
 from hustlex.core.check import Id
 from hustlex.core.follower.aio import Follower
 from hustlex.core.keyring import Keyring
@@ -78,6 +78,7 @@ class Tokens:
         self._guard = WatchedGuard(*parts, hook) if hook is not None else Guard(*parts)
         narrow = WatchedGuard(*parts, hook, read) if hook is not None else Guard(*parts, read)
         self._subscriptions = SubscriptionTokens(self._issuer, self._signing, self._view, narrow)
+        told(self, driver.hook)
 
     async def start(self, *, timeout: timedelta = timedelta(seconds=5)) -> bool:
         """Begin to follow the revocations of other processes, and wait until bounded checks can be answered here.

@@ -232,6 +232,7 @@ class Worker:
         """What fails stays held, and is recovered by others."""
         for job in jobs:
             job.settle()
+            job.over("given_back")
         failed, failure = await give_back(self._driver, self.parts.queues, jobs)
         if failed:
             _log.error("%d tasks could not be given back: %s", len(failed), failure)

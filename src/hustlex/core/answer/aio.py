@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
+from hustlex.core.answer.told import about, wrapped
+from hustlex.core.telemetry import DoorWatch, Hook, Telemetry
 from hustlex.errors import Misuse
 
 P = TypeVar("P")
 T = TypeVar("T")
+R = TypeVar("R")
 Room = TypeVar("Room", bound=type)
 
 Answer = Coroutine[Any, Any, T]
@@ -158,3 +161,31 @@ class OneStyle:
 
         def __exit__(self, *_: object) -> None:
             return None
+
+
+def told(room: R, hook: Hook | None) -> R:
+    """The room; each of its doors is told to a hook that listens for them."""
+    return wrapped(room, hook, _telling)
+
+
+def _telling(ask: Callable[..., Any], name: str, hook: Telemetry) -> Callable[..., Any]:
+    plain = not inspect.iscoroutinefunction(inspect.unwrap(ask))
+
+    @functools.wraps(ask)
+    def door(*args: Any, **options: Any) -> Any:
+        begin = functools.partial(ask, *args, **options)
+        if plain:  # it judges what it is given when it is called
+            begin = functools.partial(_as_it_is, begin())
+        return later(_told(begin, DoorWatch(hook, name, about(name, args))))
+
+    return door
+
+
+def _as_it_is(answer: T) -> T:
+    return answer
+
+
+async def _told(begin: Callable[[], Answer[T]], watch: DoorWatch) -> T:
+    with watch:
+        watch.answer = answer = await begin()
+    return answer

@@ -33,7 +33,9 @@ async def queues(request: PageRequest) -> PageContent:
     order = order if order in _ORDERS else "attention"
     ordered, page = sorted(seen, key=_ORDERS[order]), request.page_number()
     shown = ordered[_SIZE * (page - 1) : _SIZE * page]
+    names = [each.name for each in shown]
     values = {
+        "recent": dict(zip(names, await inspector.recent(names), strict=True)) if names else {},
         "rows": [(each, state_of(each, servers), _serving(each.name, servers)) for each in shown],
         "count": len(seen),
         "order": order,

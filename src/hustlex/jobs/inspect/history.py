@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
+from struct import unpack
 
 import msgspec
 
@@ -14,6 +15,7 @@ from hustlex.core.op import Op, Reply
 from hustlex.jobs.keys import HISTORY, queue_keys
 
 _READ = load("hustlex.jobs", "inspect/read_history")
+_RECENT = load("hustlex.jobs", "inspect/read_recent")
 
 MOST_HOURS, MOST_DAYS = 24, 30
 _SERIES = 4
@@ -35,6 +37,10 @@ class HistoryPoint(msgspec.Struct, frozen=True, gc=False):
     """The longest wait that was seen, of a task that was next to run."""
 
 
+RecentMinutes = tuple[int | None, ...]
+"""Of the last 60 minutes, the present one last; None where nobody looked."""
+
+
 class QueueHistory(msgspec.Struct, frozen=True):
     """Points in order; those in which no Python worker looked at the queue are left out: what happened is not known."""
 
@@ -50,6 +56,23 @@ def read(queue: str | None, hours: int, days: int, now_ms: int) -> Op[QueueHisto
     check.whole("days", days, 0, MOST_DAYS)
     name = "" if queue is None else queue_keys(queue).name
     return _READ.op((f"{HISTORY}queues",), (now_ms, name, hours, days or -1), lambda reply: _history(hours, reply))
+
+
+def recent(queues: Sequence[str], now_ms: int) -> Op[list[RecentMinutes]]:
+    """Attempts that ended, of each queue."""
+    names = [queue_keys(name).name for name in queues]
+    return _RECENT.op((f"{HISTORY}queues",), (now_ms, *names), _recent)
+
+
+def _recent(reply: Reply) -> list[RecentMinutes]:
+    end = int(reply[1]) // 60_000 % 60 + 61
+    return [_last_hour(reply[n : n + 2], end) for n in range(2, len(reply), 2)]
+
+
+def _last_hour(strings: list[bytes], end: int) -> RecentMinutes:
+    """Up to this minute of the two hours."""
+    ended, unfinished = ([*_numbers(strings[0], n, 60), *_numbers(strings[1], n, 60)][end - 60 : end] for n in (0, 2))
+    return tuple(count if seen else None for count, seen in zip(ended, unfinished, strict=True))
 
 
 def _history(hours: int, reply: Reply) -> QueueHistory:
@@ -91,10 +114,7 @@ def _point(at_ms: int, processed: int, failed: int, unfinished: int, waited: int
 
 def _numbers(cells: bytes, number: int, length: int) -> Iterable[int]:
     part = cells[number * length * _CELL : (number + 1) * length * _CELL]
-    if not part:
-        return repeat(0, length)
-    part = part.ljust(length * _CELL, b"\0")
-    return [int.from_bytes(part[i : i + _CELL], "big") for i in range(0, len(part), _CELL)]
+    return unpack(f">{length}I", part.ljust(length * _CELL, b"\0")) if part else repeat(0, length)
 
 
 def _moment(unix_ms: int) -> datetime:

@@ -52,6 +52,8 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
 
     def succeeded(self, job: LeasedTask, clock: WorkerClock) -> None:
         """Acknowledge a success: gone, or kept with its result while the retention lasts."""
+        if job.telling is not None:
+            job.over("done")
         message, result = job.message, job.result
         if not message.retention and result is None:
             job.queue.done.append(job)
@@ -72,6 +74,7 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
         if isinstance(error, HandlerNotFound):
             self._note_unknown(job.message.type, error)
             if self._may_be_known(job, clock):
+                job.over("put_off")
                 job.queue.acks.append(_put_off(job, clock))
                 return
         if self.aside(job, error):
