@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 
@@ -38,7 +39,7 @@ def walk(shop: httpx.Client) -> Iterator[str]:
     yield f"the sixth order of a minute: 429, Retry-After {others[-1].headers['Retry-After']} s"
 
 
-def payment(order_id: int) -> dict[str, object]:
+def payment(order_id: int) -> dict[str, Any]:
     """What the provider sends, as far as the shop looks at it."""
     event = {"id": f"evt_{secrets.token_hex(8)}", "type": "payment_intent.succeeded"}
     return event | {"data": {"object": {"metadata": {"order_id": str(order_id)}}}}

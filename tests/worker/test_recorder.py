@@ -105,7 +105,7 @@ def failed(tally: FailureTally) -> None:
 _SOURCE = QueueState("default", 1)
 
 
-def test_there_is_one_call_in_ten_seconds_for_two_hundred_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_one_call_in_ten_seconds_for_a_hundred_queues(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_000.0]
     monkeypatch.setattr(recorder, "monotonic", lambda: now[0])
     told, _ = made()

@@ -134,7 +134,7 @@ class Inspector:
         A page looks at 2,000 tasks at most, with 40 calls; what it did not come to stands behind its ``cursor``. Tasks
         that stay where they are stand on exactly one page, whatever happens around them; who moves meanwhile may be met
         twice, or not at all. Scheduled and retried: next start first; pending: next to run first; finished: newest
-        first. Grammar: docs/guides/dashboard.md. Raises Misuse with what is wrong, and at which column.
+        first; running: in no order. Grammar: docs/guides/dashboard.md. Raises Misuse with what is wrong, and where.
         """
         asked = searching.asked(query, self._clock())
         budget = searching.Budget(size=check.whole("size", size, 1, searching.MOST_FOUND))

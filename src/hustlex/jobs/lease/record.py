@@ -14,9 +14,9 @@ _RECORD = load("hustlex.jobs", "lease/record_history")
 _NOTE = load("hustlex.jobs", "lease/note_errors")
 
 MOST_QUEUES = 500
-"""Queues whose history is kept, about 40 KB each."""
-MOST_AT_ONCE = 200
-"""Queues in one call."""
+"""Queues whose history is kept, about 60 KB each."""
+MOST_AT_ONCE = 100
+"""Queues in one call: others wait for 3 ms."""
 MOST_GROUPS = 100
 """Of one queue, about 1.5 KB each."""
 GROUPS_LIVE_S = 30 * 86_400
