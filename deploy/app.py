@@ -8,8 +8,9 @@ from fastapi import Depends, FastAPI, Request, Response
 
 from hustlex import HustleX, Tasks
 from hustlex.jobs import current_job
+from hustlex.metrics import process_metrics
 from hustlex.settings import load_settings
-from hustlex.web import Front, RateLimit, health_router, install, lifespan, progress_response, unlimited
+from hustlex.web import Front, RateLimit, health_router, install, lifespan, metrics_router, progress_response, unlimited
 
 PAGES = 3
 tasks = Tasks()
@@ -34,12 +35,13 @@ tasks.cron("tidy", "@every 1m", tidy.job())
 def open_front() -> HustleX:
     """From the environment: HUSTLEX_URL, HUSTLEX_CACHE_URL, HUSTLEX_SECRET."""
     settings = load_settings()
-    return HustleX(settings.url, cache_url=settings.cache_url, **settings.secrets())
+    return HustleX(settings.url, cache_url=settings.cache_url, hook=process_metrics(), **settings.secrets())
 
 
 app = FastAPI(lifespan=lifespan(open_front, require_policy=True))
 install(app)
 app.include_router(health_router(), dependencies=[Depends(unlimited)])
+app.include_router(metrics_router(), dependencies=[Depends(unlimited)])
 
 
 @app.get("/live", dependencies=[Depends(unlimited)])

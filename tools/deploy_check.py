@@ -1,6 +1,7 @@
 """``make deploy-check``: hold the files of deploy/ against the tools that know their formats, where they are installed.
 
-hadolint, docker compose, kubectl, kubeconform or kubernetes-validate, systemd-analyze, nginx, caddy and actionlint.
+hadolint, docker compose, kubectl, kubeconform or kubernetes-validate, systemd-analyze, nginx, caddy,
+promtool and actionlint.
 What the files say of our own code is held by tests/deploy.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
-_FILLED = {"HUSTLEX_SECRET": "x" * 64, "VALKEY_PASSWORD": "x" * 32}
+_FILLED = {"HUSTLEX_SECRET": "x" * 64, "VALKEY_PASSWORD": "x" * 32, "GRAFANA_PASSWORD": "x" * 32}
 _NGINX = (
     "pid {place}/nginx.pid; error_log stderr; events {{}} "
     "http {{ access_log off; {temporary} include {place}/backend.conf; }}"
@@ -87,6 +88,13 @@ def caddy(place: Path, program: str) -> Iterator[Sequence[str]]:
     yield [program, "validate", "--adapter", "caddyfile", "--config", str(DEPLOY / "caddy" / "Caddyfile")]
 
 
+def prometheus(place: Path, promtool: str) -> Iterator[Sequence[str]]:
+    """With the alerts beside it, as in the container."""
+    for path in (DEPLOY / "prometheus" / "prometheus.yml", ROOT / "src/hustlex/metrics/files/alerts.yaml"):
+        shutil.copy(path, place)
+    yield [promtool, "check", "config", str(place / "prometheus.yml")]
+
+
 def workflows(place: Path, actionlint: str) -> Iterator[Sequence[str]]:
     yield [actionlint, *(str(path) for path in sorted(ROOT.glob(".github/workflows/*.y*ml")))]
 
@@ -99,6 +107,7 @@ CHECKS: dict[str, tuple[Callable[[Path, str], Iterator[Sequence[str]]], tuple[st
     "systemd": (units, ("systemd-analyze",)),
     "nginx": (nginx, ("nginx",)),
     "caddy": (caddy, ("caddy",)),
+    "prometheus": (prometheus, ("promtool",)),
     "workflows": (workflows, ("actionlint",)),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import redis
 from typer.main import get_command
 
+from hustlex.cli import client
 from hustlex.cli.completion import SHELLS, candidates
 from hustlex.cli.exits import EXIT_CODES
 from hustlex.cli.main import cli
@@ -236,3 +238,12 @@ def test_every_line_of_the_guide_runs(seed: None) -> None:
         told = hustlex(*words[1:], typed=seeded.PHONE + "\n")
         assert told.returncode == 0, (line, told.stderr)
         assert told.stdout, line
+
+
+def test_servers_of_any_arrangement_are_taken(unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster's address, and one behind Sentinels: both are away, which is another sentence than a wrong one."""
+    monkeypatch.setattr(client, "_PATIENCE", timedelta(milliseconds=50))
+    for address in ("redis+cluster://127.0.0.1:{}", "redis+sentinel://127.0.0.1:{}/main/0", "redis://127.0.0.1:{}"):
+        told = hustlex("queue", "ls", "--url", address.format(unused_tcp_port))
+        assert told.returncode == 3, told.stderr
+        assert one_sentence(told.stderr)

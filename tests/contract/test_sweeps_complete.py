@@ -74,8 +74,6 @@ NOT_SWEPT = {
         [
             f"{kind}.{told}"
             for kind, left_out in {
-                "Telemetry": (),
-                "Combined": (),
                 "Metrics": ("headers",),
                 "OpenTelemetry": ("fired", "join", "note"),
             }.items()

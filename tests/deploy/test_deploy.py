@@ -18,6 +18,7 @@ from deploy import app as deployed
 from hustlex import HustleX
 from hustlex.cli.main import cli
 from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.metrics.declared import METRICS
 from hustlex.settings import Settings
 from hustlex.testing import drain
 from hustlex.web.rights import HEARTBEAT
@@ -70,8 +71,8 @@ def options(words: list[str]) -> dict[str, str]:
 def test_every_command_can_be_started() -> None:
     """Each option is one of its command's, each value one that it takes, and what it starts is in the image."""
     kinds = {words[0] for words in COMMANDS.values()}
-    assert kinds == {"api", "worker", "scheduler", "dashboard"}
-    assert len(COMMANDS) == 13
+    assert kinds == {"api", "worker", "scheduler", "dashboard", "exporter"}
+    assert len(COMMANDS) == 16
     for place, words in COMMANDS.items():
         filled = [word.replace("%i", "1").replace("${RUNTIME_DIRECTORY}", "/run/x") for word in words]
         context = HUSTLEX.commands[words[0]].make_context(words[0], filled[1:])
@@ -95,7 +96,7 @@ def test_every_setting_exists_and_can_be_read() -> None:
 
 def test_probes_ask_what_is_served_where_it_is_served() -> None:
     served = {path for path, _ in every_route(deployed.app)}
-    assert {"/health", "/live"} <= served
+    assert {"/health", "/live", "/metrics"} <= served
     for name, container in containers().items():
         ports = {each["name"]: each["containerPort"] for each in container.get("ports", [])}
         given = options(container["args"])
@@ -105,7 +106,7 @@ def test_probes_ask_what_is_served_where_it_is_served() -> None:
             asked = (container.get(kind) or {}).get("httpGet") or (container.get(kind) or {}).get("tcpSocket")
             if asked:
                 assert asked["port"] in ports, (name, kind)
-                assert asked.get("path", "/") in ("/", "/health", "/live"), (name, kind)
+                assert asked.get("path", "/") in ("/", "/health", "/live", "/metrics"), (name, kind)
     for service in (each for each in MANIFESTS if each["kind"] == "Service"):
         ports = [each["name"] for each in containers()[service["spec"]["selector"]["app"]]["ports"]]
         assert service["spec"]["ports"][0]["targetPort"] in ports
@@ -178,6 +179,28 @@ def test_no_proxy_keeps_a_connection_that_is_about_to_be_closed() -> None:
         if words[0] == "api":
             assert all(int(each[1]) < min(float(given["drain"]), float(given["keep-alive"])) for each in kept), place
     assert all(int(each[1]) > 2 * HEARTBEAT.total_seconds() for each in read)
+
+
+def test_every_metric_named_exists_and_is_scraped_where_it_is_told() -> None:
+    for name, text in TEXTS.items():
+        assert set(re.findall(r"\bhustlex_[a-z]+_[a-z_]+\b", text)) <= set(METRICS), name
+    asked = {each["job_name"]: each for each in yaml.safe_load(TEXTS["prometheus/prometheus.yml"])["scrape_configs"]}
+    for name, job in asked.items():
+        given = options(COMMANDS[f"compose {name}"])
+        fixed = [{"port": each["targets"][0].split(":")[1]} for each in job.get("static_configs", [])]
+        port = (job.get("dns_sd_configs") or fixed)[0]["port"]
+        assert str(port) in (given.get("port"), given.get("health-port")), name
+    for each in (each for each in MANIFESTS if each["kind"] == "Deployment"):
+        told = each["spec"]["template"]["metadata"].get("annotations", {}).get("prometheus.io/port")
+        given = options(COMMANDS[f"kubernetes {each['metadata']['name']}"])
+        assert told in (None, given.get("port"), given.get("health-port"))
+
+
+def test_every_alert_has_its_place_among_the_incidents() -> None:
+    rules = yaml.safe_load((ROOT / "src/hustlex/metrics/files/alerts.yaml").read_text("utf-8"))
+    page = (ROOT / "docs/guides/incidents.md").read_text("utf-8")
+    names = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 def test_what_is_mounted_is_there() -> None:

@@ -11,8 +11,10 @@ import redis
 
 from hustlex.app import HustleX
 from hustlex.cli.exporter import pages
+from hustlex.core.op import Effect, Op, command
 from hustlex.errors import Misuse, Unavailable
 from hustlex.jobs import State, Tasks
+from hustlex.jobs.inspect import ops
 from hustlex.metrics import FleetMetrics
 from hustlex.metrics.declared import METRICS
 from tests.conftest import PATIENCE
@@ -80,12 +82,22 @@ async def test_workers_are_counted_by_the_queues_they_serve(hx: HustleX, driver:
         assert (await FleetMetrics(hx).scale("default")).serving == 1
 
 
-@pytest.mark.one_server
-async def test_one_broken_queue_drops_its_own_lines(hx: HustleX, raw: redis.Redis) -> None:
+async def test_one_broken_queue_drops_its_own_lines(
+    hx: HustleX, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for queue in ("good", "bad"):
         await hx.jobs.enqueue("t", b"", queue=queue)
-    raw.delete("asynq:{bad}:pending")
-    raw.set("asynq:{bad}:pending", "no list")
+    asked = ops.summaries
+
+    def refused(names: list[str], now_ms: int) -> Op[Any]:
+        key = "asynq:{bad}:pending"
+        return (
+            command("test.get", Effect.READ, "GET", key, keys=(key,), decode=list)
+            if names == ["bad"]
+            else asked(names, now_ms)
+        )
+
+    monkeypatch.setattr(ops, "summaries", refused)
     found = await told(hx)
     assert found["hustlex_queue_tasks", ("good", "pending")] == 1
     assert ("hustlex_queue_tasks", ("bad", "pending")) not in found

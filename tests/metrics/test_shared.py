@@ -25,6 +25,7 @@ metrics = Metrics(sys.argv[2])
 for _ in range(int(sys.argv[1])):
     metrics(CallStart(("a.b",)))(CallEnd(("a.b",), seconds=0.02))
 metrics(CallStart(("a.b",)))
+metrics.refresh()
 print("counted", flush=True)
 sys.stdin.read()
 """

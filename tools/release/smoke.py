@@ -170,6 +170,19 @@ def postgres(url: str) -> None:
     assert importlib.import_module("asyncpg")
 
 
+def otel(url: str) -> None:
+    """A hook that traces can be made, and a call goes through it."""
+    asyncio.run(_traced(url))
+
+
+async def _traced(url: str) -> None:
+    from hustlex import HustleX
+    from hustlex.otel import OpenTelemetry
+
+    async with HustleX(url, secret=SECRET, hook=OpenTelemetry()) as hx:
+        (await hx.tokens.login("smoke")).or_raise()
+
+
 def testing(url: str) -> None:
     """The plugin of pytest brings a server of its own."""
     body = "async def test_it(hustlex):\n    assert (await hustlex.tokens.login('ada')).or_raise().access\n"
@@ -184,7 +197,7 @@ def testing(url: str) -> None:
 
 USES: dict[str, Callable[[str], None]] = {
     "": base, "otp": otp, "web": web, "server": server, "dashboard": dashboard, "flask": flask, "django": django,
-    "outbox": outbox, "gateway": gateway, "postgres": postgres, "testing": testing,
+    "outbox": outbox, "gateway": gateway, "postgres": postgres, "otel": otel, "testing": testing,
 }  # fmt: skip
 
 

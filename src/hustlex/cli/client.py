@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hustlex.cli.run import named
-from hustlex.drivers.url import parse_url
+from hustlex.drivers.address import for_rooms
 from hustlex.errors import ConfigurationError
 from hustlex.settings import Settings, load_settings
 from hustlex.sync import HustleX
@@ -68,6 +68,6 @@ def _given(settings: Settings) -> dict[str, Any]:
 
 def _judge(source: str, url: str) -> None:
     try:
-        parse_url(url)
+        for_rooms(url)
     except ConfigurationError as error:
         raise named(source, error) from None

@@ -48,15 +48,18 @@ Source = Callable[[Families], None]
 
 
 class CallSeries:
-    """Calls of one operation. Its ``end`` is what a call costs: a lock, two to four additions."""
+    """Calls of one operation. Its ``end`` is what a call costs: a lock and three additions.
 
-    def __init__(self, families: Families, op: str) -> None:
+    flying: as long as there are calls without an answer; a list, which threads may lengthen and shorten without a lock.
+    """
+
+    def __init__(self, families: Families, op: str, flying: list[None]) -> None:
+        self._landed = flying.pop
         self._families = families
         self._op = op
         self._lock, self._numbers = families.lock, families.board.numbers
         room = op.partition(".")[0] if "." in op else "other"
         with families.lock:
-            self._flying = families["calls_in_flight"].place(())
             self._ok = families["calls_total"].place((op, "ok"))
             self._took = families["call_duration_seconds"].place((room,))
         self._sum = self._took + len(CALL) + 1
@@ -67,8 +70,8 @@ class CallSeries:
         if call.outcome != "ok" or call.waits or call.memory:
             self._ended_otherwise(call)
             return
+        self._landed()
         with self._lock:
-            numbers[self._flying] -= 1.0
             numbers[self._ok] += 1.0
             numbers[self._took + bisect_left(CALL, seconds)] += 1.0
             numbers[self._sum] += seconds
@@ -79,10 +82,10 @@ class CallSeries:
         if outcome == "failed":
             outcome = _OUTCOMES.get(call.error, "other")
         asked = not (call.waits or call.memory)
+        if asked:
+            self._landed()
         with self._lock:
             self._numbers[self._families["calls_total"].place((self._op, outcome))] += 1.0
-            if asked:
-                self._numbers[self._flying] -= 1.0
             if asked and outcome != "cancelled":
                 self._numbers[self._took + bisect_left(CALL, call.seconds)] += 1.0
                 self._numbers[self._sum] += call.seconds
@@ -110,13 +113,11 @@ class Metrics(Telemetry):
         memory = anonymous()
         if self._shared is not None:
             memory, self._file = self._shared.claim()
-        self.families = families = Families(Board(memory))
+        self.families = Families(Board(memory))
         self._calls: dict[str, CallSeries] = {}
         self._pulled = rooms.Pulled()
         self._refresh_at = 0.0 if self._shared is not None else float("inf")
-        with families.lock:
-            self._flying = families["calls_in_flight"].place(())
-        self._lock, self._numbers = families.lock, families.board.numbers
+        self._flying: list[None] = []
 
     def forked(self) -> None:
         """See ``core.forks``: what the parent counted is the parent's, and so is its file."""
@@ -131,12 +132,11 @@ class Metrics(Telemetry):
         if time.monotonic() > self._refresh_at:
             self.refresh()
         if not (start.waits or start.memory):
-            with self._lock:
-                self._numbers[self._flying] += 1.0
+            self._flying.append(None)
         op = start.ops[0] if len(start.ops) == 1 else start.op
         series = self._calls.get(op)
         if series is None:
-            series = self._calls[op] = CallSeries(self.families, op)
+            series = self._calls[op] = CallSeries(self.families, op, self._flying)
         return series.end
 
     def door(self, name: str, about: Any) -> DoorEnded | None:
@@ -186,6 +186,7 @@ class Metrics(Telemetry):
             self._refresh_at = time.monotonic() + _EVERY_S if self._shared is not None else float("inf")
             for source in self._sources:
                 source(self.families)
+            self.families["calls_in_flight"].put(len(self._flying))
             self._pulled.write(self.families, list(self._fronts))
             for name, folded in self.families.folded():
                 self.families["labels_folded"].put(folded, (name,))
