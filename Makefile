@@ -17,6 +17,12 @@ up: $(RUN) ## start the HustleX backend: server (CLUSTER=1: six of them), API, w
 tour: $(RUN) ## walk a user through the running backend, step by step (needs `make up` in another terminal)
 	$(BIN)/python -m examples.gigs.tour
 
+example: $(RUN) ## run another example on a server of its own: NAME=shop|crawl|flask_notes|django_polls|go_resize
+	$(BIN)/python -m examples.run $(or $(NAME),shop)
+
+visit: $(RUN) ## walk through that example, step by step (needs `make example NAME=...` in another terminal)
+	$(BIN)/python -m examples.visit $(or $(NAME),shop)
+
 # Hundreds of processes import the package, and each worker rewrites every test's assertions: from source that is a
 # tenth of the whole. Empty means unset.
 test test-slow cluster topologies servers: export PYTHONDONTWRITEBYTECODE =
@@ -72,6 +78,7 @@ check-lua: $(DEV)
 check-generated: $(DEV)
 	$(BIN)/python -m tools.unasync --check
 	$(BIN)/python -m tools.gen_docs --check
+	$(BIN)/python -m tools.plots --check
 
 check-shape: $(DEV)
 	$(BIN)/python -m tools.check_shape
@@ -88,6 +95,19 @@ check-sleeps: $(DEV)
 check-exports: $(DEV)
 	$(BIN)/python -m tools.check_exports
 
+release-check: $(DEV) ## build sdist and wheel twice, install the wheel alone for each extra and Python, test it there (ARGS=--quick, --build)
+	$(BIN)/python -m tools.release $(ARGS)
+
+rollout: $(DEV) ## replace a backend again and again under load: no 5xx, no job lost or doubled (ROUNDS=5, THROUGH=nginx|caddy)
+	$(BIN)/python -m tests.rollout $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(THROUGH),--through $(THROUGH))
+
+deploy-check: $(DEV) ## hold deploy/ against the tools that know its formats, those of them that are installed
+	$(BIN)/python -m tools.deploy_check
+
+pyright: $(DEV) ## README, guides and examples as a user's programs, read by pyright in strict mode (fetches basedpyright, 280 MB)
+	@$(BIN)/python -c 'import basedpyright' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check 'basedpyright>=1.40'
+	$(BIN)/python -m tools.pyright
+
 audit: $(DEV) ## hold the dependencies, their versions and licences against docs/dependencies.md; pip-audit where it is installed
 	$(BIN)/python -m tools.audit $(ARGS)
 
@@ -96,8 +116,9 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/ruff format --quiet
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
+	$(BIN)/python -m tools.plots
 
-bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable bench-processes bench-growth ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable bench-processes bench-growth bench-metrics ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET, SET and EVALSHA by 1, 64 and 500 callers: redis-py, coredis, valkey-glide and redis-benchmark beside us
 	QUICK=$(QUICK) $(BIN)/python -m bench.redis
@@ -126,6 +147,9 @@ bench-web: $(DEV) ## CPU that limits, users, caches and idempotency add to a rou
 bench-processes: $(DEV) ## drained jobs per second by one and more processes of `hustlex worker --processes`
 	QUICK=$(QUICK) $(BIN)/python -m bench.processes
 
+bench-metrics: $(DEV) ## what counting a call costs, beside prometheus_client
+	$(BIN)/python -m bench.metrics
+
 bench-growth: $(DEV) ## whether an operation costs the same with a thousand and with a million tasks, callers, sessions, entries
 	QUICK=$(QUICK) $(BIN)/python -m bench.growth
 
@@ -141,11 +165,15 @@ bench-events: $(DEV) ## publishing with history, event streams to 10,000 browser
 costs: $(DEV) ## measure what each thing costs a server, for `hustlex plan`
 	$(BIN)/python -m tools.measure_costs
 
+console-size: $(DEV) ## fill a million tasks and a thousand queues, and hold every page of the console to its budget
+	$(BIN)/python -m tests.support.console_size
+
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)
 
-docs: $(DEV) ## write docs/reference from the code
+docs: $(DEV) ## write docs/reference from the code, and the pictures of docs/benchmarks.md from its tables
 	$(BIN)/python -m tools.gen_docs
+	$(BIN)/python -m tools.plots
 
 docs-site: $(DEV) ## build the site of the documentation, strictly and without a network, and look through what came out (TARGET=build/site)
 	$(BIN)/python -m tools.site.build $(TARGET)

@@ -23,7 +23,7 @@ def main() -> None:
     with serving() as server:
         figures.add("breaks", run_arm("bench.own.event_breaks", "auth", server.url, "0"))
     with serving() as server:
-        figures.add("streams", run_arm("bench.own.event_streams", "auth", server.url, "5" if QUICK else "20"))
+        figures.add("streams", run_arm("bench.own.event_streams", "auth", server.url, "5" if QUICK else "10"))
     _report(figures)
 
 

@@ -19,7 +19,7 @@ def main() -> None:
     """Run it once, print a table and the summary."""
     figures = Figures()
     with serving() as server:
-        figures.add("streams", run_arm("bench.own.event_streams", "auth", server.url, "5" if QUICK else "20"))
+        figures.add("streams", run_arm("bench.own.event_streams", "auth", server.url, "5" if QUICK else "10"))
     found = {name: figures.median("streams", name) for name, *_ in _ROWS}
     print_table(
         f"Event streams of one process ({versions('uvicorn', 'uvloop', 'httptools')})",

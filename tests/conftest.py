@@ -162,7 +162,7 @@ def unhurried() -> Any:
     """Limits that wait for a crowded machine's server, instead of deciding without it."""
     from hustlex.ratelimit import RateLimitOptions
 
-    return RateLimitOptions(check_budget=timedelta(seconds=10))
+    return RateLimitOptions(timeout=timedelta(seconds=10))
 
 
 @pytest.fixture

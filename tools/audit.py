@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "dependencies.md"
-EXTRAS = ("otp", "web", "server", "outbox", "gateway", "flask", "django", "testing", "postgres")
+EXTRAS = ("otp", "web", "server", "dashboard", "outbox", "gateway", "flask", "django", "testing", "postgres")
 PERMITTED = re.compile(r"\b(MIT|MIT-0|0?BSD|Apache|ISC|ISCL|PSF|Python|MPL|Mozilla|Unlicense|Zlib)\b", re.IGNORECASE)
 REFUSED = re.compile(r"GPL|GNU|SSPL|AGPL|Commons Clause|Business Source|proprietary", re.IGNORECASE)
 HEAD = """<!-- Written by `python -m tools.audit --write`. -->

@@ -17,7 +17,7 @@ from typing import Any
 from hustlex import errors
 
 ROOMS = ("cache", "delivery", "diagnostics", "events", "idempotency", "jobs", "otp", "outbox", "pins", "ratelimit")
-ROOMS += ("testing", "tokens", "web", "worker")
+ROOMS += ("metrics", "otel", "testing", "tokens", "web", "worker")
 UNNAMED = {
     "Cache.cached -> Decorator": "given a function at once",
     "OtpCodes.again -> ChallengeOut": "the body of an answer",

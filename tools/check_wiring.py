@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("src/hustlex/worker",)
+ROOMS = ("worker", "jobs", "otp", "tokens", "idempotency", "pins", "events", "delivery", "outbox", "dashboard")
+ROOMS += ("diagnostics",)
+FREE = {
+    "src/hustlex/dashboard/cost.py": "a copy of the front, made for one page, whose calls are counted",
+    "src/hustlex/jobs/search/flows.py": "a page and its budget are counters of one search",
+    "src/hustlex/jobs/wire.py": "a descriptor of protobuf is filled from outside",
+    "src/hustlex/outbox/table.py": "a row of SQLAlchemy takes its values so",
+    "src/hustlex/tokens/guard.py": "a token keeps its question: a call less in each check",
+}
+"""Files that may, each with its reason."""
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -53,7 +62,8 @@ def _targets(node: ast.AST) -> Iterator[ast.Attribute]:
 
 
 def main() -> int:
-    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    paths = [path for room in ROOMS for path in sorted((ROOT / "src" / "hustlex" / room).rglob("*.py"))]
+    paths = [path for path in paths if str(path.relative_to(ROOT)) not in FREE]
     found = [line for path in paths for line in offenders(path.read_text("utf-8"), str(path.relative_to(ROOT)))]
     print("\n".join(found) or f"wiring: {len(paths)} files hold")
     return 1 if found else 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
@@ -11,6 +13,8 @@ from typer.main import get_command
 from hustlex.cli.exits import EXIT_CODES
 from hustlex.cli.main import cli
 
+_SCHEMAS = Path(__file__).parent.parent / "docs" / "reference" / "schemas.json"
+"""What the examples answered; written by ``python -m tests.cli.schemas``, held by tests/cli."""
 _EXAMPLE = re.compile(r"Example: (.*)$", re.MULTILINE)
 ABOUT = """\
 `hustlex NOUN VERB`; each noun has its plural as well. Settings come from `HUSTLEX_*` variables and a `.env` file; an
@@ -53,12 +57,22 @@ def example(command: Any) -> str:
     return found[1] if found else ""
 
 
+def _answers(path: str) -> str:
+    """The fields of its JSON, but for those below lists that its example leaves empty."""
+    kept = json.loads(_SCHEMAS.read_text("utf-8"))
+    if path not in kept["of"]:
+        return ""
+    schema = kept["of"][path]
+    names = [name for name in kept["fields"][schema] if name not in ("schema", "as_of")]
+    return f"\n\n`--json`: `{schema}` with {', '.join(f'`{name}`' for name in names)}"
+
+
 def _section(path: str, command: Any) -> str:
     shown = [each for each in command.params if not each.hidden and each.name != "help"]
     told = " ".join(_EXAMPLE.sub("", command.help or "").split())
     rows = [f"| {_name(each)} | {_default(each)} | {(each.help or '').replace('|', chr(92) + '|')} |" for each in shown]
     table = "\n".join(["| takes | default | meaning |", "| --- | --- | --- |", *rows])
-    return f"## {path}\n\n{told}\n\n```console\n$ {example(command)}\n```\n\n{table}"
+    return f"## {path}\n\n{told}\n\n```console\n$ {example(command)}\n```\n\n{table}{_answers(path)}"
 
 
 def _name(parameter: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -20,12 +21,15 @@ from hustlex import HustleX, errors, idempotency, jobs, otp, pins, ratelimit, to
 from hustlex.core.breaker import BreakerOptions
 from hustlex.core.lua import parse
 from hustlex.core.telemetry import CallEnd, CallStart
+from hustlex.metrics.declared import METRICS, Metric
 from hustlex.otp.metrics import LABELS
 from hustlex.ratelimit.policy.guarantees import spoken
 from hustlex.settings import Settings
 from hustlex.worker import WorkerOptions
+from tools import grafana, surface, words
 from tools.check_lua import is_script, lua_files, place
 from tools.gen_commands import commands
+from tools.release.contents import shipped
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 STRUCTS: dict[str, tuple[type, ...]] = {
@@ -59,6 +63,7 @@ def pages() -> dict[str, str]:
         "options.md": options(),
         "metrics.md": metrics(),
         "commands.md": _page("Commands", commands()),
+        "wheel.txt": "\n".join(shipped()) + "\n",
     }
 
 
@@ -82,16 +87,34 @@ def scripts() -> str:
     return _page("Scripts", about, *sections)
 
 
+ERRORS = """Expected outcomes are return values. An exception means that the call could not be answered.
+
+Every one has a `code`, a word that stays when names and messages change: log it, count it, alert by it. `message` says
+what happened, `hint` what to do, `op` during which call, and `maybe_executed` whether it may have been carried out."""
+
+
 def error_tree() -> str:
-    """One row per exception class, in the order of the source."""
-    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
+    """One row per exception class: those of all rooms in the order of the source, then by room."""
+    kinds = [getattr(errors, name) for name in errors.__all__]
     kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
-    rows = [
-        [f"`{kind.__name__}`", f"`{kind.__bases__[0].__name__}`", _first_paragraph(kind), "yes" * kind.maybe_executed]
-        for kind in kinds
-    ]
-    about = "Expected outcomes are return values. An exception means that the call could not be answered."
-    return _page("Errors", about, _table(["error", "is a", "when", "may have been executed"], rows))
+    head = ["error", "code", "is a", "when", "may have been executed"]
+    rows = [[*_error(kind), "yes" * kind.maybe_executed] for kind in kinds]
+    parts = [f"## hustlex.errors\n\n{_table(head, rows)}"]
+    for room in surface.ROOMS:
+        module = importlib.import_module(f"hustlex.{room}")
+        found = [each for each in (getattr(module, name) for name in module.__all__) if _has_code(each)]
+        if found:
+            parts.append(f"## hustlex.{room}\n\n{_table(head[:-1], [_error(kind) for kind in found])}")
+    return _page("Errors", ERRORS, *parts)
+
+
+def _has_code(value: object) -> bool:
+    return inspect.isclass(value) and issubclass(value, BaseException) and hasattr(value, "code")
+
+
+def _error(kind: type) -> list[str]:
+    code: str = kind.code  # type: ignore[attr-defined]
+    return [f"`{kind.__name__}`", f"`{code}`", f"`{kind.__bases__[0].__name__}`", _first_paragraph(kind)]
 
 
 def settings() -> str:
@@ -212,6 +235,11 @@ def _told(value: object) -> str:
     return str(value)
 
 
+LABELS_NOTE = (
+    "No label holds an id, a user, a phone, a key, the text of an error or the name of a host. Values over the bound "
+    "of their label are counted as `_other`, and `hustlex_labels_folded` says so."
+)
+
 CALLS = """## Calls
 
 `HustleX(hook=...)` is told when a call begins, whichever room it belongs to; the function it returns is told when that
@@ -219,7 +247,7 @@ call ends. So a span can be opened and closed, in the caller's task or thread:
 
 ```python
 from hustlex import HustleX
-from hustlex.core.telemetry import CallEnd, CallStart, End
+from hustlex.telemetry import CallEnd, CallStart, End
 
 spent: dict[tuple[str, str], float] = {}
 
@@ -253,7 +281,9 @@ def metrics() -> str:
     ]
     return _page(
         "Events and metrics",
-        "The package exports nothing by itself: hooks are told, and count. They must not block and must not raise.",
+        "Hooks are told, and count. They must not block and must not raise. What counts for Prometheus is one of them, "
+        "and what traces for OpenTelemetry; see [the guide](../guides/metrics.md).",
+        _of_prometheus(),
         CALLS,
         "`CallStart`: " + _prose(CallStart),
         "`CallEnd` has the fields of its `CallStart` (and `op`, `size`), and more: " + _prose(CallEnd),
@@ -268,6 +298,28 @@ def metrics() -> str:
     )
 
 
+def _of_prometheus() -> str:
+    """Every metric, by who tells it."""
+    told = {
+        "What each process tells of itself: API, worker, scheduler (`process_metrics`)": False,
+        "What the exporter tells of all together (`FleetMetrics`, `hustlex exporter`)": True,
+    }
+    head = ["metric", "type", "labels (most values)", "meaning"]
+    tables = [
+        f"### {title}\n\n{_table(head, [_metric(each) for each in METRICS.values() if each.fleet is fleet])}"
+        for title, fleet in told.items()
+    ]
+    return "\n\n".join(["## Metrics", LABELS_NOTE, *tables])
+
+
+def _metric(metric: Metric) -> list[str]:
+    labels = ", ".join(f"`{name}` ({most})" for name, most in metric.labels.items())
+    about = metric.about
+    if metric.bounds:
+        about += "; buckets " + " ".join(f"{bound:g}" for bound in metric.bounds)
+    return [f"`{metric.name}`", metric.kind, labels, about]
+
+
 def _prose(kind: type) -> str:
     """A docstring as Markdown: single backticks, one line per paragraph."""
     paragraphs = (inspect.getdoc(kind) or "").replace("``", "`").split("\n\n")
@@ -279,7 +331,7 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _first_paragraph(kind: type) -> str:
-    return " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+    return " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].replace("``", "`").split())
 
 
 def _default(value: object) -> str:
@@ -311,14 +363,21 @@ def _page(title: str, *parts: str) -> str:
 
 def main(arguments: list[str]) -> int:
     made = {REFERENCE / name: text for name, text in pages().items()}
+    made |= {surface.LISTING: surface.write(), grafana.TARGET: grafana.text()}
     stale = [path for path, text in made.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in stale:
         if "--check" in arguments:
-            print(f"docs/reference/{path.name} is not current: run `make docs`")
+            print(f"{path.relative_to(REFERENCE.parents[1])} is not current: run `make docs`")
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(made[path], "utf-8")
-    return 1 if stale and "--check" in arguments else 0
+    if "--check" not in arguments:
+        return 0
+    listing = made[surface.LISTING]
+    refused = surface.unlogged(listing, surface.CHANGELOG.read_text("utf-8"))
+    refused += words.synonyms(line[2:] for line in listing.splitlines() if not line.startswith("- "))
+    print("\n".join(refused), end="\n" * bool(refused))
+    return 1 if stale or refused else 0
 
 
 if __name__ == "__main__":

@@ -172,11 +172,11 @@ async def _all(name: str, url: str, numbers: range) -> int:
         nonlocal calls
         calls += 1
 
-    limits = RateLimitOptions(check_budget=timedelta(seconds=10))
+    limits = RateLimitOptions(timeout=timedelta(seconds=10))
     async with HustleX(url, secret=SECRET, otp=OtpOptions(caps=None), ratelimit=limits, hook=hook) as hx:
         await _make(hx, ACTS[name], numbers)
         if name == "job_done":
-            await drain(hx, _tasks, concurrency=_CALLERS, within=timedelta(minutes=2))
+            await drain(hx, _tasks, concurrency=_CALLERS, timeout=timedelta(minutes=2))
     return calls
 
 

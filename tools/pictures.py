@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import math
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,8 @@ from hustlex import HustleX
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.jobs import BulkVerb, Tasks
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import QueueMeasure
 from hustlex.worker import Scheduler, Worker
 from tests.support.browser import Chromium, connected, started
 
@@ -29,6 +33,7 @@ PAGES = {
     "queue": "/queues/critical",
     "tasks": "/tasks?queue=critical&state=retry",
     "search": "/tasks?q=state:retry,archived+type:gig:*+error~answer",
+    "errors": "/errors",
     "workers": "/workers",
     "cron": "/cron",
     "workflows": "/workflows",
@@ -73,6 +78,22 @@ async def seed(hx: HustleX) -> None:
     for n in range(8):
         await hx.jobs.enqueue(statement.job(f"u{n}", "2026-11"), retention=timedelta(hours=1))
     await hx.jobs.enqueue(statement.job("u9", "2026-12"), process_in=timedelta(hours=6))
+
+
+async def remember(hx: HustleX) -> None:
+    """A day as it may have been: quiet at night, a provider that failed for an hour, a pause of the workers."""
+    now_ms = int(time.time() * 1000)
+    done, failed, ops = 0, 0, []
+    for minute in range(1440, 0, -1):
+        swing = 1 - math.cos((1440 - minute) / 1440 * 2 * math.pi)
+        outage = 200 < minute < 260
+        ended = int(900 * swing + 60 * math.sin(minute) + 80)
+        done, failed = done + ended, failed + (ended // 3 if outage else ended // 400)
+        if not 600 < minute < 640:
+            seen = QueueMeasure(done, failed, int(40 * swing) + (3_000 - 50 * abs(minute - 230) if outage else 0), 200)
+            ops.append(record.history([("critical", seen)], now_ms - minute * 60_000))
+    for op in ops:
+        await hx.driver.run(op)
 
 
 async def planned(hx: HustleX) -> str:
@@ -131,6 +152,7 @@ async def main(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as data, EmbeddedServer(Path(data)) as server, started() as address:
         async with HustleX(server.url, secret=secrets.token_bytes(32)) as hx:
+            await remember(hx)
             await seed(hx)
             worker = Worker(hx.driver, tasks, queues={"critical": 6, "default": 3}, concurrency=10)
             scheduler = Scheduler(hx.driver, tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 
@@ -20,6 +21,7 @@ from hustlex.web import sse_response
 def main(url: str) -> None:
     """Serve until killed."""
     open_files()
+    gc.set_threshold(50_000, 20, 100)  # as the guide of events says
     news = Events(Driver(url)).channel("news:all", Sent, kind="replay")
 
     async def events(request: Request) -> Response:

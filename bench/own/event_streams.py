@@ -18,7 +18,7 @@ from hustlex.events import Events
 
 _BROWSERS = int(os.environ.get("BENCH_BROWSERS", "10000"))
 _AT_ONCE = 100
-_CONNECT_S = 30.0
+_CONNECT_S = 35.0
 _SPARE_FILES = 200
 _SERVER = "bench.own.event_server"
 

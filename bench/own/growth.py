@@ -54,7 +54,7 @@ async def mark(job: int) -> None:
 
 
 def _front(url: str) -> HustleX:
-    return HustleX(url, secret=SECRET, ratelimit=RateLimitOptions(check_budget=timedelta(seconds=10)))
+    return HustleX(url, secret=SECRET, ratelimit=RateLimitOptions(timeout=timedelta(seconds=10)))
 
 
 async def _cost(calls: int, call: Callable[[int], Awaitable[Any]], callers: int = CALLERS) -> tuple[float, float]:

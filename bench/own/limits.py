@@ -30,7 +30,7 @@ def connect(url: str, kind: str) -> tuple[Callable[[str], Awaitable[Any]], Calla
     """A check of one identity, and how to close. kind: an algorithm, "three" at once, "prefetch" or "denied"."""
     driver = Driver(url)
     # A budget that a crowded machine cannot break: what is measured is decisions by the server.
-    limits = RateLimit(driver, options=RateLimitOptions(check_budget=timedelta(seconds=10)))
+    limits = RateLimit(driver, options=RateLimitOptions(timeout=timedelta(seconds=10)))
     policy = _policy(kind)
 
     def check(identity: str) -> Awaitable[Any]:

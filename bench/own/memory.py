@@ -56,7 +56,7 @@ async def mark(job: int, sent_ns: int) -> None:
 async def _each(act: Act, url: str, first: int, count: int) -> None:
     """One call per thing, by 64 callers."""
     otp = OtpOptions(caps=None)  # strangers of one prefix by the thousand are what caps refuse
-    limits = RateLimitOptions(check_budget=timedelta(seconds=10))
+    limits = RateLimitOptions(timeout=timedelta(seconds=10))
     async with HustleX(url, secret=SECRET, otp=otp, ratelimit=limits) as hx:
         jobs = iter(range(first, first + count))
 

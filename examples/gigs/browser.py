@@ -45,8 +45,17 @@ class Tab:
     async def until(self, script: str) -> None:
         """Wait until an expression is true."""
         async with asyncio.timeout(60):
-            while not await self.run(f"!!({script})"):  # noqa: ASYNC110 - a page has no event of ours
+            while not await self._holds(script):  # noqa: ASYNC110 - a page has no event of ours
                 await asyncio.sleep(0.02)
+
+    async def _holds(self, script: str) -> bool:
+        """Between two pages nothing does."""
+        try:
+            return bool(await self.run(f"!!({script})"))
+        except AssertionError as error:
+            if "Inspected target navigated" not in str(error):
+                raise
+            return False
 
     async def call(self, method: str, **given: Any) -> Any:
         """A method of the protocol."""

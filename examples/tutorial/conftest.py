@@ -17,7 +17,7 @@ from hustlex.ratelimit import RateLimitOptions
 from hustlex.testing import drain
 
 # On a busy machine a call waits longer, and a limit does not decide without the server.
-PATIENT = partial(HustleX, timeout=timedelta(seconds=5), ratelimit=RateLimitOptions(check_budget=timedelta(seconds=10)))
+PATIENT = partial(HustleX, timeout=timedelta(seconds=5), ratelimit=RateLimitOptions(timeout=timedelta(seconds=10)))
 Login = Callable[[str], Awaitable[dict[str, str]]]
 
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hustlex.core import check, health
+from hustlex.core.answer.aio import OneStyle, told
 from hustlex.core.durability.aio import waiting
 from hustlex.core.durability.level import LEVELS, MEMORY, Durability
 from hustlex.core.health import FrontHealth
@@ -16,7 +17,7 @@ from hustlex.core.keyring import Keyring
 from hustlex.core.lazy import lazy
 from hustlex.core.memory.aio import guarded
 from hustlex.core.op import AsyncDriver
-from hustlex.core.telemetry import Hook
+from hustlex.core.telemetry import Hook, join
 from hustlex.core.time import Clock, server_clock
 from hustlex.drivers.address import for_rooms
 from hustlex.drivers.aio import Driver
@@ -48,7 +49,7 @@ _LONGEST_FAILOVER = timedelta(seconds=60)
 _REFERENCES = 4096
 
 
-class HustleX:
+class HustleX(OneStyle):
     """The Redis layer of one application.
 
     url: the state server, as ``redis://localhost:6379/0``.
@@ -60,7 +61,7 @@ class HustleX:
         docs/guides/secrets.md.
     prefix: put before every key, except those of the jobs, whose names are Asynq's.
     clock: 0 means the server's time; tests hand in a ``FixedClock``.
-    hook: told of every call, its start and its end, see ``core.telemetry``.
+    hook: told of every call, its start and its end; a ``Telemetry`` of more, see docs/guides/metrics.md.
     timeout: how long a call may wait for the server, connecting included, 10 ms to 5 s; default 1 s (the cache's reads
         and checks of limits have shorter ones of their own).
     failover: how long after the primary of a cluster or behind Sentinels went away calls wait for the next one, also
@@ -135,6 +136,7 @@ class HustleX:
         self._views: dict[str, DurableRooms] = {}
         self._closed = False
         health.join(self)
+        join(hook, self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -207,7 +209,7 @@ class HustleX:
         """Access and refresh tokens, sessions, logout. Raises ConfigurationError when no secret was given.
 
         Doors: login, check, refresh, logout, introspect, prove, sessions, data, set_data, revoke_token, revoke_session,
-        revoke_all, rotate_keys, retire_key, jwks, stats, now, start, close.
+        revoke_all, issue_subscription, check_subscription, rotate_keys, retire_key, jwks, stats, now, start, close.
         """
         from hustlex.tokens.api import Tokens
 
@@ -365,7 +367,7 @@ class DurableRooms:
         """The same room, caches and all, with another way to the server."""
         copied: Any = copy.copy(room)
         copied._driver = waiting(copied._driver, self._durability)
-        return copied  # type: ignore[no-any-return]
+        return told(copied, copied._driver.hook)  # type: ignore[no-any-return]
 
     @lazy
     def jobs(self) -> Jobs:

@@ -24,5 +24,14 @@ def freezes_gc() -> bool:
     return load_settings().freeze_gc
 
 
+def metrics_dir() -> str | None:
+    """Where the processes of a service share their metrics; None: they do not. Raises ConfigurationError."""
+    if not _may_say("HUSTLEX_METRICS_DIR"):
+        return None
+    from hustlex.settings import load_settings
+
+    return load_settings().metrics_dir
+
+
 def _may_say(variable: str) -> bool:
     return any(name.upper() == variable for name in os.environ) or Path(".env").exists()

@@ -2,20 +2,49 @@
 
 Expected outcomes (a wrong code, a full limit, a duplicate job) are return values of the rooms.
 An exception means that the call could not be answered: bad input, a broken link, a server that refused.
-No message ever carries a payload, a secret, a code or a key's user data.
+No message ever carries a payload, a secret, a one-time code or a key's user data.
+Each class has a ``code`` of its own, which stays when names and messages change: for logs, alerts, other languages.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BadOption",
+    "BadReply",
+    "Closed",
+    "ConfigurationError",
+    "Conflict",
+    "Denied",
+    "Error",
+    "Full",
+    "LoadTimeout",
+    "Misuse",
+    "NotDurable",
+    "NotFound",
+    "NotInstalled",
+    "NotReady",
+    "OutcomeUnknown",
+    "Overloaded",
+    "Refused",
+    "RevocationIncomplete",
+    "Timeout",
+    "Unavailable",
+    "Unsuccessful",
+]
 
 
 class Error(Exception):
     """Base of the tree.
 
+    code: one stable word for each class, as "unavailable"; docs/reference/errors.md lists them.
     op: the operation's name, as ``otp.verify`` ("" when none was running).
     hint: what to do about it, one sentence.
     maybe_executed: True when the server may have carried the call out although no reply arrived.
     """
 
+    code: ClassVar[str] = "error"
     maybe_executed = False
 
     def __init__(self, message: str, *, op: str = "", hint: str = "") -> None:
@@ -37,13 +66,19 @@ class Error(Exception):
 class Misuse(Error, ValueError):
     """The arguments can never work; nothing was sent."""
 
+    code = "misuse"
+
 
 class ConfigurationError(Error):
     """The settings, the URL or the server's set-up do not fit; nothing was sent."""
 
+    code = "configuration"
+
 
 class Unsuccessful(Error):
     """``or_raise`` met an outcome that is no success. outcome: that value."""
+
+    code = "unsuccessful"
 
     def __init__(self, message: str, outcome: object) -> None:
         super().__init__(message)
@@ -53,23 +88,44 @@ class Unsuccessful(Error):
 class NotReady(Unsuccessful, TimeoutError):
     """``or_raise`` met a job that has not ended in the time that was given."""
 
+    code = "not_ready"
+
 
 class BadOption(ConfigurationError, Misuse):
     """An option of a room has a value that can never work; nothing was sent."""
+
+    code = "bad_option"
+
+
+class NotInstalled(ConfigurationError, ImportError):
+    """Something needs an extra that is not installed; an ImportError too, for those who try."""
+
+    code = "not_installed"
 
 
 class Unavailable(Error):
     """The server could not be reached in time; the call was not executed, or had no effect that matters."""
 
+    code = "unavailable"
+
+
+class Closed(Unavailable):
+    """The client was closed before this call; nothing was sent, and no room goes on without it."""
+
+    code = "closed"
+
 
 class Timeout(Unavailable):
     """The deadline passed without a reply. A read or a repeatable call may simply be made again."""
 
+    code = "timeout"
     maybe_executed = True
 
 
 class LoadTimeout(Error, TimeoutError):
     """The computation of a cached value takes longer than the cache's ``hard_timeout``; it goes on, and is stored."""
+
+    code = "load_timeout"
 
 
 class OutcomeUnknown(Error):
@@ -78,11 +134,14 @@ class OutcomeUnknown(Error):
     Look at the state before repeating it.
     """
 
+    code = "outcome_unknown"
     maybe_executed = True
 
 
 class Overloaded(Unavailable):
     """Too many calls were waiting for the connection; this one was never sent."""
+
+    code = "overloaded"
 
 
 class NotDurable(Error):
@@ -91,6 +150,7 @@ class NotDurable(Error):
     answer: what it would have returned. local: whether the server's disk has it; replicas: how many of them.
     """
 
+    code = "not_durable"
     maybe_executed = True
 
     def __init__(self, message: str, *, op: str = "", hint: str = "") -> None:
@@ -101,23 +161,31 @@ class NotDurable(Error):
 
 
 class Refused(Error):
-    """The server answered with an error; the call was not executed. ``code`` is the first word of its answer."""
+    """The server answered with an error; the call was not executed. ``server_code``: its first word, as "WRONGTYPE"."""
 
-    def __init__(self, message: str, *, code: str, op: str = "", hint: str = "") -> None:
+    code = "refused"
+
+    def __init__(self, message: str, *, server_code: str, op: str = "", hint: str = "") -> None:
         super().__init__(message, op=op, hint=hint)
-        self.code = code
+        self.server_code = server_code
 
 
 class Full(Refused):
     """The server's memory limit is reached: it refuses writes until memory is freed."""
 
+    code = "full"
+
 
 class Denied(Refused):
     """Wrong password, or the ACL user may not run this command."""
 
+    code = "denied"
+
 
 class BadReply(Error):
     """The reply does not have the shape that the operation's contract promises; a fault of this package."""
+
+    code = "bad_reply"
 
 
 class RevocationIncomplete(Error):
@@ -126,6 +194,7 @@ class RevocationIncomplete(Error):
     Repeat the call: it tells them again. Until then they may accept the access tokens for the rest of their lives.
     """
 
+    code = "revocation_incomplete"
     maybe_executed = True
     authoritative = True
 
@@ -133,6 +202,10 @@ class RevocationIncomplete(Error):
 class NotFound(Error):
     """The named thing (a queue, a task, a session) does not exist."""
 
+    code = "not_found"
+
 
 class Conflict(Error):
     """The named thing is in a state that forbids the operation."""
+
+    code = "conflict"

@@ -15,6 +15,8 @@ from hustlex.core import check
 from hustlex.core.keyring import Keyring
 from hustlex.errors import ConfigurationError, Misuse
 
+__all__ = ["Keyring", "Secrets", "Settings", "load_settings"]
+
 _WHERE = "see docs/reference/settings.md"
 RESERVED = r"^reserved:[1-9][0-9]{0,3}$"
 Weight = Annotated[int, Field(strict=True, ge=1, le=1000)]
@@ -67,6 +69,12 @@ class Settings(BaseSettings):
     freeze_gc: bool = Field(
         True,
         description="Whether `hustlex api` and workers leave what their start has made out of garbage collections.",
+    )
+    metrics_dir: str | None = Field(
+        None,
+        min_length=1,
+        description="Where the processes of one service share their metrics: a directory of this machine, empty at the "
+        "start; unset: each tells of itself alone.",
     )
 
     def secrets(self) -> Secrets:

@@ -65,3 +65,9 @@ def seed(hx: HustleX) -> None:
 
 RULES = '[pay]\nrule = "1/minute"\npenalty = {strikes = 1, per = "1min", ban = "1h"}\n'
 """What examples call limits.toml."""
+
+
+def emptied(url: str) -> None:
+    """A server of one's own."""
+    with redis.Redis.from_url(url) as raw:
+        raw.flushall()

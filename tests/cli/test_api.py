@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import http.client
 import json
@@ -10,10 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,7 +25,7 @@ from fastapi import FastAPI
 from typer.testing import CliRunner
 
 from hustlex.cli.main import cli
-from hustlex.cli.serving import proxies, without_documentation
+from hustlex.cli.serving import lingering, proxies, without_documentation
 from hustlex.errors import ConfigurationError
 from tests.support.servers import free_port
 
@@ -232,3 +235,47 @@ def test_what_the_start_made_is_left_out_of_collections(tmp_path: Path, freeze: 
     with serving(tmp_path, HUSTLEX_FREEZE_GC=freeze) as (port, _):
         count, *thresholds = get(port, "/gc").json()
     assert (count > 10_000, thresholds > [*gc.get_threshold()]) == (frozen, frozen)
+
+
+class Told:
+    """uvicorn's server as far as a drain knows it."""
+
+    def __init__(self) -> None:
+        self.server_state = SimpleNamespace(default_headers=[])
+        self.heard: list[object] = []
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        self.heard.append(sig)
+
+    async def on_tick(self, counter: int) -> bool:
+        self.server_state.default_headers = [(b"date", b"now")]
+        return True
+
+    async def shutdown(self, sockets: object = None) -> None:
+        self.heard.append([*self.server_state.default_headers])
+
+
+@pytest.mark.parametrize(("seconds", "signals"), [(0.01, 1), (600.0, 2)])
+async def test_a_drain_lasts_its_time_or_until_the_second_signal(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, signals: int
+) -> None:
+    """What it is like for customers: tests/rollout."""
+    told = threading.Event()
+    monkeypatch.setattr("hustlex.cli.serving.stopping", told)
+    server = lingering(Told, seconds)()
+    server.handle_exit(signal.SIGTERM, None)
+    draining = asyncio.create_task(server.shutdown())
+    while not server.server_state.default_headers:
+        await asyncio.sleep(0.001)
+    assert told.is_set()
+    for _ in range(signals - 1):
+        server.handle_exit(signal.SIGTERM, None)
+    await draining
+    headers = [(b"date", b"now"), (b"connection", b"close")]
+    assert server.heard == [*[signal.SIGTERM] * signals, headers]
+
+
+async def test_without_a_drain_an_end_is_at_once() -> None:
+    server = lingering(Told, 0.0)()
+    await server.shutdown()
+    assert server.heard == [[]]

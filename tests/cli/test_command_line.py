@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,25 @@ import pytest
 import redis
 from typer.main import get_command
 
+from hustlex.cli import client
 from hustlex.cli.completion import SHELLS, candidates
 from hustlex.cli.exits import EXIT_CODES
 from hustlex.cli.main import cli
 from tests.cli import seeded
 from tests.cli.inside import hustlex
+from tests.cli.schemas import changed
 from tools.gen_commands import example, walk
 
 ROOT: Any = get_command(cli)
 COMMANDS = dict(walk(ROOT, "hustlex"))
-SERVING = {f"hustlex {name}" for name in ("up", "api", "scheduler", "dashboard", "worker start")}
+SERVING = {f"hustlex {name}" for name in ("up", "api", "scheduler", "dashboard", "exporter", "worker start")}
 TEXTS = {"hustlex completion", *SERVING}
 """What answers no question."""
 ANSWERS = [path for path in COMMANDS if path not in TEXTS]
 ENDS = {
     "hustlex worker stop": {4},  # nobody works here
     "hustlex worker cancel": {4},
+    **{f"hustlex bulk {verb}": {4} for verb in ("show", "resume", "undo")},  # ids are random
     "hustlex task follow": {1},  # it is archived
     "hustlex doctor": {0, 2},  # of a test's server
 }
@@ -78,6 +82,7 @@ def test_every_example_runs_and_answers_json(path: str, seed: None) -> None:
         noun = "limit.guarantee" if path == "hustlex limit explain" else path.split()[1]
         assert answer["schema"].startswith(f"hustlex.{noun}") and answer["schema"].rpartition("/")[2].isdecimal()
         assert answer["as_of"].endswith("Z")
+        assert changed(answer) == [], "raise the number, or only new: python -m tests.cli.schemas"
     assert bool(told.stdout) == (told.returncode in (0, 1, 2))
     for hidden in (seeded.PHONE, seeded.TOKEN):
         assert hidden not in told.stdout
@@ -144,17 +149,18 @@ def one_sentence(text: str) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "words", "code"),
     [
-        (["qeue", "ls"], "'queue'", 2),
+        (["qeue", "ls"], "Did you mean 'queue'? (hustlex --help)", 2),
         (["queue", "lst"], "'ls'", 2),
         (["queue", "ls", "--jsn"], "--json", 2),
         (["worker", "lss"], "'ls'", 2),
-        (["task", "ls", "--state", "archved"], "archived", 2),
+        (["task", "ls", "stat:archived"], "did you mean state", 2),
         (["queue", "pause", "defalt"], "did you mean 'default'?", 4),
         (["task", "show", "x", "--queue", "mial"], "did you mean 'mail'?", 4),
         (["cron", "run", "reprot"], "did you mean 'report'?", 4),
         (["task", "run", "x"], "no queue knows", 4),
-        (["task", "run"], "--all", 2),
-        (["task", "rm", "--all", "--queue", "mail"], "--state", 2),
+        (["task", "run"], "--where", 2),
+        (["task", "rm", "x", "--where", "state:retry"], "--where", 2),
+        (["task", "rm", "x", "--dry-run"], "--dry-run goes with --where", 2),
         (["task", "edit", "mail-7"], "--payload", 2),
         (["task", "edit", "mail-7", "--payload", "{to: 7}"], "is not JSON", 2),
         (["task", "edit", "mail-7", "--in", "soon"], "--in cannot be 'soon'", 2),
@@ -198,7 +204,7 @@ def test_a_shell_is_told_how_to_complete(shell: str) -> None:
         (["que"], ["queue"]),
         (["queue", "pau"], ["pause"]),
         (["queues", "pause", "ma"], ["mail"]),
-        (["task", "ls", "--state", "arch"], ["archived"]),
+        (["event", "tail", "--kind", "re"], ["replay"]),
         (["task", "ls", "-q", ""], ["default", "mail", "old"]),
         (["task", "ls", "--rev"], ["--reveal"]),
         (["cron", "run", ""], ["report"]),
@@ -232,3 +238,12 @@ def test_every_line_of_the_guide_runs(seed: None) -> None:
         told = hustlex(*words[1:], typed=seeded.PHONE + "\n")
         assert told.returncode == 0, (line, told.stderr)
         assert told.stdout, line
+
+
+def test_servers_of_any_arrangement_are_taken(unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster's address, and one behind Sentinels: both are away, which is another sentence than a wrong one."""
+    monkeypatch.setattr(client, "_PATIENCE", timedelta(milliseconds=50))
+    for address in ("redis+cluster://127.0.0.1:{}", "redis+sentinel://127.0.0.1:{}/main/0", "redis://127.0.0.1:{}"):
+        told = hustlex("queue", "ls", "--url", address.format(unused_tcp_port))
+        assert told.returncode == 3, told.stderr
+        assert one_sentence(told.stderr)

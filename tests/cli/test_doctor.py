@@ -453,7 +453,7 @@ def test_rights_are_read_from_the_rooms() -> None:
         "ratelimit": {"ratelimit"},
         "idempotency": {"idem", "webhook"},
         "pins": {"pin"},
-        "cache": {"cache", "cl", "ct"},
+        "cache": {"cache", "cl", "cs", "ct", "cv"},
         "events": {"ev"},
         "jobs": {"asynq"},
     }
@@ -470,6 +470,7 @@ def test_rights_are_read_from_the_rooms() -> None:
         "cache",
         "cl",
         "ct",
+        "cv",
         "ev",
         "asynq",
     } <= set().union(*families.values())
@@ -562,6 +563,16 @@ async def cache(hx: Any) -> None:
     assert await users.get("1") == "Ada"
     await users.lookup("1")
     await users.delete("1")
+    options: Any = {"ttl": timedelta(minutes=1), "timeout": timedelta(seconds=5)}
+    tagged = hx.cache("gig", str, value_tags=lambda _: ["org:7"], **options)
+    await tagged.get_or_compute("1", load)
+    await tagged.invalidate_tags("org:7")
+    await tagged.clear(soft=True)
+    assert await hx.cache.inspector.fleet() == {}
+    near = hx.cache("near", str, near=timedelta(minutes=1), **options)
+    async with asyncio.timeout(50):
+        while not near.stats().requests.get("near"):
+            await near.get_or_compute("1", load)
 
 
 async def jobs(hx: Any) -> None:

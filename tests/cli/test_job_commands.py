@@ -18,13 +18,17 @@ import redis
 import typer
 from rich.console import Console
 
+from hustlex._sync.jobs_bulks import BulkActs
 from hustlex.cli import entry
 from hustlex.cli.output import confirm, table
 from hustlex.cli.progress import progress
 from hustlex.cli.top import Snapshot, TopView, frame, look, pressed
+from hustlex.cli.values import me
 from hustlex.errors import Misuse
-from hustlex.jobs import Job, State, Tasks
-from hustlex.jobs.keys import stop_channel
+from hustlex.jobs import Bulk, Job, State, Tasks
+from hustlex.jobs.keys import queue_keys, stop_channel
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from hustlex.sync import HustleX
 from hustlex.worker import Worker
 from tests.cli import seeded
@@ -102,25 +106,27 @@ def test_what_cannot_be_undone_is_asked_of_a_terminal(hx: HustleX) -> None:
 # -- tasks
 
 
-def test_tasks_are_listed_by_queue_state_and_type(hx: HustleX) -> None:
-    hx.jobs.enqueue("gig:pay", task_id="g1")
+def test_tasks_are_found_by_what_they_are(hx: HustleX) -> None:
+    hx.jobs.enqueue("gig:pay", seeded.PAYLOAD, task_id="g1")
     hx.jobs.enqueue("mail:send", task_id="m1", queue="mail", process_in=HOUR)
     hx.jobs.enqueue("gig:old", task_id="g2")
-    hx.jobs.enqueue("gig:some", task_id="g3", group="G")
     hx.jobs.inspector.archive("default", "g2")
 
     def ids(*options: str) -> list[str]:
-        return [item["id"] for item in answer("task", "ls", *options)["items"]]
+        return sorted(item["id"] for item in answer("task", "ls", *options)["items"])
 
-    assert ids() == ["g1", "g2", "g3", "m1"]
-    assert ids("--state", "archived") == ["g2"]
+    assert ids() == ["g1", "g2", "m1"]
+    assert ids("state:archived") == ["g2"]
     assert ids("--queue", "mail") == ["m1"]
-    assert ids("--type", "gig:*", "--limit", "2") == ["g1", "g2"]
-    assert ids("-s", "aggregating", "-q", "default") == ["g3"]
-    cut = answer("task", "ls", "--limit", "2")
-    assert (cut["complete"], answer("task", "ls")["complete"]) == (False, True)
-    assert "there may be more" in text("task", "ls", "--limit", "2")
-    assert "archived" in text("task", "ls", "--type", "gig:old")
+    assert ids("type:gig:* -state:archived") == ["g1"]
+    assert ids(f"payload.token={seeded.TOKEN}") == [], "what is hidden would be told digit by digit"
+    assert ids(f"payload.token={seeded.TOKEN}", "--reveal") == ["g1"]
+    first = answer("task", "ls", "--limit", "2")
+    assert (len(first["items"]), first["complete"]) == (2, False)
+    rest = answer("task", "ls", "--cursor", first["next"])
+    assert (len(rest["items"]), rest["complete"], rest["next"]) == (1, True, None)
+    assert "--cursor" in text("task", "ls", "--limit", "2")
+    assert "archived" in text("task", "ls", "type:gig:old")
 
 
 def test_what_a_task_carries_is_hidden_until_it_is_asked_for(hx: HustleX, raw: redis.Redis) -> None:
@@ -161,22 +167,53 @@ def test_tasks_are_run_archived_cancelled_and_deleted_one_by_one(hx: HustleX) ->
     assert hustlex("task", "cancel", "b", "--yes").returncode == 5
 
 
-def test_all_tasks_of_a_state_are_acted_on_with_a_count(hx: HustleX, monkeypatch: pytest.MonkeyPatch) -> None:
-    hx.jobs.enqueue_many([Job("t") for _ in range(1_100)])
-    every = ("--all", "--queue", "default", "--state", "pending")
-    assert hustlex("task", "archive", *every).returncode == 2
-    assert hustlex("task", "archive", *every, typed="11\n", terminal=True).returncode == 1
-    assert states(hx) == {"pending": 1_100}
+def test_what_a_search_finds_is_shown_asked_about_and_done_in_steps(
+    hx: HustleX, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hx.jobs.enqueue_many([Job("gig:pay") for _ in range(250)])
+    hx.jobs.enqueue("mail:send")
+    gigs = ("--where", "state:pending type:gig:*")
+    assert hustlex("task", "archive", *gigs).returncode == 2
+    assert hustlex("task", "archive", *gigs, typed="25\n", terminal=True).returncode == 1
+    shown = answer("task", "archive", *gigs, "--dry-run")
+    assert (shown["planned"], shown["done"], shown["counts"][0]["type"]) == (250, 0, "gig:pay")
+    assert states(hx) == {"pending": 251}
+    assert {each["phase"] for each in answer("bulk", "ls")["items"]} == {"stopped"}, "nothing is left to be started"
     monkeypatch.setenv("FORCE_COLOR", "1")
-    told = hustlex("task", "archive", *every, typed="1100\n", terminal=True)
-    assert (told.returncode, told.stdout) == (0, "1,100 tasks done\n")
-    assert "/s" in told.stderr and "1100/1100" in told.stderr
-    assert answer("task", "run", "--all", "-q", "default", "-s", "archived", "--yes")["done"] == 1_100
-    assert text("task", "rm", "--all", "-q", "default", "-s", "archived") == "there was nothing\n"
-    assert answer("task", "rm", *every, "--yes")["done"] == 1_100
-    hx.jobs.enqueue("t", group="G")
-    grouped = ("--all", "-q", "default", "-s", "aggregating", "--group", "G", "--yes")
-    assert answer("task", "rm", *grouped)["done"] == 1
+    told = hustlex("task", "archive", *gigs, typed="250\n", terminal=True)
+    assert (told.returncode, told.stdout.split(": ")[1]) == (0, "250 of 250 tasks done\n")
+    assert "/s" in told.stderr and "250/250" in told.stderr and "gig:pay" in told.stderr
+    assert states(hx) == {"pending": 1, "archived": 250}
+    act = answer("bulk", "ls")["items"][0]
+    assert (act["verb"], act["phase"], act["by"], act["done"]) == ("archive", "done", me(), 250)
+    assert answer("bulk", "show", act["id"], "--page", "5")["items"][0]["outcome"] == "done"
+    assert "gig:pay" in text("bulk", "show", act["id"])
+    assert answer("bulk", "undo", act["id"])["undone"] == 250
+    assert states(hx) == {"pending": 251}
+    assert answer("bulk", "undo", act["id"], code=5) is None
+    assert answer("task", "rm", "-w", "", "--queue", "default", "--yes")["done"] == 251
+    assert text("task", "run", "--where", "state:archived") == "there was nothing\n"
+
+
+def test_an_act_that_was_interrupted_goes_on(hx: HustleX, monkeypatch: pytest.MonkeyPatch) -> None:
+    hx.jobs.enqueue_many([Job("gig:pay") for _ in range(250)])
+    step, made = BulkActs.step, list[Bulk]()
+
+    def breaks_off(acts: BulkActs, bulk_id: str, **more: Any) -> Any:
+        made.append(step(acts, bulk_id, **more))
+        if made[-1].done:
+            raise KeyboardInterrupt
+        return made[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BulkActs, "step", breaks_off)
+        told = hustlex("task", "archive", "--where", "type:gig:*", "--yes")
+    assert told.returncode == 130
+    assert told.stderr.splitlines()[-1].endswith(f"hustlex bulk resume {made[-1].id} goes on")
+    assert 0 < states(hx)["archived"] < 250
+    assert answer("bulk", "resume", made[-1].id)["done"] == 250
+    assert states(hx) == {"archived": 250}
+    assert hustlex("bulk", "resume", made[-1].id).returncode == 5
 
 
 def test_long_work_that_is_interrupted_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,7 +274,7 @@ async def test_a_worker_is_listed_an_attempt_cut_off_and_the_worker_stopped(
         await asyncio.to_thread(hx.jobs.enqueue, slow.job(), task_id="s1")
         async with asyncio.timeout(50):
             await began.wait()
-        # The start of a task is told with the next beat.
+        worker.parts.heartbeat.wake()  # the start of a task is told with the next beat
         await until(lambda: any(each.running for each in hx.jobs.inspector.servers()))
         await until(lambda: raw.pubsub_numsub(stop_channel(worker.id))[0][1])
         [item] = (await asyncio.to_thread(answer, "worker", "ls"))["items"]
@@ -323,6 +360,18 @@ def test_events_with_history_are_published_and_read_from_the_beginning(hx: Hustl
 # -- top, tables
 
 
+def test_errors_are_grouped_and_what_they_say_is_hidden(hx: HustleX) -> None:
+    hx.jobs.enqueue("pay", task_id="t1")
+    kind = FailureKind("pay", "ProviderDown", "provider.post", f"{seeded.PHONE} was refused")
+    hx.driver.run(record.failures(queue_keys("default"), [FailureCount("5" * 16, kind, 3, ("t1",))], 0))
+    hx.driver.run(record.history([("default", QueueMeasure(9, 3, 1, 1500))], 0))
+    [item] = answer("error", "ls")["items"]
+    assert (item["type"], item["count"], item["error"]) == ("pay", 3, "ProviderDown")
+    shown = text("error", "ls", "--queue", "default")
+    assert "ProviderDown" in shown and seeded.PHONE not in shown + json.dumps(item)
+    assert "ProviderDown" in _drawn(look(hx), TopView(pane="errors"), 24)
+
+
 def test_top_shows_one_look_without_a_terminal(hx: HustleX) -> None:
     hx.jobs.enqueue("t")
     shown = text("top")
@@ -345,6 +394,8 @@ def test_keys_of_top_change_what_is_shown(hx: HustleX) -> None:
     assert view.order == "name" and "by name" in drawn(view)
     assert pressed(view, "p") == TopView("queues", "name", paused=True)
     assert "language" in drawn(pressed(view, "2") or view)
+    assert "deadline" in drawn(pressed(view, "3") or view)
+    assert "signature" in drawn(pressed(view, "4") or view)
     assert pressed(view, "x") == view and pressed(view, "q") is None
     assert "away" in _drawn(Snapshot(datetime.now(UTC), trouble="the server is away"), TopView(), 24)
 

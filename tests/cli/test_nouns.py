@@ -80,7 +80,7 @@ def test_a_phone_is_looked_at_and_unlocked_without_standing_in_the_shell(hx: Hus
 
 
 def test_sessions_are_listed_explained_and_revoked(hx: HustleX, run: Run, answer: Run) -> None:
-    pair = hx.tokens.login("u7", device="Pixel 9", address="203.0.113.9")
+    pair = hx.tokens.login("u7", device="Pixel 9", ip="203.0.113.9")
     found = answer("session", "ls", "u7")
     (session,) = found["items"]
     assert (session["device"], session["last_network"]) == ("Pixel 9", "203.0.113.0/24")
@@ -179,7 +179,7 @@ def test_a_bad_url_names_its_option_and_no_secret_is_a_setting_that_is_missing(r
         (Unavailable("x"), 3),
         (NotFound("x"), 4),
         (Conflict("x"), 5),
-        (Denied("x", code="NOPERM"), 6),
+        (Denied("x", server_code="NOPERM"), 6),
         (OutcomeUnknown("x"), 9),
     ],
 )

@@ -60,6 +60,13 @@ class Workers:
         assert found["ok"] == (answer.status == 200)
         return found
 
+    def metrics(self) -> dict[str, float]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+        connection.close()
+        return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+
     def until(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         found = [self.health()]
         assert wait_for(lambda: holds(found[0]) or bool(found.insert(0, self.health()))), found[0]
@@ -113,6 +120,9 @@ def test_what_dies_is_started_again_and_a_second_signal_ends_all(
     with HustleX(url) as hx:
         hx.jobs.enqueue("slow", {})
     assert wait_for(lambda: raw.llen("asynq:{default}:active") == 1)
+    shown = workers.metrics()
+    assert shown['hustlex_worker_slots{kind="total"}'] == 200, "of both"
+    assert shown['hustlex_calls_total{op="batch",outcome="ok"}'] >= 2
     workers.process.send_signal(signal.SIGINT)
     stopping = workers.until(lambda found: statuses(found) == {"", "closed"})
     assert not stopping["ok"]

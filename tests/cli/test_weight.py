@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hustlex.core.extras import NotInstalled, require
+from hustlex.core.extras import require
 from hustlex.core.later import Later
-from hustlex.errors import ConfigurationError
+from hustlex.errors import ConfigurationError, NotInstalled
 
 SLOW = (
     "cryptography.hazmat.bindings._rust jwt google.protobuf phonenumbers redis pydantic_settings sqlalchemy httpx typer"

@@ -28,6 +28,8 @@ from hustlex.idempotency import (
     http_answer,
 )
 from hustlex.jobs import CurrentJob, State, Tasks, current_job
+from hustlex.metrics import FleetMetrics, Metrics, SlowLog
+from hustlex.otel import OpenTelemetry
 from hustlex.otp import Delivery, Issued, OtpMetrics
 from hustlex.otp.telemetry import OtpEvent
 from hustlex.outbox import Outbox
@@ -57,7 +59,7 @@ async def front(url: str) -> Any:
 
 async def test_the_health_of_a_worker(front: HustleX) -> None:
     worker = Worker(front.driver, Tasks())
-    given = {"worker": worker, "driver": front.driver, "port": 0, "host": "127.0.0.1"}
+    given = {"worker": worker, "driver": front.driver, "port": 0, "host": "127.0.0.1", "metrics": view}
     lookups = {"text", "digits", "text of another class", "empty text", "2"}  # names that a resolver may be asked for
     sample = Sample(
         serve_health, given, call=lambda _, **o: entered(serve_health(**o)), spare={"host": lookups, "port": {"2"}}
@@ -69,6 +71,25 @@ async def test_metrics_of_otp() -> None:
     event = OtpEvent(event="issue", outcome="sent")
     sample = Sample(OtpMetrics.__call__, {"event": event}, call=lambda _, event: OtpMetrics()(event))
     assert await complaints(sample) == []
+
+
+async def test_metrics_and_traces(front: HustleX, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    metrics, fleet = Metrics(), FleetMetrics(front)
+    samples = [
+        Sample(Metrics, {"directory": str(tmp_path)}),
+        Sample(Metrics.ask, {"source": view}, call=lambda _, source: Metrics().ask(source)),
+        Sample(SlowLog, {"over": SECOND, "per_minute": 5, "metrics": metrics}),
+        Sample(FleetMetrics, {"front": front, "ttl": SECOND}),
+        Sample(FleetMetrics.scale, {"queue": "default"}, call=lambda _, queue: fleet.scale(queue)),
+        Sample(
+            OpenTelemetry,
+            {"tracer_provider": None, "meter_provider": None, "calls": 0, "parent": "soon", "metrics": metrics},
+            spare={"tracer_provider": {*ODD}, "meter_provider": {*ODD}},  # the API's own, and it judges them
+        ),
+    ]
+    for sample in samples:
+        assert await complaints(sample) == [], sample.target
 
 
 LOOKS = {"hx": None, "task": "t", "arguments": {"a": 1}, "queue": "default", "states": [State.PENDING]}
@@ -96,7 +117,13 @@ async def _insisted(_: Any, **given: Any) -> None:
 
 async def test_what_is_drained(front: HustleX) -> None:
     given: dict[str, Any] = {"hx": front, "tasks": Tasks(), "queues": ["default"], "state": None, "clock": lambda: 0}
-    given |= {"concurrency": 1, "retry_delay": SECOND, "is_failure": lambda _: True, "middleware": (), "within": SECOND}
+    given |= {
+        "concurrency": 1,
+        "retry_delay": SECOND,
+        "is_failure": lambda _: True,
+        "middleware": (),
+        "timeout": SECOND,
+    }
     sample = Sample(drain, given)
     assert await complaints(sample) == []
     assert unswept([drain], [sample]) == set()

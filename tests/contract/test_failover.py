@@ -127,7 +127,7 @@ async def test_a_replica_is_named_when_the_deadline_passes(street: Street, pair:
     for _ in range(2):
         with pytest.raises(Refused, match="use the primary's URL") as caught:
             await street.run(increment("m"))
-        assert caught.value.code == "READONLY"
+        assert caught.value.server_code == "READONLY"
 
 
 async def test_the_name_is_resolved_again(
@@ -170,7 +170,7 @@ async def test_any_answer_that_means_another_server_ends_the_connection(
                 await street.run(increment("m"))
             if isinstance(caught.value, Refused):
                 break
-        assert isinstance(caught.value, Refused) and caught.value.code == word
+        assert isinstance(caught.value, Refused) and caught.value.server_code == word
         pair.proxy.lead_to(pair.new_url)
         assert await street.run(patient(increment("m"))) == 1
         await street.call("close")

@@ -21,6 +21,7 @@ from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Full
 from hustlex.events import ops as events
 from hustlex.events import presence_ops
+from hustlex.events.names import ChannelTemplate
 from hustlex.pins import PinOptions
 from hustlex.pins import ops as pins
 from hustlex.ratelimit import Penalty, Policy
@@ -98,6 +99,8 @@ def run_caches(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis)
     driver.run(events.rewind(orders.declared.template, orders.declared.template.name({"n": 1}), "", "fresh"))
     orders.remove_history(n=1)
     hx.events.channel("live:{n}", int).publish(1, n=1)
+    driver.run(events.publish(ChannelTemplate("live:{n}", sharded=True).keys({"n": 1}), b"1", 0))
+    driver.run(cache.report("cs:1", 60_000, 10, {"user requests.fresh": 1}, 0))
     where = presence_ops.keys(orders.declared.template, orders.declared.template.name({"n": 1}))
     driver.run(presence_ops.enter(where, {"m1": "", "m2": ""}, 0))
     driver.run(presence_ops.members(where, 10, 0))

@@ -717,7 +717,7 @@ def test_options_are_checked() -> None:
         {"lease": timedelta(0)},
         {"ttl": timedelta(seconds=5)},
         {"lease": timedelta(hours=1), "ttl": timedelta(hours=1)},
-        {"largest_body": -1},
+        {"max_answer": -1},
         {"replicas": 9},
         {"headers": frozenset({"Location"})},
     ):

@@ -29,7 +29,7 @@ PROVIDER = Provider(name="paystack", verify=lambda _body, _headers: True)
 
 @pytest.fixture
 def rooms() -> dict[str, Any]:
-    return {"ratelimit": RateLimitOptions(check_budget=timedelta(seconds=10), exempt=frozenset({7}))}
+    return {"ratelimit": RateLimitOptions(timeout=timedelta(seconds=10), exempt=frozenset({7}))}
 
 
 @pytest.mark.parametrize("identity", IDS, ids=str)
@@ -186,8 +186,8 @@ async def test_authenticators(hx: Any, clock: FixedClock, identity: Any) -> None
 @pytest.mark.parametrize("identity", IDS, ids=str)
 async def test_users_of_codes(hx: Any, identity: Any) -> None:
     for number, written in enumerate(spellings(identity)):
-        issued = await hx.otp.issue(f"+234803900{IDS.index(identity)}0{number:02}", uid=written)
+        issued = await hx.otp.issue(f"+234803900{IDS.index(identity)}0{number:02}", user_id=written)
         assert isinstance(issued, Issued)
         verified = await hx.otp.verify(issued.challenge, (await hx.otp.open(issued.challenge)).code)
         granted = await hx.otp.consume_grant(verified.grant, "login")
-        assert (granted.uid, type(granted.uid)) == (str(identity), str)
+        assert (granted.user_id, type(granted.user_id)) == (str(identity), str)

@@ -127,7 +127,7 @@ async def test_what_a_scope_has_left_is_what_the_next_message_meets(url: str, cl
 
 
 async def test_a_user_tells_sessions_and_the_line_before_which_all_is_void(hx: Any, clock: FixedClock) -> None:
-    pair = await hx.tokens.login("u1", device="Pixel", address="203.0.113.9")
+    pair = await hx.tokens.login("u1", device="Pixel", ip="203.0.113.9")
     state = await hx.tokens.inspector.user("u1")
     assert state.sessions == tuple(await hx.tokens.sessions("u1"))
     assert state.revoked_before is None

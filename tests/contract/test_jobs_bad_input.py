@@ -64,7 +64,7 @@ def _cron(_: Any, **given: Any) -> Any:
 
 
 JOB = Job("a")
-ENTRY = {"name": "n", "spec": "@daily", "job": JOB, "timezone": "UTC", "dst": "once", "missed": "all", "most_missed": 5}
+ENTRY = {"name": "n", "spec": "@daily", "job": JOB, "timezone": "UTC", "dst": "once", "missed": "all", "max_missed": 5}
 PAGE = {"page": 1, "size": 30}
 
 PURE = [
@@ -179,9 +179,6 @@ async def test_what_is_followed(driver: Any) -> None:
     assert await complaints(FOLLOWED, made) == []
 
 
-def _told(done: int, goal: int) -> None: ...
-
-
 QUEUE, ONE = {"queue": "default"}, {"queue": "default", "task_id": "kept"}
 GROUPED = {"queue": "default", "state": State.AGGREGATING, "group": "g"}
 LOOKS = [
@@ -189,6 +186,10 @@ LOOKS = [
     Sample(Inspector.summaries, {"queues": ["default"]}),
     Sample(Inspector.history, {**QUEUE, "days": 3}),
     Sample(Inspector.groups, QUEUE),
+    Sample(Inspector.time_series, {**QUEUE, "hours": 1, "days": 1}),
+    Sample(Inspector.recent, {"queues": ["default"]}),
+    Sample(Inspector.error_groups, {"queues": ["default"], "size": 5}),
+    Sample(Inspector.servers, {"running_of": ["a"]}),
     Sample(Inspector.tasks, {**GROUPED, **PAGE}),
     Sample(Inspector.task, ONE),
     Sample(
@@ -198,9 +199,9 @@ LOOKS = [
     ),
     Sample(Inspector.clone, {**ONE, "to": "low", "changes": {"a": 1}}),
     Sample(Inspector.merge_payload, {**ONE, "changes": {"a": 1}}),
-    Sample(Inspector.run_all, {**GROUPED, "progress": _told}),
-    Sample(Inspector.archive_all, {**GROUPED, "progress": _told}),
-    Sample(Inspector.delete_all, {**GROUPED, "progress": _told}),
+    Sample(Inspector.run_all, GROUPED),
+    Sample(Inspector.archive_all, GROUPED),
+    Sample(Inspector.delete_all, GROUPED),
     Sample(Inspector.update_payload, {**ONE, "payload": {"a": 1}}),
     Sample(Inspector.reschedule, {**ONE, "process_in": timedelta(days=2)}),
     Sample(Inspector.reschedule, {**ONE, "process_at": LATER}),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
 
+from hustlex.core.op import Batch, Op
 from hustlex.errors import Conflict, Misuse, NotFound
-from hustlex.jobs import Bulk, BulkPhase, BulkVerb, ItemOutcome, State
-from hustlex.jobs.bulk import keys
+from hustlex.jobs import Bulk, BulkPhase, BulkVerb, ItemOutcome, Jobs, State
+from hustlex.jobs.bulk import flows, keys
 from hustlex.jobs.keys import queue_keys
 
 HOUR = timedelta(hours=1)
@@ -227,3 +229,50 @@ async def test_odd_acts_are_refused(hx: Any) -> None:
     for act in (acts.pause, acts.undo):
         with pytest.raises(Conflict):
             await act(bulk.id)
+
+
+async def cut(driver: Any, bulk_id: str, meanwhile: Any) -> Bulk:
+    """One step, in which something happens between the tasks and the note of what was done to them."""
+    flow, answer = flows.step(bulk_id, None, None, 0), None
+    try:
+        while True:
+            asked: Any = flow.send(answer)
+            if isinstance(asked, Op) and asked.name == "jobs.advance" and meanwhile is not None:
+                await meanwhile()
+                meanwhile = None
+            answer = await driver.run_many(asked.ops) if isinstance(asked, Batch) else await driver.run(asked)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("turned", ["pause", "stop"])
+async def test_what_a_step_did_counts_when_it_is_stopped_meanwhile(driver: Any, turned: str) -> None:
+    hx = SimpleNamespace(jobs=Jobs(driver))
+    await fill(hx, 150, process_in=HOUR)
+    acts = hx.jobs.inspector.bulk
+    bulk = await planned(hx, BulkVerb.DELETE, "state:scheduled")
+    await acts.start(bulk.id)
+    bulk = await cut(driver, bulk.id, lambda: getattr(acts, turned)(bulk.id))
+    assert (bulk.phase.value, bulk.done, bulk.at) == ({"pause": "paused", "stop": "stopped"}[turned], 100, 100)
+    await acts.undo(bulk.id)
+    bulk = await moved(hx, bulk.id)
+    assert (bulk.undone, await states(hx)) == (100, {"scheduled": 150})
+    letters = [outcome for page in (1, 3) for _, outcome in (await acts.report(bulk.id, page=page)).items]
+    assert letters == [ItemOutcome.UNDONE] * 50 + [ItemOutcome.WAITS] * 50
+
+
+async def test_what_is_undone_at_once_leaves_nothing_behind(driver: Any) -> None:
+    """Before the step that was cut has told what it did."""
+    hx = SimpleNamespace(jobs=Jobs(driver))
+    await fill(hx, 30, process_in=HOUR)
+    acts = hx.jobs.inspector.bulk
+    bulk = await planned(hx, BulkVerb.ARCHIVE, "state:scheduled")
+    await acts.start(bulk.id)
+
+    async def twice() -> None:
+        await acts.step(bulk.id)
+        await acts.undo(bulk.id)
+
+    after = await cut(driver, bulk.id, twice)
+    assert after.phase is BulkPhase.UNDOING
+    assert (await moved(hx, bulk.id)).undone == 30 and await states(hx) == {"scheduled": 30}

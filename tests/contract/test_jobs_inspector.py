@@ -340,10 +340,7 @@ async def test_run_all_takes_more_than_one_step_for_more_than_500(hx: Any, raw: 
         raw.zadd(Q.retry, {f"{n:04d}": n})
         raw.hset(Q.task(f"{n:04d}"), mapping={"msg": b"m", "state": "retry"})
     raw.sadd("asynq:queues", "low")
-    steps: list[tuple[int, int]] = []
-    progress = lambda done, goal: steps.append((done, goal))  # noqa: E731
-    assert await hx.jobs.inspector.run_all("low", State.RETRY, progress=progress) == 1_203
-    assert steps == [(500, 1_203), (1_000, 1_203), (1_203, 1_203)]
+    assert await hx.jobs.inspector.run_all("low", State.RETRY) == 1_203
     assert raw.lrange(Q.pending, 0, -1) == [b"%04d" % n for n in reversed(range(1_203))]
 
 

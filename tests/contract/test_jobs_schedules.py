@@ -32,12 +32,12 @@ async def publish(driver: Driver, clock: FixedClock, name: str) -> None:
 
 async def test_an_entry_is_stored_shown_and_removed(hx: Any, raw: redis.Redis) -> None:
     await hx.jobs.schedules.add(
-        "weekly", "0 9 * * 1", JOB, timezone="Africa/Lagos", dst="once", missed="all", most_missed=7
+        "weekly", "0 9 * * 1", JOB, timezone="Africa/Lagos", dst="once", missed="all", max_missed=7
     )
     await hx.jobs.schedules.add("daily", "@daily", Job("t"))
     (daily, weekly) = await hx.jobs.schedules.all()
     assert (weekly.name, weekly.spec, weekly.job) == ("weekly", "CRON_TZ=Africa/Lagos 0 9 * * 1", JOB)
-    assert (weekly.dst, weekly.missed, weekly.most_missed) == ("once", "all", 7)
+    assert (weekly.dst, weekly.missed, weekly.max_missed) == ("once", "all", 7)
     assert (weekly.paused, weekly.in_code, weekly.id) == (False, False, entry_id("weekly"))
     assert weekly.next_at == datetime(2026, 1, 5, 8, tzinfo=UTC)
     assert daily.next_at == datetime(2026, 1, 2, tzinfo=UTC)
@@ -67,7 +67,7 @@ async def test_the_same_entry_may_be_added_again_and_another_may_not(hx: Any, ra
         ("n", "@daily", JOB, {"timezone": "Lagos"}),
         ("n", "@daily", JOB, {"dst": "twice"}),
         ("n", "@daily", JOB, {"missed": "maybe"}),
-        ("n", "@daily", JOB, {"most_missed": 0}),
+        ("n", "@daily", JOB, {"max_missed": 0}),
         ("", "@daily", JOB, {}),
         (" \t", "@daily", JOB, {}),
         ("n", "@daily", Job(" "), {}),
@@ -94,9 +94,9 @@ async def test_parts_of_an_entry_are_changed(hx: Any) -> None:
         "skip",
         "once",
     )
-    await hx.jobs.schedules.change("n", spec="30 9 * * *", timezone="Europe/Paris", missed="all", most_missed=5)
+    await hx.jobs.schedules.change("n", spec="30 9 * * *", timezone="Europe/Paris", missed="all", max_missed=5)
     entry = await hx.jobs.schedules.get("n")
-    assert (entry.spec, entry.missed, entry.most_missed) == ("CRON_TZ=Europe/Paris 30 9 * * *", "all", 5)
+    assert (entry.spec, entry.missed, entry.max_missed) == ("CRON_TZ=Europe/Paris 30 9 * * *", "all", 5)
     await hx.jobs.schedules.change("n")
     for bad, error in (
         ({"spec": "x"}, CronError),
@@ -218,11 +218,11 @@ async def test_changes_made_at_once_all_count(driver: Driver, clock: FixedClock)
         book.change("n", spec="@hourly"),
         book.change("n", dst="once"),
         book.change("n", missed="all"),
-        book.change("n", most_missed=9),
+        book.change("n", max_missed=9),
         book.change("n", job=Job("other")),
     )
     entry = await book.get("n")
-    assert (entry.spec, entry.dst, entry.missed, entry.most_missed, entry.job.type) == (
+    assert (entry.spec, entry.dst, entry.missed, entry.max_missed, entry.job.type) == (
         "@hourly",
         "once",
         "all",

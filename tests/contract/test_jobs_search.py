@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,9 +16,9 @@ import redis
 
 from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
-from hustlex.jobs import FoundTasks, State, TaskInfo, wire
+from hustlex.jobs import FoundTasks, Jobs, State, TaskInfo, wire
 from hustlex.jobs.keys import QueueKeys, queue_keys
-from hustlex.jobs.search.marks import Mark, opened, sealed
+from hustlex.jobs.search.marks import Mark, Stop, about, opened, sealed
 from hustlex.jobs.wire import TaskMessage
 
 NOW_S = 1_795_425_653
@@ -201,14 +203,17 @@ async def test_many_queues_are_walked_page_by_page(hx: Any, raw: redis.Redis) ->
 
 @pytest.mark.parametrize("state", WALKED)
 @pytest.mark.parametrize("tied", [False, True], ids=["spread", "one second"])
-async def test_pages_neither_skip_nor_repeat_what_stays(hx: Any, raw: redis.Redis, state: State, tied: bool) -> None:
+async def test_pages_neither_skip_nor_repeat_what_stays(
+    driver: Any, raw: redis.Redis, state: State, tied: bool
+) -> None:
+    inspector = Jobs(driver).inspector
     dice = random.Random(f"{state}{tied}")
     q, names = queue_keys("low"), [f"{dice.getrandbits(64):016x}" for _ in range(120)]
     for n, name in enumerate(names):
         put(raw, name, state, score=NOW_S if tied else NOW_S + n // 7, since=NOW_S if tied else NOW_S + n // 7)
     stays, seen, cursor = set(names), list[str](), ""
     for turn in range(100):
-        page = await hx.jobs.inspector.search(f"state:{state}", cursor=cursor, size=dice.randint(5, 25))
+        page = await inspector.search(f"state:{state}", cursor=cursor, size=dice.randint(5, 25))
         seen += ids([page])
         cursor = page.cursor
         if not cursor:
@@ -252,6 +257,12 @@ async def test_a_cursor_that_was_not_given_out_is_refused(hx: Any, raw: redis.Re
             await hx.jobs.inspector.search("type:t", cursor=cursor)
     with pytest.raises(Misuse, match="another search"):
         await hx.jobs.inspector.search("type:*", cursor=page.cursor)
+    marks = [Mark(2**30, word, (b"x",)) for word in (b"", b"0" * 40, b"1e999", b"-inf", b"(1", b"5")]
+    for state in WALKED:  # whatever a forged one says, it is refused or looks somewhere
+        put(raw, "a", state, queue="forged")
+        for stop in [Stop(about(f"state:{state}"), "forged", place, mark) for mark in marks for place in (0, 1)]:
+            with suppress(Misuse):
+                await hx.jobs.inspector.search(f"state:{state}", cursor=sealed(stop))
 
 
 async def test_what_may_not_be_seen_is_not_found(hx: Any, raw: redis.Redis) -> None:
@@ -264,6 +275,9 @@ async def test_what_may_not_be_seen_is_not_found(hx: Any, raw: redis.Redis) -> N
     for query in ("payload.pin=7391", "payload~73", "error~7391", "7391"):
         assert ids(await pages(hx, query)) == ["a"] and ids(await pages(hx, query, view=view)) == [], query
     assert ids(await pages(hx, "payload.amount=5 -payload~7391", view=view)) == ["a"]
+    put(raw, "g", State.AGGREGATING, group_key="G")
+    assert ids(await pages(hx, "group:G")) == ["g"]
+    assert ids(await pages(hx, "group:G", view=lambda kind, value, _: "x" if kind == "group" else value)) == []
 
 
 async def test_a_page_of_many_kinds_is_what_was_asked_for(hx: Any, raw: redis.Redis) -> None:
@@ -321,9 +335,28 @@ async def test_a_deep_page_goes_on_where_it_was_after_thousands_ran(hx: Any, raw
         put(pipeline, f"t{n}", State.PENDING, since=NOW_S + 5)
     pipeline.execute()
     page = await hx.jobs.inspector.search("state:pending type:t", size=1)
-    [stop] = [opened(page.cursor, "state:pending type:t")]
+    stop = opened(page.cursor, "state:pending type:t", ["list"])
     assert stop is not None and ids([page]) == ["first"]
     deep = msgspec.structs.replace(stop, mark=Mark(23_995, str((NOW_S + 5) * 10**9).encode(), (b"t23994",)))
     assert ids(await pages(hx, "state:pending type:t", cursor=sealed(deep))) == [f"t{n}" for n in range(23_995, 24_000)]
     raw.ltrim(q.pending, 0, 11)
     assert ids(await pages(hx, "state:pending type:t", cursor=sealed(deep))) == [f"t{n}" for n in range(23_995, 24_000)]
+
+
+async def test_needles_spare_reading_and_change_nothing(
+    driver: Any, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hx = SimpleNamespace(jobs=Jobs(driver))
+    notes = ["plain text", "CAPITALS, café", "a/b 12345", 'quote "12345"', "line\nbreak", "1.50", "", "null", "12345"]
+    for n, note in enumerate(notes):
+        payload = json.dumps({"note": note, "n": n * 12345, "deep": [{"x": note}]}, ensure_ascii=n % 2 == 0).encode()
+        put(raw, f"t{n}", State.PENDING, payload=payload, error_msg=note, headers={"h": note}, kind=note or "none")
+    words = ("plain", "Plain", "CAPITALS", "café", "a/b", "12345", "1.5", "*ine*break*", "null")
+    typed = [f'"{each}"' for each in words]
+    fields = ("payload.note", "payload.deep.x", "payload", "payload.n", "error", "header.h", "type")
+    queries = [f"{field}{op}{each}" for field in fields for op in (":", "=", "~") for each in typed]
+    found = {query: ids(await pages(hx, query, size=500)) for query in [*queries, *typed]}
+    monkeypatch.setattr("hustlex.jobs.search.plan.MOST_NEEDLES", 0)
+    assert {query: ids(await pages(hx, query, size=500)) for query in found} == found
+    assert found['payload.n="12345"'] == ["t1"] and found['payload.note:"*ine*break*"'] == ["t4"]
+    assert sum(map(bool, found.values())) > 50

@@ -23,7 +23,7 @@ from tests.conftest import PATIENCE, SECRET
 
 MINUTE = timedelta(minutes=1)
 MANY = Policy("many", 1_000, MINUTE)
-LIMITS = RateLimitOptions(check_budget=timedelta(seconds=10))
+LIMITS = RateLimitOptions(timeout=timedelta(seconds=10))
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 """Forking with threads: what these tests are about."""
 
@@ -46,7 +46,7 @@ async def every_room(front: HustleX, turn: int) -> None:
 
     assert await numbers.get_or_compute(f"k{turn}", turned) == turn
     pair: Any = await front.tokens.login("u1")
-    assert await front.tokens.start(10)
+    assert await front.tokens.start(timeout=timedelta(seconds=10))
     assert isinstance(
         await front.tokens.check(pair.access.reveal() if hasattr(pair.access, "reveal") else pair.access), Access
     )

@@ -149,5 +149,5 @@ def test_config_is_asked_when_info_does_not_say_and_silence_is_unsafe() -> None:
     assert answered(silent, {b"maxmemory": b"0", b"maxmemory-policy": b"volatile-lru"}) == MemoryLimit(
         0, "volatile-lru"
     )
-    assert answered(silent, Denied("no", code="NOPERM")).evicts
+    assert answered(silent, Denied("no", server_code="NOPERM")).evicts
     assert answered(silent, {}).evicts

@@ -100,7 +100,7 @@ async def test_a_long_sealed_text_of_before_is_read(hx: Any, stored: Any) -> Non
     assert opened.about == "NGN 250,000.00 to Chinedu Balogun, 0123456789, Zenith Bank"
     verified = await hx.otp.verify(story["challenge"], story["code"], ctx=CTX)
     granted = await hx.otp.consume_grant(verified.grant, "transfer", CTX)
-    assert (granted.phone, granted.uid) == ("+2348031234567", "user-7")
+    assert (granted.phone, granted.user_id) == ("+2348031234567", "user-7")
 
 
 async def test_a_code_bound_to_the_phone_is_checked_and_replaced(
@@ -168,7 +168,7 @@ def test_an_authenticator_of_before_opens() -> None:
 
 async def test_a_new_code_is_one_piece_on_the_server(hx: Any, raw: redis.Redis) -> None:
     """Whatever it says and whoever it is for: a record that became a table would be three times as large."""
-    issued = await hx.otp.issue(PHONE, "transfer", ctx=CTX, about="é" * 100, uid="u" * 200)
+    issued = await hx.otp.issue(PHONE, "transfer", ctx=CTX, about="é" * 100, user_id="u" * 200)
     assert isinstance(issued, Issued)
     found = {key: raw.object("encoding", key) for key in raw.scan_iter("otp:*") if b":cap" not in key}
     assert set(found.values()) == {b"listpack"}

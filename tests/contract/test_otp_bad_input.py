@@ -47,13 +47,13 @@ ISSUE: dict[str, Any] = {
     "ip": "203.0.113.7",
     "lane": "anon",
     "device": "od1." + "A" * 22,
-    "uid": "user-1",
+    "user_id": "user-1",
     "deliver": True,
     "risk": Risk(),
     "human": False,
 }
 ANSWER: dict[str, Any] = {"code": "123456", "ctx": CTX, "nonce": "n" * 16, "ip": "203.0.113.7"}
-TOTP: dict[str, Any] = {"subject": "u", "code": "123456", "purpose": "login", "ctx": CTX, "lane": "anon"}
+TOTP: dict[str, Any] = {"user_id": "u", "code": "123456", "purpose": "login", "ctx": CTX, "lane": "anon"}
 
 VERBS = [
     Sample(Otp.issue, ISSUE),
@@ -66,7 +66,7 @@ VERBS = [
     Sample(Otp.cancel, {"challenge": CHALLENGE, "unsent": True}),
     Sample(Otp.delivery_report, {"challenge": CHALLENGE, "status": DeliveryStatus.FAILED, "channel": "sms"}),
     Sample(Otp.unlock, {"phone": PHONE, "lane": "anon"}),
-    Sample(Otp.totp_enrol, {"subject": "u", "issuer": "Ajo", "account": "ada"}),
+    Sample(Otp.totp_enrol, {"user_id": "u", "issuer": "Ajo", "account": "ada"}),
 ]
 
 OPTIONS = [
@@ -112,7 +112,7 @@ async def test_options(sample: Sample) -> None:
 async def test_authenticators(front: HustleX) -> None:
     sealed = front.otp.totp_enrol("u", issuer="Ajo", account="ada").sealed
     assert await complaints(Sample(Otp.totp_verify, {"sealed": sealed, **TOTP}), front.otp) == []
-    assert await complaints(Sample(Otp.totp_reseal, {"subject": "u", "sealed": sealed}), front.otp) == []
+    assert await complaints(Sample(Otp.totp_reseal, {"user_id": "u", "sealed": sealed}), front.otp) == []
 
 
 async def test_pins(front: HustleX) -> None:
@@ -146,7 +146,7 @@ def test_the_sweep_is_complete() -> None:
     samples = [
         *VERBS,
         Sample(Otp.totp_verify, {"sealed": 1, **TOTP}),
-        Sample(Otp.totp_reseal, {"subject": 1, "sealed": 1}),
+        Sample(Otp.totp_reseal, {"user_id": 1, "sealed": 1}),
     ]
     assert unswept([Otp], samples, but=BUILT) == set()
 
@@ -180,8 +180,8 @@ async def test_no_phone_code_or_pin_is_in_a_message(front: HustleX, value: Any) 
 
 @pytest.mark.parametrize("label", ["NUL", "a line break", "half a character"])
 async def test_a_uid_with_control_characters_is_refused_at_the_door(front: HustleX, label: str) -> None:
-    with pytest.raises(Misuse, match="uid holds"):
-        await front.otp.issue(PHONE, uid=ODD[label])
+    with pytest.raises(Misuse, match="user_id holds"):
+        await front.otp.issue(PHONE, user_id=ODD[label])
     for purpose in ("login\n", "login\x00", ODD[label]):
         with pytest.raises(Misuse, match="purpose"):
             await front.otp.issue(PHONE, purpose)
@@ -189,8 +189,8 @@ async def test_a_uid_with_control_characters_is_refused_at_the_door(front: Hustl
 
 @pytest.mark.parametrize("uid", ["user|1", "a'b\"c", "%s%d", "ünï", 7, "x" * 255])
 async def test_any_other_uid_comes_back_whole(front: HustleX, uid: Any) -> None:
-    issued = await front.otp.issue(PHONE, uid=uid)
+    issued = await front.otp.issue(PHONE, user_id=uid)
     opened = await front.otp.open(issued.challenge)  # type: ignore[union-attr]
     answer = await front.otp.verify(issued.challenge, opened.code)  # type: ignore[union-attr]
     granted = await front.otp.consume_grant(answer.grant, "login")  # type: ignore[union-attr]
-    assert granted.uid == str(uid)  # type: ignore[union-attr]
+    assert granted.user_id == str(uid)  # type: ignore[union-attr]

@@ -367,7 +367,7 @@ async def test_it_ends_by_itself_when_the_hour_is_over(driver: Any, clock: Fixed
 
 async def test_codes_of_before_count_for_the_hour(driver: Any, clock: FixedClock) -> None:
     """Honest people who were only slow end what their silence began."""
-    otp = room(driver, clock, policies={"login": Policy(lifetime=timedelta(minutes=10))})
+    otp = room(driver, clock, policies={"login": Policy(ttl=timedelta(minutes=10))})
     early = [await sent(otp, phone(number)) for number in range(20)]
     assert isinstance(await otp.issue(phone(20)), ChallengeRequired)
     for issued in early[:5]:

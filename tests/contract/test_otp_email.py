@@ -50,7 +50,7 @@ def room(driver: Any, clock: FixedClock, **options: Any) -> Otp:
 
 
 async def test_a_code_goes_to_an_address_and_back(hx: Any, clock: FixedClock) -> None:
-    issued = await hx.otp.issue(ADA, ip=IP, uid="user-1")
+    issued = await hx.otp.issue(ADA, ip=IP, user_id="user-1")
     assert isinstance(issued, Issued)
     assert await hx.otp.issue(Email("Ada.Obi@EXAMPLE.com")) == Cooldown(MINUTE)
     delivery = await hx.otp.open(issued.challenge, claim="job")
@@ -60,7 +60,7 @@ async def test_a_code_goes_to_an_address_and_back(hx: Any, clock: FixedClock) ->
     assert isinstance(answer, Verified)
     granted = await hx.otp.consume_grant(answer.grant, "login")
     assert isinstance(granted, Granted)
-    assert (granted.phone, granted.email, granted.uid) == ("", "Ada.Obi@example.com", "user-1")
+    assert (granted.phone, granted.email, granted.user_id) == ("", "Ada.Obi@example.com", "user-1")
     clock.advance(MINUTE)
     assert (await hx.otp.issue(ADA, device=answer.device)).challenge.endswith(".k")
 

@@ -96,7 +96,7 @@ async def test_a_challenge_cannot_be_moved_to_another_lane(hx: Any, clock: Fixed
 
 
 async def test_a_device_is_forgotten_in_time_and_by_newer_ones(driver: Any, clock: FixedClock) -> None:
-    limits = Limits(devices=2, device_life=timedelta(hours=1), sends=100)
+    limits = Limits(devices=2, device_ttl=timedelta(hours=1), sends=100)
     otp = Otp(driver, KEYRING, clock=clock, options=OtpOptions(limits=limits))
     devices = [await known_device(otp, clock) for _ in range(3)]
     known = []

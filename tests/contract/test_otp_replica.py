@@ -83,4 +83,4 @@ async def test_a_replica_knows_of_a_spent_code(primary: EmbeddedServer, style: s
 
 def test_durability_is_one_of_four() -> None:
     with pytest.raises(ConfigurationError, match="durability"):
-        Policy(durability="disk", lifetime=timedelta(minutes=1))  # type: ignore[arg-type]
+        Policy(durability="disk", ttl=timedelta(minutes=1))  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ MINUTE = timedelta(minutes=1)
 ALGORITHMS: tuple[Algorithm, ...] = ("strict", "log", "counter", "fixed", "gcra", "leases")
 EVERY = pytest.mark.parametrize("algorithm", ALGORITHMS)
 RATES = pytest.mark.parametrize("algorithm", ALGORITHMS[:5])
-UNHURRIED = RateLimitOptions(check_budget=timedelta(seconds=10))
+UNHURRIED = RateLimitOptions(timeout=timedelta(seconds=10))
 
 
 def policy_of(algorithm: Algorithm, limit: int, window: timedelta = MINUTE, **more: Any) -> Policy:
@@ -70,7 +70,7 @@ from hustlex.ratelimit import Policy, RateLimit, RateLimitOptions
 
 async def main():
     driver = Driver(sys.argv[1])
-    limits = RateLimit(driver, options=RateLimitOptions(check_budget=timedelta(seconds=10)))
+    limits = RateLimit(driver, options=RateLimitOptions(timeout=timedelta(seconds=10)))
     for kind in sys.argv[2:]:
         policy = Policy(kind, 100, timedelta(hours=1), kind, burst=100 if kind == "gcra" else None)
         answers = await asyncio.gather(*(limits.check(policy, "u1", endpoint=kind) for _ in range(500)))

@@ -106,7 +106,7 @@ async def test_a_shadow_watches_and_lets_through(hx: Any, clock: FixedClock) -> 
 async def test_the_exempt_are_never_asked_about(url: str) -> None:
     calls = Calls()
     driver = Driver(url, hook=calls)
-    options = RateLimitOptions(exempt=frozenset({"ip:10.0.0.1"}), check_budget=timedelta(seconds=10))
+    options = RateLimitOptions(exempt=frozenset({"ip:10.0.0.1"}), timeout=timedelta(seconds=10))
     limits = RateLimit(driver, options=options)
     policy = policy_of("strict", 1)
     answers = [await limits.check(policy, "ip:10.0.0.1", **PAY) for _ in range(3)]
@@ -263,7 +263,7 @@ def test_a_thread_holds_a_place_too(blocking_driver: Any, raw: redis.Redis) -> N
 
 
 async def test_whoever_needs_no_place_never_loses_it(driver: Driver, raw: redis.Redis) -> None:
-    options = RateLimitOptions(check_budget=timedelta(seconds=10), exempt=frozenset({"ops"}))
+    options = RateLimitOptions(timeout=timedelta(seconds=10), exempt=frozenset({"ops"}))
     limits = RateLimit(driver, options=options)
     full, watched = Policy("full", 1, SECOND, "leases"), Policy("watched", 1, SECOND, "leases", shadow=True)
     async with limits.hold(full, "ops", **PAY) as exempt, limits.hold(watched, "u1", **PAY) as first:
@@ -305,7 +305,7 @@ from hustlex.drivers.aio import Driver
 from hustlex.ratelimit import Policy, RateLimit, RateLimitOptions
 
 async def main():
-    limits = RateLimit(Driver(sys.argv[1]), options=RateLimitOptions(check_budget=timedelta(seconds=10)))
+    limits = RateLimit(Driver(sys.argv[1]), options=RateLimitOptions(timeout=timedelta(seconds=10)))
     async with limits.hold(Policy("p", 1, timedelta(seconds=3), "leases"), "u1", endpoint="/pay") as place:
         print(bool(place), flush=True)
         await asyncio.sleep(60)
@@ -434,7 +434,7 @@ async def test_a_kept_call_of_a_clock_that_goes_wrong_is_corrected(
 async def test_a_restart_in_the_middle_admits_no_more_than_the_limit(tmp_path: Any) -> None:
     with EmbeddedServer(tmp_path, append_only=True, appendfsync="always") as server:
         driver = Driver(server.url)
-        limits = RateLimit(driver, options=RateLimitOptions(check_budget=timedelta(seconds=8)))
+        limits = RateLimit(driver, options=RateLimitOptions(timeout=timedelta(seconds=8)))
         policy = Policy("p", 100, timedelta(hours=1), on_error="closed")
         first = [await limits.check(policy, "u1", **PAY) for _ in range(60)]
         server.stop()
@@ -544,7 +544,7 @@ async def test_a_cheaper_call_is_not_refused_from_memory(hx: Any, clock: FixedCl
 async def test_the_hook_sees_every_decision(driver: Driver) -> None:
     seen: list[tuple[str, str]] = []
     options = RateLimitOptions(
-        check_budget=timedelta(seconds=10),
+        timeout=timedelta(seconds=10),
         on_decision=lambda decision: seen.append((decision.outcome, decision.source)),
     )
     limits = RateLimit(driver, options=options)

@@ -33,7 +33,7 @@ async def room(url: str, **options: Any) -> AsyncIterator[tuple[RateLimit, Calls
     calls = Calls()
     driver = Driver(url, hook=calls)
     try:
-        yield RateLimit(driver, options=RateLimitOptions(**{"check_budget": QUICK} | options)), calls
+        yield RateLimit(driver, options=RateLimitOptions(**{"timeout": QUICK} | options)), calls
     finally:
         await driver.close()
 
@@ -74,7 +74,7 @@ async def test_the_strictest_of_several_policies_decides() -> None:
 
 
 async def test_losing_the_server_is_no_free_refill(faulty: Proxy) -> None:
-    async with room(faulty.url, check_budget=timedelta(seconds=1)) as (limits, _):
+    async with room(faulty.url, timeout=timedelta(seconds=1)) as (limits, _):
         policy = Policy("p", 10, MINUTE)
         for _ in range(8):
             assert await limits.check(policy, "u1", **PAY)
@@ -86,7 +86,7 @@ async def test_losing_the_server_is_no_free_refill(faulty: Proxy) -> None:
 
 
 async def test_an_outage_costs_little_time_and_then_none() -> None:
-    async with room(AWAY, check_budget=timedelta(milliseconds=100)) as (limits, calls):
+    async with room(AWAY, timeout=timedelta(milliseconds=100)) as (limits, calls):
         policy = Policy("p", 1_000, MINUTE)
         slowest = []
         for _ in range(5):
@@ -103,7 +103,7 @@ async def test_an_outage_costs_little_time_and_then_none() -> None:
 
 
 async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
-    options = {"check_budget": timedelta(milliseconds=300), "breaker": BreakerOptions(probe_s=0.02)}
+    options = {"timeout": timedelta(milliseconds=300), "breaker": BreakerOptions(probe_s=0.02)}
     with EmbeddedServer(tmp_path) as server:
         async with room(server.url, **options) as (limits, _):
             policy = Policy("p", 1_000_000, MINUTE)
@@ -126,7 +126,7 @@ async def test_the_breaker_closes_when_the_server_is_back(tmp_path: Any, caplog:
 
 
 async def test_a_held_place_is_kept_and_given_back_on_a_full_server(url: str, raw: redis.Redis) -> None:
-    async with room(url, check_budget=timedelta(seconds=5)) as (limits, _):
+    async with room(url, timeout=timedelta(seconds=5)) as (limits, _):
         policy = Policy("seats", 1, timedelta(seconds=30), "leases")
         held = await limits.check(policy, "u1", **PAY)
         raw.config_set("maxmemory", 1)
@@ -138,7 +138,7 @@ async def test_a_held_place_is_kept_and_given_back_on_a_full_server(url: str, ra
 
 
 async def test_full_memory_and_a_replica_are_answered_as_an_outage(url: str, raw: redis.Redis) -> None:
-    async with room(url, check_budget=timedelta(seconds=5)) as (limits, _):
+    async with room(url, timeout=timedelta(seconds=5)) as (limits, _):
         policy, closed = Policy("p", 2, MINUTE), Policy("c", 2, MINUTE, on_error="closed")
         raw.config_set("maxmemory", "1mb")
         try:
@@ -149,7 +149,7 @@ async def test_full_memory_and_a_replica_are_answered_as_an_outage(url: str, raw
 
 
 async def test_a_cancelled_check_changes_nothing_here(url: str, raw: redis.Redis) -> None:
-    async with room(url, check_budget=timedelta(seconds=5)) as (limits, _):
+    async with room(url, timeout=timedelta(seconds=5)) as (limits, _):
         policy = Policy("p", 5, MINUTE, prefetch=timedelta(milliseconds=250))
         for _ in range(20):
             task = asyncio.create_task(limits.check(policy, "u1", **PAY))
@@ -207,7 +207,7 @@ async def test_one_refused_here_costs_the_others_nothing() -> None:
 
 @pytest.mark.parametrize("trouble", ["black hole", "slow"])
 async def test_a_server_that_does_not_answer_in_time_is_not_waited_for(faulty: Proxy, trouble: str) -> None:
-    async with room(faulty.url, check_budget=timedelta(milliseconds=100)) as (limits, _):
+    async with room(faulty.url, timeout=timedelta(milliseconds=100)) as (limits, _):
         policy = Policy("p", 20, MINUTE)
         async with asyncio.timeout(60):
             while (await limits.check(policy, "u1", **PAY)).degraded:
@@ -225,7 +225,7 @@ async def test_a_server_that_does_not_answer_in_time_is_not_waited_for(faulty: P
 
 
 async def test_a_call_whose_reply_was_lost_is_answered_all_the_same(faulty: Proxy, raw: redis.Redis) -> None:
-    async with room(faulty.url, check_budget=timedelta(seconds=5)) as (limits, _):
+    async with room(faulty.url, timeout=timedelta(seconds=5)) as (limits, _):
         strict, log = Policy("s", 3, MINUTE), Policy("l", 3, MINUTE, "log")
         assert await limits.check(strict, "u1", **PAY)
         assert await limits.check(log, "u1", **PAY)
@@ -237,7 +237,7 @@ async def test_a_call_whose_reply_was_lost_is_answered_all_the_same(faulty: Prox
 
 
 async def test_a_caller_that_was_forgotten_is_judged_here_from_nothing(faulty: Proxy) -> None:
-    async with room(faulty.url, check_budget=timedelta(seconds=1)) as (limits, _):
+    async with room(faulty.url, timeout=timedelta(seconds=1)) as (limits, _):
         policy = Policy("p", 3, MINUTE)
         first = [await limits.check(policy, "u1", **PAY) for _ in range(2)]
         faulty.refuse = True

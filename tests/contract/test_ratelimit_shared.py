@@ -57,7 +57,7 @@ class Counting(Driver):
 async def room(url: str, *, hook: Hook | None = None, **options: Any) -> AsyncIterator[tuple[RateLimit, Counting]]:
     driver = Counting(url, hook=hook)
     try:
-        limits = RateLimit(driver, options=RateLimitOptions(**{"check_budget": PATIENT} | options))
+        limits = RateLimit(driver, options=RateLimitOptions(**{"timeout": PATIENT} | options))
         await limits.check(counter("warm", 10), "w", **PAY)
         driver.forget()
         yield limits, driver
@@ -127,7 +127,7 @@ async def test_checks_that_have_little_in_common_go_by_themselves_for_a_while(
 
 async def test_checks_made_before_there_is_a_connection_are_no_reason_to_share_none_later(url: str) -> None:
     driver, names = Counting(url), [f"u{number}" for number in range(CALLERS)]
-    limits = RateLimit(driver, options=RateLimitOptions(check_budget=PATIENT))
+    limits = RateLimit(driver, options=RateLimitOptions(timeout=PATIENT))
     for _ in range(2):
         driver.forget()
         assert all(await all_of(limits, counter("p", 2), names))
@@ -194,7 +194,7 @@ async def _check(limits: RateLimit, who: str) -> Decision:
 
 async def test_a_check_by_a_wrong_clock_is_corrected_for_each_caller(url: str) -> None:
     driver = Driver(url)
-    limits = RateLimit(driver, local_clock=lambda: 1_000_000, options=RateLimitOptions(check_budget=PATIENT))
+    limits = RateLimit(driver, local_clock=lambda: 1_000_000, options=RateLimitOptions(timeout=PATIENT))
     policy = Policy("p", 30, timedelta(hours=24), "counter")
     decisions = await all_of(limits, policy, ["u1"] * CALLERS)
     assert sum(map(bool, decisions)) == 30
@@ -221,7 +221,7 @@ async def test_a_key_that_holds_no_count_fails_only_who_asks_for_it(url: str, ra
 async def test_each_caller_of_a_check_that_is_not_answered_is_judged_by_the_policy(
     faulty: Proxy, on_error: Any, source: Source, passing: int
 ) -> None:
-    async with room(faulty.url, check_budget=timedelta(milliseconds=150)) as (limits, driver):
+    async with room(faulty.url, timeout=timedelta(milliseconds=150)) as (limits, driver):
         faulty.black_hole = True
         policy = counter("p", 5, on_error=on_error)
         decisions = await asyncio.gather(*(limits.check(policy, "u1", endpoint="/gigs") for _ in range(CALLERS)))
@@ -277,7 +277,7 @@ async def test_an_answer_of_a_shared_check_may_be_a_task_and_is_given_once(url: 
 
 def test_a_check_is_served_in_one_loop_after_the_other(url: str) -> None:
     driver = Counting(url)
-    limits = RateLimit(driver, options=RateLimitOptions(check_budget=PATIENT))
+    limits = RateLimit(driver, options=RateLimitOptions(timeout=PATIENT))
 
     async def left_behind() -> None:
         await all_of(limits, counter("p", 1_000), ["u1"] * CALLERS)

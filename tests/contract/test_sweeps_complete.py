@@ -38,7 +38,7 @@ ROOMS = [
         "pins",
         "ratelimit",
     ),
-    *("testing", "tokens", "worker"),
+    *("telemetry", "testing", "tokens", "worker", "metrics", "otel"),
 ]
 BY_THE_FRONT = "made by the front, the declaration or the helper that is swept"
 BY_THE_WORKER = "asked by the worker and the scheduler, with what was judged when it was declared"
@@ -70,6 +70,18 @@ NOT_SWEPT = {
     **dict.fromkeys(("Handle.result", "Handle.wait"), "pass on to Jobs.result, which is swept"),
     "Policy.units": "asked by the engine, with a cost that check has judged",
     **dict.fromkeys(("HustlexMiddleware", "HustlexMiddleware.process_exception"), "called by Django"),
+    **dict.fromkeys(
+        [
+            f"{kind}.{told}"
+            for kind, left_out in {
+                "Metrics": ("headers",),
+                "OpenTelemetry": ("fired", "join", "note"),
+            }.items()
+            for told in ("attempt", "door", "fired", "headers", "join", "note")
+            if told not in left_out
+        ],
+        "told by the rooms and the worker",
+    ),
     "current_user": "called with Django's request",
 }
 """Why each of these needs no sweep."""

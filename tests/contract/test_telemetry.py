@@ -102,7 +102,10 @@ async def tokens(rooms: Rooms) -> None:
     for mode in ("bounded", "stateless", "strict"):
         await room.check(pair.access, mode=mode)
     await room.check("junk")
-    await room.introspect(pair.access)
+    access = await room.introspect(pair.access)
+    made = await room.issue_subscription(access, "orders:7")
+    for mode in ("bounded", "strict"):
+        await room.check_subscription(made.token, "orders:7", mode=mode)
     await room.prove("junk", "GET", "https://api.example.com/")
     await room.set_data("u1", pair.session_id, {"a": "b"})
     await room.data("u1", pair.session_id)
@@ -212,16 +215,25 @@ async def inspector(room: Any) -> None:
     for door in ("queue", "history", "groups", "pause", "unpause"):
         await getattr(room, door)("default")
     await room.summaries(["default"])
+    await room.time_series("default")
+    await room.failing()
+    await room.recent(["default"])
+    await room.error_groups()
     await room.enqueue_events("entry")
     await room.tasks("default", State.PENDING)
     for door in ("task", "run", "archive", "delete"):
         with suppress(Error):
             await getattr(room, door)("default", "unknown")
+    await room.search("state:pending")
+    for door in ("update_payload", "merge_payload"):
+        with suppress(Error):
+            await getattr(room, door)("default", "unknown", {})
     with suppress(Error):
-        await room.update_payload("default", "unknown", 1)
+        await room.clone("default", "unknown")
     with suppress(Error):
         await room.reschedule("default", "unknown", process_in=MINUTE)
     await room.cancel("unknown")
+    await room.stop_worker("unknown")
     for door in ("run_all", "archive_all", "delete_all"):
         await getattr(room, door)("default", State.SCHEDULED)
     with suppress(Error):
@@ -258,7 +270,7 @@ TOURS: dict[str, tuple[Tour, tuple[type, ...]]] = {
     "jobs": (jobs, (Jobs, Inspector, Schedules)),
     "events": (events, (Channel,)),
 }
-NO_CALL = {(Cache, "key"), (Cache, "cached"), (Cache, "stats")}
+NO_CALL = {(Channel, "name"), (Cache, "key"), (Cache, "cached"), (Cache, "stats")}
 
 
 def doors_of(kind: type) -> set[tuple[type, str]]:

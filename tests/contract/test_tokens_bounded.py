@@ -194,15 +194,15 @@ async def test_an_alarm_tells_who_and_where(process: Open) -> None:
     clock, heard = FixedClock(), []
     options = TokenOptions(on_alarm=heard.append)
     hx = await process(tokens=options, clock=clock)
-    pair = await login(hx, "ada@example.com", device="Ada's phone", address="102.89.23.77")
+    pair = await login(hx, "ada@example.com", device="Ada's phone", ip="102.89.23.77")
     current = pair
     for _ in range(3):
-        renewed = await hx.tokens.refresh(current.refresh, address="102.89.40.1")
+        renewed = await hx.tokens.refresh(current.refresh, ip="102.89.40.1")
         assert isinstance(renewed, Refreshed)
         current = renewed.pair
         clock.advance(MINUTE)
     assert heard == []
-    await hx.tokens.refresh(pair.refresh, address="203.0.113.9")
+    await hx.tokens.refresh(pair.refresh, ip="203.0.113.9")
     assert heard == [
         Alarm(
             Refusal.REUSE_DETECTED, "ada@example.com", pair.session_id, "Ada's phone", "102.89.40.0/24",
@@ -219,19 +219,19 @@ async def test_an_alarm_tells_who_and_where(process: Open) -> None:
 async def test_a_spent_token_from_elsewhere_within_the_grace_is_told(process: Open) -> None:
     clock, heard = FixedClock(), []
     hx = await process(tokens=TokenOptions(on_alarm=heard.append), clock=clock)
-    pair = await login(hx, device="Ada's phone", address="102.89.23.77")
-    renewed = await hx.tokens.refresh(pair.refresh, address="102.89.23.9", device="Ada's phone")
+    pair = await login(hx, device="Ada's phone", ip="102.89.23.77")
+    renewed = await hx.tokens.refresh(pair.refresh, ip="102.89.23.9", device="Ada's phone")
     assert isinstance(renewed, Refreshed)
-    for same in ({}, {"address": "102.89.23.200"}, {"device": "Ada's phone"}):
+    for same in ({}, {"ip": "102.89.23.200"}, {"device": "Ada's phone"}):
         assert isinstance(await hx.tokens.refresh(pair.refresh, **same), Refreshed)
     assert heard == []
     for _ in range(3):
-        again = await hx.tokens.refresh(pair.refresh, address="203.0.113.9", device="curl")
+        again = await hx.tokens.refresh(pair.refresh, ip="203.0.113.9", device="curl")
         assert isinstance(again, Refreshed) and again.pair.refresh == renewed.pair.refresh
     known, seen = ("Ada's phone", "102.89.23.0/24"), "203.0.113.0/24"
     assert heard == [Alarm(Refusal.SPENT_ELSEWHERE, "u1", pair.session_id, *known, seen, 1, False, "curl")]
     clock.advance(MINUTE)
-    assert isinstance(await hx.tokens.refresh(renewed.pair.refresh, address="203.0.113.9"), Refreshed)
+    assert isinstance(await hx.tokens.refresh(renewed.pair.refresh, ip="203.0.113.9"), Refreshed)
     assert isinstance(await hx.tokens.refresh(renewed.pair.refresh, device="a tablet"), Refreshed)
     assert [alarm.seen_device for alarm in heard] == ["curl", "a tablet"]
 
@@ -273,7 +273,7 @@ async def test_what_the_feed_says_that_we_cannot_read_proves_nothing(process: Op
     raw.xadd(FEED, {"kind": "sid"})
     raw.pexpire(FEED, 60_000)
     hx = await process()
-    assert not await hx.tokens.start(0.3)
+    assert not await hx.tokens.start(timeout=timedelta(seconds=0.3))
     seen = await hx.tokens.check((await login(hx)).access)
     assert isinstance(seen, Access) and seen.mode == "strict"
 

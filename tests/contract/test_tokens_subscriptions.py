@@ -134,7 +134,7 @@ async def test_a_check_asks_no_server_once_the_revocations_are_known(url: str) -
 
     async with HustleX(url, secret=SECRET, hook=hook) as hx:
         _, access = await login(hx)
-        assert await hx.tokens.start(50)
+        assert await hx.tokens.start(timeout=timedelta(seconds=50))
         token = (await hx.tokens.issue_subscription(access, ORDERS)).token
         asked.clear()
         for _ in range(5):

@@ -24,7 +24,7 @@ from hustlex.jobs.group import ops as aggregation
 from hustlex.jobs.group.aggregate import Aggregate
 from hustlex.jobs.inspect import fleet
 from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.lease import finish, heartbeat, maintain
+from hustlex.jobs.lease import finish, heartbeat, maintain, record
 from hustlex.jobs.lease import limited as limit
 from hustlex.jobs.lease import ops as lease
 from hustlex.jobs.lease.lag import lag
@@ -104,6 +104,11 @@ def run_jobs(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     driver.run(lease.park(Q, last[2][0], "me:6"))
     for keys in (Q, queue_keys("low")):  # in a cluster each look is at one queue
         driver.run(maintain.peek([keys], clock.now_ms))
+        driver.run(maintain.peek([keys], clock.now_ms, measure=True))
+    measure, kind = record.QueueMeasure(5, 1, 3, 20), record.FailureKind("a", "ValueError", "", "x")
+    for _ in range(2):
+        driver.run(record.history([("default", measure)], clock.now_ms))
+        driver.run(record.failures(Q, [record.FailureCount("s", kind, 1, ("a",))], clock.now_ms))
     driver.run(maintain.mend(Q, clock.now_ms))
     clock.advance(timedelta(seconds=12))
     driver.run(maintain.forward(Q, clock.now_ms))

@@ -14,10 +14,13 @@ import uvicorn
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.jobs import State
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from tests.support.browser import Chromium, Tab, connected, started
 
 PAGES = ("/", "/queues", "/queues/default", "/tasks", "/tasks?q=state:scheduled,archived+odd:1", "/tasks/default/t1",
-         "/bulk", "/workers", "/cron", "/workflows", "/people",
+         "/bulk", "/errors", "/errors/low/5555555555555555", "/workers", "/cron", "/workflows", "/people",
          "/limits", "/cache", "/idempotency", "/events", "/redis", "/audit",
          "/confirm?verb=delete_queue&queue=default&back=/queues")  # fmt: skip
 HOSTILE = "<img src=x onerror=window.hurt=1>"
@@ -94,6 +97,10 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     await hx.jobs.enqueue("gig:notify", {"note": HOSTILE}, task_id="t1", process_in=timedelta(hours=1))
     await hx.jobs.enqueue(HOSTILE, task_id=HOSTILE, queue="low")
     await hx.jobs.inspector.archive("low", HOSTILE)
+    kind = FailureKind(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    await hx.driver.run(record.failures(queue_keys("low"), [FailureCount("5" * 16, kind, 30, (HOSTILE,))], 0))
+    measures = [(name, QueueMeasure(9, 3, 1, 1500)) for name in ("default", "low")]
+    await hx.driver.run(record.history(measures, 0))
     await planned(hx)
     console = Dashboard(hx)
     async with serving(console) as address:
@@ -178,15 +185,17 @@ async def test_the_theme_is_chosen_and_kept(browser: Chromium, place: str) -> No
 async def test_all_that_match_are_deleted_and_put_back_by_hand(browser: Chromium, place: str, hx: Any) -> None:
     tab = await signed_in(browser, place)
     await go(tab, place, "/tasks")
-    await tab.run("window.old = true; q.value = 'state:scheduled type:gig:*'; q.form.requestSubmit()")
+    await tab.run(
+        "window.old = true; q.value = 'state:scheduled type:gig:*'; setTimeout(() => q.form.requestSubmit(), 0)"
+    )
     await tab.until("!window.old && document.querySelectorAll('tbody tr').length === 1")
-    press = "window.old = true; [...document.querySelectorAll('button')].find((b) => b.textContent === '{}').click()"
+    press = "[...document.querySelectorAll('button')].find((b) => b.textContent === '{}').click()"
     for button, words in (
         ("Delete…", "Nothing was changed yet"),
         ("Delete 1 tasks", "It was started"),
         ("Undo", "What can be put back"),
     ):
-        await tab.run(press.format(button))
+        await tab.run(f"window.old = true; setTimeout(() => {press.format(button)}, 0)")
         await tab.until(f"!window.old && document.querySelector('.said')?.textContent.includes('{words}')")
     await tab.until("document.querySelector('h1').textContent.includes('undone')")
     assert (await hx.jobs.inspector.task("default", "t1")).state is State.SCHEDULED

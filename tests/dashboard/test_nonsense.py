@@ -41,12 +41,14 @@ PATHS = (
 LIVE = ("http://[", "", "queues", "//", "/queues/~ff", "/nothing", "/\x00", "/?" + "a=1&" * 2000)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
-async def test_an_odd_address_is_a_page(hx: Any, person: Callable[..., Person], path: str) -> None:
+@pytest.mark.parametrize("part", range(8))
+async def test_an_odd_address_is_a_page(hx: Any, person: Callable[..., Person], part: int) -> None:
     await hx.jobs.enqueue("gig:notify")
-    answer = await person("act").open(path)
-    assert answer.status_code in (200, 303, 400, 404), answer.text
-    assert answer.headers["content-security-policy"]
+    ada = person("act")
+    for path in PATHS[part::8]:
+        answer = await ada.open(path)
+        assert answer.status_code in (200, 303, 400, 404), (path, answer.text)
+        assert answer.headers["content-security-policy"], path
 
 
 @pytest.mark.parametrize("path", LIVE, ids=range(len(LIVE)))

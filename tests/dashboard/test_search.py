@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from hustlex.dashboard import Dashboard, Operator
+from hustlex.dashboard.routes import match
 from hustlex.jobs import Job, State
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.wire import TaskMessage, encode_task
 from tests.dashboard.conftest import Person
+from tests.support.calls import Calls
 
 HOUR = timedelta(hours=1)
 
@@ -212,3 +216,91 @@ async def test_a_bulk_act_ends_when_its_person_may_no_more(hx: Any) -> None:
     place = await planned(ada, "run", "type:gig:*")
     level[0] = "read"
     assert (await ada.press("start_bulk", bulk=place.rpartition("/")[2], typed="2", back=place)).status_code == 403
+
+
+async def test_an_act_that_nobody_is_at_can_be_gone_on_with(
+    hx: Any, person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(hx, 3)
+    ada = person("act")
+    place = await planned(ada, "run", "type:gig:*")
+    name = place.rpartition("/")[2]
+    await hx.jobs.inspector.bulk.start(name)  # and its process ends
+    await ada.open(place)
+    assert "Nobody is at it" not in ada.shown
+    monkeypatch.setattr("hustlex.dashboard.pages.bulk.STILL_S", -1)
+    await ada.open(place)
+    assert "Nobody is at it" in ada.shown and "continue_bulk" in ada.shown
+    await ada.press("continue_bulk", bulk=name, back=place)
+    assert (await hx.jobs.inspector.bulk.get(name)).done == 3 and "Nobody is at it" not in ada.shown
+
+
+async def test_what_runs_is_paused_when_who_started_it_may_no_more(hx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hustlex.dashboard.runner._RECHECK_S", -1)
+    asked = 0
+
+    async def who(_: Any) -> Operator:
+        nonlocal asked
+        asked += 1
+        return Operator("act" if asked <= 4 else "none", "ada")
+
+    await hx.jobs.enqueue_many([Job("gig:notify", None, {"process_in": HOUR}) for _ in range(700)])
+    console = Dashboard(hx, access=who)
+    ada = Person(console)
+    place = await planned(ada, "run", "type:gig:*")
+    name = place.rpartition("/")[2]
+    assert asked == 3
+    await ada.client.post(
+        "/act", data={"verb": "start_bulk", "bulk": name, "typed": "700", "back": "/", "form_token": ada.token}
+    )
+    bulk = await hx.jobs.inspector.bulk.get(name)
+    while bulk.moving:
+        bulk = await hx.jobs.inspector.bulk.get(name)
+    assert (bulk.phase.value, bulk.done) == ("paused", 500) and "may not act any longer" in bulk.trouble
+
+
+async def test_each_page_has_a_bounded_cost(hx: Any, person: Callable[..., Person]) -> None:
+    """Also on a server of many queues; live ones ask at most five times a second."""
+    await hx.jobs.enqueue_many([Job("gig:notify", None, {"queue": f"q{n:02}"}) for n in range(90)])
+    ada = person("act")
+    places = [await planned(ada, verb, "type:gig:*") for verb in ("run", "archive", "delete")]
+    await ada.press("start_bulk", bulk=places[1].rpartition("/")[2], typed="90", back="/")
+    hx.driver.hook = calls = Calls()
+    searched = ("/tasks?q=type:gig:*", "/tasks?q=payload~nothing", "/tasks?q=id:nothing")
+    for path in ("/tasks", "/tasks?queue=q07&state=pending", *searched, "/bulk", *places):
+        calls.clear()
+        assert (await ada.open(path)).status_code == 200
+        found = match(path.partition("?")[0])
+        live = found[0].tick_s if found and path not in searched else 0
+        assert 0 < len(calls.sent) <= (min(50, 5 * live) if live else 50), (path, calls.sent)
+
+
+async def test_others_that_failed_alike_are_one_link_away(hx: Any, person: Callable[..., Person], raw: Any) -> None:
+    errors = (
+        'Bearer abcdef123456 was "refused" by 08031234567',
+        'Bearer zzzzzz123456 was "refused" by 08031234567',
+        "other",
+    )
+    for n, error in enumerate(errors):
+        q, message = queue_keys("low"), TaskMessage("gig:a b", b"{}", f"t{n}", "low", 25, error_msg=error)
+        raw.sadd("asynq:queues", "low")
+        raw.hset(q.task(f"t{n}"), mapping={"msg": encode_task(message), "state": "archived"})
+        raw.zadd(q.archived, {f"t{n}": 1_795_425_653})
+    ada = person("read")
+    await ada.open("/tasks/low/t0")
+    [link] = re.findall(r'href="([^"]+)">Others that failed', ada.shown)
+    await ada.open(link.replace("&amp;", "&"))
+    assert re.findall(r'<tr data-key="low/(\w+)"', ada.shown) == ["t1", "t0"] and "abcdef" not in ada.shown
+
+
+async def test_only_some_acts_are_done_at_a_time(
+    hx: Any, person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hustlex.dashboard.runner._MOST_AT_ONCE", 0)
+    await hx.jobs.enqueue("gig:notify")
+    ada = person("act")
+    await ada.open("/people")
+    for verb in ("plan_bulk", "start_bulk", "undo_bulk", "continue_bulk"):
+        answer = await ada.press(verb, do="run", query="type:a", bulk="x", typed="1", back="/")
+        assert (answer.status_code, "are being done already" in answer.text) == (409, True), verb
+    assert await hx.jobs.inspector.bulk.newest() == []

@@ -49,7 +49,7 @@ def test_every_page_with_named_blocks_is_run() -> None:
 async def test_the_other_blocks_of_a_page_run_in_their_order(page: Path, hustlex: HustleX) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for block in NAMELESS.findall(page.read_text("utf-8")):
-        exec(compile(block, str(page), "exec"), names)
+        exec(compile(block, str(page), "exec", dont_inherit=True), names)
     for function, arguments in CALLED.get(name(page), {}).items():
         await names[function](hustlex, *arguments)
 

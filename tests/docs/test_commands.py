@@ -22,9 +22,11 @@ def options(words: list[str]) -> set[str] | None:
     """Of the command that these words begin with."""
     command = HUSTLEX
     for word in words:
-        if word not in getattr(command, "commands", {}):
+        below = getattr(command, "commands", {})
+        name = word if word in below else word.removesuffix("s")  # a noun has its plural
+        if name not in below:
             break
-        command = command.commands[word]
+        command = below[name]
     if command is HUSTLEX:
         return None
     command = getattr(command, "commands", {}).get("start", command)  # `hustlex worker MODULE` leaves the verb out

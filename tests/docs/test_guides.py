@@ -36,6 +36,7 @@ RUN = [
     ("pins.md secrets.md", 2),
     ("otp.md", 6),
     ("tokens.md", 4),
+    ("metrics.md", 3),
 ]
 """Each guide with files (or some together), and how many tests they show."""
 

@@ -88,7 +88,7 @@ ELSEWHERE = {
         "tests/docs/test_moving.py::test_both_applications_answer_alike"
     ),
     "a logout that works, and refresh tokens that tell of a thief": (
-        "tests/docs/test_moving.py::test_after_fastapi_users_a_logout_counts_at_once"
+        "tests/docs/test_moving.py::test_both_kinds_of_tokens_end_at_logout"
     ),
     "two lines of the settings, and decorators": (
         "tests/docs/test_moving.py::test_both_backends_of_django_hold_the_contract"

@@ -33,7 +33,7 @@ class House:
 
     def front(self, url: str = "", **options: Any) -> HustleX:
         budget = timedelta(milliseconds=20) if url else PATIENT
-        limits = RateLimitOptions(**({"check_budget": budget} | options))
+        limits = RateLimitOptions(**({"timeout": budget} | options))
         return HustleX(url or self.url, clock=self.clock, ratelimit=limits)
 
     def app(self, *limits: RateLimit, url: str = "", **installed: Any) -> FastAPI:
@@ -127,7 +127,7 @@ async def several_at_once(house: House) -> None:
     async with house.front() as hx:
         seen = await hx.ratelimit.peek(policies, "ip:203.0.113.7", endpoint="/pay")
     assert [state.remaining for state in seen.per_policy] == [3, 0]
-    async with HustleX(house.url, ratelimit=RateLimitOptions(check_budget=PATIENT)) as hx:  # no clock of its own
+    async with HustleX(house.url, ratelimit=RateLimitOptions(timeout=PATIENT)) as hx:  # no clock of its own
         assert await hx.ratelimit.check(policies, "u7", endpoint="/pay")
 
 

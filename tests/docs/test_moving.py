@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import os
 import re
+import subprocess
+import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -15,12 +20,15 @@ import pytest
 
 import hustlex
 from hustlex.ratelimit import RateLimitOptions
+from hustlex.worker import Worker
+from tests.support.old_queue import LIBRARIES
 
-MIGRATING = Path(__file__).parents[2] / "docs/migrating"
+ROOT = Path(__file__).parents[2]
+MIGRATING = ROOT / "docs/migrating"
 BLOCK = re.compile(r"^```python (before|after)\.py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # On a busy machine a call waits longer, and a limit does not decide without the server.
 PATIENT = partial(
-    hustlex.HustleX, timeout=timedelta(seconds=5), ratelimit=RateLimitOptions(check_budget=timedelta(seconds=10))
+    hustlex.HustleX, timeout=timedelta(seconds=5), ratelimit=RateLimitOptions(timeout=timedelta(seconds=10))
 )
 QUOTES = [("GET", "/quotes", 200, "42 NGN")] * 3 + [("GET", "/quotes", 429, None)]
 GIGS = [
@@ -34,8 +42,6 @@ WEB: dict[str, list[tuple[str, str, int, Any]]] = {
     "fastapi-redis-sdk": QUOTES + GIGS,
 }
 
-PROGRAMS = {*WEB, "cashews", "django", "fastapi-users"}
-
 
 @pytest.fixture(autouse=True)
 def place(hustlex_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,11 +50,15 @@ def place(hustlex_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hustlex.HustleX", PATIENT)
 
 
+def shown(page: str, side: str) -> str:
+    return dict(BLOCK.findall((MIGRATING / f"{page}.md").read_text("utf-8")))[side]
+
+
 def program(page: str, side: str) -> ModuleType:
     """One of a page's two, imported."""
-    code = dict(BLOCK.findall((MIGRATING / f"{page}.md").read_text("utf-8")))[side]
+    code = shown(page, side)
     module = ModuleType(f"{side}_{re.sub('[^a-z0-9]', '_', page)}")
-    exec(compile(code, f"{page}/{side}.py", "exec"), module.__dict__)
+    exec(compile(code, f"{page}/{side}.py", "exec", dont_inherit=True), module.__dict__)
     return module
 
 
@@ -99,17 +109,48 @@ def test_both_backends_of_django_hold_the_contract(side: str) -> None:
     cache.close()
 
 
-async def test_after_fastapi_users_a_logout_counts_at_once() -> None:
+@pytest.mark.parametrize("side", ["before", "after"])
+async def test_both_kinds_of_tokens_end_at_logout(side: str) -> None:
+    module = program("fastapi-users", side)
     async with AsyncExitStack() as stack:
-        client = await served(stack, program("fastapi-users", "after").app)
+        client = await served(stack, module.app)
         wrong = await client.post("/auth/login", json={"username": "ada", "password": "wrong"})
         pair = (await client.post("/auth/login", json={"username": "ada", "password": "correct horse"})).json()
         shown = {"Authorization": f"Bearer {pair['access_token']}"}
         answers = [await client.get("/me", headers=shown), await client.post("/auth/logout", headers=shown)]
         answers.append(await client.get("/me", headers=shown))
+        if side == "before":
+            await module.strategy.redis.aclose()
     assert [wrong.status_code, *(answer.status_code for answer in answers)] == [400, 200, 204, 401]
+    assert answers[0].json() == {"id": "ada"}
+
+
+PROGRAMS = {*WEB, *LIBRARIES, "cashews", "django", "fastapi-users"}
+WELCOME = "user 42 is welcome"
+
+
+@pytest.mark.parametrize("page", LIBRARIES)
+def test_before_the_other_librarys_worker_runs_the_task(page: str, tmp_path: Path) -> None:
+    """In a process of its own: what it leaves open is nobody else's."""
+    before = tmp_path / "before.py"
+    before.write_text(shown(page, "before"), "utf-8")
+    command = [sys.executable, "-m", "tests.support.old_queue", page, str(before)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.stdout.splitlines()[-1:] == [WELCOME], ran.stderr
+
+
+@pytest.mark.parametrize("page", LIBRARIES)
+async def test_after_ours_runs_it(page: str) -> None:
+    module = program(page, "after")
+    async with hustlex.HustleX(os.environ["REDIS_URL"]) as hx:
+        worker = Worker(hx.driver, module.tasks, queues={"default": 1})
+        work = asyncio.create_task(worker.run())
+        told = await asyncio.to_thread(module.main)
+        assert (await told if inspect.isawaitable(told) else told) == WELCOME
+        worker.stop()
+        await work
 
 
 def test_every_program_of_the_pages_is_run() -> None:
-    shown = {page.stem for page in MIGRATING.glob("*.md") if BLOCK.search(page.read_text("utf-8"))}
-    assert shown == PROGRAMS
+    pages = {page.stem for page in MIGRATING.glob("*.md") if BLOCK.search(page.read_text("utf-8"))}
+    assert pages == PROGRAMS

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import posixpath
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from tools import plots
 from tools.check_exports import ROOMS
 from tools.site import api, finished
-from tools.site.source import ROOT, SiteSource, anchor, configuration
+from tools.site.source import ROOT, SiteSource, anchor, configuration, listed
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +20,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("site")
     SiteSource(place).write(api.pages())
     return place
-
-
-def listed(nav: Any) -> list[str]:
-    if isinstance(nav, str):
-        return [nav]
-    return [page for each in (nav.values() if isinstance(nav, dict) else nav) for page in listed(each)]
 
 
 def test_every_page_stands_in_the_navigation_and_nothing_else_does(pages: Path) -> None:
@@ -85,3 +79,11 @@ def test_what_is_wrong_with_a_site_is_found(tmp_path: Path) -> None:
         "a.html loads https://cdn.example/x.js",
         "a.css loads from elsewhere",
     ]
+
+
+def test_the_pictures_of_the_figures_show_what_the_page_says() -> None:
+    page = (ROOT / "docs/benchmarks.md").read_text("utf-8")
+    drains = next(row for row in plots.rates(page) if row.title.startswith("drain of jobs"))
+    assert [who for who, *_ in drains.bars] == ["hustlex", "repid", "Go asynq"]
+    assert all(f"{told}" in page for _, _, told in drains.bars)
+    assert all(path.read_text("utf-8") == text for path, text in plots.pictures().items())

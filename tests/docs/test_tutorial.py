@@ -41,9 +41,23 @@ def test_a_page_shows_each_line_that_its_step_adds(number: int) -> None:
     shown = {line for _, block in blocks(PAGES[number]) for line in block.splitlines()}
     for name in (path.name for path in now.glob("*.*") if path.suffix in (".py", ".yaml")):
         old = (before / name).read_text("utf-8").splitlines() if (before / name).exists() else []
-        lines = difflib.ndiff(old, (now / name).read_text("utf-8").splitlines())
-        added = [line[2:] for line in lines if line.startswith("+ ") and not line.startswith('+ """Ajo')]
-        assert [line for line in added if line not in shown] == [], name
+        assert [line for line in added(old, (now / name).read_text("utf-8")) if line not in shown] == [], name
+
+
+def added(old: list[str], now: str) -> list[str]:
+    lines = difflib.ndiff(old, now.splitlines())
+    return [line[2:] for line in lines if line.startswith("+ ") and not line.startswith('+ """Ajo')]
+
+
+def test_the_index_counts_the_lines_that_are_new() -> None:
+    index = (ROOT / "docs/tutorial/README.md").read_text("utf-8")
+    old: list[str] = []
+    counts = []
+    for step in STEPS:
+        now = (step / "app.py").read_text("utf-8")
+        counts.append(sum(bool(line.strip()) for line in added(old, now)))
+        old = now.splitlines()
+    assert [int(count) for count in re.findall(r"^\| \[\d\. .* \| (\d+)", index, re.MULTILINE)] == counts
 
 
 def test_the_containers_run_commands_that_exist() -> None:

@@ -21,7 +21,7 @@ PRINTS = re.compile(r"^```console\n\$ python (\w+\.py)\n(.*?)^```$", re.MULTILIN
 PAGES = sorted(path for path in WHY.glob("*.md") if path.name != "README.md")
 PROGRAMS = [*PAGES, DOCS / "guides/drills.md"]
 # On a busy machine a call waits longer, and a limit does not decide without the server.
-PATIENT = {"timeout": timedelta(seconds=5), "ratelimit": RateLimitOptions(check_budget=timedelta(seconds=10))}
+PATIENT = {"timeout": timedelta(seconds=5), "ratelimit": RateLimitOptions(timeout=timedelta(seconds=10))}
 
 
 @pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.stem)

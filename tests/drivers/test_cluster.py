@@ -89,7 +89,7 @@ async def test_many_are_split_by_node_and_answered_in_order(street: Street) -> N
     ops[7] = command("test.bad", Effect.READ, "HGET", "k7", "x", keys=("k7",), decode=same)
     answers = await street.many(ops)
     assert isinstance(answers[7], Refused)
-    assert answers[7].code == "WRONGTYPE"
+    assert answers[7].server_code == "WRONGTYPE"
     assert [*answers[:7], *answers[8:]] == [str(number).encode() for number in range(300) if number != 7]
 
 
@@ -114,7 +114,7 @@ async def test_calls_without_keys_are_served_by_any_node_and_undeclared_keys_are
 async def test_keys_of_two_slots_are_refused_with_the_reason(street: Street) -> None:
     with pytest.raises(Refused) as caught:
         await street.run(command("test.mget", Effect.READ, "MGET", "a", "b", keys=("a", "b"), decode=same))
-    assert caught.value.code == "CROSSSLOT"
+    assert caught.value.server_code == "CROSSSLOT"
 
 
 # -- slots that move

@@ -185,3 +185,27 @@ async def test_what_go_runs_out_of_the_archive_ours_still_holds_for_cancelled(
     assert runs(raw) == []
     await jobs.inspector.run("default", "t")
     await until(lambda: len(runs(raw)) == 1)
+
+
+# -- the trace
+
+
+async def test_go_reads_the_trace_and_hands_it_back_after_a_retry(
+    url: str, go: GoClient, launch: Launch, raw: redis.Redis
+) -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from hustlex.app import HustleX
+    from hustlex.jobs.wire import decode_task
+    from hustlex.otel import OpenTelemetry
+
+    tracing = TracerProvider()
+    async with HustleX(url, hook=OpenTelemetry(tracer_provider=tracing)) as hx:
+        with tracing.get_tracer("test").start_as_current_span("request") as request:
+            await hx.jobs.enqueue("fail:x", b"1", task_id="t")
+    trace_id = f"{request.get_span_context().trace_id:032x}"
+    launch("go")
+    await until(lambda: state(raw, "t") == "retry")
+    assert runs(raw)[0]["headers"]["traceparent"].split("-")[1] == trace_id
+    assert decode_task(raw.hget(P + "t:t", "msg")).headers["traceparent"].split("-")[1] == trace_id
+    tracing.shutdown()

@@ -26,7 +26,7 @@ CLIENTS = 6
 READERS = 4
 KEYS = 5
 SECONDS = 5.0
-LOST = ("cache:n:{}", "cl:{{cache:n:{}}}", "ct:t0", "ct:t1", "ct:*n", "cv", "everything")
+LOST = ("cache:n:{}", "cl:{{cache:n:{}}}", "ct:t0", "ct:t1", "ct:*n", "cv:groups", "everything")
 OPTIONS: dict[str, Any] = {"timeout": timedelta(seconds=2)}
 BEHIND: dict[str, Any] = {"stale_ttl": timedelta(minutes=1), "early": 1.0}
 

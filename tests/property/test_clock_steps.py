@@ -49,7 +49,7 @@ _settings = settings(max_examples=15, deadline=None, suppress_health_check=[Heal
 @pytest.fixture
 def front(url: str) -> Iterator[HustleX]:
     options = PinOptions(attempts=2, memory_kib=8_192, passes=2, locks=(MINUTE, 5 * MINUTE))
-    limits = RateLimitOptions(check_budget=timedelta(seconds=10))
+    limits = RateLimitOptions(timeout=timedelta(seconds=10))
     lease = IdempotencyOptions(lease=30 * SECOND)
     with HustleX(
         url, secret=SECRET, clock=CLOCK, pins=options, ratelimit=limits, idempotency=lease, otp=OtpOptions(caps=None)

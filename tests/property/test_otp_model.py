@@ -56,7 +56,7 @@ COOLDOWNS = (60_000, 60_000, 120_000)
 LOCKS = (900_000, 3_600_000, DAY)
 PURPOSES = {
     "login": Policy(attempts=3, active=2),
-    "transaction": Policy(attempts=2, sends=2, resend="new", lifetime=timedelta(minutes=2)),
+    "transaction": Policy(attempts=2, sends=2, resend="new", ttl=timedelta(minutes=2)),
     "default": Policy(attempts=3, binding="subject"),
 }
 LIMITS = Limits(wrong=4, extra=1)
@@ -93,7 +93,7 @@ class Code:
         return 1 if self.by else self.policy.sends
 
     def life(self) -> int:
-        return self.policy.lifetime // timedelta(milliseconds=1)
+        return self.policy.ttl // timedelta(milliseconds=1)
 
 
 @dataclass
@@ -235,7 +235,7 @@ class Histories(RuleBasedStateMachine):
         phone.codes.append(code)
         code.code = self.delivered(code)
         assert len(code.code) == (8 if code.by else 6)
-        assert (result.expires_in, result.sends_left) == (code.policy.lifetime, code.most - 1)
+        assert (result.expires_in, result.sends_left) == (code.policy.ttl, code.most - 1)
         return code
 
     def expect_issue(self, purpose: str, lane: Lane, ip: str | None, human: bool) -> Any:

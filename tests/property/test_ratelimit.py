@@ -22,7 +22,7 @@ WINDOW_MS = 1_000
 START_MS = 1_767_225_600_000
 BUCKETS = 7
 ALGORITHMS: tuple[Algorithm, ...] = ("strict", "log", "counter", "fixed", "gcra", "leases")
-PATIENT = RateLimitOptions(check_budget=timedelta(seconds=10), local_deny=False)
+PATIENT = RateLimitOptions(timeout=timedelta(seconds=10), local_deny=False)
 
 fresh = itertools.count()
 unhurried = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

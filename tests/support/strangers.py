@@ -18,7 +18,7 @@ PLENTY = Policy("plenty", 1_000, MINUTE)
 LOG = Policy("log", 1_000, MINUTE, "log")
 ONE = Policy("one", 1, timedelta(hours=1))
 PLACES = Policy("places", 5, MINUTE, "leases")
-LIMITS = RateLimitOptions(check_budget=timedelta(seconds=10), remembered=4)
+LIMITS = RateLimitOptions(timeout=timedelta(seconds=10), remembered=4)
 
 Front = Any
 

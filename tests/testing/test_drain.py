@@ -242,7 +242,7 @@ async def test_what_the_lifespan_raises_comes_out(front: HustleX) -> None:
 async def test_what_never_ends_is_named(front: HustleX) -> None:
     await front.jobs.enqueue(hangs.job())
     with pytest.raises(TimeoutError, match="running: hangs"):
-        await drain(front, tasks, within=timedelta(milliseconds=200))
+        await drain(front, tasks, timeout=timedelta(milliseconds=200))
 
 
 async def test_middleware_runs_inside(front: HustleX) -> None:
@@ -291,9 +291,9 @@ async def test_what_never_ends_besides_handlers_is_named(front: HustleX) -> None
 
     await front.jobs.enqueue(again.job())
     with pytest.raises(TimeoutError, match="the lifespan of the tasks"):
-        await drain(front, _with(tasks, never), within=milliseconds)
+        await drain(front, _with(tasks, never), timeout=milliseconds)
     with pytest.raises(TimeoutError, match=r"most first: again \([0-9]+\)"):
-        await drain(front, tasks, within=milliseconds)
+        await drain(front, tasks, timeout=milliseconds)
 
     @tasks.aggregate("some:", max_size=1)
     async def hangs(_: str, __: Any) -> Any:
@@ -301,7 +301,7 @@ async def test_what_never_ends_besides_handlers_is_named(front: HustleX) -> None
 
     await front.jobs.enqueue(part.job(), group="some:g")
     with pytest.raises(TimeoutError, match="aggregate functions do not end, of the groups some:g"):
-        await drain(front, tasks, within=milliseconds)
+        await drain(front, tasks, timeout=milliseconds)
 
 
 def _with(tasks: Tasks, lifespan: Any) -> Tasks:
@@ -310,7 +310,7 @@ def _with(tasks: Tasks, lifespan: Any) -> Tasks:
     return whole
 
 
-@pytest.mark.parametrize("option", [{"retry_delay": 5}, {"retry_delay": []}, {"is_failure": 1}, {"within": 3}])
+@pytest.mark.parametrize("option", [{"retry_delay": 5}, {"retry_delay": []}, {"is_failure": 1}, {"timeout": 3}])
 async def test_a_bad_option_is_refused_though_nothing_waits(front: HustleX, option: dict[str, Any]) -> None:
     with pytest.raises(Misuse, match=next(iter(option))):
         await drain(front, Tasks(), **option)

@@ -60,7 +60,7 @@ report(day=1)  # type: ignore[arg-type]
 release.job(1).with_options(queues="typo")  # type: ignore[call-arg]
 tasks.task("t", timeout=30)  # type: ignore[arg-type]
 tasks.cron("weekly", "0 9 * * 1", release.job(1), timezone="Africa/Lagos")
-tasks.cron("monthly", "0 9 1 * *", release.job(1), dst="once", missed="all", most_missed=3)
+tasks.cron("monthly", "0 9 1 * *", release.job(1), dst="once", missed="all", max_missed=3)
 tasks.cron("weekly", "0 9 * * 1", release)  # type: ignore[arg-type]
 tasks.cron("weekly", "0 9 * * 1", release.job(1), missed="some")  # type: ignore[arg-type]
 

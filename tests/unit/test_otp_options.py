@@ -57,7 +57,7 @@ MINUTE = timedelta(minutes=1)
         (Guesses, {"digits": 5}),
         (Guesses, {"per": timedelta(0)}),
         (Limits, {"devices": 0}),
-        (Limits, {"device_life": timedelta(0)}),
+        (Limits, {"device_ttl": timedelta(0)}),
         (OtpOptions, {"countries": {"GH": Country()}, "numbers": Numbers(countries=frozenset({"NG"}))}),
     ],
 )

@@ -223,8 +223,8 @@ def test_the_programmers_mistakes_raise(flow: Any) -> None:
         {"sends": 0},
         {"active": 0},
         {"cooldowns": ()},
-        {"lifetime": timedelta(0)},
-        {"lifetime": timedelta(minutes=10, seconds=1)},
+        {"ttl": timedelta(0)},
+        {"ttl": timedelta(minutes=10, seconds=1)},
         {"cooldowns": (timedelta(0),)},
     ],
 )

@@ -15,7 +15,8 @@ from hustlex.otp.types import Cooldown
 
 GOOD = {
     "otp": "Issued Suppressed Resent Verified Delivery Granted Enrolment",
-    "tokens": "TokenPair Access Refreshed LoggedOut RevokedSession RevokedAll Proven Forbidden",
+    "tokens": "TokenPair Access ChannelAccess SubscriptionToken Refreshed LoggedOut RevokedSession RevokedAll Proven "
+    "Forbidden",
     "idempotency": "Response Started Replay Seen Executed",
     "pins": "PinHashed PinOk",
     "jobs": "Enqueued Handle Succeeded",

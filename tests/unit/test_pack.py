@@ -36,6 +36,11 @@ def test_an_operation_of_kept_parts_is_packed_as_if_it_had_none() -> None:
     assert pack(joint) == pack(joint) == pack(plain)
     assert pack(joint, whole_script=True) == pack(plain, whole_script=True)
     assert all(pack(part) == pack(replace(part, kept=None)) for part in parts)
+    begun = parts[2]
+    alone = SCRIPT.op(begun.keys, (*begun.args, "x", 2, b"raw"), bool)
+    assert pack(replace(alone, parts=(begun,))) == pack(alone)
+    assert pack(replace(alone, parts=(replace(begun, kept=[]),))) == pack(alone)
+    assert pack(replace(SCRIPT.op(begun.keys, begun.args, bool), parts=(begun,))) == pack(begun)
 
 
 def test_the_scripts_text_is_never_kept() -> None:

@@ -219,7 +219,7 @@ def test_a_login_of_nonsense_is_misuse(client: str, amr: Any) -> None:
         {"scope": 'a"b'},
         {"platform": "a b"},
         {"acr": "\n"},
-        {"address": "nowhere"},
+        {"ip": "nowhere"},
     ],
 )
 def test_a_field_without_its_form_is_misuse(field: dict[str, str]) -> None:
@@ -237,7 +237,7 @@ def test_a_field_without_its_form_is_misuse(field: dict[str, str]) -> None:
     ],
 )
 def test_only_the_network_of_an_address_is_kept(address: str, network: str) -> None:
-    assert ops.session_request("u1", "app", address=address).network == network
+    assert ops.session_request("u1", "app", ip=address).network == network
 
 
 def test_a_device_label_is_cut_because_clients_choose_it() -> None:

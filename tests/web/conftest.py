@@ -23,10 +23,10 @@ from hustlex.web import install, lifespan
 Serve = Callable[[FastAPI], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
-def new_app(url: str, clock: FixedClock, *, check_budget: timedelta = timedelta(seconds=5), **options: Any) -> FastAPI:
+def new_app(url: str, clock: FixedClock, *, timeout: timedelta = timedelta(seconds=5), **options: Any) -> FastAPI:
     """An installed app whose front stands on this server and this clock. options: of ``install`` and ``lifespan``."""
     secret = b"a test secret of thirty-two bytes or more"
-    limits = RateLimitOptions(check_budget=check_budget)
+    limits = RateLimitOptions(timeout=timeout)
     front = partial(HustleX, url, secret=secret, clock=clock, timeout=timedelta(seconds=5), ratelimit=limits)
     own = ("legacy", "origins", "hosts", "max_body", "headers")
     installed = {name: options.pop(name) for name in own if name in options}

@@ -97,7 +97,7 @@ NOT_ASKED_BY_FASTAPI = {
     *("Allow", "CodeIn", "Deny", "OtpCodes", "PageOptions", "Problem", "Proof"),
     *("attach", "client_ip", "end_streams", "install", "install_problems", "jwks", "lifespan", "pin_ok", "problem_of"),
     *("progress_response", "route_policies", "sse_response", "tag_response", "while_allowed"),
-    *("auth_router", "events_router", "health_router", "oauth_router", "sessions_router"),
+    *("auth_router", "events_router", "health_router", "metrics_router", "oauth_router", "sessions_router"),
 }
 """The rest; what routers ask for is looked at above."""
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 import hustlex.web
 from hustlex.errors import Conflict
 from hustlex.idempotency import IdempotencyOptions, Provider, hmac_signature
+from hustlex.metrics import Metrics
 from hustlex.pins import PinOk
 from hustlex.ratelimit import Policy
 from hustlex.web import (
@@ -37,6 +38,7 @@ from hustlex.web import (
     install,
     install_problems,
     lifespan,
+    metrics_router,
     oauth_router,
     pin_ok,
     problem_of,
@@ -105,13 +107,14 @@ SAMPLES = [
     Sample(
         Idempotent,
         {"key": by_ip, "endpoint": "/x", "required": True, "reconcile": human, "options": IdempotencyOptions(),
-         "largest": 5},
+         "max_body": 5},
     ),
     Sample(
         verify_webhook,
-        {"provider": Provider(name="p", verify=lambda body, headers: True), "event_id": lambda body: "1", "largest": 5},
+        {"provider": Provider(name="p", verify=lambda body, headers: True), "event_id": lambda body: "1"}
+        | {"max_body": 5},
     ),
-    Sample(IdempotencyMiddleware, {"app": bare, "largest_request": 5}),
+    Sample(IdempotencyMiddleware, {"app": bare, "max_body": 5}),
     Sample(checked, {"mode": "strict"}),
     Sample(recently, {"within": timedelta(minutes=5)}),
     Sample(
@@ -152,8 +155,9 @@ SAMPLES = [
         {"connection": request(), "heartbeat": timedelta(seconds=5), "per_user": 5},
         call=entered,
     ),
-    Sample(body_limit, {"most": 5}),
+    Sample(body_limit, {"max_body": 5}),
     Sample(health_router, {"path": "/health"}),
+    Sample(metrics_router, {"path": "/metrics", "metrics": Metrics()}),
     Sample(
         ResponseCache,
         {"name": "page", "ttl": timedelta(minutes=1), "tags": ["a"], "vary": ["accept"], "query": ["q"]}

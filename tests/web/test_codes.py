@@ -211,14 +211,14 @@ async def test_a_transfer_is_approved_by_a_code_for_exactly_it(
     async def ask(number: int, request: Request, front: Annotated[HustleX, Depends(get_hustlex)]) -> Any:
         about, risk = f"NGN {transfers[number]['amount_minor']} to ADA", Risk(sim_swap=timedelta(days=number))
         return await codes.ask(
-            front, request, PHONE, ctx=transfers[number], about=about, uid="user-1", lane="known", risk=risk
+            front, request, PHONE, ctx=transfers[number], about=about, user_id="user-1", lane="known", risk=risk
         )
 
     async def confirm(
         number: int, body: CodeIn, request: Request, front: Annotated[HustleX, Depends(get_hustlex)]
     ) -> Any:
         proof = await codes.check(front, request, body, ctx=transfers[number])
-        return {"paid": number, "by": proof.uid}
+        return {"paid": number, "by": proof.user_id}
 
     app.add_api_route("/transfers/{number}/code", ask, methods=["POST"], status_code=202)
     app.add_api_route("/transfers/{number}/confirm", confirm, methods=["POST"])

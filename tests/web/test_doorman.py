@@ -149,8 +149,8 @@ async def test_events_and_repeatable_bodies_have_limits_of_their_own(app: FastAP
 
     bounds: dict[str, dict[str, int]] = {
         "/plain": {},
-        "/small": {"largest": KIB},
-        "/large": {"largest": 3 * 1024 * KIB},
+        "/small": {"max_body": KIB},
+        "/large": {"max_body": 3 * 1024 * KIB},
     }
     for path, largest in bounds.items():
         app.add_api_route(f"/hook{path}", size, methods=["POST"], dependencies=[signed(path, largest)])
@@ -357,7 +357,7 @@ async def test_a_mounted_route_has_its_own_limit_however_its_body_comes(
     app_on: Any, serve: Any, url: str, clock: FixedClock, whole: bool
 ) -> None:
     app, inner = app_on(url, clock, max_body=2 * KIB), FastAPI()
-    once = Depends(Idempotent(key=by_ip, largest=200 * KIB))
+    once = Depends(Idempotent(key=by_ip, max_body=200 * KIB))
     limits = {"/strict": Depends(body_limit(10)), "/wide": Depends(body_limit(9 * KIB)), "/once": once}
     for path, limit in limits.items():
         inner.add_api_route(path, size, methods=["POST"], dependencies=[limit])

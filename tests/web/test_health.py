@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 
@@ -118,3 +119,15 @@ def test_a_closed_front_tells_no_more(proxy: Proxy) -> None:
         assert front.degraded["ratelimit"] in health.degraded().values()
     assert front not in health._tellers
     assert front.health().trouble == {"front": "this HustleX was closed"}
+
+
+async def test_a_process_that_was_told_to_stop_is_not_well(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = threading.Event()
+    monkeypatch.setattr("hustlex.web.health.stopping", told)
+    assert (await client.get("/health")).status_code == 200
+    told.set()
+    answer = await client.get("/health")
+    assert answer.status_code == 503
+    assert answer.json() == {"ok": False, "trouble": {"process": "it was told to stop"}, "degraded": {}}

@@ -273,7 +273,7 @@ async def test_a_503_says_nothing_so_its_claim_lapses(app: FastAPI, serve: Serve
 
 
 async def test_a_route_has_options_of_its_own(app: FastAPI, serve: Serve) -> None:
-    options = IdempotencyOptions(given_back=frozenset({500}), largest_body=4)
+    options = IdempotencyOptions(given_back=frozenset({500}), max_answer=4)
     ran = respond(app, lambda: PlainTextResponse("no", 500) if len(ran) == 1 else PlainTextResponse("larger"), options)
     async with serve(app) as client:
         assert (await post(client, path="/go")).status_code == 500

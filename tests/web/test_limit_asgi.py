@@ -44,7 +44,7 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 async def room(url: str, clock: FixedClock) -> AsyncIterator[RateLimit]:
     driver = Driver(url, timeout=LONG)
-    yield RateLimit(driver, clock=clock, options=RateLimitOptions(check_budget=timedelta(seconds=10)))
+    yield RateLimit(driver, clock=clock, options=RateLimitOptions(timeout=timedelta(seconds=10)))
     await driver.close()
 
 
@@ -165,7 +165,7 @@ async def test_a_rulebook_may_change_meanwhile(room: RateLimit, clock: FixedCloc
 
 async def test_a_closed_rule_answers_503_when_the_server_is_away() -> None:
     driver = Driver("redis://127.0.0.1:1")
-    limits = RateLimit(driver, options=RateLimitOptions(check_budget=timedelta(milliseconds=20)))
+    limits = RateLimit(driver, options=RateLimitOptions(timeout=timedelta(milliseconds=20)))
     async with client_of(RateLimitMiddleware(bare, limits, ["5/minute per ip failing closed"])) as client:
         got = await client.get("/")
     await driver.close()
@@ -285,7 +285,7 @@ async def test_a_dropped_message_is_not_seen_by_the_application(sockets: Any, cl
 
 async def test_a_closed_rule_ends_sockets_when_the_server_is_away() -> None:
     driver = Driver("redis://127.0.0.1:1")
-    limits = RateLimit(driver, options=RateLimitOptions(check_budget=timedelta(milliseconds=20)))
+    limits = RateLimit(driver, options=RateLimitOptions(timeout=timedelta(milliseconds=20)))
     app = RateLimitMiddleware(bare, limits, [], sockets=SocketLimits(messages="9/s per ip failing closed"))
     socket = Socket(app)
     await socket.next()

@@ -352,7 +352,7 @@ async def test_a_forwarded_header_is_not_believed(app: FastAPI, serve: Any) -> N
 async def test_the_policy_decides_when_the_server_cannot_be_asked(
     app_on: Any, serve: Any, on_error: Any, statuses: list[int]
 ) -> None:
-    app = app_on("redis://127.0.0.1:1", FixedClock(), check_budget=timedelta(milliseconds=20))
+    app = app_on("redis://127.0.0.1:1", FixedClock(), timeout=timedelta(milliseconds=20))
     limited(app, "/", Policy("one", 1, MINUTE, on_error=on_error))
     async with serve(app) as client:
         answers = [await client.get("/") for _ in range(2)]
@@ -391,7 +391,7 @@ async def test_a_mounted_app_works_by_itself_and_counts_by_its_mount(
 async def test_a_mounted_app_without_a_word_of_ours_answers_problems(
     app_on: Any, serve: Any, clock: FixedClock
 ) -> None:
-    app, inner = app_on("redis://127.0.0.1:1", clock, check_budget=timedelta(milliseconds=20)), FastAPI()
+    app, inner = app_on("redis://127.0.0.1:1", clock, timeout=timedelta(milliseconds=20)), FastAPI()
     limited(inner, "/hello", Policy("one", 1, MINUTE, on_error="closed"))
     inner.add_api_route("/me", nothing, dependencies=[Depends(strict_user)])
     app.mount("/inner", inner)

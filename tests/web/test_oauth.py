@@ -288,9 +288,9 @@ async def test_a_websocket_has_a_user_too_or_is_refused_before_it_opens(
 
 
 async def test_devices_are_listed_and_ended(client: httpx.AsyncClient, hx: HustleX, clock: FixedClock) -> None:
-    mine = await login(hx, device="Pixel 9", platform="android", address="102.89.23.77")
+    mine = await login(hx, device="Pixel 9", platform="android", ip="102.89.23.77")
     clock.advance(timedelta(seconds=1))
-    others = [await login(hx, device=f"Other {n}", address="2001:db8:1:2::3") for n in range(3)]
+    others = [await login(hx, device=f"Other {n}", ip="2001:db8:1:2::3") for n in range(3)]
     headers = bearer(mine.access)
     got = await client.get("/auth/sessions", headers=headers)
     assert (got.status_code, got.headers["cache-control"]) == (200, "no-store")

@@ -90,7 +90,7 @@ def build() -> FastAPI:
 @pytest.fixture
 async def room(url: str, clock: FixedClock) -> AsyncIterator[RateLimit]:
     driver = Driver(url, timeout=LONG)
-    yield RateLimit(driver, clock=clock, options=RateLimitOptions(check_budget=timedelta(seconds=10)))
+    yield RateLimit(driver, clock=clock, options=RateLimitOptions(timeout=timedelta(seconds=10)))
     await driver.close()
 
 
@@ -178,7 +178,7 @@ def fuzzed(loop: Any, url: str, clock: FixedClock) -> Iterator[dict[str, Any]]:
 
     async def opened() -> tuple[Driver, dict[str, Any]]:
         driver = Driver(url, timeout=LONG)
-        room = RateLimit(driver, clock=clock, options=RateLimitOptions(check_budget=timedelta(seconds=10)))
+        room = RateLimit(driver, clock=clock, options=RateLimitOptions(timeout=timedelta(seconds=10)))
         inside, below, rooted = build(), build(), build()
         inside.add_middleware(RateLimitMiddleware, limits=room, rules=rules(HTTP))
         below.middleware("http")(pass_on)

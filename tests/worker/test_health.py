@@ -134,11 +134,12 @@ async def test_the_endpoint_answers_for_the_worker(driver: Driver, jobs: Jobs, t
                 "degraded": {},
             }
             assert (await get(port, method="HEAD")).content == b""
-            assert [(await get(port, path)).status_code for path in ("/", "/health?x=1")] == [404, 200]
+            assert [(await get(port, path)).status_code for path in ("/", "/health?x=1", "/live")] == [404, 200, 200]
             assert (await get(port, method="POST")).status_code == 405
             held.set()
             await run.stop()
             assert (await get(port)).status_code == 503
+            assert (await get(port, "/live")).json() == {"live": True}
         with pytest.raises(httpx.ConnectError):
             await get(port)
 

@@ -159,7 +159,7 @@ class Crowd:
 
 class Held:
     def __init__(self, source: allocation.QueueState) -> None:
-        self.source = source
+        self.queue = source
 
 
 @given(
@@ -184,7 +184,7 @@ def test_nobody_ever_takes_a_slot_that_another_reserved(
             crowd.waiting += [Held(source) for source, count in shares.items() for _ in range(count)]
         elif crowd.waiting:
             crowd.waiting.pop(which % len(crowd.waiting))
-        used = Counter(job.source for job in crowd.waiting)
+        used = Counter(job.queue for job in crowd.waiting)
         owed = sum(max(0, source.reserved - used[source]) for source in sources)
         assert crowd.limit - len(crowd.waiting) >= owed
 

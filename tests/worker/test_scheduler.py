@@ -108,7 +108,7 @@ async def test_schedulers_that_come_and_go_at_random_fire_each_instant_once(
 async def test_what_was_due_while_no_scheduler_ran(
     driver: Driver, tasks: Tasks, raw: redis.Redis, clock: FixedClock, missed: Missed, most: int, made_up: str
 ) -> None:
-    tasks.cron("quarterly", "*/15 * * * *", Job("t"), missed=missed, most_missed=most)
+    tasks.cron("quarterly", "*/15 * * * *", Job("t"), missed=missed, max_missed=most)
     await Scheduler(driver, tasks, clock=clock).dispatcher.tick()
     clock.advance(2 * HOUR + 2 * MINUTE)
     after = [Scheduler(driver, tasks, clock=clock) for _ in range(4)]
@@ -377,7 +377,7 @@ def test_a_periodic_job_carries_no_delay_or_group(tasks: Tasks, options: Any) ->
         tasks.cron("bad", "@daily", Job("t", None, options))
 
 
-@pytest.mark.parametrize("change", [{"dst": "x"}, {"missed": "x"}, {"most_missed": 0}, {"most_missed": 1001}])
+@pytest.mark.parametrize("change", [{"dst": "x"}, {"missed": "x"}, {"max_missed": 0}, {"max_missed": 1001}])
 def test_policies_are_checked_at_definition(tasks: Tasks, change: dict[str, Any]) -> None:
     with pytest.raises(Misuse):
         tasks.cron("bad", "@daily", Job("t"), **change)

@@ -23,7 +23,7 @@ MODULES = (
     *("hustlex", "hustlex.sync", "hustlex.errors", "hustlex.otp", "hustlex.tokens", "hustlex.ratelimit"),
     *("hustlex.idempotency", "hustlex.pins", "hustlex.cache", "hustlex.jobs", "hustlex.events", "hustlex.worker"),
     *("hustlex.web", "hustlex.dashboard", "hustlex.delivery", "hustlex.outbox", "hustlex.testing"),
-    *("hustlex.diagnostics", "hustlex.flask", "hustlex.django", "hustlex.settings"),
+    *("hustlex.diagnostics", "hustlex.metrics", "hustlex.otel", "hustlex.flask", "hustlex.django", "hustlex.settings"),
 )
 _LONGEST = 96
 

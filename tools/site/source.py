@@ -24,6 +24,7 @@ _FENCE = re.compile(r"^( *)(```+)(\w*) ?(\S*)(.*)$")
 _HEADING = re.compile(r"^(#+) (.*)$")
 _CODE = re.compile(r"(`+)(?:.+?)\1")
 _LANGUAGES = {".py": "python", ".lua": "lua", ".js": "js", ".css": "css", ".html": "html", ".yaml": "yaml"}
+_UNSEARCHED = "---\nsearch: {exclude: true}\n---\n\n"
 _SKIPPED = frozenset({"__pycache__", ".hustlex"})
 
 
@@ -79,7 +80,7 @@ class SiteSource:
             self._copy(source, place(path))
         else:
             language = _LANGUAGES.get(source.suffix, "text")
-            self._put(place(path), f"# {path}\n\n````{language}\n{source.read_text('utf-8')}````\n")
+            self._put(place(path), f"{_UNSEARCHED}# {path}\n\n````{language}\n{source.read_text('utf-8')}````\n")
 
     def _put(self, name: str, text: str) -> None:
         self._written.add(name)
@@ -162,21 +163,28 @@ def configuration(target: Path) -> dict[str, Any]:
     """``mkdocs.yml`` with this tree, and with ``folder/*`` in its navigation spelled out."""
     settings: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
     pages = {path.relative_to(target).as_posix() for path in target.rglob("*.md")}
-    settings["nav"] = _spelled(settings["nav"], pages)
+    unnamed = pages - set(listed(settings["nav"]))
+    settings["nav"] = _spelled(settings["nav"], unnamed)
     return settings
 
 
-def _of_folder(item: Any, pages: set[str]) -> list[Any]:
-    """``folder/*`` is each page of it, but for its index."""
+def listed(nav: Any) -> list[str]:
+    """Every page of a navigation."""
+    if isinstance(nav, str):
+        return [nav]
+    return [page for each in (nav.values() if isinstance(nav, dict) else nav) for page in listed(each)]
+
+
+def _spelled(nav: Any, unnamed: set[str]) -> Any:
+    if isinstance(nav, list):
+        return [_spelled(each, unnamed) for item in nav for each in _of_folder(item, unnamed)]
+    if isinstance(nav, dict):
+        return {name: _spelled(each, unnamed) for name, each in nav.items()}
+    return nav
+
+
+def _of_folder(item: Any, unnamed: set[str]) -> list[Any]:
+    """``folder/*`` is each page of it that is named nowhere else."""
     if not isinstance(item, str) or not item.endswith("/*"):
         return [item]
-    inside = [page for page in pages if posixpath.dirname(page) == item.removesuffix("/*")]
-    return sorted(page for page in inside if posixpath.basename(page) != "index.md")
-
-
-def _spelled(nav: Any, pages: set[str]) -> Any:
-    if isinstance(nav, list):
-        return [_spelled(each, pages) for item in nav for each in _of_folder(item, pages)]
-    if isinstance(nav, dict):
-        return {name: _spelled(each, pages) for name, each in nav.items()}
-    return nav
+    return sorted(page for page in unnamed if posixpath.dirname(page) == item.removesuffix("/*"))

@@ -42,6 +42,7 @@ _PLAIN = frozenset((int, str))
 """Of these, equal arguments make equal keys; True and 1 do not."""
 
 
+@answering
 class Caches:
     """Declares caches. One per driver, so that all caches of a process share one table of computations.
 
@@ -58,7 +59,7 @@ class Caches:
         self._computations = Computations(driver)
         self._space = TagSpace(self._prefix, self._computations, clock=clock)
         self._space.pressure.active = shared
-        self._declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
+        self.declared: WeakValueDictionary[str, CachePlan[Any]] = WeakValueDictionary()
         self.inspector = CacheInspector(driver, self._prefix, clock)
 
     @property
@@ -89,10 +90,10 @@ class Caches:
             clock=self._clock,
             space=self._space,
         )
-        keys.check_apart(plan.name, list(self._declared))
+        keys.check_apart(plan.name, list(self.declared))
         if limits.near_ms:
             plan.keep_near(self._space.watch or watching(self._driver, self._prefix))
-        self._declared[plan.name] = plan
+        self.declared[plan.name] = plan
         return Cache(self._driver, plan)
 
     def invalidate_tags(self, *tags: str, soft: bool = False) -> None:
@@ -110,8 +111,7 @@ class Caches:
         It is done before ``commit`` returns; should it fail, the commit stands, and it is tried again for half a minute
         and then logged as an error. A rollback leaves it for the session's next commit. Raises Misuse.
         """
-        send = sender(self._driver, self._space)
-        return AfterCommit(commit.pending(fitting(session), self._space, send))
+        return AfterCommit(commit.pending(fitting(session), self._space, sender(self._driver, self._space)))
 
 
 @answering
@@ -317,6 +317,7 @@ class Decorator(Generic[V]):
         return CachedFunction(self._cache, key, function, self._ttl_ms, tags)
 
 
+@answering
 class CachedFunction(Generic[P, R]):
     """A function with a cache in front of it; also works as a method."""
 
@@ -379,8 +380,7 @@ class CachedFunction(Generic[P, R]):
 
     def uncached(self, *args: P.args, **options: P.kwargs) -> R:
         """The function itself: nothing read, nothing stored."""
-        result: R = self._function(*self._instance, *args, **options)
-        return result
+        return self._function(*self._instance, *args, **options)  # type: ignore[no-any-return]
 
     def stats(self) -> Stats:
         """What this process counted of this function."""

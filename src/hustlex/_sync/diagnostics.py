@@ -10,12 +10,13 @@ from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.diagnostics import flows, watching
-from hustlex.diagnostics.facts import DeepCheck
+from hustlex.diagnostics.facts import PINGS, DeepCheck
 from hustlex.diagnostics.findings import Checkup
 from hustlex.diagnostics.watching import CommandSample, MonitoredCommand, ServerSummary, SlowEntry
 from hustlex.errors import ConfigurationError
 
 _WATCH = timedelta(seconds=5)
+_FEW_PINGS = 5
 _LONGEST_WATCH = timedelta(minutes=5)
 _MOST_KEYS = 100_000
 _SECOND = timedelta(seconds=1)
@@ -44,23 +45,28 @@ class Diagnostics:
         self._prefix = prefix
         self._clock = clock
 
-    def check(self, *, deep: bool = False, watch: timedelta = _WATCH, keys: int = 10_000) -> Checkup:
+    def check(
+        self, *, deep: bool = False, watch: timedelta = _WATCH, keys: int = 10_000, brief: bool = False
+    ) -> Checkup:
         """Every check, of each server (each node of a cluster) and of the jobs (200 queues at most).
 
-        Some 120 round trips for each server, a second at most. deep: watch the counters of each server for ``watch``
+        Some 120 round trips for each server, a second at most. brief: some 20, all queues in a call for each hundred,
+        types of tasks in three of them. deep: watch the counters of each server for ``watch``
         (5 minutes at most), too, and look at so many of its keys (100,000 at most), a hundredth of its time.
 
         Raises Unavailable when a server cannot be asked, Denied for a wrong password.
         """
         check.flag("deep", deep)
+        check.flag("brief", brief)
         check.duration("watch", watch, high=_LONGEST_WATCH)
         check.whole("keys", keys, 0, _MOST_KEYS)
         further = DeepCheck(watch.total_seconds(), keys, self._prefix) if deep else None
-        state = self._driver.follow(flows.servers(self._driver.link, further))
-        jobs = self._driver.follow(flows.of_jobs(self._clock()))
+        pings = _FEW_PINGS if brief else PINGS
+        state = self._driver.follow(flows.servers(self._driver.link, further, pings))
+        jobs = self._driver.follow(flows.of_jobs(self._clock(), brief=brief))
         if self._cache_driver is None:
             return flows.checkup(state, jobs)
-        cache = self._cache_driver.follow(flows.servers(self._cache_driver.link, further))
+        cache = self._cache_driver.follow(flows.servers(self._cache_driver.link, further, pings))
         return flows.checkup(state, jobs, cache)
 
     def self_check(self, *, strict: bool = False) -> Checkup:

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from hustlex._sync.events_inspector import EventInspector
 from hustlex._sync.events_presence import Presence
 from hustlex.core import check
-from hustlex.core.answer.blocking import answering
+from hustlex.core.answer.blocking import answering, later
 from hustlex.core.op import BlockingDriver, Op
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
@@ -48,7 +48,7 @@ class Channel(Generic[T]):
         """
         declared = self.declared
         named = declared.template.keys(parameters)
-        return self._driver.run(ops.publish(named, declared.codec.encode(event), self._clock()))
+        return later(self._driver.run(ops.publish(named, declared.codec.encode(event), self._clock())))
 
 
 @answering
@@ -79,8 +79,8 @@ class ReplayChannel(Generic[T]):
         """
         named = self.declared.template.keys(parameters)
         if idem is None and version is None:
-            return self._driver.run(self._op(event, named))
-        return self._driver.run(self._op_if_new(event, named, idem, version))
+            return later(self._driver.run(self._op(event, named)))
+        return later(self._driver.run(self._op_if_new(event, named, idem, version)))
 
     def publish_many(self, events: Iterable[T], /, **parameters: Parameter) -> list[Position | Error]:
         """Publish several, in order, in one write. A failed one is its Error, not raised. Source: lua/append.lua."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from hustlex._sync.idempotency_inspector import ClaimInspector
 from hustlex.core import check
-from hustlex.core.answer.blocking import answering
+from hustlex.core.answer.blocking import answering, told
 from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
 from hustlex.core.lease_renewal import Lease
@@ -54,6 +54,7 @@ class Idempotency:
         self._driver = check.driver(driver)
         self._room = flows.IdempotencyServices(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
         self.inspector = ClaimInspector(driver, self._room)
+        told(self, driver.hook)
 
     @property
     def options(self) -> IdempotencyOptions:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, Unpack
 
@@ -16,10 +16,13 @@ from hustlex.jobs import lookup
 from hustlex.jobs.enqueue.job import as_job
 from hustlex.jobs.enqueue.options import Start
 from hustlex.jobs.ids import new_id, new_token
-from hustlex.jobs.inspect import act, change
+from hustlex.jobs.inspect import act, change, errors
 from hustlex.jobs.inspect import clone as cloning
 from hustlex.jobs.inspect import flows as inspection
+from hustlex.jobs.inspect import history as series
 from hustlex.jobs.inspect import ops as inspect
+from hustlex.jobs.inspect.errors import ErrorGroup
+from hustlex.jobs.inspect.history import QueueHistory, RecentMinutes
 from hustlex.jobs.inspect.types import (
     DayStats,
     EnqueueEvent,
@@ -62,13 +65,40 @@ class Inspector:
         return self._driver.follow(inspection.of_queue(name, inspect.queue(name, self._clock())))
 
     def summaries(self, queues: Sequence[str] | None = None) -> list[QueueSummary]:
-        """What stands in each queue, in one write: a constant cost for each (12 counters). None: all queues."""
+        """What stands in each queue, 100 in a call (in a cluster one): a constant cost for each. None: all queues."""
         names = self.queues() if queues is None else check.several("queues", queues)
         return self._driver.follow(inspection.summaries(names, self._clock()))
 
     def history(self, queue: str, days: int = 10) -> list[DayStats]:
         """Attempts that ended per UTC day, today first. days: 1 to 90."""
         return self._driver.follow(inspection.of_queue(queue, inspect.history(queue, days, self._clock())))
+
+    def time_series(self, queue: str | None = None, *, hours: int = 24, days: int = 30) -> QueueHistory:
+        """What happened in a queue, or (None) in all together, by the minute and by the hour; in one call.
+
+        hours: so many back by the minute, 0 to 24. days: so many back by the hour, 0 to 30; 0 = none. Workers in Python
+        write it down, for 500 queues; what Go's do is in it.
+        """
+        return self._driver.run(series.read(queue, hours, days, self._clock()))
+
+    def recent(self, queues: Sequence[str]) -> list[RecentMinutes]:
+        """Attempts that ended in each of the last 60 minutes, the present one last, of each queue; in one call.
+
+        None where no Python worker looked.
+        """
+        return self._driver.run(series.recent(check.several("queues", queues), self._clock()))
+
+    def failing(self) -> list[str]:
+        """Queues in which something failed in the last month, the last one first; 500 at most."""
+        return self._driver.run(errors.failing(errors.MOST_LISTED))
+
+    def error_groups(self, queues: Sequence[str] | None = None, *, size: int = 50) -> list[ErrorGroup]:
+        """Failures that Python workers saw, by what they have in common, the last seen first; size: 1 to 100.
+
+        None: those of the 20 queues in which something failed last, which is the most of ``queues``, too.
+        """
+        names = None if queues is None else check.several("queues", queues)
+        return self._driver.follow(errors.newest(names, size))
 
     def groups(self, queue: str) -> list[GroupInfo]:
         """The groups with tasks waiting for aggregation, by name."""
@@ -103,7 +133,7 @@ class Inspector:
         A page looks at 2,000 tasks at most, with 40 calls; what it did not come to stands behind its ``cursor``. Tasks
         that stay where they are stand on exactly one page, whatever happens around them; who moves meanwhile may be met
         twice, or not at all. Scheduled and retried: next start first; pending: next to run first; finished: newest
-        first. Grammar: docs/guides/dashboard.md. Raises Misuse with what is wrong, and at which column.
+        first; running: in no order. Grammar: docs/guides/dashboard.md. Raises Misuse with what is wrong, and where.
         """
         asked = searching.asked(query, self._clock())
         budget = searching.Budget(size=check.whole("size", size, 1, searching.MOST_FOUND))
@@ -120,43 +150,28 @@ class Inspector:
         """
         self._driver.run(act.run(queue, task_id, self._clock()))
 
-    def run_all(
-        self, queue: str, state: State, *, group: str = "", progress: Callable[[int, int], Any] | None = None
-    ) -> int:
+    def run_all(self, queue: str, state: State, *, group: str = "") -> int:
         """Run all SCHEDULED, RETRY, ARCHIVED or (of one group) AGGREGATING tasks now; answers how many.
 
         Their crashes are forgotten. In steps of 500, until as many as there were at the start are done.
-        progress: told after each step how many are done, and of how many; must not raise.
         """
-        op = act.run_all(queue, state, group, self._clock())
-        return self._driver.follow(inspection.every(queue, op, progress))
+        return self._driver.follow(inspection.every(queue, act.run_all(queue, state, group, self._clock())))
 
     def archive(self, queue: str, task_id: str) -> None:
         """Put a task that is not active into the archive, which keeps the newest 9,999 for up to 90 days."""
         self._driver.run(act.archive(queue, task_id, self._clock()))
 
-    def archive_all(
-        self, queue: str, state: State, *, group: str = "", progress: Callable[[int, int], Any] | None = None
-    ) -> int:
-        """Archive all PENDING, SCHEDULED, RETRY or (of one group) AGGREGATING tasks; answers how many.
-
-        progress: as for ``run_all``.
-        """
-        op = act.archive_all(queue, state, group, self._clock())
-        return self._driver.follow(inspection.every(queue, op, progress))
+    def archive_all(self, queue: str, state: State, *, group: str = "") -> int:
+        """Archive all PENDING, SCHEDULED, RETRY or (of one group) AGGREGATING tasks; answers how many."""
+        return self._driver.follow(inspection.every(queue, act.archive_all(queue, state, group, self._clock())))
 
     def delete(self, queue: str, task_id: str) -> None:
         """Delete a task that is not active, and give its uniqueness lock back."""
         self._driver.run(act.delete(queue, task_id))
 
-    def delete_all(
-        self, queue: str, state: State, *, group: str = "", progress: Callable[[int, int], Any] | None = None
-    ) -> int:
-        """Delete all tasks of one state but ACTIVE, and their uniqueness locks; answers how many.
-
-        progress: as for ``run_all``.
-        """
-        return self._driver.follow(inspection.every(queue, act.delete_all(queue, state, group), progress))
+    def delete_all(self, queue: str, state: State, *, group: str = "") -> int:
+        """Delete all tasks of one state but ACTIVE, and their uniqueness locks; answers how many."""
+        return self._driver.follow(inspection.every(queue, act.delete_all(queue, state, group)))
 
     def update_payload(self, queue: str, task_id: str, payload: Any) -> None:
         """Give a scheduled task another payload: None, bytes as they are, anything else as JSON.
@@ -228,9 +243,13 @@ class Inspector:
         """
         return self._driver.follow(act.stop_worker(server_id))
 
-    def servers(self) -> list[Server]:
-        """Worker processes, Python and Go, that sent a heartbeat in the last 10 seconds, and what they run."""
-        return self._driver.follow(inspection.servers(self._clock()))
+    def servers(self, *, running_of: Collection[str] | None = None) -> list[Server]:
+        """Worker processes, Python and Go, that sent a heartbeat in the last 10 seconds, and what they run.
+
+        running_of: ids of those whose running tasks are read, a call each; None: all.
+        """
+        ids = None if running_of is None else check.several("running_of", running_of)
+        return self._driver.follow(inspection.servers(self._clock(), ids))
 
     def scheduler_entries(self) -> list[PeriodicInfo]:
         """Periodic entries of the schedulers that sent a heartbeat in the last 20 seconds, by spec."""

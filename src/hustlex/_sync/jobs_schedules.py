@@ -46,14 +46,14 @@ class Schedules:
         timezone: str = "UTC",
         dst: Dst = "asynq",
         missed: Missed = "skip",
-        most_missed: int = MOST_MISSED,
+        max_missed: int = MOST_MISSED,
     ) -> None:
         """Store an entry; its instants count from now on. Adding the very same entry again changes nothing.
 
         Arguments as for ``Tasks.cron``. Raises Conflict when another entry has the name, or 10,000 are stored;
         CronError and Misuse for what can never work.
         """
-        entry = define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
+        entry = define(name, spec, job, timezone=timezone, dst=dst, missed=missed, max_missed=max_missed)
         declared(entry.queue, self._queues)
         self._driver.follow(schedules.add(entry, self._clock()))
 

@@ -7,7 +7,7 @@ import secrets
 
 from hustlex._sync.otp_inspector import OtpInspector
 from hustlex.core import check
-from hustlex.core.answer.blocking import answering
+from hustlex.core.answer.blocking import answering, told
 from hustlex.core.check import Id
 from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
@@ -19,7 +19,7 @@ from hustlex.otp.flows import IssueRequest, VerifyRequest
 from hustlex.otp.names import Lane
 from hustlex.otp.ops import ENTROPY
 from hustlex.otp.room import services_of
-from hustlex.otp.rules import OtpOptions, Risk
+from hustlex.otp.rules import OtpOptions, Risk, noting
 from hustlex.otp.types import (
     DeliveryStatus,
     Enrolment,
@@ -51,8 +51,9 @@ class Otp:
     ) -> None:
         self._driver = check.driver(driver)
         self._clock = clock
-        self._room = services_of(keyring, prefix, options or OtpOptions())
+        self._room = services_of(keyring, prefix, noting(options or OtpOptions(), driver.hook))
         self.inspector = OtpInspector(driver, self._room, clock)
+        told(self, driver.hook)
 
     @property
     def options(self) -> OtpOptions:
@@ -69,7 +70,7 @@ class Otp:
         ip: str | None = None,
         lane: Lane = "anon",
         device: str = "",
-        uid: Id = "",
+        user_id: Id = "",
         deliver: bool = True,
         risk: Risk | None = None,
         human: bool = False,
@@ -80,15 +81,15 @@ class Otp:
         ctx: what is being approved, computed by the server; the code, and later the grant, are good for nothing else.
         about: the same for the person, as "NGN 5,000.00 to ADA OBI", one line of at most 100 characters; it is stored
         encrypted, for the message. lane: "known" when the request carries a valid session of this user. device: the
-        token of an earlier ``Verified.device``; a good one makes the lane known too. uid: opaque, comes back with the
-        grant. deliver: False makes a decoy, for a phone without an account where that must not show. risk: what is
+        token of an earlier ``Verified.device``; a good one makes the lane known too. user_id: opaque, comes back with
+        the grant. deliver: False makes a decoy, for a phone without an account where that must not show. risk: what is
         known of the phone. human: the client has passed a human check.
 
         Three round trips: the caps, the phone, and what is counted or given back; one more where a device is shown.
         Raises Misuse for an unknown purpose, a missing ctx or an ip that is none. Source: lua/reserve.lua,
         lua/issue.lua.
         """
-        ask = IssueRequest(phone, purpose, ctx, about, ip, lane, device, uid, deliver, risk, human)
+        ask = IssueRequest(phone, purpose, ctx, about, ip, lane, device, user_id, deliver, risk, human)
         return self._driver.follow(flows.issue(self._room, ask, secrets.token_bytes(ENTROPY), self._clock()))
 
     def resend(self, challenge: str, *, ip: str | None = None, human: bool = False) -> ResendResult:
@@ -165,24 +166,24 @@ class Otp:
         """
         return self._driver.follow(flows.unlock(self._room, phone, lane))
 
-    def totp_enrol(self, subject: Id, *, issuer: str, account: str) -> Enrolment:
+    def totp_enrol(self, user_id: Id, *, issuer: str, account: str) -> Enrolment:
         """A new authenticator secret for a user. Show ``uri`` once as a QR code, keep ``sealed`` with the user.
 
-        subject: who it is for, from then on always the same text: the user's id, or the phone in E.164 to share the
+        user_id: who it is for, from then on always the same text: the user's id, or the phone in E.164 to share the
         counters of wrong codes with the phone's text messages. issuer, account: shown in the authenticator.
         """
-        return totp.enrol(self._room, subject, issuer, account, secrets.token_bytes(totp.ENTROPY))
+        return totp.enrol(self._room, user_id, issuer, account, secrets.token_bytes(totp.ENTROPY))
 
-    def totp_reseal(self, subject: Id, sealed: str) -> str:
+    def totp_reseal(self, user_id: Id, sealed: str) -> str:
         """``sealed`` anew, with the secret in use: for the application's rows while an old secret is given up.
 
-        Raises BadReply when it is another subject's, or of a secret that is not listed.
+        Raises BadReply when it is another user's, or of a secret that is not listed.
         """
-        return totp.reseal(self._room, subject, sealed, secrets.token_bytes(12))
+        return totp.reseal(self._room, user_id, sealed, secrets.token_bytes(12))
 
     def totp_verify(
         self,
-        subject: Id,
+        user_id: Id,
         sealed: str,
         code: str,
         purpose: str = "login",
@@ -194,6 +195,6 @@ class Otp:
 
         sealed: of ``totp_enrol``. The wrong ones count as those of text messages do. Source: lua/totp.lua.
         """
-        typed = totp.Typed(totp.subject_of(subject), sealed, code, purpose, ctx, lane)
+        typed = totp.Typed(totp.subject_of(user_id), sealed, code, purpose, ctx, lane)
         entropy = secrets.token_bytes(totp.GRANT_ENTROPY)
         return self._driver.follow(totp.verify(self._room, typed, entropy, self._clock()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from hustlex._sync.pins_inspector import PinInspector
 from hustlex.core import check
-from hustlex.core.answer.blocking import answering
+from hustlex.core.answer.blocking import answering, told
 from hustlex.core.check import Id
 from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
@@ -41,6 +41,7 @@ class Pins:
         pool = HashPool(self._options.threads, self._options.waiting)
         self._room = flows.PinServices(keyring, Hasher(keyring), prefix, self._options, clock, pool.run)
         self.inspector = PinInspector(driver, self._room)
+        told(self, driver.hook)
 
     def hash(self, user_id: Id, pin: str) -> HashResult:
         """A verifier, about 115 characters, for this user alone. No round trip; tens of milliseconds of a thread.

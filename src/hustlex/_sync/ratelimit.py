@@ -9,7 +9,7 @@ from functools import partial
 
 from hustlex._sync.ratelimit_inspector import LimitInspector
 from hustlex.core import check
-from hustlex.core.answer.blocking import answering, now
+from hustlex.core.answer.blocking import answering, now, told
 from hustlex.core.check import Id
 from hustlex.core.op import BlockingDriver
 from hustlex.core.telemetry import from_memory
@@ -54,6 +54,7 @@ class RateLimit:
         self._answer = CoalescedChecks(driver, self._limiter).answer
         self.inspector = LimitInspector(driver, self._limiter)
         self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)
+        told(self, driver.hook)
 
     @property
     def degraded(self) -> bool:

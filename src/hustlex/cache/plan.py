@@ -57,7 +57,7 @@ class TagSpace:
         self.prefix = prefix
         self.computations = computations
         self.entropy = entropy or Entropy()
-        self.epoch = f"{prefix}cv"
+        self.epoch = f"{prefix}cv:groups"
         """The key that tells of invalidated tags."""
         self.pressure = MemoryPressure(prefix, self.entropy.monotonic)
         self.watch: NearWatch | None = None

@@ -20,7 +20,7 @@ from hustlex.cache.near import NearGuard, NearShelf
 from hustlex.cache.plan import CachePlan
 from hustlex.cache.shared_reads import answered
 from hustlex.core.op import Batch, Call, Flow, Op, Step
-from hustlex.errors import BadReply, Error, OutcomeUnknown, Refused, Unavailable
+from hustlex.errors import BadReply, Closed, Error, OutcomeUnknown, Refused, Unavailable
 
 V = TypeVar("V")
 
@@ -139,6 +139,8 @@ def judge(
 
 def opened(plan: CachePlan[Any], raw: bytes | Error | None) -> EntryFrame | BadFrame | Error | None:
     """The frame around it. Counts whether the server answered."""
+    if isinstance(raw, Closed):
+        raise raw
     if isinstance(raw, Error):
         passed_over(plan, raw)
         return raw

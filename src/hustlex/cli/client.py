@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hustlex.cli.run import named
-from hustlex.drivers.url import parse_url
+from hustlex.drivers.address import for_rooms
 from hustlex.errors import ConfigurationError
 from hustlex.settings import Settings, load_settings
 from hustlex.sync import HustleX
@@ -30,7 +30,7 @@ _PATIENCE = timedelta(seconds=5)
 @contextmanager
 def opened(url: str | None = None, cache_url: str | None = None, prefix: str | None = None) -> Iterator[HustleX]:
     """The blocking front, closed in the end. Raises ConfigurationError, which names the option or the variable."""
-    settings = _settings(url, cache_url, prefix)
+    settings = judged_settings(url, cache_url, prefix)
     with HustleX(settings.url, **_given(settings)) as front:
         yield front
 
@@ -40,12 +40,12 @@ async def listening(url: str | None = None, prefix: str | None = None) -> AsyncI
     """The same for commands that wait for what others do."""
     from hustlex.app import HustleX as AsyncHustleX
 
-    settings = _settings(url, None, prefix)
+    settings = judged_settings(url, None, prefix)
     async with AsyncHustleX(settings.url, **_given(settings)) as front:
         yield front
 
 
-def _settings(url: str | None, cache_url: str | None, prefix: str | None) -> Settings:
+def judged_settings(url: str | None, cache_url: str | None, prefix: str | None) -> Settings:
     settings = load_settings(url=url, cache_url=cache_url, prefix=prefix)
     _judge("--url" if url else "HUSTLEX_URL", settings.url)
     if settings.cache_url:
@@ -61,13 +61,13 @@ def _given(settings: Settings) -> dict[str, Any]:
         "prefix": settings.prefix,
         "timeout": _PATIENCE,
         "strict_memory": False,
-        "ratelimit": RateLimitOptions(check_budget=_PATIENCE),
+        "ratelimit": RateLimitOptions(timeout=_PATIENCE),
         **settings.secrets(),
     }
 
 
 def _judge(source: str, url: str) -> None:
     try:
-        parse_url(url)
+        for_rooms(url)
     except ConfigurationError as error:
         raise named(source, error) from None

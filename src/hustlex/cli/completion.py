@@ -11,7 +11,6 @@ import typer
 
 from hustlex.core.printable import printable
 from hustlex.errors import Error
-from hustlex.jobs import State
 from hustlex.settings import load_settings
 from hustlex.sync import HustleX
 
@@ -20,8 +19,6 @@ _PATIENCE = timedelta(milliseconds=300)
 _MOST = 200
 SHELLS = ("bash", "zsh", "fish")
 _WORDS: dict[str, tuple[str, ...]] = {
-    "--state": tuple(State),
-    "-s": tuple(State),
     "--kind": ("live", "replay", "latest"),
     "--missed": ("skip", "once", "all"),
     "--level": ("read", "act"),
@@ -73,9 +70,10 @@ def candidates(root: Any, words: list[str]) -> list[str]:
     command, path = root, list[str]()
     for word in before:
         below = getattr(command, "commands", {})
-        if word in below:
-            command = below[word]
-            path.append(word.removesuffix("s") if len(path) == 0 else word)
+        name = word if word in below or path else word.removesuffix("s")
+        if name in below:
+            command = below[name]
+            path.append(name)
         elif path == ["worker"] and not word.startswith("-"):
             command = below["start"]
     return [each for each in dict.fromkeys(_offered(command, path, before, current)) if each.startswith(current)]

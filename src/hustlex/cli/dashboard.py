@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 
 from hustlex.cli.client import CacheUrl, Prefix, Url
 from hustlex.cli.ports import check_free
+from hustlex.cli.values import me
 from hustlex.core import private
 from hustlex.core.extras import require
 from hustlex.settings import Settings, load_settings
@@ -48,7 +48,7 @@ def dashboard(
     names = allow_host or [f"{known}:{port}" for known in ("localhost", "127.0.0.1", "[::1]", host)]
     place = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, host, port, names, title, level, name or _me(), place, token, token_file))
+        asyncio.run(_serve(settings, host, port, names, title, level, name or me(), place, token, token_file))
 
 
 async def _serve(
@@ -92,10 +92,3 @@ def _hand_over(link: str, token_file: Path | None) -> None:
     else:
         private.write(token_file, link + "\n")
         print(f"the sign-in link is in {token_file}", flush=True)
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "operator"

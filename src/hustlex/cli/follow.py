@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,10 @@ from hustlex.cli.output import fields_of, print_json
 from hustlex.cli.task import Id, Queue
 from hustlex.core.printable import printable
 from hustlex.errors import Misuse, NotFound
-from hustlex.events import Gap, Message, Unknown
 from hustlex.jobs import Item, Log, Progress, Result, State, StateChange
+
+if TYPE_CHECKING:
+    from hustlex.events import Gap, Message
 
 LineJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of text")]
 Seconds = Annotated[float | None, typer.Option("--seconds", min=0.001, max=86_400, help="Wait no longer than this")]
@@ -133,6 +135,8 @@ async def _heard(hx: Any, channel: str, kind: str, since: str | None) -> AsyncGe
 
 
 def _print_event(item: Message[Any] | Gap, reveal: bool, as_json: bool) -> None:
+    from hustlex.events import Gap, Unknown
+
     if isinstance(item, Gap):
         answer: dict[str, Any] = {"kind": "gap", "at": None, "data": None, "reason": item.reason, "position": None}
         answer["position"] = str(item.position) if item.position else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -41,3 +42,8 @@ def _parsed(value: Any, reveal: bool) -> Any:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return {"base64": b64encode(value).decode("ascii")} if reveal else f"‹{len(value):,} bytes that are no text›"
+
+
+def view(*, reveal: bool) -> Callable[[str, Any, str], Any] | None:
+    """What a search may look into: what cannot be seen cannot be found. None = all of it."""
+    return None if reveal else lambda kind, value, task_type: visible(kind, value, task_type=task_type)

@@ -9,7 +9,7 @@ import typer
 
 from hustlex.cli.backend import load_app
 from hustlex.cli.ports import check_free
-from hustlex.cli.serving import frozen, hasty, proxies, without_documentation
+from hustlex.cli.serving import frozen, hasty, lingering, proxies, without_documentation
 from hustlex.core.extras import require
 from hustlex.environment import freezes_gc, in_production
 
@@ -36,6 +36,9 @@ def api(
     limit_concurrency: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Connections at once, event streams included; more get 503")
     ] = 1000,
+    drain: Annotated[
+        float, typer.Option(min=0, max=600, help="Seconds to serve on after SIGTERM, until a proxy sends here no more")
+    ] = 0.0,
 ) -> None:
     """Serve the `app` of MODULE over HTTP until SIGTERM or Ctrl-C.
 
@@ -46,7 +49,7 @@ def api(
     import uvicorn
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-    server = frozen(uvicorn.Server) if freezes_gc() else uvicorn.Server
+    server = lingering(frozen(uvicorn.Server) if freezes_gc() else uvicorn.Server, drain)
     trusted = proxies(proxy_headers, forwarded_allow_ips)
     check_free(host, port)
     application = load_app(module)

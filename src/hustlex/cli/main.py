@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from hustlex import __version__
-from hustlex.cli import completion, dashboard, doctor, follow, http, plan, scheduler, task_acts, top, up
+from hustlex.cli import completion, dashboard, doctor, exporter, follow, http, plan, scheduler, task_acts, top, up
+from hustlex.cli.bulk import bulk
 from hustlex.cli.cache import cache
 from hustlex.cli.cron import cron
+from hustlex.cli.error import error
 from hustlex.cli.event import event
 from hustlex.cli.exits import exit_code
 from hustlex.cli.fleet import worker
@@ -31,7 +34,17 @@ from hustlex.errors import Error
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+
+class Nouns(TyperGroup):
+    """A noun is known by its plural as well."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name."""
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, cmd_name.removesuffix("s"))
+
+
 cli = typer.Typer(
+    cls=Nouns,
     name="hustlex",
     no_args_is_help=True,
     add_completion=False,
@@ -61,6 +74,7 @@ cli.command("dashboard")(dashboard.dashboard)
 cli.command("top")(top.top)
 cli.command("doctor")(doctor.doctor)
 cli.command("plan")(plan.capacity)
+cli.command("exporter")(exporter.exporter)
 cli.command("completion")(completion.completion)
 cli.command("complete", hidden=True, context_settings={"ignore_unknown_options": True})(completion.complete)
 for _act in (task_acts.run, task_acts.archive, task_acts.rm, task_acts.cancel, follow.follow):
@@ -70,6 +84,8 @@ for _name, _noun in {
     "worker": worker,
     "queue": queue,
     "task": task,
+    "bulk": bulk,
+    "error": error,
     "cron": cron,
     "workflow": workflow,
     "user": user,
@@ -83,7 +99,6 @@ for _name, _noun in {
     "redis": redis,
 }.items():
     cli.add_typer(_noun, name=_name)
-    cli.add_typer(_noun, name=f"{_name}s", hidden=True)
 
 
 def app() -> None:
@@ -92,27 +107,27 @@ def app() -> None:
         code = cli(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
-    except Error as error:
-        _end(str(error), exit_code(error))
+    except Error as fault:
+        _end(str(fault), exit_code(fault))
     except typer.Abort:
         _end("nothing was done", 1)
-    except OSError as error:
-        if error.errno not in (*_NO_ROOM, errno.EPIPE):
+    except OSError as fault:
+        if fault.errno not in (*_NO_ROOM, errno.EPIPE):
             raise
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - what is left unwritten is not tried again at the end
-        if error.errno == errno.EPIPE:
+        if fault.errno == errno.EPIPE:
             sys.exit(1)
-        _end(f"cannot write the output: {error.strerror}", 1)
-    except Exception as error:
-        if not hasattr(error, "format_message"):
+        _end(f"cannot write the output: {fault.strerror}", 1)
+    except Exception as fault:
+        if not hasattr(fault, "format_message"):
             raise
-        _end_usage(error)
+        _end_usage(fault)
 
 
-def _end_usage(error: Exception) -> None:
+def _end_usage(fault: Exception) -> None:
     """What was typed is wrong. Without a sentence the help was asked for, and is printed already."""
-    context = getattr(error, "ctx", None)
-    sentence = " ".join(error.format_message().split()) if type(error).__name__ != "NoArgsIsHelpError" else ""  # type: ignore[attr-defined]
+    context = getattr(fault, "ctx", None)
+    sentence = " ".join(fault.format_message().split()) if type(fault).__name__ != "NoArgsIsHelpError" else ""  # type: ignore[attr-defined]
     if sentence:
         path = context.command_path if context is not None else "hustlex"
         print(f"hustlex: {printable(sentence)} ({path} --help)", file=sys.stderr)

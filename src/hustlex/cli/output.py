@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import msgspec
 import typer
@@ -109,14 +109,15 @@ def print_table(
     colours: Mapping[str, str] | None = None,
     *,
     wrap: bool = False,
+    to: TextIO | None = None,
 ) -> None:
     """Rows under their heads, each on one line: what does not fit the terminal is cut, the widest column first.
 
     The first column, which names a row, is cut last. colours: of cells, by their text. wrap: sentences, which go on in
-    the next line instead.
+    the next line instead. to: default standard output.
     """
     width = _width()
-    Console(width=None if wrap else width).print(table(heads, rows, colours, width=None if wrap else width))
+    Console(file=to, width=None if wrap else width).print(table(heads, rows, colours, width=None if wrap else width))
 
 
 def table(
@@ -128,7 +129,7 @@ def table(
 ) -> Table:
     """The same to be shown by whoever has a console. width: of that; None: cells go on in the next line."""
     values = [tuple(row) for row in rows]
-    texts = [[printable(spoken(each)) for each in row] for row in values]
+    texts = [[printable(_brief(each)) for each in row] for row in values]
     widths = [max(map(cell_len, column)) for column in zip(heads, *texts, strict=True)]
     gap = 2 if width is None or sum(widths) + 2 * len(widths) <= width else 1
     fitted: list[int | None] = [None] * len(widths) if width is None else [*_fitted(widths, gap, width)]
@@ -168,6 +169,11 @@ def print_fields(fields: Mapping[str, Any]) -> None:
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
         print(f"{name.replace('_', ' '):<{width}}  {printable(spoken(value))}")
+
+
+def _brief(value: Any) -> str:
+    """For a table: moments to the minute, in UTC."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}" if isinstance(value, datetime) else spoken(value)
 
 
 def spoken(value: Any) -> str:

@@ -50,7 +50,7 @@ def capacity(
         retention=timedelta(hours=retention),
         backlog=timedelta(minutes=backlog),
         job_bytes=job_bytes,
-        session_life=timedelta(days=session_days),
+        session_ttl=timedelta(days=session_days),
         algorithm=limit,
         cached=cached,
         cached_bytes=cached_bytes,

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,8 @@ import typer
 from hustlex.cli.ending import MARGIN_S
 from hustlex.cli.run import log_plainly
 from hustlex.cli.supervisor import Child, Supervisor
-from hustlex.worker.health_http import listening
+from hustlex.metrics.shared import text_of
+from hustlex.worker.health_http import listening, pages_of
 
 Processes = Annotated[
     int | None,
@@ -84,10 +86,14 @@ def run_processes(
             )
             for number, (name, path) in enumerate(sockets.items())
         ]
-        return asyncio.run(_run(Supervisor(None, children, environment, relayed=False), sockets, port, host))
+        shared = environment.get("HUSTLEX_METRICS_DIR") or str(Path(folder) / "metrics")
+        if port:
+            environment = {**environment, "HUSTLEX_METRICS_DIR": shared}
+        supervisor = Supervisor(None, children, environment, relayed=False)
+        return asyncio.run(_run(supervisor, sockets, port, host, shared))
 
 
-async def _run(supervisor: Supervisor, sockets: dict[str, str], port: int | None, host: str) -> int:
+async def _run(supervisor: Supervisor, sockets: dict[str, str], port: int | None, host: str, shared: str) -> int:
     async def answer() -> tuple[bool, bytes]:
         found = await asyncio.gather(*(_asked(path) for path in sockets.values()))
         pids, restarts = supervisor.pids, supervisor.restarts
@@ -98,7 +104,7 @@ async def _run(supervisor: Supervisor, sockets: dict[str, str], port: int | None
         ]
         return well, msgspec.json.encode(ProcessesReport(well, sum(restarts.values()), tuple(rows)))
 
-    async with listening(answer, port, host) if port else nullcontext():
+    async with listening(pages_of(answer, partial(text_of, shared)), port, host) if port else nullcontext():
         return await supervisor.run()
 
 

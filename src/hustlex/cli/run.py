@@ -8,19 +8,20 @@ from collections.abc import Awaitable, Callable
 
 from hustlex.cli.ending import MARGIN_S, Ending
 from hustlex.core.op import Effect, command
+from hustlex.core.telemetry import Hook
 from hustlex.drivers.aio import Driver, Options
 from hustlex.errors import ConfigurationError, Error
 
 Engine = Callable[[], Awaitable[None]]
 
 
-def open_driver(given: str | None, url: str, name: str, *, blocking: int = 0) -> Driver:
+def open_driver(given: str | None, url: str, name: str, *, blocking: int = 0, hook: Hook | None = None) -> Driver:
     """A driver for ``url``. given: the option it comes from, if it was given; an error names that or the variable.
 
     blocking: commands that wait on the server at once, as a worker has one for each of its queues.
     """
     try:
-        return Driver(url, Options(name=name, blocking=max(Options().blocking, blocking)))
+        return Driver(url, Options(name=name, blocking=max(Options().blocking, blocking)), hook=hook)
     except ConfigurationError as error:
         raise named("HUSTLEX_URL" if given is None else "--url", error) from None
 

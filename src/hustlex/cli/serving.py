@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hustlex.cli.collector import freeze_start
+from hustlex.core.health import stopping
 from hustlex.errors import ConfigurationError
+
+_TICK_S = 0.1
 
 
 def hasty(base: Any, seconds: float) -> type[Any]:
@@ -69,6 +73,32 @@ def frozen(base: Any) -> type[Any]:
             freeze_start()
 
     return Frozen
+
+
+def lingering(base: Any, seconds: float) -> type[Any]:
+    """A server of uvicorn's that serves on for so long after it was told to stop, or until it is told again.
+
+    Whoever spreads requests hears of the end late. Meanwhile ``/health`` answers 503, and a connection is closed behind
+    its next answer: closed while it is idle, it would take a request along that is on its way.
+    """
+
+    class Lingering(base):  # type: ignore[misc]
+        _asked = 0
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            self._asked += 1
+            super().handle_exit(sig, frame)
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            stopping.set()
+            end = time.monotonic() + seconds
+            while self._asked <= 1 and time.monotonic() < end:
+                await self.on_tick(0)  # writes the header fields of all answers anew
+                self.server_state.default_headers.append((b"connection", b"close"))
+                await asyncio.sleep(_TICK_S)
+            await super().shutdown(sockets)
+
+    return Lingering
 
 
 def without_documentation(application: Any) -> None:

@@ -31,9 +31,9 @@ def ls(user: User, url: Url = None, prefix: Prefix = None, as_json: AsJson = Fal
     if as_json:
         print_json("session.list/1", {"items": state.sessions, "revoked_before": state.revoked_before})
         return
-    heads = ("session", "client", "device", "network", "created", "last seen", "expires")
-    print_table(heads, ((s.session_id, s.client_id, s.device, s.last_network, s.created_at, s.last_seen_at,
-                         s.expires_at) for s in state.sessions))  # fmt: skip
+    heads = ("session", "client", "device", "network", "last seen", "expires")
+    rows = ((s.session_id, s.client_id, s.device, s.last_network, s.last_seen_at, s.expires_at) for s in state.sessions)
+    print_table(heads, rows)
     print_fields({"revoked before": state.revoked_before})
 
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
-from itertools import islice
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
 from hustlex.cli.client import Url, opened
-from hustlex.cli.hidden import Reveal, line, visible
+from hustlex.cli.hidden import Reveal, line, view, visible
 from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json, print_table
 from hustlex.cli.values import duration, json_value, known_queue, moment, queue_of
 from hustlex.core.printable import printable
 from hustlex.errors import Misuse
-from hustlex.jobs import Dependency, Enqueued, State, TaskInfo
+from hustlex.jobs import Dependency, Enqueued, FoundTasks, TaskInfo, UnreadTask
 from hustlex.jobs.enqueue.job import as_job
 from hustlex.sync import HustleX
 
@@ -23,11 +21,9 @@ task = typer.Typer(no_args_is_help=True)
 
 Id = Annotated[str, typer.Argument(help="The task's id")]
 Queue = Annotated[str | None, typer.Option("--queue", "-q", help="Its queue; default: look in all")]
-TaskState = Annotated[State | None, typer.Option("--state", "-s", help="Only these")]
 
 _COLOURS = {"active": "green", "retry": "yellow", "archived": "bold red"}
-_ORDER = (State.ACTIVE, State.PENDING, State.RETRY, State.ARCHIVED, State.SCHEDULED, State.AGGREGATING, State.COMPLETED)
-_PAGE, _MOST_LOOKED_AT = 1_000, 20_000
+_PAGE, _MOST_LOOKED_AT = 500, 20_000
 
 
 @task.callback()
@@ -37,58 +33,46 @@ def group() -> None:
 
 @task.command()
 def ls(
-    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Only of this queue")] = None,
-    state: TaskState = None,
-    task_type: Annotated[str, typer.Option("--type", "-t", help="Only of this type; * stands for anything")] = "*",
+    query: Annotated[str, typer.Argument(help="What to find, as 'state:retry error~timeout age>1h'; none: all")] = "",
+    queue: Annotated[str | None, typer.Option("--queue", "-q", help="Only in this queue")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many")] = 50,
+    cursor: Annotated[str, typer.Option(help="Where the answer before ended")] = "",
     reveal: Reveal = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tasks of a queue or of all, of one state or of each: what runs first, then what waits, then what has ended.
+    """Tasks that a search finds: by state, queue, type, id, error, age, payload and more, as the console's.
 
-    Looks at up to 20,000 tasks.
-    Example: hustlex task ls --state archived --type 'gig:*'
+    Looks at up to 20,000 tasks. What is hidden is not found without --reveal. Words: docs/guides/dashboard.md.
+    Example: hustlex task ls 'state:archived type:report:*'
     """
     with opened(url) as hx:
-        looked: list[int] = []
-        queues = hx.jobs.inspector.queues() if queue is None else [known_queue(hx, queue)]
-        found = list(islice(_matching(hx, queues, state, task_type, looked), limit))
-    complete = len(found) < limit and sum(looked) < _MOST_LOOKED_AT
+        queues = None if queue is None else [known_queue(hx, queue)]
+        found = _found(hx, query, queues, cursor, limit, reveal)
     if as_json:
-        items = [_answer(each, reveal) for each in found]
-        print_json("task.list/1", {"items": items, "looked_at": sum(looked), "complete": complete})
+        items = [_answer(each, reveal) for each in found.tasks]
+        answer = {"items": items, "next": found.cursor or None, "looked_at": found.looked_at}
+        print_json("task.list/1", {**answer, "complete": not found.cursor, "unread": found.unread})
         return
-    heads = ("id", "queue", "state", "type", "retried", "next start", "error", "payload")
-    print_table(heads, (_row(each, reveal) for each in found), _COLOURS)
-    if not complete:
-        print(f"\nthere may be more: looked at {sum(looked):,} tasks, --limit {limit}")
+    heads = ("id", "queue", "state", "type", "tries", "error, or payload")
+    print_table(heads, (_row(each, reveal) for each in found.tasks), _COLOURS)
+    if found.unread:
+        print(f"\n{len(found.unread):,} more may match: they cannot be looked into (--json names them)")
+    if found.cursor:
+        print(f"\nlooked at {found.looked_at:,} tasks; there may be more: --cursor {found.cursor}")
 
 
-def _matching(
-    hx: HustleX, queues: list[str], state: State | None, pattern: str, looked: list[int]
-) -> Iterator[TaskInfo]:
-    """looked: how many were read, page by page."""
-    for summary in hx.jobs.inspector.summaries(queues):
-        for each in (state,) if state else _ORDER:
-            groups = [""]
-            if each is State.AGGREGATING:
-                groups = [found.name for found in hx.jobs.inspector.groups(summary.name)] if summary.groups else []
-            elif not getattr(summary, each.value):
-                continue
-            for name in groups:
-                yield from _pages(hx, summary.name, each, name, pattern, looked)
-
-
-def _pages(hx: HustleX, queue: str, state: State, group: str, pattern: str, looked: list[int]) -> Iterator[TaskInfo]:
-    page = 1
-    while sum(looked) < _MOST_LOOKED_AT:
-        found = hx.jobs.inspector.tasks(queue, state, page=page, size=_PAGE, group=group)
-        looked.append(len(found))
-        yield from (each for each in found if fnmatchcase(each.type, pattern))
-        if len(found) < _PAGE:
-            return
-        page += 1
+def _found(hx: HustleX, query: str, queues: list[str] | None, cursor: str, limit: int, reveal: bool) -> FoundTasks:
+    """Pages, until there are enough or enough was looked at."""
+    found, unread, looked = list[TaskInfo](), list[UnreadTask](), 0
+    while True:
+        size = min(limit - len(found), _PAGE)
+        page = hx.jobs.inspector.search(query, queues=queues, cursor=cursor, size=size, view=view(reveal=reveal))
+        found += page.tasks
+        unread += page.unread
+        looked, cursor = looked + page.looked_at, page.cursor
+        if not cursor or len(found) >= limit or looked >= _MOST_LOOKED_AT:
+            return FoundTasks(tuple(found), tuple(unread), cursor, looked, page.queues_left)
 
 
 @task.command()
@@ -103,7 +87,8 @@ def show(task_id: Id, queue: Queue = None, reveal: Reveal = False, url: Url = No
     if as_json:
         print_json("task/1", answer)
     else:
-        print_fields(answer | {name: line(answer[name]) for name in ("payload", "result", "headers") if answer[name]})
+        told = {name: line(answer[name]) if answer[name] else None for name in ("payload", "result", "headers")}
+        print_fields(answer | told)
 
 
 @task.command()
@@ -203,9 +188,8 @@ def _answer(task: TaskInfo, reveal: bool) -> dict[str, Any]:
 
 def _row(task: TaskInfo, reveal: bool) -> tuple[Any, ...]:
     answer = _answer(task, reveal)
-    tries = f"{task.retried}/{task.max_retry}"
-    error, payload = line(answer["last_error"]), "" if task.payload is None else line(answer["payload"])
-    return task.id, task.queue, task.state, task.type, tries, task.next_process_at, error, payload
+    note = answer["last_error"] or ("" if task.payload is None else answer["payload"])
+    return task.id, task.queue, task.state, task.type, f"{task.retried}/{task.max_retry}", line(note)
 
 
 def _steps(waits_for: Iterable[Dependency]) -> list[dict[str, Any]]:

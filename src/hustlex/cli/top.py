@@ -14,19 +14,20 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
-from hustlex.cli import fleet, queue
+from hustlex.cli import error, fleet, queue
 from hustlex.cli.client import Url, opened
 from hustlex.cli.output import AsJson, plain, print_json, spoken, table
 from hustlex.core.printable import printable
 from hustlex.errors import Error
 from hustlex.jobs import QueueSummary, Server
+from hustlex.jobs.inspect.errors import ErrorGroup
 from hustlex.jobs.inspect.standing import state_of
 from hustlex.sync import HustleX
 
 _HEAD, _FOOT = 3, 2
+_MOST_ERRORS = 50
 _WIDE = 10_000
 """Where nobody looks, nothing is cut."""
 _ORDERS: dict[str, Callable[[QueueSummary], Any]] = {
@@ -35,8 +36,8 @@ _ORDERS: dict[str, Callable[[QueueSummary], Any]] = {
     "pending": lambda queue: (-queue.pending, queue.name),
     "failed": lambda queue: (-queue.failed_today, queue.name),
 }
-_PANES = {"1": "queues", "2": "workers", "3": "running"}
-_KEYS = "q quit  p pause  s sort  1 queues  2 workers  3 what runs"
+_PANES = {"1": "queues", "2": "workers", "3": "running", "4": "errors"}
+_KEYS = "q quit  p pause  s sort  1 queues  2 workers  3 what runs  4 errors"
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -45,6 +46,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     at: datetime
     queues: tuple[QueueSummary, ...] = ()
     servers: tuple[Server, ...] = ()
+    errors: tuple[ErrorGroup, ...] = ()
     trouble: str = ""
     """Why nothing could be read, one sentence; "" = it could."""
 
@@ -62,7 +64,7 @@ def top(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Queues and workers, live; keys: q quit, p pause, s sort, 1 to 3 what is shown. Without a terminal one look.
+    """Queues and workers, live; keys: q quit, p pause, s sort, 1 to 4 what is shown. Without a terminal one look.
 
     Example: hustlex top --every 5
     """
@@ -76,9 +78,10 @@ def top(
 
 
 def look(hx: HustleX) -> Snapshot:
-    """One look: a write for all queues, and the registry of workers. Raises Error."""
+    """One look: a write for all queues, the registry of workers, what failed last. Raises Error."""
     queues = tuple(hx.jobs.inspector.summaries())
-    return Snapshot(datetime.now(UTC), queues, tuple(hx.jobs.inspector.servers()))
+    servers, errors = hx.jobs.inspector.servers(), hx.jobs.inspector.error_groups(size=_MOST_ERRORS)
+    return Snapshot(datetime.now(UTC), queues, tuple(servers), tuple(errors))
 
 
 def pressed(view: TopView, key: str) -> TopView | None:
@@ -127,6 +130,8 @@ def _pane(seen: Snapshot, view: TopView) -> tuple[tuple[str, ...], list[tuple[An
         return fleet.HEADS, [fleet.row(each) for each in seen.servers], {}
     if view.pane == "running":
         return fleet.RUNNING_HEADS, fleet.running(list(seen.servers)), {}
+    if view.pane == "errors":
+        return error.HEADS, [error.row(each) for each in seen.errors], {}
     ordered = sorted(seen.queues, key=_ORDERS[view.order])
     return queue.HEADS, [queue.row(each, list(seen.servers)) for each in ordered], queue.COLOURS
 
@@ -138,6 +143,8 @@ def _answer(seen: Snapshot) -> dict[str, Any]:
 
 
 def _live(hx: HustleX, every: float) -> None:
+    from rich.live import Live
+
     view: TopView | None = TopView()
     seen, due = Snapshot(datetime.now(UTC)), 0.0
     console = Console()
@@ -154,8 +161,8 @@ def _looked(hx: HustleX) -> Snapshot:
     """A server that is away is a sentence, and looked for again."""
     try:
         return look(hx)
-    except Error as error:
-        return Snapshot(datetime.now(UTC), trouble=str(error))
+    except Error as fault:
+        return Snapshot(datetime.now(UTC), trouble=str(fault))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import getpass
 import sys
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -68,3 +69,11 @@ def queue_of(hx: HustleX, task_id: str, queue: str | None) -> str:
     if not found.queue:
         raise NotFound(f"no queue knows a task {task_id!r}", hint="it ended and is not kept, or there never was one")
     return found.queue
+
+
+def me() -> str:
+    """Who types, as the machine knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "operator"

@@ -17,9 +17,11 @@ from hustlex.cli.processes import Processes, cores, run_processes
 from hustlex.cli.run import named, open_driver, run_until_signal
 from hustlex.errors import Misuse
 from hustlex.jobs.keys import queue_keys
-from hustlex.settings import RESERVED, load_settings
+from hustlex.metrics import process_metrics
+from hustlex.metrics.worker import of_worker, watched
+from hustlex.settings import RESERVED, Settings, load_settings
 from hustlex.worker import Reserved, Worker, serve_health
-from hustlex.worker.health_http import answer_of, listening_at
+from hustlex.worker.health_http import answer_of, listening_at, pages_of
 
 Modules = Annotated[
     list[str], typer.Argument(help="Modules that define `tasks`, as examples.gigs, or MODULE:NAME; all run together")
@@ -37,7 +39,9 @@ def start(
     queue: Queues = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Jobs at once; default HUSTLEX_CONCURRENCY")] = None,
     cpu_processes: Annotated[int, typer.Option(min=0, help="Tasks with cpu=True at once; 0: as many as CPUs")] = 0,
-    health_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer GET /health on this port")] = None,
+    health_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Answer GET /health and /metrics there")
+    ] = None,
     health_host: Annotated[str, typer.Option(help="Address for --health-port")] = "127.0.0.1",
     processes: Processes = None,
     health_socket: Annotated[str | None, typer.Option(hidden=True)] = None,
@@ -55,10 +59,11 @@ def start(
     if (count := cores(settings.processes)) > 1:
         open_driver(url, settings.url, "hustlex:worker")
         given = _arguments(module, queue, settings.concurrency, cpu_processes)
-        grace_s, environment = settings.shutdown_timeout_s, {"HUSTLEX_URL": settings.url}
+        grace_s, environment = settings.shutdown_timeout_s, _environment(settings)
         raise typer.Exit(run_processes(count, given, environment, grace_s=grace_s, port=health_port, host=health_host))
     tasks = load_tasks(module)
-    driver = open_driver(url, settings.url, "hustlex:worker", blocking=len(settings.queues))
+    metrics = process_metrics() if health_port or settings.metrics_dir else None
+    driver = open_driver(url, settings.url, "hustlex:worker", blocking=len(settings.queues), hook=metrics)
     engine = Worker(
         driver,
         tasks,
@@ -68,10 +73,13 @@ def start(
         shutdown_timeout=timedelta(seconds=settings.shutdown_timeout_s),
     )
 
+    text = None if metrics is None else metrics.text
+
     async def run() -> None:
         async with (
-            serve_health(engine, driver, health_port, health_host) if health_port else nullcontext(),
-            listening_at(answer_of(engine, driver), health_socket) if health_socket else nullcontext(),
+            watched(metrics, of_worker(engine, tasks)),
+            serve_health(engine, driver, health_port, health_host, metrics=text) if health_port else nullcontext(),
+            listening_at(pages_of(answer_of(engine, driver)), health_socket) if health_socket else nullcontext(),
         ):
             starting = asyncio.create_task(_started(engine, freeze=settings.freeze_gc))
             try:
@@ -86,6 +94,12 @@ async def _started(engine: Worker, *, freeze: bool) -> None:
     await engine.started()
     if freeze:
         freeze_start()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Of each process, beside what this one has."""
+    shared = {"HUSTLEX_METRICS_DIR": settings.metrics_dir} if settings.metrics_dir else {}
+    return {"HUSTLEX_URL": settings.url, **shared}
 
 
 def _arguments(modules: list[str], queues: list[str] | None, concurrency: int, cpu_processes: int) -> list[str]:

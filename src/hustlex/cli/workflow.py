@@ -43,8 +43,9 @@ def ls(
         items = [{"workflow": _workflow(each.id), **_fields(each)} for each in found]
         print_json("workflow.list/1", {"items": items, "page": page, "complete": len(found) < limit})
         return
-    rows = ((_workflow(each.id), each.id, each.queue, each.state or "gone", len(each.followed_by)) for each in found)
-    print_table(("workflow", "step", "queue", "state", "waiting for it"), rows, _COLOURS)
+    rows = ((_workflow(each.id), each.id.rpartition(":")[2], each.queue, each.state or "gone", len(each.followed_by))
+            for each in found)  # fmt: skip
+    print_table(("workflow", "step", "queue", "state", "waiting"), rows, _COLOURS)
     if len(found) == limit:
         print(f"\nthere may be more: --page {page + 1}")
 

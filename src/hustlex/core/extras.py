@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from hustlex.errors import ConfigurationError
-
-
-class NotInstalled(ConfigurationError, ImportError):
-    """Something needs an extra that is not installed; an ImportError too, for those who try."""
+from hustlex.errors import NotInstalled
 
 
 def installed(*modules: str) -> bool:

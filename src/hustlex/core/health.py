@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import weakref
 from typing import Protocol
 
@@ -13,6 +14,10 @@ from hustlex.errors import Error
 
 _log = logging.getLogger("hustlex.health")
 _PATIENCE_MS = 1_000
+
+stopping = threading.Event()
+"""This process was told to stop and still serves: whoever spreads requests is to look elsewhere."""
+
 _WHY = {
     "Unavailable": "cannot be reached",
     "Timeout": "does not answer within a second",

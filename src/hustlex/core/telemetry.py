@@ -1,17 +1,21 @@
 """One hook for all rooms: told when a call begins; what it returns is told when that call ends.
 
-``hustlex.HustleX(url, hook=...)``. Without a hook nothing here runs.
+``hustlex.HustleX(url, hook=...)``. Without a hook nothing here runs. A plain function is told of calls, a ``Telemetry``
+of what rooms are asked and what workers run, too.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 import msgspec
+
+from hustlex.core import check
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,11 +27,12 @@ class CallStart(msgspec.Struct, frozen=True):
     """A call begins.
 
     ops: the names of its operations, as ``("jobs.enqueue",)``; several for a batch, which is one write. memory: it is
-    answered in this process, without the server.
+    answered in this process, without the server. waits: it waits on the server on purpose, as a subscription does.
     """
 
     ops: tuple[str, ...]
     memory: bool = False
+    waits: bool = False
 
     @property
     def op(self) -> str:
@@ -69,9 +74,11 @@ class Watch:
 
     __slots__ = ("_began", "_end", "_hook", "_start", "failures")
 
-    def __init__(self, hook: Hook, ops: tuple[str, ...], *, memory: bool = False, began: float = 0.0) -> None:
+    def __init__(
+        self, hook: Hook, ops: tuple[str, ...], *, memory: bool = False, waits: bool = False, began: float = 0.0
+    ) -> None:
         self._hook = hook
-        self._start = CallStart(ops, memory)
+        self._start = CallStart(ops, memory, waits)
         self._began = began
         self.failures: list[BaseException] = []
 
@@ -98,7 +105,8 @@ class Watch:
         outcome: Literal["ok", "failed", "cancelled"] = "failed" if failures else "ok"
         if error is not None and not isinstance(error, Exception):
             outcome = "cancelled"
-        return CallEnd(start.ops, start.memory, seconds=seconds, outcome=outcome, error=name, failed=len(failures))
+        how: dict[str, Any] = {"seconds": seconds, "outcome": outcome, "error": name, "failed": len(failures)}
+        return CallEnd(start.ops, start.memory, start.waits, **how)
 
 
 def from_memory(hook: Hook | None, op: str, ask: Callable[P, R], known: type | tuple[type, ...]) -> Callable[P, R]:
@@ -117,10 +125,191 @@ def from_memory(hook: Hook | None, op: str, ask: Callable[P, R], known: type | t
     return asked
 
 
-def _safely(hook: Callable[[Any], Any], event: CallStart) -> Any:
+def _safely(hook: Callable[..., Any], *event: Any) -> Any:
     """Call it; a hook that fails must not change what a call did."""
     try:
-        return hook(event)
+        return hook(*event)
     except Exception:  # noqa: BLE001 - whatever it raises
         _log.exception("the hook failed; the call goes on")
         return None
+
+
+class DoorEnd(msgspec.Struct, frozen=True):
+    """What somebody asked a room has an answer."""
+
+    seconds: float
+    """From the call until the answer, everything included."""
+    answer: Any = None
+    """What the caller got, None when it raised. May hold secrets: look at its type and words, keep nothing of it."""
+    error: str = ""
+    """The class name of what was raised, "" = nothing."""
+
+
+class AttemptStart(msgspec.Struct, frozen=True):
+    """A worker begins with a task; told in the context in which the handler will run."""
+
+    type: str
+    """As the handler is registered; "" when there is none."""
+    queue: str
+    id: str
+    attempt: int
+    """1 is the first."""
+    max_retry: int
+    headers: Mapping[str, str]
+    """As the producer gave them."""
+
+
+class AttemptEnd(msgspec.Struct, frozen=True):
+    """The same attempt is over."""
+
+    seconds: float
+    outcome: str
+    """"done", or the word of the log of failed attempts: retry, archived, revoked, lost and so on."""
+    error: str = ""
+    """The class name of what it raised, "" = nothing."""
+
+
+DoorEnded = Callable[[DoorEnd], object]
+AttemptEnded = Callable[[AttemptEnd], object]
+
+
+class Telemetry:
+    """A hook that is told of more than calls: give one as ``hook`` and override what you want to know.
+
+    Each function is called in the caller's task or thread. It must not block; what it raises is logged and goes no
+    further. What one returns is called once, at the end.
+    """
+
+    def __call__(self, start: CallStart) -> End | None:  # noqa: ARG002 - for those who override it
+        """A call begins, see ``Hook``."""
+        return None
+
+    def door(self, name: str, about: Any) -> DoorEnded | None:  # noqa: ARG002 - as above
+        """A room is asked, as "otp.verify" or "jobs.enqueue". about: of limits the policies, of jobs the job or type,
+        else None.
+        """
+        return None
+
+    def attempt(self, start: AttemptStart) -> AttemptEnded | None:  # noqa: ARG002 - as above
+        """A worker begins with a task."""
+        return None
+
+    def fired(self, outcome: str, delay_s: float) -> None:
+        """A scheduler has seen to an instant of an entry, so late: "fired", "duplicate" (another one had), "refused" or
+        "failed".
+        """
+
+    def note(self, event: Any) -> None:
+        """A room tells of itself, as the codes do of each ``OtpEvent``."""
+
+    def headers(self, *, later: bool) -> Mapping[str, str]:  # noqa: ARG002 - as above
+        """What goes with a task that is enqueued here and now; the caller's own headers of these names win.
+
+        later: it is to run some other time, or as one of a group.
+        """
+        return {}
+
+    def join(self, front: Any) -> None:
+        """A front begins to tell."""
+
+
+class Combined(Telemetry):
+    """Several hooks as one; plain functions are told of calls. Ends come in the opposite order, as spans close."""
+
+    def __init__(self, *hooks: Hook) -> None:
+        """Raises Misuse."""
+        for hook in hooks:
+            check.function("a hook", hook)
+        self._hooks = hooks
+        self._ears = tuple(hook for hook in hooks if isinstance(hook, Telemetry))
+
+    def __call__(self, start: CallStart) -> End | None:
+        return _all([_safely(hook, start) for hook in self._hooks])
+
+    def door(self, name: str, about: Any) -> DoorEnded | None:
+        return _all([_safely(ear.door, name, about) for ear in self._ears])
+
+    def attempt(self, start: AttemptStart) -> AttemptEnded | None:
+        return _all([_safely(ear.attempt, start) for ear in self._ears])
+
+    def fired(self, outcome: str, delay_s: float) -> None:
+        for ear in self._ears:
+            _safely(ear.fired, outcome, delay_s)
+
+    def note(self, event: Any) -> None:
+        for ear in self._ears:
+            _safely(ear.note, event)
+
+    def headers(self, *, later: bool) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for ear in self._ears:
+            found |= safely_headers(ear, later=later)
+        return found
+
+    def join(self, front: Any) -> None:
+        for ear in self._ears:
+            ear.join(front)
+
+
+def _all(ends: Sequence[Callable[[Any], object] | None]) -> Callable[[Any], object] | None:
+    waiting = [end for end in reversed(ends) if end is not None]
+    if len(waiting) < 2:
+        return waiting[0] if waiting else None
+
+    def ended(event: Any) -> None:
+        for end in waiting:
+            _safely(end, event)
+
+    return ended
+
+
+class DoorWatch:
+    """``with DoorWatch(hook, name, about) as watch:`` tells that a room is asked, and what came of it."""
+
+    __slots__ = ("_about", "_began", "_end", "_hook", "_name", "answer")
+
+    def __init__(self, hook: Telemetry, name: str, about: Any) -> None:
+        self._hook, self._name, self._about = hook, name, about
+        self.answer: Any = None
+
+    def __enter__(self) -> Self:
+        self._end: DoorEnded | None = _safely(self._hook.door, self._name, self._about)
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._end is not None:
+            name = kind.__name__ if kind is not None else ""
+            _safely(self._end, DoorEnd(time.monotonic() - self._began, self.answer, name))
+
+
+def begin_attempt(hook: Telemetry, start: AttemptStart) -> AttemptEnded | None:
+    """Tell of its start; what is to be called at its end, with nothing to fear from it."""
+    end: AttemptEnded | None = _safely(hook.attempt, start)
+    return None if end is None else partial(_safely, end)
+
+
+def safely_headers(hook: Telemetry, *, later: bool) -> Mapping[str, str]:
+    """What it wants to go with a task; nothing when it fails."""
+    try:
+        return hook.headers(later=later)
+    except Exception:  # noqa: BLE001 - whatever it raises
+        _log.exception("the hook failed; the task goes without its headers")
+        return {}
+
+
+def told_of(hook: Telemetry, event: Any) -> None:
+    """Tell what a room says of itself."""
+    _safely(hook.note, event)
+
+
+def join(hook: Hook | None, front: Any) -> None:
+    """Tell that a front begins to tell."""
+    if isinstance(hook, Telemetry):
+        hook.join(front)
+
+
+def tell_fired(hook: Hook | None, outcome: str, delay_s: float) -> None:
+    """Tell what became of an instant."""
+    if isinstance(hook, Telemetry):
+        _safely(hook.fired, outcome, delay_s)

@@ -189,6 +189,7 @@ async def _reset_pin(request: PageRequest, target: Target) -> None:
 
 async def _plan_bulk(request: PageRequest, target: Target) -> str:
     """Look for its tasks; answers its page, where it can be started."""
+    _make_room(request)
     acts, operator = request.hx.jobs.inspector.bulk, request.operator
     queues = None
     if not operator.sees_all_queues:
@@ -199,6 +200,11 @@ async def _plan_bulk(request: PageRequest, target: Target) -> str:
     return await _driven(request, planned.id)
 
 
+def _make_room(request: PageRequest) -> None:
+    if request.runner is not None:
+        request.runner.make_room()
+
+
 async def _driven(request: PageRequest, bulk_id: str) -> str:
     if request.runner is not None:
         await request.runner.drive(request, bulk_id)
@@ -206,6 +212,7 @@ async def _driven(request: PageRequest, bulk_id: str) -> str:
 
 
 async def _start_bulk(request: PageRequest, target: Target) -> str:
+    _make_room(request)
     found = await seen(request, target.bulk)
     if found.phase is BulkPhase.READY and found.planned > TYPED_OVER and target.typed != str(found.planned):
         raise Misuse("what was typed is not the number of tasks", hint=f"go back and type {found.planned}")
@@ -222,12 +229,14 @@ async def _stop_bulk(request: PageRequest, target: Target) -> None:
 
 
 async def _undo_bulk(request: PageRequest, target: Target) -> str:
+    _make_room(request)
     found = await seen(request, target.bulk)
     await request.hx.jobs.inspector.bulk.undo(found.id)
     return await _driven(request, found.id)
 
 
 async def _continue_bulk(request: PageRequest, target: Target) -> str:
+    _make_room(request)
     return await _driven(request, (await seen(request, target.bulk)).id)
 
 

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.core.redact import Formatter, Redactor
+from hustlex.dashboard import cost
 from hustlex.dashboard.acts import ACTS, FIELDS, Act, Target, target_of
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
@@ -65,10 +66,11 @@ class Dashboard:
         check.text("title", title)
         self._hx = hx
         self._formatter = formatter or Redactor()
-        self._signer = Signer(hx.driver, hx.prefix)
-        self._signin = SignIn(hx, self._signer) if access is None else None
+        self._front = front = cost.counted(hx)
+        self._signer = Signer(front.driver, hx.prefix)
+        self._signin = SignIn(front, self._signer) if access is None else None
         self._access: Access = access or self._signin  # type: ignore[assignment]
-        self._audit = Audit(hx.driver, hx.prefix)
+        self._audit = Audit(front.driver, hx.prefix)
         self._runner = BulkRunner(self._audit)
         self._renderer = Renderer(title, production=in_production())
         self._hub = LiveHub()
@@ -86,6 +88,7 @@ class Dashboard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        cost.begin()
         await self._app(scope, receive, send)
 
     async def sign_in_token(self, operator: Operator) -> str:
@@ -198,7 +201,7 @@ class Dashboard:
         """With an entry before, without which nothing is done, and one after."""
         entry = await self._audit.note(asked.operator, "intent", verb, target.written(asked), queue=target.queue)
         try:
-            outcome = await act.does(asked, target)
+            outcome = await act.does(msgspec.structs.replace(asked, hx=self._hx), target)
         except Error as error:
             await self._audit.note(
                 asked.operator,
@@ -264,10 +267,10 @@ class Dashboard:
         return self._request(request, as_operator(await self._access(request)), params, query)
 
     def _request(self, request: Request, operator: Operator, params: Any, query: dict[str, str]) -> PageRequest:
+        root, still_may = request.scope.get("root_path", ""), partial(self._still, request, operator)
         return PageRequest(
-            self._hx, operator, self._formatter, request.scope.get("root_path", ""), params, query, runner=self._runner,
-            still_may=partial(self._still, request, operator),
-        )  # fmt: skip
+            self._front, operator, self._formatter, root, params, query, runner=self._runner, still_may=still_may
+        )
 
     def _closed(self, request: Request) -> Response:
         if self._signin is not None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from hustlex.dashboard.words import duration
-from hustlex.jobs import PeriodicInfo, QueueSummary, Server
+from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueSummary, Server
 from hustlex.jobs.inspect.standing import state_of
 
 _LONG_WAIT = timedelta(seconds=60)
@@ -16,6 +16,7 @@ _OVERDUE = timedelta(seconds=60)
 _FULL_ARCHIVE = 9_000
 _MANY_FAILED = 20
 _FAILED_SHARE = 0.05
+_OFTEN = timedelta(hours=1)
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -68,3 +69,14 @@ def _of_entry(entry: PeriodicInfo, now: datetime) -> Iterator[Trouble]:
     if entry.next_at is not None and now.astimezone(UTC) - entry.next_at > _OVERDUE:
         late = duration(now.astimezone(UTC) - entry.next_at)
         yield Trouble("fail", f"cron {entry.spec} {entry.type}: it should have fired {late} ago", ("cron",))
+
+
+def of_errors(groups: Sequence[ErrorGroup], now: datetime) -> list[Trouble]:
+    """Failures of one kind that come often: more than 20 in the present hour."""
+    found = []
+    for group in groups:
+        count = group.by_hour[-1]
+        if count > _MANY_FAILED and now.astimezone(UTC) - group.last_seen < _OFTEN:
+            what = f"{group.error or group.message} in {group.type}: {count:,} failures in an hour"
+            found.append(Trouble("warn", what, ("errors", group.queue, group.signature)))
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -13,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hustlex import __version__
 from hustlex.core.redact import What
-from hustlex.dashboard import charts, words
+from hustlex.dashboard import charts, cost, words
 from hustlex.dashboard.request import PageContent, PageRequest
 
 _LONGEST_ROW = 160
@@ -25,6 +24,7 @@ SECTIONS = (
     ("Queues", "queues", "jobs", "q"),
     ("Tasks", "tasks", "jobs", "t"),
     ("Bulk", "bulk", "jobs", "b"),
+    ("Errors", "errors", "jobs", "x"),
     ("Workers", "workers", "jobs", "w"),
     ("Cron", "cron", "jobs", "c"),
     ("Workflows", "workflows", "jobs", "f"),
@@ -61,25 +61,29 @@ class Renderer:
             loader=PackageLoader("hustlex.dashboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True,
         )  # fmt: skip
-        self._environment.filters |= {
-            "number": words.number,
-            "size": words.size,
-            "duration": words.duration,
-            "moment": words.moment,
-            "badge": words.badge,
-            "visible": words.visible,
-            "glyph": words.glyph,
-        }
-        self._environment.globals |= {
-            "title": title,
-            "production": production,
-            "version": __version__,
-            "style": STYLE,
-            "script": SCRIPT,
-            "sparkline": charts.sparkline,
-            "bars": charts.bars,
-            "percent": words.percent,
-        }
+        self._environment.filters.update(
+            {
+                "number": words.number,
+                "size": words.size,
+                "duration": words.duration,
+                "moment": words.moment,
+                "badge": words.badge,
+                "visible": words.visible,
+                "glyph": words.glyph,
+            }
+        )
+        self._environment.globals.update(
+            {
+                "title": title,
+                "production": production,
+                "version": __version__,
+                "style": STYLE,
+                "script": SCRIPT,
+                "sparkline": charts.sparkline,
+                "bars": charts.bars,
+                "percent": words.percent,
+            }
+        )
 
     def document(self, page: PageContent, request: PageRequest, **frame: Any) -> str:
         """The whole page."""
@@ -104,7 +108,7 @@ class Renderer:
             "here": here,
             "sections": [each for each in SECTIONS if not each[2] or request.operator.sees_room(each[2])],
             "now": datetime.now(UTC),
-            "began": time.perf_counter(),
+            "cost": cost.so_far(),
             "excerpt": lambda value, kind="payload", task_type="": excerpt(request, value, kind, task_type),
             "full": lambda value, kind="payload", task_type="": full(request, value, kind, task_type),
             **page.values,

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from hustlex.dashboard.audit import Audit
-from hustlex.errors import Error
+from hustlex.errors import Conflict, Error
 from hustlex.jobs import Bulk
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _STEPS_AT_ONCE = 5
 """Made before the page is answered: small acts are over then."""
+_MOST_AT_ONCE = 4
+"""Bulk acts of one process."""
 _PAUSE_S = 0.05
 """Between two steps of 100 tasks: at most 2,000 a second, so that workers get the server, too."""
 _RECHECK_S = 60.0
@@ -31,6 +33,11 @@ class BulkRunner:
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def make_room(self) -> None:
+        """Raises Conflict when this process is at as many as it may be."""
+        if len(self._tasks) >= _MOST_AT_ONCE:
+            raise Conflict(f"{_MOST_AT_ONCE} bulk acts are being done already", hint="wait for one of them, or stop it")
 
     async def drive(self, request: PageRequest, bulk_id: str) -> None:
         """Make some steps now and the others later."""

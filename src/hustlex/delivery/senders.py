@@ -47,6 +47,8 @@ class SendFailed(Error):
     no other channel is, because two messages are worse than a late one.
     """
 
+    code = "send_failed"
+
     def __init__(self, message: str, *, permanent: bool = False, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.permanent = permanent

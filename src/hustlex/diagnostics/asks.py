@@ -81,7 +81,7 @@ def together(*ops: Op[Any]) -> Flow[list[Any]]:
     """The answers, in one round trip; None for what the server refuses. Raises what else is wrong."""
     answers: list[Any] = yield Batch(ops)
     for answer in answers:
-        if isinstance(answer, Error) and getattr(answer, "code", "") in ("", "NOAUTH", "WRONGPASS"):
+        if isinstance(answer, Error) and getattr(answer, "server_code", "") in ("", "NOAUTH", "WRONGPASS"):
             raise answer
     return [None if isinstance(answer, Refused) else answer for answer in answers]
 
@@ -154,7 +154,7 @@ def missing(at: str, name: str, known: dict[str, int]) -> Flow[list[str] | None]
     answers: list[bytes | Error] = yield Batch(
         tuple(ask(at, bytes, "ACL", "DRYRUN", name, *_filled(each, arity)) for each, arity in known.items())
     )
-    if any(isinstance(answer, Refused) and answer.code == "NOPERM" for answer in answers):
+    if any(isinstance(answer, Refused) and answer.server_code == "NOPERM" for answer in answers):
         return None
     pairs = zip(known, answers, strict=True)
     return [each for each, answer in pairs if isinstance(answer, bytes) and b"to run the" in answer]

@@ -19,7 +19,7 @@ from hustlex.diagnostics.places import LocalFacts
 from hustlex.diagnostics.rights import ROOMS, rights
 from hustlex.errors import Refused
 
-_PINGS = 100
+PINGS = 100
 _PINGS_S = 1.0
 _SLOW_CALLS = 50
 
@@ -82,11 +82,14 @@ class DeepCheck(msgspec.Struct, frozen=True):
 
 
 def of_server(
-    node: ClusterNode | None = None, link: ServerLink | None = None, deep: DeepCheck | None = None
+    node: ClusterNode | None = None,
+    link: ServerLink | None = None,
+    deep: DeepCheck | None = None,
+    pings: int = PINGS,
 ) -> Flow[ServerFacts]:
     """Ask a server, or this node of a cluster. Raises Unavailable, and Denied for a wrong password."""
     at = node.key if node is not None else ""
-    median_ms, slowest_ms = yield from _pings(at)
+    median_ms, slowest_ms = yield from _pings(at, pings)
     skew_ms = yield from _skew(at)
     facts = yield from _known(at, node, link)
     slow, latency, clients = yield from asks.together(asks.slow(at, _SLOW_CALLS), asks.latency(at), asks.clients(at))
@@ -129,10 +132,10 @@ def _known(at: str, node: ClusterNode | None, link: ServerLink | None) -> Flow[S
     )
 
 
-def _pings(at: str) -> Flow[tuple[float, float]]:
+def _pings(at: str, most: int) -> Flow[tuple[float, float]]:
     times: list[float] = []
     end = time.perf_counter() + _PINGS_S
-    while len(times) < _PINGS and (not times or time.perf_counter() < end):
+    while len(times) < most and (not times or time.perf_counter() < end):
         before = time.perf_counter()
         yield from do(asks.ask(at, bool, "PING"))
         times.append((time.perf_counter() - before) * 1000)

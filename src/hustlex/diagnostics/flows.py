@@ -11,7 +11,7 @@ from hustlex.core.link import ServerLink
 from hustlex.core.op import Flow
 from hustlex.core.printable import printable
 from hustlex.diagnostics.checks import AT_START, apart, judge, judge_cluster
-from hustlex.diagnostics.facts import DeepCheck, ServerFacts, at_start, of_server
+from hustlex.diagnostics.facts import PINGS, DeepCheck, ServerFacts, at_start, of_server
 from hustlex.diagnostics.findings import Checkup, DoctorFinding, Role
 from hustlex.diagnostics.job_facts import JobFacts, of_jobs
 from hustlex.diagnostics.jobs import judge_jobs
@@ -29,18 +29,18 @@ class RoleFacts(msgspec.Struct, frozen=True):
     cluster: ClusterFacts | None = None
 
 
-def servers(link: ServerLink, deep: DeepCheck | None) -> Flow[RoleFacts]:
+def servers(link: ServerLink, deep: DeepCheck | None, pings: int = PINGS) -> Flow[RoleFacts]:
     """Ask the server, or each node of a cluster one after the other."""
     cluster = yield from of_cluster()
     if cluster is None:
-        return RoleFacts(((yield from of_server(None, link, deep)),))
-    return RoleFacts((yield from _each(cluster, link, deep)), cluster)
+        return RoleFacts(((yield from of_server(None, link, deep, pings)),))
+    return RoleFacts((yield from _each(cluster, link, deep, pings)), cluster)
 
 
-def _each(cluster: ClusterFacts, link: ServerLink, deep: DeepCheck | None) -> Flow[tuple[ServerFacts, ...]]:
+def _each(cluster: ClusterFacts, link: ServerLink, deep: DeepCheck | None, pings: int) -> Flow[tuple[ServerFacts, ...]]:
     found: tuple[ServerFacts, ...] = ()
     for node in cluster.nodes:
-        found = (*found, (yield from of_server(node, link, deep)))
+        found = (*found, (yield from of_server(node, link, deep, pings)))
     return found
 
 

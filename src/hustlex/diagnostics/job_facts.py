@@ -9,6 +9,7 @@ import msgspec
 from hustlex.core.op import Batch, Effect, Flow, Op, command, do
 from hustlex.errors import Error, Refused
 from hustlex.jobs import lookup
+from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import orphans
 from hustlex.jobs.inspect.orphans import MOST_QUEUES, Orphans
 from hustlex.jobs.keys import queue_keys
@@ -38,21 +39,33 @@ class JobFacts(msgspec.Struct, frozen=True):
     orphans: Orphans
     """Queues and types that no worker takes."""
     backlogs: dict[str, QueueBacklog] = {}
-    """Of 200 queues at most, by name."""
+    """Of 200 queues at most (in a brief check: of all), by name."""
 
 
 _LEASE_GRACE_S = 30
 
 
-def of_jobs(now_ms: int = 0) -> Flow[JobFacts | None]:
-    """Ask for what does not run; None for a user who may not look at jobs. Bounded, see ``Orphans``."""
+def of_jobs(now_ms: int = 0, *, brief: bool = False) -> Flow[JobFacts | None]:
+    """Ask for what does not run; None for a user who may not look at jobs. Bounded, see ``Orphans``.
+
+    brief: of all queues, in a call for each hundred; types of tasks in three of them.
+    """
     try:
         entries = yield from do(schedules.listed(now_ms))
         refused = yield from do(schedules.refused())
+        if brief:
+            return JobFacts(entries, refused, *(yield from _glance(now_ms)))
         found = yield from orphans.find(now_ms)
         return JobFacts(entries, refused, found, (yield from _backlogs(now_ms)))
     except Refused:
         return None
+
+
+def _glance(now_ms: int) -> Flow[tuple[Orphans, dict[str, QueueBacklog]]]:
+    summaries = yield from inspection.summaries((yield from do(lookup.queues())), now_ms)
+    found = yield from orphans.glance(summaries, now_ms)
+    waits = {each.name: QueueBacklog(each.latency.total_seconds(), each.archived, each.orphans) for each in summaries}
+    return found, waits
 
 
 def _backlogs(now_ms: int) -> Flow[dict[str, QueueBacklog]]:

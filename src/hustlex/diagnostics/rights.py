@@ -52,7 +52,8 @@ _LOOKS = frozenset(
     }
 )
 _CHANNELS = {"events": "ev", "jobs": "asynq"}
-_SUBSCRIBER = frozenset({"subscribe", "unsubscribe"})
+_SUBSCRIBER = frozenset({"ssubscribe", "subscribe", "sunsubscribe", "unsubscribe"})
+_NEAR = "client|tracking"  # of near caches
 
 _CALL = re.compile(r"redis\.p?call\(([^,)]*)")
 _WORD = re.compile(r"'([A-Z]+)'")
@@ -93,6 +94,8 @@ def rights(rooms: tuple[str, ...] = ROOMS, prefix: str = "") -> AclRights:
         if room in _CHANNELS:
             channels.add(f"{before}{_CHANNELS[room]}:*")
             commands |= _SUBSCRIBER
+        if room == "cache":
+            commands.add(_NEAR)
     return AclRights(tuple(sorted(commands)), tuple(sorted(keys)), tuple(sorted(channels)))
 
 

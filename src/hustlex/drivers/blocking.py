@@ -102,10 +102,13 @@ class Driver:
 
     def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
+        return self._run(op, waits=False)
+
+    def _run(self, op: Op[T], *, waits: bool) -> T:
         deadline = time.monotonic() + self._seconds(op)
         if self.hook is None:
             return _decode(op, self._insist(op, deadline))
-        with Watch(self.hook, (op.name,)):
+        with Watch(self.hook, (op.name,), waits=waits):
             return _decode(op, self._insist(op, deadline))
 
     def _seconds(self, op: Op[Any]) -> float:
@@ -335,14 +338,14 @@ class Driver:
         """Run a command that waits on the server up to ``seconds``, and has the time of a call beside that."""
         if not op.timeout_ms:
             op = replace(op, timeout_ms=int((seconds + self._command_s) * 1000))
-        return self.run(op)
+        return self._run(op, waits=True)
 
     def listen(self, op: Op[T], most: int, seconds: float) -> list[T]:
         """What a command goes on to say after its first reply; see ``core.op.AsyncDriver``."""
         if self._closed:
             raise closed().during(op.name)
         deadline = time.monotonic() + self._command_s
-        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+        with Watch(self.hook, (op.name,), waits=True) if self.hook is not None else nullcontext():
             try:
                 replies = self._pools.route(op, deadline).pool.listen(pack(op), most, seconds, deadline)
             except (NotSent, Lost, Late) as failure:

@@ -21,6 +21,7 @@ from hustlex.core.printable import printable
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import (
     BadReply,
+    Closed,
     ConfigurationError,
     Denied,
     Error,
@@ -123,12 +124,12 @@ Failure = NotSent | Lost | Late | Refused
 
 def misplaced(failure: object) -> bool:
     """Whether an answer says that this is not, or not any more, the server to ask."""
-    return isinstance(failure, Refused) and failure.code in WRONG_SERVER
+    return isinstance(failure, Refused) and failure.server_code in WRONG_SERVER
 
 
 def scriptless(failure: object) -> bool:
     """Whether the server only lacks the script's text."""
-    return isinstance(failure, Refused) and failure.code == "NOSCRIPT"
+    return isinstance(failure, Refused) and failure.server_code == "NOSCRIPT"
 
 
 def demoted(hello: object) -> Refused | None:
@@ -171,7 +172,7 @@ def nameless(service: str) -> ConfigurationError:
 
 def anew(error: Refused) -> Refused:
     """The same once more, for another caller."""
-    again = type(error)(error.message, code=error.code, hint=error.hint)
+    again = type(error)(error.message, server_code=error.server_code, hint=error.hint)
     if isinstance(error, Redirected) and isinstance(again, Redirected):
         again.slot, again.host, again.port = error.slot, error.host, error.port
     return again
@@ -182,7 +183,7 @@ def verdict(failure: Failure, effect: Effect) -> Error | None:
     if isinstance(failure, NotSent):
         return None
     if isinstance(failure, Refused):
-        return None if failure.code in NOT_EXECUTED else failure
+        return None if failure.server_code in NOT_EXECUTED else failure
     if effect is Effect.ONCE:
         return OutcomeUnknown(
             "the reply was lost, the call may have been executed", hint="check the state before repeating it"
@@ -221,15 +222,15 @@ def refusal(text: str) -> Refused:
     """A server's error line as an exception. Only its first word is trusted to be free of user data."""
     code = text.split(" ", 1)[0]
     if code in _DENIED:
-        return Denied(f"the server refused ({code})", code=code, hint=_DENIED[code])
+        return Denied(f"the server refused ({code})", server_code=code, hint=_DENIED[code])
     if code == "OOM":
-        return Full("the server's memory is full (OOM)", code=code, hint=_FULL)
+        return Full("the server's memory is full (OOM)", server_code=code, hint=_FULL)
     message, hint = f"the server refused: {_harmless(text)}", _HINTS.get(code, "")
     if found := _REDIRECTION.fullmatch(text):
-        redirected = Redirected(message, code=code, hint=hint)
+        redirected = Redirected(message, server_code=code, hint=hint)
         redirected.slot, redirected.host, redirected.port = int(found[1]), found[2].strip("[]"), int(found[3])
         return redirected
-    return Refused(message, code=code, hint=hint)
+    return Refused(message, server_code=code, hint=hint)
 
 
 def greeting(text: str) -> Error:
@@ -237,7 +238,7 @@ def greeting(text: str) -> Error:
     if "max number of clients" in text:
         return Refused(
             "the server has no connection left for us (maxclients)",
-            code=_CROWDED,
+            server_code=_CROWDED,
             hint="raise its maxclients, or run fewer processes",
         )
     if _NO_HELLO.search(text):
@@ -250,9 +251,9 @@ def greeting(text: str) -> Error:
     return refusal(text)
 
 
-def closed() -> Unavailable:
+def closed() -> Closed:
     """Of every call once ``close`` was called: a connection that nobody closes would be opened."""
-    return Unavailable("the driver is closed", hint="use it inside its 'with' block")
+    return Closed("the driver is closed", hint="make the call inside the 'with' block of its HustleX, or make another")
 
 
 def bad_reply(op: str, reason: Exception) -> BadReply:

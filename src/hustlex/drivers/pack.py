@@ -38,6 +38,8 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
 def _put_together(op: Op[Any]) -> bytes:
     """Of words that were packed before: packing a key anew costs as much as judging it."""
     assert op.script is not None
+    if len(op.parts) == 1:
+        return _gone_on(op)
     try:
         keys = [part.kept[1] for part in op.parts]  # type: ignore[index]
     except IndexError:
@@ -46,6 +48,16 @@ def _put_together(op: Op[Any]) -> bytes:
     head, args = _often("EVALSHA", op.script.sha1, len(op.keys)), _often(*shared)
     rest = _words(op.args[len(shared) :]) if len(op.args) > len(shared) else b""
     return b"*%d\r\n%b" % (3 + len(op.keys) + len(op.args), b"".join([head, *keys, args, rest]))
+
+
+def _gone_on(op: Op[Any]) -> bytes:
+    """Of one part, and arguments of its own."""
+    part = op.parts[0]
+    assert part.kept is not None
+    if not part.kept:
+        pack(part)
+    begin, own = part.kept[0], op.args[len(part.args) :]
+    return b"*%d\r\n%b%b" % (3 + len(op.keys) + len(op.args), begin[begin.index(b"\n") + 1 :], _words(own))
 
 
 def _kept_keys(part: Op[Any]) -> bytes:

@@ -176,7 +176,7 @@ class ClusterPools:
         return outage.noted(time.monotonic()) if self._primaries else FOR_EVER
 
     def _redirected(self, answer: Redirected, target: ServerPool) -> PoolRoute:
-        if answer.code == "ASK":
+        if answer.server_code == "ASK":
             return PoolRoute(target, asking=True)
         self._owners[answer.slot] = target
         self._want()

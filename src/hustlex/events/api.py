@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, Generic, Literal, TypeVar, overload
 
 from hustlex.core import check
-from hustlex.core.answer.aio import answering
+from hustlex.core.answer.aio import Answer, answering, later
 from hustlex.core.op import AsyncDriver, Op
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, Misuse
@@ -40,7 +40,7 @@ class Channel(Generic[T]):
         """The channel with these values, as clients name it. Raises Misuse."""
         return self.declared.template.name(parameters)
 
-    async def publish(self, event: T, /, **parameters: Parameter) -> int:
+    def publish(self, event: T, /, **parameters: Parameter) -> Answer[int]:
         """Send an event to whoever listens now (one round trip); nobody listening is no error.
 
         parameters: one value per placeholder of the name, as ``order_id=42``.
@@ -50,7 +50,7 @@ class Channel(Generic[T]):
         """
         declared = self.declared
         named = declared.template.keys(parameters)
-        return await self._driver.run(ops.publish(named, declared.codec.encode(event), self._clock()))
+        return later(self._driver.run(ops.publish(named, declared.codec.encode(event), self._clock())))
 
     # async only: a subscription waits for what others do, which blocking code cannot do without a thread
     def subscribe(self, **parameters: Parameter) -> Subscription[T]:
@@ -74,9 +74,9 @@ class ReplayChannel(Generic[T]):
         """As ``Channel.name``."""
         return self.declared.template.name(parameters)
 
-    async def publish(
+    def publish(
         self, event: T, /, *, idem: str | None = None, version: int | None = None, **parameters: Parameter
-    ) -> Position:
+    ) -> Answer[Position]:
         """Keep an event in the history and send it to whoever listens, in one step.
 
         idem: an id of this event; within 5 minutes a second publish with it does nothing and returns the first one's
@@ -88,8 +88,8 @@ class ReplayChannel(Generic[T]):
         """
         named = self.declared.template.keys(parameters)
         if idem is None and version is None:
-            return await self._driver.run(self._op(event, named))
-        return await self._driver.run(self._op_if_new(event, named, idem, version))
+            return later(self._driver.run(self._op(event, named)))
+        return later(self._driver.run(self._op_if_new(event, named, idem, version)))
 
     async def publish_many(self, events: Iterable[T], /, **parameters: Parameter) -> list[Position | Error]:
         """Publish several, in order, in one write. A failed one is its Error, not raised. Source: lua/append.lua."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -31,6 +32,8 @@ class ChannelKeys(msgspec.Struct, frozen=True, gc=False):
     stream: str
     meta: str
     once: str
+    begun: list[Any] = msgspec.field(default_factory=list)
+    """The beginning of an operation on it, see ``ops.append``."""
 
 
 class ChannelTemplate:
@@ -68,9 +71,8 @@ class ChannelTemplate:
 
     def _keys(self, values: Mapping[str, Parameter]) -> ChannelKeys:
         name = self.name(values)
-        beside = (self.key_beside(name, what) for what in ("s", "m", "i:"))
-        channel = self.key(name)
-        return ChannelKeys(name, channel, "" if self.sharded else channel, *beside)
+        channel, (stream, meta, once) = self.key(name), (self.key_beside(name, what) for what in ("s", "m", "i:"))
+        return ChannelKeys(name, channel, "" if self.sharded else channel, stream, meta, once)
 
     def name(self, values: Mapping[str, Parameter]) -> str:
         """The channel's name, at most 255 bytes. Raises Misuse for a missing or unknown one, or what is no id."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from hustlex.core import check
-from hustlex.core.answer.aio import answering
+from hustlex.core.answer.aio import answering, told
 from hustlex.core.check import Id
 from hustlex.core.keyring import Keyring
 from hustlex.core.lease_renewal import Lease
@@ -53,6 +53,7 @@ class Idempotency:
         self._driver = check.driver(driver)
         self._room = flows.IdempotencyServices(keyring, Seals(keyring), prefix, options or IdempotencyOptions(), clock)
         self.inspector = ClaimInspector(driver, self._room)
+        told(self, driver.hook)
 
     @property
     def options(self) -> IdempotencyOptions:

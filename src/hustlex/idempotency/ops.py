@@ -87,7 +87,7 @@ def complete(
         instance("response", response, Response)
     status, big, sealed = 0, False, b""
     if response is not None:
-        big = not response.whole or len(response.body) > options.largest_body
+        big = not response.whole or len(response.body) > options.max_answer
         kept = tuple((name.lower(), value) for name, value in response.headers if name.lower() in options.headers)
         answer = Response(response.status, b"" if big else response.body, kept)
         status, sealed = response.status, seals.seal(answer, started.record, nonce)

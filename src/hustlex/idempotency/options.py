@@ -43,7 +43,7 @@ class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long an owner that does not renew counts as alive, 1 second to 1 hour."""
     ttl: timedelta = timedelta(hours=24)
     """Life of a key after its last change; clients may repeat a request that long, 1 minute to 366 days."""
-    largest_body: int = 65_536
+    max_answer: int = 65_536
     """Bytes of an answer that are kept, up to 1 MiB; of a larger one only the status is."""
     headers: frozenset[str] = KEPT_HEADERS
     """Lower-case names of the answer's headers that are kept."""
@@ -73,7 +73,7 @@ class IdempotencyOptions(msgspec.Struct, frozen=True, kw_only=True):
         within("ttl", self.ttl, timedelta(minutes=1), timedelta(days=366))
         if self.lease >= self.ttl:
             raise ConfigurationError("lease must be shorter than ttl", hint="a claim must not end under its owner")
-        within("largest_body", self.largest_body, 0, 2**20)
+        within("max_answer", self.max_answer, 0, 2**20)
         within("replicas", self.replicas, 1, 8)
         if any(name != name.lower() for name in self.headers):
             raise ConfigurationError("headers must be lower-case names")

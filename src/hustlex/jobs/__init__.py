@@ -35,6 +35,8 @@ from hustlex.jobs.enqueue.options import Options
 from hustlex.jobs.enqueue.placeholders import RESULT, RESULTS
 from hustlex.jobs.explain.types import Cause, Dependency, Explanation
 from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction, GroupedTask
+from hustlex.jobs.inspect.errors import ErrorGroup
+from hustlex.jobs.inspect.history import HistoryPoint, QueueHistory
 from hustlex.jobs.inspect.types import (
     Cancellation,
     DayStats,
@@ -96,6 +98,7 @@ __all__ = [
     "Ending",
     "EnqueueEvent",
     "Enqueued",
+    "ErrorGroup",
     "Explanation",
     "Failed",
     "FoundTasks",
@@ -103,6 +106,7 @@ __all__ = [
     "GroupInfo",
     "GroupedTask",
     "Handle",
+    "HistoryPoint",
     "IdTaken",
     "Inspector",
     "Item",
@@ -125,6 +129,7 @@ __all__ = [
     "PeriodicInfo",
     "Progress",
     "QueueFull",
+    "QueueHistory",
     "QueueInfo",
     "QueueSummary",
     "Rate",

@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import Any, ClassVar, Unpack, overload
 
 from hustlex.core import check
-from hustlex.core.answer.aio import answering
+from hustlex.core.answer.aio import answering, told
 from hustlex.core.generics import T
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.jobs.checks import declaration, declared
 from hustlex.jobs.enqueue import flows, ops
-from hustlex.jobs.enqueue.draft import draft, served
+from hustlex.jobs.enqueue.draft import carried, carried_steps, draft, served
 from hustlex.jobs.enqueue.job import Job, Workflow, as_job
 from hustlex.jobs.enqueue.known import KnownQueues
 from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Options
@@ -75,6 +75,7 @@ class Jobs:
         self._known = KnownQueues()
         self.inspector = Inspector(driver, clock=clock)
         self.schedules = Schedules(driver, clock=clock, queues=self._queues)
+        told(self, driver.hook)
 
     @overload
     async def enqueue(self, job: Job[T], **options: Unpack[Options]) -> Placed[T]: ...
@@ -97,6 +98,8 @@ class Jobs:
         token = new_token()
         made = as_job(job, payload)
         placed = served(draft(made, options, new_id()), self._queues)
+        if self._driver.hook is not None:
+            placed = carried(placed, self._driver.hook)
         if self._known.missing(placed.queue):
             outcome = await self._driver.follow(flows.enqueue(placed, token, self._clock(), self._known))
         else:
@@ -117,7 +120,7 @@ class Jobs:
         """
         check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")
         made = list(jobs)
-        drafts = [served(draft(job, {}, new_id()), self._queues) for job in made]
+        drafts = [carried(served(draft(job, {}, new_id()), self._queues), self._driver.hook) for job in made]
         outcomes = await self._driver.follow(flows.enqueue_many(drafts, new_token(), self._clock(), self._known))
         return [self._handle(outcome, job) for outcome, job in zip(outcomes, made, strict=True)]
 
@@ -137,7 +140,11 @@ class Jobs:
         """
         return await self._driver.follow(
             steps.start(
-                workflow, new_id() if workflow_id is None else workflow_id, self._clock(), self._known, self._queues
+                carried_steps(workflow, self._driver.hook),
+                new_id() if workflow_id is None else workflow_id,
+                self._clock(),
+                self._known,
+                self._queues,
             )
         )
 

@@ -18,6 +18,8 @@ WORKERS = "asynq:workers"
 SCHEDULERS = "asynq:schedulers"
 CANCEL = "asynq:cancel"
 """Pub/sub channel; a message is a bare task id."""
+HISTORY = "asynq:x:{history}:"
+"""Ours: what the keys of the queues' series begin with; all are in one slot."""
 
 
 class QueueKeys:
@@ -198,3 +200,8 @@ def step_record(queue: QueueKeys, task_id: str) -> str:
 def stream(queue: str, task_id: str) -> str:
     """Ours: what a job tells; also the channel on which each item is announced by its position."""
     return f"{queue_keys(queue).prefix}x:stream:{addressed('task_id', task_id)}"
+
+
+def failure_groups(queue: QueueKeys) -> tuple[str, str]:
+    """Ours: failures by their signature, and when each was seen last."""
+    return f"{queue.prefix}x:errors", f"{queue.prefix}x:errors:seen"

@@ -25,6 +25,8 @@ class State(enum.StrEnum):
 class PayloadError(Misuse):
     """A payload does not fit the parameters of its task; a retry of the same bytes cannot help."""
 
+    code = "bad_payload"
+
 
 class Enqueued(outcome.Outcome, Generic[T], frozen=True, eq=False):
     """The task was accepted. state: PENDING, SCHEDULED or AGGREGATING. T: what its handler returns."""
@@ -84,6 +86,8 @@ Outcome = Enqueued[T] | Duplicate | IdTaken | Debounced | QueueFull
 
 class PartlyEnqueued(Error):
     """Some of many tasks could not be enqueued. results: one outcome or error per task, in the order given."""
+
+    code = "partly_enqueued"
 
     def __init__(self, results: list[Outcome | Error], *, op: str = "") -> None:
         failed = [result for result in results if isinstance(result, Error)]

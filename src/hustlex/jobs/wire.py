@@ -21,14 +21,15 @@ else:
     descriptor_pb2, descriptor_pool = Later("google.protobuf.descriptor_pb2"), Later("google.protobuf.descriptor_pool")
     message, message_factory = Later("google.protobuf.message"), Later("google.protobuf.message_factory")
 
-NEVER_NS = -62_135_596_800 * 1_000_000_000
-"""Go's zero time (year 1) in nanoseconds: what "never" must look like in a Timestamp."""
-
 _GIGA = 1_000_000_000
+NEVER_NS = -62_135_596_800 * _GIGA
+"""Go's zero time (year 1) in nanoseconds: what "never" must look like in a Timestamp."""
 
 
 class WireError(Error, ValueError):
     """Bytes that are no valid message of the expected kind (broken protobuf, or text that is not UTF-8)."""
+
+    code = "bad_message"
 
 
 class TaskMessage(msgspec.Struct, frozen=True, gc=False):

@@ -38,7 +38,7 @@ def asked(ask: IssueRequest) -> None:
 
 def uid(value: object) -> str:
     """A user's id as text; "" for none."""
-    return check.identity("uid", value) if value != "" else ""
+    return check.identity("user_id", value) if value != "" else ""
 
 
 def answered(answer: VerifyRequest) -> None:

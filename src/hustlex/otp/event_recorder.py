@@ -45,6 +45,10 @@ class EventRecorder:
         if isinstance(to, Phone):
             self.country, self._prefix, self._unusual = to.country, to.number[1:8], not to.known
 
+    def place(self, country: str) -> None:
+        """Of which country the phone is; the domain of an e-mail address, which holds a colon, is not told."""
+        self.country = "" if ":" in country else country
+
     def subject(self, ref: str) -> None:
         """Who it is about."""
         self._ref = ref

@@ -283,7 +283,7 @@ def _learn(room: OtpServices, checked: Checked, ip: str | None, recorder: EventR
         room.outcomes.verified(checked.tickets)
         recorder.verified(checked.tickets, checked.at)
     elif checked.country:
-        recorder.country = "" if ":" in checked.country else checked.country
+        recorder.place(checked.country)
         room.outcomes.wrong(checked.country)
     elif ip is not None and isinstance(checked.result, Gone) and checked.result.reason is Reason.UNKNOWN:
         room.outcomes.nonsense(reservations.address(room.codes, ip))

@@ -75,7 +75,7 @@ def issue(room: OtpServices, request: NewCode, entropy: bytes, now_ms: int) -> O
     def issued(_: Reply) -> Issued:
         text = Challenge(ref, purpose, cid, room.codes.kid, LANE_TRAITS[lane] + strong).text()
         kind = Issued if request.deliver else Suppressed
-        return kind(text, short_ref(cid), policy.lifetime, pause, sends_of(policy, request) - 1)
+        return kind(text, short_ref(cid), policy.ttl, pause, sends_of(policy, request) - 1)
 
     return _ISSUE.op(
         (
@@ -92,7 +92,7 @@ def issue(room: OtpServices, request: NewCode, entropy: bytes, now_ms: int) -> O
             request.by,
             strong,
             policy.attempts,
-            to_ms(policy.lifetime),
+            to_ms(policy.ttl),
             room.keep_ms(),
             to_ms(pause),
             request.day_sends,
@@ -127,7 +127,7 @@ def _fields(room: OtpServices, request: NewCode, ref: str, cid: str, seed: bytes
 def resend(room: OtpServices, challenge: Challenge, ticket: str, day_sends: int, now_ms: int) -> Op[ResendResult]:
     """One more send of an open challenge. Its purpose must have a policy."""
     policy, keys = room.options.policies[challenge.purpose], SubjectKeys(room.prefix, challenge.ref)
-    life_ms = to_ms(policy.lifetime)
+    life_ms = to_ms(policy.ttl)
     renew_ms = _SAME_CODE_MS if policy.resend == "same" and not challenge.strong else life_ms + 1
 
     def resent(reply: Reply) -> Resent:
@@ -192,7 +192,7 @@ def verify(room: OtpServices, attempt: CodeAttempt, now_ms: int) -> Op[Checked]:
             purpose,
             GRANT_MS,
             device and hashed(device),
-            to_ms(limits.device_life) if device else 0,
+            to_ms(limits.device_ttl) if device else 0,
             limits.devices,
             *room.guard_of(lane),
         ),

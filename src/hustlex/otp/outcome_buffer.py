@@ -82,11 +82,7 @@ class OutcomeBuffer:
             if isinstance(note, str):
                 _verified(sums, note)
                 continue
-            known = sums.setdefault(note.place.tag, Change(note.place))
-            known.taken += note.taken
-            known.sent += note.sent
-            known.lent += note.lent
-            known.wrong += note.wrong
+            sums.setdefault(note.place.tag, Change(note.place)).add(note)
         return list(sums.values())
 
 
@@ -96,9 +92,5 @@ def _verified(sums: dict[str, Change], taken: str) -> None:
     for unit in reservations.read(taken):
         place = unit.place
         known = sums.get(place.tag) or sums.setdefault(place.tag, Change(place))
-        known.right += place.tag not in seen
-        known.verified += unit.counted and place.tag not in seen
-        known.wins += unit.probe > 0
-        if not place.known:
-            known.healed.append(f"{place.member}@{unit.at}" if place.member else unit.at)
+        known.convert(unit, first=place.tag not in seen)
         seen.add(place.tag)

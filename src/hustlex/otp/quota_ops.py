@@ -78,6 +78,21 @@ class Change(msgspec.Struct):
     healed: list[int | str] = msgspec.field(default_factory=list)
     """When the units that are given back were taken, ms; of distinct numbers ``<member>@<ms>``."""
 
+    def add(self, note: Change) -> None:
+        """What another note says of the same place."""
+        self.taken += note.taken
+        self.sent += note.sent
+        self.lent += note.lent
+        self.wrong += note.wrong
+
+    def convert(self, unit: CapUnit, *, first: bool) -> None:
+        """A right code, one of whose messages took this unit. first: of the challenge, in this place."""
+        self.right += first
+        self.verified += unit.counted and first
+        self.wins += unit.probe > 0
+        if not unit.place.known:
+            self.healed.append(f"{unit.place.member}@{unit.at}" if unit.place.member else unit.at)
+
 
 def reserve(options: OtpOptions, prefix: str, place: CapScope, way: Way, now_ms: int) -> Op[UnitReserved | Denied]:
     """Take a unit for one message."""

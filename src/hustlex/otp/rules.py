@@ -13,8 +13,9 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.bounds import options, several, within
 from hustlex.core.durability.level import LEVELS, Level
+from hustlex.core.telemetry import Hook, Telemetry, told_of
 from hustlex.errors import BadOption, ConfigurationError, Misuse
-from hustlex.otp.telemetry import Watch
+from hustlex.otp.telemetry import OtpEvent, Watch
 
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _REGION = re.compile(r"[A-Z]{2}")
@@ -30,7 +31,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     digits: int = 6
     """Length of a code, 6 to 10."""
-    lifetime: timedelta = timedelta(minutes=5)
+    ttl: timedelta = timedelta(minutes=5)
     """How long a code can be used, at most 10 minutes."""
     attempts: int = 5
     """Wrong codes until a challenge locks, 1 to 10."""
@@ -64,7 +65,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         within("digits", self.digits, 6, 10)
         for name in ("attempts", "sends", "active"):
             within(name, getattr(self, name), 1, 10)
-        within("lifetime", self.lifetime, _SHORTEST, _LONGEST_LIFE)
+        within("ttl", self.ttl, _SHORTEST, _LONGEST_LIFE)
         several("cooldowns", self.cooldowns)
 
 
@@ -82,7 +83,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Length of the first, second, ... lock; the last repeats, and 24 quiet hours start again at the first."""
     devices: int = 10
     """How many devices of a phone are remembered, the latest ones."""
-    device_life: timedelta = timedelta(days=180)
+    device_ttl: timedelta = timedelta(days=180)
     """How long a device is remembered."""
 
     def __post_init__(self) -> None:
@@ -90,7 +91,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         within("extra", self.extra, 0, 100)
         within("wrong", self.wrong, 1, 100)
         within("devices", self.devices, 1, 100)
-        within("device_life", self.device_life, _SHORTEST, check.LONGEST_DURATION)
+        within("device_ttl", self.device_ttl, _SHORTEST, check.LONGEST_DURATION)
         several("locks", self.locks)
 
 
@@ -360,3 +361,17 @@ def in_region(given: OtpOptions | None, region: str | None) -> OtpOptions:
     if region is None:
         return chosen
     return msgspec.structs.replace(chosen, numbers=msgspec.structs.replace(chosen.numbers, region=region))
+
+
+def noting(given: OtpOptions, hook: Hook | None) -> OtpOptions:
+    """These options; a hook that listens for rooms is told of each event, too."""
+    if not isinstance(hook, Telemetry):
+        return given
+    watch = given.watch
+
+    def both(event: OtpEvent) -> None:
+        told_of(hook, event)
+        if watch is not None:
+            watch(event)
+
+    return msgspec.structs.replace(given, watch=both)

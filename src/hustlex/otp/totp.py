@@ -133,7 +133,7 @@ def _spend(room: OtpServices, typed: Typed, steps: list[int], entropy: bytes, no
 
 def subject_of(subject: object) -> str:
     """A user's id or phone, the same text for equal ids."""
-    return check.identity("subject", subject)
+    return check.identity("user_id", subject)
 
 
 def _owner(subject: str) -> str:

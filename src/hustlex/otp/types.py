@@ -227,14 +227,14 @@ class Delivery(Secretive, frozen=True, eq=False):
 class Granted(Secretive, frozen=True, eq=False):
     """The grant was good and is spent: this phone (E.164), or this email, passed this purpose; the other one is "".
 
-    subject: keyed stand-in for the phone. uid: the opaque user id given to ``issue``, or "". After an authenticator's
-    code, phone is the subject that was named there. durable: as in Verified, of the spent grant.
+    subject: keyed stand-in for the phone. user_id: the opaque id given to ``issue``, or "". After an authenticator's
+    code, phone is the user's id that was given there. durable: as in Verified, of the spent grant.
     """
 
     phone: str
     subject: str
     purpose: str
-    uid: str = ""
+    user_id: str = ""
     durable: bool | None = None
     email: str = ""
     hidden: ClassVar[frozenset[str]] = frozenset({"phone", "email"})

@@ -70,7 +70,7 @@ def is_refusal(answer: Outcome | Error) -> bool:
 
 def _is_passing(error: Error) -> bool:
     """The server is away, full or not ready: no job's fault."""
-    if isinstance(error, Refused) and error.code in {*NOT_EXECUTED, "MISCONF"}:
+    if isinstance(error, Refused) and error.server_code in {*NOT_EXECUTED, "MISCONF"}:
         return True
     return isinstance(error, Unavailable | OutcomeUnknown | Full)
 

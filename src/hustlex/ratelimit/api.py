@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from hustlex.core import check
-from hustlex.core.answer.aio import Answer, answering, now
+from hustlex.core.answer.aio import Answer, answering, now, told
 from hustlex.core.check import Id
 from hustlex.core.op import AsyncDriver
 from hustlex.core.telemetry import from_memory
@@ -53,6 +53,7 @@ class RateLimit:
         self._answer = CoalescedChecks(driver, self._limiter).answer
         self.inspector = LimitInspector(driver, self._limiter)
         self._check = from_memory(driver.hook, "ratelimit.check", self._limiter.check, Decision)
+        told(self, driver.hook)
 
     @property
     def degraded(self) -> bool:

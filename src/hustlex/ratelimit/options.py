@@ -15,7 +15,7 @@ from hustlex.ratelimit.types import Decision
 class RateLimitOptions(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of the room. Raises ConfigurationError."""
 
-    check_budget: timedelta = timedelta(milliseconds=100)
+    timeout: timedelta = timedelta(milliseconds=100)
     """The most that one check may take, connecting included; 1 ms to 10 s."""
     breaker: BreakerOptions = BreakerOptions()
     """When the server is left alone."""
@@ -31,7 +31,7 @@ class RateLimitOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Told of every decision; must not block and must not raise."""
 
     def __post_init__(self) -> None:
-        bounds.within("check_budget", self.check_budget, timedelta(milliseconds=1), timedelta(seconds=10))
+        bounds.within("timeout", self.timeout, timedelta(milliseconds=1), timedelta(seconds=10))
         bounds.within("expected_replicas", self.expected_replicas, 1, 1_000_000)
         bounds.within("remembered", self.remembered, 2, 100_000_000)
         with bounds.options():

@@ -77,7 +77,7 @@ async def drain(
     retry_delay: RetryDelay = default_delay,
     is_failure: IsFailure = every_error,
     middleware: Sequence[Middleware] = (),
-    within: timedelta = timedelta(seconds=30),
+    timeout: timedelta = timedelta(seconds=30),
 ) -> Drained:
     """Run a worker until nothing is pending or due any more, also of what the handlers enqueue.
 
@@ -86,7 +86,7 @@ async def drain(
     timeouts stand still. concurrency: 1 runs the jobs of each queue in their order.
 
     Retries, archiving, locks, retention, groups and workflows are the worker's own. Paused queues rest. Raises
-    TimeoutError when there is still something to do after ``within``, with the names of what does not end, and what the
+    TimeoutError when there is still something to do after ``timeout``, with the names of what does not end and what the
     lifespan raises.
     """
     check.instance("tasks", tasks, Tasks)
@@ -106,7 +106,7 @@ async def drain(
     if is_failure is not every_error:
         options["is_failure"] = is_failure
     look = _Look(Inspector(driver, clock=now), names, now)
-    until = time.monotonic() + check.duration("within", within).total_seconds()
+    until = time.monotonic() + check.duration("timeout", timeout).total_seconds()
     while busy := await _aggregated(driver, chosen, look, now, until):
         before = len(log.attempts)
         worker = Worker(driver, chosen, queues=dict.fromkeys(busy, 1), strict=True, shutdown_timeout=_GRACE, **options)

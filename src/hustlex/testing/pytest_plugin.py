@@ -109,5 +109,5 @@ def _front(url: str, clock: FixedClock) -> HustleX:
     from hustlex.ratelimit import RateLimitOptions
 
     # On a busy machine a limit must wait for the server, not decide without it.
-    patient = RateLimitOptions(check_budget=timedelta(seconds=10))
+    patient = RateLimitOptions(timeout=timedelta(seconds=10))
     return HustleX(url, secret=SECRET, clock=clock, ratelimit=patient)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from hustlex.core import check
-from hustlex.core.answer.aio import Answer, answering, later, now
+from hustlex.core.answer.aio import Answer, answering, later, now, told
 from hustlex.core.check import Id
 from hustlex.core.follower.aio import Follower
 from hustlex.core.keyring import Keyring
@@ -78,16 +78,17 @@ class Tokens:
         self._guard = WatchedGuard(*parts, hook) if hook is not None else Guard(*parts)
         narrow = WatchedGuard(*parts, hook, read) if hook is not None else Guard(*parts, read)
         self._subscriptions = SubscriptionTokens(self._issuer, self._signing, self._view, narrow)
+        told(self, driver.hook)
 
-    async def start(self, seconds: float = 5.0) -> bool:
+    async def start(self, *, timeout: timedelta = timedelta(seconds=5)) -> bool:
         """Begin to follow the revocations of other processes, and wait until bounded checks can be answered here.
 
         Not needed: the first bounded check begins, and until all is known bounded checks are strict. Returns False
-        when that took longer than ``seconds``.
+        when that took longer than ``timeout``.
         """
-        check.number("seconds", seconds)
+        check.duration("timeout", timeout)
         self._tail.start()
-        return await self._tail.wait(seconds)
+        return await self._tail.wait(timeout.total_seconds())
 
     async def close(self) -> None:
         """Stop following. Idempotent; the front does it."""
@@ -114,7 +115,7 @@ class Tokens:
         device: str = "",
         amr: Sequence[str] = (),
         platform: str = "",
-        address: str = "",
+        ip: str = "",
         acr: str = "",
         scope: str = "",
         jkt: str = "",
@@ -125,7 +126,7 @@ class Tokens:
         or an enum member counts as its text, here and everywhere. client_id: the
         application, 1 to 64 of ``[A-Za-z0-9._~-]``; only the same one may refresh. device: a label for people, made
         one line of 64 characters. amr: how it was proved, as ("sms",) (RFC 8176). platform, acr, scope: up to 64 plain
-        characters. address: the client's IP address; only its network is kept. jkt: of a key that was proved just now
+        characters. ip: the client's address; only its network is kept. jkt: of a key that was proved just now
         (``prove``); the session's tokens are then good only with fresh proofs of that key.
 
         Returns TokenPair or TooManySessions. Raises Misuse. Source: lua/login.lua.
@@ -136,7 +137,7 @@ class Tokens:
             device=device,
             amr=amr,
             platform=platform,
-            address=address,
+            ip=ip,
             acr=acr,
             scope=scope,
             jkt=jkt,
@@ -195,19 +196,19 @@ class Tokens:
         return datetime.fromtimestamp(self._view.now_ms() / 1000, UTC)
 
     async def refresh(
-        self, refresh_token: str, *, client_id: Id = "app", address: str = "", jkt: str = "", device: str = ""
+        self, refresh_token: str, *, client_id: Id = "app", ip: str = "", jkt: str = "", device: str = ""
     ) -> RefreshResult:
         """Swap a refresh token for its successor and a new access token.
 
         Safe to repeat and to race: within the grace everyone who shows the same token gets the same successor. A token
         spent longer ago means that two parties hold the session; it ends for both. So it does when another client, or
-        another key than it is bound to, shows it. address, jkt, device: as in ``login``; within the grace ``on_alarm``
+        another key than it is bound to, shows it. ip, jkt, device: as in ``login``; within the grace ``on_alarm``
         is told when another network or device than the one that spent the token shows it.
 
         Returns Refreshed or RefreshRefused. Source: lua/refresh.lua.
         """
         nonce, salt = secrets.token_urlsafe(16), secrets.token_bytes(16)
-        who = ops.refresher(client_id, jkt, address, device)
+        who = ops.refresher(client_id, jkt, ip, device)
         return await self._driver.follow(
             self._session_flows.refresh(refresh_token, who, self._clock(), nonce=nonce, salt=salt)
         )

@@ -15,7 +15,7 @@ from hustlex.core import check
 from hustlex.core.op import Flow, Op, do
 from hustlex.core.telemetry import Hook, from_memory
 from hustlex.core.time import Clock
-from hustlex.errors import Unavailable
+from hustlex.errors import Closed, Unavailable
 from hustlex.tokens import ops
 from hustlex.tokens.issuer import Genuine, TokenIssuer
 from hustlex.tokens.options import Mode
@@ -96,6 +96,8 @@ class Guard:
     def _while_away(self, token: Genuine) -> Flow[CheckResult]:
         try:
             return (yield from do(self._question(token)))
+        except Closed:
+            raise
         except Unavailable as error:
             _log.warning("a check was answered without the server: %s", error)
             return self._known(token, token.stateless, self._view.now_ms())

@@ -28,7 +28,7 @@ def network_of(address: str) -> str:
 
     Raises Misuse for what is no address.
     """
-    check.instance("address", address, str)
+    check.instance("ip", address, str)
     if not address:
         return ""
     try:

@@ -92,7 +92,7 @@ def session_request(
     device: str = "",
     amr: Sequence[str] = (),
     platform: str = "",
-    address: str = "",
+    ip: str = "",
     acr: str = "",
     scope: str = "",
     jkt: str = "",
@@ -114,7 +114,7 @@ def session_request(
         label(device),
         methods,
         platform,
-        network_of(address),
+        network_of(ip),
         acr,
         scope,
         thumbprint(jkt),
@@ -228,9 +228,9 @@ class Refresher(msgspec.Struct, frozen=True):
     device: str = ""
 
 
-def refresher(client_id: Id, jkt: str, address: str, device: str) -> Refresher:
+def refresher(client_id: Id, jkt: str, ip: str, device: str) -> Refresher:
     """Raises Misuse for what does not have its form."""
-    return Refresher(identity("client_id", client_id), _word("jkt", jkt), network_of(address), label(device))
+    return Refresher(identity("client_id", client_id), _word("jkt", jkt), network_of(ip), label(device))
 
 
 def refresh(

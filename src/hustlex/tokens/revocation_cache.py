@@ -89,6 +89,10 @@ class RevocationCache:
 
     # -- reading
 
+    def become(self, *, warm: bool) -> None:
+        """Whether all that was announced is known here."""
+        self.warm = warm
+
     def verdict(self, token: Bearer) -> Rejected | None:
         """What forbids this token, as far as is known."""
         if token.sid in self._sids and self._sids[token.sid][1] in (token.uref, ""):

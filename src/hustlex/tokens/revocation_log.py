@@ -148,7 +148,7 @@ class LogReader:
                 self._view.complete_from(self._announced_at + 1)
                 self._seen = self._announced
             waited = BLOCK_S if self._view.warm and not entries else 0
-            self._view.warm = True
+            self._view.become(warm=True)
             self._proof = self._sent_at + waited
 
     def _learn(self, said: dict[bytes, bytes]) -> None:
@@ -169,7 +169,7 @@ class LogReader:
         self._restart()
 
     def _restart(self) -> None:
-        self._view.warm = False
+        self._view.become(warm=False)
         self._last = _START
         self._seen = 0
         self._proof = None

@@ -29,6 +29,7 @@ from hustlex.web.idempotency import Idempotent, verify_webhook
 from hustlex.web.lifespan import install, lifespan
 from hustlex.web.limit_asgi import RateLimitMiddleware, SocketLimits
 from hustlex.web.limits import RateLimit, route_policies, unlimited
+from hustlex.web.metrics import metrics_router
 from hustlex.web.oauth import jwks, oauth_router
 from hustlex.web.pins import pin_ok
 from hustlex.web.problem import Problem, install_problems, problem_of
@@ -77,6 +78,7 @@ __all__ = [
     "install_problems",
     "jwks",
     "lifespan",
+    "metrics_router",
     "oauth_router",
     "pin_ok",
     "problem_of",

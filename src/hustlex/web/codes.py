@@ -94,7 +94,7 @@ class Proof(Secretive, frozen=True, eq=False):
     """E.164, or "" where email, an address, was proved."""
     subject: str
     """Keyed stand-in for the phone or the address."""
-    uid: str
+    user_id: str
     """As given when the code was asked for."""
     device: str
     """Token to remember the device by, or ""."""
@@ -138,7 +138,7 @@ class OtpCodes:
         *,
         ctx: Context | None = None,
         about: str = "",
-        uid: str = "",
+        user_id: str = "",
         lane: Lane = "anon",
         device: str = "",
         deliver: bool = True,
@@ -156,7 +156,7 @@ class OtpCodes:
                 ip=client_ip(request),
                 lane=lane,
                 device=device,
-                uid=uid,
+                user_id=user_id,
                 deliver=deliver,
                 risk=risk,
                 human=human,
@@ -204,7 +204,7 @@ class OtpCodes:
         granted = await front.otp.consume_grant(verified.grant, self.purpose, ctx)
         if not isinstance(granted, Granted):
             raise invalid_code(_ASK_ANEW)
-        return Proof(granted.phone, granted.subject, granted.uid, verified.device, granted.email)
+        return Proof(granted.phone, granted.subject, granted.user_id, verified.device, granted.email)
 
     async def _as_human(self, request: Request, call: Callable[[bool], Awaitable[Any]]) -> Any:
         """Call; when that asks for a human check which this request passes, call again. Where there is no check to ask

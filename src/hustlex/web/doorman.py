@@ -30,10 +30,10 @@ _KEY, _PLACE, _ROOT = "hustlex.doorman", "hustlex.place", "hustlex.root"
 _NOT_ASKED = object()
 
 
-def body_limit(most: int) -> Callable[[], Awaitable[None]]:
+def body_limit(max_body: int) -> Callable[[], Awaitable[None]]:
     """``dependencies=[Depends(body_limit(10 * MEBIBYTE))]``: another limit for the bodies of one route, in bytes; 413
     over it. Raises Misuse."""
-    largest = check.whole("most", most)
+    largest = check.whole("max_body", max_body)
 
     async def limited() -> None:
         return None

@@ -68,7 +68,7 @@ class TokenExchange:
             device=device,
             amr=("sms",),
             platform=platform,
-            address=shown_ip(request),
+            ip=shown_ip(request),
             jkt=jkt,
         )
         if isinstance(pair, TooManySessions):
@@ -80,7 +80,7 @@ class TokenExchange:
     ) -> TokensOut:
         """Swap a refresh token for a new pair. May be repeated when the reply was lost."""
         answer = await front.tokens.refresh(
-            self._refresh_token(request, body), client_id=self._client_id, address=shown_ip(request), jkt=jkt
+            self._refresh_token(request, body), client_id=self._client_id, ip=shown_ip(request), jkt=jkt
         )
         if isinstance(answer, RefreshRefused):
             raise self._refused(answer)

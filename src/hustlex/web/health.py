@@ -6,13 +6,14 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from hustlex.core import check
+from hustlex.core.health import stopping
 from hustlex.errors import Misuse
 from hustlex.web.depends import Front
 
 
 def health_router(path: str = "/health") -> APIRouter:
     """``app.include_router(health_router())``: 200 while the front works, if only by second best; 503 when a server
-    cannot be used.
+    cannot be used, or ``hustlex api --drain`` was told to stop.
 
     The body says why, as ``HustleX.health``: no addresses and nothing of users, but keep it from the public if you can.
     A process whose limits or caches work by second best stays in service: taking all of them out at once would make an
@@ -27,5 +28,6 @@ def health_router(path: str = "/health") -> APIRouter:
 
 async def _health(front: Front) -> Response:
     found = await front.health()
-    body = {"ok": found.ok, "trouble": found.trouble, "degraded": found.degraded}
-    return JSONResponse(body, 200 if found.ok else 503, {"Cache-Control": "no-store"})
+    trouble = found.trouble | ({"process": "it was told to stop"} if stopping.is_set() else {})
+    body = {"ok": not trouble, "trouble": trouble, "degraded": found.degraded}
+    return JSONResponse(body, 503 if trouble else 200, {"Cache-Control": "no-store"})

@@ -70,21 +70,21 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
     required: bool = True,
     reconcile: Reconcile | None = None,
     options: IdempotencyOptions | None = None,
-    largest: int = LARGEST_REQUEST,
+    max_body: int = LARGEST_REQUEST,
 ) -> Callable[..., Awaitable[Started | None]]:
     """``claim: Annotated[Started, Depends(Idempotent())]``: a repeat of a request gets the first one's answer.
 
     The header ``Idempotency-Key`` names the request. key: a dependency that answers whose it is; default the logged-in
     user, checked strictly, as a kept answer may tell of money. endpoint: default the route's template. required: False
     lets requests without the header through, with None for a claim. reconcile, options: see ``hustlex.idempotency``;
-    without ``reconcile`` an orphan stays one. largest: bytes of a body that can be compared, 64 KiB unless said.
+    without ``reconcile`` an orphan stays one. max_body: bytes of a body that can be compared, 64 KiB unless said.
 
     400 without a good key, 409 while the first is running (Retry-After) or when nobody knows how it ended, 413 for a
     larger body, 422 for another body, path or query, 503 when Redis cannot be asked: nothing is executed then.
     What was done is also the database's to know: keep a unique constraint on the key or on ``claim.fence`` there.
     """
 
-    _fit(key, endpoint, required, reconcile, options, largest)
+    _fit(key, endpoint, required, reconcile, options, max_body)
 
     async def claim(request: Request, _: _KeyHeader = None, principal: Any = Depends(key)) -> Started | None:
         given = request.headers.getlist(HEADER)
@@ -98,7 +98,7 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
             endpoint or template(request.scope),
             _target(request),
         )
-        body = await _body(request, largest)
+        body = await _body(request, max_body)
         media, front = request.headers.get("content-type", ""), await front_for(request)
         room = front.idempotency
         outcome = await room.begin(given[0], scope, body=body, content_type=media, options=options)
@@ -114,11 +114,11 @@ def Idempotent(  # noqa: N802 - in a route it reads as what the route is
         await attach(request.scope, front, started, options=options)
         return started
 
-    claim.hustlex_reads = largest  # type: ignore[attr-defined]
+    claim.hustlex_reads = max_body  # type: ignore[attr-defined]
     return claim
 
 
-def _fit(key: object, endpoint: object, required: object, reconcile: object, options: object, largest: object) -> None:
+def _fit(key: object, endpoint: object, required: object, reconcile: object, options: object, max_body: object) -> None:
     """Raises Misuse for what ``Idempotent`` cannot use."""
     if not callable(key):
         raise Misuse("key cannot be called", hint="pass a dependency that answers who it is, as by_ip")
@@ -128,15 +128,15 @@ def _fit(key: object, endpoint: object, required: object, reconcile: object, opt
         check.function("reconcile", reconcile)
     if options is not None:
         check.instance("options", options, IdempotencyOptions)
-    check.whole("largest", largest, 1)
+    check.whole("max_body", max_body, 1)
 
 
 def verify_webhook(
-    provider: Provider, *, event_id: EventId, largest: int = LARGEST_EVENT
+    provider: Provider, *, event_id: EventId, max_body: int = LARGEST_EVENT
 ) -> Callable[..., Awaitable[Started]]:
     """``dependencies=[Depends(verify_webhook(paystack, event_id=lambda body: str(msgspec.json.decode(body)["id"])))]``.
 
-    largest: bytes of an event, 1 MiB unless said; 413 over it. The signature is verified before Redis is touched: 401.
+    max_body: bytes of an event, 1 MiB unless said; 413 over it. The signature is verified before Redis is touched: 401.
     An event that was handled is answered 200, one that is being handled 409, so that the provider repeats it. An answer
     2xx marks the event as handled; any other, and an exception, leaves it to the provider's next try: commit first,
     answer then, and let the database refuse doubles.
@@ -144,11 +144,11 @@ def verify_webhook(
 
     check.instance("provider", provider, Provider)
     check.function("event_id", event_id)
-    check.whole("largest", largest, 1)
+    check.whole("max_body", max_body, 1)
 
     async def claim(request: Request) -> Started:
         front = await front_for(request)
-        body = await _body(request, largest)
+        body = await _body(request, max_body)
         if not provider.verify(body, request.headers):
             raise Problem(401, detail="The signature is not right.")
         try:
@@ -166,7 +166,7 @@ def verify_webhook(
         await hold(exchange_of(request.scope), front, started, settle, 0)
         return started
 
-    claim.hustlex_reads = largest  # type: ignore[attr-defined]
+    claim.hustlex_reads = max_body  # type: ignore[attr-defined]
     return claim
 
 
@@ -176,13 +176,13 @@ def _target(request: Request) -> str:
     return f"{path}?{query.decode('latin-1')}" if query else path
 
 
-async def _body(request: Request, largest: int) -> bytes:
+async def _body(request: Request, max_body: int) -> bytes:
     exchange = exchange_of(request.scope)
     if exchange.settle is not None:
         raise ConfigurationError("this request holds a claim already", hint="one Idempotent(...) per route")
     if not exchange.read:
         await request.body()
-    if exchange.too_large or len(exchange.request) > largest:
+    if exchange.too_large or len(exchange.request) > max_body:
         raise Problem(413, detail="The request is too large to be compared with a repeat.")
     return bytes(exchange.request)
 

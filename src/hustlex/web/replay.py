@@ -112,12 +112,12 @@ class Exchange:
 class IdempotencyMiddleware:
     """``app.add_middleware(IdempotencyMiddleware)``; ``hustlex.web.install`` does it. Without a claim it only looks on.
 
-    largest_request: see LARGEST_REQUEST.
+    max_body: see LARGEST_REQUEST.
     """
 
-    def __init__(self, app: ASGIApp, largest_request: int = LARGEST_REQUEST) -> None:
+    def __init__(self, app: ASGIApp, max_body: int = LARGEST_REQUEST) -> None:
         self._app = app
-        self._largest = check.whole("largest_request", largest_request)
+        self._largest = check.whole("max_body", max_body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _SCOPE_KEY in scope:
@@ -185,7 +185,7 @@ async def attach(scope: Scope, front: HustleX, started: Started, *, options: Ide
     async def settle(response: Response) -> None:
         await front.idempotency.settle(started, response, options=chosen)
 
-    return await hold(exchange_of(scope), front, started, settle, chosen.largest_body)
+    return await hold(exchange_of(scope), front, started, settle, chosen.max_answer)
 
 
 async def hold(exchange: Exchange, front: HustleX, started: Started, settle: Settle, keeps: int) -> Lease:

@@ -8,12 +8,16 @@ from hustlex.jobs.types import PayloadError
 class DeadlineExceeded(Exception):
     """The timeout or deadline passed."""
 
+    code = "deadline_exceeded"
+
     def __str__(self) -> str:
         return "context deadline exceeded"
 
 
 class Canceled(Exception):
     """Somebody cancelled the task."""
+
+    code = "canceled"
 
     def __str__(self) -> str:
         return "context canceled"
@@ -22,12 +26,16 @@ class Canceled(Exception):
 class Revoked(Canceled):
     """It was cancelled for good before it started."""
 
+    code = "revoked"
+
     def __str__(self) -> str:
         return "canceled"
 
 
 class Expired(Exception):
     """It was not started in time, and is not worth its start any more."""
+
+    code = "expired"
 
     def __str__(self) -> str:
         return "expired before it was started"
@@ -36,6 +44,8 @@ class Expired(Exception):
 class LeaseExpired(Exception):
     """The lease ended, or somebody else has the task: nothing may be written for it."""
 
+    code = "lease_expired"
+
     def __str__(self) -> str:
         return "asynq: task lease expired"
 
@@ -43,9 +53,13 @@ class LeaseExpired(Exception):
 class HandlerNotFound(Exception):
     """No task of this worker has the type: it is put off for another worker, in the end archived."""
 
+    code = "handler_not_found"
+
 
 class Crashed(Exception):
     """Workers died with the task, too often to try again. times: how often."""
+
+    code = "crashed"
 
     def __init__(self, times: int) -> None:
         super().__init__(times)
@@ -57,6 +71,8 @@ class Crashed(Exception):
 
 class ProcessDied(Exception):
     """The process that ran the handler ended before it did: it crashed, or was killed from outside."""
+
+    code = "process_died"
 
     def __str__(self) -> str:
         return f"the process that ran the handler {self.args[0]}"

@@ -1,9 +1,10 @@
-"""``GET /health``: whether a worker works, for a load balancer, an orchestrator or a person; HTTP/1.1, nothing else."""
+"""``GET /health``: whether a worker works, for a load balancer, an orchestrator or a person; ``GET /live``: whether its
+event loop turns. HTTP/1.1, nothing else."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
@@ -19,15 +20,29 @@ from hustlex.worker.worker import Worker
 
 Answer = Callable[[], Awaitable[tuple[bool, bytes]]]
 """Whether all is well, and the report as JSON."""
+Page = Callable[[str], Awaitable["PageReply"]]
+"""Given the query, without its question mark."""
 
+_JSON = "application/json"
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _PATIENCE_S = 5.0
 _LAG_PATIENCE_S = 1.0
 _LONGEST_REQUEST = 8192
 _MOST_CLIENTS = 32
 _HEAD = (
-    "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
-    "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+    "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
 )
+
+
+class PageReply(msgspec.Struct, frozen=True):
+    """What a path answers."""
+
+    well: bool
+    """Whether all is: 200, else 503."""
+    body: bytes
+    content_type: str = _JSON
+    status: int = 0
+    """Another one than these two."""
 
 
 class QueueReport(msgspec.Struct, frozen=True):
@@ -75,8 +90,8 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
     lags = await _lags(worker, driver)
     health, status = worker.health, worker.parts.heartbeat.status
     queues = {
-        source.name: QueueReport(len(source.held), *(found or (None, None, None)))
-        for source, found in zip(worker.parts.queues, lags, strict=True)
+        queue.name: QueueReport(len(queue.held), *(found or (None, None, None)))
+        for queue, found in zip(worker.parts.queues, lags, strict=True)
     }
     return Report(
         health.ok and status == "active",
@@ -97,7 +112,7 @@ async def report(worker: Worker, driver: AsyncDriver) -> Report:
 
 
 async def _lags(worker: Worker, driver: AsyncDriver) -> list[tuple[int, int, bool] | None]:
-    calls = [lag(source.keys, worker.parts.clock.for_script()) for source in worker.parts.queues]
+    calls = [lag(queue.keys, worker.parts.clock.for_script()) for queue in worker.parts.queues]
     try:
         async with asyncio.timeout(_LAG_PATIENCE_S):
             answers = await driver.run_many(calls)
@@ -109,17 +124,28 @@ async def _lags(worker: Worker, driver: AsyncDriver) -> list[tuple[int, int, boo
 
 
 @asynccontextmanager
-async def serve_health(worker: Worker, driver: AsyncDriver, port: int, host: str = "127.0.0.1") -> AsyncIterator[int]:
-    """Answer ``GET /health`` while the block runs: 200 when the worker works, else 503, both with a ``Report``.
+async def serve_health(
+    worker: Worker,
+    driver: AsyncDriver,
+    port: int,
+    host: str = "127.0.0.1",
+    *,
+    metrics: Callable[[], bytes] | None = None,
+) -> AsyncIterator[int]:
+    """Answer ``GET /health`` while the block runs: 200 when the worker works, else 503, both with a ``Report``; and
+    ``GET /live``: 200 as long as the event loop turns, whatever the worker's trouble.
 
-    port: 0 = any free one; gives the one it is. There is no access control: bind it to an address that only your own
+    port: 0 = any free one; gives the one it is. metrics: answers ``GET /metrics`` in Prometheus' text format, as
+    ``process_metrics().text``. There is no access control: bind it to an address that only your own
     probes can reach. Raises ConfigurationError when the port is taken.
     """
     check.instance("worker", worker, Worker)
     check.driver(driver)
     check.whole("port", port, 0, 65_535)
     check.text("host", host)
-    async with listening(answer_of(worker, driver), port, host) as taken:
+    if metrics is not None:
+        check.function("metrics", metrics)
+    async with listening(pages_of(answer_of(worker, driver), metrics), port, host) as taken:
         yield taken
 
 
@@ -133,10 +159,27 @@ def answer_of(worker: Worker, driver: AsyncDriver) -> Answer:
     return answer
 
 
+def pages_of(answer: Answer, metrics: Callable[[], bytes] | None = None) -> dict[bytes, Page]:
+    """A process' health, and its metrics where there are some."""
+
+    async def health(_: str) -> PageReply:
+        return PageReply(*await answer())
+
+    async def live(_: str) -> PageReply:
+        return PageReply(True, b'{"live":true}')
+
+    async def numbers(_: str) -> PageReply:
+        assert metrics is not None
+        return PageReply(True, metrics(), _PROMETHEUS)
+
+    pages: dict[bytes, Page] = {b"/health": health, b"/live": live}
+    return pages if metrics is None else {**pages, b"/metrics": numbers}
+
+
 @asynccontextmanager
-async def listening(answer: Answer, port: int, host: str) -> AsyncIterator[int]:
+async def listening(pages: Mapping[bytes, Page], port: int, host: str) -> AsyncIterator[int]:
     """Answer at an address, as ``serve_health`` says."""
-    door = _Door(answer)
+    door = _Door(pages)
     try:
         server = await asyncio.start_server(door.serve, host, port, limit=_LONGEST_REQUEST)
     except OSError as error:
@@ -151,9 +194,9 @@ async def listening(answer: Answer, port: int, host: str) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def listening_at(answer: Answer, path: str) -> AsyncIterator[None]:
+async def listening_at(pages: Mapping[bytes, Page], path: str) -> AsyncIterator[None]:
     """Answer at a socket in the file system, for a program of this machine."""
-    door = _Door(answer)
+    door = _Door(pages)
     server = await asyncio.start_unix_server(door.serve, path, limit=_LONGEST_REQUEST)
     try:
         yield
@@ -163,8 +206,8 @@ async def listening_at(answer: Answer, path: str) -> AsyncIterator[None]:
 
 
 class _Door:
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, pages: Mapping[bytes, Page]) -> None:
+        self._pages = pages
         self._clients: set[asyncio.Task[Any]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -185,14 +228,17 @@ class _Door:
 
     async def _reply(self, request: bytes) -> bytes:
         method, _, rest = request.partition(b" ")
-        path = rest.partition(b" ")[0].partition(b"?")[0]
-        if path != b"/health":
-            return _response(HTTPStatus.NOT_FOUND, b'{"error":"try /health"}')
+        path, _, query = rest.partition(b" ")[0].partition(b"?")
+        page = self._pages.get(path)
+        if page is None:
+            known = b" or ".join(self._pages)
+            return _response(HTTPStatus.NOT_FOUND, b'{"error":"try %b"}' % known)
         if method not in (b"GET", b"HEAD"):
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, b'{"error":"use GET"}')
-        well, body = await self._answer()
-        status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
-        return _response(status, body, head=method == b"HEAD")
+        reply = await page(query.decode("ascii", "replace"))
+        status = HTTPStatus.OK if reply.well else HTTPStatus.SERVICE_UNAVAILABLE
+        status = HTTPStatus(reply.status or status)
+        return _response(status, reply.body, reply.content_type, head=method == b"HEAD")
 
     async def close(self) -> None:
         """Cut off who is still here."""
@@ -201,6 +247,6 @@ class _Door:
         await asyncio.gather(*self._clients, return_exceptions=True)
 
 
-def _response(status: HTTPStatus, body: bytes, *, head: bool = False) -> bytes:
-    start = _HEAD.format(status.value, status.phrase, len(body)).encode()
+def _response(status: HTTPStatus, body: bytes, content_type: str = _JSON, *, head: bool = False) -> bytes:
+    start = _HEAD.format(status.value, status.phrase, content_type, len(body)).encode()
     return start if head else start + body

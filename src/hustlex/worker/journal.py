@@ -42,7 +42,8 @@ def text_of(error: Exception) -> str:
 
 
 def attempt_ended(job: LeasedTask, error: Exception, outcome: str, *, next_ms: int = 0) -> None:
-    """Log an attempt that did not succeed."""
+    """Log an attempt that did not succeed, and tell who listens."""
+    job.over(outcome, error)
     level = _LEVELS.get(outcome, logging.INFO)
     if not _log.isEnabledFor(level):
         return

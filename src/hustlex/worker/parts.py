@@ -37,6 +37,7 @@ from hustlex.worker.maintain.forwarder import Forwarder
 from hustlex.worker.maintain.heartbeat import Heartbeat, served_by, this_process
 from hustlex.worker.maintain.janitor import Janitor
 from hustlex.worker.maintain.poller import Poller
+from hustlex.worker.maintain.recorder import Recorder
 from hustlex.worker.maintain.recoverer import Recoverer
 from hustlex.worker.maintain.subscriber import Subscriber
 from hustlex.worker.options import SettledOptions
@@ -79,7 +80,8 @@ class WorkerParts:
         self.janitor = Janitor(driver, queues, clock)
         self.aggregator = Aggregator(driver, clock, aggregates)
         keepers = (self.forwarder, self.recoverer, self.janitor, self.aggregator)
-        self.poller = Poller(driver, queues, executor, clock, keepers, woken)
+        self.recorder = Recorder(driver, clock, policy.failures)
+        self.poller = Poller(driver, queues, executor, clock, keepers, self.recorder, woken)
         self.loop_monitor = LoopMonitor(driver, self.heartbeat, self.blocks, clock)
         self.watchdog = Watchdog(self.services, self.fetcher, executor)
         check, interval_s = options.health_check, options.health_check_interval.total_seconds()

@@ -10,12 +10,14 @@ from random import random
 import msgspec
 
 from hustlex.core.op import Arg, Op
+from hustlex.core.telemetry import AttemptEnd, AttemptEnded
 from hustlex.jobs.keys import QueueKeys, queue_keys
 from hustlex.jobs.lease.limited import WHEN_ONE_ENDS
 from hustlex.jobs.lease.limits import Limits
 from hustlex.jobs.lease.ops import NO_PAST, Past
 from hustlex.jobs.wire import TaskMessage
 from hustlex.worker.attempt_errors import Canceled
+from hustlex.worker.clock import monotonic
 from hustlex.worker.service import backoff
 
 _log = logging.getLogger("hustlex.worker")
@@ -39,6 +41,7 @@ class LeasedTask:
       its deadline); give_up_ms: until when, 0 = not told to stop.
     - settled: its outcome is decided, whatever the handler does from now on.
     - runner: the task that runs it, while it waits for something.
+    - telling: who is to hear of its end.
     - result: what it returned, as JSON, or wrote; None = nothing. wrote: which of the two.
     """
 
@@ -53,25 +56,26 @@ class LeasedTask:
         "message",
         "past",
         "patience_ms",
+        "queue",
         "result",
         "runner",
         "settled",
-        "source",
         "started_ms",
+        "telling",
         "told_ms",
         "wrote",
     )
 
     def __init__(
         self,
-        source: QueueState,
+        queue: QueueState,
         task_id: bytes,
         holder: str,
         message: TaskMessage,
         lease_until: float,
         past: Past = NO_PAST,
     ) -> None:
-        self.source = source
+        self.queue = queue
         self.id = task_id
         self.holder = holder
         self.message = message
@@ -88,11 +92,22 @@ class LeasedTask:
         self.runner: asyncio.Task[None] | None = None
         self.result: bytes | None = None
         self.wrote = False
+        self.telling: AttemptEnded | None = None
 
     def start(self, began: float, now_ms: int, deadline_ms: int, patience_ms: int) -> None:
         """Its handler is called. began: monotonic."""
         self.began = began
         self.started_ms, self.deadline_ms, self.patience_ms = now_ms, deadline_ms, patience_ms
+
+    def tell(self, ended: AttemptEnded | None) -> None:
+        """Who is told when this attempt is over; None = nobody."""
+        self.telling = ended
+
+    def over(self, outcome: str, error: Exception | None = None) -> None:
+        """The attempt is over."""
+        if self.telling is not None:
+            ended, self.telling = self.telling, None
+            ended(AttemptEnd(monotonic() - self.began, outcome, type(error).__name__ if error is not None else ""))
 
     def allow(self, deadline_ms: int) -> None:
         """Its time ends at another moment."""

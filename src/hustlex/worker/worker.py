@@ -189,7 +189,7 @@ class Worker:
 
     def _what(self) -> str:
         """What it runs, for the log."""
-        queues = ", ".join(f"{source.name}={source.weight}" for source in self.parts.queues)
+        queues = ", ".join(f"{queue.name}={queue.weight}" for queue in self.parts.queues)
         types = sorted(task.type for task in self._tasks)
         more = f" and {len(types) - _MOST_NAMED} more" if types[_MOST_NAMED:] else ""
         named = ", ".join(types[:_MOST_NAMED]) + more
@@ -214,6 +214,7 @@ class Worker:
             if part is not parts.heartbeat:
                 await part.stop()
         await self._flush()
+        await parts.recorder.finish()
         await parts.completion.finish()
         await parts.heartbeat.stop()
         await self._leave()
@@ -231,6 +232,7 @@ class Worker:
         """What fails stays held, and is recovered by others."""
         for job in jobs:
             job.settle()
+            job.over("given_back")
         failed, failure = await give_back(self._driver, self.parts.queues, jobs)
         if failed:
             _log.error("%d tasks could not be given back: %s", len(failed), failure)

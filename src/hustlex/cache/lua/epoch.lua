@@ -1,6 +1,6 @@
 -- cache.epoch: what tells whether any tag was invalidated since: one random number for each of 64 groups of tags.
 -- EFFECT idempotent
--- KEYS epoch       hash     <prefix>cv: i, its identity; 0 to 63, the groups
+-- KEYS epoch       hash     <prefix>cv:groups  i: its identity; 0 to 63: the groups
 -- ARGV identity    bytes    8 random bytes, for a new one
 -- ARGV keep_ms     int
 -- REPLY <list of bytes>     identity, then field and value of each group that was ever touched

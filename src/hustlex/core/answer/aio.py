@@ -10,24 +10,47 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
+from hustlex.core.answer.told import about, wrapped
+from hustlex.core.telemetry import DoorWatch, Hook, Telemetry
 from hustlex.errors import Misuse
 
 P = TypeVar("P")
 T = TypeVar("T")
+R = TypeVar("R")
 Room = TypeVar("Room", bound=type)
 
 Answer = Coroutine[Any, Any, T]
 """To type checkers a door gives a coroutine, as ``async def`` would: they report one that is not awaited."""
 
 
-class _Later(msgspec.Struct, eq=False):
+class _Unawaited:
+    """What is done to an answer by whoever takes it for what it will be."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Who only asks whether there is such an attribute, as asyncio does, may go on."""
+        raise AttributeError(f"an answer has no {name!r} before it was awaited (write await before the call)")
+
+    def __eq__(self, other: object) -> bool:
+        return True if self is other else self._refuse()
+
+    def _refuse(self, *_: object) -> NoReturn:
+        self.close()
+        raise Misuse("an answer was looked at before it was awaited, so it is none", hint="write await before the call")
+
+    __hash__ = object.__hash__
+    __bool__ = __iter__ = __len__ = __getitem__ = _refuse
+
+    def close(self) -> None:
+        """It is not asked for any more."""
+        raise NotImplementedError
+
+
+class _Later(_Unawaited, msgspec.Struct, eq=False):
     """A coroutine, but for its truth. Awaiting goes to the coroutine without a detour through Python."""
 
     __await__: Callable[[], Generator[Any, Any, Any]]
-
-    def __bool__(self) -> NoReturn:
-        self.close()
-        raise _refusal()
 
     def send(self, value: Any) -> Any:
         return self.__await__.__self__.send(value)  # type: ignore[attr-defined]
@@ -39,7 +62,7 @@ class _Later(msgspec.Struct, eq=False):
         self.__await__.__self__.close()  # type: ignore[attr-defined]
 
 
-class _Once(msgspec.Struct, eq=False):
+class _Once(_Unawaited, msgspec.Struct, eq=False):
     """An answer that is asked for when it is awaited: without a coroutine of its own."""
 
     ask: Callable[[Any], asyncio.Future[Any]]
@@ -49,9 +72,6 @@ class _Once(msgspec.Struct, eq=False):
     def __await__(self) -> Generator[Any, Any, Any]:
         ask, self.ask = self.ask, _asked_before
         return ask(self.question).__await__()
-
-    def __bool__(self) -> NoReturn:
-        raise _refusal()
 
     def send(self, value: Any) -> Any:
         if self.waiting is None:
@@ -68,7 +88,7 @@ class _Once(msgspec.Struct, eq=False):
             self.waiting.close()
 
 
-class _Now(msgspec.Struct, eq=False, gc=False):
+class _Now(_Unawaited, msgspec.Struct, eq=False, gc=False):
     """An answer that is known already; may be awaited more than once."""
 
     value: Any
@@ -76,9 +96,6 @@ class _Now(msgspec.Struct, eq=False, gc=False):
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.value
         yield  # type: ignore[unreachable]
-
-    def __bool__(self) -> NoReturn:
-        raise _refusal()
 
     def send(self, _: Any) -> Any:
         raise StopIteration(self.value)
@@ -134,5 +151,41 @@ def _asked_before(_: object) -> NoReturn:
     raise RuntimeError("cannot reuse already awaited answer")
 
 
-def _refusal() -> Misuse:
-    return Misuse("an answer was looked at before it was awaited, so it is none", hint="write await before the call")
+class OneStyle:
+    """Of an async front: a plain ``with`` says what to write. Type checkers refuse it by themselves."""
+
+    if not TYPE_CHECKING:
+
+        def __enter__(self) -> NoReturn:
+            raise Misuse("this HustleX is async", hint="write 'async with', or import HustleX from hustlex.sync")
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+
+def told(room: R, hook: Hook | None) -> R:
+    """The room; each of its doors is told to a hook that listens for them."""
+    return wrapped(room, hook, _telling)
+
+
+def _telling(ask: Callable[..., Any], name: str, hook: Telemetry) -> Callable[..., Any]:
+    plain = not inspect.iscoroutinefunction(inspect.unwrap(ask))
+
+    @functools.wraps(ask)
+    def door(*args: Any, **options: Any) -> Any:
+        begin = functools.partial(ask, *args, **options)
+        if plain:  # it judges what it is given when it is called
+            begin = functools.partial(_as_it_is, begin())
+        return later(_told(begin, DoorWatch(hook, name, about(name, args))))
+
+    return door
+
+
+def _as_it_is(answer: T) -> T:
+    return answer
+
+
+async def _told(begin: Callable[[], Answer[T]], watch: DoorWatch) -> T:
+    with watch:
+        watch.answer = answer = await begin()
+    return answer

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.runner import STILL_S
 from hustlex.errors import NotFound
-from hustlex.jobs import Bulk, BulkPhase, BulkVerb, ItemOutcome, QueueSummary
+from hustlex.jobs import Bulk, BulkPhase, BulkReport, BulkVerb, ItemOutcome, QueueSummary
 
 TYPED_OVER = 100
 """Tasks over which their number must be typed."""
 _MOST_ARCHIVED = 9_999
-_MOST_SUMMARIES = 20
+_MOST_SUMMARIES = 6
+_MOST_LISTED = 30
 WORDS = {
     BulkVerb.RUN: "They run as soon as there are slots, behind what is pending. This cannot be undone.",
     BulkVerb.RETRY: "They are tried again as soon as there are slots. This cannot be undone.",
@@ -35,21 +36,22 @@ TOLD = {
 
 async def bulks(request: PageRequest) -> PageContent:
     """Acts of the last day."""
-    found = await request.hx.jobs.inspector.bulk.newest()
+    found = await request.hx.jobs.inspector.bulk.newest(_MOST_LISTED)
     return PageContent("bulks", "Bulk", {"bulks": [bulk for bulk in found if may_see(request, bulk)]})
 
 
 async def bulk(request: PageRequest) -> PageContent:
     """One act: what it would do, how far it is, and what became of each task."""
     found = await seen(request, request.params["id"])
-    report = await request.hx.jobs.inspector.bulk.report(found.id, page=request.page_number())
-    summaries = list[QueueSummary]()
+    report, summaries = BulkReport((), 1, 1), list[QueueSummary]()
     if found.phase is BulkPhase.READY:
         summaries = await request.hx.jobs.inspector.summaries(found.queues[:_MOST_SUMMARIES])
+    if found.at:
+        report = await request.hx.jobs.inspector.bulk.report(found.id, page=request.page_number())
     values = {
         "bulk": found,
         "report": report,
-        "rows": report.items,
+        "rows": report.items if found.at else [(item, ItemOutcome.WAITS) for item in found.sample],
         "told": TOLD,
         "words": list(_words(found, summaries)),
         "typed": found.planned > TYPED_OVER,

@@ -4,32 +4,52 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hustlex.dashboard import attention
+from hustlex.dashboard import attention, timelines
+from hustlex.dashboard.pages import errors
 from hustlex.dashboard.request import PageContent, PageRequest
-from hustlex.jobs import QueueSummary, Server
+from hustlex.jobs import ErrorGroup, QueueHistory, QueueSummary, Server
 from hustlex.jobs.inspect.standing import state_of
 
 _MOST_QUEUES = 8
 _MOST_TROUBLES = 12
+_MOST_GROUPS = 5
 
 
 async def home(request: PageRequest) -> PageContent:
     """Figures of the whole, what needs attention, the queues that need it most."""
     inspector = request.hx.jobs.inspector
     queues = [each for each in await inspector.summaries() if request.operator.sees_queue(each.name)]
-    servers = await inspector.servers()
+    servers = await inspector.servers(running_of=())
     entries = await inspector.scheduler_entries()
-    troubles = attention.of_jobs(queues, servers, entries, datetime.now(UTC))
+    groups, history = await _groups(request), await _history(request)
+    now = datetime.now(UTC)
+    troubles = [*attention.of_jobs(queues, servers, entries, now), *attention.of_errors(groups, now)]
     values = {
         "figures": _figures(queues, servers),
         "troubles": troubles[:_MOST_TROUBLES],
         "more": max(0, len(troubles) - _MOST_TROUBLES),
+        "charts": timelines.of_day(history) if history else [],
+        "hours": timelines.rows(history) if history else [],
+        "charts_hidden": history is None,
+        "groups": groups,
         "queues": [(each, state_of(each, servers)) for each in _worst(queues)],
         "all_queues": len(queues),
         "servers": servers,
         "entries": len(entries),
     }
     return PageContent("home", "Home", values, trouble=len(troubles))
+
+
+async def _history(request: PageRequest) -> QueueHistory | None:
+    """Of all queues together, for whom all exist."""
+    if not request.operator.sees_all_queues:
+        return None
+    return await request.hx.jobs.inspector.time_series(days=1)
+
+
+async def _groups(request: PageRequest) -> list[ErrorGroup]:
+    names = (await errors.seen(request))[:_MOST_GROUPS]
+    return await request.hx.jobs.inspector.error_groups(names, size=_MOST_GROUPS)
 
 
 def _worst(queues: list[QueueSummary]) -> list[QueueSummary]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hustlex.dashboard import timelines
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import QueueSummary, Server, State
@@ -12,6 +13,7 @@ from hustlex.jobs.inspect.standing import serving, state_of
 
 _SIZE = 50
 _DAYS = 14
+_GROUPS = 5
 STATES = (State.PENDING, State.ACTIVE, State.SCHEDULED, State.RETRY, State.ARCHIVED, State.COMPLETED)
 _ORDERS: dict[str, Callable[[QueueSummary], Any]] = {
     "attention": lambda queue: (-queue.orphans, -queue.latency, -queue.unfinished, queue.name),
@@ -26,12 +28,14 @@ async def queues(request: PageRequest) -> PageContent:
     """All queues, 50 a page."""
     inspector = request.hx.jobs.inspector
     seen = [each for each in await inspector.summaries() if request.operator.sees_queue(each.name)]
-    servers = await inspector.servers()
+    servers = await inspector.servers(running_of=())
     order = request.word("sort", "attention")
     order = order if order in _ORDERS else "attention"
     ordered, page = sorted(seen, key=_ORDERS[order]), request.page_number()
     shown = ordered[_SIZE * (page - 1) : _SIZE * page]
+    names = [each.name for each in shown]
     values = {
+        "recent": dict(zip(names, await inspector.recent(names), strict=True)) if names else {},
         "rows": [(each, state_of(each, servers), _serving(each.name, servers)) for each in shown],
         "count": len(seen),
         "order": order,
@@ -42,13 +46,14 @@ async def queues(request: PageRequest) -> PageContent:
 
 
 async def queue(request: PageRequest) -> PageContent:
-    """One queue: counts, days, who serves it."""
+    """One queue: counts, history, errors, who serves it."""
     inspector, name = request.hx.jobs.inspector, request.queue()
     if name not in await inspector.queues():
         raise NotFound(f"there is no queue {name!r}", hint="a queue exists once a task was enqueued to it")
     [summary] = await inspector.summaries([name])
     days = list(reversed(await inspector.history(name, _DAYS)))
-    servers = await inspector.servers()
+    servers = await inspector.servers(running_of=())
+    history = await inspector.time_series(name)
     values = {
         "queue": summary,
         "state": state_of(summary, servers),
@@ -56,6 +61,10 @@ async def queue(request: PageRequest) -> PageContent:
         "days": days,
         "days_rows": [(day.day, day.processed, day.failed) for day in days],
         "serving": serving(name, servers),
+        "day": timelines.of_day(history),
+        "month": timelines.of_month(history),
+        "hours": timelines.rows(history),
+        "groups": await inspector.error_groups([name], size=_GROUPS),
     }
     return PageContent("queue", f"Queue {name}", values)
 

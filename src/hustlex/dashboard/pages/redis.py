@@ -12,7 +12,7 @@ _ORDER = ("fail", "unknown", "warn", "info", "ok")
 
 async def redis(request: PageRequest) -> PageContent:
     """What the doctor finds, the worst first."""
-    checkup = await request.hx.diagnostics.check()
+    checkup = await request.hx.diagnostics.check(brief=True)
     if not request.operator.sees_all_queues:
         shown = tuple(found for found in checkup.findings if found.check not in JOB_CHECKS)
         checkup = msgspec.structs.replace(checkup, findings=shown)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from hustlex.core.redact import What
 from hustlex.dashboard.pages.queues import STATES
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
-from hustlex.jobs import BulkVerb, QueueSummary, State
+from hustlex.jobs import BulkVerb, QueueSummary, State, TaskInfo
 from hustlex.jobs.search.query import LONGEST, Query, Term, TextTest, parse
 
 _SIZE = 50
-_MOST_COMPARED = 30
+_MOST_COMPARED = 20
 """Queues among which the fullest is chosen when none was."""
 _LONGEST_CURSOR = 4_000
+_WORDS_OF_ERROR = 80
 ACTS: dict[State, tuple[str, ...]] = {
     State.PENDING: ("archive", "delete"),
     State.ACTIVE: ("cancel",),
@@ -66,9 +68,8 @@ async def _chosen(request: PageRequest, names: list[str]) -> QueueSummary:
 
 def _of_place(queue: str, state: State) -> Query:
     """All of one state of one queue, also of one whose name nobody could type."""
-    quoted = queue.replace("\\", "\\\\").replace('"', '\\"')
     terms = (Term("state", ":", (state,)), Term("queue", "=", (TextTest(queue, "equal", False),)))
-    return Query(f'state:{state.value} queue="{quoted}"', time.time(), terms)
+    return Query(f"state:{state.value} queue={_quoted(queue)}", time.time(), terms)
 
 
 async def _sought(request: PageRequest, task_id: str) -> PageContent:
@@ -76,6 +77,19 @@ async def _sought(request: PageRequest, task_id: str) -> PageContent:
     if not found.queue or not request.operator.sees_queue(found.queue):
         raise NotFound(f"no queue knows a task {task_id!r}", hint="it ended and is not kept, or there never was one")
     return PageContent("tasks", "Tasks", elsewhere=request.url("tasks", found.queue, task_id))
+
+
+def _alike(request: PageRequest, task: TaskInfo) -> str:
+    """A search for those that failed with the same words, as far as they are shown; "" where nobody could type them."""
+    words = str(request.show(What("error", task.last_error, task.type)).value).partition("\n")[0][:_WORDS_OF_ERROR]
+    if not (words.strip() and words.isprintable() and task.type.isprintable()):
+        return ""
+    return f"state:retry,archived type={_quoted(task.type)} error~{_quoted(words)}"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 async def task(request: PageRequest) -> PageContent:
@@ -93,5 +107,6 @@ async def task(request: PageRequest) -> PageContent:
         "explanation": explanation,
         "waits_for": [step for step in explanation.waits_for if request.operator.sees_queue(step.queue)],
         "acts": ACTS[found.state] if found else (),
+        "alike": _alike(request, found) if found and found.last_error else "",
     }
     return PageContent("task", f"Task {task_id[:8]}", values, status=200 if found else 404)

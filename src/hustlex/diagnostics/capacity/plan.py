@@ -96,15 +96,15 @@ def plan(workload: Workload) -> Plan:
 
 
 def _lines(w: Workload) -> Iterator[PlanLine]:
-    days = w.session_life / _DAY
+    days = w.session_ttl / _DAY
     sessions = w.logins * days
     yield _line("open sessions", sessions * (1 - w.logouts), w.logins, "session")
     ended = w.logins * w.logouts
-    yield _line("sessions logged out, tokens revoked", _at_once(ended, w, w.access_life), ended, "revocation")
+    yield _line("sessions logged out, tokens revoked", _at_once(ended, w, w.access_ttl), ended, "revocation")
     yield _line("token checks with the server", 0, w.requests * w.strict_checks, "check")
     yield _line("open codes", _at_once(w.logins, w, _CODE_LIFE), w.logins, "code")
     yield _limits(w)
-    kept_for = w.answer_life / _DAY
+    kept_for = w.answer_ttl / _DAY
     extra = w.answer_bytes - MEASURED_BODY
     yield _line("payments and their answers", w.payments * kept_for, w.payments, "payment", extra)
     more = w.job_bytes - MEASURED_PAYLOAD

@@ -32,9 +32,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """How long jobs may pile up while no worker runs."""
     job_bytes: int = 300
     """Arguments of a job, and again its result where it is kept."""
-    session_life: timedelta = timedelta(days=7)
+    session_ttl: timedelta = timedelta(days=7)
     """How long a session lasts."""
-    access_life: timedelta = timedelta(minutes=15)
+    access_ttl: timedelta = timedelta(minutes=15)
     """How long an access token is good: so long a revocation is kept, and the session's end."""
     logouts: float = 0.2
     """Share of sessions that end by a logout, or are revoked."""
@@ -46,7 +46,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """Calls of one user in a window: what the algorithm "log" keeps one by one."""
     answer_bytes: int = 500
     """Of a payment's answer, which is kept."""
-    answer_life: timedelta = _DAY
+    answer_ttl: timedelta = _DAY
     """How long it is kept."""
     cached: int | None = None
     """Entries in the cache; default one for each user."""
@@ -68,7 +68,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
             check.whole(name, getattr(self, name), 0, _MOST)
         if self.cached is not None:
             check.whole("cached", self.cached, 0, _MOST)
-        for name in ("retention", "backlog", "session_life", "access_life", "window", "answer_life"):
+        for name in ("retention", "backlog", "session_ttl", "access_ttl", "window", "answer_ttl"):
             check.duration(name, getattr(self, name))
         for name in ("logouts", "hit_share", "strict_checks"):
             check.number(name, getattr(self, name), 0, 1)

@@ -95,7 +95,7 @@ class Cluster:
             self._slots.wanted()
             return None
         target = self._at((host, answer.port))
-        if answer.code == "ASK":
+        if answer.server_code == "ASK":
             return Route(target, asking=True)
         self._owners[answer.slot] = target
         self._slots.wanted()

@@ -44,7 +44,7 @@ class Fixed:
 
 def passing(error: Error) -> bool:
     """Whether the next attempt may be answered otherwise."""
-    return isinstance(error, Unavailable) or (isinstance(error, Refused) and error.code in NOT_EXECUTED)
+    return isinstance(error, Unavailable) or (isinstance(error, Refused) and error.server_code in NOT_EXECUTED)
 
 
 async def dial(

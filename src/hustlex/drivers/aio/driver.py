@@ -310,7 +310,7 @@ class Driver:
         """
         if self.hook is None:
             return await self._wait(op, seconds)
-        with Watch(self.hook, (op.name,)):
+        with Watch(self.hook, (op.name,), waits=True):
             return await self._wait(op, seconds)
 
     async def _wait(self, op: Op[T], seconds: float) -> T:
@@ -323,7 +323,7 @@ class Driver:
         """What a command goes on to say after its first reply; see ``core.op.AsyncDriver``."""
         if self._closed:
             raise closed().during(op.name)
-        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+        with Watch(self.hook, (op.name,), waits=True) if self.hook is not None else nullcontext():
             try:
                 route = await self._topology.route(op, self._now() + self._options.command)
                 replies = await heard(route.node.where, self._options, pack(op), most, seconds)
@@ -342,7 +342,7 @@ class Driver:
         self._now()
         if self._closed:
             raise closed().during("subscribe")
-        with Watch(self.hook, ("subscribe",)) if self.hook is not None else nullcontext():
+        with Watch(self.hook, ("subscribe",), waits=True) if self.hook is not None else nullcontext():
             ear = self._router.sharded if sharded else self._router.pubsub
             async with ear.subscribe(channels) as messages:
                 yield messages

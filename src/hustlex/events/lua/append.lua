@@ -3,12 +3,12 @@
 -- KEYS stream   stream  <prefix>ev:{<name>}:s  ids are the offsets (42-0); d: payload, t: when
 -- KEYS meta     hash    <prefix>ev:{<name>}:m  e: epoch, s: last offset, v: last version
 -- ARGV channel  str     <prefix>ev:<name>, a pub/sub channel and not a key; "": the sharded one, <prefix>ev:{<name>}
--- ARGV now_ms   int     0: the server's clock
--- ARGV fresh    str     the epoch, should there be none
--- ARGV payload  bytes   the event as JSON
 -- ARGV size     int     messages kept, or some more
 -- ARGV keep_ms  int     how long after the last one
 -- ARGV meta_ms  int     how long the epoch is remembered
+-- ARGV now_ms   int     0: the server's clock
+-- ARGV fresh    str     the epoch, should there be none
+-- ARGV payload  bytes   the event as JSON
 -- REPLY {0, epoch, offset}  sent
 -- @include clock
 -- @include keep

@@ -48,7 +48,8 @@ May = Callable[[str], bool]
 
 def plan(stored: Stored, made_ms: int) -> Flow[Bulk]:
     """Write a new act down."""
-    if not (yield from do(ops.advance(b"", stored))):
+    written = yield from do(ops.advance(b"", stored))
+    if not written and (yield from do(ops.load_one(stored.bulk.id)))[0] != stored:  # a reply may have been lost
         raise Conflict("there is such a bulk act already", hint="plan it again")
     yield Batch((ops.remember(stored.bulk.id, made_ms), ops.forget_oldest()))
     return stored.bulk
@@ -152,27 +153,37 @@ def _go_further(stored: Stored, was: bytes, may: May | None, now_ms: int) -> Flo
         outcomes = yield from _undo(bulk, found, before, may, now_ms)
     else:
         outcomes = yield from _act(bulk, found, may, now_ms)
-    told = Counter(outcomes)
-    at = bulk.at + len(found)
-    changed = msgspec.structs.replace(
-        bulk,
-        at=at,
-        done=bulk.done + told[ItemOutcome.DONE] * (bulk.phase is BulkPhase.RUNNING),
-        skipped=bulk.skipped + sum(told[each] for each in _SKIPPED) * (bulk.phase is BulkPhase.RUNNING),
-        undone=bulk.undone + told[ItemOutcome.UNDONE],
-        phase=_next_phase(bulk) if not found or at >= bulk.planned else bulk.phase,
-        trouble="",
-        moved_at=_now(),
-    )
     letters = "".join(outcome.value for outcome in outcomes)
-    return (yield from _written(was, msgspec.structs.replace(stored, bulk=changed), at=bulk.at, letters=letters))
+    for _ in range(_TRIES):
+        changed = _progressed(stored.bulk, Counter(outcomes), len(found), undoing=bulk.phase is BulkPhase.UNDOING)
+        becomes = msgspec.structs.replace(stored, bulk=changed)
+        if (yield from do(ops.advance(was, becomes, at=bulk.at, letters=letters))):
+            return changed
+        stored, was = yield from do(ops.load_one(bulk.id))
+        turned = stored.bulk.phase is not bulk.phase and stored.bulk.phase not in _HELD
+        if stored.bulk.at != bulk.at or turned:
+            return stored.bulk  # somebody else made this step
+    return stored.bulk
 
 
 _SKIPPED = (ItemOutcome.MOVED, ItemOutcome.GONE, ItemOutcome.REFUSED)
+_HELD = (BulkPhase.PAUSED, BulkPhase.STOPPED)
+"""Into which an act may be turned in the middle of a step, whose tasks count all the same."""
 
 
-def _next_phase(bulk: Bulk) -> BulkPhase:
-    return BulkPhase.UNDONE if bulk.phase is BulkPhase.UNDOING else BulkPhase.DONE
+def _progressed(bulk: Bulk, told: Counter[ItemOutcome], count: int, *, undoing: bool) -> Bulk:
+    at = bulk.at + count
+    ended = (not count or at >= bulk.planned) and bulk.moving
+    return msgspec.structs.replace(
+        bulk,
+        at=at,
+        done=bulk.done + (0 if undoing else told[ItemOutcome.DONE]),
+        skipped=bulk.skipped + (0 if undoing else sum(told[each] for each in _SKIPPED)),
+        undone=bulk.undone + told[ItemOutcome.UNDONE],
+        phase=(BulkPhase.UNDONE if undoing else BulkPhase.DONE) if ended else bulk.phase,
+        trouble="" if bulk.moving else bulk.trouble,
+        moved_at=_now(),
+    )
 
 
 def _act(bulk: Bulk, found: Sequence[BulkItem], may: May | None, now_ms: int) -> Flow[list[ItemOutcome]]:
@@ -183,31 +194,26 @@ def _act(bulk: Bulk, found: Sequence[BulkItem], may: May | None, now_ms: int) ->
 
 
 def _undo(bulk: Bulk, found: Sequence[BulkItem], before: str, may: May | None, now_ms: int) -> Flow[list[ItemOutcome]]:
-    """Only what was done is undone; of all else the report says what it said."""
-    done = (ItemOutcome.DONE.value, ItemOutcome.UNDONE.value)
-    outcomes = [ItemOutcome(letter) for letter in before.ljust(len(found), ItemOutcome.WAITS.value)]
-    outcomes = [
-        (ItemOutcome.KEPT if may and not may(item.queue) else ItemOutcome.WAITS) if outcome.value in done else outcome
-        for item, outcome in zip(found, outcomes, strict=True)
-    ]
-    return (
-        yield from _each_queue(
-            found, outcomes, lambda queue, part: ops.put_back(bulk, queue, part, now_ms),
-            waiting=[letter in done for letter in before],
-        )
-    )  # fmt: skip
+    """What is kept of a task says whether anything was done to it; of all others the report says what it said."""
+    outcomes = [ItemOutcome.KEPT if may and not may(item.queue) else ItemOutcome.WAITS for item in found]
+    outcomes = yield from _each_queue(found, outcomes, lambda queue, part: ops.put_back(bulk, queue, part, now_ms))
+    told = [ItemOutcome(letter) for letter in before.ljust(len(found), ItemOutcome.WAITS.value)]
+    touched = (ItemOutcome.DONE, ItemOutcome.UNDONE)
+    for n, (outcome, was) in enumerate(zip(outcomes, told, strict=True)):
+        if outcome is ItemOutcome.WAITS or (outcome is ItemOutcome.KEPT and was not in touched):
+            outcomes[n] = ItemOutcome.KEPT if was in touched else was
+    return outcomes
 
 
 def _each_queue(
     found: Sequence[BulkItem],
     outcomes: list[ItemOutcome],
     make: Callable[[str, Sequence[BulkItem]], Any],
-    waiting: Sequence[bool] | None = None,
 ) -> Flow[list[ItemOutcome]]:
     """One call for each queue, in one write; their answers in the order of the items."""
     places: dict[str, list[int]] = {}
     for n, item in enumerate(found):
-        if outcomes[n] is ItemOutcome.WAITS and (waiting is None or (n < len(waiting) and waiting[n])):
+        if outcomes[n] is ItemOutcome.WAITS:
             places.setdefault(item.queue, []).append(n)
     asked = tuple(make(queue, [found[n] for n in numbers]) for queue, numbers in places.items())
     answers: list[Any] = (yield Batch(asked)) if asked else []

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, overload
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.generics import T
 from hustlex.core.op import Arg
 from hustlex.errors import Misuse
@@ -23,6 +24,7 @@ Tell = Callable[[Sequence[Arg]], Awaitable[bool]]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@answering
 class ResultWriter:
     """Leaves a result on the running task; readable while it runs, and afterwards for the task's ``retention``."""
 
@@ -40,6 +42,7 @@ class ResultWriter:
         return await self._send(dumps(result))
 
 
+@answering
 class CurrentJob(Generic[T]):
     """The job a handler is running.
 

@@ -218,17 +218,17 @@ class Tasks(Hooks):
         timezone: str = "UTC",
         dst: Dst = "asynq",
         missed: Missed = "skip",
-        most_missed: int = MOST_MISSED,
+        max_missed: int = MOST_MISSED,
     ) -> Periodic:
         """Enqueue a job by the clock: ``tasks.cron("weekly", "0 9 * * 1", remind.job(), timezone="Africa/Lagos")``.
 
         spec: see ``hustlex.jobs.schedule.cron``. dst: when the clocks change, see ``Dst``. missed: after a time without
-        any scheduler, see ``Missed``; most_missed: 1 to 1000. Raises CronError for a bad spec or zone, Misuse for a
+        any scheduler, see ``Missed``; max_missed: 1 to 1000. Raises CronError for a bad spec or zone, Misuse for a
         name used before or a job with a delay or a group. A job with a ``task_id`` has it at each instant: a finished
         task of this id is replaced (``if_finished="refuse"``: blocks), an unfinished one lets the instant pass, which
         ``hustlex doctor`` counts.
         """
-        entry = periodic.define(name, spec, job, timezone=timezone, dst=dst, missed=missed, most_missed=most_missed)
+        entry = periodic.define(name, spec, job, timezone=timezone, dst=dst, missed=missed, max_missed=max_missed)
         self._schedule(entry)
         return entry
 

@@ -8,9 +8,10 @@ from typing import Any, cast
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.telemetry import Hook, Telemetry, safely_headers
 from hustlex.errors import Misuse
 from hustlex.jobs.checks import declared, judged
-from hustlex.jobs.enqueue.job import Job
+from hustlex.jobs.enqueue.job import Job, Step, Workflow
 from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Options, merge, start_text
 from hustlex.jobs.keys import QueueKeys, named, queue_keys
 from hustlex.jobs.wire import MessageTemplate, TaskMessage, encode_task
@@ -204,3 +205,28 @@ def _expiry(options: Options) -> str:
     if "expires_in" in options:
         return f"+{options['expires_in'] // _MILLISECOND}"
     return str(max(1, (options["expires_at"] - _EPOCH) // _MILLISECOND))
+
+
+def carried(made: Draft, hook: Hook | None) -> Draft:
+    """The draft, with what a hook that listens for rooms wants to go along: the trace."""
+    if not isinstance(hook, Telemetry):
+        return made
+    headers = safely_headers(hook, later=bool(made.due or made.group))
+    if not headers:
+        return made
+    first = encode_task(TaskMessage("", queue="", headers=dict(headers)))
+    return msgspec.structs.replace(made, message=first + made.message)  # of fields that come twice the last one counts
+
+
+def carried_steps(workflow: Workflow, hook: Hook | None) -> Workflow:
+    """The same for each step, which runs when those before it have."""
+    if not isinstance(hook, Telemetry) or not isinstance(workflow, Workflow):
+        return workflow
+    headers = safely_headers(hook, later=True)
+    if not headers:
+        return workflow
+
+    def traced(job: Job[Any]) -> Job[Any]:
+        return job.with_options(headers={**headers, **job.options.get("headers", {})})
+
+    return Workflow(tuple(Step(traced(step.job), step.after) for step in workflow.steps))

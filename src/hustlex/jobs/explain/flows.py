@@ -36,7 +36,8 @@ def explain(task_id: str, queue: str | None, now_ms: int) -> Flow[Explanation]:
     if found is None:
         return Explanation(task_id, "", None, (Cause.NO_TRACE,), (_NO_TRACE,))
     name, facts = found
-    servers = yield from inspection.servers(now_ms)
+    running_of = None if facts.state is State.ACTIVE else ()
+    servers = yield from inspection.servers(now_ms, running_of)
     waits_for = yield from _dependencies(facts, now_ms)
     return _explained(Case(task_id, name, facts, servers, waits_for))
 
@@ -51,6 +52,8 @@ _WORDS = {
 
 
 def _find(queues: Sequence[str], task_id: str, now_ms: int) -> Flow[tuple[str, TaskFacts] | None]:
+    if len(queues) > 1:
+        queues = (yield from inspection.in_chunks(lambda names: ops.locate(names, task_id), queues))[:1]
     looks = yield from _facts([StepName(queue, task_id) for queue in queues], now_ms)
     return next(((name.queue, facts) for name, facts in looks if facts.found), None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from hustlex.core.lua import load
@@ -12,6 +14,7 @@ from hustlex.jobs.wire import TaskMessage, WireError, decode_task
 from hustlex.jobs.workflow.plan import StepName, names
 
 _EXPLAIN = load("hustlex.jobs", "explain/explain")
+_LOCATE = load("hustlex.jobs", "explain/locate")
 
 DEEP = 1_000
 """How many pending tasks are looked at to find one's place."""
@@ -60,6 +63,14 @@ def facts(queue: str, task_id: str, now_ms: int) -> Op[TaskFacts]:
     q, task_id = queue_keys(queue), addressed("task_id", task_id)
     keys = (q.task(task_id), step_record(q, task_id), q.pending, q.lease, q.paused, parked(q))
     return _EXPLAIN.op(keys, (now_ms, task_id, q.prefix, DEEP), _facts)
+
+
+def locate(queues: Sequence[str], task_id: str) -> Op[list[str]]:
+    """Which of these queues know the task; in a cluster one is asked."""
+    plain, keys = addressed("task_id", task_id), list[str]()
+    for q in map(queue_keys, queues):
+        keys += (q.task(plain), step_record(q, plain), parked(q))
+    return _LOCATE.op(tuple(keys), (plain,), lambda reply: [queues[number] for number in reply[1:]])
 
 
 def _facts(reply: Reply) -> TaskFacts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from hustlex.core.lua import load
-from hustlex.core.op import Arg, Effect, Flow, Op, Part, Reply, Script, command, subscribers
+from hustlex.core.op import Arg, Effect, Flow, Op, Part, Reply, Script, command, parts, subscribers
 from hustlex.errors import Conflict, Misuse
 from hustlex.jobs.inspect.ops import kind, missing_task, place, stated
 from hustlex.jobs.inspect.types import Cancellation, NeverRuns, Stopping, TooLate
@@ -81,20 +81,20 @@ def unpause(queue: str) -> Op[bool]:
 
 def cancel(task_id: str) -> Flow[int]:
     """Tell every worker to cut this task off; answers how many connections hear it, at all servers."""
-    return _tell("jobs.cancel", CANCEL, addressed("task_id", task_id))
+    task_id = addressed("task_id", task_id)
+    told = command("jobs.cancel", Effect.IDEMPOTENT, "PUBLISH", CANCEL, task_id, decode=int)
+    heard, number = (yield Part(told, 0)), 1
+    while (more := (yield Part(subscribers("jobs.cancel", CANCEL), number))) is not None:
+        heard, number = heard + more, number + 1
+    return int(heard)
 
 
 def stop_worker(server_id: str) -> Flow[int]:
-    """Tell one worker process to stop; answers how many connections hear it."""
-    return _tell("jobs.stop_worker", stop_channel(addressed("server_id", server_id)), "stop")
-
-
-def _tell(name: str, channel: str, word: str) -> Flow[int]:
-    told = command(name, Effect.IDEMPOTENT, "PUBLISH", channel, word, decode=int)
-    heard, number = (yield Part(told, 0)), 1
-    while (more := (yield Part(subscribers(name, channel), number))) is not None:
-        heard, number = heard + more, number + 1
-    return int(heard)
+    """Tell one worker process to stop; answers how many connections hear it, counted first: who heard it leaves."""
+    channel = stop_channel(addressed("server_id", server_id))
+    heard = yield from parts(subscribers("jobs.stop_worker", channel))
+    yield Part(command("jobs.stop_worker", Effect.IDEMPOTENT, "PUBLISH", channel, "stop", decode=int), 0)
+    return sum(heard)
 
 
 def forbid(queue: str, task_id: str, now_ms: int) -> Op[Cancellation | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from hustlex.core.lua import load
@@ -42,22 +42,29 @@ def scheduler_keys(now_ms: int) -> Op[list[str]]:
     return _LIVE.op((SCHEDULERS,), (now_ms,), _keys)
 
 
-def server(key: str) -> Op[list[ServerInfo]]:
-    """One, or none when it just expired or cannot be read."""
+def servers(keys: Sequence[str]) -> Op[list[ServerInfo]]:
+    """Those of some; left out are those that just expired or cannot be read."""
     return command(
-        "jobs.server",
+        "jobs.servers",
         Effect.READ,
-        "GET",
-        key,
-        keys=(key,),
-        decode=lambda reply: _readable(decode_server, [reply] if reply else []),
+        "MGET",
+        *keys,
+        keys=tuple(keys),
+        decode=lambda reply: _readable(decode_server, [raw for raw in reply if raw]),
     )
 
 
-def served(info: ServerInfo) -> Op[list[ServedTypes | None]]:
-    """The task types one process has handlers for; None = it does not tell."""
-    key = keys.served(info.host, info.pid, info.server_id)
-    return command("jobs.served", Effect.READ, "GET", key, keys=(key,), decode=lambda reply: [decode_served(reply)])
+def served(infos: Sequence[ServerInfo]) -> Op[list[ServedTypes | None]]:
+    """The task types each process has handlers for; None = it does not tell."""
+    names = tuple(keys.served(info.host, info.pid, info.server_id) for info in infos)
+    return command(
+        "jobs.served",
+        Effect.READ,
+        "MGET",
+        *names,
+        keys=names,
+        decode=lambda reply: [decode_served(raw) for raw in reply],
+    )
 
 
 def running(key: str) -> Op[list[WorkerInfo]]:

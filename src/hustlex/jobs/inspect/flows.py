@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
 
-from hustlex.core import check
 from hustlex.core.op import Batch, Flow, Op, do
 from hustlex.errors import Conflict, Error, NotFound
-from hustlex.jobs import lookup
+from hustlex.jobs import keys, lookup
 from hustlex.jobs.inspect import change, fleet, ops
 from hustlex.jobs.inspect.types import EnqueueEvent, PeriodicInfo, QueueSummary, RunningTask, Server
+from hustlex.jobs.lease import maintain
 from hustlex.jobs.lease.heartbeat import ServedTypes
 from hustlex.jobs.wire import NEVER_NS, SchedulerEntry, ServerInfo, WorkerInfo, decode_task, encode_task
 
 T = TypeVar("T")
-OnProgress = Callable[[int, int], Any]
 
 _MOST_ATTEMPTS = 20
+_TOGETHER = 100
+"""Others wait while a call runs: 100 summaries take about a millisecond."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _MOST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -35,23 +36,14 @@ def of_queue(queue: str, op: Op[T]) -> Flow[T]:
     return result
 
 
-def every(queue: str, op: Op[tuple[int, int]], progress: OnProgress | None = None) -> Flow[int]:
-    """Repeat an operation that takes some tasks at a time until it took as many as there were at its start.
-
-    progress: told after each step how many are done, and of how many.
-    """
-    told = _silent if progress is None else check.function("progress", progress)
+def every(queue: str, op: Op[tuple[int, int]]) -> Flow[int]:
+    """Repeat an operation that takes some tasks at a time until it took as many as there were at its start."""
     taken, left = yield from of_queue(queue, op)
     total, goal = taken, taken + left
-    told(total, goal)
     while taken and total < goal:
         taken, left = yield from do(op)
         total += taken
-        told(total, max(total, goal))
     return total
-
-
-def _silent(*_: int) -> None: ...
 
 
 def update_payload(
@@ -80,15 +72,19 @@ def delete_queue(queue: str, force: bool, now_ms: int) -> Flow[None]:
     yield from do(change.forget_queue(queue))
 
 
-def servers(now_ms: int) -> Flow[list[Server]]:
-    """Living worker processes and what they run."""
-    infos, running = yield from _all_or_error((fleet.server_keys(now_ms), fleet.worker_keys(now_ms)))
-    found: list[Any] = yield from _each(fleet.server, infos)
+def servers(now_ms: int, running_of: Collection[str] | None = None) -> Flow[list[Server]]:
+    """Living worker processes and what they run, of these ids or (None) all."""
+    if running_of is None:
+        infos, running = yield from _all_or_error((fleet.server_keys(now_ms), fleet.worker_keys(now_ms)))
+        found = yield from in_chunks(fleet.servers, infos)
+    else:
+        found = yield from in_chunks(fleet.servers, (yield from do(fleet.server_keys(now_ms))))
+        running = [keys.workers(info.host, info.pid, info.server_id) for info in found if info.server_id in running_of]
     tasks: list[WorkerInfo] = yield from _each(fleet.running, running)
     by_server: dict[str, list[RunningTask]] = {}
     for worker in tasks:
         by_server.setdefault(worker.server_id, []).append(_running(worker))
-    served: list[ServedTypes | None] = yield from _each(fleet.served, found)
+    served: list[ServedTypes | None] = yield from in_chunks(fleet.served, found)
     return [_server(info, by_server.get(info.server_id, []), types) for info, types in zip(found, served, strict=True)]
 
 
@@ -109,8 +105,16 @@ def enqueue_events(entry_id: str, page: int, size: int) -> Flow[list[EnqueueEven
 
 def summaries(queues: Sequence[str], now_ms: int) -> Flow[list[QueueSummary]]:
     """Each queue's summary, in the order given."""
-    found: list[QueueSummary] = yield from _all_or_error(tuple(ops.summary(name, now_ms) for name in queues))
+    found: list[QueueSummary] = yield from in_chunks(lambda names: ops.summaries(names, now_ms), queues)
     return found
+
+
+def in_chunks(make: Callable[[Sequence[Any]], Op[list[T]]], things: Sequence[Any]) -> Flow[list[T]]:
+    """What calls with keys of several slots answer, a hundred in each; in a cluster, which forbids it, one."""
+    apart = len(things) > 1 and (yield from do(maintain.clustered()))
+    size = 1 if apart else _TOGETHER
+    chunks = [things[n : n + size] for n in range(0, len(things), size)]
+    return (yield from _each(make, chunks))
 
 
 def _each(make: Callable[[Any], Op[list[T]]], keys: Sequence[Any]) -> Flow[list[T]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DAYS = 90
 _ROW = 6
 """Values per task in the answers of list_tasks and show_task."""
+_SUMMED = len(QueueSummary.__struct_fields__) - 1
 _LISTS = (State.PENDING, State.ACTIVE)
 
 
@@ -51,12 +52,19 @@ def queue(name: str, now_ms: int) -> Op[QueueInfo]:
     return _MEASURE.op(keys, (now_ms, q.prefix), partial(_counted, QueueInfo, name))
 
 
-def summary(name: str, now_ms: int) -> Op[QueueSummary]:
-    """What can be told at a cost that does not depend on the queue's size."""
-    q = queue_keys(name)
-    states = (q.pending, q.active, q.scheduled, q.retry, q.archived, q.completed)
-    keys = (*states, q.lease, q.groups, q.processed, q.failed, q.paused, f"{q.prefix}x:limit")
-    return _SUMMARISE.op(keys, (now_ms, q.task_prefix), partial(_counted, QueueSummary, name))
+def summaries(names: Sequence[str], now_ms: int) -> Op[list[QueueSummary]]:
+    """What can be told at a cost that does not depend on the queues' size. In a cluster: of one queue."""
+    keys: list[str] = []
+    for q in map(queue_keys, names):
+        keys += (q.pending, q.active, q.scheduled, q.retry, q.archived, q.completed)
+        keys += (q.lease, q.groups, q.processed, q.failed, q.paused, f"{q.prefix}x:limit")
+
+    def decode(reply: Reply) -> list[QueueSummary]:
+        return [
+            _counted(QueueSummary, name, reply[_SUMMED * n : _SUMMED * (n + 1) + 1]) for n, name in enumerate(names)
+        ]
+
+    return _SUMMARISE.op(tuple(keys), (now_ms,), decode)
 
 
 def history(name: str, days: int, now_ms: int) -> Op[list[DayStats]]:

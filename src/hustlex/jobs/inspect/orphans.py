@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,12 +12,13 @@ from hustlex.errors import Error
 from hustlex.jobs import lookup
 from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import ops as inspect
-from hustlex.jobs.inspect.types import Server, TaskInfo
+from hustlex.jobs.inspect.types import QueueSummary, Server, TaskInfo
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.types import State
 
 MOST_QUEUES = 200
 _LOOK = 100
+_GLANCED = 3
 _UNKNOWN = "handler not found for task "
 """How the error of a task begins whose type the worker did not know, Go's too."""
 
@@ -42,16 +43,36 @@ def find(now_ms: int) -> Flow[Orphans]:
     """Look at 200 queues at most, and at the 100 tasks of each that start, are due or are tried again next."""
     known = yield from do(lookup.queues())
     looked = known[:MOST_QUEUES]
-    servers = yield from inspection.servers(now_ms)
+    servers = yield from inspection.servers(now_ms, ())
     served = {queue for server in servers for queue in server.queues}
     counts = yield from _counts([queue for queue in looked if queue not in served])
+    types, unsure = yield from _types(looked, servers, now_ms)
+    return Orphans({queue: count for queue, count in counts.items() if count}, types, unsure, len(looked), len(known))
+
+
+def glance(summaries: Sequence[QueueSummary], now_ms: int) -> Flow[Orphans]:
+    """The same of all queues, from what is known of them; task types in the three that have most to do."""
+    servers = yield from inspection.servers(now_ms, ())
+    served = {queue for server in servers for queue in server.queues}
+    waiting = {each.name: each.unfinished - each.active for each in summaries}
+    worst = sorted((each for each in summaries if waiting[each.name]), key=lambda each: -waiting[each.name])[:_GLANCED]
+    types, unsure = yield from _types([each.name for each in worst], servers, now_ms)
+    alone = {name: count for name, count in waiting.items() if count and name not in served}
+    return Orphans(alone, types, unsure, len(summaries), len(summaries))
+
+
+Types = dict[str, tuple[str, ...]]
+
+
+def _types(queues: list[str], servers: list[Server], now_ms: int) -> Flow[tuple[Types, Types]]:
+    """Of tasks that nobody serves, and of those that are not known to be served, with their queues."""
     found: dict[str, dict[str, set[str]]] = {"types": {}, "unsure": {}}
-    for queue, tasks in (yield from _next(looked, now_ms)).items():
+    for queue, tasks in (yield from _next(queues, now_ms)).items():
         for task in tasks:
             if kind := _doubt(task, [server for server in servers if queue in server.queues]):
                 found[kind].setdefault(task.type, set()).add(queue)
     types, unsure = ({name: tuple(sorted(queues)) for name, queues in sorted(each.items())} for each in found.values())
-    return Orphans({queue: count for queue, count in counts.items() if count}, types, unsure, len(looked), len(known))
+    return types, unsure
 
 
 def _doubt(task: TaskInfo, servers: list[Server]) -> str:

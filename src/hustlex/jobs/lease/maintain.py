@@ -9,6 +9,7 @@ import msgspec
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Op, Reply, command
 from hustlex.jobs.keys import QueueKeys, due, owners
+from hustlex.jobs.lease.record import QueueMeasure
 
 _PEEK = load("hustlex.jobs", "lease/peek")
 _FORWARD = load("hustlex.jobs", "lease/forward")
@@ -38,6 +39,8 @@ class Outlook(msgspec.Struct, frozen=True, gc=False):
     """How many tasks in active have no lease."""
     groups: int
     """How many have tasks that wait for aggregation."""
+    measure: QueueMeasure | None = None
+    """More of it, when that was asked for."""
 
     @property
     def due_ms(self) -> int:
@@ -53,8 +56,8 @@ class Forwarded(msgspec.Struct, frozen=True, gc=False):
     now_ms: int
 
 
-def peek(queues: Sequence[QueueKeys], now_ms: int) -> Op[list[Outlook]]:
-    """Look at some queues; in a cluster at one, because each lives in a slot of its own."""
+def peek(queues: Sequence[QueueKeys], now_ms: int, *, measure: bool = False) -> Op[list[Outlook]]:
+    """Look at some queues; in a cluster at one, because each lives in a slot of its own. measure: tell more of each."""
     keys = [
         key
         for queue in queues
@@ -69,13 +72,21 @@ def peek(queues: Sequence[QueueKeys], now_ms: int) -> Op[list[Outlook]]:
             queue.pending,
             queue.active,
             queue.groups,
+            queue.processed,
+            queue.failed,
         )
     ]
-    return _PEEK.op(tuple(keys), (now_ms,), _outlooks)
+    return _PEEK.op(tuple(keys), (now_ms, int(measure)), _measured if measure else _outlooks)
 
 
 def _outlooks(reply: Reply) -> list[Outlook]:
     return [Outlook(reply[1], *reply[i : i + 10]) for i in range(2, len(reply), 10)]
+
+
+def _measured(reply: Reply) -> list[Outlook]:
+    starts = range(2, len(reply), 14)
+    measures = [QueueMeasure(*map(int, reply[i + 10 : i + 14])) for i in starts]
+    return [Outlook(*(reply[1], *reply[i : i + 10], seen)) for i, seen in zip(starts, measures, strict=True)]
 
 
 def clustered() -> Op[bool]:

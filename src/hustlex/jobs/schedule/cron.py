@@ -56,6 +56,8 @@ _SUNDAY, _SUNDAY_TOO = 0, 7
 class CronError(Misuse):
     """The text is no cron spec of this dialect."""
 
+    code = "bad_cron"
+
 
 class Schedule(Protocol):
     """Tells when to fire next."""

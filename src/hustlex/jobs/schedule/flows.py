@@ -28,7 +28,7 @@ class Changes(TypedDict, total=False):
     job: Job
     dst: Dst
     missed: Missed
-    most_missed: int
+    max_missed: int
 
 
 def add(entry: Periodic, now_ms: int) -> Flow[None]:
@@ -63,7 +63,7 @@ def _changed(name: str, definition: bytes, changes: Changes) -> Periodic:
         timezone=changes.get("timezone", "UTC"),
         dst=changes.get("dst", was.dst),
         missed=changes.get("missed", was.missed),
-        most_missed=changes.get("most_missed", was.most_missed),
+        max_missed=changes.get("max_missed", was.max_missed),
     )
 
 

@@ -23,7 +23,7 @@ from hustlex.jobs.wire import clean
 
 Missed = Literal["skip", "once", "all"]
 """Instants that were due while no scheduler ran: dropped (unless the last one is under a minute old), only the last
-one made up for, or all of them (the newest ``most_missed``)."""
+one made up for, or all of them (the newest ``max_missed``)."""
 
 MOST_MISSED = 100
 """The usual bound on what ``missed="all"`` makes up for."""
@@ -55,7 +55,7 @@ class Periodic(msgspec.Struct, frozen=True):
     """What clock changes do to it."""
     missed: Missed = "skip"
     """What becomes of instants without a scheduler."""
-    most_missed: int = MOST_MISSED
+    max_missed: int = MOST_MISSED
     """1 to 1000, for ``missed="all"``."""
 
     @property
@@ -122,7 +122,7 @@ def define(
     timezone: str = "UTC",
     dst: Dst = "asynq",
     missed: Missed = "skip",
-    most_missed: int = MOST_MISSED,
+    max_missed: int = MOST_MISSED,
 ) -> Periodic:
     """Check and put together an entry. timezone: IANA name, unless the spec brings its own.
 
@@ -131,7 +131,7 @@ def define(
     name = named("the name of a periodic entry", name, _LONGEST_NAME)
     dst = cast("Dst", check.one_of("dst", dst, get_args(Dst)))
     missed = cast("Missed", check.one_of("missed", missed, get_args(Missed)))
-    most_missed = check.whole("most_missed", most_missed, 1, _MOST_EVER)
+    max_missed = check.whole("max_missed", max_missed, 1, _MOST_EVER)
     check.instance("job", job, Job, hint="pass task.job(...)")
     options = judged(job.options)
     if any(option in options for option in _FORBIDDEN):
@@ -141,7 +141,7 @@ def define(
     schedule = obey(cron.parse(spec, timezone), dst)
     own_zone = timezone == "UTC" or spec.startswith(("TZ=", "CRON_TZ="))
     shown = spec if own_zone else f"CRON_TZ={timezone} {spec}"
-    entry = Periodic(name, shown, schedule, job, dst, missed, most_missed)
+    entry = Periodic(name, shown, schedule, job, dst, missed, max_missed)
     to_json(entry)  # what cannot be published would keep all others from being listed
     return entry
 
@@ -155,7 +155,7 @@ class _Definition(msgspec.Struct, frozen=True, omit_defaults=True):
     options: Options = msgspec.field(default_factory=Options)
     dst: Dst = "asynq"
     missed: Missed = "skip"
-    most_missed: int = MOST_MISSED
+    max_missed: int = msgspec.field(default=MOST_MISSED, name="most_missed")
 
 
 _DEFINITION = msgspec.json.Decoder(_Definition)
@@ -164,7 +164,7 @@ _DEFINITION = msgspec.json.Decoder(_Definition)
 def to_json(entry: Periodic) -> bytes:
     """The entry without its name. Raises Misuse above 64 KiB."""
     job = entry.job
-    described = _Definition(entry.spec, job.type, job.payload, job.options, entry.dst, entry.missed, entry.most_missed)
+    described = _Definition(entry.spec, job.type, job.payload, job.options, entry.dst, entry.missed, entry.max_missed)
     try:
         written = msgspec.json.encode(described)
     except UnicodeEncodeError:
@@ -186,7 +186,7 @@ def from_json(name: str, data: bytes) -> Periodic:
         Job(read.type, read.payload, read.options),
         dst=read.dst,
         missed=read.missed,
-        most_missed=read.most_missed,
+        max_missed=read.max_missed,
     )
 
 
@@ -200,7 +200,7 @@ class ScheduleInfo(msgspec.Struct, frozen=True):
     job: Job
     dst: Dst
     missed: Missed
-    most_missed: int
+    max_missed: int
     paused: bool
     in_code: bool
     """A scheduler that ran in the last day has it in its code; else it is stored."""
@@ -224,7 +224,7 @@ def described(name: str, definition: bytes, in_code: bool, paused: bool, now_ms:
         entry.job,
         entry.dst,
         entry.missed,
-        entry.most_missed,
+        entry.max_missed,
         paused,
         in_code,
         None if next_ms < 0 else _EPOCH + next_ms * _MILLISECOND,
@@ -238,7 +238,7 @@ def _broken(name: str, definition: bytes, in_code: bool, paused: bool, trouble: 
         read = _Definition("", "")
     job = Job(read.type, read.payload, read.options)
     return ScheduleInfo(
-        name, entry_id(name), read.spec, job, read.dst, read.missed, read.most_missed, paused, in_code, None, trouble
+        name, entry_id(name), read.spec, job, read.dst, read.missed, read.max_missed, paused, in_code, None, trouble
     )
 
 

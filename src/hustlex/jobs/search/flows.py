@@ -84,8 +84,8 @@ def search(
 ) -> Flow[FoundTasks]:
     """One page of it, in the queues of these names alone. Raises Misuse for a bad cursor."""
     page = PageSoFar(plan(query), budget)
-    stop = opened(cursor, query.text)
-    queues = page.plan.queues(names)
+    stop = opened(cursor, query.text, [place.kind for place in page.plan.places])
+    queues = page.plan.queues(names) if page.plan.places or page.plan.ids else []
     start = bisect_left(queues, stop.queue) if stop else 0
     walk = _by_id if page.plan.ids is not None else _by_place
     where = yield from walk(page, queues[start:], stop, view, now_ms)
@@ -119,8 +119,8 @@ def _by_place(page: PageSoFar, queues: Sequence[str], stop: Stop | None, view: V
         if queue not in summaries:
             ahead = queues[n : n + min(_SUMMARIES, page.budget.calls)]
             page.budget.calls -= len(ahead)
-            found: list[Any] = yield from _all([inspect.summary(name, now_ms) for name in ahead])
-            summaries |= {each.name: each for each in found}
+            found: list[Any] = yield from _all([inspect.summaries([name], now_ms) for name in ahead])
+            summaries |= {each.name: each for [each] in found}
         for number, place in _places(page.plan, summaries[queue], first):
             here = yield from _in_place(page, queue, place, mark if number == first else None, view, now_ms)
             if here is not None:

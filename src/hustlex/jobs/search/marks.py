@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 
 import msgspec
 
@@ -51,8 +52,8 @@ def sealed(stop: Stop) -> str:
     return urlsafe_b64encode(msgspec.msgpack.encode(stop)).decode().rstrip("=")
 
 
-def opened(cursor: object, query: str) -> Stop | None:
-    """Where to go on; None for "". Raises Misuse for what was not given out for this query."""
+def opened(cursor: object, query: str, kinds: Sequence[str]) -> Stop | None:
+    """Where to go on; None for "". kinds: of the places. Raises Misuse for what was not given out for this query."""
     text = check.text("cursor", cursor, longest=LONGEST_CURSOR, blank=True)
     if not text:
         return None
@@ -63,7 +64,8 @@ def opened(cursor: object, query: str) -> Stop | None:
         raise Misuse("cursor was not given out by a search", hint="begin anew, without one") from None
     if stop.about != about(query):
         raise Misuse("cursor is another search's", hint="begin anew, without one")
-    if not (0 <= stop.place < 100 and (stop.mark is None or _sound(stop.mark))):
+    fits = any(_sound(stop.mark, kind) for kind in kinds[stop.place : stop.place + 1]) if stop.mark else True
+    if not (0 <= stop.place < 100 and fits):
         raise Misuse("cursor was not given out by a search", hint="begin anew, without one")
     return stop
 
@@ -79,6 +81,11 @@ def anchored(newest: list[bytes], before: tuple[bytes, ...]) -> tuple[bytes, ...
     return tuple(kept)
 
 
-def _sound(mark: Mark) -> bool:
-    words = _SCORE.fullmatch(mark.word) or _DIGEST.fullmatch(mark.word) or _SINCE.fullmatch(mark.word)
-    return bool(words) and 0 <= mark.at < 2**40 and 0 < len(mark.ids) <= MOST_ANCHORS
+def since(word: bytes) -> bytes:
+    """Since when a task is pending, as a mark has it; whatever another producer wrote there."""
+    return word if _SINCE.fullmatch(word) else b""
+
+
+def _sound(mark: Mark, kind: str) -> bool:
+    known = {"list": _SINCE, "hands": _DIGEST}.get(kind, _SCORE)
+    return bool(known.fullmatch(mark.word)) and 0 <= mark.at < 2**40 and 0 < len(mark.ids) <= MOST_ANCHORS

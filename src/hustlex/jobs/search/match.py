@@ -139,7 +139,7 @@ def _texts(field: str, subject: Subject) -> Iterator[str]:
     elif field == "error":
         yield subject.error
     elif info is not None:
-        yield getattr(info, field)
+        yield text_of(subject.seen("group", info.group)) if field == "group" else getattr(info, field)
 
 
 def _compared(term: Term, number: float) -> bool:
@@ -196,8 +196,21 @@ def _within(term: Term, value: Any) -> bool:
 
 
 def _same(test: TextTest, value: Any) -> bool:
-    """Numbers and words of JSON are compared as they are written."""
-    return test.holds(text_of(value)) if value is not None or test.text else False
+    """Numbers are equal as numbers; other words of JSON, true and null, are compared as they are written."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and test.how == "equal":
+        return _number(test.text) == value
+    return test.holds(text_of(value))
+
+
+def _number(text: str) -> float | int | None:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Iterator[Any]:

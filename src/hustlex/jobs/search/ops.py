@@ -13,6 +13,7 @@ from hustlex.core.op import Arg, Op, Reply
 from hustlex.jobs.inspect.ops import task_info
 from hustlex.jobs.inspect.types import TaskInfo
 from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.search import marks
 from hustlex.jobs.search.marks import Mark, anchored
 from hustlex.jobs.search.match import Placed, Subject, View
 from hustlex.jobs.search.plan import SearchPlan, TaskPlace
@@ -96,7 +97,7 @@ def _slice(queue: str, place: TaskPlace, mark: Mark | None, view: View | None, r
 def _mark(place: TaskPlace, at: int, score: bytes, since: bytes, ids: list[bytes], before: tuple[bytes, ...]) -> Mark:
     """To go on behind the task whose id is the first of these."""
     if place.kind == "list":
-        return Mark(at, since, anchored(ids, before))
+        return Mark(at, marks.since(since), anchored(ids, before))
     if place.kind == "hands":
         return Mark(0, hashlib.sha1(ids[0], usedforsecurity=False).hexdigest().encode(), (ids[0],))
     return Mark(0, score, (ids[0],))

@@ -33,6 +33,8 @@ _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d{1,9})([kmg]?)(?:i?b)?", re.IGNORECASE)
 _CLOCK = re.compile(r"\d\d:\d\d(:\d\d)?")
 _RUN = re.compile(r"[A-Za-z0-9_.:-]{3,}")
+_MASKED = re.compile(r"\u2039[^\u203a]*\u203a|\u2022+")
+"""What stands on a page for what is hidden there: it may be searched for, and is in no message."""
 _FOLDING = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 WORDS = ("orphan", "unique", "parked", "big")
 """After ``is:``."""
@@ -56,7 +58,8 @@ class TextTest(msgspec.Struct, frozen=True):
     def needle(self) -> str:
         """The longest run of plain characters that must stand in the value; "" = none."""
         parts = self.text.split("*") if self.how == "glob" else [self.text]
-        return max((run for part in parts for run in _RUN.findall(part)), key=len, default="")
+        plain = [run for part in parts for rest in _MASKED.split(part) for run in _RUN.findall(rest)]
+        return max(plain, key=len, default="")
 
 
 class Term(msgspec.Struct, frozen=True):

@@ -195,7 +195,7 @@ class _Move:
                 self._fail(chunk, answer)
         noted = [(name, wait_s) for name, wait_s in self._next.items() if name not in self._failed]
         answers = yield from _each(_noted(noted, self._now_ms))
-        self.done.errors += [answer for answer in answers if isinstance(answer, Error)]
+        self.done.errors.extend(answer for answer in answers if isinstance(answer, Error))
 
     def _fail(self, sources: Iterable[StepName], error: Error) -> None:
         self._failed.update(sources)

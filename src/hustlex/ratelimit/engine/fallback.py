@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from hustlex.core.breaker import Breaker
-from hustlex.errors import BadReply, ConfigurationError, Error, Misuse
+from hustlex.errors import BadReply, Closed, ConfigurationError, Error, Misuse
 from hustlex.ratelimit.engine import replies
 from hustlex.ratelimit.engine.compiler import NORMAL
 from hustlex.ratelimit.engine.local_counts import LocalCounts
@@ -31,7 +31,7 @@ class Fallback:
 
     def failed(self, error: Error) -> None:
         """The server did not answer. Raises the error when it is not the server's."""
-        if isinstance(error, Misuse | ConfigurationError | BadReply):
+        if isinstance(error, Misuse | ConfigurationError | BadReply | Closed):
             raise error
         was_open = self.breaker.open
         self.breaker.failed(self._now())

@@ -88,7 +88,7 @@ def _second(limiter: Limiter, request: CheckRequest, first: WrongWindow) -> Flow
 
 def _undo(limiter: Limiter, paid: Sequence[Decision]) -> Flow[None]:
     """Give back; by id, so that a repeat is harmless. What cannot be given back frees itself with its window."""
-    budget_ms = to_ms(limiter.options.check_budget)  # the caller is still waiting for its refusal
+    budget_ms = to_ms(limiter.options.timeout)  # the caller is still waiting for its refusal
     due = [replace(op, timeout_ms=budget_ms) for decision in paid for op in refund(limiter, decision)]
     for _ in range(_TRIES):
         if not due:

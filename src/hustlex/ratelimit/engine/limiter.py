@@ -50,7 +50,7 @@ class Limiter:
         self.fallback = Fallback(options, self.now)
         self._by_identity = self.compiler.by_identity
         self._breaker = self.fallback.breaker
-        self._timeout_ms = to_ms(options.check_budget)
+        self._timeout_ms = to_ms(options.timeout)
         self._always_alert = options.on_decision is not None or bool(options.exempt)
         self.alert = self._always_alert
 

@@ -65,9 +65,9 @@ class Reporter(Service):
     def ended(self, jobs: Sequence[LeasedTask], kind: Callable[..., Any]) -> None:
         """These outcomes, of one kind of ``jobs.lease.finish``, were acknowledged."""
         state = _STATES.get(kind)
-        followed = [job for job in jobs if job.id in job.source.followed]
+        followed = [job for job in jobs if job.id in job.queue.followed]
         if state is not None and followed:
-            self._news += [end_attempt(job.source.name, job.message.id, state, _unsaid(job, state)) for job in followed]
+            self._news += [end_attempt(job.queue.name, job.message.id, state, _unsaid(job, state)) for job in followed]
             self.wake()
 
     async def tick(self) -> float:

@@ -349,7 +349,7 @@ class Executor:
             _log.error(
                 "the outcome of a job could not be written down; its lease will expire", exc_info=loggable(fault)
             )
-            job.source.forget(job)
+            job.queue.forget(job)
         self._on_ended(job)
 
     def give_up(self, job: LeasedTask) -> None:

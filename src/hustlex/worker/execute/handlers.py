@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hustlex.core.op import Arg, AsyncDriver
+from hustlex.core.telemetry import AttemptStart, Telemetry, begin_attempt
 from hustlex.errors import Error, Misuse
 from hustlex.jobs import functions, gotext
 from hustlex.jobs.define.context import CURRENT, CurrentJob
@@ -51,6 +52,7 @@ class Handlers:
         self._states: StateByTask | None = None
         self._tasks = tasks
         self._driver = driver
+        self._hook = driver.hook if isinstance(driver.hook, Telemetry) else None
         self._clock = clock
         self._threads = threads
         self._processes = _processes(tasks, threads)
@@ -84,6 +86,8 @@ class Handlers:
         current = CurrentJob(message, deadline_ms, state, partial(self._send, job), partial(self._report, job))
         context = copy_context()
         context.run(_set_current, current)
+        if self._hook is not None:
+            job.tell(context.run(begin_attempt, self._hook, _attempt(message, task)))
         if task is not None and task.is_async and not self._middleware:
             return task.function(**task.arguments(message.payload)), context
         return self._wrapped(job, task, current), context
@@ -164,7 +168,7 @@ class Handlers:
         """Refused once the attempt is over or the lease has ended."""
         if not _is_ours(job):
             return False
-        written = await self._driver.run(write_result(job.source.name, job.message.id, data))
+        written = await self._driver.run(write_result(job.queue.name, job.message.id, data))
         if written and not job.settled:
             job.keep(data, wrote=True)
         return written
@@ -174,12 +178,18 @@ class Handlers:
         if not _is_ours(job):
             return False
         try:
-            heard = await self._driver.run(append(job.source.name, job.message.id, fields))
+            heard = await self._driver.run(append(job.queue.name, job.message.id, fields))
         except Error:
             return False
         if heard and not job.settled:
-            job.source.followed.add(job.id)
+            job.queue.followed.add(job.id)
         return heard
+
+
+def _attempt(message: TaskMessage, task: Task[..., Any] | None) -> AttemptStart:
+    """What is told of it: the type as it is registered, since one on the wire may go on with an id."""
+    known = "" if task is None else task.type
+    return AttemptStart(known, message.queue, message.id, message.retried + 1, message.retry, message.headers)
 
 
 def _processes(tasks: Tasks, threads: Threads) -> Processes | None:

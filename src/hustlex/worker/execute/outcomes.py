@@ -25,6 +25,7 @@ from hustlex.worker import journal
 from hustlex.worker.attempt_errors import Crashed, Expired, HandlerNotFound, LeaseExpired, Revoked
 from hustlex.worker.boundary import ask
 from hustlex.worker.clock import WorkerClock
+from hustlex.worker.execute.failures import FailureTally
 from hustlex.worker.journal import attempt_ended, text_of
 from hustlex.worker.queue_state import Ack, LeasedTask
 
@@ -46,20 +47,24 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
     """Seconds for which tasks that no worker knows are put off, before they are archived."""
     unknown: set[str] = msgspec.field(default_factory=set)
     """Their types."""
+    failures: FailureTally = msgspec.field(default_factory=FailureTally)
+    """Those that count, not told yet."""
 
     def succeeded(self, job: LeasedTask, clock: WorkerClock) -> None:
         """Acknowledge a success: gone, or kept with its result while the retention lasts."""
+        if job.telling is not None:
+            job.over("done")
         message, result = job.message, job.result
         if not message.retention and result is None:
-            job.source.done.append(job)
+            job.queue.done.append(job)
             return
         kept = msgspec.structs.replace(message, completed_at=clock.now_ms() // 1000)
         keep_s = message.retention or -job.wrote
         row = (job.id, job.holder, keep_s, encode_task(kept), message.unique_key)
         if result is None or (job.wrote and message.retention):
-            job.source.acks.append(Ack(job, finish.complete, row))
+            job.queue.acks.append(Ack(job, finish.complete, row))
         else:
-            job.source.acks.append(Ack(job, finish.answer, (*row, result)))
+            job.queue.acks.append(Ack(job, finish.answer, (*row, result)))
 
     def failed(self, job: LeasedTask, error: Exception, clock: WorkerClock) -> None:
         """Drop, archive or retry, as Asynq does: revoked, no retry left or wanted, anything else.
@@ -69,7 +74,8 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
         if isinstance(error, HandlerNotFound):
             self._note_unknown(job.message.type, error)
             if self._may_be_known(job, clock):
-                job.source.acks.append(_put_off(job, clock))
+                job.over("put_off")
+                job.queue.acks.append(_put_off(job, clock))
                 return
         if self.aside(job, error):
             return
@@ -77,24 +83,24 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
             _guard(handler, job.message, error)
         if isinstance(error, LeaseExpired):
             attempt_ended(job, error, journal.LOST)
-            job.source.forget(job)
+            job.queue.forget(job)
         elif is_or_follows(error, RevokeTask):
             attempt_ended(job, error, journal.REVOKED)
-            job.source.done.append(job)
+            job.queue.done.append(job)
         else:
-            job.source.acks.append(self.judge(job, error, clock))
+            job.queue.acks.append(self.judge(job, error, clock))
 
     def aside(self, job: LeasedTask, error: Exception) -> bool:
         """Whether this is no failure at all: it came too late to start, or its handler put it off."""
         if isinstance(error, Expired):
             attempt_ended(job, error, journal.EXPIRED)
             row = (job.id, job.holder, -2, b"", job.message.unique_key, str(error))
-            job.source.acks.append(Ack(job, finish.drop, row))
+            job.queue.acks.append(Ack(job, finish.drop, row))
             return True
         snooze = found(error, Snooze)
         if snooze is not None:
             attempt_ended(job, snooze, journal.SNOOZED)
-            job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, to_ms(snooze.in_))))
+            job.queue.acks.append(Ack(job, limit.defer, (job.id, job.holder, to_ms(snooze.in_))))
         return snooze is not None
 
     def refused(self, job: LeasedTask, clock: WorkerClock) -> bool:
@@ -111,11 +117,14 @@ class OutcomePolicy(msgspec.Struct, frozen=True):
         message = job.message
         changed = msgspec.structs.replace(message, error_msg=text_of(error), last_failed_at=clock.now_ms() // 1000)
         if message.retried >= message.retry or _hopeless(error):
+            if not isinstance(error, Revoked):
+                self.failures.note(job, error)
             attempt_ended(job, error, journal.CANCELED if isinstance(error, Revoked) else journal.ARCHIVED)
             return Ack(job, finish.archive, (job.id, job.holder, encode_task(changed)))
         rules = self._rules(message.type)
         counts = is_or_follows(error, Retry) or _counts(rules.is_failure or self.is_failure, error)
         if counts:
+            self.failures.note(job, error)
             changed = msgspec.structs.replace(changed, retried=message.retried + 1)
         rule = self.retry_delay if rules.retry_delay is None else rules.retry_delay
         asked = found(error, Retry)

@@ -64,14 +64,14 @@ class Fetcher:
     def __init__(
         self,
         driver: AsyncDriver,
-        sources: Sequence[QueueState],
+        queues: Sequence[QueueState],
         slots: Slots,
         admission: TaskAdmission,
         exchange: ExchangeContext,
         waiters: Mapping[QueueState, Waiter],
         bell: FetchBell,
     ) -> None:
-        self.sources = sources
+        self.queues = queues
         self.asked = 0
         """Tasks wanted by calls in flight."""
         self.asked_at = monotonic()
@@ -83,8 +83,8 @@ class Fetcher:
         self._exchange = exchange
         self._waiters = waiters
         self._lively: dict[QueueState, None] = {}
-        for source in sources:
-            source.join(self._lively)
+        for queue in queues:
+            queue.join(self._lively)
         self._leasing = True
         self._calls = 0
         self._sent_at = float("-inf")
@@ -122,50 +122,50 @@ class Fetcher:
             self.asked_at = monotonic()
         requests: list[QueueRequest] = []
         self._sent_at = monotonic()
-        for source in list(self._lively):
-            if source.adopt and not source.leasing and source.adopting is None:
-                requests.append(AdoptRequest(source, self._exchange, self._receive))
-            want = shares.get(source, 0)
-            while source.done or want:
+        for queue in list(self._lively):
+            if queue.adopt and not queue.leasing and queue.adopting is None:
+                requests.append(AdoptRequest(queue, self._exchange, self._receive))
+            want = shares.get(queue, 0)
+            while queue.done or want:
                 self._calls += 1
                 holder = f"{self._exchange.server_id}:{self._calls}"
-                requests.append(CycleRequest(source, want, holder, self._exchange, self._receive))
+                requests.append(CycleRequest(queue, want, holder, self._exchange, self._receive))
                 self.asked += want
                 want = 0
-            if source.acks or source.poison:
-                requests += acknowledgements(source, self._exchange)
-            if source.quiet:
-                del self._lively[source]
+            if queue.acks or queue.poison:
+                requests += acknowledgements(queue, self._exchange)
+            if queue.quiet:
+                del self._lively[queue]
         return requests
 
     def _shares(self) -> dict[QueueState, int]:
         if not self._leasing:
             return {}
         free = min(self._slots.free(self._admission.surplus()) - self.asked, MOST)
-        awake = [source for source in self._lively if source.awake and not source.adopt and source.adopting is None]
+        awake = [queue for queue in self._lively if queue.awake and not queue.adopt and queue.adopting is None]
         return self._slots.split(awake, free) if awake and free > 0 else {}
 
     def _receive(
-        self, source: QueueState, leased: Iterable[Leased], lease_until: float, pasts: Mapping[bytes, Past]
+        self, queue: QueueState, leased: Iterable[Leased], lease_until: float, pasts: Mapping[bytes, Past]
     ) -> None:
         jobs = []
         for task_id, holder, data in leased:
             try:
                 message = decode_task(data)
             except WireError:
-                _log.error("queue %s: a message cannot be decoded, it is set aside", source.name)
-                source.poison.append((task_id, holder))
+                _log.error("queue %s: a message cannot be decoded, it is set aside", queue.name)
+                queue.poison.append((task_id, holder))
                 continue
             past = pasts.get(task_id, NO_PAST) if pasts else NO_PAST
-            job = source.held[task_id] = LeasedTask(source, task_id, holder, message, lease_until, past)
+            job = queue.held[task_id] = LeasedTask(queue, task_id, holder, message, lease_until, past)
             jobs.append(job)
         self._admission.take(jobs, with_past=bool(pasts))
 
     def sleepers(self, requests: Iterable[QueueRequest]) -> None:
         """Let the waiters watch those of the queues asked that have nothing more."""
         for request in requests:
-            if not request.source.awake:
-                self._waiters[request.source].wake()
+            if not request.queue.awake:
+                self._waiters[request.queue].wake()
 
 
 class FetchLoop(Service):

@@ -1,4 +1,4 @@
-"""Calls of one exchange with a queue: built from what the source holds, and put back there when they fail."""
+"""Calls of one exchange with a queue: built from what the queue holds, and put back there when they fail."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class ExchangeContext(msgspec.Struct, frozen=True):
 
 
 class QueueRequest(Protocol):
-    """One call. want: how many tasks it may lease. source: from and to which queue."""
+    """One call. want: how many tasks it may lease. queue: from and to which queue."""
 
     op: Op[Any]
     want: int
-    source: QueueState
+    queue: QueueState
 
     def absorb(self, answer: Any) -> None:
         """Take the answer in."""
@@ -61,50 +61,50 @@ class CycleRequest:
 
     op: Op[Any]
 
-    def __init__(self, source: QueueState, want: int, holder: str, exchange: ExchangeContext, receive: Receive) -> None:
+    def __init__(self, queue: QueueState, want: int, holder: str, exchange: ExchangeContext, receive: Receive) -> None:
         self.want = want
-        self.source = source
+        self.queue = queue
         self._holder = holder
         self._exchange = exchange
         self._receive = receive
         self._sent = monotonic()
-        self._done = [job for job in source.take_done(MOST) if job.lease_until > self._sent]
+        self._done = [job for job in queue.take_done(MOST) if job.lease_until > self._sent]
         clock = exchange.clock
         rows = [field for job in self._done for field in (job.id, job.holder, job.message.unique_key)]
         day, now_ms = clock.day(), clock.for_script()
         if want:
-            source.ask(want)
-            if source.limits is None:
-                self.op = lease.cycle(source.keys, day, holder, want, rows, now_ms)
+            queue.ask(want)
+            if queue.limits is None:
+                self.op = lease.cycle(queue.keys, day, holder, want, rows, now_ms)
             else:
-                self.op = limit.cycle(source.keys, day, holder, want, rows, now_ms, source.limits)
+                self.op = limit.cycle(queue.keys, day, holder, want, rows, now_ms, queue.limits)
         else:
-            self.op = finish.done(source.keys, day, rows, now_ms)
+            self.op = finish.done(queue.keys, day, rows, now_ms)
 
     def absorb(self, answer: lease.Cycle | bytes) -> None:
-        source = self.source
-        if source.followed:
+        queue = self.queue
+        if queue.followed:
             self._exchange.ended(self._done, finish.done)
-        source.forget_all(self._done)
+        queue.forget_all(self._done)
         if self._done:
-            source.ended()
+            queue.ended()
         if isinstance(answer, bytes):
             return
         flat = answer.leased
-        source.answered(self.want, len(flat) // 2, paused=answer.paused, wait_ms=answer.wait_ms)
+        queue.answered(self.want, len(flat) // 2, paused=answer.paused, wait_ms=answer.wait_ms)
         if flat:
             tasks = zip(flat[::2], repeat(self._holder), flat[1::2], strict=False)
-            self._receive(source, tasks, self._sent + LEASE_S, answer.pasts)
+            self._receive(queue, tasks, self._sent + LEASE_S, answer.pasts)
 
     def fail(self, failure: Error | None) -> Error | None:
-        self.source.done[:0] = self._done
-        self.source.stir()
+        self.queue.done[:0] = self._done
+        self.queue.stir()
         if not self.want:
             return failure
-        self.source.lost(self.want)
+        self.queue.lost(self.want)
         if not isinstance(failure, Refused):
             return failure
-        self.source.refused(str(failure))
+        self.queue.refused(str(failure))
         return None
 
 
@@ -113,28 +113,28 @@ class AckRequest:
 
     want = 0
 
-    def __init__(self, source: QueueState, kind: Finish, acks: Sequence[Ack], exchange: ExchangeContext) -> None:
+    def __init__(self, queue: QueueState, kind: Finish, acks: Sequence[Ack], exchange: ExchangeContext) -> None:
         now = monotonic()
-        self.source = source
+        self.queue = queue
         self._later = kind in (finish.retry, limit.defer, limit.put_off)
         self._exchange = exchange
         self._acks = [ack for ack in acks if ack.job.lease_until > now]
         rows = [field for ack in self._acks for field in ack.row]
         call = exchange.archive if kind is finish.archive else kind
-        self.op: Op[Any] = call(source.keys, exchange.clock.day(), rows, exchange.clock.for_script())
+        self.op: Op[Any] = call(queue.keys, exchange.clock.day(), rows, exchange.clock.for_script())
 
     def absorb(self, _: bytes) -> None:
         if self._acks:
             self._exchange.ended([ack.job for ack in self._acks], self._acks[0].finish)
-        self.source.forget_all([ack.job for ack in self._acks])
-        self.source.ended()
+        self.queue.forget_all([ack.job for ack in self._acks])
+        self.queue.ended()
         if self._later:
             soonest = min((int(ack.row[2]) for ack in self._acks), default=0)
-            self._exchange.due(self.source, self._exchange.clock.now_ms() + soonest)
+            self._exchange.due(self.queue, self._exchange.clock.now_ms() + soonest)
 
     def fail(self, failure: Error | None) -> Error | None:
-        self.source.acks[:0] = self._acks
-        self.source.stir()
+        self.queue.acks[:0] = self._acks
+        self.queue.stir()
         return failure
 
 
@@ -143,22 +143,22 @@ class AdoptRequest:
 
     want = 0
 
-    def __init__(self, source: QueueState, exchange: ExchangeContext, receive: Receive) -> None:
-        self.source = source
+    def __init__(self, queue: QueueState, exchange: ExchangeContext, receive: Receive) -> None:
+        self.queue = queue
         self._receive = receive
         self._sent = monotonic()
-        source.search()
-        self.op: Op[Any] = lease.adopt(source.keys, exchange.server_id, exchange.clock.for_script())
+        queue.search()
+        self.op: Op[Any] = lease.adopt(queue.keys, exchange.server_id, exchange.clock.for_script())
 
     def absorb(self, answer: list[lease.Held]) -> None:
-        known = self.source.found()
+        known = self.queue.found()
         strays = [(task.id, task.holder.decode(), task.message) for task in answer if task.id not in known]
         if strays:
             pasts = {task.id: task.past for task in answer}
-            self._receive(self.source, strays, self._sent + LEASE_S, pasts)
+            self._receive(self.queue, strays, self._sent + LEASE_S, pasts)
 
     def fail(self, failure: Error | None) -> Error | None:
-        self.source.search_again()
+        self.queue.search_again()
         return failure
 
 
@@ -167,27 +167,27 @@ class ParkRequest:
 
     want = 0
 
-    def __init__(self, source: QueueState, task_id: bytes, holder: str) -> None:
-        self.source = source
+    def __init__(self, queue: QueueState, task_id: bytes, holder: str) -> None:
+        self.queue = queue
         self._poison = (task_id, holder)
-        self.op: Op[Any] = lease.park(source.keys, task_id, holder)
+        self.op: Op[Any] = lease.park(queue.keys, task_id, holder)
 
     def absorb(self, _: bool) -> None: ...
 
     def fail(self, failure: Error | None) -> Error | None:
-        self.source.poison.append(self._poison)
-        self.source.stir()
+        self.queue.poison.append(self._poison)
+        self.queue.stir()
         return failure
 
 
-def acknowledgements(source: QueueState, exchange: ExchangeContext) -> list[QueueRequest]:
-    """Everything else that a source has to tell, by kind."""
-    requests: list[QueueRequest] = [ParkRequest(source, *poison) for poison in source.take_poison()]
+def acknowledgements(queue: QueueState, exchange: ExchangeContext) -> list[QueueRequest]:
+    """Everything else that a queue has to tell, by kind."""
+    requests: list[QueueRequest] = [ParkRequest(queue, *poison) for poison in queue.take_poison()]
     kinds: dict[Finish, list[Ack]] = {}
-    for ack in source.take_acks():
+    for ack in queue.take_acks():
         kinds.setdefault(ack.finish, []).append(ack)
     for kind, acks in kinds.items():
-        requests += [AckRequest(source, kind, acks[i : i + MOST], exchange) for i in range(0, len(acks), MOST)]
+        requests += [AckRequest(queue, kind, acks[i : i + MOST], exchange) for i in range(0, len(acks), MOST)]
     return requests
 
 

@@ -28,13 +28,13 @@ class Surplus(Service):
     slowest_retry_s = 1.0
 
     def __init__(
-        self, driver: AsyncDriver, sources: Sequence[QueueState], executor: Executor, limiter: TaskLimiter | None
+        self, driver: AsyncDriver, queues: Sequence[QueueState], executor: Executor, limiter: TaskLimiter | None
     ) -> None:
         super().__init__()
         self.returning: list[LeasedTask] = []
         self._looks = False
         self._driver = driver
-        self._sources = sources
+        self._queues = queues
         self._executor = executor
         self._limiter = limiter
 
@@ -52,7 +52,7 @@ class Surplus(Service):
                 return self._pause(stuck_s)
         for job in self.returning:
             job.settle()
-        failed, failure = await give_back(self._driver, self._sources, self.returning)
+        failed, failure = await give_back(self._driver, self._queues, self.returning)
         self.returning = failed
         if failure is not None:
             raise failure
@@ -72,17 +72,17 @@ class Surplus(Service):
 
 
 async def give_back(
-    driver: AsyncDriver, sources: Sequence[QueueState], jobs: Sequence[LeasedTask]
+    driver: AsyncDriver, queues: Sequence[QueueState], jobs: Sequence[LeasedTask]
 ) -> tuple[list[LeasedTask], Error | None]:
     """Requeue, the one leased first to run first. Those that could not be given back, and why; they stay held."""
     given, failed, failure = set(jobs), list[LeasedTask](), None
-    ours = [[job for job in reversed(source.held.values()) if job in given] for source in sources]
+    ours = [[job for job in reversed(queue.held.values()) if job in given] for queue in queues]
     batches = [jobs[i : i + MOST] for jobs in ours for i in range(0, len(jobs), MOST)]
-    answers = await driver.run_many([finish.requeue(batch[0].source.keys, rows(batch)) for batch in batches])
+    answers = await driver.run_many([finish.requeue(batch[0].queue.keys, rows(batch)) for batch in batches])
     for batch, answer in zip(batches, answers, strict=True):
         if isinstance(answer, Error):
             failed, failure = failed + list(batch), answer
             continue
         for job in batch:
-            job.source.forget(job)
+            job.queue.forget(job)
     return failed, failure

@@ -18,7 +18,7 @@ _PAUSED_S = 1.0
 
 
 class Waiter(Service):
-    """Sleeps while the source is awake; when it falls asleep, waits for its next task and wakes it.
+    """Sleeps while the queue is awake; when it falls asleep, waits for its next task and wakes it.
 
     A paused queue is looked at every second instead, and one that its limits close when they may let a task through,
     because its tasks would end every wait at once.
@@ -27,25 +27,25 @@ class Waiter(Service):
     interruptible = True
     slowest_retry_s = 1.0
 
-    def __init__(self, driver: AsyncDriver, source: QueueState, woken: Callable[[], None]) -> None:
+    def __init__(self, driver: AsyncDriver, queue: QueueState, woken: Callable[[], None]) -> None:
         super().__init__()
-        self.name = f"waiter {source.name}"
+        self.name = f"waiter {queue.name}"
         self._driver = driver
-        self._source = source
+        self._queue = queue
         self._woken = woken
 
     async def tick(self) -> float:
         """One wait."""
-        if self._source.awake:
+        if self._queue.awake:
             return FOREVER
         try:
-            if self._source.paused:
+            if self._queue.paused:
                 await asyncio.sleep(_PAUSED_S)
-            elif self._source.rest_s:
-                await asyncio.sleep(self._source.rest_s)
+            elif self._queue.rest_s:
+                await asyncio.sleep(self._queue.rest_s)
             else:
                 seconds = _TRIAL_S if self.trouble else _BLOCK_S
-                if not await self._driver.block(wait_pending(self._source.keys, seconds), seconds):
+                if not await self._driver.block(wait_pending(self._queue.keys, seconds), seconds):
                     return 0
         except Error:
             await asyncio.sleep(backoff(self._failures + 1, self.slowest_retry_s))
@@ -55,5 +55,5 @@ class Waiter(Service):
         return FOREVER
 
     def _report(self) -> None:
-        self._source.wake()
+        self._queue.wake()
         self._woken()

@@ -90,9 +90,9 @@ class Checker(Service):
         return self._interval_s
 
 
-def troubles(parts: Sequence[Service], sources: Sequence[QueueState], executor: Executor) -> dict[str, str]:
+def troubles(parts: Sequence[Service], queues: Sequence[QueueState], executor: Executor) -> dict[str, str]:
     """What keeps each part or queue that does not work from working, by its name."""
-    found = {f"queue {source.name}": reason for source in sources if (reason := _of_queue(source, executor))}
+    found = {f"queue {queue.name}": reason for queue in queues if (reason := _of_queue(queue, executor))}
     if reason := _of_slots(executor):
         found["slots"] = reason
     if reason := executor.trouble():
@@ -100,11 +100,11 @@ def troubles(parts: Sequence[Service], sources: Sequence[QueueState], executor: 
     return found | {part.name: reason for part in parts if (reason := part.ill())}
 
 
-def _of_queue(source: QueueState, executor: Executor) -> str:
-    hung = sum(job.source is source for job in executor.hung) if source.most else 0
-    if source.trouble or not source.most or hung < source.most:
-        return source.trouble
-    return f"all {source.most} tasks that may run at once were told to stop and do not end"
+def _of_queue(queue: QueueState, executor: Executor) -> str:
+    hung = sum(job.queue is queue for job in executor.hung) if queue.most else 0
+    if queue.trouble or not queue.most or hung < queue.most:
+        return queue.trouble
+    return f"all {queue.most} tasks that may run at once were told to stop and do not end"
 
 
 def _of_slots(executor: Executor) -> str:

@@ -55,32 +55,32 @@ def queues_of(
         check.instance("the limits of a queue", limit, Limits)
     if any(limit.key is not None for limit in limits.values()):
         raise Misuse("the limits of a queue have no key", hint="keys belong to tasks: @tasks.task(..., key=...)")
-    sources = [_source(name, share, limits.get(name)) for name, share in queues.items()]
-    for source in sources:
-        declared(source.name, known)
-    return sources
+    found = [_queue(name, share, limits.get(name)) for name, share in queues.items()]
+    for queue in found:
+        declared(queue.name, known)
+    return found
 
 
-def _source(name: str, share: int | Reserved, limits: Limits | None) -> QueueState:
+def _queue(name: str, share: int | Reserved, limits: Limits | None) -> QueueState:
     if isinstance(share, Reserved):
         return QueueState(addressed("queue", name), share.weight or share.slots, reserved=share.slots, limits=limits)
     weight = check.whole("the weight of a queue", share, 1, MOST_SLOTS)
     return QueueState(addressed("queue", name), weight, limits=limits)
 
 
-def weighted(sources: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
+def weighted(queues: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
     """A weighted draw for each slot, as Asynq draws for each task: {critical 6, default 3, low 1} is 60/30/10 %.
 
     Among queues that may have tasks this equals Asynq's draw without replacement, which passes over empty ones.
     """
-    if len(sources) == 1:
-        return {sources[0]: slots}
-    return Counter(random.choices(sources, [source.weight for source in sources], k=slots))
+    if len(queues) == 1:
+        return {queues[0]: slots}
+    return Counter(random.choices(queues, [queue.weight for queue in queues], k=slots))
 
 
-def by_rank(sources: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
+def by_rank(queues: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
     """Everything to the queue of the highest weight."""
-    return {max(sources, key=lambda source: source.weight): slots}
+    return {max(queues, key=lambda queue: queue.weight): slots}
 
 
 class Slots:
@@ -89,13 +89,13 @@ class Slots:
     starting: jobs that hold a slot though the executor does not have them yet.
     """
 
-    def __init__(self, sources: Sequence[QueueState], executor: Executor, *, strict: bool) -> None:
-        if sum(source.reserved for source in sources) > executor.limit:
+    def __init__(self, queues: Sequence[QueueState], executor: Executor, *, strict: bool) -> None:
+        if sum(queue.reserved for queue in queues) > executor.limit:
             raise Misuse("more slots are reserved than the worker has", hint="raise concurrency")
-        self._sources = sources
+        self._queues = queues
         self._executor = executor
         self._draw: Draw = by_rank if strict else weighted
-        self.plain = not any(source.reserved or source.most for source in sources)
+        self.plain = not any(queue.reserved or queue.most for queue in queues)
         """Whether any queue may use any slot."""
         self.open = self.plain and not strict
         """Whether more tasks than slots may be held."""
@@ -117,43 +117,43 @@ class Slots:
     def count(self, ahead: int = 0, *, asked: bool = True) -> SlotCount:
         """Who uses what right now. ahead: slots beyond the worker's. asked: whether tasks asked for use one already."""
         executor = self._executor
-        used = Counter(job.source for job in chain(executor.waiting, executor.backlog, self.starting))
-        for source in self._sources if asked else ():
-            used[source] += source.asked
-        return SlotCount(self._sources, executor.limit + ahead, used)
+        used = Counter(job.queue for job in chain(executor.waiting, executor.backlog, self.starting))
+        for queue in self._queues if asked else ():
+            used[queue] += queue.asked
+        return SlotCount(self._queues, executor.limit + ahead, used)
 
     def split(self, awake: Sequence[QueueState], slots: int) -> dict[QueueState, int]:
         """Each queue's own slots first, then the rest by weight or by rank, nobody above its limit."""
         if self.plain:
             return self._draw(awake, slots)
         count = self.count()
-        owed = {source: count.owed(source) for source in self._sources}
-        eager = [source for source in awake if count.room(source) > 0]
+        owed = {queue: count.owed(queue) for queue in self._queues}
+        eager = [queue for queue in awake if count.room(queue) > 0]
         rest = slots - sum(owed.values())
         shares = self._draw(eager, rest) if eager and rest > 0 else {}
-        wanted = {source: shares.get(source, 0) + min(owed[source], slots) for source in eager}
-        return {source: min(want, count.room(source)) for source, want in wanted.items() if want}
+        wanted = {queue: shares.get(queue, 0) + min(owed[queue], slots) for queue in eager}
+        return {queue: min(want, count.room(queue)) for queue, want in wanted.items() if want}
 
 
 class SlotCount:
     """A count of used slots that can be drawn from. free: slots that nobody uses."""
 
-    def __init__(self, sources: Sequence[QueueState], limit: int, used: Counter[QueueState]) -> None:
+    def __init__(self, queues: Sequence[QueueState], limit: int, used: Counter[QueueState]) -> None:
         self.free = limit - used.total()
         self._used = used
-        self._owed = sum(self.owed(source) for source in sources)
+        self._owed = sum(self.owed(queue) for queue in queues)
 
-    def owed(self, source: QueueState) -> int:
+    def owed(self, queue: QueueState) -> int:
         """Reserved slots that the queue does not use."""
-        return max(0, source.reserved - self._used[source])
+        return max(0, queue.reserved - self._used[queue])
 
-    def room(self, source: QueueState) -> int:
+    def room(self, queue: QueueState) -> int:
         """How many more tasks of this queue may start."""
-        room = self.free - self._owed + self.owed(source)
-        return min(room, source.most - self._used[source]) if source.most else room
+        room = self.free - self._owed + self.owed(queue)
+        return min(room, queue.most - self._used[queue]) if queue.most else room
 
-    def take(self, source: QueueState) -> None:
+    def take(self, queue: QueueState) -> None:
         """One starts."""
-        self._owed -= 1 if self.owed(source) else 0
-        self._used[source] += 1
+        self._owed -= 1 if self.owed(queue) else 0
+        self._used[queue] += 1
         self.free -= 1

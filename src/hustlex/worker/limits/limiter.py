@@ -76,7 +76,7 @@ class TaskLimiter(Service):
         self._processes = processes or _cpus()
         self._deferred = deferred
         self._fair = slots.open and any(task.limits.key is not None for task in self._limited)
-        self._queues: dict[tuple[QueueState, str], WaitQueue] = {}
+        self._wait_queues: dict[tuple[QueueState, str], WaitQueue] = {}
         self._turns: deque[WaitQueue] = deque()
         self._ours: dict[LeasedTask, WaitQueue] = {}
         self._in_processes = 0
@@ -86,7 +86,7 @@ class TaskLimiter(Service):
     @property
     def waiting(self) -> Counter[str]:
         """How many wait for their turn, by type."""
-        return Counter(job.message.type for queue in self._turns for job in queue.jobs)
+        return Counter(job.message.type for wait_queue in self._turns for job in wait_queue.jobs)
 
     def surplus(self) -> int:
         """How many tasks to hold beyond the slots: more when keys take turns, less when they wait for slots already."""
@@ -97,9 +97,9 @@ class TaskLimiter(Service):
         """How many wait for nothing but a slot, as far as this worker knows."""
         count = None if self._slots.plain else self._slots.count(asked=False)
         ready, in_processes = 0, self._processes - self._in_processes
-        for queue in self._turns:
-            room = queue.room(now) if count is None else min(queue.room(now), count.room(queue.source))
-            if queue.cpu:
+        for wait_queue in self._turns:
+            room = wait_queue.room(now) if count is None else min(wait_queue.room(now), count.room(wait_queue.queue))
+            if wait_queue.cpu:
                 room = min(room, in_processes)
                 in_processes -= room
             ready += room
@@ -132,15 +132,15 @@ class TaskLimiter(Service):
                 job.doom(fault)
                 return False
             limits = task.limits
-        queue = self._queues.get((job.source, gate))
-        if queue is None:
+        wait_queue = self._wait_queues.get((job.queue, gate))
+        if wait_queue is None:
             cpu = task is not None and task.cpu
-            queue = self._queues[job.source, gate] = WaitQueue(
-                job.source, gate, limits, cpu=cpu, processes=self._processes
+            wait_queue = self._wait_queues[job.queue, gate] = WaitQueue(
+                job.queue, gate, limits, cpu=cpu, processes=self._processes
             )
-        if not queue.jobs:
-            self._turns.append(queue)
-        queue.join(job, monotonic())
+        if not wait_queue.jobs:
+            self._turns.append(wait_queue)
+        wait_queue.join(job, monotonic())
         return True
 
     def done(self, job: LeasedTask) -> None:
@@ -149,9 +149,9 @@ class TaskLimiter(Service):
             if job in self._executor.waiting:
                 self._hung.append(job)
                 return
-            queue = self._ours.pop(job)
-            self._in_processes -= queue.cpu
-            queue.end(job, self._clock.now_ms())
+            wait_queue = self._ours.pop(job)
+            self._in_processes -= wait_queue.cpu
+            wait_queue.end(job, self._clock.now_ms())
         elif not self._short:
             return
         if self._turns:
@@ -160,17 +160,17 @@ class TaskLimiter(Service):
     def recall(self) -> list[LeasedTask]:
         """The jobs that wait for nothing but a slot, out of their queues; those that will fail at once stay."""
         jobs: list[LeasedTask] = []
-        for queue in self._turns:
-            if not queue.capped:
-                jobs += queue.recall()
-        self._turns = deque(queue for queue in self._turns if queue.jobs)
+        for wait_queue in self._turns:
+            if not wait_queue.capped:
+                jobs += wait_queue.recall()
+        self._turns = deque(wait_queue for wait_queue in self._turns if wait_queue.jobs)
         return jobs
 
     def withdraw(self) -> list[LeasedTask]:
         """Start nothing more: those that wait here."""
-        jobs = [job for queue in self._turns for job in queue.jobs]
+        jobs = [job for wait_queue in self._turns for job in wait_queue.jobs]
         self._turns.clear()
-        self._queues.clear()
+        self._wait_queues.clear()
         return jobs
 
     async def tick(self) -> float:
@@ -182,15 +182,19 @@ class TaskLimiter(Service):
         chosen = self._choose(monotonic())
         refused = await self._start(chosen) if chosen else False
         self._give_back(monotonic())
-        if len(self._queues) > _MOST_QUEUES:
-            self._queues = {place: queue for place, queue in self._queues.items() if not queue.idle}
+        if len(self._wait_queues) > _MOST_QUEUES:
+            self._wait_queues = {
+                place: wait_queue for place, wait_queue in self._wait_queues.items() if not wait_queue.idle
+            }
         return self._nap_s(monotonic(), refused)
 
     def _let_go(self) -> None:
         """Those that were cancelled, or whose lease was lost, fail now."""
-        for queue in [queue for queue in self._turns if any(job.fate is not None for job in queue.jobs)]:
-            self._executor.feed(queue.doomed())
-        self._turns = deque(queue for queue in self._turns if queue.jobs)
+        for wait_queue in [
+            wait_queue for wait_queue in self._turns if any(job.fate is not None for job in wait_queue.jobs)
+        ]:
+            self._executor.feed(wait_queue.doomed())
+        self._turns = deque(wait_queue for wait_queue in self._turns if wait_queue.jobs)
 
     def _choose(self, now: float) -> list[LeasedTask]:
         """As many as there are slots, one of each queue by turns."""
@@ -199,20 +203,20 @@ class TaskLimiter(Service):
         passed = 0
         self._short = False
         while passed < len(self._turns) and count.free > 0:
-            queue = self._turns[0]
+            wait_queue = self._turns[0]
             self._turns.rotate(-1)
-            full = queue.cpu and self._in_processes >= self._processes
-            if full or queue.room(now) <= 0 or count.room(queue.source) <= 0:
-                self._short |= not full and queue.room(now) > 0
+            full = wait_queue.cpu and self._in_processes >= self._processes
+            if full or wait_queue.room(now) <= 0 or count.room(wait_queue.queue) <= 0:
+                self._short |= not full and wait_queue.room(now) > 0
                 passed += 1
                 continue
-            job = queue.begin(now)
-            self._ours[job] = queue
-            self._in_processes += queue.cpu
-            count.take(queue.source)
+            job = wait_queue.begin(now)
+            self._ours[job] = wait_queue
+            self._in_processes += wait_queue.cpu
+            count.take(wait_queue.queue)
             chosen.append(job)
             passed = 0
-            if not queue.jobs:
+            if not wait_queue.jobs:
                 self._turns.pop()
         self._short |= count.free <= 0
         return chosen
@@ -221,8 +225,8 @@ class TaskLimiter(Service):
         """Start them, those with limits of the fleet only with a permit. Whether any was refused."""
         asks: dict[WaitQueue, list[LeasedTask]] = {}
         for job in chosen:
-            if (queue := self._ours[job]).limits.shared:
-                asks.setdefault(queue, []).append(job)
+            if (wait_queue := self._ours[job]).limits.shared:
+                asks.setdefault(wait_queue, []).append(job)
         asking = {job for jobs in asks.values() for job in jobs}
         self._executor.feed([job for job in chosen if job not in asking])
         if not asking:
@@ -239,67 +243,72 @@ class TaskLimiter(Service):
 
     async def _ask(self, asks: dict[WaitQueue, list[LeasedTask]]) -> tuple[bool, Error | None]:
         """Get permits, a call for each queue. Whether any was refused, and the last failure."""
-        by_source: dict[QueueState, list[WaitQueue]] = {}
-        for queue in asks:
-            by_source.setdefault(queue.source, []).append(queue)
-        calls = [self._call(source, [(queue, asks[queue]) for queue in queues]) for source, queues in by_source.items()]
+        by_queue: dict[QueueState, list[WaitQueue]] = {}
+        for wait_queue in asks:
+            by_queue.setdefault(wait_queue.queue, []).append(wait_queue)
+        calls = [
+            self._call(queue, [(wait_queue, asks[wait_queue]) for wait_queue in wait_queues])
+            for queue, wait_queues in by_queue.items()
+        ]
         answers: list[Any] = [Error("not asked")] * len(calls)
         refused, failure = False, None
         try:
             answers = await self._driver.run_many(calls)
         finally:
-            for queues, answer in zip(by_source.values(), answers, strict=True):
+            for wait_queues, answer in zip(by_queue.values(), answers, strict=True):
                 if isinstance(answer, Error):
                     failure = answer
-                    answer = [None] * len(queues)
-                for queue, permit in zip(queues, answer, strict=True):
-                    refused |= self._answered(queue, asks[queue], permit)
+                    answer = [None] * len(wait_queues)
+                for wait_queue, permit in zip(wait_queues, answer, strict=True):
+                    refused |= self._answered(wait_queue, asks[wait_queue], permit)
         return refused, failure
 
-    def _call(self, source: QueueState, asks: list[tuple[WaitQueue, list[LeasedTask]]]) -> Any:
+    def _call(self, queue: QueueState, asks: list[tuple[WaitQueue, list[LeasedTask]]]) -> Any:
         rows = [
             limit.PermitRequest(
-                queue.gate,
-                queue.limits,
+                wait_queue.gate,
+                wait_queue.limits,
                 [(job.id, job.holder) for job in jobs],
-                queue.report(),
+                wait_queue.report(),
                 max(self._life_s(job) for job in jobs),
             )
-            for queue, jobs in asks
+            for wait_queue, jobs in asks
         ]
-        return limit.permit(source.keys, rows, self._clock.for_script())
+        return limit.permit(queue.keys, rows, self._clock.for_script())
 
     def _life_s(self, job: LeasedTask) -> int:
         now_ms = self._clock.now_ms()
         return max(0, attempt_ends_ms(job.message, now_ms) - now_ms) // 1000 + _AFTER_S
 
-    def _answered(self, queue: WaitQueue, asked: list[LeasedTask], permit: limit.Permit | None) -> bool:
+    def _answered(self, wait_queue: WaitQueue, asked: list[LeasedTask], permit: limit.Permit | None) -> bool:
         """Take the answer in, None = there was none. Whether any was refused."""
-        queue.answered(permit, len(asked), monotonic())
+        wait_queue.answered(permit, len(asked), monotonic())
         back = asked[permit.granted :] if permit else asked
         for job in back:
             del self._ours[job]
-        self._in_processes -= queue.cpu * len(back)
-        if back and not queue.jobs:
-            self._turns.append(queue)
-        queue.refuse(back)
+        self._in_processes -= wait_queue.cpu * len(back)
+        if back and not wait_queue.jobs:
+            self._turns.append(wait_queue)
+        wait_queue.refuse(back)
         return bool(back)
 
     def _give_back(self, now: float) -> None:
         """What is too much for this room comes again later; every queue keeps its share."""
-        queues = [queue for queue in self._turns if queue.capped]
+        wait_queues = [wait_queue for wait_queue in self._turns if wait_queue.capped]
         room = min(max(_ROOM * self._executor.limit, _SMALLEST_ROOM), _LARGEST_ROOM)
-        share = max(1, room // len(queues)) if queues else 0
+        share = max(1, room // len(wait_queues)) if wait_queues else 0
         given = False
-        for n, queue in enumerate(queues):
-            keep = min(share, queue.quota(now)) if n < room else 0
-            while len(queue.jobs) > keep:
-                job = queue.jobs.pop()
+        for n, wait_queue in enumerate(wait_queues):
+            keep = min(share, wait_queue.quota(now)) if n < room else 0
+            while len(wait_queue.jobs) > keep:
+                job = wait_queue.jobs.pop()
                 job.settle()
                 given = True
-                job.source.acks.append(Ack(job, limit.defer, (job.id, job.holder, self._round(queue.later_ms(now)))))
+                job.queue.acks.append(
+                    Ack(job, limit.defer, (job.id, job.holder, self._round(wait_queue.later_ms(now))))
+                )
         if given:
-            self._turns = deque(queue for queue in self._turns if queue.jobs)
+            self._turns = deque(wait_queue for wait_queue in self._turns if wait_queue.jobs)
             self._deferred()
 
     def _round(self, delay_ms: int) -> int:
@@ -313,5 +322,5 @@ class TaskLimiter(Service):
             return FOREVER
         if refused:
             return 0
-        opens = [queue.closed_until - now for queue in self._turns if queue.closed_until > now]
+        opens = [wait_queue.closed_until - now for wait_queue in self._turns if wait_queue.closed_until > now]
         return max(0.001, min([*opens, _LONGEST_NAP_S]))

@@ -77,12 +77,12 @@ class Quarantine(Service):
                 self._isolated = job
                 self._feed([job])
                 return _LOOK_S
-            job.source.forget(job)
+            job.queue.forget(job)
         return FOREVER
 
     async def _note(self, job: LeasedTask) -> bool:
-        return await self._driver.run(lease.put_on_trial(job.source.keys, job.id, job.holder))
+        return await self._driver.run(lease.put_on_trial(job.queue.keys, job.id, job.holder))
 
 
 def _is_held(job: LeasedTask) -> bool:
-    return job.source.held.get(job.id) is job
+    return job.queue.held.get(job.id) is job

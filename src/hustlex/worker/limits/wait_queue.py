@@ -26,8 +26,8 @@ _FIRST_PACE_S = 0.005
 class WaitQueue:
     """Times are monotonic seconds."""
 
-    def __init__(self, source: QueueState, gate: str, limits: Limits, *, cpu: bool, processes: int) -> None:
-        self.source = source
+    def __init__(self, queue: QueueState, gate: str, limits: Limits, *, cpu: bool, processes: int) -> None:
+        self.queue = queue
         self.gate = gate
         """What is counted together."""
         self.limits = limits

@@ -49,15 +49,15 @@ class Aggregator(Service):
         self._clock = clock
         self._rules = rules
         self._pause_s = min([_LONGEST_S, *(rule.grace.total_seconds() for rule in rules)])
-        self._sources: set[QueueState] = set()
+        self._queues: set[QueueState] = set()
         self.working: dict[tuple[QueueState, str], asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._threads = Threads(_AT_ONCE)
 
-    def plan(self, source: QueueState) -> None:
+    def plan(self, queue: QueueState) -> None:
         """This queue has groups."""
-        if self._rules and source not in self._sources:
-            self._sources.add(source)
+        if self._rules and queue not in self._queues:
+            self._queues.add(queue)
             self.wake()
 
     def ill(self) -> str:
@@ -66,20 +66,20 @@ class Aggregator(Service):
 
     async def tick(self) -> float:
         """Look after every group that nobody here looks after already."""
-        for source in list(self._sources):
-            names = await self._driver.run(aggregation.groups(source.keys))
+        for queue in list(self._queues):
+            names = await self._driver.run(aggregation.groups(queue.keys))
             if not names:
-                self._sources.discard(source)
+                self._queues.discard(queue)
             for group in names:
                 rules = longest(self._rules, group)
-                if rules is not None and (source, group) not in self.working:
-                    self._begin(source, group, rules)
-        return self._pause_s if self._sources else FOREVER
+                if rules is not None and (queue, group) not in self.working:
+                    self._begin(queue, group, rules)
+        return self._pause_s if self._queues else FOREVER
 
-    def _begin(self, source: QueueState, group: str, rules: Aggregate) -> None:
-        task = asyncio.get_running_loop().create_task(self._look_after(source, group, rules))
-        self.working[source, group] = task
-        task.add_done_callback(lambda _: self.working.pop((source, group)))
+    def _begin(self, queue: QueueState, group: str, rules: Aggregate) -> None:
+        task = asyncio.get_running_loop().create_task(self._look_after(queue, group, rules))
+        self.working[queue, group] = task
+        task.add_done_callback(lambda _: self.working.pop((queue, group)))
 
     async def idle(self) -> None:
         """Wait until no batch is in the making."""
@@ -97,43 +97,43 @@ class Aggregator(Service):
             await asyncio.wait(self.working.values(), timeout=_PARTING_S)
         self._threads.close()
 
-    async def _look_after(self, source: QueueState, group: str, rules: Aggregate) -> None:
+    async def _look_after(self, queue: QueueState, group: str, rules: Aggregate) -> None:
         """Make batches of a group while it is time to."""
         async with self._slots:
             try:
-                while await self._batch(source, group, rules):
+                while await self._batch(queue, group, rules):
                     pass
             except Error as error:
-                _log.warning("group %r of queue %s: %s", group, source.name, error)
+                _log.warning("group %r of queue %s: %s", group, queue.name, error)
 
-    async def _batch(self, source: QueueState, group: str, rules: Aggregate) -> bool:
+    async def _batch(self, queue: QueueState, group: str, rules: Aggregate) -> bool:
         """One batch. What fails leaves the set alone: its tasks go back into the group after two minutes."""
         set_id = new_id()
-        keys, now_ms = source.keys, self._clock.for_script()
+        keys, now_ms = queue.keys, self._clock.for_script()
         if not await self._driver.run(aggregation.check(keys, group, set_id, rules, now_ms)):
             return False
         set_key = keys.aggregation_set(group, set_id)
         try:
-            made = await self._made(source, group, set_id, rules)
+            made = await self._made(queue, group, set_id, rules)
         except asyncio.CancelledError:
             await self._driver.run(aggregation.expire(keys, set_key, self._clock.now_ms() // 1000))
             raise
         except Exception as fault:  # noqa: BLE001 - the user's
             seen, reason = (None, words(fault)) if isinstance(fault, Error) else (loggable(fault), describe(fault))
-            _log.error("group %r of queue %s could not be aggregated: %s", group, source.name, reason, exc_info=seen)
+            _log.error("group %r of queue %s could not be aggregated: %s", group, queue.name, reason, exc_info=seen)
             return True
         reason = await self._driver.run(aggregation.settle(keys, set_key, made, self._clock.for_script()))
         if reason:
-            _log.error("group %r of queue %s was not aggregated: %s", group, source.name, reason)
+            _log.error("group %r of queue %s was not aggregated: %s", group, queue.name, reason)
         return True
 
-    async def _made(self, source: QueueState, group: str, set_id: str, rules: Aggregate) -> Draft | None:
+    async def _made(self, queue: QueueState, group: str, set_id: str, rules: Aggregate) -> Draft | None:
         """The task that takes the place of a set's; its id is the set's, unless the function gave it one."""
-        set_key = source.keys.aggregation_set(group, set_id)
-        batch = await self._driver.run(aggregation.read(source.keys, set_key))
+        set_key = queue.keys.aggregation_set(group, set_id)
+        batch = await self._driver.run(aggregation.read(queue.keys, set_key))
         if batch is None:
             return None
-        tasks = await self._decoded(source, set_key, batch)
+        tasks = await self._decoded(queue, set_key, batch)
         if not tasks:
             return None
         left_s = batch.deadline_s - self._clock.now_ms() / 1000 - _MARGIN_S
@@ -141,17 +141,17 @@ class Aggregator(Service):
             job = await self._call(rules, group, tasks)
         if not isinstance(job, Job):
             raise Misuse(f"the aggregate function returned {type(job).__name__}, not a Job")
-        await self._driver.run(register(source.name))
-        return draft(job, {"queue": source.name}, set_id)
+        await self._driver.run(register(queue.name))
+        return draft(job, {"queue": queue.name}, set_id)
 
-    async def _decoded(self, source: QueueState, set_key: str, batch: aggregation.AggregationSet) -> list[GroupedTask]:
+    async def _decoded(self, queue: QueueState, set_key: str, batch: aggregation.AggregationSet) -> list[GroupedTask]:
         found = []
         for task_id, data in batch.tasks:
             try:
                 message = decode_task(data)
             except WireError:
-                await self._driver.run(aggregation.park(source.keys, set_key, task_id))
-                _log.error("queue %s: the message of task %r cannot be read, it was set aside", source.name, task_id)
+                await self._driver.run(aggregation.park(queue.keys, set_key, task_id))
+                _log.error("queue %s: the message of task %r cannot be read, it was set aside", queue.name, task_id)
                 continue
             found.append(GroupedTask(message.id, message.type, message.payload, message.headers))
         return found

@@ -59,7 +59,7 @@ class Heartbeat(Service):
     def __init__(
         self,
         driver: AsyncDriver,
-        sources: Sequence[QueueState],
+        queues: Sequence[QueueState],
         executor: Executor,
         clock: WorkerClock,
         server: ServerName,
@@ -71,7 +71,7 @@ class Heartbeat(Service):
         super().__init__()
         self.status = "new"
         self._driver = driver
-        self._sources = sources
+        self._queues = queues
         self._executor = executor
         self._clock = clock
         self._server = server
@@ -89,19 +89,19 @@ class Heartbeat(Service):
     async def tick(self) -> float:
         """One beat for the registry and for every lease."""
         sent = monotonic()
-        held = [(source, self._living(source, sent)) for source in self._sources if source.held]
+        held = [(queue, self._living(queue, sent)) for queue in self._queues if queue.held]
         pause = BEAT_S if held else _IDLE_BEAT_S
         beats = self._beats(pause)
         chunks = _chunks(held)
-        extends = [self._extend(source, jobs) for source, jobs in chunks]
-        freed = self._owned - {source for source, _ in chunks}
-        leaving = [lease.let_go(source.keys, self._server.id) for source in freed]
+        extends = [self._extend(queue, jobs) for queue, jobs in chunks]
+        freed = self._owned - {queue for queue, _ in chunks}
+        leaving = [lease.let_go(queue.keys, self._server.id) for queue in freed]
         calls: list[Op[Any]] = [*extends, *beats, *leaving]
         answers: list[Any] = await self._driver.run_many(calls)
         for (_, jobs), codes in zip(chunks, answers, strict=False):
             if not isinstance(codes, Error):
                 self._extended(jobs, codes, sent)
-        self._owned |= {source for source, _ in chunks}
+        self._owned |= {queue for queue, _ in chunks}
         _raise_first(answers)
         self._owned -= freed
         self._note(answers[len(extends)], sent, pause)
@@ -110,7 +110,7 @@ class Heartbeat(Service):
     async def _rest(self, pause: float) -> None:
         """Idle, look half-way whether tasks were leased since: nobody may wait 10 s for a sign of their worker."""
         await super()._rest(min(pause, BEAT_S))
-        if pause > BEAT_S and not self._bell.is_set() and not any(source.held for source in self._sources):
+        if pause > BEAT_S and not self._bell.is_set() and not any(queue.held for queue in self._queues):
             await super()._rest(pause - BEAT_S)
 
     async def keep(self, driver: AsyncDriver) -> None:
@@ -119,11 +119,9 @@ class Heartbeat(Service):
         driver: that thread's own. Raises what a call failed with.
         """
         sent = monotonic()
-        held = [
-            (source, [job for job in list(source.held.values()) if job.lease_until > sent]) for source in self._sources
-        ]
+        held = [(queue, [job for job in list(queue.held.values()) if job.lease_until > sent]) for queue in self._queues]
         chunks = _chunks(held)
-        extends = [self._extend(source, jobs) for source, jobs in chunks]
+        extends = [self._extend(queue, jobs) for queue, jobs in chunks]
         answers: list[Any] = await driver.run_many([*extends, *self._beats(BEAT_S)])
         for (_, jobs), codes in zip(chunks, answers, strict=False):
             if not isinstance(codes, Error):
@@ -136,10 +134,10 @@ class Heartbeat(Service):
         now_s = self._clock.now_ms() // 1000
         return heartbeat.beat(self._server, int(2 * pause), now_s, self._info(), self._running(), self._served)
 
-    def _living(self, source: QueueState, now: float) -> list[LeasedTask]:
+    def _living(self, queue: QueueState, now: float) -> list[LeasedTask]:
         """What may still be extended; the rest is given up."""
         living = []
-        for job in list(source.held.values()):
+        for job in list(queue.held.values()):
             if job.lease_until > now:
                 living.append(job)
             else:
@@ -147,11 +145,11 @@ class Heartbeat(Service):
         return living
 
     def _lose(self, job: LeasedTask) -> None:
-        job.source.forget(job)
+        job.queue.forget(job)
         job.stop(LeaseExpired(), self._clock.now_ms())
 
-    def _extend(self, source: QueueState, jobs: Sequence[LeasedTask]) -> Op[bytes]:
-        return lease.extend(source.keys, self._server.id, rows(jobs), self._clock.for_script())
+    def _extend(self, queue: QueueState, jobs: Sequence[LeasedTask]) -> Op[bytes]:
+        return lease.extend(queue.keys, self._server.id, rows(jobs), self._clock.for_script())
 
     def _extended(self, jobs: Sequence[LeasedTask], codes: bytes, sent: float) -> None:
         for job, code in zip(jobs, codes, strict=True):
@@ -160,7 +158,7 @@ class Heartbeat(Service):
                 if code == _CANCELED:
                     job.stop(Canceled(), self._clock.now_ms())
                     self._stopped()
-            elif job.source.held.get(job.id) is job:
+            elif job.queue.held.get(job.id) is job:
                 self._lose(job)
 
     def _note(self, server_ms: int, sent: float, pause: float) -> None:
@@ -189,7 +187,7 @@ class Heartbeat(Service):
                 self._server.pid,
                 self._server.id,
                 self._executor.limit,
-                {source.name: source.weight for source in self._sources},
+                {queue.name: queue.weight for queue in self._queues},
                 self._strict,
                 self.status,
                 self._began_ns,
@@ -221,14 +219,14 @@ class Heartbeat(Service):
 
     async def leave(self) -> None:
         """Take this worker off the registry, at its end. Where it still holds tasks it counts as dead in seconds."""
-        leaving = [lease.let_go(source.keys, self._server.id) for source in self._sources if not source.held]
+        leaving = [lease.let_go(queue.keys, self._server.id) for queue in self._queues if not queue.held]
         calls: list[Op[Any]] = [*heartbeat.leave(self._server), *leaving]
         _raise_first(await self._driver.run_many(calls))
 
 
 def _chunks(held: Sequence[tuple[QueueState, list[LeasedTask]]]) -> list[tuple[QueueState, list[LeasedTask]]]:
     """As many as one call may carry."""
-    return [(source, jobs[i : i + MOST]) for source, jobs in held for i in range(0, len(jobs), MOST)]
+    return [(queue, jobs[i : i + MOST]) for queue, jobs in held for i in range(0, len(jobs), MOST)]
 
 
 def _raise_first(answers: list[Any]) -> None:

@@ -18,22 +18,22 @@ class Janitor(Service):
 
     name = "janitor"
 
-    def __init__(self, driver: AsyncDriver, sources: Sequence[QueueState], clock: WorkerClock) -> None:
+    def __init__(self, driver: AsyncDriver, queues: Sequence[QueueState], clock: WorkerClock) -> None:
         super().__init__()
         self._driver = driver
         self._clock = clock
-        self._dirty = set(sources)
+        self._dirty = set(queues)
 
-    def plan(self, source: QueueState) -> None:
+    def plan(self, queue: QueueState) -> None:
         """This queue has something to clear away."""
-        self._dirty.add(source)
+        self._dirty.add(queue)
         self.wake()
 
     async def tick(self) -> float:
         """Clear away what is over."""
-        for source in list(self._dirty):
+        for queue in list(self._dirty):
             for clear in (maintain.sweep, maintain.reclaim):
-                while await self._driver.run(clear(source.keys, self._clock.for_script())) == _BATCH:
+                while await self._driver.run(clear(queue.keys, self._clock.for_script())) == _BATCH:
                     pass
-            self._dirty.discard(source)
+            self._dirty.discard(queue)
         return FOREVER

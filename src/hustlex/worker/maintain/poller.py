@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
@@ -12,6 +13,7 @@ from hustlex.worker.execute.executor import Executor
 from hustlex.worker.maintain.aggregator import Aggregator
 from hustlex.worker.maintain.forwarder import Forwarder
 from hustlex.worker.maintain.janitor import Janitor
+from hustlex.worker.maintain.recorder import Recorder
 from hustlex.worker.maintain.recoverer import Recoverer
 from hustlex.worker.queue_state import QueueState
 from hustlex.worker.service import Service
@@ -34,18 +36,20 @@ class Poller(Service):
     def __init__(
         self,
         driver: AsyncDriver,
-        sources: Sequence[QueueState],
+        queues: Sequence[QueueState],
         executor: Executor,
         clock: WorkerClock,
         parts: tuple[Forwarder, Recoverer, Janitor, Aggregator],
+        recorder: Recorder,
         woken: Callable[[], None],
     ) -> None:
         super().__init__()
         self._driver = driver
-        self._sources = sources
+        self._queues = queues
         self._executor = executor
         self._clock = clock
         self._forwarder, self._recoverer, self._janitor, self._aggregator = parts
+        self._recorder = recorder
         self._woken = woken
         self._groups: list[Sequence[QueueState]] = []
         self._turn = 0
@@ -55,36 +59,40 @@ class Poller(Service):
         """Look at every queue; in an idle cluster at the next one."""
         if not self._groups:
             apart = await self._driver.run(maintain.clustered())
-            self._groups = [[source] for source in self._sources] if apart else [self._sources]
+            self._groups = [[queue] for queue in self._queues] if apart else [self._queues]
         idle = not self._lively and self._executor.quiet_s() > _QUIET_S
         chosen = [self._next()] if idle else self._groups
         now_ms = self._clock.for_script()
-        looks = [maintain.peek([source.keys for source in group], now_ms) for group in chosen]
-        answers = await self._driver.run_many(looks)
-        for group, outlooks in zip(chosen, answers, strict=True):
+        measure = self._recorder.looks() or len(chosen) < len(self._groups)
+        notes, told = self._recorder.calls()
+        looks = [maintain.peek([queue.keys for queue in group], now_ms, measure=measure) for group in chosen]
+        answers: list[Any] = await self._driver.run_many([*looks, *notes])
+        self._recorder.answered(told, answers[len(looks) :])
+        for group, outlooks in zip(chosen, answers[: len(looks)], strict=True):
             if isinstance(outlooks, Error):
                 raise outlooks
-            for source, outlook in zip(group, outlooks, strict=True):
-                self._hand_on(source, outlook)
+            for queue, outlook in zip(group, outlooks, strict=True):
+                self._hand_on(queue, outlook)
         return _IDLE_S if idle else _BUSY_S
 
     def _next(self) -> Sequence[QueueState]:
         self._turn = (self._turn + 1) % len(self._groups)
         return self._groups[self._turn]
 
-    def _hand_on(self, source: QueueState, seen: maintain.Outlook) -> None:
+    def _hand_on(self, queue: QueueState, seen: maintain.Outlook) -> None:
         now_s = seen.now_ms // 1000
-        self._forwarder.plan(source, seen.due_ms)
+        self._forwarder.plan(queue, seen.due_ms)
+        self._recorder.measured(queue, seen.measure)
         if _passed(seen.completed, now_s) or _passed(seen.aggregation_set, now_s):
-            self._janitor.plan(source)
+            self._janitor.plan(queue)
         if _passed(seen.owner, now_s - 1) or _passed(seen.lease, now_s - _GRACE_S) or seen.unleased:
-            self._recoverer.plan(source)
+            self._recoverer.plan(queue)
         if seen.groups:
-            self._aggregator.plan(source)
-        if seen.pending and not source.awake and not source.paused:
-            source.wake()
+            self._aggregator.plan(queue)
+        if seen.pending and not queue.awake and not queue.paused:
+            queue.wake()
             self._woken()
-        (self._lively.add if max(seen.owner, seen.due_ms) >= 0 else self._lively.discard)(source)
+        (self._lively.add if max(seen.owner, seen.due_ms) >= 0 else self._lively.discard)(queue)
 
 
 def _passed(at_s: int, now_s: int) -> bool:

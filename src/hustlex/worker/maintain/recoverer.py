@@ -31,7 +31,7 @@ class Recoverer(Service):
     def __init__(
         self,
         driver: AsyncDriver,
-        sources: Sequence[QueueState],
+        queues: Sequence[QueueState],
         clock: WorkerClock,
         server_id: str,
         policy: OutcomePolicy,
@@ -48,46 +48,46 @@ class Recoverer(Service):
         self._heartbeat = heartbeat
         self._woken = woken
         self._requeue = requeue
-        self._suspect = set(sources)
+        self._suspect = set(queues)
 
-    def plan(self, source: QueueState) -> None:
+    def plan(self, queue: QueueState) -> None:
         """This queue has tasks of the dead."""
-        self._suspect.add(source)
+        self._suspect.add(queue)
         self.wake()
 
     async def tick(self) -> float:
         """Recover what can be recovered now."""
         wait = 0.0
-        for source in list(self._suspect):
-            await self._expired(source)
-            await self._driver.run(maintain.mend(source.keys, self._clock.for_script()))
+        for queue in list(self._suspect):
+            await self._expired(queue)
+            await self._driver.run(maintain.mend(queue.keys, self._clock.for_script()))
             wait = self._heartbeat.doubt_s() if self._requeue else 0.0
             if self._requeue and not wait:
-                await self._orphaned(source)
+                await self._orphaned(queue)
             if not wait:
-                self._suspect.discard(source)
+                self._suspect.discard(queue)
         return wait or FOREVER
 
-    async def _orphaned(self, source: QueueState) -> None:
+    async def _orphaned(self, queue: QueueState) -> None:
         """Tasks of a server of ours whose sign of life is gone."""
-        ids = await self._driver.run(maintain.recover(source.keys, self._clock.for_script()))
+        ids = await self._driver.run(maintain.recover(queue.keys, self._clock.for_script()))
         if ids:
-            _log.warning("queue %s: %d tasks of a dead worker given back", source.name, len(ids))
-            source.wake()
+            _log.warning("queue %s: %d tasks of a dead worker given back", queue.name, len(ids))
+            queue.wake()
             self._woken()
 
-    async def _expired(self, source: QueueState) -> None:
+    async def _expired(self, queue: QueueState) -> None:
         """Tasks whose lease ended 30 s ago: a failed attempt, as in Go."""
         sent = monotonic()
-        claimed = await self._driver.run(maintain.claim(source.keys, self._holder, self._clock.for_script()))
+        claimed = await self._driver.run(maintain.claim(queue.keys, self._holder, self._clock.for_script()))
         for task_id, data in claimed:
             try:
-                job = LeasedTask(source, task_id, self._holder, decode_task(data), sent + LEASE_S)
+                job = LeasedTask(queue, task_id, self._holder, decode_task(data), sent + LEASE_S)
             except WireError:
-                source.poison.append((task_id, self._holder))
+                queue.poison.append((task_id, self._holder))
                 continue
-            source.acks.append(self._policy.judge(job, LeaseExpired(), self._clock))
+            queue.acks.append(self._policy.judge(job, LeaseExpired(), self._clock))
         if claimed:
-            source.stir()
-            _log.warning("queue %s: the leases of %d tasks had expired", source.name, len(claimed))
+            queue.stir()
+            _log.warning("queue %s: the leases of %d tasks had expired", queue.name, len(claimed))
             self._woken()

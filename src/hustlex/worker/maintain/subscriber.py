@@ -28,7 +28,7 @@ class Subscriber(Service):
     def __init__(
         self,
         driver: AsyncDriver,
-        sources: Sequence[QueueState],
+        queues: Sequence[QueueState],
         clock: WorkerClock,
         plan: Callable[[QueueState, int], None],
         stopped: Callable[[], None],
@@ -37,8 +37,8 @@ class Subscriber(Service):
     ) -> None:
         super().__init__()
         self._driver = driver
-        self._sources = sources
-        self._named = {due(source.keys): source for source in sources}
+        self._queues = queues
+        self._named = {due(queue.keys): queue for queue in queues}
         self._clock = clock
         self._plan = plan
         self._stopped = stopped
@@ -63,13 +63,13 @@ class Subscriber(Service):
 
     def _look(self) -> None:
         """Something may have been missed."""
-        for source in self._sources:
-            self._plan(source, 0)
+        for queue in self._queues:
+            self._plan(queue, 0)
 
     def cancel(self, task_id: bytes) -> None:
         """Cancel this task in every queue where it is held, also when it has not started yet."""
-        for source in self._sources:
-            job = source.held.get(task_id)
+        for queue in self._queues:
+            job = queue.held.get(task_id)
             if job is not None:
                 job.stop(Canceled(), self._clock.now_ms())
                 self._stopped()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from hustlex.core.op import AsyncDriver, Op
+from hustlex.core.telemetry import tell_fired
 from hustlex.errors import Error
 from hustlex.jobs.enqueue.ops import register
 from hustlex.jobs.enqueue.options import option_texts
@@ -32,6 +33,7 @@ _LONGEST_MS = 3_600_000
 _MOST_ROUNDS = 1_000
 
 _WHY = {Fired.FULL: "its queue is full", Fired.NOT: "its id or its lock is taken"}
+_TOLD = {Fired.NOW: "fired", Fired.BEFORE: "duplicate"}
 
 Origin = Literal["code", "stored", "provided"]
 """Who named an entry. Of two with one name the first in this order counts."""
@@ -158,8 +160,10 @@ class ScheduleDispatcher(Service):
             if isinstance(answer, Error):
                 entry.put_back()
                 failed.append(entry)
+                tell_fired(self._driver.hook, "failed", 0.0)
                 continue
             entry.fired()
+            tell_fired(self._driver.hook, _TOLD.get(answer, "refused"), (now_ms - entry.previous_ms) / 1000)
             if answer is Fired.NOW:
                 event = encode_event(SchedulerEnqueueEvent(task_id, now_ms * 1_000_000))
                 events.append(firing.record(entry.id, now_ms // 1000, event))

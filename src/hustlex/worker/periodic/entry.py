@@ -66,7 +66,7 @@ class Entry:
         if self.paused or not self.anchored:
             return False
         if not self._waiting and 0 <= self.next_ms <= now_ms:
-            most = self.periodic.most_missed if self.periodic.missed == "all" else 1
+            most = self.periodic.max_missed if self.periodic.missed == "all" else 1
             self._waiting.extend(self.periodic.passed(self._done_ms, now_ms, most))
             self._looked_ms = now_ms
         return bool(self._waiting)

@@ -8,7 +8,8 @@
 -- ARGV now_ms   int       0: the server's clock
 -- ARGV prefix   text      asynq:{<queue>}:
 -- ARGV names... text      ids
--- REPLY {1, letters}      per id: u it is where it was, k it is not: it moved on, its id is taken, or nothing was kept
+-- REPLY {1, letters}      per id: u it is where it was, k it is not: it moved on, its id is taken, or nothing was kept,
+--                         - nothing was done to it
 -- @include clock
 -- @include fields
 local now = string.format('%.0f000000', clock(now_ms))
@@ -44,7 +45,7 @@ local letters = {}
 for n = 3, #ARGV do
   local id = ARGV[n]
   local packed = redis.call('HGET', taken, id)
-  local letter = packed == 'u' and 'u' or 'k'
+  local letter = not packed and '-' or packed == 'u' and 'u' or 'k'
   if packed and #packed > 1 then letter = restore(id, cmsgpack.unpack(packed)) end
   if letter == 'u' then redis.call('HSET', taken, id, 'u') end
   letters[#letters + 1] = letter

@@ -1,0 +1,234 @@
+"""What one process counts: a hook that turns what it is told into numbers, told in Prometheus' text format."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+import weakref
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import Any
+
+from hustlex.core import check, forks
+from hustlex.core.telemetry import (
+    AttemptEnd,
+    AttemptEnded,
+    AttemptStart,
+    CallEnd,
+    CallStart,
+    DoorEnd,
+    DoorEnded,
+    End,
+    Telemetry,
+)
+from hustlex.metrics import rooms
+from hustlex.metrics.board import Board, anonymous, read
+from hustlex.metrics.declared import CALL
+from hustlex.metrics.families import Families
+from hustlex.metrics.shared import SharedBoards
+from hustlex.metrics.text import exposition
+
+_EVERY_S = 5.0
+_OUTCOMES = {
+    "Unavailable": "unavailable",
+    "Timeout": "timeout",
+    "OutcomeUnknown": "unknown",
+    "Refused": "refused",
+    "Denied": "denied",
+    "ServerFull": "full",
+    "NotDurable": "not_durable",
+    "Misuse": "misuse",
+}
+"""By the class of an error."""
+
+Source = Callable[[Families], None]
+"""Writes what it knows: gauges, of a worker and the like. Asked before each answer."""
+
+
+class CallSeries:
+    """Calls of one operation. Its ``end`` is what a call costs: a lock and three additions.
+
+    flying: as long as there are calls without an answer; a list, which threads may lengthen and shorten without a lock.
+    """
+
+    def __init__(self, families: Families, op: str, flying: list[None]) -> None:
+        self._landed = flying.pop
+        self._families = families
+        self._op = op
+        self._lock, self._numbers = families.lock, families.board.numbers
+        room = op.partition(".")[0] if "." in op else "other"
+        with families.lock:
+            self._ok = families["calls_total"].place((op, "ok"))
+            self._took = families["call_duration_seconds"].place((room,))
+        self._sum = self._took + len(CALL) + 1
+
+    def end(self, call: CallEnd) -> None:
+        """A call has ended."""
+        seconds, numbers = call.seconds, self._numbers
+        if call.outcome != "ok" or call.waits or call.memory:
+            self._ended_otherwise(call)
+            return
+        self._landed()
+        with self._lock:
+            numbers[self._ok] += 1.0
+            numbers[self._took + bisect_left(CALL, seconds)] += 1.0
+            numbers[self._sum] += seconds
+
+    def _ended_otherwise(self, call: CallEnd) -> None:
+        """It failed; or its duration says nothing of the server."""
+        outcome: str = "memory" if call.memory else call.outcome
+        if outcome == "failed":
+            outcome = _OUTCOMES.get(call.error, "other")
+        asked = not (call.waits or call.memory)
+        if asked:
+            self._landed()
+        with self._lock:
+            self._numbers[self._families["calls_total"].place((self._op, outcome))] += 1.0
+            if asked and outcome != "cancelled":
+                self._numbers[self._took + bisect_left(CALL, call.seconds)] += 1.0
+                self._numbers[self._sum] += call.seconds
+
+
+class Metrics(Telemetry):
+    """A hook: ``HustleX(url, hook=metrics)``, and the text of ``GET /metrics``: ``metrics.text()``.
+
+    directory: for services of several processes, one for each service and machine, empty when it starts; each process'
+    ``text`` then tells of all. See ``process_metrics`` for the one of this process.
+    """
+
+    def __init__(self, directory: str | None = None) -> None:
+        """Raises ConfigurationError when the directory cannot be used."""
+        self._shared = SharedBoards(check.text("directory", directory)) if directory is not None else None
+        self._fronts: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._sources: list[Source] = [_of_process]
+        self._file = -1
+        self._refreshing = threading.Lock()
+        self._fresh()
+        forks.watch(self)
+
+    def _fresh(self) -> None:
+        """Nothing is counted yet, in this process."""
+        memory = anonymous()
+        if self._shared is not None:
+            memory, self._file = self._shared.claim()
+        self.families = Families(Board(memory))
+        self._calls: dict[str, CallSeries] = {}
+        self._pulled = rooms.Pulled()
+        self._refresh_at = 0.0 if self._shared is not None else float("inf")
+        self._flying: list[None] = []
+
+    def forked(self) -> None:
+        """See ``core.forks``: what the parent counted is the parent's, and so is its file."""
+        self._refreshing = threading.Lock()
+        if self._file >= 0:
+            os.close(self._file)
+        self._fresh()
+
+    # -- what it is told
+
+    def __call__(self, start: CallStart) -> End:
+        if time.monotonic() > self._refresh_at:
+            self.refresh()
+        if not (start.waits or start.memory):
+            self._flying.append(None)
+        op = start.ops[0] if len(start.ops) == 1 else start.op
+        series = self._calls.get(op)
+        if series is None:
+            series = self._calls[op] = CallSeries(self.families, op, self._flying)
+        return series.end
+
+    def door(self, name: str, about: Any) -> DoorEnded | None:
+        count = rooms.COUNTED.get(name)
+        if count is None:
+            return None
+        families = self.families
+
+        def end(door: DoorEnd) -> None:
+            for metric, labels in count(about, door):
+                families[metric].add(labels)
+
+        return end
+
+    def attempt(self, start: AttemptStart) -> AttemptEnded:
+        families = self.families
+
+        def end(attempt: AttemptEnd) -> None:
+            kind = start.type or "_unknown"
+            families["tasks_total"].add((kind, start.queue, attempt.outcome))
+            families["task_duration_seconds"].observe(attempt.seconds, (kind,))
+
+        return end
+
+    def fired(self, outcome: str, delay_s: float) -> None:
+        self.families["schedule_fires_total"].add((outcome,))
+        if outcome == "fired":
+            self.families["schedule_delay_seconds"].observe(max(delay_s, 0.0))
+
+    def note(self, event: Any) -> None:
+        rooms.noted(self.families, event)
+
+    def join(self, front: Any) -> None:
+        self._fronts.add(front)
+
+    # -- what it tells
+
+    def ask(self, source: Source) -> None:
+        """Ask this function for gauges before each answer, from now on."""
+        self._sources.append(check.function("source", source))
+
+    def refresh(self) -> None:
+        """Ask for what is not told by itself: what fronts know, gauges. Every 5 s where other processes read it."""
+        if not self._refreshing.acquire(blocking=False):
+            return
+        try:
+            self._refresh_at = time.monotonic() + _EVERY_S if self._shared is not None else float("inf")
+            for source in self._sources:
+                source(self.families)
+            self.families["calls_in_flight"].put(len(self._flying))
+            self._pulled.write(self.families, list(self._fronts))
+            for name, folded in self.families.folded():
+                self.families["labels_folded"].put(folded, (name,))
+        finally:
+            self._refreshing.release()
+
+    def text(self) -> bytes:
+        """All metrics of this process (of all that share the directory), in Prometheus' text format 0.0.4."""
+        self.refresh()
+        figures = read(self.families.board.memory) if self._shared is None else self._shared.figures()
+        return exposition(figures)
+
+
+def _of_process(families: Families) -> None:
+    from hustlex import __version__
+
+    families["process_resident_bytes"].put(_resident_bytes())
+    families["build_info"].put(1.0, (__version__, platform.python_version()))
+
+
+def _resident_bytes() -> int:
+    """Now; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+_LOCK = threading.Lock()
+_mine: list[Metrics] = []
+
+
+def process_metrics() -> Metrics:
+    """The metrics of this process, made when they are asked for first: ``HustleX(url, hook=process_metrics())``.
+
+    What ``hustlex worker --health-port``, ``hustlex scheduler --health-port`` and ``metrics_router`` tell. In the
+    directory HUSTLEX_METRICS_DIR, where that is set: then every process of the service tells of all of them.
+    """
+    with _LOCK:
+        if not _mine:
+            from hustlex.environment import metrics_dir
+
+            _mine.append(Metrics(metrics_dir()))
+        return _mine[0]

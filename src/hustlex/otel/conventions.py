@@ -1,0 +1,36 @@
+"""The names of OpenTelemetry's semantic conventions (1.44), in one place: those of messaging still move.
+
+What is stable: ``db.*`` of spans and ``db.client.operation.duration``, ``error.type``, ``server.*``. What is in
+development: all ``messaging.*``. What is ours begins with ``hustlex.``.
+"""
+
+SYSTEM = "messaging.system"
+ASYNQ = "asynq"
+OPERATION = "messaging.operation.name"
+OPERATION_TYPE = "messaging.operation.type"
+DESTINATION = "messaging.destination.name"
+MESSAGE_ID = "messaging.message.id"
+BATCH_COUNT = "messaging.batch.message_count"
+PROCESS_DURATION = "messaging.process.duration"
+CLIENT_DURATION = "messaging.client.operation.duration"
+SENT = "messaging.client.sent.messages"
+CONSUMED = "messaging.client.consumed.messages"
+
+DB_SYSTEM = "db.system.name"
+REDIS = "redis"
+"""Valkey's is the same protocol, and the same word."""
+DB_SUMMARY = "db.query.summary"
+DB_BATCH = "db.operation.batch.size"
+DB_DURATION = "db.client.operation.duration"
+
+ERROR = "error.type"
+
+ROOM = "hustlex.room"
+OUTCOME = "hustlex.outcome"
+TASK_TYPE = "hustlex.task.type"
+ATTEMPT = "hustlex.task.attempt"
+MAX_RETRY = "hustlex.task.max_retry"
+
+PROCESS_BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 300, 900)
+"""As the conventions advise, and on for jobs."""
+DB_BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)

@@ -1,0 +1,102 @@
+"""What operators copy speaks of nothing that is not told."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hustlex.metrics import files
+from hustlex.metrics.declared import METRICS
+from tools import grafana
+
+NAME = re.compile(r"\bhustlex_\w+")
+MATCHER = re.compile(r"(hustlex_\w+)\{([^}]*)\}")
+GROUPING = re.compile(r"by \(([\w, ]*)\)")
+OURS = {"le", "instance"}
+"""Labels that Prometheus adds."""
+ALERTS = [rule for group in yaml.safe_load(files.text("alerts.yaml"))["groups"] for rule in group["rules"]]
+
+
+def metric_of(series: str) -> Any:
+    """A series is a metric, or a part of a histogram."""
+    base = re.sub(r"_(bucket|sum|count)$", "", series)
+    found = METRICS.get(series) or METRICS.get(base)
+    assert found is not None, f"{series} is not told"
+    assert (found.kind == "histogram") == (series != found.name), series
+    return found
+
+
+def judge(expression: str) -> set[str]:
+    """The metrics of an expression; its labels exist, and counters are used as such."""
+    for series, matchers in MATCHER.findall(expression):
+        for label in re.findall(r"(\w+)\s*[=!]", matchers):
+            assert label in {*metric_of(series).labels, *OURS}, (series, label)
+    found = {metric_of(series).name for series in NAME.findall(expression)}
+    known = set().union(*(METRICS[name].labels for name in found)) | OURS
+    for labels in GROUPING.findall(expression):
+        assert set(re.findall(r"\w+", labels)) <= known, expression
+    for name in found:
+        if METRICS[name].kind == "counter":
+            assert re.search(rf"(rate|increase)\({name}", expression), f"{name} in {expression}"
+    assert expression.count("(") == expression.count(")")
+    return found
+
+
+def test_the_dashboard_shows_every_metric_and_no_other() -> None:
+    board = json.loads(files.text("grafana.json"))
+    expressions = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    assert set().union(*(judge(expression) for expression in expressions)) == set(METRICS)
+    for variable in board["templating"]["list"][1:]:
+        metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["definition"]).groups()
+        assert label in METRICS[metric].labels
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(ids) == len(set(ids))
+    places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in board["panels"]]
+    assert len(places) == len(set(places)), "panels lie on each other"
+    assert files.text("grafana.json") == grafana.text()
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
+def test_an_alert_speaks_of_what_is_told_and_has_a_runbook(rule: dict[str, Any]) -> None:
+    assert judge(rule["expr"])
+    assert rule["labels"]["severity"] in ("warning", "critical")
+    runbook = rule["annotations"]["runbook"]
+    assert runbook.endswith(".") and len(runbook) > 30
+    shown = re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])
+    groups = {label for labels in GROUPING.findall(rule["expr"]) for label in re.findall(r"\w+", labels)}
+    names = set().union(*(METRICS[name].labels for name in judge(rule["expr"]))) | OURS
+    assert set(shown) <= (groups or names), "a label that the result has not"
+
+
+def test_alerts_have_names_of_their_own() -> None:
+    names = [rule["alert"] for rule in ALERTS]
+    assert len(set(names)) == len(names) >= 15
+    assert all(name.startswith("Hustlex") for name in names)
+
+
+def test_promtool_has_nothing_against_the_rules(tmp_path: Path) -> None:
+    """Where there is one: the rules are held by the tests above as well."""
+    if promtool := shutil.which("promtool"):
+        files.write(tmp_path)
+        ran = subprocess.run([promtool, "check", "rules", "alerts.yaml"], cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_autoscaler_asks_for_what_the_exporter_answers() -> None:
+    scaled = yaml.safe_load(files.text("keda.yaml"))
+    for trigger in scaled["spec"]["triggers"]:
+        assert trigger["metadata"]["valueLocation"] in ("work", "wait_s", "serving")
+        assert re.search(r"/scale\?queue=\w+$", trigger["metadata"]["url"])
+
+
+def test_all_are_written_where_they_are_wanted(tmp_path: Path) -> None:
+    written = files.write(tmp_path / "new")
+    assert [path.name for path in written] == list(files.NAMES)
+    assert all(path.read_text("utf-8") == files.text(path.name) for path in written)
