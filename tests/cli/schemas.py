@@ -27,12 +27,17 @@ def fields(answer: Any, path: str = "") -> set[str]:
     return {found for pair in below for name, value in pair.items() for found in (fields(value, name) or {name})}
 
 
-def changed(answer: dict[str, Any]) -> list[str]:
-    """Names that are new, or gone. A list that was empty when they were written down tells nothing of what is in it."""
+def gone(answer: dict[str, Any]) -> list[str]:
+    """Names that stood there under this number. A list that is empty now tells nothing of what would be in it."""
     kept, found = set(known()[answer["schema"]]), fields(answer)
-    filled = {name.partition("[]")[0] for name in kept if "[]" in name}
-    new = {name for name in found - kept if "[]" not in name or name.partition("[]")[0] in filled}
-    return sorted(new | {name for name in kept - found if "[]" not in name})
+    filled = {part.rpartition("[]")[0] for name in found for part in _lists(name)}
+    return sorted(name for name in kept - found if "[]" not in name or name.rpartition("[]")[0] in filled)
+
+
+def _lists(name: str) -> list[str]:
+    """The name up to each of its lists, as ``a[]`` and ``a[].b[]`` of ``a[].b[].c``."""
+    parts = name.split("[]")
+    return ["[]".join(parts[:at]) + "[]" for at in range(1, len(parts))]
 
 
 @cache
