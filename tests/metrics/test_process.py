@@ -241,6 +241,15 @@ def test_every_door_that_answers_later_is_told() -> None:
         assert all(hasattr(kind, door) for door in DOORS[kind.__name__.lower()])
 
 
+@pytest.mark.parametrize("hook", [None, lambda _: None])
+async def test_who_does_not_listen_for_rooms_costs_them_nothing(url: str, hook: Any) -> None:
+    async with HustleX(url, secret=SECRET, hook=hook) as hx:
+        assert not vars(hx.pins).keys() & set(DOORS["pins"])
+        assert not vars(hx.durable("memory").pins).keys() & set(DOORS["pins"])
+    async with HustleX(url, secret=SECRET, hook=Metrics()) as hx:
+        assert vars(hx.pins).keys() >= set(DOORS["pins"])
+
+
 class Ears(Telemetry):
     """Keeps what it is told."""
 
