@@ -63,7 +63,7 @@ async def use(hx: Any) -> Any:
     await hx.tokens.revoke_all("u1")
     for _ in range(2):
         await hx.jobs.enqueue("send", {"to": "0803"}, task_id="t1", queue="mail")
-    users = hx.cache("user", int, ttl=MINUTE)
+    users = hx.cache("user", int, ttl=MINUTE, timeout=PATIENCE)
     await users.set(42, 1)
     assert (await users.get(42), await users.get(43)) == (1, None)
     return users
