@@ -63,7 +63,7 @@ async def use(hx: Any) -> Any:
     await hx.tokens.revoke_all("u1")
     for _ in range(2):
         await hx.jobs.enqueue("send", {"to": "0803"}, task_id="t1", queue="mail")
-    users = hx.cache("user", int, ttl=MINUTE)
+    users = hx.cache("user", int, ttl=MINUTE, timeout=PATIENCE)
     await users.set(42, 1)
     assert (await users.get(42), await users.get(43)) == (1, None)
     return users
@@ -239,6 +239,15 @@ def test_every_door_that_answers_later_is_told() -> None:
         }
         assert doors - {"start", "close"} <= set(DOORS[kind.__name__.lower()]), kind
         assert all(hasattr(kind, door) for door in DOORS[kind.__name__.lower()])
+
+
+@pytest.mark.parametrize("hook", [None, lambda _: None])
+async def test_who_does_not_listen_for_rooms_costs_them_nothing(url: str, hook: Any) -> None:
+    async with HustleX(url, secret=SECRET, hook=hook) as hx:
+        assert not vars(hx.pins).keys() & set(DOORS["pins"])
+        assert not vars(hx.durable("memory").pins).keys() & set(DOORS["pins"])
+    async with HustleX(url, secret=SECRET, hook=Metrics()) as hx:
+        assert vars(hx.pins).keys() >= set(DOORS["pins"])
 
 
 class Ears(Telemetry):
