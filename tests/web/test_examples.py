@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from examples.visit import until, walk_of
 from hustlex.app import HustleX
 from hustlex.cli.ports import free_port
 from hustlex.jobs import Tasks
+from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.worker import Worker
-from tests.conftest import PATIENCE, SECRET
+from tests.conftest import PATIENCE, SECRET, unhurried
 from tests.support.needs import missing, needs
 from tests.support.once import once
 
@@ -38,10 +40,13 @@ LONGEST = 150
 
 @pytest.fixture(autouse=True)
 def environment(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As ``examples.run`` makes it."""
+    """As ``examples.run`` makes it, with fronts that wait for a busy machine's server."""
     monkeypatch.setenv("HUSTLEX_URL", url)
     monkeypatch.setenv("HUSTLEX_SECRET", SECRET.decode())
     monkeypatch.setenv("HUSTLEX_DATA", str(tmp_path))
+    for name, front in (("shop", HustleX), ("crawl", HustleX), ("flask_notes", BlockingHustleX)):
+        patient = partial(front, timeout=PATIENCE, ratelimit=unhurried())
+        monkeypatch.setattr(f"examples.{name}.app.HustleX", patient)
 
 
 @contextmanager
