@@ -28,6 +28,10 @@ _MIXED = 10
 """Orders that are taken in each state of a rollout before it goes on."""
 
 
+_ENDS = ("worker", "api", "scheduler")
+"""In this order: an old worker has work as long as old APIs make jobs that it knows."""
+
+
 class Size(msgspec.Struct, frozen=True):
     """Of the backend: how many processes of each kind, and how many customers."""
 
@@ -157,7 +161,7 @@ class Play:
         fresh = await self._start(version)
         self._balancer.ports += [each.port for each in fresh if each.port and each.kind == "api"]
         await self._orders(self._newest_sold)
-        for each in old:
+        for each in sorted(old, key=lambda program: _ENDS.index(program.kind)):
             await {"api": self._end_api, "worker": self._end_worker, "scheduler": self._end}[each.kind](each)
         self._programs = fresh
         await self._orders(lambda: True)
@@ -178,7 +182,9 @@ class Play:
 
     async def _end_worker(self, worker: Program) -> None:
         """SIGTERM while it has something in hand that takes longer than it waits: that is handed back."""
-        await self._orders(self._old_in_hand)
+        self._wanted.set()
+        await self._until(self._old_in_hand, "the old ones have nothing in hand")
+        self._wanted.clear()
         await self._end(worker)
 
     def _old_in_hand(self) -> bool:
