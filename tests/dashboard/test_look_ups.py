@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hustlex.cache import tally
 from hustlex.idempotency import Scope
 from tests.dashboard.conftest import Person
 
@@ -80,6 +81,20 @@ async def test_a_cache_entry_says_why(hx: Any, person: Callable[..., Person]) ->
     assert "A value is stored" in ada.shown and "Adaeze" not in ada.shown
     await ada.post("/cache", name="user", key="43")
     assert "Nothing is stored" in ada.shown
+
+
+async def test_what_all_processes_read_of_each_cache_is_shown(
+    hx: Any, person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "EVERY_S", 0.0)
+    users = hx.cache("user", int, ttl=timedelta(minutes=15), timeout=timedelta(seconds=5))
+    await users.set(42, 7)
+    for key in (42, 42, 42, 43, 42):
+        await users.get(key)
+    ada = person("read")
+    await ada.open("/cache")
+    assert "All processes, in the last hour" in ada.shown
+    assert "75.0 %" in ada.shown  # the last read is told with the next one
 
 
 async def test_a_payment_in_doubt_is_listed(hx: Any, person: Callable[..., Person]) -> None:
