@@ -38,6 +38,7 @@ RUBBISH = {
     "SHUTDOWN_TIMEOUT_S": ["nan", "inf", "-1", "x", "1e400", ""],
     "PROCESSES": ["", "-1", "1.5", "x", "257", "true"],
     "FREEZE_GC": ["", "x", "2", "maybe", "1.5"],
+    "METRICS_DIR": [""],
 }
 
 

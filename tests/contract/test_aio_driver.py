@@ -14,7 +14,7 @@ import redis
 
 from hustlex.core.op import Call, Effect, Flow, Op, command
 from hustlex.drivers.aio import Driver, Options
-from hustlex.errors import OutcomeUnknown, Overloaded, Unavailable
+from hustlex.errors import Closed, OutcomeUnknown, Overloaded, Unavailable
 from tests.conftest import LONG
 from tests.support.proxy import Proxy
 
@@ -346,4 +346,4 @@ async def test_closing_while_a_connection_opens_is_no_cancellation() -> None:
         with link:
             await driver.close()
         answers = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [Unavailable] * 2
+    assert [type(answer) for answer in answers] == [Closed] * 2

@@ -74,6 +74,8 @@ NOT_SWEPT = {
         [
             f"{kind}.{told}"
             for kind, left_out in {
+                "Combined": (),
+                "Telemetry": (),
                 "Metrics": ("headers",),
                 "OpenTelemetry": ("fired", "join", "note"),
             }.items()

@@ -738,7 +738,9 @@ async def one_worker(house: House) -> None:
 async def the_command_line(house: House) -> None:
     read: Any = typer.main.get_command(cli)
     workers = read.commands["worker"].commands["start"]
-    given = workers.make_context("start", "proj --queue critical=6 --queue default=3 --concurrency 100".split()).params
+    given = workers.make_context(
+        "start", ["proj", "--queue", "critical=6", "--queue", "default=3", "--concurrency", "100"]
+    ).params
     assert (given["module"], given["concurrency"]) == (["proj"], 100)
     assert read.commands["scheduler"].make_context("scheduler", ["module"]).params["module"] == ["module"]
 

@@ -38,7 +38,7 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
 def _put_together(op: Op[Any]) -> bytes:
     """Of words that were packed before: packing a key anew costs as much as judging it."""
     assert op.script is not None
-    if len(op.parts) == 1:
+    if op.parts[0].script is op.script:
         return _gone_on(op)
     try:
         keys = [part.kept[1] for part in op.parts]  # type: ignore[index]
@@ -51,7 +51,7 @@ def _put_together(op: Op[Any]) -> bytes:
 
 
 def _gone_on(op: Op[Any]) -> bytes:
-    """Of one part, and arguments of its own."""
+    """Of one part that calls the same script, and arguments of its own behind those of the part."""
     part = op.parts[0]
     assert part.kept is not None
     if not part.kept:

@@ -1,6 +1,6 @@
 -- jobs.locate: which of some queues know a task. In a cluster: whether one does.
 -- EFFECT read
--- KEYS keys...  asynq:{<queue>}: and, for each queue, t:<id>, x:step:<id>, x:parked
+-- KEYS keys...  hash  asynq:{<queue>}:t:<id> asynq:{<queue>}:x:step:<id> asynq:{<queue>}:x:parked, and so on for each queue
 -- ARGV id       text
 -- REPLY {1, numbers...}  of those that do, from 0 on
 local reply = {1}
