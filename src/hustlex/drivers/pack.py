@@ -38,7 +38,7 @@ def pack(op: Op[Any], *, whole_script: bool = False) -> bytes:
 def _put_together(op: Op[Any]) -> bytes:
     """Of words that were packed before: packing a key anew costs as much as judging it."""
     assert op.script is not None
-    if op.parts[0].script is op.script:
+    if len(op.parts) == 1 and op.parts[0].script is op.script:
         return _gone_on(op)
     try:
         keys = [part.kept[1] for part in op.parts]  # type: ignore[index]
