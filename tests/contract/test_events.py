@@ -72,6 +72,7 @@ async def test_the_prefix_separates_applications(driver: Driver) -> None:
         assert (await anext(messages)).data == Paid(2)
 
 
+@pytest.mark.one_server  # a cluster tells its channels by SPUBLISH: tests/drivers/test_cluster_events.py
 async def test_foreign_and_newer_payloads_are_unknown(driver: Driver, raw: redis.Redis) -> None:
     orders = Events(driver).channel("orders:all", OrderEvent)
     async with orders.subscribe() as messages:

@@ -82,6 +82,7 @@ async def test_an_event_is_kept_and_sent_in_one_step_by_either_style(
     assert await publishing.position(order_id=43) is None
 
 
+@pytest.mark.one_server  # a cluster tells its channels by SPUBLISH: tests/drivers/test_cluster_events.py
 async def test_the_wire_is_as_specified(hx: Any, raw: redis.Redis, clock: FixedClock) -> None:
     with raw.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe("ev:orders:42")
@@ -229,6 +230,7 @@ async def test_after_a_flush_the_epoch_is_another_one(orders: ReplayChannel[Any]
         assert await amounts(messages, 1) == [Gap("epoch", channel="orders:1", position=new)]
 
 
+@pytest.mark.one_server  # a cluster tells its channels by SPUBLISH: tests/drivers/test_cluster_events.py
 async def test_a_message_of_a_life_that_is_over_is_nobodys(orders: ReplayChannel[Any], raw: redis.Redis) -> None:
     """A cluster's nodes hand messages on to each other, so one may come when its history is gone."""
     with raw.pubsub() as heard:
@@ -315,6 +317,7 @@ async def test_a_reader_that_is_slower_than_the_history_is_told(driver: Driver) 
         assert await amounts(slow, 1) == [5]
 
 
+@pytest.mark.one_server  # a cluster tells its channels by SPUBLISH: tests/drivers/test_cluster_events.py
 async def test_newer_types_and_foreign_messages_are_unknown(
     orders: ReplayChannel[Any], driver: Driver, raw: redis.Redis
 ) -> None:
