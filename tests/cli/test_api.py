@@ -275,7 +275,8 @@ async def test_a_drain_lasts_its_time_or_until_the_second_signal(
     assert server.heard == [*[signal.SIGTERM] * signals, headers]
 
 
-async def test_without_a_drain_an_end_is_at_once() -> None:
+async def test_without_a_drain_an_end_is_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hustlex.cli.serving.stopping", threading.Event())
     server = lingering(Told, 0.0)()
     await server.shutdown()
     assert server.heard == [[]]
