@@ -88,8 +88,8 @@ BOUNDS: Mapping[str, str] = {
         "trip more, on cores that sleep in between"
     ),
     "scheduled_late_p99_ms": (
-        "hundreds of jobs of one second run one after the other; and until its second beat a worker's clock could be 20 ms "
-        "late, which was mended after this run"
+        "hundreds of jobs of one second run one after the other; and until its second beat a worker's clock could be "
+        "20 ms late, which was mended after this run"
     ),
     "idle_cpu_percent": "seen for 5 s, in hundredths of a second, beside workers that are killed; by itself it is 0.2",
     "sliding64_vs_limits": (
