@@ -221,7 +221,9 @@ def main() -> int:
     plays = {name: _shown(name, chosen) for name in names}
     doubtful = to_ask_again(plays) if chosen.again else ""
     if doubtful:
-        print(f"{doubtful} IS ASKED AGAIN, {_TIMES_MORE} times; look why:", *plays[doubtful].wrong, sep="\n", flush=True)
+        print(
+            f"{doubtful} IS ASKED AGAIN, {_TIMES_MORE} times; look why:", *plays[doubtful].wrong, sep="\n", flush=True
+        )
         plays = {f"{doubtful} ({number + 1})": _shown(doubtful, chosen) for number in range(_TIMES_MORE)}
     wrong = [f"{name}: {each}" for name, play in plays.items() for each in play.wrong]
     if wrong:
