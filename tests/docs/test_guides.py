@@ -32,7 +32,7 @@ RUN = [
     ("idempotency.md", 4),
     ("limits.md", 5),
     ("cache.md", 4),
-    ("events.md", 7),
+    ("events.md", 8),
     ("pins.md secrets.md", 2),
     ("otp.md", 6),
     ("tokens.md", 4),
@@ -72,6 +72,13 @@ def test_a_bare_app_gets_login_a_limit_and_a_payment_in_under_forty_lines() -> N
     app = next(code for _, name, code in blocks if name == "app.py")
     assert all(word in app for word in ("auth_router(", "RateLimit(", "Idempotent("))
     assert len(app.splitlines()) < 40
+
+
+def test_a_bare_app_gets_a_cached_page_and_a_live_bar_in_under_forty_lines() -> None:
+    blocks = {name: code for _, name, code in BLOCK.findall((GUIDES / "events.md").read_text("utf-8"))}
+    shown = blocks["bar.py"] + blocks["bar.html"]
+    assert all(word in shown for word in ("ResponseCache(", "tags=[", "invalidate_tags(", "progress(", "EventSource("))
+    assert sum(bool(line.strip()) for line in shown.splitlines()) < 40
 
 
 @pytest.mark.parametrize("guide", ["outbox.md"])
