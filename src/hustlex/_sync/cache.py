@@ -3,28 +3,29 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial, update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 from weakref import WeakValueDictionary
 
 from hustlex._sync.cache_inspector import CacheInspector
 from hustlex.cache import commit, flows, keys, many
-from hustlex.cache.blocking import Computations, checked, fitting, sender, watching
+from hustlex.cache.blocking import Computations, checked, fitting, found, sender, watching
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.commit import AfterCommit
 from hustlex.cache.many import WantedMany
 from hustlex.cache.obtain import obtain
 from hustlex.cache.plan import CachePlan, TagSpace
-from hustlex.cache.policy import Options, checked_ms, policy
+from hustlex.cache.policy import CacheOptions, Options, checked_ms, policy, shared_options
+from hustlex.cache.reading import Looked
 from hustlex.cache.stats import Stats
 from hustlex.cache.template import CallKey, KeyTemplate, TagTemplate
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Warmed
 from hustlex.core import check
 from hustlex.core.answer.blocking import answering, later, now
-from hustlex.core.op import BlockingDriver
+from hustlex.core.op import BlockingDriver, Flow
 from hustlex.core.time import Clock, server_clock
 
 V = TypeVar("V")
@@ -35,9 +36,7 @@ S = TypeVar("S")
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 
-_MOST_AT_ONCE = 1000
-_MOST_JITTER = 0.9
-_MOST_NAMES = 10_000
+_MOST_AT_ONCE, _MOST_NAMES, _MOST_JITTER = 1_000, 10_000, 0.9
 _PLAIN = frozenset((int, str))
 """Of these, equal arguments make equal keys; True and 1 do not."""
 
@@ -47,12 +46,19 @@ class Caches:
     """Declares caches. One per driver, so that all caches of a process share one table of computations.
 
     prefix: put before every key; ASCII without braces, at most 64 characters. shared: state is on the same server, to
-    which the cache yields when memory is short.
+    which the cache yields when memory is short. options: see CacheOptions.
     """
 
     def __init__(
-        self, driver: BlockingDriver, *, prefix: str = "", clock: Clock = server_clock, shared: bool = False
+        self,
+        driver: BlockingDriver,
+        *,
+        prefix: str = "",
+        clock: Clock = server_clock,
+        shared: bool = False,
+        options: CacheOptions | None = None,
     ) -> None:
+        self._options = shared_options(options)
         self._driver = check.driver(driver)
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
@@ -75,20 +81,13 @@ class Caches:
         """Declare a cache, once, where the application starts.
 
         name: the start of its keys, as ``user`` for ``cache:user:42``; no cache's name may begin with another's and a
-        ``:``, since they could share entries. value_type: what msgspec can decode from JSON,
-        and pydantic models; None needs no mention. ttl: an entry's longest life, up to 49 days. options: see
-        ``policy.Options``.
-        Raises Misuse.
+        ``:``, since they could share entries. value_type: what msgspec can decode from JSON, and pydantic models; None
+        needs no mention. ttl: an entry's longest life, up to 49 days. options: see ``policy.Options``. Raises Misuse.
         """
-        limits = policy(ttl=ttl, **options)
-        plan: CachePlan[Any] = CachePlan(
-            name,
-            ValueCodec(value_type, limits),
-            limits,
-            self._computations,
-            prefix=self._prefix,
-            clock=self._clock,
-            space=self._space,
+        limits = policy(ttl=ttl, **(Options(timeout=self._options.timeout) | options))
+        codec: ValueCodec[Any] = ValueCodec(value_type, limits)
+        plan = CachePlan(
+            name, codec, limits, self._computations, prefix=self._prefix, clock=self._clock, space=self._space
         )
         keys.check_apart(plan.name, list(self.declared))
         if limits.near_ms:
@@ -141,8 +140,7 @@ class Cache(Generic[V]):
         copy = plan.nearby(entry)
         if copy is not None:
             return now(plan.copied(copy))
-        flow: Any = flows.get(plan, entry, default)
-        return later(self._driver.follow(flow))
+        return later(found(self._driver, plan, entry, plan.fixed_tags, partial(flows.get, plan, entry, default)))
 
     def lookup(self, key: Key) -> Hit[V] | Miss:
         """The value with its age and remaining life. One round trip."""
@@ -230,7 +228,7 @@ class Cache(Generic[V]):
         copy = plan.nearby(entry)
         if copy is not None:
             return now(plan.copied(copy))
-        return later(self._driver.follow(obtain(plan, ask)))
+        return later(found(self._driver, plan, entry, ask.tags, partial(obtain, plan, ask)))
 
     def get_or_compute_many(
         self,
@@ -330,7 +328,7 @@ class CachedFunction(Generic[P, R]):
         tags: TagTemplate | None,
         instance: tuple[Any, ...] = (),
     ) -> None:
-        functools.update_wrapper(self, function, updated=())
+        update_wrapper(self, function, updated=())
         self._cache = cache
         self._plan = cache._plan.of_template(template.text)
         self._template = template
@@ -342,17 +340,19 @@ class CachedFunction(Generic[P, R]):
 
     def __call__(self, *args: P.args, **options: P.kwargs) -> R:
         """The cached result, else the function's; see ``Cache.get_or_compute``."""
-        compute = functools.partial(self._function, *self._instance, *args, **options)
-        plan, tags = self._plan, self._tags
-        entry = self.key(*args, **options)
+        plan, named, entry = self._plan, self._tags, self.key(*args, **options)
         copy = plan.nearby(entry)
         if copy is not None:
             kept: R = plan.copied(copy)
-            return kept
-        named = () if tags is None else tags.names(self._instance + args, options)
-        ask = Wanted(entry=entry, compute=compute, ttl_ms=self._ttl_ms, tags=plan.tags(named))
-        result: R = self._cache._driver.follow(obtain(plan, ask))
-        return result
+            return now(kept)
+        tags = plan.fixed_tags if named is None else plan.tags(named.names(self._instance + args, options))
+
+        def flow(looked: Looked | None) -> Flow[Any]:
+            compute = partial(self._function, *self._instance, *args, **options)
+            return obtain(plan, Wanted(entry=entry, compute=compute, ttl_ms=self._ttl_ms, tags=tags), looked)
+
+        answer: R = later(found(self._cache._driver, plan, entry, tags, flow))
+        return answer
 
     def key(self, *args: P.args, **options: P.kwargs) -> EntryKey:
         """The Redis key for these arguments."""
