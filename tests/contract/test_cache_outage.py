@@ -34,7 +34,7 @@ import asyncio, sys
 from datetime import timedelta
 from hustlex import HustleX
 from hustlex.core.op import Effect, command
-from tests.conftest import PATIENCE
+from tests.conftest import LONG, PATIENCE
 
 url, lease_ms, seconds, callers = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
 
@@ -88,8 +88,8 @@ def test_two_processes_compute_once_however_long_it_takes(url: str, raw: redis.R
 
 async def test_eight_fronts_of_fifty_callers_compute_once(url: str, raw: redis.Redis) -> None:
     """T-C02: fronts share nothing but the server, as processes do."""
-    fronts = [HustleX(url, timeout=PATIENCE) for _ in range(8)]
-    options: dict[str, Any] = {"ttl": QUARTER, "timeout": PATIENCE, "lease": PATIENCE, "wait": PATIENCE}
+    fronts = [HustleX(url, timeout=LONG) for _ in range(8)]
+    options: dict[str, Any] = {"ttl": QUARTER, "timeout": PATIENCE, "lease": LONG, "wait": LONG}
     caches = [front.cache("user", int, **options) for front in fronts]
     origin = Origin(7)
     origin.close()
