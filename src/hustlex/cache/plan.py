@@ -32,6 +32,8 @@ _PATIENCE = 6
 _STAMP_SPARE_MS = 60_000
 _MOST_RESTS = 10_000
 _MOST_NAMES = 10_000
+_LARGE_S = 60.0
+"""How long entries are expected to be large once one was."""
 
 
 class Entropy(msgspec.Struct, frozen=True):
@@ -105,6 +107,7 @@ class CachePlan(Generic[V]):
         self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
         self._templates: dict[str, CachePlan[V]] = {}
         self._rests: dict[str, float] = {}
+        self._large_until = float("-inf")
         self._entries: dict[str | int, EntryKey] = {}
         self.near: NearShelf[V | None] | None = None
         """The copies in this process."""
@@ -200,6 +203,15 @@ class CachePlan(Generic[V]):
     def stay_ms(self, body: bytes, life_ms: int) -> int:
         """How long it stays on the server. A cached None is never served stale."""
         return life_ms if body == frame.NEGATIVE_BODY else life_ms + self.policy.extra_ms
+
+    @property
+    def large(self) -> bool:
+        """Whether the next entry may be so large that reading it would hold up others."""
+        return self._large_until > 0 and self._large_until > self.entropy.monotonic()
+
+    def was_large(self) -> None:
+        """An entry was."""
+        self._large_until = self.entropy.monotonic() + _LARGE_S
 
     def resting(self, entry: str) -> bool:
         """Whether a computation of it failed a moment ago, here or elsewhere."""

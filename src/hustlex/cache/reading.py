@@ -19,7 +19,7 @@ from hustlex.cache.frame import HARD, NEGATIVE_BODY, BadFrame, EntryFrame
 from hustlex.cache.near import NearGuard, NearShelf
 from hustlex.cache.plan import CachePlan
 from hustlex.cache.shared_reads import answered
-from hustlex.core.op import Batch, Call, Flow, Op, Step
+from hustlex.core.op import LARGE, Batch, Call, Flow, Op, Step
 from hustlex.errors import BadReply, Closed, Error, OutcomeUnknown, Refused, Unavailable
 
 V = TypeVar("V")
@@ -99,10 +99,11 @@ def _entry(plan: CachePlan[V], entry: str, timed: bool) -> Flow[tuple[bytes | Er
     riding = () if plan.fixed_tags else plan.space.tally.riding(timeout_ms)  # else it goes with the stamps
     if not timed and not riding:
         try:
-            return (yield ops.get(entry, timeout_ms)), 0
+            return (yield ops.get(entry, timeout_ms, large=plan.large)), 0
         except SERVER_FAILURES as failure:
             return failure, 0
-    raw, left_ms, *_ = yield Batch((ops.get(entry, timeout_ms), ops.life(entry, timeout_ms), *riding))
+    get = ops.get(entry, timeout_ms, large=plan.large)
+    raw, left_ms, *_ = yield Batch((get, ops.life(entry, timeout_ms), *riding))
     return (left_ms, 0) if isinstance(left_ms, Error) else (raw, left_ms)
 
 
@@ -111,7 +112,7 @@ def _all(
 ) -> Flow[tuple[bytes | Error | None, int, Stamps]]:
     """The entry and the stamps of its tags, in one write."""
     timeout_ms = plan.policy.timeout_ms
-    batch: tuple[Op[Any], ...] = (ops.get(entry, timeout_ms),)
+    batch: tuple[Op[Any], ...] = (ops.get(entry, timeout_ms, large=plan.large),)
     batch += (ops.life(entry, timeout_ms),) if timed else ()
     marks = tuple(ops.stamped(plan.stamp(tag), timeout_ms) for tag in tags)
     answers = yield Batch(batch + marks + plan.space.tally.riding(timeout_ms))
@@ -145,7 +146,11 @@ def opened(plan: CachePlan[Any], raw: bytes | Error | None) -> EntryFrame | BadF
         passed_over(plan, raw)
         return raw
     plan.counts.answered()
-    return None if raw is None else plan.codec.open(raw)
+    if raw is None:
+        return None
+    if len(raw) > LARGE:
+        plan.was_large()
+    return plan.codec.open(raw)
 
 
 def missing(found: EntryFrame, stamps: Stamps) -> list[str]:
