@@ -193,7 +193,9 @@ class Driver:
         return answers
 
     async def _chunk(self, ops: Sequence[Op[Any]], packed: Sequence[bytes], patient: bool) -> list[Any]:
-        large = max(map(len, packed)) > self._options.large or any(op.large for op in ops)  # all: they keep their order
+        large = max(map(len, packed)) > self._options.large or any(op.large for op in ops)
+        if large:  # all of them, also those that are sent again: they keep their order
+            ops = [replace(op, large=True) for op in ops]
         sent: list[tuple[Op[Any], asyncio.Future[Any] | None, float]] = []
         for op, command in zip(ops, packed, strict=True):
             deadline, connection = self._deadline(op), fitting(self._topology.connection(op), large=large)
