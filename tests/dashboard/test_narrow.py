@@ -22,7 +22,7 @@ from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from tests.dashboard.conftest import Person
 
-MINE, OTHERS, MARK = "gigs", "zqwallets", "zq"
+MINE, OTHERS, MARK = "gigs", "zqxjvwallets", "zqxjv"
 HOUR = timedelta(hours=1)
 SIGNATURE = "5" * 16
 ROOMS = sorted({route.room for route in ROUTES if route.room})
@@ -110,7 +110,7 @@ def addresses(names: dict[str, list[str]]) -> Iterator[str]:
 
 def told(text: str, *asked: str) -> str:
     """A page's text without what the person has typed."""
-    text = unescape(text)
+    text = unescape(PASSING.sub("", text))
     for word in sorted(asked, key=len, reverse=True):
         for each in (word, to_url(word), word[:8]):
             text = text.replace(each, "")
