@@ -22,6 +22,7 @@ from hustlex.cache.policy import CachePolicy, checked_ms
 from hustlex.cache.pressure import MemoryPressure
 from hustlex.cache.tally import FleetTally
 from hustlex.cache.types import EntryKey, Key
+from hustlex.core.op import LARGE
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
 
@@ -211,9 +212,10 @@ class CachePlan(Generic[V]):
         """Whether the next entry may be so large that reading it would hold up others."""
         return self._large_until > 0 and self._large_until > self.entropy.monotonic()
 
-    def was_large(self) -> None:
-        """An entry was."""
-        self._large_until = self.entropy.monotonic() + _LARGE_S
+    def weigh(self, raw: bytes) -> None:
+        """An entry was read."""
+        if len(raw) > LARGE:
+            self._large_until = self.entropy.monotonic() + _LARGE_S
 
     def resting(self, entry: str) -> bool:
         """Whether a computation of it failed a moment ago, here or elsewhere."""

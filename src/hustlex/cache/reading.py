@@ -19,7 +19,7 @@ from hustlex.cache.frame import HARD, NEGATIVE_BODY, BadFrame, EntryFrame
 from hustlex.cache.near import NearGuard, NearShelf
 from hustlex.cache.plan import CachePlan
 from hustlex.cache.shared_reads import answered
-from hustlex.core.op import LARGE, Batch, Call, Flow, Op, Step
+from hustlex.core.op import Batch, Call, Flow, Op, Step
 from hustlex.errors import BadReply, Closed, Error, OutcomeUnknown, Refused, Unavailable
 
 V = TypeVar("V")
@@ -160,8 +160,7 @@ def opened(plan: CachePlan[Any], raw: bytes | Error | None) -> EntryFrame | BadF
     plan.counts.answered()
     if raw is None:
         return None
-    if len(raw) > LARGE:
-        plan.was_large()
+    plan.weigh(raw)
     return plan.codec.open(raw)
 
 
