@@ -96,6 +96,8 @@ _NO_HELLO = re.compile(r"^NOPROTO|unknown command|unsupported|not supported|inva
 """What servers before RESP3 and proxies say to it."""
 
 _LACKING = re.compile(r"permissions to run the '([a-z][a-z|_-]{0,40})' command")
+_OUTDATED = re.compile(rb"[0-6]\.")
+"""Versions whose Lua lacks what scripts need. The first Valkey calls itself 7.2."""
 
 FOREIGN = "what answers there does not speak the Redis protocol"
 
@@ -166,6 +168,8 @@ def unfit(hello: object, endpoint: Endpoint) -> Error | None:
     if mode not in (None, b"sentinel") and endpoint.mode == "sentinel":
         hint = "name the Sentinels in the URL; their usual port is 26379"
         return ConfigurationError(f"{endpoint.where} is no Sentinel", hint=hint)
+    if (error := outdated(hello, endpoint)) is not None:
+        return error
     return None if endpoint.seed else demoted(hello)
 
 
@@ -175,6 +179,15 @@ def warn_of_half_a_name(hello: object, endpoint: Endpoint) -> None:
     if clustered and not endpoint.mode and endpoint.where not in _half_named:
         _half_named.add(endpoint.where)
         _log.warning("%s %s", endpoint.where, _HALF_NAMED)
+
+
+def outdated(hello: object, endpoint: Endpoint) -> ConfigurationError | None:
+    """What to think of a server that is too old. Sentinels hold no data and run no script."""
+    version = hello.get(b"version") if isinstance(hello, dict) and endpoint.mode != "sentinel" else None
+    if not isinstance(version, bytes) or not _OUTDATED.match(version):
+        return None
+    found = printable(version.decode(errors="replace"))
+    return ConfigurationError(f"{endpoint.where} is Redis {found}", hint="Redis 7.0, Valkey 7.2 or newer is needed")
 
 
 def only_reads(name: str, effect: Effect) -> None:
