@@ -21,7 +21,7 @@ from hustlex.app import HustleX
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Unavailable
 from hustlex.sync import HustleX as BlockingHustleX
-from tests.conftest import PATIENCE
+from tests.conftest import LONG, PATIENCE
 from tests.contract.test_cache import Origin, start, until
 from tests.support import servers
 from tests.support.blocking import Blocking
@@ -34,7 +34,7 @@ import asyncio, sys
 from datetime import timedelta
 from hustlex import HustleX
 from hustlex.core.op import Effect, command
-from tests.conftest import LONG, PATIENCE
+from tests.conftest import PATIENCE
 
 url, lease_ms, seconds, callers = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
 
