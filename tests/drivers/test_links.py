@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -51,6 +54,57 @@ async def test_who_refuses_hello_is_told_plainly_and_at_once(kind: Callable[...,
         with pytest.raises(ConfigurationError, match=r"refuses HELLO 3 \(RESP3\) \(Redis 7, .* an old proxy does not"):
             await street.run(get("k"))
         await street.call("close")
+
+
+# -- a name of several addresses
+
+
+async def test_an_address_that_says_nothing_does_not_hold_up_the_next(
+    kind: Callable[..., Any], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as crowd:
+        for _ in range(4):  # whoever comes next gets no answer to his first packet
+            waiting = crowd.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+
+        def resolver(host: Any, asked: Any, *args: Any, **options: Any) -> Any:
+            if host != "state.test":
+                return resolve(host, asked, *args, **options)
+            places = (deaf.getsockname()[1], urlsplit(url).port)
+            return [each for port in places for each in resolve("127.0.0.1", port, *args, **options)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolver)
+        street = Street(kind(url.replace("127.0.0.1", "state.test"), timeout=LONG))
+        assert await street.run(put("k", "v")) == b"OK"
+        await street.call("close")
+
+
+@pytest.mark.parametrize(("version", "fits"), [("6.2.14", False), ("5.0.0", False), ("7.0.15", True), ("10.1.0", True)])
+async def test_a_server_that_is_too_old_is_one_sentence(kind: Callable[..., Any], version: str, fits: bool) -> None:
+    greeting = f"%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n+{version}\r\n$5\r\nproto\r\n:3\r\n".encode()
+
+    ending: list[Any] = []
+
+    async def server_of_this_version(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ending.append(asyncio.current_task())
+        while data := await reader.read(65_536):
+            writer.write(greeting * data.count(b"HELLO") + b"+OK\r\n" * data.count(b"\r\nCLIENT\r\n"))
+            writer.write(b"$1\r\nv\r\n" * data.count(b"\r\nGET\r\n"))
+        writer.close()
+
+    async with await asyncio.start_server(server_of_this_version, "127.0.0.1", 0) as server:
+        street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=LONG))
+        if fits:
+            assert await street.run(get("k")) == b"v"
+        else:
+            with pytest.raises(ConfigurationError) as caught:
+                await street.run(get("k"))
+            assert str(caught.value).endswith(f" is Redis {version} (Redis 7.0, Valkey 7.2 or newer is needed)")
+            assert "\n" not in str(caught.value)
+        await street.call("close")
+        await asyncio.gather(*ending)
 
 
 # -- who may wait
