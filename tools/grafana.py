@@ -106,6 +106,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     ),
     "Codes": (
         ("Asked for", "ops", {"{{outcome}}": _rate("hustlex_otp_issue_total", "outcome")}),
+        ("By country", "ops", {"{{country}} {{step}}": _rate("hustlex_otp_steps_total", "country, step")}),
         ("Asked for again", "ops", {"{{outcome}}": _rate("hustlex_otp_resend_total", "outcome")}),
         (
             "Typed",

@@ -81,6 +81,7 @@ _JOBS = (
 )
 _CODES = (
     _counter("otp_issue", "Codes asked for", purpose=16, outcome=25, country=_COUNTRIES),
+    _counter("otp_steps", "Codes by country: sent, verified, refused", step=3, country=_COUNTRIES),
     _counter("otp_resend", "Codes asked for again", purpose=16, outcome=25),
     _counter("otp_verify", "Codes typed", purpose=16, outcome=25, lane=2),
     _counter("otp_totp", "Codes of authenticators typed", purpose=16, outcome=25, lane=2),

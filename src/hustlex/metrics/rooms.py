@@ -89,12 +89,21 @@ COUNTED: Mapping[str, Callable[[Any, DoorEnd], Counted]] = {
 
 def noted(families: Families, event: Any) -> None:
     """An ``OtpEvent``."""
+    if step := _step(event):
+        families["otp_steps_total"].add((step, event.country or "?"))
     for metric, labels in _of_codes(event):
         families[metric].add(tuple(str(getattr(event, label)) for label in labels))
     if event.event == "budget":
         families["otp_budget_ratio"].put(event.percent / 100, (event.country,))
     if event.age:
         families["otp_time_to_verify_seconds"].observe(event.age)
+
+
+def _step(event: Any) -> str:
+    """How far a code came; "" for what is no step: wrong codes, decoys."""
+    if event.event in ("issue", "resend") and event.outcome != "suppressed":
+        return "sent" if event.outcome in ("sent", "resent") else "refused"
+    return "verified" if (event.event, event.outcome) == ("verify", "verified") else ""
 
 
 def _of_codes(event: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
