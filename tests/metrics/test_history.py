@@ -117,7 +117,7 @@ async def test_what_is_kept_is_bounded(
 
 
 async def test_a_report_is_one_call_and_what_is_lost_is_lost(
-    url: str, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    url: str, metrics: Metrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of a process that runs: a call each time, one at its end, and none for what is counted."""
     monkeypatch.setattr(history, "EVERY_S", 0.01)
@@ -134,6 +134,7 @@ async def test_a_report_is_one_call_and_what_is_lost_is_lost(
     nowhere = HustleX("redis://127.0.0.1:1/0", timeout=timedelta(milliseconds=10), failover=timedelta(0))
     async with nowhere as away, recorded(metrics, lambda: away):
         pass
+    assert caplog.text.count("cannot be written down") == 1
 
 
 async def test_an_api_tells_what_its_front_counts(url: str, metrics: Metrics) -> None:
