@@ -6,15 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
 
+from examples.gigs.tour import wait_for
 from hustlex.core.telemetry import CallEnd, CallStart
 from hustlex.metrics import Metrics
 from hustlex.metrics.board import SIZE
 from hustlex.metrics.shared import text_of
 from tests.metrics.conftest import Numbers, numbers
+from tests.support.servers import free_port
+
+PATIENCE_S = 50
 
 PROCESS = """
 import sys
@@ -124,3 +129,53 @@ def test_a_forked_child_counts_for_itself(tmp_path: Path) -> None:
     os.close(reader)
     os.close(writer)
     assert told(metrics)[CALLS] == 7
+
+
+APP = """
+import os
+from hustlex.core.telemetry import CallEnd, CallStart
+from hustlex.metrics import process_metrics
+
+metrics, name = process_metrics(), (f"pid.{os.getpid()}",)
+metrics(CallStart(name))(CallEnd(name, seconds=0.02))
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": metrics.text()})
+"""
+
+
+def scraped(port: int) -> dict[int, float]:
+    """What any of the processes that listen there tells of all: calls by process."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", "/metrics")
+        found = numbers(connection.getresponse().read())
+    except (OSError, HTTPException):
+        return {}
+    finally:
+        connection.close()
+    calls = {labels[0]: value for (name, labels), value in found.items() if name == "hustlex_calls_total"}
+    return {int(op.removeprefix("pid.")): value for op, value in calls.items()}
+
+
+def all_of(port: int, processes: int) -> dict[int, float]:
+    """The same, once so many processes have counted."""
+    found = scraped(port)
+    return found if list(found.values()) == [1.0] * processes else {}
+
+
+def test_whichever_worker_of_uvicorn_answers_tells_of_all_those_that_were_killed_too(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "shop.py").write_text(APP)
+    known = {**os.environ, "HUSTLEX_METRICS_DIR": str(tmp_path / "metrics")}
+    command = [sys.executable, "-m", "uvicorn", "shop:app", "--port", str(port), "--workers", "2", "--lifespan", "off"]
+    server = subprocess.Popen(command, cwd=tmp_path, env=known, stderr=subprocess.DEVNULL)
+    try:
+        first = wait_for(lambda: all_of(port, 2))
+        os.kill(min(first), signal.SIGKILL)  # it is started again
+        assert wait_for(lambda: all_of(port, 3)).items() > first.items()
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(timeout=PATIENCE_S)

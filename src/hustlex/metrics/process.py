@@ -9,6 +9,7 @@ import time
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hustlex.core import check, forks
@@ -27,6 +28,7 @@ from hustlex.metrics import rooms
 from hustlex.metrics.board import Board, anonymous, read
 from hustlex.metrics.declared import CALL
 from hustlex.metrics.families import Families
+from hustlex.metrics.pulled import Pulled
 from hustlex.metrics.shared import SharedBoards
 from hustlex.metrics.text import exposition
 
@@ -102,6 +104,7 @@ class Metrics(Telemetry):
         """Raises ConfigurationError when the directory cannot be used."""
         self._shared = SharedBoards(check.text("directory", directory)) if directory is not None else None
         self._fronts: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._drivers: weakref.WeakSet[Any] = weakref.WeakSet()
         self._sources: list[Source] = [_of_process]
         self._file = -1
         self._refreshing = threading.Lock()
@@ -115,7 +118,7 @@ class Metrics(Telemetry):
             memory, self._file = self._shared.claim()
         self.families = Families(Board(memory))
         self._calls: dict[str, CallSeries] = {}
-        self._pulled = rooms.Pulled()
+        self._pulled = Pulled()
         self._refresh_at = 0.0 if self._shared is not None else float("inf")
         self._flying: list[None] = []
 
@@ -140,10 +143,12 @@ class Metrics(Telemetry):
         return series.end
 
     def door(self, name: str, about: Any) -> DoorEnded | None:
+        families = self.families
+        if name == "jobs.enqueue_many":
+            return partial(rooms.count_many, families)
         count = rooms.COUNTED.get(name)
         if count is None:
             return None
-        families = self.families
 
         def end(door: DoorEnd) -> None:
             for metric, labels in count(about, door):
@@ -161,6 +166,9 @@ class Metrics(Telemetry):
 
         return end
 
+    def leased(self, queue: str, count: int, waited_s: float) -> None:
+        self.families["task_wait_seconds"].observe(waited_s, (queue,), count)
+
     def fired(self, outcome: str, delay_s: float) -> None:
         self.families["schedule_fires_total"].add((outcome,))
         if outcome == "fired":
@@ -171,6 +179,10 @@ class Metrics(Telemetry):
 
     def join(self, front: Any) -> None:
         self._fronts.add(front)
+
+    def attend(self, driver: Any) -> None:
+        """Tell of the connections of a driver that belongs to no front."""
+        self._drivers.add(driver)
 
     # -- what it tells
 
@@ -187,7 +199,7 @@ class Metrics(Telemetry):
             for source in self._sources:
                 source(self.families)
             self.families["calls_in_flight"].put(len(self._flying))
-            self._pulled.write(self.families, list(self._fronts))
+            self._pulled.write(self.families, list(self._fronts), list(self._drivers))
             for name, folded in self.families.folded():
                 self.families["labels_folded"].put(folded, (name,))
         finally:

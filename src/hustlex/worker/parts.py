@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from hustlex.core.op import AsyncDriver
+from hustlex.core.telemetry import leases_told
 from hustlex.jobs.define.hooks import Middleware
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.jobs.group.aggregate import Aggregate
@@ -122,7 +123,8 @@ class WorkerParts:
         self.waiters = {queue: Waiter(driver, queue, ring) for queue in queues}
         self.forwarder = Forwarder(driver, queues, clock, ring)
         archive = partial(finish.archive, most=options.archive_max_size, age_s=options.archive_max_age // _SECOND)
-        exchange = ExchangeContext(server_id, clock, archive, self.forwarder.plan, self.completion.ended)
+        told = self.completion.ended, leases_told(driver.hook)
+        exchange = ExchangeContext(server_id, clock, archive, self.forwarder.plan, *told)
         self.fetcher = Fetcher(driver, queues, slots, self.admission, exchange, self.waiters, self.bell)
 
     def _ended(self, job: LeasedTask) -> None:
