@@ -19,7 +19,7 @@ from hustlex.core.time import FixedClock
 from hustlex.errors import Unavailable
 from hustlex.events import Gap
 from hustlex.idempotency import Provider, Response, Scope, Started
-from hustlex.jobs import Limits, Tasks
+from hustlex.jobs import Tasks
 from hustlex.jobs.keys import queue_keys
 from hustlex.metrics import Metrics, SlowLog
 from hustlex.metrics.declared import METRICS
@@ -27,6 +27,7 @@ from hustlex.metrics.worker import of_worker, watched
 from hustlex.otp.telemetry import OtpEvent
 from hustlex.outbox import Outbox, OutboxRelay
 from hustlex.ratelimit import Policy, RateLimitOptions
+from hustlex.tokens import TokenOptions
 from hustlex.worker import Scheduler
 from tests.conftest import PATIENCE, SECRET, unhurried
 from tests.metrics.conftest import numbers
@@ -161,7 +162,7 @@ EXPECTED = {
     ("hustlex_tasks_recovered_total", ("lease_over", "default")): 1,
     ("hustlex_tasks_held", ("one",)): 2,
     ("hustlex_task_wait_seconds_count", ("default",)): 4,
-    ("hustlex_enqueued_total", ("enqueued", "default")): 2,
+    ("hustlex_enqueued_total", ("enqueued", "default")): 3,
     ("hustlex_blocking_seconds", ("one",)): 0.5,
 }
 """By labels in the order of their names."""
@@ -175,7 +176,8 @@ async def test_a_busy_system_tells_every_metric_there_is(
     away = HustleX("redis://127.0.0.1:1", timeout=MOMENT, hook=hook, ratelimit=RateLimitOptions(timeout=MOMENT))
     async with AsyncExitStack() as stack:
         proxy = stack.enter_context(Proxy(url))
-        front = HustleX(proxy.url, secret=SECRET, timeout=PATIENCE, hook=hook, ratelimit=unhurried())
+        rooms: Any = {"ratelimit": unhurried(), "tokens": TokenOptions(grace=timedelta(0))}
+        front = HustleX(proxy.url, secret=SECRET, timeout=PATIENCE, hook=hook, **rooms)
         hx = await stack.enter_async_context(front)
         stack.push_async_callback(away.close)
         stack.push_async_callback(engine.dispose)
