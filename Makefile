@@ -78,7 +78,7 @@ check-lua: $(DEV)
 check-generated: $(DEV)
 	$(BIN)/python -m tools.unasync --check
 	$(BIN)/python -m tools.gen_docs --check
-	$(BIN)/python -m tools.plots --check
+	$(BIN)/python -m bench.page --check
 
 check-shape: $(DEV)
 	$(BIN)/python -m tools.check_shape
@@ -116,42 +116,43 @@ fix: $(DEV) ## repair what can be repaired: lint, format, generated files
 	$(BIN)/ruff format --quiet
 	$(BIN)/python -m tools.unasync
 	$(BIN)/python -m tools.gen_docs
-	$(BIN)/python -m tools.plots
+	$(BIN)/python -m bench.page
 
-bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-durable bench-processes bench-growth bench-metrics ## measure everything, peers beside us (QUICK=1: under 90 seconds each)
+# Each suite keeps what it measured in bench/results, and writes docs/benchmarks.md, its pictures and the README's figures.
+bench: bench-redis bench-jobs bench-auth bench-limits bench-cache bench-web bench-events bench-memory bench-processes bench-growth bench-metrics ## measure everything, peers beside us, and write docs/benchmarks.md (QUICK=1: under 90 seconds each)
 
 bench-redis: $(DEV) ## GET, SET and EVALSHA by 1, 64 and 500 callers: redis-py, coredis, valkey-glide and redis-benchmark beside us
-	QUICK=$(QUICK) $(BIN)/python -m bench.redis
+	QUICK=$(QUICK) $(BIN)/python -m bench.results redis
 
 bench-durable: $(DEV) ## enqueues that wait for the disk or a replica, by 1 and 64 callers
 	QUICK=$(QUICK) $(BIN)/python -m bench.durable
 
 bench-jobs: $(DEV) ## every figure of the job queue against its target, beside repid, dramatiq, huey and Go's asynq
-	QUICK=$(QUICK) $(BIN)/python -m bench.jobs
+	QUICK=$(QUICK) $(BIN)/python -m bench.results jobs
 
 bench-auth: $(DEV) ## token checks, refreshes, logins and codes: ours against PyJWT and redis-py put together
-	QUICK=$(QUICK) $(BIN)/python -m bench.auth
+	QUICK=$(QUICK) $(BIN)/python -m bench.results auth
 
 bench-limits: $(DEV) ## rate limit decisions by 1 and 64 callers: every algorithm beside the limits library
-	QUICK=$(QUICK) $(BIN)/python -m bench.limits
+	QUICK=$(QUICK) $(BIN)/python -m bench.results limits
 
 bench-cache: $(DEV) ## cached functions, copies, tags, a cold key and the race: beside cashews, fastapi-cache2, fastapi-redis-sdk
-	QUICK=$(QUICK) $(BIN)/python -m bench.cache
+	QUICK=$(QUICK) $(BIN)/python -m bench.results cache
 
 bench-memory: $(DEV) ## bytes on the server per job, code, session, kept answer, limit: beside the peers and Go's asynq
-	QUICK=$(QUICK) $(BIN)/python -m bench.memory
+	QUICK=$(QUICK) $(BIN)/python -m bench.results memory
 
 bench-web: $(DEV) ## CPU that limits, users, caches and idempotency add to a route, and p99: beside slowapi, fastapi-limiter, fastapi-redis-sdk and others (ONLY=limits|users|caches|posts)
-	QUICK=$(QUICK) ONLY=$(ONLY) $(BIN)/python -m bench.web
+	QUICK=$(QUICK) ONLY=$(ONLY) $(BIN)/python -m bench.results web
 
 bench-processes: $(DEV) ## drained jobs per second by one and more processes of `hustlex worker --processes`
-	QUICK=$(QUICK) $(BIN)/python -m bench.processes
+	QUICK=$(QUICK) $(BIN)/python -m bench.results processes
 
 bench-metrics: $(DEV) ## what counting a call costs, beside prometheus_client
-	$(BIN)/python -m bench.metrics
+	QUICK=$(QUICK) $(BIN)/python -m bench.results metrics
 
 bench-growth: $(DEV) ## whether an operation costs the same with a thousand and with a million tasks, callers, sessions, entries
-	QUICK=$(QUICK) $(BIN)/python -m bench.growth
+	QUICK=$(QUICK) $(BIN)/python -m bench.results growth
 
 soak-memory: $(DEV) ## a million strangers in each room, and whether memory stays flat (hours; STRANGERS=200000, STORIES="a limit", DRIVERS=async)
 	$(BIN)/python -m tests.support.soak
@@ -160,7 +161,7 @@ bench-sse: $(DEV) ## one process that streams events to 10,000 browsers: memory,
 	QUICK=$(QUICK) $(BIN)/python -m bench.sse
 
 bench-events: $(DEV) ## publishing with history, event streams to 10,000 browsers, and links that are cut
-	QUICK=$(QUICK) $(BIN)/python -m bench.events
+	QUICK=$(QUICK) $(BIN)/python -m bench.results events
 
 costs: $(DEV) ## measure what each thing costs a server, for `hustlex plan`
 	$(BIN)/python -m tools.measure_costs
@@ -171,9 +172,9 @@ console-size: $(DEV) ## fill a million tasks and a thousand queues, and hold eve
 pictures: $(DEV) ## a busy little system in a real browser: the pictures of the console that the guides show
 	$(BIN)/python -m tools.pictures $(or $(TARGET),docs/pictures)
 
-docs: $(DEV) ## write docs/reference from the code, and the pictures of docs/benchmarks.md from its tables
+docs: $(DEV) ## write docs/reference from the code, and docs/benchmarks.md from bench/results
 	$(BIN)/python -m tools.gen_docs
-	$(BIN)/python -m tools.plots
+	$(BIN)/python -m bench.page
 
 docs-site: $(DEV) ## build the site of the documentation, strictly and without a network, and look through what came out (TARGET=build/site)
 	$(BIN)/python -m tools.site.build $(TARGET)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.harness import QUICK, Budget, Figures, print_summary, print_table, run_arm, serving, turned, versions
+from bench.harness import (
+    QUICK,
+    Budget,
+    Figures,
+    print_goals,
+    print_summary,
+    print_table,
+    run_arm,
+    serving,
+    turned,
+    versions,
+)
 
 _PEERS = {
     "cashews": "bench.peers.cashews",
@@ -50,6 +61,7 @@ def _report(figures: Figures, computed: float) -> None:
     summary |= {"stampede_computes": computed, "cached64_per_s": ours}
     summary |= {"stale_reads": figures.median("hustlex", "stale"), "race_gets": figures.median("hustlex", "gets")}
     summary |= {f"stale_reads_{arm.replace('-', '_')}": figures.median(arm, "stale") for arm in _RACERS[1:]}
+    print_goals("cache", summary)
     print_summary(summary)
 
 

@@ -8,12 +8,11 @@ from contextlib import ExitStack
 
 import uvloop
 
-from bench.harness import QUICK, Figures, new_server, print_summary, print_table
+from bench.harness import QUICK, Figures, new_server, print_goals, print_summary, print_table
 from bench.own.growth import STORIES, URL, Story
 from hustlex.drivers.embedded import EmbeddedServer
 
 _ROUNDS = 3 if QUICK else 7
-_GOAL = 1.2
 
 
 def main() -> None:
@@ -25,13 +24,12 @@ def main() -> None:
     head = ["operation", "of how many", "client us", "server us", "of the smallest"]
     print_table("CPU per operation, client and server: median (min-max)", head, rows)
     worst = {name: ratio for story in STORIES for name, ratio in _ratios(story, figures).items()}
-    print_table(
-        f"Against the target: at most {_GOAL} times the smallest",
-        ["operation", "ratio", ""],
-        [[name, f"{ratio:.2f}", "" if ratio <= _GOAL else "MISSED"] for name, ratio in worst.items()],
-    )
+    ratios = [[name, f"{ratio:.2f}"] for name, ratio in worst.items()]
+    print_table("The largest over the smallest", ["operation", "ratio"], ratios)
     summary = {f"growth_{name.replace(' ', '_').replace(',', '')}": ratio for name, ratio in worst.items()}
-    print_summary(summary | {"growth_worst_ratio": max(worst.values())})
+    summary |= {"growth_worst_ratio": max(worst.values())}
+    print_goals("growth", summary)
+    print_summary(summary)
 
 
 def _measure(story: Story, figures: Figures) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from bench.targets import judged
 from hustlex.drivers.binary import bundled_binary
 from hustlex.drivers.embedded import EmbeddedServer
 
@@ -182,6 +183,11 @@ def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) 
                 [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
             ).rstrip()
         )
+
+
+def print_goals(suite: str, found: dict[str, float]) -> None:
+    """The figures that have a goal, against it."""
+    print_table("Against the goals", ["figure", "measured", "must reach", ""], list(judged(found, suite)))
 
 
 def print_summary(summary: dict[str, float]) -> None:

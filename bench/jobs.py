@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +12,9 @@ import redis
 
 from bench import latency, throughput
 from bench.crash import crash
-from bench.harness import QUICK, Budget, Figures, print_summary, print_table, serving, turned, versions
+from bench.harness import QUICK, Budget, Figures, print_goals, print_summary, print_table, serving, turned, versions
 from bench.idle import idle
 from bench.peers import asynq_go
-from bench.targets import judged, summary
 from bench.throughput import OURS
 
 _COLUMNS = (
@@ -30,6 +29,7 @@ _COLUMNS = (
 )
 _NAP_COLUMNS = (("drain /s", "drain", 0), ("worker us/job", "worker_cpu", 1), ("server us/job", "server_cpu", 1))
 _NAPS = "naps of "
+_COPIED = ("pickup_", "open_loop_", "scheduled_", "crash_", "idle_")
 _LISTENERS = ("repid", "huey")
 """Peers whose workers wait on the server, so that a job is begun as soon as it is there."""
 
@@ -91,7 +91,7 @@ def _report(figures: Figures, no_go: str) -> None:
     _print_arms(title, naps, figures, _NAPS, _NAP_COLUMNS)
     for name, arm in (throughput.PYTHON | go).items():
         print(f"{name}: {import_module(arm.module).SETTINGS}")
-    found = summary(
+    found = _summary(
         figures,
         OURS,
         [name for name in throughput.PYTHON if name != OURS],
@@ -100,10 +100,49 @@ def _report(figures: Figures, no_go: str) -> None:
         throughput.BARE_LOOP,
         () if no_go else throughput.GO_NAPS,
     )
-    print_table("Against the targets", ["figure", "measured", "must reach", ""], list(judged(found)))
+    print_goals("jobs", found)
     if no_go:
         print(f"Go's asynq was not measured: {no_go}. Figures that need it are absent.")
     print_summary(found)
+
+
+def _summary(
+    figures: Figures,
+    ours: str,
+    python: Iterable[str],
+    go: Iterable[str],
+    naps: str,
+    bare_loop: str,
+    go_naps: Iterable[str] = (),
+) -> dict[str, float]:
+    """Medians and ratios, flat. Ratios are taken against the best of the peers' medians; without Go some are absent."""
+    python, go = list(python), list(go)
+    found: dict[str, float] = {}
+    for name in ("drain", "enqueue1", "enqueue64"):
+        mine = figures.median(ours, name)
+        found |= {f"{name}_per_s": mine, f"{name}_vs_best_python": mine / figures.best(python, name)}
+        if go:
+            found[f"{name}_vs_asynq_go"] = mine / figures.best(go, name)
+        found |= {f"{name}_{peer.replace(' ', '_')}_per_s": figures.median(peer, name) for peer in [*python, *go]}
+    found["enqueue_batch_per_s"] = figures.median(ours, "enqueue_batch")
+    found |= {
+        "nap_per_s": figures.median(naps + ours, "drain"),
+        "nap_share_of_ideal": figures.median(naps + ours, "ideal"),
+        "nap_share_of_bare_loop": figures.median(naps + ours, "drain") / figures.median(naps + bare_loop, "drain"),
+        "nap_cpu_us": figures.median(naps + ours, "worker_cpu"),
+    }
+    found |= {"scripts_per_job": figures.median(ours, "scripts"), "worker_rss_mb": figures.median(ours, "rss")}
+    found |= {
+        f"worker_cpu_us_{arm.replace(' ', '_')}": figures.median(arm, "worker_cpu") for arm in [ours, *python, *go]
+    }
+    if go_naps:
+        found["nap_vs_asynq_go"] = found["nap_per_s"] / figures.best([naps + arm for arm in go_naps], "drain")
+    for arm in (ours, *python, *go):
+        found |= {name: figures.median(arm, name) for name in figures.names(arm) if name.startswith(_COPIED)}
+    waits = [value for name, value in found.items() if name.endswith("_p50_ms") and name[7:-7] in python]
+    if waits and "pickup_p50_ms" in found:
+        found["pickup_p50_vs_best_python"] = found["pickup_p50_ms"] / min(waits)
+    return found
 
 
 def _print_arms(

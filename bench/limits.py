@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from bench.harness import QUICK, Budget, Figures, print_summary, print_table, run_arm, serving, turned, versions
+from bench.harness import (
+    QUICK,
+    Budget,
+    Figures,
+    print_goals,
+    print_summary,
+    print_table,
+    run_arm,
+    serving,
+    turned,
+    versions,
+)
 
 _KINDS = ("counter", "strict", "fixed", "gcra", "log", "three", "prefetch", "denied")
 _OURS = {f"hustlex {kind}": ("bench.own.limits", "decide", kind, "uvloop") for kind in _KINDS}
@@ -72,6 +83,7 @@ def _report(figures: Figures) -> None:
             f"{name}64_cpu_us": figures.median(arm, "many_cpu"),
             f"{name}64_server_cpu_us": figures.median(arm, "many_server_cpu"),
         }
+    print_goals("limits", summary)
     print_summary(summary)
 
 

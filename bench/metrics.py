@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from bench.harness import QUICK, print_summary, print_table, versions
-from hustlex.core.telemetry import CallEnd, CallStart, Watch
+from bench.harness import QUICK, print_goals, print_summary, print_table, versions
+from hustlex.core.telemetry import CallEnd, CallStart, telling
 from hustlex.metrics import Metrics
 
 ROUNDS, TIMES = (5, 20_000) if QUICK else (15, 100_000)
@@ -37,15 +37,14 @@ def arms() -> dict[str, Callable[[int], None]]:
             metrics(start)(end)
 
     def told(times: int) -> None:
-        names = ("otp.verify",)
         for _ in range(times):
-            with Watch(metrics, names):
+            with telling(metrics, "otp.verify"):
                 pass
 
     def off(times: int) -> None:
         hook = None
         for _ in range(times):
-            with nullcontext() if hook is None else Watch(metrics, ("otp.verify",)):
+            with nullcontext() if hook is None else telling(metrics, "otp.verify"):
                 pass
 
     def theirs(times: int) -> None:
@@ -79,14 +78,15 @@ def main() -> None:
     base = medians["prometheus_client: counter"]
     rows = [(name, f"{value:,.0f} ns", f"{value / base:.2f}") for name, value in medians.items()]
     print_table(f"what counting costs, {versions('prometheus-client')}", ("what", "each", "of theirs"), rows)
-    print_summary(
-        {
-            "counter_ns": medians["hustlex: counter with labels"],
-            "call_ns": medians["hustlex: all that a call counts"],
-            "counter_vs_prometheus_client": medians["hustlex: counter with labels"] / base,
-            "call_vs_prometheus_client": medians["hustlex: all that a call counts"] / base,
-        }
-    )
+    summary = {
+        "counter_ns": medians["hustlex: counter with labels"],
+        "call_ns": medians["hustlex: all that a call counts"],
+        "told_ns": medians["hustlex: the same, and being told"],
+        "counter_vs_prometheus_client": medians["hustlex: counter with labels"] / base,
+        "call_vs_prometheus_client": medians["hustlex: all that a call counts"] / base,
+    }
+    print_goals("metrics", summary)
+    print_summary(summary)
 
 
 if __name__ == "__main__":

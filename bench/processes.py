@@ -13,7 +13,17 @@ from typing import Any
 
 import redis
 
-from bench.harness import QUICK, Budget, Figures, print_summary, print_table, run_arm, serving, turned
+from bench.harness import (
+    QUICK,
+    Budget,
+    Figures,
+    print_goals,
+    print_summary,
+    print_table,
+    run_arm,
+    serving,
+    turned,
+)
 from bench.ledger import Ledger
 from bench.own.jobs import left
 from bench.working import check, new_ledger
@@ -45,6 +55,7 @@ def main() -> None:
     for name, kind in (("nothing", "nothing"), ("busy", "200 us of CPU")):
         found |= {f"processes_{name}_{count}_per_s": figures.median(f"{kind}, {count}", "drain") for count in _COUNTS}
         found[f"processes_{name}_2_vs_1"] = found[f"processes_{name}_2_per_s"] / found[f"processes_{name}_1_per_s"]
+    print_goals("processes", found)
     print_summary(found)
 
 

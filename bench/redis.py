@@ -6,14 +6,24 @@ On one server, and GET by 64 callers on a cluster of three. A peer that is not i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 from bench import durable
 from bench.commands import CALLERS
-from bench.harness import QUICK, Budget, Figures, print_summary, print_table, run_arm, serving, turned, versions
+from bench.harness import (
+    QUICK,
+    Budget,
+    Figures,
+    print_goals,
+    print_summary,
+    print_table,
+    run_arm,
+    serving,
+    turned,
+    versions,
+)
 from bench.peers import redis_benchmark
-from bench.targets import judged
 from hustlex.drivers.binary import bundled_binary
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
 
@@ -30,15 +40,6 @@ _ARMS = {
 """Module, event loop, and the package without which it does not run."""
 _ON_CLUSTER = (OURS, UVLOOP, GLIDE)
 _COMMANDS = ("get", "set", "evalsha")
-MUST: Mapping[str, tuple[str, float]] = {
-    "get64_vs_redis_py": (">=", 15),
-    "get64_vs_glide": (">=", 4),
-    "get64_vs_redis_benchmark": (">=", 3),
-    "get1_vs_redis_py": (">=", 1.3),
-    "get500_p99_ms": ("<=", 10),
-    "cluster_share": (">=", 0.7),
-    "durable_enqueue64_per_s": (">=", 40_000),
-}
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def main() -> None:
     for name in left_out:
         print(f"{name} was left out: it is not installed")
     found = _summary(figures, arms) | durable.measured()
-    print_table("Must", ["", "measured", "must", ""], list(judged(found, MUST)))
+    print_goals("redis", found)
     print_summary(found)
 
 

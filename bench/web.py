@@ -14,7 +14,18 @@ from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import Any
 
-from bench.harness import QUICK, Budget, Figures, percentile, print_summary, print_table, serving, turned, versions
+from bench.harness import (
+    QUICK,
+    Budget,
+    Figures,
+    percentile,
+    print_goals,
+    print_summary,
+    print_table,
+    serving,
+    turned,
+    versions,
+)
 
 BARE = "bare route"
 _OWN, _PEERS = "bench.own.web", "bench.peers.web"
@@ -251,6 +262,7 @@ def _report(figures: Figures) -> None:
             summary[f"{name}_least"] = _least(figures, ours) / min(_least(figures, peer) for peer in others)
     summary |= {f"added_us_{_named(arm)}": figures.median(arm, "added") for arm in arms if arm != BARE}
     summary |= {f"p99_ms_{_named(arm)}": figures.median(arm, "p99") for arm in arms}
+    print_goals("web", summary)
     print_summary(summary)
 
 

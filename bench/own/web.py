@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -57,7 +58,7 @@ def _app(url: str) -> FastAPI:
     @asynccontextmanager
     async def logged_in(app: FastAPI) -> AsyncIterator[None]:
         async with opened(app):
-            pair: Any = await app.state.hustlex.tokens.login("user7")
+            pair: Any = await app.state.hustlex.tokens.login(f"user{os.getpid()}")  # one user may have so many sessions
             await app.state.hustlex.tokens.start()
             app.state.users = app.state.hustlex.cache("user", dict[str, Any], ttl=_TTL)
             app.state.bench_headers = {"Authorization": f"Bearer {pair.access}"}

@@ -18,6 +18,7 @@ from hustlex.otp import Cap, Caps, Email, Issued, OtpOptions
 from hustlex.otp import Policy as OtpPolicy
 from hustlex.ratelimit import Penalty, Policy
 from tests.conftest import PATIENCE, SECRET
+from tests.support.calls import Calls
 
 MINUTE = timedelta(minutes=1)
 PHONE = "+2348031234567"
@@ -356,6 +357,22 @@ async def test_unfinished_claims_are_found_page_by_page(hx: Any, raw: redis.Redi
     for odd in ("-1", "x", "1" * 30):
         with pytest.raises(Misuse):
             await hx.idempotency.inspector.unfinished(cursor=odd)
+
+
+async def test_a_page_of_claims_is_bounded_however_many_there_are(url: str, raw: redis.Redis) -> None:
+    with raw.pipeline(transaction=False) as pipe:
+        for number in range(3_000):
+            pipe.hset(f"idem:{{u{number}}}:POST:k", mapping={"st": "run" if number % 3 else "done", "cre": 1})
+        pipe.execute()
+    calls, cursor, found = Calls(), "0-0", list[str]()
+    async with HustleX(url, secret=SECRET, timeout=PATIENCE, hook=calls) as hx:
+        while cursor:
+            calls.clear()
+            page = await hx.idempotency.inspector.unfinished(cursor=cursor)
+            assert len(page.claims) < 1_000 and len(calls.sent) <= 45
+            found += [claim.record for claim in page.claims]
+            cursor = page.cursor
+    assert sorted(set(found)) == sorted(f"idem:{{u{number}}}:POST:k" for number in range(3_000) if number % 3)
 
 
 # -- PINs

@@ -368,7 +368,8 @@ def test_calls_are_noted_together_and_never_share_a_name(monkeypatch: pytest.Mon
     now = 8.0
     assert tokens.draw()[:8] != drawn[-1][:8]
     tokens.forget()
-    assert not tokens._calls
+    assert not tokens._stock
+    assert tokens.draw() not in drawn
     assert ids.nth("12345678" + "9" * 18, 2) == "12345678" + str(10**18 + 1)
     assert ids.nth("a name", 2) == "a name2"
 

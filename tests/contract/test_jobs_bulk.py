@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -276,3 +276,33 @@ async def test_what_is_undone_at_once_leaves_nothing_behind(driver: Any) -> None
     after = await cut(driver, bulk.id, twice)
     assert after.phase is BulkPhase.UNDOING
     assert (await moved(hx, bulk.id)).undone == 30 and await states(hx) == {"scheduled": 30}
+
+
+async def test_many_get_another_start_and_their_old_one_back(hx: Any, raw: redis.Redis) -> None:
+    await fill(hx, 130, process_in=HOUR)
+    await hx.jobs.enqueue("gig:notify", task_id="waits")
+    key = queue_keys("default").scheduled
+    before = dict(raw.zrange(key, 0, -1, withscores=True))
+    start = datetime(2031, 5, 1, 8, tzinfo=UTC)
+    bulk = await planned(hx, BulkVerb.RESCHEDULE, "type:gig:*", start_at=start)
+    assert (bulk.planned, bulk.start_at) == (130, start)
+    await hx.jobs.inspector.run("default", "t000")
+    await hx.jobs.inspector.delete("default", "t001")
+    await hx.jobs.inspector.bulk.start(bulk.id)
+    bulk = await moved(hx, bulk.id)
+    assert (bulk.done, bulk.skipped) == (128, 2)
+    assert {score for _, score in raw.zrange(key, 0, -1, withscores=True)} == {start.timestamp()}
+    await hx.jobs.inspector.reschedule("default", "t002", process_in=HOUR)
+    await hx.jobs.inspector.bulk.undo(bulk.id)
+    bulk = await moved(hx, bulk.id)
+    assert (bulk.phase, bulk.undone) == (BulkPhase.UNDONE, 127)
+    after = dict(raw.zrange(key, 0, -1, withscores=True))
+    assert {name: after[name] for name in after if name != b"t002"} == {
+        name: score for name, score in before.items() if name not in (b"t000", b"t001", b"t002")
+    }
+
+
+async def test_a_start_goes_with_reschedule_alone(hx: Any) -> None:
+    for verb, start in ((BulkVerb.RESCHEDULE, None), (BulkVerb.RUN, datetime.now(UTC))):
+        with pytest.raises(Misuse, match="start_at"):
+            await hx.jobs.inspector.bulk.plan(verb, "type:a", start_at=start)

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import redis
 
+from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import DayStats, EnqueueEvent, GroupInfo, PeriodicInfo, RunningTask, State, wire
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.wire import NEVER_NS, TaskMessage
+from tests.conftest import PATIENCE
+from tests.support.calls import Calls
 
 NOW_S = 1_795_425_653
 NOW = datetime.fromtimestamp(NOW_S, UTC)
@@ -381,6 +384,18 @@ async def test_cancel_publishes_the_bare_id(hx: Any, raw: redis.Redis) -> None:
         assert await hx.jobs.inspector.cancel("task-8") == 1
         heard = [listener.get_message(timeout=60)["data"] for _ in range(2)]
     assert heard == [b"task-7", b"task-8"]
+
+
+async def test_many_queues_take_few_calls_on_every_server(url: str, raw: redis.Redis) -> None:
+    names = [f"q{n:03}" for n in range(300)]
+    for n, name in enumerate(names):
+        raw.lpush(f"asynq:{{{name}}}:pending", *(str(each) for each in range(n % 5 + 1)))
+    calls = Calls()
+    async with HustleX(url, timeout=PATIENCE, hook=calls) as hx:
+        found = await hx.jobs.inspector.summaries([*names, "nowhere", names[0]])
+    assert [each.name for each in found] == [*names, "nowhere", names[0]]
+    assert [each.pending for each in found] == [*(n % 5 + 1 for n in range(300)), 0, 1]
+    assert len(calls.sent) <= 16
 
 
 # -- processes

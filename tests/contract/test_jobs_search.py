@@ -18,6 +18,9 @@ from hustlex.core.time import FixedClock
 from hustlex.errors import Misuse
 from hustlex.jobs import FoundTasks, Jobs, State, TaskInfo, wire
 from hustlex.jobs.keys import QueueKeys, queue_keys
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import FailureCount, FailureKind
+from hustlex.jobs.schedule.periodic import entry_id
 from hustlex.jobs.search.marks import Mark, Stop, about, opened, sealed
 from hustlex.jobs.wire import TaskMessage
 
@@ -360,3 +363,80 @@ async def test_needles_spare_reading_and_change_nothing(
     assert {query: ids(await pages(hx, query, size=500)) for query in found} == found
     assert found['payload.n="12345"'] == ["t1"] and found['payload.note:"*ine*break*"'] == ["t4"]
     assert sum(map(bool, found.values())) > 50
+
+
+# -- what stands elsewhere
+
+
+def told_worker(raw: redis.Redis, host: str, *running: tuple[str, str]) -> None:
+    """A worker that says it runs these tasks, each (queue, id)."""
+    info = wire.ServerInfo(host, 7, host, 10, {"low": 1}, False, "active", NOW_S * 10**9, len(running))
+    raw.set(f"asynq:servers:{{{host}:7:{host}}}", wire.encode_server(info))
+    for queue, name in running:
+        work = wire.WorkerInfo(host, 7, host, name, "t", b"", queue, NOW_S * 10**9, NOW_S * 10**9)
+        raw.hset(f"asynq:workers:{{{host}:7:{host}}}", name, wire.encode_worker(work))
+    for kind in ("servers", "workers"):
+        raw.zadd(f"asynq:{kind}", {f"asynq:{kind}:{{{host}:7:{host}}}": NOW_S + 60})
+
+
+async def test_what_a_worker_runs_is_found(hx: Any, raw: redis.Redis) -> None:
+    for name in ("a", "b", "c"):
+        put(raw, name, State.ACTIVE)
+    put(raw, "a", State.PENDING, queue="other")  # another task of the same id
+    put(raw, "over", State.COMPLETED)
+    told_worker(raw, "one", ("low", "a"), ("low", "over"))
+    told_worker(raw, "two", ("low", "b"))
+    for query, names in {
+        "worker:one": ["a"], "worker:one:7": ["a"], "worker:t*": ["b"], "worker:one,two": ["a", "b"],
+        "worker:nobody": [], "state:active -worker:one": ["b", "c"], "worker:one type:other": [],
+    }.items():  # fmt: skip
+        found = [task for page in await pages(hx, query) for task in page.tasks]
+        assert sorted(task.id for task in found) == names, query
+        assert {task.queue for task in found} <= {"low"}, query
+    assert not (await hx.jobs.inspector.search("worker:one", queues=["other"])).tasks
+
+
+async def test_what_an_entry_made_is_found(hx: Any, raw: redis.Redis) -> None:
+    for n, state in enumerate((State.PENDING, State.ARCHIVED, State.RETRY)):
+        put(raw, f"c{n}", state, queue=("low", "other")[n % 2])
+        event = wire.SchedulerEnqueueEvent(f"c{n}", (NOW_S + n) * 10**9)
+        name = entry_id("remind") if n else "of-go"
+        raw.zadd(f"asynq:scheduler_history:{name}", {wire.encode_event(event): NOW_S + n})
+    put(raw, "by-hand", State.PENDING)
+    for query, names in {
+        "cron:remind": ["c1", "c2"], "cron:of-go": ["c0"], "cron:remind state:retry": ["c2"],
+        "cron:nothing": [], 'cron:"remind",of-go queue:low': ["c0", "c2"],
+    }.items():  # fmt: skip
+        assert sorted(task.id for page in await pages(hx, query) for task in page.tasks) == names, query
+
+
+async def test_what_failed_with_a_signature_is_found(hx: Any, raw: redis.Redis) -> None:
+    kind = FailureKind("sms:send", "app.ProviderDown", "provider.post", "no answer after <n> s from the provider")
+    signature = "0123456789abcdef"
+    await hx.driver.run(record.failures(queue_keys("low"), [FailureCount(signature, kind, 3, ("a",))], 0))
+    same, other = "ProviderDown: no answer after 7 s from the provider", "ProviderDown: quota"
+    for name, text, task_type in (("a", same, "sms:send"), ("b", same, "sms:send"), ("c", other, "sms:send"),
+                                  ("d", same, "mail:send")):  # fmt: skip
+        put(raw, name, State.RETRY if name == "a" else State.ARCHIVED, kind=task_type, error_msg=text)
+    put(raw, "e", State.ARCHIVED, queue="other", kind="sms:send", error_msg=same)
+    for query, names in {
+        f"sig:{signature}": ["a", "b"], f"sig:{signature.upper()} state:retry": ["a"], "sig:ffffffffffffffff": [],
+        f"queue:low state:retry,archived -sig:{signature}": ["c", "d"],
+    }.items():  # fmt: skip
+        assert sorted(task.id for page in await pages(hx, query) for task in page.tasks) == names, query
+    assert not (await hx.jobs.inspector.search(f"sig:{signature}", queues=["other"])).tasks
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("sig:7", "16 digits"),
+        ("cron:a*", "whole name"),
+        ("worker~a", "worker goes with"),
+        ("worker:a cron:b", "only one"),
+        ("cron:" + ",".join("abcdefghijk"), "at most 10"),
+    ],
+)
+async def test_what_is_looked_up_is_bounded(hx: Any, query: str, words: str) -> None:
+    with pytest.raises(Misuse, match=words):
+        await hx.jobs.inspector.search(query)

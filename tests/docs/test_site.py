@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools import plots
 from tools.check_exports import ROOMS
 from tools.site import api, finished
 from tools.site.source import ROOT, SiteSource, anchor, configuration, listed
@@ -79,11 +78,3 @@ def test_what_is_wrong_with_a_site_is_found(tmp_path: Path) -> None:
         "a.html loads https://cdn.example/x.js",
         "a.css loads from elsewhere",
     ]
-
-
-def test_the_pictures_of_the_figures_show_what_the_page_says() -> None:
-    page = (ROOT / "docs/benchmarks.md").read_text("utf-8")
-    drains = next(row for row in plots.rates(page) if row.title.startswith("drain of jobs"))
-    assert [who for who, *_ in drains.bars] == ["hustlex", "repid", "Go asynq"]
-    assert all(f"{told}" in page for _, _, told in drains.bars)
-    assert all(path.read_text("utf-8") == text for path, text in plots.pictures().items())

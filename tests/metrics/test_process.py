@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import itertools
 import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hustlex.app import HustleX
 from hustlex.core.answer.told import DOORS
-from hustlex.core.telemetry import AttemptEnd, AttemptStart, CallEnd, CallStart, Combined, DoorEnd, Telemetry
+from hustlex.core.telemetry import AttemptEnd, AttemptStart, CallEnd, CallStart, Combined, DoorEnd, Telemetry, telling
 from hustlex.errors import ConfigurationError, Misuse, Unavailable
 from hustlex.jobs import Tasks
-from hustlex.metrics import Metrics, process_metrics
+from hustlex.metrics import Metrics, SlowLog, process_metrics
 from hustlex.metrics.declared import METRICS
 from hustlex.metrics.families import OTHER
 from hustlex.metrics.worker import LoopLag, of_worker
@@ -195,6 +198,51 @@ def test_threads_lose_no_count(metrics: Metrics, told: Told) -> None:
     assert found["hustlex_call_duration_seconds_bucket", ("0.001", "a")] == 0
     assert found["hustlex_call_duration_seconds_bucket", ("0.0025", "a")] == 8_000
     assert found["hustlex_call_duration_seconds_sum", ("a",)] == pytest.approx(16)
+
+
+ENDS = [None, Unavailable("away"), ValueError("odd"), asyncio.CancelledError(), KeyboardInterrupt()]
+
+
+def test_a_call_is_counted_alike_with_words_and_without(metrics: Metrics, told: Told) -> None:
+    spoken = Metrics()
+    for op, error in itertools.product(("pins.attempt", "otp.verify", "odd"), ENDS * 3):
+        for hook in (metrics, Combined(spoken, SlowLog())):
+            flying = -1.0
+            with contextlib.suppress(BaseException), telling(hook, op):
+                flying = told()["hustlex_calls_in_flight", ()]
+                if error is not None:
+                    raise error
+            assert flying == (hook is metrics)
+    ours, theirs = told(), numbers(spoken.text())
+    same = {name for name, _ in ours if name.startswith("hustlex_call") and not name.endswith(("_bucket", "_sum"))}
+    assert same == {"hustlex_calls_total", "hustlex_call_duration_seconds_count", "hustlex_calls_in_flight"}
+    assert {name: ours[name] for name in ours if name[0] in same} == {
+        name: theirs[name] for name in theirs if name[0] in same
+    }
+    assert ours["hustlex_calls_total", ("pins.attempt", "unavailable")] == 3
+
+
+def test_what_is_derived_from_the_metrics_hears_each_call() -> None:
+    heard: list[str] = []
+
+    class Own(Metrics):
+        def __call__(self, start: CallStart) -> Any:
+            heard.append(start.op)
+            return super().__call__(start)
+
+    with telling(own := Own(), "pins.attempt"):
+        pass
+    assert heard == ["pins.attempt"]
+    assert numbers(own.text())["hustlex_calls_total", ("pins.attempt", "ok")] == 1
+
+
+def test_a_source_that_fails_changes_no_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics(str(tmp_path))
+    metrics.ask(lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
+    with telling(metrics, "pins.attempt"):
+        pass
+    assert "was not asked for" in caplog.text
+    assert metrics.families["calls_total"].place(("pins.attempt", "ok")) > 0
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="looks at one server")

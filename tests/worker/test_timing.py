@@ -7,6 +7,7 @@ import itertools
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from hustlex.jobs.enqueue.ops import enqueue
 from hustlex.jobs.lease import maintain
 from hustlex.jobs.wire import encode_task
 from hustlex.worker import Worker
+from hustlex.worker.clock import WorkerClock
 from hustlex.worker.limits import allocation
 from hustlex.worker.queue_state import QueueState
 from tests.worker.support import DEFAULT, NOW_MS, NOW_S, message, running, until
@@ -305,3 +307,18 @@ def test_a_worker_needs_slots_and_queues(driver: Driver, tasks: Tasks) -> None:
     for options in ({"concurrency": 0}, {"queues": {}}, {"queues": {"default": 0}}):
         with pytest.raises(Misuse):
             Worker(driver, tasks, **options)
+
+
+def test_a_slow_answer_moves_a_clock_no_further_than_it_proves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first beat opens a connection: the middle of so long a call is no moment to believe in."""
+    still = SimpleNamespace(monotonic=lambda: 100.0, time=lambda: 1_100.0)
+    monkeypatch.setattr("hustlex.worker.clock.time", still)
+    clock = WorkerClock(lambda: 0)
+    clock.learn(1_100_001, 100.0, 100.05)  # read at once, heard late
+    assert clock.now_ms() == 1_100_000
+    clock.learn(1_100_049, 100.0, 100.05)  # asked early, read late
+    assert clock.now_ms() == 1_100_000
+    clock.learn(5_000_000, 100.0, 100.002)  # our wall clock was wrong
+    assert 4_999_997 <= clock.now_ms() <= 5_000_001
+    clock.learn(4_000_000, 100.0, 100.002)
+    assert 3_999_997 <= clock.now_ms() <= 4_000_001

@@ -32,7 +32,8 @@ class ClaimInspector:
     def unfinished(self, *, cursor: str = "") -> ClaimPage:
         """Claims of keys that run or lapsed: the lapsed ones are stuck until somebody finds out what they did.
 
-        There is no list of them, so the server's keys are gone through, 10,000 at a call (20 steps of about 1 ms each):
-        go on with the page's ``cursor``. Raises Misuse for a cursor that was not given out.
+        There is no list of them, so the servers' keys are gone through, at most 10,000 at a call (20 steps of 1 ms),
+        until 1,000 claims were looked at or 100 of them are not done: go on with the page's ``cursor``. Raises
+        Misuse for a cursor that was not given out. Source: lua/look_several.lua.
         """
         return self._driver.follow(look.unfinished(self._room.prefix, cursor, self._room.clock()))

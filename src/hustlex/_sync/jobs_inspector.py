@@ -65,7 +65,7 @@ class Inspector:
         return self._driver.follow(inspection.of_queue(name, inspect.queue(name, self._clock())))
 
     def summaries(self, queues: Sequence[str] | None = None) -> list[QueueSummary]:
-        """What stands in each queue, 100 in a call (in a cluster one): a constant cost for each. None: all queues."""
+        """What stands in each queue, 100 in a call (of a cluster 250 at each node): a constant cost each. None: all."""
         names = self.queues() if queues is None else check.several("queues", queues)
         return self._driver.follow(inspection.summaries(names, self._clock()))
 

@@ -9,16 +9,18 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from hustlex.cache import circles
+from hustlex.cache import circles, ops
 from hustlex.cache.commit import Pending, waited
 from hustlex.cache.computations import Compute, MakeFlow, SharedResult, Tags
 from hustlex.cache.near import NearWatch
-from hustlex.cache.plan import TagSpace
+from hustlex.cache.plan import CachePlan, TagSpace
+from hustlex.cache.reading import SERVER_FAILURES, Looked
 from hustlex.cache.shared_reads import SharedReads
+from hustlex.cache.shortcut import LONG, hit
 from hustlex.core import check, forks
 from hustlex.core.faults import as_exception
 from hustlex.core.lease_renewal.aio import renewed
-from hustlex.core.op import AsyncDriver, Op
+from hustlex.core.op import AsyncDriver, Flow, Op
 from hustlex.errors import Error, Misuse, Overloaded
 
 _log = logging.getLogger("hustlex.cache")
@@ -69,6 +71,32 @@ def fitting(session: Any) -> Any:
     return session
 
 
+async def found(
+    driver: AsyncDriver,
+    plan: CachePlan[Any],
+    entry: str,
+    tags: tuple[str, ...],
+    flow: Callable[[Looked | None], Flow[Any]],
+) -> Any:
+    """The value by the short way; else what the flow answers, which is given what was read."""
+    if not plan.short or plan.computations.under_way(entry):
+        return await driver.follow(flow(None))
+    looked = await _look(driver, plan, entry, tags)
+    value = hit(plan, tags, looked)
+    return await driver.follow(flow(looked)) if value is LONG else value
+
+
+async def _look(driver: AsyncDriver, plan: CachePlan[Any], entry: str, tags: tuple[str, ...]) -> Looked:
+    timeout_ms, reads = plan.policy.timeout_ms, plan.space.reads
+    assert reads is not None
+    asked = [reads.ask(plan.stamp(tag), timeout_ms) for tag in tags]
+    try:
+        raw = await driver.run(ops.get(entry, timeout_ms))
+    except SERVER_FAILURES as failure:
+        return Looked(failure)
+    return Looked(raw) if raw is None else Looked(raw, tuple([await future for future in asked]))
+
+
 class Computations:
     """The table, for tasks of one event loop. A cancelled caller leaves; the task goes on while anybody waits."""
 
@@ -81,6 +109,9 @@ class Computations:
     def forked(self) -> None:
         _inherited.append(self._computations)
         self._computations = {}
+
+    def under_way(self, entry: str) -> bool:
+        return entry in self._computations
 
     def join(self, entry: str) -> _TaskParticipant | None:
         return self._joined(entry)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial, update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, Unpack, overload
 from weakref import WeakValueDictionary
 
 from hustlex.cache import commit, flows, keys, many
-from hustlex.cache.aio import Computations, checked, fitting, sender, watching
+from hustlex.cache.aio import Computations, checked, fitting, found, sender, watching
 from hustlex.cache.claims import Wanted
 from hustlex.cache.codec import ValueCodec
 from hustlex.cache.commit import AfterCommit
@@ -18,12 +18,13 @@ from hustlex.cache.many import WantedMany
 from hustlex.cache.obtain import obtain
 from hustlex.cache.plan import CachePlan, TagSpace
 from hustlex.cache.policy import Options, checked_ms, policy
+from hustlex.cache.reading import Looked
 from hustlex.cache.stats import Stats
 from hustlex.cache.template import CallKey, KeyTemplate, TagTemplate
 from hustlex.cache.types import EntryKey, Hit, Key, Miss, Warmed
 from hustlex.core import check
 from hustlex.core.answer.aio import Answer, answering, later, now
-from hustlex.core.op import AsyncDriver
+from hustlex.core.op import AsyncDriver, Flow
 from hustlex.core.time import Clock, server_clock
 
 V = TypeVar("V")
@@ -74,10 +75,8 @@ class Caches:
         """Declare a cache, once, where the application starts.
 
         name: the start of its keys, as ``user`` for ``cache:user:42``; no cache's name may begin with another's and a
-        ``:``, since they could share entries. value_type: what msgspec can decode from JSON,
-        and pydantic models; None needs no mention. ttl: an entry's longest life, up to 49 days. options: see
-        ``policy.Options``.
-        Raises Misuse.
+        ``:``, since they could share entries. value_type: what msgspec can decode from JSON, and pydantic models; None
+        needs no mention. ttl: an entry's longest life, up to 49 days. options: see ``policy.Options``. Raises Misuse.
         """
         limits = policy(ttl=ttl, **options)
         plan: CachePlan[Any] = CachePlan(
@@ -140,8 +139,7 @@ class Cache(Generic[V]):
         copy = plan.nearby(entry)
         if copy is not None:
             return now(plan.copied(copy))
-        flow: Any = flows.get(plan, entry, default)
-        return later(self._driver.follow(flow))
+        return later(found(self._driver, plan, entry, plan.fixed_tags, partial(flows.get, plan, entry, default)))
 
     async def lookup(self, key: Key) -> Hit[V] | Miss:
         """The value with its age and remaining life. One round trip."""
@@ -233,7 +231,7 @@ class Cache(Generic[V]):
         copy = plan.nearby(entry)
         if copy is not None:
             return now(plan.copied(copy))
-        return later(self._driver.follow(obtain(plan, ask)))
+        return later(found(self._driver, plan, entry, ask.tags, partial(obtain, plan, ask)))
 
     async def get_or_compute_many(
         self,
@@ -333,7 +331,7 @@ class CachedFunction(Generic[P, R]):
         tags: TagTemplate | None,
         instance: tuple[Any, ...] = (),
     ) -> None:
-        functools.update_wrapper(self, function, updated=())
+        update_wrapper(self, function, updated=())
         self._cache = cache
         self._plan = cache._plan.of_template(template.text)
         self._template = template
@@ -345,17 +343,18 @@ class CachedFunction(Generic[P, R]):
 
     async def __call__(self, *args: P.args, **options: P.kwargs) -> R:
         """The cached result, else the function's; see ``Cache.get_or_compute``."""
-        compute = functools.partial(self._function, *self._instance, *args, **options)
-        plan, tags = self._plan, self._tags
-        entry = self.key(*args, **options)
+        plan, named, entry = self._plan, self._tags, self.key(*args, **options)
         copy = plan.nearby(entry)
         if copy is not None:
             kept: R = plan.copied(copy)
             return kept
-        named = () if tags is None else tags.names(self._instance + args, options)
-        ask = Wanted(entry=entry, compute=compute, ttl_ms=self._ttl_ms, tags=plan.tags(named))
-        result: R = await self._cache._driver.follow(obtain(plan, ask))
-        return result
+        tags = plan.fixed_tags if named is None else plan.tags(named.names(self._instance + args, options))
+
+        def flow(looked: Looked | None) -> Flow[Any]:
+            compute = partial(self._function, *self._instance, *args, **options)
+            return obtain(plan, Wanted(entry=entry, compute=compute, ttl_ms=self._ttl_ms, tags=tags), looked)
+
+        return await found(self._cache._driver, plan, entry, tags, flow)  # type: ignore[no-any-return]
 
     def key(self, *args: P.args, **options: P.kwargs) -> EntryKey:
         """The Redis key for these arguments."""

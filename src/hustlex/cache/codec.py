@@ -50,6 +50,7 @@ class ValueCodec(Generic[V]):
     def __init__(self, value_type: Any, policy: CachePolicy) -> None:
         self._plain = policy.form == "plain"
         self.fingerprint = _fingerprint(value_type, policy.schema_version, policy.extra_ms)
+        self.start = frame.start(self.fingerprint)
         self._compress_over = policy.compress_over
         self.immutable = bool(policy.near_ms) and immutable(value_type)
         """Whether callers may have one object."""

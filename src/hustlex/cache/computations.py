@@ -69,6 +69,9 @@ class ComputationTable(Protocol):
 
     reads: SharedReads | None
 
+    def under_way(self, entry: str) -> bool:
+        """Whether there may be a computation for this entry."""
+
     def join(self, entry: str) -> Participant | None:
         """A part in the computation for this entry, if there is one."""
 

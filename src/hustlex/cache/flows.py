@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from hustlex.cache import ops, reading
 from hustlex.cache.frame import NEGATIVE_BODY, EntryFrame, Tags
 from hustlex.cache.plan import CachePlan, TagSpace
-from hustlex.cache.reading import Judged, Usable
+from hustlex.cache.reading import Judged, Looked, Usable
 from hustlex.cache.types import EntryKey, Hit, Miss
 from hustlex.core.op import Batch, Flow, Op
 from hustlex.errors import Error, Misuse
@@ -21,9 +21,9 @@ K = TypeVar("K")
 _LARGEST_BATCH = 1000
 
 
-def get(plan: CachePlan[V], entry: str, default: D) -> Flow[V | D | None]:
-    """The value, or the default."""
-    found = counted(plan, (yield from reading.read(plan, entry, plan.fixed_tags)))
+def get(plan: CachePlan[V], entry: str, default: D, looked: Looked | None = None) -> Flow[V | D | None]:
+    """The value, or the default. looked: see ``reading.read``."""
+    found = counted(plan, (yield from reading.read(plan, entry, plan.fixed_tags, looked=looked)))
     return found.entry.value if isinstance(found, Usable) and found.serves else default
 
 

@@ -15,6 +15,9 @@ MAGIC = 0x01
 
 _HEADER = struct.Struct("<BBIQIIQ")
 """The scripts that store an entry write the server's clock at its byte 6 (creation time)."""
+_START = struct.Struct("<BBI")
+_FRESH = slice(14, 18)
+_STALE = bytes(4)
 _JSON = 0
 _CODEC_BITS = 0b0000_0011
 _ZLIB = 0b0000_0100
@@ -89,8 +92,20 @@ def pack(
             flags, stored = flags | _ZLIB, packed
     delta = min(max(1, delta_ms), _LARGEST_U32)
     if tags:
-        flags, stored = flags | _TAGGED, _packed_tags(tags) + stored
+        flags, stored = flags | _TAGGED, packed_tags(tags) + stored
     return _HEADER.pack(MAGIC, flags, fingerprint, 0, min(fresh_ms, _LARGEST_U32), delta, version) + stored
+
+
+def start(fingerprint: int) -> bytes:
+    """What a frame of this type begins with, when it has tags and its body stands in it as it is."""
+    return _START.pack(MAGIC, _JSON | _TAGGED, fingerprint)
+
+
+def fresh_body(raw: bytes, begins: bytes, tags: bytes) -> bytes | None:
+    """The body of a frame that begins like this, has exactly these packed tags, and is fresh while it is there."""
+    if raw.startswith(begins) and raw.startswith(tags, _HEADER.size) and raw[_FRESH] != _STALE:
+        return raw[_HEADER.size + len(tags) :]
+    return None
 
 
 def header(raw: bytes) -> FrameHeader | None:
@@ -126,7 +141,8 @@ def unpack(raw: bytes, fingerprint: int) -> EntryFrame | BadFrame:
     return body if isinstance(body, BadFrame) else EntryFrame(created_ms, fresh_ms, body, delta_ms, version, tags)
 
 
-def _packed_tags(tags: Tags) -> bytes:
+def packed_tags(tags: Tags) -> bytes:
+    """As they stand between header and body."""
     named = [(tag.encode("latin-1"), stamp) for tag, stamp in tags]
     return bytes((len(named),)) + b"".join(bytes((len(tag),)) + tag + stamp for tag, stamp in named)
 

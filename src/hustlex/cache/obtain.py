@@ -24,7 +24,7 @@ from hustlex.cache.flows import counted
 from hustlex.cache.frame import Tags
 from hustlex.cache.ops import Busy
 from hustlex.cache.plan import CachePlan
-from hustlex.cache.reading import Usable, passed_over
+from hustlex.cache.reading import Looked, Usable, passed_over
 from hustlex.core.op import Batch, Call, Flow, Op, Step
 from hustlex.errors import Error, LoadTimeout, Misuse
 
@@ -44,25 +44,26 @@ class Made(msgspec.Struct, frozen=True):
     delta_ms: int
 
 
-def obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
+def obtain(plan: CachePlan[Any], ask: Wanted, looked: Looked | None = None) -> Flow[Any]:
     """The cached value, or the computed one; at most one computation for this caller.
 
-    One that would wait for itself, by whatever way, is computed without storing.
+    One that would wait for itself, by whatever way, is computed without storing. looked: see ``reading.read``.
     """
     try:
-        return (yield from _obtain(plan, ask))
+        return (yield from _obtain(plan, ask, looked))
     except Circle:
         plan.counts.circled()
     made = yield from _make(plan, plan.computations.around(ask.entry, ask.compute))
     return made.value
 
 
-def _obtain(plan: CachePlan[Any], ask: Wanted) -> Flow[Any]:
+def _obtain(plan: CachePlan[Any], ask: Wanted, looked: Looked | None) -> Flow[Any]:
     spare: Usable[Any] | None = None
     for _ in range(_ROUNDS):
-        participant = None if plan.timed else plan.computations.join(ask.entry)
+        participant = None if plan.timed or looked is not None else plan.computations.join(ask.entry)
         if participant is None:
-            found = yield from reading.read(plan, ask.entry, ask.tags)
+            found = yield from reading.read(plan, ask.entry, ask.tags, looked=looked)
+            looked = None
             if isinstance(found, Usable) and (found.serves or plan.resting(ask.entry)):
                 return _served(plan, ask, found)
             if isinstance(found, Error):

@@ -103,6 +103,8 @@ class CachePlan(Generic[V]):
         self.space.tally.watch(self, self.counts)
         self.stamp, self.epoch, self.pressure = self.space.stamp, self.space.epoch, self.space.pressure
         self.fixed_tags = ((keys.namespace(name),) if policy.clearable else ()) + policy.tags
+        self.short = bool(self.fixed_tags) and not self.timed
+        """Whether a read may try the short way; see ``shortcut``. One without tags carries the report itself."""
         self._templates: dict[str, CachePlan[V]] = {}
         self._rests: dict[str, float] = {}
         self._entries: dict[str | int, EntryKey] = {}

@@ -28,6 +28,7 @@ _DOES = {
     BulkVerb.ARCHIVE: "will go into the archive",
     BulkVerb.DELETE: "will be deleted",
     BulkVerb.CANCEL: "will never run",
+    BulkVerb.RESCHEDULE: "will start at another time",
 }
 _HEADS = ("bulk", "verb", "phase", "planned", "done", "skipped", "undone", "by", "what")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar
@@ -80,7 +81,7 @@ class Watch:
         self._hook = hook
         self._start = CallStart(ops, memory, waits)
         self._began = began
-        self.failures: list[BaseException] = []
+        self.failures: Sequence[BaseException] = ()
 
     def __enter__(self) -> Self:
         self._end: End | None = _safely(self._hook, self._start)
@@ -91,22 +92,26 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._end is not None:
-            _safely(self._end, self._ended(time.monotonic() - self._began, error))
+            _safely(self._end, ended(self._start, time.monotonic() - self._began, error, self.failures))
 
     def results(self, answers: Iterable[Any]) -> None:
         """What a batch brought: its failures are in the list."""
         self.failures = [answer for answer in answers if isinstance(answer, BaseException)]
 
-    def _ended(self, seconds: float, error: BaseException | None) -> CallEnd:
-        start, failures = self._start, self.failures
-        if error is not None:
-            failures = [error] * start.size
-        name = type(failures[0]).__name__ if failures else ""
-        outcome: Literal["ok", "failed", "cancelled"] = "failed" if failures else "ok"
-        if error is not None and not isinstance(error, Exception):
-            outcome = "cancelled"
-        how: dict[str, Any] = {"seconds": seconds, "outcome": outcome, "error": name, "failed": len(failures)}
-        return CallEnd(start.ops, start.memory, start.waits, **how)
+
+def ended(
+    start: CallStart, seconds: float, error: BaseException | None, failures: Sequence[BaseException] = ()
+) -> CallEnd:
+    """How a call went. error: what it raised. failures: those of a batch's operations."""
+    if error is None and not failures:
+        return CallEnd(start.ops, start.memory, start.waits, seconds=seconds)
+    if error is not None:
+        failures = [error] * start.size
+    outcome: Literal["failed", "cancelled"] = "failed"
+    if error is not None and not isinstance(error, Exception):
+        outcome = "cancelled"
+    how: dict[str, Any] = {"seconds": seconds, "outcome": outcome, "error": type(failures[0]).__name__}
+    return CallEnd(start.ops, start.memory, start.waits, failed=len(failures), **how)
 
 
 def from_memory(hook: Hook | None, op: str, ask: Callable[P, R], known: type | tuple[type, ...]) -> Callable[P, R]:
@@ -216,6 +221,21 @@ class Telemetry:
 
     def join(self, front: Any) -> None:
         """A front begins to tell."""
+
+
+class Counting(Telemetry):
+    """A hook that keeps nothing of a call but numbers."""
+
+    def count(self, op: str) -> AbstractContextManager[object]:
+        """Counts a call of one operation that asks the server, as telling its start and end would. Raises nothing."""
+        raise NotImplementedError
+
+
+def telling(hook: Hook, op: str) -> AbstractContextManager[object]:
+    """Around a call of one operation that asks the server: the hook is told of it; one that only counts needs no words,
+    which are half of what a call costs it.
+    """
+    return hook.count(op) if isinstance(hook, Counting) else Watch(hook, (op,))
 
 
 class Combined(Telemetry):

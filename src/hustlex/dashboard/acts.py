@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
@@ -16,11 +17,12 @@ from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.pages.people import destination
 from hustlex.dashboard.request import PageRequest
 from hustlex.errors import Conflict, Misuse, NotFound
-from hustlex.jobs import BulkPhase, Enqueued, State
-from hustlex.jobs.search.query import LONGEST
+from hustlex.jobs import BulkPhase, BulkVerb, Enqueued, State, TooLate
+from hustlex.jobs.search.query import LONGEST, moment_of
 
 Weight = Literal["light", "medium", "heavy"]
-FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "bulk", "do", "query", "changes", "to")
+FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "bulk", "do", "query", "changes",
+          "to", "when")  # fmt: skip
 """What a target is named by."""
 PRIVATE = ("user", "phone")
 
@@ -41,6 +43,7 @@ class Target(msgspec.Struct, frozen=True):
     query: str = ""
     changes: str = ""
     to: str = ""
+    when: str = ""
     typed: str = ""
 
     def written(self, request: PageRequest) -> str:
@@ -130,7 +133,11 @@ async def _delete(request: PageRequest, target: Target) -> None:
 
 
 async def _cancel(request: PageRequest, target: Target) -> None:
-    await request.hx.jobs.cancel(target.task, queue=target.queue)
+    outcome = await request.hx.jobs.cancel(target.task, queue=target.queue)
+    if isinstance(outcome, TooLate):
+        if outcome.state is None:
+            raise NotFound(f"queue {target.queue!r} has no task {target.task!r}")
+        raise Conflict("it has ended", hint="nothing was cancelled")
 
 
 async def _run_all(request: PageRequest, target: Target) -> int:
@@ -196,7 +203,8 @@ async def _plan_bulk(request: PageRequest, target: Target) -> str:
         queues = [name for name in await request.hx.jobs.inspector.queues() if operator.sees_queue(name)]
     label = str(request.show(What("audit", target.query)).value)[:LONGEST]
     verb: Any = target.do
-    planned = await acts.plan(verb, target.query, queues=queues, by=operator.name, label=label)
+    start = moment_of("the new start", target.when, time.time()) if verb == BulkVerb.RESCHEDULE else None
+    planned = await acts.plan(verb, target.query, queues=queues, by=operator.name, label=label, start_at=start)
     return await _driven(request, planned.id)
 
 
@@ -272,7 +280,12 @@ ACTS: dict[str, Act] = {
         "Delete queue", "heavy", ("queue",), _delete_queue, "The queue is deleted.", f"With all its tasks. {_LOST}"
     ),
     "plan_bulk": Act(
-        "Look for tasks", "light", ("do", "query"), _plan_bulk, "Nothing was changed yet: look at what was found."
+        "Look for tasks",
+        "light",
+        ("do", "query"),
+        _plan_bulk,
+        "Nothing was changed yet: look at what was found.",
+        takes=("when",),
     ),
     "start_bulk": Act("Start", "light", ("bulk", "typed"), _start_bulk, "It was started."),
     "pause_bulk": Act("Pause", "light", ("bulk",), _pause_bulk, "Nothing more is done until somebody goes on."),

@@ -18,10 +18,11 @@ from starlette.types import Receive, Scope, Send
 
 from hustlex.app import HustleX
 from hustlex.core import check
-from hustlex.core.redact import Formatter, Redactor
+from hustlex.core.redact import Formatter, Redactor, What
 from hustlex.dashboard import cost
 from hustlex.dashboard.acts import ACTS, FIELDS, Act, Target, target_of
 from hustlex.dashboard.audit import Audit
+from hustlex.dashboard.export import csv_of
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
 from hustlex.dashboard.live import LiveHub
 from hustlex.dashboard.names import path_and_query
@@ -34,6 +35,7 @@ from hustlex.dashboard.signer import Signer
 from hustlex.dashboard.signin import SignIn, cookie_name
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
+from hustlex.jobs.search.query import LONGEST
 from hustlex.ratelimit import Policy
 
 _FOREIGN = "This form is not one of ours, or older than a day: load the page anew."
@@ -80,6 +82,7 @@ class Dashboard:
             Route("/act", self._act, methods=["POST"]),
             Route("/confirm", self._confirm, methods=["GET", "POST"]),
             Route("/enter", self._enter, methods=["GET", "POST"]),
+            Route("/export", self._export, methods=["POST"]),
             Route("/leave", self._leave, methods=["POST"]),
             Route("/{path:path}", self._page, methods=["GET", "POST"]),
         ]
@@ -186,6 +189,21 @@ class Dashboard:
         outcome = await self._do(asked, verb, act, target)
         back = outcome if isinstance(outcome, str) else _local(form.get("back", ""), asked)
         return RedirectResponse(_with(back, said=verb, n=outcome if isinstance(outcome, int) else ""), 303)
+
+    async def _export(self, request: Request) -> Response:
+        """What a search finds, as a file; who took it is written down first."""
+        asked = await self._ask(request, {}, {})
+        form = await form_of(request)
+        if form is None or not asked.operator.reads:
+            return self._closed(request)
+        if not self._is_ours(request, asked, form):
+            return await self._told(request, asked, 403, _FOREIGN)
+        if not asked.operator.sees_room("jobs"):
+            raise NotFound("there is no such page")
+        query = check.text("query", form.get("query", ""), longest=LONGEST)
+        await self._audit.note(asked.operator, "done", "export", f"query={asked.show(What('audit', query)).value}")
+        file = {"Content-Disposition": 'attachment; filename="tasks.csv"'}
+        return PlainTextResponse(await csv_of(asked, query), 200, file, media_type="text/csv")
 
     def _is_ours(self, request: Request, asked: PageRequest, form: Mapping[str, str]) -> bool:
         token = form.get("form_token", "")

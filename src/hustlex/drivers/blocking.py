@@ -28,7 +28,7 @@ from hustlex.core.durability.level import (
 )
 from hustlex.core.link import LinkFigures, ServerLink
 from hustlex.core.op import PING, Batch, Call, Durable, Flow, Op, Part, Sleep, Step
-from hustlex.core.telemetry import Hook, Watch
+from hustlex.core.telemetry import Hook, Watch, telling
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.faults import (
     MOST_DETOURS,
@@ -110,7 +110,7 @@ class Driver:
         deadline = time.monotonic() + self._seconds(op)
         if self.hook is None:
             return _decode(op, self._insist(op, deadline))
-        with Watch(self.hook, (op.name,), waits=waits):
+        with Watch(self.hook, (op.name,), waits=True) if waits else telling(self.hook, op.name):
             return _decode(op, self._insist(op, deadline))
 
     def _seconds(self, op: Op[Any]) -> float:
@@ -287,7 +287,7 @@ class Driver:
     def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
         """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
         deadline = time.monotonic() + self._seconds(op) + durability.patience_ms / 1000
-        with Watch(self.hook, (op.name,)) if self.hook is not None else nullcontext():
+        with telling(self.hook, op.name) if self.hook is not None else nullcontext():
             found: WaitReply = self._insist(op, deadline, durability=durability)
             value = _decode(op, found.reply)
         return Committed(value, reached(durability, found), found.local, found.replicas)

@@ -11,18 +11,21 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.check import Id
 from hustlex.core.lua import load
-from hustlex.core.op import Batch, Effect, Flow, Op, Part, Reply, command
+from hustlex.core.op import Effect, Flow, Op, Part, Reply, command
 from hustlex.core.reference import user_reference
-from hustlex.errors import Error, Misuse
+from hustlex.errors import Misuse
 from hustlex.idempotency.flows import IdempotencyServices
 from hustlex.idempotency.names import Scope, event_record, read_key, record_of
 
 _LOOK = load("hustlex.idempotency", "look")
+_LOOK_SEVERAL = load("hustlex.idempotency", "look_several")
 
 State = Literal["unknown", "running", "lapsed", "done"]
 
-_PER_STEP = 500
+_PER_STEP, _PER_LOOK = 500, 250
 _MOST = 20 * _PER_STEP
+_MOST_CLAIMS, _ENOUGH = 1_000, 100
+"""Of one page: claims that are looked at, and those that are not done; one step more may add to either."""
 _CURSOR_END = "0"
 _LONGEST_CURSOR = 26
 _CURSOR = re.compile(r"([0-9]{1,5})-([0-9]{1,20})")
@@ -92,15 +95,16 @@ def look(record: str, now_ms: int) -> Op[ClaimState]:
 
 
 def unfinished(prefix: str, cursor: str, now_ms: int) -> Flow[ClaimPage]:
-    """Go through the servers' keys, 10,000 at most; each that is a claim is looked at."""
-    (part, at), looked, found = _cursor(cursor), 0, list[ClaimState]()
-    while looked < _MOST or at == _CURSOR_END:
+    """Go through the servers' keys until enough was seen; those that are claims are looked at where they are."""
+    (part, at), looked, claims, found = _cursor(cursor), 0, 0, list[ClaimState]()
+    while at == _CURSOR_END or (looked < _MOST and claims < _MOST_CLAIMS and len(found) < _ENOUGH):
         step = yield Part(_scan(prefix, at), part)
         if step is None:
             return ClaimPage(_oldest_first(found), "", looked)
         at, names = step
-        looked += _PER_STEP
-        found += yield from _unfinished(names, now_ms)
+        looked, claims = looked + _PER_STEP, claims + len(names)
+        for n in range(0, len(names), _PER_LOOK):
+            found += (yield Part(_look_several(names[n : n + _PER_LOOK], now_ms), part)) or ()
         part += at == _CURSOR_END
     return ClaimPage(_oldest_first(found), f"{part}-{at}", looked)
 
@@ -109,11 +113,18 @@ def _oldest_first(claims: list[ClaimState]) -> tuple[ClaimState, ...]:
     return tuple(sorted(claims, key=lambda claim: claim.age, reverse=True))
 
 
-def _unfinished(names: list[str], now_ms: int) -> Flow[list[ClaimState]]:
-    if not names:
-        return []
-    answers: list[ClaimState | Error] = yield Batch(tuple(look(name, now_ms) for name in names))
-    return [each for each in answers if isinstance(each, ClaimState) and each.state in ("running", "lapsed")]
+def _look_several(names: list[str], now_ms: int) -> Op[list[ClaimState]]:
+    """Those that are not done."""
+
+    def decode(reply: Reply) -> list[ClaimState]:
+        return [_claim(names[row[0]], *row[1:]) for row in reply[1]]
+
+    return _LOOK_SEVERAL.op((), (now_ms, *names), decode)
+
+
+def _claim(record: str, rest: int, fence: int, point: bytes, age: int, left: int) -> ClaimState:
+    state: State = "running" if rest > 0 else "lapsed"
+    return ClaimState(record, state, bytes(point).decode(), fence, _ms(rest), 0, _ms(age), _ms(left))
 
 
 def _scan(prefix: str, cursor: str) -> Op[tuple[str, list[str]]]:

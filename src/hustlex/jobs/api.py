@@ -97,7 +97,9 @@ class Jobs:
         """
         token = new_token()
         made = as_job(job, payload)
-        placed = served(draft(made, options, new_id()), self._queues)
+        placed = draft(made, options, new_id())
+        if self._queues is not None:
+            served(placed, self._queues)
         if self._driver.hook is not None:
             placed = carried(placed, self._driver.hook)
         if self._known.missing(placed.queue):

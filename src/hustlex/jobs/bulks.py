@@ -9,6 +9,7 @@ from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
+from hustlex.errors import Misuse
 from hustlex.jobs.bulk import flows
 from hustlex.jobs.bulk.flows import May
 from hustlex.jobs.bulk.ops import MOST_KEPT, SearchState, Stored
@@ -24,7 +25,7 @@ _LONGEST_LABEL = 1_000
 
 @answering
 class BulkActs:
-    """Runs, archives, deletes or cancels what a search finds: first found and shown, then done in steps of 100.
+    """Runs, archives, deletes, cancels or puts off what a search finds: found and shown first, then done in steps.
 
     ``plan`` writes an act down; ``step`` does a little of it, and is called until ``bulk.moving`` is false: by a
     console, by the command line, by whoever comes after them. What a step did is never done twice. Raises NotFound for
@@ -36,19 +37,30 @@ class BulkActs:
         self._clock = clock
 
     async def plan(
-        self, verb: BulkVerb, query: str, *, queues: Sequence[str] | None = None, by: str = "someone", label: str = ""
+        self,
+        verb: BulkVerb,
+        query: str,
+        *,
+        queues: Sequence[str] | None = None,
+        by: str = "someone",
+        label: str = "",
+        start_at: datetime | None = None,
     ) -> Bulk:
         """A new act. Its tasks are found by the steps that follow, at most 20,000, and then stay what they are.
 
         query: as of ``Inspector.search``; a task in whose state the verb can do nothing is left out. queues: the only
-        ones in which to look. by, label: who asked for it and for what, as it may be shown. Raises Misuse.
+        ones in which to look. by, label: who asked for it and for what, as it may be shown. start_at: with
+        "reschedule", and only then: when they are to start. Raises Misuse.
         """
         wanted = BulkVerb(check.one_of("verb", verb, tuple(BulkVerb)))
         asked = searching.asked(check.typed("query", query), self._clock())
         names = None if queues is None else tuple(addressed("queue", name) for name in check.several("queues", queues))
         shown = check.text("label", label, longest=_LONGEST_LABEL, blank=True)
-        now = datetime.now(UTC)
-        bulk = Bulk(new_id()[:8], wanted, shown, check.text("by", by), BulkPhase.SEARCHING, now, now)
+        start = None if start_at is None else check.moment("start_at", start_at)
+        if (start is None) == (wanted is BulkVerb.RESCHEDULE):
+            raise Misuse("start_at goes with reschedule, and only with it", hint="pass when the tasks are to start")
+        now, who = datetime.now(UTC), check.text("by", by)
+        bulk = Bulk(new_id()[:8], wanted, shown, who, BulkPhase.SEARCHING, now, now, start_at=start)
         stored = Stored(bulk, SearchState(asked.text, asked.now_s, names))
         return await self._driver.follow(flows.plan(stored, int(now.timestamp() * 1000)))
 
@@ -75,7 +87,7 @@ class BulkActs:
         return await self._turn(bulk_id, before, BulkPhase.STOPPED)
 
     async def undo(self, bulk_id: str) -> Bulk:
-        """Put back what was archived or deleted, within an hour: where it was, if nobody moved it since."""
+        """Put back what was archived, deleted or put off, within an hour: where it was, if nobody moved it since."""
         before = (BulkPhase.DONE, BulkPhase.STOPPED, BulkPhase.PAUSED)
         flow = flows.turn(named("bulk_id", bulk_id), before, BulkPhase.UNDOING, back=True)
         return await self._driver.follow(flow)

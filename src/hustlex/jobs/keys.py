@@ -127,12 +127,12 @@ def addressed(what: str, name: object) -> str:
 
 def queue_keys(name: str) -> QueueKeys:
     """The keys of a queue, also of one that others named. Case-sensitive, not trimmed; a blank name raises Misuse."""
-    return _queue_keys(addressed("queue", name))
+    return _queue_keys(name if type(name) is str else addressed("queue", name))
 
 
 @lru_cache(maxsize=4096)
 def _queue_keys(name: str) -> QueueKeys:
-    if not name.strip():
+    if not addressed("queue", name).strip():
         raise Misuse("queue is blank", hint="pass a name with at least one visible character")
     return QueueKeys(name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import threading
@@ -9,6 +10,7 @@ import time
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -19,10 +21,12 @@ from hustlex.core.telemetry import (
     AttemptStart,
     CallEnd,
     CallStart,
+    Counting,
     DoorEnd,
     DoorEnded,
     End,
-    Telemetry,
+    Watch,
+    ended,
 )
 from hustlex.metrics import rooms
 from hustlex.metrics.board import Board, anonymous, read
@@ -32,6 +36,7 @@ from hustlex.metrics.pulled import Pulled
 from hustlex.metrics.shared import SharedBoards
 from hustlex.metrics.text import exposition
 
+_log = logging.getLogger("hustlex")
 _EVERY_S = 5.0
 _OUTCOMES = {
     "Unavailable": "unavailable",
@@ -53,9 +58,12 @@ class CallSeries:
     """Calls of one operation. Its ``end`` is what a call costs: a lock and three additions.
 
     flying: as long as there are calls without an answer; a list, which threads may lengthen and shorten without a lock.
+    made, spare: of ``CountedCall``; what is not spare is under way. Making one takes longer than all that it does.
     """
 
     def __init__(self, families: Families, op: str, flying: list[None]) -> None:
+        self.made: list[None] = []
+        self.spare: list[CountedCall] = []
         self._landed = flying.pop
         self._families = families
         self._op = op
@@ -68,24 +76,27 @@ class CallSeries:
 
     def end(self, call: CallEnd) -> None:
         """A call has ended."""
-        seconds, numbers = call.seconds, self._numbers
+        if not (call.waits or call.memory):
+            self._landed()
         if call.outcome != "ok" or call.waits or call.memory:
-            self._ended_otherwise(call)
-            return
-        self._landed()
+            self.ended_otherwise(call)
+        else:
+            self.answered(call.seconds)
+
+    def answered(self, seconds: float) -> None:
+        """As most end."""
+        numbers = self._numbers
         with self._lock:
             numbers[self._ok] += 1.0
             numbers[self._took + bisect_left(CALL, seconds)] += 1.0
             numbers[self._sum] += seconds
 
-    def _ended_otherwise(self, call: CallEnd) -> None:
+    def ended_otherwise(self, call: CallEnd) -> None:
         """It failed; or its duration says nothing of the server."""
         outcome: str = "memory" if call.memory else call.outcome
         if outcome == "failed":
             outcome = _OUTCOMES.get(call.error, "other")
         asked = not (call.waits or call.memory)
-        if asked:
-            self._landed()
         with self._lock:
             self._numbers[self._families["calls_total"].place((self._op, outcome))] += 1.0
             if asked and outcome != "cancelled":
@@ -93,12 +104,41 @@ class CallSeries:
                 self._numbers[self._sum] += call.seconds
 
 
-class Metrics(Telemetry):
+class CountedCall:
+    """``with``: a call that is counted as by ``CallSeries.end``. began: when, by the steady clock."""
+
+    __slots__ = ("_op", "_series", "began")
+
+    def __init__(self, series: CallSeries, op: str) -> None:
+        self._series, self._op = series, op
+        self.began = 0.0
+        series.made.append(None)
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        series = self._series
+        try:
+            if error is None:
+                series.answered(time.monotonic() - self.began)
+            else:
+                series.ended_otherwise(ended(CallStart((self._op,)), time.monotonic() - self.began, error))
+        except Exception:  # noqa: BLE001 - what counts must not change what a call did
+            _log.exception("a call was not counted; it goes on")
+        series.spare.append(self)
+
+
+class Metrics(Counting):
     """A hook: ``HustleX(url, hook=metrics)``, and the text of ``GET /metrics``: ``metrics.text()``.
 
     directory: for services of several processes, one for each service and machine, empty when it starts; each process'
     ``text`` then tells of all. See ``process_metrics`` for the one of this process.
     """
+
+    def __init_subclass__(cls) -> None:
+        if cls.__call__ is not Metrics.__call__:
+            cls.count = _in_words  # type: ignore[assignment]
 
     def __init__(self, directory: str | None = None) -> None:
         """Raises ConfigurationError when the directory cannot be used."""
@@ -137,10 +177,27 @@ class Metrics(Telemetry):
         if not (start.waits or start.memory):
             self._flying.append(None)
         op = start.ops[0] if len(start.ops) == 1 else start.op
-        series = self._calls.get(op)
-        if series is None:
-            series = self._calls[op] = CallSeries(self.families, op, self._flying)
-        return series.end
+        return (self._calls.get(op) or self._series(op)).end
+
+    def _series(self, op: str) -> CallSeries:
+        series = self._calls[op] = CallSeries(self.families, op, self._flying)
+        return series
+
+    def count(self, op: str) -> AbstractContextManager[object]:
+        """See ``core.telemetry.Counting``."""
+        began = time.monotonic()
+        if began > self._refresh_at:
+            self._try_to_refresh()
+        try:
+            call = self._calls[op].spare.pop()
+        except (KeyError, IndexError):
+            call = CountedCall(self._calls.get(op) or self._series(op), op)
+        call.began = began
+        return call
+
+    def _in_flight(self) -> int:
+        calls = list(self._calls.values())
+        return len(self._flying) + sum(max(0, len(series.made) - len(series.spare)) for series in calls)
 
     def door(self, name: str, about: Any) -> DoorEnded | None:
         families = self.families
@@ -198,18 +255,28 @@ class Metrics(Telemetry):
             self._refresh_at = time.monotonic() + _EVERY_S if self._shared is not None else float("inf")
             for source in self._sources:
                 source(self.families)
-            self.families["calls_in_flight"].put(len(self._flying))
+            self.families["calls_in_flight"].put(self._in_flight())
             self._pulled.write(self.families, list(self._fronts), list(self._drivers))
             for name, folded in self.families.folded():
                 self.families["labels_folded"].put(folded, (name,))
         finally:
             self._refreshing.release()
 
+    def _try_to_refresh(self) -> None:
+        try:
+            self.refresh()
+        except Exception:  # noqa: BLE001 - a source that fails must not change what a call did
+            _log.exception("what others know was not asked for; the call goes on")
+
     def text(self) -> bytes:
         """All metrics of this process (of all that share the directory), in Prometheus' text format 0.0.4."""
         self.refresh()
         figures = read(self.families.board.memory) if self._shared is None else self._shared.figures()
         return exposition(figures)
+
+
+def _in_words(hook: Metrics, op: str) -> AbstractContextManager[object]:
+    return Watch(hook, (op,))
 
 
 def _of_process(families: Families) -> None:

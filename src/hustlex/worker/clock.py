@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 from hustlex.core.time import Clock
 
+_TICK_S = 0.001
+"""The server tells whole milliseconds."""
+
 
 class WorkerClock:
     """given: 0 in production; tests hand in a fixed time.
@@ -29,8 +32,13 @@ class WorkerClock:
         return self._given()
 
     def learn(self, server_ms: int, asked: float, answered: float) -> None:
-        """Take the server's time from a reply. asked, answered: ``monotonic`` around the call."""
-        self._offset_s = server_ms / 1000 - (asked + answered) / 2
+        """Take the server's time from a reply. asked, answered: ``monotonic`` around the call.
+
+        It was read some time between the two, and a call that opened a connection took long: what is thought already
+        changes only as far as it cannot be true.
+        """
+        server_s = server_ms / 1000
+        self._offset_s = min(max(self._offset_s, server_s - answered), server_s + _TICK_S - asked)
 
     def day(self) -> str:
         """Today in UTC, as the counters' names have it."""

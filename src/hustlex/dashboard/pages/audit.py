@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from hustlex.dashboard.acts import ACTS
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.request import PageContent, PageRequest
@@ -14,8 +15,10 @@ _SIZE = 50
 
 
 def _may_see(operator: Operator, fields: Mapping[str, str]) -> bool:
-    """All of it, or what was done to queues that exist for this person."""
-    queue = fields.get("queue", "")
+    """What was done in rooms that exist for this person; of jobs all of it, or what was done to their queues."""
+    act, queue = ACTS.get(fields.get("verb", "")), fields.get("queue", "")
+    if not operator.sees_room(act.room if act else "jobs"):
+        return False
     return operator.sees_all_queues or bool(queue and operator.sees_queue(queue))
 
 

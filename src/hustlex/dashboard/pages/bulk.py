@@ -21,6 +21,7 @@ WORDS = {
     BulkVerb.ARCHIVE: "They will not run by themselves. For an hour this can be undone.",
     BulkVerb.DELETE: "Their uniqueness locks are given back. For an hour this can be undone, up to 32 MiB of tasks.",
     BulkVerb.CANCEL: "What waits is archived, what runs is cut off, and none is tried again. This cannot be undone.",
+    BulkVerb.RESCHEDULE: "Only when they start changes. For an hour this can be undone.",
 }
 
 TOLD = {
@@ -79,6 +80,8 @@ def _words(bulk: Bulk, summaries: Sequence[QueueSummary]) -> Iterator[str]:
     """What the person must know, a sentence each."""
     if bulk.phase is BulkPhase.READY and bulk.planned:
         yield WORDS[bulk.verb]
+    if bulk.start_at is not None:
+        yield f"They are to start at {bulk.start_at:%Y-%m-%d %H:%M:%S} UTC."
     if not bulk.complete:
         yield f"More than {bulk.planned:,} match: these are the first; do the same again for the others."
     if bulk.unread:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hustlex.dashboard import attention, timelines
+from hustlex.dashboard.attention import Trouble
+from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.pages import errors
+from hustlex.dashboard.pages.cron import queue_named
+from hustlex.dashboard.pages.workers import living_servers
 from hustlex.dashboard.request import PageContent, PageRequest
-from hustlex.jobs import ErrorGroup, QueueHistory, QueueSummary, Server
+from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueHistory, QueueSummary, Server
 from hustlex.jobs.inspect.standing import state_of
 
 _MOST_QUEUES = 8
@@ -16,18 +21,26 @@ _MOST_GROUPS = 5
 
 
 async def home(request: PageRequest) -> PageContent:
-    """Figures of the whole, what needs attention, the queues that need it most."""
+    """What needs attention, and the figures of each room that exists for this person."""
+    values: dict[str, Any] = {"jobs": None}
+    troubles = list[Trouble]()
+    if request.operator.sees_room("jobs"):
+        values["jobs"], troubles = await _jobs(request)
+    values |= {"troubles": troubles[:_MOST_TROUBLES], "more": max(0, len(troubles) - _MOST_TROUBLES)}
+    return PageContent("home", "Home", values, trouble=len(troubles))
+
+
+async def _jobs(request: PageRequest) -> tuple[dict[str, Any], list[Trouble]]:
+    """Figures of the whole, the queues that need attention most, and what is wrong."""
     inspector = request.hx.jobs.inspector
     queues = [each for each in await inspector.summaries() if request.operator.sees_queue(each.name)]
-    servers = await inspector.servers(running_of=())
-    entries = await inspector.scheduler_entries()
+    servers = await living_servers(request)
+    entries = [each for each in await inspector.scheduler_entries() if _sees(request.operator, each)]
     groups, history = await _groups(request), await _history(request)
     now = datetime.now(UTC)
     troubles = [*attention.of_jobs(queues, servers, entries, now), *attention.of_errors(groups, now)]
     values = {
-        "figures": _figures(queues, servers),
-        "troubles": troubles[:_MOST_TROUBLES],
-        "more": max(0, len(troubles) - _MOST_TROUBLES),
+        "figures": _figures(queues) | _slots(request, queues, servers),
         "charts": timelines.of_day(history) if history else [],
         "hours": timelines.rows(history) if history else [],
         "charts_hidden": history is None,
@@ -37,7 +50,11 @@ async def home(request: PageRequest) -> PageContent:
         "servers": servers,
         "entries": len(entries),
     }
-    return PageContent("home", "Home", values, trouble=len(troubles))
+    return values, troubles
+
+
+def _sees(operator: Operator, entry: PeriodicInfo) -> bool:
+    return operator.sees_queue(queue_named(entry.options))
 
 
 async def _history(request: PageRequest) -> QueueHistory | None:
@@ -56,7 +73,7 @@ def _worst(queues: list[QueueSummary]) -> list[QueueSummary]:
     return sorted(queues, key=lambda queue: (-queue.latency, -queue.unfinished, queue.name))[:_MOST_QUEUES]
 
 
-def _figures(queues: list[QueueSummary], servers: list[Server]) -> dict[str, object]:
+def _figures(queues: list[QueueSummary]) -> dict[str, object]:
     slowest = max(queues, key=lambda queue: queue.latency, default=None)
     return {
         "done": sum(queue.processed_today for queue in queues),
@@ -65,6 +82,11 @@ def _figures(queues: list[QueueSummary], servers: list[Server]) -> dict[str, obj
         "slowest": slowest.name if slowest and slowest.latency else "",
         "unfinished": sum(queue.unfinished for queue in queues),
         "archived": sum(queue.archived for queue in queues),
-        "busy": sum(server.active_worker_count for server in servers),
-        "slots": sum(server.concurrency for server in servers),
     }
+
+
+def _slots(request: PageRequest, queues: list[QueueSummary], servers: list[Server]) -> dict[str, object]:
+    """What workers tell of themselves is of all their queues: who sees some is told what is active in these."""
+    whole = request.operator.sees_all_queues
+    busy = sum(each.active_worker_count for each in servers) if whole else sum(queue.active for queue in queues)
+    return {"busy": busy, "slots": sum(server.concurrency for server in servers)}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hustlex.dashboard import timelines
+from hustlex.dashboard.pages.workers import living_servers
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import QueueSummary, Server, State
@@ -28,7 +29,7 @@ async def queues(request: PageRequest) -> PageContent:
     """All queues, 50 a page."""
     inspector = request.hx.jobs.inspector
     seen = [each for each in await inspector.summaries() if request.operator.sees_queue(each.name)]
-    servers = await inspector.servers(running_of=())
+    servers = await living_servers(request)
     order = request.word("sort", "attention")
     order = order if order in _ORDERS else "attention"
     ordered, page = sorted(seen, key=_ORDERS[order]), request.page_number()
@@ -52,7 +53,7 @@ async def queue(request: PageRequest) -> PageContent:
         raise NotFound(f"there is no queue {name!r}", hint="a queue exists once a task was enqueued to it")
     [summary] = await inspector.summaries([name])
     days = list(reversed(await inspector.history(name, _DAYS)))
-    servers = await inspector.servers(running_of=())
+    servers = await living_servers(request)
     history = await inspector.time_series(name)
     values = {
         "queue": summary,

@@ -13,7 +13,7 @@ _ORDER = ("fail", "unknown", "warn", "info", "ok")
 async def redis(request: PageRequest) -> PageContent:
     """What the doctor finds, the worst first."""
     checkup = await request.hx.diagnostics.check(brief=True)
-    if not request.operator.sees_all_queues:
+    if not (request.operator.sees_all_queues and request.operator.sees_room("jobs")):
         shown = tuple(found for found in checkup.findings if found.check not in JOB_CHECKS)
         checkup = msgspec.structs.replace(checkup, findings=shown)
     findings = sorted(checkup.findings, key=lambda found: _ORDER.index(found.level))

@@ -9,7 +9,7 @@ from hustlex.core.redact import What
 from hustlex.dashboard.pages.queues import STATES
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
-from hustlex.jobs import BulkVerb, QueueSummary, State, TaskInfo
+from hustlex.jobs import BulkVerb, Cause, Explanation, QueueSummary, State, TaskInfo
 from hustlex.jobs.search.query import LONGEST, Query, Term, TextTest, parse
 
 _SIZE = 50
@@ -17,6 +17,7 @@ _MOST_COMPARED = 20
 """Queues among which the fullest is chosen when none was."""
 _LONGEST_CURSOR = 4_000
 _WORDS_OF_ERROR = 80
+_HIDDEN_STEPS = "It is a step of a workflow and starts when others have succeeded."
 ACTS: dict[State, tuple[str, ...]] = {
     State.PENDING: ("archive", "delete"),
     State.ACTIVE: ("cancel",),
@@ -79,6 +80,16 @@ async def _sought(request: PageRequest, task_id: str) -> PageContent:
     return PageContent("tasks", "Tasks", elsewhere=request.url("tasks", found.queue, task_id))
 
 
+def _words(request: PageRequest, explanation: Explanation) -> list[str]:
+    """Why it is where it is; without the steps that it waits for in queues that do not exist for this person."""
+    steps, said = explanation.waits_for, list(explanation.words)
+    seen = bool(steps) and all(request.operator.sees_queue(step.queue) for step in steps)
+    if not (seen or request.operator.sees_all_queues):
+        for n, cause in enumerate(explanation.causes):
+            said[n] = _HIDDEN_STEPS if cause in (Cause.STEP_FAILED, Cause.WAITS_FOR_STEPS) else said[n]
+    return said
+
+
 def _alike(request: PageRequest, task: TaskInfo) -> str:
     """A search for those that failed with the same words, as far as they are shown; "" where nobody could type them."""
     words = str(request.show(What("error", task.last_error, task.type)).value).partition("\n")[0][:_WORDS_OF_ERROR]
@@ -105,6 +116,7 @@ async def task(request: PageRequest) -> PageContent:
         "id": task_id,
         "task": found,
         "explanation": explanation,
+        "words": _words(request, explanation),
         "waits_for": [step for step in explanation.waits_for if request.operator.sees_queue(step.queue)],
         "acts": ACTS[found.state] if found else (),
         "alike": _alike(request, found) if found and found.last_error else "",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.jobs import RunningTask, Server
@@ -13,17 +16,15 @@ _MOST_RUNNING = 100
 
 async def workers(request: PageRequest) -> PageContent:
     """Living processes, 30 a page, and what runs longest on them."""
-    inspector, page = request.hx.jobs.inspector, request.page_number()
-    living = sorted(await inspector.servers(running_of=()), key=lambda server: (server.host, server.pid, server.id))
+    page = request.page_number()
+    living = sorted(await living_servers(request), key=lambda server: (server.host, server.pid, server.id))
     shown = living[_SIZE * (page - 1) : _SIZE * page]
     busy = {server.id for server in shown if server.active_worker_count}
-    servers = await inspector.servers(running_of=busy) if busy else []
-    running = [
-        (task, server) for server in servers for task in server.running if request.operator.sees_queue(task.queue)
-    ]
+    servers = await living_servers(request, busy) if busy else []
+    running = [(task, server) for server in servers for task in server.running]
     running.sort(key=lambda pair: pair[0].started_at)
     values = {
-        "servers": shown,
+        "servers": [_counted(server, servers, request) for server in shown],
         "count": len(living),
         "number": page,
         "last": max(1, -(-len(living) // _SIZE)),
@@ -31,6 +32,28 @@ async def workers(request: PageRequest) -> PageContent:
         "more": max(0, len(running) - _MOST_RUNNING),
     }
     return PageContent("workers", "Workers", values)
+
+
+async def living_servers(request: PageRequest, running_of: Collection[str] = ()) -> list[Server]:
+    """Workers of queues that exist for this person, with nothing of others; what runs on those of these ids."""
+    found = await request.hx.jobs.inspector.servers(running_of=running_of)
+    if request.operator.sees_all_queues:
+        return found
+    return [seen for each in found if (seen := _narrowed(each, request)).queues]
+
+
+def _narrowed(server: Server, request: PageRequest) -> Server:
+    sees = request.operator.sees_queue
+    queues = {name: weight for name, weight in server.queues.items() if sees(name)}
+    return replace(server, queues=queues, running=tuple(task for task in server.running if sees(task.queue)))
+
+
+def _counted(server: Server, read: list[Server], request: PageRequest) -> Server:
+    """As busy as this person sees it: what it does for other queues is not counted."""
+    if request.operator.sees_all_queues:
+        return server
+    seen = next((len(each.running) for each in read if each.id == server.id), 0)
+    return replace(server, active_worker_count=seen)
 
 
 def _row(task: RunningTask, server: Server) -> dict[str, object]:

@@ -15,7 +15,7 @@ from hustlex.core import forks
 from hustlex.core.durability.level import Committed, Durability, WaitReply, reached
 from hustlex.core.link import LinkFigures, ServerLink
 from hustlex.core.op import PING, Batch, Call, Durable, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
-from hustlex.core.telemetry import Hook, Watch
+from hustlex.core.telemetry import Hook, Watch, telling
 from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.aio.arrange import arranged
 from hustlex.drivers.aio.connection import ReplyError
@@ -117,7 +117,7 @@ class Driver:
     async def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
         if self.hook is not None:
-            with Watch(self.hook, (op.name,)):
+            with telling(self.hook, op.name):
                 deadline = self._deadline(op)
                 return await self._settle(op, self._topology.connection(op).submit(pack(op), deadline), deadline)
         deadline = self._deadline(op)
@@ -229,7 +229,7 @@ class Driver:
         """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
         if self.hook is None:
             return await self._commit(op, durability)
-        with Watch(self.hook, (op.name,)):
+        with telling(self.hook, op.name):
             return await self._commit(op, durability)
 
     async def _commit(self, op: Op[T], durability: Durability) -> Committed[T]:

@@ -39,6 +39,7 @@ _FOR = {
     BulkVerb.ARCHIVE: _WAITING,
     BulkVerb.DELETE: (*_WAITING, State.ARCHIVED, State.COMPLETED),
     BulkVerb.CANCEL: (*_WAITING, State.ACTIVE),
+    BulkVerb.RESCHEDULE: (State.SCHEDULED, State.RETRY),
 }
 """States of tasks to which each can be done; others are not among what is planned."""
 

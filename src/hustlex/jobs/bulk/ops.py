@@ -18,6 +18,7 @@ from hustlex.jobs.keys import queue_keys
 
 _ADVANCE = load("hustlex.jobs", "bulk/advance")
 _TAKE, _PUT_BACK = load("hustlex.jobs", "bulk/take_several"), load("hustlex.jobs", "bulk/put_back")
+_PUT_OFF = load("hustlex.jobs", "bulk/put_off")
 
 MOST_ITEMS = 20_000
 MOST_KEPT = 100
@@ -127,6 +128,10 @@ def take(bulk: Bulk, queue: str, found: Sequence[BulkItem], now_ms: int) -> Op[l
     q = queue_keys(queue)
     verb = BulkVerb.RUN if bulk.verb is BulkVerb.RETRY else bulk.verb
     pairs = [part for item in found for part in (item.id, item.state.value)]
+    if bulk.start_at is not None:
+        due = int(bulk.start_at.timestamp() * 1000)
+        fixed = (now_ms, q.prefix, due, _UNDO_S, _MOST_BYTES)
+        return _PUT_OFF.op((keys.taken(q, bulk.id),), (*fixed, *pairs), _outcomes)
     return _TAKE.op(
         (q.pending, q.archived, keys.taken(q, bulk.id)),
         (now_ms, q.prefix, verb.value, _UNDO_S, _MOST_BYTES, *pairs),

@@ -21,6 +21,8 @@ class BulkVerb(enum.StrEnum):
     DELETE = "delete"
     CANCEL = "cancel"
     """As ``Jobs.cancel``: never started, or stopped and not tried again."""
+    RESCHEDULE = "reschedule"
+    """Another start, of a scheduled or retry task."""
 
 
 class BulkPhase(enum.StrEnum):
@@ -108,6 +110,8 @@ class Bulk(msgspec.Struct, frozen=True):
     undone: int = 0
     trouble: str = ""
     """Why the last step was not made."""
+    start_at: datetime | None = None
+    """Of those that are given another start, when that is."""
 
     @property
     def ended(self) -> bool:
@@ -121,8 +125,9 @@ class Bulk(msgspec.Struct, frozen=True):
 
     @property
     def can_be_undone(self) -> bool:
-        """Whether tasks can be put back: what is archived or deleted is kept for an hour."""
-        return self.verb in (BulkVerb.ARCHIVE, BulkVerb.DELETE) and self.done > 0 and self.phase in (
+        """Whether tasks can be put back: what was archived, deleted or given another start is kept for an hour."""
+        kept = (BulkVerb.ARCHIVE, BulkVerb.DELETE, BulkVerb.RESCHEDULE)
+        return self.verb in kept and self.done > 0 and self.phase in (
             BulkPhase.DONE, BulkPhase.STOPPED, BulkPhase.PAUSED,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from hustlex.core.op import Batch, Flow, Op, do
+from hustlex.core.op import Batch, Flow, Op, Part, do
 from hustlex.errors import Conflict, Error, NotFound
 from hustlex.jobs import keys, lookup
 from hustlex.jobs.inspect import change, fleet, ops
@@ -22,6 +22,8 @@ T = TypeVar("T")
 _MOST_ATTEMPTS = 20
 _TOGETHER = 100
 """Others wait while a call runs: 100 summaries take about a millisecond."""
+_TOGETHER_THERE = 250
+"""Of a cluster, where most lie elsewhere, which costs little."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEAST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _MOST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -105,16 +107,37 @@ def enqueue_events(entry_id: str, page: int, size: int) -> Flow[list[EnqueueEven
 
 def summaries(queues: Sequence[str], now_ms: int) -> Flow[list[QueueSummary]]:
     """Each queue's summary, in the order given."""
-    found: list[QueueSummary] = yield from in_chunks(lambda names: ops.summaries(names, now_ms), queues)
-    return found
+    if len(queues) > 1 and (yield from do(maintain.clustered())):
+        return (yield from _node_by_node(queues, now_ms))
+    return (yield from _each(lambda names: ops.summaries(names, now_ms), _cut(queues, _TOGETHER)))
+
+
+def _node_by_node(queues: Sequence[str], now_ms: int) -> Flow[list[QueueSummary]]:
+    """Each node is asked for all, and answers for those that lie there; who moves meanwhile is asked for alone."""
+    found, left, number = dict[str, QueueSummary](), list(dict.fromkeys(queues)), 0
+    there: list[QueueSummary] | None
+    while left:
+        there = None
+        for names in _cut(left, _TOGETHER_THERE):
+            there = yield Part(ops.summaries_there(names, now_ms), number)
+            found |= {each.name: each for each in there or ()}
+        if there is None:
+            break
+        left, number = [name for name in left if name not in found], number + 1
+    alone = yield from _each(lambda name: ops.summaries([name], now_ms), left)
+    found |= {each.name: each for each in alone}
+    return [found[name] for name in queues]
+
+
+def _cut(things: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [things[n : n + size] for n in range(0, len(things), size)]
 
 
 def in_chunks(make: Callable[[Sequence[Any]], Op[list[T]]], things: Sequence[Any]) -> Flow[list[T]]:
     """What calls with keys of several slots answer, a hundred in each; in a cluster, which forbids it, one."""
     apart = len(things) > 1 and (yield from do(maintain.clustered()))
     size = 1 if apart else _TOGETHER
-    chunks = [things[n : n + size] for n in range(0, len(things), size)]
-    return (yield from _each(make, chunks))
+    return (yield from _each(make, _cut(things, size)))
 
 
 def _each(make: Callable[[Any], Op[list[T]]], keys: Sequence[Any]) -> Flow[list[T]]:

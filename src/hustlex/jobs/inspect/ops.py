@@ -31,6 +31,7 @@ _MOST_DAYS = 90
 _ROW = 6
 """Values per task in the answers of list_tasks and show_task."""
 _SUMMED = len(QueueSummary.__struct_fields__) - 1
+_ELSEWHERE = -1
 _LISTS = (State.PENDING, State.ACTIVE)
 
 
@@ -54,17 +55,19 @@ def queue(name: str, now_ms: int) -> Op[QueueInfo]:
 
 def summaries(names: Sequence[str], now_ms: int) -> Op[list[QueueSummary]]:
     """What can be told at a cost that does not depend on the queues' size. In a cluster: of one queue."""
-    keys: list[str] = []
-    for q in map(queue_keys, names):
-        keys += (q.pending, q.active, q.scheduled, q.retry, q.archived, q.completed)
-        keys += (q.lease, q.groups, q.processed, q.failed, q.paused, f"{q.prefix}x:limit")
+    queues = [queue_keys(name) for name in names]
+    routes = tuple(q.pending for q in queues)
+    return _SUMMARISE.op(routes, (now_ms, 0, *(q.prefix for q in queues)), partial(_summed, names))
 
-    def decode(reply: Reply) -> list[QueueSummary]:
-        return [
-            _counted(QueueSummary, name, reply[_SUMMED * n : _SUMMED * (n + 1) + 1]) for n, name in enumerate(names)
-        ]
 
-    return _SUMMARISE.op(tuple(keys), (now_ms,), decode)
+def summaries_there(names: Sequence[str], now_ms: int) -> Op[list[QueueSummary]]:
+    """The same of those that lie on the server that is asked, whichever these are."""
+    return _SUMMARISE.op((), (now_ms, 1, *(queue_keys(name).prefix for name in names)), partial(_summed, names))
+
+
+def _summed(names: Sequence[str], reply: Reply) -> list[QueueSummary]:
+    rows = ((name, reply[_SUMMED * n : _SUMMED * (n + 1) + 1]) for n, name in enumerate(names))
+    return [_counted(QueueSummary, name, row) for name, row in rows if int(row[1]) != _ELSEWHERE]
 
 
 def history(name: str, days: int, now_ms: int) -> Op[list[DayStats]]:

@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 
-from hustlex.core.op import Batch, Flow, do
-from hustlex.errors import Error
+from hustlex.core.op import Flow, do
 from hustlex.jobs.inspect import ops as inspect
 from hustlex.jobs.inspect.types import QueueSummary, TaskInfo
 from hustlex.jobs.search import ops
@@ -19,6 +18,7 @@ from hustlex.jobs.search.match import View, matches
 from hustlex.jobs.search.ops import Candidate
 from hustlex.jobs.search.plan import SearchPlan, TaskPlace, plan
 from hustlex.jobs.search.query import Query, whole
+from hustlex.jobs.search.resolve import all_of, calls_of, resolved
 from hustlex.jobs.search.types import FoundTasks, UnreadTask
 
 _AT_ONCE = 100
@@ -83,9 +83,12 @@ def search(
     query: Query, names: Sequence[str], cursor: object, view: View | None, budget: Budget, now_ms: int
 ) -> Flow[FoundTasks]:
     """One page of it, in the queues of these names alone. Raises Misuse for a bad cursor."""
+    budget.calls -= calls_of(query)
+    query = yield from resolved(query, frozenset(names), now_ms)
     page = PageSoFar(plan(query), budget)
     stop = opened(cursor, query.text, [place.kind for place in page.plan.places])
-    queues = page.plan.queues(names) if page.plan.places or page.plan.ids else []
+    somewhere = page.plan.ids != () and (page.plan.places or page.plan.ids)
+    queues = page.plan.queues(names) if somewhere else []
     start = bisect_left(queues, stop.queue) if stop else 0
     walk = _by_id if page.plan.ids is not None else _by_place
     where = yield from walk(page, queues[start:], stop, view, now_ms)
@@ -102,7 +105,7 @@ Where = tuple[int, int, Mark | None] | None
 
 def _by_id(page: PageSoFar, queues: Sequence[str], _: Stop | None, view: View | None, now_ms: int) -> Flow[Where]:
     most = page.budget.calls
-    answers: list[Any] = yield from _all([ops.named(page.plan, queue, view, now_ms) for queue in queues[:most]])
+    answers: list[Any] = yield from all_of([ops.named(page.plan, queue, view, now_ms) for queue in queues[:most]])
     for answer in answers:
         page.looked_at += answer.looked_at
         page.budget.size += len(answer.candidates)  # all of a handful of ids, whatever their number of queues
@@ -119,7 +122,7 @@ def _by_place(page: PageSoFar, queues: Sequence[str], stop: Stop | None, view: V
         if queue not in summaries:
             ahead = queues[n : n + min(_SUMMARIES, page.budget.calls)]
             page.budget.calls -= len(ahead)
-            found: list[Any] = yield from _all([inspect.summaries([name], now_ms) for name in ahead])
+            found: list[Any] = yield from all_of([inspect.summaries([name], now_ms) for name in ahead])
             summaries |= {each.name: each for [each] in found}
         for number, place in _places(page.plan, summaries[queue], first):
             here = yield from _in_place(page, queue, place, mark if number == first else None, view, now_ms)
@@ -158,14 +161,6 @@ def _places(plan: SearchPlan, summary: QueueSummary, first: int) -> Iterator[tup
     for number, place in enumerate(plan.places):
         if number >= first and (place.group or getattr(summary, place.state.value)):
             yield number, place
-
-
-def _all(asked: Sequence[Any]) -> Flow[list[Any]]:
-    answers: list[Any] = (yield Batch(tuple(asked))) if asked else []
-    for answer in answers:
-        if isinstance(answer, Error):
-            raise answer
-    return answers
 
 
 def asked(query: object, now_ms: int) -> Query:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from hustlex.jobs.inspect.types import TaskInfo
-from hustlex.jobs.search.query import Query, Term, TextTest
+from hustlex.jobs.search.query import ErrorLike, Query, TaskName, Term, TextTest
 from hustlex.jobs.types import State
 
 LARGE = 65_536
@@ -29,7 +29,20 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ":": operator.eq,
     "=": operator.eq,
 }
-_OF_MESSAGE = ("text", "type", "error", "retried", "left", "group", "payload", "result", "header", "age", "ended")
+_OF_MESSAGE = (
+    "text",
+    "type",
+    "error",
+    "sig",
+    "retried",
+    "left",
+    "group",
+    "payload",
+    "result",
+    "header",
+    "age",
+    "ended",
+)
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -115,10 +128,24 @@ def _holds(term: Term, subject: Subject, now_s: float) -> bool:
         return _within(term, getattr(subject, term.field))
     if term.field == "is":
         return any(_is(str(value), subject.placed) for value in term.values)
+    if term.field in ("worker", "cron"):
+        return any(isinstance(value, TaskName) and _is_named(term, value, subject.placed) for value in term.values)
+    if term.field == "sig":
+        return any(isinstance(value, ErrorLike) and _failed_so(value, subject) for value in term.values)
     if term.field in _NUMBERS:
         number = _NUMBERS[term.field](subject, now_s)
         return number is not None and _compared(term, number)
     return any(_any_text(value, _texts(term.field, subject)) for value in term.values)
+
+
+def _is_named(term: Term, name: TaskName, placed: Placed) -> bool:
+    """What a worker told may be over by now."""
+    return name.names(placed.queue, placed.id) and (term.field != "worker" or placed.state is State.ACTIVE)
+
+
+def _failed_so(like: ErrorLike, subject: Subject) -> bool:
+    info = subject.info
+    return info is not None and like.holds(subject.placed.queue, info.type, subject.error)
 
 
 def _any_text(value: Any, texts: Iterator[str]) -> bool:

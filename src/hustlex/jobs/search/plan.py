@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
 from hustlex.jobs.keys import QueueKeys
-from hustlex.jobs.search.query import Query, Term, TextTest, folded
+from hustlex.jobs.search.query import ErrorLike, Query, TaskName, Term, TextTest, Value, folded
 from hustlex.jobs.types import State
 
 MOST_NEEDLES = 4
@@ -18,6 +18,8 @@ _ONLY_IN = {
     "next": (State.SCHEDULED, State.RETRY),
     "ended": (State.COMPLETED, State.ARCHIVED),
     "group": (State.AGGREGATING,),
+    "sig": (State.RETRY, State.ARCHIVED),
+    "worker": (State.ACTIVE,),
 }
 _ENDLESS = 1e300
 _IN_BYTES = ("type", "error", "text", "payload", "header")
@@ -60,7 +62,10 @@ class SearchPlan(msgspec.Struct, frozen=True):
     def queues(self, names: Iterable[str]) -> list[str]:
         """Those in which it may be found, in order."""
         terms = [term for term in self.query.terms if term.field == "queue"]
-        return sorted(name for name in set(names) if all(_one_of(term, name) != term.negated for term in terms))
+        known = {name for name in names if all(_one_of(term, name) != term.negated for term in terms)}
+        for term in self.query.positive("sig", "worker", "cron"):
+            known &= {name for value in term.values for name in _queues_of(value, known)}
+        return sorted(known)
 
 
 def plan(query: Query) -> SearchPlan:
@@ -111,17 +116,27 @@ def _needles(query: Query) -> tuple[tuple[bytes, ...], bool]:
         for value in term.values
         if isinstance(value, TextTest) and value.needle
     ]
+    likes = [value for term in query.positive("sig") if len(term.values) == 1 for value in term.values]
+    tests += [TextTest(like.type, "equal", fold=False) for like in likes if isinstance(like, ErrorLike)]
     fold = any(test.fold for test in tests)
     runs = sorted({folded(test.needle) if fold else test.needle for test in tests}, key=len, reverse=True)
     return tuple(run.encode() for run in runs[:MOST_NEEDLES]), fold
 
 
 def _ids(query: Query) -> tuple[str, ...] | None:
+    if known := query.positive("worker", "cron"):
+        return tuple(dict.fromkeys(value.id for value in known[0].values if isinstance(value, TaskName)))
     for term in query.positive("id"):
         tests = [value for value in term.values if isinstance(value, TextTest)]
         if all(test.how == "equal" for test in tests):
             return tuple(dict.fromkeys(test.text for test in tests))
     return None
+
+
+def _queues_of(value: Value, known: Collection[str]) -> Collection[str]:
+    """Where what was looked up can be."""
+    named = value.queue if isinstance(value, TaskName | ErrorLike) else None
+    return known if named is None else (named,)
 
 
 def _one_of(term: Term, name: str) -> bool:

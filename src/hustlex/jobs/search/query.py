@@ -16,11 +16,15 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.errors import Misuse
+from hustlex.jobs.inspect.errors import ErrorGroup
 from hustlex.jobs.types import State
 
 LONGEST = 1_000
 MOST_TERMS = 12
 MOST_VALUES = 50
+_MOST_LOOKED_UP = 10
+LOOKED_UP = ("sig", "worker", "cron")
+"""Fields whose tasks are known elsewhere, where each costs calls: one of them goes into a query, once."""
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _SIZES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
@@ -33,6 +37,8 @@ _DURATION = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d{1,9})([kmg]?)(?:i?b)?", re.IGNORECASE)
 _CLOCK = re.compile(r"\d\d:\d\d(:\d\d)?")
 _RUN = re.compile(r"[A-Za-z0-9_.:-]{3,}")
+_SIGNATURE = re.compile(r"[0-9a-f]{16}")
+_LEFT_OUT = re.compile(r"<\w+>")
 _MASKED = re.compile(r"\u2039[^\u203a]*\u203a|\u2022+")
 """What stands on a page for what is hidden there: it may be searched for, and is in no message."""
 _FOLDING = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
@@ -62,12 +68,39 @@ class TextTest(msgspec.Struct, frozen=True):
         return max(plain, key=len, default="")
 
 
+class TaskName(msgspec.Struct, frozen=True):
+    """A task that is known by its id. queue: None = it may be in any."""
+
+    id: str
+    queue: str | None
+
+    def names(self, queue: str, task_id: str) -> bool:
+        """Whether this is the one."""
+        return self.id == task_id and self.queue in (None, queue)
+
+
+class ErrorLike(msgspec.Struct, frozen=True):
+    """Failures of one signature: the type, and what must stand in the error."""
+
+    queue: str
+    type: str
+    words: tuple[str, ...]
+
+    def holds(self, queue: str, task_type: str, error: str) -> bool:
+        """Whether a task failed so."""
+        return (self.queue, self.type) == (queue, task_type) and all(word in error for word in self.words)
+
+
+Value = TextTest | TaskName | ErrorLike | State | float | str
+
+
 class Term(msgspec.Struct, frozen=True):
-    """One condition. path: names behind the field, as of ``payload.user.id``. values: TextTest, State or number."""
+    """One condition. path: names behind the field, as of ``payload.user.id``. values: TextTest, State, number, or
+    what was looked up elsewhere."""
 
     field: str
     op: str
-    values: tuple[TextTest | State | float | str, ...]
+    values: tuple[Value, ...]
     path: tuple[str, ...] = ()
     negated: bool = False
 
@@ -79,7 +112,7 @@ class Fault(msgspec.Struct, frozen=True):
     sentence: str
 
 
-Kind = Callable[[str, str, str, float], TextTest | State | float | str]
+Kind = Callable[[str, str, str, float], Value]
 """Reads a value: what was typed, its field and operator, and the moment."""
 
 
@@ -107,6 +140,8 @@ def parse(text: object, now_s: float) -> Query:
         begin = at
         try:
             term, at = _term(written, at, now_s)
+            if term.field in LOOKED_UP and any(other.field in LOOKED_UP for other in terms):
+                raise _FaultError(f"of {', '.join(LOOKED_UP)} only one goes into a query, once")
             terms.append(term)
             if len(terms) > MOST_TERMS:
                 raise _FaultError(f"there are at most {MOST_TERMS} terms")
@@ -123,6 +158,13 @@ def whole(text: object, now_s: float) -> Query:
     if found.faults:
         raise Misuse(f"query: {found.faults[0].sentence}", hint=f"look at column {found.faults[0].column}")
     return found
+
+
+def error_like(group: ErrorGroup) -> ErrorLike:
+    """What the failures of a group say: the class, and the longest run of what they say in the same words."""
+    same = max(_LEFT_OUT.split(group.message), key=len).strip()
+    words = (group.error.rpartition(".")[2], same)
+    return ErrorLike(group.queue, group.type, tuple(word for word in words if word))
 
 
 def folded(text: str) -> str:
@@ -165,8 +207,9 @@ def _values(text: str, at: int, field: str) -> tuple[list[str], int]:
             raise _FaultError(f'{field} needs a value; "" is none at all')
         value, at = _value(text, at)
         found.append(value)
-        if len(found) > MOST_VALUES:
-            raise _FaultError(f"{field} takes at most {MOST_VALUES} values")
+        most = _MOST_LOOKED_UP if field in LOOKED_UP else MOST_VALUES
+        if len(found) > most:
+            raise _FaultError(f"{field} takes at most {most} values")
         if at >= len(text) or text[at] != ",":
             break
         at += 1
@@ -217,11 +260,17 @@ def _kind(field: str, path: tuple[str, ...], op: str) -> Kind:
 
 
 def _as_text(value: str, field: str, op: str, _: float) -> TextTest:
-    if field == "group" and (op == "~" or (op == ":" and "*" in value) or not value):
-        raise _FaultError("group takes a whole name")
+    if field in ("group", "cron") and (op == "~" or (op == ":" and "*" in value) or not value):
+        raise _FaultError(f"{field} takes a whole name")
     if op == "~" and not value:
         raise _FaultError(f"{field}~ needs some text")
     return _text_test(value, op, exact=field in _EXACT)
+
+
+def _as_signature(value: str, field: str, _: str, __: float) -> TextTest:
+    if not _SIGNATURE.fullmatch(value.lower()):
+        raise _FaultError(f"{field} takes the 16 digits that stand in the address of a group of errors")
+    return TextTest(value.lower(), "equal", fold=False)
 
 
 def _text_test(value: str, op: str, *, exact: bool = False) -> TextTest:
@@ -257,6 +306,15 @@ def _as_size(value: str, field: str, _: str, __: float) -> float:
 
 def _as_duration(value: str, field: str, _: str, __: float) -> float:
     return _seconds(value, f"{field} is compared with a duration, as 90s, 15m, 2h or 3d")
+
+
+def moment_of(what: str, text: object, now_s: float) -> datetime:
+    """A moment to come as it is typed: 2h from now, a date, a time of today, or both (UTC). Raises Misuse."""
+    try:
+        seconds = _as_moment(check.text(what, text, blank=True).strip(), "next", "", now_s)
+    except _FaultError as fault:
+        raise Misuse(f"{what}: {str(fault).removeprefix('next is compared with ')} was expected") from None
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _as_moment(value: str, field: str, _: str, now_s: float) -> float:
@@ -298,7 +356,7 @@ def _glob(pattern: str, value: str) -> bool:
     return True
 
 
-_EXACT = ("queue", "id", "group", "workflow")
+_EXACT = ("queue", "id", "group", "workflow", "worker", "cron")
 _TEXTS = (*_EQUAL, "~")
 FIELDS: dict[str, tuple[tuple[str, ...], Kind]] = {
     "state": (_EQUAL, _as_state),
@@ -314,6 +372,9 @@ FIELDS: dict[str, tuple[tuple[str, ...], Kind]] = {
     "crashes": ((*_EQUAL, *_COMPARE), _as_number),
     "group": (_EQUAL, _as_text),
     "workflow": (_EQUAL, _as_text),
+    "sig": (_EQUAL, _as_signature),
+    "worker": (_EQUAL, _as_text),
+    "cron": (_EQUAL, _as_text),
     "is": (_EQUAL, _as_word),
     "size": (_COMPARE, _as_size),
     "payload": ((*_TEXTS, *_COMPARE), _as_text),

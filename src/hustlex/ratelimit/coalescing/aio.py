@@ -19,7 +19,7 @@ from typing import Any
 from hustlex.core.answer.aio import Answer, begun, once
 from hustlex.core.keys import slot
 from hustlex.core.op import AsyncDriver
-from hustlex.core.telemetry import Watch
+from hustlex.core.telemetry import telling
 from hustlex.errors import Error
 from hustlex.ratelimit.engine import flows, shared
 from hustlex.ratelimit.engine.limiter import Limiter
@@ -139,7 +139,7 @@ class CoalescedChecks:
 
     async def _watched(self, pending: PendingCheck) -> Judged:
         """Each caller is a call to the hook, as if it went by itself."""
-        with Watch(self._driver.hook, (pending.op.name,)) if self._driver.hook is not None else nullcontext():
+        with telling(self._driver.hook, pending.op.name) if self._driver.hook is not None else nullcontext():
             answer: Judged = await self._joined(pending)
             return answer
 

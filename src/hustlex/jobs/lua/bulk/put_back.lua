@@ -12,6 +12,7 @@
 --                         - nothing was done to it
 -- @include clock
 -- @include fields
+-- @include start_again
 local now = string.format('%.0f000000', clock(now_ms))
 
 -- What can fail comes first: a task that has left one place stands in the other by then.
@@ -25,6 +26,9 @@ end
 
 local function restore(id, kept)
   local task, state, group, score, since, lock, left, digest, whole = prefix .. 't:' .. id, unpack(kept)
+  if type(whole) == 'string' then  -- it was given another start
+    return start_again(prefix .. state, id, score, whole, lock, left) and 'u' or 'k'
+  end
   if #whole > 0 then
     if redis.call('EXISTS', task) == 1 then return 'k' end
     enter(id, state, group, score)

@@ -11,20 +11,12 @@
 -- REPLY {-1}   it is neither scheduled nor to be retried
 -- REPLY {-3}   it is not where its state says
 -- @include clock
--- @include note_due
-local state, lock = unpack(redis.call('HMGET', task, 'state', 'unique_key'))
+-- @include move_start
+local state = redis.call('HGET', task, 'state')
 if not state then return {0} end
 if state ~= 'scheduled' and state ~= 'retry' then return {-1} end
-local was_s = tonumber(redis.call('ZSCORE', prefix .. state, id) or '')
-if not was_s then return {-3} end
 local now = clock(now_ms)
 local due_ms = due == '' and now or tonumber(due)
 if due:sub(1, 1) == '+' then due_ms = now + due_ms end
-due_ms = math.max(due_ms, now)
-redis.call('ZADD', prefix .. state, string.format('%.0f', math.ceil(due_ms / 1000)), id)
-note_due(prefix, id, due_ms, now)
-local later_ms = due_ms - was_s * 1000
-if later_ms > 0 and lock and redis.call('GET', lock) == id then
-  redis.call('PEXPIRE', lock, string.format('%.0f', redis.call('PTTL', lock) + later_ms))
-end
+if not move_start(prefix, id, state, math.max(due_ms, now), now) then return {-3} end
 return {1}

@@ -1,10 +1,14 @@
 -- jobs.summarise: count queues' tasks in steps whose cost does not depend on how many there are. In a cluster: one queue's.
 -- EFFECT read
--- KEYS keys...    asynq:{<queue>}: and, for each queue, pending, active, scheduled, retry, archived, completed, lease,
---                 groups, processed, failed, paused, x:limit
--- TOUCHES asynq:{<queue>}:t:<id>  asynq:{<queue>}:processed:<day>  asynq:{<queue>}:failed:<day>
+-- KEYS routes...  list   asynq:{<queue>}:pending of each
+-- TOUCHES asynq:{<queue>}:<state>  asynq:{<queue>}:lease  asynq:{<queue>}:groups  asynq:{<queue>}:processed
+-- TOUCHES asynq:{<queue>}:failed  asynq:{<queue>}:paused  asynq:{<queue>}:x:limit  asynq:{<queue>}:t:<id>
+-- TOUCHES asynq:{<queue>}:processed:<day>  asynq:{<queue>}:failed:<day>
 -- ARGV now_ms     int    0: the server's clock
--- REPLY {1, numbers...}  15 of each queue, in the order of QueueSummary; latency in ms, limit -1 = none
+-- ARGV apart      int    1: some may lie on other nodes than the one that is asked
+-- ARGV prefixes... text  asynq:{<queue>}: of each
+-- REPLY {1, numbers...}  15 of each queue, in the order of QueueSummary; latency in ms, limit -1 = none; the first is -1:
+--                        the queue lies elsewhere
 -- @include clock
 -- @include fields
 -- @include utc_day
@@ -17,22 +21,28 @@ local function add(found, otherwise)
   reply[#reply + 1] = type(found) ~= 'table' and found or otherwise or 0
 end
 
-for i = 1, #KEYS, 12 do
-  local pending, processed, failed = KEYS[i], KEYS[i + 8], KEYS[i + 9]
-  add(redis.pcall('LLEN', pending))
-  add(redis.pcall('LLEN', KEYS[i + 1]))
-  for k = i + 2, i + 5 do add(redis.pcall('ZCARD', KEYS[k])) end
-  add(redis.pcall('SCARD', KEYS[i + 7]))
-  add(redis.pcall('GET', processed .. ':' .. day))
-  add(redis.pcall('GET', failed .. ':' .. day))
-  add(redis.pcall('GET', processed))
-  add(redis.pcall('GET', failed))
-  add(redis.call('EXISTS', KEYS[i + 10]))
-  local oldest = redis.pcall('LINDEX', pending, -1)
-  local task = type(oldest) == 'string' and string.sub(pending, 1, -#'pending' - 1) .. 't:' .. oldest
+local function count(prefix)
+  add(redis.pcall('LLEN', prefix .. 'pending'))
+  add(redis.pcall('LLEN', prefix .. 'active'))
+  for _, state in ipairs({'scheduled', 'retry', 'archived', 'completed'}) do add(redis.pcall('ZCARD', prefix .. state)) end
+  add(redis.pcall('SCARD', prefix .. 'groups'))
+  for _, name in ipairs({'processed:' .. day, 'failed:' .. day, 'processed', 'failed'}) do
+    add(redis.pcall('GET', prefix .. name))
+  end
+  add(redis.call('EXISTS', prefix .. 'paused'))
+  local oldest = redis.pcall('LINDEX', prefix .. 'pending', -1)
+  local task = type(oldest) == 'string' and prefix .. 't:' .. oldest
   local since = tonumber(task and field(task, 'pending_since') or '')
   add(string.format('%.0f', since and math.max(now - since / 1000000, 0) or 0))
-  add(redis.pcall('ZCOUNT', KEYS[i + 6], '-inf', math.floor(now / 1000)))
-  add(redis.pcall('GET', KEYS[i + 11]), -1)
+  add(redis.pcall('ZCOUNT', prefix .. 'lease', '-inf', math.floor(now / 1000)))
+  add(redis.pcall('GET', prefix .. 'x:limit'), -1)
+end
+
+for i = 3, #ARGV do
+  local elsewhere = apart == '1' and type(redis.pcall('EXISTS', ARGV[i] .. 'paused')) == 'table'
+  if elsewhere then
+    add(-1)
+    for _ = 2, 15 do add(0) end
+  else count(ARGV[i]) end
 end
 return reply
