@@ -144,7 +144,8 @@ class Metrics(Counting):
         """Raises ConfigurationError when the directory cannot be used."""
         self._shared = SharedBoards(check.text("directory", directory)) if directory is not None else None
         self._fronts: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._drivers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.drivers: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Those that belong to no front, and whose connections are told of."""
         self._sources: list[Source] = [_of_process]
         self._file = -1
         self._refreshing = threading.Lock()
@@ -237,10 +238,6 @@ class Metrics(Counting):
     def join(self, front: Any) -> None:
         self._fronts.add(front)
 
-    def attend(self, driver: Any) -> None:
-        """Tell of the connections of a driver that belongs to no front."""
-        self._drivers.add(driver)
-
     # -- what it tells
 
     def ask(self, source: Source) -> None:
@@ -256,7 +253,7 @@ class Metrics(Counting):
             for source in self._sources:
                 source(self.families)
             self.families["calls_in_flight"].put(self._in_flight())
-            self._pulled.write(self.families, list(self._fronts), list(self._drivers))
+            self._pulled.write(self.families, list(self._fronts), list(self.drivers))
             for name, folded in self.families.folded():
                 self.families["labels_folded"].put(folded, (name,))
         finally:

@@ -90,7 +90,7 @@ async def watched(metrics: Metrics | None, driver: AsyncDriver, *sources: Source
     if metrics is None:
         yield
         return
-    metrics.attend(driver)
+    metrics.drivers.add(driver)
     lag = LoopLag()
     for source in (lag.write, *sources):
         metrics.ask(source)
