@@ -12,6 +12,7 @@ _ROWS = (
     ("sse_p50_ms", "ms from publish to half of the browsers", ",.0f"),
     ("sse_p99_ms", "ms from publish to 99 % of them", ",.0f"),
     ("sse_lost", "deliveries that are missing", ",.0f"),
+    ("sse_files_left", "sockets of the process when all have left", ",.0f"),
 )
 
 

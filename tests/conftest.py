@@ -17,6 +17,7 @@ import redis
 
 from hustlex.core.time import FixedClock
 from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.testing import patient
 from tests.support import servers
 from tests.support.blocking import Blocking
 from tests.support.cpu import CpuTimes
@@ -146,15 +147,16 @@ def rooms() -> dict[str, Any]:
 @pytest.fixture(params=["aio", "blocking"])
 async def hx(request: pytest.FixtureRequest, url: str, clock: FixedClock, rooms: dict[str, Any]) -> AsyncIterator[Any]:
     """The front, async and blocking: ``await hx.otp.verify(...)`` works for both (``tests/support/blocking.py``)."""
+    options = {**patient(), "ratelimit": None, "secret": SECRET, "clock": clock, **rooms}
     if request.param == "aio":
         from hustlex.app import HustleX
 
-        async with HustleX(url, secret=SECRET, clock=clock, timeout=PATIENCE, **rooms) as front:
+        async with HustleX(url, **options) as front:
             yield front
     else:
         from hustlex.sync import HustleX as BlockingHustleX
 
-        with BlockingHustleX(url, secret=SECRET, clock=clock, timeout=PATIENCE, **rooms) as blocking_front:
+        with BlockingHustleX(url, **options) as blocking_front:
             yield Blocking(blocking_front)
 
 

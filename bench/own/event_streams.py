@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import sys
@@ -19,6 +20,7 @@ from hustlex.events import Events
 _BROWSERS = int(os.environ.get("BENCH_BROWSERS", "10000"))
 _AT_ONCE = 100
 _CONNECT_S = 35.0
+_LEAVE_S = 10.0
 _SPARE_FILES = 200
 _SERVER = "bench.own.event_server"
 
@@ -66,7 +68,7 @@ async def _measure(url: str, port: int, pid: int, messages: int) -> dict[str, fl
     lateness: list[float] = []
     process = psutil.Process(pid)
     (await _connect(port, lateness, 1))[0].abort()  # what is loaded at the first request belongs to no stream
-    empty, begun = process.memory_info().rss, time.monotonic()
+    files, empty, begun = process.num_fds(), process.memory_info().rss, time.monotonic()
     transports = await _connect(port, lateness, min(_BROWSERS, open_files() - _SPARE_FILES))
     browsers, took = len(transports), time.monotonic() - begun
     driver = Driver(url)
@@ -80,9 +82,12 @@ async def _measure(url: str, port: int, pid: int, messages: int) -> dict[str, fl
         await _until(lambda: len(lateness) >= number * browsers)  # noqa: B023
     after = process.cpu_times()
     cpu = after.user + after.system - before.user - before.system
+    memory = process.memory_info().rss
     lateness.sort()
     for transport in transports:
         transport.abort()
+    with contextlib.suppress(TimeoutError):
+        await _until(lambda: process.num_fds() <= files, _LEAVE_S)
     await driver.close()
     return {
         "sse_subscribers": browsers,
@@ -92,7 +97,8 @@ async def _measure(url: str, port: int, pid: int, messages: int) -> dict[str, fl
         "sse_delivery_us": cpu / len(lateness) * 1e6,
         "sse_p50_ms": percentile(lateness, 0.5),
         "sse_p99_ms": percentile(lateness, 0.99),
-        "sse_memory_kb": (process.memory_info().rss - empty) / 1024 / browsers,
+        "sse_memory_kb": (memory - empty) / 1024 / browsers,
+        "sse_files_left": process.num_fds() - files,
     }
 
 
@@ -123,7 +129,7 @@ async def _connect(port: int, lateness: list[float], most: int) -> list[asyncio.
     return transports
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(40):
+async def _until(condition: Callable[[], bool], seconds: float = 40.0) -> None:
+    async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.005)

@@ -4,7 +4,6 @@ import importlib
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +12,8 @@ import httpx
 import pytest
 
 from hustlex import HustleX
-from hustlex.ratelimit import RateLimitOptions
-from hustlex.testing import drain
+from hustlex.testing import drain, patient
 
-# On a busy machine a call waits longer, and a limit does not decide without the server.
-PATIENT = partial(HustleX, timeout=timedelta(seconds=5), ratelimit=RateLimitOptions(timeout=timedelta(seconds=10)))
 Login = Callable[[str], Awaitable[dict[str, str]]]
 
 
@@ -30,7 +26,7 @@ def service(
     monkeypatch.setenv("HUSTLEX_SECRET", "32 random bytes or more, from your vault")
     monkeypatch.setenv("AJO_DATABASE", str(tmp_path / "ajo.db"))
     monkeypatch.syspath_prepend(str(request.path.parent))
-    monkeypatch.setattr("hustlex.HustleX", PATIENT)
+    monkeypatch.setattr("hustlex.HustleX", partial(HustleX, **patient()))  # for busy machines
     for name in ("app", "store"):  # another folder's
         sys.modules.pop(name, None)
     return importlib.import_module("app")

@@ -15,6 +15,9 @@ from hustlex.app import HustleX
 from hustlex.errors import Misuse
 from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import PATIENCE
+from tests.contract.test_cache import every_key_ends
+
+__all__ = ["every_key_ends"]
 
 TTL = timedelta(minutes=5)
 PATIENT = timedelta(seconds=2)

@@ -18,6 +18,9 @@ from hustlex.app import HustleX
 from hustlex.errors import Misuse, Overloaded
 from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import PATIENCE
+from tests.contract.test_cache import every_key_ends
+
+__all__ = ["every_key_ends"]
 
 QUARTER = timedelta(minutes=15)
 PATIENT = timedelta(seconds=5)

@@ -15,6 +15,9 @@ from hustlex.core.op import Op
 from hustlex.drivers.aio import Driver
 from hustlex.errors import Timeout
 from tests.conftest import LONG
+from tests.contract.test_cache import every_key_ends
+
+__all__ = ["every_key_ends"]
 
 MOST_CALLS = 20
 

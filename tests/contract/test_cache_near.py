@@ -14,7 +14,10 @@ import pytest
 import redis
 
 from hustlex.app import HustleX
+from hustlex.cache import Caches
 from hustlex.cache.near import NearShelf, NearWatch, immutable
+from hustlex.drivers.aio import Driver
+from hustlex.drivers.aio.options import Options
 from hustlex.errors import Misuse
 from hustlex.sync import HustleX as BlockingHustleX
 from tests.conftest import PATIENCE
@@ -155,6 +158,39 @@ async def test_a_broken_link_drops_everything(url: str, faulty: Proxy) -> None:
             while await cache.get(1) != 2:
                 await asyncio.sleep(0.002)
         assert await kept(cache, 1) == 2
+
+
+async def test_a_link_that_dies_in_silence_ends_the_copies(url: str, faulty: Proxy) -> None:
+    """T-C23: nobody says that it is gone; the signs of life do, after ``look`` and ``stall``."""
+    driver = Driver(faulty.url, Options(look=0.05, stall=0.3))
+    async with HustleX(url, timeout=PATIENCE) as other:
+        options: dict[str, Any] = {"ttl": QUARTER, "timeout": PATIENT, "near": MINUTE}
+        cache, writer = Caches(driver)("n", int, **options), other.cache("n", int, **options)
+        await until(lambda: cache._plan.near.watch.live)
+        await writer.set(1, 1)
+        assert await kept(cache, 1) == 1
+        faulty.black_hole = True
+        await writer.set(1, 2)
+        await until(lambda: not len(cache._plan.near))
+        assert hits(cache) > 0
+        faulty.black_hole = False
+        async with asyncio.timeout(60):
+            while await cache.get(1) != 2:
+                await asyncio.sleep(0.002)
+    await driver.close()
+
+
+async def test_a_copy_that_nobody_was_told_of_is_found_by_a_proof(one: HustleX) -> None:
+    cache = await near(one, near_proof=1.0)
+    await cache.set(1, 1)
+    shelf = cache._plan.near
+    async with asyncio.timeout(60):
+        while not cache.stats().near.get("differed"):
+            copy = shelf.held("cache:n:1")
+            if copy is not None:
+                copy.body = b"2"  # as if a notice had been lost
+            assert await cache.get(1) == 1
+    assert any("out of date" in sentence for sentence in cache.stats().advice())
 
 
 async def test_proofs_are_counted(one: HustleX, raw: redis.Redis) -> None:

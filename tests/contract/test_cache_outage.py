@@ -21,6 +21,8 @@ from hustlex.app import HustleX
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Unavailable
 from hustlex.sync import HustleX as BlockingHustleX
+from tests.conftest import PATIENCE
+from tests.contract.test_cache import Origin, start, until
 from tests.support import servers
 from tests.support.blocking import Blocking
 
@@ -82,6 +84,23 @@ def test_two_processes_compute_once_however_long_it_takes(url: str, raw: redis.R
         outputs = [running.communicate(timeout=60)[0] for running in (one, other)]
     assert all(output.endswith("True\n") for output in outputs)
     assert raw.get("origin") == b"1"
+
+
+async def test_eight_fronts_of_fifty_callers_compute_once(url: str, raw: redis.Redis) -> None:
+    """T-C02: fronts share nothing but the server, as processes do."""
+    fronts = [HustleX(url, timeout=PATIENCE) for _ in range(8)]
+    options: dict[str, Any] = {"ttl": QUARTER, "timeout": PATIENCE, "lease": PATIENCE, "wait": PATIENCE}
+    caches = [front.cache("user", int, **options) for front in fronts]
+    origin = Origin(7)
+    origin.close()
+    calls = [start(cache.get_or_compute(1, origin.load)) for cache in caches for _ in range(50)]
+    await origin.computing.wait()
+    await until(lambda: sum(bool(cache.stats().wait.get("polled")) for cache in caches) == 7)
+    origin.open()
+    assert await asyncio.gather(*calls) == [7] * 400
+    assert origin.calls == 1
+    for front in fronts:
+        await front.close()
 
 
 async def test_a_killed_computation_is_taken_over_when_its_lease_ends(url: str, raw: redis.Redis) -> None:

@@ -104,6 +104,22 @@ async def test_a_failing_computation_is_replaced_and_left_alone_for_a_while(
     assert not raw.exists("cl:{cache:n:1}")
 
 
+async def test_eight_fronts_try_a_failing_computation_once(url: str, clock: FixedClock) -> None:
+    """T-C10: for as long as it is left alone; fronts share nothing but the server, as processes do."""
+    fronts = [HustleX(url, timeout=PATIENCE, clock=clock) for _ in range(8)]
+    caches = [numbers(front, stale_if_error=timedelta(minutes=10), cooldown=MINUTE) for front in fronts]
+    origin = Origin(1)
+    await caches[0].get_or_compute(1, origin.load)
+    clock.advance(timedelta(seconds=61))
+    origin.value = ConnectionError("the database is away")
+    for _ in range(2):
+        calls = [cache.get_or_compute(1, origin.load) for cache in caches for _ in range(5)]
+        assert await asyncio.gather(*calls) == [1] * 40
+    assert origin.calls == 2
+    for front in fronts:
+        await front.close()
+
+
 async def test_an_error_without_a_stale_value_is_raised(hx: Any, clock: FixedClock) -> None:
     cache = numbers(hx, stale_if_error=MINUTE)
     origin = Origin(LookupError("no"))

@@ -96,3 +96,15 @@ async def test_joining_keeps_alive_and_heals_what_the_server_lost(
             async with rooms.join("phone", user="ada", room=1):
                 raise RuntimeError
         assert await rooms.members(room=1) == []
+
+
+async def test_who_was_there_by_a_process_that_died_is_forgotten(url: str, clock: FixedClock) -> None:
+    """T-E18."""
+    dying = HustleX(url, timeout=PATIENCE, clock=clock)
+    async with HustleX(url, timeout=PATIENCE, clock=clock) as other:
+        rooms = other.events.presence("rooms:all")
+        async with dying.events.presence("rooms:all").join("phone", user="ada"):
+            await dying.close()
+        assert await rooms.count() == PresenceCount(1, 1), "nobody said goodbye"
+        clock.advance(2 * HALF)
+        assert await rooms.count() == PresenceCount(0, 0)

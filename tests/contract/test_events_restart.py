@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -44,6 +47,34 @@ async def test_a_killed_server_loses_nothing_or_says_so(request: pytest.FixtureR
             assert (gap.reason, heard) == ("epoch", [*range(50), gap, 50])
         await listening.close()
         await publishing.close()
+
+
+async def test_a_server_that_stands_still_is_missed_and_loses_nothing(request: pytest.FixtureRequest) -> None:
+    """T-E03: it closes nothing, so only signs of life that do not come tell of it."""
+    with EmbeddedServer(binary=servers.binary(request.config.getoption("--server"))) as server:
+        listening = Driver(server.url, Options(look=0.05, stall=0.3), timeout=LONG)
+        publishing = Driver(server.url, timeout=LONG)
+        events = Events(listening)
+        heard, told = (each.channel("ticks:all", Tick, kind="replay") for each in (events, Events(publishing)))
+        async with heard.subscribe() as messages:
+            await told.publish(Tick(0))
+            assert await numbers(messages, 1) == [0]
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                await until(lambda: events.trouble)
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            await again(told, Tick(1))
+            assert await numbers(messages, 1) == [1]
+            await until(lambda: not events.trouble)
+        await listening.close()
+        await publishing.close()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(50):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 async def numbers(messages: Any, count: int) -> list[Any]:

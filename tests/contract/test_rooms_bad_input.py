@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from hustlex import HustleX, sync
-from hustlex.cache import AfterCommit, Stats
+from hustlex.cache import AfterCommit, CacheOptions, Stats
 from hustlex.cache.api import Cache, CachedFunction, Caches, Decorator
 from hustlex.cache.policy import Options
 from hustlex.core.breaker import BreakerOptions
@@ -98,6 +98,7 @@ PLAIN = [
         {"timeout": timedelta(seconds=1), "breaker": BreakerOptions(), "expected_replicas": 1}
         | {"local_deny": True, "remembered": 100, "exempt": frozenset(), "on_decision": None},
     ),
+    Sample(CacheOptions, {"timeout": timedelta(seconds=1)}),
     Sample(BreakerOptions, {"failures": 5, "share": 0.5, "calls": 20, "window_s": 10.0, "probe_s": 1.0, "probes": 3}),
     Sample(parse_rule, {"text": "5/minute per user", "name": "p"}),
     Sample(Rulebook, {"source": {"a": "5/minute per ip"}}),
@@ -225,11 +226,11 @@ async def test_a_bad_argument_of_a_front_gets_one_sentence(style: str) -> None:
     front: Any = HustleX if style == "aio" else sync.HustleX
     fits: dict[str, Any] = {"prefix": "", "strict_memory": None, "secret": SECRET, "old_secrets": (), "hook": None}
     fits |= {"reference_secret": SECRET, "tokens": None, "ratelimit": None, "idempotency": None}
-    fits |= {"durability": {"jobs": "fsync"}}
+    fits |= {"durability": {"jobs": "fsync"}, "otp": None, "pins": None, "cache": None}
 
     def opened(_: Any, **given: Any) -> None:
         made = front("redis://127.0.0.1:1", **given)
-        assert made.tokens and made.ratelimit and made.idempotency
+        assert made.tokens and made.ratelimit and made.idempotency and made.otp and made.pins and made.cache
 
     no_secret = {name for name, value in ODD.items() if not value}
     assert await complaints(Sample(front, fits, call=opened, spare={"secret": no_secret})) == []

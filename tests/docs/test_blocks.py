@@ -11,6 +11,7 @@ import pytest
 
 from hustlex import HustleX
 from tests.docs import test_guides, test_moving, test_tutorial, test_why
+from tests.support.patience import unhurried_fronts
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -46,7 +47,10 @@ def test_every_page_with_named_blocks_is_run() -> None:
 
 
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=name)
-async def test_the_other_blocks_of_a_page_run_in_their_order(page: Path, hustlex: HustleX) -> None:
+async def test_the_other_blocks_of_a_page_run_in_their_order(
+    page: Path, hustlex: HustleX, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unhurried_fronts(monkeypatch)
     names: dict[str, Any] = {"__name__": "page"}
     for block in NAMELESS.findall(page.read_text("utf-8")):
         exec(compile(block, str(page), "exec", dont_inherit=True), names)

@@ -18,35 +18,39 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 HUSTLEX: Any = get_command(cli)
 
 
-def options(words: list[str]) -> set[str] | None:
-    """Of the command that these words begin with."""
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """What these words begin with, and the words that are left."""
     command = HUSTLEX
-    for word in words:
+    for number, word in enumerate(words):
         below = getattr(command, "commands", {})
         name = word if word in below else word.removesuffix("s")  # a noun has its plural
         if name not in below:
-            break
+            return command, words[number:]
         command = below[name]
-    if command is HUSTLEX:
-        return None
-    command = getattr(command, "commands", {}).get("start", command)  # `hustlex worker MODULE` leaves the verb out
-    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    return command, []
 
 
 def wrong(text: str) -> list[str]:
     found = []
     for shown in SHOWN.finditer(text):
-        known = options(shown[1].split())
-        if known is not None:
-            found += [f"hustlex {shown[1]}: {option}" for option in OPTION.findall(shown[2]) if option not in known]
+        command, rest = command_of(shown[1].split())
+        below = getattr(command, "commands", {})
+        if command is HUSTLEX:
+            continue
+        command = below.get("start", command)  # `hustlex worker MODULE` leaves the verb out
+        if rest and below and "start" not in below:
+            found.append(f"hustlex {shown[1]}: {rest[0]}")
+        known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        found += [f"hustlex {shown[1]}: {option}" for option in OPTION.findall(shown[2]) if option not in known]
     return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_option_shown_exists(page: Path) -> None:
+def test_every_command_and_option_shown_exists(page: Path) -> None:
     assert wrong(page.read_text("utf-8")) == []
 
 
 def test_a_wrong_option_is_found() -> None:
     text = "`hustlex worker app --healthport 1`\n$ hustlex api app --port 1\nhustlex limits explain --josn '1/s'\n"
     assert wrong(text) == ["hustlex worker app : --healthport", "hustlex limits explain : --josn"]
+    assert wrong("`hustlex otp phone -`, `hustlex otp status -`") == ["hustlex otp phone : phone"]

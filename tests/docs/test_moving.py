@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,17 +21,14 @@ import httpx
 import pytest
 
 import hustlex
-from hustlex.ratelimit import RateLimitOptions
 from hustlex.worker import Worker
+from tests.support.go import compiled
 from tests.support.old_queue import LIBRARIES
+from tests.support.patience import unhurried_fronts
 
 ROOT = Path(__file__).parents[2]
 MIGRATING = ROOT / "docs/migrating"
-BLOCK = re.compile(r"^```python (before|after)\.py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# On a busy machine a call waits longer, and a limit does not decide without the server.
-PATIENT = partial(
-    hustlex.HustleX, timeout=timedelta(seconds=5), ratelimit=RateLimitOptions(timeout=timedelta(seconds=10))
-)
+BLOCK = re.compile(r"^```(?:python|go) (before|after)\.(?:py|go)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 QUOTES = [("GET", "/quotes", 200, "42 NGN")] * 3 + [("GET", "/quotes", 429, None)]
 GIGS = [
     *[("GET", "/gigs/7", 200, {"title": "Paint a fence"})] * 2,
@@ -37,6 +36,7 @@ GIGS = [
     ("GET", "/gigs/7", 200, {"title": "Paint a wall"}),
 ]
 WEB: dict[str, list[tuple[str, str, int, Any]]] = {
+    "slowapi-limits": QUOTES,
     "fastapi-limiter": QUOTES,
     "fastapi-cache2": GIGS,
     "fastapi-redis-sdk": QUOTES + GIGS,
@@ -47,7 +47,7 @@ WEB: dict[str, list[tuple[str, str, int, Any]]] = {
 def place(hustlex_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", hustlex_url)
     monkeypatch.setenv("SECRET", "32 random bytes or more, from your vault")
-    monkeypatch.setattr("hustlex.HustleX", PATIENT)
+    unhurried_fronts(monkeypatch)
 
 
 def shown(page: str, side: str) -> str:
@@ -89,13 +89,39 @@ async def test_both_caches_of_functions_compute_twice(side: str) -> None:
     assert module.asked == [7, 7]
 
 
-@pytest.mark.parametrize("side", ["before", "after"])
-def test_both_backends_of_django_hold_the_contract(side: str) -> None:
+@pytest.fixture
+def django_settings() -> Any:
     from django.conf import settings
-    from django.utils.module_loading import import_string
 
     if not settings.configured:
         settings.configure(SECRET_KEY="from your vault")
+    return settings
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_both_limits_of_django_refuse_the_fourth(side: str, django_settings: Any) -> None:
+    from django.core.exceptions import PermissionDenied
+    from django.test import RequestFactory, override_settings
+
+    from hustlex.django import front
+
+    module = program("django", side)
+    with override_settings(CACHES=module.CACHES, HUSTLEX_URL=os.environ["REDIS_URL"]):
+        answers = [module.quote(RequestFactory().get("/quotes")) for _ in range(3)]
+        assert [(answer.status_code, answer.content) for answer in answers] == [(200, b"42 NGN")] * 3
+        if side == "before":
+            with pytest.raises(PermissionDenied):  # Django answers 403
+                module.quote(RequestFactory().get("/quotes"))
+        else:
+            assert module.quote(RequestFactory().get("/quotes")).status_code == 429
+            front().close()
+            front.cache_clear()
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_both_backends_of_django_hold_the_contract(side: str, django_settings: Any) -> None:
+    from django.utils.module_loading import import_string
+
     chosen = program("django", side).CACHES["default"]
     cache = import_string(chosen["BACKEND"])(chosen["LOCATION"], {"TIMEOUT": 300, "KEY_PREFIX": side})
     cache.set("user:7", {"name": "Ada"})
@@ -125,7 +151,7 @@ async def test_both_kinds_of_tokens_end_at_logout(side: str) -> None:
     assert answers[0].json() == {"id": "ada"}
 
 
-PROGRAMS = {*WEB, *LIBRARIES, "cashews", "django", "fastapi-users"}
+PROGRAMS = {*WEB, *LIBRARIES, "asynq", "cashews", "django", "fastapi-users"}
 WELCOME = "user 42 is welcome"
 
 
@@ -142,13 +168,52 @@ def test_before_the_other_librarys_worker_runs_the_task(page: str, tmp_path: Pat
 @pytest.mark.parametrize("page", LIBRARIES)
 async def test_after_ours_runs_it(page: str) -> None:
     module = program(page, "after")
-    async with hustlex.HustleX(os.environ["REDIS_URL"]) as hx:
-        worker = Worker(hx.driver, module.tasks, queues={"default": 1})
-        work = asyncio.create_task(worker.run())
+    async with hustlex.HustleX(os.environ["REDIS_URL"]) as hx, working(hx, module.tasks):
         told = await asyncio.to_thread(module.main)
         assert (await told if inspect.isawaitable(told) else told) == WELCOME
+
+
+@asynccontextmanager
+async def working(hx: hustlex.HustleX, tasks: hustlex.Tasks) -> AsyncIterator[None]:
+    """Our worker, beside what is inside."""
+    worker = Worker(hx.driver, tasks, queues={"default": 1})
+    work = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
         worker.stop()
         await work
+
+
+@pytest.fixture
+def before_go(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The program in Go, compiled with the modules of our example."""
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(ROOT / "examples/go_resize" / name, tmp_path)
+    (tmp_path / "before.go").write_text(shown("asynq", "before"), "utf-8")
+    return str(compiled(tmp_path_factory, tmp_path, "migrating-asynq"))
+
+
+@contextmanager
+def working_in_go(program: str) -> Iterator[None]:
+    with subprocess.Popen([program, "worker"], stderr=subprocess.DEVNULL) as worker:
+        try:
+            yield
+        finally:
+            worker.kill()
+
+
+@pytest.mark.timeout(300, func_only=True)
+@pytest.mark.parametrize("side", ["before", "after"])
+async def test_what_go_enqueues_is_worked_by_go_and_by_python(side: str, before_go: str) -> None:
+    async with hustlex.HustleX(os.environ["REDIS_URL"]) as hx, AsyncExitStack() as stack:
+        if side == "before":
+            stack.enter_context(working_in_go(before_go))
+        else:
+            await stack.enter_async_context(working(hx, program("asynq", "after").tasks))
+        task_id = (await asyncio.to_thread(subprocess.check_output, [before_go], text=True)).strip()
+        ended = (await hx.jobs.result(task_id, timeout=timedelta(seconds=50))).or_raise()
+    assert json.loads(ended.result or b"") == WELCOME
 
 
 def test_every_program_of_the_pages_is_run() -> None:

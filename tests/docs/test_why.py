@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import re
 import runpy
-from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-import hustlex
-import hustlex.sync
-from hustlex.ratelimit import RateLimitOptions
+from tests.support.patience import unhurried_fronts
 
 DOCS = Path(__file__).parents[2] / "docs"
 WHY = DOCS / "why"
@@ -20,8 +16,6 @@ PROGRAM = re.compile(r"^```python (\w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTA
 PRINTS = re.compile(r"^```console\n\$ python (\w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = sorted(path for path in WHY.glob("*.md") if path.name != "README.md")
 PROGRAMS = [*PAGES, DOCS / "guides/drills.md"]
-# On a busy machine a call waits longer, and a limit does not decide without the server.
-PATIENT = {"timeout": timedelta(seconds=5), "ratelimit": RateLimitOptions(timeout=timedelta(seconds=10))}
 
 
 @pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.stem)
@@ -32,8 +26,7 @@ def test_a_program_prints_what_its_page_says(
     ((name, code),) = PROGRAM.findall(text)
     assert text.count("```python") == 1
     (tmp_path / name).write_text(code, "utf-8")
-    monkeypatch.setattr("hustlex.HustleX", partial(hustlex.HustleX, **PATIENT))
-    monkeypatch.setattr("hustlex.sync.HustleX", partial(hustlex.sync.HustleX, **PATIENT))
+    unhurried_fronts(monkeypatch)
     monkeypatch.setattr("sys.argv", [name])
     runpy.run_path(str(tmp_path / name), run_name="__main__")
     assert [(name, capsys.readouterr().out)] == PRINTS.findall(text)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,8 +15,7 @@ import pytest
 from hustlex.drivers.aio import Driver
 from hustlex.jobs import Inspector, Jobs
 from tests.interop.support import GoClient, Launch, Peer
-from tests.support.needs import missing, needs
-from tests.support.once import once
+from tests.support.go import compiled
 
 _HERE = Path(__file__).parent
 
@@ -51,16 +48,7 @@ def asynqmon_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _built(name: str, factory: pytest.TempPathFactory) -> Path:
     """A compiled module of this folder."""
-    go = needs(shutil.which("go"), "the Go toolchain, 1.24 or newer")
-    return once(factory, f"interop-{name}", lambda binary: _build(go, _HERE / name, binary))
-
-
-def _build(go: str, source: Path, binary: Path) -> None:
-    fetched = subprocess.run([go, "mod", "download"], cwd=source, capture_output=True, text=True, timeout=300)
-    if fetched.returncode:
-        missing(f"the Go modules of tests/interop/{source.name}: {fetched.stderr.strip()}")
-    built = subprocess.run([go, "build", "-o", str(binary), "."], cwd=source, capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
+    return compiled(factory, _HERE / name, f"interop-{name}")
 
 
 @pytest.fixture(scope="session")

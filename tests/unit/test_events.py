@@ -192,6 +192,24 @@ def test_limits_are_checked_before_sending() -> None:
             EventCodec(Shipped, limit)
 
 
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (Shipped, Paid(1)),
+        (Shipped, Shipped(5)),  # type: ignore[arg-type]
+        (Paid, {"type": "paid", "amount": "secret"}),
+        (dict[str, int], {"a": "secret"}),
+        (int, None),
+        (str, 5),
+    ],
+)
+def test_what_no_reader_could_read_is_not_sent(kind: Any, wrong: Any) -> None:
+    with pytest.raises(Misuse, match="not what this channel carries") as refused:
+        EventCodec(kind, 100).encode(wrong)
+    assert "secret" not in str(refused.value)
+    assert EventCodec(object, 100).encode(wrong)
+
+
 async def test_one_feed_serves_all_local_subscribers_and_ends_with_the_last(driver: HandDriver, orders: Any) -> None:
     async with orders.subscribe(order_id=1) as first:
         async with orders.subscribe(order_id=1) as second:

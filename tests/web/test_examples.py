@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,10 +27,10 @@ from hustlex.app import HustleX
 from hustlex.cli.ports import free_port
 from hustlex.jobs import Tasks
 from hustlex.sync import HustleX as BlockingHustleX
+from hustlex.testing import patient
 from hustlex.worker import Worker
-from tests.conftest import PATIENCE, SECRET, unhurried
-from tests.support.needs import missing, needs
-from tests.support.once import once
+from tests.conftest import PATIENCE, SECRET
+from tests.support.go import compiled
 
 ROOT = HERE.parent
 NAMES = ("crawl", "shop", "flask_notes", "django_polls", "go_resize")
@@ -45,8 +44,7 @@ def environment(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HUSTLEX_SECRET", SECRET.decode())
     monkeypatch.setenv("HUSTLEX_DATA", str(tmp_path))
     for name, front in (("shop", HustleX), ("crawl", HustleX), ("flask_notes", BlockingHustleX)):
-        patient = partial(front, timeout=PATIENCE, ratelimit=unhurried())
-        monkeypatch.setattr(f"examples.{name}.app.HustleX", patient)
+        monkeypatch.setattr(f"examples.{name}.app.HustleX", partial(front, **patient()))
 
 
 @contextmanager
@@ -139,8 +137,7 @@ def test_the_polls_by_their_two_commands(capsys: pytest.CaptureFixture[str]) -> 
 def test_go_beside_python(tmp_path_factory: pytest.TempPathFactory) -> None:
     from examples.go_resize.app import app, tasks
 
-    go = needs(shutil.which("go"), "the Go toolchain, 1.24 or newer")
-    binary = once(tmp_path_factory, "example-resize", lambda path: build(go, path))
+    binary = compiled(tmp_path_factory, HERE / "go_resize", "example-resize")
     with serving(app) as client, working(tasks), subprocess.Popen([str(binary)], stderr=subprocess.DEVNULL) as worker:
         try:
             assert len(walked("go_resize", client)) == 3
@@ -148,18 +145,10 @@ def test_go_beside_python(tmp_path_factory: pytest.TempPathFactory) -> None:
             worker.terminate()
 
 
-def build(go: str, binary: Path) -> None:
-    folder = HERE / "go_resize"
-    fetched = subprocess.run([go, "mod", "download"], cwd=folder, capture_output=True, text=True)
-    if fetched.returncode:
-        missing(f"the Go modules of {folder.name}: {fetched.stderr.strip()}")
-    subprocess.run([go, "build", "-o", str(binary), "."], cwd=folder, check=True)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_short_and_says_its_two_commands(name: str) -> None:
     files = [path for path in (HERE / name).iterdir() if path.suffix in (".py", ".go")]
-    assert sum(len(path.read_text("utf-8").splitlines()) for path in files if path.stem != "walk") <= LONGEST
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in files if path.stem != "walk") < LONGEST
     texts = "".join(path.read_text("utf-8") for path in files)
     assert f"python -m examples.run {name}" in texts
     assert f"python -m examples.visit {name}" in texts

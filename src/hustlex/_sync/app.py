@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hustlex._sync.pins import Pins
     from hustlex._sync.ratelimit import RateLimit
     from hustlex._sync.tokens import Tokens
+    from hustlex.cache.policy import CacheOptions
     from hustlex.idempotency.options import IdempotencyOptions
     from hustlex.otp.rules import OtpOptions
     from hustlex.pins.options import PinOptions
@@ -76,7 +77,7 @@ class HustleX(OneStyle):
         evict keys, asked once before their first call; default where HUSTLEX_ENV is production.
     region: of phone numbers that are typed without a country code, as "GB"; default that of ``otp``, which is "NG".
     queues: all queues there are; to enqueue into another one is Misuse. Default: any name will do.
-    otp, tokens, ratelimit, idempotency, pins: tunables of those rooms.
+    otp, tokens, ratelimit, idempotency, pins, cache: tunables of those rooms.
 
     Opens lazily. Raises ConfigurationError for a bad URL or secret. One per process (and event loop); one whose event
     loop has ended serves the next, and a child process opens connections of its own.
@@ -105,6 +106,7 @@ class HustleX(OneStyle):
         ratelimit: RateLimitOptions | None = None,
         idempotency: IdempotencyOptions | None = None,
         pins: PinOptions | None = None,
+        cache: CacheOptions | None = None,
     ) -> None:
         if timeout is not None:
             check.duration("timeout", timeout, _SHORTEST, _LONGEST)
@@ -129,6 +131,7 @@ class HustleX(OneStyle):
         self._strict_memory = strict_memory
         self._idempotency_options = idempotency
         self._pin_options = pins
+        self._cache_options = cache
         self._region = region
         self._otp_options = otp
         self._ratelimit_options = ratelimit
@@ -196,14 +199,8 @@ class HustleX(OneStyle):
         from hustlex._sync.otp import Otp
         from hustlex.otp.rules import in_region
 
-        options = in_region(self._otp_options, self._region)
-        return Otp(
-            self._waiting("otp", self._state),
-            self._secrets("otp"),
-            prefix=self._prefix,
-            clock=self._clock,
-            options=options,
-        )
+        driver, options = self._waiting("otp", self._state), in_region(self._otp_options, self._region)
+        return Otp(driver, self._secrets("otp"), prefix=self._prefix, clock=self._clock, options=options)
 
     @lazy
     def tokens(self) -> Tokens:
@@ -269,8 +266,8 @@ class HustleX(OneStyle):
         """Named, typed caches: ``users = hx.cache("user", User, ttl=timedelta(minutes=15))``."""
         from hustlex._sync.cache import Caches
 
-        shared = self.cache_driver is self.driver
-        return Caches(self.cache_driver, prefix=self._prefix, clock=self._clock, shared=shared)
+        shared, options = self.cache_driver is self.driver, self._cache_options
+        return Caches(self.cache_driver, prefix=self._prefix, clock=self._clock, shared=shared, options=options)
 
     @lazy
     def jobs(self) -> Jobs:

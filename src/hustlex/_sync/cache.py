@@ -18,7 +18,7 @@ from hustlex.cache.commit import AfterCommit
 from hustlex.cache.many import WantedMany
 from hustlex.cache.obtain import obtain
 from hustlex.cache.plan import CachePlan, TagSpace
-from hustlex.cache.policy import Options, checked_ms, policy
+from hustlex.cache.policy import CacheOptions, Options, checked_ms, policy, shared_options
 from hustlex.cache.reading import Looked
 from hustlex.cache.stats import Stats
 from hustlex.cache.template import CallKey, KeyTemplate, TagTemplate
@@ -36,9 +36,7 @@ S = TypeVar("S")
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 
-_MOST_AT_ONCE = 1000
-_MOST_JITTER = 0.9
-_MOST_NAMES = 10_000
+_MOST_AT_ONCE, _MOST_NAMES, _MOST_JITTER = 1_000, 10_000, 0.9
 _PLAIN = frozenset((int, str))
 """Of these, equal arguments make equal keys; True and 1 do not."""
 
@@ -48,12 +46,19 @@ class Caches:
     """Declares caches. One per driver, so that all caches of a process share one table of computations.
 
     prefix: put before every key; ASCII without braces, at most 64 characters. shared: state is on the same server, to
-    which the cache yields when memory is short.
+    which the cache yields when memory is short. options: see CacheOptions.
     """
 
     def __init__(
-        self, driver: BlockingDriver, *, prefix: str = "", clock: Clock = server_clock, shared: bool = False
+        self,
+        driver: BlockingDriver,
+        *,
+        prefix: str = "",
+        clock: Clock = server_clock,
+        shared: bool = False,
+        options: CacheOptions | None = None,
     ) -> None:
+        self._options = shared_options(options)
         self._driver = check.driver(driver)
         self._prefix = keys.check_prefix(prefix)
         self._clock = clock
@@ -79,15 +84,10 @@ class Caches:
         ``:``, since they could share entries. value_type: what msgspec can decode from JSON, and pydantic models; None
         needs no mention. ttl: an entry's longest life, up to 49 days. options: see ``policy.Options``. Raises Misuse.
         """
-        limits = policy(ttl=ttl, **options)
-        plan: CachePlan[Any] = CachePlan(
-            name,
-            ValueCodec(value_type, limits),
-            limits,
-            self._computations,
-            prefix=self._prefix,
-            clock=self._clock,
-            space=self._space,
+        limits = policy(ttl=ttl, **(Options(timeout=self._options.timeout) | options))
+        codec: ValueCodec[Any] = ValueCodec(value_type, limits)
+        plan = CachePlan(
+            name, codec, limits, self._computations, prefix=self._prefix, clock=self._clock, space=self._space
         )
         keys.check_apart(plan.name, list(self.declared))
         if limits.near_ms:
@@ -344,14 +344,15 @@ class CachedFunction(Generic[P, R]):
         copy = plan.nearby(entry)
         if copy is not None:
             kept: R = plan.copied(copy)
-            return kept
+            return now(kept)
         tags = plan.fixed_tags if named is None else plan.tags(named.names(self._instance + args, options))
 
         def flow(looked: Looked | None) -> Flow[Any]:
             compute = partial(self._function, *self._instance, *args, **options)
             return obtain(plan, Wanted(entry=entry, compute=compute, ttl_ms=self._ttl_ms, tags=tags), looked)
 
-        return found(self._cache._driver, plan, entry, tags, flow)  # type: ignore[no-any-return]
+        answer: R = later(found(self._cache._driver, plan, entry, tags, flow))
+        return answer
 
     def key(self, *args: P.args, **options: P.kwargs) -> EntryKey:
         """The Redis key for these arguments."""

@@ -18,10 +18,13 @@ from hustlex.events import ops
 from hustlex.events.cursors import LIMIT, Declared, new_epoch
 from hustlex.events.declaring import KEPT, MOST_KEPT, declared, position_of
 from hustlex.events.names import ChannelKeys, ChannelTemplate
+from hustlex.events.ops import Publishing
+from hustlex.events.sharing.blocking import SharedPublishes
 from hustlex.events.types import Kind, Message, Parameter, Position
 from hustlex.events.wire import MAX_PAYLOAD
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @answering
@@ -60,6 +63,7 @@ class ReplayChannel(Generic[T]):
         self.declared = declared
         self._clock = clock
         self.hub = hub
+        self._publishes = SharedPublishes(driver, clock)
 
     def name(self, **parameters: Parameter) -> str:
         """As ``Channel.name``."""
@@ -77,16 +81,17 @@ class ReplayChannel(Generic[T]):
         without ``idem`` OutcomeUnknown when the reply is lost: it may have been sent. Source: lua/append.lua,
         lua/append_if_new.lua.
         """
-        named = self.declared.template.keys(parameters)
-        if idem is None and version is None:
-            return later(self._driver.run(self._op(event, named)))
-        return later(self._driver.run(self._op_if_new(event, named, idem, version)))
+        publishing = self._publishing(event, self.declared.template.keys(parameters))
+        if idem is not None or version is not None:
+            return later(self._run(self._op_if_new(publishing, idem, version)))
+        return self._publishes.answer(publishing)
 
     def publish_many(self, events: Iterable[T], /, **parameters: Parameter) -> list[Position | Error]:
         """Publish several, in order, in one write. A failed one is its Error, not raised. Source: lua/append.lua."""
         named = self.declared.template.keys(parameters)
-        sent = [self._op(event, named) for event in check.several("events", events)]
-        return self._driver.run_many(sent)
+        several = [self._publishing(event, named) for event in check.several("events", events)]
+        self._publishes.flush()
+        return self._driver.run_many([ops.append(each, new_epoch(), self._clock()) for each in several])
 
     def position(self, **parameters: Parameter) -> Position | None:
         """Where the channel stands; None before the first event, and after its life.
@@ -94,7 +99,7 @@ class ReplayChannel(Generic[T]):
         Ask before you load a state, then subscribe since that position: nothing is missed between the two. Source:
         lua/read.lua.
         """
-        history = self._driver.run(ops.read(self.declared.template, self.declared.template.name(parameters), 0, 0))
+        history = self._run(ops.read(self.declared.template, self.declared.template.name(parameters), 0, 0))
         return Position(history.epoch, history.last) if history.epoch else None
 
     def history(
@@ -107,7 +112,7 @@ class ReplayChannel(Generic[T]):
         check.flag("reverse", reverse)
         name, after = self.declared.template.name(parameters), position_of("since", since)
         offset = after.offset if after else 0
-        history = self._driver.run(ops.read(self.declared.template, name, offset, limit, newest=reverse))
+        history = self._run(ops.read(self.declared.template, name, offset, limit, newest=reverse))
         if after and history.epoch != after.epoch:
             return []
         messages = self.declared.messages(name, history)
@@ -115,20 +120,22 @@ class ReplayChannel(Generic[T]):
 
     def remove_history(self, **parameters: Parameter) -> None:
         """Drop what is kept; who comes back gets a Gap. Source: lua/forget.lua."""
-        self._driver.run(ops.forget(self.declared.template, self.declared.template.name(parameters)))
+        self._run(ops.forget(self.declared.template, self.declared.template.name(parameters)))
 
-    def _op(self, event: T, named: ChannelKeys) -> Op[Position]:
+    def _publishing(self, event: T, named: ChannelKeys) -> Publishing:
         declared = self.declared
         assert declared.retention is not None
-        return ops.append(named, declared.codec.encode(event), declared.retention, new_epoch(), self._clock())
+        return Publishing(named, declared.retention, declared.codec.encode(event))
 
-    def _op_if_new(self, event: T, named: ChannelKeys, idem: str | None, version: int | None) -> Op[Position]:
-        declared, known = self.declared, "" if idem is None else check.identity("idem", idem)
+    def _run(self, op: Op[R]) -> R:
+        """Behind the publishes that wait for company."""
+        self._publishes.flush()
+        return self._driver.run(op)
+
+    def _op_if_new(self, publishing: Publishing, idem: str | None, version: int | None) -> Op[Position]:
+        known = "" if idem is None else check.identity("idem", idem)
         number = 0 if version is None else check.whole("version", version, 1)
-        assert declared.retention is not None
-        return ops.append_if_new(
-            named, declared.codec.encode(event), declared.retention, new_epoch(), self._clock(), known, number
-        )
+        return ops.append_if_new(publishing, new_epoch(), self._clock(), known, number)
 
 
 class Events:

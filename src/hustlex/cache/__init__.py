@@ -15,7 +15,7 @@ from hustlex.cache.api import Cache, CachedFunction, Caches
 from hustlex.cache.commit import AfterCommit
 from hustlex.cache.inspector import CacheInspector
 from hustlex.cache.look import EntryState, TagState
-from hustlex.cache.policy import Options
+from hustlex.cache.policy import CacheOptions, Options
 from hustlex.cache.sizes import CacheSize
 from hustlex.cache.stats import Stats
 from hustlex.cache.types import MISSING, EntryKey, Format, Hit, Key, Miss, Missing, Warmed
@@ -25,6 +25,7 @@ __all__ = [
     "AfterCommit",
     "Cache",
     "CacheInspector",
+    "CacheOptions",
     "CacheSize",
     "CachedFunction",
     "Caches",

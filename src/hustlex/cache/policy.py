@@ -11,7 +11,7 @@ import msgspec
 from hustlex.cache import keys
 from hustlex.cache.frame import MOST_TAGS
 from hustlex.cache.types import Format
-from hustlex.core import check
+from hustlex.core import bounds, check
 from hustlex.core.time import positive_ms
 from hustlex.errors import Misuse
 
@@ -66,13 +66,24 @@ class Options(TypedDict, total=False):
     """How long a caller waits for a computation in another process before it computes without storing; six times as
     long for one in its own [5 s]."""
     timeout: timedelta
-    """How long a read waits for the server before it counts as a miss, or computes [50 ms]."""
+    """How long a read waits for the server before it counts as a miss, or computes [``CacheOptions.timeout``]."""
     bulkhead: int
     """Computations at once while the server cannot be asked [64]."""
     max_value: int
     """Bytes as stored; a larger value is not [1 MiB]."""
     compress_over: int
     """Bytes of JSON from which on zlib is tried; kept if it saves a tenth [4 KiB]."""
+
+
+class CacheOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What all caches of a front share. Raises ConfigurationError."""
+
+    timeout: timedelta = timedelta(milliseconds=50)
+    """How long a read waits for the server before it counts as a miss, or computes, in caches that set none of their
+    own; 1 ms to 10 s."""
+
+    def __post_init__(self) -> None:
+        bounds.within("timeout", self.timeout, timedelta(milliseconds=1), timedelta(seconds=10))
 
 
 class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +123,14 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True):
     def ahead(self) -> bool:
         """Whether values are served while they are computed anew."""
         return self.stale_ms > 0 or self.early > 0
+
+
+def shared_options(given: CacheOptions | None) -> CacheOptions:
+    """The same, or the defaults. Raises Misuse."""
+    if given is None:
+        return CacheOptions()
+    check.instance("options", given, CacheOptions)
+    return given
 
 
 def policy(

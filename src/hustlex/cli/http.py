@@ -49,7 +49,9 @@ def api(
     import uvicorn
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-    server = lingering(frozen(uvicorn.Server) if freezes_gc() else uvicorn.Server, drain)
+    from hustlex.web.rights import end_within
+
+    server = lingering(frozen(uvicorn.Server) if freezes_gc() else uvicorn.Server, drain, end_within)
     trusted = proxies(proxy_headers, forwarded_allow_ips)
     check_free(host, port)
     application = load_app(module)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hustlex.cli.collector import freeze_start
@@ -75,11 +75,12 @@ def frozen(base: Any) -> type[Any]:
     return Frozen
 
 
-def lingering(base: Any, seconds: float) -> type[Any]:
+def lingering(base: Any, seconds: float, end_within: Callable[[float], None] | None = None) -> type[Any]:
     """A server of uvicorn's that serves on for so long after it was told to stop, or until it is told again.
 
     Whoever spreads requests hears of the end late. Meanwhile ``/health`` answers 503, and a connection is closed behind
-    its next answer: closed while it is idle, it would take a request along that is on its way.
+    its next answer: closed while it is idle, it would take a request along that is on its way. end_within: told in how
+    many seconds what never ends by itself is to end.
     """
 
     class Lingering(base):  # type: ignore[misc]
@@ -87,6 +88,8 @@ def lingering(base: Any, seconds: float) -> type[Any]:
 
         def handle_exit(self, sig: int, frame: Any) -> None:
             self._asked += 1
+            if seconds and end_within is not None:
+                end_within(seconds if self._asked == 1 else 0.0)
             super().handle_exit(sig, frame)
 
         async def shutdown(self, sockets: Any = None) -> None:

@@ -34,6 +34,8 @@ class ChannelKeys(msgspec.Struct, frozen=True, gc=False):
     once: str
     begun: list[Any] = msgspec.field(default_factory=list)
     """The beginning of an operation on it, see ``ops.append``."""
+    place: list[Any] = msgspec.field(default_factory=list)
+    """Its part of an operation on several, see ``ops.append_several``."""
 
 
 class ChannelTemplate:

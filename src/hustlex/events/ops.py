@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 
 from hustlex.core.lua import load
-from hustlex.core.op import Effect, Flow, Op, Reply, do, parts, subscribers
+from hustlex.core.op import Arg, Effect, Flow, Op, Reply, do, parts, subscribers
 from hustlex.events.names import ChannelKeys, ChannelTemplate
 from hustlex.events.types import Position
 
 _PUBLISH = load("hustlex.events", "publish")
 _PUBLISH_SHARDED = load("hustlex.events", "publish_sharded")
 _APPEND = load("hustlex.events", "append")
+_APPEND_SEVERAL = load("hustlex.events", "append_several")
 _APPEND_IF_NEW = load("hustlex.events", "append_if_new")
 _READ = load("hustlex.events", "read")
 _REWIND = load("hustlex.events", "rewind")
@@ -25,6 +29,14 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
     keep_ms: int
     meta_ms: int
     idem_ms: int
+
+
+class Publishing(msgspec.Struct, frozen=True, gc=False):
+    """A message that is to be kept and sent."""
+
+    named: ChannelKeys
+    retention: Retention
+    payload: bytes
 
 
 class KeptEvent(msgspec.Struct, frozen=True, gc=False):
@@ -50,25 +62,45 @@ def publish(named: ChannelKeys, payload: bytes, now_ms: int) -> Op[int]:
     return _PUBLISH.op((), (named.channel, now_ms, payload), _receivers)
 
 
-def append(named: ChannelKeys, payload: bytes, retention: Retention, fresh: str, now_ms: int) -> Op[Position]:
+def append(publishing: Publishing, fresh: str, now_ms: int) -> Op[Position]:
     """Keep and send one message. fresh: the epoch, should there be none.
 
     Lesson of the profile (64 publishers): packing eleven words was a third of the client's part, so those that are the
-    same each time are packed once for each channel.
+    same each time are packed once for each channel; with a clock that was handed in nothing is.
     """
+    named, retention = publishing.named, publishing.retention
+    given = named.told, retention.size, retention.keep_ms, retention.meta_ms, now_ms
+    if now_ms:
+        return _APPEND.op((named.stream, named.meta), (*given, fresh, publishing.payload), _position)
     if not named.begun:
-        given = named.told, retention.size, retention.keep_ms, retention.meta_ms
         named.begun.append(_APPEND.op((named.stream, named.meta), given, _position, kept=[]))
     begun: Op[Position] = named.begun[0]
-    args = (*begun.args, now_ms, fresh, payload)
+    args = (*begun.args, fresh, publishing.payload)
     return Op(begun.name, begun.effect, begun.keys, args, _position, _APPEND, 0, None, (begun,))
 
 
-def append_if_new(
-    named: ChannelKeys, payload: bytes, retention: Retention, fresh: str, now_ms: int, idem: str, version: int
-) -> Op[Position]:
+def append_several(asked: Sequence[Publishing], fresh: str, now_ms: int) -> Op[list[Position | None]]:
+    """The same for messages of several channels of one family, in their order. None: it was not done, and is to be
+    tried by itself. Errors speak of what each caller did."""
+    retention = asked[0].retention
+    given = retention.size, retention.keep_ms, retention.meta_ms, now_ms
+    keys = tuple(key for each in asked for key in (each.named.stream, each.named.meta))
+    args: tuple[Arg, ...] = (*given, fresh, *(each.payload for each in asked))
+    parts = () if now_ms else tuple([_place(each.named, given) for each in asked])
+    return Op(_APPEND.name, Effect.ONCE, keys, args, _positions, _APPEND_SEVERAL, 0, None, parts)
+
+
+def _place(named: ChannelKeys, given: tuple[int, ...]) -> Op[Any]:
+    if not named.place:
+        named.place.append(_APPEND_SEVERAL.op((named.stream, named.meta), given, _positions, kept=[]))
+    place: Op[Any] = named.place[0]
+    return place
+
+
+def append_if_new(publishing: Publishing, fresh: str, now_ms: int, idem: str, version: int) -> Op[Position]:
     """The same for one that has an id (""; none), with which it may be repeated, or a version (0: none)."""
-    args = named.told, now_ms, fresh, payload, retention.size, retention.keep_ms, retention.meta_ms
+    named, retention = publishing.named, publishing.retention
+    args = named.told, now_ms, fresh, publishing.payload, retention.size, retention.keep_ms, retention.meta_ms
     more = retention.idem_ms if idem else 0, version
     op = _APPEND_IF_NEW.op((named.stream, named.meta, f"{named.once}{idem}"), args + more, _position)
     return msgspec.structs.replace(op, effect=Effect.IDEMPOTENT) if idem else op
@@ -105,6 +137,14 @@ def _receivers(reply: Reply) -> int:
 
 def _position(reply: Reply) -> Position:
     return Position(reply[1].decode(), int(reply[2]))
+
+
+def _positions(reply: Reply) -> list[Position | None]:
+    places = reply[1]
+    return [
+        Position(epoch.decode(), int(offset)) if epoch else None
+        for epoch, offset in zip(places[::2], places[1::2], strict=True)
+    ]
 
 
 def _oldest(reply: Reply) -> History:

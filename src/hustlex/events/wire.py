@@ -17,6 +17,7 @@ MAX_PAYLOAD = 64 * 1024
 _HARD_LIMIT = 1024 * 1024
 _HEAD = re.compile(rb"1 ([A-Za-z0-9_-]{1,64}) (\d{1,16}) (\d{1,16})\n")
 _LIVE = "-"
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
@@ -46,20 +47,27 @@ class EventCodec(Generic[T]):
         self._max_payload = max_payload
 
     def encode(self, event: T) -> bytes:
-        """The payload. Raises Misuse when the event is no JSON or too large."""
+        """The payload. Raises Misuse when the event is no JSON, too large, or nothing that readers could read."""
         try:
             payload = msgspec.json.encode(event)
         except (TypeError, ValueError) as error:
             raise Misuse(f"a {type(event).__name__} cannot be written as JSON") from error
         if len(payload) > self._max_payload:
             raise Misuse(f"the event has {len(payload)} bytes", hint=f"this channel allows {self._max_payload}")
+        try:  # a quarter of a microsecond; what is not looked at here is lost for every reader
+            self._decoder.decode(payload)
+        except _UNREADABLE:
+            raise Misuse(
+                f"a {type(event).__name__} with these values is not what this channel carries",
+                hint="pass an event of the type that it was declared with",
+            ) from None
         return payload
 
     def read(self, payload: bytes) -> T | Unknown:
         """The event. Never raises: what cannot be read is Unknown."""
         try:
             return self._decoder.decode(payload)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+        except _UNREADABLE:
             return Unknown(payload)
 
     def decode(self, channel: str, wire: bytes) -> Message[T]:

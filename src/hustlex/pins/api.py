@@ -35,6 +35,8 @@ class Pins:
         clock: Clock = server_clock,
         options: PinOptions | None = None,
     ) -> None:
+        if options is not None:
+            check.instance("options", options, PinOptions)
         self._driver = check.driver(driver)
         self._options = options or PinOptions()
         pool = HashPool(self._options.threads, self._options.waiting)

@@ -11,9 +11,21 @@ if TYPE_CHECKING:
     from hustlex.core.time import FixedClock
     from hustlex.testing.drained import Attempt, Drained, drain
     from hustlex.testing.eager_jobs import EagerJobs, Ran, eager
+    from hustlex.testing.patience import patient
     from hustlex.testing.waiting import assert_enqueued, enqueued
 
-__all__ = ["Attempt", "Drained", "EagerJobs", "FixedClock", "Ran", "assert_enqueued", "drain", "eager", "enqueued"]
+__all__ = [
+    "Attempt",
+    "Drained",
+    "EagerJobs",
+    "FixedClock",
+    "Ran",
+    "assert_enqueued",
+    "drain",
+    "eager",
+    "enqueued",
+    "patient",
+]
 
 _HOMES = {
     "Attempt": "hustlex.testing.drained",
@@ -25,6 +37,7 @@ _HOMES = {
     "drain": "hustlex.testing.drained",
     "eager": "hustlex.testing.eager_jobs",
     "enqueued": "hustlex.testing.waiting",
+    "patient": "hustlex.testing.patience",
 }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
@@ -106,8 +105,6 @@ async def _hustlex_of_anyio(hustlex_url: str, hustlex_clock: FixedClock) -> Asyn
 
 def _front(url: str, clock: FixedClock) -> HustleX:
     from hustlex.app import HustleX
-    from hustlex.ratelimit import RateLimitOptions
+    from hustlex.testing.patience import patient
 
-    # On a busy machine a limit must wait for the server, not decide without it.
-    patient = RateLimitOptions(timeout=timedelta(seconds=10))
-    return HustleX(url, secret=SECRET, clock=clock, ratelimit=patient)
+    return HustleX(url, secret=SECRET, clock=clock, **patient())

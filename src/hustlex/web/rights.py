@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import random
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
 from datetime import timedelta
 from types import FrameType
@@ -184,15 +186,49 @@ async def _watching(rights: Rights, ended: asyncio.Timeout, pause: float) -> Asy
 
 _open: dict[asyncio.Task[Any], asyncio.AbstractEventLoop] = {}
 _chained: dict[int, Callable[[int, FrameType | None], Any]] = {}
+_SPREAD = 0.9
+"""Of the time that a server serves on; the rest is for the last streams to say that they end."""
+
+
+class _Drain:
+    """Of a server that serves on for a while. until: so long, by the steady clock; 0: nobody has said so."""
+
+    until = 0.0
+
+    def end(self, task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> None:
+        """In the task's loop: at some moment until then, so that clients come back one after the other."""
+        left = self.until - time.monotonic()
+        if left > 0:
+            loop.call_later(random.uniform(0, _SPREAD * left), task.cancel)
+        else:
+            task.cancel()
+
+
+_drain = _Drain()
+
+
+def end_within(seconds: float) -> None:
+    """The streams and sockets of this process end one after the other in this time; so do those that begin in it."""
+    _drain.until = time.monotonic() + seconds
+    _end_all()
+
+
+def _end_all() -> None:
+    for task, loop in list(_open.items()):
+        with contextlib.suppress(RuntimeError):  # a loop that has ended
+            loop.call_soon_threadsafe(_drain.end, task, loop)
 
 
 @contextlib.contextmanager
 def ended_by_signals(task: asyncio.Task[Any]) -> Iterator[None]:
-    """Cancel this task when SIGTERM or SIGINT asks the process to stop, and then do what was to be done on the signal.
+    """Cancel this task when SIGTERM or SIGINT asks the process to stop, beside what was to be done on the signal.
 
     An ASGI server waits for its connections before it tells the application, and an event stream never ends by itself.
+    A server that serves on says so by ``end_within``.
     """
-    _open[task] = asyncio.get_running_loop()
+    loop = _open[task] = asyncio.get_running_loop()
+    if _drain.until:
+        _drain.end(task, loop)
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             before = signal.getsignal(number)
@@ -208,12 +244,13 @@ def ended_by_signals(task: asyncio.Task[Any]) -> Iterator[None]:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    for task, loop in list(_open.items()):
-        with contextlib.suppress(RuntimeError):  # a loop that has ended
-            loop.call_soon_threadsafe(task.cancel)
     before = _chained.get(number)
-    if before is not None:
-        before(number, frame)
+    try:
+        if before is not None:
+            before(number, frame)
+    finally:
+        if not _drain.until:
+            _end_all()
 
 
 def _unchain() -> None:

@@ -26,7 +26,7 @@ if version ~= '0' and known[1] and known[3] and tonumber(known[3]) >= tonumber(v
   return {2, known[1], known[2] or '0'}
 end
 local stamp = string.format('%.0f', clock(now_ms))
-local epoch, offset = keep(stream, meta, channel, known[1], fresh, stamp, payload, size, keep_ms, meta_ms)
+local epoch, offset = keep(stream, meta, channel, known, fresh, stamp, payload, size, keep_ms, meta_ms)
 if version ~= '0' then redis.call('HSET', meta, 'v', version) end
 if idem_ms ~= '0' then
   redis.call('HSET', once, 'e', epoch, 's', offset)
