@@ -25,7 +25,7 @@ visit: $(RUN) ## walk through that example, step by step (needs `make example NA
 
 # Hundreds of processes import the package, and each worker rewrites every test's assertions: from source that is a
 # tenth of the whole. Empty means unset.
-test test-slow cluster topologies servers: export PYTHONDONTWRITEBYTECODE =
+test test-slow contracts: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEV) ## run every test on a real server
 	$(BIN)/pytest -n $(PROCESSES) --dist worksteal --server $(SERVER) $(ARGS)
@@ -33,26 +33,29 @@ test: $(DEV) ## run every test on a real server
 test-slow: $(DEV) ## run the tests that wait for Asynq's own minutes (needs Go, takes about 4 minutes)
 	$(BIN)/pytest -n logical -m slow --server $(SERVER) $(ARGS)
 
-cluster: $(DEV) ## run the contract tests on a cluster of one node: it refuses a call whose keys are in several slots
-	$(BIN)/pytest -n logical -q tests/contract --server cluster9
-
 # A file or two of each room, and the drivers.
 SOME := drivers aio_driver tracking answers otp tokens tokens_bounded ratelimit idempotency pins cache cache_tags events \
 	events_replay jobs jobs_unique jobs_streams jobs_inspector inspectors
 CONTRACTS := $(if $(QUICK),$(SOME:%=tests/contract/test_%.py),tests/contract)
 
-topologies: $(DEV) ## run the contract tests on a cluster of six nodes and behind Sentinels (QUICK=1: some of each room)
-	$(BIN)/pytest -n logical -q $(CONTRACTS) --server cluster6
-	$(BIN)/pytest -n logical -q $(CONTRACTS) --server sentinel
+contracts: $(DEV) ## run the contract tests on SERVER (QUICK=1: some of each room)
+	$(BIN)/pytest -n $(PROCESSES) --dist worksteal -q $(CONTRACTS) --server $(SERVER)
+
+cluster: ## run the contract tests on a cluster of one node: it refuses a call whose keys are in several slots
+	$(MAKE) contracts SERVER=cluster9
+
+topologies: ## run the contract tests on a cluster of six nodes and behind Sentinels (QUICK=1: some of each room)
+	$(MAKE) contracts SERVER=cluster6
+	$(MAKE) contracts SERVER=sentinel
 
 servers: cluster topologies ## run the contract tests on all other servers: clusters, Sentinels, Valkey 8.1, Redis 8.2, Redis 7, TLS
-	$(BIN)/pytest -n logical -q tests/contract --server valkey8
-	$(BIN)/pytest -n logical -q tests/contract --server redis8
-	$(BIN)/pytest -n logical -q tests/contract --server redis7
-	$(BIN)/pytest -n logical -q tests/contract --server redis7tls
+	$(MAKE) contracts SERVER=valkey8
+	$(MAKE) contracts SERVER=redis8
+	$(MAKE) contracts SERVER=redis7
+	$(MAKE) contracts SERVER=redis7tls
 
 chaos: $(DEV) ## every room at once while servers, workers, API and network fail, and exact accounts (SECONDS=180, SEED=1, ON=one|sentinel|cluster)
-	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON)) $(if $(CI),,--tell)
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),180) $(if $(SEED),--seed $(SEED)) $(if $(ON),--on $(ON)) $(if $(CI),--again,--tell)
 
 chaos-jobs: $(DEV) ## 100,000 jobs while workers, server and network die around them, and an exact account (SEED=1)
 	$(BIN)/python -m tests.chaos.storm --jobs $(or $(JOBS),100000) $(if $(SEED),--seed $(SEED))

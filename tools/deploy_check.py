@@ -1,12 +1,13 @@
 """``make deploy-check``: hold the files of deploy/ against the tools that know their formats, where they are installed.
 
-hadolint, docker compose, kubectl, kubeconform or kubernetes-validate, systemd-analyze, nginx, caddy,
-promtool and actionlint.
+hadolint, docker compose (or the schema of its specification), kubectl, kubeconform or kubernetes-validate,
+systemd-analyze, nginx, caddy, promtool and actionlint. Where Go is installed it brings the schema and actionlint.
 What the files say of our own code is held by tests/deploy.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -18,10 +19,17 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 _FILLED = {"HUSTLEX_SECRET": "x" * 64, "VALKEY_PASSWORD": "x" * 32, "GRAFANA_PASSWORD": "x" * 32}
+_FILLED |= {"AJO_SMS_GATEWAY": "https://gateway.example", "AJO_ORIGINS": "https://ajo.example"}
 _NGINX = (
     "pid {place}/nginx.pid; error_log stderr; events {{}} "
     "http {{ access_log off; {temporary} include {place}/backend.conf; }}"
 )
+BY_GO = {
+    "compose.yaml": "github.com/compose-spec/compose-go/v2@v2.9.0",
+    "workflows": "github.com/rhysd/actionlint@v1.7.12",
+}
+"""Modules that hold what is asked, where Go stands in for a tool."""
+_TUTORIAL = ROOT / "examples" / "tutorial" / "step8_deploy"
 _ONLY_SAY = ("docker", "docker-compose", "systemd-analyze")
 """They end with 0 though they complain."""
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -41,12 +49,32 @@ def _can_compose(path: str) -> bool:
 
 
 def dockerfile(place: Path, hadolint: str) -> Iterator[Sequence[str]]:
-    yield [hadolint, str(DEPLOY / "Dockerfile")]
+    files = (DEPLOY / "Dockerfile", _TUTORIAL / "Dockerfile")
+    yield [hadolint, "--failure-threshold", "warning", *map(str, files)]
 
 
 def compose(place: Path, docker: str) -> Iterator[Sequence[str]]:
-    command = [docker, "compose"] if Path(docker).name == "docker" else [docker]
-    yield [*command, "-f", str(DEPLOY / "compose.yaml"), "config", "--quiet"]
+    for folder in (DEPLOY, _TUTORIAL):
+        if Path(docker).name == "go":
+            yield [sys.executable, "-m", "tools.deploy_check", docker, str(folder / "compose.yaml")]
+        else:
+            command = [docker, "compose"] if Path(docker).name == "docker" else [docker]
+            yield [*command, "-f", str(folder / "compose.yaml"), "config", "--quiet"]
+
+
+def fits_the_specification(go: str, file: str) -> int:
+    """1 for what the schema of compose files refuses, said in one line each."""
+    import jsonschema
+    import yaml
+
+    told = subprocess.run(
+        [go, "mod", "download", "-json", BY_GO["compose.yaml"]], capture_output=True, text=True, check=True
+    )
+    schema = json.loads((Path(json.loads(told.stdout)["Dir"]) / "schema" / "compose-spec.json").read_text("utf-8"))
+    document = yaml.safe_load(Path(file).read_text("utf-8"))
+    wrong = [each.message for each in jsonschema.Draft202012Validator(schema).iter_errors(document)]
+    print("\n".join(wrong))
+    return 1 if wrong else 0
 
 
 def kustomize(place: Path, kubectl: str) -> Iterator[Sequence[str]]:
@@ -96,19 +124,24 @@ def prometheus(place: Path, promtool: str) -> Iterator[Sequence[str]]:
 
 
 def workflows(place: Path, actionlint: str) -> Iterator[Sequence[str]]:
-    yield [actionlint, *(str(path) for path in sorted(ROOT.glob(".github/workflows/*.y*ml")))]
+    command = (
+        [actionlint, "run", BY_GO["workflows"].replace("@", "/cmd/actionlint@")]
+        if Path(actionlint).name == "go"
+        else [actionlint]
+    )
+    yield [*command, *(str(path) for path in sorted(ROOT.glob(".github/workflows/*.y*ml")))]
 
 
 CHECKS: dict[str, tuple[Callable[[Path, str], Iterator[Sequence[str]]], tuple[str, ...]]] = {
     "Dockerfile": (dockerfile, ("hadolint",)),
-    "compose.yaml": (compose, ("docker-compose", "docker")),
+    "compose.yaml": (compose, ("docker-compose", "docker", "go")),
     "kubernetes, put together": (kustomize, ("kubectl",)),
     "kubernetes, each manifest": (manifests, ("kubeconform", "kubernetes-validate")),
     "systemd": (units, ("systemd-analyze",)),
     "nginx": (nginx, ("nginx",)),
     "caddy": (caddy, ("caddy",)),
     "prometheus": (prometheus, ("promtool",)),
-    "workflows": (workflows, ("actionlint",)),
+    "workflows": (workflows, ("actionlint", "go")),
 }
 
 
@@ -135,4 +168,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fits_the_specification(*sys.argv[1:]) if sys.argv[1:] else main())

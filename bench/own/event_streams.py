@@ -67,8 +67,11 @@ async def measure(url: str, messages: float) -> dict[str, float]:
 async def _measure(url: str, port: int, pid: int, messages: int) -> dict[str, float]:
     lateness: list[float] = []
     process = psutil.Process(pid)
-    (await _connect(port, lateness, 1))[0].abort()  # what is loaded at the first request belongs to no stream
-    files, empty, begun = process.num_fds(), process.memory_info().rss, time.monotonic()
+    (first,) = await _connect(port, lateness, 1)  # what is loaded at the first request belongs to no stream
+    files = process.num_fds() - 1
+    first.abort()
+    await _until(lambda: process.num_fds() <= files)
+    empty, begun = process.memory_info().rss, time.monotonic()
     transports = await _connect(port, lateness, min(_BROWSERS, open_files() - _SPARE_FILES))
     browsers, took = len(transports), time.monotonic() - begun
     driver = Driver(url)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -38,10 +38,14 @@ _TWO_AT_ONCE = 0.15
 _TIMEOUT_S, _SLACK_S = 2.0, 2.0
 """Of a call, and what a crowded machine may add."""
 _WAITING = ("subscribe", "tokens.follow")
+_UNASKED = "a failover that nobody asked for: what the old primary alone had is lost"
+_TIMES_MORE = 5
+"""As ``.ci/run`` does with a test: decision 0095."""
 
 
 class Play:
-    """One arrangement, for so long. struck: how often each fault did."""
+    """One arrangement, for so long. struck: how often each fault did. explained: complaints of time, which a crowded
+    machine may have made."""
 
     def __init__(self, stage: Stage, seed: int, ledgers: Sequence[type[Ledger]], faults: Sequence[Fault]) -> None:
         self._stage = stage
@@ -52,6 +56,7 @@ class Play:
         self.ledgers: list[Ledger] = []
         self.struck: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self.explained: set[str] = set()
         self.notes: list[str] = []
         self.process: dict[str, tuple[float, float]] = {}
         self._primaries: set[int] = set()
@@ -74,6 +79,7 @@ class Play:
             for ledger in self.ledgers:
                 await self._settled(ledger)
             self._judge_slowest()
+            self._explain()
             self.process = {name: (before[name], now) for name, now in _size().items()}
 
     async def _strike_until(self, end: float, actors: Sequence[asyncio.Task[None]]) -> None:
@@ -93,7 +99,7 @@ class Play:
         self.wrong += [f"{name} ended, and nobody had ended it" for name in ended]
         primaries = {server.port for server in await asyncio.to_thread(patiently, self._stage.primaries)}
         if self._primaries not in (set(), primaries):
-            self.notes.append("a failover that nobody asked for: what the old primary alone had is lost")
+            self.notes.append(_UNASKED)
         self._primaries = primaries
 
     async def _strike(self, fault: Fault) -> None:
@@ -104,6 +110,8 @@ class Play:
                 await fault.strike(self._stage, self._dice)
         except Exception as error:
             self.wrong.append(f"the fault '{fault.name}' could not be undone: {error!r}")
+            if isinstance(error, TimeoutError):
+                self.explained.add(self.wrong[-1])
 
     async def _ended(self, actors: Sequence[asyncio.Task[None]]) -> None:
         done, hanging = await asyncio.wait(actors, timeout=_ENDING_S)
@@ -118,6 +126,17 @@ class Play:
         most = _TIMEOUT_S if self._stage.name == "one" else _TIMEOUT_S + FAILOVER_S
         if call.seconds > most + _SLACK_S:
             self.wrong.append(f"{call.op} took {call.seconds:.2f} s, and may take {most:g}")
+            self.explained.add(self.wrong[-1])
+
+    def _explain(self) -> None:
+        """What an old primary alone had is lost: after a failover that nobody asked for no account can be exact."""
+        if _UNASKED in self.notes:
+            self.explained.update(self.wrong)
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether there are complaints, and the machine may have made all of them."""
+        return bool(self.wrong) and self.explained.issuperset(self.wrong)
 
     async def _settled(self, ledger: Ledger) -> None:
         _log.info("%s settles", ledger.name)
@@ -189,6 +208,7 @@ def main() -> int:
     parser.add_argument("--on", choices=[*STAGES, "all"], default="all")
     parser.add_argument("--only", default="", help="one ledger")
     parser.add_argument("--fault", default="", help="faults whose names hold this")
+    parser.add_argument("--again", action="store_true", help="an arrangement that complains of time alone, five times")
     parser.add_argument("--tell", action="store_true", help="each fault as it strikes")
     chosen = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO if chosen.tell else logging.CRITICAL)
@@ -196,18 +216,34 @@ def main() -> int:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     os.environ["PYTHONDONTWRITEBYTECODE"] = ""
     names = list(STAGES) if chosen.on == "all" else [chosen.on]
-    wrong: list[str] = []
+    chosen.seconds /= len(names)
     print(f"seed {chosen.seed}", flush=True)
-    for name in names:
-        begun = time.monotonic()
-        play = played(name, chosen.seconds / len(names), chosen.seed, chosen.only, chosen.fault)
-        print(f"{name}, {time.monotonic() - begun:.0f} s\n{told(play)}", flush=True)
-        wrong += [f"{name}: {each}" for each in play.wrong]
+    plays = {name: _shown(name, chosen) for name in names}
+    doubtful = to_ask_again(plays) if chosen.again else ""
+    if doubtful:
+        print(
+            f"{doubtful} IS ASKED AGAIN, {_TIMES_MORE} times; look why:", *plays[doubtful].wrong, sep="\n", flush=True
+        )
+        plays = {f"{doubtful} ({number + 1})": _shown(doubtful, chosen) for number in range(_TIMES_MORE)}
+    wrong = [f"{name}: {each}" for name, play in plays.items() for each in play.wrong]
     if wrong:
         print("\n".join(["THE ACCOUNT IS WRONG:", *wrong[:50], f"({len(wrong)} complaints)"]))
     else:
         print("account      exact")
     return 1 if wrong else 0
+
+
+def _shown(name: str, chosen: argparse.Namespace) -> Play:
+    begun = time.monotonic()
+    play = played(name, chosen.seconds, chosen.seed, chosen.only, chosen.fault)
+    print(f"{name}, {time.monotonic() - begun:.0f} s\n{told(play)}", flush=True)
+    return play
+
+
+def to_ask_again(plays: Mapping[str, Play]) -> str:
+    """The one arrangement with complaints, when the machine may have made them; an account that is wrong is wrong."""
+    complaining = [name for name, play in plays.items() if play.wrong]
+    return complaining[0] if len(complaining) == 1 and plays[complaining[0]].doubtful else ""
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from tests.chaos.__main__ import played
-from tests.chaos.stage import STAGES
+from tests.chaos.__main__ import Play, played, to_ask_again
+from tests.chaos.stage import STAGES, OneServer
 from tests.chaos.storm import told, weather
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "0"))
@@ -32,3 +32,23 @@ def test_everything_at_once_leaves_exact_accounts(stage: str) -> None:
     seed = _seed()
     print(f"CHAOS_SEED={seed}")
     assert not played(stage, SECONDS, seed).wrong
+
+
+@pytest.mark.parametrize(
+    ("complaints", "explained", "asked"),
+    [
+        ([[], []], [], ""),
+        ([["slow"], []], ["slow"], "0"),
+        ([["slow", "lost"], []], ["slow"], ""),
+        ([["lost"], []], [], ""),
+        ([["slow"], ["slow"]], ["slow"], ""),
+    ],
+)
+def test_one_arrangement_is_asked_again_and_only_for_what_the_machine_may_have_done(
+    complaints: list[list[str]], explained: list[str], asked: str
+) -> None:
+    plays = {}
+    for number, wrong in enumerate(complaints):
+        play = plays[str(number)] = Play(OneServer.__new__(OneServer), 1, [], [])
+        play.wrong, play.explained = wrong, set(explained)
+    assert to_ask_again(plays) == asked

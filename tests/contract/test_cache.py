@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import msgspec
@@ -226,7 +227,7 @@ async def test_large_values_are_compressed_and_too_large_ones_served_but_not_sto
     await texts.set("words", words)
     assert raw.strlen("cache:text:words") < 0.6 * len(words)
     assert await texts.get("words") == words
-    noise = "".join(chr(33 + (n * n * 7919 + n // 97) % 90) for n in range(5 << 20))
+    noise = Random(7).randbytes(5 << 20).hex()
     origin = Origin(noise)
     joined = callers_who_joined(hx)
     origin.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hustlex.core.op import Effect
 from hustlex.core.time import FixedClock
 from hustlex.drivers.blocking import Driver
 from hustlex.errors import Error
+from hustlex.events import ops as events
 from hustlex.idempotency import Response, Scope
 from hustlex.jobs import RESULT, Job, Limits, Rate, State, StepName, Tasks
 from hustlex.jobs.enqueue.draft import draft
@@ -189,13 +190,15 @@ def run_bulk(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     enqueue_all(hx, ["s0", "s1"], process_in=hour)
     enqueue_all(hx, ["g0", "g1"], group="g")
     hx.jobs.enqueue(Job("a", b"1"), task_id="one", unique_for=hour)
-    for verb, query in (
-        ("archive", "type:a"),
-        ("retry", "state:archived"),
-        ("delete", "type:a"),
-        ("delete", "group:g"),
+    later = datetime(2031, 5, 1, tzinfo=UTC)
+    for verb, query, start_at in (
+        ("reschedule", "type:a", later),
+        ("archive", "type:a", None),
+        ("retry", "state:archived", None),
+        ("delete", "type:a", None),
+        ("delete", "group:g", None),
     ):
-        name = acts.plan(verb, query).id
+        name = acts.plan(verb, query, start_at=start_at).id
         acts.step(name)
         acts.start(name)
         acts.step(name)
@@ -363,7 +366,25 @@ def run_rest(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     hx.pins.reset("u1")
 
 
-ROOMS = [run_codes, run_sessions, run_limits, run_rest]
+def run_events(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -> None:
+    """Channels with history, and who is at them."""
+    orders = hx.events.channel("orders:{n}", int, kind="replay", size=5)
+    template = orders.declared.template
+    orders.publish_many(range(8), n=1)
+    orders.publish(1, n=1)
+    orders.publish(1, n=2, idem="once", version=2)
+    epoch = orders.position(n=1).epoch
+    driver.run(events.rewind(template, template.name({"n": 1}), epoch, "another"))
+    orders.remove_history(n=2)
+    rooms = hx.events.presence("rooms:{n}")
+    for member in ("phone", "laptop"):
+        rooms.enter(member, user="ada", n=1)
+    rooms.leave("phone", n=1)
+    clock.advance(timedelta(minutes=2))
+    rooms.members(n=1)
+
+
+ROOMS = [run_codes, run_sessions, run_limits, run_rest, run_events]
 
 
 @pytest.mark.timeout(450)

@@ -1,6 +1,6 @@
 """The files of deploy/ say what is true of the code: commands, options, ports, probes, settings, and times that fit.
 
-``make deploy-check`` asks the tools that know their formats.
+What knows their formats is asked in test_formats.
 """
 
 from __future__ import annotations

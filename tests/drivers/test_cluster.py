@@ -22,7 +22,7 @@ from hustlex.core.op import Batch, Effect, Flow, Op, Script, command, parts, sub
 from hustlex.diagnostics.checks import ROWS, judge_cluster
 from hustlex.diagnostics.nodes import ClusterFacts, ClusterNode
 from hustlex.drivers import aio, blocking
-from hustlex.errors import Error, Refused, Timeout, Unavailable
+from hustlex.errors import Closed, Error, Refused, Timeout, Unavailable
 from hustlex.jobs.inspect import act
 from tests.drivers.conftest import PATIENCE, Street
 from tests.support.clusters import ClusterHands
@@ -115,6 +115,17 @@ async def test_keys_of_two_slots_are_refused_with_the_reason(street: Street) -> 
     with pytest.raises(Refused) as caught:
         await street.run(command("test.mget", Effect.READ, "MGET", "a", "b", keys=("a", "b"), decode=same))
     assert caught.value.server_code == "CROSSSLOT"
+
+
+async def test_who_was_closed_before_the_first_call_says_so_at_once(
+    kind: Callable[..., Any], cluster: ClusterHands
+) -> None:
+    street = Street(kind(cluster.url, timeout=timedelta(minutes=10)))
+    await street.call("close")
+    for call in (get("k"), command("test.ping", Effect.READ, "PING", decode=bytes)):
+        with pytest.raises(Closed):
+            await street.run(call)
+        assert [type(answer) for answer in await street.many([call])] == [Closed]
 
 
 # -- slots that move

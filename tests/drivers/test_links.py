@@ -53,6 +53,32 @@ async def test_who_refuses_hello_is_told_plainly_and_at_once(kind: Callable[...,
         await street.call("close")
 
 
+@pytest.mark.parametrize(("version", "fits"), [("6.2.14", False), ("5.0.0", False), ("7.0.15", True), ("10.1.0", True)])
+async def test_a_server_that_is_too_old_is_one_sentence(kind: Callable[..., Any], version: str, fits: bool) -> None:
+    greeting = f"%3\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n+{version}\r\n$5\r\nproto\r\n:3\r\n".encode()
+
+    ending: list[Any] = []
+
+    async def server_of_this_version(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ending.append(asyncio.current_task())
+        while data := await reader.read(65_536):
+            writer.write(greeting * data.count(b"HELLO") + b"+OK\r\n" * data.count(b"\r\nCLIENT\r\n"))
+            writer.write(b"$1\r\nv\r\n" * data.count(b"\r\nGET\r\n"))
+        writer.close()
+
+    async with await asyncio.start_server(server_of_this_version, "127.0.0.1", 0) as server:
+        street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=LONG))
+        if fits:
+            assert await street.run(get("k")) == b"v"
+        else:
+            with pytest.raises(ConfigurationError) as caught:
+                await street.run(get("k"))
+            assert str(caught.value).endswith(f" is Redis {version} (Redis 7.0, Valkey 7.2 or newer is needed)")
+            assert "\n" not in str(caught.value)
+        await street.call("close")
+        await asyncio.gather(*ending)
+
+
 # -- who may wait
 
 

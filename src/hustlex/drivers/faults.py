@@ -94,6 +94,9 @@ _REDIRECTION = re.compile(r"(?:MOVED|ASK) ([0-9]{1,5}) (\S*):([0-9]{1,5})")
 _NO_HELLO = re.compile(r"^NOPROTO|unknown command|unsupported|not supported|invalid request", re.IGNORECASE)
 """What servers before RESP3 and proxies say to it."""
 
+_OUTDATED = re.compile(rb"[0-6]\.")
+"""Versions whose Lua lacks what scripts need. The first Valkey calls itself 7.2."""
+
 FOREIGN = "what answers there does not speak the Redis protocol"
 
 
@@ -155,7 +158,18 @@ def unfit(hello: object, endpoint: Endpoint) -> Error | None:
     if mode not in (None, b"sentinel") and endpoint.mode == "sentinel":
         hint = "name the Sentinels in the URL; their usual port is 26379"
         return ConfigurationError(f"{endpoint.where} is no Sentinel", hint=hint)
+    if (error := outdated(hello, endpoint)) is not None:
+        return error
     return None if endpoint.seed else demoted(hello)
+
+
+def outdated(hello: object, endpoint: Endpoint) -> ConfigurationError | None:
+    """What to think of a server that is too old. Sentinels hold no data and run no script."""
+    version = hello.get(b"version") if isinstance(hello, dict) and endpoint.mode != "sentinel" else None
+    if not isinstance(version, bytes) or not _OUTDATED.match(version):
+        return None
+    found = printable(version.decode(errors="replace"))
+    return ConfigurationError(f"{endpoint.where} is Redis {found}", hint="Redis 7.0, Valkey 7.2 or newer is needed")
 
 
 def only_reads(name: str, effect: Effect) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.dial import Fixed, dial
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import Late, Lost, NotSent, anew, refusal
+from hustlex.drivers.faults import Late, Lost, NotSent, anew, closed, refusal
 from hustlex.drivers.pack import join
 from hustlex.drivers.slotmap import ASK_SLOTS, SlotRange, read_slots
 from hustlex.drivers.url import Endpoint
@@ -67,6 +67,8 @@ class SlotsTask:
 
     async def known(self, deadline: float) -> None:
         """Until there is a first map. Raises NotSent when the deadline passes first, or Error when it is hopeless."""
+        if self._closed:
+            raise closed()
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done():
             if self._failure is not None and loop.time() < self._asked_at + _APART_S:
@@ -76,6 +78,8 @@ class SlotsTask:
         task = self._task
         if task is not None:
             await asyncio.wait((task,), timeout=max(0.0, deadline - loop.time()))
+        if self._closed:
+            raise closed()
         if isinstance(self._failure, ConfigurationError | Denied):
             raise _once_more(self._failure)
         if task is None or not task.done() or self._failure is not None:
