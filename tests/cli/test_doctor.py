@@ -341,6 +341,8 @@ LARGE = GOOD.info | {"used_memory": str(200 * 2**20), "maxmemory": "0"}
         ("fragmentation", "fail", {"info": LARGE | {"mem_fragmentation_ratio": "0.8"}}),
         ("client_memory", "info", settings(maxmemory_clients="0")),
         ("client_memory", "unknown", {"settings": None}),
+        ("address", "warn", {"info": GOOD.info | {"cluster_enabled": "1"}} | link()),
+        ("address", "ok", {"info": GOOD.info | {"cluster_enabled": "1"}} | link(cluster=True)),
         ("uptime", "info", {"info": GOOD.info | {"uptime_in_seconds": "60"}}),
         ("capabilities", "info", {"absent": {"waitaof": "durability fsync is refused"}}),
         ("capabilities", "unknown", {"absent": None}),

@@ -587,6 +587,22 @@ async def test_a_lost_claim_costs_no_second_computation(faulty: Proxy, raw: redi
         assert keys(raw) == [b"cache:user:1"]
 
 
+async def test_large_entries_are_read_beside_other_calls(faulty: Proxy) -> None:
+    """Once one was read."""
+    async with HustleX(faulty.url, timeout=PATIENCE) as front:
+        users = front.cache("user", str, ttl=QUARTER, timeout=PATIENCE)
+        films = front.cache("film", str, ttl=QUARTER, timeout=PATIENCE)
+        await users.set(1, "Ada")
+        await films.set(1, "x" * (1 << 19))
+        assert len(await films.get(1) or "") == 1 << 19
+        with faulty.holding(b"cache:film:1"):
+            slow = asyncio.create_task(films.get(1))
+            for _ in range(5):
+                assert await users.get(1) == "Ada"
+            assert not slow.done()
+        assert len(await slow or "") == 1 << 19
+
+
 async def test_a_full_server_still_computes_and_blocks_nobody(hx: Any, raw: redis.Redis) -> None:
     users = hx.cache("user", int, ttl=QUARTER, timeout=PATIENT)
     origin = Origin(1)

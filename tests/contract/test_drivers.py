@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 import redis
+from msgspec.structs import replace
 
 from hustlex.core.op import Batch, Call, Effect, Flow, Op, Script, Sleep, command, do
 from hustlex.drivers import aio, blocking, redis_py
+from hustlex.drivers.faults import refusal
 from hustlex.errors import BadReply, Denied, Full, Misuse, OutcomeUnknown, Refused, Unavailable
 from tests.conftest import LONG
 from tests.support.calls import Calls
@@ -188,6 +190,29 @@ def _one_step() -> Flow[Any]:
     return (yield from do(get("k")))
 
 
+async def test_a_large_call_on_its_way_holds_up_no_small_one(faulty_street: Street, faulty: Proxy) -> None:
+    """Neither 10 MB to the server, nor what is expected to be as much from it."""
+    large, patience_ms = b"x" * (10 << 20), 60_000
+    storing = command("test.set", Effect.IDEMPOTENT, "SET", "large", large, decode=same, timeout_ms=patience_ms)
+    reading = command("test.get", Effect.READ, "GET", "large", decode=same, timeout_ms=patience_ms, large=True)
+    for op, answer in ((storing, b"OK"), (reading, large)):
+        op = replace(op, keys=("large",))
+        await faulty_street.run(put("small", "v"))
+        with faulty.holding(b"\r\nlarge\r\n"):
+            slow = asyncio.create_task(faulty_street.run(op))
+            for _ in range(10):
+                assert await faulty_street.run(get("small")) == b"v"
+            assert not slow.done()
+        assert await slow == answer
+
+
+async def test_a_batch_with_a_large_call_keeps_its_order(street: Street) -> None:
+    large = b"x" * (1 << 20)
+    ops = [put("k", "v"), get("k"), put("k", large), get("k"), put("k", "v"), get("k")]
+    answers = await street.call("run_many", ops)
+    assert answers[1::2] == [b"v", large, b"v"]
+
+
 async def test_a_batch_larger_than_the_bound_is_answered_whole(street: Street) -> None:
     answers = await street.call("run_many", [increment("n") for _ in range(12_000)])
     assert sorted(answers) == list(range(1, 12_001))
@@ -219,6 +244,32 @@ async def test_refusals_are_ours_and_show_no_argument(
     assert "secret" not in str(caught.value)
     assert "payload" not in str(caught.value)
     assert str(caught.value).startswith("t.x: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("NOPERM User app has no permissions to run the 'config|get' command", "here +config|get is missing"),
+        ("NOPERM this user has no permissions to run the 'get' command", "here +get is missing"),
+        ("NOPERM No permissions to access a key", "prints the rights that each room needs"),
+        ("NOPERM User 'secret' has no permissions to run the 'Secret x' command", "the rights that each room needs"),
+    ],
+)
+def test_a_missing_right_is_named_and_nothing_else(text: str, rule: str) -> None:
+    said = str(refusal(text))
+    assert said.endswith(f"{rule})") and "ecret" not in said
+
+
+@pytest.mark.one_server
+async def test_a_user_who_may_not_is_told_which_right_is_missing(
+    kind: Callable[..., Any], url: str, raw: redis.Redis
+) -> None:
+    raw.execute_command("ACL", "SETUSER", "poor", "reset", "on", ">pw", "~*", "-@all", "+hello", "+client", "+ping")
+    street = Street(kind(url.replace(f"//{url.partition('//')[2].partition('@')[0]}@", "//poor:pw@"), timeout=LONG))
+    with pytest.raises(Denied, match=r"here \+get is missing"):
+        await street.run(get("k"))
+    await street.call("close")
+    raw.execute_command("ACL", "DELUSER", "poor")
 
 
 async def test_an_argument_that_cannot_be_sent_is_misuse(street: Street) -> None:

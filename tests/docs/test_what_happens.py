@@ -14,6 +14,8 @@ from tests.chaos.stage import STAGES
 
 ROOT = Path(__file__).parents[2]
 WHEN = ROOT / "docs/guides/what-happens.md"
+LOST = ROOT / "docs/guides/durability.md"
+TOPOLOGIES = ROOT / "docs/guides/topologies.md"
 CHAOS = ROOT / "docs/internals/chaos.md"
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 ROW = re.compile(r"^\| (?!when|id|---)(.*) \|$", re.MULTILINE)
@@ -40,6 +42,25 @@ def test_every_row_of_what_happens_when_is_a_test() -> None:
     rows = ROW.findall(WHEN.read_text("utf-8"))
     assert [row for row in rows if not NAMED.search(row)] == []
     assert len(rows) > 40
+
+
+def test_every_row_of_what_a_lost_write_means_is_a_test_and_every_such_test_a_row() -> None:
+    section = LOST.read_text("utf-8").partition("## What a lost write means")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?!lost |---).* \|$", section, re.MULTILINE)
+    named = [re.findall(r"`(test_\w+)` \|$", row) for row in rows]
+    tests = {name for name in functions_of("tests/contract/test_durability_failover.py") if name.startswith("test_")}
+    assert [row for row, names in zip(rows, named, strict=True) if len(names) != 1] == []
+    assert {names[0] for names in named} == tests
+
+
+def test_every_sentence_that_the_guide_of_topologies_quotes_can_be_said() -> None:
+    said = "".join(path.read_text("utf-8") for path in (ROOT / "src/hustlex/drivers").rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", said)
+    section = TOPOLOGIES.read_text("utf-8").partition("## What it says")[2].partition("\n## ")[0]
+    quoted = re.findall(r"^\| `(.*?)`(?: \(a warning\))? \|", section, re.MULTILINE)
+    parts = [part.strip() for each in quoted for part in re.split(r"host\d?:\d+(?:, host\d:\d+)*|\.\.\.", each)]
+    assert [part for part in parts if part not in said] == []
+    assert len(quoted) > 10
 
 
 def test_every_fault_is_in_the_table_of_chaos_and_every_row_is_covered() -> None:

@@ -21,7 +21,7 @@ from hustlex.core.keys import slot
 from hustlex.core.op import Batch, Effect, Flow, Op, Script, command, parts, subscribers
 from hustlex.diagnostics.checks import ROWS, judge_cluster
 from hustlex.diagnostics.nodes import ClusterFacts, ClusterNode
-from hustlex.drivers import aio, blocking
+from hustlex.drivers import aio, blocking, faults
 from hustlex.errors import Closed, Error, Refused, Timeout, Unavailable
 from hustlex.jobs.inspect import act
 from tests.drivers.conftest import PATIENCE, Street
@@ -395,6 +395,23 @@ async def test_a_cluster_url_for_a_single_server(kind: Callable[..., Any], url: 
 async def test_a_plain_url_for_a_cluster(kind: Callable[..., Any], cluster: ClusterHands) -> None:
     node = next(node for node in cluster.primaries() if node is not cluster.owner("k"))
     assert "another one holds this key; use redis+cluster:// in its URL" in await sentence(kind, node.url)
+
+
+async def test_a_plain_url_for_a_part_of_a_cluster_is_warned_of_once(
+    kind: Callable[..., Any],
+    cluster: ClusterHands,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where all keys are of that node nothing fails, and the events of the two kinds of URL never meet."""
+    monkeypatch.setattr(faults, "_half_named", set())
+    for url in (cluster.owner("k").url, cluster.owner("k").url, cluster.url):
+        street = Street(kind(url, timeout=PATIENCE))
+        await street.run(put("k", "v"))
+        await street.call("close")
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "hustlex.drivers"]
+    assert f"127.0.0.1:{cluster.owner('k').port} is part of a cluster, and the URL says redis://" in said
+    assert "use redis+cluster:// in all of them" in said
 
 
 async def test_no_node_that_can_be_reached(kind: Callable[..., Any]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -50,6 +53,31 @@ async def test_who_refuses_hello_is_told_plainly_and_at_once(kind: Callable[...,
         street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=LONG))
         with pytest.raises(ConfigurationError, match=r"refuses HELLO 3 \(RESP3\) \(Redis 7, .* an old proxy does not"):
             await street.run(get("k"))
+        await street.call("close")
+
+
+# -- a name of several addresses
+
+
+async def test_an_address_that_says_nothing_does_not_hold_up_the_next(
+    kind: Callable[..., Any], url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as crowd:
+        for _ in range(4):  # whoever comes next gets no answer to his first packet
+            waiting = crowd.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+
+        def resolver(host: Any, asked: Any, *args: Any, **options: Any) -> Any:
+            if host != "state.test":
+                return resolve(host, asked, *args, **options)
+            places = (deaf.getsockname()[1], urlsplit(url).port)
+            return [each for port in places for each in resolve("127.0.0.1", port, *args, **options)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolver)
+        street = Street(kind(url.replace("127.0.0.1", "state.test"), timeout=LONG))
+        assert await street.run(put("k", "v")) == b"OK"
         await street.call("close")
 
 

@@ -14,7 +14,8 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -36,6 +37,7 @@ class Proxy:
         self.black_hole = False
         self.refuse = False
         self.connections = 0
+        self.held, self.let_go = b"", asyncio.Event()
         self._losses: list[_Loss] = []
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
@@ -60,6 +62,16 @@ class Proxy:
     def cut(self) -> None:
         """Reset every connection now. New ones are accepted."""
         self._do(self._cut_all)
+
+    @contextmanager
+    def holding(self, containing: bytes) -> Iterator[None]:
+        """Meanwhile a link whose requests contain these bytes passes nothing on."""
+        self.held, self.let_go = containing, asyncio.Event()
+        try:
+            yield
+        finally:
+            self.held = b""
+            self._do(self.let_go.set)
 
     def lose_reply(self, *, containing: bytes = b"", times: int = 1) -> None:
         """Let the next requests that contain these bytes through, then drop their reply and cut the link."""
@@ -163,6 +175,8 @@ class _Link:
                 self.cut()
                 return
             self._drop_next_reply = self._drop_next_reply or loss is not None
+            if self._proxy.held and self._proxy.held in chunk:
+                await self._proxy.let_go.wait()
             await self._pass_on(chunk, writer)
         self.cut()
 

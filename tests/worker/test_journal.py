@@ -252,6 +252,7 @@ def test_what_can_never_work_is_refused_where_it_is_declared(driver: Driver) -> 
         ("archive_max_size", "many"),
         ("archive_max_age", timedelta.max),
         ("recover_crashed", "perhaps"),
+        ("durability", "disk"),
         ("strict", 1),
         ("limits", 5),
         ("queues", 5),

@@ -91,10 +91,13 @@ async def _look(driver: AsyncDriver, plan: CachePlan[Any], entry: str, tags: tup
     assert reads is not None
     asked = [reads.ask(plan.stamp(tag), timeout_ms) for tag in tags]
     try:
-        raw = await driver.run(ops.get(entry, timeout_ms))
+        raw = await driver.run(ops.get(entry, timeout_ms, large=plan.large))
     except SERVER_FAILURES as failure:
         return Looked(failure)
-    return Looked(raw) if raw is None else Looked(raw, tuple([await future for future in asked]))
+    if raw is None:
+        return Looked(None)
+    plan.weigh(raw)
+    return Looked(raw, tuple([await future for future in asked]))
 
 
 class Computations:

@@ -53,9 +53,11 @@ class Busy(msgspec.Struct, frozen=True):
     left_ms: int
 
 
-def get(entry: str, timeout_ms: int) -> Op[bytes | None]:
+def get(entry: str, timeout_ms: int, *, large: bool = False) -> Op[bytes | None]:
     """The stored bytes."""
-    return command("cache.get", Effect.READ, "GET", entry, keys=(entry,), decode=_raw, timeout_ms=timeout_ms)
+    return command(
+        "cache.get", Effect.READ, "GET", entry, keys=(entry,), decode=_raw, timeout_ms=timeout_ms, large=large
+    )
 
 
 def life(entry: str, timeout_ms: int) -> Op[int]:

@@ -22,6 +22,7 @@ from hustlex.cache.policy import CachePolicy, checked_ms
 from hustlex.cache.pressure import MemoryPressure
 from hustlex.cache.tally import FleetTally
 from hustlex.cache.types import EntryKey, Key
+from hustlex.core.op import LARGE
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
 
@@ -32,6 +33,8 @@ _PATIENCE = 6
 _STAMP_SPARE_MS = 60_000
 _MOST_RESTS = 10_000
 _MOST_NAMES = 10_000
+_LARGE_S = 60.0
+"""How long entries are expected to be large once one was."""
 
 
 class Entropy(msgspec.Struct, frozen=True):
@@ -107,6 +110,7 @@ class CachePlan(Generic[V]):
         """Whether a read may try the short way; see ``shortcut``. One without tags carries the report itself."""
         self._templates: dict[str, CachePlan[V]] = {}
         self._rests: dict[str, float] = {}
+        self._large_until = float("-inf")
         self._entries: dict[str | int, EntryKey] = {}
         self.near: NearShelf[V | None] | None = None
         """The copies in this process."""
@@ -202,6 +206,16 @@ class CachePlan(Generic[V]):
     def stay_ms(self, body: bytes, life_ms: int) -> int:
         """How long it stays on the server. A cached None is never served stale."""
         return life_ms if body == frame.NEGATIVE_BODY else life_ms + self.policy.extra_ms
+
+    @property
+    def large(self) -> bool:
+        """Whether the next entry may be so large that reading it would hold up others."""
+        return self._large_until > 0 and self._large_until > self.entropy.monotonic()
+
+    def weigh(self, raw: bytes) -> None:
+        """An entry was read."""
+        if len(raw) > LARGE:
+            self._large_until = self.entropy.monotonic() + _LARGE_S
 
     def resting(self, entry: str) -> bool:
         """Whether a computation of it failed a moment ago, here or elsewhere."""

@@ -111,10 +111,11 @@ def _entry(plan: CachePlan[V], entry: str, timed: bool) -> Flow[tuple[bytes | Er
     riding = () if plan.fixed_tags else plan.space.tally.riding(timeout_ms)  # else it goes with the stamps
     if not timed and not riding:
         try:
-            return (yield ops.get(entry, timeout_ms)), 0
+            return (yield ops.get(entry, timeout_ms, large=plan.large)), 0
         except SERVER_FAILURES as failure:
             return failure, 0
-    raw, left_ms, *_ = yield Batch((ops.get(entry, timeout_ms), ops.life(entry, timeout_ms), *riding))
+    get = ops.get(entry, timeout_ms, large=plan.large)
+    raw, left_ms, *_ = yield Batch((get, ops.life(entry, timeout_ms), *riding))
     return (left_ms, 0) if isinstance(left_ms, Error) else (raw, left_ms)
 
 
@@ -123,7 +124,7 @@ def _all(
 ) -> Flow[tuple[bytes | Error | None, int, Stamps]]:
     """The entry and the stamps of its tags, in one write."""
     timeout_ms = plan.policy.timeout_ms
-    batch: tuple[Op[Any], ...] = (ops.get(entry, timeout_ms),)
+    batch: tuple[Op[Any], ...] = (ops.get(entry, timeout_ms, large=plan.large),)
     batch += (ops.life(entry, timeout_ms),) if timed else ()
     marks = tuple(ops.stamped(plan.stamp(tag), timeout_ms) for tag in tags)
     answers = yield Batch(batch + marks + plan.space.tally.riding(timeout_ms))
@@ -157,7 +158,10 @@ def opened(plan: CachePlan[Any], raw: bytes | Error | None) -> EntryFrame | BadF
         passed_over(plan, raw)
         return raw
     plan.counts.answered()
-    return None if raw is None else plan.codec.open(raw)
+    if raw is None:
+        return None
+    plan.weigh(raw)
+    return plan.codec.open(raw)
 
 
 def missing(found: EntryFrame, stamps: Stamps) -> list[str]:

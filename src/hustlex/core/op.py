@@ -24,6 +24,9 @@ from hustlex.errors import Error
 
 T = TypeVar("T")
 
+LARGE = 256 * 1024
+"""Bytes of a call, or of its reply, from which on it is not sent with all others."""
+
 Arg = str | bytes | int | float
 Reply = Any
 
@@ -87,6 +90,8 @@ class Op(msgspec.Struct, Generic[T], frozen=True, eq=False):
     parts: tuple[Op[Any], ...] = ()
     """Kept operations whose keys are, one after the other, this one's, and whose arguments its own begin with: their
     bytes are used again."""
+    large: bool = False
+    """Whether a reply of more than LARGE bytes is expected, which would hold up whatever comes behind it."""
 
     def at(self, slot: int) -> Op[T]:
         """One that names no key, for the server which has this slot."""
@@ -94,10 +99,16 @@ class Op(msgspec.Struct, Generic[T], frozen=True, eq=False):
 
 
 def command(
-    name: str, effect: Effect, *args: Arg, decode: Callable[[Reply], T], keys: tuple[str, ...] = (), timeout_ms: int = 0
+    name: str,
+    effect: Effect,
+    *args: Arg,
+    decode: Callable[[Reply], T],
+    keys: tuple[str, ...] = (),
+    timeout_ms: int = 0,
+    large: bool = False,
 ) -> Op[T]:
     """A plain command as an operation: ``command("cache.get", Effect.READ, "GET", key, keys=(key,), decode=...)``."""
-    return Op(name, effect, keys, args, decode, None, timeout_ms)
+    return Op(name, effect, keys, args, decode, None, timeout_ms, large=large)
 
 
 PING = command("server.ping", Effect.READ, "PING", decode=bytes)

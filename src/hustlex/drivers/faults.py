@@ -12,6 +12,7 @@ A refusal in WRONG_SERVER also says that the connection leads to the wrong place
 
 from __future__ import annotations
 
+import logging
 import re
 import ssl
 from random import random
@@ -60,7 +61,7 @@ MOST_DETOURS = 5
 _DENIED = {
     "NOAUTH": "the server wants a password; put it in the URL: redis://user:password@host:port",
     "WRONGPASS": "the user name or password in the URL is wrong",
-    "NOPERM": "the ACL user may not run this; grant the rights that the documentation lists",
+    "NOPERM": "the ACL user may not run this: hustlex doctor --acl prints the rights that each room needs",
 }
 _FULL = "raise maxmemory, or free memory; the state server wants maxmemory-policy noeviction"
 _CLUSTERED = "the server is part of a cluster, and another one holds this key; use redis+cluster:// in its URL"
@@ -94,10 +95,19 @@ _REDIRECTION = re.compile(r"(?:MOVED|ASK) ([0-9]{1,5}) (\S*):([0-9]{1,5})")
 _NO_HELLO = re.compile(r"^NOPROTO|unknown command|unsupported|not supported|invalid request", re.IGNORECASE)
 """What servers before RESP3 and proxies say to it."""
 
+_LACKING = re.compile(r"permissions to run the '([a-z][a-z|_-]{0,40})' command")
 _OUTDATED = re.compile(rb"[0-6]\.")
 """Versions whose Lua lacks what scripts need. The first Valkey calls itself 7.2."""
 
 FOREIGN = "what answers there does not speak the Redis protocol"
+
+
+_log = logging.getLogger("hustlex.drivers")
+_HALF_NAMED = (
+    "is part of a cluster, and the URL says redis://: processes that say redis+cluster:// hear none of the events of "
+    "this one, nor it theirs; use redis+cluster:// in all of them"
+)
+_half_named: set[str] = set()
 
 
 class Redirected(Refused):
@@ -161,6 +171,14 @@ def unfit(hello: object, endpoint: Endpoint) -> Error | None:
     if (error := outdated(hello, endpoint)) is not None:
         return error
     return None if endpoint.seed else demoted(hello)
+
+
+def warn_of_half_a_name(hello: object, endpoint: Endpoint) -> None:
+    """Once of each address: it leads to a part of a cluster, and does not say so."""
+    clustered = isinstance(hello, dict) and hello.get(b"mode") == b"cluster"
+    if clustered and not endpoint.mode and endpoint.where not in _half_named:
+        _half_named.add(endpoint.where)
+        _log.warning("%s %s", endpoint.where, _HALF_NAMED)
 
 
 def outdated(hello: object, endpoint: Endpoint) -> ConfigurationError | None:
@@ -236,7 +254,9 @@ def refusal(text: str) -> Refused:
     """A server's error line as an exception. Only its first word is trusted to be free of user data."""
     code = text.split(" ", 1)[0]
     if code in _DENIED:
-        return Denied(f"the server refused ({code})", server_code=code, hint=_DENIED[code])
+        lacking = _LACKING.search(text) if code == "NOPERM" else None
+        rule = f"; here +{lacking[1]} is missing" if lacking is not None else ""
+        return Denied(f"the server refused ({code})", server_code=code, hint=_DENIED[code] + rule)
     if code == "OOM":
         return Full("the server's memory is full (OOM)", server_code=code, hint=_FULL)
     message, hint = f"the server refused: {_harmless(text)}", _HINTS.get(code, "")

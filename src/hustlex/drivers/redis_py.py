@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ from hustlex.drivers.faults import (
     misplaced,
     refusal,
     unfit,
+    warn_of_half_a_name,
 )
 from hustlex.drivers.login import login, loginless
 from hustlex.drivers.pack import join
@@ -261,7 +263,8 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             if moves:
                 self.host, self.port = endpoint.host, endpoint.port
             left = max(_SHORTEST_S, until - time.monotonic())
-            self.socket_connect_timeout, self.socket_timeout = min(CONNECT_S, left), min(COMMAND_S, left)
+            self.socket_connect_timeout = min(CONNECT_S, left) / _addresses(endpoint)
+            self.socket_timeout = min(COMMAND_S, left)
             try:
                 super().connect()
                 if endpoint.replica and endpoint.mode == "cluster":
@@ -278,6 +281,7 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             if (error := unfit(self.handshake_metadata, endpoint)) is not None:
                 self.disconnect()
                 raise error
+            warn_of_half_a_name(self.handshake_metadata, endpoint)
             self.counted = True
             tally.add("open")
             tally.add("dialled")
@@ -289,6 +293,13 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
             super().disconnect(*how, **more)
 
     return Hurried
+
+
+def _addresses(endpoint: Endpoint) -> int:
+    """How many redis-py will try, one after the other: each gets its share of the time."""
+    if endpoint.path or endpoint.numeric:
+        return 1
+    return max(1, len(socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)))
 
 
 _Parser: Any = DefaultParser

@@ -6,7 +6,9 @@ reach a message. So messages name the part that is wrong and never quote it.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import socket
 import ssl
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -61,6 +63,11 @@ class Endpoint(msgspec.Struct, frozen=True):
         return self.path or f"{host}:{self.port}"
 
     @property
+    def numeric(self) -> bool:
+        """Whether the host is an address, which nobody need be asked for."""
+        return _is_number(self.host)
+
+    @property
     def insecure(self) -> bool:
         """Whether the server's certificate is not looked at."""
         return self.options.get("insecure", "").lower() in _YES
@@ -105,6 +112,14 @@ class Endpoint(msgspec.Struct, frozen=True):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def _is_number(host: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, host)
+            return True
+    return False
 
 
 def parse_url(url: str) -> Endpoint:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.durability.level import LEVELS, MEMORY
 from hustlex.errors import Misuse
 from hustlex.jobs.define.backoff import default_delay
 from hustlex.jobs.define.hooks import ErrorHandler, HealthCheck, Middleware, WorkerOptions
@@ -30,6 +31,7 @@ class SettledOptions(msgspec.Struct, frozen=True):
     health_check: HealthCheck | None = None
     health_check_interval: timedelta = timedelta(seconds=15)
     recover_crashed: str = "requeue"
+    durability: str = MEMORY
     park_unknown: timedelta = timedelta(days=1)
     archive_max_size: int = 9_999
     archive_max_age: timedelta = timedelta(days=90)
@@ -92,6 +94,7 @@ _JUDGES: Mapping[str, Callable[[str, Any], object]] = {
     "aggregator": _optional,
     "health_check": _plain,
     "health_check_interval": lambda name, value: check.duration(name, value, _TICK),
+    "durability": lambda name, value: check.one_of(name, value, LEVELS),
     "recover_crashed": lambda name, value: check.one_of(name, value, ("requeue", "retry")),
     "park_unknown": check.duration,
     "archive_max_size": check.whole,

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 
+from hustlex.core.durability.aio import waiting
+from hustlex.core.durability.level import MEMORY, Durability
 from hustlex.core.op import AsyncDriver
 from hustlex.core.telemetry import leases_told
 from hustlex.jobs.define.hooks import Middleware
@@ -125,7 +127,8 @@ class WorkerParts:
         archive = partial(finish.archive, most=options.archive_max_size, age_s=options.archive_max_age // _SECOND)
         told = self.completion.ended, leases_told(driver.hook)
         exchange = ExchangeContext(server_id, clock, archive, self.forwarder.plan, *told)
-        self.fetcher = Fetcher(driver, queues, slots, self.admission, exchange, self.waiters, self.bell)
+        safe = None if options.durability == MEMORY else waiting(driver, Durability(options.durability))
+        self.fetcher = Fetcher(driver, queues, slots, self.admission, exchange, self.waiters, self.bell, safe)
 
     def _ended(self, job: LeasedTask) -> None:
         """Where tasks have limits: an attempt is over, its place is free, its outcome can be sent."""

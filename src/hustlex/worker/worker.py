@@ -11,9 +11,10 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
-from hustlex.core.op import AsyncDriver
+from hustlex.core.durability.level import MEMORY, Durability
+from hustlex.core.op import PING, AsyncDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.errors import Error, Misuse
+from hustlex.errors import ConfigurationError, Error, Misuse
 from hustlex.jobs.define.hooks import ErrorHandler, Middleware, WorkerOptions
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction
@@ -99,7 +100,7 @@ class Worker:
         reporters, park_s = error_handlers(tasks, error_handler), rules.park_unknown // timedelta(seconds=1)
         self.id = uuid.uuid4().hex
         self._tasks = tasks
-        self._driver = driver
+        self._driver, self._durability = driver, rules.durability
         self._grace_s = shutdown_timeout.total_seconds()
         self._quit, self._hurry, self._running = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._run: asyncio.Task[None] | None = None
@@ -146,10 +147,14 @@ class Worker:
         self._quit.set()
 
     async def run(self) -> None:
-        """Work until ``stop``, once. Raises what the tasks' lifespan raises; a server that is away is waited for."""
+        """Work until ``stop``, once. Raises what the tasks' lifespan raises; a server that is away is waited for.
+
+        Raises ConfigurationError when the server cannot do what ``durability`` asks for.
+        """
         parts = self.parts
         if parts.heartbeat.status != "new":
             raise Misuse("a worker runs once", hint="make another one")
+        await self._try_durability()
         async with contained_context(self._tasks.lifespan) as state:
             parts.handlers.share(state)
             parts.heartbeat.become("active")
@@ -164,6 +169,17 @@ class Worker:
                 await self._shut_down()
                 good, bad = parts.executor.succeeded, parts.executor.failed
                 _log.info("worker %s stopped: %d attempts succeeded, %d did not", self.id, good, bad)
+
+    async def _try_durability(self) -> None:
+        """Else jobs would run whose outcomes can never be told."""
+        if self._durability == MEMORY:
+            return
+        try:
+            await self._driver.commit(PING, Durability(self._durability, wait_ms=1))
+        except ConfigurationError:
+            raise
+        except Error:
+            return
 
     async def started(self) -> None:
         """Return once ``run`` takes jobs: the tasks' lifespan is open."""
@@ -239,7 +255,7 @@ class Worker:
 
     async def _flush(self) -> None:
         """Send the last acknowledgements."""
-        exchange = self.parts.fetcher.services[0]
+        exchange = self.parts.fetcher.acknowledging
         until = monotonic() + _FLUSH_S
         while True:
             try:

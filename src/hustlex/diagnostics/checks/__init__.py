@@ -12,7 +12,7 @@ CHECKS: tuple[Check, ...] = tuple(check for part in (server, disk, speed, access
 
 AT_START = frozenset(
     {
-        *("version", "role", "eviction", "evicted", "persistence", "clients"),
+        *("version", "role", "address", "eviction", "evicted", "persistence", "clients"),
         *("distance", "password", "commands", "tls"),
     }
 )

@@ -36,6 +36,15 @@ def _role(_: Role, info: Info) -> Judgement:
     return ("ok" if role == "master" else "fail"), f"role {role}", "use the primary's URL"
 
 
+@CHECKS.add("warn: redis:// for a part of a cluster", "who names the cluster hears none of our events, nor we theirs")
+def _address(_: Role, facts: ServerFacts) -> Judgement | None:
+    if facts.link is None or not facts.info:
+        return None
+    half = facts.info.get("cluster_enabled") == "1" and not facts.link.cluster
+    detail = "the URL names a single server, and this is part of a cluster" if half else "the URL says what it is"
+    return ("warn" if half else "ok"), detail, "use redis+cluster:// in every process"
+
+
 @CHECKS.by_info("info: started less than 10 minutes ago", "one that starts again and again loses what is not on disk")
 def _uptime(_: Role, info: Info) -> Judgement:
     seconds = number(info, "uptime_in_seconds")

@@ -9,7 +9,18 @@ from typing import Any, Protocol
 
 from hustlex.drivers.aio.connection import Connection, ReplyError
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.faults import NOT_EXECUTED, Late, Lost, NotSent, alone, greeting, link_failure, unfit
+from hustlex.drivers.aio.reach import reach
+from hustlex.drivers.faults import (
+    NOT_EXECUTED,
+    Late,
+    Lost,
+    NotSent,
+    alone,
+    greeting,
+    link_failure,
+    unfit,
+    warn_of_half_a_name,
+)
 from hustlex.drivers.login import Login, login, loginless
 from hustlex.drivers.pack import join
 from hustlex.drivers.url import Endpoint
@@ -82,7 +93,8 @@ async def _dial_once(
     try:
         async with asyncio.timeout(options.connect):
             endpoint = await where.resolve()
-            connection = await _open(endpoint, on_lost, on_push)
+            loop = asyncio.get_running_loop()
+            connection = await reach(endpoint, lambda: Connection(loop, on_lost, on_push))
             try:
                 await _greet(connection, endpoint, options)
             except BaseException as error:
@@ -97,22 +109,6 @@ async def _dial_once(
         raise Unavailable(f"no answer from {where.title} within {options.connect:g} s") from None
     except OSError as error:
         raise Unavailable(link_failure(error)) from None
-
-
-async def _open(
-    endpoint: Endpoint, on_lost: Callable[[Connection], None], on_push: Callable[[list[Any]], None] | None
-) -> Connection:
-    loop = asyncio.get_running_loop()
-
-    def make() -> Connection:
-        return Connection(loop, on_lost, on_push)
-
-    if endpoint.path:
-        _, connection = await loop.create_unix_connection(make, endpoint.path)
-    else:
-        context = endpoint.ssl_context()
-        _, connection = await loop.create_connection(make, endpoint.host, endpoint.port, ssl=context)
-    return connection
 
 
 async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -> None:
@@ -157,3 +153,4 @@ def _check_hello(reply: Any, endpoint: Endpoint) -> None:
         raise greeting(str(reply))
     if (error := unfit(reply, endpoint)) is not None:
         raise error
+    warn_of_half_a_name(reply, endpoint)

@@ -20,7 +20,7 @@ from hustlex.drivers.address import Address, parse_address
 from hustlex.drivers.aio.arrange import arranged
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
-from hustlex.drivers.aio.router import Router
+from hustlex.drivers.aio.router import Router, fitting
 from hustlex.drivers.aio.stream import heard
 from hustlex.drivers.faults import Failure, Late, Lost, NotSent, bad_reply, closed, exhausted, refusal
 from hustlex.drivers.login import Credentials
@@ -118,10 +118,11 @@ class Driver:
         """Send one operation; see ``core.op.AsyncDriver``."""
         if self.hook is not None:
             with telling(self.hook, op.name):
-                deadline = self._deadline(op)
-                return await self._settle(op, self._topology.connection(op).submit(pack(op), deadline), deadline)
-        deadline = self._deadline(op)
-        future = self._topology.connection(op).submit(pack(op), deadline)
+                return await self.send(op)
+        deadline, packed, connection = self._deadline(op), pack(op), self._topology.connection(op)
+        if op.large or len(packed) > self._options.large:
+            connection = connection.beside or connection
+        future = connection.submit(packed, deadline)
         if future is None:
             return await self._settle(op, None, deadline)
         try:  # as in _settle, without a coroutine of its own: a quarter of a microsecond of each call
@@ -134,8 +135,9 @@ class Driver:
 
     def send(self, op: Op[T]) -> Coroutine[Any, Any, T]:
         """As ``run``, but sent before this returns, and not told to the hook; see ``core.op.AsyncDriver``."""
-        deadline = self._deadline(op)
-        return self._settle(op, self._topology.connection(op).submit(pack(op), deadline), deadline)
+        deadline, packed = self._deadline(op), pack(op)
+        connection = fitting(self._topology.connection(op), large=op.large or len(packed) > self._options.large)
+        return self._settle(op, connection.submit(packed, deadline), deadline)
 
     @property
     def crosses_slots(self) -> bool | None:
@@ -194,10 +196,13 @@ class Driver:
         return answers
 
     async def _chunk(self, ops: Sequence[Op[Any]], packed: Sequence[bytes], patient: bool) -> list[Any]:
+        large = max(map(len, packed)) > self._options.large or any(op.large for op in ops)
+        if large:  # all of them, also those that are sent again: they keep their order
+            ops = [replace(op, large=True) for op in ops]
         sent: list[tuple[Op[Any], asyncio.Future[Any] | None, float]] = []
         for op, command in zip(ops, packed, strict=True):
-            deadline = self._deadline(op)
-            sent.append((op, self._topology.connection(op).submit(command, deadline), deadline))
+            deadline, connection = self._deadline(op), fitting(self._topology.connection(op), large=large)
+            sent.append((op, connection.submit(command, deadline), deadline))
         answers: list[Any] = []
         repeats: list[asyncio.Task[Any]] = []
         try:

@@ -40,7 +40,7 @@ class ManagedConnection:
 
     on_doubt: told when a connection was dropped because the server behind it is not the one to ask: others that were
     opened before lead there, too. on_failure: told when the connection was lost or could not be opened.
-    tended: whether it looks after itself.
+    tended: whether it looks after itself. beside: where calls go that would hold up others here.
     """
 
     def __init__(
@@ -51,8 +51,10 @@ class ManagedConnection:
         on_doubt: Callable[[float], None] | None = None,
         on_failure: Callable[[], None] | None = None,
         tended: bool = True,
+        beside: ManagedConnection | None = None,
     ) -> None:
         self.where = where
+        self.beside = beside
         self._options = options
         self._tended = tended
         self._on_doubt = on_doubt

@@ -1,4 +1,4 @@
-"""One server: the connection that all callers share, and connections for the commands that block."""
+"""One server: the connection that all callers share, one for what is large, and others for commands that block."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class ServerNode:
         self.place = place
         self._on_doubt = on_doubt
         self._outage = Outage()
-        self.connection = ManagedConnection(where, options, on_doubt=self._doubted, on_failure=on_failure)
+        self.large = ManagedConnection(where, options, on_doubt=self._doubted, on_failure=on_failure)
+        self.connection = ManagedConnection(
+            where, options, on_doubt=self._doubted, on_failure=on_failure, beside=self.large
+        )
         self.blocking = BlockingConnections(where, options, on_failure)
         self._options = options
         self._commits: dict[Durability, CommitConnection] = {}
@@ -45,10 +48,13 @@ class ServerNode:
 
     def distrust(self, since: float) -> None:
         """An answer to a call of this time said that this is not the server to ask."""
-        self.connection.distrust(since)
-        for commits in self._commits.values():
-            commits.connection.distrust(since)
+        for connection in self._shared():
+            connection.distrust(since)
         self._doubted(since)
+
+    def _shared(self) -> list[ManagedConnection]:
+        """Those with more than one caller at a time."""
+        return [self.connection, self.large, *(commits.connection for commits in self._commits.values())]
 
     def _doubted(self, since: float) -> None:
         self.blocking.distrust(since)
@@ -59,24 +65,26 @@ class ServerNode:
         return self._outage.noted(asyncio.get_running_loop().time())
 
     @property
+    def met(self) -> bool:
+        """Whether a connection was ever open."""
+        return any(connection.met for connection in self._shared())
+
+    @property
     def stuck(self) -> bool:
         """Callers wait for a connection that cannot be opened."""
-        waiting = any(commits.connection.stuck for commits in self._commits.values())
-        return waiting or self.connection.stuck or self.blocking.stuck
+        return self.blocking.stuck or any(connection.stuck for connection in self._shared())
 
     def leave(self) -> None:
         """As ``ManagedConnection.leave``; commands that are blocked here are answered."""
-        self.connection.leave()
         self.blocking.leave()
-        for commits in self._commits.values():
-            commits.connection.leave()
+        for connection in self._shared():
+            connection.leave()
 
     def forsake(self) -> None:
         """As ``Connection.forsake``."""
-        self.connection.forsake()
         self.blocking.forsake()
-        for commits in self._commits.values():
-            commits.connection.forsake()
+        for connection in self._shared():
+            connection.forsake()
 
     async def close_idle(self) -> None:
         """After ``leave``: answer what is in flight (bounded), and leave to itself what is blocked."""
@@ -90,5 +98,6 @@ class ServerNode:
 
     async def _close_shared(self) -> None:
         await self.connection.close()
+        await self.large.close()
         for commits in self._commits.values():
             await commits.close()

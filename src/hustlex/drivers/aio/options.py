@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from hustlex.core.op import LARGE
 from hustlex.drivers.faults import LOOK_S
 from hustlex.drivers.patience import AGE_S, FAILOVER_S
 from hustlex.drivers.tally import LinkTally
@@ -31,6 +32,9 @@ class Options(msgspec.Struct, frozen=True):
     """Calls sent and unanswered; more wait."""
     line: int = 100_000
     """Calls that wait to be sent to one server; more are refused with Overloaded."""
+    large: int = LARGE
+    """Calls of more bytes, and those whose replies are expected to be as large, have a connection of their own to each
+    server: on the one that all share they would hold up the others."""
     blocking: int = 64
     """Connections for blocking commands at once."""
     queue: int = 1_000

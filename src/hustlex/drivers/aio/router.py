@@ -13,6 +13,7 @@ from hustlex.core.durability.level import Durability, WaitReply
 from hustlex.core.op import OnKeys, Op
 from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.dial import Where
+from hustlex.drivers.aio.managed_connection import ManagedConnection
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.pubsub import PubSub
 from hustlex.drivers.aio.sharded import ShardedPubSub
@@ -90,7 +91,9 @@ class Router:
             try:
                 until = patience.attempt(asked)
                 route = route or await self.topology.route(op, until if wait is None else until + _GRACE_S)
-                reply = await _attempt(route, pack(op, whole_script=whole_script), until, wait, durability)
+                packed = pack(op, whole_script=whole_script)
+                large = op.large or len(packed) > self._options.large
+                reply = await _attempt(route, packed, until, wait, durability, large=large)
             except (NotSent, Lost, Late) as lost:
                 failure = lost
                 continue
@@ -164,11 +167,17 @@ class Router:
         await self.topology.close()
 
 
+def fitting(connection: ManagedConnection, *, large: bool) -> ManagedConnection:
+    """This one, or the one beside it."""
+    return connection.beside or connection if large else connection
+
+
 async def _attempt(
-    route: Route, packed: bytes, deadline: float, wait: float | None, durability: Durability | None
+    route: Route, packed: bytes, deadline: float, wait: float | None, durability: Durability | None, *, large: bool
 ) -> Any:
     if durability is not None:
         return await route.node.commits(durability).exchange(packed, deadline, asking=route.asking)
     if wait is not None:
         return await route.node.blocking.run(packed, wait, asking=route.asking)
-    return await route.node.connection.exchange(packed, deadline, asking=route.asking)
+    connection = fitting(route.node.connection, large=large)
+    return await connection.exchange(packed, deadline, asking=route.asking)

@@ -117,7 +117,7 @@ class Single:
         return self._node.connection.standalone  # redis:// may lead to a cluster of one node
 
     def away_since(self, op: Op[Any], route: Route | None) -> float:  # noqa: ARG002 - there is one
-        return self._node.away_since() if self._watched and self._node.connection.met else FOR_EVER
+        return self._node.away_since() if self._watched and self._node.met else FOR_EVER
 
     def homes(self) -> list[Where]:
         return [self.anywhere]

@@ -50,6 +50,9 @@ class WorkerOptions(TypedDict, total=False):
     recover_crashed: Literal["requeue", "retry"]
     """``requeue`` gives tasks of a dead worker of ours back within about 10 s, as a crash and no retry; ``retry`` waits
     and counts as Go does."""
+    durability: Literal["memory", "fsync", "replica", "replica_fsync"]
+    """What outcomes wait for: the disk, a replica. Until then they are acknowledged again, also to a server that took
+    over; jobs are leased meanwhile."""
     park_unknown: timedelta
     """For how long tasks of a type that no worker knows are put off, at growing distances of up to 10 minutes, before
     they are archived."""

@@ -1,14 +1,15 @@
 """The traffic between a worker and its queues: leases and acknowledgements, batched, one script per queue and turn.
 
 Two exchanges run at a time: while one is on its way, the tasks that the other brought are run. Under load the batches
-grow by themselves, because outcomes gather while both are away.
+grow by themselves, because outcomes gather while both are away. Where outcomes wait for the disk or for replicas a
+third exchange makes them known: who waits leases nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -44,18 +45,19 @@ class FetchBell:
     """Wakes an exchange that rests. It is there before all parts, because each of them may have something to send."""
 
     def __init__(self) -> None:
-        self._loops: list[FetchLoop] = []
+        self._groups: list[Sequence[FetchLoop]] = []
 
     def hang(self, loops: Sequence[FetchLoop]) -> None:
-        """These listen from now on."""
-        self._loops += loops
+        """These listen from now on, one of them at a time."""
+        self._groups.append(loops)
 
     def ring(self, _: object = None) -> None:
         """Something can be sent: an outcome, a free slot, a queue that woke up."""
-        for loop in self._loops:
-            if loop.resting and not loop.gathers:
-                loop.wake()
-                return
+        for loops in self._groups:
+            for loop in loops:
+                if loop.resting and not loop.gathers:
+                    loop.wake()
+                    break
 
 
 class Fetcher:
@@ -70,14 +72,23 @@ class Fetcher:
         exchange: ExchangeContext,
         waiters: Mapping[QueueState, Waiter],
         bell: FetchBell,
+        safe: AsyncDriver | None = None,
     ) -> None:
+        """safe: by which outcomes are told, apart from leases; None: together with them."""
         self.queues = queues
         self.asked = 0
         """Tasks wanted by calls in flight."""
         self.asked_at = monotonic()
         """When the last such call was made."""
-        self.services = [FetchLoop(driver, self, number) for number in range(_COUNT)]
-        bell.hang(self.services)
+        self.services = [FetchLoop(driver, self, self.plan, f"fetcher {number}") for number in range(_COUNT)]
+        bell.hang([*self.services])
+        self.acknowledging = self.services[0]
+        """One that tells outcomes."""
+        self._apart = safe is not None
+        if safe is not None:
+            self.acknowledging = FetchLoop(safe, self, self.plan_outcomes, "outcomes")
+            self.services.append(self.acknowledging)
+            bell.hang([self.acknowledging])
         self._slots = slots
         self._admission = admission
         self._exchange = exchange
@@ -125,18 +136,28 @@ class Fetcher:
         for queue in list(self._lively):
             if queue.adopt and not queue.leasing and queue.adopting is None:
                 requests.append(AdoptRequest(queue, self._exchange, self._receive))
-            want = shares.get(queue, 0)
-            while queue.done or want:
-                self._calls += 1
-                holder = f"{self._exchange.server_id}:{self._calls}"
-                requests.append(CycleRequest(queue, want, holder, self._exchange, self._receive))
-                self.asked += want
-                want = 0
-            if queue.acks or queue.poison:
+            requests += self._cycles(queue, shares.get(queue, 0), 0 if self._apart else MOST)
+            if (queue.acks or queue.poison) and not self._apart:
                 requests += acknowledgements(queue, self._exchange)
             if queue.quiet:
                 del self._lively[queue]
         return requests
+
+    def plan_outcomes(self) -> list[QueueRequest]:
+        """The calls that acknowledge, and lease nothing."""
+        requests: list[QueueRequest] = []
+        for queue in self._lively:
+            requests += [*self._cycles(queue, 0, MOST), *acknowledgements(queue, self._exchange)]
+        return requests
+
+    def _cycles(self, queue: QueueState, want: int, most: int) -> Iterator[CycleRequest]:
+        """most: how many outcomes each takes along, 0 = they go another way."""
+        while want or (most and queue.done):
+            self._calls += 1
+            holder = f"{self._exchange.server_id}:{self._calls}"
+            yield CycleRequest(queue, want, holder, self._exchange, self._receive, most)
+            self.asked += want
+            want = 0
 
     def _shares(self) -> dict[QueueState, int]:
         if not self._leasing:
@@ -173,9 +194,12 @@ class FetchLoop(Service):
 
     longest_pass_s = 30.0
 
-    def __init__(self, driver: AsyncDriver, fetcher: Fetcher, number: int) -> None:
+    def __init__(
+        self, driver: AsyncDriver, fetcher: Fetcher, plan: Callable[[], list[QueueRequest]], name: str
+    ) -> None:
         super().__init__()
-        self.name = f"fetcher {number}"
+        self.name = name
+        self._plan = plan
         self.gathers = False
         """Whether it rests so that outcomes gather."""
         self._driver = driver
@@ -187,7 +211,7 @@ class FetchLoop(Service):
         self.gathers = pause > 0
         if self.gathers:
             return pause
-        requests = self._fetcher.plan()
+        requests = self._plan()
         if not requests:
             return FOREVER
         answers: list[Any] = []

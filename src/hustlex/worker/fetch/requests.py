@@ -63,14 +63,23 @@ class CycleRequest:
 
     op: Op[Any]
 
-    def __init__(self, queue: QueueState, want: int, holder: str, exchange: ExchangeContext, receive: Receive) -> None:
+    def __init__(
+        self,
+        queue: QueueState,
+        want: int,
+        holder: str,
+        exchange: ExchangeContext,
+        receive: Receive,
+        most: int = MOST,
+    ) -> None:
+        """most: how many outcomes it takes along."""
         self.want = want
         self.queue = queue
         self._holder = holder
         self._exchange = exchange
         self._receive = receive
         self._sent = monotonic()
-        self._done = [job for job in queue.take_done(MOST) if job.lease_until > self._sent]
+        self._done = [job for job in queue.take_done(most) if job.lease_until > self._sent]
         clock = exchange.clock
         rows = [field for job in self._done for field in (job.id, job.holder, job.message.unique_key)]
         day, now_ms = clock.day(), clock.for_script()

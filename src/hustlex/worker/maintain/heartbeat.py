@@ -158,7 +158,7 @@ class Heartbeat(Service):
                 if code == _CANCELED:
                     job.stop(Canceled(), self._clock.now_ms())
                     self._stopped()
-            elif job.queue.held.get(job.id) is job:
+            elif job.queue.held.get(job.id) is job and not job.settled:  # else it is known already, or will be
                 self._lose(job)
 
     def _note(self, server_ms: int, sent: float, pause: float) -> None:
