@@ -282,14 +282,10 @@ def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> A
                 self.disconnect()
                 raise error
             warn_of_half_a_name(self.handshake_metadata, endpoint)
-            self.counted = True
-            tally.add("open")
-            tally.add("dialled")
+            self.counted = tally.opened()
 
         def disconnect(self, *how: Any, **more: Any) -> None:
-            if self.counted:
-                self.counted = False
-                tally.add("open", -1)
+            self.counted = self.counted and tally.ended()
             super().disconnect(*how, **more)
 
     return Hurried

@@ -28,6 +28,17 @@ class LinkTally:
         with self._lock:
             self._counts[what] += times
 
+    def opened(self) -> bool:
+        """A connection was: True, it is counted."""
+        self.add("dialled")
+        self.add("open")
+        return True
+
+    def ended(self) -> bool:
+        """One that was counted: False, it is no more."""
+        self.add("open", -1)
+        return False
+
     def shed(self) -> None:
         """A call failed at once, since the server has been away for long."""
         self._shed_at = time.monotonic()
