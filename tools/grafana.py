@@ -116,13 +116,13 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
     ),
     "Codes": (
-        ("Funnel", "ops", {"{{step}}": _rate("hustlex_otp_funnel_total", "step")}),
+        ("Funnel", "ops", {"{{country}} {{step}}": _rate("hustlex_otp_steps_total", "country, step")}),
         (
             "Typed of sent, by country",
             "percentunit",
             {
-                "{{country}}": f'sum by (country) (rate(hustlex_otp_funnel_total{{step="verified"}}[{RATE}]))'
-                f' / sum by (country) (rate(hustlex_otp_funnel_total{{step="sent"}}[{RATE}]))'
+                "{{country}}": f'sum by (country) (rate(hustlex_otp_steps_total{{step="verified"}}[{RATE}]))'
+                f' / sum by (country) (rate(hustlex_otp_steps_total{{step="sent"}}[{RATE}]))'
             },
         ),
         ("Asked for", "ops", {"{{outcome}}": _rate("hustlex_otp_issue_total", "outcome")}),

@@ -21,7 +21,7 @@ from tests.support.browser import Chromium, Tab, connected, started
 
 PAGES = ("/", "/queues", "/queues/default", "/tasks", "/tasks?q=state:scheduled,archived+odd:1", "/tasks/default/t1",
          "/bulk", "/errors", "/errors/low/5555555555555555", "/workers", "/cron", "/workflows", "/people",
-         "/limits", "/cache", "/idempotency", "/events", "/redis", "/audit",
+         "/codes", "/limits", "/limits?of=pay", "/cache", "/idempotency", "/events", "/redis", "/audit",
          "/confirm?verb=delete_queue&queue=default&back=/queues")  # fmt: skip
 HOSTILE = "<img src=x onerror=window.hurt=1>"
 CONTRAST = """(() => {

@@ -143,9 +143,9 @@ async def working(hx: HustleX, metrics: Metrics, raw: redis.Redis) -> AsyncItera
 
 
 EXPECTED = {
-    ("hustlex_otp_funnel_total", ("NG", "asked")): 3,
-    ("hustlex_otp_funnel_total", ("NG", "sent")): 2,
-    ("hustlex_otp_funnel_total", ("NG", "verified")): 1,
+    ("hustlex_otp_steps_total", ("NG", "refused")): 2,
+    ("hustlex_otp_steps_total", ("NG", "sent")): 2,
+    ("hustlex_otp_steps_total", ("NG", "verified")): 1,
     ("hustlex_idempotency_total", ("started",)): 1,
     ("hustlex_idempotency_settled_total", ("kept",)): 1,
     ("hustlex_webhook_events_total", ("started", "stripe")): 1,

@@ -186,6 +186,8 @@ def test_threads_lose_no_count(metrics: Metrics, told: Told) -> None:
         for _ in range(2_000):
             end = metrics(CallStart(("a.b",)))
             end(CallEnd(("a.b",), seconds=0.002))
+            with telling(metrics, "c.d"):
+                pass
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
@@ -194,6 +196,7 @@ def test_threads_lose_no_count(metrics: Metrics, told: Told) -> None:
         thread.join()
     found = told()
     assert found["hustlex_calls_total", ("a.b", "ok")] == 8_000
+    assert found["hustlex_calls_total", ("c.d", "ok")] == 8_000
     assert found["hustlex_calls_in_flight", ()] == 0
     assert found["hustlex_call_duration_seconds_bucket", ("0.001", "a")] == 0
     assert found["hustlex_call_duration_seconds_bucket", ("0.0025", "a")] == 8_000

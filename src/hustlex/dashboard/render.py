@@ -29,6 +29,7 @@ SECTIONS = (
     ("Cron", "cron", "jobs", "c"),
     ("Workflows", "workflows", "jobs", "f"),
     ("People", "people", "people", "u"),
+    ("Codes", "codes", "people", "o"),
     ("Limits", "limits", "limits", "l"),
     ("Payments", "idempotency", "idempotency", "i"),
     ("Cache", "cache", "cache", "k"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 from markupsafe import Markup
@@ -12,8 +13,10 @@ from msgspec.structs import replace
 from hustlex.dashboard.charts import timeline
 from hustlex.dashboard.words import duration, number
 from hustlex.jobs import HistoryPoint, QueueHistory
+from hustlex.metrics.history import RoomHistory, RoomPoint
 
 Values = list[float | None]
+Point = TypeVar("Point", HistoryPoint, RoomPoint)
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -70,6 +73,24 @@ def of_month(history: QueueHistory) -> list[Timeline]:
     return _timelines(history.hours, history.now, MONTH)
 
 
+def of_room(history: RoomHistory, span: Span) -> list[Timeline]:
+    """What a room counted, in one chart; none where nobody told of it."""
+    points = history.minutes if span is DAY else history.hours
+    if not any(any(point.counts) for point in points):
+        return []
+    bins = _binned(points, history.now, span)
+    kinds = ("work", "bad") if len(history.counted) == 2 else ("work", "calm", "bad")
+    lines = [(kind, _each(bins, _sum(n))) for n, kind in enumerate(kinds)]
+    others = [f"{name} {_said(values, number)}" for name, (_, values) in zip(history.counted, lines, strict=True)]
+    title = f"{history.counted[0].capitalize()} in {duration(span.step)}, {span.words}"
+    note = ", ".join(others[1:])
+    return [replace(_drawn(title, lines, number, span, f"{note}; the last one dashed"), note=note)]
+
+
+def _sum(n: int) -> Callable[[list[RoomPoint]], float]:
+    return lambda found: sum(point.counts[n] for point in found)
+
+
 def rows(history: QueueHistory) -> list[HourRow]:
     """The last 24 hours of which something is known, the newest first."""
     found = reversed(history.hours[-_TABLE_ROWS:])
@@ -115,10 +136,10 @@ def _timelines(points: Sequence[HistoryPoint], now: datetime, span: Span) -> lis
     ]
 
 
-def _binned(points: Sequence[HistoryPoint], now: datetime, span: Span) -> list[list[HistoryPoint]]:
+def _binned(points: Sequence[Point], now: datetime, span: Span) -> list[list[Point]]:
     step_s = span.step.total_seconds()
     first = int(now.timestamp() // step_s) - span.bins + 1
-    bins: list[list[HistoryPoint]] = [[] for _ in range(span.bins)]
+    bins: list[list[Point]] = [[] for _ in range(span.bins)]
     for point in points:
         at = int(point.at.timestamp() // step_s) - first
         if 0 <= at < span.bins:
@@ -126,7 +147,7 @@ def _binned(points: Sequence[HistoryPoint], now: datetime, span: Span) -> list[l
     return bins
 
 
-def _each(bins: list[list[HistoryPoint]], judge: Callable[[list[HistoryPoint]], float]) -> Values:
+def _each(bins: list[list[Point]], judge: Callable[[list[Point]], float]) -> Values:
     return [judge(found) if found else None for found in bins]
 
 

@@ -13,21 +13,29 @@ from hustlex.metrics.text import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from hustlex.metrics.fleet import FleetMetrics, QueueScale
+    from hustlex.metrics.history import RoomHistory, RoomPoint, room_history
 
 __all__ = [
     "CONTENT_TYPE",
     "FleetMetrics",
     "Metrics",
     "QueueScale",
+    "RoomHistory",
+    "RoomPoint",
     "SlowLog",
     "process_metrics",
+    "room_history",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs the room of jobs when it is first asked for."""
+    """Load what needs a front or the room of jobs when it is first asked for."""
     if name in ("FleetMetrics", "QueueScale"):
         from hustlex.metrics import fleet
 
         return getattr(fleet, name)
+    if name in ("RoomHistory", "RoomPoint", "room_history"):
+        from hustlex.metrics import history
+
+        return getattr(history, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -90,8 +90,8 @@ _JOBS = (
     _gauge("outbox_lag_seconds", "How long the oldest job of the outbox has waited", worst=True),
 )
 _CODES = (
-    _counter("otp_funnel", "Codes by how far they came: asked, sent, delivered, verified", step=4, country=_COUNTRIES),
     _counter("otp_issue", "Codes asked for", purpose=16, outcome=25, country=_COUNTRIES),
+    _counter("otp_steps", "Codes by how far they came: refused, sent, delivered, verified", step=4, country=_COUNTRIES),
     _counter("otp_resend", "Codes asked for again", purpose=16, outcome=25),
     _counter("otp_verify", "Codes typed", purpose=16, outcome=25, lane=2),
     _counter("otp_totp", "Codes of authenticators typed", purpose=16, outcome=25, lane=2),

@@ -50,6 +50,7 @@ _OUTCOMES = {
 }
 """By the class of an error."""
 
+_all: weakref.WeakSet[Any] = weakref.WeakSet()
 Source = Callable[[Families], None]
 """Writes what it knows: gauges, of a worker and the like. Asked before each answer."""
 
@@ -150,6 +151,7 @@ class Metrics(Counting):
         self._file = -1
         self._refreshing = threading.Lock()
         self._fresh()
+        _all.add(self)
         forks.watch(self)
 
     def _fresh(self) -> None:
@@ -238,6 +240,11 @@ class Metrics(Counting):
     def join(self, front: Any) -> None:
         self._fronts.add(front)
 
+    @property
+    def fronts(self) -> list[Any]:
+        """Those that tell it."""
+        return list(self._fronts)
+
     # -- what it tells
 
     def ask(self, source: Source) -> None:
@@ -294,6 +301,11 @@ def _resident_bytes() -> int:
 
 _LOCK = threading.Lock()
 _mine: list[Metrics] = []
+
+
+def metrics_of(front: Any) -> Metrics | None:
+    """Those that this front tells, among other hooks or alone."""
+    return next((each for each in list(_all) if front in each.fronts), None)
 
 
 def process_metrics() -> Metrics:

@@ -127,8 +127,8 @@ def noted(families: Families, event: Any) -> None:
 
 
 def _code(families: Families, event: Any) -> None:
-    for step in _steps(event):
-        families["otp_funnel_total"].add((step, event.country))
+    if step := _step(event):
+        families["otp_steps_total"].add((step, event.country or "?"))
     for metric, labels in _of_codes(event):
         families[metric].add(tuple(str(getattr(event, label)) for label in labels))
     if event.event == "budget":
@@ -137,15 +137,14 @@ def _code(families: Families, event: Any) -> None:
         families["otp_time_to_verify_seconds"].observe(event.age)
 
 
-def _steps(event: Any) -> Iterator[str]:
-    """How far codes come."""
-    if event.event == "issue":
-        yield "asked"
-    if (event.event, event.outcome) in _FUNNEL:
-        yield event.outcome
+def _step(event: Any) -> str:
+    """How far a code came; "" for what is no step: wrong codes, decoys."""
+    if event.event in ("issue", "resend") and event.outcome != "suppressed":
+        return "sent" if event.outcome in ("sent", "resent") else "refused"
+    return str(event.outcome) if (event.event, event.outcome) in _GOOD else ""
 
 
-_FUNNEL = (("issue", "sent"), ("report", "delivered"), ("verify", "verified"))
+_GOOD = (("report", "delivered"), ("verify", "verified"))
 
 
 def _batch(families: Families, relayed: Any) -> None:

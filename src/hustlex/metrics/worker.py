@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from hustlex.core.op import AsyncDriver
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.metrics.families import Families
+from hustlex.metrics.history import recorded
 from hustlex.metrics.process import Metrics, Source
 from hustlex.metrics.pulled import Risen
 from hustlex.worker import Worker
@@ -83,7 +84,8 @@ def _registered(tasks: Tasks, name: str) -> str:
 
 @asynccontextmanager
 async def watched(metrics: Metrics | None, driver: AsyncDriver, *sources: Source) -> AsyncIterator[None]:
-    """While the block runs its event loop is watched, and these are asked for gauges. None: nothing happens.
+    """While the block runs its event loop is watched, these are asked for gauges, and a front of this process writes
+    down what the rooms did. None: nothing happens.
 
     driver: whose connections are told of.
     """
@@ -97,7 +99,8 @@ async def watched(metrics: Metrics | None, driver: AsyncDriver, *sources: Source
     metrics.refresh()
     watch = asyncio.create_task(lag.watch(metrics.refresh), name="hustlex loop lag")
     try:
-        yield
+        async with recorded(metrics, lambda: next(iter(metrics.fronts), None)):
+            yield
     finally:
         watch.cancel()
         metrics.refresh()

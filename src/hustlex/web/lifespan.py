@@ -12,6 +12,7 @@ from hustlex.app import HustleX
 from hustlex.core import check
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Misuse
+from hustlex.metrics.history import recording
 from hustlex.problems import Legacy
 from hustlex.ratelimit.policy.sensitive import refuse_open
 from hustlex.web.charges import Labels
@@ -80,7 +81,7 @@ def lifespan(
         _list_limits(app, require_policy)
         if not app.state.hustlex_origins.hosts and in_production():
             _log.warning("every Host header is answered: pass origins=[...] to hustlex.web.install")
-        async with open_front() as front:
+        async with open_front() as front, recording(front):
             app.state.hustlex = front
             yield
 

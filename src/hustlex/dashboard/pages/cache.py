@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from hustlex.cache import Stats
+from hustlex.dashboard import rooms
 from hustlex.dashboard.request import PageContent, PageRequest
 
 
@@ -14,7 +15,8 @@ async def cache(request: PageRequest) -> PageContent:
     inspector = request.hx.cache.inspector
     entry = await inspector.entry(name, key) if name and key else None
     rows = sorted((_row(*each) for each in (await inspector.fleet()).items()), key=lambda row: -row[2])
-    return PageContent("cache", "Cache", {"name": name, "key": key, "entry": entry, "fleet": rows})
+    values = {"name": name, "key": key, "entry": entry, "fleet": rows, "history": await rooms.view(request, "cache")}
+    return PageContent("cache", "Cache", values)
 
 
 def _row(name: str, stats: Stats) -> tuple[str, Stats, int, timedelta | None]:

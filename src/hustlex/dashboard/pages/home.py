@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hustlex.dashboard import attention, timelines
+from hustlex.dashboard import attention, rooms, timelines
 from hustlex.dashboard.attention import Trouble
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.pages import errors
@@ -26,6 +26,7 @@ async def home(request: PageRequest) -> PageContent:
     troubles = list[Trouble]()
     if request.operator.sees_room("jobs"):
         values["jobs"], troubles = await _jobs(request)
+    values["rooms"] = await rooms.today(request)
     values |= {"troubles": troubles[:_MOST_TROUBLES], "more": max(0, len(troubles) - _MOST_TROUBLES)}
     return PageContent("home", "Home", values, trouble=len(troubles))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hustlex.dashboard import rooms
 from hustlex.dashboard.request import PageContent, PageRequest
 
 
@@ -9,4 +10,5 @@ async def idempotency(request: PageRequest) -> PageContent:
     """Claims that run or lapsed: the lapsed ones are stuck until somebody finds out what they did."""
     page = await request.hx.idempotency.inspector.unfinished(cursor=request.word("cursor"))
     lapsed = sum(claim.state == "lapsed" for claim in page.claims)
-    return PageContent("idempotency", "Payments in doubt", {"page_of": page, "lapsed": lapsed}, trouble=lapsed)
+    values = {"page_of": page, "lapsed": lapsed, "history": await rooms.view(request, "idempotency")}
+    return PageContent("idempotency", "Payments in doubt", values, trouble=lapsed)

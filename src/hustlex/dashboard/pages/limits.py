@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from hustlex.dashboard import rooms
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.ratelimit import Rule, caller_of, parse_rule, sheet
 
@@ -14,6 +15,7 @@ async def limits(request: PageRequest) -> PageContent:
     values: dict[str, object] = {
         "rule": text, "who": who, "endpoint": endpoint, "sheet": None, "decision": None, "marks": ()
     }  # fmt: skip
+    values["history"] = await rooms.view(request, "limits")
     if text:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the sheet says it better

@@ -1,4 +1,4 @@
-"""Each check of a thread is a call of its own."""
+"""Each check of a thread is a call of its own: see decision 0098."""
 
 from __future__ import annotations
 

@@ -1,0 +1,302 @@
+"""What rooms did, by the minute for a day and by the hour for a month: the differences of what processes count anyway.
+
+Every ten seconds a process tells what its metrics have gained, in one call: nothing is added for a check, a read or a
+code. What is not told, because the server was away or the process was killed, is missing; nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from struct import unpack
+from typing import Any
+
+import msgspec
+
+from hustlex.app import HustleX
+from hustlex.core import check
+from hustlex.core.lua import load
+from hustlex.core.op import Arg, Op, Reply
+from hustlex.core.time import server_clock
+from hustlex.errors import Error
+from hustlex.metrics.board import SeriesName, read
+from hustlex.metrics.process import Metrics, metrics_of
+
+_RECORD, _READ = load("hustlex.metrics", "record"), load("hustlex.metrics", "read")
+
+EVERY_S = 10.0
+MOST_SERIES = 500
+"""About 10 KB each."""
+MOST_HOURS, MOST_DAYS = 24, 30
+_MOST_ROWS = 400
+"""Of one call: others wait for a millisecond. What is more is told with the next."""
+_TOLD = "told"
+"""Told with each report: a minute without it is one of which nothing is known."""
+_HITS = ("near", "fresh", "early", "stale", "negative")
+_log = logging.getLogger("hustlex.metrics")
+
+COUNTED: Mapping[str, tuple[str, ...]] = {
+    "limits": ("allowed", "refused"),
+    "cache": ("hits", "misses"),
+    "codes": ("sent", "verified", "refused"),
+    "idempotency": ("begun", "repeated", "refused"),
+    "events": ("published", "failed"),
+}
+"""By room, what is counted of it: of each policy, cache, country, kind of claim and kind of channel, and of all."""
+
+Meaning = tuple[str, str, str] | None
+"""Room, what, and of which: a policy, a cache, a country."""
+
+
+class RoomPoint(msgspec.Struct, frozen=True, gc=False):
+    """One minute or one hour."""
+
+    at: datetime
+    """Its beginning, UTC."""
+    counts: tuple[int, ...]
+    """In the order of ``RoomHistory.counted``."""
+
+
+class RoomHistory(msgspec.Struct, frozen=True):
+    """Points in order; those of which no process told anything are left out: what happened is not known."""
+
+    counted: tuple[str, ...]
+    minutes: tuple[RoomPoint, ...]
+    hours: tuple[RoomPoint, ...]
+    labels: dict[str, tuple[int, ...]]
+    """Of each policy, cache or country that was told in the last 24 hours: its counts in them."""
+    now: datetime
+    """The server's time."""
+
+
+async def room_history(
+    hx: HustleX, room: str, *, label: str = "", hours: int = MOST_HOURS, days: int = MOST_DAYS
+) -> RoomHistory:
+    """What all processes told of a room: limits, cache, codes, idempotency or events; in one call.
+
+    label: one policy, cache or country of it; "" = all together. hours: so many back by the minute, 0 to 24. days: so
+    many back by the hour, 0 to 30. Processes tell it whose front has metrics (``HustleX(hook=process_metrics())``) and
+    that run under ``hustlex.web.lifespan``, ``hustlex worker`` or ``hustlex scheduler``. Raises Misuse, Unavailable.
+    """
+    counted = COUNTED[check.one_of("room", room, tuple(COUNTED))]
+    check.whole("hours", hours, 0, MOST_HOURS)
+    check.whole("days", days, 0, MOST_DAYS)
+    wanted = [_TOLD, *(_series(room, what, check.text("label", label, blank=True)) for what in counted)]
+    return await hx.driver.run(_read(hx.prefix, room, wanted, hours, days))
+
+
+async def rooms_today(hx: HustleX, rooms: Sequence[str]) -> dict[str, RoomHistory]:
+    """The last 24 hours of several rooms by the hour, without what stands apart in them; in one call."""
+    names = [name for name in COUNTED if name in check.several("rooms", rooms)]
+    wanted = [_TOLD, *(_series(room, what, "") for room in names for what in COUNTED[room])]
+    return await hx.driver.run(_read_today(hx.prefix, names, wanted))
+
+
+def _series(room: str, what: str, label: str) -> str:
+    return f"{room} {what} {label}"
+
+
+# -- telling
+
+
+class HistoryTally:
+    """What one process' metrics have gained since they were told last."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._before = dict[SeriesName, float]()
+        self._news = Counter[str]()
+
+    def take(self) -> Counter[str]:
+        """What is new, out of here; at most 400 series."""
+        self._metrics.refresh()
+        for series, figures in read(self._metrics.families.board.memory).items():
+            meaning = meaning_of(*series)
+            if meaning is not None:
+                self._add(meaning, series, figures[0])
+        taken = Counter(dict(self._news.most_common(_MOST_ROWS)))
+        self._news -= taken
+        return taken
+
+    def _add(self, meaning: tuple[str, str, str], series: SeriesName, now: float) -> None:
+        before = self._before.get(series, 0.0)
+        self._before[series] = now
+        came = int(now - before if now >= before else now)
+        if came:
+            room, what, label = meaning
+            self._news[_series(room, what, "")] += came
+            self._news[_series(room, what, label)] += came
+
+    def report(self, prefix: str) -> Op[None]:
+        """The call that tells it. Nobody repeats it: a lost reply may be of one that was counted."""
+        rows: list[Arg] = []
+        for series, times in {_TOLD: 1, **self.take()}.items():
+            rows += (series, times)
+        return _RECORD.op((_names(prefix),), (server_clock(), MOST_SERIES, *rows), _nothing)
+
+
+def meaning_of(metric: str, labels: tuple[str, ...]) -> Meaning:
+    """What a counter counts of a room; None for all that has no history."""
+    judge = _MEANINGS.get(metric)
+    return None if judge is None else judge(*labels)
+
+
+def _of_decision(policy: str, outcome: str, _: str) -> Meaning:
+    let = outcome in ("allowed", "exempt", "shadow_denied", "allowed_degraded")
+    return "limits", "allowed" if let else "refused", policy
+
+
+def _of_read(cache: str, result: str) -> Meaning:
+    return "cache", "hits" if result in _HITS else "misses", cache
+
+
+def _of_step(step: str, country: str) -> Meaning:
+    return None if step == "delivered" else ("codes", step, country)
+
+
+def _of_event(_: str, outcome: str) -> Meaning:
+    return _of_claim("events")(outcome)
+
+
+def _of_claim(kind: str) -> Callable[[str], Meaning]:
+    words = {"started": "begun", "executed": "begun", "replay": "repeated", "seen": "repeated"}
+    return lambda outcome: ("idempotency", words.get(outcome, "refused"), kind)
+
+
+_KINDS = {"publish": "live", "publish_sharded": "live", "append": "kept", "append_if_new": "kept"}
+
+
+def _of_call(op: str, outcome: str) -> Meaning:
+    room, _, verb = op.partition(".")
+    kind = _KINDS.get(verb) if room == "events" else None
+    return ("events", "published" if outcome == "ok" else "failed", kind) if kind else None
+
+
+_MEANINGS: dict[str, Callable[..., Meaning]] = {
+    "hustlex_ratelimit_decisions_total": _of_decision,
+    "hustlex_cache_requests_total": _of_read,
+    "hustlex_otp_steps_total": _of_step,
+    "hustlex_idempotency_total": _of_claim("keys"),
+    "hustlex_webhook_events_total": _of_event,
+    "hustlex_calls_total": _of_call,
+}
+
+
+def recording(front: HustleX) -> Any:
+    """While the block runs, what this front's metrics count is told; nothing happens for one that has none."""
+    found = metrics_of(front)
+    return nullcontext() if found is None else recorded(found, lambda: front)
+
+
+@asynccontextmanager
+async def recorded(metrics: Metrics, front: Callable[[], Any]) -> AsyncIterator[None]:
+    """While the block runs, what these metrics count is told every ten seconds, by the front that there is then."""
+    tally = HistoryTally(metrics)
+    task = asyncio.create_task(_telling(tally, front), name="hustlex room history")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await _tell(tally, front)
+
+
+async def _telling(tally: HistoryTally, front: Callable[[], Any]) -> None:
+    while True:
+        await asyncio.sleep(EVERY_S * random.uniform(0.9, 1.1))
+        await _tell(tally, front)
+
+
+async def _tell(tally: HistoryTally, front: Callable[[], Any]) -> None:
+    """Once. What cannot be told is lost, and nobody waits for it."""
+    found = front()
+    if not isinstance(found, HustleX):
+        return
+    try:
+        await found.driver.run(tally.report(found.prefix))
+    except Error as error:
+        _log.debug("what the rooms did cannot be written down: %s", error)
+
+
+# -- reading
+
+
+def _names(prefix: str) -> str:
+    return f"{prefix}x:{{rooms}}:names"
+
+
+def _nothing(_: object) -> None:
+    """It was noted."""
+
+
+def _read(prefix: str, room: str, wanted: list[str], hours: int, days: int) -> Op[RoomHistory]:
+    def decode(reply: Reply) -> RoomHistory:
+        _, now_ms, series, others = reply
+        labels = _labels(room, others, int(now_ms))
+        return _history(room, series[0], series[1:], hours, days, int(now_ms), labels)
+
+    args: tuple[Arg, ...] = (server_clock(), hours, days, f"{room} ", *wanted)
+    return _READ.op((_names(prefix),), args, decode)
+
+
+def _read_today(prefix: str, rooms: list[str], wanted: list[str]) -> Op[dict[str, RoomHistory]]:
+    def decode(reply: Reply) -> dict[str, RoomHistory]:
+        _, now_ms, series, _ = reply
+        found, at = dict[str, RoomHistory](), 1
+        for room in rooms:
+            own, at = series[at : at + len(COUNTED[room])], at + len(COUNTED[room])
+            found[room] = _history(room, series[0], own, -1, 1, int(now_ms), {})
+        return found
+
+    return _READ.op((_names(prefix),), (server_clock(), -1, 1, "", *wanted), decode)
+
+
+def _history(
+    room: str, told: list[Any], series: list[list[Any]], hours: int, days: int, now_ms: int, labels: dict[str, Any]
+) -> RoomHistory:
+    now = _moment(now_ms)
+    minutes = _points(told, series, slice(0, hours + 1), 60, 60_000, now_ms)
+    longer = _points(told, series, slice(hours + 1, hours + days + 2), 24, 3_600_000, now_ms)
+    oldest = now - timedelta(hours=max(hours, 0), minutes=1)
+    return RoomHistory(COUNTED[room], tuple(each for each in minutes if each.at > oldest), tuple(longer), labels, now)
+
+
+def _points(
+    told: list[Any], series: list[list[Any]], part: slice, length: int, step_ms: int, now_ms: int
+) -> Iterator[RoomPoint]:
+    """part: of the strings, one for each hour or day, the last one of the present."""
+    strings = told[1][part] if told else []
+    span_ms = length * step_ms
+    first = now_ms // span_ms - len(strings) + 1
+    for n, marks in enumerate(strings):
+        rows = [_cells(each[1][part][n] if each else b"", length) for each in series]
+        since = [int(each[0]) if each else 0 for each in series]
+        for at, known in enumerate(_cells(marks, length)):
+            at_ms = (first + n) * span_ms + at * step_ms
+            if known:
+                counts = (row[at] if at_ms > old - step_ms else 0 for row, old in zip(rows, since, strict=True))
+                yield RoomPoint(_moment(at_ms), tuple(counts))
+
+
+def _labels(room: str, others: list[list[Any]], now_ms: int) -> dict[str, tuple[int, ...]]:
+    """Counts of the last 24 hours: of the day before from this hour on, and of this day."""
+    counted, hour = COUNTED[room], now_ms // 3_600_000 % 24
+    found: dict[str, list[int]] = {}
+    for name, _, before, today in others:
+        _, what, label = bytes(name).decode("utf-8", "replace").split(" ", 2)
+        if label and what in counted:
+            total = sum(_cells(before, 24)[hour + 1 :]) + sum(_cells(today, 24)[: hour + 1])
+            found.setdefault(label, [0] * len(counted))[counted.index(what)] += total
+    return {label: tuple(counts) for label, counts in sorted(found.items()) if any(counts)}
+
+
+def _cells(cells: bytes, length: int) -> tuple[int, ...]:
+    return unpack(f">{length}I", cells.ljust(length * 4, b"\0")[: length * 4])
+
+
+def _moment(unix_ms: int) -> datetime:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC)

@@ -1,0 +1,84 @@
+"""What rooms did, on their pages and on Home: as it was told, and of rooms that exist for a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hustlex.dashboard import rooms
+from hustlex.metrics import Metrics
+from hustlex.metrics.history import COUNTED, HistoryTally
+from tests.dashboard.conftest import Person
+
+HOSTILE = "<b>x</b> \u202e y"
+COUNTS = (
+    ("ratelimit_decisions_total", ("pay", "allowed", "redis"), 90),
+    ("ratelimit_decisions_total", ("pay", "denied", "redis"), 10),
+    ("ratelimit_decisions_total", (HOSTILE, "banned", "redis"), 3),
+    ("cache_requests_total", ("user", "fresh"), 30),
+    ("cache_requests_total", ("user", "miss"), 10),
+    ("otp_steps_total", ("sent", "NG"), 20),
+    ("otp_steps_total", ("verified", "NG"), 15),
+    ("otp_steps_total", ("refused", "GH"), 4),
+    ("idempotency_total", ("started",), 7),
+    ("calls_total", ("events.append", "ok"), 5),
+)
+
+
+@pytest.fixture
+async def told(hx: Any) -> None:
+    """What some process told a moment ago."""
+    metrics = Metrics()
+    for name, labels, times in COUNTS:
+        metrics.families[name].add(labels, times)
+    await hx.driver.run(HistoryTally(metrics).report(hx.prefix))
+
+
+def text(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.partition("<main")[2]))
+
+
+async def test_each_room_shows_its_day_and_what_stands_apart(person: Callable[..., Person], told: None) -> None:
+    ada = person("read")
+    for room, words in {
+        "limits": ("Allowed in 10 m, 24 hours 90", "refused 13", "pay 90 10 10.0 %", "100.0 %"),
+        "cache": ("Hits in 10 m, 24 hours 30", "user 30 10 75.0 %"),
+        "codes": ("Sent in 10 m, 24 hours 20", "verified 15, refused 4", "NG 20 15 0 75.0 %", "GH 0 0 4 -"),
+        "idempotency": ("Begun in 10 m, 24 hours 7", "keys 7 0 0 0.0 %"),
+        "events": ("Published in 10 m, 24 hours 5", "kept 5 0 0.0 %"),
+    }.items():
+        page = rooms.PAGES[room]
+        shown = text((await ada.open(f"/{page.path}")).text)
+        assert all(each in shown for each in words), (room, shown)
+        assert "Charts begin" not in shown and ada.shown.count('<svg class="timeline"') == 2
+    await ada.open("/limits?of=pay")
+    assert "Of pay alone." in text(ada.shown) and "refused 10" in text(ada.shown)
+    await ada.open("/limits")
+    assert "&lt;b&gt;x&lt;/b&gt; \u2039202e\u203a y" in ada.shown and HOSTILE not in ada.shown
+    assert "Nothing was told of it" in (await ada.open("/limits?of=nothing")).text
+
+
+async def test_home_has_a_line_for_each_room_that_exists(person: Callable[..., Person], told: None) -> None:
+    ada, narrow = person("read"), person("read", rooms=("limits", "jobs"))
+    shown = text((await ada.open("/")).text)
+    for words in (
+        "Limits 90 allowed, 13 refused 12.6 % refused",
+        "Codes 20 sent, 15 verified, 4 refused 75.0 % verified",
+    ):
+        assert words in shown, shown
+    await narrow.open("/")
+    assert "90 allowed" in text(narrow.shown) and "verified" not in narrow.shown
+
+
+async def test_a_room_of_which_nobody_told_says_what_to_do(person: Callable[..., Person]) -> None:
+    ada = person("read")
+    for page in rooms.PAGES.values():
+        assert "process_metrics()" in (await ada.open(f"/{page.path}")).text, page.path
+    assert "Rooms, in 24 hours" not in (await ada.open("/")).text
+
+
+def test_each_room_that_is_counted_has_a_page() -> None:
+    assert rooms.PAGES.keys() == COUNTED.keys()
