@@ -143,7 +143,7 @@ async def working(hx: HustleX, metrics: Metrics, raw: redis.Redis) -> AsyncItera
 
 
 EXPECTED = {
-    ("hustlex_otp_steps_total", ("NG", "refused")): 2,
+    ("hustlex_otp_steps_total", ("NG", "refused")): 1,
     ("hustlex_otp_steps_total", ("NG", "sent")): 2,
     ("hustlex_otp_steps_total", ("NG", "verified")): 1,
     ("hustlex_idempotency_total", ("started",)): 1,
