@@ -21,7 +21,7 @@ from hustlex.app import HustleX
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.errors import Unavailable
 from hustlex.sync import HustleX as BlockingHustleX
-from tests.conftest import PATIENCE
+from tests.conftest import LONG, PATIENCE
 from tests.contract.test_cache import Origin, start, until
 from tests.support import servers
 from tests.support.blocking import Blocking
@@ -89,7 +89,7 @@ def test_two_processes_compute_once_however_long_it_takes(url: str, raw: redis.R
 async def test_eight_fronts_of_fifty_callers_compute_once(url: str, raw: redis.Redis) -> None:
     """T-C02: fronts share nothing but the server, as processes do."""
     fronts = [HustleX(url, timeout=PATIENCE) for _ in range(8)]
-    options: dict[str, Any] = {"ttl": QUARTER, "timeout": PATIENCE, "lease": PATIENCE, "wait": PATIENCE}
+    options: dict[str, Any] = {"ttl": QUARTER, "timeout": PATIENCE, "lease": LONG, "wait": LONG}
     caches = [front.cache("user", int, **options) for front in fronts]
     origin = Origin(7)
     origin.close()

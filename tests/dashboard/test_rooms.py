@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from hustlex.dashboard import rooms
-from hustlex.metrics import Metrics
+from hustlex.dashboard import attention, rooms
+from hustlex.metrics import Metrics, RoomHistory, RoomPoint
 from hustlex.metrics.history import COUNTED, HistoryTally
 from tests.dashboard.conftest import Person
 
@@ -78,6 +79,32 @@ async def test_a_room_of_which_nobody_told_says_what_to_do(person: Callable[...,
     for page in rooms.PAGES.values():
         assert "process_metrics()" in (await ada.open(f"/{page.path}")).text, page.path
     assert "Rooms, in 24 hours" not in (await ada.open("/")).text
+
+
+def lived(room: str, early: tuple[int, ...], late: tuple[int, ...]) -> RoomHistory:
+    """Twenty hours of the one, and two of the other."""
+    now = datetime(2026, 11, 29, 12, 30, tzinfo=UTC)
+    hours = [RoomPoint(now - timedelta(hours=22 - n, minutes=30), early if n <= 20 else late) for n in range(23)]
+    return RoomHistory(COUNTED[room], (), tuple(hours), {}, now)
+
+
+@pytest.mark.parametrize(
+    ("room", "early", "late", "words"),
+    [
+        ("codes", (100, 80, 0), (50, 10, 0), "codes: 20.0 % verified in the last two hours, 80.0 % before"),
+        ("codes", (100, 80, 0), (50, 25, 0), ""),
+        ("codes", (100, 80, 0), (5, 0, 0), ""),
+        ("cache", (900, 100), (400, 600), "cache: 40.0 % hits in the last two hours, 90.0 % before"),
+        ("limits", (990, 10), (900, 100), "limits: 10.0 % refused in the last two hours, 1.0 % before"),
+        ("limits", (1000, 0), (980, 20), ""),
+        ("events", (10, 0), (0, 10), ""),
+    ],
+)
+def test_a_share_that_changed_needs_attention(
+    room: str, early: tuple[int, ...], late: tuple[int, ...], words: str
+) -> None:
+    found = attention.of_rooms({room: lived(room, early, late)})
+    assert [trouble.words for trouble in found] == ([words] if words else [])
 
 
 def test_each_room_that_is_counted_has_a_page() -> None:

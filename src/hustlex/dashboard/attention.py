@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from hustlex.dashboard.words import duration
+from hustlex.dashboard.words import duration, percent
 from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueSummary, Server
 from hustlex.jobs.inspect.standing import state_of
+from hustlex.metrics.history import RoomHistory
 
 _LONG_WAIT = timedelta(seconds=60)
 _OVERDUE = timedelta(seconds=60)
@@ -69,6 +70,52 @@ def _of_entry(entry: PeriodicInfo, now: datetime) -> Iterator[Trouble]:
     if entry.next_at is not None and now.astimezone(UTC) - entry.next_at > _OVERDUE:
         late = duration(now.astimezone(UTC) - entry.next_at)
         yield Trouble("fail", f"cron {entry.spec} {entry.type}: it should have fired {late} ago", ("cron",))
+
+
+class ShareRule(msgspec.Struct, frozen=True):
+    """When a share of a room's counts is far from what it was. part, whole: of the counts, in their order."""
+
+    words: str
+    part: int
+    whole: tuple[int, ...]
+    factor: float
+    """Below 1: it fell below so much of what it was; above: it rose over it."""
+    least: int
+    """Of the whole, in both spans: less says nothing."""
+
+
+_SHARES = {
+    "codes": ShareRule("verified", 1, (0,), 0.5, 20),
+    "cache": ShareRule("hits", 0, (0, 1), 0.5, 500),
+    "limits": ShareRule("refused", 1, (0, 1), 3.0, 100),
+}
+_LATELY = timedelta(hours=2)
+_SMALL = 0.01
+
+
+def of_rooms(found: Mapping[str, RoomHistory]) -> list[Trouble]:
+    """Shares of the last two hours that are far from those of the day before."""
+    return [trouble for room, history in found.items() if (trouble := _of_room(room, history)) is not None]
+
+
+def _of_room(room: str, history: RoomHistory) -> Trouble | None:
+    rule = _SHARES.get(room)
+    late = [point.counts for point in history.hours if history.now - point.at < _LATELY]
+    early = [point.counts for point in history.hours if history.now - point.at >= _LATELY]
+    if rule is None or not late or not early:
+        return None
+    (part, whole), (part_before, whole_before) = _sums(rule, late), _sums(rule, early)
+    if min(whole, whole_before) < rule.least:
+        return None
+    now, before = part / whole, part_before / whole_before
+    far = now < before * rule.factor if rule.factor < 1 else now > max(before, _SMALL) * rule.factor
+    share, was = percent(part, whole), percent(part_before, whole_before)
+    words = f"{room}: {share} {rule.words} in the last two hours, {was} before"
+    return Trouble("warn", words, (room,)) if far else None
+
+
+def _sums(rule: ShareRule, points: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    return sum(point[rule.part] for point in points), sum(point[n] for point in points for n in rule.whole)
 
 
 def of_errors(groups: Sequence[ErrorGroup], now: datetime) -> list[Trouble]:

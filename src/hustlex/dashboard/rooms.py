@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -80,12 +80,14 @@ async def view(request: PageRequest, room: str) -> RoomView:
     )  # fmt: skip
 
 
-async def today(request: PageRequest) -> list[RoomRow]:
-    """A row for each room that exists for this person and of which something was told; one call."""
+async def lately(request: PageRequest) -> dict[str, RoomHistory]:
+    """Of each room that exists for this person; one call."""
     names = [name for name, page in PAGES.items() if request.operator.sees_room(page.room)]
-    if not names:
-        return []
-    found = await rooms_today(request.hx, names)
+    return await rooms_today(request.hx, names) if names else {}
+
+
+def rows_of(found: Mapping[str, RoomHistory]) -> list[RoomRow]:
+    """A row for each room of which something was told in the last 24 hours."""
     return [_today(name, history) for name, history in found.items() if any(_lately(history))]
 
 

@@ -26,7 +26,8 @@ async def home(request: PageRequest) -> PageContent:
     troubles = list[Trouble]()
     if request.operator.sees_room("jobs"):
         values["jobs"], troubles = await _jobs(request)
-    values["rooms"] = await rooms.today(request)
+    found = await rooms.lately(request)
+    values["rooms"], troubles = rooms.rows_of(found), [*troubles, *attention.of_rooms(found)]
     values |= {"troubles": troubles[:_MOST_TROUBLES], "more": max(0, len(troubles) - _MOST_TROUBLES)}
     return PageContent("home", "Home", values, trouble=len(troubles))
 

@@ -49,7 +49,8 @@ class SharedPublishes:
         return later(self._alone(publishing))
 
     async def _alone(self, publishing: Publishing) -> Position:
-        self.flush()
+        if self._asked:
+            self.flush()
         self._busy += 1
         try:
             return await self._driver.run(ops.append(publishing, new_epoch(), self._clock()))
