@@ -1,4 +1,4 @@
-"""``make pyright``: README, guides and examples as a user's programs, read by pyright in strict mode.
+"""``make pyright``: README, guides, tutorial, moves and examples as a user's programs, read by pyright in strict mode.
 
 Beside mypy, which reads the first two in ``tests/typing``. basedpyright brings pyright and its Node; it is large,
 so ``make pyright`` fetches it when it is asked for first, and ``make check`` goes without.
@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from tests.typing.test_typing import MODULES, readme
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = ("shop", "crawl", "flask_notes", "go_resize")
+EXAMPLES = ("shop", "crawl", "flask_notes", "django_polls", "go_resize")
 UNTYPED = {
-    "django_flask_django_app.py": "Django has no types without its plugin",
+    "models.py": "the fields of Django's models have their types by a plugin of mypy alone",
     "failures_sentry_hooks.py": "Sentry is not installed",
 }
 SILENT = {

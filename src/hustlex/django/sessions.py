@@ -34,7 +34,7 @@ class SessionStore(SessionBase):
     def create(self) -> None:
         """A new session under a key that nobody has."""
         while True:
-            self._session_key = self._get_new_session_key()
+            self._session_key = self._get_new_session_key()  # type: ignore[attr-defined]
             try:
                 self.save(must_create=True)
             except CreateError:
@@ -47,7 +47,7 @@ class SessionStore(SessionBase):
         if self.session_key is None:
             self.create()
             return
-        content = self.encode(self._get_session(no_load=must_create))
+        content = self.encode(self._get_session(no_load=must_create))  # type: ignore[attr-defined]
         life_ms = max(1, int(self.get_expiry_age() * 1000))
         # A repeat after a lost reply may find its own first try under a new key: never repeated, Django asks again.
         effect, rule = (Effect.ONCE, "NX") if must_create else (Effect.IDEMPOTENT, "XX")
@@ -64,7 +64,7 @@ class SessionStore(SessionBase):
         """Nothing to do: Redis forgets them by itself."""
 
     def _name(self) -> str:
-        return _name(self.session_key)
+        return _name(self.session_key or "")
 
     def _ask(self, verb: str, effect: Effect, *words: str | int) -> Any:
         op = command(f"django.session_{verb}", effect, *words, keys=(str(words[1]),), decode=lambda reply: reply)

@@ -21,7 +21,7 @@ from hustlex.sync import HustleX
 from hustlex.tokens import Access, Mode
 from hustlex.wsgi import UNAUTHORIZED, Limit, access_of, answer_once, caller, logged_in, plain_view
 
-_ANSWERS = {Http404: 404, PermissionDenied: 403, BadRequest: 400, SuspiciousOperation: 400}
+_ANSWERS: dict[type[Exception], int] = {Http404: 404, PermissionDenied: 403, BadRequest: 400, SuspiciousOperation: 400}
 """Exceptions that are answers too."""
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])

@@ -164,7 +164,11 @@ def _of_read(cache: str, result: str) -> Meaning:
 
 
 def _of_step(step: str, country: str) -> Meaning:
-    return "codes", step, country
+    return None if step == "delivered" else ("codes", step, country)
+
+
+def _of_event(_: str, outcome: str) -> Meaning:
+    return _of_claim("events")(outcome)
 
 
 def _of_claim(kind: str) -> Callable[[str], Meaning]:
@@ -186,7 +190,7 @@ _MEANINGS: dict[str, Callable[..., Meaning]] = {
     "hustlex_cache_requests_total": _of_read,
     "hustlex_otp_steps_total": _of_step,
     "hustlex_idempotency_total": _of_claim("keys"),
-    "hustlex_webhook_events_total": _of_claim("events"),
+    "hustlex_webhook_events_total": _of_event,
     "hustlex_calls_total": _of_call,
 }
 
