@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[1]
 ENDLESS_S, WORK_S = 30, 0.05
 ALLOWED = {
     "contract/test_aio_driver.py::test_a_call_sent_at_its_very_deadline_is_not_said_to_be_unsent": "the loop stops",
-    "contract/test_cache.py::test_a_long_computation_keeps_its_lease": "the lease must outlive its own length",
     "contract/test_cache_tags.py::test_who_asks_after_the_invalidation_of_a_tag_gets_the_new_value": "a wait is silent",
     "contract/test_events_replay.py::test_a_failover_that_lost_messages_begins_a_new_epoch": "a later millisecond",
     "contract/test_failover.py::test_blocked_commands_and_subscriptions_move_with_the_primary": "a connection must age",

@@ -88,7 +88,7 @@ def test_two_processes_compute_once_however_long_it_takes(url: str, raw: redis.R
 
 async def test_eight_fronts_of_fifty_callers_compute_once(url: str, raw: redis.Redis) -> None:
     """T-C02: fronts share nothing but the server, as processes do."""
-    fronts = [HustleX(url, timeout=LONG) for _ in range(8)]
+    fronts = [HustleX(url, timeout=PATIENCE) for _ in range(8)]
     options: dict[str, Any] = {"ttl": QUARTER, "timeout": PATIENCE, "lease": LONG, "wait": LONG}
     caches = [front.cache("user", int, **options) for front in fronts]
     origin = Origin(7)

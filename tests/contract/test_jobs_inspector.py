@@ -301,12 +301,16 @@ async def test_delete_and_delete_all_give_the_lock_back(hx: Any, raw: redis.Redi
     assert (raw.exists(locks["all"]), raw.get(locks["lost"])) == (0, b"another task")
 
 
+FILL = """
+for n = 0, tonumber(ARGV[2]) - 1 do
+  local id = ARGV[1] .. n
+  redis.call('HSET', KEYS[2] .. id, 'msg', 'm', 'state', 'archived')
+  redis.call('ZADD', KEYS[1], n < 20 and ARGV[3] or ARGV[4], id)
+end"""
+
+
 async def test_the_archive_is_trimmed_with_its_tasks(hx: Any, raw: redis.Redis) -> None:
-    pipe = raw.pipeline(transaction=False)
-    for n in range(10_050):
-        pipe.hset(Q.task(f"old{n}"), mapping={"msg": b"m", "state": "archived"})
-        pipe.zadd(Q.archived, {f"old{n}": NOW_S - 91 * 86_400 if n < 20 else NOW_S - 1})
-    pipe.execute()
+    raw.eval(FILL, 2, Q.archived, Q.task(""), "old", 10_050, NOW_S - 91 * 86_400, NOW_S - 1)
     put(raw, "new", State.RETRY)
     await hx.jobs.inspector.archive("low", "new")
     assert raw.zcard(Q.archived) == 9_999 and raw.zscore(Q.archived, "new") == NOW_S
