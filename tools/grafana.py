@@ -46,6 +46,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             {"{{state}}": f"sum by (state) (max by (queue, state) (hustlex_queue_tasks{{{Q}}}))"},
         ),
         ("Wait", "s", {"{{queue}}": f"max by (queue) (hustlex_queue_wait_seconds{{{Q}}})"}),
+        ("Waited, 95 of 100", "s", {"{{queue}}": _p95("hustlex_task_wait_seconds", "queue", Q)}),
         ("Enqueued", "ops", {"{{queue}} {{outcome}}": _rate("hustlex_enqueued_total", "queue, outcome", Q)}),
         ("Overdue", "s", {"{{queue}}": f"max by (queue) (hustlex_queue_overdue_seconds{{{Q}}})"}),
         ("Serving workers", "short", {"{{queue}}": f"max by (queue) (hustlex_queue_serving_workers{{{Q}}})"}),
@@ -57,13 +58,22 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 "paused {{queue}}": f"max by (queue) (hustlex_queue_paused{{{Q}}})",
                 "limit {{queue}}": f"max by (queue) (hustlex_queue_limit{{{Q}}})",
                 "groups {{queue}}": f"max by (queue) (hustlex_queue_groups{{{Q}}})",
+                "quarantined {{queue}}": f"max by (queue) (hustlex_queue_quarantined{{{Q}}})",
             },
         ),
+        ("Recovered", "ops", {"{{queue}} {{how}}": _rate("hustlex_tasks_recovered_total", "queue, how", Q)}),
+        (
+            "Outbox",
+            "short",
+            {"pending": "max(hustlex_outbox_pending)", "behind, s": "max(hustlex_outbox_lag_seconds)"},
+        ),
+        ("Relayed", "ops", {"{{outcome}}": _rate("hustlex_outbox_relayed_total", "outcome")}),
     ),
     "Handlers": (
         ("Duration, 95 of 100", "s", {"{{type}}": _p95("hustlex_task_duration_seconds", "type", T)}),
         ("Outcomes", "ops", {"{{outcome}}": _rate("hustlex_tasks_total", "outcome", f"{T}, {Q}")}),
         ("Slots", "short", {"{{kind}}": "sum by (kind) (hustlex_worker_slots)"}),
+        ("Held back by limits", "short", {"{{type}}": f"sum by (type) (hustlex_tasks_held{{{T}}})"}),
         ("Event loop late", "s", {"{{instance}}": "max by (instance) (hustlex_loop_lag_seconds)"}),
         ("Blocks the loop", "s", {"{{type}}": f"max by (type) (hustlex_blocking_seconds{{{T}}})"}),
         ("Trouble", "short", {"{{instance}} {{part}}": "max by (instance, part) (hustlex_worker_trouble)"}),
@@ -99,14 +109,23 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "ops",
             {
                 "key {{outcome}}": _rate("hustlex_idempotency_total", "outcome"),
-                "webhook {{outcome}}": _rate("hustlex_webhook_events_total", "outcome"),
+                "claim {{outcome}}": _rate("hustlex_idempotency_settled_total", "outcome"),
+                "webhook {{provider}} {{outcome}}": _rate("hustlex_webhook_events_total", "provider, outcome"),
                 "PIN {{outcome}}": _rate("hustlex_pin_attempts_total", "outcome"),
             },
         ),
     ),
     "Codes": (
+        ("Funnel", "ops", {"{{country}} {{step}}": _rate("hustlex_otp_steps_total", "country, step")}),
+        (
+            "Typed of sent, by country",
+            "percentunit",
+            {
+                "{{country}}": f'sum by (country) (rate(hustlex_otp_steps_total{{step="verified"}}[{RATE}]))'
+                f' / sum by (country) (rate(hustlex_otp_steps_total{{step="sent"}}[{RATE}]))'
+            },
+        ),
         ("Asked for", "ops", {"{{outcome}}": _rate("hustlex_otp_issue_total", "outcome")}),
-        ("By country", "ops", {"{{country}} {{step}}": _rate("hustlex_otp_steps_total", "country, step")}),
         ("Asked for again", "ops", {"{{outcome}}": _rate("hustlex_otp_resend_total", "outcome")}),
         (
             "Typed",
@@ -171,6 +190,14 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 "passed over {{cache}}": _rate("hustlex_cache_failures_total", "cache"),
             },
         ),
+        ("Near copies", "short", {"{{cache}}": "sum by (cache) (hustlex_cache_near_entries)"}),
+        ("Near copies, bytes", "bytes", {"{{cache}}": "sum by (cache) (hustlex_cache_near_bytes)"}),
+        ("Near copies that made room", "ops", {"{{cache}}": _rate("hustlex_cache_near_evicted_total", "cache")}),
+    ),
+    "Events": (
+        ("Subscribers", "short", {"{{channel}}": "sum by (channel) (hustlex_event_subscribers)"}),
+        ("Channels followed", "short", {"{{channel}}": "sum by (channel) (hustlex_event_channels)"}),
+        ("Gaps", "ops", {"{{channel}} {{reason}}": _rate("hustlex_event_gaps_total", "channel, reason")}),
     ),
     "Redis": (
         ("Up", "short", {"{{role}}": "max by (role) (hustlex_redis_up)"}),
@@ -181,6 +208,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ("Calls by operation", "ops", {"{{op}}": f"topk(10, {_rate('hustlex_calls_total', 'op')})"}),
         ("Duration by room, 95 of 100", "s", {"{{room}}": _p95("hustlex_call_duration_seconds", "room")}),
         ("In flight", "short", {"{{instance}}": "sum by (instance) (hustlex_calls_in_flight)"}),
+        ("Our connections", "short", {"{{role}} {{state}}": "sum by (role, state) (hustlex_connections)"}),
+        ("Dials", "ops", {"{{role}} {{outcome}}": _rate("hustlex_dials_total", "role, outcome")}),
+        ("Repeated", "ops", {"{{role}}": _rate("hustlex_call_repeats_total", "role")}),
+        ("Done without", "short", {"{{breaker}}": "max by (breaker) (hustlex_breaker_open)"}),
         ("Slow calls", "ops", {"{{op}}": _rate("hustlex_slow_calls_total", "op")}),
     ),
     "About this page": (

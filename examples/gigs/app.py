@@ -26,6 +26,7 @@ from hustlex.web import (
     health_router,
     install,
     lifespan,
+    metrics_router,
     sessions_router,
 )
 
@@ -44,6 +45,7 @@ def create_app() -> FastAPI:
     install(app)
     app.include_router(router)
     app.include_router(health_router())
+    app.include_router(metrics_router())
 
     async def identify(phone: str) -> str:
         backend = app.state.backend

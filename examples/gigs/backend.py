@@ -18,6 +18,7 @@ from hustlex import HustleX
 from hustlex.cache import Cache, Hit, Key
 from hustlex.outbox import OutboxRelay
 from hustlex.settings import load_settings
+from hustlex.telemetry import process_hook
 
 V = TypeVar("V")
 Source = Literal["hit", "miss"]
@@ -88,7 +89,13 @@ async def open_backend() -> AsyncIterator[Backend]:
     """From the environment, tables made; closed at the end."""
     settings, own = load_settings(), GigsSettings()
     own.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    async with HustleX(settings.url, cache_url=settings.cache_url, prefix=settings.prefix, **settings.secrets()) as hx:
+    async with HustleX(
+        settings.url,
+        cache_url=settings.cache_url,
+        prefix=settings.prefix,
+        hook=process_hook(),
+        **settings.secrets(),
+    ) as hx:
         backend = Backend(hx, own)
         try:
             await backend.database.create_tables()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 
 def in_production() -> bool:
@@ -31,6 +32,17 @@ def metrics_dir() -> str | None:
     from hustlex.settings import load_settings
 
     return load_settings().metrics_dir
+
+
+def trace_options() -> tuple[float, Literal["soon", "always", "never"]]:
+    """The share of calls that are traced, and which attempts stand in their producer's trace. Raises
+    ConfigurationError."""
+    if not (_may_say("HUSTLEX_TRACE_CALLS") or _may_say("HUSTLEX_TRACE_PARENT")):
+        return 0.0, "soon"
+    from hustlex.settings import load_settings
+
+    settings = load_settings()
+    return settings.trace_calls, settings.trace_parent
 
 
 def _may_say(variable: str) -> bool:

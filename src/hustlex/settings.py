@@ -77,6 +77,17 @@ class Settings(BaseSettings):
         "start; unset: each tells of itself alone.",
     )
 
+    trace_calls: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Where traces are told: the share of calls to the server with a span of their own.",
+    )
+    trace_parent: Literal["soon", "always", "never"] = Field(
+        "soon",
+        description="Which attempts of a task stand in the trace of the enqueue; soon: where it was to run at once.",
+    )
+
     def secrets(self) -> Secrets:
         """What a front takes of them: ``HustleX(settings.url, **settings.secrets())``."""
         secret, reference = self.secret, self.reference_secret

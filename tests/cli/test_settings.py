@@ -39,6 +39,8 @@ RUBBISH = {
     "PROCESSES": ["", "-1", "1.5", "x", "257", "true"],
     "FREEZE_GC": ["", "x", "2", "maybe", "1.5"],
     "METRICS_DIR": [""],
+    "TRACE_CALLS": ["", "-1", "2", "nan", "x"],
+    "TRACE_PARENT": ["", "maybe"],
 }
 
 

@@ -14,6 +14,8 @@ import yaml
 
 from hustlex.metrics import files
 from hustlex.metrics.declared import METRICS
+from hustlex.metrics.text import exposition
+from tests.support.needs import needs
 from tools import grafana
 
 NAME = re.compile(r"\bhustlex_\w+")
@@ -49,6 +51,75 @@ def judge(expression: str) -> set[str]:
     return found
 
 
+SITUATIONS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "HustlexQueueUnserved": (
+        {
+            'hustlex_queue_serving_workers{queue="mail"}': "0x30",
+            'hustlex_queue_tasks{queue="mail",state="pending"}': "3x30",
+        },
+        {"queue": "mail"},
+    ),
+    "HustlexTaskWaitSlow": (
+        {
+            'hustlex_task_wait_seconds_bucket{queue="mail",le="60"}': "0x30",
+            'hustlex_task_wait_seconds_bucket{queue="mail",le="300"}': "0+60x30",
+            'hustlex_task_wait_seconds_bucket{queue="mail",le="+Inf"}': "0+60x30",
+        },
+        {"queue": "mail"},
+    ),
+    "HustlexTasksRecovered": (
+        {'hustlex_tasks_recovered_total{queue="mail",how="dead"}': "0+1x30"},
+        {"queue": "mail"},
+    ),
+    "HustlexQuarantine": ({'hustlex_queue_quarantined{queue="mail"}': "1x30"}, {"queue": "mail"}),
+    "HustlexOutboxLagging": ({"hustlex_outbox_lag_seconds": "90x30"}, {}),
+    "HustlexRefusing": (
+        {
+            'hustlex_ratelimit_decisions_total{policy="pay",outcome="denied",source="redis"}': "0+180x30",
+            'hustlex_ratelimit_decisions_total{policy="pay",outcome="allowed",source="redis"}': "0+60x30",
+        },
+        {"policy": "pay"},
+    ),
+    "HustlexScheduleLate": (
+        {
+            'hustlex_schedule_delay_seconds_bucket{le="30"}': "0x30",
+            'hustlex_schedule_delay_seconds_bucket{le="60"}': "0+1x30",
+            'hustlex_schedule_delay_seconds_bucket{le="+Inf"}': "0+1x30",
+        },
+        {},
+    ),
+    "HustlexEventGaps": (
+        {'hustlex_event_gaps_total{channel="orders:{id}",reason="slow"}': "0+60x30"},
+        {"channel": "orders:{id}"},
+    ),
+    "HustlexBreakerOpen": ({'hustlex_breaker_open{breaker="ratelimit"}': "1x30"}, {"breaker": "ratelimit"}),
+    "HustlexCallsRepeated": ({'hustlex_call_repeats_total{role="state"}': "0+600x30"}, {"role": "state"}),
+    "HustlexDialsFailing": ({'hustlex_dials_total{role="state",outcome="failed"}': "0+60x30"}, {"role": "state"}),
+    "HustlexRedisAway": ({'hustlex_redis_up{role="state"}': "0x30"}, {"role": "state"}),
+}
+"""By alert: series, a value a minute, of which it rings after half an hour, and what it is told of."""
+
+
+def rings() -> dict[str, Any]:
+    """The same as promtool wants it."""
+    severities = {rule["alert"]: rule["labels"]["severity"] for rule in ALERTS}
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": name, "values": values} for name, values in series.items()],
+            "alert_rule_test": [
+                {
+                    "alertname": alert,
+                    "eval_time": "30m",
+                    "exp_alerts": [{"exp_labels": {**labels, "severity": severities[alert]}}],
+                }
+            ],
+        }
+        for alert, (series, labels) in SITUATIONS.items()
+    ]
+    return {"rule_files": ["bare.yaml"], "evaluation_interval": "1m", "tests": tests}
+
+
 def test_the_dashboard_shows_every_metric_and_no_other() -> None:
     board = json.loads(files.text("grafana.json"))
     expressions = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
@@ -81,12 +152,24 @@ def test_alerts_have_names_of_their_own() -> None:
     assert all(name.startswith("Hustlex") for name in names)
 
 
-def test_promtool_has_nothing_against_the_rules(tmp_path: Path) -> None:
-    """Where there is one: the rules are held by the tests above as well."""
-    if promtool := shutil.which("promtool"):
-        files.write(tmp_path)
-        ran = subprocess.run([promtool, "check", "rules", "alerts.yaml"], cwd=tmp_path, capture_output=True, text=True)
+def test_promtool_has_nothing_against_the_rules_and_each_rings_when_it_should(tmp_path: Path) -> None:
+    promtool = needs(shutil.which("promtool"), "promtool (Debian's prometheus)")
+    files.write(tmp_path)
+    bare = yaml.safe_load(files.text("alerts.yaml"))
+    for rule in (rule for group in bare["groups"] for rule in group["rules"]):
+        del rule["annotations"]
+    (tmp_path / "bare.yaml").write_text(yaml.safe_dump(bare))
+    (tmp_path / "rings.yaml").write_text(yaml.safe_dump(rings()))
+    for words in (["check", "rules", "--lint-fatal", "alerts.yaml"], ["test", "rules", "rings.yaml"]):
+        ran = subprocess.run([promtool, *words], cwd=tmp_path, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_promtool_has_nothing_against_what_is_told() -> None:
+    promtool = needs(shutil.which("promtool"), "promtool (Debian's prometheus)")
+    series = {(name, tuple("x" for _ in metric.labels)): [1.0] * metric.width for name, metric in METRICS.items()}
+    ran = subprocess.run([promtool, "check", "metrics"], input=exposition(series), capture_output=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def test_the_autoscaler_asks_for_what_the_exporter_answers() -> None:

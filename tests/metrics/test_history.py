@@ -117,7 +117,7 @@ async def test_what_is_kept_is_bounded(
 
 
 async def test_a_report_is_one_call_and_what_is_lost_is_lost(
-    url: str, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+    url: str, metrics: Metrics, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of a process that runs: a call each time, one at its end, and none for what is counted."""
     monkeypatch.setattr(history, "EVERY_S", 0.01)
@@ -134,6 +134,7 @@ async def test_a_report_is_one_call_and_what_is_lost_is_lost(
     nowhere = HustleX("redis://127.0.0.1:1/0", timeout=timedelta(milliseconds=10), failover=timedelta(0))
     async with nowhere as away, recorded(metrics, lambda: away):
         pass
+    assert caplog.text.count("cannot be written down") == 1
 
 
 async def test_an_api_tells_what_its_front_counts(url: str, metrics: Metrics) -> None:
@@ -160,7 +161,7 @@ def test_every_meaning_is_of_a_room_and_something_that_is_counted() -> None:
         ("hustlex_cache_requests_total", ("c", "near")),
         ("hustlex_otp_steps_total", ("refused", "NG")),
         ("hustlex_idempotency_total", ("replay",)),
-        ("hustlex_webhook_events_total", ("seen",)),
+        ("hustlex_webhook_events_total", ("stripe", "seen")),
         ("hustlex_calls_total", ("events.append", "unavailable")),
     ):
         meaning = meaning_of(metric, labels)

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,9 @@ from hustlex.metrics import Metrics
 from hustlex.metrics.board import SIZE
 from hustlex.metrics.shared import text_of
 from tests.metrics.conftest import Numbers, numbers
+from tests.support.servers import free_port
+
+PATIENCE_S = 50
 
 PROCESS = """
 import sys
@@ -124,3 +129,49 @@ def test_a_forked_child_counts_for_itself(tmp_path: Path) -> None:
     os.close(reader)
     os.close(writer)
     assert told(metrics)[CALLS] == 7
+
+
+APP = """
+import os
+from hustlex.core.telemetry import CallEnd, CallStart
+from hustlex.metrics import process_metrics
+
+metrics, name = process_metrics(), (f"pid.{os.getpid()}",)
+metrics(CallStart(name))(CallEnd(name, seconds=0.02))
+
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": metrics.text()})
+"""
+
+
+def scraped(port: int) -> dict[int, float]:
+    """What any of the processes that listen there tells of all: calls by process."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", "/metrics")
+        found = numbers(connection.getresponse().read())
+    except (OSError, HTTPException):
+        return {}
+    finally:
+        connection.close()
+    calls = {labels[0]: value for (name, labels), value in found.items() if name == "hustlex_calls_total"}
+    return {int(op.removeprefix("pid.")): value for op, value in calls.items()}
+
+
+@pytest.mark.timeout(2 * PATIENCE_S)
+def test_whichever_worker_of_uvicorn_answers_tells_of_all(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "shop.py").write_text(APP)
+    known = {**os.environ, "HUSTLEX_METRICS_DIR": str(tmp_path / "metrics")}
+    command = [sys.executable, "-m", "uvicorn", "shop:app", "--port", str(port), "--workers", "2", "--lifespan", "off"]
+    server = subprocess.Popen(command, cwd=tmp_path, env=known, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + PATIENCE_S
+        while list(scraped(port).values()) != [1.0, 1.0]:
+            assert time.monotonic() < until and server.poll() is None
+            time.sleep(0.05)
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(timeout=PATIENCE_S)

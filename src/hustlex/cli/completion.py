@@ -28,8 +28,16 @@ _WORDS: dict[str, tuple[str, ...]] = {
 
 _BASH = """\
 _hustlex() {
-    local IFS=$'\\n'
-    COMPREPLY=($(hustlex complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+    local line=${COMP_LINE:0:COMP_POINT} words current each
+    read -ra words <<<"$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    current=${words[${#words[@]}-1]}
+    COMPREPLY=()
+    while IFS= read -r each; do
+        # bash takes a colon for the end of a word, and puts in what stands behind it
+        [[ $COMP_WORDBREAKS == *:* && $current == *:* ]] && each=${each#"${current%"${current##*:}"}"}
+        COMPREPLY+=("$(printf %q "$each")")
+    done < <(hustlex complete -- "${words[@]:1}" 2>/dev/null)
 }
 complete -o default -F _hustlex hustlex"""
 _ZSH = """\

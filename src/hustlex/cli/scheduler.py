@@ -14,6 +14,7 @@ from hustlex.cli.worker import Modules, Url
 from hustlex.metrics import process_metrics
 from hustlex.metrics.worker import watched
 from hustlex.settings import load_settings
+from hustlex.telemetry import together, tracing
 from hustlex.worker import Scheduler
 from hustlex.worker.health_http import Answer, listening, pages_of
 
@@ -42,13 +43,13 @@ def scheduler(
     settings = load_settings(url=url)
     tasks = load_tasks(module)
     metrics = process_metrics() if health_port or settings.metrics_dir else None
-    driver = open_driver(url, settings.url, "hustlex:scheduler", hook=metrics)
+    driver = open_driver(url, settings.url, "hustlex:scheduler", hook=together(metrics, tracing()))
     engine = Scheduler(driver, tasks)
     pages = pages_of(_answer_of(engine), None if metrics is None else metrics.text)
 
     async def run() -> None:
         async with (
-            watched(metrics),
+            watched(metrics, driver),
             listening(pages, health_port, health_host) if health_port else nullcontext(),
         ):
             await engine.run()

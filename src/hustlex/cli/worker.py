@@ -20,6 +20,7 @@ from hustlex.jobs.keys import queue_keys
 from hustlex.metrics import process_metrics
 from hustlex.metrics.worker import of_worker, watched
 from hustlex.settings import RESERVED, Settings, load_settings
+from hustlex.telemetry import together, tracing
 from hustlex.worker import Reserved, Worker, serve_health
 from hustlex.worker.health_http import answer_of, listening_at, pages_of
 
@@ -50,7 +51,8 @@ def start(
 
     `hustlex worker MODULE` is short for it.
 
-    With --processes N this command keeps N workers running, each with so many jobs at once.
+    With --processes N this command keeps N workers running, each with so many jobs at once. Where the
+    modules set OpenTelemetry's tracer provider it traces what it runs.
 
     Example: hustlex worker examples.gigs --queue critical=reserved:20 --queue default=3 --queue low=1
     """
@@ -63,7 +65,8 @@ def start(
         raise typer.Exit(run_processes(count, given, environment, grace_s=grace_s, port=health_port, host=health_host))
     tasks = load_tasks(module)
     metrics = process_metrics() if health_port or settings.metrics_dir else None
-    driver = open_driver(url, settings.url, "hustlex:worker", blocking=len(settings.queues), hook=metrics)
+    hook = together(metrics, tracing())
+    driver = open_driver(url, settings.url, "hustlex:worker", blocking=len(settings.queues), hook=hook)
     engine = Worker(
         driver,
         tasks,
@@ -77,7 +80,7 @@ def start(
 
     async def run() -> None:
         async with (
-            watched(metrics, of_worker(engine, tasks)),
+            watched(metrics, driver, of_worker(engine, tasks)),
             serve_health(engine, driver, health_port, health_host, metrics=text) if health_port else nullcontext(),
             listening_at(pages_of(answer_of(engine, driver)), health_socket) if health_socket else nullcontext(),
         ):

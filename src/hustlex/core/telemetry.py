@@ -199,13 +199,18 @@ class Telemetry:
         """A worker begins with a task."""
         return None
 
+    def leased(self, queue: str, count: int, waited_s: float) -> None:
+        """A worker has taken so many tasks of a queue in one call; the first of them had been pending for so long."""
+
     def fired(self, outcome: str, delay_s: float) -> None:
         """A scheduler has seen to an instant of an entry, so late: "fired", "duplicate" (another one had), "refused" or
         "failed".
         """
 
     def note(self, event: Any) -> None:
-        """A room tells of itself, as the codes do of each ``OtpEvent``."""
+        """A room tells of itself: the codes of each ``OtpEvent``, a relay of the outbox of each batch (``Relayed``) and
+        now and then of what is left (``OutboxStanding``).
+        """
 
     def headers(self, *, later: bool) -> Mapping[str, str]:  # noqa: ARG002 - as above
         """What goes with a task that is enqueued here and now; the caller's own headers of these names win.
@@ -251,6 +256,10 @@ class Combined(Telemetry):
 
     def attempt(self, start: AttemptStart) -> AttemptEnded | None:
         return _all([_safely(ear.attempt, start) for ear in self._ears])
+
+    def leased(self, queue: str, count: int, waited_s: float) -> None:
+        for ear in self._ears:
+            _safely(ear.leased, queue, count, waited_s)
 
     def fired(self, outcome: str, delay_s: float) -> None:
         for ear in self._ears:
@@ -327,6 +336,11 @@ def join(hook: Hook | None, front: Any) -> None:
     """Tell that a front begins to tell."""
     if isinstance(hook, Telemetry):
         hook.join(front)
+
+
+def leases_told(hook: Hook | None) -> Callable[[str, int, float], None] | None:
+    """What is to be told of tasks that a worker takes, with nothing to fear from it; None: nobody listens."""
+    return partial(_safely, hook.leased) if isinstance(hook, Telemetry) else None
 
 
 def tell_fired(hook: Hook | None, outcome: str, delay_s: float) -> None:

@@ -26,7 +26,7 @@ from hustlex.core.durability.level import (
     forced,
     reached,
 )
-from hustlex.core.link import ServerLink
+from hustlex.core.link import LinkFigures, ServerLink
 from hustlex.core.op import PING, Batch, Call, Durable, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch, telling
 from hustlex.drivers.address import Address, parse_address
@@ -51,6 +51,7 @@ from hustlex.drivers.pack import join, pack
 from hustlex.drivers.patience import FAILOVER_S, FlowOps, Patience, RepeatBudget
 from hustlex.drivers.pools import PoolRoute, pools_of
 from hustlex.drivers.redis_py import COMMAND_S, ServerPool
+from hustlex.drivers.tally import LinkTally, together
 from hustlex.errors import Error, Refused
 
 T = TypeVar("T")
@@ -90,6 +91,7 @@ class Driver:
         self._pools = pools_of(self._address)
         self._exact: dict[ServerPool, bool] = {}
         self._repeats = RepeatBudget()
+        self._tally = LinkTally()
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -129,6 +131,8 @@ class Driver:
                 attempt += 1
                 route = self._learn(op, route, failure, patience)
                 self._consider(op, failure, route, attempt, patience)
+                if not scriptless(failure):
+                    self._tally.add("repeated")
                 whole_script = whole_script or scriptless(failure)
             if self._closed:
                 raise closed().during(op.name)
@@ -226,6 +230,7 @@ class Driver:
             delay = backoff(attempt) if left and waits else 0.0
             if not left or time.monotonic() + delay >= max(patience[place].until for place in left):
                 break
+            self._tally.add("repeated", len(left))
             time.sleep(delay)
         for place in left:
             answers[place] = exhausted(answers[place].failure, self._pools.title).during(ops[place].name)
@@ -358,6 +363,12 @@ class Driver:
     def link(self) -> ServerLink:
         """How the server is reached."""
         return self._address.servers[0].link
+
+    @property
+    def figures(self) -> LinkFigures:
+        """What is counted of its connections."""
+        pools = self._pools.every()
+        return together([self._tally, *(pool.tally for pool in pools)], sum(pool.busy for pool in pools))
 
     def close(self) -> None:
         """Close every connection; what is in flight fails. Idempotent."""

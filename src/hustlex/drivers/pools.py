@@ -58,6 +58,8 @@ class Pools(Protocol):
 
     def away_since(self, op: Op[Any], route: PoolRoute | None) -> float: ...
 
+    def every(self) -> list[ServerPool]: ...
+
     def close(self) -> None: ...
 
 
@@ -92,6 +94,9 @@ class OnePool:
     def away_since(self, op: Op[Any], route: PoolRoute | None) -> float:  # noqa: ARG002 - there is one
         pool = self._route.pool
         return pool.outage.noted(time.monotonic()) if self._watched and pool.met else FOR_EVER
+
+    def every(self) -> list[ServerPool]:
+        return [self._route.pool]
 
     def close(self) -> None:
         self._route.pool.close()
@@ -258,6 +263,9 @@ class ClusterPools:
         before = self._owners[each.first]
         return reader(each, before.place if before else None) if self._address.replicas else each.primary
 
+    def every(self) -> list[ServerPool]:
+        return [*self._pools.values()]
+
     def close(self) -> None:
-        for pool in [*self._pools.values()]:
+        for pool in self.every():
             pool.close()

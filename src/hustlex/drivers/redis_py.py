@@ -34,6 +34,7 @@ from hustlex.drivers.faults import (
 from hustlex.drivers.login import login, loginless
 from hustlex.drivers.pack import join
 from hustlex.drivers.patience import AGE_S, FOR_EVER, Outage, expiry
+from hustlex.drivers.tally import LinkTally
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import Error, Misuse, Refused, Unavailable
 
@@ -68,7 +69,8 @@ class ServerPool:
     ) -> None:
         self.place = place or (endpoint.host, endpoint.port)
         self._endpoint = endpoint
-        self._pool: Any = _pool(endpoint, resolve or (lambda: endpoint))
+        self.tally = LinkTally()
+        self._pool: Any = _pool(endpoint, resolve or (lambda: endpoint), self.tally)
         self._doubted = 0.0
         self.failed = self.met = False
         self.answered = FOR_EVER
@@ -155,6 +157,7 @@ class ServerPool:
         """Where the server is away for long: one caller looks, the others fail at once."""
         away = self._links.lasts(time.monotonic())
         if away and not self._looking.acquire(blocking=False):
+            self.tally.shed()
             raise Unavailable(f"{self._endpoint.where} is away", hint="one call at a time tries it")
         try:
             yield
@@ -170,6 +173,7 @@ class ServerPool:
             return connection
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
             self.failed = True
+            self.tally.add("failed")
             self._links.noted(time.monotonic())
             raise NotSent(link_failure(error)) from None
         except exceptions.InvalidResponse:
@@ -184,6 +188,11 @@ class ServerPool:
         except BaseException:
             self._pool.release(connection)
             raise
+
+    @property
+    def busy(self) -> int:
+        """How many callers have a connection for themselves."""
+        return _POOL - int(self._pool.pool.qsize())
 
     def retire(self) -> None:
         """Close what nobody uses; the rest closes with its callers."""
@@ -239,11 +248,12 @@ def _read(connection: Any, deadline: float) -> Any:
         return refusal(str(error))
 
 
-def _hurried(kind: Any, resolve: Resolve, *, moves: bool) -> Any:
+def _hurried(kind: Any, resolve: Resolve, tally: LinkTally, *, moves: bool) -> Any:
     """redis-py's connection, opened within the time of the call that needs it, its handshake included."""
 
     class Hurried(kind):  # type: ignore[misc]
         opened = looked = expires = 0.0
+        counted = False
 
         def connect(self) -> None:
             if self._sock is not None:
@@ -272,6 +282,11 @@ def _hurried(kind: Any, resolve: Resolve, *, moves: bool) -> Any:
                 self.disconnect()
                 raise error
             warn_of_half_a_name(self.handshake_metadata, endpoint)
+            self.counted = tally.opened()
+
+        def disconnect(self, *how: Any, **more: Any) -> None:
+            self.counted = self.counted and tally.ended()
+            super().disconnect(*how, **more)
 
     return Hurried
 
@@ -328,7 +343,7 @@ class _Credentials(redis.CredentialProvider):
         return username or "default", password
 
 
-def _pool(endpoint: Endpoint, resolve: Resolve) -> Any:
+def _pool(endpoint: Endpoint, resolve: Resolve, tally: LinkTally) -> Any:
     kind: Any = redis.UnixDomainSocketConnection if endpoint.path else redis.Connection
     place: dict[str, Any] = {"path": endpoint.path} if endpoint.path else {"host": endpoint.host, "port": endpoint.port}
     if endpoint.tls:
@@ -343,7 +358,7 @@ def _pool(endpoint: Endpoint, resolve: Resolve) -> Any:
         }
     named = endpoint.username or endpoint.password or endpoint.credentials
     return _Queue(
-        connection_class=_hurried(kind, resolve, moves=not endpoint.path),
+        connection_class=_hurried(kind, resolve, tally, moves=not endpoint.path),
         max_connections=_POOL,
         db=endpoint.database,
         credential_provider=_Credentials(endpoint) if named else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -99,12 +100,22 @@ class Hub:
     def __init__(self, driver: AsyncDriver) -> None:
         self._driver = driver
         self._feeds: dict[tuple[Declared, str], Feed] = {}
+        self.gaps: Counter[tuple[str, str]] = Counter()
+        """Gaps that subscribers were shown, by channel template ("_several" where nobody can tell) and reason."""
 
     @property
     def trouble(self) -> str:
         """One sentence while the feeds have no link, else ""."""
         deaf = bool(self._feeds) and self._driver.deaf
         return f"{len(self._feeds)} channels hear nothing: their link to the server is broken" if deaf else ""
+
+    def followed(self) -> dict[str, tuple[int, int]]:
+        """By channel template: how many channels are followed, and how many subscribers they have."""
+        found: dict[str, tuple[int, int]] = {}
+        for (declared, _), feed in [*self._feeds.items()]:
+            channels, subscribers = found.get(declared.template.text, (0, 0))
+            found[declared.template.text] = channels + 1, subscribers + len(feed.inboxes)
+        return found
 
     async def join(self, declared: Declared, name: str, inbox: Inbox[Item]) -> Feed:
         """Deliver to the inbox from here on. Raises what the driver raised when the server cannot be followed."""

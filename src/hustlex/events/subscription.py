@@ -172,6 +172,7 @@ class ChannelReader:
         """Not read from the history already."""
         if isinstance(item, Gap):
             self._stand(item.channel, item.position)
+            self._hub.gaps[self._template_of(item.channel), item.reason] += 1
             return True
         position = item.position
         if position is None:
@@ -181,6 +182,11 @@ class ChannelReader:
             return False
         self.positions[item.channel] = position
         return True
+
+    def _template_of(self, channel: str) -> str:
+        """Of a gap; one that names no channel is of the only one, or nobody can tell."""
+        feeds = [self._feeds[channel]] if channel in self._feeds else [*self._feeds.values()]
+        return feeds[0][0].template.text if len(feeds) == 1 else "_several"
 
 
 def _missing(since: Position, history: History) -> Reason | None:

@@ -16,7 +16,7 @@ WAIT = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 CALL = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 PEOPLE = (5, 10, 20, 30, 45, 60, 120, 300, 600)
 
-_TYPES, _QUEUES, _ALL_QUEUES, _OPS, _CACHES, _POLICIES, _COUNTRIES = 100, 50, 200, 150, 100, 100, 60
+_TYPES, _QUEUES, _ALL_QUEUES, _OPS, _CACHES, _POLICIES, _COUNTRIES, _CHANNELS = 100, 50, 200, 150, 100, 100, 60, 100
 
 
 class Metric(msgspec.Struct, frozen=True):
@@ -62,6 +62,10 @@ _CALLS = (
     _counter("calls", "Calls to the server, and answers without it (memory)", op=_OPS, outcome=12),
     _seconds("call_duration", "From the call until its answer, repeats included", CALL, room=16),
     _gauge("calls_in_flight", "Calls that have no answer yet"),
+    _counter("call_repeats", "Calls that were sent once more after a failure", role=2),
+    _gauge("connections", "Connections: open; busy, in the hands of one caller (a thread, a wait)", role=2, state=2),
+    _counter("dials", "Connections that were opened (ok), or could not be", role=2, outcome=2),
+    _gauge("breaker_open", "1 while calls do without it: a server (state, cache), ratelimit", worst=True, breaker=3),
     _counter("slow_calls", "Calls that took longer than the slow log allows", op=_OPS),
     _gauge("degraded", "1 while the room works by second best", worst=True, room=16),
     _gauge("build_info", "1; what is running", worst=True, version=4, python=4),
@@ -70,7 +74,10 @@ _CALLS = (
 _JOBS = (
     _counter("tasks", "Attempts that are over", type=_TYPES, queue=_QUEUES, outcome=12),
     _seconds("task_duration", "Of an attempt, in the worker's hands", RUN, type=_TYPES),
-    _counter("enqueued", "What became of single enqueues", queue=_QUEUES, outcome=8),
+    _seconds("task_wait", "Pending until a worker took it; of those taken at once the longest", WAIT, queue=_QUEUES),
+    _gauge("tasks_held", "Leased tasks that their limits hold back", type=_TYPES),
+    _counter("tasks_recovered", "Tasks of workers that died", queue=_QUEUES, how=2),
+    _counter("enqueued", "What became of jobs that were handed over", queue=_QUEUES, outcome=8),
     _gauge("worker_slots", "Handlers: total, running, held (leased, not started), hung", kind=4),
     _gauge("worker_trouble", "1 while this part does not work", worst=True, part=16),
     _gauge("loop_lag_seconds", "How late the event loop was, at most, in the last 15 s", worst=True),
@@ -78,10 +85,13 @@ _JOBS = (
     _gauge("blocking_seconds", "Longest a handler kept the event loop in 10 minutes", worst=True, type=_TYPES),
     _counter("schedule_fires", "Instants of periodic entries", outcome=4),
     _seconds("schedule_delay", "How late an instant was seen to", WAIT),
+    _counter("outbox_relayed", "Jobs of the outbox that a relay took", outcome=4),
+    _gauge("outbox_pending", "Jobs of the outbox that no queue has taken; told up to 10,000", worst=True),
+    _gauge("outbox_lag_seconds", "How long the oldest job of the outbox has waited", worst=True),
 )
 _CODES = (
     _counter("otp_issue", "Codes asked for", purpose=16, outcome=25, country=_COUNTRIES),
-    _counter("otp_steps", "Codes by country: sent, verified, refused", step=3, country=_COUNTRIES),
+    _counter("otp_steps", "Codes by how far they came: refused, sent, delivered, verified", step=4, country=_COUNTRIES),
     _counter("otp_resend", "Codes asked for again", purpose=16, outcome=25),
     _counter("otp_verify", "Codes typed", purpose=16, outcome=25, lane=2),
     _counter("otp_totp", "Codes of authenticators typed", purpose=16, outcome=25, lane=2),
@@ -104,7 +114,8 @@ _RIGHTS = (
     _counter("ratelimit_decisions", "Decisions", policy=_POLICIES, outcome=8, source=7),
     _counter("pin_attempts", "PINs typed", outcome=6),
     _counter("idempotency", "Idempotency keys shown", outcome=8),
-    _counter("webhook_events", "Events of providers shown", outcome=8),
+    _counter("idempotency_settled", "Claims by what became of them: kept, given_back, settled, lost", outcome=5),
+    _counter("webhook_events", "Events of providers shown", provider=20, outcome=8),
 )
 _CACHE = (
     _counter("cache_requests", "Reads", cache=_CACHES, result=7),
@@ -113,6 +124,14 @@ _CACHE = (
     _counter("cache_waits", "Waits for another process' computation", cache=_CACHES, result=2),
     _counter("cache_invalidations", "Keys invalidated", cache=_CACHES),
     _counter("cache_failures", "Calls that were passed over, since the server did not answer", cache=_CACHES),
+    _gauge("cache_near_entries", "Copies in this process", cache=_CACHES),
+    _gauge("cache_near_bytes", "Bytes of their bodies", cache=_CACHES),
+    _counter("cache_near_evicted", "Copies that made room for others", cache=_CACHES),
+)
+_EVENTS = (
+    _gauge("event_channels", "Channels that are followed", channel=_CHANNELS),
+    _gauge("event_subscribers", "Subscribers in this process, open streams included", channel=_CHANNELS),
+    _counter("event_gaps", "Gaps that subscribers were shown", channel=_CHANNELS, reason=7),
 )
 _FLEET = (
     _fleet("queue_tasks", "Tasks", queue=_ALL_QUEUES, state=6),
@@ -124,6 +143,7 @@ _FLEET = (
     _fleet("queue_limit", "Unfinished tasks it may hold", queue=_ALL_QUEUES),
     _fleet("queue_serving_workers", "Living worker processes that take from it", queue=_ALL_QUEUES),
     _fleet("queue_orphans", "Active tasks whose lease is over", queue=_ALL_QUEUES),
+    _fleet("queue_quarantined", "Messages that nobody could read, set aside", queue=_ALL_QUEUES),
     _fleet("queue_ended_total", "Attempts that ended, Go's included", "counter", queue=_ALL_QUEUES),
     _fleet("queue_failed_total", "Attempts that failed, Go's included", "counter", queue=_ALL_QUEUES),
     _fleet("queues_left_out", "Queues over the bound, which are not told"),
@@ -136,6 +156,6 @@ _FLEET = (
 )
 
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric for metric in (*_CALLS, *_JOBS, *_CODES, *_RIGHTS, *_CACHE, *_FLEET)
+    metric.name: metric for metric in (*_CALLS, *_JOBS, *_CODES, *_RIGHTS, *_CACHE, *_EVENTS, *_FLEET)
 }
 """By name."""

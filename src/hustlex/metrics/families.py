@@ -68,12 +68,12 @@ class Family:
             for place in self._places.values():
                 self._board.numbers[place] = 0.0
 
-    def observe(self, value: float, labels: tuple[str, ...] = ()) -> None:
-        """Count a duration."""
+    def observe(self, value: float, labels: tuple[str, ...] = (), times: int = 1) -> None:
+        """Count a duration, or so many of the same."""
         with self._lock:
             place = self.place(labels)
-            self._board.numbers[place + bisect_left(self.bounds, value)] += 1.0
-            self._board.numbers[place + len(self.bounds) + 1] += value
+            self._board.numbers[place + bisect_left(self.bounds, value)] += times
+            self._board.numbers[place + len(self.bounds) + 1] += value * times
 
 
 class Families:

@@ -18,7 +18,7 @@ from hustlex.core import check
 from hustlex.core.op import Effect, Op, command
 from hustlex.errors import Error
 from hustlex.jobs.inspect import ops
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import parked, queue_keys
 from hustlex.metrics.board import Figures
 from hustlex.metrics.declared import METRICS
 from hustlex.metrics.text import exposition
@@ -109,8 +109,11 @@ class FleetMetrics:
             counts, oldest = found[4 * position : 4 * position + 2], found[4 * position + 2 : 4 * position + 4]
             soon[name] = sum(int(each) for each in counts if not isinstance(each, Error))
             late[name] = max((float(each) for each in oldest if not isinstance(each, Error)), default=0.0)
-        for summary in summaries:
+        unread = await self._front.driver.run_many([_quarantined(summary.name) for summary in summaries])
+        for summary, unreadable in zip(summaries, unread, strict=True):
             name = summary.name
+            if not isinstance(unreadable, Error):
+                figures["hustlex_queue_quarantined", (name,)] = [unreadable]
             _tell(figures, summary, soon.get(name, 0), late.get(name, 0.0), _serving(workers, name))
         if len(summaries) < len(answers):
             figures["hustlex_scrape_errors", ("queue",)] = [float(len(answers) - len(summaries))]
@@ -138,6 +141,11 @@ class FleetMetrics:
 
 def _serving(workers: Iterable[Server], queue: str) -> int:
     return sum(queue in worker.queues and worker.status == "active" for worker in workers)
+
+
+def _quarantined(queue: str) -> Op[float]:
+    key = parked(queue_keys(queue))
+    return command("jobs.quarantined", Effect.READ, "HLEN", key, keys=(key,), decode=float)
 
 
 def _due(queue: str, now: float) -> list[Op[float]]:

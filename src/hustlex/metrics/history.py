@@ -30,6 +30,7 @@ from hustlex.metrics.process import Metrics, metrics_of
 _RECORD, _READ = load("hustlex.metrics", "record"), load("hustlex.metrics", "read")
 
 EVERY_S = 10.0
+_PATIENCE_S = 2.0
 MOST_SERIES = 500
 """About 10 KB each."""
 MOST_HOURS, MOST_DAYS = 24, 30
@@ -110,6 +111,7 @@ class HistoryTally:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._before = dict[SeriesName, float]()
+        self._trouble = ""
         self._news = Counter[str]()
 
     def take(self) -> Counter[str]:
@@ -131,6 +133,12 @@ class HistoryTally:
             room, what, label = meaning
             self._news[_series(room, what, "")] += came
             self._news[_series(room, what, label)] += came
+
+    def answered(self, trouble: str) -> None:
+        """Whether it could be told; what keeps it from that is logged once."""
+        if trouble and not self._trouble:
+            _log.warning("what the rooms did cannot be written down: %s", trouble)
+        self._trouble = trouble
 
     def report(self, prefix: str) -> Op[None]:
         """The call that tells it. Nobody repeats it: a lost reply may be of one that was counted."""
@@ -156,7 +164,11 @@ def _of_read(cache: str, result: str) -> Meaning:
 
 
 def _of_step(step: str, country: str) -> Meaning:
-    return "codes", step, country
+    return None if step == "delivered" else ("codes", step, country)
+
+
+def _of_event(_: str, outcome: str) -> Meaning:
+    return _of_claim("events")(outcome)
 
 
 def _of_claim(kind: str) -> Callable[[str], Meaning]:
@@ -178,7 +190,7 @@ _MEANINGS: dict[str, Callable[..., Meaning]] = {
     "hustlex_cache_requests_total": _of_read,
     "hustlex_otp_steps_total": _of_step,
     "hustlex_idempotency_total": _of_claim("keys"),
-    "hustlex_webhook_events_total": _of_claim("events"),
+    "hustlex_webhook_events_total": _of_event,
     "hustlex_calls_total": _of_call,
 }
 
@@ -208,14 +220,17 @@ async def _telling(tally: HistoryTally, front: Callable[[], Any]) -> None:
 
 
 async def _tell(tally: HistoryTally, front: Callable[[], Any]) -> None:
-    """Once. What cannot be told is lost, and nobody waits for it."""
+    """Once. What cannot be told is lost; nobody waits for it longer than a moment, also at the end of a process."""
     found = front()
     if not isinstance(found, HustleX):
         return
     try:
-        await found.driver.run(tally.report(found.prefix))
-    except Error as error:
-        _log.debug("what the rooms did cannot be written down: %s", error)
+        async with asyncio.timeout(_PATIENCE_S):
+            await found.driver.run(tally.report(found.prefix))
+    except (Error, TimeoutError) as error:
+        tally.answered(str(error) or "the server did not answer in time")
+    else:
+        tally.answered("")
 
 
 # -- reading

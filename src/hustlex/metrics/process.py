@@ -11,6 +11,7 @@ import weakref
 from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from hustlex.core import check, forks
@@ -31,6 +32,7 @@ from hustlex.metrics import rooms
 from hustlex.metrics.board import Board, anonymous, read
 from hustlex.metrics.declared import CALL
 from hustlex.metrics.families import Families
+from hustlex.metrics.pulled import Pulled
 from hustlex.metrics.shared import SharedBoards
 from hustlex.metrics.text import exposition
 
@@ -143,6 +145,8 @@ class Metrics(Counting):
         """Raises ConfigurationError when the directory cannot be used."""
         self._shared = SharedBoards(check.text("directory", directory)) if directory is not None else None
         self._fronts: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.drivers: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Those that belong to no front, and whose connections are told of."""
         self._sources: list[Source] = [_of_process]
         self._file = -1
         self._refreshing = threading.Lock()
@@ -157,7 +161,7 @@ class Metrics(Counting):
             memory, self._file = self._shared.claim()
         self.families = Families(Board(memory))
         self._calls: dict[str, CallSeries] = {}
-        self._pulled = rooms.Pulled()
+        self._pulled = Pulled()
         self._refresh_at = 0.0 if self._shared is not None else float("inf")
         self._flying: list[None] = []
 
@@ -199,10 +203,12 @@ class Metrics(Counting):
         return len(self._flying) + sum(max(0, len(series.made) - len(series.spare)) for series in calls)
 
     def door(self, name: str, about: Any) -> DoorEnded | None:
+        families = self.families
+        if name == "jobs.enqueue_many":
+            return partial(rooms.count_many, families)
         count = rooms.COUNTED.get(name)
         if count is None:
             return None
-        families = self.families
 
         def end(door: DoorEnd) -> None:
             for metric, labels in count(about, door):
@@ -219,6 +225,9 @@ class Metrics(Counting):
             families["task_duration_seconds"].observe(attempt.seconds, (kind,))
 
         return end
+
+    def leased(self, queue: str, count: int, waited_s: float) -> None:
+        self.families["task_wait_seconds"].observe(waited_s, (queue,), count)
 
     def fired(self, outcome: str, delay_s: float) -> None:
         self.families["schedule_fires_total"].add((outcome,))
@@ -251,7 +260,7 @@ class Metrics(Counting):
             for source in self._sources:
                 source(self.families)
             self.families["calls_in_flight"].put(self._in_flight())
-            self._pulled.write(self.families, list(self._fronts))
+            self._pulled.write(self.families, list(self._fronts), list(self.drivers))
             for name, folded in self.families.folded():
                 self.families["labels_folded"].put(folded, (name,))
         finally:

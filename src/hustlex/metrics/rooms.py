@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -55,9 +55,36 @@ def _decision(about: Any, door: DoorEnd) -> Counted:
     yield "ratelimit_decisions_total", (policy, str(door.answer.outcome), str(door.answer.source))
 
 
+def _decided(_: Any, door: DoorEnd) -> Counted:
+    """Of several callers: each by the policy that decided."""
+    for part in () if door.error else door.answer.parts or (door.answer,):
+        yield "ratelimit_decisions_total", (str(part.policy), str(part.outcome), str(part.source))
+
+
 def _enqueued(about: Any, door: DoorEnd) -> Counted:
     queue = getattr(door.answer, "queue", "") or getattr(about, "options", {}).get("queue", "default")
     yield "enqueued_total", (str(queue), _outcome(door))
+
+
+def count_many(families: Families, door: DoorEnd) -> None:
+    """Jobs that were enqueued at once: one addition for each queue and outcome."""
+    answers = [] if door.error else door.answer
+    found = Counter((str(getattr(each, "queue", "") or "default"), word(type(each).__name__)) for each in answers)
+    for labels, times in found.items():
+        families["enqueued_total"].add(labels, times)
+
+
+def _event(about: Any, door: DoorEnd) -> Counted:
+    yield "webhook_events_total", (str(getattr(about, "name", "?")), _outcome(door))
+
+
+def _settled(good: str) -> Callable[[Any, DoorEnd], Counted]:
+    """What became of claims. False: the claim was lost, or nothing could be kept."""
+
+    def count(_: Any, door: DoorEnd) -> Counted:
+        yield "idempotency_settled_total", ("error" if door.error else good if door.answer else "lost",)
+
+    return count
 
 
 def _by_outcome(metric: str) -> Callable[[Any, DoorEnd], Counted]:
@@ -78,17 +105,28 @@ COUNTED: Mapping[str, Callable[[Any, DoorEnd], Counted]] = {
     "tokens.revoke_session": _by_kind("session"),
     "tokens.revoke_all": _by_kind("all"),
     "ratelimit.check": _decision,
+    "ratelimit.check_all": _decided,
     "jobs.enqueue": _enqueued,
     "pins.verify": _by_outcome("pin_attempts_total"),
     "idempotency.begin": _by_outcome("idempotency_total"),
     "idempotency.run": _by_outcome("idempotency_total"),
-    "idempotency.begin_event": _by_outcome("webhook_events_total"),
+    "idempotency.begin_event": _event,
+    "idempotency.complete": _settled("kept"),
+    "idempotency.abandon": _settled("given_back"),
+    "idempotency.settle": _settled("settled"),
+    "idempotency.settle_event": _settled("settled"),
 }
 """By door."""
 
 
 def noted(families: Families, event: Any) -> None:
-    """An ``OtpEvent``."""
+    """What a room tells of itself, by the name of its class."""
+    tell = _NOTED.get(type(event).__name__)
+    if tell is not None:
+        tell(families, event)
+
+
+def _code(families: Families, event: Any) -> None:
     if step := _step(event):
         families["otp_steps_total"].add((step, event.country or "?"))
     for metric, labels in _of_codes(event):
@@ -103,7 +141,28 @@ def _step(event: Any) -> str:
     """How far a code came; "" for what is no step: wrong codes, decoys."""
     if event.event in ("issue", "resend") and event.outcome != "suppressed":
         return "sent" if event.outcome in ("sent", "resent") else "refused"
-    return "verified" if (event.event, event.outcome) == ("verify", "verified") else ""
+    return str(event.outcome) if (event.event, event.outcome) in _GOOD else ""
+
+
+_GOOD = (("report", "delivered"), ("verify", "verified"))
+
+
+def _batch(families: Families, relayed: Any) -> None:
+    for outcome in ("enqueued", "duplicates", "parked", "left"):
+        if times := getattr(relayed, outcome):
+            families["outbox_relayed_total"].add((outcome,), times)
+
+
+def _outbox(families: Families, standing: Any) -> None:
+    families["outbox_pending"].put(standing.pending)
+    families["outbox_lag_seconds"].put(standing.lag_s)
+
+
+_NOTED: Mapping[str, Callable[[Families, Any], None]] = {
+    "OtpEvent": _code,
+    "Relayed": _batch,
+    "OutboxStanding": _outbox,
+}
 
 
 def _of_codes(event: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -123,48 +182,3 @@ def _of_codes(event: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "otp_unusual_number_total", ("country",)
     if event.scope:
         yield "otp_refused_total", ("outcome", "scope")
-
-
-class Pulled:
-    """What fronts count by themselves, and tell when they are asked: of a counter, what came since the last time."""
-
-    def __init__(self) -> None:
-        self._before: weakref.WeakKeyDictionary[Any, dict[tuple[str, tuple[str, ...]], float]] = (
-            weakref.WeakKeyDictionary()
-        )
-
-    def write(self, families: Families, fronts: list[Any]) -> None:
-        """As of now."""
-        families["degraded"].forget()
-        for front in fronts:
-            used = vars(front)
-            for room in front.degraded:
-                families["degraded"].put(1.0, (room,))
-            if "tokens" in used:
-                _of_view(families, used["tokens"].stats())
-            if "cache" in used:
-                self._caches(families, front, used["cache"])
-
-    def _caches(self, families: Families, front: Any, caches: Any) -> None:
-        before = self._before.setdefault(front, {})
-        for name, plan in list(caches.declared.items()):
-            for series, value in _of_cache(name, plan.counts.snapshot()):
-                came = value - before.get(series, 0.0)
-                before[series] = value
-                if came:
-                    families[series[0]].add(series[1], came if came > 0 else value)
-
-
-def _of_view(families: Families, standing: Any) -> None:
-    if standing.warm:
-        families["token_view_lag_seconds"].put(standing.lag_s)
-    families["token_view_entries"].put(standing.entries)
-
-
-def _of_cache(name: str, stats: Any) -> Iterator[tuple[tuple[str, tuple[str, ...]], float]]:
-    tallies = {"requests": stats.requests, "computations": stats.origin, "fills": stats.fill, "waits": stats.wait}
-    for kind, tally in tallies.items():
-        for result, times in tally.items():
-            yield (f"cache_{kind}_total", (name, result)), times
-    yield ("cache_invalidations_total", (name,)), stats.invalidations
-    yield ("cache_failures_total", (name,)), stats.failures

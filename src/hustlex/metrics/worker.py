@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from hustlex.core.op import AsyncDriver
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.metrics.families import Families
 from hustlex.metrics.history import recorded
 from hustlex.metrics.process import Metrics, Source
+from hustlex.metrics.pulled import Risen
 from hustlex.worker import Worker
 
 _EVERY_S = 0.5
@@ -48,8 +50,15 @@ class LoopLag:
 def of_worker(worker: Worker, tasks: Tasks) -> Source:
     """Its slots and what is wrong with it. tasks: its own, since a type on the wire may hold an id."""
 
+    risen = Risen()
+
     def write(families: Families) -> None:
-        health, executor = worker.health, worker.parts.executor
+        health, executor, recoverer = worker.health, worker.parts.executor, worker.parts.recoverer
+        counts = ((("tasks_recovered_total", key), times) for key, times in [*recoverer.taken_back.items()])
+        risen.add(families, recoverer, counts)
+        families["tasks_held"].forget()
+        for name, number in health.waiting.items():
+            families["tasks_held"].put(number, (_registered(tasks, name),))
         slots = {
             "total": executor.limit,
             "running": len(executor.waiting),
@@ -74,12 +83,16 @@ def _registered(tasks: Tasks, name: str) -> str:
 
 
 @asynccontextmanager
-async def watched(metrics: Metrics | None, *sources: Source) -> AsyncIterator[None]:
+async def watched(metrics: Metrics | None, driver: AsyncDriver, *sources: Source) -> AsyncIterator[None]:
     """While the block runs its event loop is watched, these are asked for gauges, and a front of this process writes
-    down what the rooms did. None: nothing happens."""
+    down what the rooms did. None: nothing happens.
+
+    driver: whose connections are told of.
+    """
     if metrics is None:
         yield
         return
+    metrics.drivers.add(driver)
     lag = LoopLag()
     for source in (lag.write, *sources):
         metrics.ask(source)

@@ -23,6 +23,7 @@ from hustlex.core.telemetry import (
     End,
     Telemetry,
 )
+from hustlex.environment import trace_options
 from hustlex.metrics.process import Metrics
 from hustlex.metrics.rooms import word
 from hustlex.otel import conventions as names
@@ -158,6 +159,15 @@ class OpenTelemetry(Telemetry):
             _close(span, (attempt.error or attempt.outcome) if attempt.outcome in _FAILED else "")
 
         return end
+
+
+def configured() -> OpenTelemetry | None:
+    """As the settings say, where the process has a tracer provider; else None."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider | trace.NoOpTracerProvider):
+        return None
+    calls, parent = trace_options()
+    return OpenTelemetry(calls=calls, parent=parent)
 
 
 def _of_job(about: Any) -> dict[str, Any]:

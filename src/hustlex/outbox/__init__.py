@@ -6,6 +6,6 @@ require("hustlex.outbox", "outbox", "sqlalchemy")
 
 from hustlex.outbox.relay import OutboxRelay
 from hustlex.outbox.table import Outbox
-from hustlex.outbox.types import Relayed
+from hustlex.outbox.types import OutboxStanding, Relayed
 
-__all__ = ["Outbox", "OutboxRelay", "Relayed"]
+__all__ = ["Outbox", "OutboxRelay", "OutboxStanding", "Relayed"]

@@ -6,20 +6,22 @@ Written once, for Engine and AsyncEngine: ``send`` waits for Redis however its c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, false, select, update
+from sqlalchemy import Connection, Table, delete, false, func, select, update
 
 from hustlex.drivers.faults import NOT_EXECUTED
 from hustlex.errors import Conflict, Denied, Error, Full, OutcomeUnknown, Refused, Unavailable
 from hustlex.jobs.enqueue.draft import Draft
 from hustlex.jobs.types import Enqueued, Outcome
 from hustlex.jobs.wire import WireError, decode_task
-from hustlex.outbox.types import Relayed
+from hustlex.outbox.types import OutboxStanding, Relayed
 
 Send = Callable[[Sequence[Draft]], Sequence[Outcome | Error]]
 """Enqueue; one outcome or error per draft, in order."""
 
+MOST_COUNTED = 10_000
 _TRIES = 5
 
 
@@ -61,6 +63,18 @@ def relay(connection: Connection, table: Table, limit: int, send: Send) -> Relay
             parked.append((row, f"unreadable: {fault}"))
     answers = send(drafts) if drafts else ()
     return _settle(connection, table, parked, list(zip(sent, answers, strict=True)))
+
+
+def standing(connection: Connection, table: Table) -> OutboxStanding:
+    """What waits, at a cost that does not grow with it."""
+    waiting = select(table.c.id).where(table.c.reason.is_(None)).limit(MOST_COUNTED).subquery()
+    pending = connection.execute(select(func.count()).select_from(waiting)).scalar_one()
+    oldest = select(table.c.added_at).where(table.c.reason.is_(None)).order_by(table.c.id).limit(1)
+    added_at = connection.execute(oldest).scalar_one_or_none()
+    if added_at is None:
+        return OutboxStanding(0, 0.0)
+    known = added_at if added_at.tzinfo is not None else added_at.replace(tzinfo=UTC)  # SQLite keeps no zone
+    return OutboxStanding(pending, max(0.0, (datetime.now(UTC) - known).total_seconds()))
 
 
 def is_refusal(answer: Outcome | Error) -> bool:

@@ -7,15 +7,17 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
 from hustlex.core import check
 from hustlex.core.op import AsyncDriver, Effect, command
+from hustlex.core.telemetry import Telemetry, told_of
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Conflict, Error, Timeout
 from hustlex.jobs.enqueue import flows
@@ -24,15 +26,16 @@ from hustlex.jobs.enqueue.known import KnownQueues
 from hustlex.jobs.enqueue.ops import MOST_AT_ONCE, enqueue
 from hustlex.jobs.ids import new_token
 from hustlex.jobs.types import Outcome, PartlyEnqueued, QueueFull
-from hustlex.outbox.batch import RelayedBatch, is_refusal, relay
+from hustlex.outbox.batch import RelayedBatch, is_refusal, relay, standing
 from hustlex.outbox.table import Outbox
-from hustlex.outbox.types import Relayed
+from hustlex.outbox.types import OutboxStanding, Relayed
 from hustlex.worker.service import Service
 
 _log = logging.getLogger("hustlex.outbox")
 
 _PATIENCE_S = 2.0
 """How long Redis may take while rows are claimed; on SQLite nobody else can write meanwhile."""
+_TOLD_EVERY_S = 10.0
 _PING = command("outbox.ping", Effect.READ, "PING", decode=bool)
 
 
@@ -76,6 +79,7 @@ class OutboxRelay(Service):
         self._poll_s = poll.total_seconds()
         self._batch = batch
         self._known = KnownQueues()
+        self._told_at = float("-inf")
         self._home: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
@@ -109,9 +113,26 @@ class OutboxRelay(Service):
         if self.trouble:
             await self._driver.run(_PING)
         batch = await self._work_off()
+        if isinstance(self._driver.hook, Telemetry):
+            await self._tell(self._driver.hook, batch.relayed)
         if batch.trouble is not None:
             raise batch.trouble
         return 0 if batch.relayed.claimed == self._batch else self._poll_s
+
+    async def _tell(self, hook: Telemetry, relayed: Relayed) -> None:
+        """Of a batch, and now and then of what is left; the database is asked for that only where somebody listens."""
+        if relayed.claimed:
+            told_of(hook, relayed)
+        if monotonic() >= self._told_at + _TOLD_EVERY_S:
+            self._told_at = monotonic()
+            told_of(hook, await self._standing())
+
+    async def _standing(self) -> OutboxStanding:
+        table = self._outbox.table
+        if isinstance(self._engine, AsyncEngine):
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(standing, table)
+        return await asyncio.to_thread(_look, self._engine, table)
 
     async def flush(self) -> Relayed:
         """Relay all that is committed, here and now: for tests, and scripts that end. Raises what kept rows back."""
@@ -169,6 +190,11 @@ class OutboxRelay(Service):
             return some.results
         except Error as error:
             return [error for _ in drafts]
+
+
+def _look(engine: Engine, table: Table) -> OutboxStanding:
+    with engine.connect() as connection:
+        return standing(connection, table)
 
 
 def _waits(answer: Outcome | Error) -> Outcome | Error:

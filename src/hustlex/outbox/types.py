@@ -5,6 +5,15 @@ from __future__ import annotations
 import msgspec
 
 
+class OutboxStanding(msgspec.Struct, frozen=True):
+    """What waits in an outbox, for hooks."""
+
+    pending: int
+    """Jobs that no queue has taken yet, parked ones left out; 10,000 stands for any number beyond."""
+    lag_s: float
+    """How long the oldest of them has waited, in seconds."""
+
+
 class Relayed(msgspec.Struct, frozen=True):
     """What became of rows that were claimed."""
 

@@ -13,6 +13,7 @@ from functools import partial
 from hustlex.core.durability.aio import waiting
 from hustlex.core.durability.level import MEMORY, Durability
 from hustlex.core.op import AsyncDriver
+from hustlex.core.telemetry import leases_told
 from hustlex.jobs.define.hooks import Middleware
 from hustlex.jobs.define.tasks import Tasks
 from hustlex.jobs.group.aggregate import Aggregate
@@ -124,7 +125,8 @@ class WorkerParts:
         self.waiters = {queue: Waiter(driver, queue, ring) for queue in queues}
         self.forwarder = Forwarder(driver, queues, clock, ring)
         archive = partial(finish.archive, most=options.archive_max_size, age_s=options.archive_max_age // _SECOND)
-        exchange = ExchangeContext(server_id, clock, archive, self.forwarder.plan, self.completion.ended)
+        told = self.completion.ended, leases_told(driver.hook)
+        exchange = ExchangeContext(server_id, clock, archive, self.forwarder.plan, *told)
         safe = None if options.durability == MEMORY else waiting(driver, Durability(options.durability))
         self.fetcher = Fetcher(driver, queues, slots, self.admission, exchange, self.waiters, self.bell, safe)
 

@@ -29,7 +29,7 @@ DOORS: Mapping[str, tuple[str, ...]] = {
 }
 """By room, which is its class in small letters. Caches and channels are told of by their calls and their own counts."""
 
-_TELLING = ("ratelimit.check", "jobs.enqueue")
+_TELLING = ("ratelimit.check", "jobs.enqueue", "idempotency.begin_event")
 """Doors whose first argument is a declaration of the application, with names that are no secret."""
 
 

@@ -36,6 +36,7 @@ class BlockingConnections:
             return reply
         finally:
             self._busy.discard(connection)
+            self._options.tally.add("busy", -1)
             if finished and not self._left and not connection.aged:
                 self._idle.append(connection)
             else:
@@ -56,6 +57,7 @@ class BlockingConnections:
                 f"{self._options.blocking} blocking commands are running already", hint="raise Options.blocking"
             )
         self._busy.add(connection)
+        self._options.tally.add("busy")
         return connection
 
     def distrust(self, since: float) -> None:

@@ -65,6 +65,31 @@ async def dial(
     on_push: Callable[[list[Any]], None] | None = None,
 ) -> Connection:
     """A ready connection to a primary. Raises Unavailable, or Denied, Refused, ConfigurationError; see ``passing``."""
+    tally, counted = options.tally, False
+
+    def lost(connection: Connection) -> None:
+        if counted:
+            tally.add("open", -1)
+        on_lost(connection)
+
+    try:
+        connection = await _dial_once(where, options, lost, on_push)
+    except Error:
+        tally.add("failed")
+        raise
+    tally.add("dialled")
+    if not connection.closed:
+        counted = True
+        tally.add("open")
+    return connection
+
+
+async def _dial_once(
+    where: Where,
+    options: Options,
+    on_lost: Callable[[Connection], None],
+    on_push: Callable[[list[Any]], None] | None,
+) -> Connection:
     try:
         async with asyncio.timeout(options.connect):
             endpoint = await where.resolve()

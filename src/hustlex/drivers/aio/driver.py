@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hustlex.core import forks
 from hustlex.core.durability.level import Committed, Durability, WaitReply, reached
-from hustlex.core.link import ServerLink
+from hustlex.core.link import LinkFigures, ServerLink
 from hustlex.core.op import PING, Batch, Call, Durable, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
 from hustlex.core.telemetry import Hook, Watch, telling
 from hustlex.drivers.address import Address, parse_address
@@ -26,6 +26,7 @@ from hustlex.drivers.faults import Failure, Late, Lost, NotSent, bad_reply, clos
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
 from hustlex.drivers.patience import FlowOps
+from hustlex.drivers.tally import LinkTally
 from hustlex.errors import Error, Misuse
 
 T = TypeVar("T")
@@ -60,7 +61,7 @@ class Driver:
     ) -> None:
         given = {"command": timeout, "failover": failover}
         seconds = {name: length.total_seconds() for name, length in given.items() if length is not None}
-        self._options = replace(options or Options(), **seconds)
+        self._options = replace(options or Options(), tally=LinkTally(), **seconds)
         self.hook = hook
         address = url if isinstance(url, Address) else parse_address(url)
         self._address = address.with_login(credentials) if credentials is not None else address
@@ -78,6 +79,7 @@ class Driver:
         """See ``core.forks``."""
         _inherited.append((self._router, self._loop))
         self._router.orphan()
+        self._options = replace(self._options, tally=LinkTally())
         self._loop = None
         self._fresh()
 
@@ -94,6 +96,7 @@ class Driver:
             )
         if self._closed:
             raise closed()
+        self._options.tally.add("open", -self.figures.open)
         self._router.forsake()
         self._fresh()
 
@@ -368,6 +371,11 @@ class Driver:
     def link(self) -> ServerLink:
         """How the server is reached."""
         return self._address.servers[0].link
+
+    @property
+    def figures(self) -> LinkFigures:
+        """What is counted of its connections."""
+        return self._options.tally.figures()
 
     def another(self) -> Driver:
         """One with the same settings, for the event loop of another thread; opened and closed there."""

@@ -129,6 +129,7 @@ class ManagedConnection:
         """Raise Unavailable where others wait already for a server that is away, or Overloaded where too many do."""
         if self._callers and self._outage.lasts(asyncio.get_running_loop().time()):
             reason = self._failure.message if self._failure else "no answer"
+            self._options.tally.shed()
             raise Unavailable(f"{self.where.title} is away: {reason}", hint="one call at a time tries it")
         if self._callers >= self._options.line:
             raise _overloaded()

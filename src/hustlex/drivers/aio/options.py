@@ -7,6 +7,7 @@ import msgspec
 from hustlex.core.op import LARGE
 from hustlex.drivers.faults import LOOK_S
 from hustlex.drivers.patience import AGE_S, FAILOVER_S
+from hustlex.drivers.tally import LinkTally
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -40,3 +41,5 @@ class Options(msgspec.Struct, frozen=True):
     """Messages kept per slow subscriber."""
     name: str = "hustlex"
     """The connection's name on the server."""
+    tally: LinkTally = msgspec.field(default_factory=LinkTally)
+    """Where connections are counted; each driver makes one of its own."""

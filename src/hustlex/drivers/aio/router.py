@@ -84,6 +84,8 @@ class Router:
                 if route is None and wait is None and patient:
                     patience.learn(failure, self.topology.away_since(op, tried) + self._options.failover)
                 await self._consider(op, failure, route, attempt, patience)
+                if not scriptless(failure):
+                    self._options.tally.add("repeated")
                 whole_script = whole_script or scriptless(failure)
             asked = asyncio.get_running_loop().time()
             try:

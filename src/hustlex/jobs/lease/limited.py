@@ -72,7 +72,7 @@ def _window(limits: Limits) -> tuple[int, int]:
 def _cycle(reply: Reply) -> Cycle:
     if reply[0] == 1:
         return Cycle(True, reply[1], [])
-    return Cycle(False, reply[1], reply[2], reply[4] if reply[0] == 2 else 0, pasts(reply[3]))
+    return Cycle(False, reply[1], reply[2], reply[5] if reply[0] == 2 else 0, pasts(reply[3]), reply[4])
 
 
 def permit(queue: QueueKeys, asks: Sequence[PermitRequest], now_ms: int) -> Op[list[Permit]]:

@@ -51,6 +51,8 @@ class Cycle(msgspec.Struct, frozen=True, gc=False):
     """The queue's limits forbid more for so long, see ``limited``; 0 = they do not."""
     pasts: dict[bytes, Past] = {}
     """By id, of those that have one."""
+    waited_ms: int = -1
+    """For how long the first of those leased had been pending; -1 = nobody knows."""
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -82,7 +84,7 @@ def cycle(queue: QueueKeys, day: str, holder: str, want: int, rows: Sequence[Arg
 def _cycle(reply: Reply) -> Cycle:
     if reply[0] == 1:
         return Cycle(True, reply[1], [])
-    return Cycle(False, reply[1], reply[2], 0, pasts(reply[3]))
+    return Cycle(False, reply[1], reply[2], 0, pasts(reply[3]), reply[4])
 
 
 def pasts(rows: Reply) -> dict[bytes, Past]:

@@ -38,6 +38,8 @@ class ExchangeContext(msgspec.Struct, frozen=True):
     """Told of the Unix millisecond at which a task of a queue will be due."""
     ended: Callable[[Sequence[LeasedTask], Finish], None]
     """Told of tasks and how they ended, when Redis has heard of it."""
+    leased: Callable[[str, int, float], None] | None = None
+    """Told of a queue, how many tasks were leased from it, and for how many seconds the first was pending."""
 
 
 class QueueRequest(Protocol):
@@ -102,6 +104,8 @@ class CycleRequest:
         flat = answer.leased
         queue.answered(self.want, len(flat) // 2, paused=answer.paused, wait_ms=answer.wait_ms)
         if flat:
+            if self._exchange.leased is not None and answer.waited_ms >= 0:
+                self._exchange.leased(queue.name, len(flat) // 2, answer.waited_ms / 1000)
             tasks = zip(flat[::2], repeat(self._holder), flat[1::2], strict=False)
             self._receive(queue, tasks, self._sent + LEASE_S, answer.pasts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from hustlex.core.op import AsyncDriver
@@ -49,6 +50,8 @@ class Recoverer(Service):
         self._woken = woken
         self._requeue = requeue
         self._suspect = set(queues)
+        self.taken_back: Counter[tuple[str, str]] = Counter()
+        """Tasks that were taken from the dead, by queue and how it was found out."""
 
     def plan(self, queue: QueueState) -> None:
         """This queue has tasks of the dead."""
@@ -72,6 +75,7 @@ class Recoverer(Service):
         """Tasks of a server of ours whose sign of life is gone."""
         ids = await self._driver.run(maintain.recover(queue.keys, self._clock.for_script()))
         if ids:
+            self.taken_back[queue.name, "dead"] += len(ids)
             _log.warning("queue %s: %d tasks of a dead worker given back", queue.name, len(ids))
             queue.wake()
             self._woken()
@@ -89,5 +93,6 @@ class Recoverer(Service):
             queue.acks.append(self._policy.judge(job, LeaseExpired(), self._clock))
         if claimed:
             queue.stir()
+            self.taken_back[queue.name, "lease_over"] += len(claimed)
             _log.warning("queue %s: the leases of %d tasks had expired", queue.name, len(claimed))
             self._woken()

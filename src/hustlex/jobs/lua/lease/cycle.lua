@@ -14,17 +14,18 @@
 -- ARGV holder   text    <server id>:<number of this call>: what the leased tasks' owner field will hold
 -- ARGV want     int     0 to 1000 tasks to lease
 -- ARGV rows...  triples id, holder, lock ("" = none)
--- REPLY {0, codes, leased, pasts}  codes: a letter per row, 1 done, 0 not held; leased: id, message, id, message, ...
---                                  pasts: of those leased that have one, see past.lua
+-- REPLY {0, codes, leased, pasts, waited_ms}  codes: a letter per row, 1 done, 0 not held; leased: id, message, id, message, ...
+--                                  pasts: of those leased that have one, see past.lua; waited_ms: how long the
+--                                  first of them was pending, -1: nobody knows
 -- REPLY {1, codes}                 paused: nothing leased
 -- @include clock
 -- @include count
 -- @include leave_end
 -- @include acknowledge
 -- @include lease_tasks
-local now_s = math.floor(clock(now_ms) / 1000)
+local now = clock(now_ms)
+local now_s = math.floor(now / 1000)
 local codes, c = acknowledge(active, lease, tasks, ARGV, 5)
 if c > 0 then count({processed}, {processed_today}, c, now_s) end
 if redis.call('EXISTS', paused) == 1 then return {1, codes} end
-local leased, pasts = lease_tasks(pending, active, lease, owners, tasks, holder, tonumber(want), now_s)
-return {0, codes, leased, pasts}
+return {0, codes, lease_tasks(pending, active, lease, owners, tasks, holder, tonumber(want), now)}

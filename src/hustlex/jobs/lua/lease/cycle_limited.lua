@@ -18,10 +18,10 @@
 -- ARGV limit    int     leases in any window, 0: any number
 -- ARGV per_ms   int     length of the window
 -- ARGV rows...  triples id, holder, lock ("" = none)
--- REPLY {0, codes, leased, pasts}           as in jobs.cycle: all that was wanted, or all there was
+-- REPLY {0, codes, leased, pasts, waited_ms}  as in jobs.cycle: all that was wanted, or all there was
 -- REPLY {1, codes}                          paused: nothing leased
--- REPLY {2, codes, leased, pasts, wait_ms}  limited, and more are pending; wait_ms -1: until a task ends, else until the
---                                           window has room
+-- REPLY {2, codes, leased, pasts, waited_ms, wait_ms}  limited, and more are pending; wait_ms -1: until a task ends, else
+--                                           until the window has room
 -- @include clock
 -- @include count
 -- @include leave_end
@@ -43,7 +43,7 @@ if tonumber(most) > 0 then
   local room = math.max(most - redis.call('LLEN', active), 0)
   if room < n then n, wait_ms = room, -1 end
 end
-local leased, pasts = lease_tasks(pending, active, lease, owners, tasks, holder, n, now_s)
+local leased, pasts, waited_ms = lease_tasks(pending, active, lease, owners, tasks, holder, n, now)
 if tonumber(limit) > 0 then window_note(starts, tonumber(per_ms), now, #leased / 2) end
-if n < wanted and redis.call('LLEN', pending) > 0 then return {2, codes, leased, pasts, wait_ms} end
-return {0, codes, leased, pasts}
+if n < wanted and redis.call('LLEN', pending) > 0 then return {2, codes, leased, pasts, waited_ms, wait_ms} end
+return {0, codes, leased, pasts, waited_ms}
