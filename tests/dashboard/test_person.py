@@ -162,6 +162,7 @@ def test_who_was_charged_twice_is_told_by_what_keys_say(claims: tuple[ClaimState
 
 async def test_rules_and_channels_are_judged_when_the_console_is_made(hx: HustleX) -> None:
     bad_rules = ("2/minute per user", [7], ["nonsense"])
-    for wrong in (*({"rules": rules} for rules in bad_rules), {"channels": "x"}, {"channels": [1]}):
+    bad_channels = ("users:{user}", [1], ["users:all"], ["nonsense"])
+    for wrong in (*({"rules": each} for each in bad_rules), *({"channels": each} for each in bad_channels)):
         with pytest.raises(Misuse):
             Dashboard(hx, **wrong)  # type: ignore[arg-type]

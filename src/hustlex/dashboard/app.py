@@ -35,6 +35,7 @@ from hustlex.dashboard.signer import Signer
 from hustlex.dashboard.signin import SignIn, cookie_name
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
+from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search.query import LONGEST
 from hustlex.ratelimit import Policy, Rule, Rulebook, parse_rule
 
@@ -71,7 +72,7 @@ class Dashboard:
         check.instance("hx", hx, HustleX)
         check.text("title", title)
         self._rules = rules if isinstance(rules, Rulebook) else tuple(map(_parsed, check.several("rules", rules)))
-        self._channels = tuple(check.text("a channel", each) for each in check.several("channels", channels))
+        self._channels = tuple(map(_of_person, check.several("channels", channels)))
         self._hx = hx
         self._formatter = formatter or Redactor()
         self._front = front = cost.counted(hx)
@@ -346,6 +347,13 @@ class Dashboard:
 
 def _parsed(rule: object) -> Rule:
     return rule if isinstance(rule, Rule) else parse_rule(check.typed("a rule", rule))
+
+
+def _of_person(channel: str) -> ChannelTemplate:
+    template = ChannelTemplate(channel)
+    if template.parameters != {"user"}:
+        raise Misuse("a channel of one person has {user} in its name, and nothing else", hint="as users:{user}")
+    return template
 
 
 def _said(act: Act | None, count: str) -> str:

@@ -91,8 +91,8 @@ async def _of_other_rooms(request: PageRequest, found: PersonState, user: str) -
         claims = await hx.idempotency.inspector.of_principal(user, cursor=request.given("claims"))
     channels = list[tuple[str, int]]()
     for template in request.channels[:_MOST_CHANNELS] if sees("events") else ():
-        name = template.replace("{user}", user)
-        with suppress(Misuse):  # an id that cannot stand in a channel's name
+        with suppress(Misuse):  # an id that cannot stand in a channel's name as it is
+            name = template.name({"user": user})
             channels.append((name, await hx.events.inspector.listeners(name)))
     return msgspec.structs.replace(
         found, limits=tuple(limits), limits_left=len(groups) - len(names), claims=claims, channels=tuple(channels)

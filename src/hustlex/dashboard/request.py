@@ -13,6 +13,7 @@ from hustlex.dashboard.names import to_url
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.runner import BulkRunner
 from hustlex.errors import NotFound
+from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search import match
 from hustlex.ratelimit import Rule, Rulebook
 
@@ -44,8 +45,8 @@ class PageRequest(msgspec.Struct, frozen=True):
     """Asks again for the rights of who sent this."""
     rules: Rules = ()
     """Limits that are looked at for one person."""
-    channels: tuple[str, ...] = ()
-    """Channels of one person, with ``{user}`` in their names."""
+    channels: tuple[ChannelTemplate, ...] = ()
+    """Channels of one person."""
 
     def url(self, *parts: str, **query: object) -> str:
         """An address of ours: names are coded, empty values left out."""
