@@ -98,7 +98,7 @@ async def test_rooms_that_are_not_theirs_are_not_on_the_page(hx: HustleX) -> Non
     await lived(hx)
     ada = operator(hx, rooms=("people",))
     await ada.open("/people")
-    await ada.post("/people", user="u7", phone=PHONE, path="payload.user_id")
+    await ada.post("/people", user="u7", phone=PHONE, place="payload.user_id")
     await ada.post("/people", user="u7", phone=PHONE)
     shown = text(ada.shown)
     assert "Living sessions" in shown and "Lanes" in shown
@@ -115,13 +115,13 @@ async def test_tasks_that_name_a_person_are_found_in_the_operators_queues(hx: Hu
     assert "Look for tasks" not in ada.shown
     await ada.post("/people", user="u7")
     assert "Look for tasks" in ada.shown
-    answer = await ada.post("/people", user="u7", path="payload.user_id")
+    answer = await ada.post("/people", user="u7", place="payload.user_id")
     assert "u7-gigs" in ada.shown and "u8-gigs" not in ada.shown and "wallets" not in ada.shown
     cost = re.search(r"· (\d+) commands,", answer.text)
     assert cost is not None and int(cost[1]) <= 50
     for odd in ("state", "payload", "payload.x queue:wallets", "error.x", "payload."):
-        assert (await ada.post("/people", user="u7", path=odd)).status_code == 400, odd
-    assert (await ada.post("/people", user='u"7\\', path="payload.user_id")).status_code == 200
+        assert (await ada.post("/people", user="u7", place=odd)).status_code == 400, odd
+    assert (await ada.post("/people", user='u"7\\', place="payload.user_id")).status_code == 200
     assert (await ada.post("/people", user="u7", claims="x")).status_code == 400
 
 

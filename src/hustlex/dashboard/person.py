@@ -73,7 +73,7 @@ async def look_up(request: PageRequest, user: str, phone: str) -> PersonState:
         tokens = hx.tokens.inspector
         sessions, ended, pin = await tokens.user(user), await tokens.ended(user), await hx.pins.inspector.user(user)
         found = msgspec.structs.replace(found, sessions=sessions, ended=ended, pin=pin)
-        if path := request.given("path"):
+        if path := request.given("place"):
             found = msgspec.structs.replace(found, tasks=await _tasks(request, user, path))
         else:
             found = await _of_other_rooms(request, found, user)

@@ -18,7 +18,7 @@ async def people(request: PageRequest) -> PageContent:
     user, phone = request.given("user"), request.given("phone")
     found = await look_up(request, user, phone) if user or phone else PersonState()
     values = {
-        "user": user, "phone": phone, "person": found, "path": request.given("path"), "path_of_user": PATH_OF_USER,
+        "user": user, "phone": phone, "person": found, "path": request.given("place"), "path_of_user": PATH_OF_USER,
         "answers": answers(found), "timeline": timeline(found, datetime.now(UTC)),
     }  # fmt: skip
     return PageContent("people", "People", values)
