@@ -114,16 +114,16 @@ BOUNDS: Mapping[str, str] = {
         "our client, with 4.5 us, asyncio included, where 30 times would be 2.7; by the client's CPU it is 18 times"
     ),
     "limit_added_vs_best": (
-        "a third of it is `install`, which the peers have not (fields, bounded bodies, problems); the rest is one round "
-        "trip by a turn of the loop, and one node among FastAPI's dependencies, as theirs"
+        "a fifth of it is `install`, which the peers have not (fields, bounded bodies, problems); the rest is one "
+        "round trip by a turn of the loop, and one node among FastAPI's dependencies, as theirs"
     ),
     "cache_added_vs_best": (
         "a request by itself waits for one round trip, as theirs; `install` is a fifth of ours, and two keys are asked "
         "for, so that it can be invalidated by tag. 64 callers at once cost a fifth of theirs"
     ),
     "growth_worst_ratio": (
-        "caches of the processor that are shared with other machines: five runs of one day came out at 1.17, 1.30, 1.36, "
-        "1.39 and 1.42, the commands and the steps of the scripts being the same for a thousand and for a million"
+        "caches of the processor that are shared with other machines: five runs of one day came out at 1.17, 1.30, "
+        "1.36, 1.39 and 1.42, the commands and the steps of the scripts being the same for a thousand and for a million"
     ),
     "otp_verify64_per_s": (
         "40 us of the client and 40 of the server: one script of eight commands, and one more for each cap it heals"
