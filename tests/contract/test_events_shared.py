@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import redis
 
+from hustlex.core.op import PING
 from hustlex.core.telemetry import CallStart
 from hustlex.core.time import FixedClock
 from hustlex.drivers.aio import Driver
@@ -47,6 +48,9 @@ class Calls(Driver):
 @pytest.fixture
 async def driver(url: str) -> Any:
     driver = Calls(url)
+    await driver.run(PING)
+    if not driver.crosses_slots:
+        pytest.skip("on a cluster each publish goes by itself")
     yield driver
     await driver.close()
 
