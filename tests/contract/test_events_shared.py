@@ -44,6 +44,12 @@ class Calls(Driver):
         return super().send(op)
 
 
+@pytest.fixture(autouse=True)
+def of_one_slot(request: pytest.FixtureRequest) -> None:
+    if "cluster" in request.config.getoption("--server"):
+        pytest.skip("on a cluster of one node, too, each goes by itself")
+
+
 @pytest.fixture
 async def driver(url: str) -> Any:
     driver = Calls(url)
