@@ -20,7 +20,7 @@ from hustlex.events import Events, Message, Position
 from tests.conftest import LONG
 from tests.support.proxy import Proxy
 
-pytestmark = pytest.mark.one_server  # on a cluster each goes by itself
+pytestmark = [pytest.mark.one_server, pytest.mark.across_slots]  # on a cluster each goes by itself
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -42,12 +42,6 @@ class Calls(Driver):
     def send(self, op: Any) -> Any:
         self.made.append(len(op.keys) // 2)
         return super().send(op)
-
-
-@pytest.fixture(autouse=True)
-def of_one_slot(request: pytest.FixtureRequest) -> None:
-    if "cluster" in request.config.getoption("--server"):
-        pytest.skip("on a cluster of one node, too, each goes by itself")
 
 
 @pytest.fixture
