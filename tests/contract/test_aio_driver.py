@@ -324,6 +324,7 @@ async def test_the_answer_to_somebody_elses_subscription_is_not_ones_own(faulty:
         await second.__aexit__(None, None, None)
 
 
+@pytest.mark.one_server  # of several, one may still be dialled when another has answered
 async def test_close_answers_what_is_in_flight_and_is_idempotent(url: str) -> None:
     driver = Driver(url, timeout=LONG)
     calls = [asyncio.create_task(driver.run(echo(str(n)))) for n in range(10)]
