@@ -22,7 +22,7 @@ from hustlex.otp import OtpOptions, Verified
 from hustlex.pins import PinWrong
 from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.tokens import TokenPair
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support import servers
 from tests.support.blocking import Blocking
 from tests.support.otp import code_of, phone, sent
