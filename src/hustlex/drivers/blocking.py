@@ -61,6 +61,7 @@ class _Again(msgspec.Struct, frozen=True):
     """In the place of an answer: the call is to be made again."""
 
     failure: Failure
+    route: PoolRoute | None
 
 
 class Driver:
@@ -216,12 +217,10 @@ class Driver:
         patience = [Patience(op, deadline, seconds) for op in ops]
         left, attempt = list(range(len(ops))), 0
         detours: dict[int, PoolRoute] = {}
-        tried: dict[int, PoolRoute | None] = {}
         while left:
             now = time.monotonic()
             until = max(patience[place].attempt(now) for place in left)
             for place, route, reply in self._together(ops, packed, left, detours, until):
-                tried[place] = route
                 answers[place] = answer = self._outcome(ops[place], reply, until, patience[place], route)
                 waiting = patience[place] if patient else None
                 if isinstance(answer, _Again) and (detour := self._learn(ops[place], route, answer.failure, waiting)):
@@ -236,7 +235,7 @@ class Driver:
             time.sleep(delay)
         for place in left:
             error = exhausted(answers[place].failure, self._pools.title)
-            answers[place] = self._told(error, ops[place], patience[place], tried[place])
+            answers[place] = self._told(error, ops[place], patience[place], answers[place].route)
         return answers
 
     def _together(
@@ -282,10 +281,10 @@ class Driver:
                 return _decode(op, self._insist(op, deadline, reply))
             if isinstance(reply, (NotSent, Lost, Late, Refused)):
                 error = verdict(reply, op.effect)
-                return _Again(reply) if error is None else self._told(error, op, patience, route)
-            if isinstance(reply, Error):
-                return patience.turned_away(reply, time.monotonic(), self._pools.node(op, route))
-            return _decode(op, reply)
+                return _Again(reply, route) if error is None else self._told(error, op, patience, route)
+            if not isinstance(reply, Error):
+                return _decode(op, reply)
+            return patience.turned_away(reply, time.monotonic(), self._pools.node(op, route))
         except Error as error:
             return error
 
@@ -360,8 +359,8 @@ class Driver:
         patience = Patience(op, time.monotonic() + self._command_s, self._command_s)
         with Watch(self.hook, (op.name,), waits=True) if self.hook is not None else nullcontext():
             try:
-                deadline = patience.attempt(time.monotonic())
-                replies = self._pools.route(op, deadline).pool.listen(pack(op), most, seconds, deadline)
+                until = patience.attempt(time.monotonic())
+                replies = self._pools.route(op, until).pool.listen(pack(op), most, seconds, until)
             except (NotSent, Lost, Late) as failure:
                 raise self._told(exhausted(failure, self._pools.title), op, patience, None) from None
             except Error as error:
