@@ -41,7 +41,7 @@ async def test_callers_are_told_by_the_policy_that_refused_them(url: str, metric
         assert found == (
             RefusedCaller("one", "ip:203.0.113.7", 8), RefusedCaller("one", "u1", 3), RefusedCaller("one", "u2", 2),
         )  # fmt: skip
-        assert await refused_callers(hx, ["one"], most=1) == found[:1]
+        assert await refused_callers(hx, ["one"], max_callers=1) == found[:1]
         assert await refused_callers(hx, ["nobody"]) == ()
 
 
@@ -89,4 +89,4 @@ async def test_what_cannot_be_asked_is_refused(url: str) -> None:
     async with front(url, None) as hx:
         for policies, most in ((["p"], 0), (["p"], 201), ([], 5), (["p"] * 6, 5), ("p", 5), ([7], 5)):
             with pytest.raises(Misuse):
-                await refused_callers(hx, policies, most=most)  # type: ignore[arg-type]
+                await refused_callers(hx, policies, max_callers=most)  # type: ignore[arg-type]

@@ -92,7 +92,7 @@ def refused(
     policies: Annotated[
         list[str], typer.Argument(help="1 to 5 names of policies; those that are judged together joined by +")
     ],
-    most: Annotated[int, typer.Option(min=1, max=200, help="Callers of each policy")] = 50,
+    max_callers: Annotated[int, typer.Option(min=1, max=200, help="Callers of each policy")] = 50,
     url: Url = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
@@ -102,7 +102,7 @@ def refused(
     Example: hustlex limit refused pay login
     """
     with opened(url, prefix=prefix) as hx:
-        found = hx.driver.run(read_refused(hx.prefix, policies, most))
+        found = hx.driver.run(read_refused(hx.prefix, policies, max_callers))
     if as_json:
         print_json("limit.refused.list/1", {"items": found})
     else:

@@ -53,7 +53,7 @@ COUNTED: Mapping[str, tuple[str, ...]] = {
 """By room, what is counted of it: of each policy, cache, country, kind of claim and kind of channel, and of all."""
 
 TIMED: Mapping[str, tuple[float, ...]] = {"run": RUN, "wait": WAIT}
-"""How long attempts of each task type took, and how long tasks of each queue waited: the buckets' bounds, in seconds."""
+"""How long attempts of each task type took, tasks of each queue waited: bounds of the buckets, in seconds."""
 
 Meaning = tuple[str, str, str]
 """Room, what, and of which: a policy, a cache, a country."""

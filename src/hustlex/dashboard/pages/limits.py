@@ -40,7 +40,9 @@ async def _refused_most(request: PageRequest, history: RoomView) -> tuple[Refuse
     policies = [history.label] if history.label else worst[:_POLICIES]
     if not policies:
         return ()
-    found = await refused_callers(request.hx, policies, most=_CALLERS if history.label else _CALLERS // _POLICIES)
+    found = await refused_callers(
+        request.hx, policies, max_callers=_CALLERS if history.label else _CALLERS // _POLICIES
+    )
     return tuple(sorted(found, key=lambda each: -each.times))
 
 
