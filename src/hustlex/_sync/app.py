@@ -71,7 +71,7 @@ class HustleX(OneStyle):
         beyond their timeout, up to 60 s; default 10 s.
     durability: what each write of a room waits for before its caller is answered, as ``{"jobs": "fsync"}``: "memory",
         "fsync" (the server's disk), "replica" or "replica_fsync"; of jobs, tokens, otp, idempotency, pins and events.
-        What does not get that far raises NotDurable. Single calls: ``durable``. A worker on ``driver`` waits as jobs do.
+        What does not get that far raises NotDurable. Single calls: ``durable``. A worker on ``driver`` waits as jobs.
     credentials: a function that gives user and password, asked before each connection is opened, instead of those of
         the URLs: for passwords that change.
     strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may
