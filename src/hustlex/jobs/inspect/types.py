@@ -177,6 +177,7 @@ class FoundGroups(msgspec.Struct, frozen=True):
     """A page of a queue's groups, in no order."""
 
     groups: tuple[GroupInfo, ...]
+    """About as many as were asked for."""
     cursor: str
     """Where the next page begins, "" = this is the last."""
     number: int

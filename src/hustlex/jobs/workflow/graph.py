@@ -51,9 +51,11 @@ class WorkflowStep(msgspec.Struct, frozen=True):
     """A step of a workflow at one instant. Its repr hides why: errors may hold personal data."""
 
     name: StepName
+    """Of its task."""
     position: int
     """From 0, in the order of ``Workflow.steps``."""
     status: StepStatus
+    """Where it is."""
     type: str
     """Of its task, "" = nothing tells it."""
     why: str
@@ -71,7 +73,9 @@ class WorkflowGraph(msgspec.Struct, frozen=True):
     """Steps of a workflow, by position; those that ended and left nothing are missing where nobody waited for them."""
 
     id: str
+    """Of the workflow."""
     steps: tuple[WorkflowStep, ...]
+    """By position."""
     beyond: tuple[StepName, ...]
     """Steps linked to these that are not shown: before the first position, or 200 behind it."""
 
