@@ -42,7 +42,7 @@ class LineEntry(msgspec.Struct, frozen=True):
     @property
     def order(self) -> datetime:
         """Its place in the line: what is known to the second stands behind the others of that second."""
-        return _LAST if self.at is None else self.at + timedelta(seconds=self.whole)
+        return _LAST if self.at is None else min(self.at, _LAST - _TOGETHER) + timedelta(seconds=self.whole)
 
 
 def line_of(task: TaskInfo, seen: Explanation, items: Sequence[Item]) -> list[LineEntry]:
