@@ -85,6 +85,8 @@ class Driver:
 
     def _here(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve this event loop from now on. Raises Misuse while another one is served."""
+        if self._closed:  # in a child of the process that closed it, too
+            raise closed()
         before, self._loop = self._loop, loop
         if before is None:
             return
@@ -94,8 +96,6 @@ class Driver:
                 "this HustleX already serves another event loop, which is running",
                 hint="make one for each event loop, or hand the call to that loop",
             )
-        if self._closed:
-            raise closed()
         self._options.tally.add("open", -self.figures.open)
         self._router.forsake()
         self._fresh()
