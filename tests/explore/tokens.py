@@ -77,7 +77,7 @@ class Tokens(Protocol):
 
     def patched(self) -> AbstractContextManager[Any]:
         """Signing takes most of the time, and nothing depends on it."""
-        return mock.patch.object(jwt, "write", return_value="signed")
+        return mock.patch.object(jwt, "write", lambda *_, **__: "signed")
 
     def mutations(self) -> Sequence[Mutation]:
         return (
