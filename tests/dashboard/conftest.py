@@ -1,4 +1,4 @@
-"""A console on a real server, and browsers without a window that speak to it."""
+"""A console on a real server, and who speaks to it: browsers without a window, and a real one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ import pytest
 
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
+from hustlex.jobs import Job
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from tests.conftest import SECRET
+from tests.dashboard.browsing import HOSTILE, PHONE, SIGNATURE, serving
+from tests.support.browser import Chromium, connected
 
 PLACE = "http://localhost:8100"
 
@@ -54,7 +61,7 @@ class Person:
 @pytest.fixture
 async def hx(url: str) -> AsyncIterator[Any]:
     """The front of the application that is looked at."""
-    async with HustleX(url, secret=b"a test secret of thirty-two bytes or more", timeout=timedelta(seconds=5)) as front:
+    async with HustleX(url, secret=SECRET, timeout=timedelta(seconds=5)) as front:
         yield front
 
 
@@ -69,3 +76,40 @@ def person(hx: HustleX) -> Callable[..., Person]:
         return Person(Dashboard(hx, access=who))
 
     return made
+
+
+@pytest.fixture
+async def browser(browser_address: str) -> AsyncIterator[Chromium]:
+    """A real one, that shares nothing with the test before."""
+    async with connected(browser_address) as found:
+        yield found
+
+
+@pytest.fixture
+async def place(hx: HustleX) -> AsyncIterator[str]:
+    """A link that signs in, to a console over what somebody hostile wrote."""
+    lines = [f"line {n}" for n in range(60)]
+    await hx.jobs.enqueue("gig:notify", {"note": HOSTILE, "text": lines}, task_id="t1", process_in=timedelta(hours=1))
+    await hx.jobs.enqueue(HOSTILE, task_id=HOSTILE, queue="low")
+    await hx.jobs.inspector.archive("low", HOSTILE)
+    kind = FailureKind(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    for queue in ("default", "low"):
+        await hx.driver.run(record.failures(queue_keys(queue), [FailureCount(SIGNATURE, kind, 30, (HOSTILE,))], 0))
+    measures = [(name, QueueMeasure(9, 3, 1, 1500)) for name in ("default", "low")]
+    await hx.driver.run(record.history(measures, 0))
+    await hx.jobs.schedules.add("hourly", "@every 1h", Job(HOSTILE, b""))
+    await hx.tokens.login("u1", device=HOSTILE)
+    await hx.otp.issue(PHONE)
+    await planned(hx)
+    console = Dashboard(hx)
+    async with serving(console) as address:
+        yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
+
+
+async def planned(hx: Any) -> None:
+    """A bulk act over what somebody hostile wrote, done."""
+    bulk = await hx.jobs.inspector.bulk.plan("retry", "state:archived", by=HOSTILE, label=HOSTILE)
+    await hx.jobs.inspector.bulk.step(bulk.id)
+    await hx.jobs.inspector.bulk.start(bulk.id)
+    await hx.jobs.inspector.bulk.step(bulk.id)
+    await hx.jobs.inspector.archive("low", HOSTILE)
