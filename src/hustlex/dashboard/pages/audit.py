@@ -14,7 +14,7 @@ from hustlex.dashboard.request import PageContent, PageRequest
 _SIZE = 50
 
 
-def _may_see(operator: Operator, fields: Mapping[str, str]) -> bool:
+def may_see(operator: Operator, fields: Mapping[str, str]) -> bool:
     """What was done in rooms that exist for this person; of jobs all of it, or what was done to their queues."""
     act, queue = ACTS.get(fields.get("verb", "")), fields.get("queue", "")
     if not operator.sees_room(act.room if act else "jobs"):
@@ -33,6 +33,6 @@ async def audit(request: PageRequest) -> PageContent:
     rows = [
         (datetime.fromtimestamp(int(each.id.split("-")[0]) / 1000, UTC), each.fields)
         for each in entries
-        if _may_see(request.operator, each.fields)
+        if may_see(request.operator, each.fields)
     ]
     return PageContent("audit", "Audit", {"rows": rows, "next": entries[-1].id if len(entries) == _SIZE else ""})
