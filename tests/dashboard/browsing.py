@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -18,17 +19,27 @@ from tests.support.browser import Chromium, Tab
 HOSTILE = "<img src=x onerror=window.hurt=1>"
 SIGNATURE = "5" * 16
 PHONE = "+2348031234567"
+RULE = "3/minute per user on POST /pay"
 ASKED: dict[str, tuple[dict[str, str], ...]] = {
-    "/people": ({"user": "u1"}, {"phone": PHONE}),
-    "/limits": ({"rule": "3/minute per user on POST /pay", "who": "u1"},),
+    "/people": ({"user": "u1", "phone": PHONE}, {"place": "payload.user_id"}),
+    "/limits": ({"rule": RULE, "who": "u1"},),
     "/cache": ({"name": "user", "key": "42"},),
     "/events": ({"channel": "orders:42"},),
 }
-"""What is asked on pages that have a form, by the ids of its fields."""
+"""What is asked on pages that have a form, one after the other, by the ids of its fields."""
 MORE = ("/tasks?q=state:scheduled,archived+odd:1", "/tasks?queue=low&state=archived", "/limits?of=pay",
         "/confirm?verb=delete_queue&queue=default&back=/queues")  # fmt: skip
 NEXT = "!window.old && document.readyState === 'complete'"
 STATUS = "performance.getEntriesByType('navigation')[0].responseStatus"
+BEGIN = """new Promise((onload, onerror) => {
+  const { src, nonce } = document.querySelector("script[src]");
+  document.head.append(Object.assign(document.createElement("script"), { src, nonce, onload, onerror }));
+})"""
+DEAD = """[
+  ...[...document.querySelectorAll("h1, .nav a")].filter((node) => !node.checkVisibility()),
+  ...[...document.querySelectorAll("button")].filter((button) => button.checkVisibility() && !button.form),
+].map((node) => node.outerHTML)"""
+"""What only a script could show, or serve."""
 CONTRAST = """(() => {
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
@@ -148,13 +159,35 @@ async def fill(tab: Tab, fields: dict[str, str]) -> None:
     await enter(tab, f"document.getElementById({json.dumps(field)})")
 
 
-async def looks(hx: Any) -> list[tuple[str, dict[str, str]]]:
+async def pages(hx: Any) -> list[tuple[str, tuple[dict[str, str], ...]]]:
     """Every page of the table of routes, and what is asked on it; a new page is looked at by itself."""
     [bulk] = await hx.jobs.inspector.bulk.newest()
     ids = {"tasks": "t1", "bulk": bulk.id, "cron": (await hx.jobs.schedules.get("hourly")).id}
-    found = list[tuple[str, dict[str, str]]]()
+    found = list[tuple[str, tuple[dict[str, str], ...]]]()
     for route in ROUTES:
         named = to_url(ids[route.pattern.split("/")[1]]) if "{id}" in route.pattern else ""
         path = route.pattern.format(queue="default", signature=SIGNATURE, id=named)
-        found += [(path, asked) for asked in ({}, *(ASKED[path] if route.asks else ()))]
-    return found + [(path, {}) for path in MORE]
+        found.append((path, ASKED[path] if route.asks else ()))
+    return [*found, *((path, ()) for path in MORE)]
+
+
+async def visited(tab: Tab, place: str, found: list[tuple[str, tuple[dict[str, str], ...]]]) -> AsyncIterator[str]:
+    """Each page as it is without a script, and after each thing that is asked; ``scripted`` lets the script in."""
+    off = partial(tab.call, "Emulation.setScriptExecutionDisabled", value=True)
+    for path, asked in found:
+        await off()
+        await go(tab, place, path)
+        assert await tab.run(STATUS) == 200, path
+        yield path
+        for fields in asked:
+            await off()
+            await fill(tab, fields)
+            assert await tab.run(STATUS) == 200, (path, fields)
+            yield f"{path}, asked for {', '.join(fields)}"
+
+
+async def scripted(tab: Tab) -> None:
+    """The script of the page that is open begins."""
+    await tab.call("Emulation.setScriptExecutionDisabled", value=False)
+    await tab.run(BEGIN)
+    assert not await tab.run("document.querySelector('[data-theme-switch][hidden]')")

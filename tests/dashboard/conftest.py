@@ -12,12 +12,14 @@ import pytest
 
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
+from hustlex.idempotency import Response, Scope
 from hustlex.jobs import Job
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
-from tests.dashboard.browsing import HOSTILE, PHONE, SIGNATURE, serving
+from tests.dashboard.browsing import HOSTILE, PHONE, RULE, SIGNATURE, serving
 from tests.support.browser import Chromium, connected
 
 PLACE = "http://localhost:8100"
@@ -98,12 +100,25 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     measures = [(name, QueueMeasure(9, 3, 1, 1500)) for name in ("default", "low")]
     await hx.driver.run(record.history(measures, 0))
     await hx.jobs.schedules.add("hourly", "@every 1h", Job(HOSTILE, b""))
-    await hx.tokens.login("u1", device=HOSTILE)
-    await hx.otp.issue(PHONE)
+    await lived(hx)
     await planned(hx)
-    console = Dashboard(hx)
+    console = Dashboard(hx, rules=[RULE], channels=["users:{user}"])
     async with serving(console) as address:
         yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
+
+
+async def lived(hx: Any) -> None:
+    """Of a person there is something on every part of their page."""
+    for _ in range(2):
+        pair = await hx.tokens.login("u1", device=HOSTILE)
+    await hx.tokens.revoke_session("u1", pair.session_id)
+    await hx.otp.issue(PHONE)
+    for key in ("k1", "k2"):
+        begun = await hx.idempotency.begin(key, Scope("u1", "POST", "/pay"))
+        await hx.idempotency.complete(begun, Response(201, b"{}"))
+    await hx.jobs.enqueue(HOSTILE, {"user_id": "u1"}, task_id="asked", queue="low")
+    for _ in range(3):
+        await hx.ratelimit.check(parse_rule(RULE).policy, "u1", endpoint="POST /pay")
 
 
 async def planned(hx: Any) -> None:

@@ -1,4 +1,4 @@
-"""The console in a real Chromium: every page in both themes, from 360 px on and on paper, live, by keyboard."""
+"""The console in a real Chromium: every page with and without a script, both themes, from 360 px on, live, by keys."""
 
 from __future__ import annotations
 
@@ -8,46 +8,56 @@ from typing import Any
 import pytest
 
 from hustlex.jobs import State
-from tests.dashboard.browsing import PAPER, READ, STATUS, UNSEEN, enter, fill, go, looks, press, signed_in
+from tests.dashboard.browsing import (
+    DEAD,
+    PAPER,
+    PHONE,
+    READ,
+    UNSEEN,
+    enter,
+    fill,
+    go,
+    pages,
+    press,
+    scripted,
+    signed_in,
+    visited,
+)
 from tests.support import axe
 from tests.support.browser import Chromium, Tab
 from tests.support.needs import needs
 
 PARTS = 3
+LOOKS = ((360, "light"), (1280, "dark"), (1280, "light"))
+"""Colours know no width: the narrow one in one theme."""
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_every_page_can_be_read(browser: Chromium, place: str, hx: Any, part: int) -> None:
-    """Light and dark, wide and narrow, by who presses Tab alone, on paper; and axe-core finds nothing serious."""
+    """Without a script; then light and dark, wide and narrow, by who presses Tab alone, on paper, and by axe-core."""
     rules, tab = axe.source(), await signed_in(browser, place)
     await tab.call("Page.setBypassCSP", enabled=True)  # so that escaping alone keeps harmless what is hostile
-    for path, asked in (await looks(hx))[part::PARTS]:
-        await go(tab, place, path)
-        if asked:
-            await fill(tab, asked)
-        assert await tab.run(STATUS) == 200, path
+    async for path in visited(tab, place, (await pages(hx))[part::PARTS]):
+        assert await tab.run(DEAD) == [], path
+        await scripted(tab)
         await press(tab, "Tab")
-        for width, theme in ((360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")):
+        for width, theme in LOOKS:
             await tab.look(width, 800, theme)
             found = await tab.run(READ)
             assert not any(found.values()), (path, width, theme, found)
-            if theme == "light":
-                assert await tab.run(UNSEEN) == [], (path, width)
-            if rules and width == 1280:
-                await tab.run(f"if (!window.axe) {{ {rules}\n}}; 0")
-                asks = () if theme == "light" else ("color-contrast", "link-in-text-block")
-                assert await tab.run(axe.serious(*asks)) == [], (path, theme)
+            assert width > 360 or await tab.run(UNSEEN) == [], path
+        if rules:
+            assert await tab.run(f"{rules}\n{axe.serious('color-contrast')}") == [], path
         await on_paper(tab, path)
     needs(rules, "the wheel of axe-core")
 
 
 async def on_paper(tab: Tab, path: str) -> None:
-    """Whatever the theme: as on upright A4, and on it turned."""
-    for width in (718, 1040):
-        await tab.look(width, 800, "dark")
-        dark = [{"name": "prefers-color-scheme", "value": "dark"}]
-        await tab.call("Emulation.setEmulatedMedia", media="print", features=dark)
-        assert await tab.run(PAPER) == [], (path, width)
+    """On upright A4, whatever the theme."""
+    await tab.look(718, 800, "dark")
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    await tab.call("Emulation.setEmulatedMedia", media="print", features=dark)
+    assert await tab.run(PAPER) == [], path
     await tab.call("Emulation.setEmulatedMedia", media="")
 
 
@@ -121,6 +131,26 @@ async def test_all_that_match_are_deleted_and_put_back_by_keyboard_alone(
         assert words in await tab.run("document.querySelector('.said').textContent")
     await tab.until("document.querySelector('h1').textContent.includes('undone')")
     assert (await hx.jobs.inspector.task("default", "t1")).state is State.SCHEDULED
+    assert await tab.run("window.hurt") is None
+
+
+async def test_a_person_is_looked_up_by_keyboard_alone(browser: Chromium, place: str) -> None:
+    tab = await signed_in(browser, place)
+    await go(tab, place, "/people")
+    await fill(tab, {"user": "u1", "phone": PHONE})
+    shown = await tab.run("[...document.querySelectorAll('main h2')].map((each) => each.textContent)")
+    assert shown == ["In words", "Timeline", "Sessions", "PIN", "Limits", "Idempotency keys", "Channels", "Lanes",
+                     "Open codes", "Counted with"]  # fmt: skip
+    words = await tab.run("document.querySelector('main').textContent")
+    for told in ("POST /pay is denied for", "POST /pay succeeded twice within", "A code was sent"):
+        assert told in words, (told, words)
+    await to(tab, "place")
+    await enter(tab)
+    assert "ask" in await tab.run("[...document.querySelectorAll('main th a')].map((each) => each.textContent).join()")
+    await to(tab, "All but the tasks")
+    await enter(tab)
+    assert await tab.run("document.getElementById('phone').value") == PHONE
+    assert await tab.run("location.href") == f"{place.partition('/enter')[0]}/people"
     assert await tab.run("window.hurt") is None
 
 
