@@ -68,6 +68,7 @@ FAULTS = """[
   ...(document.querySelectorAll("h1").length === 1 ? [] : ["not one h1"]),
   ...[...document.querySelectorAll("[id]")].filter((n, _, all) => all.some((m) => m !== n && m.id === n.id))
     .map((n) => `an id twice: ${n.id}`),
+  ...(document.body.textContent.includes("</") ? ["tags of its own as text"] : []),
 ]"""
 READ = f"""({{
   wide: document.documentElement.scrollWidth > innerWidth, faint: {CONTRAST}, faults: {FAULTS}, hurt: window.hurt,

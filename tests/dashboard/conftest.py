@@ -17,6 +17,8 @@ from hustlex.jobs import Job
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.metrics import Metrics
+from hustlex.metrics.history import HistoryTally
 from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
 from tests.dashboard.browsing import HOSTILE, PHONE, RULE, SIGNATURE, serving
@@ -99,12 +101,27 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
         await hx.driver.run(record.failures(queue_keys(queue), [FailureCount(SIGNATURE, kind, 30, (HOSTILE,))], 0))
     measures = [(name, QueueMeasure(9, 3, 1, 1500)) for name in ("default", "low")]
     await hx.driver.run(record.history(measures, 0))
+    await hx.driver.run(HistoryTally(counted()).report(hx.prefix))
     await hx.jobs.schedules.add("hourly", "@every 1h", Job(HOSTILE, b""))
     await lived(hx)
     await planned(hx)
     console = Dashboard(hx, rules=[RULE], channels=["users:{user}"])
     async with serving(console) as address:
         yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
+
+
+def counted() -> Metrics:
+    """What each room did."""
+    metrics = Metrics()
+    for name, labels in (
+        *(("ratelimit_decisions_total", (name, "denied", "redis")) for name in ("pay", HOSTILE)),
+        ("cache_requests_total", ("user", "fresh")),
+        ("otp_steps_total", ("sent", "NG")),
+        ("idempotency_total", ("started",)),
+        ("calls_total", ("events.append", "ok")),
+    ):
+        metrics.families[name].add(labels, 1_234_567)
+    return metrics
 
 
 async def lived(hx: Any) -> None:
