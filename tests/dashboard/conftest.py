@@ -121,6 +121,10 @@ def counted() -> Metrics:
         ("calls_total", ("events.append", "ok")),
     ):
         metrics.families[name].add(labels, 1_234_567)
+    metrics.families["task_duration_seconds"].observe(0.02, (HOSTILE,), 12_345)
+    metrics.families["task_wait_seconds"].observe(0.07, ("low",), 12_345)
+    for _ in range(3):
+        metrics.callers.note("pay", HOSTILE)
     return metrics
 
 

@@ -151,15 +151,6 @@ def test_a_forecast_is_told_where_it_is_clear(unfinished: Callable[[int], int], 
     assert timelines.forecast(QueueHistory(points[-4:], (), points[-1].at)) == ""
 
 
-def test_waits_are_told_by_how_many_minutes_had_them() -> None:
-    points = tuple(_point(n) for n in range(1, 101))
-    [_, _, chart] = timelines.of_day(QueueHistory(points, (), points[-1].at))
-    assert chart.note == "up to 50 s in half of the minutes, up to 1 m 35 s in 95 of 100"
-    quiet = tuple(replace(point, waited=timedelta(0)) for point in points)
-    for few in (points[:4], quiet, ()):
-        assert timelines.waits(QueueHistory(few, (), points[-1].at)) == ""
-
-
 def test_a_chart_is_small_whatever_it_shows() -> None:
     now = _point(1439).at
     history = QueueHistory(tuple(map(_point, range(1440))), tuple(_hour(n) for n in range(720)), now)

@@ -33,7 +33,7 @@ class Span(msgspec.Struct, frozen=True):
 DAY = Span("24 hours", "minute", timedelta(minutes=10), 144)
 MONTH = Span("30 days", "hour", timedelta(hours=3), 240)
 _TABLE_ROWS = 24
-_UNFINISHED, _WAIT = "Unfinished tasks", "Longest wait"
+_UNFINISHED = "Unfinished tasks"
 _LOOK_BACK = timedelta(minutes=10)
 _FEWEST = 5
 _FARTHEST = timedelta(hours=24)
@@ -64,9 +64,8 @@ class HourRow(msgspec.Struct, frozen=True):
 
 def of_day(history: QueueHistory) -> list[Timeline]:
     """By the minute; none where nothing is known."""
-    notes = {_UNFINISHED: forecast(history), _WAIT: waits(history)}
     found = _timelines(history.minutes, history.now, DAY)
-    return [replace(each, note=notes.get(each.title, "")) for each in found]
+    return [replace(each, note=forecast(history)) if each.title == _UNFINISHED else each for each in found]
 
 
 def of_month(history: QueueHistory) -> list[Timeline]:
@@ -82,7 +81,9 @@ def of_room(history: RoomHistory, span: Span) -> list[Timeline]:
     bins = _binned(points, history.now, span)
     kinds = ("work", "bad") if len(history.counted) == 2 else ("work", "calm", "bad")
     lines = [(kind, _each(bins, _sum(n))) for n, kind in enumerate(kinds)]
-    others = [f"{name} {_plain(_said(values, number))}" for name, (_, values) in zip(history.counted, lines, strict=True)]
+    others = [
+        f"{name} {_plain(_said(values, number))}" for name, (_, values) in zip(history.counted, lines, strict=True)
+    ]
     title = f"{history.counted[0].capitalize()} in {duration(span.step)}, {span.words}"
     note = ", ".join(others[1:])
     return [replace(_drawn(title, lines, number, span, f"{note}; the last one dashed"), note=note)]
@@ -112,15 +113,6 @@ def forecast(history: QueueHistory) -> str:
     return f"empty at {history.now + left:%H:%M} UTC" if timedelta(0) < left < _FARTHEST else ""
 
 
-def waits(history: QueueHistory) -> str:
-    """What the longest waits were in half of the minutes that are known, and in 95 of 100; "" where nothing waited."""
-    found = sorted(point.waited for point in history.minutes)
-    if len(found) < _FEWEST or not found[-1]:
-        return ""
-    half, most = (duration(found[-(-len(found) * part // 100) - 1]) for part in (50, 95))
-    return f"up to {half} in half of the minutes, up to {most} in 95 of 100"
-
-
 def _line(minutes: Sequence[float], points: Sequence[HistoryPoint]) -> tuple[float, float]:
     """Least squares: by how much the tasks grow in a minute, and the standard error of that."""
     tasks, count = [float(point.unfinished) for point in points], len(points)
@@ -142,7 +134,7 @@ def _timelines(points: Sequence[HistoryPoint], now: datetime, span: Span) -> lis
     return [
         _drawn(attempts, [("work", ended), ("bad", failed)], number, span, bad),
         _drawn(_UNFINISHED, [("calm", unfinished)], number, span),
-        _drawn(_WAIT, [("warn", waited)], duration, span),
+        _drawn("Longest wait", [("warn", waited)], duration, span),
     ]
 
 
