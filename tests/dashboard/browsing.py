@@ -163,11 +163,13 @@ async def fill(tab: Tab, fields: dict[str, str]) -> None:
 async def pages(hx: Any) -> list[tuple[str, tuple[dict[str, str], ...]]]:
     """Every page of the table of routes, and what is asked on it; a new page is looked at by itself."""
     [bulk] = await hx.jobs.inspector.bulk.newest()
-    ids = {"tasks": "t1", "bulk": bulk.id, "cron": (await hx.jobs.schedules.get("hourly")).id}
+    entry = await hx.jobs.schedules.get("hourly")
+    ids = {"tasks": "t1", "bulk": bulk.id, "cron": entry.id, "workflows": "w:0"}
     found = list[tuple[str, tuple[dict[str, str], ...]]]()
     for route in ROUTES:
-        named = to_url(ids[route.pattern.split("/")[1]]) if "{id}" in route.pattern else ""
-        path = route.pattern.format(queue="default", signature=SIGNATURE, id=named)
+        noun = route.pattern.split("/")[1]
+        named, queue = to_url(ids[noun]) if "{id}" in route.pattern else "", "low" if noun == "workflows" else "default"
+        path = route.pattern.format(queue=queue, signature=SIGNATURE, id=named)
         found.append((path, ASKED[path] if route.asks else ()))
     return [*found, *((path, ()) for path in MORE)]
 

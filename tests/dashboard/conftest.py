@@ -13,7 +13,7 @@ import pytest
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.idempotency import Response, Scope
-from hustlex.jobs import Job
+from hustlex.jobs import Job, gather
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
@@ -103,6 +103,9 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     await hx.driver.run(record.history(measures, 0))
     await hx.driver.run(HistoryTally(counted()).report(hx.prefix))
     await hx.jobs.schedules.add("hourly", "@every 1h", Job(HOSTILE, b""))
+    parts = [Job(name, b"", {"queue": "low"}) for name in (HOSTILE, "gig:pay", "gig:tell")]
+    await hx.jobs.start(gather(*parts[:2], then=parts[2]), workflow_id="w")
+    await hx.jobs.enqueue(HOSTILE, queue="low", group=HOSTILE)
     await lived(hx)
     await planned(hx)
     console = Dashboard(hx, rules=[RULE], channels=["users:{user}"])

@@ -52,6 +52,7 @@ JOBS = (
     Step("run_all", QUEUE, holds={"state": "archived"}),
     Step("archive_all", QUEUE, holds={"state": "retry"}),
     Step("delete_all", QUEUE, holds={"state": "archived"}),
+    Step("run_all", "/groups?queue=acts", holds={"group": "g"}),
     Step("delete_queue", "/queues/other"),
 )
 BULK = (
@@ -136,12 +137,13 @@ async def test_tasks_and_queues_are_acted_on(browser: Chromium, place: str, hx: 
     for name in ("run", "archive", "delete", "merge"):
         later = timedelta(hours=1)
         await hx.jobs.enqueue("gig:put", {"gig_id": 7}, task_id=name, queue="acts", process_in=later)
+    await hx.jobs.enqueue("gig:put", task_id="grouped", queue="acts", group="g")
     put(raw, "cancel", State.ACTIVE)
     put(raw, "again", State.RETRY)
     tab = await plain(browser, place)
     await do(tab, place, JOBS)
     [summary] = await hx.jobs.inspector.summaries(["acts"])
-    assert (summary.pending, summary.scheduled, summary.retry, summary.archived, summary.paused) == (2, 1, 0, 0, False)
+    assert (summary.pending, summary.scheduled, summary.retry, summary.archived, summary.paused) == (3, 1, 0, 0, False)
     assert (await hx.jobs.inspector.task("acts", "merge")).payload == b'{"gig_id":8}'
     assert "other" not in await hx.jobs.inspector.queues()
     for gone in ("delete", "again"):
