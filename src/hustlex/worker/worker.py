@@ -11,6 +11,7 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
+from hustlex.core.answer.aio import answering
 from hustlex.core.durability.level import MEMORY, Durability
 from hustlex.core.op import PING, AsyncDriver
 from hustlex.core.time import Clock, server_clock
@@ -63,6 +64,7 @@ class Health(msgspec.Struct, frozen=True):
         return not self.trouble
 
 
+@answering
 class Worker:
     """Runs tasks from Asynq's queues, beside Go workers or alone. One per process and event loop.
 
@@ -96,7 +98,7 @@ class Worker:
         **options: Unpack[WorkerOptions],
     ) -> None:
         judge(locals())
-        rules = settle(tasks, options)
+        rules = settle(tasks, options, driver.outcomes)
         reporters, park_s = error_handlers(tasks, error_handler), rules.park_unknown // timedelta(seconds=1)
         self.id = uuid.uuid4().hex
         self._tasks = tasks
