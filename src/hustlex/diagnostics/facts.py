@@ -91,7 +91,7 @@ def of_server(
     at = node.key if node is not None else ""
     median_ms, slowest_ms = yield from _pings(at, pings)
     skew_ms = yield from _skew(at)
-    facts = yield from _known(at, node, link)
+    facts = yield from _known(at, node, link, whole=pings == PINGS)
     slow, latency, clients = yield from asks.together(asks.slow(at, _SLOW_CALLS), asks.latency(at), asks.clients(at))
     found = {"round_trip_ms": median_ms, "slowest_ms": slowest_ms, "skew_ms": skew_ms}
     facts = msgspec.structs.replace(facts, slow=slow, latency=latency, clients=clients, **found)
@@ -105,8 +105,8 @@ def at_start(node: ClusterNode | None = None, link: ServerLink | None = None) ->
     return (yield from _around(facts, node))
 
 
-def _known(at: str, node: ClusterNode | None, link: ServerLink | None) -> Flow[ServerFacts]:
-    """In one round trip, and one or two for the rights."""
+def _known(at: str, node: ClusterNode | None, link: ServerLink | None, *, whole: bool = True) -> Flow[ServerFacts]:
+    """In one round trip, and one or two for the rights. whole: a call for each command that a room needs, too."""
     before = time.time()
     info, server_ms, settings, name, absent = yield from asks.together(
         asks.info(at), asks.server_ms(at), asks.settings(at), asks.whoami(at), asks.absent(at)
@@ -126,7 +126,7 @@ def _known(at: str, node: ClusterNode | None, link: ServerLink | None) -> Flow[S
         settings=settings,
         rules=rules if user else None,
         open_default=default.open if default is not None else None,
-        missing=(yield from _missing(at, rules if user else None, known)),
+        missing=(yield from _missing(at, rules if user else None, known if whole else None)),
         absent=absent,
         link=link,
     )
@@ -157,9 +157,9 @@ def _memory(at: str) -> Flow[MemoryLimit]:
 
 
 def _missing(at: str, rules: UserRules | None, known: dict[str, int] | None) -> Flow[list[str] | None]:
-    if rules is None or known is None:
-        return None
-    return [] if rules.unlimited else (yield from asks.missing(at, rules.name, known))
+    if rules is not None and rules.unlimited:
+        return []
+    return None if rules is None or known is None else (yield from asks.missing(at, rules.name, known))
 
 
 def _around(facts: ServerFacts, node: ClusterNode | None) -> Flow[ServerFacts]:

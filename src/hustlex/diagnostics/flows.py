@@ -17,7 +17,7 @@ from hustlex.diagnostics.job_facts import JobFacts, of_jobs
 from hustlex.diagnostics.jobs import judge_jobs
 from hustlex.diagnostics.nodes import ClusterFacts, of_cluster
 
-__all__ = ["checkup", "judged_at_start", "of_jobs", "servers", "starting"]
+__all__ = ["at_a_glance", "checkup", "judged_at_start", "of_jobs", "servers", "starting"]
 
 _log = logging.getLogger("hustlex.doctor")
 
@@ -72,6 +72,12 @@ def checkup(state: RoleFacts, jobs: JobFacts | None, cache: RoleFacts | None = N
         found += _judged("cache", cache)
     found.append(apart(state.servers[0], cache.servers[0] if cache is not None else None))
     return Checkup(tuple(found), any(server.memory.evicts for server in state.servers))
+
+
+def at_a_glance(found: Checkup) -> Checkup:
+    """Of a brief check, which does not ask whether a user of few rights may run all that rooms need."""
+    kept = tuple(each for each in found.findings if (each.check, each.level) != ("commands", "unknown"))
+    return Checkup(kept, found.unsafe_eviction)
 
 
 def _judged(role: Role, facts: RoleFacts) -> Iterator[DoctorFinding]:
