@@ -1,4 +1,4 @@
-"""The page of the servers: what fills them, who is there, what was slow, whether it is kept, and what may not be seen."""
+"""The page of the servers: what fills them, who is there, what was slow, what is kept, and what may not be seen."""
 
 from __future__ import annotations
 

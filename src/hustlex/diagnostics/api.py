@@ -55,9 +55,9 @@ class Diagnostics:
         """Every check, of each server (each node of a cluster) and of the jobs (200 queues at most).
 
         Some 120 round trips for each server, a second at most. brief: some 20, all queues in a call for each hundred,
-        types of tasks in three of them, and not whether a user of few rights may run all that rooms need. deep: watch the
-        counters of each server for ``watch`` (5 minutes at most), too, and look at so many of its keys (100,000 at
-        most), a hundredth of its time.
+        types of tasks in three of them, and not whether a user of few rights may run all that rooms need. deep: watch
+        the counters of each server for ``watch`` (5 minutes at most), too, and look at so many of its keys (100,000
+        at most), a hundredth of its time.
 
         Raises Unavailable when a server cannot be asked, Denied for a wrong password.
         """

@@ -105,11 +105,12 @@ def _sampled(
         by_room[each.room].append(each.memory_bytes)
     scale = 1.0 if complete else known / max(len(found), 1)
     rooms = [_reckoned(room, sizes, len(found), scale, complete) for room, sizes in by_room.items()]
+    rooms.sort(key=lambda each: (-(each.memory_bytes or 0), -each.keys))
     single = dict(found).values()
     large = sorted(single, key=lambda each: -(each.memory_bytes or 0))
     hot = sorted((each for each in single if each.frequency), key=lambda each: -(each.frequency or 0))
     return MemorySample(
-        node, known, len(found), complete, tuple(sorted(rooms, key=lambda each: (-(each.memory_bytes or 0), -each.keys))),
+        node, known, len(found), complete, tuple(rooms),
         tuple(each for each in large[:_LISTED] if each.memory_bytes), tuple(hot[:_LISTED]) if counting else None,
     )  # fmt: skip
 

@@ -59,13 +59,13 @@ def glance(keys: int, count: int, prefix: str, most_nodes: int) -> Flow[ServerGl
     """keys: of the sample, of all nodes together. count: of slow calls. Raises Unavailable, Denied for a wrong
     password."""
     found = yield from watching.nodes()
-    look = _Look(prefix, contents.share(keys, min(len(found), most_nodes)), count)
+    look = _Glancing(prefix, contents.share(keys, min(len(found), most_nodes)), count)
     for node in found[:most_nodes]:
         yield from look.at(node)
     return look.told(len(found))
 
 
-class _Look:
+class _Glancing:
     def __init__(self, prefix: str, keys: int, count: int) -> None:
         self._prefix = prefix
         self._keys = keys

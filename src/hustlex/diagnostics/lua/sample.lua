@@ -2,8 +2,8 @@
 -- EFFECT read
 -- ARGV count     int  keys to look at; where there are no more, each is looked at once
 -- ARGV counting  int  1: the server counts how often a key is used, by an LFU policy
--- REPLY {1, keys, whole, rows...}  keys of this database; whole: 1 where each was looked at; a row for each: the first 256
---                     bytes of its name, what MEMORY USAGE says (-1: the user may not ask), OBJECT FREQ (-1: not counted)
+-- REPLY {1, keys, whole, rows...}  keys of this database; whole: 1 where each was looked at; a row for each: the first
+--                     256 bytes of its name, MEMORY USAGE (-1: the user may not ask), OBJECT FREQ (-1: not counted)
 local number, keys = tonumber(count), redis.call('DBSIZE')
 local reply, measured = {1, keys, 0}, true
 
