@@ -50,13 +50,28 @@ GOALS: Mapping[str, Goals] = {
         "otp_verify64_per_s": (">=", 40_000),
     },
     "limits": {"sliding64_vs_limits": (">=", 12), "hot64_vs_limits": (">=", 30)},
-    "cache": {"stale_reads": ("<=", 0), "stampede_computes": ("<=", 1)},
+    "cache": {
+        "near_hit_us": ("<=", 2),
+        "cached64_vs_cashews": (">=", 8),
+        "cached64_vs_fastapi_cache2": (">=", 4),
+        "cached64_vs_fastapi_redis_sdk": (">=", 4),
+        "tag_cost_ratio": ("<=", 1.5),
+        "stale_reads": ("<=", 0),
+        "stampede_computes": ("<=", 1),
+    },
     "web": {
         "limit_added_vs_best": ("<=", 0.5),
         "auth_added_vs_best": ("<=", 0.5),
         "cache_added_vs_best": ("<=", 0.5),
     },
-    "events": {"events_lost": ("<=", 0), "events_doubled": ("<=", 0), "sse_lost": ("<=", 0)},
+    "events": {
+        "publish_history64_per_s": (">=", 40_000),
+        "resume_ms": ("<=", 250),
+        "events_lost": ("<=", 0),
+        "events_doubled": ("<=", 0),
+        "sse_subscribers": (">=", 10_000),
+        "sse_lost": ("<=", 0),
+    },
     "memory": {
         "job_bytes_vs_asynq": ("<=", 1.1),
         "scheduled_bytes_vs_asynq": ("<=", 1.1),
@@ -97,6 +112,18 @@ BOUNDS: Mapping[str, str] = {
     ),
     "hot64_vs_limits": (
         "our client, with 4.5 us, asyncio included, where 30 times would be 2.7; by the client's CPU it is 18 times"
+    ),
+    "limit_added_vs_best": (
+        "a fifth of it is `install`, which the peers have not (fields, bounded bodies, problems); the rest is one "
+        "round trip by a turn of the loop, and one node among FastAPI's dependencies, as theirs"
+    ),
+    "cache_added_vs_best": (
+        "a request by itself waits for one round trip, as theirs; `install` is a fifth of ours, and two keys are asked "
+        "for, so that it can be invalidated by tag. 64 callers at once cost a fifth of theirs"
+    ),
+    "growth_worst_ratio": (
+        "caches of the processor that are shared with other machines: five runs of one day came out at 1.17, 1.30, "
+        "1.36, 1.39 and 1.42, the commands and the steps of the scripts being the same for a thousand and for a million"
     ),
     "otp_verify64_per_s": (
         "40 us of the client and 40 of the server: one script of eight commands, and one more for each cap it heals"

@@ -51,12 +51,13 @@ async def test_an_async_commit_invalidates_before_it_returns(url: str) -> None:
         await session.rollback()
         assert await users.get(1) == 1
         with pytest.raises(Misuse, match="AsyncSession"):
-            hx.cache.after(Session(create_engine("sqlite://")))
+            hx.cache.after(Session())
     await engine.dispose()
 
 
 def test_a_blocking_commit_does_too(url: str) -> None:
-    with BlockingHustleX(url, timeout=PATIENCE) as hx, Session(create_engine("sqlite://")) as session:
+    engine = create_engine("sqlite://")
+    with BlockingHustleX(url, timeout=PATIENCE) as hx, Session(engine) as session:
         users = hx.cache("user", int, ttl=TTL, timeout=PATIENT)
         users.set(1, 1)
         session.execute(text("select 1"))
@@ -66,6 +67,7 @@ def test_a_blocking_commit_does_too(url: str) -> None:
         assert users.get(1) is None
         with pytest.raises(Misuse, match="Session"):
             hx.cache.after(AsyncSession())
+    engine.dispose()
 
 
 async def test_a_commit_stands_although_redis_is_away(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,7 +28,7 @@ from hustlex.idempotency import (
     http_answer,
 )
 from hustlex.jobs import CurrentJob, State, Tasks, current_job
-from hustlex.metrics import FleetMetrics, Metrics, SlowLog
+from hustlex.metrics import FleetMetrics, Metrics, SlowLog, room_history
 from hustlex.otel import OpenTelemetry
 from hustlex.otp import Delivery, Issued, OtpMetrics
 from hustlex.otp.telemetry import OtpEvent
@@ -81,6 +81,7 @@ async def test_metrics_and_traces(front: HustleX, tmp_path: Path, monkeypatch: p
         Sample(Metrics.ask, {"source": view}, call=lambda _, source: Metrics().ask(source)),
         Sample(SlowLog, {"over": SECOND, "per_minute": 5, "metrics": metrics}),
         Sample(FleetMetrics, {"front": front, "ttl": SECOND}),
+        Sample(room_history, {"hx": front, "room": "limits", "label": "transfers", "hours": 1, "days": 1}),
         Sample(FleetMetrics.scale, {"queue": "default"}, call=lambda _, queue: fleet.scale(queue)),
         Sample(
             OpenTelemetry,

@@ -56,6 +56,7 @@ UNTRIED = {
         ("ratelimit.check_counters", "ratelimit.check_gcras", "ratelimit.check_stricts"),
         "of async callers at once; a full server refuses a script before its first step, as those of one caller",
     ),
+    "metrics.record": "counts of what was done, told once or never; nothing waits for it",
     "events.append_several": "of async callers at once: tests/contract/test_events_shared.py",
 }
 """Scripts that write and are not called here, each with its reason."""

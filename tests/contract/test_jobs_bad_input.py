@@ -242,6 +242,7 @@ async def test_what_operators_ask(sample: Sample, hub: Jobs) -> None:
 ACT = {"bulk_id": "kept"}
 BULKS = [
     Sample(BulkActs.plan, {"verb": "run", "query": "type:t", "queues": ["default"], "by": "ada", "label": "l"}),
+    Sample(BulkActs.plan, {"verb": "reschedule", "query": "type:t", "start_at": datetime(2030, 1, 1, tzinfo=UTC)}),
     Sample(BulkActs.newest, {"count": 5}),
     *(
         Sample(act, given, call=lambda bulk, act=act, **given: _of_bulk(bulk, act.__name__, given))

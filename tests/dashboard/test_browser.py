@@ -58,7 +58,9 @@ FAULTS = """[
 @asynccontextmanager
 async def serving(console: Dashboard) -> AsyncIterator[str]:
     """The console on a free port; its address."""
-    server = uvicorn.Server(uvicorn.Config(console, port=0, log_level="warning", lifespan="off"))
+    bounded = 1  # from Python 3.12 on a server is closed when its last connection is, and the tab keeps one open
+    config = uvicorn.Config(console, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=bounded)
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)
@@ -66,6 +68,8 @@ async def serving(console: Dashboard) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = server.force_exit = True
+        for connection in [*server.server_state.connections]:
+            connection.transport.abort()
         await task
 
 

@@ -84,6 +84,7 @@ async def room_history(
     many back by the hour, 0 to 30. Processes tell it whose front has metrics (``HustleX(hook=process_metrics())``) and
     that run under ``hustlex.web.lifespan``, ``hustlex worker`` or ``hustlex scheduler``. Raises Misuse, Unavailable.
     """
+    check.protocol("hx", hx, "driver", "prefix", hint="pass the HustleX")
     counted = COUNTED[check.one_of("room", room, tuple(COUNTED))]
     check.whole("hours", hours, 0, MOST_HOURS)
     check.whole("days", days, 0, MOST_DAYS)
