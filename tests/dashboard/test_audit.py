@@ -64,9 +64,7 @@ async def test_an_act_is_told_with_how_it_stood_before_and_after(hx: Any, person
     assert rows(ada.shown)[0][3:] == ["failed NotFound", "not there", "-"]
 
 
-async def test_entries_are_found_by_who_what_and_when(
-    hx: Any, raw: redis.Redis, person: Callable[..., Person]
-) -> None:
+async def test_entries_are_found_by_who_what_and_when(hx: Any, raw: redis.Redis, person: Callable[..., Person]) -> None:
     noted(raw, hx, {"name": "eve", "target": "queue=old"}, at=OLD_ID)
     noted(raw, hx, {"queue": "wallets", "target": "queue=wallets"}, {"name": "ada@example.ng", "phase": "failed"})
     ada = person("read")

@@ -88,9 +88,10 @@ async def test_it_tells_which_keys_are_hot_where_that_is_counted(
 async def test_slow_calls_are_of_rooms_that_exist_for_the_person(
     hx: Any, raw: redis.Redis, person: Callable[..., Person], settings: Callable[..., None]
 ) -> None:
+    await filled(hx, raw)
     settings(slowlog_log_slower_than="0", slowlog_max_len="1000")
     raw.slowlog_reset()
-    await filled(hx, raw)
+    await hx.otp.issue(PHONE)
     settings(slowlog_log_slower_than="-1")
     calls = [each.command.script for each in await hx.diagnostics.slowlog(25)]
     assert "otp.issue" in calls
@@ -196,11 +197,22 @@ def test_files_and_replicas_are_read_from_what_info_says() -> None:
         "slave0": "ip=10.0.0.2,port=6380,state=online,offset=900,lag=1", "slave1": "ip=::1,port=6381,state=wait_bgsave",
     }  # fmt: skip
     kept = lasting.persistence(info)
-    assert (kept.append_only, kept.append_ok, kept.save_ok, kept.append_bytes, kept.unsaved) == (True, False, False, 77, 5)
+    assert (kept.append_only, kept.append_ok, kept.save_ok, kept.append_bytes, kept.unsaved) == (
+        True,
+        False,
+        False,
+        77,
+        5,
+    )
     assert kept.fork == timedelta(microseconds=1500) and kept.save_took == timedelta(seconds=2)
     assert kept.saved_at == datetime.fromisoformat("2023-11-14T22:13:20+00:00")
     first, second = lasting.replication(info)
-    assert (first.node, first.state, first.behind_bytes, first.silent) == ("10.0.0.2:6380", "online", 100, timedelta(seconds=1))
+    assert (first.node, first.state, first.behind_bytes, first.silent) == (
+        "10.0.0.2:6380",
+        "online",
+        100,
+        timedelta(seconds=1),
+    )
     assert (second.node, second.behind_bytes, second.silent) == ("::1:6381", 0, None)
     assert lasting.source(info) == ("", None)
     replica = {"role": "slave", "master_host": "10.0.0.1", "master_port": "6379", "master_link_status": "down"}

@@ -95,11 +95,7 @@ def clients(
     if as_json:
         print_json("redis.clients.list/1", {"items": found})
         return
-    rows = [
-        (*_of_name(group), each.node)
-        for each in found
-        for group in each.groups
-    ]
+    rows = [(*_of_name(group), each.node) for each in found for group in each.groups]
     print_table(("name", "connections", "blocked", "longest idle", "memory", "node"), rows)
     left_out = sum(each.left_out for each in found)
     if left_out:
@@ -173,8 +169,7 @@ def _print_memory(found: MemorySample) -> None:
     how = "all of them" if found.complete else f"from {found.looked:,} of them"
     print(f"{found.node}  {found.keys:,} keys, {how}".strip())
     rows = [
-        (each.room, each.keys, _sized(each.memory_bytes), _sized(each.tolerance_bytes or None))
-        for each in found.rooms
+        (each.room, each.keys, _sized(each.memory_bytes), _sized(each.tolerance_bytes or None)) for each in found.rooms
     ]
     print_table(("room", "keys", "memory", "give or take"), rows)
     if found.large:

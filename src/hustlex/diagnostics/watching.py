@@ -200,6 +200,7 @@ def _name(node: ClusterNode | None) -> str:
 
 def summary(node: str, info: dict[str, str]) -> ServerSummary:
     """What a server's INFO says."""
+
     def number(name: str) -> float:
         try:
             return float(info.get(name, 0))

@@ -85,10 +85,10 @@ def _state(checkup: Checkup | None) -> str:
 
 
 def _nodes(request: PageRequest, found: ServerGlance) -> list[NodeView]:
-    names = dict.fromkeys(each.node for each in (*found.servers, *found.memory, *found.clients))
     servers = {each.node: each for each in found.servers}
     samples = {each.node: each for each in found.memory}
     clients = {each.node: each for each in found.clients}
+    names = servers | samples | clients
     return [_node(request, name, servers.get(name), samples.get(name), clients.get(name)) for name in names]
 
 
