@@ -50,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--cpu"):
         config.pluginmanager.register(CpuTimes(), "cpu-times")
     config.addinivalue_line("markers", "one_server: says something of one server that nobody else uses")
+    config.addinivalue_line("markers", "across_slots: needs a server whose calls may name keys of several slots")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,6 +75,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     kind = item.config.getoption("--server")
     if kind in servers.SEVERAL and item.get_closest_marker("one_server"):
         pytest.skip(f"says something of one server, and {kind} is several")
+    if "cluster" in kind and item.get_closest_marker("across_slots"):
+        pytest.skip(f"needs calls over several slots, and {kind} refuses them")
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ class Play:
 
     async def _look_around(self) -> None:
         """What happened by itself: no program may end, and who is a primary changes by a fault alone."""
-        ended = [program.name for program in self._stage.programs if program.ended]
+        ended = [program.name for program in self._stage.programs if program.supervise()]
         self.wrong += [f"{name} ended, and nobody had ended it" for name in ended]
         primaries = {server.port for server in await asyncio.to_thread(patiently, self._stage.primaries)}
         if self._primaries not in (set(), primaries):

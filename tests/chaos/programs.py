@@ -6,12 +6,17 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from hustlex.cli.exits import exit_code
 from hustlex.drivers.launch import tied
+from hustlex.errors import Unavailable
 
 ROOT = Path(__file__).parents[2]
+_NO_SERVER = exit_code(Unavailable("away"))
+_BEGINS_S = 30.0
 _PATH = os.pathsep.join(("src", ".", "tests/chaos/clock"))
 
 
@@ -25,6 +30,7 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
         self.log: Path | None = None
         self.clock_offset_s = 0
+        self._began = 0.0
 
     def command(self) -> list[str]:
         """What the next start runs."""
@@ -32,6 +38,7 @@ class Program:
 
     def start(self) -> None:
         """Begin; its output goes to its log."""
+        self._began = time.monotonic()
         output = subprocess.DEVNULL if self.log is None else self.log.open("ab")
         try:
             self._process = subprocess.Popen(
@@ -48,10 +55,15 @@ class Program:
             if not isinstance(output, int):
                 output.close()
 
-    @property
-    def ended(self) -> bool:
-        """Whether it is gone, though nobody ended it."""
-        return self._process is not None and self._process.poll() is not None
+    def supervise(self) -> bool:
+        """Whether it is gone, though nobody ended it. One that began while its server was away says so and ends, and
+        whoever supervises it begins it again.
+        """
+        code = None if self._process is None else self._process.poll()
+        if code == _NO_SERVER and time.monotonic() - self._began < _BEGINS_S:
+            self.start()
+            return False
+        return code is not None
 
     async def kill(self) -> None:
         """kill -9, what it leaves behind is noted, and it is not started again."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 
 import pytest
 
 from tests.chaos.__main__ import Play, played, to_ask_again
+from tests.chaos.programs import Program
 from tests.chaos.stage import STAGES, OneServer
 from tests.chaos.storm import told, weather
 
@@ -52,3 +55,13 @@ def test_one_arrangement_is_asked_again_and_only_for_what_the_machine_may_have_d
         play = plays[str(number)] = Play(OneServer.__new__(OneServer), 1, [], [])
         play.wrong, play.explained = wrong, set(explained)
     assert to_ask_again(plays) == asked
+
+
+@pytest.mark.parametrize(("code", "complained"), [(3, False), (1, True), (0, True)])
+def test_a_program_that_found_no_server_begins_again_and_any_other_end_is_told(code: int, complained: bool) -> None:
+    program = Program("a program", [sys.executable, "-c", f"raise SystemExit({code})"])
+    program.start()
+    assert program._process is not None
+    program._process.wait(60)
+    assert program.supervise() is complained
+    program.stop(signal.SIGKILL)

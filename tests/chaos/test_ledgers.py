@@ -20,7 +20,7 @@ from tests.chaos.ledgers import Ledger
 from tests.chaos.ledgers.cache import CacheLedger
 from tests.chaos.ledgers.codes import CodesLedger
 from tests.chaos.ledgers.events import EventsLedger, Reader
-from tests.chaos.ledgers.idempotency import IdempotencyLedger, Request
+from tests.chaos.ledgers.idempotency import Claim, IdempotencyLedger, Request
 from tests.chaos.ledgers.limits import POLICIES, LimitsLedger
 from tests.chaos.ledgers.money import MoneyLedger
 from tests.chaos.ledgers.tokens import Session, TokensLedger
@@ -106,6 +106,25 @@ async def test_a_second_owner_and_a_lost_answer_are_found() -> None:
     idempotency.begin = says(Replay(Response(200, b"another")))
     await ledger._again(request)
     assert "was not the answer" in ledger.complaints()[-1]
+
+
+@pytest.mark.parametrize(
+    ("first", "given_back", "then", "wrong"),
+    [
+        (1, False, 1, True),
+        (1, False, 2, False),
+        (1, True, 1, False),
+        (2, True, 2, True),
+        (2, True, 1, True),
+        (2, True, 3, False),
+    ],
+)
+async def test_a_fence_that_does_not_rise_is_found(*, first: int, given_back: bool, then: int, wrong: bool) -> None:
+    """A key that was given back by its first owner is forgotten, and only then do fences begin anew."""
+    ledger = await ledger_of(IdempotencyLedger, idempotency=SimpleNamespace(complete=says(False), abandon=says(True)))
+    request = Request("k", [Claim(time.monotonic() - 60, first, given_back)])
+    await ledger._own(request, Started("r", "o", then, "none", 2_000, 60_000), time.monotonic())
+    assert ledger.complaints() == ([f"idempotency: fence {then} came after {first}"] if wrong else [])
 
 
 async def test_a_stale_value_is_found() -> None:

@@ -494,9 +494,8 @@ async def test_a_process_that_was_frozen_catches_up(url: str, driver: Driver, ra
         assert reader.stdout is not None
         assert await asyncio.to_thread(reader.stdout.readline) == "ready\n"
         reader.send_signal(signal.SIGSTOP)
-        killed = len(raw.client_list(_type="pubsub"))
         await orders.publish_many([{"n": n, "pad": "x" * 8_000} for n in range(1_000)], order_id=1)
-        await settled(lambda: len(raw.client_list(_type="pubsub")) < killed)
+        await settled(lambda: raw.pubsub_numsub("ev:orders:1")[0][1] == 0)
         reader.send_signal(signal.SIGCONT)
         await orders.publish({"n": 1_000}, order_id=1)
         lines = await asyncio.to_thread(reader.stdout.read)

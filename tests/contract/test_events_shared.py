@@ -20,7 +20,7 @@ from hustlex.events import Events, Message, Position
 from tests.conftest import LONG
 from tests.support.proxy import Proxy
 
-pytestmark = pytest.mark.one_server  # on a cluster each goes by itself
+pytestmark = [pytest.mark.one_server, pytest.mark.across_slots]  # on a cluster each goes by itself
 
 
 class Tick(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,6 +65,18 @@ async def test_open_codes_pauses_and_wrong_ones_are_told_per_lane(hx: Any, clock
         ("login", "anon", left),
         ("pay", "anon", left),
     ]
+
+
+async def test_sends_are_told_by_lane_newest_first(hx: Any, clock: FixedClock) -> None:
+    assert await hx.otp.inspector.sends(PHONE) == {"anon": (), "known": (), "extra": ()}
+    first = clock()
+    await hx.otp.issue(PHONE)
+    await hx.otp.issue(PHONE, "pay", lane="known")
+    clock.advance(timedelta(minutes=2))
+    await hx.otp.issue(PHONE)
+    sends = await hx.otp.inspector.sends(PHONE)
+    assert [round(at.timestamp() * 1000) - first for at in sends["anon"]] == [120_000, 0]
+    assert ([round(at.timestamp() * 1000) - first for at in sends["known"]], sends["extra"]) == ([0], ())
 
 
 async def test_a_lock_is_told_and_unlocking_lifts_it(hx: Any, clock: FixedClock) -> None:
@@ -153,6 +166,20 @@ async def test_a_session_tells_why_it_is_over_and_how_often_it_was_refreshed(hx:
     assert (await hx.tokens.inspector.session("u1", "x" * 22)).why == "gone"
     await hx.tokens.revoke_all("u1")
     assert (await hx.tokens.inspector.session("u1", sid)).why == "revoke_all"
+
+
+async def test_ended_sessions_are_told_with_the_reason_of_each(hx: Any) -> None:
+    assert await hx.tokens.inspector.ended("u1") == ()
+    one, two, other = [await hx.tokens.login(user) for user in ("u1", "u1", "u2")]
+    await hx.tokens.logout(one.access)
+    for _ in range(2):
+        await hx.tokens.revoke_session("u1", two.session_id)
+    await hx.tokens.revoke_session("u2", other.session_id)
+    ended = await hx.tokens.inspector.ended("u1")
+    assert [(each.session_id, each.why) for each in ended] == [(two.session_id, "revoked"), (one.session_id, "logout")]
+    await hx.tokens.revoke_all("u1")
+    newest = (await hx.tokens.inspector.ended("u1"))[0]
+    assert (newest.session_id, newest.why) == ("", "revoke_all")
 
 
 async def test_signing_keys_and_their_stages(hx: Any) -> None:
@@ -288,7 +315,9 @@ async def test_fleet_is_what_all_processes_counted(
         clock.advance(MINUTE * 10)
         for _ in range(2):
             await hx.cache("user", int, ttl=MINUTE, timeout=MINUTE).get(3)
-        assert (await other.cache.inspector.fleet())["user"].requests["miss"] == 3
+        async with asyncio.timeout(60):  # nobody waits for a report, which may go to another node
+            while (await other.cache.inspector.fleet())["user"].requests["miss"] < 3:
+                pass
         assert len([key for key in raw.scan_iter() if key.startswith(b"cs:")]) == 2
         clock.advance(MINUTE * 55)
         assert (await other.cache.inspector.fleet())["user"].requests == {"fresh": 1, "miss": 1}
@@ -357,6 +386,18 @@ async def test_unfinished_claims_are_found_page_by_page(hx: Any, raw: redis.Redi
     for odd in ("-1", "x", "1" * 30):
         with pytest.raises(Misuse):
             await hx.idempotency.inspector.unfinished(cursor=odd)
+
+
+async def test_claims_of_one_user_are_found_with_those_that_are_done(hx: Any, clock: FixedClock) -> None:
+    started = await hx.idempotency.begin("k1", PAY)
+    await hx.idempotency.complete(started, Response(201, b"a secret answer"))
+    clock.advance(timedelta(seconds=10))
+    await hx.idempotency.begin("k2", PAY)
+    await hx.idempotency.begin("k3", Scope("u10", "POST", "/pay"))
+    page = await hx.idempotency.inspector.of_principal("u1")
+    assert [(claim.state, claim.status) for claim in page.claims] == [("done", 201), ("running", 0)]
+    assert all("{u1}" in claim.record for claim in page.claims) and page.cursor == "" and "secret" not in plain(page)
+    assert (await hx.idempotency.inspector.of_principal("u*")).claims == ()
 
 
 async def test_a_page_of_claims_is_bounded_however_many_there_are(url: str, raw: redis.Redis) -> None:

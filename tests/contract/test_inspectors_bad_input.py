@@ -23,9 +23,11 @@ MINUTE = timedelta(minutes=1)
 WHO = {"policy": Policy("p", 5, MINUTE, penalty=Penalty(3, MINUTE, MINUTE)), "identity": "u1", "endpoint": "/x"}
 SAMPLES = [
     ("otp", Sample(OtpInspector.phone, {"phone": "+2348031234567", "purposes": ["login"]})),
+    ("otp", Sample(OtpInspector.sends, {"phone": "+2348031234567"})),
     ("otp", Sample(OtpInspector.country, {"region": "NG"})),
     ("tokens", Sample(TokenInspector.user, {"user_id": "u1"})),
     ("tokens", Sample(TokenInspector.session, {"user_id": "u1", "session_id": "s" * 22})),
+    ("tokens", Sample(TokenInspector.ended, {"user_id": "u1"})),
     ("ratelimit", Sample(LimitInspector.caller, WHO)),
     ("ratelimit", Sample(LimitInspector.ban, {**WHO, "length": MINUTE})),
     ("ratelimit", Sample(LimitInspector.unban, WHO)),
@@ -35,6 +37,7 @@ SAMPLES = [
     ("idempotency", Sample(ClaimInspector.claim, {"key": "k", "scope": Scope("u1", "POST", "/pay")})),
     ("idempotency", Sample(ClaimInspector.event, {"provider": "paystack", "event_id": "e1"})),
     ("idempotency", Sample(ClaimInspector.unfinished, {"cursor": ""})),
+    ("idempotency", Sample(ClaimInspector.of_principal, {"principal": "u1", "cursor": ""})),
     ("pins", Sample(PinInspector.user, {"user_id": "u1"})),
     ("events", Sample(EventInspector.listeners, {"channel": "orders:42"})),
 ]

@@ -189,6 +189,7 @@ async def test_no_token_no_secret_and_no_proof_is_on_the_wire_in_the_slow_log_or
     hx: Any, raw: redis.Redis, clock: FixedClock, heard: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    raw.slowlog_reset()
     raw.config_set("slowlog-log-slower-than", 0)
     holder = Holder()
     pairs = [await login(hx.tokens), await login(hx.tokens, "ada@example.com"), await login(hx.tokens, jkt=holder.jkt)]

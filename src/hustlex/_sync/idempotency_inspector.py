@@ -37,3 +37,11 @@ class ClaimInspector:
         Misuse for a cursor that was not given out. Source: lua/look_several.lua.
         """
         return self._driver.follow(look.unfinished(self._room.prefix, cursor, self._room.clock()))
+
+    def of_principal(self, principal: Id, *, cursor: str = "") -> ClaimPage:
+        """The claims of one user, those that are done, too: was somebody charged twice, and by which keys?
+
+        There is no list of them, so the servers' keys are gone through, at most 4,000 at a call: go on with the page's
+        ``cursor``. principal: as of the ``Scope``. Raises Misuse. Source: lua/look_several.lua.
+        """
+        return self._driver.follow(look.of_principal(self._room, principal, cursor, self._room.clock()))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
@@ -11,6 +12,7 @@ from hustlex.core.time import Clock
 from hustlex.otp import look
 from hustlex.otp.email import Email
 from hustlex.otp.look import PhoneState, ScopeState
+from hustlex.otp.names import CountedLane
 from hustlex.otp.room import OtpServices
 
 
@@ -30,6 +32,13 @@ class OtpInspector:
         Source: lua/look.lua, lua/look_scope.lua.
         """
         return self._driver.follow(look.phone(self._room, phone, purposes, self._clock()))
+
+    def sends(self, phone: str | Email) -> dict[CountedLane, tuple[datetime, ...]]:
+        """When messages were sent to a phone, by lane, the newest first: 20 of each, of a day or more; one round trip.
+
+        phone: as for ``Otp.issue``. Raises Misuse, Unavailable.
+        """
+        return self._driver.follow(look.sends(self._room, phone))
 
     def country(self, region: str) -> ScopeState:
         """Cap, breaker and budget of a country, as "NG"; one round trip. Raises Misuse. Source: lua/look_scope.lua."""

@@ -35,6 +35,9 @@ def dashboard(
     name: Annotated[str | None, typer.Option(help="Who signs in with it, for the audit; default: you")] = None,
     token: Annotated[bool, typer.Option("--token", help="Print a sign-in link and start nothing")] = False,
     token_file: Annotated[Path | None, typer.Option(help="Write the link to this file (mode 600), not here")] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="Limits of the application (.toml, .json), for the page of one person")
+    ] = None,
 ) -> None:
     """Serve the console until SIGTERM or Ctrl-C, and print a link that signs in once, within 15 minutes.
 
@@ -48,23 +51,24 @@ def dashboard(
     names = allow_host or [f"{known}:{port}" for known in ("localhost", "127.0.0.1", "[::1]", host)]
     place = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, host, port, names, title, level, name or me(), place, token, token_file))
+        asyncio.run(_serve(settings, host, port, names, title, level, name or me(), place, token, token_file, rules))
 
 
 async def _serve(
     settings: Settings, host: str, port: int, names: list[str], title: str, level: Literal["read", "act"], name: str,
-    place: str, only_token: bool, token_file: Path | None,
+    place: str, only_token: bool, token_file: Path | None, rules: Path | None,
 ) -> None:  # fmt: skip
     import uvicorn
 
     from hustlex.app import HustleX
     from hustlex.dashboard import Dashboard, Operator
+    from hustlex.ratelimit import Rulebook
 
     async with HustleX(
         settings.url, cache_url=settings.cache_url, prefix=settings.prefix, timeout=_PATIENCE, strict_memory=False,
         **settings.secrets(),
     ) as hx:  # fmt: skip
-        console = Dashboard(hx, title=title, hosts=names)
+        console = Dashboard(hx, title=title, hosts=names, rules=Rulebook(rules) if rules else ())
         link = f"{place}/enter#{await console.sign_in_token(Operator(level, name))}"
         _hand_over(link, token_file)
         if only_token:

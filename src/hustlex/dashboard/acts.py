@@ -14,15 +14,16 @@ from hustlex.core import check
 from hustlex.core.redact import What
 from hustlex.dashboard.pages.bulk import TYPED_OVER, seen
 from hustlex.dashboard.pages.cron import queue_of
-from hustlex.dashboard.pages.people import destination
+from hustlex.dashboard.person import destination, limit_groups
 from hustlex.dashboard.request import PageRequest
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import BulkPhase, BulkVerb, Enqueued, State, TooLate
 from hustlex.jobs.search.query import LONGEST, moment_of
+from hustlex.ratelimit import caller_of
 
 Weight = Literal["light", "medium", "heavy"]
-FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "bulk", "do", "query", "changes",
-          "to", "when")  # fmt: skip
+FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
+          "changes", "to", "when")  # fmt: skip
 """What a target is named by."""
 PRIVATE = ("user", "phone")
 
@@ -38,6 +39,7 @@ class Target(msgspec.Struct, frozen=True):
     session: str = ""
     phone: str = ""
     lane: str = ""
+    limit: str = ""
     bulk: str = ""
     do: str = ""
     query: str = ""
@@ -199,6 +201,14 @@ async def _reset_pin(request: PageRequest, target: Target) -> None:
     await request.hx.pins.reset(target.user)
 
 
+async def _reset_limit(request: PageRequest, target: Target) -> None:
+    rules = limit_groups(request.rules).get(target.limit)
+    if rules is None:
+        raise NotFound(f"there is no limit {target.limit!r}", hint="the rules may have changed: load the page anew")
+    policies, identity = tuple(rule.policy for rule in rules), caller_of("user", target.user)
+    await request.hx.ratelimit.reset(policies, identity, endpoint=rules[0].endpoint)
+
+
 async def _plan_bulk(request: PageRequest, target: Target) -> str:
     """Look for its tasks; answers its page, where it can be started."""
     _make_room(request)
@@ -320,6 +330,15 @@ ACTS: dict[str, Act] = {
         "The attempts are forgiven.",
         "Only after the person has proved otherwise who they are.",
         "people",
+    ),
+    "reset_limit": Act(
+        "Reset limit",
+        "medium",
+        ("user", "limit"),
+        _reset_limit,
+        "What was used is forgotten, bans too.",
+        "Processes that remember a refusal may repeat it for some seconds.",
+        "limits",
     ),
     "fire": Act("Run now", "light", ("entry",), _fire, "The entry was fired."),
     "pause_entry": Act("Pause", "light", ("entry",), _pause_entry, "The entry is paused."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -37,8 +37,9 @@ from hustlex.dashboard.signin import SignIn, cookie_name
 from hustlex.dashboard.standing import standing
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
+from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search.query import LONGEST
-from hustlex.ratelimit import Policy
+from hustlex.ratelimit import Policy, Rule, Rulebook, parse_rule
 
 _FOREIGN = "This form is not one of ours, or older than a day: load the page anew."
 _ENTRIES = Policy("console_enter", 5, timedelta(minutes=1), on_error="closed")
@@ -55,6 +56,8 @@ class Dashboard:
     title: of the pages, as the application's name.
     hosts: names under which it may be reached, with ports; None: any, because the application around it decides.
     formatter: sees every value that somebody else wrote before it is shown; default ``Redactor``.
+    rules: limits, as given to ``RateLimitMiddleware``: what is left of those per user stands on a person's page.
+    channels: names of one person's channels, as ``users:{user}``: who listens to them stands there, too.
 
     Closed by default: nothing is shown to whom ``access`` does not know. Raises Misuse.
     """
@@ -67,9 +70,13 @@ class Dashboard:
         title: str = "hustlex",
         hosts: Sequence[str] | None = None,
         formatter: Formatter | None = None,
+        rules: Rulebook | Iterable[str | Rule] = (),
+        channels: Iterable[str] = (),
     ) -> None:
         check.instance("hx", hx, HustleX)
         check.text("title", title)
+        self._rules = rules if isinstance(rules, Rulebook) else tuple(map(_parsed, check.several("rules", rules)))
+        self._channels = tuple(map(_of_person, check.several("channels", channels)))
         self._hx = hx
         self._formatter = formatter or Redactor()
         self._front = front = cost.counted(hx)
@@ -286,8 +293,9 @@ class Dashboard:
     def _request(self, request: Request, operator: Operator, params: Any, query: dict[str, str]) -> PageRequest:
         root, still_may = request.scope.get("root_path", ""), partial(self._still, request, operator)
         return PageRequest(
-            self._front, operator, self._formatter, root, params, query, runner=self._runner, still_may=still_may
-        )
+            self._front, operator, self._formatter, root, params, query, runner=self._runner, still_may=still_may,
+            rules=self._rules, channels=self._channels,
+        )  # fmt: skip
 
     def _closed(self, request: Request) -> Response:
         if self._signin is not None:
@@ -334,6 +342,17 @@ class Dashboard:
             samesite="strict",
             secure=request.url.scheme == "https",
         )
+
+
+def _parsed(rule: object) -> Rule:
+    return rule if isinstance(rule, Rule) else parse_rule(check.typed("a rule", rule))
+
+
+def _of_person(channel: str) -> ChannelTemplate:
+    template = ChannelTemplate(channel)
+    if template.parameters != {"user"}:
+        raise Misuse("a channel of one person has {user} in its name, and nothing else", hint="as users:{user}")
+    return template
 
 
 def _said(act: Act | None, count: str) -> str:

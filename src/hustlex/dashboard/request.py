@@ -13,12 +13,17 @@ from hustlex.dashboard.names import to_url
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.runner import BulkRunner
 from hustlex.errors import NotFound
+from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search import match
+from hustlex.ratelimit import Rule, Rulebook
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
 
 _LONGEST = 1_000
+
+Rules = Rulebook | tuple[Rule, ...]
+"""What the application declares of limits; those of a Rulebook may change."""
 
 
 class PageRequest(msgspec.Struct, frozen=True):
@@ -38,6 +43,10 @@ class PageRequest(msgspec.Struct, frozen=True):
     """Makes the steps of bulk acts."""
     still_may: Callable[[], Awaitable[bool]] | None = None
     """Asks again for the rights of who sent this."""
+    rules: Rules = ()
+    """Limits that are looked at for one person."""
+    channels: tuple[ChannelTemplate, ...] = ()
+    """Channels of one person."""
 
     def url(self, *parts: str, **query: object) -> str:
         """An address of ours: names are coded, empty values left out."""

@@ -7,7 +7,7 @@ import msgspec
 
 from hustlex.dashboard.acts import Target
 from hustlex.dashboard.pages.cron import queue_of
-from hustlex.dashboard.pages.people import destination
+from hustlex.dashboard.person import destination, limit_groups, limit_of
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.words import duration
 from hustlex.errors import Error, NotFound
@@ -66,10 +66,21 @@ async def _entry(request: PageRequest, target: Target) -> Standing:
     return Standing("paused" if found.paused else at, queue_of(found))
 
 
+async def _limit(request: PageRequest, target: Target) -> str:
+    rules = limit_groups(request.rules).get(target.limit)
+    if rules is None:
+        return ""
+    decision = (await limit_of(request, target.limit, rules, target.user)).decision
+    left = ", ".join(f"{each.remaining:,} of {each.limit:,} left" for each in decision.per_policy)
+    return left if decision.allowed else f"{decision.outcome}, {left}"
+
+
 async def _person(request: PageRequest, verb: str, target: Target) -> str:
     if target.user and verb == "reset_pin":
         pin = await request.hx.pins.inspector.user(target.user)
         return f"locked for {duration(pin.locked_for)}" if pin.locked_for else f"{pin.wrong} wrong, {pin.left} left"
+    if target.limit:
+        return await _limit(request, target)
     if target.user:
         return f"{len((await request.hx.tokens.inspector.user(target.user)).sessions)} sessions"
     if not target.phone:

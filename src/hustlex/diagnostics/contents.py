@@ -87,7 +87,7 @@ def sample(at: str, node: str, keys: int, prefix: str, *, counting: bool) -> Op[
 
 def room_of(key: str, prefix: str) -> str:
     """Whose a key is, or its pattern."""
-    ours = key.startswith("asynq:") or key.startswith(prefix)
+    ours = key.startswith(("asynq:", prefix))
     return _families().get(key.removeprefix(prefix).partition(":")[0], OTHER) if ours else OTHER
 
 

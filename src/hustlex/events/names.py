@@ -50,7 +50,10 @@ class ChannelTemplate:
         text = check.text("name", text)
         pieces = list(_PIECE.finditer(text))
         if not _NAMESPACE.match(text) or "".join(piece[0] for piece in pieces) != text:
-            raise Misuse(f"{text!r} is not a channel name", hint="write namespace:rest, as orders:{order_id}")
+            raise Misuse(
+                f"{text!r} is not a channel name",
+                hint="write namespace:rest, as orders:{order_id}; a namespace has 2 to 32 letters, digits, _ or -",
+            )
         self.text = text
         self._pieces = [(piece[1], piece[2]) for piece in pieces]
         self.parameters = frozenset(field for field, _ in self._pieces if field)

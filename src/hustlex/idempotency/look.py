@@ -23,7 +23,7 @@ _LOOK_SEVERAL = load("hustlex.idempotency", "look_several")
 State = Literal["unknown", "running", "lapsed", "done"]
 
 _PER_STEP, _PER_LOOK = 500, 250
-_MOST = 20 * _PER_STEP
+_MOST, _MOST_OF_ONE = 20 * _PER_STEP, 8 * _PER_STEP
 _MOST_CLAIMS, _ENOUGH = 1_000, 100
 """Of one page: claims that are looked at, and those that are not done; one step more may add to either."""
 _CURSOR_END = "0"
@@ -53,10 +53,10 @@ class ClaimState(msgspec.Struct, frozen=True):
 
 
 class ClaimPage(msgspec.Struct, frozen=True):
-    """Some of the claims that are not done."""
+    """Some of the claims that are not done, or of one user."""
 
     claims: tuple[ClaimState, ...]
-    """Running and lapsed ones, the oldest first."""
+    """Running and lapsed ones, of one user every one; the oldest first."""
     cursor: str
     """Where to go on; "" when all keys were looked at."""
     looked_at: int
@@ -87,24 +87,34 @@ def look(record: str, now_ms: int) -> Op[ClaimState]:
         if reply[0] == 0:
             nothing = timedelta(0)
             return ClaimState(record, "unknown", "", 0, nothing, 0, nothing, nothing)
-        _, done, rest, fence, point, code, age, left = reply
-        state: State = "done" if done else "running" if rest > 0 else "lapsed"
-        return ClaimState(record, state, bytes(point).decode(), fence, _ms(rest), code, _ms(age), _ms(left))
+        return _claim(record, *reply[1:])
 
     return _LOOK.op((record,), (now_ms,), decode)
 
 
 def unfinished(prefix: str, cursor: str, now_ms: int) -> Flow[ClaimPage]:
     """Go through the servers' keys until enough was seen; those that are claims are looked at where they are."""
+    return (yield from _walk(f"{_literal(prefix)}idem:*", cursor, _MOST, now_ms))
+
+
+def of_principal(room: IdempotencyServices, principal: Id, cursor: str, now_ms: int) -> Flow[ClaimPage]:
+    """The same for the claims of one user, and those that are done, too."""
+    uref = user_reference(check.identity("principal", principal), room.keyring)
+    pattern = f"{_literal(f'{room.prefix}idem:{{{uref}}}:')}*"
+    return (yield from _walk(pattern, cursor, _MOST_OF_ONE, now_ms, every=True))
+
+
+def _walk(pattern: str, cursor: str, most: int, now_ms: int, *, every: bool = False) -> Flow[ClaimPage]:
+    """most: keys that are looked at. every: whether claims that are done are answered."""
     (part, at), looked, claims, found = _cursor(cursor), 0, 0, list[ClaimState]()
-    while at == _CURSOR_END or (looked < _MOST and claims < _MOST_CLAIMS and len(found) < _ENOUGH):
-        step = yield Part(_scan(prefix, at), part)
+    while at == _CURSOR_END or (looked < most and claims < _MOST_CLAIMS and len(found) < _ENOUGH):
+        step = yield Part(_scan(pattern, at), part)
         if step is None:
             return ClaimPage(_oldest_first(found), "", looked)
         at, names = step
         looked, claims = looked + _PER_STEP, claims + len(names)
         for n in range(0, len(names), _PER_LOOK):
-            found += (yield Part(_look_several(names[n : n + _PER_LOOK], now_ms), part)) or ()
+            found += (yield Part(_look_several(names[n : n + _PER_LOOK], now_ms, every=every), part)) or ()
         part += at == _CURSOR_END
     return ClaimPage(_oldest_first(found), f"{part}-{at}", looked)
 
@@ -113,26 +123,26 @@ def _oldest_first(claims: list[ClaimState]) -> tuple[ClaimState, ...]:
     return tuple(sorted(claims, key=lambda claim: claim.age, reverse=True))
 
 
-def _look_several(names: list[str], now_ms: int) -> Op[list[ClaimState]]:
-    """Those that are not done."""
+def _look_several(names: list[str], now_ms: int, *, every: bool) -> Op[list[ClaimState]]:
+    """Those that are not done, or every one."""
 
     def decode(reply: Reply) -> list[ClaimState]:
         return [_claim(names[row[0]], *row[1:]) for row in reply[1]]
 
-    return _LOOK_SEVERAL.op((), (now_ms, *names), decode)
+    return _LOOK_SEVERAL.op((), (now_ms, int(every), *names), decode)
 
 
-def _claim(record: str, rest: int, fence: int, point: bytes, age: int, left: int) -> ClaimState:
-    state: State = "running" if rest > 0 else "lapsed"
-    return ClaimState(record, state, bytes(point).decode(), fence, _ms(rest), 0, _ms(age), _ms(left))
+def _claim(record: str, done: int, rest: int, fence: int, point: bytes, code: int, age: int, left: int) -> ClaimState:
+    state: State = "done" if done else "running" if rest > 0 else "lapsed"
+    return ClaimState(record, state, bytes(point).decode(), fence, _ms(rest), code, _ms(age), _ms(left))
 
 
-def _scan(prefix: str, cursor: str) -> Op[tuple[str, list[str]]]:
+def _scan(pattern: str, cursor: str) -> Op[tuple[str, list[str]]]:
     def decode(reply: Reply) -> tuple[str, list[str]]:
         at, names = reply
         return bytes(at).decode(), [bytes(name).decode("utf-8", "surrogateescape") for name in names]
 
-    args = ("SCAN", cursor, "MATCH", f"{_literal(prefix)}idem:*", "COUNT", _PER_STEP, "TYPE", "hash")
+    args = ("SCAN", cursor, "MATCH", pattern, "COUNT", _PER_STEP, "TYPE", "hash")
     return command("idempotency.scan", Effect.READ, *args, decode=decode)
 
 

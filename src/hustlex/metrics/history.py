@@ -27,6 +27,7 @@ from hustlex.errors import Error
 from hustlex.metrics.board import SeriesName, read
 from hustlex.metrics.process import Metrics, metrics_of
 
+_dice = random.Random()  # of this task alone: others may have seeded the one that all share
 _RECORD, _READ = load("hustlex.metrics", "record"), load("hustlex.metrics", "read")
 
 EVERY_S = 10.0
@@ -216,7 +217,7 @@ async def recorded(metrics: Metrics, front: Callable[[], Any]) -> AsyncIterator[
 
 async def _telling(tally: HistoryTally, front: Callable[[], Any]) -> None:
     while True:
-        await asyncio.sleep(EVERY_S * random.uniform(0.9, 1.1))
+        await asyncio.sleep(EVERY_S * _dice.uniform(0.9, 1.1))
         await _tell(tally, front)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
@@ -10,6 +11,7 @@ from hustlex.core.time import Clock
 from hustlex.otp import look
 from hustlex.otp.email import Email
 from hustlex.otp.look import PhoneState, ScopeState
+from hustlex.otp.names import CountedLane
 from hustlex.otp.room import OtpServices
 
 
@@ -29,6 +31,13 @@ class OtpInspector:
         Source: lua/look.lua, lua/look_scope.lua.
         """
         return await self._driver.follow(look.phone(self._room, phone, purposes, self._clock()))
+
+    async def sends(self, phone: str | Email) -> dict[CountedLane, tuple[datetime, ...]]:
+        """When messages were sent to a phone, by lane, the newest first: 20 of each, of a day or more; one round trip.
+
+        phone: as for ``Otp.issue``. Raises Misuse, Unavailable.
+        """
+        return await self._driver.follow(look.sends(self._room, phone))
 
     async def country(self, region: str) -> ScopeState:
         """Cap, breaker and budget of a country, as "NG"; one round trip. Raises Misuse. Source: lua/look_scope.lua."""

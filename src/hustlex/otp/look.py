@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
 from hustlex.core import check
 from hustlex.core.lua import load
-from hustlex.core.op import Batch, Flow, Op, Reply, do
+from hustlex.core.op import Batch, Effect, Flow, Op, Reply, command, do
 from hustlex.core.time import to_ms
 from hustlex.errors import Error, Misuse
 from hustlex.otp import arguments, quota_ops, reservations
@@ -23,7 +24,9 @@ from hustlex.otp.types import Scope
 
 _LOOK = load("hustlex.otp", "look")
 _LOOK_SCOPE = load("hustlex.otp", "look_scope")
-_MOST_PURPOSES = 50
+T = TypeVar("T")
+
+_MOST_PURPOSES, _MOST_SENDS = 50, 20
 
 
 class LaneState(msgspec.Struct, frozen=True):
@@ -95,15 +98,19 @@ class PhoneState(msgspec.Struct, frozen=True):
 
 def phone(room: OtpServices, to: str | Email, purposes: Sequence[str], now_ms: int) -> Flow[PhoneState]:
     """Lanes, open codes and scopes; two round trips. Raises Misuse for what is not served."""
-    arguments.destination(to)
-    found = read_destination(room, to)
-    if not isinstance(found, Phone | Mailbox):
-        raise Misuse("this is not a phone or address that is served", hint="pass it as the user typed it, or in E.164")
+    found = _served(room, to)
     names = _purposes(room, purposes)
     devices, lanes, codes = yield from do(_lanes(room, room.codes.reference(found.number), names, now_ms))
     places = reservations.places(room.codes, found, None, "anon") if room.options.caps is not None else []
     scopes = yield from _scopes(room, places, now_ms)
     return PhoneState(room.codes.hidden(found.number), lanes, codes, devices, scopes)
+
+
+def sends(room: OtpServices, to: str | Email) -> Flow[dict[CountedLane, tuple[datetime, ...]]]:
+    """When messages were sent, by lane. Raises Misuse for what is not served."""
+    keys = SubjectKeys(room.prefix, room.codes.reference(_served(room, to).number))
+    found = yield from _together([_times(keys.sends(lane)) for lane in COUNTED])
+    return dict(zip(COUNTED, found, strict=True))
 
 
 def country(room: OtpServices, region: str, now_ms: int) -> Op[ScopeState]:
@@ -113,6 +120,38 @@ def country(room: OtpServices, region: str, now_ms: int) -> Op[ScopeState]:
     if room.options.caps is None:
         raise Misuse("without caps nothing is counted per country", hint="OtpOptions(caps=Caps())")
     return _scope(room, CapScope(Scope.COUNTRY, f"cc:{region}"), now_ms)
+
+
+def _served(room: OtpServices, to: str | Email) -> Phone | Mailbox:
+    arguments.destination(to)
+    found = read_destination(room, to)
+    if not isinstance(found, Phone | Mailbox):
+        raise Misuse("this is not a phone or address that is served", hint="pass it as the user typed it, or in E.164")
+    return found
+
+
+def _together(asked: Sequence[Op[T]]) -> Flow[list[T]]:
+    """All in one write. Raises the first error."""
+    answers: list[T | Error] = (yield Batch(tuple(asked))) if asked else []
+    found = list[T]()
+    for answer in answers:
+        if isinstance(answer, Error):
+            raise answer
+        found.append(answer)
+    return found
+
+
+def _times(key: str) -> Op[tuple[datetime, ...]]:
+    """The newest sends of a lane; what else its set holds lies below 0."""
+
+    def decode(reply: Reply) -> tuple[datetime, ...]:
+        pairs = reply if not reply or isinstance(reply[0], list | tuple) else zip(reply[::2], reply[1::2], strict=True)
+        return tuple(datetime.fromtimestamp(float(score) / 1000, UTC) for _, score in pairs)
+
+    return command(
+        "otp.sends", Effect.READ, "ZRANGE", key, "+inf", "(0", "BYSCORE", "REV", "LIMIT", 0, _MOST_SENDS, "WITHSCORES",
+        keys=(key,), decode=decode,
+    )  # fmt: skip
 
 
 def _purposes(room: OtpServices, more: Sequence[str]) -> list[str]:
@@ -145,13 +184,7 @@ def _lane(lane: CountedLane, row: Sequence[int]) -> LaneState:
 
 
 def _scopes(room: OtpServices, places: list[CapScope], now_ms: int) -> Flow[tuple[ScopeState, ...]]:
-    if not places:
-        return ()
-    answers: list[ScopeState | Error] = yield Batch(tuple(_scope(room, place, now_ms) for place in places))
-    for answer in answers:
-        if isinstance(answer, Error):
-            raise answer
-    return tuple(answer for answer in answers if isinstance(answer, ScopeState))
+    return tuple((yield from _together([_scope(room, place, now_ms) for place in places])))
 
 
 def _scope(room: OtpServices, place: CapScope, now_ms: int) -> Op[ScopeState]:

@@ -13,7 +13,7 @@ process. ``dpop.py`` proves the possession of a key, ``options.py`` is what can 
 from hustlex.tokens.api import Tokens
 from hustlex.tokens.inspector import TokenInspector
 from hustlex.tokens.keyset import Jwk, Key, KeySet
-from hustlex.tokens.look import SessionState, UserState
+from hustlex.tokens.look import EndedSession, SessionState, UserState
 from hustlex.tokens.options import Mode, TokenOptions
 from hustlex.tokens.revocation_cache import Feeding
 from hustlex.tokens.signing import MAX_AGE_S as JWKS_MAX_AGE_S
@@ -57,6 +57,7 @@ __all__ = [
     "BadProof",
     "ChannelAccess",
     "CheckResult",
+    "EndedSession",
     "Feeding",
     "Flaw",
     "Forbidden",

@@ -8,7 +8,7 @@ from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock
 from hustlex.tokens import look
 from hustlex.tokens.issuer import TokenIssuer
-from hustlex.tokens.look import SessionState, UserState
+from hustlex.tokens.look import EndedSession, SessionState, UserState
 from hustlex.tokens.signing import Signing
 from hustlex.tokens.types import KeyInfo
 
@@ -30,6 +30,14 @@ class TokenInspector:
     async def session(self, user_id: Id, session_id: Id) -> SessionState:
         """What became of one session, and why; one round trip. Raises Misuse. Source: lua/look.lua."""
         return await self._driver.follow(look.session(self._issuer, user_id, session_id, self._clock()))
+
+    async def ended(self, user_id: Id) -> tuple[EndedSession, ...]:
+        """Sessions of a user that were ended lately, and why, the newest first: four at most.
+
+        It is known for as long as an access token lives, and among the last 1,000 revocations of all users; one round
+        trip, and one for each. Those that ran out are not among them. Raises Misuse.
+        """
+        return await self._driver.follow(look.ended(self._issuer, user_id, self._clock()))
 
     async def keys(self) -> list[KeyInfo]:
         """The signing keys that are trusted, and the stage of each. Source: lua/keys.lua."""

@@ -13,9 +13,12 @@ from hustlex.core.op import Effect, Flow, Op, Reply, command, do
 from hustlex.tokens import flows
 from hustlex.tokens.issuer import TokenIssuer
 from hustlex.tokens.names import UserKeys, sid_of
+from hustlex.tokens.revocation_log import feed_key
 from hustlex.tokens.types import SessionInfo
 
 _LOOK = load("hustlex.tokens", "look")
+_MOST_TOLD, _MOST_ENDED = 1_000, 4
+"""Notices that are read; sessions that are looked at."""
 
 
 class UserState(msgspec.Struct, frozen=True):
@@ -51,6 +54,17 @@ class SessionState(msgspec.Struct, frozen=True):
     """As in UserState."""
 
 
+class EndedSession(msgspec.Struct, frozen=True):
+    """A session that was ended a short while ago."""
+
+    session_id: str
+    """"" for all that the user had."""
+    at: datetime
+    """When that was told."""
+    why: str
+    """As in SessionState."""
+
+
 def user(issuer: TokenIssuer, user_id: Id, now_ms: int) -> Flow[UserState]:
     """The sessions, and the line before which everything is void."""
     found = yield from flows.sessions(issuer, user_id, "", now_ms)
@@ -64,8 +78,37 @@ def session(issuer: TokenIssuer, user_id: Id, session_id: Id, now_ms: int) -> Fl
     return (yield from do(_session(names, sid, now_ms)))
 
 
+def ended(issuer: TokenIssuer, user_id: Id, now_ms: int) -> Flow[tuple[EndedSession, ...]]:
+    """What the feed of revocations still says of a user, and why each session is over."""
+    uref = issuer.uref(user_id)
+    names, found = issuer.names(uref), list[EndedSession]()
+    for at, sid in (yield from do(_told(issuer.prefix, uref)))[:_MOST_ENDED]:
+        why = (yield from do(_session(names, sid, now_ms))).why if sid else "revoke_all"
+        found.append(EndedSession(sid, at, why))
+    return tuple(found)
+
+
 def _line(names: UserKeys) -> Op[datetime | None]:
     return command("tokens.line", Effect.READ, "GET", names.marker, keys=(names.marker,), decode=_moment)
+
+
+def _told(prefix: str, uref: str) -> Op[list[tuple[datetime, str]]]:
+    """When which of a user's sessions ended, the newest first; "": all of them. What was told twice counts once."""
+
+    def decode(reply: Reply) -> list[tuple[datetime, str]]:
+        found, seen = list[tuple[datetime, str]](), set[str]()
+        for entry_id, pairs in reply or ():
+            said = {name.decode(): value.decode() for name, value in zip(pairs[::2], pairs[1::2], strict=True)}
+            sid = said["name"] if said["kind"] == "sid" else ""
+            if said.get("user") != uref or said["kind"] not in ("sid", "user") or sid in seen:
+                continue
+            seen |= {sid} - {""}
+            found.append((datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, UTC), sid))
+        return found
+
+    key = feed_key(prefix)
+    words = ("XREVRANGE", key, "+", "-", "COUNT", _MOST_TOLD)
+    return command("tokens.told", Effect.READ, *words, keys=(key,), decode=decode)
 
 
 def _session(names: UserKeys, sid: str, now_ms: int) -> Op[SessionState]:

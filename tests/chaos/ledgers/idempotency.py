@@ -19,13 +19,26 @@ _RACERS = 3
 
 
 @dataclass
+class Claim:
+    """One owner's claim. asked: when it asked. given_back: it said, or tried to say, that it did nothing."""
+
+    asked: float
+    fence: int
+    given_back: bool = False
+
+    @property
+    def forgotten(self) -> bool:
+        """Its first owner gave it back before any effect: the key is forgotten, and fences begin anew."""
+        return self.given_back and self.fence == 1
+
+
+@dataclass
 class Request:
-    """One key. owned: when each owner began to be sure of its claim, and its fence. done: the answer that was kept."""
+    """One key. done: the answer that was kept."""
 
     key: str
-    owned: list[tuple[float, int]] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
     done: bytes = b""
-    given_back: bool = False
 
 
 class IdempotencyLedger(Ledger):
@@ -62,16 +75,20 @@ class IdempotencyLedger(Ledger):
     async def _own(self, request: Request, started: Started, asked: float) -> None:
         now = time.monotonic()
         self.hold(not request.done, "a key was claimed after its answer was kept")
-        for when, fence in request.owned:
-            alone = request.given_back or now - when >= LEASE_S
-            self.hold(alone, f"two owned a key: the second one {now - when:.2f} s after the first")
-            self.hold(started.fence > fence or asked < when, f"fence {started.fence} came after {fence}")
-        request.owned.append((asked, started.fence))
+        for other in request.claims:
+            later = now - other.asked
+            self.hold(
+                other.given_back or later >= LEASE_S, f"two owned a key: the second one {later:.2f} s after the first"
+            )
+            risen = started.fence > other.fence or asked < other.asked or other.forgotten
+            self.hold(risen, f"fence {started.fence} came after {other.fence}")
+        claim = Claim(asked, started.fence)
+        request.claims.append(claim)
         self.counts["claims"] += 1
         await self.pause(0.02)
         front = self.front.idempotency
         if self.dice.random() < 0.1:
-            request.given_back = True
+            claim.given_back = True
             await self.tried(front.abandon(started))
             return
         body = f"answer of fence {started.fence}".encode()

@@ -36,7 +36,9 @@ class AuditFilter(msgspec.Struct, frozen=True):
     def faults(self) -> list[str]:
         """A sentence for each day that is none."""
         named = (("From", self.since), ("Until", self.until))
-        return [f"{name}: {visible(text)} is no day, as 2026-11-29" for name, text in named if text and not _day(text)]
+        return [
+            f"{name}: {visible(text)} is no day, as 2026-11-29" for name, text in named if text and _day(text) is None
+        ]
 
     @property
     def given(self) -> dict[str, str]:
@@ -94,7 +96,7 @@ async def look(
         count = min(_CHUNK if looked or sought.given else size + 1, _CHUNK, most - looked)
         entries = await log.newest(cursor, count, *sought.range_ms)
         for entry in entries:
-            if _may_see(request.operator, entry.fields) and sought.takes(row := _row(entry, show)):
+            if may_see(request.operator, entry.fields) and sought.takes(row := _row(entry, show)):
                 if len(found) == size:
                     return found, found[-1].id
                 found.append(row)
@@ -104,7 +106,7 @@ async def look(
     return found, cursor
 
 
-def _may_see(operator: Operator, fields: Mapping[str, str]) -> bool:
+def may_see(operator: Operator, fields: Mapping[str, str]) -> bool:
     """What was done in rooms that exist for this person; of jobs all of it, or what was done to their queues."""
     act = ACTS.get(fields.get("verb", ""))
     room = act.room if act else "jobs"

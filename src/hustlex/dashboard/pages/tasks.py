@@ -70,7 +70,7 @@ async def _chosen(request: PageRequest, names: list[str]) -> QueueSummary:
 def _of_place(queue: str, state: State) -> Query:
     """All of one state of one queue, also of one whose name nobody could type."""
     terms = (Term("state", ":", (state,)), Term("queue", "=", (TextTest(queue, "equal", False),)))
-    return Query(f"state:{state.value} queue={_quoted(queue)}", time.time(), terms)
+    return Query(f"state:{state.value} queue={quoted(queue)}", time.time(), terms)
 
 
 async def _sought(request: PageRequest, task_id: str) -> PageContent:
@@ -95,10 +95,11 @@ def _alike(request: PageRequest, task: TaskInfo) -> str:
     words = str(request.show(What("error", task.last_error, task.type)).value).partition("\n")[0][:_WORDS_OF_ERROR]
     if not (words.strip() and words.isprintable() and task.type.isprintable()):
         return ""
-    return f"state:retry,archived type={_quoted(task.type)} error~{_quoted(words)}"
+    return f"state:retry,archived type={quoted(task.type)} error~{quoted(words)}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A value as a search takes it, whatever stands in it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

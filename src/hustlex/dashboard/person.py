@@ -1,0 +1,154 @@
+"""What the rooms know of one person, as far as the operator sees them: at most 50 commands, and nothing is charged.
+
+A user's id and a phone come with a form and go to the rooms' inspectors; what is shown of them is a keyed stand-in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+import msgspec
+
+from hustlex.dashboard.audit import Audit
+from hustlex.dashboard.ops import AuditEntry
+from hustlex.dashboard.pages.tasks import quoted
+from hustlex.dashboard.request import PageRequest, Rules
+from hustlex.errors import Misuse
+from hustlex.idempotency import ClaimPage
+from hustlex.jobs import FoundTasks
+from hustlex.otp import Email, PhoneState
+from hustlex.otp.names import CountedLane
+from hustlex.pins import PinState
+from hustlex.ratelimit import Decision, PenaltyState, Rule, Rulebook, caller_of
+from hustlex.tokens import EndedSession, UserState
+
+PATH_OF_USER = "payload.user_id"
+_PATH = re.compile(r"(?:payload|result|header)(?:\.[A-Za-z0-9_-]+)+")
+_MOST_LIMITS, _MOST_CHANNELS, _MOST_NOTES, _MOST_TASKS = 5, 3, 500, 50
+
+
+class PersonLimit(msgspec.Struct, frozen=True):
+    """Rules that are judged together, and what is left of them."""
+
+    name: str
+    """As the act that resets it takes it."""
+    decision: Decision
+    """What the next call would be answered."""
+    marks: tuple[PenaltyState, ...]
+    """Bans, and limits of their own."""
+
+
+class PersonState(msgspec.Struct, frozen=True):
+    """All of it. None, or nothing: not asked for, or a room that does not exist for the operator."""
+
+    user: str = ""
+    reference: str = ""
+    """The user's stand-in."""
+    sessions: UserState | None = None
+    ended: tuple[EndedSession, ...] = ()
+    pin: PinState | None = None
+    codes: PhoneState | None = None
+    sends: dict[CountedLane, tuple[datetime, ...]] = {}
+    limits: tuple[PersonLimit, ...] = ()
+    limits_left: int = 0
+    """Of those that are not shown."""
+    claims: ClaimPage | None = None
+    channels: tuple[tuple[str, int], ...] = ()
+    """The name of each, and how many connections listen to it."""
+    tasks: FoundTasks | None = None
+    notes: tuple[AuditEntry, ...] = ()
+
+
+async def look_up(request: PageRequest, user: str, phone: str) -> PersonState:
+    """What stands for a user, a phone, or both. Raises Misuse for a phone that is not served."""
+    hx, found = request.hx, PersonState(user=user, reference=request.hx.reference(user) if user else "")
+    if phone:
+        to = destination(phone)
+        codes, sends = await hx.otp.inspector.phone(to), await hx.otp.inspector.sends(to)
+        found = msgspec.structs.replace(found, codes=codes, sends=sends)
+    if user:
+        tokens = hx.tokens.inspector
+        sessions, ended, pin = await tokens.user(user), await tokens.ended(user), await hx.pins.inspector.user(user)
+        found = msgspec.structs.replace(found, sessions=sessions, ended=ended, pin=pin)
+        if path := request.given("place"):
+            found = msgspec.structs.replace(found, tasks=await _tasks(request, user, path))
+        else:
+            found = await _of_other_rooms(request, found, user)
+    return msgspec.structs.replace(found, notes=await _notes(request, user, phone, found.codes))
+
+
+async def _of_other_rooms(request: PageRequest, found: PersonState, user: str) -> PersonState:
+    """Limits, claims and channels: a search for tasks would not leave enough commands for them."""
+    hx, sees = request.hx, request.operator.sees_room
+    groups = limit_groups(request.rules) if sees("limits") else {}
+    names = list(groups)[:_MOST_LIMITS]
+    limits = [await limit_of(request, name, groups[name], user) for name in names]
+    claims = None
+    if sees("idempotency"):
+        claims = await hx.idempotency.inspector.of_principal(user, cursor=request.given("claims"))
+    channels = list[tuple[str, int]]()
+    for template in request.channels[:_MOST_CHANNELS] if sees("events") else ():
+        with suppress(Misuse):  # an id that cannot stand in a channel's name as it is
+            name = template.name({"user": user})
+            channels.append((name, await hx.events.inspector.listeners(name)))
+    return msgspec.structs.replace(
+        found, limits=tuple(limits), limits_left=len(groups) - len(names), claims=claims, channels=tuple(channels)
+    )
+
+
+def destination(text: str) -> str | Email:
+    """A phone, or an e-mail address."""
+    return Email(text) if "@" in text else text
+
+
+def limit_groups(rules: Rules) -> dict[str, tuple[Rule, ...]]:
+    """Rules per user by what is judged together, as the middleware does it."""
+    found: dict[str, tuple[Rule, ...]] = {}
+    for rule in rules.rules if isinstance(rules, Rulebook) else rules:
+        if rule.who == "user":
+            name = f"{rule.endpoint} (places)" if rule.policy.algorithm == "leases" else rule.endpoint
+            found[name] = (*found.get(name, ()), rule)
+    return found
+
+
+async def limit_of(request: PageRequest, name: str, rules: Sequence[Rule], user: str) -> PersonLimit:
+    """What is left of these rules for a user."""
+    room, identity = request.hx.ratelimit, caller_of("user", user)
+    policies, endpoint = tuple(rule.policy for rule in rules), rules[0].endpoint
+    decision = await room.peek(policies, identity, endpoint=endpoint)
+    return PersonLimit(name, decision, await room.inspector.caller(policies, identity, endpoint=endpoint))
+
+
+async def _tasks(request: PageRequest, user: str, path: str) -> FoundTasks | None:
+    """Tasks that name the user there, of queues that exist for the operator. Raises Misuse for a place where no search
+    looks."""
+    if not request.operator.sees_room("jobs"):
+        return None
+    if not _PATH.fullmatch(path):
+        raise Misuse("this is no place in a task", hint=f"as {PATH_OF_USER}, result.user or header.user")
+    inspector, cursor = request.hx.jobs.inspector, request.form.get("cursor", "")
+    queues = [name for name in await inspector.queues() if request.operator.sees_queue(name)]
+    query = f"{path}={quoted(user)}"
+    return await inspector.search(query, queues=queues, cursor=cursor, size=_MOST_TASKS, view=request.view())
+
+
+async def _notes(request: PageRequest, user: str, phone: str, codes: PhoneState | None) -> tuple[AuditEntry, ...]:
+    """What operators did about this person, among the newest entries."""
+    if not request.operator.sees_room("audit"):
+        return ()
+    from hustlex.dashboard.pages.audit import may_see  # which imports the acts, and they this
+
+    given = {f"user={request.hx.reference(user)}"} if user else set[str]()
+    if phone:
+        given |= {f"phone={request.hx.reference(phone)}", f"phone={codes.ref if codes else ''}"}
+    entries = await Audit(request.hx.driver, request.hx.prefix).newest(count=_MOST_NOTES)
+    return tuple(
+        each
+        for each in entries
+        if given & set(each.fields.get("target", "").split())
+        and each.fields.get("phase") != "intent"
+        and may_see(request.operator, each.fields)
+    )

@@ -1,0 +1,170 @@
+"""One person over all rooms: what explains what they call about, on one page, as far as the operator sees the rooms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from hustlex.app import HustleX
+from hustlex.dashboard import Dashboard, Operator
+from hustlex.dashboard.person import PersonState
+from hustlex.dashboard.person_timeline import answers, timeline
+from hustlex.errors import Misuse
+from hustlex.idempotency import ClaimPage, ClaimState, Response, Scope
+from hustlex.ratelimit import parse_rule
+from hustlex.testing import patient
+from tests.conftest import SECRET
+from tests.dashboard.conftest import Person
+
+PHONE = "+2348031234567"
+PAY = Scope("u7", "POST", "/pay")
+RULES = ("2/minute per user on POST /pay", "100/hour per ip")
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def hx(url: str) -> AsyncIterator[HustleX]:
+    async with HustleX(url, secret=SECRET, **patient()) as front:
+        yield front
+
+
+def operator(hx: HustleX, level: Any = "act", **more: Any) -> Person:
+    async def who(_: Any) -> Operator:
+        return Operator(level, "ada", **more)
+
+    return Person(Dashboard(hx, access=who, rules=RULES, channels=["users:{user}"]))
+
+
+def text(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.partition("<main")[2]))
+
+
+async def lived(hx: HustleX) -> None:
+    """Two sessions, one of them ended; a payment by two keys; a limit used up; a code."""
+    for device in ("Tecno <b>Spark</b>", "iPhone"):
+        pair: Any = await hx.tokens.login("u7", device=device)
+    await hx.tokens.revoke_session("u7", pair.session_id)
+    for key in ("k1", "k2"):
+        started: Any = await hx.idempotency.begin(key, PAY)
+        await hx.idempotency.complete(started, Response(201, b"a secret answer"))
+    for _ in range(2):
+        await hx.ratelimit.check(parse_rule(RULES[0]).policy, "u7", endpoint="POST /pay")
+    (await hx.otp.issue(PHONE)).or_raise()
+
+
+async def test_one_page_answers_what_a_person_calls_about(hx: HustleX) -> None:
+    await lived(hx)
+    ada = operator(hx)
+    await ada.open("/people")
+    answer = await ada.post("/people", user="u7", phone=PHONE)
+    shown = text(ada.shown)
+    for words in (
+        "Logged out by the application or an operator.",
+        "POST /pay succeeded twice within",
+        "POST /pay is denied for",
+        "the next code may be sent in",
+        "A code was sent, in the lane for strangers and new devices.",
+        "A request was answered with 201: POST /pay",
+        "users:u7 0",
+    ):
+        assert words in shown, (words, shown)
+    assert "Tecno &lt;b&gt;Spark" in ada.shown and "secret answer" not in ada.shown
+    cost = re.search(r"· (\d+) commands,", answer.text)
+    assert cost is not None and int(cost[1]) <= 50
+    assert PHONE not in str(answer.url) and PHONE not in re.sub(r'value="[^"]*"', "", ada.shown)
+
+
+async def test_a_limit_is_reset_and_the_timeline_says_by_whom(hx: HustleX) -> None:
+    await lived(hx)
+    ada = operator(hx)
+    await ada.open("/people")
+    await ada.post("/confirm", verb="reset_limit", user="u7", limit="POST /pay", back="/people")
+    assert "Reset limit?" in ada.shown
+    await ada.press("reset_limit", user="u7", limit="POST /pay", back="/people")
+    assert "What was used is forgotten" in ada.shown
+    rule = parse_rule(RULES[0])
+    assert (await hx.ratelimit.peek(rule.policy, "u7", endpoint="POST /pay")).allowed
+    await ada.post("/people", user="u7")
+    assert "reset_limit: done, by ada" in text(ada.shown) and "is denied" not in ada.shown
+    told = text((await ada.open("/audit")).text)
+    assert "denied, 0 of 2 left" in told and " 2 of 2 left" in told
+    assert (await ada.press("reset_limit", user="u7", limit="POST /nothing", back="/people")).status_code == 404
+
+
+async def test_rooms_that_are_not_theirs_are_not_on_the_page(hx: HustleX) -> None:
+    await lived(hx)
+    ada = operator(hx, rooms=("people",))
+    await ada.open("/people")
+    await ada.post("/people", user="u7", phone=PHONE, place="payload.user_id")
+    await ada.post("/people", user="u7", phone=PHONE)
+    shown = text(ada.shown)
+    assert "Living sessions" in shown and "Lanes" in shown
+    for words in ("/pay", "Idempotency keys", "users:u7", "Where their tasks"):
+        assert words not in ada.shown, words
+
+
+async def test_tasks_that_name_a_person_are_found_in_the_operators_queues(hx: HustleX) -> None:
+    for queue in ("gigs", "wallets"):
+        for user in ("u7", "u8"):
+            await hx.jobs.enqueue(f"{queue}:notify", {"user_id": user}, task_id=f"{user}-{queue}", queue=queue)
+    ada = operator(hx, queues=("gig*",))
+    await ada.open("/people")
+    assert "Look for tasks" not in ada.shown
+    await ada.post("/people", user="u7")
+    assert "Look for tasks" in ada.shown
+    answer = await ada.post("/people", user="u7", place="payload.user_id")
+    assert "u7-gigs" in ada.shown and "u8-gigs" not in ada.shown and "wallets" not in ada.shown
+    cost = re.search(r"· (\d+) commands,", answer.text)
+    assert cost is not None and int(cost[1]) <= 50
+    for odd in ("state", "payload", "payload.x queue:wallets", "error.x", "payload."):
+        assert (await ada.post("/people", user="u7", place=odd)).status_code == 400, odd
+    assert (await ada.post("/people", user='u"7\\', place="payload.user_id")).status_code == 200
+    assert (await ada.post("/people", user="u7", claims="x")).status_code == 400
+
+
+def claim(state: Any, *, age: timedelta, status: int = 0, fence: int = 1, route: str = "POST%20/pay") -> ClaimState:
+    record = f"idem:{{u7}}:{route}:{age.seconds:032x}"
+    return ClaimState(record, state, "none", fence, timedelta(0), status, age, timedelta(days=1))
+
+
+def kept(*claims: ClaimState) -> PersonState:
+    return PersonState(user="u7", claims=ClaimPage(claims, "", 500))
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        (
+            (claim("done", age=MINUTE, status=201), claim("done", age=9 * MINUTE, status=200)),
+            "POST /pay succeeded twice within 8 m",
+        ),
+        ((claim("done", age=MINUTE, status=201), claim("done", age=90 * MINUTE, status=201)), ""),
+        ((claim("done", age=MINUTE, status=201), claim("done", age=2 * MINUTE, status=402)), ""),
+        (
+            (claim("done", age=MINUTE, status=201), claim("done", age=MINUTE * 2, status=201, route="POST%20/refund")),
+            "",
+        ),
+        ((claim("lapsed", age=MINUTE),), "POST /pay began and never ended"),
+        ((claim("done", age=MINUTE, status=201, fence=2),), "POST /pay was begun 2 times"),
+    ],
+    ids=["twice", "long after", "refused", "another route", "in doubt", "taken over"],
+)
+def test_who_was_charged_twice_is_told_by_what_keys_say(claims: tuple[ClaimState, ...], words: str) -> None:
+    [answer] = answers(kept(*claims))
+    assert answer.question == "I was charged twice"
+    assert words in " ".join(answer.sentences) if words else not answer.sentences
+    newest_first = sorted((NOW - each.age for each in claims), reverse=True)
+    assert [entry.at for entry in timeline(kept(*claims), NOW)] == newest_first
+
+
+async def test_rules_and_channels_are_judged_when_the_console_is_made(hx: HustleX) -> None:
+    bad_rules = ("2/minute per user", [7], ["nonsense"])
+    bad_channels = ("users:{user}", [1], ["users:all"], ["nonsense"])
+    for wrong in (*({"rules": each} for each in bad_rules), *({"channels": each} for each in bad_channels)):
+        with pytest.raises(Misuse):
+            Dashboard(hx, **wrong)  # type: ignore[arg-type]
