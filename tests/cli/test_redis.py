@@ -72,7 +72,7 @@ def test_memory_is_told_by_room_and_large_keys_as_patterns(server: EmbeddedServe
         assert (glance.nodes, len(glance.servers), len(glance.memory), glance.refused) == (1, 1, 1, ())
     result = run(server, "memory", "--prefix", "app:", "--json")
     (item,) = json.loads(result.stdout)["items"]
-    assert item["large"][0]["key"] == "*:*:*" and item["hot"] is None
+    assert item["large"][0]["pattern"] == "*:*:*" and item["hot"] is None
     shown = run(server, "memory", "--prefix", "app:").stdout
     assert "otp" in shown and "all of them" in shown and "no LFU" in shown
     for hidden in ("ada", "secret", "2348031234567", "wallet"):

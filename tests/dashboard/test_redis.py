@@ -14,7 +14,7 @@ import redis
 
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
-from hustlex.diagnostics import ClientGroup, RoomMemory, connections, contents, lasting
+from hustlex.diagnostics import ClientGroup, KeyPattern, RoomMemory, connections, contents, lasting
 from tests.conftest import PATIENCE, SECRET
 from tests.dashboard.conftest import Person
 from tests.support.console_size import MOST_COMMANDS
@@ -166,8 +166,11 @@ def test_memory_is_reckoned_with_what_is_not_known() -> None:
     found = op.decode([1, 1000, 0, *rows])
     assert (found.node, found.keys, found.looked, found.complete) == ("n:1", 1000, 4, False)
     assert found.rooms == (RoomMemory("other", 250, 125_000, 250_000), RoomMemory("otp", 750, 75_000, 50_000))
-    assert [each.memory_bytes for each in found.large] == [500, 100] and found.hot is not None
-    assert [(each.room, each.frequency) for each in found.hot] == [("otp", 9)]
+    assert found.large == (KeyPattern("*", "other", 1, 500, 0), KeyPattern("app:otp:{x}:*", "otp", 1, 100, 9))
+    assert found.hot == found.large[1:]
+    asynq = [[b"asynq:{q}:t:1", 100, 9], [b"asynq:{q}:t:2", 300, 2], [b"asynq:{r}:t:1", -1, 7]]
+    (alike,) = contents.sample("", "", 9, "", counting=True).decode([1, 3, 1, *asynq]).large
+    assert (alike.keys, alike.memory_bytes, alike.frequency) == (3, 300, 9)
     whole = contents.sample("", "", 400, "app:", counting=False).decode([1, 4, 1, *rows])
     assert whole.rooms == (RoomMemory("other", 1, 500, 0), RoomMemory("otp", 3, 300, 0)) and whole.hot is None
     blind = contents.sample("", "", 9, "", counting=False).decode([1, 9, 1, [b"asynq:{q}:pending", -1, -1]])

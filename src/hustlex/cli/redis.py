@@ -14,10 +14,10 @@ from hustlex.cli.plan import size
 from hustlex.diagnostics import (
     ClientGroup,
     CommandSample,
+    KeyPattern,
     MemorySample,
     Persistence,
     ReplicaState,
-    SampledKey,
     SeenCommand,
     ServerSummary,
 )
@@ -173,15 +173,15 @@ def _print_memory(found: MemorySample) -> None:
     ]
     print_table(("room", "keys", "memory", "give or take"), rows)
     if found.large:
-        print_table(("large", "memory"), _listed(found.large))
+        print_table(("large", "keys", "largest"), _listed(found.large))
     if found.hot is None:
         print("which keys are hot is not counted: maxmemory-policy is no LFU")
     elif found.hot:
-        print_table(("hot", "frequency"), [(each.key, each.frequency) for each in found.hot])
+        print_table(("hot", "keys", "frequency"), [(each.pattern, each.keys, each.frequency) for each in found.hot])
 
 
-def _listed(keys: tuple[SampledKey, ...]) -> list[tuple[str, str]]:
-    return [(each.key, _sized(each.memory_bytes)) for each in keys]
+def _listed(found: tuple[KeyPattern, ...]) -> list[tuple[str, int, str]]:
+    return [(each.pattern, each.keys, _sized(each.memory_bytes)) for each in found]
 
 
 def _sized(number: int | None) -> str:

@@ -82,7 +82,8 @@ async def _person(request: PageRequest, verb: str, target: Target) -> str:
     if target.limit:
         return await _limit(request, target)
     if target.user:
-        return f"{len((await request.hx.tokens.inspector.user(target.user)).sessions)} sessions"
+        count = len((await request.hx.tokens.inspector.user(target.user)).sessions)
+        return f"{count} session{'' if count == 1 else 's'}"
     if not target.phone:
         return ""
     lanes = (await request.hx.otp.inspector.phone(destination(target.phone))).lanes

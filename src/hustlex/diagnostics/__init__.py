@@ -12,7 +12,7 @@ from hustlex.diagnostics.asks import LatencyEvent, SlowCall, UserRules
 from hustlex.diagnostics.capacity import Plan, PlanLine, RolePlan, Workload, plan
 from hustlex.diagnostics.checks import apart, judge
 from hustlex.diagnostics.connections import ClientGroup, ConnectedClients
-from hustlex.diagnostics.contents import MemorySample, RoomMemory, SampledKey
+from hustlex.diagnostics.contents import KeyPattern, MemorySample, RoomMemory
 from hustlex.diagnostics.facts import ServerFacts
 from hustlex.diagnostics.findings import Checkup, DoctorFinding
 from hustlex.diagnostics.glance import RefusedLook, ServerGlance
@@ -37,6 +37,7 @@ __all__ = [
     "DoctorFinding",
     "JobFacts",
     "KeyFacts",
+    "KeyPattern",
     "LatencyEvent",
     "LocalFacts",
     "MemorySample",
@@ -49,7 +50,6 @@ __all__ = [
     "ReplicaState",
     "RolePlan",
     "RoomMemory",
-    "SampledKey",
     "SeenCommand",
     "ServerFacts",
     "ServerGlance",

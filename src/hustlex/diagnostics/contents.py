@@ -36,17 +36,20 @@ class RoomMemory(msgspec.Struct, frozen=True):
     """Two standard errors of that; 0 where each key was looked at."""
 
 
-class SampledKey(msgspec.Struct, frozen=True):
-    """One key of a sample."""
+class KeyPattern(msgspec.Struct, frozen=True):
+    """Keys of a sample whose names are of one form."""
 
-    key: str
-    """Its pattern, as ``otp:{*}:*``."""
+    pattern: str
+    """As ``otp:{*}:*``."""
     room: str
-    """Whose it is, as in RoomMemory."""
+    """Whose they are, as in RoomMemory."""
+    keys: int
+    """How many of those that were looked at."""
     memory_bytes: int | None
-    """What it takes."""
+    """What the largest of them takes; None where the user may not ask."""
     frequency: int | None
-    """How often it is used, 0 to 255 on the server's logarithmic scale; None where the policy does not count."""
+    """How often that is used which is used most, 0 to 255 on the server's logarithmic scale; None where the policy
+    does not count."""
 
 
 class MemorySample(msgspec.Struct, frozen=True):
@@ -62,10 +65,11 @@ class MemorySample(msgspec.Struct, frozen=True):
     """Whether these are all."""
     rooms: tuple[RoomMemory, ...]
     """The largest first."""
-    large: tuple[SampledKey, ...]
-    """The largest of the sample, 10 at most."""
-    hot: tuple[SampledKey, ...] | None
-    """Those used most, 10 at most; None where the policy (maxmemory-policy) is no LFU and so does not count."""
+    large: tuple[KeyPattern, ...]
+    """Where the largest keys are, 10 at most."""
+    hot: tuple[KeyPattern, ...] | None
+    """Where those are that are used most, 10 at most; None where the policy (maxmemory-policy) is no LFU and so does
+    not count."""
 
 
 def share(keys: int, nodes: int) -> int:
@@ -99,26 +103,42 @@ def _families() -> dict[str, str]:
 def _sampled(
     node: str, known: int, complete: bool, rows: Iterable[tuple[bytes, int, int]], prefix: str, counting: bool
 ) -> MemorySample:
-    found = [_key(name, int(size), int(uses), prefix) for name, size, uses in rows]
+    found = [_Key(name, size, uses, prefix) for name, size, uses in rows]
     by_room = defaultdict[str, list[int | None]](list)
-    for _, each in found:
-        by_room[each.room].append(each.memory_bytes)
+    for each in found:
+        by_room[each.room].append(each.size)
     scale = 1.0 if complete else known / max(len(found), 1)
     rooms = [_reckoned(room, sizes, len(found), scale, complete) for room, sizes in by_room.items()]
     rooms.sort(key=lambda each: (-(each.memory_bytes or 0), -each.keys))
-    single = dict(found).values()
-    large = sorted(single, key=lambda each: -(each.memory_bytes or 0))
-    hot = sorted((each for each in single if each.frequency), key=lambda each: -(each.frequency or 0))
+    patterns = _patterns({each.name: each for each in found}.values())
+    large = sorted(patterns, key=lambda each: -(each.memory_bytes or 0))
+    hot = sorted((each for each in patterns if each.frequency), key=lambda each: -(each.frequency or 0))
     return MemorySample(
         node, known, len(found), complete, tuple(rooms),
         tuple(each for each in large[:_LISTED] if each.memory_bytes), tuple(hot[:_LISTED]) if counting else None,
     )  # fmt: skip
 
 
-def _key(name: bytes, size: int, uses: int, prefix: str) -> tuple[bytes, SampledKey]:
-    room = room_of(name.decode("utf-8", "replace"), prefix)
-    pattern = key_pattern(name, prefix)
-    return name, SampledKey(pattern, room, size if size >= 0 else None, uses if uses >= 0 else None)
+class _Key:
+    def __init__(self, name: bytes, size: int, uses: int, prefix: str) -> None:
+        self.name, self.pattern = name, key_pattern(name, prefix)
+        self.room = room_of(name.decode("utf-8", "replace"), prefix)
+        self.size = size if size >= 0 else None
+        self.uses = uses if uses >= 0 else None
+
+
+def _patterns(keys: Iterable[_Key]) -> list[KeyPattern]:
+    alike = defaultdict[tuple[str, str], list[_Key]](list)
+    for each in keys:
+        alike[each.pattern, each.room].append(each)
+    return [
+        KeyPattern(*of, len(found), _most(each.size for each in found), _most(each.uses for each in found))
+        for of, found in alike.items()
+    ]
+
+
+def _most(numbers: Iterable[int | None]) -> int | None:
+    return max((number for number in numbers if number is not None), default=None)
 
 
 def _reckoned(room: str, sizes: list[int | None], looked: int, scale: float, complete: bool) -> RoomMemory:

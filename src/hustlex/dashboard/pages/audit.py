@@ -66,10 +66,16 @@ class AuditRow(msgspec.Struct, frozen=True):
     what: str
     target: str
     queue: str
-    outcome: str
-    """What became of it: with how many it was done to, or the error."""
+    phase: str
+    detail: str
+    """To how many it was done, or the error."""
     before: str
     after: str
+
+    @property
+    def outcome(self) -> str:
+        """What became of it, in words."""
+        return f"{self.phase} {self.detail}".rstrip()
 
 
 def wanted(given: Callable[[str], str]) -> AuditFilter:
@@ -89,17 +95,24 @@ async def audit(request: PageRequest) -> PageContent:
 async def look(
     request: PageRequest, sought: AuditFilter, *, before: str = "", size: int, most: int
 ) -> tuple[list[AuditRow], str]:
-    """So many entries that this person may see, among so many that are looked at; and where to go on, "" = no more."""
+    """So many entries that this person may see, among so many that are looked at; and where to go on, "" = no more.
+
+    That an act was begun is told where its end is not.
+    """
     log, show = Audit(request.hx.driver, request.hx.prefix), _shown(request)
-    found, looked, cursor = list[AuditRow](), 0, before
+    found, ended, looked, cursor, last = list[AuditRow](), set[str](), 0, before, before
     while looked < most:
-        count = min(_CHUNK if looked or sought.given else size + 1, _CHUNK, most - looked)
+        count = min(_CHUNK if looked or sought.given else 2 * size + 1, _CHUNK, most - looked)
         entries = await log.newest(cursor, count, *sought.range_ms)
         for entry in entries:
-            if may_see(request.operator, entry.fields) and sought.takes(row := _row(entry, show)):
+            if not may_see(request.operator, entry.fields):
+                continue
+            ended.add(entry.fields.get("of", ""))
+            if entry.id not in ended and sought.takes(row := _row(entry, show)):
                 if len(found) == size:
-                    return found, found[-1].id
+                    return found, last
                 found.append(row)
+            last = entry.id
         if len(entries) < count:
             return found, ""
         looked, cursor = looked + count, entries[-1].id
@@ -122,9 +135,10 @@ def _row(entry: AuditEntry, show: Callable[[str], str]) -> AuditRow:
         return visible(entry.fields.get(name, ""))
 
     at = datetime.fromtimestamp(int(entry.id.split("-")[0]) / 1000, UTC)
-    outcome = " ".join(part for part in map(text, ("phase", "count", "error")) if part)
+    detail = f"({count})" if (count := text("count")) else text("error")
     who, target = (show(entry.fields.get(name, "")) for name in ("name", "target"))
-    return AuditRow(entry.id, at, who, text("verb"), target, text("queue"), outcome, text("before"), text("after"))
+    told = text("phase"), detail, text("before"), text("after")
+    return AuditRow(entry.id, at, who, text("verb"), target, text("queue"), *told)
 
 
 def _shown(request: PageRequest) -> Callable[[str], str]:

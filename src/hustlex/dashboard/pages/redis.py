@@ -11,9 +11,9 @@ from hustlex.diagnostics import (
     JOB_CHECKS,
     Checkup,
     ConnectedClients,
+    KeyPattern,
     MemorySample,
     RoomMemory,
-    SampledKey,
     ServerGlance,
     ServerSummary,
     SlowEntry,
@@ -38,8 +38,8 @@ class NodeView(msgspec.Struct, frozen=True):
     rooms: tuple[RoomMemory, ...]
     total: int
     """Of the rooms' memory."""
-    large: list[SampledKey]
-    hot: list[SampledKey] | None
+    large: list[KeyPattern]
+    hot: list[KeyPattern] | None
     clients: ConnectedClients | None
 
 
