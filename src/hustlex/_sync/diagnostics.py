@@ -12,14 +12,14 @@ from hustlex.core.time import Clock, server_clock
 from hustlex.diagnostics import flows, watching
 from hustlex.diagnostics.connections import ConnectedClients
 from hustlex.diagnostics.contents import MemorySample
-from hustlex.diagnostics.facts import PINGS, DeepCheck
+from hustlex.diagnostics.facts import DeepCheck
 from hustlex.diagnostics.findings import Checkup
 from hustlex.diagnostics.glance import ServerGlance, glance
 from hustlex.diagnostics.watching import CommandSample, MonitoredCommand, ServerSummary, SlowEntry
 from hustlex.errors import ConfigurationError
 
 _WATCH = timedelta(seconds=5)
-_FEW_PINGS = 3
+_BRIEF_NODES = 3
 _LONGEST_WATCH = timedelta(minutes=5)
 _MOST_KEYS = 100_000
 _SECOND = timedelta(seconds=1)
@@ -55,8 +55,9 @@ class Diagnostics:
     ) -> Checkup:
         """Every check, of each server (each node of a cluster) and of the jobs (200 queues at most).
 
-        Some 120 round trips for each server, a second at most. brief: some 20, all queues in a call for each hundred,
-        types of tasks in three of them, and not whether a user of few rights may run all that rooms need. deep: watch
+        Some 120 round trips for each server, a second at most. brief: some 20 in all, all queues in a call for each
+        hundred, types of tasks in three of them, three nodes of a cluster (with the cache's), and not whether a user
+        of few rights may run all that rooms need. deep: watch
         the counters of each server for ``watch`` (5 minutes at most), too, and look at so many of its keys (100,000
         at most), a hundredth of its time.
 
@@ -67,12 +68,14 @@ class Diagnostics:
         check.duration("watch", watch, high=_LONGEST_WATCH)
         check.whole("keys", keys, 0, _MOST_KEYS)
         further = DeepCheck(watch.total_seconds(), keys, self._prefix) if deep else None
-        pings = _FEW_PINGS if brief else PINGS
-        state = self._driver.follow(flows.servers(self._driver.link, further, pings))
+        apart = self._cache_driver is not None
+        most = _BRIEF_NODES - apart if brief else None
+        state = self._driver.follow(flows.servers(self._driver.link, further, most))
         jobs = self._driver.follow(flows.of_jobs(self._clock(), brief=brief))
         cache = None
         if self._cache_driver is not None:
-            cache = self._cache_driver.follow(flows.servers(self._cache_driver.link, further, pings))
+            most = 1 if brief else None
+            cache = self._cache_driver.follow(flows.servers(self._cache_driver.link, further, most))
         found = flows.checkup(state, jobs, cache)
         return flows.at_a_glance(found) if brief else found
 

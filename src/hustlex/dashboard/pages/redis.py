@@ -57,6 +57,7 @@ async def redis(request: PageRequest) -> PageContent:
         "state": _state(checkup),
         "findings": sorted(checkup.findings, key=lambda each: _ORDER.index(each.level)) if checkup else [],
         "refusal": refusal,
+        "unchecked": checkup.left_out if checkup else 0,
         "nodes": _nodes(request, found) if found else [],
         "left_out": found.nodes - len(found.servers) if found and found.servers else 0,
         "slow": [each for each in found.slow if _sees(request, _room(request, each))] if found else None,
