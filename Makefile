@@ -108,7 +108,7 @@ deploy-check: $(DEV) ## hold deploy/ against the tools that know its formats, th
 	$(BIN)/python -m tools.deploy_check
 
 pyright: $(DEV) ## README, guides and examples as a user's programs, read by pyright in strict mode (fetches basedpyright, 280 MB)
-	@$(BIN)/python -c 'import basedpyright' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check 'basedpyright>=1.40'
+	@$(BIN)/python -c 'import basedpyright' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check 'basedpyright==1.40.*'
 	$(BIN)/python -m tools.pyright
 
 audit: $(DEV) ## hold the dependencies, their versions and licences against docs/dependencies.md; pip-audit where it is installed

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hustlex.core import check, health
-from hustlex.core.answer.aio import OneStyle, told
+from hustlex.core.answer.aio import OneStyle, answering, told
 from hustlex.core.durability.aio import waiting
 from hustlex.core.durability.level import LEVELS, MEMORY, Durability
 from hustlex.core.health import FrontHealth
@@ -50,6 +50,7 @@ _LONGEST_FAILOVER = timedelta(seconds=60)
 _REFERENCES = 4096
 
 
+@answering
 class HustleX(OneStyle):
     """The Redis layer of one application.
 

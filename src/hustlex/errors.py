@@ -8,7 +8,8 @@ Each class has a ``code`` of its own, which stays when names and messages change
 
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import timedelta
+from typing import ClassVar, Self
 
 __all__ = [
     "BadOption",
@@ -42,10 +43,16 @@ class Error(Exception):
     op: the operation's name, as ``otp.verify`` ("" when none was running).
     hint: what to do about it, one sentence.
     maybe_executed: True when the server may have carried the call out although no reply arrived.
+    attempts: how often the call was made (0: it never was, or the error is none of a call). elapsed: from its beginning
+    to the error. node: the server that was asked last, as "10.0.0.3:6379".
     """
 
     code: ClassVar[str] = "error"
     maybe_executed = False
+    attempts = 0
+    elapsed: timedelta | None = None
+    node = ""
+    _says_attempts: ClassVar[bool] = False
 
     def __init__(self, message: str, *, op: str = "", hint: str = "") -> None:
         self.message = message
@@ -55,11 +62,23 @@ class Error(Exception):
 
     def __str__(self) -> str:
         head = f"{self.op}: {self.message}" if self.op else self.message
+        head += self._tale() if self._says_attempts and self.attempts and self.elapsed is not None else ""
         return f"{head} ({self.hint})" if self.hint else head
+
+    def _tale(self) -> str:
+        seconds = f"{self.elapsed.total_seconds():.2f} s" if self.elapsed is not None else ""
+        known = [self.node] if self.node and self.node not in self.message else []
+        return f" [{', '.join([*known, f'attempts: {self.attempts}', seconds])}]"
 
     def during(self, op: str) -> Error:
         """Name the operation that was running, unless one is named already; returns self."""
         self.op = self.op or op
+        return self
+
+    def tried(self, attempts: int, elapsed: timedelta, node: str) -> Self:
+        """Tell how often, how long and where the call was made, unless that is told already; returns self."""
+        if self.elapsed is None:
+            self.attempts, self.elapsed, self.node = attempts, elapsed, node
         return self
 
 
@@ -107,6 +126,7 @@ class Unavailable(Error):
     """The server could not be reached in time; the call was not executed, or had no effect that matters."""
 
     code = "unavailable"
+    _says_attempts = True
 
 
 class Closed(Unavailable):
@@ -136,6 +156,7 @@ class OutcomeUnknown(Error):
 
     code = "outcome_unknown"
     maybe_executed = True
+    _says_attempts = True
 
 
 class Overloaded(Unavailable):

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import warnings
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import MetaData, create_engine
+from starlette.requests import Request
 
-from hustlex import HustleX
+from hustlex import HustleX, Tasks
 from hustlex.cache.api import Cache
 from hustlex.core.answer.aio import later, now
+from hustlex.dashboard import Dashboard, Operator
+from hustlex.delivery import CallbackSender, ConsoleSender, Courier, Message, Texts
 from hustlex.errors import Misuse
 from hustlex.events.api import Channel
 from hustlex.idempotency import Idempotency, Scope
 from hustlex.jobs.api import Jobs
 from hustlex.jobs.inspector import Inspector
 from hustlex.jobs.schedules import Schedules
+from hustlex.metrics import FleetMetrics, room_history
 from hustlex.otp import Otp
+from hustlex.outbox import Outbox, OutboxRelay
 from hustlex.pins.api import Pins
 from hustlex.ratelimit import Policy, RateLimit
+from hustlex.testing import drain, enqueued
 from hustlex.tokens import Access, TokenPair, Tokens
+from hustlex.web import OtpCodes, ResponseCache, progress_response, sse_response
+from hustlex.worker import Scheduler, Worker
 from tests.conftest import PATIENCE, SECRET
+from tools.surface import MODULES
 
 POLICY = Policy("login", 1, timedelta(minutes=1))
 ROOMS = [Tokens, RateLimit, Otp, Pins, Idempotency, Cache, Channel, Jobs, Inspector, Schedules]
+DEPENDENCIES = {"by_ip", "by_strict_user", "by_user", "get_hustlex", "globally", "jwks", "unlimited"}
+"""FastAPI calls these, and awaits what it sees to be a coroutine function. A Sender is written by the application."""
 OWN = {("Tokens", "check"), ("RateLimit", "check")}
 """Doors that make their answer by themselves."""
 
@@ -46,6 +60,52 @@ def test_no_asynchronous_door_gives_a_bare_coroutine(room: type) -> None:
     for room_name, name in OWN:
         if room.__name__ == room_name:
             assert "Answer[" in doors[name].__annotations__["return"]
+
+
+@pytest.mark.parametrize("module", [each for each in MODULES if each != "hustlex.sync"])
+def test_no_public_name_gives_a_bare_coroutine(module: str) -> None:
+    public = importlib.import_module(module)
+    bare = {f"{name}{door}" for name in public.__all__ for door in bare_doors(getattr(public, name))}
+    assert {each for each in bare if not each.startswith("Sender.")} == {
+        name for name in public.__all__ if name in DEPENDENCIES
+    }
+
+
+def bare_doors(value: Any) -> list[str]:
+    """What of a public name is a coroutine function: it by itself (""), or its doors."""
+    if not inspect.isclass(value):
+        return [""] * inspect.iscoroutinefunction(value)
+    doors = inspect.getmembers(value, inspect.iscoroutinefunction)
+    return [f".{name}" for name, _ in doors if not name.startswith("_")]
+
+
+async def test_what_no_room_has_says_the_same(front: HustleX, tmp_path: Path) -> None:
+    tasks = Tasks()
+    to_ada = Message("+2348031234567", "hello", "k1")
+    subscription = front.events.channel("pot:all", int, kind="live").subscribe()
+    codes, request = OtpCodes(send=asyncio.sleep, purpose="step-up"), Request({"type": "http", "headers": []})
+    unawaited: list[Any] = [
+        front.health(),
+        FleetMetrics(front).text(),
+        FleetMetrics(front).scale("default"),
+        room_history(front, "otp"),
+        Courier(Texts(app="Ajo"), sender := ConsoleSender(tmp_path / "sent")).deliver(front.otp, "junk", claim="c"),
+        sender.send(to_ada),
+        CallbackSender(print).send(to_ada),
+        Dashboard(front).sign_in_token(Operator("read", "ada")),
+        OutboxRelay(front.driver, create_engine("sqlite://"), Outbox(MetaData())).flush(),
+        Worker(front.driver, tasks).run(),
+        Scheduler(front.driver, tasks).run(),
+        codes.ask(front, request, "+2348031234567"),
+        ResponseCache("pot-page", ttl=timedelta(minutes=1)).clear(front),
+        sse_response(request, subscription, authorize=None),
+        progress_response(request, front, "t1", authorize=None),
+        drain(front, tasks),
+        enqueued(front),
+    ]
+    for answer in unawaited:
+        with pytest.raises(Misuse, match="write await before the call"):
+            bool(answer)
 
 
 async def test_a_decision_that_was_not_awaited_lets_nobody_in(front: HustleX) -> None:

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from hustlex.core.op import Batch, Call, Effect, Flow, Op, Script, Sleep, command, do
 from hustlex.drivers import aio, blocking, redis_py
 from hustlex.drivers.faults import refusal
-from hustlex.errors import BadReply, Denied, Full, Misuse, OutcomeUnknown, Refused, Unavailable
+from hustlex.errors import BadReply, Denied, Error, Full, Misuse, OutcomeUnknown, Refused, Timeout, Unavailable
 from tests.conftest import LONG
 from tests.support.calls import Calls
 from tests.support.proxy import Proxy
@@ -293,6 +293,46 @@ async def test_a_missing_server_is_one_clear_sentence(kind: Callable[..., Any]) 
     with pytest.raises(Unavailable, match=r"cannot reach the server at 127\.0\.0\.1:1: connection refused"):
         await street.run(get("k"))
     await street.call("close")
+
+
+async def test_an_error_tells_attempts_time_and_node(
+    kind: Callable[..., Any], faulty_street: Street, faulty: Proxy
+) -> None:
+    """Of what was never sent, lost, late and refused; of one call and of many; and it says no more than that."""
+    away, node = Street(kind("redis://127.0.0.1:1/0", timeout=QUICK)), re.sub(r".*@|/\d+$", "", faulty.url)
+    ops = [increment("secret"), get("secret")]
+    for error in [await _error_of(away.run(op)) for op in ops] + await away.call("run_many", ops):
+        assert isinstance(error, Unavailable)
+        assert error.op and error.attempts >= 1 and error.node == "127.0.0.1:1"
+        assert timedelta() < error.elapsed < timedelta(seconds=30)
+        assert re.search(rf"refused \[attempts: {error.attempts}, \d+\.\d\d s\] \(is it", str(error))
+    await away.call("close")
+    await faulty_street.run(get("warm"))
+    once, refused = increment("secret"), command("test.bad", Effect.READ, "GET", decode=same)
+    for lost in (lambda: faulty_street.run(once), lambda: _first(faulty_street.call("run_many", [once]))):
+        faulty.lose_reply(containing=b"INCR")
+        error = await _error_of(lost())
+        assert isinstance(error, OutcomeUnknown)
+        assert (error.attempts, error.node) == (1, node)
+        assert re.search(rf"executed \[{re.escape(node)}, attempts: 1, \d+\.\d\d s\] \(check", str(error))
+        assert "secret" not in str(error)
+    error = await _error_of(faulty_street.run(refused))
+    assert (error.attempts, error.node, "attempts" in str(error)) == (1, node, False)
+    faulty.black_hole = True
+    error = await _error_of(faulty_street.run(replace(get("secret"), timeout_ms=60)))
+    assert (type(error), error.node) == (Timeout, node)
+    assert error.elapsed >= timedelta(milliseconds=59)
+
+
+async def _error_of(call: Awaitable[Any]) -> Any:
+    with pytest.raises(Error) as caught:
+        await call
+    return caught.value
+
+
+async def _first(answers: Awaitable[list[Any]]) -> Any:
+    (answer,) = await answers
+    raise answer
 
 
 async def test_a_server_that_hangs_up_on_the_handshake_was_sent_nothing(kind: Callable[..., Any]) -> None:

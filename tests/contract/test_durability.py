@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ from hustlex.otp import OtpOptions, Verified
 from hustlex.pins import PinWrong
 from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.tokens import TokenPair
-from tests.conftest import SECRET
+from tests.conftest import PATIENCE, SECRET
 from tests.support import servers
 from tests.support.blocking import Blocking
 from tests.support.otp import code_of, phone, sent
@@ -246,7 +245,7 @@ async def test_a_refusal_is_its_own_callers(single: EmbeddedServer, opened: Any)
 async def test_a_server_that_dies_meanwhile_leaves_the_outcome_open(opened: Any) -> None:
     """What must run once is not repeated; what may be is asked for again, and in the end nobody answers."""
     with EmbeddedServer(binary=servers.binary("valkey9"), append_only=True) as server:
-        hx = opened(server.url, timeout=timedelta(milliseconds=100))
+        hx = opened(server.url, timeout=PATIENCE)
         once = command("test.incr", Effect.ONCE, "INCR", "n", keys=("n",), decode=int)
         await hx.driver.commit(once, Durability("replica", wait_ms=1))
         calls = [asyncio.create_task(hx.driver.commit(once, Durability("replica", wait_ms=60_000)))]

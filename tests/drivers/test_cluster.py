@@ -381,7 +381,8 @@ async def sentence(kind: Callable[..., Any], url: str, timeout_ms: int = 500) ->
         with pytest.raises(Error) as caught:
             await street.run(get("k", timeout_ms=timeout_ms))
         (many,) = await street.many([get("k", timeout_ms=timeout_ms)])
-        assert str(many) == str(caught.value)
+        one = caught.value
+        assert (many.op, many.message, many.hint, many.node) == (one.op, one.message, one.hint, one.node)
         return str(caught.value)
     finally:
         await street.call("close")
@@ -412,6 +413,17 @@ async def test_a_plain_url_for_a_part_of_a_cluster_is_warned_of_once(
     (said,) = [record.getMessage() for record in caplog.records if record.name == "hustlex.drivers"]
     assert f"127.0.0.1:{cluster.owner('k').port} is part of a cluster, and the URL says redis://" in said
     assert "use redis+cluster:// in all of them" in said
+
+
+async def test_an_error_names_the_node_that_was_asked(kind: Callable[..., Any], cluster: ClusterHands) -> None:
+    street = Street(kind(cluster.url, timeout=PATIENCE))
+    for key in ("k", "another", "third"):
+        bad = command("test.bad", Effect.READ, "GET", keys=(key,), decode=bytes)
+        with pytest.raises(Refused) as caught:
+            await street.run(bad)
+        (many,) = await street.many([bad])
+        assert {caught.value.node, many.node} == {f"127.0.0.1:{cluster.owner(key).port}"}
+    await street.call("close")
 
 
 async def test_no_node_that_can_be_reached(kind: Callable[..., Any]) -> None:

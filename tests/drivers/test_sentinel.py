@@ -10,7 +10,7 @@ import pytest
 
 from hustlex.core.op import Effect, Op, command
 from hustlex.drivers import aio
-from hustlex.errors import ConfigurationError, Denied, Error, Unavailable
+from hustlex.errors import ConfigurationError, Denied, Error, Refused, Unavailable
 from tests.drivers.conftest import PATIENCE, Street
 from tests.support.sentinels import SentinelSet, until
 
@@ -42,6 +42,10 @@ async def test_calls_go_where_the_sentinels_say_and_follow_a_promotion(
     await asyncio.to_thread(watched_pair.promote)
     assert await watched.run(put("k", "2")) == b"OK"
     assert await watched.many([get("k"), put("k", "3"), get("k")]) == [b"2", b"OK", b"3"]
+    with pytest.raises(Refused) as caught:
+        await watched.run(command("test.bad", Effect.READ, "GET", decode=same))
+    primary = await asyncio.to_thread(lambda: watched_pair.primary)
+    assert caught.value.node == f"127.0.0.1:{watched_pair.port_of(primary)}"
 
 
 async def test_calls_wait_for_the_next_primary_though_their_deadline_is_shorter(

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from hustlex.core import check, health
-from hustlex.core.answer.blocking import OneStyle, told
+from hustlex.core.answer.blocking import OneStyle, answering, told
 from hustlex.core.durability.blocking import waiting
 from hustlex.core.durability.level import LEVELS, MEMORY, Durability
 from hustlex.core.health import FrontHealth
@@ -51,6 +51,7 @@ _LONGEST_FAILOVER = timedelta(seconds=60)
 _REFERENCES = 4096
 
 
+@answering
 class HustleX(OneStyle):
     """The Redis layer of one application.
 

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.redact import Formatter, Redactor, What
 from hustlex.dashboard import cost
 from hustlex.dashboard.acts import ACTS, FIELDS, Act, Target, target_of
@@ -48,6 +49,7 @@ _EXPORTED = {"tasks": "jobs", "audit": "audit"}
 _STATUS: tuple[tuple[type[Error], int], ...] = ((NotFound, 404), (Misuse, 400), (Conflict, 409), (Denied, 403))
 
 
+@answering
 class Dashboard:
     """The web console of one application: ``app.mount("/ops", Dashboard(hx, access=who_may))``.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from hustlex.core import check, private
+from hustlex.core.answer.aio import answering
 from hustlex.core.extras import require
 from hustlex.core.outcome import Secretive
 from hustlex.core.printable import printable
@@ -66,6 +67,7 @@ class Sender(Protocol):
         ...
 
 
+@answering
 class ConsoleSender:
     """For development: says that a message went out, and writes it to a file, one JSON object a line.
 
@@ -109,6 +111,7 @@ def _json_body(message: Message) -> dict[str, Any]:
     return {"to": message.to, "text": message.text} | ({"subject": message.subject} if message.subject else {})
 
 
+@answering
 class HttpSender:
     """Posts each message as JSON to a gateway, with its key as Idempotency-Key (``pip install 'hustlex[gateway]'``).
 
@@ -164,6 +167,7 @@ class HttpSender:
         await self._client.aclose()
 
 
+@answering
 class CallbackSender:
     """Hands each message to a function of yours, as one around ``smtplib`` or a provider's library.
 

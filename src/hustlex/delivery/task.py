@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.delivery.senders import Message, Sender, SendFailed
 from hustlex.delivery.texts import Texts
 from hustlex.errors import ConfigurationError, Misuse
@@ -30,6 +31,7 @@ def _judge(sender: object) -> None:
         raise Misuse(f"a sender cannot be {check.shown(sender)}", hint="pass what has a channel and an async send")
 
 
+@answering
 class Courier:
     """Sends codes by the first channel that takes them, to phones or by e-mail.
 

@@ -61,6 +61,7 @@ class _Again(msgspec.Struct, frozen=True):
     """In the place of an answer: the call is to be made again."""
 
     failure: Failure
+    route: PoolRoute | None
 
 
 class Driver:
@@ -123,14 +124,14 @@ class Driver:
 
         durability: the reply is a WaitReply.
         """
-        attempt, whole_script, route = 0, False, None
+        whole_script, route, node = False, None, ""
         seconds = self._seconds(op) + (durability.patience_ms / 1000 if durability is not None else 0)
-        patience = Patience(op, deadline, seconds)
+        patience = Patience(op, deadline, seconds, int(failure is not None))
         while True:
             if failure is not None:
-                attempt += 1
+                node = self._pools.node(op, route)
                 route = self._learn(op, route, failure, patience)
-                self._consider(op, failure, route, attempt, patience)
+                self._consider(op, failure, route, node, patience)
                 if not scriptless(failure):
                     self._tally.add("repeated")
                 whole_script = whole_script or scriptless(failure)
@@ -145,6 +146,8 @@ class Driver:
             except (NotSent, Lost, Late, Refused) as error:
                 failure = error
                 continue
+            except Error as error:
+                raise patience.turned_away(error, time.monotonic(), self._pools.node(op, route)) from None
             if not isinstance(reply, Refused):
                 return reply if durability is None else self._waited(route.pool, durability, reply, waited)
             failure = reply
@@ -175,13 +178,11 @@ class Driver:
             patience.learn(failure, self._pools.away_since(op, route) + self._failover_s)
         return detour
 
-    def _consider(
-        self, op: Op[Any], failure: Failure, detour: PoolRoute | None, attempt: int, patience: Patience
-    ) -> None:
-        """Return when the call may be made again, after a pause where one is due; else raise."""
-        error, now = verdict(failure, op.effect), time.monotonic()
+    def _consider(self, op: Op[Any], failure: Failure, detour: PoolRoute | None, node: str, patience: Patience) -> None:
+        """Return when the call may be made again, after a pause where one is due; else raise. node: what failed."""
+        error, now, attempt = verdict(failure, op.effect), time.monotonic(), patience.attempts
         if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
-            raise error.during(op.name) from None
+            raise patience.told(error, now, node) from None
         reason = patience.reason(failure, now)
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
@@ -189,7 +190,7 @@ class Driver:
         if not isinstance(failure, NotSent):
             delay = max(delay, self._repeats.pause(now))
         if now + delay >= patience.until:
-            raise (error or exhausted(reason, self._pools.title)).during(op.name) from None
+            raise patience.told(error or exhausted(reason, self._pools.title), now, node) from None
         time.sleep(delay)
 
     def run_many(self, ops: Sequence[Op[T]]) -> list[T | Error]:
@@ -220,7 +221,7 @@ class Driver:
             now = time.monotonic()
             until = max(patience[place].attempt(now) for place in left)
             for place, route, reply in self._together(ops, packed, left, detours, until):
-                answers[place] = answer = self._outcome(ops[place], reply, until)
+                answers[place] = answer = self._outcome(ops[place], reply, until, patience[place], route)
                 waiting = patience[place] if patient else None
                 if isinstance(answer, _Again) and (detour := self._learn(ops[place], route, answer.failure, waiting)):
                     detours[place] = detour
@@ -233,7 +234,8 @@ class Driver:
             self._tally.add("repeated", len(left))
             time.sleep(delay)
         for place in left:
-            answers[place] = exhausted(answers[place].failure, self._pools.title).during(ops[place].name)
+            error = exhausted(answers[place].failure, self._pools.title)
+            answers[place] = self._told(error, ops[place], patience[place], answers[place].route)
         return answers
 
     def _together(
@@ -272,17 +274,22 @@ class Driver:
             raise closed()
         return self._pools.route(op, deadline)
 
-    def _outcome(self, op: Op[Any], reply: Any, deadline: float) -> Any:
+    def _outcome(self, op: Op[Any], reply: Any, deadline: float, patience: Patience, route: PoolRoute | None) -> Any:
         """The answer, the error, or _Again."""
         try:
             if scriptless(reply):
                 return _decode(op, self._insist(op, deadline, reply))
             if isinstance(reply, (NotSent, Lost, Late, Refused)):
                 error = verdict(reply, op.effect)
-                return _Again(reply) if error is None else error.during(op.name)
-            return reply if isinstance(reply, Error) else _decode(op, reply)
+                return _Again(reply, route) if error is None else self._told(error, op, patience, route)
+            if not isinstance(reply, Error):
+                return _decode(op, reply)
+            return patience.turned_away(reply, time.monotonic(), self._pools.node(op, route))
         except Error as error:
             return error
+
+    def _told(self, error: Error, op: Op[Any], patience: Patience, route: PoolRoute | None) -> Error:
+        return patience.told(error, time.monotonic(), self._pools.node(op, route))
 
     def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
         """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
@@ -349,14 +356,15 @@ class Driver:
         """What a command goes on to say after its first reply; see ``core.op.AsyncDriver``."""
         if self._closed:
             raise closed().during(op.name)
-        deadline = time.monotonic() + self._command_s
+        patience = Patience(op, time.monotonic() + self._command_s, self._command_s)
         with Watch(self.hook, (op.name,), waits=True) if self.hook is not None else nullcontext():
             try:
-                replies = self._pools.route(op, deadline).pool.listen(pack(op), most, seconds, deadline)
+                until = patience.attempt(time.monotonic())
+                replies = self._pools.route(op, until).pool.listen(pack(op), most, seconds, until)
             except (NotSent, Lost, Late) as failure:
-                raise exhausted(failure, self._pools.title).during(op.name) from None
+                raise self._told(exhausted(failure, self._pools.title), op, patience, None) from None
             except Error as error:
-                raise error.during(op.name) from None
+                raise self._told(error, op, patience, None) from None
             return [_decode(op, reply) for reply in replies]
 
     @property

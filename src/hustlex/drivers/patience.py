@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from random import uniform
 from typing import Any
 
 from hustlex.core.op import Effect, Op
 from hustlex.drivers.faults import Failure, Late, Lost, NotSent, misplaced
+from hustlex.errors import Error, Unavailable
 
 FAILOVER_S = 10.0
 AGE_S = 3600.0
@@ -66,13 +68,15 @@ class RepeatBudget:
 
 
 class Patience:
-    """Of one call. until: when it gives up.
+    """Of one call. seconds: how long it may take. attempts: how many were made already. until: when it gives up.
 
     Operations with a time of their own keep it: who asks has something else to do.
     """
 
-    def __init__(self, op: Op[Any], deadline: float, seconds: float) -> None:
+    def __init__(self, op: Op[Any], deadline: float, seconds: float, attempts: int = 0) -> None:
         self.until = self._deadline = deadline
+        self.began = deadline - seconds
+        self.attempts = attempts
         self._seconds = seconds
         self._op = op
         self._limit = float("inf")
@@ -84,7 +88,7 @@ class Patience:
         if self._op.timeout_ms or not (silent or misplaced(failure) or isinstance(failure, NotSent | Lost)):
             return
         if isinstance(failure, Lost | Late) and self._op.effect is Effect.IDEMPOTENT:
-            self._limit = self._deadline - self._seconds + REMEMBERED_S
+            self._limit = self.began + REMEMBERED_S
         self.until = max(self._deadline, min(replaced_by, self._limit))
 
     def reason(self, failure: Failure, now: float) -> Failure:
@@ -98,5 +102,15 @@ class Patience:
         return self.until > max(self._deadline, now) and self._op.effect is not Effect.ONCE
 
     def attempt(self, now: float) -> float:
-        """The deadline of an attempt that begins now."""
+        """The deadline of an attempt that begins now, and is counted."""
+        self.attempts += 1
         return self._deadline if self.until <= self._deadline else min(self.until, now + self._seconds)
+
+    def told(self, error: Error, now: float, node: str) -> Error:
+        """What ends the call, with the call's name, its attempts, its time and the server that was asked last."""
+        return error.during(self._op.name).tried(self.attempts, timedelta(seconds=max(0.0, now - self.began)), node)
+
+    def turned_away(self, error: Error, now: float, node: str) -> Error:
+        """As ``told``, of an attempt that ended by itself: one that was not admitted is none."""
+        self.attempts -= isinstance(error, Unavailable)
+        return self.told(error, now, node)

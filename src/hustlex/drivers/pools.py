@@ -58,6 +58,8 @@ class Pools(Protocol):
 
     def away_since(self, op: Op[Any], route: PoolRoute | None) -> float: ...
 
+    def node(self, op: Op[Any], route: PoolRoute | None) -> str: ...
+
     def every(self) -> list[ServerPool]: ...
 
     def close(self) -> None: ...
@@ -94,6 +96,9 @@ class OnePool:
     def away_since(self, op: Op[Any], route: PoolRoute | None) -> float:  # noqa: ARG002 - there is one
         pool = self._route.pool
         return pool.outage.noted(time.monotonic()) if self._watched and pool.met else FOR_EVER
+
+    def node(self, op: Op[Any], route: PoolRoute | None) -> str:  # noqa: ARG002 - there is one
+        return self._route.pool.node if self._route.pool.met or not self._watched else self.title
 
     def every(self) -> list[ServerPool]:
         return [self._route.pool]
@@ -179,6 +184,10 @@ class ClusterPools:
         pool = route.pool if route is not None else self._owner(op)
         outage = self._unserved if pool is None else pool.outage
         return outage.noted(time.monotonic()) if self._primaries else FOR_EVER
+
+    def node(self, op: Op[Any], route: PoolRoute | None) -> str:
+        pool = route.pool if route is not None else self._owner(op)
+        return self.title if pool is None else pool.node
 
     def _redirected(self, answer: Redirected, target: ServerPool) -> PoolRoute:
         if answer.server_code == "ASK":

@@ -61,7 +61,8 @@ _patience = _Patience()
 class ServerPool:
     """Connections to one server, one for each caller at a time.
 
-    resolve: asked before each dial. place: the address it announces, if that is another one.
+    resolve: asked before each dial. place: the address it announces, if that is another one. node: where it was found
+    last.
     """
 
     def __init__(
@@ -70,13 +71,22 @@ class ServerPool:
         self.place = place or (endpoint.host, endpoint.port)
         self._endpoint = endpoint
         self.tally = LinkTally()
-        self._pool: Any = _pool(endpoint, resolve or (lambda: endpoint), self.tally)
+        self._resolve = resolve
+        self.node = endpoint.where
+        self._pool: Any = _pool(endpoint, self._found, self.tally)
         self._doubted = 0.0
         self.failed = self.met = False
         self.answered = FOR_EVER
         self.outage = Outage()
         self._links = Outage()
         self._looking = threading.Lock()
+
+    def _found(self) -> Endpoint:
+        if self._resolve is None:
+            return self._endpoint
+        endpoint = self._resolve()
+        self.node = endpoint.where
+        return endpoint
 
     def exchange(self, packed: Sequence[bytes], deadline: float, *, asking: bool = False) -> list[Any]:
         """Write all, read all, on one connection. Raises NotSent, Lost, Late, or Error when nothing can be sent."""

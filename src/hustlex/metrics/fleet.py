@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import Effect, Op, command
 from hustlex.errors import Error
 from hustlex.jobs.inspect import ops
@@ -44,6 +45,7 @@ class QueueScale(msgspec.Struct, frozen=True):
     """Living worker processes that take from it."""
 
 
+@answering
 class FleetMetrics:
     """Of one front: ``text()`` for Prometheus, ``scale(queue)`` for an autoscaler. Run it in one place: ``hustlex
     exporter``.

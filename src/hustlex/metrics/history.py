@@ -20,6 +20,7 @@ import msgspec
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.lua import load
 from hustlex.core.op import Arg, Op, Reply
 from hustlex.core.time import server_clock
@@ -76,6 +77,7 @@ class RoomHistory(msgspec.Struct, frozen=True):
     """The server's time."""
 
 
+@answering
 async def room_history(
     hx: HustleX, room: str, *, label: str = "", hours: int = MOST_HOURS, days: int = MOST_DAYS
 ) -> RoomHistory:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver, Effect, command
 from hustlex.core.telemetry import Telemetry, told_of
 from hustlex.core.time import Clock, server_clock
@@ -39,6 +40,7 @@ _TOLD_EVERY_S = 10.0
 _PING = command("outbox.ping", Effect.READ, "PING", decode=bool)
 
 
+@answering
 class OutboxRelay(Service):
     """Run one in every process that adds jobs, so that a commit wakes it, and one in the worker, for the rest::
 

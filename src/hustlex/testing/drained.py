@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error, NotFound
@@ -66,6 +67,7 @@ class Drained(msgspec.Struct, frozen=True):
     """Each, in the order of their ends."""
 
 
+@answering
 async def drain(
     hx: HustleX | AsyncDriver,
     tasks: Tasks,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
@@ -104,6 +105,7 @@ def _in_place(hx: HustleX, jobs: EagerJobs) -> Iterator[None]:
         rooms.update(before)
 
 
+@answering
 class EagerJobs(Jobs):
     """Takes the place of ``hx.jobs``. ran: every job that ended, in this order."""
 

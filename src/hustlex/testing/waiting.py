@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.jobs.api import Jobs
 from hustlex.jobs.define.tasks import Task
 from hustlex.jobs.inspect.types import TaskInfo
@@ -30,6 +31,7 @@ class HasJobs(Protocol):
     def jobs(self) -> Jobs: ...
 
 
+@answering
 async def enqueued(
     hx: HasJobs,
     task: Task[..., Any] | str | None = None,
@@ -64,6 +66,7 @@ async def enqueued(
     ]
 
 
+@answering
 async def assert_enqueued(
     hx: HasJobs,
     task: Task[..., Any] | str | None = None,

@@ -21,6 +21,7 @@ from hustlex.app import HustleX
 from hustlex.cache.api import Cache
 from hustlex.cache.computations import Unshared
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.errors import ConfigurationError, Misuse
 from hustlex.web import pages
 from hustlex.web.charges import calls_at
@@ -53,6 +54,7 @@ class PageOptions(TypedDict, total=False):
     max_value: int
 
 
+@answering
 class ResponseCache:
     """What is cached, and how. Give it to routes: ``dependencies=[Depends(pages)]``, or ``@pages.cached``.
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.faults import loggable
 from hustlex.core.outcome import Secretive
 from hustlex.otp import (
@@ -103,6 +104,7 @@ class Proof(Secretive, frozen=True, eq=False):
     hidden: ClassVar[frozenset[str]] = frozenset({"phone", "device", "email"})
 
 
+@answering
 class OtpCodes:
     """Asking for codes of one purpose, and checking them, for routes of your own: a step-up before a transfer.
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.errors import Misuse, NotFound
 from hustlex.jobs import Enqueued, Log, Progress, Result, State, StateChange
 from hustlex.jobs.stream.types import Item
@@ -27,6 +28,7 @@ _LOOK_S = 0.25
 _OVER = (State.COMPLETED, State.ARCHIVED, None)
 
 
+@answering
 async def progress_response(
     request: Request,
     front: HustleX,

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.errors import ConfigurationError
 from hustlex.idempotency import IdempotencyOptions, Lease, Response, Started
 from hustlex.idempotency.http import HEADER
@@ -175,6 +176,7 @@ def exchange_of(scope: Scope) -> Exchange:
     return exchange
 
 
+@answering
 async def attach(scope: Scope, front: HustleX, started: Started, *, options: IdempotencyOptions | None = None) -> Lease:
     """Tell the middleware that this request holds a claim: its lease is renewed, its answer settled.
 

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.errors import Error
 from hustlex.events import Gap, Message, Subscription, Together, Unknown
 from hustlex.web.depends import front_of
@@ -53,6 +54,7 @@ _LONGEST_PLACE = 16_384
 _KEPT_CHUNKS = 256
 
 
+@answering
 async def sse_response(
     request: Request,
     subscription: AbstractAsyncContextManager[AsyncIterator[Item]],

@@ -7,6 +7,7 @@ import logging
 from random import random
 from time import monotonic
 
+from hustlex.core.answer.aio import answering
 from hustlex.core.faults import describe, loggable, words
 from hustlex.errors import Error
 
@@ -16,6 +17,7 @@ FOREVER = float("inf")
 """What a pass answers to rest until ``wake``."""
 
 
+@answering
 class Service:
     """Subclass it and write ``tick``.
 

@@ -11,6 +11,7 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
+from hustlex.core.answer.aio import answering
 from hustlex.core.durability.level import MEMORY, Durability
 from hustlex.core.op import PING, AsyncDriver
 from hustlex.core.time import Clock, server_clock
@@ -63,6 +64,7 @@ class Health(msgspec.Struct, frozen=True):
         return not self.trouble
 
 
+@answering
 class Worker:
     """Runs tasks from Asynq's queues, beside Go workers or alone. One per process and event loop.
 

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -17,7 +17,7 @@ from hustlex.errors import Misuse
 P = TypeVar("P")
 T = TypeVar("T")
 R = TypeVar("R")
-Room = TypeVar("Room", bound=type)
+Door = TypeVar("Door", bound=Callable[..., Any])
 
 Answer = Coroutine[Any, Any, T]
 """To type checkers a door gives a coroutine, as ``async def`` would: they report one that is not awaited."""
@@ -130,9 +130,11 @@ else:
     begun, now, once = _Later, _Now, _Once  # the classes themselves: a call less on the way of each check
 
 
-def answering(room: Room) -> Room:
-    """A room whose asynchronous doors give answers. The two or three that are called most do so by themselves, which
-    saves a call: they are plain functions that return ``now(...)`` or ``later(...)``."""
+def answering(room: Door) -> Door:
+    """A class whose asynchronous doors give answers, or one such function. The two or three that are called most do so
+    by themselves, which saves a call: they are plain functions that return ``now(...)`` or ``later(...)``."""
+    if inspect.iscoroutinefunction(room):
+        return cast("Door", _door(room))
     for name, door in list(vars(room).items()):
         if not name.startswith("_") and inspect.iscoroutinefunction(door):
             setattr(room, name, _door(door))

@@ -89,6 +89,10 @@ class Cluster:
         node = route.node if route is not None else self._owner(op)
         return node.away_since() if self._primaries else FOR_EVER
 
+    def node(self, op: Op[Any], route: Route | None) -> str:
+        node = route.node if route is not None else self._owner(op)
+        return self.title if node is self._nowhere else node.where.node
+
     def _redirected(self, node: ServerNode, answer: Redirected) -> Route | None:
         host = answer.host or node.place[0]
         if host == "?" or not 0 <= answer.slot < SLOTS:
@@ -180,6 +184,10 @@ class _Anywhere:
 
     @property
     def title(self) -> str:
+        return self._cluster.title
+
+    @property
+    def node(self) -> str:
         return self._cluster.title
 
     async def resolve(self) -> Endpoint:

@@ -37,6 +37,11 @@ class Where(Protocol):
         """For messages: no user, no password."""
         ...
 
+    @property
+    def node(self) -> str:
+        """As title, but the one server that it was at the last dial."""
+        ...
+
     async def resolve(self) -> Endpoint:
         """Where it is now. Raises as ``dial``."""
         ...
@@ -47,7 +52,7 @@ class Fixed:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.title = endpoint.where
+        self.title = self.node = endpoint.where
 
     async def resolve(self) -> Endpoint:
         return self.endpoint

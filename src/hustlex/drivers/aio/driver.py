@@ -253,7 +253,8 @@ class Driver:
             except (NotSent, Lost, Late) as lost:
                 failure = lost
             except Error as error:
-                raise error.during(op.name) from None
+                patience = self._router.patience(op, deadline, None, durability, 1)
+                raise patience.turned_away(error, self._now(), self._topology.node(op, None)) from None
             else:
                 if type(found.reply) is not ReplyError:
                     return found
@@ -332,13 +333,15 @@ class Driver:
         if self._closed:
             raise closed().during(op.name)
         with Watch(self.hook, (op.name,), waits=True) if self.hook is not None else nullcontext():
+            patience = self._router.patience(op, self._now() + self._router.seconds(op), None, None)
             try:
-                route = await self._topology.route(op, self._now() + self._options.command)
+                route = await self._topology.route(op, patience.attempt(self._now()))
                 replies = await heard(route.node.where, self._options, pack(op), most, seconds)
             except NotSent as failure:
-                raise exhausted(failure, self._topology.title).during(op.name) from None
+                error: Error = exhausted(failure, self._topology.title)
+                raise patience.told(error, self._now(), self._topology.node(op, None)) from None
             except Error as error:
-                raise error.during(op.name) from None
+                raise patience.told(error, self._now(), self._topology.node(op, None)) from None
             return [self._decode(op, reply) for reply in replies]
 
     @asynccontextmanager

@@ -57,6 +57,13 @@ class Router:
         """How long a call of this operation may take."""
         return op.timeout_ms / 1000 if op.timeout_ms else self._options.command
 
+    def patience(
+        self, op: Op[Any], deadline: float, wait: float | None, durability: Durability | None, attempts: int = 0
+    ) -> Patience:
+        """Of a call that ends at the deadline; wait and durability: as in ``insist``."""
+        seconds = self.seconds(op) if wait is None else wait
+        return Patience(op, deadline, seconds + (durability.patience_ms / 1000 if durability else 0), attempts)
+
     async def insist(
         self,
         op: Op[Any],
@@ -73,21 +80,20 @@ class Router:
         a connection of its own. patient: whether it goes on beyond the deadline while its server is being replaced.
         durability: the reply is a WaitReply.
         """
-        attempt, whole_script, route = 0, False, None
-        seconds = self.seconds(op) + (durability.patience_ms / 1000 if durability is not None else 0)
-        patience = Patience(op, deadline, seconds)
-        asked = deadline - seconds
+        whole_script, route, node = False, None, ""
+        patience = self.patience(op, deadline, wait, durability, int(failure is not None))
+        asked = patience.began
         while True:
             if failure is not None:
-                attempt += 1
+                node = self.topology.node(op, route)
                 tried, route = route, self.topology.learn(op, route, failure, asked)
                 if route is None and wait is None and patient:
                     patience.learn(failure, self.topology.away_since(op, tried) + self._options.failover)
-                await self._consider(op, failure, route, attempt, patience)
+                await self._consider(op, failure, route, node, patience)
                 if not scriptless(failure):
                     self._options.tally.add("repeated")
                 whole_script = whole_script or scriptless(failure)
-            asked = asyncio.get_running_loop().time()
+            asked = self._now()
             try:
                 until = patience.attempt(asked)
                 route = route or await self.topology.route(op, until if wait is None else until + _GRACE_S)
@@ -98,19 +104,19 @@ class Router:
                 failure = lost
                 continue
             except Error as error:
-                raise error.during(op.name) from None
+                raise patience.turned_away(error, self._now(), self.topology.node(op, route)) from None
             said = reply.reply if type(reply) is WaitReply else reply
             if type(said) is not ReplyError:
                 return reply
             failure = refusal(str(said))
 
     async def _consider(
-        self, op: Op[Any], failure: Failure, detour: Route | None, attempt: int, patience: Patience
+        self, op: Op[Any], failure: Failure, detour: Route | None, node: str, patience: Patience
     ) -> None:
-        """Return when the call may be made again, after a pause where one is due; else raise."""
-        error, now = verdict(failure, op.effect), asyncio.get_running_loop().time()
+        """Return when the call may be made again, after a pause where one is due; else raise. node: what failed."""
+        error, now, attempt = verdict(failure, op.effect), self._now(), patience.attempts
         if error is not None and not (isinstance(failure, Late) and failure.silent and patience.goes_on(now)):
-            raise error.during(op.name) from None
+            raise patience.told(error, now, node) from None
         reason = patience.reason(failure, now)
         if scriptless(failure) or (detour is not None and attempt <= MOST_DETOURS):
             return
@@ -118,7 +124,7 @@ class Router:
         if not isinstance(failure, NotSent):
             delay = max(delay, self._repeats.pause(now))
         if now + delay >= patience.until:
-            raise (error or exhausted(reason, self.topology.title)).during(op.name) from None
+            raise patience.told(error or exhausted(reason, self.topology.title), now, node) from None
         await asyncio.sleep(delay)
 
     def track(self, prefixes: Sequence[str], on_keys: OnKeys, on_loss: Callable[[], None]) -> Invalidations:
@@ -128,6 +134,10 @@ class Router:
         self._trackings.append(tracking)
         tracking.attend(self.topology.homes())
         return tracking
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     def _anywhere(self) -> Where:
         return self.topology.anywhere

@@ -28,7 +28,7 @@ class Sentinels:
         self._sentinels = list(address.sentinels)
         self._address = address
         self._options = replace(options, connect=ANSWER_S)
-        self.title = address.where
+        self.title = self.node = address.where
 
     async def resolve(self) -> Endpoint:
         """Raises Unavailable, or ConfigurationError when all that answer know no such name."""
@@ -44,7 +44,9 @@ class Sentinels:
                 continue
             self._sentinels.remove(sentinel)
             self._sentinels.insert(0, sentinel)
-            return self._address.at(place[0].decode(), int(place[1]))
+            found = self._address.at(place[0].decode(), int(place[1]))
+            self.node = found.where
+            return found
         if unknown and not failure:
             raise nameless(self._address.service)
         raise Unavailable(f"no Sentinel could say where the server is: {failure}")

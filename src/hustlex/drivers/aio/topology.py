@@ -76,6 +76,10 @@ class Topology(Protocol):
         """The servers' addresses, for errors."""
         ...
 
+    def node(self, op: Op[Any], route: Route | None) -> str:
+        """The address of the server that an attempt went to, as far as it is known."""
+        ...
+
     def forsake(self) -> None:
         """Hang up: the event loop has ended."""
         ...
@@ -121,6 +125,9 @@ class Single:
 
     def homes(self) -> list[Where]:
         return [self.anywhere]
+
+    def node(self, op: Op[Any], route: Route | None) -> str:  # noqa: ARG002 - there is one
+        return self.anywhere.node
 
     def look_again(self) -> None:
         """There is one; where it is watched, each dial asks."""

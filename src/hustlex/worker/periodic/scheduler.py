@@ -7,6 +7,7 @@ import logging
 from datetime import timedelta
 
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Error
@@ -21,6 +22,7 @@ _log = logging.getLogger("hustlex.worker")
 _ASK_EVERY = timedelta(minutes=3)
 
 
+@answering
 class Scheduler:
     """Run as many as you like: they need not know each other. Each instant is enqueued by exactly one of them.
 
