@@ -8,6 +8,8 @@ from typing import Any
 import redis
 
 from hustlex.jobs import Job
+from hustlex.metrics import Metrics
+from hustlex.metrics.history import HistoryTally
 from hustlex.sync import HustleX
 from tests.conftest import PATIENCE, SECRET, unhurried
 
@@ -61,6 +63,10 @@ def seed(hx: HustleX) -> None:
     hx.cache("user", str, ttl=HOUR).set("42", "Ada")
     channel: Any = hx.events.channel("orders:42", Any, kind="replay")
     channel.publish_many([{"state": "paid", "to": PHONE} for _ in range(10)])
+    metrics = Metrics()
+    metrics.callers.note("pay", "u7")
+    metrics.families["task_wait_seconds"].observe(0.3, ("mail",))
+    hx.driver.run(HistoryTally(metrics).report(hx.prefix))
 
 
 RULES = '[pay]\nrule = "1/minute"\npenalty = {strikes = 1, per = "1min", ban = "1h"}\n'

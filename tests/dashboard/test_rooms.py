@@ -62,6 +62,38 @@ async def test_each_room_shows_its_day_and_what_stands_apart(person: Callable[..
     assert "Nothing was told of it" in (await ada.open("/limits?of=nothing")).text
 
 
+async def test_who_is_refused_most_stands_with_the_policy(person: Callable[..., Person], hx: Any) -> None:
+    metrics = Metrics()
+    for policy, caller, times in (("pay", "u7", 3), ("pay", "ip%3A203.0.113.7", 5), ("login", "<b>x", 2)):
+        metrics.families["ratelimit_decisions_total"].add((policy, "denied", "redis"), times)
+        for _ in range(times):
+            metrics.callers.note(policy, caller)
+    await hx.driver.run(HistoryTally(metrics).report(hx.prefix))
+    ada, narrow = person("read"), person("read", rooms=("jobs",))
+    await ada.open("/limits")
+    assert "Refused, at least ip:203.0.113.7 pay 5 u7 pay 3 &lt;b&gt;x login 2" in text(ada.shown)
+    await ada.open("/limits?of=login")
+    assert "u7" not in text(ada.shown) and "login 2" in text(ada.shown)
+    assert (await narrow.open("/limits")).status_code == 404
+
+
+async def test_how_long_tasks_take_is_shown_to_whom_it_is_of(person: Callable[..., Person], hx: Any) -> None:
+    metrics = Metrics()
+    metrics.families["task_duration_seconds"].observe(0.3, ("gig:match",), 60)
+    metrics.families["task_duration_seconds"].observe(2_000.0, ("gig:match",), 3)
+    metrics.families["task_wait_seconds"].observe(0.04, ("critical",), 7)
+    await hx.jobs.enqueue("gig:pay", queue="critical")
+    await hx.driver.run(HistoryTally(metrics).report(hx.prefix))
+    ada, narrow = person("read"), person("read", queues=("critical",))
+    assert "Waiting 7 ≤ 50 ms ≤ 50 ms ≤ 50 ms" in text((await ada.open("/")).text)
+    assert "Running 63 ≤ 500 ms ≤ 500 ms &gt; 15 m" in text(ada.shown)
+    assert "gig:match 63 ≤ 500 ms" in text((await ada.open("/queues")).text)
+    assert "95 % waited ≤ 50 ms" in text((await narrow.open("/queues/critical")).text)
+    for path in ("/", "/queues"):
+        await narrow.open(path)
+        assert "gig:match" not in narrow.shown and "&gt; 15 m" not in narrow.shown
+
+
 async def test_home_has_a_line_for_each_room_that_exists(person: Callable[..., Person], told: None) -> None:
     ada, narrow = person("read"), person("read", rooms=("limits", "jobs"))
     shown = text((await ada.open("/")).text)

@@ -15,7 +15,8 @@ from hustlex.app import HustleX
 from hustlex.errors import Misuse
 from hustlex.idempotency import Scope
 from hustlex.metrics import Metrics, history, room_history
-from hustlex.metrics.history import COUNTED, HistoryTally, meaning_of, recorded, rooms_today
+from hustlex.metrics.declared import METRICS
+from hustlex.metrics.history import COUNTED, TIMED, HistoryTally, meanings_of, recorded, rooms_today
 from hustlex.ratelimit import Policy
 from hustlex.web import install, lifespan
 from tests.conftest import PATIENCE, SECRET, unhurried
@@ -164,7 +165,14 @@ def test_every_meaning_is_of_a_room_and_something_that_is_counted() -> None:
         ("hustlex_webhook_events_total", ("stripe", "seen")),
         ("hustlex_calls_total", ("events.append", "unavailable")),
     ):
-        meaning = meaning_of(metric, labels)
-        assert meaning is not None and meaning[1] in COUNTED[meaning[0]], metric
-    assert meaning_of("hustlex_calls_total", ("jobs.enqueue", "ok")) is None
-    assert meaning_of("hustlex_worker_slots", ("total",)) is None
+        [(room, what, _)] = meanings_of(metric, labels)
+        assert what in COUNTED[room], metric
+    assert meanings_of("hustlex_calls_total", ("jobs.enqueue", "ok")) == ()
+    assert meanings_of("hustlex_worker_slots", ("total",)) == ()
+
+
+@pytest.mark.parametrize(("metric", "room"), [("task_duration_seconds", "run"), ("task_wait_seconds", "wait")])
+def test_each_bucket_of_a_duration_has_a_meaning_of_its_own(metric: str, room: str) -> None:
+    assert METRICS[f"hustlex_{metric}"].bounds == TIMED[room]
+    found = meanings_of(f"hustlex_{metric}", ("x",))
+    assert found == [(room, str(n), "x") for n in range(len(TIMED[room]) + 1)]

@@ -13,6 +13,7 @@ from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json, print_table, typed
 from hustlex.cli.values import duration
 from hustlex.errors import Misuse
+from hustlex.metrics.refused import read_refused
 from hustlex.ratelimit import Decision, Guarantee, PenaltyState, Policy, Rule, Rulebook, caller_of, parse_rule, sheet
 from hustlex.ratelimit.policy.guarantees import spoken
 
@@ -84,6 +85,28 @@ def peek(
     print_table(heads, ((each.policy, each.limit, each.window, each.remaining, each.retry_after, each.reset_after)
                         for each in decision.per_policy))  # fmt: skip
     _print_marks(marks)
+
+
+@limit.command()
+def refused(
+    policies: Annotated[
+        list[str], typer.Argument(help="1 to 5 names of policies; those that are judged together joined by +")
+    ],
+    max_callers: Annotated[int, typer.Option(min=1, max=200, help="Callers of each policy")] = 50,
+    url: Url = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """The callers that policies refused most in the last 24 hours, as processes with metrics told it.
+
+    Example: hustlex limit refused pay login
+    """
+    with opened(url, prefix=prefix) as hx:
+        found = hx.driver.run(read_refused(hx.prefix, policies, max_callers))
+    if as_json:
+        print_json("limit.refused.list/1", {"items": found})
+    else:
+        print_table(("caller", "policy", "at least"), ((each.caller, each.policy, each.times) for each in found))
 
 
 @limit.command()

@@ -44,6 +44,11 @@ def tag(text: str) -> str:
     return "{" + component(text) + "}"
 
 
+def tagged(key: str) -> str:
+    """The component in a key's braces, as it stands there."""
+    return key.partition("{")[2].partition("}")[0]
+
+
 @cache
 def key_in(number: int) -> str:
     """Some key of this slot."""

@@ -26,6 +26,7 @@ from hustlex.core.op import Arg, Op, Reply
 from hustlex.core.time import server_clock
 from hustlex.errors import Error
 from hustlex.metrics.board import SeriesName, read
+from hustlex.metrics.declared import RUN, WAIT
 from hustlex.metrics.process import Metrics, metrics_of
 
 _dice = random.Random()  # of this task alone: others may have seeded the one that all share
@@ -33,7 +34,7 @@ _RECORD, _READ = load("hustlex.metrics", "record"), load("hustlex.metrics", "rea
 
 EVERY_S = 10.0
 _PATIENCE_S = 2.0
-MOST_SERIES = 500
+MOST_SERIES = 1_000
 """About 10 KB each."""
 MOST_HOURS, MOST_DAYS = 24, 30
 _MOST_ROWS = 400
@@ -52,7 +53,10 @@ COUNTED: Mapping[str, tuple[str, ...]] = {
 }
 """By room, what is counted of it: of each policy, cache, country, kind of claim and kind of channel, and of all."""
 
-Meaning = tuple[str, str, str] | None
+TIMED: Mapping[str, tuple[float, ...]] = {"run": RUN, "wait": WAIT}
+"""How long attempts of each task type took, tasks of each queue waited: bounds of the buckets, in seconds."""
+
+Meaning = tuple[str, str, str]
 """Room, what, and of which: a policy, a cache, a country."""
 
 
@@ -114,7 +118,7 @@ class HistoryTally:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._before = dict[SeriesName, float]()
+        self._before = dict[tuple[SeriesName, int], float]()
         self._trouble = ""
         self._news = Counter[str]()
 
@@ -122,16 +126,15 @@ class HistoryTally:
         """What is new, out of here; at most 400 series."""
         self._metrics.refresh()
         for series, figures in read(self._metrics.families.board.memory).items():
-            meaning = meaning_of(*series)
-            if meaning is not None:
-                self._add(meaning, series, figures[0])
+            for n, meaning in enumerate(meanings_of(*series)):
+                self._add(meaning, (series, n), figures[n])
         taken = Counter(dict(self._news.most_common(_MOST_ROWS)))
         self._news -= taken
         return taken
 
-    def _add(self, meaning: tuple[str, str, str], series: SeriesName, now: float) -> None:
-        before = self._before.get(series, 0.0)
-        self._before[series] = now
+    def _add(self, meaning: Meaning, number: tuple[SeriesName, int], now: float) -> None:
+        before = self._before.get(number, 0.0)
+        self._before[number] = now
         came = int(now - before if now >= before else now)
         if came:
             room, what, label = meaning
@@ -146,16 +149,21 @@ class HistoryTally:
 
     def report(self, prefix: str) -> Op[None]:
         """The call that tells it. Nobody repeats it: a lost reply may be of one that was counted."""
-        rows: list[Arg] = []
+        callers = self._metrics.callers.take()[:_MOST_ROWS]
+        rows: list[Arg] = [field for caller in callers for field in caller]
         for series, times in {_TOLD: 1, **self.take()}.items():
             rows += (series, times)
-        return _RECORD.op((_names(prefix),), (server_clock(), MOST_SERIES, *rows), _nothing)
+        return _RECORD.op((_names(prefix),), (server_clock(), MOST_SERIES, len(callers), *rows), _nothing)
 
 
-def meaning_of(metric: str, labels: tuple[str, ...]) -> Meaning:
-    """What a counter counts of a room; None for all that has no history."""
+def meanings_of(metric: str, labels: tuple[str, ...]) -> Sequence[Meaning]:
+    """What a counter, or each bucket of a histogram, counts of a room; empty for all that has no history."""
+    if metric in _TAKEN:
+        room = _TAKEN[metric]
+        return [(room, str(n), labels[0]) for n in range(len(TIMED[room]) + 1)]
     judge = _MEANINGS.get(metric)
-    return None if judge is None else judge(*labels)
+    meaning = None if judge is None else judge(*labels)
+    return () if meaning is None else (meaning,)
 
 
 def _of_decision(policy: str, outcome: str, _: str) -> Meaning:
@@ -167,7 +175,7 @@ def _of_read(cache: str, result: str) -> Meaning:
     return "cache", "hits" if result in _HITS else "misses", cache
 
 
-def _of_step(step: str, country: str) -> Meaning:
+def _of_step(step: str, country: str) -> Meaning | None:
     return None if step == "delivered" else ("codes", step, country)
 
 
@@ -183,13 +191,14 @@ def _of_claim(kind: str) -> Callable[[str], Meaning]:
 _KINDS = {"publish": "live", "publish_sharded": "live", "append": "kept", "append_if_new": "kept"}
 
 
-def _of_call(op: str, outcome: str) -> Meaning:
+def _of_call(op: str, outcome: str) -> Meaning | None:
     room, _, verb = op.partition(".")
     kind = _KINDS.get(verb) if room == "events" else None
     return ("events", "published" if outcome == "ok" else "failed", kind) if kind else None
 
 
-_MEANINGS: dict[str, Callable[..., Meaning]] = {
+_TAKEN = {"hustlex_task_duration_seconds": "run", "hustlex_task_wait_seconds": "wait"}
+_MEANINGS: dict[str, Callable[..., Meaning | None]] = {
     "hustlex_ratelimit_decisions_total": _of_decision,
     "hustlex_cache_requests_total": _of_read,
     "hustlex_otp_steps_total": _of_step,
@@ -251,7 +260,8 @@ def _nothing(_: object) -> None:
 def _read(prefix: str, room: str, wanted: list[str], hours: int, days: int) -> Op[RoomHistory]:
     def decode(reply: Reply) -> RoomHistory:
         _, now_ms, series, others = reply
-        labels = _labels(room, others, int(now_ms))
+        hourly = by_label(COUNTED[room], others, int(now_ms))
+        labels = {label: tuple(map(sum, rows)) for label, rows in hourly.items() if label}
         return _history(room, series[0], series[1:], hours, days, int(now_ms), labels)
 
     args: tuple[Arg, ...] = (server_clock(), hours, days, f"{room} ", *wanted)
@@ -297,16 +307,16 @@ def _points(
                 yield RoomPoint(_moment(at_ms), tuple(counts))
 
 
-def _labels(room: str, others: list[list[Any]], now_ms: int) -> dict[str, tuple[int, ...]]:
-    """Counts of the last 24 hours: of the day before from this hour on, and of this day."""
-    counted, hour = COUNTED[room], now_ms // 3_600_000 % 24
-    found: dict[str, list[int]] = {}
+def by_label(counted: Sequence[str], others: list[list[Any]], now_ms: int) -> dict[str, list[tuple[int, ...]]]:
+    """Of each label that was told in the last 24 hours ("" = all together), of each that is counted: its 24 hours."""
+    first = now_ms // 3_600_000 % 24 + 1
+    found: dict[str, list[tuple[int, ...]]] = {}
     for name, _, before, today in others:
         _, what, label = bytes(name).decode("utf-8", "replace").split(" ", 2)
-        if label and what in counted:
-            total = sum(_cells(before, 24)[hour + 1 :]) + sum(_cells(today, 24)[: hour + 1])
-            found.setdefault(label, [0] * len(counted))[counted.index(what)] += total
-    return {label: tuple(counts) for label, counts in sorted(found.items()) if any(counts)}
+        hours = (_cells(before, 24) + _cells(today, 24))[first : first + 24]
+        if what in counted and any(hours):
+            found.setdefault(label, [(0,) * 24] * len(counted))[counted.index(what)] = hours
+    return dict(sorted(found.items()))
 
 
 def _cells(cells: bytes, length: int) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ from hustlex.core.telemetry import (
 )
 from hustlex.metrics import rooms
 from hustlex.metrics.board import Board, anonymous, read
+from hustlex.metrics.callers import CallerSketch
 from hustlex.metrics.declared import CALL
 from hustlex.metrics.families import Families
 from hustlex.metrics.pulled import Pulled
@@ -161,6 +162,7 @@ class Metrics(Counting):
             memory, self._file = self._shared.claim()
         self.families = Families(Board(memory))
         self._calls: dict[str, CallSeries] = {}
+        self.callers = CallerSketch()
         self._pulled = Pulled()
         self._refresh_at = 0.0 if self._shared is not None else float("inf")
         self._flying: list[None] = []
@@ -214,7 +216,13 @@ class Metrics(Counting):
             for metric, labels in count(about, door):
                 families[metric].add(labels)
 
-        return end
+        return end if not name.startswith("ratelimit.") else partial(self._decided, end, name, about)
+
+    def _decided(self, end: DoorEnded, name: str, about: Any, door: DoorEnd) -> None:
+        end(door)
+        refused = rooms.refused(name, about, door)
+        if refused is not None:
+            self.callers.note(*refused)
 
     def attempt(self, start: AttemptStart) -> AttemptEnded:
         families = self.families

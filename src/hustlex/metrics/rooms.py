@@ -48,17 +48,27 @@ def _refresh(_: Any, door: DoorEnd) -> Counted:
 
 
 def _decision(about: Any, door: DoorEnd) -> Counted:
-    if door.error:
-        return
+    if not door.error:
+        yield "ratelimit_decisions_total", (_policy(about), str(door.answer.outcome), str(door.answer.source))
+
+
+def _policy(about: Any) -> str:
     named = about if isinstance(about, (list, tuple)) else (about,)
-    policy = "+".join(str(getattr(each, "name", "?")) for each in named[:_MOST_POLICIES])
-    yield "ratelimit_decisions_total", (policy, str(door.answer.outcome), str(door.answer.source))
+    return "+".join(str(getattr(each, "name", "?")) for each in named[:_MOST_POLICIES])
 
 
 def _decided(_: Any, door: DoorEnd) -> Counted:
     """Of several callers: each by the policy that decided."""
     for part in () if door.error else door.answer.parts or (door.answer,):
         yield "ratelimit_decisions_total", (str(part.policy), str(part.outcome), str(part.source))
+
+
+def refused(name: str, about: Any, door: DoorEnd) -> tuple[str, str] | None:
+    """Policy and caller of a check that was refused; nobody's where the server could not be asked."""
+    answer = door.answer
+    if door.error or answer.allowed or answer.degraded:
+        return None
+    return _policy(about) if name == "ratelimit.check" else str(answer.policy), answer.caller
 
 
 def _enqueued(about: Any, door: DoorEnd) -> Counted:

@@ -85,6 +85,11 @@ class Receipt(Protocol):
         """The id of the place that was asked for, or ""."""
         ...
 
+    @property
+    def caller(self) -> str:
+        """Who is limited, as it stands in the keys."""
+        ...
+
     def states(self, age_us: int = 0) -> tuple[PolicyState, ...]:
         """Each policy, ``age_us`` after the reply. Worked out when asked for, which is rarely."""
         ...
@@ -119,6 +124,11 @@ class Decision(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def __bool__(self) -> bool:
         return self.allowed
+
+    @property
+    def caller(self) -> str:
+        """Who is limited, as it stands in the limit's keys, encoded; "" of several, or when no limiter decided."""
+        return self.receipt.caller if self.receipt is not None and not self.parts else ""
 
     def or_raise(self) -> Self:
         """This decision when the call is allowed; else raises Unsuccessful, which carries it as ``outcome``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hustlex.dashboard import attention, rooms, timelines
+from hustlex.dashboard import attention, latency, rooms, timelines
 from hustlex.dashboard.attention import Trouble
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.pages import errors
@@ -46,6 +46,7 @@ async def _jobs(request: PageRequest) -> tuple[dict[str, Any], list[Trouble]]:
         "charts": timelines.of_day(history) if history else [],
         "hours": timelines.rows(history) if history else [],
         "charts_hidden": history is None,
+        "latency": [] if history is None else await latency.of_all(request),
         "groups": groups,
         "queues": [(each, state_of(each, servers)) for each in _worst(queues)],
         "all_queues": len(queues),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hustlex.dashboard import timelines
+from hustlex.dashboard import latency, timelines
 from hustlex.dashboard.pages.workers import living_servers
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
@@ -39,6 +39,7 @@ async def queues(request: PageRequest) -> PageContent:
         "recent": dict(zip(names, await inspector.recent(names), strict=True)) if names else {},
         "rows": [(each, state_of(each, servers), _serving(each.name, servers)) for each in shown],
         "count": len(seen),
+        "latency": await latency.of_types(request) if request.operator.sees_all_queues else [],
         "order": order,
         "number": page,
         "last": max(1, -(-len(seen) // _SIZE)),
@@ -65,6 +66,7 @@ async def queue(request: PageRequest) -> PageContent:
         "day": timelines.of_day(history),
         "month": timelines.of_month(history),
         "hours": timelines.rows(history),
+        "latency": await latency.of_queue(request, name),
         "groups": await inspector.error_groups([name], size=_GROUPS),
     }
     return PageContent("queue", f"Queue {name}", values)

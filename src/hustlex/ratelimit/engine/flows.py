@@ -102,7 +102,8 @@ def merge(decisions: Sequence[Decision]) -> Decision:
     """One answer of several: refused when one is."""
     refusing = [decision for decision in decisions if not decision]
     order = (Outcome.COST_TOO_LARGE, Outcome.BANNED, Outcome.DENIED, Outcome.DENIED_DEGRADED)
-    shown = min(refusing, key=lambda each: order.index(each.outcome)) if refusing else _tightest(decisions)
+    refusal = min(refusing, key=lambda each: (order.index(each.outcome), -each.retry_after), default=None)
+    shown = _tightest(decisions) if refusal is None else refusal
     states = tuple(state for decision in decisions for state in decision.per_policy)
     return Decision(
         not refusing,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from hustlex.core.keys import tagged
 from hustlex.ratelimit.engine import replies
 from hustlex.ratelimit.engine.ops import ChargedPart, CheckRequest, new_id
 from hustlex.ratelimit.types import Brief, PolicyState, brief_of
@@ -31,6 +32,11 @@ class ChargeReceipt(msgspec.Struct, eq=False, gc=False):
     def lease(self) -> str:
         """The id under which a place was taken; "" when no policy gives places."""
         return self.request.request_id if self.charged and self.request.compiled.lease_ending else ""
+
+    @property
+    def caller(self) -> str:
+        """Who is limited: what stands in the braces of the keys."""
+        return tagged(self.request.key_prefix)
 
     @property
     def lease_key(self) -> str:

@@ -1,0 +1,72 @@
+"""How long tasks waited and ran in the last 24 hours, as all workers told it: percentiles, from buckets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from itertools import accumulate
+
+import msgspec
+
+from hustlex.app import HustleX
+from hustlex.core import check
+from hustlex.core.lua import load
+from hustlex.core.op import Op, Reply
+from hustlex.core.time import server_clock
+from hustlex.metrics.history import TIMED, by_label
+
+_READ = load("hustlex.metrics", "read")
+
+
+class Durations(msgspec.Struct, frozen=True):
+    """Of one queue or task type, in the last 24 hours."""
+
+    bounds: tuple[float, ...]
+    """The upper bounds of the buckets, in seconds; the last bucket has none."""
+    hours: tuple[tuple[int, ...], ...]
+    """Of each hour, the oldest first and the present one last, how many were in each bucket."""
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(map(sum, self.hours))
+
+    def percentile(self, share: float) -> timedelta | None:
+        """The bound under which this share of them stayed, 0 < share <= 1. None: there were none, or that lies in the
+        last bucket, which has no bound.
+        """
+        return self._bound([sum(bucket) for bucket in zip(*self.hours, strict=True)], share)
+
+    def by_hour(self, share: float) -> list[timedelta | None]:
+        """The same of each hour."""
+        return [self._bound(hour, share) for hour in self.hours]
+
+    def _bound(self, buckets: Sequence[int], share: float) -> timedelta | None:
+        wanted = check.number("share", share, 0.0, 1.0) * sum(buckets)
+        for bound, below in zip(self.bounds, accumulate(buckets), strict=False):
+            if below >= wanted and below:
+                return timedelta(seconds=bound)
+        return None
+
+
+async def task_durations(hx: HustleX, what: str) -> Mapping[str, Durations]:
+    """How long tasks took in the last 24 hours, in one call. what: ``run``, by task type; ``wait``, by queue.
+
+    Under "" stands all together. Workers in Python whose front has metrics tell it (``hustlex worker --health-port``).
+    Raises Misuse, Unavailable.
+    """
+    check.protocol("hx", hx, "driver", "prefix", hint="pass the HustleX")
+    return await hx.driver.run(read_durations(hx.prefix, what))
+
+
+def read_durations(prefix: str, what: str) -> Op[Mapping[str, Durations]]:
+    """The call of ``task_durations``, for either front."""
+    bounds = TIMED[check.one_of("what", what, tuple(TIMED))]
+    counted = [str(n) for n in range(len(bounds) + 1)]
+
+    def decode(reply: Reply) -> Mapping[str, Durations]:
+        _, now_ms, _, others = reply
+        found = by_label(counted, others, int(now_ms))
+        return {label: Durations(bounds, tuple(zip(*rows, strict=True))) for label, rows in found.items()}
+
+    return _READ.op((f"{prefix}x:{{rooms}}:names",), (server_clock(), -1, -1, f"{what} "), decode)
