@@ -26,6 +26,7 @@ _GLYPHS = {
     "signed in": ("✓", "calm"),
     "info": ("i", "calm"),
     "retry": ("▲", "warn"),
+    "failed": ("▲", "warn"),
     "paused": ("‖", "warn"),
     "full": ("▲", "warn"),
     "warn": ("▲", "warn"),
@@ -38,6 +39,9 @@ _GLYPHS = {
     "fail": ("■", "bad"),
     "failed": ("■", "bad"),
     "lost": ("■", "bad"),
+    "never": ("■", "bad"),
+    "waiting": ("◌", "calm"),
+    "ended": ("□", "calm"),
 }
 _STEPS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
@@ -52,6 +56,11 @@ def badge(state: str) -> Markup:
 def glyph(state: str) -> str:
     """The sign of a state alone, beside its word."""
     return _GLYPHS.get(state, ("○", "calm"))[0]
+
+
+def meaning(state: str) -> str:
+    """The word of its colour: work, calm, warn or bad."""
+    return _GLYPHS.get(state, ("○", "calm"))[1]
 
 
 def number(value: float | None) -> Markup | str:
