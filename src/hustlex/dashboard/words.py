@@ -37,7 +37,6 @@ _GLYPHS = {
     "unserved": ("■", "bad"),
     "orphaned": ("■", "bad"),
     "fail": ("■", "bad"),
-    "failed": ("■", "bad"),
     "lost": ("■", "bad"),
     "never": ("■", "bad"),
     "waiting": ("◌", "calm"),
