@@ -23,17 +23,24 @@ _GLYPHS = {
     "aggregating": ("◫", "calm"),
     "idle": ("○", "calm"),
     "ok": ("✓", "calm"),
+    "signed in": ("✓", "calm"),
     "info": ("i", "calm"),
     "retry": ("▲", "warn"),
+    "failed": ("▲", "warn"),
     "paused": ("‖", "warn"),
     "full": ("▲", "warn"),
     "warn": ("▲", "warn"),
     "unknown": ("?", "warn"),
+    "intent": ("?", "warn"),
+    "refused": ("▲", "warn"),
     "archived": ("■", "bad"),
     "unserved": ("■", "bad"),
     "orphaned": ("■", "bad"),
     "fail": ("■", "bad"),
     "lost": ("■", "bad"),
+    "never": ("■", "bad"),
+    "waiting": ("◌", "calm"),
+    "ended": ("□", "calm"),
 }
 _STEPS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
@@ -48,6 +55,11 @@ def badge(state: str) -> Markup:
 def glyph(state: str) -> str:
     """The sign of a state alone, beside its word."""
     return _GLYPHS.get(state, ("○", "calm"))[0]
+
+
+def meaning(state: str) -> str:
+    """The word of its colour: work, calm, warn or bad."""
+    return _GLYPHS.get(state, ("○", "calm"))[1]
 
 
 def number(value: float | None) -> Markup | str:
@@ -85,7 +97,7 @@ def duration(value: timedelta | float | None) -> str:
         return UNKNOWN
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
+        return f"{seconds * 1000:.{int(0 < seconds < 0.0095)}f} ms" if seconds > 0 else "0 s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     left, parts = round(seconds), list[str]()
