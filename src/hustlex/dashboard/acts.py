@@ -23,7 +23,7 @@ from hustlex.ratelimit import caller_of
 
 Weight = Literal["light", "medium", "heavy"]
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
-          "changes", "to", "when")  # fmt: skip
+          "changes", "to", "when", "channel", "kind")  # fmt: skip
 """What a target is named by."""
 PRIVATE = ("user", "phone")
 
@@ -46,6 +46,8 @@ class Target(msgspec.Struct, frozen=True):
     changes: str = ""
     to: str = ""
     when: str = ""
+    channel: str = ""
+    kind: str = ""
     typed: str = ""
 
     def written(self, request: PageRequest) -> str:
@@ -100,7 +102,7 @@ def _written(request: PageRequest, name: str, value: str) -> str:
         with suppress(Misuse):
             return ",".join(sorted(_changes(value)))
         return "?"
-    return str(request.show(What("audit", value)).value) if name == "query" else value
+    return str(request.show(What("audit", value)).value) if name in ("query", "channel") else value
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -270,6 +272,14 @@ async def _clone(request: PageRequest, target: Target) -> str:
     return request.url("tasks", made.queue, made.id)
 
 
+async def _tail(request: PageRequest, target: Target) -> str:
+    """Listen to a channel; answers the page that shows what is heard."""
+    kind: Any = check.one_of("kind", target.kind or "live", ("live", "replay", "latest"))
+    assert request.tails is not None
+    name = await request.tails.begin(request.hx, request.operator.name, target.channel, kind)
+    return request.url("events", "tail", name)
+
+
 _LOST = "This cannot be undone."
 _TASK, _STATE = ("queue", "task"), ("queue", "state")
 ACTS: dict[str, Act] = {
@@ -334,6 +344,15 @@ ACTS: dict[str, Act] = {
         "What was used is forgotten, bans too.",
         "Processes that remember a refusal may repeat it for some seconds.",
         "limits",
+    ),
+    "tail": Act(
+        "Show its events",
+        "light",
+        ("channel",),
+        _tail,
+        "It is listened to for two minutes.",
+        room="events",
+        takes=("kind",),
     ),
     "fire": Act("Run now", "light", ("entry",), _fire, "The entry was fired."),
     "pause_entry": Act("Pause", "light", ("entry",), _pause_entry, "The entry is paused."),
