@@ -20,8 +20,10 @@ from examples.gigs.tour import wait_for
 from hustlex.cli.backend import Parts
 from hustlex.cli.processes import cores
 from hustlex.cli.up import _children
+from hustlex.errors import Misuse
 from hustlex.settings import Settings
 from hustlex.sync import HustleX
+from tests.cli import inside
 from tests.cli.backend import ROOT
 from tests.support.servers import free_port
 
@@ -95,6 +97,27 @@ def start(url: str, tmp_path: Path) -> Iterator[Callable[..., Workers]]:
     for workers in begun:
         workers.process.kill()  # its children end with it
         workers.process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("given", [("--durability", "replica"), ()])
+def test_the_command_says_what_outcomes_wait_for(given: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a worker of its own, and to each of its processes; else the tasks decide."""
+    told: list[Any] = []
+
+    def worker(*_: Any, **options: Any) -> None:
+        told.append(options.get("durability"))
+        raise Misuse("seen")
+
+    def processes(_: int, arguments: list[str], *__: Any, **___: Any) -> int:
+        told.append(next((word for at, word in enumerate(arguments) if arguments[at - 1] == "--durability"), None))
+        return 0
+
+    monkeypatch.setattr("hustlex.cli.worker.Worker", worker)
+    monkeypatch.setattr("hustlex.cli.worker.run_processes", processes)
+    command = ("worker", "examples.gigs", "--url", "redis://127.0.0.1:1/0", *given)
+    assert inside.hustlex(*command).returncode == 2
+    assert inside.hustlex(*command, "--processes", "2").returncode == 0
+    assert told == [given[1] if given else None] * 2
 
 
 def alive(pid: int) -> bool:

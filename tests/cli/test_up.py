@@ -190,6 +190,7 @@ def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:
         (["worker", "hustlex.errors"], {}, 2, "has no 'tasks'"),
         (["up", "no.such.module"], {}, 2, "cannot import no.such.module"),
         (["worker", "examples.gigs", "--url", "redis://127.0.0.1:1/0"], {}, 3, "cannot reach the server"),
+        (["worker", "examples.gigs", "--durability", "disk"], {}, 2, "'memory', 'fsync', 'replica', 'replica_fsync'"),
         (["scheduler", "examples.gigs", "--url", "redis://127.0.0.1:1/0"], {}, 3, "cannot reach the server"),
         (["worker", "examples.gigs", "--url", "http://127.0.0.1"], {}, 2, "use redis://"),
         (["worker", "examples.gigs", "--url", "redis://127.0.0.1:x/0"], {}, 2, "port"),

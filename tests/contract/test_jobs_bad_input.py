@@ -210,6 +210,13 @@ LOOKS = [
     Sample(Inspector.cancel, {"task_id": "kept"}),
     Sample(Inspector.stop_worker, {"server_id": "nobody"}),
     Sample(Inspector.open_steps, PAGE),
+    Sample(Inspector.scan_groups, {**QUEUE, "cursor": "", "size": 5}),
+    Sample(Inspector.told, ONE),
+    Sample(
+        Inspector.workflow,
+        {**QUEUE, "step_id": "w:0", "queues": ["default"]},
+        call=lambda inspector, **given: _shown(inspector, given),
+    ),
     Sample(Inspector.enqueue_events, {"entry_id": "e", **PAGE}),
 ]
 ACTS = [
@@ -227,6 +234,11 @@ def _room_of(inspector: Any) -> Any:
     if isinstance(inspector, Blocking):
         return Blocking(BlockingJobs(inspector._target._driver))
     return Jobs(inspector._driver)
+
+
+async def _shown(inspector: Inspector, given: dict[str, Any]) -> Any:
+    await _room_of(inspector).start(gather(Job("t")), workflow_id="w")
+    return await inspector.workflow(**given)
 
 
 async def _again(inspector: Inspector, act: str, given: dict[str, Any]) -> Any:

@@ -55,6 +55,16 @@ async def test_nobody_knows_it(hx: Any) -> None:
         assert "deleted" in seen.text
 
 
+async def test_since_when_it_waits_or_runs(hx: Any, blocking_driver: Any) -> None:
+    await hx.jobs.enqueue("a", task_id="x")
+    seen = await hx.jobs.explain("x", queue="default")
+    assert (seen.pending_since, seen.running_since) == (NOW, None)
+    take(blocking_driver)
+    serve(blocking_driver, "default", running="x")
+    seen = await hx.jobs.explain("x", queue="default")
+    assert (seen.pending_since, seen.running_since) == (None, NOW)
+
+
 async def test_pending_behind_others(hx: Any, blocking_driver: Any) -> None:
     serve(blocking_driver, "default")
     for n in range(3):

@@ -13,7 +13,7 @@ import redis
 from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.errors import Conflict, Misuse, NotFound
-from hustlex.jobs import DayStats, EnqueueEvent, GroupInfo, PeriodicInfo, RunningTask, State, wire
+from hustlex.jobs import DayStats, EnqueueEvent, FoundGroups, GroupInfo, PeriodicInfo, RunningTask, State, wire
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.wire import NEVER_NS, TaskMessage
 from tests.conftest import PATIENCE
@@ -277,6 +277,28 @@ async def test_run_now_goes_behind_what_is_pending(hx: Any, raw: redis.Redis) ->
     await hx.jobs.inspector.run("low", "second")
     assert raw.lrange(Q.pending, 0, -1) == [b"second", b"first"]
     assert int(raw.hget(Q.task("second"), "pending_since")) == NOW_S * SECOND_NS
+
+
+async def test_scan_groups_leads_through_all_of_them(hx: Any, raw: redis.Redis) -> None:
+    for name, score in (("a", NOW_S - 90), ("b", NOW_S - 5)):
+        put(raw, name, State.AGGREGATING, score=score)
+    found = await hx.jobs.inspector.scan_groups("low")
+    first, last = (NOW - timedelta(seconds=ago) for ago in (90, 5))
+    assert found == FoundGroups((GroupInfo("G", 2, first, last),), "", 1, 0)
+    with raw.pipeline() as pipe:
+        for n in range(600):
+            pipe.sadd(Q.groups, f"g{n}")
+            pipe.zadd(Q.group(f"g{n}"), {"a": NOW_S})
+        pipe.execute()
+    names, cursor, pages = set[str](), "", 0
+    while pages == 0 or cursor:
+        found = await hx.jobs.inspector.scan_groups("low", cursor=cursor, size=50)
+        names |= {group.name for group in found.groups}
+        cursor, pages = found.cursor, pages + 1
+        assert found.number == 601 and len(found.groups) < 300
+    assert names == {"G", *(f"g{n}" for n in range(600))} and pages > 3
+    with pytest.raises(Misuse, match="cursor"):
+        await hx.jobs.inspector.scan_groups("low", cursor="x")
 
 
 async def test_the_last_task_of_a_group_takes_its_name_along(hx: Any, raw: redis.Redis) -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from hustlex.core.op import Batch, Flow
 from hustlex.core.time import FixedClock
-from hustlex.errors import Conflict, Error
+from hustlex.errors import Conflict, Error, NotFound
 from hustlex.jobs import (
     RESULT,
     RESULTS,
@@ -456,6 +456,53 @@ async def test_operators_see_who_waits_for_whom(hx: Any, blocking_driver: Any) -
     ]
     assert len(await hx.jobs.inspector.open_steps(page=2, size=1)) == 1
     assert two.id == "w:1"
+
+
+async def test_a_workflow_is_shown_step_by_step(hx: Any, blocking_driver: Any) -> None:
+    async def seen(step: str, **more: Any) -> list[tuple[int, str, list[int]]]:
+        shown = await hx.jobs.inspector.workflow("default", step, **more)
+        positions = {each.name: each.position for each in shown.steps}
+        return [(each.position, each.status.value, [positions[name] for name in each.after]) for each in shown.steps]
+
+    flow = gather(A, B.with_options(queue="low"), then=C).then(A)
+    one, two, three, four = (await hx.jobs.start(flow, workflow_id="w")).steps
+    links = {0: [], 1: [], 2: [0, 1], 3: [2]}
+    assert await seen("w:0") == [
+        (0, "pending", links[0]),
+        (1, "pending", links[1]),
+        (2, "waiting", links[2]),
+        (3, "waiting", links[3]),
+    ]
+    assert await seen("w:3", queues=["default"]) == [(0, "pending", []), (2, "waiting", [0]), (3, "waiting", [2])]
+    succeed(blocking_driver, two)
+    move(blocking_driver, two)
+    fail(blocking_driver, one, "boom")
+    shown = await hx.jobs.inspector.workflow("default", "w:2")
+    assert [each.status.value for each in shown.steps] == ["archived", "completed", "waiting", "waiting"]
+    assert (shown.id, shown.steps[0].why, shown.steps[0].type, shown.beyond) == ("w", "boom", "a", ())
+    await hx.jobs.inspector.run("default", "w:0")
+    succeed(blocking_driver, one)
+    move(blocking_driver, one)
+    assert [status for _, status, _ in await seen("w:0")] == ["completed", "completed", "pending", "waiting"]
+    succeed(blocking_driver, three)
+    move(blocking_driver, three)
+    assert (3, "pending", []) in [(position, status, []) for position, status, _ in await seen("w:0")]
+    assert four.id == "w:3"
+
+
+async def test_a_workflow_shows_what_is_lost_and_what_can_never_start(hx: Any, blocking_driver: Any) -> None:
+    one, _ = (await hx.jobs.start(A.then(B), workflow_id="w")).steps
+    await hx.jobs.inspector.delete("default", "w:0")
+    shown = await hx.jobs.inspector.workflow("default", "w:1")
+    assert [each.status.value for each in shown.steps] == ["lost", "waiting"]
+    move(blocking_driver, one)
+    shown = await hx.jobs.inspector.workflow("default", "w:1")
+    assert [each.status.value for each in shown.steps] == ["ended", "never"]
+    assert "gone" in shown.steps[1].why and "gone" not in repr(shown)
+    await hx.jobs.enqueue("a", task_id="order:7")
+    for step in ("order:7", "w", ":1", "w:x", "other:0"):
+        with pytest.raises(NotFound):
+            await hx.jobs.inspector.workflow("default", step)
 
 
 # -- waiting for the end

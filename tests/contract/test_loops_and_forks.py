@@ -15,7 +15,7 @@ import redis
 
 from hustlex.app import HustleX
 from hustlex.core.op import Effect, Op, command
-from hustlex.errors import Misuse, Unavailable
+from hustlex.errors import Closed, Misuse, Unavailable
 from hustlex.ratelimit import Policy, RateLimitOptions
 from hustlex.sync import HustleX as BlockingHustleX
 from hustlex.tokens import Access
@@ -143,6 +143,20 @@ def test_children_of_a_process_with_a_running_loop_have_connections_of_their_own
     thread.join(60)
     assert codes == [0]
     assert set(answers) == {b"parent"}
+
+
+def test_a_front_that_was_closed_stays_closed_in_a_child(url: str) -> None:
+    front = front_on(url)
+    asyncio.run(every_room(front, 1))
+    asyncio.run(front.close())
+
+    async def refused() -> None:
+        for call in (front.driver.run(echo(1)), front.jobs.enqueue("a"), front.jobs.enqueue("b")):
+            with pytest.raises(Closed):
+                await call
+        assert not (await front.health()).ok
+
+    assert ended([child(lambda: asyncio.run(refused()))]) == [0]
 
 
 def test_children_of_a_blocking_process_have_connections_of_their_own(url: str, raw: redis.Redis) -> None:

@@ -71,6 +71,7 @@ MORE = [
     Sample(Presence.join, {"member": "m"}, call=lambda places, member: entered(places.join(member, it=7))),
     *(Sample(door, {"timeout": timedelta(0)}) for door in (Handle.result, Handle.wait)),
     *(Sample(door, ONE) for door in (Inspector.run, Inspector.archive, Inspector.delete)),
+    Sample(Inspector.workflow, {"queue": "default", "step_id": "w:0"}),
     Sample(Inspector.delete_queue, {"queue": "default"}),
     Sample(Schedules.add, ENTRY),
     Sample(BulkActs.plan, {"verb": "run", "query": "type:t"}),

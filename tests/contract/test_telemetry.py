@@ -225,6 +225,10 @@ async def inspector(room: Any) -> None:
         with suppress(Error):
             await getattr(room, door)("default", "unknown")
     await room.search("state:pending")
+    await room.scan_groups("default")
+    await room.told("default", "unknown")
+    with suppress(Error):
+        await room.workflow("default", "unknown:0")
     for door in ("update_payload", "merge_payload"):
         with suppress(Error):
             await getattr(room, door)("default", "unknown", {})

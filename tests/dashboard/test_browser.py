@@ -13,15 +13,16 @@ import uvicorn
 
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
-from hustlex.jobs import State
+from hustlex.jobs import Job, State, gather
 from hustlex.jobs.keys import queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from tests.support.browser import Chromium, Tab, connected, started
 
 PAGES = ("/", "/queues", "/queues/default", "/tasks", "/tasks?q=state:scheduled,archived+odd:1", "/tasks/default/t1",
-         "/bulk", "/errors", "/errors/low/5555555555555555", "/workers", "/cron", "/workflows", "/people",
-         "/codes", "/limits", "/limits?of=pay", "/cache", "/idempotency", "/events", "/redis", "/audit",
+         "/bulk", "/errors", "/errors/low/5555555555555555", "/workers", "/cron", "/workflows", "/groups",
+         "/workflows/low/w~3a0", "/people", "/codes", "/limits", "/limits?of=pay", "/cache", "/idempotency",
+         "/events", "/redis", "/audit",
          "/confirm?verb=delete_queue&queue=default&back=/queues")  # fmt: skip
 HOSTILE = "<img src=x onerror=window.hurt=1>"
 CONTRAST = """(() => {
@@ -105,6 +106,9 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     await hx.driver.run(record.failures(queue_keys("low"), [FailureCount("5" * 16, kind, 30, (HOSTILE,))], 0))
     measures = [(name, QueueMeasure(9, 3, 1, 1500)) for name in ("default", "low")]
     await hx.driver.run(record.history(measures, 0))
+    parts = [Job(name, b"", {"queue": "low"}) for name in (HOSTILE, "gig:pay", "gig:tell")]
+    await hx.jobs.start(gather(*parts[:2], then=parts[2]), workflow_id="w")
+    await hx.jobs.enqueue(HOSTILE, queue="low", group=HOSTILE)
     await planned(hx)
     console = Dashboard(hx)
     async with serving(console) as address:

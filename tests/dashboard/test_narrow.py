@@ -41,6 +41,7 @@ async def filled(hx: Any, raw: redis.Redis, queue: str, mark: str) -> dict[str, 
     for state, options in {"scheduled": {"process_in": HOUR}, "pending": {}, "archived": {}}.items():
         await hx.jobs.enqueue(f"{mark}:pay", {mark: mark}, task_id=f"{mark}-{state}", queue=queue, **options)
     await hx.jobs.inspector.archive(queue, f"{mark}-archived")
+    await hx.jobs.enqueue(f"{mark}:batch", queue=queue, group=f"{mark}-group")
     kind = FailureKind(f"{mark}:pay", f"{mark}.Error", f"{mark}.place", f"{mark} says")
     count = FailureCount(SIGNATURE, kind, 30, (f"{mark}-archived",))
     await hx.driver.run(record.failures(queue_keys(queue), [count], 0))
@@ -131,7 +132,8 @@ async def test_pages_are_as_if_other_queues_were_not_there(
         return {path: PASSING.sub("", page.text) for path, page in pages.items() if path not in NUMBERS_OF_THE_SERVER}
 
     before = await looks()
-    assert "own:cron" in before["/"] and "own-flow" in before["/workflows"] and "shared:7" in before["/workers"]
+    assert "own:cron" in before["/"] and "own-flow" in before["/workflows"]
+    assert "own-group" in before["/groups"] and "shared:7" in before["/workers"]
     await theirs(hx, raw, person)
     assert await looks() == before
 
@@ -182,7 +184,7 @@ async def test_no_act_touches_other_queues(
     others = await theirs(hx, raw, person)
     own = mine | {"state": "scheduled", "do": "delete", "query": "type:*", "changes": "{}", "to": MINE, "when": "2h",
                   "user": "u1", "session": "s1", "phone": "+2348031234567", "lane": "anon", "limit": "POST /pay",
-                  "typed": "1", "channel": "orders:42", "kind": "live"}  # fmt: skip
+                  "typed": "1", "group": "", "channel": "orders:42", "kind": "live"}  # fmt: skip
     foreign = others | {"to": OTHERS, "query": f"queue:{OTHERS}"}
 
     async def standing() -> dict[Any, Any]:

@@ -31,6 +31,7 @@ async def test_an_empty_server_says_what_to_do(person: Callable[..., Person]) ->
         "/workers": "No worker",
         "/cron": "No periodic entry",
         "/workflows": "No open step",
+        "/groups": "Nothing waits",
         "/audit": "Nothing was done",
     }.items():
         answer = await ada.open(path)

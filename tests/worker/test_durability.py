@@ -83,3 +83,17 @@ async def test_leases_do_not_wait(
 async def test_no_worker_begins_where_the_server_cannot_do_it(driver: Driver, tasks: Tasks) -> None:
     with pytest.raises(ConfigurationError, match="durability fsync"):
         await Worker(driver, tasks, durability="fsync").run()
+
+
+async def test_a_worker_on_a_fronts_driver_waits_as_the_fronts_jobs_do(url: str, tasks: Tasks) -> None:
+    """Unless it, or its tasks, say otherwise. The other rooms' levels are none of its own."""
+    for given in ({"jobs": "fsync"}, {"jobs": "fsync", "pins": "replica"}):
+        async with HustleX(url, timeout=PATIENCE, durability=given) as hx:
+            with pytest.raises(ConfigurationError, match="durability fsync"):
+                await Worker(hx.driver, tasks).run()
+            async with Worker(hx.driver, tasks, durability="memory"):
+                pass
+            async with Worker(hx.driver, Tasks(worker={"durability": "memory"})):
+                pass
+    async with HustleX(url, timeout=PATIENCE, durability={"pins": "fsync"}) as hx, Worker(hx.driver, tasks):
+        pass

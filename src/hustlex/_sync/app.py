@@ -71,7 +71,7 @@ class HustleX(OneStyle):
         beyond their timeout, up to 60 s; default 10 s.
     durability: what each write of a room waits for before its caller is answered, as ``{"jobs": "fsync"}``: "memory",
         "fsync" (the server's disk), "replica" or "replica_fsync"; of jobs, tokens, otp, idempotency, pins and events.
-        What does not get that far raises NotDurable. For single calls see ``durable``.
+        What does not get that far raises NotDurable. Single calls: ``durable``. A worker on ``driver`` waits as jobs.
     credentials: a function that gives user and password, asked before each connection is opened, instead of those of
         the URLs: for passwords that change.
     strict_memory: ``otp``, ``tokens``, ``idempotency`` and ``pins`` raise ConfigurationError while the state server may
@@ -122,6 +122,7 @@ class HustleX(OneStyle):
         if credentials is not None:
             check.function("credentials", credentials)
         how: dict[str, Any] = {"hook": hook, "timeout": timeout, "failover": failover, "credentials": credentials}
+        self._durability = _levels(durability)
         self.driver: BlockingDriver = Driver(for_rooms(url), **how)
         self.cache_driver: BlockingDriver = Driver(for_rooms(cache_url), **how) if cache_url else self.driver
         self._keyring = Keyring(secret, old=old_secrets, reference=reference_secret) if secret else None
@@ -137,7 +138,6 @@ class HustleX(OneStyle):
         self._otp_options = otp
         self._ratelimit_options = ratelimit
         self._journal = health.Journal()
-        self._durability = _levels(durability)
         self._views: dict[str, DurableRooms] = {}
         self._closed = False
         health.join(self)
@@ -316,8 +316,7 @@ class HustleX(OneStyle):
 
     def _waiting(self, room: str, driver: BlockingDriver) -> BlockingDriver:
         """For the writes of a room."""
-        level = self._durability.get(room, MEMORY)
-        return waiting(driver, Durability(level))
+        return waiting(driver, Durability(self._durability.get(room, MEMORY)))
 
     @lazy
     def _state(self) -> BlockingDriver:

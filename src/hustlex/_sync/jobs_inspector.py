@@ -26,6 +26,7 @@ from hustlex.jobs.inspect.history import QueueHistory, RecentMinutes
 from hustlex.jobs.inspect.types import (
     DayStats,
     EnqueueEvent,
+    FoundGroups,
     GroupInfo,
     PeriodicInfo,
     QueueInfo,
@@ -38,8 +39,13 @@ from hustlex.jobs.search import flows as searching
 from hustlex.jobs.search.match import View
 from hustlex.jobs.search.query import Query
 from hustlex.jobs.search.types import FoundTasks
+from hustlex.jobs.stream import ops as stream
+from hustlex.jobs.stream.items import read
+from hustlex.jobs.stream.types import Item
 from hustlex.jobs.types import Outcome, State
 from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow import graph
+from hustlex.jobs.workflow.graph import WorkflowGraph
 from hustlex.jobs.workflow.plan import OpenStep
 
 
@@ -104,6 +110,13 @@ class Inspector:
         """The groups with tasks waiting for aggregation, by name."""
         return self._driver.follow(inspection.of_queue(queue, inspect.groups(queue)))
 
+    def scan_groups(self, queue: str, *, cursor: str = "", size: int = 50) -> FoundGroups:
+        """Some groups with tasks waiting for aggregation, and since when; costs the same however many there are.
+
+        cursor: the page before's. size: about so many, 1 to 100. A group that stays is on some page, maybe on two.
+        """
+        return self._driver.follow(inspection.of_queue(queue, inspect.scan_groups(queue, cursor, size)))
+
     def tasks(self, queue: str, state: State, *, page: int = 1, size: int = 30, group: str = "") -> list[TaskInfo]:
         """One page of a queue's tasks. page: from 1. size: 1 to 1000. group: for AGGREGATING, and only then.
 
@@ -116,6 +129,15 @@ class Inspector:
     def task(self, queue: str, task_id: str) -> TaskInfo:
         """One task, in whatever state. Raises NotFound."""
         return self._driver.run(inspect.task(queue, task_id, self._clock()))
+
+    def told(self, queue: str, task_id: str) -> list[Item]:
+        """What a job told while it ran, and how its attempts ended, as ``Jobs.follow`` has it.
+
+        The newest 100 items, the earliest of them first, kept for a day after the last. A job that neither logs nor
+        reports progress leaves none.
+        """
+        seen = self._driver.run(stream.glance(queue, task_id, stream.LAST))
+        return [item for entry in reversed(seen.items) if (item := read(entry)) is not None]
 
     def search(
         self,
@@ -258,6 +280,16 @@ class Inspector:
     def open_steps(self, *, page: int = 1, size: int = 30) -> list[OpenStep]:
         """Steps of workflows that others wait for, of all queues, in the order in which they will be looked at."""
         return self._driver.follow(steps.open_steps(page, size))
+
+    def workflow(self, queue: str, step_id: str, *, queues: Sequence[str] | None = None) -> WorkflowGraph:
+        """The steps of a step's workflow, where each is, and who waits for whom, as far as records and tasks tell.
+
+        queues: the only others in which to look, None = all. 200 steps by their positions, those around this one; one
+        call in each of 40 queues at most, in which links lead from one to the next. Raises NotFound.
+        """
+        names = None if queues is None else [addressed("queue", name) for name in check.several("queues", queues)]
+        flow = graph.show(addressed("queue", queue), addressed("step_id", step_id), names, self._clock())
+        return self._driver.follow(flow)
 
     def enqueue_events(self, entry_id: str, *, page: int = 1, size: int = 30) -> list[EnqueueEvent]:
         """When a periodic entry fired and which task it made, newest first; at most 1000 are kept."""

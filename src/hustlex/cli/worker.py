@@ -15,13 +15,14 @@ from hustlex.cli.backend import load_tasks
 from hustlex.cli.collector import freeze_start
 from hustlex.cli.processes import Processes, cores, run_processes
 from hustlex.cli.run import named, open_driver, run_until_signal
+from hustlex.core.durability.level import Level
 from hustlex.errors import Misuse
 from hustlex.jobs.keys import queue_keys
 from hustlex.metrics import process_metrics
 from hustlex.metrics.worker import of_worker, watched
 from hustlex.settings import RESERVED, Settings, load_settings
 from hustlex.telemetry import together, tracing
-from hustlex.worker import Reserved, Worker, serve_health
+from hustlex.worker import Reserved, Worker, WorkerOptions, serve_health
 from hustlex.worker.health_http import answer_of, listening_at, pages_of
 
 Modules = Annotated[
@@ -45,6 +46,9 @@ def start(
     ] = None,
     health_host: Annotated[str, typer.Option(help="Address for --health-port")] = "127.0.0.1",
     processes: Processes = None,
+    durability: Annotated[
+        Level | None, typer.Option(help="What outcomes wait for: the disk, a replica; default: what the tasks say")
+    ] = None,
     health_socket: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the jobs of all MODULEs until SIGTERM or Ctrl-C, then finish or hand back what is running.
@@ -60,13 +64,14 @@ def start(
     _check_names(settings.queues, "--queue" if queue else "HUSTLEX_QUEUES")
     if (count := cores(settings.processes)) > 1:
         open_driver(url, settings.url, "hustlex:worker")
-        given = _arguments(module, queue, settings.concurrency, cpu_processes)
+        given = _arguments(module, queue, settings.concurrency, cpu_processes, durability)
         grace_s, environment = settings.shutdown_timeout_s, _environment(settings)
         raise typer.Exit(run_processes(count, given, environment, grace_s=grace_s, port=health_port, host=health_host))
     tasks = load_tasks(module)
     metrics = process_metrics() if health_port or settings.metrics_dir else None
     hook = together(metrics, tracing())
     driver = open_driver(url, settings.url, "hustlex:worker", blocking=len(settings.queues), hook=hook)
+    waits: WorkerOptions = {} if durability is None else {"durability": durability}
     engine = Worker(
         driver,
         tasks,
@@ -74,6 +79,7 @@ def start(
         concurrency=settings.concurrency,
         cpu_processes=cpu_processes,
         shutdown_timeout=timedelta(seconds=settings.shutdown_timeout_s),
+        **waits,
     )
 
     text = None if metrics is None else metrics.text
@@ -105,10 +111,13 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {"HUSTLEX_URL": settings.url, **shared}
 
 
-def _arguments(modules: list[str], queues: list[str] | None, concurrency: int, cpu_processes: int) -> list[str]:
+def _arguments(
+    modules: list[str], queues: list[str] | None, concurrency: int, cpu_processes: int, durability: str | None
+) -> list[str]:
     """Of each process; the URL, which may hold a password, is in its environment."""
     shares = [part for one in queues or () for part in ("--queue", one)]
-    return [*modules, *shares, "--concurrency", str(concurrency), "--cpu-processes", str(cpu_processes)]
+    waits = ["--durability", durability] if durability is not None else []
+    return [*modules, *shares, *waits, "--concurrency", str(concurrency), "--cpu-processes", str(cpu_processes)]
 
 
 def _queues(given: list[str] | None) -> dict[str, int | str] | None:

@@ -227,9 +227,11 @@ class Tracking(Protocol):
 
 
 class AsyncDriver(Protocol):
-    """What a room needs from the async driver; implemented in ``drivers.aio``. hook: told of every call."""
+    """What a room needs from the async driver; implemented in ``drivers.aio``. hook: told of every call. outcomes: what
+    a worker on it waits for before it forgets an outcome, unless it is told otherwise (``core.durability``)."""
 
     hook: Hook | None
+    outcomes: str
 
     async def run(self, op: Op[T]) -> T:
         """Send one operation and decode its answer. Raises the package's errors."""

@@ -23,7 +23,7 @@ from hustlex.ratelimit import caller_of
 
 Weight = Literal["light", "medium", "heavy"]
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
-          "changes", "to", "when", "channel", "kind")  # fmt: skip
+          "changes", "to", "when", "group", "channel", "kind")  # fmt: skip
 """What a target is named by."""
 PRIVATE = ("user", "phone")
 
@@ -46,6 +46,7 @@ class Target(msgspec.Struct, frozen=True):
     changes: str = ""
     to: str = ""
     when: str = ""
+    group: str = ""
     channel: str = ""
     kind: str = ""
     typed: str = ""
@@ -102,7 +103,8 @@ def _written(request: PageRequest, name: str, value: str) -> str:
         with suppress(Misuse):
             return ",".join(sorted(_changes(value)))
         return "?"
-    return str(request.show(What("audit", value)).value) if name in ("query", "channel") else value
+    kinds: dict[str, Any] = {"query": "audit", "group": "group", "channel": "audit"}
+    return str(request.show(What(kinds[name], value)).value) if name in kinds else value
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -145,15 +147,15 @@ async def _cancel(request: PageRequest, target: Target) -> None:
 
 
 async def _run_all(request: PageRequest, target: Target) -> int:
-    return await request.hx.jobs.inspector.run_all(target.queue, State(target.state))
+    return await request.hx.jobs.inspector.run_all(target.queue, State(target.state), group=target.group)
 
 
 async def _archive_all(request: PageRequest, target: Target) -> int:
-    return await request.hx.jobs.inspector.archive_all(target.queue, State(target.state))
+    return await request.hx.jobs.inspector.archive_all(target.queue, State(target.state), group=target.group)
 
 
 async def _delete_all(request: PageRequest, target: Target) -> int:
-    return await request.hx.jobs.inspector.delete_all(target.queue, State(target.state))
+    return await request.hx.jobs.inspector.delete_all(target.queue, State(target.state), group=target.group)
 
 
 async def _delete_queue(request: PageRequest, target: Target) -> None:
@@ -281,7 +283,7 @@ async def _tail(request: PageRequest, target: Target) -> str:
 
 
 _LOST = "This cannot be undone."
-_TASK, _STATE = ("queue", "task"), ("queue", "state")
+_TASK, _STATE, _GROUP = ("queue", "task"), ("queue", "state"), ("group",)
 ACTS: dict[str, Act] = {
     "pause": Act("Pause", "light", ("queue",), _pause, "The queue is paused: workers take no more of its tasks."),
     "resume": Act("Resume", "light", ("queue",), _resume, "Workers take its tasks again."),
@@ -289,13 +291,32 @@ ACTS: dict[str, Act] = {
     "archive": Act("Archive", "medium", _TASK, _archive, "The task is in the archive.", "It will not run by itself."),
     "delete": Act("Delete", "medium", _TASK, _delete, "The task is deleted.", _LOST),
     "cancel": Act(
-        "Cancel", "medium", _TASK, _cancel, "Its worker was told.", "The attempt is cut off and not repeated."
+        "Cancel",
+        "medium",
+        _TASK,
+        _cancel,
+        "It is cancelled.",
+        "What runs is cut off and not repeated, what waits never starts.",
     ),
     "run_all": Act(
-        "Run all", "heavy", _STATE, _run_all, "are pending now.", "All of them run as soon as there are slots."
+        "Run all",
+        "heavy",
+        _STATE,
+        _run_all,
+        "are pending now.",
+        "All of them run as soon as there are slots.",
+        takes=_GROUP,
     ),
-    "archive_all": Act("Archive all", "heavy", _STATE, _archive_all, "are in the archive.", "The archive keeps 9,999."),
-    "delete_all": Act("Delete all", "heavy", _STATE, _delete_all, "are deleted.", _LOST),
+    "archive_all": Act(
+        "Archive all",
+        "heavy",
+        _STATE,
+        _archive_all,
+        "are in the archive.",
+        "The archive keeps 9,999.",
+        takes=_GROUP,
+    ),
+    "delete_all": Act("Delete all", "heavy", _STATE, _delete_all, "are deleted.", _LOST, takes=_GROUP),
     "delete_queue": Act(
         "Delete queue", "heavy", ("queue",), _delete_queue, "The queue is deleted.", f"With all its tasks. {_LOST}"
     ),

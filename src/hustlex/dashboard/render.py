@@ -28,6 +28,7 @@ SECTIONS = (
     ("Workers", "workers", "jobs", "w"),
     ("Cron", "cron", "jobs", "c"),
     ("Workflows", "workflows", "jobs", "f"),
+    ("Groups", "groups", "jobs", "g"),
     ("People", "people", "people", "u"),
     ("Codes", "codes", "people", "o"),
     ("Limits", "limits", "limits", "l"),

@@ -25,6 +25,7 @@ _GLYPHS = {
     "ok": ("✓", "calm"),
     "info": ("i", "calm"),
     "retry": ("▲", "warn"),
+    "failed": ("▲", "warn"),
     "paused": ("‖", "warn"),
     "full": ("▲", "warn"),
     "warn": ("▲", "warn"),
@@ -34,6 +35,9 @@ _GLYPHS = {
     "orphaned": ("■", "bad"),
     "fail": ("■", "bad"),
     "lost": ("■", "bad"),
+    "never": ("■", "bad"),
+    "waiting": ("◌", "calm"),
+    "ended": ("□", "calm"),
 }
 _STEPS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
@@ -48,6 +52,11 @@ def badge(state: str) -> Markup:
 def glyph(state: str) -> str:
     """The sign of a state alone, beside its word."""
     return _GLYPHS.get(state, ("○", "calm"))[0]
+
+
+def meaning(state: str) -> str:
+    """The word of its colour: work, calm, warn or bad."""
+    return _GLYPHS.get(state, ("○", "calm"))[1]
 
 
 def number(value: float | None) -> Markup | str:

@@ -41,6 +41,7 @@ from hustlex.jobs.inspect.types import (
     Cancellation,
     DayStats,
     EnqueueEvent,
+    FoundGroups,
     GroupInfo,
     NeverRuns,
     PeriodicInfo,
@@ -72,6 +73,7 @@ from hustlex.jobs.types import (
     State,
 )
 from hustlex.jobs.wire import TaskMessage
+from hustlex.jobs.workflow.graph import StepStatus, WorkflowGraph, WorkflowStep
 from hustlex.jobs.workflow.plan import OpenStep, Started, StepName
 
 __all__ = [
@@ -101,6 +103,7 @@ __all__ = [
     "ErrorGroup",
     "Explanation",
     "Failed",
+    "FoundGroups",
     "FoundTasks",
     "Gone",
     "GroupInfo",
@@ -147,6 +150,7 @@ __all__ = [
     "StateChange",
     "Step",
     "StepName",
+    "StepStatus",
     "Stopping",
     "Succeeded",
     "Task",
@@ -156,6 +160,8 @@ __all__ = [
     "TooLate",
     "UnreadTask",
     "Workflow",
+    "WorkflowGraph",
+    "WorkflowStep",
     "current_job",
     "default_delay",
     "gather",

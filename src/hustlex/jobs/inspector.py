@@ -25,6 +25,7 @@ from hustlex.jobs.inspect.history import QueueHistory, RecentMinutes
 from hustlex.jobs.inspect.types import (
     DayStats,
     EnqueueEvent,
+    FoundGroups,
     GroupInfo,
     PeriodicInfo,
     QueueInfo,
@@ -37,8 +38,13 @@ from hustlex.jobs.search import flows as searching
 from hustlex.jobs.search.match import View
 from hustlex.jobs.search.query import Query
 from hustlex.jobs.search.types import FoundTasks
+from hustlex.jobs.stream import ops as stream
+from hustlex.jobs.stream.items import read
+from hustlex.jobs.stream.types import Item
 from hustlex.jobs.types import Outcome, State
 from hustlex.jobs.workflow import flows as steps
+from hustlex.jobs.workflow import graph
+from hustlex.jobs.workflow.graph import WorkflowGraph
 from hustlex.jobs.workflow.plan import OpenStep
 
 
@@ -103,6 +109,13 @@ class Inspector:
         """The groups with tasks waiting for aggregation, by name."""
         return await self._driver.follow(inspection.of_queue(queue, inspect.groups(queue)))
 
+    async def scan_groups(self, queue: str, *, cursor: str = "", size: int = 50) -> FoundGroups:
+        """Some groups with tasks waiting for aggregation, and since when; costs the same however many there are.
+
+        cursor: the page before's. size: about so many, 1 to 100. A group that stays is on some page, maybe on two.
+        """
+        return await self._driver.follow(inspection.of_queue(queue, inspect.scan_groups(queue, cursor, size)))
+
     async def tasks(
         self, queue: str, state: State, *, page: int = 1, size: int = 30, group: str = ""
     ) -> list[TaskInfo]:
@@ -117,6 +130,15 @@ class Inspector:
     async def task(self, queue: str, task_id: str) -> TaskInfo:
         """One task, in whatever state. Raises NotFound."""
         return await self._driver.run(inspect.task(queue, task_id, self._clock()))
+
+    async def told(self, queue: str, task_id: str) -> list[Item]:
+        """What a job told while it ran, and how its attempts ended, as ``Jobs.follow`` has it.
+
+        The newest 100 items, the earliest of them first, kept for a day after the last. A job that neither logs nor
+        reports progress leaves none.
+        """
+        seen = await self._driver.run(stream.glance(queue, task_id, stream.LAST))
+        return [item for entry in reversed(seen.items) if (item := read(entry)) is not None]
 
     async def search(
         self,
@@ -261,6 +283,16 @@ class Inspector:
     async def open_steps(self, *, page: int = 1, size: int = 30) -> list[OpenStep]:
         """Steps of workflows that others wait for, of all queues, in the order in which they will be looked at."""
         return await self._driver.follow(steps.open_steps(page, size))
+
+    async def workflow(self, queue: str, step_id: str, *, queues: Sequence[str] | None = None) -> WorkflowGraph:
+        """The steps of a step's workflow, where each is, and who waits for whom, as far as records and tasks tell.
+
+        queues: the only others in which to look, None = all. 200 steps by their positions, those around this one; one
+        call in each of 40 queues at most, in which links lead from one to the next. Raises NotFound.
+        """
+        names = None if queues is None else [addressed("queue", name) for name in check.several("queues", queues)]
+        flow = graph.show(addressed("queue", queue), addressed("step_id", step_id), names, self._clock())
+        return await self._driver.follow(flow)
 
     async def enqueue_events(self, entry_id: str, *, page: int = 1, size: int = 30) -> list[EnqueueEvent]:
         """When a periodic entry fired and which task it made, newest first; at most 1000 are kept."""

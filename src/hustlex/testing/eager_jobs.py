@@ -15,6 +15,7 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.core.answer.aio import answering
+from hustlex.core.durability.level import MEMORY
 from hustlex.core.telemetry import Hook
 from hustlex.core.time import Clock, server_clock
 from hustlex.errors import Misuse
@@ -249,6 +250,7 @@ class _NoServer:
     """The driver behind eager jobs: whatever needs a server says so."""
 
     hook: Hook | None = None
+    outcomes = MEMORY
     deaf = crosses_slots = False
 
     async def run(self, *_: Any) -> NoReturn:

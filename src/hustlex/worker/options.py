@@ -44,13 +44,16 @@ class SettledOptions(msgspec.Struct, frozen=True):
         judge({name: getattr(self, name) for name in self.__struct_fields__})
 
 
-def settle(tasks: Tasks, given: WorkerOptions) -> SettledOptions:
-    """What holds. Raises Misuse, also for an option that there is not, and a task that could never be run."""
+def settle(tasks: Tasks, given: WorkerOptions, outcomes: str) -> SettledOptions:
+    """What holds. outcomes: what the driver says of ``durability``.
+
+    Raises Misuse, also for an option that there is not, and a task that could never be run.
+    """
     tasks.check()
     unknown = sorted(given.keys() - set(SettledOptions.__struct_fields__))
     if unknown:
         raise Misuse(f"a worker has no option {unknown[0]}", hint="see hustlex.worker.Worker")
-    return SettledOptions(**cast("dict[str, Any]", {**tasks.worker_options, **given}))
+    return SettledOptions(**cast("dict[str, Any]", {"durability": outcomes, **tasks.worker_options, **given}))
 
 
 def error_handlers(tasks: Tasks, given: ErrorHandler | None) -> tuple[ErrorHandler, ...]:

@@ -98,7 +98,7 @@ class Worker:
         **options: Unpack[WorkerOptions],
     ) -> None:
         judge(locals())
-        rules = settle(tasks, options)
+        rules = settle(tasks, options, driver.outcomes)
         reporters, park_s = error_handlers(tasks, error_handler), rules.park_unknown // timedelta(seconds=1)
         self.id = uuid.uuid4().hex
         self._tasks = tasks

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from hustlex.core.redact import What
+from hustlex.dashboard.attempts import commands_of, gap_of, line_of, spans_of
 from hustlex.dashboard.pages.queues import STATES
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
@@ -104,6 +105,12 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
+def _workflow(task_id: str) -> str:
+    """The workflow of which it may be a step, by its id; "" for none."""
+    workflow_id, _, position = task_id.rpartition(":")
+    return workflow_id if position.isascii() and position.isdecimal() and len(position) <= 4 else ""
+
+
 async def task(request: PageRequest) -> PageContent:
     """One task: where it is in words, what it holds, what can be done."""
     queue, task_id = request.queue(), request.params["id"]
@@ -112,6 +119,7 @@ async def task(request: PageRequest) -> PageContent:
         found = await request.hx.jobs.inspector.task(queue, task_id)
     except NotFound:
         found = None
+    told = await request.hx.jobs.inspector.told(queue, task_id) if found else []
     values = {
         "queue": queue,
         "id": task_id,
@@ -121,5 +129,10 @@ async def task(request: PageRequest) -> PageContent:
         "waits_for": [step for step in explanation.waits_for if request.operator.sees_queue(step.queue)],
         "acts": ACTS[found.state] if found else (),
         "alike": _alike(request, found) if found and found.last_error else "",
+        "line": line_of(found, explanation, told) if found else [],
+        "gap": gap_of(found) if found else "",
+        "spans": spans_of(explanation),
+        "commands": commands_of(request, queue, task_id, found) if found or explanation.queue else [],
+        "workflow": _workflow(task_id),
     }
     return PageContent("task", f"Task {task_id[:8]}", values, status=200 if found else 404)

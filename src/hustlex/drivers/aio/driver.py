@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from hustlex.core import forks
-from hustlex.core.durability.level import Committed, Durability, WaitReply, reached
+from hustlex.core.durability.level import MEMORY, Committed, Durability, WaitReply, reached
 from hustlex.core.link import LinkFigures, ServerLink
 from hustlex.core.op import PING, Batch, Call, Durable, Flow, Message, OnKeys, Op, Part, Sleep, Step, Tracking
 from hustlex.core.telemetry import Hook, Watch, telling
@@ -43,10 +43,9 @@ class Driver:
     """Opens lazily at the first call. One per event loop at a time; share it between all tasks.
 
     url: redis://, rediss://, valkey:// or unix://; redis+cluster:// or redis+sentinel:// for several servers. timeout:
-    as ``Options.command``, failover: as ``Options.failover``. credentials: asked for user and
-    password before each connection. Raises ConfigurationError for a bad URL. Once its event
-    loop has ended, or in a child process, it opens new connections; used from a second loop while the first one runs,
-    it raises Misuse.
+    as ``Options.command``, failover: as ``Options.failover``. credentials: asked for user and password before each
+    connection. outcomes: see ``core.op.AsyncDriver``. Raises ConfigurationError for a bad URL. Once its event loop has
+    ended, or in a child process, it opens new connections; used from a second loop while the first runs: Misuse.
     """
 
     def __init__(
@@ -58,11 +57,12 @@ class Driver:
         timeout: timedelta | None = None,
         failover: timedelta | None = None,
         credentials: Credentials | None = None,
+        outcomes: str = MEMORY,
     ) -> None:
         given = {"command": timeout, "failover": failover}
         seconds = {name: length.total_seconds() for name, length in given.items() if length is not None}
         self._options = replace(options or Options(), tally=LinkTally(), **seconds)
-        self.hook = hook
+        self.hook, self.outcomes = hook, outcomes
         address = url if isinstance(url, Address) else parse_address(url)
         self._address = address.with_login(credentials) if credentials is not None else address
         self._address.check_certificates()
@@ -85,6 +85,8 @@ class Driver:
 
     def _here(self, loop: asyncio.AbstractEventLoop) -> None:
         """Serve this event loop from now on. Raises Misuse while another one is served."""
+        if self._closed:  # in a child of the process that closed it, too
+            raise closed()
         before, self._loop = self._loop, loop
         if before is None:
             return
@@ -94,8 +96,6 @@ class Driver:
                 "this HustleX already serves another event loop, which is running",
                 hint="make one for each event loop, or hand the call to that loop",
             )
-        if self._closed:
-            raise closed()
         self._options.tally.add("open", -self.figures.open)
         self._router.forsake()
         self._fresh()
@@ -337,10 +337,8 @@ class Driver:
             try:
                 route = await self._topology.route(op, patience.attempt(self._now()))
                 replies = await heard(route.node.where, self._options, pack(op), most, seconds)
-            except NotSent as failure:
-                error: Error = exhausted(failure, self._topology.title)
-                raise patience.told(error, self._now(), self._topology.node(op, None)) from None
-            except Error as error:
+            except (NotSent, Error) as failure:
+                error = failure if isinstance(failure, Error) else exhausted(failure, self._topology.title)
                 raise patience.told(error, self._now(), self._topology.node(op, None)) from None
             return [self._decode(op, reply) for reply in replies]
 
@@ -382,7 +380,7 @@ class Driver:
 
     def another(self) -> Driver:
         """One with the same settings, for the event loop of another thread; opened and closed there."""
-        return Driver(self._address, self._options, hook=self.hook)
+        return Driver(self._address, self._options, hook=self.hook, outcomes=self.outcomes)
 
     async def close(self) -> None:
         """Answer what is in flight (bounded by ``Options.drain``), then close all connections."""

@@ -52,7 +52,8 @@ class WorkerOptions(TypedDict, total=False):
     and counts as Go does."""
     durability: Literal["memory", "fsync", "replica", "replica_fsync"]
     """What outcomes wait for: the disk, a replica. Until then they are acknowledged again, also to a server that took
-    over; jobs are leased meanwhile."""
+    over; jobs are leased meanwhile. Default: that of the front's jobs, ``HustleX(durability={"jobs": ...})``, for a
+    worker on ``hx.driver``; else memory."""
     park_unknown: timedelta
     """For how long tasks of a type that no worker knows are put off, at growing distances of up to 10 minutes, before
     they are archived."""

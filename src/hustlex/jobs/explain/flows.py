@@ -97,6 +97,8 @@ def _explained(case: Case) -> Explanation:
         ahead=facts.ahead if facts.state is State.PENDING else None,
         served_by=tuple(_name(server) for server in case.serving),
         running_on=_name(case.runner) if case.runner else None,
+        pending_since=_moment(facts.pending_since) if facts.state is State.PENDING else None,
+        running_since=case.running_since(),
         retried=message.retried if message else 0,
         max_retry=message.retry if message else 0,
         crashes=facts.crashes,
@@ -130,6 +132,11 @@ class Case(msgspec.Struct, frozen=True):
 
     def _is_run_by(self, server: Server) -> bool:
         return any(task.id == self.id and task.queue == self.queue for task in server.running)
+
+    def running_since(self) -> datetime | None:
+        """When its attempt began, as the worker that runs it says."""
+        running = self.runner.running if self.runner else ()
+        return next((task.started_at for task in running if task.id == self.id and task.queue == self.queue), None)
 
     @property
     def _known(self) -> bool:

@@ -18,6 +18,7 @@ _LOCATE = load("hustlex.jobs", "explain/locate")
 
 DEEP = 1_000
 """How many pending tasks are looked at to find one's place."""
+_LONGEST_NUMBER = 30
 
 
 class TaskFacts(msgspec.Struct, frozen=True):
@@ -51,6 +52,8 @@ class TaskFacts(msgspec.Struct, frozen=True):
     """The steps before it."""
     got: tuple[bool, ...]
     """Which of them have succeeded."""
+    pending_since: float | None
+    """Unix second since when it is pending, None = it is not."""
 
     @property
     def found(self) -> bool:
@@ -75,7 +78,7 @@ def locate(queues: Sequence[str], task_id: str) -> Op[list[str]]:
 
 def _facts(reply: Reply) -> TaskFacts:
     _, now_ms, paused, is_parked, state, message, owner, crashes, parked_at, score, ahead, size, *rest = reply
-    lock, holder, lock_ms, phase, why, after, got = rest
+    lock, holder, lock_ms, phase, why, after, got, pending_since = rest
     return TaskFacts(
         now_ms,
         bool(paused),
@@ -94,6 +97,7 @@ def _facts(reply: Reply) -> TaskFacts:
         _text(why),
         tuple(names(after)),
         tuple(letter == ord("1") for letter in got),
+        int(pending_since) / 1e9 if pending_since.isdigit() and len(pending_since) < _LONGEST_NUMBER else None,
     )
 
 

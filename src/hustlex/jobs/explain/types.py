@@ -69,6 +69,10 @@ class Explanation(msgspec.Struct, frozen=True):
     """``host:pid`` of the living workers that take tasks of its queue."""
     running_on: str | None = None
     """``host:pid`` of the one that runs it."""
+    pending_since: datetime | None = None
+    """Since when it could start, None = it is not pending."""
+    running_since: datetime | None = None
+    """When the attempt began that runs now, None = none does, or its worker has not told yet."""
     retried: int = 0
     """Attempts repeated because they failed."""
     max_retry: int = 0

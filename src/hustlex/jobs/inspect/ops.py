@@ -11,7 +11,7 @@ from hustlex.core import check
 from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
 from hustlex.errors import Misuse, NotFound
-from hustlex.jobs.inspect.types import DayStats, GroupInfo, QueueInfo, QueueSummary, TaskInfo
+from hustlex.jobs.inspect.types import DayStats, FoundGroups, GroupInfo, QueueInfo, QueueSummary, TaskInfo
 from hustlex.jobs.keys import QueueKeys, addressed, queue_keys
 from hustlex.jobs.lookup import check_page
 from hustlex.jobs.types import State
@@ -23,6 +23,7 @@ _DAYS = load("hustlex.jobs", "inspect/count_days")
 _LIST = load("hustlex.jobs", "inspect/list_tasks")
 _SHOW = load("hustlex.jobs", "inspect/show_task")
 _GROUPS = load("hustlex.jobs", "inspect/list_groups")
+_SCAN_GROUPS = load("hustlex.jobs", "inspect/scan_groups")
 
 Counted = TypeVar("Counted", QueueInfo, QueueSummary)
 
@@ -32,6 +33,7 @@ _ROW = 6
 """Values per task in the answers of list_tasks and show_task."""
 _SUMMED = len(QueueSummary.__struct_fields__) - 1
 _ELSEWHERE = -1
+_MOST_SCANNED, _LONGEST_CURSOR = 100, 20
 _LISTS = (State.PENDING, State.ACTIVE)
 
 
@@ -81,6 +83,17 @@ def groups(name: str) -> Op[list[GroupInfo]]:
     """The groups with tasks waiting, by name."""
     q = queue_keys(name)
     return _GROUPS.op((q.groups,), (q.group_prefix,), _group_infos)
+
+
+def scan_groups(name: str, cursor: str, size: int) -> Op[FoundGroups]:
+    """Some groups, with when the first and the last of their tasks came. size: 1 to 100, about. Raises Misuse."""
+    check.text("cursor", cursor, blank=True)
+    digits = cursor.isascii() and cursor.isdecimal() and len(cursor) <= _LONGEST_CURSOR
+    if cursor and not (digits and int(cursor) < 2**64):
+        raise Misuse("a cursor is what the page before answered", hint="pass its cursor, or leave it out")
+    q = queue_keys(name)
+    args = (q.group_prefix, cursor or "0", check.whole("size", size, 1, _MOST_SCANNED))
+    return _SCAN_GROUPS.op((q.groups, q.aggregation_sets), args, _scanned)
 
 
 def tasks(name: str, state: State, page: int, size: int, group: str, now_ms: int) -> Op[list[TaskInfo]]:
@@ -140,6 +153,16 @@ def _day_stats(reply: Reply) -> list[DayStats]:
 def _group_infos(reply: Reply) -> list[GroupInfo]:
     found = [GroupInfo(_text(reply[n]), int(reply[n + 1])) for n in range(1, len(reply), 2)]
     return sorted(found, key=lambda group: group.name)
+
+
+def _scanned(reply: Reply) -> FoundGroups:
+    _, cursor, number, aggregating, *rows = reply
+    found = (
+        GroupInfo(_text(rows[n]), rows[n + 1], _moment(float(rows[n + 2] or 0)), _moment(float(rows[n + 3] or 0)))
+        for n in range(0, len(rows), 4)
+    )
+    left = _text(cursor)
+    return FoundGroups(tuple(found), "" if left == "0" else left, number, aggregating)
 
 
 def _page(state: State, reply: Reply) -> list[TaskInfo]:

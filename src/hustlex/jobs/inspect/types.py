@@ -167,6 +167,23 @@ class GroupInfo(msgspec.Struct, frozen=True):
 
     name: str
     size: int
+    oldest_at: datetime | None = None
+    """When the one that waits longest came; None = not asked for."""
+    newest_at: datetime | None = None
+    """When the last one came; None = not asked for."""
+
+
+class FoundGroups(msgspec.Struct, frozen=True):
+    """A page of a queue's groups, in no order."""
+
+    groups: tuple[GroupInfo, ...]
+    """About as many as were asked for."""
+    cursor: str
+    """Where the next page begins, "" = this is the last."""
+    number: int
+    """Of all groups of the queue in which tasks wait."""
+    aggregating: int
+    """Batches that were taken and are being made into a task."""
 
 
 class RunningTask(msgspec.Struct, frozen=True):

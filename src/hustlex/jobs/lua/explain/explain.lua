@@ -14,9 +14,10 @@
 -- REPLY {1, facts}  "" where there is none: now_ms, paused, parked (1 or 0), state, msg, owner, crashes, parked_at
 --                   (Unix second), score (Unix second of its next start, or of its lease's end), ahead (tasks in
 --                   pending before it, -1 = more than were looked at), size (of its group), lock, holder, lock_ms (its uniqueness lock, who has it, for
---                   how long), phase, why, after (JSON), got (a letter per step before it, 1 = has succeeded)
+--                   how long), phase, why, after (JSON), got (a letter per step before it,
+--                   1 = has succeeded), pending_since (Unix ns)
 -- @include clock
-local found = redis.call('HMGET', task, 'state', 'msg', 'owner', 'crashes', 'unique_key', 'group', 'parked_at')
+local found = redis.call('HMGET', task, 'state', 'msg', 'owner', 'crashes', 'unique_key', 'group', 'parked_at', 'pending_since')
 local state, group = found[1] or '', found[6] or ''
 local score, ahead, size, got = '', '', '', ''
 
@@ -42,4 +43,4 @@ for n = 0, (waits[1] == 'waits' and waits[4] or 0) - 1 do
 end
 return {1, clock(now_ms), redis.call('EXISTS', paused), redis.call('HEXISTS', parked, id), state, found[2] or '',
   found[3] or '', found[4] or '', found[7] or '', score, ahead, size, lock, holder, lock_ms, waits[1] or '', waits[2] or '',
-  waits[3] or '', got}
+  waits[3] or '', got, found[8] or ''}
