@@ -51,6 +51,11 @@ class Target(msgspec.Struct, frozen=True):
     kind: str = ""
     typed: str = ""
 
+    @property
+    def places(self) -> dict[str, str]:
+        """The queues that it names: an entry of the audit is for whom all of them exist."""
+        return {"queue": self.queue} | ({"to": self.to} if self.to else {})
+
     def written(self, request: PageRequest) -> str:
         """For the audit: a person stands there under the keyed stand-in of key names and logs, of a payload the names
         of what changes, and a search without what looks like a secret."""
