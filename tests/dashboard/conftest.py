@@ -12,6 +12,7 @@ import pytest
 
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
+from hustlex.dashboard.audit import Audit
 from hustlex.idempotency import Response, Scope
 from hustlex.jobs import Job, gather
 from hustlex.jobs.keys import queue_keys
@@ -108,6 +109,8 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     await hx.jobs.enqueue(HOSTILE, queue="low", group=HOSTILE)
     await lived(hx)
     await planned(hx)
+    done = {"queue": "low", "detail": HOSTILE, "before": HOSTILE, "after": HOSTILE}
+    await Audit(hx.driver, hx.prefix).note(Operator("act", HOSTILE), "done", "pause", HOSTILE, **done)
     console = Dashboard(hx, rules=[RULE], channels=["users:{user}"])
     async with serving(console) as address:
         yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
