@@ -17,6 +17,8 @@ PATHS = (
     *(f"/queues/{odd}" for odd in ODD),
     *(f"/tasks/{odd}/{odd}" for odd in ODD),
     *(f"/cron/{odd}" for odd in ODD),
+    *(f"/workflows/{odd}/{odd}~3a0" for odd in ODD),
+    *(f"/groups?queue={odd}&cursor={odd}" for odd in ODD),
     *(f"/tasks?queue={odd}&state={odd}&page={odd}" for odd in ODD),
     *(f"/tasks?id={odd}" for odd in ODD),
     *(f"/queues?sort={odd}&page={odd}" for odd in ODD),

@@ -36,13 +36,20 @@ class LineEntry(msgspec.Struct, frozen=True):
     text: str = ""
     kind: str = "log"
     """As what the formatter is asked about the text."""
+    whole: bool = False
+    """Whether the moment is known to the second only."""
+
+    @property
+    def order(self) -> datetime:
+        """Its place in the line: what is known to the second stands behind the others of that second."""
+        return _LAST if self.at is None else min(self.at, _LAST - _TOGETHER) + timedelta(seconds=self.whole)
 
 
 def line_of(task: TaskInfo, seen: Explanation, items: Sequence[Item]) -> list[LineEntry]:
     """The earliest first."""
     told = [_told(item, task) for item in items]
     found = [*told, *_recorded(task, told), *_now(task, seen)]
-    return sorted(found, key=lambda entry: entry.at or _LAST)
+    return sorted(found, key=lambda entry: entry.order)
 
 
 def _told(item: Item, task: TaskInfo) -> LineEntry:
@@ -65,9 +72,9 @@ def _recorded(task: TaskInfo, told: Sequence[LineEntry]) -> Iterator[LineEntry]:
     """What the task itself says, unless its job told the same."""
     failed, done = task.last_failed_at, task.completed_at
     if failed and not any(entry.what in _FAILED and _near(entry.at, failed) for entry in told):
-        yield LineEntry(failed, "failed", task.last_error, "error")
+        yield LineEntry(failed, "failed", task.last_error, "error", whole=True)
     if done and not any(entry.what == State.COMPLETED and _near(entry.at, done) for entry in told):
-        yield LineEntry(done, State.COMPLETED.value)
+        yield LineEntry(done, State.COMPLETED.value, whole=True)
 
 
 def _now(task: TaskInfo, seen: Explanation) -> Iterator[LineEntry]:

@@ -18,6 +18,7 @@ _LOCATE = load("hustlex.jobs", "explain/locate")
 
 DEEP = 1_000
 """How many pending tasks are looked at to find one's place."""
+_LONGEST_NUMBER = 30
 
 
 class TaskFacts(msgspec.Struct, frozen=True):
@@ -96,7 +97,7 @@ def _facts(reply: Reply) -> TaskFacts:
         _text(why),
         tuple(names(after)),
         tuple(letter == ord("1") for letter in got),
-        int(pending_since) / 1e9 if pending_since.isdigit() else None,
+        int(pending_since) / 1e9 if pending_since.isdigit() and len(pending_since) < _LONGEST_NUMBER else None,
     )
 
 
