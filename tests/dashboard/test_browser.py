@@ -12,18 +12,20 @@ import pytest
 import uvicorn
 
 from hustlex.app import HustleX
+from hustlex.core.op import Effect, command
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.jobs import Job, State, gather
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from tests.support.browser import Chromium, Tab, connected, started
 
 PAGES = ("/", "/queues", "/queues/default", "/tasks", "/tasks?q=state:scheduled,archived+odd:1", "/tasks/default/t1",
          "/bulk", "/errors", "/errors/low/5555555555555555", "/workers", "/cron", "/workflows", "/groups",
-         "/workflows/low/w~3a0", "/people", "/codes", "/limits", "/limits?of=pay", "/cache", "/idempotency",
-         "/events", "/redis", "/audit",
+         "/workflows/low/w~3a0", "/quarantine", "/people", "/codes", "/limits", "/limits?of=pay", "/cache",
+         "/idempotency", "/events", "/redis", "/audit",
          "/confirm?verb=delete_queue&queue=default&back=/queues")  # fmt: skip
+ASIDE = parked(queue_keys("low"))
 HOSTILE = "<img src=x onerror=window.hurt=1>"
 CONTRAST = """(() => {
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
@@ -109,6 +111,7 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     parts = [Job(name, b"", {"queue": "low"}) for name in (HOSTILE, "gig:pay", "gig:tell")]
     await hx.jobs.start(gather(*parts[:2], then=parts[2]), workflow_id="w")
     await hx.jobs.enqueue(HOSTILE, queue="low", group=HOSTILE)
+    await hx.driver.run(command("test.aside", Effect.ONCE, "HSET", ASIDE, HOSTILE, HOSTILE, keys=(ASIDE,), decode=int))
     await planned(hx)
     console = Dashboard(hx)
     async with serving(console) as address:

@@ -51,6 +51,9 @@ def _of_queue(queue: QueueSummary, servers: Sequence[Server]) -> Iterator[Troubl
         yield Trouble(
             "fail", f"queue {queue.name}: {queue.orphans:,} tasks lost their worker and wait to be recovered", page
         )
+    if queue.quarantined:
+        words = f"queue {queue.name}: {queue.quarantined:,} messages could not be read and were set aside"
+        yield Trouble("warn", words, ("quarantine",))
     if state == "paused" and queue.pending:
         yield Trouble("warn", f"queue {queue.name}: paused, {queue.pending:,} tasks wait", page)
     if state == "full":

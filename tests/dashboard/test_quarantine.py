@@ -1,0 +1,67 @@
+"""What workers set aside: looked at, put back, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from hustlex.errors import Conflict, NotFound
+from hustlex.jobs.keys import parked, queue_keys
+from hustlex.jobs.wire import TaskMessage, encode_task
+from tests.dashboard.conftest import Person
+
+LOW = queue_keys("low")
+READABLE = encode_task(TaskMessage("gig:pay", b'{"phone": "+2348031234567"}', "good", "low", 25))
+
+
+async def set_aside(hx: Any, raw: redis.Redis) -> None:
+    """A message that a newer program can decode, and one that none can."""
+    await hx.jobs.enqueue("gig:pay", queue="low", task_id="other")
+    raw.hset(parked(LOW), mapping={"good": READABLE, "bad": b"\x0a\xff"})
+
+
+async def test_what_was_set_aside_is_put_back_or_deleted(
+    hx: Any, raw: redis.Redis, person: Callable[..., Person]
+) -> None:
+    await set_aside(hx, raw)
+    ada = person("act")
+    await ada.open("/")
+    assert "2 messages could not be read and were set aside" in ada.shown
+    await ada.open("/quarantine")
+    assert "no task message" in ada.shown and "can be decoded now" in ada.shown and "8031234567" not in ada.shown
+    await ada.press("put_back", queue="low", task="good", back="/quarantine")
+    assert "It is pending now" in ada.shown and "1 of 1" in ada.shown
+    assert (await hx.jobs.inspector.task("low", "good")).type == "gig:pay"
+    answer = await ada.press("put_back", queue="low", task="bad", back="/quarantine")
+    assert answer.status_code == 409 and "still cannot be read" in ada.shown
+    await ada.open("/quarantine")
+    await ada.press("discard", queue="low", task="bad", back="/quarantine")
+    assert "Nothing was set aside" in ada.shown and not raw.exists(parked(LOW))
+
+
+async def test_put_back_leaves_what_is_there_alone(hx: Any, raw: redis.Redis) -> None:
+    inspector = hx.jobs.inspector
+    await set_aside(hx, raw)
+    raw.hset(parked(LOW), "other", READABLE)
+    with pytest.raises(Conflict, match="by the same id"):
+        await inspector.put_back("low", "other")
+    for act in (inspector.put_back, inspector.discard):
+        with pytest.raises(NotFound):
+            await act("low", "nothing")
+    found = await inspector.quarantined("low")
+    assert (found.number, found.cursor, sorted(each.id for each in found.messages)) == (3, "", ["bad", "good", "other"])
+    assert "phone" not in repr(found)
+
+
+async def test_what_other_queues_set_aside_does_not_exist(
+    hx: Any, raw: redis.Redis, person: Callable[..., Person]
+) -> None:
+    await set_aside(hx, raw)
+    ada = person("act", queues=("gig*",))
+    await ada.open("/quarantine?queue=low")
+    assert "Nothing was set aside" in ada.shown
+    assert (await ada.press("discard", queue="low", task="bad", back="/")).status_code == 404
+    assert raw.hlen(parked(LOW)) == 2
