@@ -32,12 +32,14 @@ async def test_what_was_set_aside_is_put_back_or_deleted(
     assert "2 messages could not be read and were set aside" in ada.shown
     await ada.open("/quarantine")
     assert "no task message" in ada.shown and "can be decoded now" in ada.shown and "8031234567" not in ada.shown
-    await ada.press("put_back", queue="low", task="good", back="/quarantine")
+    good = {"queue": "low", "task": "good", "back": "/quarantine"}
+    await ada.post("/confirm", verb="put_back", **good)
+    assert "It runs once there is a slot." in ada.shown
+    await ada.press("put_back", **good)
     assert "It is pending now" in ada.shown and "1 of 1" in ada.shown
     assert (await hx.jobs.inspector.task("low", "good")).type == "gig:pay"
     answer = await ada.press("put_back", queue="low", task="bad", back="/quarantine")
     assert answer.status_code == 409 and "still cannot be read" in ada.shown
-    await ada.open("/quarantine")
     await ada.press("discard", queue="low", task="bad", back="/quarantine")
     assert "Nothing was set aside" in ada.shown and not raw.exists(parked(LOW))
 
@@ -63,5 +65,6 @@ async def test_what_other_queues_set_aside_does_not_exist(
     ada = person("act", queues=("gig*",))
     await ada.open("/quarantine?queue=low")
     assert "Nothing was set aside" in ada.shown
+    await ada.open("/people")
     assert (await ada.press("discard", queue="low", task="bad", back="/")).status_code == 404
     assert raw.hlen(parked(LOW)) == 2
