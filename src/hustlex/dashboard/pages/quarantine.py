@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from hustlex.dashboard.request import PageContent, PageRequest
-from hustlex.jobs import FoundParked
+from hustlex.jobs import FoundParked, ParkedMessage
+from hustlex.jobs.wire import TaskMessage, decode_task
 
 _SIZE = 40
 _MOST_LINKED = 100
 PUT_OFF = "state:scheduled,retry,pending is:parked"
 """Tasks whose type no worker that took them knows."""
+_TOLD = 4
+"""Bytes of what cannot be decoded: enough to know a format by, too few for what must be hidden."""
 
 
 async def quarantine(request: PageRequest) -> PageContent:
@@ -26,7 +29,13 @@ async def quarantine(request: PageRequest) -> PageContent:
         "queues": having[:_MOST_LINKED],
         "queue": chosen,
         "found": found,
+        "rows": [(message, _task(message), message.begin[:_TOLD].hex(" ")) for message in found.messages],
         "cursor": cursor,
         "put_off": PUT_OFF,
     }
     return PageContent("quarantine", "Quarantine", values)
+
+
+def _task(message: ParkedMessage) -> TaskMessage | None:
+    """What the formatter can hide parts of; of anything else nothing is shown."""
+    return decode_task(message.begin) if message.readable else None

@@ -18,7 +18,7 @@ _SCAN = load("hustlex.jobs", "inspect/scan_parked")
 _UNPARK = load("hustlex.jobs", "inspect/unpark")
 
 _MOST_AT_ONCE, _LONGEST_CURSOR = 100, 20
-_BEGIN = 1_024
+_BEGIN = 8_192
 """Bytes of a message that are told."""
 
 
@@ -30,12 +30,12 @@ class ParkedMessage(msgspec.Struct, frozen=True):
     size: int
     """In bytes."""
     begin: bytes
-    """Its first 1,024 bytes."""
+    """Its first 8,192 bytes."""
 
     @property
-    def readable(self) -> bool:
-        """Whether this version can decode it, as far as what is told here goes; then it can be put back."""
-        return len(self.begin) == self.size and _can_read(self.begin)
+    def readable(self) -> bool | None:
+        """Whether this version can decode it and it can be put back; None = it is longer than what is told here."""
+        return _can_read(self.begin) if len(self.begin) == self.size else None
 
     def __repr__(self) -> str:
         return f"ParkedMessage({self.id!r}, {self.size} bytes)"
