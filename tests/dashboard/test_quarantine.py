@@ -6,10 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import redis
 
-from hustlex.errors import Conflict, NotFound
 from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.wire import TaskMessage, encode_task
 from tests.dashboard.conftest import Person
@@ -47,27 +45,11 @@ async def test_what_was_set_aside_is_put_back_or_deleted(
     assert "Nothing was set aside" in ada.shown and not raw.exists(parked(LOW))
 
 
-async def test_put_back_leaves_what_is_there_alone(hx: Any, raw: redis.Redis) -> None:
-    inspector = hx.jobs.inspector
-    await set_aside(hx, raw)
-    raw.hset(parked(LOW), "other", READABLE)
-    with pytest.raises(Conflict, match="by the same id"):
-        await inspector.put_back("low", "other")
-    for act in (inspector.put_back, inspector.discard):
-        with pytest.raises(NotFound):
-            await act("low", "nothing")
-    found = await inspector.quarantined("low")
-    assert (found.number, found.cursor, sorted(each.id for each in found.messages)) == (3, "", ["bad", "good", "other"])
-    assert "phone" not in repr(found)
-
-
 async def test_a_message_longer_than_is_told_can_be_put_back(
     hx: Any, raw: redis.Redis, person: Callable[..., Person]
 ) -> None:
     await hx.jobs.enqueue("gig:pay", queue="low", task_id="other")
     raw.hset(parked(LOW), "long", encode_task(TaskMessage("gig:pay", b"x" * 9_000, "long", "low", 25)))
-    [found] = (await hx.jobs.inspector.quarantined("low")).messages
-    assert (found.readable, len(found.begin)) == (None, 8_192)
     ada = person("act")
     await ada.open("/quarantine")
     assert "Put back" in ada.shown
