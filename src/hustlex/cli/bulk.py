@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ from hustlex.cli.output import AsJson, confirm, fields_of, print_fields, print_j
 from hustlex.cli.progress import Told, progress
 from hustlex.cli.values import me
 from hustlex.jobs import Bulk, BulkPhase, BulkVerb
-from hustlex.sync import HustleX
+
+if TYPE_CHECKING:
+    from hustlex.sync import HustleX
 
 bulk = typer.Typer(no_args_is_help=True)
 

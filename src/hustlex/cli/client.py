@@ -13,10 +13,10 @@ from hustlex.cli.run import named
 from hustlex.drivers.address import for_rooms
 from hustlex.errors import ConfigurationError
 from hustlex.settings import Settings, load_settings
-from hustlex.sync import HustleX
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX as AsyncHustleX
+    from hustlex.sync import HustleX
 
 Url = Annotated[str | None, typer.Option(help="State server; default HUSTLEX_URL")]
 CacheUrl = Annotated[str | None, typer.Option(help="Cache server; default HUSTLEX_CACHE_URL")]
@@ -30,6 +30,8 @@ _PATIENCE = timedelta(seconds=5)
 @contextmanager
 def opened(url: str | None = None, cache_url: str | None = None, prefix: str | None = None) -> Iterator[HustleX]:
     """The blocking front, closed in the end. Raises ConfigurationError, which names the option or the variable."""
+    from hustlex.sync import HustleX
+
     settings = judged_settings(url, cache_url, prefix)
     with HustleX(settings.url, **_given(settings)) as front:
         yield front

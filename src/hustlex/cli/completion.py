@@ -11,8 +11,6 @@ import typer
 
 from hustlex.core.printable import printable
 from hustlex.errors import Error
-from hustlex.settings import load_settings
-from hustlex.sync import HustleX
 
 _PATIENCE = timedelta(milliseconds=300)
 """Whoever pressed the key waits."""
@@ -111,6 +109,9 @@ def _options(parameter: Any) -> Iterator[str]:
 
 def _named(noun: str) -> list[str]:
     """Names that the server knows."""
+    from hustlex.settings import load_settings
+    from hustlex.sync import HustleX
+
     with suppress(Error, OSError):
         settings = load_settings()
         with HustleX(settings.url, timeout=_PATIENCE, strict_memory=False) as hx:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,7 +14,9 @@ from hustlex.errors import NotFound
 from hustlex.jobs import Enqueued, Job, PeriodicInfo, ScheduleInfo
 from hustlex.jobs.enqueue.job import as_job
 from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, option_texts
-from hustlex.sync import HustleX
+
+if TYPE_CHECKING:
+    from hustlex.sync import HustleX
 
 cron = typer.Typer(no_args_is_help=True)
 

@@ -11,24 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 from hustlex import __version__
-from hustlex.cli import completion, dashboard, doctor, exporter, follow, http, plan, scheduler, task_acts, top, up
-from hustlex.cli.bulk import bulk
-from hustlex.cli.cache import cache
-from hustlex.cli.cron import cron
-from hustlex.cli.error import error
-from hustlex.cli.event import event
+from hustlex.cli.commands import Commands
 from hustlex.cli.exits import exit_code
-from hustlex.cli.fleet import worker
-from hustlex.cli.idem import idem
-from hustlex.cli.limit import limit
-from hustlex.cli.otp import otp
-from hustlex.cli.pin import pin
-from hustlex.cli.queue import queue
-from hustlex.cli.redis import redis
-from hustlex.cli.session import session
-from hustlex.cli.task import task
-from hustlex.cli.user import user
-from hustlex.cli.workflow import workflow
 from hustlex.core.printable import printable
 from hustlex.errors import Error
 
@@ -37,6 +21,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 class Nouns(TyperGroup):
     """A noun is known by its plural as well."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "commands": None})
+        self.commands = Commands()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of a name."""
@@ -65,40 +53,6 @@ def command_line(
     ] = False,
 ) -> None:
     """The Redis layer of an application backend: codes, tokens, limits, idempotency, PINs, cache, jobs, events."""
-
-
-cli.command("up")(up.up)
-cli.command("api")(http.api)
-cli.command("scheduler")(scheduler.scheduler)
-cli.command("dashboard")(dashboard.dashboard)
-cli.command("top")(top.top)
-cli.command("doctor")(doctor.doctor)
-cli.command("plan")(plan.capacity)
-cli.command("exporter")(exporter.exporter)
-cli.command("completion")(completion.completion)
-cli.command("complete", hidden=True, context_settings={"ignore_unknown_options": True})(completion.complete)
-for _act in (task_acts.run, task_acts.archive, task_acts.rm, task_acts.cancel, follow.follow):
-    task.command()(_act)
-event.command()(follow.tail)
-for _name, _noun in {
-    "worker": worker,
-    "queue": queue,
-    "task": task,
-    "bulk": bulk,
-    "error": error,
-    "cron": cron,
-    "workflow": workflow,
-    "user": user,
-    "otp": otp,
-    "session": session,
-    "pin": pin,
-    "limit": limit,
-    "idem": idem,
-    "cache": cache,
-    "event": event,
-    "redis": redis,
-}.items():
-    cli.add_typer(_noun, name=_name)
 
 
 def app() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,9 @@ from hustlex.core.printable import printable
 from hustlex.errors import Misuse
 from hustlex.jobs import Dependency, Enqueued, FoundTasks, TaskInfo, UnreadTask
 from hustlex.jobs.enqueue.job import as_job
-from hustlex.sync import HustleX
+
+if TYPE_CHECKING:
+    from hustlex.sync import HustleX
 
 task = typer.Typer(no_args_is_help=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -19,7 +19,9 @@ from hustlex.cli.values import known_queue, queue_of
 from hustlex.core.printable import printable
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import BulkVerb, TooLate
-from hustlex.sync import HustleX
+
+if TYPE_CHECKING:
+    from hustlex.sync import HustleX
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of tasks; none with --where")]
 Where = Annotated[str | None, typer.Option("--where", "-w", help="All that this finds, as 'state:archived type:gig:*'")]

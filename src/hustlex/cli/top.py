@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -24,7 +24,9 @@ from hustlex.errors import Error
 from hustlex.jobs import QueueSummary, Server
 from hustlex.jobs.inspect.errors import ErrorGroup
 from hustlex.jobs.inspect.standing import state_of
-from hustlex.sync import HustleX
+
+if TYPE_CHECKING:
+    from hustlex.sync import HustleX
 
 _HEAD, _FOOT = 3, 2
 _MOST_ERRORS = 50

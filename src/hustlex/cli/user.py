@@ -11,10 +11,10 @@ from hustlex.cli.client import Prefix, Url, opened
 from hustlex.cli.otp import destination, print_phone
 from hustlex.cli.output import AsJson, print_fields, print_json, typed
 from hustlex.errors import Misuse
-from hustlex.sync import HustleX
 
 if TYPE_CHECKING:
     from hustlex.otp import PhoneState
+    from hustlex.sync import HustleX
 
 user = typer.Typer(no_args_is_help=True)
 

@@ -7,13 +7,15 @@ import getpass
 import sys
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from hustlex.errors import Misuse, NotFound
 from hustlex.ratelimit.policy import rule_parser
-from hustlex.sync import HustleX
+
+if TYPE_CHECKING:
+    from hustlex.sync import HustleX
 
 
 def duration(name: str, text: str) -> timedelta:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,9 @@ from hustlex.cli.output import AsJson, print_json, print_table
 from hustlex.core.printable import printable
 from hustlex.errors import NotFound
 from hustlex.jobs import Explanation, OpenStep, StepName
-from hustlex.sync import HustleX
+
+if TYPE_CHECKING:
+    from hustlex.sync import HustleX
 
 workflow = typer.Typer(no_args_is_help=True)
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec.structs import replace
 
@@ -21,10 +21,12 @@ from hustlex.core import private
 from hustlex.core.keys import SLOTS
 from hustlex.core.op import Effect, command
 from hustlex.drivers.address import Address
-from hustlex.drivers.blocking import Driver
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.url import parse_url
 from hustlex.errors import ConfigurationError, Misuse
+
+if TYPE_CHECKING:
+    from hustlex.drivers.blocking import Driver
 
 _READY_S = 60.0
 _POLL_S = 0.02
@@ -189,6 +191,8 @@ class EmbeddedCluster:
 
 def _driver(node: EmbeddedServer) -> Driver:
     """To this node, be it a replica."""
+    from hustlex.drivers.blocking import Driver
+
     return Driver(Address("single", (replace(parse_url(node.url), seed=True),)), timeout=_PATIENCE)
 
 
