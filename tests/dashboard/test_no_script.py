@@ -73,6 +73,7 @@ REST = (
     Step("revoke_all", "/people", {"user": "u2"}),
     Step("reset_pin", "/people", {"user": "u2"}),
     Step("reset_limit", "/people", {"user": "u2"}),
+    Step("tail", "/events", {"channel": "orders:42"}),
     Step("fire", "/cron"),
     Step("pause_entry"),
     Step("resume_entry"),
