@@ -177,3 +177,12 @@ def faulty(server: EmbeddedServer, url: str) -> Iterator[Proxy]:
         pytest.skip("looks into the traffic, which is encrypted")
     with Proxy(url) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def browser_address() -> Iterator[str]:
+    """A real Chromium for the tests of this process: ``connected(browser_address)`` has a profile of its own."""
+    from tests.support.browser import started
+
+    with started() as address:
+        yield address

@@ -56,6 +56,37 @@ def test_info_tells_figures(server: EmbeddedServer, raw: redis.Redis) -> None:
     assert "standalone" in run(server, "info", "--cache").stdout
 
 
+def test_memory_is_told_by_room_and_large_keys_as_patterns(server: EmbeddedServer, raw: redis.Redis) -> None:
+    with BlockingHustleX(server.url, secret=SECRET, prefix="app:") as hx:
+        hx.otp.issue(PHONE)
+        with raw.pipeline() as pipe:
+            for n in range(60):
+                pipe.set(f"wallet:ada:{n}", "secret" * 1000)
+            pipe.execute()
+        [found] = hx.diagnostics.memory()
+        assert found.complete and {each.room for each in found.rooms} >= {"otp", "other"}
+        assert sum(each.keys for each in found.rooms) == raw.dbsize() == found.looked
+        [some] = hx.diagnostics.memory(1)  # at least 50 of a node
+        assert not some.complete and some.looked == 50 and some.keys == raw.dbsize()
+        glance = hx.diagnostics.glance()
+        assert (glance.nodes, len(glance.servers), len(glance.memory), glance.refused) == (1, 1, 1, ())
+    result = run(server, "memory", "--prefix", "app:", "--json")
+    (item,) = json.loads(result.stdout)["items"]
+    assert item["large"][0]["pattern"] == "*:*:*" and item["hot"] is None
+    shown = run(server, "memory", "--prefix", "app:").stdout
+    assert "otp" in shown and "all of them" in shown and "no LFU" in shown
+    for hidden in ("ada", "secret", "2348031234567", "wallet"):
+        assert hidden not in result.stdout and hidden not in shown
+
+
+def test_connections_are_told_by_name(server: EmbeddedServer, raw: redis.Redis) -> None:
+    raw.client_setname("till")
+    (item,) = json.loads(run(server, "clients", "--json").stdout)["items"]
+    names = {each["name"]: each["connections"] for each in item["groups"]}
+    assert names["till"] == 1 and sum(names.values()) == item["connections"]
+    assert "till" in run(server, "clients").stdout
+
+
 @pytest.fixture
 def all_slow(raw: redis.Redis) -> Iterator[None]:
     raw.config_set("slowlog-log-slower-than", 0)
@@ -131,7 +162,7 @@ async def test_who_may_not_is_told_so(server: EmbeddedServer, raw: redis.Redis) 
     parts = urlsplit(server.url)
     url = f"redis://least:pw@{parts.hostname}:{parts.port}/0"
     async with HustleX(url) as hx:
-        for call in (hx.diagnostics.monitor, hx.diagnostics.slowlog, hx.diagnostics.servers):
+        for call in (hx.diagnostics.monitor, hx.diagnostics.slowlog, hx.diagnostics.servers, hx.diagnostics.clients):
             with pytest.raises(Denied, match="NOPERM"):
                 await call()
     with BlockingHustleX(url) as blocking, pytest.raises(Denied, match=r"doctor\.monitor"):
@@ -157,6 +188,9 @@ SAMPLES = [
     Sample(Diagnostics.self_check, {"strict": False}),
     Sample(Diagnostics.servers, {"role": "state"}),
     Sample(Diagnostics.slowlog, {"count": 1, "role": "cache"}),
+    Sample(Diagnostics.clients, {"role": "state"}),
+    Sample(Diagnostics.memory, {"keys": 1, "role": "state"}),
+    Sample(Diagnostics.glance, {"keys": 1, "count": 1, "role": "cache"}),
     Sample(Diagnostics.monitor, {"sample": 1, "watch": timedelta(milliseconds=1), "role": "state"}),
 ]
 

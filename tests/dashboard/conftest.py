@@ -1,4 +1,4 @@
-"""A console on a real server, and browsers without a window that speak to it."""
+"""A console on a real server, and who speaks to it: browsers without a window, and a real one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ import pytest
 
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
+from hustlex.idempotency import Response, Scope
+from hustlex.jobs import Job, gather
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.lease import record
+from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.metrics import Metrics
+from hustlex.metrics.history import HistoryTally
+from hustlex.ratelimit import parse_rule
+from tests.conftest import SECRET
+from tests.dashboard.browsing import HOSTILE, PHONE, RULE, SIGNATURE, serving
+from tests.support.browser import Chromium, connected
 
 PLACE = "http://localhost:8100"
 
@@ -54,7 +65,7 @@ class Person:
 @pytest.fixture
 async def hx(url: str) -> AsyncIterator[Any]:
     """The front of the application that is looked at."""
-    async with HustleX(url, secret=b"a test secret of thirty-two bytes or more", timeout=timedelta(seconds=5)) as front:
+    async with HustleX(url, secret=SECRET, timeout=timedelta(seconds=5)) as front:
         yield front
 
 
@@ -69,3 +80,75 @@ def person(hx: HustleX) -> Callable[..., Person]:
         return Person(Dashboard(hx, access=who))
 
     return made
+
+
+@pytest.fixture
+async def browser(browser_address: str) -> AsyncIterator[Chromium]:
+    """A real one, that shares nothing with the test before."""
+    async with connected(browser_address) as found:
+        yield found
+
+
+@pytest.fixture
+async def place(hx: HustleX) -> AsyncIterator[str]:
+    """A link that signs in, to a console over what somebody hostile wrote."""
+    lines = [f"line {n}" for n in range(60)]
+    await hx.jobs.enqueue("gig:notify", {"note": HOSTILE, "text": lines}, task_id="t1", process_in=timedelta(hours=1))
+    await hx.jobs.enqueue(HOSTILE, task_id=HOSTILE, queue="low")
+    await hx.jobs.inspector.archive("low", HOSTILE)
+    kind = FailureKind(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    for queue in ("default", "low"):
+        await hx.driver.run(record.failures(queue_keys(queue), [FailureCount(SIGNATURE, kind, 30, (HOSTILE,))], 0))
+    measures = [(name, QueueMeasure(9, 3, 1, 1500)) for name in ("default", "low")]
+    await hx.driver.run(record.history(measures, 0))
+    await hx.driver.run(HistoryTally(counted()).report(hx.prefix))
+    await hx.jobs.schedules.add("hourly", "@every 1h", Job(HOSTILE, b""))
+    parts = [Job(name, b"", {"queue": "low"}) for name in (HOSTILE, "gig:pay", "gig:tell")]
+    await hx.jobs.start(gather(*parts[:2], then=parts[2]), workflow_id="w")
+    await hx.jobs.enqueue(HOSTILE, queue="low", group=HOSTILE)
+    await lived(hx)
+    await planned(hx)
+    console = Dashboard(hx, rules=[RULE], channels=["users:{user}"])
+    async with serving(console) as address:
+        yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
+
+
+def counted() -> Metrics:
+    """What each room did."""
+    metrics = Metrics()
+    for name, labels in (
+        *(("ratelimit_decisions_total", (name, "denied", "redis")) for name in ("pay", HOSTILE)),
+        ("cache_requests_total", ("user", "fresh")),
+        ("otp_steps_total", ("sent", "NG")),
+        ("idempotency_total", ("started",)),
+        ("calls_total", ("events.append", "ok")),
+    ):
+        metrics.families[name].add(labels, 1_234_567)
+    metrics.families["task_duration_seconds"].observe(0.02, (HOSTILE,), 12_345)
+    metrics.families["task_wait_seconds"].observe(0.07, ("low",), 12_345)
+    for _ in range(3):
+        metrics.callers.note("pay", HOSTILE)
+    return metrics
+
+
+async def lived(hx: Any) -> None:
+    """Of a person there is something on every part of their page."""
+    for _ in range(2):
+        pair = await hx.tokens.login("u1", device=HOSTILE)
+    await hx.tokens.revoke_session("u1", pair.session_id)
+    await hx.otp.issue(PHONE)
+    for key in ("k1", "k2"):
+        begun = await hx.idempotency.begin(key, Scope("u1", "POST", "/pay"))
+        await hx.idempotency.complete(begun, Response(201, b"{}"))
+    await hx.jobs.enqueue(HOSTILE, {"user_id": "u1"}, task_id="asked", queue="low")
+    for _ in range(3):
+        await hx.ratelimit.check(parse_rule(RULE).policy, "u1", endpoint="POST /pay")
+
+
+async def planned(hx: Any) -> None:
+    """A bulk act over what somebody hostile wrote, done."""
+    bulk = await hx.jobs.inspector.bulk.plan("retry", "state:archived", by=HOSTILE, label=HOSTILE)
+    await hx.jobs.inspector.bulk.step(bulk.id)
+    await hx.jobs.inspector.bulk.start(bulk.id)
+    await hx.jobs.inspector.bulk.step(bulk.id)
+    await hx.jobs.inspector.archive("low", HOSTILE)

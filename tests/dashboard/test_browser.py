@@ -1,145 +1,64 @@
-"""The console in a real Chromium: every page in both themes and from 360 px on, live, by keyboard, not to be hurt."""
+"""The console in a real Chromium: every page with and without a script, both themes, from 360 px on, live, by keys."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import uvicorn
 
-from hustlex.app import HustleX
-from hustlex.dashboard import Dashboard, Operator
-from hustlex.jobs import Job, State, gather
-from hustlex.jobs.keys import queue_keys
-from hustlex.jobs.lease import record
-from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
-from tests.support.browser import Chromium, Tab, connected, started
+from hustlex.jobs import State
+from tests.dashboard.browsing import (
+    DEAD,
+    PAPER,
+    PHONE,
+    READ,
+    UNSEEN,
+    enter,
+    fill,
+    go,
+    pages,
+    press,
+    scripted,
+    signed_in,
+    visited,
+)
+from tests.support import axe
+from tests.support.browser import Chromium, Tab
+from tests.support.needs import needs
 
-PAGES = ("/", "/queues", "/queues/default", "/tasks", "/tasks?q=state:scheduled,archived+odd:1", "/tasks/default/t1",
-         "/bulk", "/errors", "/errors/low/5555555555555555", "/workers", "/cron", "/workflows", "/groups",
-         "/workflows/low/w~3a0", "/people", "/codes", "/limits", "/limits?of=pay", "/cache", "/idempotency",
-         "/events", "/redis", "/audit",
-         "/confirm?verb=delete_queue&queue=default&back=/queues")  # fmt: skip
-HOSTILE = "<img src=x onerror=window.hurt=1>"
-CONTRAST = """(() => {
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
-    .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, n) => sum + v * [0.2126, 0.7152, 0.0722][n], 0);
-  const ground = (node) => {
-    for (let one = node; one; one = one.parentElement) {
-      const found = rgb(getComputedStyle(one).backgroundColor);
-      if (found.length < 4 || found[3] > 0.99) return found;
-    }
-    return [255, 255, 255];
-  };
-  return [...document.querySelectorAll("body *")].filter((node) => node.offsetParent && !node.disabled
-    && [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())).map((node) => {
-      const [one, other] = [light(rgb(getComputedStyle(node).color)), light(ground(node))].sort((a, b) => b - a);
-      return [(one + 0.05) / (other + 0.05), node.textContent.trim().slice(0, 40)];
-    }).filter(([ratio]) => ratio < 4.5);
-})()"""
-FAULTS = """[
-  ...[...document.querySelectorAll("input:not([type=hidden]), select")].filter((n) => !n.labels.length && !n.ariaLabel)
-    .map((n) => `no label: ${n.name}`),
-  ...[...document.querySelectorAll("button, a")].filter((n) => !n.textContent.trim() && !n.ariaLabel)
-    .map((n) => `no name: ${n.outerHTML}`),
-  ...[...document.querySelectorAll("table")].filter((n) => !n.caption).map(() => "a table without a caption"),
-  ...[...document.querySelectorAll("th")].filter((n) => !n.scope).map((n) => `no scope: ${n.textContent}`),
-  ...(document.querySelectorAll("h1").length === 1 ? [] : ["not one h1"]),
-  ...[...document.querySelectorAll("[id]")].filter((n, _, all) => all.some((m) => m !== n && m.id === n.id))
-    .map((n) => `an id twice: ${n.id}`),
-]"""
+PARTS = 3
+LOOKS = ((360, "light"), (1280, "dark"), (1280, "light"))
+"""Colours know no width: the narrow one in one theme."""
 
 
-@asynccontextmanager
-async def serving(console: Dashboard) -> AsyncIterator[str]:
-    """The console on a free port; its address."""
-    bounded = 1  # from Python 3.12 on a server is closed when its last connection is, and the tab keeps one open
-    config = uvicorn.Config(console, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=bounded)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = server.force_exit = True
-        for connection in [*server.server_state.connections]:
-            connection.transport.abort()
-        await task
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_every_page_can_be_read(browser: Chromium, place: str, hx: Any, part: int) -> None:
+    """Without a script; then light and dark, wide and narrow, by who presses Tab alone, on paper, and by axe-core."""
+    rules, tab = axe.source(), await signed_in(browser, place)
+    await tab.call("Page.setBypassCSP", enabled=True)  # so that escaping alone keeps harmless what is hostile
+    async for path in visited(tab, place, (await pages(hx))[part::PARTS]):
+        assert await tab.run(DEAD) == [], path
+        await scripted(tab)
+        await press(tab, "Tab")
+        for width, theme in LOOKS:
+            await tab.look(width, 800, theme)
+            found = await tab.run(READ)
+            assert not any(found.values()), (path, width, theme, found)
+            assert width > 360 or await tab.run(UNSEEN) == [], path
+        if rules:
+            assert await tab.run(f"{rules}\n{axe.serious('color-contrast')}") == [], path
+        await on_paper(tab, path)
+    needs(rules, "the wheel of axe-core")
 
 
-@pytest.fixture(scope="module")
-def browser_address() -> Iterator[str]:
-    with started() as address:
-        yield address
-
-
-@pytest.fixture
-async def browser(browser_address: str) -> AsyncIterator[Chromium]:
-    async with connected(browser_address) as found:
-        yield found
-
-
-async def planned(hx: Any) -> str:
-    """A bulk act over what somebody hostile wrote, done; its id."""
-    bulk = await hx.jobs.inspector.bulk.plan("retry", "state:archived", by=HOSTILE, label=HOSTILE)
-    await hx.jobs.inspector.bulk.step(bulk.id)
-    await hx.jobs.inspector.bulk.start(bulk.id)
-    await hx.jobs.inspector.bulk.step(bulk.id)
-    await hx.jobs.inspector.archive("low", HOSTILE)
-    return str(bulk.id)
-
-
-@pytest.fixture
-async def place(hx: HustleX) -> AsyncIterator[str]:
-    """A link that signs in, to a console over what somebody hostile wrote."""
-    await hx.jobs.enqueue("gig:notify", {"note": HOSTILE}, task_id="t1", process_in=timedelta(hours=1))
-    await hx.jobs.enqueue(HOSTILE, task_id=HOSTILE, queue="low")
-    await hx.jobs.inspector.archive("low", HOSTILE)
-    kind = FailureKind(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
-    await hx.driver.run(record.failures(queue_keys("low"), [FailureCount("5" * 16, kind, 30, (HOSTILE,))], 0))
-    measures = [(name, QueueMeasure(9, 3, 1, 1500)) for name in ("default", "low")]
-    await hx.driver.run(record.history(measures, 0))
-    parts = [Job(name, b"", {"queue": "low"}) for name in (HOSTILE, "gig:pay", "gig:tell")]
-    await hx.jobs.start(gather(*parts[:2], then=parts[2]), workflow_id="w")
-    await hx.jobs.enqueue(HOSTILE, queue="low", group=HOSTILE)
-    await planned(hx)
-    console = Dashboard(hx)
-    async with serving(console) as address:
-        yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
-
-
-async def signed_in(browser: Chromium, place: str) -> Tab:
-    tab = await browser.open(place)
-    await tab.until("location.pathname === '/' && document.readyState === 'complete'")
-    return tab
-
-
-async def go(tab: Tab, place: str, path: str) -> None:
-    await tab.run("window.old = true")
-    await tab.call("Page.navigate", url=place.partition("/enter")[0] + path)
-    await tab.until("!window.old && document.readyState === 'complete'")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
-async def test_every_page_can_be_read(browser: Chromium, place: str, hx: Any, theme: str, width: int) -> None:
-    tab = await signed_in(browser, place)
-    await tab.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
-    await tab.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-    [bulk] = await hx.jobs.inspector.bulk.newest()
-    for path in (*PAGES, f"/bulk/{bulk.id}", "/tasks?queue=low&state=archived"):
-        await go(tab, place, path)
-        assert await tab.run("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the window"
-        assert await tab.run(CONTRAST) == [], path
-        assert await tab.run(FAULTS) == [], path
-        assert await tab.run("window.hurt") is None, path
+async def on_paper(tab: Tab, path: str) -> None:
+    """On upright A4, whatever the theme."""
+    await tab.look(718, 800, "dark")
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    await tab.call("Emulation.setEmulatedMedia", media="print", features=dark)
+    assert await tab.run(PAPER) == [], path
+    await tab.call("Emulation.setEmulatedMedia", media="")
 
 
 async def test_an_open_page_follows_what_happens(browser: Chromium, place: str, hx: Any) -> None:
@@ -178,6 +97,7 @@ async def test_what_is_new_waits_while_somebody_points_at_a_table(browser: Chrom
     assert await tab.run("document.querySelectorAll('tbody tr').length") == 1
     await tab.run("document.querySelector('button.waiting').click()")
     assert await tab.run("document.querySelectorAll('tbody tr').length") == 2
+    assert await tab.run("document.activeElement.id") == "main"  # so that Tab goes on from there
 
 
 async def test_the_theme_is_chosen_and_kept(browser: Chromium, place: str) -> None:
@@ -188,23 +108,61 @@ async def test_the_theme_is_chosen_and_kept(browser: Chromium, place: str) -> No
     assert await tab.run(ground) == "rgb(18, 22, 28)"
     await go(tab, place, "/queues")
     assert await tab.run(ground) == "rgb(18, 22, 28)"
+    await tab.call("Emulation.setEmulatedMedia", media="print")
+    assert await tab.run(PAPER) == []
 
 
-async def test_all_that_match_are_deleted_and_put_back_by_hand(browser: Chromium, place: str, hx: Any) -> None:
+async def test_all_that_match_are_deleted_and_put_back_by_keyboard_alone(
+    browser: Chromium, place: str, hx: Any
+) -> None:
     tab = await signed_in(browser, place)
     await go(tab, place, "/tasks")
-    await tab.run(
-        "window.old = true; q.value = 'state:scheduled type:gig:*'; setTimeout(() => q.form.requestSubmit(), 0)"
-    )
-    await tab.until("!window.old && document.querySelectorAll('tbody tr').length === 1")
-    press = "[...document.querySelectorAll('button')].find((b) => b.textContent === '{}').click()"
+    await to(tab, "q")
+    await tab.call("Input.insertText", text="state:scheduled type:gig:*")
+    await enter(tab)
+    assert await tab.run("document.querySelectorAll('tbody tr').length") == 1
     for button, words in (
         ("Delete…", "Nothing was changed yet"),
         ("Delete 1 tasks", "It was started"),
         ("Undo", "What can be put back"),
     ):
-        await tab.run(f"window.old = true; setTimeout(() => {press.format(button)}, 0)")
-        await tab.until(f"!window.old && document.querySelector('.said')?.textContent.includes('{words}')")
+        await to(tab, button)
+        await enter(tab)
+        assert words in await tab.run("document.querySelector('.said').textContent")
     await tab.until("document.querySelector('h1').textContent.includes('undone')")
     assert (await hx.jobs.inspector.task("default", "t1")).state is State.SCHEDULED
     assert await tab.run("window.hurt") is None
+
+
+async def test_a_person_is_looked_up_by_keyboard_alone(browser: Chromium, place: str) -> None:
+    tab = await signed_in(browser, place)
+    await go(tab, place, "/people")
+    await fill(tab, {"user": "u1", "phone": PHONE})
+    shown = await tab.run("[...document.querySelectorAll('main h2')].map((each) => each.textContent)")
+    assert shown == ["In words", "Timeline", "Sessions", "PIN", "Limits", "Idempotency keys", "Channels", "Lanes",
+                     "Open codes", "Counted with"]  # fmt: skip
+    words = await tab.run("document.querySelector('main').textContent")
+    for told in ("POST /pay is denied for", "POST /pay succeeded twice within", "A code was sent"):
+        assert told in words, (told, words)
+    await to(tab, "place")
+    await enter(tab)
+    assert "ask" in await tab.run("[...document.querySelectorAll('main th a')].map((each) => each.textContent).join()")
+    await to(tab, "All but the tasks")
+    await enter(tab)
+    assert await tab.run("document.getElementById('phone').value") == PHONE
+    assert await tab.run("location.href") == f"{place.partition('/enter')[0]}/people"
+    assert await tab.run("window.hurt") is None
+
+
+async def to(tab: Tab, wanted: str) -> None:
+    """Past the navigation by the first link, then Tab until what has this id or these words has the focus."""
+    await press(tab, "Tab")
+    at = "document.activeElement"
+    assert await tab.run(f"({at}.className === 'skip' && {at}.getBoundingClientRect().left >= 0)")
+    await press(tab, "Enter")
+    await tab.until(f"{at}.id === 'main'")
+    passed = list[str]()
+    while wanted not in passed:
+        await press(tab, "Tab")
+        passed.append(await tab.run(f"{at}.id || {at}.textContent.trim()"))
+        assert len(passed) < 40, passed

@@ -148,6 +148,7 @@ async def test_no_page_tells_of_other_queues(
         "queue": [MINE, OTHERS],
         "id": [mine["task"], *(others[key] for key in ("task", "id", "bulk")), mixed[1].id, mixed[2].id],
         "signature": [SIGNATURE],
+        "name": ["of-a-tail"],
     }
     asked = dict[str, set[str]]()
     whole, ada = person("act"), person("act", queues=("gig*",))
@@ -183,7 +184,7 @@ async def test_no_act_touches_other_queues(
     others = await theirs(hx, raw, person)
     own = mine | {"state": "scheduled", "do": "delete", "query": "type:*", "changes": "{}", "to": MINE, "when": "2h",
                   "user": "u1", "session": "s1", "phone": "+2348031234567", "lane": "anon", "limit": "POST /pay",
-                  "typed": "1", "group": ""}  # fmt: skip
+                  "typed": "1", "group": "", "channel": "orders:42", "kind": "live"}  # fmt: skip
     foreign = others | {"to": OTHERS, "query": f"queue:{OTHERS}"}
 
     async def standing() -> dict[Any, Any]:
@@ -219,7 +220,7 @@ async def test_a_room_that_is_not_theirs_is_nowhere(
     for route in ROUTES:
         if room not in (route.room, "jobs") and route.pattern not in ("/", "/audit"):
             continue
-        path = route.pattern.format(queue=MINE, id=to_url(mine["task"]), signature=SIGNATURE)
+        path = route.pattern.format(queue=MINE, id=to_url(mine["task"]), signature=SIGNATURE, name="x")
         answers = [await ada.open(path), await ada.post(path)] if route.asks else [await ada.open(path)]
         if route.room == room:
             assert {answer.status_code for answer in answers} == {404}, path

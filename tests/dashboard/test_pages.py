@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hustlex.dashboard.audit import Audit
 from hustlex.jobs import State
 from tests.dashboard.conftest import Person
 
@@ -42,7 +43,7 @@ async def test_an_unserved_queue_needs_attention(hx: Any, person: Callable[..., 
     await hx.jobs.enqueue("sms:send", queue="sms")
     ada = person("read")
     await ada.open("/")
-    assert "queue sms: nobody serves it, 1 tasks wait" in ada.shown and "(1!)" in ada.shown
+    assert "queue sms: nobody serves it, 1 task waits" in ada.shown and "(1!)" in ada.shown
     await ada.open("/queues/sms")
     assert "unserved" in ada.shown and "No living worker takes this queue" in ada.shown
 
@@ -84,7 +85,9 @@ async def test_buttons_do_what_they_say_and_are_written_down(hx: Any, person: Ca
     await ada.press("delete", queue="default", task="c", back="/queues")
     assert (await inspector.summaries(["default"]))[0].scheduled == 0
     await ada.open("/audit")
-    assert [ada.shown.count(f">{verb}<") for verb in ("pause", "resume", "run", "archive", "delete")] == [2] * 5
+    assert [ada.shown.count(f">{verb}<") for verb in ("pause", "resume", "run", "archive", "delete")] == [1] * 5
+    phases = [each.fields["phase"] for each in await Audit(hx.driver, hx.prefix).newest()]
+    assert phases == ["done", "intent"] * 5
 
 
 async def test_a_heavy_act_wants_the_name_typed(hx: Any, person: Callable[..., Person]) -> None:

@@ -91,6 +91,8 @@ async def test_a_limit_is_reset_and_the_timeline_says_by_whom(hx: HustleX) -> No
     assert (await hx.ratelimit.peek(rule.policy, "u7", endpoint="POST /pay")).allowed
     await ada.post("/people", user="u7")
     assert "reset_limit: done, by ada" in text(ada.shown) and "is denied" not in ada.shown
+    told = text((await ada.open("/audit")).text)
+    assert "denied, 0 of 2 left" in told and " 2 of 2 left" in told
     assert (await ada.press("reset_limit", user="u7", limit="POST /nothing", back="/people")).status_code == 404
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.tokens import Access
 from hustlex.web import Allow, Deny, events_router, install, lifespan
-from tests.support.browser import Chromium, Tab, connected, started
+from tests.support.browser import Chromium, Tab, connected
 
 
 class Paid(msgspec.Struct, frozen=True, tag="paid"):
@@ -124,15 +124,9 @@ async def site(url: str, clock: FixedClock, beat: timedelta) -> AsyncIterator[Si
         await site.stop()
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with started() as running:
-        yield running
-
-
 @pytest.fixture
-async def browser(address: str) -> AsyncIterator[Chromium]:
-    async with connected(address) as running:
+async def browser(browser_address: str) -> AsyncIterator[Chromium]:
+    async with connected(browser_address) as running:
         yield running
 
 

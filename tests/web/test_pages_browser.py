@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from examples.gigs.app import create_app
 from examples.gigs.backend import Backend
 from examples.gigs.views import Notice
 from tests.conftest import SECRET
-from tests.support.browser import Tab, connected, started
+from tests.support.browser import Tab, connected
 from tests.support.servers import free_port
 
 _CONTRAST = """(() => {
@@ -76,12 +76,6 @@ _SMALL = """[...document.querySelectorAll("button, .button, .tab, input:not([typ
 }).map((node) => node.outerHTML.slice(0, 80))"""
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with started() as running:
-        yield running
-
-
 @pytest.fixture
 async def site(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, Backend]]:
     """The application behind a socket; its address, and what it holds."""
@@ -100,10 +94,12 @@ async def site(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asy
     await serving
 
 
-async def test_pages_fit_a_phone_and_the_wallet_moves_by_itself(site: tuple[str, Backend], address: str) -> None:
+async def test_pages_fit_a_phone_and_the_wallet_moves_by_itself(
+    site: tuple[str, Backend], browser_address: str
+) -> None:
     url, backend = site
     user = await find_or_create(backend.database, "+2348031234567", 5_000_000)
-    async with connected(address) as browser:
+    async with connected(browser_address) as browser:
         tab = await browser.open(f"{url}/static/icon.svg")
         await tab.call("Page.enable")
         await tab.call("Page.addScriptToEvaluateOnNewDocument", source=_WATCH)

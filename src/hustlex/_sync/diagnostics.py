@@ -10,19 +10,24 @@ from hustlex.core.answer.blocking import answering
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
 from hustlex.diagnostics import flows, watching
-from hustlex.diagnostics.facts import PINGS, DeepCheck
+from hustlex.diagnostics.connections import ConnectedClients
+from hustlex.diagnostics.contents import MemorySample
+from hustlex.diagnostics.facts import DeepCheck
 from hustlex.diagnostics.findings import Checkup
+from hustlex.diagnostics.glance import ServerGlance, glance
 from hustlex.diagnostics.watching import CommandSample, MonitoredCommand, ServerSummary, SlowEntry
 from hustlex.errors import ConfigurationError
 
 _WATCH = timedelta(seconds=5)
-_FEW_PINGS = 5
+_BRIEF_NODES = 3
 _LONGEST_WATCH = timedelta(minutes=5)
 _MOST_KEYS = 100_000
 _SECOND = timedelta(seconds=1)
 _SHORTEST_LOOK, _LONGEST_LOOK = timedelta(milliseconds=1), timedelta(minutes=1)
 _MOST_ENTRIES = 1_000
 _MOST_COMMANDS = 10_000
+_MOST_SAMPLED = 1_000
+_MOST_NODES = 10
 
 
 @answering
@@ -50,9 +55,11 @@ class Diagnostics:
     ) -> Checkup:
         """Every check, of each server (each node of a cluster) and of the jobs (200 queues at most).
 
-        Some 120 round trips for each server, a second at most. brief: some 20, all queues in a call for each hundred,
-        types of tasks in three of them. deep: watch the counters of each server for ``watch``
-        (5 minutes at most), too, and look at so many of its keys (100,000 at most), a hundredth of its time.
+        Some 120 round trips for each server, a second at most. brief: some 20 in all, all queues in a call for each
+        hundred, types of tasks in three of them, three nodes of a cluster (with the cache's), and not whether a user
+        of few rights may run all that rooms need. deep: watch
+        the counters of each server for ``watch`` (5 minutes at most), too, and look at so many of its keys (100,000
+        at most), a hundredth of its time.
 
         Raises Unavailable when a server cannot be asked, Denied for a wrong password.
         """
@@ -61,13 +68,16 @@ class Diagnostics:
         check.duration("watch", watch, high=_LONGEST_WATCH)
         check.whole("keys", keys, 0, _MOST_KEYS)
         further = DeepCheck(watch.total_seconds(), keys, self._prefix) if deep else None
-        pings = _FEW_PINGS if brief else PINGS
-        state = self._driver.follow(flows.servers(self._driver.link, further, pings))
+        apart = self._cache_driver is not None
+        most = _BRIEF_NODES - apart if brief else None
+        state = self._driver.follow(flows.servers(self._driver.link, further, most))
         jobs = self._driver.follow(flows.of_jobs(self._clock(), brief=brief))
-        if self._cache_driver is None:
-            return flows.checkup(state, jobs)
-        cache = self._cache_driver.follow(flows.servers(self._cache_driver.link, further, pings))
-        return flows.checkup(state, jobs, cache)
+        cache = None
+        if self._cache_driver is not None:
+            most = 1 if brief else None
+            cache = self._cache_driver.follow(flows.servers(self._cache_driver.link, further, most))
+        found = flows.checkup(state, jobs, cache)
+        return flows.at_a_glance(found) if brief else found
 
     def self_check(self, *, strict: bool = False) -> Checkup:
         """What a process should know of its servers when it starts, in three or four round trips.
@@ -97,6 +107,32 @@ class Diagnostics:
         """
         check.whole("count", count, 1, _MOST_ENTRIES)
         return self._of(role).follow(watching.slow(count, self._prefix))
+
+    def clients(self, *, role: str = "state") -> list[ConnectedClients]:
+        """Who is connected to a server, or to each node of a cluster, by the names of the connections.
+
+        Raises Denied when the user may not ask.
+        """
+        return self._of(role).follow(watching.clients())
+
+    def memory(self, keys: int = 400, *, role: str = "state") -> list[MemorySample]:
+        """What fills a server, or each node of a cluster: by room, and the large keys, from a sample of its keys.
+
+        keys: 1 to 1,000 of all nodes together, at least 50 of each, in one step of about 10 us for a key. Where there
+        are no more, it is no sample. Raises Denied when the user may not ask.
+        """
+        check.whole("keys", keys, 1, _MOST_SAMPLED)
+        return self._of(role).follow(watching.memory(keys, self._prefix))
+
+    def glance(self, keys: int = 200, count: int = 25, *, role: str = "state") -> ServerGlance:
+        """What ``servers``, ``memory``, ``clients`` and ``slowlog`` tell, at one look: five commands for a server, two
+        and four for each node of a cluster, of which 10 are looked at.
+
+        What the user may not ask is told, with the rights that are missing, and not raised.
+        """
+        check.whole("keys", keys, 1, _MOST_SAMPLED)
+        check.whole("count", count, 1, _MOST_ENTRIES)
+        return self._of(role).follow(glance(keys, count, self._prefix, _MOST_NODES))
 
     def monitor(self, sample: int = 100, *, watch: timedelta = _SECOND, role: str = "state") -> CommandSample:
         """The next commands that the server runs, without what they carry. Each command costs it more meanwhile.

@@ -9,8 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from hustlex.cli.client import CacheUrl, Prefix, Url, opened
-from hustlex.cli.output import AsJson, fields_of, print_fields, print_json, print_table
-from hustlex.diagnostics import CommandSample, SeenCommand, ServerSummary
+from hustlex.cli.output import AsJson, fields_of, print_fields, print_json, print_table, spoken
+from hustlex.cli.plan import size
+from hustlex.diagnostics import (
+    ClientGroup,
+    CommandSample,
+    KeyPattern,
+    MemorySample,
+    Persistence,
+    ReplicaState,
+    SeenCommand,
+    ServerSummary,
+)
 
 redis = typer.Typer(no_args_is_help=True)
 
@@ -30,7 +40,7 @@ def info(
     cache_url: CacheUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Version, memory, keys, clients, commands a second, persistence, replicas; of each node of a cluster.
+    """Version, memory, keys, clients, commands a second, files, replicas; of each node of a cluster.
 
     Example: hustlex redis info --json | jq '.items[].memory_bytes'
     """
@@ -43,6 +53,53 @@ def info(
         if number:
             print()
         print_fields(dict(_figures(each)))
+
+
+@redis.command()
+def memory(
+    keys: Annotated[int, typer.Option(min=1, max=1_000, help="How many are looked at")] = 400,
+    cache: OfCache = False,
+    url: Url = None,
+    cache_url: CacheUrl = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """What fills the server, by room, and the large and the hot keys as patterns: from keys that chance chooses.
+
+    Where there are no more keys, it is exact. Which are hot is known by an LFU policy (maxmemory-policy) alone.
+    Example: hustlex redis memory --keys 200
+    """
+    with opened(url, cache_url, prefix) as hx:
+        found = hx.diagnostics.memory(keys, role=_role(cache))
+    if as_json:
+        print_json("redis.memory.list/1", {"items": found})
+        return
+    for each in found:
+        _print_memory(each)
+
+
+@redis.command()
+def clients(
+    cache: OfCache = False,
+    url: Url = None,
+    cache_url: CacheUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who is connected, by the names of the connections: how many, who waits, and the longest idle.
+
+    Needs the right +client|list.
+    Example: hustlex redis clients
+    """
+    with opened(url, cache_url) as hx:
+        found = hx.diagnostics.clients(role=_role(cache))
+    if as_json:
+        print_json("redis.clients.list/1", {"items": found})
+        return
+    rows = [(*_of_name(group), each.node) for each in found for group in each.groups]
+    print_table(("name", "connections", "blocked", "longest idle", "memory", "node"), rows)
+    left_out = sum(each.left_out for each in found)
+    if left_out:
+        print(f"\n{left_out:,} connections more, which are not listed")
 
 
 @redis.command()
@@ -103,6 +160,34 @@ def _print_sample(found: CommandSample) -> None:
     print_table(("times", *_HEADS[1:4]), [(count, *kind) for kind, count in found.counts.items()])
 
 
+def _of_name(group: ClientGroup) -> tuple[Any, ...]:
+    name, memory = group.name or "no name", size(group.memory_bytes)
+    return name, group.connections, group.blocked, group.longest_idle, memory
+
+
+def _print_memory(found: MemorySample) -> None:
+    how = "all of them" if found.complete else f"from {found.looked:,} of them"
+    print(f"{found.node}  {found.keys:,} keys, {how}".strip())
+    rows = [
+        (each.room, each.keys, _sized(each.memory_bytes), _sized(each.tolerance_bytes or None)) for each in found.rooms
+    ]
+    print_table(("room", "keys", "memory", "give or take"), rows)
+    if found.large:
+        print_table(("large", "keys", "largest"), _listed(found.large))
+    if found.hot is None:
+        print("which keys are hot is not counted: maxmemory-policy is no LFU")
+    elif found.hot:
+        print_table(("hot", "keys", "frequency"), [(each.pattern, each.keys, each.frequency) for each in found.hot])
+
+
+def _listed(found: tuple[KeyPattern, ...]) -> list[tuple[str, int, str]]:
+    return [(each.pattern, each.keys, _sized(each.memory_bytes)) for each in found]
+
+
+def _sized(number: int | None) -> str:
+    return "-" if number is None else size(number)
+
+
 def _role(cache: bool) -> str:
     return "cache" if cache else "state"
 
@@ -118,5 +203,23 @@ def _figures(server: ServerSummary) -> Iterator[tuple[str, Any]]:
             yield name.removesuffix("_bytes"), f"{value / 2**20:,.1f} MiB" if value else "none"
         elif name == "hit_share":
             yield "hits", f"{value:.0%}" if value is not None else "-"
-        elif name != "node" or value:
+        elif name == "persistence":
+            yield from _files(value)
+        elif name == "replication":
+            yield from ((f"replica {each.node}", _words_of(each)) for each in value)
+        elif name not in ("node", "source", "source_up") or (value is not None and value != ""):
             yield name, value
+
+
+def _files(kept: Persistence) -> Iterator[tuple[str, Any]]:
+    saved = f"{spoken(kept.saved_at)}, {kept.unsaved:,} changes ago"
+    yield "snapshot", saved if kept.save_ok else f"the last one failed; {saved}"
+    if kept.append_only:
+        wrong = "" if kept.append_ok else ", its last write failed"
+        yield "append only file", f"{size(kept.append_bytes)}{wrong}"
+    yield "stood still to fork", kept.fork
+
+
+def _words_of(replica: ReplicaState) -> str:
+    silent = "" if replica.silent is None else f", silent for {spoken(replica.silent)}"
+    return f"{replica.state}, {size(replica.behind_bytes)} behind{silent}"

@@ -23,17 +23,20 @@ from hustlex.core.redact import Formatter, Redactor, What
 from hustlex.dashboard import cost
 from hustlex.dashboard.acts import ACTS, FIELDS, Act, Target, target_of
 from hustlex.dashboard.audit import Audit
-from hustlex.dashboard.export import csv_of
+from hustlex.dashboard.export import audit_csv, csv_of
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
 from hustlex.dashboard.live import LiveHub
 from hustlex.dashboard.names import path_and_query
 from hustlex.dashboard.operators import Access, Operator, as_operator
+from hustlex.dashboard.pages.audit import wanted
 from hustlex.dashboard.render import ASSETS, Renderer
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.routes import PageRoute, match
 from hustlex.dashboard.runner import BulkRunner
 from hustlex.dashboard.signer import Signer
 from hustlex.dashboard.signin import SignIn, cookie_name
+from hustlex.dashboard.standing import standing
+from hustlex.dashboard.tails import Tails
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
 from hustlex.events.names import ChannelTemplate
@@ -42,6 +45,8 @@ from hustlex.ratelimit import Policy, Rule, Rulebook, parse_rule
 
 _FOREIGN = "This form is not one of ours, or older than a day: load the page anew."
 _ENTRIES = Policy("console_enter", 5, timedelta(minutes=1), on_error="closed")
+_EXPORTED = {"tasks": "jobs", "audit": "audit"}
+"""What can be saved as a file, and the room whose right it is."""
 _STATUS: tuple[tuple[type[Error], int], ...] = ((NotFound, 404), (Misuse, 400), (Conflict, 409), (Denied, 403))
 
 
@@ -83,6 +88,7 @@ class Dashboard:
         self._access: Access = access or self._signin  # type: ignore[assignment]
         self._audit = Audit(front.driver, hx.prefix)
         self._runner = BulkRunner(self._audit)
+        self._tails = Tails()
         self._renderer = Renderer(title, production=in_production())
         self._hub = LiveHub()
         routes = [
@@ -187,7 +193,7 @@ class Dashboard:
         verb = form.get("verb", "")
         act, target = self._wanted(asked, verb, form)
         if not asked.operator.acts:
-            await self._audit.note(asked.operator, "refused", verb, target.written(asked), queue=target.queue)
+            await self._audit.note(asked.operator, "refused", verb, target.written(asked), **target.places)
             return await self._told(
                 request, asked, 403, f"You are {asked.operator.name} and may look, but not change anything."
             )
@@ -200,19 +206,25 @@ class Dashboard:
         return RedirectResponse(_with(back, said=verb, n=outcome if isinstance(outcome, int) else ""), 303)
 
     async def _export(self, request: Request) -> Response:
-        """What a search finds, as a file; who took it is written down first."""
+        """What a search finds, or the audit, as a file; who took it is written down first."""
         asked = await self._ask(request, {}, {})
         form = await form_of(request)
         if form is None or not asked.operator.reads:
             return self._closed(request)
         if not self._is_ours(request, asked, form):
             return await self._told(request, asked, 403, _FOREIGN)
-        if not asked.operator.sees_room("jobs"):
+        of = form.get("of", "tasks")
+        if of not in _EXPORTED or not asked.operator.sees_room(_EXPORTED[of]):
             raise NotFound("there is no such page")
-        query = check.text("query", form.get("query", ""), longest=LONGEST)
-        await self._audit.note(asked.operator, "done", "export", f"query={asked.show(What('audit', query)).value}")
-        file = {"Content-Disposition": 'attachment; filename="tasks.csv"'}
-        return PlainTextResponse(await csv_of(asked, query), 200, file, media_type="text/csv")
+        query = check.text("query", form.get("query", ""), longest=LONGEST) if of == "tasks" else ""
+        sought = wanted(lambda name: form.get(name, ""))
+        if sought.faults:
+            raise Misuse(sought.faults[0])
+        target = f"query={query}" if of == "tasks" else " ".join(["audit", *map("=".join, sought.given.items())])
+        await self._audit.note(asked.operator, "done", "export", str(asked.show(What("audit", target)).value))
+        text = await (csv_of(asked, query) if of == "tasks" else audit_csv(asked, sought))
+        file = {"Content-Disposition": f'attachment; filename="{of}.csv"'}
+        return PlainTextResponse(text, 200, file, media_type="text/csv")
 
     def _is_ours(self, request: Request, asked: PageRequest, form: Mapping[str, str]) -> bool:
         token = form.get("form_token", "")
@@ -225,30 +237,19 @@ class Dashboard:
         return act, target_of(asked, act, given)
 
     async def _do(self, asked: PageRequest, verb: str, act: Act, target: Target) -> int | str | None:
-        """With an entry before, without which nothing is done, and one after."""
-        entry = await self._audit.note(asked.operator, "intent", verb, target.written(asked), queue=target.queue)
+        """With an entry before, without which nothing is done, and one after; both say how it stood."""
+        was, written = await standing(asked, verb, target), target.written(asked)
+        note = partial(self._audit.note, asked.operator, verb=verb, target=written, before=was.words)
+        places = target.places if target.queue else target.places | {"queue": was.queue}
+        entry = await note("intent", **places)
         try:
             outcome = await act.does(msgspec.structs.replace(asked, hx=self._hx), target)
         except Error as error:
-            await self._audit.note(
-                asked.operator,
-                "failed",
-                verb,
-                target.written(asked),
-                queue=target.queue,
-                of=entry,
-                error=type(error).__name__,
-            )
+            await note("failed", of=entry, error=type(error).__name__, **places)
             raise
-        await self._audit.note(
-            asked.operator,
-            "done",
-            verb,
-            target.written(asked),
-            queue=target.queue,
-            of=entry,
-            count=str(outcome) if isinstance(outcome, int) else "",
-        )
+        after = (await standing(asked, verb, target)).words
+        count = str(outcome) if isinstance(outcome, int) else ""
+        await note("done", of=entry, count=count, after=after, **places)
         return outcome
 
     async def _enter(self, request: Request) -> Response:
@@ -297,7 +298,7 @@ class Dashboard:
         root, still_may = request.scope.get("root_path", ""), partial(self._still, request, operator)
         return PageRequest(
             self._front, operator, self._formatter, root, params, query, runner=self._runner, still_may=still_may,
-            rules=self._rules, channels=self._channels,
+            tails=self._tails, rules=self._rules, channels=self._channels,
         )  # fmt: skip
 
     def _closed(self, request: Request) -> Response:

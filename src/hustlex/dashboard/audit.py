@@ -32,6 +32,8 @@ class Audit:
         _log.info("%s", json.dumps({"id": entry, **fields}, ensure_ascii=True))
         return entry
 
-    async def newest(self, before: str = "", count: int = 50) -> list[AuditEntry]:
-        """Entries, newest first. before: the id after which to go on."""
-        return await self._driver.run(ops.notes(self._prefix, before, count))
+    async def newest(
+        self, before: str = "", count: int = 50, since_ms: int | None = None, until_ms: int | None = None
+    ) -> list[AuditEntry]:
+        """Entries, newest first. before: the id after which to go on. since_ms, until_ms: Unix times."""
+        return await self._driver.run(ops.notes(self._prefix, before, count, since_ms, until_ms))

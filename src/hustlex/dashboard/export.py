@@ -1,4 +1,5 @@
-"""What a search finds, as a file for a spreadsheet: as the page shows it, and nothing that is taken for a formula."""
+"""What a search finds, and the audit, as files for a spreadsheet: as pages show it, and nothing that is taken for a
+formula."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterable
 from datetime import datetime
 
+from hustlex.dashboard.pages.audit import AuditFilter, AuditRow, look
 from hustlex.dashboard.render import excerpt
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.words import visible
@@ -20,6 +22,8 @@ _MOST_PAGES = 10
 _PER_PAGE = 500
 _HEADS = ("queue", "id", "type", "state", "retried", "max_retry", "next_start", "last_failed", "completed", "error",
           "payload")  # fmt: skip
+_AUDIT_HEADS = ("when", "who", "outcome", "what", "target", "queue", "before", "after", "id")
+_MOST_LOOKED = 20_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of one, also written wide."""
 
@@ -39,6 +43,18 @@ async def csv_of(request: PageRequest, text: str) -> str:
             break
     rows = [_row(request, task) for task in found]
     return _written([_HEADS, *rows, *([("there are more",)] if cursor else [])])
+
+
+async def audit_csv(request: PageRequest, sought: AuditFilter) -> str:
+    """At most 5,000 entries, among all that are kept; the last line says so where there are more."""
+    rows, more = await look(request, sought, size=MOST_ROWS, most=_MOST_LOOKED)
+    return _written([_AUDIT_HEADS, *map(_audit_row, rows), *([("there are more",)] if more else [])])
+
+
+def _audit_row(row: AuditRow) -> tuple[str, ...]:
+    return (
+        _moment(row.at), row.who, row.outcome, row.what, row.target, row.queue, row.before, row.after, row.id
+    )  # fmt: skip
 
 
 def _row(request: PageRequest, task: TaskInfo) -> tuple[str, ...]:

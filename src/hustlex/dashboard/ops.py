@@ -50,11 +50,16 @@ def note(prefix: str, fields: dict[str, str]) -> Op[str]:
     )  # fmt: skip
 
 
-def notes(prefix: str, before: str, count: int) -> Op[list[AuditEntry]]:
-    """Entries of the audit, newest first. before: the id after which to go on, "" = from the newest."""
+def notes(
+    prefix: str, before: str, count: int, since_ms: int | None = None, until_ms: int | None = None
+) -> Op[list[AuditEntry]]:
+    """Entries of the audit, newest first. before: the id after which to go on, "" = from the newest. since_ms,
+    until_ms: Unix times of the oldest and the newest."""
     key = _audit_key(prefix)
+    newest = f"({before}" if before else "+" if until_ms is None else str(until_ms)
+    oldest = "-" if since_ms is None else str(since_ms)
     return command(
-        "console.notes", Effect.READ, "XREVRANGE", key, f"({before}" if before else "+", "-", "COUNT", count,
+        "console.notes", Effect.READ, "XREVRANGE", key, newest, oldest, "COUNT", count,
         keys=(key,), decode=_entries,
     )  # fmt: skip
 

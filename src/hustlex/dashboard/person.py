@@ -85,7 +85,7 @@ async def _of_other_rooms(request: PageRequest, found: PersonState, user: str) -
     hx, sees = request.hx, request.operator.sees_room
     groups = limit_groups(request.rules) if sees("limits") else {}
     names = list(groups)[:_MOST_LIMITS]
-    limits = [await _limit(request, name, groups[name], user) for name in names]
+    limits = [await limit_of(request, name, groups[name], user) for name in names]
     claims = None
     if sees("idempotency"):
         claims = await hx.idempotency.inspector.of_principal(user, cursor=request.given("claims"))
@@ -114,7 +114,8 @@ def limit_groups(rules: Rules) -> dict[str, tuple[Rule, ...]]:
     return found
 
 
-async def _limit(request: PageRequest, name: str, rules: Sequence[Rule], user: str) -> PersonLimit:
+async def limit_of(request: PageRequest, name: str, rules: Sequence[Rule], user: str) -> PersonLimit:
+    """What is left of these rules for a user."""
     room, identity = request.hx.ratelimit, caller_of("user", user)
     policies, endpoint = tuple(rule.policy for rule in rules), rules[0].endpoint
     decision = await room.peek(policies, identity, endpoint=endpoint)

@@ -12,6 +12,7 @@ from hustlex.core.redact import Formatter, Redacted, What, shown
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.runner import BulkRunner
+from hustlex.dashboard.tails import Tails
 from hustlex.errors import NotFound
 from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search import match
@@ -43,6 +44,8 @@ class PageRequest(msgspec.Struct, frozen=True):
     """Makes the steps of bulk acts."""
     still_may: Callable[[], Awaitable[bool]] | None = None
     """Asks again for the rights of who sent this."""
+    tails: Tails | None = None
+    """Channels that are listened to."""
     rules: Rules = ()
     """Limits that are looked at for one person."""
     channels: tuple[ChannelTemplate, ...] = ()

@@ -63,6 +63,7 @@ ROUTES = (
     PageRoute("/cache", cache.cache, "cache", 0, asks=True),
     PageRoute("/idempotency", idempotency.idempotency, "idempotency", 0),
     PageRoute("/events", events.events, "events", 0, asks=True),
+    PageRoute("/events/tail/{name}", events.tail, "events", 1.0),
     PageRoute("/redis", redis.redis, "redis", 30.0),
     PageRoute("/audit", audit.audit, "audit", 10.0),
 )

@@ -81,7 +81,9 @@ def of_room(history: RoomHistory, span: Span) -> list[Timeline]:
     bins = _binned(points, history.now, span)
     kinds = ("work", "bad") if len(history.counted) == 2 else ("work", "calm", "bad")
     lines = [(kind, _each(bins, _sum(n))) for n, kind in enumerate(kinds)]
-    others = [f"{name} {_said(values, number)}" for name, (_, values) in zip(history.counted, lines, strict=True)]
+    others = [
+        f"{name} {_plain(_said(values, number))}" for name, (_, values) in zip(history.counted, lines, strict=True)
+    ]
     title = f"{history.counted[0].capitalize()} in {duration(span.step)}, {span.words}"
     note = ", ".join(others[1:])
     return [replace(_drawn(title, lines, number, span, f"{note}; the last one dashed"), note=note)]
@@ -128,7 +130,7 @@ def _timelines(points: Sequence[HistoryPoint], now: datetime, span: Span) -> lis
     ended, failed = _each(bins, _rate("processed")), _each(bins, _rate("failed"))
     unfinished = _each(bins, lambda found: max(point.unfinished for point in found))
     waited = _each(bins, lambda found: max(point.waited for point in found).total_seconds())
-    attempts, bad = f"Attempts per {span.per}", f"failed {_said(failed, number)}, dashed"
+    attempts, bad = f"Attempts per {span.per}", f"failed {_plain(_said(failed, number))}, dashed"
     return [
         _drawn(attempts, [("work", ended), ("bad", failed)], number, span, bad),
         _drawn(_UNFINISHED, [("calm", unfinished)], number, span),

@@ -23,6 +23,7 @@ _GLYPHS = {
     "aggregating": ("◫", "calm"),
     "idle": ("○", "calm"),
     "ok": ("✓", "calm"),
+    "signed in": ("✓", "calm"),
     "info": ("i", "calm"),
     "retry": ("▲", "warn"),
     "failed": ("▲", "warn"),
@@ -30,6 +31,8 @@ _GLYPHS = {
     "full": ("▲", "warn"),
     "warn": ("▲", "warn"),
     "unknown": ("?", "warn"),
+    "intent": ("?", "warn"),
+    "refused": ("▲", "warn"),
     "archived": ("■", "bad"),
     "unserved": ("■", "bad"),
     "orphaned": ("■", "bad"),
@@ -94,7 +97,7 @@ def duration(value: timedelta | float | None) -> str:
         return UNKNOWN
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
+        return f"{seconds * 1000:.{int(0 < seconds < 0.0095)}f} ms" if seconds > 0 else "0 s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     left, parts = round(seconds), list[str]()

@@ -19,7 +19,8 @@ from hustlex.diagnostics.places import LocalFacts
 from hustlex.diagnostics.rights import ROOMS, rights
 from hustlex.errors import Refused
 
-PINGS = 100
+_PINGS = 100
+_FEW_PINGS = 3
 _PINGS_S = 1.0
 _SLOW_CALLS = 50
 
@@ -85,13 +86,15 @@ def of_server(
     node: ClusterNode | None = None,
     link: ServerLink | None = None,
     deep: DeepCheck | None = None,
-    pings: int = PINGS,
+    *,
+    brief: bool = False,
 ) -> Flow[ServerFacts]:
-    """Ask a server, or this node of a cluster. Raises Unavailable, and Denied for a wrong password."""
+    """Ask a server, or this node of a cluster; brief: in 13 commands. Raises Unavailable, and Denied for a wrong
+    password."""
     at = node.key if node is not None else ""
-    median_ms, slowest_ms = yield from _pings(at, pings)
-    skew_ms = yield from _skew(at)
-    facts = yield from _known(at, node, link)
+    median_ms, slowest_ms = yield from _pings(at, _FEW_PINGS if brief else _PINGS)
+    facts = yield from _known(at, node, link, whole=not brief)
+    skew_ms = facts.skew_ms if brief else (yield from _skew(at))
     slow, latency, clients = yield from asks.together(asks.slow(at, _SLOW_CALLS), asks.latency(at), asks.clients(at))
     found = {"round_trip_ms": median_ms, "slowest_ms": slowest_ms, "skew_ms": skew_ms}
     facts = msgspec.structs.replace(facts, slow=slow, latency=latency, clients=clients, **found)
@@ -105,17 +108,17 @@ def at_start(node: ClusterNode | None = None, link: ServerLink | None = None) ->
     return (yield from _around(facts, node))
 
 
-def _known(at: str, node: ClusterNode | None, link: ServerLink | None) -> Flow[ServerFacts]:
-    """In one round trip, and one or two for the rights."""
+def _known(at: str, node: ClusterNode | None, link: ServerLink | None, *, whole: bool = True) -> Flow[ServerFacts]:
+    """In one round trip, and one or two for the rights. whole: a call for each command that a room needs, too."""
     before = time.time()
     info, server_ms, settings, name, absent = yield from asks.together(
         asks.info(at), asks.server_ms(at), asks.settings(at), asks.whoami(at), asks.absent(at)
     )
     after = time.time()
     user = name or ""
-    rules, default, known = yield from asks.together(
-        asks.user(at, user or "default"), asks.user(at, "default"), asks.arities(at, rights(ROOMS).commands)
-    )
+    users = asks.user(at, user or "default"), asks.user(at, "default")
+    arities = (asks.arities(at, rights(ROOMS).commands),) if whole else ()
+    rules, default, *known = yield from asks.together(*users, *arities)
     return ServerFacts(
         info=info or {},
         memory=(memory_of(info or {}) or (yield from _memory(at))),
@@ -126,7 +129,7 @@ def _known(at: str, node: ClusterNode | None, link: ServerLink | None) -> Flow[S
         settings=settings,
         rules=rules if user else None,
         open_default=default.open if default is not None else None,
-        missing=(yield from _missing(at, rules if user else None, known)),
+        missing=(yield from _missing(at, rules if user else None, known[0] if known else None)),
         absent=absent,
         link=link,
     )
@@ -157,9 +160,9 @@ def _memory(at: str) -> Flow[MemoryLimit]:
 
 
 def _missing(at: str, rules: UserRules | None, known: dict[str, int] | None) -> Flow[list[str] | None]:
-    if rules is None or known is None:
-        return None
-    return [] if rules.unlimited else (yield from asks.missing(at, rules.name, known))
+    if rules is not None and rules.unlimited:
+        return []
+    return None if rules is None or known is None else (yield from asks.missing(at, rules.name, known))
 
 
 def _around(facts: ServerFacts, node: ClusterNode | None) -> Flow[ServerFacts]:

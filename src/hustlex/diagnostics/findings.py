@@ -37,6 +37,8 @@ class Checkup(msgspec.Struct, frozen=True):
     findings: tuple[DoctorFinding, ...]
     unsafe_eviction: bool
     """Whether the state server may drop what rights and payments depend on."""
+    left_out: int = 0
+    """Nodes of clusters that a brief check did not ask."""
 
     @property
     def ok(self) -> bool:

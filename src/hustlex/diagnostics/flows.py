@@ -11,13 +11,13 @@ from hustlex.core.link import ServerLink
 from hustlex.core.op import Flow
 from hustlex.core.printable import printable
 from hustlex.diagnostics.checks import AT_START, apart, judge, judge_cluster
-from hustlex.diagnostics.facts import PINGS, DeepCheck, ServerFacts, at_start, of_server
+from hustlex.diagnostics.facts import DeepCheck, ServerFacts, at_start, of_server
 from hustlex.diagnostics.findings import Checkup, DoctorFinding, Role
 from hustlex.diagnostics.job_facts import JobFacts, of_jobs
 from hustlex.diagnostics.jobs import judge_jobs
 from hustlex.diagnostics.nodes import ClusterFacts, of_cluster
 
-__all__ = ["checkup", "judged_at_start", "of_jobs", "servers", "starting"]
+__all__ = ["at_a_glance", "checkup", "judged_at_start", "of_jobs", "servers", "starting"]
 
 _log = logging.getLogger("hustlex.doctor")
 
@@ -27,21 +27,19 @@ class RoleFacts(msgspec.Struct, frozen=True):
 
     servers: tuple[ServerFacts, ...]
     cluster: ClusterFacts | None = None
+    left_out: int = 0
+    """Nodes that were not asked."""
 
 
-def servers(link: ServerLink, deep: DeepCheck | None, pings: int = PINGS) -> Flow[RoleFacts]:
-    """Ask the server, or each node of a cluster one after the other."""
+def servers(link: ServerLink, deep: DeepCheck | None, brief: int | None = None) -> Flow[RoleFacts]:
+    """Ask the server, or each node of a cluster one after the other. brief: ask so many nodes, and each for less."""
     cluster = yield from of_cluster()
     if cluster is None:
-        return RoleFacts(((yield from of_server(None, link, deep, pings)),))
-    return RoleFacts((yield from _each(cluster, link, deep, pings)), cluster)
-
-
-def _each(cluster: ClusterFacts, link: ServerLink, deep: DeepCheck | None, pings: int) -> Flow[tuple[ServerFacts, ...]]:
+        return RoleFacts(((yield from of_server(None, link, deep, brief=brief is not None)),))
     found: tuple[ServerFacts, ...] = ()
-    for node in cluster.nodes:
-        found = (*found, (yield from of_server(node, link, deep, pings)))
-    return found
+    for node in cluster.nodes[:brief]:
+        found = (*found, (yield from of_server(node, link, deep, brief=brief is not None)))
+    return RoleFacts(found, cluster, len(cluster.nodes) - len(found))
 
 
 def starting(link: ServerLink) -> Flow[tuple[ServerFacts, ...]]:
@@ -71,7 +69,14 @@ def checkup(state: RoleFacts, jobs: JobFacts | None, cache: RoleFacts | None = N
     if cache is not None:
         found += _judged("cache", cache)
     found.append(apart(state.servers[0], cache.servers[0] if cache is not None else None))
-    return Checkup(tuple(found), any(server.memory.evicts for server in state.servers))
+    left_out = state.left_out + (cache.left_out if cache is not None else 0)
+    return Checkup(tuple(found), any(server.memory.evicts for server in state.servers), left_out)
+
+
+def at_a_glance(found: Checkup) -> Checkup:
+    """Of a brief check, which does not ask whether a user of few rights may run all that rooms need."""
+    kept = tuple(each for each in found.findings if (each.check, each.level) != ("commands", "unknown"))
+    return Checkup(kept, found.unsafe_eviction, found.left_out)
 
 
 def _judged(role: Role, facts: RoleFacts) -> Iterator[DoctorFinding]:

@@ -98,7 +98,7 @@ def _vocabulary() -> frozenset[str]:
 def _scripts() -> tuple[dict[str, str], list[tuple[str, str]]]:
     """The names of all scripts, by the digest of their text, and beside their text."""
     digests, texts = {}, []
-    for room in ROOMS:
+    for room in (*ROOMS, "diagnostics"):
         folder = resources.files(f"hustlex.{room}") / "lua"
         for verb in _verbs(folder):
             script = load(f"hustlex.{room}", verb)

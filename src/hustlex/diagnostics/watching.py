@@ -11,8 +11,11 @@ import msgspec
 
 from hustlex.core.memory.facts import fields_of
 from hustlex.core.op import Effect, Flow, Op, Reply, command, do
-from hustlex.diagnostics import asks
+from hustlex.diagnostics import asks, connections, contents, lasting
 from hustlex.diagnostics.asks import SlowCall
+from hustlex.diagnostics.connections import ConnectedClients
+from hustlex.diagnostics.contents import MemorySample
+from hustlex.diagnostics.lasting import Persistence, ReplicaState
 from hustlex.diagnostics.nodes import ClusterNode, of_cluster
 from hustlex.diagnostics.seen import SeenCommand, seen
 
@@ -74,6 +77,14 @@ class ServerSummary(msgspec.Struct, frozen=True, kw_only=True):
     """That are connected."""
     replicas_in_step: int
     """Of these, those that are online."""
+    persistence: Persistence
+    """What it writes to its disk."""
+    replication: tuple[ReplicaState, ...]
+    """Its replicas."""
+    source: str
+    """Of a replica: the address of its primary; "" of a primary."""
+    source_up: bool | None
+    """Whether the link to that is up; None of a primary."""
 
 
 class SlowEntry(msgspec.Struct, frozen=True):
@@ -133,7 +144,7 @@ def summaries() -> Flow[list[ServerSummary]]:
     found = []
     for node in (yield from nodes()):
         info = yield from do(asks.ask(_at(node), lambda reply: fields_of(bytes(reply)), "INFO"))
-        found.append(_summary(_name(node), info))
+        found.append(summary(_name(node), info))
     return found
 
 
@@ -142,8 +153,26 @@ def slow(count: int, prefix: str) -> Flow[list[SlowEntry]]:
     found: list[SlowEntry] = []
     for node in (yield from nodes()):
         entries = yield from do(asks.slow(_at(node), count))
-        found += [_entry(each, prefix, _name(node)) for each in entries]
+        found += [entry(each, prefix, _name(node)) for each in entries]
     return sorted(found, key=lambda each: each.at, reverse=True)[:count]
+
+
+def memory(keys: int, prefix: str) -> Flow[list[MemorySample]]:
+    """Look at so many keys of all servers together. Raises Denied."""
+    found, names = list[MemorySample](), (yield from nodes())
+    for node in names:
+        info = yield from do(asks.ask(_at(node), lambda reply: fields_of(bytes(reply)), "INFO", "memory"))
+        counting, number = "lfu" in info.get("maxmemory_policy", ""), contents.share(keys, len(names))
+        found.append((yield from do(contents.sample(_at(node), _name(node), number, prefix, counting=counting))))
+    return found
+
+
+def clients() -> Flow[list[ConnectedClients]]:
+    """Who is connected to each server. Raises Denied."""
+    found = list[ConnectedClients]()
+    for node in (yield from nodes()):
+        found.append((yield from connections.of_node(_at(node), _name(node))))
+    return found
 
 
 def monitor(node: ClusterNode | None, prefix: str) -> Op[MonitoredCommand]:
@@ -169,7 +198,9 @@ def _name(node: ClusterNode | None) -> str:
     return node.name if node is not None else ""
 
 
-def _summary(node: str, info: dict[str, str]) -> ServerSummary:
+def summary(node: str, info: dict[str, str]) -> ServerSummary:
+    """What a server's INFO says."""
+
     def number(name: str) -> float:
         try:
             return float(info.get(name, 0))
@@ -178,7 +209,7 @@ def _summary(node: str, info: dict[str, str]) -> ServerSummary:
 
     kind = "valkey" if "valkey_version" in info else "redis"
     spaces = [asks.fields(text) for name, text in info.items() if re.fullmatch(r"db\d+", name)]
-    replicas = [asks.fields(text) for name, text in info.items() if re.fullmatch(r"slave\d+", name)]
+    replicas, (source, source_up) = lasting.replication(info), lasting.source(info)
     reads = number("keyspace_hits") + number("keyspace_misses")
     whole: dict[str, Any] = {
         "uptime": timedelta(seconds=number("uptime_in_seconds")),
@@ -187,7 +218,11 @@ def _summary(node: str, info: dict[str, str]) -> ServerSummary:
         "hit_share": number("keyspace_hits") / reads if reads else None,
         "append_only": info.get("aof_enabled") == "1",
         "replicas": len(replicas),
-        "replicas_in_step": sum(each.get("state") == "online" for each in replicas),
+        "replicas_in_step": sum(each.state == "online" for each in replicas),
+        "persistence": lasting.persistence(info),
+        "replication": replicas,
+        "source": source,
+        "source_up": source_up,
         "version": f"{kind} {info.get(f'{kind}_version', '')}",
         "mode": info.get("server_mode") or info.get("redis_mode", ""),
         "role": info.get("role", ""),
@@ -213,7 +248,8 @@ _COUNTERS = {
 }
 
 
-def _entry(call: SlowCall, prefix: str, node: str) -> SlowEntry:
+def entry(call: SlowCall, prefix: str, node: str) -> SlowEntry:
+    """Of the slow log, without what it carried."""
     at = datetime.fromtimestamp(call.at_s, UTC)
     return SlowEntry(at, timedelta(microseconds=call.took_us), seen(call.words, prefix), call.client, node)
 

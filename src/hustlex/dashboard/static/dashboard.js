@@ -77,7 +77,7 @@
     const button = document.createElement("button");
     button.className = "waiting";
     button.textContent = "Something changed: show";
-    button.addEventListener("click", () => show(waiting));
+    button.addEventListener("click", () => { show(waiting); main.focus({ preventScroll: true }); });
     main.prepend(button);
   }
   function say(word, on) {

@@ -1,0 +1,93 @@
+"""How that stands which an act changes: a few words before it and after it, for the audit. Nothing that somebody typed
+or sent stands in them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hustlex.dashboard.acts import Target
+from hustlex.dashboard.pages.cron import queue_of
+from hustlex.dashboard.person import destination, limit_groups, limit_of
+from hustlex.dashboard.request import PageRequest
+from hustlex.dashboard.words import duration
+from hustlex.errors import Error, NotFound
+from hustlex.jobs import QueueSummary
+
+_STATES = ("pending", "active", "scheduled", "retry", "archived", "completed")
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """words: as "paused, 3 pending"; "" where it cannot be told. queue: whose it is, where the target does not say."""
+
+    words: str
+    queue: str = ""
+
+
+async def standing(request: PageRequest, verb: str, target: Target) -> Standing:
+    """How it stands now. Whatever goes wrong: an act is not held up by a look."""
+    try:
+        return await _of(request, verb, target)
+    except NotFound:
+        return Standing("not there")
+    except Error:
+        return Standing("")
+
+
+async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
+    if target.task:
+        return await _task(request, target)
+    if target.queue:
+        found = await request.hx.jobs.inspector.summaries([target.queue])
+        return Standing(", ".join(_counted(found[0])) if found else "not there")
+    if target.entry:
+        return await _entry(request, target)
+    if target.bulk:
+        bulk = await request.hx.jobs.inspector.bulk.get(target.bulk)
+        queue = bulk.queues[0] if len(bulk.queues) == 1 else ""
+        return Standing(f"{bulk.phase.value}, {bulk.done:,} of {bulk.planned:,} done", queue)
+    return Standing(await _person(request, verb, target))
+
+
+async def _task(request: PageRequest, target: Target) -> Standing:
+    task = await request.hx.jobs.inspector.task(target.queue, target.task)
+    size = len(task.payload or b"")
+    return Standing(f"{task.state.value}, {task.retried} of {task.max_retry} retries, payload of {size:,} bytes")
+
+
+def _counted(queue: QueueSummary) -> list[str]:
+    counts = [(getattr(queue, state), state) for state in _STATES]
+    told = [f"{count:,} {state}" for count, state in counts if count]
+    return ["paused" if queue.paused else "not paused", *(told or ["empty"])]
+
+
+async def _entry(request: PageRequest, target: Target) -> Standing:
+    found = await request.hx.jobs.schedules.get(target.entry)
+    at = f"next at {found.next_at:%Y-%m-%d %H:%M:%S} UTC" if found.next_at else "never again"
+    return Standing("paused" if found.paused else at, queue_of(found))
+
+
+async def _limit(request: PageRequest, target: Target) -> str:
+    rules = limit_groups(request.rules).get(target.limit)
+    if rules is None:
+        return ""
+    decision = (await limit_of(request, target.limit, rules, target.user)).decision
+    left = ", ".join(f"{each.remaining:,} of {each.limit:,} left" for each in decision.per_policy)
+    return left if decision.allowed else f"{decision.outcome}, {left}"
+
+
+async def _person(request: PageRequest, verb: str, target: Target) -> str:
+    if target.user and verb == "reset_pin":
+        pin = await request.hx.pins.inspector.user(target.user)
+        return f"locked for {duration(pin.locked_for)}" if pin.locked_for else f"{pin.wrong} wrong, {pin.left} left"
+    if target.limit:
+        return await _limit(request, target)
+    if target.user:
+        count = len((await request.hx.tokens.inspector.user(target.user)).sessions)
+        return f"{count} session{'' if count == 1 else 's'}"
+    if not target.phone:
+        return ""
+    lanes = (await request.hx.otp.inspector.phone(destination(target.phone))).lanes
+    lane = next((each for each in lanes if each.lane == target.lane), None)
+    if lane is None:
+        return ""
+    return f"locked for {duration(lane.locked_for)}" if lane.locked_for else f"not locked, {lane.wrong} wrong"
