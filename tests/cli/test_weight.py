@@ -27,7 +27,7 @@ CASES = {
     "import hustlex.delivery": f"{SLOW} pydantic",
     "import hustlex.sync, hustlex.testing": f"{SLOW} pydantic",
     _TYPED: f"{_CLIENTS} pydantic msgspec hustlex.settings hustlex.jobs hustlex.drivers",
-    f"{_TYPED}['worker']": f"{_CLIENTS} hustlex.sync hustlex.diagnostics hustlex.cli.top",
+    f"{_TYPED}['worker']": f"{_CLIENTS} rich hustlex.sync hustlex.diagnostics hustlex.ratelimit hustlex.cli.top",
     f"{_TYPED}['up']": f"{_CLIENTS} hustlex.sync hustlex.diagnostics hustlex.ratelimit hustlex.web hustlex.cli.fleet",
     f"{_TYPED}['api']": f"{_CLIENTS} hustlex.sync hustlex.settings hustlex.diagnostics hustlex.ratelimit",
 }

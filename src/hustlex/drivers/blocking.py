@@ -16,16 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from hustlex.core.durability.level import (
-    POLICY,
-    Committed,
-    Durability,
-    WaitReply,
-    answered,
-    exact,
-    forced,
-    reached,
-)
+from hustlex.core.durability.level import POLICY, Committed, Durability, WaitReply, answered, exact, forced, reached
 from hustlex.core.link import LinkFigures, ServerLink
 from hustlex.core.op import PING, Batch, Call, Durable, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch, telling
