@@ -17,7 +17,7 @@ from hustlex.dashboard.names import to_url
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.routes import ROUTES
 from hustlex.jobs import Job, wire
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from tests.dashboard.conftest import Person
@@ -54,7 +54,13 @@ async def filled(hx: Any, raw: redis.Redis, queue: str, mark: str) -> dict[str, 
     while bulk.moving:
         bulk = await hx.jobs.inspector.bulk.step(bulk.id)
     scheduler(raw, queue, mark)
+    aside(raw, queue, mark)
     return {"queue": queue, "task": f"{mark}-scheduled", "entry": entry.name, "id": entry.id, "bulk": bulk.id}
+
+
+def aside(raw: redis.Redis, queue: str, mark: str) -> None:
+    """A message that nobody can decode."""
+    raw.hset(parked(queue_keys(queue)), f"{mark}-aside", f"{mark}\xff".encode("latin-1"))
 
 
 def scheduler(raw: redis.Redis, queue: str, mark: str) -> None:
@@ -134,6 +140,7 @@ async def test_pages_are_as_if_other_queues_were_not_there(
     before = await looks()
     assert "own:cron" in before["/"] and "own-flow" in before["/workflows"]
     assert "own-group" in before["/groups"] and "shared:7" in before["/workers"]
+    assert "own-aside" in before["/quarantine"]
     await theirs(hx, raw, person)
     assert await looks() == before
 

@@ -33,6 +33,7 @@ async def test_an_empty_server_says_what_to_do(person: Callable[..., Person]) ->
         "/cron": "No periodic entry",
         "/workflows": "No open step",
         "/groups": "Nothing waits",
+        "/quarantine": "Nothing was set aside",
         "/audit": "Nothing was done",
     }.items():
         answer = await ada.open(path)

@@ -151,6 +151,14 @@ async def _cancel(request: PageRequest, target: Target) -> None:
         raise Conflict("it has ended", hint="nothing was cancelled")
 
 
+async def _put_back(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.put_back(target.queue, target.task)
+
+
+async def _discard(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.discard(target.queue, target.task)
+
+
 async def _run_all(request: PageRequest, target: Target) -> int:
     return await request.hx.jobs.inspector.run_all(target.queue, State(target.state), group=target.group)
 
@@ -303,6 +311,8 @@ ACTS: dict[str, Act] = {
         "It is cancelled.",
         "What runs is cut off and not repeated, what waits never starts.",
     ),
+    "put_back": Act("Put back", "medium", _TASK, _put_back, "It is pending now.", "It runs once there is a slot."),
+    "discard": Act("Delete", "medium", _TASK, _discard, "The message is deleted.", _LOST),
     "run_all": Act(
         "Run all",
         "heavy",

@@ -55,6 +55,10 @@ def _of_queue(queue: QueueSummary, servers: Sequence[Server]) -> Iterator[Troubl
         yield Trouble(
             "fail", f"queue {queue.name}: {queue.orphans:,} tasks lost their worker and wait to be recovered", page
         )
+    if queue.quarantined:
+        count = "1 message" if queue.quarantined == 1 else f"{queue.quarantined:,} messages"
+        words = f"queue {queue.name}: workers set {count} aside that they could not decode"
+        yield Trouble("warn", words, ("quarantine",))
     if state == "paused" and queue.pending:
         yield Trouble("warn", f"queue {queue.name}: paused, {_waiting(queue.pending)}", page)
     if state == "full":

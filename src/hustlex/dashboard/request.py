@@ -70,6 +70,11 @@ class PageRequest(msgspec.Struct, frozen=True):
         text = self.word("page", "1")
         return min(max(int(text), 1), 10**6) if text.isascii() and text.isdecimal() and len(text) < 9 else 1
 
+    def cursor(self) -> str:
+        """``cursor`` of the query, as SSCAN and HSCAN have them; "" for what is none."""
+        text = self.word("cursor", longest=20)
+        return text if text.isascii() and text.isdecimal() and int(text) < 2**64 else ""
+
     def queue(self) -> str:
         """The queue in the path. Raises NotFound for one that does not exist for this person."""
         name = self.params["queue"]
