@@ -11,7 +11,7 @@ from hustlex.dashboard.person import destination, limit_groups, limit_of
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.words import duration
 from hustlex.errors import Error, NotFound
-from hustlex.jobs import QueueSummary
+from hustlex.jobs import Cause, QueueSummary
 
 _STATES = ("pending", "active", "scheduled", "retry", "archived", "completed")
 
@@ -49,7 +49,11 @@ async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
 
 
 async def _task(request: PageRequest, target: Target) -> Standing:
-    task = await request.hx.jobs.inspector.task(target.queue, target.task)
+    try:
+        task = await request.hx.jobs.inspector.task(target.queue, target.task)
+    except NotFound:
+        seen = await request.hx.jobs.explain(target.task, queue=target.queue)
+        return Standing("set aside" if Cause.PARKED in seen.causes else "not there")
     size = len(task.payload or b"")
     return Standing(f"{task.state.value}, {task.retried} of {task.max_retry} retries, payload of {size:,} bytes")
 
