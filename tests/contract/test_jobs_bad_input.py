@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from hustlex.jobs import (
     default_delay,
     gather,
 )
+from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.lease import ops as lease
 from hustlex.outbox import Outbox, OutboxRelay
 from hustlex.worker import Reserved, Scheduler, Worker
 from tests.support.blocking import Blocking
@@ -212,6 +215,7 @@ LOOKS = [
     Sample(Inspector.open_steps, PAGE),
     Sample(Inspector.scan_groups, {**QUEUE, "cursor": "", "size": 5}),
     Sample(Inspector.told, ONE),
+    Sample(Inspector.quarantined, {**QUEUE, "cursor": "", "size": 5}),
     Sample(
         Inspector.workflow,
         {**QUEUE, "step_id": "w:0", "queues": ["default"]},
@@ -230,6 +234,13 @@ ACTS = [
 ]
 
 
+ASIDE = {"queue": "default", "task_id": "aside"}
+ACTS += [
+    Sample(act, ASIDE, call=lambda inspector, act=act, **given: _parked(inspector, act.__name__, given))
+    for act in (Inspector.put_back, Inspector.discard)
+]
+
+
 def _room_of(inspector: Any) -> Any:
     if isinstance(inspector, Blocking):
         return Blocking(BlockingJobs(inspector._target._driver))
@@ -239,6 +250,18 @@ def _room_of(inspector: Any) -> Any:
 async def _shown(inspector: Inspector, given: dict[str, Any]) -> Any:
     await _room_of(inspector).start(gather(Job("t")), workflow_id="w")
     return await inspector.workflow(**given)
+
+
+async def _parked(inspector: Inspector, act: str, given: dict[str, Any]) -> Any:
+    """With a message that was set aside."""
+    await _room_of(inspector).enqueue("t", task_id="aside")
+    driver: Any = inspector._target._driver if isinstance(inspector, Blocking) else inspector._driver
+    keys = queue_keys("default")
+    for call in (lease.cycle(keys, "2026-01-01", "w:1", 1, (), 0), lease.park(keys, b"aside", "w:1")):
+        answer = driver.run(call)
+        if isawaitable(answer):
+            await answer
+    return await getattr(inspector, act)(**given)
 
 
 async def _again(inspector: Inspector, act: str, given: dict[str, Any]) -> Any:

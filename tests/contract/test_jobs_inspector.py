@@ -14,7 +14,7 @@ from hustlex.app import HustleX
 from hustlex.core.time import FixedClock
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import DayStats, EnqueueEvent, FoundGroups, GroupInfo, PeriodicInfo, RunningTask, State, wire
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.wire import NEVER_NS, TaskMessage
 from tests.conftest import PATIENCE
 from tests.support.calls import Calls
@@ -299,6 +299,35 @@ async def test_scan_groups_leads_through_all_of_them(hx: Any, raw: redis.Redis) 
     assert names == {"G", *(f"g{n}" for n in range(600))} and pages > 3
     with pytest.raises(Misuse, match="cursor"):
         await hx.jobs.inspector.scan_groups("low", cursor="x")
+
+
+async def test_what_is_quarantined_is_put_back_or_discarded(hx: Any, raw: redis.Redis) -> None:
+    inspector = hx.jobs.inspector
+    put(raw, "other", State.PENDING)
+    readable = raw.hget(Q.task("other"), "msg")
+    long = wire.encode_task(TaskMessage("t", b"x" * 9_000, "long", "low", 25))
+    raw.hset(parked(Q), mapping={"good": readable, "other": readable, "bad": b"\x0a\xff", "long": long})
+    found = await inspector.quarantined("low")
+    assert (found.number, found.cursor) == (4, "") and "\\xff" not in repr(found)
+    assert {each.id: each.readable for each in found.messages} == {
+        "good": True,
+        "other": True,
+        "bad": False,
+        "long": None,
+    }
+    for name in ("good", "long"):
+        await inspector.put_back("low", name)
+        assert (await inspector.task("low", name)).state is State.PENDING
+    for name, reason in (("other", "by the same id"), ("bad", "still cannot be read")):
+        with pytest.raises(Conflict, match=reason):
+            await inspector.put_back("low", name)
+        await inspector.discard("low", name)
+    for act in (inspector.put_back, inspector.discard):
+        with pytest.raises(NotFound):
+            await act("low", "bad")
+    assert not raw.exists(parked(Q)) and raw.lrange(Q.pending, 0, 1) == [b"long", b"good"]
+    with pytest.raises(Misuse, match="cursor"):
+        await inspector.quarantined("low", cursor="x")
 
 
 async def test_the_last_task_of_a_group_takes_its_name_along(hx: Any, raw: redis.Redis) -> None:

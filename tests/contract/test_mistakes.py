@@ -72,6 +72,7 @@ MORE = [
     *(Sample(door, {"timeout": timedelta(0)}) for door in (Handle.result, Handle.wait)),
     *(Sample(door, ONE) for door in (Inspector.run, Inspector.archive, Inspector.delete)),
     Sample(Inspector.workflow, {"queue": "default", "step_id": "w:0"}),
+    *(Sample(door, ONE) for door in (Inspector.put_back, Inspector.discard)),
     Sample(Inspector.delete_queue, {"queue": "default"}),
     Sample(Schedules.add, ENTRY),
     Sample(BulkActs.plan, {"verb": "run", "query": "type:t"}),

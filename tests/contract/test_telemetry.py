@@ -227,6 +227,10 @@ async def inspector(room: Any) -> None:
     await room.search("state:pending")
     await room.scan_groups("default")
     await room.told("default", "unknown")
+    await room.quarantined("default")
+    for door in ("put_back", "discard"):
+        with suppress(Error):
+            await getattr(room, door)("default", "unknown")
     with suppress(Error):
         await room.workflow("default", "unknown:0")
     for door in ("update_payload", "merge_payload"):

@@ -124,6 +124,7 @@ def run_jobs(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -
     driver.run(maintain.sweep(Q, clock.now_ms))
     clock.advance(timedelta(hours=2))
     driver.run(maintain.forward(Q, clock.now_ms))
+    hx.jobs.inspector.put_back("default", last[2][0].decode())
 
 
 def run_groups(hx: HustleX, driver: Driver, clock: FixedClock, raw: redis.Redis) -> None:

@@ -24,11 +24,13 @@ ASKED: dict[str, tuple[dict[str, str], ...]] = {
     "/people": ({"user": "u1", "phone": PHONE}, {"place": "payload.user_id"}),
     "/limits": ({"rule": RULE, "who": "u1"},),
     "/cache": ({"name": "user", "key": "42"},),
-    "/events": ({"channel": "orders:42"},),
+    "/events": ({"channel": "orders:42"}, {"": "Show its events"}),
 }
-"""What is asked on pages that have a form, one after the other, by the ids of its fields."""
+"""What is asked on pages that have a form, one after the other, by the ids of its fields; without one the words of a
+button, which leads to a page of its own."""
 MORE = ("/tasks?q=state:scheduled,archived+odd:1", "/tasks?queue=low&state=archived", "/limits?of=pay",
         "/confirm?verb=delete_queue&queue=default&back=/queues")  # fmt: skip
+BUTTON = "[...document.querySelectorAll('main button')].find((each) => each.textContent === %s)"
 NEXT = "!window.old && document.readyState === 'complete'"
 STATUS = "performance.getEntriesByType('navigation')[0].responseStatus"
 BEGIN = """new Promise((onload, onerror) => {
@@ -167,6 +169,8 @@ async def pages(hx: Any) -> list[tuple[str, tuple[dict[str, str], ...]]]:
     ids = {"tasks": "t1", "bulk": bulk.id, "cron": entry.id, "workflows": "w:0"}
     found = list[tuple[str, tuple[dict[str, str], ...]]]()
     for route in ROUTES:
+        if "{name}" in route.pattern:  # where a button leads
+            continue
         noun = route.pattern.split("/")[1]
         named, queue = to_url(ids[noun]) if "{id}" in route.pattern else "", "low" if noun == "workflows" else "default"
         path = route.pattern.format(queue=queue, signature=SIGNATURE, id=named)
@@ -184,9 +188,9 @@ async def visited(tab: Tab, place: str, found: list[tuple[str, tuple[dict[str, s
         yield path
         for fields in asked:
             await off()
-            await fill(tab, fields)
+            await (enter(tab, BUTTON % json.dumps(fields[""])) if "" in fields else fill(tab, fields))
             assert await tab.run(STATUS) == 200, (path, fields)
-            yield f"{path}, asked for {', '.join(fields)}"
+            yield f"{path}, asked for {', '.join(fields.values() if '' in fields else fields)}"
 
 
 async def scripted(tab: Tab) -> None:

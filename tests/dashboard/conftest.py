@@ -11,12 +11,14 @@ import httpx
 import pytest
 
 from hustlex.app import HustleX
+from hustlex.core.op import Effect, command
 from hustlex.dashboard import Dashboard, Operator
 from hustlex.idempotency import Response, Scope
 from hustlex.jobs import Job, gather
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.metrics import Metrics
 from hustlex.metrics.history import HistoryTally
 from hustlex.ratelimit import parse_rule
@@ -106,11 +108,19 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     parts = [Job(name, b"", {"queue": "low"}) for name in (HOSTILE, "gig:pay", "gig:tell")]
     await hx.jobs.start(gather(*parts[:2], then=parts[2]), workflow_id="w")
     await hx.jobs.enqueue(HOSTILE, queue="low", group=HOSTILE)
+    await aside(hx)
     await lived(hx)
     await planned(hx)
     console = Dashboard(hx, rules=[RULE], channels=["users:{user}"])
     async with serving(console) as address:
         yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
+
+
+async def aside(hx: Any) -> None:
+    """Messages that workers set aside: one that can be put back, and one that cannot."""
+    key, readable = parked(queue_keys("low")), encode_task(TaskMessage(HOSTILE, HOSTILE.encode(), "aside", "low", 25))
+    args = ("HSET", key, HOSTILE, HOSTILE, "aside", readable)
+    await hx.driver.run(command("test.aside", Effect.ONCE, *args, keys=(key,), decode=int))
 
 
 def counted() -> Metrics:

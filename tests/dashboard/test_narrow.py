@@ -17,7 +17,7 @@ from hustlex.dashboard.names import to_url
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.routes import ROUTES
 from hustlex.jobs import Job, wire
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from tests.dashboard.conftest import Person
@@ -54,7 +54,13 @@ async def filled(hx: Any, raw: redis.Redis, queue: str, mark: str) -> dict[str, 
     while bulk.moving:
         bulk = await hx.jobs.inspector.bulk.step(bulk.id)
     scheduler(raw, queue, mark)
+    aside(raw, queue, mark)
     return {"queue": queue, "task": f"{mark}-scheduled", "entry": entry.name, "id": entry.id, "bulk": bulk.id}
+
+
+def aside(raw: redis.Redis, queue: str, mark: str) -> None:
+    """A message that nobody can decode."""
+    raw.hset(parked(queue_keys(queue)), f"{mark}-aside", f"{mark}\xff".encode("latin-1"))
 
 
 def scheduler(raw: redis.Redis, queue: str, mark: str) -> None:
@@ -134,6 +140,7 @@ async def test_pages_are_as_if_other_queues_were_not_there(
     before = await looks()
     assert "own:cron" in before["/"] and "own-flow" in before["/workflows"]
     assert "own-group" in before["/groups"] and "shared:7" in before["/workers"]
+    assert "own-aside" in before["/quarantine"]
     await theirs(hx, raw, person)
     assert await looks() == before
 
@@ -148,6 +155,7 @@ async def test_no_page_tells_of_other_queues(
         "queue": [MINE, OTHERS],
         "id": [mine["task"], *(others[key] for key in ("task", "id", "bulk")), mixed[1].id, mixed[2].id],
         "signature": [SIGNATURE],
+        "name": ["of-a-tail"],
     }
     asked = dict[str, set[str]]()
     whole, ada = person("act"), person("act", queues=("gig*",))
@@ -183,7 +191,7 @@ async def test_no_act_touches_other_queues(
     others = await theirs(hx, raw, person)
     own = mine | {"state": "scheduled", "do": "delete", "query": "type:*", "changes": "{}", "to": MINE, "when": "2h",
                   "user": "u1", "session": "s1", "phone": "+2348031234567", "lane": "anon", "limit": "POST /pay",
-                  "typed": "1", "group": ""}  # fmt: skip
+                  "typed": "1", "group": "", "channel": "orders:42", "kind": "live"}  # fmt: skip
     foreign = others | {"to": OTHERS, "query": f"queue:{OTHERS}"}
 
     async def standing() -> dict[Any, Any]:
@@ -219,7 +227,7 @@ async def test_a_room_that_is_not_theirs_is_nowhere(
     for route in ROUTES:
         if room not in (route.room, "jobs") and route.pattern not in ("/", "/audit"):
             continue
-        path = route.pattern.format(queue=MINE, id=to_url(mine["task"]), signature=SIGNATURE)
+        path = route.pattern.format(queue=MINE, id=to_url(mine["task"]), signature=SIGNATURE, name="x")
         answers = [await ada.open(path), await ada.post(path)] if route.asks else [await ada.open(path)]
         if route.room == room:
             assert {answer.status_code for answer in answers} == {404}, path

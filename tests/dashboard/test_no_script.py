@@ -16,7 +16,7 @@ from hustlex.core.time import FixedClock
 from hustlex.dashboard.acts import ACTS
 from hustlex.errors import NotFound
 from hustlex.jobs import BulkPhase, State
-from hustlex.jobs.keys import queue_keys
+from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
@@ -53,6 +53,8 @@ JOBS = (
     Step("archive_all", QUEUE, holds={"state": "retry"}),
     Step("delete_all", QUEUE, holds={"state": "archived"}),
     Step("run_all", "/groups?queue=acts", holds={"group": "g"}),
+    Step("put_back", "/quarantine?queue=acts", holds={"task": "back"}),
+    Step("discard", holds={"task": "bad"}),
     Step("delete_queue", "/queues/other"),
 )
 BULK = (
@@ -71,6 +73,7 @@ REST = (
     Step("revoke_all", "/people", {"user": "u2"}),
     Step("reset_pin", "/people", {"user": "u2"}),
     Step("reset_limit", "/people", {"user": "u2"}),
+    Step("tail", "/events", {"channel": "orders:42"}),
     Step("fire", "/cron"),
     Step("pause_entry"),
     Step("resume_entry"),
@@ -138,12 +141,14 @@ async def test_tasks_and_queues_are_acted_on(browser: Chromium, place: str, hx: 
         later = timedelta(hours=1)
         await hx.jobs.enqueue("gig:put", {"gig_id": 7}, task_id=name, queue="acts", process_in=later)
     await hx.jobs.enqueue("gig:put", task_id="grouped", queue="acts", group="g")
+    readable = encode_task(TaskMessage("gig:put", b"{}", "back", "acts", 25))
+    raw.hset(parked(queue_keys("acts")), mapping={"back": readable, "bad": b"no task"})
     put(raw, "cancel", State.ACTIVE)
     put(raw, "again", State.RETRY)
     tab = await plain(browser, place)
     await do(tab, place, JOBS)
     [summary] = await hx.jobs.inspector.summaries(["acts"])
-    assert (summary.pending, summary.scheduled, summary.retry, summary.archived, summary.paused) == (3, 1, 0, 0, False)
+    assert (summary.pending, summary.scheduled, summary.retry, summary.archived, summary.paused) == (4, 1, 0, 0, False)
     assert (await hx.jobs.inspector.task("acts", "merge")).payload == b'{"gig_id":8}'
     assert "other" not in await hx.jobs.inspector.queues()
     for gone in ("delete", "again"):

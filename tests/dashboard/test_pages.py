@@ -33,6 +33,7 @@ async def test_an_empty_server_says_what_to_do(person: Callable[..., Person]) ->
         "/cron": "No periodic entry",
         "/workflows": "No open step",
         "/groups": "Nothing waits",
+        "/quarantine": "Nothing was set aside",
         "/audit": "Nothing was done",
     }.items():
         answer = await ada.open(path)
@@ -43,7 +44,7 @@ async def test_an_unserved_queue_needs_attention(hx: Any, person: Callable[..., 
     await hx.jobs.enqueue("sms:send", queue="sms")
     ada = person("read")
     await ada.open("/")
-    assert "queue sms: nobody serves it, 1 tasks wait" in ada.shown and "(1!)" in ada.shown
+    assert "queue sms: nobody serves it, 1 task waits" in ada.shown and "(1!)" in ada.shown
     await ada.open("/queues/sms")
     assert "unserved" in ada.shown and "No living worker takes this queue" in ada.shown
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.main import get_command
 
 from hustlex import HustleX
 from hustlex.cli.main import cli
@@ -78,14 +79,12 @@ def test_every_import_shown_exists() -> None:
 
 def test_every_command_shown_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    commands = {command.name or "" for command in cli.registered_commands} | {
-        group.name or "" for group in cli.registered_groups
-    }
+    commands: Any = get_command(cli)
     missing = []
     for page in PAGES:
         code = "\n".join(CODE.findall(page.read_text("utf-8")))
         missing += [f"{page.name}: make {name}" for name in MAKE.findall(code) if name not in targets]
-        missing += [f"{page.name}: hustlex {name}" for name in RUN.findall(code) if name not in commands]
+        missing += [f"{page.name}: hustlex {name}" for name in RUN.findall(code) if name not in commands.commands]
     assert missing == []
 
 

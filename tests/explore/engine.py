@@ -2,7 +2,7 @@
 
 A schedule is carried on from any state without the steps before it: the server is put back to what it held, and the
 actors' stories run again with the answers they were given. Two schedules that led to the same server, the same answers
-and the same ledger go on as one.
+and the same ledger go on as one; so does one that has used up more of the bounds on its way there than another.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from operator import ge
 from typing import Any
 
 from hustlex.core.op import Op, Script
@@ -103,6 +104,22 @@ class Place:
     state: State
 
 
+class Seen:
+    """The states that were reached, and what was left of the bounds then."""
+
+    def __init__(self) -> None:
+        self._left: dict[bytes, list[tuple[int, ...]]] = {}
+
+    def is_new(self, name: bytes, left: tuple[int, ...]) -> bool:
+        """Take note of one. False: a schedule came there before with at least as much of each."""
+        known = self._left.setdefault(name, [])
+        if any(all(map(ge, other, left)) for other in known):
+            return False
+        known[:] = [other for other in known if not all(map(ge, left, other))]
+        known.append(left)
+        return True
+
+
 @dataclass
 class Report:
     """What an exploration saw. numbers: of the schedule that broke an invariant."""
@@ -144,7 +161,7 @@ class Explorer:
     def explore(self) -> Report:
         """Until all is seen, an invariant breaks, or the bound of states is reached."""
         with self._ready():
-            frontier, seen = deque([Place((), self._start)]), set[bytes]()
+            frontier, seen = deque([Place((), self._start)]), Seen()
             while frontier:
                 if self.report.states >= self._bounds.states:
                     self.report.whole = False
@@ -163,7 +180,7 @@ class Explorer:
             place, world = Place((), self._start), self._rebuild(())
             try:
                 for number in numbers:
-                    place, world = self._take(place, world, number)
+                    place, world = self._take(place, world, number, {})
                     self._judge(place, world)
                 self._close(place)
                 self.report.story = self._story(place.path)
@@ -174,8 +191,8 @@ class Explorer:
 
     # -- one state
 
-    def _expand(self, place: Place, frontier: deque[Place], seen: set[bytes]) -> None:
-        world = self._rebuild(place.path)
+    def _expand(self, place: Place, frontier: deque[Place], seen: Seen) -> None:
+        world, ran = self._rebuild(place.path), dict[tuple[Any, ...], tuple[Any, State]]()
         choices = world.choices()
         allowed = [number for number, choice in enumerate(choices) if world.within_bounds(choice)]
         if world.ended:
@@ -185,22 +202,28 @@ class Explorer:
             self.report.schedules += 1
             self._close(place)
         for number in allowed:
-            reached, after = self._take(place, world if number == allowed[0] else self._rebuild(place.path), number)
+            here = world if number == allowed[0] else self._rebuild(place.path)
+            reached, after = self._take(place, here, number, ran)
             self.report.steps += 1
-            name = digest(reached.state) + after.fingerprint()
-            if name in seen:
+            if not seen.is_new(digest(reached.state) + after.fingerprint(), after.left):
                 continue
-            seen.add(name)
             self.report.states += 1
             self._judge(reached, after)
             frontier.append(reached)
 
-    def _take(self, place: Place, world: World, number: int) -> tuple[Place, World]:
+    def _take(
+        self, place: Place, world: World, number: int, ran: dict[tuple[Any, ...], tuple[Any, State]]
+    ) -> tuple[Place, World]:
+        """ran: what became of the calls that the server carried out from here; whether the reply arrives is another
+        matter."""
         self._world = world
         choice = world.choices()[number]
         op, reply, state = world.pending(choice), None, place.state
         if op is not None:
-            reply, state = self._server.run(op, state, world.now_ms)
+            call = choice.actor, choice.number, choice.kind is Kind.ARRIVES
+            if call not in ran:
+                ran[call] = self._server.run(op, state, world.now_ms)
+            reply, state = ran[call]
         elif choice.kind is Kind.TIME:
             state = older(state, choice.number)
         reached = Place((*place.path, Taken(choice, number, reply)), state)

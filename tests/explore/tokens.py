@@ -60,6 +60,10 @@ class Chained:
     over: bool = False
 
 
+def _unsigned(*_: Any, **__: Any) -> str:
+    return "signed"
+
+
 class Tokens(Protocol):
     name = "tokens"
     ticks = (GRACE_MS - 1_000, GRACE_MS + 1_000)
@@ -77,7 +81,7 @@ class Tokens(Protocol):
 
     def patched(self) -> AbstractContextManager[Any]:
         """Signing takes most of the time, and nothing depends on it."""
-        return mock.patch.object(jwt, "write", return_value="signed")
+        return mock.patch.object(jwt, "write", _unsigned)
 
     def mutations(self) -> Sequence[Mutation]:
         return (

@@ -92,7 +92,9 @@ class Actor:
 
     @property
     def standing(self) -> bytes:
-        """Where it is: what it was told decides all else."""
+        """Where it is: what it was told decides all else, unless it has come to its end."""
+        if self.step is None:
+            return b"%s is gone" % self.name.encode()
         return b"%s %d %d %d " % (self.name.encode(), self.dead, self.repeating, len(self.answers)) + self.past
 
     def note(self, what: str) -> None:
@@ -192,7 +194,7 @@ class World:
             self.faults -= 1
             self.together -= 1
         if choice.kind in (Kind.CRASH, Kind.CRASH_AFTER):
-            actor.step, actor.dead = None, True
+            actor.step, actor.dead, actor.repeating = None, True, False
             return None
         actor.repeating = choice.kind is Kind.AGAIN
         if actor.repeating:
@@ -275,9 +277,14 @@ class World:
         actor.drawn += 1
         return hashlib.shake_128(f"{actor.name} {actor.drawn}".encode()).digest(size)
 
+    @property
+    def left(self) -> tuple[int, int, int]:
+        """What the bounds still allow. Who has more of each can do all that who has less can."""
+        return self.faults, self.ticks, min(self.together, self.faults + self.ticks)
+
     def fingerprint(self) -> bytes:
-        """What makes a difference for the rest of the schedule, but for the server."""
-        parts = [f"{self.now_ms} {self.faults} {self.ticks} {self.together} {self.ledger!r}".encode()]
+        """What makes a difference for the rest of the schedule, but for the server and for what is ``left``."""
+        parts = [f"{self.now_ms} {self.ledger!r}".encode()]
         parts += [each.standing for each in self.actors.values()]
         parts += [f"{name} {op.name} {op.keys} {op.args}".encode() for name, op in self.air]
         return hashlib.blake2b(b"\0".join(parts), digest_size=16).digest()

@@ -121,8 +121,9 @@ PAGES = (
     *(f"/tasks?queue={BIG}&state={state}" for state in _SHARES), f"/tasks?queue={BIG}&state=pending&page=9000",
     "/bulk", "/tasks?q=state:retry+error~such", f"/tasks?q=queue:{BIG}+type:gig:*+error~nowhere",
     f"/tasks/{BIG}/0000000001", "/tasks?id=0000000000", "/tasks?id=nowhere", "/errors", f"/errors?queue={BIG}",
-    f"/errors/{BIG}/{5:016x}", "/workers", "/cron", "/workflows", "/groups", "/people", "/codes", "/limits", "/cache",
-    "/idempotency", "/events", "/redis", "/audit", f"/confirm?verb=delete_queue&queue={BIG}&back=/queues",
+    f"/errors/{BIG}/{5:016x}", "/workers", "/cron", "/workflows", "/groups", "/quarantine", "/people", "/codes",
+    "/limits", "/cache", "/idempotency", "/events", "/redis", "/audit",
+    f"/confirm?verb=delete_queue&queue={BIG}&back=/queues",
 )  # fmt: skip
 
 

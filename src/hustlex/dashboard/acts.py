@@ -23,7 +23,7 @@ from hustlex.ratelimit import caller_of
 
 Weight = Literal["light", "medium", "heavy"]
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
-          "changes", "to", "when", "group")  # fmt: skip
+          "changes", "to", "when", "group", "channel", "kind")  # fmt: skip
 """What a target is named by."""
 PRIVATE = ("user", "phone")
 
@@ -47,6 +47,8 @@ class Target(msgspec.Struct, frozen=True):
     to: str = ""
     when: str = ""
     group: str = ""
+    channel: str = ""
+    kind: str = ""
     typed: str = ""
 
     @property
@@ -106,7 +108,7 @@ def _written(request: PageRequest, name: str, value: str) -> str:
         with suppress(Misuse):
             return ",".join(sorted(_changes(value)))
         return "?"
-    kinds: dict[str, Any] = {"query": "audit", "group": "group"}
+    kinds: dict[str, Any] = {"query": "audit", "group": "group", "channel": "audit"}
     return str(request.show(What(kinds[name], value)).value) if name in kinds else value
 
 
@@ -147,6 +149,14 @@ async def _cancel(request: PageRequest, target: Target) -> None:
         if outcome.state is None:
             raise NotFound(f"queue {target.queue!r} has no task {target.task!r}")
         raise Conflict("it has ended", hint="nothing was cancelled")
+
+
+async def _put_back(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.put_back(target.queue, target.task)
+
+
+async def _discard(request: PageRequest, target: Target) -> None:
+    await request.hx.jobs.inspector.discard(target.queue, target.task)
 
 
 async def _run_all(request: PageRequest, target: Target) -> int:
@@ -277,6 +287,14 @@ async def _clone(request: PageRequest, target: Target) -> str:
     return request.url("tasks", made.queue, made.id)
 
 
+async def _tail(request: PageRequest, target: Target) -> str:
+    """Listen to a channel; answers the page that shows what is heard."""
+    kind: Any = check.one_of("kind", target.kind or "live", ("live", "replay", "latest"))
+    assert request.tails is not None
+    name = await request.tails.begin(request.hx, request.operator.name, target.channel, kind)
+    return request.url("events", "tail", name)
+
+
 _LOST = "This cannot be undone."
 _TASK, _STATE, _GROUP = ("queue", "task"), ("queue", "state"), ("group",)
 ACTS: dict[str, Act] = {
@@ -293,6 +311,8 @@ ACTS: dict[str, Act] = {
         "It is cancelled.",
         "What runs is cut off and not repeated, what waits never starts.",
     ),
+    "put_back": Act("Put back", "medium", _TASK, _put_back, "It is pending now.", "It runs once there is a slot."),
+    "discard": Act("Delete", "medium", _TASK, _discard, "The message is deleted.", _LOST),
     "run_all": Act(
         "Run all",
         "heavy",
@@ -360,6 +380,15 @@ ACTS: dict[str, Act] = {
         "What was used is forgotten, bans too.",
         "Processes that remember a refusal may repeat it for some seconds.",
         "limits",
+    ),
+    "tail": Act(
+        "Show its events",
+        "light",
+        ("channel",),
+        _tail,
+        "It is listened to for two minutes.",
+        room="events",
+        takes=("kind",),
     ),
     "fire": Act("Run now", "light", ("entry",), _fire, "The entry was fired."),
     "pause_entry": Act("Pause", "light", ("entry",), _pause_entry, "The entry is paused."),

@@ -36,6 +36,7 @@ from hustlex.dashboard.runner import BulkRunner
 from hustlex.dashboard.signer import Signer
 from hustlex.dashboard.signin import SignIn, cookie_name
 from hustlex.dashboard.standing import standing
+from hustlex.dashboard.tails import Tails
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
 from hustlex.events.names import ChannelTemplate
@@ -87,6 +88,7 @@ class Dashboard:
         self._access: Access = access or self._signin  # type: ignore[assignment]
         self._audit = Audit(front.driver, hx.prefix)
         self._runner = BulkRunner(self._audit)
+        self._tails = Tails()
         self._renderer = Renderer(title, production=in_production())
         self._hub = LiveHub()
         routes = [
@@ -296,7 +298,7 @@ class Dashboard:
         root, still_may = request.scope.get("root_path", ""), partial(self._still, request, operator)
         return PageRequest(
             self._front, operator, self._formatter, root, params, query, runner=self._runner, still_may=still_may,
-            rules=self._rules, channels=self._channels,
+            tails=self._tails, rules=self._rules, channels=self._channels,
         )  # fmt: skip
 
     def _closed(self, request: Request) -> Response:

@@ -32,6 +32,10 @@ class Trouble(msgspec.Struct, frozen=True):
     link: str = "open"
 
 
+def _waiting(tasks: int) -> str:
+    return "1 task waits" if tasks == 1 else f"{tasks:,} tasks wait"
+
+
 def of_jobs(
     queues: Sequence[QueueSummary], servers: Sequence[Server], entries: Sequence[PeriodicInfo], now: datetime
 ) -> list[Trouble]:
@@ -45,15 +49,19 @@ def _of_queue(queue: QueueSummary, servers: Sequence[Server]) -> Iterator[Troubl
     page = ("queues", queue.name)
     state = state_of(queue, servers)
     if state == "unserved":
-        yield Trouble("fail", f"queue {queue.name}: nobody serves it, {queue.unfinished:,} tasks wait", page)
+        yield Trouble("fail", f"queue {queue.name}: nobody serves it, {_waiting(queue.unfinished)}", page)
     elif queue.latency > _LONG_WAIT and state != "paused":
         yield Trouble("fail", f"queue {queue.name}: the next task has waited {duration(queue.latency)}", page)
     if queue.orphans:
         yield Trouble(
             "fail", f"queue {queue.name}: {queue.orphans:,} tasks lost their worker and wait to be recovered", page
         )
+    if queue.quarantined:
+        count = "1 message" if queue.quarantined == 1 else f"{queue.quarantined:,} messages"
+        words = f"queue {queue.name}: workers set {count} aside that they could not decode"
+        yield Trouble("warn", words, ("quarantine",))
     if state == "paused" and queue.pending:
-        yield Trouble("warn", f"queue {queue.name}: paused, {queue.pending:,} tasks wait", page)
+        yield Trouble("warn", f"queue {queue.name}: paused, {_waiting(queue.pending)}", page)
     if state == "full":
         yield Trouble("warn", f"queue {queue.name}: full, enqueueing is refused", page)
     if queue.archived > _FULL_ARCHIVE:

@@ -30,6 +30,7 @@ SECTIONS = (
     ("Cron", "cron", "jobs", "c"),
     ("Workflows", "workflows", "jobs", "f"),
     ("Groups", "groups", "jobs", "g"),
+    ("Quarantine", "quarantine", "jobs", "p"),
     ("People", "people", "people", "u"),
     ("Codes", "codes", "people", "o"),
     ("Limits", "limits", "limits", "l"),

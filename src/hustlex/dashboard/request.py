@@ -12,6 +12,7 @@ from hustlex.core.redact import Formatter, Redacted, What, shown
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.runner import BulkRunner
+from hustlex.dashboard.tails import Tails
 from hustlex.errors import NotFound
 from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search import match
@@ -40,6 +41,8 @@ class PageRequest(msgspec.Struct, frozen=True):
     """Makes the steps of bulk acts."""
     still_may: Callable[[], Awaitable[bool]] | None = None
     """Asks again for the rights of who sent this."""
+    tails: Tails | None = None
+    """Channels that are listened to."""
     rules: Rules = ()
     """Limits that are looked at for one person."""
     channels: tuple[ChannelTemplate, ...] = ()
@@ -63,6 +66,11 @@ class PageRequest(msgspec.Struct, frozen=True):
         """``page`` of the query, from 1; 1 for what is none."""
         text = self.word("page", "1")
         return min(max(int(text), 1), 10**6) if text.isascii() and text.isdecimal() and len(text) < 9 else 1
+
+    def cursor(self) -> str:
+        """``cursor`` of the query, as SSCAN and HSCAN have them; "" for what is none."""
+        text = self.word("cursor", longest=20)
+        return text if text.isascii() and text.isdecimal() and int(text) < 2**64 else ""
 
     def queue(self) -> str:
         """The queue in the path. Raises NotFound for one that does not exist for this person."""

@@ -37,6 +37,7 @@ from hustlex.jobs.explain.types import Cause, Dependency, Explanation
 from hustlex.jobs.group.aggregate import Aggregate, AggregateFunction, GroupedTask
 from hustlex.jobs.inspect.errors import ErrorGroup
 from hustlex.jobs.inspect.history import HistoryPoint, QueueHistory
+from hustlex.jobs.inspect.quarantine import FoundParked, ParkedMessage
 from hustlex.jobs.inspect.types import (
     Cancellation,
     DayStats,
@@ -104,6 +105,7 @@ __all__ = [
     "Explanation",
     "Failed",
     "FoundGroups",
+    "FoundParked",
     "FoundTasks",
     "Gone",
     "GroupInfo",
@@ -124,6 +126,7 @@ __all__ = [
     "OpenStep",
     "Options",
     "Outcome",
+    "ParkedMessage",
     "Partitions",
     "PartlyEnqueued",
     "PayloadError",

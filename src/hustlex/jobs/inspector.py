@@ -15,13 +15,14 @@ from hustlex.jobs.bulks import BulkActs
 from hustlex.jobs.enqueue.job import as_job
 from hustlex.jobs.enqueue.options import Start
 from hustlex.jobs.ids import new_id, new_token
-from hustlex.jobs.inspect import act, change, errors
+from hustlex.jobs.inspect import act, change, errors, quarantine
 from hustlex.jobs.inspect import clone as cloning
 from hustlex.jobs.inspect import flows as inspection
 from hustlex.jobs.inspect import history as series
 from hustlex.jobs.inspect import ops as inspect
 from hustlex.jobs.inspect.errors import ErrorGroup
 from hustlex.jobs.inspect.history import QueueHistory, RecentMinutes
+from hustlex.jobs.inspect.quarantine import FoundParked
 from hustlex.jobs.inspect.types import (
     DayStats,
     EnqueueEvent,
@@ -214,6 +215,21 @@ class Inspector:
         """
         merge = partial(cloning.patched, changes=cloning.changes(changes))
         await self._driver.follow(inspection.update_payload(queue, task_id, merge))
+
+    async def quarantined(self, queue: str, *, cursor: str = "", size: int = 50) -> FoundParked:
+        """Some of the messages that workers set aside because they could not decode them; they are kept for 30 days.
+
+        cursor: the page before's. size: about so many, 1 to 100.
+        """
+        return await self._driver.run(quarantine.scan(queue, cursor, size))
+
+    async def put_back(self, queue: str, task_id: str) -> None:
+        """Put a message that was set aside into pending again. Raises NotFound; Conflict where it cannot be decoded."""
+        await self._driver.follow(quarantine.put_back(queue, task_id, self._clock()))
+
+    async def discard(self, queue: str, task_id: str) -> None:
+        """Delete a message that was set aside. Raises NotFound."""
+        await self._driver.run(quarantine.discard(queue, task_id))
 
     async def clone(
         self, queue: str, task_id: str, *, to: str | None = None, changes: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ import msgspec
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
 from hustlex.core.time import server_clock
@@ -49,6 +50,7 @@ class Durations(msgspec.Struct, frozen=True):
         return None
 
 
+@answering
 async def task_durations(hx: HustleX, what: str) -> Mapping[str, Durations]:
     """How long tasks took in the last 24 hours, in one call. what: ``run``, by task type; ``wait``, by queue.
 

@@ -9,6 +9,7 @@ import msgspec
 
 from hustlex.app import HustleX
 from hustlex.core import check
+from hustlex.core.answer.aio import answering
 from hustlex.core.lua import load
 from hustlex.core.op import Op, Reply
 from hustlex.core.time import server_clock
@@ -28,6 +29,7 @@ class RefusedCaller(msgspec.Struct, frozen=True):
     """At least so often."""
 
 
+@answering
 async def refused_callers(hx: HustleX, policies: Iterable[str], *, max_callers: int = 50) -> tuple[RefusedCaller, ...]:
     """The callers that these policies refused most in the last 24 hours; one call.
 

@@ -19,17 +19,17 @@ async def groups(request: PageRequest) -> PageContent:
     summaries = await inspector.summaries()
     having = [each for each in summaries if each.groups and request.operator.sees_queue(each.name)]
     having.sort(key=lambda each: (-each.groups, each.name))
-    chosen = _chosen(request, having)
+    chosen, cursor = _chosen(request, having), request.cursor()
     found = FoundGroups((), "", 0, 0)
     if chosen:
-        found = await inspector.scan_groups(chosen.name, cursor=_cursor(request), size=_SIZE)
+        found = await inspector.scan_groups(chosen.name, cursor=cursor, size=_SIZE)
     values = {
         "queues": having[:_MOST_LINKED],
         "more_queues": max(0, len(having) - _MOST_LINKED),
         "queue": chosen,
         "found": found,
         "names": [_name(request, group.name) for group in found.groups],
-        "cursor": _cursor(request),
+        "cursor": cursor,
         "served": bool(chosen and serving(chosen.name, await living_servers(request))),
         "verbs": _VERBS,
     }
@@ -39,12 +39,6 @@ async def groups(request: PageRequest) -> PageContent:
 def _chosen(request: PageRequest, having: list[QueueSummary]) -> QueueSummary | None:
     wanted = request.word("queue")
     return next((each for each in having if each.name == wanted), having[0] if having else None)
-
-
-def _cursor(request: PageRequest) -> str:
-    """As it was given; "" for what is none."""
-    text = request.word("cursor", longest=20)
-    return text if text.isascii() and text.isdecimal() and int(text) < 2**64 else ""
 
 
 def _name(request: PageRequest, group: str) -> str:

@@ -62,11 +62,13 @@ def _near_caches(role: Role, facts: ServerFacts) -> Judgement | None:
     clients, prefixes = (int(number(facts.info, f"tracking_{name}")) for name in ("clients", "total_prefixes"))
     if role != "cache" or not clients:
         return None
-    hint = "hx.degraded and /health say why; the servers refuses CLIENT TRACKING?"
+    hint = "hx.degraded and /health say why; does the server refuse CLIENT TRACKING?"
     return ("ok" if prefixes else "info"), f"{clients} clients are told of changes, of {prefixes} prefixes", hint
 
 
-@CHECKS.add("warn: shorter than a minute", "the server closes connections that we still use")
+@CHECKS.add(
+    "warn: it closes idle connections after less than a minute", "the server closes connections that we still use"
+)
 def _timeout(_: Role, facts: ServerFacts) -> Judgement:
     if facts.settings is None:
         return denied("+config|get")

@@ -16,7 +16,10 @@ _FEW_KEYS = 10_000
 ROWS = {
     "slots": ("fail: the state is not ok, or slots are not served", "calls for keys of these slots fail"),
     "spares": ("warn: a primary has no replica", "its part of the data is away when it is"),
-    "coverage": ("info: yes", "when one slot is lost, the whole cluster refuses calls"),
+    "coverage": (
+        "info: cluster-require-full-coverage is yes",
+        "when one slot is lost, the whole cluster refuses calls",
+    ),
     "balance": ("warn: a node has over 1.5 times the mean of slots or keys", "one node is full before the others"),
 }
 """Limit and reason of each check."""

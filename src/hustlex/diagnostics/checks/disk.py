@@ -73,7 +73,9 @@ def _fork(_: Role, info: Info) -> Judgement:
     return above(pause_ms, _FORK_WARN_MS, _FORK_FAIL_MS), f"the last one took {pause_ms:.0f} ms", hint
 
 
-@CHECKS.add("here: fail under twice the memory in use", "rewriting the append-only file needs room for a copy")
+@CHECKS.add(
+    "here: fail when less is free than twice the memory in use", "rewriting the append-only file needs room for a copy"
+)
 def _disk(role: Role, facts: ServerFacts) -> Judgement | None:
     free = facts.local.free_bytes if facts.local is not None else None
     if role == "cache" or free is None:
@@ -115,7 +117,10 @@ def _replicas(_: Role, facts: ServerFacts) -> Judgement:
     return ("fail" if off else "warn" if late else "ok"), detail, hint
 
 
-@CHECKS.add("info: 0, though there are replicas", "a primary that is cut off takes writes that are lost later")
+@CHECKS.add(
+    "info: min-replicas-to-write is 0, though there are replicas",
+    "a primary that is cut off takes writes that are lost later",
+)
 def _split_brain(role: Role, facts: ServerFacts) -> Judgement | None:
     if role == "cache" or not _found(facts.info):
         return None

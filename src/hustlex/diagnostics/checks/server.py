@@ -161,7 +161,9 @@ def _scripts(_: Role, info: Info) -> Judgement:
 # -- a deep check's: the keys
 
 
-@CHECKS.add("fail: one is found", "a key that never ends is a leak, and memory ends one day")
+@CHECKS.add(
+    "fail: --deep found a key of ours that never ends", "a key that never ends is a leak, and memory ends one day"
+)
 def _immortal(_: Role, facts: ServerFacts) -> Judgement | None:
     keys = facts.keys
     if keys is None:

@@ -147,6 +147,8 @@ class QueueSummary(msgspec.Struct, frozen=True):
     """Active tasks whose lease is over: their worker died or hangs."""
     limit: int | None
     """Of unfinished tasks, see ``Jobs.limit_queue``; None = none."""
+    quarantined: int
+    """Messages set aside because nobody could read them."""
 
     @property
     def unfinished(self) -> int:

@@ -3,11 +3,12 @@
 -- KEYS routes...  list   asynq:{<queue>}:pending of each
 -- TOUCHES asynq:{<queue>}:<state>  asynq:{<queue>}:lease  asynq:{<queue>}:groups  asynq:{<queue>}:processed
 -- TOUCHES asynq:{<queue>}:failed  asynq:{<queue>}:paused  asynq:{<queue>}:x:limit  asynq:{<queue>}:t:<id>
+-- TOUCHES asynq:{<queue>}:x:parked
 -- TOUCHES asynq:{<queue>}:processed:<day>  asynq:{<queue>}:failed:<day>
 -- ARGV now_ms     int    0: the server's clock
 -- ARGV apart      int    1: some may lie on other nodes than the one that is asked
 -- ARGV prefixes... text  asynq:{<queue>}: of each
--- REPLY {1, numbers...}  15 of each queue, in the order of QueueSummary; latency in ms, limit -1 = none; the first is -1:
+-- REPLY {1, numbers...}  16 of each queue, in the order of QueueSummary; latency in ms, limit -1 = none; the first is -1:
 --                        the queue lies elsewhere
 -- @include clock
 -- @include fields
@@ -36,13 +37,14 @@ local function count(prefix)
   add(string.format('%.0f', since and math.max(now - since / 1000000, 0) or 0))
   add(redis.pcall('ZCOUNT', prefix .. 'lease', '-inf', math.floor(now / 1000)))
   add(redis.pcall('GET', prefix .. 'x:limit'), -1)
+  add(redis.pcall('HLEN', prefix .. 'x:parked'))
 end
 
 for i = 3, #ARGV do
   local elsewhere = apart == '1' and type(redis.pcall('EXISTS', ARGV[i] .. 'paused')) == 'table'
   if elsewhere then
     add(-1)
-    for _ = 2, 15 do add(0) end
+    for _ = 2, 16 do add(0) end
   else count(ARGV[i]) end
 end
 return reply

@@ -1,0 +1,118 @@
+"""What is published on a channel, for an operator who looks: listened to for two minutes, kept in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from hustlex.app import HustleX
+from hustlex.errors import Conflict, Error
+from hustlex.events import Gap, Message, Subscription, Unknown
+
+LIFE = timedelta(minutes=2)
+MOST_A_SECOND = 20
+_MOST_KEPT = 100
+_MOST_OPEN = 20
+_MOST_DATA = 8_192
+"""Bytes of one event that are looked at: a page shows a line of it."""
+
+Kind = Literal["live", "replay", "latest"]
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """One event, or a gap: then ``missing`` says why."""
+
+    at: datetime | None
+    position: str
+    data: Any
+    missing: str = ""
+
+
+class Tail:
+    """One channel while it is listened to, and what was heard last, for as long as this console keeps it."""
+
+    def __init__(self, channel: str, owner: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.channel, self.owner = channel, owner
+        self.heard: deque[Heard] = deque(maxlen=_MOST_KEPT)
+        self.left_out = 0
+        """Events beyond twenty a second."""
+        self.count = 0
+        self.ready = asyncio.Event()
+        """It listens, or will never."""
+        self.over = False
+        self.trouble = ""
+        self._clock = clock
+        self._second, self._taken = 0, 0
+
+    async def listen(self, subscription: Subscription[Any]) -> None:
+        """Until its time is over, or the channel cannot be listened to."""
+        try:
+            async with asyncio.timeout(LIFE.total_seconds()), subscription as items:
+                self.ready.set()
+                async for item in items:
+                    self.take(item)
+        except TimeoutError:
+            pass
+        except Error as error:
+            self.trouble = error.message
+        finally:
+            self.over = True
+            self.ready.set()
+
+    def take(self, item: Message[Any] | Gap) -> None:
+        """Keep it, unless twenty of this second were."""
+        self.count += 1
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._taken = second, 0
+        self._taken += 1
+        if self._taken > MOST_A_SECOND:
+            self.left_out += 1
+        else:
+            self.heard.append(_heard(item))
+
+
+def _heard(item: Message[Any] | Gap) -> Heard:
+    position = str(item.position) if item.position else ""
+    if isinstance(item, Gap):
+        return Heard(None, position, None, item.reason)
+    at = datetime.fromtimestamp(item.ts / 1000, UTC) if item.ts else None
+    data = item.data.raw[:_MOST_DATA] if isinstance(item.data, Unknown) else item.data
+    return Heard(at, position, data)
+
+
+class Tails:
+    """All of one console."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, tuple[Tail, asyncio.Task[None]]] = {}
+
+    async def begin(self, hx: HustleX, owner: str, channel: str, kind: Kind) -> str:
+        """Listen; answers under which name it is found. Raises Misuse for what is no channel, Conflict for too many."""
+        declared = hx.events.channel(channel, Any) if kind == "live" else hx.events.channel(channel, Any, kind=kind)
+        subscription = declared.subscribe()
+        self._forget()
+        if len(self._open) >= _MOST_OPEN:
+            raise Conflict("too many channels are listened to", hint="wait two minutes")
+        tail, name = Tail(channel, owner), secrets.token_urlsafe(9)
+        self._open[name] = tail, asyncio.create_task(tail.listen(subscription), name="hustlex console tail")
+        await tail.ready.wait()
+        return name
+
+    def _forget(self) -> None:
+        """Those that are over, the oldest first, as soon as there are many."""
+        ended = [name for name, (tail, _) in self._open.items() if tail.over]
+        for name in ended[: max(0, len(self._open) - _MOST_OPEN + 1)]:
+            del self._open[name]
+
+    def find(self, name: str, owner: str) -> Tail | None:
+        """What was begun under this name by the same person."""
+        tail, _ = self._open.get(name, (None, None))
+        return tail if tail is not None and tail.owner == owner else None
