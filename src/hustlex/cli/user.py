@@ -15,6 +15,7 @@ from hustlex.cli.hidden import view, visible
 from hustlex.cli.limit import rules_of
 from hustlex.cli.otp import print_phone
 from hustlex.cli.output import AsJson, print_fields, print_json, print_table, typed
+from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.events.names import ChannelTemplate
 from hustlex.people.person import PATH_OF_USER, PersonSight, PersonState, destination, look_up, tasks_of
@@ -52,7 +53,7 @@ def show(
 
     Example: echo +2348031234567 | hustlex user show -
     """
-    user_id = typed(who)
+    user_id = check.identity("user", typed(who))
     address = user_id if phone is None else typed(phone)
     sight = PersonSight(
         rules=tuple(rule for text in rules or () for rule in rules_of(text)),
