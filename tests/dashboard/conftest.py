@@ -13,6 +13,7 @@ import pytest
 from hustlex.app import HustleX
 from hustlex.core.op import Effect, command
 from hustlex.dashboard import Dashboard, Operator
+from hustlex.dashboard.audit import Audit
 from hustlex.idempotency import Response, Scope
 from hustlex.jobs import Job, gather
 from hustlex.jobs.keys import parked, queue_keys
@@ -111,6 +112,8 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     await aside(hx)
     await lived(hx)
     await planned(hx)
+    done = {"queue": "low", "detail": HOSTILE, "before": HOSTILE, "after": HOSTILE}
+    await Audit(hx.driver, hx.prefix).note(Operator("act", HOSTILE), "done", "pause", HOSTILE, **done)
     console = Dashboard(hx, rules=[RULE], channels=["users:{user}"])
     async with serving(console) as address:
         yield f"{address}/enter#{await console.sign_in_token(Operator('act', 'ada'))}"
