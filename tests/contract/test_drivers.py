@@ -288,6 +288,37 @@ async def test_a_full_server_refuses_writes_by_name(street: Street, raw: redis.R
     assert await street.run(put("k", "v")) == b"OK"
 
 
+async def test_a_server_that_cannot_save_refuses_writes_at_once_with_the_reason(kind: Callable[..., Any]) -> None:
+    said = b"-MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist on disk.\r\n"
+    written: list[int] = []
+    ending: list[Any] = []
+
+    async def misconfigured(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ending.append(asyncio.current_task())
+        while data := await reader.read(65_536):
+            greeting = b"%1\r\n$5\r\nproto\r\n:3\r\n" * data.count(b"HELLO") + b"+OK\r\n" * data.count(
+                b"\r\nCLIENT\r\n"
+            )
+            written.append(data.count(b"\r\nSET\r\n") + data.count(b"\r\nINCR\r\n"))
+            writer.write(greeting + said * written[-1])
+        writer.close()
+
+    async with await asyncio.start_server(misconfigured, "127.0.0.1", 0) as server:
+        street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=LONG))
+        for op in (put("k", "v"), increment("n")):
+            error = await _error_of(street.run(op))
+            assert (type(error), error.server_code, error.maybe_executed, error.attempts) == (
+                Refused,
+                "MISCONF",
+                False,
+                1,
+            )
+            assert "cannot save to disk" in str(error)
+        await street.call("close")
+        await asyncio.gather(*ending)
+    assert sum(written) == 2
+
+
 async def test_a_missing_server_is_one_clear_sentence(kind: Callable[..., Any]) -> None:
     street = Street(kind("redis://127.0.0.1:1/0"))
     with pytest.raises(Unavailable, match=r"cannot reach the server at 127\.0\.0\.1:1: connection refused"):

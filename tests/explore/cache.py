@@ -43,7 +43,7 @@ class Cache(Protocol):
     name = "cache"
     ticks = (LEASE_MS + 1_000,)
     short = (Bounds(1, 0, cast=("reader A", "writer")), Bounds(0, 1))
-    long = (Bounds(2, 2, states=40_000),)
+    long = (Bounds(2, 2),)
 
     def mutations(self) -> Sequence[Mutation]:
         return (

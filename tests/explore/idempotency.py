@@ -56,7 +56,7 @@ class Idempotency(Protocol):
     name = "idempotency"
     ticks = (LEASE_MS + 1_000,)
     short = (Bounds(1, 1),)
-    long = (Bounds(2, 1), Bounds(2, 2, states=40_000))
+    long = (Bounds(2, 2),)
 
     def mutations(self) -> Sequence[Mutation]:
         return (

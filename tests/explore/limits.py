@@ -50,7 +50,7 @@ class Limits(Protocol):
     name = "limits"
     ticks = (WIDTH_MS, WINDOW_MS)
     short = (Bounds(0, 1), Bounds(1, 0))
-    long = (Bounds(1, 1), Bounds(2, 1, states=20_000))
+    long = (Bounds(2, 1),)
 
     def mutations(self) -> Sequence[Mutation]:
         return (

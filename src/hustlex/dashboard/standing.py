@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import msgspec
 
+from hustlex.core.words import duration
 from hustlex.dashboard.acts import Target
 from hustlex.dashboard.pages.cron import queue_of
-from hustlex.dashboard.person import destination, limit_groups, limit_of
 from hustlex.dashboard.request import PageRequest
-from hustlex.dashboard.words import duration
 from hustlex.errors import Error, NotFound
 from hustlex.jobs import QueueSummary
+from hustlex.people.person import destination, limit_groups, limit_of
 
 _STATES = ("pending", "active", "scheduled", "retry", "archived", "completed")
 
@@ -70,7 +70,7 @@ async def _limit(request: PageRequest, target: Target) -> str:
     rules = limit_groups(request.rules).get(target.limit)
     if rules is None:
         return ""
-    decision = (await limit_of(request, target.limit, rules, target.user)).decision
+    decision = (await limit_of(request.hx, target.limit, rules, target.user)).decision
     left = ", ".join(f"{each.remaining:,} of {each.limit:,} left" for each in decision.per_policy)
     return left if decision.allowed else f"{decision.outcome}, {left}"
 
