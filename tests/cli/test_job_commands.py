@@ -24,11 +24,14 @@ from hustlex.cli.output import confirm, table
 from hustlex.cli.progress import progress
 from hustlex.cli.top import Snapshot, TopView, frame, look, pressed
 from hustlex.cli.values import me
+from hustlex.dashboard import ops
 from hustlex.errors import Misuse
+from hustlex.idempotency import Response, Scope
 from hustlex.jobs import Bulk, Job, State, Tasks
 from hustlex.jobs.keys import queue_keys, stop_channel
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
+from hustlex.ratelimit import parse_rule
 from hustlex.sync import HustleX
 from hustlex.worker import Worker
 from tests.cli import seeded
@@ -462,3 +465,32 @@ def test_a_user_is_shown_by_phone_with_codes(hx: HustleX) -> None:
     assert answer("user", "show", "u7", "--phone", seeded.PHONE)["codes"]["lanes"]
     answer("user", "show", "u7", "--phone", "nonsense", code=2)
     assert "anon" in text("user", "show", seeded.PHONE)
+
+
+def test_a_user_is_shown_with_what_the_console_shows(hx: HustleX) -> None:
+    """Limits, keys, tasks, channels and a timeline, and sentences that answer what they call about."""
+    rule = "1/minute per user on POST /pay"
+    hx.tokens.login("u7", device="Pixel 9")
+    note = {"name": "ada", "phase": "done", "verb": "reset_pin", "target": f"user={hx.reference('u7')}"}
+    hx.driver.run(ops.note(hx.prefix, note))
+    hx.ratelimit.check(parse_rule(rule).policy, "u7", endpoint="POST /pay")
+    for key in ("k1", "k2"):
+        started: Any = hx.idempotency.begin(key, Scope("u7", "POST", "/pay"))
+        hx.idempotency.complete(started, Response(201, b"a secret answer"))
+    for who in ("u7", "u8"):
+        hx.jobs.enqueue("gig:notify", {"user_id": who, "token": seeded.TOKEN}, task_id=f"of-{who}")
+    words = ("user", "show", "u7", "--rule", rule, "--channel", "users:{user}")
+    found = answer(*words)
+    assert [(each["name"], each["allowed"]) for each in found["limits"]] == [("POST /pay", False)]
+    assert [each["id"] for each in found["tasks"]] == ["of-u7"]
+    assert found["channels"] == [{"name": "users:u7", "listeners": 0}] and len(found["claims"]["claims"]) == 2
+    told = {each["question"]: each["sentences"] for each in found["answers"]}
+    assert "succeeded twice" in told["I was charged twice"][0] and "denied" in told["I am refused"][0]
+    assert {each["room"] for each in found["timeline"]} == {"Sessions", "Payments", "Limits", "Console"}
+    assert "reset_pin: done, by ada" in [each["words"] for each in found["timeline"]]
+    shown = text(*words)
+    for part in ("I was charged twice:", "POST /pay", "of-u7", "users:u7", "Logged in, and still is: Pixel 9"):
+        assert part in shown, part
+    assert seeded.TOKEN not in shown + json.dumps(found) and "secret answer" not in json.dumps(found)
+    for wrong in (("--place", "nonsense"), ("--channel", "news"), ("--rule", "often")):
+        answer("user", "show", "u7", *wrong, code=2)

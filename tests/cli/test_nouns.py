@@ -49,7 +49,8 @@ def answer(run: Run) -> Run:
     """The object of ``--json``; the text must come without an error as well."""
 
     def call(*arguments: str, **options: Any) -> Any:
-        found = json.loads(run(*arguments, "--json", **options).stdout)
+        at = arguments.index("--") if "--" in arguments else len(arguments)
+        found = json.loads(run(*arguments[:at], "--json", *arguments[at:], **options).stdout)
         assert found.pop("schema").startswith("hustlex.")
         assert found.pop("as_of").endswith("Z")
         return found
@@ -87,9 +88,9 @@ def test_sessions_are_listed_explained_and_revoked(hx: HustleX, run: Run, answer
     text = run("session", "ls", "u7").stdout
     assert "Pixel" in text and pair.access not in text + json.dumps(found)  # type: ignore[union-attr]
     sid = session["session_id"]
-    assert answer("session", "show", "u7", sid)["alive"] is True
-    assert answer("session", "revoke", "u7", sid) == {"changed": True}
-    gone = answer("session", "show", "u7", sid)
+    assert answer("session", "show", "u7", "--", sid)["alive"] is True
+    assert answer("session", "revoke", "u7", "--", sid) == {"changed": True}
+    gone = answer("session", "show", "u7", "--", sid)
     assert (gone["alive"], bool(gone["why"])) == (False, True)
     hx.tokens.login("u7")
     run("session", "revoke-all", "u7", code=2)

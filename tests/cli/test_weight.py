@@ -25,8 +25,9 @@ CASES = {
     "import hustlex.worker": f"{SLOW} pydantic hustlex.otp hustlex.tokens",
     "import hustlex.web": f"{SLOW} uvicorn hustlex.jobs hustlex.worker hustlex.cli",
     "import hustlex.delivery": f"{SLOW} pydantic",
+    "import hustlex.sync, hustlex.testing": f"{SLOW} pydantic",
     _TYPED: f"{_CLIENTS} pydantic msgspec hustlex.settings hustlex.jobs hustlex.drivers",
-    f"{_TYPED}['worker']": f"{_CLIENTS} hustlex.sync hustlex.diagnostics hustlex.cli.top",
+    f"{_TYPED}['worker']": f"{_CLIENTS} rich hustlex.sync hustlex.diagnostics hustlex.ratelimit hustlex.cli.top",
     f"{_TYPED}['up']": f"{_CLIENTS} hustlex.sync hustlex.diagnostics hustlex.ratelimit hustlex.web hustlex.cli.fleet",
     f"{_TYPED}['api']": f"{_CLIENTS} hustlex.sync hustlex.settings hustlex.diagnostics hustlex.ratelimit",
 }

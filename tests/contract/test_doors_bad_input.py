@@ -28,7 +28,7 @@ from hustlex.idempotency import (
     http_answer,
 )
 from hustlex.jobs import CurrentJob, State, Tasks, current_job
-from hustlex.metrics import FleetMetrics, Metrics, SlowLog, room_history
+from hustlex.metrics import Durations, FleetMetrics, Metrics, SlowLog, refused_callers, room_history, task_durations
 from hustlex.otel import OpenTelemetry
 from hustlex.otp import Delivery, Issued, OtpMetrics
 from hustlex.otp.telemetry import OtpEvent
@@ -75,13 +75,17 @@ async def test_metrics_of_otp() -> None:
 
 async def test_metrics_and_traces(front: HustleX, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    metrics, fleet = Metrics(), FleetMetrics(front)
+    metrics, fleet, seen = Metrics(), FleetMetrics(front), Durations((1.0,), ((1, 0),))
     samples = [
         Sample(Metrics, {"directory": str(tmp_path)}),
         Sample(Metrics.ask, {"source": view}, call=lambda _, source: Metrics().ask(source)),
         Sample(SlowLog, {"over": SECOND, "per_minute": 5, "metrics": metrics}),
         Sample(FleetMetrics, {"front": front, "ttl": SECOND}),
         Sample(room_history, {"hx": front, "room": "limits", "label": "transfers", "hours": 1, "days": 1}),
+        Sample(task_durations, {"hx": front, "what": "run"}),
+        Sample(refused_callers, {"hx": front, "policies": ["transfers"], "max_callers": 5}),
+        Sample(Durations.percentile, {"share": 0.5}, call=lambda _, share: seen.percentile(share)),
+        Sample(Durations.by_hour, {"share": 0.5}, call=lambda _, share: seen.by_hour(share)),
         Sample(FleetMetrics.scale, {"queue": "default"}, call=lambda _, queue: fleet.scale(queue)),
         Sample(
             OpenTelemetry,

@@ -11,10 +11,10 @@ import pytest
 
 from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator
-from hustlex.dashboard.person import PersonState
-from hustlex.dashboard.person_timeline import answers, timeline
 from hustlex.errors import Misuse
 from hustlex.idempotency import ClaimPage, ClaimState, Response, Scope
+from hustlex.people.person import PersonState
+from hustlex.people.timeline import answers, timeline
 from hustlex.ratelimit import parse_rule
 from hustlex.testing import patient
 from tests.conftest import SECRET

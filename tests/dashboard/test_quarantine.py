@@ -43,6 +43,8 @@ async def test_what_was_set_aside_is_put_back_or_deleted(
     assert answer.status_code == 409 and "still cannot be read" in ada.shown
     await ada.press("discard", queue="low", task="bad", back="/quarantine")
     assert "Nothing was set aside" in ada.shown and not raw.exists(parked(LOW))
+    await ada.open("/audit")
+    assert ada.shown.count("set aside") == 3 and ada.shown.count("not there") == 1  # how it stood before and after
 
 
 async def test_a_message_longer_than_is_told_can_be_put_back(

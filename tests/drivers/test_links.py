@@ -44,7 +44,10 @@ ME = command("test.me", Effect.READ, "CLIENT", "ID", decode=int)
     ],
 )
 async def test_who_refuses_hello_is_told_plainly_and_at_once(kind: Callable[..., Any], answer: bytes) -> None:
+    ending: list[Any] = []
+
     async def old(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ending.append(asyncio.current_task())
         while data := await reader.read(65_536):
             writer.write((answer + b"\r\n") * data.count(b"HELLO") + b"+OK\r\n" * data.count(b"\r\nCLIENT\r\n"))
         writer.close()
@@ -54,6 +57,7 @@ async def test_who_refuses_hello_is_told_plainly_and_at_once(kind: Callable[...,
         with pytest.raises(ConfigurationError, match=r"refuses HELLO 3 \(RESP3\) \(Redis 7, .* an old proxy does not"):
             await street.run(get("k"))
         await street.call("close")
+        await asyncio.gather(*ending)
 
 
 # -- a name of several addresses

@@ -50,7 +50,7 @@ def explain(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the sheet says it better
-        rules = [rule for given in policies for rule in _rules(given)]
+        rules = [rule for given in policies for rule in rules_of(given)]
     sheets = [(rule, sheet(rule.policy)) for rule in rules]
     if as_json:
         print_json("limit.guarantee.list/1", {"items": [_plain(rule, found) for rule, found in sheets]})
@@ -157,7 +157,7 @@ def unban(
 
 def _subject(given: list[str], who: str, endpoint: str | None) -> tuple[tuple[Policy, ...], str, str]:
     """Policies, identity and label. Raises Misuse for rules that are not judged together."""
-    rules = [rule for text in given for rule in _rules(text)]
+    rules = [rule for text in given for rule in rules_of(text)]
     first = rules[0] if rules else None
     if first is None or any((rule.who, rule.endpoint) != (first.who, first.endpoint) for rule in rules):
         raise Misuse("these rules do not limit the same callers at the same place", hint="pass those of one place")
@@ -180,7 +180,8 @@ def _print_marks(marks: Iterable[PenaltyState]) -> None:
         print_fields(fields_of(each))
 
 
-def _rules(given: str) -> tuple[Rule, ...]:
+def rules_of(given: str) -> tuple[Rule, ...]:
+    """Of a file, or as they are typed."""
     path = Path(given)
     if path.suffix in (".toml", ".json"):
         return Rulebook(path).rules

@@ -8,17 +8,16 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import msgspec
 import typer
-from rich.cells import cell_len
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from hustlex.core.printable import printable
 from hustlex.errors import Misuse
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object instead of text")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")]
@@ -116,6 +115,8 @@ def print_table(
     The first column, which names a row, is cut last. colours: of cells, by their text. wrap: sentences, which go on in
     the next line instead. to: default standard output.
     """
+    from rich.console import Console
+
     width = _width()
     Console(file=to, width=None if wrap else width).print(table(heads, rows, colours, width=None if wrap else width))
 
@@ -128,6 +129,9 @@ def table(
     width: int | None,
 ) -> Table:
     """The same to be shown by whoever has a console. width: of that; None: cells go on in the next line."""
+    from rich.cells import cell_len
+    from rich.table import Table
+
     values = [tuple(row) for row in rows]
     texts = [[printable(_brief(each)) for each in row] for row in values]
     widths = [max(map(cell_len, column)) for column in zip(heads, *texts, strict=True)]
@@ -150,6 +154,8 @@ def table(
 
 def _width() -> int:
     """Of the terminal; where nobody looks, nothing is cut."""
+    from rich.console import Console
+
     console = Console()
     return console.width if console.is_terminal or "COLUMNS" in os.environ else 10_000
 
@@ -206,5 +212,7 @@ def _duration(value: timedelta) -> str:
 
 
 def _coloured(text: str, colours: Mapping[str, str]) -> str:
+    from rich.markup import escape
+
     shown = escape(text)
     return f"[{colours[text]}]{shown}[/]" if text in colours else shown

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
-from rich.console import Console
 
 from hustlex.cli.exits import INTERRUPTED
 
@@ -18,6 +17,7 @@ Told = Callable[[int, int], None]
 @contextmanager
 def progress(words: str, again: str = "the same command goes on") -> Iterator[Told]:
     """Show it while the block works. Ctrl-C says how far it came, and what goes on from there."""
+    from rich.console import Console
     from rich.progress import Progress
 
     from hustlex.cli.bars import columns

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hustlex.errors import Misuse, NotFound
-from hustlex.ratelimit.policy import rule_parser
 
 if TYPE_CHECKING:
     from hustlex.sync import HustleX
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 def duration(name: str, text: str) -> timedelta:
     """``30s``, ``15min``, ``2h``. Raises Misuse that names the option."""
+    from hustlex.ratelimit.policy import rule_parser
+
     try:
         return rule_parser.duration(text)
     except (Misuse, OverflowError):

@@ -4,7 +4,7 @@
 
 How a request flows: ``app`` composes the parts and answers; ``guard`` refuses strange hosts and forged forms and writes
 the headers; ``grants`` and ``signin`` say who asks; ``routes`` names the page, which is asked with a ``request``;
-``pages/`` has one file for each page, which reads through the rooms' inspectors (``person`` and ``person_timeline`` for
+``pages/`` has one file for each page, which reads through the rooms' inspectors (``hustlex.people`` for
 one person); ``acts`` does what buttons say, and
 ``audit`` writes it down; ``core.redact`` sees each value before ``render`` does (``words`` and ``charts`` are how
 numbers look); ``live`` renders open pages anew for all who look.

@@ -14,11 +14,11 @@ from hustlex.core import check
 from hustlex.core.redact import What
 from hustlex.dashboard.pages.bulk import TYPED_OVER, seen
 from hustlex.dashboard.pages.cron import queue_of
-from hustlex.dashboard.person import destination, limit_groups
 from hustlex.dashboard.request import PageRequest
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import BulkPhase, BulkVerb, Enqueued, State, TooLate
 from hustlex.jobs.search.query import LONGEST, moment_of
+from hustlex.people.person import destination, limit_groups
 from hustlex.ratelimit import caller_of
 
 Weight = Literal["light", "medium", "heavy"]

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from hustlex.dashboard.words import duration, percent
+from hustlex.core.words import duration
+from hustlex.dashboard.words import percent
 from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueSummary, Server
 from hustlex.jobs.inspect.standing import state_of
 from hustlex.metrics.history import RoomHistory

@@ -9,7 +9,7 @@ from typing import Literal
 from hustlex.core.op import AsyncDriver
 from hustlex.dashboard import ops
 from hustlex.dashboard.operators import Operator
-from hustlex.dashboard.ops import AuditEntry
+from hustlex.people.notes import AuditEntry, notes
 
 Phase = Literal["intent", "done", "failed", "refused", "signed in"]
 
@@ -36,4 +36,4 @@ class Audit:
         self, before: str = "", count: int = 50, since_ms: int | None = None, until_ms: int | None = None
     ) -> list[AuditEntry]:
         """Entries, newest first. before: the id after which to go on. since_ms, until_ms: Unix times."""
-        return await self._driver.run(ops.notes(self._prefix, before, count, since_ms, until_ms))
+        return await self._driver.run(notes(self._prefix, before, count, since_ms, until_ms))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 from markupsafe import Markup
 
+from hustlex.core.words import UNKNOWN, duration
 from hustlex.dashboard.charts import sparkline
 from hustlex.dashboard.request import PageRequest
-from hustlex.dashboard.words import UNKNOWN, duration
 from hustlex.metrics.durations import Durations, task_durations
 
 _MOST_ROWS = 50

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hustlex import __version__
 from hustlex.core.redact import What
+from hustlex.core.words import duration
 from hustlex.dashboard import charts, cost, words
 from hustlex.dashboard.request import PageContent, PageRequest
 
@@ -68,7 +69,7 @@ class Renderer:
             {
                 "number": words.number,
                 "size": words.size,
-                "duration": words.duration,
+                "duration": duration,
                 "moment": words.moment,
                 "badge": words.badge,
                 "visible": words.visible,

@@ -16,15 +16,12 @@ from hustlex.dashboard.tails import Tails
 from hustlex.errors import NotFound
 from hustlex.events.names import ChannelTemplate
 from hustlex.jobs.search import match
-from hustlex.ratelimit import Rule, Rulebook
+from hustlex.people.person import Rules
 
 if TYPE_CHECKING:
     from hustlex.app import HustleX
 
 _LONGEST = 1_000
-
-Rules = Rulebook | tuple[Rule, ...]
-"""What the application declares of limits; those of a Rulebook may change."""
 
 
 class PageRequest(msgspec.Struct, frozen=True):

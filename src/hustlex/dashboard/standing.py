@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import msgspec
 
+from hustlex.core.words import duration
 from hustlex.dashboard.acts import Target
 from hustlex.dashboard.pages.cron import queue_of
-from hustlex.dashboard.person import destination, limit_groups, limit_of
 from hustlex.dashboard.request import PageRequest
-from hustlex.dashboard.words import duration
 from hustlex.errors import Error, NotFound
-from hustlex.jobs import QueueSummary
+from hustlex.jobs import Cause, QueueSummary
+from hustlex.people.person import destination, limit_groups, limit_of
 
 _STATES = ("pending", "active", "scheduled", "retry", "archived", "completed")
 
@@ -49,7 +49,11 @@ async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
 
 
 async def _task(request: PageRequest, target: Target) -> Standing:
-    task = await request.hx.jobs.inspector.task(target.queue, target.task)
+    try:
+        task = await request.hx.jobs.inspector.task(target.queue, target.task)
+    except NotFound:
+        seen = await request.hx.jobs.explain(target.task, queue=target.queue)
+        return Standing("set aside" if Cause.PARKED in seen.causes else "not there")
     size = len(task.payload or b"")
     return Standing(f"{task.state.value}, {task.retried} of {task.max_retry} retries, payload of {size:,} bytes")
 
@@ -70,7 +74,7 @@ async def _limit(request: PageRequest, target: Target) -> str:
     rules = limit_groups(request.rules).get(target.limit)
     if rules is None:
         return ""
-    decision = (await limit_of(request, target.limit, rules, target.user)).decision
+    decision = (await limit_of(request.hx, target.limit, rules, target.user)).decision
     left = ", ".join(f"{each.remaining:,} of {each.limit:,} left" for each in decision.per_policy)
     return left if decision.allowed else f"{decision.outcome}, {left}"
 

@@ -10,8 +10,9 @@ import msgspec
 from markupsafe import Markup
 from msgspec.structs import replace
 
+from hustlex.core.words import duration
 from hustlex.dashboard.charts import timeline
-from hustlex.dashboard.words import duration, number
+from hustlex.dashboard.words import number
 from hustlex.jobs import HistoryPoint, QueueHistory
 from hustlex.metrics.history import RoomHistory, RoomPoint
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-UNKNOWN = "-"
+from hustlex.core.words import UNKNOWN, duration
+
 _GLYPHS = {
     "active": ("●", "work"),
     "running": ("●", "work"),
@@ -43,7 +44,6 @@ _GLYPHS = {
     "ended": ("□", "calm"),
 }
 _STEPS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
-_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 def badge(state: str) -> Markup:
@@ -89,23 +89,6 @@ def percent(part: float, whole: float) -> str:
         return UNKNOWN
     share = 100 * part / whole
     return "<0.1 %" if 0 < share < 0.1 else f"{share:.1f} %"
-
-
-def duration(value: timedelta | float | None) -> str:
-    """Two units, as ``4 m 12 s``; below a second in ms."""
-    if value is None:
-        return UNKNOWN
-    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if seconds < 1:
-        return f"{seconds * 1000:.{int(0 < seconds < 0.0095)}f} ms" if seconds > 0 else "0 s"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    left, parts = round(seconds), list[str]()
-    for unit, length in _UNITS:
-        if left >= length or parts:
-            parts.append(f"{left // length} {unit}")
-            left %= length
-    return " ".join(part for part in parts[:2] if part[0] != "0") or "0 s"
 
 
 def moment(value: datetime | None, now: float | None = None) -> Markup | str:

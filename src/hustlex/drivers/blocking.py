@@ -11,21 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from hustlex.core.durability.level import (
-    POLICY,
-    Committed,
-    Durability,
-    WaitReply,
-    answered,
-    exact,
-    forced,
-    reached,
-)
+from hustlex.core.durability.level import POLICY, Committed, Durability, WaitReply, answered, exact, forced, reached
 from hustlex.core.link import LinkFigures, ServerLink
 from hustlex.core.op import PING, Batch, Call, Durable, Flow, Op, Part, Sleep, Step
 from hustlex.core.telemetry import Hook, Watch, telling
@@ -48,11 +39,13 @@ from hustlex.drivers.faults import (
 )
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import join, pack
-from hustlex.drivers.patience import FAILOVER_S, FlowOps, Patience, RepeatBudget
+from hustlex.drivers.patience import COMMAND_S, FAILOVER_S, FlowOps, Patience, RepeatBudget
 from hustlex.drivers.pools import PoolRoute, pools_of
-from hustlex.drivers.redis_py import COMMAND_S, ServerPool
 from hustlex.drivers.tally import LinkTally, together
 from hustlex.errors import Error, Refused
+
+if TYPE_CHECKING:
+    from hustlex.drivers.redis_py import ServerPool
 
 T = TypeVar("T")
 

@@ -34,6 +34,7 @@ _FILES = frozenset({"password", "server.conf", "lock", "port", "appendonlydir", 
 _LONGEST_SOCKET_PATH = 100
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
+_FLUSH_SECONDS = 60.0
 _LOCK_SECONDS = 6.0
 _PORT_ATTEMPTS = 8
 _POLL_SECONDS = 0.005
@@ -303,19 +304,25 @@ def _exclusive(directory: Path) -> Iterator[int]:
         yield file.fileno()
 
 
-def _answers(path: Path, password: str) -> bool:
+def empty(server: EmbeddedServer) -> None:
+    """FLUSHALL, by its socket: who only tests with the async driver does not import another one for it."""
+    if not _answers(server.socket, server._password, "FLUSHALL", "OK", _FLUSH_SECONDS):
+        raise ConfigurationError("the server did not empty itself", hint=f"see {server.directory / 'server.log'}")
+
+
+def _answers(path: Path, password: str, word: str = "PING", wanted: str = "PONG", within_s: float = 1.0) -> bool:
     """Whether the server answers on its socket. Never asked on the port: who took it first would get the password."""
     try:
         with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(1)
+            link.settimeout(within_s)
             link.connect(str(path))
-            link.sendall(f"AUTH {password}\r\nPING\r\n".encode())
+            link.sendall(f"AUTH {password}\r\n{word}\r\n".encode())
             answer = b""
             while answer.count(b"\r\n") < 2 and (part := link.recv(256)):
                 answer += part
     except OSError:
         return False
-    return answer.endswith(b"+PONG\r\n")
+    return answer.endswith(f"+{wanted}\r\n".encode())
 
 
 def _free_port() -> int:

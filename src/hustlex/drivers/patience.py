@@ -10,6 +10,7 @@ from hustlex.core.op import Effect, Op
 from hustlex.drivers.faults import Failure, Late, Lost, NotSent, misplaced
 from hustlex.errors import Error, Unavailable
 
+COMMAND_S = 1.0
 FAILOVER_S = 10.0
 AGE_S = 3600.0
 REMEMBERED_S = 9.0

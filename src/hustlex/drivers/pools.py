@@ -6,12 +6,13 @@ from __future__ import annotations
 import random
 import threading
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from hustlex.core.keys import SLOTS, slot
+from hustlex.core.later import Later
 from hustlex.core.op import Op
 from hustlex.drivers.address import Address
 from hustlex.drivers.faults import (
@@ -26,11 +27,16 @@ from hustlex.drivers.faults import (
 )
 from hustlex.drivers.pack import join
 from hustlex.drivers.patience import FOR_EVER, Outage
-from hustlex.drivers.redis_py import ServerPool
 from hustlex.drivers.slotmap import ASK_SLOTS, Place, SlotRange, first_slots, read_slots, reader
 from hustlex.drivers.url import Endpoint
 from hustlex.drivers.watching import place_in, questions_of
 from hustlex.errors import ConfigurationError, Denied, Error, Refused
+
+if TYPE_CHECKING:
+    from hustlex.drivers import redis_py
+    from hustlex.drivers.redis_py import ServerPool
+else:
+    redis_py = Later("hustlex.drivers.redis_py")
 
 _QUESTION = join(ASK_SLOTS)
 _APART_S = 1.0
@@ -70,9 +76,9 @@ def pools_of(address: Address) -> Pools:
     if address.kind == "cluster":
         return ClusterPools(address)
     if address.kind == "sentinel":
-        pool = ServerPool(address.at("", 0), WatchedServer(address).resolve)
+        pool = redis_py.ServerPool(address.at("", 0), WatchedServer(address).resolve)
         return OnePool(address.where, pool, watched=True, reads=address.replicas)
-    return OnePool(address.where, ServerPool(address.servers[0]))
+    return OnePool(address.where, redis_py.ServerPool(address.servers[0]))
 
 
 class OnePool:
@@ -112,7 +118,7 @@ class WatchedServer:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._sentinels = [ServerPool(each) for each in address.sentinels]
+        self._sentinels = [redis_py.ServerPool(each) for each in address.sentinels]
 
     def resolve(self) -> Endpoint:
         """Raises NotSent, or ConfigurationError when all that answer know no such name."""
@@ -199,7 +205,7 @@ class ClusterPools:
     def _at(self, place: Place) -> ServerPool:
         with self._making:
             if place not in self._pools:
-                self._pools[place] = ServerPool(self._address.at(*place), place=place)
+                self._pools[place] = redis_py.ServerPool(self._address.at(*place), place=place)
             return self._pools[place]
 
     # -- the map
@@ -244,7 +250,7 @@ class ClusterPools:
 
     @staticmethod
     def _ask(endpoint: Endpoint, deadline: float) -> list[SlotRange]:
-        pool = ServerPool(endpoint)
+        pool = redis_py.ServerPool(endpoint)
         try:
             (reply,) = pool.exchange([_QUESTION], deadline)
         finally:

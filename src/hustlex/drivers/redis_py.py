@@ -33,13 +33,12 @@ from hustlex.drivers.faults import (
 )
 from hustlex.drivers.login import login, loginless
 from hustlex.drivers.pack import join
-from hustlex.drivers.patience import AGE_S, FOR_EVER, Outage, expiry
+from hustlex.drivers.patience import AGE_S, COMMAND_S, FOR_EVER, Outage, expiry
 from hustlex.drivers.tally import LinkTally
 from hustlex.drivers.url import Endpoint
 from hustlex.errors import Error, Misuse, Refused, Unavailable
 
 CONNECT_S = 2.0
-COMMAND_S = 1.0
 _POOL = 100
 _SHORTEST_S = 0.001
 _HELLO = join(("HELLO",))

@@ -57,15 +57,25 @@ def hustlex_server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture
-def hustlex_url(hustlex_server: EmbeddedServer) -> str:
+def hustlex_url(hustlex_server: Any) -> str:
     """The URL of the emptied server."""
+    from hustlex.drivers.embedded import EmbeddedServer, empty
+
+    if isinstance(hustlex_server, EmbeddedServer):
+        empty(hustlex_server)
+    else:
+        _emptied(hustlex_server.url)
+    url: str = hustlex_server.url
+    return url
+
+
+def _emptied(url: str) -> None:
     from hustlex.core.op import Effect, command
     from hustlex.drivers.blocking import Driver
 
-    driver = Driver(hustlex_server.url)
+    driver = Driver(url)
     driver.run(command("testing.flush", Effect.IDEMPOTENT, "FLUSHALL", decode=bool))
     driver.close()
-    return hustlex_server.url
 
 
 @pytest.fixture

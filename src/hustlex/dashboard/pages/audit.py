@@ -12,10 +12,10 @@ import msgspec
 from hustlex.dashboard.acts import ACTS
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.operators import Operator
-from hustlex.dashboard.ops import AuditEntry
 from hustlex.dashboard.render import excerpt
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.dashboard.words import visible
+from hustlex.people.notes import AuditEntry
 
 _SIZE = 50
 _CHUNK = 500

@@ -11,7 +11,7 @@ from hustlex.dashboard.pages.queues import STATES
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.errors import NotFound
 from hustlex.jobs import BulkVerb, Cause, Explanation, QueueSummary, State, TaskInfo
-from hustlex.jobs.search.query import LONGEST, Query, Term, TextTest, parse
+from hustlex.jobs.search.query import LONGEST, Query, Term, TextTest, parse, quoted
 
 _SIZE = 50
 _MOST_COMPARED = 20
@@ -97,12 +97,6 @@ def _alike(request: PageRequest, task: TaskInfo) -> str:
     if not (words.strip() and words.isprintable() and task.type.isprintable()):
         return ""
     return f"state:retry,archived type={quoted(task.type)} error~{quoted(words)}"
-
-
-def quoted(text: str) -> str:
-    """A value as a search takes it, whatever stands in it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _workflow(task_id: str) -> str:

@@ -382,3 +382,9 @@ FIELDS: dict[str, tuple[tuple[str, ...], Kind]] = {
     "header": ((*_TEXTS, *_COMPARE), _as_text),
 }
 """What can be asked of a task: the operators that go with it, and what reads a value."""
+
+
+def quoted(text: str) -> str:
+    """A value as a search takes it, whatever stands in it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,33 +1,58 @@
-"""What the rooms know of one person, as far as the operator sees them: at most 50 commands, and nothing is charged.
+"""What the rooms know of one person, as far as who asks may see: at most 50 commands, and nothing is charged.
 
-A user's id and a phone come with a form and go to the rooms' inspectors; what is shown of them is a keyed stand-in.
+A user's id and a phone go to the rooms' inspectors; what is shown of them is a keyed stand-in.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from hustlex.dashboard.audit import Audit
-from hustlex.dashboard.ops import AuditEntry
-from hustlex.dashboard.pages.tasks import quoted
-from hustlex.dashboard.request import PageRequest, Rules
 from hustlex.errors import Misuse
+from hustlex.events.names import ChannelTemplate
 from hustlex.idempotency import ClaimPage
 from hustlex.jobs import FoundTasks
+from hustlex.jobs.search import match
+from hustlex.jobs.search.query import quoted
 from hustlex.otp import Email, PhoneState
 from hustlex.otp.names import CountedLane
+from hustlex.people.notes import AuditEntry, notes
 from hustlex.pins import PinState
 from hustlex.ratelimit import Decision, PenaltyState, Rule, Rulebook, caller_of
 from hustlex.tokens import EndedSession, UserState
 
+if TYPE_CHECKING:
+    from hustlex.app import HustleX
+
+Rules = Rulebook | tuple[Rule, ...]
+"""What the application declares of limits; those of a Rulebook may change."""
 PATH_OF_USER = "payload.user_id"
 _PATH = re.compile(r"(?:payload|result|header)(?:\.[A-Za-z0-9_-]+)+")
 _MOST_LIMITS, _MOST_CHANNELS, _MOST_NOTES, _MOST_TASKS = 5, 3, 500, 50
+
+
+class PersonSight(msgspec.Struct, frozen=True, kw_only=True):
+    """What who asks may see, and what the application declares of its limits and channels."""
+
+    sees_room: Callable[[str], bool] = lambda _: True
+    sees_queue: Callable[[str], bool] = lambda _: True
+    sees_note: Callable[[Mapping[str, str]], bool] = lambda _: True
+    """Of an entry of the audit."""
+    view: match.View | None = None
+    """What a search may look into; None = all of it."""
+    rules: Rules = ()
+    channels: tuple[ChannelTemplate, ...] = ()
+    place: str = ""
+    """Where tasks name a user; then they are looked for, and what stands for the user in other rooms is not."""
+    after: str = ""
+    """Where the search for tasks goes on."""
+    claims_after: str = ""
+    """Where the search for claims goes on."""
 
 
 class PersonLimit(msgspec.Struct, frozen=True):
@@ -62,9 +87,9 @@ class PersonState(msgspec.Struct, frozen=True):
     notes: tuple[AuditEntry, ...] = ()
 
 
-async def look_up(request: PageRequest, user: str, phone: str) -> PersonState:
+async def look_up(hx: HustleX, sight: PersonSight, user: str, phone: str) -> PersonState:
     """What stands for a user, a phone, or both. Raises Misuse for a phone that is not served."""
-    hx, found = request.hx, PersonState(user=user, reference=request.hx.reference(user) if user else "")
+    found = PersonState(user=user, reference=hx.reference(user) if user else "")
     if phone:
         to = destination(phone)
         codes, sends = await hx.otp.inspector.phone(to), await hx.otp.inspector.sends(to)
@@ -73,24 +98,24 @@ async def look_up(request: PageRequest, user: str, phone: str) -> PersonState:
         tokens = hx.tokens.inspector
         sessions, ended, pin = await tokens.user(user), await tokens.ended(user), await hx.pins.inspector.user(user)
         found = msgspec.structs.replace(found, sessions=sessions, ended=ended, pin=pin)
-        if path := request.given("place"):
-            found = msgspec.structs.replace(found, tasks=await _tasks(request, user, path))
+        if sight.place:
+            found = msgspec.structs.replace(found, tasks=await tasks_of(hx, sight, user))
         else:
-            found = await _of_other_rooms(request, found, user)
-    return msgspec.structs.replace(found, notes=await _notes(request, user, phone, found.codes))
+            found = await _of_other_rooms(hx, sight, found, user)
+    return msgspec.structs.replace(found, notes=await _notes(hx, sight, user, phone, found.codes))
 
 
-async def _of_other_rooms(request: PageRequest, found: PersonState, user: str) -> PersonState:
+async def _of_other_rooms(hx: HustleX, sight: PersonSight, found: PersonState, user: str) -> PersonState:
     """Limits, claims and channels: a search for tasks would not leave enough commands for them."""
-    hx, sees = request.hx, request.operator.sees_room
-    groups = limit_groups(request.rules) if sees("limits") else {}
+    sees = sight.sees_room
+    groups = limit_groups(sight.rules) if sees("limits") else {}
     names = list(groups)[:_MOST_LIMITS]
-    limits = [await limit_of(request, name, groups[name], user) for name in names]
+    limits = [await limit_of(hx, name, groups[name], user) for name in names]
     claims = None
     if sees("idempotency"):
-        claims = await hx.idempotency.inspector.of_principal(user, cursor=request.given("claims"))
+        claims = await hx.idempotency.inspector.of_principal(user, cursor=sight.claims_after)
     channels = list[tuple[str, int]]()
-    for template in request.channels[:_MOST_CHANNELS] if sees("events") else ():
+    for template in sight.channels[:_MOST_CHANNELS] if sees("events") else ():
         with suppress(Misuse):  # an id that cannot stand in a channel's name as it is
             name = template.name({"user": user})
             channels.append((name, await hx.events.inspector.listeners(name)))
@@ -114,41 +139,41 @@ def limit_groups(rules: Rules) -> dict[str, tuple[Rule, ...]]:
     return found
 
 
-async def limit_of(request: PageRequest, name: str, rules: Sequence[Rule], user: str) -> PersonLimit:
+async def limit_of(hx: HustleX, name: str, rules: Sequence[Rule], user: str) -> PersonLimit:
     """What is left of these rules for a user."""
-    room, identity = request.hx.ratelimit, caller_of("user", user)
+    room, identity = hx.ratelimit, caller_of("user", user)
     policies, endpoint = tuple(rule.policy for rule in rules), rules[0].endpoint
     decision = await room.peek(policies, identity, endpoint=endpoint)
     return PersonLimit(name, decision, await room.inspector.caller(policies, identity, endpoint=endpoint))
 
 
-async def _tasks(request: PageRequest, user: str, path: str) -> FoundTasks | None:
-    """Tasks that name the user there, of queues that exist for the operator. Raises Misuse for a place where no search
-    looks."""
-    if not request.operator.sees_room("jobs"):
+async def tasks_of(hx: HustleX, sight: PersonSight, user: str) -> FoundTasks | None:
+    """Tasks that name the user at its place, of queues that exist for who asks. Raises Misuse for a place where no
+    search looks."""
+    if not sight.sees_room("jobs"):
         return None
-    if not _PATH.fullmatch(path):
+    if not _PATH.fullmatch(sight.place):
         raise Misuse("this is no place in a task", hint=f"as {PATH_OF_USER}, result.user or header.user")
-    inspector, cursor = request.hx.jobs.inspector, request.form.get("cursor", "")
-    queues = [name for name in await inspector.queues() if request.operator.sees_queue(name)]
-    query = f"{path}={quoted(user)}"
-    return await inspector.search(query, queues=queues, cursor=cursor, size=_MOST_TASKS, view=request.view())
+    inspector = hx.jobs.inspector
+    queues = [name for name in await inspector.queues() if sight.sees_queue(name)]
+    query = f"{sight.place}={quoted(user)}"
+    return await inspector.search(query, queues=queues, cursor=sight.after, size=_MOST_TASKS, view=sight.view)
 
 
-async def _notes(request: PageRequest, user: str, phone: str, codes: PhoneState | None) -> tuple[AuditEntry, ...]:
+async def _notes(
+    hx: HustleX, sight: PersonSight, user: str, phone: str, codes: PhoneState | None
+) -> tuple[AuditEntry, ...]:
     """What operators did about this person, among the newest entries."""
-    if not request.operator.sees_room("audit"):
+    if not sight.sees_room("audit"):
         return ()
-    from hustlex.dashboard.pages.audit import may_see  # which imports the acts, and they this
-
-    given = {f"user={request.hx.reference(user)}"} if user else set[str]()
+    given = {f"user={hx.reference(user)}"} if user else set[str]()
     if phone:
-        given |= {f"phone={request.hx.reference(phone)}", f"phone={codes.ref if codes else ''}"}
-    entries = await Audit(request.hx.driver, request.hx.prefix).newest(count=_MOST_NOTES)
+        given |= {f"phone={hx.reference(phone)}", f"phone={codes.ref if codes else ''}"}
+    entries = await hx.driver.run(notes(hx.prefix, "", _MOST_NOTES))
     return tuple(
         each
         for each in entries
         if given & set(each.fields.get("target", "").split())
         and each.fields.get("phase") != "intent"
-        and may_see(request.operator, each.fields)
+        and sight.sees_note(each.fields)
     )

@@ -9,12 +9,12 @@ from urllib.parse import unquote
 
 import msgspec
 
-from hustlex.dashboard.ops import AuditEntry
-from hustlex.dashboard.person import PersonLimit, PersonState
-from hustlex.dashboard.words import duration
+from hustlex.core.words import duration
 from hustlex.idempotency import ClaimState
 from hustlex.jobs import State, TaskInfo
 from hustlex.otp import PhoneState
+from hustlex.people.notes import AuditEntry
+from hustlex.people.person import PersonLimit, PersonState
 from hustlex.pins import PinState
 
 _LANES = {"anon": "strangers and new devices", "known": "devices that proved themselves", "extra": "the extra lane"}

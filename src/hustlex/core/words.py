@@ -1,0 +1,25 @@
+"""How times are said: the same on pages and terminals."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+UNKNOWN = "-"
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+def duration(value: timedelta | float | None) -> str:
+    """Two units, as ``4 m 12 s``; below a second in ms."""
+    if value is None:
+        return UNKNOWN
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds < 1:
+        return f"{seconds * 1000:.{int(0 < seconds < 0.0095)}f} ms" if seconds > 0 else "0 s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    left, parts = round(seconds), list[str]()
+    for unit, length in _UNITS:
+        if left >= length or parts:
+            parts.append(f"{left // length} {unit}")
+            left %= length
+    return " ".join(part for part in parts[:2] if part[0] != "0") or "0 s"
