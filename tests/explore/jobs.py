@@ -65,7 +65,7 @@ class Jobs(Protocol):
     short = (Bounds(0, 1), Bounds(1, 0, cast=("producer", "worker A")), Bounds(1, 0, cast=("producer", "worker B")))
     long = (
         Bounds(1, 1, states=40_000),
-        Bounds(2, 1, cast=("producer", "worker A"), states=20_000),
+        Bounds(2, 1, cast=("producer", "worker A")),
         Bounds(2, 1, cast=("producer", "worker B")),
     )
 
