@@ -50,7 +50,7 @@ class Cron(Protocol):
     long = (
         Bounds(0, 2, states=40_000),
         Bounds(1, 2, cast=("scheduler A", "scheduler B"), states=20_000),
-        Bounds(2, 2, cast=("scheduler A", "worker"), states=20_000),
+        Bounds(2, 2, cast=("scheduler A", "worker")),
     )
 
     def mutations(self) -> Sequence[Mutation]:

@@ -66,7 +66,7 @@ class Jobs(Protocol):
     long = (
         Bounds(1, 1, states=40_000),
         Bounds(2, 1, cast=("producer", "worker A"), states=20_000),
-        Bounds(2, 1, cast=("producer", "worker B"), states=20_000),
+        Bounds(2, 1, cast=("producer", "worker B")),
     )
 
     def mutations(self) -> Sequence[Mutation]:

@@ -72,10 +72,10 @@ class Otp(Protocol):
     long = (
         Bounds(0, 1),
         Bounds(1, 0, states=20_000),
-        Bounds(2, 1, cast=("owner", "thief"), states=20_000),
-        Bounds(2, 1, cast=("owner", "guesser"), states=20_000),
+        Bounds(2, 1, cast=("owner", "thief")),
+        Bounds(2, 1, cast=("owner", "guesser")),
         Bounds(2, 2, cast=("owner", "client"), states=20_000),
-        Bounds(2, 2, cast=("guesser", "client"), states=20_000),
+        Bounds(2, 2, cast=("guesser", "client")),
     )
 
     def mutations(self) -> Sequence[Mutation]:
