@@ -16,12 +16,12 @@ from hustlex.errors import ConfigurationError, Misuse
 from hustlex.flask import current_user, idempotent, init_app, login_required, rate_limit
 from hustlex.ratelimit import Policy
 from hustlex.sync import HustleX
-from tests.conftest import PATIENCE, SECRET
+from tests.conftest import PATIENCE, SECRET, unhurried
 
 
 @pytest.fixture
 def hx(url: str) -> Iterator[HustleX]:
-    with HustleX(url, timeout=PATIENCE, secret=SECRET) as front:
+    with HustleX(url, timeout=PATIENCE, secret=SECRET, ratelimit=unhurried()) as front:
         yield front
 
 
