@@ -288,12 +288,13 @@ async def test_a_bad_declaration_of_a_cache_gets_one_sentence(front: Any) -> Non
     assert set(fits) - {"name", "value_type", "ttl"} | {"near"} == set(Options.__annotations__)
     declared = Sample(Caches.__call__, fits, call=lambda opened, **given: opened.cache(**given))
     tags = Sample(Caches.invalidate_tags, {"tag": "a", "soft": True}, call=lambda it, **o: _invalidate(it.cache, **o))
+    entry = Sample(Caches.delete, {"name": "user", "key": 7}, call=lambda it, **given: it.cache.delete(**given))
     session = AsyncSession() if isinstance(front, HustleX) else Session()
     after = Sample(Caches.after, {"session": session}, call=lambda it, session: it.cache.after(session))
     users = front.cache("after", int, ttl=MINUTE, timeout=PATIENCE)
     one = Sample(AfterCommit.delete, {"key": 1}, call=lambda it, key: it.cache.after(session).delete(users, key))
     two = Sample(AfterCommit.invalidate_tags, {"a": "a"}, call=lambda it, a: it.cache.after(session).invalidate_tags(a))
-    samples = (declared, tags, after, one, two)
+    samples = (declared, tags, entry, after, one, two)
     assert [said for sample in samples for said in await complaints(sample, front)] == []
 
 

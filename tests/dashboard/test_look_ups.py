@@ -83,6 +83,26 @@ async def test_a_cache_entry_says_why(hx: Any, person: Callable[..., Person]) ->
     assert "Nothing is stored" in ada.shown
 
 
+async def test_an_entry_and_a_tag_are_invalidated(hx: Any, person: Callable[..., Person]) -> None:
+    users = hx.cache("user", dict, ttl=timedelta(minutes=15), timeout=timedelta(seconds=5))
+    for key in ("7391", "7392"):
+        await users.set(key, {"name": "Ada"}, tags=["org:5"])
+    ada, reader = person("act"), person("read")
+    await ada.open("/cache")
+    await ada.post("/cache", name="user", key="7391")
+    assert "Delete entry" in ada.shown
+    await ada.press("delete_entry", cache="user", key="7391", back="/cache")
+    assert "The entry is gone" in ada.shown
+    assert (await users.get("7391"), await users.get("7392")) == (None, {"name": "Ada"})
+    await ada.press("invalidate_tag", tag="org:5", back="/cache")
+    assert "All entries with the tag are gone" in ada.shown and await users.get("7392") is None
+    await ada.open("/audit")
+    assert "cache=user" in ada.shown and "tag=org:5" in ada.shown and "7391" not in ada.shown
+    await reader.open("/cache")
+    assert "Invalidate" not in reader.shown
+    assert hx.cache.declared["user"] is users._plan  # the application's own is as it was
+
+
 async def test_what_all_processes_read_of_each_cache_is_shown(
     hx: Any, person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:

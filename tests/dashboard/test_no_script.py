@@ -73,6 +73,8 @@ REST = (
     Step("revoke_all", "/people", {"user": "u2"}),
     Step("reset_pin", "/people", {"user": "u2"}),
     Step("reset_limit", "/people", {"user": "u2"}),
+    Step("delete_entry", "/cache", {"name": "user", "key": "42"}),
+    Step("invalidate_tag", typed={"tag": "org:7"}),
     Step("tail", "/events", {"channel": "orders:42"}),
     Step("fire", "/cron"),
     Step("pause_entry"),

@@ -1,4 +1,4 @@
-"""The operator's side: why is this entry as it is? To drop it there is ``Cache.delete``."""
+"""The operator's side: why is this entry as it is? To drop it there is ``Caches.delete``."""
 
 from __future__ import annotations
 

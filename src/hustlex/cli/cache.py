@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -93,7 +92,7 @@ def rm(
     """
     with opened(url, cache_url, prefix) as hx:
         there = hx.cache.inspector.entry(name, tuple(key)).kind != "absent"
-        hx.cache(name, Any, ttl=timedelta(minutes=1)).delete(tuple(key))
+        hx.cache.delete(name, tuple(key))
     print_done(there, "cache.rm/1", as_json=as_json)
 
 

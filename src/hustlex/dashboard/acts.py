@@ -23,9 +23,10 @@ from hustlex.ratelimit import caller_of
 
 Weight = Literal["light", "medium", "heavy"]
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
-          "changes", "to", "when", "group", "channel", "kind")  # fmt: skip
+          "changes", "to", "when", "group", "channel", "kind",
+          "cache", "key", "tag")  # fmt: skip
 """What a target is named by."""
-PRIVATE = ("user", "phone")
+PRIVATE = ("user", "phone", "key")
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -49,6 +50,9 @@ class Target(msgspec.Struct, frozen=True):
     group: str = ""
     channel: str = ""
     kind: str = ""
+    cache: str = ""
+    key: str = ""
+    tag: str = ""
     typed: str = ""
 
     @property
@@ -108,7 +112,7 @@ def _written(request: PageRequest, name: str, value: str) -> str:
         with suppress(Misuse):
             return ",".join(sorted(_changes(value)))
         return "?"
-    kinds: dict[str, Any] = {"query": "audit", "group": "group", "channel": "audit"}
+    kinds: dict[str, Any] = {"query": "audit", "group": "group", "channel": "audit", "tag": "audit"}
     return str(request.show(What(kinds[name], value)).value) if name in kinds else value
 
 
@@ -287,6 +291,14 @@ async def _clone(request: PageRequest, target: Target) -> str:
     return request.url("tasks", made.queue, made.id)
 
 
+async def _delete_entry(request: PageRequest, target: Target) -> None:
+    await request.hx.cache.delete(target.cache, target.key)
+
+
+async def _invalidate_tag(request: PageRequest, target: Target) -> None:
+    await request.hx.cache.invalidate_tags(target.tag)
+
+
 async def _tail(request: PageRequest, target: Target) -> str:
     """Listen to a channel; answers the page that shows what is heard."""
     kind: Any = check.one_of("kind", target.kind or "live", ("live", "replay", "latest"))
@@ -380,6 +392,24 @@ ACTS: dict[str, Act] = {
         "What was used is forgotten, bans too.",
         "Processes that remember a refusal may repeat it for some seconds.",
         "limits",
+    ),
+    "delete_entry": Act(
+        "Delete entry",
+        "medium",
+        ("cache", "key"),
+        _delete_entry,
+        "The entry is gone: who reads it next computes it anew.",
+        "No read that starts later gets a value computed before.",
+        "cache",
+    ),
+    "invalidate_tag": Act(
+        "Invalidate",
+        "medium",
+        ("tag",),
+        _invalidate_tag,
+        "All entries with the tag are gone, in all caches.",
+        "However many they are, they are computed anew as they are read.",
+        "cache",
     ),
     "tail": Act(
         "Show its events",
