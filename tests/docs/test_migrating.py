@@ -71,6 +71,8 @@ ELSEWHERE = {
     "One page each: what is called what, what behaves differently, how to move while both run.": (
         "tests/docs/test_pages.py::test_the_index_of_the_guides_or_of_the_inside_knows_every_page"
     ),
+    "The programs of these pages find their server by `REDIS_URL`; `HUSTLEX_URL=$REDIS_URL hustlex worker after` is a "
+    "worker for the ones that are called `after.py`.": "tests/docs/test_moving.py::test_after_ours_runs_it",
     "rate limits: one step for several, and a worst case that is proven": (
         "tests/docs/test_migrating_limits.py::test_what_the_page_says_is_true"
     ),

@@ -18,7 +18,7 @@ from hustlex.cache.commit import AfterCommit
 from hustlex.cache.many import WantedMany
 from hustlex.cache.obtain import obtain
 from hustlex.cache.plan import CachePlan, TagSpace
-from hustlex.cache.policy import CacheOptions, Options, checked_ms, policy, shared_options
+from hustlex.cache.policy import CacheOptions, CachePolicy, Options, checked_ms, policy, shared_options
 from hustlex.cache.reading import Looked
 from hustlex.cache.stats import Stats
 from hustlex.cache.template import CallKey, KeyTemplate, TagTemplate
@@ -84,16 +84,25 @@ class Caches:
         ``:``, since they could share entries. value_type: what msgspec can decode from JSON, and pydantic models; None
         needs no mention. ttl: an entry's longest life, up to 49 days. options: see ``policy.Options``. Raises Misuse.
         """
-        limits = policy(ttl=ttl, **(Options(timeout=self._options.timeout) | options))
-        codec: ValueCodec[Any] = ValueCodec(value_type, limits)
-        plan = CachePlan(
-            name, codec, limits, self._computations, prefix=self._prefix, clock=self._clock, space=self._space
-        )
+        plan = self._plan(name, value_type, policy(ttl=ttl, **(Options(timeout=self._options.timeout) | options)))
         keys.check_apart(plan.name, list(self.declared))
-        if limits.near_ms:
+        if plan.policy.near_ms:
             plan.keep_near(self._space.watch or watching(self._driver, self._prefix))
         self.declared[plan.name] = plan
         return Cache(self._driver, plan)
+
+    def _plan(self, name: str, value_type: Any, limits: CachePolicy) -> CachePlan[Any]:
+        codec: ValueCodec[Any] = ValueCodec(value_type, limits)
+        return CachePlan(
+            name, codec, limits, self._computations, prefix=self._prefix, clock=self._clock, space=self._space
+        )
+
+    def delete(self, name: str, key: Key) -> None:
+        """Invalidate one entry of the cache of this name, declared in this process or not: for operators. Raises as
+        ``Cache.delete``.
+        """
+        plan = self.declared.get(keys.check_name(name)) or self._plan(name, Any, policy(ttl=timedelta(minutes=1)))
+        self._driver.follow(flows.invalidate(plan, [plan.entry(key)]))
 
     def invalidate_tags(self, *tags: str, soft: bool = False) -> None:
         """All entries with any of these tags, in all caches; the cost does not depend on how many there are.
