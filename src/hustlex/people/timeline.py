@@ -119,7 +119,7 @@ def _why_no_code(state: PhoneState) -> Iterator[str]:
         if scope.slowed:
             yield f"Codes of its {scope.scope} are slowed down: {scope.sent} sent in an hour, {scope.verified} typed."
     if state.open:
-        yield f"{len(state.open)} codes can still be used."
+        yield "1 code can still be used." if len(state.open) == 1 else f"{len(state.open)} codes can still be used."
 
 
 def _why_twice(found: PersonState) -> Iterator[str]:
