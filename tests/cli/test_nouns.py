@@ -13,7 +13,7 @@ import redis
 from typer.testing import CliRunner
 
 from hustlex.cli.main import cli, exit_code
-from hustlex.errors import Conflict, Denied, Misuse, NotFound, OutcomeUnknown, Unavailable
+from hustlex.errors import Conflict, Denied, Misuse, NotFound, OutcomeUnknown, Refused, Unavailable
 from hustlex.idempotency import Scope, Started
 from hustlex.ratelimit import Policy, Rulebook
 from hustlex.sync import HustleX
@@ -181,6 +181,9 @@ def test_a_bad_url_names_its_option_and_no_secret_is_a_setting_that_is_missing(r
         (NotFound("x"), 4),
         (Conflict("x"), 5),
         (Denied("x", server_code="NOPERM"), 6),
+        (Refused("x", server_code="BUSY"), 3),
+        (Refused("x", server_code="LOADING"), 3),
+        (Refused("x", server_code="WRONGTYPE"), 1),
         (OutcomeUnknown("x"), 9),
     ],
 )

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import redis
 
-from hustlex.dashboard.acts import ACTS, Target
+from hustlex.dashboard.acts import ACTS
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.routes import ROUTES
+from hustlex.dashboard.targets import Target
 from hustlex.jobs import Job, wire
 from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.lease import record

@@ -18,7 +18,7 @@ from hustlex.cache.commit import AfterCommit
 from hustlex.cache.many import WantedMany
 from hustlex.cache.obtain import obtain
 from hustlex.cache.plan import CachePlan, TagSpace
-from hustlex.cache.policy import CacheOptions, CachePolicy, Options, checked_ms, policy, shared_options
+from hustlex.cache.policy import CacheOptions, Options, checked_ms, policy, shared_options
 from hustlex.cache.reading import Looked
 from hustlex.cache.stats import Stats
 from hustlex.cache.template import CallKey, KeyTemplate, TagTemplate
@@ -84,25 +84,21 @@ class Caches:
         ``:``, since they could share entries. value_type: what msgspec can decode from JSON, and pydantic models; None
         needs no mention. ttl: an entry's longest life, up to 49 days. options: see ``policy.Options``. Raises Misuse.
         """
-        plan = self._plan(name, value_type, policy(ttl=ttl, **(Options(timeout=self._options.timeout) | options)))
+        limits = policy(ttl=ttl, **(Options(timeout=self._options.timeout) | options))
+        codec: ValueCodec[Any] = ValueCodec(value_type, limits)
+        plan = CachePlan(
+            name, codec, limits, self._computations, prefix=self._prefix, clock=self._clock, space=self._space
+        )
         keys.check_apart(plan.name, list(self.declared))
-        if plan.policy.near_ms:
+        if limits.near_ms:
             plan.keep_near(self._space.watch or watching(self._driver, self._prefix))
         self.declared[plan.name] = plan
         return Cache(self._driver, plan)
 
-    def _plan(self, name: str, value_type: Any, limits: CachePolicy) -> CachePlan[Any]:
-        codec: ValueCodec[Any] = ValueCodec(value_type, limits)
-        return CachePlan(
-            name, codec, limits, self._computations, prefix=self._prefix, clock=self._clock, space=self._space
-        )
-
     def delete(self, name: str, key: Key) -> None:
-        """Invalidate one entry of the cache of this name, declared in this process or not: for operators. Raises as
-        ``Cache.delete``.
-        """
-        plan = self.declared.get(keys.check_name(name)) or self._plan(name, Any, policy(ttl=timedelta(minutes=1)))
-        self._driver.follow(flows.invalidate(plan, [plan.entry(key)]))
+        """As ``Cache.delete``, of the cache of this name, declared in this process or not: for operators."""
+        known = self.declared.get(keys.check_name(name))
+        (Cache(self._driver, known) if known else self(name, Any, ttl=timedelta(minutes=1))).delete(key)
 
     def invalidate_tags(self, *tags: str, soft: bool = False) -> None:
         """All entries with any of these tags, in all caches; the cost does not depend on how many there are.
@@ -169,9 +165,7 @@ class Cache(Generic[V]):
         is returned; as it is while the cache shares a server that is over 80 % full. Raises Misuse for a value of
         another type or over ``max_value``, Unavailable when Redis cannot be reached. Source: lua/put.lua.
         """
-        plan = self._plan
-        values = {plan.entry(key): value}
-        number = check.whole("version", version)
+        plan, values, number = self._plan, {self.key(key): value}, check.whole("version", version)
         return self._driver.follow(flows.put(plan, values, plan.ttl_ms(ttl), plan.tags(tags), number))
 
     def set_many(self, values: Mapping[K, V | None], *, ttl: timedelta | None = None, tags: Iterable[str] = ()) -> None:
@@ -187,8 +181,7 @@ class Cache(Generic[V]):
         Unavailable when Redis cannot be reached; repeat it then.
         """
         hold_ms = 0 if hold is None else checked_ms("hold", hold)
-        entries = [self._plan.entry(key) for key in keys]
-        self._driver.follow(flows.invalidate(self._plan, entries, hold_ms=hold_ms))
+        self._driver.follow(flows.invalidate(self._plan, [self.key(key) for key in keys], hold_ms=hold_ms))
 
     def expire(self, *keys: Key) -> None:
         """Make them stale, as if their ttl had passed: still good while they are computed anew, see ``stale_ttl``."""
@@ -273,16 +266,14 @@ class Cache(Generic[V]):
         entries = {key: self._plan.entry(key) for key in check.several("keys", keys)}
         ask = self._many(compute, ttl, tags, check.number("jitter", jitter, 0, _MOST_JITTER))
         pause_s = check.duration("pause", pause).total_seconds()
-        return self._driver.follow(
-            many.warm(self._plan, entries, ask, check.whole("batch", batch, 1, _MOST_AT_ONCE), pause_s)
-        )
+        size = check.whole("batch", batch, 1, _MOST_AT_ONCE)
+        return self._driver.follow(many.warm(self._plan, entries, ask, size, pause_s))
 
     def _many(
         self, compute: Callable[..., Any], ttl: timedelta | None, tags: Iterable[str], jitter: float | None = None
     ) -> WantedMany:
-        check.function("compute", compute)
-        plan = self._plan
-        return WantedMany(compute=compute, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags), jitter=jitter)
+        plan, wanted = self._plan, check.function("compute", compute)
+        return WantedMany(compute=wanted, ttl_ms=plan.ttl_ms(ttl), tags=plan.tags(tags), jitter=jitter)
 
     def cached(
         self, template: str | None = None, *, ttl: timedelta | None = None, tags: Iterable[str] = ()

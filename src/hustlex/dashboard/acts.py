@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +13,7 @@ from hustlex.core.redact import What
 from hustlex.dashboard.pages.bulk import TYPED_OVER, seen
 from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
+from hustlex.dashboard.targets import Target, changes_of
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import BulkPhase, BulkVerb, Enqueued, State, TooLate
 from hustlex.jobs.search.query import LONGEST, moment_of
@@ -22,49 +21,6 @@ from hustlex.people.person import destination, limit_groups
 from hustlex.ratelimit import caller_of
 
 Weight = Literal["light", "medium", "heavy"]
-FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
-          "changes", "to", "when", "group", "channel", "kind",
-          "cache", "key", "tag")  # fmt: skip
-"""What a target is named by."""
-PRIVATE = ("user", "phone", "key")
-
-
-class Target(msgspec.Struct, frozen=True):
-    """What an act is done to. Fields that the act does not need are empty."""
-
-    queue: str = ""
-    task: str = ""
-    state: str = ""
-    entry: str = ""
-    user: str = ""
-    session: str = ""
-    phone: str = ""
-    lane: str = ""
-    limit: str = ""
-    bulk: str = ""
-    do: str = ""
-    query: str = ""
-    changes: str = ""
-    to: str = ""
-    when: str = ""
-    group: str = ""
-    channel: str = ""
-    kind: str = ""
-    cache: str = ""
-    key: str = ""
-    tag: str = ""
-    typed: str = ""
-
-    @property
-    def places(self) -> dict[str, str]:
-        """The queues that it names: an entry of the audit is for whom all of them exist."""
-        return {"queue": self.queue} | ({"to": self.to} if self.to else {})
-
-    def written(self, request: PageRequest) -> str:
-        """For the audit: a person stands there under the keyed stand-in of key names and logs, of a payload the names
-        of what changes, and a search without what looks like a secret."""
-        given = [(name, getattr(self, name)) for name in FIELDS if getattr(self, name)]
-        return " ".join(f"{name}={_written(request, name, value)}" for name, value in given)
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -103,28 +59,6 @@ def target_of(request: PageRequest, act: Act, given: Mapping[str, str]) -> Targe
         if queue and not request.operator.sees_queue(queue):
             raise NotFound(f"there is no queue {queue!r}")
     return target
-
-
-def _written(request: PageRequest, name: str, value: str) -> str:
-    if name in PRIVATE:
-        return request.hx.reference(value)
-    if name == "changes":
-        with suppress(Misuse):
-            return ",".join(sorted(_changes(value)))
-        return "?"
-    kinds: dict[str, Any] = {"query": "audit", "group": "group", "channel": "audit", "tag": "audit"}
-    return str(request.show(What(kinds[name], value)).value) if name in kinds else value
-
-
-def _changes(text: str) -> dict[str, Any]:
-    """What is to be merged into a payload. Raises Misuse for anything but a JSON object."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise Misuse("changes is no JSON object", hint='write what changes, as {"gig_id": 8}; null takes a name out')
-    return found
 
 
 async def _pause(request: PageRequest, target: Target) -> None:
@@ -280,11 +214,11 @@ async def _continue_bulk(request: PageRequest, target: Target) -> str:
 
 
 async def _merge(request: PageRequest, target: Target) -> None:
-    await request.hx.jobs.inspector.merge_payload(target.queue, target.task, _changes(target.changes))
+    await request.hx.jobs.inspector.merge_payload(target.queue, target.task, changes_of(target.changes))
 
 
 async def _clone(request: PageRequest, target: Target) -> str:
-    changes = _changes(target.changes) if target.changes.strip() else None
+    changes = changes_of(target.changes) if target.changes.strip() else None
     made = await request.hx.jobs.inspector.clone(target.queue, target.task, to=target.to or None, changes=changes)
     if not isinstance(made, Enqueued):
         raise Conflict("nothing was enqueued: the queue is full, or has a limit")

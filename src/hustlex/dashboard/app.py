@@ -21,7 +21,7 @@ from hustlex.core import check
 from hustlex.core.answer.aio import answering
 from hustlex.core.redact import Formatter, Redactor, What
 from hustlex.dashboard import cost
-from hustlex.dashboard.acts import ACTS, FIELDS, Act, Target, target_of
+from hustlex.dashboard.acts import ACTS, Act, target_of
 from hustlex.dashboard.audit import Audit
 from hustlex.dashboard.export import audit_csv, csv_of
 from hustlex.dashboard.guard import NONCE, RequestGuard, form_of, is_own_form
@@ -37,6 +37,7 @@ from hustlex.dashboard.signer import Signer
 from hustlex.dashboard.signin import SignIn, cookie_name
 from hustlex.dashboard.standing import standing
 from hustlex.dashboard.tails import Tails
+from hustlex.dashboard.targets import FIELDS, Target
 from hustlex.environment import in_production
 from hustlex.errors import ConfigurationError, Conflict, Denied, Error, Misuse, NotFound
 from hustlex.events.names import ChannelTemplate

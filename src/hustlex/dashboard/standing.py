@@ -6,9 +6,9 @@ from __future__ import annotations
 import msgspec
 
 from hustlex.core.words import duration
-from hustlex.dashboard.acts import Target
 from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
+from hustlex.dashboard.targets import Target
 from hustlex.errors import Error, NotFound
 from hustlex.jobs import Cause, QueueSummary
 from hustlex.people.person import destination, limit_groups, limit_of
