@@ -61,6 +61,7 @@ MORE = [
         Idempotency.reconcile,
         {"orphan": Orphaned(1, ""), "find_out": done, "key": "k", "scope": Scope("u1", "POST", "/x")},
     ),
+    Sample(Caches.delete, {"name": "user", "key": 7}, call=lambda caches, **given: caches.delete(**given)),
     Sample(Caches.invalidate_tags, {"tag": "a"}, call=lambda caches, tag: caches.invalidate_tags(tag)),
     Sample(CachedFunction.__call__, {"n": 1}, call=lambda function, n: function(n)),
     *(
