@@ -27,6 +27,7 @@ from hustlex.drivers.url import parse_url
 from hustlex.errors import ConfigurationError, Denied, Refused, Unavailable
 from tests.conftest import LONG
 from tests.support import servers
+from tests.support.answering import answering, silent
 from tests.support.certificates import self_signed
 from tests.support.proxy import Proxy
 
@@ -105,8 +106,7 @@ async def test_a_certificate_that_does_not_do_says_why(
     certificate, key = self_signed(tmp_path, days=days, address=address)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
-    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with answering(silent, ssl=context) as port:
         with pytest.raises(ConfigurationError, match=words):
             await ping(kind, f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}")
 
@@ -118,9 +118,9 @@ async def test_a_server_without_tls_is_named(kind: str) -> None:
         writer.write(b"-ERR Protocol error\r\n")
         writer.close()
 
-    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+    async with answering(plain) as port:
         with pytest.raises(ConfigurationError, match="does not speak TLS"):
-            await ping(kind, f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            await ping(kind, f"rediss://127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize("kind", DRIVERS)
@@ -170,9 +170,9 @@ async def test_a_server_full_of_clients_is_named(kind: str) -> None:
         writer.write(b"-ERR max number of clients reached\r\n")
         writer.close()
 
-    async with await asyncio.start_server(full, "127.0.0.1", 0) as server:
+    async with answering(full) as port:
         with pytest.raises(Refused, match=r"no connection left for us \(maxclients\)"):
-            await ping(kind, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", None)
+            await ping(kind, f"redis://127.0.0.1:{port}", None)
 
 
 @pytest.mark.parametrize("kind", DRIVERS)

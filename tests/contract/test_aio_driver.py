@@ -16,6 +16,7 @@ from hustlex.core.op import Call, Effect, Flow, Op, command
 from hustlex.drivers.aio import Driver, Options
 from hustlex.errors import Closed, OutcomeUnknown, Overloaded, Unavailable
 from tests.conftest import LONG
+from tests.support.answering import answering
 from tests.support.proxy import Proxy
 
 
@@ -276,9 +277,10 @@ async def test_subscribing_where_something_else_answers_says_so(greeting: bytes)
         writer.write(greeting)
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, Driver(f"redis://127.0.0.1:{port}", Options(connect=0.5, command=0.1)) as driver:
+    async with (
+        answering(answer) as port,
+        Driver(f"redis://127.0.0.1:{port}", Options(connect=0.5, command=0.1)) as driver,
+    ):
         with pytest.raises(Unavailable, match="does not speak the Redis protocol"):
             async with driver.subscribe("a"):
                 pytest.fail("subscribed to nothing")

@@ -22,6 +22,7 @@ from hustlex.drivers import aio, blocking, redis_py
 from hustlex.drivers.faults import refusal
 from hustlex.errors import BadReply, Denied, Error, Full, Misuse, OutcomeUnknown, Refused, Timeout, Unavailable
 from tests.conftest import LONG
+from tests.support.answering import answering
 from tests.support.calls import Calls
 from tests.support.proxy import Proxy
 
@@ -119,8 +120,8 @@ async def test_many_that_find_no_server_to_serve_them_are_each_answered_with_the
         ("redis://127.0.0.1:1", Unavailable, QUICK),
     ]
     ops = [increment("n"), *[get("k")] * 30]
-    async with await asyncio.start_server(replica, "127.0.0.1", 0) as server:
-        cases.append((f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", Refused, timedelta(seconds=1)))
+    async with answering(replica) as port:
+        cases.append((f"redis://127.0.0.1:{port}", Refused, timedelta(seconds=1)))
         for where, error, timeout in cases:
             street = Street(kind(where, timeout=timeout))
             began = time.monotonic()
@@ -156,10 +157,8 @@ async def test_what_does_not_speak_the_protocol_is_said(kind: Callable[..., Any]
         writer.close()
 
     for answers in (web, mad):
-        async with await asyncio.start_server(answers, "127.0.0.1", 0) as server:
-            street = Street(
-                kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=timedelta(seconds=1))
-            )
+        async with answering(answers) as port:
+            street = Street(kind(f"redis://127.0.0.1:{port}", timeout=timedelta(seconds=1)))
             with pytest.raises(Unavailable, match="does not speak the Redis protocol"):
                 await street.run(get("k"))
             (answer, other) = await street.call("run_many", [get("k"), increment("n")])
@@ -303,8 +302,8 @@ async def test_a_server_that_cannot_save_refuses_writes_at_once_with_the_reason(
             writer.write(greeting + said * written[-1])
         writer.close()
 
-    async with await asyncio.start_server(misconfigured, "127.0.0.1", 0) as server:
-        street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=LONG))
+    async with answering(misconfigured) as port:
+        street = Street(kind(f"redis://127.0.0.1:{port}", timeout=LONG))
         for op in (put("k", "v"), increment("n")):
             error = await _error_of(street.run(op))
             assert (type(error), error.server_code, error.maybe_executed, error.attempts) == (
@@ -370,9 +369,8 @@ async def test_a_server_that_hangs_up_on_the_handshake_was_sent_nothing(kind: Ca
     async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.abort()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    async with server:
-        street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"))
+    async with answering(hang_up) as port:
+        street = Street(kind(f"redis://127.0.0.1:{port}/0"))
         with pytest.raises(Unavailable, match="cannot reach"):
             await street.run(increment("n"))
         await street.call("close")

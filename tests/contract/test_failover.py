@@ -21,6 +21,7 @@ from hustlex.errors import OutcomeUnknown, Refused, Unavailable
 from hustlex.events import Events, Position
 from tests.contract.test_drivers import KINDS, Street, get, increment, put
 from tests.support import servers
+from tests.support.answering import answering
 from tests.support.proxy import Proxy
 
 _HELLO = b"%2\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$5\r\nproto\r\n:3\r\n"
@@ -162,8 +163,8 @@ async def test_any_answer_that_means_another_server_ends_the_connection(
                 writer.write(f"-{word} not here\r\n".encode() * data.count(b"\r\nINCR\r\n"))
                 await writer.drain()
 
-    async with await asyncio.start_server(old, "127.0.0.1", 0) as server:
-        pair.proxy.lead_to(proxied(pair.old_url, server.sockets[0].getsockname()[1]))
+    async with answering(old) as port:
+        pair.proxy.lead_to(proxied(pair.old_url, port))
         street = Street(kind(pair.proxy.url))
         for _ in range(5):  # the last attempt of a call may fail for lack of time
             with pytest.raises((Refused, Unavailable, OutcomeUnknown)) as caught:

@@ -26,6 +26,7 @@ from hustlex.tokens import TokenOptions
 from tests.conftest import LONG, SECRET
 from tests.drivers.conftest import Street
 from tests.drivers.test_cluster import get, put
+from tests.support.answering import answering
 from tests.support.proxy import Proxy
 
 ME = command("test.me", Effect.READ, "CLIENT", "ID", decode=int)
@@ -52,8 +53,8 @@ async def test_who_refuses_hello_is_told_plainly_and_at_once(kind: Callable[...,
             writer.write((answer + b"\r\n") * data.count(b"HELLO") + b"+OK\r\n" * data.count(b"\r\nCLIENT\r\n"))
         writer.close()
 
-    async with await asyncio.start_server(old, "127.0.0.1", 0) as server:
-        street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=LONG))
+    async with answering(old) as port:
+        street = Street(kind(f"redis://127.0.0.1:{port}", timeout=LONG))
         with pytest.raises(ConfigurationError, match=r"refuses HELLO 3 \(RESP3\) \(Redis 7, .* an old proxy does not"):
             await street.run(get("k"))
         await street.call("close")
@@ -98,8 +99,8 @@ async def test_a_server_that_is_too_old_is_one_sentence(kind: Callable[..., Any]
             writer.write(b"$1\r\nv\r\n" * data.count(b"\r\nGET\r\n"))
         writer.close()
 
-    async with await asyncio.start_server(server_of_this_version, "127.0.0.1", 0) as server:
-        street = Street(kind(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=LONG))
+    async with answering(server_of_this_version) as port:
+        street = Street(kind(f"redis://127.0.0.1:{port}", timeout=LONG))
         if fits:
             assert await street.run(get("k")) == b"v"
         else:
