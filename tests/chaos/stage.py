@@ -8,6 +8,7 @@ while nothing is on its way to its replica: what a lagging replica loses is dura
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import time
@@ -43,6 +44,8 @@ class Stage:
         self.programs: list[Program] = []
         self.proxy: Proxy | None = None
         self.over = False
+        self.asleep_at, self.demoted_at = math.inf, -math.inf
+        """Of the last primary that was replaced while it stood still."""
         self._closing = ExitStack()
 
     @property
@@ -72,6 +75,10 @@ class Stage:
         for program in self.programs:
             program.stop(signal.SIGKILL)
         self._closing.close()
+
+    def as_of(self, asked: float) -> float:
+        """How old what is read may be: who was replaced while it stood still answers so, until it is demoted."""
+        return min(asked, self.asleep_at) if asked < self.demoted_at else asked
 
     # -- hands
 

@@ -126,6 +126,7 @@ class SentinelSet:
         """What the Sentinels would do after eight more seconds."""
         with redis.Redis.from_url(server.url) as client:
             client.replicaof("127.0.0.1", self.port_of(self.primary))
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal")
 
     def blocked(self) -> int:
         """How many commands wait at the primary."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from random import Random
 
 from hustlex.core.keys import slot
@@ -41,9 +43,11 @@ async def stop_the_watched_primary(stage: WatchedPair, dice: Random) -> None:
     await asyncio.to_thread(stage.settle)
     asleep = stage.watched.primary
     await asyncio.to_thread(stage.quiesce, asleep)
+    stage.asleep_at, stage.demoted_at = time.monotonic(), math.inf
     with stage.standing_still(asleep):
         await asyncio.to_thread(until, lambda: stage.watched.primary is not asleep, _WAIT_S)
     await asyncio.to_thread(stage.watched.revive, asleep)
+    stage.demoted_at = time.monotonic()
     await asyncio.to_thread(stage.ask, asleep, "CLIENT", "UNPAUSE")
 
 

@@ -33,10 +33,11 @@ class CacheLedger(Ledger):
         while not self.stage.over:
             key = self.dice.randrange(_KEYS)
             cache, behind_s = self.dice.choice(self._caches)
-            floor = self._floor(key, time.monotonic() - behind_s)
+            asked = time.monotonic() - behind_s
             found = await self.tried(cache.get_or_compute(key, lambda key=key: self._load(key)))
             self.counts["reads"] += 1
             if not isinstance(found, Error):
+                floor = self._floor(key, self.stage.as_of(asked))
                 self.hold(found >= floor, f"version {found} was served, and {floor} had been invalidated for")
             await self.pause(0.02)
 

@@ -60,8 +60,9 @@ class TokensLedger(Ledger):
     async def _check_alive(self) -> None:
         if self._alive:
             session = self.dice.choice(self._alive)
+            asked = time.monotonic()
             answer = await self.tried(self.front.tokens.check(session.pair.access, mode="strict"))
-            if session in self._alive:
+            if session in self._alive and self.stage.as_of(asked) == asked:
                 self.hold(not isinstance(answer, Rejected), f"a living session was refused: {answer}")
 
     async def _refresh(self) -> None:
@@ -102,10 +103,12 @@ class TokensLedger(Ledger):
 
     async def _look(self, session: Session) -> None:
         for front in self.fronts:
+            asked = time.monotonic()
             strict = await self.tried(front.tokens.check(session.pair.access, mode="strict"))
-            self.hold(not isinstance(strict, Access), f"a strict check let a revoked token pass: {strict}")
+            passed = isinstance(strict, Access) and session.revoked <= self.stage.as_of(asked)
+            self.hold(not passed, f"a strict check let a revoked token pass: {strict}")
             since = time.monotonic() - session.revoked
-            if since > STALENESS_S:
+            if since > STALENESS_S and self.stage.as_of(asked - STALENESS_S) >= session.revoked:
                 bounded = await self.tried(front.tokens.check(session.pair.access))
                 self.hold(not isinstance(bounded, Access), f"a bounded check did, {since:.1f} s after: {bounded}")
         refreshed = await self.tried(self.front.tokens.refresh(session.pair.refresh))
