@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from hustlex.app import HustleX
 from hustlex.dashboard import Dashboard, Operator, tails
 from hustlex.dashboard.tails import Tail
+from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.events import Message
+from tests.conftest import PATIENCE, SECRET
 from tests.dashboard.conftest import Person
 
 PHONE = "+2348031234567"
@@ -79,6 +82,26 @@ async def test_it_ends_by_itself(person: Callable[..., Person], monkeypatch: pyt
     assert (await ada.client.get("/live", params={"path": path})).status_code == 404
 
 
+async def test_while_the_server_is_away_nobody_is_told_that_it_listens() -> None:
+    async def who(_: Any) -> Operator:
+        return Operator("act", "ada")
+
+    with EmbeddedServer() as server:
+        async with HustleX(server.url, secret=SECRET, timeout=PATIENCE) as front:
+            ada = Person(Dashboard(front, access=who))
+            path = await begun(ada)
+            assert "Listening" in ada.shown
+            server.kill()
+            while "Nothing is heard now" not in ada.shown:
+                await asyncio.sleep(0)
+                await ada.open(path)
+            server.start()
+            while "reconnected" not in ada.shown:
+                await asyncio.sleep(0)
+                await ada.open(path)
+            assert "Listening" in ada.shown
+
+
 async def test_what_is_no_channel_is_refused(person: Callable[..., Person]) -> None:
     ada = person("act")
     await ada.open("/events")
@@ -100,7 +123,7 @@ async def test_no_more_are_listened_to_at_once_than_a_console_can_bear(
 
 def test_twenty_a_second_are_kept_and_the_last_hundred() -> None:
     now = [0.0]
-    tail = Tail("orders:42", "ada", lambda: now[0])
+    tail = Tail("orders:42", "ada", clock=lambda: now[0])
     for n in range(50):
         tail.take(Message(n, "orders:42", 0))
     assert (len(tail.heard), tail.left_out, tail.count) == (20, 30, 50)

@@ -14,7 +14,7 @@ import msgspec
 
 from hustlex.app import HustleX
 from hustlex.errors import Conflict, Error
-from hustlex.events import Gap, Message, Subscription, Unknown
+from hustlex.events import Events, Gap, Message, Subscription, Unknown
 
 LIFE = timedelta(minutes=2)
 MOST_A_SECOND = 20
@@ -38,8 +38,11 @@ class Heard(msgspec.Struct, frozen=True):
 class Tail:
     """One channel while it is listened to, and what was heard last, for as long as this console keeps it."""
 
-    def __init__(self, channel: str, owner: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, channel: str, owner: str, events: Events | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.channel, self.owner = channel, owner
+        self._events = events
         self.heard: deque[Heard] = deque(maxlen=_MOST_KEPT)
         self.left_out = 0
         """Events beyond twenty a second."""
@@ -50,6 +53,11 @@ class Tail:
         self.trouble = ""
         self._clock = clock
         self._second, self._taken = 0, 0
+
+    @property
+    def silence(self) -> str:
+        """Why nothing is heard now, in a sentence; "" while it would be."""
+        return self._events.trouble if self._events is not None and not self.over else ""
 
     async def listen(self, subscription: Subscription[Any]) -> None:
         """Until its time is over, or the channel cannot be listened to."""
@@ -101,7 +109,7 @@ class Tails:
         self._forget()
         if len(self._open) >= _MOST_OPEN:
             raise Conflict("too many channels are listened to", hint="wait two minutes")
-        tail, name = Tail(channel, owner), secrets.token_urlsafe(9)
+        tail, name = Tail(channel, owner, hx.events), secrets.token_urlsafe(9)
         self._open[name] = tail, asyncio.create_task(tail.listen(subscription), name="hustlex console tail")
         await tail.ready.wait()
         return name
