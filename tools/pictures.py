@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import math
 import secrets
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-import uvicorn
 
 from hustlex import HustleX
 from hustlex.dashboard import Dashboard, Operator
@@ -25,6 +20,7 @@ from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import QueueMeasure
 from hustlex.worker import Scheduler, Worker
 from tests.support.browser import Chromium, connected, started
+from tools.serving import serving
 
 SIZES = {"wide": (1280, 860), "narrow": (360, 780)}
 PAGES = {
@@ -104,25 +100,6 @@ async def planned(hx: HustleX) -> str:
     while bulk.moving:
         bulk = await hx.jobs.inspector.bulk.step(bulk.id)
     return bulk.id
-
-
-@contextlib.asynccontextmanager
-async def serving(console: Dashboard) -> AsyncIterator[str]:
-    """The console on a free port of loopback; its address."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await console(scope, receive, send)
-
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
 
 
 async def take(browser: Chromium, place: str, token: str, target: Path, pages: dict[str, str]) -> None:

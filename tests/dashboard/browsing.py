@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import uvicorn
-
-from hustlex.dashboard import Dashboard
 from hustlex.dashboard.names import to_url
 from hustlex.dashboard.routes import ROUTES
 from tests.support.browser import Chromium, Tab
@@ -108,24 +103,6 @@ PAPER = """(() => {
 })()"""
 """What is wrong with the page on paper."""
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r")}
-
-
-@asynccontextmanager
-async def serving(console: Dashboard) -> AsyncIterator[str]:
-    """The console on a free port; its address."""
-    bounded = 1  # from Python 3.12 on a server is closed when its last connection is, and the tab keeps one open
-    config = uvicorn.Config(console, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=bounded)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = server.force_exit = True
-        for connection in [*server.server_state.connections]:
-            connection.transport.abort()
-        await task
 
 
 async def signed_in(browser: Chromium, place: str) -> Tab:

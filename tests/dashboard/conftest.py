@@ -24,8 +24,9 @@ from hustlex.metrics import Metrics
 from hustlex.metrics.history import HistoryTally
 from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
-from tests.dashboard.browsing import HOSTILE, PHONE, RULE, SIGNATURE, serving
+from tests.dashboard.browsing import HOSTILE, PHONE, RULE, SIGNATURE
 from tests.support.browser import Chromium, connected
+from tools.serving import serving
 
 PLACE = "http://localhost:8100"
 
