@@ -30,7 +30,7 @@ class ClaimInspector:
         return self._driver.run(look.look(record, self._room.clock()))
 
     def of_record(self, record: str) -> ClaimState:
-        """The same by its name in Redis, as ``ClaimState.record``; one round trip. Raises Misuse. Source: lua/look.lua."""
+        """The same by its name in Redis, ``ClaimState.record``; one round trip. Raises Misuse. Source: lua/look.lua."""
         return self._driver.run(look.look(look.known(self._room.prefix, record), self._room.clock()))
 
     def unfinished(self, *, cursor: str = "") -> ClaimPage:
