@@ -5,7 +5,7 @@
 -- REPLY {0}              nothing is slowed down
 -- REPLY {1}              they pass
 -- @include meter
--- @include breaker
+-- @include reopen
 local fields = read_meter(meter)
 if not fields.next then return {0} end
 reopen(meter)
