@@ -30,6 +30,7 @@ _GLYPHS = {
     "failed": ("▲", "warn"),
     "paused": ("‖", "warn"),
     "full": ("▲", "warn"),
+    "released": ("▲", "warn"),
     "warn": ("▲", "warn"),
     "unknown": ("?", "warn"),
     "intent": ("?", "warn"),
