@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import redis
 
 from hustlex.cache import tally
-from hustlex.idempotency import Scope
+from hustlex.idempotency import Scope, Started
 from tests.dashboard.conftest import Person
 
 PHONE = "+2348031234567"
@@ -124,6 +126,32 @@ async def test_a_payment_in_doubt_is_listed(hx: Any, person: Callable[..., Perso
     await hx.idempotency.begin("k1", Scope("u7", "POST", "/pay"), body=b"{}")
     await ada.open("/idempotency")
     assert "running" in ada.shown and "(1!)" not in ada.shown
+
+
+async def test_a_stuck_claim_is_released_and_the_audit_says_how_it_stood(
+    hx: Any, raw: redis.Redis, person: Callable[..., Person]
+) -> None:
+    begun = await hx.idempotency.begin("k1", Scope("u7", "POST", "/pay"))
+    ada, given = person("act"), {"claim": begun.record, "fence": "1", "back": "/idempotency"}
+    await ada.open("/people")
+    await ada.open("/idempotency")
+    assert ">Release" not in ada.shown
+    typed = begun.record[-8:]
+    answer = await ada.press("release", typed=typed, **given)
+    assert answer.status_code == 409 and "its owner lives" in ada.shown
+    raw.hset(begun.record, "lease", 1)
+    await ada.open("/idempotency")
+    assert ">Release" in ada.shown and "ask the provider first" in ada.shown and "(1!)" in ada.shown
+    await ada.open(f"/confirm?verb=release&claim={quote(begun.record)}&fence=1&back=/idempotency")
+    assert "may have happened, a payment too" in ada.shown and "cannot be undone" in ada.shown
+    assert (await ada.press("release", **given)).status_code == 400
+    await ada.press("release", typed=typed, **given)
+    assert "the next request with this key executes" in ada.shown and "released" in ada.shown
+    assert isinstance(await hx.idempotency.begin("k1", Scope("u7", "POST", "/pay")), Started)
+    await ada.open("/audit")
+    assert "lapsed, 1 owner" in ada.shown and "released, 1 owner" in ada.shown
+    await ada.open("/idempotency?kind=events")
+    assert "No event is in doubt" in ada.shown
 
 
 async def test_a_channel_says_who_listens(hx: Any, person: Callable[..., Person]) -> None:

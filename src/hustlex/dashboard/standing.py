@@ -45,6 +45,9 @@ async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
         bulk = await request.hx.jobs.inspector.bulk.get(target.bulk)
         queue = bulk.queues[0] if len(bulk.queues) == 1 else ""
         return Standing(f"{bulk.phase.value}, {bulk.done:,} of {bulk.planned:,} done", queue)
+    if target.claim:
+        claim = await request.hx.idempotency.inspector.of_record(target.claim)
+        return Standing(f"{claim.state}, {claim.fence} owner{'' if claim.fence == 1 else 's'}")
     return Standing(await _person(request, verb, target))
 
 

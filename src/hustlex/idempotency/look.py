@@ -13,14 +13,16 @@ from hustlex.core.check import Id
 from hustlex.core.lua import load
 from hustlex.core.op import Effect, Flow, Op, Part, Reply, command
 from hustlex.core.reference import user_reference
-from hustlex.errors import Misuse
+from hustlex.core.words import duration
+from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.idempotency.flows import IdempotencyServices
 from hustlex.idempotency.names import Scope, event_record, read_key, record_of
 
 _LOOK = load("hustlex.idempotency", "look")
 _LOOK_SEVERAL = load("hustlex.idempotency", "look_several")
+_RELEASE = load("hustlex.idempotency", "release")
 
-State = Literal["unknown", "running", "lapsed", "done"]
+State = Literal["unknown", "running", "lapsed", "released", "done"]
 
 _PER_STEP, _PER_LOOK = 500, 250
 _MOST, _MOST_OF_ONE = 20 * _PER_STEP, 8 * _PER_STEP
@@ -28,6 +30,10 @@ _MOST_CLAIMS, _ENOUGH = 1_000, 100
 """Of one page: claims that are looked at, and those that are not done; one step more may add to either."""
 _CURSOR_END = "0"
 _LONGEST_CURSOR = 26
+_LONGEST_RECORD = 600
+_RECORD = re.compile(r"(idem:\{[^{}:\s]+\}:[^{}:\s]+:[0-9a-f]{32}|webhook:\{[^{}:\s]+\}:[^{}:\s]+)")
+_DONE = 1
+_STAYS = "it stays as it is"
 _CURSOR = re.compile(r"([0-9]{1,5})-([0-9]{1,20})")
 
 
@@ -37,7 +43,8 @@ class ClaimState(msgspec.Struct, frozen=True):
     record: str
     """Its name in Redis: the user's stand-in or the provider, the route, and a digest of the key."""
     state: State
-    """unknown: nothing is known of it. lapsed: its owner is gone, and nobody knows how far it came."""
+    """unknown: nothing is known of it. lapsed: its owner is gone, and nobody knows how far it came. released: an
+    operator gave that one back, and the next request takes it over."""
     point: str
     """The last recovery point it reached; "none" when it reached none, "" when nothing is known."""
     fence: int
@@ -56,7 +63,7 @@ class ClaimPage(msgspec.Struct, frozen=True):
     """Some of the claims that are not done, or of one user."""
 
     claims: tuple[ClaimState, ...]
-    """Running and lapsed ones, of one user every one; the oldest first."""
+    """Running, lapsed and released ones, of one user every one; the oldest first."""
     cursor: str
     """Where to go on; "" when all keys were looked at."""
     looked_at: int
@@ -92,9 +99,38 @@ def look(record: str, now_ms: int) -> Op[ClaimState]:
     return _LOOK.op((record,), (now_ms,), decode)
 
 
-def unfinished(prefix: str, cursor: str, now_ms: int) -> Flow[ClaimPage]:
+def unfinished(prefix: str, kind: Literal["idem", "webhook"], cursor: str, now_ms: int) -> Flow[ClaimPage]:
     """Go through the servers' keys until enough was seen; those that are claims are looked at where they are."""
-    return (yield from _walk(f"{_literal(prefix)}idem:*", cursor, _MOST, now_ms))
+    return (yield from _walk(f"{_literal(prefix)}{kind}:*", cursor, _MOST, now_ms))
+
+
+def known(prefix: str, record: str) -> str:
+    """A record's name, as a ClaimState has it. Raises Misuse."""
+    text = check.text("record", record, longest=_LONGEST_RECORD)
+    if not text.startswith(prefix) or not _RECORD.fullmatch(text, len(prefix)):
+        raise Misuse("this is no record of a key or an event", hint="pass the record of a ClaimState, as it is")
+    return text
+
+
+def release(prefix: str, record: str, fence: int, now_ms: int) -> Op[None]:
+    """Give a claim back whose owner is gone. Raises Misuse, NotFound, Conflict."""
+    if known(prefix, record).startswith(f"{prefix}webhook:"):
+        raise Misuse("an event of a provider needs no release", hint="have the provider send it again: that is enough")
+
+    def decode(reply: Reply) -> None:
+        match reply:
+            case [0]:
+                raise NotFound("nothing is known of this key", hint="the next request with it begins anew")
+            case [2, -1]:
+                raise Conflict("it has no lease: nobody can say that its owner is gone", hint=_STAYS)
+            case [2, rest]:
+                raise Conflict(f"its owner lives: the lease holds for {duration(_ms(rest))}", hint=_STAYS)
+            case [3]:
+                raise Conflict("it is done: its answer is kept and repeated", hint=_STAYS)
+            case [4]:
+                raise Conflict("it has another owner since it was looked at", hint="look at it anew")
+
+    return _RELEASE.op((record,), (now_ms, check.whole("fence", fence, 1)), decode)
 
 
 def of_principal(room: IdempotencyServices, principal: Id, cursor: str, now_ms: int) -> Flow[ClaimPage]:
@@ -133,7 +169,7 @@ def _look_several(names: list[str], now_ms: int, *, every: bool) -> Op[list[Clai
 
 
 def _claim(record: str, done: int, rest: int, fence: int, point: bytes, code: int, age: int, left: int) -> ClaimState:
-    state: State = "done" if done else "running" if rest > 0 else "lapsed"
+    state: State = "done" if done == _DONE else "running" if rest > 0 else "released" if done else "lapsed"
     return ClaimState(record, state, bytes(point).decode(), fence, _ms(rest), code, _ms(age), _ms(left))
 
 
