@@ -33,7 +33,7 @@ CALLERS = 64
 
 
 class Counting(Driver):
-    """alone, together: the operations that went by themselves, and those of several callers. at_once: which of these."""
+    """alone, together: the operations that went by themselves, and those of several. at_once: which of these."""
 
     def __init__(self, url: str, *, hook: Hook | None = None) -> None:
         super().__init__(url, hook=hook)
