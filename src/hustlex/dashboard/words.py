@@ -85,14 +85,6 @@ def size(value: float | None) -> str:
     return f"{value:.1f} GiB"
 
 
-def percent(part: float, whole: float) -> str:
-    """One decimal; ``<0.1 %`` for the smallest share; unknown where there is no whole."""
-    if not whole:
-        return UNKNOWN
-    share = 100 * part / whole
-    return "<0.1 %" if 0 < share < 0.1 else f"{share:.1f} %"
-
-
 def moment(value: datetime | None, now: float | None = None) -> Markup | str:
     """How long ago, or until when, with the moment itself (UTC) in the title and for machines."""
     if value is None:
