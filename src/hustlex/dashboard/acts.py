@@ -10,6 +10,7 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.core.redact import What
+from hustlex.dashboard import limiting as limits
 from hustlex.dashboard.pages.bulk import TYPED_OVER, seen
 from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
@@ -17,8 +18,7 @@ from hustlex.dashboard.targets import Target, changes_of
 from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.jobs import BulkPhase, BulkVerb, Enqueued, State, TooLate
 from hustlex.jobs.search.query import LONGEST, moment_of
-from hustlex.people.person import destination, limit_groups
-from hustlex.ratelimit import caller_of
+from hustlex.people.person import destination
 
 Weight = Literal["light", "medium", "heavy"]
 
@@ -151,14 +151,6 @@ async def _reset_pin(request: PageRequest, target: Target) -> None:
     await request.hx.pins.reset(target.user)
 
 
-async def _reset_limit(request: PageRequest, target: Target) -> None:
-    rules = limit_groups(request.rules).get(target.limit)
-    if rules is None:
-        raise NotFound(f"there is no limit {target.limit!r}", hint="the rules may have changed: load the page anew")
-    policies, identity = tuple(rule.policy for rule in rules), caller_of("user", target.user)
-    await request.hx.ratelimit.reset(policies, identity, endpoint=rules[0].endpoint)
-
-
 async def _plan_bulk(request: PageRequest, target: Target) -> str:
     """Look for its tasks; answers its page, where it can be started."""
     _make_room(request)
@@ -252,6 +244,7 @@ async def _tail(request: PageRequest, target: Target) -> str:
 
 
 _LOST = "This cannot be undone."
+_LIFTED = "The ban is lifted; processes that remember it may repeat it for a minute."
 _TASK, _STATE, _GROUP = ("queue", "task"), ("queue", "state"), ("group",)
 ACTS: dict[str, Act] = {
     "pause": Act("Pause", "light", ("queue",), _pause, "The queue is paused: workers take no more of its tasks."),
@@ -331,11 +324,48 @@ ACTS: dict[str, Act] = {
     "reset_limit": Act(
         "Reset limit",
         "medium",
-        ("user", "limit"),
-        _reset_limit,
+        ("limit",),
+        limits.reset,
         "What was used is forgotten, bans too.",
         "Processes that remember a refusal may repeat it for some seconds.",
         "limits",
+        takes=("user", "caller"),
+    ),
+    "ban": Act(
+        "Ban",
+        "medium",
+        ("caller", "limit", "length"),
+        limits.ban,
+        "Every call of this caller is refused for that time.",
+        "Whatever it used: every call of this caller there is refused for that time. A longer ban becomes this one.",
+        "limits",
+    ),
+    "unban": Act("Lift the ban", "light", ("caller", "limit"), limits.unban, _LIFTED, room="limits"),
+    "lift_ban": Act(
+        "Lift the ban",
+        "medium",
+        ("ban",),
+        limits.lift,
+        _LIFTED,
+        "What was used stays used; processes that remember the ban may repeat it for a minute.",
+        "limits",
+    ),
+    "own_limit": Act(
+        "Give it a limit of its own",
+        "medium",
+        ("caller", "limit", "most", "length"),
+        limits.bend,
+        "The caller has a limit of its own now.",
+        "Until that time is over, or it is taken back, this limit stands instead of everybody's.",
+        "limits",
+    ),
+    "common_limit": Act(
+        "Take its own limit back",
+        "light",
+        ("caller", "limit"),
+        limits.unbend,
+        "Everybody's limit counts for this caller again.",
+        room="limits",
     ),
     "delete_entry": Act(
         "Delete entry",
