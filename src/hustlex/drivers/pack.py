@@ -81,7 +81,7 @@ def join(command: tuple[Any, ...]) -> bytes:
     """One command's words as RESP bytes. Raises TypeError, UnicodeError, hiredis.HiredisError for what is no word.
 
     hiredis itself ends the process for a number that Python does not write as text, and sends other bytes than those
-    of a view with gaps. Raises Misuse for more bytes than a server reads: it would close the link, with all calls on it.
+    of a view with gaps. Raises Misuse for more bytes than a server reads: it would close the link under all its calls.
     """
     for word in command:
         kind = type(word)
@@ -89,7 +89,9 @@ def join(command: tuple[Any, ...]) -> bytes:
             _check(word)
     packed = _join(command)
     if len(packed) > _LARGEST:
-        raise Misuse(f"a call has {len(packed):,} bytes", hint=f"a server reads {_LARGEST:,} at most: send less at once")
+        raise Misuse(
+            f"a call has {len(packed):,} bytes", hint=f"a server reads {_LARGEST:,} at most: send less at once"
+        )
     return packed
 
 
