@@ -83,9 +83,7 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
     """Fill in, check and encode. new_id: used when no task_id is given. Raises Misuse for what can never work."""
     check.instance("job", job, Job, hint="pass task.job(...)")
     if job.payload is not None:
-        if not isinstance(job.payload, bytes):
-            raise Misuse(f"the payload of a Job cannot be {check.shown(job.payload)}", hint="pass bytes, or None")
-        carriable(f"the payload of {job.type!r}", job.payload)
+        _check_payload(job)
     known = job.options
     if type(known) is TaskOptions and known.template is not None and not options and not job.slots:
         like = known.like
@@ -122,6 +120,12 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
         headers=dict(chosen.get("headers", ())),
     )
     return Draft(task_id, queue, encode_task(message), due, lock, lock_ttl_s, group, until, _wishes(chosen))
+
+
+def _check_payload(job: Job[Any]) -> None:
+    if not isinstance(job.payload, bytes):
+        raise Misuse(f"the payload of a Job cannot be {check.shown(job.payload)}", hint="pass bytes, or None")
+    carriable(f"the payload of {job.type!r}", job.payload)
 
 
 def _until(options: Options) -> str:
