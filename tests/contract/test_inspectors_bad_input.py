@@ -27,6 +27,7 @@ SAMPLES = [
     ("otp", Sample(OtpInspector.phone, {"phone": "+2348031234567", "purposes": ["login"]})),
     ("otp", Sample(OtpInspector.sends, {"phone": "+2348031234567"})),
     ("otp", Sample(OtpInspector.country, {"region": "NG"})),
+    ("otp", Sample(OtpInspector.breakers, {"cursor": ""})),
     ("tokens", Sample(TokenInspector.user, {"user_id": "u1"})),
     ("tokens", Sample(TokenInspector.session, {"user_id": "u1", "session_id": "s" * 22})),
     ("tokens", Sample(TokenInspector.ended, {"user_id": "u1"})),

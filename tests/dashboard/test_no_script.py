@@ -78,6 +78,7 @@ REST = (
     Step("delete_entry", "/cache", {"name": "user", "key": "42"}),
     Step("invalidate_tag", typed={"tag": "org:7"}),
     Step("release", "/idempotency"),
+    Step("close_breaker", "/codes"),
     Step("tail", "/events", {"channel": "orders:42"}),
     Step("fire", "/cron"),
     Step("pause_entry"),
@@ -190,11 +191,14 @@ async def test_people_and_entries_are_acted_on(
             clock.advance(timedelta(minutes=3))
     for _ in range(2):
         await hx.tokens.login("u2")
+    hour = int(time.time() // 180)
+    raw.hset("otp:{pfx:2348031}:cap", mapping={"next": 1, f"s{hour}": 20})
     raw.hset(STUCK, mapping={"st": "run", "lease": 1, "fence": 1, "point": "charging", "cre": 1})
     limit = parse_rule(RULE).policy
     await hx.ratelimit.check(limit, "u2", endpoint="POST /pay")
     tab = await plain(browser, place)
     await do(tab, place, REST)
+    assert (await hx.otp.inspector.breakers()).breakers == ()
     assert (await hx.idempotency.inspector.of_record(STUCK)).state == "released"
     assert (await hx.otp.inspector.phone(LOCKED)).lanes[0].locked_for == timedelta(0)
     assert (await hx.tokens.inspector.user("u2")).sessions == ()

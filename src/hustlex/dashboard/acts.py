@@ -238,6 +238,11 @@ async def _release(request: PageRequest, target: Target) -> None:
     await request.hx.idempotency.inspector.release(target.claim, fence=fence)
 
 
+async def _close_breaker(request: PageRequest, target: Target) -> None:
+    if not await request.hx.otp.close_breaker(target.breaker):
+        raise Conflict("it does not slow down any more", hint="nothing was changed")
+
+
 async def _tail(request: PageRequest, target: Target) -> str:
     """Listen to a channel; answers the page that shows what is heard."""
     kind: Any = check.one_of("kind", target.kind or "live", ("live", "replay", "latest"))
@@ -359,6 +364,16 @@ ACTS: dict[str, Act] = {
         "Its owner is gone, and the effect may have happened, a payment too: ask the provider first. "
         f"Then the next request with this key executes, from the point reached. {_LOST}",
         "idempotency",
+    ),
+    "close_breaker": Act(
+        "Close the breaker",
+        "medium",
+        ("breaker",),
+        _close_breaker,
+        "Messages pass again; its hour begins anew.",
+        "Messages that nobody asked for pass again as well, and cost money, until it trips anew. "
+        f"What the hour says so far is forgotten. {_LOST}",
+        "people",
     ),
     "tail": Act(
         "Show its events",

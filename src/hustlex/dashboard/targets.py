@@ -14,7 +14,7 @@ from hustlex.errors import Misuse
 
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
           "changes", "to", "when", "group", "channel", "kind",
-          "cache", "key", "tag", "claim", "fence")  # fmt: skip
+          "cache", "key", "tag", "claim", "fence", "breaker")  # fmt: skip
 """What a target is named by."""
 PRIVATE = ("user", "phone", "key")
 
@@ -45,6 +45,7 @@ class Target(msgspec.Struct, frozen=True):
     tag: str = ""
     claim: str = ""
     fence: str = ""
+    breaker: str = ""
     typed: str = ""
 
     @property
