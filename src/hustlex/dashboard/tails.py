@@ -69,6 +69,10 @@ class Tail:
         """For how long it listens at most."""
         return timedelta(seconds=max(0.0, self._ends - self._clock()))
 
+    def give_way(self) -> None:
+        """Its person began another, beyond what one person may."""
+        self.over = self.replaced = True
+
     async def listen(self, subscription: Subscription[Any]) -> None:
         """Until its time is over, or the channel cannot be listened to."""
         try:
@@ -129,7 +133,7 @@ class Tails:
         own = [each for each in living if each[0].owner == owner]
         if len(own) >= MOST_EACH:
             tail, task = own[0]
-            tail.over = tail.replaced = True
+            tail.give_way()
             task.cancel()
         elif len(living) >= _MOST_OPEN:
             soonest = min(tail.left for tail, _ in living)
