@@ -149,6 +149,21 @@ def test_claims_that_are_in_doubt_are_found(hx: HustleX, run: Run, answer: Run) 
     assert "running" in run("idem", "show", "u7", "POST", "/pay", "5f2c").stdout
 
 
+def test_a_stuck_claim_is_released_after_a_question_and_a_living_one_never(
+    hx: HustleX, raw: redis.Redis, run: Run, answer: Run
+) -> None:
+    started = hx.idempotency.begin("5f2c", Scope("u7", "POST", "/pay"))
+    assert isinstance(started, Started)
+    told = run("idem", "release", started.record, "--yes", code=5)
+    assert "its owner lives" in str(told.exception)
+    raw.hset(started.record, "lease", 1)
+    assert "may have happened" in str(run("idem", "release", started.record, code=2).exception)
+    assert hx.idempotency.inspector.of_record(started.record).state == "lapsed"
+    assert answer("idem", "release", started.record, "--yes") == {"changed": True}
+    assert [each["state"] for each in answer("idem", "ls")["items"]] == ["released"]
+    assert answer("idem", "ls", "--events")["items"] == []
+
+
 def test_a_user_and_a_pin_are_shown(hx: HustleX, run: Run, answer: Run) -> None:
     hx.tokens.login("u7", device="Pixel 9")
     verifier = hx.pins.hash("u7", "4821").verifier  # type: ignore[union-attr]

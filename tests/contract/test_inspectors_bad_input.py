@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import redis
 
 from hustlex import HustleX
 from hustlex.cache import CacheInspector
@@ -21,10 +22,12 @@ from tests.support.sweep import Sample, complaints
 
 MINUTE = timedelta(minutes=1)
 WHO = {"policy": Policy("p", 5, MINUTE, penalty=Penalty(3, MINUTE, MINUTE)), "identity": "u1", "endpoint": "/x"}
+STUCK = f"idem:{{u1}}:POST:{'0' * 32}"
 SAMPLES = [
     ("otp", Sample(OtpInspector.phone, {"phone": "+2348031234567", "purposes": ["login"]})),
     ("otp", Sample(OtpInspector.sends, {"phone": "+2348031234567"})),
     ("otp", Sample(OtpInspector.country, {"region": "NG"})),
+    ("otp", Sample(OtpInspector.breakers, {"cursor": ""})),
     ("tokens", Sample(TokenInspector.user, {"user_id": "u1"})),
     ("tokens", Sample(TokenInspector.session, {"user_id": "u1", "session_id": "s" * 22})),
     ("tokens", Sample(TokenInspector.ended, {"user_id": "u1"})),
@@ -37,6 +40,9 @@ SAMPLES = [
     ("idempotency", Sample(ClaimInspector.claim, {"key": "k", "scope": Scope("u1", "POST", "/pay")})),
     ("idempotency", Sample(ClaimInspector.event, {"provider": "paystack", "event_id": "e1"})),
     ("idempotency", Sample(ClaimInspector.unfinished, {"cursor": ""})),
+    ("idempotency", Sample(ClaimInspector.unfinished_events, {"cursor": ""})),
+    ("idempotency", Sample(ClaimInspector.of_record, {"record": STUCK})),
+    ("idempotency", Sample(ClaimInspector.release, {"record": STUCK, "fence": 1})),
     ("idempotency", Sample(ClaimInspector.of_principal, {"principal": "u1", "cursor": ""})),
     ("pins", Sample(PinInspector.user, {"user_id": "u1"})),
     ("events", Sample(EventInspector.listeners, {"channel": "orders:42"})),
@@ -44,7 +50,8 @@ SAMPLES = [
 
 
 @pytest.fixture
-async def front(url: str) -> AsyncIterator[HustleX]:
+async def front(url: str, raw: redis.Redis) -> AsyncIterator[HustleX]:
+    raw.hset(STUCK, mapping={"st": "run", "lease": 1, "fence": 1})
     async with HustleX(url, secret=SECRET, timeout=PATIENCE) as opened:
         yield opened
 

@@ -44,7 +44,7 @@ class Act(msgspec.Struct, frozen=True):
 
     def typed(self, target: Target) -> str:
         """What must be typed for a heavy act."""
-        return target.queue or target.entry or target.user
+        return target.queue or target.entry or target.user or target.claim[-8:]
 
 
 def target_of(request: PageRequest, act: Act, given: Mapping[str, str]) -> Target:
@@ -233,6 +233,16 @@ async def _invalidate_tag(request: PageRequest, target: Target) -> None:
     await request.hx.cache.invalidate_tags(target.tag)
 
 
+async def _release(request: PageRequest, target: Target) -> None:
+    fence = int(target.fence) if target.fence.isascii() and target.fence.isdecimal() and len(target.fence) < 12 else 0
+    await request.hx.idempotency.inspector.release(target.claim, fence=fence)
+
+
+async def _close_breaker(request: PageRequest, target: Target) -> None:
+    if not await request.hx.otp.close_breaker(target.breaker):
+        raise Conflict("it does not slow down any more", hint="nothing was changed")
+
+
 async def _tail(request: PageRequest, target: Target) -> str:
     """Listen to a channel; answers the page that shows what is heard."""
     kind: Any = check.one_of("kind", target.kind or "live", ("live", "replay", "latest"))
@@ -344,6 +354,26 @@ ACTS: dict[str, Act] = {
         "All entries with the tag are gone, in all caches.",
         "However many they are, they are computed anew as they are read.",
         "cache",
+    ),
+    "release": Act(
+        "Release",
+        "heavy",
+        ("claim", "fence"),
+        _release,
+        "It is given back: the next request with this key executes.",
+        "Its owner is gone, and the effect may have happened, a payment too: ask the provider first. "
+        f"Then the next request with this key executes, from the point reached. {_LOST}",
+        "idempotency",
+    ),
+    "close_breaker": Act(
+        "Close the breaker",
+        "medium",
+        ("breaker",),
+        _close_breaker,
+        "Messages pass again; its hour begins anew.",
+        "Messages that nobody asked for pass again as well, and cost money, until it trips anew. "
+        f"What the hour says so far is forgotten. {_LOST}",
+        "people",
     ),
     "tail": Act(
         "Show its events",

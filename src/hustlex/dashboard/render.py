@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hustlex import __version__
 from hustlex.core.redact import What
-from hustlex.core.words import duration
+from hustlex.core.words import duration, percent
 from hustlex.dashboard import charts, cost, words
 from hustlex.dashboard.request import PageContent, PageRequest
 
@@ -85,7 +85,7 @@ class Renderer:
                 "script": SCRIPT,
                 "sparkline": charts.sparkline,
                 "bars": charts.bars,
-                "percent": words.percent,
+                "percent": percent,
             }
         )
 

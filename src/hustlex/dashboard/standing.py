@@ -45,7 +45,18 @@ async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
         bulk = await request.hx.jobs.inspector.bulk.get(target.bulk)
         queue = bulk.queues[0] if len(bulk.queues) == 1 else ""
         return Standing(f"{bulk.phase.value}, {bulk.done:,} of {bulk.planned:,} done", queue)
+    if target.claim:
+        claim = await request.hx.idempotency.inspector.of_record(target.claim)
+        return Standing(f"{claim.state}, {claim.fence} owner{'' if claim.fence == 1 else 's'}")
+    if target.breaker:
+        return Standing(await _breaker(request, target.breaker))
     return Standing(await _person(request, verb, target))
+
+
+async def _breaker(request: PageRequest, name: str) -> str:
+    page = await request.hx.otp.inspector.breakers()
+    found = next((each for each in page.breakers if each.name == name), None)
+    return f"slowed down, {found.verified:,} of {found.sent:,} typed" if found else "not slowed down"
 
 
 async def _task(request: PageRequest, target: Target) -> Standing:

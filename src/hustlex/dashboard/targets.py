@@ -14,7 +14,7 @@ from hustlex.errors import Misuse
 
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
           "changes", "to", "when", "group", "channel", "kind",
-          "cache", "key", "tag")  # fmt: skip
+          "cache", "key", "tag", "claim", "fence", "breaker")  # fmt: skip
 """What a target is named by."""
 PRIVATE = ("user", "phone", "key")
 
@@ -43,6 +43,9 @@ class Target(msgspec.Struct, frozen=True):
     cache: str = ""
     key: str = ""
     tag: str = ""
+    claim: str = ""
+    fence: str = ""
+    breaker: str = ""
     typed: str = ""
 
     @property

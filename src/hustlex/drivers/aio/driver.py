@@ -133,11 +133,11 @@ class Driver:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
 
-    def send(self, op: Op[T]) -> Coroutine[Any, Any, T]:
+    def send(self, op: Op[T], *, at_once: bool = False) -> Coroutine[Any, Any, T]:
         """As ``run``, but sent before this returns, and not told to the hook; see ``core.op.AsyncDriver``."""
         deadline, packed = self._deadline(op), pack(op)
         connection = fitting(self._topology.connection(op), large=op.large or len(packed) > self._options.large)
-        return self._settle(op, connection.submit(packed, deadline), deadline)
+        return self._settle(op, connection.submit(packed, deadline, at_once=at_once), deadline)
 
     @property
     def crosses_slots(self) -> bool | None:
