@@ -20,7 +20,7 @@ BENT = parse_rule("9/minute per user on POST /bend overridable", penalty=Penalty
 ASKED: dict[str, tuple[dict[str, str], ...]] = {
     "/people": ({"user": "u1", "phone": PHONE}, {"place": "payload.user_id"}),
     "/limits": ({"rule": RULE, "who": "u1"}, {"rule": "", "limit": "POST /bend", "who": "banned"}),
-    "/cache": ({"name": "user", "key": "42"},),
+    "/cache": ({"name": "user", "key": HOSTILE},),
     "/events": ({"channel": "orders:42"}, {"": "Show its events"}),
 }
 """What is asked on pages that have a form, one after the other, by the ids of its fields; without one the words of a

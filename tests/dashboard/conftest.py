@@ -99,6 +99,7 @@ async def place(hx: HustleX) -> AsyncIterator[str]:
     lines = [f"line {n}" for n in range(60)]
     await hx.jobs.enqueue("gig:notify", {"note": HOSTILE, "text": lines}, task_id="t1", process_in=timedelta(hours=1))
     await hx.jobs.enqueue(HOSTILE, task_id=HOSTILE, queue="low")
+    await hx.jobs.enqueue("gig:notify", queue=HOSTILE)
     await hx.jobs.inspector.archive("low", HOSTILE)
     kind = FailureKind(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     for queue in ("default", "low"):
@@ -127,21 +128,21 @@ async def aside(hx: Any) -> None:
     await hx.driver.run(command("test.aside", Effect.ONCE, *args, keys=(key,), decode=int))
 
 
-def counted() -> Metrics:
+def counted(text: str = HOSTILE) -> Metrics:
     """What each room did."""
     metrics = Metrics()
     for name, labels in (
-        *(("ratelimit_decisions_total", (name, "denied", "redis")) for name in ("pay", HOSTILE)),
+        *(("ratelimit_decisions_total", (name, "denied", "redis")) for name in ("pay", text)),
         ("cache_requests_total", ("user", "fresh")),
         ("otp_steps_total", ("sent", "NG")),
         ("idempotency_total", ("started",)),
         ("calls_total", ("events.append", "ok")),
     ):
         metrics.families[name].add(labels, 1_234_567)
-    metrics.families["task_duration_seconds"].observe(0.02, (HOSTILE,), 12_345)
+    metrics.families["task_duration_seconds"].observe(0.02, (text,), 12_345)
     metrics.families["task_wait_seconds"].observe(0.07, ("low",), 12_345)
     for _ in range(3):
-        metrics.callers.note("pay", HOSTILE)
+        metrics.callers.note("pay", text)
     return metrics
 
 

@@ -1,4 +1,4 @@
-"""Acts on what a limit remembers of one caller: its rules are the application's, so they are declared to the console."""
+"""Acts on what a limit remembers of one caller: the rules are the application's, and declared to the console."""
 
 from __future__ import annotations
 
