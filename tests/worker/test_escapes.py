@@ -79,6 +79,48 @@ async def test_out_of_a_middleware(jobs: Jobs, start: Start, tasks: Tasks, raw: 
     await all_fail(start, jobs, tasks, raw, *[good.job(kind) for kind in ALL], middleware=[bad])
 
 
+class Value:
+    """What is asked of it raises."""
+
+    def __init__(self, kind: str) -> None:
+        object.__setattr__(self, "kind", kind)
+
+    def __getattribute__(self, name: str) -> Any:
+        return throw(object.__getattribute__(self, "kind"))
+
+
+class Row(dict[str, Any]):
+    """What is read of it raises."""
+
+    def items(self) -> Any:
+        return throw(self["kind"])
+
+    __iter__ = keys = items
+
+
+@pytest.mark.parametrize("made", [Value, lambda kind: Row(kind=kind)])
+@pytest.mark.parametrize("style", ["at once", "after a wait", "plain", "around"])
+async def test_out_of_the_value_that_a_handler_returns(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, made: Callable[[str], Any], style: str
+) -> None:
+    """Looking at a value, and writing it down, runs its own code."""
+
+    async def later(kind: str) -> Any:
+        if style == "after a wait":
+            await asyncio.sleep(0)
+        return made(kind)
+
+    def now(kind: str) -> Any:
+        return made(kind)
+
+    async def around(_: Any, handle: Callable[[], Awaitable[Any]]) -> Any:
+        return await handle()
+
+    returns = tasks.task("returns")(now if style == "plain" else later)
+    middleware = [around] if style == "around" else []
+    await all_fail(start, jobs, tasks, raw, *[returns.job(kind) for kind in ENDS], middleware=middleware)
+
+
 @pytest.mark.parametrize("place", ["error_handler", "retry_delay", "is_failure", "truth"])
 async def test_out_of_what_judges_a_failure(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, place: str

@@ -11,9 +11,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
+import hustlex
 from hustlex.cli.relay import Relay
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
@@ -29,6 +31,12 @@ _LAST_WORDS_SECONDS = 1.0
 _HURRY = 2
 _SET_UP = 2
 """The exit code of a program that cannot work as it was started."""
+
+
+def program() -> list[str]:
+    """This command, for a child; a file of the application's called queue.py must not stand for Python's own there."""
+    beside = Path(hustlex.__file__).parents[1] == Path.cwd()  # nobody else would find it
+    return [sys.executable, *([] if beside else ["-P"]), "-m", "hustlex"]
 
 
 class Child(msgspec.Struct):

@@ -267,8 +267,12 @@ def refusal(text: str) -> Refused:
     return Refused(message, server_code=code, hint=hint)
 
 
-def greeting(text: str) -> Error:
+def greeting(text: str, endpoint: Endpoint) -> Error:
     """A refusal of the handshake as an exception."""
+    code = text.split(" ", 1)[0]
+    if endpoint.mode == "sentinel" and code in ("NOAUTH", "WRONGPASS"):
+        hint = "Sentinels have a password of their own, ?sentinel_password=; their usual port is 26379"
+        return Denied(f"{endpoint.where}, asked as a Sentinel, refused ({code})", server_code=code, hint=hint)
     if "max number of clients" in text:
         return Refused(
             "the server has no connection left for us (maxclients)",

@@ -266,8 +266,8 @@ class Executor:
         """Keep a handler's value, or drive on what it is still to be awaited."""
         try:
             more = context.run(self._handlers.returned, job, value)
-        except Exception as fault:  # noqa: BLE001 - a failed attempt
-            return None, fault
+        except BaseException as fault:  # noqa: BLE001 - a failed attempt: a value may have code of its own
+            return None, as_exception(fault)
         return (None, None) if more is None else self._drive(job, more, context)
 
     @coroutine
