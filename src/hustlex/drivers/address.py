@@ -64,7 +64,7 @@ class Address(msgspec.Struct, frozen=True):
 
 def parse_address(url: str) -> Address:
     """Read a URL of any arrangement. Raises ConfigurationError with the reason."""
-    scheme, _, rest = str(url).partition("://")
+    scheme, _, rest = url.partition("://") if isinstance(url, str) else ("", "", "")
     found = _SCHEME.fullmatch(scheme)
     if found is None:
         return Address("single", (parse_url(url),))
