@@ -114,7 +114,7 @@ async def test_a_name_that_no_sentinel_knows(kind: Callable[..., Any], watched_p
 
 async def test_a_wrong_password_of_the_sentinels(kind: Callable[..., Any], watched_pair: SentinelSet) -> None:
     said = await sentence(kind, watched_pair.url_of("main", sentinel_password="guessed"), Denied)
-    assert "WRONGPASS" in said
+    assert "asked as a Sentinel, refused (WRONGPASS) (Sentinels have a password of their own, ?sentinel_pass" in said
     assert "guessed" not in said
 
 
@@ -123,6 +123,8 @@ async def test_a_server_where_a_sentinel_should_be(kind: Callable[..., Any], url
     secret = account.rpartition(":")[2]
     said = await sentence(kind, f"redis+sentinel://{host}/main?sentinel_password={secret}", ConfigurationError)
     assert f"{host} is no Sentinel (name the Sentinels in the URL; their usual port is 26379)" in said
+    said = await sentence(kind, f"redis+sentinel://:{secret}@{host}/main", Denied)
+    assert f"{host}, asked as a Sentinel, refused (NOAUTH) (Sentinels have a password of their own" in said
 
 
 async def test_a_sentinel_where_a_server_should_be(kind: Callable[..., Any], watched_pair: SentinelSet) -> None:

@@ -31,6 +31,7 @@ _GLYPHS = {
     "paused": ("‖", "warn"),
     "full": ("▲", "warn"),
     "released": ("▲", "warn"),
+    "slowed": ("▲", "warn"),
     "warn": ("▲", "warn"),
     "unknown": ("?", "warn"),
     "intent": ("?", "warn"),
