@@ -6,7 +6,6 @@ of what rooms are asked and what workers run, too.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,11 +16,12 @@ from typing import Any, Literal, ParamSpec, Protocol, Self, TypeVar
 import msgspec
 
 from hustlex.core import check
+from hustlex.core.logs import logger
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_log = logging.getLogger("hustlex")
+_log = logger("hustlex")
 
 
 class CallStart(msgspec.Struct, frozen=True):

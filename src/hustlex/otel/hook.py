@@ -72,6 +72,12 @@ class OpenTelemetry(Telemetry):
         self._parent = check.one_of("parent", parent, get_args(Parent))
         if metrics is not None:
             check.instance("metrics", metrics, Metrics, hint="pass process_metrics()")
+        for option, value, part in (
+            ("tracer_provider", tracer_provider, "get_tracer"),
+            ("meter_provider", meter_provider, "get_meter"),
+        ):
+            if value is not None:
+                check.protocol(option, value, part, hint="pass one of OpenTelemetry's, or None for the one that is set")
         self._tracer = trace.get_tracer(_NAME, tracer_provider=tracer_provider)
         self._instruments = Instruments(_NAME, meter_provider, metrics)
 
