@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
+from ruff import find_ruff_bin
+
 Token = tuple[int, str, int]
 
 PACKAGE = Path(__file__).parent.parent / "src" / "hustlex"
