@@ -56,7 +56,7 @@ class Structure(HTMLParser):
         if tag in NEVER or (tag == "script" and "nonce" not in dict(attrs)):
             self.wrong.append(f"<{tag} {attrs}>")
         for name, value in attrs:
-            leads = name in LEADS and not re.match(r"[/#?]|data:,$", value or "#")
+            leads = name in LEADS and not re.match(r"[/#?]", value or "#")
             misleads = name in SPOKEN and UNSEEN.search(value or "")
             if name.startswith("on") or name in ("style", "srcdoc") or leads or misleads:
                 self.wrong.append(f"{tag} {name}={value}")
