@@ -132,9 +132,9 @@ BOUNDS: Mapping[str, str] = {
         "for, so that it can be invalidated by tag. 64 callers at once cost a fifth of theirs"
     ),
     "growth_worst_ratio": (
-        "not the same row each time (the suite names it): lease and acknowledge at 1.36, and in the next run 1.06; a job "
-        "in one of 100 queues at 1.21 and 1.22. Its commands are those of one queue, and a thirtieth more for the upkeep "
-        "of 100; what is left are caches of the processor, which keep one queue's connection, keys and objects"
+        "not the same row each time (the suite names it): lease and acknowledge at 1.36, and in the next run 1.06; a "
+        "job in one of 100 queues at 1.21 and 1.22. Its commands are those of one queue, and a thirtieth more for the "
+        "upkeep of 100; what is left are caches of the processor, which keep one queue's connection, keys and objects"
     ),
     "otp_verify64_per_s": (
         "the server: 40 us for a script of eight commands, on seven keys that nothing else has touched lately, when "
