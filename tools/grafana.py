@@ -38,6 +38,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ("Work", "short", {"{{queue}}": f"max by (queue) (hustlex_queue_work{{{Q}}})"}),
         ("Workers", "short", {"{{kind}} {{status}}": "max by (kind, status) (hustlex_workers)"}),
         ("Second best", "short", {"{{room}}": "sum by (room) (hustlex_degraded)"}),
+        ("Needs attention", "short", {"{{rule}}": "max by (rule) (hustlex_attention) > 0"}),
     ),
     "Queues": (
         (
@@ -213,6 +214,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ("Repeated", "ops", {"{{role}}": _rate("hustlex_call_repeats_total", "role")}),
         ("Done without", "short", {"{{breaker}}": "max by (breaker) (hustlex_breaker_open)"}),
         ("Slow calls", "ops", {"{{op}}": _rate("hustlex_slow_calls_total", "op")}),
+        ("Doctor: 1 warns, 2 fails", "short", {"{{role}} {{check}}": "max by (role, check) (hustlex_doctor) > 0"}),
     ),
     "About this page": (
         ("Versions", "short", {"{{version}} on {{python}}": "count by (version, python) (hustlex_build_info)"}),

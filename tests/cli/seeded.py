@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
 import redis
 
+from hustlex.core.op import Effect, command
 from hustlex.jobs import Job
 from hustlex.metrics import Metrics
 from hustlex.metrics.history import HistoryTally
+from hustlex.ratelimit import Penalty, Policy
 from hustlex.sync import HustleX
 from tests.conftest import PATIENCE, SECRET, unhurried
 
@@ -17,6 +20,7 @@ PHONE = "+2348031234567"
 ID = "3f9a01c2-77aa-4b1e-9d6f-0f3c5a4f2b11"
 WORKFLOW = "0d3f6c1e-5a41-4a53-9a57-2f6f1a0d7c11"
 HOUR = timedelta(hours=1)
+CLAIM = "0f2c9c1e77aa4b1e9d6f0f3c5a4f2b11"
 TOKEN = "tok_5f2c9c1e77aa4b1e9d6f"
 PAYLOAD = {"to": PHONE, "token": TOKEN, "amount": 4500}
 
@@ -60,13 +64,25 @@ def seed(hx: HustleX) -> None:
     jobs.start(Job("gig:first").then(Job("gig:second")), workflow_id=WORKFLOW)
     hx.tokens.login("u7", device="Pixel 9")
     hx.otp.issue(PHONE)
+    hx.driver.run(
+        _put(f"app:idem:{{u7}}:POST%20/pay:{CLAIM}", "st", "run", "lease", 1, "fence", 1, "point", "charging")
+    )
+    part = int(time.time() // 180)
+    hx.driver.run(_put("app:otp:{pfx:2348031}:cap", "next", 1, "since", 1, f"s{part}", 20, f"s{part + 1}", 20))
     hx.cache("user", str, ttl=HOUR).set("42", "Ada")
     channel: Any = hx.events.channel("orders:42", Any, kind="replay")
     channel.publish_many([{"state": "paid", "to": PHONE} for _ in range(10)])
+    strict = Policy("pay", 9, HOUR, penalty=Penalty())
+    hx.ratelimit.inspector.ban(strict, "u8", endpoint="POST /pay", length=HOUR)
     metrics = Metrics()
     metrics.callers.note("pay", "u7")
     metrics.families["task_wait_seconds"].observe(0.3, ("mail",))
     hx.driver.run(HistoryTally(metrics).report(hx.prefix))
+
+
+def _put(key: str, *fields: Any) -> Any:
+    """A request whose owner is gone, or a prefix that is slowed down."""
+    return command("test.put", Effect.ONCE, "HSET", key, *fields, keys=(key,), decode=int)
 
 
 RULES = '[pay]\nrule = "1/minute"\npenalty = {strikes = 1, per = "1min", ban = "1h"}\n'

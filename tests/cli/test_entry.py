@@ -47,3 +47,32 @@ def test_a_full_disk_behind_the_output_is_one_sentence(arguments: list[str]) -> 
     assert told.stderr.splitlines()[-1] == "hustlex: cannot write the output: No space left on device"
     assert "Traceback" not in told.stderr
     assert told.returncode == 1
+
+
+CLOSED = """
+import os, socket, sys
+from hustlex.cli.entry import main
+sys.argv = ["hustlex", "doctor", "--acl"]
+try:
+    main()
+finally:
+    assert sys.stdin.read() == "" and all(os.get_inheritable(number) for number in range(3))
+    assert socket.socket().fileno() > 2
+    print("done", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_was_closed_leads_nowhere(closed: str) -> None:
+    """A connection would get its number: uvloop aborts the process where it closes one of those."""
+    told = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, CLOSED],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0
+    assert "Traceback" not in told.stderr
+    assert told.stderr.endswith("" if "2>&-" in closed else "done\n")
+    assert ("ACL SETUSER" in told.stdout) is (">&-" not in closed.replace("2>&-", ""))

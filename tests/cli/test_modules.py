@@ -17,6 +17,7 @@ from hustlex import __version__
 from hustlex.cli.backend import load_app, load_tasks, parts_of
 from hustlex.cli.main import cli
 from hustlex.cli.sources import Sources
+from hustlex.cli.supervisor import program
 from hustlex.drivers.aio import Driver
 from hustlex.errors import ConfigurationError
 from hustlex.jobs import Job, Jobs
@@ -184,6 +185,11 @@ def test_an_app_is_called(write: Any) -> None:
         ("raise SystemExit('not today')", "SystemExit: not today (shop/jobs.py, line 1)"),
         ("raise ValueError('one\\n\\ntwo\\x1b[2J')", r"ValueError: one; two\x1b[2J (shop/jobs.py, line 1)"),
         ("from hustlex import Tasks\nTasks().task(5)(print)", "(shop/jobs.py, line 2)"),
+        ("class E(BaseException): ...\nraise E('all')", "cannot import shop.jobs: E: all (shop/jobs.py, line 2)"),
+        (
+            "def __getattr__(n): raise OSError(n)",
+            "cannot read 'tasks' of shop.jobs: OSError: tasks (shop/jobs.py, line 1)",
+        ),
         ("class E(Exception):\n  def __str__(self): return 1 / 0\nraise E", "E (shop/jobs.py, line 3)"),
     ],
 )
@@ -195,6 +201,20 @@ def test_what_ends_an_import_is_named_with_file_and_line(write: Any, text: str, 
     assert isinstance(error, ConfigurationError)
     assert words in str(error)
     assert "\n" not in str(error)
+
+
+def test_a_working_directory_that_is_gone_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigurationError, match="the working directory does not exist any more"):
+        load_tasks(["shop"])
+
+
+def test_a_file_of_the_applications_does_not_stand_for_pythons_own_in_a_child(tmp_path: Path) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('ours')")
+    told = subprocess.run([*program(), "--version"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.stdout == f"hustlex {__version__}\n"
 
 
 def test_the_version_and_the_module_door() -> None:

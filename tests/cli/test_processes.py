@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -18,13 +19,14 @@ import redis
 from examples.gigs import tour
 from examples.gigs.tour import wait_for
 from hustlex.cli.backend import Parts
-from hustlex.cli.processes import cores
+from hustlex.cli.processes import cores, run_processes
 from hustlex.cli.up import _children
-from hustlex.errors import Misuse
+from hustlex.errors import ConfigurationError, Misuse
 from hustlex.settings import Settings
 from hustlex.sync import HustleX
 from tests.cli import inside
 from tests.cli.backend import ROOT
+from tests.support import forked
 from tests.support.servers import free_port
 
 MODULE = """
@@ -47,7 +49,7 @@ class Workers:
         (at / "shop.py").write_text(MODULE)
         command = [sys.executable, "-m", "hustlex", "worker", "shop", "--url", url, "--health-port", str(self.port)]
         known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-        self.process = subprocess.Popen([*command, *extra], cwd=at, env=known, stderr=subprocess.PIPE, text=True)
+        self.process = forked.Popen([*command, *extra], cwd=at, env=known, stderr=subprocess.PIPE, text=True)
 
     def health(self) -> dict[str, Any]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
@@ -181,3 +183,17 @@ def test_none_means_as_many_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) 
     assert cores(3) == 3
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 5, 7}, raising=False)
     assert cores(0) == 3
+
+
+@pytest.mark.parametrize(("name", "words"), [("x" * 100, "too long for sockets"), ("", "No usable temporary")])
+def test_no_place_for_the_processes_sockets_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    (tmp_path / name).mkdir(exist_ok=True)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
+    if not name:
+        gone = FileNotFoundError(2, "No usable temporary directory found")
+        monkeypatch.setattr("tempfile.TemporaryDirectory", Mock(side_effect=gone))
+    with pytest.raises(ConfigurationError, match=f"{words}.*TMPDIR"):
+        run_processes(2, ["shop"], {}, grace_s=1, port=None, host="127.0.0.1")
+    assert not list((tmp_path / name).iterdir())

@@ -85,6 +85,19 @@ async def test_once_calls_are_counted_exactly_or_declared_unknown(driver: Driver
     assert counted + unknown == 2000
 
 
+async def test_a_call_that_is_sent_at_once_is_at_work_before_the_turn_of_the_loop_ends(
+    driver: Driver, raw: redis.Redis
+) -> None:
+    push: Op[int] = command("test.push", Effect.ONCE, "RPUSH", "list", "a", keys=("list",), decode=int)
+    assert await driver.run(push) == 1  # now there is a connection
+    raw.delete("list")
+    first, second = driver.send(push), driver.send(push, at_once=True)  # what was queued goes before it
+    try:
+        assert raw.blpop("list", 15) is not None  # the loop stands still meanwhile
+    finally:
+        assert [await first, await second][0] == 1
+
+
 async def test_callers_wait_when_the_line_is_full_and_all_are_served(url: str) -> None:
     async with Driver(url, Options(in_flight=8), timeout=LONG) as driver:
         names = [str(n) for n in range(500)]

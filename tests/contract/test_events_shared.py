@@ -39,9 +39,9 @@ class Calls(Driver):
             self.made.append(1)
         return await super().run(op)
 
-    def send(self, op: Any) -> Any:
+    def send(self, op: Any, *, at_once: bool = False) -> Any:
         self.made.append(len(op.keys) // 2)
-        return super().send(op)
+        return super().send(op, at_once=at_once)
 
 
 @pytest.fixture

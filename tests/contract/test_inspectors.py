@@ -13,8 +13,8 @@ import redis
 from hustlex import HustleX
 from hustlex.cache import tally
 from hustlex.core.time import FixedClock
-from hustlex.errors import Misuse
-from hustlex.idempotency import Response, Scope, Started
+from hustlex.errors import Conflict, Misuse, NotFound
+from hustlex.idempotency import Mismatch, Orphaned, Provider, Response, Scope, Started
 from hustlex.otp import Cap, Caps, Email, Issued, OtpOptions
 from hustlex.otp import Policy as OtpPolicy
 from hustlex.ratelimit import Penalty, Policy
@@ -231,6 +231,31 @@ async def test_a_caller_is_banned_by_hand_for_a_time(hx: Any, clock: FixedClock)
         await hx.ratelimit.inspector.ban(Policy("p", 1, MINUTE), **who, length=MINUTE)
 
 
+async def test_bans_are_found_and_one_is_lifted_by_its_record(hx: Any, clock: FixedClock, raw: redis.Redis) -> None:
+    strict = Policy("strict", 5, MINUTE, penalty=Penalty(strikes=1, per=MINUTE, ban=timedelta(hours=1)))
+    pair = (strict, Policy("other", 5, MINUTE, penalty=Penalty()))
+    look = hx.ratelimit.inspector
+    assert (await look.bans()).bans == ()
+    await look.ban(strict, "ip:203.0.113.7", endpoint="POST /pay", length=MINUTE)
+    await hx.ratelimit.check(strict, "u1", endpoint="/pay", cost=5)
+    await hx.ratelimit.check(strict, "u1", endpoint="/pay")
+    await look.ban(pair, "u2", endpoint="/x", length=timedelta(seconds=5))
+    raw.set("ratelimit:{x}:y:pen", "not ours")
+    page = await look.bans()
+    assert [(each.caller, each.endpoint, each.policy, each.level) for each in page.bans[:2]] == [
+        ("u1", "/pay", "", 1),
+        ("ip:203.0.113.7", "POST /pay", "", 0),
+    ]
+    assert sorted((each.caller, each.policy) for each in page.bans[2:]) == [("u2", "other"), ("u2", "strict")]
+    assert (page.bans[1].banned_for, page.cursor) == (MINUTE, "")
+    assert await look.lift(page.bans[0].record) and not await look.lift(page.bans[0].record)
+    clock.advance(timedelta(seconds=6))
+    assert [each.caller for each in (await look.bans()).bans] == ["ip:203.0.113.7"]
+    for odd in ("asynq:{default}:pending", "ratelimit:{u1}:/pay:b"):
+        with pytest.raises(Misuse):
+            await look.lift(odd)
+
+
 async def test_a_plain_policy_has_nothing_to_tell_and_asks_nobody(hx: Any, raw: redis.Redis) -> None:
     policy = Policy("p", 1, MINUTE)
     assert await hx.ratelimit.inspector.caller(policy, "u1", endpoint="/") == ()
@@ -398,6 +423,68 @@ async def test_claims_of_one_user_are_found_with_those_that_are_done(hx: Any, cl
     assert [(claim.state, claim.status) for claim in page.claims] == [("done", 201), ("running", 0)]
     assert all("{u1}" in claim.record for claim in page.claims) and page.cursor == "" and "secret" not in plain(page)
     assert (await hx.idempotency.inspector.of_principal("u*")).claims == ()
+
+
+async def test_a_claim_whose_owner_is_gone_is_given_back(hx: Any, clock: FixedClock) -> None:
+    look, idempotency = hx.idempotency.inspector, hx.idempotency
+    gone = await idempotency.begin("k", PAY)
+    await idempotency.renew(gone, point="charging")
+    claim = await look.claim("k", PAY)
+    same = await look.of_record(claim.record)
+    assert (same.state, same.point, same.fence) == ("running", "charging", 1)
+    with pytest.raises(Conflict, match="its owner lives: the lease holds for 30 s"):
+        await look.release(claim.record, fence=1)
+    clock.advance(MINUTE)
+    assert isinstance(await idempotency.begin("k", PAY), Orphaned)
+    with pytest.raises(Conflict, match="another owner"):
+        await look.release(claim.record, fence=2)
+    for _ in range(2):
+        await look.release(claim.record, fence=1)
+    assert (await look.claim("k", PAY)).state == "released"
+    assert (await look.unfinished()).claims[0].state == "released"
+    assert isinstance(await idempotency.begin("k", PAY, body=b"another request"), Mismatch)
+    after = await idempotency.begin("k", PAY)
+    assert (after.fence, after.point) == (2, "charging")
+    assert not await idempotency.renew(gone) and not await idempotency.complete(gone, Response(500))
+    clock.advance(MINUTE)
+    assert isinstance(await idempotency.begin("k", PAY), Orphaned)  # what was given back was the first owner's
+    await idempotency.complete(after, Response(201, b"answer"))
+    with pytest.raises(Conflict, match="it is done"):
+        await look.release(claim.record, fence=2)
+    assert (await idempotency.begin("k", PAY)).response.body == b"answer"
+    with pytest.raises(NotFound):
+        await look.release(claim.record[:-32] + "0" * 32, fence=1)
+
+
+async def test_an_owner_that_comes_back_before_the_next_request_keeps_what_was_given_back(
+    hx: Any, clock: FixedClock
+) -> None:
+    look, idempotency = hx.idempotency.inspector, hx.idempotency
+    slow = await idempotency.begin("k", PAY)
+    clock.advance(MINUTE)
+    await look.release((await look.claim("k", PAY)).record, fence=1)
+    await idempotency.renew(slow, point="charged")
+    assert (await look.claim("k", PAY)).state == "running"
+    clock.advance(MINUTE)
+    assert isinstance(await idempotency.begin("k", PAY), Orphaned)
+    await look.release((await look.claim("k", PAY)).record, fence=1)
+    await idempotency.complete(slow, Response(201, b"answer"))
+    assert (await idempotency.begin("k", PAY)).response.body == b"answer"
+
+
+async def test_events_that_are_stuck_are_found_and_need_no_release(hx: Any, clock: FixedClock) -> None:
+    look, provider = hx.idempotency.inspector, Provider(name="paystack", verify=lambda *_: True)
+    await hx.idempotency.begin_event(provider, "e1")
+    await hx.idempotency.begin("k", PAY)
+    clock.advance(MINUTE * 2)
+    (stuck,) = (await look.unfinished_events()).claims
+    assert (stuck.state, stuck.record) == ("lapsed", (await look.event("paystack", "e1")).record)
+    assert len((await look.unfinished()).claims) == 1
+    with pytest.raises(Misuse, match="needs no release"):
+        await look.release(stuck.record, fence=1)
+    with pytest.raises(Misuse):
+        await look.release("asynq:{default}:pending", fence=1)
+    assert isinstance(await hx.idempotency.begin_event(provider, "e1"), Started)
 
 
 async def test_a_page_of_claims_is_bounded_however_many_there_are(url: str, raw: redis.Redis) -> None:

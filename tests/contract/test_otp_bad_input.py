@@ -66,6 +66,7 @@ VERBS = [
     Sample(Otp.cancel, {"challenge": CHALLENGE, "unsent": True}),
     Sample(Otp.delivery_report, {"challenge": CHALLENGE, "status": DeliveryStatus.FAILED, "channel": "sms"}),
     Sample(Otp.unlock, {"phone": PHONE, "lane": "anon"}),
+    Sample(Otp.close_breaker, {"name": "cc:NG"}),
     Sample(Otp.totp_enrol, {"user_id": "u", "issuer": "Ajo", "account": "ada"}),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -331,6 +331,33 @@ async def test_a_breaker_slows_down_after_twenty_that_nobody_types(driver: Any, 
     for number in range(5):
         await sent(otp, phone(30 + number), human=True)
     assert await otp.issue(phone(40), human=True) == BreakerOpen(Scope.PREFIX, SLOW)
+
+
+async def test_an_operator_sees_what_is_slowed_down_and_ends_it_by_close_breaker(
+    driver: Any, clock: FixedClock
+) -> None:
+    otp = room(driver, clock)
+    await tripped(otp)
+    since = clock()
+    await sent(otp, phone(30), human=True)
+    clock.advance(timedelta(minutes=2))
+    page = await otp.inspector.breakers()
+    (found,) = page.breakers
+    assert (found.name, found.scope, found.sent, found.verified) == ("pfx:2348031", Scope.PREFIX, 21, 0)
+    assert found.since == datetime.fromtimestamp(since / 1000, UTC) and found.next_in == SLOW - timedelta(minutes=2)
+    assert (found.passed, found.passed_verified, page.cursor) == (1, 0, "")
+    assert await otp.close_breaker(found.name) and not await otp.close_breaker(found.name)
+    assert (await otp.inspector.breakers()).breakers == ()
+    for number in range(20):
+        await sent(otp, phone(40 + number))
+    assert isinstance(await otp.issue(phone(80)), ChallengeRequired)  # nobody types these, either
+
+
+async def test_a_breaker_is_not_shown_once_its_hour_is_over(driver: Any, clock: FixedClock) -> None:
+    otp = room(driver, clock)
+    await tripped(otp)
+    clock.advance(timedelta(minutes=64))
+    assert (await otp.inspector.breakers()).breakers == ()
 
 
 async def test_two_verified_ones_that_passed_end_it(driver: Any, clock: FixedClock, raw: redis.Redis) -> None:

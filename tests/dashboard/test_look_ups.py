@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import redis
 
 from hustlex.cache import tally
-from hustlex.idempotency import Scope
+from hustlex.idempotency import Scope, Started
 from tests.dashboard.conftest import Person
 
 PHONE = "+2348031234567"
@@ -124,6 +127,50 @@ async def test_a_payment_in_doubt_is_listed(hx: Any, person: Callable[..., Perso
     await hx.idempotency.begin("k1", Scope("u7", "POST", "/pay"), body=b"{}")
     await ada.open("/idempotency")
     assert "running" in ada.shown and "(1!)" not in ada.shown
+
+
+async def test_a_stuck_claim_is_released_and_the_audit_says_how_it_stood(
+    hx: Any, raw: redis.Redis, person: Callable[..., Person]
+) -> None:
+    begun = await hx.idempotency.begin("k1", Scope("u7", "POST", "/pay"))
+    ada, given = person("act"), {"claim": begun.record, "fence": "1", "back": "/idempotency"}
+    await ada.open("/people")
+    await ada.open("/idempotency")
+    assert ">Release" not in ada.shown
+    typed = begun.record[-8:]
+    answer = await ada.press("release", typed=typed, **given)
+    assert answer.status_code == 409 and "its owner lives" in ada.shown
+    raw.hset(begun.record, "lease", 1)
+    await ada.open("/idempotency")
+    assert ">Release" in ada.shown and "ask the provider first" in ada.shown and "(1!)" in ada.shown
+    await ada.open(f"/confirm?verb=release&claim={quote(begun.record)}&fence=1&back=/idempotency")
+    assert "may have happened, a payment too" in ada.shown and "cannot be undone" in ada.shown
+    assert (await ada.press("release", **given)).status_code == 400
+    await ada.press("release", typed=typed, **given)
+    assert "the next request with this key executes" in ada.shown and "released" in ada.shown
+    assert isinstance(await hx.idempotency.begin("k1", Scope("u7", "POST", "/pay")), Started)
+    await ada.open("/audit")
+    assert "lapsed, 1 owner" in ada.shown and "released, 1 owner" in ada.shown
+    await ada.open("/idempotency?kind=events")
+    assert "No event is in doubt" in ada.shown
+
+
+async def test_what_a_breaker_slows_down_is_shown_and_ended_with_a_note(
+    hx: Any, raw: redis.Redis, person: Callable[..., Person]
+) -> None:
+    part = int(time.time() // 180)
+    counts = {"next": 1, "since": time.time_ns() // 10**6 - 240_000, f"s{part}": 20, f"v{part}": 1}
+    raw.hset("otp:{pfx:2348031}:cap", mapping=counts)
+    ada = person("act")
+    await ada.open("/people")
+    await ada.open("/codes")
+    assert "pfx:2348031" in ada.shown and "4 m" in ada.shown and "(1!)" in ada.shown
+    await ada.press("close_breaker", breaker="pfx:2348031", back="/codes")
+    assert "Messages pass again" in ada.shown and "is slowed down" in ada.shown
+    assert (await ada.press("close_breaker", breaker="pfx:2348031", back="/codes")).status_code == 409
+    assert (await ada.press("close_breaker", breaker="nonsense", back="/codes")).status_code == 400
+    await ada.open("/audit")
+    assert "slowed down, 1 of 20 typed" in ada.shown and "not slowed down" in ada.shown
 
 
 async def test_a_channel_says_who_listens(hx: Any, person: Callable[..., Person]) -> None:

@@ -20,10 +20,13 @@ from hustlex.jobs.keys import parked, queue_keys
 from hustlex.jobs.wire import TaskMessage, encode_task
 from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
-from tests.dashboard.browsing import RULE, enter, fill, go
+from tests.dashboard.browsing import BENT, RULE, enter, fill, go
 from tests.support.browser import Chromium, Tab
 
 QUEUE, FOUND, LOCKED = "/queues/acts", "/tasks?q=type:gig:move", "+2348031234568"
+
+BENDS = {"limit": "POST /bend", "who": "u2"}
+STUCK = f"idem:{{u1}}:POST%20/pay:{'5' * 32}"
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -75,6 +78,13 @@ REST = (
     Step("reset_limit", "/people", {"user": "u2"}),
     Step("delete_entry", "/cache", {"name": "user", "key": "42"}),
     Step("invalidate_tag", typed={"tag": "org:7"}),
+    Step("ban", "/limits", BENDS, typed={"length": "2h"}),
+    Step("unban", "/limits", BENDS),
+    Step("own_limit", "/limits", BENDS, typed={"most": "5", "length": "1d"}),
+    Step("common_limit", "/limits", BENDS),
+    Step("lift_ban"),
+    Step("release", "/idempotency"),
+    Step("close_breaker", "/codes"),
     Step("tail", "/events", {"channel": "orders:42"}),
     Step("fire", "/cron"),
     Step("pause_entry"),
@@ -175,7 +185,9 @@ async def test_all_that_match_are_acted_on(
     assert {(await acts.get(each)).phase for each in named.values()} == {BulkPhase.DONE}
 
 
-async def test_people_and_entries_are_acted_on(browser: Chromium, place: str, hx: Any, url: str) -> None:
+async def test_people_and_entries_are_acted_on(
+    browser: Chromium, place: str, hx: Any, url: str, raw: redis.Redis
+) -> None:
     clock = FixedClock(int(time.time() * 1000) - 540_000)
     async with HustleX(url, secret=SECRET, timeout=timedelta(seconds=5), clock=clock) as early:
         for _ in range(3):
@@ -185,10 +197,17 @@ async def test_people_and_entries_are_acted_on(browser: Chromium, place: str, hx
             clock.advance(timedelta(minutes=3))
     for _ in range(2):
         await hx.tokens.login("u2")
+    hour = int(time.time() // 180)
+    raw.hset("otp:{pfx:2348031}:cap", mapping={"next": 1, f"s{hour}": 20})
+    raw.hset(STUCK, mapping={"st": "run", "lease": 1, "fence": 1, "point": "charging", "cre": 1})
     limit = parse_rule(RULE).policy
     await hx.ratelimit.check(limit, "u2", endpoint="POST /pay")
     tab = await plain(browser, place)
     await do(tab, place, REST)
+    assert (await hx.ratelimit.inspector.bans()).bans == ()
+    assert (await hx.ratelimit.inspector.caller(BENT.policy, "u2", endpoint="POST /bend"))[0].own_limit is None
+    assert (await hx.otp.inspector.breakers()).breakers == ()
+    assert (await hx.idempotency.inspector.of_record(STUCK)).state == "released"
     assert (await hx.otp.inspector.phone(LOCKED)).lanes[0].locked_for == timedelta(0)
     assert (await hx.tokens.inspector.user("u2")).sessions == ()
     assert (await hx.ratelimit.peek(limit, "u2", endpoint="POST /pay")).remaining == 3

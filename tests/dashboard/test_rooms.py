@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from hustlex.dashboard import attention, rooms
-from hustlex.metrics import Metrics, RoomHistory, RoomPoint
+from hustlex.dashboard import rooms
+from hustlex.metrics import Metrics, RoomHistory, RoomPoint, attention
 from hustlex.metrics.history import COUNTED, HistoryTally
 from tests.dashboard.conftest import Person
 

@@ -110,15 +110,26 @@ async def test_what_is_no_channel_is_refused(person: Callable[..., Person]) -> N
         assert answer.status_code == 400, (channel, kind)
 
 
-async def test_no_more_are_listened_to_at_once_than_a_console_can_bear(
-    person: Callable[..., Person], monkeypatch: pytest.MonkeyPatch
+async def test_one_person_keeps_nobody_else_away(
+    person: Callable[..., Person], hx: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tails, "_MOST_OPEN", 2)
-    ada = person("act")
-    for n in range(2):
-        await begun(ada, f"orders:{n}")
-    answer = await ada.press("tail", channel="orders:3", back="/events")
-    assert answer.status_code == 409 and "too many channels" in answer.text
+    async def who(request: Any) -> Operator:
+        return Operator("act", request.headers.get("X-Name", "ada"))
+
+    monkeypatch.setattr(tails, "MOST_EACH", 2)
+    monkeypatch.setattr(tails, "_MOST_OPEN", 3)
+    ada = Person(Dashboard(hx, access=who))
+    *_, third, _, _ = [await begun(ada, f"orders:{n}") for n in range(5)]
+    await ada.open(third)
+    assert "you began to listen to another channel" in ada.shown
+    ada.client.headers["X-Name"] = "eve"
+    await begun(ada, "orders:7")
+    ada.client.headers["X-Name"] = "bob"
+    await ada.open("/events")
+    answer = await ada.press("tail", channel="orders:8", back="/events")
+    said = text(ada.shown)
+    assert answer.status_code == 409 and "listens to 3 channels already, for 2 people" in said
+    assert re.search(r"the next one in (2 m|1 m \d+ s)", said), said
 
 
 def test_twenty_a_second_are_kept_and_the_last_hundred() -> None:

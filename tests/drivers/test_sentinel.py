@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hustlex.core.op import Effect, Op, command
+from hustlex.core.telemetry import CallEnd
 from hustlex.drivers import aio
 from hustlex.errors import ConfigurationError, Denied, Error, Refused, Unavailable
 from tests.drivers.conftest import PATIENCE, Street
@@ -114,7 +115,7 @@ async def test_a_name_that_no_sentinel_knows(kind: Callable[..., Any], watched_p
 
 async def test_a_wrong_password_of_the_sentinels(kind: Callable[..., Any], watched_pair: SentinelSet) -> None:
     said = await sentence(kind, watched_pair.url_of("main", sentinel_password="guessed"), Denied)
-    assert "WRONGPASS" in said
+    assert "asked as a Sentinel, refused (WRONGPASS) (Sentinels have a password of their own, ?sentinel_pass" in said
     assert "guessed" not in said
 
 
@@ -123,6 +124,8 @@ async def test_a_server_where_a_sentinel_should_be(kind: Callable[..., Any], url
     secret = account.rpartition(":")[2]
     said = await sentence(kind, f"redis+sentinel://{host}/main?sentinel_password={secret}", ConfigurationError)
     assert f"{host} is no Sentinel (name the Sentinels in the URL; their usual port is 26379)" in said
+    said = await sentence(kind, f"redis+sentinel://:{secret}@{host}/main", Denied)
+    assert f"{host}, asked as a Sentinel, refused (NOAUTH) (Sentinels have a password of their own" in said
 
 
 async def test_a_sentinel_where_a_server_should_be(kind: Callable[..., Any], watched_pair: SentinelSet) -> None:
@@ -134,3 +137,15 @@ async def test_no_sentinel_that_can_be_reached(kind: Callable[..., Any]) -> None
     said = await sentence(kind, "redis+sentinel://127.0.0.1:1,127.0.0.1:2/main", Unavailable)
     assert "cannot reach the server at the Sentinels 127.0.0.1:1, 127.0.0.1:2" in said
     assert "no Sentinel could say where the server is: connection refused" in said
+
+
+async def test_a_hook_is_told_which_server_the_sentinels_named(
+    kind: Callable[..., Any], watched_pair: SentinelSet
+) -> None:
+    told: list[CallEnd] = []
+    street = Street(kind(watched_pair.url, timeout=PATIENCE, hook=lambda _: told.append))
+    await street.run(get("k"))
+    await street.many([get("k"), get("j")])
+    await street.call("close")
+    primary = await asyncio.to_thread(lambda: watched_pair.primary)
+    assert [end.node for end in told] == [f"127.0.0.1:{watched_pair.port_of(primary)}"] * 2

@@ -95,6 +95,17 @@ SITUATIONS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "HustlexBreakerOpen": ({'hustlex_breaker_open{breaker="ratelimit"}': "1x30"}, {"breaker": "ratelimit"}),
     "HustlexCallsRepeated": ({'hustlex_call_repeats_total{role="state"}': "0+600x30"}, {"role": "state"}),
     "HustlexDialsFailing": ({'hustlex_dials_total{role="state",outcome="failed"}': "0+60x30"}, {"role": "state"}),
+    "HustlexDoctorFails": (
+        {
+            'hustlex_doctor{role="state",check="eviction"}': "2x30",
+            'hustlex_doctor{role="state",check="persistence"}': "1x30",
+        },
+        {"role": "state", "check": "eviction"},
+    ),
+    "HustlexNeedsAttention": (
+        {'hustlex_attention{rule="cron"}': "1x30", 'hustlex_attention{rule="full"}': "0x30"},
+        {"rule": "cron"},
+    ),
     "HustlexRedisAway": ({'hustlex_redis_up{role="state"}': "0x30"}, {"role": "state"}),
 }
 """By alert: series, a value a minute, of which it rings after half an hour, and what it is told of."""

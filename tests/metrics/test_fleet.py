@@ -12,11 +12,16 @@ import redis
 from hustlex.app import HustleX
 from hustlex.cli.exporter import pages
 from hustlex.core.op import Effect, Op, command
+from hustlex.diagnostics import Checkup, DoctorFinding
+from hustlex.diagnostics.checks import CHECKS, ROWS
+from hustlex.diagnostics.jobs import JOB_CHECKS
 from hustlex.errors import Misuse, Unavailable
 from hustlex.jobs import State, Tasks
 from hustlex.jobs.inspect import ops
 from hustlex.metrics import FleetMetrics
+from hustlex.metrics.attention import RULES
 from hustlex.metrics.declared import METRICS
+from hustlex.metrics.judged import judged
 from tests.conftest import PATIENCE
 from tests.metrics.conftest import Numbers, numbers
 from tests.support.calls import Calls
@@ -112,19 +117,71 @@ async def test_a_thousand_queues_cost_what_two_hundred_do(url: str, raw: redis.R
         found = numbers(await fleet.text())
         asked = len(calls.started)
         await fleet.text()
-        assert len(calls.started) == asked <= 10, "within five seconds nobody is asked again"
+        assert len(calls.started) == asked <= 40, "within five seconds nobody is asked again"
+        assert len(calls.sent) <= 600, "most of it a constant for each of 200 queues"
     assert found["hustlex_queues_left_out", ()] == 800
     assert sum(name == "hustlex_queue_work" for name, _ in found) == 200
-    assert sum(op == "jobs.summarise" for op in calls.sent) == 200
+    assert sum(op == "jobs.summarise" for op in calls.sent) == 200 + 10, "and the doctor's, a hundred in each"
 
 
 async def test_a_server_that_is_away_is_told() -> None:
     async with HustleX("redis://127.0.0.1:1", timeout=timedelta(milliseconds=20)) as away:
         found = await told(away)
         assert found["hustlex_redis_up", ("state",)] == 0
+        assert not {name for name, _ in found} & {"hustlex_doctor", "hustlex_attention"}, "what nobody knows is not 0"
         assert found["hustlex_scrape_errors", ("queues",)] == 1
         with pytest.raises(Unavailable):
             await FleetMetrics(away).scale("mail")
+
+
+async def test_what_needs_attention_is_told_by_its_rule(hx: HustleX, raw: redis.Redis) -> None:
+    quiet = await told(hx)
+    assert {labels: value for (name, labels), value in quiet.items() if name == "hustlex_attention"} == {
+        (rule,): 0.0 for rule in RULES
+    }
+    await hx.jobs.enqueue("t", b"", queue="mail")
+    await hx.jobs.limit_queue("full", max_size=1)
+    await hx.jobs.enqueue("t", b"", queue="full")
+    await hx.jobs.inspector.pause("mail")
+    found = await told(hx)
+    raised = {labels[0] for (name, labels), value in found.items() if name == "hustlex_attention" and value}
+    assert raised == {"paused", "unserved"}
+
+
+async def test_the_doctor_is_asked_once_a_minute(url: str, raw: redis.Redis) -> None:
+    calls = Calls()
+    async with HustleX(url, timeout=PATIENCE, hook=calls) as front:
+        fleet = FleetMetrics(front, ttl=NO_TIME)
+        first = numbers(await fleet.text())
+        by_check = {labels: value for (name, labels), value in first.items() if name == "hustlex_doctor"}
+        wanted = {"ok": 0.0, "info": 0.0, "warn": 1.0, "fail": 2.0}
+        checkup = await front.diagnostics.check(brief=True)
+        steady = {"version", "role", "eviction", "persistence", "clients", "separate", "schedules", "queues"}
+        for each in checkup.findings:
+            if each.check in steady and each.level in wanted:
+                assert by_check[each.check, each.role] == wanted[each.level], each
+        assert steady <= {check for check, _ in by_check}
+        calls.clear()
+        again = numbers(await fleet.text())
+        assert {labels: value for (name, labels), value in again.items() if name == "hustlex_doctor"} == by_check
+        of_servers = {"doctor.cluster", "doctor.info"}
+        assert {op for op in calls.sent if op.startswith("doctor")} == of_servers, "what other gauges want"
+        assert len(calls.sent) <= 40
+
+
+def test_the_worst_node_and_the_known_levels_count() -> None:
+    levels = {"a": ("ok", "fail", "warn"), "b": ("info",), "c": ("unknown",), "d": ("warn", "unknown")}
+    findings = [DoctorFinding("state", check, level, "") for check, some in levels.items() for level in some]
+    found = judged(Checkup(tuple(findings), False))
+    assert found == {
+        ("hustlex_doctor", ("state", check)): [value] for check, value in (("a", 2.0), ("b", 0.0), ("d", 1.0))
+    }
+
+
+def test_checks_and_rules_are_within_their_bounds() -> None:
+    checks = {*(check.name for check in CHECKS), *ROWS, *JOB_CHECKS, "separate"}
+    assert len(checks) <= METRICS["hustlex_doctor"].labels["check"]
+    assert len(RULES) <= METRICS["hustlex_attention"].labels["rule"]
 
 
 async def test_the_exporter_answers_metrics_and_scale(hx: HustleX, raw: redis.Redis) -> None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -24,13 +25,17 @@ import redis
 from hustlex.app import HustleX
 from hustlex.core.telemetry import CallStart
 from hustlex.dashboard import Dashboard, Operator
+from hustlex.dashboard.names import to_url
 from hustlex.drivers.embedded import EmbeddedServer
+from hustlex.jobs import Job, gather
 from hustlex.jobs.keys import QUEUES, QueueKeys, queue_keys
 from hustlex.jobs.lease import record
 from hustlex.jobs.lease.record import FailureCount, FailureKind, QueueMeasure
 from hustlex.jobs.wire import TaskMessage, encode_task
 
 MOST_COMMANDS, MOST_BYTES, MOST_MS = 50, 256 * 1024, 200.0
+ROUNDS = 11
+MOST_STEPS = 200
 BIG = "big"
 _PLACE = "http://localhost:8100"
 _WIDTH = 10
@@ -56,10 +61,10 @@ class PageFigures(msgspec.Struct):
     status: int
     commands: int
     size: int
-    ms: float
-    """The least of several times: a busy machine adds to the others."""
-    cpu_ms: float
-    """Of this process."""
+    ms: tuple[float, ...]
+    """Each of several times; a busy machine adds to them."""
+    cpu_ms: tuple[float, ...]
+    """The same, of this process alone."""
 
     @property
     def over(self) -> str:
@@ -69,7 +74,7 @@ class PageFigures(msgspec.Struct):
             found.append("commands")
         if self.size > MOST_BYTES:
             found.append("bytes")
-        if self.ms > MOST_MS:
+        if median(self.ms) > MOST_MS:
             found.append("time")
         return " ".join(found)
 
@@ -127,6 +132,18 @@ PAGES = (
 )  # fmt: skip
 
 
+async def pages(hx: HustleX) -> tuple[str, ...]:
+    """Those, and the pages of one thing whose name is not known before: they are made here."""
+    await hx.jobs.schedules.add("hourly", "@every 1h", Job("gig:notify", b""))
+    entry = await hx.jobs.schedules.get("hourly")
+    parts = [Job("gig:notify", b"x" * 500, {"queue": BIG}) for _ in range(MOST_STEPS)]
+    await hx.jobs.start(gather(*parts[1:], then=parts[0]), workflow_id="wide")
+    bulk = await hx.jobs.inspector.bulk.plan("archive", f"queue:{BIG} state:retry", by="ada", label="many")
+    while bulk.moving:
+        bulk = await hx.jobs.inspector.bulk.step(bulk.id)
+    return (*PAGES, f"/cron/{to_url(entry.id)}", f"/workflows/{BIG}/{to_url('wide:0')}", f"/bulk/{to_url(bulk.id)}")
+
+
 class Counted:
     """A hook that counts commands."""
 
@@ -153,18 +170,19 @@ async def opened(url: str) -> AsyncIterator[tuple[HustleX, Counted, httpx.AsyncC
 
 
 async def measure(counted: Counted, client: httpx.AsyncClient, paths: Sequence[str], rounds: int) -> list[PageFigures]:
-    """Each page so often; the least of the times, the last of the rest."""
+    """Each page so often; all of the times, the last of the rest."""
     found = []
     for path in paths:
-        times, answer, cpu = [], None, time.process_time()
+        times, cpu, answer = list[float](), list[float](), None
         for _ in range(rounds):
-            before, began = counted.commands, time.perf_counter()
+            before, began, worked = counted.commands, time.perf_counter(), time.process_time()
             answer = await client.get(path)
             times.append((time.perf_counter() - began) * 1000)
+            cpu.append((time.process_time() - worked) * 1000)
             commands = counted.commands - before
         assert answer is not None
-        cpu_ms = (time.process_time() - cpu) * 1000 / rounds
-        found.append(PageFigures(path, answer.status_code, commands, len(answer.content), min(times), cpu_ms))
+        sizes = answer.status_code, commands, len(answer.content)
+        found.append(PageFigures(path, *sizes, tuple(times), tuple(cpu)))
     return found
 
 
@@ -177,11 +195,12 @@ async def main(tasks: int, queues: int) -> int:
         async with opened(server.url) as (hx, counted, client):
             await noted(hx, queues)
             print(f"{tasks:,} tasks in one queue, {queues:,} queues: filled in {time.perf_counter() - began:.1f} s")
-            await measure(counted, client, PAGES, 1)
-            found = await measure(counted, client, PAGES, 5)
-    print(f"{'page':60} {'status':>6} {'commands':>8} {'KiB':>7} {'ms':>7} {'cpu ms':>7}")
+            paths = await pages(hx)
+            await measure(counted, client, paths, 1)
+            found = await measure(counted, client, paths, ROUNDS)
+    print(f"{'page':60} {'status':>6} {'commands':>8} {'KiB':>7} {'ms':>7} {'worst':>7} {'cpu ms':>7} {'worst':>7}")
     for each in found:
-        times = f"{each.ms:7.1f} {each.cpu_ms:7.1f}"
+        times = " ".join(f"{median(some):7.1f} {max(some):7.1f}" for some in (each.ms, each.cpu_ms))
         line = f"{each.path:60} {each.status:6} {each.commands:8} {each.size / 1024:7.1f} {times}"
         print(line, f"OVER: {each.over}" if each.over else "")
     return int(any(each.over for each in found))

@@ -107,3 +107,11 @@ def test_neither_keys_nor_arguments_of_a_script_may_be_odd(name: str, whole_scri
     for op in (SCRIPT.op((odd,), (1,), bool), SCRIPT.op(("k",), (odd,), bool)):
         with pytest.raises(Misuse, match="not text, bytes or a number"):
             pack(op, whole_script=whole_script)
+
+
+def test_a_call_that_no_server_reads_is_refused_before_it_breaks_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hustlex.drivers.pack._LARGEST", 1_000)
+    fits = command("a.set", Effect.IDEMPOTENT, "SET", "k", "x" * 900, keys=("k",), decode=bool)
+    assert pack(fits)
+    with pytest.raises(Misuse, match=r"a call has 1,029 bytes \(a server reads 1,000 at most"):
+        pack(replace(fits, args=("SET", "k", "x" * 1_000)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -79,6 +80,48 @@ async def test_out_of_a_middleware(jobs: Jobs, start: Start, tasks: Tasks, raw: 
     await all_fail(start, jobs, tasks, raw, *[good.job(kind) for kind in ALL], middleware=[bad])
 
 
+class Value:
+    """What is asked of it raises."""
+
+    def __init__(self, kind: str) -> None:
+        object.__setattr__(self, "kind", kind)
+
+    def __getattribute__(self, name: str) -> Any:
+        return throw(object.__getattribute__(self, "kind"))
+
+
+class Row(dict[str, Any]):
+    """What is read of it raises."""
+
+    def items(self) -> Any:
+        return throw(self["kind"])
+
+    __iter__ = keys = items
+
+
+@pytest.mark.parametrize("made", [Value, lambda kind: Row(kind=kind)])
+@pytest.mark.parametrize("style", ["at once", "after a wait", "plain", "around"])
+async def test_out_of_the_value_that_a_handler_returns(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, made: Callable[[str], Any], style: str
+) -> None:
+    """Looking at a value, and writing it down, runs its own code."""
+
+    async def later(kind: str) -> Any:
+        if style == "after a wait":
+            await asyncio.sleep(0)
+        return made(kind)
+
+    def now(kind: str) -> Any:
+        return made(kind)
+
+    async def around(_: Any, handle: Callable[[], Awaitable[Any]]) -> Any:
+        return await handle()
+
+    returns = tasks.task("returns")(now if style == "plain" else later)
+    middleware = [around] if style == "around" else []
+    await all_fail(start, jobs, tasks, raw, *[returns.job(kind) for kind in ENDS], middleware=middleware)
+
+
 @pytest.mark.parametrize("place", ["error_handler", "retry_delay", "is_failure", "truth"])
 async def test_out_of_what_judges_a_failure(
     jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, place: str
@@ -115,6 +158,47 @@ async def test_out_of_the_key_of_a_limit(jobs: Jobs, start: Start, tasks: Tasks,
     async def keyed(kind: str) -> None: ...
 
     await all_fail(start, jobs, tasks, raw, *[keyed.job(kind) for kind in ALL])
+
+
+class Away(logging.Handler):
+    """A log's server that cannot be reached: nothing obliges a handler to keep that to itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ConnectionError("the log's server is away")
+
+
+class Mistaken(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return bool(vars(record)["request_id"])
+
+
+@pytest.mark.parametrize("place", ["handler", "handler of the root", "filter"])
+async def test_out_of_the_log(
+    jobs: Jobs, start: Start, tasks: Tasks, raw: redis.Redis, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Failures are written down, and told on standard error that they could not be logged."""
+
+    @tasks.task("fails")
+    async def fails() -> None:
+        raise ValueError("as usual")
+
+    log, away, mistaken = (
+        logging.getLogger("hustlex.worker" if place != "handler of the root" else None),
+        Away(),
+        Mistaken(),
+    )
+    if place == "filter":
+        log.addFilter(mistaken)
+    else:
+        log.addHandler(away)
+    try:
+        run = await all_fail(start, jobs, tasks, raw, *[fails.job()] * 3)
+        assert run.worker.health.ok and run.worker.parts.executor.broken == 0
+        await run.stop()
+    finally:
+        log.removeHandler(away)
+        log.removeFilter(mistaken)
+    assert "--- Logging error ---" in capsys.readouterr().err
 
 
 async def test_out_of_a_health_check(start: Start) -> None:

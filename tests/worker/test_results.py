@@ -15,12 +15,14 @@ import pydantic
 import pytest
 import redis
 
+from hustlex.drivers.aio import Driver
 from hustlex.errors import NotReady, Unsuccessful
 from hustlex.jobs import (
     RESULT,
     Enqueued,
     Failed,
     Gone,
+    Job,
     Jobs,
     NotYet,
     PayloadError,
@@ -35,7 +37,7 @@ from hustlex.jobs.keys import ended
 from hustlex.sync import HustleX
 from hustlex.testing import drain
 from hustlex.worker import Worker
-from tests.conftest import PATIENCE
+from tests.conftest import LONG, PATIENCE
 from tests.worker.support import DEFAULT, until
 
 SOON = timedelta(seconds=15)
@@ -319,3 +321,56 @@ def test_an_outcome_is_never_taken_for_another() -> None:
         assert error.value.outcome is refusal
     accepted: Enqueued[Any] = Enqueued("a", "q", State.PENDING)
     assert accepted.or_raise() is accepted
+
+
+async def test_large_results_are_told_in_several_passes(
+    url: str, jobs: Jobs, tasks: Tasks, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pass with all of them would take longer than a pass may, and be begun anew for ever."""
+    monkeypatch.setattr("hustlex.worker.queue_state.MOST_BYTES", 30_000)
+    together, told = asyncio.Barrier(8), list[str]()
+
+    @tasks.task("large", retention=KEPT)
+    async def large() -> str:
+        await together.wait()
+        return "x" * 20_000
+
+    async with Driver(url, timeout=LONG, hook=lambda call: told.extend(call.ops)) as driver:
+        await start(driver, concurrency=8)
+        made = [(await jobs.enqueue(large.job())).or_raise() for _ in range(8)]
+        for handle in made:
+            assert len(await handle.result(timeout=SOON)) == 20_000
+    assert told.count("jobs.answer") == 8
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_a_result_too_large_to_be_told_fails_the_job_and_no_other(
+    jobs: Jobs, tasks: Tasks, start: Start, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    monkeypatch.setattr("hustlex.jobs.checks.LARGEST", 1_000)
+
+    @tasks.task("large", retention=KEPT)
+    async def large(size: int) -> str:
+        if written:
+            await current_job().result.write("x" * size)
+        return "x" * size
+
+    await start()
+    made = [(await jobs.enqueue(large.job(size))).or_raise() for size in (5_000, 500)]
+    ends = [await handle.wait(timeout=SOON) for handle in made]
+    assert isinstance(ends[0], Failed)
+    assert "has 5,0" in ends[0].error
+    assert isinstance(ends[1], Succeeded)
+    with pytest.raises(PayloadError, match="the payload of 'raw' has 1,001 bytes"):
+        await jobs.enqueue("raw", b"x" * 1_001)
+
+
+async def test_many_large_tasks_are_several_calls(
+    jobs: Jobs, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hustlex.jobs.enqueue.flows._MOST_BYTES", 10_000)
+    raw.config_resetstat()
+    outcomes = await jobs.enqueue_many([Job("a", b"x" * size) for size in (9_000, 9_000, 20_000, 4_000, 4_000)])
+    assert all(isinstance(outcome, Enqueued) for outcome in outcomes)
+    calls = raw.info("commandstats")
+    assert sum(found["calls"] for name, found in calls.items() if "eval" in name) == 4

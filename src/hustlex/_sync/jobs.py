@@ -118,6 +118,7 @@ class Jobs:
     def enqueue_many(self, jobs: Iterable[Job[T]]) -> list[Placed[T]]:
         """Hand over many tasks: one round trip and one atomic step per 500 of a queue; outcomes in the order given.
 
+        Of large ones, 8 MiB are a step.
         Raises Misuse before anything is sent, PartlyEnqueued (results) when only some of the steps failed.
         """
         check.instance("jobs", jobs, Iterable, hint="pass a list of jobs")

@@ -13,7 +13,7 @@ from hustlex.core.context import Context
 from hustlex.core.keyring import Keyring
 from hustlex.core.op import BlockingDriver
 from hustlex.core.time import Clock, server_clock
-from hustlex.otp import flows, totp
+from hustlex.otp import breakers, flows, totp
 from hustlex.otp.email import Email
 from hustlex.otp.flows import IssueRequest, VerifyRequest
 from hustlex.otp.names import Lane
@@ -165,6 +165,13 @@ class Otp:
         any. Raises Misuse for a phone that is not served.
         """
         return self._driver.follow(flows.unlock(self._room, phone, lane))
+
+    def close_breaker(self, name: str) -> bool:
+        """Let the messages of a scope pass again that its breaker slows down; its hour begins anew. For an
+        administrator who knows why the codes were not typed. name: of an ``OpenBreaker``, as ``cc:NG``. True when it
+        was slowed down. Raises Misuse, Unavailable. Source: lua/close_breaker.lua.
+        """
+        return self._driver.run(breakers.close(self._room, name))
 
     def totp_enrol(self, user_id: Id, *, issuer: str, account: str) -> Enrolment:
         """A new authenticator secret for a user. Show ``uri`` once as a QR code, keep ``sealed`` with the user.

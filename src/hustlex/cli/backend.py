@@ -17,6 +17,8 @@ from hustlex.errors import ConfigurationError, Misuse
 from hustlex.jobs import Tasks
 from hustlex.worker.lifespans import together
 
+_NONE = object()
+
 
 class Parts(msgspec.Struct, frozen=True):
     """What some modules bring. app: ``module`` or ``module:name`` of the ASGI application, None without one."""
@@ -67,10 +69,10 @@ def parts_of(modules: Sequence[str]) -> Parts:
 def _parts(module: str) -> tuple[str | None, str | None]:
     path, _, name = module.partition(":")
     loaded = _load(path)
-    app = load_attribute(module, name) if name else getattr(loaded, "app", None)
+    app = load_attribute(module, name) if name else _attribute(loaded, path, "app", None)
     if isinstance(app, Tasks):
         return None, module
-    tasks = path if hasattr(loaded, "tasks") else None
+    tasks = None if _attribute(loaded, path, "tasks", _NONE) is _NONE else path
     if app is None and tasks is None:
         raise ConfigurationError(f"the module {path} has neither 'app' nor 'tasks'", hint="define one, or both")
     return None if app is None else module, tasks
@@ -79,13 +81,22 @@ def _parts(module: str) -> tuple[str | None, str | None]:
 def load_attribute(module: str, name: str) -> Any:
     """``name`` of a module, or what a longer path names: ``package.module:name``."""
     path, _, given = module.partition(":")
-    loaded = _load(path)
-    try:
-        return getattr(loaded, given or name)
-    except AttributeError:
+    found = _attribute(_load(path), path, given or name, _NONE)
+    if found is _NONE:
         raise ConfigurationError(
             f"the module {path} has no {given or name!r}", hint=f"define it, or name it: {path}:<name>"
-        ) from None
+        )
+    return found
+
+
+def _attribute(loaded: ModuleType, path: str, name: str, default: object) -> Any:
+    """What a module has, which may be made when it is asked for."""
+    try:
+        return getattr(loaded, name, default)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ConfigurationError(f"cannot read {name!r} of {path}: {_described(error)}") from error
 
 
 def _load(path: str) -> ModuleType:
@@ -93,12 +104,18 @@ def _load(path: str) -> ModuleType:
         written = path.removesuffix(".py").strip("./").replace("/", ".")
         hint = f"as in: {written}" if all(part.isidentifier() for part in written.split(".")) else "as in: app.jobs"
         raise ConfigurationError(f"{printable(path)!r} is not the name of a module", hint=hint)
-    here = str(Path.cwd())
+    try:
+        here = str(Path.cwd())
+    except OSError:
+        hint = "modules are looked for there: cd to where they are"
+        raise ConfigurationError("the working directory does not exist any more", hint=hint) from None
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
         return import_module(path)
-    except (Exception, SystemExit) as error:  # whatever user code raises at import is the same to us: no start
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever user code raises at import is the same to us: no start
         raise ConfigurationError(f"cannot import {path}: {_described(error)}") from error
 
 

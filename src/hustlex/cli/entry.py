@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from hustlex.core.extras import require
@@ -10,6 +11,7 @@ from hustlex.errors import ConfigurationError
 
 def main() -> None:
     """Run the command line; exit code 2 and one sentence when an extra is missing."""
+    _open_streams()
     try:
         require("the command hustlex", "server", "typer", "rich")
     except ConfigurationError as error:
@@ -18,3 +20,17 @@ def main() -> None:
     from hustlex.cli.main import app
 
     app()
+
+
+def _open_streams() -> None:
+    """Standard streams that were closed lead nowhere from here on.
+
+    Else connections would have their numbers: uvloop aborts the process where it closes one of those, and what other
+    code prints would go to the server.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it has the lowest number that is free: this one
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - until the end

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hustlex.cli.client import Prefix, Url, opened
-from hustlex.cli.output import AsJson, fields_of, print_fields, print_json, print_table
+from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table
 
 idem = typer.Typer(no_args_is_help=True)
 
@@ -20,6 +20,7 @@ def group() -> None:
 @idem.command()
 def ls(
     cursor: Annotated[str, typer.Option(help="Where the page before ended")] = "",
+    events: Annotated[bool, typer.Option("--events", help="Of providers' events, instead of clients' keys")] = False,
     url: Url = None,
     prefix: Prefix = None,
     as_json: AsJson = False,
@@ -30,13 +31,14 @@ def ls(
     Example: hustlex idem ls --json | jq '.items[] | select(.state == "lapsed")'
     """
     with opened(url, prefix=prefix) as hx:
-        page = hx.idempotency.inspector.unfinished(cursor=cursor)
+        look = hx.idempotency.inspector
+        page = look.unfinished_events(cursor=cursor) if events else look.unfinished(cursor=cursor)
     if as_json:
         answer = {"items": page.claims, "next": page.cursor or None, "looked_at": page.looked_at}
         print_json("idem.list/1", {**answer, "complete": not page.cursor})
         return
-    heads = ("claim", "state", "point", "age", "lease left")
-    print_table(heads, ((e.record, e.state, e.point, e.age, e.lease_left) for e in page.claims))
+    heads = ("claim", "state", "point", "owners", "age", "lease left")
+    print_table(heads, ((e.record, e.state, e.point, e.fence, e.age, e.lease_left) for e in page.claims))
     if page.cursor:
         print(f"looked at about {page.looked_at} keys; go on with --cursor {page.cursor}")
 
@@ -63,3 +65,26 @@ def show(
         print_json("idem/1", fields_of(state))
     else:
         print_fields(fields_of(state))
+
+
+@idem.command()
+def release(
+    claim: Annotated[str, typer.Argument(help="As ls prints it with --json: its record")],
+    yes: Yes = False,
+    url: Url = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give back a claim whose owner is gone, so that the next request with its key executes.
+
+    What the owner did may have happened, a payment too: ask the provider first. Refused while the owner lives, and
+    when the request is done, whose answer is kept.
+    Example: hustlex idem release 'app:idem:{u7}:POST%20/pay:0f2c9c1e77aa4b1e9d6f0f3c5a4f2b11' --yes
+    """
+    with opened(url, prefix=prefix) as hx:
+        state = hx.idempotency.inspector.of_record(claim)
+        reached = state.point or "none"
+        if state.state == "lapsed":
+            confirm(f"the effect may have happened (reached: {reached}), and the next request executes", yes=yes)
+        hx.idempotency.inspector.release(claim, fence=max(state.fence, 1))
+    print_done(True, "idem.release/1", as_json=as_json)

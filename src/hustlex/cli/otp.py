@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hustlex.cli.client import Prefix, Url, opened
-from hustlex.cli.output import AsJson, fields_of, print_done, print_fields, print_json, print_table, typed
+from hustlex.cli.output import AsJson, Yes, confirm, fields_of, print_done, print_fields, print_json, print_table, typed
 from hustlex.errors import Misuse
 
 if TYPE_CHECKING:
@@ -72,6 +72,49 @@ def country(
         print_json("otp.country/1", fields_of(state))
     else:
         print_fields(fields_of(state))
+
+
+@otp.command("breakers")
+def slowed(
+    cursor: Annotated[str, typer.Option(help="Where the page before ended")] = "",
+    url: Url = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Countries, prefixes and other scopes whose messages are slowed down, because their codes are not typed.
+
+    Looks at 10,000 keys of the server at a time.
+    Example: hustlex otp breakers
+    """
+    with opened(url, prefix=prefix) as hx:
+        page = hx.otp.inspector.breakers(cursor=cursor)
+    if as_json:
+        answer = {"items": page.breakers, "next": page.cursor or None, "looked_at": page.looked_at}
+        print_json("otp.breaker.list/1", {**answer, "complete": not page.cursor})
+        return
+    heads = ("breaker", "scope", "since", "sent in an hour", "typed", "next in")
+    print_table(heads, ((e.name, e.scope, e.since, e.sent, e.verified, e.next_in) for e in page.breakers))
+    if page.cursor:
+        print(f"looked at about {page.looked_at} keys; go on with --cursor {page.cursor}")
+
+
+@otp.command("close-breaker")
+def close_breaker(
+    name: Annotated[str, typer.Argument(help="As `otp breakers` prints it: cc:NG, pfx:2348031")],
+    yes: Yes = False,
+    url: Url = None,
+    prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the messages of a scope pass again; what its hour says so far is forgotten.
+
+    Messages that nobody asked for pass again as well, and cost money, until it trips anew.
+    Example: hustlex otp close-breaker pfx:2348031 --yes
+    """
+    with opened(url, prefix=prefix) as hx:
+        confirm(f"messages to {name} pass again, those that nobody asked for as well", yes=yes)
+        done = hx.otp.close_breaker(name)
+    print_done(done, "otp.close_breaker/1", as_json=as_json)
 
 
 @otp.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -17,7 +16,8 @@ import typer
 
 from hustlex.cli.ending import MARGIN_S
 from hustlex.cli.run import log_plainly
-from hustlex.cli.supervisor import Child, Supervisor
+from hustlex.cli.supervisor import Child, Supervisor, program
+from hustlex.errors import ConfigurationError
 from hustlex.metrics.shared import text_of
 from hustlex.worker.health_http import listening, pages_of
 
@@ -26,6 +26,9 @@ Processes = Annotated[
     typer.Option(min=0, max=256, help="Worker processes; 0: as many as cores; default HUSTLEX_PROCESSES"),
 ]
 
+_TMPDIR = "set TMPDIR to one that can be written, with a short path"
+_LONGEST_FOLDER = 100
+"""Bytes of a path: a socket's has 107 at most."""
 _PATIENCE_S = 2.0
 _LAST_S = 5.0
 
@@ -73,9 +76,9 @@ def run_processes(
     cannot work as it was started, all are stopped.
     """
     log_plainly()
-    with tempfile.TemporaryDirectory(prefix="hustlex-") as folder:
+    with _folder() as folder:
         sockets = {f"worker {number}": str(Path(folder) / str(number)) for number in range(1, count + 1)}
-        command = [sys.executable, "-m", "hustlex", "worker", *arguments, "--processes", "1"]
+        command = [*program(), "worker", *arguments, "--processes", "1"]
         children = [
             Child(
                 name,
@@ -91,6 +94,20 @@ def run_processes(
             environment = {**environment, "HUSTLEX_METRICS_DIR": shared}
         supervisor = Supervisor(None, children, environment, relayed=False)
         return asyncio.run(_run(supervisor, sockets, port, host, shared))
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Where the processes' sockets are. Raises ConfigurationError where there is no place for them."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="hustlex-")
+    except OSError as error:
+        raise ConfigurationError(
+            f"no directory for temporary files can be used: {error.strerror}", hint=_TMPDIR
+        ) from None
+    if len(os.fsencode(folder.name)) > _LONGEST_FOLDER:
+        folder.cleanup()
+        raise ConfigurationError("the path of the directory for temporary files is too long for sockets", hint=_TMPDIR)
+    return folder
 
 
 async def _run(supervisor: Supervisor, sockets: dict[str, str], port: int | None, host: str, shared: str) -> int:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
+import hustlex
 from hustlex.cli.relay import Relay
+from hustlex.core.logs import logger
 from hustlex.drivers.embedded import EmbeddedServer
 from hustlex.drivers.embedded_cluster import EmbeddedCluster
 from hustlex.drivers.launch import tied
 from hustlex.errors import ConfigurationError
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
 _STEADY_SECONDS = 10.0
 _MOST_EARLY_DEATHS = 5
@@ -29,6 +31,12 @@ _LAST_WORDS_SECONDS = 1.0
 _HURRY = 2
 _SET_UP = 2
 """The exit code of a program that cannot work as it was started."""
+
+
+def program() -> list[str]:
+    """This command, for a child; a file of the application's called queue.py must not stand for Python's own there."""
+    beside = Path(hustlex.__file__).parents[1] == Path.cwd()  # nobody else would find it
+    return [sys.executable, *([] if beside else ["-P"]), "-m", "hustlex"]
 
 
 class Child(msgspec.Struct):

@@ -18,7 +18,7 @@ from hustlex.cli.ports import check_free, free_port
 from hustlex.cli.processes import Processes, cores
 from hustlex.cli.serving import has_pages
 from hustlex.cli.sources import Sources
-from hustlex.cli.supervisor import Child, Supervisor
+from hustlex.cli.supervisor import Child, Supervisor, program
 from hustlex.core import private
 from hustlex.core.extras import installed, require
 from hustlex.drivers.embedded import EmbeddedServer
@@ -83,7 +83,7 @@ def up(
 
 def _children(parts: Parts, port: int, console_port: int, settings: Settings) -> list[Child]:
     """In the order of their start; they are stopped in the same order: first no new requests, then no new jobs."""
-    hustlex = [sys.executable, "-m", "hustlex"]
+    hustlex = program()
     children = []
     if console_port:
         serve = [*hustlex, "dashboard", "--port", str(console_port), "--title", parts.app or parts.tasks[0]]

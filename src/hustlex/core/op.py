@@ -237,8 +237,11 @@ class AsyncDriver(Protocol):
         """Send one operation and decode its answer. Raises the package's errors."""
         ...
 
-    def send(self, op: Op[T]) -> Coroutine[Any, Any, T]:
-        """As ``run``, but sent before this returns. The hook is not told: it was told of the callers that share it."""
+    def send(self, op: Op[T], *, at_once: bool = False) -> Coroutine[Any, Any, T]:
+        """As ``run``, but sent before this returns. The hook is not told: it was told of the callers that share it.
+
+        at_once: written before this returns, too, and not with all that is sent in this turn of the event loop.
+        """
         ...
 
     @property

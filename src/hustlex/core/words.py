@@ -1,4 +1,4 @@
-"""How times are said: the same on pages and terminals."""
+"""How times and shares are said: the same on pages and terminals."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from datetime import timedelta
 
 UNKNOWN = "-"
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+def percent(part: float, whole: float) -> str:
+    """One decimal; ``<0.1 %`` for the smallest share; unknown where there is no whole."""
+    if not whole:
+        return UNKNOWN
+    share = 100 * part / whole
+    return "<0.1 %" if 0 < share < 0.1 else f"{share:.1f} %"
 
 
 def duration(value: timedelta | float | None) -> str:

@@ -82,9 +82,9 @@ class _Counting:
         _count(1)
         return await self._driver.run(op)
 
-    def send(self, op: Op[T]) -> Coroutine[Any, Any, T]:
+    def send(self, op: Op[T], *, at_once: bool = False) -> Coroutine[Any, Any, T]:
         _count(1)
-        return self._driver.send(op)
+        return self._driver.send(op, at_once=at_once)
 
     async def run_many(self, ops: Sequence[Op[T]]) -> Sequence[Any]:
         _count(len(ops))

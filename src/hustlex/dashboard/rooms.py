@@ -8,11 +8,11 @@ from datetime import timedelta
 import msgspec
 from markupsafe import Markup
 
+from hustlex.core.words import percent
 from hustlex.dashboard import timelines
 from hustlex.dashboard.charts import sparkline
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.timelines import DAY, MONTH, Timeline
-from hustlex.dashboard.words import percent
 from hustlex.metrics.history import RoomHistory, RoomPoint, room_history, rooms_today
 
 _ROWS = 24

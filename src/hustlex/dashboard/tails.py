@@ -13,13 +13,15 @@ from typing import Any, Literal
 import msgspec
 
 from hustlex.app import HustleX
+from hustlex.core.words import duration
 from hustlex.errors import Conflict, Error
 from hustlex.events import Events, Gap, Message, Subscription, Unknown
 
 LIFE = timedelta(minutes=2)
 MOST_A_SECOND = 20
 _MOST_KEPT = 100
-_MOST_OPEN = 20
+MOST_EACH, _MOST_OPEN = 5, 20
+"""Channels that one person, and all together, listen to at once."""
 _MOST_DATA = 8_192
 """Bytes of one event that are looked at: a page shows a line of it."""
 
@@ -50,14 +52,26 @@ class Tail:
         self.ready = asyncio.Event()
         """It listens, or will never."""
         self.over = False
+        self.replaced = False
+        """It ended for the sake of another that the same person began."""
         self.trouble = ""
         self._clock = clock
+        self._ends = clock() + LIFE.total_seconds()
         self._second, self._taken = 0, 0
 
     @property
     def silence(self) -> str:
         """Why nothing is heard now, in a sentence; "" while it would be."""
         return self._events.trouble if self._events is not None and not self.over else ""
+
+    @property
+    def left(self) -> timedelta:
+        """For how long it listens at most."""
+        return timedelta(seconds=max(0.0, self._ends - self._clock()))
+
+    def give_way(self) -> None:
+        """Its person began another, beyond what one person may."""
+        self.over = self.replaced = True
 
     async def listen(self, subscription: Subscription[Any]) -> None:
         """Until its time is over, or the channel cannot be listened to."""
@@ -107,12 +121,27 @@ class Tails:
         declared = hx.events.channel(channel, Any) if kind == "live" else hx.events.channel(channel, Any, kind=kind)
         subscription = declared.subscribe()
         self._forget()
-        if len(self._open) >= _MOST_OPEN:
-            raise Conflict("too many channels are listened to", hint="wait two minutes")
+        self._make_room(owner)
         tail, name = Tail(channel, owner, hx.events), secrets.token_urlsafe(9)
         self._open[name] = tail, asyncio.create_task(tail.listen(subscription), name="hustlex console tail")
         await tail.ready.wait()
         return name
+
+    def _make_room(self, owner: str) -> None:
+        """One person keeps nobody else away: their oldest ends for their newest. Raises Conflict."""
+        living = [each for each in self._open.values() if not each[0].over]
+        own = [each for each in living if each[0].owner == owner]
+        if len(own) >= MOST_EACH:
+            tail, task = own[0]
+            tail.give_way()
+            task.cancel()
+        elif len(living) >= _MOST_OPEN:
+            soonest = min(tail.left for tail, _ in living)
+            people = len({tail.owner for tail, _ in living})
+            raise Conflict(
+                f"this console listens to {len(living)} channels already, for {people} people",
+                hint=f"each ends by itself, the next one in {duration(soonest)}",
+            )
 
     def _forget(self) -> None:
         """Those that are over, the oldest first, as soon as there are many."""

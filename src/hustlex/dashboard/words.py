@@ -30,6 +30,8 @@ _GLYPHS = {
     "failed": ("▲", "warn"),
     "paused": ("‖", "warn"),
     "full": ("▲", "warn"),
+    "released": ("▲", "warn"),
+    "slowed": ("▲", "warn"),
     "warn": ("▲", "warn"),
     "unknown": ("?", "warn"),
     "intent": ("?", "warn"),
@@ -81,14 +83,6 @@ def size(value: float | None) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
-
-
-def percent(part: float, whole: float) -> str:
-    """One decimal; ``<0.1 %`` for the smallest share; unknown where there is no whole."""
-    if not whole:
-        return UNKNOWN
-    share = 100 * part / whole
-    return "<0.1 %" if 0 < share < 0.1 else f"{share:.1f} %"
 
 
 def moment(value: datetime | None, now: float | None = None) -> Markup | str:

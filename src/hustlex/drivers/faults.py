@@ -12,11 +12,11 @@ A refusal in WRONG_SERVER also says that the connection leads to the wrong place
 
 from __future__ import annotations
 
-import logging
 import re
 import ssl
 from random import random
 
+from hustlex.core.logs import logger
 from hustlex.core.op import Effect
 from hustlex.core.printable import printable
 from hustlex.drivers.url import Endpoint
@@ -102,7 +102,7 @@ _OUTDATED = re.compile(rb"[0-6]\.")
 FOREIGN = "what answers there does not speak the Redis protocol"
 
 
-_log = logging.getLogger("hustlex.drivers")
+_log = logger("hustlex.drivers")
 _HALF_NAMED = (
     "is part of a cluster, and the URL says redis://: processes that say redis+cluster:// hear none of the events of "
     "this one, nor it theirs; use redis+cluster:// in all of them"
@@ -267,8 +267,12 @@ def refusal(text: str) -> Refused:
     return Refused(message, server_code=code, hint=hint)
 
 
-def greeting(text: str) -> Error:
+def greeting(text: str, endpoint: Endpoint) -> Error:
     """A refusal of the handshake as an exception."""
+    code = text.split(" ", 1)[0]
+    if endpoint.mode == "sentinel" and code in ("NOAUTH", "WRONGPASS"):
+        hint = "Sentinels have a password of their own, ?sentinel_password=; their usual port is 26379"
+        return Denied(f"{endpoint.where}, asked as a Sentinel, refused ({code})", server_code=code, hint=hint)
     if "max number of clients" in text:
         return Refused(
             "the server has no connection left for us (maxclients)",

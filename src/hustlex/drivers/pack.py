@@ -81,16 +81,23 @@ def join(command: tuple[Any, ...]) -> bytes:
     """One command's words as RESP bytes. Raises TypeError, UnicodeError, hiredis.HiredisError for what is no word.
 
     hiredis itself ends the process for a number that Python does not write as text, and sends other bytes than those
-    of a view with gaps.
+    of a view with gaps. Raises Misuse for more bytes than a server reads: it would close the link under all its calls.
     """
     for word in command:
         kind = type(word)
         if kind is not str and kind is not bytes and not (kind is int and -_BEYOND < word < _BEYOND):
             _check(word)
-    return _join(command)
+    packed = _join(command)
+    if len(packed) > _LARGEST:
+        raise Misuse(
+            f"a call has {len(packed):,} bytes", hint=f"a server reads {_LARGEST:,} at most: send less at once"
+        )
+    return packed
 
 
 _BEYOND = 1 << 512
+_LARGEST = 512 * 1024 * 1024
+"""A server's ``proto-max-bulk-len``."""
 _join: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 
 

@@ -188,7 +188,7 @@ class ServerPool:
         except exceptions.InvalidResponse:
             raise NotSent(FOREIGN) from None
         except exceptions.RedisError as error:
-            raise greeting(str(error)) from None
+            raise greeting(str(error), self._endpoint) from None
 
     def _dial_anew(self, connection: Any) -> None:
         try:

@@ -157,6 +157,8 @@ def _unix(address: str, path: str, login: tuple[str, str], options: dict[str, st
 
 
 def _tcp(address: str, path: str, login: tuple[str, str], options: dict[str, str], *, tls: bool) -> Endpoint:
+    if "," in address:
+        raise wrong("names several hosts", "use redis+cluster://host1,host2, or redis+sentinel://host1,host2/name/0")
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^\[\]:]*))(?::([^:]*))?", address)
     if not found:
         raise wrong("has a host and port that cannot be read", "write an IPv6 address in brackets, as [::1]:6379")

@@ -13,7 +13,7 @@ from hustlex.idempotency.names import Scope
 
 @answering
 class ClaimInspector:
-    """Looks at claims of keys and events. Changes nothing, and shows no request and no answer."""
+    """Looks at claims of keys and events, and gives back one that is stuck. Shows no request and no answer."""
 
     def __init__(self, driver: AsyncDriver, room: IdempotencyServices) -> None:
         self._driver = driver
@@ -28,6 +28,10 @@ class ClaimInspector:
         record = look.of_event(self._room, provider, event_id)
         return await self._driver.run(look.look(record, self._room.clock()))
 
+    async def of_record(self, record: str) -> ClaimState:
+        """The same by its name in Redis, ``ClaimState.record``; one round trip. Raises Misuse. Source: lua/look.lua."""
+        return await self._driver.run(look.look(look.known(self._room.prefix, record), self._room.clock()))
+
     async def unfinished(self, *, cursor: str = "") -> ClaimPage:
         """Claims of keys that run or lapsed: the lapsed ones are stuck until somebody finds out what they did.
 
@@ -35,7 +39,22 @@ class ClaimInspector:
         until 1,000 claims were looked at or 100 of them are not done: go on with the page's ``cursor``. Raises
         Misuse for a cursor that was not given out. Source: lua/look_several.lua.
         """
-        return await self._driver.follow(look.unfinished(self._room.prefix, cursor, self._room.clock()))
+        return await self._driver.follow(look.unfinished(self._room.prefix, "idem", cursor, self._room.clock()))
+
+    async def unfinished_events(self, *, cursor: str = "") -> ClaimPage:
+        """The same of events that providers sent. A lapsed one needs no ``release``: when the provider sends it again,
+        it is begun anew. Raises Misuse for a cursor that was not given out. Source: lua/look_several.lua.
+        """
+        return await self._driver.follow(look.unfinished(self._room.prefix, "webhook", cursor, self._room.clock()))
+
+    async def release(self, record: str, *, fence: int) -> None:
+        """Give back a claim whose owner is gone: the next request with the key takes it over, and executes.
+
+        What the owner did before may have happened, a payment too: find that out first. The request goes on from the
+        recovery point and under a higher fence. record, fence: of the ``ClaimState`` that was looked at. Raises
+        Conflict when its owner lives, it is done, or another has it by now, NotFound, Misuse. Source: lua/release.lua.
+        """
+        await self._driver.run(look.release(self._room.prefix, record, fence, self._room.clock()))
 
     async def of_principal(self, principal: Id, *, cursor: str = "") -> ClaimPage:
         """The claims of one user, those that are done, too: was somebody charged twice, and by which keys?

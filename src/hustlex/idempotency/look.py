@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -11,24 +12,25 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.check import Id
 from hustlex.core.lua import load
-from hustlex.core.op import Effect, Flow, Op, Part, Reply, command
+from hustlex.core.op import Flow, Op, Reply
 from hustlex.core.reference import user_reference
-from hustlex.errors import Misuse
+from hustlex.core.walk import PER_STEP, literal, walk
+from hustlex.core.words import duration
+from hustlex.errors import Conflict, Misuse, NotFound
 from hustlex.idempotency.flows import IdempotencyServices
 from hustlex.idempotency.names import Scope, event_record, read_key, record_of
 
 _LOOK = load("hustlex.idempotency", "look")
 _LOOK_SEVERAL = load("hustlex.idempotency", "look_several")
+_RELEASE = load("hustlex.idempotency", "release")
 
-State = Literal["unknown", "running", "lapsed", "done"]
+State = Literal["unknown", "running", "lapsed", "released", "done"]
 
-_PER_STEP, _PER_LOOK = 500, 250
-_MOST, _MOST_OF_ONE = 20 * _PER_STEP, 8 * _PER_STEP
-_MOST_CLAIMS, _ENOUGH = 1_000, 100
-"""Of one page: claims that are looked at, and those that are not done; one step more may add to either."""
-_CURSOR_END = "0"
-_LONGEST_CURSOR = 26
-_CURSOR = re.compile(r"([0-9]{1,5})-([0-9]{1,20})")
+_MOST, _MOST_OF_ONE = 20 * PER_STEP, 8 * PER_STEP
+_LONGEST_RECORD = 600
+_RECORD = re.compile(r"(idem:\{[^{}:\s]+\}:[^{}:\s]+:[0-9a-f]{32}|webhook:\{[^{}:\s]+\}:[^{}:\s]+)")
+_DONE = 1
+_STAYS = "it stays as it is"
 
 
 class ClaimState(msgspec.Struct, frozen=True):
@@ -37,7 +39,8 @@ class ClaimState(msgspec.Struct, frozen=True):
     record: str
     """Its name in Redis: the user's stand-in or the provider, the route, and a digest of the key."""
     state: State
-    """unknown: nothing is known of it. lapsed: its owner is gone, and nobody knows how far it came."""
+    """unknown: nothing is known of it. lapsed: its owner is gone, and nobody knows how far it came. released: an
+    operator gave that one back, and the next request takes it over."""
     point: str
     """The last recovery point it reached; "none" when it reached none, "" when nothing is known."""
     fence: int
@@ -56,7 +59,7 @@ class ClaimPage(msgspec.Struct, frozen=True):
     """Some of the claims that are not done, or of one user."""
 
     claims: tuple[ClaimState, ...]
-    """Running and lapsed ones, of one user every one; the oldest first."""
+    """Running, lapsed and released ones, of one user every one; the oldest first."""
     cursor: str
     """Where to go on; "" when all keys were looked at."""
     looked_at: int
@@ -92,38 +95,58 @@ def look(record: str, now_ms: int) -> Op[ClaimState]:
     return _LOOK.op((record,), (now_ms,), decode)
 
 
-def unfinished(prefix: str, cursor: str, now_ms: int) -> Flow[ClaimPage]:
+def unfinished(prefix: str, kind: Literal["idem", "webhook"], cursor: str, now_ms: int) -> Flow[ClaimPage]:
     """Go through the servers' keys until enough was seen; those that are claims are looked at where they are."""
-    return (yield from _walk(f"{_literal(prefix)}idem:*", cursor, _MOST, now_ms))
+    return (yield from _walk(f"{literal(prefix)}{kind}:*", cursor, _MOST, now_ms))
+
+
+def known(prefix: str, record: str) -> str:
+    """A record's name, as a ClaimState has it. Raises Misuse."""
+    text = check.text("record", record, longest=_LONGEST_RECORD)
+    if not text.startswith(prefix) or not _RECORD.fullmatch(text, len(prefix)):
+        raise Misuse("this is no record of a key or an event", hint="pass the record of a ClaimState, as it is")
+    return text
+
+
+def release(prefix: str, record: str, fence: int, now_ms: int) -> Op[None]:
+    """Give a claim back whose owner is gone. Raises Misuse, NotFound, Conflict."""
+    if known(prefix, record).startswith(f"{prefix}webhook:"):
+        raise Misuse("an event of a provider needs no release", hint="have the provider send it again: that is enough")
+
+    def decode(reply: Reply) -> None:
+        match reply:
+            case [0]:
+                raise NotFound("nothing is known of this key", hint="the next request with it begins anew")
+            case [2, -1]:
+                raise Conflict("it has no lease: nobody can say that its owner is gone", hint=_STAYS)
+            case [2, rest]:
+                raise Conflict(f"its owner lives: the lease holds for {duration(_ms(rest))}", hint=_STAYS)
+            case [3]:
+                raise Conflict("it is done: its answer is kept and repeated", hint=_STAYS)
+            case [4]:
+                raise Conflict("it has another owner since it was looked at", hint="look at it anew")
+
+    return _RELEASE.op((record,), (now_ms, check.whole("fence", fence, 1)), decode)
 
 
 def of_principal(room: IdempotencyServices, principal: Id, cursor: str, now_ms: int) -> Flow[ClaimPage]:
     """The same for the claims of one user, and those that are done, too."""
     uref = user_reference(check.identity("principal", principal), room.keyring)
-    pattern = f"{_literal(f'{room.prefix}idem:{{{uref}}}:')}*"
+    pattern = f"{literal(f'{room.prefix}idem:{{{uref}}}:')}*"
     return (yield from _walk(pattern, cursor, _MOST_OF_ONE, now_ms, every=True))
 
 
 def _walk(pattern: str, cursor: str, most: int, now_ms: int, *, every: bool = False) -> Flow[ClaimPage]:
     """most: keys that are looked at. every: whether claims that are done are answered."""
-    (part, at), looked, claims, found = _cursor(cursor), 0, 0, list[ClaimState]()
-    while at == _CURSOR_END or (looked < most and claims < _MOST_CLAIMS and len(found) < _ENOUGH):
-        step = yield Part(_scan(pattern, at), part)
-        if step is None:
-            return ClaimPage(_oldest_first(found), "", looked)
-        at, names = step
-        looked, claims = looked + _PER_STEP, claims + len(names)
-        for n in range(0, len(names), _PER_LOOK):
-            found += (yield Part(_look_several(names[n : n + _PER_LOOK], now_ms, every=every), part)) or ()
-        part += at == _CURSOR_END
-    return ClaimPage(_oldest_first(found), f"{part}-{at}", looked)
+    page = yield from walk("idempotency", pattern, cursor, partial(_look_several, now_ms, every), most)
+    return ClaimPage(_oldest_first(page.found), page.cursor, page.looked_at)
 
 
 def _oldest_first(claims: list[ClaimState]) -> tuple[ClaimState, ...]:
     return tuple(sorted(claims, key=lambda claim: claim.age, reverse=True))
 
 
-def _look_several(names: list[str], now_ms: int, *, every: bool) -> Op[list[ClaimState]]:
+def _look_several(now_ms: int, every: bool, names: list[str]) -> Op[list[ClaimState]]:
     """Those that are not done, or every one."""
 
     def decode(reply: Reply) -> list[ClaimState]:
@@ -133,31 +156,8 @@ def _look_several(names: list[str], now_ms: int, *, every: bool) -> Op[list[Clai
 
 
 def _claim(record: str, done: int, rest: int, fence: int, point: bytes, code: int, age: int, left: int) -> ClaimState:
-    state: State = "done" if done else "running" if rest > 0 else "lapsed"
+    state: State = "done" if done == _DONE else "running" if rest > 0 else "released" if done else "lapsed"
     return ClaimState(record, state, bytes(point).decode(), fence, _ms(rest), code, _ms(age), _ms(left))
-
-
-def _scan(pattern: str, cursor: str) -> Op[tuple[str, list[str]]]:
-    def decode(reply: Reply) -> tuple[str, list[str]]:
-        at, names = reply
-        return bytes(at).decode(), [bytes(name).decode("utf-8", "surrogateescape") for name in names]
-
-    args = ("SCAN", cursor, "MATCH", pattern, "COUNT", _PER_STEP, "TYPE", "hash")
-    return command("idempotency.scan", Effect.READ, *args, decode=decode)
-
-
-def _literal(text: str) -> str:
-    """Of a pattern: each character as it is."""
-    return "".join(f"\\{letter}" if letter in "*?[]^\\" else letter for letter in text)
-
-
-def _cursor(text: str) -> tuple[int, str]:
-    """Which part of the data, and how far in it. Raises Misuse for what was not given out."""
-    found = _CURSOR.fullmatch(check.text("cursor", text, longest=_LONGEST_CURSOR, blank=True) or f"0-{_CURSOR_END}")
-    if found is None:
-        raise Misuse("this is no cursor", hint="pass the cursor of the page before")
-    check.whole("cursor", int(found[2]), 0, 2**64 - 1)
-    return int(found[1]), found[2]
 
 
 def _ms(milliseconds: int) -> timedelta:

@@ -10,7 +10,10 @@ from typing import Any
 from hustlex.core import check
 from hustlex.errors import Misuse
 from hustlex.jobs.keys import named
+from hustlex.jobs.types import PayloadError
 
+LARGEST = 64 * 1024 * 1024
+"""Bytes of a payload, and of a result: a message holds the one, an outcome both, and a server takes 512 MiB a call."""
 MOST_RETRIES = 2**31 - 1
 _LONGEST_KEY = 1_024
 _LONGEST_HEADER = 8_192
@@ -56,6 +59,14 @@ JUDGES: Mapping[str, Callable[[str, Any], Any]] = {
     "if_finished": lambda name, value: check.one_of(name, value, ("refuse", "replace")),
     "at_front": check.flag,
 }
+
+
+def carriable(place: str, data: bytes) -> bytes:
+    """A payload or a result, unless it is too large to be told of. Raises PayloadError."""
+    if len(data) > LARGEST:
+        hint = f"pass at most {LARGEST:,}; keep what is larger elsewhere, and pass its name"
+        raise PayloadError(f"{place} has {len(data):,} bytes", hint=hint)
+    return data
 
 
 def judged(options: object) -> dict[str, Any]:

@@ -152,6 +152,8 @@ _FLEET = (
     _fleet("redis_memory_ratio", "Used of what it may hold, of the fullest node", role=2),
     _fleet("redis_clients", "Connections", role=2),
     _fleet("redis_evicted_total", "Keys evicted", "counter", role=2),
+    _fleet("doctor", "The doctor's brief check, once a minute: 0 is well, 1 a warning, 2 a failure", role=2, check=64),
+    _fleet("attention", "1 while this rule finds what needs a person, as the console's home says it", rule=16),
     _fleet("scrape_errors", "1 while this part could not be asked", part=8),
 )
 

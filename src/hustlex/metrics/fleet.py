@@ -1,7 +1,7 @@
 """What all processes together make of the queues and servers: asked of Redis when somebody scrapes, by one exporter.
 
 A gauge of the whole system that every replica told could not be summed. What is asked is bounded: 200 queues, a
-constant cost for each, once in five seconds however many scrape.
+constant cost for each, once in five seconds however many scrape; the doctor's brief check once a minute.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from hustlex.jobs.inspect import ops
 from hustlex.jobs.keys import parked, queue_keys
 from hustlex.metrics.board import Figures
 from hustlex.metrics.declared import METRICS
+from hustlex.metrics.judged import DoctorGauges, tell_attention
 from hustlex.metrics.text import exposition
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class FleetMetrics:
         self._figures: Figures = {}
         self._until = float("-inf")
         self._alone = asyncio.Lock()
+        self._doctor = DoctorGauges(front)
 
     async def text(self) -> bytes:
         """All of it, in Prometheus' text format. Never raises for a server that does not answer: it tells that."""
@@ -96,6 +98,8 @@ class FleetMetrics:
             figures["hustlex_scrape_errors", ("queues",)] = [1.0]
         if queues is None:
             await self._servers(figures)
+            if figures["hustlex_redis_up", ("state",)] == [1.0]:
+                await self._doctor.tell(figures)
         return figures
 
     async def _queues(self, figures: Figures, queues: Sequence[str] | None) -> None:
@@ -120,6 +124,8 @@ class FleetMetrics:
         if len(summaries) < len(answers):
             figures["hustlex_scrape_errors", ("queue",)] = [float(len(answers) - len(summaries))]
         figures["hustlex_queues_left_out", ()] = [float(len(names) - len(shown))]
+        if queues is None:
+            await tell_attention(figures, self._front, summaries, workers)
         for worker in workers:
             series = "hustlex_workers", ("go" if worker.served is None else "python", worker.status)
             figures[series] = [figures.get(series, [0.0])[0] + 1.0]

@@ -8,12 +8,13 @@ what the steps share, ``names.py`` knows the keys. What a call leads to later, a
 ``outcome_buffer.py`` and travels with the next call; ``event_recorder.py`` tells ``OtpOptions.watch`` how it ended.
 ``totp.py`` is for authenticators, ``rules.py`` for what can be set.
 
-``inspector.py`` answers what an operator asks, by ``look.py``.
+``inspector.py`` answers what an operator asks, by ``look.py`` and ``breakers.py``.
 """
 
 from hustlex.core.context import Context
 from hustlex.core.outcome import Outcome
 from hustlex.otp.api import Otp
+from hustlex.otp.breakers import BreakerPage, OpenBreaker
 from hustlex.otp.email import Email
 from hustlex.otp.inspector import OtpInspector
 from hustlex.otp.look import LaneState, OpenCode, PhoneState, ScopeState
@@ -73,6 +74,7 @@ __all__ = [
     "POLICIES",
     "Breaker",
     "BreakerOpen",
+    "BreakerPage",
     "BudgetExhausted",
     "Cap",
     "CapReached",
@@ -104,6 +106,7 @@ __all__ = [
     "Mismatch",
     "Numbers",
     "Obstacle",
+    "OpenBreaker",
     "OpenCode",
     "OpenResult",
     "Otp",

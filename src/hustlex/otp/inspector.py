@@ -1,4 +1,5 @@
-"""The operator's side: why does this phone get no code? To lift a lock there is ``Otp.unlock``."""
+"""The operator's side: why does this phone get no code? To lift a lock there is ``Otp.unlock``, to end a breaker
+``Otp.close_breaker``."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from datetime import datetime
 from hustlex.core.answer.aio import answering
 from hustlex.core.op import AsyncDriver
 from hustlex.core.time import Clock
-from hustlex.otp import look
+from hustlex.otp import breakers, look
+from hustlex.otp.breakers import BreakerPage
 from hustlex.otp.email import Email
 from hustlex.otp.look import PhoneState, ScopeState
 from hustlex.otp.names import CountedLane
@@ -42,3 +44,11 @@ class OtpInspector:
     async def country(self, region: str) -> ScopeState:
         """Cap, breaker and budget of a country, as "NG"; one round trip. Raises Misuse. Source: lua/look_scope.lua."""
         return await self._driver.run(look.country(self._room, region, self._clock()))
+
+    async def breakers(self, *, cursor: str = "") -> BreakerPage:
+        """Countries, prefixes and other scopes whose messages are slowed down, because their codes are not typed.
+
+        There is no list of them, so the servers' keys are gone through, at most 10,000 at a call: go on with the page's
+        ``cursor``. Raises Misuse for a cursor that was not given out, Unavailable. Source: lua/look_breakers.lua.
+        """
+        return await self._driver.follow(breakers.opened(self._room, cursor, self._clock()))

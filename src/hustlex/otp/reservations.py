@@ -110,6 +110,11 @@ def taker(codes: Codes, ip: str) -> str:
     return f"n:{codes.hidden(str(network(ip, v4=24, v6=32)))}"
 
 
+def scope_of(tag: str) -> Scope:
+    """Which kind of scope a tag names, as ``cc:NG``."""
+    return _SCOPES[tag.partition(":")[0]]
+
+
 def country(found: list[CapScope]) -> str:
     """The region, as "NG"; "" when there is none."""
     return next((place.tag[3:] for place in found if place.scope is Scope.COUNTRY), "")

@@ -253,7 +253,7 @@ class _NoServer:
     outcomes = MEMORY
     deaf = crosses_slots = False
 
-    async def run(self, *_: Any) -> NoReturn:
+    async def run(self, *_: Any, **__: Any) -> NoReturn:
         raise Misuse("eager jobs are kept on no server", hint="look at jobs.ran, or use hustlex.testing.drain")
 
     run_many = commit = commit_many = follow = block = listen = send = run

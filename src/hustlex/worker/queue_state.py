@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from random import random
 
 import msgspec
 
+from hustlex.core.logs import logger
 from hustlex.core.op import Arg, Op
 from hustlex.core.telemetry import AttemptEnd, AttemptEnded
 from hustlex.jobs.keys import QueueKeys, queue_keys
@@ -20,8 +20,10 @@ from hustlex.worker.attempt_errors import Canceled
 from hustlex.worker.clock import monotonic
 from hustlex.worker.service import backoff
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 
+MOST_BYTES = 32 * 1024 * 1024
+"""Of outcomes that are told in one pass: one that takes too long is cut off and begun anew, without end."""
 _SLOWEST_S = 5.0
 _FULL_S = 0.25
 """A queue that is full is looked at this often: its tasks may end elsewhere."""
@@ -155,6 +157,11 @@ class Ack(msgspec.Struct, frozen=True):
     finish: Finish
     row: tuple[Arg, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of its texts, nearly all of a large one."""
+        return sum(len(field) for field in self.row if isinstance(field, bytes))
+
 
 class QueueState:
     """One queue: what it is worth, whether it may have tasks, what is held of it and what is to be acknowledged."""
@@ -230,8 +237,15 @@ class QueueState:
         return taken
 
     def take_acks(self) -> list[Ack]:
-        """All other outcomes, out of here."""
-        taken, self.acks = self.acks, []
+        """All other outcomes, out of here: as many as one pass can carry, and the rest at the next."""
+        left = MOST_BYTES
+        for count, ack in enumerate(self.acks):
+            left -= ack.size
+            if left < 0 and count:
+                break
+        else:
+            count = len(self.acks)
+        taken, self.acks = self.acks[:count], self.acks[count:]
         return taken
 
     def take_poison(self) -> list[tuple[bytes, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hustlex.dashboard import rooms
 from hustlex.dashboard.request import PageContent, PageRequest
-from hustlex.dashboard.tails import LIFE, MOST_A_SECOND
+from hustlex.dashboard.tails import LIFE, MOST_A_SECOND, MOST_EACH
 from hustlex.errors import NotFound
 
 
@@ -23,5 +23,11 @@ async def tail(request: PageRequest) -> PageContent:
         raise NotFound(
             "nothing is listened to here", hint="it was begun in another process of this console, or is forgotten"
         )
-    values = {"tail": found, "heard": list(reversed(found.heard)), "life": LIFE, "most": MOST_A_SECOND}
+    values = {
+        "tail": found,
+        "heard": list(reversed(found.heard)),
+        "life": LIFE,
+        "most": MOST_A_SECOND,
+        "most_each": MOST_EACH,
+    }
     return PageContent("tail", f"Events of {found.channel}", values, live=not found.over)

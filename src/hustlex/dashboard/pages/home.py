@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hustlex.dashboard import attention, latency, rooms, timelines
-from hustlex.dashboard.attention import Trouble
+from hustlex.dashboard import latency, rooms, timelines
 from hustlex.dashboard.operators import Operator
 from hustlex.dashboard.pages import errors
 from hustlex.dashboard.pages.cron import queue_named
@@ -14,6 +13,8 @@ from hustlex.dashboard.pages.workers import living_servers
 from hustlex.dashboard.request import PageContent, PageRequest
 from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueHistory, QueueSummary, Server
 from hustlex.jobs.inspect.standing import state_of
+from hustlex.metrics import attention
+from hustlex.metrics.attention import Trouble
 
 _MOST_QUEUES = 8
 _MOST_TROUBLES = 12

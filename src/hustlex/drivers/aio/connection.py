@@ -27,7 +27,9 @@ cycles, a handler that computes) the server was not away, and what was to be sen
 
 _EARLY = 32
 """This many commands are written without waiting for the end of the turn, so that the server works while we do
-(measured with 64 callers: a sixth more calls a second than one write per turn; 8 and 16 cost more than they bring)."""
+(measured with 64 callers: a sixth more calls a second than one write per turn; 8 and 16 cost more than they bring).
+A call that so many callers share is written at once, too: two of them in one write are answered in one write, and then
+client and server take turns for ever (a limit by 64 callers: 10.6 us of time for 5.2)."""
 
 _ASKING = join(("ASKING",))
 
@@ -73,8 +75,11 @@ class Connection(asyncio.Protocol):
 
     # -- sending
 
-    def send(self, packed: bytes, deadline: float) -> asyncio.Future[Any]:
-        """Queue one packed command; the future gets its reply (a ReplyError is a result, not an exception)."""
+    def send(self, packed: bytes, deadline: float, *, at_once: bool = False) -> asyncio.Future[Any]:
+        """Queue one packed command; the future gets its reply (a ReplyError is a result, not an exception).
+
+        at_once: write it, and what was queued before, without waiting for the end of the turn.
+        """
         future = self._loop.create_future()
         if self.closed:
             future.set_exception(NotSent("the connection was closed"))
@@ -88,7 +93,7 @@ class Connection(asyncio.Protocol):
         if alone and not self._buffer and self._transport is not None:
             self._transport.write(packed)
         else:
-            self.write(packed)
+            self.write(packed, at_once=at_once)
         if self._timer is None or deadline < self._timer_at:
             self._arm(deadline)
         return future
@@ -103,10 +108,10 @@ class Connection(asyncio.Protocol):
         asking.add_done_callback(_heard)
         return future
 
-    def write(self, packed: bytes) -> None:
+    def write(self, packed: bytes, *, at_once: bool = False) -> None:
         """Queue bytes that get no reply of their own (SUBSCRIBE answers with pushes)."""
         self._buffer.append(packed)
-        if len(self._buffer) >= _EARLY:
+        if at_once or len(self._buffer) >= _EARLY:
             self._flush()
         elif not self._flush_planned:
             self._flush_planned = True

@@ -105,7 +105,7 @@ async def _dial_once(
             except BaseException as error:
                 connection.abort("the handshake failed")
                 if isinstance(error, NotSent) and isinstance(connection.stray, ReplyError):  # it spoke first
-                    raise greeting(str(connection.stray)) from None
+                    raise greeting(str(connection.stray), endpoint) from None
                 raise
             return connection
     except (Late, Lost, NotSent) as failure:
@@ -136,7 +136,7 @@ async def _greet(connection: Connection, endpoint: Endpoint, options: Options) -
     if broken is not None:
         raise broken
     if endpoint.database and isinstance(replies[2], ReplyError):
-        raise greeting(str(replies[2]))
+        raise greeting(str(replies[2]), endpoint)
 
 
 async def _login(endpoint: Endpoint) -> Login:
@@ -155,7 +155,7 @@ def _check_hello(reply: Any, endpoint: Endpoint) -> None:
     if isinstance(reply, (Late, Lost, NotSent)):
         raise reply
     if isinstance(reply, ReplyError):
-        raise greeting(str(reply))
+        raise greeting(str(reply), endpoint)
     if (error := unfit(reply, endpoint)) is not None:
         raise error
     warn_of_half_a_name(reply, endpoint)

@@ -22,6 +22,7 @@ from hustlex.drivers.aio.connection import ReplyError
 from hustlex.drivers.aio.options import Options
 from hustlex.drivers.aio.router import Router, fitting
 from hustlex.drivers.aio.stream import heard
+from hustlex.drivers.answerer import node_of
 from hustlex.drivers.faults import Failure, Late, Lost, NotSent, bad_reply, closed, exhausted, refusal
 from hustlex.drivers.login import Credentials
 from hustlex.drivers.pack import pack
@@ -117,7 +118,7 @@ class Driver:
     async def run(self, op: Op[T]) -> T:
         """Send one operation; see ``core.op.AsyncDriver``."""
         if self.hook is not None:
-            with telling(self.hook, op.name):
+            with telling(self.hook, op.name, self, op):
                 return await self.send(op)
         deadline, packed, connection = self._deadline(op), pack(op), self._topology.connection(op)
         if op.large or len(packed) > self._options.large:
@@ -133,11 +134,11 @@ class Driver:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
 
-    def send(self, op: Op[T], *, patient: bool = True) -> Coroutine[Any, Any, T]:
+    def send(self, op: Op[T], *, at_once: bool = False, patient: bool = True) -> Coroutine[Any, Any, T]:
         """As ``run``, but sent before this returns, and not told to the hook; see ``core.op.AsyncDriver``."""
         deadline, packed = self._deadline(op), pack(op)
         connection = fitting(self._topology.connection(op), large=op.large or len(packed) > self._options.large)
-        return self._settle(op, connection.submit(packed, deadline), deadline, patient=patient)
+        return self._settle(op, connection.submit(packed, deadline, at_once=at_once), deadline, patient=patient)
 
     @property
     def crosses_slots(self) -> bool | None:
@@ -182,7 +183,7 @@ class Driver:
         patient = isinstance(ops, FlowOps)
         if self.hook is None or not ops:
             return await self._many(ops, patient)
-        with Watch(self.hook, tuple(op.name for op in ops)) as call:
+        with Watch(self.hook, tuple(op.name for op in ops), way=self, sent=ops) as call:
             answers = await self._many(ops, patient)
             call.results(answers)
             return answers
@@ -225,9 +226,7 @@ class Driver:
 
     async def commit(self, op: Op[T], durability: Durability) -> Committed[T]:
         """Send one operation, and wait for the disk or replicas; see ``core.op.AsyncDriver``."""
-        if self.hook is None:
-            return await self._commit(op, durability)
-        with telling(self.hook, op.name):
+        with telling(self.hook, op.name, self, op) if self.hook is not None else nullcontext():
             return await self._commit(op, durability)
 
     async def _commit(self, op: Op[T], durability: Durability) -> Committed[T]:
@@ -310,9 +309,8 @@ class Driver:
 
         What may be repeated is, as long as it has not waited ``seconds`` in all.
         """
-        if self.hook is None:
-            return await self._wait(op, seconds)
-        with Watch(self.hook, (op.name,), waits=True):
+        watch = Watch(self.hook, (op.name,), waits=True, way=self, sent=op) if self.hook is not None else nullcontext()
+        with watch:
             return await self._wait(op, seconds)
 
     async def _wait(self, op: Op[T], seconds: float) -> T:
@@ -365,6 +363,10 @@ class Driver:
     def link(self) -> ServerLink:
         """How the server is reached."""
         return self._address.servers[0].link
+
+    def node_of(self, sent: Any) -> str:
+        """See ``core.telemetry.CallWay``."""
+        return node_of(self._address, self._topology, sent)
 
     @property
     def figures(self) -> LinkFigures:

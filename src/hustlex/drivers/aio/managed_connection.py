@@ -74,12 +74,12 @@ class ManagedConnection:
 
     # -- the hot path
 
-    def submit(self, packed: bytes, deadline: float) -> asyncio.Future[Any] | None:
+    def submit(self, packed: bytes, deadline: float, *, at_once: bool = False) -> asyncio.Future[Any] | None:
         """Send, or None when the connection is closed, opening or full, or others stand in line."""
         connection = self._connection
         if connection is None or self._line or not self._free(connection):
             return None
-        return connection.send(packed, deadline)
+        return connection.send(packed, deadline, at_once=at_once)
 
     def _free(self, connection: Connection) -> int:
         return self._options.in_flight - len(connection.waiting) if connection.writable else 0

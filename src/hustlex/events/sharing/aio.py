@@ -81,7 +81,7 @@ class SharedPublishes:
         self._busy += len(asked)
         op = ops.append_several([publishing for publishing, _ in asked], new_epoch(), self._clock())
         try:
-            sent = self._driver.send(op)
+            sent = self._driver.send(op, at_once=len(asked) >= _MOST)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
             self._hand_out(asked, [error] * len(asked))
             return

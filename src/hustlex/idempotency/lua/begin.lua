@@ -2,7 +2,7 @@
 -- EFFECT idempotent       the claim carries its owner: a repeat finds it
 -- KEYS record    hash    idem:{<uref>}:<route>:<key>; of an event: webhook:{<provider>}:<event>
 --                        st run|done, fp, own, lease (its end, ms), len (its length), fence, point, code, big, body
---                        in parts, cre (ms)
+--                        in parts, cre (ms), free: the end of the lease that an operator gave back, see release.lua
 -- ARGV now_ms    int     0: the server's clock
 -- ARGV print     bytes   a kid, a colon and what the request asks, keyed, 32 bytes; of an event empty
 -- ARGV owner     text    128 random bits
@@ -23,8 +23,8 @@ local function former(text)
 end
 
 local now = clock(now_ms)
-local st, fp, own, lease, fence, point, code, big, body, len =
-  unpack(redis.call('HMGET', record, 'st', 'fp', 'own', 'lease', 'fence', 'point', 'code', 'big', 'body', 'len'))
+local st, fp, own, lease, fence, point, code, big, body, len, free = unpack(redis.call(
+  'HMGET', record, 'st', 'fp', 'own', 'lease', 'fence', 'point', 'code', 'big', 'body', 'len', 'free'))
 if not st then
   redis.call('HSET', record, 'st', 'run', 'fp', print, 'own', owner, 'lease', now + lease_ms, 'len', lease_ms,
              'fence', 1, 'point', 'none', 'cre', now)
@@ -41,7 +41,7 @@ if len and lease - now > tonumber(len) then  -- the server's clock was set back:
   redis.call('HSET', record, 'lease', lease)
 end
 if tonumber(lease) > now then return {2, lease - now} end
-if tonumber(over) ~= -1 and tonumber(over) ~= fence then return {4, fence, point} end
+if tonumber(over) ~= -1 and tonumber(over) ~= fence and free ~= lease then return {4, fence, point} end
 redis.call('HSET', record, 'own', owner, 'lease', now + lease_ms, 'len', lease_ms, 'fence', fence + 1)
 redis.call('PEXPIRE', record, ttl_ms)
 return {0, fence + 1, point}

@@ -10,6 +10,7 @@ import msgspec
 from hustlex.core import codec
 from hustlex.errors import Misuse
 from hustlex.jobs import functions
+from hustlex.jobs.checks import carriable
 from hustlex.jobs.types import PayloadError
 
 _FAULTS = (TypeError, ValueError, OverflowError, RecursionError)
@@ -66,7 +67,7 @@ class ResultType:
             wrong = f"{where} would not come back as it is"
         if wrong is not None:
             raise PayloadError(wrong, hint="see the types in docs/guides/jobs.md")
-        return written
+        return carriable(place, written)
 
     def decode(self, data: bytes | None) -> Any:
         """The value. Raises PayloadError for bytes that do not fit, as a handler may have written them itself."""
@@ -86,11 +87,11 @@ class ResultType:
 def dumps(value: Any) -> bytes:
     """Bytes as they are, anything else as JSON. Raises PayloadError."""
     if isinstance(value, bytes):
-        return value
+        return carriable("the result", value)
     try:
         written = codec.dumps(value)
     except _FAULTS as fault:
         raise PayloadError(codec.refusal(value, fault, "the result")) from None
     if (wrong := codec.fault(value, "the result")) is not None:
         raise PayloadError(wrong)
-    return written
+    return carriable("the result", written)

@@ -10,7 +10,7 @@ import msgspec
 from hustlex.core import check
 from hustlex.core.telemetry import Hook, Telemetry, safely_headers
 from hustlex.errors import Misuse
-from hustlex.jobs.checks import declared, judged
+from hustlex.jobs.checks import carriable, declared, judged
 from hustlex.jobs.enqueue.job import Job, Step, Workflow
 from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Options, merge, start_text
 from hustlex.jobs.keys import QueueKeys, named, queue_keys
@@ -82,8 +82,8 @@ class TaskOptions(dict[str, Any]):
 def draft(job: Job, options: Options, new_id: str) -> Draft:
     """Fill in, check and encode. new_id: used when no task_id is given. Raises Misuse for what can never work."""
     check.instance("job", job, Job, hint="pass task.job(...)")
-    if job.payload is not None and not isinstance(job.payload, bytes):
-        raise Misuse(f"the payload of a Job cannot be {check.shown(job.payload)}", hint="pass bytes, or None")
+    if job.payload is not None:
+        _check_payload(job)
     known = job.options
     if type(known) is TaskOptions and known.template is not None and not options and not job.slots:
         like = known.like
@@ -120,6 +120,12 @@ def draft(job: Job, options: Options, new_id: str) -> Draft:
         headers=dict(chosen.get("headers", ())),
     )
     return Draft(task_id, queue, encode_task(message), due, lock, lock_ttl_s, group, until, _wishes(chosen))
+
+
+def _check_payload(job: Job[Any]) -> None:
+    if not isinstance(job.payload, bytes):
+        raise Misuse(f"the payload of a Job cannot be {check.shown(job.payload)}", hint="pass bytes, or None")
+    carriable(f"the payload of {job.type!r}", job.payload)
 
 
 def _until(options: Options) -> str:

@@ -15,6 +15,8 @@ from hustlex.jobs.types import Outcome, PartlyEnqueued
 
 _MOST_CALLS = 16
 """Script calls in flight of one enqueue_many: 8,000 tasks."""
+_MOST_BYTES = 8 * 1024 * 1024
+"""Of the messages of one call."""
 
 
 def enqueue(draft: Draft, token: str, now_ms: int, known: KnownQueues) -> Flow[Outcome]:
@@ -30,7 +32,7 @@ def enqueue(draft: Draft, token: str, now_ms: int, known: KnownQueues) -> Flow[O
 
 
 def enqueue_many(drafts: Sequence[Draft], token: str, now_ms: int, known: KnownQueues) -> Flow[list[Outcome]]:
-    """Many tasks of any queues; up to 500 of one queue are one atomic step. Outcomes in the order given.
+    """Many tasks of any queues; up to 500 of one queue (8 MiB) are one atomic step. Outcomes in the order given.
 
     Raises PartlyEnqueued when some script calls failed and others did not.
     """
@@ -55,8 +57,20 @@ def _calls(drafts: Sequence[Draft]) -> Iterator[list[int]]:
     for position, draft in enumerate(drafts):
         by_queue.setdefault(draft.queue, []).append(position)
     for positions in by_queue.values():
-        for start in range(0, len(positions), ops.MOST_AT_ONCE):
-            yield positions[start : start + ops.MOST_AT_ONCE]
+        yield from _chunks(drafts, positions)
+
+
+def _chunks(drafts: Sequence[Draft], positions: Sequence[int]) -> Iterator[list[int]]:
+    """Of 500 drafts at most, and of no more bytes than go well together."""
+    chunk: list[int] = []
+    size = 0
+    for position in positions:
+        size += len(drafts[position].message)
+        if len(chunk) == ops.MOST_AT_ONCE or (chunk and size > _MOST_BYTES):
+            yield chunk
+            chunk, size = [], len(drafts[position].message)
+        chunk.append(position)
+    yield chunk
 
 
 def _registered(known: KnownQueues, queues: set[str], batch: list[Op[list[Outcome]]]) -> Flow[list[Any]]:

@@ -9,7 +9,7 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.errors import Misuse
-from hustlex.jobs.checks import judged
+from hustlex.jobs.checks import carriable, judged
 from hustlex.jobs.enqueue.draft import draft
 from hustlex.jobs.enqueue.job import Job, Step, Workflow
 from hustlex.jobs.enqueue.options import DEFAULT_QUEUE, Options
@@ -148,7 +148,7 @@ def _planted(step: Step, names: Sequence[StepName], position: int, then: tuple[L
 def compose(message: bytes, slots: Slots, results: Sequence[bytes]) -> bytes:
     """A step's message with the results it asked for. results: of the steps before, b"" = none was written (null).
 
-    Raises PayloadError when a result that is wanted is not JSON.
+    Raises PayloadError when a result that is wanted is not JSON, or when all of them are too large.
     """
     if not slots:
         return message
@@ -164,6 +164,7 @@ def compose(message: bytes, slots: Slots, results: Sequence[bytes]) -> bytes:
     if "" not in payload:
         payload = {**msgspec.json.decode(task.payload or b"{}", type=dict[str, msgspec.Raw]), **payload}
     written = bytes(payload[""]) if "" in payload else msgspec.json.encode(payload)
+    carriable(f"the payload of {task.type!r}, with results of steps before it,", written)
     return encode_task(msgspec.structs.replace(task, payload=written))
 
 

@@ -22,7 +22,7 @@
 -- REPLY {1, guessed}     1: codes get longer from now on
 -- @include clock
 -- @include meter
--- @include breaker
+-- @include reopen
 -- @include guesses
 local now, window, guess = clock(now_ms), tonumber(window_ms), tonumber(guess_ms)
 local back = {}

@@ -1,6 +1,7 @@
 -- Where codes are not typed, sending slows down to single messages. While it does there is `next` (when one may pass
--- unasked, ms), and beside it `human` (the same behind a human check, as many as `most` at once), probes (messages that
--- passed so) and wins (verified ones of them). It ends when the hour's messages are no longer bad, or by the wins.
+-- unasked, ms), and beside it `since` (when it began, ms), `human` (as next, behind a human check, as many as `most` at
+-- once), probes (messages that passed so) and wins (verified ones of them). It ends when the hour's messages are no
+-- longer bad, or by the wins.
 
 -- Enough messages in the hour, too few of them verified. young: newest buckets that are not judged yet. Once slow, a
 -- quarter of them is enough: the few that pass must not look like the end of what goes on.
@@ -21,6 +22,7 @@ end
 
 -- How long until a message passes unasked, and behind a human check; 0: now. gap: between two.
 local function probe_rests(key, fields, now, gap, most)
+  if not fields.next then redis.call('HSET', key, 'since', now) end
   -- Later than can be: it trips just now, or the server's clock was set back.
   for name, latest in pairs({next = now + gap, human = now + most * gap}) do
     if name == 'next' and not fields.next or (fields[name] or 0) > latest then
@@ -44,17 +46,4 @@ local function unprobe(key, at, gap, kind)
   redis.call('HINCRBY', key, 'probes', -1)
   if kind == 1 and tonumber(due) == at + gap then redis.call('HSET', key, 'next', at) end
   if kind == 2 then redis.call('HINCRBY', key, 'human', -gap) end
-end
-
-local function reopen(key) redis.call('HDEL', key, 'next', 'human', 'probes', 'wins') end
-
--- Enough verified probes: what was counted before is forgotten with the bad hour, or it would trip again at once.
-local function win(key, fields, wins, enough, percent)
-  if not fields.next then return end
-  local won = redis.call('HINCRBY', key, 'wins', wins)
-  if won < enough or won * 100 < percent * (fields.probes or 0) then return end
-  reopen(key)
-  for name in pairs(fields) do
-    if string.match(name, '^[sv]%d+$') then redis.call('HDEL', key, name) end
-  end
 end

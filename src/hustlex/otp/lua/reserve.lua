@@ -25,6 +25,7 @@
 -- @include clock
 -- @include meter
 -- @include breaker
+-- @include reopen
 -- @include cap
 local now, window, gap = clock(now_ms), tonumber(window_ms), tonumber(gap_ms)
 local windows = {c = window, s = HOUR, v = HOUR, k = HOUR, x = tonumber(guess_ms), y = tonumber(guess_ms)}

@@ -176,7 +176,7 @@ class CoalescedChecks:
             loop.call_soon(self._flush, traffic)
         traffic.asked.append(pending)
         callers.append(caller)
-        if len(callers) >= _MOST and pending is not traffic.asked[0]:
+        if len(callers) >= _MOST:
             self._flush(traffic)
         return caller
 
@@ -222,7 +222,7 @@ class CoalescedChecks:
             first = {pending: place for place, pending in enumerate(counts)}
             asked, callers = _parted(sorted(zip(asked, callers, strict=True), key=lambda pair: first[pair[0]]))
         try:
-            sent = self._driver.send(shared.together(counts))
+            sent = self._driver.send(shared.together(counts), at_once=len(callers) >= _MOST)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
             self._hand_out(asked, callers, [error] * len(callers), traffic)
         else:

@@ -8,11 +8,11 @@ third exchange makes them known: who waits leases nothing.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from hustlex.core.logs import logger
 from hustlex.core.op import AsyncDriver
 from hustlex.errors import Error
 from hustlex.jobs.lease.ops import NO_PAST, Past
@@ -33,7 +33,7 @@ from hustlex.worker.limits.allocation import Slots
 from hustlex.worker.queue_state import LeasedTask, QueueState
 from hustlex.worker.service import FOREVER, Service
 
-_log = logging.getLogger("hustlex.worker")
+_log = logger("hustlex.worker")
 _COUNT = 2
 _GATHER_S = 0.002
 _STOCK_S = 0.003

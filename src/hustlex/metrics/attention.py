@@ -1,4 +1,7 @@
-"""Is anything wrong, and where? One sentence for each trouble, the worst first. Judges what was read; asks nobody."""
+"""Is anything wrong, and where? One sentence for each trouble, the worst first. Judges what was read; asks nobody.
+
+The console's home shows the sentences; the exporter tells which rules found something.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from hustlex.core.words import duration
-from hustlex.dashboard.words import percent
+from hustlex.core.words import duration, percent
 from hustlex.jobs import ErrorGroup, PeriodicInfo, QueueSummary, Server
 from hustlex.jobs.inspect.standing import state_of
 from hustlex.metrics.history import RoomHistory
@@ -21,9 +23,17 @@ _FAILED_SHARE = 0.05
 _OFTEN = timedelta(hours=1)
 
 
+QUEUE_RULES = ("unserved", "waiting", "orphans", "quarantine", "paused", "full", "archive", "failing")
+ROOM_RULES = ("codes", "cache", "limits")
+RULES = (*QUEUE_RULES, "cron", "errors", *ROOM_RULES)
+"""By which something needs attention."""
+
+
 class Trouble(msgspec.Struct, frozen=True):
     """One thing to look at."""
 
+    rule: str
+    """One of ``RULES``."""
     level: str
     """fail or warn."""
     words: str
@@ -49,36 +59,34 @@ def _of_queue(queue: QueueSummary, servers: Sequence[Server]) -> Iterator[Troubl
     page = ("queues", queue.name)
     state = state_of(queue, servers)
     if state == "unserved":
-        yield Trouble("fail", f"queue {queue.name}: nobody serves it, {_waiting(queue.unfinished)}", page)
+        yield Trouble("unserved", "fail", f"queue {queue.name}: nobody serves it, {_waiting(queue.unfinished)}", page)
     elif queue.latency > _LONG_WAIT and state != "paused":
-        yield Trouble("fail", f"queue {queue.name}: the next task has waited {duration(queue.latency)}", page)
+        words = f"queue {queue.name}: the next task has waited {duration(queue.latency)}"
+        yield Trouble("waiting", "fail", words, page)
     if queue.orphans:
-        yield Trouble(
-            "fail", f"queue {queue.name}: {queue.orphans:,} tasks lost their worker and wait to be recovered", page
-        )
+        words = f"queue {queue.name}: {queue.orphans:,} tasks lost their worker and wait to be recovered"
+        yield Trouble("orphans", "fail", words, page)
     if queue.quarantined:
         count = "1 message" if queue.quarantined == 1 else f"{queue.quarantined:,} messages"
         words = f"queue {queue.name}: workers set {count} aside that they could not decode"
-        yield Trouble("warn", words, ("quarantine",))
+        yield Trouble("quarantine", "warn", words, ("quarantine",))
     if state == "paused" and queue.pending:
-        yield Trouble("warn", f"queue {queue.name}: paused, {_waiting(queue.pending)}", page)
+        yield Trouble("paused", "warn", f"queue {queue.name}: paused, {_waiting(queue.pending)}", page)
     if state == "full":
-        yield Trouble("warn", f"queue {queue.name}: full, enqueueing is refused", page)
+        yield Trouble("full", "warn", f"queue {queue.name}: full, enqueueing is refused", page)
     if queue.archived > _FULL_ARCHIVE:
-        yield Trouble(
-            "warn", f"queue {queue.name}: the archive holds {queue.archived:,} and drops the oldest at 10,000", page
-        )
+        words = f"queue {queue.name}: the archive holds {queue.archived:,} and drops the oldest at 10,000"
+        yield Trouble("archive", "warn", words, page)
     if queue.failed_today > _MANY_FAILED and queue.failed_today > _FAILED_SHARE * queue.processed_today:
         share = 100 * queue.failed_today / max(queue.processed_today, 1)
-        yield Trouble(
-            "warn", f"queue {queue.name}: {share:.0f} % of today's attempts failed ({queue.failed_today:,})", page
-        )
+        words = f"queue {queue.name}: {share:.0f} % of today's attempts failed ({queue.failed_today:,})"
+        yield Trouble("failing", "warn", words, page)
 
 
 def _of_entry(entry: PeriodicInfo, now: datetime) -> Iterator[Trouble]:
     if entry.next_at is not None and now.astimezone(UTC) - entry.next_at > _OVERDUE:
         late = duration(now.astimezone(UTC) - entry.next_at)
-        yield Trouble("fail", f"cron {entry.spec} {entry.type}: it should have fired {late} ago", ("cron",))
+        yield Trouble("cron", "fail", f"cron {entry.spec} {entry.type}: it should have fired {late} ago", ("cron",))
 
 
 class ShareRule(msgspec.Struct, frozen=True):
@@ -93,7 +101,7 @@ class ShareRule(msgspec.Struct, frozen=True):
     """Of the whole, in both spans: less says nothing."""
 
 
-_SHARES = {
+_SHARES: Mapping[str, ShareRule] = {
     "codes": ShareRule("verified", 1, (0,), 0.5, 20),
     "cache": ShareRule("hits", 0, (0, 1), 0.5, 500),
     "limits": ShareRule("refused", 1, (0, 1), 3.0, 100),
@@ -120,7 +128,7 @@ def _of_room(room: str, history: RoomHistory) -> Trouble | None:
     far = now < before * rule.factor if rule.factor < 1 else now > max(before, _SMALL) * rule.factor
     share, was = percent(part, whole), percent(part_before, whole_before)
     words = f"{room}: {share} {rule.words} in the last two hours, {was} before"
-    return Trouble("warn", words, (room,)) if far else None
+    return Trouble(room, "warn", words, (room,)) if far else None
 
 
 def _sums(rule: ShareRule, points: Sequence[tuple[int, ...]]) -> tuple[int, int]:
@@ -134,5 +142,5 @@ def of_errors(groups: Sequence[ErrorGroup], now: datetime) -> list[Trouble]:
         count = group.by_hour[-1]
         if count > _MANY_FAILED and now.astimezone(UTC) - group.last_seen < _OFTEN:
             what = f"{group.error or group.message} in {group.type}: {count:,} failures in an hour"
-            found.append(Trouble("warn", what, ("errors", group.queue, group.signature)))
+            found.append(Trouble("errors", "warn", what, ("errors", group.queue, group.signature)))
     return found
