@@ -134,11 +134,11 @@ class Driver:
             reply = await self._router.insist(op, deadline, refusal(str(reply)))
         return self._decode(op, reply)
 
-    def send(self, op: Op[T], *, at_once: bool = False) -> Coroutine[Any, Any, T]:
+    def send(self, op: Op[T], *, at_once: bool = False, patient: bool = True) -> Coroutine[Any, Any, T]:
         """As ``run``, but sent before this returns, and not told to the hook; see ``core.op.AsyncDriver``."""
         deadline, packed = self._deadline(op), pack(op)
         connection = fitting(self._topology.connection(op), large=op.large or len(packed) > self._options.large)
-        return self._settle(op, connection.submit(packed, deadline, at_once=at_once), deadline)
+        return self._settle(op, connection.submit(packed, deadline, at_once=at_once), deadline, patient=patient)
 
     @property
     def crosses_slots(self) -> bool | None:
@@ -189,12 +189,11 @@ class Driver:
             return answers
 
     async def _many(self, ops: Sequence[Op[T]], patient: bool) -> list[T | Error]:
+        if len(ops) == 1:  # without what several need: an idle worker's first lease goes out 10 us sooner
+            return [await _outcome(self.send(ops[0], patient=patient))]
         packed = [pack(op) for op in ops]
-        answers: list[T | Error] = []
-        for start in range(0, len(ops), _CHUNK):
-            end = start + _CHUNK
-            answers += await self._chunk(ops[start:end], packed[start:end], patient)
-        return answers
+        parts = [slice(at, at + _CHUNK) for at in range(0, len(ops), _CHUNK)]
+        return [answer for part in parts for answer in await self._chunk(ops[part], packed[part], patient)]
 
     async def _chunk(self, ops: Sequence[Op[Any]], packed: Sequence[bytes], patient: bool) -> list[Any]:
         large = max(map(len, packed)) > self._options.large or any(op.large for op in ops)
@@ -208,11 +207,11 @@ class Driver:
         repeats: list[asyncio.Task[Any]] = []
         try:
             for op, future, deadline in sent:
-                if await _served(future):
-                    answers.append(await self._outcome(op, future, deadline, patient))
-                else:  # repeated beside the others: one after the other they would not be done in time
-                    repeats.append(asyncio.create_task(self._outcome(op, future, deadline, patient)))
-                    answers.append(repeats[-1])
+                served = await _served(future)
+                answer = _outcome(self._settle(op, future, deadline, patient=patient))
+                if not served:  # repeated beside the others: one after the other they would not be done in time
+                    repeats.append(asyncio.create_task(answer))
+                answers.append(await answer if served else repeats[-1])
             if repeats:
                 await asyncio.wait(repeats)
         finally:
@@ -222,12 +221,6 @@ class Driver:
             for repeat in repeats:
                 repeat.cancel()
         return [answer.result() if isinstance(answer, asyncio.Task) else answer for answer in answers]
-
-    async def _outcome(self, op: Op[Any], future: asyncio.Future[Any] | None, deadline: float, patient: bool) -> Any:
-        try:
-            return await self._settle(op, future, deadline, patient=patient)
-        except Error as error:
-            return error
 
     # -- writes that are waited for
 
@@ -398,3 +391,10 @@ async def _served(future: asyncio.Future[Any] | None) -> bool:
         return future is not None and type(await future) is not ReplyError
     except (NotSent, Lost, Late):
         return False
+
+
+async def _outcome(answer: Coroutine[Any, Any, T]) -> T | Error:
+    try:
+        return await answer
+    except Error as error:
+        return error
