@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
+from functools import partial
+from types import CodeType
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
+from jinja2 import BytecodeCache, Environment
+from jinja2.bccache import Bucket
 
 from hustlex.app import HustleX
 from hustlex.core.op import Effect, command
@@ -29,6 +34,26 @@ from tests.support.browser import Chromium, connected
 from tools.serving import serving
 
 PLACE = "http://localhost:8100"
+
+
+class Compiled(BytecodeCache):
+    """Templates, compiled once for all consoles of this process: that takes longer than most tests."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        assert bucket.code is not None
+        self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> Iterator[None]:
+    with patch("hustlex.dashboard.render.Environment", partial(Environment, bytecode_cache=Compiled())):
+        yield
 
 
 class Person:

@@ -182,11 +182,12 @@ class Fetcher:
             jobs.append(job)
         self._admission.take(jobs, with_past=bool(pasts))
 
-    def sleepers(self, requests: Iterable[QueueRequest]) -> None:
-        """Let the waiters watch those of the queues asked that have nothing more."""
-        for request in requests:
-            if not request.queue.awake:
-                self._waiters[request.queue].wake()
+    def sleepers(self, requests: Sequence[QueueRequest]) -> bool:
+        """Let the waiters watch those of the queues asked that have nothing more. Whether that is all of them."""
+        asleep = [request.queue for request in requests if not request.queue.awake]
+        for queue in asleep:
+            self._waiters[queue].watch()
+        return len(asleep) == len(requests)
 
 
 class FetchLoop(Service):
@@ -219,9 +220,11 @@ class FetchLoop(Service):
             answers = await self._driver.run_many([request.op for request in requests])
         finally:
             failure = self._take_in(requests, answers)
-        self._fetcher.sleepers(requests)
+        asleep = self._fetcher.sleepers(requests)
         if failure is not None:
             raise failure
+        if asleep:
+            await asyncio.sleep(0)  # nothing more to ask for: what was leased starts before anything is planned again
         return 0
 
     def _take_in(self, requests: list[QueueRequest], answers: list[Any]) -> Error | None:
