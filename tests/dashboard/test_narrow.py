@@ -195,8 +195,9 @@ async def test_no_act_touches_other_queues(
                   "typed": "1", "group": "", "channel": "orders:42", "kind": "live",
                   "cache": "user", "key": "42", "tag": "org:7",
                   "claim": f"idem:{{u1}}:POST:{'5' * 32}", "fence": "1", "breaker": "cc:NG",
-                  "caller": "u1", "ban": "ratelimit:{u1}:x:pen", "most": "5", "length": "1h"}  # fmt: skip
-    foreign = others | {"to": OTHERS, "query": f"queue:{OTHERS}"}
+                  "caller": "u1", "ban": "ratelimit:{u1}:x:pen", "most": "5", "length": "1h",
+                  "worker": "shared"}  # fmt: skip
+    foreign = others | {"worker": f"{MARK}host", "to": OTHERS, "query": f"queue:{OTHERS}"}
 
     async def standing() -> dict[Any, Any]:
         entry = await hx.jobs.schedules.get(others["entry"])
@@ -217,6 +218,19 @@ async def test_no_act_touches_other_queues(
             refused = name in foreign and name != "query"
             assert answer.status_code in ((400, 404, 409) if refused else (200, 400, 404, 409)), (verb, name)
             assert await standing() == before, (verb, name)
+
+
+async def test_a_worker_is_stopped_by_whom_all_queues_exist_for(
+    raw: redis.Redis, mine: dict[str, str], person: Callable[..., Person]
+) -> None:
+    raw.set("asynq:x:types:{shared:7:shared}", "{}")
+    for someone, status in ((person("act", queues=("gig*",)), 404), (person("act"), 409)):
+        assert ("stop_worker" in (await someone.open("/workers")).text) == (status == 409)
+        confirm = await someone.open("/confirm?verb=stop_worker&worker=shared")
+        assert ("takes tasks of gigs" in confirm.text) == (status == 409)
+        await someone.open("/people")
+        answer = await someone.press("stop_worker", worker="shared", typed="shared", back="/workers")
+        assert answer.status_code == status  # nobody hears it: this one only tells of itself
 
 
 @pytest.mark.parametrize("room", ROOMS)

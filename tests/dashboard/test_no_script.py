@@ -16,8 +16,9 @@ from hustlex.core.time import FixedClock
 from hustlex.dashboard.acts import ACTS
 from hustlex.errors import NotFound
 from hustlex.jobs import BulkPhase, State
-from hustlex.jobs.keys import parked, queue_keys
-from hustlex.jobs.wire import TaskMessage, encode_task
+from hustlex.jobs.keys import parked, queue_keys, stop_channel
+from hustlex.jobs.lease.heartbeat import ServerName, beat
+from hustlex.jobs.wire import ServerInfo, TaskMessage, encode_server, encode_task
 from hustlex.ratelimit import parse_rule
 from tests.conftest import SECRET
 from tests.dashboard.browsing import BENT, RULE, enter, fill, go
@@ -89,6 +90,7 @@ REST = (
     Step("release", "/idempotency"),
     Step("close_breaker", "/codes"),
     Step("tail", "/events", {"channel": "orders:42"}),
+    Step("stop_worker", "/workers"),
     Step("fire", "/cron"),
     Step("pause_entry"),
     Step("resume_entry"),
@@ -147,6 +149,18 @@ def put(raw: redis.Redis, task_id: str, state: State) -> None:
     raw.zadd(place, {task_id: int(time.time()) + 600})
 
 
+async def listening(hx: Any, raw: redis.Redis) -> Any:
+    """A worker in Python, as it tells of itself and hears what it is told."""
+    now_s = int(time.time())
+    info = encode_server(ServerInfo("app", 7, "w1", 10, {"acts": 1}, False, "active", now_s * 10**9))
+    for op in beat(ServerName("app", 7, "w1"), 600, now_s, info, (), b"{}"):
+        await hx.driver.run(op)
+    heard = raw.pubsub()
+    heard.subscribe(stop_channel("w1"))
+    assert heard.get_message(timeout=50)["type"] == "subscribe"
+    return heard
+
+
 def test_each_act_has_a_step() -> None:
     assert {step.verb for step in (*JOBS, *BULK, *REST)} == ACTS.keys()
 
@@ -203,10 +217,12 @@ async def test_people_and_entries_are_acted_on(
     hour = int(time.time() // 180)
     raw.hset("otp:{pfx:2348031}:cap", mapping={"next": 1, f"s{hour}": 20})
     raw.hset(STUCK, mapping={"st": "run", "lease": 1, "fence": 1, "point": "charging", "cre": 1})
+    heard = await listening(hx, raw)
     limit = parse_rule(RULE).policy
     await hx.ratelimit.check(limit, "u2", endpoint="POST /pay")
     tab = await plain(browser, place)
     await do(tab, place, REST)
+    assert heard.get_message(timeout=50)["data"] == b"stop"
     assert (await hx.ratelimit.inspector.bans()).bans == ()
     assert (await hx.ratelimit.inspector.caller(BENT.policy, "u2", endpoint="POST /bend"))[0].own_limit is None
     assert (await hx.otp.inspector.breakers()).breakers == ()

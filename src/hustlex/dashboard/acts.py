@@ -9,11 +9,10 @@ import msgspec
 
 from hustlex.core import check
 from hustlex.dashboard import bulk_acts, job_acts, limit_acts
-from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
-from hustlex.dashboard.targets import Target, changes_of
+from hustlex.dashboard.targets import Target
 from hustlex.errors import Conflict, Misuse, NotFound
-from hustlex.jobs import Enqueued, State, TooLate
+from hustlex.jobs import State, TooLate
 from hustlex.people.person import destination
 from hustlex.people.resend import send_again
 
@@ -38,10 +37,12 @@ class Act(msgspec.Struct, frozen=True):
     room: str = "jobs"
     takes: tuple[str, ...] = ()
     """Fields of the target that may be given."""
+    preview: Callable[[PageRequest, Target], Awaitable[list[str]]] | None = None
+    """What is told before anybody says yes, line by line; refuses what the act would refuse."""
 
     def typed(self, target: Target) -> str:
         """What must be typed for a heavy act."""
-        return target.queue or target.entry or target.user or target.claim[-8:]
+        return target.queue or target.entry or target.user or target.claim[-8:] or target.worker[:8]
 
 
 def target_of(request: PageRequest, act: Act, given: Mapping[str, str]) -> Target:
@@ -110,27 +111,6 @@ async def _delete_queue(request: PageRequest, target: Target) -> None:
     await request.hx.jobs.inspector.delete_queue(target.queue, force=True)
 
 
-async def _look_at_entry(request: PageRequest, target: Target) -> None:
-    """Raises NotFound for an entry whose queue does not exist for this person."""
-    if not request.operator.sees_queue(queue_of(await request.hx.jobs.schedules.get(target.entry))):
-        raise NotFound(f"there is no entry {target.entry!r}")
-
-
-async def _fire(request: PageRequest, target: Target) -> None:
-    await _look_at_entry(request, target)
-    await request.hx.jobs.schedules.run(target.entry)
-
-
-async def _pause_entry(request: PageRequest, target: Target) -> None:
-    await _look_at_entry(request, target)
-    await request.hx.jobs.schedules.pause(target.entry)
-
-
-async def _resume_entry(request: PageRequest, target: Target) -> None:
-    await _look_at_entry(request, target)
-    await request.hx.jobs.schedules.resume(target.entry)
-
-
 async def _unlock(request: PageRequest, target: Target) -> None:
     lane: Any = check.one_of("lane", target.lane, ("anon", "known"))
     await request.hx.otp.unlock(destination(target.phone), lane)
@@ -152,18 +132,6 @@ async def _revoke_all(request: PageRequest, target: Target) -> int:
 
 async def _reset_pin(request: PageRequest, target: Target) -> None:
     await request.hx.pins.reset(target.user)
-
-
-async def _merge(request: PageRequest, target: Target) -> None:
-    await request.hx.jobs.inspector.merge_payload(target.queue, target.task, changes_of(target.changes))
-
-
-async def _clone(request: PageRequest, target: Target) -> str:
-    changes = changes_of(target.changes) if target.changes.strip() else None
-    made = await request.hx.jobs.inspector.clone(target.queue, target.task, to=target.to or None, changes=changes)
-    if not isinstance(made, Enqueued):
-        raise Conflict("nothing was enqueued: the queue is full, or has a limit")
-    return request.url("tasks", made.queue, made.id)
 
 
 async def _delete_entry(request: PageRequest, target: Target) -> None:
@@ -249,6 +217,16 @@ ACTS: dict[str, Act] = {
         "The queue has no limit any more.",
         "It takes any number of tasks again, as long as the server has memory.",
     ),
+    "stop_worker": Act(
+        "Stop the worker",
+        "heavy",
+        ("worker",),
+        job_acts.stop_worker,
+        "The worker was told to stop.",
+        "It takes no more tasks, and has its grace for those it runs; what is not done then is tried again elsewhere. "
+        "Whatever keeps it running starts it again.",
+        preview=job_acts.of_worker,
+    ),
     "plan_bulk": Act(
         "Look for tasks",
         "light",
@@ -262,8 +240,8 @@ ACTS: dict[str, Act] = {
     "stop_bulk": Act("Stop", "light", ("bulk",), bulk_acts.stop, "It was stopped; nothing is done to the rest."),
     "undo_bulk": Act("Undo", "light", ("bulk",), bulk_acts.undo, "What can be put back is put back."),
     "continue_bulk": Act("Go on", "light", ("bulk",), bulk_acts.go_on, "Somebody is at it again."),
-    "merge": Act("Change payload", "light", (*_TASK, "changes"), _merge, "The payload is changed."),
-    "clone": Act("Clone", "light", _TASK, _clone, "This is the new task.", takes=("changes", "to")),
+    "merge": Act("Change payload", "light", (*_TASK, "changes"), job_acts.merge, "The payload is changed."),
+    "clone": Act("Clone", "light", _TASK, job_acts.clone, "This is the new task.", takes=("changes", "to")),
     "unlock": Act(
         "Unlock", "medium", ("phone", "lane"), _unlock, "It is unlocked.", "Wrong codes are forgotten.", "people"
     ),
@@ -389,7 +367,7 @@ ACTS: dict[str, Act] = {
         room="events",
         takes=("kind",),
     ),
-    "fire": Act("Run now", "light", ("entry",), _fire, "The entry was fired."),
-    "pause_entry": Act("Pause", "light", ("entry",), _pause_entry, "The entry is paused."),
-    "resume_entry": Act("Resume", "light", ("entry",), _resume_entry, "The entry fires again."),
+    "fire": Act("Run now", "light", ("entry",), job_acts.fire, "The entry was fired."),
+    "pause_entry": Act("Pause", "light", ("entry",), job_acts.pause_entry, "The entry is paused."),
+    "resume_entry": Act("Resume", "light", ("entry",), job_acts.resume_entry, "The entry fires again."),
 }

@@ -184,6 +184,7 @@ class Dashboard:
             "verb": verb,
             "act": act,
             "target": target,
+            "preview": await act.preview(asked, target) if act.preview else [],
             "fields": FIELDS,
             "back": _local(asked.word("back"), asked),
         }

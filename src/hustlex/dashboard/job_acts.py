@@ -1,9 +1,12 @@
-"""Acts on how many tasks a queue may hold."""
+"""Acts on queues, payloads, periodic entries and workers."""
 
 from __future__ import annotations
 
+from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
-from hustlex.dashboard.targets import Target, whole_of
+from hustlex.dashboard.targets import Target, changes_of, whole_of
+from hustlex.errors import Conflict, NotFound
+from hustlex.jobs import Enqueued, Server
 
 
 async def limit_queue(request: PageRequest, target: Target) -> None:
@@ -14,3 +17,64 @@ async def limit_queue(request: PageRequest, target: Target) -> None:
 async def lift_limit(request: PageRequest, target: Target) -> None:
     """Take any number again."""
     await request.hx.jobs.limit_queue(target.queue, max_size=None)
+
+
+async def merge(request: PageRequest, target: Target) -> None:
+    """Change parts of a payload."""
+    await request.hx.jobs.inspector.merge_payload(target.queue, target.task, changes_of(target.changes))
+
+
+async def clone(request: PageRequest, target: Target) -> str:
+    """Enqueue the same once more; answers the page of the new task."""
+    changes = changes_of(target.changes) if target.changes.strip() else None
+    made = await request.hx.jobs.inspector.clone(target.queue, target.task, to=target.to or None, changes=changes)
+    if not isinstance(made, Enqueued):
+        raise Conflict("nothing was enqueued: the queue is full, or has a limit")
+    return request.url("tasks", made.queue, made.id)
+
+
+async def _look(request: PageRequest, target: Target) -> None:
+    """Raises NotFound for an entry whose queue does not exist for this person."""
+    if not request.operator.sees_queue(queue_of(await request.hx.jobs.schedules.get(target.entry))):
+        raise NotFound(f"there is no entry {target.entry!r}")
+
+
+async def fire(request: PageRequest, target: Target) -> None:
+    """Enqueue its job now."""
+    await _look(request, target)
+    await request.hx.jobs.schedules.run(target.entry)
+
+
+async def pause_entry(request: PageRequest, target: Target) -> None:
+    """Fire it no more."""
+    await _look(request, target)
+    await request.hx.jobs.schedules.pause(target.entry)
+
+
+async def resume_entry(request: PageRequest, target: Target) -> None:
+    """Fire it again."""
+    await _look(request, target)
+    await request.hx.jobs.schedules.resume(target.entry)
+
+
+async def stop_worker(request: PageRequest, target: Target) -> None:
+    """Tell one process to stop."""
+    found = await worker_of(request, target.worker)
+    if not await request.hx.jobs.inspector.stop_worker(found.id):
+        raise Conflict("the worker did not hear it", hint="send SIGTERM to its process; Go's workers never hear it")
+
+
+async def of_worker(request: PageRequest, target: Target) -> list[str]:
+    """Which one it is, and what it does."""
+    found = await worker_of(request, target.worker)
+    busy = f"{found.active_worker_count} of {found.concurrency} slots busy"
+    return [f"{found.host}:{found.pid}", busy, f"takes tasks of {', '.join(found.queues)}"]
+
+
+async def worker_of(request: PageRequest, server_id: str) -> Server:
+    """A living one. It exists for whom all queues do: that it could not be stopped would tell of others."""
+    living = await request.hx.jobs.inspector.servers(running_of=()) if request.operator.sees_all_queues else []
+    found = next((each for each in living if each.id == server_id), None)
+    if found is None:
+        raise NotFound("there is no such worker", hint="it may be gone: load the page anew")
+    return found

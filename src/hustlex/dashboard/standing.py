@@ -6,6 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from hustlex.core.words import duration
+from hustlex.dashboard.job_acts import worker_of
 from hustlex.dashboard.pages.cron import queue_of
 from hustlex.dashboard.request import PageRequest
 from hustlex.dashboard.targets import Target
@@ -41,6 +42,9 @@ async def _of(request: PageRequest, verb: str, target: Target) -> Standing:
         return Standing(", ".join(_counted(found[0])) if found else "not there")
     if target.entry:
         return await _entry(request, target)
+    if target.worker:
+        server = await worker_of(request, target.worker)
+        return Standing(f"{server.status}, {server.active_worker_count} of {server.concurrency} slots busy")
     if target.bulk:
         bulk = await request.hx.jobs.inspector.bulk.get(target.bulk)
         queue = bulk.queues[0] if len(bulk.queues) == 1 else ""

@@ -17,7 +17,7 @@ from hustlex.errors import Misuse
 FIELDS = ("queue", "task", "state", "entry", "user", "session", "phone", "lane", "limit", "bulk", "do", "query",
           "changes", "to", "when", "group", "channel", "kind",
           "cache", "key", "tag", "claim", "fence", "breaker",
-          "caller", "ban", "most", "length")  # fmt: skip
+          "caller", "ban", "most", "length", "worker")  # fmt: skip
 """What a target is named by."""
 _MOST_DIGITS = 15
 PRIVATE = ("user", "phone", "key", "caller")
@@ -54,6 +54,7 @@ class Target(msgspec.Struct, frozen=True):
     ban: str = ""
     most: str = ""
     length: str = ""
+    worker: str = ""
     typed: str = ""
 
     @property
