@@ -266,12 +266,12 @@ class Dashboard:
                 wrong = "This form is not one of ours: load the page anew."
             elif not (await self._hx.ratelimit.check(_ENTRIES, network, endpoint="console")).allowed:
                 wrong = "Too many attempts: try again in a minute."
-            elif cookie := await self._signin.enter(form.get("token", "")):
+            elif cookie := await self._signin.enter(form.get("token", "").rpartition("#")[2]):
                 response = RedirectResponse(asked.url(), 303)
                 self._set_cookie(request, response, cookie)
                 return response
             else:
-                wrong = "This token is not known: it is good for 15 minutes, and once."
+                wrong = "This token is mistyped, older than 15 minutes, or was entered with already: get another."
         return await self._answer(
             request, asked, PageContent("enter", "Sign in", {"wrong": wrong}, 403 if wrong else 200)
         )
